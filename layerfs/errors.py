@@ -1,0 +1,234 @@
+"""Everything layerfs raises on purpose.
+
+    LayerfsError
+    ├── DataRootError            the directory cannot serve as a data root
+    │   ├── NotADataRoot
+    │   ├── UnsupportedStorageDriver
+    │   │   └── ContainerdImageStore
+    │   └── DataRootUnreadable   permission refused
+    ├── LookupFailed             a name the user gave matches nothing, or too much
+    │   ├── InvalidReference · ImageNotFound · LayerNotFound · ContainerNotFound
+    │   └── AmbiguousName
+    ├── CorruptStore             a file of the data root is not what it must be; names the file
+    │   └── MissingFile · MalformedFile · DigestMismatch · BrokenChain
+    ├── TreeError (and OSError)  an operation on a path of an image failed; carries an errno
+    │   └── PathNotFound · NotADirectory · IsADirectory · NotASymlink · SymlinkLoop · UnreadableEntry
+    │       └── UnsupportedOverlay   a mark we see but cannot honour
+    └── MountFailed
+
+Exit codes are not known here; the command line maps each top-level class to one.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "AmbiguousName",
+    "BrokenChain",
+    "ContainerNotFound",
+    "ContainerdImageStore",
+    "CorruptStore",
+    "DataRootError",
+    "DataRootUnreadable",
+    "DigestMismatch",
+    "ImageNotFound",
+    "InvalidReference",
+    "IsADirectory",
+    "LayerNotFound",
+    "LayerfsError",
+    "LookupFailed",
+    "MalformedFile",
+    "MissingFile",
+    "MountFailed",
+    "NotADataRoot",
+    "NotADirectory",
+    "NotASymlink",
+    "PathNotFound",
+    "SymlinkLoop",
+    "TreeError",
+    "UnreadableEntry",
+    "UnsupportedOverlay",
+    "UnsupportedStorageDriver",
+]
+
+
+class LayerfsError(Exception):
+    """Base of all errors; `hint`, when there is one, says what to do about it."""
+
+    hint: str | None = None
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        """Keep the message and, where one exists, the way out."""
+        super().__init__(message)
+        self.hint = hint
+
+
+class DataRootError(LayerfsError):
+    """The directory given cannot be read as an overlay2 data root."""
+
+
+class NotADataRoot(DataRootError):
+    """The directory is not a Docker data root at all, or not its top."""
+
+
+class UnsupportedStorageDriver(DataRootError):
+    """A data root of another storage driver, or of another tool."""
+
+
+class ContainerdImageStore(UnsupportedStorageDriver):
+    """The images are in containerd's store (the default of fresh Docker 29 installs)."""
+
+
+class DataRootUnreadable(DataRootError):
+    """The data root is there, but the operating system refuses to let us read it."""
+
+
+class LookupFailed(LayerfsError):
+    """A name matches nothing, or more than one thing."""
+
+
+class InvalidReference(LookupFailed):
+    """The text is neither a reference nor an ID."""
+
+
+class ImageNotFound(LookupFailed):
+    """No such image."""
+
+
+class LayerNotFound(LookupFailed):
+    """No such layer."""
+
+
+class ContainerNotFound(LookupFailed):
+    """No such container."""
+
+
+class AmbiguousName(LookupFailed):
+    """A prefix matches several things; `candidates` are their full names."""
+
+    def __init__(self, name: str, candidates: Sequence[str]) -> None:
+        """Name the prefix and every candidate (the first ten in the message)."""
+        self.candidates = tuple(sorted(candidates))
+        shown = ", ".join(self.candidates[:10])
+        more = len(self.candidates) - 10
+        super().__init__(
+            f"{name!r} is ambiguous: it could be {shown}" + (f" or {more} more" if more > 0 else ""),
+            hint="give more characters",
+        )
+
+
+class CorruptStore(LayerfsError):
+    """A file of the data root is missing or wrong.
+
+    Attributes:
+        path: the file, relative to the data root.
+        problem: what is wrong, in a few words.
+        expected: what should be there, or None.
+        found: what is there, or None.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        problem: str,
+        *,
+        expected: str | None = None,
+        found: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        """Compose `path: problem (expected …, found …)`."""
+        self.path = path
+        self.problem = problem
+        self.expected = expected
+        self.found = found
+        parts = [f"expected {expected}"] if expected is not None else []
+        if found is not None:
+            parts.append(f"found {found}")
+        super().__init__(f"{path}: {problem}" + (f" ({', '.join(parts)})" if parts else ""), hint=hint)
+
+
+class MissingFile(CorruptStore):
+    """A file that must exist does not."""
+
+
+class MalformedFile(CorruptStore):
+    """A file does not have the form it must have (or is too large, or no regular file)."""
+
+
+class DigestMismatch(CorruptStore):
+    """A file's bytes do not hash to its name."""
+
+
+class BrokenChain(CorruptStore):
+    """A layer's place in its chain does not add up."""
+
+
+class TreeError(LayerfsError, OSError):
+    """An operation on a path of a tree failed; also an `OSError` with a real errno.
+
+    Attributes:
+        errno: the number, as the kernel would give it.
+        path: the path inside the tree.
+    """
+
+    number: ClassVar[int] = errno.EIO
+
+    def __init__(self, path: bytes, message: str | None = None, *, hint: str | None = None) -> None:
+        """Compose `path: what went wrong`."""
+        self.path = path
+        text = message or os.strerror(self.number)
+        LayerfsError.__init__(self, f"{os.fsdecode(path)}: {text}", hint=hint)
+        self.errno = self.number
+        self.strerror = text
+
+    def __str__(self) -> str:
+        """The composed message, not OSError's own form."""
+        return str(self.args[0])
+
+
+class PathNotFound(TreeError, FileNotFoundError):
+    """No such file or directory."""
+
+    number = errno.ENOENT
+
+
+class NotADirectory(TreeError, NotADirectoryError):
+    """A component that should be a directory is none."""
+
+    number = errno.ENOTDIR
+
+
+class IsADirectory(TreeError, IsADirectoryError):
+    """A directory where a file is needed."""
+
+    number = errno.EISDIR
+
+
+class NotASymlink(TreeError):
+    """readlink of something else."""
+
+    number = errno.EINVAL
+
+
+class SymlinkLoop(TreeError):
+    """More than 40 symbolic links in one resolution."""
+
+    number = errno.ELOOP
+
+
+class UnreadableEntry(TreeError):
+    """The backing file cannot be read: gone, changed type, refused, or not a regular file."""
+
+
+class UnsupportedOverlay(UnreadableEntry):
+    """An overlay mark (redirect, metacopy) leads nowhere; refused rather than guessed."""
+
+
+class MountFailed(LayerfsError):
+    """A mount or unmount did not happen; nothing is left mounted."""
