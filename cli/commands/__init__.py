@@ -1,0 +1,1 @@
+"""One module a command, named after it; loaded only when that command runs."""

@@ -1,0 +1,1 @@
+"""Reads a Docker overlay2 data root offline, read-only, without Docker."""

@@ -1,0 +1,1 @@
+"""Answers about a data root: functions from values to values."""

@@ -1,0 +1,1 @@
+"""What a tree can be shown as. Sees a tree and nothing else."""
