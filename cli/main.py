@@ -1,0 +1,163 @@
+"""The `layerfs` command: its global options, its commands by name, and what each failure exits with.
+
+The table `COMMANDS` makes `layerfs --help` fast: no command, and so no part of the engine, is
+imported before one is run. Used as the entry point of the installed script; `run` is for tests.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+from click.shell_completion import shell_complete
+
+from .params import DEFAULT_ROOT, complete_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .messages import LogToStderr
+
+__all__ = ["COMMANDS", "LazyGroup", "cli", "main", "run"]
+
+COMMANDS = {
+    "completion": "Print the shell code that completes commands, references and paths",
+}
+"""Name and first help line of every command; `commands/<name>.py` holds it as `command`."""
+
+COMPLETION_VARIABLE = "_LAYERFS_COMPLETE"
+
+FINDINGS = 1
+INTERRUPTED = 130
+OUTPUT_CLOSED = 141  # 128 + SIGPIPE: what a shell reports of `layerfs … | head`
+INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h
+HOST_ERROR = 74  # EX_IOERR: the host refused, for example to take our output
+EXIT_CODES = {"LookupFailed": 3, "DataRootError": 4, "CorruptStore": 5, "TreeError": 6, "MountFailed": 7}
+"""By the names of the top-level classes, as the engine's errors are not imported for `--help`."""
+
+
+class LazyGroup(click.Group):
+    """Imports the module of a command when it is asked for, and not before."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Every command, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import `commands/<name>.py` and return its `command`; None when there is no such command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f".commands.{cmd_name.replace('-', '_')}", __package__)
+        command = module.command
+        assert isinstance(command, click.Command)  # noqa: S101 - tells mypy what the test of the table proves
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
+@click.option(
+    "--root",
+    metavar="PATH",
+    envvar="LAYERFS_ROOT",
+    default=DEFAULT_ROOT,
+    show_envvar=True,
+    show_default=True,
+    shell_complete=complete_directory,
+    help="Data root to read: a live one, a copy, or the directory above a copied var/lib/docker.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Show on standard error how answers were found.")
+@click.version_option(package_name="layerfs", prog_name="layerfs", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(ctx: click.Context, root: str, verbose: bool) -> None:  # noqa: ARG001 - `root` is read by params
+    """See through a Docker overlay2 data root without Docker, and without writing a byte to it."""
+    from .messages import LogToStderr
+
+    ctx.obj = ctx.with_resource(LogToStderr(verbose=verbose))
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    code = run()
+    try:
+        _flush()
+    except OSError:
+        # already reported; the interpreter would complain once more when it flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line (by default this process's) and return its exit code; never raises."""
+    try:
+        if instruction := os.environ.get(COMPLETION_VARIABLE):
+            return _complete(instruction)
+        code = _invoke(list(sys.argv[1:] if arguments is None else arguments))
+        _flush()
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        return OUTPUT_CLOSED
+    except Exception as error:  # noqa: BLE001 - the last resort: no traceback for a user
+        return _report(error)
+    return code
+
+
+def _invoke(arguments: list[str]) -> int:
+    """Run the command; 1 when it went well but damage was reported on the way."""
+    with cli.make_context("layerfs", arguments) as context:
+        try:
+            result: int | None = cli.invoke(context)
+        except click.exceptions.Exit as leaving:
+            result = leaving.exit_code
+        log: LogToStderr | None = context.obj
+        return result or (FINDINGS if log and log.damage else 0)
+
+
+def _complete(instruction: str) -> int:
+    """Answer the shell, in silence: it shows what we write amid what its user types."""
+    import logging
+
+    logging.disable()
+    try:
+        return shell_complete(cli, {}, "layerfs", COMPLETION_VARIABLE, instruction)
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _flush() -> None:
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _report(error: Exception) -> int:
+    """Say what went wrong in a line, and how to go on in another; return the exit code."""
+    from .messages import say
+
+    if os.environ.get("LAYERFS_DEBUG"):
+        sys.excepthook(type(error), error, error.__traceback__)
+    for ancestor in type(error).__mro__:
+        if ancestor.__module__ == "layerfs.errors" and ancestor.__name__ in EXIT_CODES:
+            say("error", str(error))
+            if hint := getattr(error, "hint", None):
+                say("hint", hint)
+            return EXIT_CODES[ancestor.__name__]
+    if isinstance(error, OSError):
+        say("error", str(error))
+        return HOST_ERROR
+    say("error", f"this is a bug in layerfs: {type(error).__name__}: {error}")
+    say("hint", "please report it, with what LAYERFS_DEBUG=1 shows")
+    return INTERNAL_ERROR

@@ -1,0 +1,77 @@
+"""What the command says on standard error: warnings and errors, each one safe line.
+
+Used by `main` (errors, the log) and wherever text from a data root goes to a terminal (`printable`).
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Self
+
+import click
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+__all__ = ["LogToStderr", "printable", "say"]
+
+
+def printable(text: str) -> str:
+    r"""`text` without power over a terminal: whatever is not plainly visible is shown escaped.
+
+    Bytes that were no UTF-8 (surrogates of `os.fsdecode`) come out as the `\xNN` they are.
+    """
+    return text if text.isprintable() else "".join(map(_printable_character, text))
+
+
+def say(severity: str, message: str) -> None:
+    """Write `layerfs: severity: message` to standard error as one line."""
+    click.echo(f"layerfs: {severity}: {printable(message)}", err=True)
+
+
+class LogToStderr(logging.Handler):
+    """Shows the engine's log while it is entered, every distinct line once.
+
+    Attributes:
+        damage: whether a record carried `extra={"damage": True}`: the data root is damaged, so what
+            the command shows is incomplete.
+    """
+
+    def __init__(self, *, verbose: bool = False) -> None:
+        """Show warnings and worse; with `verbose` everything."""
+        super().__init__(logging.DEBUG if verbose else logging.WARNING)
+        self.damage = False
+        self._said: set[str] = set()
+        self._logger = logging.getLogger("layerfs")
+        self._level_before = self._logger.level
+
+    def __enter__(self) -> Self:
+        """Start to listen to the logger `layerfs`."""
+        self._level_before = self._logger.level
+        self._logger.setLevel(self.level)
+        self._logger.addHandler(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the logger as it was."""
+        self._logger.removeHandler(self)
+        self._logger.setLevel(self._level_before)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show one record, unless the same line was shown before."""
+        self.damage = self.damage or bool(getattr(record, "damage", False))
+        message = record.getMessage()
+        if message not in self._said:
+            self._said.add(message)
+            say(record.levelname.lower(), message)
+
+
+def _printable_character(character: str) -> str:
+    if character.isprintable():
+        return character
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
