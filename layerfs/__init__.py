@@ -1,1 +1,36 @@
-"""Reads a Docker overlay2 data root offline, read-only, without Docker."""
+"""See through Docker's overlay2 without Docker: the public names, nothing else.
+
+    from layerfs import DataRoot
+
+    root = DataRoot.open("/var/lib/docker")
+    tree = root.tree(root.image("nginx:latest"))
+    with tree.open(tree.resolve(b"/etc/os-release")) as file:
+        print(file.read().decode())
+"""
+
+from layerfs.dataroot import DEFAULT_ROOT, DataRoot
+from layerfs.errors import LayerfsError
+from layerfs.ids import CacheID, ChainID, ContainerID, DiffID, ImageID, LinkID, chain_id, chain_ids
+from layerfs.model import Container, Image, Layer
+from layerfs.tree.node import FileStat, Node
+from layerfs.tree.union import UnionTree
+
+__all__ = [
+    "DEFAULT_ROOT",
+    "CacheID",
+    "ChainID",
+    "Container",
+    "ContainerID",
+    "DataRoot",
+    "DiffID",
+    "FileStat",
+    "Image",
+    "ImageID",
+    "Layer",
+    "LayerfsError",
+    "LinkID",
+    "Node",
+    "UnionTree",
+    "chain_id",
+    "chain_ids",
+]

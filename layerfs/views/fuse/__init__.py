@@ -1,1 +1,1 @@
-"""A tree as a FUSE file system, behind one driver interface. Loaded only by `layerfs mount`."""
+"""Mounting a tree: the drivers, the mount point, and the process that serves it."""

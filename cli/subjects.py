@@ -1,0 +1,158 @@
+"""What a command is about: the data root, and the image, container or layer that a NAME means.
+
+Shared by every command that takes a name; also completes names and the paths inside their trees.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from .params import root_option, selected_root
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from layerfs import DataRoot
+    from layerfs.model import Container, Image, Layer
+    from layerfs.tree.union import UnionTree
+
+__all__ = [
+    "Subject",
+    "complete_images",
+    "complete_names",
+    "complete_paths",
+    "open_root",
+    "open_subject",
+    "subject_options",
+    "tree_path",
+]
+
+KINDS = ("image", "container", "layer")
+
+_Function = TypeVar("_Function", bound="Callable[..., Any]")
+
+
+class Subject(NamedTuple):
+    """A tree to show, and what to call it."""
+
+    tree: UnionTree
+    title: str
+
+
+def open_root(context: click.Context) -> DataRoot:
+    """The data root that the command line chose."""
+    from layerfs import DataRoot
+
+    return DataRoot.open(selected_root(context))
+
+
+def subject_options(function: _Function) -> _Function:
+    """`--up-to`, `--layer` and `--type`, for commands that show one tree."""
+    for decorate in (
+        root_option,
+        click.option(
+            "--type", "kind", type=click.Choice(KINDS), help="What NAME is, if it could be several things."
+        ),
+        click.option(
+            "--layer", type=click.IntRange(1), metavar="N", help="Layer N of the image alone, as it is on disk."
+        ),
+        click.option(
+            "--up-to", type=click.IntRange(1), metavar="N", help="The image as of its layer N (1 is the base)."
+        ),
+    ):
+        function = decorate(function)
+    return function
+
+
+def open_subject(
+    root: DataRoot, name: str, *, kind: str | None, up_to: int | None, layer: int | None
+) -> Subject:
+    """The tree that NAME and the options ask for; raises `LookupFailed`, `CorruptStore`, or a usage error."""
+    from layerfs.model import Image
+
+    if up_to is not None and layer is not None:
+        raise click.UsageError("--up-to and --layer exclude each other")
+    found = root.names.anything(name, (kind,) if kind else KINDS)
+    if up_to is None and layer is None:
+        return Subject(root.tree(found), _title(found))
+    if not isinstance(found, Image):
+        raise click.UsageError(f"--up-to and --layer need an image; {name} is none")
+    if up_to is not None:
+        return Subject(root.tree(found, up_to=up_to), f"{found.name}@{up_to}")
+    assert layer is not None  # noqa: S101 - one of the two is given
+    record = root.chain(found)[root.layer_number(found, layer) - 1]
+    return Subject(root.tree(record), f"{found.name}, layer {layer} alone")
+
+
+def _title(found: Image | Container | Layer) -> str:
+    return getattr(found, "name", None) or getattr(found, "chain_id", "")
+
+
+def tree_path(text: str) -> bytes:
+    """The path inside a tree that a command-line argument means."""
+    return os.fsencode(text)
+
+
+# -- completion ----------------------------------------------------------------------------------
+
+
+def complete_images(
+    context: click.Context, _parameter: click.Parameter, typed: str
+) -> list[CompletionItem]:
+    """Image references that begin as typed; IDs only once hex digits are typed."""
+    return [CompletionItem(name) for name in _silently(context, _image_names) if name.startswith(typed)]
+
+
+def complete_names(
+    context: click.Context, _parameter: click.Parameter, typed: str
+) -> list[CompletionItem]:
+    """References and container names that begin as typed."""
+    names = [*_silently(context, _image_names), *_silently(context, _container_names)]
+    return [CompletionItem(name) for name in names if name.startswith(typed)]
+
+
+def complete_paths(
+    context: click.Context, _parameter: click.Parameter, typed: str
+) -> list[CompletionItem]:
+    """Paths inside the tree of the name already typed."""
+    name = context.params.get("name")
+    if not name:
+        return []
+
+    def paths(root: DataRoot) -> Iterator[str]:
+        subject = open_subject(
+            root,
+            name,
+            kind=context.params.get("kind"),
+            up_to=context.params.get("up_to"),
+            layer=context.params.get("layer"),
+        )
+        directory, slash, _ = typed.rpartition("/")
+        node = subject.tree.resolve(tree_path(directory + slash))
+        for child_name, child in subject.tree.children(node).items():
+            yield directory + slash + os.fsdecode(child_name) + ("/" if child.is_dir else "")
+
+    found = [path for path in _silently(context, paths) if path.startswith(typed)]
+    return [CompletionItem(path, type="nospace" if path.endswith("/") else "plain") for path in found]
+
+
+def _image_names(root: DataRoot) -> Iterator[str]:
+    yield from sorted(str(row.reference) for row in root.repositories.rows)
+
+
+def _container_names(root: DataRoot) -> Iterator[str]:
+    yield from (container.name for container in root.containers())
+
+
+def _silently(context: click.Context, names: Callable[[DataRoot], Iterator[str]]) -> list[str]:
+    """What `names` gives; nothing where the root or the name cannot be read: a shell wants no errors."""
+    from layerfs.errors import LayerfsError
+
+    try:
+        return [name for name in names(open_root(context)) if name.isprintable()]
+    except (LayerfsError, OSError, click.UsageError):
+        return []

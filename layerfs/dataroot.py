@@ -1,0 +1,298 @@
+"""The front door: a Docker data root on disk, opened for reading.
+
+    root = DataRoot.open("/var/lib/docker")
+    image = root.image("nginx:latest")
+    tree = root.tree(image)
+
+Joins `store` (what the engine wrote) and `tree` (what the kernel would show). Damage that does not
+stop the answer is logged once with the file's name and kept in `DataRoot.damage`.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import TYPE_CHECKING, Self
+
+from layerfs.errors import BrokenChain, CorruptStore, LayerfsError, LayerNotFound, MissingFile
+from layerfs.formats.reference import Reference
+from layerfs.ids import CacheID, ContainerID, ImageID, InvalidID, chain_id
+from layerfs.model import Container, Image, Layer
+from layerfs.naming import Names
+from layerfs.stacking import Stacker
+from layerfs.store.buildkit import read_buildkit_snapshots
+from layerfs.store.containers import ContainerDB
+from layerfs.store.driver import DRIVER, open_data_root
+from layerfs.store.files import open_optional
+from layerfs.store.imagedb import ImageDB
+from layerfs.store.layerdb import LayerDB
+from layerfs.store.overlay2 import Overlay2
+from layerfs.store.refstore import read_repositories
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from layerfs.formats.repositories import Repositories
+    from layerfs.hostdir import HostDir
+    from layerfs.ids import ChainID
+    from layerfs.store.layerdb import MountRecord
+    from layerfs.tree.union import UnionTree
+
+__all__ = ["DEFAULT_ROOT", "DataRoot"]
+
+DEFAULT_ROOT = "/var/lib/docker"
+
+_log = logging.getLogger(__name__)
+
+
+class DataRoot:
+    """An overlay2 data root: live, copied, relocated, read-only, or damaged; never written to.
+
+    Attributes:
+        path: where it was opened, as given (below it where an evidence tree was given).
+        damage: every defect met so far, in order.
+    """
+
+    def __init__(self, directory: HostDir) -> None:
+        """Read the data root open as `directory`; see `open`."""
+        self.path = directory.display
+        self.damage: list[CorruptStore] = []
+        driver_dir = open_optional(directory, f"image/{DRIVER}") or directory
+        self.directory = directory
+        self.imagedb = ImageDB(driver_dir)
+        self.layerdb = LayerDB(driver_dir)
+        self.overlay2 = Overlay2(directory)
+        self.containerdb = ContainerDB(directory)
+        self._driver_dir = driver_dir
+        self._stacker = Stacker(directory, self.layerdb, self.overlay2)
+        self._images: dict[ImageID, Image | None] = {}
+        self.names = Names(self)
+
+    @classmethod
+    def open(cls, path: str | Path = DEFAULT_ROOT) -> Self:
+        """Open a data root, or the one below an evidence tree (`<path>/var/lib/docker`).
+
+        Raises:
+            DataRootError: with what the directory is instead, and what to do.
+        """
+        return cls(open_data_root(path))
+
+    # -- images --------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def repositories(self) -> Repositories:
+        """The names in repositories.json, in Docker's normal form; empty where it is damaged."""
+        try:
+            found = read_repositories(self._driver_dir)
+        except CorruptStore as error:
+            self.report(error)
+            found = type(self)._no_names()
+        return found
+
+    @staticmethod
+    def _no_names() -> Repositories:
+        from layerfs.formats.repositories import Repositories
+
+        return Repositories()
+
+    @functools.cached_property
+    def _references(self) -> Mapping[ImageID, tuple[Reference, ...]]:
+        by_image: dict[ImageID, list[Reference]] = {}
+        for row in self.repositories.rows:
+            by_image.setdefault(row.image_id, []).append(row.reference)
+        return {image: tuple(sorted(names, key=str)) for image, names in by_image.items()}
+
+    def images(self) -> list[Image]:
+        """Every sound image, newest first; damaged ones are reported and left out."""
+        found = [self.load_image(image_id) for image_id in self.imagedb.image_ids()]
+        return sorted(
+            (image for image in found if image),
+            key=lambda image: (-(image.config.created_ns or -(2**63)) // 10**9, image.id),
+        )
+
+    def load_image(self, image_id: ImageID) -> Image | None:
+        """The image of this ID, or None where it is missing or damaged (then reported)."""
+        if image_id not in self._images:
+            try:
+                self._images[image_id] = self.read_image(image_id)
+            except CorruptStore as error:
+                self.report(error)
+                self._images[image_id] = None
+        return self._images[image_id]
+
+    def read_image(self, image_id: ImageID) -> Image:
+        """The image of this ID; raises `CorruptStore`."""
+        config = self.imagedb.config(image_id)
+        parent = None
+        try:
+            parent = self.imagedb.parent(image_id)
+        except CorruptStore as error:
+            self.report(error)
+        return Image(image_id, self._references.get(image_id, ()), config, parent)
+
+    def image(self, name: str) -> Image:
+        """The image that Docker would mean by `name`: a reference, an ID, or a prefix of one.
+
+        Raises:
+            ImageNotFound, AmbiguousName, InvalidReference: as `naming` has it.
+            CorruptStore: it is the image meant, but its config is damaged.
+        """
+        return self.names.image(name)
+
+    def chain(self, image: Image) -> tuple[Layer, ...]:
+        """The image's layers, base first, each checked against the config; raises `CorruptStore`."""
+        records: list[Layer] = []
+        for diff_id, chain in zip(image.config.diff_ids, image.chain, strict=True):
+            record = self.layerdb.layer(chain)
+            parent = records[-1].chain_id if records else None
+            if record.diff_id != diff_id:
+                self.report(self._broken(record, "diff", "not the image's layer", diff_id, record.diff_id))
+            if record.parent != parent:
+                self.report(self._broken(record, "parent", "not the layer below", parent, record.parent))
+            records.append(record)
+        return tuple(records)
+
+    def size(self, image: Image) -> int | None:
+        """The image's size in bytes as Docker adds it up, or None where a layer is damaged."""
+        try:
+            return sum(record.size for record in self.chain(image))
+        except CorruptStore as error:
+            self.report(error)
+            return None
+
+    # -- layers --------------------------------------------------------------------------------
+
+    def layers(self) -> list[Layer]:
+        """Every sound layer, by chain ID; damaged ones are reported and left out."""
+        found: list[Layer] = []
+        for chain in self.layerdb.chain_ids():
+            try:
+                found.append(self.layerdb.layer(chain))
+            except CorruptStore as error:
+                self.report(error)
+        return found
+
+    def layer(self, name: str) -> Layer:
+        """The layer called by its chain ID, diff ID, cache ID, short link, or a prefix of one."""
+        return self.names.layer(name)
+
+    def chain_below(self, top: ChainID) -> tuple[Layer, ...]:
+        """The chain that ends in `top`, base first, by the store's own `parent` files.
+
+        Raises:
+            CorruptStore: a layer is damaged, or the chain IDs do not add up.
+        """
+        records: list[Layer] = []
+        at: ChainID | None = top
+        while at is not None:
+            record = self.layerdb.layer(at)
+            computed = chain_id(record.parent, record.diff_id)
+            if computed != at:
+                raise self._broken(record, "parent", "diff and parent do not make this chain ID", at, computed)
+            records.append(record)
+            at = record.parent
+        return tuple(reversed(records))
+
+    def _broken(
+        self, record: Layer, name: str, problem: str, expected: object, found: object
+    ) -> BrokenChain:
+        return BrokenChain(
+            self.layerdb.file_name(record.chain_id, name),
+            problem,
+            expected=str(expected or "none"),
+            found=str(found or "none"),
+        )
+
+    # -- containers ----------------------------------------------------------------------------
+
+    @functools.cached_property
+    def _containers(self) -> dict[ContainerID, Container]:
+        known = dict.fromkeys([*self.containerdb.container_ids(), *self.layerdb.container_ids()])
+        return {container_id: self._load_container(container_id) for container_id in known}
+
+    def containers(self) -> list[Container]:
+        """Every container, newest first; also those of which only the config or the layers are left."""
+        return sorted(
+            self._containers.values(),
+            key=lambda item: (-((item.config and item.config.created_ns) or 0), item.id),
+        )
+
+    def _load_container(self, container_id: ContainerID) -> Container:
+        config = mount = None
+        try:
+            config = self.containerdb.config(container_id)
+        except CorruptStore as error:
+            self.report(error)
+        try:
+            mount = self.layerdb.mount(container_id)
+        except CorruptStore as error:
+            self.report(error)
+        return Container(container_id, config, mount)
+
+    def container(self, name: str) -> Container:
+        """The container of this ID, name, or unique ID prefix."""
+        return self.names.container(name)
+
+    # -- trees ---------------------------------------------------------------------------------
+
+    def find(self, name: str) -> Image | Container | Layer:
+        """What `name` means: an image first, then a container, then a layer."""
+        return self.names.anything(name)
+
+    def tree(self, subject: Image | Container | Layer, *, up_to: int | None = None) -> UnionTree:
+        """The tree of an image, a container, or a single layer (as it is on disk).
+
+        Args:
+            subject: what to show.
+            up_to: for an image, show it as of its layer of this number (1 is the base).
+
+        Raises:
+            CorruptStore: a layer that is needed is missing or damaged.
+            LayerNotFound: there is no layer of that number.
+        """
+        if isinstance(subject, Layer):
+            return self._stacker.alone(subject.cache_id)
+        if isinstance(subject, Container):
+            return self._container_tree(subject)
+        chain = self.chain(subject)
+        if up_to is not None:
+            chain = chain[: self.layer_number(subject, up_to)]
+        self._report_inconsistencies([record.cache_id for record in reversed(chain)])
+        return self._stacker.union(chain)
+
+    def layer_number(self, image: Image, number: int) -> int:
+        """`number`, if the image has a layer of that number (1 is the base); raises `LayerNotFound`."""
+        depth = len(image.config.diff_ids)
+        if not 1 <= number <= depth:
+            raise LayerNotFound(
+                f"{image.name} has no layer {number}",
+                hint=f"its layers are numbered 1 (base) to {depth} (top)" if depth else "it has no layers",
+            )
+        return number
+
+    def _container_tree(self, container: Container) -> UnionTree:
+        mount = container.mount
+        if mount is None:
+            path = self._driver_dir.name_of(f"layerdb/mounts/{container.id}")
+            raise MissingFile(path, f"the layers of container {container.name} are not known")
+        above = [mount.mount_id, *([mount.init_id] if mount.init_id else [])]
+        chain = self.chain_of_mount(mount)
+        self._report_inconsistencies([*above, *(record.cache_id for record in reversed(chain))])
+        return self._stacker.union(chain, above)
+
+    def chain_of_mount(self, mount: MountRecord) -> tuple[Layer, ...]:
+        """The image layers below a container, base first; raises `CorruptStore`."""
+        return self.chain_below(mount.parent) if mount.parent else ()
+
+    def _report_inconsistencies(self, stack: list[CacheID]) -> None:
+        for problem in self.overlay2.inconsistencies(stack):
+            self.report(problem)
+
+    # -- damage --------------------------------------------------------------------------------
+
+    def report(self, problem: CorruptStore) -> None:
+        """Note a defect that does not stop the answer, and log it once."""
+        if str(problem) not in {str(known) for known in self.damage}:
+            self.damage.append(problem)
+            _log.warning("%s", problem, extra={"damage": True})

@@ -1,0 +1,319 @@
+"""The only door to the evidence: directories held by descriptor, nothing followed, nothing written.
+
+`HostDir` is an open directory of the data root. Everything below it is reached from its descriptor
+without following a symbolic link, so a hostile tree cannot lead the reader onto the host's own
+disk. Directories and regular files are the only things ever opened; FIFOs, sockets and devices are
+only looked at. Access times are left alone where the kernel allows it (O_NOATIME).
+
+Used by `store` (files of the data root), `tree.overlay` (layer contents) and `dataroot`.
+Sources: openat2(2), open(2), xattr(7), proc_pid_fd(5).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import functools
+import os
+import stat
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+__all__ = ["HostDir", "Refused", "TooLarge", "can_read_trusted_xattrs"]
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+_SYS_OPENAT2 = 437  # the same on every architecture that got it through the common table
+_RESOLVE_NO_MAGICLINKS = 0x02
+_RESOLVE_NO_SYMLINKS = 0x04
+_RESOLVE_BENEATH = 0x08
+_RESOLVE = _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_MAGICLINKS
+_PATH_CHUNK = 4000  # bytes a system call takes in one path, below PATH_MAX
+
+_CAP_SYS_ADMIN = 1 << 21
+_READ_CHUNK = 1 << 16
+
+_KINDS = {
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a character device",
+    stat.S_IFBLK: "a block device",
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFDIR: "a directory",
+    stat.S_IFREG: "a regular file",
+}
+
+
+class Refused(OSError):
+    """The entry is of a type that is never opened; `strerror` says which it is."""
+
+
+class TooLarge(OSError):
+    """A file exceeds the cap its reader allows."""
+
+
+class _OpenHow(ctypes.Structure):
+    """`struct open_how` of linux/openat2.h."""
+
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+class HostDir:
+    """An open directory of the evidence and what can be reached below it.
+
+    All names and paths are bytes relative to this directory, without a leading slash; `b""` is the
+    directory itself. Methods raise `OSError` as the kernel gives it, `Refused`, or `TooLarge`.
+    """
+
+    __slots__ = ("_noatime", "display", "fd")
+
+    def __init__(self, fd: int, display: str, *, noatime: int = os.O_NOATIME) -> None:
+        """Take over `fd`; `display` is the directory's name in messages."""
+        self.fd = fd
+        self.display = display
+        self._noatime = noatime
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], display: str | None = None) -> Self:
+        """Open a directory that the *user* named: the one place where links are followed."""
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return cls(fd, os.fspath(path) if display is None else display)
+
+    def __enter__(self) -> Self:
+        """Use as a context manager to close the descriptor at the end."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the descriptor."""
+        self.close()
+
+    def __del__(self) -> None:
+        """Close the descriptor of a directory that went out of use."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the descriptor; harmless when repeated."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def name_of(self, path: str | bytes) -> str:
+        """The name of `path` below this directory, for messages."""
+        text = os.fsdecode(path)
+        return "/".join(part for part in (self.display, text) if part) or "."
+
+    def subdir(self, path: bytes | str) -> HostDir:
+        """The directory at `path`; raises ENOTDIR or ELOOP where a component is none or a link."""
+        raw = os.fsencode(path)
+        return HostDir(self._open(raw, _DIRECTORY), self.name_of(raw), noatime=self._noatime)
+
+    def statvfs(self) -> os.statvfs_result:
+        """The file system the directory is on."""
+        return os.fstatvfs(self.fd)
+
+    def names(self) -> list[bytes]:
+        """Every name in the directory, in the file system's order."""
+        return [os.fsencode(name) for name in os.listdir(self.fd)]
+
+    def scan(self) -> Iterator[tuple[bytes, os.stat_result]]:
+        """Every name with its lstat, in the file system's order; a name that vanishes is left out."""
+        with os.scandir(self.fd) as found:
+            for entry in found:
+                try:
+                    yield os.fsencode(entry.name), entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+
+    def lstat(self, path: bytes | str = b"") -> os.stat_result:
+        """The attributes of the entry itself."""
+        raw = os.fsencode(path)
+        if not raw:
+            return os.fstat(self.fd)
+        if b"/" not in raw:
+            return os.lstat(raw, dir_fd=self.fd)
+        fd = self._open(raw, _LOOK)
+        try:
+            return os.fstat(fd)
+        finally:
+            os.close(fd)
+
+    def readlink(self, path: bytes | str) -> bytes:
+        """The target of a symbolic link, verbatim."""
+        raw = os.fsencode(path)
+        if b"/" not in raw:
+            return os.readlink(raw, dir_fd=self.fd)
+        fd = self._open(raw, _LOOK)
+        try:
+            return os.readlink(b"", dir_fd=fd)
+        finally:
+            os.close(fd)
+
+    def open_file(self, path: bytes | str) -> int:
+        """A descriptor for reading the regular file at `path`; anything else is `Refused`.
+
+        The entry is held by an O_PATH descriptor while its type is checked, so it cannot turn into
+        a device between the look and the open.
+        """
+        raw = os.fsencode(path)
+        held = self._open(raw, _LOOK)
+        try:
+            kind = stat.S_IFMT(os.fstat(held).st_mode)
+            if kind == stat.S_IFDIR:
+                raise IsADirectoryError(errno.EISDIR, "is a directory", self.name_of(raw))
+            if kind != stat.S_IFREG:
+                raise Refused(errno.EINVAL, f"is {_KINDS.get(kind, 'no regular file')}", self.name_of(raw))
+            return self._without_atime(functools.partial(os.open, f"/proc/self/fd/{held}"), _READ)
+        finally:
+            os.close(held)
+
+    def read(self, path: bytes | str, limit: int) -> bytes:
+        """The whole content of the regular file at `path`; raises `TooLarge` above `limit` bytes."""
+        fd = self.open_file(path)
+        try:
+            pieces: list[bytes] = []
+            total = 0
+            while piece := os.read(fd, _READ_CHUNK):
+                total += len(piece)
+                if total > limit:
+                    raise TooLarge(errno.EFBIG, f"is larger than {limit} bytes", self.name_of(path))
+                pieces.append(piece)
+            return b"".join(pieces)
+        finally:
+            os.close(fd)
+
+    def xattr_names(self, path: bytes = b"") -> list[bytes]:
+        """The names of the entry's extended attributes that this process may see."""
+        with _Located(self, path) as place:
+            return [os.fsencode(name) for name in os.listxattr(place, follow_symlinks=not path)]
+
+    def xattr(self, path: bytes, name: bytes) -> bytes | None:
+        """The value of one extended attribute, or None when the entry does not have it."""
+        with _Located(self, path) as place:
+            try:
+                return os.getxattr(place, name, follow_symlinks=not path)
+            except OSError as error:
+                if error.errno in (errno.ENODATA, errno.ENOTSUP):
+                    return None
+                raise
+
+    def _open(self, path: bytes, flags: int) -> int:
+        """Open `path` below this directory, in pieces the kernel takes, following nothing."""
+        if not path:
+            return self._without_atime(lambda all_flags: os.open(".", all_flags, dir_fd=self.fd), flags)
+        if b"/" not in path and path not in (b".", b".."):
+            return self._without_atime(
+                lambda all_flags: os.open(path, all_flags | os.O_NOFOLLOW, dir_fd=self.fd), flags
+            )
+        at, opened = self.fd, -1
+        try:
+            while len(path) > _PATH_CHUNK:
+                head, path = _split_path(path)
+                below = _open_beneath(at, head, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+                if opened >= 0:
+                    os.close(opened)
+                at = opened = below
+            return self._without_atime(lambda all_flags: _open_beneath(at, path, all_flags), flags)
+        finally:
+            if opened >= 0:
+                os.close(opened)
+
+    def _without_atime(self, opener: Callable[[int], int], flags: int) -> int:
+        """Open with O_NOATIME while it is allowed (owner or CAP_FOWNER only; open(2))."""
+        if self._noatime and not flags & os.O_PATH:
+            try:
+                return opener(flags | os.O_NOATIME)
+            except PermissionError:
+                self._noatime = 0
+        return opener(flags)
+
+
+class _Located:
+    """A path the xattr calls understand, as they have no dirfd form: through /proc/self/fd."""
+
+    __slots__ = ("_base", "_dir", "_name")
+
+    def __init__(self, base: HostDir, path: bytes) -> None:
+        """Locate `path` below `base`."""
+        self._base = base
+        parent, slash, self._name = path.rpartition(b"/")
+        self._dir = base.subdir(parent) if slash else None
+
+    def __enter__(self) -> bytes:
+        """The path; valid inside the block."""
+        fd = (self._dir or self._base).fd
+        return b"/proc/self/fd/%d/%s" % (fd, self._name) if self._name else b"/proc/self/fd/%d" % fd
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Close what was opened on the way."""
+        if self._dir:
+            self._dir.close()
+
+
+def _split_path(path: bytes) -> tuple[bytes, bytes]:
+    """Cut an overlong path at the last slash that fits one system call."""
+    cut = path.rfind(b"/", 0, _PATH_CHUNK)
+    if cut <= 0:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), os.fsdecode(path[:100]))
+    return path[:cut], path[cut + 1 :]
+
+
+def _open_beneath(dir_fd: int, path: bytes, flags: int) -> int:
+    """Open `path` below `dir_fd`, following no link and never leaving it."""
+    try:
+        return _openat2(dir_fd, path, flags)
+    except OSError as error:
+        # ENOSYS: Linux before 5.6; EPERM: some sandboxes refuse what they do not know
+        if error.errno not in (errno.ENOSYS, errno.EPERM):
+            raise
+        return _open_by_component(dir_fd, path, flags)
+
+
+def _openat2(dir_fd: int, path: bytes, flags: int) -> int:
+    how = _OpenHow(flags, 0, _RESOLVE)
+    fd = int(_syscall()(_SYS_OPENAT2, dir_fd, path, ctypes.byref(how), ctypes.sizeof(how)))
+    if fd < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), os.fsdecode(path))
+    return fd
+
+
+@functools.cache
+def _syscall() -> Callable[..., int]:
+    """`syscall(2)` of the C library."""
+    function: Callable[..., int] = ctypes.CDLL(None, use_errno=True).syscall
+    return function
+
+
+def _open_by_component(dir_fd: int, path: bytes, flags: int) -> int:
+    """What openat2 does, one component at a time."""
+    *parents, name = path.split(b"/")
+    at, opened = dir_fd, -1
+    try:
+        for component in [*parents, name]:
+            if component in (b"", b".", b".."):
+                raise OSError(errno.EXDEV, "leaves the directory", os.fsdecode(path))
+        for parent in parents:
+            below = os.open(parent, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+            if opened >= 0:
+                os.close(opened)
+            at = opened = below
+        return os.open(name, flags | os.O_NOFOLLOW, dir_fd=at)
+    finally:
+        if opened >= 0:
+            os.close(opened)
+
+
+def can_read_trusted_xattrs() -> bool:
+    """Whether the kernel shows this process `trusted.*` attributes: CAP_SYS_ADMIN in the first user namespace."""
+    with open("/proc/self/status", "rb") as status:
+        fields = dict(line.split(b":", 1) for line in status.read().splitlines() if b":" in line)
+    with open("/proc/self/uid_map", "rb") as mapping:
+        initial = mapping.read().split() == [b"0", b"0", b"4294967295"]
+    return initial and bool(int(fields[b"CapEff"], 16) & _CAP_SYS_ADMIN)

@@ -1,0 +1,66 @@
+"""What a data root contains: `Image`, `Container`, `Layer`; plain values, joined from several files.
+
+Made by `dataroot`, used by `naming`, `analysis` and the command line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from layerfs.ids import chain_ids
+from layerfs.store.layerdb import LayerRecord
+
+if TYPE_CHECKING:
+    from layerfs.formats.containerconfig import ContainerConfig
+    from layerfs.formats.imageconfig import ImageConfig
+    from layerfs.formats.reference import Reference
+    from layerfs.ids import ChainID, ContainerID, ImageID
+    from layerfs.store.layerdb import MountRecord
+
+__all__ = ["Container", "Image", "Layer"]
+
+Layer: TypeAlias = LayerRecord
+"""A layer is its record: it needs nothing from other files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image whose config was read and hashes to its ID.
+
+    Attributes:
+        id: sha256 of the config.
+        references: every name that points at it, sorted; tags and digests alike.
+        config: the parsed config.
+        parent: the parent image as the engine noted it, unchecked; None for most images.
+    """
+
+    id: ImageID
+    references: tuple[Reference, ...]
+    config: ImageConfig
+    parent: str | None = None
+
+    @property
+    def chain(self) -> tuple[ChainID, ...]:
+        """The chain ID of each layer, base first, computed from the config."""
+        return chain_ids(self.config.diff_ids)
+
+    @property
+    def name(self) -> str:
+        """What to call it: its first tag, else its first name, else its ID."""
+        tags = [reference for reference in self.references if reference.tag]
+        return str((tags or list(self.references) or [self.id])[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container: its config and its layers; either may be missing from a damaged or cut-down root."""
+
+    id: ContainerID
+    config: ContainerConfig | None
+    mount: MountRecord | None
+
+    @property
+    def name(self) -> str:
+        """Its name without the slash, or its ID."""
+        return self.config.name if self.config and self.config.name else self.id

@@ -1,0 +1,42 @@
+"""`containers/`: what the engine noted of each container.
+
+Source: moby `container/container.go` (config.v2.json).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from layerfs.errors import MalformedFile
+from layerfs.formats.containerconfig import parse_container_config
+from layerfs.ids import ContainerID
+from layerfs.store.files import JSON_LIMIT, identities, open_optional, parse_file
+
+if TYPE_CHECKING:
+    from layerfs.formats.containerconfig import ContainerConfig
+    from layerfs.hostdir import HostDir
+
+__all__ = ["ContainerDB"]
+
+
+class ContainerDB:
+    """Reader of the `containers/` directory."""
+
+    def __init__(self, root: HostDir) -> None:
+        """Read the `containers/` below the data root."""
+        self._root = root
+        self._directory = open_optional(root, "containers")
+
+    def container_ids(self) -> list[ContainerID]:
+        """Every container's ID, sorted."""
+        return sorted(identities(self._directory, ContainerID))
+
+    def config(self, container: ContainerID) -> ContainerConfig:
+        """The config of one container; raises `CorruptStore`."""
+        path = f"containers/{container}/config.v2.json"
+        config = parse_file(self._root, path, parse_container_config, JSON_LIMIT)
+        if config.id != container:
+            raise MalformedFile(
+                self._root.name_of(path), "another container's config", expected=container, found=config.id
+            )
+        return config

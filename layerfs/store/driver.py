@@ -1,0 +1,166 @@
+"""Which kind of store a directory holds, found out and said plainly.
+
+Only overlay2 roots are read. Everything else a user is likely to point at is recognised by its
+own marks, so that the error names it and says where to look instead.
+
+Sources: moby `daemon/daemon.go`, `daemon/image_store_choice.go`; containerd `docs/ops.md`;
+containers/storage `docs/containers-storage.conf.5.md`; OCI image-spec `image-layout.md`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from typing import TYPE_CHECKING
+
+from layerfs.errors import (
+    ContainerdImageStore,
+    DataRootUnreadable,
+    NotADataRoot,
+    UnsupportedStorageDriver,
+)
+from layerfs.hostdir import HostDir
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["DRIVER", "has_containerd_images", "open_data_root"]
+
+DRIVER = "overlay2"
+
+_OTHER_DRIVERS = (
+    "aufs", "btrfs", "devicemapper", "fuse-overlayfs", "overlay", "vfs", "windowsfilter", "zfs",
+)  # fmt: skip
+_EVIDENCE_PATH = "var/lib/docker"
+_REMAPPED = re.compile(r"\d+\.\d+")
+_CONTAINERD = ("containerd/daemon", "")
+_SNAPSHOTS = "io.containerd.snapshotter.v1.overlayfs/snapshots"
+_METADATA = "io.containerd.metadata.v1.bolt"
+_LAYOUT_MARKS = ("oci-layout", "manifest.json")
+_INSIDE = ("imagedb", "layerdb", "repositories.json")
+
+
+def open_data_root(path: str | Path) -> HostDir:
+    """Open the overlay2 data root at `path`, or at `path`/var/lib/docker.
+
+    Raises:
+        NotADataRoot, UnsupportedStorageDriver, ContainerdImageStore, DataRootUnreadable.
+    """
+    directory = _open(path)
+    if _exists(directory, f"image/{DRIVER}"):
+        return _checked(directory)
+    return _checked(_evidence(directory) or directory)
+
+
+def _checked(directory: HostDir) -> HostDir:
+    """The directory, if it is an overlay2 data root; an error that says what it is otherwise."""
+    names = {os.fsdecode(name) for name in _list(directory)}
+    overlay2 = _exists(directory, f"image/{DRIVER}")
+    if has_containerd_images(directory) and not _has_images(directory):
+        raise ContainerdImageStore(
+            f"{directory.display}: its images are in containerd's image store "
+            "(the default of fresh Docker 29 installs), which layerfs does not read yet",
+            hint="Docker can be switched back with the feature flag containerd-snapshotter=false",
+        )
+    if overlay2 or {DRIVER, "containers"} <= names:
+        return directory
+    _refuse_other_stores(directory, names)
+    raise NotADataRoot(
+        f"{directory.display}: not a Docker data root: there is no image/{DRIVER} in it",
+        hint="give the directory that `docker info` calls Docker Root Dir (usually /var/lib/docker), or a copy of it",
+    )
+
+
+def _refuse_other_stores(directory: HostDir, names: set[str]) -> None:
+    """Raise the error that names a store layerfs knows and cannot read."""
+    where = directory.display
+    drivers = [name for name in _OTHER_DRIVERS if _exists(directory, f"image/{name}")]
+    if drivers:
+        raise UnsupportedStorageDriver(f"{where}: storage driver {drivers[0]!r}: layerfs reads only {DRIVER}")
+    if subroots := sorted(name for name in names if _REMAPPED.fullmatch(name)):
+        listed = " ".join(f"{where}/{name}" for name in subroots)
+        raise NotADataRoot(
+            f"{where}: a root with user namespace remapping; its data roots are {listed}",
+            hint=f"choose one: --root {where}/{subroots[0]}",
+        )
+    if {"overlay-images", "overlay-layers"} & names:
+        raise UnsupportedStorageDriver(
+            f"{where}: a containers-storage root (Podman, CRI-O, Buildah), which layerfs does not read yet"
+        )
+    if {"containers", "volumes"} <= names or {"containers", "engine-id"} <= names:
+        raise ContainerdImageStore(
+            f"{where}: a Docker data root without image/{DRIVER}: its images are in containerd's own root",
+            hint="usually /var/lib/containerd; layerfs does not read containerd's image store yet",
+        )
+    if any(mark in names for mark in _LAYOUT_MARKS):
+        raise NotADataRoot(f"{where}: an image archive or OCI layout, not a Docker data root")
+    if DRIVER in names or any(mark in names for mark in _INSIDE) or "l" in names:
+        raise NotADataRoot(
+            f"{where}: a part of a Docker data root, not its top", hint="give a directory further up"
+        )
+
+
+def has_containerd_images(directory: HostDir) -> bool:
+    """Whether containerd keeps snapshots here, in Docker's own containerd or at the top."""
+    return any(
+        _exists(directory, f"{base}/{_METADATA}".lstrip("/"))
+        and _is_filled(directory, f"{base}/{_SNAPSHOTS}".lstrip("/"))
+        for base in _CONTAINERD
+    )
+
+
+def _has_images(directory: HostDir) -> bool:
+    return _is_filled(directory, f"image/{DRIVER}/imagedb/content/sha256")
+
+
+def _evidence(directory: HostDir) -> HostDir | None:
+    """The data root inside an evidence tree: reached without following any of the tree's own links."""
+    try:
+        inner = directory.subdir(_EVIDENCE_PATH)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.EACCES):
+            return None
+        raise NotADataRoot(
+            f"{directory.display}/{_EVIDENCE_PATH}: reached only through a symbolic link, which is not followed",
+            hint="find where it leads inside the evidence, and give that path",
+        ) from error
+    return inner
+
+
+def _open(path: str | Path) -> HostDir:
+    try:
+        return HostDir.open(path)
+    except PermissionError as error:
+        raise _refused(str(path)) from error
+    except OSError as error:
+        raise NotADataRoot(f"{path}: {error.strerror}", hint="choose another with --root") from error
+
+
+def _list(directory: HostDir) -> list[bytes]:
+    try:
+        return directory.names()
+    except PermissionError as error:
+        raise _refused(directory.display) from error
+
+
+def _refused(path: str) -> DataRootUnreadable:
+    return DataRootUnreadable(f"{path}: permission denied", hint="run as root, or as the owner of the copy")
+
+
+def _exists(directory: HostDir, path: str) -> bool:
+    try:
+        directory.lstat(path)
+    except PermissionError as error:
+        raise _refused(directory.name_of(path)) from error
+    except OSError:
+        return False
+    return True
+
+
+def _is_filled(directory: HostDir, path: str) -> bool:
+    try:
+        with directory.subdir(path) as inner:
+            return bool(inner.names())
+    except OSError:
+        return False

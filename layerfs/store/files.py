@@ -1,0 +1,99 @@
+"""Reading one small file of the data root, with errors that name it.
+
+Every reader of `store` goes through `read_text` or `read_json_bytes`, so a missing, oversized, or
+malformed file becomes the same `CorruptStore` everywhere.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING, TypeVar
+
+from layerfs.errors import DataRootUnreadable, MalformedFile, MissingFile
+from layerfs.formats.errors import FormatError
+from layerfs.hostdir import Refused, TooLarge
+from layerfs.ids import InvalidID
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from layerfs.hostdir import HostDir
+
+__all__ = ["JSON_LIMIT", "NAME_LIMIT", "explain", "identities", "open_optional", "parse_bytes", "parse_file", "read_file", "read_optional"]
+
+JSON_LIMIT = 32 << 20
+"""Bytes: moby caps image configs far below; a larger JSON document is an attack or garbage."""
+
+NAME_LIMIT = 64 << 10
+"""Bytes: files that hold an ID, a number, or a list of short links."""
+
+Value = TypeVar("Value")
+
+_ABSENT = (errno.ENOENT, errno.ENOTDIR)
+
+
+def read_file(directory: HostDir, path: str, limit: int = NAME_LIMIT) -> bytes:
+    """The bytes of a file that must exist; raises `MissingFile`, `MalformedFile`, `DataRootUnreadable`."""
+    content = read_optional(directory, path, limit)
+    if content is None:
+        raise MissingFile(directory.name_of(path), "the file is missing")
+    return content
+
+
+def read_optional(directory: HostDir, path: str, limit: int = NAME_LIMIT) -> bytes | None:
+    """The bytes of a file, or None where there is none."""
+    try:
+        return directory.read(path, limit)
+    except (Refused, TooLarge, IsADirectoryError) as error:
+        found = error.strerror.removeprefix("is ")
+        raise MalformedFile(directory.name_of(path), "not readable", expected="a small file", found=found) from error
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return None
+        raise explain(error, directory.name_of(path)) from error
+
+
+def parse_file(
+    directory: HostDir, path: str, parse: Callable[[bytes], Value], limit: int = NAME_LIMIT
+) -> Value:
+    """The value of a file that must exist and parse."""
+    return parse_bytes(read_file(directory, path, limit), directory.name_of(path), parse)
+
+
+def parse_bytes(content: bytes, name: str, parse: Callable[[bytes], Value]) -> Value:
+    """The value of `content`, read from the file called `name`."""
+    try:
+        return parse(content)
+    except FormatError as error:
+        raise MalformedFile(name, error.problem, expected=error.expected, found=error.found) from error
+
+
+def open_optional(directory: HostDir, path: str) -> HostDir | None:
+    """A directory of the data root, or None where there is none."""
+    try:
+        return directory.subdir(path)
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            return None
+        raise explain(error, directory.name_of(path)) from error
+
+
+def explain(error: OSError, name: str) -> MalformedFile | DataRootUnreadable:
+    """The layerfs error for an `OSError` on a file of the data root."""
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return DataRootUnreadable(f"{name}: permission denied", hint="run as root, or as the owner of the copy")
+    if error.errno == errno.ELOOP or isinstance(error, NotADirectoryError):
+        return MalformedFile(name, "not a directory or file of the data root", found="a link or another type")
+    return MalformedFile(name, error.strerror or str(error))
+
+
+def identities(directory: HostDir | None, make: Callable[[str], Value]) -> list[Value]:
+    """The names of a directory that are identities; everything else in it is a leftover."""
+    found: list[Value] = []
+    for name in directory.names() if directory else ():
+        try:
+            found.append(make(os.fsdecode(name)))
+        except InvalidID:
+            continue
+    return found

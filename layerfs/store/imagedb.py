@@ -1,0 +1,84 @@
+"""`image/overlay2/imagedb/`: image configs by image ID, and the little the engine notes beside them.
+
+Source: moby `image/fs.go`, `image/store.go` (v20.10.24 and v28.5).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from layerfs.errors import DigestMismatch
+from layerfs.formats.gotime import parse_time
+from layerfs.formats.imageconfig import parse_image_config
+from layerfs.ids import ImageID
+from layerfs.store.files import (
+    JSON_LIMIT,
+    identities,
+    open_optional,
+    parse_bytes,
+    read_file,
+    read_optional,
+)
+
+if TYPE_CHECKING:
+    from layerfs.formats.imageconfig import ImageConfig
+    from layerfs.hostdir import HostDir
+
+__all__ = ["ImageDB"]
+
+
+class ImageDB:
+    """Reader of one `imagedb/` directory."""
+
+    def __init__(self, driver_dir: HostDir) -> None:
+        """Read the `imagedb/` below `image/<driver>/`."""
+        self._driver_dir = driver_dir
+        self._content = open_optional(driver_dir, "imagedb/content/sha256")
+        self._metadata = open_optional(driver_dir, "imagedb/metadata/sha256")
+
+    def file_name(self, image: ImageID) -> str:
+        """The path of a config, for messages."""
+        return self._driver_dir.name_of(f"imagedb/content/sha256/{image.hex}")
+
+    def image_ids(self) -> list[ImageID]:
+        """Every config's name, sorted; nothing is read yet."""
+        return sorted(identities(self._content, ImageID.from_hex))
+
+    def __contains__(self, image: ImageID) -> bool:
+        """Whether there is a config of this name, sound or not."""
+        try:
+            return self._content is not None and bool(self._content.lstat(image.hex))
+        except OSError:
+            return False
+
+    def config_bytes(self, image: ImageID) -> bytes:
+        """The config, byte for byte; raises `CorruptStore` unless its bytes hash to its name."""
+        content = read_file(self._driver_dir, f"imagedb/content/sha256/{image.hex}", JSON_LIMIT)
+        found = ImageID.of(content)
+        if found != image:
+            raise DigestMismatch(
+                self.file_name(image), "the image config was altered", expected=image, found=found
+            )
+        return content
+
+    def config(self, image: ImageID) -> ImageConfig:
+        """The parsed config; raises `CorruptStore`."""
+        return parse_bytes(self.config_bytes(image), self.file_name(image), parse_image_config)
+
+    def parent(self, image: ImageID) -> str | None:
+        """The parent image's ID as the engine noted it: raw text, validated by nobody."""
+        text = self._note(image, "parent")
+        return text.decode("utf-8", "replace") if text else None
+
+    def last_updated_ns(self, image: ImageID) -> int | None:
+        """When the image was last tagged, in ns since the epoch; None where it never was."""
+        text = self._note(image, "lastUpdated")
+        if not text:
+            return None
+        name = self._driver_dir.name_of(f"imagedb/metadata/sha256/{image.hex}/lastUpdated")
+        return parse_bytes(text, name, lambda content: parse_time(content.decode("utf-8", "replace")))
+
+    def _note(self, image: ImageID, name: str) -> bytes | None:
+        if self._metadata is None:
+            return None
+        return read_optional(self._metadata, f"{image.hex}/{name}")

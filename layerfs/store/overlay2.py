@@ -1,0 +1,172 @@
+"""`overlay2/`: the layers' own directories, their short links, and whether the two agree.
+
+`diff/` is the content; `link`, `lower` and `l/` only repeat for the kernel what `layerdb` says, so
+they are checked and reported, never relied on. `merged/` and `work/` are never entered.
+
+Source: moby `daemon/graphdriver/overlay2/overlay.go` (v20.10.24 and v28.5).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from layerfs.errors import BrokenChain, CorruptStore, MissingFile
+from layerfs.formats import layerfiles
+from layerfs.ids import CacheID, InvalidID, LinkID
+from layerfs.store.files import explain, identities, open_optional, parse_bytes, read_optional
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from layerfs.hostdir import HostDir
+
+__all__ = ["Overlay2"]
+
+_NOT_LAYERS = frozenset({"backingFsBlockDev"})
+
+
+class Overlay2:
+    """Reader of one `overlay2/` directory."""
+
+    def __init__(self, root: HostDir) -> None:
+        """Read the `overlay2/` below the data root."""
+        self._root = root
+        self._directory = open_optional(root, "overlay2")
+
+    def path_of(self, cache_id: CacheID) -> str:
+        """A layer's directory relative to the data root."""
+        return self._root.name_of(f"overlay2/{cache_id}")
+
+    def cache_ids(self) -> list[CacheID]:
+        """Every layer directory, sorted; the engine's short-lived probes are no layers."""
+        return [
+            cache_id
+            for cache_id in sorted(identities(self._directory, CacheID))
+            if cache_id not in _NOT_LAYERS and self._is_dir(cache_id)
+        ]
+
+    def __contains__(self, cache_id: CacheID) -> bool:
+        """Whether the layer has a directory."""
+        return self._is_dir(cache_id)
+
+    def _is_dir(self, cache_id: CacheID) -> bool:
+        try:
+            return self._directory is not None and stat.S_ISDIR(self._directory.lstat(cache_id).st_mode)
+        except OSError:
+            return False
+
+    def diff(self, cache_id: CacheID) -> HostDir:
+        """The layer's own tree; raises `CorruptStore`."""
+        path = f"overlay2/{cache_id}/diff"
+        try:
+            return self._root.subdir(path)
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                raise MissingFile(self._root.name_of(path), "the layer's directory is missing") from error
+            raise explain(error, self._root.name_of(path)) from error
+
+    def link(self, cache_id: CacheID) -> LinkID | None:
+        """The layer's short name in `l/`, or None where the file is missing; raises `CorruptStore`."""
+        path = f"overlay2/{cache_id}/link"
+        content = read_optional(self._root, path)
+        return None if content is None else parse_bytes(content, self._root.name_of(path), layerfiles.parse_link)
+
+    def lower(self, cache_id: CacheID) -> tuple[LinkID, ...] | None:
+        """The short names of the layers below, uppermost first, or None where the file is missing."""
+        path = f"overlay2/{cache_id}/lower"
+        content = read_optional(self._root, path)
+        return None if content is None else parse_bytes(content, self._root.name_of(path), layerfiles.parse_lower)
+
+    def link_target(self, link: LinkID) -> CacheID | None:
+        """The layer a short link names, or None where the link is missing or leads elsewhere.
+
+        Only the text is read: `../<cache ID>/diff`, or an absolute path ending alike.
+        """
+        try:
+            target = os.fsdecode(self._root.readlink(f"overlay2/l/{link}"))
+        except OSError:
+            return None
+        head, _, tail = target.rpartition("/")
+        directory, _, name = head.rpartition("/")
+        try:
+            return CacheID(name) if tail == "diff" and directory else None
+        except InvalidID:
+            return None
+
+    def content_size(self, cache_id: CacheID) -> int:
+        """Bytes in a layer's own tree as the engine counts them: each inode once, no directories.
+
+        Raises:
+            CorruptStore: the directory is missing or unreadable.
+        """
+        with self.diff(cache_id) as directory:
+            try:
+                return sum(_inode_sizes(directory).values())
+            except OSError as error:
+                raise explain(error, directory.display) from error
+
+    def inconsistencies(self, stack: Sequence[CacheID]) -> Iterator[CorruptStore]:
+        """What `link`, `l/` and `lower` of a stack (uppermost first) say otherwise than `layerdb`."""
+        links: list[LinkID | None] = []
+        for cache_id in stack:
+            try:
+                links.append(self.link(cache_id))
+                problem = self._link_problem(cache_id, links[-1])
+            except CorruptStore as error:
+                links.append(None)
+                problem = error
+            if problem:
+                yield problem
+        if len(stack) > 1:
+            try:
+                problem = self._lower_problem(stack[0], self.lower(stack[0]), links[1:])
+            except CorruptStore as error:
+                problem = error
+            if problem:
+                yield problem
+
+    def _link_problem(self, cache_id: CacheID, link: LinkID | None) -> CorruptStore | None:
+        if link is None:
+            return MissingFile(f"{self.path_of(cache_id)}/link", "the file is missing")
+        if self.link_target(link) == cache_id:
+            return None
+        return BrokenChain(
+            self._root.name_of(f"overlay2/l/{link}"),
+            "the short link is missing or leads elsewhere",
+            expected=f"../{cache_id}/diff",
+        )
+
+    def _lower_problem(
+        self, top: CacheID, lower: Sequence[LinkID] | None, expected: Sequence[LinkID | None]
+    ) -> CorruptStore | None:
+        name = f"{self.path_of(top)}/lower"
+        if lower is None:
+            return MissingFile(
+                name, "the file is missing", hint="Docker would show this layer alone; layerfs goes by layerdb"
+            )
+        if len(lower) != len(expected):
+            return BrokenChain(
+                name, "not the layers that layerdb names", expected=str(len(expected)), found=str(len(lower))
+            )
+        for found, wanted in zip(lower, expected, strict=True):
+            if wanted is not None and found != wanted:
+                return BrokenChain(name, "not the layers that layerdb names", expected=wanted, found=found)
+        return None
+
+
+def _inode_sizes(top: HostDir) -> dict[int, int]:
+    """The size of every inode below `top` that is not a directory (moby `pkg/directory`)."""
+    sizes: dict[int, int] = {}
+    pending = [b""]
+    while pending:
+        path = pending.pop()
+        with top.subdir(path) as directory:
+            for name, found in directory.scan():
+                if stat.S_ISDIR(found.st_mode):
+                    pending.append(path + b"/" + name if path else name)
+                else:
+                    sizes[found.st_ino] = found.st_size
+    return sizes

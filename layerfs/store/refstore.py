@@ -1,0 +1,30 @@
+"""`image/overlay2/repositories.json`: which names point at which images.
+
+Source: moby `reference/store.go`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from layerfs.formats.repositories import Repositories, parse_repositories
+from layerfs.store.files import JSON_LIMIT, parse_bytes, read_optional
+
+if TYPE_CHECKING:
+    from layerfs.hostdir import HostDir
+
+__all__ = ["read_repositories"]
+
+_NAME = "repositories.json"
+
+
+def read_repositories(driver_dir: HostDir) -> Repositories:
+    """The names of the store; a missing file is a store without names.
+
+    Raises:
+        CorruptStore: the file is there and not what it must be.
+    """
+    content = read_optional(driver_dir, _NAME, JSON_LIMIT)
+    if content is None:
+        return Repositories()
+    return parse_bytes(content, driver_dir.name_of(_NAME), parse_repositories)

@@ -1,0 +1,118 @@
+"""Looking further down: where a redirected directory or a metacopy file goes on in lower layers.
+
+A redirect is rare (containers and BuildKit layers on hosts that enable `redirect_dir` or
+`metacopy`), so this walk is apart from the merge in `union.py`. Every step goes to a strictly lower
+layer, so it ends however the redirects point; a path is walked inside one layer at a time,
+component by component, so it cannot leave it.
+
+Source: Linux `fs/overlayfs/namei.c`: ovl_lookup_layer, ovl_lookup_single, ovl_check_redirect.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from layerfs.tree.node import Part
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from layerfs.tree.source import Entry, LayerSource
+
+__all__ = ["Descent", "InvalidRedirect", "join"]
+
+
+class InvalidRedirect(ValueError):
+    """A redirect the kernel refuses too: empty components, `.` or `..`, or a relative path."""
+
+
+class _Step(NamedTuple):
+    """What one layer had to say about a path."""
+
+    entry: Entry | None
+    stop: bool
+    path: bytes | None  # a redirect met on the way: the path for the layers below
+
+
+def join(directory: bytes, name: bytes) -> bytes:
+    """`directory/name`; `b""` is a layer's root and `b"/"` the root of a tree."""
+    if not directory:
+        return name
+    return directory + name if directory.endswith(b"/") else directory + b"/" + name
+
+
+class Descent:
+    """A search in the layers below a given one, starting from one directory of the union."""
+
+    def __init__(self, layers: Sequence[LayerSource], parent: Sequence[Part]) -> None:
+        """Search `layers`; relative names are looked up in the places of `parent`."""
+        self._layers = layers
+        self._parent = {part.layer: part.path for part in parent}
+
+    def below(self, start: Part, target: bytes) -> Iterator[tuple[Part, Entry]]:
+        """What lies at `target` in each layer below `start`, uppermost first, until a mark ends it.
+
+        Args:
+            start: the entry that points down.
+            target: a name in the same directory, or a path from the root with a leading slash.
+
+        Raises:
+            InvalidRedirect: where the kernel would refuse.
+            OSError: as the layer gives it.
+        """
+        _check(target)
+        for index in range(start.layer + 1, len(self._layers)):
+            base = b"" if target.startswith(b"/") else self._parent.get(index)
+            if base is None:
+                continue
+            step = self._walk(self._layers[index], base, target)
+            if step.entry is not None:
+                yield Part(index, join(base, target.lstrip(b"/"))), step.entry
+            if step.stop:
+                return
+            if step.path is not None:
+                _check(step.path)
+                target = step.path
+
+    def _walk(self, layer: LayerSource, base: bytes, target: bytes) -> _Step:
+        """Follow `target` in one layer from `base`."""
+        names = target.strip(b"/").split(b"/")
+        path, stop, redirected = base, False, None
+        entry: Entry | None = None
+        for depth, name in enumerate(names):
+            path = join(path, name)
+            entry = layer.entry(path)
+            if entry is None:
+                return _Step(None, stop, redirected)
+            final = depth == len(names) - 1
+            if entry.whiteout:
+                return _Step(None, stop=True, path=None)
+            if not entry.stat.is_dir:
+                return self._file_step(layer, path, entry) if final else _Step(None, stop=True, path=None)
+            marks = layer.marks(path)
+            stop = stop or marks.opaque
+            if marks.redirect is not None:
+                redirected = _rewrite(target, names, depth, marks.redirect)
+        return _Step(entry, stop, redirected)
+
+    def _file_step(self, layer: LayerSource, path: bytes, entry: Entry) -> _Step:
+        """A file at the end of the path: it ends the search unless it is a metacopy itself."""
+        marks = layer.metacopy(path)
+        return _Step(entry, stop=marks is None, path=marks.redirect if marks else None)
+
+
+def _rewrite(target: bytes, names: Sequence[bytes], depth: int, redirect: bytes) -> bytes:
+    """The path for lower layers after component `depth` of `target` turned out to be redirected."""
+    rest = list(names[depth + 1 :])
+    if redirect.startswith(b"/"):
+        return b"/".join([redirect, *rest])
+    return (b"/" if target.startswith(b"/") else b"") + b"/".join([*names[:depth], redirect, *rest])
+
+
+def _check(target: bytes) -> None:
+    """Refuse what ovl_check_redirect refuses."""
+    absolute = target.startswith(b"/")
+    names = target[1:].split(b"/") if absolute else [target]
+    bad = any(name in (b"", b".", b"..") or b"/" in name or b"\0" in name for name in names)
+    if bad or len(target) > 4096:
+        raise InvalidRedirect(f"invalid overlay redirect {target[:100]!r}")

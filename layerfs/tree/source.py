@@ -1,0 +1,73 @@
+"""What a tree needs from a layer: the `LayerSource` protocol.
+
+`overlay.py` implements it for a layer's `diff/` directory. Paths are bytes below the layer's root,
+without a leading slash; the root is `b""`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Collection, Iterable
+
+    from layerfs.tree.node import FileStat
+
+__all__ = ["NO_MARKS", "Entry", "LayerSource", "Marks"]
+
+
+class Entry(NamedTuple):
+    """One entry of a layer's directory."""
+
+    name: bytes
+    stat: FileStat
+    whiteout: bool
+
+
+class Marks(NamedTuple):
+    """What a directory of a layer says about the directories below it."""
+
+    opaque: bool = False
+    redirect: bytes | None = None
+
+
+NO_MARKS = Marks()
+
+
+class LayerSource(Protocol):
+    """One layer's own tree. Methods raise `OSError` as the operating system gives it."""
+
+    @property
+    def label(self) -> str:
+        """The layer's name in messages."""
+
+    def statvfs(self) -> os.statvfs_result:
+        """The file system the layer lies on."""
+
+    def entry(self, path: bytes) -> Entry | None:
+        """The entry at `path`, or None where the layer has nothing there."""
+
+    def scan(self, path: bytes) -> Iterable[Entry]:
+        """Every entry of the directory at `path`, whiteouts included, in the layer's own order."""
+
+    def lost_whiteouts(self, path: bytes, present: Collection[bytes]) -> Iterable[bytes]:
+        """Names this layer originally whited out in `path` that are not among those `present` now."""
+
+    def marks(self, path: bytes) -> Marks:
+        """The overlay marks of the directory at `path`."""
+
+    def metacopy(self, path: bytes) -> Marks | None:
+        """For a file that has attributes only: its marks (a redirect, perhaps); None for a whole file."""
+
+    def readlink(self, path: bytes) -> bytes:
+        """The target of the symbolic link at `path`."""
+
+    def open(self, path: bytes) -> int:
+        """A descriptor for reading the regular file at `path`."""
+
+    def xattr_names(self, path: bytes) -> list[bytes]:
+        """The extended attributes visible through the union."""
+
+    def xattr(self, path: bytes, name: bytes) -> bytes | None:
+        """The value of one visible extended attribute, or None."""

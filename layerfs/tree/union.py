@@ -1,0 +1,297 @@
+"""The union of a stack of layers: the one place that knows overlayfs's rules.
+
+A directory is merged when somebody first looks into it, never before, so opening an image costs
+nothing and a walk costs each layer's directories once. Lookup goes one component at a time and
+carries, with each directory, the places that still merge into it: opacity and cut-offs are
+inherited. Used by `dataroot`, `analysis` and `views`.
+
+Sources: Linux `Documentation/filesystems/overlayfs.rst`, `fs/overlayfs/{namei,readdir,xattrs}.c`;
+each rule is checked against the kernel in tests/kernel.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from layerfs.errors import (
+    IsADirectory,
+    NotADirectory,
+    NotASymlink,
+    PathNotFound,
+    SymlinkLoop,
+    TreeError,
+    UnreadableEntry,
+    UnsupportedOverlay,
+)
+from layerfs.tree.lower import Descent, InvalidRedirect, join
+from layerfs.tree.node import FileStat, Node, Part
+from layerfs.tree.openfile import OpenFile
+from layerfs.tree.source import NO_MARKS
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from layerfs.tree.source import Entry, LayerSource
+
+__all__ = ["MAX_SYMLINKS", "UnionTree"]
+
+MAX_SYMLINKS = 40
+"""Links followed in one resolution, as in Linux (path_resolution(7))."""
+
+_EMPTY_ROOT = FileStat(0o040755, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0)
+
+_log = logging.getLogger(__name__)
+
+
+class UnionTree:
+    """A read-only tree made of layers, uppermost first; safe to use from several threads.
+
+    Every method that takes a node raises a `TreeError` (which is an `OSError`) when the evidence
+    does not give what is asked.
+    """
+
+    def __init__(self, layers: Sequence[LayerSource]) -> None:
+        """Stack `layers`, uppermost first as in overlayfs's `lowerdir=`; none is an empty tree."""
+        self.layers = tuple(layers)
+        self._lock = threading.Lock()
+        self._devices: dict[int, int] = {}
+        self.root = self._root()
+
+    def _root(self) -> Node:
+        """The root: attributes of the uppermost layer, and every layer merges (it is never opaque)."""
+        if not self.layers:
+            return Node(b"", None, _EMPTY_ROOT, Part(0, b""), entries={})
+        top, *lower = (Part(index, b"") for index in range(len(self.layers)))
+        try:
+            entry = self.layers[0].entry(b"")
+        except OSError as error:
+            raise _unreadable(b"/", self.layers[0], error) from error
+        if entry is None or not entry.stat.is_dir:
+            raise NotADirectory(b"/", f"{self.layers[0].label}: the layer's root is not a directory")
+        return Node(b"", None, entry.stat, top, tuple(lower))
+
+    # -- names ---------------------------------------------------------------------------------
+
+    def children(self, node: Node) -> dict[bytes, Node]:
+        """The entries of a directory by name, in the kernel's order; do not modify the dict."""
+        if node.entries is not None:
+            return node.entries
+        if not node.is_dir:
+            raise NotADirectory(node.path)
+        if node.refusal:
+            raise UnsupportedOverlay(node.path, node.refusal)
+        merged = self._merge(node)
+        with self._lock:
+            if node.entries is None:
+                node.entries = merged
+        return node.entries
+
+    def lookup(self, node: Node, name: bytes) -> Node:
+        """The entry `name` of a directory; `.` and `..` are not names."""
+        child = self.children(node).get(name)
+        if child is None:
+            raise PathNotFound(join(node.path, name))
+        return child
+
+    def resolve(self, path: bytes, *, follow: bool = True) -> Node:
+        """The node at `path`, following symbolic links inside the tree only, as after chroot(2).
+
+        Args:
+            path: absolute or relative to the root; `..` at the root stays there.
+            follow: whether a link in the last component is followed; a trailing slash forces it.
+        """
+        node, links = self.root, 0
+        pending = [part for part in reversed(path.split(b"/")) if part]
+        follow_last = follow or path.endswith(b"/")
+        while pending:
+            name = pending.pop()
+            if name == b"." or name == b"..":
+                if not node.is_dir:
+                    raise NotADirectory(node.path)
+                node = node if name == b"." else node.parent or node
+                continue
+            child = self.lookup(node, name)
+            if not child.stat.is_symlink or not (pending or follow_last):
+                node = child
+                continue
+            links += 1
+            if links > MAX_SYMLINKS:
+                raise SymlinkLoop(path)
+            target = self.readlink(child)
+            if target.startswith(b"/"):
+                node = self.root
+            pending.extend(part for part in reversed(target.split(b"/")) if part)
+        if path.endswith(b"/") and not node.is_dir:
+            raise NotADirectory(path)
+        return node
+
+    def _merge(self, node: Node) -> dict[bytes, Node]:
+        """Merge the directories that contribute to `node`, uppermost first."""
+        visible: dict[bytes, Node] = {}
+        settled: set[bytes] = set()  # names no lower layer can add to
+        orders: list[list[bytes]] = []
+        for part in node.parts:
+            last = part is node.parts[-1]
+            order: list[bytes] = []
+            for entry in self._scan(node, part):
+                order.append(entry.name)
+                if entry.name not in settled:
+                    self._admit(node, part, entry, visible, settled, last=last)
+            orders.append(order)
+            if not last:
+                settled.update(self._lost_whiteouts(node, part, order))
+        # the kernel lists the lowest directory's names first, then what upper layers add
+        listed = dict.fromkeys(name for order in (orders[-1], *orders[:-1]) for name in order)
+        return {name: visible[name] for name in listed if name in visible}
+
+    def _admit(
+        self,
+        directory: Node,
+        part: Part,
+        entry: Entry,
+        visible: dict[bytes, Node],
+        settled: set[bytes],
+        *,
+        last: bool,
+    ) -> None:
+        """Take one entry of one layer into the merge."""
+        name, found, here = entry.name, visible.get(entry.name), Part(part.layer, join(part.path, entry.name))
+        if entry.whiteout or not entry.stat.is_dir:
+            settled.add(name)
+            if found is None and not entry.whiteout:
+                visible[name] = Node(name, directory, entry.stat, here)
+            return
+        if found is None:
+            found = visible[name] = Node(name, directory, entry.stat, here)
+        else:
+            found.lower += (here,)
+        if last and self._is_lowest(part.layer):
+            return
+        marks = NO_MARKS
+        try:
+            marks = self.layers[part.layer].marks(here.path)
+        except OSError as error:
+            found.refusal = f"{self.layers[part.layer].label}: cannot read overlay marks: {error.strerror}"
+        if marks.opaque:
+            settled.add(name)
+        elif marks.redirect is not None:
+            settled.add(name)
+            self._follow_redirect(directory, found, here, marks.redirect)
+
+    def _is_lowest(self, layer: int) -> bool:
+        return layer == len(self.layers) - 1
+
+    def _follow_redirect(self, directory: Node, node: Node, here: Part, redirect: bytes) -> None:
+        """Collect the lower places of a directory that was renamed in its layer."""
+        descent = Descent(self.layers, directory.parts)
+        try:
+            for part, entry in descent.below(here, redirect):
+                if not entry.stat.is_dir:
+                    break
+                node.lower += (part,)
+        except (InvalidRedirect, OSError) as error:
+            node.refusal = f"{self.layers[here.layer].label}: cannot follow redirect: {error}"
+
+    def _scan(self, node: Node, part: Part) -> list[Entry]:
+        try:
+            return list(self.layers[part.layer].scan(part.path))
+        except OSError as error:
+            raise _unreadable(node.path, self.layers[part.layer], error) from error
+
+    def _lost_whiteouts(self, node: Node, part: Part, present: list[bytes]) -> list[bytes]:
+        try:
+            return list(self.layers[part.layer].lost_whiteouts(part.path, present))
+        except OSError as error:
+            raise _unreadable(node.path, self.layers[part.layer], error) from error
+
+    # -- contents ------------------------------------------------------------------------------
+
+    def readlink(self, node: Node) -> bytes:
+        """The target of a symbolic link, verbatim."""
+        if not node.stat.is_symlink:
+            raise NotASymlink(node.path)
+        layer = self.layers[node.part.layer]
+        try:
+            return layer.readlink(node.part.path)
+        except OSError as error:
+            raise _unreadable(node.path, layer, error) from error
+
+    def open(self, node: Node) -> OpenFile:
+        """Open a regular file for reading; a metacopy file's data come from the layers below."""
+        if node.is_dir:
+            raise IsADirectory(node.path)
+        if not node.stat.is_file:
+            raise UnreadableEntry(node.path, "not a regular file: never opened")
+        part = self.data_part(node)
+        layer = self.layers[part.layer]
+        try:
+            return OpenFile(layer.open(part.path))
+        except OSError as error:
+            raise _unreadable(node.path, layer, error) from error
+
+    def data_part(self, node: Node) -> Part:
+        """Where the bytes of a regular file lie: its own place, or a lower one for a metacopy."""
+        part = node.part
+        if node.parent is None:
+            return part
+        layer = self.layers[part.layer]
+        try:
+            marks = layer.metacopy(part.path)
+            if marks is None:
+                return part
+            descent = Descent(self.layers, node.parent.parts)
+            for lower, entry in descent.below(part, marks.redirect or node.name):
+                if not entry.stat.is_file:
+                    break
+                if self.layers[lower.layer].metacopy(lower.path) is None:
+                    return lower
+        except InvalidRedirect as error:
+            raise UnsupportedOverlay(node.path, f"{layer.label}: {error}") from error
+        except OSError as error:
+            raise _unreadable(node.path, layer, error) from error
+        raise UnsupportedOverlay(node.path, f"{layer.label}: metacopy without data in the layers below")
+
+    def xattr_names(self, node: Node) -> list[bytes]:
+        """The names of the extended attributes the union shows: those of the topmost object."""
+        if not self.layers:
+            return []
+        layer = self.layers[node.part.layer]
+        try:
+            return layer.xattr_names(node.part.path)
+        except OSError as error:
+            raise _unreadable(node.path, layer, error) from error
+
+    def xattr(self, node: Node, name: bytes) -> bytes | None:
+        """The value of one extended attribute, or None where the union shows none of that name."""
+        if not self.layers:
+            return None
+        layer = self.layers[node.part.layer]
+        try:
+            return layer.xattr(node.part.path, name)
+        except OSError as error:
+            raise _unreadable(node.path, layer, error) from error
+
+    def statvfs(self) -> os.statvfs_result | None:
+        """The file system of the uppermost layer, as overlayfs reports it; None for an empty tree."""
+        return self.layers[0].statvfs() if self.layers else None
+
+    def inode(self, node: Node) -> int:
+        """An inode number: the backing file's own, made distinct where layers lie on several devices."""
+        device = self._devices.setdefault(node.stat.dev, len(self._devices))
+        return node.stat.ino ^ (device << 48)
+
+
+def _unreadable(path: bytes, layer: LayerSource, error: OSError) -> TreeError:
+    """The error for a backing file that is gone, refused or broken; names the layer."""
+    if isinstance(error, TreeError):
+        return error
+    reason = f"{layer.label}: {error.strerror or error}"
+    if error.errno == errno.EACCES:
+        refused = UnreadableEntry(path, reason, hint="run as the owner of the data root, or as root")
+        refused.errno = errno.EACCES
+        return refused
+    return UnreadableEntry(path, reason)

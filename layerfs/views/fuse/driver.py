@@ -1,0 +1,46 @@
+"""What a FUSE driver is: the interface between a mount and whatever talks to the kernel.
+
+A driver only translates; what the tree looks like is decided in `layerfs.tree`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from layerfs.tree.union import UnionTree
+
+__all__ = ["FILE_SYSTEM", "Driver", "MountOptions"]
+
+FILE_SYSTEM = "layerfs"
+"""Subtype of the mount: /proc/mounts says `fuse.layerfs`."""
+
+
+@dataclass(frozen=True, slots=True)
+class MountOptions:
+    """How to mount; always read-only, without set-user-ID and device nodes taking effect.
+
+    Attributes:
+        source: what /proc/mounts shows as the device, usually the image's name.
+        allow_other: let users other than the one who mounts look in.
+    """
+
+    source: str
+    allow_other: bool = False
+
+
+class Driver(Protocol):
+    """Serves a tree to the kernel."""
+
+    def serve(
+        self, tree: UnionTree, mountpoint: Path, options: MountOptions, ready: Callable[[], None]
+    ) -> None:
+        """Mount, call `ready` once the kernel talks to us, and serve until unmounted or signalled.
+
+        Raises:
+            MountFailed: nothing is left mounted.
+        """

@@ -1,0 +1,123 @@
+"""The mount point: what may be mounted on, what is mounted there, and taking it off again.
+
+Source: proc_pid_mountinfo(5), umount2(2), fusermount3(1).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from layerfs.errors import MountFailed
+from layerfs.views.fuse.driver import FILE_SYSTEM
+
+__all__ = ["Mount", "check_mountpoint", "find_mount", "unmount"]
+
+_MNT_DETACH = 2
+_UMOUNT_NOFOLLOW = 8
+_OCTAL = re.compile(r"\\([0-7]{3})")
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One line of the mount table."""
+
+    path: Path
+    fs_type: str
+    source: str
+
+
+def find_mount(path: Path) -> Mount | None:
+    """The topmost mount on exactly this path; never touches the file system there."""
+    wanted, found = _located(path), None
+    for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines():
+        left, _, right = line.partition(" - ")
+        mounted_on = Path(_unescape(left.split(" ")[4]))
+        if mounted_on == wanted:
+            fs_type, source, *_ = right.split(" ")
+            found = Mount(mounted_on, fs_type, _unescape(source))
+    return found
+
+
+def _located(path: Path) -> Path:
+    """The path as the mount table has it, without asking a mount that may be dead."""
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100 - Path.resolve would look into a dead mount
+    return absolute.parent.resolve() / absolute.name if absolute.name else absolute
+
+
+def _unescape(text: str) -> str:
+    return _OCTAL.sub(lambda match: chr(int(match[1], 8)), text)
+
+
+def check_mountpoint(path: Path, data_root: Path) -> Path:
+    """The absolute path of a directory that may be mounted on; raises `MountFailed` with the reason."""
+    mounted = find_mount(path)
+    if mounted and mounted.fs_type == f"fuse.{FILE_SYSTEM}":
+        raise MountFailed(
+            f"{path}: {mounted.source} is mounted there already", hint=f"`layerfs umount {path}` first"
+        )
+    try:
+        real = path.resolve(strict=True)
+        names = os.listdir(real)
+    except NotADirectoryError as error:
+        raise MountFailed(f"{path}: not a directory") from error
+    except OSError as error:
+        hint = f"`mkdir {path}` first" if error.errno == errno.ENOENT else None
+        raise MountFailed(f"{path}: {error.strerror}", hint=hint) from error
+    if real.is_relative_to(data_root.resolve()):
+        raise MountFailed(f"{path}: lies in the data root, where nothing may change")
+    if names:
+        raise MountFailed(f"{path}: not empty", hint="choose an empty directory")
+    return real
+
+
+def unmount(path: Path, *, lazy: bool = False) -> Mount:
+    """Take a layerfs mount off `path`; works on the mount of a dead server too.
+
+    Args:
+        path: the mount point.
+        lazy: detach now, clean up when nobody uses it any more.
+
+    Raises:
+        MountFailed: nothing of ours is mounted there, or it is in use.
+    """
+    mounted = find_mount(path)
+    if mounted is None:
+        raise MountFailed(f"{path}: nothing is mounted there")
+    if mounted.fs_type != f"fuse.{FILE_SYSTEM}":
+        raise MountFailed(
+            f"{path}: not a layerfs mount but {mounted.fs_type}", hint=f"use `umount {path}` if you mean it"
+        )
+    if os.geteuid() == 0:
+        _unmount_as_root(mounted.path, lazy=lazy)
+    else:
+        _unmount_as_user(mounted.path, lazy=lazy)
+    return mounted
+
+
+def _unmount_as_root(path: Path, *, lazy: bool) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    flags = _UMOUNT_NOFOLLOW | (_MNT_DETACH if lazy else 0)
+    if libc.umount2(os.fsencode(path), flags) == 0:
+        return
+    number = ctypes.get_errno()
+    hint = None
+    if number == errno.EBUSY:
+        hint = f"something uses it (see `fuser -vm {path}`); --lazy detaches it all the same"
+    raise MountFailed(f"{path}: {os.strerror(number)}", hint=hint)
+
+
+def _unmount_as_user(path: Path, *, lazy: bool) -> None:
+    helper = shutil.which("fusermount3") or shutil.which("fusermount")
+    if helper is None:
+        raise MountFailed(f"{path}: fusermount3 is not installed", hint="install the package fuse3")
+    command = [helper, "-u", *(["-z"] if lazy else []), "--", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise MountFailed(f"{path}: {done.stderr.strip() or 'fusermount3 failed'}")
