@@ -1,0 +1,1 @@
+"""The tests of layerfs; run with `make test`."""

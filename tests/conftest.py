@@ -1,0 +1,106 @@
+"""What every test can rely on: a clean environment, visible skips, nothing left behind.
+
+Markers `dockerd`, `fuse`, `kernel` and `root` say what a test needs. What this machine lacks skips
+the test with the reason, and the reasons are counted at the end. With LAYERFS_REQUIRE_ALL set, as
+in CI, a test may be skipped only for want of what no package could bring.
+"""
+
+from __future__ import annotations
+
+import collections
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import hypothesis
+import pytest
+
+from tests.support import leftovers
+from tests.support.capabilities import CAPABILITIES
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+    from pathlib import Path
+
+REQUIRE_ALL = bool(os.environ.get("LAYERFS_REQUIRE_ALL"))
+
+_unavailable = pytest.StashKey[set[str]]()
+_skips = pytest.StashKey[collections.Counter[str]]()
+
+hypothesis.settings.register_profile(
+    "default",
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.register_profile("ci", hypothesis.settings.get_profile("default"), database=None)
+hypothesis.settings.load_profile("ci" if REQUIRE_ALL else "default")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Forget the developer's own settings, and work below one short directory."""
+    config.stash[_unavailable] = set()
+    config.stash[_skips] = collections.Counter()
+    for name in list(os.environ):
+        if name.startswith(("DOCKER_", "LAYERFS_", "_LAYERFS_")):
+            del os.environ[name]
+    if config.option.basetemp is None:
+        leftovers.sweep_dead_sessions()
+        config.option.basetemp = str(leftovers.session_directory())
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose markers name something that this machine lacks."""
+    for name, find_missing in CAPABILITIES.items():
+        if item.get_closest_marker(name) and (missing := find_missing()):
+            if not missing.installable:
+                item.config.stash[_unavailable].add(missing.reason)
+            pytest.skip(missing.reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Count the skips by reason; where everything is required, turn the avoidable ones into failures."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        if REQUIRE_ALL and reason not in item.config.stash[_unavailable]:
+            report.outcome = "failed"
+            report.longrepr = f"skipped, but nothing may be skipped here that could be installed: {reason}"
+        else:
+            item.config.stash[_skips][reason] += 1
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say what was not proved on this machine, and why."""
+    if skips := config.stash[_skips]:
+        terminalreporter.section("not run on this machine", sep="-", yellow=True)
+        for reason, count in skips.most_common():
+            terminalreporter.line(f"{count:5} skipped: {reason}")
+
+
+def pytest_sessionfinish(exitstatus: int) -> None:
+    """Remove the session's files, unless something failed and they may show why."""
+    place = leftovers.session_directory()
+    if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED) and not leftovers.find(place):
+        shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_left_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Fail the session when its tests left a mount or a daemon; clean them up first."""
+    place = tmp_path_factory.getbasetemp()
+    yield
+    if left := leftovers.find(place):
+        leftovers.clean(place)
+        pytest.fail("the tests left behind:\n  " + "\n  ".join(left), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def dataroot_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The recorded data root of `fixtures/`, unpacked once; a test must not change it."""
+    from fixtures.unpack import unpack
+
+    return unpack(tmp_path_factory.mktemp("recorded"))

@@ -1,0 +1,145 @@
+"""What this machine can run, each found out by really trying; used by conftest and the benchmark."""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import functools
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["CAPABILITIES", "Missing", "docker_command", "dockerd_command"]
+
+MNT_DETACH = 2
+ENGINE_START = 30  # seconds to wait for a private engine; it needs one
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Why something cannot run here; `installable` when a package would change that."""
+
+    reason: str
+    installable: bool = False
+
+
+def docker_command() -> str | None:
+    """The docker client: Debian's, which speaks with its engine, before any other on PATH."""
+    return shutil.which("docker", path="/usr/bin") or shutil.which("docker")
+
+
+def dockerd_command() -> str | None:
+    """The Docker Engine's program."""
+    return shutil.which("dockerd", path="/usr/sbin") or shutil.which("dockerd")
+
+
+@functools.cache
+def _root() -> Missing | None:
+    return None if os.geteuid() == 0 else Missing("not root")
+
+
+@functools.cache
+def _kernel() -> Missing | None:
+    """Mount two directories of the machine's temporary place as overlayfs."""
+    if missing := _root():
+        return missing
+    with tempfile.TemporaryDirectory(prefix="layerfs-try-") as top:
+        for name in ("a", "b", "merged"):
+            Path(top, name).mkdir()
+        tried = subprocess.run(
+            ["mount", "-t", "overlay", "layerfs-try", "-o", f"ro,lowerdir={top}/a:{top}/b", f"{top}/merged"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if tried.returncode:
+            return Missing(f"overlayfs cannot be mounted: {tried.stderr.strip()}")
+        subprocess.run(["umount", f"{top}/merged"], check=True)
+    return None
+
+
+@functools.cache
+def _fuse() -> Missing | None:
+    """Open /dev/fuse, mount it where we may ourselves, and look for what fusepy loads."""
+    try:
+        device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        return Missing(f"/dev/fuse cannot be opened: {error.strerror}")
+    try:
+        if os.geteuid() == 0 and (failure := _mount_fuse(device)):
+            return Missing(f"FUSE cannot be mounted: {failure}")
+    finally:
+        os.close(device)
+    if not ctypes.util.find_library("fuse"):
+        return Missing("libfuse 2 is not installed (package libfuse2)", installable=True)
+    if not (shutil.which("fusermount") or shutil.which("fusermount3")):
+        return Missing("fusermount is not installed (package fuse3)", installable=True)
+    return None
+
+
+def _mount_fuse(device: int) -> str | None:
+    """Mount and unmount an unserved FUSE file system; the kernel's reason when it refuses."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with tempfile.TemporaryDirectory(prefix="layerfs-try-") as top:
+        options = f"fd={device},rootmode=40000,user_id=0,group_id=0".encode()
+        if libc.mount(b"layerfs-try", os.fsencode(top), b"fuse", 0, options):
+            return os.strerror(ctypes.get_errno())
+        libc.umount2(os.fsencode(top), MNT_DETACH)
+    return None
+
+
+@functools.cache
+def _dockerd() -> Missing | None:
+    """Start a private engine and ask it for its version."""
+    if missing := _root() or _kernel():
+        return missing
+    program, client = dockerd_command(), docker_command()
+    if program is None or client is None:
+        name = "dockerd" if program is None else "docker"
+        return Missing(f"{name} is not installed (package docker.io)", installable=True)
+    with tempfile.TemporaryDirectory(prefix="layerfs-try-") as top, Path(top, "log").open("wb") as log:
+        places = f"--data-root {top}/d --exec-root {top}/e --host unix://{top}/s --pidfile {top}/p"
+        choices = "--iptables=false --bridge=none --storage-driver overlay2"
+        engine = subprocess.Popen(
+            [program, *places.split(), *choices.split()],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            return None if _answers(engine, client, f"unix://{top}/s") else _refusal(Path(top, "log"))
+        finally:
+            engine.terminate()
+            engine.wait(ENGINE_START)
+
+
+def _answers(engine: subprocess.Popen[bytes], client: str, host: str) -> bool:
+    patience = time.monotonic() + ENGINE_START
+    while engine.poll() is None and time.monotonic() < patience:
+        asked = subprocess.run([client, "--host", host, "version"], capture_output=True, check=False)
+        if asked.returncode == 0:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def _refusal(log: Path) -> Missing:
+    lines = log.read_text(errors="replace").splitlines()
+    return Missing(f"dockerd does not start: {lines[-1] if lines else 'it said nothing'}")
+
+
+CAPABILITIES: dict[str, Callable[[], Missing | None]] = {
+    "dockerd": _dockerd,
+    "fuse": _fuse,
+    "kernel": _kernel,
+    "root": _root,
+}
+"""What each marker of a test needs: None when it is there."""
