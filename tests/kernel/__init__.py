@@ -1,0 +1,1 @@
+"""Kernel overlayfs is the judge: the same layers, mounted for real."""
