@@ -58,10 +58,16 @@ def subject_options(function: _Function) -> _Function:
             "--type", "kind", type=click.Choice(KINDS), help="What NAME is, if it could be several things."
         ),
         click.option(
-            "--layer", type=click.IntRange(1), metavar="N", help="Layer N of the image alone, as it is on disk."
+            "--layer",
+            type=click.IntRange(1),
+            metavar="N",
+            help="Layer N of the image alone, as it is on disk.",
         ),
         click.option(
-            "--up-to", type=click.IntRange(1), metavar="N", help="The image as of its layer N (1 is the base)."
+            "--up-to",
+            type=click.IntRange(1),
+            metavar="N",
+            help="The image as of its layer N (1 is the base).",
         ),
     ):
         function = decorate(function)
@@ -100,24 +106,18 @@ def tree_path(text: str) -> bytes:
 # -- completion ----------------------------------------------------------------------------------
 
 
-def complete_images(
-    context: click.Context, _parameter: click.Parameter, typed: str
-) -> list[CompletionItem]:
+def complete_images(context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
     """Image references that begin as typed; IDs only once hex digits are typed."""
     return [CompletionItem(name) for name in _silently(context, _image_names) if name.startswith(typed)]
 
 
-def complete_names(
-    context: click.Context, _parameter: click.Parameter, typed: str
-) -> list[CompletionItem]:
+def complete_names(context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
     """References and container names that begin as typed."""
     names = [*_silently(context, _image_names), *_silently(context, _container_names)]
     return [CompletionItem(name) for name in names if name.startswith(typed)]
 
 
-def complete_paths(
-    context: click.Context, _parameter: click.Parameter, typed: str
-) -> list[CompletionItem]:
+def complete_paths(context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
     """Paths inside the tree of the name already typed."""
     name = context.params.get("name")
     if not name:

@@ -1,11 +1,11 @@
 """See through Docker's overlay2 without Docker: the public names, nothing else.
 
-    from layerfs import DataRoot
+from layerfs import DataRoot
 
-    root = DataRoot.open("/var/lib/docker")
-    tree = root.tree(root.image("nginx:latest"))
-    with tree.open(tree.resolve(b"/etc/os-release")) as file:
-        print(file.read().decode())
+root = DataRoot.open("/var/lib/docker")
+tree = root.tree(root.image("nginx:latest"))
+with tree.open(tree.resolve(b"/etc/os-release")) as file:
+    print(file.read().decode())
 """
 
 from layerfs.dataroot import DEFAULT_ROOT, DataRoot

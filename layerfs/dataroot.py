@@ -14,13 +14,13 @@ import functools
 import logging
 from typing import TYPE_CHECKING, Self
 
-from layerfs.errors import BrokenChain, CorruptStore, LayerfsError, LayerNotFound, MissingFile
+from layerfs.errors import BrokenChain, CorruptStore, LayerNotFound, MissingFile
 from layerfs.formats.reference import Reference
-from layerfs.ids import CacheID, ContainerID, ImageID, InvalidID, chain_id
+from layerfs.formats.repositories import Repositories
+from layerfs.ids import CacheID, ContainerID, ImageID, chain_id
 from layerfs.model import Container, Image, Layer
 from layerfs.naming import Names
 from layerfs.stacking import Stacker
-from layerfs.store.buildkit import read_buildkit_snapshots
 from layerfs.store.containers import ContainerDB
 from layerfs.store.driver import DRIVER, open_data_root
 from layerfs.store.files import open_optional
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from layerfs.formats.repositories import Repositories
     from layerfs.hostdir import HostDir
     from layerfs.ids import ChainID
     from layerfs.store.layerdb import MountRecord
@@ -84,17 +83,10 @@ class DataRoot:
     def repositories(self) -> Repositories:
         """The names in repositories.json, in Docker's normal form; empty where it is damaged."""
         try:
-            found = read_repositories(self._driver_dir)
+            return read_repositories(self._driver_dir)
         except CorruptStore as error:
             self.report(error)
-            found = type(self)._no_names()
-        return found
-
-    @staticmethod
-    def _no_names() -> Repositories:
-        from layerfs.formats.repositories import Repositories
-
-        return Repositories()
+            return Repositories()
 
     @functools.cached_property
     def _references(self) -> Mapping[ImageID, tuple[Reference, ...]]:
@@ -189,14 +181,14 @@ class DataRoot:
             record = self.layerdb.layer(at)
             computed = chain_id(record.parent, record.diff_id)
             if computed != at:
-                raise self._broken(record, "parent", "diff and parent do not make this chain ID", at, computed)
+                raise self._broken(
+                    record, "parent", "diff and parent do not make this chain ID", at, computed
+                )
             records.append(record)
             at = record.parent
         return tuple(reversed(records))
 
-    def _broken(
-        self, record: Layer, name: str, problem: str, expected: object, found: object
-    ) -> BrokenChain:
+    def _broken(self, record: Layer, name: str, problem: str, expected: object, found: object) -> BrokenChain:
         return BrokenChain(
             self.layerdb.file_name(record.chain_id, name),
             problem,

@@ -311,7 +311,7 @@ def _open_by_component(dir_fd: int, path: bytes, flags: int) -> int:
 
 
 def can_read_trusted_xattrs() -> bool:
-    """Whether the kernel shows this process `trusted.*` attributes: CAP_SYS_ADMIN in the first user namespace."""
+    """Whether the kernel shows this process `trusted.*`: CAP_SYS_ADMIN in the first user namespace."""
     with open("/proc/self/status", "rb") as status:
         fields = dict(line.split(b":", 1) for line in status.read().splitlines() if b":" in line)
     with open("/proc/self/uid_map", "rb") as mapping:

@@ -9,7 +9,7 @@ Sources: moby `daemon/images/image.go` (GetImage), `image/store.go` (Search), `d
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from layerfs.errors import (
     AmbiguousName,
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from layerfs.store.overlay2 import Overlay2
 
 __all__ = ["Names"]
+
+Name = TypeVar("Name", bound=str)
 
 _HEX_PREFIX = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})")
 
@@ -119,7 +121,9 @@ class Names:
                 return item
         found = [container_id for container_id in known if name and container_id.startswith(name)]
         if not found:
-            raise ContainerNotFound(f"no such container: {name}", hint="`layerfs containers` lists what there is")
+            raise ContainerNotFound(
+                f"no such container: {name}", hint="`layerfs containers` lists what there is"
+            )
         return known[ContainerID(_only(name, found))]
 
     def layer(self, name: str) -> Layer:
@@ -145,7 +149,9 @@ class Names:
         except InvalidID:
             return None
 
-    def anything(self, name: str, kinds: Iterable[str] = ("image", "container", "layer")) -> Image | Container | Layer:
+    def anything(
+        self, name: str, kinds: Iterable[str] = ("image", "container", "layer")
+    ) -> Image | Container | Layer:
         """What `name` means among `kinds`, in their order; raises `LookupFailed`."""
         wanted = tuple(kinds)
         for kind in wanted:
@@ -168,7 +174,7 @@ def _layer_prefix(layer: Layer, name: str) -> bool:
     return bool(prefix) and any(text.startswith(prefix) for text in texts)
 
 
-def _only[Name: str](name: str, found: list[Name]) -> Name:
+def _only(name: str, found: list[Name]) -> Name:
     """The one candidate; raises `AmbiguousName` where there are more."""
     distinct = sorted(set(found))
     if len(distinct) > 1:

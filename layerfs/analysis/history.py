@@ -56,7 +56,7 @@ def history(root: DataRoot, image: Image) -> list[HistoryRow]:
         diff_id, chain = (None, None) if entry.empty_layer else next(layers, (None, None))
         if diff_id is None and not entry.empty_layer:
             root.report(_surplus(root, image, number))
-        rows.append(HistoryRow(None, entry, diff_id, chain, chain and _layer(root, chain)))
+        rows.append(HistoryRow(None, entry, diff_id, chain, _layer(root, chain) if chain else None))
     rows.reverse()
     return [
         HistoryRow(image_id, row.entry, row.diff_id, row.chain_id, row.layer)

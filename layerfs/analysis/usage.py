@@ -97,9 +97,7 @@ class StoreUsage:
             return ImageUsage(image, None, None, None, None, containers)
         size = sum(size or 0 for size in sizes)
         shared = sum(self._size(chain) or 0 for chain in image.chain if self._references[chain] > 1)
-        return ImageUsage(
-            image, size, shared, size - shared, self.what_if([image]).freed_size, containers
-        )
+        return ImageUsage(image, size, shared, size - shared, self.what_if([image]).freed_size, containers)
 
     @property
     def total_size(self) -> int:
@@ -137,11 +135,14 @@ class StoreUsage:
                 continue
             children[image.parent] -= 1
             parent = next((known for known in self.images.values() if known.id == image.parent), None)
-            if parent and not parent.references and not children[parent.id] and parent.id not in removed:
-                if not self._containers[parent.id]:
-                    removed[parent.id] = parent
-                    pending.append(parent)
+            if parent and self._goes_too(parent, children) and parent.id not in removed:
+                removed[parent.id] = parent
+                pending.append(parent)
         return list(removed.values())
+
+    def _goes_too(self, parent: Image, children: Mapping[str, int]) -> bool:
+        """Whether a parent is left without a name, a child, and a container."""
+        return not (parent.references or children[parent.id] or self._containers[parent.id])
 
     # -- layers --------------------------------------------------------------------------------
 

@@ -68,7 +68,7 @@ def _checked(directory: HostDir) -> HostDir:
     _refuse_other_stores(directory, names)
     raise NotADataRoot(
         f"{directory.display}: not a Docker data root: there is no image/{DRIVER} in it",
-        hint="give the directory that `docker info` calls Docker Root Dir (usually /var/lib/docker), or a copy of it",
+        hint="give what `docker info` calls Docker Root Dir (usually /var/lib/docker), or a copy of it",
     )
 
 
@@ -122,7 +122,7 @@ def _evidence(directory: HostDir) -> HostDir | None:
         if error.errno in (errno.ENOENT, errno.EACCES):
             return None
         raise NotADataRoot(
-            f"{directory.display}/{_EVIDENCE_PATH}: reached only through a symbolic link, which is not followed",
+            f"{directory.display}/{_EVIDENCE_PATH}: only reached through a symbolic link: not followed",
             hint="find where it leads inside the evidence, and give that path",
         ) from error
     return inner

@@ -20,7 +20,17 @@ if TYPE_CHECKING:
 
     from layerfs.hostdir import HostDir
 
-__all__ = ["JSON_LIMIT", "NAME_LIMIT", "explain", "identities", "open_optional", "parse_bytes", "parse_file", "read_file", "read_optional"]
+__all__ = [
+    "JSON_LIMIT",
+    "NAME_LIMIT",
+    "explain",
+    "identities",
+    "open_optional",
+    "parse_bytes",
+    "parse_file",
+    "read_file",
+    "read_optional",
+]
 
 JSON_LIMIT = 32 << 20
 """Bytes: moby caps image configs far below; a larger JSON document is an attack or garbage."""
@@ -46,8 +56,10 @@ def read_optional(directory: HostDir, path: str, limit: int = NAME_LIMIT) -> byt
     try:
         return directory.read(path, limit)
     except (Refused, TooLarge, IsADirectoryError) as error:
-        found = error.strerror.removeprefix("is ")
-        raise MalformedFile(directory.name_of(path), "not readable", expected="a small file", found=found) from error
+        found = (error.strerror or "").removeprefix("is ")
+        raise MalformedFile(
+            directory.name_of(path), "not readable", expected="a small file", found=found
+        ) from error
     except OSError as error:
         if error.errno in _ABSENT:
             return None
@@ -82,7 +94,9 @@ def open_optional(directory: HostDir, path: str) -> HostDir | None:
 def explain(error: OSError, name: str) -> MalformedFile | DataRootUnreadable:
     """The layerfs error for an `OSError` on a file of the data root."""
     if error.errno in (errno.EACCES, errno.EPERM):
-        return DataRootUnreadable(f"{name}: permission denied", hint="run as root, or as the owner of the copy")
+        return DataRootUnreadable(
+            f"{name}: permission denied", hint="run as root, or as the owner of the copy"
+        )
     if error.errno == errno.ELOOP or isinstance(error, NotADirectoryError):
         return MalformedFile(name, "not a directory or file of the data root", found="a link or another type")
     return MalformedFile(name, error.strerror or str(error))

@@ -119,6 +119,8 @@ class LayerDB:
             return MountRecord(
                 container,
                 mount_id,
-                parse_bytes(init_id, directory.name_of("init-id"), layerfiles.parse_mount_id) if init_id else None,
+                parse_bytes(init_id, directory.name_of("init-id"), layerfiles.parse_mount_id)
+                if init_id
+                else None,
                 parse_bytes(parent, directory.name_of("parent"), layerfiles.parse_parent) if parent else None,
             )

@@ -72,13 +72,19 @@ class Overlay2:
         """The layer's short name in `l/`, or None where the file is missing; raises `CorruptStore`."""
         path = f"overlay2/{cache_id}/link"
         content = read_optional(self._root, path)
-        return None if content is None else parse_bytes(content, self._root.name_of(path), layerfiles.parse_link)
+        return (
+            None if content is None else parse_bytes(content, self._root.name_of(path), layerfiles.parse_link)
+        )
 
     def lower(self, cache_id: CacheID) -> tuple[LinkID, ...] | None:
         """The short names of the layers below, uppermost first, or None where the file is missing."""
         path = f"overlay2/{cache_id}/lower"
         content = read_optional(self._root, path)
-        return None if content is None else parse_bytes(content, self._root.name_of(path), layerfiles.parse_lower)
+        return (
+            None
+            if content is None
+            else parse_bytes(content, self._root.name_of(path), layerfiles.parse_lower)
+        )
 
     def link_target(self, link: LinkID) -> CacheID | None:
         """The layer a short link names, or None where the link is missing or leads elsewhere.
@@ -145,7 +151,9 @@ class Overlay2:
         name = f"{self.path_of(top)}/lower"
         if lower is None:
             return MissingFile(
-                name, "the file is missing", hint="Docker would show this layer alone; layerfs goes by layerdb"
+                name,
+                "the file is missing",
+                hint="Docker would show this layer alone; layerfs goes by layerdb",
             )
         if len(lower) != len(expected):
             return BrokenChain(

@@ -109,7 +109,7 @@ class UnionTree:
         follow_last = follow or path.endswith(b"/")
         while pending:
             name = pending.pop()
-            if name == b"." or name == b"..":
+            if name in (b".", b".."):
                 if not node.is_dir:
                     raise NotADirectory(node.path)
                 node = node if name == b"." else node.parent or node
