@@ -1,0 +1,71 @@
+# What people and CI run. Every target sets up what it needs and does nothing twice.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench fixtures fix lock clean system-demo system-test system-python
+
+PYTHON ?= python3
+export PYTHON
+BIN := $(CURDIR)/.venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input install
+WITH_VENV := PATH="$(BIN):$$PATH"
+
+RUNTIME := .venv/.runtime
+DEV := .venv/.dev
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-10s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: system-demo $(RUNTIME) ## unpack a small real data root, list it, explain it, mount it
+	@$(WITH_VENV) scripts/demo.sh
+
+test: system-test $(DEV) ## every test this machine can run; skips are counted at the end
+	@$(WITH_VENV) pytest
+
+check: system-python $(DEV) ## format, lint, types and the fast tests
+	@$(WITH_VENV) ruff format --check --quiet . || { echo "run: make fix"; exit 1; }
+	@$(WITH_VENV) ruff check --quiet .
+	@$(WITH_VENV) mypy --no-error-summary
+	@$(WITH_VENV) pytest --quiet -m "not bench and not slow and not dockerd" tests/unit tests/test_*.py
+
+bench: system-test $(DEV) ## measure start-up, listing and mounts beside the kernel and fuse-overlayfs
+	@$(WITH_VENV) python -m tests.bench
+
+fixtures: system-test $(DEV) ## record fixtures/ anew from a real Docker Engine (root)
+	@$(WITH_VENV) python -m fixtures.record
+
+fix: system-python $(DEV) ## format, and repair what the linter can
+	@$(WITH_VENV) ruff check --fix --quiet . ; $(WITH_VENV) ruff format --quiet .
+
+lock: system-python .venv/bin/python ## choose new versions for requirements/*.lock
+	@$(PYTHON) -m venv .venv/lock && .venv/lock/bin/python -m pip --quiet install uv
+	@cd requirements && for set in "build.in -o build.lock" "../pyproject.toml -o runtime.lock" \
+	    "../pyproject.toml --extra dev -o dev.lock"; do \
+	    ../.venv/lock/bin/uv pip compile --quiet --upgrade --universal --generate-hashes \
+	        --python-version 3.11 --no-header $$set; done
+
+clean: ## remove everything made here
+	rm -rf .venv .demo .bench build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+system-python:
+	@scripts/packages.sh python3-venv
+
+system-demo:
+	@scripts/packages.sh python3-venv libfuse2 fuse3
+
+system-test: system-python
+	@scripts/packages.sh --optional libfuse2 fuse3 attr fuse-overlayfs docker.io docker-registry gcc libc6-dev
+
+.venv/bin/python: | system-python
+	@$(PYTHON) -m venv .venv
+
+$(RUNTIME): requirements/build.lock requirements/runtime.lock pyproject.toml | .venv/bin/python
+	@echo "installing the locked packages in .venv"
+	@$(PIP) --require-hashes -r requirements/build.lock
+	@$(PIP) --no-build-isolation --require-hashes -r requirements/runtime.lock
+	@$(PIP) --no-build-isolation --no-deps --editable .
+	@touch $@
+
+$(DEV): requirements/dev.lock $(RUNTIME)
+	@$(PIP) --no-build-isolation --require-hashes -r requirements/dev.lock
+	@touch $@
