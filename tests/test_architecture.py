@@ -1,0 +1,310 @@
+"""The architecture as rules over the source: who may import, open, write and print what.
+
+Each rule is a function from a module to its violations, and each has an example that must violate
+it, so that no rule can pass because it sees nothing.
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import source
+from tests.support.source import Module
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Rule = Callable[[Module], Iterator[str]]
+
+FLOORS = (
+    ("layerfs.errors", "layerfs.ids"),
+    ("layerfs.formats",),
+    ("layerfs.hostdir",),
+    ("layerfs.store", "layerfs.tree"),
+    ("layerfs.model", "layerfs.naming", "layerfs.stacking"),
+    ("layerfs.dataroot",),
+    ("layerfs.analysis",),
+    ("layerfs.views",),
+    ("layerfs",),
+    ("layerfs_cli",),
+)
+"""Lowest first; a module imports from its own package and from lower floors only."""
+
+SIBLINGS = ("layerfs.store", "layerfs.tree")
+
+ONLY_IMPORTER = {
+    "fuse": "layerfs.views.fuse.fusepy_driver",
+    "tabulate": "layerfs_cli.output",
+    "click": "layerfs_cli",
+}
+
+ON_FILES = {"fileinput", "glob", "io.open", "mmap", "pathlib", "shutil", "subprocess", "tempfile"}
+"""Modules that reach files by path; the engine has `hostdir` for that."""
+
+HARMLESS_OS = {
+    "PathLike",
+    "close",
+    "fdopen",
+    "fsdecode",
+    "fsencode",
+    "fspath",
+    "fstat",
+    "major",
+    "makedev",
+    "minor",
+    "pread",
+    "stat_result",
+    "statvfs_result",
+    "strerror",
+}
+"""What the engine outside `hostdir` and the views may take from `os`: nothing here takes a path."""
+
+WRITING_OS = {
+    *("chmod", "chown", "fchmod", "fchown", "ftruncate", "lchown", "link", "makedirs", "mkdir", "mkfifo"),
+    *("mknod", "pwrite", "remove", "removedirs", "removexattr", "rename", "replace", "rmdir", "sendfile"),
+    *("setxattr", "symlink", "truncate", "unlink", "utime", "write", "writev"),
+    *("O_APPEND", "O_CREAT", "O_RDWR", "O_TMPFILE", "O_TRUNC", "O_WRONLY"),
+}
+WRITING_METHODS = {"mkdir", "rename", "rmdir", "symlink_to", "touch", "unlink", "write_bytes", "write_text"}
+
+LONGEST_MODULE = 400
+LONGEST_FUNCTION = 60
+
+
+def _floor(name: str) -> tuple[int, str]:
+    """The floor a dotted name belongs to, by its longest prefix, and that prefix."""
+    places = [
+        (len(unit), number, unit)
+        for number, units in enumerate(FLOORS)
+        for unit in units
+        if name == unit or name.startswith(unit + ".")
+    ]
+    _, number, unit = max(places)
+    return number, unit
+
+
+def imports_only_downward(module: Module) -> Iterator[str]:
+    """A module imports from its own package and the floors below; store and tree are strangers."""
+    number, unit = _floor(module.name)
+    for found in module.imports():
+        if not found.target.startswith(("layerfs.", "layerfs_cli.")):
+            continue
+        below, its_unit = _floor(found.target)
+        upward = below > number
+        strangers = {unit, its_unit} == set(SIBLINGS)
+        if upward or strangers:
+            yield f"line {found.line}: imports {found.target}"
+
+
+def third_parties_have_one_importer(module: Module) -> Iterator[str]:
+    """Only the fusepy driver imports fuse, only the output imports tabulate, only the CLI imports click."""
+    for found in module.imports():
+        owner = ONLY_IMPORTER.get(found.target.split(".")[0])
+        if owner and not module.within(owner):
+            yield f"line {found.line}: imports {found.target}, which only {owner} may"
+
+
+def formats_know_no_files(module: Module) -> Iterator[str]:
+    """`formats` takes bytes and gives values."""
+    if module.within("layerfs.formats"):
+        for found in module.imports():
+            if found.target.split(".")[0] == "os" or _touches_files(found.target):
+                yield f"line {found.line}: imports {found.target}"
+        yield from _opens(module)
+
+
+def only_hostdir_reaches_files(module: Module) -> Iterator[str]:
+    """The evidence is reached through `hostdir` alone; the views reach their mount points."""
+    if not module.within("layerfs") or module.within("layerfs.hostdir", "layerfs.views"):
+        return
+    for found in module.imports():
+        if _touches_files(found.target) and not found.for_types:
+            yield f"line {found.line}: imports {found.target}"
+    for name, line in module.os_names():
+        if name not in HARMLESS_OS:
+            yield f"line {line}: os.{name}"
+    yield from _opens(module)
+
+
+def engine_writes_nothing(module: Module) -> Iterator[str]:
+    """Nothing in the engine but a view can write."""
+    if not module.within("layerfs") or module.within("layerfs.views"):
+        return
+    for name, line in module.os_names():
+        if name in WRITING_OS:
+            yield f"line {line}: os.{name}"
+    for call in module.calls():
+        if isinstance(call.func, ast.Attribute) and call.func.attr in WRITING_METHODS:
+            yield f"line {call.lineno}: .{call.func.attr}()"
+        if isinstance(call.func, ast.Name) and call.func.id == "open" and not _only_reads(call):
+            yield f"line {call.lineno}: open() for more than reading"
+
+
+def engine_keeps_to_itself(module: Module) -> Iterator[str]:
+    """The engine neither prints, nor reads the environment, nor configures the log."""
+    if not module.within("layerfs"):
+        return
+    for name, line in module.os_names():
+        if name in ("environ", "environb", "getenv", "getenvb"):
+            yield f"line {line}: os.{name}"
+    for call in module.calls():
+        called = ast.unparse(call.func)
+        if called in ("print", "input", "breakpoint") or called.startswith("logging.basic"):
+            yield f"line {call.lineno}: {called}()"
+
+
+def modules_and_functions_stay_small(module: Module) -> Iterator[str]:
+    """A module has one noun and a function one screen."""
+    lines = module.text.count("\n")
+    if lines > LONGEST_MODULE:
+        yield f"{lines} lines"
+    for function in module.functions():
+        length = (function.end_lineno or function.lineno) - function.lineno + 1
+        if length > LONGEST_FUNCTION:
+            yield f"line {function.lineno}: {function.name} has {length} lines"
+
+
+def public_names_are_listed(module: Module) -> Iterator[str]:
+    """Every module with content has an `__all__`, sorted, without repetition (order: ruff's RUF022)."""
+    lists = [
+        ast.literal_eval(node.value)
+        for node in module.tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    ]
+    only_docstring = len(module.tree.body) == 1
+    if len(lists) != 1:
+        if not only_docstring:
+            yield "no __all__"
+    elif lists[0] != sorted(set(lists[0]), key=_export_order):
+        yield "__all__ is not sorted"
+
+
+def public_things_are_documented(module: Module) -> Iterator[str]:
+    """The module and every public class and function of it say what they are."""
+    if not ast.get_docstring(module.tree):
+        yield "no docstring"
+    for node in ast.walk(module.tree):
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and not node.name.startswith("_"):
+            inside = any(
+                node in ast.walk(function) for function in module.functions() if function is not node
+            )
+            if not ast.get_docstring(node) and not inside:
+                yield f"line {node.lineno}: {node.name} has no docstring"
+
+
+def promises_are_stated(module: Module) -> Iterator[str]:
+    """Every test says in a docstring what it promises."""
+    for function in module.functions():
+        if function.name.startswith("test_") and not ast.get_docstring(function):
+            yield f"line {function.lineno}: {function.name} has no docstring"
+
+
+def _touches_files(target: str) -> bool:
+    return any(target == name or target.startswith(name + ".") for name in ON_FILES)
+
+
+def _opens(module: Module) -> Iterator[str]:
+    """Calls of the builtin `open`."""
+    for call in module.calls():
+        if isinstance(call.func, ast.Name) and call.func.id == "open":
+            yield f"line {call.lineno}: open()"
+
+
+def _only_reads(call: ast.Call) -> bool:
+    """Whether the mode of a call of `open` is a literal that only reads."""
+    modes = [*call.args[1:2], *(word.value for word in call.keywords if word.arg == "mode")]
+    return all(isinstance(mode, ast.Constant) and mode.value in ("r", "rb") for mode in modes)
+
+
+def _export_order(name: str) -> tuple[int, str]:
+    """Constants, then classes, then functions."""
+    return (0 if name.isupper() else 1 if name.lstrip("_")[:1].isupper() else 2, name)
+
+
+SOURCE_RULES = (
+    imports_only_downward,
+    third_parties_have_one_importer,
+    formats_know_no_files,
+    only_hostdir_reaches_files,
+    engine_writes_nothing,
+    engine_keeps_to_itself,
+    modules_and_functions_stay_small,
+    public_names_are_listed,
+    public_things_are_documented,
+)
+
+VIOLATIONS = [
+    (imports_only_downward, "layerfs.ids", "from layerfs.hostdir import HostDir"),
+    (imports_only_downward, "layerfs.store.layerdb", "from layerfs.tree.node import Node"),
+    (imports_only_downward, "layerfs.tree.union", "if TYPE_CHECKING:\n    import layerfs.store.files"),
+    (imports_only_downward, "layerfs.tree.union", "from layerfs import DataRoot"),
+    (imports_only_downward, "layerfs.analysis.usage", "def f():\n    from ..views import fuse"),
+    (imports_only_downward, "layerfs.views.fuse.server", "import layerfs_cli.main"),
+    (third_parties_have_one_importer, "layerfs.views.fuse.server", "from fuse import FUSE"),
+    (third_parties_have_one_importer, "layerfs_cli.commands.images", "import tabulate"),
+    (third_parties_have_one_importer, "layerfs.naming", "import click.core"),
+    (formats_know_no_files, "layerfs.formats.reference", "import os"),
+    (formats_know_no_files, "layerfs.formats.reference", "from pathlib import PurePath"),
+    (formats_know_no_files, "layerfs.formats.reference", "open('x')"),
+    (only_hostdir_reaches_files, "layerfs.store.files", "import os\nos.scandir(b'x')"),
+    (only_hostdir_reaches_files, "layerfs.store.files", "from os import listdir"),
+    (only_hostdir_reaches_files, "layerfs.store.files", "import os\nos.path.exists('x')"),
+    (only_hostdir_reaches_files, "layerfs.dataroot", "from pathlib import Path"),
+    (only_hostdir_reaches_files, "layerfs.dataroot", "with open('x', 'rb') as f: pass"),
+    (engine_writes_nothing, "layerfs.hostdir", "import os\nos.mkdir('x')"),
+    (engine_writes_nothing, "layerfs.hostdir", "import os\nos.open('x', os.O_RDWR)"),
+    (engine_writes_nothing, "layerfs.hostdir", "open('x', 'wb')"),
+    (engine_writes_nothing, "layerfs.hostdir", "open('x', mode=m)"),
+    (engine_writes_nothing, "layerfs.dataroot", "path.write_text('x')"),
+    (engine_keeps_to_itself, "layerfs.dataroot", "print('x')"),
+    (engine_keeps_to_itself, "layerfs.views.fuse.server", "import os\nos.environ['X']"),
+    (modules_and_functions_stay_small, "layerfs.dataroot", "x = 1\n" * 401),
+    (modules_and_functions_stay_small, "layerfs_cli.main", "def f():\n" + "    x = 1\n" * 60),
+    (public_names_are_listed, "layerfs.ids", "x = 1\ny = 2"),
+    (public_names_are_listed, "layerfs.ids", "__all__ = ['b', 'a']"),
+    (public_things_are_documented, "layerfs.ids", "x = 1"),
+    (
+        public_things_are_documented,
+        "layerfs.ids",
+        "'''Doc.'''\nclass A:\n    '''A.'''\n    def f(self): pass",
+    ),
+    (promises_are_stated, "tests.test_x", "def test_x(): pass"),
+]
+
+
+@pytest.mark.parametrize("rule", SOURCE_RULES, ids=lambda rule: rule.__name__)
+def test_source_keeps_the_rule(rule: Rule) -> None:
+    """Every installed module keeps every rule of the architecture."""
+    assert _problems(rule, source.everything()) == []
+
+
+def test_tests_keep_their_rule() -> None:
+    """Every test states its promise."""
+    assert _problems(promises_are_stated, source.tests()) == []
+
+
+@pytest.mark.parametrize(("rule", "name", "text"), VIOLATIONS)
+def test_rule_sees_its_violation(rule: Rule, name: str, text: str) -> None:
+    """A rule that is broken is seen to be broken."""
+    assert list(rule(Module(name, text))) != []
+
+
+def test_every_rule_has_a_violation() -> None:
+    """No rule goes without the example that proves it can fail."""
+    assert {rule for rule, _, _ in VIOLATIONS} == {*SOURCE_RULES, promises_are_stated}
+
+
+def test_every_engine_module_has_a_floor() -> None:
+    """A new module at the top of the engine must be given its floor, or it would float above all others."""
+    named = {unit for units in FLOORS for unit in units}
+    top = {".".join(module.name.split(".")[:2]) for module in source.engine()}
+    assert top <= named
+
+
+def _problems(rule: Rule, modules: list[Module]) -> list[str]:
+    """Every violation, each under the name of its module."""
+    assert modules
+    return [f"{module.name}: {problem}" for module in modules for problem in rule(module)]

@@ -1,0 +1,256 @@
+"""The frame of the command: its table, its root, its exit codes, and what it says on standard error."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+import pkgutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+
+import layerfs_cli.commands
+from layerfs import errors
+from layerfs_cli.main import COMMANDS, EXIT_CODES, cli, run
+from layerfs_cli.params import DEFAULT_ROOT, root_option
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Probe = Callable[[Callable[[str], int | None]], None]
+
+LAYERFS = [sys.executable, "-c", "from layerfs_cli.main import main; main()"]
+
+
+@pytest.fixture
+def probe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Probe]:
+    """Adds the command `probe`, which calls a function with its `--root`."""
+
+    def add(action: Callable[[str], int | None]) -> None:
+        @click.command("probe")
+        @root_option
+        def command(root: str) -> int | None:
+            """Probe."""
+            return action(root)
+
+        def get_command(_context: click.Context, name: str) -> click.Command | None:
+            return command if name == "probe" else None
+
+        monkeypatch.setattr(cli, "get_command", get_command)
+
+    yield add
+    assert not logging.getLogger("layerfs").handlers
+
+
+def _raise(error: BaseException) -> Callable[[str], int | None]:
+    def action(_root: str) -> int | None:
+        raise error
+
+    return action
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_table_tells_what_the_command_tells(name: str) -> None:
+    """The help of the table is the first line of the command's own, under the command's own name."""
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    assert command.name == name
+    assert COMMANDS[name] == inspect.cleandoc(command.help or "").splitlines()[0].removesuffix(".")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_command_shows_an_example(name: str) -> None:
+    """The help of every command contains an example."""
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    assert "Example" in (command.help or "")
+
+
+def test_table_has_every_command() -> None:
+    """No command's module is missing from the table."""
+    modules = {
+        module.name.replace("_", "-") for module in pkgutil.iter_modules(layerfs_cli.commands.__path__)
+    }
+    assert modules == set(COMMANDS)
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """`layerfs --help` shows each name of the table."""
+    assert run(["--help"]) == 0
+    listed = capsys.readouterr().out.partition("Commands:")[2].split()
+    assert set(COMMANDS) <= set(listed)
+
+
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["--nonsense"]])
+def test_wrong_usage_exits_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong command line exits with 2 and says so on standard error only."""
+    assert run(arguments) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "Usage:" in said.err
+
+
+@pytest.mark.parametrize(
+    ("before", "environment", "after", "expected"),
+    [
+        (None, None, None, DEFAULT_ROOT),
+        (None, "/e", None, "/e"),
+        ("/b", "/e", None, "/b"),
+        (None, "/e", "/a", "/a"),
+        ("/b", "/e", "/a", "/a"),
+    ],
+)
+def test_root_is_the_nearest_given(
+    probe: Probe,
+    monkeypatch: pytest.MonkeyPatch,
+    before: str | None,
+    environment: str | None,
+    after: str | None,
+    expected: str,
+) -> None:
+    """After the command's name wins over before it, that over LAYERFS_ROOT, that over Docker's own place."""
+    if environment:
+        monkeypatch.setenv("LAYERFS_ROOT", environment)
+    seen: list[str] = []
+    probe(seen.append)
+    given_before = ["--root", before] if before else []
+    given_after = ["--root", after] if after else []
+    assert run([*given_before, "probe", *given_after]) == 0
+    assert seen == [expected]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.ImageNotFound("x"), 3),
+        (errors.AmbiguousName("x", ["xa", "xb"]), 3),
+        (errors.ContainerdImageStore("x"), 4),
+        (errors.DigestMismatch("file", "x"), 5),
+        (errors.PathNotFound(b"x"), 6),
+        (errors.UnsupportedOverlay(b"x"), 6),
+        (errors.MountFailed("x"), 7),
+        (KeyboardInterrupt(), 130),
+        (BrokenPipeError(), 141),
+        (PermissionError(13, "no"), 74),
+        (ZeroDivisionError("x"), 70),
+        (click.exceptions.Exit(1), 1),
+    ],
+)
+def test_failure_has_its_exit_code(
+    probe: Probe,
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+    code: int,
+) -> None:
+    """Each kind of failure exits with its documented code, and never with a traceback."""
+    probe(_raise(error))
+    assert run(["probe"]) == code
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_exit_code_table_names_the_engine_s_classes() -> None:
+    """Every top-level class of the engine's errors has a code of its own, and no other name has one."""
+    top = {kind.__name__ for kind in errors.LayerfsError.__subclasses__()}
+    assert top == set(EXIT_CODES)
+    assert len(set(EXIT_CODES.values())) == len(EXIT_CODES)
+
+
+def test_error_is_one_line_and_a_hint(probe: Probe, capsys: pytest.CaptureFixture[str]) -> None:
+    """An error is one line, whatever control characters it quotes, and its hint another."""
+    probe(_raise(errors.ImageNotFound("no image \x1b[31m\n\udcff\u202e é", hint="look\x07 again")))
+    run(["probe"])
+    expected = "layerfs: error: no image \\x1b[31m\\n\\xff\\u202e é\nlayerfs: hint: look\\x07 again\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_traceback_is_shown_on_request(
+    probe: Probe,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """LAYERFS_DEBUG shows where an error came from."""
+    monkeypatch.setenv("LAYERFS_DEBUG", "1")
+    probe(_raise(ZeroDivisionError("x")))
+    assert run(["probe"]) == 70
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_warning_is_said_once(probe: Probe, capsys: pytest.CaptureFixture[str]) -> None:
+    """A warning of the engine appears once, however often it is logged, and is no failure."""
+
+    def warn(_root: str) -> None:
+        for name in ("a", "b", "a"):
+            logging.getLogger("layerfs.store").warning("odd \x1b%s", name)
+        logging.getLogger("layerfs.store").debug("detail")
+
+    probe(warn)
+    assert run(["probe"]) == 0
+    assert capsys.readouterr().err == "layerfs: warning: odd \\x1ba\nlayerfs: warning: odd \\x1bb\n"
+    assert run(["--verbose", "probe"]) == 0
+    assert "layerfs: debug: detail" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("result", "expected"), [(None, 1), (0, 1), (1, 1), (2, 2)])
+def test_damage_makes_success_a_finding(probe: Probe, result: int | None, expected: int) -> None:
+    """A command that reported damage does not exit as if its answer were whole."""
+
+    def report_damage(_root: str) -> int | None:
+        logging.getLogger("layerfs.dataroot").warning("damaged", extra={"damage": True})
+        return result
+
+    probe(report_damage)
+    assert run(["probe"]) == expected
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_shell_code(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The code printed for each shell asks this very command."""
+    assert run(["completion", shell]) == 0
+    assert "_LAYERFS_COMPLETE" in capsys.readouterr().out
+
+
+def test_shell_completes_commands(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the shell's code asks is answered with the names of commands, and nothing on standard error."""
+    monkeypatch.setenv("_LAYERFS_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "layerfs comp")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    assert run([]) == 0
+    assert capsys.readouterr() == ("plain,completion\n", "")
+
+
+def test_closed_pipe_is_quiet() -> None:
+    """`layerfs … | true` says nothing and exits as a command killed by SIGPIPE does in a shell."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [*LAYERFS, "completion", "fish"], stdout=writer, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, b"")
+
+
+def test_full_disk_is_an_error() -> None:
+    """Output that cannot be written is an error in one line."""
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*LAYERFS, "completion", "fish"], stdout=full, stderr=subprocess.PIPE, check=False, text=True
+        )
+    assert done.returncode == 74
+    assert done.stderr.startswith("layerfs: error: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_version_is_the_installed_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--version` and the package's metadata agree."""
+    from importlib.metadata import version
+
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"layerfs {version('layerfs')}\n"
