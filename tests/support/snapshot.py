@@ -32,6 +32,7 @@ __all__ = [
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _SHOWN = 20
+_GHOST = "lstat: ENOENT"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +64,7 @@ class Entry:
     @property
     def is_ghost(self) -> bool:
         """Whether the name is listed but nothing is there."""
-        return not self.mode
+        return self.failures == (_GHOST,)
 
 
 Snapshot: TypeAlias = dict[bytes, Entry]
@@ -255,7 +256,7 @@ def diff_snapshots(expected: Snapshot, actual: Snapshot) -> list[str]:
 
 
 def _kind(entry: Entry) -> str:
-    return "name without an entry" if entry.is_ghost else stat.filemode(entry.mode)
+    return stat.filemode(entry.mode) if entry.mode else f"name without an entry ({entry.failures[0]})"
 
 
 def _changes(expected: Entry, actual: Entry) -> Iterator[str]:
