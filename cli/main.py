@@ -24,9 +24,13 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "LazyGroup", "cli", "main", "run"]
 
 COMMANDS = {
+    "cat": "Write files of an image, container or layer to standard output, byte for byte",
+    "mount": "Mount an image, container or layer read-only on a directory",
+    "umount": "Unmount what `layerfs mount` mounted; also when its server has died",
     "completion": "Print the shell code that completes commands, references and paths",
 }
-"""Name and first help line of every command; `commands/<name>.py` holds it as `command`."""
+"""Name and first help line of every command, in the order of `--help`; `commands/<name>.py` holds it
+as `command`."""
 
 COMPLETION_VARIABLE = "_LAYERFS_COMPLETE"
 
