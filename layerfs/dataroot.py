@@ -15,7 +15,6 @@ import logging
 from typing import TYPE_CHECKING, Self
 
 from layerfs.errors import BrokenChain, CorruptStore, LayerNotFound, MissingFile
-from layerfs.formats.reference import Reference
 from layerfs.formats.repositories import Repositories
 from layerfs.ids import CacheID, ContainerID, ImageID, chain_id
 from layerfs.model import Container, Image, Layer
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from layerfs.formats.reference import Reference
     from layerfs.hostdir import HostDir
     from layerfs.ids import ChainID
     from layerfs.store.layerdb import MountRecord

@@ -49,7 +49,7 @@ class Image:
     def name(self) -> str:
         """What to call it: its first tag, else its first name, else its ID."""
         tags = [reference for reference in self.references if reference.tag]
-        return str((tags or list(self.references) or [self.id])[0])
+        return str(next(iter(tags or self.references), self.id))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from layerfs.errors import (
     LayerNotFound,
     LookupFailed,
 )
-from layerfs.formats.reference import ReferenceError_, parse_reference
+from layerfs.formats.errors import FormatError
+from layerfs.formats.reference import parse_reference
 from layerfs.ids import CacheID, ContainerID, ImageID, InvalidID, LinkID
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Names:
             return self._existing(ImageID.from_hex(full[1]), name)
         try:
             reference = parse_reference(name)
-        except InvalidReferenceText as error:
+        except FormatError as error:
             if not full:
                 raise InvalidReference(f"{name!r} is no image name: {error}") from error
         else:

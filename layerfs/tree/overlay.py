@@ -15,6 +15,7 @@ import logging
 import stat
 from typing import TYPE_CHECKING
 
+from layerfs.formats.whiteouts import OPAQUE
 from layerfs.tree.node import FileStat
 from layerfs.tree.source import NO_MARKS, Entry, Marks
 
@@ -136,7 +137,7 @@ class OverlayLayer(RawLayer):
         directory = self._directory
         private = self._dialect.private
         if any(private(name) for name in directory.xattr_names(path)):
-            opaque = directory.xattr(path, self._dialect.opaque) == b"y"
+            opaque = directory.xattr(path, self._dialect.opaque) == OPAQUE
             redirect = directory.xattr(path, self._dialect.redirect)
             if opaque or redirect is not None:
                 return Marks(opaque, redirect)

@@ -1,0 +1,121 @@
+"""config.v2.json: what the engine noted of a container.
+
+Source: moby `container/container.go`, `container/state.go`, `volume/mounts/mounts.go`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from layerfs.formats.errors import FormatError
+from layerfs.formats.gotime import parse_time
+from layerfs.formats.jsontext import Json, flag, integer, load_object, mapping, text, texts
+from layerfs.ids import ContainerID, InvalidID
+
+__all__ = ["ContainerConfig", "ContainerState", "MountPoint", "parse_container_config"]
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerState:
+    """The state as last written: stale after a crash. Times in ns since the epoch, None for never."""
+
+    running: bool
+    paused: bool
+    restarting: bool
+    dead: bool
+    exit_code: int
+    error: str
+    started_ns: int | None
+    finished_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class MountPoint:
+    """A volume or bind mount; not part of the union. Paths are the original host's."""
+
+    type: str
+    name: str
+    source: str
+    destination: str
+    writable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerConfig:
+    """What layerfs uses of a container's config; `raw` is the whole document.
+
+    Attributes:
+        name: without the leading slash.
+        image_id: the image it was made from, as text: that image may be gone.
+        image_ref: what the user typed for it.
+        command: path and arguments of its main process.
+    """
+
+    id: ContainerID
+    name: str
+    image_id: str
+    image_ref: str
+    driver: str
+    os: str
+    created_ns: int | None
+    command: tuple[str, ...]
+    state: ContainerState
+    mount_points: tuple[MountPoint, ...]
+    labels: dict[str, str]
+    log_path: str
+    raw: Json
+
+
+def parse_container_config(content: bytes) -> ContainerConfig:
+    """Parse a config.v2.json; raises `FormatError`."""
+    document = load_object(content)
+    config = mapping(document, "Config")
+    labels = mapping(config, "Labels")
+    mounts = mapping(document, "MountPoints")
+    try:
+        container_id = ContainerID(text(document, "ID"))
+    except InvalidID as error:
+        raise FormatError("malformed ID", found=str(error)) from error
+    return ContainerConfig(
+        id=container_id,
+        name=text(document, "Name").removeprefix("/"),
+        image_id=text(document, "Image"),
+        image_ref=text(config, "Image"),
+        driver=text(document, "Driver"),
+        os=text(document, "OS"),
+        created_ns=_time(document, "Created"),
+        command=(text(document, "Path"), *texts(document, "Args")),
+        state=_state(mapping(document, "State")),
+        mount_points=tuple(_mount_point(mapping(mounts, name)) for name in sorted(mounts)),
+        labels={name: text(labels, name) for name in labels},
+        log_path=text(document, "LogPath"),
+        raw=document,
+    )
+
+
+def _state(state: Json) -> ContainerState:
+    return ContainerState(
+        running=flag(state, "Running"),
+        paused=flag(state, "Paused"),
+        restarting=flag(state, "Restarting"),
+        dead=flag(state, "Dead"),
+        exit_code=integer(state, "ExitCode"),
+        error=text(state, "Error"),
+        started_ns=_time(state, "StartedAt"),
+        finished_ns=_time(state, "FinishedAt"),
+    )
+
+
+def _mount_point(mount: Json) -> MountPoint:
+    return MountPoint(
+        type=text(mount, "Type"),
+        name=text(mount, "Name"),
+        source=text(mount, "Source"),
+        destination=text(mount, "Destination"),
+        writable=flag(mount, "RW"),
+    )
+
+
+def _time(document: Json, key: str) -> int | None:
+    found = text(document, key)
+    return parse_time(found) if found else None

@@ -1,0 +1,92 @@
+"""The image config: what an image ID is the hash of.
+
+Sources: moby `image/image.go`, `api/types/container/config.go`; OCI image-spec `config.md`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from layerfs.formats.errors import FormatError
+from layerfs.formats.gotime import parse_time
+from layerfs.formats.jsontext import Json, array, flag, load_object, mapping, text, texts
+from layerfs.ids import DiffID, InvalidID
+
+__all__ = ["HistoryEntry", "ImageConfig", "parse_image_config"]
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One step of a build; `created_ns` in ns since the epoch, None where it is not known."""
+
+    created_ns: int | None
+    created_by: str
+    author: str
+    comment: str
+    empty_layer: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ImageConfig:
+    """What layerfs uses of a config; `raw` is the whole document.
+
+    Attributes:
+        created_ns: ns since the epoch; None where it is missing.
+        diff_ids: the layers, base first.
+        history: the steps, oldest first.
+    """
+
+    created_ns: int | None
+    author: str
+    comment: str
+    architecture: str
+    variant: str
+    os: str
+    diff_ids: tuple[DiffID, ...]
+    history: tuple[HistoryEntry, ...]
+    labels: dict[str, str]
+    raw: Json
+
+
+def parse_image_config(content: bytes) -> ImageConfig:
+    """Parse a config; raises `FormatError`."""
+    document = load_object(content)
+    if document.get("rootfs") is None:
+        raise FormatError("no rootfs", expected="an object rootfs")
+    labels = mapping(mapping(document, "config"), "Labels")
+    return ImageConfig(
+        created_ns=_time(document, "created"),
+        author=text(document, "author"),
+        comment=text(document, "comment"),
+        architecture=text(document, "architecture"),
+        variant=text(document, "variant"),
+        os=text(document, "os"),
+        diff_ids=_diff_ids(mapping(document, "rootfs")),
+        history=tuple(_entry(item) for item in array(document, "history")),
+        labels={name: text(labels, name) for name in labels},
+        raw=document,
+    )
+
+
+def _diff_ids(rootfs: Json) -> tuple[DiffID, ...]:
+    try:
+        return tuple(DiffID(diff_id) for diff_id in texts(rootfs, "diff_ids"))
+    except InvalidID as error:
+        raise FormatError("malformed rootfs.diff_ids", found=str(error)) from error
+
+
+def _entry(item: object) -> HistoryEntry:
+    if not isinstance(item, dict):
+        raise FormatError("wrong type of history entry", expected="an object")
+    return HistoryEntry(
+        created_ns=_time(item, "created"),
+        created_by=text(item, "created_by"),
+        author=text(item, "author"),
+        comment=text(item, "comment"),
+        empty_layer=flag(item, "empty_layer"),
+    )
+
+
+def _time(document: Json, key: str) -> int | None:
+    found = text(document, key)
+    return parse_time(found) if found else None

@@ -1,0 +1,60 @@
+"""repositories.json: rows of names and image IDs.
+
+Source: moby `reference/store.go`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from layerfs.formats.errors import FormatError
+from layerfs.formats.jsontext import load_object, mapping
+from layerfs.formats.reference import Reference, parse_reference
+from layerfs.ids import ImageID, InvalidID
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from layerfs.formats.jsontext import Json
+
+__all__ = ["Repositories", "RepositoryRow", "parse_repositories"]
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryRow:
+    """A name, and the image it points at."""
+
+    reference: Reference
+    image_id: ImageID
+
+
+@dataclass(frozen=True, slots=True)
+class Repositories:
+    """The rows that are names, sorted, and in `problems` what was ignored as the engine ignores it."""
+
+    rows: tuple[RepositoryRow, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def parse_repositories(content: bytes) -> Repositories:
+    """The rows of repositories.json; the inner key decides which name a row is.
+
+    Raises:
+        FormatError: not the JSON it should be.
+    """
+    document = mapping(load_object(content), "Repositories")
+    rows: dict[Reference, RepositoryRow] = {}
+    problems: list[str] = []
+    for key, value in _inner_rows(document):
+        try:
+            reference = parse_reference(key)
+            rows[reference] = RepositoryRow(reference, ImageID(str(value)))
+        except (FormatError, InvalidID) as error:
+            problems.append(f"{key!a}: {error}")
+    return Repositories(tuple(sorted(rows.values(), key=lambda row: row.reference.familiar)), tuple(problems))
+
+
+def _inner_rows(document: Json) -> Iterator[tuple[str, object]]:
+    for repository in document:
+        yield from mapping(document, repository).items()

@@ -1,0 +1,162 @@
+r"""tar-split: the headers of a layer's original tar, and where its files' bytes go.
+
+One JSON object a line: `{"type":2,"payload":<base64>}` is a raw segment of the tar, and
+`{"type":1,"name":…,"size":…,"payload":<base64 of the CRC-64>}` a file's content. The names alone tell
+which directories the archive marked opaque and what it whited out, and that is read without
+taking the lines apart: a base layer has tens of megabytes of them.
+
+Source: vbatts/tar-split `tar/storage/{entry,packer}.go`; OCI image-spec `layer.md` (whiteouts).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from layerfs.formats.errors import FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["ArchiveMarks", "FilePayload", "Segment", "archive_marks", "clean_name", "crc64", "entries"]
+
+MAX_BYTES = 2 << 30
+"""Unpacked bytes: the largest real layers stay far below; what follows more is an attack."""
+
+MAX_LINE = 8 << 20
+"""Bytes in a line: the writer's segments are at most a mebibyte before base64."""
+
+_CHUNK = 1 << 20
+_OPAQUE = b".wh..wh..opq"
+_WHITEOUT = b".wh."
+_CRC_POLYNOMIAL = 0xD800000000000000
+
+
+class Readable(Protocol):
+    """A binary stream, such as an open gzip file."""
+
+    def read(self, size: int, /) -> bytes:
+        """Up to `size` bytes; none at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Bytes of the tar between contents: headers, padding, the end."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FilePayload:
+    """The place of a file's content: its name in the archive, its bytes, its CRC-64 (empty for none)."""
+
+    name: bytes
+    size: int
+    crc64: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveMarks:
+    """What an archive hides in the layers below: paths without a leading slash, `b""` is the root."""
+
+    opaque: frozenset[bytes]
+    whiteouts: frozenset[bytes]
+
+
+def entries(stream: Readable) -> Iterator[Segment | FilePayload]:
+    """Every entry of an unpacked tar-split stream, in order; raises `FormatError`."""
+    for line in _lines(stream):
+        if line.strip():
+            yield _entry(line)
+
+
+def archive_marks(stream: Readable) -> ArchiveMarks:
+    """The whiteouts and opaque directories of a layer's archive; raises `FormatError`.
+
+    A name that the archive also contains itself is no whiteout: the engine applies whiteouts to the
+    layers below only, and leaves what the same archive brings.
+    """
+    opaque: set[bytes] = set()
+    whiteouts: set[bytes] = set()
+    for line in _lines(stream):
+        # a type 1 line is short and says its name in clear, or in base64 where it is not UTF-8
+        if _WHITEOUT not in line and b'"name_raw"' not in line:
+            continue
+        entry = _entry(line)
+        if not isinstance(entry, FilePayload):
+            continue
+        directory, _, name = clean_name(entry.name).rpartition(b"/")
+        if name == _OPAQUE:
+            opaque.add(directory)
+        elif name.startswith(_WHITEOUT) and len(name) > len(_WHITEOUT):
+            hidden = name[len(_WHITEOUT) :]
+            whiteouts.add(directory + b"/" + hidden if directory else hidden)
+    return ArchiveMarks(frozenset(opaque), frozenset(whiteouts))
+
+
+def clean_name(name: bytes) -> bytes:
+    """A name of the archive as the path it is unpacked to: confined to the root, no `.` or `..`."""
+    parts: list[bytes] = []
+    for part in name.split(b"/"):
+        if part == b"..":
+            del parts[-1:]
+        elif part not in (b"", b"."):
+            parts.append(part)
+    return b"/".join(parts)
+
+
+def _lines(stream: Readable) -> Iterator[bytes]:
+    """The lines of the stream, each and all of them bounded."""
+    rest, total = b"", 0
+    while chunk := stream.read(_CHUNK):
+        total += len(chunk)
+        if total > MAX_BYTES:
+            raise FormatError("tar-split data is too large", expected=f"at most {MAX_BYTES} bytes unpacked")
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from lines
+        if len(rest) > MAX_LINE:
+            raise FormatError("a tar-split line is too long", expected=f"at most {MAX_LINE} bytes")
+    if rest:
+        yield rest
+
+
+def _entry(line: bytes) -> Segment | FilePayload:
+    try:
+        found = json.loads(line)
+        kind, payload = found["type"], base64.b64decode(found.get("payload") or "", validate=True)
+        if kind == 2:
+            return Segment(payload)
+        raw = found.get("name_raw")
+        name = (
+            base64.b64decode(raw, validate=True) if raw else found["name"].encode("utf-8", "surrogateescape")
+        )
+        size = found.get("size", 0)
+        if kind != 1 or not isinstance(size, int) or size < 0:
+            raise FormatError("malformed tar-split entry", found=ascii(line[:60]))
+        return FilePayload(name, size, payload)
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError, binascii.Error) as error:
+        raise FormatError("malformed tar-split entry", found=ascii(line[:60].decode("latin-1"))) from error
+
+
+def crc64(content: bytes, value: int = 0) -> int:
+    """The CRC-64 (ISO 3309) of `content`, or its continuation from `value`."""
+    value ^= 0xFFFFFFFFFFFFFFFF
+    for byte in content:
+        value = _CRC_TABLE[(value ^ byte) & 0xFF] ^ (value >> 8)
+    return value ^ 0xFFFFFFFFFFFFFFFF
+
+
+def _crc_table() -> tuple[int, ...]:
+    table = []
+    for byte in range(256):
+        value = byte
+        for _ in range(8):
+            value = (value >> 1) ^ (_CRC_POLYNOMIAL if value & 1 else 0)
+        table.append(value)
+    return tuple(table)
+
+
+_CRC_TABLE = _crc_table()
