@@ -1,36 +1,50 @@
 """Who uses which layer, and what removing an image would really free.
 
 Two accounts of the same store: SHARED and UNIQUE as the Engine prints them (references of listed
-images, by chain ID), and FREED, which asks what nothing would hold any more: no image, no
-container, no snapshot of BuildKit's cache.
+images, by chain ID), and FREED, which plays through what the Engine does on removal: a layer goes
+when neither an image, a container, BuildKit's cache, nor a layer above it refers to it any more.
 
-Sources: moby `daemon/images/service.go`, `daemon/disk_usage.go` (v20.10.24),
-`daemon/images/image_delete.go` (which parents go with an image).
+Sources: moby `daemon/images/images.go`, `daemon/images/service.go`, `daemon/disk_usage.go`
+(v20.10.24), `daemon/images/image_delete.go` (which parents go with an image),
+`layer/layer_store.go` (releaseLayer).
 """
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from layerfs.analysis.holders import Holders
 from layerfs.analysis.listing import container_counts, listed_images
 from layerfs.errors import CorruptStore
-from layerfs.store.buildkit import read_buildkit_snapshots
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from layerfs.dataroot import DataRoot
-    from layerfs.ids import CacheID, ChainID, ContainerID, ImageID
+    from layerfs.ids import CacheID, ChainID
     from layerfs.model import Image, Layer
 
-__all__ = ["ImageUsage", "LayerUsage", "Orphan", "StoreUsage", "WhatIf"]
+__all__ = ["ImageUsage", "Orphan", "StoreUsage", "WhatIf"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class ImageUsage:
-    """Sizes in bytes; None where a layer of the image is damaged or missing."""
+    """Sizes in bytes; None where a layer of the image is damaged or missing.
+
+    Attributes:
+        image: the image.
+        size: all its layers.
+        shared: those that another listed image has too.
+        unique: the others.
+        freed: what would really go with it.
+        containers: how many containers were made from it.
+    """
 
     image: Image
     size: int | None
@@ -41,47 +55,75 @@ class ImageUsage:
 
 
 @dataclass(frozen=True, slots=True)
-class LayerUsage:
-    """A layer and what holds it."""
-
-    layer: Layer
-    images: tuple[ImageID, ...]
-    containers: tuple[ContainerID, ...]
-    buildkit: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Orphan:
-    """A directory of `overlay2/` that nothing uses; `size` in bytes, or None where it is unreadable."""
+    """A directory of `overlay2/` that nothing uses.
+
+    Attributes:
+        cache_id: its name.
+        layer: the layer it belongs to, where one is registered; no image, container or cache has it.
+        size: bytes, or None where it is unreadable.
+    """
 
     cache_id: CacheID
+    layer: Layer | None
     size: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class WhatIf:
-    """What removing images together would do; `kept` are their layers that something else holds."""
+    """What removing images together would do.
 
-    freed_size: int
+    Attributes:
+        removed: the images that would go: those asked for, then the unneeded parents.
+        freed_size: bytes that would go; None where a layer of theirs is damaged or missing.
+        layers: the layers that would go, in the order in which the engine removes them.
+        kept: their other layers, base first, which something else needs.
+    """
+
+    removed: tuple[Image, ...]
+    freed_size: int | None
     layers: tuple[Layer, ...]
     kept: tuple[Layer, ...]
 
 
 class StoreUsage:
-    """The shared-layer account of one data root."""
+    """The shared-layer account of one data root.
+
+    Attributes:
+        holders: who holds each layer.
+    """
 
     def __init__(self, root: DataRoot) -> None:
         """Read every image, container and cache snapshot of `root`."""
         self.root = root
-        self.images = {image.id: image for image in root.images()}
-        self._layers = {layer.chain_id: layer for layer in root.layers()}
+        self.holders = Holders.of(root)
+        self._layers = self.holders.layers
+        self._images = {image.id: image for image in root.images()}
+        self._chains = {image.id: image.chain for image in self._images.values()}
+        self._children = Counter(image.parent for image in self._images.values() if image.parent)
         self._listed = [item.image for item in listed_images(root)]
-        self._references = Counter(chain for image in self._listed for chain in set(image.chain))
+        self._uses = Counter(chain for image in self._listed for chain in self._chains[image.id])
+        self._unlisted = self._images.keys() - {image.id for image in self._listed}
         self._containers = container_counts(root)
-        self._container_chains = _container_chains(root)
-        self._buildkit = _buildkit_chains(root)
-        self._holders = Counter(chain for image in self.images.values() for chain in set(image.chain))
-        self._children = Counter(image.parent for image in self.images.values() if image.parent)
+        self._references = self._count_references()
+
+    def _count_references(self) -> Counter[ChainID]:
+        """How many images, containers, layers, and whether a cache, refer to each layer directly."""
+        found = Counter(layer.parent for layer in self._layers.values() if layer.parent)
+        found.update(top for image in self._images.values() for top in self._held_directly(image))
+        found.update(
+            item.mount.parent for item in self.root.containers() if item.mount and item.mount.parent
+        )
+        found.update(self.holders.buildkit)
+        return found
+
+    def _held_directly(self, image: Image) -> Sequence[ChainID]:
+        """The layers that an image refers to: its top, or all that is left where its chain is broken."""
+        chain = self._chains[image.id]
+        return chain[-1:] if self._is_whole(image) else [item for item in chain if item in self._layers]
+
+    def _is_whole(self, image: Image) -> bool:
+        return all(chain in self._layers for chain in self._chains[image.id])
 
     # -- images --------------------------------------------------------------------------------
 
@@ -90,131 +132,111 @@ class StoreUsage:
         return [self.of(image) for image in self._listed]
 
     def of(self, image: Image) -> ImageUsage:
-        """The account of one image."""
+        """The account of one image.
+
+        An intermediate image, which the engine gives no account of, counts as a user of its layers.
+        """
         containers = self._containers[image.id]
-        sizes = [self._size(chain) for chain in image.chain]
-        if any(size is None for size in sizes):
+        try:
+            layers = self.root.chain(image)
+        except CorruptStore as error:
+            self.root.report(error)
             return ImageUsage(image, None, None, None, None, containers)
-        size = sum(size or 0 for size in sizes)
-        shared = sum(self._size(chain) or 0 for chain in image.chain if self._references[chain] > 1)
+        others = 0 if image.id in self._unlisted else 1
+        size = sum(layer.size for layer in layers)
+        shared = sum(layer.size for layer in layers if self._uses[layer.chain_id] > others)
         return ImageUsage(image, size, shared, size - shared, self.what_if([image]).freed_size, containers)
 
     @property
     def total_size(self) -> int:
         """Bytes of all layers that listed images use, each once: the Engine's LayersSize."""
-        return sum(self._size(chain) or 0 for chain in self._references)
+        return sum(self._layers[chain].size for chain in self._uses if chain in self._layers)
+
+    @property
+    def shared_size(self) -> int:
+        """Bytes of all layers that several listed images use, each once."""
+        return sum(self._layers[chain].size for chain, uses in self._uses.items() if uses > 1 and chain in self._layers)
 
     @property
     def reclaimable_size(self) -> int:
-        """What the Engine calls reclaimable: LayersSize less the unique part of images in use."""
-        used = [item for item in self.listed() if item.containers]
+        """What the Engine calls reclaimable: `total_size` less the unique part of images in use."""
+        used = [self.of(image) for image in self._listed if self._containers[image.id]]
         return self.total_size - sum(item.unique or 0 for item in used)
 
+    # -- removal -------------------------------------------------------------------------------
+
     def what_if(self, images: Sequence[Image]) -> WhatIf:
-        """What removing `images` together, and the untagged parents only they need, would free."""
+        """What removing `images` together would free, with the untagged parents only they need."""
         removed = self._with_unneeded_parents(images)
-        gone = Counter(chain for image in removed for chain in set(image.chain))
-        freed: list[Layer] = []
-        kept: list[Layer] = []
-        for chain in sorted(gone):
-            layer = self._layers.get(chain)
-            if layer is None:
-                continue
-            held = self._holders[chain] > gone[chain] or self._container_chains.get(chain)
-            (kept if held or chain in self._buildkit else freed).append(layer)
-        return WhatIf(sum(layer.size for layer in freed), tuple(freed), tuple(kept))
+        freed = {layer.chain_id: layer for layer in self._released(removed)}
+        chains = dict.fromkeys(chain for image in removed for chain in self._chains[image.id])
+        kept = [self._layers[chain] for chain in chains if chain in self._layers and chain not in freed]
+        whole = all(self._is_whole(image) for image in removed)
+        size = sum(layer.size for layer in freed.values())
+        return WhatIf(tuple(removed), size if whole else None, tuple(freed.values()), tuple(kept))
+
+    def _released(self, removed: Iterable[Image]) -> Iterator[Layer]:
+        """The layers to which nothing refers once the images are gone, in the order of their going."""
+        dropped: Counter[ChainID] = Counter()
+        for image in removed:
+            for top in self._held_directly(image):
+                at: ChainID | None = top
+                while at is not None:
+                    dropped[at] += 1
+                    layer = self._layers.get(at)
+                    if layer is None or dropped[at] < self._references[at]:
+                        break
+                    yield layer
+                    at = layer.parent
 
     def _with_unneeded_parents(self, images: Iterable[Image]) -> list[Image]:
         """The images, and each untagged parent left without another child, as `docker rmi` goes on."""
         removed = {image.id: image for image in images}
-        children = Counter(self._children)
+        orphaned: Counter[str] = Counter()
         pending = list(removed.values())
         while pending:
-            image = pending.pop()
-            if image.parent is None:
+            child = pending.pop()
+            if child.parent is None:
                 continue
-            children[image.parent] -= 1
-            parent = next((known for known in self.images.values() if known.id == image.parent), None)
-            if parent and self._goes_too(parent, children) and parent.id not in removed:
-                removed[parent.id] = parent
-                pending.append(parent)
+            orphaned[child.parent] += 1
+            # the note is unchecked text: a key that is no image's ID finds none
+            parent = self._images.get(child.parent)  # type: ignore[call-overload]
+            if parent is None or parent.id in removed or self._stays(parent, orphaned[parent.id]):
+                continue
+            removed[parent.id] = parent
+            pending.append(parent)
         return list(removed.values())
 
-    def _goes_too(self, parent: Image, children: Mapping[str, int]) -> bool:
-        """Whether a parent is left without a name, a child, and a container."""
-        return not (parent.references or children[parent.id] or self._containers[parent.id])
+    def _stays(self, parent: Image, orphaned: int) -> bool:
+        """Whether a parent has a name, another child, or a container of its own."""
+        return bool(
+            parent.references or self._children[parent.id] > orphaned or self._containers[parent.id]
+        )
 
-    # -- layers --------------------------------------------------------------------------------
+    # -- orphans -------------------------------------------------------------------------------
 
-    def layers(self) -> list[LayerUsage]:
-        """Each layer once, the largest first, with everything that holds it."""
-        users: dict[ChainID, list[ImageID]] = {}
-        for image in self.images.values():
-            for chain in dict.fromkeys(image.chain):
-                users.setdefault(chain, []).append(image.id)
-        return [
-            LayerUsage(
-                layer,
-                tuple(users.get(layer.chain_id, ())),
-                tuple(self._container_chains.get(layer.chain_id, ())),
-                layer.chain_id in self._buildkit,
+    @functools.cached_property
+    def orphans(self) -> list[Orphan] | None:
+        """Directories of `overlay2/` that no image, container, or BuildKit snapshot uses.
+
+        None, after a warning, where something that could own them is damaged: then nothing tells.
+        """
+        if not self.holders.complete:
+            _log.warning(
+                "%s: which directories are orphaned cannot be told while records that could own them are damaged",
+                self.root.directory.name_of("overlay2"),
             )
-            for layer in sorted(self._layers.values(), key=lambda item: (-item.size, item.chain_id))
+            return None
+        layers = {layer.cache_id: layer for layer in self._layers.values()}
+        return [
+            self._orphan(cache_id, layers.get(cache_id))
+            for cache_id in self.root.overlay2.cache_ids()
+            if cache_id not in self.holders.directories
+            and not (cache_id in layers and self.holders.held(layers[cache_id].chain_id))
         ]
 
-    def orphans(self) -> list[Orphan]:
-        """Directories of `overlay2/` that no layer, container, or BuildKit snapshot owns.
-
-        Where BuildKit's own account is unreadable, its directories cannot be told from orphans and
-        none is reported.
-        """
+    def _orphan(self, cache_id: CacheID, layer: Layer | None) -> Orphan:
         try:
-            snapshots = read_buildkit_snapshots(self.root.directory)
+            return Orphan(cache_id, layer, self.root.overlay2.content_size(cache_id))
         except CorruptStore:
-            return []
-        owned: set[str] = {layer.cache_id for layer in self._layers.values()}
-        owned.update(name for snapshot in snapshots for name in snapshot.directories)
-        for container in self.root.containers():
-            if container.mount:
-                owned.update(filter(None, (container.mount.mount_id, container.mount.init_id)))
-        found = [cache_id for cache_id in self.root.overlay2.cache_ids() if cache_id not in owned]
-        return [Orphan(cache_id, self._content_size(cache_id)) for cache_id in found]
-
-    def _content_size(self, cache_id: CacheID) -> int | None:
-        try:
-            return self.root.overlay2.content_size(cache_id)
-        except CorruptStore:
-            return None
-
-    def _size(self, chain: ChainID) -> int | None:
-        layer = self._layers.get(chain)
-        return layer.size if layer else None
-
-
-def _container_chains(root: DataRoot) -> Mapping[ChainID, list[ContainerID]]:
-    """Which containers hold each layer."""
-    held: dict[ChainID, list[ContainerID]] = {}
-    for container in root.containers():
-        if container.mount is None:
-            continue
-        try:
-            chain = root.chain_of_mount(container.mount)
-        except CorruptStore as error:
-            root.report(error)
-            continue
-        for layer in chain:
-            held.setdefault(layer.chain_id, []).append(container.id)
-    return held
-
-
-def _buildkit_chains(root: DataRoot) -> set[ChainID]:
-    """The layers that BuildKit's cache holds, with everything below them."""
-    held: set[ChainID] = set()
-    try:
-        snapshots = read_buildkit_snapshots(root.directory)
-        for snapshot in snapshots:
-            if snapshot.chain_id and snapshot.chain_id not in held:
-                held.update(layer.chain_id for layer in root.chain_below(snapshot.chain_id))
-    except CorruptStore as error:
-        root.report(error)
-    return held
+            return Orphan(cache_id, layer, None)

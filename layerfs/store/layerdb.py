@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layerfs.errors import CorruptStore, MissingFile
-from layerfs.formats import layerfiles
+import layerfs.formats.layerfiles as layerfiles
 from layerfs.ids import CacheID, ChainID, ContainerID, DiffID
 from layerfs.store.files import identities, open_optional, parse_bytes, parse_file, read_optional
 

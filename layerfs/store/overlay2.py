@@ -14,7 +14,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from layerfs.errors import BrokenChain, CorruptStore, MissingFile
-from layerfs.formats import layerfiles
+import layerfs.formats.layerfiles as layerfiles
 from layerfs.ids import CacheID, InvalidID, LinkID
 from layerfs.store.files import explain, identities, open_optional, parse_bytes, read_optional
 
