@@ -8,7 +8,6 @@ import stat
 from typing import TYPE_CHECKING
 
 from layerfs.formats.whiteouts import TRUSTED, USER
-
 from layerfs.hostdir import HostDir
 from layerfs.tree.overlay import OverlayLayer
 from layerfs.tree.union import UnionTree
