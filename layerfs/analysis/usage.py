@@ -111,9 +111,7 @@ class StoreUsage:
         """How many images, containers, layers, and whether a cache, refer to each layer directly."""
         found = Counter(layer.parent for layer in self._layers.values() if layer.parent)
         found.update(top for image in self._images.values() for top in self._held_directly(image))
-        found.update(
-            item.mount.parent for item in self.root.containers() if item.mount and item.mount.parent
-        )
+        found.update(item.mount.parent for item in self.root.containers() if item.mount and item.mount.parent)
         found.update(self.holders.buildkit)
         return found
 
@@ -155,7 +153,11 @@ class StoreUsage:
     @property
     def shared_size(self) -> int:
         """Bytes of all layers that several listed images use, each once."""
-        return sum(self._layers[chain].size for chain, uses in self._uses.items() if uses > 1 and chain in self._layers)
+        return sum(
+            self._layers[chain].size
+            for chain, uses in self._uses.items()
+            if uses > 1 and chain in self._layers
+        )
 
     @property
     def reclaimable_size(self) -> int:
@@ -209,9 +211,7 @@ class StoreUsage:
 
     def _stays(self, parent: Image, orphaned: int) -> bool:
         """Whether a parent has a name, another child, or a container of its own."""
-        return bool(
-            parent.references or self._children[parent.id] > orphaned or self._containers[parent.id]
-        )
+        return bool(parent.references or self._children[parent.id] > orphaned or self._containers[parent.id])
 
     # -- orphans -------------------------------------------------------------------------------
 

@@ -1,0 +1,124 @@
+"""Who holds each layer: images, containers, and BuildKit's cache.
+
+A layer stays in the store as long as one of them needs it, so this is the ground of every account
+of disk space, and of the lists of users beside a layer. Used by `usage`, `layers`, and `inspect`.
+
+Sources: moby `layer/layer_store.go` (references), `builder/builder-next/adapters/snapshot/snapshot.go`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from layerfs.errors import CorruptStore
+from layerfs.store.buildkit import read_buildkit_snapshots
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from layerfs.dataroot import DataRoot
+    from layerfs.formats.buildkit import BuildKitSnapshot
+    from layerfs.ids import ChainID
+    from layerfs.model import Container, Image, Layer
+
+__all__ = ["Holders"]
+
+Holder = TypeVar("Holder")
+
+
+@dataclass(frozen=True, slots=True)
+class Holders:
+    """What holds the layers of one data root.
+
+    Attributes:
+        layers: every sound layer.
+        images: the images that need a layer, newest first.
+        containers: the containers that need a layer, newest first.
+        buildkit: the layers that BuildKit's cache needs.
+        directories: names in `overlay2/` that containers or BuildKit own; no layer is among them.
+        complete: whether everything that could hold a layer could be read; if not, a layer or
+            directory that nothing is known to hold may still be held.
+    """
+
+    layers: Mapping[ChainID, Layer]
+    images: Mapping[ChainID, tuple[Image, ...]]
+    containers: Mapping[ChainID, tuple[Container, ...]]
+    buildkit: frozenset[ChainID]
+    directories: frozenset[str]
+    complete: bool
+
+    @classmethod
+    def of(cls, root: DataRoot) -> Holders:
+        """Read every image, container and cache snapshot of `root`; damage is reported to it."""
+        layers = {layer.chain_id: layer for layer in root.layers()}
+        images = root.images()
+        containers = root.containers()
+        snapshots = _snapshots(root)
+        needed = [(image, image.chain) for image in images]
+        mounted = [(item, [layer.chain_id for layer in _below(root, item)]) for item in containers]
+        return cls(
+            layers,
+            _inverted(needed),
+            _inverted(mounted),
+            frozenset(_cached(root, snapshots or ())),
+            frozenset(_directories(containers, snapshots or ())),
+            complete=snapshots is not None
+            and len(layers) == len(root.layerdb.chain_ids())
+            and len(images) == len(root.imagedb.image_ids())
+            and all(chain in layers for _, needs in needed for chain in needs)
+            and {item.id for item in containers if item.mount} >= set(root.layerdb.container_ids()),
+        )
+
+    def held(self, chain: ChainID) -> bool:
+        """Whether anything is known to hold the layer."""
+        return chain in self.images or chain in self.containers or chain in self.buildkit
+
+
+def _snapshots(root: DataRoot) -> tuple[BuildKitSnapshot, ...] | None:
+    try:
+        return read_buildkit_snapshots(root.directory)
+    except CorruptStore as error:
+        root.report(error)
+        return None
+
+
+def _below(root: DataRoot, container: Container) -> tuple[Layer, ...]:
+    """The image layers a container stands on; none where they are damaged, which is reported."""
+    try:
+        return root.chain_of_mount(container.mount) if container.mount else ()
+    except CorruptStore as error:
+        root.report(error)
+        return ()
+
+
+def _cached(root: DataRoot, snapshots: Iterable[BuildKitSnapshot]) -> Iterator[ChainID]:
+    """The layers of snapshots; one whose layer is gone holds nothing, as the engine has it."""
+    known = set(root.layerdb.chain_ids())
+    for snapshot in snapshots:
+        if snapshot.chain_id in known and snapshot.chain_id is not None:
+            try:
+                yield from (layer.chain_id for layer in root.chain_below(snapshot.chain_id))
+            except CorruptStore as error:
+                root.report(error)
+
+
+def _directories(containers: Iterable[Container], snapshots: Iterable[BuildKitSnapshot]) -> Iterator[str]:
+    for container in containers:
+        if container.mount:
+            yield container.mount.mount_id
+            # the engine makes the -init layer in any case
+            yield container.mount.init_id or f"{container.mount.mount_id}-init"
+    for snapshot in snapshots:
+        yield from snapshot.directories
+
+
+def _inverted(
+    holders: Iterable[tuple[Holder, Iterable[ChainID]]],
+) -> Mapping[ChainID, tuple[Holder, ...]]:
+    """From what each holder needs to who needs each layer."""
+    found: dict[ChainID, dict[int, Holder]] = {}
+    for number, (holder, needs) in enumerate(holders):
+        for chain in needs:
+            found.setdefault(chain, {})[number] = holder
+    return {chain: tuple(by_number.values()) for chain, by_number in found.items()}
