@@ -95,7 +95,7 @@ def open_subject(
 
 
 def _title(found: Image | Container | Layer) -> str:
-    return getattr(found, "name", None) or getattr(found, "chain_id", "")
+    return str(getattr(found, "name", None) or getattr(found, "chain_id", ""))
 
 
 def tree_path(text: str) -> bytes:
