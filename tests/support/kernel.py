@@ -11,15 +11,26 @@ import functools
 import os
 import tempfile
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.support.leftovers import session_directory
+from tests.support.snapshot import Entry, snapshot, without_ghosts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["OracleUnavailable", "check_trusted_xattrs", "overlay_mount", "private_dir"]
+    from tests.support.snapshot import Snapshot
+
+__all__ = [
+    "OracleUnavailable",
+    "check_trusted_xattrs",
+    "kernel_snapshot",
+    "overlay_mount",
+    "private_dir",
+    "refusals",
+]
 
 _MS_RDONLY = 1
 _MNT_DETACH = 2
@@ -117,3 +128,26 @@ def _unmount(target: str | os.PathLike[str]) -> None:
         if error.errno != errno.EBUSY:
             raise
         _call("umount2", os.fsencode(target), _MNT_DETACH)
+
+
+def kernel_snapshot(layers: Sequence[Path], *, userxattr: bool = False, redirects: bool = False) -> Snapshot:
+    """What the kernel shows of the layers; names that it lists but does not find are not there.
+
+    Args:
+        layers: uppermost first.
+        userxattr: read `user.overlay.*` marks.
+        redirects: follow redirects and metacopies, whatever the kernel's defaults.
+    """
+    redirect = "follow" if redirects else None
+    with overlay_mount(layers, userxattr=userxattr, metacopy=redirects, redirect=redirect) as merged:
+        found = without_ghosts(snapshot(merged))
+    if len(layers) == 1:
+        # the empty layer below made the root a merged directory
+        found[b""] = replace(found[b""], nlink=layers[0].stat().st_nlink)
+    return found
+
+
+def refusals(entries: Snapshot) -> Snapshot:
+    """The entries; of one that fails, only that: the kernel refuses at lookup, we when it is read."""
+    refused = Entry(failures=("refused",))
+    return {path: refused if entry.failures else entry for path, entry in entries.items()}
