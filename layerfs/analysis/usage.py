@@ -223,7 +223,7 @@ class StoreUsage:
         """
         if not self.holders.complete:
             _log.warning(
-                "%s: which directories are orphaned cannot be told while records that could own them are damaged",
+                "%s: which directories are orphans cannot be told: records that could own them are damaged",
                 self.root.directory.name_of("overlay2"),
             )
             return None

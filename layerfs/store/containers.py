@@ -1,6 +1,6 @@
 """`containers/`: what the engine noted of each container.
 
-Source: moby `container/container.go` (config.v2.json).
+Source: moby `container/container.go` (config.v2.json, hostconfig.json).
 """
 
 from __future__ import annotations
@@ -9,11 +9,20 @@ from typing import TYPE_CHECKING
 
 from layerfs.errors import MalformedFile
 from layerfs.formats.containerconfig import parse_container_config
+from layerfs.formats.jsontext import load_object
 from layerfs.ids import ContainerID
-from layerfs.store.files import JSON_LIMIT, identities, open_optional, parse_file
+from layerfs.store.files import (
+    JSON_LIMIT,
+    identities,
+    open_optional,
+    parse_bytes,
+    parse_file,
+    read_optional,
+)
 
 if TYPE_CHECKING:
     from layerfs.formats.containerconfig import ContainerConfig
+    from layerfs.formats.jsontext import Json
     from layerfs.hostdir import HostDir
 
 __all__ = ["ContainerDB"]
@@ -40,3 +49,9 @@ class ContainerDB:
                 self._root.name_of(path), "another container's config", expected=container, found=config.id
             )
         return config
+
+    def host_config(self, container: ContainerID) -> Json | None:
+        """How the host was to run one container; None where that is not noted; raises `CorruptStore`."""
+        path = f"containers/{container}/hostconfig.json"
+        content = read_optional(self._root, path, JSON_LIMIT)
+        return None if content is None else parse_bytes(content, self._root.name_of(path), load_object)

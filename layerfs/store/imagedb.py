@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layerfs.errors import DigestMismatch
-from layerfs.formats.gotime import parse_time
+from layerfs.formats.gostruct import go_time
 from layerfs.formats.imageconfig import parse_image_config
 from layerfs.ids import ImageID
 from layerfs.store.files import (
@@ -70,13 +70,11 @@ class ImageDB:
         text = self._note(image, "parent")
         return text.decode("utf-8", "replace") if text else None
 
-    def last_updated_ns(self, image: ImageID) -> int | None:
-        """When the image was last tagged, in ns since the epoch; None where it never was."""
-        text = self._note(image, "lastUpdated")
-        if not text:
-            return None
+    def last_updated(self, image: ImageID) -> str:
+        """When the image was last tagged, as the engine writes a time; raises `CorruptStore`."""
         name = self._driver_dir.name_of(f"imagedb/metadata/sha256/{image.hex}/lastUpdated")
-        return parse_bytes(text, name, lambda content: parse_time(content.decode("utf-8", "replace")))
+        text = self._note(image, "lastUpdated") or b""
+        return parse_bytes(text, name, lambda content: go_time(content.decode("utf-8", "replace")))
 
     def _note(self, image: ImageID, name: str) -> bytes | None:
         if self._metadata is None:

@@ -1,0 +1,283 @@
+"""All that is known of one image, container or layer, as the documents of `docker inspect`.
+
+Field names, order and values are the engine's (API 1.41); the paths are those of this data root; each
+document ends with the key `Layers` (base first), which the engine has not. What damage makes unknown
+is null.
+
+Sources: moby `daemon/images/image_inspect.go`, `api/server/router/image/image_routes.go`,
+`daemon/inspect.go`, `api/types/types.go`, `daemon/graphdriver/overlay2/overlay.go` (GetMetadata).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from layerfs.analysis.layers import LayerRow, LayerTable
+from layerfs.errors import CorruptStore, MalformedFile
+from layerfs.formats.errors import FormatError
+from layerfs.formats.gostruct import CONFIG, MOUNT_POINT, NETWORK_SETTINGS, STATE, encode, go_time
+from layerfs.formats.jsontext import flag, integer, mapping, text, texts
+from layerfs.model import Container, Image
+from layerfs.store.driver import DRIVER
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from layerfs.dataroot import DataRoot
+    from layerfs.formats.jsontext import Json
+    from layerfs.ids import CacheID
+    from layerfs.model import Layer
+
+__all__ = ["Inspector"]
+
+Document: TypeAlias = dict[str, Any]
+
+_VOLUME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+
+
+class Inspector:
+    """Describes what is in one data root."""
+
+    def __init__(self, root: DataRoot, path: str) -> None:
+        """Describe what is in `root`; `path` is what its paths are to begin with."""
+        self._root = root
+        self._path = path
+        self._layers = LayerTable(root)
+
+    def describe(self, subject: Image | Container | Layer) -> Document:
+        """The document of an image, a container or a layer; raises `CorruptStore`."""
+        if isinstance(subject, Image):
+            return self._checked(self._root.imagedb.file_name(subject.id), self._image, subject)
+        if isinstance(subject, Container):
+            path = f"containers/{subject.id}/config.v2.json"
+            return self._checked(self._root.directory.name_of(path), self._container, subject)
+        return self._layer(subject)
+
+    @staticmethod
+    def _checked(name: str, describe: Any, subject: Any) -> Document:
+        """A field of the wrong type is a defect of the file it is read from."""
+        try:
+            found: Document = describe(subject)
+        except FormatError as error:
+            raise MalformedFile(name, error.problem, expected=error.expected, found=error.found) from error
+        return found
+
+    # -- images --------------------------------------------------------------------------------
+
+    def _image(self, image: Image) -> Document:
+        raw = image.config.raw
+        rows = self._layers.of_image(image)
+        size = self._root.size(image)
+        history = image.config.history
+        config = raw.get("config")
+        found = {
+            "Id": image.id,
+            "RepoTags": _names(image, tagged=True),
+            "RepoDigests": _names(image, tagged=False),
+            "Parent": image.parent or "",
+            "Comment": image.config.comment or (history[-1].comment if history else ""),
+            "Created": go_time(text(raw, "created")),
+            "Container": text(raw, "container"),
+            "ContainerConfig": encode(mapping(raw, "container_config"), CONFIG),
+            "DockerVersion": text(raw, "docker_version"),
+            "Author": image.config.author,
+            "Config": None if config is None else encode(mapping(raw, "config"), CONFIG),
+            "Architecture": image.config.architecture,
+            "Variant": image.config.variant,
+            "Os": image.config.os or "linux",
+            "OsVersion": text(raw, "os.version"),
+            "Size": size,
+            "VirtualSize": size,
+            "GraphDriver": self._graph_driver([_cache_id(row) for row in reversed(rows)]),
+            "RootFS": {
+                "Type": text(mapping(raw, "rootfs"), "type"),
+                **({"Layers": [row.diff_id for row in rows]} if rows else {}),
+            },
+            "Metadata": {"LastTagTime": self._last_tagged(image)},
+            "Layers": [self._brief(row) for row in rows],
+        }
+        return {key: value for key, value in found.items() if value or key not in ("Variant", "OsVersion")}
+
+    def _last_tagged(self, image: Image) -> str | None:
+        try:
+            return self._root.imagedb.last_updated(image.id)
+        except CorruptStore as error:
+            self._root.report(error)
+            return None
+
+    # -- layers --------------------------------------------------------------------------------
+
+    def _layer(self, layer: Layer) -> Document:
+        row = self._layers.of_layer(layer)
+        return {
+            "Id": row.chain_id,
+            "Parent": row.parent,
+            **self._brief(row),
+            "Lower": self._lower(layer),
+            "CreatedBy": row.created_by,
+            "Images": [image.id for image in row.images],
+            "Containers": [container.id for container in row.containers],
+            "BuildKit": row.buildkit,
+        }
+
+    def _lower(self, layer: Layer) -> list[str] | None:
+        """The short links of the layers below as `lower` has them; null where it is missing or damaged."""
+        try:
+            lower = self._root.overlay2.lower(layer.cache_id)
+        except CorruptStore as error:
+            self._root.report(error)
+            return None
+        if lower is None:
+            return None if layer.parent else []
+        return [f"l/{link}" for link in lower]
+
+    def _brief(self, row: LayerRow) -> Document:
+        return {
+            "Index": row.index,
+            "DiffID": row.diff_id,
+            "ChainID": row.chain_id,
+            "CacheID": row.layer.cache_id if row.layer else None,
+            "Link": row.link,
+            "Size": row.layer.size if row.layer else None,
+            "Directory": self._directory(row.layer.cache_id) if row.layer and row.directory else None,
+            "DiffDir": self._directory(row.layer.cache_id, "diff") if row.layer and row.directory else None,
+        }
+
+    def _directory(self, cache_id: CacheID, *names: str) -> str:
+        return "/".join([self._path.rstrip("/"), "overlay2", cache_id, *names])
+
+    def _graph_driver(self, stack: Sequence[CacheID | None]) -> Document:
+        """Where the engine would have the stack (uppermost first); no data where a layer is missing."""
+        known = [cache_id for cache_id in stack if cache_id]
+        data = None
+        if stack and len(known) == len(stack):
+            lower = ":".join(self._directory(cache_id, "diff") for cache_id in known[1:])
+            data = {"LowerDir": lower} if lower else {}
+            data["MergedDir"] = self._directory(known[0], "merged")
+            data["UpperDir"] = self._directory(known[0], "diff")
+            data["WorkDir"] = self._directory(known[0], "work")
+        return {"Data": data, "Name": DRIVER}
+
+    # -- containers ----------------------------------------------------------------------------
+
+    def _container(self, container: Container) -> Document:
+        raw: Json = container.config.raw if container.config else {}
+        mounts = mapping(raw, "MountPoints")
+        above, below = self._above(container), self._below(container)
+        stack = None if below is None else [*above, *(_cache_id(row) for row in reversed(below))]
+        found = {
+            "Id": container.id,
+            "Created": go_time(text(raw, "Created")),
+            "Path": text(raw, "Path"),
+            "Args": list(texts(raw, "Args")),
+            "State": _state(mapping(raw, "State")),
+            "Image": text(raw, "Image"),
+            **_texts(raw, "ResolvConfPath", "HostnamePath", "HostsPath", "LogPath", "Name"),
+            "RestartCount": integer(raw, "RestartCount"),
+            "Driver": text(raw, "Driver"),
+            "Platform": text(raw, "OS"),
+            **_texts(raw, "MountLabel", "ProcessLabel", "AppArmorProfile"),
+            "ExecIDs": None,
+            "HostConfig": self._host_config(container),
+            "GraphDriver": self._graph_driver(stack or []),
+            "Mounts": [self._mount(mapping(mounts, name)) for name in sorted(mounts)],
+            "Config": encode(mapping(raw, "Config"), CONFIG),
+            "NetworkSettings": encode(mapping(raw, "NetworkSettings"), NETWORK_SETTINGS),
+            "Layers": None if below is None else self._stack(below, above),
+        }
+        if container.config is None:
+            found |= dict.fromkeys(found.keys() - {"Id", "HostConfig", "GraphDriver", "Layers"})
+        return found
+
+    def _stack(self, below: list[LayerRow], above: list[CacheID]) -> list[Document]:
+        """The layers of a container, base first, its own at the end."""
+        own = enumerate(reversed(above), len(below) + 1)
+        return [*map(self._brief, below), *(self._own_layer(index, cache_id) for index, cache_id in own)]
+
+    def _host_config(self, container: Container) -> Json | None:
+        try:
+            return self._root.containerdb.host_config(container.id)
+        except CorruptStore as error:
+            self._root.report(error)
+            return None
+
+    def _mount(self, raw: Json) -> Document:
+        # what the engine calls Mode it keeps under another name
+        mount = encode({**raw, "Mode": text(raw, "Relabel")}, MOUNT_POINT)
+        name = str(mount.get("Name", ""))
+        if mount.get("Type") == "volume" and mount.get("Driver") == "local" and _VOLUME.fullmatch(name):
+            mount["Source"] = f"{self._path.rstrip('/')}/volumes/{name}/_data"
+        return mount
+
+    def _above(self, container: Container) -> list[CacheID]:
+        """The layers of the container's own, uppermost first."""
+        mount = container.mount
+        return [cache_id for cache_id in (mount.mount_id, mount.init_id) if cache_id] if mount else []
+
+    def _below(self, container: Container) -> list[LayerRow] | None:
+        """The image layers it stands on, base first; None where they are damaged, which is reported."""
+        if container.mount is None:
+            return None
+        try:
+            chain = self._root.chain_of_mount(container.mount)
+        except CorruptStore as error:
+            self._root.report(error)
+            return None
+        return self._layers.of_chain(chain)
+
+    def _own_layer(self, index: int, cache_id: CacheID) -> Document:
+        """The -init or read-write layer of a container: known by its directory alone."""
+        overlay2 = self._root.overlay2
+        link = None
+        try:
+            link = overlay2.link(cache_id)
+        except CorruptStore as error:
+            self._root.report(error)
+        present = cache_id in overlay2
+        return {
+            "Index": index,
+            "DiffID": None,
+            "ChainID": None,
+            "CacheID": cache_id,
+            "Link": link,
+            "Size": self._content_size(cache_id),
+            "Directory": self._directory(cache_id) if present else None,
+            "DiffDir": self._directory(cache_id, "diff") if present else None,
+        }
+
+    def _content_size(self, cache_id: CacheID) -> int | None:
+        try:
+            return self._root.overlay2.content_size(cache_id)
+        except CorruptStore as error:
+            self._root.report(error)
+            return None
+
+
+def _names(image: Image, *, tagged: bool) -> list[str]:
+    """The image's tags or digests, in the order of their full names, as the engine sorts them."""
+    names = [name for name in image.references if bool(name.tag) == tagged]
+    return [name.familiar for name in sorted(names, key=lambda name: name.canonical)]
+
+
+def _texts(raw: Json, *keys: str) -> Document:
+    return {key: text(raw, key) for key in keys}
+
+
+def _cache_id(row: LayerRow) -> CacheID | None:
+    return row.layer.cache_id if row.layer else None
+
+
+def _state(raw: Json) -> Document:
+    """The state as it was last written down, which a crash makes stale."""
+    state = encode(raw, STATE)
+    status = "exited"
+    if state["Running"]:
+        status = "paused" if state["Paused"] else "restarting" if state["Restarting"] else "running"
+    elif flag(raw, "RemovalInProgress"):
+        status = "removing"
+    elif state["Dead"]:
+        status = "dead"
+    elif state["StartedAt"].startswith("0001-01-01T00:00:00"):
+        status = "created"
+    return {"Status": status, **state}

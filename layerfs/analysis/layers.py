@@ -1,0 +1,179 @@
+"""Layers as rows: of one image, or all of a root, each with its names, its maker and its users.
+
+Used by the commands `layers`, `inspect` and `du`.
+
+Sources: OCI image-spec `config.md` (history and layers), moby `layer/filestore.go`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from layerfs.analysis.holders import Holders
+from layerfs.errors import BrokenChain, CorruptStore, MissingFile
+from layerfs.ids import chain_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from layerfs.dataroot import DataRoot
+    from layerfs.ids import CacheID, ChainID, DiffID, ImageID, LinkID
+    from layerfs.model import Container, Image, Layer
+
+__all__ = ["LayerRow", "LayerTable"]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRow:
+    """One layer, what made it, and who needs it.
+
+    Attributes:
+        index: its number in its chain, 1 for the base; None where the chain is broken.
+        diff_id: sha256 of its uncompressed tar.
+        chain_id: its place in the store.
+        parent: the layer below; None for a base layer.
+        layer: its record; None where it is damaged or missing.
+        link: its short name in `overlay2/l/`; None where it has none.
+        directory: its directory, relative like the data root's own path; None where it is missing.
+        created_by: the history entry that made it; of the newest image, where several have it.
+        images: the images that need it, newest first.
+        containers: the containers that need it, newest first.
+        buildkit: whether BuildKit's cache needs it.
+    """
+
+    index: int | None
+    diff_id: DiffID
+    chain_id: ChainID
+    parent: ChainID | None
+    layer: Layer | None
+    link: LinkID | None
+    directory: str | None
+    created_by: str | None
+    images: tuple[Image, ...]
+    containers: tuple[Container, ...]
+    buildkit: bool
+
+
+class LayerTable:
+    """The layers of one data root, with who holds them."""
+
+    def __init__(self, root: DataRoot, holders: Holders | None = None) -> None:
+        """Show the layers of `root`; `holders`, if they were already found."""
+        self._root = root
+        self.holders = holders or Holders.of(root)
+        self._made_by: dict[ImageID, Mapping[ChainID, str]] = {}
+
+    def of_image(self, image: Image) -> list[LayerRow]:
+        """The layers of an image, base first, by its config; a missing one is reported and left empty."""
+        made_by = self._makers(image)
+        parents = (None, *image.chain)
+        numbered = enumerate(zip(image.config.diff_ids, image.chain, parents, strict=False), 1)
+        return [
+            self._row((index, diff_id, chain, parent), _record(self._root, chain), made_by.get(chain))
+            for index, (diff_id, chain, parent) in numbered
+        ]
+
+    def of_chain(self, chain: Sequence[Layer]) -> list[LayerRow]:
+        """The layers of a chain, base first."""
+        return [self._found(index, layer) for index, layer in enumerate(chain, 1)]
+
+    def of_root(self) -> list[LayerRow]:
+        """Every sound layer: parents before children, what is built on a layer right after it."""
+        return [self._found(index, layer) for index, layer in _parents_first(self._root, self.holders.layers)]
+
+    def of_layer(self, layer: Layer) -> LayerRow:
+        """A layer by itself; a defect of the layers below it is reported."""
+        try:
+            index = len(self._root.chain_below(layer.chain_id))
+        except CorruptStore as error:
+            self._root.report(error)
+            return self._found(None, layer)
+        return self._found(index, layer)
+
+    def _found(self, index: int | None, layer: Layer) -> LayerRow:
+        images = self.holders.images.get(layer.chain_id, ())
+        created_by = self._makers(images[0]).get(layer.chain_id) if images else None
+        return self._row((index, layer.diff_id, layer.chain_id, layer.parent), layer, created_by)
+
+    def _makers(self, image: Image) -> Mapping[ChainID, str]:
+        """What made each layer of an image, as far as its history tells."""
+        if image.id not in self._made_by:
+            steps = (entry.created_by for entry in image.config.history if not entry.empty_layer)
+            self._made_by[image.id] = dict(zip(image.chain, steps, strict=False))
+        return self._made_by[image.id]
+
+    def _row(
+        self,
+        place: tuple[int | None, DiffID, ChainID, ChainID | None],
+        layer: Layer | None,
+        created_by: str | None,
+    ) -> LayerRow:
+        index, diff_id, chain, parent = place
+        directory, link = _on_disk(self._root, layer.cache_id) if layer else (None, None)
+        return LayerRow(
+            index,
+            diff_id,
+            chain,
+            parent,
+            layer,
+            link,
+            directory,
+            created_by,
+            self.holders.images.get(chain, ()),
+            self.holders.containers.get(chain, ()),
+            chain in self.holders.buildkit,
+        )
+
+
+def _record(root: DataRoot, chain: ChainID) -> Layer | None:
+    try:
+        return root.layerdb.layer(chain)
+    except CorruptStore as error:
+        root.report(error)
+        return None
+
+
+def _on_disk(root: DataRoot, cache_id: CacheID) -> tuple[str | None, LinkID | None]:
+    """A layer's directory and its short name; what is missing is reported."""
+    path = root.overlay2.path_of(cache_id)
+    if cache_id not in root.overlay2:
+        root.report(MissingFile(path, "the layer's directory is missing"))
+        return None, None
+    link = None
+    try:
+        link = root.overlay2.link(cache_id)
+        if link is None:
+            root.report(MissingFile(f"{path}/link", "the file is missing"))
+    except CorruptStore as error:
+        root.report(error)
+    return path, link
+
+
+def _parents_first(root: DataRoot, layers: Mapping[ChainID, Layer]) -> Iterator[tuple[int | None, Layer]]:
+    """Each layer with its number in its chain; one whose chain is broken has none."""
+    above: dict[ChainID, list[Layer]] = defaultdict(list)
+    pending: list[tuple[int | None, Layer]] = []
+    for layer in sorted(layers.values(), key=lambda item: item.chain_id, reverse=True):
+        if not _is_sound(root, layer):
+            pending.append((None, layer))
+        elif layer.parent is None:
+            pending.append((1, layer))
+        else:
+            above[layer.parent].append(layer)
+    while pending:
+        index, layer = pending.pop()
+        yield index, layer
+        pending += [(index + 1 if index else None, child) for child in above[layer.chain_id]]
+
+
+def _is_sound(root: DataRoot, layer: Layer) -> bool:
+    """Whether the layer's parent is there, and the two make its chain ID; reported where not."""
+    computed = chain_id(layer.parent, layer.diff_id)
+    if computed != layer.chain_id:
+        name = root.layerdb.file_name(layer.chain_id, "parent")
+        problem = "diff and parent do not make this chain ID"
+        root.report(BrokenChain(name, problem, expected=layer.chain_id, found=computed))
+        return False
+    return layer.parent is None or _record(root, layer.parent) is not None
