@@ -106,7 +106,7 @@ def test_only_y_is_opaque(stack: Stack, value: bytes, *, hides: bool) -> None:
 @pytest.mark.parametrize("userxattr", [False, True])
 @pytest.mark.parametrize("prefix", [TRUSTED, USER])
 def test_marks_count_in_the_active_dialect_only(stack: Stack, prefix: bytes, *, userxattr: bool) -> None:
-    """`user.overlay.opaque` hides in a rootless root, elsewhere it is data and shows; `trusted.` the reverse."""
+    """`user.overlay.opaque` hides in a rootless root, elsewhere it is data and shows; so too `trusted.`."""
     name = prefix + b"opaque"
     layers: list[Layout] = [
         {b"d": Dir(meta=Meta(xattrs={name: b"y"}))},
