@@ -1,0 +1,233 @@
+"""The `native` driver: the kernel's FUSE protocol on `/dev/fuse`, without libfuse.
+
+Several threads each read a request, answer it, and read the next; so a slow disk stalls only the
+request that waits for it. The kernel caches everything it is told: an image does not change.
+
+Source: Linux `Documentation/filesystems/fuse.rst`, `fs/fuse/dev.c`, `fs/fuse/inode.c` (INIT).
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+from layerfs.errors import MountFailed
+from layerfs.views.fuse.attach import attach
+from layerfs.views.fuse.mountpoint import unmount
+from layerfs.views.fuse.protocol import (
+    IN_HEADER,
+    INIT_IN,
+    INIT_IN_OLD,
+    INIT_OUT,
+    KERNEL_VERSION,
+    MIN_MINOR,
+    MINOR,
+    OUT_HEADER,
+    InitFlags,
+    Opcode,
+)
+from layerfs.views.fuse.requests import Requests, error_number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from layerfs.tree.union import UnionTree
+    from layerfs.views.fuse.driver import MountOptions
+
+__all__ = ["NativeDriver"]
+
+_THREADS = 3
+_BUFFER = 1 << 16  # requests are small: names and attributes come in, data only go out
+_MAX_PAGES = 256
+_MAX_WRITE = 4096
+_MAX_READAHEAD = 1 << 20
+
+_WANTED = (
+    InitFlags.ASYNC_READ
+    | InitFlags.EXPORT_SUPPORT
+    | InitFlags.DO_READDIRPLUS
+    | InitFlags.ASYNC_DIO
+    | InitFlags.NO_OPEN_SUPPORT
+    | InitFlags.NO_OPENDIR_SUPPORT
+    | InitFlags.PARALLEL_DIROPS
+    | InitFlags.POSIX_ACL
+    | InitFlags.MAX_PAGES
+    | InitFlags.CACHE_SYMLINKS
+    | InitFlags.INIT_EXT
+)
+
+_REFUSED = frozenset(
+    {
+        Opcode.SETATTR, Opcode.SYMLINK, Opcode.MKNOD, Opcode.MKDIR, Opcode.UNLINK, Opcode.RMDIR,
+        Opcode.RENAME, Opcode.LINK, Opcode.WRITE, Opcode.SETXATTR, Opcode.REMOVEXATTR, Opcode.CREATE,
+        Opcode.FALLOCATE, Opcode.RENAME2, Opcode.COPY_FILE_RANGE, Opcode.TMPFILE,
+    }
+)  # fmt: skip
+_SILENT = frozenset({Opcode.FORGET, Opcode.BATCH_FORGET, Opcode.INTERRUPT, Opcode.NOTIFY_REPLY})
+
+_GONE = (errno.ENODEV, errno.EBADF)
+_AGAIN = (errno.EINTR, errno.EAGAIN, errno.ENOENT)  # ENOENT: the request was interrupted before we read it
+
+_log = logging.getLogger(__name__)
+
+
+class NativeDriver:
+    """Serves a tree on `/dev/fuse`."""
+
+    def serve(
+        self, tree: UnionTree, mountpoint: Path, options: MountOptions, ready: Callable[[], None]
+    ) -> None:
+        """Mount and serve until unmounted or signalled; see `Driver`."""
+        device = attach(mountpoint, options)
+        session = Session(device, Requests(tree))
+        handlers = _on_signals(lambda: _take_off(mountpoint))
+        try:
+            session.negotiate()
+            ready()
+            session.run()
+        except BaseException:
+            _take_off(mountpoint)
+            raise
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            os.close(device)
+
+
+class Session:
+    """The conversation on one descriptor."""
+
+    def __init__(self, device: int, requests: Requests) -> None:
+        """Speak on `device` (it stays the caller's) and answer from `requests`."""
+        self._device = device
+        self._requests = requests
+
+    def negotiate(self) -> None:
+        """Answer INIT: what this kernel lacks is simply not used; raises `MountFailed`."""
+        while True:
+            request = self._receive()
+            if request is None:
+                raise MountFailed("unmounted before the mount was ready")
+            _, opcode, unique, *_ = IN_HEADER.unpack_from(request)
+            if opcode != Opcode.INIT:
+                self._reply(unique, -errno.EIO)
+                continue
+            body = request[IN_HEADER.size :]
+            major, minor, readahead, flags = INIT_IN_OLD.unpack_from(body)
+            if major < KERNEL_VERSION or (major == KERNEL_VERSION and minor < MIN_MINOR):
+                self._reply(unique, -errno.EPROTO)
+                raise MountFailed(
+                    f"this kernel speaks FUSE {major}.{minor}; {KERNEL_VERSION}.{MIN_MINOR} is needed",
+                    hint="use --driver fusepy",
+                )
+            if flags & InitFlags.INIT_EXT:
+                flags |= INIT_IN.unpack_from(body)[4] << 32
+            granted = flags & _WANTED
+            self._reply(unique, 0, _init_reply(min(minor, MINOR), readahead, granted))
+            if major == KERNEL_VERSION:
+                return
+
+    def run(self) -> None:
+        """Serve with several threads until the mount is gone."""
+        others = [threading.Thread(target=self._loop, daemon=True) for _ in range(_THREADS - 1)]
+        for thread in others:
+            thread.start()
+        self._loop()
+        for thread in others:
+            thread.join()
+
+    def _loop(self) -> None:
+        while (request := self._receive()) is not None:
+            self.answer(request)
+
+    def _receive(self) -> bytes | None:
+        """The next request, or None once the mount is gone."""
+        while True:
+            try:
+                return os.read(self._device, _BUFFER)
+            except OSError as error:
+                if error.errno in _GONE:
+                    return None
+                if error.errno not in _AGAIN:
+                    raise
+
+    def answer(self, request: bytes) -> None:
+        """Answer one request; whatever is wrong with it becomes an errno."""
+        if len(request) < IN_HEADER.size:
+            return
+        _, opcode, unique, node_id, *_ = IN_HEADER.unpack_from(request)
+        body = request[IN_HEADER.size :]
+        answer = self._requests.answers.get(opcode)
+        try:
+            if answer is not None:
+                self._reply(unique, 0, answer(node_id, body))
+            elif opcode in _SILENT:
+                self._note(opcode, node_id, body)
+            elif opcode in _REFUSED:
+                self._reply(unique, -errno.EROFS)
+            else:
+                # ENOSYS once: the kernel stops asking (OPEN, OPENDIR, ACCESS, FLUSH, …) and caches by itself
+                self._reply(unique, 0 if opcode == Opcode.DESTROY else -errno.ENOSYS)
+        except Exception as error:  # noqa: BLE001 - a request must never end the server
+            self._reply(unique, -error_number(error))
+
+    def _note(self, opcode: int, node_id: int, body: bytes) -> None:
+        """A message that has no answer; a malformed one is dropped."""
+        try:
+            if opcode == Opcode.FORGET:
+                self._requests.forget(node_id, body)
+            elif opcode == Opcode.BATCH_FORGET:
+                self._requests.batch_forget(body)
+        except Exception as error:  # noqa: BLE001 - see answer()
+            error_number(error)
+
+    def _reply(self, unique: int, error: int, body: bytes = b"") -> None:
+        header = OUT_HEADER.pack(OUT_HEADER.size + len(body), error, unique)
+        try:
+            os.writev(self._device, (header, body))
+        except OSError as problem:
+            # ENOENT: the asker was killed meanwhile
+            if problem.errno not in (*_GONE, *_AGAIN):
+                _log.error("reply refused: %s", problem.strerror)
+
+
+def _init_reply(minor: int, readahead: int, granted: int) -> bytes:
+    return INIT_OUT.pack(
+        KERNEL_VERSION,
+        minor,
+        min(readahead, _MAX_READAHEAD),
+        granted & 0xFFFFFFFF,
+        64,  # max_background
+        48,  # congestion_threshold
+        _MAX_WRITE,
+        1,  # time_gran: nanoseconds
+        _MAX_PAGES,
+        0,
+        granted >> 32,
+        0,
+        0,
+    )
+
+
+def _on_signals(stop: Callable[[], None]) -> dict[int, signal.Handlers | Callable[..., object] | int | None]:
+    """Unmount on SIGTERM, SIGINT and SIGHUP; a second one ends the process at once."""
+
+    def handle(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        stop()
+
+    return {
+        number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    }
+
+
+def _take_off(mountpoint: Path) -> None:
+    try:
+        unmount(mountpoint, lazy=True)
+    except MountFailed as error:
+        _log.debug("%s", error)

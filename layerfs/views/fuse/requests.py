@@ -1,0 +1,241 @@
+"""What the native driver answers: one method a FUSE request, from bytes to bytes.
+
+A method gets the node ID and the request's body and returns the reply's body; an `OSError` becomes its
+errno. Nothing here knows the device, so the parser can be fed anything.
+
+Source: Linux `include/uapi/linux/fuse.h`, `fs/fuse/{dir,file,readdir,xattr}.c`.
+"""
+
+from __future__ import annotations
+
+import collections
+import errno
+import logging
+import os
+import struct
+import threading
+from typing import TYPE_CHECKING
+
+from layerfs.views.fuse.nodetable import NodeTable, directory_type
+from layerfs.views.fuse.protocol import (
+    ATTR_OUT,
+    BATCH_FORGET_IN,
+    DIRENT,
+    ENTRY_OUT,
+    FORGET_IN,
+    FORGET_ONE,
+    GETXATTR_IN,
+    GETXATTR_OUT,
+    LSEEK_IN,
+    LSEEK_OUT,
+    READ_IN,
+    STATFS_OUT,
+    Opcode,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from layerfs.tree.node import Node
+    from layerfs.tree.openfile import OpenFile
+    from layerfs.tree.union import UnionTree
+    from layerfs.views.fuse.nodetable import Held
+
+__all__ = ["Requests"]
+
+_FOREVER = 365 * 86400
+"""Seconds an entry, its attributes, and its absence stay valid: an image does not change."""
+
+_OPEN_FILES = 256
+_SEEK_DATA, _SEEK_HOLE = os.SEEK_DATA, os.SEEK_HOLE
+
+_ATTR_REPLY = ATTR_OUT.pack(_FOREVER, 0)
+_NEGATIVE = ENTRY_OUT.pack(0, 0, _FOREVER, 0, 0, 0) + bytes(88)
+
+_log = logging.getLogger(__name__)
+
+
+class Requests:
+    """The answers about one tree; safe to use from several threads."""
+
+    def __init__(self, tree: UnionTree) -> None:
+        """Answer from `tree`."""
+        self.tree = tree
+        self.nodes = NodeTable(tree)
+        self._lock = threading.Lock()
+        self._files: collections.OrderedDict[int, OpenFile] = collections.OrderedDict()
+        self.answers: dict[int, Callable[[int, bytes], bytes]] = {
+            Opcode.LOOKUP: self.lookup,
+            Opcode.GETATTR: self.getattr,
+            Opcode.READLINK: self.readlink,
+            Opcode.READ: self.read,
+            Opcode.READDIR: self.readdir,
+            Opcode.READDIRPLUS: self.readdirplus,
+            Opcode.GETXATTR: self.getxattr,
+            Opcode.LISTXATTR: self.listxattr,
+            Opcode.STATFS: self.statfs,
+            Opcode.LSEEK: self.lseek,
+        }
+
+    # -- names ---------------------------------------------------------------------------------
+
+    def lookup(self, node_id: int, body: bytes) -> bytes:
+        """LOOKUP: the entry of a name; its absence is an answer that the kernel keeps."""
+        name = body.partition(b"\0")[0]
+        child = self.tree.children(self._node(node_id)).get(name)
+        return _NEGATIVE if child is None else self._entry(child)
+
+    def _entry(self, node: Node) -> bytes:
+        held = self.nodes.hold(node)
+        return ENTRY_OUT.pack(held.id, 0, _FOREVER, _FOREVER, 0, 0) + held.attributes
+
+    def forget(self, node_id: int, body: bytes) -> None:
+        """FORGET: look-ups given back; never answered."""
+        self.nodes.forget(node_id, FORGET_IN.unpack_from(body)[0])
+
+    def batch_forget(self, body: bytes) -> None:
+        """BATCH_FORGET: many of them."""
+        (count,) = BATCH_FORGET_IN.unpack_from(body)
+        available = (len(body) - BATCH_FORGET_IN.size) // FORGET_ONE.size
+        for index in range(min(count, available)):
+            self.nodes.forget(*FORGET_ONE.unpack_from(body, BATCH_FORGET_IN.size + index * FORGET_ONE.size))
+
+    def readdir(self, node_id: int, body: bytes) -> bytes:
+        """READDIR: names, numbers and types."""
+        return self._list(node_id, body, self._dirent)
+
+    def readdirplus(self, node_id: int, body: bytes) -> bytes:
+        """READDIRPLUS: the same with each entry looked up, so a walk costs a request a directory."""
+        return self._list(node_id, body, self._dirent_plus)
+
+    def _list(self, node_id: int, body: bytes, pack: Callable[[bytes, Node, int], bytes]) -> bytes:
+        """Entries from the offset on, as many as fit; an entry's offset is its number, from 1."""
+        _, offset, size, *_ = READ_IN.unpack_from(body)
+        held = self.nodes[node_id]
+        entries = self._entries(held, offset)
+        pieces: list[bytes] = []
+        room = size
+        for number in range(offset, len(entries)):
+            name, node = entries[number]
+            needed = self._record_size(name, pack)
+            if needed > room:
+                break
+            room -= needed
+            pieces.append(pack(name, node, number + 1))
+        if offset + len(pieces) >= len(entries):
+            held.children = None
+        return b"".join(pieces)
+
+    def _record_size(self, name: bytes, pack: Callable[[bytes, Node, int], bytes]) -> int:
+        plain = (DIRENT.size + len(name) + 7) & ~7
+        return plain + 128 if pack == self._dirent_plus else plain
+
+    def _entries(self, held: Held, offset: int) -> list[tuple[bytes, Node]]:
+        """The directory as it is numbered; kept from the first request of a listing to the last."""
+        if held.children is None or offset == 0:
+            node = held.node
+            children = self.tree.children(node)
+            held.children = [(b".", node), (b"..", node.parent or node), *children.items()]
+        return held.children
+
+    def _dirent(self, name: bytes, node: Node, offset: int) -> bytes:
+        head = DIRENT.pack(self.tree.inode(node), offset, len(name), directory_type(node.stat.mode))
+        return head + name + bytes(-(len(head) + len(name)) % 8)
+
+    def _dirent_plus(self, name: bytes, node: Node, offset: int) -> bytes:
+        # the kernel ignores what is said of `.` and `..`, and does not count it as a look-up
+        entry = bytes(128) if name in (b".", b"..") else self._entry(node)
+        return entry + self._dirent(name, node, offset)
+
+    # -- attributes and contents -----------------------------------------------------------------
+
+    def getattr(self, node_id: int, body: bytes) -> bytes:
+        """GETATTR."""
+        del body
+        return _ATTR_REPLY + self.nodes[node_id].attributes
+
+    def readlink(self, node_id: int, body: bytes) -> bytes:
+        """READLINK."""
+        del body
+        return self.tree.readlink(self._node(node_id))
+
+    def read(self, node_id: int, body: bytes) -> bytes:
+        """READ."""
+        _, offset, size, *_ = READ_IN.unpack_from(body)
+        return self.file(node_id).pread(size, offset)
+
+    def lseek(self, node_id: int, body: bytes) -> bytes:
+        """LSEEK: where data and holes begin, as the backing file says."""
+        _, offset, whence = LSEEK_IN.unpack_from(body)
+        if whence not in (_SEEK_DATA, _SEEK_HOLE):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        return LSEEK_OUT.pack(os.lseek(self.file(node_id).fileno(), offset, whence))
+
+    def file(self, node_id: int) -> OpenFile:
+        """The backing file of a node, kept open while it is among the last used."""
+        with self._lock:
+            opened = self._files.get(node_id)
+            if opened is not None:
+                self._files.move_to_end(node_id)
+                return opened
+        opened = self.tree.open(self._node(node_id))
+        with self._lock:
+            self._files[node_id] = opened
+            if len(self._files) > _OPEN_FILES:
+                self._files.popitem(last=False)  # closed when the last reader lets go of it
+        return opened
+
+    def getxattr(self, node_id: int, body: bytes) -> bytes:
+        """GETXATTR."""
+        (size,) = GETXATTR_IN.unpack_from(body)
+        name = body[GETXATTR_IN.size :].partition(b"\0")[0]
+        value = self.tree.xattr(self._node(node_id), name)
+        if value is None:
+            raise OSError(errno.ENODATA, os.strerror(errno.ENODATA))
+        return _sized(value, size)
+
+    def listxattr(self, node_id: int, body: bytes) -> bytes:
+        """LISTXATTR."""
+        (size,) = GETXATTR_IN.unpack_from(body)
+        return _sized(b"".join(name + b"\0" for name in self.tree.xattr_names(self._node(node_id))), size)
+
+    def statfs(self, node_id: int, body: bytes) -> bytes:
+        """STATFS: the file system of the uppermost layer, as overlayfs has it."""
+        del node_id, body
+        found = self.tree.statvfs()
+        if found is None:
+            return STATFS_OUT.pack(0, 0, 0, 0, 0, 4096, 255, 4096)
+        return STATFS_OUT.pack(
+            found.f_blocks,
+            found.f_bfree,
+            found.f_bavail,
+            found.f_files,
+            found.f_ffree,
+            found.f_bsize,
+            found.f_namemax,
+            found.f_frsize,
+        )
+
+    def _node(self, node_id: int) -> Node:
+        return self.nodes[node_id].node
+
+
+def _sized(value: bytes, size: int) -> bytes:
+    """An attribute reply: the value, or its size when only that is asked."""
+    if size == 0:
+        return GETXATTR_OUT.pack(len(value))
+    if len(value) > size:
+        raise OSError(errno.ERANGE, os.strerror(errno.ERANGE))
+    return value
+
+
+def error_number(error: Exception) -> int:
+    """The errno for whatever a request ran into; only what is no answer is logged."""
+    if isinstance(error, OSError) and error.errno:
+        if error.errno == errno.EIO:
+            _log.warning("%s", error)
+        return error.errno
+    if isinstance(error, (struct.error, KeyError)):
+        return errno.EINVAL if isinstance(error, struct.error) else errno.ESTALE
+    _log.error("unexpected %s: %s", type(error).__name__, error)
+    return errno.EIO
