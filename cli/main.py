@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "LazyGroup", "cli", "main", "run"]
 
 COMMANDS = {
+    "layers": "List the layers of an image, base first, or all layers of the root",
+    "chain-id": "Compute the chain ID of an image's layers, or of diff IDs given base first",
+    "inspect": "Show all that is known of images, containers and layers, as `docker inspect` does",
+    "du": "Show what images and layers take, share, and would really free",
     "cat": "Write files of an image, container or layer to standard output, byte for byte",
     "mount": "Mount an image, container or layer read-only on a directory",
     "umount": "Unmount what `layerfs mount` mounted; also when its server has died",
@@ -149,15 +153,13 @@ def _flush() -> None:
 
 def _report(error: Exception) -> int:
     """Say what went wrong in a line, and how to go on in another; return the exit code."""
-    from .messages import say
+    from .messages import say, say_error
 
     if os.environ.get("LAYERFS_DEBUG"):
         sys.excepthook(type(error), error, error.__traceback__)
     for ancestor in type(error).__mro__:
         if ancestor.__module__ == "layerfs.errors" and ancestor.__name__ in EXIT_CODES:
-            say("error", str(error))
-            if hint := getattr(error, "hint", None):
-                say("hint", hint)
+            say_error(error)
             return EXIT_CODES[ancestor.__name__]
     if isinstance(error, OSError):
         say("error", str(error))

@@ -33,14 +33,16 @@ __all__ = ["Inspector"]
 
 Document: TypeAlias = dict[str, Any]
 
+_NOT_CONFIG = {"Id", "HostConfig", "GraphDriver", "SizeRw", "SizeRootFs", "Layers"}
 _VOLUME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 
 
 class Inspector:
     """Describes what is in one data root."""
 
-    def __init__(self, root: DataRoot, path: str) -> None:
-        """Describe what is in `root`; `path` is what its paths are to begin with."""
+    def __init__(self, root: DataRoot, path: str, *, sizes: bool = False) -> None:
+        """Describe what is in `root`; its paths begin with `path`; `sizes` adds those of containers."""
+        self._sizes = sizes
         self._root = root
         self._path = path
         self._layers = LayerTable(root)
@@ -181,14 +183,22 @@ class Inspector:
             "ExecIDs": None,
             "HostConfig": self._host_config(container),
             "GraphDriver": self._graph_driver(stack or []),
+            **(self._container_sizes(above, below) if self._sizes else {}),
             "Mounts": [self._mount(mapping(mounts, name)) for name in sorted(mounts)],
             "Config": encode(mapping(raw, "Config"), CONFIG),
             "NetworkSettings": encode(mapping(raw, "NetworkSettings"), NETWORK_SETTINGS),
             "Layers": None if below is None else self._stack(below, above),
         }
         if container.config is None:
-            found |= dict.fromkeys(found.keys() - {"Id", "HostConfig", "GraphDriver", "Layers"})
+            found |= dict.fromkeys(found.keys() - _NOT_CONFIG)
         return found
+
+    def _container_sizes(self, above: list[CacheID], below: list[LayerRow] | None) -> Document:
+        own = self._content_size(above[0]) if above else None
+        sizes = [row.layer.size for row in below or () if row.layer]
+        whole = None if own is None or below is None else sum(sizes) + own
+        # without image layers the engine adds nothing up
+        return {"SizeRw": own, "SizeRootFs": 0 if below == [] else whole}
 
     def _stack(self, below: list[LayerRow], above: list[CacheID]) -> list[Document]:
         """The layers of a container, base first, its own at the end."""

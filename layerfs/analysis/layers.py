@@ -37,7 +37,8 @@ class LayerRow:
         layer: its record; None where it is damaged or missing.
         link: its short name in `overlay2/l/`; None where it has none.
         directory: its directory, relative like the data root's own path; None where it is missing.
-        created_by: the history entry that made it; of the newest image, where several have it.
+        created_by: the history entry that made it; in a list of all layers, as the smallest image
+            that has it tells.
         images: the images that need it, newest first.
         containers: the containers that need it, newest first.
         buildkit: whether BuildKit's cache needs it.
@@ -94,7 +95,9 @@ class LayerTable:
 
     def _found(self, index: int | None, layer: Layer) -> LayerRow:
         images = self.holders.images.get(layer.chain_id, ())
-        created_by = self._makers(images[0]).get(layer.chain_id) if images else None
+        # the image with the least above the layer is the nearest to its making
+        maker = min(images, key=lambda image: len(image.config.diff_ids), default=None)
+        created_by = self._makers(maker).get(layer.chain_id) if maker else None
         return self._row((index, layer.diff_id, layer.chain_id, layer.parent), layer, created_by)
 
     def _makers(self, image: Image) -> Mapping[ChainID, str]:

@@ -60,11 +60,13 @@ class Orphan:
 
     Attributes:
         cache_id: its name.
+        directory: its path, relative like the data root's own.
         layer: the layer it belongs to, where one is registered; no image, container or cache has it.
         size: bytes, or None where it is unreadable.
     """
 
     cache_id: CacheID
+    directory: str
     layer: Layer | None
     size: int | None
 
@@ -146,24 +148,30 @@ class StoreUsage:
         return ImageUsage(image, size, shared, size - shared, self.what_if([image]).freed_size, containers)
 
     @property
-    def total_size(self) -> int:
-        """Bytes of all layers that listed images use, each once: the Engine's LayersSize."""
-        return sum(self._layers[chain].size for chain in self._uses if chain in self._layers)
+    def total_size(self) -> int | None:
+        """Bytes of all layers that listed images use, each once: the Engine's LayersSize.
+
+        None where a layer is damaged or missing; so are the sizes below.
+        """
+        return self._sum(self._uses)
 
     @property
-    def shared_size(self) -> int:
+    def shared_size(self) -> int | None:
         """Bytes of all layers that several listed images use, each once."""
-        return sum(
-            self._layers[chain].size
-            for chain, uses in self._uses.items()
-            if uses > 1 and chain in self._layers
-        )
+        return self._sum(chain for chain, uses in self._uses.items() if uses > 1)
 
     @property
-    def reclaimable_size(self) -> int:
+    def reclaimable_size(self) -> int | None:
         """What the Engine calls reclaimable: `total_size` less the unique part of images in use."""
+        total = self.total_size
+        if total is None:
+            return None
         used = [self.of(image) for image in self._listed if self._containers[image.id]]
-        return self.total_size - sum(item.unique or 0 for item in used)
+        return total - sum(item.unique or 0 for item in used)
+
+    def _sum(self, chains: Iterable[ChainID]) -> int | None:
+        layers = [self._layers.get(chain) for chain in chains]
+        return None if None in layers else sum(layer.size for layer in layers if layer)
 
     # -- removal -------------------------------------------------------------------------------
 
@@ -236,7 +244,9 @@ class StoreUsage:
         ]
 
     def _orphan(self, cache_id: CacheID, layer: Layer | None) -> Orphan:
+        overlay2 = self.root.overlay2
         try:
-            return Orphan(cache_id, layer, self.root.overlay2.content_size(cache_id))
+            size = overlay2.content_size(cache_id)
         except CorruptStore:
-            return Orphan(cache_id, layer, None)
+            size = None
+        return Orphan(cache_id, overlay2.path_of(cache_id), layer, size)

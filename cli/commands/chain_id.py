@@ -1,0 +1,107 @@
+"""`layerfs chain-id`: the chain ID of layers, and every hash on the way there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+from click.core import ParameterSource
+
+from ..messages import say
+from ..output import Column, Table, emit, format_option
+from ..params import root_option
+from ..subjects import complete_images, open_root
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from layerfs.ids import ChainID, DiffID
+
+__all__ = ["command"]
+
+
+class Step(NamedTuple):
+    """One layer's place in the chain; `parent` is the chain below it."""
+
+    number: int
+    diff_id: DiffID
+    parent: ChainID | None
+    chain_id: ChainID
+
+    @property
+    def line(self) -> str:
+        """A line for a shell that computes this chain ID; a comment for the base, which needs none."""
+        if self.parent is None:
+            return f"# layer {self.number}: {self.chain_id}, the diff ID of the base"
+        return f"printf '%s %s' {self.parent} {self.diff_id} | sha256sum   # layer {self.number}: {self.chain_id}"
+
+
+@click.command("chain-id")
+@click.argument(
+    "names", metavar="IMAGE | DIFF_ID...", nargs=-1, required=True, shell_complete=complete_images
+)
+@click.option("--steps", is_flag=True, help="Show every sha256 as a line to paste into a shell.")
+@format_option
+@root_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    names: tuple[str, ...],
+    steps: bool,
+    form: str,
+    root: str,  # noqa: ARG001 - read from the context
+) -> None:
+    """Compute the chain ID of an image's layers, or of diff IDs given base first.
+
+    Diff IDs need no data root. Any --format shows a row for each layer, base first.
+
+    \b
+    Examples:
+      layerfs chain-id nginx:latest
+      layerfs chain-id --steps nginx:latest | sh    let sha256sum compute each one
+      layerfs chain-id sha256:1f2e… sha256:9a0b…
+    """
+    from layerfs.ids import chain_ids
+
+    diff_ids = _diff_ids(ctx, names)
+    chain = chain_ids(diff_ids)
+    rows = [
+        Step(index, *step) for index, step in enumerate(zip(diff_ids, (None, *chain), chain, strict=False), 1)
+    ]
+    if not rows:
+        say("note", f"{names[0]} has no layers, and so no chain ID")
+    if ctx.get_parameter_source("form") is not ParameterSource.DEFAULT:
+        emit(_table(), rows, form)
+        return
+    for row in rows if steps else rows[-1:]:
+        click.echo(row.line if steps else row.chain_id)
+
+
+def _diff_ids(ctx: click.Context, names: tuple[str, ...]) -> Sequence[DiffID]:
+    """The diff IDs given, or those of the image named: one digest may be either."""
+    from layerfs.errors import LayerfsError
+    from layerfs.ids import DiffID, InvalidID
+
+    try:
+        given = [DiffID(name if ":" in name else f"sha256:{name}") for name in names]
+    except InvalidID as error:
+        if len(names) > 1:
+            raise click.UsageError(f"give one image, or diff IDs only: {error}") from error
+        return open_root(ctx).image(names[0]).config.diff_ids
+    if len(given) > 1:
+        return given
+    try:
+        return open_root(ctx).image(names[0]).config.diff_ids
+    except LayerfsError:
+        return given
+
+
+def _table() -> Table[Step]:
+    columns: tuple[Column[Step], ...] = (
+        Column("index", lambda row: row.number, "Index", "INDEX"),
+        Column("diff_id", lambda row: row.diff_id, "DiffID", "DIFF ID"),
+        Column("parent", lambda row: row.parent, "Parent", "PARENT"),
+        Column("chain_id", lambda row: row.chain_id, "ChainID", "CHAIN ID"),
+        Column("command", lambda row: row.line if row.parent else None, "Command", "COMMAND"),
+    )
+    return Table(columns, ("Index", "DiffID", "ChainID"))

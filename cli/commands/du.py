@@ -1,0 +1,331 @@
+"""`layerfs du`: who takes and shares how much, and what removal would really free."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import click
+
+from ..output import Column, Table, emit, emit_json, format_option, no_trunc_option
+from ..params import root_option
+from ..subjects import complete_images, open_root
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from layerfs.analysis.usage import ImageUsage, Orphan, StoreUsage, WhatIf
+    from layerfs.model import Image, Layer
+
+__all__ = ["command"]
+
+Row: TypeAlias = dict[str, Any]
+
+NONE = "<none>"
+UNKNOWN = "N/A"
+ORPHAN = "<orphan>"
+TOTAL = "TOTAL"
+
+
+@click.command("du")
+@click.argument("images", metavar="[IMAGE...]", nargs=-1, shell_complete=complete_images)
+@click.option("--layers", is_flag=True, help="Show each layer once, with who uses it, and the orphans.")
+@click.option("--what-if", is_flag=True, help="Show what removing these images together would free.")
+@click.option("--sort", metavar="COLUMN", help="Sort by a column such as freed: largest first, names from A.")
+@no_trunc_option
+@format_option
+@root_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    images: tuple[str, ...],
+    layers: bool,
+    what_if: bool,
+    sort: str | None,
+    no_trunc: bool,
+    form: str,
+    root: str,  # noqa: ARG001 - read from the context
+) -> None:
+    """Show what images and layers take, share, and would really free.
+
+    SIZE, SHARED SIZE and UNIQUE SIZE are those of `docker system df -v`. FREED SIZE is what goes when
+    the image is removed, and with it the untagged parents that only it needs: a layer stays as long as
+    another image, a container, or BuildKit's cache needs it. The row TOTAL counts each layer once.
+
+    \b
+    Examples:
+      layerfs du --sort freed
+      layerfs du --layers
+      layerfs du --what-if nginx:1.24 nginx:1.25    removing both, together
+      layerfs du --format json
+    """
+    from layerfs.analysis.usage import StoreUsage
+
+    if bool(images) != what_if:
+        raise click.UsageError("--what-if and IMAGE need each other")
+    if layers and what_if:
+        raise click.UsageError("--layers and --what-if exclude each other")
+    data_root = open_root(ctx)
+    if what_if:
+        subjects = [data_root.image(name) for name in images]
+        usage = StoreUsage(data_root)
+        _show_what_if(usage, usage.what_if(subjects), form, sort, full=no_trunc)
+    elif form == "json":
+        emit_json(_document(StoreUsage(data_root), sort))
+    elif layers:
+        _show_layers(StoreUsage(data_root), form, sort, full=no_trunc)
+    else:
+        _show_images(StoreUsage(data_root), form, sort, full=no_trunc)
+
+
+def _document(usage: StoreUsage, sort: str | None) -> Row:
+    orphans = usage.orphans
+    return {
+        "images": _sorted(map(_image_row, usage.listed()), sort),
+        "layers": [_layer_row(usage, layer) for layer in _largest_first(usage)],
+        "orphans": None if orphans is None else list(map(_orphan_row, orphans)),
+        "total_size": usage.total_size,
+        "reclaimable_size": usage.reclaimable_size,
+    }
+
+
+# -- images --------------------------------------------------------------------------------------
+
+
+def _show_images(usage: StoreUsage, form: str, sort: str | None, *, full: bool) -> None:
+    rows = _sorted(map(_image_row, usage.listed()), sort)
+    emit(_image_table(full=full), [*rows, _image_total(usage, rows)] if form == "table" else rows, form)
+    if form == "table" and usage.orphans:
+        click.echo("\nDirectories that no image, container or build cache uses:\n")
+        emit(_orphan_table(), map(_orphan_row, usage.orphans), form)
+
+
+def _image_row(usage: ImageUsage) -> Row:
+    tags = sorted((name for name in usage.image.references if name.tag), key=lambda name: name.canonical)
+    return {
+        "repository": tags[0].familiar_name if tags else None,
+        "tag": tags[0].tag if tags else None,
+        "id": usage.image.id,
+        "references": [name.familiar for name in usage.image.references],
+        "size": usage.size,
+        "shared_size": usage.shared,
+        "unique_size": usage.unique,
+        "freed_size": usage.freed,
+        "containers": usage.containers,
+    }
+
+
+def _image_total(usage: StoreUsage, rows: Sequence[Row]) -> Row:
+    total, shared = usage.total_size, usage.shared_size
+    return {
+        "repository": TOTAL,
+        "tag": "",
+        "id": "",
+        "references": [],
+        "size": total,
+        "shared_size": shared,
+        "unique_size": None if total is None or shared is None else total - shared,
+        "freed_size": usage.what_if([item.image for item in usage.listed()]).freed_size,
+        "containers": sum(row["containers"] for row in rows),
+    }
+
+
+def _image_table(*, full: bool) -> Table[Row]:
+    columns = (
+        _column("repository", "Repository", "REPOSITORY", lambda value: NONE if value is None else value),
+        _column("tag", "Tag", "TAG", lambda value: NONE if value is None else value),
+        _column("id", "ID", "IMAGE ID", _identity(full=full)),
+        _column("references", "References", "REFERENCES", ", ".join),
+        _column("size", "Size", "SIZE", _size),
+        _column("shared_size", "SharedSize", "SHARED SIZE", _size),
+        _column("unique_size", "UniqueSize", "UNIQUE SIZE", _size),
+        _column("freed_size", "FreedSize", "FREED SIZE", _size),
+        _column("containers", "Containers", "CONTAINERS", str),
+    )
+    return Table(
+        columns,
+        ("Repository", "Tag", "ID", "Size", "SharedSize", "UniqueSize", "FreedSize", "Containers"),
+    )
+
+
+# -- layers --------------------------------------------------------------------------------------
+
+
+def _show_layers(usage: StoreUsage, form: str, sort: str | None, *, full: bool) -> None:
+    orphans = usage.orphans or ()
+    rows = [_layer_row(usage, layer) for layer in _largest_first(usage)]
+    rows += [_unregistered_row(orphan) for orphan in orphans if orphan.layer is None]
+    rows = _sorted(rows, sort)
+    if form == "table":
+        rows.append(_layer_total(usage, rows, orphans))
+    emit(_layer_table(_users(usage, ORPHAN if usage.orphans else "", full=full), full=full), rows, form)
+
+
+def _largest_first(usage: StoreUsage) -> list[Layer]:
+    return sorted(usage.holders.layers.values(), key=lambda layer: (-layer.size, layer.chain_id))
+
+
+def _layer_row(usage: StoreUsage, layer: Layer, removed: Iterable[Image] = ()) -> Row:
+    """A layer and who uses it, images in `removed` left out."""
+    gone = {image.id for image in removed}
+    images = [image for image in usage.holders.images.get(layer.chain_id, ()) if image.id not in gone]
+    containers = usage.holders.containers.get(layer.chain_id, ())
+    return {
+        "chain_id": layer.chain_id,
+        "diff_id": layer.diff_id,
+        "parent": layer.parent,
+        "cache_id": layer.cache_id,
+        "size": layer.size,
+        "images": [image.id for image in images],
+        "containers": [container.id for container in containers],
+        "buildkit": layer.chain_id in usage.holders.buildkit,
+    }
+
+
+def _unregistered_row(orphan: Orphan) -> Row:
+    """A directory that is no layer's."""
+    row: Row = {"chain_id": None, "diff_id": None, "parent": None, "cache_id": orphan.cache_id}
+    return row | {"size": orphan.size, "images": [], "containers": [], "buildkit": False}
+
+
+def _layer_total(usage: StoreUsage, rows: Sequence[Row], orphans: Iterable[Orphan]) -> Row:
+    """The sum of the rows, and how it comes about."""
+    whole = sum(row["size"] or 0 for row in rows)
+    orphaned = sum((orphan.layer.size if orphan.layer else orphan.size) or 0 for orphan in orphans)
+    used = sum(row["size"] for row in rows if row["images"])
+    parts = {"images": used, "containers or build cache alone": whole - used - orphaned, "orphans": orphaned}
+    return {
+        **dict.fromkeys(("diff_id", "parent", "cache_id", "images", "containers", "buildkit"), ""),
+        "chain_id": TOTAL,
+        "size": whole,
+        "note": ", ".join(f"{name} {_size(size)}" for name, size in parts.items() if size),
+    }
+
+
+def _layer_table(users: Callable[[Row], str], *, full: bool) -> Table[Row]:
+    identity = _identity(full=full)
+    columns = (
+        _column("chain_id", "ChainID", "CHAIN ID", identity),
+        _column("diff_id", "DiffID", "DIFF ID", identity),
+        _column("parent", "Parent", "PARENT", identity),
+        _column("cache_id", "CacheID", "CACHE ID", identity),
+        _column("size", "Size", "SIZE", _size),
+        _column("images", "Images", "IMAGES", _count),
+        _column("containers", "Containers", "CONTAINERS", _count),
+        _column("buildkit", "BuildKit", "BUILDKIT", str),
+        Column("", users, "UsedBy", "USED BY"),
+    )
+    return Table(columns, ("ChainID", "CacheID", "Size", "Images", "Containers", "UsedBy"))
+
+
+# -- orphans -------------------------------------------------------------------------------------
+
+
+def _orphan_row(orphan: Orphan) -> Row:
+    return {
+        "cache_id": orphan.cache_id,
+        "directory": os.path.abspath(orphan.directory),
+        "chain_id": orphan.layer.chain_id if orphan.layer else None,
+        "size": orphan.size,
+    }
+
+
+def _orphan_table() -> Table[Row]:
+    columns = (
+        _column("directory", "Directory", "DIRECTORY", str),
+        _column("size", "Size", "SIZE", _size),
+    )
+    return Table(columns, ("Directory", "Size"))
+
+
+# -- what if -------------------------------------------------------------------------------------
+
+
+def _show_what_if(usage: StoreUsage, outcome: WhatIf, form: str, sort: str | None, *, full: bool) -> None:
+    freed = [_layer_row(usage, layer, outcome.removed) for layer in outcome.layers]
+    kept = [_layer_row(usage, layer, outcome.removed) for layer in outcome.kept]
+    if form == "json":
+        removed = [image.id for image in outcome.removed]
+        emit_json({"freed_size": outcome.freed_size, "images": removed, "layers": freed, "kept": kept})
+        return
+    rows = [row | {"freed_size": row["size"], "note": ""} for row in freed]
+    rows = _sorted([*rows, *(row | {"freed_size": 0} for row in kept)], sort)
+    if form == "table":
+        whole = sum(row["size"] for row in rows)
+        total = {"chain_id": TOTAL, "cache_id": "", "diff_id": "", "note": ""}
+        rows.append(total | {"size": whole, "freed_size": outcome.freed_size})
+    emit(_what_if_table(_users(usage, "an unused layer above it", full=full), full=full), rows, form)
+
+
+def _what_if_table(users: Callable[[Row], str], *, full: bool) -> Table[Row]:
+    identity = _identity(full=full)
+    columns = (
+        _column("chain_id", "ChainID", "CHAIN ID", identity),
+        _column("diff_id", "DiffID", "DIFF ID", identity),
+        _column("cache_id", "CacheID", "CACHE ID", identity),
+        _column("size", "Size", "SIZE", _size),
+        _column("freed_size", "FreedSize", "FREED SIZE", _size),
+        Column("", users, "KeptFor", "KEPT FOR"),
+    )
+    return Table(columns, ("ChainID", "CacheID", "Size", "FreedSize", "KeptFor"))
+
+
+# -- cells ---------------------------------------------------------------------------------------
+
+
+def _column(key: str, placeholder: str, header: str, words: Callable[[Any], str]) -> Column[Row]:
+    return Column(key, lambda row: row[key], placeholder, header, lambda row: words(row[key]))
+
+
+def _identity(*, full: bool) -> Callable[[str | None], str]:
+    from ..units import short_id
+
+    return lambda value: NONE if value is None else value if full else short_id(value)
+
+
+def _size(value: int | None) -> str:
+    from ..units import human_size
+
+    return UNKNOWN if value is None else human_size(value, 4)
+
+
+def _count(value: Sequence[str]) -> str:
+    return str(len(value)) if isinstance(value, list) else ""
+
+
+def _users(usage: StoreUsage, nobody: str, *, full: bool) -> Callable[[Row], str]:
+    """Who uses the layer of a row, by name; `nobody` where nobody does."""
+    from ..units import ellipsis
+
+    names: dict[str, str] = {}
+    for image in usage.root.images():
+        names[image.id] = image.name if image.references else f"image {image.id.short}"
+    for container in usage.root.containers():
+        names[container.id] = f"container {container.name}"
+
+    def words(row: Row) -> str:
+        if "note" in row:
+            return str(row["note"])
+        users = [names[item] for item in (*row["images"], *row["containers"])]
+        text = ", ".join(users + ["build cache"] * row["buildkit"]) or nobody
+        return text if full else ellipsis(text, 60)
+
+    return words
+
+
+def _sorted(rows: Iterable[Row], column: str | None) -> list[Row]:
+    """The rows by a column: numbers and lists largest first, names from A, the unknown last."""
+    found = list(rows)
+    if column is None or not found:
+        return found
+    wanted = column.lower().replace("-", "_").replace(" ", "_")
+    key = next((name for name in (wanted, f"{wanted}_size") if name in found[0]), None)
+    if key is None:
+        raise click.BadParameter(f"choose one of {', '.join(found[0])}", param_hint="--sort")
+    return sorted(found, key=lambda row: _rank(row[key]))
+
+
+def _rank(value: Any) -> tuple[bool, Any]:
+    if isinstance(value, str):
+        return False, value
+    return value is None, -(len(value) if isinstance(value, list) else value or 0)

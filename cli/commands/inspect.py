@@ -1,0 +1,73 @@
+"""`layerfs inspect`: all that is known of images, containers and layers."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from ..messages import say
+from ..output import emit_objects
+from ..params import root_option
+from ..subjects import KINDS, complete_names, open_root
+
+if TYPE_CHECKING:
+    from layerfs.errors import LayerfsError
+
+__all__ = ["command"]
+
+
+@click.command("inspect")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_names)
+@click.option("--type", "kind", type=click.Choice(KINDS), help="What NAME is, if it could be several things.")
+@click.option("-s", "--size", is_flag=True, help="Also tell the sizes of containers.")
+@click.option(
+    "-f",
+    "--format",
+    "form",
+    default="json",
+    metavar="FORMAT",
+    help="json, jsonl, or a Go template such as '{{.RootFS.Layers}}' or '{{json .Config}}'.",
+)
+@root_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    names: tuple[str, ...],
+    kind: str | None,
+    size: bool,
+    form: str,
+    root: str,  # noqa: ARG001 - read from the context
+) -> None:
+    """Show all that is known of images, containers and layers, as `docker inspect` does.
+
+    NAME is a reference, an ID, a container's name, or any name of a layer (chain ID, diff ID, cache
+    ID, short link), or the beginning of an ID. Paths are those of this data root. The key Layers,
+    which Docker has not, tells each layer's IDs and directories, base first.
+
+    \b
+    Examples:
+      layerfs inspect nginx:latest
+      layerfs inspect -f '{{.GraphDriver.Data.LowerDir}}' nginx:latest
+      layerfs inspect -f '{{range .Layers}}{{.CacheID}} {{.ChainID}}{{println}}{{end}}' nginx:latest
+      layerfs inspect --type layer 7Q2XUW…    the layer of a short link
+    """
+    from layerfs.analysis.inspect import Inspector
+    from layerfs.errors import CorruptStore, LookupFailed
+
+    data_root = open_root(ctx)
+    inspector = Inspector(data_root, os.path.abspath(data_root.path), sizes=size)
+    documents = []
+    failures: list[LayerfsError] = []
+    for name in names:
+        try:
+            found = data_root.names.anything(name, (kind,) if kind else KINDS)
+            documents.append(inspector.describe(found))
+        except (LookupFailed, CorruptStore) as error:
+            failures.append(error)
+    emit_objects(documents, form)
+    for failure in failures[:-1]:
+        say("error", str(failure))
+    if failures:
+        raise failures[-1]
