@@ -13,7 +13,7 @@ import click
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["LogToStderr", "printable", "say"]
+__all__ = ["LogToStderr", "printable", "say", "say_error"]
 
 
 def printable(text: str) -> str:
@@ -27,6 +27,13 @@ def printable(text: str) -> str:
 def say(severity: str, message: str) -> None:
     """Write `layerfs: severity: message` to standard error as one line."""
     click.echo(f"layerfs: {severity}: {printable(message)}", err=True)
+
+
+def say_error(error: Exception) -> None:
+    """Write what went wrong in a line, and how to go on, where that is known, in another."""
+    say("error", str(error))
+    if hint := getattr(error, "hint", None):
+        say("hint", hint)
 
 
 class LogToStderr(logging.Handler):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+import syslog
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ..messages import say
+from ..messages import printable, say
 from ..params import complete_directory
 from ..subjects import complete_names, open_root, open_subject, subject_options
 
@@ -22,6 +24,14 @@ __all__ = ["command"]
 @click.argument("mountpoint", type=click.Path(path_type=Path), shell_complete=complete_directory)
 @click.option("-f", "--foreground", is_flag=True, help="Serve until Ctrl-C, SIGTERM or umount, then return.")
 @click.option("--allow-other", is_flag=True, help="Let other users look into the mount.")
+@click.option(
+    "--driver",
+    "driver_name",
+    type=click.Choice(["fusepy"]),
+    default="fusepy",
+    show_default=True,
+    help="What talks to the kernel: fusepy needs libfuse 2.",
+)
 @subject_options
 @click.pass_context
 def command(
@@ -30,6 +40,7 @@ def command(
     mountpoint: Path,
     foreground: bool,
     allow_other: bool,
+    driver_name: str,
     kind: str | None,
     up_to: int | None,
     layer: int | None,
@@ -38,6 +49,7 @@ def command(
     """Mount an image, container or layer read-only on a directory.
 
     Returns when the mount can be used; `layerfs umount MOUNTPOINT` or umount(8) ends it.
+    What goes wrong later is told to syslog, or with -f to standard error.
 
     \b
     Examples:
@@ -47,20 +59,44 @@ def command(
       layerfs mount my-container /mnt              what the container would see
     """
     from layerfs.views.fuse.driver import MountOptions
-    from layerfs.views.fuse.fusepy_driver import FusepyDriver
+    from layerfs.views.fuse.drivers import driver_named
     from layerfs.views.fuse.mountpoint import check_mountpoint
-    from layerfs.views.fuse.server import serve_detached
+    from layerfs.views.fuse.server import Job, serve_detached
 
     data_root = open_root(ctx)
     subject = open_subject(data_root, name, kind=kind, up_to=up_to, layer=layer)
     target = check_mountpoint(mountpoint, Path(data_root.path))
-    options = MountOptions(source=subject.title, allow_other=allow_other)
+    title = printable(subject.title)
+    options = MountOptions(source=title, allow_other=allow_other)
+    driver = driver_named(driver_name)
     if foreground:
-        FusepyDriver().serve(subject.tree, target, options, _announce(subject.title, target))
+        driver.serve(subject.tree, target, options, _announce(title, target))
     else:
-        serve_detached(FusepyDriver(), subject.tree, target, options)
+        serve_detached(Job(driver, subject.tree, target, options, _log_to_syslog))
 
 
 def _announce(title: str, target: Path) -> Callable[[], None]:
     """Say on standard error that the mount can be used."""
     return lambda: say("info", f"{title} is mounted on {target}; Ctrl-C unmounts")
+
+
+class _LogToSyslog(logging.Handler):
+    """Where a server without a terminal says what goes wrong, each distinct line once."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._said: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass one record on."""
+        message = record.getMessage()
+        if message not in self._said:
+            self._said.add(message)
+            syslog.syslog(syslog.LOG_WARNING, printable(message))
+
+
+def _log_to_syslog() -> None:
+    """Let the engine's log go to syslog instead of standard error."""
+    syslog.openlog("layerfs", syslog.LOG_PID, syslog.LOG_DAEMON)
+    logger = logging.getLogger("layerfs")
+    logger.handlers[:] = [_LogToSyslog()]

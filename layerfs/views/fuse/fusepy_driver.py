@@ -73,7 +73,7 @@ class FusepyDriver:
         try:
             fuse.FUSE(
                 _Operations(tree, ready),
-                os.fsdecode(mountpoint),
+                _as_passed(os.fspath(mountpoint)),
                 encoding=_ENCODING,
                 foreground=True,
                 ro=True,
@@ -85,12 +85,22 @@ class FusepyDriver:
                 entry_timeout=_FOREVER,
                 attr_timeout=_FOREVER,
                 negative_timeout=_FOREVER,
-                fsname=options.source,
+                fsname=_escaped(_as_passed(options.source)),
                 subtype=FILE_SYSTEM,
                 **({"allow_other": True} if options.allow_other else {}),
             )
         except RuntimeError as error:
-            raise MountFailed(f"{mountpoint}: libfuse could not mount") from error
+            raise MountFailed(f"{mountpoint}: libfuse could not mount (status {error})") from error
+
+
+def _as_passed(text: str) -> str:
+    """Text of the command line in the binding's encoding, so that its bytes arrive unchanged."""
+    return os.fsencode(text).decode(_ENCODING)
+
+
+def _escaped(value: str) -> str:
+    """A value in libfuse's option list, where a comma would end it."""
+    return value.replace("\\", "\\\\").replace(",", "\\,")
 
 
 class _Operations(fuse.Operations):  # type: ignore[misc]
@@ -143,7 +153,13 @@ class _Operations(fuse.Operations):  # type: ignore[misc]
         children = self._tree.children(node)
         listed = [(".", node), ("..", node.parent or node)]
         listed += [(name.decode(_ENCODING), child) for name, child in children.items()]
-        return iter([(name, self._attributes(entry), 0) for name, entry in listed])
+        # of the attributes, readdir(3) passes on these two
+        return iter(
+            [
+                (name, {"st_ino": self._tree.inode(entry), "st_mode": entry.stat.mode}, 0)
+                for name, entry in listed
+            ]
+        )
 
     @_answered
     def readlink(self, path: str) -> str:
@@ -152,9 +168,8 @@ class _Operations(fuse.Operations):  # type: ignore[misc]
 
     @_answered
     def open(self, path: str, flags: int) -> int:
-        """open(2) for reading."""
-        if flags & os.O_ACCMODE != os.O_RDONLY:
-            raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+        """open(2) for reading; the mount is read-only, so the kernel asks for nothing else."""
+        del flags
         opened = self._tree.open(self._node(path))
         number = next(self._numbers)
         self._handles[number] = opened

@@ -21,7 +21,7 @@ __all__ = ["Mount", "check_mountpoint", "find_mount", "unmount"]
 
 _MNT_DETACH = 2
 _UMOUNT_NOFOLLOW = 8
-_OCTAL = re.compile(r"\\([0-7]{3})")
+_OCTAL = re.compile(rb"\\([0-7]{3})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,33 +32,33 @@ class Mount:
     fs_type: str
     source: str
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether this is a mount of ours, by whichever driver."""
+        return self.fs_type == f"fuse.{FILE_SYSTEM}"
+
 
 def find_mount(path: Path) -> Mount | None:
-    """The topmost mount on exactly this path; never touches the file system there."""
-    wanted, found = _located(path), None
-    for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines():
-        left, _, right = line.partition(" - ")
-        mounted_on = Path(_unescape(left.split(" ")[4]))
-        if mounted_on == wanted:
-            fs_type, source, *_ = right.split(" ")
-            found = Mount(mounted_on, fs_type, _unescape(source))
+    """The topmost mount on exactly this path, whether its server lives or not."""
+    # unlike Path.resolve, realpath takes what it cannot look at, such as a dead mount, as it is
+    wanted = Path(os.path.realpath(path))
+    found = None
+    for line in Path("/proc/self/mountinfo").read_bytes().split(b"\n"):
+        left, _, right = line.partition(b" - ")
+        if right and Path(_unescape(left.split(b" ")[4])) == wanted:
+            fs_type, source, *_ = right.split(b" ")
+            found = Mount(wanted, _unescape(fs_type), _unescape(source))
     return found
 
 
-def _located(path: Path) -> Path:
-    """The path as the mount table has it, without asking a mount that may be dead."""
-    absolute = Path(os.path.abspath(path))  # noqa: PTH100 - Path.resolve would look into a dead mount
-    return absolute.parent.resolve() / absolute.name if absolute.name else absolute
-
-
-def _unescape(text: str) -> str:
-    return _OCTAL.sub(lambda match: chr(int(match[1], 8)), text)
+def _unescape(field: bytes) -> str:
+    return os.fsdecode(_OCTAL.sub(lambda match: bytes([int(match[1], 8)]), field))
 
 
 def check_mountpoint(path: Path, data_root: Path) -> Path:
     """The absolute path of a directory that may be mounted on; raises `MountFailed` with the reason."""
     mounted = find_mount(path)
-    if mounted and mounted.fs_type == f"fuse.{FILE_SYSTEM}":
+    if mounted and mounted.is_ours:
         raise MountFailed(
             f"{path}: {mounted.source} is mounted there already", hint=f"`layerfs umount {path}` first"
         )
@@ -90,7 +90,7 @@ def unmount(path: Path, *, lazy: bool = False) -> Mount:
     mounted = find_mount(path)
     if mounted is None:
         raise MountFailed(f"{path}: nothing is mounted there")
-    if mounted.fs_type != f"fuse.{FILE_SYSTEM}":
+    if not mounted.is_ours:
         raise MountFailed(
             f"{path}: not a layerfs mount but {mounted.fs_type}", hint=f"use `umount {path}` if you mean it"
         )
@@ -104,13 +104,9 @@ def unmount(path: Path, *, lazy: bool = False) -> Mount:
 def _unmount_as_root(path: Path, *, lazy: bool) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     flags = _UMOUNT_NOFOLLOW | (_MNT_DETACH if lazy else 0)
-    if libc.umount2(os.fsencode(path), flags) == 0:
-        return
-    number = ctypes.get_errno()
-    hint = None
-    if number == errno.EBUSY:
-        hint = f"something uses it (see `fuser -vm {path}`); --lazy detaches it all the same"
-    raise MountFailed(f"{path}: {os.strerror(number)}", hint=hint)
+    if libc.umount2(os.fsencode(path), flags) != 0:
+        reason = os.strerror(ctypes.get_errno())
+        raise MountFailed(f"{path}: {reason}", hint=_way_out(path, reason))
 
 
 def _unmount_as_user(path: Path, *, lazy: bool) -> None:
@@ -118,6 +114,14 @@ def _unmount_as_user(path: Path, *, lazy: bool) -> None:
     if helper is None:
         raise MountFailed(f"{path}: fusermount3 is not installed", hint="install the package fuse3")
     command = [helper, "-u", *(["-z"] if lazy else []), "--", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, errors="surrogateescape", check=False)
     if done.returncode:
-        raise MountFailed(f"{path}: {done.stderr.strip() or 'fusermount3 failed'}")
+        reason = done.stderr.strip() or "fusermount3 failed"
+        raise MountFailed(f"{path}: {reason}", hint=_way_out(path, reason))
+
+
+def _way_out(path: Path, reason: str) -> str | None:
+    """What to do about a mount that is in use."""
+    if os.strerror(errno.EBUSY) not in reason:
+        return None
+    return f"something uses it (see `fuser -vm {path}`); --lazy detaches it all the same"

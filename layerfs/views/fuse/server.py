@@ -1,4 +1,7 @@
-"""The process that serves a mount: in the foreground, or detached once the mount is usable."""
+"""The process that serves a mount, detached once the mount is usable.
+
+Used by the `mount` command; in the foreground, the command calls the driver itself.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import os
 import signal
 import sys
 import tempfile
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from layerfs.errors import LayerfsError, MountFailed
 from layerfs.views.fuse.mountpoint import find_mount, unmount
@@ -18,81 +21,97 @@ if TYPE_CHECKING:
     from layerfs.tree.union import UnionTree
     from layerfs.views.fuse.driver import Driver, MountOptions
 
-__all__ = ["serve_detached"]
+__all__ = ["Job", "serve_detached"]
 
 _READY = b"ready"
 
 
-def serve_detached(driver: Driver, tree: UnionTree, mountpoint: Path, options: MountOptions) -> int:
+class Job(NamedTuple):
+    """What to serve, how, and where.
+
+    Attributes:
+        driver: talks to the kernel.
+        tree: what is shown.
+        mountpoint: an absolute path that `check_mountpoint` approved.
+        options: how it is mounted.
+        detached: called in the server when it lets go of its standard error, to log elsewhere.
+    """
+
+    driver: Driver
+    tree: UnionTree
+    mountpoint: Path
+    options: MountOptions
+    detached: Callable[[], None]
+
+
+def serve_detached(job: Job) -> int:
     """Mount in a process of its own, and return that process's ID when the mount can be used.
 
     Raises:
         MountFailed: with what the server said; nothing is left mounted.
     """
+    if sys.stdout is not None:
+        sys.stdout.flush()  # or both processes would write what is still buffered
     listen, speak = os.pipe()
     with tempfile.TemporaryFile() as complaints:
         child = os.fork()
         if child == 0:
             os.close(listen)
-            _serve_as_child(driver, tree, mountpoint, options, speak, complaints.fileno())
+            _serve_as_child(job, speak, complaints.fileno())
         os.close(speak)
         try:
             with os.fdopen(listen, "rb") as answers:
                 answer = answers.read()
-        except BaseException:  # Ctrl-C while waiting: take the half-made mount down with us
+            if answer == _READY:
+                os.stat(job.mountpoint)  # answered by the server: it does serve
+                return child
+        except BaseException:  # Ctrl-C while waiting, or no answer: take the half-made mount down
             os.kill(child, signal.SIGTERM)
-            os.waitpid(child, 0)
+            _bury(child, job.mountpoint)
             raise
-        if answer == _READY:
-            os.stat(mountpoint)  # answered by the server: it does serve
-            return child
-        os.waitpid(child, 0)
+        _bury(child, job.mountpoint)
         complaints.seek(0)
-        said = complaints.read().decode(errors="replace").strip()
-    reason = answer.decode(errors="replace") or "the server ended before the mount was ready"
-    if find_mount(mountpoint):
+        said = os.fsdecode(complaints.read()).strip().splitlines()
+    reason = os.fsdecode(answer) or f"{job.mountpoint}: the server ended before the mount was ready"
+    # libfuse says what is wrong on standard error only, and at the end
+    raise MountFailed(f"{job.mountpoint}: {said[-1]}" if said else reason)
+
+
+def _bury(child: int, mountpoint: Path) -> None:
+    """Wait for a server that is about to end, and leave nothing of it mounted."""
+    os.waitpid(child, 0)
+    mounted = find_mount(mountpoint)
+    if mounted and mounted.is_ours:
         unmount(mountpoint, lazy=True)
-    raise MountFailed(f"{mountpoint}: {said.splitlines()[-1] if said else reason}")
 
 
-def _serve_as_child(
-    driver: Driver,
-    tree: UnionTree,
-    mountpoint: Path,
-    options: MountOptions,
-    speak: int,
-    complaints: int,
-) -> NoReturn:
+def _serve_as_child(job: Job, speak: int, complaints: int) -> NoReturn:
     """Become a daemon, serve, and never return to the caller's stack."""
     status = 1
     try:
         os.setsid()
         os.chdir("/")
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        sys.stdout.flush()
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the end of a login does not end its mounts
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 0)
         os.dup2(null, 1)
         os.dup2(complaints, 2)
-        driver.serve(tree, mountpoint, options, _announcer(speak, null))
+
+        def ready() -> None:
+            job.detached()
+            os.dup2(null, 2)
+            _tell(speak, _READY)
+            os.close(speak)
+
+        job.driver.serve(job.tree, job.mountpoint, job.options, ready)
         status = 0
     except LayerfsError as error:
-        _tell(speak, str(error).encode(errors="replace"))
+        _tell(speak, os.fsencode(str(error)))
     except BaseException as error:  # noqa: BLE001 - the last resort of a process that must not return
-        _tell(speak, f"{type(error).__name__}: {error}".encode(errors="replace"))
+        _tell(speak, os.fsencode(f"{type(error).__name__}: {error}"))
     finally:
         os._exit(status)
-
-
-def _announcer(speak: int, null: int) -> Callable[[], None]:
-    """What the driver calls once: tells the waiting parent, and lets go of its terminal."""
-
-    def ready() -> None:
-        _tell(speak, _READY)
-        os.close(speak)
-        os.dup2(null, 2)
-
-    return ready
 
 
 def _tell(speak: int, message: bytes) -> None:

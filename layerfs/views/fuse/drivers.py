@@ -1,0 +1,30 @@
+"""The FUSE drivers by name; each is imported only when it is asked for, with what it needs.
+
+Used by the `mount` command and the tests of the mount.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from layerfs.views.fuse.driver import Driver
+
+__all__ = ["DEFAULT_DRIVER", "DRIVERS", "driver_named"]
+
+DRIVERS = ("fusepy",)
+DEFAULT_DRIVER = "fusepy"
+
+
+def driver_named(name: str) -> Driver:
+    """The driver called `name`, one of `DRIVERS`.
+
+    Raises:
+        MountFailed: the driver needs something that is not installed.
+        KeyError: there is no such driver.
+    """
+    if name == "fusepy":
+        from layerfs.views.fuse.fusepy_driver import FusepyDriver
+
+        return FusepyDriver()
+    raise KeyError(name)
