@@ -37,6 +37,7 @@ __all__ = [
     "emit_objects",
     "format_option",
     "is_template",
+    "json_text",
     "no_trunc_option",
 ]
 
@@ -111,9 +112,9 @@ def emit(table: Table[Row], rows: Iterable[Row], form: str) -> None:
 def _lines(table: Table[Row], rows: Iterable[Row], form: str) -> Iterator[str]:
     """The output piece by piece: what can be written a row at a time is."""
     if form == "json":
-        yield _json_text([table.record(row) for row in rows], indent=2) + "\n"
+        yield json_text([table.record(row) for row in rows], indent=2) + "\n"
     elif form == "jsonl":
-        yield from (_json_text(table.record(row)) + "\n" for row in rows)
+        yield from (json_text(table.record(row)) + "\n" for row in rows)
     elif form in ("csv", "tsv"):
         _write_csv(table, rows, "," if form == "csv" else "\t")
     elif form == "table" or form.startswith("table "):
@@ -177,13 +178,13 @@ def _write_csv(table: Table[Row], rows: Iterable[Row], delimiter: str) -> None:
 def _csv_cell(value: Any) -> str:
     if value is None:
         return ""
-    text = value if isinstance(value, str) else _json_text(value)
+    text = value if isinstance(value, str) else json_text(value)
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def emit_json(value: Any) -> None:
     """Print one JSON document."""
-    sys.stdout.write(_json_text(value, indent=2) + "\n")
+    sys.stdout.write(json_text(value, indent=2) + "\n")
 
 
 def emit_objects(objects: Iterable[dict[str, Any]], form: str) -> None:
@@ -192,7 +193,7 @@ def emit_objects(objects: Iterable[dict[str, Any]], form: str) -> None:
         emit_json(list(objects))
     elif form == "jsonl":
         for item in objects:
-            sys.stdout.write(_json_text(item) + "\n")
+            sys.stdout.write(json_text(item) + "\n")
     elif is_template(form):
         try:
             template = compile_template(form)
@@ -209,7 +210,7 @@ def printable_lines(text: str) -> str:
     return "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
 
 
-def _json_text(value: Any, indent: int | None = None) -> str:
+def json_text(value: Any, indent: int | None = None) -> str:
     """JSON in UTF-8; half characters, which stand for bytes that are no UTF-8, stay escaped."""
     text = json.dumps(value, indent=indent, ensure_ascii=False)
     if text.isprintable() or text.isascii():
