@@ -1,20 +1,34 @@
 """Sizes, ages and times in Docker's words.
 
 Sources: docker/go-units `size.go`, `duration.go`; docker/cli `cli/command/formatter/displayutils.go`;
-Go `time` (RFC3339Nano, Time.String).
+Go `time` (RFC3339Nano, Time.String, Duration).
 """
 
 from __future__ import annotations
 
 import time
+import unicodedata
 
-__all__ = ["age", "clock", "ellipsis", "human_duration", "human_size", "rfc3339", "short_id"]
+__all__ = [
+    "ZERO_TIME_NS",
+    "age",
+    "clock",
+    "ellipsis",
+    "human_duration",
+    "human_size",
+    "local_rfc3339",
+    "rfc3339",
+    "short_id",
+]
 
-ZERO_TIME = "0001-01-01T00:00:00Z"
+ZERO_TIME_NS = -62135596800 * 10**9
+"""Go's zero time, the start of the year 1: what Docker counts from where a time is missing."""
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB")
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _NANO = 10**9
+_LONGEST = 2**63 / _NANO
+"""Seconds in Go's longest Duration, where its subtraction of times ends."""
 
 
 def human_size(size: int, digits: int = 3) -> str:
@@ -37,6 +51,7 @@ def _general(value: float, digits: int) -> str:
 
 def human_duration(seconds: float) -> str:
     """A span in words: `About an hour`, `3 weeks`."""
+    seconds = min(seconds, _LONGEST)
     whole = int(seconds)
     if whole < 1:
         return "Less than a second"
@@ -67,14 +82,35 @@ def age(then_ns: int | None, now_ns: int | None = None) -> str:
 
 
 def clock(then_ns: int | None) -> str:
-    """Docker's CreatedAt: `2006-01-02 15:04:05 -0700 MST` in the local zone."""
+    """Docker's CreatedAt: `2006-01-02 15:04:05 -0700 MST` in the local zone, whole seconds."""
     if then_ns is None:
         return ""
+    local = _local(then_ns)
+    return f"{_date(local)} {time.strftime('%H:%M:%S %z %Z', local)}" if local else rfc3339(then_ns) or ""
+
+
+def local_rfc3339(then_ns: int) -> str:
+    """RFC 3339 in the local zone, whole seconds: `2006-01-02T15:04:05+07:00`."""
+    local = _local(then_ns)
+    if local is None:
+        return rfc3339(then_ns // _NANO * _NANO) or ""
+    minutes = (local.tm_gmtoff or 0) // 60
+    sign, minutes = ("-", -minutes) if minutes < 0 else ("+", minutes)
+    zone = f"{sign}{minutes // 60:02}:{minutes % 60:02}" if local.tm_gmtoff else "Z"
+    return f"{_date(local)}T{time.strftime('%H:%M:%S', local)}{zone}"
+
+
+def _local(then_ns: int) -> time.struct_time | None:
+    """The local time, or None for one that this machine cannot tell."""
     try:
-        local = time.localtime(then_ns // _NANO)
+        return time.localtime(then_ns // _NANO)
     except (OverflowError, OSError, ValueError):
-        return rfc3339(then_ns) or ""
-    return time.strftime("%Y-%m-%d %H:%M:%S %z %Z", local)
+        return None
+
+
+def _date(local: time.struct_time) -> str:
+    # strftime does not pad years before 1000
+    return f"{local.tm_year:04}-{local.tm_mon:02}-{local.tm_mday:02}"
 
 
 def rfc3339(then_ns: int | None) -> str | None:
@@ -85,10 +121,21 @@ def rfc3339(then_ns: int | None) -> str | None:
 
 
 def ellipsis(text: str, width: int) -> str:
-    """`text` in at most `width` characters, the last an ellipsis where something was cut."""
-    if len(text) <= width:
+    """`text` in at most `width` columns, the last an ellipsis where something was cut."""
+    if len(text) <= width and (text.isascii() or sum(map(_columns, text)) <= width):
         return text
-    return text[: max(width - 1, 0)] + "…" if width > 0 else ""
+    taken = kept = 0
+    for char in text:
+        taken += _columns(char)
+        if taken > width - 1:
+            break
+        kept += 1
+    return text[:kept] + "…" if width > 0 else ""
+
+
+def _columns(char: str) -> int:
+    """The columns a character takes on a terminal: two for East Asian wide and full-width ones."""
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
 def short_id(text: str) -> str:
