@@ -70,19 +70,25 @@ class HostDir:
     directory itself. Methods raise `OSError` as the kernel gives it, `Refused`, or `TooLarge`.
     """
 
-    __slots__ = ("_noatime", "display", "fd")
+    __slots__ = ("_above", "_name", "_noatime", "fd")
 
-    def __init__(self, fd: int, display: str, *, noatime: int = os.O_NOATIME) -> None:
-        """Take over `fd`; `display` is the directory's name in messages."""
+    def __init__(self, fd: int, name: str | bytes, above: HostDir | None = None) -> None:
+        """Take over `fd`; `name` is its name in messages, below `above` where that is given."""
         self.fd = fd
-        self.display = display
-        self._noatime = noatime
+        self._name = name
+        self._above = above
+        self._noatime: int = above._noatime if above else os.O_NOATIME
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], display: str | None = None) -> Self:
         """Open a directory that the *user* named: the one place where links are followed."""
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         return cls(fd, os.fspath(path) if display is None else display)
+
+    @property
+    def display(self) -> str:
+        """The directory's name in messages."""
+        return self._above.name_of(self._name) if self._above else os.fsdecode(self._name)
 
     def __enter__(self) -> Self:
         """Use as a context manager to close the descriptor at the end."""
@@ -112,7 +118,7 @@ class HostDir:
     def subdir(self, path: bytes | str) -> HostDir:
         """The directory at `path`; raises ENOTDIR or ELOOP where a component is none or a link."""
         raw = os.fsencode(path)
-        return HostDir(self._open(raw, _DIRECTORY), self.name_of(raw), noatime=self._noatime)
+        return HostDir(self._open(raw, _DIRECTORY), raw, self)
 
     def statvfs(self) -> os.statvfs_result:
         """The file system the directory is on."""

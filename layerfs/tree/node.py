@@ -85,8 +85,8 @@ class Node:
         name: the last component; empty for the root.
         parent: the directory it is in; None for the root.
         stat: attributes of the topmost object: nothing is ever merged but the names in a directory.
-        part: where that object lies.
-        lower: for a directory, the places below `part` that merge into it, uppermost first.
+        within: the place in a layer where that object's directory lies (for the root: its own place).
+        lower: for a directory, the places in lower layers that merge into it, uppermost first.
         refusal: why this entry cannot be followed further, or None.
         entries: for a directory, its children once they were asked for.
     """
@@ -94,7 +94,7 @@ class Node:
     name: bytes
     parent: Node | None
     stat: FileStat
-    part: Part
+    within: Part
     lower: tuple[Part, ...] = ()
     refusal: str | None = None
     entries: dict[bytes, Node] | None = field(default=None, repr=False)
@@ -108,6 +108,14 @@ class Node:
             names.append(node.name)
             node = node.parent
         return b"/" + b"/".join(reversed(names))
+
+    @property
+    def part(self) -> Part:
+        """The place in a layer where the topmost object lies."""
+        layer, directory = self.within
+        if self.parent is None:
+            return self.within
+        return Part(layer, directory + b"/" + self.name if directory else self.name)
 
     @property
     def parts(self) -> tuple[Part, ...]:

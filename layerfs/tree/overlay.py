@@ -62,9 +62,10 @@ class RawLayer:
     def scan(self, path: bytes) -> Iterable[Entry]:
         """Every entry of the directory at `path`."""
         with self._directory.subdir(path) as directory:
-            for name, found in directory.scan():
-                attributes = FileStat.of(found)
-                yield Entry(name, attributes, self._is_whiteout(directory, name, attributes))
+            return [
+                Entry(name, attributes := FileStat.of(found), self._is_whiteout(directory, name, attributes))
+                for name, found in directory.scan()
+            ]
 
     def lost_whiteouts(self, path: bytes, present: Collection[bytes]) -> Iterable[bytes]:
         """None: the disk is shown as it is."""

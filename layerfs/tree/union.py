@@ -1,6 +1,6 @@
-"""The union of a stack of layers: the one place that knows overlayfs's rules.
+"""The union of a stack of layers: lookup, resolution, and where an entry's bytes are.
 
-A directory is merged when somebody first looks into it, never before, so opening an image costs
+With `merge.py` and `lower.py` this is the one place that knows overlayfs's rules. A directory is merged when somebody first looks into it, never before, so opening an image costs
 nothing and a walk costs each layer's directories once. Lookup goes one component at a time and
 carries, with each directory, the places that still merge into it: opacity and cut-offs are
 inherited. Used by `dataroot`, `analysis` and `views`.
@@ -27,15 +27,15 @@ from layerfs.errors import (
     UnsupportedOverlay,
 )
 from layerfs.tree.lower import Descent, InvalidRedirect, join
+from layerfs.tree.merge import merge_directory
 from layerfs.tree.node import FileStat, Node, Part
 from layerfs.tree.openfile import OpenFile
-from layerfs.tree.source import NO_MARKS
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
-    from layerfs.tree.source import Entry, LayerSource
+    from layerfs.tree.source import LayerSource
 
 __all__ = ["MAX_SYMLINKS", "UnionTree"]
 
@@ -130,83 +130,10 @@ class UnionTree:
         return node
 
     def _merge(self, node: Node) -> dict[bytes, Node]:
-        """Merge the directories that contribute to `node`, uppermost first."""
-        visible: dict[bytes, Node] = {}
-        settled: set[bytes] = set()  # names no lower layer can add to
-        orders: list[list[bytes]] = []
-        for part in node.parts:
-            last = part is node.parts[-1]
-            order: list[bytes] = []
-            for entry in self._scan(node, part):
-                order.append(entry.name)
-                if entry.name not in settled:
-                    self._admit(node, part, entry, visible, settled, last=last)
-            orders.append(order)
-            if not last:
-                settled.update(self._lost_whiteouts(node, part, order))
-        # the kernel lists the lowest directory's names first, then what upper layers add
-        listed = dict.fromkeys(name for order in (orders[-1], *orders[:-1]) for name in order)
-        return {name: visible[name] for name in listed if name in visible}
-
-    def _admit(
-        self,
-        directory: Node,
-        part: Part,
-        entry: Entry,
-        visible: dict[bytes, Node],
-        settled: set[bytes],
-        *,
-        last: bool,
-    ) -> None:
-        """Take one entry of one layer into the merge."""
-        name, found, here = entry.name, visible.get(entry.name), Part(part.layer, join(part.path, entry.name))
-        if entry.whiteout or not entry.stat.is_dir:
-            settled.add(name)
-            if found is None and not entry.whiteout:
-                visible[name] = Node(name, directory, entry.stat, here)
-            return
-        if found is None:
-            found = visible[name] = Node(name, directory, entry.stat, here)
-        else:
-            found.lower += (here,)
-        if last and self._is_lowest(part.layer):
-            return
-        marks = NO_MARKS
         try:
-            marks = self.layers[part.layer].marks(here.path)
+            return merge_directory(self.layers, node)
         except OSError as error:
-            found.refusal = f"{self.layers[part.layer].label}: cannot read overlay marks: {error.strerror}"
-        if marks.opaque:
-            settled.add(name)
-        elif marks.redirect is not None:
-            settled.add(name)
-            self._follow_redirect(directory, found, here, marks.redirect)
-
-    def _is_lowest(self, layer: int) -> bool:
-        return layer == len(self.layers) - 1
-
-    def _follow_redirect(self, directory: Node, node: Node, here: Part, redirect: bytes) -> None:
-        """Collect the lower places of a directory that was renamed in its layer."""
-        descent = Descent(self.layers, directory.parts)
-        try:
-            for part, entry in descent.below(here, redirect):
-                if not entry.stat.is_dir:
-                    break
-                node.lower += (part,)
-        except (InvalidRedirect, OSError) as error:
-            node.refusal = f"{self.layers[here.layer].label}: cannot follow redirect: {error}"
-
-    def _scan(self, node: Node, part: Part) -> list[Entry]:
-        try:
-            return list(self.layers[part.layer].scan(part.path))
-        except OSError as error:
-            raise _unreadable(node.path, self.layers[part.layer], error) from error
-
-    def _lost_whiteouts(self, node: Node, part: Part, present: list[bytes]) -> list[bytes]:
-        try:
-            return list(self.layers[part.layer].lost_whiteouts(part.path, present))
-        except OSError as error:
-            raise _unreadable(node.path, self.layers[part.layer], error) from error
+            raise _unreadable(node.path, self.layers[node.part.layer], error) from error
 
     # -- contents ------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ Source: Linux `Documentation/filesystems/fuse.rst`, `fs/fuse/dev.c`, `fs/fuse/in
 from __future__ import annotations
 
 import errno
+import gc
 import logging
 import os
 import signal
@@ -86,6 +87,9 @@ class NativeDriver:
         device = attach(mountpoint, options)
         session = Session(device, Requests(tree))
         handlers = _on_signals(lambda: _take_off(mountpoint))
+        # nodes are given back when the kernel forgets them, by reference count; looking through
+        # hundreds of thousands of them for cycles that are not there would cost a third of a walk
+        gc.disable()
         try:
             session.negotiate()
             ready()
@@ -94,6 +98,7 @@ class NativeDriver:
             _take_off(mountpoint)
             raise
         finally:
+            gc.enable()
             for number, handler in handlers.items():
                 signal.signal(number, handler)
             os.close(device)

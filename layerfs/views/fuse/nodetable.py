@@ -8,7 +8,6 @@ the kernel keeps. Names of one hard-linked file share a node ID, as they share a
 from __future__ import annotations
 
 import os
-import stat
 import threading
 from typing import TYPE_CHECKING
 
@@ -60,9 +59,7 @@ class NodeTable:
 
     def hold(self, node: Node) -> Held:
         """Count one look-up of `node`, giving it an ID if it has none."""
-        found = node.stat
-        # names of one inode share an ID; directories never do
-        key = node if found.nlink < 2 or node.is_dir else (node.part.layer, found.dev, found.ino)
+        key = _key(node)
         with self._lock:
             held = self._by_key.get(key)
             if held is None:
@@ -83,35 +80,36 @@ class NodeTable:
             if held.count > 0 or held is self.root:
                 return
             del self._by_id[node_id]
-            node, found = held.node, held.node.stat
-            self._by_key.pop(
-                node if found.nlink < 2 or node.is_dir else (node.part.layer, found.dev, found.ino)
-            )
-            node.entries = None  # merged again if it is ever asked for
+            del self._by_key[_key(held.node)]
+            held.node.entries = None  # merged again if it is ever asked for
+
+
+def _key(node: Node) -> object:
+    """What makes it one inode: the names of a hard-linked file share it, a directory has but one."""
+    found = node.stat
+    if found.nlink < 2 or found.is_dir:
+        return node
+    return node.within.layer, found.dev, found.ino
 
 
 def pack_attributes(node: Node, inode: int) -> bytes:
     """`fuse_attr` of a node."""
-    found = node.stat
-    atime, atime_ns = divmod(found.atime_ns, _NANO)
-    mtime, mtime_ns = divmod(found.mtime_ns, _NANO)
-    ctime, ctime_ns = divmod(found.ctime_ns, _NANO)
-    rdev = _kernel_device(found.rdev) if found.rdev else 0
+    mode, nlink, uid, gid, rdev, size, blocks, _, _, atime, mtime, ctime = node.stat
     return ATTR.pack(
         inode,
-        found.size,
-        found.blocks,
-        atime,
-        mtime,
-        ctime,
-        atime_ns,
-        mtime_ns,
-        ctime_ns,
-        found.mode,
-        node.nlink,
-        found.uid,
-        found.gid,
-        rdev,
+        size,
+        blocks,
+        atime // _NANO,
+        mtime // _NANO,
+        ctime // _NANO,
+        atime % _NANO,
+        mtime % _NANO,
+        ctime % _NANO,
+        mode,
+        1 if node.lower else nlink,
+        uid,
+        gid,
+        _kernel_device(rdev) if rdev else 0,
         _BLOCK_SIZE,
         0,
     )
@@ -121,8 +119,3 @@ def _kernel_device(rdev: int) -> int:
     """A device number as the kernel packs it into 32 bits (new_encode_dev)."""
     major, minor = os.major(rdev), os.minor(rdev)
     return (minor & 0xFF) | (major << 8) | ((minor & ~0xFF) << 12)
-
-
-def directory_type(mode: int) -> int:
-    """DT_* of a mode."""
-    return stat.S_IFMT(mode) >> 12

@@ -19,6 +19,7 @@ __all__ = [
     "DEV_IOC_BACKING_CLOSE",
     "DEV_IOC_BACKING_OPEN",
     "DIRENT",
+    "DIRENTPLUS",
     "ENTRY_OUT",
     "FORGET_IN",
     "FORGET_ONE",
@@ -77,6 +78,9 @@ ENTRY_OUT = Struct("=QQQQII")
 """fuse_entry_out before its fuse_attr: nodeid, generation, entry_valid, attr_valid, their nsec."""
 DIRENT = Struct("=QQII")
 """fuse_dirent before its name: ino, off, namelen, type."""
+DIRENTPLUS = Struct("=QQQQII88s8sQII")
+"""fuse_direntplus before its name: fuse_entry_out with its fuse_attr, and fuse_dirent; the inode number
+is taken as the bytes it is in the attributes."""
 OPEN_IN = Struct("=II")
 """fuse_open_in: flags, open_flags."""
 OPEN_OUT = Struct("=QIi")

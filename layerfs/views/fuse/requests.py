@@ -16,11 +16,12 @@ import struct
 import threading
 from typing import TYPE_CHECKING
 
-from layerfs.views.fuse.nodetable import NodeTable, directory_type
+from layerfs.views.fuse.nodetable import NodeTable
 from layerfs.views.fuse.protocol import (
     ATTR_OUT,
     BATCH_FORGET_IN,
     DIRENT,
+    DIRENTPLUS,
     ENTRY_OUT,
     FORGET_IN,
     FORGET_ONE,
@@ -47,6 +48,7 @@ _FOREVER = 365 * 86400
 """Seconds an entry, its attributes, and its absence stay valid: an image does not change."""
 
 _OPEN_FILES = 256
+_DOTS = 2  # entries of a listing that are `.` and `..`
 _SEEK_DATA, _SEEK_HOLE = os.SEEK_DATA, os.SEEK_HOLE
 
 _ATTR_REPLY = ATTR_OUT.pack(_FOREVER, 0)
@@ -102,50 +104,53 @@ class Requests:
 
     def readdir(self, node_id: int, body: bytes) -> bytes:
         """READDIR: names, numbers and types."""
-        return self._list(node_id, body, self._dirent)
+        return self._list(node_id, body, DIRENT.size, self._dirent)
 
     def readdirplus(self, node_id: int, body: bytes) -> bytes:
         """READDIRPLUS: the same with each entry looked up, so a walk costs a request a directory."""
-        return self._list(node_id, body, self._dirent_plus)
+        return self._list(node_id, body, DIRENTPLUS.size, self._dirent_plus)
 
-    def _list(self, node_id: int, body: bytes, pack: Callable[[bytes, Node, int], bytes]) -> bytes:
+    def _list(
+        self, node_id: int, body: bytes, head_size: int, pack: Callable[[bytes, Node, int], bytes]
+    ) -> bytes:
         """Entries from the offset on, as many as fit; an entry's offset is its number, from 1."""
-        _, offset, size, *_ = READ_IN.unpack_from(body)
+        _, offset, room, *_ = READ_IN.unpack_from(body)
         held = self.nodes[node_id]
         entries = self._entries(held, offset)
         pieces: list[bytes] = []
-        room = size
-        for number in range(offset, len(entries)):
+        number = offset
+        while number < len(entries):
             name, node = entries[number]
-            needed = self._record_size(name, pack)
-            if needed > room:
+            size = (head_size + len(name) + 7) & ~7
+            room -= size
+            if room < 0:
                 break
-            room -= needed
-            pieces.append(pack(name, node, number + 1))
-        if offset + len(pieces) >= len(entries):
+            number += 1
+            pieces.append((pack(name, node, number) + name).ljust(size, b"\0"))
+        if number >= len(entries):
             held.children = None
         return b"".join(pieces)
 
-    def _record_size(self, name: bytes, pack: Callable[[bytes, Node, int], bytes]) -> int:
-        plain = (DIRENT.size + len(name) + 7) & ~7
-        return plain + 128 if pack == self._dirent_plus else plain
-
     def _entries(self, held: Held, offset: int) -> list[tuple[bytes, Node]]:
         """The directory as it is numbered; kept from the first request of a listing to the last."""
-        if held.children is None or offset == 0:
+        entries = held.children
+        if entries is None or offset == 0:
             node = held.node
             children = self.tree.children(node)
-            held.children = [(b".", node), (b"..", node.parent or node), *children.items()]
-        return held.children
+            entries = held.children = [(b".", node), (b"..", node.parent or node), *children.items()]
+        return entries
 
     def _dirent(self, name: bytes, node: Node, offset: int) -> bytes:
-        head = DIRENT.pack(self.tree.inode(node), offset, len(name), directory_type(node.stat.mode))
-        return head + name + bytes(-(len(head) + len(name)) % 8)
+        return DIRENT.pack(self.tree.inode(node), offset, len(name), node.stat.mode >> 12)
 
     def _dirent_plus(self, name: bytes, node: Node, offset: int) -> bytes:
-        # the kernel ignores what is said of `.` and `..`, and does not count it as a look-up
-        entry = bytes(128) if name in (b".", b"..") else self._entry(node)
-        return entry + self._dirent(name, node, offset)
+        if offset <= _DOTS:  # the kernel ignores what is said of them, and does not count a look-up
+            return bytes(DIRENTPLUS.size - DIRENT.size) + self._dirent(name, node, offset)
+        held = self.nodes.hold(node)
+        packed = held.attributes
+        return DIRENTPLUS.pack(
+            held.id, 0, _FOREVER, _FOREVER, 0, 0, packed, packed[:8], offset, len(name), node.stat.mode >> 12
+        )
 
     # -- attributes and contents -----------------------------------------------------------------
 
