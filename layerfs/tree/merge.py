@@ -1,0 +1,109 @@
+"""The merge of one directory: the rules of overlayfs, applied to what each layer has of it.
+
+`union.py` calls it when somebody first looks into a directory.
+
+Sources: Linux `fs/overlayfs/readdir.c` (ovl_dir_read_merged), `fs/overlayfs/namei.c` (ovl_lookup).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from layerfs.tree.lower import Descent, InvalidRedirect, join
+from layerfs.tree.node import Node, Part
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from layerfs.tree.source import Entry, LayerSource, Marks
+
+__all__ = ["merge_directory"]
+
+
+def merge_directory(layers: Sequence[LayerSource], directory: Node) -> dict[bytes, Node]:
+    """The entries of `directory` by name, in the kernel's order; raises `OSError` as a layer gives it."""
+    return _Merge(layers, directory).merged() if directory.lower else _alone(layers, directory)
+
+
+def _alone(layers: Sequence[LayerSource], directory: Node) -> dict[bytes, Node]:
+    """A directory of one place, as most are: its own entries without the whiteouts."""
+    part = directory.part
+    entries = {
+        entry.name: Node(entry.name, directory, entry.stat, part)
+        for entry in layers[part.layer].scan(part.path)
+        if not entry.whiteout
+    }
+    if part.layer < len(layers) - 1:  # a directory in it may have been moved here from below
+        for node in entries.values():
+            if node.is_dir:
+                _take_marks(layers, directory, node, part)
+    return entries
+
+
+class _Merge:
+    """A merge in progress: what is visible, and which names no lower place can add to."""
+
+    def __init__(self, layers: Sequence[LayerSource], directory: Node) -> None:
+        self._layers = layers
+        self._directory = directory
+        self._visible: dict[bytes, Node] = {}
+        self._settled: set[bytes] = set()
+
+    def merged(self) -> dict[bytes, Node]:
+        """Go through the places, uppermost first."""
+        orders: list[list[bytes]] = []
+        *upper, lowest = self._directory.parts
+        for part in upper:
+            orders.append(self._take(part, self._layers[part.layer].scan(part.path)))
+            lost = self._layers[part.layer].lost_whiteouts(part.path, orders[-1])
+            self._settled.update(lost)
+        # the kernel lists the lowest directory's names first, then what upper layers add
+        orders.insert(0, self._take(lowest, self._layers[lowest.layer].scan(lowest.path)))
+        names = dict.fromkeys(name for order in orders for name in order)
+        return {name: self._visible[name] for name in names if name in self._visible}
+
+    def _take(self, part: Part, entries: Iterable[Entry]) -> list[bytes]:
+        """Take one place's entries into the merge; its names, in its order."""
+        names: list[bytes] = []
+        for entry in entries:
+            names.append(entry.name)
+            if entry.name in self._settled:
+                continue
+            if entry.whiteout:
+                self._settled.add(entry.name)
+            elif entry.stat.is_dir:
+                self._take_directory(part, entry)
+            else:
+                self._settled.add(entry.name)
+                if entry.name not in self._visible:
+                    self._visible[entry.name] = Node(entry.name, self._directory, entry.stat, part)
+        return names
+
+    def _take_directory(self, part: Part, entry: Entry) -> None:
+        """A directory: the first one found is what is seen, those below merge into it."""
+        node = self._visible.get(entry.name)
+        if node is None:
+            node = self._visible[entry.name] = Node(entry.name, self._directory, entry.stat, part)
+        else:
+            node.lower += (Part(part.layer, join(part.path, entry.name)),)
+        if part.layer < len(self._layers) - 1:
+            marks = _take_marks(self._layers, self._directory, node, part)
+            if marks is None or marks.opaque or marks.redirect is not None:
+                self._settled.add(entry.name)
+
+
+def _take_marks(layers: Sequence[LayerSource], directory: Node, node: Node, part: Part) -> Marks | None:
+    """Read the marks of `node` in one place, and follow its redirect; None where it cannot be followed."""
+    here = Part(part.layer, join(part.path, node.name))
+    layer = layers[here.layer]
+    try:
+        marks = layer.marks(here.path)
+        if marks.redirect is not None and not marks.opaque:
+            for lower, entry in Descent(layers, directory.parts).below(here, marks.redirect):
+                if not entry.stat.is_dir:
+                    break
+                node.lower += (lower,)
+    except (InvalidRedirect, OSError) as error:
+        node.refusal = f"{layer.label}: cannot follow the overlay marks: {error}"
+        return None
+    return marks
