@@ -24,10 +24,16 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "LazyGroup", "cli", "main", "run"]
 
 COMMANDS = {
+    "images": "List images, newest first, as `docker images` does",
+    "containers": "List containers, newest first, as `docker ps --all` does",
+    "history": "Show the steps that made an image, newest first, as `docker history` does",
     "layers": "List the layers of an image, base first, or all layers of the root",
     "chain-id": "Compute the chain ID of an image's layers, or of diff IDs given base first",
     "inspect": "Show all that is known of images, containers and layers, as `docker inspect` does",
     "du": "Show what images and layers take, share, and would really free",
+    "ls": "List directories of an image, container or layer, as ls(1) would in its mount",
+    "tree": "Draw a directory of an image, container or layer as a tree",
+    "stat": "Show all attributes of files, and which layer supplied them",
     "cat": "Write files of an image, container or layer to standard output, byte for byte",
     "mount": "Mount an image, container or layer read-only on a directory",
     "umount": "Unmount what `layerfs mount` mounted; also when its server has died",

@@ -14,14 +14,17 @@ from click.shell_completion import CompletionItem
 from .params import root_option, selected_root
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from layerfs import DataRoot
+    from layerfs.ids import CacheID, ChainID, DiffID
     from layerfs.model import Container, Image, Layer
+    from layerfs.tree.node import Node
     from layerfs.tree.union import UnionTree
 
 __all__ = [
     "Subject",
+    "Supplier",
     "complete_images",
     "complete_names",
     "complete_paths",
@@ -36,11 +39,32 @@ KINDS = ("image", "container", "layer")
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
 
+class Supplier(NamedTuple):
+    """A layer of a tree: what supplied an entry.
+
+    Attributes:
+        number: 1 is the base; None where the layers below are not known.
+        cache_id: its directory in `overlay2/`.
+        diff_id: None for the two layers of a container.
+        chain_id: likewise.
+    """
+
+    number: int | None
+    cache_id: CacheID
+    diff_id: DiffID | None = None
+    chain_id: ChainID | None = None
+
+
 class Subject(NamedTuple):
-    """A tree to show, and what to call it."""
+    """A tree to show, what to call it, and its layers, uppermost first as in the tree."""
 
     tree: UnionTree
     title: str
+    suppliers: tuple[Supplier, ...]
+
+    def supplier(self, node: Node) -> Supplier | None:
+        """The layer an entry comes from; None in an image of no layers."""
+        return self.suppliers[node.part.layer] if self.suppliers else None
 
 
 def open_root(context: click.Context) -> DataRoot:
@@ -84,18 +108,49 @@ def open_subject(
         raise click.UsageError("--up-to and --layer exclude each other")
     found = root.names.anything(name, (kind,) if kind else KINDS)
     if up_to is None and layer is None:
-        return Subject(root.tree(found), _title(found))
+        return Subject(root.tree(found), _title(found), _suppliers(root, found))
     if not isinstance(found, Image):
         raise click.UsageError(f"--up-to and --layer need an image; {name} is none")
     if up_to is not None:
-        return Subject(root.tree(found, up_to=up_to), f"{found.name}@{up_to}")
+        tree = root.tree(found, up_to=up_to)
+        return Subject(tree, f"{found.name} up to layer {up_to}", _numbered(root.chain(found)[:up_to]))
     assert layer is not None  # noqa: S101 - one of the two is given
     record = root.chain(found)[root.layer_number(found, layer) - 1]
-    return Subject(root.tree(record), f"{found.name}, layer {layer} alone")
+    return Subject(root.tree(record), f"{found.name} layer {layer} alone", (_supplier(layer, record),))
 
 
 def _title(found: Image | Container | Layer) -> str:
     return str(getattr(found, "name", None) or getattr(found, "chain_id", ""))
+
+
+def _suppliers(root: DataRoot, found: Image | Container | Layer) -> tuple[Supplier, ...]:
+    """The layers of the tree of `found`, uppermost first."""
+    from layerfs.errors import CorruptStore
+    from layerfs.model import Container, Image
+
+    if isinstance(found, Image):
+        return _numbered(root.chain(found))
+    if isinstance(found, Container):
+        mount = found.mount
+        if mount is None:
+            return ()
+        chain = root.chain_of_mount(mount)
+        own = [mount.init_id, mount.mount_id] if mount.init_id else [mount.mount_id]
+        above = [Supplier(number, cache_id) for number, cache_id in enumerate(own, len(chain) + 1)]
+        return (*reversed(above), *_numbered(chain))
+    try:
+        number = len(root.chain_below(found.chain_id))
+    except CorruptStore:
+        number = None
+    return (_supplier(number, found),)
+
+
+def _numbered(chain: Sequence[Layer]) -> tuple[Supplier, ...]:
+    return tuple(_supplier(number, chain[number - 1]) for number in range(len(chain), 0, -1))
+
+
+def _supplier(number: int | None, record: Layer) -> Supplier:
+    return Supplier(number, record.cache_id, record.diff_id, record.chain_id)
 
 
 def tree_path(text: str) -> bytes:
@@ -137,7 +192,7 @@ def complete_paths(context: click.Context, _parameter: click.Parameter, typed: s
             yield directory + slash + os.fsdecode(child_name) + ("/" if child.is_dir else "")
 
     found = [path for path in _silently(context, paths) if path.startswith(typed)]
-    return [CompletionItem(path, type="nospace" if path.endswith("/") else "plain") for path in found]
+    return [CompletionItem(path) for path in found]
 
 
 def _image_names(root: DataRoot) -> Iterator[str]:

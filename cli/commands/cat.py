@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
+from ..entries import Complaints
 from ..subjects import complete_names, complete_paths, open_root, open_subject, subject_options, tree_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from layerfs.tree.union import UnionTree
 
 __all__ = ["command"]
 
@@ -24,7 +31,7 @@ def command(
     up_to: int | None,
     layer: int | None,
     root: str,  # noqa: ARG001 - read from the context
-) -> None:
+) -> int:
     """Write files of an image, container or layer to standard output, byte for byte.
 
     Symbolic links are followed inside the tree only.
@@ -34,8 +41,26 @@ def command(
       layerfs cat nginx:latest /etc/os-release
       layerfs cat --up-to 1 nginx:latest /etc/motd    as of the first layer
     """
+    from layerfs.errors import TreeError
+
     subject = open_subject(open_root(ctx), name, kind=kind, up_to=up_to, layer=layer)
+    complaints = Complaints()
     for path in paths:
-        with subject.tree.open(subject.tree.resolve(tree_path(path))) as opened:
-            for chunk in opened.chunks():
+        try:
+            for chunk in _content(subject.tree, tree_path(path)):
                 sys.stdout.buffer.write(chunk)
+        except TreeError as error:
+            sys.stdout.buffer.flush()
+            complaints.add(error)
+    return complaints.code
+
+
+def _content(tree: UnionTree, path: bytes) -> Iterator[bytes]:
+    """A file piece by piece; raises `TreeError`, also where reading stops halfway."""
+    from layerfs.errors import UnreadableEntry
+
+    with tree.open(tree.resolve(path)) as opened:
+        try:
+            yield from opened.chunks()
+        except OSError as error:
+            raise UnreadableEntry(path, error.strerror) from error

@@ -24,7 +24,7 @@ def driver_named(name: str) -> Driver:
         KeyError: there is no such driver.
     """
     if name == "fusepy":
-        from layerfs.views.fuse.fusepy_driver import FusepyDriver
+        from layerfs.views.fuse.fusepy_driver import FusepyDriver  # noqa: PLC0415 - fails without libfuse 2
 
         return FusepyDriver()
     raise KeyError(name)

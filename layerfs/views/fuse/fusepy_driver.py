@@ -7,7 +7,6 @@ latin-1, which maps every byte to one character and back, so any file name passe
 from __future__ import annotations
 
 import errno
-import functools
 import itertools
 import logging
 import os
@@ -48,8 +47,7 @@ def _answered(
 ) -> Callable[Concatenate[_Operations, Arguments], Answer]:
     """Let nothing but an `OSError` out: fusepy turns everything else into a garbage errno."""
 
-    @functools.wraps(method)
-    def guarded(self: _Operations, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
+    def guarded(self: _Operations, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
         try:
             return method(self, *args, **kwargs)
         except OSError as error:
@@ -103,7 +101,7 @@ def _escaped(value: str) -> str:
     return value.replace("\\", "\\\\").replace(",", "\\,")
 
 
-class _Operations(fuse.Operations):  # type: ignore[misc]
+class _Operations(fuse.Operations):
     """Each method answers one FUSE request about a path."""
 
     use_ns = True

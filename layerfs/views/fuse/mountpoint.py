@@ -114,7 +114,9 @@ def _unmount_as_user(path: Path, *, lazy: bool) -> None:
     if helper is None:
         raise MountFailed(f"{path}: fusermount3 is not installed", hint="install the package fuse3")
     command = [helper, "-u", *(["-z"] if lazy else []), "--", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, errors="surrogateescape", check=False)
+    done = subprocess.run(  # noqa: S603 - a list, and the helper's own `--` before the path
+        command, capture_output=True, text=True, errors="surrogateescape", check=False
+    )
     if done.returncode:
         reason = done.stderr.strip() or "fusermount3 failed"
         raise MountFailed(f"{path}: {reason}", hint=_way_out(path, reason))

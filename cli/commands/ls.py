@@ -1,0 +1,228 @@
+"""`layerfs ls`: the entries of directories in a tree, without mounting it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from ..entries import ENTRY_TABLE, Complaints, Entry, escaped
+from ..listing import Line, Style, lines, total_line
+from ..output import emit, format_option
+from ..subjects import complete_names, complete_paths, open_root, open_subject, subject_options, tree_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from layerfs.tree.node import Node
+
+    from ..subjects import Subject
+
+__all__ = ["command"]
+
+_ACCESS_LISTS = (b"system.posix_acl_access", b"system.posix_acl_default")
+
+
+class Choice(NamedTuple):
+    """Which entries are listed, and in which order."""
+
+    hidden: bool
+    dots: bool
+    itself: bool
+    recursive: bool
+    long: bool
+    by_time: bool
+    by_size: bool
+    reverse: bool
+
+
+class Group(NamedTuple):
+    """Lines that belong together: the files named, or one directory (then with its path)."""
+
+    title: bytes | None
+    listed: list[Line]
+
+
+@click.command("ls")
+@click.argument("name", shell_complete=complete_names)
+@click.argument("paths", metavar="[PATH]...", nargs=-1, shell_complete=complete_paths)
+@click.option("-l", "long", is_flag=True, help="Mode, links, owners, size, time and target of each entry.")
+@click.option("-n", "numeric", is_flag=True, help="Like -l: owners are always numbers.")
+@click.option("--full-time", is_flag=True, help="Like -l, with times to the nanosecond.")
+@click.option("--layers", is_flag=True, help="Before each entry, the layer that supplied it; 1 is the base.")
+@click.option("-i", "inode", is_flag=True, help="Before each entry, its inode number.")
+@click.option("-h", "human", is_flag=True, help="Sizes in powers of 1024.")
+@click.option("-a", "every", is_flag=True, help="Also names that begin with a dot, and `.` and `..`.")
+@click.option("-A", "almost", is_flag=True, help="Also names that begin with a dot.")
+@click.option("-d", "itself", is_flag=True, help="Directories themselves, not their entries.")
+@click.option("-R", "recursive", is_flag=True, help="All directories below, too.")
+@click.option("-t", "by_time", is_flag=True, help="Newest first.")
+@click.option("-S", "by_size", is_flag=True, help="Largest first.")
+@click.option("-r", "reverse", is_flag=True, help="In reverse order.")
+@click.option("-1", "single", is_flag=True, help="One name a line, as everywhere but on a terminal.")
+@click.option("-C", "columns", is_flag=True, help="Names in columns, as on a terminal.")
+@format_option
+@subject_options
+@click.pass_context
+def command(
+    ctx: click.Context,
+    name: str,
+    paths: tuple[str, ...],
+    long: bool,
+    numeric: bool,
+    full_time: bool,
+    layers: bool,
+    inode: bool,
+    human: bool,
+    every: bool,
+    almost: bool,
+    itself: bool,
+    recursive: bool,
+    by_time: bool,
+    by_size: bool,
+    reverse: bool,
+    single: bool,
+    columns: bool,
+    form: str,
+    kind: str | None,
+    up_to: int | None,
+    layer: int | None,
+    root: str,  # noqa: ARG001 - read from the context
+) -> int:
+    r"""List directories of an image, container or layer, as ls(1) would in its mount.
+
+    Names are in byte order. What a terminal cannot show is escaped as by `ls -b`.
+
+    \b
+    Examples:
+      layerfs ls nginx:latest /etc
+      layerfs ls -l --layers nginx:latest /etc       which layer supplied what
+      layerfs ls -lAR --layer 3 nginx:latest         all that layer 3 holds, whiteouts too
+      layerfs ls -R --format jsonl nginx:latest /    every entry as JSON
+    """
+    subject = open_subject(open_root(ctx), name, kind=kind, up_to=up_to, layer=layer)
+    text = form == "table"
+    long = long or numeric or full_time
+    hidden = every or almost
+    choice = Choice(hidden, every and text, itself, recursive, long, by_time, by_size, reverse)
+    complaints = Complaints()
+    groups = _groups(subject, paths or ("/",), choice, complaints)
+    if not text:
+        emit(ENTRY_TABLE, (line.entry for group in groups for line in group.listed), form)
+        return complaints.code
+    width = shutil.get_terminal_size().columns if columns or (sys.stdout.isatty() and not single) else None
+
+    def has_acl(entry: Entry) -> bool:
+        return _has_acl(entry, complaints)
+
+    style = Style(long, human, full_time, inode, layers, width, time.time_ns(), has_acl)
+    titled = len(paths) > 1 or recursive
+    for line in _text(groups, style, titled=titled):
+        sys.stdout.write(line)
+    return complaints.code
+
+
+def _text(groups: Iterable[Group], style: Style, *, titled: bool) -> Iterator[str]:
+    """The output, with a header for each directory where there may be several."""
+    for number, group in enumerate(groups):
+        if number:
+            yield "\n"
+        if group.title is not None:
+            if titled:
+                yield escaped(group.title).replace(":", "\\:") + ":\n"
+            if style.long:
+                yield total_line(group.listed, style)
+        yield from lines(group.listed, style)
+
+
+def _groups(
+    subject: Subject, paths: Sequence[str], choice: Choice, complaints: Complaints
+) -> Iterator[Group]:
+    """What is to be listed: files named first, then each directory."""
+    from layerfs.errors import TreeError
+
+    named: list[Line] = []
+    for path in map(tree_path, paths):
+        try:
+            node = _named(subject, path, choice)
+        except TreeError as error:
+            complaints.add(error)
+        else:
+            named.append(Line(path, Entry.of(subject, node, complaints)))
+    in_order = _sorted(named, choice)
+    files = [line for line in in_order if choice.itself or not line.entry.node.is_dir]
+    if files:
+        yield Group(None, files)
+    if not choice.itself:
+        for line in in_order:
+            if line.entry.node.is_dir:
+                yield from _directories(subject, line, choice, complaints)
+
+
+def _named(subject: Subject, path: bytes, choice: Choice) -> Node:
+    """The entry a path means: as in ls(1), a link to a directory is that directory unless -l or -d."""
+    from layerfs.errors import TreeError
+
+    node = subject.tree.resolve(path, follow=False)
+    if node.stat.is_symlink and not (choice.long or choice.itself):
+        try:
+            target = subject.tree.resolve(path)
+        except TreeError:
+            return node
+        return target if target.is_dir else node
+    return node
+
+
+def _directories(subject: Subject, top: Line, choice: Choice, complaints: Complaints) -> Iterator[Group]:
+    """A directory, and with -R what is below it, each directory before its own."""
+    from layerfs.errors import TreeError
+
+    pending = [(top.label, top.entry.node)]
+    while pending:
+        title, directory = pending.pop()
+        try:
+            children = subject.tree.children(directory)
+        except TreeError as error:
+            complaints.add(error)
+            continue
+        shown = [
+            (name, node) for name, node in children.items() if choice.hidden or not name.startswith(b".")
+        ]
+        dots = [(b".", directory), (b"..", directory.parent or directory)] if choice.dots else []
+        described = [Line(name, Entry.of(subject, node, complaints)) for name, node in [*dots, *shown]]
+        listed = _sorted(described, choice)
+        yield Group(title, listed)
+        if choice.recursive:
+            base = title if title.endswith(b"/") else title + b"/"
+            below = [
+                (base + line.label, line.entry.node)
+                for line in listed
+                if line.entry.node.is_dir and line.label not in (b".", b"..")
+            ]
+            pending += reversed(below)
+
+
+def _sorted(listed: list[Line], choice: Choice) -> list[Line]:
+    def rank(line: Line) -> tuple[int, bytes]:
+        found = line.entry.node.stat
+        if choice.by_size:
+            return -found.size, line.label
+        return (-found.mtime_ns if choice.by_time else 0), line.label
+
+    return sorted(listed, key=rank, reverse=choice.reverse)
+
+
+def _has_acl(entry: Entry, complaints: Complaints) -> bool:
+    from layerfs.errors import TreeError
+
+    if entry.node.stat.is_symlink:
+        return False
+    try:
+        names = entry.subject.tree.xattr_names(entry.node)
+    except TreeError as error:
+        complaints.add(error)
+        return False
+    return any(name in _ACCESS_LISTS for name in names)

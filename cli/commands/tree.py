@@ -1,0 +1,132 @@
+"""`layerfs tree`: a directory and all that is below it, drawn as a tree."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from ..entries import ENTRY_TABLE, Complaints, Entry, escaped
+from ..escape import json_text
+from ..output import emit, format_option
+from ..subjects import complete_names, complete_paths, open_root, open_subject, subject_options, tree_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from layerfs.tree.node import Node
+    from layerfs.tree.walk import Visit
+
+    from ..subjects import Subject
+
+__all__ = ["command"]
+
+
+@click.command("tree")
+@click.argument("name", shell_complete=complete_names)
+@click.argument("path", default="/", shell_complete=complete_paths)
+@click.option("-L", "depth", type=click.IntRange(1), metavar="N", help="No more than N levels down.")
+@click.option("-d", "directories", is_flag=True, help="Directories only.")
+@click.option("-a", "hidden", is_flag=True, help="Also names that begin with a dot.")
+@format_option
+@subject_options
+@click.pass_context
+def command(
+    ctx: click.Context,
+    name: str,
+    path: str,
+    depth: int | None,
+    directories: bool,
+    hidden: bool,
+    form: str,
+    kind: str | None,
+    up_to: int | None,
+    layer: int | None,
+    root: str,  # noqa: ARG001 - read from the context
+) -> int:
+    """Draw a directory of an image, container or layer as a tree.
+
+    JSON is one object, a directory's entries under its `contents`; the other formats have a row an entry.
+
+    \b
+    Examples:
+      layerfs tree nginx:latest /etc
+      layerfs tree -d -L 2 nginx:latest             the directories of the first two levels
+      layerfs tree --layer 3 -a nginx:latest        what layer 3 holds
+    """
+    from layerfs.errors import NotADirectory
+    from layerfs.tree.walk import walk
+
+    subject = open_subject(open_root(ctx), name, kind=kind, up_to=up_to, layer=layer)
+    complaints = Complaints()
+
+    def keep(node: Node) -> bool:
+        return (hidden or not node.name.startswith(b".")) and (node.is_dir or not directories)
+
+    top = subject.tree.resolve(tree_path(path))
+    if not top.is_dir:
+        raise NotADirectory(tree_path(path))
+    visits = _reported(walk(subject.tree, top, depth=depth, keep=keep), complaints)
+    if form == "table":
+        output = _drawn(subject, visits, tree_path(path), complaints, only_directories=directories)
+    elif form == "json":
+        output = _nested(subject, visits, complaints)
+    else:
+        emit(ENTRY_TABLE, (Entry.of(subject, visit.node, complaints) for visit in visits), form)
+        return complaints.code
+    for piece in output:
+        sys.stdout.write(piece)
+    return complaints.code
+
+
+def _reported(visits: Iterable[Visit], complaints: Complaints) -> Iterator[Visit]:
+    for visit in visits:
+        if visit.problem:
+            complaints.add(visit.problem)
+        yield visit
+
+
+def _drawn(
+    subject: Subject,
+    visits: Iterable[Visit],
+    title: bytes,
+    complaints: Complaints,
+    *,
+    only_directories: bool,
+) -> Iterator[str]:
+    """Lines as tree(1) 2.1 draws them, and its summary, which counts the top as well."""
+    bars: list[str] = []
+    counts = {True: 0, False: 0}
+    for visit in visits:
+        del bars[max(visit.depth - 1, 0) :]
+        entry = Entry.of(subject, visit.node, complaints)
+        label = escaped(visit.node.name if visit.depth else title)
+        arrow = f" -> {escaped(entry.target)}" if entry.target is not None else ""
+        trouble = "  [error opening dir]" if visit.problem else ""
+        branch = ("└── " if visit.last else "├── ") if visit.depth else ""
+        yield f"{''.join(bars)}{branch}{label}{arrow}{trouble}\n"
+        if visit.depth:
+            bars.append("    " if visit.last else "│   ")
+        counts[visit.node.is_dir] += 1
+    yield f"\n{counts[True]} director{'y' if counts[True] == 1 else 'ies'}"
+    yield "\n" if only_directories else f", {counts[False]} file{'' if counts[False] == 1 else 's'}\n"
+
+
+def _nested(subject: Subject, visits: Iterable[Visit], complaints: Complaints) -> Iterator[str]:
+    """The same as one JSON object, written as it is walked, so that no depth is too much.
+
+    `contents` is an array for a directory that was looked into, else null.
+    """
+    unfinished = 0
+    separator = ""
+    for visit in visits:
+        if unfinished > visit.depth:
+            yield "]}" * (unfinished - visit.depth)
+            separator = ","
+        record = json_text(ENTRY_TABLE.record(Entry.of(subject, visit.node, complaints)))
+        yield f'{separator}\n{record.removesuffix("}")},"contents":'.removeprefix("\n")
+        yield "[" if visit.entered else "null}"
+        separator = "" if visit.entered else ","
+        unfinished = visit.depth + visit.entered
+    yield "]}" * unfinished + "\n"

@@ -1,0 +1,137 @@
+"""The entries of a tree as rows, and how their names look on a terminal.
+
+Used by the commands that show trees: ls, tree, stat, cat.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .main import EXIT_CODES
+from .messages import say_error
+from .output import Column, Table
+from .units import rfc3339
+
+if TYPE_CHECKING:
+    from layerfs.errors import TreeError
+    from layerfs.tree.node import Node
+
+    from .subjects import Subject
+
+__all__ = ["ENTRY_COLUMNS", "ENTRY_TABLE", "Complaints", "Entry", "escaped", "lossless", "type_word"]
+
+_TYPES = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "directory",
+    stat.S_IFLNK: "symlink",
+    stat.S_IFCHR: "char_device",
+    stat.S_IFBLK: "block_device",
+    stat.S_IFIFO: "fifo",
+    stat.S_IFSOCK: "socket",
+}
+_ESCAPES = dict(zip("\a\b\t\n\v\f\r \\", (rf"\{letter}" for letter in "abtnvfr \\"), strict=True))
+
+
+class Complaints:
+    """Errors that concern one entry and do not stop a command; `code` is what it then exits with."""
+
+    def __init__(self) -> None:
+        """Nothing has gone wrong yet."""
+        self.code = 0
+
+    def add(self, error: TreeError) -> None:
+        """Say it, and remember that it happened."""
+        say_error(error)
+        self.code = EXIT_CODES["TreeError"]
+
+
+class Entry(NamedTuple):
+    """An entry of a subject's tree, with the target it has if it is a symbolic link."""
+
+    subject: Subject
+    node: Node
+    target: bytes | None
+
+    @classmethod
+    def of(cls, subject: Subject, node: Node, complaints: Complaints) -> Entry:
+        """Describe `node`; a link that cannot be read is a complaint."""
+        from layerfs.errors import TreeError
+
+        target = None
+        if node.stat.is_symlink:
+            try:
+                target = subject.tree.readlink(node)
+            except TreeError as error:
+                complaints.add(error)
+        return cls(subject, node, target)
+
+    @property
+    def layer(self) -> int | None:
+        """The number of the layer that supplied it; 1 is the base."""
+        supplier = self.subject.supplier(self.node)
+        return supplier.number if supplier else None
+
+    @property
+    def is_device(self) -> bool:
+        """Whether it has a device number."""
+        return self.node.stat.kind in (stat.S_IFCHR, stat.S_IFBLK)
+
+
+def escaped(name: bytes) -> str:
+    r"""A name as `ls -b` shows it: `\n`, `\ `, `\\`, and octal for what is not printable UTF-8."""
+    return "".join(map(_escaped_character, lossless(name)))
+
+
+def _escaped_character(character: str) -> str:
+    if character in _ESCAPES:
+        return _ESCAPES[character]
+    if character.isprintable():
+        return character
+    return "".join(f"\\{byte:03o}" for byte in character.encode("utf-8", "surrogateescape"))
+
+
+def lossless(raw: bytes) -> str:
+    r"""Bytes as text; those that are no UTF-8 become `\udcXX`, from which they can be restored."""
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def type_word(mode: int) -> str:
+    """The type of an entry in a word."""
+    return _TYPES.get(stat.S_IFMT(mode), "unknown")
+
+
+def _rdev(entry: Entry) -> dict[str, int] | None:
+    if not entry.is_device:
+        return None
+    number = entry.node.stat.rdev
+    return {"major": os.major(number), "minor": os.minor(number)}
+
+
+def _target(entry: Entry) -> str | None:
+    return None if entry.target is None else lossless(entry.target)
+
+
+def _column(key: str, placeholder: str, value: Any) -> Column[Entry]:
+    return Column(key, value, placeholder, placeholder.upper())
+
+
+ENTRY_COLUMNS: tuple[Column[Entry], ...] = (
+    _column("path", "Path", lambda entry: lossless(entry.node.path)),
+    _column("name", "Name", lambda entry: lossless(entry.node.name or b"/")),
+    _column("type", "Type", lambda entry: type_word(entry.node.stat.mode)),
+    _column("mode", "Mode", lambda entry: f"{stat.S_IMODE(entry.node.stat.mode):04o}"),
+    _column("uid", "UID", lambda entry: entry.node.stat.uid),
+    _column("gid", "GID", lambda entry: entry.node.stat.gid),
+    _column("size", "Size", lambda entry: entry.node.stat.size),
+    _column("mtime", "MTime", lambda entry: rfc3339(entry.node.stat.mtime_ns)),
+    _column("target", "Target", _target),
+    _column("nlink", "NLink", lambda entry: entry.node.nlink),
+    _column("inode", "Inode", lambda entry: entry.subject.tree.inode(entry.node)),
+    _column("rdev", "Rdev", _rdev),
+    _column("layer", "Layer", lambda entry: entry.layer),
+)
+"""What is known of an entry, by stable JSON keys; `layer` counts from the base, which is 1."""
+
+ENTRY_TABLE = Table(ENTRY_COLUMNS, ("Layer", "Type", "Mode", "UID", "GID", "Size", "MTime", "Path"))
