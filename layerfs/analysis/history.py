@@ -1,11 +1,13 @@
 """An image's history, each row paired with the layer it made.
 
-Source: moby `daemon/images/image_history.go`, `image/image.go`.
+Used by the command `history`.
+
+Source: moby `daemon/images/image_history.go` (v20.10.24), `image/image.go`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from layerfs.errors import BrokenChain, CorruptStore
@@ -27,18 +29,20 @@ class HistoryRow:
     """One history entry.
 
     Attributes:
-        image_id: the image this row ends, as the engine noted it (unchecked); None where unknown.
         entry: the entry of the config.
-        diff_id: the layer it made; None for an empty layer.
+        image_id: the image this row ends, by the engine's notes; None where it keeps none.
+        number: of the layer the entry made, 1 for the base; None for an empty layer.
+        diff_id: that layer's diff ID.
         chain_id: that layer's chain ID.
         layer: its record; None for an empty layer or where the store lacks it.
     """
 
-    image_id: str | None
     entry: HistoryEntry
-    diff_id: DiffID | None
-    chain_id: ChainID | None
-    layer: Layer | None
+    image_id: ImageID | None = None
+    number: int | None = None
+    diff_id: DiffID | None = None
+    chain_id: ChainID | None = None
+    layer: Layer | None = None
 
     @property
     def size(self) -> int | None:
@@ -50,34 +54,45 @@ class HistoryRow:
 
 def history(root: DataRoot, image: Image) -> list[HistoryRow]:
     """The rows of `docker history`, newest first; defects of layers are reported to `root`."""
-    layers = zip(image.config.diff_ids, image.chain, strict=True)
-    rows: list[HistoryRow] = []
-    for number, entry in enumerate(image.config.history):
-        diff_id, chain = (None, None) if entry.empty_layer else next(layers, (None, None))
-        if diff_id is None and not entry.empty_layer:
-            root.report(_surplus(root, image, number))
-        rows.append(HistoryRow(None, entry, diff_id, chain, _layer(root, chain) if chain else None))
+    rows = list(_oldest_first(root, image))
     rows.reverse()
-    return [
-        HistoryRow(image_id, row.entry, row.diff_id, row.chain_id, row.layer)
-        for image_id, row in zip(_ancestry(root, image, len(rows)), rows, strict=True)
-    ]
+    for index, image_id in enumerate(_ancestry(root, image, len(rows))):
+        rows[index] = replace(rows[index], image_id=image_id)
+    return rows
 
 
-def _ancestry(root: DataRoot, image: Image, rows: int) -> Iterator[str | None]:
-    """The image ID of each row, newest first: the engine's `parent` notes, never the layers."""
-    at: str | None = image.id
-    for _ in range(rows):
-        yield at
-        at = _parent(root, at) if at else None
+def _oldest_first(root: DataRoot, image: Image) -> Iterator[HistoryRow]:
+    """Each entry with the layer it made: those not marked empty take the layers in turn."""
+    layers = enumerate(zip(image.config.diff_ids, image.chain, strict=True), 1)
+    for index, entry in enumerate(image.config.history):
+        if entry.empty_layer:
+            yield HistoryRow(entry)
+        elif (found := next(layers, None)) is None:
+            root.report(_surplus(root, image, index + 1))
+            yield HistoryRow(entry)
+        else:
+            number, (diff_id, chain) = found
+            layer = _layer(root, chain)
+            yield HistoryRow(entry, None, number, diff_id, chain, layer)
 
 
-def _parent(root: DataRoot, image_id: str) -> str | None:
+def _ancestry(root: DataRoot, image: Image, limit: int) -> Iterator[ImageID]:
+    """The IDs of the newest rows: by the engine's `parent` notes, as far as those images are there."""
+    at: Image | None = image
+    for _ in range(limit):
+        if at is None:
+            return
+        yield at.id
+        at = _parent(root, at)
+
+
+def _parent(root: DataRoot, image: Image) -> Image | None:
+    """The parent, if the note names a sound image; nobody checked the note."""
     try:
-        found = root.load_image(ImageID(image_id))
+        parent = ImageID(image.parent or "")
     except InvalidID:
         return None
-    return found.parent if found else None
+    return root.load_image(parent) if parent in root.imagedb else None
 
 
 def _layer(root: DataRoot, chain: ChainID) -> Layer | None:
@@ -91,7 +106,7 @@ def _layer(root: DataRoot, chain: ChainID) -> Layer | None:
 def _surplus(root: DataRoot, image: Image, number: int) -> BrokenChain:
     return BrokenChain(
         root.imagedb.file_name(image.id),
-        f"history entry {number + 1} has no layer",
+        f"history entry {number} has no layer",
         expected="an entry for each layer",
         found=f"more entries than the {len(image.config.diff_ids)} layers",
     )

@@ -1,13 +1,16 @@
 """Which images a listing shows, and under which names: the rules of `docker images`.
 
-Sources: moby `daemon/images/images.go` (Images), docker/cli `cli/command/formatter/image.go`.
+Used by the commands `images` and `du`, and by `usage`, whose account is over listed images.
+
+Sources: moby `daemon/images/images.go` (Images; v20.10.24, and `image_list.go` of v28.5 for `until`),
+`image/store.go` (Heads), docker/cli `cli/command/formatter/image.go` (rows).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from layerfs.formats.reference import reference_matches
 
@@ -18,7 +21,19 @@ if TYPE_CHECKING:
     from layerfs.formats.reference import Reference
     from layerfs.model import Image
 
-__all__ = ["ImageFilter", "ImageRow", "container_counts", "image_rows", "listed_images"]
+__all__ = [
+    "Digests",
+    "ImageFilter",
+    "ImageRow",
+    "ListedImage",
+    "container_counts",
+    "has_labels",
+    "image_rows",
+    "listed_images",
+]
+
+Digests = Literal["hidden", "tagged", "all"]
+"""Which rows tell manifest digests: none; those of tags; also those without a tag, one row a digest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +57,7 @@ class ImageFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedImage:
     """An image and those of its names that the listing shows."""
 
     image: Image
@@ -54,26 +69,29 @@ class ImageRow:
     """One line of a listing; a missing repository, tag, or digest is None."""
 
     image: Image
-    repository: str | None = field(default=None)
+    repository: str | None = None
     tag: str | None = None
     digest: str | None = None
 
 
 def listed_images(
     root: DataRoot, chosen: ImageFilter | None = None, *, every: bool = False
-) -> Iterator[Listed]:
+) -> Iterator[ListedImage]:
     """The images of a listing, newest first.
 
     Args:
         root: the data root.
         chosen: the filter, if there is one.
         every: also intermediate images, as `-a`.
+
+    Raises:
+        FormatError: a pattern for references is malformed.
     """
     chosen = chosen or ImageFilter()
     images = root.images()
-    with_children = {image.parent for image in images if image.parent}
+    parents = {image.parent for image in images}
     for image in images:
-        is_head = image.id not in with_children
+        is_head = image.id not in parents
         if chosen.dangling and not is_head:
             continue
         if not _passes(image, chosen):
@@ -84,19 +102,23 @@ def listed_images(
                 continue
         elif chosen.dangling is False or chosen.references or not (every or is_head):
             continue
-        yield Listed(image, names)
+        yield ListedImage(image, names)
 
 
 def _passes(image: Image, chosen: ImageFilter) -> bool:
     """The conditions on the image itself."""
     created = image.config.created_ns
-    labels = image.config.labels
     return (
         all(_age_key(created) < _age_key(other.config.created_ns) for other in chosen.before)
         and all(_age_key(created) > _age_key(other.config.created_ns) for other in chosen.since)
         and (chosen.until_ns is None or (created is not None and created < chosen.until_ns))
-        and all(name in labels and value in (None, labels[name]) for name, value in chosen.labels)
+        and has_labels(image.config.labels, chosen.labels)
     )
+
+
+def has_labels(labels: Mapping[str, str], wanted: Iterable[tuple[str, str | None]]) -> bool:
+    """Whether all labels wanted are there, each with its value unless any value will do."""
+    return all(name in labels and value in (None, labels[name]) for name, value in wanted)
 
 
 def _age_key(created_ns: int | None) -> float:
@@ -108,21 +130,20 @@ def _named(name: Reference, patterns: tuple[str, ...]) -> bool:
     return not patterns or any(reference_matches(pattern, name) for pattern in patterns)
 
 
-def image_rows(listed: Iterable[Listed], *, digests: bool = False) -> Iterator[ImageRow]:
-    """One row a tag; with `digests`, one a tag and digest. An image without names is one row."""
+def image_rows(listed: Iterable[ListedImage], digests: Digests = "hidden") -> Iterator[ImageRow]:
+    """One row a tag and, where digests are told, digest; an image without names is one row.
+
+    A repository known by digest alone is one row without a tag.
+    """
     for item in listed:
-        tags: dict[str, list[str]] = {}
-        digests_of: dict[str, list[str]] = {}
-        for name in item.references:
-            if name.tag:
-                tags.setdefault(name.familiar_name, []).append(name.tag)
-            elif name.digest:
-                digests_of.setdefault(name.familiar_name, []).append(name.digest)
-        if not tags and not digests_of:
+        if not item.references:
             yield ImageRow(item.image)
-        for repository in sorted({*tags, *digests_of}):
-            known: list[str | None] = [*digests_of.get(repository, ())] if digests else []
-            for tag in tags.get(repository, (None,)):
+        for repository in sorted({name.familiar_name for name in item.references}):
+            names = [name for name in item.references if name.familiar_name == repository]
+            tags: list[str | None] = [name.tag for name in names if name.tag]
+            told = digests == "all" or (digests == "tagged" and tags)
+            known: list[str | None] = [name.digest for name in names if name.digest and told]
+            for tag in tags or [None]:
                 for digest in known or [None]:
                     yield ImageRow(item.image, repository, tag, digest)
 

@@ -1,0 +1,328 @@
+"""`layerfs containers`: the containers of a data root, as `docker ps --all` lists them, offline."""
+
+from __future__ import annotations
+
+import functools
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..filters import Filters, filter_option, invalid_filter, labels
+from ..output import Column, Table, emit, format_option, no_trunc_option
+from ..params import root_option
+from ..ports import shown_ports
+from ..subjects import open_root
+from ..template_printf import printf
+from ..units import ZERO_TIME_NS, age, clock, ellipsis, human_duration, human_size, rfc3339, short_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from layerfs import DataRoot
+    from layerfs.analysis.containers import ContainerFilter, ContainerSizes
+    from layerfs.formats.containerconfig import ContainerConfig
+    from layerfs.model import Container
+
+__all__ = ["command"]
+
+UNKNOWN = "N/A"
+COMMAND_WIDTH, MOUNT_WIDTH = 20, 15
+
+_NANO = 10**9
+
+
+@click.command("containers")
+@click.option("-a", "--all", "every", is_flag=True, help="As `docker ps` has it; all are always shown.")
+@click.option("-q", "--quiet", is_flag=True, help="Show container IDs only.")
+@click.option("-s", "--size", is_flag=True, help="Show what each container has written, and all it holds.")
+@click.option("-n", "--last", type=click.IntRange(-1), default=-1, metavar="N", help="Show the N newest.")
+@click.option("-l", "--latest", is_flag=True, help="Show the newest.")
+@filter_option(
+    *("ancestor", "before", "exited", "id", "label", "name", "network", "since", "status", "volume")
+)
+@no_trunc_option
+@format_option
+@root_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    every: bool,  # noqa: ARG001 - all are always shown
+    quiet: bool,
+    size: bool,
+    last: int,
+    latest: bool,
+    filters: Filters,
+    no_trunc: bool,
+    form: str,
+    root: str,  # noqa: ARG001 - read from the context
+) -> None:
+    """List containers, newest first, as `docker ps --all` does.
+
+    The state is the one last recorded. A container recorded as running may have ended since, so it is
+    shown as last seen running; in JSON its `state` is null and `recorded_running` true.
+
+    \b
+    Examples:
+      layerfs containers --size
+      layerfs containers --filter ancestor=nginx --filter status=exited
+      layerfs containers --format '{{.Names}}: {{.Status}}'
+      layerfs containers --format json
+    """
+    from layerfs.analysis.containers import listed_containers
+
+    data_root = open_root(ctx)
+    rows = list(listed_containers(data_root, _container_filter(data_root, filters)))
+    limit = 1 if latest and last == -1 else last
+    if form == "table" and quiet:
+        form = "{{.ID}}"
+    view = View(data_root, full=no_trunc)
+    emit(_table(view, size=size), rows[:limit] if limit > 0 else rows, form)
+
+
+def _container_filter(root: DataRoot, filters: Filters) -> ContainerFilter:
+    from layerfs.analysis.containers import STATES, ContainerFilter, descendants
+
+    for state in filters.get("status", ()):
+        if state not in STATES:
+            raise invalid_filter("status", state, f"expected one of {', '.join(STATES)}")
+    return ContainerFilter(
+        ids=tuple(filters.get("id", ())),
+        names=tuple(filters.get("name", ())),
+        states=tuple(filters.get("status", ())),
+        exit_codes=tuple(map(_exit_code, filters.get("exited", ()))),
+        labels=labels(filters),
+        ancestors=descendants(root, filters["ancestor"]) if "ancestor" in filters else None,
+        before=tuple(root.container(name) for name in filters.get("before", ())),
+        since=tuple(root.container(name) for name in filters.get("since", ())),
+        volumes=tuple(filters.get("volume", ())),
+        networks=tuple(filters.get("network", ())),
+    )
+
+
+def _exit_code(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise invalid_filter("exited", text, "expected an exit code") from error
+
+
+# -- columns -------------------------------------------------------------------------------------
+
+
+class View:
+    """The facts of a container in words, as Docker has them; what is not known is `N/A`."""
+
+    def __init__(self, root: DataRoot, *, full: bool) -> None:
+        """Show containers of `root`, with long texts in full or cut."""
+        self._root = root
+        self._full = full
+        self._now_ns = time.time_ns()
+        self._sizes = functools.cache(self._read_sizes)
+
+    def identity(self, row: Container) -> str:
+        """The ID."""
+        return row.id if self._full else short_id(row.id)
+
+    def names(self, row: Container) -> str:
+        """The name; nothing where it has none."""
+        return row.config.name if row.config else ""
+
+    def image(self, row: Container) -> str:
+        """The image as the user called it, or by its ID where that now means another."""
+        name = self.image_name(row)
+        if name is None:
+            return UNKNOWN
+        assert row.config is not None  # noqa: S101 - it has a name of its image
+        return name or "<no image>" if self._full else _short_image(name, row.config.image_id)
+
+    def image_name(self, row: Container) -> str | None:
+        """The image's name, or None where nobody knows."""
+        from layerfs.analysis.containers import image_name
+
+        return image_name(self._root, row.config) if row.config else None
+
+    def command(self, row: Container) -> str:
+        """The command, quoted as Go quotes."""
+        if row.config is None:
+            return UNKNOWN
+        path, *arguments = row.config.command
+        words = [path, *(f"'{word}'" if " " in word else word for word in arguments)]
+        text = " ".join(words)
+        return printf("%q", text if self._full else ellipsis(text, COMMAND_WIDTH))
+
+    def status(self, row: Container) -> str:
+        """What it was doing when last heard of, and when that was."""
+        if row.config is None:
+            return "Config missing"
+        return _status(row.config, self._now_ns) + ("" if row.mount else " (layers missing)")
+
+    def mounts(self, row: Container) -> str:
+        """Names or sources of its volumes and binds."""
+        mounts = row.config.mount_points if row.config else ()
+        names = [mount.name or mount.source for mount in mounts]
+        return ",".join(names if self._full else [ellipsis(name, MOUNT_WIDTH) for name in names])
+
+    def size(self, row: Container) -> str:
+        """What it wrote and, where there is an image below, what both take."""
+        own, whole = self.sizes(row)
+        if own is None:
+            return UNKNOWN
+        virtual = f" (virtual {UNKNOWN if whole is None else human_size(whole)})"
+        return human_size(own) + ("" if whole == 0 or not (row.mount and row.mount.parent) else virtual)
+
+    def sizes(self, row: Container) -> ContainerSizes:
+        """What it takes in bytes: read when first asked for, as the whole layer must be walked."""
+        return self._sizes(row.id)
+
+    def _read_sizes(self, container_id: str) -> ContainerSizes:
+        from layerfs.analysis.containers import container_sizes
+
+        return container_sizes(self._root, self._root.container(container_id))
+
+
+def _short_image(name: str, image_id: str) -> str:
+    """A name of an image without its digest, or an ID cut short."""
+    from layerfs.formats.errors import FormatError
+    from layerfs.formats.reference import parse_reference
+
+    if not name:
+        return "<no image>"
+    if short_id(name) == short_id(image_id):
+        return short_id(image_id)
+    try:
+        reference = parse_reference(name)
+    except FormatError:
+        return name
+    return reference.familiar_name + (f":{reference.tag}" if reference.tag else "")
+
+
+def _status(config: ContainerConfig, now_ns: int) -> str:
+    """Docker's words where they are true without an engine."""
+    from layerfs.analysis.containers import LIVE, recorded_state
+
+    state, recorded = config.state, recorded_state(config)
+    if recorded in LIVE:
+        since = f" (started {_ago(state.started_ns, now_ns)})" if state.started_ns is not None else ""
+        return f"Last seen {recorded}{since}"
+    if recorded != "exited":
+        return {"removing": "Removal In Progress", "dead": "Dead", "created": "Created"}[recorded]
+    if state.finished_ns is None:
+        return ""
+    return f"Exited ({state.exit_code}) {_ago(state.finished_ns, now_ns)}"
+
+
+def _ago(then_ns: int, now_ns: int) -> str:
+    return f"{human_duration((now_ns - then_ns) / _NANO)} ago"
+
+
+def _table(view: View, *, size: bool) -> Table[Container]:
+    columns: list[Column[Container]] = [
+        Column("id", lambda row: row.id, "ID", "CONTAINER ID", view.identity),
+        Column("name", _config(lambda config: config.name), "Names", "NAMES", view.names),
+        Column("image", view.image_name, "Image", "IMAGE", view.image),
+        Column("image_id", _config(lambda config: config.image_id)),
+        Column("command", _config(lambda config: list(config.command)), "Command", "COMMAND", view.command),
+        Column("created", _config(lambda config: rfc3339(config.created_ns)), "CreatedAt", "CREATED AT", _at),
+        Column("", _config(lambda config: config.created_ns), "RunningFor", "CREATED", _since),
+        Column("state", _state, "State", "STATE", lambda row: _state(row) or "unknown"),
+        Column("recorded_state", _config(_recorded)),
+        Column("recorded_running", _config(lambda config: config.state.running)),
+        Column("", view.status, "Status", "STATUS"),
+        Column("exit_code", _exited),
+        Column("started", _config(lambda config: rfc3339(config.state.started_ns))),
+        Column("finished", _config(lambda config: rfc3339(config.state.finished_ns))),
+        Column("ports", _config(_ports), "Ports", "PORTS", _ports_text),
+        Column("labels", _config(lambda config: config.labels), "Labels", "LABELS", _labels_text),
+        Column("mounts", _config(_mounts), "Mounts", "MOUNTS", view.mounts),
+        Column("", _local_volumes, "LocalVolumes", "LOCAL VOLUMES"),
+        Column("networks", _config(_networks), "Networks", "NETWORKS", _networks_text),
+        Column(
+            "size_rw", lambda row: view.sizes(row).read_write if size else None, "Size", "SIZE", view.size
+        ),
+        Column("size_root_fs", lambda row: view.sizes(row).root_fs if size else None),
+        Column("mount_id", lambda row: row.mount.mount_id if row.mount else None),
+        Column("init_id", lambda row: row.mount.init_id if row.mount else None),
+    ]
+    shown = ("ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names")
+    return Table(columns, (*shown, "Size") if size else shown)
+
+
+def _config(value: Callable[[ContainerConfig], Any]) -> Callable[[Container], Any]:
+    """A fact of the config; None where the config is missing."""
+    return lambda row: None if row.config is None else value(row.config)
+
+
+def _recorded(config: ContainerConfig) -> str:
+    from layerfs.analysis.containers import recorded_state
+
+    return recorded_state(config)
+
+
+def _state(row: Container) -> str | None:
+    """The state where it is certain: whether a container recorded as running still runs, nobody knows."""
+    return None if row.config is None or row.config.state.running else _recorded(row.config)
+
+
+def _exited(row: Container) -> int | None:
+    """The exit code of a container that ran and ended."""
+    ended = _state(row) is not None and row.config and row.config.state.started_ns is not None
+    return row.config.state.exit_code if ended and row.config else None
+
+
+def _at(row: Container) -> str:
+    if row.config is None:
+        return UNKNOWN
+    return clock(ZERO_TIME_NS if row.config.created_ns is None else row.config.created_ns)
+
+
+def _since(row: Container) -> str:
+    if row.config is None:
+        return UNKNOWN
+    return age(ZERO_TIME_NS if row.config.created_ns is None else row.config.created_ns)
+
+
+def _ports(config: ContainerConfig) -> list[dict[str, Any]]:
+    from layerfs.analysis.containers import ports
+
+    return [port._asdict() for port in ports(config)]
+
+
+def _ports_text(row: Container) -> str:
+    from layerfs.analysis.containers import ports
+
+    return shown_ports(ports(row.config)) if row.config else ""
+
+
+def _labels_text(row: Container) -> str:
+    found = row.config.labels if row.config else {}
+    return ",".join(f"{name}={found[name]}" for name in sorted(found))
+
+
+def _mounts(config: ContainerConfig) -> list[dict[str, Any]]:
+    return [
+        {
+            "type": mount.type,
+            "name": mount.name or None,
+            "source": mount.source or None,
+            "destination": mount.destination,
+            "writable": mount.writable,
+        }
+        for mount in config.mount_points
+    ]
+
+
+def _local_volumes(row: Container) -> int:
+    points = row.config.raw.get("MountPoints") if row.config else None
+    found = points.values() if isinstance(points, dict) else ()
+    return sum(isinstance(point, dict) and point.get("Driver") == "local" for point in found)
+
+
+def _networks(config: ContainerConfig) -> list[str]:
+    from layerfs.analysis.containers import networks
+
+    return list(networks(config))
+
+
+def _networks_text(row: Container) -> str:
+    return ",".join(_networks(row.config)) if row.config else ""

@@ -1,0 +1,144 @@
+"""`layerfs history`: the steps that made an image, as `docker history` tells them, and their layers."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import click
+
+from ..output import Column, Table, emit, format_option, no_trunc_option
+from ..params import root_option
+from ..subjects import complete_images, open_root
+from ..units import ZERO_TIME_NS, age, ellipsis, human_size, local_rfc3339, rfc3339, short_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from layerfs.analysis.history import HistoryRow
+
+__all__ = ["command"]
+
+MISSING = "<missing>"
+UNKNOWN = "N/A"
+CREATED_BY_WIDTH = 45
+
+_TRUE = ("1", "t", "T", "true", "TRUE", "True")
+_FALSE = ("0", "f", "F", "false", "FALSE", "False")
+
+
+class GoFlags(click.Command):
+    """Takes a flag's value behind an equals sign, as Docker's own command does: `-H=false`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put `--human` and `--no-human` in place of `--human=VALUE` and `-H=VALUE`."""
+        return super().parse_args(ctx, [_plain_flag(argument) for argument in args])
+
+
+def _plain_flag(argument: str) -> str:
+    match = re.fullmatch(r"(?:-H|--human)=(.*)", argument)
+    if not match:
+        return argument
+    if match[1] not in _TRUE + _FALSE:
+        raise click.BadParameter(f"{match[1]!r} is neither true nor false", param_hint="--human")
+    return "--human" if match[1] in _TRUE else "--no-human"
+
+
+@click.command("history", cls=GoFlags)
+@click.argument("image", shell_complete=complete_images)
+@click.option(
+    "-H",
+    "--human/--no-human",
+    default=True,
+    help="Print sizes and ages in words (the default), or in bytes and times; also --human=false.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Show image IDs only.")
+@click.option("--layers", is_flag=True, help="Show which layer each step made.")
+@no_trunc_option
+@format_option
+@root_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    image: str,
+    human: bool,
+    quiet: bool,
+    layers: bool,
+    no_trunc: bool,
+    form: str,
+    root: str,  # noqa: ARG001 - read from the context
+) -> None:
+    """Show the steps that made an image, newest first, as `docker history` does.
+
+    What Docker does not say: which layer a step made, by its number (1 is the base), diff ID, chain ID
+    and cache ID; with --layers, in JSON, and as {{.Layer}}, {{.DiffID}}, {{.ChainID}}, {{.CacheID}}.
+
+    \b
+    Examples:
+      layerfs history nginx:latest
+      layerfs history --layers --no-trunc nginx:latest
+      layerfs history --format '{{.CacheID}} {{.CreatedBy}}' nginx:latest
+    """
+    from layerfs.analysis.history import history
+
+    data_root = open_root(ctx)
+    rows = history(data_root, data_root.image(image))
+    form = "{{.ID}}" if quiet and form == "table" else form
+    emit(_table(human=human, layers=layers, full=no_trunc), rows, form)
+
+
+def _table(*, human: bool, layers: bool, full: bool) -> Table[HistoryRow]:
+    def short(value: Callable[[HistoryRow], str | None]) -> Callable[[HistoryRow], str]:
+        return lambda row: (value(row) or "") if full else short_id(value(row) or "")
+
+    def size(row: HistoryRow) -> str:
+        if row.size is None:
+            return UNKNOWN
+        return human_size(row.size) if human else str(row.size)
+
+    def since(row: HistoryRow) -> str:
+        return _age(row) if human else _created_at(row)
+
+    def created_by(row: HistoryRow) -> str:
+        text = row.entry.created_by.replace("\t", " ")
+        return text if full else ellipsis(text, CREATED_BY_WIDTH)
+
+    columns: list[Column[HistoryRow]] = [
+        Column(
+            "image_id", lambda row: row.image_id, "ID", "IMAGE", short(lambda row: row.image_id or MISSING)
+        ),
+        Column("created", _created, "CreatedAt", "CREATED AT", _created_at),
+        Column("", _created, "CreatedSince", "CREATED", since),
+        Column("created_by", lambda row: row.entry.created_by, "CreatedBy", "CREATED BY", created_by),
+        Column("comment", lambda row: row.entry.comment, "Comment", "COMMENT"),
+        Column("size", lambda row: row.size, "Size", "SIZE", size),
+        Column("empty_layer", lambda row: row.entry.empty_layer),
+        Column("diff_id", lambda row: row.diff_id, "DiffID", "DIFF ID", short(lambda row: row.diff_id)),
+        Column("chain_id", lambda row: row.chain_id, "ChainID", "CHAIN ID", short(lambda row: row.chain_id)),
+        Column("cache_id", _cache_id, "CacheID", "CACHE ID", short(_cache_id)),
+        Column("", lambda row: row.number, "Layer", "LAYER"),
+    ]
+    made = ("Layer", "DiffID", "CacheID") if layers else ()
+    created = "CreatedSince" if human else "CreatedAt"
+    return Table(columns, ("ID", *made, created, "CreatedBy", "Size", "Comment"))
+
+
+def _created(row: HistoryRow) -> str | None:
+    return rfc3339(row.entry.created_ns)
+
+
+def _time(row: HistoryRow) -> int:
+    """When, for tables: where nobody noted it, Docker counts from its zero time."""
+    return ZERO_TIME_NS if row.entry.created_ns is None else row.entry.created_ns
+
+
+def _age(row: HistoryRow) -> str:
+    return age(_time(row))
+
+
+def _created_at(row: HistoryRow) -> str:
+    return local_rfc3339(_time(row))
+
+
+def _cache_id(row: HistoryRow) -> str | None:
+    return row.layer.cache_id if row.layer else None

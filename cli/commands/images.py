@@ -1,0 +1,255 @@
+"""`layerfs images`: the images of a data root, as `docker images` lists them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from ..filters import Filters, filter_option, invalid_filter, labels, moment
+from ..output import Column, Table, emit, format_option, is_template, no_trunc_option
+from ..params import root_option
+from ..subjects import complete_images, open_root
+from ..units import ZERO_TIME_NS, age, clock, human_size, rfc3339, short_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from layerfs import DataRoot
+    from layerfs.analysis.listing import Digests, ImageFilter, ImageRow
+    from layerfs.analysis.usage import ImageUsage
+
+__all__ = ["command"]
+
+NONE = "<none>"
+UNKNOWN = "N/A"
+
+_TAGGED = "table {{.Repository}}\t{{.Tag}}"
+_REST = "\t{{.ID}}\t{{if .CreatedSince}}{{.CreatedSince}}{{else}}N/A{{end}}\t{{.Size}}"
+_USAGE = "\t{{.SharedSize}}\t{{.UniqueSize}}\t{{.FreedSize}}\t{{.Containers}}"
+
+SORT_KEYS = ("repository", "tag", "digest", "id", "created", "size", "containers")
+USAGE_SORT_KEYS = ("shared_size", "unique_size", "freed_size")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line; `usage` only where it was asked for."""
+
+    name: ImageRow
+    size: int | None
+    containers: int
+    usage: ImageUsage | None
+
+    def of_usage(self, part: str) -> int | None:
+        """The part `shared`, `unique` or `freed` of the size, where it is known."""
+        found: int | None = getattr(self.usage, part, None)
+        return found
+
+
+def _complete_sort(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+    minus = "-" * typed.startswith("-")
+    keys = (minus + key for key in (*SORT_KEYS, *USAGE_SORT_KEYS))
+    return [CompletionItem(key) for key in keys if key.startswith(typed)]
+
+
+@click.command("images")
+@click.argument("reference", required=False, shell_complete=complete_images)
+@click.option("-a", "--all", "every", is_flag=True, help="Show intermediate images too.")
+@click.option("-q", "--quiet", is_flag=True, help="Show image IDs only.")
+@click.option("--digests", is_flag=True, help="Show manifest digests.")
+@click.option("--usage", is_flag=True, help="Show what is shared, unique, and freed by removing the image.")
+@filter_option("dangling", "label", "before", "since", "until", "reference")
+@click.option(
+    "--sort",
+    metavar="COLUMN",
+    shell_complete=_complete_sort,
+    help="Sort by a column: names from A, the newest and largest first; -COLUMN the other way round.",
+)
+@no_trunc_option
+@format_option
+@root_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    reference: str | None,
+    every: bool,
+    quiet: bool,
+    digests: bool,
+    usage: bool,
+    filters: Filters,
+    sort: str | None,
+    no_trunc: bool,
+    form: str,
+    root: str,  # noqa: ARG001 - read from the context
+) -> None:
+    """List images, newest first, as `docker images` does.
+
+    REFERENCE is a name, perhaps with a tag, or a pattern such as 'team/*:1.?'.
+
+    \b
+    Examples:
+      layerfs images
+      layerfs images --filter dangling=true -q
+      layerfs images --filter since=base:1 --filter until=24h
+      layerfs images --usage --sort freed_size
+      layerfs images --format '{{.ID}} {{.Repository}}:{{.Tag}}'
+    """
+    from layerfs.analysis.listing import image_rows, listed_images
+
+    if reference is not None:
+        filters.setdefault("reference", []).append(reference)
+    form = _layout(form, quiet=quiet, digests=digests, usage=usage)
+    data_root = open_root(ctx)
+    listed = listed_images(data_root, _image_filter(data_root, filters), every=every)
+    names = image_rows(listed, _told_digests(form, digests=digests))
+    rows = list(_rows(data_root, names, usage=usage))
+    emit(_table(full=no_trunc, usage=usage), _sorted(rows, sort) if sort else rows, form)
+
+
+def _layout(form: str, *, quiet: bool, digests: bool, usage: bool) -> str:
+    """Docker's tables as the templates they are; `--digests` adds its column to a table of one's own."""
+    if form == "table":
+        digest = "\t{{.Digest}}" if digests else ""
+        return "{{.ID}}" if quiet else _TAGGED + digest + _REST + (_USAGE if usage else "")
+    if form.startswith("table") and digests and "{{.Digest}}" not in form:
+        return form + "\t{{.Digest}}"
+    return form
+
+
+def _told_digests(form: str, *, digests: bool) -> Digests:
+    """Which rows tell digests: in data all, in a template as Docker has it."""
+    if digests or not is_template(form):
+        return "all"
+    return "tagged" if "{{.Digest}}" in form else "hidden"
+
+
+def _image_filter(root: DataRoot, filters: Filters) -> ImageFilter:
+    from layerfs.analysis.listing import ImageFilter
+    from layerfs.formats.errors import FormatError
+    from layerfs.formats.reference import parse_reference, reference_matches
+
+    dangling = filters.get("dangling", [])
+    if dangling and not {"true", "false"} & set(dangling):
+        raise invalid_filter("dangling", dangling[0], "expected true or false")
+    for pattern in filters.get("reference", ()):
+        try:
+            reference_matches(pattern, parse_reference("any"))
+        except FormatError as error:
+            raise invalid_filter("reference", pattern, error.problem) from error
+    return ImageFilter(
+        dangling="true" in dangling if dangling else None,
+        labels=labels(filters),
+        before=tuple(root.image(name) for name in filters.get("before", ())),
+        since=tuple(root.image(name) for name in filters.get("since", ())),
+        until_ns=moment(filters, "until"),
+        references=tuple(filters.get("reference", ())),
+    )
+
+
+def _rows(root: DataRoot, names: Iterable[ImageRow], *, usage: bool) -> Iterator[Row]:
+    from layerfs.analysis.listing import container_counts
+    from layerfs.analysis.usage import StoreUsage
+
+    containers = container_counts(root)
+    account = StoreUsage(root) if usage else None
+    for name in names:
+        part = account.of(name.image) if account else None
+        size = part.size if part else root.size(name.image)
+        yield Row(name, size, containers[name.image.id], part)
+
+
+def _sorted(rows: list[Row], column: str) -> list[Row]:
+    """The rows by one column, the unknown last, otherwise in their order."""
+    usual, key = not column.startswith("-"), column.removeprefix("-").lower().replace("-", "_")
+    keys = (*SORT_KEYS, *USAGE_SORT_KEYS)
+    key = next((known for known in keys if key in (known, known.removesuffix("_size"))), "")
+    if not key:
+        raise click.BadParameter(f"choose one of {', '.join(keys)}", param_hint="--sort")
+    if key in USAGE_SORT_KEYS and not all(row.usage for row in rows):
+        raise click.BadParameter(f"{key} needs --usage", param_hint="--sort")
+    values = [(_sort_value(row, key), row) for row in rows]
+    known = [(value, row) for value, row in values if value is not None]
+    largest_first = bool(known) and isinstance(known[0][0], int)
+    known.sort(key=lambda pair: pair[0], reverse=largest_first == usual)
+    return [row for _, row in known] + [row for value, row in values if value is None]
+
+
+def _sort_value(row: Row, key: str) -> Any:
+    if key == "created":
+        return row.name.image.config.created_ns
+    if key in USAGE_SORT_KEYS:
+        return row.of_usage(key.removesuffix("_size"))
+    return row.name.image.id if key == "id" else getattr(row if hasattr(row, key) else row.name, key)
+
+
+# -- columns -------------------------------------------------------------------------------------
+
+
+def _table(*, full: bool, usage: bool) -> Table[Row]:
+    columns: list[Column[Row]] = [
+        Column("repository", lambda row: row.name.repository, "Repository", "REPOSITORY", _repository),
+        Column("tag", lambda row: row.name.tag, "Tag", "TAG", lambda row: row.name.tag or NONE),
+        Column("digest", lambda row: row.name.digest, "Digest", "DIGEST", _digest),
+        Column("id", lambda row: row.name.image.id, "ID", "IMAGE ID", _id if full else _short),
+        Column("created", lambda row: rfc3339(_created(row)), "CreatedAt", "CREATED AT", _created_at),
+        Column("", _created, "CreatedSince", "CREATED", _created_since),
+        Column("size", lambda row: row.size, "Size", "SIZE", lambda row: _size(row.size)),
+        Column("", lambda row: row.size, "VirtualSize", "SIZE", lambda row: _size(row.size, 4)),
+        Column("containers", lambda row: row.containers, "Containers", "CONTAINERS", _containers),
+    ]
+    columns += [
+        Column(
+            f"{part}_size" if usage else "",
+            lambda row, part=part: row.of_usage(part),
+            f"{part.title()}Size",
+            f"{part.upper()} SIZE",
+            lambda row, part=part: _size(row.of_usage(part), 4),
+        )
+        for part in ("shared", "unique", "freed")
+    ]
+    shown = ("Repository", "Tag", "ID", "CreatedSince", "Size")
+    return Table(columns, shown + (("SharedSize", "UniqueSize", "FreedSize", "Containers") if usage else ()))
+
+
+def _created(row: Row) -> int | None:
+    return row.name.image.config.created_ns
+
+
+def _created_at(row: Row) -> str:
+    created = _created(row)
+    return clock(ZERO_TIME_NS if created is None else created)
+
+
+def _created_since(row: Row) -> str:
+    created = _created(row)
+    return "" if created is None else age(created)
+
+
+def _repository(row: Row) -> str:
+    return row.name.repository or NONE
+
+
+def _digest(row: Row) -> str:
+    """`<none>`; nothing where Docker leaves it out: of a repository known by digest alone."""
+    without_tag = row.name.repository is not None and row.name.tag is None
+    return row.name.digest or ("" if without_tag else NONE)
+
+
+def _id(row: Row) -> str:
+    return row.name.image.id
+
+
+def _short(row: Row) -> str:
+    return short_id(row.name.image.id)
+
+
+def _size(size: int | None, digits: int = 3) -> str:
+    return UNKNOWN if size is None else human_size(size, digits)
+
+
+def _containers(row: Row) -> str:
+    """Docker counts them only where it accounts for disk usage."""
+    return str(row.containers) if row.usage else UNKNOWN
