@@ -33,7 +33,8 @@ class Step(NamedTuple):
         """A line for a shell that computes this chain ID; a comment for the base, which needs none."""
         if self.parent is None:
             return f"# layer {self.number}: {self.chain_id}, the diff ID of the base"
-        return f"printf '%s %s' {self.parent} {self.diff_id} | sha256sum   # layer {self.number}: {self.chain_id}"
+        computed = f"printf '%s %s' {self.parent} {self.diff_id} | sha256sum"
+        return f"{computed}   # layer {self.number}: {self.chain_id}"
 
 
 @click.command("chain-id")

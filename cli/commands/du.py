@@ -157,7 +157,7 @@ def _show_layers(usage: StoreUsage, form: str, sort: str | None, *, full: bool) 
     rows += [_unregistered_row(orphan) for orphan in orphans if orphan.layer is None]
     rows = _sorted(rows, sort)
     if form == "table":
-        rows.append(_layer_total(usage, rows, orphans))
+        rows.append(_layer_total(rows, orphans))
     emit(_layer_table(_users(usage, ORPHAN if usage.orphans else "", full=full), full=full), rows, form)
 
 
@@ -188,7 +188,7 @@ def _unregistered_row(orphan: Orphan) -> Row:
     return row | {"size": orphan.size, "images": [], "containers": [], "buildkit": False}
 
 
-def _layer_total(usage: StoreUsage, rows: Sequence[Row], orphans: Iterable[Orphan]) -> Row:
+def _layer_total(rows: Sequence[Row], orphans: Iterable[Orphan]) -> Row:
     """The sum of the rows, and how it comes about."""
     whole = sum(row["size"] or 0 for row in rows)
     orphaned = sum((orphan.layer.size if orphan.layer else orphan.size) or 0 for orphan in orphans)

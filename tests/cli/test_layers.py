@@ -1,0 +1,184 @@
+"""`layerfs layers`, compared with the files of the data root, read without layerfs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.command import configs, layer_files, layerfs
+from tests.support.fixture import private_copy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LAYERDB = "image/overlay2/layerdb/sha256"
+
+
+@pytest.fixture
+def copy(dataroot_path: Path, tmp_path: Path) -> Path:
+    """A data root that the test may damage."""
+    return private_copy(dataroot_path, tmp_path / "root")
+
+
+def _rows(root: Path, *arguments: str) -> list[dict[str, Any]]:
+    found = layerfs(root, "layers", *arguments, "--format", "json")
+    assert (found.code, found.stderr) == (0, "")
+    return list(found.json)
+
+
+def _diff_ids(config: dict[str, Any]) -> list[str]:
+    return list(config["rootfs"].get("diff_ids") or [])
+
+
+def test_layers_of_each_image_are_those_on_disk(dataroot_path: Path) -> None:
+    """Every fact of every row is what the files of layerdb and overlay2 say."""
+    stored = layer_files(dataroot_path)
+    for image, config in configs(dataroot_path).items():
+        rows = _rows(dataroot_path, image)
+        assert [row["diff_id"] for row in rows] == _diff_ids(config)
+        assert [row["index"] for row in rows] == list(range(1, len(rows) + 1))
+        assert [row["parent"] for row in rows] == [None, *(row["chain_id"] for row in rows)][: len(rows)]
+        made = [
+            entry.get("created_by", "")
+            for entry in config.get("history") or []
+            if not entry.get("empty_layer")
+        ]
+        assert [row["created_by"] for row in rows] == (made + [None] * len(rows))[: len(rows)]
+        for row in rows:
+            _assert_on_disk(dataroot_path, row, stored[row["chain_id"]])
+            assert image in row["images"]
+
+
+def _assert_on_disk(root: Path, row: dict[str, Any], files: dict[str, str]) -> None:
+    directory = root / "overlay2" / files["cache-id"]
+    assert (row["diff_id"], row["parent"]) == (files["diff"], files.get("parent"))
+    assert (row["cache_id"], row["size"]) == (files["cache-id"], int(files["size"]))
+    assert (row["directory"], row["link"]) == (str(directory), (directory / "link").read_text())
+    assert str((root / "overlay2/l" / row["link"]).readlink()) == f"../{files['cache-id']}/diff"
+
+
+def test_all_layers_parents_first(dataroot_path: Path) -> None:
+    """Without an image every layer of layerdb comes once, after its parent, numbered by its depth."""
+    stored = layer_files(dataroot_path)
+    depth: dict[str | None, int] = {None: 0}
+    for row in _rows(dataroot_path):
+        assert row["parent"] == stored[row["chain_id"]].get("parent")
+        assert row["index"] == depth[row["parent"]] + 1
+        depth[row["chain_id"]] = row["index"]
+    assert depth.keys() == {None, *stored}
+
+
+def test_users_of_each_layer(dataroot_path: Path) -> None:
+    """`images` and `containers` are those whose chains contain the layer, also where only a container is left."""
+    stored = layer_files(dataroot_path)
+    by_chain = {row["chain_id"]: row for row in _rows(dataroot_path)}
+    images: dict[str, set[str]] = {chain: set() for chain in stored}
+    for image in configs(dataroot_path):
+        for row in _rows(dataroot_path, image):
+            images[row["chain_id"]].add(image)
+    containers: dict[str, set[str]] = {chain: set() for chain in stored}
+    for mount in (dataroot_path / "image/overlay2/layerdb/mounts").iterdir():
+        at = (mount / "parent").read_text() if (mount / "parent").exists() else None
+        while at:
+            containers[at].add(mount.name)
+            at = stored[at].get("parent")
+    assert {chain: set(row["images"]) for chain, row in by_chain.items()} == images
+    assert {chain: set(row["containers"]) for chain, row in by_chain.items()} == containers
+    assert any(containers[chain] and not images[chain] for chain in stored)
+
+
+def test_quiet_prints_chain_ids(dataroot_path: Path) -> None:
+    """-q prints one chain ID a line, short or in full."""
+    chain = [row["chain_id"] for row in _rows(dataroot_path, "demo:latest")]
+    assert layerfs(dataroot_path, "layers", "-q", "--no-trunc", "demo:latest").stdout.split() == chain
+    short = layerfs(dataroot_path, "layers", "-q", "demo:latest").stdout.split()
+    assert short == [item.removeprefix("sha256:")[:12] for item in chain]
+
+
+def test_table_has_a_line_for_each_layer(dataroot_path: Path) -> None:
+    """The table shows a header, and for each layer the beginnings of its IDs."""
+    header, *lines = layerfs(dataroot_path, "layers", "demo:latest").stdout.splitlines()
+    assert header.split("  ")[0] == "INDEX"
+    rows = _rows(dataroot_path, "demo:latest")
+    assert len(lines) == len(rows)
+    for line, row in zip(lines, rows, strict=True):
+        assert line.split()[:4] == [
+            str(row["index"]),
+            row["diff_id"].removeprefix("sha256:")[:12],
+            row["chain_id"].removeprefix("sha256:")[:12],
+            row["cache_id"][:12],
+        ]
+
+
+def test_hostile_history_cannot_speak_to_the_terminal(dataroot_path: Path) -> None:
+    """Control characters of a history entry come out escaped."""
+    out = layerfs(dataroot_path, "layers", "--no-trunc", "config/hostile:1").stdout
+    assert "title" in out
+    assert all(character.isprintable() or character == "\n" for character in out)
+
+
+def test_missing_layer_leaves_the_rest(copy: Path) -> None:
+    """A lost layer record: its own facts are null, its IDs still known, all other rows whole; exit 1."""
+    whole = _rows(copy, "demo:latest")
+    lost = whole[2]["chain_id"]
+    shutil.rmtree(copy / LAYERDB / lost.removeprefix("sha256:"))
+    found = layerfs(copy, "layers", "demo:latest", "--format", "json")
+    assert found.code == 1
+    assert f"{LAYERDB}/{lost.removeprefix('sha256:')}" in found.stderr
+    unknown = dict.fromkeys(("cache_id", "link", "size", "directory"))
+    rows = found.json
+    assert rows[2] == whole[2] | unknown | {"containers": rows[2]["containers"]}
+    assert [row["size"] for row in rows[:2] + rows[3:]] == [row["size"] for row in whole[:2] + whole[3:]]
+    assert "<missing>" in layerfs(copy, "layers", "demo:latest").stdout.splitlines()[3]
+
+
+@pytest.mark.parametrize(
+    ("file", "content"), [("size", "8\n"), ("diff", "nonsense"), ("cache-id", "../../etc")]
+)
+def test_damaged_layer_file_is_named(copy: Path, file: str, content: str) -> None:
+    """A damaged file of a layer is named, its row emptied, and nothing outside the root is reached."""
+    chain = _rows(copy, "demo:latest")[1]["chain_id"]
+    (copy / LAYERDB / chain.removeprefix("sha256:") / file).write_text(content)
+    found = layerfs(copy, "layers", "demo:latest", "--format", "json")
+    assert found.code == 1
+    assert f"{chain.removeprefix('sha256:')}/{file}" in found.stderr
+    assert found.json[1]["size"] is None
+    assert found.json[1]["directory"] is None
+
+
+def test_chain_that_runs_in_a_circle_ends(copy: Path) -> None:
+    """Layers that name each other as parents are reported, listed once, and have no number."""
+    first, second = (row["chain_id"] for row in _rows(copy, "demo:latest")[1:3])
+    (copy / LAYERDB / first.removeprefix("sha256:") / "parent").write_text(second)
+    found = layerfs(copy, "layers", "--format", "json")
+    assert found.code == 1
+    assert "do not make this chain ID" in found.stderr
+    listed = [row["chain_id"] for row in found.json]
+    assert sorted(listed) == sorted(layer_files(copy))
+    assert {row["chain_id"] for row in found.json if row["index"] is None} >= {first, second}
+
+
+@pytest.mark.parametrize("part", ["link", ""])
+def test_missing_directory_or_link(copy: Path, part: str) -> None:
+    """A layer without its short name, or without its directory, is listed with null there; exit 1."""
+    row = _rows(copy, "demo:latest")[1]
+    target = copy / "overlay2" / row["cache_id"] / part
+    target.unlink() if part else shutil.rmtree(target)
+    found = layerfs(copy, "layers", "demo:latest", "--format", "json")
+    assert found.code == 1
+    assert row["cache_id"] in found.stderr
+    assert found.json[1] == row | {"link": None} | ({} if part else {"directory": None})
+
+
+def test_jsonl_and_csv_have_the_same_rows(dataroot_path: Path) -> None:
+    """Every machine format has the rows of json."""
+    rows = _rows(dataroot_path, "demo:latest")
+    lines = layerfs(dataroot_path, "layers", "demo:latest", "--format", "jsonl").stdout.splitlines()
+    assert [json.loads(line) for line in lines] == rows
+    assert (
+        len(layerfs(dataroot_path, "layers", "demo:latest", "--format", "csv").stdout.splitlines())
+        == len(rows) + 1
+    )

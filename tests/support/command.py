@@ -1,0 +1,64 @@
+"""Running `layerfs` as its user does, in this process; and the data root read without layerfs."""
+
+from __future__ import annotations
+
+import io
+import json
+from contextlib import redirect_stderr, redirect_stdout
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from layerfs_cli.main import run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Result", "add_image", "configs", "layer_files", "layerfs"]
+
+
+class Result(NamedTuple):
+    """What a command line did."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        """Its standard output as JSON."""
+        return json.loads(self.stdout)
+
+
+def layerfs(root: Path | str, *arguments: str) -> Result:
+    """Run `layerfs --root ROOT ARGUMENTS…`."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = run(["--root", str(root), *arguments])
+    return Result(code, out.getvalue(), err.getvalue())
+
+
+def configs(root: Path) -> dict[str, dict[str, Any]]:
+    """Every image config of a data root by image ID, as the JSON it is."""
+    directory = root / "image/overlay2/imagedb/content/sha256"
+    return {f"sha256:{path.name}": json.loads(path.read_bytes()) for path in directory.iterdir()}
+
+
+def layer_files(root: Path) -> dict[str, dict[str, str]]:
+    """The one-line files of every layer by chain ID, as they are on disk."""
+    return {
+        f"sha256:{directory.name}": {
+            name: (directory / name).read_text()
+            for name in ("diff", "size", "cache-id", "parent")
+            if (directory / name).exists()
+        }
+        for directory in (root / "image/overlay2/layerdb/sha256").iterdir()
+    }
+
+
+def add_image(root: Path, config: dict[str, Any]) -> str:
+    """Write an image config into a data root of the test's own; its image ID."""
+    import hashlib
+
+    content = json.dumps(config).encode()
+    name = hashlib.sha256(content).hexdigest()
+    (root / "image/overlay2/imagedb/content/sha256" / name).write_bytes(content)
+    return f"sha256:{name}"
