@@ -1,6 +1,6 @@
 """What the command says on standard error: warnings and errors, each one safe line.
 
-Used by `main` (errors, the log) and wherever text from a data root goes to a terminal (`printable`).
+Used by `main` (errors, the log) and by every command that has something to say besides its answer.
 """
 
 from __future__ import annotations
@@ -10,18 +10,12 @@ from typing import TYPE_CHECKING, Self
 
 import click
 
+from .escape import printable
+
 if TYPE_CHECKING:
     from types import TracebackType
 
 __all__ = ["LogToStderr", "printable", "say", "say_error"]
-
-
-def printable(text: str) -> str:
-    r"""`text` without power over a terminal: whatever is not plainly visible is shown escaped.
-
-    Bytes that were no UTF-8 (surrogates of `os.fsdecode`) come out as the `\xNN` they are.
-    """
-    return text if text.isprintable() else "".join(map(_printable_character, text))
 
 
 def say(severity: str, message: str) -> None:
@@ -73,12 +67,3 @@ class LogToStderr(logging.Handler):
         if message not in self._said:
             self._said.add(message)
             say(record.levelname.lower(), message)
-
-
-def _printable_character(character: str) -> str:
-    if character.isprintable():
-        return character
-    code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:
-        return f"\\x{code - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode("ascii")

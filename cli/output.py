@@ -4,8 +4,11 @@ A command describes its rows once with `Column`s: a typed JSON value under a sta
 in words under Docker's placeholder and header. `--format` then chooses:
 
 - `table` (default): Docker's layout, byte for byte; `table TEMPLATE`: the columns asked for;
-- `json`, `jsonl`, `csv`, `tsv`: the typed values (names that are not UTF-8 keep their bytes as `\udcXX`);
-- any table format of tabulate (`github`, `html`, …); or a Go template over the placeholders.
+- `json`: one array; `jsonl`: an object a line; both typed, and without loss (`escape.json_text`);
+- `csv`, `tsv`: the typed values under the JSON keys, lists as JSON, unknown as nothing; control bytes
+  stay as they are unless a terminal would see them;
+- a Go template over the placeholders, rendered for each row;
+- any table format of tabulate (`github`, `html`, …).
 
 The only importer of tabulate. Text from a data root is escaped before it reaches a terminal.
 """
@@ -13,18 +16,17 @@ The only importer of tabulate. Text from a data root is escaped before it reache
 from __future__ import annotations
 
 import csv
-import json
-import re
 import sys
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
-from .messages import printable
+from .escape import json_text, printable, printable_lines
 from .template import TemplateError, compile_template
-from .template_functions import Fields
+from .template_functions import Fields, Shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -37,7 +39,6 @@ __all__ = [
     "emit_objects",
     "format_option",
     "is_template",
-    "json_text",
     "no_trunc_option",
 ]
 
@@ -45,8 +46,9 @@ Row = TypeVar("Row")
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
 FORMATS = ("table", "json", "jsonl", "csv", "tsv")
+DELIMITERS = {"csv": ",", "tsv": "\t"}
+MARKDOWN = ("github", "pipe")
 
-_PLACEHOLDER = re.compile(r"\{\{[^}]*?\.(\w+)[^}]*\}\}")
 _MIN_WIDTH, _PADDING = 10, 3  # of the tabwriter in docker/cli `cli/command/formatter/formatter.go`
 
 
@@ -69,31 +71,36 @@ class Column(Generic[Row]):
     cell: Callable[[Row], str] | None = None
 
     def words(self, row: Row) -> str:
-        """The cell of `row`."""
+        """The cell of `row`, safe for a terminal."""
         if self.cell is not None:
-            return self.cell(row)
-        value = self.value(row)
-        return "" if value is None else str(value)
+            text = self.cell(row)
+        else:
+            value = self.value(row)
+            text = "" if value is None else str(value)
+        return text if text.isprintable() else Shown(printable(text), text)
 
 
 @dataclass(frozen=True, slots=True)
 class Table(Generic[Row]):
-    """All columns of a command's rows, and which of them a table shows by default."""
+    """All columns of a command's rows, and the placeholders of those that a table shows by default."""
 
     columns: Sequence[Column[Row]]
     shown: Sequence[str]
 
     def fields(self, row: Row) -> Fields:
-        """The placeholders of a row, safe for a terminal."""
-        return Fields(
-            (column.placeholder, printable(column.words(row)))
-            for column in self.columns
-            if column.placeholder
-        )
+        """The placeholders of a row; its words are found when asked for."""
+        columns = self.by_placeholder()
+        return Fields(columns, lambda name: columns[name].words(row))
 
     def headers(self) -> Fields:
         """The placeholders of the header line."""
-        return Fields((column.placeholder, column.header) for column in self.columns if column.placeholder)
+        columns = self.by_placeholder()
+        return Fields(columns, lambda name: columns[name].header)
+
+    def by_placeholder(self) -> dict[str, Column[Row]]:
+        """The columns by their names in templates, sorted as Go's maps are."""
+        found = {column.placeholder: column for column in self.columns if column.placeholder}
+        return dict(sorted(found.items()))
 
     def record(self, row: Row) -> dict[str, Any]:
         """The typed values of a row."""
@@ -101,29 +108,43 @@ class Table(Generic[Row]):
 
 
 def emit(table: Table[Row], rows: Iterable[Row], form: str) -> None:
-    """Print rows in the format asked for; raises a usage error for a format that is none."""
+    """Print rows in the format asked for, one by one where the format allows.
+
+    Raises:
+        click.BadParameter: the format is none, or a template that cannot be applied.
+    """
     try:
-        for line in _lines(table, rows, form):
-            sys.stdout.write(line)
+        for text in _pieces(table, rows, form):
+            _write(text)
     except TemplateError as error:
-        raise click.UsageError(f"--format: {error}") from error
+        raise _bad_format(str(error)) from error
 
 
-def _lines(table: Table[Row], rows: Iterable[Row], form: str) -> Iterator[str]:
-    """The output piece by piece: what can be written a row at a time is."""
+def emit_json(value: Any) -> None:
+    """Print one JSON document."""
+    _write(json_text(value, indent=2) + "\n")
+
+
+def emit_objects(objects: Iterable[dict[str, Any]], form: str) -> None:
+    """Print whole documents, as `inspect` does: one JSON array, a line each, or a template for each.
+
+    Raises:
+        click.BadParameter: as `emit`.
+    """
     if form == "json":
-        yield json_text([table.record(row) for row in rows], indent=2) + "\n"
+        emit_json(list(objects))
     elif form == "jsonl":
-        yield from (json_text(table.record(row)) + "\n" for row in rows)
-    elif form in ("csv", "tsv"):
-        _write_csv(table, rows, "," if form == "csv" else "\t")
-    elif form == "table" or form.startswith("table "):
-        yield from _docker_table(table, rows, form.removeprefix("table").lstrip())
+        for item in objects:
+            _write(json_text(item) + "\n")
     elif is_template(form):
-        template = compile_template(form)
-        yield from (template.render(table.fields(row)) + "\n" for row in rows)
+        try:
+            template = compile_template(form)
+            for item in objects:
+                _write(printable_lines(template.render(Fields(item, item.__getitem__))) + "\n")
+        except TemplateError as error:
+            raise _bad_format(str(error)) from error
     else:
-        yield _tabulated(table, rows, form)
+        raise _bad_format(f"{form!r}: choose json, jsonl, or a template such as '{{{{.Id}}}}'")
 
 
 def is_template(form: str) -> bool:
@@ -131,112 +152,111 @@ def is_template(form: str) -> bool:
     return "{{" in form
 
 
+def _write(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+    except UnicodeEncodeError as error:  # the user's locale, or a template typed in another one
+        sys.stdout.write(text.encode(error.encoding, "backslashreplace").decode(error.encoding))
+
+
+def _bad_format(problem: str) -> click.BadParameter:
+    return click.BadParameter(problem, click.get_current_context(silent=True), param_hint="--format")
+
+
+# -- formats -------------------------------------------------------------------------------------
+
+
+def _pieces(table: Table[Row], rows: Iterable[Row], form: str) -> Iterator[str]:
+    """The output piece by piece: what can be written a row at a time is."""
+    if form == "json":
+        yield json_text([table.record(row) for row in rows], indent=2) + "\n"
+    elif form == "jsonl":
+        yield from (json_text(table.record(row)) + "\n" for row in rows)
+    elif form in DELIMITERS:
+        yield from _delimited(table, rows, DELIMITERS[form])
+    elif form == "table":
+        yield from _docker_table(table, rows, "\t".join(f"{{{{.{name}}}}}" for name in table.shown))
+    elif is_template(form) and form.startswith("table"):
+        yield from _docker_table(table, rows, form.removeprefix("table").strip(" "))
+    elif is_template(form):
+        template = compile_template(form.strip(" "))
+        yield from (template.render(table.fields(row)) + "\n" for row in rows)
+    else:
+        yield _tabulated(table, rows, form)
+
+
 def _docker_table(table: Table[Row], rows: Iterable[Row], template: str) -> Iterator[str]:
-    """Docker's layout: cells end in tabs, and a tabwriter lines them up."""
-    text = template or "\t".join(f"{{{{.{name}}}}}" for name in table.shown)
-    line = compile_template(text)
-    lines = [line.render(table.headers()), *(line.render(table.fields(row)) for row in rows)]
-    yield from _aligned([cells.split("\t") for cells in lines])
+    """Docker's layout: the template's cells end in tabs, and a tabwriter lines them up."""
+    line = compile_template(template)
+    texts = [line.render_header(table.headers()), *(line.render(table.fields(row)) for row in rows)]
+    yield from _aligned([cells.split("\t") for text in texts for cells in text.split("\n")])
 
 
-def _aligned(lines: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Columns of at least ten characters, three spaces apart; nothing behind the last cell."""
-    count = max(map(len, lines))
-    widths = [
-        max([_MIN_WIDTH, *(len(cells[index]) + _PADDING for cells in lines if index < len(cells) - 1)])
-        for index in range(count)
-    ]
-    for cells in lines:
-        padded = [cell.ljust(width) for cell, width in zip(cells[:-1], widths, strict=False)]
-        yield "".join([*padded, cells[-1]]) + "\n"
+def _aligned(lines: list[list[str]]) -> Iterator[str]:
+    """What Go's `text/tabwriter` makes of cells; nothing stands behind a line's last one.
+
+    A column is as wide as its widest cell among neighbouring lines that have a further cell.
+    """
+    for column in range(max(map(len, lines)) - 1):
+        for has_column, run in groupby(lines, key=lambda cells: column < len(cells) - 1):
+            if has_column:
+                block = list(run)
+                width = max(_MIN_WIDTH, *(len(cells[column]) + _PADDING for cells in block))
+                for cells in block:
+                    cells[column] = cells[column].ljust(width)
+    yield from ("".join(cells) + "\n" for cells in lines)
 
 
 def _tabulated(table: Table[Row], rows: Iterable[Row], form: str) -> str:
     """A table in one of tabulate's formats."""
     import tabulate
 
-    if form not in tabulate.tabulate_formats:
-        raise click.UsageError(
-            f"--format: {form!r} is no format; choose {', '.join(FORMATS)}, a template such as "
-            f"'{{{{.ID}}}}', or one of {', '.join(tabulate.tabulate_formats)}"
-        )
-    by_name = {column.placeholder: column for column in table.columns}
-    shown = [by_name[name] for name in table.shown]
-    cells = [[printable(column.words(row)) for column in shown] for row in rows]
+    _require_format(form)
+    columns = table.by_placeholder()
+    shown = [columns[name] for name in table.shown]
+    cells = [[column.words(row) for column in shown] for row in rows]
+    if form in MARKDOWN:  # tabulate leaves alone what would begin another cell
+        cells = [[cell.replace("|", "\\|") for cell in line] for line in cells]
     headers = [column.header for column in shown]
     return tabulate.tabulate(cells, headers=headers, tablefmt=form, disable_numparse=True) + "\n"
 
 
-def _write_csv(table: Table[Row], rows: Iterable[Row], delimiter: str) -> None:
-    keys = [column.key for column in table.columns if column.key]
-    writer = csv.DictWriter(sys.stdout, keys, delimiter=delimiter, lineterminator="\n")
-    writer.writeheader()
+class _Return:
+    """A file that hands back what is written to it: `writerow` then returns the line."""
+
+    def write(self, text: str, /) -> str:
+        """Return `text`."""
+        return text
+
+
+def _delimited(table: Table[Row], rows: Iterable[Row], delimiter: str) -> Iterator[str]:
+    """A header line of JSON keys, and a line for each row."""
+    writer = csv.writer(_Return(), delimiter=delimiter, lineterminator="\n")
+    cell = _cell if not sys.stdout.isatty() else lambda value: printable(_cell(value))
+    yield writer.writerow([column.key for column in table.columns if column.key])
     for row in rows:
-        writer.writerow({key: _csv_cell(value) for key, value in table.record(row).items()})
+        yield writer.writerow([cell(value) for value in table.record(row).values()])
 
 
-def _csv_cell(value: Any) -> str:
+def _cell(value: Any) -> str:
+    """A typed value as text: bytes that are no UTF-8 as in JSON, `\\udcXX`."""
     if value is None:
         return ""
     text = value if isinstance(value, str) else json_text(value)
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def emit_json(value: Any) -> None:
-    """Print one JSON document."""
-    sys.stdout.write(json_text(value, indent=2) + "\n")
-
-
-def emit_objects(objects: Iterable[dict[str, Any]], form: str) -> None:
-    """Print whole documents, as `inspect` does: one JSON array, a line each, or a template for each."""
-    if form == "json":
-        emit_json(list(objects))
-    elif form == "jsonl":
-        for item in objects:
-            sys.stdout.write(json_text(item) + "\n")
-    elif is_template(form):
-        try:
-            template = compile_template(form)
-            for item in objects:
-                sys.stdout.write(printable_lines(template.render(item)) + "\n")
-        except TemplateError as error:
-            raise click.UsageError(f"--format: {error}") from error
-    else:
-        raise click.UsageError(f"--format: {form!r}: choose json, jsonl, or a template such as '{{{{.Id}}}}'")
-
-
-def printable_lines(text: str) -> str:
-    """`text` without power over a terminal, its lines and tabs kept."""
-    return "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
-
-
-def json_text(value: Any, indent: int | None = None) -> str:
-    """JSON in UTF-8; half characters, which stand for bytes that are no UTF-8, stay escaped."""
-    text = json.dumps(value, indent=indent, ensure_ascii=False)
-    if text.isprintable() or text.isascii():
-        return text
-    return "".join(f"\\u{ord(char):04x}" if 0xD800 <= ord(char) <= 0xDFFF else char for char in text)
-
-
 # -- options -------------------------------------------------------------------------------------
 
 
-def _complete_format(
-    _context: click.Context, _parameter: click.Parameter, typed: str
-) -> list[CompletionItem]:
-    import tabulate
-
-    names = [*FORMATS, *(name for name in tabulate.tabulate_formats if name not in FORMATS)]
-    return [CompletionItem(name) for name in names if name.startswith(typed)]
-
-
 def format_option(function: _Function) -> _Function:
-    """Add `--format`."""
+    """Add `--format`, as the argument `form`."""
     decorate = click.option(
         "--format",
         "form",
         default="table",
         metavar="FORMAT",
+        callback=_check_format,
         shell_complete=_complete_format,
         help="table, json, jsonl, csv, tsv, a tabulate format such as github, or a Go template "
         "such as '{{.ID}}' or 'table {{.ID}}\\t{{.Size}}'.",
@@ -247,3 +267,34 @@ def format_option(function: _Function) -> _Function:
 def no_trunc_option(function: _Function) -> _Function:
     """Add `--no-trunc`."""
     return click.option("--no-trunc", is_flag=True, help="Show IDs and commands in full.")(function)
+
+
+def _check_format(_context: click.Context, _parameter: click.Parameter, form: str) -> str:
+    """Refuse a format that is none before anything is read."""
+    if is_template(form):
+        try:
+            compile_template(form)
+        except TemplateError as error:
+            raise _bad_format(str(error)) from error
+    else:
+        _require_format(form)
+    return form
+
+
+def _require_format(form: str) -> None:
+    if form not in FORMATS and form not in (names := _format_names()):
+        raise _bad_format(
+            f"{form!r} is no format; choose a template such as '{{{{.ID}}}}', or one of {', '.join(names)}"
+        )
+
+
+def _format_names() -> list[str]:
+    import tabulate
+
+    return list(dict.fromkeys((*FORMATS, *tabulate.tabulate_formats)))
+
+
+def _complete_format(
+    _context: click.Context, _parameter: click.Parameter, typed: str
+) -> list[CompletionItem]:
+    return [CompletionItem(name) for name in _format_names() if name.startswith(typed)]

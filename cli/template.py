@@ -1,290 +1,226 @@
-"""The part of Go's text/template that Docker's users write behind `--format`.
+r"""The part of Go's text/template that Docker's users write behind `--format`.
 
-Actions: fields, `json`, `range`, `if`, `with`, variables, pipes, and Docker's functions. A template is
-parsed once and rendered for each row: a mapping of placeholders, or a whole JSON document (`inspect`).
+Actions: fields, `if`, `with`, `range`, variables, pipelines, comments, `{{- -}}`, and Docker's functions
+(`template_functions`); no named templates. A template is compiled once and rendered for each row.
 
-Source: Go `text/template`; docker/cli `templates/templates.go`.
+Differences from Go: no types are known, so a key that a map lacks gives `<no value>` (only of `Fields`
+is it an error); `truncate` and `slice` count characters, not bytes, so that none is cut in two.
+
+Source: Go `text/template`; docker/cli `templates/templates.go`, `cli/command/formatter/formatter.go`.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections import ChainMap
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
 
-from .template_functions import FUNCTIONS, MISSING, TemplateError, go_text, truth
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from .template_expression import Expression, Scope, Token, compile_expression, tokenize
+from .template_functions import FUNCTIONS, HEADER_FUNCTIONS, TemplateError, truth
+from .template_printf import go_text
 
 __all__ = ["Template", "TemplateError", "compile_template"]
 
 _ACTION = re.compile(
-    r"\{\{(-\s+)?((?:\"(?:\\.|[^\"\\])*\"|`[^`]*`|/\*.*?\*/|(?!\}\}|\s-\}\}).)*)(\s+-)?\}\}", re.DOTALL
+    r"""\{\{ (?P<trim_before>-(?=\s))?
+    (?P<action> \s*/\*.*?\*/\s* | (?: "(?:\\.|[^"\\])*" | `[^`]*` | (?!\s-\}\}|\}\})[^"`] )* )
+    (?P<trim_after>\s-)? \}\}""",
+    re.VERBOSE | re.DOTALL,
 )
-_TOKEN = re.compile(
-    r"""\s*(?:(?P<string>"(?:\\.|[^"\\])*"|`[^`]*`)|(?P<number>-?\d+(?:\.\d+)?)"""
-    r"""|(?P<path>\$\w*(?:\.\w+)*|(?:\.\w+)+|\.)|(?P<word>\w+)|(?P<sign>:=|[(),|=]))"""
-)
-_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "\\": "\\", "'": "'"}
+_SPACE = " \t\r\n"
 
-Token: TypeAlias = tuple[str, str]
+Node: TypeAlias = Callable[[Any, Scope], Iterator[str]]
+"""Yields the text of a part of the template, for a dot in a scope."""
 
 
 class Template:
-    """A parsed template."""
+    """A compiled template."""
 
-    def __init__(self, body: list[Text | Print | Block]) -> None:
+    def __init__(self, body: list[Node]) -> None:
         """Render `body`."""
         self._body = body
 
     def render(self, value: Any) -> str:
         """The text for one value; raises `TemplateError`."""
-        return "".join(_render(self._body, value, {"$": value}))
+        return self._render(value, FUNCTIONS)
 
+    def render_header(self, headers: Any) -> str:
+        """The text for a table's header line: functions leave its words as they are."""
+        return self._render(headers, HEADER_FUNCTIONS)
 
-@dataclass(frozen=True, slots=True)
-class Text:
-    """Plain text."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Print:
-    """`{{pipeline}}`, perhaps assigned to variables and then silent."""
-
-    pipeline: list[list[Any]]
-    variables: tuple[str, ...] = ()
-
-
-@dataclass(slots=True)
-class Block:
-    """`{{if}}`, `{{with}}` or `{{range}}`."""
-
-    kind: str
-    head: Print
-    body: list[Text | Print | Block] = field(default_factory=list)
-    otherwise: list[Text | Print | Block] = field(default_factory=list)
+    def _render(self, value: Any, functions: Mapping[str, Callable[..., Any]]) -> str:
+        scope = Scope(functions, ChainMap({"$": value}))
+        return "".join(_render_all(self._body, value, scope))
 
 
 def compile_template(text: str) -> Template:
-    r"""Parse a template; `\t` and `\n` typed on a command line mean what they say in Docker.
+    r"""Compile a template; `\t` and `\n` typed on a command line mean what they say, as in Docker.
 
     Raises:
         TemplateError: it does not parse.
     """
-    root: list[Text | Print | Block] = []
-    # (what to append to, the block it belongs to, whether `end` closes the enclosing one as well)
-    stack: list[tuple[list[Text | Print | Block], Block | None, bool]] = [(root, None, False)]
-    for piece in _pieces(text.replace("\\t", "\t").replace("\\n", "\n")):
-        if isinstance(piece, str):
-            stack[-1][0].append(Text(piece))
-        elif piece:
-            _take(piece, stack)
-    if len(stack) > 1:
-        raise TemplateError("unexpected end of template: {{end}} is missing")
-    return Template(root)
+    body, end = _Parser(_pieces(text)).body()
+    if end:
+        raise TemplateError(f"unexpected {{{{{end[0].text}}}}}")
+    return Template(body)
 
 
 def _pieces(text: str) -> Iterator[str | list[Token]]:
-    """Plain texts and the tokens of each action, in turn; `-` trims the text beside it."""
+    """Plain texts and the tokens of each action, in turn."""
     at, trim = 0, False
     for match in _ACTION.finditer(text):
         plain = text[at : match.start()]
-        plain = plain.lstrip() if trim else plain
-        yield plain.rstrip() if match[1] else plain
-        at, trim = match.end(), bool(match[3])
-        body = match[2].strip()
-        if not (body.startswith("/*") and body.endswith("*/")):
-            yield _tokens(body)
-    rest = text[at:]
-    if "{{" in rest:
-        raise TemplateError("unclosed action: }} is missing")
-    yield rest.lstrip() if trim else rest
-
-
-def _tokens(body: str) -> list[Token]:
-    found: list[Token] = []
-    at = 0
-    while at < len(body.rstrip()):
-        match = _TOKEN.match(body, at)
-        if not match or match.end() == at:
-            raise TemplateError(f"unexpected {body[at:].strip()[:20]!r} in {{{{{body}}}}}")
-        assert match.lastgroup is not None  # noqa: S101 - every alternative has a name
-        found.append((match.lastgroup, match[match.lastgroup]))
-        at = match.end()
-    if not found:
-        raise TemplateError("missing value for command: {{}} is empty")
-    return found
-
-
-def _take(tokens: list[Token], stack: list[tuple[list[Text | Print | Block], Block | None, bool]]) -> None:
-    """Add one action to the innermost open block."""
-    word = tokens[0][1] if tokens[0][0] == "word" else ""
-    body, block, _ = stack[-1]
-    if word in ("if", "with", "range"):
-        opened = Block(word, _print(tokens[1:]))
-        body.append(opened)
-        stack.append((opened.body, opened, False))
-    elif word == "else":
-        if block is None:
-            raise TemplateError("unexpected {{else}}")
-        stack[-1] = (block.otherwise, block, stack[-1][2])
-        if len(tokens) > 1:  # {{else if …}}: a block in the other branch that shares our {{end}}
-            nested = Block(tokens[1][1], _print(tokens[2:]))
-            block.otherwise.append(nested)
-            stack.append((nested.body, nested, True))
-    elif word == "end":
-        if block is None:
-            raise TemplateError("unexpected {{end}}")
-        while stack.pop()[2]:
+        plain = plain.lstrip(_SPACE) if trim else plain
+        yield _plain(plain.rstrip(_SPACE) if match["trim_before"] else plain)
+        at, trim = match.end(), bool(match["trim_after"])
+        action = match["action"].strip()
+        if action.startswith("/*"):
             continue
-    else:
-        body.append(_print(tokens))
+        tokens = tokenize(action)
+        if not tokens:
+            raise TemplateError("missing value for command: {{}} is empty")
+        yield tokens
+    rest = text[at:]
+    yield _plain(rest.lstrip(_SPACE) if trim else rest)
 
 
-def _print(tokens: list[Token]) -> Print:
-    """Parse `[$a[, $b] :=] command | command …`."""
-    signs = [index for index, token in enumerate(tokens) if token in (("sign", ":="), ("sign", "="))]
-    variables: tuple[str, ...] = ()
-    if signs:
-        variables = tuple(text for kind, text in tokens[: signs[0]] if kind == "path")
-        tokens = tokens[signs[0] + 1 :]
-    pipeline, rest = _pipeline(tokens)
-    if rest:
-        raise TemplateError(f"unexpected {rest[0][1]!r}")
-    return Print(pipeline, variables)
+def _plain(text: str) -> str:
+    if "{{" in text:
+        raise TemplateError(f"unclosed action: {text[text.index('{{') :][:20]}")
+    return text.replace("\\t", "\t").replace("\\n", "\n")
 
 
-def _pipeline(tokens: list[Token]) -> tuple[list[list[Any]], list[Token]]:
-    """Commands separated by `|`, and the tokens behind them."""
-    commands: list[list[Any]] = [[]]
-    rest = list(tokens)
-    while rest and rest[0] != ("sign", ")"):
-        kind, text = rest.pop(0)
-        if (kind, text) == ("sign", "|"):
-            commands.append([])
-        elif (kind, text) == ("sign", "("):
-            inner, rest = _pipeline(rest)
-            if not rest:
-                raise TemplateError("unclosed left paren")
-            rest.pop(0)
-            path = ""
-            if rest and rest[0][0] == "path" and rest[0][1].startswith(".") and rest[0][1] != ".":
-                path = rest.pop(0)[1]
-            commands[-1].append(("group", inner, path))
-        elif kind == "sign":
-            raise TemplateError(f"unexpected {text!r}")
+class _Parser:
+    """Turns pieces into nodes, a block at a time."""
+
+    def __init__(self, pieces: Iterator[str | list[Token]]) -> None:
+        self._pieces = pieces
+
+    def body(self) -> tuple[list[Node], list[Token]]:
+        """The nodes up to an `else`, an `end` or the end of the text, and that action's tokens."""
+        nodes: list[Node] = []
+        for piece in self._pieces:
+            if isinstance(piece, str):
+                nodes.append(_text(piece))
+                continue
+            word = piece[0].text if piece[0].kind == "word" else ""
+            if word in ("else", "end"):
+                return nodes, piece
+            nodes.append(self._block(piece) if word in _BLOCKS else _action(piece))
+        return nodes, []
+
+    def _block(self, tokens: list[Token]) -> Node:
+        kind = tokens[0].text
+        variables, head = _assignment(tokens[1:])[0::2]
+        body, stop = self.body()
+        otherwise: list[Node] = []
+        if stop and stop[0].text == "else" and len(stop) > 1:
+            if stop[1].text not in _BLOCKS:
+                raise TemplateError(f"unexpected {stop[1].text!r} behind else")
+            otherwise = [self._block(stop[1:])]  # it takes the {{end}} of both
         else:
-            commands[-1].append((kind, _unquote(text) if kind == "string" else text, ""))
-    if not all(commands):
-        raise TemplateError("missing value for command")
-    return commands, rest
+            if stop and stop[0].text == "else":
+                otherwise, stop = self.body()
+            if not stop or len(stop) > 1 or stop[0].text != "end":
+                raise TemplateError(f"{{{{{kind}}}}} lacks its {{{{end}}}}")
+        return _BLOCKS[kind](variables, head, body, otherwise)
 
 
-def _unquote(text: str) -> str:
-    if text.startswith("`"):
-        return text[1:-1]
-    return re.sub(r"\\(.)", lambda match: _ESCAPES.get(match[1], match[0]), text[1:-1], flags=re.DOTALL)
+def _assignment(tokens: list[Token]) -> tuple[list[str], bool, Expression]:
+    """The variables of `$a, $b := pipeline`, whether they are new, and the pipeline."""
+    for at, token in enumerate(tokens[:4]):
+        if token.kind == "sign" and token.text in (":=", "="):
+            names, commas = tokens[0:at:2], tokens[1:at:2]
+            if any(name.kind != "variable" for name in names) or any(sign.text != "," for sign in commas):
+                raise TemplateError(f"unexpected {token.text!r}")
+            return [name.text for name in names], token.text == ":=", compile_expression(tokens[at + 1 :])
+    return [], True, compile_expression(tokens)
 
 
-# -- evaluation ----------------------------------------------------------------------------------
+# -- nodes ---------------------------------------------------------------------------------------
 
 
-def _render(body: list[Text | Print | Block], dot: Any, names: dict[str, Any]) -> Iterator[str]:
-    for part in body:
-        if isinstance(part, Text):
-            yield part.text
-        elif isinstance(part, Print):
-            value = _evaluate(part.pipeline, dot, names)
-            if part.variables:
-                names[part.variables[0]] = value
-            else:
-                yield go_text(value, top=True)
-        elif part.kind == "range":
-            yield from _render_range(part, dot, names)
+def _render_all(nodes: list[Node], dot: Any, scope: Scope) -> Iterator[str]:
+    for node in nodes:
+        yield from node(dot, scope)
+
+
+def _text(text: str) -> Node:
+    return lambda _dot, _scope: iter((text,))
+
+
+def _action(tokens: list[Token]) -> Node:
+    """`{{pipeline}}`; one that sets a variable prints nothing."""
+    variables, new, pipeline = _assignment(tokens)
+
+    def render(dot: Any, scope: Scope) -> Iterator[str]:
+        value = pipeline(dot, scope)
+        if not variables:
+            yield "<no value>" if value is None else go_text(value)
+        elif new:
+            scope.variables[variables[0]] = value
         else:
-            value = _evaluate(part.head.pipeline, dot, names)
-            inner = {**names, **({part.head.variables[0]: value} if part.head.variables else {})}
-            if truth(value):
-                yield from _render(part.body, value if part.kind == "with" else dot, inner)
-            else:
-                yield from _render(part.otherwise, dot, inner)
+            _set(scope, variables[0], value)
+
+    return render
 
 
-def _render_range(block: Block, dot: Any, names: dict[str, Any]) -> Iterator[str]:
-    value = _evaluate(block.head.pipeline, dot, names)
-    if isinstance(value, dict):
-        items: list[tuple[Any, Any]] = sorted(value.items())
-    elif isinstance(value, (list, tuple)):
-        items = list(enumerate(value))
-    elif value is None or value is MISSING:
-        items = []
-    else:
-        raise TemplateError(f"range can't iterate over {go_text(value)}")
-    if not items:
-        yield from _render(block.otherwise, dot, dict(names))
-    for key, item in items:
-        inner = dict(names)
-        inner.update(
-            zip(block.head.variables, (key, item) if len(block.head.variables) > 1 else (item,), strict=False)
-        )
-        yield from _render(block.body, item, inner)
+def _set(scope: Scope, name: str, value: Any) -> None:
+    """Give a variable another value, in whichever block it was declared."""
+    for variables in scope.variables.maps:
+        if name in variables:
+            variables[name] = value
+            return
+    raise TemplateError(f"undefined variable {name}")
 
 
-def _evaluate(pipeline: list[list[Any]], dot: Any, names: dict[str, Any]) -> Any:
-    value: Any = None
-    for position, command in enumerate(pipeline):
-        piped = (value,) if position else ()
-        kind, text, _ = command[0]
-        if kind == "word" and text in FUNCTIONS:
-            arguments = [_operand(operand, dot, names) for operand in command[1:]]
-            try:
-                value = FUNCTIONS[text](*arguments, *piped)
-            except TemplateError:
-                raise
-            except (TypeError, ValueError, IndexError, KeyError, AttributeError) as error:
-                raise TemplateError(f"error calling {text}: {error}") from error
-        elif len(command) > 1 or piped:
-            raise TemplateError(f"{text!r} is not a function")
+def _if(variables: list[str], head: Expression, body: list[Node], otherwise: list[Node]) -> Node:
+    return _choice(variables, head, body, otherwise, moves_dot=False)
+
+
+def _with(variables: list[str], head: Expression, body: list[Node], otherwise: list[Node]) -> Node:
+    return _choice(variables, head, body, otherwise, moves_dot=True)
+
+
+def _choice(
+    variables: list[str], head: Expression, body: list[Node], otherwise: list[Node], *, moves_dot: bool
+) -> Node:
+    def render(dot: Any, scope: Scope) -> Iterator[str]:
+        value = head(dot, scope)
+        inner = scope.inner()
+        inner.variables.update(dict.fromkeys(variables, value))
+        if truth(value):
+            yield from _render_all(body, value if moves_dot else dot, inner)
         else:
-            value = _operand(command[0], dot, names)
-    return value
+            yield from _render_all(otherwise, dot, inner)
+
+    return render
 
 
-def _operand(operand: tuple[str, Any, str], dot: Any, names: dict[str, Any]) -> Any:
-    kind, text, path = operand
-    if kind == "group":
-        return _follow(_evaluate(text, dot, names), path)
-    if kind == "string":
-        return text
-    if kind == "number":
-        return float(text) if "." in text else int(text)
-    if kind == "path":
-        if not text.startswith("$"):
-            return _follow(dot, text)
-        name, _, rest = text.partition(".")
-        if name not in names:
-            raise TemplateError(f"undefined variable {name!r}")
-        return _follow(names[name], "." + rest if rest else "")
-    if text in ("true", "false"):
-        return text == "true"
-    if text == "nil":
-        return None
-    if text in FUNCTIONS:
-        return FUNCTIONS[text]()
-    raise TemplateError(f"function {text!r} not defined")
+def _range(variables: list[str], head: Expression, body: list[Node], otherwise: list[Node]) -> Node:
+    def render(dot: Any, scope: Scope) -> Iterator[str]:
+        items = _items(head(dot, scope))
+        if not items:
+            yield from _render_all(otherwise, dot, scope.inner())
+        for key, item in items:
+            inner = scope.inner()
+            values = (key, item) if len(variables) > 1 else (item,)
+            inner.variables.update(zip(variables, values, strict=False))
+            yield from _render_all(body, item, inner)
+
+    return render
 
 
-def _follow(value: Any, path: str) -> Any:
-    """The field that `.A.B` names below `value`."""
-    for name in filter(None, path.split(".")):
-        if value is None or value is MISSING:
-            return MISSING
-        if not isinstance(value, dict):
-            raise TemplateError(f"can't evaluate field {name} in {go_text(value)[:40]}")
-        if name not in value and getattr(value, "fixed", False):
-            raise TemplateError(f"there is no field {name}; there are {', '.join(sorted(value))}")
-        value = value.get(name, MISSING)
-    return value
+def _items(value: Any) -> list[tuple[Any, Any]]:
+    """What `range` goes over: a list by number, a map sorted by key."""
+    if value is None:
+        return []
+    if isinstance(value, Mapping):
+        return sorted(value.items())
+    if isinstance(value, list):
+        return list(enumerate(value))
+    raise TemplateError(f"range can't iterate over {go_text(value)[:40]}")
+
+
+_BLOCKS = {"if": _if, "with": _with, "range": _range}

@@ -1,126 +1,199 @@
-"""The functions of Docker's templates, and how Go prints a value.
+"""The values and functions of Docker's templates, as Go prints and calls them.
 
-Source: docker/cli `templates/templates.go`; Go `text/template/funcs.go`, `fmt`.
+Used by `template` and `template_expression`. Source: docker/cli `templates/templates.go`; Go
+`text/template/funcs.go`, `fmt`.
 """
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+from .escape import json_text
+from .template_printf import go_text, printf
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["FUNCTIONS", "MISSING", "Fields", "TemplateError", "go_text", "truth"]
+__all__ = ["FUNCTIONS", "HEADER_FUNCTIONS", "Fields", "Shown", "TemplateError", "truth"]
 
 
 class TemplateError(ValueError):
     """The template cannot be parsed or applied."""
 
 
-class Fields(dict[str, Any]):
-    """A mapping with a fixed set of keys: another one is an error, not `<no value>`."""
+class Fields(Mapping[str, Any]):
+    """A mapping with a fixed set of keys, each found when asked for: another key is an error."""
 
-    fixed = True
+    def __init__(self, names: Iterable[str], find: Callable[[str], Any]) -> None:
+        """Answer for `names` with what `find` returns."""
+        self._names = dict.fromkeys(names)
+        self._find = find
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._names:
+            raise TemplateError(f"there is no field .{name}; there are {', '.join(sorted(self._names))}")
+        return self._find(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
-class _Missing:
-    """What a key that is not there evaluates to."""
+class Shown(str):
+    """Text that was made printable; `raw` is what it was, which `json` gives."""
 
+    __slots__ = ("raw",)
 
-MISSING = _Missing()
+    raw: str
+
+    def __new__(cls, text: str, raw: str) -> Self:
+        """Show `raw` as `text`."""
+        shown = super().__new__(cls, text)
+        shown.raw = raw
+        return shown
 
 
 def truth(value: Any) -> bool:
     """Whether `if` takes it: Go calls empty what Python does."""
-    return value is not MISSING and bool(value)
-
-
-def go_text(value: Any, *, top: bool = False) -> str:
-    """A value as Go prints it with %v."""
-    if value is None or value is MISSING:
-        return "<no value>" if top else "<nil>"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, dict):
-        return "map[" + " ".join(f"{key}:{go_text(value[key])}" for key in sorted(value)) + "]"
-    if isinstance(value, (list, tuple)):
-        return "[" + " ".join(go_text(item) for item in value) + "]"
-    return str(value)
+    return bool(value)
 
 
 def _json(value: Any) -> str:
-    text = json.dumps(None if value is MISSING else value, separators=(",", ":"), ensure_ascii=False)
-    # like Go's encoder, and so that lone surrogates (bytes that are no UTF-8) can be printed
-    return "".join(char if not 0xD800 <= ord(char) <= 0xDFFF else f"\\u{ord(char):04x}" for char in text)
+    if isinstance(value, Fields):
+        value = {name: getattr(item, "raw", item) for name, item in value.items()}
+    return json_text(getattr(value, "raw", value))
 
 
 def _index(value: Any, *keys: Any) -> Any:
     for key in keys:
-        if isinstance(value, dict):
-            value = value.get(key, MISSING)
-        elif isinstance(value, (list, tuple, str)):
-            if not isinstance(key, int) or not 0 <= key < len(value):
+        if value is None or isinstance(value, Mapping):
+            value = _lookup(value or {}, key)
+        elif isinstance(value, (list, str)):
+            items = value if isinstance(value, list) else _bytes(value)
+            if type(key) is not int:
+                raise TemplateError(f"cannot index a list with {go_text(key)}")
+            if not 0 <= key < len(items):
                 raise TemplateError(f"index out of range: {key}")
-            value = value[key]
+            value = items[key]
         else:
             raise TemplateError(f"can't index {go_text(value)}")
     return value
 
 
-def _printf(form: str, *values: Any) -> str:
-    plain = tuple(
-        value if isinstance(value, (int, float)) and not isinstance(value, bool) else go_text(value)
-        for value in values
-    )
-    return form.replace("%v", "%s").replace("%q", '"%s"') % plain
+def _lookup(value: Mapping[str, Any], key: Any) -> Any:
+    """The item of a map; of one that lacks it, Go's zero value, which is "" in a map of strings."""
+    if not isinstance(key, str):
+        raise TemplateError(f"cannot index a map with {go_text(key)}")
+    if key in value or isinstance(value, Fields):
+        return value[key]
+    return "" if all(isinstance(item, str) for item in value.values()) else None
+
+
+def _slice(value: Any, *bounds: int) -> Any:
+    if not isinstance(value, (list, str)):
+        raise TemplateError(f"can't slice {go_text(value)}")
+    start, stop = (*bounds, *(0, len(value))[len(bounds) :])
+    if not 0 <= start <= stop <= len(value):
+        raise TemplateError(f"slice out of range: {start}:{stop}")
+    return value[start:stop]
+
+
+def _length(value: Any) -> int:
+    if not isinstance(value, (Mapping, list, str)):
+        raise TemplateError(f"len of {go_text(value)}")
+    return len(_bytes(value) if isinstance(value, str) else value)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _join(items: Any, separator: str) -> str:
+    if isinstance(items, Mapping):
+        return separator.join(sorted(go_text(item) for item in items.values()))
+    if items is not None and not isinstance(items, list):
+        raise TemplateError(f"expected a list to join, not {go_text(items)}")
+    return separator.join(go_text(item) for item in items or ())
+
+
+def _split(text: str, separator: str) -> list[str]:
+    return text.split(separator) if separator else list(text)
+
+
+def _title(text: str) -> str:
+    return re.sub(r"(?<!\w)\w", lambda match: match[0].upper(), text)
 
 
 def _pad(text: str, before: int, after: int) -> str:
     return " " * before + text + " " * after if text else text
 
 
-def _truncate(text: str, length: int) -> str:
-    return text[:length]
+def _comparable(first: Any, second: Any, *, ordered: bool = False) -> None:
+    """Refuse what Go refuses to compare."""
+    if isinstance(first, (list, Mapping)) or isinstance(second, (list, Mapping)):
+        raise TemplateError("uncomparable type: list or map")
+    kinds = {str if isinstance(value, str) else type(value) for value in (first, second)}
+    if ordered and kinds & {bool, type(None)}:
+        raise TemplateError("invalid type for comparison")
+    if len(kinds - {type(None)}) > 1:
+        raise TemplateError("incompatible types for comparison")
 
 
 def _equal(first: Any, *others: Any) -> bool:
-    return any(first == other for other in others)
+    if not others:
+        raise TemplateError("missing argument for comparison")
+    for other in others:
+        _comparable(first, other)
+        if first == other:
+            return True
+    return False
 
 
-def _and(*values: Any) -> Any:
-    return next((value for value in values if not truth(value)), values[-1])
-
-
-def _or(*values: Any) -> Any:
-    return next((value for value in values if truth(value)), values[-1])
+def _less(first: Any, second: Any) -> bool:
+    _comparable(first, second, ordered=True)
+    return bool(first < second)
 
 
 def _print(*values: Any) -> str:
-    return "".join(go_text(value) for value in values)
+    """Go's Sprint: a space between two values when neither is text."""
+    text = ""
+    for number, value in enumerate(values):
+        if number and not isinstance(value, str) and not isinstance(values[number - 1], str):
+            text += " "
+        text += go_text(value)
+    return text
 
 
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "json": _json,
-    "index": _index,
-    "len": len,
-    "join": lambda items, separator: separator.join(items or ()),
-    "split": lambda text, separator: text.split(separator),
-    "upper": lambda text: text.upper(),
+    "split": _split,
+    "join": _join,
+    "title": _title,
     "lower": lambda text: text.lower(),
-    "title": lambda text: text[:1].upper() + text[1:],
+    "upper": lambda text: text.upper(),
     "pad": _pad,
-    "truncate": _truncate,
+    "truncate": lambda text, length: text[:length],
+    "index": _index,
+    "slice": _slice,
+    "len": _length,
     "print": _print,
     "println": lambda *values: " ".join(go_text(value) for value in values) + "\n",
-    "printf": _printf,
+    "printf": printf,
     "eq": _equal,
-    "ne": lambda one, other: one != other,
-    "lt": lambda one, other: one < other,
-    "le": lambda one, other: one <= other,
-    "gt": lambda one, other: one > other,
-    "ge": lambda one, other: one >= other,
+    "ne": lambda first, second: not _equal(first, second),
+    "lt": _less,
+    "le": lambda first, second: _less(first, second) or first == second,
+    "gt": lambda first, second: not _less(first, second) and first != second,
+    "ge": lambda first, second: not _less(first, second),
     "not": lambda value: not truth(value),
-    "and": _and,
-    "or": _or,
 }
+"""By name; `and` and `or` are not here, as they evaluate no more than they need."""
+
+HEADER_FUNCTIONS: Mapping[str, Callable[..., Any]] = FUNCTIONS | dict.fromkeys(
+    ("json", "split", "join", "title", "lower", "upper", "truncate"), lambda header, *_: header
+)
+"""For the header line of a table, which stays as it is."""

@@ -1,7 +1,7 @@
 """Sizes, ages and times in Docker's words.
 
-Sources: docker/go-units `size.go`, `duration.go`; docker/cli `cli/command/formatter/displayutils.go`;
-Go `time` (RFC3339Nano, Time.String, Duration).
+Used by the tables and templates of every command. Sources: docker/go-units `size.go`, `duration.go`;
+docker/cli `cli/command/formatter/displayutils.go`; Go `time` (RFC3339Nano, Time.String, Duration).
 """
 
 from __future__ import annotations
@@ -37,16 +37,7 @@ def human_size(size: int, digits: int = 3) -> str:
     while value >= 1000.0 and unit < len(_UNITS) - 1:
         value /= 1000.0
         unit += 1
-    return f"{_general(value, digits)}{_UNITS[unit]}"
-
-
-def _general(value: float, digits: int) -> str:
-    """Go's %.<digits>g: as C's, but an exponent only from 10**21 on (and never for our range)."""
-    text = f"{value:.{digits}g}"
-    if "e" not in text:
-        return text
-    mantissa, _, exponent = text.partition("e")
-    return f"{mantissa}e{int(exponent):+03d}"
+    return f"{value:.{digits}g}{_UNITS[unit]}"  # Go's %g with a precision is C's: 999999 is 1e+03kB
 
 
 def human_duration(seconds: float) -> str:
@@ -57,7 +48,7 @@ def human_duration(seconds: float) -> str:
         return "Less than a second"
     if whole < _MINUTE:
         return "1 second" if whole == 1 else f"{whole} seconds"
-    minutes = int(seconds / _MINUTE)
+    minutes = whole // _MINUTE
     if minutes < 60:
         return "About a minute" if minutes == 1 else f"{minutes} minutes"
     hours = int(seconds / _HOUR + 0.5)
@@ -114,10 +105,13 @@ def _date(local: time.struct_time) -> str:
 
 
 def rfc3339(then_ns: int | None) -> str | None:
-    """RFC 3339 in UTC with as much of the fraction as there is; None stays None."""
+    """RFC 3339 in UTC with as much of the fraction as there is; None for unknown and for years it lacks."""
     from layerfs.formats.gotime import format_time
 
-    return None if then_ns is None else format_time(then_ns)
+    try:
+        return None if then_ns is None else format_time(then_ns)
+    except (OverflowError, ValueError):
+        return None
 
 
 def ellipsis(text: str, width: int) -> str:
