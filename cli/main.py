@@ -145,6 +145,9 @@ def _complete(instruction: str) -> int:
     """Answer the shell, in silence: it shows what we write amid what its user types."""
     import logging
 
+    from .bash import register
+
+    register()
     logging.disable()
     try:
         return shell_complete(cli, {}, "layerfs", COMPLETION_VARIABLE, instruction)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from ..bash import register
 from ..main import COMPLETION_VARIABLE
 
 __all__ = ["command"]
@@ -18,6 +19,7 @@ def command(ctx: click.Context, shell: str) -> None:
 
     Example: source <(layerfs completion bash)
     """
+    register()
     found = get_completion_class(shell)
     assert found is not None  # noqa: S101 - click has all three
     click.echo(found(ctx.find_root().command, {}, "layerfs", COMPLETION_VARIABLE).source())

@@ -1,0 +1,72 @@
+r"""Completion in bash: click's protocol, made to survive what bash does to words with colons.
+
+Bash cuts `nginx:latest` into three words and replaces only the last, so the whole line is split
+here, by a shell's rules, and of each answer only what bash will replace is given back. A directory
+is completed without the space that would end it. Used by `main` and the `completion` command.
+
+Source: bash(1), COMP_WORDBREAKS and "Programmable Completion".
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+from click.shell_completion import BashComplete, add_completion_class, split_arg_string
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+__all__ = ["BashWithColons", "register"]
+
+_SOURCE = """\
+%(complete_func)s() {
+    local kind value
+    COMPREPLY=()
+    while IFS=, read -r kind value; do
+        case $kind in
+            dir) compopt -o dirnames ;;
+            file) compopt -o default ;;
+            plain)
+                COMPREPLY+=("$value")
+                [[ $value != */ ]] || compopt -o nospace
+                ;;
+        esac
+    done < <(COMP_WORDS=${COMP_LINE:0:COMP_POINT} COMP_WORDBREAKS=$COMP_WORDBREAKS \\
+        %(complete_var)s=bash_complete "$1" 2>/dev/null)
+}
+complete -o nosort -F %(complete_func)s %(prog_name)s
+"""
+
+_CURSOR = "\x1f"
+_BREAKS = "@=:"
+_SPECIAL = re.compile(r"([^\w@%+=:,./~-])")
+
+
+class BashWithColons(BashComplete):
+    """What the function in `source_template` asks."""
+
+    name = "bash"
+    source_template = _SOURCE
+    _typed = ""
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """The words before the cursor, and what is typed of the one it is in."""
+        words = split_arg_string(os.environ["COMP_WORDS"] + _CURSOR)
+        self._typed = words[-1].removesuffix(_CURSOR)
+        return words[1:-1], self._typed
+
+    def format_completion(self, item: CompletionItem) -> str:
+        """An answer: its kind, and what replaces the part of the word that bash sees."""
+        breaks = [char for char in _BREAKS if char in os.environ.get("COMP_WORDBREAKS", _BREAKS)]
+        kept = max((self._typed.rfind(char) + 1 for char in breaks), default=0)
+        seen_whole = item.value.startswith(self._typed[:kept])
+        value = item.value[kept:] if seen_whole else item.value
+        quoted = _SPECIAL.sub(r"\\\1", value)
+        return f"{item.type},{quoted}"
+
+
+def register() -> None:
+    """Take the place of click's own completion for bash."""
+    add_completion_class(BashWithColons)
