@@ -100,7 +100,7 @@ class DataRoot:
         found = [self.load_image(image_id) for image_id in self.imagedb.image_ids()]
         return sorted(
             (image for image in found if image),
-            key=lambda image: (-(image.config.created_ns or -(2**63)) // 10**9, image.id),
+            key=lambda image: (image.config.created_ns is None, -(image.config.created_ns or 0), image.id),
         )
 
     def load_image(self, image_id: ImageID) -> Image | None:
