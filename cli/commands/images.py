@@ -200,18 +200,22 @@ def _table(*, full: bool, usage: bool) -> Table[Row]:
         Column("", lambda row: row.size, "VirtualSize", "SIZE", lambda row: _size(row.size, 4)),
         Column("containers", lambda row: row.containers, "Containers", "CONTAINERS", _containers),
     ]
-    columns += [
-        Column(
-            f"{part}_size" if usage else "",
-            lambda row, part=part: row.of_usage(part),
-            f"{part.title()}Size",
-            f"{part.upper()} SIZE",
-            lambda row, part=part: _size(row.of_usage(part), 4),
-        )
-        for part in ("shared", "unique", "freed")
-    ]
+    columns += [_usage_column(part, in_data=usage) for part in ("shared", "unique", "freed")]
     shown = ("Repository", "Tag", "ID", "CreatedSince", "Size")
     return Table(columns, shown + (("SharedSize", "UniqueSize", "FreedSize", "Containers") if usage else ()))
+
+
+def _usage_column(part: str, *, in_data: bool) -> Column[Row]:
+    """A part of the size; `N/A` in templates, and no part of the data, unless it was asked for."""
+
+    def value(row: Row) -> int | None:
+        return row.of_usage(part)
+
+    def cell(row: Row) -> str:
+        return _size(value(row), 4)
+
+    key = f"{part}_size" if in_data else ""
+    return Column(key, value, f"{part.title()}Size", f"{part.upper()} SIZE", cell)
 
 
 def _created(row: Row) -> int | None:

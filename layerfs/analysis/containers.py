@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from layerfs.dataroot import DataRoot
     from layerfs.formats.containerconfig import ContainerConfig
+    from layerfs.ids import ContainerID
     from layerfs.model import Container
 
 __all__ = [
@@ -104,7 +105,7 @@ def listed_containers(root: DataRoot, chosen: ContainerFilter) -> Iterator[Conta
             yield item
 
 
-def _unique(prefix: str, containers: list[Container]) -> list[str]:
+def _unique(prefix: str, containers: list[Container]) -> list[ContainerID]:
     found = [item.id for item in containers if prefix and item.id.startswith(prefix)]
     return found if len(found) == 1 else []
 
