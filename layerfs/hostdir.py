@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
 
-__all__ = ["HostDir", "Refused", "TooLarge", "can_read_trusted_xattrs"]
+__all__ = ["HostDir", "Refused", "TooLarge", "can_read_trusted_xattrs", "xattr_of"]
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -77,7 +77,7 @@ class HostDir:
         self.fd = fd
         self._name = name
         self._above = above
-        self._noatime: int = above._noatime if above else os.O_NOATIME
+        self._noatime: int = above._noatime if above else os.O_NOATIME  # noqa: SLF001 - of our own class
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], display: str | None = None) -> Self:
@@ -202,12 +202,7 @@ class HostDir:
     def xattr(self, path: bytes, name: bytes) -> bytes | None:
         """The value of one extended attribute, or None when the entry does not have it."""
         with _Located(self, path) as place:
-            try:
-                return os.getxattr(place, name, follow_symlinks=not path)
-            except OSError as error:
-                if error.errno in (errno.ENODATA, errno.ENOTSUP):
-                    return None
-                raise
+            return xattr_of(place, name, follow_symlinks=not path)
 
     def _open(self, path: bytes, flags: int) -> int:
         """Open `path` below this directory, in pieces the kernel takes, following nothing."""
@@ -238,6 +233,16 @@ class HostDir:
             except PermissionError:
                 self._noatime = 0
         return opener(flags)
+
+
+def xattr_of(place: bytes | int, name: bytes, *, follow_symlinks: bool = True) -> bytes | None:
+    """One extended attribute of an open file (or of a path), or None when it has no such attribute."""
+    try:
+        return os.getxattr(place, name, follow_symlinks=follow_symlinks)
+    except OSError as error:
+        if error.errno in (errno.ENODATA, errno.ENOTSUP):
+            return None
+        raise
 
 
 class _Located:

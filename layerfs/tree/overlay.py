@@ -16,6 +16,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from layerfs.formats.whiteouts import OPAQUE
+from layerfs.hostdir import xattr_of
 from layerfs.tree.node import FileStat
 from layerfs.tree.source import NO_MARKS, Entry, Marks
 
@@ -76,6 +77,11 @@ class RawLayer:
         """None: marks are plain data here."""
         del path
         return NO_MARKS
+
+    def has_data(self, fd: int) -> bool:
+        """Always: a file's own bytes are shown."""
+        del fd
+        return True
 
     def metacopy(self, path: bytes) -> Marks | None:
         """None: a file's own bytes are shown."""
@@ -146,6 +152,10 @@ class OverlayLayer(RawLayer):
             self._say_restored()
             return Marks(opaque=True)
         return NO_MARKS
+
+    def has_data(self, fd: int) -> bool:
+        """Whether the open file is no metacopy."""
+        return xattr_of(fd, self._dialect.metacopy) is None
 
     def metacopy(self, path: bytes) -> Marks | None:
         """The marks of a file whose data are further down, or None for a file that has its own."""

@@ -57,6 +57,9 @@ class LayerSource(Protocol):
     def marks(self, path: bytes) -> Marks:
         """The overlay marks of the directory at `path`."""
 
+    def has_data(self, fd: int) -> bool:
+        """Whether the regular file open as `fd` has its own data: no metacopy."""
+
     def metacopy(self, path: bytes) -> Marks | None:
         """For a file that has attributes only: its marks (a redirect, perhaps); None for a whole file."""
 

@@ -1,9 +1,10 @@
 """The union of a stack of layers: lookup, resolution, and where an entry's bytes are.
 
-With `merge.py` and `lower.py` this is the one place that knows overlayfs's rules. A directory is merged when somebody first looks into it, never before, so opening an image costs
-nothing and a walk costs each layer's directories once. Lookup goes one component at a time and
-carries, with each directory, the places that still merge into it: opacity and cut-offs are
-inherited. Used by `dataroot`, `analysis` and `views`.
+With `merge.py` and `lower.py` this is the one place that knows overlayfs's rules. A directory is
+merged when somebody first looks into it, never before, so opening an image costs nothing and a walk
+costs each layer's directories once. Lookup goes one component at a time and carries, with each
+directory, the places that still merge into it: opacity and cut-offs are inherited. Used by
+`dataroot`, `analysis` and `views`.
 
 Sources: Linux `Documentation/filesystems/overlayfs.rst`, `fs/overlayfs/{namei,readdir,xattrs}.c`;
 each rule is checked against the kernel in tests/kernel.
@@ -153,12 +154,17 @@ class UnionTree:
             raise IsADirectory(node.path)
         if not node.stat.is_file:
             raise UnreadableEntry(node.path, "not a regular file: never opened")
-        part = self.data_part(node)
+        part = node.part
         layer = self.layers[part.layer]
         try:
-            return OpenFile(layer.open(part.path))
+            opened = OpenFile(layer.open(part.path))
+            if not layer.has_data(opened.fileno()):
+                part = self.data_part(node)
+                layer = self.layers[part.layer]
+                opened = OpenFile(layer.open(part.path))
         except OSError as error:
             raise _unreadable(node.path, layer, error) from error
+        return opened
 
     def data_part(self, node: Node) -> Part:
         """Where the bytes of a regular file lie: its own place, or a lower one for a metacopy."""
