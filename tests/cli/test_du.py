@@ -147,7 +147,7 @@ def test_stranger_is_an_orphan(copy: Path) -> None:
 
 
 def test_layer_of_no_image_is_an_orphan(copy: Path) -> None:
-    """A registered layer whose image is gone, and which nothing else holds, is an orphan with its chain ID."""
+    """A registered layer that no image, container or cache holds is an orphan with its chain ID."""
     outcome = _du(copy, "--what-if", "lab/types:1")
     (image,) = outcome["images"]
     (copy / "image/overlay2/imagedb/content/sha256" / image.removeprefix("sha256:")).unlink()

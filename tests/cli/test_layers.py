@@ -72,7 +72,7 @@ def test_all_layers_parents_first(dataroot_path: Path) -> None:
 
 
 def test_users_of_each_layer(dataroot_path: Path) -> None:
-    """`images` and `containers` are those whose chains contain the layer, also where only a container is left."""
+    """`images` and `containers` are those whose chains have the layer, also where no image is left."""
     stored = layer_files(dataroot_path)
     by_chain = {row["chain_id"]: row for row in _rows(dataroot_path)}
     images: dict[str, set[str]] = {chain: set() for chain in stored}

@@ -1,0 +1,151 @@
+"""Every image and container of a root, inspected by a real Engine and by `layerfs inspect`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.command import add_image, configs, layerfs
+from tests.support.engine import Engine, copy_root
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.dockerd
+
+ODD_CONFIGS: list[dict[str, Any]] = [
+    {
+        "Hostname": "h",
+        "Domainname": "d",
+        "User": "1:2",
+        "AttachStdin": True,
+        "ExposedPorts": {"80/tcp": {}, "53/udp": {}},
+        "Tty": True,
+        "OpenStdin": True,
+        "StdinOnce": True,
+        "Env": ["B=\u00e9\u4e2d<&>", "A=\x01\x7f", "P=\ud800"],
+        "Healthcheck": {"Test": ["CMD", "true"], "Interval": 1000000000, "Retries": 3},
+        "ArgsEscaped": True,
+        "Image": "i",
+        "Volumes": {"/z": {}, "/a": {}},
+        "WorkingDir": "/w",
+        "Entrypoint": ["/e"],
+        "NetworkDisabled": True,
+        "MacAddress": "02:00:00:00:00:01",
+        "OnBuild": ["RUN x"],
+        "Labels": {"b": "2", "a": "1", "B": "3"},
+        "StopSignal": "SIGINT",
+        "StopTimeout": 0,
+        "Shell": ["/bin/sh"],
+        "Unknown": 1,
+    },
+    {"cmd": "one word", "entrypoint": "another", "env": [], "OnBuild": [], "labels": {}, "volumes": {}},
+    {"Healthcheck": {}, "StopTimeout": 10, "Shell": [], "ExposedPorts": {}, "Env": [None, "x"]},
+    {"Healthcheck": None, "StopTimeout": None, "Cmd": None, "Labels": None},
+]
+
+TIMES = [
+    "2021-02-03T04:05:06.120000000Z",
+    "2021-02-03T04:05:06.000000001+05:30",
+    "2021-02-03T04:05:06-00:00",
+    "1969-07-20T20:17:40+00:00",
+    "0001-01-01T00:00:00Z",
+]
+
+TEMPLATES = [
+    "{{.Id}}",
+    "{{.RootFS.Layers}}",
+    "{{json .RootFS}}",
+    "{{json .Config}}",
+    "{{json .}}",
+    "{{.Size}} {{.VirtualSize}}",
+    "{{len .RootFS.Layers}}",
+    "{{range .RootFS.Layers}}{{.}}\n{{end}}",
+    "{{range $index, $layer := .RootFS.Layers}}{{$index}}={{$layer}} {{end}}",
+    "{{range $name, $value := .Config.Labels}}{{$name}}={{$value}} {{end}}",
+    "{{index .RepoTags 0}}",
+    '{{join .RepoTags ","}}',
+    "{{.GraphDriver.Data.UpperDir}}",
+    "{{.Config.Tty}} {{.Config.WorkingDir}} {{.Config.Labels}}",
+    "{{if .Parent}}has a parent{{else}}has none{{end}}",
+]
+
+
+def _make_odd(root: Path) -> None:
+    """Add images whose configs use every field, odd values, and times with offsets."""
+    layers = next(config["rootfs"] for config in configs(root).values() if config["rootfs"].get("diff_ids"))
+    for number, config in enumerate(ODD_CONFIGS):
+        add_image(
+            root, {"os": "linux", "rootfs": layers, "config": config, "container_config": config, "n": number}
+        )
+    for number, time in enumerate(TIMES):
+        odd = {"os": "linux", "rootfs": layers, "created": time, "n": number}
+        odd |= {"author": "A", "comment": "C", "variant": "v8", "os.version": "1", "docker_version": "0"}
+        image = add_image(root, odd)
+        metadata = root / "image/overlay2/imagedb/metadata/sha256" / image.removeprefix("sha256:")
+        metadata.mkdir(parents=True)
+        (metadata / "lastUpdated").write_text(time)
+        (metadata / "parent").write_text("garbage" if number else f"sha256:{'0' * 64}")
+
+
+@pytest.fixture(scope="module")
+def engine(dataroot_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """An Engine on a copy of the recorded root, with odd images added."""
+    root = copy_root(dataroot_path, tmp_path_factory.mktemp("inspect") / "root")
+    _make_odd(root)
+    with Engine(root) as running:
+        yield running
+
+
+def _without_layers(document: dict[str, Any]) -> str:
+    """The document as text, to compare order and types as well, without the key the Engine has not."""
+    assert list(document)[-1] == "Layers"
+    return json.dumps({key: value for key, value in document.items() if key != "Layers"}, indent=1)
+
+
+def _ours(engine: Engine, *arguments: str) -> dict[str, Any]:
+    found = layerfs(engine.root, "inspect", *arguments)
+    assert (found.code, found.stderr) == (0, "")
+    return dict(found.json[0])
+
+
+def test_every_image_is_inspected_as_the_engine_does(engine: Engine) -> None:
+    """Each image's document equals the Engine's: the same keys in the same order with the same values."""
+    images = engine.images()
+    assert len(images) == len(configs(engine.root))
+    for image in images:
+        assert _without_layers(_ours(engine, image["Id"])) == json.dumps(engine.image(image["Id"]), indent=1)
+
+
+def test_every_container_is_inspected_as_the_engine_does(engine: Engine) -> None:
+    """Each container's document, sizes included, equals the Engine's."""
+    containers = engine.containers()
+    assert containers
+    for container in containers:
+        ours = _without_layers(_ours(engine, "--size", container["Id"]))
+        assert ours == json.dumps(engine.container(container["Id"]), indent=1)
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_templates_give_what_docker_gives(engine: Engine, template: str) -> None:
+    """A template prints what `docker inspect --format` prints for the same image."""
+    for name in ("demo:latest", "base:1"):
+        ours = layerfs(engine.root, "inspect", "--format", template, name)
+        assert (ours.code, ours.stderr) == (0, "")
+        if template == "{{json .}}":
+            expected = json.loads(engine.cli("image", "inspect", "--format", template, name))
+            assert expected.items() <= ours.json.items()
+        else:
+            assert ours.stdout == engine.cli("image", "inspect", "--format", template, name)
+
+
+def test_paths_are_those_of_the_root_read(engine: Engine, dataroot_path: Path) -> None:
+    """A relocated root is described with its own paths, and every one of them is there."""
+    document = layerfs(dataroot_path, "inspect", "demo:latest").json[0]
+    theirs = json.loads(json.dumps(engine.image("demo:latest")).replace(str(engine.root), str(dataroot_path)))
+    assert _without_layers(document) == json.dumps(theirs, indent=1)
+    for directory in document["GraphDriver"]["Data"]["LowerDir"].split(":"):
+        assert (dataroot_path / directory).is_dir()
