@@ -21,7 +21,7 @@ __all__ = ["command"]
 @click.command("inspect")
 @click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_names)
 @click.option("--type", "kind", type=click.Choice(KINDS), help="What NAME is, if it could be several things.")
-@click.option("-s", "--size", is_flag=True, help="Also tell the sizes of containers.")
+@click.option("-s", "--size", is_flag=True, help="Also measure containers and their own layers.")
 @click.option(
     "-f",
     "--format",
@@ -44,7 +44,8 @@ def command(
 
     NAME is a reference, an ID, a container's name, or any name of a layer (chain ID, diff ID, cache
     ID, short link), or the beginning of an ID. Paths are those of this data root. The key Layers,
-    which Docker has not, tells each layer's IDs and directories, base first.
+    which Docker has not, tells each layer's IDs and directories, base first. A container's State is
+    what was last written down.
 
     \b
     Examples:

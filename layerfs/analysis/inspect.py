@@ -41,7 +41,7 @@ class Inspector:
     """Describes what is in one data root."""
 
     def __init__(self, root: DataRoot, path: str, *, sizes: bool = False) -> None:
-        """Describe what is in `root`; its paths begin with `path`; `sizes` adds those of containers."""
+        """Describe what is in `root`; its paths begin with `path`; `sizes` measures containers."""
         self._sizes = sizes
         self._root = root
         self._path = path
@@ -251,7 +251,7 @@ class Inspector:
             "ChainID": None,
             "CacheID": cache_id,
             "Link": link,
-            "Size": self._content_size(cache_id),
+            "Size": self._content_size(cache_id) if self._sizes else None,
             "Directory": self._directory(cache_id) if present else None,
             "DiffDir": self._directory(cache_id, "diff") if present else None,
         }

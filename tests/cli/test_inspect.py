@@ -76,6 +76,9 @@ def test_container_stack_ends_in_its_own_layers(dataroot_path: Path) -> None:
     assert own["CacheID"] == (mount / "mount-id").read_text()
     assert [layer["Index"] for layer in container["Layers"]] == list(range(1, len(below) + 3))
     assert own["DiffDir"] == container["GraphDriver"]["Data"]["UpperDir"]
+    (measured,) = _documents(dataroot_path, "--size", "changed")
+    assert measured["Layers"][-1] == own | {"Size": measured["SizeRw"]}
+    assert measured["SizeRootFs"] == measured["SizeRw"] + image["Size"]
 
 
 def test_type_chooses_among_equal_names(dataroot_path: Path) -> None:
