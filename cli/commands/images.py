@@ -15,11 +15,12 @@ from ..subjects import complete_images, open_root
 from ..units import ZERO_TIME_NS, age, clock, human_size, rfc3339, short_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from layerfs import DataRoot
     from layerfs.analysis.listing import Digests, ImageFilter, ImageRow
     from layerfs.analysis.usage import ImageUsage
+    from layerfs.model import Image
 
 __all__ = ["command"]
 
@@ -151,14 +152,26 @@ def _image_filter(root: DataRoot, filters: Filters) -> ImageFilter:
 
 def _rows(root: DataRoot, names: Iterable[ImageRow], *, usage: bool) -> Iterator[Row]:
     from layerfs.analysis.listing import container_counts
-    from layerfs.analysis.usage import StoreUsage
 
     containers = container_counts(root)
-    account = StoreUsage(root) if usage else None
+    account = _account(root) if usage else None
     for name in names:
-        part = account.of(name.image) if account else None
+        part = account(name.image) if account else None
         size = part.size if part else root.size(name.image)
         yield Row(name, size, containers[name.image.id], part)
+
+
+def _account(root: DataRoot) -> Callable[[Image], ImageUsage]:
+    """The usage of images, each reckoned once however many names it has."""
+    from layerfs.analysis.usage import StoreUsage
+
+    usage = StoreUsage(root)
+    known: dict[str, ImageUsage] = {}
+
+    def of(image: Image) -> ImageUsage:
+        return known.get(image.id) or known.setdefault(image.id, usage.of(image))
+
+    return of
 
 
 def _sorted(rows: list[Row], column: str) -> list[Row]:
@@ -200,7 +213,9 @@ def _table(*, full: bool, usage: bool) -> Table[Row]:
         Column("", lambda row: row.size, "VirtualSize", "SIZE", lambda row: _size(row.size, 4)),
         Column("containers", lambda row: row.containers, "Containers", "CONTAINERS", _containers),
     ]
-    columns += [_usage_column(part, in_data=usage) for part in ("shared", "unique", "freed")]
+    columns += [_usage_column(part, in_data=usage) for part in ("shared", "unique")]
+    if usage:
+        columns.append(_usage_column("freed", in_data=True))
     shown = ("Repository", "Tag", "ID", "CreatedSince", "Size")
     return Table(columns, shown + (("SharedSize", "UniqueSize", "FreedSize", "Containers") if usage else ()))
 

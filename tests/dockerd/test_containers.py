@@ -1,0 +1,187 @@
+"""`layerfs containers` beside a real Engine's `docker ps --all`, on the same data root.
+
+The Engine has put its copy of the recording in order when it started: what was running when it was
+recorded has ended. What we say of the root before that is tested in `tests/cli`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from layerfs.formats.gotime import parse_time
+from tests.support.command import layerfs
+from tests.support.compare import both_answers
+
+if TYPE_CHECKING:
+    from tests.support.engine import Engine
+
+pytestmark = [pytest.mark.dockerd, pytest.mark.usefixtures("_utc")]
+
+OPTIONS = [
+    [],
+    ["--size"],
+    ["--no-trunc"],
+    ["--no-trunc", "--size"],
+    ["--quiet"],
+    ["-q", "--no-trunc"],
+    ["--last", "3"],
+    ["--latest"],
+    [
+        "--format",
+        "{{.ID}} {{.Names}} {{.Image}} {{.Command}} {{.State}} {{.Status}} {{.Networks}} {{.Ports}}.",
+    ],
+    ["--format", "{{.CreatedAt}}|{{.RunningFor}}|{{.Size}}|{{.LocalVolumes}}"],
+    ["--format", "table {{.Names}}\t{{.Size}}\t{{.LocalVolumes}}\t{{.State}}\t{{.CreatedAt}}"],
+]
+
+FILTERS = [
+    ["name=clean"],
+    ["name=c"],
+    ["name=^c"],
+    ["name=^/c"],
+    ["name=[", "name=deep"],
+    ["name=o", "name=d$"],
+    ["status=exited"],
+    ["status=created"],
+    ["status=running"],
+    ["status=created", "status=exited"],
+    ["exited=0"],
+    ["exited=255"],
+    ["exited=0", "exited=255"],
+    ["label=org.example.role"],
+    ["label=org.example.role=demo"],
+    ["label=org.example.role=demo", "label=no.such.label"],
+    ["label=org.example.state=created"],
+    ["ancestor=demo"],
+    ["ancestor=demo:1.0"],
+    ["ancestor=base:1"],
+    ["ancestor=no/such"],
+    ["ancestor=zero/scratch:1", "ancestor=lab/links:1"],
+    ["before=deep"],
+    ["since=clean"],
+    ["since=clean", "before=zero"],
+    ["volume=data"],
+    ["volume=/data"],
+    ["volume=/srv"],
+    ["volume=/mnt/host", "volume=nothing"],
+    ["volume=nothing"],
+    ["network=none"],
+    ["network=nothing"],
+    ["status=exited", "name=o", "ancestor=demo"],
+]
+
+
+def test_fields_are_the_engine_s(engine: Engine) -> None:
+    """Every container, in the Engine's order, has the Engine's name, image, state, sizes and mounts."""
+    theirs = [
+        {
+            "id": item["Id"],
+            "names": item["Names"],
+            "image": (item["Image"], item["ImageID"]),
+            "created": item["Created"],
+            "state": item["State"],
+            "sizes": (item.get("SizeRw", 0), item.get("SizeRootFs", 0)),
+            "labels": item["Labels"],
+            "mounts": sorted(_engine_mount(mount) for mount in item["Mounts"]),
+            "networks": sorted(item["NetworkSettings"]["Networks"]),
+        }
+        for item in engine.containers()
+    ]
+    found = layerfs(engine.root, "containers", "--size", "--format", "json")
+    assert (found.code, found.stderr) == (0, "")
+    ours = [
+        {
+            "id": row["id"],
+            "names": [f"/{row['name']}"],
+            "image": (row["image"], row["image_id"]),
+            "created": (parse_time(row["created"]) or 0) // 10**9,
+            "state": row["state"],
+            "sizes": (row["size_rw"], row["size_root_fs"]),
+            "labels": row["labels"],
+            "mounts": sorted(_our_mount(mount) for mount in row["mounts"]),
+            "networks": row["networks"],
+        }
+        for row in found.json
+    ]
+    assert ours == theirs
+    assert len(ours) >= 10
+
+
+def test_facts_are_those_inspected(engine: Engine) -> None:
+    """Commands, exit codes, times and layers are those of `docker inspect`."""
+    for row in layerfs(engine.root, "containers", "--format", "json").json:
+        theirs = engine.container(row["id"])
+        state = theirs["State"]
+        assert row["command"] == [theirs["Path"], *theirs["Args"]]
+        assert row["exit_code"] == (None if state["Status"] == "created" else state["ExitCode"])
+        assert _time(row["started"]) == _time(state["StartedAt"])
+        assert _time(row["finished"]) == _time(state["FinishedAt"])
+        assert f"/{row['mount_id']}/diff" in theirs["GraphDriver"]["Data"]["UpperDir"]
+        assert f"/{row['init_id']}/diff" in theirs["GraphDriver"]["Data"]["LowerDir"]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=" ".join)
+def test_output_is_docker_s(engine: Engine, options: list[str]) -> None:
+    """The whole output is Docker's to the byte."""
+    theirs, ours = both_answers(engine, ["ps", "--all", *options], ["containers", *options])
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("filters", FILTERS, ids=" ".join)
+def test_filters_are_docker_s(engine: Engine, filters: list[str]) -> None:
+    """The same containers, in the same order, come through the same filters."""
+    options = [f"--filter={item}" for item in filters]
+    theirs = engine.cli("ps", "--all", "--no-trunc", "--quiet", *options)
+    assert layerfs(engine.root, "containers", "-q", "--no-trunc", *options) == (0, theirs, "")
+
+
+def test_filter_by_id_takes_a_prefix(engine: Engine) -> None:
+    """An ID filter takes the whole ID, or a prefix that fits one container only."""
+    ids = [str(item["Id"]) for item in engine.containers()]
+    for prefix in (ids[0], ids[1][:12], ids[2][:6], ids[3][1:9], ""):
+        option = f"--filter=id={prefix}"
+        theirs = engine.cli("ps", "--all", "--no-trunc", "--quiet", option)
+        assert layerfs(engine.root, "containers", "-q", "--no-trunc", option).stdout == theirs
+
+
+def test_json_of_a_row_is_docker_s(engine: Engine) -> None:
+    """`{{json .}}` holds Docker's keys and values, lists in words in whatever order."""
+    theirs, ours = both_answers(
+        engine, ["ps", "--all", "--format", "{{json .}}"], ["containers", "--format", "{{json .}}"]
+    )
+    assert [_unordered(line) for line in ours.splitlines()] == [
+        _unordered(line) for line in theirs.splitlines()
+    ]
+
+
+@pytest.mark.parametrize("bad", ["nonsense=x", "status=asleep", "exited=x", "name", "since=no-such"])
+def test_what_docker_refuses_is_refused(engine: Engine, bad: str) -> None:
+    """A filter that Docker calls invalid is an error here too, and prints nothing."""
+    with pytest.raises(Exception, match=r"exit 1"):
+        engine.cli("ps", "--all", "--filter", bad)
+    found = layerfs(engine.root, "containers", "--filter", bad)
+    assert found.code == (3 if bad.startswith("since") else 2)
+    assert found.stdout == ""
+
+
+def _engine_mount(mount: dict[str, Any]) -> tuple[Any, ...]:
+    # the source of a volume is a path of the Engine's own
+    source = None if mount["Type"] == "volume" else mount["Source"]
+    return mount["Type"], mount["Destination"], mount.get("Name") or "", source or "", mount["RW"]
+
+
+def _our_mount(mount: dict[str, Any]) -> tuple[Any, ...]:
+    source = None if mount["type"] == "volume" else mount["source"]
+    return mount["type"], mount["destination"], mount["name"] or "", source or "", mount["writable"]
+
+
+def _time(text: str | None) -> int | None:
+    return parse_time(text) if text else None
+
+
+def _unordered(line: str) -> dict[str, Any]:
+    row: dict[str, Any] = json.loads(line)
+    return row | {name: sorted(row[name].split(",")) for name in ("Labels", "Mounts", "Networks")}
