@@ -17,13 +17,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.dockerd
 
 
-@pytest.fixture(scope="module")
-def engine(dataroot_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """An Engine on a copy of the recorded root."""
-    with Engine(copy_root(dataroot_path, tmp_path_factory.mktemp("du") / "root")) as running:
-        yield running
-
-
 def _du(root: Path, *arguments: str) -> dict[str, Any]:
     found = layerfs(root, "du", *arguments, "--format", "json")
     assert (found.code, found.stderr) == (0, "")

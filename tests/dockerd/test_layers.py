@@ -7,20 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.command import layerfs
-from tests.support.engine import Engine, copy_root
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from tests.support.engine import Engine
 
 pytestmark = pytest.mark.dockerd
-
-
-@pytest.fixture(scope="module")
-def engine(dataroot_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """An Engine on a copy of the recorded root."""
-    with Engine(copy_root(dataroot_path, tmp_path_factory.mktemp("layers") / "root")) as running:
-        yield running
 
 
 def _rows(engine: Engine, name: str) -> list[dict[str, Any]]:
