@@ -108,19 +108,29 @@ def open_subject(
         raise click.UsageError("--up-to and --layer exclude each other")
     found = root.names.anything(name, (kind,) if kind else KINDS)
     if up_to is None and layer is None:
-        return Subject(root.tree(found), _title(found), _suppliers(root, found))
+        return Subject(root.tree(found), _title(found, name), _suppliers(root, found))
     if not isinstance(found, Image):
         raise click.UsageError(f"--up-to and --layer need an image; {name} is none")
     if up_to is not None:
         tree = root.tree(found, up_to=up_to)
-        return Subject(tree, f"{found.name} up to layer {up_to}", _numbered(root.chain(found)[:up_to]))
+        return Subject(
+            tree, f"{_title(found, name)} up to layer {up_to}", _numbered(root.chain(found)[:up_to])
+        )
     assert layer is not None  # noqa: S101 - one of the two is given
     record = root.chain(found)[root.layer_number(found, layer) - 1]
-    return Subject(root.tree(record), f"{found.name} layer {layer} alone", (_supplier(layer, record),))
+    return Subject(
+        root.tree(record), f"{_title(found, name)} layer {layer} alone", (_supplier(layer, record),)
+    )
 
 
-def _title(found: Image | Container | Layer) -> str:
-    return str(getattr(found, "name", None) or getattr(found, "chain_id", ""))
+def _title(found: Image | Container | Layer, name: str) -> str:
+    """What to call it: of an image's names the one that was used."""
+    from layerfs.model import Container, Image
+
+    if isinstance(found, Image):
+        known = {str(reference) for reference in found.references}
+        return next((text for text in (name, f"{name}:latest") if text in known), found.name)
+    return found.name if isinstance(found, Container) else found.chain_id
 
 
 def _suppliers(root: DataRoot, found: Image | Container | Layer) -> tuple[Supplier, ...]:

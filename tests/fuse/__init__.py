@@ -1,0 +1,1 @@
+"""Real mounts: the tree they show is the kernel's, and they always end."""
