@@ -50,6 +50,10 @@ class OpenFile:
             done += len(data)
         return b"".join(pieces)
 
+    def read_into(self, buffer: memoryview, offset: int) -> int:
+        """Fill `buffer` from `offset`; the bytes read, fewer than its size only at the end of the file."""
+        return os.preadv(self._fd, [buffer], offset)
+
     def chunks(self) -> Iterator[bytes]:
         """The whole content, a mebibyte at a time."""
         offset = 0

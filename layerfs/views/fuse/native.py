@@ -45,6 +45,7 @@ __all__ = ["NativeDriver"]
 _THREADS = 3
 _BUFFER = 1 << 16  # requests are small: names and attributes come in, data only go out
 _MAX_PAGES = 256
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 _MAX_WRITE = 4096
 _MAX_READAHEAD = 1 << 20
 
@@ -147,8 +148,9 @@ class Session:
             thread.join()
 
     def _loop(self) -> None:
+        buffer = memoryview(bytearray(_MAX_PAGES * _PAGE))
         while (request := self._receive()) is not None:
-            self.answer(request)
+            self.answer(request, buffer)
 
     def _receive(self) -> bytes | None:
         """The next request, or None once the mount is gone."""
@@ -161,8 +163,8 @@ class Session:
                 if error.errno not in _AGAIN:
                     raise
 
-    def answer(self, request: bytes) -> None:
-        """Answer one request; whatever is wrong with it becomes an errno."""
+    def answer(self, request: bytes, buffer: memoryview) -> None:
+        """Answer one request; whatever is wrong with it becomes an errno. Data are read into `buffer`."""
         if len(request) < IN_HEADER.size:
             return
         _, opcode, unique, node_id, *_ = IN_HEADER.unpack_from(request)
@@ -171,6 +173,8 @@ class Session:
         try:
             if answer is not None:
                 self._reply(unique, 0, answer(node_id, body))
+            elif opcode == Opcode.READ:
+                self._reply(unique, 0, self._requests.read(node_id, body, buffer))
             elif opcode in _SILENT:
                 self._note(opcode, node_id, body)
             elif opcode in _REFUSED:
@@ -191,7 +195,7 @@ class Session:
         except Exception as error:  # noqa: BLE001 - see answer()
             error_number(error)
 
-    def _reply(self, unique: int, error: int, body: bytes = b"") -> None:
+    def _reply(self, unique: int, error: int, body: bytes | memoryview = b"") -> None:
         header = OUT_HEADER.pack(OUT_HEADER.size + len(body), error, unique)
         try:
             os.writev(self._device, (header, body))

@@ -70,7 +70,6 @@ class Requests:
             Opcode.LOOKUP: self.lookup,
             Opcode.GETATTR: self.getattr,
             Opcode.READLINK: self.readlink,
-            Opcode.READ: self.read,
             Opcode.READDIR: self.readdir,
             Opcode.READDIRPLUS: self.readdirplus,
             Opcode.GETXATTR: self.getxattr,
@@ -164,10 +163,10 @@ class Requests:
         del body
         return self.tree.readlink(self._node(node_id))
 
-    def read(self, node_id: int, body: bytes) -> bytes:
-        """READ."""
+    def read(self, node_id: int, body: bytes, buffer: memoryview) -> memoryview:
+        """READ: the part of `buffer` that was filled; one buffer a thread spares the allocator a mebibyte."""
         _, offset, size, *_ = READ_IN.unpack_from(body)
-        return self.file(node_id).pread(size, offset)
+        return buffer[: self.file(node_id).read_into(buffer[:size], offset)]
 
     def lseek(self, node_id: int, body: bytes) -> bytes:
         """LSEEK: where data and holes begin, as the backing file says."""
