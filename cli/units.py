@@ -85,9 +85,9 @@ def local_rfc3339(then_ns: int) -> str:
     local = _local(then_ns)
     if local is None:
         return rfc3339(then_ns // _NANO * _NANO) or ""
-    minutes = (local.tm_gmtoff or 0) // 60
-    sign, minutes = ("-", -minutes) if minutes < 0 else ("+", minutes)
-    zone = f"{sign}{minutes // 60:02}:{minutes % 60:02}" if local.tm_gmtoff else "Z"
+    offset = local.tm_gmtoff or 0
+    minutes = abs(offset) // 60
+    zone = f"{'-' if offset < 0 else '+'}{minutes // 60:02}:{minutes % 60:02}" if offset else "Z"
     return f"{_date(local)}T{time.strftime('%H:%M:%S', local)}{zone}"
 
 
