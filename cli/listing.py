@@ -63,10 +63,10 @@ def total_line(listed: Sequence[Line], style: Style) -> str:
     return f"total {_human(taken) if style.human else -(-taken // 1024)}\n"
 
 
-def lines(listed: Sequence[Line], style: Style) -> Iterator[str]:
-    """The lines of a directory, each with its newline."""
-    prefixes = _prefixes(listed, style)
-    names = [prefix + escaped(line.label) for prefix, line in zip(prefixes, listed, strict=True)]
+def lines(listed: Sequence[Line], style: Style, measured: Sequence[Line]) -> Iterator[str]:
+    """The lines of a directory, each with its newline, in columns as wide as `measured` needs."""
+    prefixes = dict(zip(map(id, measured), _prefixes(measured, style), strict=True))
+    names = [prefixes[id(line)] + escaped(line.label) for line in listed]
     if style.long:
         for name, line in zip(names, listed, strict=True):
             target = line.entry.target
@@ -162,7 +162,7 @@ def _columns(names: Sequence[str], width: int) -> Iterator[str]:
     for height in range(1, len(names) + 1):
         groups = [names[start : start + height] for start in range(0, len(names), height)]
         widths = [max(map(len, group)) + _GAP for group in groups]
-        if sum(widths) - _GAP <= width or height == len(names):
+        if sum(widths) - _GAP < width or height == len(names):
             break
     for row in range(height):
         cells = [

@@ -40,10 +40,17 @@ class Choice(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Lines that belong together: the files named, or one directory (then with its path)."""
+    """Lines that belong together.
+
+    Attributes:
+        title: the path of a directory; None for the files named.
+        listed: the lines.
+        measured: the lines that decide how wide columns are: of files named, the directories named too.
+    """
 
     title: bytes | None
     listed: list[Line]
+    measured: list[Line]
 
 
 @click.command("ls")
@@ -132,10 +139,11 @@ def _text(groups: Iterable[Group], style: Style, *, titled: bool) -> Iterator[st
             yield "\n"
         if group.title is not None:
             if titled:
-                yield escaped(group.title).replace(":", "\\:") + ":\n"
+                # as ls -b: here a colon is what could mislead, and a space could not
+                yield escaped(group.title).replace("\\ ", " ").replace(":", "\\:") + ":\n"
             if style.long:
                 yield total_line(group.listed, style)
-        yield from lines(group.listed, style)
+        yield from lines(group.listed, style, group.measured)
 
 
 def _groups(
@@ -155,7 +163,7 @@ def _groups(
     in_order = _sorted(named, choice)
     files = [line for line in in_order if choice.itself or not line.entry.node.is_dir]
     if files:
-        yield Group(None, files)
+        yield Group(None, files, in_order)
     if not choice.itself:
         for line in in_order:
             if line.entry.node.is_dir:
@@ -194,7 +202,7 @@ def _directories(subject: Subject, top: Line, choice: Choice, complaints: Compla
         dots = [(b".", directory), (b"..", directory.parent or directory)] if choice.dots else []
         described = [Line(name, Entry.of(subject, node, complaints)) for name, node in [*dots, *shown]]
         listed = _sorted(described, choice)
-        yield Group(title, listed)
+        yield Group(title, listed, listed)
         if choice.recursive:
             base = title if title.endswith(b"/") else title + b"/"
             below = [

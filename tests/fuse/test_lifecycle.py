@@ -240,8 +240,7 @@ def test_refusal_of_the_kernel_is_told(mounting: Mounting, *, foreground: bool) 
 
 def test_missing_libfuse_is_told(mounting: Mounting) -> None:
     """Without libfuse 2, the fusepy driver says what to install."""
-    if mounting.driver != "fusepy":
-        pytest.skip("only fusepy needs libfuse")
+    mounting.driver = "fusepy"
     done = _run(mounting.command(), FUSE_LIBRARY_PATH="/nonexistent/libfuse.so.2")
     assert done.returncode == 7
     assert "libfuse2" in done.stderr
@@ -356,8 +355,6 @@ def test_ordinary_user_mounts_too(tmp_path: Path, driver: str) -> None:
         (tmp_path / "fixtures" / name).write_bytes((recorded / name).read_bytes())
     command = ["unshare", "--mount", "sh", "-c", USER_SCRIPT, "sh", str(tmp_path)]
     done = _run([*command, sys.executable, LAYERFS, driver])
-    if done.returncode == 9:
-        pytest.skip(f"no mounts in a namespace of its own: {done.stderr}")
     assert done.returncode == 0, done.stderr
     assert "user_allow_other" in done.stderr
     assert "busy" in done.stderr
