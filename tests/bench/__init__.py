@@ -1,0 +1,1 @@
+"""`make bench`: what layerfs costs, beside what else does the same job, in one run on one machine."""

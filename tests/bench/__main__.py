@@ -1,0 +1,79 @@
+"""`python -m tests.bench`: measure, print the tables, and write them to docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.bench import commands, mounts, reading, report, roots
+from tests.bench.timing import alternate
+from tests.support.capabilities import CAPABILITIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_PROJECT = Path(__file__).parents[2]
+_FEWEST_RUNS = 5
+
+
+def main() -> None:
+    """Parse the command line and run the parts that were asked for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--only", choices=_PARTS, help="measure one part, and only print it")
+    parser.add_argument("--runs", type=int, default=_FEWEST_RUNS, help="how often (default: %(default)s)")
+    parser.add_argument("--out", type=Path, help="the file to write (default: docs/benchmarks.md)")
+    parser.add_argument(
+        "--place",
+        type=Path,
+        default=_PROJECT / ".bench",
+        help="where generated data is kept (default: .bench)",
+    )
+    chosen = parser.parse_args()
+    out = chosen.out or (None if chosen.only else _PROJECT / "docs/benchmarks.md")
+    parts = [_PARTS[chosen.only]] if chosen.only else _PARTS.values()
+    text = report.document([part(chosen.place.resolve(), chosen.runs) for part in parts], chosen.runs)
+    print(text)
+    if out:
+        out.parent.mkdir(exist_ok=True)
+        out.write_text(text)
+
+
+def _progress(text: str) -> None:
+    """Say on a terminal what is going on, in one line."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def _commands(place: Path, runs: int) -> str:
+    _progress(f"a data root of {roots.IMAGES} images")
+    root = roots.images_root(place)
+    # they are short and so vary more; they also cost little
+    medians = commands.measure(root, 3 * runs, _progress)
+    _progress("")
+    return report.command_section(medians)
+
+
+def _mounts(place: Path, runs: int) -> str:
+    for name in ("root", "kernel", "fuse"):
+        if missing := CAPABILITIES[name]():
+            return f"## Mounts\n\nNot measured: {missing.reason}.\n"
+    _progress("a data root of one image with many files")
+    tree = roots.tree_root(place)
+    held = reading.contents(tree)
+    contenders = {
+        name: functools.partial(reading.one_pass, mounter, tree, held)
+        for name, mounter in mounts.mounters(tree).items()
+    }
+    medians = alternate(contenders, runs, _progress)
+    _progress("")
+    return report.mount_section(medians, held, len(tree.layers))
+
+
+_PARTS: dict[str, Callable[[Path, int], str]] = {"commands": _commands, "mounts": _mounts}
+
+
+if __name__ == "__main__":
+    main()

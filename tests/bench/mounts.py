@@ -1,0 +1,123 @@
+"""One tree mounted by each contender: layerfs by each of its drivers, fuse-overlayfs, the kernel.
+
+Each is mounted by its own command, as a user would, and unmounted at the end whatever happens.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from layerfs.views.fuse.drivers import DRIVERS
+from tests.bench.roots import IMAGE
+from tests.bench.timing import seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from tests.bench.roots import TreeRoot
+
+__all__ = ["FUSE_OVERLAYFS", "KERNEL", "LAYERFS", "Mounted", "Mounter", "drop_caches", "mounters"]
+
+KERNEL = "kernel overlayfs"
+FUSE_OVERLAYFS = "fuse-overlayfs"
+LAYERFS = Path(sys.executable).with_name("layerfs")
+
+_PEAK = re.compile(r"VmHWM:\s+(\d+) kB")
+_PATIENCE = 10  # seconds a server may take to end after its mount is gone
+
+
+@dataclass(frozen=True, slots=True)
+class Mounted:
+    """A tree that can be used.
+
+    Attributes:
+        path: where.
+        ready: seconds from the mount command's start until the root of the tree could be looked at.
+    """
+
+    path: Path
+    ready: float
+
+    def peak_memory(self) -> int:
+        """The most memory in bytes that the server process has had resident; 0 for the kernel."""
+        return max((_peak(pid) for pid in _servers(self.path)), default=0)
+
+
+Mounter: TypeAlias = "Callable[[], AbstractContextManager[Mounted]]"
+
+
+def mounters(tree: TreeRoot) -> dict[str, Mounter]:
+    """Every contender that this machine has, by name."""
+    lower = "lowerdir=" + ":".join(map(str, tree.layers))
+    commands: dict[str, list[str]] = {
+        f"layerfs, {driver}": [
+            *(str(LAYERFS), "mount", "--root", str(tree.path), "--driver", driver, IMAGE),
+        ]
+        for driver in DRIVERS
+    }
+    if shutil.which("fuse-overlayfs"):
+        commands[FUSE_OVERLAYFS] = ["fuse-overlayfs", "-o", lower]
+    commands[KERNEL] = ["mount", "-t", "overlay", "overlay", "-o", f"ro,{lower}"]
+    return {name: _mounter(command) for name, command in commands.items()}
+
+
+def _mounter(command: list[str]) -> Mounter:
+    return lambda: _mounted(command)
+
+
+@contextlib.contextmanager
+def _mounted(command: list[str]) -> Iterator[Mounted]:
+    """Mount by a command that ends with the mount point."""
+    with tempfile.TemporaryDirectory(prefix="layerfs-bench-", ignore_cleanup_errors=True) as name:
+        path = Path(name).resolve()
+        try:
+            ready = seconds([*command, name])
+            started = time.perf_counter()
+            path.stat()
+            yield Mounted(path, ready + time.perf_counter() - started)
+        finally:
+            _unmount(path)
+
+
+def _unmount(path: Path) -> None:
+    """Unmount, if it is mounted, and wait for the server to end."""
+    if path.is_mount():
+        subprocess.run(["umount", path], check=True)
+    patience = time.monotonic() + _PATIENCE
+    while _servers(path) and time.monotonic() < patience:
+        time.sleep(0.005)
+
+
+def _servers(path: Path) -> list[int]:
+    """The living processes that were given the mount point on their command line."""
+    wanted = os.fsencode(path)
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if wanted in (process / "cmdline").read_bytes().split(b"\0"):
+                found.append(int(process.name))
+    return found
+
+
+def _peak(pid: int) -> int:
+    with contextlib.suppress(OSError):
+        if match := _PEAK.search(Path(f"/proc/{pid}/status").read_text()):
+            return int(match[1]) << 10
+    return 0
+
+
+def drop_caches() -> None:
+    """Let the kernel forget every file and directory that it has read; needs root."""
+    os.sync()
+    Path("/proc/sys/vm/drop_caches").write_text("3")

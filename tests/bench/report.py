@@ -1,0 +1,123 @@
+"""The results as markdown: docs/benchmarks.md, and what is printed."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.bench import commands, reading
+from tests.bench.mounts import FUSE_OVERLAYFS, KERNEL
+from tests.bench.roots import IMAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tests.bench.reading import Contents
+    from tests.bench.timing import Medians
+
+__all__ = ["command_section", "document", "mount_section"]
+
+
+def document(sections: Iterable[str], runs: int) -> str:
+    """The whole page."""
+    today = dt.datetime.now(dt.UTC).date().isoformat()
+    head = f"""\
+# Benchmarks
+
+Written by `make bench` on {today}: everything measured in one run on one machine, the contenders by turns,
+medians of at least {runs} runs. Times depend on the machine; the ratios hardly.
+
+{_machine()}
+"""
+    return "\n".join([head, *sections])
+
+
+def _machine() -> str:
+    """What it ran on, by name."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    facts = {
+        "kernel": platform.release(),
+        "Python": platform.python_version(),
+        "CPUs": f"{os.cpu_count()}, {_cpu_model()}",
+        "memory": f"{memory / 2**30:.0f} GiB",
+        "fuse-overlayfs": _fuse_overlayfs_version(),
+    }
+    return "\n".join(f"- {name}: {value}" for name, value in facts.items())
+
+
+def _cpu_model() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    return platform.machine()
+
+
+def _fuse_overlayfs_version() -> str:
+    try:
+        done = subprocess.run(
+            ["fuse-overlayfs", "--version"], capture_output=True, text=True, check=True
+        ).stdout
+    except FileNotFoundError:
+        return "not installed"
+    return next((line.split()[-1] for line in done.splitlines() if line.startswith("fuse-overlayfs")), "?")
+
+
+def command_section(medians: Medians) -> str:
+    """The commands, each beside what it promises."""
+    rows = []
+    for name, values in medians.items():
+        promise = commands.PROMISES.get(name)
+        limit = f"under {promise:.2f}" if promise else ""
+        rows.append([f"`{name}`", f"{values[commands.ROW]:.3f}", limit])
+    text = f"A generated data root of {IMAGES:,} images, five layers each, many of them shared."
+    return f"## Commands\n\n{text}\n\n" + _table(["command", "seconds", "promised"], rows)
+
+
+def mount_section(medians: Medians, held: Contents, layers: int) -> str:
+    """The mounts, each driver of ours beside the others."""
+    text = f"""\
+The same image mounted in turn: {held.entries:,} entries of this machine's `/usr` in {layers} layers, with
+replaced files, whiteouts, opaque directories, and one file of 256 MiB, which `grep` and `tar` leave out.
+{_sentences(reading.__doc__ or "")}
+"""
+    ours = [name for name in medians if name not in (KERNEL, FUSE_OVERLAYFS)]
+    others = [name for name in (FUSE_OVERLAYFS, KERNEL) if name in medians]
+    columns = ["seconds", *others]
+    for name in ours:
+        columns += [name, *(f"÷ {other.split()[0]}" for other in others)]
+    rows = [_mount_row(title, key, medians, ours, others) for key, title in reading.TIME_ROWS.items()]
+    memory = [
+        [title, *(f"{medians[name][key]:.0f}" for name in (*ours, *others) if name != KERNEL)]
+        for key, title in reading.MEMORY_ROWS.items()
+    ]
+    servers = [name for name in (*ours, *others) if name != KERNEL]
+    return (
+        f"## Mounts\n\n{text}\n{_table(columns, rows)}\n"
+        f"Peak memory of the server process:\n\n{_table(['', *servers], memory)}"
+    )
+
+
+def _sentences(docstring: str) -> str:
+    """A module's docstring without its first line."""
+    return docstring.partition("\n\n")[2].strip()
+
+
+def _mount_row(
+    title: str, key: str, medians: Medians, ours: Sequence[str], others: Sequence[str]
+) -> list[str]:
+    cells = [title, *(f"{medians[name][key]:.3f}" for name in others)]
+    for name in ours:
+        value = medians[name][key]
+        cells += [f"{value:.3f}", *(f"{value / medians[other][key]:.2f}" for other in others)]
+    return cells
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A markdown table, numbers to the right."""
+    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *rows]
+    return "".join("| " + " | ".join(cell or " " for cell in line) + " |\n" for line in lines)

@@ -1,0 +1,58 @@
+"""How long commands take: contenders by turns, so that a busy moment hits all of them, and medians."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import time
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+__all__ = ["Medians", "alternate", "seconds"]
+
+Values: TypeAlias = "Mapping[str, float]"
+Medians: TypeAlias = "dict[str, dict[str, float]]"
+
+
+def seconds(
+    command: Sequence[str | os.PathLike[str]],
+    *,
+    cwd: str | os.PathLike[str] | None = None,
+    good: Iterable[int] = (0,),
+) -> float:
+    """Run a command to its end, its output thrown away, and return the seconds it took.
+
+    Raises:
+        RuntimeError: its exit code is none of the `good` ones; a failure is no measurement.
+    """
+    started = time.perf_counter()
+    done = subprocess.run(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+    elapsed = time.perf_counter() - started
+    if done.returncode not in good:
+        shown, said = " ".join(os.fspath(word) for word in command)[:300], os.fsdecode(done.stderr)[-2000:]
+        raise RuntimeError(f"{shown}: exit {done.returncode}: {said}")
+    return elapsed
+
+
+def alternate(
+    contenders: Mapping[str, Callable[[], Values]], runs: int, progress: Callable[[str], None]
+) -> Medians:
+    """Let the contenders take turns, A B C A B C, and return the median of each of their values.
+
+    Args:
+        contenders: by name, what measures once and returns values by row.
+        runs: how many turns each gets.
+        progress: is told who is next.
+    """
+    found: dict[str, dict[str, list[float]]] = {name: {} for name in contenders}
+    for run in range(runs):
+        for name, measure in contenders.items():
+            progress(f"run {run + 1} of {runs}: {name}")
+            for row, value in measure().items():
+                found[name].setdefault(row, []).append(value)
+    return {
+        name: {row: statistics.median(values) for row, values in rows.items()} for name, rows in found.items()
+    }
