@@ -47,6 +47,8 @@ _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
 FORMATS = ("table", "json", "jsonl", "csv", "tsv")
 DELIMITERS = {"csv": ",", "tsv": "\t"}
+GO_NAMES = {"ID": "Id"}
+"""What Docker's inspect answers to as well: the names of its Go fields where JSON has others."""
 MARKDOWN = ("github", "pipe")
 
 _MIN_WIDTH, _PADDING = 10, 3  # of the tabwriter in docker/cli `cli/command/formatter/formatter.go`
@@ -140,7 +142,8 @@ def emit_objects(objects: Iterable[dict[str, Any]], form: str) -> None:
         try:
             template = compile_template(form)
             for item in objects:
-                _write(printable_lines(template.render(Fields(item, item.__getitem__))) + "\n")
+                fields = Fields(item, item.__getitem__, GO_NAMES)
+                _write(printable_lines(template.render(fields)) + "\n")
         except TemplateError as error:
             raise _bad_format(str(error)) from error
     else:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["FUNCTIONS", "HEADER_FUNCTIONS", "Fields", "Shown", "TemplateError", "truth"]
 
 
+_WORD_START = re.compile(r"(?:^|(?<=[\x00-/:-@\[-^`{-\x7f\s])).", re.DOTALL)
+
+
 class TemplateError(ValueError):
     """The template cannot be parsed or applied."""
 
@@ -26,12 +29,16 @@ class TemplateError(ValueError):
 class Fields(Mapping[str, Any]):
     """A mapping with a fixed set of keys, each found when asked for: another key is an error."""
 
-    def __init__(self, names: Iterable[str], find: Callable[[str], Any]) -> None:
-        """Answer for `names` with what `find` returns."""
+    def __init__(
+        self, names: Iterable[str], find: Callable[[str], Any], also: Mapping[str, str] | None = None
+    ) -> None:
+        """Answer for `names` with what `find` returns; `also` has further names of some of them."""
         self._names = dict.fromkeys(names)
         self._find = find
+        self._also = also or {}
 
     def __getitem__(self, name: str) -> Any:
+        name = self._also.get(name, name)
         if name not in self._names:
             raise TemplateError(f"there is no field .{name}; there are {', '.join(sorted(self._names))}")
         return self._find(name)
@@ -124,8 +131,27 @@ def _split(text: str, separator: str) -> list[str]:
     return text.split(separator) if separator else list(text)
 
 
+def _upper(text: str) -> str:
+    return "".join(map(_one_character, text, map(str.upper, _text(text))))
+
+
+def _lower(text: str) -> str:
+    return "".join(char.lower()[0] for char in _text(text))
+
+
 def _title(text: str) -> str:
-    return re.sub(r"(?<!\w)\w", lambda match: match[0].upper(), text)
+    return _WORD_START.sub(lambda match: _one_character(match[0], match[0].title()), text)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TemplateError(f"expected text, not {go_text(value)}")
+    return value
+
+
+def _one_character(char: str, changed: str) -> str:
+    """`changed`, unless it is longer: Go changes the case of each character alone."""
+    return changed if len(changed) == 1 else char
 
 
 def _pad(text: str, before: int, after: int) -> str:
@@ -173,10 +199,10 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "split": _split,
     "join": _join,
     "title": _title,
-    "lower": lambda text: text.lower(),
-    "upper": lambda text: text.upper(),
+    "lower": _lower,
+    "upper": _upper,
     "pad": _pad,
-    "truncate": lambda text, length: text[:length],
+    "truncate": lambda text, length: _text(text)[:length],
     "index": _index,
     "slice": _slice,
     "len": _length,
