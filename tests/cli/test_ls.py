@@ -14,12 +14,13 @@ import pytest
 
 from layerfs import DataRoot
 from tests.support.command import layerfs
-from tests.support.kernel import overlay_mount
-from tests.support.mounts import stacked_by_docker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
+
+    MountedByKernel = Callable[[str], AbstractContextManager[Path]]
 
 IMAGES = (
     "demo:latest",
@@ -60,11 +61,9 @@ def image(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def mounted(dataroot_path: Path, image: str) -> Iterator[Path]:
+def mounted(mounted_by_kernel: MountedByKernel, image: str) -> Iterator[Path]:
     """The image as the kernel mounts it."""
-    root = DataRoot.open(dataroot_path)
-    layers = stacked_by_docker(dataroot_path, root.chain(root.image(image))[-1].cache_id)
-    with overlay_mount(layers) as merged:
+    with mounted_by_kernel(image) as merged:
         yield merged
 
 
@@ -114,12 +113,12 @@ def test_default_is_the_root(dataroot_path: Path, image: str, mounted: Path) -> 
 
 @pytest.mark.kernel
 @pytest.mark.parametrize("options", ["-l", "-lr", "-lh"])
-def test_device_numbers_line_up(dataroot_path: Path, options: str) -> None:
+def test_device_numbers_line_up(
+    dataroot_path: Path, mounted_by_kernel: MountedByKernel, options: str
+) -> None:
     """Majors and minors stand below each other, and sizes below both, as in ls."""
-    root = DataRoot.open(dataroot_path)
-    layers = stacked_by_docker(dataroot_path, root.chain(root.image("lab/nodes:1"))[-1].cache_id)
     names = ["bin/fx", "dev/fifo", "dev/large", "dev/null", "dev/sda"]
-    with overlay_mount(layers) as merged:
+    with mounted_by_kernel("lab/nodes:1") as merged:
         expected = _gnu_ls(merged, options, *names)
     assert layerfs(dataroot_path, "ls", options, "lab/nodes:1", *names).stdout == expected
 
