@@ -92,9 +92,12 @@ def _pipeline(rest: list[Token]) -> Expression:
 
 def _command(rest: list[Token], piped: Expression | None) -> Expression:
     """One value, or a function with its arguments, the piped value last."""
+    first = rest[-1] if rest else None
     name = ""
     if rest and rest[-1].kind == "word" and rest[-1].text not in _CONSTANTS:
         name = rest.pop().text
+    if rest and rest[-1] == Token("word", "nil") and not name:
+        raise TemplateError("nil is not a command")
     operands: list[Expression] = []
     while rest and rest[-1].kind != "close" and rest[-1] != Token("sign", "|"):
         operands.append(_operand(rest))
@@ -103,7 +106,11 @@ def _command(rest: list[Token], piped: Expression | None) -> Expression:
     if not operands:
         raise TemplateError("missing value for command")
     if len(operands) > 1 or piped:
-        raise TemplateError("only a function can be given arguments")
+        if first is None or first.kind != "field":
+            raise TemplateError("only a function can be given arguments")
+        return _method(
+            first.text.removeprefix("."), operands[1:] if piped is None else [*operands[1:], piped]
+        )
     return operands[0]
 
 
@@ -155,6 +162,17 @@ def _field(start: Expression, path: str) -> Expression:
                 raise TemplateError(f"can't evaluate field .{name} in {go_text(value)[:40]}")
             value = value[name] if isinstance(value, Fields) else value.get(name)
         return value
+
+    return evaluate
+
+
+def _method(name: str, operands: Sequence[Expression]) -> Expression:
+    """A field that takes an argument: `.Label "name"`."""
+
+    def evaluate(dot: Any, scope: Scope) -> Any:
+        if not isinstance(dot, Fields):
+            raise TemplateError("only a function can be given arguments")
+        return dot.call(name, [operand(dot, scope) for operand in operands])
 
     return evaluate
 

@@ -30,18 +30,38 @@ class Fields(Mapping[str, Any]):
     """A mapping with a fixed set of keys, each found when asked for: another key is an error."""
 
     def __init__(
-        self, names: Iterable[str], find: Callable[[str], Any], also: Mapping[str, str] | None = None
+        self,
+        names: Iterable[str],
+        find: Callable[[str], Any],
+        also: Mapping[str, str] | None = None,
+        methods: Mapping[str, Callable[[str], str]] | None = None,
     ) -> None:
-        """Answer for `names` with what `find` returns; `also` has further names of some of them."""
+        """Answer for `names` with what `find` returns.
+
+        Args:
+            names: the keys.
+            find: the value of a key.
+            also: further names of some of them.
+            methods: what is no key, as it takes an argument: `{{.Label "name"}}`.
+        """
         self._names = dict.fromkeys(names)
         self._find = find
         self._also = also or {}
+        self._methods = methods or {}
 
     def __getitem__(self, name: str) -> Any:
         name = self._also.get(name, name)
         if name not in self._names:
             raise TemplateError(f"there is no field .{name}; there are {', '.join(sorted(self._names))}")
         return self._find(name)
+
+    def call(self, name: str, arguments: list[Any]) -> str:
+        """What the method `name` says of its one argument."""
+        if name not in self._methods:
+            raise TemplateError(f".{name} takes no argument")
+        if len(arguments) != 1 or not isinstance(arguments[0], str):
+            raise TemplateError(f".{name} takes one text")
+        return self._methods[name](arguments[0])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -101,7 +121,7 @@ def _lookup(value: Mapping[str, Any], key: Any) -> Any:
 
 
 def _slice(value: Any, *bounds: int) -> Any:
-    if not isinstance(value, (list, str)):
+    if not isinstance(value, (list, str)) or any(type(bound) is not int for bound in bounds):
         raise TemplateError(f"can't slice {go_text(value)}")
     start, stop = (*bounds, *(0, len(value))[len(bounds) :])
     if not 0 <= start <= stop <= len(value):
@@ -128,7 +148,7 @@ def _join(items: Any, separator: str) -> str:
 
 
 def _split(text: str, separator: str) -> list[str]:
-    return text.split(separator) if separator else list(text)
+    return text.split(separator) if separator else list(_text(text))
 
 
 def _upper(text: str) -> str:
@@ -159,13 +179,15 @@ def _pad(text: str, before: int, after: int) -> str:
 
 
 def _comparable(first: Any, second: Any, *, ordered: bool = False) -> None:
-    """Refuse what Go refuses to compare."""
+    """Refuse what Go refuses to compare; nil is equal to nil alone, and has no order."""
+    if not ordered and None in (first, second):
+        return
     if isinstance(first, (list, Mapping)) or isinstance(second, (list, Mapping)):
         raise TemplateError("uncomparable type: list or map")
     kinds = {str if isinstance(value, str) else type(value) for value in (first, second)}
-    if ordered and kinds & {bool, type(None)}:
+    if kinds & {bool, type(None)} and ordered:
         raise TemplateError("invalid type for comparison")
-    if len(kinds - {type(None)}) > 1:
+    if len(kinds) > 1:
         raise TemplateError("incompatible types for comparison")
 
 

@@ -129,7 +129,12 @@ ALIKE = [
     # comparison and logic
     *("{{eq 1 1}}{{eq 1 2}}{{eq `a` `b` `a`}}{{ne `a` `b`}}", "{{lt 1 2}}{{le 2 2}}{{gt 1 2}}{{ge 1 2}}"),
     *("{{lt `a` `b`}}{{gt .ID .Comment}}{{ge 1.5 1.5}}", "{{and 1 0 2}}{{and 1 2}}{{or 0 `` 3}}{{or 0 ``}}|"),
-    *("{{not 0}}{{not .RepoTags}}", "{{eq .Config.Tty true}}", "{{if gt (len .RepoTags) 2}}many{{end}}"),
+    *(
+        "{{not 0}}{{not .RepoTags}}",
+        "{{ne .RepoTags nil}}",
+        "{{eq .Config.Tty true}}",
+        "{{if gt (len .RepoTags) 2}}many{{end}}",
+    ),
     *(
         "{{.Architecture | upper | printf `%s-%s` `x`}}",
         "{{.Comment | json | len}}",
@@ -161,6 +166,7 @@ REFUSED = [
     *(
         "{{upper .Size}}",
         "{{upper .RepoTags}}",
+        "{{split .Config.Labels ``}}",
         "{{lower .RepoTags}}",
         "{{truncate .RepoTags 1}}",
         "{{eq 1 `a`}}",
@@ -176,7 +182,16 @@ REFUSED = [
         "{{truncate .ID `x`}}",
         "{{pad .ID}}",
     ),
-    *("{{if true}}{{$y := 1}}{{end}}{{$y}}", "{{.ID,}}", "{{not}}", "{{.1a}}"),
+    *(
+        "{{if true}}{{$y := 1}}{{end}}{{$y}}",
+        "{{.ID,}}",
+        "{{not}}",
+        "{{.1a}}",
+        "{{nil}}",
+        "{{if nil}}{{end}}",
+        "{{nil | print}}",
+        "{{slice .RepoTags true}}",
+    ),
 ]
 
 
