@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layerfs.formats.buildkit import BuildKitSnapshot, parse_snapshots
-from layerfs.store.files import parse_bytes, read_optional
+from layerfs.store.files import parse_optional
 
 if TYPE_CHECKING:
     from layerfs.hostdir import HostDir
@@ -21,5 +21,4 @@ _LIMIT = 256 << 20
 
 def read_buildkit_snapshots(root: HostDir) -> tuple[BuildKitSnapshot, ...]:
     """BuildKit's snapshots; none where it was never used. Raises `CorruptStore`."""
-    content = read_optional(root, _NAME, _LIMIT)
-    return () if content is None else tuple(parse_bytes(content, root.name_of(_NAME), parse_snapshots))
+    return tuple(parse_optional(root, _NAME, parse_snapshots, _LIMIT) or ())

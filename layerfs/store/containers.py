@@ -15,9 +15,8 @@ from layerfs.store.files import (
     JSON_LIMIT,
     identities,
     open_optional,
-    parse_bytes,
     parse_file,
-    read_optional,
+    parse_optional,
 )
 
 if TYPE_CHECKING:
@@ -53,5 +52,4 @@ class ContainerDB:
     def host_config(self, container: ContainerID) -> Json | None:
         """How the host was to run one container; None where that is not noted; raises `CorruptStore`."""
         path = f"containers/{container}/hostconfig.json"
-        content = read_optional(self._root, path, JSON_LIMIT)
-        return None if content is None else parse_bytes(content, self._root.name_of(path), load_object)
+        return parse_optional(self._root, path, load_object, JSON_LIMIT)

@@ -28,6 +28,7 @@ __all__ = [
     "open_optional",
     "parse_bytes",
     "parse_file",
+    "parse_optional",
     "read_file",
     "read_optional",
 ]
@@ -70,14 +71,23 @@ def parse_file(
     directory: HostDir, path: str, parse: Callable[[bytes], Value], limit: int = NAME_LIMIT
 ) -> Value:
     """The value of a file that must exist and parse."""
-    return parse_bytes(read_file(directory, path, limit), directory.name_of(path), parse)
+    return parse_bytes(read_file(directory, path, limit), directory, path, parse)
 
 
-def parse_bytes(content: bytes, name: str, parse: Callable[[bytes], Value]) -> Value:
-    """The value of `content`, read from the file called `name`."""
+def parse_optional(
+    directory: HostDir, path: str, parse: Callable[[bytes], Value], limit: int = NAME_LIMIT
+) -> Value | None:
+    """The value of a file that must parse if there is one; None where there is none."""
+    content = read_optional(directory, path, limit)
+    return None if content is None else parse_bytes(content, directory, path, parse)
+
+
+def parse_bytes(content: bytes, directory: HostDir, path: str, parse: Callable[[bytes], Value]) -> Value:
+    """The value of `content`, which was read from `path`."""
     try:
         return parse(content)
     except FormatError as error:
+        name = directory.name_of(path)
         raise MalformedFile(name, error.problem, expected=error.expected, found=error.found) from error
 
 

@@ -5,9 +5,10 @@ Source: moby `image/fs.go`, `image/store.go` (v20.10.24 and v28.5).
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
-from layerfs.errors import DigestMismatch
+from layerfs.errors import DigestMismatch, MissingFile
 from layerfs.formats.gostruct import go_time
 from layerfs.formats.imageconfig import parse_image_config
 from layerfs.ids import ImageID
@@ -16,7 +17,6 @@ from layerfs.store.files import (
     identities,
     open_optional,
     parse_bytes,
-    read_file,
     read_optional,
 )
 
@@ -38,7 +38,7 @@ class ImageDB:
 
     def file_name(self, image: ImageID) -> str:
         """The path of a config, for messages."""
-        return self._driver_dir.name_of(f"imagedb/content/sha256/{image.hex}")
+        return self._driver_dir.name_of(_config_path(image))
 
     def image_ids(self) -> list[ImageID]:
         """Every config's name, sorted; nothing is read yet."""
@@ -53,7 +53,9 @@ class ImageDB:
 
     def config_bytes(self, image: ImageID) -> bytes:
         """The config, byte for byte; raises `CorruptStore` unless its bytes hash to its name."""
-        content = read_file(self._driver_dir, f"imagedb/content/sha256/{image.hex}", JSON_LIMIT)
+        content = read_optional(self._content, image.hex, JSON_LIMIT) if self._content else None
+        if content is None:
+            raise MissingFile(self.file_name(image), "the file is missing")
         found = ImageID.of(content)
         if found != image:
             raise DigestMismatch(
@@ -63,7 +65,9 @@ class ImageDB:
 
     def config(self, image: ImageID) -> ImageConfig:
         """The parsed config; raises `CorruptStore`."""
-        return parse_bytes(self.config_bytes(image), self.file_name(image), parse_image_config)
+        return parse_bytes(
+            self.config_bytes(image), self._driver_dir, _config_path(image), parse_image_config
+        )
 
     def parent(self, image: ImageID) -> str | None:
         """The parent image's ID as the engine noted it: raw text, validated by nobody."""
@@ -72,11 +76,22 @@ class ImageDB:
 
     def last_updated(self, image: ImageID) -> str:
         """When the image was last tagged, as the engine writes a time; raises `CorruptStore`."""
-        name = self._driver_dir.name_of(f"imagedb/metadata/sha256/{image.hex}/lastUpdated")
         text = self._note(image, "lastUpdated") or b""
-        return parse_bytes(text, name, lambda content: go_time(content.decode("utf-8", "replace")))
+        path = f"imagedb/metadata/sha256/{image.hex}/lastUpdated"
+        return parse_bytes(
+            text, self._driver_dir, path, lambda content: go_time(content.decode("utf-8", "replace"))
+        )
 
     def _note(self, image: ImageID, name: str) -> bytes | None:
-        if self._metadata is None:
+        if self._metadata is None or image not in self._noted:
             return None
         return read_optional(self._metadata, f"{image.hex}/{name}")
+
+    @functools.cached_property
+    def _noted(self) -> frozenset[ImageID]:
+        """The images with notes: few in a big store, as a pulled one has none."""
+        return frozenset(identities(self._metadata, ImageID.from_hex))
+
+
+def _config_path(image: ImageID) -> str:
+    return f"imagedb/content/sha256/{image.hex}"

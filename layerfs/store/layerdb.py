@@ -6,17 +6,21 @@ Source: moby `layer/filestore.go`, `layer/layer_store.go` (v20.10.24 and v28.5).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from layerfs.errors import CorruptStore, MissingFile
-import layerfs.formats.layerfiles as layerfiles
+from layerfs.formats import layerfiles
 from layerfs.ids import CacheID, ChainID, ContainerID, DiffID
 from layerfs.store.files import identities, open_optional, parse_bytes, parse_file, read_optional
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from layerfs.hostdir import HostDir
 
 __all__ = ["LayerDB", "LayerRecord", "MountRecord"]
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +88,10 @@ class LayerDB:
         if directory is None:
             raise MissingFile(self.file_name(chain), "the layer's directory is missing")
         with directory:
-            parent = read_optional(directory, "parent")
             return LayerRecord(
                 chain,
                 parse_file(directory, "diff", layerfiles.parse_diff),
-                parse_bytes(parent, directory.name_of("parent"), layerfiles.parse_parent) if parent else None,
+                _parse_filled(directory, "parent", layerfiles.parse_parent),
                 parse_file(directory, "cache-id", layerfiles.parse_cache_id),
                 parse_file(directory, "size", layerfiles.parse_size),
             )
@@ -113,14 +116,15 @@ class LayerDB:
             name = self._driver_dir.name_of(f"layerdb/mounts/{container}")
             raise MissingFile(name, "the container's mount record is missing")
         with directory:
-            mount_id = parse_file(directory, "mount-id", layerfiles.parse_mount_id)
-            init_id = read_optional(directory, "init-id")
-            parent = read_optional(directory, "parent")
             return MountRecord(
                 container,
-                mount_id,
-                parse_bytes(init_id, directory.name_of("init-id"), layerfiles.parse_mount_id)
-                if init_id
-                else None,
-                parse_bytes(parent, directory.name_of("parent"), layerfiles.parse_parent) if parent else None,
+                parse_file(directory, "mount-id", layerfiles.parse_mount_id),
+                _parse_filled(directory, "init-id", layerfiles.parse_mount_id),
+                _parse_filled(directory, "parent", layerfiles.parse_parent),
             )
+
+
+def _parse_filled(directory: HostDir, name: str, parse: Callable[[bytes], Value]) -> Value | None:
+    """The value of a file; None where it is missing or empty."""
+    content = read_optional(directory, name)
+    return parse_bytes(content, directory, name, parse) if content else None

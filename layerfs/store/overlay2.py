@@ -14,9 +14,9 @@ import stat
 from typing import TYPE_CHECKING
 
 from layerfs.errors import BrokenChain, CorruptStore, MissingFile
-import layerfs.formats.layerfiles as layerfiles
+from layerfs.formats import layerfiles
 from layerfs.ids import CacheID, InvalidID, LinkID
-from layerfs.store.files import explain, identities, open_optional, parse_bytes, read_optional
+from layerfs.store.files import explain, identities, open_optional, parse_optional
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -71,20 +71,12 @@ class Overlay2:
     def link(self, cache_id: CacheID) -> LinkID | None:
         """The layer's short name in `l/`, or None where the file is missing; raises `CorruptStore`."""
         path = f"overlay2/{cache_id}/link"
-        content = read_optional(self._root, path)
-        return (
-            None if content is None else parse_bytes(content, self._root.name_of(path), layerfiles.parse_link)
-        )
+        return parse_optional(self._root, path, layerfiles.parse_link)
 
     def lower(self, cache_id: CacheID) -> tuple[LinkID, ...] | None:
         """The short names of the layers below, uppermost first, or None where the file is missing."""
         path = f"overlay2/{cache_id}/lower"
-        content = read_optional(self._root, path)
-        return (
-            None
-            if content is None
-            else parse_bytes(content, self._root.name_of(path), layerfiles.parse_lower)
-        )
+        return parse_optional(self._root, path, layerfiles.parse_lower)
 
     def link_target(self, link: LinkID) -> CacheID | None:
         """The layer a short link names, or None where the link is missing or leads elsewhere.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layerfs.formats.repositories import Repositories, parse_repositories
-from layerfs.store.files import JSON_LIMIT, parse_bytes, read_optional
+from layerfs.store.files import JSON_LIMIT, parse_optional
 
 if TYPE_CHECKING:
     from layerfs.hostdir import HostDir
@@ -24,7 +24,4 @@ def read_repositories(driver_dir: HostDir) -> Repositories:
     Raises:
         CorruptStore: the file is there and not what it must be.
     """
-    content = read_optional(driver_dir, _NAME, JSON_LIMIT)
-    if content is None:
-        return Repositories()
-    return parse_bytes(content, driver_dir.name_of(_NAME), parse_repositories)
+    return parse_optional(driver_dir, _NAME, parse_repositories, JSON_LIMIT) or Repositories()
