@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import collections
 import os
-import shutil
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -85,7 +84,7 @@ def pytest_sessionfinish(exitstatus: int) -> None:
     """Remove the session's files, unless something failed and they may show why."""
     place = leftovers.session_directory()
     if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED) and not leftovers.find(place):
-        shutil.rmtree(place, ignore_errors=True)
+        leftovers.remove(place)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,14 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import signal
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 
-__all__ = ["clean", "find", "session_directory", "sweep_dead_sessions"]
+__all__ = ["clean", "find", "remove", "session_directory", "sweep_dead_sessions"]
 
 PREFIX = "layerfs-test-"
 FAREWELL = 10  # seconds a process may take to end
@@ -53,7 +52,12 @@ def sweep_dead_sessions() -> None:
             continue
         clean(directory)
         if not _mounts(directory):
-            shutil.rmtree(directory, ignore_errors=True)
+            remove(directory)
+
+
+def remove(directory: Path) -> None:
+    """Remove a directory however deep it is, at which `shutil` gives up with a RecursionError."""
+    subprocess.run(["rm", "-rf", "--", directory], check=False, stderr=subprocess.DEVNULL)
 
 
 def _mounts(directory: Path) -> list[str]:
