@@ -327,7 +327,7 @@ exec setpriv --reuid=65534 --regid=65534 --clear-groups sh -c '
     "$layerfs" umount point || exit 17
     "$layerfs" mount --driver $driver --allow-other demo:latest point; [ $? = 7 ] || exit 18
     "$layerfs" mount --driver $driver demo:latest /mnt/closed; [ $? = 7 ] || exit 19
-    grep -q layerfs /proc/mounts && exit 20
+    grep -q " /mnt/[a-z]* fuse" /proc/mounts && exit 20
     exit 0
 ' sh "$@"
 """

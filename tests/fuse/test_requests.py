@@ -6,11 +6,14 @@ import ctypes
 import errno
 import os
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from layerfs.views.fuse.driver import MountOptions
 from layerfs.views.fuse.mountpoint import find_mount
+from tests.support.kernel import overlay_mount
 from tests.support.layerspec import Dir, File, LayerSpec, Meta, materialise_stack
 from tests.support.mounts import served
 from tests.support.treeview import union_of
@@ -170,7 +173,7 @@ def test_open_file_survives_its_removal(mounted: Path, layers: list[Path]) -> No
 @pytest.mark.parametrize("source", ["a,b", "a b\\c", "日本\n語", "\udcff", "#x", "opaque,allow_other,suid"])
 def test_source_is_shown_unharmed(layers: list[Path], tmp_path: Path, driver: str, source: str) -> None:
     """The mount table shows the name of the image byte for byte, and no part of it acts as an option."""
-    with served(union_of(layers), tmp_path / "m", driver, source) as mounted:
+    with served(union_of(layers), tmp_path / "m", driver, MountOptions(source)) as mounted:
         found = find_mount(mounted)
         assert found is not None
         assert (found.source, found.fs_type) == (source, "fuse.layerfs")
@@ -178,3 +181,21 @@ def test_source_is_shown_unharmed(layers: list[Path], tmp_path: Path, driver: st
         assert flags & os.ST_RDONLY
         assert flags & os.ST_NOSUID
         assert flags & os.ST_NODEV
+
+
+@pytest.mark.kernel
+def test_trusted_attributes_are_roots_alone(tmp_path: Path, driver: str) -> None:
+    """Another user sees the attribute names that overlayfs would let them see, and root all of them."""
+    meta = Meta(xattrs={b"trusted.secret": b"1", b"user.open": b"2"})
+    layers = materialise_stack([LayerSpec(Dir({b"f": File(meta=meta)}))], tmp_path)
+    program = "import os; print(os.listxattr('f'))"
+
+    def listed(place: Path, *prefix: str) -> str:
+        command = [*prefix, sys.executable, "-c", program]
+        return subprocess.run(command, cwd=place, capture_output=True, text=True, check=True).stdout
+
+    user = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+    options = MountOptions("test", allow_other=True)
+    with served(union_of(layers), tmp_path / "m", driver, options) as ours, overlay_mount(layers) as theirs:
+        assert listed(ours, *user) == listed(theirs, *user)
+        assert listed(ours) == listed(theirs)

@@ -24,14 +24,17 @@ if TYPE_CHECKING:
 
 __all__ = ["eventually", "mount_line", "served", "servers", "stacked_by_docker"]
 
+_OPTIONS = MountOptions("test")
 _PATIENCE = 30  # seconds until something that must happen counts as not happening
 
 
 @contextmanager
-def served(tree: UnionTree, mountpoint: Path, driver: str, source: str = "test") -> Iterator[Path]:
+def served(
+    tree: UnionTree, mountpoint: Path, driver: str, options: MountOptions = _OPTIONS
+) -> Iterator[Path]:
     """Mount `tree` on a new directory for the time of the block, by a process that ends with it."""
     mountpoint.mkdir()
-    job = Job(driver_named(driver), tree, mountpoint, MountOptions(source), detached=lambda: None)
+    job = Job(driver_named(driver), tree, mountpoint, options, detached=lambda: None)
     server = serve_detached(job)
     try:
         yield mountpoint
