@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import csv
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -29,7 +29,7 @@ from .template import TemplateError, compile_template
 from .template_functions import Fields, Shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 __all__ = [
     "Column",
@@ -79,25 +79,47 @@ class Column(Generic[Row]):
         else:
             value = self.value(row)
             text = "" if value is None else str(value)
-        return text if text.isprintable() else Shown(printable(text), text)
+        return _shown(text)
+
+
+def _shown(text: str) -> str:
+    return text if text.isprintable() else Shown(printable(text), text)
+
+
+def _method_header(argument: str) -> str:
+    """Docker's header for a label: the last part of its name."""
+    return argument.rpartition(".")[2].replace("-", " ").replace("_", " ")
 
 
 @dataclass(frozen=True, slots=True)
 class Table(Generic[Row]):
-    """All columns of a command's rows, and the placeholders of those that a table shows by default."""
+    """All columns of a command's rows.
+
+    Attributes:
+        columns: the facts.
+        shown: the placeholders of those that a table shows by default.
+        methods: placeholders that take an argument, as `{{.Label "name"}}`, and their words.
+    """
 
     columns: Sequence[Column[Row]]
     shown: Sequence[str]
+    methods: Mapping[str, Callable[[Row, str], str]] = field(default_factory=dict)
 
     def fields(self, row: Row) -> Fields:
         """The placeholders of a row; its words are found when asked for."""
         columns = self.by_placeholder()
-        return Fields(columns, lambda name: columns[name].words(row))
+
+        def bound(method: Callable[[Row, str], str]) -> Callable[[str], str]:
+            return lambda argument: _shown(method(row, argument))
+
+        methods = {name: bound(method) for name, method in self.methods.items()}
+        return Fields(columns, lambda name: columns[name].words(row), methods=methods)
 
     def headers(self) -> Fields:
         """The placeholders of the header line."""
         columns = self.by_placeholder()
-        return Fields(columns, lambda name: columns[name].header)
+        methods = dict.fromkeys(self.methods, _method_header)
+        return Fields(columns, lambda name: columns[name].header, methods=methods)
 
     def by_placeholder(self) -> dict[str, Column[Row]]:
         """The columns by their names in templates, sorted as Go's maps are."""

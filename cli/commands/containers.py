@@ -245,7 +245,7 @@ def _table(view: View, *, size: bool) -> Table[Container]:
         Column("init_id", lambda row: row.mount.init_id if row.mount else None),
     ]
     shown = ("ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names")
-    return Table(columns, (*shown, "Size") if size else shown)
+    return Table(columns, (*shown, "Size") if size else shown, {"Label": _label})
 
 
 def _config(value: Callable[[ContainerConfig], Any]) -> Callable[[Container], Any]:
@@ -292,6 +292,10 @@ def _ports_text(row: Container) -> str:
     from layerfs.analysis.containers import ports
 
     return shown_ports(ports(row.config)) if row.config else ""
+
+
+def _label(row: Container, name: str) -> str:
+    return row.config.labels.get(name, "") if row.config else ""
 
 
 def _labels_text(row: Container) -> str:

@@ -34,6 +34,11 @@ OPTIONS = [
         "{{.ID}} {{.Names}} {{.Image}} {{.Command}} {{.State}} {{.Status}} {{.Networks}} {{.Ports}}.",
     ],
     ["--format", "{{.CreatedAt}}|{{.RunningFor}}|{{.Size}}|{{.LocalVolumes}}"],
+    [
+        "--format",
+        '{{.Label "org.example.role"}} {{"no.such" | .Label}}{{upper (.Label "org.example.state")}}',
+    ],
+    ["--format", 'table {{.ID}}\t{{.Label "org.example.role"}}\t{{.Label "io.x.some-label_name"}}.'],
     ["--format", "table {{.Names}}\t{{.Size}}\t{{.LocalVolumes}}\t{{.State}}\t{{.CreatedAt}}"],
 ]
 
