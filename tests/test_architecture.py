@@ -56,6 +56,7 @@ HARMLESS_OS = {
     "makedev",
     "minor",
     "pread",
+    "preadv",
     "stat_result",
     "statvfs_result",
     "strerror",

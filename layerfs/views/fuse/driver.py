@@ -27,10 +27,13 @@ class MountOptions:
     Attributes:
         source: what /proc/mounts shows as the device, usually the image's name.
         allow_other: let users other than the one who mounts look in.
+        passthrough: have the kernel read the backing files itself, where the driver, the kernel and our
+            privilege allow it: for few large files; many small ones are faster without.
     """
 
     source: str
     allow_other: bool = False
+    passthrough: bool = False
 
 
 class Driver(Protocol):

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 from layerfs.errors import MountFailed
 from layerfs.views.fuse.attach import attach
-from layerfs.views.fuse.mountpoint import unmount
+from layerfs.views.fuse.backing import BackingFiles
+from layerfs.views.fuse.mountpoint import detach, tune_readahead
 from layerfs.views.fuse.protocol import (
     IN_HEADER,
     INIT_IN,
@@ -87,16 +88,17 @@ class NativeDriver:
         """Mount and serve until unmounted or signalled; see `Driver`."""
         device = attach(mountpoint, options)
         session = Session(device, Requests(tree))
-        handlers = _on_signals(lambda: _take_off(mountpoint))
+        handlers = _on_signals(lambda: detach(mountpoint))
         # nodes are given back when the kernel forgets them, by reference count; looking through
         # hundreds of thousands of them for cycles that are not there would cost a third of a walk
         gc.disable()
         try:
-            session.negotiate()
+            session.negotiate(passthrough=options.passthrough)
+            tune_readahead(mountpoint)
             ready()
             session.run()
         except BaseException:
-            _take_off(mountpoint)
+            detach(mountpoint)
             raise
         finally:
             gc.enable()
@@ -113,7 +115,7 @@ class Session:
         self._device = device
         self._requests = requests
 
-    def negotiate(self) -> None:
+    def negotiate(self, *, passthrough: bool = False) -> None:
         """Answer INIT: what this kernel lacks is simply not used; raises `MountFailed`."""
         while True:
             request = self._receive()
@@ -133,7 +135,9 @@ class Session:
                 )
             if flags & InitFlags.INIT_EXT:
                 flags |= INIT_IN.unpack_from(body)[4] << 32
-            granted = flags & _WANTED
+            granted = flags & (_WANTED | (InitFlags.PASSTHROUGH if passthrough else 0))
+            if granted & InitFlags.PASSTHROUGH:
+                self._requests.use_passthrough(BackingFiles(self._device))
             self._reply(unique, 0, _init_reply(min(minor, MINOR), readahead, granted))
             if major == KERNEL_VERSION:
                 return
@@ -218,7 +222,7 @@ def _init_reply(minor: int, readahead: int, granted: int) -> bytes:
         _MAX_PAGES,
         0,
         granted >> 32,
-        0,
+        1 if granted & InitFlags.PASSTHROUGH else 0,  # max_stack_depth: backing files on a plain file system
         0,
     )
 
@@ -233,10 +237,3 @@ def _on_signals(stop: Callable[[], None]) -> dict[int, signal.Handlers | Callabl
     return {
         number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     }
-
-
-def _take_off(mountpoint: Path) -> None:
-    try:
-        unmount(mountpoint, lazy=True)
-    except MountFailed as error:
-        _log.debug("%s", error)

@@ -29,9 +29,12 @@ from layerfs.views.fuse.protocol import (
     GETXATTR_OUT,
     LSEEK_IN,
     LSEEK_OUT,
+    OPEN_OUT,
     READ_IN,
+    RELEASE_IN,
     STATFS_OUT,
     Opcode,
+    OpenFlags,
 )
 
 if TYPE_CHECKING:
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from layerfs.tree.node import Node
     from layerfs.tree.openfile import OpenFile
     from layerfs.tree.union import UnionTree
+    from layerfs.views.fuse.backing import BackingFiles
     from layerfs.views.fuse.nodetable import Held
 
 __all__ = ["Requests"]
@@ -64,6 +68,7 @@ class Requests:
         """Answer from `tree`."""
         self.tree = tree
         self.nodes = NodeTable(tree)
+        self.backing: BackingFiles | None = None
         self._lock = threading.Lock()
         self._files: collections.OrderedDict[int, OpenFile] = collections.OrderedDict()
         self.answers: dict[int, Callable[[int, bytes], bytes]] = {
@@ -188,6 +193,28 @@ class Requests:
             if len(self._files) > _OPEN_FILES:
                 self._files.popitem(last=False)  # closed when the last reader lets go of it
         return opened
+
+    def open(self, node_id: int, body: bytes) -> bytes:
+        """OPEN, which only passthrough needs: else the kernel is told not to ask."""
+        del body
+        assert self.backing is not None  # noqa: S101 - the answer is registered with it
+        backing = self.backing.open(node_id, self.file(node_id).fileno())
+        if backing is None:
+            return OPEN_OUT.pack(0, OpenFlags.KEEP_CACHE | OpenFlags.NOFLUSH, 0)
+        return OPEN_OUT.pack(1, OpenFlags.PASSTHROUGH | OpenFlags.NOFLUSH, backing)
+
+    def release(self, node_id: int, body: bytes) -> bytes:
+        """RELEASE of what was opened."""
+        assert self.backing is not None  # noqa: S101 - see open()
+        if RELEASE_IN.unpack_from(body)[0]:
+            self.backing.release(node_id)
+        return b""
+
+    def use_passthrough(self, backing: BackingFiles) -> None:
+        """Answer OPEN and RELEASE, handing files to the kernel through `backing`."""
+        self.backing = backing
+        self.answers[Opcode.OPEN] = self.open
+        self.answers[Opcode.RELEASE] = self.release
 
     def getxattr(self, node_id: int, body: bytes) -> bytes:
         """GETXATTR."""
