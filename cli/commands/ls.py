@@ -99,7 +99,7 @@ def command(
     layer: int | None,
     root: str,  # noqa: ARG001 - read from the context
 ) -> int:
-    r"""List directories of an image, container or layer, as ls(1) would in its mount.
+    """List directories of an image, container or layer, as ls(1) would in its mount.
 
     Names are in byte order. What a terminal cannot show is escaped as by `ls -b`.
 

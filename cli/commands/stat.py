@@ -71,7 +71,7 @@ def command(
     layer: int | None,
     root: str,  # noqa: ARG001 - read from the context
 ) -> int:
-    r"""Show all attributes of files, and which layer supplied them.
+    """Show all attributes of files, and which layer supplied them.
 
     What stat(1) would say in the mount; then the layer, the files of the data root behind it, and the
     extended attributes.
