@@ -241,7 +241,10 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
 }
 """By name; `and` and `or` are not here, as they evaluate no more than they need."""
 
-HEADER_FUNCTIONS: Mapping[str, Callable[..., Any]] = FUNCTIONS | dict.fromkeys(
-    ("json", "split", "join", "title", "lower", "upper", "truncate"), lambda header, *_: header
-)
+HEADER_FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    **FUNCTIONS,
+    **dict.fromkeys(
+        ("json", "split", "join", "title", "lower", "upper", "truncate"), lambda header, *_: header
+    ),
+}
 """For the header line of a table, which stays as it is."""

@@ -31,7 +31,7 @@ def _modules_after(*arguments: str) -> set[str]:
 @pytest.mark.parametrize("arguments", [("--help",), ("-h",), ("completion", "bash")])
 def test_start_leaves_heavy_modules_alone(arguments: tuple[str, ...]) -> None:
     """Neither tables, nor FUSE, nor slow parts of the standard library load before they are needed."""
-    allowed = {"logging", "subprocess"} if arguments[0] == "completion" else set()
+    allowed = {"json", "logging", "subprocess"} if arguments[0] == "completion" else set()
     assert _modules_after(*arguments) & (HEAVY - allowed) == set()
 
 
