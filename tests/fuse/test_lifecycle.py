@@ -150,7 +150,7 @@ def test_dead_mount_can_be_taken_off(mounting: Mounting) -> None:
     assert mounting.mount().returncode == 0
     os.kill(mounting.server(), signal.SIGKILL)
     eventually(lambda: not servers(mounting.mountpoint))
-    with pytest.raises(OSError, match="not connected|connection abort"):
+    with pytest.raises(OSError, match=r"not connected|connection abort"):
         os.listdir(mounting.mountpoint)
     again = mounting.mount()
     assert again.returncode == 7
