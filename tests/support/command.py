@@ -30,10 +30,21 @@ class Result(NamedTuple):
 
 def layerfs(root: Path | str, *arguments: str) -> Result:
     """Run `layerfs --root ROOT ARGUMENTS…`."""
-    out, err = io.StringIO(), io.StringIO()
+    out, err = _stream(), _stream()
     with redirect_stdout(out), redirect_stderr(err):
         code = run(["--root", str(root), *arguments])
-    return Result(code, out.getvalue(), err.getvalue())
+    return Result(code, _written(out), _written(err))
+
+
+def _stream() -> io.TextIOWrapper:
+    """A stream like a process's own: text, with bytes below."""
+    return io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="surrogateescape", newline="")
+
+
+def _written(stream: io.TextIOWrapper) -> str:
+    stream.flush()
+    stream.seek(0)
+    return stream.read()
 
 
 def configs(root: Path) -> dict[str, dict[str, Any]]:

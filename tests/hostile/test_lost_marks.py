@@ -1,0 +1,104 @@
+"""Copies that lost `trusted.*` attributes or device nodes still give the right union, and say so."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from layerfs import DataRoot
+from tests.support.command import configs, layerfs
+from tests.support.kernel import kernel_snapshot
+from tests.support.snapshot import without_ghosts
+from tests.support.treeview import tree_snapshot
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from layerfs import Image
+    from tests.support.snapshot import Entry, Snapshot
+
+pytestmark = [pytest.mark.root, pytest.mark.kernel]
+
+UNREPEATABLE = (
+    "lab/redirect:1",
+    "lab/metacopy:1",
+    "lab/xattr-whiteouts:1",
+    "lab/opaque-values:1",
+    "lab/nodes:1",
+)
+"""Marks that are none of the archive's own: attributes in PAX records, and a real device 0:0."""
+
+
+def _copy_without(source: Path, target: Path, *, attributes: bool, devices: bool) -> Path:
+    """A copy as a careless tool makes it."""
+    kept = "--preserve=all" if attributes else "--no-preserve=xattr"
+    subprocess.run(["cp", "-a", kept, "--no-target-directory", source, target], check=True)
+    if not devices:
+        for directory, _, names in os.walk(target / "overlay2"):
+            for path in (os.path.join(directory, name) for name in names):
+                if stat.S_ISCHR(os.lstat(path).st_mode) and os.lstat(path).st_rdev == 0:
+                    os.unlink(path)
+    return target
+
+
+def _shape(snapshot: Snapshot) -> dict[bytes, object]:
+    """Names, types and contents: what a copy without attributes can still tell."""
+
+    def told(entry: Entry) -> object:
+        return entry.mode, entry.size, entry.target, entry.content
+
+    return {
+        path: told(entry)
+        for path, entry in without_ghosts(snapshot).items()
+        if not (stat.S_ISCHR(entry.mode) or stat.S_ISBLK(entry.mode))
+    }
+
+
+def _lowerdirs(root: Path, image: Image) -> list[Path]:
+    """The layers of an image, uppermost first, through the engine's own files."""
+    stored = root / "image/overlay2/layerdb/sha256"
+    return [
+        root / "overlay2" / (stored / chain.hex / "cache-id").read_text() / "diff"
+        for chain in reversed(image.chain)
+    ]
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize(
+    ("attributes", "devices"),
+    [(False, True), (True, False), (False, False)],
+    ids=["xattrs", "devices", "both"],
+)
+def test_union_is_the_kernels_view_of_the_intact_root(
+    dataroot_path: Path,
+    tmp_path: Path,
+    attributes: bool,  # noqa: FBT001
+    devices: bool,  # noqa: FBT001
+) -> None:
+    """What the copy lost is taken from tar-split: each tree is what the kernel shows of the intact layers."""
+    copied = _copy_without(dataroot_path, tmp_path / "root", attributes=attributes, devices=devices)
+    # without containers nothing proves that marks survived, and nothing hides that they did not
+    subprocess.run(["rm", "-rf", copied / "image/overlay2/layerdb/mounts"], check=True)
+    root, compared = DataRoot.open(copied), 0
+    for image in root.images():
+        if not image.chain or image.name in UNREPEATABLE:
+            continue
+        expected = _shape(kernel_snapshot(_lowerdirs(dataroot_path, image)))
+        assert _shape(tree_snapshot(root.tree(image))) == expected, image.name
+        compared += 1
+    assert compared > len(configs(dataroot_path)) // 2
+
+
+@pytest.mark.timeout(120)
+def test_restored_marks_are_said_aloud_once(dataroot_path: Path, tmp_path: Path) -> None:
+    """The loss is reported on standard error, a line for each layer it concerns."""
+    copied = _copy_without(dataroot_path, tmp_path / "root", attributes=False, devices=False)
+    intact = layerfs(dataroot_path, "ls", "-R", "lab/whiteouts:1")
+    found = layerfs(copied, "ls", "-R", "lab/whiteouts:1")
+    assert (found.code, found.stdout) == (0, intact.stdout)
+    assert "restored from tar-split.json.gz" in found.stderr
+    assert len(found.stderr.splitlines()) == len(set(found.stderr.splitlines()))
