@@ -27,10 +27,15 @@ __all__ = ["command"]
 @click.option(
     "--driver",
     "driver_name",
-    type=click.Choice(["fusepy"]),
-    default="fusepy",
+    type=click.Choice(["native", "fusepy"]),
+    default="native",
     show_default=True,
-    help="What talks to the kernel: fusepy needs libfuse 2.",
+    help="What talks to the kernel: native does it itself, fusepy needs libfuse 2.",
+)
+@click.option(
+    "--passthrough/--no-passthrough",
+    default=False,
+    help="Let the kernel read files itself (native driver, root, Linux 6.9): for images of large files.",
 )
 @subject_options
 @click.pass_context
@@ -41,6 +46,7 @@ def command(
     foreground: bool,
     allow_other: bool,
     driver_name: str,
+    passthrough: bool,
     kind: str | None,
     up_to: int | None,
     layer: int | None,
@@ -67,7 +73,7 @@ def command(
     subject = open_subject(data_root, name, kind=kind, up_to=up_to, layer=layer)
     target = check_mountpoint(mountpoint, Path(data_root.path))
     title = printable(subject.title)
-    options = MountOptions(source=title, allow_other=allow_other)
+    options = MountOptions(source=title, allow_other=allow_other, passthrough=passthrough)
     driver = driver_named(driver_name)
     if foreground:
         driver.serve(subject.tree, target, options, _announce(title, target))

@@ -3,6 +3,14 @@ from __future__ import annotations
 import pytest
 
 from layerfs.views.fuse.drivers import DRIVERS
+from tests.support.mounts import VARIANTS
+
+
+@pytest.fixture(params=VARIANTS)
+def variant(request: pytest.FixtureRequest) -> str:
+    """The name of each FUSE driver in turn, in each of its modes."""
+    name: str = request.param
+    return name
 
 
 @pytest.fixture(params=DRIVERS)

@@ -28,21 +28,21 @@ def _differences(layers: list[Path], mounted: Path) -> list[str]:
     return diff_snapshots(expected, refusals(snapshot(mounted)))
 
 
-def test_every_image_is_the_kernels(dataroot_path: Path, tmp_path: Path, driver: str) -> None:
+def test_every_image_is_the_kernels(dataroot_path: Path, tmp_path: Path, variant: str) -> None:
     """A mount of each recorded image equals kernel overlayfs over the directories Docker's files name."""
     root = DataRoot.open(dataroot_path)
     different: dict[str, list[str]] = {}
     images = [image for image in root.images() if image.config.diff_ids]
     for image in images:
         layers = stacked_by_docker(dataroot_path, root.chain(image)[-1].cache_id)
-        with served(root.tree(image), tmp_path / "m", driver) as mounted:
+        with served(root.tree(image), tmp_path / "m", variant) as mounted:
             if lines := _differences(layers, mounted):
                 different[image.name] = lines
     assert different == {}
     assert images
 
 
-def test_every_container_is_the_kernels(dataroot_path: Path, tmp_path: Path, driver: str) -> None:
+def test_every_container_is_the_kernels(dataroot_path: Path, tmp_path: Path, variant: str) -> None:
     """A mount of each recorded container equals kernel overlayfs over its layers."""
     root = DataRoot.open(dataroot_path)
     different: dict[str, list[str]] = {}
@@ -50,14 +50,14 @@ def test_every_container_is_the_kernels(dataroot_path: Path, tmp_path: Path, dri
     for container in containers:
         assert container.mount
         layers = stacked_by_docker(dataroot_path, container.mount.mount_id)
-        with served(root.tree(container), tmp_path / "m", driver) as mounted:
+        with served(root.tree(container), tmp_path / "m", variant) as mounted:
             if lines := _differences(layers, mounted):
                 different[container.name] = lines
     assert different == {}
     assert containers
 
 
-def test_inode_numbers_are_the_kernels(dataroot_path: Path, tmp_path: Path, driver: str) -> None:
+def test_inode_numbers_are_the_kernels(dataroot_path: Path, tmp_path: Path, variant: str) -> None:
     """Whatever is no directory has the inode number that overlayfs gives it: the backing file's own."""
 
     def numbers(top: Path) -> dict[str, int]:
@@ -71,14 +71,14 @@ def test_inode_numbers_are_the_kernels(dataroot_path: Path, tmp_path: Path, driv
     root = DataRoot.open(dataroot_path)
     image = root.image("lab/links:1")
     layers = stacked_by_docker(dataroot_path, root.chain(image)[-1].cache_id)
-    with served(root.tree(image), tmp_path / "m", driver) as mounted, overlay_mount(layers) as expected:
+    with served(root.tree(image), tmp_path / "m", variant) as mounted, overlay_mount(layers) as expected:
         assert numbers(mounted) == numbers(expected) != {}
 
 
-def test_image_of_no_layers_is_an_empty_directory(dataroot_path: Path, tmp_path: Path, driver: str) -> None:
+def test_image_of_no_layers_is_an_empty_directory(dataroot_path: Path, tmp_path: Path, variant: str) -> None:
     """An image without layers mounts, and is empty."""
     root = DataRoot.open(dataroot_path)
-    with served(root.tree(root.image("zero/scratch:1")), tmp_path / "m", driver) as mounted:
+    with served(root.tree(root.image("zero/scratch:1")), tmp_path / "m", variant) as mounted:
         assert set(snapshot(mounted)) == {b""}
         assert os.listxattr(mounted) == []
         assert os.statvfs(mounted).f_namemax == 255
@@ -86,22 +86,22 @@ def test_image_of_no_layers_is_an_empty_directory(dataroot_path: Path, tmp_path:
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(stack=stacks())
-def test_generated_stacks_are_the_kernels(driver: str, stack: list[LayerSpec]) -> None:
+def test_generated_stacks_are_the_kernels(variant: str, stack: list[LayerSpec]) -> None:
     """A mount of any stack equals the kernel's, name by name, to the last attribute and byte."""
     with private_dir() as work:
         layers = materialise_stack(stack, work)
-        with served(union_of(layers), work / "m", driver) as mounted:
+        with served(union_of(layers), work / "m", variant) as mounted:
             assert diff_snapshots(kernel_snapshot(layers), snapshot(mounted)) == []
 
 
-def test_reaches_below_path_max(tmp_path: Path, driver: str) -> None:
+def test_reaches_below_path_max(tmp_path: Path, variant: str) -> None:
     """A file deeper than any path a system call takes is found and read through the mount."""
     deep: Dir | File = File(b"bottom")
     for _ in range(20):
         deep = Dir({b"n" * 255: deep})
     assert isinstance(deep, Dir)
     layers = materialise_stack([LayerSpec(deep)], tmp_path)
-    with served(union_of(layers), tmp_path / "m", driver) as mounted:
+    with served(union_of(layers), tmp_path / "m", variant) as mounted:
         top = os.open(mounted, os.O_RDONLY)
         try:
             file = open_below(top, b"/".join([b"n" * 255] * 20), os.O_RDONLY)

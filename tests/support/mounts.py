@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layerfs.errors import MountFailed
 from layerfs.views.fuse.driver import MountOptions
-from layerfs.views.fuse.drivers import driver_named
+from layerfs.views.fuse.drivers import DRIVERS, driver_named
 from layerfs.views.fuse.mountpoint import unmount
 from layerfs.views.fuse.server import Job, serve_detached
 
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 
     from layerfs.tree.union import UnionTree
 
-__all__ = ["eventually", "mount_line", "served", "servers", "stacked_by_docker"]
+__all__ = ["VARIANTS", "eventually", "mount_line", "served", "servers", "stacked_by_docker"]
+
+VARIANTS = (*DRIVERS, "native+passthrough")
+"""The drivers, in every mode they have."""
 
 _OPTIONS = MountOptions("test")
 _PATIENCE = 30  # seconds until something that must happen counts as not happening
@@ -32,9 +36,14 @@ _PATIENCE = 30  # seconds until something that must happen counts as not happeni
 def served(
     tree: UnionTree, mountpoint: Path, driver: str, options: MountOptions = _OPTIONS
 ) -> Iterator[Path]:
-    """Mount `tree` on a new directory for the time of the block, by a process that ends with it."""
+    """Mount `tree` on a new directory for the time of the block, by a process that ends with it.
+
+    `driver` is one of `VARIANTS`: a driver's name, perhaps with the mode it is to use.
+    """
     mountpoint.mkdir()
-    job = Job(driver_named(driver), tree, mountpoint, options, detached=lambda: None)
+    name, _, mode = driver.partition("+")
+    options = replace(options, passthrough=mode == "passthrough")
+    job = Job(driver_named(name), tree, mountpoint, options, detached=lambda: None)
     server = serve_detached(job)
     try:
         yield mountpoint

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_DRIVER", "DRIVERS", "driver_named"]
 
-DRIVERS = ("fusepy",)
-DEFAULT_DRIVER = "fusepy"
+DRIVERS = ("native", "fusepy")
+DEFAULT_DRIVER = "native"
 
 
 def driver_named(name: str) -> Driver:
@@ -23,6 +23,10 @@ def driver_named(name: str) -> Driver:
         MountFailed: the driver needs something that is not installed.
         KeyError: there is no such driver.
     """
+    if name == "native":
+        from layerfs.views.fuse.native import NativeDriver  # noqa: PLC0415 - only what is asked for
+
+        return NativeDriver()
     if name == "fusepy":
         from layerfs.views.fuse.fusepy_driver import FusepyDriver  # noqa: PLC0415 - fails without libfuse 2
 

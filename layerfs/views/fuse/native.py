@@ -171,7 +171,7 @@ class Session:
         """Answer one request; whatever is wrong with it becomes an errno. Data are read into `buffer`."""
         if len(request) < IN_HEADER.size:
             return
-        _, opcode, unique, node_id, *_ = IN_HEADER.unpack_from(request)
+        _, opcode, unique, node_id, uid, *_ = IN_HEADER.unpack_from(request)
         body = request[IN_HEADER.size :]
         answer = self._requests.answers.get(opcode)
         try:
@@ -179,6 +179,8 @@ class Session:
                 self._reply(unique, 0, answer(node_id, body))
             elif opcode == Opcode.READ:
                 self._reply(unique, 0, self._requests.read(node_id, body, buffer))
+            elif opcode == Opcode.LISTXATTR:
+                self._reply(unique, 0, self._requests.listxattr(node_id, body, privileged=uid == 0))
             elif opcode in _SILENT:
                 self._note(opcode, node_id, body)
             elif opcode in _REFUSED:
@@ -234,6 +236,9 @@ def _on_signals(stop: Callable[[], None]) -> dict[int, signal.Handlers | Callabl
         signal.signal(number, signal.SIG_DFL)
         stop()
 
-    return {
-        number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    }
+    heeded = [
+        number
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN  # a detached server outlives its terminal
+    ]
+    return {number: signal.signal(number, handle) for number in heeded}

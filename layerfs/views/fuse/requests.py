@@ -78,7 +78,6 @@ class Requests:
             Opcode.READDIR: self.readdir,
             Opcode.READDIRPLUS: self.readdirplus,
             Opcode.GETXATTR: self.getxattr,
-            Opcode.LISTXATTR: self.listxattr,
             Opcode.STATFS: self.statfs,
             Opcode.LSEEK: self.lseek,
         }
@@ -225,10 +224,12 @@ class Requests:
             raise OSError(errno.ENODATA, os.strerror(errno.ENODATA))
         return _sized(value, size)
 
-    def listxattr(self, node_id: int, body: bytes) -> bytes:
-        """LISTXATTR."""
+    def listxattr(self, node_id: int, body: bytes, *, privileged: bool) -> bytes:
+        """LISTXATTR: as in overlayfs (ovl_can_list), only root is told of `trusted.*`."""
         (size,) = GETXATTR_IN.unpack_from(body)
-        return _sized(b"".join(name + b"\0" for name in self.tree.xattr_names(self._node(node_id))), size)
+        names = self.tree.xattr_names(self._node(node_id))
+        shown = [name for name in names if privileged or not name.startswith(b"trusted.")]
+        return _sized(b"".join(name + b"\0" for name in shown), size)
 
     def statfs(self, node_id: int, body: bytes) -> bytes:
         """STATFS: the file system of the uppermost layer, as overlayfs has it."""
