@@ -1,0 +1,103 @@
+"""tar-split streams: checksum vectors, entries, and the marks of an archive."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+
+import pytest
+
+from layerfs.formats import tarsplit
+from layerfs.formats.errors import FormatError
+
+
+@pytest.mark.parametrize(
+    ("content", "checksum"),
+    [
+        (b"123456789", 0xB90956C775A41001),
+        (b"1", 0x4320000000000000),
+        (b"new\n", 0x615AB2DDB0000000),
+        (b"", 0),
+    ],
+)
+def test_checksum_vectors(content: bytes, checksum: int) -> None:
+    """CRC-64 of the ISO polynomial, as tar-split writes it; also when it is continued."""
+    assert tarsplit.crc64(content) == checksum
+    assert tarsplit.crc64(content[1:], tarsplit.crc64(content[:1])) == checksum
+
+
+def _stream(*names: bytes) -> io.BytesIO:
+    lines = []
+    for position, name in enumerate(names):
+        entry: dict[str, object] = {"type": 1, "payload": None, "position": position}
+        try:
+            entry["name"] = name.decode()
+        except UnicodeDecodeError:
+            entry["name_raw"] = base64.b64encode(name).decode()
+        lines.append(
+            json.dumps({"type": 2, "payload": base64.b64encode(b"h" * 512).decode(), "position": position})
+        )
+        lines.append(json.dumps(entry))
+    return io.BytesIO("\n".join(lines).encode())
+
+
+def test_marks_of_an_archive() -> None:
+    """Whiteouts and opaque directories are found by name, whatever the spelling of the path."""
+    marks = tarsplit.archive_marks(
+        _stream(
+            b"a/.wh.x",
+            b"./b/.wh..wh..opq",
+            b"/c/../d/.wh.y",
+            b"../.wh.z",
+            b".wh..wh..opq",
+            b"e/.wh.\xff",
+            b".wh..wh.plnk/1",
+            b"f/.wh.",
+            b"g/h.wh.i",
+            b"a/.wh..wh.q",
+        )
+    )
+    assert marks.opaque == {b"b", b""}
+    assert marks.whiteouts == {b"a/x", b"d/y", b"z", b"e/\xff", b"a/.wh.q"}
+
+
+def test_entries_in_order() -> None:
+    """Segments carry their bytes, files their name, size and checksum."""
+    payload = base64.b64encode(b"12345678").decode()
+    text = json.dumps({"type": 1, "name": "f\u003c", "size": 3, "payload": payload, "position": 0})
+    assert list(tarsplit.entries(io.BytesIO(text.encode()))) == [tarsplit.FilePayload(b"f<", 3, b"12345678")]
+    assert [type(entry) for entry in tarsplit.entries(_stream(b"a"))] == [
+        tarsplit.Segment,
+        tarsplit.FilePayload,
+    ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"{",
+        b"[]",
+        b"1",
+        b'{"type":3,"payload":null}',
+        b'{"type":1,"payload":null}',
+        b'{"type":2,"payload":"*"}',
+        b'{"type":1,"name":"a","size":-1,"payload":null}',
+        b'{"type":1,"name":1,"payload":null}',
+        b"\xff",
+    ],
+)
+def test_malformed_lines(line: bytes) -> None:
+    """A line that is no entry is refused, never guessed at."""
+    with pytest.raises(FormatError):
+        list(tarsplit.entries(io.BytesIO(line)))
+
+
+def test_endless_line_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream without line ends, or without an end, is cut off."""
+    monkeypatch.setattr(tarsplit, "MAX_LINE", 1 << 20)
+    with pytest.raises(FormatError, match="too long"):
+        tarsplit.archive_marks(io.BytesIO(b"x" * (3 << 20)))
+    monkeypatch.setattr(tarsplit, "MAX_BYTES", 2 << 20)
+    with pytest.raises(FormatError, match="too large"):
+        tarsplit.archive_marks(io.BytesIO(b"\n" * (4 << 20)))

@@ -1,0 +1,97 @@
+"""The door to the evidence: nothing is followed, nothing but files and directories is opened."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from layerfs import hostdir
+from layerfs.hostdir import HostDir, Refused, TooLarge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(params=["openat2", "by component"])
+def place(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[HostDir]:
+    """A directory with a hostile neighbourhood, through the system call and without it."""
+    if request.param == "by component":
+        monkeypatch.setattr(hostdir, "_openat2", hostdir._open_by_component)
+    inside = tmp_path / "root"
+    (inside / "a/b").mkdir(parents=True)
+    (inside / "a/b/file").write_bytes(b"inside")
+    (tmp_path / "secret").write_bytes(b"outside")
+    (inside / "link").symlink_to(tmp_path)
+    (inside / "a/up").symlink_to("..")
+    (inside / "a/b/leaf").symlink_to(tmp_path / "secret")
+    os.mkfifo(inside / "a/fifo")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"/proc/self/fd/{os.open(inside / 'a', os.O_PATH)}/socket")
+    with HostDir.open(inside) as opened:
+        yield opened
+
+
+def test_what_is_inside_is_read(place: HostDir) -> None:
+    """Files and directories are reached at any depth."""
+    assert place.read("a/b/file", 10) == b"inside"
+    assert sorted(place.subdir("a/b").names()) == [b"file", b"leaf"]
+    assert place.readlink("a/up") == b".."
+    assert place.lstat("a/b/file").st_size == 6
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["link/secret", "a/b/leaf", "../secret", "a/../../secret", "a/up/../secret", "/etc/passwd", "link", ".."],
+)
+def test_no_way_leads_out(place: HostDir, path: str) -> None:
+    """Links, parents and absolute paths are refused wherever they stand in a path."""
+    attempts: list[Callable[[], object]] = [lambda: place.read(path, 100), lambda: place.subdir(path)]
+    for attempt in attempts:
+        with pytest.raises(OSError) as caught:  # noqa: PT011 - which errno it is, is checked below
+            attempt()
+        assert caught.value.errno in (errno.ELOOP, errno.EXDEV, errno.ENOTDIR, errno.EINVAL, errno.ENOENT)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("path", ["a/fifo", "a/socket"])
+def test_what_is_no_file_is_never_opened(place: HostDir, path: str) -> None:
+    """A FIFO or socket is refused by its type, at once."""
+    with pytest.raises(Refused):
+        place.open_file(path)
+
+
+def test_size_is_capped(place: HostDir) -> None:
+    """A file larger than its reader allows is refused."""
+    assert place.read("a/b/file", 6) == b"inside"
+    with pytest.raises(TooLarge):
+        place.read("a/b/file", 5)
+
+
+def test_depth_is_no_limit(place: HostDir) -> None:
+    """Paths longer than PATH_MAX are walked in pieces."""
+    fd, name = os.dup(place.fd), "d" * 200
+    for _ in range(30):
+        os.mkdir(name, dir_fd=fd)
+        below = os.open(name, os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=fd))
+    os.close(fd)
+    path = "/".join([name] * 30)
+    assert place.subdir(path).names() == [b"file"]
+    assert place.read(path + "/file", 1) == b""
+
+
+def test_access_times_stay(place: HostDir) -> None:
+    """Reading as the owner leaves the access time as it was."""
+    os.utime("a/b/file", ns=(1, 2), dir_fd=place.fd)
+    before = place.lstat("a/b/file").st_atime_ns
+    place.read("a/b/file", 10)
+    assert place.lstat("a/b/file").st_atime_ns == before == 1
