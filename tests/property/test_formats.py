@@ -39,29 +39,10 @@ PARSERS: list[Callable[[bytes], object]] = [
     lambda content: tarsplit.archive_marks(io.BytesIO(content)),
 ]
 
-KEYS = st.sampled_from(
-    [
-        "ID",
-        "Name",
-        "State",
-        "Config",
-        "Repositories",
-        "rootfs",
-        "diff_ids",
-        "history",
-        "created",
-        "config",
-        "Labels",
-        "Args",
-        "MountPoints",
-        "type",
-        "payload",
-        "name",
-        "size",
-        "name_raw",
-        "a:1",
-    ]
-)
+STORE_KEYS = ("ID", "Name", "State", "Config", "Repositories", "Labels", "Args", "MountPoints", "a:1")
+IMAGE_KEYS = ("rootfs", "diff_ids", "history", "created", "config")
+ENTRY_KEYS = ("type", "payload", "name", "size", "name_raw")
+KEYS = st.sampled_from([*STORE_KEYS, *IMAGE_KEYS, *ENTRY_KEYS])
 DOCUMENTS = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just("0" * 64),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS | st.text(), inner, max_size=5),

@@ -1,7 +1,7 @@
 """The `native` driver: the kernel's FUSE protocol on `/dev/fuse`, without libfuse.
 
-Several threads each read a request, answer it, and read the next; so a slow disk stalls only the
-request that waits for it. The kernel caches everything it is told: an image does not change.
+The kernel caches everything it is told: an image does not change. `crew.py` sees to it that a slow disk
+stalls only who waits for it.
 
 Source: Linux `Documentation/filesystems/fuse.rst`, `fs/fuse/dev.c`, `fs/fuse/inode.c` (INIT).
 """
@@ -13,12 +13,12 @@ import gc
 import logging
 import os
 import signal
-import threading
 from typing import TYPE_CHECKING
 
 from layerfs.errors import MountFailed
 from layerfs.views.fuse.attach import attach
 from layerfs.views.fuse.backing import BackingFiles
+from layerfs.views.fuse.crew import Crew
 from layerfs.views.fuse.mountpoint import detach, tune_readahead
 from layerfs.views.fuse.protocol import (
     IN_HEADER,
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
 __all__ = ["NativeDriver"]
 
-_THREADS = 3
 _BUFFER = 1 << 16  # requests are small: names and attributes come in, data only go out
 _MAX_PAGES = 256
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -113,7 +112,7 @@ class Session:
     def __init__(self, device: int, requests: Requests) -> None:
         """Speak on `device` (it stays the caller's) and answer from `requests`."""
         self._device = device
-        self._requests = requests
+        self.requests = requests
 
     def negotiate(self, *, passthrough: bool = False) -> None:
         """Answer INIT: what this kernel lacks is simply not used; raises `MountFailed`."""
@@ -137,24 +136,14 @@ class Session:
                 flags |= INIT_IN.unpack_from(body)[4] << 32
             granted = flags & (_WANTED | (InitFlags.PASSTHROUGH if passthrough else 0))
             if granted & InitFlags.PASSTHROUGH:
-                self._requests.use_passthrough(BackingFiles(self._device))
+                self.requests.use_passthrough(BackingFiles(self._device))
             self._reply(unique, 0, _init_reply(min(minor, MINOR), readahead, granted))
             if major == KERNEL_VERSION:
                 return
 
     def run(self) -> None:
-        """Serve with several threads until the mount is gone."""
-        others = [threading.Thread(target=self._loop, daemon=True) for _ in range(_THREADS - 1)]
-        for thread in others:
-            thread.start()
-        self._loop()
-        for thread in others:
-            thread.join()
-
-    def _loop(self) -> None:
-        buffer = memoryview(bytearray(_MAX_PAGES * _PAGE))
-        while (request := self._receive()) is not None:
-            self.answer(request, buffer)
+        """Serve until the mount is gone."""
+        Crew(self._receive, self.answer, _MAX_PAGES * _PAGE).run()
 
     def _receive(self) -> bytes | None:
         """The next request, or None once the mount is gone."""
@@ -173,14 +162,14 @@ class Session:
             return
         _, opcode, unique, node_id, uid, *_ = IN_HEADER.unpack_from(request)
         body = request[IN_HEADER.size :]
-        answer = self._requests.answers.get(opcode)
+        answer = self.requests.answers.get(opcode)
         try:
             if answer is not None:
                 self._reply(unique, 0, answer(node_id, body))
             elif opcode == Opcode.READ:
-                self._reply(unique, 0, self._requests.read(node_id, body, buffer))
+                self._reply(unique, 0, self.requests.read(node_id, body, buffer))
             elif opcode == Opcode.LISTXATTR:
-                self._reply(unique, 0, self._requests.listxattr(node_id, body, privileged=uid == 0))
+                self._reply(unique, 0, self.requests.listxattr(node_id, body, privileged=uid == 0))
             elif opcode in _SILENT:
                 self._note(opcode, node_id, body)
             elif opcode in _REFUSED:
@@ -195,9 +184,9 @@ class Session:
         """A message that has no answer; a malformed one is dropped."""
         try:
             if opcode == Opcode.FORGET:
-                self._requests.forget(node_id, body)
+                self.requests.forget(node_id, body)
             elif opcode == Opcode.BATCH_FORGET:
-                self._requests.batch_forget(body)
+                self.requests.batch_forget(body)
         except Exception as error:  # noqa: BLE001 - see answer()
             error_number(error)
 

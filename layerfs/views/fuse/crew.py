@@ -1,0 +1,108 @@
+"""Threads that serve by turns: one takes requests, and another takes over when it is held up.
+
+Python threads that all want to run hinder each other at every system call, so several servers are
+slower than one. But one alone would let a slow disk stall everybody. So one thread leads: it takes a
+request, answers it, and takes the next. A watchman sees when an answer takes long, and passes the
+lead on; the thread that was held up finishes its answer and stands by. When nothing is asked, nobody
+wakes.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Crew"]
+
+_SIZE = 8
+"""Threads: so many requests may wait for a slow disk at a time before all others do."""
+
+_PATIENCE = 0.02
+"""Seconds an answer may take before another thread leads; usual ones take a tenth of a millisecond."""
+
+_DROWSY = 10
+"""Quiet rounds until the watchman sleeps."""
+
+
+class Crew:
+    """The threads of one server."""
+
+    def __init__(
+        self,
+        receive: Callable[[], bytes | None],
+        answer: Callable[[bytes, memoryview], None],
+        buffer_size: int,
+    ) -> None:
+        """Serve what `receive` gives (None at the end) with `answer`, which may use the thread's buffer."""
+        self._receive = receive
+        self._answer = answer
+        self._buffer_size = buffer_size
+        self._changed = threading.Condition()
+        self._leader: object = None
+        self._over = False
+        self._since = 0.0  # when the leader began its answer; 0 while it waits for a request
+        self._alarm = threading.Event()
+
+    def run(self) -> None:
+        """Serve until `receive` gives None; this thread is one of the crew."""
+        others = [threading.Thread(target=self._work, daemon=True) for _ in range(_SIZE - 1)]
+        others.append(threading.Thread(target=self._watch, daemon=True))
+        for thread in others:
+            thread.start()
+        self._work()
+        for thread in others:
+            thread.join()
+
+    def _work(self) -> None:
+        """Stand by, lead, and stand by again, until it is over."""
+        me = object()
+        buffer = memoryview(bytearray(self._buffer_size))
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._leader is None or self._over)
+                if self._over:
+                    return
+                self._leader = me
+            self._lead(me, buffer)
+
+    def _lead(self, me: object, buffer: memoryview) -> None:
+        """Take requests and answer them, until the lead was passed on."""
+        while self._leader is me:
+            request = self._receive()
+            if request is None:
+                self._end()
+                return
+            self._since = time.monotonic()
+            if not self._alarm.is_set():
+                self._alarm.set()
+            self._answer(request, buffer)
+            if self._leader is me:
+                self._since = 0.0
+
+    def _end(self) -> None:
+        with self._changed:
+            self._over = True
+            self._changed.notify_all()
+        self._alarm.set()
+
+    def _watch(self) -> None:
+        """Pass the lead on whenever one answer outlasts our patience; sleep while nothing is asked."""
+        while not self._over:
+            self._alarm.wait()
+            quiet = 0
+            while quiet < _DROWSY and not self._over:
+                before = self._since
+                time.sleep(_PATIENCE)
+                quiet = 0 if before else quiet + 1
+                if before and self._since == before:
+                    with self._changed:
+                        self._leader, self._since = None, 0.0
+                        self._changed.notify()
+            if not self._over:
+                self._alarm.clear()
+                if self._since:
+                    self._alarm.set()
