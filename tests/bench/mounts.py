@@ -60,12 +60,11 @@ Mounter: TypeAlias = "Callable[[], AbstractContextManager[Mounted]]"
 def mounters(tree: TreeRoot) -> dict[str, Mounter]:
     """Every contender that this machine has, by name."""
     lower = "lowerdir=" + ":".join(map(str, tree.layers))
+    ours = [str(LAYERFS), "mount", "--root", str(tree.path)]
     commands: dict[str, list[str]] = {
-        f"layerfs, {driver}": [
-            *(str(LAYERFS), "mount", "--root", str(tree.path), "--driver", driver, IMAGE),
-        ]
-        for driver in DRIVERS
+        f"layerfs, {driver}": [*ours, "--driver", driver, IMAGE] for driver in DRIVERS
     }
+    commands["layerfs, native, passthrough"] = [*ours, "--driver", "native", "--passthrough", IMAGE]
     if shutil.which("fuse-overlayfs"):
         commands[FUSE_OVERLAYFS] = ["fuse-overlayfs", "-o", lower]
     commands[KERNEL] = ["mount", "-t", "overlay", "overlay", "-o", f"ro,{lower}"]
