@@ -126,12 +126,14 @@ def test_refused_permission_is_said() -> None:
 
 
 def _as_nobody(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run layerfs as a user who is not root: already started, as nobody may not reach our interpreter."""
+    """Run layerfs as a user who is not root, once it is loaded: our own files may be closed to others."""
     code = (
-        "import os, sys; import layerfs, encodings.idna; from layerfs_cli.main import run, COMMANDS;"
-        "from importlib import import_module;"
-        "[import_module('layerfs_cli.commands.' + name.replace('-', '_')) for name in COMMANDS];"
-        "os.setgroups([]); os.setgid(65534); os.setuid(65534); sys.exit(run(sys.argv[1:]))"
+        "import contextlib, io, os, sys\n"
+        "from layerfs_cli.main import run\n"
+        "with contextlib.redirect_stdout(io.StringIO()):\n"
+        "    assert run(sys.argv[1:]) == 0\n"
+        "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        "sys.exit(run(sys.argv[1:]))\n"
     )
     command = [sys.executable, "-c", code, "--root", str(root), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": os.defpath})
