@@ -8,8 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from layerfs.formats.errors import FormatError
-from layerfs.formats.gotime import parse_time
-from layerfs.formats.jsontext import Json, flag, integer, load_object, mapping, text, texts
+from layerfs.formats.jsontext import Json, flag, integer, load_object, mapping, text, texts, time_ns
 from layerfs.ids import ContainerID, InvalidID
 
 __all__ = ["ContainerConfig", "ContainerState", "MountPoint", "parse_container_config"]
@@ -83,7 +82,7 @@ def parse_container_config(content: bytes) -> ContainerConfig:
         image_ref=text(config, "Image"),
         driver=text(document, "Driver"),
         os=text(document, "OS"),
-        created_ns=_time(document, "Created"),
+        created_ns=time_ns(document, "Created"),
         command=(text(document, "Path"), *texts(document, "Args")),
         state=_state(mapping(document, "State")),
         mount_points=tuple(_mount_point(mapping(mounts, name)) for name in sorted(mounts)),
@@ -101,8 +100,8 @@ def _state(state: Json) -> ContainerState:
         dead=flag(state, "Dead"),
         exit_code=integer(state, "ExitCode"),
         error=text(state, "Error"),
-        started_ns=_time(state, "StartedAt"),
-        finished_ns=_time(state, "FinishedAt"),
+        started_ns=time_ns(state, "StartedAt"),
+        finished_ns=time_ns(state, "FinishedAt"),
     )
 
 
@@ -114,8 +113,3 @@ def _mount_point(mount: Json) -> MountPoint:
         destination=text(mount, "Destination"),
         writable=flag(mount, "RW"),
     )
-
-
-def _time(document: Json, key: str) -> int | None:
-    found = text(document, key)
-    return parse_time(found) if found else None

@@ -8,8 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from layerfs.formats.errors import FormatError
-from layerfs.formats.gotime import parse_time
-from layerfs.formats.jsontext import Json, array, flag, load_object, mapping, text, texts
+from layerfs.formats.jsontext import Json, array, flag, load_object, mapping, text, texts, time_ns
 from layerfs.ids import DiffID, InvalidID
 
 __all__ = ["HistoryEntry", "ImageConfig", "parse_image_config"]
@@ -55,7 +54,7 @@ def parse_image_config(content: bytes) -> ImageConfig:
         raise FormatError("no rootfs", expected="an object rootfs")
     labels = mapping(mapping(document, "config"), "Labels")
     return ImageConfig(
-        created_ns=_time(document, "created"),
+        created_ns=time_ns(document, "created"),
         author=text(document, "author"),
         comment=text(document, "comment"),
         architecture=text(document, "architecture"),
@@ -79,14 +78,9 @@ def _entry(item: object) -> HistoryEntry:
     if not isinstance(item, dict):
         raise FormatError("wrong type of history entry", expected="an object")
     return HistoryEntry(
-        created_ns=_time(item, "created"),
+        created_ns=time_ns(item, "created"),
         created_by=text(item, "created_by"),
         author=text(item, "author"),
         comment=text(item, "comment"),
         empty_layer=flag(item, "empty_layer"),
     )
-
-
-def _time(document: Json, key: str) -> int | None:
-    found = text(document, key)
-    return parse_time(found) if found else None

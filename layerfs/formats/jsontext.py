@@ -11,11 +11,12 @@ import json
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from layerfs.formats.errors import FormatError
+from layerfs.formats.gotime import parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Json", "array", "flag", "integer", "load_object", "mapping", "text", "texts"]
+__all__ = ["Json", "array", "flag", "integer", "load_object", "mapping", "text", "texts", "time_ns"]
 
 Json: TypeAlias = "Mapping[str, Any]"
 
@@ -52,6 +53,12 @@ def integer(document: Json, key: str) -> int:
     """An integer; 0 where it is missing or null, as in Go."""
     found: int = _typed(document, key, int, 0)
     return found
+
+
+def time_ns(document: Json, key: str) -> int | None:
+    """A time in ns since the epoch; None where it is missing, empty, or Go's zero time."""
+    found = text(document, key)
+    return parse_time(found) if found else None
 
 
 def flag(document: Json, key: str) -> bool:
