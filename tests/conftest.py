@@ -100,6 +100,6 @@ def _nothing_left_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
 @pytest.fixture(scope="session")
 def dataroot_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The recorded data root of `fixtures/`, unpacked once; a test must not change it."""
-    from fixtures.unpack import unpack
+    from tests.support.fixture import fixture_root
 
-    return unpack(tmp_path_factory.mktemp("recorded"))
+    return fixture_root(tmp_path_factory)

@@ -8,6 +8,7 @@ import pytest
 
 from layerfs import DataRoot
 from tests.support.kernel import kernel_snapshot, refusals
+from tests.support.mounts import stacked_by_docker
 from tests.support.snapshot import diff_snapshots
 from tests.support.treeview import tree_snapshot
 
@@ -17,14 +18,6 @@ if TYPE_CHECKING:
     from layerfs.tree.union import UnionTree
 
 pytestmark = pytest.mark.kernel
-
-
-def _mounted_by_docker(root: Path, cache_id: str) -> list[Path]:
-    """The directories Docker stacks for a layer, uppermost first: by its `lower` file, as the driver does."""
-    directory = root / "overlay2" / cache_id
-    lower = directory / "lower"
-    links = lower.read_text().split(":") if lower.exists() else []
-    return [directory / "diff", *(root / "overlay2" / link for link in links)]
 
 
 def _differences(layers: list[Path], tree: UnionTree) -> list[str]:
@@ -40,7 +33,7 @@ def test_every_image_looks_as_the_kernel_mounts_it(dataroot_path: Path) -> None:
     different: dict[str, list[str]] = {}
     for image in images:
         top = str(root.chain(image)[-1].cache_id)
-        if lines := _differences(_mounted_by_docker(dataroot_path, top), root.tree(image)):
+        if lines := _differences(stacked_by_docker(dataroot_path, top), root.tree(image)):
             different[image.name] = lines
     assert different == {}
     assert max(len(image.config.diff_ids) for image in images) >= 100
@@ -54,7 +47,7 @@ def test_every_container_looks_as_the_kernel_mounts_it(dataroot_path: Path) -> N
     for container in containers:
         assert container.mount is not None
         top = str(container.mount.mount_id)
-        if lines := _differences(_mounted_by_docker(dataroot_path, top), root.tree(container)):
+        if lines := _differences(stacked_by_docker(dataroot_path, top), root.tree(container)):
             different[container.name] = lines
     assert different == {}
     assert containers
