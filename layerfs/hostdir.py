@@ -80,10 +80,10 @@ class HostDir:
         self._noatime: int = above._noatime if above else os.O_NOATIME  # noqa: SLF001 - of our own class
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], display: str | None = None) -> Self:
+    def open(cls, path: str | os.PathLike[str]) -> Self:
         """Open a directory that the *user* named: the one place where links are followed."""
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        return cls(fd, os.fspath(path) if display is None else display)
+        return cls(fd, os.fspath(path))
 
     @property
     def display(self) -> str:

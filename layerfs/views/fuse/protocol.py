@@ -34,8 +34,6 @@ __all__ = [
     "LSEEK_OUT",
     "MINOR",
     "MIN_MINOR",
-    "MIN_READ_BUFFER",
-    "OPEN_IN",
     "OPEN_OUT",
     "OUT_HEADER",
     "READ_IN",
@@ -55,8 +53,6 @@ MINOR = 40
 """The newest protocol known here: passthrough (Linux 6.9)."""
 ROOT_ID = 1
 """FUSE_ROOT_ID."""
-MIN_READ_BUFFER = 8192
-"""FUSE_MIN_READ_BUFFER."""
 
 IN_HEADER = Struct("=IIQQIIIHH")
 """fuse_in_header: len, opcode, unique, nodeid, uid, gid, pid, total_extlen, padding."""
@@ -81,8 +77,6 @@ DIRENT = Struct("=QQII")
 DIRENTPLUS = Struct("=QQQQII88s8sQII")
 """fuse_direntplus before its name: fuse_entry_out with its fuse_attr, and fuse_dirent; the inode number
 is taken as the bytes it is in the attributes."""
-OPEN_IN = Struct("=II")
-"""fuse_open_in: flags, open_flags."""
 OPEN_OUT = Struct("=QIi")
 """fuse_open_out: fh, open_flags, backing_id."""
 RELEASE_IN = Struct("=QIIQ")
@@ -165,9 +159,6 @@ class InitFlags(enum.IntFlag):
 
     ASYNC_READ = 1 << 0
     EXPORT_SUPPORT = 1 << 4
-    SPLICE_WRITE = 1 << 7
-    SPLICE_MOVE = 1 << 8
-    SPLICE_READ = 1 << 9
     DO_READDIRPLUS = 1 << 13
     ASYNC_DIO = 1 << 15
     NO_OPEN_SUPPORT = 1 << 17
@@ -184,6 +175,5 @@ class OpenFlags(enum.IntFlag):
     """FOPEN_* flags of an OPEN or OPENDIR reply."""
 
     KEEP_CACHE = 1 << 1
-    CACHE_DIR = 1 << 3
     NOFLUSH = 1 << 5
     PASSTHROUGH = 1 << 7
