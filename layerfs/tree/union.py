@@ -214,7 +214,10 @@ class UnionTree:
 
     def inode(self, node: Node) -> int:
         """An inode number: the backing file's own, made distinct where layers lie on several devices."""
-        device = self._devices.setdefault(node.stat.dev, len(self._devices))
+        device = self._devices.get(node.stat.dev)
+        if device is None:
+            with self._lock:  # two threads must not number two devices alike
+                device = self._devices.setdefault(node.stat.dev, len(self._devices))
         return node.stat.ino ^ (device << 48)
 
 
