@@ -33,10 +33,15 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """One inode, by all its names."""
+    """One inode, by all its names.
+
+    Attributes:
+        places: at least one; several for hard links.
+        taken: bytes: its length, or what it takes on disk, as was asked for.
+    """
 
     places: tuple[Place, ...]
-    allocated: int
+    taken: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,26 +60,21 @@ class Group:
 
     @property
     def saved(self) -> int:
-        """Bytes that one copy instead of all would save."""
-        return self.size * (len(self.copies) - 1)
-
-    @property
-    def saved_on_disk(self) -> int:
-        """The same in allocated blocks, were the largest copy kept."""
-        allocated = [copy.allocated for copy in self.copies]
-        return sum(allocated) - max(allocated)
+        """Bytes taken by all but the largest copy."""
+        taken = [copy.taken for copy in self.copies]
+        return sum(taken) - max(taken)
 
 
 class _File:
     """A regular file as it was listed; small, as there are many."""
 
-    __slots__ = ("allocated", "directory", "layer", "more", "name")
+    __slots__ = ("directory", "layer", "more", "name", "taken")
 
-    def __init__(self, layer: int, directory: bytes, name: bytes, allocated: int) -> None:
+    def __init__(self, layer: int, directory: bytes, name: bytes, taken: int) -> None:
         self.layer = layer
         self.directory = directory
         self.name = name
-        self.allocated = allocated
+        self.taken = taken
         self.more: list[Place] = []
 
     @property
@@ -90,7 +90,7 @@ class Duplicates:
 
     Attributes:
         files: distinct inodes listed so far.
-        size: their bytes.
+        taken: their bytes.
         pending: how many of them `read` has to read, once `scan` is over.
     """
 
@@ -99,6 +99,7 @@ class Duplicates:
         layers: Sequence[Callable[[], LayerSource]],
         *,
         min_size: int = 1,
+        allocated: bool = False,
         problem: Callable[[LayerfsError], None] | None = None,
     ) -> None:
         """Search `layers`.
@@ -106,13 +107,15 @@ class Duplicates:
         Args:
             layers: each opens one distinct layer; few are open at a time.
             min_size: smaller files are passed over; empty ones always are.
+            allocated: account the blocks that files take on disk instead of their lengths.
             problem: told of a layer or an entry that cannot be read, and the search goes on; without
                 it that is raised.
         """
         self.files = 0
-        self.size = 0
+        self.taken = 0
         self.pending = 0
         self._layers = layers
+        self._allocated = allocated
         self._min_size = max(min_size, 1)
         self._problem = problem or _raise
         self._by_size: dict[int, _File | list[_File]] = {}
@@ -164,11 +167,12 @@ class Duplicates:
             if known:
                 known.more.append(Place(index, join(directory, name)))
                 return
-        found = _File(index, directory, name, stat.blocks * 512)
+        taken = stat.blocks * 512 if self._allocated else stat.size
+        found = _File(index, directory, name, taken)
         if stat.nlink > 1:
             self._linked[stat.dev, stat.ino] = found
         self.files += 1
-        self.size += stat.size
+        self.taken += taken
         same = self._by_size.setdefault(stat.size, found)
         if isinstance(same, list):
             same.append(found)
@@ -228,7 +232,7 @@ class Duplicates:
 
 
 def _copy(file: _File) -> Copy:
-    return Copy((file.place, *file.more), file.allocated)
+    return Copy((file.place, *file.more), file.taken)
 
 
 def _raise(error: LayerfsError) -> None:
