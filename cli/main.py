@@ -31,6 +31,7 @@ COMMANDS = {
     "chain-id": "Compute the chain ID of an image's layers, or of diff IDs given base first",
     "inspect": "Show all that is known of images, containers and layers, as `docker inspect` does",
     "du": "Show what images and layers take, share, and would really free",
+    "waste": "Show what an image stores and never shows, and files that are there several times",
     "ls": "List directories of an image, container or layer, as ls(1) would in its mount",
     "tree": "Draw a directory of an image, container or layer as a tree",
     "stat": "Show all attributes of files, and which layer supplied them",

@@ -283,7 +283,7 @@ def format_option(function: _Function) -> _Function:
         metavar="FORMAT",
         callback=_check_format,
         shell_complete=_complete_format,
-        help="table, json, jsonl, csv, tsv, a tabulate format such as github, or a Go template "
+        help="table, json, jsonl (or ndjson), csv, tsv, a tabulate format such as github, or a Go template "
         "such as '{{.ID}}' or 'table {{.ID}}\\t{{.Size}}'.",
     )
     return decorate(function)
@@ -296,6 +296,7 @@ def no_trunc_option(function: _Function) -> _Function:
 
 def _check_format(_context: click.Context, _parameter: click.Parameter, form: str) -> str:
     """Refuse a format that is none before anything is read."""
+    form = "jsonl" if form == "ndjson" else form
     if is_template(form):
         try:
             compile_template(form)
