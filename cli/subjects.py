@@ -6,6 +6,7 @@ Shared by every command that takes a name; also completes names and the paths in
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
@@ -35,6 +36,9 @@ __all__ = [
 ]
 
 KINDS = ("image", "container", "layer")
+
+_AS_OF_LAYER = re.compile(r"(.+)@([0-9]{1,9})", re.DOTALL)
+"""`IMAGE@N`; behind the `@` of a digest stands its algorithm, so the two cannot be confused."""
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
@@ -101,16 +105,23 @@ def subject_options(function: _Function) -> _Function:
 def open_subject(
     root: DataRoot, name: str, *, kind: str | None, up_to: int | None, layer: int | None
 ) -> Subject:
-    """The tree that NAME and the options ask for; raises `LookupFailed`, `CorruptStore`, or a usage error."""
+    """The tree that NAME and the options ask for; raises `LookupFailed`, `CorruptStore`, or a usage error.
+
+    `IMAGE@N` is the image as of its layer N, as with `--up-to N`.
+    """
     from layerfs.model import Image
 
+    if as_of := _AS_OF_LAYER.fullmatch(name):
+        if up_to is not None or layer is not None:
+            raise click.UsageError(f"{name} names a layer already: --up-to and --layer cannot be given too")
+        name, up_to = as_of[1], int(as_of[2])
     if up_to is not None and layer is not None:
         raise click.UsageError("--up-to and --layer exclude each other")
     found = root.names.anything(name, (kind,) if kind else KINDS)
     if up_to is None and layer is None:
         return Subject(root.tree(found), _title(found, name), _suppliers(root, found))
     if not isinstance(found, Image):
-        raise click.UsageError(f"--up-to and --layer need an image; {name} is none")
+        raise click.UsageError(f"a layer's number (@N, --up-to, --layer) needs an image; {name} is none")
     if up_to is not None:
         tree = root.tree(found, up_to=up_to)
         return Subject(
