@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from layerfs.hostdir import HostDir
     from layerfs.ids import ChainID
     from layerfs.store.layerdb import MountRecord
+    from layerfs.tree.source import LayerSource
     from layerfs.tree.union import UnionTree
 
 __all__ = ["DEFAULT_ROOT", "DataRoot"]
@@ -252,6 +253,14 @@ class DataRoot:
             chain = chain[: self.layer_number(subject, up_to)]
         self._report_inconsistencies([record.cache_id for record in reversed(chain)])
         return self._stacker.union(chain)
+
+    def source(self, layer: Layer) -> LayerSource:
+        """A layer by itself as overlayfs reads it, for what is asked of layers and not of trees.
+
+        Raises:
+            CorruptStore: its directory is missing or is none.
+        """
+        return self._stacker.source(layer)
 
     def layer_number(self, image: Image, number: int) -> int:
         """`number`, if the image has a layer of that number (1 is the base); raises `LayerNotFound`."""

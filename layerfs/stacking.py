@@ -55,8 +55,12 @@ class Stacker:
         if len(chain) + len(above) > 1:
             self._warn_of_unreadable_marks()
         sources: list[LayerSource] = [self._source(cache_id, None) for cache_id in above]
-        sources += [self._source(record.cache_id, record) for record in reversed(chain)]
+        sources += [self.source(record) for record in reversed(chain)]
         return UnionTree(sources)
+
+    def source(self, record: LayerRecord) -> LayerSource:
+        """One image layer as overlayfs reads it; raises `CorruptStore`."""
+        return self._source(record.cache_id, record)
 
     def alone(self, cache_id: CacheID) -> UnionTree:
         """One layer as it is on disk, whiteouts and overlay attributes included."""
