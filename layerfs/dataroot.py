@@ -254,8 +254,8 @@ class DataRoot:
         self._report_inconsistencies([record.cache_id for record in reversed(chain)])
         return self._stacker.union(chain)
 
-    def source(self, layer: Layer) -> LayerSource:
-        """A layer by itself as overlayfs reads it, for what is asked of layers and not of trees.
+    def source(self, layer: Layer | CacheID) -> LayerSource:
+        """A layer, or a directory of `overlay2/` that is none, by itself as overlayfs reads it.
 
         Raises:
             CorruptStore: its directory is missing or is none.
