@@ -31,6 +31,8 @@ COMMANDS = {
     "chain-id": "Compute the chain ID of an image's layers, or of diff IDs given base first",
     "inspect": "Show all that is known of images, containers and layers, as `docker inspect` does",
     "du": "Show what images and layers take, share, and would really free",
+    "diff": "Show what is different between two images, containers or layers, or what a top layer did",
+    "changes": "Show what each layer of an image did, and the step of the build that made it",
     "ls": "List directories of an image, container or layer, as ls(1) would in its mount",
     "tree": "Draw a directory of an image, container or layer as a tree",
     "stat": "Show all attributes of files, and which layer supplied them",
