@@ -262,6 +262,12 @@ class DataRoot:
         """
         return self._stacker.source(layer)
 
+    def tree_below(self, top: Layer) -> UnionTree:
+        """The union of a layer and of all below it by the store's own records; raises `CorruptStore`."""
+        chain = self.chain_below(top.chain_id)
+        self._report_inconsistencies([record.cache_id for record in reversed(chain)])
+        return self._stacker.union(chain)
+
     def layer_number(self, image: Image, number: int) -> int:
         """`number`, if the image has a layer of that number (1 is the base); raises `LayerNotFound`."""
         depth = len(image.config.diff_ids)
