@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.errors import TreeError, UnreadableEntry, UnsupportedOverlay
 from layerfs.tree.lower import Descent, InvalidRedirect, join
-from layerfs.tree.node import FileStat, Part
+from layerfs.tree.node import FileStat, Node, Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from layerfs.tree.source import Entry, LayerSource, Marks
+    from layerfs.tree.union import UnionTree
 
-__all__ = ["Hidden", "How", "Version", "versions"]
+__all__ = ["Hidden", "How", "Version", "node_of", "versions"]
 
 
 class How(enum.StrEnum):
@@ -106,6 +107,22 @@ def versions(
     """
     names = [name for name in below.split(b"/") if name not in (b"", b".")]
     return iter(()) if b".." in names else _Walk(layers, problem or _raise).below(names, depth)
+
+
+def node_of(tree: UnionTree, version: Version) -> Node:
+    """A version as a node by which its tree reads it: content, target and attributes, but no entries."""
+    index = len(tree.layers) - version.layer
+    top = Node(b"", None, tree.root.stat, Part(index, b""))
+    directory, _, name = version.part.rpartition(b"/")
+    if not name:
+        return Node(b"", None, version.stat, top.within)
+    if not directory:
+        top.lower = tuple(Part(lower, b"") for lower in range(index + 1, len(tree.layers)))
+        return Node(name, top, version.stat, top.within)
+    # where a metacopy's data may be: as the layer had it, redirected directories apart
+    lower = tuple(Part(lower, directory) for lower in range(index + 1, len(tree.layers)))
+    parent = Node(directory, top, tree.root.stat, top.within, lower)
+    return Node(name, parent, version.stat, Part(index, directory))
 
 
 def _raise(error: TreeError) -> None:

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Hashable, Iterator
     from typing import Self
 
-    from layerfs.views.originals import Original
+    from layerfs.tree.node import FileStat, Node
+    from layerfs.tree.union import UnionTree
 
-__all__ = ["BadTarget", "CopyOut", "NotCopied", "open_target"]
+__all__ = ["BadTarget", "CopyOut", "NotCopied", "Original", "open_target"]
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -40,6 +41,25 @@ class BadTarget(ValueError):
 
 class NotCopied(OSError):
     """A FIFO, socket or device: it has no content, and none is made on the host."""
+
+
+class Original(NamedTuple):
+    """What is copied: an entry of a tree, visible or, as `versions.node_of` makes it, hidden."""
+
+    tree: UnionTree
+    node: Node
+
+    @property
+    def stat(self) -> FileStat:
+        """Its attributes."""
+        return self.node.stat
+
+    def xattrs(self) -> Iterator[tuple[bytes, bytes]]:
+        """Its extended attributes as the union shows them, without those that are overlayfs's own."""
+        for name in self.tree.xattr_names(self.node):
+            value = self.tree.xattr(self.node, name)
+            if value is not None:
+                yield name, value
 
 
 # -- where it goes -------------------------------------------------------------------------------
@@ -166,7 +186,11 @@ class CopyOut:
         finally:
             os.close(fd)
 
-    def file(self, path: bytes, original: Original, space: Hashable = None) -> None:
+    def has(self, path: bytes) -> bool:
+        """Whether the directory `path` was made here."""
+        return path in self._made
+
+    def file(self, path: bytes, original: Original) -> None:
         """Copy what is no directory to `path`, whose parent must have been made.
 
         What is interrupted or fails leaves nothing. A second name of a file becomes a hard link.
@@ -174,7 +198,6 @@ class CopyOut:
         Args:
             path: relative, without `.` and `..`.
             original: the entry.
-            space: entries of different spaces are never linked, as those of two layers.
 
         Raises:
             NotCopied: it is a FIFO, socket or device.
@@ -182,7 +205,7 @@ class CopyOut:
         """
         parent, name = self._parent(path)
         found = original.stat
-        key = (space, original.inode)
+        key = (original.node.part.layer, found.dev, found.ino)
         if found.nlink > 1 and key in self._links:
             self._link(self._links[key], parent, name)
         elif found.is_file:
@@ -236,7 +259,7 @@ class CopyOut:
             os.close(fd)
 
     def _regular(self, parent: int, name: bytes, original: Original) -> None:
-        with original.open() as source:
+        with original.tree.open(original.node) as source:
             fd = os.open(name, _NEW, 0o600, dir_fd=parent)
             try:
                 _copy_content(source.fileno(), fd)
@@ -248,7 +271,7 @@ class CopyOut:
                 os.close(fd)
 
     def _symlink(self, parent: int, name: bytes, original: Original) -> None:
-        os.symlink(original.readlink(), name, dir_fd=parent)
+        os.symlink(original.tree.readlink(original.node), name, dir_fd=parent)
         try:
             found = original.stat
             with self._privilege("owner"):
