@@ -34,6 +34,7 @@ COMMANDS = {
     "waste": "Show what an image stores and never shows, and files that are there several times",
     "diff": "Show what is different between two images, containers or layers, or what a top layer did",
     "changes": "Show what each layer of an image did, and the step of the build that made it",
+    "blame": "Show which layers supplied, changed, hid or revealed a path",
     "deleted": "List the files that later layers hide, and recover them",
     "ls": "List directories of an image, container or layer, as ls(1) would in its mount",
     "tree": "Draw a directory of an image, container or layer as a tree",
