@@ -171,7 +171,7 @@ def _sums(rows: Sequence[Row]) -> str:
     size, wasted = sum(row.stat.size for row in rows), sum(row.item.wasted for row in rows)
     where = f" in layer{'s' if len(layers) > 1 else ''} {', '.join(map(str, layers))}" if layers else ""
     files = f"{len(rows)} hidden file{'' if len(rows) == 1 else 's'}{where}"
-    return f"{files}: {human_size(size, 4)}, of which {human_size(wasted, 4)} are wasted"
+    return f"{files}: {human_size(size, 4)}, {human_size(wasted, 4)} wasted"
 
 
 # -- recovery ------------------------------------------------------------------------------------
