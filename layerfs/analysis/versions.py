@@ -268,7 +268,7 @@ class _Walk:
                 for part, entry in descent.below(place.part, marks.redirect):
                     if not entry.stat.is_dir:
                         break
-                    moved.append(_Place(part, max(place.since, self.number(index))))
+                    moved.append(_Place(part, place.since))
         except InvalidRedirect as error:
             self._problem(
                 UnsupportedOverlay(path, f"{layer.label}: cannot follow the overlay marks: {error}")
