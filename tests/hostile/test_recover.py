@@ -14,6 +14,7 @@ from layerfs.analysis.deleted import deleted
 from layerfs.analysis.versions import node_of
 from layerfs.views.copyout import CopyOut, Original, open_target
 from tests.support.command import layerfs
+from tests.support.fixture import private_copy
 from tests.support.images import image_of
 from tests.support.kernel import private_dir
 from tests.support.layerspec import WHITEOUT, Dir, File, LayerSpec, Meta, Symlink, materialise
@@ -139,6 +140,23 @@ def _everything(root: Path) -> list[tuple[str, int, int]]:
     """Each entry with what a write would change."""
     found = ((path, path.lstat()) for path in [root, *root.rglob("*")])
     return [(str(path), status.st_ctime_ns, status.st_mtime_ns) for path, status in found]
+
+
+def test_the_evidence_stays_as_it_is(dataroot_path: Path, tmp_path: Path) -> None:
+    """Recovery changes no byte, name or time in the root, access times included."""
+    root = private_copy(dataroot_path, tmp_path / "root")
+    entries = list(root.rglob("*"))
+    for path in entries:  # old access times, so that relatime would renew them
+        os.utime(path, ns=(10**18, path.lstat().st_mtime_ns), follow_symlinks=False)
+    before = [path.lstat() for path in entries]
+    for name in ("demo", "changed", "lab/whiteouts:1"):
+        target = tmp_path / name.replace("/", "-")
+        assert layerfs(root, "deleted", "--recover", str(target), name).code == 0
+    for path, status in zip(entries, before, strict=True):
+        found = path.lstat()
+        assert (found.st_ctime_ns, found.st_mtime_ns) == (status.st_ctime_ns, status.st_mtime_ns), path
+        assert path.is_symlink() or found.st_atime_ns == status.st_atime_ns, path
+    assert set(root.rglob("*")) == set(entries)
 
 
 @pytest.mark.parametrize(

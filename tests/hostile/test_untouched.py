@@ -28,6 +28,10 @@ COMMANDS = (
     *(["ls", "-lR", name] for name in NAMES),
     *(["tree", name] for name in NAMES),
     ["stat", "demo", "/etc/motd", "/bin/sh"],
+    ["blame", "demo", "/etc/motd"],
+    ["blame", "--all", "/etc/motd"],
+    *(["blame", "-R", "--hidden", "--no-trunc", name] for name in NAMES),
+    *(["deleted", "--no-trunc", name] for name in NAMES),
     ["cat", "demo", "/etc/motd", "/bin/fx"],
 )
 
