@@ -52,7 +52,8 @@ _FOREVER = 365 * 86400
 """Seconds an entry, its attributes, and its absence stay valid: an image does not change."""
 
 _OPEN_FILES = 256
-_DOTS = 2  # entries of a listing that are `.` and `..`
+_DOT_NAMES = (b".", b"..")
+_DOTS = len(_DOT_NAMES)
 _SEEK_DATA, _SEEK_HOLE = os.SEEK_DATA, os.SEEK_HOLE
 
 _ATTR_REPLY = ATTR_OUT.pack(_FOREVER, 0)
@@ -87,7 +88,10 @@ class Requests:
     def lookup(self, node_id: int, body: bytes) -> bytes:
         """LOOKUP: the entry of a name; its absence is an answer that the kernel keeps."""
         name = body.partition(b"\0")[0]
-        child = self.tree.children(self._node(node_id)).get(name)
+        node = self._node(node_id)
+        if name in _DOT_NAMES:  # asked for by NFS servers and open_by_handle_at(2)
+            return self._entry(node if name == b"." else node.parent or node)
+        child = self.tree.child(node, name)
         return _NEGATIVE if child is None else self._entry(child)
 
     def _entry(self, node: Node) -> bytes:
