@@ -9,7 +9,7 @@ import operator
 import stat
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 if TYPE_CHECKING:
     import os
@@ -103,6 +103,7 @@ class Node:
         lower: for a directory, the places in lower layers that merge into it, uppermost first.
         refusal: why this entry cannot be followed further, or None.
         entries: for a directory, its children as far as they were asked for.
+        handle: what a view of the tree knows this node by; the tree itself never looks at it.
     """
 
     name: bytes
@@ -112,6 +113,7 @@ class Node:
     lower: tuple[Part, ...] = ()
     refusal: str | None = None
     entries: Entries | None = field(default=None, repr=False)
+    handle: Any = field(default=None, repr=False)
 
     @property
     def path(self) -> bytes:

@@ -111,4 +111,4 @@ def test_forgotten_nodes_are_given_back(wire: Wire) -> None:
     wire.ask(_request(Opcode.FORGET, ROOT_ID, FORGET_IN.pack(1 << 40)))
     with pytest.raises(KeyError):
         nodes[node_id]
-    assert nodes[ROOT_ID].node.parent is None
+    assert nodes[ROOT_ID].parent is None
