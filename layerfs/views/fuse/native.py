@@ -15,6 +15,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from layerfs.errors import MountFailed
+from layerfs.hostdir import is_system_admin
 from layerfs.views.fuse.attach import attach
 from layerfs.views.fuse.backing import BackingFiles
 from layerfs.views.fuse.crew import Crew
@@ -45,7 +46,7 @@ __all__ = ["NativeDriver"]
 _MAX_PAGES = 256
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _MAX_WRITE = 4096
-_MAX_READAHEAD = 1 << 20
+_MAX_READAHEAD = 2 << 20
 
 _WANTED = (
     InitFlags.ASYNC_READ
@@ -85,7 +86,7 @@ class NativeDriver:
         # hundreds of thousands of them for cycles that are not there would cost a third of a walk
         gc.disable()
         try:
-            session.negotiate(passthrough=options.passthrough)
+            session.negotiate(passthrough=options.passthrough and is_system_admin())
             tune_readahead(mountpoint)
             ready()
             session.run()
