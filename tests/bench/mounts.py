@@ -64,7 +64,7 @@ def mounters(tree: TreeRoot) -> dict[str, Mounter]:
     commands: dict[str, list[str]] = {
         f"layerfs, {driver}": [*ours, "--driver", driver, IMAGE] for driver in DRIVERS
     }
-    commands["layerfs, native, passthrough"] = [*ours, "--driver", "native", "--passthrough", IMAGE]
+    commands["layerfs, native, --no-passthrough"] = [*ours, "--no-passthrough", IMAGE]
     if shutil.which("fuse-overlayfs"):
         commands[FUSE_OVERLAYFS] = ["fuse-overlayfs", "-o", lower]
     commands[KERNEL] = ["mount", "-t", "overlay", "overlay", "-o", f"ro,{lower}"]
