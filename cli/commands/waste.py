@@ -126,9 +126,8 @@ def _check_usage(given: Mapping[str, Any]) -> None:
     """Refuse options that do not go together."""
     if (given["image"] is None) != given["everything"]:
         raise click.UsageError("name an IMAGE, or give --all, and not both")
-    if given["duplicates"] and any(
-        given[name] not in (None, False) for name in ("layers", "paths", "max_wasted", "min_efficiency")
-    ):
+    limited = given["max_wasted"] is not None or given["min_efficiency"] is not None
+    if given["duplicates"] and (given["layers"] or given["paths"] or limited):
         raise click.UsageError("--duplicates takes neither --layers, --paths, nor limits on waste")
     if given["layers"] and given["paths"]:
         raise click.UsageError("--layers and --paths exclude each other")

@@ -27,6 +27,9 @@ COMMANDS = (
     *(["inspect", name] for name in NAMES),
     *(["ls", "-lR", name] for name in NAMES),
     *(["tree", name] for name in NAMES),
+    ["waste", "--all"],
+    ["waste", "--duplicates", "--all"],
+    *(["waste", name] for name in NAMES[:-1]),
     ["stat", "demo", "/etc/motd", "/bin/sh"],
     ["cat", "demo", "/etc/motd", "/bin/fx"],
 )
