@@ -6,6 +6,7 @@ Shared by every command that takes a name; also completes names and the paths in
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
@@ -29,12 +30,16 @@ __all__ = [
     "complete_names",
     "complete_paths",
     "open_root",
+    "open_sides",
     "open_subject",
     "subject_options",
     "tree_path",
 ]
 
 KINDS = ("image", "container", "layer")
+
+_AS_OF_LAYER = re.compile(r"(.+)@([0-9]{1,9})", re.DOTALL)
+"""`IMAGE@N`; behind the `@` of a digest stands its algorithm, so the two cannot be confused."""
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
@@ -56,11 +61,12 @@ class Supplier(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """A tree to show, what to call it, and its layers, uppermost first as in the tree."""
+    """A tree to show, what to call it, its layers, uppermost first as in the tree, and what it is of."""
 
     tree: UnionTree
     title: str
     suppliers: tuple[Supplier, ...]
+    of: Image | Container | Layer | None = None
 
     def supplier(self, node: Node) -> Supplier | None:
         """The layer an entry comes from; None in an image of no layers."""
@@ -101,26 +107,48 @@ def subject_options(function: _Function) -> _Function:
 def open_subject(
     root: DataRoot, name: str, *, kind: str | None, up_to: int | None, layer: int | None
 ) -> Subject:
-    """The tree that NAME and the options ask for; raises `LookupFailed`, `CorruptStore`, or a usage error."""
+    """The tree that NAME and the options ask for; raises `LookupFailed`, `CorruptStore`, or a usage error.
+
+    `IMAGE@N` is the image as of its layer N, as with `--up-to N`.
+    """
     from layerfs.model import Image
 
+    if as_of := _AS_OF_LAYER.fullmatch(name):
+        if up_to is not None or layer is not None:
+            raise click.UsageError(f"{name} names a layer already: --up-to and --layer cannot be given too")
+        name, up_to = as_of[1], int(as_of[2])
     if up_to is not None and layer is not None:
         raise click.UsageError("--up-to and --layer exclude each other")
     found = root.names.anything(name, (kind,) if kind else KINDS)
     if up_to is None and layer is None:
-        return Subject(root.tree(found), _title(found, name), _suppliers(root, found))
+        return Subject(root.tree(found), _title(found, name), _suppliers(root, found), found)
     if not isinstance(found, Image):
-        raise click.UsageError(f"--up-to and --layer need an image; {name} is none")
+        raise click.UsageError(f"a layer's number (@N, --up-to, --layer) needs an image; {name} is none")
     if up_to is not None:
         tree = root.tree(found, up_to=up_to)
-        return Subject(
-            tree, f"{_title(found, name)} up to layer {up_to}", _numbered(root.chain(found)[:up_to])
-        )
+        title = f"{_title(found, name)} up to layer {up_to}"
+        return Subject(tree, title, _numbered(root.chain(found)[:up_to]), found)
     assert layer is not None  # noqa: S101 - one of the two is given
     record = root.chain(found)[root.layer_number(found, layer) - 1]
-    return Subject(
-        root.tree(record), f"{_title(found, name)} layer {layer} alone", (_supplier(layer, record),)
-    )
+    title = f"{_title(found, name)} layer {layer} alone"
+    return Subject(root.tree(record), title, (_supplier(layer, record),), record)
+
+
+def open_sides(root: DataRoot, name: str, *, kind: str | None) -> tuple[Subject, Subject]:
+    """What NAME's uppermost layer stands on, and what it makes of that; raises as `open_subject`.
+
+    For a container these are its image, with the files that the engine prepares, and the container.
+    A layer is seen on top of the layers below it.
+    """
+    from layerfs.analysis.difference import below_top
+    from layerfs.model import Layer
+
+    after = open_subject(root, name, kind=kind, up_to=None, layer=None)
+    if isinstance(after.of, Layer):
+        suppliers = _numbered(root.chain_below(after.of.chain_id))
+        after = Subject(root.tree_below(after.of), after.title, suppliers, after.of)
+    below = Subject(below_top(after.tree), f"{after.title} below its top layer", after.suppliers[1:])
+    return below, after
 
 
 def _title(found: Image | Container | Layer, name: str) -> str:

@@ -254,13 +254,19 @@ class DataRoot:
         self._report_inconsistencies([record.cache_id for record in reversed(chain)])
         return self._stacker.union(chain)
 
-    def source(self, layer: Layer) -> LayerSource:
-        """A layer by itself as overlayfs reads it, for what is asked of layers and not of trees.
+    def source(self, layer: Layer | CacheID) -> LayerSource:
+        """A layer, or a directory of `overlay2/` that is none, by itself as overlayfs reads it.
 
         Raises:
             CorruptStore: its directory is missing or is none.
         """
         return self._stacker.source(layer)
+
+    def tree_below(self, top: Layer) -> UnionTree:
+        """The union of a layer and of all below it by the store's own records; raises `CorruptStore`."""
+        chain = self.chain_below(top.chain_id)
+        self._report_inconsistencies([record.cache_id for record in reversed(chain)])
+        return self._stacker.union(chain)
 
     def layer_number(self, image: Image, number: int) -> int:
         """`number`, if the image has a layer of that number (1 is the base); raises `LayerNotFound`."""

@@ -18,6 +18,7 @@ from layerfs.formats.errors import FormatError
 from layerfs.formats.tarsplit import ArchiveMarks, archive_marks
 from layerfs.formats.whiteouts import TRUSTED, USER, Dialect
 from layerfs.hostdir import can_read_trusted_xattrs
+from layerfs.ids import CacheID
 from layerfs.tree.overlay import OverlayLayer, RawLayer
 from layerfs.tree.union import UnionTree
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from layerfs.hostdir import HostDir
-    from layerfs.ids import CacheID
     from layerfs.store.layerdb import LayerDB, LayerRecord
     from layerfs.store.overlay2 import Overlay2
     from layerfs.tree.source import LayerSource
@@ -55,12 +55,17 @@ class Stacker:
         if len(chain) + len(above) > 1:
             self._warn_of_unreadable_marks()
         sources: list[LayerSource] = [self._source(cache_id, None) for cache_id in above]
-        sources += [self.source(record) for record in reversed(chain)]
+        sources += [self._source(record.cache_id, record) for record in reversed(chain)]
         return UnionTree(sources)
 
-    def source(self, record: LayerRecord) -> LayerSource:
-        """One image layer as overlayfs reads it; raises `CorruptStore`."""
-        return self._source(record.cache_id, record)
+    def source(self, layer: LayerRecord | CacheID) -> LayerSource:
+        """One layer, or a directory that is none of an image, as overlayfs reads it; raises `CorruptStore`."""
+        if isinstance(layer, CacheID):
+            self._warn_of_unreadable_marks()
+            return self._source(layer, None)
+        if layer.parent is not None:
+            self._warn_of_unreadable_marks()
+        return self._source(layer.cache_id, layer)
 
     def alone(self, cache_id: CacheID) -> UnionTree:
         """One layer as it is on disk, whiteouts and overlay attributes included."""

@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.errors import TreeError, UnreadableEntry, UnsupportedOverlay
 from layerfs.tree.lower import Descent, InvalidRedirect, join
-from layerfs.tree.node import FileStat, Part
+from layerfs.tree.node import FileStat, Node, Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from layerfs.tree.source import Entry, LayerSource, Marks
+    from layerfs.tree.union import UnionTree
 
-__all__ = ["Hidden", "How", "Version", "versions"]
+__all__ = ["Hidden", "How", "Version", "node_of", "versions"]
 
 
 class How(enum.StrEnum):
@@ -79,6 +80,7 @@ def versions(
     layers: Sequence[LayerSource],
     *,
     below: bytes = b"/",
+    depth: int | None = None,
     problem: Callable[[TreeError], None] | None = None,
 ) -> Iterator[Version]:
     """Every object of every layer, whiteouts excepted: exactly one a path is not hidden, or none.
@@ -97,13 +99,30 @@ def versions(
     Args:
         layers: uppermost first, as in `UnionTree.layers`.
         below: one path, or a subtree, and nothing else is read; no link is followed, `..` is no name.
+        depth: how many levels below that path to go down; None is all.
         problem: told of what cannot be read, and the walk goes on; without it that is raised.
 
     Raises:
         TreeError: a directory cannot be read, or its marks cannot be followed.
     """
     names = [name for name in below.split(b"/") if name not in (b"", b".")]
-    return iter(()) if b".." in names else _Walk(layers, problem or _raise).below(names)
+    return iter(()) if b".." in names else _Walk(layers, problem or _raise).below(names, depth)
+
+
+def node_of(tree: UnionTree, version: Version) -> Node:
+    """A version as a node by which its tree reads it: content, target and attributes, but no entries."""
+    index = len(tree.layers) - version.layer
+    top = Node(b"", None, tree.root.stat, Part(index, b""))
+    directory, _, name = version.part.rpartition(b"/")
+    if not name:
+        return Node(b"", None, version.stat, top.within)
+    if not directory:
+        top.lower = tuple(Part(lower, b"") for lower in range(index + 1, len(tree.layers)))
+        return Node(name, top, version.stat, top.within)
+    # where a metacopy's data may be: as the layer had it, redirected directories apart
+    lower = tuple(Part(lower, directory) for lower in range(index + 1, len(tree.layers)))
+    parent = Node(directory, top, tree.root.stat, top.within, lower)
+    return Node(name, parent, version.stat, Part(index, directory))
 
 
 def _raise(error: TreeError) -> None:
@@ -146,20 +165,20 @@ class _Walk:
         self._layers = layers
         self._problem = problem
 
-    def below(self, names: Sequence[bytes]) -> Iterator[Version]:
-        """Go down to a path by its names, then through all that is there."""
+    def below(self, names: Sequence[bytes], depth: int | None) -> Iterator[Version]:
+        """Go down to a path by its names, then through what is there."""
         found = self._root()
         for name in names:
             items = [(chain, self._probe(found, chain, name)) for chain in found.chains]
             found = self._fold(join(found.path, name), items)
-        pending = [found]
+        pending = [(found, 0)]
         while pending:
-            found = pending.pop()
+            found, level = pending.pop()
             yield from found.versions
-            if found.chains:
+            if found.chains and level != depth:
                 entries = self._entries(found)
                 pending += (
-                    self._fold(join(found.path, name), entries[name])
+                    (self._fold(join(found.path, name), entries[name]), level + 1)
                     for name in sorted(entries, reverse=True)
                 )
 

@@ -15,7 +15,7 @@ from layerfs.analysis.versions import versions
 from layerfs.errors import TreeError, UnreadableEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from layerfs.analysis.versions import Hidden, Version
     from layerfs.tree.node import FileStat
@@ -105,7 +105,11 @@ class Waste:
 
 
 def waste(
-    tree: UnionTree, *, allocated: bool = False, problem: Callable[[TreeError], None] | None = None
+    tree: UnionTree,
+    *,
+    allocated: bool = False,
+    problem: Callable[[TreeError], None] | None = None,
+    found: Iterable[Version] | None = None,
 ) -> Waste:
     """The account of a tree's layers.
 
@@ -113,8 +117,12 @@ def waste(
         tree: an image's or a container's.
         allocated: count the blocks that files take on disk instead of their lengths.
         problem: told of what cannot be read, and the count goes on; without it that is raised.
+        found: all its versions, where somebody walks through them anyway.
     """
-    return _Account(tree, problem or _raise, allocated=allocated).closed()
+    problem = problem or _raise
+    if found is None:
+        found = versions(tree.layers, problem=problem)
+    return _Account(tree, found, problem, allocated=allocated).closed()
 
 
 class _Inode(NamedTuple):
@@ -142,7 +150,14 @@ class _Shown(NamedTuple):
 class _Account:
     """Versions as they come, added up."""
 
-    def __init__(self, tree: UnionTree, problem: Callable[[TreeError], None], *, allocated: bool) -> None:
+    def __init__(
+        self,
+        tree: UnionTree,
+        found: Iterable[Version],
+        problem: Callable[[TreeError], None],
+        *,
+        allocated: bool,
+    ) -> None:
         self._tree = tree
         self._problem = problem
         self._allocated = allocated
@@ -153,7 +168,7 @@ class _Account:
         self._visible: set[_Inode] = set()
         self._counted: set[_Inode] = set()
         self._files: defaultdict[int, list[_Shown]] = defaultdict(list)
-        for version in versions(tree.layers, problem=problem):
+        for version in found:
             if not version.stat.is_dir:
                 self._add(version)
 

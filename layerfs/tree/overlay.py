@@ -22,7 +22,7 @@ from layerfs.tree.source import NO_MARKS, Entry, Marks
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Hashable, Iterable
 
     from layerfs.formats.tarsplit import ArchiveMarks
     from layerfs.formats.whiteouts import Dialect
@@ -44,6 +44,12 @@ class RawLayer:
     def label(self) -> str:
         """The directory's name in messages."""
         return self._directory.display
+
+    @property
+    def identity(self) -> Hashable:
+        """The directory by its inode, and how it is read."""
+        found = self._directory.lstat()
+        return found.st_dev, found.st_ino, type(self)
 
     def statvfs(self) -> os.statvfs_result:
         """The file system `diff/` is on."""
@@ -131,6 +137,11 @@ class OverlayLayer(RawLayer):
         self._dialect = dialect
         self._archive_marks = archive_marks
         self._restored = False
+
+    @property
+    def identity(self) -> Hashable:
+        """The directory by its inode, its dialect, and whether its archive has a say."""
+        return super().identity, self._dialect, self._archive_marks is None
 
     def lost_whiteouts(self, path: bytes, present: Collection[bytes]) -> Iterable[bytes]:
         """Names the original archive whites out in `path` and the disk no longer has."""

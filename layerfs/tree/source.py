@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Hashable, Iterable
 
     from layerfs.tree.node import FileStat
 
@@ -41,6 +41,10 @@ class LayerSource(Protocol):
     @property
     def label(self) -> str:
         """The layer's name in messages."""
+
+    @property
+    def identity(self) -> Hashable:
+        """The same for sources that show the same: one directory, read in one way."""
 
     def statvfs(self) -> os.statvfs_result:
         """The file system the layer lies on."""

@@ -171,6 +171,10 @@ def test_a_subtree_is_told_as_in_the_whole(stack: list[LayerSpec], chance: Any) 
         for top in chance.sample(paths, min(len(paths), 8)):
             expected = [item for item in found if top == b"/" or _is_below(item.path, {top})]
             assert list(versions(layers, below=top)) == expected
+            for depth in (0, 1):
+                level = (0 if top == b"/" else top.count(b"/")) + depth
+                near = [item for item in expected if item.path == b"/" or item.path.count(b"/") <= level]
+                assert list(versions(layers, below=top, depth=depth)) == near
 
 
 # -- rules in words ------------------------------------------------------------------------------

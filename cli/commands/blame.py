@@ -1,0 +1,292 @@
+"""`layerfs blame`: which layer did what to a path."""
+
+from __future__ import annotations
+
+import functools
+import stat
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from ..entries import Complaints, escaped, lossless, type_word
+from ..output import Column, Table, emit, format_option, no_trunc_option
+from ..params import root_option
+from ..progress import progress
+from ..provenance import Provenance, command_words, kind_option, open_stack
+from ..subjects import complete_names, complete_paths, open_root, tree_path
+from ..units import human_size, rfc3339, short_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from layerfs import DataRoot
+    from layerfs.analysis.blame import Blame, Content, Event
+    from layerfs.analysis.versions import Version
+    from layerfs.model import Image
+
+__all__ = ["command"]
+
+HISTORY: tuple[str, ...] = ("Layer", "Action", "Detail", "Visible", "Mode", "Size", "SHA256", "CreatedBy")
+ENTRIES: tuple[str, ...] = ("Layer", "Action", "Mode", "Size", "Path", "CreatedBy")
+EVERYWHERE: tuple[str, ...] = (
+    "ChainID",
+    "Layer",
+    "Action",
+    "Detail",
+    "Mode",
+    "Size",
+    "SHA256",
+    "Images",
+    "VisibleIn",
+)
+
+
+class Row(NamedTuple):
+    """An event, the layer it happened in, and what made that.
+
+    Attributes:
+        event: what happened.
+        content: asked for what is seen since: reading a file takes its time.
+        ids: diff ID, chain ID and cache ID of the layer; a container's own have the last alone.
+        created_by: the history entry that made the layer, or None.
+        backing_path: the file of the data root, or None.
+        images: with --all, the images that have the layer.
+        visible_in: those of them that show it.
+    """
+
+    event: Event
+    content: Callable[[], Content]
+    ids: tuple[str | None, str | None, str | None]
+    created_by: str | None
+    backing_path: str | None
+    images: tuple[Image, ...] = ()
+    visible_in: tuple[Image, ...] = ()
+
+    @property
+    def version(self) -> Version | None:
+        """What is seen since."""
+        return self.event.step.after
+
+    @property
+    def visible(self) -> bool:
+        """Whether the final tree, or that of some image, shows it."""
+        return self.event.step.visible or bool(self.visible_in)
+
+
+@click.command("blame")
+@click.argument("name", metavar="NAME", shell_complete=complete_names)
+@click.argument("path", metavar="[PATH]", required=False, shell_complete=complete_paths)
+@click.option(
+    "--all", "everywhere", is_flag=True, help="Across all images of the root: give a PATH and no NAME."
+)
+@click.option("-d", "itself", is_flag=True, help="A directory itself, not its entries.")
+@click.option("-R", "--recursive", is_flag=True, help="All entries below a directory.")
+@click.option("--hidden", is_flag=True, help="Of a directory also entries that are gone.")
+@no_trunc_option
+@format_option
+@kind_option
+@root_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    name: str,
+    path: str | None,
+    everywhere: bool,
+    itself: bool,
+    recursive: bool,
+    hidden: bool,
+    no_trunc: bool,
+    form: str,
+    kind: str | None,
+    root: str,  # noqa: ARG001 - read from the context
+) -> int:
+    """Show which layers of an image or container supplied, changed, hid or revealed a path.
+
+    Oldest first; what the final tree shows is marked `*`. ACTION is `added`, `changed` (other content),
+    `metadata` (the same content; DETAIL tells what differs), `copied` (nothing differs), `type changed`,
+    `hidden` (DETAIL tells by what), or `revealed` (there again after it was hidden, or moved here with its
+    directory). A directory made anew, without its old entries, is `changed: opaque`.
+
+    Of a directory each entry has a line: the layer that last changed what is seen. Without PATH it is
+    the root. A PATH that no layer has is looked up through the links of the final tree.
+
+    \b
+    Examples:
+      layerfs blame nginx:latest /etc/passwd
+      layerfs blame nginx:latest /etc                 the layer of each entry
+      layerfs blame -R --hidden nginx:latest          of all entries, those that are gone too
+      layerfs blame --all /etc/passwd                 in all images, each layer once
+    """
+    if everywhere and (path is not None or itself or recursive or hidden or kind):
+        raise click.UsageError("--all takes one PATH, and no NAME, -d, -R, --hidden or --type")
+    data_root = open_root(ctx)
+    complaints = Complaints()
+    if everywhere:
+        rows = list(_everywhere(data_root, tree_path(name), complaints))
+        emit(_table(EVERYWHERE, full=no_trunc), rows, form)
+        return complaints.code
+    from layerfs.analysis.blame import Blame, Digests
+
+    subject = open_stack(data_root, name, kind)
+    blame = Blame(subject.tree, Digests(complaints.add), complaints.add)
+    provenance = Provenance(data_root, subject)
+    place = blame.locate(tree_path(path or "/"))
+    if not itself and blame.is_directory(place):
+        steps, shown = blame.entries(place, recursive=recursive, hidden=hidden), ENTRIES
+    else:
+        steps, shown = iter(blame.steps(place)), HISTORY
+    found = _rows(blame, provenance, map(blame.event, steps), read=form != "table")
+    if sys.stdout.isatty() and sys.stderr.isatty():
+        found = iter(list(found))  # the progress bar is gone before the first line
+    emit(_table(shown, full=no_trunc), found, form)
+    return complaints.code
+
+
+def _rows(blame: Blame, provenance: Provenance, events: Iterable[Event], *, read: bool) -> Iterator[Row]:
+    """Events as rows; with `read`, contents are read as they come, while the bar runs."""
+    with progress(events, "reading layers") as bar:
+        for event in bar:
+            number = event.step.layer
+            supplier = provenance.supplier(number)
+            ids = supplier.diff_id, supplier.chain_id, supplier.cache_id
+            after = event.step.after
+            backing = provenance.backing_path(after.layer, after.part) if after else None
+            content = functools.partial(blame.content, event.step)
+            if read:
+                content()
+            yield Row(event, content, ids, provenance.command(number), backing)
+
+
+def _everywhere(root: DataRoot, path: bytes, complaints: Complaints) -> Iterator[Row]:
+    from layerfs.analysis.blame import Digests
+    from layerfs.analysis.blameall import blame_all
+    from layerfs.analysis.history import history
+
+    def watched(images: Iterable[Image]) -> Iterator[Image]:
+        images = list(images)
+        with progress(images, "reading images", len(images)) as bar:
+            yield from bar
+
+    digests = Digests(complaints.add)
+    for item in blame_all(root, path, digests, images=watched, problem=complaints.add):
+        # the image with the least above the layer is the nearest to its making
+        maker = min(item.images, key=lambda image: len(image.config.diff_ids))
+        made_by = {row.number: row.entry.created_by for row in history(root, maker)}
+        after = item.event.step.after
+        yield Row(
+            item.event,
+            functools.partial(_known, item.content),
+            (item.layer.diff_id, item.layer.chain_id, item.layer.cache_id),
+            made_by.get(item.event.step.layer),
+            f"{item.directory}/{lossless(after.part)}" if after else None,
+            tuple(item.images),
+            tuple(item.visible_in),
+        )
+
+
+def _known(content: Content) -> Content:
+    return content
+
+
+# -- columns -------------------------------------------------------------------------------------
+
+
+def _detail(row: Row) -> str:
+    """What differs, or what hid it."""
+    event = row.event
+    if event.hidden is None:
+        return ", ".join(event.changes)
+    if event.hidden.at == event.step.path:
+        return str(event.hidden.how)
+    return f"{event.hidden.how}: {escaped(event.hidden.at)}"
+
+
+def _of(value: Callable[[Version], Any]) -> Callable[[Row], Any]:
+    """A value of the version seen; None where there is none."""
+    return lambda row: None if row.version is None else value(row.version)
+
+
+def _column(
+    key: str, placeholder: str, header: str, value: Callable[[Row], Any], words: Any = None
+) -> Column[Row]:
+    return Column(key, value, placeholder, header, words and (lambda row: words(value(row))))
+
+
+def _table(shown: tuple[str, ...], *, full: bool) -> Table[Row]:
+    def identity(value: str | None) -> str:
+        return (value or "") if full else short_id(value or "")
+
+    def text(value: str | None) -> str:
+        return "" if value is None else escaped(value.encode("utf-8", "surrogateescape"))
+
+    def size(value: int | None) -> str:
+        return "" if value is None else human_size(value, 4)
+
+    def hash_words(value: str | None) -> str:
+        return (value or "") if full else (value or "")[:12]
+
+    def target(row: Row) -> str | None:
+        found = row.content().target
+        return None if found is None else lossless(found)
+
+    def names(images: tuple[Image, ...]) -> str:
+        return ", ".join(image.name if image.references else identity(image.id) for image in images)
+
+    columns: tuple[Column[Row], ...] = (
+        _column("path", "Path", "PATH", lambda row: lossless(row.event.step.path), text),
+        _column("layer", "Layer", "LAYER", lambda row: row.event.step.layer),
+        _column("action", "Action", "ACTION", lambda row: str(row.event.action)),
+        Column("", _detail, "Detail", "DETAIL"),
+        _column("changes", "Changes", "CHANGES", lambda row: list(row.event.changes), ", ".join),
+        _column("how", "How", "HOW", lambda row: row.event.hidden and str(row.event.hidden.how)),
+        _column(
+            "hidden_at",
+            "HiddenAt",
+            "HIDDEN AT",
+            lambda row: row.event.hidden and lossless(row.event.hidden.at),
+            text,
+        ),
+        _column("visible", "Visible", "VISIBLE", lambda row: row.visible, lambda value: "*" if value else ""),
+        _column("type", "Type", "TYPE", _of(lambda version: type_word(version.stat.mode))),
+        _column("size", "Size", "SIZE", _of(lambda version: version.stat.size), size),
+        Column(
+            "mode",
+            _of(lambda version: f"{stat.S_IMODE(version.stat.mode):04o}"),
+            "Mode",
+            "MODE",
+            lambda row: "" if row.version is None else stat.filemode(row.version.stat.mode),
+        ),
+        _column("uid", "UID", "UID", _of(lambda version: version.stat.uid)),
+        _column("gid", "GID", "GID", _of(lambda version: version.stat.gid)),
+        _column("mtime", "MTime", "MTIME", _of(lambda version: rfc3339(version.stat.mtime_ns))),
+        _column("target", "Target", "TARGET", target, text),
+        _column("sha256", "SHA256", "SHA256", lambda row: row.content().sha256, hash_words),
+        _column("diff_id", "DiffID", "DIFF ID", lambda row: row.ids[0], identity),
+        _column("chain_id", "ChainID", "CHAIN ID", lambda row: row.ids[1], identity),
+        _column("cache_id", "CacheID", "CACHE ID", lambda row: row.ids[2], identity),
+        _column("backing_path", "BackingPath", "BACKING PATH", lambda row: row.backing_path),
+        _column(
+            "created_by", "CreatedBy", "CREATED BY", lambda row: row.created_by, command_words(full=full)
+        ),
+        *_image_columns(names),
+    )
+    return Table(columns, shown)
+
+
+def _image_columns(names: Callable[[tuple[Image, ...]], str]) -> Iterator[Column[Row]]:
+    """What --all tells."""
+    yield Column(
+        "images",
+        lambda row: [image.name for image in row.images],
+        "Images",
+        "IMAGES",
+        lambda row: names(row.images),
+    )
+    yield Column(
+        "visible_in",
+        lambda row: [image.name for image in row.visible_in],
+        "VisibleIn",
+        "VISIBLE IN",
+        lambda row: names(row.visible_in),
+    )

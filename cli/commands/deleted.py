@@ -1,0 +1,298 @@
+"""`layerfs deleted`: file versions that later layers hide, and their recovery."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from ..entries import Complaints, escaped, lossless, type_word
+from ..globs import Globs
+from ..main import FINDINGS
+from ..messages import say
+from ..output import Column, Table, emit, format_option, no_trunc_option
+from ..params import root_option
+from ..progress import progress
+from ..provenance import Provenance, command_words, kind_option, open_stack
+from ..subjects import complete_names, complete_paths, open_root, tree_path
+from ..units import human_size, rfc3339
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from layerfs import DataRoot
+    from layerfs.analysis.deleted import Deleted
+    from layerfs.tree.node import FileStat
+    from layerfs.tree.union import UnionTree
+
+__all__ = ["command"]
+
+SHOWN = ("Path", "Size", "Layer", "HiddenBy", "How", "Wasted")
+RECOVERED = ("Path", "Size", "Layer", "HiddenBy", "How", "Recovered")
+
+
+class Row(NamedTuple):
+    """A hidden version, its target if it is a symbolic link, and its copy below DIR, if there is one."""
+
+    item: Deleted
+    target: bytes | None = None
+    copy: bytes | None = None
+
+    @property
+    def stat(self) -> FileStat:
+        """Its attributes."""
+        return self.item.version.stat
+
+
+class Choice(NamedTuple):
+    """Which versions are shown; the account of wasted bytes is over all."""
+
+    layer: int | None
+    hidden_by: int | None
+    below: Sequence[bytes]
+    include: Globs | None
+    exclude: Globs
+
+    def takes(self, item: Deleted) -> bool:
+        """Whether a version is among them."""
+        path = item.version.path
+        return (
+            self.layer in (None, item.version.layer)
+            and self.hidden_by in (None, item.hidden.by)
+            and (not self.below or any((path + b"/").startswith(top) for top in self.below))
+            and (self.include is None or self.include.fits_or_above(path))
+            and not self.exclude.fits_or_above(path)
+        )
+
+
+@click.command("deleted")
+@click.argument("name", shell_complete=complete_names)
+@click.argument("paths", metavar="[PATH]...", nargs=-1, shell_complete=complete_paths)
+@click.option(
+    "--layer", "layer", type=click.IntRange(1), metavar="N", help="Only versions that lie in layer N."
+)
+@click.option("--hidden-by", type=click.IntRange(1), metavar="N", help="Only versions that layer N hides.")
+@click.option(
+    "--include",
+    metavar="GLOB",
+    multiple=True,
+    help="Only paths that fit, and what is below them; repeatable.",
+)
+@click.option(
+    "--exclude", metavar="GLOB", multiple=True, help="No paths that fit, nor what is below them; repeatable."
+)
+@click.option(
+    "--recover",
+    "target",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Copy them to DIR/LAYER-ID/PATH; DIR must be new or empty.",
+)
+@no_trunc_option
+@format_option
+@kind_option
+@root_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    name: str,
+    paths: tuple[str, ...],
+    layer: int | None,
+    hidden_by: int | None,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    target: str | None,
+    no_trunc: bool,
+    form: str,
+    kind: str | None,
+    root: str,  # noqa: ARG001 - read from the context
+) -> int:
+    """List the files that are still in a layer of an image or container, and hidden by a later one.
+
+    A row is one version of a file, link or device: where it still lies, which layer hides it, and HOW:
+    by a whiteout (deleted), an opaque directory (its directory was made anew), replaced by another
+    version, or with its type changed. WASTED counts each inode once, and not if another name is visible.
+    Read one with `layerfs cat IMAGE@LAYER PATH`.
+
+    --recover copies them out with mode, times, and, as far as privilege allows, owner and extended
+    attributes; links and holes are kept, devices, FIFOs and sockets are not made. DIR/LAYER-ID is named
+    by the layer's number and diff ID (in a container's own layers, the cache ID).
+
+    \b
+    Examples:
+      layerfs deleted nginx:latest
+      layerfs deleted --layer 3 nginx:latest /etc /root
+      layerfs deleted --include '*.pem' --recover /tmp/found nginx:latest
+      layerfs cat nginx:latest@3 /root/password.txt
+    """
+    data_root = open_root(ctx)
+    subject = open_stack(data_root, name, kind)
+    provenance = Provenance(data_root, subject)
+    below = [b"/" + tree_path(path).strip(b"/") + b"/" for path in paths]
+    choice = Choice(
+        layer,
+        hidden_by,
+        [top if top != b"//" else b"/" for top in below],
+        Globs(include) if include else None,
+        Globs(exclude),
+    )
+    complaints = Complaints()
+    copies = None if target is None else _Copies(data_root, subject.tree, provenance, target)
+    rows = list(_rows(subject.tree, choice, complaints))
+    if copies:
+        rows = copies.make(rows)
+    emit(_table(provenance, full=no_trunc, recovered=copies is not None), rows, form)
+    if form == "table":
+        click.echo(f"\n{_sums(rows)}")
+    return complaints.code or (FINDINGS if copies and copies.failed else 0)
+
+
+def _rows(tree: UnionTree, choice: Choice, complaints: Complaints) -> Iterator[Row]:
+    from layerfs.analysis.deleted import deleted
+    from layerfs.analysis.versions import node_of
+    from layerfs.errors import TreeError
+
+    for item in filter(choice.takes, deleted(tree, problem=complaints.add)):
+        target = None
+        if item.version.stat.is_symlink:
+            try:
+                target = tree.readlink(node_of(tree, item.version))
+            except TreeError as error:
+                complaints.add(error)
+        yield Row(item, target)
+
+
+def _sums(rows: Sequence[Row]) -> str:
+    """What is below the table."""
+    layers = sorted({row.item.version.layer for row in rows})
+    size, wasted = sum(row.stat.size for row in rows), sum(row.item.wasted for row in rows)
+    where = f" in layer{'s' if len(layers) > 1 else ''} {', '.join(map(str, layers))}" if layers else ""
+    files = f"{len(rows)} hidden file{'' if len(rows) == 1 else 's'}{where}"
+    return f"{files}: {human_size(size, 4)}, of which {human_size(wasted, 4)} are wasted"
+
+
+# -- recovery ------------------------------------------------------------------------------------
+
+
+class _Copies:
+    """The copies of a run; the target is opened, and refused, before anything is read."""
+
+    def __init__(self, root: DataRoot, tree: UnionTree, provenance: Provenance, target: str) -> None:
+        from layerfs.views.copyout import BadTarget, CopyOut, open_target
+
+        self._tree = tree
+        self._provenance = provenance
+        self._target = target
+        self.failed = False
+        try:
+            self._copy = CopyOut(open_target(os.fsencode(target), _forbidden(root)))
+        except BadTarget as error:
+            raise click.BadParameter(f"{target}: {error}", param_hint="--recover") from error
+
+    def make(self, rows: Sequence[Row]) -> list[Row]:
+        """Copy each row's version; the rows, with what became of them."""
+        from layerfs.views.copyout import NotCopied
+        from layerfs.views.recovery import recover
+
+        copied: list[Row] = []
+        found = (row.item.version for row in rows)
+        with self._copy as copy:
+            results = recover(self._tree, found, self._folder, copy)
+            with progress(results, "recovering", len(rows)) as bar:
+                for row, result in zip(rows, bar, strict=True):
+                    copied.append(row if result.error else row._replace(copy=result.path))
+                    if isinstance(result.error, NotCopied):
+                        say("warning", f"{lossless(result.version.path)}: {_reason(result.error)}")
+                    elif result.error:
+                        self._complain(result.path, result.error)
+        for path, error in copy.unfinished:
+            self._complain(path, error)
+        for what, times in sorted(copy.not_kept.items()):
+            say("warning", f"{what} of {times} copies not kept: the host does not let us")
+        return copied
+
+    def _folder(self, number: int) -> bytes:
+        return f"{number}-{self._provenance.short(number)}".encode()
+
+    def _complain(self, path: bytes, error: OSError) -> None:
+        self.failed = True
+        say("error", f"{self._target}/{lossless(path)}: {_reason(error)}")
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+def _forbidden(root: DataRoot) -> set[tuple[int, int]]:
+    """The data root, and its `overlay2/`, which may be mounted elsewhere as well."""
+    found = [root.directory.lstat()]
+    with contextlib.suppress(OSError):  # without one there is nothing to recover either
+        found.append(root.directory.lstat("overlay2"))
+    return {(status.st_dev, status.st_ino) for status in found}
+
+
+# -- columns -------------------------------------------------------------------------------------
+
+
+def _column(
+    key: str, placeholder: str, header: str, value: Callable[[Row], Any], words: Any = None
+) -> Column[Row]:
+    return Column(key, value, placeholder, header, words and (lambda row: words(value(row))))
+
+
+def _table(provenance: Provenance, *, full: bool, recovered: bool) -> Table[Row]:
+    command_text = command_words(full=full)
+
+    def text(value: str | None) -> str:
+        return "" if value is None else escaped(value.encode("utf-8", "surrogateescape"))
+
+    def size(value: int) -> str:
+        return human_size(value, 4)
+
+    def layer(row: Row) -> int:
+        return row.item.version.layer
+
+    columns = (
+        _column("path", "Path", "PATH", lambda row: lossless(row.item.version.path), text),
+        _column("type", "Type", "TYPE", lambda row: type_word(row.stat.mode)),
+        _column("size", "Size", "SIZE", lambda row: row.stat.size, size),
+        _column("layer", "Layer", "LAYER", layer),
+        _column("hidden_by", "HiddenBy", "HIDDEN BY", lambda row: row.item.hidden.by),
+        _column("how", "How", "HOW", lambda row: str(row.item.hidden.how)),
+        _column("hidden_at", "HiddenAt", "HIDDEN AT", lambda row: lossless(row.item.hidden.at), text),
+        _column("wasted", "Wasted", "WASTED", lambda row: row.item.wasted, size),
+        _column("mode", "Mode", "MODE", lambda row: f"{stat.S_IMODE(row.stat.mode):04o}"),
+        _column("uid", "UID", "UID", lambda row: row.stat.uid),
+        _column("gid", "GID", "GID", lambda row: row.stat.gid),
+        _column("mtime", "MTime", "MTIME", lambda row: rfc3339(row.stat.mtime_ns)),
+        _column("nlink", "NLink", "NLINK", lambda row: row.stat.nlink),
+        _column("inode", "Inode", "INODE", lambda row: row.stat.ino),
+        _column("target", "Target", "TARGET", lambda row: row.target and lossless(row.target), text),
+        _column("diff_id", "DiffID", "DIFF ID", lambda row: _diff_id(provenance, layer(row))),
+        _column("cache_id", "CacheID", "CACHE ID", lambda row: provenance.supplier(layer(row)).cache_id),
+        _column(
+            "backing_path",
+            "BackingPath",
+            "BACKING PATH",
+            lambda row: provenance.backing_path(layer(row), row.item.version.part),
+        ),
+        _column(
+            "created_by", "CreatedBy", "CREATED BY", lambda row: provenance.command(layer(row)), command_text
+        ),
+        _column(
+            "hidden_by_command",
+            "HiddenByCommand",
+            "HIDDEN BY COMMAND",
+            lambda row: provenance.command(row.item.hidden.by),
+            command_text,
+        ),
+        _column("recovered", "Recovered", "RECOVERED", lambda row: row.copy and lossless(row.copy), text),
+    )
+    return Table(columns, RECOVERED if recovered else SHOWN)
+
+
+def _diff_id(provenance: Provenance, number: int) -> str | None:
+    return provenance.supplier(number).diff_id

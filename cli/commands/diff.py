@@ -1,0 +1,234 @@
+"""`layerfs diff`: what is different between two trees, or what the top layer of one did."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from ..changes import View
+from ..entries import Complaints, escaped
+from ..escape import printable_lines
+from ..globs import Globs
+from ..main import FINDINGS
+from ..output import emit, format_option
+from ..params import root_option
+from ..subjects import KINDS, complete_names, open_root, open_sides, open_subject
+from ..tallies import stat_rows, stat_table
+from ..textdiff import unified
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from layerfs.analysis.changes import Change
+    from layerfs.tree.node import Node
+    from layerfs.tree.union import UnionTree
+
+    from ..subjects import Subject
+
+__all__ = ["command"]
+
+ATTRIBUTES = ("content", "target", "rdev", "mode", "uid", "gid", "mtime", "capability", "xattr")
+
+
+class Style(NamedTuple):
+    """How the changes are shown, besides the format."""
+
+    name_only: bool
+    null: bool
+    stat: bool
+    summary: bool
+    content: bool
+
+
+def _attributes(_context: click.Context, parameter: click.Parameter, given: Sequence[str]) -> frozenset[str]:
+    """The attributes of lists with commas."""
+    names = frozenset(name.strip() for text in given for name in text.split(","))
+    if unknown := sorted(names.difference(ATTRIBUTES)):
+        raise click.BadParameter(f"{unknown[0]!r}: there are {', '.join(ATTRIBUTES)}", param=parameter)
+    return names
+
+
+@click.command("diff")
+@click.argument("name", metavar="A", shell_complete=complete_names)
+@click.argument("other", metavar="[B]", required=False, shell_complete=complete_names)
+@click.option("--stat", "stat_", is_flag=True, help="Entries and bytes by kind of change and by directory.")
+@click.option("--summary", is_flag=True, help="Entries and bytes by kind of change.")
+@click.option("-p", "--content", is_flag=True, help="Also the contents, as a unified diff.")
+@click.option("--hash", "hashes", is_flag=True, help="Also the sha256 of files before and after.")
+@click.option("--name-only", is_flag=True, help="Paths only.")
+@click.option("-z", "--null", is_flag=True, help="With --name-only: raw paths, each ended by a zero byte.")
+@click.option(
+    "--include",
+    metavar="GLOB",
+    multiple=True,
+    help="Only paths that fit, and what is below them; repeatable.",
+)
+@click.option(
+    "--exclude", metavar="GLOB", multiple=True, help="No paths that fit, nor what is below them; repeatable."
+)
+@click.option(
+    "--ignore",
+    metavar="ATTRIBUTE,...",
+    multiple=True,
+    callback=_attributes,
+    help=f"Attributes that do not count: {', '.join(ATTRIBUTES)}.",
+)
+@click.option(
+    "--docker/--no-docker",
+    default=None,
+    help="Tell changes as `docker diff` does: A, C, D, contents never read. The default for one container.",
+)
+@format_option
+@click.option(
+    "--type", "kind", type=click.Choice(KINDS), help="What A and B are, if they could be several things."
+)
+@root_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    name: str,
+    other: str | None,
+    stat_: bool,
+    summary: bool,
+    content: bool,
+    hashes: bool,
+    name_only: bool,
+    null: bool,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    ignore: frozenset[str],
+    docker: bool | None,
+    form: str,
+    kind: str | None,
+    root: str,  # noqa: ARG001 - read from the context
+) -> int:
+    """Show what is different between A and B: images, IMAGE@N, containers, layers.
+
+    With A alone: what an image's top layer, or a layer, did to what is below it; for a container what
+    `docker diff` tells. Contents are compared byte by byte, but layers below both are never read.
+
+    A line is added, deleted, modified (its bytes), metadata (attributes only), or type. GLOB is for
+    the whole path where it has a slash, else for the last name; `*` also stands for slashes. Exits
+    with 1 where anything differs.
+
+    \b
+    Examples:
+      layerfs diff nginx:1.24 nginx:1.25
+      layerfs diff --ignore mtime --stat nginx@3 nginx     what the layers after the third did
+      layerfs diff my-container                            as docker diff
+      layerfs diff -p --include /etc nginx my-container    with contents, from the image on
+    """
+    style = Style(name_only, null, stat_, summary, content)
+    _check(style, form, hashes=hashes)
+    data_root = open_root(ctx)
+    if other is None:
+        sides = open_sides(data_root, name, kind=kind)
+        docker = _is_container(sides[1]) if docker is None else docker
+    else:
+        sides = (
+            open_subject(data_root, name, kind=kind, up_to=None, layer=None),
+            open_subject(data_root, other, kind=kind, up_to=None, layer=None),
+        )
+    if docker and ignore:
+        raise click.UsageError("what Docker's changes ignore is fixed: --ignore needs --no-docker")
+    view = View(*sides, Complaints(), docker=bool(docker), hashes=hashes)
+    counted = _Counted(_changes(view, include, exclude, ignore))
+    _show(view, counted, style, form)
+    return view.complaints.code or (FINDINGS if counted.any else 0)
+
+
+def _check(style: Style, form: str, *, hashes: bool) -> None:
+    """Refuse options that exclude each other."""
+    chosen = {"--name-only": style.name_only, "--stat": style.stat, "--summary": style.summary}
+    given = [option for option, on in (chosen | {"--content": style.content}).items() if on]
+    if len(given) > 1:
+        raise click.UsageError(f"{given[0]} and {given[1]} exclude each other")
+    if given and hashes and not style.content:
+        raise click.UsageError(f"{given[0]} shows no --hash")
+    if form != "table" and (style.name_only or style.content):
+        raise click.UsageError(f"{given[0]} has a format of its own")
+    if style.null and not style.name_only:
+        raise click.UsageError("--null needs --name-only")
+
+
+def _is_container(subject: Subject) -> bool:
+    from layerfs.model import Container
+
+    return isinstance(subject.of, Container)
+
+
+class _Counted:
+    """Changes on their way; `any` tells whether there was one."""
+
+    def __init__(self, changes: Iterable[Change]) -> None:
+        self._changes = changes
+        self.any = False
+
+    def __iter__(self) -> Iterator[Change]:
+        for change in self._changes:
+            self.any = True
+            yield change
+
+
+def _changes(
+    view: View, include: Sequence[str], exclude: Sequence[str], ignore: frozenset[str]
+) -> Iterator[Change]:
+    from layerfs.analysis.difference import differences
+    from layerfs.analysis.dockerdiff import docker_changes
+
+    trees, complain = (view.before.tree, view.after.tree), view.complaints.add
+    skip = Globs(exclude).fits if exclude else None
+    found: Iterable[Change]
+    if view.docker:
+        found = docker_changes(*trees, complain, skip=skip)
+    else:
+        found = differences(*trees, complain, ignore=ignore, skip=skip)
+    wanted = Globs(include)
+    return (change for change in found if not include or wanted.fits_or_above(change.path))
+
+
+def _show(view: View, changes: Iterable[Change], style: Style, form: str) -> None:
+    if style.stat or style.summary:
+        table = stat_table(docker=view.docker, only_total=style.summary)
+        emit(table, stat_rows(changes, only_total=style.summary), form)
+    elif style.null:
+        for change in changes:
+            sys.stdout.buffer.write(change.path + b"\0")
+    elif style.name_only:
+        for change in changes:
+            sys.stdout.write(escaped(change.path) + "\n")
+    elif form != "table":
+        emit(view.table(), changes, form)
+    else:
+        for change in changes:
+            _write(view.line(change) + "\n")
+            if style.content:
+                _write_content(view, change)
+
+
+def _write_content(view: View, change: Change) -> None:
+    """The contents as they are; on a terminal without power over it."""
+    from layerfs.errors import TreeError
+
+    if change.kind == "metadata":
+        return
+    try:
+        for line in unified(_file(view.before, change.before), _file(view.after, change.after), change.path):
+            if sys.stdout.isatty():
+                _write(printable_lines(os.fsdecode(line)))
+            else:
+                sys.stdout.flush()
+                sys.stdout.buffer.write(line)
+    except TreeError as error:
+        view.complaints.add(error)
+
+
+def _file(subject: Subject, node: Node | None) -> tuple[UnionTree, Node] | None:
+    return (subject.tree, node) if node is not None and node.stat.is_file else None
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)

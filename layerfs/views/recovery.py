@@ -1,0 +1,83 @@
+"""Recovering hidden file versions: each copied out as its layer has it, in a directory of that layer.
+
+Used by the command `deleted`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from layerfs.analysis.versions import node_of
+from layerfs.tree.node import Node, Part
+from layerfs.views.copyout import Original
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from layerfs.analysis.versions import Version
+    from layerfs.tree.union import UnionTree
+    from layerfs.views.copyout import CopyOut
+
+__all__ = ["Recovered", "recover"]
+
+
+class Recovered(NamedTuple):
+    """What became of a version.
+
+    Attributes:
+        version: the version.
+        path: where its copy is, below the target; another version may have the same, as a file of a
+            moved directory is at two paths.
+        error: why there is none (`NotCopied` for what is never copied), or None.
+    """
+
+    version: Version
+    path: bytes
+    error: OSError | None
+
+
+def recover(
+    tree: UnionTree, found: Iterable[Version], folder: Callable[[int], bytes], copy: CopyOut
+) -> Iterator[Recovered]:
+    """Copy versions out, one after another, each to `<folder>/<its path in its layer>`.
+
+    Directories on the way are made as the layer has them.
+
+    Args:
+        tree: what the versions are of.
+        found: what to copy, no directories.
+        folder: the name of a layer's directory, by its number.
+        copy: where to.
+    """
+    done: dict[bytes, OSError | None] = {}
+    for version in found:
+        top = folder(version.layer)
+        path = top + b"/" + version.part
+        if path not in done:
+            try:
+                _make_parents(tree, version, top, copy)
+                copy.file(path, Original(tree, node_of(tree, version)))
+                done[path] = None
+            except OSError as error:
+                done[path] = error
+        yield Recovered(version, path, done[path])
+
+
+def _make_parents(tree: UnionTree, version: Version, top: bytes, copy: CopyOut) -> None:
+    """The layer's directory, its owner's alone, and those of the layer that the version lies in."""
+    copy.directory(top, None)
+    index = len(tree.layers) - version.layer
+    names = version.part.split(b"/")[:-1]
+    for depth in range(1, len(names) + 1):
+        within = b"/".join(names[:depth])
+        if not copy.has(top + b"/" + within):
+            copy.directory(top + b"/" + within, Original(tree, _directory(tree, Part(index, within))))
+
+
+def _directory(tree: UnionTree, part: Part) -> Node:
+    """A directory of a layer as a node; raises `OSError`."""
+    entry = tree.layers[part.layer].entry(part.path)
+    if entry is None or not entry.stat.is_dir:
+        raise NotADirectoryError(part.path)
+    root = Node(b"", None, tree.root.stat, Part(part.layer, b""))
+    return Node(part.path, root, entry.stat, root.within)

@@ -1,0 +1,83 @@
+"""`IMAGE@N`: an image as of its layer N, by name, wherever a command takes one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.command import layerfs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SUBJECT_COMMANDS = {
+    "ls": ["-lAR", "--layers", "--full-time"],
+    "tree": ["-a"],
+    "stat": ["/", "/etc"],
+    "cat": ["/etc/motd"],
+}
+
+
+@pytest.mark.parametrize("command", SUBJECT_COMMANDS)
+def test_number_in_the_name_means_up_to(dataroot_path: Path, command: str) -> None:
+    """`IMAGE@N` gives what `--up-to N IMAGE` gives, for every layer and every way to name the image."""
+    arguments = SUBJECT_COMMANDS[command]
+    shown = set()
+    for number in range(2, 7):
+        expected = layerfs(dataroot_path, command, "--up-to", str(number), "demo:latest", *arguments)
+        assert expected.code == 0
+        shown.add(expected.stdout)
+        for name in ("demo", "demo:1.0", _image_id(dataroot_path), _digest_reference(dataroot_path)):
+            assert layerfs(dataroot_path, command, f"{name}@{number}", *arguments) == expected
+    assert len(shown) > 1
+
+
+def test_deleted_file_is_read_as_of_the_layer_before(dataroot_path: Path) -> None:
+    """A file that layer 5 deletes is there as of layer 4, and not as of layer 5."""
+    found = layerfs(dataroot_path, "cat", "demo@4", "/root/password.txt")
+    assert (found.code, found.stdout) == (0, "correct horse battery staple\n")
+    assert layerfs(dataroot_path, "cat", "demo@5", "/root/password.txt").code == 6
+
+
+def test_digest_stays_a_digest(dataroot_path: Path) -> None:
+    """What stands behind `@` with its algorithm is a manifest's digest, as Docker has it."""
+    name = _digest_reference(dataroot_path)
+    assert layerfs(dataroot_path, "ls", name) == layerfs(dataroot_path, "ls", "demo:latest")
+    assert layerfs(dataroot_path, "ls", f"demo@sha256:{'0' * 64}").code == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["demo@0"], 3),
+        (["demo@99"], 3),
+        (["demo@"], 3),
+        (["demo@1x"], 3),
+        (["demo@-1"], 3),
+        (["demo@\u0663"], 3),
+        (["no-such@1"], 3),
+        (["demo@" + "9" * 5000], 3),
+        (["changed@1"], 2),
+        (["demo@2", "--up-to", "2"], 2),
+        (["demo@2", "--layer", "2"], 2),
+    ],
+)
+def test_what_is_no_layer_is_refused(dataroot_path: Path, arguments: list[str], code: int) -> None:
+    """Numbers that name no layer, subjects that have none, and two numbers at once are errors."""
+    found = layerfs(dataroot_path, "ls", *arguments)
+    assert (found.code, found.stdout) == (code, "")
+
+
+def _image_id(root: Path) -> str:
+    row = layerfs(root, "images", "--no-trunc", "--format", "json", "demo:latest").json[0]
+    return str(row["id"])
+
+
+def _digest_reference(root: Path) -> str:
+    rows = layerfs(root, "images", "--digests", "--format", "json").json
+    return next(
+        f"{row['repository']}@{row['digest']}"
+        for row in rows
+        if row["id"] == _image_id(root) and row["digest"]
+    )
