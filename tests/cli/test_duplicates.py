@@ -353,14 +353,33 @@ def test_file_that_changes_meanwhile_is_left_out(tmp_path: Path, event: str) -> 
 
 
 def test_layer_that_vanishes_is_left_out(dataroot_path: Path, tmp_path: Path) -> None:
-    """A layer without its directory is reported, exit code 1, and the others are compared."""
+    """A layer without its directory is reported, and the others are compared; asked for alone, it is an error."""
     root = private_copy(dataroot_path, tmp_path / "root")
     directories = _directories(root, "lab/hundred")
     gone = min(directories)
     os.rename(directories[gone], directories[gone] + "-gone")
-    found = layerfs(root, "waste", "--duplicates", "--format", "json", "lab/hundred")
+    found = layerfs(root, "waste", "--duplicates", "--top", "0", "--format", "json", "--all")
     assert (found.code, gone in found.stderr) == (1, True)
-    assert found.json["groups"]
+    left_out = {gone, *_directories(root, *METACOPIES)}
+    expected = _brute_force(path for cache_id, path in _directories(root).items() if cache_id not in left_out)
+    assert expected.keys() <= {group["sha256"] for group in found.json["groups"]}
+    assert layerfs(root, "waste", "--duplicates", "lab/hundred").code == 5
+
+
+def test_container_has_its_own_layers_and_its_images(dataroot_path: Path) -> None:
+    """In a container its own two layers are searched too, numbered on from the image's."""
+    found = _duplicates(dataroot_path, "--top", "0", "changed")
+    data = DataRoot.open(dataroot_path)
+    container = data.container("changed")
+    assert container.mount is not None
+    own = [container.mount.init_id, container.mount.mount_id]
+    stack = [*(layer.cache_id for layer in data.chain_of_mount(container.mount)), *own]
+    tops = [str(dataroot_path / "overlay2" / str(cache_id) / "diff") for cache_id in stack]
+    expected = _brute_force(tops)
+    assert {group["sha256"]: _inodes(dataroot_path, group) for group in found["groups"]} == expected
+    files = [file for group in found["groups"] for file in group["files"]]
+    assert all(stack[file["layer"] - 1] == file["cache_id"] for file in files)
+    assert len(stack) in {file["layer"] for file in files}
 
 
 def test_hostile_names_are_escaped(tmp_path: Path) -> None:

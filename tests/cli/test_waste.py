@@ -152,7 +152,7 @@ def test_layers_have_their_commands(dataroot_path: Path) -> None:
     assert [
         (item["number"], item["diff_id"], item["chain_id"], item["created_by"]) for item in found["layers"]
     ] == [(item["index"], item["diff_id"], item["chain_id"], item["created_by"]) for item in rows]
-    assert found["image"] == "demo:latest"
+    assert found["name"] == "demo:latest"
 
 
 def test_rows_add_up(dataroot_path: Path) -> None:
@@ -200,9 +200,29 @@ def test_all_has_every_image_once_most_wasteful_first(dataroot_path: Path) -> No
     assert [row["wasted"] for row in rows] == sorted((row["wasted"] for row in rows), reverse=True)
     for row in rows[:6]:
         single = _waste(dataroot_path, row["id"])
-        assert {key: single[key] for key in row if key != "image"} == {
-            key: value for key, value in row.items() if key != "image"
+        assert {key: single[key] for key in row if key != "name"} == {
+            key: value for key, value in row.items() if key != "name"
         }
+
+
+def test_image_as_of_a_layer(dataroot_path: Path) -> None:
+    """`IMAGE@N` is accounted as if the layers above N were not there."""
+    whole, part = _waste(dataroot_path, "demo"), _waste(dataroot_path, "demo@4")
+    assert _by_layer(part, "stored") == _by_layer(whole, "stored")[:4]
+    assert _by_layer(part, "hides") == _by_layer(whole, "hides")[:4]
+    assert part["wasted"] == sum(_by_layer(part, "hides")) < whole["wasted"]
+
+
+def test_container_wastes_what_it_hides_of_its_image(dataroot_path: Path) -> None:
+    """A container's account is its image's, and two layers more, without diff IDs and commands."""
+    image, container = _waste(dataroot_path, "demo"), _waste(dataroot_path, "--top", "0", "changed")
+    assert _by_layer(container, "stored")[:6] == _by_layer(image, "stored")
+    assert _by_layer(container, "hides")[:6] == _by_layer(image, "hides")
+    assert container["wasted"] > image["wasted"]
+    assert [(layer["diff_id"], layer["created_by"]) for layer in container["layers"][6:]] == [
+        (None, None)
+    ] * 2
+    assert layerfs(dataroot_path, "waste", "changed").code == 0
 
 
 # -- limits --------------------------------------------------------------------------------------
@@ -245,7 +265,7 @@ def test_both_limits_are_named(dataroot_path: Path) -> None:
 def test_limits_hold_for_every_image_of_all(dataroot_path: Path) -> None:
     """With --all each image beyond the limit gets a line of its own."""
     rows = layerfs(dataroot_path, "waste", "--all", "--format", "json").json
-    beyond = [row["image"] for row in rows if row["wasted"] > 50]
+    beyond = [row["name"] for row in rows if row["wasted"] > 50]
     found = layerfs(dataroot_path, "waste", "--all", "--max-wasted", "50B")
     assert found.code == 1
     assert [line.split()[2] for line in found.stderr.splitlines()] == beyond
