@@ -353,7 +353,7 @@ def test_file_that_changes_meanwhile_is_left_out(tmp_path: Path, event: str) -> 
 
 
 def test_layer_that_vanishes_is_left_out(dataroot_path: Path, tmp_path: Path) -> None:
-    """A layer without its directory is reported, and the others are compared; asked for alone, it is an error."""
+    """A layer without its directory is reported and the others are compared; alone it is an error."""
     root = private_copy(dataroot_path, tmp_path / "root")
     directories = _directories(root, "lab/hundred")
     gone = min(directories)
