@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import click
 
 from .entries import escaped, lossless
 from .output import Column, Table, emit, emit_json
 from .progress import progress
+from .subjects import Supplier
+from .units import human_size, short_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from layerfs import DataRoot, LayerfsError
     from layerfs.analysis.duplicates import Copy, Duplicates, Group
     from layerfs.ids import ChainID
-    from layerfs.model import Image, Layer
+    from layerfs.model import Layer
+    from layerfs.tree.source import LayerSource
 
     from .entries import Complaints
+    from .subjects import Subject
 
 __all__ = ["show_duplicates"]
 
@@ -28,7 +33,7 @@ Row: TypeAlias = dict[str, Any]
 
 def show_duplicates(
     root: DataRoot,
-    images: Sequence[Image] | None,
+    subject: Subject | None,
     min_size: int,
     top: int,
     form: str,
@@ -36,15 +41,11 @@ def show_duplicates(
     *,
     allocated: bool,
 ) -> None:
-    """Search the layers of images, None for all of the root, and print what is there several times.
-
-    Raises:
-        CorruptStore: a layer of the images given is missing.
-    """
-    layers = _Layers(root, images)
-    search = _search(layers, min_size, complaints, allocated=allocated)
+    """Search the layers of an image or container, or of all images, and print what is there several times."""
+    layers = _of_images(root) if subject is None else _of_subject(subject)
+    search = _search(root, layers, min_size, complaints, allocated=allocated)
     groups = search.groups()
-    rows = [layers.row(group) for group in groups[: top or None]]
+    rows = [_row(group, layers) for group in groups[: top or None]]
     if form == "json":
         emit_json(_totals(search, groups) | {"groups": rows})
     elif form == "table":
@@ -53,7 +54,54 @@ def show_duplicates(
         emit(_table(), rows, form)
 
 
-def _search(layers: _Layers, min_size: int, complaints: Complaints, *, allocated: bool) -> Duplicates:
+class _Layer(NamedTuple):
+    """A layer to search: how it is opened, its number in what is asked for, or whose it is."""
+
+    supplier: Supplier
+    open: Callable[[], LayerSource]
+    images: list[str] | None = None
+
+
+def _of_subject(subject: Subject) -> list[_Layer]:
+    """The layers of an image or container, base first."""
+
+    def opener(source: LayerSource) -> Callable[[], LayerSource]:
+        return lambda: source
+
+    return [
+        _Layer(supplier, opener(source))
+        for supplier, source in zip(reversed(subject.suppliers), reversed(subject.tree.layers), strict=True)
+    ]
+
+
+def _of_images(root: DataRoot) -> list[_Layer]:
+    """The layers of all images, each once; images with a broken chain are reported and left out."""
+    from layerfs.errors import CorruptStore
+
+    found: dict[ChainID, Layer] = {}
+    owners: defaultdict[ChainID, list[str]] = defaultdict(list)
+    for image in root.images():
+        try:
+            chain = root.chain(image)
+        except CorruptStore as error:
+            root.report(error)
+            continue
+        for layer in chain:
+            found[layer.chain_id] = layer
+            owners[layer.chain_id].append(image.name)
+    return [
+        _Layer(
+            Supplier(None, layer.cache_id, layer.diff_id, chain_id),
+            functools.partial(root.source, layer),
+            owners[chain_id],
+        )
+        for chain_id, layer in found.items()
+    ]
+
+
+def _search(
+    root: DataRoot, layers: Sequence[_Layer], min_size: int, complaints: Complaints, *, allocated: bool
+) -> Duplicates:
     from layerfs.analysis.duplicates import Duplicates
     from layerfs.errors import CorruptStore, TreeError
 
@@ -61,9 +109,9 @@ def _search(layers: _Layers, min_size: int, complaints: Complaints, *, allocated
         if isinstance(error, TreeError):
             complaints.add(error)
         elif isinstance(error, CorruptStore):
-            layers.root.report(error)
+            root.report(error)
 
-    openers = [functools.partial(layers.root.source, layer) for layer in layers.layers]
+    openers = [layer.open for layer in layers]
     search = Duplicates(openers, min_size=min_size, allocated=allocated, problem=problem)
     _drain(search.scan(), "Listing", len(openers))
     _drain(search.read(), "Reading", search.pending)
@@ -76,52 +124,27 @@ def _drain(steps: Iterable[int], label: str, length: int) -> None:
             pass
 
 
-class _Layers:
-    """The layers that are searched, each once, and who they belong to."""
-
-    def __init__(self, root: DataRoot, images: Sequence[Image] | None) -> None:
-        self.root = root
-        self._one_image = images is not None and len(images) == 1
-        self._images: dict[ChainID, list[Image]] = {}
-        found: dict[ChainID, Layer] = {}
-        for image in root.images() if images is None else images:
-            for layer in _sound_chain(root, image) if images is None else root.chain(image):
-                found[layer.chain_id] = layer
-                self._images.setdefault(layer.chain_id, []).append(image)
-        self.layers = list(found.values())
-
-    def row(self, group: Group) -> Row:
-        """A group as a row."""
-        return {
-            "sha256": group.sha256,
-            "size": group.size,
-            "copies": len(group.copies),
-            "saved": group.saved,
-            "files": [self._file(copy) for copy in group.copies],
-        }
-
-    def _file(self, copy: Copy) -> Row:
-        """A copy: the first of its names, and all of them."""
-        first = copy.places[0]
-        layer = self.layers[first.layer]
-        return {
-            "layer": first.layer + 1 if self._one_image else None,
-            "chain_id": layer.chain_id,
-            "cache_id": layer.cache_id,
-            "images": [image.name for image in self._images[layer.chain_id]],
-            "path": lossless(b"/" + first.path),
-            "links": [lossless(b"/" + place.path) for place in copy.places[1:]],
-        }
+def _row(group: Group, layers: Sequence[_Layer]) -> Row:
+    return {
+        "sha256": group.sha256,
+        "size": group.size,
+        "copies": len(group.copies),
+        "saved": group.saved,
+        "files": [_file(copy, layers[copy.places[0].layer]) for copy in group.copies],
+    }
 
 
-def _sound_chain(root: DataRoot, image: Image) -> Sequence[Layer]:
-    from layerfs.errors import CorruptStore
-
-    try:
-        return root.chain(image)
-    except CorruptStore as error:
-        root.report(error)
-        return ()
+def _file(copy: Copy, layer: _Layer) -> Row:
+    """A copy: the first of its names, and the others."""
+    first, *links = copy.places
+    return {
+        "layer": layer.supplier.number,
+        "chain_id": layer.supplier.chain_id,
+        "cache_id": layer.supplier.cache_id,
+        "images": layer.images,
+        "path": lossless(b"/" + first.path),
+        "links": [lossless(b"/" + place.path) for place in links],
+    }
 
 
 def _totals(search: Duplicates, groups: Sequence[Group]) -> Row:
@@ -164,10 +187,8 @@ _NAMED = 3
 
 def _files(row: Row) -> str:
     """Where the first copies are, as `layer:path`."""
-    from .units import short_id
-
     names = [
-        f"{short_id(file['chain_id']) if file['layer'] is None else file['layer']}:"
+        f"{short_id(file['cache_id']) if file['layer'] is None else file['layer']}:"
         + escaped(file["path"].encode("utf-8", "surrogateescape"))
         for file in row["files"][:_NAMED]
     ]
@@ -176,6 +197,4 @@ def _files(row: Row) -> str:
 
 
 def _size(value: int) -> str:
-    from .units import human_size
-
     return human_size(value, 4)

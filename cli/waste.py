@@ -9,18 +9,22 @@ import math
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .entries import escaped, lossless
+from .messages import say
 from .output import Column, Table
+from .provenance import Provenance, command_words
+from .units import human_size, short_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from layerfs import DataRoot
     from layerfs.analysis.waste import LayerWaste, PathWaste, Waste
-    from layerfs.model import Image
 
     from .amounts import Limit
+    from .entries import Complaints
+    from .subjects import Subject
 
-__all__ = ["Account", "exceeds", "image_table", "layer_table", "path_table", "score_words", "size_words"]
+__all__ = ["Account", "exceeds", "layer_table", "path_table", "score_words", "size_words", "total_table"]
 
 Row: TypeAlias = dict[str, Any]
 
@@ -29,19 +33,26 @@ EXCEEDED = 1
 
 
 class Account:
-    """An image and its waste, as rows."""
+    """The waste of one image or container, as rows."""
 
-    def __init__(self, root: DataRoot, image: Image, title: str, found: Waste) -> None:
+    def __init__(self, root: DataRoot, subject: Subject, found: Waste) -> None:
+        """Show what was `found` of a subject's tree."""
         self._root = root
-        self._image = image
-        self._title = title
+        self._subject = subject
         self._found = found
 
-    def image_row(self) -> Row:
-        """The image as a row."""
+    @classmethod
+    def of(cls, root: DataRoot, subject: Subject, complaints: Complaints, *, allocated: bool) -> Account:
+        """Count; what cannot be read is a complaint."""
+        from layerfs.analysis.waste import waste
+
+        return cls(root, subject, waste(subject.tree, allocated=allocated, problem=complaints.add))
+
+    def total_row(self) -> Row:
+        """All of it as a row."""
         return {
-            "image": self._title,
-            "id": self._image.id,
+            "name": self._subject.title,
+            "id": getattr(self._subject.of, "id", None),
             "layer_count": len(self._found.layers),
             "stored": self._found.stored,
             "wasted": self._found.wasted,
@@ -51,14 +62,8 @@ class Account:
 
     def layer_rows(self) -> list[Row]:
         """Its layers as rows, base first."""
-        from layerfs.analysis.history import history
-
-        made_by = {row.number: row.entry.created_by for row in history(self._root, self._image)}
-        ids = zip(self._image.config.diff_ids, self._image.chain, strict=True)
-        return [
-            _layer_row(layer, diff_id, chain, made_by.get(layer.number))
-            for layer, (diff_id, chain) in zip(self._found.layers, ids, strict=True)
-        ]
+        provenance = Provenance(self._root, self._subject)
+        return [_layer_row(layer, provenance) for layer in self._found.layers]
 
     def rest(self, top: int) -> tuple[int, int]:
         """How many paths are not among the `top`, and their bytes."""
@@ -71,13 +76,11 @@ class Account:
 
     def document(self, top: int) -> Row:
         """All of it."""
-        return self.image_row() | {"layers": self.layer_rows(), "paths": self.path_rows(top)}
+        return self.total_row() | {"layers": self.layer_rows(), "paths": self.path_rows(top)}
 
 
 def exceeds(row: Row, max_wasted: Limit | None, min_efficiency: float | None) -> int:
-    """Say on standard error which limits the row of an image breaks; the exit code."""
-    from .messages import say
-
+    """Say on standard error which limits a row breaks; the exit code."""
     wasted, stored, broken = row["wasted"], row["stored"], []
     if max_wasted and max_wasted.exceeded(wasted, stored):
         part = f"{size_words(wasted)} of {size_words(stored)} ({100 * wasted / (stored or 1):.4g}%)"
@@ -86,19 +89,21 @@ def exceeds(row: Row, max_wasted: Limit | None, min_efficiency: float | None) ->
         score = score_words(row["efficiency"])
         broken.append(f"has an efficiency of {score}: less than --min-efficiency {min_efficiency}")
     for problem in broken:
-        say("failed", f"{row['image']} {problem}")
+        say("failed", f"{row['name']} {problem}")
     return EXCEEDED if broken else 0
 
 
-def _layer_row(layer: LayerWaste, diff_id: str, chain_id: str, created_by: str | None) -> Row:
+def _layer_row(layer: LayerWaste, provenance: Provenance) -> Row:
+    supplier = provenance.supplier(layer.number)
     return {
         "number": layer.number,
-        "diff_id": diff_id,
-        "chain_id": chain_id,
+        "diff_id": supplier.diff_id,
+        "chain_id": supplier.chain_id,
+        "cache_id": supplier.cache_id,
         "stored": layer.stored,
         "wasted": layer.wasted,
         "hides": layer.hides,
-        "created_by": created_by,
+        "created_by": provenance.command(layer.number),
     }
 
 
@@ -125,47 +130,42 @@ def _path_row(item: PathWaste) -> Row:
 # -- tables --------------------------------------------------------------------------------------
 
 
-def image_table(*, full: bool) -> Table[Row]:
-    """Images."""
-    from .units import short_id
-
+def total_table(*, full: bool) -> Table[Row]:
+    """Images, or one image or container."""
     columns = (
-        Column("image", lambda row: row["image"], "Image", "IMAGE", _name),
-        _column("id", "ID", "IMAGE ID", lambda value: value if full else short_id(value)),
+        Column("name", lambda row: row["name"], "Name", "NAME", _name),
+        _column("id", "ID", "ID", _identity(full=full)),
         _column("layer_count", "Layers", "LAYERS", str),
         _column("stored", "Stored", "STORED", size_words),
         _column("wasted", "Wasted", "WASTED", size_words),
         _column("efficiency", "Efficiency", "EFFICIENCY", score_words),
         _column("wasted_paths", "Paths", "PATHS", str),
     )
-    return Table(columns, ("Image", "ID", "Layers", "Stored", "Wasted", "Efficiency", "Paths"))
+    return Table(columns, ("Name", "ID", "Layers", "Stored", "Wasted", "Efficiency", "Paths"))
 
 
 def _name(row: Row) -> str:
-    return NONE if row["image"] == row["id"] else str(row["image"])
+    return NONE if row["name"] == row["id"] else str(row["name"])
 
 
 def layer_table(*, full: bool) -> Table[Row]:
-    """The layers of an image."""
-    from .units import ellipsis, short_id
-
-    def identity(value: str) -> str:
-        return value if full else short_id(value)
-
-    def command_text(value: str | None) -> str:
-        text = (value or "").replace("\t", " ")
-        return text if full else ellipsis(text, 45)
-
+    """Layers; those of a container's own have no diff ID."""
+    identity = _identity(full=full)
     columns = (
         _column("number", "Layer", "LAYER", str),
         _column("diff_id", "DiffID", "DIFF ID", identity),
         _column("chain_id", "ChainID", "CHAIN ID", identity),
+        _column("cache_id", "CacheID", "CACHE ID", identity),
         _column("stored", "Stored", "STORED", size_words),
         _column("wasted", "Wasted", "WASTED", size_words),
         _column("hides", "Hides", "HIDES", size_words),
-        _column("created_by", "CreatedBy", "CREATED BY", command_text),
+        _column("created_by", "CreatedBy", "CREATED BY", command_words(full=full)),
     )
-    return Table(columns, ("Layer", "DiffID", "Stored", "Wasted", "Hides", "CreatedBy"))
+    return Table(columns, ("Layer", "CacheID", "Stored", "Wasted", "Hides", "CreatedBy"))
+
+
+def _identity(*, full: bool) -> Callable[[str | None], str]:
+    return lambda value: NONE if value is None else value if full else short_id(value)
 
 
 def path_table() -> Table[Row]:
@@ -195,8 +195,6 @@ def _column(key: str, placeholder: str, header: str, words: Callable[[Any], str]
 
 def size_words(value: int) -> str:
     """Bytes with four digits, as `docker system df -v`."""
-    from .units import human_size
-
     return human_size(value, 4)
 
 

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import click
 
 from ..amounts import parse_limit, parse_size
+from ..duplicates import show_duplicates
 from ..entries import Complaints
 from ..escape import printable
 from ..output import emit, emit_json, format_option, no_trunc_option
 from ..params import root_option
-from ..subjects import complete_images, open_root, open_subject
-from ..waste import Account, exceeds, image_table, layer_table, path_table, score_words, size_words
+from ..progress import progress
+from ..provenance import kind_option, open_stack
+from ..subjects import complete_names, open_root
+from ..waste import Account, exceeds, layer_table, path_table, score_words, size_words, total_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,7 +32,7 @@ TOP = 10
 
 
 @click.command("waste")
-@click.argument("image", required=False, shell_complete=complete_images)
+@click.argument("name", required=False, shell_complete=complete_names)
 @click.option("--all", "everything", is_flag=True, help="Every image of the root, a row each.")
 @click.option("--layers", is_flag=True, help="A row for each layer, and nothing else.")
 @click.option("--paths", is_flag=True, help="A row for each path, and nothing else.")
@@ -57,11 +60,12 @@ TOP = 10
 )
 @no_trunc_option
 @format_option
+@kind_option
 @root_option
 @click.pass_context
 def command(
     ctx: click.Context,
-    image: str | None,
+    name: str | None,
     everything: bool,  # noqa: ARG001 - checked with the others
     layers: bool,
     paths: bool,
@@ -73,9 +77,10 @@ def command(
     min_efficiency: float | None,
     no_trunc: bool,
     form: str,
+    kind: str | None,
     root: str,  # noqa: ARG001 - read from the context
 ) -> int:
-    """Show the bytes that an image stores and its tree does not show.
+    """Show the bytes that an image or container stores and its tree does not show.
 
     STORED is what Docker counts: each inode of a layer once, at its length, no directories. WASTED is an
     inode of which the final tree shows no name, each once. The efficiency is 1 - wasted / stored. HIDES
@@ -84,65 +89,65 @@ def command(
     \b
     Examples:
       layerfs waste nginx:latest
-      layerfs waste --all
+      layerfs waste --all                             every image, the most wasteful first
+      layerfs waste nginx:latest@3                    as it was after layer 3
       layerfs waste --max-wasted 20MB --min-efficiency 0.95 app:ci    exits with 1 beyond either
       layerfs waste --paths --top 0 --format jsonl nginx:latest
       layerfs waste --duplicates --min-size 64KiB --all    what all images could share
     """
-    from layerfs.analysis.waste import waste
-
     _check_usage(ctx.params)
     complaints = Complaints()
     data_root = open_root(ctx)
+    subject = None if name is None else open_stack(data_root, name, kind)
     if duplicates:
-        from ..duplicates import show_duplicates
-
-        images = None if image is None else [data_root.image(image)]
-        show_duplicates(data_root, images, min_size or 1, top, form, complaints, allocated=allocated)
+        show_duplicates(data_root, subject, min_size or 1, top, form, complaints, allocated=allocated)
         return complaints.code
-    if image is None:
+    if subject is None:
         rows = sorted(_images(data_root, complaints, allocated=allocated), key=lambda row: -row["wasted"])
-        emit(image_table(full=no_trunc), rows, form)
-        exceeded = [exceeds(row, max_wasted, min_efficiency) for row in rows]
-        return complaints.code or max(exceeded, default=0)
-    subject = open_subject(data_root, image, kind="image", up_to=None, layer=None)
-    found = waste(subject.tree, allocated=allocated, problem=complaints.add)
-    account = Account(data_root, data_root.image(image), subject.title, found)
-    if layers:
-        emit(layer_table(full=no_trunc), account.layer_rows(), form)
-    elif paths:
-        emit(path_table(), account.path_rows(top), form)
-    elif form == "json":
-        emit_json(account.document(top))
-    elif form == "table":
-        _show_all(account, top, full=no_trunc)
+        emit(total_table(full=no_trunc), rows, form)
     else:
-        emit(image_table(full=no_trunc), [account.image_row()], form)
-    exceeded = [exceeds(account.image_row(), max_wasted, min_efficiency)]
-    return complaints.code or max(exceeded)
+        account = Account.of(data_root, subject, complaints, allocated=allocated)
+        what = "layers" if layers else "paths" if paths else ""
+        _show(account, what, top, form, full=no_trunc)
+        rows = [account.total_row()]
+    exceeded = [exceeds(row, max_wasted, min_efficiency) for row in rows]
+    return complaints.code or max(exceeded, default=0)
 
 
 def _check_usage(given: Mapping[str, Any]) -> None:
     """Refuse options that do not go together."""
-    if (given["image"] is None) != given["everything"]:
-        raise click.UsageError("name an IMAGE, or give --all, and not both")
-    if given["duplicates"] and any(
-        given[name] not in (None, False) for name in ("layers", "paths", "max_wasted", "min_efficiency")
-    ):
+    if (given["name"] is None) != given["everything"]:
+        raise click.UsageError("give a NAME, or --all, and not both")
+    limited = given["max_wasted"] is not None or given["min_efficiency"] is not None
+    if given["duplicates"] and (given["layers"] or given["paths"] or limited):
         raise click.UsageError("--duplicates takes neither --layers, --paths, nor limits on waste")
     if given["layers"] and given["paths"]:
         raise click.UsageError("--layers and --paths exclude each other")
     if given["everything"] and (given["layers"] or given["paths"]):
-        raise click.UsageError("--layers and --paths need an IMAGE")
+        raise click.UsageError("--layers and --paths need a NAME")
     if given["min_size"] is not None and not given["duplicates"]:
         raise click.UsageError("--min-size needs --duplicates")
 
 
-def _show_all(account: Account, top: int, *, full: bool) -> None:
-    """The image in a line, its layers, and the paths that waste most."""
-    row = account.image_row()
+def _show(account: Account, what: str, top: int, form: str, *, full: bool) -> None:
+    """One image or container: its layers or paths alone, or all of it as the format can."""
+    if what == "layers":
+        emit(layer_table(full=full), account.layer_rows(), form)
+    elif what == "paths":
+        emit(path_table(), account.path_rows(top), form)
+    elif form == "json":
+        emit_json(account.document(top))
+    elif form == "table":
+        _show_tables(account, top, full=full)
+    else:
+        emit(total_table(full=full), [account.total_row()], form)
+
+
+def _show_tables(account: Account, top: int, *, full: bool) -> None:
+    """The sums in a line, the layers, and the paths that waste most."""
+    row = account.total_row()
     click.echo(
-        f"{printable(row['image'])}: {size_words(row['wasted'])} of {size_words(row['stored'])} wasted, "
+        f"{printable(row['name'])}: {size_words(row['wasted'])} of {size_words(row['stored'])} wasted, "
         f"efficiency {score_words(row['efficiency'])}"
     )
     if row["layer_count"]:
@@ -158,10 +163,7 @@ def _show_all(account: Account, top: int, *, full: bool) -> None:
 
 def _images(root: DataRoot, complaints: Complaints, *, allocated: bool) -> Iterator[Row]:
     """A row for each image; those of the same layers are counted once, damaged ones reported."""
-    from layerfs.analysis.waste import waste
     from layerfs.errors import CorruptStore
-
-    from ..progress import progress
 
     known: dict[tuple[str, ...], Row] = {}
     images = root.images()
@@ -169,10 +171,10 @@ def _images(root: DataRoot, complaints: Complaints, *, allocated: bool) -> Itera
         for image in watched:
             if image.chain not in known:
                 try:
-                    tree = root.tree(image)
+                    subject = open_stack(root, image.id, "image")
                 except CorruptStore as error:
                     root.report(error)
                     continue
-                found = waste(tree, allocated=allocated, problem=complaints.add)
-                known[image.chain] = Account(root, image, image.name, found).image_row()
-            yield known[image.chain] | {"image": image.name, "id": image.id}
+                account = Account.of(root, subject, complaints, allocated=allocated)
+                known[image.chain] = account.total_row()
+            yield known[image.chain] | {"name": image.name, "id": image.id}

