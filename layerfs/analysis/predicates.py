@@ -122,7 +122,7 @@ def any_of_types(letters: str) -> Predicate:
 
 
 def takes(size: str) -> Predicate:
-    """`-size`: `[+-]N` units of `b` 512 bytes (the default), `c` one, `w` two, `k`, `M` or `G`; rounded up."""
+    """`-size`: `[+-]N` units, rounded up: `b` 512 bytes (the default), `c` one, `w` two, `k`, `M` or `G`."""
     match = _SIZE.fullmatch(size)
     if not match:
         raise FormatError("no size", expected="[+-]N and one of b c w k M G", found=size)
