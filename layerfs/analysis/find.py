@@ -1,6 +1,6 @@
 """What fits in one tree: the entries it shows, and those that its layers have and it hides.
 
-`predicates` says what fits; contents are another step (`Digests`), as reading files takes long. Used by
+`predicates` says what fits; contents are another step (`Contents`), as reading files takes long. Used by
 the command `find`; `findall` is the same for a whole data root.
 """
 
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import heapq
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.analysis.predicates import Candidate
@@ -22,11 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from layerfs.analysis.predicates import Predicate
-    from layerfs.analysis.versions import Hidden, Version
+    from layerfs.analysis.versions import Hidden
     from layerfs.tree.node import FileStat, Node
     from layerfs.tree.source import LayerSource
 
-__all__ = ["Digests", "Finding", "find", "is_superseded", "number_of", "open_part"]
+__all__ = ["Contents", "Finding", "find", "is_superseded", "number_of"]
 
 _OWNERS_LIMIT = 16 << 20
 
@@ -68,16 +70,15 @@ def find(
         depth: how many levels below the root to go down; None is all.
     """
     if not deleted:
-        return _live(tree, test, problem, depth)
-    return (
-        Finding(found.path, found.stat, _place(tree.layers, found), found.hidden)
-        for found in versions(tree.layers, problem=problem, depth=depth)
-        if (live if found.hidden is None else not is_superseded(found.stat, found.hidden))
-        and test(Candidate(found.path, found.stat, functools.partial(_has_entries, tree, found)))
-    )
+        return _shown(tree, test, problem, depth)
+    hidden = _hidden(tree, test, problem, depth)
+    if not live:
+        return hidden
+    shown = _shown(tree, test, lambda _: None, depth)  # the other walk meets the same problems
+    return heapq.merge(shown, hidden, key=lambda found: found.path.split(b"/"))
 
 
-def _live(
+def _shown(
     tree: UnionTree, test: Predicate, problem: Callable[[TreeError], None], depth: int | None
 ) -> Iterator[Finding]:
     for visit in walk(tree, tree.root, depth=depth):
@@ -85,7 +86,19 @@ def _live(
         if visit.problem:
             problem(visit.problem)
         if test(Candidate(node.path, node.stat, functools.partial(_is_filled, tree, node))):
-            yield Finding(node.path, node.stat, node.part)
+            # of a merged directory the kernel gives one link
+            yield Finding(node.path, node.stat._replace(nlink=node.nlink), node.part)
+
+
+def _hidden(
+    tree: UnionTree, test: Predicate, problem: Callable[[TreeError], None], depth: int | None
+) -> Iterator[Finding]:
+    for found in versions(tree.layers, problem=problem, depth=depth):
+        if found.hidden and not is_superseded(found.stat, found.hidden):
+            place = Part(len(tree.layers) - found.layer, found.part)
+            filled = functools.partial(_has_entries, tree.layers, place)
+            if test(Candidate(found.path, found.stat, filled)):
+                yield Finding(found.path, found.stat, place, found.hidden)
 
 
 def is_superseded(stat: FileStat, hidden: Hidden) -> bool:
@@ -93,19 +106,12 @@ def is_superseded(stat: FileStat, hidden: Hidden) -> bool:
     return stat.is_dir and hidden.how is How.REPLACED
 
 
-def _place(layers: Sequence[LayerSource], found: Version) -> Part:
-    return Part(len(layers) - found.layer, found.part)
-
-
-def _has_entries(tree: UnionTree, found: Version) -> bool:
-    """Whether a directory holds anything: in the tree, or of a hidden one as its own layer has it."""
-    if found.hidden is None:
-        return _is_filled(tree, tree.resolve(found.path, follow=False))
-    layer, path = _place(tree.layers, found)
+def _has_entries(layers: Sequence[LayerSource], place: Part) -> bool:
+    """Whether a hidden directory holds anything in its own layer."""
     try:
-        return any(not entry.whiteout for entry in tree.layers[layer].scan(path))
+        return any(not entry.whiteout for entry in layers[place.layer].scan(place.path))
     except OSError:
-        return True  # nobody knows; what made it unreadable is told by the walk
+        return True  # nobody knows; the walk tells what makes it unreadable
 
 
 def _is_filled(tree: UnionTree, node: Node) -> bool:
@@ -118,50 +124,56 @@ def _is_filled(tree: UnionTree, node: Node) -> bool:
 # -- contents ------------------------------------------------------------------------------------
 
 
-class Digests:
-    """sha256 of the files of a tree's layers; an inode of several names is read once."""
+class Contents:
+    """What the entries of some layers hold; a file of several names is read once."""
 
     def __init__(self, layers: Sequence[LayerSource]) -> None:
-        """Read files of `layers`, uppermost first."""
+        """Read entries of `layers`, uppermost first."""
         self._layers = layers
-        self._known: dict[tuple[int, int], str] = {}
+        self._digests: dict[tuple[int, int], str] = {}
 
-    def of(self, part: Part, stat: FileStat) -> str:
-        """The digest of a regular file, as hexadecimal digits; raises `TreeError`."""
+    def location(self, part: Part) -> str:
+        """Where an entry lies, for messages and other tools; bytes that are no UTF-8 as in `os.fsdecode`."""
+        label = self._layers[part.layer].label if self._layers else ""
+        return f"{label}/{os.fsdecode(part.path)}" if part.path else label
+
+    def target(self, part: Part) -> bytes:
+        """The target of a symbolic link; raises `TreeError`."""
+        try:
+            return self._layers[part.layer].readlink(part.path)
+        except OSError as error:
+            raise self._unreadable(part, error) from error
+
+    def sha256(self, part: Part, stat: FileStat) -> str:
+        """The digest of a regular file as hexadecimal digits; raises `TreeError`."""
         inode = (stat.dev, stat.ino)
-        if inode in self._known:
-            return self._known[inode]
+        if inode in self._digests:
+            return self._digests[inode]
         digest = hashlib.sha256()
         try:
-            with open_part(self._layers, part) as file:
+            with self._open(part) as file:
                 for chunk in file.chunks():
                     digest.update(chunk)
-        except TreeError:
-            raise
         except OSError as error:
-            label = self._layers[part.layer].label
-            raise UnreadableEntry(b"/" + part.path, f"{label}: {error.strerror or error}") from error
+            raise self._unreadable(part, error) from error
         if stat.nlink > 1:
-            self._known[inode] = digest.hexdigest()
+            self._digests[inode] = digest.hexdigest()
         return digest.hexdigest()
 
-
-def open_part(layers: Sequence[LayerSource], part: Part) -> OpenFile:
-    """A regular file of one layer, hidden or not; a metacopy's data are those the layers below have.
-
-    Raises:
-        TreeError: it cannot be read.
-    """
-    layer = layers[part.layer]
-    try:
+    def _open(self, part: Part) -> OpenFile:
+        layer = self._layers[part.layer]
         opened = OpenFile(layer.open(part.path))
         if layer.has_data(opened.fileno()):
             return opened
-    except OSError as error:
-        raise UnreadableEntry(b"/" + part.path, f"{layer.label}: {error.strerror or error}") from error
-    # as of its own layer every object of that layer is in the tree, where the layer has it
-    tree = UnionTree(layers[part.layer :])
-    return tree.open(tree.resolve(b"/" + part.path, follow=False))
+        # a metacopy: as of its own layer every object of that layer is in the tree, where the layer has it
+        tree = UnionTree(self._layers[part.layer :])
+        return tree.open(tree.resolve(b"/" + part.path, follow=False))
+
+    def _unreadable(self, part: Part, error: OSError) -> TreeError:
+        if isinstance(error, TreeError):
+            return error
+        label = self._layers[part.layer].label
+        return UnreadableEntry(b"/" + part.path, f"{label}: {error.strerror or error}")
 
 
 # -- owners --------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, NamedTuple
 
+from layerfs.analysis.find import Contents
 from layerfs.analysis.predicates import Candidate
 from layerfs.analysis.seen import LayerFinding, Seen
 from layerfs.analysis.versions import Hidden, How, versions
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from layerfs.tree.node import FileStat
     from layerfs.tree.source import Entry, LayerSource
 
-__all__ = ["find_all"]
+__all__ = ["contents_of", "find_all"]
 
 
 class _Level(NamedTuple):
@@ -93,6 +94,11 @@ def _open(root: DataRoot, stage: Stage) -> LayerSource | None:
     except CorruptStore as error:
         root.report(error)
         return None
+
+
+def contents_of(root: DataRoot, stage: Stage) -> Contents:
+    """What the entries of one layer hold: its parts have index 0; those below serve what it lacks."""
+    return Contents([layer for layer in (_open(root, item) for item in stage.chain()) if layer])
 
 
 def _ask_versions(root: DataRoot, stage: Stage, findings: Iterable[LayerFinding]) -> None:

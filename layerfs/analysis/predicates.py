@@ -24,6 +24,7 @@ __all__ = [
     "Candidate",
     "Predicate",
     "any_of_types",
+    "at_most_down",
     "empty",
     "every",
     "group_is",
@@ -102,6 +103,11 @@ def path_matches(pattern: str, *, ignore_case: bool = False) -> Predicate:
     except (re.error, RecursionError, OverflowError) as error:
         raise FormatError(f"no regular expression: {error}", found=pattern) from error
     return lambda found: fits(_text(found.path)) is not None
+
+
+def at_most_down(depth: int) -> Predicate:
+    """`-maxdepth`: so many levels below the root, which is at 0."""
+    return lambda found: found.path == b"/" or found.path.count(b"/") <= depth
 
 
 def _text(name: bytes) -> str:
