@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from layerfs import DataRoot
     from layerfs.analysis.find import Contents
+    from layerfs.analysis.forest import Forest
     from layerfs.analysis.seen import LayerFinding
     from layerfs.tree.node import FileStat, Part
 
@@ -188,16 +189,16 @@ def _in_root(root: DataRoot, chosen: Wanted, output: Output, complaints: Complai
     from layerfs.analysis.forest import Forest
 
     forest = Forest(root)
-    steps = find_all(root, forest, chosen.test, complaints.add)
+    steps = find_all(forest, chosen.test, complaints.add)
     form = output.form or "table"
     if form == "jsonl":
-        rows = (row for found in steps for row in _root_rows(root, found, chosen, complaints))
+        rows = (row for found in steps for row in _root_rows(forest, found, chosen, complaints))
         emit(root_table(full=full), rows, form)
         return
     listed: list[InRoot] = []
     with progress(steps, "Searching layers", len(forest)) as watched:
         for found in watched:
-            listed += _root_rows(root, found, chosen, complaints)
+            listed += _root_rows(forest, found, chosen, complaints)
     listed.sort(key=lambda row: (row.found.path, row.found.stage.number or 0, row.found.stage.cache_id or ""))
     if output.ls or output.print0:
         _print(listed, output)
@@ -206,7 +207,7 @@ def _in_root(root: DataRoot, chosen: Wanted, output: Output, complaints: Complai
 
 
 def _root_rows(
-    root: DataRoot, found: Iterable[LayerFinding], chosen: Wanted, complaints: Complaints
+    forest: Forest, found: Iterable[LayerFinding], chosen: Wanted, complaints: Complaints
 ) -> Iterator[InRoot]:
     """The findings of one layer."""
     from layerfs.analysis.findall import contents_of
@@ -218,7 +219,7 @@ def _root_rows(
             (chosen.live and item.is_live) or (chosen.deleted and item.is_deleted)
         ):
             continue
-        contents = contents or contents_of(root, item.stage)
+        contents = contents or contents_of(forest, item.stage)
         part = Part(0, item.path[1:])
         if read := _read(contents, part, item.stat, chosen, complaints):
             yield InRoot(item, read.target, contents.location(part), read.sha256, tuple(item.sights()))

@@ -17,7 +17,7 @@ from layerfs.analysis.find import Contents
 from layerfs.analysis.predicates import Candidate
 from layerfs.analysis.seen import LayerFinding, Seen
 from layerfs.analysis.versions import Hidden, How, versions
-from layerfs.errors import CorruptStore, UnreadableEntry
+from layerfs.errors import UnreadableEntry
 from layerfs.tree.lower import join
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from layerfs.analysis.forest import Forest, Stage
     from layerfs.analysis.predicates import Predicate
     from layerfs.analysis.seen import Place
-    from layerfs.dataroot import DataRoot
     from layerfs.errors import TreeError
     from layerfs.tree.node import FileStat
     from layerfs.tree.source import Entry, LayerSource
@@ -49,15 +48,14 @@ class _Level(NamedTuple):
 
 
 def find_all(
-    root: DataRoot, forest: Forest, test: Predicate, problem: Callable[[TreeError], None]
+    forest: Forest, test: Predicate, problem: Callable[[TreeError], None]
 ) -> Iterator[list[LayerFinding]]:
     """Search all layers of a root; there are `len(forest)` steps, most of them perhaps with nothing.
 
     A step gives what one layer has when all about it is known: layers come after those above them.
 
     Args:
-        root: the data root; layers that are missing or damaged are reported to it.
-        forest: its layers.
+        forest: the layers of the root; those that are missing or damaged are reported.
         test: what fits. A directory is empty if its layer has nothing in it.
         problem: told of directories that cannot be read, before the search goes on.
     """
@@ -71,7 +69,7 @@ def find_all(
             continue
         mark, moves = seen.mark(), bool(levels) and levels[-1].moves
         found: list[LayerFinding] = []
-        layer = _open(root, stage)
+        layer = forest.source(stage)
         if layer is None:
             seen.hide_all(seen.root, stage, None)
         else:
@@ -82,29 +80,18 @@ def find_all(
             seen.add(item)
         levels.append(_Level(mark, found, moves))
         if moves and stage.owners:
-            _ask_versions(root, stage, [item for level in levels for item in level.found])
+            _ask_versions(forest, stage, [item for level in levels for item in level.found])
 
 
-def _open(root: DataRoot, stage: Stage) -> LayerSource | None:
-    """The layer, or None where it is missing or damaged, which is reported."""
-    try:
-        if stage.record:
-            return root.source(stage.record)
-        return root.source(stage.cache_id) if stage.cache_id else None
-    except CorruptStore as error:
-        root.report(error)
-        return None
-
-
-def contents_of(root: DataRoot, stage: Stage) -> Contents:
+def contents_of(forest: Forest, stage: Stage) -> Contents:
     """What the entries of one layer hold: its parts have index 0; those below serve what it lacks."""
-    return Contents([layer for layer in (_open(root, item) for item in stage.chain()) if layer])
+    return Contents([layer for layer in map(forest.source, stage.chain()) if layer])
 
 
-def _ask_versions(root: DataRoot, stage: Stage, findings: Iterable[LayerFinding]) -> None:
+def _ask_versions(forest: Forest, stage: Stage, findings: Iterable[LayerFinding]) -> None:
     """Where a layer moves directories (a redirect), paths differ: ask the walk through the whole stack."""
     chain = stage.chain()
-    layers = [layer for layer in (_open(root, item) for item in chain) if layer]
+    layers = [layer for layer in map(forest.source, chain) if layer]
     if len(layers) < len(chain):
         return
     sights: dict[tuple[Stage, bytes], Hidden | None] = {}

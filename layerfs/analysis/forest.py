@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from layerfs.dataroot import DataRoot
-    from layerfs.ids import CacheID, ChainID, DiffID
+    from layerfs.ids import CacheID, ChainID, DiffID, LinkID
     from layerfs.model import Layer
+    from layerfs.tree.source import LayerSource
 
 __all__ = ["Forest", "Owner", "Stage"]
 
@@ -36,7 +37,7 @@ class Stage:
     Attributes:
         below: the stage it stands on; None for a base, and where that is not known.
         number: 1 for a base; None where what is below is not known.
-        cache_id: its directory in `overlay2/`; None where no record tells.
+        cache_id: its directory in `overlay2/`; None where no record tells, not even a damaged one.
         chain_id: of an image's layer; None for layers of containers and for leftovers.
         diff_id: likewise.
         record: what the store has of it; None also where that is damaged or missing.
@@ -89,6 +90,9 @@ class Forest:
             self._add_image(image)
         for layer in self.holders.layers.values():
             self._add_layer(layer)
+        for chain in root.layerdb.chain_ids():
+            if chain not in self.by_chain:  # damaged, and of no image
+                self._layer_stage(None, chain, None).number = None
         for container in root.containers():
             self._add_container(container)
         self._add_leftovers()
@@ -108,9 +112,31 @@ class Forest:
                 pending.append((stage, False))
                 pending += [(above, True) for above in reversed(stage.above)]
 
-    def of_directory(self, cache_id: str) -> list[Stage]:
-        """The stages whose directory this is; in a sound root at most one."""
-        return [stage for stage, entering in self.walk() if entering and stage.cache_id == cache_id]
+    def stages(self) -> Iterator[Stage]:
+        """Every stage, those below first."""
+        return (stage for stage, entering in self.walk() if entering)
+
+    def owners_of(self, stage: Stage) -> list[Owner]:
+        """The images and containers whose tree has a layer."""
+        return self.owners[stage.first : stage.last]
+
+    def source(self, stage: Stage) -> LayerSource | None:
+        """A layer as overlayfs reads it, or None where it is missing or damaged, which is reported."""
+        try:
+            if stage.record:
+                return self._root.source(stage.record)
+            return self._root.source(stage.cache_id) if stage.cache_id else None
+        except CorruptStore as error:
+            self._root.report(error)
+            return None
+
+    def link(self, stage: Stage) -> LinkID | None:
+        """A layer's short name by its `link` file; None where there is none, or a damaged one (reported)."""
+        try:
+            return self._root.overlay2.link(stage.cache_id) if stage.cache_id else None
+        except CorruptStore as error:
+            self._root.report(error)
+            return None
 
     # -- growing -------------------------------------------------------------------------------
 
@@ -136,11 +162,11 @@ class Forest:
         for record in chain:
             below = self._layer_stage(below, record.chain_id, record.diff_id)
 
-    def _layer_stage(self, below: Stage | None, chain: ChainID, diff_id: DiffID) -> Stage:
+    def _layer_stage(self, below: Stage | None, chain: ChainID, diff_id: DiffID | None) -> Stage:
         found = self.by_chain.get(chain)
         if found is None:
             record = self.holders.layers.get(chain)
-            cache_id = record.cache_id if record else None
+            cache_id = record.cache_id if record else self._root.layerdb.noted_cache_id(chain)
             number = 1 if below is None else below.number and below.number + 1
             used = self.holders.held(chain) or (False if self.holders.complete else None)
             found = Stage(below, number, cache_id, chain, diff_id, record, used)

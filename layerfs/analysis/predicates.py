@@ -122,7 +122,7 @@ def any_of_types(letters: str) -> Predicate:
     kinds = set()
     for letter in letters.split(","):
         if letter not in _TYPES:
-            raise FormatError("no list of types", expected=f"of {', '.join(_TYPES)}", found=letters)
+            raise FormatError("no list of types", expected=f"some of {', '.join(_TYPES)}", found=letters)
         kinds.add(_TYPES[letter])
     return lambda found: found.stat.kind in kinds
 
