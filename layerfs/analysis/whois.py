@@ -129,7 +129,8 @@ class Whois:
         kind = "image" if isinstance(owner, Image) else "container"
         top = next((stage for stage in self._forest.stages() if owner in stage.owners), None)
         answer = self._layer(top, meaning) if top else Answer(meaning, kind)
-        return replace(answer, kind=kind, users=tuple(users), orphan=False)
+        created_by = self._created_by(top, [owner]) if top else None
+        return replace(answer, kind=kind, created_by=created_by, users=tuple(users), orphan=False)
 
     def _layer(self, stage: Stage, meaning: str) -> Answer:
         forest, overlay2 = self._forest, self._root.overlay2
