@@ -266,7 +266,8 @@ def test_build_cache_is_no_orphan(dataroot_path: Path) -> None:
     "thing",
     [
         STRANGER, f"sha256:{STRANGER}", "NOSUCHLINK", "l/NOSUCHLINK", "/etc/passwd", "/", "", "sha256:", "l/",
-        "a\0b", "x" * 5000, f"/x/overlay2/{STRANGER}/diff/etc", "/x/overlay2/../../etc", "\x1b[2J", "no/such:image",
+        "a\0b", "x" * 5000,
+        f"/x/overlay2/{STRANGER}/diff/etc", "/x/overlay2/../../etc", "\x1b[2J", "no/such:image",
     ],
 )  # fmt: skip
 def test_stranger_is_exit_3(dataroot_path: Path, thing: str) -> None:
@@ -327,7 +328,7 @@ def test_answers_with_a_lost_directory(copy: Path) -> None:
 def test_hostile_history_cannot_speak_to_the_terminal(dataroot_path: Path) -> None:
     """Control characters of a history entry come out escaped."""
     out = layerfs(dataroot_path, "whois", "config/hostile:1").stdout
-    assert "title" in out
+    assert r"\u202e" in out
     assert all(character.isprintable() or character == "\n" for character in out)
 
 
