@@ -59,7 +59,7 @@ class Stacker:
         return UnionTree(sources)
 
     def source(self, layer: LayerRecord | CacheID) -> LayerSource:
-        """One layer, or a directory that is none of an image, as overlayfs reads it; raises `CorruptStore`."""
+        """One layer, by its record or its directory alone, as overlayfs reads it; raises `CorruptStore`."""
         if isinstance(layer, CacheID):
             self._warn_of_unreadable_marks()
             return self._source(layer, None)
