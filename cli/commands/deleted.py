@@ -110,7 +110,7 @@ def command(
     kind: str | None,
     root: str,  # noqa: ARG001 - read from the context
 ) -> int:
-    """List the files that are still in a layer of an image or container, and hidden by a later one.
+    """List the files of an image or container that a later layer hides, and recover them.
 
     A row is one version of a file, link or device: where it still lies, which layer hides it, and HOW:
     by a whiteout (deleted), an opaque directory (its directory was made anew), replaced by another
