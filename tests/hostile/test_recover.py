@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from tests.support.command import layerfs
 from tests.support.fixture import private_copy
 from tests.support.images import image_of
 from tests.support.kernel import private_dir
-from tests.support.layerspec import WHITEOUT, Dir, File, LayerSpec, Meta, Symlink, materialise
+from tests.support.layerspec import WHITEOUT, Dir, File, LayerSpec, Link, Meta, Symlink, materialise
 from tests.support.snapshot import snapshot
 
 if TYPE_CHECKING:
@@ -278,10 +279,41 @@ def test_a_path_that_leaves_is_refused(root: Path, tmp_path: Path, path: bytes) 
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.fuse
+def test_a_host_without_nameless_files_serves_too() -> None:
+    """Where a file has its name from the start, copies are the same, and none is left that fails."""
+    if not shutil.which("fuse-overlayfs"):
+        pytest.skip("fuse-overlayfs is not installed")
+    no_data = File(b"x", meta=Meta(xattrs={b"trusted.overlay.metacopy": b""}))
+    shared = Dir(
+        {b"a": Link(0), b"b": Link(0), b"none": no_data, b"c": File(b"c", meta=Meta(0o640, 1, 2, 3))}
+    )
+    with private_dir() as place:
+        root, (layer, _) = image_of(
+            place / "root", LayerSpec(Dir({b"d": shared}), (File(b"x"),)), LayerSpec(Dir({b"d": WHITEOUT}))
+        )
+        for name in ("lower", "upper", "work", "mnt"):
+            (place / name).mkdir()
+        options = f"lowerdir={place}/lower,upperdir={place}/upper,workdir={place}/work"
+        subprocess.run(["fuse-overlayfs", "-o", options, place / "mnt"], check=True)
+        try:
+            with pytest.raises(OSError, match=r"."):
+                os.close(os.open(place / "mnt", os.O_TMPFILE | os.O_WRONLY))
+            done = _recover(root, place / "mnt/out")
+            found = snapshot(place / "mnt/out" / _folder(layer, 1))
+        finally:
+            subprocess.run(["umount", place / "mnt"], check=True)
+    assert (done.code, set(found)) == (1, {b"", b"d", b"d/a", b"d/b", b"d/c"})
+    assert found[b"d/a"].links == {b"d/a", b"d/b"}
+    copy = found[b"d/c"]
+    assert (copy.mode & 0o7777, copy.uid, copy.gid, copy.mtime_ns) == (0o640, 1, 2, 3)
+
+
 def test_an_ordinary_user_keeps_what_may_be_kept() -> None:
     """Without root contents, modes and times are kept; lost owners are told, and set-ID bits go with them."""
     setuid = File(b"#!", meta=Meta(0o6755, 5, 6, 10**18, {b"user.a": b"1", b"trusted.b": b"2"}))
-    files = Dir({b"x": setuid, b"r": File(b"r", meta=Meta(0o444))}, Meta(0o555))
+    closed = Dir({b"below": Dir({b"f": File(b"f")}, Meta(0o005, mtime_ns=7))}, Meta(0o005))  # to its owner
+    files = Dir({b"x": setuid, b"r": File(b"r", meta=Meta(0o444)), b"closed": closed}, Meta(0o555))
     with private_dir() as place:
         root, _ = image_of(place / "root", LayerSpec(Dir({b"d": files})), LayerSpec(Dir({b"d": WHITEOUT})))
         (root / "image/overlay2/repositories.json").chmod(0o644)
@@ -291,12 +323,14 @@ def test_an_ordinary_user_keeps_what_may_be_kept() -> None:
         os.chown(place / "out", NOBODY, NOBODY)
         done = _recover_as_nobody(root, place)
         assert done.returncode == 0, done.stderr
-        assert "owner of 3 copies not kept" in done.stderr
+        assert "owner of 6 copies not kept" in done.stderr
         (copy,) = (place / "out").glob("*/d/x")
         status = copy.stat()
         assert (copy.read_bytes(), status.st_mode & 0o7777, status.st_uid) == (b"#!", 0o755, NOBODY)
         assert (status.st_mtime_ns, os.listxattr(copy)) == (10**18, ["user.a"])
         assert copy.parent.stat().st_mode & 0o7777 == 0o555
+        below = (copy.parent / "closed" / "below").stat()
+        assert (below.st_mode & 0o7777, below.st_mtime_ns) == (0o005, 7)
 
 
 def _recover_as_nobody(root: Path, place: Path) -> subprocess.CompletedProcess[str]:

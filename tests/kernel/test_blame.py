@@ -9,8 +9,9 @@ from hypothesis import given, settings
 
 from layerfs.analysis.blame import Blame, Digests
 from tests.support.blaming import histories
-from tests.support.kernel import check_trusted_xattrs, private_dir
-from tests.support.layerspec import materialise_stack
+from tests.support.judge import TRUSTED, names
+from tests.support.kernel import check_trusted_xattrs, kernel_snapshot, private_dir
+from tests.support.layerspec import WHITEOUT, Dir, File, Meta, materialise_stack
 from tests.support.stacks import stacks
 from tests.support.treeview import union_of
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from layerfs.analysis.blame import Event
     from layerfs.errors import TreeError
     from tests.support.blaming import Happened
+    from tests.support.judge import Stack
     from tests.support.layerspec import LayerSpec
 
 pytestmark = pytest.mark.kernel
@@ -64,3 +66,26 @@ def test_blame_is_what_the_views_up_to_each_layer_say(stack: list[LayerSpec]) ->
                 if path != b"/" and (hidden or happened[-1].visible)
             }
         assert problems == []
+
+
+def test_a_moved_directory_reveals_what_is_in_it(stack: Stack) -> None:
+    """What a redirect moved is revealed at its new path; what had that path is gone."""
+    moved = Meta(xattrs={TRUSTED + b"redirect": b"old"})
+    layers = stack.make(
+        {b"new": Dir(meta=moved), b"old": WHITEOUT},
+        {b"old": Dir({b"f": File(b"x")}), b"new": Dir({b"displaced": File()})},
+    )
+    assert set(names(kernel_snapshot(layers, redirects=True))) == {b"new", b"new/f"}
+    problems: list[TreeError] = []
+    blame = Blame(union_of(layers), Digests(problems.append), problems.append)
+    told = {
+        path: [(event.step.layer, str(event.action)) for event in map(blame.event, blame.steps(path))]
+        for path in (b"/new", b"/new/f", b"/new/displaced", b"/old/f")
+    }
+    assert told == {
+        b"/new": [(1, "added"), (2, "changed")],
+        b"/new/f": [(2, "revealed")],
+        b"/new/displaced": [(1, "added"), (2, "hidden")],
+        b"/old/f": [(1, "added"), (2, "hidden")],
+    }
+    assert problems == []
