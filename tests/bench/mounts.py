@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from layerfs.views.fuse.drivers import DRIVERS
-from tests.bench.roots import IMAGE
+from tests.bench.packing import IMAGE
 from tests.bench.timing import seconds
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tests.bench import commands, reading
 from tests.bench.mounts import FUSE_OVERLAYFS, KERNEL
+from tests.bench.packing import BIG_SIZE
 from tests.bench.roots import IMAGES
 
 if TYPE_CHECKING:
@@ -81,8 +82,9 @@ def command_section(medians: Medians) -> str:
 def mount_section(medians: Medians, held: Contents, layers: int) -> str:
     """The mounts, each driver of ours beside the others."""
     text = f"""\
-The same image mounted in turn: {held.entries:,} entries of this machine's `/usr` in {layers} layers, with
-replaced files, whiteouts, opaque directories, and one file of 256 MiB, which `grep` and `tar` leave out.
+The same image mounted in turn: {held.entries:,} entries of this machine's `/usr`, loaded into {layers} layers
+by a Docker Engine, with replaced files, whiteouts, opaque directories, and one file of
+{BIG_SIZE >> 20} MiB, which `grep` and `tar` leave out.
 {_sentences(reading.__doc__ or "")}
 """
     ours = [name for name in medians if name not in (KERNEL, FUSE_OVERLAYFS)]
