@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench import commands, reading
+from tests.bench import commands, memory, reading
 from tests.bench.mounts import FUSE_OVERLAYFS, KERNEL
 from tests.bench.packing import BIG_SIZE
 from tests.bench.roots import IMAGES
@@ -102,6 +102,15 @@ by a Docker Engine, with replaced files, whiteouts, opaque directories, and one 
         f"## Mounts\n\n{text}\n{_table(columns, rows)}\n"
         f"Peak memory of the server process:\n\n{_table(['', *servers], memory)}"
     )
+
+
+def memory_section(found: Medians) -> str:
+    """The servers over a large tree, measured once: memory hardly varies."""
+    rows = [
+        [title, *(f"{values[key]:.0f}" for values in found.values())] for key, title in memory.ROWS.items()
+    ]
+    text = f"{memory.ENTRIES:,} entries in two layers.\n{_sentences(memory.__doc__ or '')}"
+    return f"## Memory\n\n{text}\n\n{_table(['', *found], rows)}"
 
 
 def _sentences(docstring: str) -> str:

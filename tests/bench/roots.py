@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layerfs import DataRoot
+from tests.bench.memory import many_entries
 from tests.bench.packing import IMAGE, pack_tree
 from tests.support.rootbuilder import many_images
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["IMAGES", "MEASURED_IMAGE", "TreeRoot", "images_root", "tree_root"]
+__all__ = ["IMAGES", "MEASURED_IMAGE", "TreeRoot", "images_root", "many_root", "tree_root"]
 
 IMAGES = 1000
 MEASURED_IMAGE = "registry.example:5000/team-5/app-100:1.0"
@@ -46,7 +47,15 @@ class TreeRoot:
 
 def tree_root(place: Path) -> TreeRoot:
     """A data root, written by a real Engine, whose image `IMAGE` is this machine's `/usr`; needs root."""
-    path = _once(place / "engine-tree", pack_tree)
+    return _with_layers(_once(place / "engine-tree", pack_tree))
+
+
+def many_root(place: Path) -> TreeRoot:
+    """A data root whose image `IMAGE` has half a million entries."""
+    return _with_layers(_once(place / "many", many_entries))
+
+
+def _with_layers(path: Path) -> TreeRoot:
     root = DataRoot.open(path)
     chain = root.chain(root.image(IMAGE))
     return TreeRoot(path, tuple(path / "overlay2" / layer.cache_id / "diff" for layer in reversed(chain)))
