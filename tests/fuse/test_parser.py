@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from layerfs.views.fuse.device import Device
 from layerfs.views.fuse.native import Session
 from layerfs.views.fuse.protocol import ENTRY_OUT, FORGET_IN, IN_HEADER, OUT_HEADER, READ_IN, ROOT_ID, Opcode
 from layerfs.views.fuse.requests import Requests
@@ -33,7 +34,7 @@ class Wire:
     def __init__(self, requests: Requests) -> None:
         self.ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.ours.settimeout(0)
-        self.session = Session(self.theirs.fileno(), requests)
+        self.session = Session(Device(self.theirs.fileno()), requests)
 
     def ask(self, request: bytes) -> list[bytes]:
         """Hand one request over; every reply it got."""
@@ -110,4 +111,4 @@ def test_forgotten_nodes_are_given_back(wire: Wire) -> None:
     wire.ask(_request(Opcode.FORGET, ROOT_ID, FORGET_IN.pack(1 << 40)))
     with pytest.raises(KeyError):
         nodes[node_id]
-    assert nodes[ROOT_ID].node.parent is None
+    assert nodes[ROOT_ID].parent is None
