@@ -15,7 +15,9 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.analysis.changes import Change, Comparison
-from layerfs.errors import PathNotFound, TreeError, UnreadableEntry, UnsupportedOverlay
+from layerfs.errors import TreeError, UnreadableEntry, UnsupportedOverlay
+from layerfs.tree.lower import join
+from layerfs.tree.merge import look_up
 from layerfs.tree.node import Part
 from layerfs.tree.union import UnionTree
 
@@ -97,11 +99,12 @@ class _Side:
         return names
 
     def find(self, directory: Node, name: bytes) -> Node | None:
-        """The entry of that name, or None."""
+        """The entry of that name, or None; however many are asked for, nothing is listed for it."""
         try:
-            return self.tree.lookup(directory, name)
-        except PathNotFound:
-            return None
+            return look_up(self.tree.layers, directory, name)
+        except OSError as error:
+            path = join(directory.path, name)
+            raise UnreadableEntry(path, str(error.strerror or error)) from error
 
 
 class Walk:
