@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import json
 import os
+import pty
 import stat
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,7 +26,6 @@ from tests.support.rootbuilder import RootBuilder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.support.command import Result
     from tests.support.snapshot import Entry, Snapshot
@@ -415,8 +417,27 @@ def test_contents_that_are_not_shown(tmp_path: Path) -> None:
     ]
 
 
+def test_a_terminal_is_not_at_the_mercy_of_contents(tmp_path: Path) -> None:
+    """On a terminal no control byte of names or contents gets through; a file gets the bytes."""
+    evil = b"\x1b]0;title\x07\x1b[2J\rover\n"
+    root = _two_layers(tmp_path, _written({}), _written({"name\x1b[2J": evil}))
+    assert evil.decode() in layerfs(root, "diff", "-p", "new:1").stdout
+    child, terminal = pty.fork()
+    if child == 0:
+        command = str(Path(sys.executable).with_name("layerfs"))
+        os.execv(command, [command, "--root", str(root), "diff", "-p", "new:1"])  # noqa: S606 - the child
+    shown = b""
+    with contextlib.suppress(OSError):  # EIO is how a terminal says that nobody writes to it any more
+        while piece := os.read(terminal, 4096):
+            shown += piece
+    os.close(terminal)
+    os.waitpid(child, 0)
+    assert b"+\\x1b]0;title\\x07\\x1b[2J\\rover\r\n" in shown
+    assert all(byte >= 0x20 or byte in b"\r\n" for byte in shown)
+
+
 def test_contents_of_a_container(dataroot_path: Path) -> None:
-    """Also Docker's lines take contents; a terminal is not at their mercy, but a file gets the bytes."""
+    """Also Docker's lines take contents."""
     found = layerfs(dataroot_path, "diff", "-p", "changed", "--include", "/etc/motd")
     assert found.stdout.splitlines()[:3] == ["C /etc/motd", "--- a/etc/motd", "+++ b/etc/motd"]
     assert "+A line from the container." in found.stdout
