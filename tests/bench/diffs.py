@@ -2,7 +2,7 @@
 
 `diff -rq --no-dereference` tells names and contents only; layerfs every attribute as well. "From the
 disk" means that the kernel had forgotten everything but the programs; "again", that the same was done
-just before. The mounts are there already.
+just before. The mounts are there already. `podman image diff` sees only images of Podman's own store.
 """
 
 from __future__ import annotations
