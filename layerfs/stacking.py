@@ -17,7 +17,7 @@ from layerfs.errors import CorruptStore, LayerfsError
 from layerfs.formats.errors import FormatError
 from layerfs.formats.tarsplit import ArchiveMarks, archive_marks
 from layerfs.formats.whiteouts import TRUSTED, USER, Dialect
-from layerfs.hostdir import can_read_trusted_xattrs
+from layerfs.hostdir import is_system_admin
 from layerfs.tree.overlay import OverlayLayer, RawLayer
 from layerfs.tree.union import UnionTree
 
@@ -115,7 +115,7 @@ class Stacker:
 
     @functools.cache  # noqa: B019 - once for the life of the root is the point
     def _warn_of_unreadable_marks(self) -> None:
-        if self._marks_survive or can_read_trusted_xattrs():
+        if self._marks_survive or is_system_admin():
             return
         _log.warning(
             "%s: trusted.* extended attributes cannot be read without root: opaque directories are taken "

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
 from tests.bench.mounts import LAYERFS, drop_caches
-from tests.bench.roots import IMAGE
+from tests.bench.packing import IMAGE
 from tests.bench.timing import alternate, seconds
 from tests.support.kernel import overlay_mount
 

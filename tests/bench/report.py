@@ -9,8 +9,9 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench import commands, diffs, reading
+from tests.bench import commands, diffs, memory, reading
 from tests.bench.mounts import FUSE_OVERLAYFS, KERNEL
+from tests.bench.packing import BIG_SIZE
 from tests.bench.roots import IMAGES
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from tests.bench.reading import Contents
     from tests.bench.timing import Medians
 
-__all__ = ["command_section", "diff_section", "document", "mount_section"]
+__all__ = ["command_section", "diff_section", "document", "memory_section", "mount_section"]
 
 
 def document(sections: Iterable[str], runs: int) -> str:
@@ -81,8 +82,9 @@ def command_section(medians: Medians) -> str:
 def mount_section(medians: Medians, held: Contents, layers: int) -> str:
     """The mounts, each driver of ours beside the others."""
     text = f"""\
-The same image mounted in turn: {held.entries:,} entries of this machine's `/usr` in {layers} layers, with
-replaced files, whiteouts, opaque directories, and one file of 256 MiB, which `grep` and `tar` leave out.
+The same image mounted in turn: {held.entries:,} entries of this machine's `/usr`, loaded into {layers} layers
+by a Docker Engine, with replaced files, whiteouts, opaque directories, and one file of
+{BIG_SIZE >> 20} MiB, which `grep` and `tar` leave out.
 {_sentences(reading.__doc__ or "")}
 """
     ours = [name for name in medians if name not in (KERNEL, FUSE_OVERLAYFS)]
@@ -114,6 +116,15 @@ The image of {held.entries:,} entries in {layers} layers, as of a layer and as o
         rows.append([title, f"{theirs:.3f}", f"{ours:.3f}", f"{ours / theirs:.3f}"])
     columns = ["seconds", "diff -rq, kernel overlayfs", "layerfs diff", "÷ diff -rq"]
     return f"## Differences\n\n{text}\n{_table(columns, rows)}"
+
+
+def memory_section(found: Medians) -> str:
+    """The servers over a large tree, measured once: memory hardly varies."""
+    rows = [
+        [title, *(f"{values[key]:.0f}" for values in found.values())] for key, title in memory.ROWS.items()
+    ]
+    text = f"{memory.ENTRIES:,} entries in two layers.\n{_sentences(memory.__doc__ or '')}"
+    return f"## Memory\n\n{text}\n\n{_table(['', *found], rows)}"
 
 
 def _sentences(docstring: str) -> str:

@@ -55,6 +55,10 @@ class NodeTable:
         """The node behind an ID; raises `KeyError` for one the kernel should not have."""
         return self._held[node_id].node
 
+    def __contains__(self, node_id: object) -> bool:
+        """Whether the kernel holds this ID."""
+        return node_id in self._held
+
     def __len__(self) -> int:
         """How many nodes are held."""
         return len(self._held)

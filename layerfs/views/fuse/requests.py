@@ -112,6 +112,8 @@ class Requests:
 
     def _forget(self, node_id: int, count: int) -> None:
         self.nodes.forget(node_id, count)
+        if self.backing is not None and node_id not in self.nodes:
+            self.backing.forget(node_id)
         self._listed.pop(node_id, None)  # a listing that was given up half-way
 
     def batch_forget(self, body: bytes) -> None:
@@ -212,7 +214,8 @@ class Requests:
         """OPEN, which only passthrough needs: else the kernel is told not to ask."""
         del body
         assert self.backing is not None  # noqa: S101 - the answer is registered with it
-        backing = self.backing.open(node_id, self.file(node_id).fileno())
+        node = self.nodes[node_id]
+        backing = self.backing.open(node_id, lambda: self.tree.open(node))
         if backing is None:
             return OPEN_OUT.pack(0, OpenFlags.KEEP_CACHE | OpenFlags.NOFLUSH, 0)
         return OPEN_OUT.pack(1, OpenFlags.PASSTHROUGH | OpenFlags.NOFLUSH, backing)
