@@ -295,8 +295,9 @@ def no_trunc_option(function: _Function) -> _Function:
 
 
 def _check_format(_context: click.Context, _parameter: click.Parameter, form: str) -> str:
-    """Refuse a format that is none before anything is read."""
-    form = "jsonl" if form == "ndjson" else form
+    """Refuse a format that is none before anything is read; `jsonl` has another common name."""
+    if form == "ndjson":
+        return "jsonl"
     if is_template(form):
         try:
             compile_template(form)

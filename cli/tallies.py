@@ -63,7 +63,7 @@ def stat_table(*, docker: bool, only_total: bool) -> Table[StatRow]:
 
 def _kind_column(kind: str) -> Column[StatRow]:
     def value(row: StatRow) -> dict[str, Any]:
-        return {"entries": row.tally.entries[kind], "bytes": row.tally.size[kind]}  # type: ignore[index]
+        return {"entries": row.tally.entries[kind], "bytes": row.tally.size[kind]}
 
     def words(row: StatRow) -> str:
         entries, size = value(row).values()

@@ -108,7 +108,7 @@ def _table(*, full: bool) -> Table[LayerChanges]:
             "BYTES",
             lambda row: human_size(row.tally.new_size),
         ),
-        Column("bytes_deleted", lambda row: row.tally.size["deleted"]),  # type: ignore[index]
+        Column("bytes_deleted", lambda row: row.tally.size["deleted"]),
         Column("created", lambda row: rfc3339(row.made_by.created_ns) if row.made_by else None),
         Column(
             "created_by",

@@ -15,7 +15,9 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.analysis.changes import Change, Comparison
-from layerfs.errors import PathNotFound, TreeError, UnreadableEntry, UnsupportedOverlay
+from layerfs.errors import TreeError, UnreadableEntry, UnsupportedOverlay
+from layerfs.tree.lower import join
+from layerfs.tree.merge import look_up
 from layerfs.tree.node import Part
 from layerfs.tree.union import UnionTree
 
@@ -28,10 +30,17 @@ __all__ = ["Pair", "Walk", "below_top", "differences"]
 
 
 class Pair(NamedTuple):
-    """One path in two trees; None where a tree has nothing there."""
+    """One path in two trees; None where one of the trees has nothing there."""
 
     before: Node | None
     after: Node | None
+
+    @property
+    def node(self) -> Node:
+        """The newer entry of the two."""
+        node = self.after or self.before
+        assert node is not None  # noqa: S101 - a pair is of something
+        return node
 
 
 def below_top(tree: UnionTree) -> UnionTree:
@@ -97,11 +106,12 @@ class _Side:
         return names
 
     def find(self, directory: Node, name: bytes) -> Node | None:
-        """The entry of that name, or None."""
+        """The entry of that name, or None; however many are asked for, nothing is listed for it."""
         try:
-            return self.tree.lookup(directory, name)
-        except PathNotFound:
-            return None
+            return look_up(self.tree.layers, directory, name)
+        except OSError as error:
+            path = join(directory.path, name)
+            raise UnreadableEntry(path, str(error.strerror or error)) from error
 
 
 class Walk:
@@ -126,10 +136,10 @@ class Walk:
     def __iter__(self) -> Iterator[Pair]:
         """The pairs, the roots first unless one tree has no layer: then that root is made up."""
         top = Pair(self._before.tree.root, self._after.tree.root)
-        pending = [] if self._same_base(*top) else [top]
+        pending = [] if self._both_of_base(top) else [top]
         while pending:
             pair = pending.pop()
-            if self._skip and self._skip((pair.after or pair.before).path):  # type: ignore[union-attr]
+            if self._skip and self._skip(pair.node.path):
                 continue
             if pair is not top or (self._before.tree.layers and self._after.tree.layers):
                 yield pair
@@ -155,7 +165,8 @@ class Walk:
         else:
             old, new = self._before.tree.children(before), self._after.tree.children(after)
             found = [Pair(old.get(name), new.get(name)) for name in sorted(old.keys() | new.keys())]
-        return [pair for pair in found if any(pair) and not (agree and self._same_base(*pair))]
+        # where the base shows through alike and nothing above it has the name, it is one entry
+        return [pair for pair in found if any(pair) and not (agree and self._both_of_base(pair))]
 
     def _one_sided(self, before: Node | None, after: Node | None) -> list[Pair]:
         """What is in a directory that only one tree has."""
@@ -174,18 +185,13 @@ class Walk:
             self._complain(error)
             return Pair(None, None)
 
-    def _same_base(self, before: Node | None, after: Node | None) -> bool:
-        """Whether both are one and the same entry of the common base, with all that is below it.
-
-        The directories they are in must agree in their places of the base: that is where the data of
-        a metacopy is looked for.
-        """
+    def _both_of_base(self, pair: Pair) -> bool:
+        before, after = pair
         return (
             before is not None
             and after is not None
             and self._before.is_of_base(before)
             and self._after.is_of_base(after)
-            and self._before.base(before) == self._after.base(after)
         )
 
 

@@ -41,11 +41,10 @@ def docker_changes(
     visited: dict[bytes, Pair] = {}
     found: dict[bytes, Change] = {}
     for pair in Walk(before, after, complain, skip, into_deleted=False):
-        node = pair.after or pair.before
-        if node is None or node.parent is None:
+        if pair.node.parent is None:
             continue
-        path = node.path
-        if node.is_dir:
+        path = pair.node.path
+        if pair.node.is_dir:
             visited[path] = pair
         kind = _kind(before, after, pair, complain)
         if kind is not None:

@@ -19,17 +19,17 @@ __all__ = ["Tally"]
 
 
 class Tally:
-    """Counts by kind; a file with several hard links counts its bytes once.
+    """Counts by the word of the kind; a file with several hard links counts its bytes once.
 
     Attributes:
-        entries: how many entries, directories among them.
+        entries: how many entries of each kind, directories among them.
         size: bytes of the regular files: of what is deleted the old ones, else the new ones.
     """
 
     def __init__(self) -> None:
         """Nothing is counted yet."""
-        self.entries: Counter[Kind] = Counter()
-        self.size: Counter[Kind] = Counter()
+        self.entries: Counter[str] = Counter()
+        self.size: Counter[str] = Counter()
         self._linked: set[tuple[int, int]] = set()
 
     @classmethod

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench import commands, memory, mounts, reading, report, roots
+from tests.bench import commands, diffs, memory, mounts, reading, report, roots
 from tests.bench.timing import alternate
 from tests.support.capabilities import CAPABILITIES
 
@@ -72,6 +72,18 @@ def _mounts(place: Path, runs: int) -> str:
     return report.mount_section(medians, held, len(tree.layers))
 
 
+def _diff(place: Path, runs: int) -> str:
+    for name in ("root", "kernel"):
+        if missing := CAPABILITIES[name]():
+            return f"## Differences\n\nNot measured: {missing.reason}.\n"
+    _progress("a data root of one image with many files")
+    tree = roots.tree_root(place)
+    held = reading.contents(tree)
+    medians = diffs.measure(tree, runs, _progress)
+    _progress("")
+    return report.diff_section(medians, held, len(tree.layers))
+
+
 def _memory(place: Path, _runs: int) -> str:
     for name in ("root", "kernel", "fuse"):
         if missing := CAPABILITIES[name]():
@@ -87,7 +99,12 @@ def _memory(place: Path, _runs: int) -> str:
     return report.memory_section(found)
 
 
-_PARTS: dict[str, Callable[[Path, int], str]] = {"commands": _commands, "mounts": _mounts, "memory": _memory}
+_PARTS: dict[str, Callable[[Path, int], str]] = {
+    "commands": _commands,
+    "mounts": _mounts,
+    "memory": _memory,
+    "diff": _diff,
+}
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench import commands, memory, reading
+from tests.bench import commands, diffs, memory, reading
 from tests.bench.mounts import FUSE_OVERLAYFS, KERNEL
 from tests.bench.packing import BIG_SIZE
 from tests.bench.roots import IMAGES
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.bench.reading import Contents
     from tests.bench.timing import Medians
 
-__all__ = ["command_section", "document", "mount_section"]
+__all__ = ["command_section", "diff_section", "document", "memory_section", "mount_section"]
 
 
 def document(sections: Iterable[str], runs: int) -> str:
@@ -102,6 +102,20 @@ by a Docker Engine, with replaced files, whiteouts, opaque directories, and one 
         f"## Mounts\n\n{text}\n{_table(columns, rows)}\n"
         f"Peak memory of the server process:\n\n{_table(['', *servers], memory)}"
     )
+
+
+def diff_section(medians: Medians, held: Contents, layers: int) -> str:
+    """The difference that one layer makes, each contender beside the other."""
+    text = f"""\
+The image of {held.entries:,} entries in {layers} layers, as of a layer and as of the one before.
+{_sentences(diffs.__doc__ or "")}
+"""
+    rows = []
+    for key, title in diffs.rows():
+        ours, theirs = medians[diffs.OURS][key], medians[diffs.DIFF][key]
+        rows.append([title, f"{theirs:.3f}", f"{ours:.3f}", f"{ours / theirs:.3f}"])
+    columns = ["seconds", "diff -rq, kernel overlayfs", "layerfs diff", "÷ diff -rq"]
+    return f"## Differences\n\n{text}\n{_table(columns, rows)}"
 
 
 def memory_section(found: Medians) -> str:

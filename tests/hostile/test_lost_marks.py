@@ -128,3 +128,22 @@ def test_hidden_versions_are_those_of_the_intact_root(dataroot_path: Path, tmp_p
 def _told(found: Iterable[Version]) -> list[tuple[bytes, int, Hidden | None]]:
     devices = (stat.S_IFCHR, stat.S_IFBLK)
     return [(item.path, item.layer, item.hidden) for item in found if item.stat.kind not in devices]
+
+
+@pytest.mark.timeout(120)
+def test_differences_are_those_of_the_intact_root(dataroot_path: Path, tmp_path: Path) -> None:
+    """What lost marks would have deleted is told by `diff` as of the intact root."""
+    copied = _copy_without(dataroot_path, tmp_path / "root", attributes=False, devices=False)
+    subprocess.run(["rm", "-rf", copied / "image/overlay2/layerdb/mounts"], check=True)
+    for image in (
+        "lab/whiteouts:1@3",
+        "lab/opaque:1@2",
+        "demo@5",
+        "lab/names:1",
+        "lab/links:1",
+        "lab/twice:1@3",
+    ):
+        intact = layerfs(dataroot_path, "diff", "--ignore", "mtime", image)
+        found = layerfs(copied, "diff", "--ignore", "mtime", image)
+        assert intact.code == 1 or image.startswith("lab/twice")
+        assert (found.code, found.stdout) == (intact.code, intact.stdout)

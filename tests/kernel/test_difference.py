@@ -11,8 +11,14 @@ from hypothesis import strategies as st
 from layerfs.analysis.difference import differences
 from layerfs.tree.union import UnionTree
 from tests.support.changes import changed_paths, found, refused
-from tests.support.kernel import check_trusted_xattrs, kernel_snapshot, private_dir, refusals
-from tests.support.layerspec import materialise_stack
+from tests.support.kernel import (
+    check_trusted_xattrs,
+    kernel_snapshot,
+    overlay_mount,
+    private_dir,
+    refusals,
+)
+from tests.support.layerspec import Dir, File, LayerSpec, Meta, materialise, materialise_stack
 from tests.support.stacks import layers, redirect_stacks
 from tests.support.treeview import union_of
 
@@ -21,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layerfs.errors import TreeError
-    from tests.support.layerspec import LayerSpec
+    from tests.support.judge import Stack
 
 pytestmark = pytest.mark.kernel
 
@@ -116,3 +122,18 @@ def test_a_stack_against_itself_and_nothing(specs: list[LayerSpec]) -> None:
         assert added == dict.fromkeys(everything, ("added", frozenset()))
         deleted = found(differences(union_of(made), UnionTree(()), _fail))
         assert deleted == dict.fromkeys(everything, ("deleted", frozenset()))
+
+
+def test_a_refused_directory_of_the_common_layers(stack: Stack) -> None:
+    """What the kernel refuses to look into is told once, not looked into, and hides no other difference."""
+    bad = Meta(xattrs={b"trusted.overlay.redirect": b"../nowhere"})
+    base = stack.make({b"d": Dir({b"f": File()}, bad)}, {b"d": Dir({b"f": File()})})
+    own = materialise(LayerSpec(Dir({b"d": Dir({b"g": File()}), b"new": File()})), stack.place / "own")
+    told: list[TreeError] = []
+    changes = found(
+        differences(union_of(base), union_of([own, *base]), told.append, ignore=["mtime", "xattr"])
+    )
+    assert changes == {b"/new": ("added", frozenset())}
+    assert [error.path for error in told] == [b"/d"]
+    with overlay_mount(base, redirect="follow") as mounted, pytest.raises(OSError, match=r"\[Errno"):
+        (mounted / "d").lstat()
