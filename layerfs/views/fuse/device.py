@@ -14,11 +14,12 @@ import errno
 import logging
 import os
 import select
+import signal
 import time
 
 from layerfs.views.fuse.protocol import OUT_HEADER
 
-__all__ = ["Device"]
+__all__ = ["Device", "is_dying"]
 
 _ALERT = 100e-6
 """Seconds to look for the next request before going to sleep."""
@@ -27,6 +28,8 @@ _BUFFER = 1 << 16  # requests are small: names and attributes come in, data only
 
 _GONE = (errno.ENODEV, errno.EBADF)
 _INTERRUPTED = (errno.EINTR, errno.ENOENT)  # ENOENT: the asker was killed before we read its request
+
+_SIGKILL_BIT = 1 << (signal.SIGKILL - 1)
 
 _log = logging.getLogger(__name__)
 
@@ -75,3 +78,13 @@ class Device:
             # ENOENT: the asker was killed meanwhile
             if problem.errno not in (*_GONE, *_INTERRUPTED):
                 _log.error("reply refused: %s", problem.strerror)
+
+
+def is_dying(thread: int) -> bool:
+    """Whether a thread that asked for something is being killed; every fatal signal becomes SIGKILL."""
+    try:
+        with open(f"/proc/{thread}/status", "rb") as status:
+            pending = next(line for line in status if line.startswith(b"SigPnd:"))
+    except (OSError, StopIteration):
+        return True
+    return bool(int(pending.split()[1], 16) & _SIGKILL_BIT)

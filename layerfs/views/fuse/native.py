@@ -19,13 +19,14 @@ from layerfs.hostdir import is_system_admin
 from layerfs.views.fuse.attach import attach
 from layerfs.views.fuse.backing import BackingFiles
 from layerfs.views.fuse.crew import Crew
-from layerfs.views.fuse.device import Device
+from layerfs.views.fuse.device import Device, is_dying
 from layerfs.views.fuse.mountpoint import detach, tune_readahead
 from layerfs.views.fuse.protocol import (
     IN_HEADER,
     INIT_IN,
     INIT_IN_OLD,
     INIT_OUT,
+    INTERRUPT_IN,
     KERNEL_VERSION,
     MIN_MINOR,
     MINOR,
@@ -107,6 +108,7 @@ class Session:
         """Speak on `device` and answer from `requests`."""
         self._device = device
         self.requests = requests
+        self._askers: dict[int, int] = {}  # requests in work: unique → thread ID
 
     def negotiate(self, *, passthrough: bool = False) -> None:
         """Answer INIT: what this kernel lacks is simply not used; raises `MountFailed`."""
@@ -143,8 +145,9 @@ class Session:
         """Answer one request; whatever is wrong with it becomes an errno. Data are read into `buffer`."""
         if len(request) < IN_HEADER.size:
             return
-        _, opcode, unique, node_id, uid, *_ = IN_HEADER.unpack_from(request)
+        _, opcode, unique, node_id, uid, _, asker, *_ = IN_HEADER.unpack_from(request)
         body = request[IN_HEADER.size :]
+        self._askers[unique] = asker
         answer = self.requests.answers.get(opcode)
         try:
             if answer is not None:
@@ -162,6 +165,8 @@ class Session:
                 self._device.reply(unique, 0 if opcode == Opcode.DESTROY else -errno.ENOSYS)
         except Exception as error:  # noqa: BLE001 - a request must never end the server
             self._device.reply(unique, -error_number(error))
+        finally:
+            self._askers.pop(unique, None)
 
     def _note(self, opcode: int, node_id: int, body: bytes) -> None:
         """A message that has no answer; a malformed one is dropped."""
@@ -170,8 +175,19 @@ class Session:
                 self.requests.forget(node_id, body)
             elif opcode == Opcode.BATCH_FORGET:
                 self.requests.batch_forget(body)
+            elif opcode == Opcode.INTERRUPT:
+                self._interrupt(*INTERRUPT_IN.unpack_from(body))
         except Exception as error:  # noqa: BLE001 - see answer()
             error_number(error)
+
+    def _interrupt(self, unique: int) -> None:
+        """Let go of an asker that is being killed while the disk does not answer; ours is then ignored.
+
+        Any other signal waits, as it would on overlayfs: programs do not expect EINTR of a file.
+        """
+        asker = self._askers.get(unique)
+        if asker and is_dying(asker):
+            self._device.reply(unique, -errno.EINTR)
 
 
 def _init_reply(minor: int, readahead: int, granted: int) -> bytes:

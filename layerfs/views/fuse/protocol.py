@@ -27,6 +27,7 @@ __all__ = [
     "INIT_IN",
     "INIT_IN_OLD",
     "INIT_OUT",
+    "INTERRUPT_IN",
     "IN_HEADER",
     "KERNEL_VERSION",
     "LSEEK_IN",
@@ -87,6 +88,8 @@ GETXATTR_OUT = Struct("=I4x")
 """fuse_getxattr_out: size."""
 STATFS_OUT = Struct("=QQQQQIII28x")
 """fuse_kstatfs: blocks, bfree, bavail, files, ffree, bsize, namelen, frsize."""
+INTERRUPT_IN = Struct("=Q")
+"""fuse_interrupt_in: unique."""
 LSEEK_IN = Struct("=QQI4x")
 """fuse_lseek_in: fh, offset, whence."""
 LSEEK_OUT = Struct("=Q")
