@@ -48,7 +48,7 @@ def command(
     form: str,
     root: str,  # noqa: ARG001 - read from the context
 ) -> int:
-    """Tell whose a thing is: its layer, the command that made it, every image, tag and container using it.
+    """Tell whose a thing is: its layer, the command that made it, everyone using it.
 
     THING is what an alert, a log or another tool shows: a cache ID, a short link, a chain ID, a diff ID, an
     image or container, the beginning of an ID, or a path below the root, also as another host has it:

@@ -9,7 +9,6 @@ Source: moby `daemon/graphdriver/overlay2/overlay.go`, `layer/filestore.go`, `im
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -78,10 +77,14 @@ def _parse(names: Sequence[bytes]) -> RootPath | None:
         depth = prefix.count(b"/") + 1
         if len(names) <= depth or b"/".join(names[:depth]) != prefix:
             continue
-        name, rest = os.fsdecode(names[depth]), names[depth + 1 :]
+        name, rest = _text(names[depth]), names[depth + 1 :]
         if kind == "directory":
-            return RootPath(kind, name, os.fsdecode(rest[0]) if rest else "", b"/".join(rest[1:]))
+            return RootPath(kind, name, _text(rest[0]) if rest else "", b"/".join(rest[1:]))
         if kind == "link":  # a link leads to diff/ itself
             return RootPath(kind, name, "diff" if rest else "", b"/".join(rest))
         return RootPath(kind, name)
     return None
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")
