@@ -71,42 +71,59 @@ class Descent:
             if step.stop:
                 return
             if step.path is not None:
-                _check(step.path)
                 target = step.path
 
     def _walk(self, layer: LayerSource, base: bytes, target: bytes) -> _Step:
         """Follow `target` in one layer from `base`."""
         names = target.strip(b"/").split(b"/")
-        path, stop, redirected = base, False, None
+        path, stop = base, False
+        way = _Way(target, names)
         entry: Entry | None = None
         for depth, name in enumerate(names):
             path = join(path, name)
             entry = layer.entry(path)
             if entry is None:
-                return _Step(None, stop, redirected)
+                return _Step(None, stop, way.target(depth))
             final = depth == len(names) - 1
-            if entry.whiteout:
+            if entry.whiteout or not (entry.stat.is_dir or final):
                 return _Step(None, stop=True, path=None)
-            if not entry.stat.is_dir:
-                return self._file_step(layer, path, entry) if final else _Step(None, stop=True, path=None)
-            marks = layer.marks(path)
-            stop = stop or marks.opaque
-            if marks.redirect is not None:
-                redirected = _rewrite(target, names, depth, marks.redirect)
-        return _Step(entry, stop, redirected)
+            if not entry.stat.is_dir:  # at the end of the path: it ends the search unless it is a metacopy
+                marks = layer.metacopy(path)
+                stop = marks is None
+            else:
+                marks = layer.marks(path)
+                stop = stop or marks.opaque
+            redirect = marks.redirect if marks and not marks.opaque else None
+            if redirect is not None and redirect.startswith(b"/"):
+                stop = False  # it leads out of what an opaque directory above it hides
+            way.go(name, redirect)
+        return _Step(entry, stop, way.target(len(names)))
 
-    def _file_step(self, layer: LayerSource, path: bytes, entry: Entry) -> _Step:
-        """A file at the end of the path: it ends the search unless it is a metacopy itself."""
-        marks = layer.metacopy(path)
-        return _Step(entry, stop=marks is None, path=marks.redirect if marks else None)
 
+class _Way:
+    """A target for the layers below, as the redirects met on its way rewrite it, one after the other."""
 
-def _rewrite(target: bytes, names: Sequence[bytes], depth: int, redirect: bytes) -> bytes:
-    """The path for lower layers after component `depth` of `target` turned out to be redirected."""
-    rest = list(names[depth + 1 :])
-    if redirect.startswith(b"/"):
-        return b"/".join([redirect, *rest])
-    return (b"/" if target.startswith(b"/") else b"") + b"/".join([*names[:depth], redirect, *rest])
+    def __init__(self, target: bytes, names: Sequence[bytes]) -> None:
+        self._root = b"/" if target.startswith(b"/") else b""
+        self._names = names
+        self._gone: list[bytes] = []
+        self._moved = False
+
+    def go(self, name: bytes, redirect: bytes | None) -> None:
+        """Pass a component; a redirect takes its place or, if absolute, that of all so far."""
+        if redirect is None:
+            self._gone.append(name)
+            return
+        _check(redirect)
+        self._moved = True
+        if redirect.startswith(b"/"):
+            self._root, self._gone = b"/", redirect[1:].split(b"/")
+        else:
+            self._gone.append(redirect)
+
+    def target(self, depth: int) -> bytes | None:
+        """The target once `depth` components were passed; None where nothing changed it."""
+        return self._root + b"/".join([*self._gone, *self._names[depth:]]) if self._moved else None
 
 
 def _check(target: bytes) -> None:

@@ -256,6 +256,13 @@ def test_limits_decide_the_exit_code(dataroot_path: Path, limits: list[str], cod
         assert limits[-2] in found.stderr
 
 
+@pytest.mark.root
+def test_limit_that_is_just_met_is_kept(tmp_path: Path) -> None:
+    """Half of the bytes wasted is within --min-efficiency 0.5 and --max-wasted 50%."""
+    root = _root(tmp_path, {b"f": File(b"x" * 50)}, {b"f": File(b"y" * 50)})
+    assert _waste(root, "--min-efficiency", "0.5", "--max-wasted", "50%", "app:1")["efficiency"] == 0.5
+
+
 def test_both_limits_are_named(dataroot_path: Path) -> None:
     """An image beyond both limits gets a line for each."""
     found = layerfs(dataroot_path, "waste", "--max-wasted", "1", "--min-efficiency", "1", "demo")

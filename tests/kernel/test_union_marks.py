@@ -101,6 +101,46 @@ def test_redirect_through_an_opaque_directory(stack: Stack) -> None:
     assert b"a/base" not in found
 
 
+def test_redirects_on_one_way_add_up(stack: Stack) -> None:
+    """Where two directories on the way of a redirect were moved, lower layers are asked for both moves."""
+    found = stack.shown(
+        {b"a": Dir({b"top": File()}, _redirect(b"/b/c"))},
+        {b"b": Dir({b"c": Dir({b"middle": File()}, _redirect(b"d"))}, _redirect(b"e"))},
+        {
+            b"b": Dir({b"d": Dir({b"before-both": File()}), b"c": Dir({b"stayed": File()})}),
+            b"e": Dir({b"d": Dir({b"base": File()}), b"c": Dir({b"other": File()})}),
+        },
+        redirects=True,
+    )
+    assert {path for path in names(found) if path.startswith(b"a/")} == {b"a/top", b"a/middle", b"a/base"}
+
+
+def test_absolute_redirect_leads_out_of_an_opaque_directory(stack: Stack) -> None:
+    """What a directory inside an opaque one was before it was moved there still merges with it."""
+    found = stack.shown(
+        {b"a": Dir({b"top": File()}, _redirect(b"/b/c"))},
+        {b"b": Dir({b"c": Dir({b"middle": File()}, _redirect(b"/e"))}, OPAQUE)},
+        {b"e": Dir({b"base": File()})},
+        redirects=True,
+    )
+    assert {b"a/top", b"a/middle", b"a/base"} <= names(found)
+
+
+def test_relative_redirect_stays_in_an_opaque_directory(stack: Stack) -> None:
+    """A redirect by name does not lead out of the opaque directory it is in; nor does one of its own."""
+    found = stack.shown(
+        {b"a": Dir({}, _redirect(b"/b/c")), b"x": Dir({}, _redirect(b"/y"))},
+        {
+            b"b": Dir({b"c": Dir({b"middle": File()}, _redirect(b"d"))}, OPAQUE),
+            b"y": Dir({b"middle": File()}, _redirect(b"/b/d", opaque=b"y")),
+        },
+        {b"b": Dir({b"d": Dir({b"base": File()})})},
+        redirects=True,
+    )
+    assert {b"a/middle", b"x/middle"} <= names(found)
+    assert not {b"a/base", b"x/base"} & names(found)
+
+
 def test_redirects_in_a_circle_end(stack: Stack) -> None:
     """Redirects that point at each other lead down, layer by layer, and so to an end."""
     circle: dict[bytes, Node] = {b"a": Dir({}, _redirect(b"/b")), b"b": Dir({}, _redirect(b"/a"))}
@@ -141,6 +181,22 @@ def test_metacopy_has_its_own_attributes_and_lower_data(stack: Stack, redirect: 
     plain = stack.place / "2" / os.fsdecode(name)
     assert found[b"f"].content == snapshot(plain.parent)[name].content
     assert (found[b"f"].uid, found[b"f"].mode) == (7, stat.S_IFREG | 0o600)
+
+
+@pytest.mark.parametrize("home", [b"d/g", b"e/f"], ids=["file-renamed", "directory-moved"])
+def test_metacopy_is_followed_through_other_moves(stack: Stack, home: bytes) -> None:
+    """Data are found where a lower metacopy was renamed, and where the directory on the way was moved."""
+    directory, name = home.split(b"/")
+    moved = directory != b"d"
+    middle = {b"f": File(hole=4, meta=_metacopy(None if moved else name))}
+    found = stack.shown(
+        {b"new": File(hole=4, meta=_metacopy(b"/d/f"))},
+        {b"d": Dir(middle, _redirect(b"/" + directory) if moved else Meta())},
+        {directory: Dir({name: File(b"data")})},
+        redirects=True,
+    )
+    assert found[b"new"].failures == ()
+    assert found[b"new"].content == found[b"d/f"].content
 
 
 @pytest.mark.parametrize("lower", [{}, {b"f": WHITEOUT}, {b"f": Dir()}], ids=["none", "whiteout", "dir"])
