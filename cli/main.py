@@ -33,7 +33,7 @@ COMMANDS = {
     "du": "Show what images and layers take, share, and would really free",
     "diff": "Show what is different between A and B: images, IMAGE@N, containers, layers",
     "changes": "Show what each layer of an image did, base first, and the step of the build that made it",
-    "waste": "Show what an image stores and never shows, and files that are there several times",
+    "waste": "Show the bytes that an image or container stores and its tree does not show",
     "blame": "Show which layers of an image or container supplied, changed, hid or revealed a path",
     "deleted": "List the files of an image or container that a later layer hides, and recover them",
     "ls": "List directories of an image, container or layer, as ls(1) would in its mount",
