@@ -35,6 +35,10 @@ COMMANDS = (
     ["blame", "--all", "/etc/motd"],
     *(["blame", "-R", "--hidden", "--no-trunc", name] for name in NAMES),
     *(["deleted", "--no-trunc", name] for name in NAMES),
+    *(["find", name, "-live", "-deleted", "-ls"] for name in NAMES),
+    ["find", "--all"],
+    ["find", "--all", "-ls", "--sha256", "0" * 64],
+    ["whois", "demo", "changed"],
     ["cat", "demo", "/etc/motd", "/bin/fx"],
 )
 
