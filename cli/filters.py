@@ -17,7 +17,7 @@ from click.shell_completion import CompletionItem
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["Filters", "filter_option", "invalid_filter", "labels", "moment"]
+__all__ = ["Filters", "filter_option", "invalid_filter", "labels", "moment", "point_in_time"]
 
 Filters: TypeAlias = dict[str, list[str]]
 """Every value given, by the filter's name."""
@@ -89,13 +89,19 @@ def moment(filters: Filters, name: str, now_ns: int | None = None) -> int | None
     now = time.time_ns() if now_ns is None else now_ns
     found = []
     for text in filters.get(name, ()):
-        when = _ago(text, now)
-        when = _date(text) if when is None else when
-        when = _unix(text) if when is None else when
+        when = point_in_time(text, now)
         if when is None:
             raise invalid_filter(name, text, "expected a duration such as 24h, a date or time, or seconds")
         found.append(when)
     return min(found, default=None)
+
+
+def point_in_time(text: str, now_ns: int) -> int | None:
+    """The time that a text means, in ns since the epoch, by the forms of `moment`; None for any other."""
+    for read in (_date, _unix):
+        if (when := read(text)) is not None:
+            return when
+    return _ago(text, now_ns)
 
 
 def _ago(text: str, now_ns: int) -> int | None:

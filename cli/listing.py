@@ -17,7 +17,7 @@ from .entries import Entry, escaped
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["Line", "Style", "clock_full", "lines", "total_line"]
+__all__ = ["Line", "Style", "clock_full", "clock_short", "lines", "total_line"]
 
 _NANO = 10**9
 _HALF_YEAR = 31556952 // 2  # seconds; older or future times show the year instead of the hour
@@ -91,7 +91,7 @@ def _prefixes(listed: Sequence[Line], style: Style) -> list[str]:
         cells.append(_right([str(entry.node.stat.uid) for entry in entries]))
         cells.append(_right([str(entry.node.stat.gid) for entry in entries]))
         cells.append(_sizes(entries, style))
-        show = clock_full if style.full_time else lambda then: _clock(then, style.now_ns)
+        show = clock_full if style.full_time else lambda then: clock_short(then, style.now_ns)
         cells.append(_right([show(entry.node.stat.mtime_ns) for entry in entries]))
     return (
         ["".join(cell + " " for cell in row) for row in zip(*cells, strict=True)]
@@ -140,8 +140,8 @@ def _human(size: int) -> str:
     return f"{whole}{unit}"
 
 
-def _clock(then_ns: int, now_ns: int) -> str:
-    """A time in twelve characters of local time."""
+def clock_short(then_ns: int, now_ns: int) -> str:
+    """A local time in twelve characters, as ls(1) shows it."""
     then = time.localtime(then_ns // _NANO)
     recent = now_ns - _HALF_YEAR * _NANO < then_ns <= now_ns
     day = f"{_MONTHS[then.tm_mon - 1]} {then.tm_mday:2} "

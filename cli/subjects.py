@@ -29,6 +29,7 @@ __all__ = [
     "complete_images",
     "complete_names",
     "complete_paths",
+    "layer_options",
     "open_root",
     "open_sides",
     "open_subject",
@@ -81,27 +82,25 @@ def open_root(context: click.Context) -> DataRoot:
 
 
 def subject_options(function: _Function) -> _Function:
-    """`--up-to`, `--layer` and `--type`, for commands that show one tree."""
-    for decorate in (
-        root_option,
-        click.option(
-            "--type", "kind", type=click.Choice(KINDS), help="What NAME is, if it could be several things."
-        ),
-        click.option(
-            "--layer",
-            type=click.IntRange(1),
-            metavar="N",
-            help="Layer N of the image alone, as it is on disk.",
-        ),
-        click.option(
-            "--up-to",
-            type=click.IntRange(1),
-            metavar="N",
-            help="The image as of its layer N (1 is the base).",
-        ),
-    ):
-        function = decorate(function)
-    return function
+    """`--up-to`, `--layer`, `--type` and `--root`, for commands that show one tree."""
+    kind = click.option(
+        "--type", "kind", type=click.Choice(KINDS), help="What NAME is, if it could be several things."
+    )
+    return layer_options(kind(root_option(function)))
+
+
+def layer_options(function: _Function) -> _Function:
+    """`--up-to` and `--layer`: of an image, what only some of its layers show."""
+    alone = click.option(
+        "--layer",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Layer N of the image alone, as it is on disk.",
+    )
+    as_of = click.option(
+        "--up-to", type=click.IntRange(1), metavar="N", help="The image as of its layer N (1 is the base)."
+    )
+    return as_of(alone(function))
 
 
 def open_subject(

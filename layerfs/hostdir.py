@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
 
-__all__ = ["HostDir", "Refused", "TooLarge", "can_read_trusted_xattrs", "xattr_of"]
+__all__ = ["HostDir", "Refused", "TooLarge", "is_system_admin", "xattr_of"]
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -321,8 +321,11 @@ def _open_by_component(dir_fd: int, path: bytes, flags: int) -> int:
             os.close(opened)
 
 
-def can_read_trusted_xattrs() -> bool:
-    """Whether the kernel shows this process `trusted.*`: CAP_SYS_ADMIN in the first user namespace."""
+def is_system_admin() -> bool:
+    """Whether this process has CAP_SYS_ADMIN in the first user namespace.
+
+    Only then the kernel shows it `trusted.*` attributes, and takes backing files from it.
+    """
     with open("/proc/self/status", "rb") as status:
         fields = dict(line.split(b":", 1) for line in status.read().splitlines() if b":" in line)
     with open("/proc/self/uid_map", "rb") as mapping:

@@ -17,7 +17,7 @@ from layerfs.errors import CorruptStore, LayerfsError
 from layerfs.formats.errors import FormatError
 from layerfs.formats.tarsplit import ArchiveMarks, archive_marks
 from layerfs.formats.whiteouts import TRUSTED, USER, Dialect
-from layerfs.hostdir import can_read_trusted_xattrs
+from layerfs.hostdir import is_system_admin
 from layerfs.ids import CacheID
 from layerfs.tree.overlay import OverlayLayer, RawLayer
 from layerfs.tree.union import UnionTree
@@ -59,7 +59,7 @@ class Stacker:
         return UnionTree(sources)
 
     def source(self, layer: LayerRecord | CacheID) -> LayerSource:
-        """One layer, or a directory that is none of an image, as overlayfs reads it; raises `CorruptStore`."""
+        """One layer, by its record or its directory alone, as overlayfs reads it; raises `CorruptStore`."""
         if isinstance(layer, CacheID):
             self._warn_of_unreadable_marks()
             return self._source(layer, None)
@@ -124,7 +124,7 @@ class Stacker:
 
     @functools.cache  # noqa: B019 - once for the life of the root is the point
     def _warn_of_unreadable_marks(self) -> None:
-        if self._marks_survive or can_read_trusted_xattrs():
+        if self._marks_survive or is_system_admin():
             return
         _log.warning(
             "%s: trusted.* extended attributes cannot be read without root: opaque directories are taken "

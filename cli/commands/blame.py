@@ -269,7 +269,7 @@ def _table(shown: tuple[str, ...], *, full: bool) -> Table[Row]:
         _column(
             "created_by", "CreatedBy", "CREATED BY", lambda row: row.created_by, command_words(full=full)
         ),
-        *_image_columns(names),
+        *(_image_columns(names) if shown is EVERYWHERE else ()),
     )
     return Table(columns, shown)
 

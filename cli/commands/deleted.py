@@ -110,7 +110,7 @@ def command(
     kind: str | None,
     root: str,  # noqa: ARG001 - read from the context
 ) -> int:
-    """List the files that are still in a layer of an image or container, and hidden by a later one.
+    """List the files of an image or container that a later layer hides, and recover them.
 
     A row is one version of a file, link or device: where it still lies, which layer hides it, and HOW:
     by a whiteout (deleted), an opaque directory (its directory was made anew), replaced by another
@@ -171,7 +171,7 @@ def _sums(rows: Sequence[Row]) -> str:
     size, wasted = sum(row.stat.size for row in rows), sum(row.item.wasted for row in rows)
     where = f" in layer{'s' if len(layers) > 1 else ''} {', '.join(map(str, layers))}" if layers else ""
     files = f"{len(rows)} hidden file{'' if len(rows) == 1 else 's'}{where}"
-    return f"{files}: {human_size(size, 4)}, of which {human_size(wasted, 4)} are wasted"
+    return f"{files}: {human_size(size, 4)}, {human_size(wasted, 4)} wasted"
 
 
 # -- recovery ------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from layerfs.analysis.blame import Blame
-from layerfs.errors import CorruptStore, PathNotFound, TreeError
+from layerfs.errors import CorruptStore, NotADirectory, PathNotFound, TreeError
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def blame_all(
         blame = Blame(tree, digests, problem)
         try:
             steps = blame.steps(blame.locate(path))
-        except PathNotFound:
+        except (NotADirectory, PathNotFound):
             continue
         except TreeError as error:
             problem(error)

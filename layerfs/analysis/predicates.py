@@ -24,6 +24,7 @@ __all__ = [
     "Candidate",
     "Predicate",
     "any_of_types",
+    "at_most_down",
     "empty",
     "every",
     "group_is",
@@ -104,6 +105,11 @@ def path_matches(pattern: str, *, ignore_case: bool = False) -> Predicate:
     return lambda found: fits(_text(found.path)) is not None
 
 
+def at_most_down(depth: int) -> Predicate:
+    """`-maxdepth`: so many levels below the root, which is at 0."""
+    return lambda found: found.path == b"/" or found.path.count(b"/") <= depth
+
+
 def _text(name: bytes) -> str:
     return name.decode("utf-8", "surrogateescape")
 
@@ -116,13 +122,13 @@ def any_of_types(letters: str) -> Predicate:
     kinds = set()
     for letter in letters.split(","):
         if letter not in _TYPES:
-            raise FormatError("no list of types", expected=f"of {', '.join(_TYPES)}", found=letters)
+            raise FormatError("no list of types", expected=f"some of {', '.join(_TYPES)}", found=letters)
         kinds.add(_TYPES[letter])
     return lambda found: found.stat.kind in kinds
 
 
 def takes(size: str) -> Predicate:
-    """`-size`: `[+-]N` units of `b` 512 bytes (the default), `c` one, `w` two, `k`, `M` or `G`; rounded up."""
+    """`-size`: `[+-]N` units, rounded up: `b` 512 bytes (the default), `c` one, `w` two, `k`, `M` or `G`."""
     match = _SIZE.fullmatch(size)
     if not match:
         raise FormatError("no size", expected="[+-]N and one of b c w k M G", found=size)

@@ -231,10 +231,10 @@ class _Walk:
         """What a chain has of one name, uppermost first; the directories are not listed."""
         items: list[_Item] = []
         for place in chain.places:
-            layer = self._layers[place.part.layer]
+            layer, within = self._layers[place.part.layer], join(place.part.path, name)
             try:
-                entry = layer.entry(join(place.part.path, name))
-                if entry or name in layer.lost_whiteouts(place.part.path, ()):
+                entry = layer.entry(within)
+                if entry or layer.lost_whiteout(within):
                     items.append(_Item(place, entry))
             except OSError as error:
                 self._refuse(join(directory.path, name), layer, error)
@@ -268,7 +268,7 @@ class _Walk:
                 for part, entry in descent.below(place.part, marks.redirect):
                     if not entry.stat.is_dir:
                         break
-                    moved.append(_Place(part, max(place.since, self.number(index))))
+                    moved.append(_Place(part, place.since))
         except InvalidRedirect as error:
             self._problem(
                 UnsupportedOverlay(path, f"{layer.label}: cannot follow the overlay marks: {error}")

@@ -96,6 +96,14 @@ class LayerDB:
                 parse_file(directory, "size", layerfiles.parse_size),
             )
 
+    def noted_cache_id(self, chain: ChainID) -> CacheID | None:
+        """The directory that a layer notes, also where the rest of its record is damaged."""
+        try:
+            directory = open_optional(self._layers, chain.hex) if self._layers else None
+            return parse_file(directory, "cache-id", layerfiles.parse_cache_id) if directory else None
+        except CorruptStore:
+            return None
+
     def tar_split(self, chain: ChainID) -> int | None:
         """A descriptor of the layer's `tar-split.json.gz`, or None where it is missing."""
         if self._layers is None:

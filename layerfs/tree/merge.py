@@ -17,12 +17,17 @@ if TYPE_CHECKING:
 
     from layerfs.tree.source import Entry, LayerSource, Marks
 
-__all__ = ["merge_directory"]
+__all__ = ["look_up", "merge_directory"]
 
 
 def merge_directory(layers: Sequence[LayerSource], directory: Node) -> dict[bytes, Node]:
     """The entries of `directory` by name, in the kernel's order; raises `OSError` as a layer gives it."""
     return _Merge(layers, directory).merged() if directory.lower else _alone(layers, directory)
+
+
+def look_up(layers: Sequence[LayerSource], directory: Node, name: bytes) -> Node | None:
+    """The one entry `name` of `directory`, without listing anything; raises as `merge_directory` does."""
+    return _Merge(layers, directory).one(name)
 
 
 def _alone(layers: Sequence[LayerSource], directory: Node) -> dict[bytes, Node]:
@@ -61,6 +66,19 @@ class _Merge:
         orders.insert(0, self._take(lowest, self._layers[lowest.layer].scan(lowest.path)))
         names = dict.fromkeys(name for order in orders for name in order)
         return {name: self._visible[name] for name in names if name in self._visible}
+
+    def one(self, name: bytes) -> Node | None:
+        """Ask the places for one name, uppermost first, until nothing below can add to it."""
+        for part in self._directory.parts:
+            layer, path = self._layers[part.layer], join(part.path, name)
+            entry = layer.entry(path)
+            if entry is not None:
+                self._take(part, (entry,))
+            elif layer.lost_whiteout(path):
+                break
+            if name in self._settled:
+                break
+        return self._visible.get(name)
 
     def _take(self, part: Part, entries: Iterable[Entry]) -> list[bytes]:
         """Take one place's entries into the merge; its names, in its order."""

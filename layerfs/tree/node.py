@@ -5,14 +5,22 @@ Used by every floor above; the attributes are lstat(2)'s, in the kernel's own te
 
 from __future__ import annotations
 
+import operator
 import stat
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Self
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping
 
-__all__ = ["FileStat", "Node", "Part"]
+__all__ = ["Entries", "FileStat", "Node", "Part"]
+
+_FIELDS = operator.attrgetter(
+    "st_mode", "st_nlink", "st_uid", "st_gid", "st_rdev", "st_size", "st_blocks", "st_dev", "st_ino",
+    "st_atime_ns", "st_mtime_ns", "st_ctime_ns",
+)  # fmt: skip
 
 
 class FileStat(NamedTuple):
@@ -34,20 +42,7 @@ class FileStat(NamedTuple):
     @classmethod
     def of(cls, found: os.stat_result) -> Self:
         """The attributes that stat(2) returned, without the floats Python adds."""
-        return cls(
-            found.st_mode,
-            found.st_nlink,
-            found.st_uid,
-            found.st_gid,
-            found.st_rdev,
-            found.st_size,
-            found.st_blocks,
-            found.st_dev,
-            found.st_ino,
-            found.st_atime_ns,
-            found.st_mtime_ns,
-            found.st_ctime_ns,
-        )
+        return cls._make(_FIELDS(found))
 
     @property
     def kind(self) -> int:
@@ -77,6 +72,25 @@ class Part(NamedTuple):
     path: bytes
 
 
+class Entries(dict[bytes, "Node"]):
+    """The known entries of a directory, by name.
+
+    Attributes:
+        complete: whether these are all, in the kernel's order; else only names that were asked for.
+        asked: how many names were asked for while it was not complete.
+    """
+
+    __slots__ = ("asked", "complete")
+
+    def __init__(
+        self, entries: Mapping[bytes, Node] = MappingProxyType({}), *, complete: bool = False
+    ) -> None:
+        """Begin with `entries`."""
+        super().__init__(entries)
+        self.complete = complete
+        self.asked = 0
+
+
 @dataclass(slots=True, eq=False)
 class Node:
     """One visible entry of a tree; trees make these, everybody else reads them.
@@ -88,7 +102,8 @@ class Node:
         within: the place in a layer where that object's directory lies (for the root: its own place).
         lower: for a directory, the places in lower layers that merge into it, uppermost first.
         refusal: why this entry cannot be followed further, or None.
-        entries: for a directory, its children once they were asked for.
+        entries: for a directory, its children as far as they were asked for.
+        handle: what a view of the tree knows this node by; the tree itself never looks at it.
     """
 
     name: bytes
@@ -97,7 +112,8 @@ class Node:
     within: Part
     lower: tuple[Part, ...] = ()
     refusal: str | None = None
-    entries: dict[bytes, Node] | None = field(default=None, repr=False)
+    entries: Entries | None = field(default=None, repr=False)
+    handle: Any = field(default=None, repr=False)
 
     @property
     def path(self) -> bytes:

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["OverlayLayer", "RawLayer"]
 
+_DIRECTORIES_HELD = 3
+"""Descriptors a layer keeps at most: 125 layers have to stay below the usual limit of 1,024."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -39,6 +42,8 @@ class RawLayer:
     def __init__(self, directory: HostDir) -> None:
         """Read the layer whose root is `directory`."""
         self._directory = directory
+        # who looks into a directory mostly asks for several of its names
+        self._subdir = functools.lru_cache(_DIRECTORIES_HELD)(directory.subdir)
 
     @property
     def label(self) -> str:
@@ -58,17 +63,18 @@ class RawLayer:
     def entry(self, path: bytes) -> Entry | None:
         """The entry at `path`, or None."""
         try:
-            found = FileStat.of(self._directory.lstat(path))
+            directory, name = self._at(path)
+            found = FileStat.of(directory.lstat(name))
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
                 return None
             raise
-        name = path.rpartition(b"/")[2]
-        return Entry(name, found, self._is_whiteout(self._directory, path, found))
+        return Entry(name, found, self._is_whiteout(directory, name, found))
 
     def scan(self, path: bytes) -> Iterable[Entry]:
         """Every entry of the directory at `path`."""
-        with self._directory.subdir(path) as directory:
+        # a listing needs a descriptor of its own, as its position belongs to the descriptor
+        with self._at(path + b"/")[0].subdir(b"") as directory:
             return [
                 Entry(name, attributes := FileStat.of(found), self._is_whiteout(directory, name, attributes))
                 for name, found in directory.scan()
@@ -78,6 +84,11 @@ class RawLayer:
         """None: the disk is shown as it is."""
         del path, present
         return ()
+
+    def lost_whiteout(self, path: bytes) -> bool:
+        """No: the disk is shown as it is."""
+        del path
+        return False
 
     def marks(self, path: bytes) -> Marks:
         """None: marks are plain data here."""
@@ -96,19 +107,28 @@ class RawLayer:
 
     def readlink(self, path: bytes) -> bytes:
         """The target of the link at `path`."""
-        return self._directory.readlink(path)
+        directory, name = self._at(path)
+        return directory.readlink(name)
 
     def open(self, path: bytes) -> int:
         """A descriptor of the regular file at `path`."""
-        return self._directory.open_file(path)
+        directory, name = self._at(path)
+        return directory.open_file(name)
 
     def xattr_names(self, path: bytes) -> list[bytes]:
         """Every extended attribute this process may see."""
-        return self._directory.xattr_names(path)
+        directory, name = self._at(path)
+        return directory.xattr_names(name)
 
     def xattr(self, path: bytes, name: bytes) -> bytes | None:
         """The value of one extended attribute."""
-        return self._directory.xattr(path, name)
+        directory, last = self._at(path)
+        return directory.xattr(last, name)
+
+    def _at(self, path: bytes) -> tuple[HostDir, bytes]:
+        """The open directory that `path` is in, and its last component."""
+        parent, slash, name = path.rpartition(b"/")
+        return (self._subdir(parent) if slash and parent else self._directory), name
 
     def _is_whiteout(self, directory: HostDir, path: bytes, found: FileStat) -> bool:
         """Nothing is hidden in a raw view."""
@@ -150,13 +170,20 @@ class OverlayLayer(RawLayer):
             self._say_restored()
         return lost
 
+    def lost_whiteout(self, path: bytes) -> bool:
+        """Whether the original archive whites out `path`, which is not on disk."""
+        lost = self._archived is not None and path in self._archived.whiteouts
+        if lost:
+            self._say_restored()
+        return lost
+
     def marks(self, path: bytes) -> Marks:
         """Opaque and redirect of the directory at `path`, or what its archive says of it."""
-        directory = self._directory
+        directory, last = self._at(path)
         private = self._dialect.private
-        if any(private(name) for name in directory.xattr_names(path)):
-            opaque = directory.xattr(path, self._dialect.opaque) == OPAQUE
-            redirect = directory.xattr(path, self._dialect.redirect)
+        if any(private(name) for name in directory.xattr_names(last)):
+            opaque = directory.xattr(last, self._dialect.opaque) == OPAQUE
+            redirect = directory.xattr(last, self._dialect.redirect)
             if opaque or redirect is not None:
                 return Marks(opaque, redirect)
         if self._archived is not None and path in self._archived.opaque:
@@ -170,18 +197,19 @@ class OverlayLayer(RawLayer):
 
     def metacopy(self, path: bytes) -> Marks | None:
         """The marks of a file whose data are further down, or None for a file that has its own."""
-        if self._directory.xattr(path, self._dialect.metacopy) is None:
+        directory, last = self._at(path)
+        if directory.xattr(last, self._dialect.metacopy) is None:
             return None
-        return Marks(redirect=self._directory.xattr(path, self._dialect.redirect))
+        return Marks(redirect=directory.xattr(last, self._dialect.redirect))
 
     def xattr_names(self, path: bytes) -> list[bytes]:
         """The attributes overlayfs would list: private ones hidden, escaped ones unescaped."""
-        presented = (self._dialect.presented_name(name) for name in self._directory.xattr_names(path))
+        presented = (self._dialect.presented_name(name) for name in super().xattr_names(path))
         return [name for name in presented if name is not None]
 
     def xattr(self, path: bytes, name: bytes) -> bytes | None:
         """The value of the attribute that overlayfs would show as `name`."""
-        return self._directory.xattr(path, self._dialect.stored_name(name))
+        return super().xattr(path, self._dialect.stored_name(name))
 
     def _is_whiteout(self, directory: HostDir, path: bytes, found: FileStat) -> bool:
         """A character device 0:0, or an empty file that carries the whiteout attribute."""

@@ -58,6 +58,9 @@ class LayerSource(Protocol):
     def lost_whiteouts(self, path: bytes, present: Collection[bytes]) -> Iterable[bytes]:
         """Names this layer originally whited out in `path` that are not among those `present` now."""
 
+    def lost_whiteout(self, path: bytes) -> bool:
+        """Whether this layer, which has nothing at `path`, originally had a whiteout there."""
+
     def marks(self, path: bytes) -> Marks:
         """The overlay marks of the directory at `path`."""
 

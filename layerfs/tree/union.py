@@ -28,8 +28,8 @@ from layerfs.errors import (
     UnsupportedOverlay,
 )
 from layerfs.tree.lower import Descent, InvalidRedirect, join
-from layerfs.tree.merge import merge_directory
-from layerfs.tree.node import FileStat, Node, Part
+from layerfs.tree.merge import look_up, merge_directory
+from layerfs.tree.node import Entries, FileStat, Node, Part
 from layerfs.tree.openfile import OpenFile
 
 if TYPE_CHECKING:
@@ -42,6 +42,9 @@ __all__ = ["MAX_SYMLINKS", "UnionTree"]
 
 MAX_SYMLINKS = 40
 """Links followed in one resolution, as in Linux (path_resolution(7))."""
+
+_ASKED_BEFORE_LISTING = 32
+"""Names asked for one by one until the whole directory is worth listing."""
 
 _EMPTY_ROOT = FileStat(0o040755, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0)
 
@@ -65,7 +68,7 @@ class UnionTree:
     def _root(self) -> Node:
         """The root: attributes of the uppermost layer, and every layer merges (it is never opaque)."""
         if not self.layers:
-            return Node(b"", None, _EMPTY_ROOT, Part(0, b""), entries={})
+            return Node(b"", None, _EMPTY_ROOT, Part(0, b""), entries=Entries(complete=True))
         top, *lower = (Part(index, b"") for index in range(len(self.layers)))
         try:
             entry = self.layers[0].entry(b"")
@@ -79,21 +82,51 @@ class UnionTree:
 
     def children(self, node: Node) -> dict[bytes, Node]:
         """The entries of a directory by name, in the kernel's order; do not modify the dict."""
-        if node.entries is not None:
+        if node.entries is not None and node.entries.complete:
             return node.entries
-        if not node.is_dir:
-            raise NotADirectory(node.path)
-        if node.refusal:
-            raise UnsupportedOverlay(node.path, node.refusal)
-        merged = self._merge(node)
+        _check_enterable(node)
+        try:
+            merged = merge_directory(self.layers, node)
+        except OSError as error:
+            raise _unreadable(node.path, self.layers[node.part.layer], error) from error
+        with self._lock:
+            known = node.entries or Entries()
+            if not known.complete:
+                # who was asked for by name stays the same node
+                known = Entries(
+                    {name: known.get(name, child) for name, child in merged.items()}, complete=True
+                )
+                node.entries = known
+        return known
+
+    def child(self, node: Node, name: bytes) -> Node | None:
+        """The entry `name` of a directory, or None; `.` and `..` are not names.
+
+        A directory is not listed for a few names: on a cold disk, that would read many inodes for one.
+        """
+        known = node.entries
+        if known is not None and (known.complete or name in known):
+            return known.get(name)
+        if known is not None and known.asked >= _ASKED_BEFORE_LISTING:
+            return self.children(node).get(name)
+        _check_enterable(node)
+        if b"/" in name or name in (b"", b".", b".."):
+            return None
+        try:
+            found = look_up(self.layers, node, name)
+        except OSError as error:
+            raise _unreadable(join(node.path, name), self.layers[node.part.layer], error) from error
         with self._lock:
             if node.entries is None:
-                node.entries = merged
-        return node.entries
+                node.entries = Entries()
+            node.entries.asked += 1
+            if found is None or node.entries.complete:
+                return node.entries.get(name)
+            return node.entries.setdefault(name, found)
 
     def lookup(self, node: Node, name: bytes) -> Node:
-        """The entry `name` of a directory; `.` and `..` are not names."""
-        child = self.children(node).get(name)
+        """The entry `name` of a directory, as `child`; raises `PathNotFound`."""
+        child = self.child(node, name)
         if child is None:
             raise PathNotFound(join(node.path, name))
         return child
@@ -129,12 +162,6 @@ class UnionTree:
         if path.endswith(b"/") and not node.is_dir:
             raise NotADirectory(path)
         return node
-
-    def _merge(self, node: Node) -> dict[bytes, Node]:
-        try:
-            return merge_directory(self.layers, node)
-        except OSError as error:
-            raise _unreadable(node.path, self.layers[node.part.layer], error) from error
 
     # -- contents ------------------------------------------------------------------------------
 
@@ -219,6 +246,14 @@ class UnionTree:
             with self._lock:  # two threads must not number two devices alike
                 device = self._devices.setdefault(node.stat.dev, len(self._devices))
         return node.stat.ino ^ (device << 48)
+
+
+def _check_enterable(node: Node) -> None:
+    """Raise where there is nothing to look into."""
+    if not node.is_dir:
+        raise NotADirectory(node.path)
+    if node.refusal:
+        raise UnsupportedOverlay(node.path, node.refusal)
 
 
 def _unreadable(path: bytes, layer: LayerSource, error: OSError) -> TreeError:

@@ -16,7 +16,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable, Iterator
+    from collections.abc import Collection, Iterator
     from typing import Self
 
     from layerfs.tree.node import FileStat, Node
@@ -26,6 +26,7 @@ __all__ = ["BadTarget", "CopyOut", "NotCopied", "Original", "open_target"]
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NAMELESS = os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC
 _CHUNK = 1 << 20
 _SET_ID = stat.S_ISUID | stat.S_ISGID
 _PLACE = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
@@ -154,7 +155,7 @@ class CopyOut:
         self._top = fd
         self._at, self._at_path = os.dup(fd), b""
         self._made: dict[bytes, _Made] = {b"": _Made(_identity(fd), None)}
-        self._links: dict[Hashable, bytes] = {}
+        self._links: dict[tuple[int, int], bytes] = {}
 
     def __enter__(self) -> Self:
         """Copy inside the block."""
@@ -205,7 +206,7 @@ class CopyOut:
         """
         parent, name = self._parent(path)
         found = original.stat
-        key = (original.node.part.layer, found.dev, found.ino)
+        key = (found.dev, found.ino)
         if found.nlink > 1 and key in self._links:
             self._link(self._links[key], parent, name)
         elif found.is_file:
@@ -259,13 +260,17 @@ class CopyOut:
             os.close(fd)
 
     def _regular(self, parent: int, name: bytes, original: Original) -> None:
+        """A file without a name until it is complete; where the host has no such files, a removed one."""
         with original.tree.open(original.node) as source:
-            fd = os.open(name, _NEW, 0o600, dir_fd=parent)
+            fd, named = _create(parent, name)
             try:
                 _copy_content(source.fileno(), fd)
                 self._dress(fd, original)
+                if not named:
+                    os.link(b"/proc/self/fd/%d" % fd, name, dst_dir_fd=parent)
             except BaseException:
-                os.unlink(name, dir_fd=parent)
+                if named:
+                    os.unlink(name, dir_fd=parent)
                 raise
             finally:
                 os.close(fd)
@@ -327,6 +332,16 @@ class CopyOut:
             if error.errno not in _NOT_TAKEN:
                 raise
             self.not_kept[what] += 1
+
+
+def _create(parent: int, name: bytes) -> tuple[int, bool]:
+    """A new file to write, and whether it has its name already."""
+    try:
+        return os.open(".", _NAMELESS, 0o600, dir_fd=parent), False
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR):  # of the file system, or of the kernel
+            raise
+    return os.open(name, _NEW, 0o600, dir_fd=parent), True
 
 
 def _copy_content(source: int, target: int) -> None:

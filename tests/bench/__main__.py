@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench import commands, mounts, reading, report, roots
+from tests.bench import commands, memory, mounts, reading, report, roots
 from tests.bench.timing import alternate
 from tests.support.capabilities import CAPABILITIES
 
@@ -72,7 +72,22 @@ def _mounts(place: Path, runs: int) -> str:
     return report.mount_section(medians, held, len(tree.layers))
 
 
-_PARTS: dict[str, Callable[[Path, int], str]] = {"commands": _commands, "mounts": _mounts}
+def _memory(place: Path, _runs: int) -> str:
+    for name in ("root", "kernel", "fuse"):
+        if missing := CAPABILITIES[name]():
+            return f"## Memory\n\nNot measured: {missing.reason}.\n"
+    _progress("a data root of one image with half a million entries")
+    contenders = mounts.mounters(roots.many_root(place))
+    contenders.pop(mounts.KERNEL)
+    found = {}
+    for name, mounter in contenders.items():
+        _progress(f"memory: {name}")
+        found[name] = memory.measure(mounter)
+    _progress("")
+    return report.memory_section(found)
+
+
+_PARTS: dict[str, Callable[[Path, int], str]] = {"commands": _commands, "mounts": _mounts, "memory": _memory}
 
 
 if __name__ == "__main__":

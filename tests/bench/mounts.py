@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from layerfs.views.fuse.drivers import DRIVERS
-from tests.bench.roots import IMAGE
+from tests.bench.packing import IMAGE
 from tests.bench.timing import seconds
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ FUSE_OVERLAYFS = "fuse-overlayfs"
 LAYERFS = Path(sys.executable).with_name("layerfs")
 
 _PEAK = re.compile(r"VmHWM:\s+(\d+) kB")
+_RESIDENT = re.compile(r"VmRSS:\s+(\d+) kB")
 _PATIENCE = 10  # seconds a server may take to end after its mount is gone
 
 
@@ -51,7 +52,14 @@ class Mounted:
 
     def peak_memory(self) -> int:
         """The most memory in bytes that the server process has had resident; 0 for the kernel."""
-        return max((_peak(pid) for pid in _servers(self.path)), default=0)
+        return self._status(_PEAK)
+
+    def memory(self) -> int:
+        """The memory in bytes that the server process has resident now; 0 for the kernel."""
+        return self._status(_RESIDENT)
+
+    def _status(self, line: re.Pattern[str]) -> int:
+        return max((_status(pid, line) for pid in _servers(self.path)), default=0)
 
 
 Mounter: TypeAlias = "Callable[[], AbstractContextManager[Mounted]]"
@@ -64,7 +72,7 @@ def mounters(tree: TreeRoot) -> dict[str, Mounter]:
     commands: dict[str, list[str]] = {
         f"layerfs, {driver}": [*ours, "--driver", driver, IMAGE] for driver in DRIVERS
     }
-    commands["layerfs, native, passthrough"] = [*ours, "--driver", "native", "--passthrough", IMAGE]
+    commands["layerfs, native, --no-passthrough"] = [*ours, "--no-passthrough", IMAGE]
     if shutil.which("fuse-overlayfs"):
         commands[FUSE_OVERLAYFS] = ["fuse-overlayfs", "-o", lower]
     commands[KERNEL] = ["mount", "-t", "overlay", "overlay", "-o", f"ro,{lower}"]
@@ -109,9 +117,10 @@ def _servers(path: Path) -> list[int]:
     return found
 
 
-def _peak(pid: int) -> int:
+def _status(pid: int, line: re.Pattern[str]) -> int:
+    """A figure of /proc/PID/status in bytes; 0 for a process that is gone."""
     with contextlib.suppress(OSError):
-        if match := _PEAK.search(Path(f"/proc/{pid}/status").read_text()):
+        if match := line.search(Path(f"/proc/{pid}/status").read_text()):
             return int(match[1]) << 10
     return 0
 

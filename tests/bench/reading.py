@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.bench.mounts import drop_caches
-from tests.bench.roots import BIG_FILE
+from tests.bench.packing import BIG_FILE, BIG_SIZE
 from tests.bench.timing import seconds
 from tests.support.kernel import overlay_mount
 
@@ -41,9 +41,9 @@ TIME_ROWS = {
     "parallel": f"read {_SMALL_FILES:,} small files, {_READERS} at a time, fresh mount",
     "grep": "grep -r through everything, fresh mount",
     "tar": "tar c of everything, fresh mount",
-    "big disk": "read a file of 256 MiB, from the disk",
-    "big fresh": "read a file of 256 MiB, fresh mount",
-    "big again": "read a file of 256 MiB, again",
+    "big disk": f"read a file of {BIG_SIZE >> 20} MiB, from the disk",
+    "big fresh": f"read a file of {BIG_SIZE >> 20} MiB, fresh mount",
+    "big again": f"read a file of {BIG_SIZE >> 20} MiB, again",
     "random": f"{_RANDOM_READS:,} random reads of 4 KiB, fresh mount",
 }
 MEMORY_ROWS = {

@@ -9,8 +9,9 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench import commands, reading
+from tests.bench import commands, memory, reading
 from tests.bench.mounts import FUSE_OVERLAYFS, KERNEL
+from tests.bench.packing import BIG_SIZE
 from tests.bench.roots import IMAGES
 
 if TYPE_CHECKING:
@@ -81,8 +82,9 @@ def command_section(medians: Medians) -> str:
 def mount_section(medians: Medians, held: Contents, layers: int) -> str:
     """The mounts, each driver of ours beside the others."""
     text = f"""\
-The same image mounted in turn: {held.entries:,} entries of this machine's `/usr` in {layers} layers, with
-replaced files, whiteouts, opaque directories, and one file of 256 MiB, which `grep` and `tar` leave out.
+The same image mounted in turn: {held.entries:,} entries of this machine's `/usr`, loaded into {layers} layers
+by a Docker Engine, with replaced files, whiteouts, opaque directories, and one file of
+{BIG_SIZE >> 20} MiB, which `grep` and `tar` leave out.
 {_sentences(reading.__doc__ or "")}
 """
     ours = [name for name in medians if name not in (KERNEL, FUSE_OVERLAYFS)]
@@ -100,6 +102,15 @@ replaced files, whiteouts, opaque directories, and one file of 256 MiB, which `g
         f"## Mounts\n\n{text}\n{_table(columns, rows)}\n"
         f"Peak memory of the server process:\n\n{_table(['', *servers], memory)}"
     )
+
+
+def memory_section(found: Medians) -> str:
+    """The servers over a large tree, measured once: memory hardly varies."""
+    rows = [
+        [title, *(f"{values[key]:.0f}" for values in found.values())] for key, title in memory.ROWS.items()
+    ]
+    text = f"{memory.ENTRIES:,} entries in two layers.\n{_sentences(memory.__doc__ or '')}"
+    return f"## Memory\n\n{text}\n\n{_table(['', *found], rows)}"
 
 
 def _sentences(docstring: str) -> str:

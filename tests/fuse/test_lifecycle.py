@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -117,6 +118,20 @@ def test_mount_ends_cleanly(mounting: Mounting, end: Callable[[Mounting], object
     end(mounting)
     eventually(mounting.is_gone)
     assert os.listdir(mounting.mountpoint) == []
+
+
+def test_second_signal_ends_a_busy_mount_at_once(mounting: Mounting) -> None:
+    """While a file is open, one signal takes the mount out of sight, and a second ends the server."""
+    assert mounting.mount().returncode == 0
+    server = mounting.server()
+    busy = os.open(mounting.mountpoint / "etc" / "motd", os.O_RDONLY)
+    os.kill(server, signal.SIGTERM)
+    eventually(lambda: find_mount(mounting.mountpoint) is None)
+    with suppress(ProcessLookupError):  # libfuse ends at the first
+        os.kill(server, signal.SIGTERM)
+    eventually(mounting.is_gone)
+    with suppress(OSError):  # the server is gone
+        os.close(busy)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, None])

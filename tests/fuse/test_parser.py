@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import errno
 import socket
+import struct
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from layerfs.errors import MountFailed
+from layerfs.views.fuse.device import Device
 from layerfs.views.fuse.native import Session
-from layerfs.views.fuse.protocol import ENTRY_OUT, FORGET_IN, IN_HEADER, OUT_HEADER, READ_IN, ROOT_ID, Opcode
+from layerfs.views.fuse.protocol import (
+    ENTRY_OUT,
+    FORGET_IN,
+    IN_HEADER,
+    INIT_IN_OLD,
+    INIT_OUT,
+    KERNEL_VERSION,
+    MINOR,
+    OUT_HEADER,
+    READ_IN,
+    ROOT_ID,
+    InitFlags,
+    Opcode,
+)
 from layerfs.views.fuse.requests import Requests
 from tests.support.layerspec import Dir, File, LayerSpec, materialise_stack
 from tests.support.treeview import union_of
@@ -33,7 +49,7 @@ class Wire:
     def __init__(self, requests: Requests) -> None:
         self.ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.ours.settimeout(0)
-        self.session = Session(self.theirs.fileno(), requests)
+        self.session = Session(Device(self.theirs.fileno()), requests)
 
     def ask(self, request: bytes) -> list[bytes]:
         """Hand one request over; every reply it got."""
@@ -110,4 +126,47 @@ def test_forgotten_nodes_are_given_back(wire: Wire) -> None:
     wire.ask(_request(Opcode.FORGET, ROOT_ID, FORGET_IN.pack(1 << 40)))
     with pytest.raises(KeyError):
         nodes[node_id]
-    assert nodes[ROOT_ID].node.parent is None
+    assert nodes[ROOT_ID].parent is None
+
+
+@pytest.mark.parametrize(
+    ("minor", "offered", "granted"),
+    [
+        (
+            31,
+            InitFlags.ASYNC_READ | InitFlags.DO_READDIRPLUS,
+            InitFlags.ASYNC_READ | InitFlags.DO_READDIRPLUS,
+        ),
+        (31, InitFlags.NO_OPEN_SUPPORT | 1 << 9, InitFlags.NO_OPEN_SUPPORT),
+        (45, InitFlags.INIT_EXT | InitFlags.PASSTHROUGH, InitFlags.INIT_EXT | InitFlags.PASSTHROUGH),
+        (45, InitFlags.PASSTHROUGH, 0),
+    ],
+    ids=["7.31", "7.31, a flag we do not know", "7.45", "7.45 without more than 32 flags"],
+)
+def test_what_a_kernel_lacks_is_not_used(wire: Wire, minor: int, offered: int, granted: int) -> None:
+    """INIT is answered with the older of both versions and only with flags that were offered."""
+    body = INIT_IN_OLD.pack(KERNEL_VERSION, minor, 1 << 17, offered & 0xFFFFFFFF)
+    if offered & InitFlags.INIT_EXT:
+        body += struct.pack("=I44x", offered >> 32)
+    wire.ours.send(_request(Opcode.INIT, 0, body))
+    Session(Device(wire.theirs.fileno()), Requests(wire.session.requests.tree)).negotiate(passthrough=True)
+    reply = INIT_OUT.unpack_from(wire.ours.recv(4096), OUT_HEADER.size)
+    assert reply[:2] == (KERNEL_VERSION, min(minor, MINOR))
+    assert reply[3] | reply[10] << 32 == granted
+
+
+def test_kernel_that_is_too_old_is_refused(wire: Wire) -> None:
+    """A kernel before 7.31 gets EPROTO, and the user a reason and a way out."""
+    wire.ours.send(_request(Opcode.INIT, 0, INIT_IN_OLD.pack(KERNEL_VERSION, 30, 0, 0)))
+    with pytest.raises(MountFailed, match=r"7\.30.*7\.31"):
+        wire.session.negotiate()
+    assert OUT_HEADER.unpack_from(wire.ours.recv(4096))[1] == -errno.EPROTO
+
+
+def test_dot_and_dot_dot_are_found(wire: Wire) -> None:
+    """LOOKUP of `.` and `..`, which file handles and NFS servers need, gives the node and the one above."""
+    (reply,) = wire.ask(_request(Opcode.LOOKUP, ROOT_ID, b"d\0"))
+    directory = ENTRY_OUT.unpack_from(reply, OUT_HEADER.size)[0]
+    for name, expected in ((b".", directory), (b"..", ROOT_ID)):
+        (reply,) = wire.ask(_request(Opcode.LOOKUP, directory, name + b"\0"))
+        assert ENTRY_OUT.unpack_from(reply, OUT_HEADER.size)[0] == expected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -170,6 +171,26 @@ def test_one_slow_read_stalls_nobody_else(tmp_path: Path, variant: str) -> None:
         finally:
             slow.kill()
             slow.wait()
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("mode", ["native", "native+passthrough"])
+def test_killed_reader_does_not_wait_for_the_disk(tmp_path: Path, mode: str) -> None:
+    """A reader that waits for a disk which does not answer can be killed; the mount goes on."""
+    (layer,) = materialise_stack([LayerSpec(Dir({b"slow": File(b"late"), b"f": File(b"now")}))], tmp_path)
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    tree = UnionTree([SlowLayer(HostDir.open(layer), gate)])
+    with served(tree, tmp_path / "m", mode) as mounted:
+        reader = subprocess.Popen(["cat", mounted / "slow"], stdout=subprocess.DEVNULL)
+        try:
+            writing = os.open(gate, os.O_WRONLY)  # waits until the disk is asked
+            reader.kill()
+            assert reader.wait(timeout=30) == -signal.SIGKILL
+        finally:
+            reader.kill()
+            os.close(writing)
+        assert (mounted / "f").read_bytes() == b"now"
 
 
 @pytest.mark.slow

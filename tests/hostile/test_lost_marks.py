@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layerfs import DataRoot
+from layerfs.analysis.versions import versions
 from tests.support.command import configs, layerfs
 from tests.support.kernel import kernel_snapshot
 from tests.support.snapshot import without_ghosts
 from tests.support.treeview import tree_snapshot
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from layerfs import Image
+    from layerfs.analysis.versions import Hidden, Version
     from tests.support.snapshot import Entry, Snapshot
 
 pytestmark = [pytest.mark.root, pytest.mark.kernel]
@@ -102,3 +105,26 @@ def test_restored_marks_are_said_aloud_once(dataroot_path: Path, tmp_path: Path)
     assert (found.code, found.stdout) == (0, intact.stdout)
     assert "restored from tar-split.json.gz" in found.stderr
     assert len(found.stderr.splitlines()) == len(set(found.stderr.splitlines()))
+
+
+def test_hidden_versions_are_those_of_the_intact_root(dataroot_path: Path, tmp_path: Path) -> None:
+    """What hides a version is known from tar-split too, for whole trees and for single paths."""
+    copied = _copy_without(dataroot_path, tmp_path / "root", attributes=False, devices=False)
+    subprocess.run(["rm", "-rf", copied / "image/overlay2/layerdb/mounts"], check=True)
+    intact, lost = DataRoot.open(dataroot_path), DataRoot.open(copied)
+    compared = 0
+    for image in intact.images():
+        if not image.chain or image.name in UNREPEATABLE:
+            continue
+        before, after = intact.tree(image).layers, lost.tree(image).layers
+        expected = _told(versions(before))
+        assert _told(versions(after)) == expected, image.name
+        for path in {path for path, _, hidden in expected if hidden}:
+            assert _told(versions(after, below=path)) == _told(versions(before, below=path)), path
+            compared += 1
+    assert compared > 20
+
+
+def _told(found: Iterable[Version]) -> list[tuple[bytes, int, Hidden | None]]:
+    devices = (stat.S_IFCHR, stat.S_IFBLK)
+    return [(item.path, item.layer, item.hidden) for item in found if item.stat.kind not in devices]

@@ -31,6 +31,10 @@ COMMANDS = (
     ["waste", "--duplicates", "--all"],
     *(["waste", name] for name in NAMES[:-1]),
     ["stat", "demo", "/etc/motd", "/bin/sh"],
+    ["blame", "demo", "/etc/motd"],
+    ["blame", "--all", "/etc/motd"],
+    *(["blame", "-R", "--hidden", "--no-trunc", name] for name in NAMES),
+    *(["deleted", "--no-trunc", name] for name in NAMES),
     ["cat", "demo", "/etc/motd", "/bin/fx"],
 )
 

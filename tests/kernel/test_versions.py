@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from layerfs.analysis.deleted import deleted
 from layerfs.analysis.versions import Hidden, How, versions
+from tests.support.hiding import objects, wasted
 from tests.support.judge import OPAQUE, TRUSTED
 from tests.support.kernel import check_trusted_xattrs, kernel_snapshot, private_dir
 from tests.support.layerspec import WHITEOUT, Dir, File, Meta, materialise_stack
@@ -19,7 +21,7 @@ from tests.support.stacks import redirect_stacks, stacks
 from tests.support.treeview import union_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from layerfs.analysis.versions import Version
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from layerfs.tree.source import LayerSource
     from tests.support.judge import Stack
     from tests.support.layerspec import LayerSpec
-    from tests.support.snapshot import Entry, Snapshot
+    from tests.support.snapshot import Snapshot
 
 pytestmark = pytest.mark.kernel
 
@@ -100,51 +102,6 @@ def _is_below(path: bytes, tops: set[bytes]) -> bool:
 # -- against a model -----------------------------------------------------------------------------
 
 
-def _whiteout(entry: Entry) -> bool:
-    if stat.S_ISREG(entry.mode):
-        return entry.size == 0 and TRUSTED + b"whiteout" in entry.xattrs
-    return stat.S_ISCHR(entry.mode) and entry.rdev == (0, 0)
-
-
-def _hiders(path: bytes, mode: int, upper: Snapshot) -> Iterator[tuple[How, bytes]]:
-    """How a layer above hides an object, outermost cause first: the rules, path by path."""
-    names = path.split(b"/") if path else []
-    for depth in range(1, len(names)):
-        above = b"/".join(names[:depth])
-        entry = upper.get(above)
-        if entry is None:
-            return
-        if _whiteout(entry):
-            yield How.WHITEOUT, b"/" + above
-        elif not stat.S_ISDIR(entry.mode):
-            yield How.TYPE_CHANGED, b"/" + above
-        elif entry.xattrs.get(TRUSTED + b"opaque") == b"y":
-            yield How.OPAQUE, b"/" + above
-    if entry := upper.get(path):
-        same = stat.S_IFMT(entry.mode) == stat.S_IFMT(mode)
-        yield (
-            How.WHITEOUT if _whiteout(entry) else How.REPLACED if same else How.TYPE_CHANGED,
-            b"/" + path,
-        )
-
-
-def _model(layers: Sequence[Path]) -> list[tuple[bytes, int, Hidden | None]]:
-    """Each object of each layer with the first layer above that hides it, found one by one."""
-    trees = [snapshot(layer) for layer in reversed(layers)]
-    found: list[tuple[bytes, int, Hidden | None]] = []
-    for number, tree in enumerate(trees, 1):
-        for path, entry in tree.items():
-            if _whiteout(entry):
-                continue
-            causes = (
-                Hidden(by, *cause)
-                for by, upper in enumerate(trees[number:], number + 1)
-                for cause in _hiders(path, entry.mode, upper)
-            )
-            found.append((b"/" + path, number, next(causes, None)))
-    return found
-
-
 @settings(max_examples=150)
 @given(stacks())
 def test_versions_are_those_of_a_simple_model(stack: list[LayerSpec]) -> None:
@@ -153,10 +110,31 @@ def test_versions_are_those_of_a_simple_model(stack: list[LayerSpec]) -> None:
         check_trusted_xattrs(work)
         layers = materialise_stack(stack, work)
         found = list(versions(union_of(layers).layers))
-        assert sorted((item.path, item.layer, item.hidden) for item in found) == sorted(_model(layers))
+        model = [(item.path, item.layer, tuple(item.hidden or ())) for item in objects(layers)]
+        assert sorted((item.path, item.layer, tuple(item.hidden or ())) for item in found) == sorted(model)
         assert all(item.part == item.path[1:] and item.since == item.layer for item in found)
         order = [(item.path.split(b"/") if item.path != b"/" else [b""], item.layer) for item in found]
         assert order == sorted(order)
+
+
+@settings(max_examples=100)
+@given(stacks())
+def test_deleted_files_are_those_of_a_simple_model(stack: list[LayerSpec]) -> None:
+    """Every hidden object but directories is told once; the bytes wasted are those no visible name has."""
+    with private_dir() as work:
+        check_trusted_xattrs(work)
+        layers = materialise_stack(stack, work)
+        model = objects(layers)
+        found = list(deleted(union_of(layers)))
+        expected = [
+            (item.path, item.layer, tuple(item.hidden))
+            for item in model
+            if item.hidden and not stat.S_ISDIR(item.entry.mode)
+        ]
+        told = [(item.version.path, item.version.layer, tuple(item.hidden)) for item in found]
+        assert sorted(told) == sorted(expected)
+        assert sum(item.wasted for item in found) == wasted(model)
+        assert all(item.wasted in (0, item.version.stat.size) for item in found)
 
 
 @settings(max_examples=60)

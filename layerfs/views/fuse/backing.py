@@ -1,51 +1,89 @@
 """FUSE passthrough: the kernel reads a backing file itself, and the server only opens it.
 
-Every open of one inode shares one backing ID, as the kernel demands; the last release closes it.
+Every open of one inode shares one backing ID, as the kernel demands. An ID outlives the last release
+for a while, as registering costs more than all the rest of answering OPEN.
 
 Source: Linux `fs/fuse/passthrough.c`, `fs/fuse/backing.c` (6.9 and later; needs CAP_SYS_ADMIN).
 """
 
 from __future__ import annotations
 
+import collections
 import fcntl
 import struct
 import threading
+from typing import TYPE_CHECKING
 
 from layerfs.views.fuse.protocol import BACKING_MAP, DEV_IOC_BACKING_CLOSE, DEV_IOC_BACKING_OPEN
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from layerfs.tree.openfile import OpenFile
+
 __all__ = ["BackingFiles"]
+
+_IDLE = 8192
+"""Backing IDs kept that nobody has open; each holds a file of the kernel, but no descriptor of ours."""
 
 
 class BackingFiles:
-    """The backing IDs registered on one FUSE descriptor."""
+    """The backing IDs registered on one FUSE descriptor; safe to use from several threads."""
 
     def __init__(self, device: int) -> None:
         """Register on `device`."""
         self._device = device
         self._lock = threading.Lock()
         self._open: dict[int, tuple[int, int]] = {}  # node ID → backing ID, number of opens
+        self._idle: collections.OrderedDict[int, int] = collections.OrderedDict()
 
-    def open(self, node_id: int, fd: int) -> int | None:
-        """The backing ID of an inode whose bytes are behind `fd`; None where the kernel refuses it."""
+    def open(self, node_id: int, open_file: Callable[[], OpenFile]) -> int | None:
+        """The backing ID of an inode whose bytes `open_file` gives; None where the kernel refuses them."""
         with self._lock:
-            backing, count = self._open.get(node_id, (0, 0))
-            if not count:
-                try:
-                    # the buffer must be mutable, or fcntl.ioctl throws away the ID that is returned
-                    backing = fcntl.ioctl(
-                        self._device, DEV_IOC_BACKING_OPEN, bytearray(BACKING_MAP.pack(fd, 0, 0))
-                    )
-                except OSError:
-                    return None
-            self._open[node_id] = (backing, count + 1)
-            return backing
+            backing = self._reuse(node_id)
+        if backing is None:
+            file = open_file()  # perhaps from a slow disk: nobody else waits for it
+            with self._lock:
+                backing = self._reuse(node_id) or self._register(node_id, file.fileno())
+        return backing
+
+    def _reuse(self, node_id: int) -> int | None:
+        """Count one more open of a registered inode."""
+        backing, opens = self._open.get(node_id, (0, 0))
+        backing = backing or self._idle.pop(node_id, 0)
+        if not backing:
+            return None
+        self._open[node_id] = backing, opens + 1
+        return backing
+
+    def _register(self, node_id: int, fd: int) -> int | None:
+        try:
+            # the buffer must be mutable, or fcntl.ioctl throws away the ID that is returned
+            backing: int = fcntl.ioctl(
+                self._device, DEV_IOC_BACKING_OPEN, bytearray(BACKING_MAP.pack(fd, 0, 0))
+            )
+        except OSError:
+            return None
+        self._open[node_id] = backing, 1
+        return backing
 
     def release(self, node_id: int) -> None:
-        """One open less; the last one gives the backing ID back."""
+        """One open less; the ID of one that nobody has open is kept until many others were."""
         with self._lock:
-            backing, count = self._open.get(node_id, (0, 0))
-            if count > 1:
-                self._open[node_id] = (backing, count - 1)
-            elif count:
-                del self._open[node_id]
-                fcntl.ioctl(self._device, DEV_IOC_BACKING_CLOSE, struct.pack("=I", backing))
+            backing, opens = self._open.pop(node_id, (0, 0))
+            if opens > 1:
+                self._open[node_id] = backing, opens - 1
+            elif opens:
+                self._idle[node_id] = backing
+                if len(self._idle) > _IDLE:
+                    self._give_back(self._idle.popitem(last=False)[1])
+
+    def forget(self, node_id: int) -> None:
+        """The kernel forgot the inode, which nobody has open then."""
+        with self._lock:
+            backing = self._idle.pop(node_id, None)
+            if backing is not None:
+                self._give_back(backing)
+
+    def _give_back(self, backing: int) -> None:
+        fcntl.ioctl(self._device, DEV_IOC_BACKING_CLOSE, struct.pack("=I", backing))

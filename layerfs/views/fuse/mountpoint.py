@@ -21,7 +21,7 @@ from layerfs.views.fuse.driver import FILE_SYSTEM
 __all__ = ["Mount", "check_mountpoint", "detach", "find_mount", "tune_readahead", "unmount"]
 
 _MNT_DETACH = 2
-_READAHEAD_KB = 1024
+_READAHEAD_KB = 2048
 _UMOUNT_NOFOLLOW = 8
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 

@@ -10,25 +10,26 @@ from __future__ import annotations
 
 import errno
 import gc
-import logging
 import os
 import signal
 from typing import TYPE_CHECKING
 
 from layerfs.errors import MountFailed
+from layerfs.hostdir import is_system_admin
 from layerfs.views.fuse.attach import attach
 from layerfs.views.fuse.backing import BackingFiles
 from layerfs.views.fuse.crew import Crew
+from layerfs.views.fuse.device import Device, is_dying
 from layerfs.views.fuse.mountpoint import detach, tune_readahead
 from layerfs.views.fuse.protocol import (
     IN_HEADER,
     INIT_IN,
     INIT_IN_OLD,
     INIT_OUT,
+    INTERRUPT_IN,
     KERNEL_VERSION,
     MIN_MINOR,
     MINOR,
-    OUT_HEADER,
     InitFlags,
     Opcode,
 )
@@ -43,11 +44,10 @@ if TYPE_CHECKING:
 
 __all__ = ["NativeDriver"]
 
-_BUFFER = 1 << 16  # requests are small: names and attributes come in, data only go out
 _MAX_PAGES = 256
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _MAX_WRITE = 4096
-_MAX_READAHEAD = 1 << 20
+_MAX_READAHEAD = 2 << 20
 
 _WANTED = (
     InitFlags.ASYNC_READ
@@ -72,11 +72,6 @@ _REFUSED = frozenset(
 )  # fmt: skip
 _SILENT = frozenset({Opcode.FORGET, Opcode.BATCH_FORGET, Opcode.INTERRUPT, Opcode.NOTIFY_REPLY})
 
-_GONE = (errno.ENODEV, errno.EBADF)
-_AGAIN = (errno.EINTR, errno.EAGAIN, errno.ENOENT)  # ENOENT: the request was interrupted before we read it
-
-_log = logging.getLogger(__name__)
-
 
 class NativeDriver:
     """Serves a tree on `/dev/fuse`."""
@@ -86,13 +81,13 @@ class NativeDriver:
     ) -> None:
         """Mount and serve until unmounted or signalled; see `Driver`."""
         device = attach(mountpoint, options)
-        session = Session(device, Requests(tree))
+        session = Session(Device(device), Requests(tree))
         handlers = _on_signals(lambda: detach(mountpoint))
         # nodes are given back when the kernel forgets them, by reference count; looking through
         # hundreds of thousands of them for cycles that are not there would cost a third of a walk
         gc.disable()
         try:
-            session.negotiate(passthrough=options.passthrough)
+            session.negotiate(passthrough=options.passthrough and is_system_admin())
             tune_readahead(mountpoint)
             ready()
             session.run()
@@ -109,25 +104,26 @@ class NativeDriver:
 class Session:
     """The conversation on one descriptor."""
 
-    def __init__(self, device: int, requests: Requests) -> None:
-        """Speak on `device` (it stays the caller's) and answer from `requests`."""
+    def __init__(self, device: Device, requests: Requests) -> None:
+        """Speak on `device` and answer from `requests`."""
         self._device = device
         self.requests = requests
+        self._askers: dict[int, int] = {}  # requests in work: unique → thread ID
 
     def negotiate(self, *, passthrough: bool = False) -> None:
         """Answer INIT: what this kernel lacks is simply not used; raises `MountFailed`."""
         while True:
-            request = self._receive()
+            request = self._device.receive()
             if request is None:
                 raise MountFailed("unmounted before the mount was ready")
             _, opcode, unique, *_ = IN_HEADER.unpack_from(request)
             if opcode != Opcode.INIT:
-                self._reply(unique, -errno.EIO)
+                self._device.reply(unique, -errno.EIO)
                 continue
             body = request[IN_HEADER.size :]
             major, minor, readahead, flags = INIT_IN_OLD.unpack_from(body)
             if major < KERNEL_VERSION or (major == KERNEL_VERSION and minor < MIN_MINOR):
-                self._reply(unique, -errno.EPROTO)
+                self._device.reply(unique, -errno.EPROTO)
                 raise MountFailed(
                     f"this kernel speaks FUSE {major}.{minor}; {KERNEL_VERSION}.{MIN_MINOR} is needed",
                     hint="use --driver fusepy",
@@ -136,49 +132,41 @@ class Session:
                 flags |= INIT_IN.unpack_from(body)[4] << 32
             granted = flags & (_WANTED | (InitFlags.PASSTHROUGH if passthrough else 0))
             if granted & InitFlags.PASSTHROUGH:
-                self.requests.use_passthrough(BackingFiles(self._device))
-            self._reply(unique, 0, _init_reply(min(minor, MINOR), readahead, granted))
+                self.requests.use_passthrough(BackingFiles(self._device.fd))
+            self._device.reply(unique, 0, _init_reply(min(minor, MINOR), readahead, granted))
             if major == KERNEL_VERSION:
                 return
 
     def run(self) -> None:
         """Serve until the mount is gone."""
-        Crew(self._receive, self.answer, _MAX_PAGES * _PAGE).run()
-
-    def _receive(self) -> bytes | None:
-        """The next request, or None once the mount is gone."""
-        while True:
-            try:
-                return os.read(self._device, _BUFFER)
-            except OSError as error:
-                if error.errno in _GONE:
-                    return None
-                if error.errno not in _AGAIN:
-                    raise
+        Crew(self._device.receive, self.answer, _MAX_PAGES * _PAGE).run()
 
     def answer(self, request: bytes, buffer: memoryview) -> None:
         """Answer one request; whatever is wrong with it becomes an errno. Data are read into `buffer`."""
         if len(request) < IN_HEADER.size:
             return
-        _, opcode, unique, node_id, uid, *_ = IN_HEADER.unpack_from(request)
+        _, opcode, unique, node_id, uid, _, asker, *_ = IN_HEADER.unpack_from(request)
         body = request[IN_HEADER.size :]
+        self._askers[unique] = asker
         answer = self.requests.answers.get(opcode)
         try:
             if answer is not None:
-                self._reply(unique, 0, answer(node_id, body))
+                self._device.reply(unique, 0, answer(node_id, body))
             elif opcode == Opcode.READ:
-                self._reply(unique, 0, self.requests.read(node_id, body, buffer))
+                self._device.reply(unique, 0, self.requests.read(node_id, body, buffer))
             elif opcode == Opcode.LISTXATTR:
-                self._reply(unique, 0, self.requests.listxattr(node_id, body, privileged=uid == 0))
+                self._device.reply(unique, 0, self.requests.listxattr(node_id, body, privileged=uid == 0))
             elif opcode in _SILENT:
                 self._note(opcode, node_id, body)
             elif opcode in _REFUSED:
-                self._reply(unique, -errno.EROFS)
+                self._device.reply(unique, -errno.EROFS)
             else:
                 # ENOSYS once: the kernel stops asking (OPEN, OPENDIR, ACCESS, FLUSH, …) and caches by itself
-                self._reply(unique, 0 if opcode == Opcode.DESTROY else -errno.ENOSYS)
+                self._device.reply(unique, 0 if opcode == Opcode.DESTROY else -errno.ENOSYS)
         except Exception as error:  # noqa: BLE001 - a request must never end the server
-            self._reply(unique, -error_number(error))
+            self._device.reply(unique, -error_number(error))
+        finally:
+            self._askers.pop(unique, None)
 
     def _note(self, opcode: int, node_id: int, body: bytes) -> None:
         """A message that has no answer; a malformed one is dropped."""
@@ -187,17 +175,19 @@ class Session:
                 self.requests.forget(node_id, body)
             elif opcode == Opcode.BATCH_FORGET:
                 self.requests.batch_forget(body)
+            elif opcode == Opcode.INTERRUPT:
+                self._interrupt(*INTERRUPT_IN.unpack_from(body))
         except Exception as error:  # noqa: BLE001 - see answer()
             error_number(error)
 
-    def _reply(self, unique: int, error: int, body: bytes | memoryview = b"") -> None:
-        header = OUT_HEADER.pack(OUT_HEADER.size + len(body), error, unique)
-        try:
-            os.writev(self._device, (header, body))
-        except OSError as problem:
-            # ENOENT: the asker was killed meanwhile
-            if problem.errno not in (*_GONE, *_AGAIN):
-                _log.error("reply refused: %s", problem.strerror)
+    def _interrupt(self, unique: int) -> None:
+        """Let go of an asker that is being killed while the disk does not answer; ours is then ignored.
+
+        Any other signal waits, as it would on overlayfs: programs do not expect EINTR of a file.
+        """
+        asker = self._askers.get(unique)
+        if asker and is_dying(asker):
+            self._device.reply(unique, -errno.EINTR)
 
 
 def _init_reply(minor: int, readahead: int, granted: int) -> bytes:

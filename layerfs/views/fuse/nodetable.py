@@ -1,7 +1,7 @@
-"""Which nodes the kernel holds: node IDs, their packed attributes, and when to let go.
+"""Which nodes the kernel holds: their node IDs, and when to let go.
 
 The kernel counts its look-ups of every node and gives them back with FORGET; a node that is
-forgotten is dropped here, and a directory drops its merged children with it, so memory follows what
+forgotten is dropped here, and a directory drops its children with it, so memory follows what
 the kernel keeps. Names of one hard-linked file share a node ID, as they share an inode.
 """
 
@@ -9,32 +9,35 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from layerfs.views.fuse.protocol import ATTR, ROOT_ID
+from layerfs.views.fuse.protocol import ROOT_ID
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from layerfs.tree.node import Node
     from layerfs.tree.union import UnionTree
 
-__all__ = ["Held", "NodeTable", "pack_attributes"]
+__all__ = ["Attributes", "Held", "NodeTable", "attributes_of"]
 
 _NANO = 10**9
 _BLOCK_SIZE = 4096
 
+Attributes: TypeAlias = tuple[int, ...]
+"""The fields of `fuse_attr`, in its order; the first is the inode number."""
+
 
 class Held:
-    """A node the kernel knows: its ID, its attributes as they go over the wire, and the look-ups."""
+    """A node the kernel knows: its ID, and the number of its look-ups."""
 
-    __slots__ = ("attributes", "children", "count", "id", "node")
+    __slots__ = ("count", "id", "node")
 
-    def __init__(self, node_id: int, node: Node, attributes: bytes) -> None:
+    def __init__(self, node_id: int, node: Node) -> None:
         """Hold `node` under `node_id`; nobody has looked it up yet."""
         self.id = node_id
         self.node = node
-        self.attributes = attributes
         self.count = 0
-        self.children: list[tuple[bytes, Node]] | None = None  # a directory while it is being listed
 
 
 class NodeTable:
@@ -42,60 +45,73 @@ class NodeTable:
 
     def __init__(self, tree: UnionTree) -> None:
         """Begin with the root, which is never forgotten."""
-        self._tree = tree
         self._lock = threading.Lock()
-        self._by_id: dict[int, Held] = {}
-        self._by_key: dict[object, Held] = {}
+        self._held: dict[int, Held] = {}
+        self._linked: dict[tuple[int, int, int], Held] = {}  # files of several names
         self._next = ROOT_ID
-        self.root = self.hold(tree.root)
+        (self.root,) = self.hold([tree.root])
 
-    def __getitem__(self, node_id: int) -> Held:
+    def __getitem__(self, node_id: int) -> Node:
         """The node behind an ID; raises `KeyError` for one the kernel should not have."""
-        return self._by_id[node_id]
+        return self._held[node_id].node
+
+    def __contains__(self, node_id: object) -> bool:
+        """Whether the kernel holds this ID."""
+        return node_id in self._held
 
     def __len__(self) -> int:
         """How many nodes are held."""
-        return len(self._by_id)
+        return len(self._held)
 
-    def hold(self, node: Node) -> Held:
-        """Count one look-up of `node`, giving it an ID if it has none."""
-        key = _key(node)
+    def hold(self, nodes: Iterable[Node]) -> list[int]:
+        """Count one look-up of each node, giving it an ID if it has none; their IDs."""
         with self._lock:
-            held = self._by_key.get(key)
-            if held is None:
-                held = Held(self._next, node, pack_attributes(node, self._tree.inode(node)))
-                self._next += 1
-                self._by_id[held.id] = held
-                self._by_key[key] = held
-            held.count += 1
-            return held
+            return [self._hold(node) for node in nodes]
+
+    def _hold(self, node: Node) -> int:
+        held: Held | None = node.handle
+        if held is None:
+            held = self._linked.get(_inode_of(node)) if _is_linked(node) else None
+        if held is None:
+            held = Held(self._next, node)
+            self._next += 1
+            self._held[held.id] = held
+            if _is_linked(node):
+                self._linked[_inode_of(node)] = held
+            else:
+                node.handle = held
+        held.count += 1
+        return held.id
 
     def forget(self, node_id: int, count: int) -> None:
         """Give back look-ups; the last one drops the node. An ID that is not held is ignored."""
         with self._lock:
-            held = self._by_id.get(node_id)
+            held = self._held.get(node_id)
             if held is None:
                 return
             held.count -= count
-            if held.count > 0 or held is self.root:
+            if held.count > 0 or node_id == self.root:
                 return
-            del self._by_id[node_id]
-            del self._by_key[_key(held.node)]
+            del self._held[node_id]
+            self._linked.pop(_inode_of(held.node), None)
+            held.node.handle = None
             held.node.entries = None  # merged again if it is ever asked for
 
 
-def _key(node: Node) -> object:
-    """What makes it one inode: the names of a hard-linked file share it, a directory has but one."""
-    found = node.stat
-    if found.nlink < 2 or found.is_dir:
-        return node
-    return node.within.layer, found.dev, found.ino
+def _is_linked(node: Node) -> bool:
+    """Whether this file may have another name; a directory never has."""
+    return node.stat.nlink > 1 and not node.is_dir
 
 
-def pack_attributes(node: Node, inode: int) -> bytes:
+def _inode_of(node: Node) -> tuple[int, int, int]:
+    """What the names of a hard-linked file share."""
+    return node.within.layer, node.stat.dev, node.stat.ino
+
+
+def attributes_of(node: Node, inode: int) -> Attributes:
     """`fuse_attr` of a node."""
     mode, nlink, uid, gid, rdev, size, blocks, _, _, atime, mtime, ctime = node.stat
-    return ATTR.pack(
+    return (
         inode,
         size,
         blocks,

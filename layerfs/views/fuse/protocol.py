@@ -12,7 +12,6 @@ import enum
 from struct import Struct
 
 __all__ = [
-    "ATTR",
     "ATTR_OUT",
     "BACKING_MAP",
     "BATCH_FORGET_IN",
@@ -28,6 +27,7 @@ __all__ = [
     "INIT_IN",
     "INIT_IN_OLD",
     "INIT_OUT",
+    "INTERRUPT_IN",
     "IN_HEADER",
     "KERNEL_VERSION",
     "LSEEK_IN",
@@ -65,18 +65,17 @@ INIT_IN = Struct("=IIIII44x")
 INIT_OUT = Struct("=IIIIHHIIHHIIH22x")
 """fuse_init_out: major, minor, max_readahead, flags, max_background, congestion_threshold, max_write,
 time_gran, max_pages, map_alignment, flags2, max_stack_depth, request_timeout, unused."""
-ATTR = Struct("=QQQqqqIIIIIIIIII")
+_ATTR = "QQQqqqIIIIIIIIII"
 """fuse_attr: ino, size, blocks, atime, mtime, ctime, their nsec, mode, nlink, uid, gid, rdev, blksize,
 flags."""
-ATTR_OUT = Struct("=QI4x")
-"""fuse_attr_out before its fuse_attr: attr_valid, attr_valid_nsec."""
-ENTRY_OUT = Struct("=QQQQII")
-"""fuse_entry_out before its fuse_attr: nodeid, generation, entry_valid, attr_valid, their nsec."""
+ATTR_OUT = Struct("=QI4x" + _ATTR)
+"""fuse_attr_out: attr_valid, attr_valid_nsec, fuse_attr."""
+ENTRY_OUT = Struct("=QQQQII" + _ATTR)
+"""fuse_entry_out: nodeid, generation, entry_valid, attr_valid, their nsec, fuse_attr."""
 DIRENT = Struct("=QQII")
 """fuse_dirent before its name: ino, off, namelen, type."""
-DIRENTPLUS = Struct("=QQQQII88s8sQII")
-"""fuse_direntplus before its name: fuse_entry_out with its fuse_attr, and fuse_dirent; the inode number
-is taken as the bytes it is in the attributes."""
+DIRENTPLUS = Struct("=QQQQII" + _ATTR + "QQII")
+"""fuse_direntplus before its name: fuse_entry_out and fuse_dirent."""
 OPEN_OUT = Struct("=QIi")
 """fuse_open_out: fh, open_flags, backing_id."""
 RELEASE_IN = Struct("=QIIQ")
@@ -89,6 +88,8 @@ GETXATTR_OUT = Struct("=I4x")
 """fuse_getxattr_out: size."""
 STATFS_OUT = Struct("=QQQQQIII28x")
 """fuse_kstatfs: blocks, bfree, bavail, files, ffree, bsize, namelen, frsize."""
+INTERRUPT_IN = Struct("=Q")
+"""fuse_interrupt_in: unique."""
 LSEEK_IN = Struct("=QQI4x")
 """fuse_lseek_in: fh, offset, whence."""
 LSEEK_OUT = Struct("=Q")

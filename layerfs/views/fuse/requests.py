@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import collections
 import errno
+import itertools
 import logging
 import os
 import struct
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from layerfs.views.fuse.nodetable import NodeTable
+from layerfs.views.fuse.nodetable import NodeTable, attributes_of
 from layerfs.views.fuse.protocol import (
     ATTR_OUT,
     BATCH_FORGET_IN,
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from layerfs.tree.openfile import OpenFile
     from layerfs.tree.union import UnionTree
     from layerfs.views.fuse.backing import BackingFiles
-    from layerfs.views.fuse.nodetable import Held
 
 __all__ = ["Requests"]
 
@@ -52,13 +52,20 @@ _FOREVER = 365 * 86400
 """Seconds an entry, its attributes, and its absence stay valid: an image does not change."""
 
 _OPEN_FILES = 256
-_DOTS = 2  # entries of a listing that are `.` and `..`
+_DOT_NAMES = (b".", b"..")
+_DOTS = len(_DOT_NAMES)
 _SEEK_DATA, _SEEK_HOLE = os.SEEK_DATA, os.SEEK_HOLE
 
-_ATTR_REPLY = ATTR_OUT.pack(_FOREVER, 0)
-_NEGATIVE = ENTRY_OUT.pack(0, 0, _FOREVER, 0, 0, 0) + bytes(88)
+_NEGATIVE = ENTRY_OUT.pack(0, 0, _FOREVER, 0, 0, 0, *[0] * 16)
 
 _log = logging.getLogger(__name__)
+
+
+class _Page(NamedTuple):
+    """A part of a listing: the number of entries before it, and its own."""
+
+    offset: int
+    entries: list[tuple[bytes, Node]]
 
 
 class Requests:
@@ -70,6 +77,7 @@ class Requests:
         self.nodes = NodeTable(tree)
         self.backing: BackingFiles | None = None
         self._lock = threading.Lock()
+        self._listed: dict[int, list[tuple[bytes, Node]]] = {}  # directories that are being read
         self._files: collections.OrderedDict[int, OpenFile] = collections.OrderedDict()
         self.answers: dict[int, Callable[[int, bytes], bytes]] = {
             Opcode.LOOKUP: self.lookup,
@@ -87,85 +95,94 @@ class Requests:
     def lookup(self, node_id: int, body: bytes) -> bytes:
         """LOOKUP: the entry of a name; its absence is an answer that the kernel keeps."""
         name = body.partition(b"\0")[0]
-        child = self.tree.children(self._node(node_id)).get(name)
+        node = self.nodes[node_id]
+        if name in _DOT_NAMES:  # asked for by NFS servers and open_by_handle_at(2)
+            return self._entry(node if name == b"." else node.parent or node)
+        child = self.tree.child(node, name)
         return _NEGATIVE if child is None else self._entry(child)
 
     def _entry(self, node: Node) -> bytes:
-        held = self.nodes.hold(node)
-        return ENTRY_OUT.pack(held.id, 0, _FOREVER, _FOREVER, 0, 0) + held.attributes
+        (held,) = self.nodes.hold([node])
+        attributes = attributes_of(node, self.tree.inode(node))
+        return ENTRY_OUT.pack(held, 0, _FOREVER, _FOREVER, 0, 0, *attributes)
 
     def forget(self, node_id: int, body: bytes) -> None:
         """FORGET: look-ups given back; never answered."""
-        self.nodes.forget(node_id, FORGET_IN.unpack_from(body)[0])
+        self._forget(node_id, FORGET_IN.unpack_from(body)[0])
+
+    def _forget(self, node_id: int, count: int) -> None:
+        self.nodes.forget(node_id, count)
+        if self.backing is not None and node_id not in self.nodes:
+            self.backing.forget(node_id)
+        self._listed.pop(node_id, None)  # a listing that was given up half-way
 
     def batch_forget(self, body: bytes) -> None:
         """BATCH_FORGET: many of them."""
         (count,) = BATCH_FORGET_IN.unpack_from(body)
         available = (len(body) - BATCH_FORGET_IN.size) // FORGET_ONE.size
         for index in range(min(count, available)):
-            self.nodes.forget(*FORGET_ONE.unpack_from(body, BATCH_FORGET_IN.size + index * FORGET_ONE.size))
+            self._forget(*FORGET_ONE.unpack_from(body, BATCH_FORGET_IN.size + index * FORGET_ONE.size))
 
     def readdir(self, node_id: int, body: bytes) -> bytes:
         """READDIR: names, numbers and types."""
-        return self._list(node_id, body, DIRENT.size, self._dirent)
+        page = self._page(node_id, body, DIRENT.size)
+        return b"".join(
+            _padded(DIRENT.pack(self.tree.inode(node), offset, len(name), node.stat.mode >> 12) + name)
+            for offset, (name, node) in enumerate(page.entries, page.offset + 1)
+        )
 
     def readdirplus(self, node_id: int, body: bytes) -> bytes:
         """READDIRPLUS: the same with each entry looked up, so a walk costs a request a directory."""
-        return self._list(node_id, body, DIRENTPLUS.size, self._dirent_plus)
-
-    def _list(
-        self, node_id: int, body: bytes, head_size: int, pack: Callable[[bytes, Node, int], bytes]
-    ) -> bytes:
-        """Entries from the offset on, as many as fit; an entry's offset is its number, from 1."""
-        _, offset, room, *_ = READ_IN.unpack_from(body)
-        held = self.nodes[node_id]
-        entries = self._entries(held, offset)
+        page = self._page(node_id, body, DIRENTPLUS.size)
+        # the kernel ignores what is said of . and .., and does not count a look-up
+        dots = max(0, _DOTS - page.offset)
+        ids = [0] * dots + self.nodes.hold(node for _, node in page.entries[dots:])
         pieces: list[bytes] = []
-        number = offset
-        while number < len(entries):
-            name, node = entries[number]
-            size = (head_size + len(name) + 7) & ~7
-            room -= size
-            if room < 0:
-                break
-            number += 1
-            pieces.append((pack(name, node, number) + name).ljust(size, b"\0"))
-        if number >= len(entries):
-            held.children = None
+        for offset, (held, (name, node)) in enumerate(zip(ids, page.entries, strict=False), page.offset + 1):
+            inode = self.tree.inode(node)
+            head = DIRENTPLUS.pack(
+                held, 0, _FOREVER, _FOREVER, 0, 0,
+                *attributes_of(node, inode),
+                inode, offset, len(name), node.stat.mode >> 12,
+            )  # fmt: skip
+            pieces.append(_padded(head + name))
         return b"".join(pieces)
 
-    def _entries(self, held: Held, offset: int) -> list[tuple[bytes, Node]]:
+    def _page(self, node_id: int, body: bytes, head_size: int) -> _Page:
+        """The entries from the offset on, as many as fit; an entry's offset is its number, from 1."""
+        _, offset, room, *_ = READ_IN.unpack_from(body)
+        entries = self._entries(node_id, offset)
+        end = offset
+        for name, _ in itertools.islice(entries, offset, None):
+            room -= (head_size + len(name) + 7) & ~7
+            if room < 0:
+                break
+            end += 1
+        if end >= len(entries):
+            self._listed.pop(node_id, None)
+        return _Page(offset, entries[offset:end])
+
+    def _entries(self, node_id: int, offset: int) -> list[tuple[bytes, Node]]:
         """The directory as it is numbered; kept from the first request of a listing to the last."""
-        entries = held.children
+        entries = self._listed.get(node_id)
         if entries is None or offset == 0:
-            node = held.node
-            children = self.tree.children(node)
-            entries = held.children = [(b".", node), (b"..", node.parent or node), *children.items()]
+            node = self.nodes[node_id]
+            entries = [(b".", node), (b"..", node.parent or node), *self.tree.children(node).items()]
+            self._listed[node_id] = entries
         return entries
-
-    def _dirent(self, name: bytes, node: Node, offset: int) -> bytes:
-        return DIRENT.pack(self.tree.inode(node), offset, len(name), node.stat.mode >> 12)
-
-    def _dirent_plus(self, name: bytes, node: Node, offset: int) -> bytes:
-        if offset <= _DOTS:  # the kernel ignores what is said of them, and does not count a look-up
-            return bytes(DIRENTPLUS.size - DIRENT.size) + self._dirent(name, node, offset)
-        held = self.nodes.hold(node)
-        packed = held.attributes
-        return DIRENTPLUS.pack(
-            held.id, 0, _FOREVER, _FOREVER, 0, 0, packed, packed[:8], offset, len(name), node.stat.mode >> 12
-        )
 
     # -- attributes and contents -----------------------------------------------------------------
 
     def getattr(self, node_id: int, body: bytes) -> bytes:
         """GETATTR."""
         del body
-        return _ATTR_REPLY + self.nodes[node_id].attributes
+        node = self.nodes[node_id]
+        return ATTR_OUT.pack(_FOREVER, 0, *attributes_of(node, self.tree.inode(node)))
 
     def readlink(self, node_id: int, body: bytes) -> bytes:
         """READLINK."""
         del body
-        return self.tree.readlink(self._node(node_id))
+        return self.tree.readlink(self.nodes[node_id])
 
     def read(self, node_id: int, body: bytes, buffer: memoryview) -> memoryview:
         """READ: the part of `buffer` that was filled; one buffer a thread spares the allocator a mebibyte."""
@@ -186,7 +203,7 @@ class Requests:
             if opened is not None:
                 self._files.move_to_end(node_id)
                 return opened
-        opened = self.tree.open(self._node(node_id))
+        opened = self.tree.open(self.nodes[node_id])
         with self._lock:
             self._files[node_id] = opened
             if len(self._files) > _OPEN_FILES:
@@ -197,7 +214,8 @@ class Requests:
         """OPEN, which only passthrough needs: else the kernel is told not to ask."""
         del body
         assert self.backing is not None  # noqa: S101 - the answer is registered with it
-        backing = self.backing.open(node_id, self.file(node_id).fileno())
+        node = self.nodes[node_id]
+        backing = self.backing.open(node_id, lambda: self.tree.open(node))
         if backing is None:
             return OPEN_OUT.pack(0, OpenFlags.KEEP_CACHE | OpenFlags.NOFLUSH, 0)
         return OPEN_OUT.pack(1, OpenFlags.PASSTHROUGH | OpenFlags.NOFLUSH, backing)
@@ -219,7 +237,7 @@ class Requests:
         """GETXATTR."""
         (size,) = GETXATTR_IN.unpack_from(body)
         name = body[GETXATTR_IN.size :].partition(b"\0")[0]
-        value = self.tree.xattr(self._node(node_id), name)
+        value = self.tree.xattr(self.nodes[node_id], name)
         if value is None:
             raise OSError(errno.ENODATA, os.strerror(errno.ENODATA))
         return _sized(value, size)
@@ -227,7 +245,7 @@ class Requests:
     def listxattr(self, node_id: int, body: bytes, *, privileged: bool) -> bytes:
         """LISTXATTR: as in overlayfs (ovl_can_list), only root is told of `trusted.*`."""
         (size,) = GETXATTR_IN.unpack_from(body)
-        names = self.tree.xattr_names(self._node(node_id))
+        names = self.tree.xattr_names(self.nodes[node_id])
         shown = [name for name in names if privileged or not name.startswith(b"trusted.")]
         return _sized(b"".join(name + b"\0" for name in shown), size)
 
@@ -248,8 +266,9 @@ class Requests:
             found.f_frsize,
         )
 
-    def _node(self, node_id: int) -> Node:
-        return self.nodes[node_id].node
+
+def _padded(entry: bytes) -> bytes:
+    return entry + bytes(-len(entry) % 8)
 
 
 def _sized(value: bytes, size: int) -> bytes:

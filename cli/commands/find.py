@@ -1,0 +1,242 @@
+"""`layerfs find`: entries by name, attributes and content, in one tree or in every layer of a root."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+from click.core import ParameterSource
+
+from ..entries import Complaints, escaped
+from ..findings import InRoot, InTree, ls_line, root_table, tree_table
+from ..findtests import dashed, test_options, wanted
+from ..output import emit, format_option, no_trunc_option
+from ..params import root_option
+from ..progress import progress
+from ..subjects import KINDS, complete_names, layer_options, open_root, open_subject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from layerfs import DataRoot
+    from layerfs.analysis.find import Contents
+    from layerfs.analysis.forest import Forest
+    from layerfs.analysis.seen import LayerFinding
+    from layerfs.tree.node import FileStat, Part
+
+    from ..findtests import Wanted
+    from ..subjects import Subject
+
+__all__ = ["command"]
+
+OPERATORS = ("!", "(", ")", ",")
+
+
+class Output(NamedTuple):
+    """How findings are shown: by a format, or as find does."""
+
+    form: str | None
+    ls: bool
+    print0: bool
+
+
+class Read(NamedTuple):
+    """What was read of an entry, as far as it was wanted."""
+
+    target: bytes | None
+    sha256: str | None
+
+
+@click.command("find")
+@click.argument("words", metavar="NAME|--all [PATTERN]", nargs=-1, shell_complete=complete_names)
+@click.option("-all", "--all", "everywhere", is_flag=True, help="Search every layer of the data root.")
+@test_options
+@dashed("print0", "print0", is_flag=True, help="End each path with a NUL instead of a line feed.")
+@dashed("ls", "ls", is_flag=True, help="The layer, then the fields of find's -ls.")
+@no_trunc_option
+@format_option
+@layer_options
+@click.option("--kind", type=click.Choice(KINDS), help="What NAME is, if it could be several things.")
+@root_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    words: tuple[str, ...],
+    everywhere: bool,
+    print0: bool,
+    ls: bool,
+    no_trunc: bool,
+    form: str,
+    up_to: int | None,
+    layer: int | None,
+    kind: str | None,
+    root: str,  # noqa: ARG001 - read from the context
+    **tests: Any,
+) -> int:
+    """Find entries by name, attributes or content: in one tree, or in all layers of the root.
+
+    NAME is an image, a container or a layer. A PATTERN fits names, or whole paths if it has a slash. Tests
+    are find's, with one dash or two; all that are given must hold. --all reads each layer once, however
+    many images use it, and tells for each entry which images and containers show and hide it.
+
+    \b
+    Examples:
+      layerfs find nginx:latest '*.conf'
+      layerfs find nginx:latest -type f -perm /u+s,g+s -ls
+      layerfs find nginx:latest -deleted -size +1M      hidden by later layers, and still there
+      layerfs find --all id_rsa                         in any image, container or leftover
+      layerfs find --all --sha256 "$(sha256sum < evil | cut -c -64)"
+    """
+    given = ctx.get_parameter_source("form") != ParameterSource.DEFAULT
+    if ls + print0 + given > 1:
+        raise click.UsageError("-ls, -print0 and --format exclude each other")
+    output = Output(form if given else None, ls, print0)
+    name, pattern = _words(words, everywhere=everywhere)
+    complaints = Complaints()
+    if everywhere:
+        if (up_to, layer, kind) != (None, None, None):
+            raise click.UsageError("--up-to, --layer and --kind need a NAME instead of --all")
+        _in_root(open_root(ctx), wanted(tests, pattern, None), output, complaints, full=no_trunc)
+    else:
+        subject = open_subject(open_root(ctx), name, kind=kind, up_to=up_to, layer=layer)
+        _in_tree(subject, wanted(tests, pattern, subject.tree), output, complaints)
+    return complaints.code
+
+
+def _words(words: tuple[str, ...], *, everywhere: bool) -> tuple[str, str | None]:
+    """The NAME, empty with --all, and the PATTERN."""
+    if operator := next((word for word in words if word in OPERATORS), None):
+        raise click.UsageError(f"{operator!r}: there are no operators; all tests given must hold")
+    name, *patterns = ("", *words) if everywhere else words or ("",)
+    if not everywhere and not name:
+        raise click.UsageError("Missing argument 'NAME' (or --all).")
+    if len(patterns) > 1:
+        raise click.UsageError(f"Got unexpected extra argument ({patterns[1]})")
+    return name, patterns[0] if patterns else None
+
+
+# -- one tree ------------------------------------------------------------------------------------
+
+
+def _in_tree(subject: Subject, chosen: Wanted, output: Output, complaints: Complaints) -> None:
+    from layerfs.analysis.find import find
+
+    rows = _tree_rows(
+        subject,
+        find(
+            subject.tree,
+            chosen.test,
+            complaints.add,
+            live=chosen.live or not chosen.deleted,
+            deleted=chosen.deleted,
+            depth=chosen.depth,
+        ),
+        chosen,
+        complaints,
+    )
+    if output.form:
+        emit(tree_table(), rows, output.form)
+    else:
+        _print(rows, output)
+
+
+def _tree_rows(
+    subject: Subject, found: Iterable[Any], chosen: Wanted, complaints: Complaints
+) -> Iterator[InTree]:
+    from layerfs.analysis.find import Contents
+
+    contents = Contents(subject.tree.layers)
+    # reading is what takes long, so its end should be in sight
+    watching = progress(list(found), "Reading files") if chosen.digests else nullcontext(found)
+    with watching as watched:
+        for item in watched:
+            read = _read(contents, item.part, item.stat, chosen, complaints)
+            if read:
+                supplier = subject.suppliers[item.part.layer] if subject.suppliers else None
+                yield InTree(item, read.target, contents.location(item.part), read.sha256, supplier)
+
+
+def _read(
+    contents: Contents, part: Part, stat: FileStat, chosen: Wanted, complaints: Complaints
+) -> Read | None:
+    """What is shown of an entry beside its attributes; None where its content is not what was wanted."""
+    from layerfs.errors import TreeError
+
+    digest = target = None
+    try:
+        if chosen.digests:
+            digest = contents.sha256(part, stat)
+            if digest not in chosen.digests:
+                return None
+        if stat.is_symlink:
+            target = contents.target(part)
+    except TreeError as error:
+        complaints.add(error)
+        return None if chosen.digests else Read(None, None)
+    return Read(target, digest)
+
+
+# -- a whole root --------------------------------------------------------------------------------
+
+
+def _in_root(root: DataRoot, chosen: Wanted, output: Output, complaints: Complaints, *, full: bool) -> None:
+    """Sorted by path, so that what several layers have of it stands together; jsonl as it is found."""
+    from layerfs.analysis.findall import find_all
+    from layerfs.analysis.forest import Forest
+
+    forest = Forest(root)
+    steps = find_all(forest, chosen.test, complaints.add)
+    form = output.form or "table"
+    if form == "jsonl":
+        rows = (row for found in steps for row in _root_rows(forest, found, chosen, complaints))
+        emit(root_table(full=full), rows, form)
+        return
+    listed: list[InRoot] = []
+    with progress(steps, "Searching layers", len(forest)) as watched:
+        for found in watched:
+            listed += _root_rows(forest, found, chosen, complaints)
+    listed.sort(key=lambda row: (row.found.path, row.found.stage.number or 0, row.found.stage.cache_id or ""))
+    if output.ls or output.print0:
+        _print(listed, output)
+    else:
+        emit(root_table(full=full), listed, form)
+
+
+def _root_rows(
+    forest: Forest, found: Iterable[LayerFinding], chosen: Wanted, complaints: Complaints
+) -> Iterator[InRoot]:
+    """The findings of one layer."""
+    from layerfs.analysis.findall import contents_of
+    from layerfs.tree.node import Part
+
+    contents: Contents | None = None
+    for item in found:
+        if (chosen.live or chosen.deleted) and not (
+            (chosen.live and item.is_live) or (chosen.deleted and item.is_deleted)
+        ):
+            continue
+        contents = contents or contents_of(forest, item.stage)
+        part = Part(0, item.path[1:])
+        if read := _read(contents, part, item.stat, chosen, complaints):
+            yield InRoot(item, read.target, contents.location(part), read.sha256, tuple(item.sights()))
+
+
+# -- lines ---------------------------------------------------------------------------------------
+
+
+def _print(rows: Iterable[InTree | InRoot], output: Output) -> None:
+    """Paths as find prints them: as they are, but on a terminal escaped."""
+    now = time.time_ns()
+    for row in rows:
+        if output.ls:
+            sys.stdout.write(ls_line(row, now))
+        elif output.print0:
+            sys.stdout.buffer.write(row.found.path + b"\0")
+        elif sys.stdout.isatty():
+            sys.stdout.write(escaped(row.found.path) + "\n")
+        else:
+            sys.stdout.buffer.write(row.found.path + b"\n")

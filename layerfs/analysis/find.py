@@ -1,0 +1,204 @@
+"""What fits in one tree: the entries it shows, and those that its layers have and it hides.
+
+`predicates` says what fits; contents are another step (`Contents`), as reading files takes long. Used by
+the command `find`; `findall` is the same for a whole data root.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import heapq
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from layerfs.analysis.predicates import Candidate
+from layerfs.analysis.versions import How, versions
+from layerfs.errors import LookupFailed, TreeError, UnreadableEntry
+from layerfs.tree.node import Part
+from layerfs.tree.openfile import OpenFile
+from layerfs.tree.union import UnionTree
+from layerfs.tree.walk import walk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from layerfs.analysis.predicates import Predicate
+    from layerfs.analysis.versions import Hidden
+    from layerfs.tree.node import FileStat, Node
+    from layerfs.tree.source import LayerSource
+
+__all__ = ["Contents", "Finding", "find", "is_superseded", "number_of"]
+
+_OWNERS_LIMIT = 16 << 20
+
+
+class Finding(NamedTuple):
+    """An entry that fits.
+
+    Attributes:
+        path: where the tree has it, or had it as of the layers below what hides it.
+        stat: its attributes.
+        part: the layer it lies in, as an index of the stack (0 is uppermost), and its path there.
+        hidden: what hides it; None where the tree shows it.
+    """
+
+    path: bytes
+    stat: FileStat
+    part: Part
+    hidden: Hidden | None = None
+
+
+def find(
+    tree: UnionTree,
+    test: Predicate,
+    problem: Callable[[TreeError], None],
+    *,
+    live: bool = True,
+    deleted: bool = False,
+    depth: int | None = None,
+) -> Iterator[Finding]:
+    """The entries of a tree that fit, parents first, names in byte order.
+
+    Args:
+        tree: where to look.
+        test: what fits.
+        problem: told of directories that cannot be read, before the search goes on.
+        live: find what the tree shows.
+        deleted: find what a layer hides from it. That a directory has another's attributes above its own
+            does not count: nothing of it is gone.
+        depth: how many levels below the root to go down; None is all.
+    """
+    if not deleted:
+        return _shown(tree, test, problem, depth)
+    hidden = _hidden(tree, test, problem, depth)
+    if not live:
+        return hidden
+    shown = _shown(tree, test, lambda _: None, depth)  # the other walk meets the same problems
+    return heapq.merge(shown, hidden, key=lambda found: found.path.split(b"/"))
+
+
+def _shown(
+    tree: UnionTree, test: Predicate, problem: Callable[[TreeError], None], depth: int | None
+) -> Iterator[Finding]:
+    for visit in walk(tree, tree.root, depth=depth):
+        node = visit.node
+        if visit.problem:
+            problem(visit.problem)
+        if test(Candidate(node.path, node.stat, functools.partial(_is_filled, tree, node))):
+            # of a merged directory the kernel gives one link
+            yield Finding(node.path, node.stat._replace(nlink=node.nlink), node.part)
+
+
+def _hidden(
+    tree: UnionTree, test: Predicate, problem: Callable[[TreeError], None], depth: int | None
+) -> Iterator[Finding]:
+    for found in versions(tree.layers, problem=problem, depth=depth):
+        if found.hidden and not is_superseded(found.stat, found.hidden):
+            place = Part(len(tree.layers) - found.layer, found.part)
+            filled = functools.partial(_has_entries, tree.layers, place)
+            if test(Candidate(found.path, found.stat, filled)):
+                yield Finding(found.path, found.stat, place, found.hidden)
+
+
+def is_superseded(stat: FileStat, hidden: Hidden) -> bool:
+    """Whether of a directory nothing is hidden but its attributes, by those of one above it."""
+    return stat.is_dir and hidden.how is How.REPLACED
+
+
+def _has_entries(layers: Sequence[LayerSource], place: Part) -> bool:
+    """Whether a hidden directory holds anything in its own layer."""
+    try:
+        return any(not entry.whiteout for entry in layers[place.layer].scan(place.path))
+    except OSError:
+        return True  # nobody knows; the walk tells what makes it unreadable
+
+
+def _is_filled(tree: UnionTree, node: Node) -> bool:
+    try:
+        return bool(tree.children(node))
+    except TreeError:
+        return True
+
+
+# -- contents ------------------------------------------------------------------------------------
+
+
+class Contents:
+    """What the entries of some layers hold; a file of several names is read once."""
+
+    def __init__(self, layers: Sequence[LayerSource]) -> None:
+        """Read entries of `layers`, uppermost first."""
+        self._layers = layers
+        self._digests: dict[tuple[int, int], str] = {}
+
+    def location(self, part: Part) -> str:
+        """Where an entry lies, for messages and other tools; bytes that are no UTF-8 as in `os.fsdecode`."""
+        label = self._layers[part.layer].label if self._layers else ""
+        return f"{label}/{os.fsdecode(part.path)}" if part.path else label
+
+    def target(self, part: Part) -> bytes:
+        """The target of a symbolic link; raises `TreeError`."""
+        try:
+            return self._layers[part.layer].readlink(part.path)
+        except OSError as error:
+            raise self._unreadable(part, error) from error
+
+    def sha256(self, part: Part, stat: FileStat) -> str:
+        """The digest of a regular file as hexadecimal digits; raises `TreeError`."""
+        inode = (stat.dev, stat.ino)
+        if inode in self._digests:
+            return self._digests[inode]
+        digest = hashlib.sha256()
+        try:
+            with self._open(part) as file:
+                for chunk in file.chunks():
+                    digest.update(chunk)
+        except OSError as error:
+            raise self._unreadable(part, error) from error
+        if stat.nlink > 1:
+            self._digests[inode] = digest.hexdigest()
+        return digest.hexdigest()
+
+    def _open(self, part: Part) -> OpenFile:
+        layer = self._layers[part.layer]
+        opened = OpenFile(layer.open(part.path))
+        if layer.has_data(opened.fileno()):
+            return opened
+        # a metacopy: as of its own layer every object of that layer is in the tree, where the layer has it
+        tree = UnionTree(self._layers[part.layer :])
+        return tree.open(tree.resolve(b"/" + part.path, follow=False))
+
+    def _unreadable(self, part: Part, error: OSError) -> TreeError:
+        if isinstance(error, TreeError):
+            return error
+        label = self._layers[part.layer].label
+        return UnreadableEntry(b"/" + part.path, f"{label}: {error.strerror or error}")
+
+
+# -- owners --------------------------------------------------------------------------------------
+
+
+def number_of(tree: UnionTree, database: bytes, name: str) -> str:
+    """The number that a tree's own `/etc/passwd` or `/etc/group` has for a name.
+
+    A name that is a number stands for itself, unless it is listed.
+
+    Raises:
+        LookupFailed: it is not listed there.
+        TreeError: the file cannot be read.
+    """
+    wanted = name.encode("utf-8", "surrogateescape")
+    try:
+        with tree.open(tree.resolve(database)) as file:
+            content = file.pread(_OWNERS_LIMIT, 0)
+    except FileNotFoundError:
+        content = b""
+    for line in content.splitlines():
+        fields = line.split(b":")
+        if len(fields) > 2 and fields[0] == wanted and fields[2].isdigit():
+            return fields[2].decode("ascii")
+    if not (name.isascii() and name.isdigit()):
+        shown = database.decode("ascii")
+        raise LookupFailed(f"{name!r} is not in {shown} of the image", hint="a number always works")
+    return name

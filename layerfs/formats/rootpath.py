@@ -1,0 +1,87 @@
+"""Paths of a data root as other tools write them: what of the engine's a path lies in.
+
+An alert or audit log names files by their place on its own host, so a path is recognised by its shape,
+whatever directory the root has there. Used by `whois`.
+
+Source: moby `daemon/graphdriver/overlay2/overlay.go`, `layer/filestore.go`, `image/fs.go`,
+`distribution/metadata/v2_metadata_service.go`, `volume/local/local.go`.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["RootPath", "root_paths"]
+
+_PREFIXES = {
+    b"overlay2/l": "link",
+    b"overlay2": "directory",
+    b"image/overlay2/layerdb/sha256": "chain",
+    b"image/overlay2/layerdb/mounts": "container",
+    b"image/overlay2/imagedb/content/sha256": "image",
+    b"image/overlay2/imagedb/metadata/sha256": "image",
+    b"image/overlay2/distribution/diffid-by-digest/sha256": "blob",
+    b"image/overlay2/distribution/v2metadata-by-diffid/sha256": "diff",
+    b"containers": "container",
+    b"volumes": "volume",
+}
+"""What the name behind a prefix is; a longer prefix comes before its own beginning."""
+
+
+class RootPath(NamedTuple):
+    """A path, taken apart.
+
+    Attributes:
+        kind: what `name` names: `directory` (of `overlay2/`), `link`, `chain`, `diff`, `blob`, `image`,
+            `container` or `volume`; the digests without their algorithm.
+        name: the name.
+        area: of a layer's directory the part: `diff`, `merged`, `work`, `link`, …; else empty.
+        inner: the path inside that, without a leading slash.
+    """
+
+    kind: str
+    name: str
+    area: str = ""
+    inner: bytes = b""
+
+
+def root_paths(path: bytes, root: bytes) -> Iterator[RootPath]:
+    """What a path may be, the likeliest first: below `root`, or else below a data root of any place.
+
+    `.`, `..` and repeated slashes are taken as text; no file is looked at.
+    """
+    names = _components(path)
+    own = _components(root)
+    is_own = path.startswith(b"/") and names[: len(own)] == own
+    for start in range(len(own) if is_own else 0, len(names)):
+        if found := _parse(names[start:]):
+            yield found
+
+
+def _components(path: bytes) -> list[bytes]:
+    names: list[bytes] = []
+    for name in path.split(b"/"):
+        if name == b"..":
+            del names[-1:]
+        elif name not in (b"", b"."):
+            names.append(name)
+    return names
+
+
+def _parse(names: Sequence[bytes]) -> RootPath | None:
+    """What lies at these components below a data root, or None for what is of no layer and no image."""
+    for prefix, kind in _PREFIXES.items():
+        depth = prefix.count(b"/") + 1
+        if len(names) <= depth or b"/".join(names[:depth]) != prefix:
+            continue
+        name, rest = os.fsdecode(names[depth]), names[depth + 1 :]
+        if kind == "directory":
+            return RootPath(kind, name, os.fsdecode(rest[0]) if rest else "", b"/".join(rest[1:]))
+        if kind == "link":  # a link leads to diff/ itself
+            return RootPath(kind, name, "diff" if rest else "", b"/".join(rest))
+        return RootPath(kind, name)
+    return None
