@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import syslog
 from pathlib import Path
@@ -15,6 +16,12 @@ from ..subjects import complete_names, open_root, open_subject, subject_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from layerfs import DataRoot
+    from layerfs.tree.union import UnionTree
+
+    from ..provenance import Provenance
+    from ..subjects import Subject
 
 __all__ = ["command"]
 
@@ -38,6 +45,12 @@ __all__ = ["command"]
     help="Whether the kernel may read files itself, where it can (native driver, root, Linux 6.9). "
     "Without, small files are faster the second time.  [default: passthrough]",
 )
+@click.option(
+    "--provenance",
+    is_flag=True,
+    help="Also list the user.layerfs.* attributes, which any mount answers: layer, diff_id, chain_id, "
+    "created_by, versions.",
+)
 @subject_options
 @click.pass_context
 def command(
@@ -48,6 +61,7 @@ def command(
     allow_other: bool,
     driver_name: str,
     passthrough: bool,
+    provenance: bool,
     kind: str | None,
     up_to: int | None,
     layer: int | None,
@@ -64,6 +78,7 @@ def command(
       layerfs mount --up-to 2 nginx:latest /mnt    the image as of its second layer
       layerfs mount --layer 3 nginx:latest /mnt    that layer alone, with its whiteouts
       layerfs mount my-container /mnt              what the container would see
+      getfattr --only-values -n user.layerfs.created_by /mnt/etc/motd    what made a file
     """
     from layerfs.views.fuse.driver import MountOptions
     from layerfs.views.fuse.drivers import driver_named
@@ -75,11 +90,26 @@ def command(
     target = check_mountpoint(mountpoint, Path(data_root.path))
     title = printable(subject.title)
     options = MountOptions(source=title, allow_other=allow_other, passthrough=passthrough)
+    tree = _traced(data_root, subject, listed=provenance)
     driver = driver_named(driver_name)
     if foreground:
-        driver.serve(subject.tree, target, options, _announce(title, target))
+        driver.serve(tree, target, options, _announce(title, target))
     else:
-        serve_detached(Job(driver, subject.tree, target, options, _log_to_syslog))
+        serve_detached(Job(driver, tree, target, options, _log_to_syslog))
+
+
+def _traced(root: DataRoot, subject: Subject, *, listed: bool) -> UnionTree:
+    """The tree with the attributes that tell where an entry comes from."""
+    from layerfs.views.provenance import Origin, TracedTree
+
+    @functools.cache
+    def provenance() -> Provenance:
+        from ..provenance import Provenance
+
+        return Provenance(root, subject)
+
+    origins = [Origin(supplier.number, supplier.diff_id, supplier.chain_id) for supplier in subject.suppliers]
+    return TracedTree(subject.tree, origins, lambda number: provenance().command(number), listed=listed)
 
 
 def _announce(title: str, target: Path) -> Callable[[], None]:

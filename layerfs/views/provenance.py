@@ -1,0 +1,105 @@
+"""A tree whose entries tell where they come from, as extended attributes `user.layerfs.*`.
+
+They answer getfattr(1) in a mount, and are listed only on request, so that copies of a mount stay clean.
+An attribute that a file really has wins. Linux knows `user.*` of regular files and directories only
+(xattr(7)); of other entries, `layerfs stat` and `blame` tell.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from layerfs.analysis.versions import versions
+from layerfs.tree.union import UnionTree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from layerfs.ids import ChainID, DiffID
+    from layerfs.tree.node import Node
+
+__all__ = ["Origin", "TracedTree"]
+
+_PREFIX = b"user.layerfs."
+_VALUE_LIMIT = 1 << 16
+"""XATTR_SIZE_MAX of linux/limits.h."""
+
+
+class Origin(NamedTuple):
+    """A layer of the tree.
+
+    Attributes:
+        number: 1 is the base; None where the layers below are not known.
+        diff_id: None for a container's own layers.
+        chain_id: likewise.
+    """
+
+    number: int | None
+    diff_id: DiffID | None
+    chain_id: ChainID | None
+
+
+class TracedTree(UnionTree):
+    """A tree with the attributes `layer`, `diff_id`, `chain_id`, `created_by` and `versions` on top."""
+
+    def __init__(
+        self,
+        tree: UnionTree,
+        origins: Sequence[Origin],
+        created_by: Callable[[int], str | None],
+        *,
+        listed: bool,
+    ) -> None:
+        """Trace `tree`.
+
+        Args:
+            tree: what to show.
+            origins: its layers, uppermost first.
+            created_by: the command that made the layer of a number; not asked before somebody wants to know.
+            listed: whether listxattr(2) names the attributes.
+        """
+        super().__init__(tree.layers)
+        self._origins = origins
+        self._created_by = created_by
+        self._listed = listed
+        self._values: dict[bytes, Callable[[Node, Origin], object]] = {
+            b"layer": lambda _node, origin: origin.number,
+            b"diff_id": lambda _node, origin: origin.diff_id,
+            b"chain_id": lambda _node, origin: origin.chain_id,
+            b"created_by": lambda _node, origin: origin.number and self._created_by(origin.number),
+            b"versions": lambda node, _origin: self._versions(node),
+        }
+
+    def xattr_names(self, node: Node) -> list[bytes]:
+        """As `UnionTree`; ours follow, if they are to be listed."""
+        names = super().xattr_names(node)
+        if self._listed and (node.is_dir or node.stat.is_file):
+            ours = (_PREFIX + name for name in self._values if self._value(node, name) is not None)
+            names += [name for name in ours if name not in names]
+        return names
+
+    def xattr(self, node: Node, name: bytes) -> bytes | None:
+        """As `UnionTree`, and ours."""
+        value = super().xattr(node, name)
+        if value is None and name.startswith(_PREFIX):
+            value = self._value(node, name.removeprefix(_PREFIX))
+        return value
+
+    def _value(self, node: Node, name: bytes) -> bytes | None:
+        if name not in self._values or not self._origins:
+            return None
+        value = self._values[name](node, self._origins[node.part.layer])
+        return str(value).encode(errors="surrogateescape")[:_VALUE_LIMIT] if value else None
+
+    def _versions(self, node: Node) -> str:
+        """A line for each version of the path, oldest first: the layer, and what hides it."""
+        lines = []
+        for version in versions(self.layers, below=node.path, depth=0):
+            hidden = version.hidden
+            state = f"hidden by {self._number(hidden.by)} ({hidden.how})" if hidden else "visible"
+            lines.append(f"{self._number(version.layer)} {state}")
+        return "\n".join(lines)
+
+    def _number(self, place: int) -> int:
+        """The number of a layer from its place in this stack, 1 for the lowest."""
+        return self._origins[-place].number or place
