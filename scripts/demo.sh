@@ -40,3 +40,5 @@ run layerfs umount mnt
 printf '\nA later layer replaced /etc/motd and deleted /root/password.txt. Both are still there:\n'
 run layerfs cat --up-to 2 demo /etc/motd
 run layerfs cat --up-to 3 demo /root/password.txt
+run layerfs blame demo /etc/motd
+run layerfs deleted demo

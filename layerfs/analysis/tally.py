@@ -1,4 +1,4 @@
-"""Changes counted: how many entries of each kind, and how many bytes their files hold.
+"""Changes counted: how many entries of each kind, and how many bytes they hold.
 
 Used by the commands `diff` and `changes`, and by `layerchanges`.
 """
@@ -23,7 +23,8 @@ class Tally:
 
     Attributes:
         entries: how many entries of each kind, directories among them.
-        size: bytes of the regular files: of what is deleted the old ones, else the new ones.
+        size: bytes of all but directories, as Docker counts a layer's size (a symbolic link has its
+            target's length): of what is deleted the old ones, else the new ones.
     """
 
     def __init__(self) -> None:
@@ -44,7 +45,7 @@ class Tally:
         """Count one change."""
         self.entries[change.kind] += 1
         found = change.node.stat
-        if not found.is_file:
+        if found.is_dir:
             return
         if found.nlink > 1:
             inode = found.dev, found.ino
