@@ -31,7 +31,7 @@ COMMANDS = {
     "chain-id": "Compute the chain ID of an image's layers, or of diff IDs given base first",
     "inspect": "Show all that is known of images, containers and layers, as `docker inspect` does",
     "du": "Show what images and layers take, share, and would really free",
-    "waste": "Show what an image stores and never shows, and files that are there several times",
+    "waste": "Show the bytes that an image or container stores and its tree does not show",
     "diff": "Show what is different between two images, containers or layers, or what a top layer did",
     "changes": "Show what each layer of an image did, and the step of the build that made it",
     "blame": "Show which layers of an image or container supplied, changed, hid or revealed a path",
