@@ -55,7 +55,7 @@ class Stacker:
         if len(chain) + len(above) > 1:
             self._warn_of_unreadable_marks()
         sources: list[LayerSource] = [self._source(cache_id, None) for cache_id in above]
-        sources += [self._source(record.cache_id, record) for record in reversed(chain)]
+        sources += [self._source(record.cache_id, record, chain) for record in reversed(chain)]
         return UnionTree(sources)
 
     def source(self, layer: LayerRecord | CacheID) -> LayerSource:
@@ -71,13 +71,45 @@ class Stacker:
         """One layer as it is on disk, whiteouts and overlay attributes included."""
         return UnionTree([RawLayer(self._overlay2.diff(cache_id))])
 
-    def _source(self, cache_id: CacheID, record: LayerRecord | None) -> LayerSource:
+    def _source(
+        self, cache_id: CacheID, record: LayerRecord | None, chain: Sequence[LayerRecord] = ()
+    ) -> LayerSource:
         """A layer; where marks may be lost and the layer is not the base, its archive is a witness."""
         witness = None
         if record is not None and record.parent is not None and not self._marks_survive:
-            witness = functools.partial(self._archived, record)
+            witness = functools.partial(self._witness, record, chain)
         return OverlayLayer(self._overlay2.diff(cache_id), self.dialect, witness)
 
+    def _witness(self, record: LayerRecord, chain: Sequence[LayerRecord]) -> ArchiveMarks | None:
+        """What is to be believed of a layer's archive: nothing, once the disk is seen to have kept marks."""
+        self._marks_survive = self._marks_survive or self._seen_in_layers(chain)
+        return None if self._marks_survive else self._archived(record)
+
+    def _seen_in_layers(self, chain: Sequence[LayerRecord]) -> bool:
+        """Whether marks that archives tell of are on disk; the shortest archives are asked first.
+
+        A whiteout shows that device nodes were kept, and an opaque mark that attributes were.
+        """
+        device = attribute = False
+        for record in sorted(chain[1:], key=lambda record: self._layerdb.tar_split_size(record.chain_id)):
+            marks = self._archived(record)
+            try:
+                with self._overlay2.diff(record.cache_id) as directory:
+                    if marks and marks.whiteouts:
+                        device = directory.lstat(min(marks.whiteouts)).st_rdev == 0
+                    if marks and marks.opaque:
+                        attribute = self._is_marked(directory, min(marks.opaque))
+            except (LayerfsError, OSError):
+                return False
+            if device and attribute:
+                return True
+        return False
+
+    def _is_marked(self, directory: HostDir, path: bytes) -> bool:
+        """Whether an overlay attribute is seen on a directory."""
+        return any(self.dialect.private(name) for name in directory.xattr_names(path))
+
+    @functools.cache  # noqa: B019 - once for the life of the root is the point
     def _archived(self, record: LayerRecord) -> ArchiveMarks | None:
         """What the layer's original archive marked opaque or whited out, or None where nothing tells."""
         fd = self._layerdb.tar_split(record.chain_id)

@@ -113,6 +113,13 @@ class LayerDB:
         except OSError:
             return None
 
+    def tar_split_size(self, chain: ChainID) -> int:
+        """How long the layer's `tar-split.json.gz` is; 0 where it is missing."""
+        try:
+            return self._layers.lstat(f"{chain.hex}/tar-split.json.gz").st_size if self._layers else 0
+        except OSError:
+            return 0
+
     def container_ids(self) -> list[ContainerID]:
         """Every container that holds layers, sorted."""
         return sorted(identities(self._mounts, ContainerID))
