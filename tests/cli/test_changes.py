@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,8 @@ from tests.support.mounts import stacked_by_docker
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.support.snapshot import Entry
 
 KINDS = ("added", "modified", "metadata", "type", "deleted")
 IMAGES = (
@@ -56,24 +57,22 @@ def test_counts_are_those_of_the_kernels_mounts(dataroot_path: Path, image: str)
         assert {kind: row[kind] for kind in KINDS} == {kind: counted[kind] for kind in KINDS}
         gone = [old[path[1:]] for path, (kind, _) in expected.items() if kind == "deleted"]
         if all(len(entry.links) < 2 for entry in gone):
-            assert row["bytes_deleted"] == sum(entry.size or 0 for entry in gone if entry.content)
+            assert row["bytes_deleted"] == sum(_size(entry) for entry in gone)
 
 
-def test_bytes_are_the_layers_files(dataroot_path: Path) -> None:
-    """The bytes of a layer are those of the regular files in its directory, hard links once."""
+def _size(entry: Entry) -> int:
+    """What Docker counts of an entry: nothing of a directory, a link's target, a file's length."""
+    if entry.target is not None:
+        return len(entry.target)
+    return entry.size or 0 if entry.content is not None else 0
+
+
+def test_bytes_are_the_layers_size(dataroot_path: Path) -> None:
+    """The bytes of a layer are those that the engine noted as its size."""
     for image in ("demo", "lab/links:1", "lab/types:1", "lab/hundred", "base:1"):
         for row in _rows(dataroot_path, image):
-            assert row["bytes"] == _file_bytes(dataroot_path / "overlay2" / row["cache_id"] / "diff")
-
-
-def _file_bytes(directory: Path) -> int:
-    sizes = {}
-    for place, _, names in os.walk(directory):
-        for name in names:
-            found = os.lstat(os.path.join(place, name))
-            if os.path.isfile(os.path.join(place, name)) and not os.path.islink(os.path.join(place, name)):
-                sizes[found.st_ino] = found.st_size
-    return sum(sizes.values())
+            noted = dataroot_path / "image/overlay2/layerdb" / row["chain_id"].replace(":", "/") / "size"
+            assert row["bytes"] == int(noted.read_text()), (image, row["layer"])
 
 
 def test_each_layer_has_its_names_and_its_step(dataroot_path: Path) -> None:

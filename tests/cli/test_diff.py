@@ -469,7 +469,7 @@ def _counted(rows: list[dict[str, Any]], directory: str | None, like: dict[str, 
         entries = [row["after"] or row["before"] for row in rows if row["change"] == kind]
         size = 0
         for entry in entries:
-            if entry["type"] == "file" and entry["inode"] not in inodes:
+            if entry["type"] != "directory" and entry["inode"] not in inodes:
                 inodes.add(entry["inode"])
                 size += entry["size"]
         found[kind] = {"entries": len(entries), "bytes": size}
