@@ -9,6 +9,7 @@ wakes.
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -33,13 +34,22 @@ class Crew:
 
     def __init__(
         self,
-        receive: Callable[[], bytes | None],
+        receive: Callable[[Callable[[], bool]], bytes | None],
         answer: Callable[[bytes, memoryview], None],
+        ahead: Callable[[], bool],
         buffer_size: int,
     ) -> None:
-        """Serve what `receive` gives (None at the end) with `answer`, which may use the thread's buffer."""
+        """Serve what `receive` gives (None at the end).
+
+        Args:
+            receive: waits for a request, and calls what it is given while it would wait.
+            answer: answers one, and may use the thread's buffer.
+            ahead: one step of work for requests to come; False where there is none.
+            buffer_size: bytes of a thread's buffer.
+        """
         self._receive = receive
         self._answer = answer
+        self._ahead = ahead
         self._buffer_size = buffer_size
         self._changed = threading.Condition()
         self._leader: object = None
@@ -72,16 +82,30 @@ class Crew:
     def _lead(self, me: object, buffer: memoryview) -> None:
         """Take requests and answer them, until the lead was passed on."""
         while self._leader is me:
-            request = self._receive()
+            request = self._receive(functools.partial(self._meanwhile, me))
             if request is None:
                 self._end()
                 return
-            self._since = time.monotonic()
-            if not self._alarm.is_set():
-                self._alarm.set()
+            self._begin()
             self._answer(request, buffer)
             if self._leader is me:
                 self._since = 0.0
+
+    def _begin(self) -> None:
+        """From now on the watchman counts."""
+        self._since = time.monotonic()
+        if not self._alarm.is_set():
+            self._alarm.set()
+
+    def _meanwhile(self, me: object) -> bool:
+        """Work ahead; a slow disk must not hold up others here either."""
+        if self._leader is not me:
+            return False
+        self._begin()
+        more = self._ahead()
+        if self._leader is me:
+            self._since = 0.0
+        return more
 
     def _end(self) -> None:
         with self._changed:

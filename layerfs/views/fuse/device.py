@@ -16,8 +16,12 @@ import os
 import select
 import signal
 import time
+from typing import TYPE_CHECKING
 
 from layerfs.views.fuse.protocol import OUT_HEADER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Device", "is_dying"]
 
@@ -44,9 +48,13 @@ class Device:
         # with one processor, looking would only keep the asker from asking
         self._alert = _ALERT if len(os.sched_getaffinity(0)) > 1 else 0.0
 
-    def receive(self) -> bytes | None:
-        """The next request, or None once the mount is gone."""
-        asleep_at = 0.0
+    def receive(self, meanwhile: Callable[[], bool]) -> bytes | None:
+        """The next request, or None once the mount is gone.
+
+        `meanwhile` is called again and again before sleeping, until it returns False: a short step of
+        something useful.
+        """
+        asleep_at, busy = 0.0, True
         while True:
             try:
                 return os.read(self.fd, _BUFFER)
@@ -57,6 +65,8 @@ class Device:
                 if now >= asleep_at:
                     self._sleep()
                     asleep_at = 0.0
+                elif busy:
+                    busy = meanwhile()
             except OSError as error:
                 if error.errno in _GONE:
                     return None

@@ -113,7 +113,7 @@ class Session:
     def negotiate(self, *, passthrough: bool = False) -> None:
         """Answer INIT: what this kernel lacks is simply not used; raises `MountFailed`."""
         while True:
-            request = self._device.receive()
+            request = self._device.receive(lambda: False)
             if request is None:
                 raise MountFailed("unmounted before the mount was ready")
             _, opcode, unique, *_ = IN_HEADER.unpack_from(request)
@@ -139,7 +139,7 @@ class Session:
 
     def run(self) -> None:
         """Serve until the mount is gone."""
-        Crew(self._device.receive, self.answer, _MAX_PAGES * _PAGE).run()
+        Crew(self._device.receive, self.answer, self.requests.ahead.step, _MAX_PAGES * _PAGE).run()
 
     def answer(self, request: bytes, buffer: memoryview) -> None:
         """Answer one request; whatever is wrong with it becomes an errno. Data are read into `buffer`."""

@@ -17,6 +17,7 @@ import struct
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
+from layerfs.views.fuse.ahead import Ahead
 from layerfs.views.fuse.nodetable import NodeTable, attributes_of
 from layerfs.views.fuse.protocol import (
     ATTR_OUT,
@@ -75,6 +76,7 @@ class Requests:
         """Answer from `tree`."""
         self.tree = tree
         self.nodes = NodeTable(tree)
+        self.ahead = Ahead(tree)
         self.backing: BackingFiles | None = None
         self._lock = threading.Lock()
         self._listed: dict[int, list[tuple[bytes, Node]]] = {}  # directories that are being read
@@ -169,6 +171,7 @@ class Requests:
             node = self.nodes[node_id]
             entries = [(b".", node), (b"..", node.parent or node), *self.tree.children(node).items()]
             self._listed[node_id] = entries
+            self.ahead.expect(child for _, child in entries[_DOTS:])
         return entries
 
     # -- attributes and contents -----------------------------------------------------------------
