@@ -76,7 +76,7 @@ class Requests:
         """Answer from `tree`."""
         self.tree = tree
         self.nodes = NodeTable(tree)
-        self.ahead = Ahead(tree)
+        self.ahead = Ahead(tree.children, self._prepare)
         self.backing: BackingFiles | None = None
         self._lock = threading.Lock()
         self._listed: dict[int, list[tuple[bytes, Node]]] = {}  # directories that are being read
@@ -99,13 +99,16 @@ class Requests:
         name = body.partition(b"\0")[0]
         node = self.nodes[node_id]
         if name in _DOT_NAMES:  # asked for by NFS servers and open_by_handle_at(2)
-            return self._entry(node if name == b"." else node.parent or node)
-        child = self.tree.child(node, name)
-        return _NEGATIVE if child is None else self._entry(child)
-
-    def _entry(self, node: Node) -> bytes:
-        (held,) = self.nodes.hold([node])
-        attributes = attributes_of(node, self.tree.inode(node))
+            child = node if name == b"." else node.parent or node
+        else:
+            found = self.tree.child(node, name)
+            if found is None:
+                return _NEGATIVE
+            child = found
+        (held,) = self.nodes.hold([child])
+        if child.stat.is_file:
+            self.ahead.expect_file(held)
+        attributes = attributes_of(child, self.tree.inode(child))
         return ENTRY_OUT.pack(held, 0, _FOREVER, _FOREVER, 0, 0, *attributes)
 
     def forget(self, node_id: int, body: bytes) -> None:
@@ -222,6 +225,14 @@ class Requests:
         if backing is None:
             return OPEN_OUT.pack(0, OpenFlags.KEEP_CACHE | OpenFlags.NOFLUSH, 0)
         return OPEN_OUT.pack(1, OpenFlags.PASSTHROUGH | OpenFlags.NOFLUSH, backing)
+
+    def _prepare(self, node_id: int) -> None:
+        """Open a file that will probably be read."""
+        if self.backing is None:
+            self.file(node_id)
+        else:
+            self.open(node_id, b"")
+            self.backing.release(node_id)
 
     def release(self, node_id: int, body: bytes) -> bytes:
         """RELEASE of what was opened."""
