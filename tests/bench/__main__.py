@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,7 +80,8 @@ def _diff(place: Path, runs: int) -> str:
     _progress("a data root of one image with many files")
     tree = roots.tree_root(place)
     held = reading.contents(tree)
-    medians = diffs.measure(tree, runs, _progress)
+    store = roots.podman_store(place) if shutil.which("podman") else None
+    medians = diffs.measure(tree, store, runs, _progress)
     _progress("")
     return report.diff_section(medians, held, len(tree.layers))
 

@@ -1,30 +1,32 @@
-"""The difference of two images that differ in one layer: by layerfs, and by diff(1) on the kernel's mounts.
+"""The difference of two images that differ in one layer: by layerfs, Podman, and diff(1) on kernel mounts.
 
 `diff -rq --no-dereference` tells names and contents only; layerfs every attribute as well. "From the
 disk" means that the kernel had forgotten everything but the programs; "again", that the same was done
-just before. The mounts are there already. `podman image diff` sees only images of Podman's own store.
+just before. The mounts are there already. Podman has the same images in a store of its own.
 """
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
 from tests.bench.mounts import LAYERFS, drop_caches
-from tests.bench.packing import IMAGE
+from tests.bench.packing import IMAGE, IMAGE_BELOW, podman
 from tests.bench.timing import alternate, seconds
 from tests.support.kernel import overlay_mount
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from tests.bench.roots import TreeRoot
     from tests.bench.timing import Medians
 
-__all__ = ["DIFF", "OURS", "STEPS", "measure", "rows"]
+__all__ = ["DIFF", "OURS", "PODMAN", "STEPS", "measure", "rows"]
 
-OURS, DIFF = "layerfs diff", "diff -rq"
+OURS, DIFF, PODMAN = "layerfs diff", "diff -rq", "podman image diff"
 
 
 class Step(NamedTuple):
@@ -39,7 +41,7 @@ STEPS = (
     Step(0, "files and directories deleted, one large file added"),
 )
 
-_DIFFERENT = (1,)  # what both exit with
+_DIFFERENT = (0, 1)  # what they exit with; podman with 0
 
 
 def rows() -> list[tuple[str, str]]:
@@ -50,8 +52,8 @@ def rows() -> list[tuple[str, str]]:
     ]
 
 
-def measure(tree: TreeRoot, runs: int, progress: Callable[[str], None]) -> Medians:
-    """The median seconds of each contender for each step."""
+def measure(tree: TreeRoot, store: Path | None, runs: int, progress: Callable[[str], None]) -> Medians:
+    """The median seconds of each contender for each step; `store` is Podman's, if there is one."""
     depth = len(tree.layers)
     with ExitStack() as mounted:
         ours, theirs = {}, {}
@@ -65,6 +67,8 @@ def measure(tree: TreeRoot, runs: int, progress: Callable[[str], None]) -> Media
             ours[step] = [str(LAYERFS), "--root", str(tree.path), "diff", *names]
             theirs[step] = ["diff", "-rq", "--no-dereference", str(before), str(after)]
         contenders = {OURS: ours, DIFF: theirs}
+        if store:
+            contenders[PODMAN] = {STEPS[-1]: [*podman(store), "image", "diff", IMAGE, IMAGE_BELOW]}
         return alternate({name: _contender(done) for name, done in contenders.items()}, runs, progress)
 
 
@@ -83,5 +87,8 @@ def _contender(commands: Mapping[Step, Sequence[str]]) -> Callable[[], Mapping[s
 
 def _warm_programs() -> None:
     """Have the programs in memory again, as they are not what is measured."""
-    for program in (["diff", "--version"], [str(LAYERFS), "diff", "--help"]):
+    programs = [["diff", "--version"], [str(LAYERFS), "diff", "--help"]]
+    if shutil.which("podman"):
+        programs.append(["podman", "--version"])
+    for program in programs:
         subprocess.run(program, stdout=subprocess.DEVNULL, check=True)

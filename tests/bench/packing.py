@@ -21,9 +21,22 @@ from tests.support.engine import Engine
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["BIG_FILE", "BIG_SIZE", "IMAGE", "pack_tree"]
+__all__ = [
+    "ARCHIVE",
+    "BIG_FILE",
+    "BIG_SIZE",
+    "IMAGE",
+    "IMAGE_BELOW",
+    "load_into_engine",
+    "load_into_podman",
+    "pack_archive",
+    "podman",
+]
 
 IMAGE = "bench:1"
+IMAGE_BELOW = "bench:0"
+"""The same image without its uppermost layer."""
+ARCHIVE = "images.tar"
 BIG_FILE = "big-file"
 
 _SOURCE = "/usr"
@@ -35,41 +48,54 @@ _INSTALLED_LAYERS = 6
 BIG_SIZE = 600 << 20
 
 
-def pack_tree(path: Path) -> None:
-    """Have an Engine make the data root `path` with `IMAGE` in it; needs root."""
-    staging = path.with_name(path.name + ".staging")
-    shutil.rmtree(staging, ignore_errors=True)
+def pack_archive(path: Path) -> None:
+    """Write `ARCHIVE` into a directory, with what `docker save` would have written of two images."""
+    staging = path / "staging"
     staging.mkdir()
-    try:
-        archive = _image_archive(staging, list(_layers(staging)))
-        with Engine(path) as engine:
-            engine.load(archive)
-    finally:
-        shutil.rmtree(staging)
-
-
-def _image_archive(staging: Path, layers: list[Path]) -> Path:
-    """What `docker save` would have written of the image."""
+    layers = list(_layers(staging))
     diff_ids = []
     for layer in layers:
         with layer.open("rb") as stream:
             diff_ids.append("sha256:" + hashlib.file_digest(stream, "sha256").hexdigest())
+    manifest = []
+    for name, depth in ((IMAGE_BELOW, len(layers) - 1), (IMAGE, len(layers))):
+        (staging / f"{depth}.json").write_text(json.dumps(_config(diff_ids[:depth])))
+        names = [layer.name for layer in layers[:depth]]
+        manifest.append({"Config": f"{depth}.json", "RepoTags": [name], "Layers": names})
+    (staging / "manifest.json").write_text(json.dumps(manifest))
+    members = ["manifest.json", *(image["Config"] for image in manifest), *(layer.name for layer in layers)]
+    subprocess.run(["tar", "-C", staging, "-cf", path / ARCHIVE, *map(str, members)], check=True)
+    shutil.rmtree(staging)
+
+
+def load_into_engine(path: Path, archive: Path) -> None:
+    """Have a Docker Engine make the data root `path` of an archive's images; needs root."""
+    with Engine(path) as engine:
+        engine.load(archive)
+
+
+def load_into_podman(path: Path, archive: Path) -> None:
+    """Have Podman make its own store of the same images."""
+    subprocess.run([*podman(path), "load", "--input", archive], stdout=subprocess.DEVNULL, check=True)
+
+
+def podman(store: Path) -> list[str]:
+    """The beginning of a command of Podman on a store of our own."""
+    places = ["--root", str(store / "root"), "--runroot", str(store / "run")]
+    return ["podman", *places, "--storage-driver", "overlay"]
+
+
+def _config(diff_ids: list[str]) -> dict[str, object]:
+    """The config of an image of these layers."""
     created = "2024-01-01T00:00:00Z"
-    config = {
+    return {
         "architecture": "amd64",
         "os": "linux",
         "created": created,
         "config": {},
-        "history": [{"created": created, "created_by": f"layer {number}"} for number in range(len(layers))],
+        "history": [{"created": created, "created_by": f"layer {number}"} for number in range(len(diff_ids))],
         "rootfs": {"type": "layers", "diff_ids": diff_ids},
     }
-    (staging / "config.json").write_text(json.dumps(config))
-    manifest = {"Config": "config.json", "RepoTags": [IMAGE], "Layers": [layer.name for layer in layers]}
-    (staging / "manifest.json").write_text(json.dumps([manifest]))
-    archive = staging / "image.tar"
-    members = ["manifest.json", "config.json", *(layer.name for layer in layers)]
-    subprocess.run(["tar", "-C", staging, "-cf", archive, *members], check=True)
-    return archive
 
 
 def _layers(staging: Path) -> Iterator[Path]:

@@ -111,10 +111,15 @@ The image of {held.entries:,} entries in {layers} layers, as of a layer and as o
 {_sentences(diffs.__doc__ or "")}
 """
     rows = []
+    others = [name for name in medians if name != diffs.OURS]
     for key, title in diffs.rows():
-        ours, theirs = medians[diffs.OURS][key], medians[diffs.DIFF][key]
-        rows.append([title, f"{theirs:.3f}", f"{ours:.3f}", f"{ours / theirs:.3f}"])
-    columns = ["seconds", "diff -rq, kernel overlayfs", "layerfs diff", "÷ diff -rq"]
+        ours = medians[diffs.OURS][key]
+        cells = [title, f"{ours:.3f}"]
+        for other in others:
+            theirs = medians[other].get(key)
+            cells += [f"{theirs:.3f}", f"{ours / theirs:.2f}"] if theirs else ["", ""]
+        rows.append(cells)
+    columns = ["seconds", "layerfs diff", *(cell for other in others for cell in (other, f"ours ÷ {other}"))]
     return f"## Differences\n\n{text}\n{_table(columns, rows)}"
 
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 from layerfs import DataRoot
 from tests.bench.memory import many_entries
-from tests.bench.packing import IMAGE, pack_tree
+from tests.bench.packing import ARCHIVE, IMAGE, load_into_engine, load_into_podman, pack_archive
 from tests.support.rootbuilder import many_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["IMAGES", "MEASURED_IMAGE", "TreeRoot", "images_root", "many_root", "tree_root"]
+__all__ = ["IMAGES", "MEASURED_IMAGE", "TreeRoot", "images_root", "many_root", "podman_store", "tree_root"]
 
 IMAGES = 1000
 MEASURED_IMAGE = "registry.example:5000/team-5/app-100:1.0"
@@ -47,7 +47,24 @@ class TreeRoot:
 
 def tree_root(place: Path) -> TreeRoot:
     """A data root, written by a real Engine, whose image `IMAGE` is this machine's `/usr`; needs root."""
-    return _with_layers(_once(place / "engine-tree", pack_tree))
+    return _with_layers(_once(place / "engine-tree", lambda path: load_into_engine(path, _archive(place))))
+
+
+def podman_store(place: Path) -> Path:
+    """A directory with a store of Podman's that holds the same images; needs root.
+
+    It is built where it stays, as Podman's database names its own place.
+    """
+    path, loaded = place / "podman", place / "podman.loaded"
+    if not loaded.exists():
+        shutil.rmtree(path, ignore_errors=True)
+        load_into_podman(path, _archive(place))
+        loaded.touch()
+    return path
+
+
+def _archive(place: Path) -> Path:
+    return _once(place / "archive", pack_archive) / ARCHIVE
 
 
 def many_root(place: Path) -> TreeRoot:
