@@ -1,7 +1,7 @@
 # What people and CI run. Every target sets up what it needs and does nothing twice.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fixtures fix lock clean system-demo system-test system-python
+.PHONY: help demo test check bench fixtures fix lock clean system-bench system-demo system-test system-python
 
 PYTHON ?= python3
 export PYTHON
@@ -27,7 +27,7 @@ check: system-python $(DEV) ## format, lint, types and the fast tests
 	@$(WITH_VENV) mypy --no-error-summary
 	@$(WITH_VENV) pytest --quiet -m "not bench and not slow and not dockerd" tests/unit tests/test_*.py
 
-bench: system-test $(DEV) ## measure start-up, listing and mounts beside the kernel and fuse-overlayfs
+bench: system-bench $(DEV) ## measure beside the kernel, fuse-overlayfs, Docker and Podman (root; half an hour)
 	@$(WITH_VENV) python -m tests.bench
 
 fixtures: system-test $(DEV) ## record fixtures/ anew from a real Docker Engine (root)
@@ -52,6 +52,9 @@ system-python:
 
 system-demo:
 	@scripts/packages.sh python3-venv libfuse2 fuse3
+
+system-bench: system-test
+	@scripts/packages.sh --optional podman openssl
 
 system-test: system-python
 	@scripts/packages.sh --optional libfuse2 fuse3 attr fuse-overlayfs docker.io docker-registry gcc libc6-dev rsync
