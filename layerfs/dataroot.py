@@ -14,6 +14,7 @@ import functools
 import logging
 from typing import TYPE_CHECKING, Self
 
+from layerfs.archive import LayerArchive
 from layerfs.errors import BrokenChain, CorruptStore, LayerNotFound, MissingFile
 from layerfs.formats.repositories import Repositories
 from layerfs.ids import CacheID, ContainerID, ImageID, chain_id
@@ -261,6 +262,10 @@ class DataRoot:
             CorruptStore: its directory is missing or is none.
         """
         return self._stacker.source(layer)
+
+    def archive(self, layer: Layer) -> LayerArchive:
+        """The tar that a layer was registered from; raises `CorruptStore` where its directory is missing."""
+        return LayerArchive(layer, self.layerdb, self.overlay2.diff(layer.cache_id))
 
     def tree_below(self, top: Layer) -> UnionTree:
         """The union of a layer and of all below it by the store's own records; raises `CorruptStore`."""

@@ -14,14 +14,27 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from fastcrc.crc64 import go_iso as crc64
+
+from layerfs.formats import tarheader
 from layerfs.formats.errors import FormatError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ArchiveMarks", "FilePayload", "Segment", "archive_marks", "clean_name", "crc64", "entries"]
+__all__ = [
+    "ArchiveMarks",
+    "FilePayload",
+    "Member",
+    "Segment",
+    "archive_marks",
+    "clean_name",
+    "crc64",
+    "entries",
+    "members",
+]
 
 MAX_BYTES = 2 << 30
 """Unpacked bytes: the largest real layers stay far below; what follows more is an attack."""
@@ -29,10 +42,10 @@ MAX_BYTES = 2 << 30
 MAX_LINE = 8 << 20
 """Bytes in a line: the writer's segments are at most a mebibyte before base64."""
 
+_MAX_HEADERS = 16 << 20  # bytes between two contents: PAX records hold names and attributes only
 _CHUNK = 1 << 20
 _OPAQUE = b".wh..wh..opq"
 _WHITEOUT = b".wh."
-_CRC_POLYNOMIAL = 0xD800000000000000
 
 
 class Readable(Protocol):
@@ -58,6 +71,25 @@ class FilePayload:
     crc64: bytes
 
 
+class Member(NamedTuple):
+    """One member of the tar.
+
+    Attributes:
+        raw: the bytes that come before its content, verbatim: padding, extended headers, header.
+        header: what they say.
+        content: where its content goes: for a member without content a size of 0.
+    """
+
+    raw: bytes
+    header: tarheader.Header
+    content: FilePayload
+
+    @property
+    def path(self) -> bytes:
+        """Where it was unpacked to below `diff/`; for a whiteout, the path of its marker."""
+        return clean_name(self.content.name)
+
+
 @dataclass(frozen=True, slots=True)
 class ArchiveMarks:
     """What an archive hides in the layers below: paths without a leading slash, `b""` is the root."""
@@ -71,6 +103,35 @@ def entries(stream: Readable) -> Iterator[Segment | FilePayload]:
     for line in _lines(stream):
         if line.strip():
             yield _entry(line)
+
+
+def members(stream: Readable) -> Iterator[Member | Segment]:
+    """Every member of the tar, in order, and the bytes after the last as segments.
+
+    All `raw`, contents and segments one after the other are the tar, byte for byte.
+
+    Raises:
+        FormatError: the stream or a header in it is malformed, or a path occurs twice.
+    """
+    raw, padding, seen = b"", 0, set[bytes]()
+    for entry in entries(stream):
+        if isinstance(entry, Segment):
+            if len(raw) > _MAX_HEADERS:  # what follows the end of an archive may be anything
+                yield Segment(raw)
+                raw = b""
+            raw += entry.payload
+            continue
+        header = tarheader.parse(raw, padding)
+        member = Member(raw, header, entry)
+        if header.is_entry:
+            if member.path in seen:
+                raise FormatError("a path occurs twice in tar-split data", found=ascii(member.path))
+            seen.add(member.path)
+        yield member
+        # the content of a global header is among the raw bytes, its padding is not
+        padding = -(header.size if header.is_entry else len(raw) - padding) % tarheader.BLOCK
+        raw = b""
+    yield Segment(raw)
 
 
 def archive_marks(stream: Readable) -> ArchiveMarks:
@@ -139,24 +200,3 @@ def _entry(line: bytes) -> Segment | FilePayload:
         return FilePayload(name, size, payload)
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError, binascii.Error) as error:
         raise FormatError("malformed tar-split entry", found=ascii(line[:60].decode("latin-1"))) from error
-
-
-def crc64(content: bytes, value: int = 0) -> int:
-    """The CRC-64 (ISO 3309) of `content`, or its continuation from `value`."""
-    value ^= 0xFFFFFFFFFFFFFFFF
-    for byte in content:
-        value = _CRC_TABLE[(value ^ byte) & 0xFF] ^ (value >> 8)
-    return value ^ 0xFFFFFFFFFFFFFFFF
-
-
-def _crc_table() -> tuple[int, ...]:
-    table = []
-    for byte in range(256):
-        value = byte
-        for _ in range(8):
-            value = (value >> 1) ^ (_CRC_POLYNOMIAL if value & 1 else 0)
-        table.append(value)
-    return tuple(table)
-
-
-_CRC_TABLE = _crc_table()

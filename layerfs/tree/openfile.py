@@ -38,6 +38,12 @@ class OpenFile:
         """The descriptor."""
         return self._fd
 
+    @property
+    def size(self) -> int:
+        """How many bytes it has now."""
+        found = os.fstat(self._fd)
+        return found.st_size
+
     def pread(self, size: int, offset: int) -> bytes:
         """Up to `size` bytes at `offset`; fewer only at the end of the file."""
         data = os.pread(self._fd, size, offset)

@@ -1,0 +1,213 @@
+"""A tar header as the engine's own reader takes it: one member's name, type and attributes.
+
+`parse` takes the bytes that lie between the content of one member and that of the next: padding,
+extended headers, and the header itself. What the engine ignores is ignored here: global extended
+headers change nothing, and types without content have no size.
+
+Sources: POSIX pax(1) "ustar" and "pax" formats; Go `archive/tar` (`reader.go`, `strconv.go`, `format.go`);
+moby `pkg/archive/archive.go` (createTarFile: which attributes reach the disk).
+"""
+
+from __future__ import annotations
+
+import binascii
+import stat
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
+
+from layerfs.formats.errors import FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["BLOCK", "Header", "parse"]
+
+BLOCK = 512
+"""Bytes; everything in a tar is padded to a multiple of it."""
+
+_FORMATS = {
+    b"0": stat.S_IFREG,
+    b"7": stat.S_IFREG,  # "contiguous": POSIX has it read as a regular file
+    b"S": stat.S_IFREG,  # GNU sparse
+    b"2": stat.S_IFLNK,
+    b"3": stat.S_IFCHR,
+    b"4": stat.S_IFBLK,
+    b"5": stat.S_IFDIR,
+    b"6": stat.S_IFIFO,
+}
+_LINK, _GLOBAL, _EXTENDED, _LONG_NAME, _LONG_LINK = b"1", b"g", b"x", b"L", b"K"
+_BEFORE_A_HEADER = (_EXTENDED, _LONG_NAME, _LONG_LINK)
+_WITH_CONTENT = (b"0", b"7", b"S")
+
+_XATTR = b"SCHILY.xattr."
+_SPARSE = b"GNU.sparse."
+_MAGIC_POSIX = b"ustar\0"
+_NANOSECONDS = 1_000_000_000
+_NO_XATTRS: Mapping[bytes, bytes] = MappingProxyType({})
+
+
+class Header(NamedTuple):
+    """What a tar says of one member.
+
+    Attributes:
+        name: as in the archive, not cleaned.
+        type: the type flag; a regular file of the oldest format is `b"0"`, or `b"5"` if its name ends in `/`.
+        mode: permissions with set-ID and sticky bits, without the type.
+        uid, gid: numeric owner.
+        size: bytes of content; 0 for types that have none.
+        mtime_ns: nanoseconds since 1970.
+        linkname: the target of a symbolic link, or the member that a hard link repeats.
+        device: major and minor number of a device.
+        xattrs: extended attributes from PAX records.
+        sparse: whether the content is stored with holes left out; then tar-split cannot rebuild it.
+    """
+
+    name: bytes
+    type: bytes
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    mtime_ns: int
+    linkname: bytes = b""
+    device: tuple[int, int] = (0, 0)
+    xattrs: Mapping[bytes, bytes] = _NO_XATTRS
+    sparse: bool = False
+
+    @property
+    def kind(self) -> int:
+        """The file type bits, as `stat.S_IFREG`; 0 for hard links and what makes no entry."""
+        return _FORMATS.get(self.type, 0)
+
+    @property
+    def is_hard_link(self) -> bool:
+        """Whether it only gives another name to a member before it."""
+        return self.type == _LINK
+
+    @property
+    def is_entry(self) -> bool:
+        """Whether the engine makes an entry of it; global extended headers are none."""
+        return self.type != _GLOBAL
+
+
+def parse(raw: bytes, at: int = 0) -> Header:
+    """The header in `raw`, from byte `at` on: extended headers, and the one they belong to.
+
+    Raises:
+        FormatError: there is no header, or it is malformed.
+    """
+    records: dict[bytes, bytes] = {}
+    while at + BLOCK <= len(raw):
+        block = raw[at : at + BLOCK]
+        at += BLOCK
+        kind = block[156:157]
+        if kind not in _BEFORE_A_HEADER:
+            return _header(block, records)
+        size = _number(block[124:136], "size")
+        content = raw[at : at + size]
+        if len(content) != size:
+            raise FormatError("an extended tar header is cut off", expected=f"{size} bytes")
+        at += -(-size // BLOCK) * BLOCK
+        if kind == _EXTENDED:
+            records.update(_pax_records(content))
+        else:
+            key = b"path" if kind == _LONG_NAME else b"linkpath"
+            records.setdefault(key, content.split(b"\0", 1)[0])
+    raise FormatError("no tar header", found=f"{len(raw)} bytes")
+
+
+def _header(block: bytes, records: Mapping[bytes, bytes]) -> Header:
+    if not any(block):
+        raise FormatError("no tar header", found="an empty block")
+    if int.from_bytes(block[148:156]) == 0 or _number(block[148:156], "checksum") != _checksum(block):
+        raise FormatError("a tar header's checksum is wrong")
+    name = records.get(b"path") or _name(block)
+    kind = block[156:157]
+    if kind == b"\0":
+        kind = b"5" if name.endswith(b"/") else b"0"
+    sparse = kind == b"S" or any(key.startswith(_SPARSE) for key in records)
+    return Header(
+        records.get(b"GNU.sparse.name", name),
+        kind,
+        _number(block[100:108], "mode") & 0o7777,
+        _record_or_field(records, b"uid", block[108:116]),
+        _record_or_field(records, b"gid", block[116:124]),
+        _record_or_field(records, b"size", block[124:136]) if kind in _WITH_CONTENT else 0,
+        _time(records[b"mtime"]) if b"mtime" in records else _number(block[136:148], "mtime") * _NANOSECONDS,
+        records.get(b"linkpath") or block[157:257].split(b"\0", 1)[0],
+        (_number(block[329:337], "devmajor"), _number(block[337:345], "devminor"))
+        if kind in b"34"
+        else (0, 0),
+        _xattrs(records),
+        sparse,
+    )
+
+
+def _name(block: bytes) -> bytes:
+    name = block[:100].split(b"\0", 1)[0]
+    if block[257:263] != _MAGIC_POSIX:
+        return name  # GNU and the oldest format have other things where the prefix is
+    prefix = block[345:476] if block[508:512] == b"tar\0" else block[345:500]  # star's is shorter
+    prefix = prefix.split(b"\0", 1)[0]
+    return prefix + b"/" + name if prefix else name
+
+
+def _xattrs(records: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
+    found = {key[len(_XATTR) :]: value for key, value in records.items() if key.startswith(_XATTR)}
+    return MappingProxyType(found) if found else _NO_XATTRS
+
+
+def _checksum(block: bytes) -> int:
+    """The sum of the bytes, the checksum's own counted as spaces."""
+    return sum(block) - sum(block[148:156]) + 8 * ord(" ")
+
+
+def _record_or_field(records: Mapping[bytes, bytes], key: bytes, field: bytes) -> int:
+    if key in records:
+        try:
+            return int(records[key])
+        except ValueError as error:
+            raise _malformed(key.decode(), records[key]) from error
+    return _number(field, key.decode())
+
+
+def _number(field: bytes, what: str) -> int:
+    """An octal number, or one in base 256 (Go `strconv.go`, parseNumeric)."""
+    if field[0] & 0x80:
+        value = int.from_bytes(field) & ~(0x80 << 8 * (len(field) - 1))
+        return value - (1 << 8 * len(field) - 1) if field[0] & 0x40 else value
+    text = field.strip(b" \0").split(b"\0", 1)[0]
+    try:
+        return int(text, 8) if text else 0
+    except ValueError as error:
+        raise _malformed(what, field) from error
+
+
+def _time(text: bytes) -> int:
+    """Decimal seconds as nanoseconds, more digits cut off."""
+    seconds, _, fraction = text.partition(b".")
+    try:
+        nanoseconds = int(fraction[:9].ljust(9, b"0")) if fraction else 0
+        sign = -1 if seconds.startswith(b"-") else 1
+        return int(seconds) * _NANOSECONDS + sign * nanoseconds
+    except ValueError as error:
+        raise _malformed("mtime", text) from error
+
+
+def _pax_records(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The records of an extended header; an empty value takes nothing over from it."""
+    at = 0
+    while at < len(content):
+        space = content.find(b" ", at, at + 20)
+        length = int(content[at:space]) if space > at and content[at:space].isdigit() else 0
+        key, equals, value = content[space + 1 : at + length].partition(b"=")
+        if length <= space + 1 - at or at + length > len(content) or not equals or value[-1:] != b"\n":
+            raise _malformed("PAX record", content[at : at + 40])
+        if value != b"\n":
+            yield key, value[:-1]
+        at += length
+
+
+def _malformed(what: str, found: bytes) -> FormatError:
+    shown = binascii.b2a_qp(found[:40]).decode("ascii")
+    return FormatError(f"malformed {what} in a tar header", found=shown)
