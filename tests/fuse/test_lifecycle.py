@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import fastcrc
 import fuse
 import pytest
 import tabulate
@@ -344,7 +345,7 @@ def _python_for_all() -> str:
 
 def _install_for_all(place: Path, python: str) -> str:
     """Copy layerfs and what it imports to where ordinary users may read; the command in `place`, as /mnt."""
-    for package in (layerfs, layerfs_cli, click):
+    for package in (layerfs, layerfs_cli, click, fastcrc):
         shutil.copytree(Path(package.__file__ or "").parent, place / "site" / package.__name__)
     for module in (fuse, tabulate):
         found = Path(module.__file__ or "")
