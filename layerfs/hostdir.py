@@ -82,7 +82,11 @@ class HostDir:
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Self:
         """Open a directory that the *user* named: the one place where links are followed."""
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        try:
+            fd = os.open(path, flags | os.O_NOATIME)
+        except PermissionError:  # not its owner
+            fd = os.open(path, flags)
         return cls(fd, os.fspath(path))
 
     @property
