@@ -45,6 +45,7 @@ COMMANDS = {
     "timeline": "Show when files of all layers, images and containers were made and changed",
     "find": "Find entries by name, attributes or content: in one tree, or in all layers of the root",
     "whois": "Tell whose a thing is: its layer, the command that made it, everyone using it",
+    "export": "Write images for docker load or as OCI layouts, trees and layers as tars",
     "mount": "Mount an image, container or layer read-only on a directory",
     "umount": "Unmount what `layerfs mount` mounted; also when its server has died",
     "completion": "Print the shell code that completes commands, references and paths",

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["progress"]
+__all__ = ["byte_progress", "progress"]
 
 Item = TypeVar("Item")
 
@@ -31,3 +31,14 @@ def progress(items: Iterable[Item], label: str, length: int | None = None) -> It
     steps = max(1, (length or 0) // 200)  # drawing costs more than many a step
     with click.progressbar(items, label=label, length=length, file=sys.stderr, update_min_steps=steps) as bar:
         yield bar
+
+
+@contextmanager
+def byte_progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Give a function that is told how many bytes more are done, and show the part of `total` they make."""
+    if not total or not sys.stderr.isatty():
+        yield lambda _count: None
+        return
+    steps = max(1, total // 200)
+    with click.progressbar(length=total, label=label, file=sys.stderr, update_min_steps=steps) as bar:
+        yield bar.update

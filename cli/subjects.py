@@ -33,6 +33,7 @@ __all__ = [
     "open_root",
     "open_sides",
     "open_subject",
+    "split_layer",
     "subject_options",
     "tree_path",
 ]
@@ -131,6 +132,12 @@ def open_subject(
     record = root.chain(found)[root.layer_number(found, layer) - 1]
     title = f"{_title(found, name)} layer {layer} alone"
     return Subject(root.tree(record), title, (_supplier(layer, record),), record)
+
+
+def split_layer(name: str) -> tuple[str, int | None]:
+    """A NAME and its `@N`, where it has one."""
+    found = _AS_OF_LAYER.fullmatch(name)
+    return (found[1], int(found[2])) if found else (name, None)
 
 
 def open_sides(root: DataRoot, name: str, *, kind: str | None) -> tuple[Subject, Subject]:

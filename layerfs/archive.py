@@ -13,7 +13,7 @@ import gzip
 import os
 import zlib
 from contextlib import closing
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 from layerfs.errors import MalformedFile, MissingFile, TreeError
 from layerfs.formats import tarsplit
@@ -33,6 +33,8 @@ __all__ = ["Buffer", "Fault", "LayerArchive"]
 
 Buffer: TypeAlias = bytes | memoryview
 """What is written: valid only until the next is."""
+
+_Part = TypeVar("_Part")
 
 _CHUNK = 1 << 20
 _LEADS_AWAY = (errno.ELOOP, errno.ENOTDIR)
@@ -78,6 +80,14 @@ class LayerArchive:
             MissingFile: the layer has no tar-split data.
             MalformedFile: they are truncated or damaged; what came before was good.
         """
+        yield from self._read(tarsplit.members)
+
+    def size(self) -> int:
+        """How many bytes the tar has; raises as `members`."""
+        with closing(self._read(tarsplit.entries)) as entries:
+            return sum(len(entry.payload) if isinstance(entry, Segment) else entry.size for entry in entries)
+
+    def _read(self, parse: Callable[[gzip.GzipFile], Iterator[_Part]]) -> Generator[_Part, None, None]:
         fd = self._layerdb.tar_split(self.record.chain_id)
         if fd is None:
             raise MissingFile(
@@ -85,7 +95,7 @@ class LayerArchive:
             )
         try:
             with os.fdopen(fd, "rb") as packed, gzip.GzipFile(fileobj=packed) as stream:
-                yield from tarsplit.members(stream)
+                yield from parse(stream)
         except FormatError as error:
             raise MalformedFile(
                 self.name, error.problem, expected=error.expected, found=error.found
@@ -118,18 +128,23 @@ class LayerArchive:
         """Write a member's content from disk, through `buffer`; what is wrong with it, or None."""
         wanted, size, crc = member.content, 0, 0
         try:
-            with self.open(member.path) as file:
-                while count := file.read_into(buffer, size):
-                    piece = buffer[: min(count, wanted.size - size)]
-                    crc = tarsplit.crc64(piece, crc)
-                    write(piece)
-                    size += count
-                    if size > wanted.size:
-                        break
-                if size != wanted.size:
-                    return Fault(member.path, "size", str(wanted.size), str(file.size))
+            file = self.open(member.path)
         except OSError as error:
             return _unreadable(member, error)
+        with file:
+            while size <= wanted.size:
+                try:
+                    count = file.read_into(buffer, size)
+                except OSError as error:
+                    return _unreadable(member, error)
+                if not count:
+                    break
+                piece = buffer[: min(count, wanted.size - size)]
+                crc = tarsplit.crc64(piece, crc)
+                write(piece)
+                size += count
+            if size != wanted.size:
+                return Fault(member.path, "size", str(wanted.size), str(file.size))
         if crc.to_bytes(8) != wanted.crc64:
             return Fault(member.path, "content", wanted.crc64.hex(), f"{crc:016x}")
         return None

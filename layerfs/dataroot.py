@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layerfs.formats.reference import Reference
+    from layerfs.formats.whiteouts import Dialect
     from layerfs.hostdir import HostDir
     from layerfs.ids import ChainID
     from layerfs.store.layerdb import MountRecord
@@ -262,6 +263,15 @@ class DataRoot:
             CorruptStore: its directory is missing or is none.
         """
         return self._stacker.source(layer)
+
+    def raw_tree(self, cache_id: CacheID) -> UnionTree:
+        """A directory of `overlay2/` as it is on disk, a container's own layer too; raises `CorruptStore`."""
+        return self._stacker.alone(cache_id)
+
+    @property
+    def dialect(self) -> Dialect:
+        """Which extended attributes are overlayfs's own in this root."""
+        return self._stacker.dialect
 
     def archive(self, layer: Layer) -> LayerArchive:
         """The tar that a layer was registered from; raises `CorruptStore` where its directory is missing."""

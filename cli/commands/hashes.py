@@ -53,7 +53,10 @@ def _algorithm(name: str) -> Callable[..., Any]:
 @click.argument("name", shell_complete=complete_names)
 @click.argument("paths", metavar="[PATH]...", nargs=-1, shell_complete=complete_paths)
 @click.option(
-    "--all-versions", "every", is_flag=True, help="Every version in every layer, hidden ones too, where it lies."
+    "--all-versions",
+    "every",
+    is_flag=True,
+    help="Every version in every layer, hidden ones too, where it lies.",
 )
 @_algorithm("md5")
 @_algorithm("sha1")
@@ -198,7 +201,9 @@ def _table(algorithm: str) -> Table[Row]:
         _column("path", "Path", lambda row: lossless(row.file.path), lambda row: escaped(row.file.path)),
         Column("algorithm", lambda row: row.algorithm, "Algorithm", "ALGORITHM"),
         Column("digest", lambda row: row.hashed.digest, "Digest", algorithm.upper()),
-        _column("size", "Size", lambda row: row.file.stat.size, lambda row: human_size(row.file.stat.size, 4)),
+        _column(
+            "size", "Size", lambda row: row.file.stat.size, lambda row: human_size(row.file.stat.size, 4)
+        ),
         _column("nlink", "NLink", lambda row: row.file.stat.nlink),
         _column("inode", "Inode", lambda row: row.file.stat.ino),
         _column("state", "State", lambda row: "hidden" if row.file.hidden else "visible"),
