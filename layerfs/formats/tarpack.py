@@ -1,9 +1,9 @@
-"""A tar header written byte for byte as Go's `archive/tar` writes it for the engine: `tarheader` the other way.
+"""A tar header byte for byte as Go's `archive/tar` writes it for the engine: `tarheader` the other way.
 
 USTAR where everything fits, PAX records for what does not. So a tar of the same entries in the same
 order is the one that the engine would have made, and has its digest. Used by `views.export`.
 
-Sources: Go `archive/tar` (`writer.go`, `strconv.go`, `common.go`: allowedFormats); moby `pkg/archive/archive.go`.
+Sources: Go `archive/tar` (`writer.go`, `strconv.go`, `common.go`: allowedFormats).
 """
 
 from __future__ import annotations
@@ -51,12 +51,10 @@ def padding(size: int) -> bytes:
 def _records(header: Header) -> dict[bytes, bytes]:
     """What the fields of the plain header have no room for."""
     records = {b"SCHILY.xattr." + name: value for name, value in header.xattrs.items()}
-    for key, text in ((b"path", header.name), (b"linkpath", header.linkname)):
-        if len(text) > _NAME or _ascii(text) != text:
-            records[key] = text
-    for key, number, width in ((b"uid", header.uid, 8), (b"gid", header.gid, 8), (b"size", header.size, 12)):
-        if not _fits(number, width):
-            records[key] = b"%d" % number
+    names = {b"path": header.name, b"linkpath": header.linkname}
+    records |= {key: name for key, name in names.items() if len(name) > _NAME or _ascii(name) != name}
+    numbers = {b"uid": (header.uid, 8), b"gid": (header.gid, 8), b"size": (header.size, 12)}
+    records |= {key: b"%d" % number for key, (number, width) in numbers.items() if not _fits(number, width)}
     seconds, nanoseconds = divmod(header.mtime_ns, _NANOSECONDS)
     if nanoseconds or not _fits(seconds, 12):
         records[b"mtime"] = _time(header.mtime_ns)
@@ -70,7 +68,7 @@ def _time(nanoseconds: int) -> bytes:
 
 
 def _split(name: bytes) -> tuple[bytes, bytes]:
-    """A long name in two at a slash, as USTAR can keep it; the first is empty where it cannot, or need not."""
+    """A long name in two at a slash, as USTAR keeps it; the first is empty where it cannot, or need not."""
     if len(name) <= _NAME or _ascii(name) != name:
         return b"", name
     length = _PREFIX + 1 if len(name) > _PREFIX + 1 else len(name) - name.endswith(b"/")
@@ -132,7 +130,7 @@ def _octal(number: int, width: int) -> bytes:
 
 
 def _fits(number: int, width: int) -> bool:
-    return 0 <= number < 8 ** (width - 1)
+    return 0 <= number < 1 << 3 * (width - 1)
 
 
 def _ascii(text: bytes) -> bytes:

@@ -64,7 +64,7 @@ def original(root: DataRoot, image: Image, tags: Iterable[Reference]) -> ExportI
 
 
 def tags_asked_for(image: Image, name: str) -> tuple[Reference, ...]:
-    """The tag that `name` means, if it is how the image was found; none for an ID or digest, as `docker save`."""
+    """The tag that `name` means, if that found the image; none for an ID or digest, as `docker save`."""
     try:
         wanted = parse_reference(name).with_default_tag()
     except FormatError:

@@ -7,13 +7,16 @@ import hashlib
 from typing import TYPE_CHECKING, Protocol
 
 from layerfs.errors import CorruptStore, DigestMismatch, MalformedFile, MissingFile
+from layerfs.formats.tarsplit import Member
 
 if TYPE_CHECKING:
     from layerfs.archive import Buffer, Fault, LayerArchive
     from layerfs.ids import DiffID
     from layerfs.views.export.members import Write
 
-__all__ = ["LayerTar", "OriginalTar", "tell"]
+__all__ = ["SPARSE", "LayerTar", "OriginalTar", "sparse_members", "tell"]
+
+SPARSE = "was stored sparse: the layer's tar cannot be rebuilt"
 
 _HINT = "--salvage exports what can be rebuilt"
 
@@ -58,8 +61,17 @@ class OriginalTar:
             raise tell(self._archive, fault, hint=_HINT)
         found = f"sha256:{digest.hexdigest()}"
         if found != self.diff_id:
+            for path in sparse_members(self._archive):
+                raise MalformedFile(self._archive.diff.name_of(path), SPARSE, hint=_HINT)
             problem = "the tar rebuilt from it is not the layer's"
             raise DigestMismatch(self._archive.name, problem, expected=self.diff_id, found=found, hint=_HINT)
+
+
+def sparse_members(archive: LayerArchive) -> list[bytes]:
+    """The files that the tar had with holes left out, of which tar-split does not keep where they were."""
+    return [
+        member.path for member in archive.members() if isinstance(member, Member) and member.header.sparse
+    ]
 
 
 def tell(archive: LayerArchive, fault: Fault, *, hint: str | None = None) -> CorruptStore:

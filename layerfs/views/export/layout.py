@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from layerfs.formats.reference import Reference
     from layerfs.views.export.images import ExportImage
     from layerfs.views.export.layertar import LayerTar
-    from layerfs.views.export.places import Place
     from layerfs.views.export.packing import Packing
+    from layerfs.views.export.places import Place
 
 __all__ = ["Layout", "write_docker_archive", "write_oci"]
 

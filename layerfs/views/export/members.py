@@ -1,4 +1,4 @@
-"""Entries of a tree as members of a tar: what `docker export` makes of a container, `docker commit` of a layer.
+"""Entries of a tree as members of a tar, as `docker export` and `docker commit` make them.
 
 In the order of names, hard links after their first name, times in whole seconds, of the extended
 attributes `security.capability` alone; sockets cannot be in a tar. Used by `rootfs` and `salvage`.
@@ -129,7 +129,7 @@ class TreeTar:
         return header
 
     def _capability(self, node: Node) -> bytes | None:
-        """As a host without user namespaces has it: the third revision's root user means nothing elsewhere."""
+        """The file's capabilities; without the root user of a namespace, which means nothing elsewhere."""
         value = self._tree.xattr(node, _CAPABILITY)
         if value and value[_REVISION_AT : _REVISION_AT + 1] == bytes([_REVISION_3]):
             revision = bytes([_REVISION_2])

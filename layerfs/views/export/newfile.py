@@ -6,11 +6,12 @@ It is written without a name, in the directory it will be in, so whatever ends t
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 from typing import TYPE_CHECKING, Self
 
-from layerfs.views.place import BadTarget, open_destination
+from layerfs.views.place import BadTarget, Destination, open_destination
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -42,15 +43,13 @@ class NewFile:
         place = open_destination(path, forbidden)
         self._directory, self._path = place.fd, path
         try:
-            if place.name is None:
-                raise BadTarget("is a directory")
-            self._name = place.name
+            self._name = _file_name(place)
             self._replaces = self._check(force=force)
             fd, self._part = self._create()
         except BaseException:
             os.close(self._directory)
             raise
-        self._file = os.fdopen(fd, "wb", buffering=_BUFFER)
+        self._file = io.BufferedWriter(io.FileIO(fd, "wb"), _BUFFER)
 
     def __enter__(self) -> Self:
         """Write inside the block."""
@@ -128,3 +127,9 @@ class NewFile:
 
     def _named(self, error: OSError) -> OSError:
         return OSError(error.errno, error.strerror or str(error), os.fsdecode(self._path))
+
+
+def _file_name(place: Destination) -> bytes:
+    if place.name is None:
+        raise BadTarget("is a directory")
+    return place.name

@@ -1,4 +1,7 @@
-"""Where the files of an image layout go: a tar, or a directory of the host. Used by `layout` and the command."""
+"""Where the files of an image layout go: a tar, or a directory of the host.
+
+Used by `layout` and the command `export`.
+"""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from layerfs.formats.tarpack import END, pack, padding
 from layerfs.formats.tarsplit import Segment, clean_name
 from layerfs.ids import DiffID, chain_id
 from layerfs.views.export.images import ExportImage, platform_of
-from layerfs.views.export.layertar import OriginalTar, tell
+from layerfs.views.export.layertar import SPARSE, OriginalTar, sparse_members, tell
 from layerfs.views.export.members import TreeTar
 
 if TYPE_CHECKING:
@@ -94,7 +94,10 @@ class Salvage:
             return OriginalTar(archive, diff_id)
         for fault in faults.values():
             _lost(f"{tell(archive, fault)}: {_fate(fault)}")
-        if not faults:
+        sparse = sparse_members(archive)
+        for path in sparse:
+            _lost(f"{archive.diff.name_of(path)}: {SPARSE}: exported whole")
+        if not faults and not sparse:
             _lost(f"{archive.name}: does not make the layer's tar: exported as it is")
         return self._told(_Made(_Mending(archive, faults).write, diff_id), diff_id)
 
@@ -166,18 +169,22 @@ class _Mending:
         """Write one member as far as it can be; whether it is the original, but for its content."""
         path, header = member.path, member.header
         fault = self._faults.get(path) if member.content.size else None
-        if fault and fault.what == "content":
+        if fault and fault.what == "content" and not header.sparse:
             write(raw)
             self._archive.content(member, write, self._buffer)
             return True
-        if fault is None and not (header.is_hard_link and clean_name(header.linkname) in left_out):
+        if (
+            fault is None
+            and not header.sparse
+            and not (header.is_hard_link and clean_name(header.linkname) in left_out)
+        ):
             write(raw)
             if member.content.size:
                 self._archive.content(member, write, self._buffer)
             return True
         if path.rpartition(b"/")[2].startswith(b".wh."):
             write(pack(header._replace(size=0)))
-        elif (fault and fault.what != "size") or not self._as_on_disk(member, write):
+        elif (fault and fault.what not in ("content", "size")) or not self._as_on_disk(member, write):
             left_out.add(path)
         return False
 
