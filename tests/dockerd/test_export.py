@@ -151,7 +151,7 @@ def test_every_container_is_exported_as_the_engine_does(engine: Engine, dataroot
 
 
 def test_every_image_is_flattened_as_the_engine_does(changeable: Engine) -> None:
-    """An image's tree is what `docker export` gives of a container of it, but for the container's own files."""
+    """An image's tree is what `docker export` gives of a container of it, without the container's own."""
     compared = 0
     for image in changeable.images():
         image_id = image["Id"]
