@@ -13,6 +13,7 @@ from __future__ import annotations
 import binascii
 import functools
 import stat
+import struct
 import zlib
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -44,6 +45,8 @@ _WITH_CONTENT = (b"0", b"7", b"S")
 _XATTR = b"SCHILY.xattr."
 _SPARSE = b"GNU.sparse."
 _MAGIC_POSIX = b"ustar\0"
+_FIELDS = struct.Struct("100s 8s 8s 8s 12s 12s 8s 1s 100s 6s")
+"""Name, mode, uid, gid, size, mtime, checksum, type, link name, magic."""
 _NANOSECONDS = 1_000_000_000
 _ADLER_MODULUS = 65521
 _NO_XATTRS: Mapping[bytes, bytes] = MappingProxyType({})
@@ -120,23 +123,23 @@ def parse(raw: bytes, at: int = 0) -> Header:
 
 
 def _header(block: bytes, records: Mapping[bytes, bytes]) -> Header:
-    if not _is_sound(block):
+    name, mode, uid, gid, size, mtime, checksum, kind, link, magic = _FIELDS.unpack_from(block)
+    if not _is_sound(block, checksum):
         if not any(block):
             raise FormatError("no tar header", found="an empty block")
         raise FormatError("a tar header's checksum is wrong")
-    name = records.get(b"path") or _name(block)
-    kind = block[156:157]
+    name = records.get(b"path") or _name(block, name, magic)
     if kind == b"\0":
         kind = b"5" if name.endswith(b"/") else b"0"
     header = Header(
         name,
         kind,
-        _small_number(block[100:108], "mode") & 0o7777,
-        _small_number(block[108:116], "uid"),
-        _small_number(block[116:124], "gid"),
-        _number(block[124:136], "size") if kind in _WITH_CONTENT else 0,
-        _number(block[136:148], "mtime") * _NANOSECONDS,
-        block[157:257].split(b"\0", 1)[0] if block[157] else b"",
+        _often_number(mode, "mode") & 0o7777,
+        _often_number(uid, "uid"),
+        _often_number(gid, "gid"),
+        _number(size, "size") if kind in _WITH_CONTENT else 0,
+        _often_number(mtime, "mtime") * _NANOSECONDS,
+        link.split(b"\0", 1)[0],
         _device(block) if kind in b"34" else (0, 0),
         _NO_XATTRS,
         kind == b"S",
@@ -162,13 +165,13 @@ def _device(block: bytes) -> tuple[int, int]:
     return _number(block[329:337], "devmajor"), _number(block[337:345], "devminor")
 
 
-def _name(block: bytes) -> bytes:
-    name = block[:100].split(b"\0", 1)[0]
-    if block[257:263] != _MAGIC_POSIX:
+def _name(block: bytes, name: bytes, magic: bytes) -> bytes:
+    name = name.split(b"\0", 1)[0]
+    if magic != _MAGIC_POSIX or not block[345]:
         return name  # GNU and the oldest format have other things where the prefix is
     prefix = block[345:476] if block[508:512] == b"tar\0" else block[345:500]  # star's is shorter
     prefix = prefix.split(b"\0", 1)[0]
-    return prefix + b"/" + name if prefix else name
+    return prefix + b"/" + name
 
 
 def _xattrs(records: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
@@ -176,12 +179,11 @@ def _xattrs(records: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
     return MappingProxyType(found) if found else _NO_XATTRS
 
 
-def _is_sound(block: bytes) -> bool:
+def _is_sound(block: bytes, field: bytes) -> bool:
     """Whether the checksum is the sum of the bytes, its own counted as spaces.
 
     Adler-32 holds that sum in its lower half, and takes a tenth of the time of `sum`.
     """
-    field = block[148:156]
     total = _number(field, "checksum") + sum(field) - len(field) * ord(" ")
     return any(field) and (total + 1) % _ADLER_MODULUS == zlib.adler32(block) & 0xFFFF
 
@@ -205,7 +207,7 @@ def _number(field: bytes, what: str) -> int:
         raise _malformed(what, field) from error
 
 
-_small_number = functools.lru_cache(256)(_number)  # most members of a layer have the same modes and owners
+_often_number = functools.lru_cache(1024)(_number)  # modes, owners and times repeat from member to member
 
 
 def _time(text: bytes) -> int:
