@@ -34,12 +34,13 @@ if TYPE_CHECKING:
     from layerfs.dataroot import DataRoot
     from layerfs.formats.imageconfig import ImageConfig
     from layerfs.ids import CacheID, ChainID, ContainerID, DiffID, ImageID
+    from layerfs.store.files import Problem
     from layerfs.store.layerdb import NotedLayer
 
-__all__ = ["Structure"]
+__all__ = ["Place", "Structure"]
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
     """What a layer's chain ID is made of."""
 
     diff_id: DiffID
@@ -56,6 +57,8 @@ class Structure:
         """Check the records of `root`."""
         self.root = root
         self._noted: dict[ChainID, NotedLayer] = {}
+        self._configs: dict[ImageID, ImageConfig | Problem] = {}
+        self._missing: set[ChainID] = set()
 
     # -- names -----------------------------------------------------------------------------------
 
@@ -83,16 +86,26 @@ class Structure:
     def image(self, image_id: ImageID) -> Iterator[Finding]:
         """What is wrong with an image's config and notes, and which of its layers are not there."""
         subject = image_subject(image_id)
-        try:
-            config = self.root.imagedb.config(image_id)
-        except (CorruptStore, DataRootUnreadable) as error:
-            yield from_damage(error, "config", subject)
+        config = self.config(image_id)
+        if isinstance(config, (CorruptStore, DataRootUnreadable)):
+            yield from_damage(config, "config", subject)
             return
         yield from self._history(config, image_id)
         yield from _attempt("parent-note", subject, lambda: self.root.imagedb.parent(image_id), "warning")
         yield from _attempt("tag-time", subject, lambda: self.root.imagedb.last_updated(image_id), "warning")
         for chain in chain_ids(config.diff_ids):
             yield from self.layer_exists(chain, f"image {image_id} needs it")
+
+    def config(self, image_id: ImageID) -> ImageConfig | Problem:
+        """An image's config, or what is wrong with it."""
+        found = self._configs.get(image_id)
+        if found is None:
+            try:
+                found = self.root.imagedb.config(image_id)
+            except (CorruptStore, DataRootUnreadable) as error:
+                found = error
+            self._configs[image_id] = found
+        return found
 
     def _history(self, config: ImageConfig, image_id: ImageID) -> Iterator[Finding]:
         steps = sum(not entry.empty_layer for entry in config.history)
@@ -106,22 +119,27 @@ class Structure:
 
     # -- layers ----------------------------------------------------------------------------------
 
-    def layer_exists(self, chain: ChainID, message: str) -> Iterator[Finding]:
-        """Whether a layer that something needs has a record at all."""
+    def layer_exists(self, chain: ChainID, message: str = "") -> Iterator[Finding]:
+        """Whether a layer has a record at all; found once, whoever asks; `message` says who needs it."""
         problem = self.noted(chain).problems.get("")
-        if problem:
-            yield from_damage(problem, "layer", layer_subject(chain))._replace(message=message)
+        if problem and chain not in self._missing:
+            self._missing.add(chain)
+            found = from_damage(problem, "layer", layer_subject(chain))
+            yield found._replace(message=f"{found.message}: {message}" if message else found.message)
 
     def layer(self, chain: ChainID) -> Iterator[Finding]:
         """What is wrong with a layer's record, its place in the chain, its directory and its links."""
         noted, subject = self.noted(chain), layer_subject(chain)
-        for name, problem in noted.problems.items():
-            yield from_damage(problem, name or "layer", subject)
         if "" in noted.problems:
+            yield from self.layer_exists(chain)
             return
+        for name, problem in noted.problems.items():
+            yield from_damage(problem, name, subject)
         yield from self._place(chain, noted)
-        if noted.parent:
-            yield from self.layer_exists(noted.parent, f"layer {chain} stands on it")
+        place = self.below(chain)
+        parent = place.parent if place else noted.parent
+        if parent:
+            yield from self.layer_exists(parent, f"layer {chain} stands on it")
         yield from self._tar_split(chain)
         if noted.cache_id is None:
             return
@@ -161,41 +179,40 @@ class Structure:
                 message="not the layer below" if noted.parent else "the file is missing",
             )
 
-    def _right_place(self, chain: ChainID, noted: NotedLayer) -> _Place | None:
+    def _right_place(self, chain: ChainID, noted: NotedLayer) -> Place | None:
         """What the chain ID is really made of: by an image's config, or by trying the layers there are."""
         if found := self._wanted.get(chain):
             return found
         assert noted.diff_id is not None  # noqa: S101 - of the caller
         for parent in (None, *self.root.layerdb.chain_ids()):
             if chain_id(parent, noted.diff_id) == chain:
-                return _Place(noted.diff_id, parent)
+                return Place(noted.diff_id, parent)
         for other in self.root.layerdb.chain_ids():
             diff_id = self.noted(other).diff_id
             if diff_id and chain_id(noted.parent, diff_id) == chain:
-                return _Place(diff_id, noted.parent)
+                return Place(diff_id, noted.parent)
         return None
 
     @functools.cached_property
-    def _wanted(self) -> Mapping[ChainID, _Place]:
+    def _wanted(self) -> Mapping[ChainID, Place]:
         """The place of each layer by the configs of all sound images."""
-        found: dict[ChainID, _Place] = {}
+        found: dict[ChainID, Place] = {}
         for image_id in self.root.imagedb.image_ids():
-            try:
-                diff_ids = self.root.imagedb.config(image_id).diff_ids
-            except (CorruptStore, DataRootUnreadable):
+            config = self.config(image_id)
+            if isinstance(config, (CorruptStore, DataRootUnreadable)):
                 continue
             below: ChainID | None = None
-            for diff_id, chain in zip(diff_ids, chain_ids(diff_ids), strict=True):
-                found[chain] = _Place(diff_id, below)
+            for diff_id, chain in zip(config.diff_ids, chain_ids(config.diff_ids), strict=True):
+                found[chain] = Place(diff_id, below)
                 below = chain
         return found
 
-    def below(self, chain: ChainID) -> _Place | None:
+    def below(self, chain: ChainID) -> Place | None:
         """What a layer is made of: as its record says if that is right; None where nothing tells."""
         noted = self.noted(chain)
         sound = noted.diff_id and "parent" not in noted.problems
         if sound and noted.diff_id and chain_id(noted.parent, noted.diff_id) == chain:
-            return _Place(noted.diff_id, noted.parent)
+            return Place(noted.diff_id, noted.parent)
         return self._right_place(chain, noted) if noted.diff_id else self._wanted.get(chain)
 
     def _stack(self, chain: ChainID) -> list[CacheID | None] | None:
@@ -273,11 +290,12 @@ class Structure:
             yield from _attempt("lower", subject, lambda: overlay2.lower_problem(stack))
 
     def _absolute(self, cache_id: CacheID, subject: str) -> Iterator[Finding]:
+        overlay2 = self.root.overlay2
         try:
-            link = self.root.overlay2.link(cache_id)
+            link = overlay2.link(cache_id)
         except (CorruptStore, DataRootUnreadable):
             return
-        if link and self.root.overlay2.is_absolute(link):
+        if link and overlay2.link_target(link) == cache_id and overlay2.is_absolute(link):
             yield Finding(
                 *("short-link-absolute", "warning", subject),
                 path=self.root.directory.name_of(f"overlay2/l/{link}"),

@@ -124,11 +124,13 @@ class Overlay2:
             return None
         name, expected = self._root.name_of(f"overlay2/l/{link}"), f"../{cache_id}/diff"
         try:
+            if not stat.S_ISLNK(self._root.lstat(f"overlay2/l/{link}").st_mode):
+                return BrokenChain(name, "no symbolic link", expected=expected)
             target = self._root.readlink(f"overlay2/l/{link}")
         except FileNotFoundError:
             return MissingFile(name, "the short link is missing", expected=expected)
-        except OSError:
-            return BrokenChain(name, "no symbolic link", expected=expected)
+        except OSError as error:
+            return BrokenChain(name, "not readable", expected=expected, found=error.strerror)
         return BrokenChain(name, "the short link leads elsewhere", expected=expected, found=ascii(target)[1:])
 
     def is_absolute(self, link: LinkID) -> bool:
