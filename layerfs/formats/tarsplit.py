@@ -94,6 +94,11 @@ class Member(NamedTuple):
     content: FilePayload
     path: bytes
 
+    @property
+    def has_content(self) -> bool:
+        """Whether the tar has its content: not where the header is of a link or directory with a size."""
+        return self.content.size > 0 and (self.header.size > 0 or self.header.sparse)
+
 
 @dataclass(frozen=True, slots=True)
 class ArchiveMarks:

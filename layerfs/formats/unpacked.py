@@ -4,7 +4,7 @@ A header is not what lies on disk: the engine skips some of it, and the kernel c
 are the rules of both, as functions from headers to what lstat and getxattr then tell.
 
 Sources: moby `pkg/archive/archive.go` (Unpack, createTarFile), `archive_linux.go` (ConvertRead),
-`pkg/system/chtimes.go`, `utimes_unix.go` (v20.10.24); Linux `fs/posix_acl.c`, `include/uapi/linux/capability.h`.
+`pkg/system/chtimes.go`, `utimes_unix.go` (v20.10.24); Linux `fs/posix_acl.c`, `uapi/linux/capability.h`.
 """
 
 from __future__ import annotations
