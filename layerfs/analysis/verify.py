@@ -17,6 +17,7 @@ from layerfs.analysis.attributes import ASPECTS, Attributes
 from layerfs.analysis.findings import ROOT, Finding, layer_subject
 from layerfs.analysis.layercheck import LayerCheck
 from layerfs.analysis.layerfindings import LayerFindings
+from layerfs.analysis.layernames import layers_called
 from layerfs.analysis.structure import Structure
 from layerfs.analysis.workers import Lost, in_processes
 from layerfs.archive import LayerArchive
@@ -112,6 +113,16 @@ class Verification:
             return chain_ids(self._root.imagedb.config(image).diff_ids)
         except (CorruptStore, DataRootUnreadable):
             return ()
+
+    def layers_called(self, name: str, root_path: bytes) -> list[ChainID]:
+        """The layers that a name means; raises `LookupFailed`. See `layernames`."""
+        return layers_called(self._structure, name, root_path)
+
+    def all_chains(self) -> list[ChainID]:
+        """Every layer of the root, also those that are damaged, and those that images lack."""
+        noted = self._root.layerdb.chain_ids()
+        wanted = (chain for image in self._root.imagedb.image_ids() for chain in self.chains_of(image))
+        return list(dict.fromkeys([*wanted, *noted]))
 
     def records(self, images: Iterable[ImageID], chains: Iterable[ChainID]) -> list[Finding]:
         """What is wrong with the records of images and layers, each defect once."""
