@@ -44,6 +44,7 @@ COMMANDS = {
     "hashes": "List digests of all files of an image, container or layer, as sha256sum does",
     "timeline": "Show when files of all layers, images and containers were made and changed",
     "find": "Find entries by name, attributes or content: in one tree, or in all layers of the root",
+    "verify": "Check that images and layers are what they were when they were pulled or built",
     "whois": "Tell whose a thing is: its layer, the command that made it, everyone using it",
     "export": "Write images for docker load or as OCI layouts, trees and layers as tars",
     "mount": "Mount an image, container or layer read-only on a directory",

@@ -113,10 +113,11 @@ def open_subject(
     """
     from layerfs.model import Image
 
-    if as_of := _AS_OF_LAYER.fullmatch(name):
+    image, number = split_layer(name)
+    if number is not None:
         if up_to is not None or layer is not None:
             raise click.UsageError(f"{name} names a layer already: --up-to and --layer cannot be given too")
-        name, up_to = as_of[1], int(as_of[2])
+        name, up_to = image, number
     if up_to is not None and layer is not None:
         raise click.UsageError("--up-to and --layer exclude each other")
     found = root.names.anything(name, (kind,) if kind else KINDS)
@@ -135,9 +136,9 @@ def open_subject(
 
 
 def split_layer(name: str) -> tuple[str, int | None]:
-    """A NAME and its `@N`, where it has one."""
-    found = _AS_OF_LAYER.fullmatch(name)
-    return (found[1], int(found[2])) if found else (name, None)
+    """`IMAGE@N` as the image's name and N; any other name, and None."""
+    as_of = _AS_OF_LAYER.fullmatch(name)
+    return (as_of[1], int(as_of[2])) if as_of else (name, None)
 
 
 def open_sides(root: DataRoot, name: str, *, kind: str | None) -> tuple[Subject, Subject]:

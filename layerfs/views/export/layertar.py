@@ -37,7 +37,10 @@ class LayerTar(Protocol):
 
 
 class OriginalTar:
-    """The very tar that a layer was registered from."""
+    """The very tar that a layer was registered from.
+
+    tar-split data that early engines did not close are taken as they are: the digest tells.
+    """
 
     def __init__(self, archive: LayerArchive, diff_id: DiffID) -> None:
         """The tar that `archive` rebuilds; `diff_id` is what it must hash to."""
@@ -47,7 +50,7 @@ class OriginalTar:
     @functools.cached_property
     def size(self) -> int:
         """Its bytes; raises `CorruptStore`."""
-        return self._archive.size()
+        return self._archive.size(cut=True)
 
     def write(self, write: Write) -> None:
         """Write it; raises `CorruptStore` at the first file that is not the original, and by its digest."""
@@ -57,7 +60,7 @@ class OriginalTar:
             digest.update(piece)
             write(piece)
 
-        for fault in self._archive.rebuild(checked):
+        for fault in self._archive.rebuild(checked, cut=True):
             raise tell(self._archive, fault, hint=_HINT)
         found = f"sha256:{digest.hexdigest()}"
         if found != self.diff_id:

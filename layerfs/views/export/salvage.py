@@ -86,12 +86,14 @@ class Salvage:
             return _nothing(diff_id, error)
         digest = hashlib.sha256()
         try:
-            faults = {fault.path: fault for fault in archive.rebuild(digest.update)}
+            faults = {fault.path: fault for fault in archive.rebuild(digest.update, cut=True)}
+            if not faults and digest.hexdigest() == diff_id.hex:
+                return OriginalTar(archive, diff_id)
+            if archive.unclosed:
+                raise MalformedFile(archive.name, "cut off")  # noqa: TRY301 - as what was cut within a line
         except CorruptStore as error:
             _lost(f"{error}: the layer's tar is generated from {archive.diff.display}")
             return self._told(_Made(functools.partial(self._generate, record), diff_id), diff_id)
-        if not faults and digest.hexdigest() == diff_id.hex:
-            return OriginalTar(archive, diff_id)
         for fault in faults.values():
             _lost(f"{tell(archive, fault)}: {_fate(fault)}")
         sparse = sparse_members(archive)
@@ -168,7 +170,7 @@ class _Mending:
     def _member(self, member: Member, raw: bytes, left_out: set[bytes], write: Write) -> bool:
         """Write one member as far as it can be; whether it is the original, but for its content."""
         path, header = member.path, member.header
-        fault = self._faults.get(path) if member.content.size else None
+        fault = self._faults.get(path)
         if fault and fault.what == "content" and not header.sparse:
             write(raw)
             self._archive.content(member, write, self._buffer)
@@ -179,7 +181,7 @@ class _Mending:
             and not (header.is_hard_link and clean_name(header.linkname) in left_out)
         ):
             write(raw)
-            if member.content.size:
+            if member.has_content:
                 self._archive.content(member, write, self._buffer)
             return True
         if path.rpartition(b"/")[2].startswith(b".wh."):
