@@ -90,7 +90,7 @@ class Salvage:
             if not faults and digest.hexdigest() == diff_id.hex:
                 return OriginalTar(archive, diff_id)
             if archive.unclosed:
-                raise MalformedFile(archive.name, "cut off")  # noqa: TRY301 - as what was cut within a line
+                raise MalformedFile(archive.name, "cut off")
         except CorruptStore as error:
             _lost(f"{error}: the layer's tar is generated from {archive.diff.display}")
             return self._told(_Made(functools.partial(self._generate, record), diff_id), diff_id)
