@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layerfs.formats.reference import Reference
+    from layerfs.formats.whiteouts import Dialect
     from layerfs.hostdir import HostDir
     from layerfs.ids import ChainID
     from layerfs.store.layerdb import MountRecord
@@ -52,6 +53,8 @@ class DataRoot:
 
     Attributes:
         path: where it was opened, as given (below it where an evidence tree was given).
+        directory: the data root itself.
+        driver_dir: its `image/overlay2/`.
         damage: every defect met so far, in order.
     """
 
@@ -65,7 +68,7 @@ class DataRoot:
         self.layerdb = LayerDB(driver_dir)
         self.overlay2 = Overlay2(directory)
         self.containerdb = ContainerDB(directory)
-        self._driver_dir = driver_dir
+        self.driver_dir = driver_dir
         self._stacker = Stacker(directory, self.layerdb, self.overlay2)
         self._images: dict[ImageID, Image | None] = {}
         self.names = Names(self)
@@ -85,7 +88,7 @@ class DataRoot:
     def repositories(self) -> Repositories:
         """The names in repositories.json, in Docker's normal form; empty where it is damaged."""
         try:
-            return read_repositories(self._driver_dir)
+            return read_repositories(self.driver_dir)
         except CorruptStore as error:
             self.report(error)
             return Repositories()
@@ -263,6 +266,15 @@ class DataRoot:
         """
         return self._stacker.source(layer)
 
+    def raw_tree(self, cache_id: CacheID) -> UnionTree:
+        """A directory of `overlay2/` as it is on disk, a container's own layer too; raises `CorruptStore`."""
+        return self._stacker.alone(cache_id)
+
+    @property
+    def dialect(self) -> Dialect:
+        """Which extended attributes are overlayfs's own in this root."""
+        return self._stacker.dialect
+
     def archive(self, layer: Layer) -> LayerArchive:
         """The tar that a layer was registered from; raises `CorruptStore` where its directory is missing."""
         return LayerArchive(layer, self.layerdb, self.overlay2.diff(layer.cache_id))
@@ -286,7 +298,7 @@ class DataRoot:
     def _container_tree(self, container: Container) -> UnionTree:
         mount = container.mount
         if mount is None:
-            path = self._driver_dir.name_of(f"layerdb/mounts/{container.id}")
+            path = self.driver_dir.name_of(f"layerdb/mounts/{container.id}")
             raise MissingFile(path, f"the layers of container {container.name} are not known")
         above = [mount.mount_id, *([mount.init_id] if mount.init_id else [])]
         chain = self.chain_of_mount(mount)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from ..copying import reason, tell_not_kept
 from ..entries import Complaints, escaped, lossless, type_word
 from ..globs import Globs
 from ..main import FINDINGS
@@ -181,14 +181,15 @@ class _Copies:
     """The copies of a run; the target is opened, and refused, before anything is read."""
 
     def __init__(self, root: DataRoot, tree: UnionTree, provenance: Provenance, target: str) -> None:
-        from layerfs.views.copyout import BadTarget, CopyOut, open_target
+        from layerfs.views.copyout import CopyOut
+        from layerfs.views.place import BadTarget, forbidden_below, open_target
 
         self._tree = tree
         self._provenance = provenance
         self._target = target
         self.failed = False
         try:
-            self._copy = CopyOut(open_target(os.fsencode(target), _forbidden(root)))
+            self._copy = CopyOut(open_target(os.fsencode(target), forbidden_below(root)))
         except BadTarget as error:
             raise click.BadParameter(f"{target}: {error}", param_hint="--recover") from error
 
@@ -205,13 +206,12 @@ class _Copies:
                 for row, result in zip(rows, bar, strict=True):
                     copied.append(row if result.error else row._replace(copy=result.path))
                     if isinstance(result.error, NotCopied):
-                        say("warning", f"{lossless(result.version.path)}: {_reason(result.error)}")
+                        say("warning", f"{lossless(result.version.path)}: {reason(result.error)}")
                     elif result.error:
                         self._complain(result.path, result.error)
         for path, error in copy.unfinished:
             self._complain(path, error)
-        for what, times in sorted(copy.not_kept.items()):
-            say("warning", f"{what} of {times} copies not kept: the host does not let us")
+        tell_not_kept(copy)
         return copied
 
     def _folder(self, number: int) -> bytes:
@@ -219,19 +219,7 @@ class _Copies:
 
     def _complain(self, path: bytes, error: OSError) -> None:
         self.failed = True
-        say("error", f"{self._target}/{lossless(path)}: {_reason(error)}")
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error)
-
-
-def _forbidden(root: DataRoot) -> set[tuple[int, int]]:
-    """The data root, and its `overlay2/`, which may be mounted elsewhere as well."""
-    found = [root.directory.lstat()]
-    with contextlib.suppress(OSError):  # without one there is nothing to recover either
-        found.append(root.directory.lstat("overlay2"))
-    return {(status.st_dev, status.st_ino) for status in found}
+        say("error", f"{self._target}/{lossless(path)}: {reason(error)}")
 
 
 # -- columns -------------------------------------------------------------------------------------

@@ -130,7 +130,7 @@ class Contents:
     def __init__(self, layers: Sequence[LayerSource]) -> None:
         """Read entries of `layers`, uppermost first."""
         self._layers = layers
-        self._digests: dict[tuple[int, int], str] = {}
+        self._digests: dict[tuple[int, int, str], str] = {}
 
     def location(self, part: Part) -> str:
         """Where an entry lies, for messages and other tools; bytes that are no UTF-8 as in `os.fsdecode`."""
@@ -146,10 +146,14 @@ class Contents:
 
     def sha256(self, part: Part, stat: FileStat) -> str:
         """The digest of a regular file as hexadecimal digits; raises `TreeError`."""
-        inode = (stat.dev, stat.ino)
+        return self.digest(part, stat, "sha256")
+
+    def digest(self, part: Part, stat: FileStat, algorithm: str) -> str:
+        """As `sha256`, by an algorithm that `hashlib` knows."""
+        inode = (stat.dev, stat.ino, algorithm)
         if inode in self._digests:
             return self._digests[inode]
-        digest = hashlib.sha256()
+        digest = hashlib.new(algorithm, usedforsecurity=False)
         try:
             with self._open(part) as file:
                 for chunk in file.chunks():

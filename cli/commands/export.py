@@ -1,0 +1,281 @@
+"""`layerfs export`: images as archives for Docker and OCI tools; trees and layers as tars."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..params import root_option
+from ..progress import byte_progress
+from ..subjects import KINDS, complete_names, open_root, open_subject, split_layer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from layerfs import DataRoot
+    from layerfs.model import Container, Image, Layer
+    from layerfs.views.export.images import ExportImage
+    from layerfs.views.export.members import Write
+    from layerfs.views.export.places import Place
+
+__all__ = ["command"]
+
+FOR_IMAGES = ("docker-archive", "oci")
+FORMATS = (*FOR_IMAGES, "rootfs", "layer")
+STDOUT = "-"
+
+
+@click.command("export")
+@click.argument("names", metavar="NAME...", nargs=-1, shell_complete=complete_names)
+@click.option(
+    "-o",
+    "--output",
+    default=STDOUT,
+    metavar="FILE|DIR/|-",
+    help="Where to; - is standard output, the default.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    help="By default docker-archive for images, rootfs for a container or IMAGE@N, layer for a layer.",
+)
+@click.option(
+    "--all", "everything", is_flag=True, help="Every image that `layerfs images` lists, with all its tags."
+)
+@click.option("--all-tags", is_flag=True, help="Every tag of the images named, not only those given.")
+@click.option(
+    "--since",
+    metavar="IMAGE",
+    multiple=True,
+    shell_complete=complete_names,
+    help="Leave out the layers of IMAGE: the other side has them. Repeatable.",
+)
+@click.option(
+    "--layer", type=click.IntRange(1), metavar="N", help="With --format layer: layer N of the image."
+)
+@click.option("--compress", type=click.Choice(["gzip"]), help="With --format oci: compress layers.")
+@click.option(
+    "--salvage", is_flag=True, help="Export what can be rebuilt of damaged layers; say what cannot."
+)
+@click.option("-f", "--force", is_flag=True, help="Replace FILE where it is there already.")
+@click.option("--type", "kind", type=click.Choice(KINDS), help="What NAME is, if it could be several things.")
+@root_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    names: tuple[str, ...],
+    output: str,
+    form: str | None,
+    everything: bool,
+    all_tags: bool,  # noqa: ARG001 - read from the context, as others
+    since: tuple[str, ...],
+    layer: int | None,
+    compress: str | None,
+    salvage: bool,  # noqa: ARG001
+    force: bool,
+    kind: str | None,
+    root: str,  # noqa: ARG001
+) -> None:
+    """Write images for docker load or as OCI layouts, trees and layers as tars.
+
+    docker-archive: for `docker load` of any Engine, which gives the same image IDs and names. It is an OCI
+    layout as well. oci: a tar, or a directory where the name ends in a slash or is one. rootfs: the
+    tree, as `docker export` writes it. layer: the tar that a layer was registered from; of a container,
+    what `docker commit` would make. Images in one archive share their layers.
+
+    Everything is checked while it is written: a damaged layer stops the export, and names the file. FILE
+    appears when it is complete. --salvage goes on with what there is: then layers and images get other IDs.
+
+    \b
+    Examples:
+      layerfs --root /mnt/dead/var/lib/docker export app:1 | docker load
+      layerfs export --all -o images.tar
+      layerfs export --since base:1 -o update.tar app:2    for an Engine that has base:1
+      layerfs export --format oci -o app/ app:1            then: skopeo copy oci:app:app:1 docker://...
+      layerfs export -o root.tar my-container
+      layerfs export --format rootfs app:1@3 | tar -t
+      layerfs export --layer 2 app:1 | sha256sum           the layer's diff ID
+    """
+    form = _check_usage(ctx.params)
+    data_root = open_root(ctx)
+    if form in FOR_IMAGES or (form is None and (everything or len(names) > 1)):
+        _export_images(data_root, ctx.params, form or FOR_IMAGES[0])
+        return
+    name, number = split_layer(names[0])
+    found = data_root.names.anything(name, (kind,) if kind else KINDS)
+    form = form or _default_format(found, number)
+    if form in FOR_IMAGES:
+        _export_images(data_root, ctx.params, form)
+        return
+    if since or compress:
+        raise click.UsageError("--since and --compress are for images")
+    total = 0
+    if form == "rootfs":
+        produce, total = _rootfs(data_root, names[0], kind)
+    else:
+        produce, total = _layer(data_root, found, number or layer, salvage=ctx.params["salvage"])
+    with ExitStack() as opened:
+        write = _open(data_root, output, opened, total, force=force)
+        produce(write)
+
+
+def _check_usage(given: Mapping[str, Any]) -> str | None:
+    """Refuse what does not go together; the format, as far as the options alone say it."""
+    names, form = given["names"], given["form"]
+    if bool(names) == given["everything"]:
+        raise click.UsageError("give NAMEs, or --all, and not both")
+    if given["layer"] is not None:
+        if form not in (None, "layer"):
+            raise click.UsageError("--layer needs --format layer")
+        form = "layer"
+    if form in ("rootfs", "layer") and len(names) != 1:
+        raise click.UsageError(f"--format {form} takes one NAME")
+    if given["compress"] and form != "oci":
+        raise click.UsageError("--compress needs --format oci")
+    if given["output"] == STDOUT and sys.stdout.isatty():
+        raise click.UsageError("an archive is not for a terminal: use -o FILE, or redirect the output")
+    return str(form) if form else None
+
+
+def _default_format(found: Image | Container | Layer, number: int | None) -> str:
+    from layerfs.model import Container, Layer
+
+    if isinstance(found, Layer):
+        return "layer"
+    return "rootfs" if isinstance(found, Container) or number else FOR_IMAGES[0]
+
+
+# -- images --------------------------------------------------------------------------------------
+
+
+def _export_images(root: DataRoot, given: Mapping[str, Any], form: str) -> None:
+    from layerfs.views.export.images import lacking
+    from layerfs.views.export.layout import Layout, write_docker_archive, write_oci
+    from layerfs.views.export.packing import Packing
+
+    there = [root.image(name) for name in given["since"]]
+    images = _images(root, given)
+    wanted = lacking(images, there) if there else None
+    layers = {tar.diff_id: tar for image in images for tar in image.layers}
+    total = sum(tar.size for diff_id, tar in layers.items() if wanted is None or diff_id in wanted)
+    with ExitStack() as opened:
+        place = _open_place(root, given, opened, total, directory=form == "oci")
+        spools = os.path.dirname(os.fsencode(given["output"].rstrip("/"))) or b"."
+        packing = Packing(None if given["output"] == STDOUT else spools) if given["compress"] else None
+        layout = Layout(place, wanted, packing)
+        (write_oci if form == "oci" else write_docker_archive)(layout, images)
+
+
+def _images(root: DataRoot, given: Mapping[str, Any]) -> list[ExportImage]:
+    """The images asked for, each once."""
+    from layerfs.views.export.images import original, tags_asked_for
+    from layerfs.views.export.salvage import Salvage
+
+    found: dict[str, Image] = {}
+    tags: dict[str, dict[Any, None]] = {}
+    salvage = Salvage(root) if given["salvage"] else None
+    for name, image in _named(root, given):
+        found[image.id] = image
+        asked = image.references if name is None or given["all_tags"] else tags_asked_for(image, name)
+        known = tags.setdefault(image.id, {})
+        known.update(dict.fromkeys(tag for tag in asked if tag.tag and not tag.digest))
+    make = salvage.image if salvage else lambda image, names: original(root, image, names)
+    return [make(image, tags[image_id]) for image_id, image in found.items()]
+
+
+def _named(root: DataRoot, given: Mapping[str, Any]) -> Sequence[tuple[str | None, Image]]:
+    if given["everything"]:
+        images = root.images()
+        below = {image.parent for image in images}
+        return [(None, image) for image in images if image.references or image.id not in below]
+    for name in given["names"]:
+        if split_layer(name)[1] is not None:
+            raise click.UsageError(f"{name}: no image is only some layers of another; use --format rootfs")
+    return [(name, root.image(name)) for name in given["names"]]
+
+
+# -- trees and layers ----------------------------------------------------------------------------
+
+
+def _rootfs(root: DataRoot, name: str, kind: str | None) -> tuple[Callable[[Write], object], int]:
+    """What writes the tree, and about how many bytes it is."""
+    from layerfs.model import Layer
+    from layerfs.views.export.members import TreeTar
+
+    subject = open_subject(root, name, kind=kind, up_to=None, layer=None)
+    if isinstance(subject.of, Layer):
+        raise click.UsageError(f"{name} is a layer alone: use --format layer")
+    sizes = (root.layerdb.layer(item.chain_id).size for item in subject.suppliers if item.chain_id)
+    return lambda write: TreeTar(subject.tree, write).write_all(), sum(sizes)
+
+
+def _layer(
+    root: DataRoot, found: Image | Container | Layer, number: int | None, *, salvage: bool
+) -> tuple[Callable[[Write], object], int]:
+    """What writes a layer's tar, and how many bytes it is; 0 where that is not known."""
+    from layerfs.model import Container, Image
+    from layerfs.views.export.commit import write_container_layer
+    from layerfs.views.export.layertar import OriginalTar
+    from layerfs.views.export.salvage import Salvage
+
+    if isinstance(found, Image):
+        if number is None:
+            raise click.UsageError("an image has several layers: use --layer N, or IMAGE@N")
+        found = root.chain(found)[root.layer_number(found, number) - 1]
+    elif number is not None:
+        raise click.UsageError("--layer and @N need an image")
+    if isinstance(found, Container):
+        container = found
+        return lambda write: write_container_layer(root, container, write), 0
+    if salvage:
+        tar = Salvage(root).layer(found, found.diff_id)
+        return tar.write, tar.size
+    original = OriginalTar(root.archive(found), found.diff_id)
+    return original.write, original.size
+
+
+# -- where it goes -------------------------------------------------------------------------------
+
+
+def _open_place(
+    root: DataRoot, given: Mapping[str, Any], opened: ExitStack, total: int, *, directory: bool
+) -> Place:
+    """A directory or a tar."""
+    from layerfs.views.export.places import Directory, Tar
+    from layerfs.views.place import BadTarget, forbidden_below
+
+    path = given["output"]
+    if directory and path != STDOUT and (path.endswith("/") or os.path.isdir(path)):
+        try:
+            return opened.enter_context(Directory(os.fsencode(path), forbidden_below(root)))
+        except BadTarget as error:
+            raise click.BadParameter(f"{path}: {error}", param_hint="--output") from error
+    return opened.enter_context(Tar(_open(root, path, opened, total, force=given["force"])))
+
+
+def _open(root: DataRoot, path: str, opened: ExitStack, total: int, *, force: bool) -> Write:
+    """What takes an archive's bytes, and shows on a terminal how many they are."""
+    from layerfs.views.export.newfile import NewFile
+    from layerfs.views.place import BadTarget, forbidden_below
+
+    if path == STDOUT:
+        write: Write = sys.stdout.buffer.write
+    else:
+        try:
+            write = opened.enter_context(NewFile(os.fsencode(path), forbidden_below(root), force=force)).write
+        except BadTarget as error:
+            raise click.BadParameter(f"{path}: {error}", param_hint="--output") from error
+    if not (total and sys.stderr.isatty()):
+        return write
+    advance = opened.enter_context(byte_progress("Exporting", total))
+
+    def counted(piece: bytes | memoryview) -> None:
+        write(piece)
+        advance(len(piece))
+
+    return counted

@@ -1,0 +1,218 @@
+"""`layerfs hashes`: digests of files, as sha256sum(1) lists them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+from click.core import ParameterSource
+
+from ..entries import Complaints, escaped, lossless
+from ..main import FINDINGS
+from ..output import Column, Table, emit, format_option
+from ..progress import progress
+from ..subjects import complete_names, complete_paths, open_root, open_subject, subject_options, tree_path
+from ..units import human_size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from layerfs.analysis.hashes import Hashed, HashedFile
+
+    from ..subjects import Subject, Supplier
+
+__all__ = ["command"]
+
+_ESCAPES = {b"\\": rb"\\", b"\n": rb"\n", b"\r": rb"\r"}
+"""Of coreutils: a name that has one of these is escaped, and a backslash begins its line."""
+
+_SHOWN = ("Digest", "Size", "Layer", "State", "Path")
+
+
+class Row(NamedTuple):
+    """A file with its digest, and where it lies."""
+
+    hashed: Hashed
+    algorithm: str
+    supplier: Supplier | None
+    backing: str
+
+    @property
+    def file(self) -> HashedFile:
+        """The file."""
+        return self.hashed.file
+
+
+def _algorithm(name: str) -> Callable[..., Any]:
+    return click.option(f"--{name}", "algorithm", flag_value=name, help=f"List {name} digests.")
+
+
+@click.command("hashes")
+@click.argument("name", shell_complete=complete_names)
+@click.argument("paths", metavar="[PATH]...", nargs=-1, shell_complete=complete_paths)
+@click.option(
+    "--all-versions",
+    "every",
+    is_flag=True,
+    help="Every version in every layer, hidden ones too, where it lies.",
+)
+@_algorithm("md5")
+@_algorithm("sha1")
+@_algorithm("sha512")
+@click.option("-z", "--zero", is_flag=True, help="End each line with a NUL, and escape no names.")
+@format_option
+@subject_options
+@click.pass_context
+def command(
+    ctx: click.Context,
+    name: str,
+    paths: tuple[str, ...],
+    every: bool,
+    algorithm: str | None,
+    zero: bool,
+    form: str,
+    kind: str | None,
+    up_to: int | None,
+    layer: int | None,
+    root: str,  # noqa: ARG001 - read from the context
+) -> int:
+    """List digests of all regular files, or of those at and below PATH, as sha256sum(1) does.
+
+    Paths are relative to the root of the tree, so that `sha256sum -c` takes the list in a mount of it, or in
+    a copy. With --all-versions they are relative to the data root: each file version of each layer, hidden
+    ones too, where it lies. --format tells more of each: layer, state, what hides it. The exit code is 1 if a
+    file could not be read.
+
+    \b
+    Examples:
+      layerfs hashes nginx:latest > nginx.sha256
+      cd /mnt && sha256sum -c nginx.sha256           in a mount of it
+      layerfs hashes --md5 nginx:latest /usr/bin
+      layerfs hashes --all-versions nginx:latest | (cd /var/lib/docker && sha256sum -c --quiet)
+    """
+    given = ctx.get_parameter_source("form") != ParameterSource.DEFAULT
+    if zero and given:
+        raise click.UsageError("--zero and --format exclude each other")
+    data_root = open_root(ctx)
+    subject = open_subject(data_root, name, kind=kind, up_to=up_to, layer=layer)
+    complaints = Complaints()
+    files = _files(subject, paths, complaints, every=every)
+    rows = _rows(subject, files, algorithm or "sha256", complaints)
+    if given:
+        emit(_table(algorithm or "sha256"), rows, form)
+    else:
+        below = data_root.path.rstrip("/") + "/"
+        _print(rows, _lying(below) if every else lambda row: b"." + row.file.path, zero=zero)
+    return FINDINGS if complaints.code else 0
+
+
+def _files(
+    subject: Subject, paths: Sequence[str], complaints: Complaints, *, every: bool
+) -> list[HashedFile]:
+    from layerfs.analysis.hashes import every_version, shown_files
+    from layerfs.errors import TreeError
+
+    wanted = [tree_path(path) for path in paths] or [b"/"]
+    if every:
+        tops = [b"/" + path.strip(b"/") for path in wanted]
+        return every_version(subject.tree, tops, complaints.add)
+    nodes = []
+    for path in wanted:
+        try:
+            nodes.append(subject.tree.resolve(path))
+        except TreeError as error:
+            complaints.add(error)
+    return shown_files(subject.tree, nodes, complaints.add)
+
+
+def _rows(
+    subject: Subject, files: Sequence[HashedFile], algorithm: str, complaints: Complaints
+) -> Iterator[Row]:
+    from layerfs.analysis.hashes import hashes
+
+    cores = len(os.sched_getaffinity(0))
+    with progress(hashes(subject.tree, files, algorithm, cores), "hashing", len(files)) as watched:
+        for hashed in watched:
+            if hashed.error:
+                complaints.add(hashed.error)
+            layer, path = hashed.file.data
+            label = subject.tree.layers[layer].label
+            supplier = subject.suppliers[hashed.file.part.layer]
+            yield Row(hashed, algorithm, supplier, f"{label}/{os.fsdecode(path)}")
+
+
+# -- lines ---------------------------------------------------------------------------------------
+
+
+def _lying(below: str) -> Callable[[Row], bytes | None]:
+    """Names by where files lie, each once, though several paths or metacopies may have led there."""
+    seen: set[str] = set()
+
+    def name(row: Row) -> bytes | None:
+        if row.backing in seen:
+            return None
+        seen.add(row.backing)
+        return b"./" + os.fsencode(row.backing.removeprefix(below))
+
+    return name
+
+
+def _print(rows: Iterable[Row], name_of: Callable[[Row], bytes | None], *, zero: bool) -> None:
+    for row in rows:
+        name = name_of(row)
+        if row.hashed.digest is None or name is None:
+            continue
+        digest = row.hashed.digest.encode()
+        if zero:
+            sys.stdout.buffer.write(digest + b"  " + name + b"\0")
+        elif sys.stdout.isatty():
+            sys.stdout.write(f"{row.hashed.digest}  {escaped(name)}\n")
+        else:
+            sys.stdout.buffer.write(_line(digest, name))
+
+
+def _line(digest: bytes, name: bytes) -> bytes:
+    """A line of sha256sum(1)."""
+    if not any(special in name for special in _ESCAPES):
+        return digest + b"  " + name + b"\n"
+    for special, shown in _ESCAPES.items():
+        name = name.replace(special, shown)
+    return b"\\" + digest + b"  " + name + b"\n"
+
+
+# -- columns -------------------------------------------------------------------------------------
+
+
+def _column(key: str, placeholder: str, value: Callable[[Row], Any], words: Any = None) -> Column[Row]:
+    return Column(key, value, placeholder, placeholder.upper(), words)
+
+
+def _table(algorithm: str) -> Table[Row]:
+    def identity(name: str) -> Callable[[Row], str | None]:
+        def text(row: Row) -> str | None:
+            found = getattr(row.supplier, name, None)
+            return None if found is None else str(found)
+
+        return text
+
+    columns = (
+        _column("path", "Path", lambda row: lossless(row.file.path), lambda row: escaped(row.file.path)),
+        Column("algorithm", lambda row: row.algorithm, "Algorithm", "ALGORITHM"),
+        Column("digest", lambda row: row.hashed.digest, "Digest", algorithm.upper()),
+        _column(
+            "size", "Size", lambda row: row.file.stat.size, lambda row: human_size(row.file.stat.size, 4)
+        ),
+        _column("nlink", "NLink", lambda row: row.file.stat.nlink),
+        _column("inode", "Inode", lambda row: row.file.stat.ino),
+        _column("state", "State", lambda row: "hidden" if row.file.hidden else "visible"),
+        _column("layer", "Layer", lambda row: row.supplier and row.supplier.number),
+        _column("diff_id", "DiffID", identity("diff_id")),
+        _column("chain_id", "ChainID", identity("chain_id")),
+        _column("cache_id", "CacheID", identity("cache_id")),
+        Column("hidden_by", lambda row: row.file.hidden and row.file.hidden.by, "HiddenBy", "HIDDEN BY"),
+        _column("how", "How", lambda row: row.file.hidden and str(row.file.hidden.how)),
+        Column("backing_path", lambda row: row.backing, "BackingPath", "BACKING PATH"),
+    )
+    return Table(columns, _SHOWN)

@@ -1,0 +1,76 @@
+"""Copying what a tree shows: an entry, or all that is below a directory, under a name of the host.
+
+Used by the command `cp`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from layerfs.views.copyout import Original
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from layerfs.tree.node import Node
+    from layerfs.tree.union import UnionTree
+    from layerfs.tree.walk import Visit
+    from layerfs.views.copyout import CopyOut
+
+__all__ = ["Copied", "copy_tree"]
+
+
+class Copied(NamedTuple):
+    """What became of an entry.
+
+    Attributes:
+        node: the entry.
+        path: where its copy is, below the target; empty for the target itself.
+        error: why there is none, or why it is not whole (`NotCopied` for what was not wanted); or None.
+    """
+
+    node: Node
+    path: bytes
+    error: OSError | None
+
+
+def copy_tree(tree: UnionTree, visits: Iterable[Visit], path: bytes, copy: CopyOut) -> Iterator[Copied]:
+    """Copy the entries of a walk, one after another.
+
+    Where a directory cannot be made, what is below it is left out.
+
+    Args:
+        tree: what is walked.
+        visits: as `tree.walk.walk` gives them: the top first, parents before their children.
+        path: what the top becomes, below the target; empty to add what is in it to the target itself.
+        copy: where to.
+    """
+    top: Node | None = None
+    refused: Node | None = None
+    for visit in visits:
+        node = visit.node
+        top = top or node
+        if refused is not None and _is_below(node, refused):
+            continue
+        at = _place(path, node.path[len(top.path) :].lstrip(b"/")) if node is not top else path
+        error: OSError | None = visit.problem
+        try:
+            if node.is_dir:
+                copy.directory(at, Original(tree, node))
+            else:
+                copy.file(at, Original(tree, node))
+        except OSError as failure:
+            error = failure
+            refused = node if node.is_dir else None
+        yield Copied(node, at, error)
+
+
+def _is_below(node: Node, top: Node) -> bool:
+    at: Node | None = node
+    while at is not None and at is not top:
+        at = at.parent
+    return at is top
+
+
+def _place(path: bytes, below: bytes) -> bytes:
+    return path + b"/" + below if path else below

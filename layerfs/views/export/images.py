@@ -1,0 +1,101 @@
+"""What is exported of an image: its config byte for byte, and its layers as tars.
+
+Used by `layout` and the command `export`; `salvage` makes the same of a damaged image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from layerfs.formats.errors import FormatError
+from layerfs.formats.reference import parse_reference
+from layerfs.ids import ChainID, ImageID, chain_ids
+from layerfs.views.export.layertar import OriginalTar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from layerfs.dataroot import DataRoot
+    from layerfs.formats.reference import Reference
+    from layerfs.model import Image
+    from layerfs.views.export.layertar import LayerTar
+
+__all__ = ["ExportImage", "lacking", "original", "parents", "platform_of", "tags_asked_for"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExportImage:
+    """An image to export.
+
+    Attributes:
+        config: the config's bytes; its ID is their sha256.
+        layers: base first.
+        tags: the names it is to have.
+        parent: the image the engine noted as its parent, unchecked.
+        platform: as OCI's descriptors say it.
+    """
+
+    config: bytes
+    layers: tuple[LayerTar, ...]
+    tags: tuple[Reference, ...]
+    parent: str | None = None
+    platform: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def id(self) -> ImageID:
+        """Its ID."""
+        return ImageID.of(self.config)
+
+    @property
+    def chain(self) -> tuple[ChainID, ...]:
+        """The chain ID of each layer."""
+        return chain_ids(layer.diff_id for layer in self.layers)
+
+
+def original(root: DataRoot, image: Image, tags: Iterable[Reference]) -> ExportImage:
+    """The image as it is; raises `CorruptStore` where a layer is missing."""
+    layers = tuple(
+        OriginalTar(root.archive(record), diff_id)
+        for record, diff_id in zip(root.chain(image), image.config.diff_ids, strict=True)
+    )
+    config = root.imagedb.config_bytes(image.id)
+    return ExportImage(config, layers, tuple(tags), image.parent, platform_of(image))
+
+
+def tags_asked_for(image: Image, name: str) -> tuple[Reference, ...]:
+    """The tag that `name` means, if that found the image; none for an ID or digest, as `docker save`."""
+    try:
+        wanted = parse_reference(name).with_default_tag()
+    except FormatError:
+        return ()
+    return (wanted,) if wanted.tag and not wanted.digest and wanted in image.references else ()
+
+
+def platform_of(image: Image) -> dict[str, str]:
+    """What the image is for, as OCI's descriptors say it; empty where the config does not say."""
+    config = image.config
+    if not (config.architecture and config.os):
+        return {}
+    found = {"architecture": config.architecture, "os": config.os}
+    return found | ({"variant": config.variant} if config.variant else {})
+
+
+def parents(images: Sequence[ExportImage]) -> list[str | None]:
+    """The parent of each image, as far as it is exported too: no other would be known where they arrive."""
+    known = {str(image.id) for image in images}
+    return [image.parent if image.parent in known and image.parent != image.id else None for image in images]
+
+
+def lacking(images: Sequence[ExportImage], there: Iterable[Image]) -> frozenset[str]:
+    """The diff IDs of the layers that an Engine which has the images `there` still has to be given.
+
+    An Engine knows a layer by its chain: the same layer on others is one that it has not got.
+    """
+    known = {chain for image in there for chain in image.chain}
+    return frozenset(
+        layer.diff_id
+        for image in images
+        for layer, chain in zip(image.layers, image.chain, strict=True)
+        if chain not in known
+    )

@@ -1,0 +1,160 @@
+"""An OCI image layout, and the archive of `docker save`, which is one with a `manifest.json` more.
+
+Engines before version 25 read only `manifest.json`, newer ones and OCI tools either; so one archive
+serves all. Layers and manifests are named by their digests, so what images share is written once.
+What says that an archive is whole is written last.
+
+Sources: OCI image-spec `image-layout.md`, `manifest.md`, `annotations.md`; moby `image/tarexport/save.go`
+(v20.10 and v25), `load.go`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from layerfs.ids import Digest
+from layerfs.views.export.images import parents
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+    from layerfs.formats.reference import Reference
+    from layerfs.views.export.images import ExportImage
+    from layerfs.views.export.layertar import LayerTar
+    from layerfs.views.export.packing import Packing
+    from layerfs.views.export.places import Place
+
+__all__ = ["Layout", "write_docker_archive", "write_oci"]
+
+Descriptor: TypeAlias = "dict[str, Any]"
+
+_OCI = "application/vnd.oci.image"
+_REF_NAME = "org.opencontainers.image.ref.name"
+_IMAGE_NAME = "io.containerd.image.name"
+
+
+class Layout:
+    """Writes the blobs of a layout, each once."""
+
+    def __init__(
+        self, place: Place, lacking: Collection[str] | None = None, packing: Packing | None = None
+    ) -> None:
+        """Begin a layout in `place`.
+
+        Args:
+            place: takes the files.
+            lacking: the diff IDs of the layers to write; None is all.
+            packing: compresses layers; None leaves them as they are.
+        """
+        self._place = place
+        self._lacking = lacking
+        self._packing = packing
+        self._written: set[str] = set()
+        self._layers: dict[str, Descriptor] = {}
+        place.directory("blobs")
+        place.directory("blobs/sha256")
+
+    def layer(self, tar: LayerTar) -> Descriptor:
+        """Write a layer, unless it is there, or not wanted; its descriptor."""
+        if tar.diff_id not in self._layers:
+            self._layers[tar.diff_id] = self._layer(tar)
+        return self._layers[tar.diff_id]
+
+    def _layer(self, tar: LayerTar) -> Descriptor:
+        wanted = self._lacking is None or tar.diff_id in self._lacking
+        kind = f"{_OCI}.layer.v1.tar"
+        if self._packing is None:
+            found = _descriptor(kind, tar.diff_id, tar.size)
+            if wanted:
+                self._place.file(blob_name(tar.diff_id), tar.size, tar.write)
+            return found
+        with self._packing.pack(tar) as packed:
+            if wanted and packed.digest not in self._written:
+                self._written.add(packed.digest)
+                self._place.file(blob_name(packed.digest), packed.size, packed.write)
+            return _descriptor(kind + "+gzip", packed.digest, packed.size)
+
+    def document(self, kind: str, content: bytes) -> Descriptor:
+        """Write a config or manifest, unless it is there; its descriptor."""
+        digest = Digest.of(content)
+        if digest not in self._written:
+            self._written.add(digest)
+            self.file(blob_name(digest), content)
+        return _descriptor(f"{_OCI}.{kind}.v1+json", digest, len(content))
+
+    def file(self, name: str, content: bytes) -> None:
+        """Write a small file."""
+        self._place.file(name, len(content), lambda write: write(content))
+
+    def image(self, image: ExportImage) -> Descriptor:
+        """Write an image: layers, config, manifest; the manifest's descriptor."""
+        layers = [self.layer(tar) for tar in image.layers]
+        config = self.document("config", image.config)
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": f"{_OCI}.manifest.v1+json",
+            "config": config,
+            "layers": layers,
+        }
+        found = self.document("manifest", _json(manifest))
+        return found | ({"platform": dict(image.platform)} if image.platform else {})
+
+    def finish(self, manifests: Iterable[Descriptor]) -> None:
+        """Write what makes it a layout."""
+        index = {"schemaVersion": 2, "mediaType": f"{_OCI}.index.v1+json", "manifests": list(manifests)}
+        self.file("index.json", _json(index))
+        self.file("oci-layout", _json({"imageLayoutVersion": "1.0.0"}))
+
+
+def write_oci(layout: Layout, images: Iterable[ExportImage]) -> None:
+    """An OCI image layout; each image is in it under each of its names; raises `CorruptStore`."""
+    manifests: list[Descriptor] = []
+    for image in images:
+        manifests += _named(layout.image(image), image.tags, lambda tag: tag.familiar)
+    layout.finish(manifests)
+
+
+def write_docker_archive(layout: Layout, images: Sequence[ExportImage]) -> None:
+    """What `docker load` reads, of any Engine; raises `CorruptStore`."""
+    manifests: list[Descriptor] = []
+    rows: list[dict[str, Any]] = []
+    repositories: dict[str, dict[str, str]] = {}
+    for image, parent in zip(images, parents(images), strict=True):
+        manifests += _named(layout.image(image), image.tags, lambda tag: tag.tag or "")
+        row = {
+            "Config": blob_name(image.id),
+            "RepoTags": [tag.familiar for tag in image.tags] or None,
+            "Layers": [blob_name(tar.diff_id) for tar in image.layers],
+        }
+        rows.append(row | ({"Parent": parent} if parent else {}))
+        for tag in image.tags if image.layers else ():
+            repositories.setdefault(tag.familiar_name, {})[tag.tag or ""] = image.layers[-1].diff_id.hex
+    layout.finish(manifests)
+    if repositories:
+        layout.file("repositories", _json(repositories))
+    layout.file("manifest.json", _json(rows))
+
+
+def blob_name(digest: Digest) -> str:
+    """Where a blob lies in a layout."""
+    return f"blobs/sha256/{digest.hex}"
+
+
+def _descriptor(kind: str, digest: str, size: int) -> Descriptor:
+    return {"mediaType": kind, "digest": str(digest), "size": size}
+
+
+def _named(
+    manifest: Descriptor, tags: Sequence[Reference], name: Callable[[Reference], str]
+) -> list[Descriptor]:
+    """The manifest once for each name, or once without one."""
+
+    def names(tag: Reference) -> Mapping[str, str]:
+        return {_IMAGE_NAME: tag.canonical, _REF_NAME: name(tag)}
+
+    return [manifest | {"annotations": names(tag)} for tag in tags] or [manifest]
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()

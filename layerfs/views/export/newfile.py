@@ -1,0 +1,135 @@
+"""A file of the host that appears only when it is complete. Used by the command `export`.
+
+It is written without a name, in the directory it will be in, so whatever ends the process leaves nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+from typing import TYPE_CHECKING, Self
+
+from layerfs.views.place import BadTarget, Destination, open_destination
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from layerfs.archive import Buffer
+
+__all__ = ["NewFile"]
+
+_NAMELESS = os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_BUFFER = 1 << 20
+
+
+class NewFile:
+    """A context manager: the file gets its name at the end of the block, or is gone if that failed."""
+
+    def __init__(self, path: bytes, forbidden: Collection[tuple[int, int]], *, force: bool = False) -> None:
+        """Begin the file `path`.
+
+        Args:
+            path: as the user gave it.
+            forbidden: `(st_dev, st_ino)` of directories that it must not be below.
+            force: whether it may replace a regular file.
+
+        Raises:
+            BadTarget: it is there already, or lies where nothing may be written.
+            OSError: the host refuses.
+        """
+        place = open_destination(path, forbidden)
+        self._directory, self._path = place.fd, path
+        try:
+            self._name = _file_name(place)
+            self._replaces = self._check(force=force)
+            fd, self._part = self._create()
+        except BaseException:
+            os.close(self._directory)
+            raise
+        self._file = io.BufferedWriter(io.FileIO(fd, "wb"), _BUFFER)
+
+    def __enter__(self) -> Self:
+        """Write inside the block."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_rest: object) -> None:
+        """Give the file its name, or leave nothing."""
+        try:
+            if kind is None:
+                self._finish()
+        except OSError as error:
+            raise self._named(error) from error
+        finally:
+            self._discard()
+
+    def write(self, piece: Buffer) -> None:
+        """Append `piece`; raises `OSError` that names the file."""
+        try:
+            self._file.write(piece)
+        except OSError as error:
+            raise self._named(error) from error
+
+    def _check(self, *, force: bool) -> bool:
+        """Whether a file of this name is to be replaced."""
+        try:
+            found = os.lstat(self._name, dir_fd=self._directory)
+        except FileNotFoundError:
+            return False
+        if not stat.S_ISREG(found.st_mode):
+            raise BadTarget("is there already, and no regular file")
+        if not force:
+            raise BadTarget("is there already; --force replaces it")
+        return True
+
+    def _create(self) -> tuple[int, bytes | None]:
+        """A descriptor of a file without a name; where the host has no such files, of one with another."""
+        mode = 0o666
+        try:
+            return os.open(".", _NAMELESS, mode, dir_fd=self._directory), None
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR):  # of the file system, or of the kernel
+                raise
+        part = self._other_name()
+        return os.open(part, _NEW, mode, dir_fd=self._directory), part
+
+    def _other_name(self) -> bytes:
+        """A name beside the file's own that nobody else will use."""
+        return b".%s.%s.part" % (self._name[:200], os.urandom(6).hex().encode())
+
+    def _finish(self) -> None:
+        self._file.flush()
+        if self._part is None and not self._replaces:
+            self._link(self._name)
+            return
+        if self._part is None:  # a link replaces nothing; a rename does, at once
+            part = self._other_name()
+            self._link(part)
+            self._part = part
+        if not self._replaces and self._check(force=False):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        os.rename(self._part, self._name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+        self._part = None
+
+    def _link(self, name: bytes) -> None:
+        os.link(b"/proc/self/fd/%d" % self._file.fileno(), name, dst_dir_fd=self._directory)
+
+    def _discard(self) -> None:
+        """Close everything, and remove what still has the other name."""
+        try:
+            self._file.raw.close()  # what is still buffered is not wanted, or was flushed
+        finally:
+            if self._part is not None:
+                os.unlink(self._part, dir_fd=self._directory)
+            os.close(self._directory)
+
+    def _named(self, error: OSError) -> OSError:
+        return OSError(error.errno, error.strerror or str(error), os.fsdecode(self._path))
+
+
+def _file_name(place: Destination) -> bytes:
+    if place.name is None:
+        raise BadTarget("is a directory")
+    return place.name

@@ -1,0 +1,141 @@
+"""Where copies go: a directory of the host, held by descriptor, that is not below the data root.
+
+The user names it, so links on the way to it are followed; that it is not in the evidence is found out
+from its descriptor, so whatever path leads there. Used by the commands that copy.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from layerfs.dataroot import DataRoot
+
+__all__ = ["BadTarget", "Destination", "forbidden_below", "identity", "open_destination", "open_target"]
+
+_ADDED_TO = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_DIRECTORY = _ADDED_TO | os.O_NOFOLLOW
+_PLACE = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class BadTarget(ValueError):
+    """The directory to write to is not one that may be written to; the message says why."""
+
+
+class Destination(NamedTuple):
+    """Where to copy to.
+
+    Attributes:
+        fd: a directory's.
+        name: of what is to be made or replaced in it; None where the directory itself was named.
+    """
+
+    fd: int
+    name: bytes | None
+
+
+def forbidden_below(root: DataRoot) -> set[tuple[int, int]]:
+    """The data root, and its `overlay2/`, which may be mounted elsewhere as well."""
+    found = [root.directory.lstat()]
+    with contextlib.suppress(OSError):  # without one there is nothing to copy either
+        found.append(root.directory.lstat("overlay2"))
+    return {(status.st_dev, status.st_ino) for status in found}
+
+
+def open_target(path: bytes, forbidden: Collection[tuple[int, int]]) -> int:
+    """A descriptor of the directory `path`: a new one for its owner alone, or one that is empty.
+
+    Args:
+        path: as the user gave it; its last component must not be a symbolic link.
+        forbidden: `(st_dev, st_ino)` of directories that it must neither be nor be below.
+
+    Raises:
+        BadTarget: it is not empty, no directory, a link, or lies where nothing may be written.
+        OSError: the host refuses.
+    """
+    name = path.rstrip(b"/") or path
+    try:
+        fd = os.open(name, _DIRECTORY)
+    except FileNotFoundError:
+        return _make_target(name, forbidden)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise BadTarget("is a link, or no directory") from error
+        raise
+    try:
+        _check_place(fd, forbidden)
+        _check_empty(fd)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def open_destination(path: bytes, forbidden: Collection[tuple[int, int]]) -> Destination:
+    """Where cp(1) would copy to: into the directory `path`, or to that name in the directory above.
+
+    Args:
+        path: as the user gave it; a link to a directory is one.
+        forbidden: `(st_dev, st_ino)` of directories that it must neither be nor be below.
+
+    Raises:
+        BadTarget: it lies where nothing may be written, or is no directory and ends in a slash.
+        OSError: the host refuses; there is no directory to make the name in.
+    """
+    name: bytes | None = None
+    try:
+        fd = os.open(path, _ADDED_TO)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        directory, name = os.path.split(path.rstrip(b"/"))
+        if name in (b"", b".", b".."):
+            raise
+        if path.endswith(b"/") and isinstance(error, NotADirectoryError):
+            raise BadTarget("is no directory") from error
+        fd = os.open(directory or b".", _ADDED_TO)
+    try:
+        _check_place(fd, forbidden)
+    except BaseException:
+        os.close(fd)
+        raise
+    return Destination(fd, name)
+
+
+def _make_target(path: bytes, forbidden: Collection[tuple[int, int]]) -> int:
+    directory, name = os.path.split(path)
+    parent = os.open(directory or b".", _PLACE)
+    try:
+        _check_place(parent, forbidden)
+        os.mkdir(name, 0o700, dir_fd=parent)
+        return os.open(name, _DIRECTORY, dir_fd=parent)
+    finally:
+        os.close(parent)
+
+
+def _check_empty(fd: int) -> None:
+    if os.listdir(fd):
+        raise BadTarget("is not empty")
+
+
+def _check_place(fd: int, forbidden: Collection[tuple[int, int]]) -> None:
+    """Go up to the host's root by `..`, which no link can bend."""
+    at, below = os.dup(fd), None
+    try:
+        while (here := identity(at)) != below:
+            if here in forbidden:
+                raise BadTarget("lies in the data root, where nothing is written")
+            below, above = here, os.open("..", _PLACE, dir_fd=at)
+            os.close(at)
+            at = above
+    finally:
+        os.close(at)
+
+
+def identity(fd: int) -> tuple[int, int]:
+    """What a descriptor is of: `(st_dev, st_ino)`."""
+    found = os.fstat(fd)
+    return found.st_dev, found.st_ino

@@ -1,0 +1,52 @@
+"""Tars read with the standard library: what an export is compared with, and how."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["anonymous", "document", "images_of", "members", "names"]
+
+_BLOCK = 512
+
+
+def members(archive: bytes) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
+    """Every member with its content; names that are not UTF-8 have surrogates."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        for member in tar:
+            stream = tar.extractfile(member) if member.isreg() else None
+            yield member, stream.read() if stream else b""
+
+
+def names(archive: bytes) -> list[str]:
+    """The name of every member, in order."""
+    return [member.name for member, _ in members(archive)]
+
+
+def document(archive: bytes, name: str) -> Any:
+    """A JSON file of the archive."""
+    return json.loads(next(content for member, content in members(archive) if member.name == name))
+
+
+def images_of(archive: bytes) -> list[dict[str, Any]]:
+    """The rows of `manifest.json`."""
+    return list(document(archive, "manifest.json"))
+
+
+def anonymous(archive: bytes) -> bytes:
+    """The archive without names of users and groups, which Debian's Engine takes from its own host."""
+    found = bytearray(archive)
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        for member in tar:
+            start = member.offset_data - _BLOCK
+            header = found[start : start + _BLOCK]
+            header[265:329] = bytes(64)
+            header[148:156] = b" " * 8
+            header[148:156] = b"%06o\0 " % sum(header)
+            found[start : start + _BLOCK] = header
+    return bytes(found)
