@@ -45,7 +45,8 @@ class Source(NamedTuple):
 def _complete(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
     """Names, up to their colon."""
     return [
-        CompletionItem(f"{item.value}:/", type="nospace") for item in complete_names(context, parameter, typed)
+        CompletionItem(f"{item.value}:/", type="nospace")
+        for item in complete_names(context, parameter, typed)
     ]
 
 
@@ -158,7 +159,9 @@ def _destination(root: DataRoot, dest: str, *, several: bool) -> Destination:
         raise click.BadParameter(f"{dest}: {error}", param_hint="DEST") from error
     if several and found.name is not None:
         os.close(found.fd)
-        raise click.BadParameter(f"{dest}: no directory, and there are several things to copy", param_hint="DEST")
+        raise click.BadParameter(
+            f"{dest}: no directory, and there are several things to copy", param_hint="DEST"
+        )
     return found
 
 

@@ -53,7 +53,10 @@ def _algorithm(name: str) -> Callable[..., Any]:
 @click.argument("name", shell_complete=complete_names)
 @click.argument("paths", metavar="[PATH]...", nargs=-1, shell_complete=complete_paths)
 @click.option(
-    "--all-versions", "every", is_flag=True, help="Every version in every layer, hidden ones too, where it lies."
+    "--all-versions",
+    "every",
+    is_flag=True,
+    help="Every version in every layer, hidden ones too, where it lies.",
 )
 @_algorithm("md5")
 @_algorithm("sha1")
@@ -194,20 +197,24 @@ def _table(algorithm: str) -> Table[Row]:
 
         return text
 
-    columns = (
+    columns: tuple[Column[Row], ...] = (
         _column("path", "Path", lambda row: lossless(row.file.path), lambda row: escaped(row.file.path)),
         Column("algorithm", lambda row: row.algorithm, "Algorithm", "ALGORITHM"),
         Column("digest", lambda row: row.hashed.digest, "Digest", algorithm.upper()),
-        _column("size", "Size", lambda row: row.file.stat.size, lambda row: human_size(row.file.stat.size, 4)),
+        _column(
+            "size", "Size", lambda row: row.file.stat.size, lambda row: human_size(row.file.stat.size, 4)
+        ),
         _column("nlink", "NLink", lambda row: row.file.stat.nlink),
         _column("inode", "Inode", lambda row: row.file.stat.ino),
         _column("state", "State", lambda row: "hidden" if row.file.hidden else "visible"),
-        _column("layer", "Layer", lambda row: row.supplier and row.supplier.number),
+        _column("layer", "Layer", lambda row: row.supplier.number if row.supplier else None),
         _column("diff_id", "DiffID", identity("diff_id")),
         _column("chain_id", "ChainID", identity("chain_id")),
         _column("cache_id", "CacheID", identity("cache_id")),
-        Column("hidden_by", lambda row: row.file.hidden and row.file.hidden.by, "HiddenBy", "HIDDEN BY"),
-        _column("how", "How", lambda row: row.file.hidden and str(row.file.hidden.how)),
+        Column(
+            "hidden_by", lambda row: row.file.hidden.by if row.file.hidden else None, "HiddenBy", "HIDDEN BY"
+        ),
+        _column("how", "How", lambda row: str(row.file.hidden.how) if row.file.hidden else None),
         Column("backing_path", lambda row: row.backing, "BackingPath", "BACKING PATH"),
     )
     return Table(columns, _SHOWN)

@@ -139,5 +139,3 @@ def identity(fd: int) -> tuple[int, int]:
     """What a descriptor is of: `(st_dev, st_ino)`."""
     found = os.fstat(fd)
     return found.st_dev, found.st_ino
-
-
