@@ -175,6 +175,35 @@ def _column(key: str, placeholder: str, value: Callable[[Event], Any], words: An
     return Column(key, value, placeholder, placeholder.upper(), words)
 
 
+def _hidden_value(sight: Sight) -> dict[str, Any]:
+    assert sight.hidden is not None  # noqa: S101 - it is one of those that miss it
+    by, how, at = sight.hidden
+    return owner_value(sight.owner) | {"by": by, "how": str(how), "at": lossless(at)}
+
+
+def _text(raw: bytes | None) -> str | None:
+    return None if raw is None else lossless(raw)
+
+
+def _type(file: FileRow) -> str:
+    return "whiteout" if file.whiteout else type_word(file.stat.mode)
+
+
+_FILE_COLUMNS: tuple[Column[Event], ...] = (
+    _column("path", "Path", _of_file(lambda file: lossless(file.row.found.path))),
+    _column("target", "Target", _of_file(lambda file: _text(file.row.target))),
+    _column("type", "Type", _of_file(_type)),
+    _column("mode", "Mode", _of_file(lambda file: f"{stat.S_IMODE(file.stat.mode):04o}")),
+    _column("uid", "UID", _of_file(lambda file: file.stat.uid)),
+    _column("gid", "GID", _of_file(lambda file: file.stat.gid)),
+    _column("size", "Size", _of_file(lambda file: file.stat.size), size_words),
+    _column("nlink", "NLink", _of_file(lambda file: file.stat.nlink)),
+    _column("inode", "Inode", _of_file(lambda file: file.stat.ino)),
+    _column("md5", "MD5", _of_file(lambda file: file.md5)),
+    _column("sha256", "SHA256", _of_file(lambda file: file.row.sha256)),
+)
+
+
 def timeline_table(*, full: bool) -> Table[Event]:
     """The columns of events; `full` shows whole names and commands."""
 
@@ -204,17 +233,7 @@ def timeline_table(*, full: bool) -> Table[Event]:
         _column("time_ns", "TimeNS", lambda event: event.time_ns),
         _column("macb", "MACB", lambda event: event.macb),
         _column("event", "Event", lambda event: str(event.engine.what) if event.engine else "file"),
-        _column("path", "Path", _of_file(lambda file: lossless(file.row.found.path))),
-        _column("target", "Target", _of_file(lambda file: _text(file.row.target))),
-        _column("type", "Type", _of_file(_type)),
-        _column("mode", "Mode", _of_file(lambda file: f"{stat.S_IMODE(file.stat.mode):04o}")),
-        _column("uid", "UID", _of_file(lambda file: file.stat.uid)),
-        _column("gid", "GID", _of_file(lambda file: file.stat.gid)),
-        _column("size", "Size", _of_file(lambda file: file.stat.size), size_words),
-        _column("nlink", "NLink", _of_file(lambda file: file.stat.nlink)),
-        _column("inode", "Inode", _of_file(lambda file: file.stat.ino)),
-        _column("md5", "MD5", _of_file(lambda file: file.md5)),
-        _column("sha256", "SHA256", _of_file(lambda file: file.row.sha256)),
+        *_FILE_COLUMNS,
         _column("state", "State", _of_file(lambda file: file.state)),
         _column("layer", "Layer", layer),
         _column("diff_id", "DiffID", _of_stage("diff_id")),
@@ -239,17 +258,3 @@ def timeline_table(*, full: bool) -> Table[Event]:
         Column("", name, "What", "WHAT"),
     )
     return Table(columns, ("Time", "MACB", "Event", "Size", "Layer", "State", "Owners", "What"))
-
-
-def _hidden_value(sight: Sight) -> dict[str, Any]:
-    assert sight.hidden is not None  # noqa: S101 - it is one of those that miss it
-    by, how, at = sight.hidden
-    return owner_value(sight.owner) | {"by": by, "how": str(how), "at": lossless(at)}
-
-
-def _text(raw: bytes | None) -> str | None:
-    return None if raw is None else lossless(raw)
-
-
-def _type(file: FileRow) -> str:
-    return "whiteout" if file.whiteout else type_word(file.stat.mode)

@@ -78,12 +78,12 @@ def command(
     layer: int | None,
     root: str,  # noqa: ARG001 - read from the context
 ) -> int:
-    """List digests of all regular files, or of those at and below PATH, as sha256sum(1) does.
+    """List digests of all files of an image, container or layer, as sha256sum does.
 
-    Paths are relative to the root of the tree, so that `sha256sum -c` takes the list in a mount of it, or in
-    a copy. With --all-versions they are relative to the data root: each file version of each layer, hidden
-    ones too, where it lies. --format tells more of each: layer, state, what hides it. The exit code is 1 if a
-    file could not be read.
+    Of regular files, all or those at and below PATH. Paths are relative to the root of the tree, so that
+    `sha256sum -c` takes the list in a mount of it, or in a copy. With --all-versions they are relative to
+    the data root: each file version of each layer, hidden ones too, where it lies. --format tells more of
+    each: layer, state, what hides it. The exit code is 1 if a file could not be read.
 
     \b
     Examples:

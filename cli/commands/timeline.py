@@ -67,7 +67,7 @@ def command(
     kind: str | None,
     root: str,  # noqa: ARG001 - read from the context
 ) -> int:
-    """Show when files were changed in every layer, and when images and containers were made and run.
+    """Show when files of all layers, images and containers were made and changed.
 
     NAME is an image or a container. Each version of each file in each layer, hidden ones and whiteouts too,
     has its times of modification (m), last access (a) and change of attributes (c): m is what the image
