@@ -189,6 +189,10 @@ def _type(file: FileRow) -> str:
     return "whiteout" if file.whiteout else type_word(file.stat.mode)
 
 
+def _size_words(event: Event) -> str:
+    return human_size(event.file.stat.size, 4) if event.file else ""
+
+
 _FILE_COLUMNS: tuple[Column[Event], ...] = (
     _column("path", "Path", _of_file(lambda file: lossless(file.row.found.path))),
     _column("target", "Target", _of_file(lambda file: _text(file.row.target))),
@@ -196,7 +200,7 @@ _FILE_COLUMNS: tuple[Column[Event], ...] = (
     _column("mode", "Mode", _of_file(lambda file: f"{stat.S_IMODE(file.stat.mode):04o}")),
     _column("uid", "UID", _of_file(lambda file: file.stat.uid)),
     _column("gid", "GID", _of_file(lambda file: file.stat.gid)),
-    _column("size", "Size", _of_file(lambda file: file.stat.size), size_words),
+    _column("size", "Size", _of_file(lambda file: file.stat.size), _size_words),
     _column("nlink", "NLink", _of_file(lambda file: file.stat.nlink)),
     _column("inode", "Inode", _of_file(lambda file: file.stat.ino)),
     _column("md5", "MD5", _of_file(lambda file: file.md5)),
@@ -224,9 +228,6 @@ def timeline_table(*, full: bool) -> Table[Event]:
             return escaped(event.file.row.found.path) + arrow
         text = (event.engine.text if event.engine else "").replace("\t", " ")
         return text if full else ellipsis(text, _TEXT_WIDTH)
-
-    def size_words(event: Event) -> str:
-        return human_size(event.file.stat.size, 4) if event.file else ""
 
     columns: tuple[Column[Event], ...] = (
         _column("time", "Time", lambda event: rfc3339(event.time_ns)),
