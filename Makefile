@@ -54,7 +54,7 @@ system-demo:
 	@scripts/packages.sh python3-venv libfuse2 fuse3
 
 system-test: system-python
-	@scripts/packages.sh --optional libfuse2 fuse3 attr fuse-overlayfs docker.io docker-registry gcc libc6-dev rsync
+	@scripts/packages.sh --optional libfuse2 fuse3 attr fuse-overlayfs docker.io docker-registry gcc libc6-dev rsync sleuthkit
 
 .venv/bin/python: | system-python
 	@$(PYTHON) -m venv .venv

