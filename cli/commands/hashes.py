@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -132,8 +133,9 @@ def _rows(
 ) -> Iterator[Row]:
     from layerfs.analysis.hashes import hashes
 
-    cores = len(os.sched_getaffinity(0))
-    with progress(hashes(subject.tree, files, algorithm, cores), "hashing", len(files)) as watched:
+    found = hashes(subject.tree, files, algorithm, len(os.sched_getaffinity(0)))
+    # a list on the terminal shows how far it is
+    with nullcontext(found) if sys.stdout.isatty() else progress(found, "hashing", len(files)) as watched:
         for hashed in watched:
             if hashed.error:
                 complaints.add(hashed.error)
