@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -236,3 +238,22 @@ def test_hidden_files_are_not_in_the_plain_list(tmp_path: Path) -> None:
 def test_zero_and_format_exclude_each_other(dataroot_path: Path) -> None:
     """-z is about lines: a usage error says so."""
     assert layerfs(dataroot_path, "hashes", "-z", "--format", "json", "demo").code == 2
+
+
+@pytest.mark.slow
+def test_interruption_does_not_wait_for_large_files(tmp_path: Path) -> None:
+    """Ctrl-C amid files that would take minutes ends the command with 130 and without a traceback."""
+    root, (layer,) = image_of(tmp_path / "root", LayerSpec(Dir({b"%d" % n: File(b"x") for n in range(4)})))
+    for number in range(4):
+        os.truncate(layer.diff / str(number), 1 << 40)
+    with subprocess.Popen([LAYERFS, "--root", root, "hashes", "test:1"], stderr=subprocess.PIPE) as running:
+        while running.poll() is None and _read_by(running.pid) < 100 << 20:
+            time.sleep(0.01)
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate(timeout=60)
+    assert (running.returncode, errors) == (130, b"")
+
+
+def _read_by(process: int) -> int:
+    """How many bytes a process has read."""
+    return int(Path(f"/proc/{process}/io").read_text().split()[1])

@@ -113,7 +113,7 @@ print(directory.names())
 
 @pytest.mark.kernel
 def test_a_sealed_directory_is_the_same_and_takes_nothing(tmp_path: Path) -> None:
-    """It shows what is there, links and depths too, and nothing can be made, changed or removed through it."""
+    """It shows what is there, links and depths too; nothing can be made, changed or removed through it."""
     (tmp_path / "a/b").mkdir(parents=True)
     (tmp_path / "a/b/f").write_text("x")
     (tmp_path / "a/link").symlink_to("b")
