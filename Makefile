@@ -57,7 +57,8 @@ system-bench: system-test
 	@scripts/packages.sh --optional podman openssl
 
 system-test: system-python
-	@scripts/packages.sh --optional libfuse2 fuse3 attr fuse-overlayfs docker.io docker-registry gcc libc6-dev rsync skopeo umoci
+	@scripts/packages.sh --optional libfuse2 fuse3 attr fuse-overlayfs docker.io docker-registry gcc libc6-dev rsync \
+	    skopeo umoci sleuthkit yara clamav
 
 .venv/bin/python: | system-python
 	@$(PYTHON) -m venv .venv

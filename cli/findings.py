@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from layerfs.analysis.find import Finding
+    from layerfs.analysis.forest import Owner
     from layerfs.analysis.seen import LayerFinding, Sight
     from layerfs.analysis.versions import Hidden
     from layerfs.ids import Identity
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from .subjects import Supplier
 
-__all__ = ["InRoot", "InTree", "ls_line", "root_table", "tree_table"]
+__all__ = ["InRoot", "InTree", "ls_line", "owner_value", "owners_text", "root_table", "tree_table"]
 
 _SHOWN_OWNERS = 3
 _DEVICES = (stat.S_IFCHR, stat.S_IFBLK)
@@ -191,14 +192,16 @@ def root_table(*, full: bool) -> Table[InRoot]:
             Column("cache_id", identity("cache_id"), "CacheID", "CACHE ID", cell("cache_id")),
             Column(
                 "visible_in",
-                lambda row: [_owner(sight) for sight in row.seen],
+                lambda row: [owner_value(sight.owner) for sight in row.seen],
                 "VisibleIn",
                 "VISIBLE IN",
                 lambda row: _names(row.seen, full=full),
             ),
             Column(
                 "hidden_in",
-                lambda row: [_owner(sight) | (_hidden(sight.hidden) or {}) for sight in row.missed],
+                lambda row: [
+                    owner_value(sight.owner) | (_hidden(sight.hidden) or {}) for sight in row.missed
+                ],
                 "HiddenIn",
                 "HIDDEN IN",
                 lambda row: _names(row.missed, full=full),
@@ -231,27 +234,31 @@ def _hidden_words(row: InTree) -> str:
     return f"layer {hidden.by}: {hidden.how}{elsewhere}"
 
 
-def _owner(sight: Sight) -> dict[str, Any]:
+def owner_value(owner: Owner) -> dict[str, Any]:
+    """An image or container as a value."""
     from layerfs.model import Image
 
-    owner = sight.owner
     kind = "image" if isinstance(owner, Image) else "container"
     return {"kind": kind, "id": str(owner.id), "name": owner.name}
 
 
 def _names(sights: Sequence[Sight], *, full: bool) -> str:
+    return owners_text([sight.owner for sight in sights], full=full)
+
+
+def owners_text(owners: Sequence[Owner], *, full: bool) -> str:
     """The names of trees, the first few of many; one that has none by the beginning of its ID."""
-    names = list(_sorted_names(sights, full=full))
+    names = list(_sorted_names(owners, full=full))
     more = 0 if full else max(len(names) - _SHOWN_OWNERS, 0)
     return ", ".join(names[: len(names) - more]) + (f" and {more} more" if more else "")
 
 
-def _sorted_names(sights: Sequence[Sight], *, full: bool) -> Iterator[str]:
+def _sorted_names(owners: Sequence[Owner], *, full: bool) -> Iterator[str]:
     """Those with names first."""
     nameless = []
-    for sight in sights:
-        if sight.owner.name == sight.owner.id:
-            nameless.append(_shortened(sight.owner.id, full=full))
+    for owner in owners:
+        if owner.name == owner.id:
+            nameless.append(_shortened(owner.id, full=full))
         else:
-            yield sight.owner.name
+            yield owner.name
     yield from nameless

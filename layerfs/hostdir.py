@@ -6,7 +6,7 @@ disk. Directories and regular files are the only things ever opened; FIFOs, sock
 only looked at. Access times are left alone where the kernel allows it (O_NOATIME).
 
 Used by `store` (files of the data root), `tree.overlay` (layer contents) and `dataroot`.
-Sources: openat2(2), open(2), xattr(7), proc_pid_fd(5).
+Sources: openat2(2), open(2), xattr(7), proc_pid_fd(5), mount_setattr(2); Linux `fs/namespace.c`.
 """
 
 from __future__ import annotations
@@ -35,6 +35,14 @@ _RESOLVE_BENEATH = 0x08
 _RESOLVE = _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_MAGICLINKS
 _PATH_CHUNK = 4000  # bytes a system call takes in one path, below PATH_MAX
 
+_SYS_OPEN_TREE = 428
+_SYS_MOUNT_SETATTR = 442
+_OPEN_TREE_CLONE = 1
+_AT_EMPTY_PATH = 0x1000
+_MOUNT_ATTR_RDONLY = 0x01
+_MOUNT_ATTR_NOATIME = 0x10
+_MOUNT_ATTR_ATIMES = 0x70  # the kinds of noting accesses, of which one is chosen
+
 _CAP_SYS_ADMIN = 1 << 21
 _READ_CHUNK = 1 << 16
 
@@ -61,6 +69,17 @@ class _OpenHow(ctypes.Structure):
     """`struct open_how` of linux/openat2.h."""
 
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+class _MountAttr(ctypes.Structure):
+    """`struct mount_attr` of linux/mount.h."""
+
+    _fields_ = (
+        ("attr_set", ctypes.c_uint64),
+        ("attr_clr", ctypes.c_uint64),
+        ("propagation", ctypes.c_uint64),
+        ("userns_fd", ctypes.c_uint64),
+    )
 
 
 class HostDir:
@@ -123,6 +142,23 @@ class HostDir:
         """The directory at `path`; raises ENOTDIR or ELOOP where a component is none or a link."""
         raw = os.fsencode(path)
         return HostDir(self._open(raw, _DIRECTORY), raw, self)
+
+    def sealed(self) -> HostDir:
+        """The same directory, on a mount that only we have, which is read-only and notes no access.
+
+        It keeps what O_NOATIME cannot: the access times of symbolic links, and of files that the
+        kernel reads for a FUSE server. Where that is not allowed (CAP_SYS_ADMIN, Linux 5.12), this
+        directory itself. What is mounted below it is not there.
+        """
+        mount = _own_mount(self.fd)
+        if mount < 0:
+            return self
+        try:
+            return HostDir(os.open(".", _DIRECTORY | os.O_NOATIME, dir_fd=mount), self._name, self._above)
+        except OSError:
+            return self
+        finally:
+            os.close(mount)  # the mount lives on as long as something on it is open
 
     def statvfs(self) -> os.statvfs_result:
         """The file system the directory is on."""
@@ -319,6 +355,19 @@ def _openat2(dir_fd: int, path: bytes, flags: int) -> int:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), os.fsdecode(path))
     return fd
+
+
+def _own_mount(fd: int) -> int:
+    """A new mount of a directory that is nowhere to be seen, read-only and without access times; or -1."""
+    mount = int(_syscall()(_SYS_OPEN_TREE, fd, b"", _OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_EMPTY_PATH))
+    if mount < 0:
+        return -1
+    attributes = _MountAttr(_MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOATIME, _MOUNT_ATTR_ATIMES)
+    size = ctypes.sizeof(attributes)
+    if _syscall()(_SYS_MOUNT_SETATTR, mount, b"", _AT_EMPTY_PATH, ctypes.byref(attributes), size) < 0:
+        os.close(mount)
+        return -1
+    return mount
 
 
 @functools.cache

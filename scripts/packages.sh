@@ -15,6 +15,8 @@ there() { # is what the package brings there, from whatever source?
         libfuse2) ldconfig -p | grep -F 'libfuse.so.2' ;;
         libc6-dev) printf '#include <stdio.h>\n' | gcc -E -x c - ;;
         attr) command -v setfattr ;;
+        clamav) command -v clamscan && command -v sigtool ;;
+        sleuthkit) command -v mactime ;;
         *) command -v "$1" ;;
     esac > /dev/null 2>&1
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -78,12 +79,12 @@ def command(
     layer: int | None,
     root: str,  # noqa: ARG001 - read from the context
 ) -> int:
-    """List digests of all regular files, or of those at and below PATH, as sha256sum(1) does.
+    """List digests of all files of an image, container or layer, as sha256sum does.
 
-    Paths are relative to the root of the tree, so that `sha256sum -c` takes the list in a mount of it, or in
-    a copy. With --all-versions they are relative to the data root: each file version of each layer, hidden
-    ones too, where it lies. --format tells more of each: layer, state, what hides it. The exit code is 1 if a
-    file could not be read.
+    Of regular files, all or those at and below PATH. Paths are relative to the root of the tree, so that
+    `sha256sum -c` takes the list in a mount of it, or in a copy. With --all-versions they are relative to
+    the data root: each file version of each layer, hidden ones too, where it lies. --format tells more of
+    each: layer, state, what hides it. The exit code is 1 if a file could not be read.
 
     \b
     Examples:
@@ -132,8 +133,9 @@ def _rows(
 ) -> Iterator[Row]:
     from layerfs.analysis.hashes import hashes
 
-    cores = len(os.sched_getaffinity(0))
-    with progress(hashes(subject.tree, files, algorithm, cores), "hashing", len(files)) as watched:
+    found = hashes(subject.tree, files, algorithm, len(os.sched_getaffinity(0)))
+    # a list on the terminal shows how far it is
+    with nullcontext(found) if sys.stdout.isatty() else progress(found, "hashing", len(files)) as watched:
         for hashed in watched:
             if hashed.error:
                 complaints.add(hashed.error)
@@ -197,7 +199,7 @@ def _table(algorithm: str) -> Table[Row]:
 
         return text
 
-    columns = (
+    columns: tuple[Column[Row], ...] = (
         _column("path", "Path", lambda row: lossless(row.file.path), lambda row: escaped(row.file.path)),
         Column("algorithm", lambda row: row.algorithm, "Algorithm", "ALGORITHM"),
         Column("digest", lambda row: row.hashed.digest, "Digest", algorithm.upper()),
@@ -207,12 +209,14 @@ def _table(algorithm: str) -> Table[Row]:
         _column("nlink", "NLink", lambda row: row.file.stat.nlink),
         _column("inode", "Inode", lambda row: row.file.stat.ino),
         _column("state", "State", lambda row: "hidden" if row.file.hidden else "visible"),
-        _column("layer", "Layer", lambda row: row.supplier and row.supplier.number),
+        _column("layer", "Layer", lambda row: row.supplier.number if row.supplier else None),
         _column("diff_id", "DiffID", identity("diff_id")),
         _column("chain_id", "ChainID", identity("chain_id")),
         _column("cache_id", "CacheID", identity("cache_id")),
-        Column("hidden_by", lambda row: row.file.hidden and row.file.hidden.by, "HiddenBy", "HIDDEN BY"),
-        _column("how", "How", lambda row: row.file.hidden and str(row.file.hidden.how)),
+        Column(
+            "hidden_by", lambda row: row.file.hidden.by if row.file.hidden else None, "HiddenBy", "HIDDEN BY"
+        ),
+        _column("how", "How", lambda row: str(row.file.hidden.how) if row.file.hidden else None),
         Column("backing_path", lambda row: row.backing, "BackingPath", "BACKING PATH"),
     )
     return Table(columns, _SHOWN)

@@ -48,7 +48,10 @@ class _Level(NamedTuple):
 
 
 def find_all(
-    forest: Forest, test: Predicate, problem: Callable[[TreeError], None]
+    forest: Forest,
+    test: Predicate,
+    problem: Callable[[TreeError], None],
+    whiteout: Callable[[LayerFinding], None] | None = None,
 ) -> Iterator[list[LayerFinding]]:
     """Search all layers of a root; there are `len(forest)` steps, most of them perhaps with nothing.
 
@@ -58,6 +61,7 @@ def find_all(
         forest: the layers of the root; those that are missing or damaged are reported.
         test: what fits. A directory is empty if its layer has nothing in it.
         problem: told of directories that cannot be read, before the search goes on.
+        whiteout: given every whiteout on disk, which no test is asked of.
     """
     seen = Seen()
     levels: list[_Level] = []
@@ -76,6 +80,9 @@ def find_all(
             reading = _Reading(layer, stage, seen, problem)
             found = [LayerFinding(forest, stage, path, stat) for path, stat in reading.fitting(test)]
             moves = moves or reading.moves
+            if whiteout:
+                for path, stat in reading.whiteouts:
+                    whiteout(LayerFinding(forest, stage, path, stat))
         for item in found:
             seen.add(item)
         levels.append(_Level(mark, found, moves))
@@ -109,6 +116,7 @@ class _Reading:
 
     Attributes:
         moves: whether a directory continues elsewhere below.
+        whiteouts: the absolute paths and attributes of those met on the way.
     """
 
     def __init__(
@@ -119,6 +127,7 @@ class _Reading:
         self._seen = seen
         self._problem = problem
         self.moves = False
+        self.whiteouts: list[tuple[bytes, FileStat]] = []
 
     def fitting(self, test: Predicate) -> Iterator[tuple[bytes, FileStat]]:
         """The absolute paths and attributes of all that fits, parents first, names in byte order."""
@@ -140,7 +149,9 @@ class _Reading:
                 yield b"/" + path, stat
             for entry in reversed(entries or ()):
                 below = self._hide(join(path, entry.name), entry, self._seen.below(seen, entry.name))
-                if not entry.whiteout:
+                if entry.whiteout:
+                    self.whiteouts.append((b"/" + join(path, entry.name), entry.stat))
+                else:
                     pending.append((join(path, entry.name), entry.stat, below))
 
     def _entries(self, path: bytes, seen: Place) -> list[Entry] | None:

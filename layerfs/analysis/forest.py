@@ -17,7 +17,7 @@ from layerfs.errors import CorruptStore
 from layerfs.model import Container, Image
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from layerfs.dataroot import DataRoot
     from layerfs.ids import CacheID, ChainID, DiffID, LinkID
@@ -69,7 +69,7 @@ class Stage:
 
 
 class Forest:
-    """The stages of one data root.
+    """The stages of one data root, or of some images and containers of it.
 
     Attributes:
         holders: who needs which layer.
@@ -78,24 +78,23 @@ class Forest:
         by_chain: the stages of images' layers.
     """
 
-    def __init__(self, root: DataRoot) -> None:
-        """Read the records of `root`; what is damaged is reported to it."""
+    def __init__(self, root: DataRoot, owners: Iterable[Owner] | None = None) -> None:
+        """Read the records of `root`; what is damaged is reported to it.
+
+        Args:
+            root: the data root.
+            owners: whose layers to take; None for all layers there are.
+        """
         self._root = root
         self.holders = Holders.of(root)
         self.by_chain: dict[ChainID, Stage] = {}
         self.bases: list[Stage] = []
         self.owners: list[Owner] = []
         self._own: dict[CacheID, Stage] = {}
-        for image in root.images():
-            self._add_image(image)
-        for layer in self.holders.layers.values():
-            self._add_layer(layer)
-        for chain in root.layerdb.chain_ids():
-            if chain not in self.by_chain:  # damaged, and of no image
-                self._layer_stage(None, chain, None).number = None
-        for container in root.containers():
-            self._add_container(container)
-        self._add_leftovers()
+        if owners is None:
+            self._add_everything()
+        else:
+            self._add_chosen(owners)
         self._number_owners()
 
     def __len__(self) -> int:
@@ -139,6 +138,30 @@ class Forest:
             return None
 
     # -- growing -------------------------------------------------------------------------------
+
+    def _add_everything(self) -> None:
+        for image in self._root.images():
+            self._add_image(image)
+        for layer in self.holders.layers.values():
+            self._add_layer(layer)
+        for chain in self._root.layerdb.chain_ids():
+            if chain not in self.by_chain:  # damaged, and of no image
+                self._layer_stage(None, chain, None).number = None
+        for container in self._root.containers():
+            self._add_container(container)
+        self._add_leftovers()
+
+    def _add_chosen(self, owners: Iterable[Owner]) -> None:
+        for owner in {owner.id: owner for owner in owners}.values():
+            if isinstance(owner, Image):
+                self._add_image(owner)
+                continue
+            layer = (
+                self.holders.layers.get(owner.mount.parent) if owner.mount and owner.mount.parent else None
+            )
+            if layer:
+                self._add_layer(layer)
+            self._add_container(owner)
 
     def _add_image(self, image: Image) -> None:
         """An image's layers by its config: chain IDs are computed, never believed."""

@@ -9,6 +9,7 @@ Source: moby `daemon/graphdriver/overlay2/overlay.go` (v20.10.24 and v28.5).
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import stat
 from typing import TYPE_CHECKING
@@ -62,7 +63,7 @@ class Overlay2:
         """The layer's own tree; raises `CorruptStore`."""
         path = f"overlay2/{cache_id}/diff"
         try:
-            return self._root.subdir(path)
+            return self._root.subdir(path).sealed()  # overlayfs does not cross mounts in a layer either
         except OSError as error:
             if error.errno == errno.ENOENT:
                 raise MissingFile(self._root.name_of(path), "the layer's directory is missing") from error
@@ -84,7 +85,7 @@ class Overlay2:
         Only the text is read: `../<cache ID>/diff`, or an absolute path ending alike.
         """
         try:
-            target = os.fsdecode(self._root.readlink(f"overlay2/l/{link}"))
+            target = os.fsdecode(self._links.readlink(link)) if self._links else ""
         except OSError:
             return None
         head, _, tail = target.rpartition("/")
@@ -92,6 +93,14 @@ class Overlay2:
         try:
             return CacheID(name) if tail == "diff" and directory else None
         except InvalidID:
+            return None
+
+    @functools.cached_property
+    def _links(self) -> HostDir | None:
+        """`l/`, if it is there and is a directory."""
+        try:
+            return self._root.subdir("overlay2/l").sealed()
+        except OSError:
             return None
 
     def content_size(self, cache_id: CacheID) -> int:

@@ -22,6 +22,7 @@ from tests.support.command import layerfs
 from tests.support.fixture import private_copy
 from tests.support.kernel import kernel_snapshot, refusals
 from tests.support.mounts import stacked_by_docker
+from tests.support.places import Places
 from tests.support.rootbuilder import RootBuilder
 
 if TYPE_CHECKING:
@@ -538,9 +539,8 @@ _LISTED = """
 import os, sys
 def hook(event, arguments):
     if event in ("os.scandir", "os.listdir"):
-        place = arguments[0]
-        place = os.readlink(f"/proc/self/fd/{place}") if isinstance(place, int) else place
-        print(place, file=log, flush=True)
+        found = os.stat(arguments[0])
+        print(found.st_dev, found.st_ino, file=log, flush=True)
 log = open(sys.argv.pop(1), "w")
 from layerfs_cli.main import run
 sys.addaudithook(hook)
@@ -554,7 +554,9 @@ def _listed(root: Path, log: Path, *arguments: str) -> tuple[Result, list[str]]:
 
     command = [sys.executable, "-c", _LISTED, str(log), "--root", str(root), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    places = [line for line in log.read_text().splitlines() if "/diff" in line and "/overlay2/" in line]
+    known = Places(root / "overlay2")
+    listed = [known.named(*map(int, line.split())) for line in log.read_text().splitlines()]
+    places = [place for place in listed if "/diff" in place]
     return Result(done.returncode, done.stdout, done.stderr), places
 
 

@@ -18,6 +18,7 @@ from layerfs.analysis.duplicates import Duplicates
 from tests.support.command import layerfs
 from tests.support.fixture import private_copy
 from tests.support.layerspec import Dir, File, LayerSpec, Link, Meta, materialise
+from tests.support.places import Places
 from tests.support.rootbuilder import BuiltLayer, RootBuilder
 from tests.support.treeview import union_of
 
@@ -233,14 +234,15 @@ def test_attribute_only_files_have_no_content(tmp_path: Path) -> None:
 
 
 @contextmanager
-def _scans() -> Iterator[Counter[str]]:
-    """The directories listed in the block, by path."""
+def _scans(root: Path) -> Iterator[Counter[str]]:
+    """The directories of a data root that are listed in the block, by path."""
+    places = Places(root)
     found: Counter[str] = Counter()
     listening = True
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if listening and event == "os.scandir" and isinstance(arguments[0], int):
-            found[os.readlink(f"/proc/self/fd/{arguments[0]}")] += 1
+            found[places.path(arguments[0])] += 1
 
     sys.addaudithook(hook)
     try:
@@ -253,7 +255,7 @@ def test_each_directory_of_each_layer_is_listed_once(dataroot_path: Path) -> Non
     """However many images share a layer, each of its directories is listed once, and no other layer's."""
     directories = _directories(dataroot_path)
     expected = {directory for top in directories.values() for directory, _, _ in os.walk(top)}
-    with _scans() as found:
+    with _scans(dataroot_path) as found:
         _duplicates(dataroot_path, "--all")
     listed = {path: count for path, count in found.items() if "/diff" in path}
     assert set(listed) == expected

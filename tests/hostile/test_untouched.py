@@ -1,88 +1,244 @@
-"""The evidence stays as it is: not a byte, a name, or a time below the root changes."""
+"""The evidence stays as it is: not a byte, a name, or a time below the root changes, whatever is run.
+
+Every command has its invocations in `INVOCATIONS`; a new one must be added there. After each, all that a
+write or a read could change is compared; after the last, every byte.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from layerfs_cli.main import COMMANDS
 from tests.support.command import layerfs
 from tests.support.fixture import private_copy
+from tests.support.kernel import private_dir
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping
 
 pytestmark = pytest.mark.root
 
 NAMES = ("demo", "buildkit", "lab/whiteouts:1", "changed")
-COMMANDS = (
-    ["images", "-a", "--usage", "--digests"],
-    ["containers", "--size"],
-    ["layers"],
-    ["du"],
-    ["du", "--layers"],
-    ["chain-id", "--steps", "demo"],
-    ["history", "--layers", "demo"],
-    *(["inspect", name] for name in NAMES),
-    *(["ls", "-lR", name] for name in NAMES),
-    *(["tree", name] for name in NAMES),
-    ["waste", "--all"],
-    ["waste", "--duplicates", "--all"],
-    *(["waste", name] for name in NAMES[:-1]),
-    ["stat", "demo", "/etc/motd", "/bin/sh"],
-    ["blame", "demo", "/etc/motd"],
-    ["blame", "--all", "/etc/motd"],
-    *(["blame", "-R", "--hidden", "--no-trunc", name] for name in NAMES),
-    *(["deleted", "--no-trunc", name] for name in NAMES),
-    *(["find", name, "-live", "-deleted", "-ls"] for name in NAMES),
-    ["find", "--all"],
-    ["find", "--all", "-ls", "--sha256", "0" * 64],
-    ["whois", "demo", "changed"],
-    ["cat", "demo", "/etc/motd", "/bin/fx"],
-)
+INVOCATIONS: Mapping[str, list[list[str]]] = {
+    "images": [["-a", "--usage", "--digests"]],
+    "containers": [["--size"]],
+    "history": [["--layers", "demo"]],
+    "layers": [[], ["demo"]],
+    "chain-id": [["--steps", "demo"]],
+    "inspect": [[name] for name in NAMES],
+    "du": [[], ["--layers"], ["--what-if", "demo"]],
+    "diff": [["demo@3", "demo"], ["demo", "buildkit"], ["changed"], ["--stat", "demo"]],
+    "changes": [["demo"], ["--layer", "4", "demo"]],
+    "waste": [["--all"], ["--duplicates", "--all"], *([name] for name in NAMES[:-1])],
+    "blame": [
+        ["demo", "/etc/motd"],
+        ["--all", "/etc/motd"],
+        *(["-R", "--hidden", "--no-trunc", name] for name in NAMES),
+    ],
+    "deleted": [*(["--no-trunc", name] for name in NAMES), ["--recover", "{out}/deleted", "changed"]],
+    "ls": [["-lR", name] for name in NAMES],
+    "tree": [[name] for name in NAMES],
+    "stat": [["demo", "/etc/motd", "/bin/sh"]],
+    "cat": [["demo", "/etc/motd", "/bin/fx"]],
+    "cp": [["--specials", f"{name}:/", f"{{out}}/cp-{number}"] for number, name in enumerate(NAMES)],
+    "hashes": [["demo"], ["--all-versions", "changed"]],
+    "timeline": [["--all", "--sha256"], ["--bodyfile", "--md5", "demo", "changed"]],
+    "find": [
+        *([name, "-live", "-deleted", "-ls"] for name in NAMES),
+        ["--all", "-ls", "--sha256", "0" * 64],
+        ["--all"],
+    ],
+    "whois": [["demo", "changed"]],
+    "verify": [["--all"]],
+    "doctor": [[]],
+    "export": [["demo", "-o", "-"]],
+    "mount": [
+        *(["--driver", driver, "demo", "{mnt}"] for driver in ("native", "fusepy")),
+        ["--no-passthrough", "changed", "{mnt}"],
+        ["--layer", "5", "demo", "{mnt}"],
+    ],
+    "umount": [],  # ends each of these
+    "completion": [["bash"]],
+}
+"""What each command is run with; `{out}` is a directory to write to, `{mnt}` one to mount on."""
+
+FINDINGS = ("diff", "verify", "doctor")
+"""What finds something in the recorded root, and says so with its exit code."""
+
+LAYERFS = str(Path(sys.executable).with_name("layerfs"))
 
 
-def _state(root: Path) -> dict[str, tuple[object, ...]]:
-    """Everything a write would change, and the access times; those of links are the kernel's to keep."""
-    found: dict[str, tuple[object, ...]] = {}
-    for directory, names, files in os.walk(root):
-        for name in [".", *names, *files]:
-            path = os.path.join(directory, name)
-            status = os.lstat(path)
-            is_link = os.path.islink(path)
-            atime = None if is_link else status.st_atime_ns
-            found[path] = (
-                status.st_mode, status.st_nlink, status.st_uid, status.st_gid, status.st_size,
-                status.st_mtime_ns, status.st_ctime_ns, status.st_ino, atime,
-            )  # fmt: skip
+def _commands() -> list[list[str]]:
+    return [[verb, *words] for verb, calls in INVOCATIONS.items() if verb in COMMANDS for words in calls]
+
+
+def test_every_command_is_run() -> None:
+    """A command that is not run here would not be shown to leave the evidence alone."""
+    assert set(COMMANDS) <= set(INVOCATIONS)
+
+
+# -- what a root is ------------------------------------------------------------------------------
+
+
+def _entries(root: Path) -> Iterator[tuple[bytes, os.stat_result]]:
+    """Every entry and the root itself, found without an access that would be noted."""
+    yield b"", root.lstat()
+    pending = [b""]
+    while pending:
+        directory = pending.pop()
+        fd = os.open(os.path.join(os.fsencode(root), directory), os.O_RDONLY | os.O_DIRECTORY | os.O_NOATIME)
+        try:
+            for name in os.listdir(fd):
+                path = os.path.join(directory, os.fsencode(name))
+                status = os.lstat(name, dir_fd=fd)
+                yield path, status
+                if stat.S_ISDIR(status.st_mode):
+                    pending.append(path)
+        finally:
+            os.close(fd)
+
+
+def _state(root: Path) -> dict[bytes, tuple[object, ...]]:
+    """All attributes and times of each entry."""
+    return {
+        path: (
+            status.st_mode, status.st_nlink, status.st_uid, status.st_gid, status.st_size, status.st_ino,
+            status.st_mtime_ns, status.st_ctime_ns, status.st_atime_ns,
+        )
+        for path, status in _entries(root)
+    }  # fmt: skip
+
+
+def _contents(root: Path) -> dict[bytes, str]:
+    """The digest of every file's bytes."""
+    found: dict[bytes, str] = {}
+    for path, status in _entries(root):
+        if stat.S_ISREG(status.st_mode):
+            fd = os.open(os.path.join(os.fsencode(root), path), os.O_RDONLY | os.O_NOATIME | os.O_NOFOLLOW)
+            with os.fdopen(fd, "rb") as file:
+                found[path] = hashlib.file_digest(file, "sha256").hexdigest()
     return found
 
 
-@pytest.mark.timeout(120)
-def test_reading_changes_nothing(dataroot_path: Path, tmp_path: Path) -> None:
-    """After every reading command, each entry has its attributes and times, access times included."""
-    root = private_copy(dataroot_path, tmp_path / "root")
-    for directory, names, files in os.walk(root):  # old access times, so that relatime would renew them
-        for name in [*names, *files]:
-            path = os.path.join(directory, name)
-            os.utime(path, ns=(10**18, os.lstat(path).st_mtime_ns), follow_symlinks=False)
-    before = _state(root)
-    assert len(before) > 1000
-    for command in COMMANDS:
-        assert layerfs(root, *command).code in (0, 6), command
-    after = _state(root)
-    assert {path: (before[path], after[path]) for path in before if before[path] != after.get(path)} == {}
-    assert set(after) == set(before)
+def _age(root: Path) -> None:
+    """Give everything an access time so old that `relatime` would renew it at the first access."""
+    for path, status in list(_entries(root)):
+        place = os.path.join(os.fsencode(root), path)
+        os.utime(place, ns=(10**18, status.st_mtime_ns), follow_symlinks=False)
 
+
+def _needs_access_times(place: Path) -> None:
+    """Skip where the file system notes no accesses: there nothing would be proved."""
+    control = place / "control"
+    control.write_text("x")
+    os.utime(control, ns=(10**18, 10**18))
+    control.read_text()
+    if control.stat().st_atime_ns == 10**18:
+        pytest.skip("the file system keeps no access times")
+
+
+# -- running it all ------------------------------------------------------------------------------
+
+
+def _use(mounted: Path) -> int:
+    """Walk a mount, and read all files and links; how many entries there are."""
+    number = 0
+    for directory, names, files in os.walk(mounted):
+        for name in [*names, *files]:
+            path = Path(directory, name)
+            number += 1
+            for attribute in os.listxattr(path, follow_symlinks=False):
+                os.getxattr(path, attribute, follow_symlinks=False)
+            if path.is_symlink():
+                path.readlink()
+            elif path.is_file():
+                path.read_bytes()
+    return number
+
+
+def _run(root: Path, command: list[str], out: Path, mnt: Path) -> None:
+    words = [word.format(out=out, mnt=mnt) for word in command]
+    if words[0] == "mount":
+        subprocess.run([LAYERFS, "--root", root, *words], check=True)
+        try:
+            assert _use(mnt) > 0
+        finally:
+            subprocess.run([LAYERFS, "--root", root, "umount", mnt], check=True)
+        return
+    done = layerfs(root, *words)
+    assert done.code in ((0, 1) if words[0] in FINDINGS else (0, 6)), (command, done.stderr)
+
+
+def _changes(before: dict[bytes, tuple[object, ...]], after: dict[bytes, tuple[object, ...]]) -> object:
+    return {
+        path: (before.get(path), after.get(path))
+        for path in {*before, *after}
+        if before.get(path) != after.get(path)
+    }
+
+
+@pytest.mark.fuse
+@pytest.mark.timeout(300)
+def test_nothing_changes(dataroot_path: Path) -> None:
+    """After each command every entry has its attributes and times, access times included, and its bytes."""
+    with private_dir() as place:
+        _needs_access_times(place)
+        root = private_copy(dataroot_path, place / "root")
+        (place / "out").mkdir()
+        (place / "mnt").mkdir()
+        contents = _contents(root)
+        _age(root)
+        before = _state(root)
+        assert len(before) > 1000
+        for command in _commands():
+            _run(root, command, place / "out", place / "mnt")
+            assert _changes(before, _state(root)) == {}, command
+        assert _contents(root) == contents
+
+
+@pytest.mark.fuse
+@pytest.mark.kernel
+@pytest.mark.timeout(300)
+def test_nothing_changes_below_a_read_only_bind_mount(dataroot_path: Path) -> None:
+    """On a read-only mount every command does its work, and the root behind it stays as it is."""
+    with private_dir() as place:
+        _needs_access_times(place)
+        root = private_copy(dataroot_path, place / "root")
+        for name in ("out", "mnt", "bound"):
+            (place / name).mkdir()
+        contents = _contents(root)
+        _age(root)
+        before = _state(root)
+        subprocess.run(["mount", "--bind", root, place / "bound"], check=True)
+        try:
+            subprocess.run(["mount", "-o", "remount,bind,ro", place / "bound"], check=True)
+            for command in _commands():
+                _run(place / "bound", command, place / "out", place / "mnt")
+                assert _changes(before, _state(root)) == {}, command
+        finally:
+            subprocess.run(["umount", "--lazy", place / "bound"], check=True)
+        assert _contents(root) == contents
+
+
+# -- the terminal --------------------------------------------------------------------------------
 
 CONTROL = bytes(range(32)).replace(b"\n", b"").replace(b"\t", b"") + b"\x7f"
+RAW = ("cat", "completion", "cp", "export", "hashes", "mount")
+"""What writes bytes as they are, or needs a place."""
 
 
-@pytest.mark.parametrize("command", COMMANDS[:-1], ids=" ".join)
-def test_no_control_byte_reaches_a_terminal(dataroot_path: Path, command: list[str]) -> None:
+@pytest.mark.parametrize("command", [found for found in _commands() if found[0] not in RAW], ids=" ".join)
+def test_no_control_byte_reaches_a_terminal(dataroot_path: Path, tmp_path: Path, command: list[str]) -> None:
     """Tables never carry a control character, whatever names and histories the root holds."""
-    command = [word.replace("lab/whiteouts:1", "lab/names:1") for word in command]
+    command = [word.replace("lab/whiteouts:1", "lab/names:1").format(out=tmp_path) for word in command]
     found = layerfs(dataroot_path, *command)
     assert not set(found.stdout.encode("utf-8", "surrogateescape")) & set(CONTROL)
     assert not set(found.stderr.encode("utf-8", "surrogateescape")) & set(CONTROL)

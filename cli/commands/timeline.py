@@ -1,0 +1,193 @@
+"""`layerfs timeline`: when files of layers were changed, and what the engine noted, in one order of time."""
+
+from __future__ import annotations
+
+import functools
+import operator
+import sys
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+from click.core import ParameterSource
+
+from ..entries import Complaints
+from ..filters import point_in_time
+from ..findings import InRoot
+from ..output import emit, format_option, no_trunc_option
+from ..params import root_option
+from ..progress import progress
+from ..provenance import kind_option
+from ..subjects import KINDS, complete_names, open_root
+from ..timeline import Event, FileRow, body_line, engine_line, timeline_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from layerfs import DataRoot
+    from layerfs.analysis.find import Contents
+    from layerfs.analysis.forest import Forest, Owner
+    from layerfs.analysis.seen import LayerFinding
+    from layerfs.analysis.timeline import EngineEvent, Period
+
+__all__ = ["command"]
+
+
+class Digests(NamedTuple):
+    """Which digests of contents are wanted."""
+
+    md5: bool
+    sha256: bool
+
+
+@click.command("timeline")
+@click.argument("names", metavar="NAME...|--all", nargs=-1, shell_complete=complete_names)
+@click.option("--all", "everything", is_flag=True, help="All layers, images and containers of the data root.")
+@click.option("--bodyfile", is_flag=True, help="Lines for mactime(1) of the Sleuth Kit 3 and later.")
+@click.option("--since", metavar="TIME", help="From TIME on: a date or time in UTC, or 24h before now.")
+@click.option("--until", metavar="TIME", help="Until before TIME.")
+@click.option("--md5", is_flag=True, help="With the MD5 of each file's content.")
+@click.option("--sha256", is_flag=True, help="With the sha256 of each file's content; not in a bodyfile.")
+@no_trunc_option
+@format_option
+@kind_option
+@root_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    names: tuple[str, ...],
+    everything: bool,
+    bodyfile: bool,
+    since: str | None,
+    until: str | None,
+    md5: bool,
+    sha256: bool,
+    no_trunc: bool,
+    form: str,
+    kind: str | None,
+    root: str,  # noqa: ARG001 - read from the context
+) -> int:
+    """Show when files of all layers, images and containers were made and changed.
+
+    NAME is an image or a container. Each version of each file in each layer, hidden ones and whiteouts too,
+    has its times of modification (m), last access (a) and change of attributes (c): m is what the image
+    says, a and c are this host's. The engine adds steps of builds, and when images and containers were made,
+    tagged, started and finished. All times are in UTC, earliest first; a bodyfile is as the layers lie, and
+    tells in brackets behind each name its layer, the images that have it, and what hides it.
+
+    \b
+    Examples:
+      layerfs timeline --since 2026-11-20 --until 2026-11-22T12:00 nginx:latest
+      layerfs timeline --format jsonl --sha256 web > web.jsonl
+      layerfs timeline --all --bodyfile --md5 > body && mactime -b body -d -y > timeline.csv
+    """
+    from layerfs.analysis.forest import Forest
+    from layerfs.analysis.timeline import Period, engine_events
+
+    given = ctx.get_parameter_source("form") != ParameterSource.DEFAULT
+    if bodyfile and (given or sha256):
+        raise click.UsageError("--bodyfile excludes --format and --sha256: its fields are given")
+    if bool(names) == everything:
+        raise click.UsageError("give NAMEs, or --all")
+    period = Period(_time("--since", since), _time("--until", until))
+    data_root = open_root(ctx)
+    owners = None if everything else _owners(data_root, names, kind)
+    forest = Forest(data_root, owners)
+    noted = engine_events(
+        data_root, [*data_root.images(), *data_root.containers()] if owners is None else owners
+    )
+    complaints = Complaints()
+    steps = _files(forest, period, Digests(md5, sha256), complaints)
+    if bodyfile:
+        _print_body(noted, steps, period)
+    else:
+        events = [Event(item.time_ns, "....", engine=item) for item in noted if period.holds(item.time_ns)]
+        with progress(steps, "Reading layers", len(forest)) as watched:
+            for files in watched:
+                events += _moments(files, period)
+        events.sort(key=operator.attrgetter("key"))
+        emit(timeline_table(full=no_trunc), events, form)
+    return complaints.code
+
+
+def _time(option: str, text: str | None) -> int | None:
+    """A time as typed, in UTC unless it says otherwise."""
+    if text is None:
+        return None
+    now = time.time_ns()
+    for form in (f"{text}Z", text):
+        if (found := point_in_time(form, now)) is not None:
+            return found
+    raise click.BadParameter(
+        f"{text!r}: expected a date or time such as 2026-11-21T04:00, a duration such as 24h, or seconds",
+        param_hint=option,
+    )
+
+
+def _owners(root: DataRoot, names: tuple[str, ...], kind: str | None) -> list[Owner]:
+    from layerfs.model import Container, Image
+
+    found = [root.names.anything(name, (kind,) if kind else KINDS[:2]) for name in names]
+    return [owner for owner in found if isinstance(owner, (Image, Container))]
+
+
+# -- files ---------------------------------------------------------------------------------------
+
+
+def _files(
+    forest: Forest, period: Period, digests: Digests, complaints: Complaints
+) -> Iterator[list[FileRow]]:
+    """What each layer has in a period of time."""
+    from layerfs.analysis.findall import contents_of
+    from layerfs.analysis.timeline import file_versions
+
+    contents = functools.lru_cache(1)(functools.partial(contents_of, forest))  # a layer's files come together
+    for found, whiteouts in file_versions(forest, complaints.add):
+        rows = [
+            _row(item, contents(item.stage), digests, complaints) for item in found if _is_in(item, period)
+        ]
+        marks = [
+            _row(item, contents(item.stage), None, complaints) for item in whiteouts if _is_in(item, period)
+        ]
+        yield rows + marks
+
+
+def _is_in(item: LayerFinding, period: Period) -> bool:
+    return any(map(period.holds, (item.stat.mtime_ns, item.stat.atime_ns, item.stat.ctime_ns)))
+
+
+def _row(item: LayerFinding, contents: Contents, digests: Digests | None, complaints: Complaints) -> FileRow:
+    """A file with its target and digests; for a whiteout there is nothing to read."""
+    from layerfs.errors import TreeError
+    from layerfs.tree.node import Part
+
+    part = Part(0, item.path[1:])
+    target = md5 = sha256 = None
+    try:
+        if item.stat.is_symlink:
+            target = contents.target(part)
+        elif digests and item.stat.is_file:
+            md5 = contents.digest(part, item.stat, "md5") if digests.md5 else None
+            sha256 = contents.sha256(part, item.stat) if digests.sha256 else None
+    except TreeError as error:
+        complaints.add(error)
+    row = InRoot(item, target, contents.location(part), sha256, tuple(item.sights()))
+    return FileRow(row, digests is None, md5)
+
+
+def _moments(files: Iterable[FileRow], period: Period) -> Iterator[Event]:
+    from layerfs.analysis.timeline import moments
+
+    for file in files:
+        for moment in moments(file.stat):
+            if period.holds(moment.time_ns):
+                yield Event.of_file(moment, file)
+
+
+def _print_body(noted: Iterable[EngineEvent], steps: Iterable[list[FileRow]], period: Period) -> None:
+    """As it is read: mactime sorts."""
+    for item in noted:
+        if period.holds(item.time_ns):
+            sys.stdout.write(engine_line(item))
+    for files in steps:
+        sys.stdout.writelines(map(body_line, files))
