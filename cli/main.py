@@ -42,6 +42,7 @@ COMMANDS = {
     "cat": "Write files of an image, container or layer to standard output, byte for byte",
     "find": "Find entries by name, attributes or content: in one tree, or in all layers of the root",
     "whois": "Tell whose a thing is: its layer, the command that made it, everyone using it",
+    "doctor": "Find all that is damaged, missing, orphaned, left over, half-written or stale in a data root",
     "mount": "Mount an image, container or layer read-only on a directory",
     "umount": "Unmount what `layerfs mount` mounted; also when its server has died",
     "completion": "Print the shell code that completes commands, references and paths",
