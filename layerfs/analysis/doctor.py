@@ -98,7 +98,7 @@ class Doctor:
         for finding in findings:
             yield Found(finding, self._damage_costs(finding))
         yield from self._orphans.find()
-        yield from Scanner(self.root.directory).scan()
+        yield from Scanner(self.root.directory, survey.directories).scan()
         yield from stale(survey)
 
     def _damage_costs(self, finding: Finding) -> tuple[bytes, ...]:

@@ -19,7 +19,7 @@ from layerfs.analysis.findings import ROOT, Finding, Found
 from layerfs.ids import CacheID, InvalidID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Container, Iterator, Mapping
 
     from layerfs.analysis.findings import Severity
     from layerfs.hostdir import HostDir
@@ -92,9 +92,10 @@ def driver_prefix(directory: HostDir) -> bytes:
 class Scanner:
     """Looks through the directories of one data root."""
 
-    def __init__(self, directory: HostDir) -> None:
-        """Scan the data root open as `directory`."""
+    def __init__(self, directory: HostDir, claimed: Container[str]) -> None:
+        """Scan the data root open as `directory`, of which records claim some names in `overlay2/`."""
         self._directory = directory
+        self._claimed = claimed
         self._store = driver_prefix(directory)
 
     def scan(self) -> Iterator[Found]:
@@ -129,7 +130,9 @@ class Scanner:
         for name, found in self._entries(b"overlay2"):
             if _PROBES.fullmatch(name):
                 yield self._found("probe-left", b"overlay2/" + name)
-            elif name not in _NOT_LAYERS and not (stat.S_ISDIR(found.st_mode) and _is_cache_id(name)):
+            elif os.fsdecode(name) in self._claimed or name in _NOT_LAYERS:
+                continue
+            elif not (stat.S_ISDIR(found.st_mode) and _is_cache_id(name)):
                 yield self._found("entry-unknown", b"overlay2/" + name)
 
     def _entries(self, path: bytes) -> list[tuple[bytes, os.stat_result]]:

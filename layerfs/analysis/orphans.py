@@ -116,17 +116,20 @@ class Orphans:
         return self._link(cache_id) is not None
 
     def _short_links(self) -> Iterator[Found]:
-        """Short links to nothing, and to directories that go by another name."""
+        """Short links to nothing, and to directories that go by another name, or by none that tells."""
         overlay2 = self._root.overlay2
         try:
             links = overlay2.short_links()
         except (CorruptStore, DataRootUnreadable):  # the scanner names it
             return
+        owned = {self._link(cache_id) for cache_id in overlay2.cache_ids()}
         for link in links:
+            if link in owned:  # right or wrong, `structure` looks at it
+                continue
             target = overlay2.link_target(link)
             if target is None or (target not in overlay2 and target not in self._survey.directories):
                 actual, message = target and f"../{target}/diff", "the short link leads nowhere"
-            elif target in overlay2 and (own := self._link(target)) not in (None, link):
+            elif target in overlay2 and (own := self._link(target)):
                 actual, message = f"../{target}/diff", f"the directory goes by the short name {own}"
             else:
                 continue
@@ -148,7 +151,7 @@ class Orphans:
         except (CorruptStore, DataRootUnreadable):
             return
         used: set[str] = {config.image_id for config in self._survey.configs.values()}
-        used |= {parent for image in self._survey.images if (parent := self._parent(image))}
+        used |= {parent for image in self._root.imagedb.image_ids() if (parent := self._parent(image))}
         for image, chain in self._survey.images.items():
             if image in named or image in used:
                 continue
