@@ -104,12 +104,17 @@ class Doctor:
     def _damage_costs(self, finding: Finding) -> tuple[bytes, ...]:
         """What a damaged record makes useless: the layers that are dropped, a lost container's own."""
         kind, _, name = finding.subject.partition(" ")
-        if kind == "layer" and remedy_of(finding.code).drops:
+        if kind == "layer" and self._is_dropped(finding):
             above = self._survey.standing_on(ChainID(name))
             return tuple(path for chain in above for path in self._orphans.layer_paths(chain))
         if kind == "container" and finding.code.startswith(("mount", "init-id", "container-config")):
             return tuple(self._orphans.container_paths(name))
         return ()
+
+    def _is_dropped(self, finding: Finding) -> bool:
+        """Whether an Engine does not load the layer; a wrong parent is followed if there is one."""
+        wrong_parent = finding.code == "parent-wrong" and finding.actual not in self._survey.layers
+        return wrong_parent or remedy_of(finding.code).drops
 
     def _diagnosis(self, found: Found) -> Diagnosis:
         return Diagnosis(

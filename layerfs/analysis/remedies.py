@@ -89,18 +89,25 @@ REMEDIES = {
     "size-malformed": _dropped("damaged", "write the size of diff/ into the file, without a newline"),
     "size-wrong": Remedy("damaged", "", "sizes are wrong, nothing else", _REWRITE),
     "cache-id-missing": _dropped("missing", "write the name of its directory into the file, or " + _AGAIN),
-    "cache-id-malformed": _dropped("damaged", "write the name of its directory into the file, or " + _AGAIN),
+    "cache-id-malformed": _dropped(
+        "damaged", "write the name of its directory into the file, or " + _AGAIN
+    )._replace(later="where it is not empty, the layer is loaded, and save fails"),
     "cache-id-shared": Remedy(
         "damaged", "", "one of them shows the other's files, and removing one removes both", _AGAIN
     ),
     "parent-missing": Remedy(
         "missing",
         "loads it as a base layer, and may remove the layer below as unused",
-        "sizes are wrong, save and push fail",
+        "sizes are wrong",
         _REWRITE,
     ),
     "parent-malformed": _dropped("damaged", _REWRITE + ", or " + _AGAIN),
-    "parent-wrong": Remedy("damaged", "", "save fails: layer does not exist", _REWRITE),
+    "parent-wrong": Remedy(
+        "damaged",
+        "drops the layer and all above it where no such layer is there, else loads it",
+        "sizes are wrong; where it was dropped, nothing on it works: layer does not exist",
+        _REWRITE,
+    ),
     "chain-wrong": Remedy("damaged", "", "save and push fail", _AGAIN),
     "tar-split-missing": Remedy("missing", "", "save and push fail; everything else works", _AGAIN),
     "tar-split-malformed": Remedy("damaged", "", "save and push fail; everything else works", _AGAIN),
@@ -112,10 +119,13 @@ REMEDIES = {
     ),
     # -- directories
     "directory-missing": Remedy(
-        "missing", "lists images on it as ever", "inspect, save and create fail; history works", _AGAIN
+        "missing",
+        "lists images on it as ever",
+        "save and create fail, and inspect where it is the top layer; history works",
+        _AGAIN,
     ),
     "directory-malformed": Remedy(
-        "damaged", "lists images on it as ever", "inspect, save and create fail", _AGAIN
+        "damaged", "lists images on it as ever", "save and create fail, or use what is there instead", _AGAIN
     ),
     "link-missing": Remedy(
         "missing",
@@ -141,7 +151,7 @@ REMEDIES = {
     "short-link-absolute": Remedy(
         "damaged",
         "",
-        "fails, or shows another root's files, wherever the root is not at that place",
+        "save and create fail, or use another root's files, wherever the root is not at that place",
         "make the link again, to the expected target",
     ),
     "lower-missing": Remedy(
@@ -153,7 +163,7 @@ REMEDIES = {
     "lower-malformed": Remedy(
         "damaged",
         "",
-        "containers on it fail, or see other layers",
+        "inspect, save and create fail",
         "write l/<short name> of every layer below into the file, joined by colons",
     ),
     "lower-wrong": Remedy(
@@ -196,10 +206,7 @@ REMEDIES = {
     "distribution-orphaned": Remedy("orphaned", "", "none: a cache of pulls and pushes", _NOTHING),
     "distribution-malformed": Remedy("damaged", "", "a pull reads the layer again", "remove the file"),
     "buildkit-malformed": Remedy(
-        "damaged",
-        "",
-        "builds fail; the cache's directories take space",
-        "move buildkit/ away with the Engine stopped",
+        "damaged", "refuses to start", "", "move buildkit/ away: the build cache is lost, images are not"
     ),
     # -- leftovers
     "removing-left": Remedy(
