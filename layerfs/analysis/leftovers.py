@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from layerfs.analysis.findings import Severity
     from layerfs.hostdir import HostDir
 
-__all__ = ["Scanner", "driver_prefix"]
+__all__ = ["Scanner", "driver_prefix", "is_probe"]
 
 
 class _Rules(NamedTuple):
@@ -36,7 +36,7 @@ class _Rules(NamedTuple):
 
 _HEX = rb"[0-9a-f]{64}"
 _TEMPORARY = (re.compile(rb"\.tmp-.*", re.DOTALL), "temporary-left")
-_PROBES = re.compile(rb"(check-overlayfs-support|opaque-bug-check|metacopy-check)[0-9]*")
+_PROBES = re.compile(r"(check-overlayfs-support|opaque-bug-check|metacopy-check)[0-9]*")
 _ANY = re.compile(rb".*", re.DOTALL)
 _NONE = re.compile(rb"(?!)")
 
@@ -78,6 +78,11 @@ _WORDS = {
     "temporary-left": "a file that was being written when the engine ended",
     "transaction-left": "a layer whose registration did not end",
 }
+
+
+def is_probe(name: str) -> bool:
+    """Whether a name in `overlay2/` is of a directory with which the engine tries out the file system."""
+    return bool(_PROBES.fullmatch(name))
 
 
 def driver_prefix(directory: HostDir) -> bytes:
@@ -128,7 +133,7 @@ class Scanner:
     def _overlay2(self) -> Iterator[Found]:
         """What is in `overlay2/` and is no directory of a layer."""
         for name, found in self._entries(b"overlay2"):
-            if _PROBES.fullmatch(name):
+            if is_probe(os.fsdecode(name)):
                 yield self._found("probe-left", b"overlay2/" + name)
             elif os.fsdecode(name) in self._claimed or name in _NOT_LAYERS:
                 continue

@@ -20,7 +20,7 @@ from layerfs.analysis.findings import (
     image_subject,
     layer_subject,
 )
-from layerfs.analysis.leftovers import driver_prefix
+from layerfs.analysis.leftovers import driver_prefix, is_probe
 from layerfs.errors import CorruptStore, DataRootUnreadable
 from layerfs.ids import DiffID, ImageID, LinkID
 from layerfs.store.distribution import distribution_entries
@@ -83,7 +83,8 @@ class Orphans:
             yield Found(finding, self.layer_paths(chain))
 
     def _directories(self) -> Iterator[Found]:
-        free = [item for item in self._root.overlay2.cache_ids() if item not in self._survey.directories]
+        every = self._root.overlay2.cache_ids()
+        free = [item for item in every if item not in self._survey.directories and not is_probe(item)]
         needed = self._survey.lower_links() if free else set()
         for cache_id in free:
             link, whole = self._link(cache_id), self._is_whole(cache_id)

@@ -180,6 +180,9 @@ REMEDIES = {
     "mount-id-missing": Remedy("missing", _GONE, "", _CONTAINER),
     "mount-id-malformed": Remedy("damaged", _GONE, "", _CONTAINER),
     "init-id-malformed": Remedy("damaged", _GONE, "", _CONTAINER),
+    "init-id-missing": Remedy(
+        "missing", "", "removing the container leaves its -init directory behind", _REWRITE
+    ),
     "mount-parent-malformed": Remedy("damaged", _GONE, "", _CONTAINER),
     "mount-orphaned": Remedy(
         "orphaned", "keeps the layers below it", _SPACE, "remove the mount record and its two directories"

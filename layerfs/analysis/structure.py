@@ -24,7 +24,7 @@ from layerfs.analysis.findings import (
     layer_subject,
 )
 from layerfs.errors import CorruptStore, DataRootUnreadable
-from layerfs.ids import chain_id, chain_ids
+from layerfs.ids import CacheID, chain_id, chain_ids
 from layerfs.store.refstore import read_repositories
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from layerfs.analysis.findings import Severity
     from layerfs.dataroot import DataRoot
     from layerfs.formats.imageconfig import ImageConfig
-    from layerfs.ids import CacheID, ChainID, ContainerID, DiffID, ImageID
+    from layerfs.ids import ChainID, ContainerID, DiffID, ImageID
     from layerfs.store.files import Problem
     from layerfs.store.layerdb import NotedLayer
 
@@ -338,8 +338,20 @@ class Structure:
         if mount.init_id:
             yield from self.directory(mount.init_id, subject, _upon(below, mount.init_id))
             below = _upon(below, mount.init_id)
+        elif mount.mount_id:
+            found = self._init_missing(container_id, mount.mount_id)
+            yield from found
+            below = None if found or "init-id" in mount.problems else below
         if mount.mount_id:
             yield from self.directory(mount.mount_id, subject, _upon(below, mount.mount_id))
+
+    def _init_missing(self, container_id: ContainerID, mount_id: CacheID) -> list[Finding]:
+        """Whether there is an -init directory that the container's record does not name."""
+        if CacheID(f"{mount_id}-init") not in self.root.overlay2:
+            return []
+        path = self.root.driver_dir.name_of(f"layerdb/mounts/{container_id}/init-id")
+        finding = Finding("init-id-missing", "warning", container_subject(container_id), path)
+        return [finding._replace(expected=f"{mount_id}-init", message="the file is missing")]
 
 
 def _upon(below: Sequence[CacheID | None] | None, cache_id: CacheID) -> list[CacheID | None] | None:
