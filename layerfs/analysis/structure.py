@@ -338,20 +338,21 @@ class Structure:
         if mount.init_id:
             yield from self.directory(mount.init_id, subject, _upon(below, mount.init_id))
             below = _upon(below, mount.init_id)
-        elif mount.mount_id:
-            found = self._init_missing(container_id, mount.mount_id)
-            yield from found
-            below = None if found or "init-id" in mount.problems else below
+        elif "init-id" in mount.problems:
+            below = None
+        elif mount.mount_id and (found := self._init_missing(container_id, mount.mount_id)):
+            yield found
+            below = None
         if mount.mount_id:
             yield from self.directory(mount.mount_id, subject, _upon(below, mount.mount_id))
 
-    def _init_missing(self, container_id: ContainerID, mount_id: CacheID) -> list[Finding]:
-        """Whether there is an -init directory that the container's record does not name."""
+    def _init_missing(self, container_id: ContainerID, mount_id: CacheID) -> Finding | None:
+        """The finding where there is an -init directory that the container's record does not name."""
         if CacheID(f"{mount_id}-init") not in self.root.overlay2:
-            return []
+            return None
         path = self.root.driver_dir.name_of(f"layerdb/mounts/{container_id}/init-id")
         finding = Finding("init-id-missing", "warning", container_subject(container_id), path)
-        return [finding._replace(expected=f"{mount_id}-init", message="the file is missing")]
+        return finding._replace(expected=f"{mount_id}-init", message="the file is missing")
 
 
 def _upon(below: Sequence[CacheID | None] | None, cache_id: CacheID) -> list[CacheID | None] | None:
