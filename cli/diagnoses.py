@@ -148,7 +148,8 @@ def _finding_lines(row: Row, place: str, names: Mapping[str, str], *, full: bool
         parts = [f"expected {row['expected']}"] if row["expected"] is not None else []
         parts += [f"found {row['actual']}"] if row["actual"] is not None else []
         yield f"        {printable(', '.join(parts))}"
-    concerned = [*dict.fromkeys([row["subject"], *row["affects"]])]
+    affected = sorted(row["affects"], key=lambda name: name not in names)  # those with a name first
+    concerned = [*dict.fromkeys([row["subject"], *affected])]
     if concerned != ["root"]:
         limit = len(concerned) if full else SHOWN
         words = [_called(name, names, full=full) for name in concerned[:limit]]
