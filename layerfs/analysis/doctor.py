@@ -97,8 +97,9 @@ class Doctor:
             findings.append(from_damage(survey.snapshots_problem, "buildkit", ROOT))
         for finding in findings:
             yield Found(finding, self._damage_costs(finding))
-        yield from self._orphans.find()
-        yield from Scanner(self.root.directory, survey.directories).scan()
+        scanner = Scanner(self.root.directory, survey.directories)
+        yield from scanner.scan()
+        yield from self._orphans.find(scanner.undone)
         yield from stale(survey)
 
     def _damage_costs(self, finding: Finding) -> tuple[bytes, ...]:

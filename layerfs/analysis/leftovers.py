@@ -16,7 +16,10 @@ import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.analysis.findings import ROOT, Finding, Found
+from layerfs.errors import CorruptStore, DataRootUnreadable
+from layerfs.formats.layerfiles import parse_cache_id
 from layerfs.ids import CacheID, InvalidID
+from layerfs.store.files import parse_optional
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping
@@ -66,6 +69,9 @@ _TOP = {
 _ONLY_TEMPORARY = _Rules(re.compile(rb"(?!\.tmp-).*", re.DOTALL), (_TEMPORARY,))
 _NOT_LAYERS = (b"l", b"backingFsBlockDev")
 
+_UNDONE = ("removing-left", "transaction-left")
+"""What may have a directory in `overlay2/`, which a file `cache-id` names."""
+
 _SEVERITIES: Mapping[str, Severity] = {
     "removing-left": "warning",
     "transaction-left": "warning",
@@ -95,12 +101,17 @@ def driver_prefix(directory: HostDir) -> bytes:
 
 
 class Scanner:
-    """Looks through the directories of one data root."""
+    """Looks through the directories of one data root.
+
+    Attributes:
+        undone: names in `overlay2/` that belong to a layer whose removal or registration did not end.
+    """
 
     def __init__(self, directory: HostDir, claimed: Container[str]) -> None:
         """Scan the data root open as `directory`, of which records claim some names in `overlay2/`."""
         self._directory = directory
         self._claimed = claimed
+        self.undone: set[str] = set()
         self._store = driver_prefix(directory)
 
     def scan(self) -> Iterator[Found]:
@@ -151,7 +162,17 @@ class Scanner:
         finding = Finding(
             *(code, _SEVERITIES.get(code, "note"), ROOT, self._directory.name_of(path)), message=_WORDS[code]
         )
-        return Found(finding, (path,))
+        return Found(finding, (path, *(self._directory_of(path) if code in _UNDONE else ())))
+
+    def _directory_of(self, record: bytes) -> Iterator[bytes]:
+        """Where the files are of a layer that is half there; nothing where they are another's too."""
+        try:
+            cache_id = parse_optional(self._directory, os.fsdecode(record) + "/cache-id", parse_cache_id)
+        except (CorruptStore, DataRootUnreadable):
+            return
+        if cache_id and cache_id not in self._claimed:
+            self.undone.add(cache_id)
+            yield f"overlay2/{cache_id}".encode()
 
 
 def unreadable(directory: HostDir, path: bytes, error: OSError) -> Finding:

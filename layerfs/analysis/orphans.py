@@ -27,7 +27,7 @@ from layerfs.store.distribution import distribution_entries
 from layerfs.store.refstore import read_repositories
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
     from layerfs.analysis.survey import Survey
     from layerfs.ids import CacheID, ChainID
@@ -45,10 +45,14 @@ class Orphans:
         self._structure = survey.structure
         self._store = driver_prefix(survey.root.directory)
 
-    def find(self) -> Iterator[Found]:
-        """Everything that nothing needs, and everything of which that cannot be told."""
+    def find(self, undone: Container[str] = ()) -> Iterator[Found]:
+        """Everything that nothing needs, and everything of which that cannot be told.
+
+        Args:
+            undone: names in `overlay2/` that are found already, as parts of something else.
+        """
         yield from self._layers()
-        yield from self._directories()
+        yield from self._directories(undone)
         yield from self._short_links()
         yield from self._images()
         yield from self._metadata()
@@ -82,9 +86,10 @@ class Orphans:
             )
             yield Found(finding, self.layer_paths(chain))
 
-    def _directories(self) -> Iterator[Found]:
+    def _directories(self, undone: Container[str]) -> Iterator[Found]:
         every = self._root.overlay2.cache_ids()
-        free = [item for item in every if item not in self._survey.directories and not is_probe(item)]
+        free = [item for item in every if item not in self._survey.directories]
+        free = [item for item in free if item not in undone and not is_probe(item)]
         needed = self._survey.lower_links() if free else set()
         for cache_id in free:
             link, whole = self._link(cache_id), self._is_whole(cache_id)

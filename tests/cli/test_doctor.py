@@ -150,6 +150,30 @@ def test_orphaned_directories_are_counted_with_hard_links_once(root: Path) -> No
 
 
 @pytest.mark.root
+@pytest.mark.parametrize(
+    ("place", "code"),
+    [
+        (f"layerdb/sha256/{'a' * 64}-{'b' * 64}-removing", "removing-left"),
+        ("layerdb/tmp/write-set-1", "transaction-left"),
+    ],
+)
+def test_half_a_layer_is_one_finding_with_its_directory(root: Path, place: str, code: str) -> None:
+    """A layer of which record and directory are left is found once and costs both; another's costs nothing."""
+    before = found(root)
+    record, directory = root / STORE / place, root / "overlay2" / ("e" * 64)
+    (directory / "diff").mkdir(parents=True)
+    (directory / "diff/file").write_bytes(b"x" * 50_000)
+    record.mkdir(parents=True)
+    (record / "cache-id").write_text("e" * 64)
+    report = found(root)
+    assert report.keys() - before.keys() == {(code, f"{STORE}/{place}")}
+    assert report[code, f"{STORE}/{place}"]["bytes"] == allocated([record, directory])
+    layer = next(iter(layer_files(root).values()))
+    (record / "cache-id").write_text(layer["cache-id"])
+    assert found(root)[code, f"{STORE}/{place}"]["bytes"] == allocated([record])
+
+
+@pytest.mark.root
 def test_total_counts_what_findings_share_once(root: Path) -> None:
     """The last line's sum counts a file that two findings cost once, as du does."""
     one, other = (root / "overlay2" / (letter * 64) for letter in "ef")
