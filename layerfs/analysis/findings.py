@@ -18,8 +18,10 @@ __all__ = [
     "ROOT",
     "SEVERITIES",
     "Finding",
+    "Found",
     "Severity",
     "container_subject",
+    "directory_subject",
     "from_damage",
     "image_subject",
     "layer_subject",
@@ -59,6 +61,13 @@ class Finding(NamedTuple):
     hint: str | None = None
 
 
+class Found(NamedTuple):
+    """A finding, and the paths below the data root whose files are what it costs."""
+
+    finding: Finding
+    costs: tuple[bytes, ...] = ()
+
+
 def image_subject(image: ImageID) -> str:
     """The subject of what concerns an image."""
     return f"image {image}"
@@ -72,6 +81,11 @@ def layer_subject(chain: ChainID) -> str:
 def container_subject(container: ContainerID) -> str:
     """The subject of what concerns a container."""
     return f"container {container}"
+
+
+def directory_subject(name: str) -> str:
+    """The subject of what concerns a directory of `overlay2/` that is of no layer and no container."""
+    return f"directory {name}"
 
 
 def from_damage(

@@ -1,4 +1,4 @@
-"""docs/forensics.md: every console session of the page runs, and says something where the page shows an answer."""
+"""docs/forensics.md: every console session of it runs, and says something where the page shows an answer."""
 
 from __future__ import annotations
 
