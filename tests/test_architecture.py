@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FLOORS = (
     ("layerfs.errors", "layerfs.ids"),
     ("layerfs.formats",),
-    ("layerfs.hostdir",),
+    ("layerfs.hostdir", "layerfs.syscalls"),
     ("layerfs.store", "layerfs.tree"),
     ("layerfs.archive", "layerfs.model", "layerfs.naming", "layerfs.stacking"),
     ("layerfs.dataroot",),
@@ -120,7 +120,7 @@ def formats_know_no_files(module: Module) -> Iterator[str]:
 
 def only_hostdir_reaches_files(module: Module) -> Iterator[str]:
     """The evidence is reached through `hostdir` alone; the views reach their mount points."""
-    if not module.within("layerfs") or module.within("layerfs.hostdir", "layerfs.views"):
+    if not module.within("layerfs") or module.within("layerfs.hostdir", "layerfs.syscalls", "layerfs.views"):
         return
     for found in module.imports():
         if _touches_files(found.target) and not found.for_types:
