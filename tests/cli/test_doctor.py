@@ -158,7 +158,7 @@ def test_orphaned_directories_are_counted_with_hard_links_once(root: Path) -> No
     ],
 )
 def test_half_a_layer_is_one_finding_with_its_directory(root: Path, place: str, code: str) -> None:
-    """A layer of which record and directory are left is found once and costs both; another's costs nothing."""
+    """What is left of a layer is found once and costs record and directory; another's costs nothing."""
     before = found(root)
     record, directory = root / STORE / place, root / "overlay2" / ("e" * 64)
     (directory / "diff").mkdir(parents=True)
