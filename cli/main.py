@@ -41,6 +41,7 @@ COMMANDS = {
     "stat": "Show all attributes of files, and which layer supplied them",
     "cat": "Write files of an image, container or layer to standard output, byte for byte",
     "find": "Find entries by name, attributes or content: in one tree, or in all layers of the root",
+    "verify": "Check that images and layers are what they were when they were pulled or built",
     "whois": "Tell whose a thing is: its layer, the command that made it, everyone using it",
     "doctor": "Find all that is damaged, missing, orphaned, left over, half-written or stale in a data root",
     "mount": "Mount an image, container or layer read-only on a directory",
