@@ -169,7 +169,7 @@ def test_wrong_size_and_changed_files_are_told_apart(demo: Demo, intact: Finding
     base = int((demo.layer(1) / "size").read_text())
     new = {place: row for place, row in found(demo.root).items() if place not in intact}
     wrong = new.pop(("size-wrong", str(size.relative_to(demo.root))))
-    changed = new.pop(("content-changed", str(tree.relative_to(demo.root))))
+    changed = new.pop(("layer-altered", str(tree.relative_to(demo.root))))
     assert (wrong["severity"], wrong["actual"]) == ("warning", "12345")
     assert (changed["expected"], changed["actual"]) == (str(base), str(base + 10))
     assert new == {}
