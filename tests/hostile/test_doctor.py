@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import socket
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -389,3 +391,30 @@ def test_names_have_no_power_over_the_terminal(demo: Demo) -> None:
     assert "\\x1b[31mred\\xff\\n" in report.stdout
     rows = doctor(demo.root, "--quick")
     assert any(os.fsencode(row["path"]) == place for row in rows)
+
+
+def test_what_may_not_be_read_is_named_and_the_rest_goes_on(demo: Demo) -> None:
+    """Without the right to read some records each is named as unreadable, and nothing is called an orphan."""
+    container = _clean(demo)
+    places = {
+        str((demo.layer(4) / "diff").relative_to(demo.root)): "diff-unreadable",
+        str(demo.config.relative_to(demo.root)): "config-unreadable",
+        f"{STORE}/layerdb/mounts/{container}/mount-id": "mount-id-unreadable",
+        f"containers/{container}/config.v2.json": "container-config-unreadable",
+        str((demo.directory(3) / "link").relative_to(demo.root)): "link-unreadable",
+        f"{STORE}/repositories.json": "names-unreadable",
+    }
+    for place in places:
+        (demo.root / place).chmod(0)
+    # root without these capabilities is the owner and nothing more
+    command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", sys.executable, "-c"]
+    command += ["from layerfs_cli.main import main; main()", "--root", str(demo.root)]
+    command += ["doctor", "--format", "json"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (1, b"")
+    rows = {(row["code"], row["path"].removeprefix(f"{demo.root}/")): row for row in json.loads(done.stdout)}
+    assert rows.keys() >= {(code, place) for place, code in places.items()}
+    assert all(rows[code, place]["group"] == "unreadable" for place, code in places.items())
+    # an image of the recorded root has a tree that is another owner's alone
+    worse = {code for (code, _), row in rows.items() if row["severity"] != "note"} - {"directory-unreadable"}
+    assert worse == set(places.values())
