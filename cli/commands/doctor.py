@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import click
@@ -9,11 +10,12 @@ import click
 from ..diagnoses import diagnosis_table, names_of, report_lines, row_of, summary
 from ..output import emit, format_option, no_trunc_option
 from ..params import root_option
-from ..progress import progress
+from ..progress import byte_progress, progress
 from ..subjects import open_root
 
 if TYPE_CHECKING:
     from layerfs.analysis.doctor import Diagnosis, Doctor
+    from layerfs.ids import ChainID
 
 __all__ = ["command"]
 
@@ -23,6 +25,7 @@ SEVERITIES = ("error", "warning", "note")
 
 @click.command("doctor")
 @click.option("--quick", is_flag=True, help="Do not count files: no sizes of layers, no bytes of findings.")
+@click.option("--verify", is_flag=True, help="Compare every layer's files with its archive too.")
 @click.option(
     "--severity",
     type=click.Choice(SEVERITIES),
@@ -37,6 +40,7 @@ SEVERITIES = ("error", "warning", "note")
 def command(
     ctx: click.Context,
     quick: bool,
+    verify: bool,
     severity: str,
     no_trunc: bool,
     form: str,
@@ -46,21 +50,24 @@ def command(
 
     Of each finding it says what an Engine would do with it when it starts and later, which images and
     containers it concerns, what it takes on disk, and what an administrator could do. Nothing is changed.
-    The contents of layers are not read: that is `layerfs verify`. Exits with 1 where an error or a
-    warning is found, with 0 where there are but notes.
+    The contents of layers are read with --verify only. Exits with 1 where an error or a warning is found,
+    with 0 where there are but notes.
 
     \b
     Examples:
       layerfs doctor
       layerfs doctor --quick --severity warning
+      layerfs doctor --verify                          names every altered file of every layer too
       layerfs doctor --format jsonl | jq -r 'select(.group == "orphaned") | .path'
       layerfs doctor --format '{{.Code}} {{.Subject}}'
     """
     from layerfs.analysis.doctor import Doctor
 
+    if quick and verify:
+        raise click.UsageError("--quick and --verify exclude each other")
     data_root = open_root(ctx)
     doctor = Doctor(data_root)
-    found = _examined(doctor, quick=quick)
+    found = doctor.examine() if quick else _examined(doctor, verify=verify)
     wanted = SEVERITIES[: SEVERITIES.index(severity) + 1]
     rows = [row_of(item) for item in found if item.finding.severity in wanted]
     if form == "table":
@@ -73,14 +80,27 @@ def command(
     return FINDINGS if any(item.finding.severity != "note" for item in found) else 0
 
 
-def _examined(doctor: Doctor, *, quick: bool) -> list[Diagnosis]:
-    """Everything that is found, with what it costs unless that shall be quick."""
+def _examined(doctor: Doctor, *, verify: bool) -> list[Diagnosis]:
+    """Everything that is found when files are counted, or read, and what it costs."""
     found = doctor.examine()
-    if quick:
-        return found
-    with progress(doctor.layers, "Counting layers", len(doctor.layers)) as layers:
+    compared = set(_compared(doctor, found)) if verify else set()
+    others = [chain for chain in doctor.layers if chain not in compared]
+    with progress(others, "Counting layers", len(others)) as layers:
         for chain in layers:
             found += doctor.sizes(chain)
     with progress(found, "Counting findings", len(found)) as watched:
         found = [doctor.priced(item) for item in watched]
     return doctor.ordered(found)
+
+
+def _compared(doctor: Doctor, found: list[Diagnosis]) -> list[ChainID]:
+    """Compare layers with their archives, and add what is found; the layers for which there is one."""
+    from layerfs.analysis.verify import Choice, Verification
+
+    verification = Verification(doctor.root, Choice())
+    jobs = verification.jobs(doctor.layers)
+    with byte_progress("Verifying", sum(job.work for job in jobs)) as advance:
+        processes = len(os.sched_getaffinity(0))
+        for _, verdict in verification.run(jobs, processes, lambda _job, amount: advance(amount)):
+            found += map(doctor.judged, verdict.findings)
+    return [job.chain_id for job in jobs]

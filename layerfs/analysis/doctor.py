@@ -72,8 +72,11 @@ class Doctor:
 
     def sizes(self, chain: ChainID) -> Iterator[Diagnosis]:
         """What is found when the files of a layer are counted."""
-        for finding in size_findings(self.root, chain):
-            yield self._diagnosis(Found(finding))
+        return map(self.judged, size_findings(self.root, chain))
+
+    def judged(self, finding: Finding) -> Diagnosis:
+        """What a finding means that another check has made."""
+        return self._diagnosis(Found(finding))
 
     def priced(self, diagnosis: Diagnosis) -> Diagnosis:
         """The same with what it costs on disk."""

@@ -97,8 +97,9 @@ def from_damage(
     `unreadable`.
     """
     if isinstance(problem, DataRootUnreadable):
+        message = "permission denied"
         return Finding(
-            f"{noun}-unreadable", severity, subject, problem.path, message=str(problem), hint=problem.hint
+            f"{noun}-unreadable", severity, subject, problem.path, message=message, hint=problem.hint
         )
     return Finding(
         f"{noun}-{_kind(problem)}",

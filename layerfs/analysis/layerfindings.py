@@ -82,7 +82,8 @@ class LayerFindings:
     def result(self) -> list[Finding]:
         """All that was found, by path."""
         lost = set() if self._list_all else {code for code in _LOST_TOGETHER if self._is_common(code)}
-        found = sorted(finding for finding in self._found if finding.code not in lost)
+        found = [finding for finding in self._found if finding.code not in lost]
+        found.sort(key=lambda finding: (finding.path, finding.code))
         found += [self._summed_up(code) for code in sorted(lost)]
         if self._text > _MOST_TEXT:
             more = self.total - len(self._found)

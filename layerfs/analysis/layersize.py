@@ -47,7 +47,7 @@ def size_findings(root: DataRoot, chain: ChainID) -> Iterator[Finding]:
     if on_disk != entries:
         path = f"{root.overlay2.path_of(noted.cache_id)}/diff"
         message = "files were changed, added or removed since the layer was registered"
-        yield Finding("content-changed", "error", subject, path, str(entries), str(on_disk), message)
+        yield Finding("layer-altered", "error", subject, path, str(entries), str(on_disk), message)
 
 
 def _original_sizes(root: DataRoot, chain: ChainID) -> tuple[int, int] | None:

@@ -111,7 +111,7 @@ REMEDIES = {
     "chain-wrong": Remedy("damaged", "", "save and push fail", _AGAIN),
     "tar-split-missing": Remedy("missing", "", "save and push fail; everything else works", _AGAIN),
     "tar-split-malformed": Remedy("damaged", "", "save and push fail; everything else works", _AGAIN),
-    "content-changed": Remedy(
+    "layer-altered": Remedy(
         "damaged",
         "",
         "save fails: file integrity checksum failed; containers get the changed files",
@@ -230,12 +230,17 @@ REMEDIES = {
     "entry-unknown": Remedy("leftover", "ignores it", "", "find out whose it is"),
 }
 
-_UNKNOWN = Remedy("damaged", "", "", "")
+_CONTENTS = Remedy(
+    "damaged",
+    "",
+    "containers get what is there; save fails where a file's content is another",
+    "see docs/verify.md; " + _AGAIN,
+)
 _UNREADABLE = Remedy("unreadable", "", "", "run as root, or as the owner of the copy")
 
 
 def remedy_of(code: str) -> Remedy:
-    """What a code means; a code of another check, or of what may not be read, gets but a group."""
+    """What a code means; one that is not in the table is of the comparison with a layer's archive."""
     if code.endswith("-unreadable"):
         return _UNREADABLE
-    return REMEDIES.get(code, _UNKNOWN)
+    return REMEDIES.get(code, _CONTENTS)

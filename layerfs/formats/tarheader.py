@@ -44,6 +44,7 @@ _WITH_CONTENT = (b"0", b"7", b"S")
 
 _XATTR = b"SCHILY.xattr."
 _SPARSE = b"GNU.sparse."
+_TEXTS = (b"path", b"linkpath", b"GNU.sparse.name")
 _MAGIC_POSIX = b"ustar\0"
 _FIELDS = struct.Struct("100s 8s 8s 8s 12s 12s 8s 1s 100s 6s")
 """Name, mode, uid, gid, size, mtime, checksum, type, link name, magic."""
@@ -229,6 +230,8 @@ def _pax_records(content: bytes) -> Iterator[tuple[bytes, bytes]]:
         length = int(content[at:space]) if space > at and content[at:space].isdigit() else 0
         key, equals, value = content[space + 1 : at + length].partition(b"=")
         if length <= space + 1 - at or at + length > len(content) or not equals or value[-1:] != b"\n":
+            raise _malformed("PAX record", content[at : at + 40])
+        if key in _TEXTS and b"\0" in value:  # Go `strconv.go`, validPAXRecord
             raise _malformed("PAX record", content[at : at + 40])
         if value != b"\n":
             yield key, value[:-1]

@@ -239,7 +239,7 @@ def _entry(line: bytes) -> Segment | FilePayload:
             base64.b64decode(raw, validate=True) if raw else found["name"].encode("utf-8", "surrogateescape")
         )
         size = found.get("size", 0)
-        if kind != 1 or not isinstance(size, int) or size < 0:
+        if kind != 1 or not isinstance(size, int) or size < 0 or b"\0" in name:
             raise _malformed(line)
         return FilePayload(name, size, payload)
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError, binascii.Error) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -158,7 +159,7 @@ def test_orphaned_directories_are_counted_with_hard_links_once(root: Path) -> No
     ],
 )
 def test_half_a_layer_is_one_finding_with_its_directory(root: Path, place: str, code: str) -> None:
-    """A layer of which record and directory are left is found once and costs both; another's costs nothing."""
+    """What is left of a layer is found once and costs record and directory; another's costs nothing."""
     before = found(root)
     record, directory = root / STORE / place, root / "overlay2" / ("e" * 64)
     (directory / "diff").mkdir(parents=True)
@@ -201,6 +202,26 @@ def _human(size: int) -> str:
     from layerfs_cli.units import human_size
 
     return human_size(size)
+
+
+@pytest.mark.root
+def test_contents_are_compared_when_asked(root: Path) -> None:
+    """A file changed within its length and time is named with --verify, and by nothing else."""
+    before, intact = found(root), found(root, "--verify")
+    assert {row["severity"] for row in intact.values()} == {"note"}
+    layer = _layers_of(root, _image(root, "demo:1.0"))[0].removeprefix("sha256:")
+    cache_id = (root / STORE / "layerdb/sha256" / layer / "cache-id").read_text()
+    victim = root / "overlay2" / cache_id / "diff/bin/fx"
+    times = victim.stat()
+    with victim.open("r+b") as file:
+        file.seek(100)
+        byte = file.read(1)
+        file.seek(100)
+        file.write(bytes([byte[0] ^ 1]))
+    os.utime(victim, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert found(root).keys() == before.keys()
+    new = found(root, "--verify").keys() - intact.keys()
+    assert new == {("content-altered", str(victim.relative_to(root)))}
 
 
 # -- the report ------------------------------------------------------------------------------------
@@ -299,7 +320,8 @@ def test_layers_without_archive_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--severity", "fatal"], ["--format", "nonsense"], ["NAME"], ["--format", "{{.Nope}}"]]
+    "arguments",
+    [["--severity", "fatal"], ["--verify"], ["--format", "nonsense"], ["NAME"], ["--format", "{{.Nope}}"]],
 )
 def test_misuse_is_refused(dataroot_path: Path, arguments: list[str]) -> None:
     """What is no option of it exits with 2."""

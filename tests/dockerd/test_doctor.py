@@ -191,7 +191,7 @@ FAILING = {
     "file changed": _Failing(
         lambda demo: demo.directory(2) / "diff",
         _lengthen,
-        "content-changed",
+        "layer-altered",
         {"save"},
         "integrity",
     ),

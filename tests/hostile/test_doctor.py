@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import socket
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -169,7 +171,7 @@ def test_wrong_size_and_changed_files_are_told_apart(demo: Demo, intact: Finding
     base = int((demo.layer(1) / "size").read_text())
     new = {place: row for place, row in found(demo.root).items() if place not in intact}
     wrong = new.pop(("size-wrong", str(size.relative_to(demo.root))))
-    changed = new.pop(("content-changed", str(tree.relative_to(demo.root))))
+    changed = new.pop(("layer-altered", str(tree.relative_to(demo.root))))
     assert (wrong["severity"], wrong["actual"]) == ("warning", "12345")
     assert (changed["expected"], changed["actual"]) == (str(base), str(base + 10))
     assert new == {}
@@ -352,30 +354,27 @@ def _loop(path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [_fifo, _device, _socket, _loop])
-@pytest.mark.parametrize(
-    "place",
-    [
-        "image/overlay2/repositories.json",
-        "image/overlay2/layerdb/tmp",
-        "image/overlay2/distribution/diffid-by-digest/sha256",
+def test_other_types_never_hold_it_up(demo: Demo, make: Callable[[Path], None]) -> None:
+    """FIFOs, devices, sockets and looping links in the places of records are named, never waited for."""
+    mounts = f"{STORE}/layerdb/mounts"
+    one, other, third = (container_id(demo.root, name) for name in ("clean", "links", "odd"))
+    named = [
+        f"{STORE}/repositories.json",
+        f"{STORE}/layerdb/tmp",
+        f"{STORE}/distribution/diffid-by-digest/sha256",
         "overlay2/l",
         "buildkit/snapshots.db",
-        "containers/{}/config.v2.json",
-        "image/overlay2/layerdb/mounts/{}/mount-id",
-        "image/overlay2/layerdb/mounts/{}",
-        "overlay2/{}/work",
-    ],
-)
-def test_other_types_never_hold_it_up(demo: Demo, place: str, make: Callable[[Path], None]) -> None:
-    """A FIFO, device, socket or looping link in the place of a record is reported, never waited for."""
-    container = _clean(demo)
-    mount_id = (demo.root / STORE / f"layerdb/mounts/{container}/mount-id").read_text()
-    path = demo.root / place.format(mount_id if place.startswith("overlay2/{") else container)
-    shutil.rmtree(path) if path.is_dir() else path.unlink()
-    make(path)
-    rows = doctor(demo.root)
-    if not place.endswith("work"):
-        assert any(row["path"].startswith(str(path)) for row in rows)
+        f"containers/{one}/config.v2.json",
+        f"{mounts}/{other}/mount-id",
+        f"{mounts}/{third}",
+    ]
+    work = f"overlay2/{(demo.root / mounts / one / 'mount-id').read_text()}/work"
+    for place in (*named, work):
+        path = demo.root / place
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        make(path)
+    paths = {path for _, path in found(demo.root)}
+    assert {place for place in named if not any(path.startswith(place) for path in paths)} == set()
 
 
 def test_names_have_no_power_over_the_terminal(demo: Demo) -> None:
@@ -389,3 +388,30 @@ def test_names_have_no_power_over_the_terminal(demo: Demo) -> None:
     assert "\\x1b[31mred\\xff\\n" in report.stdout
     rows = doctor(demo.root, "--quick")
     assert any(os.fsencode(row["path"]) == place for row in rows)
+
+
+def test_what_may_not_be_read_is_named_and_the_rest_goes_on(demo: Demo) -> None:
+    """Without the right to read some records each is named as unreadable, and nothing is called an orphan."""
+    container = _clean(demo)
+    places = {
+        str((demo.layer(4) / "diff").relative_to(demo.root)): "diff-unreadable",
+        str(demo.config.relative_to(demo.root)): "config-unreadable",
+        f"{STORE}/layerdb/mounts/{container}/mount-id": "mount-id-unreadable",
+        f"containers/{container}/config.v2.json": "container-config-unreadable",
+        str((demo.directory(3) / "link").relative_to(demo.root)): "link-unreadable",
+        f"{STORE}/repositories.json": "names-unreadable",
+    }
+    for place in places:
+        (demo.root / place).chmod(0)
+    # root without these capabilities is the owner and nothing more
+    command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", sys.executable, "-c"]
+    command += ["from layerfs_cli.main import main; main()", "--root", str(demo.root)]
+    command += ["doctor", "--format", "json"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (1, b"")
+    rows = {(row["code"], row["path"].removeprefix(f"{demo.root}/")): row for row in json.loads(done.stdout)}
+    assert rows.keys() >= {(code, place) for place, code in places.items()}
+    assert all(rows[code, place]["group"] == "unreadable" for place, code in places.items())
+    # an image of the recorded root has a tree that is another owner's alone
+    worse = {code for (code, _), row in rows.items() if row["severity"] != "note"} - {"directory-unreadable"}
+    assert worse == set(places.values())

@@ -5,8 +5,11 @@ from __future__ import annotations
 import base64
 import io
 import json
+import posixpath
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from layerfs.formats import tarsplit
 from layerfs.formats.errors import FormatError
@@ -84,6 +87,8 @@ def test_entries_in_order() -> None:
         b'{"type":2,"payload":"*"}',
         b'{"type":1,"name":"a","size":-1,"payload":null}',
         b'{"type":1,"name":1,"payload":null}',
+        b'{"type":1,"name":"a\\u0000b","payload":null}',
+        b'{"type":2,"payload":"AAA","position":0}',
         b"\xff",
     ],
 )
@@ -101,3 +106,29 @@ def test_endless_line_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tarsplit, "MAX_BYTES", 2 << 20)
     with pytest.raises(FormatError, match="too large"):
         tarsplit.archive_marks(io.BytesIO(b"\n" * (4 << 20)))
+
+
+@given(
+    name=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1),
+    size=st.integers(0, 2**40),
+    payload=st.binary(max_size=2000),
+)
+def test_lines_as_go_writes_them(name: str, size: int, payload: bytes) -> None:
+    """The short way for the spelling that Go has gives what the JSON parser gives for any other."""
+    checksum = base64.b64encode(payload[:8].ljust(8, b"c")).decode()
+    content: dict[str, object] = {"type": 1, "name": name, "size": size, "payload": checksum, "position": 1}
+    segment = {"type": 2, "payload": base64.b64encode(payload).decode(), "position": 0}
+    short, long = (
+        "\n".join(json.dumps(entry, **spelling) for entry in (segment, content)).encode()
+        for spelling in ({"separators": (",", ":"), "ensure_ascii": False}, {"sort_keys": True})
+    )
+    found = list(tarsplit.entries(io.BytesIO(short)))
+    assert found == list(tarsplit.entries(io.BytesIO(long)))
+    assert found[0] == tarsplit.Segment(payload)
+    assert found[1] == tarsplit.FilePayload(name.encode(), size, payload[:8].ljust(8, b"c"))
+
+
+@given(st.text(alphabet="ab./", max_size=12))
+def test_clean_names(name: str) -> None:
+    """A name is cleaned as a path below the root is, and never leads out of it."""
+    assert tarsplit.clean_name(name.encode()) == posixpath.normpath(f"/{name}").strip("/").encode()
