@@ -134,7 +134,7 @@ def test_layers_that_a_container_holds_are_no_orphans(root: Path) -> None:
 
 @pytest.mark.root
 def test_layers_that_the_build_cache_holds_are_no_orphans(root: Path) -> None:
-    """What BuildKit made is the cache's when image and container are gone; without the cache it is orphaned."""
+    """What BuildKit made is the cache's when image and container are gone, and else an orphan."""
     container = container_id(root, "created")
     shutil.rmtree(root / "containers" / container)
     shutil.rmtree(root / STORE / "layerdb/mounts" / container)
