@@ -133,6 +133,28 @@ def test_layers_that_a_container_holds_are_no_orphans(root: Path) -> None:
 
 
 @pytest.mark.root
+def test_layers_that_the_build_cache_holds_are_no_orphans(root: Path) -> None:
+    """What BuildKit made is the cache's when image and container are gone, and else an orphan."""
+    container = container_id(root, "created")
+    shutil.rmtree(root / "containers" / container)
+    shutil.rmtree(root / STORE / "layerdb/mounts" / container)
+    layers = _layers_of(root, _image(root, "buildkit:latest"))
+    _remove_image(root, "buildkit:latest")
+    held = {layer for image in configs(root) for layer in _layers_of(root, image)}
+    own = {f"layer {layer}" for layer in layers if layer not in held}
+
+    def orphans() -> set[str]:
+        return {
+            row["subject"] for (code, _), row in found(root, "--quick").items() if code == "layer-orphaned"
+        }
+
+    assert own
+    assert not own & orphans()
+    (root / "buildkit/snapshots.db").unlink()
+    assert own <= orphans()
+
+
+@pytest.mark.root
 def test_orphaned_directories_are_counted_with_hard_links_once(root: Path) -> None:
     """A directory that nothing claims costs what du says: hard links once, holes not, directories too."""
     before = found(root)
