@@ -47,6 +47,7 @@ COMMANDS = {
     "verify": "Check that images and layers are what they were when they were pulled or built",
     "whois": "Tell whose a thing is: its layer, the command that made it, everyone using it",
     "export": "Write images for docker load or as OCI layouts, trees and layers as tars",
+    "doctor": "Find all that is damaged, missing, orphaned, left over, half-written or stale in a data root",
     "mount": "Mount an image, container or layer read-only on a directory",
     "umount": "Unmount what `layerfs mount` mounted; also when its server has died",
     "completion": "Print the shell code that completes commands, references and paths",

@@ -132,6 +132,18 @@ class Attributes:
         if "owner" in self.aspects:
             yield from self.owner(found, 0, 0)
 
+    def whiteout(self, found: os.stat_result, header: Header) -> Iterator[Difference]:
+        """What differs for a whiteout: the engine makes it without permissions, and gives it the owner."""
+        if "owner" in self.aspects:
+            yield from self.owner(found, header.uid, header.gid)
+        mode = stat.S_IMODE(found.st_mode)
+        if "mode" in self.aspects and mode and not self.in_place:
+            yield Difference("mode-altered", _octal(0), _octal(mode), "a whiteout has no permissions")
+
+    def sees(self, key: bytes) -> bool:
+        """Whether this process would see an extended attribute."""
+        return self._sees_all or not key.startswith(b"trusted.")
+
     def owner(self, found: os.stat_result, uid: int, gid: int) -> Iterator[Difference]:
         """Whether an entry belongs to the owner of a header."""
         wanted = [
@@ -187,7 +199,7 @@ class Attributes:
                 if self._normal(key, value, wanted[key]) != wanted[key]:
                     words = xattr_words(key, wanted[key]), xattr_words(key, value)
                     yield Difference("xattr-altered", *words, "an extended attribute was changed")
-            elif self._sees_all or not key.startswith(b"trusted."):
+            elif self.sees(key):
                 lost = xattr_words(key, wanted[key])
                 yield Difference("xattr-missing", lost, None, "an extended attribute is missing")
 

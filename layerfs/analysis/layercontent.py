@@ -78,15 +78,15 @@ class LayerContent:
 
     def _add_large(self, fd: int, wanted: FilePayload) -> Misfit | None:
         size = checksum = 0
-        if os.fstat(fd).st_size == wanted.size:
-            while size < wanted.size and (count := os.preadv(fd, [self._buffer], size)):
-                piece = self._buffer[: min(count, wanted.size - size)]
-                checksum = crc64(piece, checksum)
-                self.add(piece)
-                size += count
+        found = os.fstat(fd)
+        while size < wanted.size == found.st_size and (count := os.preadv(fd, [self._buffer], size)):
+            piece = self._buffer[: min(count, wanted.size - size)]
+            checksum = crc64(piece, checksum)
+            self.add(piece)
+            size += count
         if size != wanted.size:
             self.whole = False
-            return Misfit("size", f"{wanted.size} bytes", f"{os.fstat(fd).st_size} bytes")
+            return Misfit("size", f"{wanted.size} bytes", f"{found.st_size} bytes")
         return self._judged(checksum, wanted)
 
     @staticmethod

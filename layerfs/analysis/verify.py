@@ -187,7 +187,7 @@ class Verification:
         with diff:
             archive = LayerArchive(record, self._root.layerdb, diff)
             found = LayerFindings(subject, diff, list_all=self._choice.list_all)
-            checked = LayerCheck(archive, found, self._attributes(job), sees_all=self._sees_all, told=told)
+            checked = LayerCheck(archive, found, self._attributes(job), told=told)
             try:
                 checked.run(job.diff_id)
             except OSError as error:

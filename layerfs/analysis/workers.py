@@ -83,6 +83,7 @@ class _Crew:
     def run(
         self, items: Sequence[Item], told: Callable[[Item, int], object]
     ) -> Generator[tuple[Item, Result | Lost], None, None]:
+        """Hand over one item after the other; see `in_processes`."""
         pending = deque(range(len(items)))
         while pending or self._busy:
             while pending and len(self._busy) < self._count:

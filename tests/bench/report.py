@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench import commands, diffs, exporting, memory, reading
+from tests.bench import commands, diffs, exporting, memory, reading, verifying
 from tests.bench.mounts import FUSE_OVERLAYFS, KERNEL
 from tests.bench.packing import BIG_SIZE
 from tests.bench.roots import IMAGES
@@ -27,6 +27,7 @@ __all__ = [
     "export_section",
     "memory_section",
     "mount_section",
+    "verify_section",
 ]
 
 
@@ -141,6 +142,21 @@ def export_section(medians: Medians, size: int, layers: int) -> str:
     text = f"The image of {size / 1e6:,.0f} MB in {layers} layers.\n{_sentences(exporting.__doc__ or '')}"
     columns = ["seconds", exporting.OURS, exporting.DOCKER, "ours ÷ theirs"]
     return f"## Export\n\n{text}\n\n{_table(columns, rows)}"
+
+
+def verify_section(medians: Medians, size: int, held: Contents) -> str:
+    """Verification on one core and on all, beside the hash and the Engine."""
+    others = [name for name in (verifying.OPENSSL, verifying.SAVE) if name in medians]
+    ours = [verifying.ONE_CORE, verifying.OURS]
+    rows = [_mount_row(title, key, medians, ours, others) for key, title in verifying.ROWS.items()]
+    columns = ["seconds", *others]
+    for name in ours:
+        columns += [name, *(f"÷ {other.split()[0]}" for other in others)]
+    text = (
+        f"The image of {held.entries:,} entries; its layers' tars have {size / 1e6:,.0f} MB.\n"
+        f"{_sentences(verifying.__doc__ or '')}"
+    )
+    return f"## Verification\n\n{text}\n\n{_table(columns, rows)}"
 
 
 def memory_section(found: Medians) -> str:
