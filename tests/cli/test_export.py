@@ -9,8 +9,10 @@ import json
 import os
 import pty
 import re
+import stat
 import subprocess
 import sys
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -324,6 +326,59 @@ def test_an_altered_header_stops_the_export(dataroot_path: Path, tmp_path: Path)
     assert found.code == 5
     assert f"{path}: " in found.stderr
     assert layer["diff_id"] in found.stderr
+
+
+def test_data_that_were_never_closed_are_good(dataroot_path: Path, tmp_path: Path) -> None:
+    """tar-split data whose gzip stream early engines never closed make the same archive."""
+    root = private_copy(dataroot_path, tmp_path / "root")
+    for path in root.glob("image/overlay2/layerdb/sha256/*/tar-split.json.gz"):
+        packer = zlib.compressobj(wbits=31)
+        content = packer.compress(gzip.decompress(path.read_bytes()))
+        path.write_bytes(content + packer.flush(zlib.Z_SYNC_FLUSH))
+        with pytest.raises(EOFError):
+            gzip.decompress(path.read_bytes())
+    for arguments in ([], ["--salvage"]):
+        assert _export(root, *arguments, "demo") == _export(dataroot_path, "demo")
+
+
+def test_a_copy_without_attributes_gives_the_same_image(dataroot_path: Path, tmp_path: Path) -> None:
+    """Owners, modes, times, devices and extended attributes of the copy have no part in an archive."""
+    names_of = ["demo", "lab/whiteouts:1", "lab/opaque:1", "lab/attributes:1", "lab/xattrs:1"]
+    root = private_copy(dataroot_path, tmp_path / "root")
+    for image in names_of:
+        for layer in _layers(root, image):
+            _strip(root / "overlay2" / layer["cache_id"] / "diff")
+    assert _export(root, *names_of) == _export(dataroot_path, *names_of)
+
+
+def _strip(diff: Path) -> None:
+    """Leave names, contents and targets, and nothing else."""
+    for top, directories, files in os.walk(diff):
+        for name in (*directories, *files):
+            path = f"{top}/{name}"
+            mode = os.lstat(path).st_mode
+            if stat.S_ISCHR(mode):
+                os.unlink(path)
+                continue
+            os.lchown(path, 1000, 1000)
+            if not stat.S_ISLNK(mode):
+                os.chmod(path, 0o700)
+                for attribute in os.listxattr(path):
+                    os.removexattr(path, attribute)
+            os.utime(path, (0, 0), follow_symlinks=False)
+
+
+def test_progress_is_shown_on_a_terminal(dataroot_path: Path, tmp_path: Path) -> None:
+    """On a terminal standard error tells how far it is; elsewhere nothing."""
+    control, terminal = pty.openpty()
+    command: list[str | Path] = [LAYERFS, "--root", dataroot_path, "export", "odd", "--type", "container"]
+    with (tmp_path / "odd.tar").open("wb") as target:
+        subprocess.run(command, stdout=target, stderr=terminal, check=True)
+        assert b"Exporting" in os.read(control, 4096)
+        done = subprocess.run(command, stdout=target, stderr=subprocess.PIPE, check=True)
+    os.close(terminal)
+    os.close(control)
+    assert done.stderr == b""
 
 
 def test_salvage_of_what_is_whole_changes_nothing(dataroot_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -139,6 +140,44 @@ def test_an_engine_with_the_base_needs_only_the_rest(dataroot_path: Path, fresh:
     fresh.cli("load", stdin=export(dataroot_path, "base:1"))
     fresh.cli("load", stdin=rest)
     assert fresh.image("demo:1.0")["Id"].removeprefix("sha256:") in images_of(whole)[0]["Config"]
+
+
+def test_a_layer_on_another_chain_is_not_known(tmp_path: Path) -> None:
+    """An Engine that has a layer's bytes on other layers still needs the file, and gets it."""
+    first, second = (_tar_of({name: name.encode()}) for name in ("first", "second"))
+    with Engine(tmp_path / "source") as source:
+        source.cli("load", stdin=_archive_of({"one:1": [first], "two:1": [second, first]}))
+    base = export(source.root, "one:1")
+    rest = export(source.root, "--since", "one:1", "two:1")
+    with Engine(tmp_path / "target") as target:
+        target.cli("load", stdin=base)
+        target.cli("load", stdin=rest)
+        assert len(target.image("two:1")["RootFS"]["Layers"]) == 2
+
+
+def _tar_of(files: dict[str, bytes]) -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return made.getvalue()
+
+
+def _archive_of(images: dict[str, list[bytes]]) -> bytes:
+    """What `docker load` reads, of images of these layers."""
+    files: dict[str, bytes] = {}
+    rows = []
+    for name, layers in images.items():
+        digests = [hashlib.sha256(layer).hexdigest() for layer in layers]
+        files |= {f"{digest}.tar": layer for digest, layer in zip(digests, layers, strict=True)}
+        rootfs = {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in digests]}
+        config = {"architecture": "amd64", "os": "linux", "rootfs": rootfs, "author": name}
+        files[f"{name}.json"] = json.dumps(config).encode()
+        layer_names = [f"{digest}.tar" for digest in digests]
+        rows.append({"Config": f"{name}.json", "RepoTags": [name], "Layers": layer_names})
+    return _tar_of(files | {"manifest.json": json.dumps(rows).encode()})
 
 
 def test_every_container_is_exported_as_the_engine_does(engine: Engine, dataroot_path: Path) -> None:

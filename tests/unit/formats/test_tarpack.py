@@ -70,6 +70,16 @@ def test_a_plain_header_is_one_block() -> None:
     assert len(pack(plain._replace(name=b"d" * 90 + b"/" + b"f" * 90))) == BLOCK
 
 
+def test_a_long_name_is_cut_where_it_fits() -> None:
+    """Of several slashes the last one is taken that leaves the front of a name no longer than 155 bytes."""
+    fitting: list[tuple[int, ...]] = [(155, 10), (120, 35, 10), (54, 100, 100), (1, 100)]
+    too_long: list[tuple[int, ...]] = [(156, 10), (155, 101), (101,)]
+    for parts in (*fitting, *too_long):
+        name = b"/".join(b"x" * length for length in parts)
+        blocks = 1 if parts in fitting else 3
+        assert len(pack(Header(name, b"0", 0o644, 0, 0, 0, 0))) == blocks * BLOCK
+
+
 def test_a_device_without_room_is_refused() -> None:
     """A device number that no tar can hold is an error, not another device."""
     with pytest.raises(ValueError, match="room for the device"):
