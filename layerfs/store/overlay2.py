@@ -63,11 +63,28 @@ class Overlay2:
         """The layer's own tree; raises `CorruptStore`."""
         path = f"overlay2/{cache_id}/diff"
         try:
-            return self._root.subdir(path).sealed()  # overlayfs does not cross mounts in a layer either
+            found = self._root.subdir(path)
         except OSError as error:
             if error.errno == errno.ENOENT:
                 raise MissingFile(self._root.name_of(path), "the layer's directory is missing") from error
             raise explain(error, self._root.name_of(path)) from error
+        return self._through_seal(cache_id, found)
+
+    def _through_seal(self, cache_id: CacheID, found: HostDir) -> HostDir:
+        """A layer's tree, reached through one sealed mount for all, as each mount takes time.
+
+        What is mounted on the way is not there; such a layer gets a mount of its own. (Below a layer's
+        root overlayfs does not cross mounts either.)
+        """
+        if self._sealed is None or self._sealed is self._directory:
+            return found
+        try:
+            sealed = self._sealed.subdir(f"{cache_id}/diff")
+            if _identity(sealed) == _identity(found):
+                return sealed
+        except OSError:
+            pass
+        return found.sealed()
 
     def link(self, cache_id: CacheID) -> LinkID | None:
         """The layer's short name in `l/`, or None where the file is missing; raises `CorruptStore`."""
@@ -85,7 +102,7 @@ class Overlay2:
         Only the text is read: `../<cache ID>/diff`, or an absolute path ending alike.
         """
         try:
-            target = os.fsdecode(self._links.readlink(link)) if self._links else ""
+            target = os.fsdecode(self._sealed.readlink(f"l/{link}")) if self._sealed else ""
         except OSError:
             return None
         head, _, tail = target.rpartition("/")
@@ -96,12 +113,9 @@ class Overlay2:
             return None
 
     @functools.cached_property
-    def _links(self) -> HostDir | None:
-        """`l/`, if it is there and is a directory."""
-        try:
-            return self._root.subdir("overlay2/l").sealed()
-        except OSError:
-            return None
+    def _sealed(self) -> HostDir | None:
+        """`overlay2/` on a mount of our own."""
+        return self._directory.sealed() if self._directory else None
 
     def content_size(self, cache_id: CacheID) -> int:
         """Bytes in a layer's own tree as the engine counts them: each inode once, no directories.
@@ -179,3 +193,8 @@ def _inode_sizes(top: HostDir) -> dict[int, int]:
                 else:
                     sizes[found.st_ino] = found.st_size
     return sizes
+
+
+def _identity(directory: HostDir) -> tuple[int, int]:
+    found = directory.lstat()
+    return found.st_dev, found.st_ino
