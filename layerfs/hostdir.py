@@ -6,17 +6,18 @@ disk. Directories and regular files are the only things ever opened; FIFOs, sock
 only looked at. Access times are left alone where the kernel allows it (O_NOATIME).
 
 Used by `store` (files of the data root), `tree.overlay` (layer contents) and `dataroot`.
-Sources: openat2(2), open(2), xattr(7), proc_pid_fd(5), mount_setattr(2); Linux `fs/namespace.c`.
+Sources: open(2), xattr(7), proc_pid_fd(5).
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import functools
 import os
 import stat
 from typing import TYPE_CHECKING, Self
+
+from layerfs.syscalls import openat2, own_mount
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,20 +29,7 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
-_SYS_OPENAT2 = 437  # the same on every architecture that got it through the common table
-_RESOLVE_NO_MAGICLINKS = 0x02
-_RESOLVE_NO_SYMLINKS = 0x04
-_RESOLVE_BENEATH = 0x08
-_RESOLVE = _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_MAGICLINKS
 _PATH_CHUNK = 4000  # bytes a system call takes in one path, below PATH_MAX
-
-_SYS_OPEN_TREE = 428
-_SYS_MOUNT_SETATTR = 442
-_OPEN_TREE_CLONE = 1
-_AT_EMPTY_PATH = 0x1000
-_MOUNT_ATTR_RDONLY = 0x01
-_MOUNT_ATTR_NOATIME = 0x10
-_MOUNT_ATTR_ATIMES = 0x70  # the kinds of noting accesses, of which one is chosen
 
 _CAP_SYS_ADMIN = 1 << 21
 _READ_CHUNK = 1 << 16
@@ -63,23 +51,6 @@ class Refused(OSError):
 
 class TooLarge(OSError):
     """A file exceeds the cap its reader allows."""
-
-
-class _OpenHow(ctypes.Structure):
-    """`struct open_how` of linux/openat2.h."""
-
-    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
-
-
-class _MountAttr(ctypes.Structure):
-    """`struct mount_attr` of linux/mount.h."""
-
-    _fields_ = (
-        ("attr_set", ctypes.c_uint64),
-        ("attr_clr", ctypes.c_uint64),
-        ("propagation", ctypes.c_uint64),
-        ("userns_fd", ctypes.c_uint64),
-    )
 
 
 class HostDir:
@@ -150,7 +121,7 @@ class HostDir:
         kernel reads for a FUSE server. Where that is not allowed (CAP_SYS_ADMIN, Linux 5.12), this
         directory itself. What is mounted below it is not there.
         """
-        mount = _own_mount(self.fd)
+        mount = own_mount(self.fd)
         if mount < 0:
             return self
         try:
@@ -318,41 +289,12 @@ def _split_path(path: bytes) -> tuple[bytes, bytes]:
 def _open_beneath(dir_fd: int, path: bytes, flags: int) -> int:
     """Open `path` below `dir_fd`, following no link and never leaving it."""
     try:
-        return _openat2(dir_fd, path, flags)
+        return openat2(dir_fd, path, flags)
     except OSError as error:
         # ENOSYS: Linux before 5.6; EPERM: some sandboxes refuse what they do not know
         if error.errno not in (errno.ENOSYS, errno.EPERM):
             raise
         return _open_by_component(dir_fd, path, flags)
-
-
-def _openat2(dir_fd: int, path: bytes, flags: int) -> int:
-    how = _OpenHow(flags, 0, _RESOLVE)
-    fd = int(_syscall()(_SYS_OPENAT2, dir_fd, path, ctypes.byref(how), ctypes.sizeof(how)))
-    if fd < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), os.fsdecode(path))
-    return fd
-
-
-def _own_mount(fd: int) -> int:
-    """A new mount of a directory that is nowhere to be seen, read-only and without access times; or -1."""
-    mount = int(_syscall()(_SYS_OPEN_TREE, fd, b"", _OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_EMPTY_PATH))
-    if mount < 0:
-        return -1
-    attributes = _MountAttr(_MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOATIME, _MOUNT_ATTR_ATIMES)
-    size = ctypes.sizeof(attributes)
-    if _syscall()(_SYS_MOUNT_SETATTR, mount, b"", _AT_EMPTY_PATH, ctypes.byref(attributes), size) < 0:
-        os.close(mount)
-        return -1
-    return mount
-
-
-@functools.cache
-def _syscall() -> Callable[..., int]:
-    """`syscall(2)` of the C library."""
-    function: Callable[..., int] = ctypes.CDLL(None, use_errno=True).syscall
-    return function
 
 
 def _open_by_component(dir_fd: int, path: bytes, flags: int) -> int:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 FLOORS = (
     ("layerfs.errors", "layerfs.ids"),
     ("layerfs.formats",),
+    ("layerfs.syscalls",),
     ("layerfs.hostdir",),
     ("layerfs.store", "layerfs.tree"),
     ("layerfs.archive", "layerfs.model", "layerfs.naming", "layerfs.stacking"),
@@ -45,6 +46,7 @@ ON_FILES = {"fileinput", "glob", "io.open", "mmap", "pathlib", "shutil", "subpro
 """Modules that reach files by path; the engine has `hostdir` for that."""
 
 HARMLESS_OS = {
+    "O_CLOEXEC",
     "PathLike",
     "close",
     "fdopen",

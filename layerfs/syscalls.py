@@ -1,0 +1,78 @@
+"""System calls that Python has no name for: openat2, open_tree and mount_setattr.
+
+Their numbers are the same on every architecture that got them through the common table. Used by `hostdir`.
+Sources: openat2(2), mount_setattr(2); Linux `fs/namespace.c` (open_tree).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["openat2", "own_mount"]
+
+_SYS_OPENAT2 = 437
+_RESOLVE_NO_MAGICLINKS = 0x02
+_RESOLVE_NO_SYMLINKS = 0x04
+_RESOLVE_BENEATH = 0x08
+_RESOLVE = _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_MAGICLINKS
+
+_SYS_OPEN_TREE = 428
+_SYS_MOUNT_SETATTR = 442
+_OPEN_TREE_CLONE = 1
+_AT_EMPTY_PATH = 0x1000
+_MOUNT_ATTR_RDONLY = 0x01
+_MOUNT_ATTR_NOATIME = 0x10
+_MOUNT_ATTR_ATIMES = 0x70  # the kinds of noting accesses, of which one is chosen
+
+
+class _OpenHow(ctypes.Structure):
+    """`struct open_how` of linux/openat2.h."""
+
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+class _MountAttr(ctypes.Structure):
+    """`struct mount_attr` of linux/mount.h."""
+
+    _fields_ = (
+        ("attr_set", ctypes.c_uint64),
+        ("attr_clr", ctypes.c_uint64),
+        ("propagation", ctypes.c_uint64),
+        ("userns_fd", ctypes.c_uint64),
+    )
+
+
+def openat2(dir_fd: int, path: bytes, flags: int) -> int:
+    """Open a path below a directory, following no link and never leaving it; raises `OSError`."""
+    how = _OpenHow(flags, 0, _RESOLVE)
+    fd = int(_syscall()(_SYS_OPENAT2, dir_fd, path, ctypes.byref(how), ctypes.sizeof(how)))
+    if fd < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), os.fsdecode(path))
+    return fd
+
+
+def own_mount(fd: int) -> int:
+    """A new mount of a directory that is nowhere to be seen, read-only and without access times; or -1."""
+    mount = int(_syscall()(_SYS_OPEN_TREE, fd, b"", _OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_EMPTY_PATH))
+    if mount < 0:
+        return -1
+    attributes = _MountAttr(_MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOATIME, _MOUNT_ATTR_ATIMES)
+    size = ctypes.sizeof(attributes)
+    if _syscall()(_SYS_MOUNT_SETATTR, mount, b"", _AT_EMPTY_PATH, ctypes.byref(attributes), size) < 0:
+        os.close(mount)
+        return -1
+    return mount
+
+
+@functools.cache
+def _syscall() -> Callable[..., int]:
+    """`syscall(2)` of the C library."""
+    function: Callable[..., int] = ctypes.CDLL(None, use_errno=True).syscall
+    return function
