@@ -9,7 +9,6 @@ Sources: vbatts/tar-split `tar/asm/assemble.go`; moby `layer/ro_layer.go` (TarSt
 from __future__ import annotations
 
 import errno
-import gzip
 import os
 import zlib
 from contextlib import closing
@@ -25,7 +24,9 @@ from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
+    from io import RawIOBase
 
+    from layerfs.formats.tarsplit import Paths
     from layerfs.hostdir import HostDir
     from layerfs.store.layerdb import LayerDB, LayerRecord
 
@@ -35,6 +36,7 @@ Buffer: TypeAlias = bytes | memoryview
 """What is written: valid only until the next is."""
 
 _CHUNK = 1 << 20
+_PACKED_CHUNK = 1 << 16
 _LEADS_AWAY = (errno.ELOOP, errno.ENOTDIR)
 
 
@@ -61,6 +63,7 @@ class LayerArchive:
         record: the layer.
         name: its `tar-split.json.gz`, for messages.
         diff: its own tree as it is on disk.
+        unclosed: whether `members` came to the end of a gzip stream that has none.
     """
 
     def __init__(self, record: LayerRecord, layerdb: LayerDB, diff: HostDir) -> None:
@@ -68,11 +71,18 @@ class LayerArchive:
         self.record = record
         self.name = layerdb.file_name(record.chain_id, "tar-split.json.gz")
         self.diff = diff
+        self.unclosed = False
         self._layerdb = layerdb
         self._layer = RawLayer(diff)
 
-    def members(self) -> Generator[Member | Segment, None, None]:
+    def members(
+        self, seen: Paths | None = None, *, cut: bool = False
+    ) -> Generator[Member | Segment, None, None]:
         """Every member in order, and the bytes after the last one.
+
+        Args:
+            seen: the path of every member that makes an entry is added to it.
+            cut: take a gzip stream that was never closed for complete: early engines wrote such.
 
         Raises:
             MissingFile: the layer has no tar-split data.
@@ -84,8 +94,10 @@ class LayerArchive:
                 self.name, "the file is missing", hint="the original tar cannot be told without it"
             )
         try:
-            with os.fdopen(fd, "rb") as packed, gzip.GzipFile(fileobj=packed) as stream:
-                yield from tarsplit.members(stream)
+            with os.fdopen(fd, "rb", buffering=0) as packed:
+                stream = _Unzipped(packed, cut=cut)
+                yield from tarsplit.members(stream, seen)
+                self.unclosed = stream.unclosed
         except FormatError as error:
             raise MalformedFile(
                 self.name, error.problem, expected=error.expected, found=error.found
@@ -110,7 +122,7 @@ class LayerArchive:
                     write(member.payload)
                     continue
                 write(member.raw)
-                fault = self.content(member, write, buffer) if member.content.size else None
+                fault = self.content(member, write, buffer) if member.has_content else None
                 if fault:
                     yield fault
 
@@ -146,6 +158,40 @@ class LayerArchive:
                 raise
         tree = UnionTree([RawLayer(self.diff)])
         return tree.open(tree.resolve(path, follow=False))
+
+
+class _Unzipped:
+    """A gzip stream, unpacked piece by piece; several in a row are one, as Go reads them."""
+
+    def __init__(self, packed: RawIOBase, *, cut: bool) -> None:
+        """Unpack `packed`; with `cut` the end may come before the stream's own."""
+        self._packed = packed
+        self._cut = cut
+        self.unclosed = False
+        self._unpacker = zlib.decompressobj(wbits=31)
+        self._waiting = b""
+
+    def read(self, size: int, /) -> bytes:
+        """Up to `size` bytes, none at the end; raises EOFError, zlib.error."""
+        while True:
+            if self._unpacker.eof:
+                rest = (self._unpacker.unused_data or self._more()).lstrip(b"\0")
+                if not rest:
+                    return b""
+                self._unpacker, self._waiting = zlib.decompressobj(wbits=31), rest
+            packed = self._waiting or self._more()
+            if not packed and self._cut:
+                self.unclosed = True
+                return b""
+            if not packed:
+                raise EOFError("the stream ends before its end")
+            unpacked = self._unpacker.decompress(packed, size)
+            self._waiting = self._unpacker.unconsumed_tail
+            if unpacked:
+                return unpacked
+
+    def _more(self) -> bytes:
+        return self._packed.read(_PACKED_CHUNK) or b""
 
 
 def _unreadable(member: Member, error: OSError) -> Fault:

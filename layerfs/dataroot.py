@@ -52,6 +52,8 @@ class DataRoot:
 
     Attributes:
         path: where it was opened, as given (below it where an evidence tree was given).
+        directory: the data root itself.
+        driver_dir: its `image/overlay2/`.
         damage: every defect met so far, in order.
     """
 
@@ -65,7 +67,7 @@ class DataRoot:
         self.layerdb = LayerDB(driver_dir)
         self.overlay2 = Overlay2(directory)
         self.containerdb = ContainerDB(directory)
-        self._driver_dir = driver_dir
+        self.driver_dir = driver_dir
         self._stacker = Stacker(directory, self.layerdb, self.overlay2)
         self._images: dict[ImageID, Image | None] = {}
         self.names = Names(self)
@@ -85,7 +87,7 @@ class DataRoot:
     def repositories(self) -> Repositories:
         """The names in repositories.json, in Docker's normal form; empty where it is damaged."""
         try:
-            return read_repositories(self._driver_dir)
+            return read_repositories(self.driver_dir)
         except CorruptStore as error:
             self.report(error)
             return Repositories()
@@ -286,7 +288,7 @@ class DataRoot:
     def _container_tree(self, container: Container) -> UnionTree:
         mount = container.mount
         if mount is None:
-            path = self._driver_dir.name_of(f"layerdb/mounts/{container.id}")
+            path = self.driver_dir.name_of(f"layerdb/mounts/{container.id}")
             raise MissingFile(path, f"the layers of container {container.name} are not known")
         above = [mount.mount_id, *([mount.init_id] if mount.init_id else [])]
         chain = self.chain_of_mount(mount)

@@ -86,7 +86,16 @@ class ContainerdImageStore(UnsupportedStorageDriver):
 
 
 class DataRootUnreadable(DataRootError):
-    """The data root is there, but the operating system refuses to let us read it."""
+    """The data root is there, but the operating system refuses to let us read a file of it.
+
+    Attributes:
+        path: the file or directory.
+    """
+
+    def __init__(self, path: str) -> None:
+        """Compose `path: permission denied`."""
+        self.path = path
+        super().__init__(f"{path}: permission denied", hint="run as root, or as the owner of the copy")
 
 
 class LookupFailed(LayerfsError):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
 
-__all__ = ["HostDir", "Refused", "TooLarge", "is_system_admin", "xattr_of"]
+__all__ = ["HostDir", "Refused", "TooLarge", "is_system_admin", "xattr_names_of", "xattr_of"]
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -190,6 +190,23 @@ class HostDir:
         finally:
             os.close(held)
 
+    def open_seen(self, name: bytes) -> int:
+        """A descriptor of the entry `name`, which an lstat of just now showed to be a regular file.
+
+        For those who look at every entry anyway: without `open_file`'s second look, a third of its calls.
+        """
+        if self._noatime:
+            try:
+                return os.open(name, _READ | os.O_NOFOLLOW | os.O_NOATIME, dir_fd=self.fd)
+            except PermissionError:
+                self._noatime = 0
+        return os.open(name, _READ | os.O_NOFOLLOW, dir_fd=self.fd)
+
+    def listing(self) -> list[tuple[bytes, bool]]:
+        """Every name, and whether it is a directory, in the file system's order."""
+        with os.scandir(self.fd) as found:
+            return [(os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)) for entry in found]
+
     def read(self, path: bytes | str, limit: int) -> bytes:
         """The whole content of the regular file at `path`; raises `TooLarge` above `limit` bytes."""
         fd = self.open_file(path)
@@ -254,6 +271,11 @@ def xattr_of(place: bytes | int, name: bytes, *, follow_symlinks: bool = True) -
         if error.errno in (errno.ENODATA, errno.ENOTSUP):
             return None
         raise
+
+
+def xattr_names_of(fd: int) -> list[str]:
+    """The names of an open file's extended attributes, as the operating system gives them."""
+    return os.listxattr(fd)
 
 
 class _Located:

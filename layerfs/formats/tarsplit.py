@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -28,6 +29,7 @@ __all__ = [
     "ArchiveMarks",
     "FilePayload",
     "Member",
+    "Paths",
     "Segment",
     "archive_marks",
     "clean_name",
@@ -44,6 +46,14 @@ MAX_LINE = 8 << 20
 
 _MAX_HEADERS = 16 << 20  # bytes between two contents: PAX records hold names and attributes only
 _CHUNK = 1 << 20
+
+# What Go writes for nearly every line; whatever is spelled otherwise is left to the JSON parser.
+_SEGMENT = b'{"type":2,"payload":"'
+_SEGMENT_END = b'","position":'
+_CONTENT = re.compile(
+    rb'\{"type":1,"name":"([ !#-\[\]-~]*)"(?:,"size":([0-9]{1,18}))?,'
+    rb'"payload":(?:null|"([A-Za-z0-9+/]{11}=)"),"position":[0-9]+\}\r?'
+)
 _OPAQUE = b".wh..wh..opq"
 _WHITEOUT = b".wh."
 
@@ -55,15 +65,13 @@ class Readable(Protocol):
         """Up to `size` bytes; none at the end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """Bytes of the tar between contents: headers, padding, the end."""
 
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class FilePayload:
+class FilePayload(NamedTuple):
     """The place of a file's content: its name in the archive, its bytes, its CRC-64 (empty for none)."""
 
     name: bytes
@@ -78,16 +86,18 @@ class Member(NamedTuple):
         raw: the bytes that come before its content, verbatim: padding, extended headers, header.
         header: what they say.
         content: where its content goes: for a member without content a size of 0.
+        path: where it was unpacked to below `diff/`; for a whiteout, the path of its marker.
     """
 
     raw: bytes
     header: tarheader.Header
     content: FilePayload
+    path: bytes
 
     @property
-    def path(self) -> bytes:
-        """Where it was unpacked to below `diff/`; for a whiteout, the path of its marker."""
-        return clean_name(self.content.name)
+    def has_content(self) -> bool:
+        """Whether the tar has its content: not where the header is of a link or directory with a size."""
+        return self.content.size > 0 and (self.header.size > 0 or self.header.sparse)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,36 +108,68 @@ class ArchiveMarks:
     whiteouts: frozenset[bytes]
 
 
+class Paths:
+    """A set of paths that remembers 64 keyed bits of each, so that long ones cost no more than short ones."""
+
+    __slots__ = ("_hashes",)
+
+    def __init__(self) -> None:
+        """No path yet."""
+        self._hashes: set[int] = set()
+
+    def __contains__(self, path: bytes) -> bool:
+        """Whether the path was added."""
+        return hash(path) in self._hashes
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._hashes)
+
+    def add(self, path: bytes) -> None:
+        """Remember a path."""
+        self._hashes.add(hash(path))
+
+
 def entries(stream: Readable) -> Iterator[Segment | FilePayload]:
     """Every entry of an unpacked tar-split stream, in order; raises `FormatError`."""
     for line in _lines(stream):
-        if line.strip():
+        if line.startswith(_SEGMENT) and (end := line.find(_SEGMENT_END, len(_SEGMENT))) > 0:
+            try:
+                yield Segment(binascii.a2b_base64(line[len(_SEGMENT) : end], strict_mode=True))
+            except binascii.Error as error:
+                raise _malformed(line) from error
+        elif found := _CONTENT.fullmatch(line):
+            name, size, checksum = found.groups()
+            yield FilePayload(name, int(size or 0), binascii.a2b_base64(checksum) if checksum else b"")
+        elif line.strip():
             yield _entry(line)
 
 
-def members(stream: Readable) -> Iterator[Member | Segment]:
+def members(stream: Readable, seen: Paths | None = None) -> Iterator[Member | Segment]:
     """Every member of the tar, in order, and the bytes after the last as segments.
 
-    All `raw`, contents and segments one after the other are the tar, byte for byte.
+    All `raw`, contents and segments one after the other are the tar, byte for byte. The path of every
+    member that makes an entry is added to `seen`.
 
     Raises:
         FormatError: the stream or a header in it is malformed, or a path occurs twice.
     """
-    raw, padding, seen = b"", 0, set[bytes]()
+    raw, padding = b"", 0
+    seen = Paths() if seen is None else seen
     for entry in entries(stream):
         if isinstance(entry, Segment):
             if len(raw) > _MAX_HEADERS:  # what follows the end of an archive may be anything
                 yield Segment(raw)
                 raw = b""
-            raw += entry.payload
+            raw = raw + entry.payload if raw else entry.payload
             continue
         header = tarheader.parse(raw, padding)
-        member = Member(raw, header, entry)
+        path = clean_name(entry.name)
         if header.is_entry:
-            if member.path in seen:
-                raise FormatError("a path occurs twice in tar-split data", found=ascii(member.path))
-            seen.add(member.path)
-        yield member
+            if path in seen:
+                raise FormatError("a path occurs twice in tar-split data", found=ascii(path))
+            seen.add(path)
+        yield Member(raw, header, entry, path)
         # the content of a global header is among the raw bytes, its padding is not
         padding = -(header.size if header.is_entry else len(raw) - padding) % tarheader.BLOCK
         raw = b""
@@ -160,6 +202,8 @@ def archive_marks(stream: Readable) -> ArchiveMarks:
 
 def clean_name(name: bytes) -> bytes:
     """A name of the archive as the path it is unpacked to: confined to the root, no `.` or `..`."""
+    if b"/." not in name and b"//" not in name and name[:1] not in (b"/", b".", b""):
+        return name[:-1] if name.endswith(b"/") else name
     parts: list[bytes] = []
     for part in name.split(b"/"):
         if part == b"..":
@@ -196,7 +240,11 @@ def _entry(line: bytes) -> Segment | FilePayload:
         )
         size = found.get("size", 0)
         if kind != 1 or not isinstance(size, int) or size < 0:
-            raise FormatError("malformed tar-split entry", found=ascii(line[:60]))
+            raise _malformed(line)
         return FilePayload(name, size, payload)
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError, binascii.Error) as error:
-        raise FormatError("malformed tar-split entry", found=ascii(line[:60].decode("latin-1"))) from error
+        raise _malformed(line) from error
+
+
+def _malformed(line: bytes) -> FormatError:
+    return FormatError("malformed tar-split entry", found=ascii(line[:60].decode("latin-1")))

@@ -132,7 +132,7 @@ def _open(path: str | Path) -> HostDir:
     try:
         return HostDir.open(path)
     except PermissionError as error:
-        raise _refused(str(path)) from error
+        raise DataRootUnreadable(str(path)) from error
     except OSError as error:
         raise NotADataRoot(f"{path}: {error.strerror}", hint="choose another with --root") from error
 
@@ -141,18 +141,14 @@ def _list(directory: HostDir) -> list[bytes]:
     try:
         return directory.names()
     except PermissionError as error:
-        raise _refused(directory.display) from error
-
-
-def _refused(path: str) -> DataRootUnreadable:
-    return DataRootUnreadable(f"{path}: permission denied", hint="run as root, or as the owner of the copy")
+        raise DataRootUnreadable(directory.display) from error
 
 
 def _exists(directory: HostDir, path: str) -> bool:
     try:
         directory.lstat(path)
     except PermissionError as error:
-        raise _refused(directory.name_of(path)) from error
+        raise DataRootUnreadable(directory.name_of(path)) from error
     except OSError:
         return False
     return True

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from layerfs.errors import DataRootUnreadable, MalformedFile, MissingFile
+from layerfs.errors import CorruptStore, DataRootUnreadable, MalformedFile, MissingFile
 from layerfs.formats.errors import FormatError
 from layerfs.hostdir import Refused, TooLarge
 from layerfs.ids import InvalidID
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "JSON_LIMIT",
     "NAME_LIMIT",
+    "Problem",
     "explain",
     "identities",
     "open_optional",
@@ -38,6 +39,9 @@ JSON_LIMIT = 32 << 20
 
 NAME_LIMIT = 64 << 10
 """Bytes: files that hold an ID, a number, or a list of short links."""
+
+Problem: TypeAlias = CorruptStore | DataRootUnreadable
+"""What every reader of a file may raise: it is damaged, or we may not read it."""
 
 Value = TypeVar("Value")
 
@@ -104,9 +108,7 @@ def open_optional(directory: HostDir, path: str) -> HostDir | None:
 def explain(error: OSError, name: str) -> MalformedFile | DataRootUnreadable:
     """The layerfs error for an `OSError` on a file of the data root."""
     if error.errno in (errno.EACCES, errno.EPERM):
-        return DataRootUnreadable(
-            f"{name}: permission denied", hint="run as root, or as the owner of the copy"
-        )
+        return DataRootUnreadable(name)
     if error.errno == errno.ELOOP or isinstance(error, NotADirectoryError):
         return MalformedFile(name, "not a directory or file of the data root", found="a link or another type")
     return MalformedFile(name, error.strerror or str(error))

@@ -5,20 +5,24 @@ Source: moby `layer/filestore.go`, `layer/layer_store.go` (v20.10.24 and v28.5).
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from layerfs.errors import CorruptStore, MissingFile
+from layerfs.errors import CorruptStore, DataRootUnreadable, MissingFile
 from layerfs.formats import layerfiles
 from layerfs.ids import CacheID, ChainID, ContainerID, DiffID
-from layerfs.store.files import identities, open_optional, parse_bytes, parse_file, read_optional
+from layerfs.store.files import identities, open_optional, parse_file, parse_optional
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from layerfs.hostdir import HostDir
+    from layerfs.store.files import Problem
 
-__all__ = ["LayerDB", "LayerRecord", "MountRecord"]
+__all__ = ["LayerDB", "LayerRecord", "MountRecord", "NotedLayer", "NotedMount"]
+
+_GZIP = b"\x1f\x8b\x08"
 
 Value = TypeVar("Value")
 
@@ -50,6 +54,29 @@ class MountRecord:
     mount_id: CacheID
     init_id: CacheID | None
     parent: ChainID | None
+
+
+class NotedLayer(NamedTuple):
+    """What the files of a layer's record say, each by itself; None where a file is missing or damaged.
+
+    Attributes:
+        problems: what is wrong, by the name of the file; `""` is the directory.
+    """
+
+    diff_id: DiffID | None
+    parent: ChainID | None
+    cache_id: CacheID | None
+    size: int | None
+    problems: Mapping[str, Problem]
+
+
+class NotedMount(NamedTuple):
+    """What the files of a container's mount record say, each by itself; see `NotedLayer`."""
+
+    mount_id: CacheID | None
+    init_id: CacheID | None
+    parent: ChainID | None
+    problems: Mapping[str, Problem]
 
 
 class LayerDB:
@@ -84,25 +111,26 @@ class LayerDB:
         return known
 
     def _read(self, chain: ChainID) -> LayerRecord:
-        directory = open_optional(self._layers, chain.hex) if self._layers else None
-        if directory is None:
-            raise MissingFile(self.file_name(chain), "the layer's directory is missing")
-        with directory:
-            return LayerRecord(
-                chain,
-                parse_file(directory, "diff", layerfiles.parse_diff),
-                _parse_filled(directory, "parent", layerfiles.parse_parent),
-                parse_file(directory, "cache-id", layerfiles.parse_cache_id),
-                parse_file(directory, "size", layerfiles.parse_size),
-            )
+        noted = self.noted_layer(chain)
+        for problem in noted.problems.values():
+            raise problem
+        assert noted.diff_id and noted.cache_id and noted.size is not None  # noqa: S101, PT018 - no problems
+        return LayerRecord(chain, noted.diff_id, noted.parent, noted.cache_id, noted.size)
+
+    def noted_layer(self, chain: ChainID) -> NotedLayer:
+        """What each file of a layer's record says, and all that is wrong with them."""
+        record = _Record(self._layers, chain.hex, self.file_name(chain), "the layer's directory is missing")
+        return NotedLayer(
+            record.value("diff", layerfiles.parse_diff),
+            record.optional("parent", layerfiles.parse_parent),
+            record.value("cache-id", layerfiles.parse_cache_id),
+            record.value("size", layerfiles.parse_size),
+            record.problems,
+        )
 
     def noted_cache_id(self, chain: ChainID) -> CacheID | None:
         """The directory that a layer notes, also where the rest of its record is damaged."""
-        try:
-            directory = open_optional(self._layers, chain.hex) if self._layers else None
-            return parse_file(directory, "cache-id", layerfiles.parse_cache_id) if directory else None
-        except CorruptStore:
-            return None
+        return self.noted_layer(chain).cache_id
 
     def tar_split(self, chain: ChainID) -> int | None:
         """A descriptor of the layer's `tar-split.json.gz`, or None where it is missing."""
@@ -112,6 +140,21 @@ class LayerDB:
             return self._layers.open_file(f"{chain.hex}/tar-split.json.gz")
         except OSError:
             return None
+
+    def tar_split_state(self, chain: ChainID) -> str | None:
+        """`missing`, `malformed` or `unreadable` where the layer's `tar-split.json.gz` is at first sight."""
+        try:
+            fd = self._layers.open_file(f"{chain.hex}/tar-split.json.gz") if self._layers else None
+        except FileNotFoundError:
+            return "missing"
+        except PermissionError:
+            return "unreadable"
+        except OSError:
+            return "malformed"
+        if fd is None:
+            return "missing"
+        with os.fdopen(fd, "rb") as stream:
+            return None if stream.read(len(_GZIP)) == _GZIP else "malformed"
 
     def tar_split_size(self, chain: ChainID) -> int:
         """How long the layer's `tar-split.json.gz` is; 0 where it is missing."""
@@ -126,20 +169,58 @@ class LayerDB:
 
     def mount(self, container: ContainerID) -> MountRecord:
         """The layers of one container; raises `CorruptStore`."""
-        directory = open_optional(self._mounts, container) if self._mounts else None
-        if directory is None:
-            name = self._driver_dir.name_of(f"layerdb/mounts/{container}")
-            raise MissingFile(name, "the container's mount record is missing")
-        with directory:
-            return MountRecord(
-                container,
-                parse_file(directory, "mount-id", layerfiles.parse_mount_id),
-                _parse_filled(directory, "init-id", layerfiles.parse_mount_id),
-                _parse_filled(directory, "parent", layerfiles.parse_parent),
-            )
+        noted = self.noted_mount(container)
+        for problem in noted.problems.values():
+            raise problem
+        assert noted.mount_id  # noqa: S101 - no problems
+        return MountRecord(container, noted.mount_id, noted.init_id, noted.parent)
+
+    def noted_mount(self, container: ContainerID) -> NotedMount:
+        """What each file of a container's mount record says, and all that is wrong with them."""
+        name = self._driver_dir.name_of(f"layerdb/mounts/{container}")
+        record = _Record(self._mounts, container, name, "the container's mount record is missing")
+        return NotedMount(
+            record.value("mount-id", layerfiles.parse_mount_id),
+            record.optional("init-id", layerfiles.parse_mount_id),
+            record.optional("parent", layerfiles.parse_parent),
+            record.problems,
+        )
 
 
-def _parse_filled(directory: HostDir, name: str, parse: Callable[[bytes], Value]) -> Value | None:
-    """The value of a file; None where it is missing or empty."""
-    content = read_optional(directory, name)
-    return parse_bytes(content, directory, name, parse) if content else None
+class _Record:
+    """A directory of one-line files, each read by itself.
+
+    Attributes:
+        problems: what was wrong with the files asked for, by name.
+    """
+
+    def __init__(self, above: HostDir | None, name: str, path: str, missing: str) -> None:
+        """Open the directory `name`; `path` and `missing` say it where there is none."""
+        self.problems: dict[str, Problem] = {}
+        self._directory: HostDir | None = None
+        try:
+            self._directory = open_optional(above, name) if above else None
+            if self._directory is None:
+                self.problems[""] = MissingFile(path, missing)
+        except (CorruptStore, DataRootUnreadable) as error:
+            self.problems[""] = error
+
+    def value(self, name: str, parse: Callable[[bytes], Value]) -> Value | None:
+        """The value of a file that must exist."""
+        return self._attempt(name, lambda directory: parse_file(directory, name, parse))
+
+    def optional(self, name: str, parse: Callable[[bytes], Value]) -> Value | None:
+        """The value of a file that may be missing, or empty."""
+        return self._attempt(
+            name,
+            lambda directory: parse_optional(directory, name, lambda text: parse(text) if text else None),
+        )
+
+    def _attempt(self, name: str, read: Callable[[HostDir], Value | None]) -> Value | None:
+        if self._directory is None:
+            return None
+        try:
+            return read(self._directory)
+        except (CorruptStore, DataRootUnreadable) as error:
+            self.problems[name] = error
+            return None

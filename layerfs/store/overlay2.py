@@ -14,7 +14,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from layerfs.errors import BrokenChain, CorruptStore, MissingFile
+from layerfs.errors import BrokenChain, CorruptStore, DataRootUnreadable, MissingFile
 from layerfs.formats import layerfiles
 from layerfs.ids import CacheID, InvalidID, LinkID
 from layerfs.store.files import explain, identities, open_optional, parse_optional
@@ -96,13 +96,17 @@ class Overlay2:
         path = f"overlay2/{cache_id}/lower"
         return parse_optional(self._root, path, layerfiles.parse_lower)
 
+    def short_links(self) -> list[LinkID]:
+        """Every name in `l/` that could be a layer's, sorted; raises `CorruptStore`."""
+        return sorted(identities(open_optional(self._root, "overlay2/l"), LinkID))
+
     def link_target(self, link: LinkID) -> CacheID | None:
         """The layer a short link names, or None where the link is missing or leads elsewhere.
 
         Only the text is read: `../<cache ID>/diff`, or an absolute path ending alike.
         """
         try:
-            target = os.fsdecode(self._sealed.readlink(f"l/{link}")) if self._sealed else ""
+            target = os.fsdecode(self._short_link(link))
         except OSError:
             return None
         head, _, tail = target.rpartition("/")
@@ -112,10 +116,32 @@ class Overlay2:
         except InvalidID:
             return None
 
+    def _short_link(self, link: LinkID) -> bytes:
+        """The text of a short link; raises `OSError`."""
+        if self._sealed is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), f"overlay2/l/{link}")
+        return self._sealed.readlink(f"l/{link}")
+
     @functools.cached_property
     def _sealed(self) -> HostDir | None:
         """`overlay2/` on a mount of our own."""
         return self._directory.sealed() if self._directory else None
+
+    def is_mounted(self, cache_id: CacheID) -> bool:
+        """Whether a file system is mounted on the layer's `merged/` now, on this host."""
+        try:
+            own = self._root.lstat(f"overlay2/{cache_id}").st_dev
+            return self._root.lstat(f"overlay2/{cache_id}/merged").st_dev != own
+        except OSError:
+            return False
+
+    def names_in(self, cache_id: CacheID, part: str) -> list[bytes] | None:
+        """What lies in `work/work` or another part of a layer's directory, sorted; None without it."""
+        try:
+            with self._root.subdir(f"overlay2/{cache_id}/{part}") as directory:
+                return sorted(directory.names())
+        except OSError:
+            return None
 
     def content_size(self, cache_id: CacheID) -> int:
         """Bytes in a layer's own tree as the engine counts them: each inode once, no directories.
@@ -131,39 +157,60 @@ class Overlay2:
 
     def inconsistencies(self, stack: Sequence[CacheID]) -> Iterator[CorruptStore]:
         """What `link`, `l/` and `lower` of a stack (uppermost first) say otherwise than `layerdb`."""
-        links: list[LinkID | None] = []
-        for cache_id in stack:
-            try:
-                links.append(self.link(cache_id))
-                problem = self._link_problem(cache_id, links[-1])
-            except CorruptStore as error:
-                links.append(None)
-                problem = error
-            if problem:
-                yield problem
-        if len(stack) > 1:
-            try:
-                problem = self._lower_problem(stack[0], self.lower(stack[0]), links[1:])
-            except CorruptStore as error:
-                problem = error
-            if problem:
-                yield problem
+        problems = [self.link_problem(cache_id) for cache_id in stack]
+        problems.append(self.lower_problem(stack) if len(stack) > 1 else None)
+        yield from filter(None, problems)
 
-    def _link_problem(self, cache_id: CacheID, link: LinkID | None) -> CorruptStore | None:
+    def link_problem(self, cache_id: CacheID) -> CorruptStore | None:
+        """What is wrong with a layer's `link` file, or with the short link that it names."""
+        try:
+            link = self.link(cache_id)
+        except CorruptStore as error:
+            return error
         if link is None:
             return MissingFile(f"{self.path_of(cache_id)}/link", "the file is missing")
         if self.link_target(link) == cache_id:
             return None
-        return BrokenChain(
-            self._root.name_of(f"overlay2/l/{link}"),
-            "the short link is missing or leads elsewhere",
-            expected=f"../{cache_id}/diff",
-        )
+        name, expected = self._root.name_of(f"overlay2/l/{link}"), f"../{cache_id}/diff"
+        try:
+            if not stat.S_ISLNK(self._root.lstat(f"overlay2/l/{link}").st_mode):
+                return BrokenChain(name, "no symbolic link", expected=expected)
+            target = self._short_link(link)
+        except FileNotFoundError:
+            return MissingFile(name, "the short link is missing", expected=expected)
+        except OSError as error:
+            return BrokenChain(name, "not readable", expected=expected, found=error.strerror)
+        return BrokenChain(name, "the short link leads elsewhere", expected=expected, found=ascii(target)[1:])
+
+    def is_absolute(self, link: LinkID) -> bool:
+        """Whether a short link leads to its layer by the place that the data root once had."""
+        try:
+            return self._short_link(link).startswith(b"/")
+        except OSError:
+            return False
+
+    def lower_problem(self, stack: Sequence[CacheID | None]) -> CorruptStore | None:
+        """What is wrong with the `lower` of a stack's uppermost layer; None in it is a layer not known."""
+        top, *below = stack
+        if top is None:
+            return None
+        try:
+            return self._lower_problem(top, self.lower(top), [self._known_link(item) for item in below])
+        except CorruptStore as error:
+            return error
+
+    def _known_link(self, cache_id: CacheID | None) -> LinkID | None:
+        try:
+            return self.link(cache_id) if cache_id else None
+        except (CorruptStore, DataRootUnreadable):
+            return None
 
     def _lower_problem(
         self, top: CacheID, lower: Sequence[LinkID] | None, expected: Sequence[LinkID | None]
     ) -> CorruptStore | None:
         name = f"{self.path_of(top)}/lower"
+        if lower is None and not expected:
+            return None
         if lower is None:
             return MissingFile(
                 name,
