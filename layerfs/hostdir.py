@@ -6,7 +6,7 @@ disk. Directories and regular files are the only things ever opened; FIFOs, sock
 only looked at. Access times are left alone where the kernel allows it (O_NOATIME).
 
 Used by `store` (files of the data root), `tree.overlay` (layer contents) and `dataroot`.
-Sources: open(2), openat2(2), xattr(7), proc_pid_fd(5).
+Sources: open(2), xattr(7), proc_pid_fd(5).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Self
 
-from layerfs.syscalls import open_below, own_mount
+from layerfs.syscalls import openat2, own_mount
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -311,7 +311,7 @@ def _split_path(path: bytes) -> tuple[bytes, bytes]:
 def _open_beneath(dir_fd: int, path: bytes, flags: int) -> int:
     """Open `path` below `dir_fd`, following no link and never leaving it."""
     try:
-        return open_below(dir_fd, path, flags)
+        return openat2(dir_fd, path, flags)
     except OSError as error:
         # ENOSYS: Linux before 5.6; EPERM: some sandboxes refuse what they do not know
         if error.errno not in (errno.ENOSYS, errno.EPERM):

@@ -1,6 +1,7 @@
-"""System calls that Python does not have: openat2(2), open_tree(2), mount_setattr(2).
+"""System calls that Python has no name for: openat2, open_tree and mount_setattr.
 
-Used by `hostdir` only. Sources: linux/openat2.h, linux/mount.h; Linux `fs/namespace.c`.
+Their numbers are the same on every architecture that got them through the common table. Used by `hostdir`.
+Sources: openat2(2), mount_setattr(2); Linux `fs/namespace.c` (open_tree).
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["open_below", "own_mount"]
+__all__ = ["openat2", "own_mount"]
 
-_SYS_OPENAT2 = 437  # the same on every architecture that got it through the common table
+_SYS_OPENAT2 = 437
 _RESOLVE_NO_MAGICLINKS = 0x02
 _RESOLVE_NO_SYMLINKS = 0x04
 _RESOLVE_BENEATH = 0x08
@@ -47,8 +48,8 @@ class _MountAttr(ctypes.Structure):
     )
 
 
-def open_below(dir_fd: int, path: bytes, flags: int) -> int:
-    """Open `path` below a directory, following no link and never leaving it (openat2); raises `OSError`."""
+def openat2(dir_fd: int, path: bytes, flags: int) -> int:
+    """Open a path below a directory, following no link and never leaving it; raises `OSError`."""
     how = _OpenHow(flags, 0, _RESOLVE)
     fd = int(_syscall()(_SYS_OPENAT2, dir_fd, path, ctypes.byref(how), ctypes.sizeof(how)))
     if fd < 0:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 FLOORS = (
     ("layerfs.errors", "layerfs.ids"),
     ("layerfs.formats",),
-    ("layerfs.hostdir", "layerfs.syscalls"),
+    ("layerfs.syscalls",),
+    ("layerfs.hostdir",),
     ("layerfs.store", "layerfs.tree"),
     ("layerfs.archive", "layerfs.model", "layerfs.naming", "layerfs.stacking"),
     ("layerfs.dataroot",),
@@ -46,6 +47,7 @@ ON_FILES = {"fileinput", "glob", "io.open", "mmap", "pathlib", "shutil", "subpro
 """Modules that reach files by path; the engine has `hostdir` for that."""
 
 HARMLESS_OS = {
+    "O_CLOEXEC",
     "PathLike",
     "close",
     "fdopen",

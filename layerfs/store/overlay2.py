@@ -63,11 +63,28 @@ class Overlay2:
         """The layer's own tree; raises `CorruptStore`."""
         path = f"overlay2/{cache_id}/diff"
         try:
-            return self._root.subdir(path).sealed()  # overlayfs does not cross mounts in a layer either
+            found = self._root.subdir(path)
         except OSError as error:
             if error.errno == errno.ENOENT:
                 raise MissingFile(self._root.name_of(path), "the layer's directory is missing") from error
             raise explain(error, self._root.name_of(path)) from error
+        return self._through_seal(cache_id, found)
+
+    def _through_seal(self, cache_id: CacheID, found: HostDir) -> HostDir:
+        """A layer's tree, reached through one sealed mount for all, as each mount takes time.
+
+        What is mounted on the way is not there; such a layer gets a mount of its own. (Below a layer's
+        root overlayfs does not cross mounts either.)
+        """
+        if self._sealed is None or self._sealed is self._directory:
+            return found
+        try:
+            sealed = self._sealed.subdir(f"{cache_id}/diff")
+            if _identity(sealed) == _identity(found):
+                return sealed
+        except OSError:
+            pass
+        return found.sealed()
 
     def link(self, cache_id: CacheID) -> LinkID | None:
         """The layer's short name in `l/`, or None where the file is missing; raises `CorruptStore`."""
@@ -89,7 +106,7 @@ class Overlay2:
         Only the text is read: `../<cache ID>/diff`, or an absolute path ending alike.
         """
         try:
-            target = os.fsdecode(self._links.readlink(link)) if self._links else ""
+            target = os.fsdecode(self._short_link(link))
         except OSError:
             return None
         head, _, tail = target.rpartition("/")
@@ -99,13 +116,16 @@ class Overlay2:
         except InvalidID:
             return None
 
+    def _short_link(self, link: LinkID) -> bytes:
+        """The text of a short link; raises `OSError`."""
+        if self._sealed is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), f"overlay2/l/{link}")
+        return self._sealed.readlink(f"l/{link}")
+
     @functools.cached_property
-    def _links(self) -> HostDir | None:
-        """`l/`, if it is there and is a directory."""
-        try:
-            return self._root.subdir("overlay2/l").sealed()
-        except OSError:
-            return None
+    def _sealed(self) -> HostDir | None:
+        """`overlay2/` on a mount of our own."""
+        return self._directory.sealed() if self._directory else None
 
     def is_mounted(self, cache_id: CacheID) -> bool:
         """Whether a file system is mounted on the layer's `merged/` now, on this host."""
@@ -155,7 +175,7 @@ class Overlay2:
         try:
             if not stat.S_ISLNK(self._root.lstat(f"overlay2/l/{link}").st_mode):
                 return BrokenChain(name, "no symbolic link", expected=expected)
-            target = self._root.readlink(f"overlay2/l/{link}")
+            target = self._short_link(link)
         except FileNotFoundError:
             return MissingFile(name, "the short link is missing", expected=expected)
         except OSError as error:
@@ -165,7 +185,7 @@ class Overlay2:
     def is_absolute(self, link: LinkID) -> bool:
         """Whether a short link leads to its layer by the place that the data root once had."""
         try:
-            return self._root.readlink(f"overlay2/l/{link}").startswith(b"/")
+            return self._short_link(link).startswith(b"/")
         except OSError:
             return False
 
@@ -220,3 +240,8 @@ def _inode_sizes(top: HostDir) -> dict[int, int]:
                 else:
                     sizes[found.st_ino] = found.st_size
     return sizes
+
+
+def _identity(directory: HostDir) -> tuple[int, int]:
+    found = directory.lstat()
+    return found.st_dev, found.st_ino

@@ -287,6 +287,16 @@ def test_a_period_is_in_utc(root: Path, zone: str) -> None:
     )
 
 
+def test_the_end_of_a_period_is_not_in_it(root: Path) -> None:
+    """What is at the very time of --until is left out, and of --since it is there."""
+    times = {row["time_ns"] for row in _rows(root, "--all") if row["time"]}
+    whole = next(time_ns for time_ns in sorted(times) if time_ns % NANO == 0 and time_ns > 0)
+    word = str(whole // NANO)
+    before = {row["time_ns"] for row in _rows(root, "--all", "--until", word)}
+    after = {row["time_ns"] for row in _rows(root, "--all", "--since", word) if row["time"]}
+    assert max(before) < whole == min(after)
+
+
 # -- mactime -------------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -19,7 +20,9 @@ import pytest
 from layerfs_cli.main import COMMANDS
 from tests.support.command import layerfs
 from tests.support.fixture import private_copy
+from tests.support.images import image_of
 from tests.support.kernel import private_dir
+from tests.support.layerspec import Dir, File, LayerSpec, Symlink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -186,7 +189,7 @@ def _changes(before: dict[bytes, tuple[object, ...]], after: dict[bytes, tuple[o
 
 
 @pytest.mark.fuse
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_nothing_changes(dataroot_path: Path) -> None:
     """After each command every entry has its attributes and times, access times included, and its bytes."""
     with private_dir() as place:
@@ -206,7 +209,7 @@ def test_nothing_changes(dataroot_path: Path) -> None:
 
 @pytest.mark.fuse
 @pytest.mark.kernel
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_nothing_changes_below_a_read_only_bind_mount(dataroot_path: Path) -> None:
     """On a read-only mount every command does its work, and the root behind it stays as it is."""
     with private_dir() as place:
@@ -226,6 +229,26 @@ def test_nothing_changes_below_a_read_only_bind_mount(dataroot_path: Path) -> No
         finally:
             subprocess.run(["umount", "--lazy", place / "bound"], check=True)
         assert _contents(root) == contents
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("place", ["overlay2", "overlay2/{layer}", "overlay2/{layer}/diff"])
+def test_what_is_mounted_in_the_root_is_read(tmp_path: Path, place: str) -> None:
+    """A layer, or all of them, that a host has mounted from elsewhere is the one that is read, links too."""
+    spec = LayerSpec(Dir({b"f": File(b"here"), b"link": Symlink(b"f")}))
+    root, (layer,) = image_of(tmp_path / "root", spec)
+    target = root / place.format(layer=layer.diff.parent.name)
+    shutil.copytree(target, tmp_path / "elsewhere", symlinks=True)
+    for path in (tmp_path / "elsewhere").rglob("f"):
+        path.write_text("there")
+    subprocess.run(["mount", "--bind", tmp_path / "elsewhere", target], check=True)
+    try:
+        _age(tmp_path / "elsewhere")
+        before = _state(tmp_path / "elsewhere")
+        assert layerfs(root, "cat", "test:1", "/link").stdout == "there"
+        assert _state(tmp_path / "elsewhere") == before
+    finally:
+        subprocess.run(["umount", "--lazy", target], check=True)
 
 
 # -- the terminal --------------------------------------------------------------------------------

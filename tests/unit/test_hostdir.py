@@ -25,7 +25,7 @@ def place(
 ) -> Iterator[HostDir]:
     """A directory with a hostile neighbourhood, through the system call and without it."""
     if request.param == "by component":
-        monkeypatch.setattr(hostdir, "open_below", hostdir._open_by_component)
+        monkeypatch.setattr(hostdir, "openat2", hostdir._open_by_component)
     inside = tmp_path / "root"
     (inside / "a/b").mkdir(parents=True)
     (inside / "a/b/file").write_bytes(b"inside")
