@@ -79,7 +79,7 @@ def _saving(path: Path) -> Iterator[list[str]]:
     copy = path.with_name("verify-copy")
     shutil.rmtree(copy, ignore_errors=True)
     try:
-        with Engine(copy_root(path, copy)) as engine:
+        with Engine(copy_root(path.resolve(), copy)) as engine:  # of a link, cp would copy the link
             yield [docker_command() or "docker", "--host", f"unix://{engine.socket}", "save", IMAGE]
     finally:
         shutil.rmtree(copy, ignore_errors=True)
