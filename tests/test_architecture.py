@@ -24,7 +24,7 @@ FLOORS = (
     ("layerfs.formats",),
     ("layerfs.hostdir",),
     ("layerfs.store", "layerfs.tree"),
-    ("layerfs.archive", "layerfs.model", "layerfs.naming", "layerfs.stacking"),
+    ("layerfs.archive", "layerfs.losses", "layerfs.model", "layerfs.naming", "layerfs.stacking"),
     ("layerfs.dataroot",),
     ("layerfs.analysis",),
     ("layerfs.views",),

@@ -1,0 +1,227 @@
+"""Whether a data root still has what its engine gave it: owners, modes, times, attributes, devices.
+
+A copy made without them looks like a data root, and shows another tree. `Losses` asks what is cheap
+first: the layers of containers, which the kernel always marks; the whiteouts and opaque directories
+that the archives of layers tell of; then a sample of what their headers say of files. What none of them
+settles is taken to be sound. Used by `stacking`.
+
+Sources: Linux `fs/overlayfs` (marks of upper layers); moby `pkg/archive/archive_linux.go`.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import logging
+import stat
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from layerfs.archive import LayerArchive
+from layerfs.errors import CorruptStore, LayerfsError
+from layerfs.formats.tarsplit import ArchiveMarks, Segment
+from layerfs.formats.unpacked import WHITEOUT, stored_mtime
+from layerfs.formats.whiteouts import TRUSTED, USER, Dialect
+from layerfs.hostdir import is_system_admin
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from layerfs.formats.tarsplit import Member
+    from layerfs.hostdir import HostDir
+    from layerfs.store.layerdb import LayerDB, LayerRecord
+    from layerfs.store.overlay2 import Overlay2
+
+__all__ = ["Losses"]
+
+_CONTAINERS = 16  # looked at for surviving marks
+_ARCHIVES, _FILES = 4, 16  # archives, and files in each, whose headers are compared with the disk
+_MEMBERS = 4096  # of an archive, looked through for files
+_SECOND = 1_000_000_000
+_TOLERANCE = 2  # seconds: what FAT and zip keep of a time
+
+_ASPECTS = {
+    "mtime": "times of modification are not those of the archives",
+    "mode": "permissions are not those of the archives",
+    "owner": "owners are not those of the archives",
+}
+
+_log = logging.getLogger(__name__)
+
+
+class _Verdict(NamedTuple):
+    """A judgement that stands for the whole root: what is lost, or None."""
+
+    lost: str | None
+
+
+_SOUND = _Verdict(None)
+
+
+class Losses:
+    """The judge of one data root."""
+
+    def __init__(self, root: HostDir, layerdb: LayerDB, overlay2: Overlay2) -> None:
+        """Judge the data root open as `root`."""
+        self._root = root
+        self._layerdb = layerdb
+        self._overlay2 = overlay2
+        self._verdict: _Verdict | None = None
+
+    def of(self, chain: Sequence[LayerRecord]) -> str | None:
+        """What shows that the root lost attributes, in words; None where it seems to have them.
+
+        Args:
+            chain: layers to look at, base first, where the layers of containers do not tell.
+        """
+        for ask in (self._of_containers, self._of_marks, self._of_bare_containers, self._of_headers):
+            if self._verdict is None:
+                self._verdict = ask(chain)
+        return self._verdict.lost if self._verdict else None
+
+    @functools.cached_property
+    def dialect(self) -> Dialect:
+        """`user.` where the root belongs to a rootless engine, else `trusted.`.
+
+        A rootless engine cannot set `trusted.*`; its root belongs to the ordinary user it runs as.
+        """
+        return USER if self._root.lstat().st_uid != 0 else TRUSTED
+
+    @property
+    def marks_survive(self) -> bool:
+        """Whether overlay attributes are seen on layers of containers, which the kernel always marks."""
+        return any(self._container_marks)
+
+    # -- layers of containers ------------------------------------------------------------------
+
+    def _of_containers(self, chain: Sequence[LayerRecord]) -> _Verdict | None:
+        del chain
+        if self.marks_survive:
+            return _SOUND
+        if self.dialect is TRUSTED and not is_system_admin():
+            return _Verdict("trusted.* extended attributes cannot be read without root")
+        return None
+
+    def _of_bare_containers(self, chain: Sequence[LayerRecord]) -> _Verdict | None:
+        if self._container_marks and any(map(self._length, chain)):
+            return _Verdict("layers of containers carry no overlay attributes")
+        return None
+
+    @functools.cached_property
+    def _container_marks(self) -> list[bool]:
+        """Of some layers of containers, whether overlay attributes are seen on them, up to the first."""
+        seen: list[bool] = []
+        for container in self._layerdb.container_ids():
+            if any(seen) or len(seen) == _CONTAINERS:
+                break
+            try:
+                mount = self._layerdb.mount(container)
+                with self._overlay2.diff(mount.init_id or mount.mount_id) as directory:
+                    seen.append(self._is_marked(directory, b""))
+            except (LayerfsError, OSError):
+                continue
+        return seen
+
+    def _is_marked(self, directory: HostDir, path: bytes) -> bool:
+        return any(self.dialect.private(name) for name in directory.xattr_names(path))
+
+    # -- archives ------------------------------------------------------------------------------
+
+    def _of_marks(self, chain: Sequence[LayerRecord]) -> _Verdict | None:
+        """Ask the archives, shortest first, for whiteouts and opaque directories, until both are seen."""
+        device = attribute = False
+        for record in sorted(chain[1:], key=self._length):
+            marks = self._marks(record)
+            try:
+                with self._overlay2.diff(record.cache_id) as directory:
+                    if marks.whiteouts:
+                        device = device or _is_whiteout(directory, min(marks.whiteouts))
+                    if marks.opaque:
+                        attribute = attribute or self._is_marked(directory, min(marks.opaque))
+            except FileNotFoundError:
+                return _Verdict("whiteouts are missing")
+            except (LayerfsError, OSError):
+                continue
+            if marks.opaque and not attribute:
+                return _Verdict("opaque directories are not marked")
+            if device and attribute:
+                return _SOUND
+        return None
+
+    def _of_headers(self, chain: Sequence[LayerRecord]) -> _Verdict | None:
+        """Compare what some headers say with the disk."""
+        records = sorted(filter(self._length, chain), key=self._length)[:_ARCHIVES]
+        samples = [sample for record in records for sample in self._samples(record)]
+        for aspect, words in _ASPECTS.items():
+            told = [agrees for sample in samples if (agrees := getattr(sample, aspect)) is not None]
+            if 2 * sum(told) < len(told):
+                return _Verdict(words)
+        if samples and self.dialect is USER:
+            self._hint_at_owner()
+        return _SOUND if samples else None
+
+    def _length(self, record: LayerRecord) -> int:
+        return self._layerdb.tar_split_size(record.chain_id)
+
+    @functools.cache  # noqa: B019 - once for the life of the root is the point
+    def _marks(self, record: LayerRecord) -> ArchiveMarks:
+        """What a layer's archive marks; nothing where it is missing or damaged, which its reader reports."""
+        try:
+            return LayerArchive(record, self._layerdb, self._overlay2.diff(record.cache_id)).marks()
+        except CorruptStore:
+            return ArchiveMarks(frozenset(), frozenset())
+
+    @functools.cache  # noqa: B019 - likewise
+    def _samples(self, record: LayerRecord) -> list[_Sample]:
+        """Some files of a layer."""
+        found: list[_Sample] = []
+        try:
+            archive = LayerArchive(record, self._layerdb, self._overlay2.diff(record.cache_id))
+            top = archive.diff.lstat()
+            with closing(archive.members()) as members:
+                for member in itertools.islice(members, _MEMBERS):
+                    if len(found) == _FILES:
+                        break
+                    if not isinstance(member, Segment) and _is_plain_file(member):
+                        with suppress(OSError):
+                            found.append(_Sample.of(member, archive.diff.lstat(member.path), top))
+        except (CorruptStore, OSError):
+            pass
+        return found
+
+    @functools.cache  # noqa: B019 - likewise
+    def _hint_at_owner(self) -> None:
+        _log.warning(
+            "%s: owned by user %d, and nothing shows whether a rootless engine or a copy made it so: "
+            "of a copy, --metadata tar-split shows the original owners",
+            self._root.display,
+            self._root.lstat().st_uid,
+        )
+
+
+class _Sample(NamedTuple):
+    """A file beside its header: what agrees; None where that cannot be told."""
+
+    mtime: bool
+    mode: bool
+    owner: bool | None
+
+    @classmethod
+    def of(cls, member: Member, found: os.stat_result, top: os.stat_result) -> Self:
+        header = member.header
+        apart = abs(found.st_mtime_ns - stored_mtime(header)) // _SECOND
+        archived, actual = (header.uid, header.gid), (found.st_uid, found.st_gid)
+        # a user namespace shifts owners; a copy gives all to one, who then has the layer's root too
+        owner = True if archived == actual else False if actual == (top.st_uid, top.st_gid) else None
+        return cls(apart <= _TOLERANCE, stat.S_IMODE(found.st_mode) == header.mode, owner)
+
+
+def _is_plain_file(member: Member) -> bool:
+    name = member.path.rpartition(b"/")[2]
+    return member.header.kind == stat.S_IFREG and not name.startswith(WHITEOUT)
+
+
+def _is_whiteout(directory: HostDir, path: bytes) -> bool:
+    found = directory.lstat(path)
+    return stat.S_ISCHR(found.st_mode) and found.st_rdev == 0
