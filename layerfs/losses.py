@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 __all__ = ["Losses"]
 
 _CONTAINERS = 16  # looked at for surviving marks
-_ARCHIVES, _FILES = 4, 16  # archives, and files in each, whose headers are compared with the disk
+_MARKS = 64  # of each kind, looked for in each layer
+_LISTED, _OTHERS = 256, 16  # layers of the root, of which so many with the shortest archives are looked at
+_ARCHIVES, _FILES = 2, 16  # archives, and files in each, whose headers are compared with the disk
 _MEMBERS = 4096  # of an archive, looked through for files
 _SECOND = 1_000_000_000
 _TOLERANCE = 2  # seconds: what FAT and zip keep of a time
@@ -68,6 +70,7 @@ class Losses:
         self._layerdb = layerdb
         self._overlay2 = overlay2
         self._verdict: _Verdict | None = None
+        self._headers_agree = False
 
     def of(self, chain: Sequence[LayerRecord]) -> str | None:
         """What shows that the root lost attributes, in words; None where it seems to have them.
@@ -129,37 +132,56 @@ class Losses:
     # -- archives ------------------------------------------------------------------------------
 
     def _of_marks(self, chain: Sequence[LayerRecord]) -> _Verdict | None:
-        """Ask the archives, shortest first, for whiteouts and opaque directories, until both are seen."""
+        """Ask archives, shortest first, for whiteouts and opaque directories, until both are seen.
+
+        Those of other layers can show that the copy kept them; that one lacks them may be its own affair.
+        """
         device = attribute = False
-        for record in sorted(chain[1:], key=self._length):
+        for record in sorted({*chain[1:], *self._others}, key=self._length):
             marks = self._marks(record)
             try:
                 with self._overlay2.diff(record.cache_id) as directory:
-                    if marks.whiteouts:
-                        device = device or _is_whiteout(directory, min(marks.whiteouts))
-                    if marks.opaque:
-                        attribute = attribute or self._is_marked(directory, min(marks.opaque))
+                    found = [_is_whiteout(directory, path) for path in sorted(marks.whiteouts)[:_MARKS]]
+                    marked = [self._is_marked(directory, path) for path in sorted(marks.opaque)[:_MARKS]]
             except FileNotFoundError:
-                return _Verdict("whiteouts are missing")
+                if record in chain:
+                    return _Verdict("whiteouts or opaque directories are missing")
+                continue
             except (LayerfsError, OSError):
                 continue
-            if marks.opaque and not attribute:
+            if record in chain and not all(marked):
                 return _Verdict("opaque directories are not marked")
+            device, attribute = device or any(found), attribute or any(marked)
             if device and attribute:
                 return _SOUND
         return None
 
+    @functools.cached_property
+    def _others(self) -> list[LayerRecord]:
+        """Layers of the root, whatever image they are of, with short archives."""
+        chains = self._layerdb.chain_ids()[:_LISTED]  # in the order of a hash, which is a random one
+        records: list[LayerRecord] = []
+        for size, chain in sorted((self._layerdb.tar_split_size(chain), chain) for chain in chains):
+            if size and len(records) < _OTHERS:
+                with suppress(CorruptStore):
+                    record = self._layerdb.layer(chain)
+                    records += [record] if record.parent else []
+        return records
+
     def _of_headers(self, chain: Sequence[LayerRecord]) -> _Verdict | None:
-        """Compare what some headers say with the disk."""
+        """Compare what some headers say with the disk; where they agree, marks may still be lost."""
+        if self._headers_agree:
+            return None
         records = sorted(filter(self._length, chain), key=self._length)[:_ARCHIVES]
         samples = [sample for record in records for sample in self._samples(record)]
         for aspect, words in _ASPECTS.items():
             told = [agrees for sample in samples if (agrees := getattr(sample, aspect)) is not None]
             if 2 * sum(told) < len(told):
                 return _Verdict(words)
+        self._headers_agree = bool(samples)
         if samples and self.dialect is USER:
             self._hint_at_owner()
-        return _SOUND if samples else None
+        return None
 
     def _length(self, record: LayerRecord) -> int:
         return self._layerdb.tar_split_size(record.chain_id)
@@ -190,7 +212,6 @@ class Losses:
             pass
         return found
 
-    @functools.cache  # noqa: B019 - likewise
     def _hint_at_owner(self) -> None:
         _log.warning(
             "%s: owned by user %d, and nothing shows whether a rootless engine or a copy made it so: "
@@ -209,6 +230,7 @@ class _Sample(NamedTuple):
 
     @classmethod
     def of(cls, member: Member, found: os.stat_result, top: os.stat_result) -> Self:
+        """Compare; `top` is the layer's root on disk."""
         header = member.header
         apart = abs(found.st_mtime_ns - stored_mtime(header)) // _SECOND
         archived, actual = (header.uid, header.gid), (found.st_uid, found.st_gid)
