@@ -1,9 +1,9 @@
 """Whether a data root still has what its engine gave it: owners, modes, times, attributes, devices.
 
-A copy made without them looks like a data root, and shows another tree. `Losses` asks what is cheap
-first: the layers of containers, which the kernel always marks; the whiteouts and opaque directories
-that the archives of layers tell of; then a sample of what their headers say of files. What none of them
-settles is taken to be sound. Used by `stacking`.
+A copy made without them looks like a data root, and shows another tree. `Losses` compares some entries
+with their headers; then it asks for marks of overlayfs: on the layers of containers, which the kernel
+always marks, or the whiteouts and opaque directories that archives tell of. What none of that settles is
+taken to be sound. A good root costs the beginning of one archive. Used by `stacking`.
 
 Sources: Linux `fs/overlayfs` (marks of upper layers); moby `pkg/archive/archive_linux.go`.
 """
@@ -26,8 +26,9 @@ from layerfs.hostdir import is_system_admin
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from layerfs.formats.tarheader import Header
     from layerfs.formats.tarsplit import Member
     from layerfs.hostdir import HostDir
     from layerfs.store.layerdb import LayerDB, LayerRecord
@@ -38,8 +39,8 @@ __all__ = ["Losses"]
 _CONTAINERS = 16  # looked at for surviving marks
 _MARKS = 64  # of each kind, looked for in each layer
 _LISTED, _OTHERS = 256, 16  # layers of the root, of which so many with the shortest archives are looked at
-_ARCHIVES, _FILES = 2, 16  # archives, and files in each, whose headers are compared with the disk
-_MEMBERS = 4096  # of an archive, looked through for files
+_ARCHIVES, _ENTRIES = 3, 16  # archives, and entries in each, whose headers are compared with the disk
+_MEMBERS = 4096  # of an archive, looked through for such entries
 _SECOND = 1_000_000_000
 _TOLERANCE = 2  # seconds: what FAT and zip keep of a time
 
@@ -78,9 +79,11 @@ class Losses:
         Args:
             chain: layers to look at, base first, where the layers of containers do not tell.
         """
-        for ask in (self._of_containers, self._of_marks, self._of_bare_containers, self._of_headers):
+        for ask in (self._of_headers, self._of_containers, self._of_marks, self._of_bare_containers):
             if self._verdict is None:
                 self._verdict = ask(chain)
+        if self._verdict is None and self._headers_agree and self.dialect is USER:
+            self._hint_at_owner()
         return self._verdict.lost if self._verdict else None
 
     @functools.cached_property
@@ -152,7 +155,7 @@ class Losses:
             if record in chain and not all(marked):
                 return _Verdict("opaque directories are not marked")
             device, attribute = device or any(found), attribute or any(marked)
-            if device and attribute:
+            if attribute and (device or self.dialect is USER):
                 return _SOUND
         return None
 
@@ -169,19 +172,27 @@ class Losses:
         return records
 
     def _of_headers(self, chain: Sequence[LayerRecord]) -> _Verdict | None:
-        """Compare what some headers say with the disk; where they agree, marks may still be lost."""
-        if self._headers_agree:
-            return None
-        records = sorted(filter(self._length, chain), key=self._length)[:_ARCHIVES]
-        samples = [sample for record in records for sample in self._samples(record)]
-        for aspect, words in _ASPECTS.items():
-            told = [agrees for sample in samples if (agrees := getattr(sample, aspect)) is not None]
-            if 2 * sum(told) < len(told):
-                return _Verdict(words)
-        self._headers_agree = bool(samples)
-        if samples and self.dialect is USER:
-            self._hint_at_owner()
-        return None
+        """Compare what headers say with the disk: that one layer differs may be its own affair.
+
+        Where they agree, what they do not tell of may still be lost.
+        """
+        differ: list[str] = []
+        if not self._headers_agree:
+            for record in itertools.chain(sorted(chain, key=self._length), self._late_others()):
+                samples = self._samples(record)
+                words = _difference(samples)
+                if words:
+                    differ.append(words)
+                elif samples:
+                    self._headers_agree = True
+                    return None
+                if len(differ) == _ARCHIVES:
+                    break
+        return _Verdict(differ[0]) if differ else None
+
+    def _late_others(self) -> Iterator[LayerRecord]:
+        """The same as `_others`, not looked for before they are needed."""
+        yield from self._others
 
     def _length(self, record: LayerRecord) -> int:
         return self._layerdb.tar_split_size(record.chain_id)
@@ -196,22 +207,25 @@ class Losses:
 
     @functools.cache  # noqa: B019 - likewise
     def _samples(self, record: LayerRecord) -> list[_Sample]:
-        """Some files of a layer."""
+        """Some entries of a layer."""
         found: list[_Sample] = []
+        if not self._length(record):
+            return found
         try:
             archive = LayerArchive(record, self._layerdb, self._overlay2.diff(record.cache_id))
             top = archive.diff.lstat()
             with closing(archive.members()) as members:
                 for member in itertools.islice(members, _MEMBERS):
-                    if len(found) == _FILES:
+                    if len(found) == _ENTRIES:
                         break
-                    if not isinstance(member, Segment) and _is_plain_file(member):
+                    if not isinstance(member, Segment) and _is_plain(member):
                         with suppress(OSError):
-                            found.append(_Sample.of(member, archive.diff.lstat(member.path), top))
+                            found.append(_Sample.of(member.header, archive.diff.lstat(member.path), top))
         except (CorruptStore, OSError):
             pass
         return found
 
+    @functools.cache  # noqa: B019 - likewise
     def _hint_at_owner(self) -> None:
         _log.warning(
             "%s: owned by user %d, and nothing shows whether a rootless engine or a copy made it so: "
@@ -222,26 +236,36 @@ class Losses:
 
 
 class _Sample(NamedTuple):
-    """A file beside its header: what agrees; None where that cannot be told."""
+    """An entry beside its header: what agrees; None where that cannot be told."""
 
     mtime: bool
     mode: bool
     owner: bool | None
 
     @classmethod
-    def of(cls, member: Member, found: os.stat_result, top: os.stat_result) -> Self:
+    def of(cls, header: Header, found: os.stat_result, top: os.stat_result) -> Self:
         """Compare; `top` is the layer's root on disk."""
-        header = member.header
         apart = abs(found.st_mtime_ns - stored_mtime(header)) // _SECOND
         archived, actual = (header.uid, header.gid), (found.st_uid, found.st_gid)
         # a user namespace shifts owners; a copy gives all to one, who then has the layer's root too
-        owner = True if archived == actual else False if actual == (top.st_uid, top.st_gid) else None
+        tells = any(archived) and actual == (top.st_uid, top.st_gid)
+        owner = True if archived == actual else False if tells else None
         return cls(apart <= _TOLERANCE, stat.S_IMODE(found.st_mode) == header.mode, owner)
 
 
-def _is_plain_file(member: Member) -> bool:
+def _difference(samples: Sequence[_Sample]) -> str | None:
+    """What most of the samples of a layer do not have as their headers say, in words."""
+    for aspect, words in _ASPECTS.items():
+        told = [agrees for sample in samples if (agrees := getattr(sample, aspect)) is not None]
+        if 2 * sum(told) < len(told):
+            return words
+    return None
+
+
+def _is_plain(member: Member) -> bool:
+    """Whether it is a file or directory, and not the layer's root, which the engine made."""
     name = member.path.rpartition(b"/")[2]
-    return member.header.kind == stat.S_IFREG and not name.startswith(WHITEOUT)
+    return member.header.kind in (stat.S_IFREG, stat.S_IFDIR) and name != b"" and name[:4] != WHITEOUT
 
 
 def _is_whiteout(directory: HostDir, path: bytes) -> bool:

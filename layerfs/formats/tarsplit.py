@@ -44,6 +44,9 @@ MAX_BYTES = 2 << 30
 MAX_LINE = 8 << 20
 """Bytes in a line: the writer's segments are at most a mebibyte before base64."""
 
+MAX_LINES = 1 << 24
+"""Two or three for each member: several times what the largest real layers have."""
+
 _MAX_HEADERS = 16 << 20  # bytes between two contents: PAX records hold names and attributes only
 _CHUNK = 1 << 20
 
@@ -216,7 +219,7 @@ def clean_name(name: bytes) -> bytes:
 
 def _lines(stream: Readable, words: Sequence[bytes] = ()) -> Iterator[bytes]:
     """The lines of the stream, each and all of them bounded; with `words`, at least those that have one."""
-    rest, total = b"", 0
+    rest, total, count = b"", 0, 0
     while chunk := stream.read(_CHUNK):
         total += len(chunk)
         if total > MAX_BYTES:
@@ -226,6 +229,9 @@ def _lines(stream: Readable, words: Sequence[bytes] = ()) -> Iterator[bytes]:
             rest = data[data.rfind(b"\n") + 1 :]
         else:
             *lines, rest = data.split(b"\n")
+            count += len(lines)
+            if count > MAX_LINES:
+                raise FormatError("tar-split data have too many lines", expected=f"at most {MAX_LINES}")
             yield from lines
         if len(rest) > MAX_LINE:
             raise FormatError("a tar-split line is too long", expected=f"at most {MAX_LINE} bytes")

@@ -64,7 +64,7 @@ def _as_root(*command: str) -> Callable[[Path, Path], None]:
 def _tar(source: Path, target: Path) -> None:
     """Owners, modes, times, devices and links; no extended attributes, no sockets."""
     target.mkdir()
-    pipe = 'tar --create --format=posix --directory="$0" . | tar --extract --preserve-permissions --directory="$1"'
+    pipe = 'tar -c --format=posix --directory="$0" . | tar -x --preserve-permissions --directory="$1"'
     _run("sh", "-c", pipe, source, target)
 
 
