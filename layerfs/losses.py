@@ -26,7 +26,7 @@ from layerfs.hostdir import is_system_admin
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from layerfs.formats.tarheader import Header
     from layerfs.formats.tarsplit import Member
@@ -90,47 +90,59 @@ class Losses:
     def dialect(self) -> Dialect:
         """`user.` where the root belongs to a rootless engine, else `trusted.`.
 
-        A rootless engine cannot set `trusted.*`; its root belongs to the ordinary user it runs as.
+        A rootless engine cannot set `trusted.*`; its own files belong to the ordinary user it runs as. So
+        may those of a copy, whose containers then show whose it was.
         """
-        return USER if self._root.lstat().st_uid != 0 else TRUSTED
+        return TRUSTED if self._owner == 0 or _are_marked(self._container_xattrs, TRUSTED) else USER
+
+    @functools.cached_property
+    def _owner(self) -> int:
+        """Whose the engine's own files are; the root itself may be a directory made for a copy."""
+        try:
+            return self._root.lstat("image").st_uid
+        except OSError:
+            return self._root.lstat().st_uid
 
     @property
     def marks_survive(self) -> bool:
         """Whether overlay attributes are seen on layers of containers, which the kernel always marks."""
-        return any(self._container_marks)
+        return _are_marked(self._container_xattrs, self.dialect)
 
     # -- layers of containers ------------------------------------------------------------------
 
     def _of_containers(self, chain: Sequence[LayerRecord]) -> _Verdict | None:
         del chain
         if self.marks_survive:
-            return _SOUND
+            given_away = self._owner and self.dialect is TRUSTED
+            return _Verdict(f"the engine's own files belong to user {self._owner}") if given_away else _SOUND
         if self.dialect is TRUSTED and not is_system_admin():
             return _Verdict("trusted.* extended attributes cannot be read without root")
         return None
 
     def _of_bare_containers(self, chain: Sequence[LayerRecord]) -> _Verdict | None:
-        if self._container_marks and any(map(self._length, chain)):
+        if self._container_xattrs and any(map(self._length, chain)):
             return _Verdict("layers of containers carry no overlay attributes")
         return None
 
     @functools.cached_property
-    def _container_marks(self) -> list[bool]:
-        """Of some layers of containers, whether overlay attributes are seen on them, up to the first."""
-        seen: list[bool] = []
+    def _container_xattrs(self) -> list[list[bytes]]:
+        """The attributes that some layers of containers have on their roots; the last ones perhaps marks."""
+        found: list[list[bytes]] = []
         for container in self._layerdb.container_ids():
-            if any(seen) or len(seen) == _CONTAINERS:
+            if len(found) == _CONTAINERS or any(
+                _are_marked(found[-1:], dialect) for dialect in (TRUSTED, USER)
+            ):
                 break
             try:
                 mount = self._layerdb.mount(container)
                 with self._overlay2.diff(mount.init_id or mount.mount_id) as directory:
-                    seen.append(self._is_marked(directory, b""))
+                    found.append(directory.xattr_names())
             except (LayerfsError, OSError):
                 continue
-        return seen
+        return found
 
     def _is_marked(self, directory: HostDir, path: bytes) -> bool:
-        return any(self.dialect.private(name) for name in directory.xattr_names(path))
+        return _are_marked([directory.xattr_names(path)], self.dialect)
 
     # -- archives ------------------------------------------------------------------------------
 
@@ -231,7 +243,7 @@ class Losses:
             "%s: owned by user %d, and nothing shows whether a rootless engine or a copy made it so: "
             "of a copy, --metadata tar-split shows the original owners",
             self._root.display,
-            self._root.lstat().st_uid,
+            self._owner,
         )
 
 
@@ -266,6 +278,11 @@ def _is_plain(member: Member) -> bool:
     """Whether it is a file or directory, and not the layer's root, which the engine made."""
     name = member.path.rpartition(b"/")[2]
     return member.header.kind in (stat.S_IFREG, stat.S_IFDIR) and name != b"" and name[:4] != WHITEOUT
+
+
+def _are_marked(entries: Iterable[Sequence[bytes]], dialect: Dialect) -> bool:
+    """Whether an entry has an attribute of overlayfs among its own."""
+    return any(dialect.private(name) for names in entries for name in names)
 
 
 def _is_whiteout(directory: HostDir, path: bytes) -> bool:

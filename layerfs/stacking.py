@@ -119,7 +119,8 @@ class Stacker:
     def _originals(self, record: LayerRecord, directory: HostDir) -> Originals | None:
         """What a layer's archive says; None, which is reported, where it is missing or damaged."""
         archive = LayerArchive(record, self._layerdb, directory)
-        room = MOST - sum(layer.weight for layer in self._archived.values())
+        alive = [layer for found in self._archived.valuerefs() if (layer := found())]
+        room = MOST - sum(layer.weight for layer in alive)
         try:
             with closing(archive.members()) as members:
                 return Originals(members, self._archived_dialect.opaque, room)

@@ -159,13 +159,14 @@ class ArchivedLayer(RawLayer):
     def _stat(self, path: bytes, original: Original, found: Entry | None) -> FileStat:
         """The attributes of the header; of the disk those that no header has."""
         disk = found.stat if found and found.stat.kind == original.kind else None
-        size, blocks = len(original.target), 0
+        size = len(original.target)
         if original.kind == stat.S_IFREG:
             disk = disk or self._elsewhere(path, original)
-            size, blocks = (disk.size, disk.blocks) if disk else (original.size, 0)
+            size = disk.size if disk else original.size
             self._check_content(path, original, disk)
         elif original.kind == stat.S_IFDIR:
-            size, blocks = (disk.size, disk.blocks) if disk else (_DIRECTORY_SIZE, 0)
+            size = disk.size if disk else _DIRECTORY_SIZE
+        blocks = disk.blocks if disk else 0
         time = _time(original.mtime_ns, disk)
         return FileStat(
             original.mode, original.links, original.uid, original.gid, original.rdev, size, blocks,

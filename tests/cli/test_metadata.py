@@ -150,6 +150,26 @@ def test_an_intact_root_is_read_from_disk(dataroot_path: Path, tmp_path: Path) -
         assert (archived.json[0]["uid"], archived.stderr) == (0, "")
 
 
+def test_a_copy_that_was_given_away_keeps_its_marks(dataroot_path: Path, tmp_path: Path) -> None:
+    """After `chown -R` of an exact copy images have their owners, containers their opaque directories."""
+    root = private_copy(dataroot_path, tmp_path / "root")
+    subprocess.run(["chown", "-R", "--no-dereference", "1000:1000", root], check=True)
+    found = layerfs(root, "ls", "-lR", "lab/attributes:1")
+    assert found.stdout == layerfs(dataroot_path, "ls", "-lR", "lab/attributes:1").stdout
+    assert LOST in found.stderr
+    for container in ("changed", "deep"):
+        names = layerfs(root, "ls", "-AR", container).stdout
+        assert names == layerfs(dataroot_path, "ls", "-AR", container).stdout != ""
+
+
+def test_a_copy_in_a_directory_of_the_users_own(dataroot_path: Path, tmp_path: Path) -> None:
+    """That the top of an exact copy belongs to whoever made it changes nothing."""
+    root = private_copy(dataroot_path, tmp_path / "root")
+    os.chown(root, 1000, 1000)
+    for name in ("lab/opaque:1", "changed"):
+        assert layerfs(root, "ls", "-lR", name) == layerfs(dataroot_path, "ls", "-lR", name)
+
+
 def _small_root(place: Path, *, rootless: bool = False) -> Path:
     """Two layers of files with owners and times, an opaque directory and a whiteout, and their archives."""
     builder = RootBuilder(place)
