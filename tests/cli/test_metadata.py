@@ -170,7 +170,7 @@ def test_a_copy_in_a_directory_of_the_users_own(dataroot_path: Path, tmp_path: P
         assert layerfs(root, "ls", "-lR", name) == layerfs(dataroot_path, "ls", "-lR", name)
 
 
-def _small_root(place: Path, *, rootless: bool = False) -> Path:
+def _small_root(place: Path, *, rootless: bool = False, whiteout: bool = True) -> Path:
     """Two layers of files with owners and times, an opaque directory and a whiteout, and their archives."""
     builder = RootBuilder(place)
 
@@ -185,7 +185,8 @@ def _small_root(place: Path, *, rootless: bool = False) -> Path:
     def upper(diff: Path) -> None:
         (diff / "d").mkdir()
         os.setxattr(diff / "d", "trusted.overlay.opaque", b"y")
-        os.mknod(diff / "b", 0o20000, 0)
+        if whiteout:
+            os.mknod(diff / "b", 0o20000, 0)
         (diff / "c").write_text("c")
         os.chown(diff / "c", 5, 6)
         for name in ("c", "d"):
@@ -206,11 +207,13 @@ def _small_root(place: Path, *, rootless: bool = False) -> Path:
     return builder.finish()
 
 
-def test_a_rootless_root_is_read_from_disk(tmp_path: Path) -> None:
+@pytest.mark.parametrize("whiteout", [True, False])
+def test_a_rootless_root_is_read_from_disk(tmp_path: Path, *, whiteout: bool) -> None:
     """The root of a rootless engine belongs to its user, and so do its files; its marks are `user.` ones."""
-    root = _small_root(tmp_path / "root", rootless=True)
+    root = _small_root(tmp_path / "root", rootless=True, whiteout=whiteout)
     found = layerfs(root, "ls", "-R", "--format", "json", "small:1")
-    assert [(row["path"], row["uid"]) for row in found.json] == [("/a", 1005), ("/c", 1005), ("/d", 1000)]
+    owners = {row["path"]: row["uid"] for row in found.json}
+    assert owners == {"/a": 1005, "/c": 1005, "/d": 1000} | ({} if whiteout else {"/b": 1000})
     assert (found.code, found.stderr) == (0, "")
 
 
