@@ -33,6 +33,7 @@ __all__ = [
     "open_root",
     "open_sides",
     "open_subject",
+    "split_layer",
     "subject_options",
     "tree_path",
 ]
@@ -112,10 +113,11 @@ def open_subject(
     """
     from layerfs.model import Image
 
-    if as_of := _AS_OF_LAYER.fullmatch(name):
+    image, number = split_layer(name)
+    if number is not None:
         if up_to is not None or layer is not None:
             raise click.UsageError(f"{name} names a layer already: --up-to and --layer cannot be given too")
-        name, up_to = as_of[1], int(as_of[2])
+        name, up_to = image, number
     if up_to is not None and layer is not None:
         raise click.UsageError("--up-to and --layer exclude each other")
     found = root.names.anything(name, (kind,) if kind else KINDS)
@@ -131,6 +133,12 @@ def open_subject(
     record = root.chain(found)[root.layer_number(found, layer) - 1]
     title = f"{_title(found, name)} layer {layer} alone"
     return Subject(root.tree(record), title, (_supplier(layer, record),), record)
+
+
+def split_layer(name: str) -> tuple[str, int | None]:
+    """`IMAGE@N` as the image's name and N; any other name, and None."""
+    as_of = _AS_OF_LAYER.fullmatch(name)
+    return (as_of[1], int(as_of[2])) if as_of else (name, None)
 
 
 def open_sides(root: DataRoot, name: str, *, kind: str | None) -> tuple[Subject, Subject]:

@@ -63,6 +63,7 @@ class LayerArchive:
         record: the layer.
         name: its `tar-split.json.gz`, for messages.
         diff: its own tree as it is on disk.
+        unclosed: whether `members` came to the end of a gzip stream that has none.
     """
 
     def __init__(self, record: LayerRecord, layerdb: LayerDB, diff: HostDir) -> None:
@@ -70,6 +71,7 @@ class LayerArchive:
         self.record = record
         self.name = layerdb.file_name(record.chain_id, "tar-split.json.gz")
         self.diff = diff
+        self.unclosed = False
         self._layerdb = layerdb
         self._layer = RawLayer(diff)
 
@@ -103,7 +105,9 @@ class LayerArchive:
             )
         try:
             with os.fdopen(fd, "rb", buffering=0) as packed:
-                yield _Unzipped(packed, cut=cut)
+                stream = _Unzipped(packed, cut=cut)
+                yield stream
+                self.unclosed = stream.unclosed
         except FormatError as error:
             raise MalformedFile(
                 self.name, error.problem, expected=error.expected, found=error.found
@@ -173,6 +177,7 @@ class _Unzipped:
         """Unpack `packed`; with `cut` the end may come before the stream's own."""
         self._packed = packed
         self._cut = cut
+        self.unclosed = False
         self._unpacker = zlib.decompressobj(wbits=31)
         self._waiting = b""
 
@@ -186,6 +191,7 @@ class _Unzipped:
                 self._unpacker, self._waiting = zlib.decompressobj(wbits=31), rest
             packed = self._waiting or self._more()
             if not packed and self._cut:
+                self.unclosed = True
                 return b""
             if not packed:
                 raise EOFError("the stream ends before its end")

@@ -18,8 +18,10 @@ __all__ = [
     "ROOT",
     "SEVERITIES",
     "Finding",
+    "Found",
     "Severity",
     "container_subject",
+    "directory_subject",
     "from_damage",
     "image_subject",
     "layer_subject",
@@ -59,6 +61,13 @@ class Finding(NamedTuple):
     hint: str | None = None
 
 
+class Found(NamedTuple):
+    """A finding, and the paths below the data root whose files are what it costs."""
+
+    finding: Finding
+    costs: tuple[bytes, ...] = ()
+
+
 def image_subject(image: ImageID) -> str:
     """The subject of what concerns an image."""
     return f"image {image}"
@@ -74,6 +83,11 @@ def container_subject(container: ContainerID) -> str:
     return f"container {container}"
 
 
+def directory_subject(name: str) -> str:
+    """The subject of what concerns a directory of `overlay2/` that is of no layer and no container."""
+    return f"directory {name}"
+
+
 def from_damage(
     problem: CorruptStore | DataRootUnreadable, noun: str, subject: str, severity: Severity = "error"
 ) -> Finding:
@@ -83,8 +97,9 @@ def from_damage(
     `unreadable`.
     """
     if isinstance(problem, DataRootUnreadable):
+        message = "permission denied"
         return Finding(
-            f"{noun}-unreadable", severity, subject, problem.path, message=str(problem), hint=problem.hint
+            f"{noun}-unreadable", severity, subject, problem.path, message=message, hint=problem.hint
         )
     return Finding(
         f"{noun}-{_kind(problem)}",

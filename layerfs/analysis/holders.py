@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from layerfs.formats.buildkit import BuildKitSnapshot
     from layerfs.ids import ChainID
     from layerfs.model import Container, Image, Layer
+    from layerfs.store.layerdb import MountRecord, NotedMount
 
-__all__ = ["Holders"]
+__all__ = ["Holders", "owned_directories"]
 
 Holder = TypeVar("Holder")
 
@@ -62,7 +63,7 @@ class Holders:
             _inverted(needed),
             _inverted(mounted),
             frozenset(_cached(root, snapshots or ())),
-            frozenset(_directories(containers, snapshots or ())),
+            frozenset(owned_directories([item.mount for item in containers if item.mount], snapshots or ())),
             complete=snapshots is not None
             and len(layers) == len(root.layerdb.chain_ids())
             and len(images) == len(root.imagedb.image_ids())
@@ -103,12 +104,15 @@ def _cached(root: DataRoot, snapshots: Iterable[BuildKitSnapshot]) -> Iterator[C
                 root.report(error)
 
 
-def _directories(containers: Iterable[Container], snapshots: Iterable[BuildKitSnapshot]) -> Iterator[str]:
-    for container in containers:
-        if container.mount:
-            yield container.mount.mount_id
+def owned_directories(
+    mounts: Iterable[MountRecord | NotedMount], snapshots: Iterable[BuildKitSnapshot]
+) -> Iterator[str]:
+    """The names in `overlay2/` that containers and BuildKit own."""
+    for mount in mounts:
+        if mount.mount_id:
+            yield mount.mount_id
             # the engine makes the -init layer in any case
-            yield container.mount.init_id or f"{container.mount.mount_id}-init"
+            yield mount.init_id or f"{mount.mount_id}-init"
     for snapshot in snapshots:
         yield from snapshot.directories
 

@@ -24,7 +24,7 @@ from layerfs.analysis.findings import (
     layer_subject,
 )
 from layerfs.errors import CorruptStore, DataRootUnreadable
-from layerfs.ids import chain_id, chain_ids
+from layerfs.ids import CacheID, chain_id, chain_ids
 from layerfs.store.refstore import read_repositories
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from layerfs.analysis.findings import Severity
     from layerfs.dataroot import DataRoot
     from layerfs.formats.imageconfig import ImageConfig
-    from layerfs.ids import CacheID, ChainID, ContainerID, DiffID, ImageID
+    from layerfs.ids import ChainID, ContainerID, DiffID, ImageID
     from layerfs.store.files import Problem
     from layerfs.store.layerdb import NotedLayer
 
@@ -237,7 +237,7 @@ class Structure:
             )
 
     def _shared(self, chain: ChainID, cache_id: CacheID) -> Iterator[Finding]:
-        others = [other for other in self._by_cache_id[cache_id] if other != layer_subject(chain)]
+        others = [other for other in self.claims.get(cache_id, ()) if other != layer_subject(chain)]
         if others:
             yield Finding(
                 *("cache-id-shared", "error", layer_subject(chain)),
@@ -248,8 +248,8 @@ class Structure:
             )
 
     @functools.cached_property
-    def _by_cache_id(self) -> Mapping[str, list[str]]:
-        """Who claims each directory."""
+    def claims(self) -> Mapping[str, list[str]]:
+        """Which layers and containers claim each name in `overlay2/`, as subjects of findings."""
         found: defaultdict[str, list[str]] = defaultdict(list)
         for chain in self.root.layerdb.chain_ids():
             if cache_id := self.noted(chain).cache_id:
@@ -306,11 +306,27 @@ class Structure:
 
     # -- containers ------------------------------------------------------------------------------
 
+    @functools.cached_property
+    def _containers(self) -> frozenset[ContainerID]:
+        """Every container that has a directory in `containers/`."""
+        return frozenset(self.root.containerdb.container_ids())
+
     def container(self, container_id: ContainerID) -> Iterator[Finding]:
         """What is wrong with a container's records and the directories it adds."""
         subject = container_subject(container_id)
-        yield from _attempt("container-config", subject, lambda: self.root.containerdb.config(container_id))
         mount = self.root.layerdb.noted_mount(container_id)
+        if container_id in self._containers:
+            yield from _attempt(
+                "container-config", subject, lambda: self.root.containerdb.config(container_id)
+            )
+        else:
+            yield Finding(
+                *("mount-orphaned", "warning", subject),
+                path=self.root.driver_dir.name_of(f"layerdb/mounts/{container_id}"),
+                expected=self.root.directory.name_of(f"containers/{container_id}"),
+                actual="none",
+                message="layers of a container that is gone",
+            )
         for name, problem in mount.problems.items():
             yield from_damage(problem, f"mount-{name}" if name == "parent" else name or "mount", subject)
         below: list[CacheID | None] | None = []
@@ -322,8 +338,21 @@ class Structure:
         if mount.init_id:
             yield from self.directory(mount.init_id, subject, _upon(below, mount.init_id))
             below = _upon(below, mount.init_id)
+        elif "init-id" in mount.problems:
+            below = None
+        elif mount.mount_id and (found := self._init_missing(container_id, mount.mount_id)):
+            yield found
+            below = None
         if mount.mount_id:
             yield from self.directory(mount.mount_id, subject, _upon(below, mount.mount_id))
+
+    def _init_missing(self, container_id: ContainerID, mount_id: CacheID) -> Finding | None:
+        """The finding where there is an -init directory that the container's record does not name."""
+        if CacheID(f"{mount_id}-init") not in self.root.overlay2:
+            return None
+        path = self.root.driver_dir.name_of(f"layerdb/mounts/{container_id}/init-id")
+        finding = Finding("init-id-missing", "warning", container_subject(container_id), path)
+        return finding._replace(expected=f"{mount_id}-init", message="the file is missing")
 
 
 def _upon(below: Sequence[CacheID | None] | None, cache_id: CacheID) -> list[CacheID | None] | None:

@@ -87,6 +87,10 @@ class ImageDB:
             return None
         return read_optional(self._metadata, f"{image.hex}/{name}")
 
+    def noted_ids(self) -> list[ImageID]:
+        """Every image that there are notes of, sorted, be the image there or not."""
+        return sorted(self._noted)
+
     @functools.cached_property
     def _noted(self) -> frozenset[ImageID]:
         """The images with notes: few in a big store, as a pulled one has none."""

@@ -13,7 +13,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from layerfs.errors import BrokenChain, CorruptStore, MissingFile
+from layerfs.errors import BrokenChain, CorruptStore, DataRootUnreadable, MissingFile
 from layerfs.formats import layerfiles
 from layerfs.ids import CacheID, InvalidID, LinkID
 from layerfs.store.files import explain, identities, open_optional, parse_optional
@@ -78,6 +78,10 @@ class Overlay2:
         path = f"overlay2/{cache_id}/lower"
         return parse_optional(self._root, path, layerfiles.parse_lower)
 
+    def short_links(self) -> list[LinkID]:
+        """Every name in `l/` that could be a layer's, sorted; raises `CorruptStore`."""
+        return sorted(identities(open_optional(self._root, "overlay2/l"), LinkID))
+
     def link_target(self, link: LinkID) -> CacheID | None:
         """The layer a short link names, or None where the link is missing or leads elsewhere.
 
@@ -92,6 +96,22 @@ class Overlay2:
         try:
             return CacheID(name) if tail == "diff" and directory else None
         except InvalidID:
+            return None
+
+    def is_mounted(self, cache_id: CacheID) -> bool:
+        """Whether a file system is mounted on the layer's `merged/` now, on this host."""
+        try:
+            own = self._root.lstat(f"overlay2/{cache_id}").st_dev
+            return self._root.lstat(f"overlay2/{cache_id}/merged").st_dev != own
+        except OSError:
+            return False
+
+    def names_in(self, cache_id: CacheID, part: str) -> list[bytes] | None:
+        """What lies in `work/work` or another part of a layer's directory, sorted; None without it."""
+        try:
+            with self._root.subdir(f"overlay2/{cache_id}/{part}") as directory:
+                return sorted(directory.names())
+        except OSError:
             return None
 
     def content_size(self, cache_id: CacheID) -> int:
@@ -153,7 +173,7 @@ class Overlay2:
     def _known_link(self, cache_id: CacheID | None) -> LinkID | None:
         try:
             return self.link(cache_id) if cache_id else None
-        except CorruptStore:
+        except (CorruptStore, DataRootUnreadable):
             return None
 
     def _lower_problem(

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench import commands, diffs, memory, mounts, reading, report, roots
+from tests.bench import commands, diffs, memory, mounts, reading, report, roots, verifying
 from tests.bench.timing import alternate
 from tests.support.capabilities import CAPABILITIES
 
@@ -86,6 +86,16 @@ def _diff(place: Path, runs: int) -> str:
     return report.diff_section(medians, held, len(tree.layers))
 
 
+def _verify(place: Path, runs: int) -> str:
+    if missing := CAPABILITIES["root"]():
+        return f"## Verification\n\nNot measured: {missing.reason}.\n"
+    _progress("a data root of one image with many files")
+    tree = roots.tree_root(place)
+    medians, size = verifying.measure(tree, runs, _progress)
+    _progress("")
+    return report.verify_section(medians, size, reading.contents(tree))
+
+
 def _memory(place: Path, _runs: int) -> str:
     for name in ("root", "kernel", "fuse"):
         if missing := CAPABILITIES[name]():
@@ -106,6 +116,7 @@ _PARTS: dict[str, Callable[[Path, int], str]] = {
     "mounts": _mounts,
     "memory": _memory,
     "diff": _diff,
+    "verify": _verify,
 }
 
 

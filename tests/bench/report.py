@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench import commands, diffs, memory, reading
+from tests.bench import commands, diffs, memory, reading, verifying
 from tests.bench.mounts import FUSE_OVERLAYFS, KERNEL
 from tests.bench.packing import BIG_SIZE
 from tests.bench.roots import IMAGES
@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from tests.bench.reading import Contents
     from tests.bench.timing import Medians
 
-__all__ = ["command_section", "diff_section", "document", "memory_section", "mount_section"]
+__all__ = [
+    "command_section",
+    "diff_section",
+    "document",
+    "memory_section",
+    "mount_section",
+    "verify_section",
+]
 
 
 def document(sections: Iterable[str], runs: int) -> str:
@@ -121,6 +128,21 @@ The image of {held.entries:,} entries in {layers} layers, as of a layer and as o
         rows.append(cells)
     columns = ["seconds", "layerfs diff", *(cell for other in others for cell in (other, f"ours ÷ {other}"))]
     return f"## Differences\n\n{text}\n{_table(columns, rows)}"
+
+
+def verify_section(medians: Medians, size: int, held: Contents) -> str:
+    """Verification on one core and on all, beside the hash and the Engine."""
+    others = [name for name in (verifying.OPENSSL, verifying.SAVE) if name in medians]
+    ours = [verifying.ONE_CORE, verifying.OURS]
+    rows = [_mount_row(title, key, medians, ours, others) for key, title in verifying.ROWS.items()]
+    columns = ["seconds", *others]
+    for name in ours:
+        columns += [name, *(f"÷ {other.split()[0]}" for other in others)]
+    text = (
+        f"The image of {held.entries:,} entries; its layers' tars have {size / 1e6:,.0f} MB.\n"
+        f"{_sentences(verifying.__doc__ or '')}"
+    )
+    return f"## Verification\n\n{text}\n\n{_table(columns, rows)}"
 
 
 def memory_section(found: Medians) -> str:

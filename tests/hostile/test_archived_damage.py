@@ -230,3 +230,13 @@ def test_inode_numbers_are_stable_and_distinct(small: Small) -> None:
     assert first["/top"] == first["/top-again"]
     assert len(set(first.values())) == len(first) - 2
     assert max(first.values()) < 1 << 53
+
+
+def test_inode_numbers_are_the_same_in_any_order(small: Small) -> None:
+    """Which layer is asked first makes no difference."""
+    paths = [b"/base", b"/top"]
+    for order in (paths, paths[::-1]):
+        root = DataRoot.open(small.root, metadata="tar-split")
+        tree = root.tree(root.image("small:1"))
+        numbers = {path: tree.inode(tree.resolve(path)) for path in order}
+        assert numbers == {path: tree.resolve(path).stat.ino for path in paths}

@@ -61,11 +61,17 @@ class RootBuilder:
             (path / name).mkdir(parents=True)
 
     def layer(
-        self, below: BuiltLayer | None = None, fill: Callable[[Path], object] | None = None
+        self,
+        below: BuiltLayer | None = None,
+        fill: Callable[[Path], object] | None = None,
+        diff_id: DiffID | None = None,
     ) -> BuiltLayer:
-        """Add a layer on top of `below`; `fill` puts into its `diff/` what it contains."""
+        """Add a layer on top of `below`; `fill` puts into its `diff/` what it contains.
+
+        Its diff ID is made up, unless that of its real tar is given.
+        """
         seed = str(next(self._count)).encode()
-        diff_id = DiffID.of(b"diff " + seed)
+        diff_id = diff_id or DiffID.of(b"diff " + seed)
         cache_id = CacheID(hashlib.sha256(b"cache " + seed).hexdigest())
         link = LinkID(base64.b32encode(hashlib.sha256(b"link " + seed).digest())[:26].decode())
         chain = chain_id(below.chain_id if below else None, diff_id)

@@ -1,0 +1,166 @@
+"""`layerfs verify`: whether images and layers are what they were when they were pulled or built."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from ..main import FINDINGS
+from ..output import emit, format_option, no_trunc_option
+from ..params import root_option
+from ..progress import byte_progress
+from ..subjects import complete_names, open_root, split_layer
+from ..verdicts import Tally, finding_line, finding_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from layerfs import DataRoot
+    from layerfs.analysis.findings import Finding
+    from layerfs.analysis.verify import Choice, LayerJob, LayerVerdict, Verification
+    from layerfs.ids import ChainID, ImageID
+
+__all__ = ["command"]
+
+ASPECTS = ("mode", "owner", "mtime", "xattr")
+
+
+class Chosen(NamedTuple):
+    """What is to be checked."""
+
+    images: list[ImageID]
+    chains: list[ChainID]
+
+
+@click.command("verify")
+@click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=complete_names)
+@click.option("--all", "everything", is_flag=True, help="Every image and every layer, used or not.")
+@click.option("--quick", is_flag=True, help="The records only: the files of layers are not read.")
+@click.option("--no-attributes", is_flag=True, help="Contents, types and links only.")
+@click.option(
+    "--ignore", metavar="LIST", callback=lambda _ctx, _param, text: _aspects(text), help=", ".join(ASPECTS)
+)
+@click.option("--strict", is_flag=True, help="Exit with 1 for warnings and notes too.")
+@click.option("--list-all", is_flag=True, help="Name every entry, also where a copy lost the same of all.")
+@click.option(
+    "--jobs", type=click.IntRange(1), metavar="N", help="Layers at a time; default: all processors."
+)
+@no_trunc_option
+@format_option
+@root_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    names: tuple[str, ...],
+    everything: bool,
+    quick: bool,
+    no_attributes: bool,
+    ignore: frozenset[str],
+    strict: bool,
+    list_all: bool,
+    jobs: int | None,
+    no_trunc: bool,
+    form: str,
+    root: str,  # noqa: ARG001 - read from the context
+) -> int:
+    """Check that images and layers are what they were when they were pulled or built.
+
+    Of an image the config is hashed, the chain IDs are computed, and the records of each layer compared
+    with both. Of a layer the original tar is made anew and hashed, and every file is compared with its
+    checksum and its header: content, type, permissions, owner, time, extended attributes, links; so is
+    what is missing, and what is there besides. NAME is an image, IMAGE@N, or a layer by any ID, short link
+    or path. A layer is read once, however many images have it.
+
+    Exits with 1 where an error is found. Warnings and notes are what cannot be checked, or is no
+    sign of a change: a sparse file, a socket of a build. docs/verify.md lists the codes, and says what a
+    clean result does not prove.
+
+    \b
+    Examples:
+      layerfs verify nginx:latest
+      layerfs verify --all --strict
+      layerfs verify --ignore owner,mtime nginx@3        a copy that lost owners and times
+      layerfs verify --all --format jsonl | jq -r 'select(.severity == "error") | .path'
+    """
+    if bool(names) == everything:
+        raise click.UsageError("give a NAME, or --all, and not both")
+    from layerfs.analysis.verify import Choice, Verification
+
+    data_root = open_root(ctx)
+    aspects = frozenset() if no_attributes else frozenset(ASPECTS) - ignore
+    choice = Choice(aspects, quick, list_all)
+    verification = Verification(data_root, choice)
+    chosen = _everything(data_root, verification) if everything else _named(data_root, verification, names)
+    tally = Tally(len(chosen.images), len(chosen.chains))
+    found = tally.counted(_findings(verification, chosen, choice, jobs, tally))
+    if form == "table":
+        for finding in found:
+            click.echo(finding_line(finding, data_root.path, full=no_trunc))
+        click.echo(tally.summary())
+    else:
+        emit(finding_table(), found, form)
+    return FINDINGS if tally.severities["error"] or (strict and tally.severities.total()) else 0
+
+
+def _aspects(text: str | None) -> frozenset[str]:
+    given = frozenset(part for part in (text or "").split(",") if part)
+    if unknown := sorted(given.difference(ASPECTS)):
+        raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(ASPECTS)}", param_hint="--ignore")
+    return given
+
+
+def _everything(root: DataRoot, verification: Verification) -> Chosen:
+    return Chosen(root.imagedb.image_ids(), verification.all_chains())
+
+
+def _named(root: DataRoot, verification: Verification, names: tuple[str, ...]) -> Chosen:
+    """What the names mean, images first; raises `LookupFailed`."""
+    from layerfs.errors import ImageNotFound, InvalidReference
+
+    images: list[ImageID] = []
+    chains: list[ChainID] = []
+    for given in names:
+        name, number = split_layer(given)
+        try:
+            image = root.names.image_id(name)
+        except (ImageNotFound, InvalidReference):
+            if number is not None:
+                raise
+            chains += verification.layers_called(name, os.fsencode(os.path.abspath(root.path)))
+            continue
+        images.append(image)
+        if number is not None:
+            number = root.layer_number(root.image(image), number)
+        chains += verification.chains_of(image)[:number]
+    return Chosen(list(dict.fromkeys(images)), list(dict.fromkeys(chains)))
+
+
+def _findings(
+    verification: Verification, chosen: Chosen, choice: Choice, jobs: int | None, tally: Tally
+) -> Iterator[Finding]:
+    """Everything that is found: of the records, and then of one layer after the other."""
+    yield from verification.records(chosen.images, chosen.chains)
+    work = [] if choice.quick else verification.jobs(chosen.chains)
+    processes = jobs or len(os.sched_getaffinity(0))
+    started = time.monotonic()
+    verdicts: dict[LayerJob, LayerVerdict] = {}
+    with byte_progress("Verifying", sum(job.work for job in work)) as advance:
+        done = dict.fromkeys(work, 0)
+
+        def told(job: LayerJob, amount: int) -> None:
+            amount = min(amount, job.work - done[job])  # what was noted of its size may be wrong
+            done[job] += amount
+            advance(amount)
+
+        waiting = iter(work)
+        at = next(waiting, None)
+        for job, verdict in verification.run(work, processes, told):
+            told(job, job.work)
+            verdicts[job] = verdict
+            while at in verdicts:
+                yield from tally.judged(verdicts.pop(at))
+                at = next(waiting, None)
+    tally.seconds = time.monotonic() - started

@@ -1,0 +1,64 @@
+"""Whether a layer's `size` is the size of its files, and its files have the sizes they once had.
+
+The engine counts once, when a layer is registered, and adds up what it noted ever after. There are two
+ways it counts (every inode's length, symbolic links included; or the contents of regular files alone, as
+for BuildKit), and the layer's `tar-split.json.gz` gives both as they were: so a wrong number and
+changed files can be told apart, without reading a file's content. Used by `doctor`.
+
+Sources: moby `pkg/directory/directory_unix.go`, `layer/layer_store.go` (applyTar).
+"""
+
+from __future__ import annotations
+
+import stat
+from typing import TYPE_CHECKING
+
+from layerfs.analysis.findings import Finding, layer_subject
+from layerfs.errors import CorruptStore, DataRootUnreadable
+from layerfs.formats.tarsplit import Member
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from layerfs.dataroot import DataRoot
+    from layerfs.ids import ChainID
+
+__all__ = ["size_findings"]
+
+
+def size_findings(root: DataRoot, chain: ChainID) -> Iterator[Finding]:
+    """What is wrong with a layer's `size`, or with the sizes of its files; nothing where nothing tells."""
+    noted = root.layerdb.noted_layer(chain)
+    if noted.size is None or noted.cache_id is None:
+        return
+    try:
+        on_disk = root.overlay2.content_size(noted.cache_id)
+        if on_disk == noted.size:
+            return
+        original = _original_sizes(root, chain)
+    except (CorruptStore, DataRootUnreadable):
+        return
+    entries, contents = original or (on_disk, on_disk)
+    subject = layer_subject(chain)
+    if noted.size not in (entries, contents):
+        path = root.layerdb.file_name(chain, "size")
+        message = "not the size of the layer's files"
+        yield Finding("size-wrong", "warning", subject, path, str(entries), str(noted.size), message)
+    if on_disk != entries:
+        path = f"{root.overlay2.path_of(noted.cache_id)}/diff"
+        message = "files were changed, added or removed since the layer was registered"
+        yield Finding("layer-altered", "error", subject, path, str(entries), str(on_disk), message)
+
+
+def _original_sizes(root: DataRoot, chain: ChainID) -> tuple[int, int] | None:
+    """Bytes of all entries, and of regular files alone, as registered; None where no record tells."""
+    try:
+        archive = root.archive(root.layerdb.layer(chain))
+        links = contents = 0
+        for member in archive.members():
+            if isinstance(member, Member):
+                contents += member.content.size
+                links += len(member.header.linkname) if member.header.kind == stat.S_IFLNK else 0
+    except (CorruptStore, DataRootUnreadable):
+        return None
+    return contents + links, contents

@@ -1,0 +1,223 @@
+"""Whether images and layers are what they were when they were pulled or built.
+
+The records are checked by `structure`; then each layer's files are compared with its archive, by
+`layercheck`, several layers at a time. A layer is checked once, however many images have it.
+Used by the command `verify`.
+
+Sources: moby `layer/filestore.go`, `layer/ro_layer.go`, `image/store.go` (v20.10.24).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from layerfs.analysis.attributes import ASPECTS, Attributes
+from layerfs.analysis.findings import ROOT, Finding, layer_subject
+from layerfs.analysis.layercheck import LayerCheck
+from layerfs.analysis.layerfindings import LayerFindings
+from layerfs.analysis.layernames import layers_called
+from layerfs.analysis.structure import Structure
+from layerfs.analysis.workers import Lost, in_processes
+from layerfs.archive import LayerArchive
+from layerfs.errors import CorruptStore, DataRootUnreadable
+from layerfs.formats.whiteouts import TRUSTED, USER
+from layerfs.hostdir import is_system_admin
+from layerfs.ids import chain_ids
+from layerfs.store.layerdb import LayerRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from layerfs.dataroot import DataRoot
+    from layerfs.ids import CacheID, ChainID, DiffID, ImageID
+
+__all__ = ["Choice", "LayerJob", "LayerVerdict", "Verification"]
+
+_BUILDKIT = re.compile(r"[a-z0-9]{25}")
+"""The names BuildKit gives: its layers were written in place and never unpacked from a tar."""
+
+_REMAPPED = re.compile(r"([0-9]+)\.([0-9]+)")
+"""The directory of an engine with `userns-remap`: what it adds to the owners of files."""
+
+_PER_RECORD = 250
+"""Bytes hashed in the time that is needed for one byte of a packed `tar-split.json.gz`, about."""
+
+
+class Choice(NamedTuple):
+    """What to check.
+
+    Attributes:
+        aspects: which attributes are compared, some of `attributes.ASPECTS`.
+        quick: the records only, and no layer's files.
+        list_all: name every finding, also where a copy lost the same of all entries.
+    """
+
+    aspects: frozenset[str] = ASPECTS
+    quick: bool = False
+    list_all: bool = False
+
+
+class LayerJob(NamedTuple):
+    """A layer whose files can be compared.
+
+    Attributes:
+        chain_id: which layer.
+        cache_id: its directory.
+        diff_id: what its tar must hash to.
+        size: its size in bytes as noted; None where that is damaged.
+        work: how long it takes, in bytes that could be hashed meanwhile.
+    """
+
+    chain_id: ChainID
+    cache_id: CacheID
+    diff_id: DiffID
+    size: int | None
+    work: int
+
+
+@dataclass(frozen=True, slots=True)
+class LayerVerdict:
+    """What came of a job.
+
+    Attributes:
+        findings: sorted by path.
+        proven: whether the layer's tar could be made anew and hashes to the diff ID.
+        tar_size: bytes of that tar.
+    """
+
+    findings: Sequence[Finding]
+    proven: bool
+    tar_size: int
+
+
+class Verification:
+    """Checks images and layers of one data root; nothing is reported to it, all is a `Finding`."""
+
+    def __init__(self, root: DataRoot, choice: Choice) -> None:
+        """Check what `choice` says."""
+        self._root = root
+        self._choice = choice
+        self._structure = Structure(root)
+        self._sees_all = is_system_admin()
+        remapped = _REMAPPED.fullmatch(root.path.rstrip("/").rpartition("/")[2])
+        self._shift = (int(remapped[1]), int(remapped[2])) if remapped else (0, 0)
+        self._foreign = not remapped and root.directory.lstat().st_uid != 0
+
+    # -- records -------------------------------------------------------------------------------
+
+    def chains_of(self, image: ImageID) -> tuple[ChainID, ...]:
+        """The layers of an image, base first; none where its config is damaged, which `records` finds."""
+        try:
+            return chain_ids(self._root.imagedb.config(image).diff_ids)
+        except (CorruptStore, DataRootUnreadable):
+            return ()
+
+    def layers_called(self, name: str, root_path: bytes) -> list[ChainID]:
+        """The layers that a name means; raises `LookupFailed`. See `layernames`."""
+        return layers_called(self._structure, name, root_path)
+
+    def all_chains(self) -> list[ChainID]:
+        """Every layer of the root, also those that are damaged, and those that images lack."""
+        noted = self._root.layerdb.chain_ids()
+        wanted = (chain for image in self._root.imagedb.image_ids() for chain in self.chains_of(image))
+        return list(dict.fromkeys([*wanted, *noted]))
+
+    def records(self, images: Iterable[ImageID], chains: Iterable[ChainID]) -> list[Finding]:
+        """What is wrong with the records of images and layers, each defect once."""
+        found = [*self._not_compared()]
+        for image in images:
+            found += self._structure.image(image)
+        for chain in chains:
+            found += self._structure.layer(chain)
+        found = [_softened(finding) for finding in found]
+        return list({(finding.code, finding.subject, finding.path): finding for finding in found}.values())
+
+    def _not_compared(self) -> Iterator[Finding]:
+        if self._choice.quick:
+            return
+        path = self._root.directory.display
+        if "owner" in self._choice.aspects and self._foreign:
+            message = "the data root is not root's: of a rootless engine or a copy: owners are not compared"
+            yield Finding("owners-not-compared", "warning", ROOT, path, message=message)
+        if not self._sees_all:
+            message = "trusted.* attributes cannot be seen without root: opaque marks are not compared"
+            yield Finding("marks-not-compared", "warning", ROOT, path, message=message)
+
+    # -- contents ------------------------------------------------------------------------------
+
+    def jobs(self, chains: Iterable[ChainID]) -> list[LayerJob]:
+        """The layers whose files can be compared; why the others cannot, `records` says."""
+        found = [self._job(chain) for chain in dict.fromkeys(chains)]
+        return [job for job in found if job]
+
+    def _job(self, chain: ChainID) -> LayerJob | None:
+        noted, layerdb = self._structure.noted(chain), self._root.layerdb
+        place = self._structure.below(chain)
+        diff_id = place.diff_id if place else noted.diff_id
+        if noted.cache_id is None or diff_id is None or layerdb.tar_split_state(chain):
+            return None
+        if noted.cache_id not in self._root.overlay2:
+            return None
+        work = max(noted.size or 0, 0) + _PER_RECORD * layerdb.tar_split_size(chain)
+        return LayerJob(chain, noted.cache_id, diff_id, noted.size, work)
+
+    def run(
+        self, jobs: Sequence[LayerJob], processes: int, told: Callable[[LayerJob, int], object]
+    ) -> Iterator[tuple[LayerJob, LayerVerdict]]:
+        """Compare layers, the longest first, by several processes; each verdict when it is there.
+
+        Args:
+            jobs: of `jobs`.
+            processes: how many; 1 is this one.
+            told: is called with a job and the bytes it has read since the last time.
+        """
+        longest_first = sorted(jobs, key=lambda job: -job.work)
+        for job, verdict in in_processes(self.check, longest_first, processes, told):
+            yield job, self._lost(job, verdict) if isinstance(verdict, Lost) else verdict
+
+    def check(self, job: LayerJob, told: Callable[[int], object] = lambda _count: None) -> LayerVerdict:
+        """Compare one layer."""
+        try:
+            diff = self._root.overlay2.diff(job.cache_id)
+        except (CorruptStore, DataRootUnreadable):
+            return LayerVerdict((), proven=False, tar_size=0)  # found in its record
+        subject = layer_subject(job.chain_id)
+        record = LayerRecord(job.chain_id, job.diff_id, None, job.cache_id, job.size or 0)
+        with diff:
+            archive = LayerArchive(record, self._root.layerdb, diff)
+            found = LayerFindings(subject, diff, list_all=self._choice.list_all)
+            checked = LayerCheck(archive, found, self._attributes(job), told=told)
+            try:
+                checked.run(job.diff_id)
+            except OSError as error:
+                found.add("unreadable", b"", None, error.strerror, "the layer cannot be read to its end")
+            if checked.sizes and job.size is not None and job.size not in checked.sizes:
+                path = self._root.layerdb.file_name(job.chain_id, "size")
+                said = " or ".join(map(str, sorted(checked.sizes))), str(job.size)
+                found.add("size-wrong", path, *said, "not the size of the layer")
+            return LayerVerdict(found.result(), checked.proven, checked.content.size)
+
+    def _attributes(self, job: LayerJob) -> Attributes:
+        aspects = self._choice.aspects - {"owner"} if self._foreign else self._choice.aspects
+        return Attributes(
+            aspects,
+            USER if self._foreign else TRUSTED,
+            in_place=_BUILDKIT.fullmatch(job.cache_id) is not None,
+            sees_all=self._sees_all,
+            shift=self._shift,
+        )
+
+    def _lost(self, job: LayerJob, lost: Lost) -> LayerVerdict:
+        path = self._root.overlay2.path_of(job.cache_id)
+        how = f"signal {-lost.exit_code}" if lost.exit_code < 0 else f"exit code {lost.exit_code}"
+        message = "the process that compared this layer died: it is not compared"
+        finding = Finding("not-compared", "error", layer_subject(job.chain_id), path, None, how, message)
+        return LayerVerdict((finding,), proven=False, tar_size=0)
+
+
+def _softened(finding: Finding) -> Finding:
+    """What a reader without privilege cannot look at is no sign of a change."""
+    unreadable = finding.code.endswith("-unreadable")
+    return finding._replace(severity="warning") if unreadable else finding
