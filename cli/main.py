@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import shell_complete
 
-from .params import DEFAULT_ROOT, complete_directory
+from .params import DEFAULT_ROOT, complete_directory, metadata_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,6 +101,7 @@ class LazyGroup(click.Group):
     shell_complete=complete_directory,
     help="Data root to read: a live one, a copy, or the directory above a copied var/lib/docker.",
 )
+@metadata_option(envvar="LAYERFS_METADATA")
 @click.option("-v", "--verbose", is_flag=True, help="Show on standard error how answers were found.")
 @click.version_option(package_name="layerfs", prog_name="layerfs", message="%(prog)s %(version)s")
 @click.pass_context

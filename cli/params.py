@@ -12,9 +12,18 @@ if TYPE_CHECKING:
 
 _Function = TypeVar("_Function", bound="Callable[..., Any] | click.Command")
 
-__all__ = ["DEFAULT_ROOT", "complete_directory", "root_option", "selected_root"]
+__all__ = [
+    "DEFAULT_ROOT",
+    "complete_directory",
+    "metadata_option",
+    "root_option",
+    "selected_metadata",
+    "selected_root",
+]
 
 DEFAULT_ROOT = "/var/lib/docker"
+
+_METADATA = "layerfs.metadata"  # the key of the choice, which commands share with the contexts above
 
 
 def complete_directory(
@@ -49,3 +58,28 @@ def root_option(command: _Function) -> _Function:
 def _inherit(context: click.Context, _parameter: click.Parameter, root: str | None) -> str:
     """The value given here, or else the one of the contexts above."""
     return selected_root(context.parent) if root is None else root
+
+
+def metadata_option(*, envvar: str | None = None) -> Callable[[_Function], _Function]:
+    """Add `--metadata`; no parameter of the function, as only `selected_metadata` asks for it."""
+    return click.option(
+        "--metadata",
+        type=click.Choice(("auto", "disk", "tar-split")),
+        envvar=envvar,
+        show_envvar=True,
+        expose_value=False,
+        callback=_note_metadata,
+        help="Where modes, owners, times and marks come from: the disk, or each layer's tar-split.json.gz. "
+        "By default the disk, unless a copy lost them.",
+    )
+
+
+def _note_metadata(context: click.Context, _parameter: click.Parameter, chosen: str | None) -> None:
+    """What is chosen last, behind the command's name, counts."""
+    if chosen is not None:
+        context.meta[_METADATA] = chosen
+
+
+def selected_metadata(context: click.Context) -> str:
+    """The choice of `--metadata`."""
+    return str(context.meta.get(_METADATA, "auto"))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from .params import root_option, selected_root
+from .params import metadata_option, root_option, selected_metadata, selected_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -79,15 +79,15 @@ def open_root(context: click.Context) -> DataRoot:
     """The data root that the command line chose."""
     from layerfs import DataRoot
 
-    return DataRoot.open(selected_root(context))
+    return DataRoot.open(selected_root(context), metadata=selected_metadata(context))
 
 
 def subject_options(function: _Function) -> _Function:
-    """`--up-to`, `--layer`, `--type` and `--root`, for commands that show one tree."""
+    """`--up-to`, `--layer`, `--type`, `--metadata` and `--root`, for commands that show one tree."""
     kind = click.option(
         "--type", "kind", type=click.Choice(KINDS), help="What NAME is, if it could be several things."
     )
-    return layer_options(kind(root_option(function)))
+    return layer_options(kind(metadata_option()(root_option(function))))
 
 
 def layer_options(function: _Function) -> _Function:

@@ -20,7 +20,7 @@ from layerfs.formats.repositories import Repositories
 from layerfs.ids import CacheID, ContainerID, ImageID, chain_id
 from layerfs.model import Container, Image, Layer
 from layerfs.naming import Names
-from layerfs.stacking import Stacker
+from layerfs.stacking import Metadata, Stacker
 from layerfs.store.containers import ContainerDB
 from layerfs.store.driver import DRIVER, open_data_root
 from layerfs.store.files import open_optional
@@ -58,7 +58,7 @@ class DataRoot:
         damage: every defect met so far, in order.
     """
 
-    def __init__(self, directory: HostDir) -> None:
+    def __init__(self, directory: HostDir, metadata: Metadata = Metadata.AUTO) -> None:
         """Read the data root open as `directory`; see `open`."""
         self.path = directory.display
         self.damage: list[CorruptStore] = []
@@ -69,18 +69,23 @@ class DataRoot:
         self.overlay2 = Overlay2(directory)
         self.containerdb = ContainerDB(directory)
         self.driver_dir = driver_dir
-        self._stacker = Stacker(directory, self.layerdb, self.overlay2)
+        self._stacker = Stacker(directory, self.layerdb, self.overlay2, metadata)
         self._images: dict[ImageID, Image | None] = {}
         self.names = Names(self)
 
     @classmethod
-    def open(cls, path: str | Path = DEFAULT_ROOT) -> Self:
+    def open(cls, path: str | Path = DEFAULT_ROOT, *, metadata: str = Metadata.AUTO) -> Self:
         """Open a data root, or the one below an evidence tree (`<path>/var/lib/docker`).
+
+        Args:
+            path: where it is.
+            metadata: where the attributes of files come from: `disk`, or `tar-split`, the archives
+                of their layers; `auto` asks the archives of a copy that lost attributes.
 
         Raises:
             DataRootError: with what the directory is instead, and what to do.
         """
-        return cls(open_data_root(path))
+        return cls(open_data_root(path), Metadata(metadata))
 
     # -- images --------------------------------------------------------------------------------
 
@@ -238,7 +243,7 @@ class DataRoot:
         return self.names.anything(name)
 
     def tree(self, subject: Image | Container | Layer, *, up_to: int | None = None) -> UnionTree:
-        """The tree of an image, a container, or a single layer (as it is on disk).
+        """The tree of an image, a container, or a single layer (as it is on disk, or was).
 
         Args:
             subject: what to show.
@@ -249,7 +254,7 @@ class DataRoot:
             LayerNotFound: there is no layer of that number.
         """
         if isinstance(subject, Layer):
-            return self._stacker.alone(subject.cache_id)
+            return self._stacker.alone(subject)
         if isinstance(subject, Container):
             return self._container_tree(subject)
         chain = self.chain(subject)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
 
-__all__ = ["HostDir", "Refused", "TooLarge", "is_system_admin", "xattr_names_of", "xattr_of"]
+__all__ = ["HostDir", "Refused", "TooLarge", "empty_file", "is_system_admin", "xattr_names_of", "xattr_of"]
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -271,6 +271,11 @@ def xattr_of(place: bytes | int, name: bytes, *, follow_symlinks: bool = True) -
         if error.errno in (errno.ENODATA, errno.ENOTSUP):
             return None
         raise
+
+
+def empty_file() -> int:
+    """A descriptor of an empty regular file that is on no disk."""
+    return os.memfd_create("empty")
 
 
 def xattr_names_of(fd: int) -> list[str]:

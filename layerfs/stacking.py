@@ -1,50 +1,73 @@
 """From layer records to a stack of sources: where `store` and `tree` meet.
 
-Also the judge of the marks: whether this root still carries its overlay attributes, in which
-dialect, and what to do when they cannot be seen. Used by `dataroot` only.
+Here is decided where the attributes of a layer's entries come from: the disk, or the headers in its
+`tar-split.json.gz`, where a copy lost them (`losses` is the judge). Used by `dataroot` only.
 """
 
 from __future__ import annotations
 
+import collections
+import enum
 import functools
-import gzip
 import logging
-import os
-import zlib
+import weakref
+from contextlib import closing
 from typing import TYPE_CHECKING
 
-from layerfs.errors import CorruptStore, LayerfsError
+from layerfs.archive import LayerArchive
+from layerfs.errors import CorruptStore, MissingFile
 from layerfs.formats.errors import FormatError
-from layerfs.formats.tarsplit import ArchiveMarks, archive_marks
-from layerfs.formats.whiteouts import TRUSTED, USER, Dialect
-from layerfs.hostdir import is_system_admin
+from layerfs.formats.whiteouts import TRUSTED
 from layerfs.ids import CacheID
+from layerfs.losses import Losses
+from layerfs.tree.archived import ArchivedLayer
+from layerfs.tree.originals import MOST, Originals
 from layerfs.tree.overlay import OverlayLayer, RawLayer
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from layerfs.formats.whiteouts import Dialect
     from layerfs.hostdir import HostDir
+    from layerfs.ids import ChainID
     from layerfs.store.layerdb import LayerDB, LayerRecord
     from layerfs.store.overlay2 import Overlay2
     from layerfs.tree.source import LayerSource
 
-__all__ = ["Stacker"]
+__all__ = ["Metadata", "Stacker"]
 
-_SAMPLE = 16  # container layers looked at for surviving marks
+_RECENT = 4  # layers kept although no tree has them: whoever reads a layer twice mostly does so at once
+
+_DEEPEST = 1024  # layers; parents may go round in a circle
 
 _log = logging.getLogger(__name__)
+
+
+class Metadata(enum.StrEnum):
+    """Where modes, owners, times, extended attributes, devices and marks are taken from."""
+
+    AUTO = "auto"
+    """The disk, unless it shows that it is a copy that lost them."""
+
+    DISK = "disk"
+    TAR_SPLIT = "tar-split"
 
 
 class Stacker:
     """Makes trees of one data root's layers."""
 
-    def __init__(self, root: HostDir, layerdb: LayerDB, overlay2: Overlay2) -> None:
+    def __init__(
+        self, root: HostDir, layerdb: LayerDB, overlay2: Overlay2, metadata: Metadata = Metadata.AUTO
+    ) -> None:
         """Join the two halves of the store."""
         self._root = root
         self._layerdb = layerdb
         self._overlay2 = overlay2
+        self._metadata = metadata
+        self._losses = Losses(root, layerdb, overlay2)
+        self._archived: weakref.WeakValueDictionary[ChainID, ArchivedLayer] = weakref.WeakValueDictionary()
+        self._recent: collections.deque[ArchivedLayer] = collections.deque(maxlen=_RECENT)
 
     def union(self, chain: Sequence[LayerRecord], above: Sequence[CacheID] = ()) -> UnionTree:
         """The union of a chain (base first), with container layers (uppermost first) on top.
@@ -52,115 +75,103 @@ class Stacker:
         Raises:
             CorruptStore: a layer's directory is missing or is none.
         """
-        if len(chain) + len(above) > 1:
-            self._warn_of_unreadable_marks()
-        sources: list[LayerSource] = [self._source(cache_id, None) for cache_id in above]
-        sources += [self._source(record.cache_id, record, chain) for record in reversed(chain)]
+        archived = self._is_archived(chain)
+        sources: list[LayerSource] = [self._source(cache_id, archived=archived) for cache_id in above]
+        sources += [self._source(record, archived=archived) for record in reversed(chain)]
         return UnionTree(sources)
 
     def source(self, layer: LayerRecord | CacheID) -> LayerSource:
         """One layer, by its record or its directory alone, as overlayfs reads it; raises `CorruptStore`."""
-        if isinstance(layer, CacheID):
-            self._warn_of_unreadable_marks()
-            return self._source(layer, None)
-        if layer.parent is not None:
-            self._warn_of_unreadable_marks()
-        return self._source(layer.cache_id, layer)
+        chain = () if isinstance(layer, CacheID) else self._below(layer)
+        return self._source(layer, archived=self._is_archived(chain))
 
-    def alone(self, cache_id: CacheID) -> UnionTree:
-        """One layer as it is on disk, whiteouts and overlay attributes included."""
-        return UnionTree([RawLayer(self._overlay2.diff(cache_id))])
+    def alone(self, layer: LayerRecord) -> UnionTree:
+        """One layer as it is on disk, or was, whiteouts and overlay attributes included."""
+        return UnionTree([self._stored(layer, archived=self._is_archived(self._below(layer)))])
 
-    def _source(
-        self, cache_id: CacheID, record: LayerRecord | None, chain: Sequence[LayerRecord] = ()
-    ) -> LayerSource:
-        """A layer; where marks may be lost and the layer is not the base, its archive is a witness."""
-        witness = None
-        if record is not None and record.parent is not None and not self._marks_survive:
-            witness = functools.partial(self._witness, record, chain)
-        return OverlayLayer(self._overlay2.diff(cache_id), self.dialect, witness)
-
-    def _witness(self, record: LayerRecord, chain: Sequence[LayerRecord]) -> ArchiveMarks | None:
-        """What is to be believed of a layer's archive: nothing, once the disk is seen to have kept marks."""
-        self._marks_survive = self._marks_survive or self._seen_in_layers(chain)
-        return None if self._marks_survive else self._archived(record)
-
-    def _seen_in_layers(self, chain: Sequence[LayerRecord]) -> bool:
-        """Whether marks that archives tell of are on disk; the shortest archives are asked first.
-
-        A whiteout shows that device nodes were kept, and an opaque mark that attributes were.
-        """
-        device = attribute = False
-        for record in sorted(chain[1:], key=lambda record: self._layerdb.tar_split_size(record.chain_id)):
-            marks = self._archived(record)
-            try:
-                with self._overlay2.diff(record.cache_id) as directory:
-                    if marks and marks.whiteouts:
-                        device = directory.lstat(min(marks.whiteouts)).st_rdev == 0
-                    if marks and marks.opaque:
-                        attribute = self._is_marked(directory, min(marks.opaque))
-            except (LayerfsError, OSError):
-                return False
-            if device and attribute:
-                return True
-        return False
-
-    def _is_marked(self, directory: HostDir, path: bytes) -> bool:
-        """Whether an overlay attribute is seen on a directory."""
-        return any(self.dialect.private(name) for name in directory.xattr_names(path))
-
-    @functools.cache  # noqa: B019 - once for the life of the root is the point
-    def _archived(self, record: LayerRecord) -> ArchiveMarks | None:
-        """What the layer's original archive marked opaque or whited out, or None where nothing tells."""
-        fd = self._layerdb.tar_split(record.chain_id)
-        name = self._layerdb.file_name(record.chain_id, "tar-split.json.gz")
-        if fd is None:
-            _log.warning("%s: missing: lost opaque marks or whiteouts of this layer cannot be restored", name)
-            return None
-        try:
-            with os.fdopen(fd, "rb") as packed, gzip.GzipFile(fileobj=packed) as stream:
-                return archive_marks(stream)
-        except (FormatError, OSError, EOFError, zlib.error) as error:
-            damage = CorruptStore(name, f"unreadable: {error}")
-            _log.warning("%s", damage, extra={"damage": True})
-            return None
-
-    @functools.cached_property
+    @property
     def dialect(self) -> Dialect:
-        """`user.` where the root belongs to a rootless engine, else `trusted.`.
+        """Which extended attributes are overlayfs's own; see `Losses.dialect`."""
+        return self._losses.dialect
 
-        A rootless engine cannot set `trusted.*`; its root belongs to the ordinary user it runs as.
-        """
-        return USER if self._root.lstat().st_uid != 0 else TRUSTED
+    # -- sources -------------------------------------------------------------------------------
 
-    @functools.cached_property
-    def _marks_survive(self) -> bool:
-        """Whether overlay attributes are seen on container layers, which the kernel always marks.
+    def _source(self, layer: LayerRecord | CacheID, *, archived: bool) -> LayerSource:
+        stored = self._stored(layer, archived=archived)
+        return OverlayLayer(stored, self._archived_dialect if archived else self.dialect)
 
-        Seen once, they were copied, or never lost; not seen, they may be lost or hidden from us.
-        """
-        seen = 0
-        for container in self._layerdb.container_ids():
-            try:
-                mount = self._layerdb.mount(container)
-                with self._overlay2.diff(mount.init_id or mount.mount_id) as directory:
-                    names = directory.xattr_names()
-            except (LayerfsError, OSError):
-                continue
-            if any(self.dialect.private(name) for name in names):
-                return True
-            seen += 1
-            if seen == _SAMPLE:
-                break
-        return False
+    def _stored(self, layer: LayerRecord | CacheID, *, archived: bool) -> RawLayer:
+        if isinstance(layer, CacheID):
+            if archived:
+                self._say_no_archive()
+            return RawLayer(self._overlay2.diff(layer))
+        if not archived:
+            return RawLayer(self._overlay2.diff(layer.cache_id))
+        found = self._archived.get(layer.chain_id)
+        if found is None:
+            directory = self._overlay2.diff(layer.cache_id)
+            key = int(layer.chain_id.hex[:15], 16)
+            found = ArchivedLayer(directory, key, functools.partial(self._originals, layer, directory))
+            self._archived[layer.chain_id] = found
+        self._recent.append(found)
+        return found
+
+    def _originals(self, record: LayerRecord, directory: HostDir) -> Originals | None:
+        """What a layer's archive says; None, which is reported, where it is missing or damaged."""
+        archive = LayerArchive(record, self._layerdb, directory)
+        alive = [layer for found in self._archived.valuerefs() if (layer := found())]
+        room = MOST - sum(layer.weight for layer in alive)
+        try:
+            with closing(archive.members()) as members:
+                return Originals(members, self._archived_dialect.opaque, room)
+        except MissingFile:
+            _log.warning("%s: missing: this layer is shown as on disk", archive.name)
+        except CorruptStore as error:
+            _log.warning("%s; this layer is shown as on disk", error, extra={"damage": True})
+        except FormatError as error:
+            damage = CorruptStore(archive.name, error.problem, expected=error.expected, found=error.found)
+            _log.warning("%s; this layer is shown as on disk", damage, extra={"damage": True})
+        return None
+
+    # -- decisions -----------------------------------------------------------------------------
+
+    def _is_archived(self, chain: Sequence[LayerRecord]) -> bool:
+        """Whether attributes come from the archives."""
+        if self._metadata is not Metadata.AUTO:
+            return self._metadata is Metadata.TAR_SPLIT
+        lost = self._losses.of(chain)
+        if lost:
+            self._say_lost(lost)
+        return lost is not None
+
+    @property
+    def _archived_dialect(self) -> Dialect:
+        """A copy belongs to whoever made it, which says nothing of the engine."""
+        return self.dialect if self._losses.marks_survive else TRUSTED
+
+    def _below(self, layer: LayerRecord) -> tuple[LayerRecord, ...]:
+        """A layer and those it stands on, base first, as far as their records are sound."""
+        chain = [layer]
+        try:
+            while (parent := chain[-1].parent) and len(chain) < _DEEPEST:
+                chain.append(self._layerdb.layer(parent))
+        except CorruptStore:
+            pass
+        return tuple(reversed(chain))
 
     @functools.cache  # noqa: B019 - once for the life of the root is the point
-    def _warn_of_unreadable_marks(self) -> None:
-        if self._marks_survive or is_system_admin():
-            return
+    def _say_lost(self, lost: str) -> None:
         _log.warning(
-            "%s: trusted.* extended attributes cannot be read without root: opaque directories are taken "
-            "from each layer's tar-split.json.gz; in layers of containers they stay unknown. Run as root "
-            "for the exact tree",
+            "%s: %s: modes, owners, times, extended attributes, devices and whiteouts are taken from each "
+            "layer's tar-split.json.gz (--metadata disk shows what is on disk)",
+            self._root.display,
+            lost,
+        )
+
+    @functools.cache  # noqa: B019 - likewise
+    def _say_no_archive(self) -> None:
+        _log.warning(
+            "%s: layers of containers have no tar-split.json.gz: they are shown as on disk, and what they "
+            "lost stays lost",
             self._root.display,
         )

@@ -25,7 +25,7 @@ FLOORS = (
     ("layerfs.syscalls",),
     ("layerfs.hostdir",),
     ("layerfs.store", "layerfs.tree"),
-    ("layerfs.archive", "layerfs.model", "layerfs.naming", "layerfs.stacking"),
+    ("layerfs.archive", "layerfs.losses", "layerfs.model", "layerfs.naming", "layerfs.stacking"),
     ("layerfs.dataroot",),
     ("layerfs.analysis",),
     ("layerfs.views",),

@@ -11,7 +11,7 @@ import click
 
 from ..entries import Complaints, escaped, lossless, type_word
 from ..output import Column, Table, emit, format_option, no_trunc_option
-from ..params import root_option
+from ..params import metadata_option, root_option
 from ..progress import progress
 from ..provenance import Provenance, command_words, kind_option, open_stack
 from ..subjects import complete_names, complete_paths, open_root, tree_path
@@ -86,6 +86,7 @@ class Row(NamedTuple):
 @no_trunc_option
 @format_option
 @kind_option
+@metadata_option()
 @root_option
 @click.pass_context
 def command(

@@ -10,7 +10,7 @@ import click
 from ..changes import View
 from ..entries import Complaints
 from ..output import Column, Table, emit, format_option, no_trunc_option
-from ..params import root_option
+from ..params import metadata_option, root_option
 from ..progress import progress
 from ..subjects import complete_images, open_root, open_subject
 from ..units import ellipsis, human_size, rfc3339
@@ -34,6 +34,7 @@ CREATED_BY_WIDTH = 45
 )
 @no_trunc_option
 @format_option
+@metadata_option()
 @root_option
 @click.pass_context
 def command(

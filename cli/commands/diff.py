@@ -14,7 +14,7 @@ from ..escape import printable_lines
 from ..globs import Globs
 from ..main import FINDINGS
 from ..output import emit, format_option
-from ..params import root_option
+from ..params import metadata_option, root_option
 from ..subjects import KINDS, complete_names, open_root, open_sides, open_subject
 from ..tallies import stat_rows, stat_table
 from ..textdiff import unified
@@ -85,6 +85,7 @@ def _attributes(_context: click.Context, parameter: click.Parameter, given: Sequ
 @click.option(
     "--type", "kind", type=click.Choice(KINDS), help="What A and B are, if they could be several things."
 )
+@metadata_option()
 @root_option
 @click.pass_context
 def command(

@@ -14,7 +14,7 @@ from ..entries import Complaints, escaped
 from ..findings import InRoot, InTree, ls_line, root_table, tree_table
 from ..findtests import dashed, test_options, wanted
 from ..output import emit, format_option, no_trunc_option
-from ..params import root_option
+from ..params import metadata_option, root_option
 from ..progress import progress
 from ..subjects import KINDS, complete_names, layer_options, open_root, open_subject
 
@@ -60,6 +60,7 @@ class Read(NamedTuple):
 @format_option
 @layer_options
 @click.option("--kind", type=click.Choice(KINDS), help="What NAME is, if it could be several things.")
+@metadata_option()
 @root_option
 @click.pass_context
 def command(

@@ -11,7 +11,7 @@ from ..duplicates import show_duplicates
 from ..entries import Complaints
 from ..escape import printable
 from ..output import emit, emit_json, format_option, no_trunc_option
-from ..params import root_option
+from ..params import metadata_option, root_option
 from ..progress import progress
 from ..provenance import kind_option, open_stack
 from ..subjects import complete_names, open_root
@@ -61,6 +61,7 @@ TOP = 10
 @no_trunc_option
 @format_option
 @kind_option
+@metadata_option()
 @root_option
 @click.pass_context
 def command(

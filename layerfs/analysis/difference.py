@@ -99,8 +99,7 @@ class _Side:
         for part in self.own(node):
             layer = self.tree.layers[part.layer]
             try:
-                present = [entry.name for entry in layer.scan(part.path)]
-                names.update(present, layer.lost_whiteouts(part.path, present))
+                names.update(entry.name for entry in layer.scan(part.path))
             except OSError as error:
                 raise UnreadableEntry(node.path, f"{layer.label}: {error.strerror or error}") from error
         return names

@@ -200,7 +200,7 @@ class Duplicates:
         path = file.place.path
         try:
             with OpenFile(layer.open(path)) as opened:
-                if not layer.has_data(opened.fileno()):
+                if not layer.has_data(path, opened.fileno()):
                     return None
                 digest, read = hashlib.sha256(), 0
                 for chunk in opened.chunks():

@@ -167,7 +167,7 @@ class Contents:
     def _open(self, part: Part) -> OpenFile:
         layer = self._layers[part.layer]
         opened = OpenFile(layer.open(part.path))
-        if layer.has_data(opened.fileno()):
+        if layer.has_data(part.path, opened.fileno()):
             return opened
         # a metacopy: as of its own layer every object of that layer is in the tree, where the layer has it
         tree = UnionTree(self._layers[part.layer :])

@@ -143,7 +143,7 @@ class _Reading:
         pending: list[tuple[bytes, FileStat, Place]] = [(b"", root.stat, seen)]
         while pending:
             path, stat, seen = pending.pop()
-            entries = self._entries(path, seen) if stat.is_dir else []
+            entries = self._entries(path) if stat.is_dir else []
             filled = entries is None or any(not entry.whiteout for entry in entries)
             if test(Candidate(b"/" + path, stat, functools.partial(bool, filled))):
                 yield b"/" + path, stat
@@ -154,20 +154,13 @@ class _Reading:
                 else:
                     pending.append((join(path, entry.name), entry.stat, below))
 
-    def _entries(self, path: bytes, seen: Place) -> list[Entry] | None:
-        """The entries of a directory, sorted, or None where it cannot be read.
-
-        The whiteouts that it lost take effect on the way.
-        """
+    def _entries(self, path: bytes) -> list[Entry] | None:
+        """The entries of a directory, sorted, or None where it cannot be read."""
         try:
-            entries = sorted(self._layer.scan(path))
-            lost = self._layer.lost_whiteouts(path, {entry.name for entry in entries}) if seen else ()
+            return sorted(self._layer.scan(path))
         except OSError as error:
             self._refuse(path, error)
             return None
-        for name in lost:
-            self._hide_all(self._seen.below(seen, name), How.WHITEOUT, join(path, name))
-        return entries
 
     def _hide(self, path: bytes, entry: Entry, seen: Place) -> Place:
         """Take out of sight what an entry hides; what is still seen below it."""

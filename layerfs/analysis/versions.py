@@ -144,10 +144,10 @@ class _Chain(NamedTuple):
 
 
 class _Item(NamedTuple):
-    """What a layer has at a path; without an entry, a whiteout that the disk lost."""
+    """What a layer has at a path."""
 
     place: _Place
-    entry: Entry | None
+    entry: Entry
 
 
 class _Found(NamedTuple):
@@ -210,22 +210,20 @@ class _Walk:
         for chain in directory.chains:
             of_chain: dict[bytes, list[_Item]] = {}
             for place in chain.places:
-                for name, item in self._scan(directory.path, place, lowest=place is chain.places[-1]):
+                for name, item in self._scan(directory.path, place):
                     of_chain.setdefault(name, []).append(item)
             for name, items in of_chain.items():
                 by_name.setdefault(name, []).append((chain, items))
         return by_name
 
-    def _scan(self, path: bytes, place: _Place, *, lowest: bool) -> Iterable[tuple[bytes, _Item]]:
-        """One directory of one layer, with the whiteouts it lost; the lowest has nothing to hide."""
+    def _scan(self, path: bytes, place: _Place) -> Iterable[tuple[bytes, _Item]]:
+        """One directory of one layer."""
         layer = self._layers[place.part.layer]
         try:
-            entries = {entry.name: _Item(place, entry) for entry in layer.scan(place.part.path)}
-            lost = () if lowest else layer.lost_whiteouts(place.part.path, entries)
+            return [(entry.name, _Item(place, entry)) for entry in layer.scan(place.part.path)]
         except OSError as error:
             self._refuse(path, layer, error)
             return ()
-        return [*entries.items(), *((name, _Item(place, None)) for name in lost)]
 
     def _probe(self, directory: _Found, chain: _Chain, name: bytes) -> list[_Item]:
         """What a chain has of one name, uppermost first; the directories are not listed."""
@@ -234,7 +232,7 @@ class _Walk:
             layer, within = self._layers[place.part.layer], join(place.part.path, name)
             try:
                 entry = layer.entry(within)
-                if entry or layer.lost_whiteout(within):
+                if entry:
                     items.append(_Item(place, entry))
             except OSError as error:
                 self._refuse(join(directory.path, name), layer, error)
@@ -305,7 +303,7 @@ class _Fold:
         place, entry = item
         index, directory = place.part
         number = self._walk.number(index)
-        if entry is None or entry.whiteout:
+        if entry.whiteout:
             self._end(Hidden(number, How.WHITEOUT, self._path))
         else:
             part = Part(index, join(directory, self._path.rpartition(b"/")[2]))
@@ -327,7 +325,7 @@ class _Fold:
         if self._above is None:
             return self._parent.hidden
         place, entry = self._above
-        if entry is None or entry.whiteout:
+        if entry.whiteout:
             how = How.WHITEOUT
         else:
             how = How.REPLACED if entry.stat.kind == found.kind else How.TYPE_CHANGED

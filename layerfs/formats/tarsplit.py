@@ -23,7 +23,7 @@ from layerfs.formats import tarheader
 from layerfs.formats.errors import FormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 __all__ = [
     "ArchiveMarks",
@@ -44,6 +44,9 @@ MAX_BYTES = 2 << 30
 MAX_LINE = 8 << 20
 """Bytes in a line: the writer's segments are at most a mebibyte before base64."""
 
+MAX_LINES = 1 << 24
+"""Two or three for each member: several times what the largest real layers have."""
+
 _MAX_HEADERS = 16 << 20  # bytes between two contents: PAX records hold names and attributes only
 _CHUNK = 1 << 20
 
@@ -56,6 +59,8 @@ _CONTENT = re.compile(
 )
 _OPAQUE = b".wh..wh..opq"
 _WHITEOUT = b".wh."
+_HIDING = (_WHITEOUT, b'"name_raw"')
+"""A line that tells of a name says it in clear, or in base64 where it is not UTF-8."""
 
 
 class Readable(Protocol):
@@ -184,9 +189,8 @@ def archive_marks(stream: Readable) -> ArchiveMarks:
     """
     opaque: set[bytes] = set()
     whiteouts: set[bytes] = set()
-    for line in _lines(stream):
-        # a type 1 line is short and says its name in clear, or in base64 where it is not UTF-8
-        if _WHITEOUT not in line and b'"name_raw"' not in line:
+    for line in _lines(stream, _HIDING):
+        if not any(word in line for word in _HIDING):
             continue
         entry = _entry(line)
         if not isinstance(entry, FilePayload):
@@ -213,15 +217,22 @@ def clean_name(name: bytes) -> bytes:
     return b"/".join(parts)
 
 
-def _lines(stream: Readable) -> Iterator[bytes]:
-    """The lines of the stream, each and all of them bounded."""
-    rest, total = b"", 0
+def _lines(stream: Readable, words: Sequence[bytes] = ()) -> Iterator[bytes]:
+    """The lines of the stream, each and all of them bounded; with `words`, at least those that have one."""
+    rest, total, count = b"", 0, 0
     while chunk := stream.read(_CHUNK):
         total += len(chunk)
         if total > MAX_BYTES:
             raise FormatError("tar-split data is too large", expected=f"at most {MAX_BYTES} bytes unpacked")
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from lines
+        data = rest + chunk
+        if words and not any(word in data for word in words):
+            rest = data[data.rfind(b"\n") + 1 :]
+        else:
+            *lines, rest = data.split(b"\n")
+            count += len(lines)
+            if count > MAX_LINES:
+                raise FormatError("tar-split data have too many lines", expected=f"at most {MAX_LINES}")
+            yield from lines
         if len(rest) > MAX_LINE:
             raise FormatError("a tar-split line is too long", expected=f"at most {MAX_LINE} bytes")
     if rest:

@@ -56,12 +56,8 @@ class _Merge:
 
     def merged(self) -> dict[bytes, Node]:
         """Go through the places, uppermost first."""
-        orders: list[list[bytes]] = []
         *upper, lowest = self._directory.parts
-        for part in upper:
-            orders.append(self._take(part, self._layers[part.layer].scan(part.path)))
-            lost = self._layers[part.layer].lost_whiteouts(part.path, orders[-1])
-            self._settled.update(lost)
+        orders = [self._take(part, self._layers[part.layer].scan(part.path)) for part in upper]
         # the kernel lists the lowest directory's names first, then what upper layers add
         orders.insert(0, self._take(lowest, self._layers[lowest.layer].scan(lowest.path)))
         names = dict.fromkeys(name for order in orders for name in order)
@@ -74,8 +70,6 @@ class _Merge:
             entry = layer.entry(path)
             if entry is not None:
                 self._take(part, (entry,))
-            elif layer.lost_whiteout(path):
-                break
             if name in self._settled:
                 break
         return self._visible.get(name)

@@ -1,17 +1,15 @@
 """A layer as Docker's overlay2 stores it: a `diff/` directory read in one whiteout dialect.
 
-`OverlayLayer` is the `LayerSource` of real data roots; `RawLayer` shows the same directory as it
-is on disk, marks and all. Where a copy of the root lost device nodes or `trusted.*` attributes, the
-marks of the original archive (tar-split) stand in for what the disk no longer says.
+`OverlayLayer` is the `LayerSource` of real data roots. It reads what a `RawLayer` has stored: the
+directory as it is on disk, marks and all. That is itself a `LayerSource`, of a layer alone.
 
-Sources: Linux `fs/overlayfs/xattrs.c`, `fs/overlayfs/util.c`; moby `pkg/archive/archive_linux.go`.
+Sources: Linux `fs/overlayfs/xattrs.c`, `fs/overlayfs/util.c`.
 """
 
 from __future__ import annotations
 
 import errno
 import functools
-import logging
 import stat
 from typing import TYPE_CHECKING
 
@@ -22,9 +20,8 @@ from layerfs.tree.source import NO_MARKS, Entry, Marks
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Collection, Hashable, Iterable
+    from collections.abc import Hashable, Iterable
 
-    from layerfs.formats.tarsplit import ArchiveMarks
     from layerfs.formats.whiteouts import Dialect
     from layerfs.hostdir import HostDir
 
@@ -32,8 +29,6 @@ __all__ = ["OverlayLayer", "RawLayer"]
 
 _DIRECTORIES_HELD = 3
 """Descriptors a layer keeps at most: 125 layers have to stay below the usual limit of 1,024."""
-
-_log = logging.getLogger(__name__)
 
 
 class RawLayer:
@@ -69,35 +64,22 @@ class RawLayer:
             if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
                 return None
             raise
-        return Entry(name, found, self._is_whiteout(directory, name, found))
+        return Entry(name, found, whiteout=False)
 
     def scan(self, path: bytes) -> Iterable[Entry]:
         """Every entry of the directory at `path`."""
         # a listing needs a descriptor of its own, as its position belongs to the descriptor
         with self._at(path + b"/")[0].subdir(b"") as directory:
-            return [
-                Entry(name, attributes := FileStat.of(found), self._is_whiteout(directory, name, attributes))
-                for name, found in directory.scan()
-            ]
-
-    def lost_whiteouts(self, path: bytes, present: Collection[bytes]) -> Iterable[bytes]:
-        """None: the disk is shown as it is."""
-        del path, present
-        return ()
-
-    def lost_whiteout(self, path: bytes) -> bool:
-        """No: the disk is shown as it is."""
-        del path
-        return False
+            return [Entry(name, FileStat.of(found), whiteout=False) for name, found in directory.scan()]
 
     def marks(self, path: bytes) -> Marks:
         """None: marks are plain data here."""
         del path
         return NO_MARKS
 
-    def has_data(self, fd: int) -> bool:
+    def has_data(self, path: bytes, fd: int) -> bool:
         """Always: a file's own bytes are shown."""
-        del fd
+        del path, fd
         return True
 
     def metacopy(self, path: bytes) -> Marks | None:
@@ -125,121 +107,94 @@ class RawLayer:
         directory, last = self._at(path)
         return directory.xattr(last, name)
 
+    def xattr_of_open(self, path: bytes, fd: int, name: bytes) -> bytes | None:
+        """One extended attribute of the file at `path`, which is open as `fd`."""
+        del path
+        return xattr_of(fd, name)
+
     def _at(self, path: bytes) -> tuple[HostDir, bytes]:
         """The open directory that `path` is in, and its last component."""
         parent, slash, name = path.rpartition(b"/")
         return (self._subdir(parent) if slash and parent else self._directory), name
 
-    def _is_whiteout(self, directory: HostDir, path: bytes, found: FileStat) -> bool:
-        """Nothing is hidden in a raw view."""
-        del directory, path, found
-        return False
 
+class OverlayLayer:
+    """A stored layer read as overlayfs reads it."""
 
-class OverlayLayer(RawLayer):
-    """A `diff/` directory read as overlayfs reads it."""
-
-    def __init__(
-        self,
-        directory: HostDir,
-        dialect: Dialect,
-        archive_marks: Callable[[], ArchiveMarks | None] | None = None,
-    ) -> None:
-        """Read `directory` in `dialect`.
-
-        Args:
-            directory: the layer's `diff/`.
-            dialect: which attribute prefix is private: `trusted.` or `user.`.
-            archive_marks: asked, at most once, for what the layer's archive marked; None where the
-                disk is known to have kept its marks.
-        """
-        super().__init__(directory)
+    def __init__(self, stored: RawLayer, dialect: Dialect) -> None:
+        """Read `stored` in `dialect`, which says what attribute prefix is private: `trusted.` or `user.`."""
+        self._stored = stored
         self._dialect = dialect
-        self._archive_marks = archive_marks
-        self._restored = False
+
+    @property
+    def label(self) -> str:
+        """The directory's name in messages."""
+        return self._stored.label
 
     @property
     def identity(self) -> Hashable:
-        """The directory by its inode, its dialect, and whether its archive has a say."""
-        return super().identity, self._dialect, self._archive_marks is None
+        """What is read, and in which dialect."""
+        return self._stored.identity, self._dialect
 
-    def lost_whiteouts(self, path: bytes, present: Collection[bytes]) -> Iterable[bytes]:
-        """Names the original archive whites out in `path` and the disk no longer has."""
-        lost = set(self._archived_whiteouts.get(path, ())).difference(present)
-        if lost:
-            self._say_restored()
-        return lost
+    def statvfs(self) -> os.statvfs_result:
+        """The file system `diff/` is on."""
+        return self._stored.statvfs()
 
-    def lost_whiteout(self, path: bytes) -> bool:
-        """Whether the original archive whites out `path`, which is not on disk."""
-        lost = self._archived is not None and path in self._archived.whiteouts
-        if lost:
-            self._say_restored()
-        return lost
+    def entry(self, path: bytes) -> Entry | None:
+        """The entry at `path`, or None."""
+        found = self._stored.entry(path)
+        return self._judged(path, found) if found and _may_be_whiteout(found.stat) else found
+
+    def scan(self, path: bytes) -> Iterable[Entry]:
+        """Every entry of the directory at `path`."""
+        prefix = path + b"/" if path else b""
+        return [
+            self._judged(prefix + entry.name, entry) if _may_be_whiteout(entry.stat) else entry
+            for entry in self._stored.scan(path)
+        ]
 
     def marks(self, path: bytes) -> Marks:
-        """Opaque and redirect of the directory at `path`, or what its archive says of it."""
-        directory, last = self._at(path)
+        """Opaque and redirect of the directory at `path`."""
         private = self._dialect.private
-        if any(private(name) for name in directory.xattr_names(last)):
-            opaque = directory.xattr(last, self._dialect.opaque) == OPAQUE
-            redirect = directory.xattr(last, self._dialect.redirect)
-            if opaque or redirect is not None:
-                return Marks(opaque, redirect)
-        if self._archived is not None and path in self._archived.opaque:
-            self._say_restored()
-            return Marks(opaque=True)
-        return NO_MARKS
+        if not any(private(name) for name in self._stored.xattr_names(path)):
+            return NO_MARKS
+        opaque = self._stored.xattr(path, self._dialect.opaque) == OPAQUE
+        return Marks(opaque, self._stored.xattr(path, self._dialect.redirect))
 
-    def has_data(self, fd: int) -> bool:
+    def has_data(self, path: bytes, fd: int) -> bool:
         """Whether the open file is no metacopy."""
-        return xattr_of(fd, self._dialect.metacopy) is None
+        return self._stored.xattr_of_open(path, fd, self._dialect.metacopy) is None
 
     def metacopy(self, path: bytes) -> Marks | None:
         """The marks of a file whose data are further down, or None for a file that has its own."""
-        directory, last = self._at(path)
-        if directory.xattr(last, self._dialect.metacopy) is None:
+        if self._stored.xattr(path, self._dialect.metacopy) is None:
             return None
-        return Marks(redirect=directory.xattr(last, self._dialect.redirect))
+        return Marks(redirect=self._stored.xattr(path, self._dialect.redirect))
+
+    def readlink(self, path: bytes) -> bytes:
+        """The target of the link at `path`."""
+        return self._stored.readlink(path)
+
+    def open(self, path: bytes) -> int:
+        """A descriptor of the regular file at `path`."""
+        return self._stored.open(path)
 
     def xattr_names(self, path: bytes) -> list[bytes]:
         """The attributes overlayfs would list: private ones hidden, escaped ones unescaped."""
-        presented = (self._dialect.presented_name(name) for name in super().xattr_names(path))
+        presented = (self._dialect.presented_name(name) for name in self._stored.xattr_names(path))
         return [name for name in presented if name is not None]
 
     def xattr(self, path: bytes, name: bytes) -> bytes | None:
         """The value of the attribute that overlayfs would show as `name`."""
-        return super().xattr(path, self._dialect.stored_name(name))
+        return self._stored.xattr(path, self._dialect.stored_name(name))
 
-    def _is_whiteout(self, directory: HostDir, path: bytes, found: FileStat) -> bool:
-        """A character device 0:0, or an empty file that carries the whiteout attribute."""
-        kind = stat.S_IFMT(found.mode)
-        if kind == stat.S_IFCHR:
-            return found.rdev == 0
-        if kind == stat.S_IFREG and found.size == 0:
-            return directory.xattr(path, self._dialect.whiteout) is not None
-        return False
+    def _judged(self, path: bytes, found: Entry) -> Entry:
+        """A character device 0:0 is a whiteout, and so is an empty file that carries the attribute."""
+        if found.stat.is_file and self._stored.xattr(path, self._dialect.whiteout) is None:
+            return found
+        return found._replace(whiteout=True)
 
-    @functools.cached_property
-    def _archived(self) -> ArchiveMarks | None:
-        """What the archive marked, where it is needed and known."""
-        return self._archive_marks() if self._archive_marks else None
 
-    @functools.cached_property
-    def _archived_whiteouts(self) -> dict[bytes, list[bytes]]:
-        """The archive's whiteouts by directory."""
-        by_directory: dict[bytes, list[bytes]] = {}
-        for path in self._archived.whiteouts if self._archived else ():
-            directory, _, name = path.rpartition(b"/")
-            by_directory.setdefault(directory, []).append(name)
-        return by_directory
-
-    def _say_restored(self) -> None:
-        """Report, once a layer, that the copy lost marks."""
-        if not self._restored:
-            self._restored = True
-            _log.warning(
-                "%s: opaque marks or whiteouts are not on disk (a copy without trusted.* attributes or "
-                "device nodes?): restored from tar-split.json.gz",
-                self.label,
-            )
+def _may_be_whiteout(found: FileStat) -> bool:
+    kind = stat.S_IFMT(found.mode)
+    return (kind == stat.S_IFCHR and found.rdev == 0) or (kind == stat.S_IFREG and found.size == 0)

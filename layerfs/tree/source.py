@@ -1,7 +1,7 @@
 """What a tree needs from a layer: the `LayerSource` protocol.
 
-`overlay.py` implements it for a layer's `diff/` directory. Paths are bytes below the layer's root,
-without a leading slash; the root is `b""`.
+`overlay.py` implements it for a layer's `diff/` directory, `archived.py` for one beside its archive.
+Paths are bytes below the layer's root, without a leading slash; the root is `b""`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Collection, Hashable, Iterable
+    from collections.abc import Hashable, Iterable
 
     from layerfs.tree.node import FileStat
 
@@ -55,17 +55,11 @@ class LayerSource(Protocol):
     def scan(self, path: bytes) -> Iterable[Entry]:
         """Every entry of the directory at `path`, whiteouts included, in the layer's own order."""
 
-    def lost_whiteouts(self, path: bytes, present: Collection[bytes]) -> Iterable[bytes]:
-        """Names this layer originally whited out in `path` that are not among those `present` now."""
-
-    def lost_whiteout(self, path: bytes) -> bool:
-        """Whether this layer, which has nothing at `path`, originally had a whiteout there."""
-
     def marks(self, path: bytes) -> Marks:
         """The overlay marks of the directory at `path`."""
 
-    def has_data(self, fd: int) -> bool:
-        """Whether the regular file open as `fd` has its own data: no metacopy."""
+    def has_data(self, path: bytes, fd: int) -> bool:
+        """Whether the regular file at `path`, open as `fd`, has its own data: no metacopy."""
 
     def metacopy(self, path: bytes) -> Marks | None:
         """For a file that has attributes only: its marks (a redirect, perhaps); None for a whole file."""

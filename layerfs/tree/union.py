@@ -185,7 +185,7 @@ class UnionTree:
         layer = self.layers[part.layer]
         try:
             opened = OpenFile(layer.open(part.path))
-            if not layer.has_data(opened.fileno()):
+            if not layer.has_data(part.path, opened.fileno()):
                 part = self.data_part(node)
                 layer = self.layers[part.layer]
                 opened = OpenFile(layer.open(part.path))
@@ -240,7 +240,12 @@ class UnionTree:
         return self.layers[0].statvfs() if self.layers else None
 
     def inode(self, node: Node) -> int:
-        """An inode number: the backing file's own, made distinct where layers lie on several devices."""
+        """An inode number: the backing file's own, made distinct where layers lie on several devices.
+
+        A device below 0 is none of the host's: its layer gave a number that is distinct already.
+        """
+        if node.stat.dev < 0:
+            return node.stat.ino
         device = self._devices.get(node.stat.dev)
         if device is None:
             with self._lock:  # two threads must not number two devices alike

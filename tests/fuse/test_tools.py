@@ -14,7 +14,7 @@ import pytest
 
 from layerfs.formats.whiteouts import TRUSTED
 from layerfs.hostdir import HostDir
-from layerfs.tree.overlay import OverlayLayer
+from layerfs.tree.overlay import OverlayLayer, RawLayer
 from layerfs.tree.union import UnionTree
 from tests.support.kernel import overlay_mount
 from tests.support.layerspec import Dir, File, LayerSpec, Link, Meta, Symlink, materialise_stack
@@ -129,7 +129,7 @@ class SlowLayer(OverlayLayer):
     """A layer on a disk so slow that opening `slow` takes until `gate` can be read."""
 
     def __init__(self, directory: HostDir, gate: Path) -> None:
-        super().__init__(directory, TRUSTED)
+        super().__init__(RawLayer(directory), TRUSTED)
         self._gate = gate
 
     def open(self, path: bytes) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from layerfs.formats.whiteouts import TRUSTED, USER
 from layerfs.hostdir import HostDir
-from layerfs.tree.overlay import OverlayLayer
+from layerfs.tree.overlay import OverlayLayer, RawLayer
 from layerfs.tree.union import UnionTree
 from tests.support.snapshot import Entry, Snapshot, errno_name, with_links
 
@@ -25,7 +25,7 @@ __all__ = ["tree_snapshot", "union_of"]
 def union_of(layers: Sequence[Path], *, userxattr: bool = False) -> UnionTree:
     """Our union of these directories, uppermost first."""
     dialect = USER if userxattr else TRUSTED
-    return UnionTree([OverlayLayer(HostDir.open(layer), dialect) for layer in layers])
+    return UnionTree([OverlayLayer(RawLayer(HostDir.open(layer)), dialect) for layer in layers])
 
 
 def tree_snapshot(tree: UnionTree) -> Snapshot:

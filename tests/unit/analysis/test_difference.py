@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from layerfs.analysis.difference import differences
 from layerfs.formats.whiteouts import TRUSTED
 from layerfs.hostdir import HostDir
-from layerfs.tree.overlay import OverlayLayer
+from layerfs.tree.overlay import OverlayLayer, RawLayer
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class Watched(OverlayLayer):
     """A real layer that remembers what it was asked to list and to open."""
 
     def __init__(self, directory: Path) -> None:
-        super().__init__(HostDir.open(directory), TRUSTED)
+        super().__init__(RawLayer(HostDir.open(directory)), TRUSTED)
         self.listed: list[bytes] = []
         self.opened: list[bytes] = []
 

@@ -1,0 +1,278 @@
+"""What the engine made of a layer's archive: a tree of `Original`s, one an entry, made from headers alone.
+
+The members come in the order of the tar, as the engine unpacked them: parents that are missing are
+made, names are confined and cleaned, links on the way are followed inside the layer, a hard link is the
+same `Original` under one more name. Used by `archived`.
+
+Sources: moby `pkg/archive/archive.go` (Unpack, createTarFile), `archive_linux.go` (ConvertRead); the rules
+for one header are in `formats.unpacked`.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from layerfs.formats.errors import FormatError
+from layerfs.formats.tarsplit import Segment, clean_name
+from layerfs.formats.unpacked import (
+    CAPABILITY,
+    OPAQUE_MARKER,
+    WHITEOUT,
+    ignores_root,
+    stored_mtime,
+    stored_xattrs,
+)
+from layerfs.formats.whiteouts import OPAQUE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from layerfs.formats.tarheader import Header
+    from layerfs.formats.tarsplit import Member
+
+__all__ = ["MOST", "Original", "Originals"]
+
+MOST = 1 << 22
+"""Originals alive at a time, about a gibibyte: several times what the largest real images have."""
+
+_PATH_MAX, _NAME_MAX, _VALUE_MAX = 4096, 255, 1 << 16
+_MOST_STEPS = 1 << 24  # components of link targets: the way of every member may lead through links
+_MAX_SYMLINKS = 40
+_NOBODY = 0xFFFFFFFF  # to chown(2): leave it
+_NAMESPACES = (b"user.", b"trusted.", b"security.", b"system.posix_acl_")
+_NO_XATTRS: Mapping[bytes, bytes] = MappingProxyType({})
+_DIRECTORY = stat.S_IFDIR | 0o755
+
+
+@dataclass(slots=True, eq=False)
+class Original:
+    """An entry as it was unpacked.
+
+    Attributes:
+        number: distinct in its layer; the names of one inode share it, as they share this object.
+        mode: type and permissions.
+        uid: numeric owner.
+        gid: likewise.
+        mtime_ns: None for what has no header: nobody knows when it was unpacked.
+        size: bytes of content of a regular file.
+        rdev: the number of a device; 0 with a character device is a whiteout.
+        links: names of a file; of a directory 2 and those in it.
+        target: of a symbolic link.
+        xattrs: as the disk had them, marks of overlayfs too.
+        children: of a directory, by name.
+    """
+
+    number: int
+    mode: int = _DIRECTORY
+    uid: int = 0
+    gid: int = 0
+    mtime_ns: int | None = None
+    size: int = 0
+    rdev: int = 0
+    links: int = 1
+    target: bytes = b""
+    xattrs: Mapping[bytes, bytes] = field(default_factory=lambda: _NO_XATTRS)
+    children: dict[bytes, Original] | None = None
+
+    @property
+    def kind(self) -> int:
+        """The file type bits, as `stat.S_IFREG`."""
+        return stat.S_IFMT(self.mode)
+
+
+class Originals:
+    """The entries of one layer.
+
+    Attributes:
+        root: the layer's root directory.
+        names: for what has several names, by its number: all of them, where the engine put them.
+    """
+
+    def __init__(self, members: Iterable[Member | Segment], opaque: bytes, most: int = MOST) -> None:
+        """Unpack `members`.
+
+        Args:
+            members: of the archive, in order.
+            opaque: the attribute that marks a directory as opaque.
+            most: how much may be kept, in entries; a kibibyte of names and values counts as four.
+
+        Raises:
+            FormatError: there is more than that; and what `members` raises.
+        """
+        self.root = Original(1, links=2)
+        self.names: dict[int, list[bytes]] = {}
+        self.weight = 1
+        self._most = most
+        self._opaque = opaque
+        self._numbers = 1
+        self._steps = 0
+        self._entered: tuple[list[bytes], Original] = [], self.root
+        self._equal: dict[object, object] = {}
+        for member in members:
+            if not isinstance(member, Segment) and member.header.is_entry:
+                self._add(member.header, member.content.size)
+        self._equal.clear()
+
+    def find(self, path: bytes) -> Original | None:
+        """What was unpacked to `path`, no link followed; `b""` is the root."""
+        found: Original | None = self.root
+        for name in path.split(b"/") if path else ():
+            found = found.children.get(name) if found and found.children else None
+        return found
+
+    # -- unpacking -----------------------------------------------------------------------------
+
+    def _add(self, header: Header, size: int) -> None:
+        path = clean_name(header.name)
+        if not path:
+            if header.kind == stat.S_IFDIR and not ignores_root(header.name):
+                self._dress(self.root, header)
+            return
+        names = path.split(b"/")
+        if len(path) >= _PATH_MAX or max(map(len, names)) > _NAME_MAX:
+            return  # the kernel refused it
+        name = names.pop()
+        directory = self._enter(names, make=True)
+        if directory is None:
+            return
+        if name == OPAQUE_MARKER:
+            directory.xattrs = {**directory.xattrs, self._opaque: OPAQUE}
+        elif name.startswith(WHITEOUT):
+            if hidden := name[len(WHITEOUT) :]:
+                self._whiteout(directory, hidden, header)
+        elif header.is_hard_link:
+            self._link(directory, name, header, path)
+        elif header.kind:
+            self._entry(directory, name, header, size)
+
+    def _entry(self, directory: Original, name: bytes, header: Header, size: int) -> None:
+        kind = header.kind
+        if kind == stat.S_IFDIR:
+            made = (directory.children or {}).get(name)
+            if made is None or made.kind != kind:  # else what is in it came before
+                made = self._put(directory, name, self._new(kind))
+        else:
+            made = self._new(kind)
+            if kind == stat.S_IFREG:
+                made.size = self._shared(size)
+            elif kind == stat.S_IFLNK:
+                made.target = header.linkname[: _PATH_MAX - 1]
+            elif kind != stat.S_IFIFO:
+                major, minor = header.device
+                made.rdev = os.makedev(major & 0xFFF, minor & 0xFFFFF)
+            self._put(directory, name, made)
+        self._dress(made, header)
+
+    def _whiteout(self, directory: Original, name: bytes, header: Header) -> None:
+        """A device 0:0 without permissions, of the marker's owner."""
+        made = self._put(directory, name, self._new(stat.S_IFCHR))
+        self._own(made, header)
+        made.mtime_ns = self._shared(stored_mtime(header))
+
+    def _link(self, directory: Original, name: bytes, header: Header, path: bytes) -> None:
+        """One more name; of what is not in this layer, nothing is known."""
+        linked = clean_name(header.linkname)
+        *parents, last = linked.split(b"/")
+        place = self._enter(parents, make=False)
+        found = place.children.get(last) if place and place.children else None
+        if found is None or found.kind == stat.S_IFDIR:
+            return
+        self._put(directory, name, found)
+        found.links += 1
+        self.names.setdefault(found.number, [linked]).append(path)
+        self._dress(found, header)
+
+    def _dress(self, made: Original, header: Header) -> None:
+        """Give an entry the attributes of a header; another name's come over those it has."""
+        kind, mode = made.kind, header.mode
+        self._own(made, header)
+        xattrs = {name: value for name, value in made.xattrs.items() if name != CAPABILITY}
+        if header.xattrs:
+            taken = {
+                name: value
+                for name, value in header.xattrs.items()
+                if name.startswith(_NAMESPACES) and len(name) <= _NAME_MAX and len(value) <= _VALUE_MAX
+            }
+            self._weigh(sum(map(len, taken.values())))
+            xattrs |= taken
+        if xattrs:
+            made.xattrs = stored_xattrs(xattrs, kind, mode)
+        if kind == stat.S_IFLNK:
+            made.mode = kind | 0o777
+            if header.is_hard_link:
+                return  # the engine looks at what the link leads to, and leaves both
+        else:
+            made.mode = self._shared(kind | mode)
+        made.mtime_ns = self._shared(stored_mtime(header))
+
+    def _own(self, made: Original, header: Header) -> None:
+        uid, gid = header.uid & _NOBODY, header.gid & _NOBODY
+        if uid != _NOBODY:
+            made.uid = self._shared(uid)
+        if gid != _NOBODY:
+            made.gid = self._shared(gid)
+
+    # -- the tree ------------------------------------------------------------------------------
+
+    def _enter(self, names: Sequence[bytes], *, make: bool) -> Original | None:
+        """The directory at a path, links on the way followed inside the layer; None where there is none."""
+        known, directory = self._entered
+        if known == names:
+            return directory
+        way, pending = [self.root], list(reversed(names))
+        links = 0
+        while pending:
+            name = pending.pop()
+            if name in (b"", b".", b".."):
+                del way[max(1, len(way) - (name == b"..")) :]
+                continue
+            found = (way[-1].children or {}).get(name)
+            if found is None and make:
+                found = self._put(way[-1], name, self._new(stat.S_IFDIR))
+            if found and found.kind == stat.S_IFLNK and links < _MAX_SYMLINKS:
+                links += 1
+                pending += self._followed(found)
+                del way[1 if found.target.startswith(b"/") else len(way) :]
+            elif found and found.kind == stat.S_IFDIR:
+                way.append(found)
+            else:
+                return None
+        self._entered = list(names), way[-1]
+        return way[-1]
+
+    def _followed(self, link: Original) -> list[bytes]:
+        """The components of a link's target, last one first."""
+        names = link.target.split(b"/")[::-1]
+        self._steps += len(names)
+        if self._steps > _MOST_STEPS:
+            raise FormatError("the names of an archive lead through too many symbolic links")
+        return names
+
+    def _put(self, directory: Original, name: bytes, child: Original) -> Original:
+        """Give a directory an entry; whatever had the name is gone."""
+        if directory.children is None:
+            directory.children = {}
+        before = directory.children.get(name)
+        directory.links += (child.kind == stat.S_IFDIR) - (before is not None and before.kind == stat.S_IFDIR)
+        directory.children[name] = child
+        self._weigh(len(name) + len(child.target))
+        return child
+
+    def _new(self, kind: int) -> Original:
+        self._numbers += 1
+        return Original(self._numbers, links=2) if kind == stat.S_IFDIR else Original(self._numbers, kind)
+
+    def _weigh(self, size: int) -> None:
+        self.weight += 1 + (size >> 8)
+        if self.weight > self._most:
+            raise FormatError("the archive has too many entries", expected=f"at most {self._most}")
+
+    def _shared(self, number: int) -> int:
+        """An equal number that is kept already: most times, modes and sizes repeat."""
+        found = self._equal.setdefault(number, number)
+        assert isinstance(found, int)  # noqa: S101 - only numbers are put in
+        return found
