@@ -148,6 +148,8 @@ class LayerArchive:
 
     def content(self, member: Member, write: Callable[[Buffer], object], buffer: memoryview) -> Fault | None:
         """Write a member's content from disk, through `buffer`; what is wrong with it, or None."""
+        from layerfs.formats.checksum import crc64  # noqa: PLC0415 - see there
+
         wanted, size, crc = member.content, 0, 0
         try:
             file = self.open(member.path)
@@ -162,7 +164,7 @@ class LayerArchive:
                 if not count:
                     break
                 piece = buffer[: min(count, wanted.size - size)]
-                crc = tarsplit.crc64(piece, crc)
+                crc = crc64(piece, crc)
                 write(piece)  # outside: that the host takes no more is not the layer's fault
                 size += count
             if size != wanted.size:

@@ -273,7 +273,7 @@ class DataRoot:
 
     def raw_tree(self, cache_id: CacheID) -> UnionTree:
         """A directory of `overlay2/` as it is on disk, a container's own layer too; raises `CorruptStore`."""
-        return self._stacker.alone(cache_id)
+        return self._stacker.on_disk(cache_id)
 
     @property
     def dialect(self) -> Dialect:

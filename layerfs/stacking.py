@@ -89,6 +89,10 @@ class Stacker:
         """One layer as it is on disk, or was, whiteouts and overlay attributes included."""
         return UnionTree([self._stored(layer, archived=self._is_archived(self._below(layer)))])
 
+    def on_disk(self, cache_id: CacheID) -> UnionTree:
+        """A directory of `overlay2/` as it is on disk, whatever its archive says; raises `CorruptStore`."""
+        return UnionTree([RawLayer(self._overlay2.diff(cache_id))])
+
     @property
     def dialect(self) -> Dialect:
         """Which extended attributes are overlayfs's own; see `Losses.dialect`."""

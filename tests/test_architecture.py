@@ -40,7 +40,7 @@ ONLY_IMPORTER = {
     "fuse": "layerfs.views.fuse.fusepy_driver",
     "tabulate": "layerfs_cli.output",
     "click": "layerfs_cli",
-    "fastcrc": "layerfs.formats.tarsplit",
+    "fastcrc": "layerfs.formats.checksum",
 }
 
 ON_FILES = {"fileinput", "glob", "io.open", "mmap", "pathlib", "shutil", "subprocess", "tempfile"}

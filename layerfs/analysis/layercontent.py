@@ -11,7 +11,7 @@ import hashlib
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from layerfs.formats.tarsplit import crc64
+from layerfs.formats.checksum import crc64
 from layerfs.ids import DiffID
 
 if TYPE_CHECKING:

@@ -17,8 +17,6 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from fastcrc.crc64 import go_iso as crc64
-
 from layerfs.formats import tarheader
 from layerfs.formats.errors import FormatError
 
@@ -33,7 +31,6 @@ __all__ = [
     "Segment",
     "archive_marks",
     "clean_name",
-    "crc64",
     "entries",
     "members",
 ]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from layerfs.formats.tarsplit import crc64
+from layerfs.formats.checksum import crc64
 from tests.support.command import layerfs
 from tests.support.fixture import private_copy
 from tests.support.planting import PLANTS, image_only, placed_layers, unchanged_times

@@ -14,7 +14,7 @@ import json
 import subprocess
 from typing import IO, TYPE_CHECKING, Any
 
-from layerfs.formats.tarsplit import crc64
+from layerfs.formats.checksum import crc64
 from layerfs.ids import DiffID
 
 if TYPE_CHECKING:

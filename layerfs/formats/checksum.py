@@ -1,0 +1,11 @@
+"""The CRC-64 (ISO 3309) that tar-split keeps of each file; `crc64(piece, before)` continues one.
+
+A module of its own, as loading fastcrc takes milliseconds that a listing need not pay. Used by `archive`
+and `analysis.layercontent`.
+"""
+
+from __future__ import annotations
+
+from fastcrc.crc64 import go_iso as crc64
+
+__all__ = ["crc64"]
