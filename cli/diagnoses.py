@@ -181,6 +181,6 @@ def summary(rows: Iterable[Row], total: int | None, *, complete: bool) -> str:
         counts[row["severity"]] += 1
     words = [f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts.items() if count]
     found = ", ".join(words) or "nothing found"
-    if total is None:
+    if total is None or not words:
         return found
     return f"{found}; {'' if complete else 'at least '}{human_size(total)} on disk"
