@@ -266,6 +266,16 @@ def test_each_loss_is_seen_and_named(tmp_path: Path, loss: str, words: str) -> N
     assert LOST in found.stderr
 
 
+def test_one_layer_that_differs_is_its_own_affair(tmp_path: Path) -> None:
+    """A layer whose files were touched, perhaps to hide something, is shown as it is; nothing is restored."""
+    root = _small_root(tmp_path / "root")
+    (top,) = [diff for diff in (root / "overlay2").glob("*/diff") if (diff / "c").exists()]
+    for path in top.iterdir():
+        os.utime(path, (77, 77), follow_symlinks=False)
+    found = layerfs(root, "stat", "--format", "{{.MTime}}", "small:1", "/c", "/d")
+    assert (found.code, found.stdout, found.stderr) == (0, "1970-01-01T00:01:17Z\n" * 2, "")
+
+
 def test_who_cannot_see_the_marks_gets_them_from_the_archives(dataroot_path: Path, tmp_path: Path) -> None:
     """An ordinary user reads an intact root as root does, and is told why."""
     root = private_copy(dataroot_path, tmp_path / "root")
