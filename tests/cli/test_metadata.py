@@ -266,6 +266,18 @@ def test_each_loss_is_seen_and_named(tmp_path: Path, loss: str, words: str) -> N
     assert LOST in found.stderr
 
 
+def test_containers_without_marks_show_the_loss_of_attributes(dataroot_path: Path, tmp_path: Path) -> None:
+    """A copy without extended attributes is seen by its containers, and gets its capabilities back."""
+    root = tmp_path / "root"
+    subprocess.run(["cp", "-a", "--no-preserve=xattr", dataroot_path, root], check=True)
+    for path in ("/capable", "/big"):
+        command = ("stat", "--format", "{{json .Xattrs}}", "lab/xattrs:1", path)
+        found = layerfs(root, *command)
+        assert found.stdout == layerfs(dataroot_path, *command).stdout != "{}\n"
+        assert "carry no overlay attributes" in found.stderr
+        assert layerfs(root, "--metadata", "disk", *command).stdout == "{}\n"
+
+
 def test_one_layer_that_differs_is_its_own_affair(tmp_path: Path) -> None:
     """A layer whose files were touched, perhaps to hide something, is shown as it is; nothing is restored."""
     root = _small_root(tmp_path / "root")
