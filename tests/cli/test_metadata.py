@@ -271,7 +271,7 @@ def test_containers_without_marks_show_the_loss_of_attributes(dataroot_path: Pat
     root = tmp_path / "root"
     subprocess.run(["cp", "-a", "--no-preserve=xattr", dataroot_path, root], check=True)
     for path in ("/capable", "/big"):
-        command = ("stat", "--format", "{{json .Xattrs}}", "lab/xattrs:1", path)
+        command = ("stat", "--format", "json", "lab/xattrs:1", path)
         found = layerfs(root, *command)
         assert found.stdout == layerfs(dataroot_path, *command).stdout != "{}\n"
         assert "carry no overlay attributes" in found.stderr
