@@ -266,6 +266,28 @@ def test_each_loss_is_seen_and_named(tmp_path: Path, loss: str, words: str) -> N
     assert LOST in found.stderr
 
 
+def test_containers_without_marks_show_the_loss_of_attributes(dataroot_path: Path, tmp_path: Path) -> None:
+    """A copy without extended attributes is seen by its containers, and gets its capabilities back."""
+    root = tmp_path / "root"
+    subprocess.run(["cp", "-a", "--no-preserve=xattr", dataroot_path, root], check=True)
+    for path in ("/capable", "/big"):
+        command = ("stat", "--format", "json", "lab/xattrs:1", path)
+        found, intact = layerfs(root, *command), layerfs(dataroot_path, *command)
+        assert found.json[0]["xattrs"] == intact.json[0]["xattrs"] != {}
+        assert "carry no overlay attributes" in found.stderr
+        assert layerfs(root, "--metadata", "disk", *command).json[0]["xattrs"] == {}
+
+
+def test_one_layer_that_differs_is_its_own_affair(tmp_path: Path) -> None:
+    """A layer whose files were touched, perhaps to hide something, is shown as it is; nothing is restored."""
+    root = _small_root(tmp_path / "root")
+    (top,) = [diff for diff in (root / "overlay2").glob("*/diff") if (diff / "c").exists()]
+    for path in top.iterdir():
+        os.utime(path, (77, 77), follow_symlinks=False)
+    found = layerfs(root, "stat", "--format", "{{.MTime}}", "small:1", "/c", "/d")
+    assert (found.code, found.stdout, found.stderr) == (0, "1970-01-01T00:01:17Z\n" * 2, "")
+
+
 def test_who_cannot_see_the_marks_gets_them_from_the_archives(dataroot_path: Path, tmp_path: Path) -> None:
     """An ordinary user reads an intact root as root does, and is told why."""
     root = private_copy(dataroot_path, tmp_path / "root")
