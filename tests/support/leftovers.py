@@ -48,11 +48,18 @@ def sweep_dead_sessions() -> None:
     """Clear away what sessions left that were killed, or kept for a look after a failure."""
     for directory in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         pid = directory.name.removeprefix(PREFIX)
-        if not pid.isdigit() or Path("/proc", pid).exists() or directory.stat().st_uid != os.geteuid():
+        if not pid.isdigit() or Path("/proc", pid).exists() or not _is_ours(directory):
             continue
         clean(directory)
         if not _mounts(directory):
             remove(directory)
+
+
+def _is_ours(directory: Path) -> bool:
+    try:
+        return directory.stat().st_uid == os.geteuid()
+    except FileNotFoundError:  # another session that swept at the same time
+        return False
 
 
 def remove(directory: Path) -> None:
