@@ -19,7 +19,7 @@ demo: system-demo $(RUNTIME) ## unpack a small real data root, list it, explain 
 	@$(WITH_VENV) scripts/demo.sh
 
 test: system-test $(DEV) ## every test this machine can run; skips are counted at the end
-	@$(WITH_VENV) pytest
+	@$(WITH_VENV) pytest --numprocesses auto --dist loadfile
 
 check: system-python $(DEV) ## format, lint, types and the fast tests
 	@$(WITH_VENV) ruff format --check --quiet . || { echo "run: make fix"; exit 1; }

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from pathlib import Path
 
-REQUIRE_ALL = bool(os.environ.get("LAYERFS_REQUIRE_ALL"))
+_REQUIRE_ALL = "LAYERFS_REQUIRE_ALL"
+REQUIRE_ALL = bool(os.environ.get(_REQUIRE_ALL))
 
 _unavailable = pytest.StashKey[set[str]]()
-_skips = pytest.StashKey[collections.Counter[str]]()
 
 hypothesis.settings.register_profile(
     "default",
@@ -39,11 +39,12 @@ hypothesis.settings.load_profile("ci" if REQUIRE_ALL else "default")
 def pytest_configure(config: pytest.Config) -> None:
     """Forget the developer's own settings, and work below one short directory."""
     config.stash[_unavailable] = set()
-    config.stash[_skips] = collections.Counter()
     for name in list(os.environ):
-        if name.startswith(("DOCKER_", "LAYERFS_", "_LAYERFS_")):
+        if name.startswith(("DOCKER_", "LAYERFS_", "_LAYERFS_")) and name != _REQUIRE_ALL:
             del os.environ[name]
-    if config.option.basetemp is None:
+    if hasattr(config, "workerinput"):  # one of several processes, each of which is a session
+        config.option.basetemp = str(leftovers.session_directory())
+    elif config.option.basetemp is None:
         leftovers.sweep_dead_sessions()
         config.option.basetemp = str(leftovers.session_directory())
 
@@ -60,21 +61,26 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Count the skips by reason; where everything is required, turn the avoidable ones into failures."""
+    """Where everything is required, turn the avoidable skips into failures."""
     report = yield
-    if report.skipped and not hasattr(report, "wasxfail") and isinstance(report.longrepr, tuple):
-        reason = report.longrepr[2].removeprefix("Skipped: ")
-        if REQUIRE_ALL and reason not in item.config.stash[_unavailable]:
-            report.outcome = "failed"
-            report.longrepr = f"skipped, but nothing may be skipped here that could be installed: {reason}"
-        else:
-            item.config.stash[_skips][reason] += 1
+    reason = _reason(report) if report.skipped else None
+    if REQUIRE_ALL and reason and reason not in item.config.stash[_unavailable]:
+        report.outcome = "failed"
+        report.longrepr = f"skipped, but nothing may be skipped here that could be installed: {reason}"
     return report
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say what was not proved on this machine, and why."""
-    if skips := config.stash[_skips]:
+def _reason(report: pytest.TestReport) -> str | None:
+    """Why a test was skipped; None for one that was expected to fail."""
+    if hasattr(report, "wasxfail") or not isinstance(report.longrepr, tuple):
+        return None
+    return report.longrepr[2].removeprefix("Skipped: ")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was not proved on this machine, and why, counted by reason."""
+    skipped = map(_reason, terminalreporter.stats.get("skipped", ()))
+    if skips := collections.Counter(filter(None, skipped)):
         terminalreporter.section("not run on this machine", sep="-", yellow=True)
         for reason, count in skips.most_common():
             terminalreporter.line(f"{count:5} skipped: {reason}")
