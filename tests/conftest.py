@@ -67,7 +67,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if REQUIRE_ALL and reason and reason not in item.config.stash[_unavailable]:
         report.outcome = "failed"
         report.longrepr = f"skipped, but nothing may be skipped here that could be installed: {reason}"
+    # names that are no UTF-8 were logged; between processes a report goes as UTF-8
+    report.sections = [(title, _printable(text)) for title, text in report.sections]
     return report
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _reason(report: pytest.TestReport) -> str | None:
