@@ -115,7 +115,11 @@ class _Crew:
         ours, theirs = _CONTEXT.Pipe()
         foreign = [ours, *self._busy, *(worker.pipe for worker in self._idle)]
         process = _CONTEXT.Process(target=_serve, args=(theirs, foreign, self._work), daemon=True)
-        process.start()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # until it ignores it
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         return _Worker(process, ours)
 

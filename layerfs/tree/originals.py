@@ -132,10 +132,11 @@ class Originals:
             if header.kind == stat.S_IFDIR and not ignores_root(header.name):
                 self._dress(self.root, header)
             return
-        names = path.split(b"/")
-        if len(path) >= _PATH_MAX or max(map(len, names)) > _NAME_MAX:
+        *names, name = path.split(b"/")
+        # a marker is never made under its own name, so it is what it hides that must fit
+        made = name.removeprefix(WHITEOUT)
+        if len(path) >= _PATH_MAX or max(map(len, [*names, made])) > _NAME_MAX:
             return  # the kernel refused it
-        name = names.pop()
         directory = self._enter(names, make=True)
         if directory is None:
             return

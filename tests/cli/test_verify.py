@@ -187,7 +187,7 @@ def _verify_as_nobody(root: Path) -> subprocess.CompletedProcess[str]:
     code = (
         "import os, sys\n"
         "from layerfs_cli.main import run\n"
-        "assert run(['--root', sys.argv[1], 'verify', '--all', '--format', '{{\"\"}}', '--jobs', '1']) == 0\n"
+        "assert run(['--root', sys.argv[1], 'verify', '--all', '--format', '{{\"\"}}', '--jobs', '2']) == 0\n"
         f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
         "sys.exit(run(['--root', sys.argv[1], 'verify', '--all', '--format', 'jsonl']))\n"
     )

@@ -66,6 +66,15 @@ def test_names_are_confined_and_cleaned(name: bytes, path: bytes) -> None:
     assert (found.mode, found.uid, found.gid) == (stat.S_IFREG | 0o640, 1, 2)
 
 
+def test_longest_names() -> None:
+    """A name too long for the kernel is not there; a whiteout of the longest is, though its marker is longer."""
+    longest = b"n" * 255
+    kinds = _kinds(_unpacked(_header(b".wh." + longest), _header(longest + b"x"), _header(b"d/" + longest)))
+    assert kinds[longest] == stat.S_IFCHR
+    assert kinds[b"d/" + longest] == stat.S_IFREG
+    assert longest + b"x" not in kinds
+
+
 def test_missing_parents_are_roots() -> None:
     """A directory without a header is 0755 of root, of an unknown time; with one it is as that says."""
     found = _unpacked(_header(b"a/b/c"), _header(b"a", DIRECTORY, mode=0o700))
