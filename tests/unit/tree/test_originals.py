@@ -67,7 +67,7 @@ def test_names_are_confined_and_cleaned(name: bytes, path: bytes) -> None:
 
 
 def test_longest_names() -> None:
-    """A name too long for the kernel is not there; a whiteout of the longest is, though its marker is longer."""
+    """A name too long is not there; a whiteout of the longest is, though its marker is longer."""
     longest = b"n" * 255
     kinds = _kinds(_unpacked(_header(b".wh." + longest), _header(longest + b"x"), _header(b"d/" + longest)))
     assert kinds[longest] == stat.S_IFCHR
