@@ -92,7 +92,7 @@ class _Crew:
                 worker, number = self._busy[pipe]  # type: ignore[index]
                 try:
                     said = worker.pipe.recv()
-                except EOFError:
+                except (EOFError, ConnectionResetError):  # reset: it died before it read its item
                     del self._busy[worker.pipe]
                     yield items[number], Lost(_exit_code(worker))
                     continue
@@ -108,7 +108,7 @@ class _Crew:
     def _hand_over(self, items: Sequence[Item], number: int) -> None:
         worker = self._idle.pop() if self._idle else self._start()
         self._busy[worker.pipe] = worker, number
-        with suppress(BrokenPipeError):  # it died; that is seen when its pipe is read
+        with suppress(BrokenPipeError, ConnectionResetError):  # it died: seen when its pipe is read
             worker.pipe.send(items[number])
 
     def _start(self) -> _Worker:
