@@ -16,6 +16,7 @@ import pytest
 
 from tests.support import leftovers
 from tests.support.capabilities import CAPABILITIES
+from tests.support.processes import hear_signals
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -37,8 +38,9 @@ hypothesis.settings.load_profile("ci" if REQUIRE_ALL else "default")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Forget the developer's own settings, and work below one short directory."""
+    """Forget the developer's own settings and the shell's, and work below one short directory."""
     config.stash[_unavailable] = set()
+    hear_signals()
     for name in list(os.environ):
         if name.startswith(("DOCKER_", "LAYERFS_", "_LAYERFS_")) and name != _REQUIRE_ALL:
             del os.environ[name]

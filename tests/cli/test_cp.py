@@ -20,6 +20,7 @@ from tests.support.images import image_of
 from tests.support.kernel import overlay_mount
 from tests.support.layerspec import WHITEOUT, Device, Dir, File, LayerSpec, Link, Meta, Symlink
 from tests.support.mounts import stacked_by_docker
+from tests.support.processes import Running
 from tests.support.snapshot import diff_snapshots, snapshot
 
 if TYPE_CHECKING:
@@ -344,7 +345,7 @@ def test_interruption_leaves_no_half_file(tmp_path: Path, force: list[str]) -> N
     if force:
         (out / "b").write_text("old")
     command = [LAYERFS, "--root", str(root), "cp", *force, "test:1:/.", str(out)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE) as running:
+    with Running(command, stderr=subprocess.PIPE) as running:
         while running.poll() is None and not ((out / "a").exists() and _writes_in(running.pid, out)):
             time.sleep(0.001)
         running.send_signal(signal.SIGINT)

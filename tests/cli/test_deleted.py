@@ -20,6 +20,7 @@ from tests.support.hiding import objects, wasted
 from tests.support.images import image_of
 from tests.support.layerspec import WHITEOUT, Device, Dir, File, LayerSpec, Link, Meta, Symlink
 from tests.support.mounts import stacked_by_docker
+from tests.support.processes import Running
 from tests.support.snapshot import snapshot
 
 if TYPE_CHECKING:
@@ -360,7 +361,7 @@ def test_interrupted_recovery_leaves_what_is_complete(tmp_path: Path) -> None:
             file.write(b"x" * (1 << 20))
     folder = tmp_path / "out" / f"1-{layer.diff_id.hex[:12]}"
     command = [LAYERFS, "--root", str(root), "deleted", "--recover", str(tmp_path / "out"), "test:1"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE) as running:
+    with Running(command, stderr=subprocess.PIPE) as running:
         while running.poll() is None and not ((folder / "a").exists() and _writes_in(running.pid, folder)):
             time.sleep(0.001)
         running.send_signal(signal.SIGINT)

@@ -19,6 +19,7 @@ from tests.support.command import layerfs
 from tests.support.fixture import private_copy
 from tests.support.layerspec import Dir, File, LayerSpec, Link, Meta, materialise
 from tests.support.places import Places
+from tests.support.processes import Running
 from tests.support.rootbuilder import BuiltLayer, RootBuilder
 from tests.support.treeview import union_of
 
@@ -408,8 +409,10 @@ def test_progress_is_for_terminals_only(dataroot_path: Path) -> None:
     plain = subprocess.run(command, capture_output=True, check=True)
     assert plain.stderr == b""
     master, slave = pty.openpty()
-    with os.fdopen(master, "rb", buffering=0) as terminal:
-        shown = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=slave)
+    with (
+        os.fdopen(master, "rb", buffering=0) as terminal,
+        Running(command, stdout=subprocess.PIPE, stderr=slave) as shown,
+    ):
         os.close(slave)
         text = b"".join(_until_closed(terminal))
         assert shown.communicate()[0] == plain.stdout

@@ -25,6 +25,7 @@ from tests.support.command import configs, run_bytes
 from tests.support.fixture import private_copy
 from tests.support.kernel import overlay_mount
 from tests.support.mounts import stacked_by_docker
+from tests.support.processes import Running
 from tests.support.snapshot import snapshot
 
 if TYPE_CHECKING:
@@ -397,7 +398,7 @@ def test_an_empty_existing_directory_stays_empty(damaged: tuple[Path, Path], tmp
 def test_head_ends_it_quietly(dataroot_path: Path) -> None:
     """A reader that goes away ends the command without a word: exit code 141."""
     command: list[str | Path] = [LAYERFS, "--root", dataroot_path, "export", "odd"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+    with Running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
         assert running.stdout
         assert running.stderr
         running.stdout.read(10)

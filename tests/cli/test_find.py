@@ -17,6 +17,7 @@ import pytest
 from layerfs import DataRoot
 from tests.support.command import configs, layerfs
 from tests.support.fixture import private_copy
+from tests.support.processes import Running
 
 LAYERFS = str(Path(sys.executable).with_name("layerfs"))
 
@@ -270,7 +271,7 @@ def test_terminal_sees_no_control_byte(dataroot_path: Path, words: tuple[str, ..
     """On a terminal nothing in a name can move the cursor, whichever way it is shown."""
     ours, theirs = pty.openpty()
     command = [LAYERFS, "--root", str(dataroot_path), "find", "lab/names:1", *words]
-    with subprocess.Popen(command, stdout=theirs, stderr=subprocess.DEVNULL) as process:
+    with Running(command, stdout=theirs, stderr=subprocess.DEVNULL) as process:
         os.close(theirs)
         out = b""
         try:

@@ -20,6 +20,7 @@ from tests.support.hiding import objects
 from tests.support.images import image_of
 from tests.support.layerspec import WHITEOUT, Device, Dir, File, LayerSpec, Link, Meta, Symlink
 from tests.support.mounts import stacked_by_docker
+from tests.support.processes import Running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -246,7 +247,7 @@ def test_interruption_does_not_wait_for_large_files(tmp_path: Path) -> None:
     root, (layer,) = image_of(tmp_path / "root", LayerSpec(Dir({b"%d" % n: File(b"x") for n in range(4)})))
     for number in range(4):
         os.truncate(layer.diff / str(number), 1 << 40)
-    with subprocess.Popen([LAYERFS, "--root", root, "hashes", "test:1"], stderr=subprocess.PIPE) as running:
+    with Running([LAYERFS, "--root", root, "hashes", "test:1"], stderr=subprocess.PIPE) as running:
         while running.poll() is None and _read_by(running.pid) < 100 << 20:
             time.sleep(0.01)
         running.send_signal(signal.SIGINT)

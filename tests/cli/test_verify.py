@@ -16,6 +16,7 @@ from tests.support.command import configs, layer_files, layerfs
 from tests.support.fixture import private_copy
 from tests.support.kernel import private_dir
 from tests.support.planting import image_only, placed_layers, unchanged_times
+from tests.support.processes import Running
 from tests.support.rootbuilder import RootBuilder
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ def test_progress_on_a_terminal_only(dataroot_path: Path) -> None:
     """Rate and progress are shown on standard error if that is a terminal, and else not at all."""
     command = [*LAYERFS, "--root", str(dataroot_path), "verify", "--all"]
     ours, theirs = pty.openpty()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs) as running:
+    with Running(command, stdout=subprocess.PIPE, stderr=theirs) as running:
         os.close(theirs)
         assert running.stdout
         answer, shown = running.stdout.read(), b""

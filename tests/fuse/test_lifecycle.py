@@ -25,6 +25,7 @@ from layerfs.views.fuse.drivers import DEFAULT_DRIVER, DRIVERS
 from layerfs.views.fuse.mountpoint import find_mount
 from tests.support.kernel import kernel_snapshot
 from tests.support.mounts import eventually, mount_line, servers, stacked_by_docker
+from tests.support.processes import Running
 from tests.support.snapshot import diff_snapshots, snapshot
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def test_second_signal_ends_a_busy_mount_at_once(mounting: Mounting) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, None])
 def test_foreground_serves_until_told(mounting: Mounting, number: signal.Signals | None) -> None:
     """With -f the command serves and says so; a signal or an unmount from outside makes it return 0."""
-    with subprocess.Popen(mounting.command("-f"), stderr=subprocess.PIPE, text=True) as serving:
+    with Running(mounting.command("-f"), stderr=subprocess.PIPE) as serving:
         eventually(lambda: find_mount(mounting.mountpoint) or serving.poll() is not None)
         assert (mounting.mountpoint / "etc" / "motd").read_bytes()
         assert serving.pid == mounting.server()
@@ -148,7 +149,7 @@ def test_foreground_serves_until_told(mounting: Mounting, number: signal.Signals
             serving.send_signal(number)
         _, said = serving.communicate()
     assert serving.returncode == 0
-    assert "is mounted on" in said
+    assert b"is mounted on" in said
     assert mounting.is_gone()
 
 

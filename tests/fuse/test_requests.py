@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -16,6 +17,7 @@ from layerfs.views.fuse.mountpoint import find_mount
 from tests.support.kernel import overlay_mount
 from tests.support.layerspec import Dir, File, LayerSpec, Meta, materialise_stack
 from tests.support.mounts import served
+from tests.support.processes import Running
 from tests.support.treeview import union_of
 
 if TYPE_CHECKING:
@@ -97,13 +99,15 @@ def test_reads_at_any_offset(mounted: Path, layers: list[Path]) -> None:
 def test_eight_processes_read_at_once(mounted: Path, layers: list[Path]) -> None:
     """Processes that read everything at the same time all get every byte right."""
 
-    def start(*places: Path) -> subprocess.Popen[bytes]:
+    def start(*places: Path) -> Running:
         command = 'for place; do (cd "$place" && find . -type f -exec sha256sum {} +); done | sort'
-        return subprocess.Popen(["sh", "-c", command, "sh", *places], stdout=subprocess.PIPE)
+        return Running(["sh", "-c", command, "sh", *places], stdout=subprocess.PIPE)
 
-    readers = [start(mounted) for _ in range(8)]
-    answers = [reader.communicate()[0] for reader in readers]
-    expected = start(*layers).communicate()[0]
+    with contextlib.ExitStack() as stack:
+        readers = [stack.enter_context(start(mounted)) for _ in range(8)]
+        answers = [reader.communicate()[0] for reader in readers]
+    with start(*layers) as reader:
+        expected = reader.communicate()[0]
     assert {reader.returncode for reader in readers} == {0}
     assert set(answers) == {expected}
     assert len(expected.splitlines()) == 6

@@ -21,6 +21,7 @@ import pytest
 from tests.support.archived import archived_layer, content_line, segment_line, write_tar_split
 from tests.support.command import layerfs
 from tests.support.planting import image_only, placed_layers
+from tests.support.processes import Running
 from tests.support.rootbuilder import RootBuilder
 
 if TYPE_CHECKING:
@@ -174,10 +175,10 @@ def _meaning(text: bytes | None) -> list[list[object]] | None:
 # -- processes ---------------------------------------------------------------------------------------
 
 
-def _start(root: Path) -> subprocess.Popen[bytes]:
+def _start(root: Path) -> Running:
     """Verify by two processes, in a session of its own."""
     command = [*LAYERFS, "--root", str(root), "verify", "--all", "--jobs", "2", "--format", "jsonl"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    return Running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
 
 
 def _workers(pid: int) -> list[int]:

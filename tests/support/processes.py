@@ -1,0 +1,31 @@
+"""Processes that a test starts, and that end with it also when it fails."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+__all__ = ["Running", "hear_signals"]
+
+
+class Running(subprocess.Popen[bytes]):
+    """A process that is killed where the block that uses it fails, and else waited for."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End it."""
+        if kind:
+            self.kill()
+        super().__exit__(kind, error, trace)
+
+
+def hear_signals() -> None:
+    """Undo what a shell does to its background jobs, and nohup: what we start inherits it."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
