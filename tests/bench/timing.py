@@ -40,7 +40,9 @@ def seconds(
 def alternate(
     contenders: Mapping[str, Callable[[], Values]], runs: int, progress: Callable[[str], None]
 ) -> Medians:
-    """Let the contenders take turns, A B C A B C, and return the median of each of their values.
+    """Let the contenders take turns, A B C B C A, and return the median of each of their values.
+
+    Another begins each time: what one reads from the disk, the machine's host may keep for the next.
 
     Args:
         contenders: by name, what measures once and returns values by row.
@@ -48,10 +50,12 @@ def alternate(
         progress: is told who is next.
     """
     found: dict[str, dict[str, list[float]]] = {name: {} for name in contenders}
+    names = list(contenders)
     for run in range(runs):
-        for name, measure in contenders.items():
+        first = run % len(names)
+        for name in names[first:] + names[:first]:
             progress(f"run {run + 1} of {runs}: {name}")
-            for row, value in measure().items():
+            for row, value in contenders[name]().items():
                 found[name].setdefault(row, []).append(value)
     return {
         name: {row: statistics.median(values) for row, values in rows.items()} for name, rows in found.items()
