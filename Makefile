@@ -57,7 +57,7 @@ system-bench: system-test
 	@scripts/packages.sh --optional podman openssl
 
 system-test: system-python
-	@scripts/packages.sh --optional libfuse2 fuse3 attr fuse-overlayfs docker.io docker-registry gcc libc6-dev rsync \
+	@scripts/packages.sh --optional libfuse2 fuse3 attr fuse-overlayfs docker.io docker-registry gcc libc6-dev patch rsync \
 	    skopeo umoci sleuthkit yara clamav
 
 .venv/bin/python: | system-python

@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["CAPABILITIES", "Missing", "dive_command", "docker_command", "dockerd_command"]
+__all__ = [
+    "CAPABILITIES",
+    "Missing",
+    "dive_command",
+    "docker_command",
+    "dockerd_command",
+    "in_own_namespaces",
+]
 
 MNT_DETACH = 2
 ENGINE_START = 30  # seconds to wait for a private engine; it needs one
@@ -45,6 +52,12 @@ def dive_command() -> str | None:
 def dockerd_command() -> str | None:
     """The Docker Engine's program."""
     return shutil.which("dockerd", path="/usr/sbin") or shutil.which("dockerd")
+
+
+def in_own_namespaces(*command: str) -> list[str]:
+    """A command whose mounts nobody else sees, and that ends with this process and all it started."""
+    isolated = ["setpriv", "--pdeathsig", "KILL", "unshare"]
+    return [*isolated, "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", *command]
 
 
 @functools.cache
@@ -115,7 +128,7 @@ def _dockerd() -> Missing | None:
         places = f"--data-root {top}/d --exec-root {top}/e --host unix://{top}/s --pidfile {top}/p"
         choices = "--iptables=false --bridge=none --storage-driver overlay2"
         engine = subprocess.Popen(
-            [program, *places.split(), *choices.split()],
+            in_own_namespaces(program, *places.split(), *choices.split()),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -123,7 +136,7 @@ def _dockerd() -> Missing | None:
         try:
             return None if _answers(engine, client, f"unix://{top}/s") else _refusal(Path(top, "log"))
         finally:
-            engine.terminate()
+            engine.kill()
             engine.wait(ENGINE_START)
 
 

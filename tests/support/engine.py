@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from tests.support.capabilities import docker_command, dockerd_command
+from tests.support.capabilities import docker_command, dockerd_command, in_own_namespaces
 from tests.support.leftovers import session_directory
 
 if TYPE_CHECKING:
@@ -161,9 +161,8 @@ class Engine:
             raise EngineError("dockerd is not installed (package docker.io)")
         settings = self._work / "daemon.json"
         settings.write_text(json.dumps(self._settings(daemon)))
-        namespace = ["setpriv", "--pdeathsig", "KILL", "unshare"]
-        namespace += ["--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]
-        command = [*namespace, "sh", "-c", _FIRST_PROCESS, "sh", daemon, "--config-file", str(settings)]
+        first = ["sh", "-c", _FIRST_PROCESS, "sh", daemon, "--config-file", str(settings)]
+        command = in_own_namespaces(*first)
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         end = time.monotonic() + _START_SECONDS
