@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import posixpath
+import stat
 import tarfile
 from typing import TYPE_CHECKING, Any
 
@@ -38,14 +40,33 @@ def images_of(archive: bytes) -> list[dict[str, Any]]:
     return list(document(archive, "manifest.json"))
 
 
+_TYPE_BITS = {
+    tarfile.REGTYPE: stat.S_IFREG,
+    tarfile.SYMTYPE: stat.S_IFLNK,
+    tarfile.DIRTYPE: stat.S_IFDIR,
+    tarfile.CHRTYPE: stat.S_IFCHR,
+    tarfile.BLKTYPE: stat.S_IFBLK,
+    tarfile.FIFOTYPE: stat.S_IFIFO,
+}
+
+
 def anonymous(archive: bytes) -> bytes:
-    """The archive without names of users and groups, which Debian's Engine takes from its own host."""
+    """The archive without names of users and groups, which Debian's Engine takes from its own host.
+
+    Modes have the type's bits, as Engines wrote them that were older than 25.
+    """
     found = bytearray(archive)
+    kinds: dict[str, int] = {}
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         for member in tar:
+            kind = kinds[member.linkname] if member.islnk() else _TYPE_BITS[member.type]
+            kinds[member.name] = kind
             start = member.offset_data - _BLOCK
             header = found[start : start + _BLOCK]
             header[265:329] = bytes(64)
+            is_marker = member.isreg() and posixpath.basename(member.name).startswith(".wh.")
+            if member.size or not is_marker:
+                header[100:108] = b"%07o\0" % (member.mode | kind)
             header[148:156] = b" " * 8
             header[148:156] = b"%06o\0 " % sum(header)
             found[start : start + _BLOCK] = header
