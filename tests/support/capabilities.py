@@ -55,9 +55,13 @@ def dockerd_command() -> str | None:
 
 
 def in_own_namespaces(*command: str) -> list[str]:
-    """A command whose mounts nobody else sees, and that ends with this process and all it started."""
+    """A command whose mounts nobody else sees, and that ends with this process and all it started.
+
+    It lets go of the mounts that other tests have at that moment: copies would keep these alive.
+    """
     isolated = ["setpriv", "--pdeathsig", "KILL", "unshare"]
-    return [*isolated, "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", *command]
+    isolated += ["--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    return [*isolated, "sh", "-c", 'umount --all --lazy --types fuse.layerfs; exec "$@"', "sh", *command]
 
 
 @functools.cache
