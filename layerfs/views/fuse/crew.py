@@ -29,6 +29,15 @@ _DROWSY = 10
 """Quiet rounds until the watchman sleeps."""
 
 
+class _Member:
+    """A thread; `since` is when it began its answer, 0 while it waits for a request."""
+
+    __slots__ = ("since",)
+
+    def __init__(self) -> None:
+        self.since = 0.0
+
+
 class Crew:
     """The threads of one server."""
 
@@ -52,9 +61,8 @@ class Crew:
         self._ahead = ahead
         self._buffer_size = buffer_size
         self._changed = threading.Condition()
-        self._leader: object = None
+        self._leader: _Member | None = None
         self._over = False
-        self._since = 0.0  # when the leader began its answer; 0 while it waits for a request
         self._alarm = threading.Event()
 
     def run(self) -> None:
@@ -69,7 +77,7 @@ class Crew:
 
     def _work(self) -> None:
         """Stand by, lead, and stand by again, until it is over."""
-        me = object()
+        me = _Member()
         buffer = memoryview(bytearray(self._buffer_size))
         while True:
             with self._changed:
@@ -79,32 +87,30 @@ class Crew:
                 self._leader = me
             self._lead(me, buffer)
 
-    def _lead(self, me: object, buffer: memoryview) -> None:
+    def _lead(self, me: _Member, buffer: memoryview) -> None:
         """Take requests and answer them, until the lead was passed on."""
         while self._leader is me:
             request = self._receive(functools.partial(self._meanwhile, me))
             if request is None:
                 self._end()
                 return
-            self._begin()
+            self._begin(me)
             self._answer(request, buffer)
-            if self._leader is me:
-                self._since = 0.0
+            me.since = 0.0
 
-    def _begin(self) -> None:
+    def _begin(self, me: _Member) -> None:
         """From now on the watchman counts."""
-        self._since = time.monotonic()
+        me.since = time.monotonic()
         if not self._alarm.is_set():
             self._alarm.set()
 
-    def _meanwhile(self, me: object) -> bool:
+    def _meanwhile(self, me: _Member) -> bool:
         """Work ahead; a slow disk must not hold up others here either."""
         if self._leader is not me:
             return False
-        self._begin()
+        self._begin(me)
         more = self._ahead()
-        if self._leader is me:
-            self._since = 0.0
+        me.since = 0.0
         return more
 
     def _end(self) -> None:
@@ -119,14 +125,20 @@ class Crew:
             self._alarm.wait()
             quiet = 0
             while quiet < _DROWSY and not self._over:
-                before = self._since
+                before = self._in_work()
                 time.sleep(_PATIENCE)
                 quiet = 0 if before else quiet + 1
-                if before and self._since == before:
+                if before and self._in_work() == before:
                     with self._changed:
-                        self._leader, self._since = None, 0.0
+                        self._leader = None
                         self._changed.notify()
             if not self._over:
                 self._alarm.clear()
-                if self._since:
+                if self._in_work():
                     self._alarm.set()
+
+    def _in_work(self) -> tuple[_Member, float] | None:
+        """The leader and since when it answers; None while it waits for a request."""
+        leader = self._leader
+        since = leader.since if leader else 0.0
+        return (leader, since) if leader and since else None
