@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +19,7 @@ from layerfs.tree.overlay import OverlayLayer, RawLayer
 from layerfs.tree.union import UnionTree
 from tests.support.kernel import overlay_mount
 from tests.support.layerspec import Dir, File, LayerSpec, Link, Meta, Symlink, materialise_stack
-from tests.support.mounts import served
+from tests.support.mounts import eventually, served
 from tests.support.treeview import union_of
 
 if TYPE_CHECKING:
@@ -125,71 +126,91 @@ def test_program_runs_from_the_mount(tmp_path: Path, variant: str) -> None:
         assert subprocess.run([mounted / "true"], check=False).returncode == 0
 
 
-class SlowLayer(OverlayLayer):
-    """A layer on a disk so slow that opening `slow` takes until `gate` can be read."""
+class SlowDisk:
+    """A disk that answers whoever opens a file named `slow` only once it is `released`."""
 
-    def __init__(self, directory: HostDir, gate: Path) -> None:
+    def __init__(self, directory: Path) -> None:
+        """Lock a file in `directory`; locks of this kind are not inherited by a server."""
+        self._asked = directory / "asked"
+        self._gate = (directory / "gate").open("wb")
+        fcntl.lockf(self._gate, fcntl.LOCK_EX)
+
+    def wait(self) -> None:
+        """Come back when it may answer."""
+        self._asked.touch()
+        with open(self._gate.name, "r+b") as gate:
+            fcntl.lockf(gate, fcntl.LOCK_EX)
+
+    def is_asked(self) -> bool:
+        """Whether somebody waits, or has waited, for an answer."""
+        return self._asked.exists()
+
+    def release(self) -> None:
+        """Answer from now on."""
+        self._gate.close()
+
+
+class SlowLayer(OverlayLayer):
+    """A layer on a slow disk."""
+
+    def __init__(self, directory: HostDir, disk: SlowDisk) -> None:
         super().__init__(RawLayer(directory), TRUSTED)
-        self._gate = gate
+        self._disk = disk
 
     def open(self, path: bytes) -> int:
-        """Open, once the gate is."""
+        """Open, once the disk answers."""
         if path.endswith(b"slow"):
-            with self._gate.open("rb") as gate:
-                gate.read()
+            self._disk.wait()
         return super().open(path)
 
 
-def _open_gate(gate: Path, entered: threading.Event) -> None:
-    """Let the slow disk answer: waits until it is asked."""
-    os.close(os.open(gate, os.O_WRONLY))
-    entered.set()
+@pytest.fixture
+def slow_disk(tmp_path: Path) -> Iterator[SlowDisk]:
+    """A disk that answers after the test, if not before."""
+    disk = SlowDisk(tmp_path)
+    yield disk
+    disk.release()
 
 
 @pytest.mark.timeout(60)
-def test_one_slow_read_stalls_nobody_else(tmp_path: Path, variant: str) -> None:
+def test_one_slow_read_stalls_nobody_else(tmp_path: Path, slow_disk: SlowDisk, variant: str) -> None:
     """While a read waits for the disk, another process lists and reads; then the slow one ends well."""
     content = Dir({b"slow": File(b"late"), b"d": Dir({b"f": File(b"now")})})
     (layer,) = materialise_stack([LayerSpec(content)], tmp_path)
-    gate = tmp_path / "gate"
-    os.mkfifo(gate)
-    tree = UnionTree([SlowLayer(HostDir.open(layer), gate)])
+    tree = UnionTree([SlowLayer(HostDir.open(layer), slow_disk)])
     with served(tree, tmp_path / "m", variant) as mounted:
         slow = subprocess.Popen(["cat", mounted / "slow"], stdout=subprocess.PIPE)
         try:
-            entered = threading.Event()
-            opener = threading.Thread(target=_open_gate, args=(gate, entered))
+            eventually(slow_disk.is_asked)
             code = "import os, sys; print(os.listdir(sys.argv[1]), open(sys.argv[1] + '/f').read())"
             command = [sys.executable, "-c", code, str(mounted / "d")]
             quick = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
             assert quick.stdout == "['f'] now\n"
             assert slow.poll() is None
-            opener.start()
+            slow_disk.release()
             assert slow.communicate(timeout=30)[0] == b"late"
-            opener.join(timeout=30)
-            assert entered.is_set()
         finally:
+            slow_disk.release()
             slow.kill()
             slow.wait()
 
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("mode", ["native", "native+passthrough"])
-def test_killed_reader_does_not_wait_for_the_disk(tmp_path: Path, mode: str) -> None:
-    """A reader that waits for a disk which does not answer can be killed; the mount goes on."""
+def test_killed_reader_does_not_wait_for_the_disk(tmp_path: Path, slow_disk: SlowDisk, mode: str) -> None:
+    """A reader that waits for a disk which never answers can be killed; the mount goes on, and ends."""
     (layer,) = materialise_stack([LayerSpec(Dir({b"slow": File(b"late"), b"f": File(b"now")}))], tmp_path)
-    gate = tmp_path / "gate"
-    os.mkfifo(gate)
-    tree = UnionTree([SlowLayer(HostDir.open(layer), gate)])
+    tree = UnionTree([SlowLayer(HostDir.open(layer), slow_disk)])
     with served(tree, tmp_path / "m", mode) as mounted:
         reader = subprocess.Popen(["cat", mounted / "slow"], stdout=subprocess.DEVNULL)
         try:
-            writing = os.open(gate, os.O_WRONLY)  # waits until the disk is asked
+            eventually(slow_disk.is_asked)
+            time.sleep(0.2)  # until it waits in its read, not only the server that looked ahead
             reader.kill()
             assert reader.wait(timeout=30) == -signal.SIGKILL
         finally:
             reader.kill()
-            os.close(writing)
+            reader.wait()
         assert (mounted / "f").read_bytes() == b"now"
 
 

@@ -6,6 +6,7 @@ Mounts of this process's own are ended here; those of the command end up in `lef
 from __future__ import annotations
 
 import os
+import signal
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -52,8 +53,18 @@ def served(
             unmount(mountpoint)
         except MountFailed:
             unmount(mountpoint, lazy=True)
-        os.waitpid(server, 0)
+        _see_off(server)
     mountpoint.rmdir()
+
+
+def _see_off(server: int) -> None:
+    """Wait for the end of a server whose mount is gone; one that goes on is killed, and the test fails."""
+    try:
+        eventually(lambda: os.waitpid(server, os.WNOHANG)[0])
+    except BaseException:  # also the end of the test's time: what goes on holds all files of the session
+        os.kill(server, signal.SIGKILL)
+        os.waitpid(server, 0)
+        raise
 
 
 def mount_line(mountpoint: Path) -> list[str] | None:

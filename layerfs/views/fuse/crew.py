@@ -28,6 +28,9 @@ _PATIENCE = 0.02
 _DROWSY = 10
 """Quiet rounds until the watchman sleeps."""
 
+_FAREWELL = 1.0
+"""Seconds to wait, once all is over, for threads that are held up: a disk may never answer."""
+
 
 class _Member:
     """A thread; `since` is when it began its answer, 0 while it waits for a request."""
@@ -63,19 +66,38 @@ class Crew:
         self._changed = threading.Condition()
         self._leader: _Member | None = None
         self._over = False
+        self._failure: BaseException | None = None
         self._alarm = threading.Event()
 
-    def run(self) -> None:
-        """Serve until `receive` gives None; this thread is one of the crew."""
-        others = [threading.Thread(target=self._work, daemon=True) for _ in range(_SIZE - 1)]
-        others.append(threading.Thread(target=self._watch, daemon=True))
-        for thread in others:
+    def run(self) -> bool:
+        """Serve until `receive` gives None, or raises, which is raised here.
+
+        Returns whether all threads ended. One that a disk holds up does not keep the others, nor this
+        one, which only waits: it may still answer when its disk does, so what it answers on must then
+        stay open.
+        """
+        threads = [threading.Thread(target=self._work, daemon=True) for _ in range(_SIZE)]
+        threads.append(threading.Thread(target=self._watch, daemon=True))
+        for thread in threads:
             thread.start()
-        self._work()
-        for thread in others:
-            thread.join()
+        with self._changed:
+            self._changed.wait_for(lambda: self._over)
+        if self._failure:
+            raise self._failure
+        patience = time.monotonic() + _FAREWELL
+        for thread in threads:
+            thread.join(max(0.0, patience - time.monotonic()))
+        return not any(thread.is_alive() for thread in threads)
 
     def _work(self) -> None:
+        """Be one of the crew; whatever goes wrong here ends the work of all."""
+        try:
+            self._serve()
+        except BaseException as error:  # noqa: BLE001 - raised again by run()
+            self._failure = error
+            self._end()
+
+    def _serve(self) -> None:
         """Stand by, lead, and stand by again, until it is over."""
         me = _Member()
         buffer = memoryview(bytearray(self._buffer_size))

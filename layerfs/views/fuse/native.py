@@ -86,11 +86,12 @@ class NativeDriver:
         # nodes are given back when the kernel forgets them, by reference count; looking through
         # hundreds of thousands of them for cycles that are not there would cost a third of a walk
         gc.disable()
+        unused = True
         try:
             session.negotiate(passthrough=options.passthrough and is_system_admin())
             tune_readahead(mountpoint)
             ready()
-            session.run()
+            unused = session.run()
         except BaseException:
             detach(mountpoint)
             raise
@@ -98,7 +99,8 @@ class NativeDriver:
             gc.enable()
             for number, handler in handlers.items():
                 signal.signal(number, handler)
-            os.close(device)
+            if unused:  # else the end of the process closes it: the number must not become another file's
+                os.close(device)
 
 
 class Session:
@@ -137,9 +139,10 @@ class Session:
             if major == KERNEL_VERSION:
                 return
 
-    def run(self) -> None:
-        """Serve until the mount is gone."""
-        Crew(self._device.receive, self.answer, self.requests.ahead.step, _MAX_PAGES * _PAGE).run()
+    def run(self) -> bool:
+        """Serve until the mount is gone; returns whether no thread uses the device any more."""
+        crew = Crew(self._device.receive, self.answer, self.requests.ahead.step, _MAX_PAGES * _PAGE)
+        return crew.run()
 
     def answer(self, request: bytes, buffer: memoryview) -> None:
         """Answer one request; whatever is wrong with it becomes an errno. Data are read into `buffer`."""
