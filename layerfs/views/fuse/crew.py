@@ -69,12 +69,11 @@ class Crew:
         self._failure: BaseException | None = None
         self._alarm = threading.Event()
 
-    def run(self) -> bool:
-        """Serve until `receive` gives None, or raises, which is raised here.
+    def run(self) -> None:
+        """Serve until `receive` gives None; what it raises is raised here.
 
-        Returns whether all threads ended. One that a disk holds up does not keep the others, nor this
-        one, which only waits: it may still answer when its disk does, so what it answers on must then
-        stay open.
+        A thread that a disk holds up keeps nobody, least of all this one, which only waits and hears
+        signals. It may still answer after the return, when its disk does.
         """
         threads = [threading.Thread(target=self._work, daemon=True) for _ in range(_SIZE)]
         threads.append(threading.Thread(target=self._watch, daemon=True))
@@ -87,7 +86,6 @@ class Crew:
         patience = time.monotonic() + _FAREWELL
         for thread in threads:
             thread.join(max(0.0, patience - time.monotonic()))
-        return not any(thread.is_alive() for thread in threads)
 
     def _work(self) -> None:
         """Be one of the crew; whatever goes wrong here ends the work of all."""
@@ -159,8 +157,7 @@ class Crew:
                 if self._in_work():
                     self._alarm.set()
 
-    def _in_work(self) -> tuple[_Member, float] | None:
-        """The leader and since when it answers; None while it waits for a request."""
-        leader = self._leader
-        since = leader.since if leader else 0.0
-        return (leader, since) if leader and since else None
+    def _in_work(self) -> float:
+        """Since when the leader answers; 0 while it waits for a request."""
+        leader = self._leader  # once: it may be another the next time
+        return leader.since if leader else 0.0

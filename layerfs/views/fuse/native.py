@@ -79,19 +79,22 @@ class NativeDriver:
     def serve(
         self, tree: UnionTree, mountpoint: Path, options: MountOptions, ready: Callable[[], None]
     ) -> None:
-        """Mount and serve until unmounted or signalled; see `Driver`."""
+        """Mount and serve until unmounted or signalled; see `Driver`.
+
+        The descriptor is closed by the end of the process: a thread that a disk holds up may still
+        answer on it, and its number must not have become another file's.
+        """
         device = attach(mountpoint, options)
         session = Session(Device(device), Requests(tree))
         handlers = _on_signals(lambda: detach(mountpoint))
         # nodes are given back when the kernel forgets them, by reference count; looking through
         # hundreds of thousands of them for cycles that are not there would cost a third of a walk
         gc.disable()
-        unused = True
         try:
             session.negotiate(passthrough=options.passthrough and is_system_admin())
             tune_readahead(mountpoint)
             ready()
-            unused = session.run()
+            session.run()
         except BaseException:
             detach(mountpoint)
             raise
@@ -99,8 +102,6 @@ class NativeDriver:
             gc.enable()
             for number, handler in handlers.items():
                 signal.signal(number, handler)
-            if unused:  # else the end of the process closes it: the number must not become another file's
-                os.close(device)
 
 
 class Session:
@@ -139,10 +140,9 @@ class Session:
             if major == KERNEL_VERSION:
                 return
 
-    def run(self) -> bool:
-        """Serve until the mount is gone; returns whether no thread uses the device any more."""
-        crew = Crew(self._device.receive, self.answer, self.requests.ahead.step, _MAX_PAGES * _PAGE)
-        return crew.run()
+    def run(self) -> None:
+        """Serve until the mount is gone."""
+        Crew(self._device.receive, self.answer, self.requests.ahead.step, _MAX_PAGES * _PAGE).run()
 
     def answer(self, request: bytes, buffer: memoryview) -> None:
         """Answer one request; whatever is wrong with it becomes an errno. Data are read into `buffer`."""
