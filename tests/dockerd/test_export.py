@@ -78,9 +78,11 @@ def test_an_engine_loads_every_image_as_it_was(engine: Engine, fresh: Engine, da
             tag for tag in image["RepoTags"] or [] if "<none>" not in tag
         ) or "<none>:<none>" in (ours[image_id]["RepoTags"] or [])
         assert _unsized(fresh.history(image_id)) == _unsized(engine.history(image_id))
-        same = ("RootFS", "Config", "Created", "Architecture", "Os", "Author", "Comment")
         before, after = engine.image(image_id), fresh.image(image_id)
-        assert {key: after.get(key) for key in same} == {key: before.get(key) for key in same}
+        for key in ("RootFS", "Config", "Architecture", "Os"):
+            assert after[key] == before[key]
+        for key in ("Created", "Author", "Comment"):  # Engines since 25 leave out what is empty
+            assert after.get(key) == before.get(key)
 
 
 def _unsized(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
