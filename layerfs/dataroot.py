@@ -62,6 +62,7 @@ class DataRoot:
         """Read the data root open as `directory`; see `open`."""
         self.path = directory.display
         self.damage: list[CorruptStore] = []
+        self._reported: set[str] = set()
         driver_dir = open_optional(directory, f"image/{DRIVER}") or directory
         self.directory = directory
         self.imagedb = ImageDB(driver_dir)
@@ -322,6 +323,8 @@ class DataRoot:
 
     def report(self, problem: CorruptStore) -> None:
         """Note a defect that does not stop the answer, and log it once."""
-        if str(problem) not in {str(known) for known in self.damage}:
+        text = str(problem)
+        if text not in self._reported:
+            self._reported.add(text)
             self.damage.append(problem)
             _log.warning("%s", problem, extra={"damage": True})

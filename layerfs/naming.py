@@ -90,10 +90,7 @@ class Names:
     def _referenced(self, reference: Reference) -> ImageID | None:
         """The image ID behind a name; a digest wins over a tag and means the manifest's digest."""
         wanted = reference.without_tag() if reference.digest else reference.with_default_tag()
-        for row in self._store.repositories.rows:
-            if row.reference == wanted:
-                return row.image_id
-        return None
+        return self._store.repositories.image_of(wanted)
 
     def _existing(self, image_id: ImageID, name: str) -> ImageID:
         if image_id not in self._store.imagedb:

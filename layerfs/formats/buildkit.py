@@ -9,11 +9,18 @@ Source: moby `builder/builder-next/adapters/snapshot/snapshot.go`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from layerfs.formats.bolt import open_bolt
 from layerfs.ids import ChainID, InvalidID
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 __all__ = ["BuildKitSnapshot", "parse_snapshots"]
+
+
+_WANTED = (b"parent", b"committed", b"chainid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +40,13 @@ class BuildKitSnapshot:
     chain_id: ChainID | None
 
 
-def parse_snapshots(content: bytes) -> list[BuildKitSnapshot]:
-    """Every snapshot of the database; raises `FormatError`."""
+def parse_snapshots(read: Callable[[int, int], bytes], size: int) -> list[BuildKitSnapshot]:
+    """Every snapshot of the database; arguments and errors as of `open_bolt`."""
     found = []
-    for key, bucket in open_bolt(content).buckets():
-        values = {name: value.decode("utf-8", "replace") for name, value in bucket.values()}
+    for key, bucket in open_bolt(read, size).buckets():
+        values = {
+            name: value.decode("utf-8", "replace") for name, value in bucket.values() if name in _WANTED
+        }
         name = key.decode("utf-8", "replace")
         committed = values.get(b"committed", "")
         own = tuple(dict.fromkeys(filter(None, (committed, name, f"{committed or name}-init"))))

@@ -16,7 +16,19 @@ from layerfs.formats.gotime import parse_time
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Json", "array", "flag", "integer", "load_object", "mapping", "text", "texts", "time_ns"]
+__all__ = [
+    "Json",
+    "array",
+    "flag",
+    "integer",
+    "load_object",
+    "mapping",
+    "objects_by_name",
+    "text",
+    "texts",
+    "texts_by_name",
+    "time_ns",
+]
 
 Json: TypeAlias = "Mapping[str, Any]"
 
@@ -84,7 +96,20 @@ def texts(document: Json, key: str) -> tuple[str, ...]:
     return tuple(_checked(item, str, f"{key}[{index}]") for index, item in enumerate(array(document, key)))
 
 
+def texts_by_name(document: Json) -> dict[str, str]:
+    """An object whose keys are not known before, and whose values are texts; a null is empty."""
+    return {name: "" if found is None else _checked(found, str, name) for name, found in document.items()}
+
+
+def objects_by_name(document: Json) -> dict[str, Json]:
+    """An object whose keys are not known before, and whose values are objects; a null is empty."""
+    return {name: {} if found is None else _checked(found, dict, name) for name, found in document.items()}
+
+
 def _typed(document: Json, key: str, kind: type, default: Any) -> Any:
+    """The value of a field. A missing one costs a look at every key, so the field must be one of ours:
+    whoever goes through keys that the document brings takes `texts_by_name` or `objects_by_name`.
+    """
     found = document.get(key)
     if found is None:
         folded = key.casefold()

@@ -44,6 +44,9 @@ MAX_LINE = 8 << 20
 MAX_LINES = 1 << 24
 """Two or three for each member: several times what the largest real layers have."""
 
+MAX_SEGMENTS = 1 << 16
+"""Between two contents: the writer makes two or three; of what follows the end, one for each of its reads."""
+
 _MAX_HEADERS = 16 << 20  # bytes between two contents: PAX records hold names and attributes only
 _CHUNK = 1 << 20
 
@@ -156,15 +159,21 @@ def members(stream: Readable, seen: Paths | None = None) -> Iterator[Member | Se
     Raises:
         FormatError: the stream or a header in it is malformed, or a path occurs twice.
     """
-    raw, padding = b"", 0
+    pieces: list[bytes] = []  # joined once, however many there are
+    length = padding = run = 0
     seen = Paths() if seen is None else seen
     for entry in entries(stream):
         if isinstance(entry, Segment):
-            if len(raw) > _MAX_HEADERS:  # what follows the end of an archive may be anything
-                yield Segment(raw)
-                raw = b""
-            raw = raw + entry.payload if raw else entry.payload
+            run += 1
+            if run > MAX_SEGMENTS:
+                raise FormatError("too many tar-split segments in a row", expected=f"at most {MAX_SEGMENTS}")
+            if length > _MAX_HEADERS:  # what follows the end of an archive may be anything
+                yield Segment(b"".join(pieces))
+                pieces, length = [], 0
+            pieces.append(entry.payload)
+            length += len(entry.payload)
             continue
+        raw = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         header = tarheader.parse(raw, padding)
         path = clean_name(entry.name)
         if header.is_entry:
@@ -174,8 +183,8 @@ def members(stream: Readable, seen: Paths | None = None) -> Iterator[Member | Se
         yield Member(raw, header, entry, path)
         # the content of a global header is among the raw bytes, its padding is not
         padding = -(header.size if header.is_entry else len(raw) - padding) % tarheader.BLOCK
-        raw = b""
-    yield Segment(raw)
+        pieces, length, run = [], 0, 0
+    yield Segment(b"".join(pieces))
 
 
 def archive_marks(stream: Readable) -> ArchiveMarks:
@@ -217,7 +226,7 @@ def clean_name(name: bytes) -> bytes:
 def _lines(stream: Readable, words: Sequence[bytes] = ()) -> Iterator[bytes]:
     """The lines of the stream, each and all of them bounded; with `words`, at least those that have one."""
     rest, total, count = b"", 0, 0
-    while chunk := stream.read(_CHUNK):
+    for chunk in _with_line_ends(stream):
         total += len(chunk)
         if total > MAX_BYTES:
             raise FormatError("tar-split data is too large", expected=f"at most {MAX_BYTES} bytes unpacked")
@@ -234,6 +243,20 @@ def _lines(stream: Readable, words: Sequence[bytes] = ()) -> Iterator[bytes]:
             raise FormatError("a tar-split line is too long", expected=f"at most {MAX_LINE} bytes")
     if rest:
         yield rest
+
+
+def _with_line_ends(stream: Readable) -> Iterator[bytes]:
+    """The stream in pieces that each end a line, but for the last: a reader may give a byte at a time."""
+    held: list[bytes] = []
+    size = 0
+    while chunk := stream.read(_CHUNK):
+        held.append(chunk)
+        size += len(chunk)
+        if b"\n" in chunk or size > MAX_LINE:
+            yield b"".join(held)
+            held, size = [], 0
+    if held:
+        yield b"".join(held)
 
 
 def _entry(line: bytes) -> Segment | FilePayload:

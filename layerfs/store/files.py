@@ -26,6 +26,7 @@ __all__ = [
     "Problem",
     "explain",
     "identities",
+    "open_file",
     "open_optional",
     "parse_bytes",
     "parse_file",
@@ -58,8 +59,17 @@ def read_file(directory: HostDir, path: str, limit: int = NAME_LIMIT) -> bytes:
 
 def read_optional(directory: HostDir, path: str, limit: int = NAME_LIMIT) -> bytes | None:
     """The bytes of a file, or None where there is none."""
+    return _if_there(directory, path, lambda: directory.read(path, limit))
+
+
+def open_file(directory: HostDir, path: str) -> int | None:
+    """A descriptor of a file, or None where there is none; raises as `read_file`."""
+    return _if_there(directory, path, lambda: directory.open_file(path))
+
+
+def _if_there(directory: HostDir, path: str, read: Callable[[], Value]) -> Value | None:
     try:
-        return directory.read(path, limit)
+        return read()
     except (Refused, TooLarge, IsADirectoryError) as error:
         found = (error.strerror or "").removeprefix("is ")
         raise MalformedFile(
