@@ -114,6 +114,9 @@ def cli(ctx: click.Context, root: str, verbose: bool) -> None:  # noqa: ARG001 -
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    from .streams import prepare
+
+    prepare()
     code = run()
     try:
         _flush()
@@ -133,7 +136,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except click.ClickException as error:
-        error.show()
+        _show(error)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
@@ -174,6 +177,17 @@ def _flush() -> None:
         sys.stdout.flush()
 
 
+def _show(error: click.ClickException) -> None:
+    """What click says of a wrong usage, which may repeat a name, without power over a terminal."""
+    import io
+
+    from .escape import printable_lines
+
+    said = io.StringIO()
+    error.show(said)
+    click.echo(printable_lines(said.getvalue()), err=True, nl=False)
+
+
 def _report(error: Exception) -> int:
     """Say what went wrong in a line, and how to go on in another; return the exit code."""
     from .messages import say, say_error
@@ -185,7 +199,7 @@ def _report(error: Exception) -> int:
             say_error(error)
             return EXIT_CODES[ancestor.__name__]
     if isinstance(error, OSError):
-        say("error", str(error))
+        say_error(error)
         return HOST_ERROR
     say("error", f"this is a bug in layerfs: {type(error).__name__}: {error}")
     say("hint", "please report it, with what LAYERFS_DEBUG=1 shows")

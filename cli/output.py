@@ -139,14 +139,14 @@ def emit(table: Table[Row], rows: Iterable[Row], form: str) -> None:
     """
     try:
         for text in _pieces(table, rows, form):
-            _write(text)
+            sys.stdout.write(text)
     except TemplateError as error:
         raise _bad_format(str(error)) from error
 
 
 def emit_json(value: Any) -> None:
     """Print one JSON document."""
-    _write(json_text(value, indent=2) + "\n")
+    sys.stdout.write(json_text(value, indent=2) + "\n")
 
 
 def emit_objects(objects: Iterable[dict[str, Any]], form: str) -> None:
@@ -159,13 +159,13 @@ def emit_objects(objects: Iterable[dict[str, Any]], form: str) -> None:
         emit_json(list(objects))
     elif form == "jsonl":
         for item in objects:
-            _write(json_text(item) + "\n")
+            sys.stdout.write(json_text(item) + "\n")
     elif is_template(form):
         try:
             template = compile_template(form)
             for item in objects:
                 fields = Fields(item, item.__getitem__, GO_NAMES)
-                _write(printable_lines(template.render(fields)) + "\n")
+                sys.stdout.write(printable_lines(template.render(fields)) + "\n")
         except TemplateError as error:
             raise _bad_format(str(error)) from error
     else:
@@ -175,13 +175,6 @@ def emit_objects(objects: Iterable[dict[str, Any]], form: str) -> None:
 def is_template(form: str) -> bool:
     """Whether a format is a template rather than a name."""
     return "{{" in form
-
-
-def _write(text: str) -> None:
-    try:
-        sys.stdout.write(text)
-    except UnicodeEncodeError as error:  # the user's locale, or a template typed in another one
-        sys.stdout.write(text.encode(error.encoding, "backslashreplace").decode(error.encoding))
 
 
 def _bad_format(problem: str) -> click.BadParameter:

@@ -14,7 +14,7 @@ import zlib
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from layerfs.errors import MalformedFile, MissingFile, TreeError
+from layerfs.errors import MalformedFile, MissingFile, reason
 from layerfs.formats import tarsplit
 from layerfs.formats.errors import FormatError
 from layerfs.formats.tarsplit import Member, Segment
@@ -113,7 +113,7 @@ class LayerArchive:
                 self.name, error.problem, expected=error.expected, found=error.found
             ) from error
         except (OSError, EOFError, zlib.error) as error:
-            raise MalformedFile(self.name, "not readable as gzip", found=str(error)) from error
+            raise MalformedFile(self.name, "not readable as gzip", found=_reason(error)) from error
 
     def size(self, *, cut: bool = False) -> int:
         """How many bytes the tar has; arguments and errors as of `members`."""
@@ -221,8 +221,13 @@ class _Unzipped:
         return self._packed.read(_PACKED_CHUNK) or b""
 
 
+def _reason(error: Exception) -> str:
+    """What is wrong with a gzip stream; zlib's own words are numbers and names of its code."""
+    return "damaged data" if isinstance(error, zlib.error) else reason(error)
+
+
 def _unreadable(member: Member, error: OSError) -> Fault:
     missing = error.errno in (errno.ENOENT, *_LEADS_AWAY)
-    reason = str(error) if isinstance(error, TreeError) else error.strerror or str(error)
+    why = error.strerror or reason(error)
     what = "missing" if missing else "type" if error.errno in (errno.EINVAL, errno.EISDIR) else "unreadable"
-    return Fault(member.path, what, f"a regular file of {member.content.size} bytes", reason)
+    return Fault(member.path, what, f"a regular file of {member.content.size} bytes", why)

@@ -55,6 +55,7 @@ __all__ = [
     "UnreadableEntry",
     "UnsupportedOverlay",
     "UnsupportedStorageDriver",
+    "reason",
 ]
 
 
@@ -241,3 +242,19 @@ class UnsupportedOverlay(UnreadableEntry):
 
 class MountFailed(LayerfsError):
     """A mount or unmount did not happen; nothing is left mounted."""
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong in words: for an `OSError` its file and the system's words for its number.
+
+    Never Python's own form of it (`[Errno 2] … b'/x'`): every message about a foreign error is made here.
+    """
+    if isinstance(error, LayerfsError) or not isinstance(error, OSError):
+        return str(error) or type(error).__name__
+    if error.errno is None:
+        return str(error) or type(error).__name__
+    words = error.strerror or os.strerror(error.errno)
+    names = [
+        os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, (str, bytes))
+    ]
+    return ": ".join([" -> ".join(names), words] if names else [words])

@@ -39,6 +39,8 @@ __all__ = [
     "recorded_state",
 ]
 
+_PORT = re.compile("[0-9]{1,5}")
+
 LIVE = ("running", "paused", "restarting")
 """States that claim a process: what the engine noted, and nobody can know offline."""
 
@@ -224,13 +226,13 @@ def ports(config: ContainerConfig) -> list[Port]:
     for name, bindings in _object(_network_settings(config).get("Ports")).items():
         number, _, protocol = name.partition("/")
         hosts = [item for item in bindings or () if isinstance(item, dict)] if bindings else []
-        if not number.isdecimal():
+        if not _PORT.fullmatch(number):
             continue
         if not hosts:
             found.append(Port(int(number), "", 0, protocol or "tcp"))
         for host in hosts:
             public = str(host.get("HostPort") or "0")
-            if public.isdecimal():
+            if _PORT.fullmatch(public):
                 address = str(host.get("HostIp") or "")
                 found.append(Port(int(number), address, int(public), protocol or "tcp"))
     return sorted(found)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Contents", "Finding", "find", "is_superseded", "number_of"]
 
 _OWNERS_LIMIT = 16 << 20
+_LARGEST_OWNER = (1 << 32) - 2  # the last of 32 bits is -1, which stands for none
 
 
 class Finding(NamedTuple):
@@ -200,9 +201,16 @@ def number_of(tree: UnionTree, database: bytes, name: str) -> str:
         content = b""
     for line in content.splitlines():
         fields = line.split(b":")
-        if len(fields) > 2 and fields[0] == wanted and fields[2].isdigit():
-            return fields[2].decode("ascii")
+        if len(fields) > 2 and fields[0] == wanted and (owner := _owner(fields[2])) is not None:
+            return str(owner)
     if not (name.isascii() and name.isdigit()):
         shown = database.decode("ascii")
         raise LookupFailed(f"{name!r} is not in {shown} of the image", hint="a number always works")
     return name
+
+
+def _owner(field: bytes) -> int | None:
+    """The number of a user or group; None for what is none, or more than the kernel has."""
+    digits = field.lstrip(b"0") or field[-1:]
+    number = int(digits) if digits.isdigit() and len(digits) <= 10 else None
+    return number if number is not None and number <= _LARGEST_OWNER else None

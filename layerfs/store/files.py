@@ -10,7 +10,7 @@ import errno
 import os
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from layerfs.errors import CorruptStore, DataRootUnreadable, MalformedFile, MissingFile
+from layerfs.errors import CorruptStore, DataRootUnreadable, MalformedFile, MissingFile, reason
 from layerfs.formats.errors import FormatError
 from layerfs.hostdir import Refused, TooLarge
 from layerfs.ids import InvalidID
@@ -121,7 +121,7 @@ def explain(error: OSError, name: str) -> MalformedFile | DataRootUnreadable:
         return DataRootUnreadable(name)
     if error.errno == errno.ELOOP or isinstance(error, NotADirectoryError):
         return MalformedFile(name, "not a directory or file of the data root", found="a link or another type")
-    return MalformedFile(name, error.strerror or str(error))
+    return MalformedFile(name, error.strerror or reason(error))
 
 
 def identities(directory: HostDir | None, make: Callable[[str], Value]) -> list[Value]:

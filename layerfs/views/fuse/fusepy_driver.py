@@ -12,7 +12,7 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from layerfs.errors import MountFailed
+from layerfs.errors import MountFailed, reason
 from layerfs.views.fuse.driver import FILE_SYSTEM
 
 try:
@@ -52,11 +52,11 @@ def _answered(
             return method(self, *args, **kwargs)
         except OSError as error:
             if error.errno == errno.EIO:
-                _log.warning("%s", error)
+                _log.warning("%s", reason(error))
             raise
         except Exception as error:
             _log.exception("%s failed", method.__name__)
-            raise OSError(errno.EIO, str(error)) from error
+            raise OSError(errno.EIO, os.strerror(errno.EIO)) from error
 
     return guarded
 

@@ -15,7 +15,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from layerfs.errors import MountFailed
+from layerfs.errors import MountFailed, reason
 from layerfs.views.fuse.driver import FILE_SYSTEM
 
 __all__ = ["Mount", "check_mountpoint", "detach", "find_mount", "tune_readahead", "unmount"]
@@ -147,7 +147,7 @@ def detach(path: Path) -> None:
         else:
             _unmount_as_user(path, lazy=True)
     except MountFailed as error:
-        _log.debug("%s", error)
+        _log.debug("%s", reason(error))
 
 
 def tune_readahead(path: Path) -> None:
@@ -160,4 +160,4 @@ def tune_readahead(path: Path) -> None:
         if mounted:
             Path(f"/sys/class/bdi/{mounted.device}/read_ahead_kb").write_text(f"{_READAHEAD_KB}\n")
     except OSError as error:
-        _log.debug("readahead stays as it is: %s", error)
+        _log.debug("readahead stays as it is: %s", reason(error))

@@ -17,6 +17,7 @@ import struct
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
+from layerfs.errors import reason
 from layerfs.views.fuse.ahead import Ahead
 from layerfs.views.fuse.nodetable import NodeTable, attributes_of
 from layerfs.views.fuse.protocol import (
@@ -298,7 +299,7 @@ def error_number(error: Exception) -> int:
     """The errno for whatever a request ran into; only what is no answer is logged."""
     if isinstance(error, OSError) and error.errno:
         if error.errno == errno.EIO:
-            _log.warning("%s", error)
+            _log.warning("%s", reason(error))
         return error.errno
     if isinstance(error, (struct.error, KeyError)):
         return errno.EINVAL if isinstance(error, struct.error) else errno.ESTALE

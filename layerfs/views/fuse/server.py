@@ -11,7 +11,7 @@ import sys
 import tempfile
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from layerfs.errors import LayerfsError, MountFailed
+from layerfs.errors import LayerfsError, MountFailed, reason
 from layerfs.views.fuse.mountpoint import find_mount, unmount
 
 if TYPE_CHECKING:
@@ -72,9 +72,9 @@ def serve_detached(job: Job) -> int:
         _bury(child, job.mountpoint)
         complaints.seek(0)
         said = os.fsdecode(complaints.read()).strip().splitlines()
-    reason = os.fsdecode(answer) or f"{job.mountpoint}: the server ended before the mount was ready"
+    said_so = os.fsdecode(answer) or f"{job.mountpoint}: the server ended before the mount was ready"
     # libfuse says what is wrong on standard error only, and at the end
-    raise MountFailed(f"{job.mountpoint}: {said[-1]}" if said else reason)
+    raise MountFailed(f"{job.mountpoint}: {said[-1]}" if said else said_so)
 
 
 def _bury(child: int, mountpoint: Path) -> None:
@@ -109,9 +109,13 @@ def _serve_as_child(job: Job, speak: int, complaints: int) -> NoReturn:
     except LayerfsError as error:
         _tell(speak, os.fsencode(str(error)))
     except BaseException as error:  # noqa: BLE001 - the last resort of a process that must not return
-        _tell(speak, os.fsencode(f"{type(error).__name__}: {error}"))
+        _tell(speak, os.fsencode(_last_words(error)))
     finally:
         os._exit(status)
+
+
+def _last_words(error: BaseException) -> str:
+    return reason(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
 
 
 def _tell(speak: int, message: bytes) -> None:

@@ -231,15 +231,6 @@ def test_a_wrong_format_is_a_usage_error(form: str, words: list[str]) -> None:
     assert all(word in " ".join(result.stderr.split()) for word in words)
 
 
-def test_a_locale_without_the_characters(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the user's encoding lacks is escaped, rather than an error."""
-    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-    monkeypatch.setattr("sys.stdout", out)
-    emit(FACTS, [{"name": "né…", "count": 1, "more": None}], "table")
-    out.seek(0)
-    assert "n\\xe9\\u2026" in out.read()
-
-
 def test_completion_of_formats() -> None:
     """The shell is offered every format that begins as typed."""
     option = _show.params[0]
