@@ -161,12 +161,3 @@ def test_kernel_that_is_too_old_is_refused(wire: Wire) -> None:
     with pytest.raises(MountFailed, match=r"7\.30.*7\.31"):
         wire.session.negotiate()
     assert OUT_HEADER.unpack_from(wire.ours.recv(4096))[1] == -errno.EPROTO
-
-
-def test_dot_and_dot_dot_are_found(wire: Wire) -> None:
-    """LOOKUP of `.` and `..`, which file handles and NFS servers need, gives the node and the one above."""
-    (reply,) = wire.ask(_request(Opcode.LOOKUP, ROOT_ID, b"d\0"))
-    directory = ENTRY_OUT.unpack_from(reply, OUT_HEADER.size)[0]
-    for name, expected in ((b".", directory), (b"..", ROOT_ID)):
-        (reply,) = wire.ask(_request(Opcode.LOOKUP, directory, name + b"\0"))
-        assert ENTRY_OUT.unpack_from(reply, OUT_HEADER.size)[0] == expected

@@ -13,6 +13,7 @@ import os
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from layerfs.errors import MountFailed
+from layerfs.hostdir import check_direct
 from layerfs.views.fuse.driver import FILE_SYSTEM
 
 try:
@@ -79,6 +80,7 @@ class FusepyDriver:
                 nodev=True,
                 default_permissions=True,
                 use_ino=True,
+                noforget=True,  # or file handles, which libfuse cannot refuse, go stale
                 kernel_cache=True,
                 entry_timeout=_FOREVER,
                 attr_timeout=_FOREVER,
@@ -167,8 +169,9 @@ class _Operations(fuse.Operations):
     @_answered
     def open(self, path: str, flags: int) -> int:
         """open(2) for reading; the mount is read-only, so the kernel asks for nothing else."""
-        del flags
         opened = self._tree.open(self._node(path))
+        if flags & os.O_DIRECT:
+            check_direct(opened.fileno())
         number = next(self._numbers)
         self._handles[number] = opened
         return number

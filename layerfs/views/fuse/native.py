@@ -51,7 +51,6 @@ _MAX_READAHEAD = 2 << 20
 
 _WANTED = (
     InitFlags.ASYNC_READ
-    | InitFlags.EXPORT_SUPPORT
     | InitFlags.DO_READDIRPLUS
     | InitFlags.ASYNC_DIO
     | InitFlags.NO_OPEN_SUPPORT
@@ -61,6 +60,7 @@ _WANTED = (
     | InitFlags.MAX_PAGES
     | InitFlags.CACHE_SYMLINKS
     | InitFlags.INIT_EXT
+    | InitFlags.NO_EXPORT_SUPPORT  # as overlayfs: a node that was forgotten is not found by its number
 )
 
 _REFUSED = frozenset(
