@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layerfs.errors import MountFailed
+from layerfs.views.fuse import native
 from layerfs.views.fuse.device import Device
 from layerfs.views.fuse.native import Session
 from layerfs.views.fuse.protocol import (
@@ -149,7 +150,9 @@ def test_what_a_kernel_lacks_is_not_used(wire: Wire, minor: int, offered: int, g
     if offered & InitFlags.INIT_EXT:
         body += struct.pack("=I44x", offered >> 32)
     wire.ours.send(_request(Opcode.INIT, 0, body))
-    Session(Device(wire.theirs.fileno()), Requests(wire.session.requests.tree)).negotiate(passthrough=True)
+    Session(Device(wire.theirs.fileno()), Requests(wire.session.requests.tree)).negotiate(
+        native._WANTED | InitFlags.PASSTHROUGH
+    )
     reply = INIT_OUT.unpack_from(wire.ours.recv(4096), OUT_HEADER.size)
     assert reply[:2] == (KERNEL_VERSION, min(minor, MINOR))
     assert reply[3] | reply[10] << 32 == granted

@@ -78,7 +78,9 @@ class FusepyDriver:
                 ro=True,
                 nosuid=True,
                 nodev=True,
-                default_permissions=True,
+                noexec=options.noexec,  # what is False is left out
+                default_permissions=not options.ignore_permissions,
+                allow_other=options.allow_other,
                 use_ino=True,
                 noforget=True,  # or file handles, which libfuse cannot refuse, go stale
                 kernel_cache=True,
@@ -87,7 +89,6 @@ class FusepyDriver:
                 negative_timeout=_FOREVER,
                 fsname=_escaped(_as_passed(options.source)),
                 subtype=FILE_SYSTEM,
-                **({"allow_other": True} if options.allow_other else {}),
             )
         except RuntimeError as error:
             raise MountFailed(f"{mountpoint}: libfuse could not mount (status {error})") from error
