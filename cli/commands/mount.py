@@ -79,7 +79,7 @@ def command(
     layer: int | None,
     root: str,  # noqa: ARG001 - read from the context
 ) -> None:
-    """Mount an image, container or layer read-only on a directory; without a NAME, list what is mounted.
+    """Mount an image, container or layer read-only on a directory; list what is mounted.
 
     Returns when the mount can be used; `layerfs umount MOUNTPOINT` or umount(8) ends it.
     What goes wrong later is told to syslog, or with -f to standard error.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pty
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,17 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-import fastcrc
-import fuse
 import pytest
-import tabulate
 
-import layerfs
-import layerfs_cli
 from layerfs import DataRoot
 from layerfs.views.fuse.drivers import DEFAULT_DRIVER, DRIVERS
 from layerfs.views.fuse.mountpoint import find_mount
+from tests.support.installs import install_for_all, python_for_all
 from tests.support.kernel import kernel_snapshot
 from tests.support.mounts import eventually, mount_line, servers, stacked_by_docker
 from tests.support.processes import Running
@@ -387,37 +381,6 @@ def test_others_look_in_only_where_allowed(mounting: Mounting, option: list[str]
     assert bool(done.stdout) == (code == 0)
 
 
-def _python_for_all() -> str:
-    """An interpreter that ordinary users may run: ours may lie in root's home."""
-    check = "import sys; sys.exit(sys.version_info < (3, 11))"
-    for candidate in (os.path.realpath(sys.executable), "/usr/bin/python3"):
-        command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-c", '"$0" -c "$1"']
-        # setpriv's own exec would still have root's rights on the way to the interpreter
-        done = subprocess.run([*command, candidate, check], cwd="/", capture_output=True, check=False)
-        if done.returncode == 0:
-            return candidate
-    pytest.fail("no Python 3.11 that ordinary users may run: install the package python3")
-
-
-def _install_for_all(place: Path, python: str) -> str:
-    """Copy layerfs and what it imports to where ordinary users may read; the command in `place`, as /mnt."""
-    for package in (layerfs, layerfs_cli, click, fastcrc):
-        shutil.copytree(Path(package.__file__ or "").parent, place / "site" / package.__name__)
-    for module in (fuse, tabulate):
-        found = Path(module.__file__ or "")
-        if found.name == "__init__.py":
-            shutil.copytree(found.parent, place / "site" / module.__name__)
-        else:
-            shutil.copy(found, place / "site")
-    script = place / "layerfs"
-    script.write_text(
-        f"#!{python}\nimport sys\nsys.path.insert(0, '/mnt/site')\n"
-        "from layerfs_cli.main import main\nmain()\n"
-    )
-    script.chmod(0o755)
-    return "/mnt/layerfs"
-
-
 USER_SCRIPT = r"""
 set -u
 mount --bind "$1" /mnt && mount --bind "$1/fuse" /dev/fuse || exit 9
@@ -478,8 +441,8 @@ def test_ordinary_user_mounts_too(tmp_path: Path, driver: str) -> None:
     for name in ("unpack.py", "dataroot.tar.xz"):
         (tmp_path / "fixtures" / name).write_bytes((recorded / name).read_bytes())
     command = ["unshare", "--mount", "sh", "-c", USER_SCRIPT, "sh", str(tmp_path)]
-    python = _python_for_all()
-    done = _run([*command, python, _install_for_all(tmp_path, python), driver])
+    python = python_for_all()
+    done = _run([*command, python, install_for_all(tmp_path, python), driver])
     assert done.returncode == 0, done.stderr
     assert "user_allow_other" in done.stderr
     assert "busy" in done.stderr
