@@ -12,7 +12,8 @@
     ├── CorruptStore             a file of the data root is not what it must be; names the file
     │   └── MissingFile · MalformedFile · DigestMismatch · BrokenChain
     ├── TreeError (and OSError)  an operation on a path of an image failed; carries an errno
-    │   └── PathNotFound · NotADirectory · IsADirectory · NotASymlink · SymlinkLoop · UnreadableEntry
+    │   ├── PathNotFound · NameTooLong · NotADirectory · IsADirectory · NotASymlink · SymlinkLoop
+    │   └── UnreadableEntry
     │       └── UnsupportedOverlay   a mark we see but cannot honour
     └── MountFailed
 
@@ -46,6 +47,7 @@ __all__ = [
     "MalformedFile",
     "MissingFile",
     "MountFailed",
+    "NameTooLong",
     "NotADataRoot",
     "NotADirectory",
     "NotASymlink",
@@ -206,6 +208,12 @@ class PathNotFound(TreeError, FileNotFoundError):
     """No such file or directory."""
 
     number = errno.ENOENT
+
+
+class NameTooLong(TreeError):
+    """A name longer than any the layers' file systems could hold."""
+
+    number = errno.ENAMETOOLONG
 
 
 class NotADirectory(TreeError, NotADirectoryError):

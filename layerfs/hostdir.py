@@ -23,7 +23,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
 
-__all__ = ["HostDir", "Refused", "TooLarge", "empty_file", "is_system_admin", "xattr_names_of", "xattr_of"]
+__all__ = [
+    "HostDir",
+    "Refused",
+    "TooLarge",
+    "check_direct",
+    "empty_file",
+    "is_system_admin",
+    "xattr_names_of",
+    "xattr_of",
+]
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -271,6 +280,11 @@ def xattr_of(place: bytes | int, name: bytes, *, follow_symlinks: bool = True) -
         if error.errno in (errno.ENODATA, errno.ENOTSUP):
             return None
         raise
+
+
+def check_direct(fd: int) -> None:
+    """Raise what open(2) raises of O_DIRECT for this open file: EINVAL where its file system lacks it."""
+    os.close(os.open(f"/proc/self/fd/{fd}", _READ | os.O_DIRECT))
 
 
 def empty_file() -> int:

@@ -61,7 +61,8 @@ class RawLayer:
             directory, name = self._at(path)
             found = FileStat.of(directory.lstat(name))
         except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            # ENAMETOOLONG: a layer on another file system may hold longer names (ovl_lookup_single)
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
                 return None
             raise
         return Entry(name, found, whiteout=False)

@@ -69,6 +69,7 @@ INVOCATIONS: Mapping[str, list[list[str]]] = {
         ["--layer", "5", "demo", "{mnt}"],
     ],
     "umount": [],  # ends each of these
+    "mount-helper": [[]],
     "completion": [["bash"]],
 }
 """What each command is run with; `{out}` is a directory to write to, `{mnt}` one to mount on."""

@@ -18,6 +18,7 @@ import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.errors import reason
+from layerfs.hostdir import check_direct
 from layerfs.views.fuse.ahead import Ahead
 from layerfs.views.fuse.nodetable import NodeTable, attributes_of
 from layerfs.views.fuse.protocol import (
@@ -32,6 +33,7 @@ from layerfs.views.fuse.protocol import (
     GETXATTR_OUT,
     LSEEK_IN,
     LSEEK_OUT,
+    OPEN_IN,
     OPEN_OUT,
     READ_IN,
     RELEASE_IN,
@@ -54,8 +56,7 @@ _FOREVER = 365 * 86400
 """Seconds an entry, its attributes, and its absence stay valid: an image does not change."""
 
 _OPEN_FILES = 256
-_DOT_NAMES = (b".", b"..")
-_DOTS = len(_DOT_NAMES)
+_DOTS = 2  # entries of a listing before its names
 _SEEK_DATA, _SEEK_HOLE = os.SEEK_DATA, os.SEEK_HOLE
 
 _NEGATIVE = ENTRY_OUT.pack(0, 0, _FOREVER, 0, 0, 0, *[0] * 16)
@@ -99,13 +100,9 @@ class Requests:
         """LOOKUP: the entry of a name; its absence is an answer that the kernel keeps."""
         name = body.partition(b"\0")[0]
         node = self.nodes[node_id]
-        if name in _DOT_NAMES:  # asked for by NFS servers and open_by_handle_at(2)
-            child = node if name == b"." else node.parent or node
-        else:
-            found = self.tree.child(node, name)
-            if found is None:
-                return _NEGATIVE
-            child = found
+        child = self.tree.child(node, name)
+        if child is None:
+            return _NEGATIVE
         (held,) = self.nodes.hold([child])
         if child.stat.is_file:
             self.ahead.expect_file(held)
@@ -219,7 +216,13 @@ class Requests:
 
     def open(self, node_id: int, body: bytes) -> bytes:
         """OPEN, which only passthrough needs: else the kernel is told not to ask."""
-        del body
+        flags, _ = OPEN_IN.unpack_from(body)
+        if flags & os.O_DIRECT:  # the kernel would make EIO of a backing file that it cannot open so
+            with self.tree.open(self.nodes[node_id]) as file:
+                check_direct(file.fileno())
+        return self._open(node_id)
+
+    def _open(self, node_id: int) -> bytes:
         assert self.backing is not None  # noqa: S101 - the answer is registered with it
         node = self.nodes[node_id]
         backing = self.backing.open(node_id, lambda: self.tree.open(node))
@@ -232,7 +235,7 @@ class Requests:
         if self.backing is None:
             self.file(node_id)
         else:
-            self.open(node_id, b"")
+            self._open(node_id)
             self.backing.release(node_id)
 
     def release(self, node_id: int, body: bytes) -> bytes:
