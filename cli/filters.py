@@ -41,7 +41,7 @@ def filter_option(*names: str) -> Callable[[_Function], _Function]:
         return _parse(parameter, values, names)
 
     def complete(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
-        return [CompletionItem(f"{name}=", type="nospace") for name in names if name.startswith(typed)]
+        return [CompletionItem(f"{name}=") for name in names if name.startswith(typed)]
 
     return click.option(
         "-f",

@@ -159,7 +159,7 @@ def _complete(instruction: str) -> int:
     """Answer the shell, in silence: it shows what we write amid what its user types."""
     import logging
 
-    from .bash import register
+    from .shells import register
 
     register()
     logging.disable()

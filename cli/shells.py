@@ -1,10 +1,11 @@
-r"""Completion in bash: click's protocol, made to survive what bash does to words with colons.
+r"""Completion in bash and zsh: click's protocol, made to survive what they do to words with colons.
 
 Bash cuts `nginx:latest` into three words and replaces only the last, so the whole line is split
-here, by a shell's rules, and of each answer only what bash will replace is given back. A directory
-is completed without the space that would end it. Used by `main` and the `completion` command.
+here, by a shell's rules, and of each answer only what bash will replace is given back. What goes on is
+completed without the space that would end it: a directory, a name up to its colon, a filter up to its
+value; fish sees by itself that these go on. Used by `main` and the `completion` command.
 
-Source: bash(1), COMP_WORDBREAKS and "Programmable Completion".
+Source: bash(1), COMP_WORDBREAKS and "Programmable Completion"; zshcompwid(1), compadd.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from click.shell_completion import BashComplete, add_completion_class, split_arg_string
+from click.shell_completion import BashComplete, ZshComplete, add_completion_class, split_arg_string
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-__all__ = ["BashWithColons", "register"]
+__all__ = ["BashWithColons", "ZshWithoutSpaces", "register"]
 
-_SOURCE = """\
+_BASH = """\
 %(complete_func)s() {
     local kind value
     COMPREPLY=()
@@ -30,13 +31,40 @@ _SOURCE = """\
             file) compopt -o default ;;
             plain)
                 COMPREPLY+=("$value")
-                [[ $value != */ ]] || compopt -o nospace
+                [[ $value != *[/:=] ]] || compopt -o nospace
                 ;;
         esac
     done < <(COMP_WORDS=${COMP_LINE:0:COMP_POINT} COMP_WORDBREAKS=$COMP_WORDBREAKS \\
         %(complete_var)s=bash_complete "$1" 2>/dev/null)
 }
 complete -o nosort -F %(complete_func)s %(prog_name)s
+"""
+
+_ZSH = """\
+#compdef %(prog_name)s
+
+%(complete_func)s() {
+    local kind value help
+    local -a whole begun
+    for kind value help in "${(@f)$(COMP_WORDS="${words[*]}" COMP_CWORD=$((CURRENT-1)) \\
+            %(complete_var)s=zsh_complete %(prog_name)s 2>/dev/null)}"; do
+        case $kind in
+            dir) _path_files -/ ;;
+            file) _path_files -f ;;
+            plain)
+                if [[ $value == *[/:=] ]]; then begun+=("$value"); else whole+=("$value"); fi
+                ;;
+        esac
+    done
+    (( ! $#whole )) || compadd -U -V unsorted -a whole
+    (( ! $#begun )) || compadd -U -S '' -V unsorted -a begun
+}
+
+if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
+    %(complete_func)s "$@"
+else
+    compdef %(complete_func)s %(prog_name)s
+fi
 """
 
 _CURSOR = "\x1f"
@@ -48,7 +76,7 @@ class BashWithColons(BashComplete):
     """What the function in `source_template` asks."""
 
     name = "bash"
-    source_template = _SOURCE
+    source_template = _BASH
     _typed = ""
 
     def get_completion_args(self) -> tuple[list[str], str]:
@@ -67,6 +95,14 @@ class BashWithColons(BashComplete):
         return f"{item.type},{quoted}"
 
 
+class ZshWithoutSpaces(ZshComplete):
+    """Click's own, but for the function that asks."""
+
+    name = "zsh"
+    source_template = _ZSH
+
+
 def register() -> None:
-    """Take the place of click's own completion for bash."""
+    """Take the place of click's own completions."""
     add_completion_class(BashWithColons)
+    add_completion_class(ZshWithoutSpaces)
