@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+from .guesses import did_you_mean
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -63,7 +65,7 @@ def _parse(parameter: click.Parameter, values: Sequence[str], names: Sequence[st
         if not equals:
             raise click.BadParameter("bad format of filter (expected name=value)", param=parameter)
         if name not in names:
-            message = f"invalid filter {name!r}: there are {', '.join(names)}"
+            message = f"invalid filter {name!r}: there are {', '.join(names)}{did_you_mean(name, names)}"
             raise click.BadParameter(message, param=parameter)
         found.setdefault(name, []).append(value.strip())
     return found

@@ -23,7 +23,7 @@ FLOORS = (
     ("layerfs.errors", "layerfs.ids"),
     ("layerfs.formats",),
     ("layerfs.syscalls",),
-    ("layerfs.hostdir",),
+    ("layerfs.hostdir", "layerfs.likely"),
     ("layerfs.store", "layerfs.tree"),
     ("layerfs.archive", "layerfs.losses", "layerfs.model", "layerfs.naming", "layerfs.stacking"),
     ("layerfs.dataroot",),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from layerfs.formats.containerconfig import ContainerConfig
     from layerfs.model import Container
 
-__all__ = ["command"]
+__all__ = ["View", "command", "container_table"]
 
 UNKNOWN = "N/A"
 COMMAND_WIDTH, MOUNT_WIDTH = 20, 15
@@ -77,7 +77,7 @@ def command(
     if form == "table" and quiet:
         form = "{{.ID}}"
     view = View(data_root, full=no_trunc)
-    emit(_table(view, size=size), rows[:limit] if limit > 0 else rows, form)
+    emit(container_table(view, size=size), rows[:limit] if limit > 0 else rows, form)
 
 
 def _container_filter(root: DataRoot, filters: Filters) -> ContainerFilter:
@@ -216,7 +216,8 @@ def _ago(then_ns: int, now_ns: int) -> str:
     return f"{human_duration((now_ns - then_ns) / _NANO)} ago"
 
 
-def _table(view: View, *, size: bool) -> Table[Container]:
+def container_table(view: View, *, size: bool) -> Table[Container]:
+    """All that is told of containers; with `size` also what they take."""
     columns: list[Column[Container]] = [
         Column("id", lambda row: row.id, "ID", "CONTAINER ID", view.identity),
         Column("name", _config(lambda config: config.name), "Names", "NAMES", view.names),

@@ -19,6 +19,7 @@ import layerfs_cli.commands
 from layerfs import errors
 from layerfs_cli.main import COMMANDS, EXIT_CODES, cli, run
 from layerfs_cli.params import DEFAULT_ROOT, root_option
+from layerfs_cli.spellings import GROUPS, WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,11 +74,12 @@ def test_command_shows_an_example(name: str) -> None:
 
 
 def test_table_has_every_command() -> None:
-    """No command's module is missing from the table."""
+    """No command's module is missing from the table, or from that of Docker's words."""
     modules = {
         module.name.replace("_", "-") for module in pkgutil.iter_modules(layerfs_cli.commands.__path__)
     }
-    assert modules == set(COMMANDS)
+    spelled = {*WORDS.values(), *(ours[0] for seconds in GROUPS.values() for ours in seconds.values())}
+    assert modules == {*COMMANDS, *spelled}
 
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
