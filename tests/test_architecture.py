@@ -31,6 +31,7 @@ FLOORS = (
     ("layerfs.views",),
     ("layerfs",),
     ("layerfs_cli",),
+    ("layerfs.__main__",),
 )
 """Lowest first; a module imports from its own package and from lower floors only."""
 

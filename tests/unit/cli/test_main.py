@@ -256,3 +256,16 @@ def test_version_is_the_installed_one(capsys: pytest.CaptureFixture[str]) -> Non
 
     assert run(["--version"]) == 0
     assert capsys.readouterr().out == f"layerfs {version('layerfs')}\n"
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["images", "--nonsense"], ["iamges"]])
+def test_module_is_the_command(arguments: list[str]) -> None:
+    """`python -m layerfs` says and exits as `layerfs`, under that name."""
+    script = str(Path(sys.executable).with_name("layerfs"))
+    as_module, as_script = (
+        subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+        for command in ([sys.executable, "-m", "layerfs"], [script])
+    )
+    assert as_module.returncode == as_script.returncode
+    assert (as_module.stdout, as_module.stderr) == (as_script.stdout, as_script.stderr)
+    assert "layerfs" in as_script.stdout + as_script.stderr
