@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import shell_complete
+from click.shell_completion import CompletionItem, shell_complete
 
 from .guesses import did_you_mean
 from .params import DEFAULT_ROOT, complete_directory, metadata_option
@@ -90,6 +90,12 @@ class LazyGroup(click.Group):
         if not ctx.resilient_parsing and not word.startswith("-") and self.get_command(ctx, word) is None:
             ctx.fail(f"No such command {word!r}{did_you_mean(word, (*COMMANDS, *WORDS, *GROUPS))}")
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands without importing them, Docker's words once one is begun, and options."""
+        words = (*WORDS, *GROUPS) if incomplete else ()
+        found = [CompletionItem(word) for word in (*COMMANDS, *words) if word.startswith(incomplete)]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List the commands without importing them."""

@@ -12,7 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from .params import complete_directory
-from .subjects import complete_trees, paths_below, split_layer
+from .subjects import complete_names, paths_below, split_layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -149,7 +149,7 @@ def complete_source(context: click.Context, parameter: click.Parameter, typed: s
         return [CompletionItem(f"{name}:{found}") for found in paths_below(context, name, path)]
     if typed.startswith(("/", ".", "~")):
         return complete_directory(context, parameter, typed)
-    found = complete_trees(context, parameter, typed)
+    found = complete_names(context, parameter, typed)
     if typed.endswith(":") and paths_below(context, typed[:-1], "/"):
         found.append(CompletionItem(f"{typed}/"))
     return found

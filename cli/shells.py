@@ -1,9 +1,10 @@
-r"""Completion in bash and zsh: click's protocol, made to survive what they do to words with colons.
+r"""Completion in bash, zsh and fish: click's protocol, made to survive what they do to words.
 
 Bash cuts `nginx:latest` into three words and replaces only the last, so the whole line is split
 here, by a shell's rules, and of each answer only what bash will replace is given back. What goes on is
 completed without the space that would end it: a directory, a name up to its colon, a filter up to its
-value; fish sees by itself that these go on. Used by `main` and the `completion` command.
+value; fish sees by itself that these go on. A shell replaces the whole of `--option=value`, so the option is
+given back too. Used by `main` and the `completion` command.
 
 Source: bash(1), COMP_WORDBREAKS and "Programmable Completion"; zshcompwid(1), compadd.
 """
@@ -14,12 +15,18 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from click.shell_completion import BashComplete, ZshComplete, add_completion_class, split_arg_string
+from click.shell_completion import (
+    BashComplete,
+    FishComplete,
+    ZshComplete,
+    add_completion_class,
+    split_arg_string,
+)
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-__all__ = ["BashWithColons", "ZshWithoutSpaces", "register"]
+__all__ = ["BashWithColons", "FishWithOptions", "ZshWithoutSpaces", "register"]
 
 _BASH = """\
 %(complete_func)s() {
@@ -72,6 +79,14 @@ _BREAKS = "@=:"
 _SPECIAL = re.compile(r"([^\w@%+=:,./~-])")
 
 
+def _whole(typed: str, item: CompletionItem) -> str:
+    """What replaces the whole word: of `--option=value` click completes the value alone."""
+    option, equals, _ = typed.partition("=")
+    value = str(item.value)
+    is_value = typed.startswith("-") and equals and not value.startswith(typed)
+    return f"{option}={value}" if is_value else value
+
+
 class BashWithColons(BashComplete):
     """What the function in `source_template` asks."""
 
@@ -89,9 +104,9 @@ class BashWithColons(BashComplete):
         """An answer: its kind, and what replaces the part of the word that bash sees."""
         breaks = [char for char in _BREAKS if char in os.environ.get("COMP_WORDBREAKS", _BREAKS)]
         kept = max((self._typed.rfind(char) + 1 for char in breaks), default=0)
-        seen_whole = item.value.startswith(self._typed[:kept])
-        value = item.value[kept:] if seen_whole else item.value
-        quoted = _SPECIAL.sub(r"\\\1", value)
+        value = _whole(self._typed, item)
+        seen_whole = value.startswith(self._typed[:kept])
+        quoted = _SPECIAL.sub(r"\\\1", value[kept:] if seen_whole else value)
         return f"{item.type},{quoted}"
 
 
@@ -100,9 +115,36 @@ class ZshWithoutSpaces(ZshComplete):
 
     name = "zsh"
     source_template = _ZSH
+    _typed = ""
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """The words before the cursor, and what is typed of the one it is in."""
+        words, self._typed = super().get_completion_args()
+        return words, self._typed
+
+    def format_completion(self, item: CompletionItem) -> str:
+        """An answer, in three lines."""
+        return f"{item.type}\n{_whole(self._typed, item)}\n_"
+
+
+class FishWithOptions(FishComplete):
+    """Click's own, but for values behind an equals sign."""
+
+    name = "fish"
+    _typed = ""
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """The words before the cursor, and what is typed of the one it is in."""
+        words, self._typed = super().get_completion_args()
+        return words, self._typed
+
+    def format_completion(self, item: CompletionItem) -> str:
+        """An answer, in a line."""
+        return f"{item.type},{_whole(self._typed, item)}"
 
 
 def register() -> None:
     """Take the place of click's own completions."""
     add_completion_class(BashWithColons)
     add_completion_class(ZshWithoutSpaces)
+    add_completion_class(FishWithOptions)

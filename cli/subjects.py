@@ -28,12 +28,14 @@ __all__ = [
     "Supplier",
     "complete_images",
     "complete_names",
-    "complete_trees",
+    "container_names",
+    "image_names",
     "layer_options",
     "open_root",
     "open_sides",
     "open_subject",
     "paths_below",
+    "silently",
     "split_layer",
     "subject_options",
     "tree_path",
@@ -209,23 +211,17 @@ def tree_path(text: str) -> bytes:
 
 def complete_images(context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
     """Image references that begin as typed; IDs only once hex digits are typed."""
-    return _items(typed, _silently(context, _image_names), _silently(context, _image_ids, typed))
+    return _items(typed, silently(context, image_names), silently(context, _image_ids, typed))
 
 
 def complete_names(context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
-    """References and container names that begin as typed, and IDs as `complete_images`."""
-    names = [*_silently(context, _image_names), *_silently(context, _container_names)]
-    return _items(
-        typed, names, _silently(context, _image_ids, typed), _silently(context, _container_ids, typed)
-    )
-
-
-def complete_trees(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
-    """What has a tree: names as `complete_names`, and behind `IMAGE@` the numbers of its layers."""
+    """References, container names and IDs that begin as typed; behind `IMAGE@` the numbers of its layers."""
     name, at, number = typed.rpartition("@")
-    if at and number.isdecimal() | (not number):
-        return _items(typed, _silently(context, _as_of_layers, name))
-    return complete_names(context, parameter, typed)
+    if at and (number.isdecimal() or not number):
+        return _items(typed, silently(context, _as_of_layers, name))
+    names = [*silently(context, image_names), *silently(context, container_names)]
+    ids = [*silently(context, _image_ids, typed), *silently(context, _container_ids, typed)]
+    return _items(typed, names, ids)
 
 
 def paths_below(context: click.Context, name: str, typed: str) -> list[str]:
@@ -239,18 +235,20 @@ def paths_below(context: click.Context, name: str, typed: str) -> list[str]:
         for child_name, child in subject.tree.children(node).items():
             yield directory + slash + os.fsdecode(child_name) + ("/" if child.is_dir else "")
 
-    return [path for path in _silently(context, paths) if path.startswith(typed)]
+    return [path for path in silently(context, paths) if path.startswith(typed)]
 
 
 def _items(typed: str, *lists: Iterable[str]) -> list[CompletionItem]:
     return [CompletionItem(name) for names in lists for name in names if name.startswith(typed)]
 
 
-def _image_names(root: DataRoot) -> Iterator[str]:
+def image_names(root: DataRoot) -> Iterator[str]:
+    """Every name of an image, as Docker shows it."""
     yield from sorted(str(row.reference) for row in root.repositories.rows)
 
 
-def _container_names(root: DataRoot) -> Iterator[str]:
+def container_names(root: DataRoot) -> Iterator[str]:
+    """The name of every container."""
     yield from (container.name for container in root.containers())
 
 
@@ -275,7 +273,7 @@ def _as_of_layers(root: DataRoot, name: str) -> Iterator[str]:
     yield from (f"{name}@{number}" for number in range(1, len(root.image(name).config.diff_ids) + 1))
 
 
-def _silently(context: click.Context, names: Callable[..., Iterator[str]], *given: str) -> list[str]:
+def silently(context: click.Context, names: Callable[..., Iterable[str]], *given: str) -> list[str]:
     """What `names` gives; nothing where the root or the name cannot be read: a shell wants no errors."""
     from layerfs.errors import LayerfsError
 

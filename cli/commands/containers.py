@@ -12,12 +12,12 @@ from ..filters import Filters, filter_option, invalid_filter, labels
 from ..output import Column, Table, emit, format_option, no_trunc_option
 from ..params import root_option
 from ..ports import shown_ports
-from ..subjects import open_root
+from ..subjects import container_names, image_names, open_root
 from ..template_printf import printf
 from ..units import ZERO_TIME_NS, age, clock, ellipsis, human_duration, human_size, rfc3339, short_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from layerfs import DataRoot
     from layerfs.analysis.containers import ContainerFilter, ContainerSizes
@@ -32,6 +32,28 @@ COMMAND_WIDTH, MOUNT_WIDTH = 20, 15
 _NANO = 10**9
 
 
+def _filter_values(root: DataRoot, name: str) -> Iterable[Any]:
+    """What a filter may be given, as far as it can be listed."""
+    from layerfs.analysis.containers import STATES
+
+    if name == "ancestor":
+        return image_names(root)
+    if name in ("before", "name", "since"):
+        return container_names(root)
+    if name == "status":
+        return STATES
+    values: dict[str, Callable[[ContainerConfig], Iterable[Any]]] = {
+        "exited": lambda config: (config.state.exit_code,),
+        "id": lambda config: (short_id(config.id),),
+        "label": lambda config: (f"{key}={value}" for key, value in config.labels.items()),
+        "network": _networks,
+        "volume": lambda config: (mount.name or mount.source for mount in config.mount_points),
+    }
+    if name not in values:
+        return ()
+    return (value for item in root.containers() if item.config for value in values[name](item.config))
+
+
 @click.command("containers")
 @click.option("-a", "--all", "every", is_flag=True, help="As `docker ps` has it; all are always shown.")
 @click.option("-q", "--quiet", is_flag=True, help="Show container IDs only.")
@@ -39,7 +61,8 @@ _NANO = 10**9
 @click.option("-n", "--last", type=click.IntRange(-1), default=-1, metavar="N", help="Show the N newest.")
 @click.option("-l", "--latest", is_flag=True, help="Show the newest.")
 @filter_option(
-    *("ancestor", "before", "exited", "id", "label", "name", "network", "since", "status", "volume")
+    *("ancestor", "before", "exited", "id", "label", "name", "network", "since", "status", "volume"),
+    values=_filter_values,
 )
 @no_trunc_option
 @format_option

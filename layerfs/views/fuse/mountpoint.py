@@ -18,7 +18,7 @@ from pathlib import Path
 from layerfs.errors import MountFailed
 from layerfs.views.fuse.driver import FILE_SYSTEM
 
-__all__ = ["Mount", "check_mountpoint", "detach", "find_mount", "tune_readahead", "unmount"]
+__all__ = ["Mount", "check_mountpoint", "detach", "find_mount", "mount_table", "tune_readahead", "unmount"]
 
 _MNT_DETACH = 2
 _READAHEAD_KB = 2048
@@ -52,13 +52,20 @@ def find_mount(path: Path) -> Mount | None:
 
 def _mounted_on(wanted: Path) -> Mount | None:
     """The topmost mount on this very path, which is not looked at."""
-    found = None
-    for line in Path("/proc/self/mountinfo").read_bytes().split(b"\n"):
-        left, _, right = line.partition(b" - ")
-        if right and Path(_unescape(left.split(b" ")[4])) == wanted:
-            fs_type, source, *_ = right.split(b" ")
-            found = Mount(wanted, _unescape(fs_type), _unescape(source), os.fsdecode(left.split(b" ")[2]))
-    return found
+    return next((mount for mount in reversed(mount_table()) if mount.path == wanted), None)
+
+
+def mount_table() -> list[Mount]:
+    """All that this process sees mounted; of several on one path, the last is the topmost."""
+    lines = Path("/proc/self/mountinfo").read_bytes().split(b"\n")
+    return [_mount_of(line) for line in lines if line]
+
+
+def _mount_of(line: bytes) -> Mount:
+    left, _, right = line.partition(b" - ")
+    _, _, device, _, path, *_ = map(_unescape, left.split(b" "))
+    fs_type, source, *_ = map(_unescape, right.split(b" "))
+    return Mount(Path(path), fs_type, source, device)
 
 
 def _unescape(field: bytes) -> str:
