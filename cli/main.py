@@ -12,9 +12,11 @@ import sys
 from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import shell_complete
+from click.shell_completion import CompletionItem, shell_complete
 
+from .guesses import did_you_mean
 from .params import DEFAULT_ROOT, complete_directory, metadata_option
+from .spellings import GROUPS, WORDS, SpelledGroup
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,18 +77,42 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import `commands/<name>.py` and return its `command`; None when there is no such command."""
-        if cmd_name not in COMMANDS:
-            return None
-        module = importlib.import_module(f".commands.{cmd_name.replace('-', '_')}", __package__)
-        command = module.command
-        assert isinstance(command, click.Command)  # noqa: S101 - tells mypy what the test of the table proves
-        return command
+        """The command of this name, or of this word of Docker's; None when there is no such command."""
+        if cmd_name in GROUPS:
+            return SpelledGroup(cmd_name, _load)
+        name = WORDS.get(cmd_name, cmd_name)
+        return _load(name) if name in COMMANDS or cmd_name in WORDS else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does; of a word that is no command, say which it is like."""
+        word = args[0]
+        if not ctx.resilient_parsing and not word.startswith("-") and self.get_command(ctx, word) is None:
+            ctx.fail(f"No such command {word!r}{did_you_mean(word, (*COMMANDS, *WORDS, *GROUPS))}")
+        return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands without importing them, Docker's words once one is begun, and options."""
+        words = (*WORDS, *GROUPS) if incomplete else ()
+        found = [CompletionItem(word) for word in (*COMMANDS, *words) if word.startswith(incomplete)]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+        with formatter.section("Docker's own words are taken too"):
+            words = [f"{word} {second}" for word, seconds in GROUPS.items() for second in seconds]
+            formatter.write_text(", ".join([*WORDS, *words]))
+
+
+def _load(name: str) -> click.Command:
+    """Import `commands/<name>.py` and return its `command`."""
+    module = importlib.import_module(f".commands.{name.replace('-', '_')}", __package__)
+    command = module.command
+    assert isinstance(command, click.Command)  # noqa: S101 - tells mypy what the test of the table proves
+    return command
 
 
 @click.group(
@@ -163,7 +189,7 @@ def _complete(instruction: str) -> int:
     """Answer the shell, in silence: it shows what we write amid what its user types."""
     import logging
 
-    from .bash import register
+    from .shells import register
 
     register()
     logging.disable()

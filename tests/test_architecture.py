@@ -24,7 +24,7 @@ FLOORS = (
     ("layerfs.errors", "layerfs.ids"),
     ("layerfs.formats",),
     ("layerfs.syscalls",),
-    ("layerfs.hostdir",),
+    ("layerfs.hostdir", "layerfs.likely"),
     ("layerfs.store", "layerfs.tree"),
     ("layerfs.archive", "layerfs.losses", "layerfs.model", "layerfs.naming", "layerfs.stacking"),
     ("layerfs.dataroot",),
@@ -32,6 +32,7 @@ FLOORS = (
     ("layerfs.views",),
     ("layerfs",),
     ("layerfs_cli",),
+    ("layerfs.__main__",),
 )
 """Lowest first; a module imports from its own package and from lower floors only."""
 

@@ -12,9 +12,10 @@ import click
 from ..entries import Complaints, escaped, lossless, type_word
 from ..output import Column, Table, emit, format_option, no_trunc_option
 from ..params import metadata_option, root_option
+from ..places import complete_place, place_metavar, read_place
 from ..progress import progress
 from ..provenance import Provenance, command_words, kind_option, open_stack
-from ..subjects import complete_names, complete_paths, open_root, tree_path
+from ..subjects import open_root, tree_path
 from ..units import human_size, rfc3339, short_id
 
 if TYPE_CHECKING:
@@ -75,8 +76,7 @@ class Row(NamedTuple):
 
 
 @click.command("blame")
-@click.argument("name", metavar="NAME", shell_complete=complete_names)
-@click.argument("path", metavar="[PATH]", required=False, shell_complete=complete_paths)
+@click.argument("words", metavar=place_metavar("[PATH]"), nargs=-1, shell_complete=complete_place)
 @click.option(
     "--all", "everywhere", is_flag=True, help="Across all images of the root: give a PATH and no NAME."
 )
@@ -91,8 +91,7 @@ class Row(NamedTuple):
 @click.pass_context
 def command(
     ctx: click.Context,
-    name: str,
-    path: str | None,
+    words: tuple[str, ...],
     everywhere: bool,
     itself: bool,
     recursive: bool,
@@ -119,24 +118,25 @@ def command(
       layerfs blame -R --hidden nginx:latest          of all entries, those that are gone too
       layerfs blame --all /etc/passwd                 in all images, each layer once
     """
-    if everywhere and (path is not None or itself or recursive or hidden or kind):
+    if everywhere and (len(words) != 1 or itself or recursive or hidden or kind):
         raise click.UsageError("--all takes one PATH, and no NAME, -d, -R, --hidden or --type")
+    place = read_place(words, "[PATH]", lenient=everywhere)
     data_root = open_root(ctx)
     complaints = Complaints()
     if everywhere:
-        rows = list(_everywhere(data_root, tree_path(name), complaints))
+        rows = list(_everywhere(data_root, tree_path(words[0]), complaints))
         emit(_table(EVERYWHERE, full=no_trunc), rows, form)
         return complaints.code
     from layerfs.analysis.blame import Blame, Digests
 
-    subject = open_stack(data_root, name, kind)
+    subject = open_stack(data_root, place.name, kind)
     blame = Blame(subject.tree, Digests(complaints.add), complaints.add)
     provenance = Provenance(data_root, subject)
-    place = blame.locate(tree_path(path or "/"))
-    if not itself and blame.is_directory(place):
-        steps, shown = blame.entries(place, recursive=recursive, hidden=hidden), ENTRIES
+    path = blame.locate(tree_path(*place.paths or ("/",)))
+    if not itself and blame.is_directory(path):
+        steps, shown = blame.entries(path, recursive=recursive, hidden=hidden), ENTRIES
     else:
-        steps, shown = iter(blame.steps(place)), HISTORY
+        steps, shown = iter(blame.steps(path)), HISTORY
     found = _rows(blame, provenance, map(blame.event, steps), read=form != "table")
     if sys.stdout.isatty() and sys.stderr.isatty():
         found = iter(list(found))  # the progress bar is gone before the first line

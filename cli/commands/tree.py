@@ -10,7 +10,8 @@ import click
 from ..entries import ENTRY_TABLE, Complaints, Entry, escaped
 from ..escape import json_text
 from ..output import emit, format_option
-from ..subjects import complete_names, complete_paths, open_root, open_subject, subject_options, tree_path
+from ..places import Place, place_argument
+from ..subjects import open_root, open_subject, subject_options, tree_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,8 +25,7 @@ __all__ = ["command"]
 
 
 @click.command("tree")
-@click.argument("name", shell_complete=complete_names)
-@click.argument("path", default="/", shell_complete=complete_paths)
+@place_argument("[PATH]")
 @click.option("-L", "depth", type=click.IntRange(1), metavar="N", help="No more than N levels down.")
 @click.option("-d", "directories", is_flag=True, help="Directories only.")
 @click.option("-a", "hidden", is_flag=True, help="Also names that begin with a dot.")
@@ -34,8 +34,7 @@ __all__ = ["command"]
 @click.pass_context
 def command(
     ctx: click.Context,
-    name: str,
-    path: str,
+    place: Place,
     depth: int | None,
     directories: bool,
     hidden: bool,
@@ -58,18 +57,19 @@ def command(
     from layerfs.errors import NotADirectory
     from layerfs.tree.walk import walk
 
-    subject = open_subject(open_root(ctx), name, kind=kind, up_to=up_to, layer=layer)
+    subject = open_subject(open_root(ctx), place.name, kind=kind, up_to=up_to, layer=layer)
     complaints = Complaints()
+    path = tree_path(place.paths[0] if place.paths else "/")
 
     def keep(node: Node) -> bool:
         return (hidden or not node.name.startswith(b".")) and (node.is_dir or not directories)
 
-    top = subject.tree.resolve(tree_path(path))
+    top = subject.tree.resolve(path)
     if not top.is_dir:
-        raise NotADirectory(tree_path(path))
+        raise NotADirectory(path)
     visits = _reported(walk(subject.tree, top, depth=depth, keep=keep), complaints)
     if form == "table":
-        output = _drawn(subject, visits, tree_path(path), complaints, only_directories=directories)
+        output = _drawn(subject, visits, path, complaints, only_directories=directories)
     elif form == "json":
         output = _nested(subject, visits, complaints)
     else:

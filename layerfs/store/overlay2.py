@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from layerfs.hostdir import HostDir
 
-__all__ = ["Overlay2"]
+__all__ = ["Overlay2", "inode_sizes"]
 
 _NOT_LAYERS = frozenset({"backingFsBlockDev"})
 
@@ -151,7 +151,7 @@ class Overlay2:
         """
         with self.diff(cache_id) as directory:
             try:
-                return sum(_inode_sizes(directory).values())
+                return sum(inode_sizes(directory).values())
             except OSError as error:
                 raise explain(error, directory.display) from error
 
@@ -227,7 +227,7 @@ class Overlay2:
         return None
 
 
-def _inode_sizes(top: HostDir) -> dict[int, int]:
+def inode_sizes(top: HostDir) -> dict[int, int]:
     """The size of every inode below `top` that is not a directory (moby `pkg/directory`)."""
     sizes: dict[int, int] = {}
     pending = [b""]

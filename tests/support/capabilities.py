@@ -185,6 +185,7 @@ CAPABILITIES: dict[str, Callable[[], Missing | None]] = {
     "clamscan": _program("clamscan", "clamav"),
     "dive": _dive,
     "dockerd": _dockerd,
+    "fish": _program("fish", "fish"),
     "fuse": _fuse,
     "kernel": _kernel,
     "locales": _locales,
@@ -193,5 +194,6 @@ CAPABILITIES: dict[str, Callable[[], Missing | None]] = {
     "skopeo": _program("skopeo", "skopeo"),
     "umoci": _program("umoci", "umoci"),
     "yara": _program("yara", "yara"),
+    "zsh": _program("zsh", "zsh"),
 }
 """What each marker of a test needs: None when it is there."""
