@@ -246,10 +246,10 @@ def _names(sights: Sequence[Sight], *, full: bool) -> str:
     return owners_text([sight.owner for sight in sights], full=full)
 
 
-def owners_text(owners: Sequence[Owner], *, full: bool) -> str:
+def owners_text(owners: Sequence[Owner], *, full: bool, most: int = _SHOWN_OWNERS) -> str:
     """The names of trees, the first few of many; one that has none by the beginning of its ID."""
     names = list(_sorted_names(owners, full=full))
-    more = 0 if full else max(len(names) - _SHOWN_OWNERS, 0)
+    more = 0 if full else max(len(names) - most, 0)
     return ", ".join(names[: len(names) - more]) + (f" and {more} more" if more else "")
 
 

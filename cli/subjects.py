@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from layerfs.ids import CacheID, ChainID, DiffID
     from layerfs.model import Container, Image, Layer
     from layerfs.tree.node import Node
+    from layerfs.tree.source import LayerSource
     from layerfs.tree.union import UnionTree
 
 __all__ = [
@@ -66,12 +67,21 @@ class Supplier(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """A tree to show, what to call it, its layers, uppermost first as in the tree, and what it is of."""
+    """A tree to show.
+
+    Attributes:
+        tree: the tree.
+        title: what to call it.
+        suppliers: its layers, uppermost first as in the tree.
+        of: what it is of.
+        alone: where it is a layer as it is on disk: that layer as overlayfs reads it.
+    """
 
     tree: UnionTree
     title: str
     suppliers: tuple[Supplier, ...]
     of: Image | Container | Layer | None = None
+    alone: LayerSource | None = None
 
     def supplier(self, node: Node) -> Supplier | None:
         """The layer an entry comes from; None in an image of no layers."""
@@ -114,7 +124,7 @@ def open_subject(
 
     `IMAGE@N` is the image as of its layer N, as with `--up-to N`.
     """
-    from layerfs.model import Image
+    from layerfs.model import Image, Layer
 
     image, number = split_layer(name)
     if number is not None:
@@ -125,7 +135,8 @@ def open_subject(
         raise click.UsageError("--up-to and --layer exclude each other")
     found = root.names.anything(name, (kind,) if kind else KINDS)
     if up_to is None and layer is None:
-        return Subject(root.tree(found), _title(found, name), _suppliers(root, found), found)
+        alone = root.source(found) if isinstance(found, Layer) else None
+        return Subject(root.tree(found), _title(found, name), _suppliers(root, found), found, alone)
     if not isinstance(found, Image):
         raise click.UsageError(f"a layer's number (@N, --up-to, --layer) needs an image; {name} is none")
     if up_to is not None:
@@ -135,7 +146,7 @@ def open_subject(
     assert layer is not None  # noqa: S101 - one of the two is given
     record = root.chain(found)[root.layer_number(found, layer) - 1]
     title = f"{_title(found, name)} layer {layer} alone"
-    return Subject(root.tree(record), title, (_supplier(layer, record),), record)
+    return Subject(root.tree(record), title, (_supplier(layer, record),), record, root.source(record))
 
 
 def split_layer(name: str) -> tuple[str, int | None]:

@@ -134,7 +134,8 @@ def objects_by_name(document: Json) -> dict[str, Json]:
 def _typed(document: Json, key: str, kind: type, default: Any) -> Any:
     """The value of a field.
 
-    A missing one costs a look at every key, so the field must be one of ours: whoever goes through keys that the document brings takes `texts_by_name` or `objects_by_name`.
+    A missing one costs a look at every key, so the field must be one of ours: whoever goes through keys
+    that the document brings takes `texts_by_name` or `objects_by_name`.
     """
     found = document.get(key)
     if found is None:
