@@ -50,7 +50,8 @@ def _parsed(
         return ()
     name = root.name_of(path)
     try:
-        size = os.fstat(fd).st_size
+        status = os.fstat(fd)
+        size = status.st_size
         if size > _LIMIT:
             raise MalformedFile(name, "too large", expected=f"at most {_LIMIT} bytes", found=f"{size} bytes")
         return tuple(parse(functools.partial(_read, fd), size))
