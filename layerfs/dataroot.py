@@ -26,11 +26,11 @@ from layerfs.store.driver import DRIVER, open_data_root
 from layerfs.store.files import open_optional
 from layerfs.store.imagedb import ImageDB
 from layerfs.store.layerdb import LayerDB
-from layerfs.store.overlay2 import Overlay2
+from layerfs.store.overlay2 import MAX_STACK, Overlay2
 from layerfs.store.refstore import read_repositories
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from layerfs.formats.reference import Reference
@@ -72,6 +72,7 @@ class DataRoot:
         self.driver_dir = driver_dir
         self._stacker = Stacker(directory, self.layerdb, self.overlay2, metadata)
         self._images: dict[ImageID, Image | None] = {}
+        self._unsound: dict[ChainID, CorruptStore] = {}
         self.names = Names(self)
 
     @classmethod
@@ -180,24 +181,46 @@ class DataRoot:
         """The layer called by its chain ID, diff ID, cache ID, short link, or a prefix of one."""
         return self.names.layer(name)
 
-    def chain_below(self, top: ChainID) -> tuple[Layer, ...]:
+    def chain_below(self, top: ChainID, until: Collection[ChainID] = ()) -> tuple[Layer, ...]:
         """The chain that ends in `top`, base first, by the store's own `parent` files.
+
+        Args:
+            top: the uppermost layer.
+            until: layers at which to stop: neither they nor those below them are looked at.
 
         Raises:
             CorruptStore: a layer is damaged, or the chain IDs do not add up.
         """
         records: list[Layer] = []
         at: ChainID | None = top
-        while at is not None:
-            record = self.layerdb.layer(at)
-            computed = chain_id(record.parent, record.diff_id)
-            if computed != at:
-                raise self._broken(
-                    record, "parent", "diff and parent do not make this chain ID", at, computed
-                )
-            records.append(record)
-            at = record.parent
+        try:
+            while at is not None:
+                if at in self._unsound:
+                    raise self._unsound[at].with_traceback(None)
+                if at in until:
+                    break
+                if len(records) == MAX_STACK:
+                    raise self._too_deep(records[-1])
+                records.append(self._checked(at))
+                at = records[-1].parent
+        except CorruptStore as error:
+            # what stands on these ends here too: many layers on a damaged one are each looked at once
+            self._unsound.update(dict.fromkeys((record.chain_id for record in records), error))
+            raise
         return tuple(reversed(records))
+
+    def _too_deep(self, record: Layer) -> BrokenChain:
+        name = self.layerdb.file_name(record.chain_id, "parent")
+        return BrokenChain(name, "more layers than overlayfs can stack", expected=f"at most {MAX_STACK}")
+
+    def _checked(self, chain: ChainID) -> Layer:
+        """A layer's record, if it makes its own chain ID; raises `CorruptStore`."""
+        record = self.layerdb.layer(chain)
+        computed = chain_id(record.parent, record.diff_id)
+        if computed != chain:
+            problem = "diff and parent do not make this chain ID"
+            raise self._broken(record, "parent", problem, chain, computed)
+        return record
 
     def _broken(self, record: Layer, name: str, problem: str, expected: object, found: object) -> BrokenChain:
         return BrokenChain(

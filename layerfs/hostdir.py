@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HostDir",
+    "HostFile",
     "Refused",
     "TooLarge",
     "check_direct",
@@ -231,6 +232,10 @@ class HostDir:
         finally:
             os.close(fd)
 
+    def file(self, path: bytes | str) -> HostFile:
+        """The regular file at `path`, for reading parts of it."""
+        return HostFile(self.open_file(path))
+
     def xattr_names(self, path: bytes = b"") -> list[bytes]:
         """The names of the entry's extended attributes that this process may see."""
         with _Located(self, path) as place:
@@ -270,6 +275,31 @@ class HostDir:
             except PermissionError:
                 self._noatime = 0
         return opener(flags)
+
+
+class HostFile:
+    """A regular file of the evidence, read in parts; not mapped into memory, as it may become shorter.
+
+    Attributes:
+        size: in bytes, as it was opened.
+    """
+
+    def __init__(self, fd: int) -> None:
+        """Take over `fd`."""
+        self._fd = fd
+        self.size = os.fstat(fd).st_size
+
+    def __enter__(self) -> Self:
+        """Use as a context manager to close the descriptor at the end."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Close the descriptor."""
+        os.close(self._fd)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """`size` bytes from `offset` on; fewer at the end."""
+        return os.pread(self._fd, size, offset)
 
 
 def xattr_of(place: bytes | int, name: bytes, *, follow_symlinks: bool = True) -> bytes | None:

@@ -99,7 +99,7 @@ class Names:
         return image_id
 
     def _by_prefix(self, name: str, prefix: str) -> ImageID:
-        found = [image_id for image_id in self._store.imagedb.image_ids() if image_id.hex.startswith(prefix)]
+        found = self._store.imagedb.ids_beginning(prefix)
         if not found:
             raise self._no_image(name)
         return _only(name, found)

@@ -15,18 +15,19 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from layerfs.archive import LayerArchive
-from layerfs.errors import CorruptStore, MissingFile
+from layerfs.errors import BrokenChain, CorruptStore, MissingFile
 from layerfs.formats.errors import FormatError
 from layerfs.formats.whiteouts import TRUSTED
 from layerfs.ids import CacheID
 from layerfs.losses import Losses
+from layerfs.store.overlay2 import MAX_STACK
 from layerfs.tree.archived import ArchivedLayer
 from layerfs.tree.originals import MOST, Originals
 from layerfs.tree.overlay import OverlayLayer, RawLayer
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from layerfs.formats.whiteouts import Dialect
     from layerfs.hostdir import HostDir
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
 __all__ = ["Metadata", "Stacker"]
 
 _RECENT = 4  # layers kept although no tree has them: whoever reads a layer twice mostly does so at once
-
-_DEEPEST = 1024  # layers; parents may go round in a circle
 
 _log = logging.getLogger(__name__)
 
@@ -75,19 +74,23 @@ class Stacker:
         Raises:
             CorruptStore: a layer's directory is missing or is none.
         """
-        archived = self._is_archived(chain)
+        if len(chain) > MAX_STACK:
+            name = self._layerdb.file_name(chain[-1].chain_id)
+            found = str(len(chain))
+            problem = "stands on more layers than overlayfs can stack"
+            raise BrokenChain(name, problem, expected=f"at most {MAX_STACK}", found=found)
+        archived = self._is_archived(lambda: chain)
         sources: list[LayerSource] = [self._source(cache_id, archived=archived) for cache_id in above]
         sources += [self._source(record, archived=archived) for record in reversed(chain)]
         return UnionTree(sources)
 
     def source(self, layer: LayerRecord | CacheID) -> LayerSource:
         """One layer, by its record or its directory alone, as overlayfs reads it; raises `CorruptStore`."""
-        chain = () if isinstance(layer, CacheID) else self._below(layer)
-        return self._source(layer, archived=self._is_archived(chain))
+        return self._source(layer, archived=self._is_archived(lambda: self._below(layer)))
 
     def alone(self, layer: LayerRecord) -> UnionTree:
         """One layer as it is on disk, or was, whiteouts and overlay attributes included."""
-        return UnionTree([self._stored(layer, archived=self._is_archived(self._below(layer)))])
+        return UnionTree([self._stored(layer, archived=self._is_archived(lambda: self._below(layer)))])
 
     def on_disk(self, cache_id: CacheID) -> UnionTree:
         """A directory of `overlay2/` as it is on disk, whatever its archive says; raises `CorruptStore`."""
@@ -139,8 +142,8 @@ class Stacker:
 
     # -- decisions -----------------------------------------------------------------------------
 
-    def _is_archived(self, chain: Sequence[LayerRecord]) -> bool:
-        """Whether attributes come from the archives."""
+    def _is_archived(self, chain: Callable[[], Sequence[LayerRecord]]) -> bool:
+        """Whether attributes come from the archives; the layers are asked for only where they must tell."""
         if self._metadata is not Metadata.AUTO:
             return self._metadata is Metadata.TAR_SPLIT
         lost = self._losses.of(chain)
@@ -153,11 +156,13 @@ class Stacker:
         """A copy belongs to whoever made it, which says nothing of the engine."""
         return self.dialect if self._losses.marks_survive else TRUSTED
 
-    def _below(self, layer: LayerRecord) -> tuple[LayerRecord, ...]:
-        """A layer and those it stands on, base first, as far as their records are sound."""
+    def _below(self, layer: LayerRecord | CacheID) -> tuple[LayerRecord, ...]:
+        """A layer and those it stands on, base first, as far as their records are sound and known."""
+        if isinstance(layer, CacheID):
+            return ()
         chain = [layer]
         try:
-            while (parent := chain[-1].parent) and len(chain) < _DEEPEST:
+            while (parent := chain[-1].parent) and len(chain) < MAX_STACK:  # they may go round in a circle
                 chain.append(self._layerdb.layer(parent))
         except CorruptStore:
             pass

@@ -188,13 +188,14 @@ class Attributes:
             mode: type and permissions as they should be.
         """
         wanted = stored_xattrs(xattrs, stat.S_IFMT(mode), stat.S_IMODE(mode))
-        for key in sorted({*names, *wanted}):
+        there = frozenset(names)
+        for key in sorted(there | wanted.keys()):
             if key in _HOST_LABELS:
                 continue
             if key not in wanted:
                 if not self._may_have(directory, key):
                     yield self._extra(key, directory.xattr(name, key))
-            elif key in names:
+            elif key in there:
                 value = directory.xattr(name, key)
                 if self._normal(key, value, wanted[key]) != wanted[key]:
                     words = xattr_words(key, wanted[key]), xattr_words(key, value)

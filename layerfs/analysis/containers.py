@@ -10,6 +10,7 @@ Sources: moby `daemon/list.go`, `container/view.go`, `container/state.go`,
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -164,11 +165,13 @@ def descendants(root: DataRoot, names: Collection[str]) -> set[str]:
             found.add(str(root.names.image_id(name)))
         except LookupFailed:
             continue
-    children = [(image.parent, str(image.id)) for image in root.images() if image.parent]
+    children: defaultdict[str, set[str]] = defaultdict(set)
+    for image in root.images():
+        if image.parent:
+            children[image.parent].add(str(image.id))
     pending = list(found)
     while pending:
-        parent = pending.pop()
-        new = {child for its_parent, child in children if its_parent == parent} - found
+        new = children[pending.pop()] - found
         found |= new
         pending += new
     return found

@@ -136,6 +136,7 @@ class _Inode:
 
     path: bytes
     header: Header
+    xattrs: dict[bytes, bytes]
     kind: int
     names: int = 1
 
@@ -154,7 +155,7 @@ class Inodes:
         """An entry that has an inode of its own in the archive, and several names on disk."""
         other = self._open.get(found.st_ino)
         if other is None:
-            self._open[found.st_ino] = _Inode(path, header, stat.S_IFMT(found.st_mode))
+            self._open[found.st_ino] = _Inode(path, header, dict(header.xattrs), stat.S_IFMT(found.st_mode))
             return
         said = "a file of its own", f"one with {os.fsdecode(other.path)}"
         self._found.add("hard-link-extra", path, *said, "joined with another file")
@@ -173,7 +174,7 @@ class Inodes:
             said = link_words(header), f"{kind_words(found.st_mode)} of its own"
             self._found.add("hard-link-broken", path, *said, "no longer the same file")
         elif inode := self._open.get(found.st_ino):
-            inode.header = add_hard_link(inode.header, header, inode.kind)
+            inode.header = add_hard_link(inode.header, inode.xattrs, header, inode.kind)
             self._one_more_name(inode, found)
 
     def _one_more_name(self, inode: _Inode, found: os.stat_result) -> None:

@@ -77,13 +77,16 @@ def stored_xattrs(xattrs: Mapping[bytes, bytes], kind: int, mode: int) -> dict[b
     return found
 
 
-def add_hard_link(before: Header, link: Header, kind: int) -> Header:
+def add_hard_link(before: Header, xattrs: dict[bytes, bytes], link: Header, kind: int) -> Header:
     """The header of an inode of type `kind` after one more name was linked to it: the last one wins.
 
-    A change of owner costs a file its capabilities; mode and time of a symbolic link stay.
+    A change of owner costs a file its capabilities; mode and time of a symbolic link stay. The inode's
+    attributes are kept in `xattrs`, which is changed: there may be as many names as headers, so nothing
+    goes through all that earlier ones had.
     """
-    kept = {name: value for name, value in before.xattrs.items() if name != CAPABILITY}
-    after = before._replace(uid=link.uid, gid=link.gid, xattrs=kept | dict(link.xattrs))
+    xattrs.pop(CAPABILITY, None)
+    xattrs.update(link.xattrs)
+    after = before._replace(uid=link.uid, gid=link.gid, xattrs=xattrs)
     return after if kind == stat.S_IFLNK else after._replace(mode=link.mode, mtime_ns=link.mtime_ns)
 
 

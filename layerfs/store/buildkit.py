@@ -5,8 +5,6 @@ Sources: moby `builder/builder-next/adapters/snapshot/snapshot.go`, `builder/bui
 
 from __future__ import annotations
 
-import functools
-import os
 from typing import TYPE_CHECKING, TypeVar
 
 from layerfs.errors import MalformedFile
@@ -41,27 +39,18 @@ def read_buildkit_records(root: HostDir) -> tuple[BuildKitRecord, ...]:
 def _parsed(
     root: HostDir, path: str, parse: Callable[[Callable[[int, int], bytes], int], list[Item]]
 ) -> tuple[Item, ...]:
-    """What a database holds; none where there is none.
-
-    The file is read page by page, as it can be large, and not mapped: a live one may become shorter.
-    """
-    fd = open_file(root, path)
-    if fd is None:
+    """What a database holds, read page by page; none where there is none."""
+    file = open_file(root, path)
+    if file is None:
         return ()
     name = root.name_of(path)
-    try:
-        status = os.fstat(fd)
-        size = status.st_size
-        if size > _LIMIT:
-            raise MalformedFile(name, "too large", expected=f"at most {_LIMIT} bytes", found=f"{size} bytes")
-        return tuple(parse(functools.partial(_read, fd), size))
-    except FormatError as error:
-        raise MalformedFile(name, error.problem, expected=error.expected, found=error.found) from error
-    except OSError as error:
-        raise explain(error, name) from error
-    finally:
-        os.close(fd)
-
-
-def _read(fd: int, offset: int, size: int) -> bytes:
-    return os.pread(fd, size, offset)
+    with file:
+        if file.size > _LIMIT:
+            expected, found = f"at most {_LIMIT} bytes", f"{file.size} bytes"
+            raise MalformedFile(name, "too large", expected=expected, found=found)
+        try:
+            return tuple(parse(file.read, file.size))
+        except FormatError as error:
+            raise MalformedFile(name, error.problem, expected=error.expected, found=error.found) from error
+        except OSError as error:
+            raise explain(error, name) from error

@@ -18,7 +18,7 @@ from layerfs.ids import InvalidID
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from layerfs.hostdir import HostDir
+    from layerfs.hostdir import HostDir, HostFile
 
 __all__ = [
     "JSON_LIMIT",
@@ -62,9 +62,9 @@ def read_optional(directory: HostDir, path: str, limit: int = NAME_LIMIT) -> byt
     return _if_there(directory, path, lambda: directory.read(path, limit))
 
 
-def open_file(directory: HostDir, path: str) -> int | None:
-    """A descriptor of a file, or None where there is none; raises as `read_file`."""
-    return _if_there(directory, path, lambda: directory.open_file(path))
+def open_file(directory: HostDir, path: str) -> HostFile | None:
+    """A file to read parts of, or None where there is none; raises as `read_file`."""
+    return _if_there(directory, path, lambda: directory.file(path))
 
 
 def _if_there(directory: HostDir, path: str, read: Callable[[], Value]) -> Value | None:

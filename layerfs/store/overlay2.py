@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
     from layerfs.hostdir import HostDir
 
-__all__ = ["Overlay2", "inode_sizes"]
+__all__ = ["MAX_STACK", "Overlay2", "inode_sizes"]
+
+MAX_STACK = 500
+"""Layers that overlayfs takes below one (Linux `fs/overlayfs/params.c`); an engine makes 125 at most."""
 
 _NOT_LAYERS = frozenset({"backingFsBlockDev"})
 

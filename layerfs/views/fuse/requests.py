@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import collections
 import errno
-import itertools
 import logging
 import os
 import struct
@@ -156,8 +155,8 @@ class Requests:
         _, offset, room, *_ = READ_IN.unpack_from(body)
         entries = self._entries(node_id, offset)
         end = offset
-        for name, _ in itertools.islice(entries, offset, None):
-            room -= (head_size + len(name) + 7) & ~7
+        while end < len(entries):
+            room -= (head_size + len(entries[end][0]) + 7) & ~7
             if room < 0:
                 break
             end += 1
