@@ -160,8 +160,12 @@ def _traced(root: DataRoot, subject: Subject, *, listed: bool) -> UnionTree:
 
         return Provenance(root, subject)
 
+    def created_by(number: int) -> str | None:
+        command = provenance().command(number)
+        return None if command is None else printable(command)
+
     origins = [Origin(supplier.number, supplier.diff_id, supplier.chain_id) for supplier in subject.suppliers]
-    return TracedTree(subject.tree, origins, lambda number: provenance().command(number), listed=listed)
+    return TracedTree(subject.tree, origins, created_by, listed=listed)
 
 
 class _LogToSyslog(logging.Handler):
