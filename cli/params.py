@@ -99,11 +99,11 @@ def userns_option(*, envvar: str | None = None) -> Callable[[_Function], _Functi
 
 def _note_userns(context: click.Context, _parameter: click.Parameter, chosen: str | None) -> None:
     """Check it where it is given."""
+    if chosen is None:
+        return
     from layerfs.formats.errors import FormatError
     from layerfs.formats.idmap import parse_owners
 
-    if chosen is None:
-        return
     try:
         if chosen != "auto":
             parse_owners(chosen)

@@ -18,7 +18,7 @@ import stat
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from layerfs.errors import HostExhausted
-from layerfs.syscalls import openat2, own_mount
+from layerfs.syscalls import open_beneath, own_mount
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -263,11 +263,11 @@ class HostDir:
         try:
             while len(path) > _PATH_CHUNK:
                 head, path = _split_path(path)
-                below = _open_beneath(at, head, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+                below = open_beneath(at, head, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
                 if opened >= 0:
                     os.close(opened)
                 at = opened = below
-            return self._without_atime(lambda all_flags: _open_beneath(at, path, all_flags), flags)
+            return self._without_atime(lambda all_flags: open_beneath(at, path, all_flags), flags)
         finally:
             if opened >= 0:
                 os.close(opened)
@@ -370,36 +370,6 @@ def _split_path(path: bytes) -> tuple[bytes, bytes]:
     if cut <= 0:
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), os.fsdecode(path[:100]))
     return path[:cut], path[cut + 1 :]
-
-
-def _open_beneath(dir_fd: int, path: bytes, flags: int) -> int:
-    """Open `path` below `dir_fd`, following no link and never leaving it."""
-    try:
-        return openat2(dir_fd, path, flags)
-    except OSError as error:
-        # ENOSYS: Linux before 5.6; EPERM: some sandboxes refuse what they do not know
-        if error.errno not in (errno.ENOSYS, errno.EPERM):
-            raise
-        return _open_by_component(dir_fd, path, flags)
-
-
-def _open_by_component(dir_fd: int, path: bytes, flags: int) -> int:
-    """What openat2 does, one component at a time."""
-    *parents, name = path.split(b"/")
-    at, opened = dir_fd, -1
-    try:
-        for component in [*parents, name]:
-            if component in (b"", b".", b".."):
-                raise OSError(errno.EXDEV, "leaves the directory", os.fsdecode(path))
-        for parent in parents:
-            below = os.open(parent, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
-            if opened >= 0:
-                os.close(opened)
-            at = opened = below
-        return os.open(name, flags | os.O_NOFOLLOW, dir_fd=at)
-    finally:
-        if opened >= 0:
-            os.close(opened)
 
 
 def is_system_admin() -> bool:
