@@ -15,7 +15,7 @@ import click
 from click.shell_completion import CompletionItem, shell_complete
 
 from .guesses import did_you_mean
-from .params import DEFAULT_ROOT, complete_directory, metadata_option
+from .params import DEFAULT_ROOT, complete_directory, metadata_option, userns_option
 from .spellings import GROUPS, WORDS, SpelledGroup
 
 if TYPE_CHECKING:
@@ -65,7 +65,14 @@ INTERRUPTED = 130
 OUTPUT_CLOSED = 141  # 128 + SIGPIPE: what a shell reports of `layerfs … | head`
 INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h
 HOST_ERROR = 74  # EX_IOERR: the host refused, for example to take our output
-EXIT_CODES = {"LookupFailed": 3, "DataRootError": 4, "CorruptStore": 5, "TreeError": 6, "MountFailed": 7}
+EXIT_CODES = {
+    "LookupFailed": 3,
+    "DataRootError": 4,
+    "CorruptStore": 5,
+    "TreeError": 6,
+    "MountFailed": 7,
+    "HostExhausted": HOST_ERROR,
+}
 """By the names of the top-level classes, as the engine's errors are not imported for `--help`."""
 
 
@@ -129,6 +136,7 @@ def _load(name: str) -> click.Command:
     help="Data root to read: a live one, a copy, or the directory above a copied var/lib/docker.",
 )
 @metadata_option(envvar="LAYERFS_METADATA")
+@userns_option(envvar="LAYERFS_USERNS")
 @click.option("-v", "--verbose", is_flag=True, help="Show on standard error how answers were found.")
 @click.version_option(package_name="layerfs", prog_name="layerfs", message="%(prog)s %(version)s")
 @click.pass_context

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from .params import metadata_option, root_option, selected_metadata, selected_root
+from .params import metadata_option, root_option, selected_metadata, selected_root, selected_userns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -92,7 +92,9 @@ def open_root(context: click.Context) -> DataRoot:
     """The data root that the command line chose."""
     from layerfs import DataRoot
 
-    return DataRoot.open(selected_root(context), metadata=selected_metadata(context))
+    return DataRoot.open(
+        selected_root(context), metadata=selected_metadata(context), userns=selected_userns(context)
+    )
 
 
 def subject_options(function: _Function) -> _Function:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import zlib
+from collections import Counter
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -90,6 +91,28 @@ class LayerArchive:
         """
         with self._unzipped(cut=cut) as stream:
             yield from tarsplit.members(stream, seen)
+
+    def repeated(self) -> dict[bytes, int]:
+        """How often the archive names each path that it names more than once; raises as `members`.
+
+        A path can be spelled in several ways. What comes last is on disk, of directories all there is.
+        """
+        found: Counter[bytes] = Counter()
+        with closing(self.members(cut=True)) as members:
+            for member in members:
+                if isinstance(member, Member) and member.again:
+                    found[member.path] += 1
+        return {path: count + 1 for path, count in found.items()}
+
+    def overtaken(self) -> Iterator[Member]:
+        """Every member whose path a later one has too; raises as `members`."""
+        left = self.repeated()
+        with closing(self.members(cut=True)) as members:
+            for member in members:
+                if isinstance(member, Member) and member.header.is_entry and member.path in left:
+                    left[member.path] -= 1
+                    if left[member.path]:
+                        yield member
 
     def marks(self) -> ArchiveMarks:
         """The whiteouts and opaque directories, by names alone: faster than `members`, and raises alike."""

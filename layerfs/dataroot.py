@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
 
+    from layerfs.formats.idmap import Owners
     from layerfs.formats.reference import Reference
     from layerfs.formats.whiteouts import Dialect
     from layerfs.hostdir import HostDir
@@ -58,7 +59,7 @@ class DataRoot:
         damage: every defect met so far, in order.
     """
 
-    def __init__(self, directory: HostDir, metadata: Metadata = Metadata.AUTO) -> None:
+    def __init__(self, directory: HostDir, metadata: Metadata = Metadata.AUTO, userns: str = "auto") -> None:
         """Read the data root open as `directory`; see `open`."""
         self.path = directory.display
         self.damage: list[CorruptStore] = []
@@ -70,24 +71,29 @@ class DataRoot:
         self.overlay2 = Overlay2(directory)
         self.containerdb = ContainerDB(directory)
         self.driver_dir = driver_dir
-        self._stacker = Stacker(directory, self.layerdb, self.overlay2, metadata)
+        self._stacker = Stacker(directory, self.layerdb, self.overlay2, metadata, userns)
         self._images: dict[ImageID, Image | None] = {}
         self._unsound: dict[ChainID, CorruptStore] = {}
         self.names = Names(self)
 
     @classmethod
-    def open(cls, path: str | Path = DEFAULT_ROOT, *, metadata: str = Metadata.AUTO) -> Self:
+    def open(
+        cls, path: str | Path = DEFAULT_ROOT, *, metadata: str = Metadata.AUTO, userns: str = "auto"
+    ) -> Self:
         """Open a data root, or the one below an evidence tree (`<path>/var/lib/docker`).
 
         Args:
             path: where it is.
             metadata: where the attributes of files come from: `disk`, or `tar-split`, the archives
                 of their layers; `auto` asks the archives of a copy that lost attributes.
+            userns: the user namespace of the engine, in the words of `formats.idmap.parse_owners`, or
+                `auto` to find it.
 
         Raises:
             DataRootError: with what the directory is instead, and what to do.
+            FormatError: `userns` is no map.
         """
-        return cls(open_data_root(path), Metadata(metadata))
+        return cls(open_data_root(path), Metadata(metadata), userns)
 
     # -- images --------------------------------------------------------------------------------
 
@@ -303,6 +309,11 @@ class DataRoot:
     def dialect(self) -> Dialect:
         """Which extended attributes are overlayfs's own in this root."""
         return self._stacker.dialect
+
+    @property
+    def owners(self) -> Owners:
+        """The user namespace of the root's engine; trees show its numbers."""
+        return self._stacker.owners
 
     def archive(self, layer: Layer) -> LayerArchive:
         """The tar that a layer was registered from; raises `CorruptStore` where its directory is missing."""

@@ -15,7 +15,8 @@
     │   ├── PathNotFound · NameTooLong · NotADirectory · IsADirectory · NotASymlink · SymlinkLoop
     │   └── UnreadableEntry
     │       └── UnsupportedOverlay   a mark we see but cannot honour
-    └── MountFailed
+    ├── MountFailed
+    └── HostExhausted            the host has no descriptors or memory left; nobody takes it for damage
 
 Exit codes are not known here; the command line maps each top-level class to one.
 """
@@ -38,6 +39,7 @@ __all__ = [
     "DataRootError",
     "DataRootUnreadable",
     "DigestMismatch",
+    "HostExhausted",
     "ImageNotFound",
     "InvalidReference",
     "IsADirectory",
@@ -250,6 +252,21 @@ class UnsupportedOverlay(UnreadableEntry):
 
 class MountFailed(LayerfsError):
     """A mount or unmount did not happen; nothing is left mounted."""
+
+
+class HostExhausted(LayerfsError):
+    """The host refuses to open one more file, whatever it is.
+
+    Attributes:
+        errno: why: EMFILE, ENFILE or ENOMEM.
+    """
+
+    def __init__(self, number: int) -> None:
+        """Say which limit it is."""
+        self.errno = number
+        limited = number == errno.EMFILE
+        hint = "raise the limit with ulimit -n" if limited else "ask again when less is running"
+        super().__init__(f"the host opens no more files: {os.strerror(number)}", hint=hint)
 
 
 def reason(error: BaseException) -> str:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from layerfs.formats.tarheader import Header
     from layerfs.formats.tarsplit import Member
     from layerfs.hostdir import HostDir
+    from layerfs.owners import OwnerJudge
     from layerfs.store.layerdb import LayerDB, LayerRecord
     from layerfs.store.overlay2 import Overlay2
 
@@ -65,8 +66,9 @@ _SOUND = _Verdict(None)
 class Losses:
     """The judge of one data root."""
 
-    def __init__(self, root: HostDir, layerdb: LayerDB, overlay2: Overlay2) -> None:
+    def __init__(self, root: HostDir, layerdb: LayerDB, overlay2: Overlay2, owners: OwnerJudge) -> None:
         """Judge the data root open as `root`."""
+        self._owners = owners
         self._root = root
         self._layerdb = layerdb
         self._overlay2 = overlay2
@@ -155,6 +157,8 @@ class Losses:
         """Ask archives, shortest first, for whiteouts and opaque directories, until both are seen.
 
         Those of other layers can show that the copy kept them; that one lacks them may be its own affair.
+        An engine that applies archives through overlayfs ("naive diff": a rootless one, for example) makes
+        other whiteouts than they name; but then the layer's own directory has marks of the kernel.
         """
         device = attribute = False
         own = {record.chain_id for record in chain}
@@ -178,9 +182,13 @@ class Losses:
         """Whether the first whiteouts and opaque marks of a layer's archive are on the disk."""
         marks = self._marks(record)
         with self._overlay2.diff(record.cache_id) as directory:
+            naive = self._is_marked(directory, b"")
+            missing = (FileNotFoundError,) if naive else ()
             return (
-                [_is_whiteout(directory, path) for path in sorted(marks.whiteouts)[:_MARKS]],
-                [self._is_marked(directory, path) for path in sorted(marks.opaque)[:_MARKS]],
+                [_is_whiteout(directory, path, missing) for path in sorted(marks.whiteouts)[:_MARKS]],
+                [True]
+                if naive
+                else [self._is_marked(directory, path) for path in sorted(marks.opaque)[:_MARKS]],
             )
 
     @functools.cached_property
@@ -252,6 +260,9 @@ class Losses:
 
     @functools.cache  # noqa: B019 - likewise
     def _hint_at_owner(self) -> None:
+        owners = self._owners.owners
+        if not owners.are_same and owners.users.whole:
+            return  # files of several users, each where a namespace has it
         _log.warning(
             "%s: owned by user %d, and nothing shows whether a rootless engine or a copy made it so: "
             "of a copy, --metadata tar-split shows the original owners",
@@ -298,6 +309,10 @@ def _are_marked(entries: Iterable[Sequence[bytes]], dialect: Dialect) -> bool:
     return any(dialect.private(name) for names in entries for name in names)
 
 
-def _is_whiteout(directory: HostDir, path: bytes) -> bool:
-    found = directory.lstat(path)
+def _is_whiteout(directory: HostDir, path: bytes, missing: tuple[type[OSError], ...]) -> bool:
+    """Whether there is a whiteout; False for an entry that is not there and need not be."""
+    try:
+        found = directory.lstat(path)
+    except missing:
+        return False
     return stat.S_ISCHR(found.st_mode) and found.st_rdev == 0

@@ -20,6 +20,7 @@ from layerfs.formats.errors import FormatError
 from layerfs.formats.whiteouts import TRUSTED
 from layerfs.ids import CacheID
 from layerfs.losses import Losses
+from layerfs.owners import OwnerJudge
 from layerfs.store.overlay2 import MAX_STACK
 from layerfs.tree.archived import ArchivedLayer
 from layerfs.tree.originals import MOST, Originals
@@ -29,6 +30,7 @@ from layerfs.tree.union import UnionTree
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from layerfs.formats.idmap import Owners
     from layerfs.formats.whiteouts import Dialect
     from layerfs.hostdir import HostDir
     from layerfs.ids import ChainID
@@ -57,14 +59,20 @@ class Stacker:
     """Makes trees of one data root's layers."""
 
     def __init__(
-        self, root: HostDir, layerdb: LayerDB, overlay2: Overlay2, metadata: Metadata = Metadata.AUTO
+        self,
+        root: HostDir,
+        layerdb: LayerDB,
+        overlay2: Overlay2,
+        metadata: Metadata = Metadata.AUTO,
+        userns: str = "auto",
     ) -> None:
-        """Join the two halves of the store."""
+        """Join the two halves of the store; `userns` is what `OwnerJudge` takes."""
         self._root = root
         self._layerdb = layerdb
         self._overlay2 = overlay2
         self._metadata = metadata
-        self._losses = Losses(root, layerdb, overlay2)
+        self._judge = OwnerJudge(root, layerdb, overlay2, userns)
+        self._losses = Losses(root, layerdb, overlay2, self._judge)
         self._archived: weakref.WeakValueDictionary[ChainID, ArchivedLayer] = weakref.WeakValueDictionary()
         self._recent: collections.deque[ArchivedLayer] = collections.deque(maxlen=_RECENT)
 
@@ -94,12 +102,17 @@ class Stacker:
 
     def on_disk(self, cache_id: CacheID) -> UnionTree:
         """A directory of `overlay2/` as it is on disk, whatever its archive says; raises `CorruptStore`."""
-        return UnionTree([RawLayer(self._overlay2.diff(cache_id))])
+        return UnionTree([RawLayer(self._overlay2.diff(cache_id), self.owners)])
 
     @property
     def dialect(self) -> Dialect:
         """Which extended attributes are overlayfs's own; see `Losses.dialect`."""
         return self._losses.dialect
+
+    @property
+    def owners(self) -> Owners:
+        """The user namespace of the engine; see `OwnerJudge`."""
+        return self._judge.owners
 
     # -- sources -------------------------------------------------------------------------------
 
@@ -111,14 +124,15 @@ class Stacker:
         if isinstance(layer, CacheID):
             if archived:
                 self._say_no_archive()
-            return RawLayer(self._overlay2.diff(layer))
+            return RawLayer(self._overlay2.diff(layer), self.owners)
         if not archived:
-            return RawLayer(self._overlay2.diff(layer.cache_id))
+            return RawLayer(self._overlay2.diff(layer.cache_id), self.owners)
         found = self._archived.get(layer.chain_id)
         if found is None:
             directory = self._overlay2.diff(layer.cache_id)
             key = int(layer.chain_id.hex[:15], 16)
-            found = ArchivedLayer(directory, key, functools.partial(self._originals, layer, directory))
+            originals = functools.partial(self._originals, layer, directory)
+            found = ArchivedLayer(directory, key, originals, self.owners)
             self._archived[layer.chain_id] = found
         self._recent.append(found)
         return found

@@ -5,7 +5,8 @@ One JSON object a line: `{"type":2,"payload":<base64>}` is a raw segment of the 
 which directories the archive marked opaque and what it whited out, and that is read without
 taking the lines apart: a base layer has tens of megabytes of them.
 
-Source: vbatts/tar-split `tar/storage/{entry,packer}.go`; OCI image-spec `layer.md` (whiteouts).
+Source: vbatts/tar-split `tar/storage/{entry,packer}.go` (NewJSONPacker refuses a name that comes twice);
+OCI image-spec `layer.md` (whiteouts).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import posixpath
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -92,12 +94,14 @@ class Member(NamedTuple):
         header: what they say.
         content: where its content goes: for a member without content a size of 0.
         path: where it was unpacked to below `diff/`; for a whiteout, the path of its marker.
+        again: whether a member before it was unpacked to the same path, by another spelling of it.
     """
 
     raw: bytes
     header: tarheader.Header
     content: FilePayload
     path: bytes
+    again: bool = False
 
     @property
     def has_content(self) -> bool:
@@ -134,6 +138,40 @@ class Paths:
         """Remember a path."""
         self._hashes.add(hash(path))
 
+    def discard(self, path: bytes) -> None:
+        """Forget a path, if it was added."""
+        self._hashes.discard(hash(path))
+
+
+class _Spellings:
+    """The names that came by: each spelling once, though several may be unpacked to one path.
+
+    tar-split's writer cleans a name and refuses one that it had, yet tells `/etc` and `../etc` from `etc`.
+    """
+
+    def __init__(self, paths: Paths) -> None:
+        """Add to `paths` where members are unpacked to."""
+        self._paths = paths
+        self._odd = Paths()  # spellings that are not their path: few archives have any
+        self._only_odd = Paths()  # paths that have no other spelling yet
+
+    def add(self, name: bytes, path: bytes) -> bool:
+        """Whether the path came by before; raises `FormatError` where this spelling did."""
+        again = path in self._paths
+        spelling = _spelling(name, path)
+        if spelling == path:
+            if again and path not in self._only_odd:
+                raise FormatError("a path occurs twice in tar-split data", found=ascii(path))
+            self._only_odd.discard(path)
+        else:
+            if spelling in self._odd:
+                raise FormatError("a path occurs twice in tar-split data", found=ascii(spelling))
+            self._odd.add(spelling)
+            if not again:
+                self._only_odd.add(path)
+        self._paths.add(path)
+        return again
+
 
 def entries(stream: Readable) -> Iterator[Segment | FilePayload]:
     """Every entry of an unpacked tar-split stream, in order; raises `FormatError`."""
@@ -157,11 +195,11 @@ def members(stream: Readable, seen: Paths | None = None) -> Iterator[Member | Se
     member that makes an entry is added to `seen`.
 
     Raises:
-        FormatError: the stream or a header in it is malformed, or a path occurs twice.
+        FormatError: the stream or a header in it is malformed, or a name occurs twice.
     """
     pieces: list[bytes] = []  # joined once, however many there are
     length = padding = run = 0
-    seen = Paths() if seen is None else seen
+    spellings = _Spellings(Paths() if seen is None else seen)
     for entry in entries(stream):
         if isinstance(entry, Segment):
             run += 1
@@ -176,11 +214,8 @@ def members(stream: Readable, seen: Paths | None = None) -> Iterator[Member | Se
         raw = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         header = tarheader.parse(raw, padding)
         path = clean_name(entry.name)
-        if header.is_entry:
-            if path in seen:
-                raise FormatError("a path occurs twice in tar-split data", found=ascii(path))
-            seen.add(path)
-        yield Member(raw, header, entry, path)
+        again = header.is_entry and spellings.add(entry.name, path)
+        yield Member(raw, header, entry, path, again)
         # the content of a global header is among the raw bytes, its padding is not
         padding = -(header.size if header.is_entry else len(raw) - padding) % tarheader.BLOCK
         pieces, length, run = [], 0, 0
@@ -221,6 +256,14 @@ def clean_name(name: bytes) -> bytes:
         elif part not in (b"", b"."):
             parts.append(part)
     return b"/".join(parts)
+
+
+def _spelling(name: bytes, path: bytes) -> bytes:
+    """A name as Go's `filepath.Clean` gives it: the path, but for a slash or `..` in front."""
+    if name.startswith(b"/"):
+        return b"/" + path
+    cleaned = posixpath.normpath(name) if b".." in name else path
+    return cleaned if cleaned != b"." else path
 
 
 def _lines(stream: Readable, words: Sequence[bytes] = ()) -> Iterator[bytes]:

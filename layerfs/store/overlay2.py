@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from layerfs.errors import BrokenChain, CorruptStore, DataRootUnreadable, MissingFile
 from layerfs.formats import layerfiles
 from layerfs.ids import CacheID, InvalidID, LinkID
+from layerfs.pool import Pool, PooledDir
 from layerfs.store.files import explain, identities, open_optional, parse_optional
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Overlay2:
         """Read the `overlay2/` below the data root."""
         self._root = root
         self._directory = open_optional(root, "overlay2")
+        self._pool = Pool()
 
     def path_of(self, cache_id: CacheID) -> str:
         """A layer's directory relative to the data root."""
@@ -63,22 +65,24 @@ class Overlay2:
             return False
 
     def diff(self, cache_id: CacheID) -> HostDir:
-        """The layer's own tree; raises `CorruptStore`."""
+        """The layer's own tree, which holds a descriptor only while it is used; raises `CorruptStore`."""
         path = f"overlay2/{cache_id}/diff"
+        found = PooledDir(self._pool, path, self._root, functools.partial(self._open_diff, cache_id))
         try:
-            found = self._root.subdir(path)
+            found.lstat()
         except OSError as error:
             if error.errno == errno.ENOENT:
                 raise MissingFile(self._root.name_of(path), "the layer's directory is missing") from error
             raise explain(error, self._root.name_of(path)) from error
-        return self._through_seal(cache_id, found)
+        return found
 
-    def _through_seal(self, cache_id: CacheID, found: HostDir) -> HostDir:
+    def _open_diff(self, cache_id: CacheID) -> HostDir:
         """A layer's tree, reached through one sealed mount for all, as each mount takes time.
 
         What is mounted on the way is not there; such a layer gets a mount of its own. (Below a layer's
         root overlayfs does not cross mounts either.)
         """
+        found = self._root.subdir(f"overlay2/{cache_id}/diff")
         if self._sealed is None or self._sealed is self._directory:
             return found
         try:

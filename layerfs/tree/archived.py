@@ -15,6 +15,7 @@ import stat
 import threading
 from typing import TYPE_CHECKING
 
+from layerfs.formats.idmap import SAME
 from layerfs.hostdir import empty_file
 from layerfs.tree.node import FileStat
 from layerfs.tree.overlay import RawLayer
@@ -23,6 +24,7 @@ from layerfs.tree.source import Entry
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from layerfs.formats.idmap import Owners
     from layerfs.hostdir import HostDir
     from layerfs.tree.originals import Original, Originals
 
@@ -41,15 +43,22 @@ _log = logging.getLogger(__name__)
 class ArchivedLayer(RawLayer):
     """A `diff/` directory with the attributes of its archive; safe to use from several threads."""
 
-    def __init__(self, directory: HostDir, key: int, originals: Callable[[], Originals | None]) -> None:
+    def __init__(
+        self,
+        directory: HostDir,
+        key: int,
+        originals: Callable[[], Originals | None],
+        owners: Owners = SAME,
+    ) -> None:
         """Show `directory`.
 
         Args:
             directory: the layer's `diff/`.
             key: distinct among layers, and always the same for this one: inode numbers are made of it.
             originals: asked once, when the layer is first looked at; None leaves it as it is on disk.
+            owners: of what is shown as it is on disk, as `RawLayer` has it.
         """
-        super().__init__(directory)
+        super().__init__(directory, owners)
         self._load = originals
         self._lock = threading.Lock()
         self._loaded: tuple[Originals | None] | None = None

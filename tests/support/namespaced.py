@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.support import userns
@@ -17,6 +16,7 @@ from tests.support.engine import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 __all__ = ["Range", "RemappedEngine", "RootlessEngine"]
 
@@ -44,11 +44,11 @@ _MACHINE = 'mount -t tmpfs run /run && mkdir -p /etc/docker && mount -t tmpfs et
 
 
 class Range(NamedTuple):
-    """IDs of a user namespace: `count` of them, from `inside` on, are those from `outside` on."""
+    """IDs of a user namespace: `length` of them, from `inside` on, are those from `outside` on."""
 
     inside: int
     outside: int
-    count: int
+    length: int
 
 
 class RemappedEngine(Engine):

@@ -54,7 +54,7 @@ def main(uid_map: str, gid_map: str, *command: str) -> int:
     first = os.fork()
     if not first:
         _call(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL))
-        os.execvp(command[0], command)
+        os.execvp(command[0], command)  # noqa: S606 - that is what it is for
     signal.signal(signal.SIGTERM, lambda *_: os.kill(first, signal.SIGTERM))
     return os.waitstatus_to_exitcode(os.waitpid(first, 0)[1])
 
