@@ -162,6 +162,25 @@ class Overlay2:
             except OSError as error:
                 raise explain(error, directory.display) from error
 
+    def strangers(self) -> Iterator[tuple[bytes, int | None]]:
+        """The directories in `overlay2/` whose names are of no layer, sorted, and the bytes in each.
+
+        The bytes are those of all that is below, each inode once and no directories; None where that
+        cannot be read.
+        """
+        try:
+            with self._root.subdir("overlay2") as directory:
+                entries = sorted(directory.scan())
+        except OSError:
+            return
+        for name, found in entries:
+            if stat.S_ISDIR(found.st_mode) and name != b"l" and not _is_cache_id(name):
+                try:
+                    with self._root.subdir(b"overlay2/" + name) as stranger:
+                        yield name, sum(inode_sizes(stranger).values())
+                except OSError:
+                    yield name, None
+
     def inconsistencies(self, stack: Sequence[CacheID]) -> Iterator[CorruptStore]:
         """What `link`, `l/` and `lower` of a stack (uppermost first) say otherwise than `layerdb`."""
         problems = [self.link_problem(cache_id) for cache_id in stack]
@@ -232,6 +251,13 @@ class Overlay2:
             if wanted is not None and found != wanted:
                 return BrokenChain(name, "not the layers that layerdb names", expected=wanted, found=found)
         return None
+
+
+def _is_cache_id(name: bytes) -> bool:
+    try:
+        return bool(CacheID(os.fsdecode(name)))
+    except InvalidID:
+        return False
 
 
 def inode_sizes(top: HostDir) -> dict[int, int]:
