@@ -107,7 +107,13 @@ def command(
     subject = open_subject(data_root, name, kind=kind, up_to=up_to, layer=layer)
     target = check_mountpoint(mountpoint, Path(data_root.path))
     title = printable(subject.title)
-    options = MountOptions(title, allow_other, passthrough, ignore_permissions, noexec)
+    options = MountOptions(
+        source=title,
+        allow_other=allow_other,
+        passthrough=passthrough,
+        ignore_permissions=ignore_permissions,
+        noexec=noexec,
+    )
     tree = _traced(data_root, subject, listed=provenance)
     job = Job(driver_named(driver_name), tree, target, options, _log_to_syslog)
     _say_what_stays_closed(job)
