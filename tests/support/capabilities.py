@@ -182,6 +182,7 @@ CAPABILITIES: dict[str, Callable[[], Missing | None]] = {
     "fuse": _fuse,
     "kernel": _kernel,
     "mactime": _program("mactime", "sleuthkit"),
+    "man": _program("man", "man-db"),
     "root": _root,
     "skopeo": _program("skopeo", "skopeo"),
     "umoci": _program("umoci", "umoci"),
