@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .messages import LogToStderr
 
-__all__ = ["COMMANDS", "LazyGroup", "cli", "main", "run"]
+__all__ = ["COMMANDS", "LazyGroup", "cli", "load", "main", "run"]
 
 COMMANDS = {
     "images": "List images, newest first, as `docker images` does",
@@ -86,9 +86,9 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """The command of this name, or of this word of Docker's; None when there is no such command."""
         if cmd_name in GROUPS:
-            return SpelledGroup(cmd_name, _load)
+            return SpelledGroup(cmd_name, load)
         name = WORDS.get(cmd_name, cmd_name)
-        return _load(name) if name in COMMANDS or cmd_name in WORDS else None
+        return load(name) if name in COMMANDS or cmd_name in WORDS else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -114,7 +114,7 @@ class LazyGroup(click.Group):
             formatter.write_text(", ".join([*WORDS, *words]))
 
 
-def _load(name: str) -> click.Command:
+def load(name: str) -> click.Command:
     """Import `commands/<name>.py` and return its `command`."""
     module = importlib.import_module(f".commands.{name.replace('-', '_')}", __package__)
     command = module.command

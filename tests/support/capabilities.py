@@ -190,6 +190,7 @@ CAPABILITIES: dict[str, Callable[[], Missing | None]] = {
     "kernel": _kernel,
     "locales": _locales,
     "mactime": _program("mactime", "sleuthkit"),
+    "man": _program("man", "man-db"),
     "root": _root,
     "skopeo": _program("skopeo", "skopeo"),
     "umoci": _program("umoci", "umoci"),
