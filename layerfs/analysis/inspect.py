@@ -1,8 +1,8 @@
 """All that is known of one image, container or layer, as the documents of `docker inspect`.
 
 Field names, order and values are the engine's (API 1.41); the paths are those of this data root; each
-document ends with the key `Layers` (base first), which the engine has not. What damage makes unknown
-is null.
+document begins with the key `type` and ends with `Layers` (base first), which the engine has not. What damage
+makes unknown is null.
 
 Sources: moby `daemon/images/image_inspect.go`, `api/server/router/image/image_routes.go`,
 `daemon/inspect.go`, `api/types/types.go`, `daemon/graphdriver/overlay2/overlay.go` (GetMetadata).
@@ -18,7 +18,7 @@ from layerfs.errors import CorruptStore, MalformedFile
 from layerfs.formats.errors import FormatError
 from layerfs.formats.gostruct import CONFIG, MOUNT_POINT, NETWORK_SETTINGS, STATE, encode, go_time
 from layerfs.formats.jsontext import flag, integer, mapping, objects_by_name, text, texts
-from layerfs.model import Container, Image
+from layerfs.model import BareLayer, Container, Image
 from layerfs.store.driver import DRIVER
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from layerfs.dataroot import DataRoot
     from layerfs.formats.jsontext import Json
     from layerfs.ids import CacheID
-    from layerfs.model import Layer
+    from layerfs.model import Layer, Named
 
 __all__ = ["Inspector"]
 
@@ -47,8 +47,18 @@ class Inspector:
         self._path = path
         self._layers = LayerTable(root)
 
-    def describe(self, subject: Image | Container | Layer) -> Document:
-        """The document of an image, a container or a layer; raises `CorruptStore`."""
+    def describe(self, subject: Named) -> Document:
+        """The document of an image, a container or a layer, and which it is; raises `CorruptStore`."""
+        kind = (
+            "image"
+            if isinstance(subject, Image)
+            else "container"
+            if isinstance(subject, Container)
+            else "layer"
+        )
+        return {"type": kind, **self._described(subject)}
+
+    def _described(self, subject: Named) -> Document:
         if isinstance(subject, Image):
             return self._checked(self._root.imagedb.file_name(subject.id), self._image, subject)
         if isinstance(subject, Container):
@@ -91,7 +101,7 @@ class Inspector:
             "OsVersion": text(raw, "os.version"),
             "Size": size,
             "VirtualSize": size,
-            "GraphDriver": self._graph_driver([_cache_id(row) for row in reversed(rows)]),
+            "GraphDriver": self._graph_driver([row.cache_id for row in reversed(rows)]),
             "RootFS": {
                 "Type": text(mapping(raw, "rootfs"), "type"),
                 **({"Layers": [row.diff_id for row in rows]} if rows else {}),
@@ -110,28 +120,30 @@ class Inspector:
 
     # -- layers --------------------------------------------------------------------------------
 
-    def _layer(self, layer: Layer) -> Document:
+    def _layer(self, layer: Layer | BareLayer) -> Document:
         row = self._layers.of_layer(layer)
+        based = row.index == 1 if isinstance(layer, BareLayer) else layer.parent is None
         return {
-            "Id": row.chain_id,
+            "Id": row.chain_id or row.cache_id,
+            "Kind": row.kind,
             "Parent": row.parent,
             **self._brief(row),
-            "Lower": self._lower(layer),
+            "Lower": self._lower(layer.cache_id, based=based),
             "CreatedBy": row.created_by,
             "Images": [image.id for image in row.images],
             "Containers": [container.id for container in row.containers],
             "BuildKit": row.buildkit,
         }
 
-    def _lower(self, layer: Layer) -> list[str] | None:
+    def _lower(self, cache_id: CacheID, *, based: bool) -> list[str] | None:
         """The short links of the layers below as `lower` has them; null where it is missing or damaged."""
         try:
-            lower = self._root.overlay2.lower(layer.cache_id)
+            lower = self._root.overlay2.lower(cache_id)
         except CorruptStore as error:
             self._root.report(error)
             return None
         if lower is None:
-            return None if layer.parent else []
+            return [] if based else None
         return [f"l/{link}" for link in lower]
 
     def _brief(self, row: LayerRow) -> Document:
@@ -139,11 +151,15 @@ class Inspector:
             "Index": row.index,
             "DiffID": row.diff_id,
             "ChainID": row.chain_id,
-            "CacheID": row.layer.cache_id if row.layer else None,
+            "CacheID": row.cache_id,
             "Link": row.link,
-            "Size": row.layer.size if row.layer else None,
-            "Directory": self._directory(row.layer.cache_id) if row.layer and row.directory else None,
-            "DiffDir": self._directory(row.layer.cache_id, "diff") if row.layer and row.directory else None,
+            "Size": row.size,
+            "Directory": self._directory(row.cache_id) if row.cache_id and row.directory else None,
+            "DiffDir": self._directory(row.cache_id, "diff") if row.cache_id and row.directory else None,
+            "Distribution": [
+                {"Digest": blob.digest, "Repositories": list(blob.repositories)}
+                for blob in self._layers.blobs(row.diff_id)
+            ],
         }
 
     def _directory(self, cache_id: CacheID, *names: str) -> str:
@@ -167,7 +183,7 @@ class Inspector:
         raw: Json = container.config.raw if container.config else {}
         mounts = objects_by_name(mapping(raw, "MountPoints"))
         above, below = self._above(container), self._below(container)
-        stack = None if below is None else [*above, *(_cache_id(row) for row in reversed(below))]
+        stack = None if below is None else [*above, *(row.cache_id for row in reversed(below))]
         found = {
             "Id": container.id,
             "Created": go_time(text(raw, "Created")),
@@ -195,7 +211,7 @@ class Inspector:
 
     def _container_sizes(self, above: list[CacheID], below: list[LayerRow] | None) -> Document:
         own = self._content_size(above[0]) if above else None
-        sizes = [row.layer.size for row in below or () if row.layer]
+        sizes = [row.size for row in below or () if row.size is not None]
         whole = None if own is None or below is None else sum(sizes) + own
         # without image layers the engine adds nothing up
         return {"SizeRw": own, "SizeRootFs": 0 if below == [] else whole}
@@ -254,6 +270,7 @@ class Inspector:
             "Size": self._content_size(cache_id) if self._sizes else None,
             "Directory": self._directory(cache_id) if present else None,
             "DiffDir": self._directory(cache_id, "diff") if present else None,
+            "Distribution": [],
         }
 
     def _content_size(self, cache_id: CacheID) -> int | None:
@@ -272,10 +289,6 @@ def _names(image: Image, *, tagged: bool) -> list[str]:
 
 def _texts(raw: Json, *keys: str) -> Document:
     return {key: text(raw, key) for key in keys}
-
-
-def _cache_id(row: LayerRow) -> CacheID | None:
-    return row.layer.cache_id if row.layer else None
 
 
 def _state(raw: Json) -> Document:

@@ -45,6 +45,7 @@ def test_layers_of_an_image_are_those_on_disk(dataroot_path: Path) -> None:
                 "Size": int(files["size"]),
                 "Directory": str(directory),
                 "DiffDir": str(directory / "diff"),
+                "Distribution": layer["Distribution"],
             }
 
 
@@ -134,7 +135,7 @@ def test_container_without_its_config(copy: Path) -> None:
     assert found.code == 1
     assert "config.v2.json" in found.stderr
     kept = {key: whole[key] for key in ("Id", "HostConfig", "GraphDriver", "Layers")}
-    assert found.json == [dict.fromkeys(whole) | kept]
+    assert found.json == [dict.fromkeys(whole) | kept | {"type": "container"}]
 
 
 @pytest.mark.parametrize("value", [["PATH"], "text", 7, {"Env": {"a": "b"}}, {"Cmd": [1]}, {"Labels": ["x"]}])
