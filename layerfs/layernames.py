@@ -40,11 +40,13 @@ class Match(NamedTuple):
         id: of the thing.
         text: the name in full.
         meaning: how it was understood, as `cache ID`.
+        above: whether it is a layer by what its files are, which a base may be too: then that is meant.
     """
 
     id: ID
     text: str
     meaning: str
+    above: bool = False
 
 
 class KnownLayer(NamedTuple):
@@ -112,7 +114,7 @@ class LayerNames:
         if digits := hex_digits(name):
             for layer in self._layers:
                 if layer.diff_id and layer.diff_id.hex == digits and str(layer.diff_id) != layer.chain_id:
-                    yield Match(layer.id, layer.diff_id, "diff ID")
+                    yield Match(layer.id, layer.diff_id, "diff ID", above=True)
 
     def link(self, name: str) -> Iterator[Match]:
         """By the short link, or, where that is lost, by the layers' own `link` files."""
@@ -137,7 +139,7 @@ class LayerNames:
             if layer.chain_id:
                 yield Match(layer.id, layer.chain_id, "chain ID")
             if layer.diff_id and str(layer.diff_id) != layer.chain_id:
-                yield Match(layer.id, layer.diff_id, "diff ID")
+                yield Match(layer.id, layer.diff_id, "diff ID", above=True)
             if layer.cache_id:
                 yield Match(layer.id, layer.cache_id, "cache ID")
         yield from self._blobs()
@@ -147,7 +149,8 @@ class LayerNames:
         blobs = self._distribution.blobs
         for layer in self._layers:
             for blob in blobs.get(layer.diff_id, ()) if layer.diff_id else ():
-                yield Match(layer.id, blob.digest, "digest of its compressed blob")
+                above = str(layer.diff_id) != layer.chain_id
+                yield Match(layer.id, blob.digest, "digest of its compressed blob", above)
 
     def _links(self) -> Iterator[Match]:
         for layer in self._layers:

@@ -303,10 +303,10 @@ class _ImageNames:
 def _only(name: str, found: Sequence[Match]) -> Match:
     """The one thing that was found; raises `AmbiguousName` where there are more.
 
-    The base's chain ID is its diff ID, and others may have that too: it means the base.
+    The same files may be a base, and lie on other layers: their diff ID and their blob mean the base.
     """
-    chains = {match.text for match in found if match.meaning == "chain ID"}
-    left = [match for match in found if match.meaning != "diff ID" or match.text not in chains]
+    bases = {match.text for match in found if not match.above}
+    left = [match for match in found if not (match.above and match.text in bases)]
     if len(ids := {match.id for match in left}) > 1:
         raise AmbiguousName(name, list(ids))
     return left[0]

@@ -135,6 +135,8 @@ def _check_usage(given: Mapping[str, Any]) -> str | None:
         form = "layer"
     if form in ("rootfs", "layer") and len(names) != 1:
         raise click.UsageError(f"--format {form} takes one NAME")
+    if form in FOR_IMAGES and given["kind"] not in (None, "image"):
+        raise click.UsageError(f"--format {form} is for images, not for a {given['kind']}")
     if given["compress"] and form != "oci":
         raise click.UsageError("--compress needs --format oci")
     if given["output"] == STDOUT and sys.stdout.isatty():

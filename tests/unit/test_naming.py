@@ -125,7 +125,7 @@ def test_name_in_full_wins_over_every_beginning(tmp_path: Path) -> None:
         builder = RootBuilder(tmp_path / f"root{length}")
         _things(builder)
         layer = builder.layer()
-        named = {}
+        named: dict[str, str] = {}
         for text in {text[:length] for thing in pattern for text in thing.ids}:
             image = builder.image(layer, f"{text}:latest", config={"name": text})
             container, *_ = builder.container(f"c{text}", image, layer)
@@ -183,17 +183,23 @@ def test_several_of_a_kind_are_ambiguous(builder: RootBuilder) -> None:
     assert _id(root.names.anything(shared, ("image", "layer"))) == image
 
 
-def test_blob_of_several_layers_is_ambiguous(builder: RootBuilder) -> None:
-    """A blob whose diff ID lies on two layers means neither, and both are named."""
-    first = builder.layer()
-    upper = builder.layer(builder.layer(), diff_id=first.diff_id)
-    builder.blob(upper, BLOB, "docker.io/library/web")
+def test_what_lies_on_several_layers(builder: RootBuilder) -> None:
+    """A diff ID or blob of several layers means the base among them; where none is one, all are named."""
+    base = builder.layer()
+    first = builder.layer(base)
+    second = builder.layer(builder.layer(), diff_id=first.diff_id)
+    third = builder.layer(first, diff_id=base.diff_id)
+    other = BlobDigest.of(b"another")
+    builder.blob(first, BLOB, "docker.io/library/web")
+    builder.blob(base, other, "docker.io/library/web")
     root = DataRoot.open(builder.finish())
-    for name in (BLOB, BLOB.hex[:12]):
+    for name in (first.diff_id, first.diff_id.hex[:12], BLOB, BLOB.hex[:12]):
         with pytest.raises(AmbiguousName) as caught:
             root.layer(name)
-        assert caught.value.candidates == tuple(sorted((first.chain_id, upper.chain_id)))
-    assert _id(root.layer(first.diff_id)) == _id(root.layer(first.diff_id.hex[:12])) == first.chain_id
+        assert caught.value.candidates == tuple(sorted((first.chain_id, second.chain_id)))
+    for name in (base.diff_id, base.diff_id.hex[:12], other, other.hex[:12]):
+        assert _id(root.layer(name)) == base.chain_id
+    assert _id(root.layer(third.chain_id)) == third.chain_id
 
 
 @pytest.mark.parametrize("note", ["diffid-by-digest", "v2metadata-by-diffid"])
