@@ -127,7 +127,7 @@ def open_subject(
 
     `IMAGE@N` is the image as of its layer N, as with `--up-to N`.
     """
-    from layerfs.model import Image, Layer
+    from layerfs.model import Image
 
     image, number = split_layer(name)
     if number is not None:

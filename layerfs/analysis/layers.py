@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layerfs.analysis.holders import Holders
-from layerfs.analysis.stack import container_layers
+from layerfs.analysis.stack import image_layers, made_from, own_layers
 from layerfs.errors import BrokenChain, CorruptStore, MissingFile
 from layerfs.ids import chain_id
 from layerfs.model import BareLayer
@@ -93,14 +93,11 @@ class LayerTable:
 
     def of_container(self, container: Container) -> list[LayerRow]:
         """The layers of a container, its own last; raises `CorruptStore`."""
-        layers = container_layers(self._root, container)
-        rows: list[LayerRow] = []
-        for index, layer in enumerate(layers, 1):
-            parent = rows[-1].chain_id if rows else None
-            if isinstance(layer, BareLayer):
-                rows.append(self._bare(index, parent, layer))
-            else:
-                rows.append(self._found(index, layer))
+        own = own_layers(self._root, container)
+        image = made_from(self._root, container)
+        rows = self.of_image(image) if image else self.of_chain(image_layers(self._root, container))
+        for layer in own:
+            rows.append(self._bare(len(rows) + 1, rows[-1].chain_id if rows else None, layer))
         return rows
 
     def blobs(self, diff_id: DiffID | None) -> tuple[Blob, ...]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from layerfs.dataroot import DataRoot
     from layerfs.model import Container, Layer
 
-__all__ = ["container_layers", "made_from", "own_layers"]
+__all__ = ["container_layers", "image_layers", "made_from", "own_layers"]
 
 
 def own_layers(root: DataRoot, container: Container) -> tuple[BareLayer, ...]:
@@ -32,11 +32,14 @@ def own_layers(root: DataRoot, container: Container) -> tuple[BareLayer, ...]:
     return (*own, BareLayer(mount.mount_id, "read-write layer", container.id))
 
 
+def image_layers(root: DataRoot, container: Container) -> tuple[Layer, ...]:
+    """The layers that a container stands on; raises `CorruptStore`."""
+    return root.chain_of_mount(container.mount) if container.mount else ()
+
+
 def container_layers(root: DataRoot, container: Container) -> tuple[Layer | BareLayer, ...]:
     """All layers of a container, its own last; raises `CorruptStore`."""
-    own = own_layers(root, container)
-    assert container.mount is not None  # noqa: S101 - or else it has no layers of its own
-    return (*root.chain_of_mount(container.mount), *own)
+    return (*image_layers(root, container), *own_layers(root, container))
 
 
 def made_from(root: DataRoot, container: Container) -> Image | None:
