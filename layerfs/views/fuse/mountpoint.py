@@ -73,7 +73,7 @@ def check_mountpoint(path: Path, data_root: Path) -> Path:
             f"{path}: {mounted.source} is mounted there already", hint=f"`layerfs umount {path}` first"
         )
     try:
-        real = path.resolve(strict=True)
+        real = Path(os.path.realpath(path, strict=True))
         names = os.listdir(real)
     except NotADirectoryError as error:
         raise MountFailed(f"{path}: not a directory") from error
