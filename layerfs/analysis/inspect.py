@@ -4,6 +4,9 @@ Field names, order and values are the engine's (API 1.41); the paths are those o
 document begins with the key `type` and ends with `Layers` (base first), which the engine has not. What damage
 makes unknown is null.
 
+Every path of something in the data root is its path in the root that is read, wherever that was when the
+engine wrote it down: that is where its files are now. What was written down is under `RecordedPaths`.
+
 Sources: moby `daemon/images/image_inspect.go`, `api/server/router/image/image_routes.go`,
 `daemon/inspect.go`, `api/types/types.go`, `daemon/graphdriver/overlay2/overlay.go` (GetMetadata).
 """
@@ -22,7 +25,7 @@ from layerfs.model import BareLayer, Container, Image
 from layerfs.store.driver import DRIVER
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from layerfs.dataroot import DataRoot
     from layerfs.formats.jsontext import Json
@@ -34,6 +37,7 @@ __all__ = ["Inspector"]
 Document: TypeAlias = dict[str, Any]
 
 _NOT_CONFIG = {"Id", "HostConfig", "GraphDriver", "SizeRw", "SizeRootFs", "Layers"}
+_OWN_FILES = ("ResolvConfPath", "HostnamePath", "HostsPath", "LogPath")
 _VOLUME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 
 
@@ -191,7 +195,8 @@ class Inspector:
             "Args": list(texts(raw, "Args")),
             "State": _state(mapping(raw, "State")),
             "Image": text(raw, "Image"),
-            **_texts(raw, "ResolvConfPath", "HostnamePath", "HostsPath", "LogPath", "Name"),
+            **{key: self._own_file(container, text(raw, key)) for key in _OWN_FILES},
+            "Name": text(raw, "Name"),
             "RestartCount": integer(raw, "RestartCount"),
             "Driver": text(raw, "Driver"),
             "Platform": text(raw, "OS"),
@@ -203,11 +208,18 @@ class Inspector:
             "Mounts": [self._mount(mounts[name]) for name in sorted(mounts)],
             "Config": encode(mapping(raw, "Config"), CONFIG),
             "NetworkSettings": encode(mapping(raw, "NetworkSettings"), NETWORK_SETTINGS),
+            "RecordedPaths": _texts(raw, *_OWN_FILES) | {"Mounts": _sources(mounts)},
             "Layers": None if below is None else self._stack(below, above),
         }
         if container.config is None:
             found |= dict.fromkeys(found.keys() - _NOT_CONFIG)
         return found
+
+    def _own_file(self, container: Container, recorded: str) -> str:
+        """Where a file of the container's directory is in this root; a path of another place as it is."""
+        own = f"/containers/{container.id}/"
+        _, is_own, name = recorded.partition(own)
+        return self._path.rstrip("/") + own + name if is_own and ".." not in name else recorded
 
     def _container_sizes(self, above: list[CacheID], below: list[LayerRow] | None) -> Document:
         own = self._content_size(above[0]) if above else None
@@ -289,6 +301,11 @@ def _names(image: Image, *, tagged: bool) -> list[str]:
 
 def _texts(raw: Json, *keys: str) -> Document:
     return {key: text(raw, key) for key in keys}
+
+
+def _sources(mounts: Mapping[str, Json]) -> dict[str, str]:
+    """What each mount point is of, as it was written down."""
+    return {name: text(mounts[name], "Source") for name in sorted(mounts)}
 
 
 def _state(raw: Json) -> Document:
