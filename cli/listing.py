@@ -17,6 +17,8 @@ from .units import local_clock, local_offset, local_time
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from .colors import EntryColors
+
 __all__ = ["Line", "Style", "clock_full", "clock_short", "lines", "total_line"]
 
 _NANO = 10**9
@@ -38,6 +40,7 @@ class Style:
         width: characters a line of columns may have; None is one name a line.
         now_ns: what recent means.
         has_acl: whether an entry has an access list.
+        colors: what entries are painted with, or None.
     """
 
     long: bool
@@ -48,6 +51,14 @@ class Style:
     width: int | None
     now_ns: int
     has_acl: Callable[[Entry], bool]
+    colors: EntryColors | None = None
+
+    def painted(self, line: Line, text: str) -> str:
+        """`text`, which ends in the name of the line, with that name in its colour."""
+        if self.colors is None:
+            return text
+        before = len(text) - len(escaped(line.label))
+        return text[:before] + self.colors.paint(line.entry, text[before:])
 
 
 class Line(NamedTuple):
@@ -70,11 +81,12 @@ def lines(listed: Sequence[Line], style: Style, measured: Sequence[Line]) -> Ite
     if style.long:
         for name, line in zip(names, listed, strict=True):
             target = line.entry.target
-            yield name + (f" -> {escaped(target)}" if target is not None else "") + "\n"
+            yield style.painted(line, name) + (f" -> {escaped(target)}" if target is not None else "") + "\n"
     elif style.width is None:
-        yield from (name + "\n" for name in names)
+        yield from (style.painted(line, name) + "\n" for name, line in zip(names, listed, strict=True))
     else:
-        yield from _columns(names, style.width)
+        painted = [style.painted(line, name) for name, line in zip(names, listed, strict=True)]
+        yield from _columns(names, painted, style.width)
 
 
 def _mark(line: Line) -> str:
@@ -170,8 +182,8 @@ def _clock_long(then_ns: int) -> str:
     return clock_full(then_ns) if local_time(then_ns) else f"{then_ns // _NANO:35}"
 
 
-def _columns(names: Sequence[str], width: int) -> Iterator[str]:
-    """Names in as few lines as fit, down each column first."""
+def _columns(names: Sequence[str], painted: Sequence[str], width: int) -> Iterator[str]:
+    """Names in as few lines as fit, down each column first; `painted` is what is shown of them."""
     if not names:
         return
     for height in range(1, len(names) + 1):
@@ -181,6 +193,8 @@ def _columns(names: Sequence[str], width: int) -> Iterator[str]:
             break
     for row in range(height):
         cells = [
-            group[row].ljust(wide) for group, wide in zip(groups, widths, strict=True) if row < len(group)
+            painted[column * height + row] + " " * (wide - len(group[row]))
+            for column, (group, wide) in enumerate(zip(groups, widths, strict=True))
+            if row < len(group)
         ]
         yield "".join(cells).rstrip(" ") + "\n"
