@@ -53,12 +53,9 @@ class Style:
     has_acl: Callable[[Entry], bool]
     colors: EntryColors | None = None
 
-    def painted(self, line: Line, text: str) -> str:
-        """`text`, which ends in the name of the line, with that name in its colour."""
-        if self.colors is None:
-            return text
-        before = len(text) - len(escaped(line.label))
-        return text[:before] + self.colors.paint(line.entry, text[before:])
+    def painted(self, line: Line, name: str) -> str:
+        """The name of a line, in its colour."""
+        return self.colors.paint(line.entry, name) if self.colors else name
 
 
 class Line(NamedTuple):
@@ -77,16 +74,23 @@ def total_line(listed: Sequence[Line], style: Style) -> str:
 def lines(listed: Sequence[Line], style: Style, measured: Sequence[Line]) -> Iterator[str]:
     """The lines of a directory, each with its newline, in columns as wide as `measured` needs."""
     prefixes = dict(zip(map(id, measured), _prefixes(measured, style), strict=True))
-    names = [prefixes[id(line)] + escaped(line.label) + _mark(line) for line in listed]
+    names = [escaped(line.label) for line in listed]
+    shown = [
+        prefixes[id(line)] + style.painted(line, name) + _mark(line)
+        for line, name in zip(listed, names, strict=True)
+    ]
     if style.long:
-        for name, line in zip(names, listed, strict=True):
+        for text, line in zip(shown, listed, strict=True):
             target = line.entry.target
-            yield style.painted(line, name) + (f" -> {escaped(target)}" if target is not None else "") + "\n"
+            yield text + (f" -> {escaped(target)}" if target is not None else "") + "\n"
     elif style.width is None:
-        yield from (style.painted(line, name) + "\n" for name, line in zip(names, listed, strict=True))
+        yield from (text + "\n" for text in shown)
     else:
-        painted = [style.painted(line, name) for name, line in zip(names, listed, strict=True)]
-        yield from _columns(names, painted, style.width)
+        plain = [
+            len(prefixes[id(line)]) + len(name) + len(_mark(line))
+            for line, name in zip(listed, names, strict=True)
+        ]
+        yield from _columns(shown, plain, style.width)
 
 
 def _mark(line: Line) -> str:
@@ -182,19 +186,18 @@ def _clock_long(then_ns: int) -> str:
     return clock_full(then_ns) if local_time(then_ns) else f"{then_ns // _NANO:35}"
 
 
-def _columns(names: Sequence[str], painted: Sequence[str], width: int) -> Iterator[str]:
-    """Names in as few lines as fit, down each column first; `painted` is what is shown of them."""
-    if not names:
+def _columns(cells: Sequence[str], lengths: Sequence[int], width: int) -> Iterator[str]:
+    """Cells in as few lines as fit, down each column first; `lengths` without what is only colour."""
+    if not cells:
         return
-    for height in range(1, len(names) + 1):
-        groups = [names[start : start + height] for start in range(0, len(names), height)]
-        widths = [max(map(len, group)) + _GAP for group in groups]
-        if sum(widths) - _GAP < width or height == len(names):
+    for height in range(1, len(cells) + 1):
+        starts = range(0, len(cells), height)
+        widths = [max(lengths[start : start + height]) + _GAP for start in starts]
+        if sum(widths) - _GAP < width or height == len(cells):
             break
     for row in range(height):
-        cells = [
-            painted[column * height + row] + " " * (wide - len(group[row]))
-            for column, (group, wide) in enumerate(zip(groups, widths, strict=True))
-            if row < len(group)
-        ]
-        yield "".join(cells).rstrip(" ") + "\n"
+        line = ""
+        for start, wide in zip(starts, widths, strict=True):
+            if (place := start + row) < min(start + height, len(cells)):
+                line += cells[place] + " " * (wide - lengths[place])
+        yield line.rstrip(" ") + "\n"
