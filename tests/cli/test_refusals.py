@@ -107,17 +107,15 @@ def _make_directory(path: Path) -> None:
     path.mkdir()
 
 
-def _make_loop(path: Path) -> None:
-    path.unlink()
-    path.symlink_to(path.name)
-
-
-def _cut(path: Path) -> None:
-    if not path.is_symlink():
+def _cut_or_make_loop(path: Path) -> None:
+    if path.is_symlink():
+        path.unlink()
+        path.symlink_to(path.name)
+    else:
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-@pytest.fixture(scope="module", params=[_make_directory, _make_loop, _cut], ids=lambda make: make.__name__)
+@pytest.fixture(scope="module", params=[_make_directory, _cut_or_make_loop], ids=lambda make: make.__name__)
 def refusing(
     request: pytest.FixtureRequest, dataroot_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
