@@ -25,6 +25,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from .escape import json_text, printable, printable_lines
+from .govalues import inspected
 from .template import TemplateError, compile_template
 from .template_functions import Fields, Shown
 
@@ -47,8 +48,6 @@ _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
 FORMATS = ("table", "json", "jsonl", "csv", "tsv")
 DELIMITERS = {"csv": ",", "tsv": "\t"}
-GO_NAMES = {"ID": "Id"}
-"""What Docker's inspect answers to as well: the names of its Go fields where JSON has others."""
 MARKDOWN = ("github", "pipe")
 
 _MIN_WIDTH, _PADDING = 10, 3  # of the tabwriter in docker/cli `cli/command/formatter/formatter.go`
@@ -164,8 +163,7 @@ def emit_objects(objects: Iterable[dict[str, Any]], form: str) -> None:
         try:
             template = compile_template(form)
             for item in objects:
-                fields = Fields(item, item.__getitem__, GO_NAMES)
-                _write(printable_lines(template.render(fields)) + "\n")
+                _write(printable_lines(template.render(inspected(item))) + "\n")
         except TemplateError as error:
             raise _bad_format(str(error)) from error
     else:
