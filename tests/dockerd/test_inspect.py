@@ -167,7 +167,8 @@ def test_every_null_is_printed_as_docker_does(engine: Engine) -> None:
         "{{json .Config.Cmd}}|{{json .Config.ExposedPorts}}|{{json .Config.Labels}}|{{json .Config.Shell}}",
         "{{len .Config.Entrypoint}}|{{len .Config.ExposedPorts}}|{{join .Config.OnBuild `,`}}",
         "{{if .Config.Entrypoint}}y{{else}}n{{end}}|{{range .Config.OnBuild}}x{{else}}none{{end}}",
-        "{{range $k, $v := .Config.ExposedPorts}}{{$k}}={{$v}}{{else}}none{{end}}|{{.Config.Env}}{{json .Config.Env}}",
+        "{{range $k, $v := .Config.ExposedPorts}}{{$k}}={{$v}}{{else}}none{{end}}|{{json .Config.Env}}",
+        "{{.Config.Env}}|{{.Config.Image}}|{{.Config.User}}",
         "{{with .Config.Healthcheck}}y{{end}}|{{index .Config.Labels `none`}}|{{.Config.ArgsEscaped}}",
     ],
 )
