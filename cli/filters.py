@@ -33,7 +33,7 @@ _NANO = 10**9
 _UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": _NANO}
 _UNITS |= {"m": 60 * _NANO, "h": 3600 * _NANO}
 _UNIT = "|".join(sorted(_UNITS, key=len, reverse=True))
-_PIECE = re.compile(rf"(\d+\.?\d*|\.\d+)({_UNIT})")
+_PIECE = re.compile(r"(\d{1,20}\.?\d{0,20}|\.\d{1,20})" + f"({_UNIT})")
 _DURATION = re.compile(rf"([+-]?)((?:{_PIECE.pattern})+)")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)(?:T(\d\d)(?::(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?)?(Z|[+-]\d\d:\d\d)?")
 _UNIX = re.compile(r"(-?\d{1,12})(?:\.(\d{1,9}))?")

@@ -15,7 +15,7 @@ import click
 from click.shell_completion import CompletionItem, shell_complete
 
 from .guesses import did_you_mean
-from .params import DEFAULT_ROOT, complete_directory, metadata_option
+from .params import DEFAULT_ROOT, complete_directory, metadata_option, userns_option
 from .spellings import GROUPS, WORDS, SpelledGroup
 
 if TYPE_CHECKING:
@@ -28,13 +28,14 @@ __all__ = ["COMMANDS", "LazyGroup", "cli", "load", "main", "run"]
 COMMANDS = {
     "images": "List images, newest first, as `docker images` does",
     "history": "Show the steps that made an image, newest first, as `docker history` does",
-    "layers": "List the layers of an image, base first, or all layers of the root",
+    "layers": "List the layers of an image or container, base first, or all layers of the root",
     "chain-id": "Compute the chain ID of an image's layers, or of diff IDs given base first",
     "inspect": "Show all that is known of images, containers and layers, as `docker inspect` does",
     "containers": "List containers, newest first, as `docker ps --all` does",
     "du": "Show what images and layers take, share, and would really free",
-    "mount": "Mount an image, container or layer read-only on a directory",
+    "mount": "Mount an image, container or layer read-only on a directory; list what is mounted",
     "umount": "Unmount what `layerfs mount` mounted; also when its server has died",
+    "mount-helper": "Let mount(8) and /etc/fstab mount images, by a helper in /sbin",
     "ls": "List directories of an image, container or layer, as ls(1) would in its mount",
     "tree": "Draw a directory of an image, container or layer as a tree",
     "stat": "Show all attributes of files, and which layer supplied them",
@@ -43,7 +44,7 @@ COMMANDS = {
     "export": "Write images for docker load or as OCI layouts, trees and layers as tars",
     "hashes": "List digests of all files of an image, container or layer, as sha256sum does",
     "diff": "Show what is different between A and B: images, IMAGE@N, containers, layers",
-    "changes": "Show what each layer of an image did, base first, and the step of the build that made it",
+    "changes": "Show what each layer of an image or container did, base first, and the step that made it",
     "blame": "Show which layers of an image or container supplied, changed, hid or revealed a path",
     "deleted": "List the files of an image or container that a later layer hides, and recover them",
     "find": "Find entries by name, attributes or content: in one tree, or in all layers of the root",
@@ -64,7 +65,14 @@ INTERRUPTED = 130
 OUTPUT_CLOSED = 141  # 128 + SIGPIPE: what a shell reports of `layerfs … | head`
 INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h
 HOST_ERROR = 74  # EX_IOERR: the host refused, for example to take our output
-EXIT_CODES = {"LookupFailed": 3, "DataRootError": 4, "CorruptStore": 5, "TreeError": 6, "MountFailed": 7}
+EXIT_CODES = {
+    "LookupFailed": 3,
+    "DataRootError": 4,
+    "CorruptStore": 5,
+    "TreeError": 6,
+    "MountFailed": 7,
+    "HostExhausted": HOST_ERROR,
+}
 """By the names of the top-level classes, as the engine's errors are not imported for `--help`."""
 
 
@@ -128,6 +136,7 @@ def load(name: str) -> click.Command:
     help="Data root to read: a live one, a copy, or the directory above a copied var/lib/docker.",
 )
 @metadata_option(envvar="LAYERFS_METADATA")
+@userns_option(envvar="LAYERFS_USERNS")
 @click.option("-v", "--verbose", is_flag=True, help="Show on standard error how answers were found.")
 @click.version_option(package_name="layerfs", prog_name="layerfs", message="%(prog)s %(version)s")
 @click.pass_context
@@ -140,6 +149,9 @@ def cli(ctx: click.Context, root: str, verbose: bool) -> None:  # noqa: ARG001 -
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    from .streams import prepare
+
+    prepare()
     code = run()
     try:
         _flush()
@@ -159,7 +171,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except click.ClickException as error:
-        error.show()
+        _show(error)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
@@ -200,6 +212,17 @@ def _flush() -> None:
         sys.stdout.flush()
 
 
+def _show(error: click.ClickException) -> None:
+    """What click says of a wrong usage, which may repeat a name, without power over a terminal."""
+    import io
+
+    from .escape import printable_lines
+
+    said = io.StringIO()
+    error.show(said)
+    click.echo(printable_lines(said.getvalue()), err=True, nl=False)
+
+
 def _report(error: Exception) -> int:
     """Say what went wrong in a line, and how to go on in another; return the exit code."""
     from .messages import say, say_error
@@ -211,7 +234,7 @@ def _report(error: Exception) -> int:
             say_error(error)
             return EXIT_CODES[ancestor.__name__]
     if isinstance(error, OSError):
-        say("error", str(error))
+        say_error(error)
         return HOST_ERROR
     say("error", f"this is a bug in layerfs: {type(error).__name__}: {error}")
     say("hint", "please report it, with what LAYERFS_DEBUG=1 shows")

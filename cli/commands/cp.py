@@ -168,7 +168,7 @@ class _Copies:
         elif isinstance(error, NotCopied) and result.node is not source.node:
             self._specials += 1
         elif error.errno in _FULL:
-            raise error
+            raise OSError(error.errno, reason(error), self._place(result.path, named=named)) from error
         else:
             hint = ""
             if isinstance(error, NotCopied):
@@ -187,7 +187,11 @@ class _Copies:
 
     def _complain(self, path: bytes, why: str, *, named: bool) -> None:
         self.failed = True
+        say("error", f"{self._place(path, named=named)}: {why}")
+
+    def _place(self, path: bytes, *, named: bool) -> str:
+        """Where a copy goes, in words."""
         place = self._dest.rstrip("/") or "/"
         if named:  # the first component is DEST's own
             path = path.partition(b"/")[2]
-        say("error", f"{'/'.join(filter(None, (place, lossless(path))))}: {why}")
+        return "/".join(filter(None, (place, lossless(path))))

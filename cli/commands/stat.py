@@ -131,6 +131,7 @@ def _lines(report: Report) -> Iterator[str]:
     kind = "regular empty file" if found.is_file and not found.size else _TYPES.get(found.kind, "unknown")
     number = entry.subject.tree.inode(entry.node)
     yield f"  File: {escaped(report.label)}{arrow}\n"
+    kind += f" {entry.mark_text}" if entry.mark_text else ""
     yield f"  Size: {found.size:<10}\tBlocks: {found.blocks:<10} {kind}\n"
     device = f"    Device type: {_device(entry)}" if entry.is_device else ""
     yield f" Inode: {number:<10}\tLinks: {entry.node.nlink}{device}\n"

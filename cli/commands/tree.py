@@ -52,7 +52,7 @@ def command(
     Examples:
       layerfs tree nginx:latest /etc
       layerfs tree -d -L 2 nginx:latest             the directories of the first two levels
-      layerfs tree --layer 3 -a nginx:latest        what layer 3 holds
+      layerfs tree --layer 3 -a nginx:latest        what layer 3 holds, [whiteout] and [opaque] marked
     """
     from layerfs.errors import NotADirectory
     from layerfs.tree.walk import walk
@@ -97,20 +97,24 @@ def _drawn(
 ) -> Iterator[str]:
     """Lines as tree(1) 2.1 draws them, and its summary, which counts the top as well."""
     bars: list[str] = []
-    counts = {True: 0, False: 0}
+    directories = files = whiteouts = 0
     for visit in visits:
         del bars[max(visit.depth - 1, 0) :]
         entry = Entry.of(subject, visit.node, complaints)
         label = escaped(visit.node.name if visit.depth else title)
         arrow = f" -> {escaped(entry.target)}" if entry.target is not None else ""
         trouble = "  [error opening dir]" if visit.problem else ""
+        mark = f"  {entry.mark_text}" if entry.mark_text else ""
         branch = ("└── " if visit.last else "├── ") if visit.depth else ""
-        yield f"{''.join(bars)}{branch}{label}{arrow}{trouble}\n"
+        yield f"{''.join(bars)}{branch}{label}{arrow}{mark}{trouble}\n"
         if visit.depth:
             bars.append("    " if visit.last else "│   ")
-        counts[visit.node.is_dir] += 1
-    yield f"\n{counts[True]} director{'y' if counts[True] == 1 else 'ies'}"
-    yield "\n" if only_directories else f", {counts[False]} file{'' if counts[False] == 1 else 's'}\n"
+        directories += visit.node.is_dir
+        whiteouts += entry.is_whiteout
+        files += not (visit.node.is_dir or entry.is_whiteout)
+    yield f"\n{directories} director{'y' if directories == 1 else 'ies'}"
+    yield "" if only_directories else f", {files} file{'' if files == 1 else 's'}"
+    yield f", {whiteouts} whiteout{'' if whiteouts == 1 else 's'}\n" if whiteouts else "\n"
 
 
 def _nested(subject: Subject, visits: Iterable[Visit], complaints: Complaints) -> Iterator[str]:

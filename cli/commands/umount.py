@@ -32,7 +32,7 @@ def _complete_mounts(
     metavar="MOUNTPOINT...",
     nargs=-1,
     required=True,
-    type=click.Path(path_type=Path),
+    type=Path,  # click.Path would look at it: not at a mount whose server is dead, or does not answer
     shell_complete=_complete_mounts,
 )
 @click.option("-l", "--lazy", is_flag=True, help="Detach now, clean up when nobody uses it any more.")

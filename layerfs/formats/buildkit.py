@@ -19,12 +19,14 @@ from layerfs.formats.jsontext import flag, integer, load_object, text
 from layerfs.ids import ChainID, InvalidID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from layerfs.formats.bolt import Bucket
     from layerfs.formats.jsontext import Json
 
 __all__ = ["BuildKitRecord", "BuildKitSnapshot", "parse_records", "parse_snapshots"]
+
+_WANTED = (b"parent", b"committed", b"chainid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +46,13 @@ class BuildKitSnapshot:
     chain_id: ChainID | None
 
 
-def parse_snapshots(content: bytes) -> list[BuildKitSnapshot]:
-    """Every snapshot of the database; raises `FormatError`."""
+def parse_snapshots(read: Callable[[int, int], bytes], size: int) -> list[BuildKitSnapshot]:
+    """Every snapshot of the database; arguments and errors as of `open_bolt`."""
     found = []
-    for key, bucket in open_bolt(content).buckets():
-        values = {name: value.decode("utf-8", "replace") for name, value in bucket.values()}
+    for key, bucket in open_bolt(read, size).buckets():
+        values = {
+            name: value.decode("utf-8", "replace") for name, value in bucket.values() if name in _WANTED
+        }
         name = key.decode("utf-8", "replace")
         committed = values.get(b"committed", "")
         own = tuple(dict.fromkeys(filter(None, (committed, name, f"{committed or name}-init"))))
@@ -101,9 +105,9 @@ class BuildKitRecord:
     twin: str
 
 
-def parse_records(content: bytes) -> list[BuildKitRecord]:
-    """Every record of the cache, as its database has them; raises `FormatError`."""
-    main = open_bolt(content).bucket(b"_main")
+def parse_records(read: Callable[[int, int], bytes], size: int) -> list[BuildKitRecord]:
+    """Every record of the cache, as its database has them; arguments and errors as of `open_bolt`."""
+    main = open_bolt(read, size).bucket(b"_main")
     return [_record(key.decode("utf-8", "replace"), bucket) for key, bucket in main.buckets()] if main else []
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from layerfs.errors import BrokenChain, CorruptStore, DataRootUnreadable, MissingFile
 from layerfs.formats import layerfiles
 from layerfs.ids import CacheID, InvalidID, LinkID
+from layerfs.pool import Pool, PooledDir
 from layerfs.store.files import explain, identities, open_optional, parse_optional
 
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 
     from layerfs.hostdir import HostDir
 
-__all__ = ["Overlay2", "inode_sizes"]
+__all__ = ["MAX_STACK", "Overlay2", "inode_sizes"]
+
+MAX_STACK = 500
+"""Layers that overlayfs takes below one (Linux `fs/overlayfs/params.c`); an engine makes 125 at most."""
 
 _NOT_LAYERS = frozenset({"backingFsBlockDev"})
 
@@ -36,6 +40,7 @@ class Overlay2:
         """Read the `overlay2/` below the data root."""
         self._root = root
         self._directory = open_optional(root, "overlay2")
+        self._pool = Pool()
 
     def path_of(self, cache_id: CacheID) -> str:
         """A layer's directory relative to the data root."""
@@ -60,22 +65,24 @@ class Overlay2:
             return False
 
     def diff(self, cache_id: CacheID) -> HostDir:
-        """The layer's own tree; raises `CorruptStore`."""
+        """The layer's own tree, which holds a descriptor only while it is used; raises `CorruptStore`."""
         path = f"overlay2/{cache_id}/diff"
+        found = PooledDir(self._pool, path, self._root, functools.partial(self._open_diff, cache_id))
         try:
-            found = self._root.subdir(path)
+            found.lstat()
         except OSError as error:
             if error.errno == errno.ENOENT:
                 raise MissingFile(self._root.name_of(path), "the layer's directory is missing") from error
             raise explain(error, self._root.name_of(path)) from error
-        return self._through_seal(cache_id, found)
+        return found
 
-    def _through_seal(self, cache_id: CacheID, found: HostDir) -> HostDir:
+    def _open_diff(self, cache_id: CacheID) -> HostDir:
         """A layer's tree, reached through one sealed mount for all, as each mount takes time.
 
         What is mounted on the way is not there; such a layer gets a mount of its own. (Below a layer's
         root overlayfs does not cross mounts either.)
         """
+        found = self._root.subdir(f"overlay2/{cache_id}/diff")
         if self._sealed is None or self._sealed is self._directory:
             return found
         try:
@@ -155,6 +162,25 @@ class Overlay2:
             except OSError as error:
                 raise explain(error, directory.display) from error
 
+    def strangers(self) -> Iterator[tuple[bytes, int | None]]:
+        """The directories in `overlay2/` whose names are of no layer, sorted, and the bytes in each.
+
+        The bytes are those of all that is below, each inode once and no directories; None where that
+        cannot be read.
+        """
+        try:
+            with self._root.subdir("overlay2") as directory:
+                entries = sorted(directory.scan())
+        except OSError:
+            return
+        for name, found in entries:
+            if stat.S_ISDIR(found.st_mode) and name != b"l" and not _is_cache_id(name):
+                try:
+                    with self._root.subdir(b"overlay2/" + name) as stranger:
+                        yield name, sum(inode_sizes(stranger).values())
+                except OSError:
+                    yield name, None
+
     def inconsistencies(self, stack: Sequence[CacheID]) -> Iterator[CorruptStore]:
         """What `link`, `l/` and `lower` of a stack (uppermost first) say otherwise than `layerdb`."""
         problems = [self.link_problem(cache_id) for cache_id in stack]
@@ -195,7 +221,7 @@ class Overlay2:
         if top is None:
             return None
         try:
-            return self._lower_problem(top, self.lower(top), [self._known_link(item) for item in below])
+            return self._lower_problem(top, self.lower(top), below)
         except CorruptStore as error:
             return error
 
@@ -206,10 +232,11 @@ class Overlay2:
             return None
 
     def _lower_problem(
-        self, top: CacheID, lower: Sequence[LinkID] | None, expected: Sequence[LinkID | None]
+        self, top: CacheID, lower: Sequence[LinkID] | None, below: Sequence[CacheID | None]
     ) -> CorruptStore | None:
+        """As `lower_problem`; a link is read for each that `lower` names, and not for each layer below."""
         name = f"{self.path_of(top)}/lower"
-        if lower is None and not expected:
+        if lower is None and not below:
             return None
         if lower is None:
             return MissingFile(
@@ -217,14 +244,21 @@ class Overlay2:
                 "the file is missing",
                 hint="Docker would show this layer alone; layerfs goes by layerdb",
             )
-        if len(lower) != len(expected):
-            return BrokenChain(
-                name, "not the layers that layerdb names", expected=str(len(expected)), found=str(len(lower))
-            )
-        for found, wanted in zip(lower, expected, strict=True):
+        problem = "not the layers that layerdb names"
+        if len(lower) != len(below):
+            return BrokenChain(name, problem, expected=str(len(below)), found=str(len(lower)))
+        for found, cache_id in zip(lower, below, strict=True):
+            wanted = self._known_link(cache_id)
             if wanted is not None and found != wanted:
-                return BrokenChain(name, "not the layers that layerdb names", expected=wanted, found=found)
+                return BrokenChain(name, problem, expected=wanted, found=found)
         return None
+
+
+def _is_cache_id(name: bytes) -> bool:
+    try:
+        return bool(CacheID(os.fsdecode(name)))
+    except InvalidID:
+        return False
 
 
 def inode_sizes(top: HostDir) -> dict[int, int]:

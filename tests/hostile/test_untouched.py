@@ -70,6 +70,7 @@ INVOCATIONS: Mapping[str, list[list[str]]] = {
         ["--layer", "5", "demo", "{mnt}"],
     ],
     "umount": [],  # ends each of these
+    "mount-helper": [[]],
     "completion": [["bash"]],
     "system": [["df"], ["df", "-v"]],
 }

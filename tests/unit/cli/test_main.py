@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import logging
 import os
@@ -240,14 +241,15 @@ def test_closed_pipe_is_quiet() -> None:
 
 
 def test_full_disk_is_an_error() -> None:
-    """Output that cannot be written is an error in one line."""
+    """Output that cannot be written is an error in one line, and what to do in another."""
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
             [*LAYERFS, "completion", "fish"], stdout=full, stderr=subprocess.PIPE, check=False, text=True
         )
     assert done.returncode == 74
-    assert done.stderr.startswith("layerfs: error: ")
-    assert done.stderr.count("\n") == 1
+    error, hint = done.stderr.splitlines()
+    assert error == f"layerfs: error: standard output: {os.strerror(errno.ENOSPC)}"
+    assert hint.startswith("layerfs: hint: ")
 
 
 def test_version_is_the_installed_one(capsys: pytest.CaptureFixture[str]) -> None:
