@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .entries import escaped, lossless, type_word
+from .escape import printable
 from .listing import clock_short
 from .output import Column, Table
 from .units import rfc3339, short_id
@@ -106,7 +107,7 @@ class InRoot:
     def remark(self) -> str:
         """Who sees it."""
         seen = _names(self.seen, full=False)
-        return f"  ({seen})" if seen else ""
+        return f"  ({printable(seen)})" if seen else ""
 
 
 def ls_line(row: InTree | InRoot, now_ns: int) -> str:

@@ -33,55 +33,13 @@ _NOT_FOR_MOUNT = ("foreground", "form", "help")
 
 _UNDERSTOOD = frozenset(
     {
-        *(
-            "defaults",
-            "auto",
-            "noauto",
-            "nofail",
-            "_netdev",
-            "user",
-            "users",
-            "nouser",
-            "owner",
-            "group",
-            "noowner",
-        ),
-        *(
-            "nogroup",
-            "rw",
-            "ro",
-            "suid",
-            "nosuid",
-            "dev",
-            "nodev",
-            "sync",
-            "async",
-            "dirsync",
-            "silent",
-            "loud",
-        ),
-        *(
-            "atime",
-            "noatime",
-            "diratime",
-            "nodiratime",
-            "relatime",
-            "norelatime",
-            "strictatime",
-            "nostrictatime",
-        ),
-        *(
-            "lazytime",
-            "nolazytime",
-            "mand",
-            "nomand",
-            "iversion",
-            "noiversion",
-            "default_permissions",
-            "comment",
-        ),
+        "defaults", "auto", "noauto", "nofail", "_netdev", "user", "users", "nouser", "owner", "noowner",
+        "group", "nogroup", "rw", "ro", "suid", "nosuid", "dev", "nodev", "sync", "async", "dirsync",
+        "silent", "loud", "atime", "noatime", "diratime", "nodiratime", "relatime", "norelatime",
+        "strictatime", "nostrictatime", "lazytime", "nolazytime", "mand", "nomand", "iversion", "noiversion",
+        "comment", "default_permissions",
     }
-)
+)  # fmt: skip
 """Options of every mount. One of ours is read-only, without devices and set-user-ID, whatever they say."""
 
 _MOUNT_USAGE, _MOUNT_BUG, _MOUNT_INTERRUPTED, _MOUNT_FAILED = 1, 4, 8, 32  # exit codes of mount(8)

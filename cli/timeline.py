@@ -114,7 +114,7 @@ def _body_name(file: FileRow) -> str:
     stage = row.found.stage
     owners = owners_text([sight.owner for sight in row.sights], full=False)
     place = " ".join(filter(None, (_layer_words(stage), owners and f"of {owners}")))
-    return f"{_body_text(lossless(row.found.path) + target)} ({place}){_mark(file)}"
+    return f"{_body_text(lossless(row.found.path) + target)} ({_body_text(place)}){_body_text(_mark(file))}"
 
 
 def _layer_words(stage: Stage) -> str:

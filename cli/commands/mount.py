@@ -107,7 +107,13 @@ def command(
     subject = open_subject(data_root, name, kind=kind, up_to=up_to, layer=layer)
     target = check_mountpoint(mountpoint, Path(data_root.path))
     title = printable(subject.title)
-    options = MountOptions(title, allow_other, passthrough, ignore_permissions, noexec)
+    options = MountOptions(
+        source=title,
+        allow_other=allow_other,
+        passthrough=passthrough,
+        ignore_permissions=ignore_permissions,
+        noexec=noexec,
+    )
     tree = _traced(data_root, subject, listed=provenance)
     job = Job(driver_named(driver_name), tree, target, options, _log_to_syslog)
     _say_what_stays_closed(job)
@@ -160,8 +166,12 @@ def _traced(root: DataRoot, subject: Subject, *, listed: bool) -> UnionTree:
 
         return Provenance(root, subject)
 
+    def created_by(number: int) -> str | None:
+        command = provenance().command(number)
+        return None if command is None else printable(command)
+
     origins = [Origin(supplier.number, supplier.diff_id, supplier.chain_id) for supplier in subject.suppliers]
-    return TracedTree(subject.tree, origins, lambda number: provenance().command(number), listed=listed)
+    return TracedTree(subject.tree, origins, created_by, listed=listed)
 
 
 class _LogToSyslog(logging.Handler):

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 
 import click
 
@@ -18,6 +19,7 @@ PLACE = "/sbin/mount.fuse.layerfs"
 """Where mount(8) looks for the helper of the type fuse.layerfs."""
 
 _OURS = "# Written by `layerfs mount-helper --install`"
+_ANOTHER = "install layerfs where only root can write, as with `python3 -m venv /opt/layerfs`"
 _LONGEST_SHEBANG = 126  # bytes, on kernels before 5.1 (execve(2))
 
 _MODULES = ("layerfs", "layerfs_cli", "click", "fastcrc", "fuse", "tabulate")
@@ -46,14 +48,15 @@ def command(action: str | None) -> None:
       mount -t fuse.layerfs nginx:latest /mnt -o root=/evidence/docker,up-to=3
       echo 'nginx:latest /mnt fuse.layerfs noauto,users,noexec 0 0' >> /etc/fstab
     """
-    if action == "install":
-        _install()
-    elif action == "remove":
-        _check_replaceable()
-        if os.path.lexists(PLACE):
-            os.unlink(PLACE)
-    else:
+    from layerfs.errors import MountFailed
+
+    if action is None:
         click.echo(_program(), nl=False)
+        return
+    try:
+        _install() if action == "install" else _remove()
+    except OSError as error:
+        raise MountFailed(f"{error.filename or PLACE}: {error.strerror}") from error
 
 
 def _program() -> str:
@@ -75,7 +78,11 @@ def _install() -> None:
     _write(_program().encode())
 
 
-_ANOTHER = "install layerfs where only root can write, as with `python3 -m venv /opt/layerfs`"
+def _remove() -> None:
+    """Take the helper away, if it is there and ours."""
+    _check_replaceable()
+    with suppress(FileNotFoundError):
+        os.unlink(PLACE)
 
 
 def _parts(interpreter: str) -> list[str]:

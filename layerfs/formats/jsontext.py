@@ -23,6 +23,7 @@ __all__ = [
     "flag",
     "integer",
     "load_object",
+    "load_objects",
     "mapping",
     "objects_by_name",
     "text",
@@ -49,6 +50,17 @@ def load_object(content: bytes) -> Json:
 
     No text in it has half a surrogate pair: to Go that is no character, and it reads U+FFFD instead.
     """
+    found: Json = _loaded(content, dict)
+    return found
+
+
+def load_objects(content: bytes) -> Sequence[Json]:
+    """The objects of the JSON array in `content`; raises as `load_object`."""
+    found = _loaded(content, list)
+    return [_checked(item, dict, f"[{index}]") for index, item in enumerate(found)]
+
+
+def _loaded(content: bytes, kind: type) -> Any:
     try:
         found = json.loads(_whole_characters(content.decode("utf-8")), parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
@@ -62,8 +74,8 @@ def load_object(content: bytes) -> Json:
         raise FormatError("JSON that cannot be read", found="arrays or objects nested too deep") from error
     except ValueError as error:  # the only one left is Python's own limit
         raise FormatError("JSON that cannot be read", found="a number of thousands of digits") from error
-    if not isinstance(found, dict):
-        raise FormatError("not a JSON object", found=_name(found))
+    if not isinstance(found, kind):
+        raise FormatError(f"not a JSON {_NAMES[kind].split()[-1]}", found=_name(found))
     return found
 
 

@@ -163,6 +163,25 @@ class Overlay2:
             except OSError as error:
                 raise explain(error, directory.display) from error
 
+    def strangers(self) -> Iterator[tuple[bytes, int | None]]:
+        """The directories in `overlay2/` whose names are of no layer, sorted, and the bytes in each.
+
+        The bytes are those of all that is below, each inode once and no directories; None where that
+        cannot be read.
+        """
+        try:
+            with self._root.subdir("overlay2") as directory:
+                entries = sorted(directory.scan())
+        except OSError:
+            return
+        for name, found in entries:
+            if stat.S_ISDIR(found.st_mode) and name != b"l" and not _is_cache_id(name):
+                try:
+                    with self._root.subdir(b"overlay2/" + name) as stranger:
+                        yield name, sum(inode_sizes(stranger).values())
+                except OSError:
+                    yield name, None
+
     def inconsistencies(self, stack: Sequence[CacheID]) -> Iterator[CorruptStore]:
         """What `link`, `l/` and `lower` of a stack (uppermost first) say otherwise than `layerdb`."""
         problems = [self.link_problem(cache_id) for cache_id in stack]
@@ -203,7 +222,7 @@ class Overlay2:
         if top is None:
             return None
         try:
-            return self._lower_problem(top, self.lower(top), [self._known_link(item) for item in below])
+            return self._lower_problem(top, self.lower(top), below)
         except CorruptStore as error:
             return error
 
@@ -214,10 +233,11 @@ class Overlay2:
             return None
 
     def _lower_problem(
-        self, top: CacheID, lower: Sequence[LinkID] | None, expected: Sequence[LinkID | None]
+        self, top: CacheID, lower: Sequence[LinkID] | None, below: Sequence[CacheID | None]
     ) -> CorruptStore | None:
+        """As `lower_problem`; a link is read for each that `lower` names, and not for each layer below."""
         name = f"{self.path_of(top)}/lower"
-        if lower is None and not expected:
+        if lower is None and not below:
             return None
         if lower is None:
             return MissingFile(
@@ -225,14 +245,21 @@ class Overlay2:
                 "the file is missing",
                 hint="Docker would show this layer alone; layerfs goes by layerdb",
             )
-        if len(lower) != len(expected):
-            return BrokenChain(
-                name, "not the layers that layerdb names", expected=str(len(expected)), found=str(len(lower))
-            )
-        for found, wanted in zip(lower, expected, strict=True):
+        problem = "not the layers that layerdb names"
+        if len(lower) != len(below):
+            return BrokenChain(name, problem, expected=str(len(below)), found=str(len(lower)))
+        for found, cache_id in zip(lower, below, strict=True):
+            wanted = self._known_link(cache_id)
             if wanted is not None and found != wanted:
-                return BrokenChain(name, "not the layers that layerdb names", expected=wanted, found=found)
+                return BrokenChain(name, problem, expected=wanted, found=found)
         return None
+
+
+def _is_cache_id(name: bytes) -> bool:
+    try:
+        return bool(CacheID(os.fsdecode(name)))
+    except InvalidID:
+        return False
 
 
 def inode_sizes(top: HostDir) -> dict[int, int]:

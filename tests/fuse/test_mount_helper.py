@@ -241,6 +241,9 @@ echo other > $helper
 $layerfs mount-helper --install; [ $? = 7 ] || exit 17
 $layerfs mount-helper --remove; [ $? = 7 ] || exit 18
 [ "$(cat $helper)" = other ] || exit 19
+ln -sf /mnt/root $helper
+$layerfs mount-helper --install 2>said; [ $? = 7 ] || exit 24
+grep -q "$helper: Too many levels" said || exit 25
 rm $helper
 for part in venv venv/bin venv/pyvenv.cfg $site $site/click $site/click/core.py $site/layerfs_cli; do
     mode=$(stat -c %a $part)

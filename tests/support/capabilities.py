@@ -190,6 +190,8 @@ CAPABILITIES: dict[str, Callable[[], Missing | None]] = {
     "kernel": _kernel,
     "locales": _locales,
     "mactime": _program("mactime", "sleuthkit"),
+    "man": _program("man", "man-db"),
+    "registry": _program("docker-registry", "docker-registry"),
     "root": _root,
     "skopeo": _program("skopeo", "skopeo"),
     "umoci": _program("umoci", "umoci"),

@@ -64,8 +64,11 @@ def our_mounts() -> list[Served]:
 def _servers() -> Iterator[tuple[str, int, int]]:
     """The device, user and number of each process that says it serves a mount."""
     for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # ended meanwhile, or not ours to look at
-            uid = process.stat().st_uid
-            for descriptor in os.scandir(process / "fd"):
-                if marked := _MARKED.fullmatch(os.readlink(descriptor.path)):
+        try:
+            uid, descriptors = process.stat().st_uid, os.listdir(process / "fd")
+        except OSError:  # ended meanwhile, or not ours to look at
+            continue
+        for descriptor in descriptors:
+            with suppress(OSError):  # closed meanwhile
+                if marked := _MARKED.fullmatch(os.readlink(process / "fd" / descriptor)):
                     yield marked[1], uid, int(process.name)
