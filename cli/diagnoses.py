@@ -9,6 +9,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from .colors import HEADING, SEVERITIES, colored, paint
 from .escape import printable
 from .output import Column, Table
 from .units import human_size, short_id
@@ -116,7 +117,7 @@ def report_lines(rows: Sequence[Row], place: str, names: Mapping[str, str], *, f
     for row in rows:
         worst[row["group"]] = min(worst.get(row["group"], len(ranks)), ranks[row["severity"]])
     for group in sorted(worst, key=lambda name: (worst[name], list(worst).index(name))):
-        yield group.upper()
+        yield paint(group.upper(), HEADING if colored() else "")
         chosen = sorted(
             (row for row in rows if row["group"] == group),
             key=lambda row: (ranks[row["severity"]], row["code"]),
@@ -129,7 +130,8 @@ def report_lines(rows: Sequence[Row], place: str, names: Mapping[str, str], *, f
 def _code_lines(rows: Sequence[Row], place: str, names: Mapping[str, str], *, full: bool) -> Iterator[str]:
     first = rows[0]
     count = f" ({len(rows)})" if len(rows) > 1 else ""
-    yield f"  {first['severity']}: {first['code']}{count}"
+    severity = paint(first["severity"], SEVERITIES[first["severity"]] if colored() else "")
+    yield f"  {severity}: {first['code']}{count}"
     if first["at_start"]:
         yield f"      an Engine, when it starts: {first['at_start']}"
     if first["later"]:

@@ -7,16 +7,14 @@ its namespace; one with userns-remap does only the last. What they say inside is
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import subprocess
 import tarfile
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from fixtures.archives import EPOCH, Archive, Image, Layer
+from fixtures.archives import Archive, Image, Layer
 from tests.support.archives import anonymous, members
 from tests.support.command import layerfs, run_bytes
 from tests.support.engine import copy_root
