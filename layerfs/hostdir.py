@@ -15,7 +15,8 @@ import errno
 import functools
 import os
 import stat
-from typing import TYPE_CHECKING, Self, TypeVar
+import weakref
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from layerfs.errors import HostExhausted
 from layerfs.syscalls import open_beneath, own_mount
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 __all__ = [
+    "RESERVES",
     "HostDir",
     "HostFile",
     "Refused",
@@ -62,6 +64,17 @@ _KINDS = {
 }
 
 
+class Reserve(Protocol):
+    """What holds descriptors that it can do without."""
+
+    def give_back(self) -> bool:
+        """Close some; False where there are none to close."""
+
+
+RESERVES: weakref.WeakSet[Reserve] = weakref.WeakSet()
+"""Asked before the host is said to be exhausted."""
+
+
 class Refused(OSError):
     """The entry is of a type that is never opened; `strerror` says which it is."""
 
@@ -91,10 +104,11 @@ class HostDir:
     def open(cls, path: str | os.PathLike[str]) -> Self:
         """Open a directory that the *user* named: the one place where links are followed."""
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        opening = functools.partial(os.open, path)
         try:
-            fd = os.open(path, flags | os.O_NOATIME)
+            fd = _enough(opening, flags | os.O_NOATIME)
         except PermissionError:  # not its owner
-            fd = os.open(path, flags)
+            fd = _enough(opening, flags)
         return cls(fd, os.fspath(path))
 
     @property
@@ -288,12 +302,14 @@ class HostDir:
 
 def _enough(opening: Callable[[_Given], _Opened], given: _Given) -> _Opened:
     """What `opening` opens; that the host has no descriptor left says nothing of the evidence."""
-    try:
-        return opening(given)
-    except OSError as error:
-        if error.errno in _EXHAUSTED:
-            raise HostExhausted(error.errno) from error
-        raise
+    while True:
+        try:
+            return opening(given)
+        except OSError as error:
+            if error.errno not in _EXHAUSTED:
+                raise
+            if not any(reserve.give_back() for reserve in list(RESERVES)):
+                raise HostExhausted(error.errno) from error
 
 
 class HostFile:

@@ -79,6 +79,10 @@ class Losses:
         self._overlay2 = overlay2
         self._verdict: _Verdict | None = None
         self._headers_agree = False
+        self._marks = functools.cache(self._read_marks)
+        self._samples = functools.cache(self._read_samples)
+        self._hint_at_owner = functools.cache(self._say_owner)
+        self._length = functools.cache(self._read_length)
         self._seen_device = self._seen_attribute = False
         self.asked: set[ChainID] = set()
 
@@ -191,6 +195,8 @@ class Losses:
     def _surviving(self, record: LayerRecord) -> tuple[list[bool], list[bool]]:
         """Whether the first whiteouts and opaque marks of a layer's archive are on the disk."""
         marks = self._marks(record)
+        if not (marks.whiteouts or marks.opaque):
+            return [], []
         with self._overlay2.diff(record.cache_id) as directory:
             naive = self._is_marked(directory, b"")
             missing = (FileNotFoundError,) if naive else ()
@@ -236,20 +242,17 @@ class Losses:
         """The same as `_others`, not looked for before they are needed."""
         yield from self._others
 
-    @functools.cache  # noqa: B019 - once for the life of the root is the point
-    def _length(self, record: LayerRecord) -> int:
+    def _read_length(self, record: LayerRecord) -> int:
         return self._layerdb.tar_split_size(record.chain_id)
 
-    @functools.cache  # noqa: B019 - once for the life of the root is the point
-    def _marks(self, record: LayerRecord) -> ArchiveMarks:
+    def _read_marks(self, record: LayerRecord) -> ArchiveMarks:
         """What a layer's archive marks; nothing where it is missing or damaged, which its reader reports."""
         try:
             return LayerArchive(record, self._layerdb, self._overlay2.diff(record.cache_id)).marks()
         except CorruptStore:
             return ArchiveMarks(frozenset(), frozenset())
 
-    @functools.cache  # noqa: B019 - likewise
-    def _samples(self, record: LayerRecord) -> list[_Sample]:
+    def _read_samples(self, record: LayerRecord) -> list[_Sample]:
         """Some entries of a layer."""
         found: list[_Sample] = []
         if not self._length(record):
@@ -268,8 +271,7 @@ class Losses:
             pass
         return found
 
-    @functools.cache  # noqa: B019 - likewise
-    def _hint_at_owner(self) -> None:
+    def _say_owner(self) -> None:
         owners = self._owners.owners
         if not owners.are_same and owners.users.whole:
             return  # files of several users, each where a namespace has it

@@ -73,6 +73,8 @@ class Stacker:
         self._metadata = metadata
         self._judge = OwnerJudge(root, layerdb, overlay2, userns)
         self._losses = Losses(root, layerdb, overlay2, self._judge)
+        self._say_lost = functools.cache(self._tell_lost)
+        self._say_no_archive = functools.cache(self._tell_no_archive)
         self._archived: weakref.WeakValueDictionary[ChainID, ArchivedLayer] = weakref.WeakValueDictionary()
         self._recent: collections.deque[ArchivedLayer] = collections.deque(maxlen=_RECENT)
 
@@ -184,8 +186,7 @@ class Stacker:
             pass
         return tuple(reversed(chain))
 
-    @functools.cache  # noqa: B019 - once for the life of the root is the point
-    def _say_lost(self, lost: str) -> None:
+    def _tell_lost(self, lost: str) -> None:
         _log.warning(
             "%s: %s: modes, owners, times, extended attributes, devices and whiteouts are taken from each "
             "layer's tar-split.json.gz (--metadata disk shows what is on disk)",
@@ -193,8 +194,7 @@ class Stacker:
             lost,
         )
 
-    @functools.cache  # noqa: B019 - likewise
-    def _say_no_archive(self) -> None:
+    def _tell_no_archive(self) -> None:
         _log.warning(
             "%s: layers of containers have no tar-split.json.gz: they are shown as on disk, and what they "
             "lost stays lost",

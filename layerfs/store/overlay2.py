@@ -21,7 +21,7 @@ from layerfs.pool import Pool, PooledDir
 from layerfs.store.files import explain, identities, open_optional, parse_optional
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from layerfs.hostdir import HostDir
 
@@ -67,8 +67,9 @@ class Overlay2:
     def diff(self, cache_id: CacheID) -> HostDir:
         """The layer's own tree, which holds a descriptor only while it is used; raises `CorruptStore`."""
         path = f"overlay2/{cache_id}/diff"
-        found = PooledDir(self._pool, path, self._root, functools.partial(self._open_diff, cache_id))
         try:
+            open_below = self._opener(cache_id)
+            found = PooledDir(self._pool, path, self._root, open_below)
             found.lstat()
         except OSError as error:
             if error.errno == errno.ENOENT:
@@ -76,22 +77,22 @@ class Overlay2:
             raise explain(error, self._root.name_of(path)) from error
         return found
 
-    def _open_diff(self, cache_id: CacheID) -> HostDir:
-        """A layer's tree, reached through one sealed mount for all, as each mount takes time.
+    def _opener(self, cache_id: CacheID) -> Callable[[bytes], HostDir]:
+        """What opens a directory below a layer's root: through one sealed mount for all, as each takes time.
 
         What is mounted on the way is not there; such a layer gets a mount of its own. (Below a layer's
         root overlayfs does not cross mounts either.)
         """
-        found = self._root.subdir(f"overlay2/{cache_id}/diff")
-        if self._sealed is None or self._sealed is self._directory:
-            return found
-        try:
-            sealed = self._sealed.subdir(f"{cache_id}/diff")
-            if _identity(sealed) == _identity(found):
-                return sealed
-        except OSError:
-            pass
-        return found.sealed()
+        prefix = os.fsencode(f"{cache_id}/diff")
+        sealed = self._sealed or self._root
+        if sealed is self._root:
+            return lambda path: self._root.subdir(_join(b"overlay2/" + prefix, path))
+        if sealed is not self._directory:
+            with self._root.subdir(b"overlay2/" + prefix) as found:
+                apart = found.sealed() if not _is_same(sealed, prefix, found) else None
+            if apart is not None:
+                return apart.subdir
+        return lambda path: sealed.subdir(_join(prefix, path))
 
     def link(self, cache_id: CacheID) -> LinkID | None:
         """The layer's short name in `l/`, or None where the file is missing; raises `CorruptStore`."""
@@ -274,6 +275,19 @@ def inode_sizes(top: HostDir) -> dict[int, int]:
                 else:
                     sizes[found.st_ino] = found.st_size
     return sizes
+
+
+def _join(prefix: bytes, path: bytes) -> bytes:
+    return prefix + b"/" + path if path else prefix
+
+
+def _is_same(sealed: HostDir, path: bytes, directory: HostDir) -> bool:
+    """Whether `path` leads to the same directory there."""
+    try:
+        with sealed.subdir(path) as found:
+            return _identity(found) == _identity(directory)
+    except OSError:
+        return False
 
 
 def _identity(directory: HostDir) -> tuple[int, int]:

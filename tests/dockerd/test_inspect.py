@@ -102,9 +102,10 @@ def engine(dataroot_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def _without_layers(document: dict[str, Any]) -> str:
-    """The document as text, to compare order and types as well, without the key the Engine has not."""
-    assert list(document)[-1] == "Layers"
-    own = ("Layers", "RecordedPaths")
+    """The document as text, to compare order and types as well, without the keys the Engine has not."""
+    first, *_, last = document
+    assert (first, last) == ("type", "Layers")
+    own = ("type", "Layers", "RecordedPaths")
     return json.dumps({key: value for key, value in document.items() if key not in own}, indent=1)
 
 
