@@ -28,7 +28,7 @@ import os
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = [
     "AmbiguousName",
@@ -64,14 +64,21 @@ __all__ = [
 
 
 class LayerfsError(Exception):
-    """Base of all errors; `hint`, when there is one, says what to do about it."""
+    """Base of all errors."""
 
-    hint: str | None = None
+    _hint: str | Callable[[], str] | None = None
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
-        """Keep the message and, where one exists, the way out."""
+    def __init__(self, message: str, *, hint: str | Callable[[], str] | None = None) -> None:
+        """Keep the message and, where one exists, the way out: how to find it, if that takes long."""
         super().__init__(message)
-        self.hint = hint
+        self._hint = hint
+
+    @property
+    def hint(self) -> str | None:
+        """What to do about it, when there is something."""
+        if callable(self._hint):
+            self._hint = self._hint()
+        return self._hint
 
 
 class DataRootError(LayerfsError):

@@ -10,6 +10,7 @@ Sources: moby `daemon/images/image.go` (GetImage), `image/store.go` (Search), `d
 
 from __future__ import annotations
 
+import bisect
 import functools
 import logging
 from typing import TYPE_CHECKING, Protocol
@@ -30,7 +31,7 @@ from layerfs.likely import likely_names
 from layerfs.model import Container, Image
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from layerfs.barelayers import BareLayers
     from layerfs.formats.reference import Reference
@@ -218,8 +219,11 @@ class Names:
             f"no such image: {name}", hint=self._hint(name, kinds, "`layerfs images -a` lists")
         )
 
-    def _hint(self, name: str, kinds: Sequence[str], otherwise: str) -> str:
-        """What may have been meant, or else how to find out."""
+    def _hint(self, name: str, kinds: Sequence[str], otherwise: str) -> Callable[[], str]:
+        """What may have been meant, or else how to find out; whoever asks of many names wants no advice."""
+        return lambda: self._advice(name, kinds, otherwise)
+
+    def _advice(self, name: str, kinds: Sequence[str], otherwise: str) -> str:
         rows = self._store.repositories.rows if "image" in kinds else ()
         containers = self._store.containers() if "container" in kinds else ()
         own = (item.config.name for item in containers if item.config)
@@ -287,11 +291,18 @@ class _ImageNames:
 
     def _by_digest(self, beginning: str) -> list[Match]:
         """What the digest of a manifest, given with its algorithm or without, begins so."""
+        algorithms = ("",) if ":" in beginning else ("sha256:", "sha384:", "sha512:")
         return [
             Match(image_id, digest, "digest of its manifest")
-            for digest, image_id in self._digests
-            if digest.startswith(beginning) or digest.partition(":")[2].startswith(beginning)
+            for algorithm in algorithms
+            for digest, image_id in self._digests_from(algorithm + beginning)
         ]
+
+    def _digests_from(self, beginning: str) -> Sequence[tuple[ManifestDigest, ImageID]]:
+        """Those that begin so, found by halves."""
+        start = bisect.bisect_left(self._digests, beginning, key=lambda item: item[0])
+        end = bisect.bisect_left(self._digests, beginning + "g", key=lambda item: item[0])
+        return self._digests[start:end]
 
     @functools.cached_property
     def _digests(self) -> Sequence[tuple[ManifestDigest, ImageID]]:

@@ -42,6 +42,7 @@ class Pool:
         self._most = share_of_descriptors(_PART, _MOST) if most is None else most
         self._lock = threading.RLock()  # a directory may be collected, and forgotten, amid an allocation
         self._open: collections.OrderedDict[tuple[int, bytes], HostDir] = collections.OrderedDict()
+        self._paths: collections.defaultdict[int, set[bytes]] = collections.defaultdict(set)
         self._numbers = itertools.count()
         RESERVES.add(self)
 
@@ -61,8 +62,11 @@ class Pool:
         dropped: list[HostDir] = []  # closed outside the lock, by whoever lets go of them last
         with self._lock:
             self._open[name] = found
+            self._paths[key].add(path)
             while len(self._open) > self._most:
-                dropped.append(self._open.popitem(last=False)[1])
+                (other, its_path), closed = self._open.popitem(last=False)
+                self._paths[other].discard(its_path)
+                dropped.append(closed)
         return found
 
     def give_back(self) -> bool:
@@ -75,7 +79,7 @@ class Pool:
     def forget(self, key: int) -> None:
         """Let go of a directory and of those below it."""
         with self._lock:
-            dropped = [self._open.pop(name) for name in list(self._open) if name[0] == key]
+            dropped = [self._open.pop((key, path)) for path in self._paths.pop(key, ())]
         del dropped
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -159,7 +158,7 @@ class View:
         self._root = root
         self._full = full
         self._now_ns = time.time_ns()
-        self._sizes = functools.cache(self._read_sizes)
+        self._sizes: dict[str, ContainerSizes] = {}
 
     def identity(self, row: Container) -> str:
         """The ID."""
@@ -214,12 +213,11 @@ class View:
 
     def sizes(self, row: Container) -> ContainerSizes:
         """What it takes in bytes: read when first asked for, as the whole layer must be walked."""
-        return self._sizes(row.id)
-
-    def _read_sizes(self, container_id: str) -> ContainerSizes:
         from layerfs.analysis.containers import container_sizes
 
-        return container_sizes(self._root, self._root.container(container_id))
+        if row.id not in self._sizes:
+            self._sizes[row.id] = container_sizes(self._root, row)
+        return self._sizes[row.id]
 
 
 def _short_image(name: str, image_id: str) -> str:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["GROWN"]
 
+_DEPTH = 10
+"""Layers on each other, and directories in each other: of both there is a most, so they do not grow."""
+
 _CREATED = "2026-01-01T00:00:00Z"
 
 
@@ -85,22 +88,23 @@ def _damaged(path: Path, count: int) -> None:
         (records / layer.chain_id.hex / "cache-id").write_text(base.cache_id)
         (path / "overlay2" / f"nobody-{number}" / "diff").mkdir(parents=True)
         (path / "overlay2/l" / f"{_letters(number)}").symlink_to("../gone/diff")
-    top = base
+    top = deep = base
     for number in range(count):
-        top = builder.layer(top)
+        top = builder.layer(base if number % _DEPTH == 0 else top)
+        deep = top if number < _DEPTH else deep
         (top.diff.parent / "lower").unlink()
         if number % 2:
             (records / top.chain_id.hex / "size").write_text("?")
     _container(builder, base, "box", image, {})
     for number in range(count):
-        _container(builder, top, f"deep-{number}", image, {})
+        _container(builder, deep, f"deep-{number}", image, {})
         if number % 2:
             config = path / "containers" / _digest(f"deep-{number}") / "config.v2.json"
             config.write_text("{")
     builder.finish()
     (path / "buildkit").mkdir()
     (path / "buildkit/snapshots.db").write_bytes(
-        bolt_database({f"s{number}": {"chainid": top.chain_id, "parent": ""} for number in range(count)})
+        bolt_database({f"s{number}": {"chainid": deep.chain_id, "parent": ""} for number in range(count)})
     )
 
 
@@ -124,7 +128,8 @@ def _contents(path: Path, count: int) -> None:
             (diff / f"file-{number}").write_bytes(b"content")
             (diff / f"also-{number}").hardlink_to(diff / "file-0")
             (diff / f"link-{number}").symlink_to("file-0")
-        _nested(diff, count)
+        for number in range(0, count, _DEPTH):
+            _nested(diff / f"deep-{number}")
 
     def upper(diff: Path) -> None:
         for number in range(count):
@@ -143,26 +148,22 @@ def _contents(path: Path, count: int) -> None:
     builder.finish()
 
 
-def _nested(top: Path, depth: int) -> None:
-    """Directories in each other, whatever the length of their path, with a file in each."""
-    at = os.open(top, os.O_RDONLY)
-    for _ in range(depth):
-        os.mkdir("d", dir_fd=at)
-        below = os.open("d", os.O_RDONLY, dir_fd=at)
-        os.close(os.open("z", os.O_WRONLY | os.O_CREAT, dir_fd=at))
-        os.close(at)
-        at = below
-    os.close(at)
+def _nested(top: Path) -> None:
+    """Directories in each other, with a file in each."""
+    for _ in range(_DEPTH):
+        top.mkdir()
+        (top / "z").write_bytes(b"")
+        top /= "d"
 
 
 def _names_of_one(count: int) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
-    """A file with as many names as there are, of which each brings one more attribute."""
+    """A file with as many names as there are, which bring attributes."""
     first = tarfile.TarInfo("lost")
     yield first, b""
     for number in range(count):
         link = tarfile.TarInfo(f"name-{number}")
         link.type, link.linkname = tarfile.LNKTYPE, "lost"
-        link.pax_headers = {f"SCHILY.xattr.user.{number}": "value"}
+        link.pax_headers = {f"SCHILY.xattr.user.{number % _DEPTH}": "value"}
         yield link, b""
 
 
