@@ -146,7 +146,7 @@ class Doctor:
         return Diagnosis(finding, remedy, affects, costs, remove=remove)
 
     def _removed(self, found: Found, what: Removes) -> Iterator[str]:
-        """What a remedy removes by hand, as far as it is there; what stands on another dropped layer, there."""
+        """What a remedy removes by hand, as far as it is there; layers on others that are dropped, there."""
         finding, costs = found
         paths: Iterable[bytes] = ()
         if what == "path":

@@ -46,6 +46,7 @@ _RELOAD = (
 )
 _CONFIG = "restore the config, or remove it, start the Engine, and pull or load the image again"
 _REWRITE = "write the expected value into the file, without a newline"
+_PARENT = f"{_REWRITE}; where none is expected, remove the file"
 _DIRECTORY_NAME = "write the name of its directory into the file, without a newline"
 _GONE = "the container is not listed; its directories stay"
 _CONTAINER = "take what is needed out with `layerfs cp`, remove the container's directories, create it again"
@@ -124,12 +125,12 @@ REMEDIES = {
         "sizes are wrong",
         _REWRITE,
     ),
-    "parent-malformed": _dropped("damaged", _REWRITE),
+    "parent-malformed": _dropped("damaged", _PARENT),
     "parent-wrong": Remedy(
         "damaged",
         "drops the layer and all above it where no such layer is there, else loads it",
         "sizes are wrong; where it was dropped, nothing on it works: layer does not exist",
-        _REWRITE,
+        _PARENT,
     ),
     "chain-wrong": Remedy("damaged", "", "save and push fail", _RELOAD, removes="records"),
     "tar-split-missing": Remedy("missing", "", "save and push fail; everything else works", _AGAIN),
