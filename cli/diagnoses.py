@@ -44,6 +44,7 @@ def row_of(diagnosis: Diagnosis) -> Row:
         "at_start": remedy.at_start,
         "later": remedy.later,
         "suggestion": remedy.suggestion or finding.hint or "",
+        "remove": list(diagnosis.remove),
     }
 
 
@@ -73,6 +74,10 @@ def diagnosis_table(*, full: bool) -> Table[Row]:
             Column("at_start", lambda row: row["at_start"], "AtStart", "AT START"),
             Column("later", lambda row: row["later"], "Later", "LATER"),
             Column("suggestion", lambda row: row["suggestion"], "Suggestion", "SUGGESTION"),
+            Column(
+                *("remove", lambda row: row["remove"], "Remove", "REMOVE"),
+                lambda row: ", ".join(row["remove"]),
+            ),
         ),
         ("Severity", "Code", "Subject", "Bytes", "Path"),
     )
@@ -148,6 +153,12 @@ def _finding_lines(row: Row, place: str, names: Mapping[str, str], *, full: bool
         parts = [f"expected {row['expected']}"] if row["expected"] is not None else []
         parts += [f"found {row['actual']}"] if row["actual"] is not None else []
         yield f"        {printable(', '.join(parts))}"
+    removed = [] if row["remove"] == [row["path"]] else row["remove"]
+    shown = removed if full else removed[:SHOWN]
+    for item in shown:
+        yield f"        to remove: {printable(item.removeprefix(f'{place}/'))}"
+    if len(removed) > len(shown):
+        yield f"        … and {len(removed) - len(shown)} more to remove; --no-trunc shows all"
     affected = sorted(row["affects"], key=lambda name: name not in names)  # those with a name first
     concerned = [*dict.fromkeys([row["subject"], *affected])]
     if concerned != ["root"]:

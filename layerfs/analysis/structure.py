@@ -141,10 +141,12 @@ class Structure:
         if "" in noted.problems:
             yield from self.layer_exists(chain)
             return
-        for name, problem in noted.problems.items():
-            yield from_damage(problem, name, subject)
-        yield from self._place(chain, noted)
         place = self.below(chain)
+        right = {"diff": place.diff_id, "parent": place.parent or "none"} if place else {}
+        for name, problem in noted.problems.items():
+            found = from_damage(problem, name, subject)
+            yield found._replace(expected=right.get(name, found.expected))
+        yield from self._place(chain, noted)
         parent = place.parent if place else noted.parent
         if parent:
             yield from self.layer_exists(parent, f"layer {chain} stands on it")
@@ -351,6 +353,8 @@ class Structure:
                 message="layers of a container that is gone",
             )
         for name, problem in mount.problems.items():
+            if not name and self.root.containerdb.has_other_driver(container_id):
+                continue  # its record is below that driver's own directory
             yield from_damage(problem, f"mount-{name}" if name == "parent" else name or "mount", subject)
         below: list[CacheID | None] | None = []
         if mount.parent:

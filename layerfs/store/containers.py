@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layerfs.errors import CorruptStore, MalformedFile
+from layerfs.errors import CorruptStore, DataRootUnreadable, MalformedFile
 from layerfs.formats.containerconfig import parse_container_config
 from layerfs.formats.jsontext import load_object
 from layerfs.ids import ContainerID
+from layerfs.store.driver import DRIVER
 from layerfs.store.files import (
     JSON_LIMIT,
     identities,
@@ -52,6 +53,13 @@ class ContainerDB:
         if isinstance(known, CorruptStore):
             raise known
         return known
+
+    def has_other_driver(self, container: ContainerID) -> bool:
+        """Whether the config says that another storage driver has the container; False where none tells."""
+        try:
+            return self.config(container).driver not in ("", DRIVER)
+        except (CorruptStore, DataRootUnreadable):
+            return False
 
     def _read(self, container: ContainerID) -> ContainerConfig:
         path = f"containers/{container}/config.v2.json"
