@@ -80,6 +80,7 @@ class Losses:
         self._verdict: _Verdict | None = None
         self._headers_agree = False
         self._marks = functools.cache(self._read_marks)
+        self._surviving = functools.cache(self._look_for_marks)
         self._samples = functools.cache(self._read_samples)
         self._hint_at_owner = functools.cache(self._say_owner)
         self._length = functools.cache(self._read_length)
@@ -191,14 +192,13 @@ class Losses:
                 return _SOUND
         return None
 
-    @functools.cache  # noqa: B019 - once for the life of the root is the point
-    def _surviving(self, record: LayerRecord) -> tuple[list[bool], list[bool]]:
+    def _look_for_marks(self, record: LayerRecord) -> tuple[list[bool], list[bool]]:
         """Whether the first whiteouts and opaque marks of a layer's archive are on the disk."""
         marks = self._marks(record)
         if not (marks.whiteouts or marks.opaque):
             return [], []
         with self._overlay2.diff(record.cache_id) as directory:
-            naive = self._is_marked(directory, b"")
+            naive = any(map(self.dialect.tells_of_copies, directory.xattr_names()))
             missing = (FileNotFoundError,) if naive else ()
             return (
                 [_is_whiteout(directory, path, missing) for path in sorted(marks.whiteouts)[:_MARKS]],

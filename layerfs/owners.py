@@ -14,6 +14,7 @@ import functools
 import itertools
 import logging
 import re
+from collections import Counter
 from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,7 +25,7 @@ from layerfs.formats.tarsplit import Member
 from layerfs.formats.whiteouts import USER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from layerfs.hostdir import HostDir
     from layerfs.ids import ChainID
@@ -36,6 +37,7 @@ __all__ = ["OwnerJudge"]
 _REMAPPED = re.compile(r"[0-9]{1,10}\.[0-9]{1,10}")
 _LAYERS = 16  # with the shortest archives, and of the root, looked at
 _MEMBERS = 1 << 14  # of all their archives, looked through
+_PAIRS, _ENOUGH = 8, 256  # users and groups wanted, as one file may have been given to somebody since
 _SUB_IDS = 100_000  # where ranges of subuid(5) begin, as useradd(8) gives them; ordinary users are below
 
 _log = logging.getLogger(__name__)
@@ -113,20 +115,20 @@ class OwnerJudge:
         return found
 
     def _evidence(self) -> tuple[list[_Pair], list[_Pair]]:
-        """A user and a group that are not root, each with its number on disk; nothing where there is none."""
+        """Users and groups that are not root, each with its number on disk, as far as there are some."""
         users: list[_Pair] = []
         groups: list[_Pair] = []
         for record, member in itertools.islice(self._members(), _MEMBERS):
             header = member.header
-            if not header.kind or not ((header.uid and not users) or (header.gid and not groups)):
+            if not header.kind or not (header.uid or header.gid):
                 continue
             try:
                 found = self._overlay2.diff(record.cache_id).lstat(member.path)
             except (CorruptStore, DataRootError, OSError):
                 continue
-            users += [_Pair(header.uid, found.st_uid)] if header.uid and not users else []
-            groups += [_Pair(header.gid, found.st_gid)] if header.gid and not groups else []
-            if users and groups:
+            users += [_Pair(header.uid, found.st_uid)] if header.uid else []
+            groups += [_Pair(header.gid, found.st_gid)] if header.gid else []
+            if min(len(users), len(groups)) >= _PAIRS or max(len(users), len(groups)) >= _ENOUGH:
                 break
         return users, groups
 
@@ -156,21 +158,22 @@ def _spread(sizes: Sequence[tuple[int, ChainID]]) -> list[tuple[int, ChainID]]:
     return [sizes[index * len(sizes) // _LAYERS] for index in range(_LAYERS)]
 
 
-def _agree(pairs: tuple[int, Iterable[_Pair]]) -> bool:
+def _agree(pairs: tuple[int, Sequence[_Pair]]) -> bool:
     """Whether nobody but root is root: a copy without owners gives all files to one user."""
     base, found = pairs
-    return all(pair.outside != base for pair in found)
+    return 2 * sum(pair.outside == base for pair in found) <= len(found)
 
 
-def _map_of(base: int, pairs: Iterable[_Pair]) -> IDMap:
-    """The map in which 0 is `base`, and of which `pairs` are some others."""
-    for pair in pairs:
-        if pair.outside == pair.inside + base:
-            return shifted(base)
-        others = pair.outside - pair.inside + 1
-        if others > 0:
-            return IDMap((IDRange(0, base, 1), *_from_one(others)))
-    return shifted(base) if base >= _SUB_IDS else IDMap((IDRange(0, base, 1),), whole=False)
+def _map_of(base: int, pairs: Sequence[_Pair]) -> IDMap:
+    """The map in which 0 is `base`, and of which most of `pairs` are others."""
+    apart = Counter(pair.outside - pair.inside for pair in pairs)
+    offset = apart.most_common(1)[0][0] if apart else None
+    if offset == base or (offset is None and base >= _SUB_IDS):
+        return shifted(base)
+    root = IDRange(0, base, 1)
+    if offset is None or offset < 0:
+        return IDMap((root,), whole=False)
+    return IDMap((root, *_from_one(offset + 1)))
 
 
 def _from_one(outside: int) -> Iterator[IDRange]:

@@ -62,12 +62,10 @@ def _original_sizes(root: DataRoot, chain: ChainID) -> tuple[int, int] | None:
                 again = again or member.again
                 contents += member.content.size
                 links += _link_size(member) + _copied_up(archive, member, seen)
-        for member in archive.overtaken() if again else ():
-            contents -= member.content.size
-            links -= _link_size(member)
+        gone = sum(member.content.size + _link_size(member) for member in archive.overtaken()) if again else 0
     except (CorruptStore, DataRootUnreadable):
         return None
-    return contents + links, contents
+    return contents + links - gone, contents
 
 
 def _copied_up(archive: LayerArchive, member: Member, seen: Paths) -> int:

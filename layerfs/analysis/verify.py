@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from layerfs.dataroot import DataRoot
-    from layerfs.hostdir import HostDir
     from layerfs.ids import CacheID, DiffID
     from layerfs.tree.union import UnionTree
 
@@ -42,6 +41,8 @@ __all__ = ["Choice", "LayerJob", "LayerVerdict", "Verification"]
 
 _BUILDKIT = re.compile(r"[a-z0-9]{25}")
 """The names BuildKit gives: its layers were written in place and never unpacked from a tar."""
+
+_SAMPLES = 256  # layers that are asked how their engine applies archives
 
 _PER_RECORD = 250
 """Bytes hashed in the time that is needed for one byte of a packed `tar-split.json.gz`, about."""
@@ -231,7 +232,7 @@ class Verification:
     ) -> tuple[LayerFindings, LayerCheck]:
         """Compare one layer, of whose archive these paths come several times; raises `PathRepeated`."""
         found = LayerFindings(layer_subject(job.chain_id), archive.diff, list_all=self._choice.list_all)
-        attributes = self._attributes(job, archive.diff)
+        attributes = self._attributes(job)
         below = functools.partial(self._below, job.chain_id)
         hiding = Hiding(archive, self._root.dialect, below, naive=attributes.naive)
         checked = LayerCheck(archive, found, attributes, hiding, told=told, repeated=repeated)
@@ -247,7 +248,7 @@ class Verification:
         parent = place.parent if place else self._root.layerdb.layer(chain).parent
         return self._root.tree_below(self._root.layerdb.layer(parent)) if parent else None
 
-    def _attributes(self, job: LayerJob, diff: HostDir) -> Attributes:
+    def _attributes(self, job: LayerJob) -> Attributes:
         aspects = self._choice.aspects - {"owner"} if self._foreign else self._choice.aspects
         dialect = self._root.dialect
         return Attributes(
@@ -256,8 +257,26 @@ class Verification:
             in_place=_BUILDKIT.fullmatch(job.cache_id) is not None,
             sees_all=self._sees_all,
             owners=self._root.owners,
-            naive=dialect is USER or any(map(dialect.is_bookkeeping, diff.xattr_names())),
+            naive=self._naive,
         )
+
+    @functools.cached_property
+    def _naive(self) -> bool:
+        """Whether the engine applies archives through overlayfs, as a rootless one does; see `hiding`."""
+        dialect, layerdb = self._root.dialect, self._root.layerdb
+        if dialect is USER:
+            return True
+        for chain in layerdb.chain_ids()[:_SAMPLES]:  # in the order of a hash, which is a random one
+            noted = layerdb.noted_layer(chain)
+            if noted.cache_id is None or not noted.parent or _BUILDKIT.fullmatch(noted.cache_id):
+                continue
+            try:
+                names = self._root.overlay2.diff(noted.cache_id).xattr_names()
+            except (CorruptStore, DataRootUnreadable, OSError):
+                continue
+            if any(map(dialect.tells_of_copies, names)):
+                return True
+        return False
 
     def _lost(self, job: LayerJob, lost: Lost) -> LayerVerdict:
         path = self._root.overlay2.path_of(job.cache_id)
