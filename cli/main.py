@@ -62,7 +62,14 @@ INTERRUPTED = 130
 OUTPUT_CLOSED = 141  # 128 + SIGPIPE: what a shell reports of `layerfs … | head`
 INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h
 HOST_ERROR = 74  # EX_IOERR: the host refused, for example to take our output
-EXIT_CODES = {"LookupFailed": 3, "DataRootError": 4, "CorruptStore": 5, "TreeError": 6, "MountFailed": 7}
+EXIT_CODES = {
+    "LookupFailed": 3,
+    "DataRootError": 4,
+    "CorruptStore": 5,
+    "TreeError": 6,
+    "MountFailed": 7,
+    "OutOfDescriptors": HOST_ERROR,
+}
 """By the names of the top-level classes, as the engine's errors are not imported for `--help`."""
 
 

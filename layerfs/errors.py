@@ -5,7 +5,7 @@
     │   ├── NotADataRoot
     │   ├── UnsupportedStorageDriver
     │   │   └── ContainerdImageStore
-    │   └── DataRootUnreadable   permission refused
+    │   └── DataRootUnreadable   permission refused; also a CorruptStore
     ├── LookupFailed             a name the user gave matches nothing, or too much
     │   ├── InvalidReference · ImageNotFound · LayerNotFound · ContainerNotFound
     │   └── AmbiguousName
@@ -14,7 +14,8 @@
     ├── TreeError (and OSError)  an operation on a path of an image failed; carries an errno
     │   └── PathNotFound · NotADirectory · IsADirectory · NotASymlink · SymlinkLoop · UnreadableEntry
     │       └── UnsupportedOverlay   a mark we see but cannot honour
-    └── MountFailed
+    ├── MountFailed
+    └── OutOfDescriptors         this process may open no more files: no fault of the root
 
 Exit codes are not known here; the command line maps each top-level class to one.
 """
@@ -49,6 +50,7 @@ __all__ = [
     "NotADataRoot",
     "NotADirectory",
     "NotASymlink",
+    "OutOfDescriptors",
     "PathNotFound",
     "SymlinkLoop",
     "TreeError",
@@ -83,19 +85,6 @@ class UnsupportedStorageDriver(DataRootError):
 
 class ContainerdImageStore(UnsupportedStorageDriver):
     """The images are in containerd's store (the default of fresh Docker 29 installs)."""
-
-
-class DataRootUnreadable(DataRootError):
-    """The data root is there, but the operating system refuses to let us read a file of it.
-
-    Attributes:
-        path: the file or directory.
-    """
-
-    def __init__(self, path: str) -> None:
-        """Compose `path: permission denied`."""
-        self.path = path
-        super().__init__(f"{path}: permission denied", hint="run as root, or as the owner of the copy")
 
 
 class LookupFailed(LayerfsError):
@@ -160,6 +149,20 @@ class CorruptStore(LayerfsError):
         if found is not None:
             parts.append(f"found {found}")
         super().__init__(f"{path}: {problem}" + (f" ({', '.join(parts)})" if parts else ""), hint=hint)
+
+
+class DataRootUnreadable(DataRootError, CorruptStore):
+    """The operating system refuses to let this user read a file of the data root.
+
+    Where one file of many is meant, it is passed over and named like any other that cannot be used; but
+    nobody may call what is in it damaged or lost.
+    """
+
+    def __init__(self, path: str) -> None:
+        """Compose `path: permission denied`."""
+        CorruptStore.__init__(
+            self, path, "permission denied", hint="run as root, or as the owner of the copy"
+        )
 
 
 class MissingFile(CorruptStore):
@@ -241,3 +244,17 @@ class UnsupportedOverlay(UnreadableEntry):
 
 class MountFailed(LayerfsError):
     """A mount or unmount did not happen; nothing is left mounted."""
+
+
+class OutOfDescriptors(LayerfsError):
+    """The operating system lets this process, or the host, open no more files.
+
+    No `OSError`, so that nobody who asks whether a file is there takes it for an answer.
+    """
+
+    def __init__(self, name: str) -> None:
+        """Say what could not be opened any more."""
+        super().__init__(
+            f"{name}: cannot be opened: this process has too many files open already",
+            hint="allow more, as with `ulimit -n 4096`, and run the command again",
+        )

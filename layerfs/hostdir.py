@@ -17,10 +17,12 @@ import os
 import stat
 from typing import TYPE_CHECKING, Self
 
+from layerfs.errors import OutOfDescriptors
 from layerfs.syscalls import openat2, own_mount
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
 __all__ = ["HostDir", "Refused", "TooLarge", "empty_file", "is_system_admin", "xattr_names_of", "xattr_of"]
@@ -30,6 +32,8 @@ _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 _PATH_CHUNK = 4000  # bytes a system call takes in one path, below PATH_MAX
+
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE)
 
 _CAP_SYS_ADMIN = 1 << 21
 _READ_CHUNK = 1 << 16
@@ -57,7 +61,8 @@ class HostDir:
     """An open directory of the evidence and what can be reached below it.
 
     All names and paths are bytes relative to this directory, without a leading slash; `b""` is the
-    directory itself. Methods raise `OSError` as the kernel gives it, `Refused`, or `TooLarge`.
+    directory itself. Methods raise `OSError` as the kernel gives it, `Refused`, or `TooLarge`; and
+    `OutOfDescriptors`, which says nothing of the entry.
     """
 
     __slots__ = ("_above", "_name", "_noatime", "fd")
@@ -137,11 +142,12 @@ class HostDir:
 
     def names(self) -> list[bytes]:
         """Every name in the directory, in the file system's order."""
-        return [os.fsencode(name) for name in os.listdir(self.fd)]
+        with self._scandir() as found:
+            return [os.fsencode(entry.name) for entry in found]
 
     def scan(self) -> Iterator[tuple[bytes, os.stat_result]]:
         """Every name with its lstat, in the file system's order; a name that vanishes is left out."""
-        with os.scandir(self.fd) as found:
+        with self._scandir() as found:
             for entry in found:
                 try:
                     yield os.fsencode(entry.name), entry.stat(follow_symlinks=False)
@@ -187,6 +193,9 @@ class HostDir:
             if kind != stat.S_IFREG:
                 raise Refused(errno.EINVAL, f"is {_KINDS.get(kind, 'no regular file')}", self.name_of(raw))
             return self._without_atime(functools.partial(os.open, f"/proc/self/fd/{held}"), _READ)
+        except OSError as error:
+            self._check_limit(error, raw)
+            raise
         finally:
             os.close(held)
 
@@ -200,11 +209,18 @@ class HostDir:
                 return os.open(name, _READ | os.O_NOFOLLOW | os.O_NOATIME, dir_fd=self.fd)
             except PermissionError:
                 self._noatime = 0
-        return os.open(name, _READ | os.O_NOFOLLOW, dir_fd=self.fd)
+            except OSError as error:
+                self._check_limit(error, name)
+                raise
+        try:
+            return os.open(name, _READ | os.O_NOFOLLOW, dir_fd=self.fd)
+        except OSError as error:
+            self._check_limit(error, name)
+            raise
 
     def listing(self) -> list[tuple[bytes, bool]]:
         """Every name, and whether it is a directory, in the file system's order."""
-        with os.scandir(self.fd) as found:
+        with self._scandir() as found:
             return [(os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)) for entry in found]
 
     def read(self, path: bytes | str, limit: int) -> bytes:
@@ -232,8 +248,28 @@ class HostDir:
         with _Located(self, path) as place:
             return xattr_of(place, name, follow_symlinks=not path)
 
+    def _scandir(self) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
+        try:
+            return os.scandir(self.fd)
+        except OSError as error:
+            self._check_limit(error, b"")
+            raise
+
+    def _check_limit(self, error: OSError, path: bytes) -> None:
+        """Raise `OutOfDescriptors` where an error is of this process and not of the entry."""
+        if error.errno in _EXHAUSTED:
+            raise OutOfDescriptors(self.name_of(path)) from error
+
     def _open(self, path: bytes, flags: int) -> int:
-        """Open `path` below this directory, in pieces the kernel takes, following nothing."""
+        """Open `path` below this directory, following nothing."""
+        try:
+            return self._open_in_pieces(path, flags)
+        except OSError as error:
+            self._check_limit(error, path)
+            raise
+
+    def _open_in_pieces(self, path: bytes, flags: int) -> int:
+        """The same with each piece of a length that the kernel takes."""
         if not path:
             return self._without_atime(lambda all_flags: os.open(".", all_flags, dir_fd=self.fd), flags)
         if b"/" not in path and path not in (b".", b".."):

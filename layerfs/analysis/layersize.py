@@ -14,7 +14,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from layerfs.analysis.findings import Finding, layer_subject
-from layerfs.errors import CorruptStore, DataRootUnreadable
+from layerfs.errors import CorruptStore
 from layerfs.formats.tarsplit import Member
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def size_findings(root: DataRoot, chain: ChainID) -> Iterator[Finding]:
         if on_disk == noted.size:
             return
         original = _original_sizes(root, chain)
-    except (CorruptStore, DataRootUnreadable):
+    except CorruptStore:
         return
     entries, contents = original or (on_disk, on_disk)
     subject = layer_subject(chain)
@@ -59,6 +59,6 @@ def _original_sizes(root: DataRoot, chain: ChainID) -> tuple[int, int] | None:
             if isinstance(member, Member):
                 contents += member.content.size
                 links += len(member.header.linkname) if member.header.kind == stat.S_IFLNK else 0
-    except (CorruptStore, DataRootUnreadable):
+    except CorruptStore:
         return None
     return contents + links, contents

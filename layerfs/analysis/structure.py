@@ -67,7 +67,7 @@ class Structure:
         path = self.root.driver_dir.name_of("repositories.json")
         try:
             names = read_repositories(self.root.driver_dir)
-        except (CorruptStore, DataRootUnreadable) as error:
+        except CorruptStore as error:
             yield from_damage(error, "names", ROOT)
             return
         for problem in names.problems:
@@ -87,7 +87,7 @@ class Structure:
         """What is wrong with an image's config and notes, and which of its layers are not there."""
         subject = image_subject(image_id)
         config = self.config(image_id)
-        if isinstance(config, (CorruptStore, DataRootUnreadable)):
+        if isinstance(config, CorruptStore):
             yield from_damage(config, "config", subject)
             return
         yield from self._history(config, image_id)
@@ -102,7 +102,7 @@ class Structure:
         if found is None:
             try:
                 found = self.root.imagedb.config(image_id)
-            except (CorruptStore, DataRootUnreadable) as error:
+            except CorruptStore as error:
                 found = error
             self._configs[image_id] = found
         return found
@@ -199,7 +199,7 @@ class Structure:
         found: dict[ChainID, Place] = {}
         for image_id in self.root.imagedb.image_ids():
             config = self.config(image_id)
-            if isinstance(config, (CorruptStore, DataRootUnreadable)):
+            if isinstance(config, CorruptStore):
                 continue
             below: ChainID | None = None
             for diff_id, chain in zip(config.diff_ids, chain_ids(config.diff_ids), strict=True):
@@ -279,11 +279,8 @@ class Structure:
         except CorruptStore as error:
             path = error.path if cache_id in overlay2 else overlay2.path_of(cache_id)
             yield from_damage(error, "directory", subject)._replace(path=path)
-            if cache_id not in overlay2:
+            if cache_id not in overlay2 or isinstance(error, DataRootUnreadable):
                 return
-        except DataRootUnreadable as error:
-            yield from_damage(error, "directory", subject)
-            return
         yield from _attempt("link", subject, lambda: overlay2.link_problem(cache_id))
         yield from self._absolute(cache_id, subject)
         if stack:
@@ -293,7 +290,7 @@ class Structure:
         overlay2 = self.root.overlay2
         try:
             link = overlay2.link(cache_id)
-        except (CorruptStore, DataRootUnreadable):
+        except CorruptStore:
             return
         if link and overlay2.link_target(link) == cache_id and overlay2.is_absolute(link):
             yield Finding(
@@ -366,8 +363,8 @@ def _attempt(
     problem: object
     try:
         problem = check()
-    except (CorruptStore, DataRootUnreadable) as error:
+    except CorruptStore as error:
         problem = error
-    if isinstance(problem, (CorruptStore, DataRootUnreadable)):
+    if isinstance(problem, CorruptStore):
         is_link = noun == "link" and not problem.path.endswith("/link")
         yield from_damage(problem, "short-link" if is_link else noun, subject, severity)

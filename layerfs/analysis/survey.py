@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from layerfs.analysis.findings import container_subject, image_subject
 from layerfs.analysis.holders import owned_directories
-from layerfs.errors import CorruptStore, DataRootUnreadable
+from layerfs.errors import CorruptStore
 from layerfs.ids import chain_ids
 from layerfs.store.buildkit import read_buildkit_snapshots
 
@@ -101,7 +101,7 @@ class Survey:
             if cache_id in self.directories:
                 try:
                     found.update(self.root.overlay2.lower(cache_id) or ())
-                except (CorruptStore, DataRootUnreadable):
+                except CorruptStore:
                     continue
         return found
 
@@ -110,20 +110,20 @@ class Survey:
     def _images(self) -> Iterator[tuple[ImageID, Sequence[ChainID]]]:
         for image_id in self.root.imagedb.image_ids():
             config = self.structure.config(image_id)
-            if not isinstance(config, (CorruptStore, DataRootUnreadable)):
+            if not isinstance(config, CorruptStore):
                 yield image_id, chain_ids(config.diff_ids)
 
     def _configs(self) -> Iterator[tuple[ContainerID, ContainerConfig]]:
         for container_id in self.root.containerdb.container_ids():
             try:
                 yield container_id, self.root.containerdb.config(container_id)
-            except (CorruptStore, DataRootUnreadable):
+            except CorruptStore:
                 continue
 
     def _snapshots(self) -> tuple[Sequence[BuildKitSnapshot], Problem | None]:
         try:
             return read_buildkit_snapshots(self.root.directory), None
-        except (CorruptStore, DataRootUnreadable) as error:
+        except CorruptStore as error:
             return (), error
 
     # -- joining ---------------------------------------------------------------------------------

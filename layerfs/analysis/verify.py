@@ -21,7 +21,7 @@ from layerfs.analysis.layernames import layers_called
 from layerfs.analysis.structure import Structure
 from layerfs.analysis.workers import Lost, in_processes
 from layerfs.archive import LayerArchive
-from layerfs.errors import CorruptStore, DataRootUnreadable
+from layerfs.errors import CorruptStore
 from layerfs.formats.whiteouts import TRUSTED, USER
 from layerfs.hostdir import is_system_admin
 from layerfs.ids import chain_ids
@@ -111,7 +111,7 @@ class Verification:
         """The layers of an image, base first; none where its config is damaged, which `records` finds."""
         try:
             return chain_ids(self._root.imagedb.config(image).diff_ids)
-        except (CorruptStore, DataRootUnreadable):
+        except CorruptStore:
             return ()
 
     def layers_called(self, name: str, root_path: bytes) -> list[ChainID]:
@@ -181,7 +181,7 @@ class Verification:
         """Compare one layer."""
         try:
             diff = self._root.overlay2.diff(job.cache_id)
-        except (CorruptStore, DataRootUnreadable):
+        except CorruptStore:
             return LayerVerdict((), proven=False, tar_size=0)  # found in its record
         subject = layer_subject(job.chain_id)
         record = LayerRecord(job.chain_id, job.diff_id, None, job.cache_id, job.size or 0)

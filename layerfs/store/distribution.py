@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layerfs.errors import CorruptStore, DataRootUnreadable
+from layerfs.errors import CorruptStore
 from layerfs.formats import layerfiles
 from layerfs.ids import DiffID
 from layerfs.store.files import identities, open_optional, parse_file
@@ -30,7 +30,7 @@ def distribution_entries(driver_dir: HostDir) -> Iterator[tuple[str, DiffID | Pr
         path = f"{_BY_DIGEST}/{digest}"
         try:
             yield path, parse_file(driver_dir, path, layerfiles.parse_diff)
-        except (CorruptStore, DataRootUnreadable) as error:
+        except CorruptStore as error:
             yield path, error
     for diff_id in _names(driver_dir, _BY_DIFF):
         yield f"{_BY_DIFF}/{diff_id}", DiffID.from_hex(diff_id)
@@ -39,5 +39,5 @@ def distribution_entries(driver_dir: HostDir) -> Iterator[tuple[str, DiffID | Pr
 def _names(driver_dir: HostDir, path: str) -> list[str]:
     try:
         return sorted(found.hex for found in identities(open_optional(driver_dir, path), DiffID.from_hex))
-    except (CorruptStore, DataRootUnreadable):
+    except CorruptStore:
         return []

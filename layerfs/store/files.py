@@ -40,8 +40,8 @@ JSON_LIMIT = 32 << 20
 NAME_LIMIT = 64 << 10
 """Bytes: files that hold an ID, a number, or a list of short links."""
 
-Problem: TypeAlias = CorruptStore | DataRootUnreadable
-"""What every reader of a file may raise: it is damaged, or we may not read it."""
+Problem: TypeAlias = CorruptStore
+"""What every reader of a file may raise: it is damaged, or we may not read it (`DataRootUnreadable`)."""
 
 Value = TypeVar("Value")
 

@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from layerfs.errors import CorruptStore, DataRootUnreadable, MissingFile
+from layerfs.errors import CorruptStore, MissingFile
 from layerfs.formats import layerfiles
 from layerfs.ids import CacheID, ChainID, ContainerID, DiffID
 from layerfs.store.files import identities, open_optional, parse_file, parse_optional
@@ -202,7 +202,7 @@ class _Record:
             self._directory = open_optional(above, name) if above else None
             if self._directory is None:
                 self.problems[""] = MissingFile(path, missing)
-        except (CorruptStore, DataRootUnreadable) as error:
+        except CorruptStore as error:
             self.problems[""] = error
 
     def value(self, name: str, parse: Callable[[bytes], Value]) -> Value | None:
@@ -221,6 +221,6 @@ class _Record:
             return None
         try:
             return read(self._directory)
-        except (CorruptStore, DataRootUnreadable) as error:
+        except CorruptStore as error:
             self.problems[name] = error
             return None

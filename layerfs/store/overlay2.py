@@ -14,7 +14,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from layerfs.errors import BrokenChain, CorruptStore, DataRootUnreadable, MissingFile
+from layerfs.errors import BrokenChain, CorruptStore, MissingFile
 from layerfs.formats import layerfiles
 from layerfs.ids import CacheID, InvalidID, LinkID
 from layerfs.store.files import explain, identities, open_optional, parse_optional
@@ -202,7 +202,7 @@ class Overlay2:
     def _known_link(self, cache_id: CacheID | None) -> LinkID | None:
         try:
             return self.link(cache_id) if cache_id else None
-        except (CorruptStore, DataRootUnreadable):
+        except CorruptStore:
             return None
 
     def _lower_problem(

@@ -12,7 +12,7 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from layerfs.errors import MountFailed
+from layerfs.errors import MountFailed, OutOfDescriptors
 from layerfs.views.fuse.driver import FILE_SYSTEM
 
 try:
@@ -54,6 +54,9 @@ def _answered(
             if error.errno == errno.EIO:
                 _log.warning("%s", error)
             raise
+        except OutOfDescriptors as error:
+            _log.warning("%s", error)
+            raise OSError(errno.EMFILE, str(error)) from error
         except Exception as error:
             _log.exception("%s failed", method.__name__)
             raise OSError(errno.EIO, str(error)) from error

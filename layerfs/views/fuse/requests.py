@@ -17,6 +17,7 @@ import struct
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
+from layerfs.errors import OutOfDescriptors
 from layerfs.views.fuse.ahead import Ahead
 from layerfs.views.fuse.nodetable import NodeTable, attributes_of
 from layerfs.views.fuse.protocol import (
@@ -302,5 +303,8 @@ def error_number(error: Exception) -> int:
         return error.errno
     if isinstance(error, (struct.error, KeyError)):
         return errno.EINVAL if isinstance(error, struct.error) else errno.ESTALE
+    if isinstance(error, OutOfDescriptors):
+        _log.warning("%s", error)
+        return errno.EMFILE
     _log.error("unexpected %s: %s", type(error).__name__, error)
     return errno.EIO
