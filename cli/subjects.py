@@ -128,9 +128,9 @@ def open_subject(
     if up_to is not None:
         tree = root.tree(found, up_to=up_to)
         title = f"{_title(found, name)} up to layer {up_to}"
-        return Subject(tree, title, _numbered(root.chain(found)[:up_to]), found)
+        return Subject(tree, title, _numbered(root.chain(found, up_to)), found)
     assert layer is not None  # noqa: S101 - one of the two is given
-    record = root.chain(found)[root.layer_number(found, layer) - 1]
+    record = root.record(found.chain[root.layer_number(found, layer) - 1])
     title = f"{_title(found, name)} layer {layer} alone"
     return Subject(root.tree(record), title, (_supplier(layer, record),), record)
 
@@ -179,10 +179,9 @@ def _suppliers(root: DataRoot, found: Image | Container | Layer) -> tuple[Suppli
         mount = found.mount
         if mount is None:
             return ()
-        chain = root.chain_of_mount(mount)
+        below = root.stack_of_mount(mount)
         own = [mount.init_id, mount.mount_id] if mount.init_id else [mount.mount_id]
-        above = [Supplier(number, cache_id) for number, cache_id in enumerate(own, len(chain) + 1)]
-        return (*reversed(above), *_numbered(chain))
+        return _numbered([*below, *own])
     try:
         number = len(root.chain_below(found.chain_id))
     except CorruptStore:
@@ -190,12 +189,15 @@ def _suppliers(root: DataRoot, found: Image | Container | Layer) -> tuple[Suppli
     return (_supplier(number, found),)
 
 
-def _numbered(chain: Sequence[Layer]) -> tuple[Supplier, ...]:
-    return tuple(_supplier(number, chain[number - 1]) for number in range(len(chain), 0, -1))
+def _numbered(stack: Sequence[Layer | CacheID]) -> tuple[Supplier, ...]:
+    return tuple(_supplier(number, stack[number - 1]) for number in range(len(stack), 0, -1))
 
 
-def _supplier(number: int | None, record: Layer) -> Supplier:
-    return Supplier(number, record.cache_id, record.diff_id, record.chain_id)
+def _supplier(number: int | None, layer: Layer | CacheID) -> Supplier:
+    """A layer as a supplier, or a directory that is no layer's."""
+    if isinstance(layer, str):
+        return Supplier(number, layer)
+    return Supplier(number, layer.cache_id, layer.diff_id, layer.chain_id)
 
 
 def tree_path(text: str) -> bytes:

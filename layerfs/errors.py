@@ -3,6 +3,7 @@
     LayerfsError
     ├── DataRootError            the directory cannot serve as a data root
     │   ├── NotADataRoot
+    │   ├── StoreGone            image/overlay2 or overlay2 is not there, and nothing else answers
     │   ├── UnsupportedStorageDriver
     │   │   └── ContainerdImageStore
     │   └── DataRootUnreadable   permission refused; also a CorruptStore
@@ -24,7 +25,7 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,6 +53,7 @@ __all__ = [
     "NotASymlink",
     "OutOfDescriptors",
     "PathNotFound",
+    "StoreGone",
     "SymlinkLoop",
     "TreeError",
     "UnreadableEntry",
@@ -121,6 +123,16 @@ class AmbiguousName(LookupFailed):
         )
 
 
+class StoreGone(DataRootError):
+    """A half of the store is not there or cannot be read, and nothing that was asked for is known."""
+
+    def __init__(self, problem: CorruptStore) -> None:
+        """Say what follows from `problem`, which was reported."""
+        super().__init__(
+            f"without {problem.path} nothing of what was asked for can be read", hint=problem.hint
+        )
+
+
 class CorruptStore(LayerfsError):
     """A file of the data root is missing or wrong.
 
@@ -149,6 +161,23 @@ class CorruptStore(LayerfsError):
         if found is not None:
             parts.append(f"found {found}")
         super().__init__(f"{path}: {problem}" + (f" ({', '.join(parts)})" if parts else ""), hint=hint)
+
+    def again(self) -> Self:
+        """The same, to keep or to raise once more: without the frames it came through.
+
+        Those hold whatever was open there; of a thousand kept errors that is a thousand descriptors.
+        """
+        same = type(self).__new__(type(self), *self.args)
+        same.__dict__.update(self.__dict__)
+        return same
+
+    def instead(self, used: str) -> CorruptStore:
+        """The same, with what is used instead; `used` is a clause in words."""
+        told = self.again()
+        told.problem = f"{self.problem}: {used}"
+        before, after = f"{self.path}: {self.problem}", f"{self.path}: {told.problem}"
+        told.args = (str(self).replace(before, after, 1),)
+        return told
 
 
 class DataRootUnreadable(DataRootError, CorruptStore):

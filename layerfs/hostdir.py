@@ -25,7 +25,15 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from types import TracebackType
 
-__all__ = ["HostDir", "Refused", "TooLarge", "empty_file", "is_system_admin", "xattr_names_of", "xattr_of"]
+__all__ = [
+    "HostDir",
+    "Refused",
+    "TooLarge",
+    "empty_file",
+    "is_system_admin",
+    "xattr_names_of",
+    "xattr_of",
+]
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from layerfs.formats.tarheader import Header
     from layerfs.formats.tarsplit import Member
     from layerfs.hostdir import HostDir
+    from layerfs.records import Records
     from layerfs.store.layerdb import LayerDB, LayerRecord
     from layerfs.store.overlay2 import Overlay2
 
@@ -65,8 +66,9 @@ _SOUND = _Verdict(None)
 class Losses:
     """The judge of one data root."""
 
-    def __init__(self, root: HostDir, layerdb: LayerDB, overlay2: Overlay2) -> None:
+    def __init__(self, root: HostDir, layerdb: LayerDB, overlay2: Overlay2, records: Records) -> None:
         """Judge the data root open as `root`."""
+        self._records = records
         self._root = root
         self._layerdb = layerdb
         self._overlay2 = overlay2
@@ -134,9 +136,10 @@ class Losses:
             ):
                 break
             try:
-                mount = self._layerdb.mount(container)
-                with self._overlay2.diff(mount.init_id or mount.mount_id) as directory:
-                    found.append(directory.xattr_names())
+                mount = self._layerdb.noted_mount(container)
+                if own := mount.init_id or mount.mount_id:
+                    with self._overlay2.diff(own) as directory:
+                        found.append(directory.xattr_names())
             except (LayerfsError, OSError):
                 continue
         return found
@@ -179,7 +182,7 @@ class Losses:
         for size, chain in sorted((self._layerdb.tar_split_size(chain), chain) for chain in chains):
             if size and len(records) < _OTHERS:
                 with suppress(CorruptStore):
-                    record = self._layerdb.layer(chain)
+                    record = self._records.layer(chain)
                     records += [record] if record.parent else []
         return records
 
@@ -213,7 +216,7 @@ class Losses:
     def _marks(self, record: LayerRecord) -> ArchiveMarks:
         """What a layer's archive marks; nothing where it is missing or damaged, which its reader reports."""
         try:
-            return LayerArchive(record, self._layerdb, self._overlay2.diff(record.cache_id)).marks()
+            return LayerArchive(record.chain_id, self._layerdb, self._overlay2.diff(record.cache_id)).marks()
         except CorruptStore:
             return ArchiveMarks(frozenset(), frozenset())
 
@@ -224,7 +227,7 @@ class Losses:
         if not self._length(record):
             return found
         try:
-            archive = LayerArchive(record, self._layerdb, self._overlay2.diff(record.cache_id))
+            archive = LayerArchive(record.chain_id, self._layerdb, self._overlay2.diff(record.cache_id))
             top = archive.diff.lstat()
             with closing(archive.members()) as members:
                 for member in itertools.islice(members, _MEMBERS):

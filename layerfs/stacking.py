@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from layerfs.formats.whiteouts import Dialect
     from layerfs.hostdir import HostDir
     from layerfs.ids import ChainID
+    from layerfs.records import Records
     from layerfs.store.layerdb import LayerDB, LayerRecord
     from layerfs.store.overlay2 import Overlay2
     from layerfs.tree.source import LayerSource
@@ -58,24 +59,30 @@ class Stacker:
     """Makes trees of one data root's layers."""
 
     def __init__(
-        self, root: HostDir, layerdb: LayerDB, overlay2: Overlay2, metadata: Metadata = Metadata.AUTO
+        self,
+        root: HostDir,
+        layerdb: LayerDB,
+        overlay2: Overlay2,
+        records: Records,
+        metadata: Metadata = Metadata.AUTO,
     ) -> None:
         """Join the two halves of the store."""
         self._root = root
         self._layerdb = layerdb
         self._overlay2 = overlay2
+        self._records = records
         self._metadata = metadata
-        self._losses = Losses(root, layerdb, overlay2)
+        self._losses = Losses(root, layerdb, overlay2, records)
         self._archived: weakref.WeakValueDictionary[ChainID, ArchivedLayer] = weakref.WeakValueDictionary()
         self._recent: collections.deque[ArchivedLayer] = collections.deque(maxlen=_RECENT)
 
-    def union(self, chain: Sequence[LayerRecord], above: Sequence[CacheID] = ()) -> UnionTree:
+    def union(self, chain: Sequence[LayerRecord | CacheID], above: Sequence[CacheID] = ()) -> UnionTree:
         """The union of a chain (base first), with container layers (uppermost first) on top.
 
         Raises:
             CorruptStore: a layer's directory is missing or is none.
         """
-        archived = self._is_archived(chain)
+        archived = self._is_archived([item for item in chain if not isinstance(item, CacheID)])
         sources: list[LayerSource] = [self._source(cache_id, archived=archived) for cache_id in above]
         sources += [self._source(record, archived=archived) for record in reversed(chain)]
         return UnionTree(sources)
@@ -122,7 +129,7 @@ class Stacker:
 
     def _originals(self, record: LayerRecord, directory: HostDir) -> Originals | None:
         """What a layer's archive says; None, which is reported, where it is missing or damaged."""
-        archive = LayerArchive(record, self._layerdb, directory)
+        archive = LayerArchive(record.chain_id, self._layerdb, directory)
         alive = [layer for found in self._archived.valuerefs() if (layer := found())]
         room = MOST - sum(layer.weight for layer in alive)
         try:
@@ -158,7 +165,7 @@ class Stacker:
         chain = [layer]
         try:
             while (parent := chain[-1].parent) and len(chain) < _DEEPEST:
-                chain.append(self._layerdb.layer(parent))
+                chain.append(self._records.layer(parent))
         except CorruptStore:
             pass
         return tuple(reversed(chain))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 MISSING = "<missing>"
+UNKNOWN = "N/A"
 SHOWN = ("Index", "DiffID", "ChainID", "CacheID", "Link", "Size", "CreatedBy")
 
 
@@ -47,8 +48,10 @@ def command(
       layerfs layers --format '{{.ChainID}} {{.Images}}'    who uses which layer
     """
     from layerfs.analysis.layers import LayerTable
+    from layerfs.dataroot import IMAGE_HALF
 
     data_root = open_root(ctx)
+    data_root.require(IMAGE_HALF)
     layers = LayerTable(data_root)
     rows = layers.of_root() if image is None else layers.of_image(data_root.image(image))
     emit(_table(full=no_trunc), rows, "{{.ChainID}}" if quiet else form)
@@ -64,6 +67,11 @@ def _table(*, full: bool) -> Table[LayerRow]:
         text = (row.created_by or "").replace("\t", " ")
         return text if full else ellipsis(text, 45)
 
+    def size(row: LayerRow) -> str:
+        if row.layer is None:
+            return MISSING
+        return UNKNOWN if row.layer.size is None else human_size(row.layer.size)
+
     columns: tuple[Column[LayerRow], ...] = (
         Column("index", lambda row: row.index, "Index", "INDEX", lambda row: str(row.index or "?")),
         Column("diff_id", lambda row: row.diff_id, "DiffID", "DIFF ID", lambda row: shown(row.diff_id)),
@@ -76,7 +84,7 @@ def _table(*, full: bool) -> Table[LayerRow]:
             lambda row: row.layer.size if row.layer else None,
             "Size",
             "SIZE",
-            lambda row: human_size(row.layer.size) if row.layer else MISSING,
+            size,
         ),
         Column("created_by", lambda row: row.created_by, "CreatedBy", "CREATED BY", created_by),
         Column("directory", _directory, "Directory", "DIRECTORY", lambda row: _directory(row) or MISSING),

@@ -96,6 +96,7 @@ def command(
         driver.serve(tree, target, options, _announce(title, target))
     else:
         serve_detached(Job(driver, tree, target, options, _log_to_syslog))
+    ctx.obj.damage = False  # what is mounted is mounted: what is missing was said, and is no failure
 
 
 def _traced(root: DataRoot, subject: Subject, *, listed: bool) -> UnionTree:

@@ -35,6 +35,7 @@ class HistoryRow:
         diff_id: that layer's diff ID.
         chain_id: that layer's chain ID.
         layer: its record; None for an empty layer or where the store lacks it.
+        size: bytes the entry added: 0 for an empty layer, None where that is not known.
     """
 
     entry: HistoryEntry
@@ -43,13 +44,7 @@ class HistoryRow:
     diff_id: DiffID | None = None
     chain_id: ChainID | None = None
     layer: Layer | None = None
-
-    @property
-    def size(self) -> int | None:
-        """Bytes the entry added: 0 for an empty layer, None where the layer is damaged or missing."""
-        if self.entry.empty_layer:
-            return 0
-        return self.layer.size if self.layer else None
+    size: int | None = None
 
 
 def history(root: DataRoot, image: Image) -> list[HistoryRow]:
@@ -66,14 +61,14 @@ def _oldest_first(root: DataRoot, image: Image) -> Iterator[HistoryRow]:
     layers = enumerate(zip(image.config.diff_ids, image.chain, strict=True), 1)
     for index, entry in enumerate(image.config.history):
         if entry.empty_layer:
-            yield HistoryRow(entry)
+            yield HistoryRow(entry, size=0)
         elif (found := next(layers, None)) is None:
             root.report(_surplus(root, image, index + 1))
             yield HistoryRow(entry)
         else:
             number, (diff_id, chain) = found
             layer = _layer(root, chain)
-            yield HistoryRow(entry, None, number, diff_id, chain, layer)
+            yield HistoryRow(entry, None, number, diff_id, chain, layer, root.layer_size(chain))
 
 
 def _ancestry(root: DataRoot, image: Image, limit: int) -> Iterator[ImageID]:
@@ -97,7 +92,7 @@ def _parent(root: DataRoot, image: Image) -> Image | None:
 
 def _layer(root: DataRoot, chain: ChainID) -> Layer | None:
     try:
-        return root.layerdb.layer(chain)
+        return root.record(chain)
     except CorruptStore as error:
         root.report(error)
         return None

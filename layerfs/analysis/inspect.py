@@ -18,7 +18,7 @@ from layerfs.errors import CorruptStore, MalformedFile
 from layerfs.formats.errors import FormatError
 from layerfs.formats.gostruct import CONFIG, MOUNT_POINT, NETWORK_SETTINGS, STATE, encode, go_time
 from layerfs.formats.jsontext import flag, integer, mapping, text, texts
-from layerfs.model import Container, Image
+from layerfs.model import Container, Image, added_up
 from layerfs.store.driver import DRIVER
 
 if TYPE_CHECKING:
@@ -124,15 +124,16 @@ class Inspector:
         }
 
     def _lower(self, layer: Layer) -> list[str] | None:
-        """The short links of the layers below as `lower` has them; null where it is missing or damaged."""
+        """The short links of the layers below, uppermost first, as `lower` must have them."""
         try:
-            lower = self._root.overlay2.lower(layer.cache_id)
+            stack = [record.cache_id for record in reversed(self._root.chain_below(layer.chain_id))]
         except CorruptStore as error:
             self._root.report(error)
             return None
-        if lower is None:
-            return None if layer.parent else []
-        return [f"l/{link}" for link in lower]
+        if problem := self._root.overlay2.lower_problem(stack, self._root.records.directories.link):
+            self._root.report(problem)
+        links = [self._root.link(cache_id) for cache_id in stack[1:]]
+        return None if None in links else [f"l/{link}" for link in links]
 
     def _brief(self, row: LayerRow) -> Document:
         return {
@@ -196,7 +197,7 @@ class Inspector:
     def _container_sizes(self, above: list[CacheID], below: list[LayerRow] | None) -> Document:
         own = self._content_size(above[0]) if above else None
         sizes = [row.layer.size for row in below or () if row.layer]
-        whole = None if own is None or below is None else sum(sizes) + own
+        whole = None if below is None else added_up([own, *sizes])
         # without image layers the engine adds nothing up
         return {"SizeRw": own, "SizeRootFs": 0 if below == [] else whole}
 
@@ -238,13 +239,8 @@ class Inspector:
 
     def _own_layer(self, index: int, cache_id: CacheID) -> Document:
         """The -init or read-write layer of a container: known by its directory alone."""
-        overlay2 = self._root.overlay2
-        link = None
-        try:
-            link = overlay2.link(cache_id)
-        except CorruptStore as error:
-            self._root.report(error)
-        present = cache_id in overlay2
+        present = cache_id in self._root.overlay2
+        link = self._root.link(cache_id) if present else None
         return {
             "Index": index,
             "DiffID": None,

@@ -28,11 +28,11 @@ __all__ = ["size_findings"]
 
 def size_findings(root: DataRoot, chain: ChainID) -> Iterator[Finding]:
     """What is wrong with a layer's `size`, or with the sizes of its files; nothing where nothing tells."""
-    noted = root.layerdb.noted_layer(chain)
-    if noted.size is None or noted.cache_id is None:
+    noted, directory = root.layerdb.noted_layer(chain), root.records.directories.of(chain)
+    if noted.size is None or directory is None:
         return
     try:
-        on_disk = root.overlay2.content_size(noted.cache_id)
+        on_disk = root.overlay2.content_size(directory.cache_id)
         if on_disk == noted.size:
             return
         original = _original_sizes(root, chain)
@@ -45,7 +45,7 @@ def size_findings(root: DataRoot, chain: ChainID) -> Iterator[Finding]:
         message = "not the size of the layer's files"
         yield Finding("size-wrong", "warning", subject, path, str(entries), str(noted.size), message)
     if on_disk != entries:
-        path = f"{root.overlay2.path_of(noted.cache_id)}/diff"
+        path = f"{root.overlay2.path_of(directory.cache_id)}/diff"
         message = "files were changed, added or removed since the layer was registered"
         yield Finding("layer-altered", "error", subject, path, str(entries), str(on_disk), message)
 
@@ -53,7 +53,7 @@ def size_findings(root: DataRoot, chain: ChainID) -> Iterator[Finding]:
 def _original_sizes(root: DataRoot, chain: ChainID) -> tuple[int, int] | None:
     """Bytes of all entries, and of regular files alone, as registered; None where no record tells."""
     try:
-        archive = root.archive(root.layerdb.layer(chain))
+        archive = root.archive(root.records.layer(chain))
         links = contents = 0
         for member in archive.members():
             if isinstance(member, Member):

@@ -61,7 +61,7 @@ class Orphans:
     def layer_paths(self, chain: ChainID) -> tuple[bytes, ...]:
         """What a layer takes: its record, and its directory where it is the only one to claim it."""
         record = self._store + f"layerdb/sha256/{chain.hex}".encode()
-        cache_id = self._structure.noted(chain).cache_id
+        cache_id = self._structure.directory_of(chain)
         shared = cache_id is None or len(self._structure.claims.get(cache_id, ())) > 1
         return (record,) if shared else (record, f"overlay2/{cache_id}".encode())
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from layerfs.analysis.findings import (
     ROOT,
@@ -25,6 +25,7 @@ from layerfs.analysis.findings import (
 )
 from layerfs.errors import CorruptStore, DataRootUnreadable
 from layerfs.ids import CacheID, chain_id, chain_ids
+from layerfs.store.driver import DIRECTORY_HALF, IMAGE_HALF
 from layerfs.store.refstore import read_repositories
 
 if TYPE_CHECKING:
@@ -33,18 +34,13 @@ if TYPE_CHECKING:
     from layerfs.analysis.findings import Severity
     from layerfs.dataroot import DataRoot
     from layerfs.formats.imageconfig import ImageConfig
-    from layerfs.ids import ChainID, ContainerID, DiffID, ImageID
+    from layerfs.ids import ChainID, ContainerID, ImageID
+    from layerfs.store.chains import Place
+    from layerfs.store.directories import Directory
     from layerfs.store.files import Problem
     from layerfs.store.layerdb import NotedLayer
 
-__all__ = ["Place", "Structure"]
-
-
-class Place(NamedTuple):
-    """What a layer's chain ID is made of."""
-
-    diff_id: DiffID
-    parent: ChainID | None
+__all__ = ["Structure"]
 
 
 class Structure:
@@ -56,7 +52,6 @@ class Structure:
     def __init__(self, root: DataRoot) -> None:
         """Check the records of `root`."""
         self.root = root
-        self._noted: dict[ChainID, NotedLayer] = {}
         self._configs: dict[ImageID, ImageConfig | Problem] = {}
         self._missing: set[ChainID] = set()
 
@@ -133,25 +128,29 @@ class Structure:
         if "" in noted.problems:
             yield from self.layer_exists(chain)
             return
+        found = self.root.records.directories.of(chain)
         for name, problem in noted.problems.items():
-            yield from_damage(problem, name, subject)
+            finding = from_damage(problem, name, subject)
+            yield finding._replace(expected=found.cache_id) if name == "cache-id" and found else finding
         yield from self._place(chain, noted)
         place = self.below(chain)
         parent = place.parent if place else noted.parent
         if parent:
             yield from self.layer_exists(parent, f"layer {chain} stands on it")
         yield from self._tar_split(chain)
-        if noted.cache_id is None:
-            return
-        yield from self._shared(chain, noted.cache_id)
-        yield from self.directory(noted.cache_id, subject, self._stack(chain))
+        if noted.cache_id:
+            yield from self._cache_id(chain, noted.cache_id, found)
+        if cache_id := found.cache_id if found else noted.cache_id:
+            yield from self.directory(cache_id, subject, self._stack(chain))
+
+    def directory_of(self, chain: ChainID) -> CacheID | None:
+        """A layer's directory, or where that cannot be told, the one it notes."""
+        found = self.root.records.directories.of(chain)
+        return found.cache_id if found else self.noted(chain).cache_id
 
     def noted(self, chain: ChainID) -> NotedLayer:
         """What the files of a layer's record say."""
-        found = self._noted.get(chain)
-        if found is None:
-            found = self._noted[chain] = self.root.layerdb.noted_layer(chain)
-        return found
+        return self.root.layerdb.noted_layer(chain)
 
     def _place(self, chain: ChainID, noted: NotedLayer) -> Iterator[Finding]:
         """Whether `diff` and `parent` make the chain ID; if not, which of the two is wrong."""
@@ -161,7 +160,7 @@ class Structure:
         if computed == chain:
             return
         subject, file_name = layer_subject(chain), self.root.layerdb.file_name
-        right = self._right_place(chain, noted)
+        right = self.below(chain)
         if right is None:
             message = "diff and parent do not make this chain ID"
             yield Finding("chain-wrong", "error", subject, file_name(chain), chain, computed, message)
@@ -179,41 +178,9 @@ class Structure:
                 message="not the layer below" if noted.parent else "the file is missing",
             )
 
-    def _right_place(self, chain: ChainID, noted: NotedLayer) -> Place | None:
-        """What the chain ID is really made of: by an image's config, or by trying the layers there are."""
-        if found := self._wanted.get(chain):
-            return found
-        assert noted.diff_id is not None  # noqa: S101 - of the caller
-        for parent in (None, *self.root.layerdb.chain_ids()):
-            if chain_id(parent, noted.diff_id) == chain:
-                return Place(noted.diff_id, parent)
-        for other in self.root.layerdb.chain_ids():
-            diff_id = self.noted(other).diff_id
-            if diff_id and chain_id(noted.parent, diff_id) == chain:
-                return Place(diff_id, noted.parent)
-        return None
-
-    @functools.cached_property
-    def _wanted(self) -> Mapping[ChainID, Place]:
-        """The place of each layer by the configs of all sound images."""
-        found: dict[ChainID, Place] = {}
-        for image_id in self.root.imagedb.image_ids():
-            config = self.config(image_id)
-            if isinstance(config, CorruptStore):
-                continue
-            below: ChainID | None = None
-            for diff_id, chain in zip(config.diff_ids, chain_ids(config.diff_ids), strict=True):
-                found[chain] = Place(diff_id, below)
-                below = chain
-        return found
-
     def below(self, chain: ChainID) -> Place | None:
         """What a layer is made of: as its record says if that is right; None where nothing tells."""
-        noted = self.noted(chain)
-        sound = noted.diff_id and "parent" not in noted.problems
-        if sound and noted.diff_id and chain_id(noted.parent, noted.diff_id) == chain:
-            return Place(noted.diff_id, noted.parent)
-        return self._right_place(chain, noted) if noted.diff_id else self._wanted.get(chain)
+        return self.root.records.chains.place(chain)
 
     def _stack(self, chain: ChainID) -> list[CacheID | None] | None:
         """The directories of a layer and all below it, uppermost first; None where some cannot be told."""
@@ -223,7 +190,8 @@ class Structure:
             place = self.below(at)
             if place is None:
                 return None
-            stack.append(self.noted(at).cache_id)
+            found = self.root.records.directories.of(at)
+            stack.append(found.cache_id if found else None)
             at = place.parent
         return stack
 
@@ -236,9 +204,18 @@ class Structure:
                 message="the layer's original tar cannot be told",
             )
 
-    def _shared(self, chain: ChainID, cache_id: CacheID) -> Iterator[Finding]:
+    def _cache_id(self, chain: ChainID, cache_id: CacheID, found: Directory | None) -> Iterator[Finding]:
+        """Whether the directory that a layer notes is its own, as far as that can be told."""
+        if found and found.cache_id != cache_id:
+            yield Finding(
+                *("cache-id-wrong", "error", layer_subject(chain)),
+                path=self.root.layerdb.file_name(chain, "cache-id"),
+                expected=found.cache_id,
+                actual=cache_id,
+                message=f"not the layer's directory: {found.told_by}",
+            )
         others = [other for other in self.claims.get(cache_id, ()) if other != layer_subject(chain)]
-        if others:
+        if others and not found:
             yield Finding(
                 *("cache-id-shared", "error", layer_subject(chain)),
                 path=self.root.layerdb.file_name(chain, "cache-id"),
@@ -249,10 +226,10 @@ class Structure:
 
     @functools.cached_property
     def claims(self) -> Mapping[str, list[str]]:
-        """Which layers and containers claim each name in `overlay2/`, as subjects of findings."""
+        """Which layers and containers have each name in `overlay2/`, as subjects of findings."""
         found: defaultdict[str, list[str]] = defaultdict(list)
         for chain in self.root.layerdb.chain_ids():
-            if cache_id := self.noted(chain).cache_id:
+            if cache_id := self.directory_of(chain):
                 found[cache_id].append(layer_subject(chain))
         for container_id in self.root.layerdb.container_ids():
             mount = self.root.layerdb.noted_mount(container_id)
@@ -273,7 +250,9 @@ class Structure:
             stack: it and all directories below it, uppermost first; None in it is one not known, and
                 None instead of it that the stack is not known.
         """
-        overlay2 = self.root.overlay2
+        overlay2, link_of = self.root.overlay2, self.root.records.directories.link
+        if DIRECTORY_HALF in self.root.gone:  # found once, for all
+            return
         try:
             overlay2.diff(cache_id).close()
         except CorruptStore as error:
@@ -281,10 +260,10 @@ class Structure:
             yield from_damage(error, "directory", subject)._replace(path=path)
             if cache_id not in overlay2 or isinstance(error, DataRootUnreadable):
                 return
-        yield from _attempt("link", subject, lambda: overlay2.link_problem(cache_id))
+        yield from _attempt("link", subject, lambda: overlay2.link_problem(cache_id, link_of))
         yield from self._absolute(cache_id, subject)
         if stack:
-            yield from _attempt("lower", subject, lambda: overlay2.lower_problem(stack))
+            yield from _attempt("lower", subject, lambda: overlay2.lower_problem(stack, link_of))
 
     def _absolute(self, cache_id: CacheID, subject: str) -> Iterator[Finding]:
         overlay2 = self.root.overlay2
@@ -324,6 +303,8 @@ class Structure:
                 actual="none",
                 message="layers of a container that is gone",
             )
+        if IMAGE_HALF in self.root.gone:  # found once, for all
+            return
         for name, problem in mount.problems.items():
             yield from_damage(problem, f"mount-{name}" if name == "parent" else name or "mount", subject)
         below: list[CacheID | None] | None = []

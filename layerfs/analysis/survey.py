@@ -64,7 +64,7 @@ class Survey:
         self.cached = frozenset(self._cached())
         self.held = self.users.keys() | self.cached
         self.directories = frozenset(self._directories())
-        mounts_sound = not any(mount.problems for mount in self.mounts.values())
+        mounts_sound = self.root.is_whole and not any(mount.problems for mount in self.mounts.values())
         self.layers_certain = (
             len(self.images) == len(self.root.imagedb.image_ids())
             and mounts_sound
@@ -75,7 +75,7 @@ class Survey:
             mounts_sound
             and self.snapshots_problem is None
             and self.users.keys() <= self.layers
-            and all(structure.noted(chain).cache_id for chain in self.layers)
+            and all(structure.directory_of(chain) for chain in self.layers)
         )
 
     def chain(self, top: ChainID) -> Iterator[ChainID]:
@@ -154,6 +154,6 @@ class Survey:
 
     def _directories(self) -> Iterator[str]:
         for chain in self.layers:
-            if cache_id := self.structure.noted(chain).cache_id:
+            if cache_id := self.structure.directory_of(chain):
                 yield cache_id
         yield from owned_directories(self.mounts.values(), self.snapshots)

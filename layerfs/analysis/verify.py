@@ -25,7 +25,6 @@ from layerfs.errors import CorruptStore
 from layerfs.formats.whiteouts import TRUSTED, USER
 from layerfs.hostdir import is_system_admin
 from layerfs.ids import chain_ids
-from layerfs.store.layerdb import LayerRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -156,12 +155,13 @@ class Verification:
         noted, layerdb = self._structure.noted(chain), self._root.layerdb
         place = self._structure.below(chain)
         diff_id = place.diff_id if place else noted.diff_id
-        if noted.cache_id is None or diff_id is None or layerdb.tar_split_state(chain):
+        cache_id = self._structure.directory_of(chain)
+        if cache_id is None or diff_id is None or layerdb.tar_split_state(chain):
             return None
-        if noted.cache_id not in self._root.overlay2:
+        if cache_id not in self._root.overlay2:
             return None
         work = max(noted.size or 0, 0) + _PER_RECORD * layerdb.tar_split_size(chain)
-        return LayerJob(chain, noted.cache_id, diff_id, noted.size, work)
+        return LayerJob(chain, cache_id, diff_id, noted.size, work)
 
     def run(
         self, jobs: Sequence[LayerJob], processes: int, told: Callable[[LayerJob, int], object]
@@ -184,9 +184,8 @@ class Verification:
         except CorruptStore:
             return LayerVerdict((), proven=False, tar_size=0)  # found in its record
         subject = layer_subject(job.chain_id)
-        record = LayerRecord(job.chain_id, job.diff_id, None, job.cache_id, job.size or 0)
         with diff:
-            archive = LayerArchive(record, self._root.layerdb, diff)
+            archive = LayerArchive(job.chain_id, self._root.layerdb, diff)
             found = LayerFindings(subject, diff, list_all=self._choice.list_all)
             checked = LayerCheck(archive, found, self._attributes(job), told=told)
             try:

@@ -14,7 +14,7 @@ from layerfs.ids import ContainerID
 from layerfs.store.files import (
     JSON_LIMIT,
     identities,
-    open_optional,
+    open_part,
     parse_file,
     parse_optional,
 )
@@ -23,17 +23,23 @@ if TYPE_CHECKING:
     from layerfs.formats.containerconfig import ContainerConfig
     from layerfs.formats.jsontext import Json
     from layerfs.hostdir import HostDir
+    from layerfs.store.files import Problem
 
 __all__ = ["ContainerDB"]
 
 
 class ContainerDB:
-    """Reader of the `containers/` directory."""
+    """Reader of the `containers/` directory.
+
+    Attributes:
+        problems: why it cannot be read.
+    """
 
     def __init__(self, root: HostDir) -> None:
         """Read the `containers/` below the data root."""
         self._root = root
-        self._directory = open_optional(root, "containers")
+        self.problems: list[Problem] = []
+        self._directory = open_part(root, "containers", self.problems)
 
     def container_ids(self) -> list[ContainerID]:
         """Every container's ID, sorted."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from layerfs.hostdir import HostDir
     from layerfs.store.files import Problem
 
-__all__ = ["distribution_entries"]
+__all__ = ["distribution_entries", "known_diff_ids"]
 
 _BY_DIGEST = "distribution/diffid-by-digest/sha256"
 _BY_DIFF = "distribution/v2metadata-by-diffid/sha256"
@@ -34,6 +34,11 @@ def distribution_entries(driver_dir: HostDir) -> Iterator[tuple[str, DiffID | Pr
             yield path, error
     for diff_id in _names(driver_dir, _BY_DIFF):
         yield f"{_BY_DIFF}/{diff_id}", DiffID.from_hex(diff_id)
+
+
+def known_diff_ids(driver_dir: HostDir) -> list[DiffID]:
+    """Every layer that was pulled or pushed, by its diff ID, sorted."""
+    return [DiffID.from_hex(name) for name in _names(driver_dir, _BY_DIFF)]
 
 
 def _names(driver_dir: HostDir, path: str) -> list[str]:

@@ -27,6 +27,7 @@ __all__ = [
     "explain",
     "identities",
     "open_optional",
+    "open_part",
     "parse_bytes",
     "parse_file",
     "parse_optional",
@@ -103,6 +104,15 @@ def open_optional(directory: HostDir, path: str) -> HostDir | None:
         if error.errno == errno.ENOENT:
             return None
         raise explain(error, directory.name_of(path)) from error
+
+
+def open_part(directory: HostDir, path: str, problems: list[Problem]) -> HostDir | None:
+    """The same for a part of the store that the rest can do without: what is wrong joins `problems`."""
+    try:
+        return open_optional(directory, path)
+    except CorruptStore as error:
+        problems.append(error.again())
+        return None
 
 
 def explain(error: OSError, name: str) -> MalformedFile | DataRootUnreadable:
