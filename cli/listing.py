@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from .entries import Entry, escaped
+from .units import local_clock, local_offset, local_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from .colors import EntryColors
 
 __all__ = ["Line", "Style", "clock_full", "clock_short", "lines", "total_line"]
 
@@ -38,6 +40,7 @@ class Style:
         width: characters a line of columns may have; None is one name a line.
         now_ns: what recent means.
         has_acl: whether an entry has an access list.
+        colors: what entries are painted with, or None.
     """
 
     long: bool
@@ -48,6 +51,11 @@ class Style:
     width: int | None
     now_ns: int
     has_acl: Callable[[Entry], bool]
+    colors: EntryColors | None = None
+
+    def painted(self, line: Line, name: str) -> str:
+        """The name of a line, in its colour."""
+        return self.colors.paint(line.entry, name) if self.colors else name
 
 
 class Line(NamedTuple):
@@ -66,15 +74,29 @@ def total_line(listed: Sequence[Line], style: Style) -> str:
 def lines(listed: Sequence[Line], style: Style, measured: Sequence[Line]) -> Iterator[str]:
     """The lines of a directory, each with its newline, in columns as wide as `measured` needs."""
     prefixes = dict(zip(map(id, measured), _prefixes(measured, style), strict=True))
-    names = [prefixes[id(line)] + escaped(line.label) for line in listed]
+    names = [escaped(line.label) for line in listed]
+    shown = [
+        prefixes[id(line)] + style.painted(line, name) + _mark(line)
+        for line, name in zip(listed, names, strict=True)
+    ]
     if style.long:
-        for name, line in zip(names, listed, strict=True):
+        for text, line in zip(shown, listed, strict=True):
             target = line.entry.target
-            yield name + (f" -> {escaped(target)}" if target is not None else "") + "\n"
+            yield text + (f" -> {escaped(target)}" if target is not None else "") + "\n"
     elif style.width is None:
-        yield from (name + "\n" for name in names)
+        yield from (text + "\n" for text in shown)
     else:
-        yield from _columns(names, style.width)
+        plain = [
+            len(prefixes[id(line)]) + len(name) + len(_mark(line))
+            for line, name in zip(listed, names, strict=True)
+        ]
+        yield from _columns(shown, plain, style.width)
+
+
+def _mark(line: Line) -> str:
+    """What a layer means by an entry, behind its name; a space in a name is escaped."""
+    text = line.entry.mark_text
+    return text and f" {text}"
 
 
 def _prefixes(listed: Sequence[Line], style: Style) -> list[str]:
@@ -91,8 +113,8 @@ def _prefixes(listed: Sequence[Line], style: Style) -> list[str]:
         cells.append(_right([str(entry.node.stat.uid) for entry in entries]))
         cells.append(_right([str(entry.node.stat.gid) for entry in entries]))
         cells.append(_sizes(entries, style))
-        show = clock_full if style.full_time else lambda then: clock_short(then, style.now_ns)
-        cells.append(_right([show(entry.node.stat.mtime_ns) for entry in entries]))
+        show = _clock_long if style.full_time else lambda then: clock_short(then, style.now_ns)
+        cells.append([show(entry.node.stat.mtime_ns) for entry in entries])
     return (
         ["".join(cell + " " for cell in row) for row in zip(*cells, strict=True)]
         if cells
@@ -141,31 +163,41 @@ def _human(size: int) -> str:
 
 
 def clock_short(then_ns: int, now_ns: int) -> str:
-    """A local time in twelve characters, as ls(1) shows it."""
-    then = time.localtime(then_ns // _NANO)
+    """A local time as ls(1) shows it: in twelve characters, or more where the year needs them."""
+    then = local_time(then_ns)
+    if then is None:
+        return f"{then_ns // _NANO:12}"
     recent = now_ns - _HALF_YEAR * _NANO < then_ns <= now_ns
     day = f"{_MONTHS[then.tm_mon - 1]} {then.tm_mday:2} "
-    return day + (f"{then.tm_hour:02}:{then.tm_min:02}" if recent else f"{then.tm_year:5}")
+    return day + (f"{then.tm_hour:02}:{then.tm_min:02}" if recent else f" {then.tm_year:04}")
 
 
 def clock_full(then_ns: int) -> str:
-    """A local time with its nanoseconds and offset, as `ls --full-time` and stat(1) show it."""
+    """A local time with its nanoseconds and offset, as stat(1) shows it."""
     seconds, nanoseconds = divmod(then_ns, _NANO)
-    then = time.localtime(seconds)
-    return f"{time.strftime('%Y-%m-%d %H:%M:%S', then)}.{nanoseconds:09} {time.strftime('%z', then)}"
+    then = local_time(then_ns)
+    if then is None:
+        return f"{seconds}.{nanoseconds:09}"
+    return f"{local_clock(then)}.{nanoseconds:09} {local_offset(then)}"
 
 
-def _columns(names: Sequence[str], width: int) -> Iterator[str]:
-    """Names in as few lines as fit, down each column first."""
-    if not names:
+def _clock_long(then_ns: int) -> str:
+    """The same as `ls --full-time` shows it."""
+    return clock_full(then_ns) if local_time(then_ns) else f"{then_ns // _NANO:35}"
+
+
+def _columns(cells: Sequence[str], lengths: Sequence[int], width: int) -> Iterator[str]:
+    """Cells in as few lines as fit, down each column first; `lengths` without what is only colour."""
+    if not cells:
         return
-    for height in range(1, len(names) + 1):
-        groups = [names[start : start + height] for start in range(0, len(names), height)]
-        widths = [max(map(len, group)) + _GAP for group in groups]
-        if sum(widths) - _GAP < width or height == len(names):
+    for height in range(1, len(cells) + 1):
+        starts = range(0, len(cells), height)
+        widths = [max(lengths[start : start + height]) + _GAP for start in starts]
+        if sum(widths) - _GAP < width or height == len(cells):
             break
     for row in range(height):
-        cells = [
-            group[row].ljust(wide) for group, wide in zip(groups, widths, strict=True) if row < len(group)
-        ]
-        yield "".join(cells).rstrip(" ") + "\n"
+        line = ""
+        for start, wide in zip(starts, widths, strict=True):
+            if (place := start + row) < min(start + height, len(cells)):
+                line += cells[place] + " " * (wide - lengths[place])
+        yield line.rstrip(" ") + "\n"

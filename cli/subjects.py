@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from .params import metadata_option, root_option, selected_metadata, selected_root
+from .params import metadata_option, root_option, selected_metadata, selected_root, selected_userns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from layerfs import DataRoot
     from layerfs.ids import CacheID, ChainID, DiffID
-    from layerfs.model import Container, Image, Layer
+    from layerfs.model import Layer, Named
     from layerfs.tree.node import Node
+    from layerfs.tree.source import LayerSource
     from layerfs.tree.union import UnionTree
 
 __all__ = [
@@ -28,17 +29,21 @@ __all__ = [
     "Supplier",
     "complete_images",
     "complete_names",
-    "complete_paths",
+    "container_names",
+    "image_names",
     "layer_options",
     "open_root",
     "open_sides",
     "open_subject",
+    "paths_below",
+    "silently",
     "split_layer",
+    "subject_of",
     "subject_options",
     "tree_path",
 ]
 
-KINDS = ("image", "container", "layer")
+KINDS = ("container", "image", "layer")
 
 _AS_OF_LAYER = re.compile(r"(.+)@([0-9]{1,9})", re.DOTALL)
 """`IMAGE@N`; behind the `@` of a digest stands its algorithm, so the two cannot be confused."""
@@ -52,7 +57,7 @@ class Supplier(NamedTuple):
     Attributes:
         number: 1 is the base; None where the layers below are not known.
         cache_id: its directory in `overlay2/`.
-        diff_id: None for the two layers of a container.
+        diff_id: None for the two layers of a container, and any other directory without a record.
         chain_id: likewise.
     """
 
@@ -63,12 +68,21 @@ class Supplier(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """A tree to show, what to call it, its layers, uppermost first as in the tree, and what it is of."""
+    """A tree to show.
+
+    Attributes:
+        tree: the tree.
+        title: what to call it.
+        suppliers: its layers, uppermost first as in the tree.
+        of: what it is of.
+        alone: where it is a layer as it is on disk: that layer as overlayfs reads it.
+    """
 
     tree: UnionTree
     title: str
     suppliers: tuple[Supplier, ...]
-    of: Image | Container | Layer | None = None
+    of: Named | None = None
+    alone: LayerSource | None = None
 
     def supplier(self, node: Node) -> Supplier | None:
         """The layer an entry comes from; None in an image of no layers."""
@@ -79,7 +93,9 @@ def open_root(context: click.Context) -> DataRoot:
     """The data root that the command line chose."""
     from layerfs import DataRoot
 
-    return DataRoot.open(selected_root(context), metadata=selected_metadata(context))
+    return DataRoot.open(
+        selected_root(context), metadata=selected_metadata(context), userns=selected_userns(context)
+    )
 
 
 def subject_options(function: _Function) -> _Function:
@@ -122,7 +138,7 @@ def open_subject(
         raise click.UsageError("--up-to and --layer exclude each other")
     found = root.names.anything(name, (kind,) if kind else KINDS)
     if up_to is None and layer is None:
-        return Subject(root.tree(found), _title(found, name), _suppliers(root, found), found)
+        return subject_of(root, found, name)
     if not isinstance(found, Image):
         raise click.UsageError(f"a layer's number (@N, --up-to, --layer) needs an image; {name} is none")
     if up_to is not None:
@@ -132,7 +148,16 @@ def open_subject(
     assert layer is not None  # noqa: S101 - one of the two is given
     record = root.record(found.chain[root.layer_number(found, layer) - 1])
     title = f"{_title(found, name)} layer {layer} alone"
-    return Subject(root.tree(record), title, (_supplier(layer, record),), record)
+    return Subject(root.tree(record), title, (_supplier(layer, record),), record, root.source(record))
+
+
+def subject_of(root: DataRoot, found: Named, name: str) -> Subject:
+    """The whole tree of something called NAME; raises `CorruptStore`."""
+    from layerfs.model import BareLayer, Layer
+
+    lone = found.cache_id if isinstance(found, BareLayer) else found if isinstance(found, Layer) else None
+    alone = None if lone is None else root.source(lone)
+    return Subject(root.tree(found), _title(found, name), _suppliers(root, found), found, alone)
 
 
 def split_layer(name: str) -> tuple[str, int | None]:
@@ -148,30 +173,35 @@ def open_sides(root: DataRoot, name: str, *, kind: str | None) -> tuple[Subject,
     A layer is seen on top of the layers below it.
     """
     from layerfs.analysis.difference import below_top
-    from layerfs.model import Layer
+    from layerfs.model import BareLayer, Layer
 
     after = open_subject(root, name, kind=kind, up_to=None, layer=None)
-    if isinstance(after.of, Layer):
-        suppliers = _numbered(root.chain_below(after.of.chain_id))
+    if isinstance(after.of, (BareLayer, Layer)):
+        if isinstance(after.of, BareLayer):
+            suppliers = _stacked(*root.bare.stack(after.of))
+        else:
+            suppliers = _numbered(root.chain_below(after.of.chain_id))
         after = Subject(root.tree_below(after.of), after.title, suppliers, after.of)
     below = Subject(below_top(after.tree), f"{after.title} below its top layer", after.suppliers[1:])
     return below, after
 
 
-def _title(found: Image | Container | Layer, name: str) -> str:
+def _title(found: Named, name: str) -> str:
     """What to call it: of an image's names the one that was used."""
-    from layerfs.model import Container, Image
+    from layerfs.model import BareLayer, Container, Image
 
     if isinstance(found, Image):
         known = {str(reference) for reference in found.references}
         return next((text for text in (name, f"{name}:latest") if text in known), found.name)
-    return found.name if isinstance(found, Container) else found.chain_id
+    if isinstance(found, Container):
+        return found.name
+    return found.cache_id if isinstance(found, BareLayer) else found.chain_id
 
 
-def _suppliers(root: DataRoot, found: Image | Container | Layer) -> tuple[Supplier, ...]:
+def _suppliers(root: DataRoot, found: Named) -> tuple[Supplier, ...]:
     """The layers of the tree of `found`, uppermost first."""
     from layerfs.errors import CorruptStore
-    from layerfs.model import Container, Image
+    from layerfs.model import BareLayer, Container, Image
 
     if isinstance(found, Image):
         return _numbered(root.chain(found))
@@ -179,14 +209,21 @@ def _suppliers(root: DataRoot, found: Image | Container | Layer) -> tuple[Suppli
         mount = found.mount
         if mount is None:
             return ()
-        below = root.stack_of_mount(mount)
-        own = [mount.init_id, mount.mount_id] if mount.init_id else [mount.mount_id]
-        return _numbered([*below, *own])
+        above = [mount.mount_id, *([mount.init_id] if mount.init_id else [])]
+        return _stacked(above, root.stack_of_mount(mount))
     try:
-        number = len(root.chain_below(found.chain_id))
+        if isinstance(found, BareLayer):
+            return _stacked(*root.bare.stack(found))[:1]
+        return (_supplier(len(root.chain_below(found.chain_id)), found),)
     except CorruptStore:
-        number = None
-    return (_supplier(number, found),)
+        return (Supplier(None, found.cache_id) if isinstance(found, BareLayer) else _supplier(None, found),)
+
+
+def _stacked(above: Sequence[CacheID], chain: Sequence[Layer | CacheID]) -> tuple[Supplier, ...]:
+    """The layers of a chain, and those without a record above them."""
+    highest = len(chain) + len(above)
+    own = (Supplier(highest - depth, cache_id) for depth, cache_id in enumerate(above))
+    return (*own, *_numbered(chain))
 
 
 def _numbered(stack: Sequence[Layer | CacheID]) -> tuple[Supplier, ...]:
@@ -210,51 +247,73 @@ def tree_path(text: str) -> bytes:
 
 def complete_images(context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
     """Image references that begin as typed; IDs only once hex digits are typed."""
-    return [CompletionItem(name) for name in _silently(context, _image_names) if name.startswith(typed)]
+    return _items(typed, silently(context, image_names), silently(context, _image_ids, typed))
 
 
 def complete_names(context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
-    """References and container names that begin as typed."""
-    names = [*_silently(context, _image_names), *_silently(context, _container_names)]
-    return [CompletionItem(name) for name in names if name.startswith(typed)]
+    """References, container names and IDs that begin as typed; behind `IMAGE@` the numbers of its layers."""
+    name, at, number = typed.rpartition("@")
+    if at and (number.isdecimal() or not number):
+        return _items(typed, silently(context, _as_of_layers, name))
+    names = [*silently(context, image_names), *silently(context, container_names)]
+    ids = [*silently(context, _image_ids, typed), *silently(context, _container_ids, typed)]
+    return _items(typed, names, ids)
 
 
-def complete_paths(context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
-    """Paths inside the tree of the name already typed."""
-    name = context.params.get("name")
-    if not name:
-        return []
+def paths_below(context: click.Context, name: str, typed: str) -> list[str]:
+    """Paths inside the tree of `name` that begin as typed; those of directories end in a slash."""
 
     def paths(root: DataRoot) -> Iterator[str]:
-        subject = open_subject(
-            root,
-            name,
-            kind=context.params.get("kind"),
-            up_to=context.params.get("up_to"),
-            layer=context.params.get("layer"),
-        )
+        options = {option: context.params.get(option) for option in ("kind", "up_to", "layer")}
+        subject = open_subject(root, name, **options)
         directory, slash, _ = typed.rpartition("/")
         node = subject.tree.resolve(tree_path(directory + slash))
         for child_name, child in subject.tree.children(node).items():
             yield directory + slash + os.fsdecode(child_name) + ("/" if child.is_dir else "")
 
-    found = [path for path in _silently(context, paths) if path.startswith(typed)]
-    return [CompletionItem(path) for path in found]
+    return [path for path in silently(context, paths) if path.startswith(typed)]
 
 
-def _image_names(root: DataRoot) -> Iterator[str]:
+def _items(typed: str, *lists: Iterable[str]) -> list[CompletionItem]:
+    return [CompletionItem(name) for names in lists for name in names if name.startswith(typed)]
+
+
+def image_names(root: DataRoot) -> Iterator[str]:
+    """Every name of an image, as Docker shows it."""
     yield from sorted(str(row.reference) for row in root.repositories.rows)
 
 
-def _container_names(root: DataRoot) -> Iterator[str]:
+def container_names(root: DataRoot) -> Iterator[str]:
+    """The name of every container."""
     yield from (container.name for container in root.containers())
 
 
-def _silently(context: click.Context, names: Callable[[DataRoot], Iterator[str]]) -> list[str]:
+def _image_ids(root: DataRoot, typed: str) -> Iterator[str]:
+    return _ids_like(typed, (image_id.hex for image_id in root.imagedb.image_ids()))
+
+
+def _container_ids(root: DataRoot, typed: str) -> Iterator[str]:
+    return _ids_like(typed, (container.id for container in root.containers()))
+
+
+def _ids_like(typed: str, ids: Iterable[str]) -> Iterator[str]:
+    """IDs in the form in which one is being typed: 12 digits of it, or all."""
+    digits = typed.removeprefix("sha256:")
+    if not re.fullmatch("[0-9a-f]{2,}" if digits == typed else "[0-9a-f]*", digits):
+        return
+    length = 12 if digits == typed and len(digits) <= 12 else None
+    yield from sorted({typed[: len(typed) - len(digits)] + found[:length] for found in ids})
+
+
+def _as_of_layers(root: DataRoot, name: str) -> Iterator[str]:
+    yield from (f"{name}@{number}" for number in range(1, len(root.image(name).config.diff_ids) + 1))
+
+
+def silently(context: click.Context, names: Callable[..., Iterable[str]], *given: str) -> list[str]:
     """What `names` gives; nothing where the root or the name cannot be read: a shell wants no errors."""
     from layerfs.errors import LayerfsError
 
     try:
-        return [name for name in names(open_root(context)) if name.isprintable()]
+        return [name for name in names(open_root(context), *given) if name.isprintable()]
     except (LayerfsError, OSError, click.UsageError):
         return []

@@ -15,32 +15,30 @@ import logging
 from typing import TYPE_CHECKING, Self
 
 from layerfs.archive import LayerArchive
-from layerfs.errors import BrokenChain, CorruptStore, LayerNotFound, MissingFile, StoreGone
+from layerfs.barelayers import BareLayers
+from layerfs.errors import CorruptStore, LayerNotFound, MissingFile
 from layerfs.formats.repositories import Repositories
 from layerfs.ids import CacheID, ChainID, ContainerID, ImageID, InvalidID
-from layerfs.model import Container, Image, Layer, added_up, directory_of
+from layerfs.layernames import LayerNames
+from layerfs.model import BareLayer, Container, Image, Layer, added_up, directory_of
 from layerfs.mounts import Mounts
 from layerfs.naming import Names
-from layerfs.nowhere import Nowhere
-from layerfs.records import Records
 from layerfs.stacking import Metadata, Stacker
-from layerfs.store.containers import ContainerDB
-from layerfs.store.driver import DIRECTORY_HALF, HALVES, IMAGE_HALF, lacking, open_data_root
-from layerfs.store.imagedb import ImageDB
-from layerfs.store.layerdb import LayerDB, LayerRecord
-from layerfs.store.overlay2 import Overlay2
+from layerfs.store.distribution import Distribution
+from layerfs.store.driver import DIRECTORY_HALF, HALVES, IMAGE_HALF, open_data_root
 from layerfs.store.refstore import read_repositories
+from layerfs.storedlayers import StoredLayers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from layerfs.formats.containerconfig import ContainerConfig
+    from layerfs.formats.idmap import Owners
     from layerfs.formats.reference import Reference
     from layerfs.formats.whiteouts import Dialect
     from layerfs.hostdir import HostDir
-    from layerfs.ids import LinkID
-    from layerfs.store.layerdb import MountRecord
+    from layerfs.model import Named
     from layerfs.tree.source import LayerSource
     from layerfs.tree.union import UnionTree
 
@@ -51,69 +49,44 @@ DEFAULT_ROOT = "/var/lib/docker"
 _log = logging.getLogger(__name__)
 
 
-class DataRoot:
+class DataRoot(StoredLayers):
     """An overlay2 data root: live, copied, relocated, read-only, or damaged; never written to.
 
     Attributes:
         path: where it was opened, as given (below it where an evidence tree was given).
-        directory: the data root itself.
-        driver_dir: its `image/overlay2/`; an empty place where that is gone.
-        gone: the halves of the store that are not there, or cannot be read: what they hold is not known.
-        damage: every defect met so far, in order.
+        bare: its layers that have no record in `layerdb`.
     """
 
-    def __init__(self, directory: HostDir, metadata: Metadata = Metadata.AUTO) -> None:
+    def __init__(self, directory: HostDir, metadata: Metadata = Metadata.AUTO, userns: str = "auto") -> None:
         """Read the data root open as `directory`; see `open`."""
         self.path = directory.display
-        self.damage: list[CorruptStore] = []
-        self._reported: set[str] = set()
-        self.directory = directory
-        self.gone = {half: problem for half in HALVES if (problem := lacking(directory, half))}
-        is_there = IMAGE_HALF not in self.gone
-        self.driver_dir = directory.subdir(IMAGE_HALF) if is_there else Nowhere(directory)
-        self.imagedb = ImageDB(self.driver_dir)
-        self.layerdb = LayerDB(self.driver_dir)
-        self.overlay2 = Overlay2(directory)
-        self.containerdb = ContainerDB(directory)
-        self.records = Records(self.driver_dir, self.imagedb, self.layerdb, self.overlay2)
+        super().__init__(directory)
+        self.distribution = Distribution(self.driver_dir)
         self._mounts = Mounts(self.layerdb, self.overlay2, self.records)
-        self._stacker = Stacker(directory, self.layerdb, self.overlay2, self.records, metadata)
+        self._stacker = Stacker(directory, self.layerdb, self.overlay2, self.records, metadata, userns)
         self._images: dict[ImageID, Image | None] = {}
-        self.names = Names(self)
-        self._report_parts()
+        self._containers: dict[ContainerID, Container] = {}
+        self.bare = BareLayers(self)
+        self.names = Names(self, LayerNames(self.bare.and_known, self.overlay2, self.distribution))
 
     @classmethod
-    def open(cls, path: str | Path = DEFAULT_ROOT, *, metadata: str = Metadata.AUTO) -> Self:
+    def open(
+        cls, path: str | Path = DEFAULT_ROOT, *, metadata: str = Metadata.AUTO, userns: str = "auto"
+    ) -> Self:
         """Open a data root, or the one below an evidence tree (`<path>/var/lib/docker`).
 
         Args:
             path: where it is.
             metadata: where the attributes of files come from: `disk`, or `tar-split`, the archives
                 of their layers; `auto` asks the archives of a copy that lost attributes.
+            userns: the user namespace of the engine, in the words of `formats.idmap.parse_owners`, or
+                `auto` to find it.
 
         Raises:
             DataRootError: with what the directory is instead, and what to do.
+            FormatError: `userns` is no map.
         """
-        return cls(open_data_root(path), Metadata(metadata))
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether every part of the store is there and can be read; if not, an owner may be unknown."""
-        return not self.gone and not self._part_problems()
-
-    def _part_problems(self) -> list[CorruptStore]:
-        parts = (self.imagedb, self.layerdb, self.overlay2, self.containerdb)
-        return [problem for part in parts for problem in part.problems]
-
-    def _report_parts(self) -> None:
-        for problem in (*self.gone.values(), *self._part_problems()):
-            self.report(problem)
-
-    def require(self, *halves: str) -> None:
-        """Raise `StoreGone` where one of these halves of the store is not there: nothing can be answered."""
-        for half in halves:
-            if half in self.gone:
-                raise StoreGone(self.gone[half])
+        return cls(open_data_root(path), Metadata(metadata), userns)
 
     # -- images --------------------------------------------------------------------------------
 
@@ -180,80 +153,39 @@ class DataRoot:
 
     # -- layers --------------------------------------------------------------------------------
 
-    def layers(self) -> list[Layer]:
-        """Every sound layer, by chain ID; damaged ones are reported and left out."""
-        found: list[Layer] = []
-        for chain in self.layerdb.chain_ids():
-            try:
-                found.append(self.record(chain))
-            except CorruptStore as error:
-                self.report(error)
-        return found
-
-    def record(self, chain: ChainID) -> Layer:
-        """The layer of this chain ID, as far as anything tells of it; what was made good is reported.
-
-        Raises:
-            CorruptStore: nothing tells where it is, or what it is made of.
-        """
-        try:
-            return self.records.layer(chain)
-        finally:
-            self._report_notes(chain)
-
-    def link(self, cache_id: CacheID) -> LinkID | None:
-        """A directory's short name, also where its `link` is missing or wrong; defects are reported."""
-        found, noted, problem = self.records.directories.link(cache_id), None, None
-        path = f"{self.overlay2.path_of(cache_id)}/link"
-        try:
-            noted = self.overlay2.link(cache_id)
-        except CorruptStore as error:
-            problem = error
-        if problem is None and noted is None:
-            problem = MissingFile(path, "the file is missing")
-        elif problem is None and noted != found:
-            problem = BrokenChain(path, "not the directory's short name", expected=found, found=noted)
-        if problem:
-            self.report(problem.instead(f"l/{found} is used, which leads there") if found else problem)
-        return found
-
-    def layer_size(self, chain: ChainID) -> int | None:
-        """A layer's size in bytes, also where nothing tells its directory; None where it is not known."""
-        try:
-            return self.records.size(chain)
-        finally:
-            self._report_notes(chain)
-
-    def _report_notes(self, chain: ChainID) -> None:
-        for problem in self.records.notes(chain):
-            self.report(problem)
-
-    def layer(self, name: str) -> Layer:
-        """The layer called by its chain ID, diff ID, cache ID, short link, or a prefix of one."""
+    def layer(self, name: str) -> Layer | BareLayer:
+        """The layer called by its chain ID, diff ID, cache ID, short link, blob, or a prefix of one."""
         return self.names.layer(name)
-
-    def chain_below(self, top: ChainID) -> tuple[Layer, ...]:
-        """The chain that ends in `top`, base first; raises `CorruptStore` as `record`."""
-        records: list[Layer] = []
-        at: ChainID | None = top
-        while at is not None:  # ends: a chain ID is a hash of the one below
-            records.append(self.record(at))
-            at = records[-1].parent
-        return tuple(reversed(records))
 
     # -- containers ----------------------------------------------------------------------------
 
     @functools.cached_property
-    def _containers(self) -> dict[ContainerID, Container]:
-        known = dict.fromkeys([*self.containerdb.container_ids(), *self.layerdb.container_ids()])
-        return {container_id: self._load_container(container_id) for container_id in known}
+    def _container_ids(self) -> Sequence[ContainerID]:
+        return list(dict.fromkeys([*self.containerdb.container_ids(), *self.layerdb.container_ids()]))
 
     def containers(self) -> list[Container]:
         """Every container, newest first; also those of which only the config or the layers are left."""
         return sorted(
-            self._containers.values(),
+            map(self.load_container, self._container_ids),
             key=lambda item: (-((item.config and item.config.created_ns) or 0), item.id),
         )
+
+    def container_names(self) -> dict[ContainerID, str | None]:
+        """The name of every container, None where it cannot be read; what is damaged is not reported."""
+        found: dict[ContainerID, str | None] = {}
+        for container_id in self._container_ids:
+            try:
+                found[container_id] = self.containerdb.config(container_id).name
+            except CorruptStore:
+                found[container_id] = None
+        return found
+
+    def load_container(self, container_id: ContainerID) -> Container:
+        """The container of this ID, as far as it can be read; defects are reported."""
+        found = self._containers.get(container_id)
+        if found is None:
+            found = self._containers[container_id] = self._load_container(container_id)
+        return found
 
     def _load_container(self, container_id: ContainerID) -> Container:
         config = mount = None
@@ -284,11 +216,11 @@ class DataRoot:
 
     # -- trees ---------------------------------------------------------------------------------
 
-    def find(self, name: str) -> Image | Container | Layer:
-        """What `name` means: an image first, then a container, then a layer."""
+    def find(self, name: str) -> Named:
+        """What `name` means, as `naming` has it."""
         return self.names.anything(name)
 
-    def tree(self, subject: Image | Container | Layer, *, up_to: int | None = None) -> UnionTree:
+    def tree(self, subject: Named, *, up_to: int | None = None) -> UnionTree:
         """The tree of an image, a container, or a single layer (as it is on disk, or was).
 
         Args:
@@ -303,6 +235,8 @@ class DataRoot:
         self.require(DIRECTORY_HALF)
         if isinstance(subject, Layer):
             return self._stacker.alone(subject)
+        if isinstance(subject, BareLayer):
+            return self.raw_tree(subject.cache_id)
         if isinstance(subject, Container):
             return self._container_tree(subject)
         chain = self.chain(subject, None if up_to is None else self.layer_number(subject, up_to))
@@ -328,16 +262,23 @@ class DataRoot:
         """Which extended attributes are overlayfs's own in this root."""
         return self._stacker.dialect
 
+    @property
+    def owners(self) -> Owners:
+        """The user namespace of the root's engine; trees show its numbers."""
+        return self._stacker.owners
+
     def archive(self, layer: Layer) -> LayerArchive:
         """The tar that a layer was registered from; raises `CorruptStore` where its directory is missing."""
         self.require(DIRECTORY_HALF)
         return LayerArchive(layer.chain_id, self.layerdb, self.overlay2.diff(layer.cache_id))
 
-    def tree_below(self, top: Layer) -> UnionTree:
+    def tree_below(self, top: Layer | BareLayer) -> UnionTree:
         """The union of a layer and of all below it by the store's own records; raises `CorruptStore`."""
-        chain = self.chain_below(top.chain_id)
-        self._report_inconsistencies([record.cache_id for record in reversed(chain)])
-        return self._stacker.union(chain)
+        bare, chain = (
+            self.bare.stack(top) if isinstance(top, BareLayer) else ([], self.chain_below(top.chain_id))
+        )
+        self._report_inconsistencies([*bare, *(record.cache_id for record in reversed(chain))])
+        return self._stacker.union(chain, bare)
 
     def layer_number(self, image: Image, number: int) -> int:
         """`number`, if the image has a layer of that number (1 is the base); raises `LayerNotFound`."""
@@ -360,46 +301,6 @@ class DataRoot:
         self._report_inconsistencies([*above, *map(directory_of, reversed(below))])
         return self._stacker.union(below, above)
 
-    def stack_of_mount(self, mount: MountRecord) -> tuple[Layer | CacheID, ...]:
-        """What is below a container's own layers, base first: layers, or directories of unknown ones.
-
-        Raises:
-            CorruptStore: a layer is not known, and the container's own `lower` does not tell either.
-        """
-        if mount.below is None:
-            return self.chain_below(mount.parent) if mount.parent else ()
-        return tuple(self._layer_in(cache_id) or cache_id for cache_id in mount.below)
-
-    def _layer_in(self, cache_id: CacheID) -> Layer | None:
-        """The layer that has a directory, where its record tells that much."""
-        for claimant in self.records.directories.claims.get(cache_id, ()):
-            try:
-                layer = self.record(claimant) if isinstance(claimant, ChainID) else None
-            except CorruptStore as error:
-                self.report(error)
-                continue
-            if layer and layer.cache_id == cache_id:
-                return layer
-        return None
-
-    def chain_of_mount(self, mount: MountRecord) -> tuple[Layer, ...]:
-        """The image layers below a container, base first; raises `CorruptStore` where one is not known."""
-        below = self.stack_of_mount(mount)
-        layers = tuple(item for item in below if isinstance(item, LayerRecord))
-        if len(layers) < len(below):
-            path = self.layerdb.mount_name(mount.container_id, "parent")
-            raise BrokenChain(path, "only the directories of the layers below are known")
-        return layers
-
     def _report_inconsistencies(self, stack: list[CacheID]) -> None:
         for problem in self.overlay2.inconsistencies(stack, self.records.directories.link):
             self.report(problem)
-
-    # -- damage --------------------------------------------------------------------------------
-
-    def report(self, problem: CorruptStore) -> None:
-        """Note a defect that does not stop the answer, and log it once."""
-        if str(problem) not in self._reported:
-            self._reported.add(str(problem))
-            self.damage.append(problem.again())
-            _log.warning("%s", problem, extra={"damage": True})

@@ -26,11 +26,13 @@ from layerfs.hostdir import is_system_admin
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from layerfs.formats.tarheader import Header
     from layerfs.formats.tarsplit import Member
     from layerfs.hostdir import HostDir
+    from layerfs.ids import ChainID
+    from layerfs.owners import OwnerJudge
     from layerfs.records import Records
     from layerfs.store.layerdb import LayerDB, LayerRecord
     from layerfs.store.overlay2 import Overlay2
@@ -64,29 +66,48 @@ _SOUND = _Verdict(None)
 
 
 class Losses:
-    """The judge of one data root."""
+    """The judge of one data root.
 
-    def __init__(self, root: HostDir, layerdb: LayerDB, overlay2: Overlay2, records: Records) -> None:
+    Attributes:
+        asked: the layers that were looked at, and did not tell.
+    """
+
+    def __init__(
+        self, root: HostDir, layerdb: LayerDB, overlay2: Overlay2, records: Records, owners: OwnerJudge
+    ) -> None:
         """Judge the data root open as `root`."""
         self._records = records
+        self._owners = owners
         self._root = root
         self._layerdb = layerdb
         self._overlay2 = overlay2
         self._verdict: _Verdict | None = None
         self._headers_agree = False
+        self._marks = functools.cache(self._read_marks)
+        self._samples = functools.cache(self._read_samples)
+        self._hint_at_owner = functools.cache(self._say_owner)
+        self._length = functools.cache(self._read_length)
+        self._seen_device = self._seen_attribute = False
+        self.asked: set[ChainID] = set()
 
-    def of(self, chain: Sequence[LayerRecord]) -> str | None:
+    def of(self, chain: Callable[[], Sequence[LayerRecord]]) -> str | None:
         """What shows that the root lost attributes, in words; None where it seems to have them.
 
         Args:
-            chain: layers to look at, base first, where the layers of containers do not tell.
+            chain: gives layers to look at, base first, where the layers of containers do not tell; those
+                `asked` before may be left out. Not called once it is settled.
         """
-        for ask in (self._of_headers, self._of_containers, self._of_marks, self._of_bare_containers):
-            if self._verdict is None:
-                self._verdict = ask(chain)
+        if self._verdict is None:
+            self._judge([record for record in chain() if record.chain_id not in self.asked])
         if self._verdict is None and self._headers_agree and self.dialect is USER:
             self._hint_at_owner()
         return self._verdict.lost if self._verdict else None
+
+    def _judge(self, chain: Sequence[LayerRecord]) -> None:
+        for ask in (self._of_headers, self._of_containers, self._of_marks, self._of_bare_containers):
+            if self._verdict is None:
+                self._verdict = ask(chain)
+        self.asked.update(record.chain_id for record in chain)
 
     @functools.cached_property
     def dialect(self) -> Dialect:
@@ -153,26 +174,43 @@ class Losses:
         """Ask archives, shortest first, for whiteouts and opaque directories, until both are seen.
 
         Those of other layers can show that the copy kept them; that one lacks them may be its own affair.
+        An engine that applies archives through overlayfs ("naive diff": a rootless one, for example) makes
+        other whiteouts than they name; but then the layer's own directory has marks of the kernel.
         """
-        device = attribute = False
-        for record in sorted({*chain[1:], *self._others}, key=self._length):
-            marks = self._marks(record)
+        own = {record.chain_id for record in chain}
+        upper = (record for record in chain if record.parent)
+        for record in sorted({*upper, *self._others}, key=self._length):
             try:
-                with self._overlay2.diff(record.cache_id) as directory:
-                    found = [_is_whiteout(directory, path) for path in sorted(marks.whiteouts)[:_MARKS]]
-                    marked = [self._is_marked(directory, path) for path in sorted(marks.opaque)[:_MARKS]]
+                devices, attributes = self._surviving(record)
             except FileNotFoundError:
-                if record in chain:
+                if record.chain_id in own:
                     return _Verdict("whiteouts or opaque directories are missing")
                 continue
             except (LayerfsError, OSError):
                 continue
-            if record in chain and not all(marked):
+            if record.chain_id in own and not all(attributes):
                 return _Verdict("opaque directories are not marked")
-            device, attribute = device or any(found), attribute or any(marked)
-            if attribute and (device or self.dialect is USER):
+            self._seen_device = self._seen_device or any(devices)
+            self._seen_attribute = self._seen_attribute or any(attributes)
+            if self._seen_attribute and (self._seen_device or self.dialect is USER):
                 return _SOUND
         return None
+
+    @functools.cache  # noqa: B019 - once for the life of the root is the point
+    def _surviving(self, record: LayerRecord) -> tuple[list[bool], list[bool]]:
+        """Whether the first whiteouts and opaque marks of a layer's archive are on the disk."""
+        marks = self._marks(record)
+        if not (marks.whiteouts or marks.opaque):
+            return [], []
+        with self._overlay2.diff(record.cache_id) as directory:
+            naive = self._is_marked(directory, b"")
+            missing = (FileNotFoundError,) if naive else ()
+            return (
+                [_is_whiteout(directory, path, missing) for path in sorted(marks.whiteouts)[:_MARKS]],
+                [True]
+                if naive
+                else [self._is_marked(directory, path) for path in sorted(marks.opaque)[:_MARKS]],
+            )
 
     @functools.cached_property
     def _others(self) -> list[LayerRecord]:
@@ -209,19 +247,17 @@ class Losses:
         """The same as `_others`, not looked for before they are needed."""
         yield from self._others
 
-    def _length(self, record: LayerRecord) -> int:
+    def _read_length(self, record: LayerRecord) -> int:
         return self._layerdb.tar_split_size(record.chain_id)
 
-    @functools.cache  # noqa: B019 - once for the life of the root is the point
-    def _marks(self, record: LayerRecord) -> ArchiveMarks:
+    def _read_marks(self, record: LayerRecord) -> ArchiveMarks:
         """What a layer's archive marks; nothing where it is missing or damaged, which its reader reports."""
         try:
             return LayerArchive(record.chain_id, self._layerdb, self._overlay2.diff(record.cache_id)).marks()
         except CorruptStore:
             return ArchiveMarks(frozenset(), frozenset())
 
-    @functools.cache  # noqa: B019 - likewise
-    def _samples(self, record: LayerRecord) -> list[_Sample]:
+    def _read_samples(self, record: LayerRecord) -> list[_Sample]:
         """Some entries of a layer."""
         found: list[_Sample] = []
         if not self._length(record):
@@ -240,8 +276,10 @@ class Losses:
             pass
         return found
 
-    @functools.cache  # noqa: B019 - likewise
-    def _hint_at_owner(self) -> None:
+    def _say_owner(self) -> None:
+        owners = self._owners.owners
+        if not owners.are_same and owners.users.whole:
+            return  # files of several users, each where a namespace has it
         _log.warning(
             "%s: owned by user %d, and nothing shows whether a rootless engine or a copy made it so: "
             "of a copy, --metadata tar-split shows the original owners",
@@ -288,6 +326,10 @@ def _are_marked(entries: Iterable[Sequence[bytes]], dialect: Dialect) -> bool:
     return any(dialect.private(name) for names in entries for name in names)
 
 
-def _is_whiteout(directory: HostDir, path: bytes) -> bool:
-    found = directory.lstat(path)
+def _is_whiteout(directory: HostDir, path: bytes, missing: tuple[type[OSError], ...]) -> bool:
+    """Whether there is a whiteout; False for an entry that is not there and need not be."""
+    try:
+        found = directory.lstat(path)
+    except missing:
+        return False
     return stat.S_ISCHR(found.st_mode) and found.st_rdev == 0

@@ -5,6 +5,7 @@ Made by `dataroot`, used by `naming`, `analysis` and the command line.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from layerfs.ids import ChainID, ContainerID, ImageID
     from layerfs.store.layerdb import MountRecord
 
-__all__ = ["Container", "Image", "Layer", "added_up", "directory_of"]
+__all__ = ["BareLayer", "Container", "Image", "Layer", "Named", "added_up", "directory_of"]
 
 Layer: TypeAlias = LayerRecord
 """A layer is its record, as far as anything tells of it (see `records`)."""
@@ -41,7 +42,7 @@ def directory_of(item: Layer | CacheID) -> CacheID:
     return item if isinstance(item, CacheID) else item.cache_id
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Image:
     """An image whose config was read and hashes to its ID.
 
@@ -57,12 +58,12 @@ class Image:
     config: ImageConfig
     parent: str | None = None
 
-    @property
+    @functools.cached_property
     def chain(self) -> tuple[ChainID, ...]:
         """The chain ID of each layer, base first, computed from the config."""
         return chain_ids(self.config.diff_ids)
 
-    @property
+    @functools.cached_property
     def name(self) -> str:
         """What to call it: its first tag, else its first name, else its ID."""
         tags = [reference for reference in self.references if reference.tag]
@@ -81,3 +82,22 @@ class Container:
     def name(self) -> str:
         """Its name without the slash, or its ID."""
         return self.config.name if self.config and self.config.name else self.id
+
+
+@dataclass(frozen=True, slots=True)
+class BareLayer:
+    """A directory of `overlay2/` that is no image's layer: it has no record, no diff ID, and no archive.
+
+    Attributes:
+        cache_id: its name.
+        kind: `read-write layer` or `init layer` of a container; `directory` of nobody, or BuildKit's.
+        container_id: the container.
+    """
+
+    cache_id: CacheID
+    kind: str = "directory"
+    container_id: ContainerID | None = None
+
+
+Named: TypeAlias = Image | Container | Layer | BareLayer
+"""What a name can mean."""

@@ -15,19 +15,22 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from layerfs.archive import LayerArchive
-from layerfs.errors import CorruptStore, MissingFile
+from layerfs.errors import BrokenChain, CorruptStore, MissingFile
 from layerfs.formats.errors import FormatError
 from layerfs.formats.whiteouts import TRUSTED
 from layerfs.ids import CacheID
 from layerfs.losses import Losses
+from layerfs.owners import OwnerJudge
+from layerfs.store.overlay2 import MAX_STACK
 from layerfs.tree.archived import ArchivedLayer
 from layerfs.tree.originals import MOST, Originals
 from layerfs.tree.overlay import OverlayLayer, RawLayer
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from layerfs.formats.idmap import Owners
     from layerfs.formats.whiteouts import Dialect
     from layerfs.hostdir import HostDir
     from layerfs.ids import ChainID
@@ -39,8 +42,6 @@ if TYPE_CHECKING:
 __all__ = ["Metadata", "Stacker"]
 
 _RECENT = 4  # layers kept although no tree has them: whoever reads a layer twice mostly does so at once
-
-_DEEPEST = 1024  # layers; parents may go round in a circle
 
 _log = logging.getLogger(__name__)
 
@@ -65,14 +66,18 @@ class Stacker:
         overlay2: Overlay2,
         records: Records,
         metadata: Metadata = Metadata.AUTO,
+        userns: str = "auto",
     ) -> None:
-        """Join the two halves of the store."""
+        """Join the two halves of the store; `userns` is what `OwnerJudge` takes."""
         self._root = root
         self._layerdb = layerdb
         self._overlay2 = overlay2
         self._records = records
         self._metadata = metadata
-        self._losses = Losses(root, layerdb, overlay2, records)
+        self._judge = OwnerJudge(root, layerdb, overlay2, records, userns)
+        self._losses = Losses(root, layerdb, overlay2, records, self._judge)
+        self._say_lost = functools.cache(self._tell_lost)
+        self._say_no_archive = functools.cache(self._tell_no_archive)
         self._archived: weakref.WeakValueDictionary[ChainID, ArchivedLayer] = weakref.WeakValueDictionary()
         self._recent: collections.deque[ArchivedLayer] = collections.deque(maxlen=_RECENT)
 
@@ -82,28 +87,38 @@ class Stacker:
         Raises:
             CorruptStore: a layer's directory is missing or is none.
         """
-        archived = self._is_archived([item for item in chain if not isinstance(item, CacheID)])
+        layers = [item for item in chain if not isinstance(item, CacheID)]
+        if len(chain) > MAX_STACK:
+            name = self._layerdb.file_name(layers[-1].chain_id) if layers else self._root.display
+            found = str(len(chain))
+            problem = "stands on more layers than overlayfs can stack"
+            raise BrokenChain(name, problem, expected=f"at most {MAX_STACK}", found=found)
+        archived = self._is_archived(lambda: layers)
         sources: list[LayerSource] = [self._source(cache_id, archived=archived) for cache_id in above]
         sources += [self._source(record, archived=archived) for record in reversed(chain)]
         return UnionTree(sources)
 
     def source(self, layer: LayerRecord | CacheID) -> LayerSource:
         """One layer, by its record or its directory alone, as overlayfs reads it; raises `CorruptStore`."""
-        chain = () if isinstance(layer, CacheID) else self._below(layer)
-        return self._source(layer, archived=self._is_archived(chain))
+        return self._source(layer, archived=self._is_archived(lambda: self._below(layer)))
 
     def alone(self, layer: LayerRecord) -> UnionTree:
         """One layer as it is on disk, or was, whiteouts and overlay attributes included."""
-        return UnionTree([self._stored(layer, archived=self._is_archived(self._below(layer)))])
+        return UnionTree([self._stored(layer, archived=self._is_archived(lambda: self._below(layer)))])
 
     def on_disk(self, cache_id: CacheID) -> UnionTree:
         """A directory of `overlay2/` as it is on disk, whatever its archive says; raises `CorruptStore`."""
-        return UnionTree([RawLayer(self._overlay2.diff(cache_id))])
+        return UnionTree([RawLayer(self._overlay2.diff(cache_id), self.owners)])
 
     @property
     def dialect(self) -> Dialect:
         """Which extended attributes are overlayfs's own; see `Losses.dialect`."""
         return self._losses.dialect
+
+    @property
+    def owners(self) -> Owners:
+        """The user namespace of the engine; see `OwnerJudge`."""
+        return self._judge.owners
 
     # -- sources -------------------------------------------------------------------------------
 
@@ -115,14 +130,15 @@ class Stacker:
         if isinstance(layer, CacheID):
             if archived:
                 self._say_no_archive()
-            return RawLayer(self._overlay2.diff(layer))
+            return RawLayer(self._overlay2.diff(layer), self.owners)
         if not archived:
-            return RawLayer(self._overlay2.diff(layer.cache_id))
+            return RawLayer(self._overlay2.diff(layer.cache_id), self.owners)
         found = self._archived.get(layer.chain_id)
         if found is None:
             directory = self._overlay2.diff(layer.cache_id)
             key = int(layer.chain_id.hex[:15], 16)
-            found = ArchivedLayer(directory, key, functools.partial(self._originals, layer, directory))
+            originals = functools.partial(self._originals, layer, directory)
+            found = ArchivedLayer(directory, key, originals, self.owners)
             self._archived[layer.chain_id] = found
         self._recent.append(found)
         return found
@@ -146,8 +162,8 @@ class Stacker:
 
     # -- decisions -----------------------------------------------------------------------------
 
-    def _is_archived(self, chain: Sequence[LayerRecord]) -> bool:
-        """Whether attributes come from the archives."""
+    def _is_archived(self, chain: Callable[[], Sequence[LayerRecord]]) -> bool:
+        """Whether attributes come from the archives; the layers are asked for only where they must tell."""
         if self._metadata is not Metadata.AUTO:
             return self._metadata is Metadata.TAR_SPLIT
         lost = self._losses.of(chain)
@@ -160,18 +176,21 @@ class Stacker:
         """A copy belongs to whoever made it, which says nothing of the engine."""
         return self.dialect if self._losses.marks_survive else TRUSTED
 
-    def _below(self, layer: LayerRecord) -> tuple[LayerRecord, ...]:
-        """A layer and those it stands on, base first, as far as their records are sound."""
+    def _below(self, layer: LayerRecord | CacheID) -> tuple[LayerRecord, ...]:
+        """A layer and those it stands on, base first, as far as they are sound, known and not `asked`."""
+        if isinstance(layer, CacheID):
+            return ()
         chain = [layer]
         try:
-            while (parent := chain[-1].parent) and len(chain) < _DEEPEST:
+            while (parent := chain[-1].parent) and parent not in self._losses.asked:
+                if len(chain) == MAX_STACK:
+                    break
                 chain.append(self._records.layer(parent))
         except CorruptStore:
             pass
         return tuple(reversed(chain))
 
-    @functools.cache  # noqa: B019 - once for the life of the root is the point
-    def _say_lost(self, lost: str) -> None:
+    def _tell_lost(self, lost: str) -> None:
         _log.warning(
             "%s: %s: modes, owners, times, extended attributes, devices and whiteouts are taken from each "
             "layer's tar-split.json.gz (--metadata disk shows what is on disk)",
@@ -179,8 +198,7 @@ class Stacker:
             lost,
         )
 
-    @functools.cache  # noqa: B019 - likewise
-    def _say_no_archive(self) -> None:
+    def _tell_no_archive(self) -> None:
         _log.warning(
             "%s: layers of containers have no tar-split.json.gz: they are shown as on disk, and what they "
             "lost stays lost",

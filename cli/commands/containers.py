@@ -11,25 +11,51 @@ import click
 from ..filters import Filters, filter_option, invalid_filter, labels
 from ..output import Column, Table, emit, format_option, no_trunc_option
 from ..params import root_option
-from ..ports import shown_ports
-from ..subjects import open_root
+from ..ports import asked_ports, shown_ports
+from ..subjects import container_names, image_names, open_root
 from ..template_printf import printf
 from ..units import ZERO_TIME_NS, age, clock, ellipsis, human_duration, human_size, rfc3339, short_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from layerfs import DataRoot
     from layerfs.analysis.containers import ContainerFilter, ContainerSizes
     from layerfs.formats.containerconfig import ContainerConfig
     from layerfs.model import Container
 
-__all__ = ["command"]
+__all__ = ["View", "command", "container_table"]
 
 UNKNOWN = "N/A"
 COMMAND_WIDTH, MOUNT_WIDTH = 20, 15
 
 _NANO = 10**9
+
+
+def _filter_values(root: DataRoot, name: str) -> Iterable[Any]:
+    """What a filter may be given, as far as it can be listed."""
+    from layerfs.analysis.containers import HEALTHS, STATES
+
+    if name == "health":
+        return HEALTHS
+    if name == "is-task":
+        return ("true", "false")
+    if name == "ancestor":
+        return image_names(root)
+    if name in ("before", "name", "since"):
+        return container_names(root)
+    if name == "status":
+        return STATES
+    values: dict[str, Callable[[ContainerConfig], Iterable[Any]]] = {
+        "exited": lambda config: (config.state.exit_code,),
+        "id": lambda config: (short_id(config.id),),
+        "label": lambda config: (f"{key}={value}" for key, value in config.labels.items()),
+        "network": _networks,
+        "volume": lambda config: (mount.name or mount.source for mount in config.mount_points),
+    }
+    if name not in values:
+        return ()
+    return (value for item in root.containers() if item.config for value in values[name](item.config))
 
 
 @click.command("containers")
@@ -39,7 +65,9 @@ _NANO = 10**9
 @click.option("-n", "--last", type=click.IntRange(-1), default=-1, metavar="N", help="Show the N newest.")
 @click.option("-l", "--latest", is_flag=True, help="Show the newest.")
 @filter_option(
-    *("ancestor", "before", "exited", "id", "label", "name", "network", "since", "status", "volume")
+    *("ancestor", "before", "exited", "expose", "health", "id", "is-task", "label", "name", "network"),
+    *("publish", "since", "status", "volume"),
+    values=_filter_values,
 )
 @no_trunc_option
 @format_option
@@ -77,15 +105,18 @@ def command(
     if form == "table" and quiet:
         form = "{{.ID}}"
     view = View(data_root, full=no_trunc)
-    emit(_table(view, size=size), rows[:limit] if limit > 0 else rows, form)
+    emit(container_table(view, size=size), rows[:limit] if limit > 0 else rows, form)
 
 
 def _container_filter(root: DataRoot, filters: Filters) -> ContainerFilter:
-    from layerfs.analysis.containers import STATES, ContainerFilter, descendants
+    from layerfs.analysis.containers import HEALTHS, STATES, ContainerFilter, descendants
 
     for state in filters.get("status", ()):
         if state not in STATES:
             raise invalid_filter("status", state, f"expected one of {', '.join(STATES)}")
+    for health in filters.get("health", ()):
+        if health not in HEALTHS:
+            raise invalid_filter("health", health, f"expected one of {', '.join(HEALTHS)}")
     return ContainerFilter(
         ids=tuple(filters.get("id", ())),
         names=tuple(filters.get("name", ())),
@@ -97,7 +128,17 @@ def _container_filter(root: DataRoot, filters: Filters) -> ContainerFilter:
         since=tuple(root.container(name) for name in filters.get("since", ())),
         volumes=tuple(filters.get("volume", ())),
         networks=tuple(filters.get("network", ())),
+        healths=tuple(filters.get("health", ())),
+        task=_task(filters.get("is-task", [])),
+        published=asked_ports("publish", filters),
+        exposed=asked_ports("expose", filters),
     )
+
+
+def _task(values: list[str]) -> bool | None:
+    if values and not {"true", "false"} & set(values):
+        raise invalid_filter("is-task", values[0], "expected true or false")
+    return "true" in values if values else None
 
 
 def _exit_code(text: str) -> int:
@@ -216,7 +257,8 @@ def _ago(then_ns: int, now_ns: int) -> str:
     return f"{human_duration((now_ns - then_ns) / _NANO)} ago"
 
 
-def _table(view: View, *, size: bool) -> Table[Container]:
+def container_table(view: View, *, size: bool) -> Table[Container]:
+    """All that is told of containers; with `size` also what they take."""
     columns: list[Column[Container]] = [
         Column("id", lambda row: row.id, "ID", "CONTAINER ID", view.identity),
         Column("name", _config(lambda config: config.name), "Names", "NAMES", view.names),

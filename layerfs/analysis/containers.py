@@ -10,7 +10,8 @@ Sources: moby `daemon/list.go`, `container/view.go`, `container/state.go`,
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from layerfs.analysis.listing import has_labels
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from layerfs.model import Container
 
 __all__ = [
+    "HEALTHS",
     "LIVE",
     "STATES",
     "ContainerFilter",
@@ -37,13 +39,18 @@ __all__ = [
     "listed_containers",
     "networks",
     "ports",
+    "recorded_health",
     "recorded_state",
 ]
+
+_PORT = re.compile("[0-9]{1,5}")
 
 LIVE = ("running", "paused", "restarting")
 """States that claim a process: what the engine noted, and nobody can know offline."""
 
 STATES = (*LIVE, "removing", "dead", "created", "exited")
+
+HEALTHS = ("starting", "healthy", "unhealthy", "none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,9 @@ class ContainerFilter:
         before, since: created before / after these containers; all must hold.
         volumes: names, sources or mount points of their volumes and binds.
         networks: names, or prefixes of IDs, of their networks.
+        healths: as recorded, of `HEALTHS`.
+        task: whether a swarm manages them; None for either.
+        published, exposed: ports as `80/tcp`, of the host and of the container; one of either is enough.
     """
 
     ids: tuple[str, ...] = ()
@@ -72,6 +82,10 @@ class ContainerFilter:
     since: tuple[Container, ...] = ()
     volumes: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
+    healths: tuple[str, ...] = ()
+    task: bool | None = None
+    published: frozenset[str] = frozenset()
+    exposed: frozenset[str] = frozenset()
 
 
 class Port(NamedTuple):
@@ -106,6 +120,21 @@ def listed_containers(root: DataRoot, chosen: ContainerFilter) -> Iterator[Conta
             yield item
 
 
+def _has_port(config: ContainerConfig, chosen: ContainerFilter) -> bool:
+    """Whether a port asked for was published, or exposed, when the engine last noted its ports."""
+    return any(
+        f"{port.public}/{port.protocol}" in chosen.published
+        or f"{port.private}/{port.protocol}" in chosen.exposed
+        for port in ports(config)
+    )
+
+
+def recorded_health(config: ContainerConfig) -> str:
+    """The health as the engine last noted it, one of `HEALTHS`; not yet known is unhealthy, as it has it."""
+    health = _object(config.raw.get("State")).get("Health")
+    return (str(health.get("Status") or "") or "unhealthy") if isinstance(health, dict) else "none"
+
+
 def _unique(prefix: str, containers: list[Container]) -> list[ContainerID]:
     found = [item.id for item in containers if prefix and item.id.startswith(prefix)]
     return found if len(found) == 1 else []
@@ -114,9 +143,8 @@ def _unique(prefix: str, containers: list[Container]) -> list[ContainerID]:
 def _passes(item: Container, chosen: ContainerFilter) -> bool:
     """The conditions on the container itself; one without a config meets none."""
     if item.config is None:
-        return not any(
-            (chosen.names, chosen.states, chosen.exit_codes, chosen.labels, chosen.volumes, chosen.networks)
-        ) and (chosen.ancestors is None)
+        # what was asked of its ID and its age is judged already
+        return replace(chosen, ids=(), before=(), since=()) == ContainerFilter()
     config, state = item.config, recorded_state(item.config)
     ended = state not in LIVE and config.state.started_ns is not None
     return (
@@ -127,6 +155,9 @@ def _passes(item: Container, chosen: ContainerFilter) -> bool:
         and (chosen.ancestors is None or config.image_id in chosen.ancestors)
         and (not chosen.volumes or not _places(config).isdisjoint(chosen.volumes))
         and (not chosen.networks or _in_network(config, chosen.networks))
+        and (not chosen.healths or recorded_health(config) in chosen.healths)
+        and chosen.task in (None, config.raw.get("Managed") is True)
+        and (not (chosen.published or chosen.exposed) or _has_port(config, chosen))
     )
 
 
@@ -163,11 +194,13 @@ def descendants(root: DataRoot, names: Collection[str]) -> set[str]:
             found.add(str(root.names.image_id(name)))
         except LookupFailed:
             continue
-    children = [(image.parent, str(image.id)) for image in root.images() if image.parent]
+    children: defaultdict[str, set[str]] = defaultdict(set)
+    for image in root.images():
+        if image.parent:
+            children[image.parent].add(str(image.id))
     pending = list(found)
     while pending:
-        parent = pending.pop()
-        new = {child for its_parent, child in children if its_parent == parent} - found
+        new = children[pending.pop()] - found
         found |= new
         pending += new
     return found
@@ -225,13 +258,13 @@ def ports(config: ContainerConfig) -> list[Port]:
     for name, bindings in _object(_network_settings(config).get("Ports")).items():
         number, _, protocol = name.partition("/")
         hosts = [item for item in bindings or () if isinstance(item, dict)] if bindings else []
-        if not number.isdecimal():
+        if not _PORT.fullmatch(number):
             continue
         if not hosts:
             found.append(Port(int(number), "", 0, protocol or "tcp"))
         for host in hosts:
             public = str(host.get("HostPort") or "0")
-            if public.isdecimal():
+            if _PORT.fullmatch(public):
                 address = str(host.get("HostIp") or "")
                 found.append(Port(int(number), address, int(public), protocol or "tcp"))
     return sorted(found)

@@ -22,7 +22,7 @@ from layerfs.analysis.findings import (
 )
 from layerfs.analysis.leftovers import driver_prefix, is_probe
 from layerfs.errors import CorruptStore
-from layerfs.ids import DiffID, ImageID, LinkID
+from layerfs.ids import ContainerID, DiffID, ImageID, LinkID
 from layerfs.store.distribution import distribution_entries
 from layerfs.store.refstore import read_repositories
 
@@ -60,17 +60,22 @@ class Orphans:
 
     def layer_paths(self, chain: ChainID) -> tuple[bytes, ...]:
         """What a layer takes: its record, and its directory where it is the only one to claim it."""
-        record = self._store + f"layerdb/sha256/{chain.hex}".encode()
+        record = self.record_path(chain)
         cache_id = self._structure.directory_of(chain)
         shared = cache_id is None or len(self._structure.claims.get(cache_id, ())) > 1
         return (record,) if shared else (record, f"overlay2/{cache_id}".encode())
+
+    def record_path(self, chain: ChainID) -> bytes:
+        """Where the record of a layer lies."""
+        return self._store + f"layerdb/sha256/{chain.hex}".encode()
 
     def container_paths(self, container: str) -> Iterator[bytes]:
         """What a container takes: its records, and its two directories."""
         yield f"containers/{container}".encode()
         yield self._store + f"layerdb/mounts/{container}".encode()
-        for name, claims in self._structure.claims.items():
-            if claims == [f"container {container}"]:
+        mount = self._survey.mounts.get(ContainerID(container))
+        for name in filter(None, (mount.mount_id, mount.init_id) if mount else ()):
+            if self._structure.claims[name] == [f"container {container}"]:
                 yield f"overlay2/{name}".encode()
 
     # -- layers and directories ------------------------------------------------------------------

@@ -25,7 +25,8 @@ from layerfs.analysis.findings import (
 )
 from layerfs.errors import CorruptStore, DataRootUnreadable
 from layerfs.ids import CacheID, chain_id, chain_ids
-from layerfs.store.driver import DIRECTORY_HALF, IMAGE_HALF
+from layerfs.store.driver import DIRECTORY_HALF, DRIVER, IMAGE_HALF
+from layerfs.store.overlay2 import MAX_STACK
 from layerfs.store.refstore import read_repositories
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from layerfs.store.layerdb import NotedLayer
 
 __all__ = ["Structure"]
+
+_NAMED = 10  # others that claim the same directory
 
 
 class Structure:
@@ -131,7 +134,7 @@ class Structure:
         found = self.root.records.directories.of(chain)
         for name, problem in noted.problems.items():
             finding = from_damage(problem, name, subject)
-            yield finding._replace(expected=found.cache_id) if name == "cache-id" and found else finding
+            yield finding._replace(expected=self._right_value(chain, name) or finding.expected)
         yield from self._place(chain, noted)
         place = self.below(chain)
         parent = place.parent if place else noted.parent
@@ -178,6 +181,16 @@ class Structure:
                 message="not the layer below" if noted.parent else "the file is missing",
             )
 
+    def _right_value(self, chain: ChainID, name: str) -> str | None:
+        """What belongs into a file of a layer's record, as far as something else tells."""
+        if name == "cache-id":
+            directory = self.root.records.directories.of(chain)
+            return directory.cache_id if directory else None
+        place = self.below(chain) if name in ("diff", "parent") else None
+        if place is None:
+            return None
+        return place.diff_id if name == "diff" else place.parent or "no such file"
+
     def below(self, chain: ChainID) -> Place | None:
         """What a layer is made of: as its record says if that is right; None where nothing tells."""
         return self.root.records.chains.place(chain)
@@ -186,9 +199,9 @@ class Structure:
         """The directories of a layer and all below it, uppermost first; None where some cannot be told."""
         stack: list[CacheID | None] = []
         at: ChainID | None = chain
-        while at is not None:  # ends: a chain ID is a hash of the one below
+        while at is not None:
             place = self.below(at)
-            if place is None:
+            if place is None or len(stack) == MAX_STACK:
                 return None
             found = self.root.records.directories.of(at)
             stack.append(found.cache_id if found else None)
@@ -214,13 +227,15 @@ class Structure:
                 actual=cache_id,
                 message=f"not the layer's directory: {found.told_by}",
             )
-        others = [other for other in self.claims.get(cache_id, ()) if other != layer_subject(chain)]
+        claims = self.claims.get(cache_id, ())
+        others = [other for other in claims[: _NAMED + 1] if other != layer_subject(chain)][:_NAMED]
         if others and not found:
+            more = len(claims) - 1 - len(others)
             yield Finding(
                 *("cache-id-shared", "error", layer_subject(chain)),
                 path=self.root.layerdb.file_name(chain, "cache-id"),
                 expected="a directory of its own",
-                actual=f"{cache_id}, also of {', '.join(others)}",
+                actual=f"{cache_id}, also of {', '.join(others)}" + (f" and {more} more" if more else ""),
                 message="several layers have one directory: removing one removes the files of all",
             )
 
@@ -290,7 +305,6 @@ class Structure:
     def container(self, container_id: ContainerID) -> Iterator[Finding]:
         """What is wrong with a container's records and the directories it adds."""
         subject = container_subject(container_id)
-        mount = self.root.layerdb.noted_mount(container_id)
         if container_id in self._containers:
             yield from _attempt(
                 "container-config", subject, lambda: self.root.containerdb.config(container_id)
@@ -303,9 +317,15 @@ class Structure:
                 actual="none",
                 message="layers of a container that is gone",
             )
-        if IMAGE_HALF in self.root.gone:  # found once, for all
-            return
+        if IMAGE_HALF not in self.root.gone:  # found once, for all
+            yield from self._mount(container_id, subject)
+
+    def _mount(self, container_id: ContainerID, subject: str) -> Iterator[Finding]:
+        """What is wrong with a container's mount record and the directories it names."""
+        mount = self.root.layerdb.noted_mount(container_id)
         for name, problem in mount.problems.items():
+            if not name and self._is_of_another_driver(container_id):
+                continue  # its record is below that driver's own directory
             yield from_damage(problem, f"mount-{name}" if name == "parent" else name or "mount", subject)
         below: list[CacheID | None] | None = []
         if mount.parent:
@@ -323,6 +343,12 @@ class Structure:
             below = None
         if mount.mount_id:
             yield from self.directory(mount.mount_id, subject, _upon(below, mount.mount_id))
+
+    def _is_of_another_driver(self, container_id: ContainerID) -> bool:
+        try:
+            return self.root.containerdb.config(container_id).driver not in ("", DRIVER)
+        except CorruptStore:
+            return False
 
     def _init_missing(self, container_id: ContainerID, mount_id: CacheID) -> Finding | None:
         """The finding where there is an -init directory that the container's record does not name."""

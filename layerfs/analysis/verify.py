@@ -9,36 +9,38 @@ Sources: moby `layer/filestore.go`, `layer/ro_layer.go`, `image/store.go` (v20.1
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.analysis.attributes import ASPECTS, Attributes
 from layerfs.analysis.findings import ROOT, Finding, layer_subject
+from layerfs.analysis.hiding import Hiding
 from layerfs.analysis.layercheck import LayerCheck
 from layerfs.analysis.layerfindings import LayerFindings
-from layerfs.analysis.layernames import layers_called
+from layerfs.analysis.repeats import PathRepeated
 from layerfs.analysis.structure import Structure
 from layerfs.analysis.workers import Lost, in_processes
 from layerfs.archive import LayerArchive
-from layerfs.errors import CorruptStore
-from layerfs.formats.whiteouts import TRUSTED, USER
+from layerfs.errors import AmbiguousName, CorruptStore, LayerNotFound, LookupFailed
+from layerfs.formats.rootpath import root_paths
+from layerfs.formats.whiteouts import USER
 from layerfs.hostdir import is_system_admin
-from layerfs.ids import chain_ids
+from layerfs.ids import ChainID, ImageID, chain_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from layerfs.dataroot import DataRoot
-    from layerfs.ids import CacheID, ChainID, DiffID, ImageID
+    from layerfs.hostdir import HostDir
+    from layerfs.ids import CacheID, DiffID
+    from layerfs.tree.union import UnionTree
 
 __all__ = ["Choice", "LayerJob", "LayerVerdict", "Verification"]
 
 _BUILDKIT = re.compile(r"[a-z0-9]{25}")
 """The names BuildKit gives: its layers were written in place and never unpacked from a tar."""
-
-_REMAPPED = re.compile(r"([0-9]+)\.([0-9]+)")
-"""The directory of an engine with `userns-remap`: what it adds to the owners of files."""
 
 _PER_RECORD = 250
 """Bytes hashed in the time that is needed for one byte of a packed `tar-split.json.gz`, about."""
@@ -100,9 +102,7 @@ class Verification:
         self._choice = choice
         self._structure = Structure(root)
         self._sees_all = is_system_admin()
-        remapped = _REMAPPED.fullmatch(root.path.rstrip("/").rpartition("/")[2])
-        self._shift = (int(remapped[1]), int(remapped[2])) if remapped else (0, 0)
-        self._foreign = not remapped and root.directory.lstat().st_uid != 0
+        self._foreign = root.owners.are_same and root.directory.lstat().st_uid != 0
 
     # -- records -------------------------------------------------------------------------------
 
@@ -113,9 +113,35 @@ class Verification:
         except CorruptStore:
             return ()
 
-    def layers_called(self, name: str, root_path: bytes) -> list[ChainID]:
-        """The layers that a name means; raises `LookupFailed`. See `layernames`."""
-        return layers_called(self._structure, name, root_path)
+    def called(self, name: str, root_path: bytes) -> list[ImageID | ChainID]:
+        """The image, or else the layers, that a name or a path of a layer means, damaged ones too.
+
+        Args:
+            name: what was given.
+            root_path: the data root's absolute path; a path of another place is understood as well.
+
+        Raises:
+            LookupFailed: it means none, or something that has no archive to be compared with.
+        """
+        wanted = None if self._is_image(name) else _of_path(name, root_path)
+        kinds = ("image", "layer") if wanted is None else ("layer",)
+        matches = self._root.names.matches(wanted or name, kinds)
+        if len({match.text for match in matches}) > 1 and len(ids := {match.id for match in matches}) > 1:
+            raise AmbiguousName(name, sorted(ids))
+        found = [match.id for match in matches if isinstance(match.id, (ImageID, ChainID))]
+        if not found:
+            raise LayerNotFound(
+                f"{name} is no image's layer: it has no archive that it could be compared with",
+                hint="`layerfs whois` tells whose it is",
+            )
+        return list(dict.fromkeys(found))
+
+    def _is_image(self, name: str) -> bool:
+        """Whether a reference that looks like a path is an image's."""
+        try:
+            return bool(self._root.names.image_id(name))
+        except LookupFailed:
+            return False
 
     def all_chains(self) -> list[ChainID]:
         """Every layer of the root, also those that are damaged, and those that images lack."""
@@ -138,7 +164,7 @@ class Verification:
             return
         path = self._root.directory.display
         if "owner" in self._choice.aspects and self._foreign:
-            message = "the data root is not root's: of a rootless engine or a copy: owners are not compared"
+            message = "the data root is not root's, nor a user namespace's: owners are not compared"
             yield Finding("owners-not-compared", "warning", ROOT, path, message=message)
         if not self._sees_all:
             message = "trusted.* attributes cannot be seen without root: opaque marks are not compared"
@@ -183,29 +209,54 @@ class Verification:
             diff = self._root.overlay2.diff(job.cache_id)
         except CorruptStore:
             return LayerVerdict((), proven=False, tar_size=0)  # found in its record
-        subject = layer_subject(job.chain_id)
         with diff:
             archive = LayerArchive(job.chain_id, self._root.layerdb, diff)
-            found = LayerFindings(subject, diff, list_all=self._choice.list_all)
-            checked = LayerCheck(archive, found, self._attributes(job), told=told)
             try:
-                checked.run(job.diff_id)
-            except OSError as error:
-                found.add("unreadable", b"", None, error.strerror, "the layer cannot be read to its end")
+                found, checked = self._compare(job, archive, {}, told)
+            except PathRepeated:
+                found, checked = self._compare(job, archive, archive.repeated(), told)
             if checked.sizes and job.size is not None and job.size not in checked.sizes:
                 path = self._root.layerdb.file_name(job.chain_id, "size")
                 said = " or ".join(map(str, sorted(checked.sizes))), str(job.size)
                 found.add("size-wrong", path, *said, "not the size of the layer")
             return LayerVerdict(found.result(), checked.proven, checked.content.size)
 
-    def _attributes(self, job: LayerJob) -> Attributes:
+    def _compare(
+        self,
+        job: LayerJob,
+        archive: LayerArchive,
+        repeated: Mapping[bytes, int],
+        told: Callable[[int], object],
+    ) -> tuple[LayerFindings, LayerCheck]:
+        """Compare one layer, of whose archive these paths come several times; raises `PathRepeated`."""
+        found = LayerFindings(layer_subject(job.chain_id), archive.diff, list_all=self._choice.list_all)
+        attributes = self._attributes(job, archive.diff)
+        below = functools.partial(self._below, job.chain_id)
+        hiding = Hiding(archive, self._root.dialect, below, naive=attributes.naive)
+        checked = LayerCheck(archive, found, attributes, hiding, told=told, repeated=repeated)
+        try:
+            checked.run(job.diff_id)
+        except OSError as error:
+            found.add("unreadable", b"", None, error.strerror, "the layer cannot be read to its end")
+        return found, checked
+
+    def _below(self, chain: ChainID) -> UnionTree | None:
+        """What a layer stands on, or None for a base; raises `CorruptStore`."""
+        place = self._structure.below(chain)
+        records = self._root.records
+        parent = place.parent if place else records.layer(chain).parent
+        return self._root.tree_below(records.layer(parent)) if parent else None
+
+    def _attributes(self, job: LayerJob, diff: HostDir) -> Attributes:
         aspects = self._choice.aspects - {"owner"} if self._foreign else self._choice.aspects
+        dialect = self._root.dialect
         return Attributes(
             aspects,
-            USER if self._foreign else TRUSTED,
+            dialect,
             in_place=_BUILDKIT.fullmatch(job.cache_id) is not None,
             sees_all=self._sees_all,
-            shift=self._shift,
+            owners=self._root.owners,
+            naive=dialect is USER or any(map(dialect.is_bookkeeping, diff.xattr_names())),
         )
 
     def _lost(self, job: LayerJob, lost: Lost) -> LayerVerdict:
@@ -220,3 +271,13 @@ def _softened(finding: Finding) -> Finding:
     """What a reader without privilege cannot look at is no sign of a change."""
     unreadable = finding.code.endswith("-unreadable")
     return finding._replace(severity="warning") if unreadable else finding
+
+
+def _of_path(name: str, root_path: bytes) -> str | None:
+    """The ID in a path of a layer; None for what is no path of one."""
+    if "/" not in name or "\0" in name:
+        return None
+    for place in root_paths(name.encode("utf-8", "surrogateescape"), root_path):
+        if place.kind in ("directory", "link", "chain", "diff"):
+            return place.name
+    return None

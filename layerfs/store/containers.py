@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layerfs.errors import MalformedFile
+from layerfs.errors import CorruptStore, MalformedFile
 from layerfs.formats.containerconfig import parse_container_config
 from layerfs.formats.jsontext import load_object
 from layerfs.ids import ContainerID
@@ -29,7 +29,7 @@ __all__ = ["ContainerDB"]
 
 
 class ContainerDB:
-    """Reader of the `containers/` directory.
+    """Reader of the `containers/` directory; every config is read at most once.
 
     Attributes:
         problems: why it cannot be read.
@@ -40,6 +40,7 @@ class ContainerDB:
         self._root = root
         self.problems: list[Problem] = []
         self._directory = open_part(root, "containers", self.problems)
+        self._configs: dict[ContainerID, ContainerConfig | CorruptStore] = {}
 
     def container_ids(self) -> list[ContainerID]:
         """Every container's ID, sorted."""
@@ -47,6 +48,18 @@ class ContainerDB:
 
     def config(self, container: ContainerID) -> ContainerConfig:
         """The config of one container; raises `CorruptStore`."""
+        known = self._configs.get(container)
+        if known is None:
+            try:
+                known = self._read(container)
+            except CorruptStore as error:
+                known = error
+            self._configs[container] = known
+        if isinstance(known, CorruptStore):
+            raise known
+        return known
+
+    def _read(self, container: ContainerID) -> ContainerConfig:
         path = f"containers/{container}/config.v2.json"
         config = parse_file(self._root, path, parse_container_config, JSON_LIMIT)
         if config.id != container:

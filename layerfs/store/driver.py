@@ -33,6 +33,7 @@ __all__ = [
     "DRIVER",
     "HALVES",
     "IMAGE_HALF",
+    "OTHER_DRIVERS",
     "has_containerd_images",
     "lacking",
     "open_data_root",
@@ -52,7 +53,7 @@ HALVES = {
 }
 """The two directories that make an overlay2 root, and what is lost with each."""
 
-_OTHER_DRIVERS = (
+OTHER_DRIVERS = (
     "aufs", "btrfs", "devicemapper", "fuse-overlayfs", "overlay", "vfs", "windowsfilter", "zfs",
 )  # fmt: skip
 _EVIDENCE_PATH = "var/lib/docker"
@@ -98,7 +99,7 @@ def _checked(directory: HostDir) -> HostDir:
 def _refuse_other_stores(directory: HostDir, names: set[str]) -> None:
     """Raise the error that names a store layerfs knows and cannot read."""
     where = directory.display
-    drivers = [name for name in _OTHER_DRIVERS if _exists(directory, f"image/{name}")]
+    drivers = [name for name in OTHER_DRIVERS if _exists(directory, f"image/{name}")]
     if drivers:
         raise UnsupportedStorageDriver(f"{where}: storage driver {drivers[0]!r}: layerfs reads only {DRIVER}")
     if subroots := sorted(name for name in names if _REMAPPED.fullmatch(name)):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from layerfs.errors import BrokenChain, CorruptStore, MissingFile
 from layerfs.formats import layerfiles
 from layerfs.ids import CacheID, InvalidID, LinkID
+from layerfs.pool import Pool, PooledDir
 from layerfs.store.files import explain, identities, open_optional, open_part, parse_optional
 
 if TYPE_CHECKING:
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
     from layerfs.hostdir import HostDir
     from layerfs.store.files import Problem
 
-__all__ = ["Overlay2"]
+__all__ = ["MAX_STACK", "Overlay2", "inode_sizes"]
+
+MAX_STACK = 500
+"""Layers that overlayfs takes below one (Linux `fs/overlayfs/params.c`); an engine makes 125 at most."""
 
 _NOT_LAYERS = frozenset({"backingFsBlockDev"})
 
@@ -42,6 +46,7 @@ class Overlay2:
         self._root = root
         self.problems: list[Problem] = []
         self._directory = open_part(root, "overlay2", self.problems)
+        self._pool = Pool()
 
     def path_of(self, cache_id: CacheID) -> str:
         """A layer's directory relative to the data root."""
@@ -66,31 +71,34 @@ class Overlay2:
             return False
 
     def diff(self, cache_id: CacheID) -> HostDir:
-        """The layer's own tree; raises `CorruptStore`."""
+        """The layer's own tree, which holds a descriptor only while it is used; raises `CorruptStore`."""
         path = f"overlay2/{cache_id}/diff"
         try:
-            found = self._root.subdir(path)
+            open_below = self._opener(cache_id)
+            found = PooledDir(self._pool, path, self._root, open_below)
+            found.lstat()
         except OSError as error:
             if error.errno == errno.ENOENT:
                 raise MissingFile(self._root.name_of(path), "the layer's directory is missing") from error
             raise explain(error, self._root.name_of(path)) from error
-        return self._through_seal(cache_id, found)
+        return found
 
-    def _through_seal(self, cache_id: CacheID, found: HostDir) -> HostDir:
-        """A layer's tree, reached through one sealed mount for all, as each mount takes time.
+    def _opener(self, cache_id: CacheID) -> Callable[[bytes], HostDir]:
+        """What opens a directory below a layer's root: through one sealed mount for all, as each takes time.
 
         What is mounted on the way is not there; such a layer gets a mount of its own. (Below a layer's
         root overlayfs does not cross mounts either.)
         """
-        if self._sealed is None or self._sealed is self._directory:
-            return found
-        try:
-            sealed = self._sealed.subdir(f"{cache_id}/diff")
-            if _identity(sealed) == _identity(found):
-                return sealed
-        except OSError:
-            pass
-        return found.sealed()
+        prefix = os.fsencode(f"{cache_id}/diff")
+        sealed = self._sealed or self._root
+        if sealed is self._root:
+            return lambda path: self._root.subdir(_join(b"overlay2/" + prefix, path))
+        if sealed is not self._directory:
+            with self._root.subdir(b"overlay2/" + prefix) as found:
+                apart = found.sealed() if not _is_same(sealed, prefix, found) else None
+            if apart is not None:
+                return apart.subdir
+        return lambda path: sealed.subdir(_join(prefix, path))
 
     def link(self, cache_id: CacheID) -> LinkID | None:
         """The layer's short name in `l/`, or None where the file is missing; raises `CorruptStore`."""
@@ -157,9 +165,28 @@ class Overlay2:
         """
         with self.diff(cache_id) as directory:
             try:
-                return sum(_inode_sizes(directory).values())
+                return sum(inode_sizes(directory).values())
             except OSError as error:
                 raise explain(error, directory.display) from error
+
+    def strangers(self) -> Iterator[tuple[bytes, int | None]]:
+        """The directories in `overlay2/` whose names are of no layer, sorted, and the bytes in each.
+
+        The bytes are those of all that is below, each inode once and no directories; None where that
+        cannot be read.
+        """
+        try:
+            with self._root.subdir("overlay2") as directory:
+                entries = sorted(directory.scan())
+        except OSError:
+            return
+        for name, found in entries:
+            if stat.S_ISDIR(found.st_mode) and name != b"l" and not _is_cache_id(name):
+                try:
+                    with self._root.subdir(b"overlay2/" + name) as stranger:
+                        yield name, sum(inode_sizes(stranger).values())
+                except OSError:
+                    yield name, None
 
     def inconsistencies(
         self, stack: Sequence[CacheID], link_of: Callable[[CacheID], LinkID | None]
@@ -215,16 +242,20 @@ class Overlay2:
         if top is None:
             return None
         try:
-            expected = [link_of(item) if item else None for item in below]
-            return self._lower_problem(top, self.lower(top), expected)
+            return self._lower_problem(top, self.lower(top), below, link_of)
         except CorruptStore as error:
             return error
 
     def _lower_problem(
-        self, top: CacheID, lower: Sequence[LinkID] | None, expected: Sequence[LinkID | None]
+        self,
+        top: CacheID,
+        lower: Sequence[LinkID] | None,
+        below: Sequence[CacheID | None],
+        link_of: Callable[[CacheID], LinkID | None],
     ) -> CorruptStore | None:
+        """As `lower_problem`; a link is read for each that `lower` names, and not for each layer below."""
         name = f"{self.path_of(top)}/lower"
-        if lower is None and not expected:
+        if lower is None and not below:
             return None
         if lower is None:
             return MissingFile(
@@ -232,17 +263,24 @@ class Overlay2:
                 "the file is missing",
                 hint="Docker would show this layer alone; layerfs goes by layerdb",
             )
-        if len(lower) != len(expected):
-            return BrokenChain(
-                name, "not the layers that layerdb names", expected=str(len(expected)), found=str(len(lower))
-            )
-        for found, wanted in zip(lower, expected, strict=True):
+        problem = "not the layers that layerdb names"
+        if len(lower) != len(below):
+            return BrokenChain(name, problem, expected=str(len(below)), found=str(len(lower)))
+        for found, cache_id in zip(lower, below, strict=True):
+            wanted = link_of(cache_id) if cache_id else None
             if wanted is not None and found != wanted:
-                return BrokenChain(name, "not the layers that layerdb names", expected=wanted, found=found)
+                return BrokenChain(name, problem, expected=wanted, found=found)
         return None
 
 
-def _inode_sizes(top: HostDir) -> dict[int, int]:
+def _is_cache_id(name: bytes) -> bool:
+    try:
+        return bool(CacheID(os.fsdecode(name)))
+    except InvalidID:
+        return False
+
+
+def inode_sizes(top: HostDir) -> dict[int, int]:
     """The size of every inode below `top` that is not a directory (moby `pkg/directory`)."""
     sizes: dict[int, int] = {}
     pending = [b""]
@@ -255,6 +293,19 @@ def _inode_sizes(top: HostDir) -> dict[int, int]:
                 else:
                     sizes[found.st_ino] = found.st_size
     return sizes
+
+
+def _join(prefix: bytes, path: bytes) -> bytes:
+    return prefix + b"/" + path if path else prefix
+
+
+def _is_same(sealed: HostDir, path: bytes, directory: HostDir) -> bool:
+    """Whether `path` leads to the same directory there."""
+    try:
+        with sealed.subdir(path) as found:
+            return _identity(found) == _identity(directory)
+    except OSError:
+        return False
 
 
 def _identity(directory: HostDir) -> tuple[int, int]:

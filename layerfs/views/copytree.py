@@ -45,15 +45,17 @@ def copy_tree(tree: UnionTree, visits: Iterable[Visit], path: bytes, copy: CopyO
         path: what the top becomes, below the target; empty to add what is in it to the target itself.
         copy: where to.
     """
-    top: Node | None = None
-    refused: Node | None = None
+    refused: int | None = None  # the depth of a directory that could not be made
+    places: list[bytes] = []  # of the copies of the directories that the walk is in
     for visit in visits:
         node = visit.node
-        top = top or node
-        if refused is not None and _is_below(node, refused):
+        if refused is not None and visit.depth > refused:
             continue
-        at = _place(path, node.path[len(top.path) :].lstrip(b"/")) if node is not top else path
+        del places[visit.depth :]
+        at = _place(places[-1], node.name) if places else path
+        places.append(at)
         error: OSError | None = visit.problem
+        refused = None
         try:
             if node.is_dir:
                 copy.directory(at, Original(tree, node))
@@ -61,16 +63,9 @@ def copy_tree(tree: UnionTree, visits: Iterable[Visit], path: bytes, copy: CopyO
                 copy.file(at, Original(tree, node))
         except OSError as failure:
             error = failure
-            refused = node if node.is_dir else None
+            refused = visit.depth if node.is_dir else None
         yield Copied(node, at, error)
 
 
-def _is_below(node: Node, top: Node) -> bool:
-    at: Node | None = node
-    while at is not None and at is not top:
-        at = at.parent
-    return at is top
-
-
-def _place(path: bytes, below: bytes) -> bytes:
-    return path + b"/" + below if path else below
+def _place(directory: bytes, name: bytes) -> bytes:
+    return directory + b"/" + name if directory else name

@@ -98,7 +98,7 @@ def test_too_many_open_files_are_no_damage(dataroot_path: Path, arguments: tuple
     """Where the limit is too low for a tree, that is said, and no file is called missing or damaged."""
     found = _run(dataroot_path, *arguments, descriptors=12)
     assert found.returncode == HOST_ERROR
-    assert "too many files open" in found.stderr
+    assert "Too many open files" in found.stderr
     assert "missing" not in found.stdout + found.stderr
     assert "not readable" not in found.stdout + found.stderr
 
