@@ -86,19 +86,19 @@ def diagnosis_table(*, full: bool) -> Table[Row]:
 
 def names_of(root: DataRoot) -> dict[str, str]:
     """What to call the images and containers of a root in a report, by their subjects."""
-    from layerfs.errors import CorruptStore, DataRootUnreadable
+    from layerfs.errors import CorruptStore
     from layerfs.store.refstore import read_repositories
 
     found: dict[str, str] = {}
     try:
         for row in reversed(read_repositories(root.driver_dir).rows):
             found[f"image {row.image_id}"] = str(row.reference)
-    except (CorruptStore, DataRootUnreadable):
+    except CorruptStore:
         pass
     for container_id in root.containerdb.container_ids():
         try:
             found[f"container {container_id}"] = root.containerdb.config(container_id).name
-        except (CorruptStore, DataRootUnreadable):
+        except CorruptStore:
             continue
     return found
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from layerfs.hostdir import HostDir
     from layerfs.ids import ChainID
     from layerfs.owners import OwnerJudge
+    from layerfs.records import Records
     from layerfs.store.layerdb import LayerDB, LayerRecord
     from layerfs.store.overlay2 import Overlay2
 
@@ -71,8 +72,11 @@ class Losses:
         asked: the layers that were looked at, and did not tell.
     """
 
-    def __init__(self, root: HostDir, layerdb: LayerDB, overlay2: Overlay2, owners: OwnerJudge) -> None:
+    def __init__(
+        self, root: HostDir, layerdb: LayerDB, overlay2: Overlay2, records: Records, owners: OwnerJudge
+    ) -> None:
         """Judge the data root open as `root`."""
+        self._records = records
         self._owners = owners
         self._root = root
         self._layerdb = layerdb
@@ -154,9 +158,10 @@ class Losses:
             ):
                 break
             try:
-                mount = self._layerdb.mount(container)
-                with self._overlay2.diff(mount.init_id or mount.mount_id) as directory:
-                    found.append(directory.xattr_names())
+                mount = self._layerdb.noted_mount(container)
+                if own := mount.init_id or mount.mount_id:
+                    with self._overlay2.diff(own) as directory:
+                        found.append(directory.xattr_names())
             except (LayerfsError, OSError):
                 continue
         return found
@@ -215,7 +220,7 @@ class Losses:
         for size, chain in sorted((self._layerdb.tar_split_size(chain), chain) for chain in chains):
             if size and len(records) < _OTHERS:
                 with suppress(CorruptStore):
-                    record = self._layerdb.layer(chain)
+                    record = self._records.layer(chain)
                     records += [record] if record.parent else []
         return records
 
@@ -248,7 +253,7 @@ class Losses:
     def _read_marks(self, record: LayerRecord) -> ArchiveMarks:
         """What a layer's archive marks; nothing where it is missing or damaged, which its reader reports."""
         try:
-            return LayerArchive(record, self._layerdb, self._overlay2.diff(record.cache_id)).marks()
+            return LayerArchive(record.chain_id, self._layerdb, self._overlay2.diff(record.cache_id)).marks()
         except CorruptStore:
             return ArchiveMarks(frozenset(), frozenset())
 
@@ -258,7 +263,7 @@ class Losses:
         if not self._length(record):
             return found
         try:
-            archive = LayerArchive(record, self._layerdb, self._overlay2.diff(record.cache_id))
+            archive = LayerArchive(record.chain_id, self._layerdb, self._overlay2.diff(record.cache_id))
             top = archive.diff.lstat()
             with closing(archive.members()) as members:
                 for member in itertools.islice(members, _MEMBERS):

@@ -64,6 +64,9 @@ class Store(Protocol):
     def read_image(self, image_id: ImageID) -> Image:
         """The image of an ID."""
 
+    def record(self, chain: ChainID) -> Layer:
+        """The layer of a chain ID."""
+
     def container_names(self) -> dict[ContainerID, str | None]:
         """The name of every container, as far as it can be read; nothing is reported."""
 
@@ -191,7 +194,7 @@ class Names:
         if isinstance(found, ImageID):
             return self._store.read_image(found)
         if isinstance(found, ChainID):
-            return self._store.layerdb.layer(found)
+            return self._store.record(found)
         return self._store.bare.layer(found)
 
     def _absent(self, name: str, kinds: Sequence[str]) -> LookupFailed:

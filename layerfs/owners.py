@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from layerfs.hostdir import HostDir
     from layerfs.ids import ChainID
+    from layerfs.records import Records
     from layerfs.store.layerdb import LayerDB, LayerRecord
     from layerfs.store.overlay2 import Overlay2
 
@@ -61,11 +62,19 @@ class _Root(NamedTuple):
 class OwnerJudge:
     """The judge of one data root."""
 
-    def __init__(self, root: HostDir, layerdb: LayerDB, overlay2: Overlay2, chosen: str = "auto") -> None:
+    def __init__(
+        self,
+        root: HostDir,
+        layerdb: LayerDB,
+        overlay2: Overlay2,
+        records: Records,
+        chosen: str = "auto",
+    ) -> None:
         """Judge the data root open as `root`; `chosen` is what `parse_owners` takes, or `auto`."""
         self._root = root
         self._layerdb = layerdb
         self._overlay2 = overlay2
+        self._layers = records
         self._chosen = None if chosen == "auto" else parse_owners(chosen)
 
     @functools.cached_property
@@ -135,7 +144,7 @@ class OwnerJudge:
     def _members(self) -> Iterator[tuple[LayerRecord, Member]]:
         for record in self._records():
             try:
-                archive = LayerArchive(record, self._layerdb, self._overlay2.diff(record.cache_id))
+                archive = LayerArchive(record.chain_id, self._layerdb, self._overlay2.diff(record.cache_id))
                 with closing(archive.members()) as members:
                     for member in members:
                         if isinstance(member, Member):
@@ -148,7 +157,7 @@ class OwnerJudge:
         sizes = sorted((self._layerdb.tar_split_size(chain), chain) for chain in self._layerdb.chain_ids())
         for _, chain in sizes if len(sizes) <= _LAYERS else _spread(sizes):
             try:
-                yield self._layerdb.layer(chain)
+                yield self._layers.layer(chain)
             except (CorruptStore, DataRootError):
                 continue
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-FINDINGS = 1
+FINDINGS, STORE_GONE = 1, 4
 SEVERITIES = ("error", "warning", "note")
 
 
@@ -54,7 +54,7 @@ def command(
     Of each finding it says what an Engine would do with it when it starts and later, which images and
     containers it concerns, what it takes on disk, and what an administrator could do. Nothing is changed.
     The contents of layers are read with --verify only. Exits with 1 where an error or a warning is found,
-    with 0 where there are but notes.
+    with 0 where there are but notes, and with 4 where half of the store is not there.
 
     \b
     Examples:
@@ -80,6 +80,8 @@ def command(
         click.echo(summary(rows, total, complete=doctor.allocation.complete))
     else:
         emit(diagnosis_table(full=no_trunc), rows, form)
+    if data_root.gone:
+        return STORE_GONE
     return FINDINGS if any(item.finding.severity != "note" for item in found) else 0
 
 

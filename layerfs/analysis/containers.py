@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from layerfs.analysis.listing import has_labels
 from layerfs.errors import CorruptStore, LookupFailed
+from layerfs.model import added_up
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -238,7 +239,7 @@ def container_sizes(root: DataRoot, container: Container) -> ContainerSizes:
     own = below = None
     try:
         own = root.overlay2.content_size(container.mount.mount_id)
-        below = sum(layer.size for layer in root.chain_of_mount(container.mount))
+        below = added_up(layer.size for layer in root.chain_of_mount(container.mount))
     except CorruptStore as error:
         root.report(error)
     return ContainerSizes(own, None if own is None or below is None else own + below)

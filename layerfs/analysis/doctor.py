@@ -96,7 +96,8 @@ class Doctor:
 
     def _found(self) -> Iterator[Found]:
         structure, survey = self._structure, self._survey
-        findings: list[Finding] = [*structure.names()]
+        findings = [from_damage(problem, "store", ROOT) for problem in self.root.gone.values()]
+        findings += structure.names()
         for image_id in self.root.imagedb.image_ids():
             findings += structure.image(image_id)
         for chain in sorted(survey.layers):

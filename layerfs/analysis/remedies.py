@@ -61,6 +61,11 @@ def _dropped(group: str, write: str = "") -> Remedy:
 
 
 REMEDIES = {
+    # -- the whole
+    "store-missing": Remedy(
+        "missing", "makes it anew, empty", "what was in it is unknown to it", "copy the whole data root again"
+    ),
+    "store-malformed": Remedy("damaged", "refuses to start", "", "copy the whole data root again"),
     # -- names and images
     "names-malformed": Remedy(
         "damaged",
@@ -116,6 +121,12 @@ REMEDIES = {
     "cache-id-malformed": _dropped("damaged", _DIRECTORY_NAME)._replace(
         later="where it is not empty, the layer is loaded, and save fails"
     ),
+    "cache-id-wrong": Remedy(
+        "damaged",
+        "",
+        "the layer shows another's files, save fails, and removing it removes them",
+        _REWRITE,
+    ),
     "cache-id-shared": Remedy(
         "damaged", "", "one of them shows the other's files, and removing one removes both", _AGAIN
     ),
@@ -162,6 +173,12 @@ REMEDIES = {
         "",
         "nothing new can be created on the layer",
         "write the name of its link in l/ into the file",
+    ),
+    "link-wrong": Remedy(
+        "damaged",
+        "",
+        "nothing new can be created on the layer, or it is created on another's files",
+        "write the expected value into the file",
     ),
     "short-link-missing": Remedy(
         "missing", "", "inspect, save and create fail", "make the symbolic link again, to the expected target"

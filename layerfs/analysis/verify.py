@@ -23,12 +23,11 @@ from layerfs.analysis.repeats import PathRepeated
 from layerfs.analysis.structure import Structure
 from layerfs.analysis.workers import Lost, in_processes
 from layerfs.archive import LayerArchive
-from layerfs.errors import AmbiguousName, CorruptStore, DataRootUnreadable, LayerNotFound, LookupFailed
+from layerfs.errors import AmbiguousName, CorruptStore, LayerNotFound, LookupFailed
 from layerfs.formats.rootpath import root_paths
 from layerfs.formats.whiteouts import USER
 from layerfs.hostdir import is_system_admin
 from layerfs.ids import ChainID, ImageID, chain_ids
-from layerfs.store.layerdb import LayerRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -112,7 +111,7 @@ class Verification:
         """The layers of an image, base first; none where its config is damaged, which `records` finds."""
         try:
             return chain_ids(self._root.imagedb.config(image).diff_ids)
-        except (CorruptStore, DataRootUnreadable):
+        except CorruptStore:
             return ()
 
     def called(self, name: str, root_path: bytes) -> list[ImageID | ChainID]:
@@ -183,12 +182,13 @@ class Verification:
         noted, layerdb = self._structure.noted(chain), self._root.layerdb
         place = self._structure.below(chain)
         diff_id = place.diff_id if place else noted.diff_id
-        if noted.cache_id is None or diff_id is None or layerdb.tar_split_state(chain):
+        cache_id = self._structure.directory_of(chain)
+        if cache_id is None or diff_id is None or layerdb.tar_split_state(chain):
             return None
-        if noted.cache_id not in self._root.overlay2:
+        if cache_id not in self._root.overlay2:
             return None
         work = max(noted.size or 0, 0) + _PER_RECORD * layerdb.tar_split_size(chain)
-        return LayerJob(chain, noted.cache_id, diff_id, noted.size, work)
+        return LayerJob(chain, cache_id, diff_id, noted.size, work)
 
     def run(
         self, jobs: Sequence[LayerJob], processes: int, told: Callable[[LayerJob, int], object]
@@ -208,11 +208,10 @@ class Verification:
         """Compare one layer."""
         try:
             diff = self._root.overlay2.diff(job.cache_id)
-        except (CorruptStore, DataRootUnreadable):
+        except CorruptStore:
             return LayerVerdict((), proven=False, tar_size=0)  # found in its record
-        record = LayerRecord(job.chain_id, job.diff_id, None, job.cache_id, job.size or 0)
         with diff:
-            archive = LayerArchive(record, self._root.layerdb, diff)
+            archive = LayerArchive(job.chain_id, self._root.layerdb, diff)
             try:
                 found, checked = self._compare(job, archive, {}, told)
             except PathRepeated:
@@ -245,8 +244,9 @@ class Verification:
     def _below(self, chain: ChainID) -> UnionTree | None:
         """What a layer stands on, or None for a base; raises `CorruptStore`."""
         place = self._structure.below(chain)
-        parent = place.parent if place else self._root.layerdb.layer(chain).parent
-        return self._root.tree_below(self._root.layerdb.layer(parent)) if parent else None
+        records = self._root.records
+        parent = place.parent if place else records.layer(chain).parent
+        return self._root.tree_below(records.layer(parent)) if parent else None
 
     def _attributes(self, job: LayerJob) -> Attributes:
         aspects = self._choice.aspects - {"owner"} if self._foreign else self._choice.aspects
@@ -272,7 +272,7 @@ class Verification:
                 continue
             try:
                 names = self._root.overlay2.diff(noted.cache_id).xattr_names()
-            except (CorruptStore, DataRootUnreadable, OSError):
+            except (CorruptStore, OSError):
                 continue
             if any(map(dialect.tells_of_copies, names)):
                 return True

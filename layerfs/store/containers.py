@@ -15,7 +15,7 @@ from layerfs.store.driver import DRIVER
 from layerfs.store.files import (
     JSON_LIMIT,
     identities,
-    open_optional,
+    open_part,
     parse_file,
     parse_optional,
 )
@@ -24,17 +24,23 @@ if TYPE_CHECKING:
     from layerfs.formats.containerconfig import ContainerConfig
     from layerfs.formats.jsontext import Json
     from layerfs.hostdir import HostDir
+    from layerfs.store.files import Problem
 
 __all__ = ["ContainerDB"]
 
 
 class ContainerDB:
-    """Reader of the `containers/` directory; every config is read at most once."""
+    """Reader of the `containers/` directory; every config is read at most once.
+
+    Attributes:
+        problems: why it cannot be read.
+    """
 
     def __init__(self, root: HostDir) -> None:
         """Read the `containers/` below the data root."""
         self._root = root
-        self._directory = open_optional(root, "containers")
+        self.problems: list[Problem] = []
+        self._directory = open_part(root, "containers", self.problems)
         self._configs: dict[ContainerID, ContainerConfig | CorruptStore] = {}
 
     def container_ids(self) -> list[ContainerID]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -40,7 +41,7 @@ CODES = {
     "cache-id absolute": "cache-id-malformed",
     "cache-id l": "cache-id-malformed",
     "cache-id with a newline": None,
-    "cache-id of nothing": "directory-missing",
+    "cache-id of nothing": "cache-id-wrong",
     "parent missing": "parent-missing",
     "parent wrong": "parent-wrong",
     "parent malformed": "parent-malformed",
@@ -110,8 +111,7 @@ def test_defect_is_found_and_nothing_else(demo: Demo, intact: Findings, name: st
     if code is None:
         assert new == {}
         return
-    named = f"overlay2/{'0' * 64}" if name == "cache-id of nothing" else str(path.relative_to(demo.root))
-    error = new.pop((code, named))
+    error = new.pop((code, str(path.relative_to(demo.root))))
     assert error["severity"] == "error"
     assert error["affects"], "an image needs it"
     assert new.keys() <= {(harmless, directory) for harmless in HARMLESS}
@@ -141,12 +141,34 @@ def test_layer_that_no_image_has_is_set_right_by_trying(demo: Demo) -> None:
     assert row["expected"] == parent
 
 
-def test_two_layers_of_one_directory_are_found_both(demo: Demo) -> None:
-    """Two layers that name the same directory are both named, and each names the other."""
+def test_layer_with_another_ones_directory_is_told_its_own(demo: Demo, intact: Findings) -> None:
+    """Of two layers that name the same directory the wrong one is found, with the directory it had."""
     one, other = demo.layer(3), demo.layer(4)
+    own = (other / "cache-id").read_text()
     shutil.copyfile(one / "cache-id", other / "cache-id")
     rows = found(demo.root, "--quick")
-    for layer, partner in ((one, other), (other, one)):
+    place = ("cache-id-wrong", str((other / "cache-id").relative_to(demo.root)))
+    assert rows.keys() - intact.keys() == {place}
+    assert (rows[place]["expected"], rows[place]["actual"]) == (own, (one / "cache-id").read_text())
+
+
+def test_two_layers_of_one_directory_are_found_both(demo: Demo) -> None:
+    """Where nothing tells whose a directory is, both layers that name it are named, each with the other.
+
+    They have the same layers below them, none above, and no tar-split data.
+    """
+    layers = [demo.layer(6), demo.layer(6).with_name("0" * 64)]
+    shutil.copytree(layers[0], layers[1])
+    diff_id = f"sha256:{'1' * 64}"
+    parent = (layers[0] / "parent").read_text()
+    chain = hashlib.sha256(f"{parent} {diff_id}".encode()).hexdigest()
+    layers[1] = layers[1].rename(layers[1].with_name(chain))
+    (layers[1] / "diff").write_text(diff_id)
+    shutil.rmtree(demo.root / "image/overlay2/layerdb/mounts")
+    for layer in layers:
+        (layer / "tar-split.json.gz").unlink()
+    rows = found(demo.root, "--quick")
+    for layer, partner in (layers, layers[::-1]):
         row = rows["cache-id-shared", str((layer / "cache-id").relative_to(demo.root))]
         assert (row["subject"], partner.name in row["actual"]) == (f"layer sha256:{layer.name}", True)
 
