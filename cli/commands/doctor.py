@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import click
 
+from ..colors import color_option
 from ..diagnoses import diagnosis_table, names_of, report_lines, row_of, summary
 from ..output import emit, format_option, no_trunc_option
 from ..params import root_option
@@ -34,6 +36,7 @@ SEVERITIES = ("error", "warning", "note")
     help="Leave out what is less than this.",
 )
 @no_trunc_option
+@color_option
 @format_option
 @root_option
 @click.pass_context
@@ -72,7 +75,7 @@ def command(
     rows = [row_of(item) for item in found if item.finding.severity in wanted]
     if form == "table":
         for line in report_lines(rows, data_root.path, names_of(data_root), full=no_trunc):
-            click.echo(line)
+            sys.stdout.write(line + "\n")
         total = None if quick else doctor.allocation.total
         click.echo(summary(rows, total, complete=doctor.allocation.complete))
     else:

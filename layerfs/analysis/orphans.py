@@ -60,10 +60,14 @@ class Orphans:
 
     def layer_paths(self, chain: ChainID) -> tuple[bytes, ...]:
         """What a layer takes: its record, and its directory where it is the only one to claim it."""
-        record = self._store + f"layerdb/sha256/{chain.hex}".encode()
+        record = self.record_path(chain)
         cache_id = self._structure.noted(chain).cache_id
         shared = cache_id is None or len(self._structure.claims.get(cache_id, ())) > 1
         return (record,) if shared else (record, f"overlay2/{cache_id}".encode())
+
+    def record_path(self, chain: ChainID) -> bytes:
+        """Where the record of a layer lies."""
+        return self._store + f"layerdb/sha256/{chain.hex}".encode()
 
     def container_paths(self, container: str) -> Iterator[bytes]:
         """What a container takes: its records, and its two directories."""

@@ -25,6 +25,7 @@ from layerfs.analysis.findings import (
 )
 from layerfs.errors import CorruptStore, DataRootUnreadable
 from layerfs.ids import CacheID, chain_id, chain_ids
+from layerfs.store.driver import DRIVER
 from layerfs.store.overlay2 import MAX_STACK
 from layerfs.store.refstore import read_repositories
 
@@ -142,7 +143,8 @@ class Structure:
             yield from self.layer_exists(chain)
             return
         for name, problem in noted.problems.items():
-            yield from_damage(problem, name, subject)
+            found = from_damage(problem, name, subject)
+            yield found._replace(expected=self._right_value(chain, name) or found.expected)
         yield from self._place(chain, noted)
         place = self.below(chain)
         parent = place.parent if place else noted.parent
@@ -186,6 +188,13 @@ class Structure:
                 actual=noted.parent,
                 message="not the layer below" if noted.parent else "the file is missing",
             )
+
+    def _right_value(self, chain: ChainID, name: str) -> str | None:
+        """What belongs into a file of a layer's record, as far as something else tells."""
+        place = self.below(chain) if name in ("diff", "parent") else None
+        if place is None:
+            return None
+        return place.diff_id if name == "diff" else place.parent or "no such file"
 
     def _right_place(self, chain: ChainID, noted: NotedLayer) -> Place | None:
         """What the chain ID is really made of: by an image's config, or by trying the layers there are."""
@@ -351,6 +360,8 @@ class Structure:
                 message="layers of a container that is gone",
             )
         for name, problem in mount.problems.items():
+            if not name and self._is_of_another_driver(container_id):
+                continue  # its record is below that driver's own directory
             yield from_damage(problem, f"mount-{name}" if name == "parent" else name or "mount", subject)
         below: list[CacheID | None] | None = []
         if mount.parent:
@@ -368,6 +379,12 @@ class Structure:
             below = None
         if mount.mount_id:
             yield from self.directory(mount.mount_id, subject, _upon(below, mount.mount_id))
+
+    def _is_of_another_driver(self, container_id: ContainerID) -> bool:
+        try:
+            return self.root.containerdb.config(container_id).driver not in ("", DRIVER)
+        except (CorruptStore, DataRootUnreadable):
+            return False
 
     def _init_missing(self, container_id: ContainerID, mount_id: CacheID) -> Finding | None:
         """The finding where there is an -init directory that the container's record does not name."""

@@ -25,11 +25,11 @@ from layerfs.hostdir import HostDir
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["DRIVER", "has_containerd_images", "open_data_root"]
+__all__ = ["DRIVER", "OTHER_DRIVERS", "has_containerd_images", "open_data_root"]
 
 DRIVER = "overlay2"
 
-_OTHER_DRIVERS = (
+OTHER_DRIVERS = (
     "aufs", "btrfs", "devicemapper", "fuse-overlayfs", "overlay", "vfs", "windowsfilter", "zfs",
 )  # fmt: skip
 _EVIDENCE_PATH = "var/lib/docker"
@@ -75,7 +75,7 @@ def _checked(directory: HostDir) -> HostDir:
 def _refuse_other_stores(directory: HostDir, names: set[str]) -> None:
     """Raise the error that names a store layerfs knows and cannot read."""
     where = directory.display
-    drivers = [name for name in _OTHER_DRIVERS if _exists(directory, f"image/{name}")]
+    drivers = [name for name in OTHER_DRIVERS if _exists(directory, f"image/{name}")]
     if drivers:
         raise UnsupportedStorageDriver(f"{where}: storage driver {drivers[0]!r}: layerfs reads only {DRIVER}")
     if subroots := sorted(name for name in names if _REMAPPED.fullmatch(name)):

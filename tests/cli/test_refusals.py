@@ -135,7 +135,7 @@ def refusing(
 def test_a_root_that_cannot_be_read(refusing: Path, tmp_path: Path, verb: str) -> None:
     """Whatever file of a data root refuses to be read, no command says so in Python's words."""
     places = {"evil:0": "demo", "{container}": "changed", "{evil}": "absent"}
-    for line in COMMAND_LINES[verb][:2]:
+    for line in COMMAND_LINES[verb][:1]:
         words = [places.get(word, word).replace("{out}", str(tmp_path)) for word in line.split()]
         done = layerfs(refusing, verb, *words)
         assert done.code != 70, done.stderr

@@ -1,8 +1,8 @@
 """Data roots that grow in every direction that a hostile one can: `GROWN`, by the kind of store.
 
-Each function writes a root from nothing; what it holds grows with a number, and for 0 there is an image `app:1`
-and a container `box` all the same. The kinds of things that grow are those of one recorded or hostile
-root each: names and notes, damage, and what layers contain.
+Each function writes a root from nothing; what it holds grows with a number, and for 0 there is an image
+`app:1` and a container `box` all the same. One grows in names and notes, one in damage, and one in what
+layers contain.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _rows(path: Path) -> dict[str, Any]:
 
 
 def _damaged(path: Path, count: int) -> None:
-    """Layers that are not there, records of nothing, one directory for many layers, a deep chain, leftovers."""
+    """Layers that are not there, one directory for many layers, a deep chain, lost records, leftovers."""
     builder = RootBuilder(path)
     base = builder.layer(None, lambda diff: (diff / "file").write_bytes(b"content"))
     image = builder.image(base, "app:1", config={"created": _CREATED})
