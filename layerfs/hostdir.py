@@ -33,7 +33,6 @@ __all__ = [
     "TooLarge",
     "check_direct",
     "empty_file",
-    "is_system_admin",
     "xattr_names_of",
     "xattr_of",
 ]
@@ -50,7 +49,6 @@ _PATH_LIMIT = 1 << 15
 """Bytes of a path, eight times what a program can name: each step so deep down costs the way from the top."""
 
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-_CAP_SYS_ADMIN = 1 << 21
 _READ_CHUNK = 1 << 16
 
 _KINDS = {
@@ -390,15 +388,3 @@ def _split_path(path: bytes) -> tuple[bytes, bytes]:
     if cut <= 0:
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), os.fsdecode(path[:100]))
     return path[:cut], path[cut + 1 :]
-
-
-def is_system_admin() -> bool:
-    """Whether this process has CAP_SYS_ADMIN in the first user namespace.
-
-    Only then the kernel shows it `trusted.*` attributes, and takes backing files from it.
-    """
-    with open("/proc/self/status", "rb") as status:
-        fields = dict(line.split(b":", 1) for line in status.read().splitlines() if b":" in line)
-    with open("/proc/self/uid_map", "rb") as mapping:
-        initial = mapping.read().split() == [b"0", b"0", b"4294967295"]
-    return initial and bool(int(fields[b"CapEff"], 16) & _CAP_SYS_ADMIN)

@@ -1,4 +1,4 @@
-"""System calls that Python has no name for: openat2, open_tree and mount_setattr; and what stands in for one.
+"""System calls that Python has no name for: openat2, open_tree and mount_setattr; and what this process may.
 
 Their numbers are the same on every architecture that got them through the common table. Used by `hostdir`.
 Sources: openat2(2), mount_setattr(2); Linux `fs/namespace.c` (open_tree).
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["open_beneath", "openat2", "own_mount"]
+__all__ = ["is_system_admin", "open_beneath", "openat2", "own_mount"]
 
 _SYS_OPENAT2 = 437
 _RESOLVE_NO_MAGICLINKS = 0x02
@@ -27,6 +27,7 @@ _SYS_OPEN_TREE = 428
 _SYS_MOUNT_SETATTR = 442
 _OPEN_TREE_CLONE = 1
 _AT_EMPTY_PATH = 0x1000
+_CAP_SYS_ADMIN = 1 << 21
 _MOUNT_ATTR_RDONLY = 0x01
 _MOUNT_ATTR_NOATIME = 0x10
 _MOUNT_ATTR_ATIMES = 0x70  # the kinds of noting accesses, of which one is chosen
@@ -107,3 +108,15 @@ def _syscall() -> Callable[..., int]:
     """`syscall(2)` of the C library."""
     function: Callable[..., int] = ctypes.CDLL(None, use_errno=True).syscall
     return function
+
+
+def is_system_admin() -> bool:
+    """Whether this process has CAP_SYS_ADMIN in the first user namespace.
+
+    Only then the kernel shows it `trusted.*` attributes, and takes backing files from it.
+    """
+    with open("/proc/self/status", "rb") as status:
+        fields = dict(line.split(b":", 1) for line in status.read().splitlines() if b":" in line)
+    with open("/proc/self/uid_map", "rb") as mapping:
+        initial = mapping.read().split() == [b"0", b"0", b"4294967295"]
+    return initial and bool(int(fields[b"CapEff"], 16) & _CAP_SYS_ADMIN)
