@@ -19,7 +19,7 @@ import weakref
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from layerfs.errors import HostExhausted
-from layerfs.syscalls import open_beneath, own_mount
+from layerfs.syscalls import PATH_CHUNK, open_beneath, own_mount, split_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,7 +33,6 @@ __all__ = [
     "TooLarge",
     "check_direct",
     "empty_file",
-    "is_system_admin",
     "xattr_names_of",
     "xattr_of",
 ]
@@ -45,12 +44,10 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
-_PATH_CHUNK = 4000  # bytes a system call takes in one path, below PATH_MAX
 _PATH_LIMIT = 1 << 15
 """Bytes of a path, eight times what a program can name: each step so deep down costs the way from the top."""
 
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-_CAP_SYS_ADMIN = 1 << 21
 _READ_CHUNK = 1 << 16
 
 _KINDS = {
@@ -279,8 +276,8 @@ class HostDir:
             raise OSError(errno.ENAMETOOLONG, f"lies deeper than {_PATH_LIMIT} bytes of path")
         at, opened = self.fd, -1
         try:
-            while len(path) > _PATH_CHUNK:
-                head, path = _split_path(path)
+            while len(path) > PATH_CHUNK:
+                head, path = split_path(path)
                 below = open_beneath(at, head, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
                 if opened >= 0:
                     os.close(opened)
@@ -382,23 +379,3 @@ class _Located:
         """Close what was opened on the way."""
         if self._dir:
             self._dir.close()
-
-
-def _split_path(path: bytes) -> tuple[bytes, bytes]:
-    """Cut an overlong path at the last slash that fits one system call."""
-    cut = path.rfind(b"/", 0, _PATH_CHUNK)
-    if cut <= 0:
-        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), os.fsdecode(path[:100]))
-    return path[:cut], path[cut + 1 :]
-
-
-def is_system_admin() -> bool:
-    """Whether this process has CAP_SYS_ADMIN in the first user namespace.
-
-    Only then the kernel shows it `trusted.*` attributes, and takes backing files from it.
-    """
-    with open("/proc/self/status", "rb") as status:
-        fields = dict(line.split(b":", 1) for line in status.read().splitlines() if b":" in line)
-    with open("/proc/self/uid_map", "rb") as mapping:
-        initial = mapping.read().split() == [b"0", b"0", b"4294967295"]
-    return initial and bool(int(fields[b"CapEff"], 16) & _CAP_SYS_ADMIN)

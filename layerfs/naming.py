@@ -96,6 +96,7 @@ class Names:
     def __init__(self, store: Store, layers: LayerNames) -> None:
         """Resolve in `store`, whose layers have the names `layers`."""
         self._store = store
+        self._read: set[str] = set()
         self._kinds: dict[str, Kind] = {
             "container": _ContainerNames(store),
             "image": _ImageNames(store),
@@ -199,8 +200,7 @@ class Names:
 
     def _absent(self, name: str, kinds: Sequence[str]) -> LookupFailed:
         """That nothing is called so; what is damaged, and may have had the name, is reported."""
-        if "layer" in kinds:
-            self._store.layers()
+        self._report_damage(kinds)
         if len(kinds) > 1:
             return LookupFailed(
                 f"no such {', '.join(kinds[:-1])} or {kinds[-1]}: {name}",
@@ -221,6 +221,13 @@ class Names:
         return ImageNotFound(
             f"no such image: {name}", hint=self._hint(name, kinds, "`layerfs images -a` lists")
         )
+
+    def _report_damage(self, kinds: Sequence[str]) -> None:
+        """Read all that has names of these kinds, once: what is damaged is reported by that."""
+        for kind, read in (("layer", self._store.layers), ("container", self._store.containers)):
+            if kind in kinds and kind not in self._read:
+                self._read.add(kind)
+                read()
 
     def _hint(self, name: str, kinds: Sequence[str], otherwise: str) -> Callable[[], str]:
         """What may have been meant, or else how to find out; whoever asks of many names wants no advice."""

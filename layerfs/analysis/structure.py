@@ -189,7 +189,7 @@ class Structure:
         place = self.below(chain) if name in ("diff", "parent") else None
         if place is None:
             return None
-        return place.diff_id if name == "diff" else place.parent or "no such file"
+        return place.diff_id if name == "diff" else place.parent or "none"
 
     def below(self, chain: ChainID) -> Place | None:
         """What a layer is made of: as its record says if that is right; None where nothing tells."""

@@ -26,8 +26,8 @@ from layerfs.archive import LayerArchive
 from layerfs.errors import AmbiguousName, CorruptStore, LayerNotFound, LookupFailed
 from layerfs.formats.rootpath import root_paths
 from layerfs.formats.whiteouts import USER
-from layerfs.hostdir import is_system_admin
 from layerfs.ids import ChainID, ImageID, chain_ids
+from layerfs.syscalls import is_system_admin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
