@@ -64,6 +64,8 @@ ON_FILES = {"fileinput", "glob", "io.open", "mmap", "pathlib", "shutil", "subpro
 
 HARMLESS_OS = {
     "O_CLOEXEC",
+    "SEEK_DATA",
+    "SEEK_HOLE",
     "PathLike",
     "close",
     "fdopen",
@@ -71,6 +73,8 @@ HARMLESS_OS = {
     "fsencode",
     "fspath",
     "fstat",
+    "fstatvfs",
+    "lseek",
     "major",
     "makedev",
     "minor",
