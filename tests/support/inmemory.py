@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from layerfs.formats.whiteouts import TRUSTED, USER
 from layerfs.tree.memory import Inode, MemoryLayer
@@ -15,15 +16,17 @@ from tests.support.layerspec import Device, Dir, File, LayerSpec, Link, Symlink
 from tests.support.snapshot import Entry, with_links
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Hashable, Iterable, Iterator, Mapping
 
     from layerfs.errors import TreeError
+    from layerfs.tree.content import Content
+    from layerfs.tree.source import Entry as StoredEntry
     from tests.support.layerspec import Node
     from tests.support.snapshot import Snapshot
 
-__all__ = ["entries_of", "fail", "layer_of", "overlay_of", "stored", "tree_of"]
+__all__ = ["Layout", "Unreadable", "Watched", "fail", "layer_of", "overlay_of", "stored", "tree_of"]
 
-Layout = LayerSpec | dict[bytes, "Node"]
+Layout: TypeAlias = "LayerSpec | Mapping[bytes, Node]"
 """A layer; as a dict, what lies in its root."""
 
 
@@ -65,10 +68,41 @@ def stored(layout: Layout) -> Snapshot:
     return with_links(entries, inodes)
 
 
-def entries_of(layout: Layout) -> dict[bytes, Node]:
-    """What lies at each path of a layer; the root is `b""`, a shared inode is there itself."""
-    spec = _spec(layout)
-    return {path: spec.shared[node.index] if isinstance(node, Link) else node for path, node in _walk(spec)}
+class Watched(OverlayLayer):
+    """A layer that remembers what it was asked to list and to open."""
+
+    def __init__(self, layer: OverlayLayer) -> None:
+        super().__init__(layer._stored, layer._dialect)
+        self.listed: list[bytes] = []
+        self.opened: list[bytes] = []
+
+    def scan(self, path: bytes) -> Iterable[StoredEntry]:
+        self.listed.append(path)
+        return super().scan(path)
+
+    def open(self, path: bytes) -> Content:
+        self.opened.append(path)
+        return super().open(path)
+
+
+class Unreadable(OverlayLayer):
+    """A layer on a damaged disk: some of its directories cannot be listed, some of its files not opened."""
+
+    def __init__(self, layer: OverlayLayer, *paths: bytes) -> None:
+        super().__init__(layer._stored, layer._dialect)
+        self._paths = paths
+
+    def scan(self, path: bytes) -> Iterable[StoredEntry]:
+        self._check(path)
+        return super().scan(path)
+
+    def open(self, path: bytes) -> Content:
+        self._check(path)
+        return super().open(path)
+
+    def _check(self, path: bytes) -> None:
+        if path in self._paths:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
 def fail(error: TreeError) -> None:
