@@ -37,7 +37,7 @@ def _expected(item: Happened) -> tuple[object, ...]:
     return item.layer, item.action, item.changes, tuple(item.hidden or ()), seen, item.visible
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(stacks(max_layers=4))
 def test_blame_is_what_the_views_up_to_each_layer_say(stack: list[LayerSpec]) -> None:
     """Every step of every path, its changes, its content, and which is visible, is what the views tell."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from layerfs.errors import TreeError
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(stacks(max_layers=5))
 def test_deleted_files_are_those_of_a_simple_model(stack: list[LayerSpec]) -> None:
     """Every hidden object but directories is told once; the bytes wasted are those no visible name has."""

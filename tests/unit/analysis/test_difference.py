@@ -19,7 +19,7 @@ from tests.support.unionmodel import model
 ABOVE, BASE = st.lists(layers(), max_size=2), st.lists(layers(), min_size=1, max_size=2)
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(ABOVE, ABOVE, BASE)
 def test_stacks_that_share_their_base(
     one: list[LayerSpec], other: list[LayerSpec], base: list[LayerSpec]
@@ -32,7 +32,7 @@ def test_stacks_that_share_their_base(
     assert [change.path.split(b"/") for change in told] == sorted(change.path.split(b"/") for change in told)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(BASE, BASE)
 def test_stacks_that_share_nothing(one: list[LayerSpec], other: list[LayerSpec]) -> None:
     """Two stacks without a layer in common are compared completely."""
@@ -40,7 +40,7 @@ def test_stacks_that_share_nothing(one: list[LayerSpec], other: list[LayerSpec])
     assert found(told) == changed_paths(model(one), model(other))
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(redirect_stacks(3), redirect_stacks(3), redirect_stacks(3))
 def test_redirects_and_metacopies(
     one: list[LayerSpec], other: list[LayerSpec], base: list[LayerSpec]

@@ -41,7 +41,7 @@ def _search(
     return found.groups()
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.lists(layers(), min_size=1, max_size=4), st.integers(0, 3))
 def test_groups_are_those_of_equal_contents(specs: list[LayerSpec], min_size: int) -> None:
     """Every content that several inodes of any layers have, with all names of each; nothing else."""

@@ -22,7 +22,7 @@ from tests.support.unionmodel import model
 ANY = every([])
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(stacks(max_layers=4))
 def test_what_is_shown_and_what_is_hidden(stack: list[LayerSpec]) -> None:
     """All files: those of the tree, those that it hides, or both, parents first and names in byte order."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(stacks(max_layers=4))
 def test_what_a_tree_shows(stack: list[LayerSpec]) -> None:
     """Each regular file once, in the byte order of paths, with the digest of its content."""
@@ -31,7 +31,7 @@ def test_what_a_tree_shows(stack: list[LayerSpec]) -> None:
     assert [(item.file.path, item.digest) for item in found] == sorted(shown.items())
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(stacks(max_layers=4))
 def test_every_version_of_it(stack: list[LayerSpec]) -> None:
     """Every object of every layer that is a file, hidden or not, by path and oldest first."""

@@ -18,7 +18,7 @@ from tests.support.treeview import tree_snapshot
 from tests.support.unionmodel import model
 
 
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(stacks(max_layers=5))
 def test_versions_are_those_of_a_simple_model(stack: list[LayerSpec]) -> None:
     """Every object of every layer is told once, with the layer that hides it, how, and where."""
@@ -30,7 +30,7 @@ def test_versions_are_those_of_a_simple_model(stack: list[LayerSpec]) -> None:
     assert order == sorted(order)
 
 
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(redirect_stacks(max_layers=4))
 def test_what_is_not_hidden_is_the_tree_of_each_layer(stack: list[LayerSpec]) -> None:
     """Up to each layer, redirects followed, the versions not yet hidden are the model's paths, once each."""
@@ -41,7 +41,7 @@ def test_what_is_not_hidden_is_the_tree_of_each_layer(stack: list[LayerSpec]) ->
         assert shown == sorted((b"/" + path, entry.mode) for path, entry in expected.items())
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(stacks(max_layers=3))
 def test_a_version_is_read_as_its_layer_has_it(stack: list[LayerSpec]) -> None:
     """The node of a version, hidden or not, has the content of its own layer's object."""

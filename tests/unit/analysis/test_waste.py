@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.support.hiding import Held
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(stacks(max_layers=5))
 def test_the_account_is_that_of_a_simple_model(stack: list[LayerSpec]) -> None:
     """Each layer stores its inodes, and wastes those of which no name is visible; each is hidden by one."""
