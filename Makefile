@@ -9,6 +9,8 @@ BIN := $(CURDIR)/.venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input install
 WITH_VENV := PATH="$(BIN):$$PATH"
 
+FAST := not (bench or slow or dockerd or fuse or kernel)
+
 RUNTIME := .venv/.runtime
 DEV := .venv/.dev
 
@@ -21,11 +23,11 @@ demo: system-demo $(RUNTIME) ## unpack a small real data root, list it, explain 
 test: system-test $(DEV) ## every test this machine can run; skips are counted at the end
 	@$(WITH_VENV) pytest --numprocesses auto --dist loadfile
 
-check: system-python $(DEV) ## format, lint, types and the fast tests
+check: system-python $(DEV) ## format, lint, types and the fast tests: half a minute, no root
 	@$(WITH_VENV) ruff format --check --quiet . || { echo "run: make fix"; exit 1; }
 	@$(WITH_VENV) ruff check --quiet .
 	@$(WITH_VENV) mypy --no-error-summary
-	@$(WITH_VENV) pytest --quiet -m "not bench and not slow and not dockerd" tests/unit tests/test_*.py
+	@$(WITH_VENV) pytest --quiet --numprocesses auto -m "$(FAST)" tests/unit tests/property tests/test_*.py
 
 bench: system-bench $(DEV) ## measure beside the kernel, fuse-overlayfs, Docker and Podman (root; half an hour)
 	@$(WITH_VENV) python -m tests.bench

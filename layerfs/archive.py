@@ -19,7 +19,6 @@ from layerfs.errors import MalformedFile, MissingFile, reason
 from layerfs.formats import tarsplit
 from layerfs.formats.errors import FormatError
 from layerfs.formats.tarsplit import Member, Segment
-from layerfs.tree.openfile import OpenFile
 from layerfs.tree.overlay import RawLayer
 from layerfs.tree.union import UnionTree
 
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from layerfs.hostdir import HostDir
     from layerfs.ids import ChainID
     from layerfs.store.layerdb import LayerDB
+    from layerfs.tree.content import Content
 
 __all__ = ["Buffer", "Fault", "LayerArchive"]
 
@@ -197,13 +197,13 @@ class LayerArchive:
             return Fault(member.path, "content", wanted.crc64.hex(), f"{crc:016x}")
         return None
 
-    def open(self, path: bytes) -> OpenFile:
+    def open(self, path: bytes) -> Content:
         """The regular file that was unpacked to `path`; raises `OSError`.
 
         A directory on the way may be a symbolic link of this same layer: it is followed, inside it.
         """
         try:
-            return OpenFile(self._layer.open(path))
+            return self._layer.open(path)
         except OSError as error:
             if error.errno not in _LEADS_AWAY:
                 raise

@@ -340,9 +340,13 @@ def xattr_of(place: bytes | int, name: bytes, *, follow_symlinks: bool = True) -
         raise
 
 
-def check_direct(fd: int) -> None:
-    """Raise what open(2) raises of O_DIRECT for this open file: EINVAL where its file system lacks it."""
-    os.close(os.open(f"/proc/self/fd/{fd}", _READ | os.O_DIRECT))
+def check_direct(fd: int | None) -> None:
+    """Raise what open(2) raises of O_DIRECT for this open file: EINVAL where its file system lacks it.
+
+    Contents that are no file of their own (None) are read by the server, whatever the flag.
+    """
+    if fd is not None:
+        os.close(os.open(f"/proc/self/fd/{fd}", _READ | os.O_DIRECT))
 
 
 def empty_file() -> int:

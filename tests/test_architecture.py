@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support import source
-from tests.support.source import Module
+from tests.support.source import Module, dotted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,6 +64,8 @@ ON_FILES = {"fileinput", "glob", "io.open", "mmap", "pathlib", "shutil", "subpro
 
 HARMLESS_OS = {
     "O_CLOEXEC",
+    "SEEK_DATA",
+    "SEEK_HOLE",
     "PathLike",
     "close",
     "fdopen",
@@ -71,6 +73,8 @@ HARMLESS_OS = {
     "fsencode",
     "fspath",
     "fstat",
+    "fstatvfs",
+    "lseek",
     "major",
     "makedev",
     "minor",
@@ -171,7 +175,7 @@ def engine_keeps_to_itself(module: Module) -> Iterator[str]:
         if name in ("environ", "environb", "getenv", "getenvb"):
             yield f"line {line}: os.{name}"
     for call in module.calls():
-        called = ast.unparse(call.func)
+        called = dotted(call.func)
         if called in ("print", "input", "breakpoint") or called.startswith("logging.basic"):
             yield f"line {call.lineno}: {called}()"
 
@@ -192,7 +196,7 @@ def public_names_are_listed(module: Module) -> Iterator[str]:
     lists = [
         ast.literal_eval(node.value)
         for node in module.tree.body
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+        if isinstance(node, ast.Assign) and dotted(node.targets[0]) == "__all__"
     ]
     only_docstring = len(module.tree.body) == 1
     if len(lists) != 1:
@@ -206,13 +210,11 @@ def public_things_are_documented(module: Module) -> Iterator[str]:
     """The module and every public class and function of it say what they are."""
     if not ast.get_docstring(module.tree):
         yield "no docstring"
-    for node in ast.walk(module.tree):
-        if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and not node.name.startswith("_"):
-            inside = any(
-                node in ast.walk(function) for function in module.functions() if function is not node
-            )
-            if not ast.get_docstring(node) and not inside:
-                yield f"line {node.lineno}: {node.name} has no docstring"
+    inside = {node for function in module.functions() for node in ast.walk(function) if node is not function}
+    named = (node for node in module.nodes if isinstance(node, (ast.ClassDef, ast.FunctionDef)))
+    for node in named:
+        if not (node.name.startswith("_") or node in inside or ast.get_docstring(node)):
+            yield f"line {node.lineno}: {node.name} has no docstring"
 
 
 def promises_are_stated(module: Module) -> Iterator[str]:
@@ -224,7 +226,7 @@ def promises_are_stated(module: Module) -> Iterator[str]:
 
 def foreign_errors_have_words(module: Module) -> Iterator[str]:
     """The words of an `OSError` are those of `errors.reason`: Python's own are `[Errno 2] … b'/x'`."""
-    for handler in ast.walk(module.tree):
+    for handler in module.nodes:
         if isinstance(handler, ast.ExceptHandler) and handler.name and _catches_foreign(handler.type):
             for node in ast.walk(handler):
                 if any(isinstance(said, ast.Name) and said.id == handler.name for said in _said(node)):
@@ -245,7 +247,7 @@ def _said(node: ast.AST) -> list[ast.expr]:
         return [node.value]
     if not isinstance(node, ast.Call):
         return []
-    called = ast.unparse(node.func)
+    called = dotted(node.func)
     return node.args if called in ("str", "repr") or called.startswith("_log.") else []
 
 

@@ -91,4 +91,5 @@ class Repeats:
         except OSError:
             return False
         with file:
-            return self._content.add_file(file.fileno(), member.content) is None
+            fd = file.backing_fd()
+            return fd is not None and self._content.add_file(fd, member.content) is None

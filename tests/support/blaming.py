@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.hiding import Cause, Held
-    from tests.support.snapshot import Entry
+    from tests.support.snapshot import Entry, Snapshot
 
 __all__ = ["Happened", "histories"]
 
@@ -32,7 +32,7 @@ class Happened(NamedTuple):
     visible: bool
 
 
-def histories(layers: Sequence[Path]) -> dict[bytes, list[Happened]]:
+def histories(layers: Sequence[Path | Snapshot]) -> dict[bytes, list[Happened]]:
     """By absolute path, oldest first; `layers` are uppermost first."""
     found = {(item.path, item.layer): item for item in objects(layers)}
     views = [

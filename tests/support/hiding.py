@@ -39,13 +39,13 @@ class Held(NamedTuple):
     hidden: Cause | None
 
 
-def objects(layers: Sequence[Path]) -> list[Held]:
+def objects(layers: Sequence[Path | Snapshot]) -> list[Held]:
     """Each object of each layer but whiteouts, with the first layer above that hides it.
 
     Args:
-        layers: uppermost first.
+        layers: uppermost first, each as a directory or as what was seen of one.
     """
-    trees = [snapshot(layer) for layer in reversed(layers)]
+    trees = [layer if isinstance(layer, dict) else snapshot(layer) for layer in reversed(layers)]
     found: list[Held] = []
     for number, tree in enumerate(trees, 1):
         for path, entry in tree.items():

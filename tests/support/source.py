@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["REPOSITORY", "Import", "Module", "engine", "everything", "tests"]
+__all__ = ["REPOSITORY", "Import", "Module", "dotted", "engine", "everything", "tests"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -27,7 +27,7 @@ class Import:
     for_types: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Module:
     """A source file under the name it is imported by."""
 
@@ -49,27 +49,36 @@ class Module:
         """The syntax tree, the same one every time."""
         return _parse(self.text)
 
+    @property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """Every node of the syntax tree, in the order of `ast.walk`."""
+        return _nodes(self.text)
+
     def within(self, *packages: str) -> bool:
         """Whether this is one of the packages, or lies in one."""
         return any(self.name == package or self.name.startswith(package + ".") for package in packages)
 
+    @functools.cached_property
+    def _imported(self) -> tuple[Import, ...]:
+        return tuple(self._imports(self.tree, for_types=False))
+
     def imports(self) -> Iterator[Import]:
         """Everything imported, absolutely named; `from a import b` counts as `a.b`."""
-        yield from self._imports(self.tree, for_types=False)
+        return iter(self._imported)
 
     def functions(self) -> Iterator[Function]:
         """Every function and method."""
-        return (node for node in ast.walk(self.tree) if isinstance(node, Function))
+        return (node for node in self.nodes if isinstance(node, Function))
 
     def calls(self) -> Iterator[ast.Call]:
         """Every call."""
-        return (node for node in ast.walk(self.tree) if isinstance(node, ast.Call))
+        return (node for node in self.nodes if isinstance(node, ast.Call))
 
     def os_names(self) -> Iterator[tuple[str, int]]:
         """Every `os.name` and `os.path.name` used, however it was imported, with its line."""
-        for node in ast.walk(self.tree):
-            if isinstance(node, ast.Attribute) and (dotted := ast.unparse(node)).startswith("os."):
-                yield dotted.removeprefix("os."), node.lineno
+        for node in self.nodes:
+            if isinstance(node, ast.Attribute) and (name := dotted(node)).startswith("os."):
+                yield name.removeprefix("os."), node.lineno
         for found in self.imports():
             if found.target.startswith("os."):
                 yield found.target.removeprefix("os."), found.line
@@ -82,7 +91,7 @@ class Module:
                 base = self._base(node)
                 yield from (Import(f"{base}.{alias.name}", node.lineno, for_types) for alias in node.names)
             else:
-                guarded = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+                guarded = isinstance(node, ast.If) and dotted(node.test) == "TYPE_CHECKING"
                 yield from self._imports(node, for_types=for_types or guarded)
 
     def _base(self, node: ast.ImportFrom) -> str:
@@ -95,16 +104,31 @@ class Module:
         return ".".join([*up, *([node.module] if node.module else [])])
 
 
+def dotted(node: ast.AST) -> str:
+    """`a.b.c` of a name with attributes; empty for what is anything else."""
+    if isinstance(node, ast.Name):
+        return node.id
+    above = dotted(node.value) if isinstance(node, ast.Attribute) else ""
+    return f"{above}.{node.attr}" if above and isinstance(node, ast.Attribute) else ""
+
+
 @functools.cache
 def _parse(text: str) -> ast.Module:
     return ast.parse(text)
 
 
+@functools.cache
+def _nodes(text: str) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(_parse(text)))
+
+
+@functools.cache
 def engine() -> list[Module]:
     """Every module of `layerfs`."""
     return _below("layerfs")
 
 
+@functools.cache
 def everything() -> list[Module]:
     """Every module that is installed."""
     return engine() + _below("cli")

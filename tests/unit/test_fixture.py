@@ -23,6 +23,8 @@ from tests.support.snapshot import Entry, Snapshot, diff_snapshots, snapshot
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.slow  # unpacks and copies the whole recording
+
 NOBODY = 65534
 OPAQUE = b"trusted.overlay.opaque"
 

@@ -230,6 +230,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("headers", HOSTILE.values(), ids=HOSTILE)
 def test_endless_archives_end(headers: object) -> None:
