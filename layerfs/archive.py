@@ -18,7 +18,6 @@ from layerfs.errors import MalformedFile, MissingFile, TreeError
 from layerfs.formats import tarsplit
 from layerfs.formats.errors import FormatError
 from layerfs.formats.tarsplit import Member, Segment
-from layerfs.tree.openfile import OpenFile
 from layerfs.tree.overlay import RawLayer
 from layerfs.tree.union import UnionTree
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from layerfs.formats.tarsplit import ArchiveMarks, Paths
     from layerfs.hostdir import HostDir
     from layerfs.store.layerdb import LayerDB, LayerRecord
+    from layerfs.tree.content import Content
 
 __all__ = ["Buffer", "Fault", "LayerArchive"]
 
@@ -173,13 +173,13 @@ class LayerArchive:
             return Fault(member.path, "content", wanted.crc64.hex(), f"{crc:016x}")
         return None
 
-    def open(self, path: bytes) -> OpenFile:
+    def open(self, path: bytes) -> Content:
         """The regular file that was unpacked to `path`; raises `OSError`.
 
         A directory on the way may be a symbolic link of this same layer: it is followed, inside it.
         """
         try:
-            return OpenFile(self._layer.open(path))
+            return self._layer.open(path)
         except OSError as error:
             if error.errno not in _LEADS_AWAY:
                 raise

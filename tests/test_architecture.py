@@ -48,6 +48,8 @@ ON_FILES = {"fileinput", "glob", "io.open", "mmap", "pathlib", "shutil", "subpro
 
 HARMLESS_OS = {
     "O_CLOEXEC",
+    "SEEK_DATA",
+    "SEEK_HOLE",
     "PathLike",
     "close",
     "fdopen",
@@ -55,6 +57,7 @@ HARMLESS_OS = {
     "fsencode",
     "fspath",
     "fstat",
+    "lseek",
     "major",
     "makedev",
     "minor",

@@ -7,7 +7,6 @@ shows changes.
 from __future__ import annotations
 
 import enum
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,8 +15,8 @@ from layerfs.errors import TreeError, UnreadableEntry
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
+    from layerfs.tree.content import Content
     from layerfs.tree.node import Node
-    from layerfs.tree.openfile import OpenFile
     from layerfs.tree.union import UnionTree
 
 __all__ = ["ATTRIBUTES", "CAPABILITY", "Change", "Comparison", "Kind", "xattrs"]
@@ -160,13 +159,12 @@ def xattrs(tree: UnionTree, node: Node) -> dict[bytes, bytes]:
     return {name: value for name, value in sorted(found.items()) if value is not None}
 
 
-def _same_file(old: OpenFile, new: OpenFile) -> bool:
+def _same_file(old: Content, new: Content) -> bool:
     """Whether both are one file of the data root."""
-    left, right = os.fstat(old.fileno()), os.fstat(new.fileno())
-    return (left.st_dev, left.st_ino) == (right.st_dev, right.st_ino)
+    return old.identity == new.identity
 
 
-def _equal_bytes(old: OpenFile, new: OpenFile, node: Node) -> bool:
+def _equal_bytes(old: Content, new: Content, node: Node) -> bool:
     offset = 0
     while True:
         try:

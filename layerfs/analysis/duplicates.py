@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.errors import CorruptStore, UnreadableEntry
 from layerfs.tree.lower import join
-from layerfs.tree.openfile import OpenFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -199,8 +198,8 @@ class Duplicates:
         """The sha256 of a file; None where it cannot be read or has no content of its own (metacopy)."""
         path = file.place.path
         try:
-            with OpenFile(layer.open(path)) as opened:
-                if not layer.has_data(path, opened.fileno()):
+            with layer.open(path) as opened:
+                if not layer.has_data(path, opened):
                     return None
                 digest, read = hashlib.sha256(), 0
                 for chunk in opened.chunks():

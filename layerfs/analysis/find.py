@@ -16,7 +16,6 @@ from layerfs.analysis.predicates import Candidate
 from layerfs.analysis.versions import How, versions
 from layerfs.errors import LookupFailed, TreeError, UnreadableEntry
 from layerfs.tree.node import Part
-from layerfs.tree.openfile import OpenFile
 from layerfs.tree.union import UnionTree
 from layerfs.tree.walk import walk
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
     from layerfs.analysis.predicates import Predicate
     from layerfs.analysis.versions import Hidden
+    from layerfs.tree.content import Content
     from layerfs.tree.node import FileStat, Node
     from layerfs.tree.source import LayerSource
 
@@ -164,10 +164,10 @@ class Contents:
             self._digests[inode] = digest.hexdigest()
         return digest.hexdigest()
 
-    def _open(self, part: Part) -> OpenFile:
+    def _open(self, part: Part) -> Content:
         layer = self._layers[part.layer]
-        opened = OpenFile(layer.open(part.path))
-        if layer.has_data(part.path, opened.fileno()):
+        opened = layer.open(part.path)
+        if layer.has_data(part.path, opened):
             return opened
         # a metacopy: as of its own layer every object of that layer is in the tree, where the layer has it
         tree = UnionTree(self._layers[part.layer :])

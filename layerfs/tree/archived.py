@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from layerfs.hostdir import empty_file
 from layerfs.tree.node import FileStat
+from layerfs.tree.openfile import OpenFile
 from layerfs.tree.overlay import RawLayer
 from layerfs.tree.source import Entry
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from layerfs.hostdir import HostDir
+    from layerfs.tree.content import Content
     from layerfs.tree.originals import Original, Originals
 
 __all__ = ["ArchivedLayer"]
@@ -112,8 +114,8 @@ class ArchivedLayer(RawLayer):
         original = self._original(path)
         return original.target if original and original.kind == stat.S_IFLNK else super().readlink(path)
 
-    def open(self, path: bytes) -> int:
-        """A descriptor of the regular file at `path`; of an empty one also where the copy has none."""
+    def open(self, path: bytes) -> Content:
+        """The content of the regular file at `path`; of an empty one also where the copy has none."""
         original = self._original(path)
         if original is None:
             return super().open(path)
@@ -126,7 +128,7 @@ class ArchivedLayer(RawLayer):
                 if error.errno not in (*_NOT_THERE, *_OTHER_TYPE):
                     raise
         if original.size == 0:
-            return empty_file()
+            return OpenFile(empty_file())
         raise OSError(errno.EIO, "its content is not on disk: it is known from tar-split.json.gz only")
 
     def xattr_names(self, path: bytes) -> list[bytes]:
@@ -139,10 +141,10 @@ class ArchivedLayer(RawLayer):
         original = self._original(path)
         return super().xattr(path, name) if original is None else original.xattrs.get(name)
 
-    def xattr_of_open(self, path: bytes, fd: int, name: bytes) -> bytes | None:
-        """One extended attribute of the file at `path`, which is open as `fd`."""
+    def xattr_of_open(self, path: bytes, content: Content, name: bytes) -> bytes | None:
+        """One extended attribute of the file at `path`, which is open as `content`."""
         original = self._original(path)
-        return super().xattr_of_open(path, fd, name) if original is None else original.xattrs.get(name)
+        return super().xattr_of_open(path, content, name) if original is None else original.xattrs.get(name)
 
     # -- attributes ----------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""A file opened for reading: reads are at explicit offsets, so threads never share a position."""
+"""A content that is a file of the host: reads are at explicit offsets, so threads never share a position."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Hashable, Iterator
 
 __all__ = ["OpenFile"]
 
@@ -34,7 +34,7 @@ class OpenFile:
         """Close a file that went out of use."""
         self.close()
 
-    def fileno(self) -> int:
+    def backing_fd(self) -> int | None:
         """The descriptor."""
         return self._fd
 
@@ -43,6 +43,16 @@ class OpenFile:
         """How many bytes it has now."""
         found = os.fstat(self._fd)
         return found.st_size
+
+    @property
+    def identity(self) -> Hashable:
+        """The file's inode."""
+        found = os.fstat(self._fd)
+        return found.st_dev, found.st_ino
+
+    def seek(self, offset: int, whence: int) -> int:
+        """Where data or a hole begins, as lseek(2) says."""
+        return os.lseek(self._fd, offset, whence)
 
     def pread(self, size: int, offset: int) -> bytes:
         """Up to `size` bytes at `offset`; fewer only at the end of the file."""

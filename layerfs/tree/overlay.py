@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from layerfs.formats.whiteouts import OPAQUE
 from layerfs.hostdir import xattr_of
 from layerfs.tree.node import FileStat
+from layerfs.tree.openfile import OpenFile
 from layerfs.tree.source import NO_MARKS, Entry, Marks
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from layerfs.formats.whiteouts import Dialect
     from layerfs.hostdir import HostDir
+    from layerfs.tree.content import Content
 
 __all__ = ["OverlayLayer", "RawLayer"]
 
@@ -77,9 +79,9 @@ class RawLayer:
         del path
         return NO_MARKS
 
-    def has_data(self, path: bytes, fd: int) -> bool:
+    def has_data(self, path: bytes, content: Content) -> bool:
         """Always: a file's own bytes are shown."""
-        del path, fd
+        del path, content
         return True
 
     def metacopy(self, path: bytes) -> Marks | None:
@@ -92,10 +94,10 @@ class RawLayer:
         directory, name = self._at(path)
         return directory.readlink(name)
 
-    def open(self, path: bytes) -> int:
-        """A descriptor of the regular file at `path`."""
+    def open(self, path: bytes) -> Content:
+        """The regular file at `path`."""
         directory, name = self._at(path)
-        return directory.open_file(name)
+        return OpenFile(directory.open_file(name))
 
     def xattr_names(self, path: bytes) -> list[bytes]:
         """Every extended attribute this process may see."""
@@ -107,10 +109,10 @@ class RawLayer:
         directory, last = self._at(path)
         return directory.xattr(last, name)
 
-    def xattr_of_open(self, path: bytes, fd: int, name: bytes) -> bytes | None:
-        """One extended attribute of the file at `path`, which is open as `fd`."""
-        del path
-        return xattr_of(fd, name)
+    def xattr_of_open(self, path: bytes, content: Content, name: bytes) -> bytes | None:
+        """One extended attribute of the file at `path`, which is open as `content`."""
+        fd = content.backing_fd()
+        return self.xattr(path, name) if fd is None else xattr_of(fd, name)
 
     def _at(self, path: bytes) -> tuple[HostDir, bytes]:
         """The open directory that `path` is in, and its last component."""
@@ -161,9 +163,9 @@ class OverlayLayer:
         opaque = self._stored.xattr(path, self._dialect.opaque) == OPAQUE
         return Marks(opaque, self._stored.xattr(path, self._dialect.redirect))
 
-    def has_data(self, path: bytes, fd: int) -> bool:
+    def has_data(self, path: bytes, content: Content) -> bool:
         """Whether the open file is no metacopy."""
-        return self._stored.xattr_of_open(path, fd, self._dialect.metacopy) is None
+        return self._stored.xattr_of_open(path, content, self._dialect.metacopy) is None
 
     def metacopy(self, path: bytes) -> Marks | None:
         """The marks of a file whose data are further down, or None for a file that has its own."""
@@ -175,8 +177,8 @@ class OverlayLayer:
         """The target of the link at `path`."""
         return self._stored.readlink(path)
 
-    def open(self, path: bytes) -> int:
-        """A descriptor of the regular file at `path`."""
+    def open(self, path: bytes) -> Content:
+        """The content of the regular file at `path`."""
         return self._stored.open(path)
 
     def xattr_names(self, path: bytes) -> list[bytes]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Hashable, Iterable
 
+    from layerfs.tree.content import Content
     from layerfs.tree.node import FileStat
 
 __all__ = ["NO_MARKS", "Entry", "LayerSource", "Marks"]
@@ -58,8 +59,8 @@ class LayerSource(Protocol):
     def marks(self, path: bytes) -> Marks:
         """The overlay marks of the directory at `path`."""
 
-    def has_data(self, path: bytes, fd: int) -> bool:
-        """Whether the regular file at `path`, open as `fd`, has its own data: no metacopy."""
+    def has_data(self, path: bytes, content: Content) -> bool:
+        """Whether the regular file at `path`, open as `content`, has its own data: no metacopy."""
 
     def metacopy(self, path: bytes) -> Marks | None:
         """For a file that has attributes only: its marks (a redirect, perhaps); None for a whole file."""
@@ -67,8 +68,8 @@ class LayerSource(Protocol):
     def readlink(self, path: bytes) -> bytes:
         """The target of the symbolic link at `path`."""
 
-    def open(self, path: bytes) -> int:
-        """A descriptor for reading the regular file at `path`."""
+    def open(self, path: bytes) -> Content:
+        """The content of the regular file at `path`."""
 
     def xattr_names(self, path: bytes) -> list[bytes]:
         """The extended attributes visible through the union."""

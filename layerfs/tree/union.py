@@ -30,12 +30,12 @@ from layerfs.errors import (
 from layerfs.tree.lower import Descent, InvalidRedirect, join
 from layerfs.tree.merge import look_up, merge_directory
 from layerfs.tree.node import Entries, FileStat, Node, Part
-from layerfs.tree.openfile import OpenFile
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
+    from layerfs.tree.content import Content
     from layerfs.tree.source import LayerSource
 
 __all__ = ["MAX_SYMLINKS", "UnionTree"]
@@ -175,7 +175,7 @@ class UnionTree:
         except OSError as error:
             raise _unreadable(node.path, layer, error) from error
 
-    def open(self, node: Node) -> OpenFile:
+    def open(self, node: Node) -> Content:
         """Open a regular file for reading; a metacopy file's data come from the layers below."""
         if node.is_dir:
             raise IsADirectory(node.path)
@@ -184,11 +184,11 @@ class UnionTree:
         part = node.part
         layer = self.layers[part.layer]
         try:
-            opened = OpenFile(layer.open(part.path))
-            if not layer.has_data(part.path, opened.fileno()):
+            opened = layer.open(part.path)
+            if not layer.has_data(part.path, opened):
                 part = self.data_part(node)
                 layer = self.layers[part.layer]
-                opened = OpenFile(layer.open(part.path))
+                opened = layer.open(part.path)
         except OSError as error:
             raise _unreadable(node.path, layer, error) from error
         return opened

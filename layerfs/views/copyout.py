@@ -261,7 +261,7 @@ class CopyOut:
         with original.tree.open(original.node) as source:
             fd, named = _create(parent, name)
             try:
-                copy_content(source.fileno(), fd)
+                copy_content(source, fd)
                 self._dress(fd, original)
                 if not named:
                     os.link(b"/proc/self/fd/%d" % fd, name, dst_dir_fd=parent)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from layerfs.tree.content import Content
+
 pytestmark = [pytest.mark.fuse, pytest.mark.kernel, pytest.mark.root]
 
 STACK = [
@@ -157,7 +159,7 @@ class SlowLayer(OverlayLayer):
         super().__init__(RawLayer(directory), TRUSTED)
         self._disk = disk
 
-    def open(self, path: bytes) -> int:
+    def open(self, path: bytes) -> Content:
         """Open, once the disk answers."""
         if path.endswith(b"slow"):
             self._disk.wait()

@@ -14,8 +14,8 @@ from layerfs.views.export.members import TreeTar
 if TYPE_CHECKING:
     from layerfs.dataroot import DataRoot
     from layerfs.model import Container
+    from layerfs.tree.content import Content
     from layerfs.tree.node import Node
-    from layerfs.tree.openfile import OpenFile
     from layerfs.views.export.members import Write
 
 __all__ = ["write_container_layer"]
@@ -37,7 +37,7 @@ def write_container_layer(root: DataRoot, container: Container, write: Write) ->
         if visit.node.is_dir and own.xattr(visit.node, root.dialect.redirect) is not None:
             raise UnsupportedOverlay(visit.node.path, "a renamed directory: no tar of changes can tell that")
 
-    def content(node: Node) -> OpenFile:
+    def content(node: Node) -> Content:
         """What the container sees: the bytes of a file whose attributes alone changed lie further down."""
         return whole.open(whole.resolve(node.path, follow=False))
 

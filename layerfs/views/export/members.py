@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from layerfs.archive import Buffer
     from layerfs.formats.whiteouts import Dialect
+    from layerfs.tree.content import Content
     from layerfs.tree.node import Node
-    from layerfs.tree.openfile import OpenFile
     from layerfs.tree.union import UnionTree
 
 __all__ = ["TreeTar", "Write"]
@@ -55,7 +55,7 @@ class TreeTar:
         write: Write,
         *,
         whiteouts: Dialect | None = None,
-        content: Callable[[Node], OpenFile] | None = None,
+        content: Callable[[Node], Content] | None = None,
         skip: Callable[[TreeError], object] | None = None,
     ) -> None:
         """Write `tree`.

@@ -19,7 +19,7 @@ from layerfs.views.fuse.protocol import BACKING_MAP, DEV_IOC_BACKING_CLOSE, DEV_
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from layerfs.tree.openfile import OpenFile
+    from layerfs.tree.content import Content
 
 __all__ = ["BackingFiles"]
 
@@ -37,14 +37,14 @@ class BackingFiles:
         self._open: dict[int, tuple[int, int]] = {}  # node ID → backing ID, number of opens
         self._idle: collections.OrderedDict[int, int] = collections.OrderedDict()
 
-    def open(self, node_id: int, open_file: Callable[[], OpenFile]) -> int | None:
+    def open(self, node_id: int, open_file: Callable[[], Content]) -> int | None:
         """The backing ID of an inode whose bytes `open_file` gives; None where the kernel refuses them."""
         with self._lock:
             backing = self._reuse(node_id)
         if backing is None:
             file = open_file()  # perhaps from a slow disk: nobody else waits for it
             with self._lock:
-                backing = self._reuse(node_id) or self._register(node_id, file.fileno())
+                backing = self._reuse(node_id) or self._register(node_id, file.backing_fd())
         return backing
 
     def _reuse(self, node_id: int) -> int | None:
@@ -56,7 +56,9 @@ class BackingFiles:
         self._open[node_id] = backing, opens + 1
         return backing
 
-    def _register(self, node_id: int, fd: int) -> int | None:
+    def _register(self, node_id: int, fd: int | None) -> int | None:
+        if fd is None:
+            return None
         try:
             # the buffer must be mutable, or fcntl.ioctl throws away the ID that is returned
             backing: int = fcntl.ioctl(

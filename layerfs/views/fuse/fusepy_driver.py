@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from layerfs.tree.content import Content
     from layerfs.tree.node import Node
-    from layerfs.tree.openfile import OpenFile
     from layerfs.tree.union import UnionTree
     from layerfs.views.fuse.driver import MountOptions
 
@@ -109,7 +109,7 @@ class _Operations(fuse.Operations):
     def __init__(self, tree: UnionTree, ready: Callable[[], None]) -> None:
         self._tree = tree
         self._ready = ready
-        self._handles: dict[int, OpenFile] = {}
+        self._handles: dict[int, Content] = {}
         self._numbers = itertools.count(1)
 
     def _node(self, path: str) -> Node:

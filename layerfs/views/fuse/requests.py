@@ -42,8 +42,8 @@ from layerfs.views.fuse.protocol import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from layerfs.tree.content import Content
     from layerfs.tree.node import Node
-    from layerfs.tree.openfile import OpenFile
     from layerfs.tree.union import UnionTree
     from layerfs.views.fuse.backing import BackingFiles
 
@@ -80,7 +80,7 @@ class Requests:
         self.backing: BackingFiles | None = None
         self._lock = threading.Lock()
         self._listed: dict[int, list[tuple[bytes, Node]]] = {}  # directories that are being read
-        self._files: collections.OrderedDict[int, OpenFile] = collections.OrderedDict()
+        self._files: collections.OrderedDict[int, Content] = collections.OrderedDict()
         self.answers: dict[int, Callable[[int, bytes], bytes]] = {
             Opcode.LOOKUP: self.lookup,
             Opcode.GETATTR: self.getattr,
@@ -200,9 +200,9 @@ class Requests:
         _, offset, whence = LSEEK_IN.unpack_from(body)
         if whence not in (_SEEK_DATA, _SEEK_HOLE):
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        return LSEEK_OUT.pack(os.lseek(self.file(node_id).fileno(), offset, whence))
+        return LSEEK_OUT.pack(self.file(node_id).seek(offset, whence))
 
-    def file(self, node_id: int) -> OpenFile:
+    def file(self, node_id: int) -> Content:
         """The backing file of a node, kept open while it is among the last used."""
         with self._lock:
             opened = self._files.get(node_id)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layerfs.errors import TreeError
+    from layerfs.tree.content import Content
     from layerfs.tree.source import Entry
 
 
@@ -31,7 +32,7 @@ class Watched(OverlayLayer):
         self.listed.append(path)
         return super().scan(path)
 
-    def open(self, path: bytes) -> int:
+    def open(self, path: bytes) -> Content:
         self.opened.append(path)
         return super().open(path)
 
