@@ -16,7 +16,18 @@ from layerfs.formats.gotime import parse_time
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Json", "array", "flag", "integer", "load_object", "mapping", "text", "texts", "time_ns"]
+__all__ = [
+    "Json",
+    "array",
+    "flag",
+    "integer",
+    "load_array",
+    "load_object",
+    "mapping",
+    "text",
+    "texts",
+    "time_ns",
+]
 
 Json: TypeAlias = "Mapping[str, Any]"
 
@@ -25,8 +36,23 @@ _NAMES = {dict: "an object", list: "an array", str: "a text", int: "an integer",
 
 def load_object(content: bytes) -> Json:
     """The JSON object in `content`; raises `FormatError` for anything else, however odd."""
+    found = _load(content)
+    if not isinstance(found, dict):
+        raise FormatError("not a JSON object", found=_name(found))
+    return found
+
+
+def load_array(content: bytes) -> Sequence[Any]:
+    """The JSON array in `content`; raises `FormatError` for anything else, however odd."""
+    found = _load(content)
+    if not isinstance(found, list):
+        raise FormatError("not a JSON array", found=_name(found))
+    return found
+
+
+def _load(content: bytes) -> object:
     try:
-        found = json.loads(content.decode("utf-8"), parse_constant=_refuse_constant)
+        return json.loads(content.decode("utf-8"), parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
         raise FormatError("not UTF-8", found=f"byte 0x{content[error.start]:02x} at {error.start}") from error
     except json.JSONDecodeError as error:
@@ -34,9 +60,6 @@ def load_object(content: bytes) -> Json:
         raise FormatError(what, found=f"{error.msg} at byte {error.pos} of {len(content)}") from error
     except (RecursionError, ValueError) as error:
         raise FormatError("JSON that cannot be read", found=str(error)[:80]) from error
-    if not isinstance(found, dict):
-        raise FormatError("not a JSON object", found=_name(found))
-    return found
 
 
 def _refuse_constant(name: str) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from layerfs.formats.whiteouts import Dialect
     from layerfs.hostdir import HostDir
     from layerfs.tree.content import Content
+    from layerfs.tree.source import StoredLayer
 
 __all__ = ["OverlayLayer", "RawLayer"]
 
@@ -123,7 +124,7 @@ class RawLayer:
 class OverlayLayer:
     """A stored layer read as overlayfs reads it."""
 
-    def __init__(self, stored: RawLayer, dialect: Dialect) -> None:
+    def __init__(self, stored: StoredLayer, dialect: Dialect) -> None:
         """Read `stored` in `dialect`, which says what attribute prefix is private: `trusted.` or `user.`."""
         self._stored = stored
         self._dialect = dialect

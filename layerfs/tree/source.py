@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from layerfs.tree.content import Content
     from layerfs.tree.node import FileStat
 
-__all__ = ["NO_MARKS", "Entry", "LayerSource", "Marks"]
+__all__ = ["NO_MARKS", "Entry", "LayerSource", "Marks", "StoredLayer"]
 
 
 class Entry(NamedTuple):
@@ -76,3 +76,10 @@ class LayerSource(Protocol):
 
     def xattr(self, path: bytes, name: bytes) -> bytes | None:
         """The value of one visible extended attribute, or None."""
+
+
+class StoredLayer(LayerSource, Protocol):
+    """A layer as it is stored: whiteouts are devices, marks are attributes, and every attribute shows."""
+
+    def xattr_of_open(self, path: bytes, content: Content, name: bytes) -> bytes | None:
+        """One extended attribute of the file at `path`, which is open as `content`."""

@@ -10,10 +10,10 @@ import errno
 import os
 from typing import TYPE_CHECKING, Self
 
+from layerfs.formats.tarindex import Extent
+
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Sequence
-
-    from layerfs.formats.tarindex import Extent
 
 __all__ = ["Stretch"]
 
@@ -31,6 +31,11 @@ class Stretch:
         self._size = size
         self._extents = extents
         self._starts = [extent.start for extent in extents]
+
+    @classmethod
+    def whole(cls, fd: int, size: int, offset: int) -> Self:
+        """A content in one piece, which lies at `offset` of `fd`."""
+        return cls(fd, size, (Extent(0, size, offset),) if size else ())
 
     def __enter__(self) -> Self:
         """The content."""
