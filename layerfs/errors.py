@@ -14,6 +14,7 @@
     ├── TreeError (and OSError)  an operation on a path of an image failed; carries an errno
     │   └── PathNotFound · NotADirectory · IsADirectory · NotASymlink · SymlinkLoop · UnreadableEntry
     │       └── UnsupportedOverlay   a mark we see but cannot honour
+    ├── CacheError               what was decompressed cannot be kept: no room, or not our directory
     └── MountFailed
 
 Exit codes are not known here; the command line maps each top-level class to one.
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AmbiguousName",
     "BrokenChain",
+    "CacheError",
     "ContainerNotFound",
     "ContainerdImageStore",
     "CorruptStore",
@@ -176,6 +178,10 @@ class DigestMismatch(CorruptStore):
 
 class BrokenChain(CorruptStore):
     """A layer's place in its chain does not add up."""
+
+
+class CacheError(LayerfsError):
+    """The host has no room for a decompressed layer, or its cache cannot be used."""
 
 
 class TreeError(LayerfsError, OSError):
