@@ -123,7 +123,7 @@ class Cache:
     def __init__(
         self, options: CacheOptions, progress: Callable[[str, int, int], None] | None = None
     ) -> None:
-        """Use what `options` say; `progress` is told label, bytes done and bytes in all of the packed blob."""
+        """Use what `options` say; `progress` is told the label of a packed blob, its bytes done, and all."""
         self._options = options
         self._progress = progress
         self._blobs = self._stamps = -1
@@ -207,9 +207,11 @@ class Cache:
             for content in decompressed(packed.pieces(read), packed.compression, options.memory):
                 if size + len(content) > options.largest:
                     raise MalformedFile(
-                        packed.label, "too large when decompressed", expected=f"at most {options.largest} bytes",
+                        packed.label,
+                        "too large when decompressed",
+                        expected=f"at most {options.largest} bytes",
                         hint="--largest-layer allows more",
-                    )  # fmt: skip
+                    )
                 if size // _PIECE % 64 == 0:
                     self._check_room(fd, packed)
                 plain.update(content)
@@ -293,7 +295,7 @@ def _checked(fd: int, name: str) -> int:
     if found.st_uid != os.geteuid() or found.st_mode & 0o077:
         os.close(fd)
         raise CacheError(
-            f"{name}: not a directory for a cache: it must belong to you, and be closed to others (mode 0700)",
+            f"{name}: no directory for a cache: it must belong to you, and be closed to others (mode 0700)",
             hint="choose another with --cache-dir, or none with --no-cache",
         )
     return fd

@@ -3,7 +3,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
-import random
+import os
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 zstd = pytest.importorskip("backports.zstd")
 
-DATA = random.Random(1).randbytes(1 << 20) + b"a" * (3 << 20)
+DATA = os.urandom(1 << 20) + b"a" * (3 << 20)
 SKIPPABLE = b"\x5d\x2a\x4d\x18\x03\0\0\0abc"
 
 BLOBS: dict[str, Callable[[], bytes]] = {
