@@ -13,8 +13,8 @@ import click
 
 __all__ = ["Limit", "parse_limit", "parse_size"]
 
-_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgtpe])(i?))?b?", re.IGNORECASE | re.ASCII)
-_PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%", re.ASCII)
+_AMOUNT = re.compile(r"(\d{1,20}(?:\.\d{1,20})?)\s*(?:([kmgtpe])(i?))?b?", re.IGNORECASE | re.ASCII)
+_PERCENT = re.compile(r"(\d{1,20}(?:\.\d{1,20})?)\s*%", re.ASCII)
 _POWERS = "kmgtpe"
 
 

@@ -11,7 +11,7 @@ import click
 from .entries import escaped, lossless
 from .output import Column, Table, emit, emit_json
 from .progress import progress
-from .subjects import Supplier
+from .subjects import Subject, Supplier
 from .units import human_size, short_id
 
 if TYPE_CHECKING:
@@ -20,11 +20,10 @@ if TYPE_CHECKING:
     from layerfs import DataRoot, LayerfsError
     from layerfs.analysis.duplicates import Copy, Duplicates, Group
     from layerfs.ids import ChainID
-    from layerfs.model import Layer
+    from layerfs.model import Image, Layer
     from layerfs.tree.source import LayerSource
 
     from .entries import Complaints
-    from .subjects import Subject
 
 __all__ = ["show_duplicates"]
 
@@ -33,7 +32,7 @@ Row: TypeAlias = dict[str, Any]
 
 def show_duplicates(
     root: DataRoot,
-    subject: Subject | None,
+    searched: Subject | Sequence[Image],
     min_size: int,
     top: int,
     form: str,
@@ -41,8 +40,8 @@ def show_duplicates(
     *,
     allocated: bool,
 ) -> None:
-    """Search the layers of an image or container, or of all images, and print what is there several times."""
-    layers = _of_images(root) if subject is None else _of_subject(subject)
+    """Search the layers of an image or container, or of several images, and print what is there often."""
+    layers = _of_subject(searched) if isinstance(searched, Subject) else _of_images(root, searched)
     search = _search(root, layers, min_size, complaints, allocated=allocated)
     groups = search.groups()
     rows = [_row(group, layers) for group in groups[: top or None]]
@@ -74,13 +73,13 @@ def _of_subject(subject: Subject) -> list[_Layer]:
     ]
 
 
-def _of_images(root: DataRoot) -> list[_Layer]:
-    """The layers of all images, each once; images with a broken chain are reported and left out."""
+def _of_images(root: DataRoot, images: Iterable[Image]) -> list[_Layer]:
+    """The layers of images, each once; images with a broken chain are reported and left out."""
     from layerfs.errors import CorruptStore
 
     found: dict[ChainID, Layer] = {}
     owners: defaultdict[ChainID, list[str]] = defaultdict(list)
-    for image in root.images():
+    for image in images:
         try:
             chain = root.chain(image)
         except CorruptStore as error:

@@ -15,6 +15,7 @@ from .output import Column, Table
 from .units import rfc3339
 
 if TYPE_CHECKING:
+    from layerfs.analysis.layermarks import LayerMarks
     from layerfs.errors import TreeError
     from layerfs.tree.node import Node
 
@@ -34,6 +35,10 @@ _TYPES = {
 _ESCAPES = dict(zip("\a\b\t\n\v\f\r \\", (rf"\{letter}" for letter in "abtnvfr \\"), strict=True))
 
 
+MARK_WORDS = ("whiteout", "opaque", "redirect", "metacopy")
+"""What overlayfs can read in an entry of a layer; the names of `LayerMarks`."""
+
+
 class Complaints:
     """Errors that concern one entry and do not stop a command; `code` is what it then exits with."""
 
@@ -48,24 +53,35 @@ class Complaints:
 
 
 class Entry(NamedTuple):
-    """An entry of a subject's tree, with the target it has if it is a symbolic link."""
+    """An entry of a subject's tree.
+
+    Attributes:
+        subject: whose.
+        node: the entry.
+        target: of a symbolic link, where it leads.
+        marks: what overlayfs reads in it; None but in a layer alone.
+    """
 
     subject: Subject
     node: Node
     target: bytes | None
+    marks: LayerMarks | None = None
 
     @classmethod
     def of(cls, subject: Subject, node: Node, complaints: Complaints) -> Entry:
-        """Describe `node`; a link that cannot be read is a complaint."""
+        """Describe `node`; a link, or marks, that cannot be read are a complaint."""
+        from layerfs.analysis.layermarks import marks_of
         from layerfs.errors import TreeError
 
-        target = None
-        if node.stat.is_symlink:
-            try:
+        target = marks = None
+        try:
+            if node.stat.is_symlink:
                 target = subject.tree.readlink(node)
-            except TreeError as error:
-                complaints.add(error)
-        return cls(subject, node, target)
+            if subject.alone:
+                marks = marks_of(subject.alone, node)
+        except TreeError as error:
+            complaints.add(error)
+        return cls(subject, node, target, marks)
 
     @property
     def layer(self) -> int | None:
@@ -77,6 +93,24 @@ class Entry(NamedTuple):
     def is_device(self) -> bool:
         """Whether it has a device number."""
         return self.node.stat.kind in (stat.S_IFCHR, stat.S_IFBLK)
+
+    @property
+    def is_whiteout(self) -> bool:
+        """Whether a layer deletes with it, and has nothing else there."""
+        return self.marks is not None and self.marks.whiteout
+
+    @property
+    def mark_words(self) -> list[str]:
+        """The words of its marks, such as `whiteout`; mostly none."""
+        return [word for word in MARK_WORDS if getattr(self.marks, word, None) not in (None, False)]
+
+    @property
+    def mark_text(self) -> str:
+        """The marks as text behind a name: `[opaque]`, or nothing."""
+        words = self.mark_words
+        if self.marks and self.marks.redirect is not None:
+            words[words.index("redirect")] = f"redirect to {escaped(self.marks.redirect)}"
+        return f"[{', '.join(words)}]" if words else ""
 
 
 def escaped(name: bytes) -> str:
@@ -112,6 +146,11 @@ def _rdev(entry: Entry) -> dict[str, int] | None:
     return {"major": os.major(number), "minor": os.minor(number)}
 
 
+def _redirect(entry: Entry) -> str | None:
+    target = entry.marks and entry.marks.redirect
+    return None if target is None else lossless(target)
+
+
 def _target(entry: Entry) -> str | None:
     return None if entry.target is None else lossless(entry.target)
 
@@ -134,7 +173,18 @@ ENTRY_COLUMNS: tuple[Column[Entry], ...] = (
     _column("inode", "Inode", lambda entry: entry.subject.tree.inode(entry.node)),
     _column("rdev", "Rdev", _rdev),
     _column("layer", "Layer", lambda entry: entry.layer),
+    Column(
+        "marks",
+        lambda entry: None if entry.marks is None else entry.mark_words,
+        "Marks",
+        "MARKS",
+        lambda entry: ",".join(entry.mark_words),
+    ),
+    _column("redirect", "Redirect", _redirect),
 )
-"""What is known of an entry, by stable JSON keys; `layer` counts from the base, which is 1."""
+"""What is known of an entry, by stable JSON keys; `layer` counts from the base, which is 1.
+
+`marks` and `redirect` are what overlayfs reads in an entry of a layer alone, else null.
+"""
 
 ENTRY_TABLE = Table(ENTRY_COLUMNS, ("Layer", "Type", "Mode", "UID", "GID", "Size", "MTime", "Path"))

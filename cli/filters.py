@@ -14,8 +14,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+from .guesses import did_you_mean
+from .subjects import silently
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+
+    from layerfs import DataRoot
 
 __all__ = ["Filters", "filter_option", "invalid_filter", "labels", "moment", "point_in_time"]
 
@@ -28,20 +33,26 @@ _NANO = 10**9
 _UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": _NANO}
 _UNITS |= {"m": 60 * _NANO, "h": 3600 * _NANO}
 _UNIT = "|".join(sorted(_UNITS, key=len, reverse=True))
-_PIECE = re.compile(rf"(\d+\.?\d*|\.\d+)({_UNIT})")
+_PIECE = re.compile(r"(\d{1,20}\.?\d{0,20}|\.\d{1,20})" + f"({_UNIT})")
 _DURATION = re.compile(rf"([+-]?)((?:{_PIECE.pattern})+)")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)(?:T(\d\d)(?::(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?)?(Z|[+-]\d\d:\d\d)?")
 _UNIX = re.compile(r"(-?\d{1,12})(?:\.(\d{1,9}))?")
 
 
-def filter_option(*names: str) -> Callable[[_Function], _Function]:
-    """Add `--filter`, which takes these names."""
+def filter_option(
+    *names: str, values: Callable[[DataRoot, str], Iterable[Any]] = lambda _root, _name: ()
+) -> Callable[[_Function], _Function]:
+    """Add `--filter`, which takes these names; `values` are those that completion offers for a name."""
 
     def parse(_context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> Filters:
         return _parse(parameter, values, names)
 
-    def complete(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
-        return [CompletionItem(f"{name}=", type="nospace") for name in names if name.startswith(typed)]
+    def complete(context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+        name, equals, _ = typed.partition("=")
+        if not equals:
+            return [CompletionItem(f"{name}=") for name in names if name.startswith(typed)]
+        found = silently(context, lambda root: sorted({str(value) for value in values(root, name)}))
+        return [CompletionItem(f"{name}={value}") for value in found if f"{name}={value}".startswith(typed)]
 
     return click.option(
         "-f",
@@ -63,7 +74,7 @@ def _parse(parameter: click.Parameter, values: Sequence[str], names: Sequence[st
         if not equals:
             raise click.BadParameter("bad format of filter (expected name=value)", param=parameter)
         if name not in names:
-            message = f"invalid filter {name!r}: there are {', '.join(names)}"
+            message = f"invalid filter {name!r}: there are {', '.join(names)}{did_you_mean(name, names)}"
             raise click.BadParameter(message, param=parameter)
         found.setdefault(name, []).append(value.strip())
     return found

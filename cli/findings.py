@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .entries import escaped, lossless, type_word
+from .escape import printable
 from .listing import clock_short
 from .output import Column, Table
 from .units import rfc3339, short_id
@@ -106,7 +107,7 @@ class InRoot:
     def remark(self) -> str:
         """Who sees it."""
         seen = _names(self.seen, full=False)
-        return f"  ({seen})" if seen else ""
+        return f"  ({printable(seen)})" if seen else ""
 
 
 def ls_line(row: InTree | InRoot, now_ns: int) -> str:
@@ -246,10 +247,10 @@ def _names(sights: Sequence[Sight], *, full: bool) -> str:
     return owners_text([sight.owner for sight in sights], full=full)
 
 
-def owners_text(owners: Sequence[Owner], *, full: bool) -> str:
+def owners_text(owners: Sequence[Owner], *, full: bool, most: int = _SHOWN_OWNERS) -> str:
     """The names of trees, the first few of many; one that has none by the beginning of its ID."""
     names = list(_sorted_names(owners, full=full))
-    more = 0 if full else max(len(names) - _SHOWN_OWNERS, 0)
+    more = 0 if full else max(len(names) - most, 0)
     return ", ".join(names[: len(names) - more]) + (f" and {more} more" if more else "")
 
 

@@ -14,7 +14,7 @@ from .filters import point_in_time
 from .subjects import tree_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from layerfs.analysis.predicates import Predicate
     from layerfs.tree.union import UnionTree
@@ -34,8 +34,9 @@ class Wanted(NamedTuple):
         test: what the entry itself must pass.
         live: also what is seen.
         deleted: also what is hidden.
-        depth: levels below the root; None is all.
+        depth: levels below a start path; None is all.
         digests: one of which the content must have; empty for any content.
+        starts: paths where to begin; empty for the root.
     """
 
     test: Predicate
@@ -43,6 +44,7 @@ class Wanted(NamedTuple):
     deleted: bool
     depth: int | None
     digests: frozenset[str]
+    starts: tuple[bytes, ...]
 
 
 def dashed(name: str, variable: str, **settings: Any) -> Callable[[_Function], _Function]:
@@ -51,16 +53,20 @@ def dashed(name: str, variable: str, **settings: Any) -> Callable[[_Function], _
     return click.option(f"-{name}", f"--{name}", variable, **{**settings, **several})
 
 
-def _test(name: str, maker: str, metavar: str, text: str, **settings: bool) -> Any:
-    """An option whose values are made into predicates by a function of `analysis.predicates`."""
+def _test(name: str, maker: str, metavar: str, text: str, *, clock: bool = False, **settings: bool) -> Any:
+    """An option whose values are made into predicates by a function of `analysis.predicates`.
+
+    With `clock` that is told what time it is.
+    """
 
     def parse(_context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> list[Predicate]:
-        return [_predicate(maker, value, parameter, **settings) for value in values]
+        settings_now = settings | {"now_ns": time.time_ns()} if clock else settings
+        return [_predicate(maker, value, parameter, **settings_now) for value in values]
 
     return dashed(name, f"test_{name}", callback=parse, metavar=metavar, help=text)
 
 
-def _predicate(maker: str, value: str, parameter: click.Parameter | None, **settings: bool) -> Predicate:
+def _predicate(maker: str, value: str, parameter: click.Parameter | None, **settings: Any) -> Predicate:
     from layerfs.analysis import predicates
     from layerfs.formats.errors import FormatError
 
@@ -100,6 +106,10 @@ _OPTIONS = (
     dashed("group", "groups", metavar="NAME|N", help="Its group, by the tree's own /etc/group."),
     dashed("newer", "newer", metavar="FILE|TIME", help="Modified after a file of the tree, or after a time."),
     dashed("newermt", "newermt", metavar="TIME", help="Modified after a time."),
+    _test("mtime", "days_old", "[+-]N", "Modified N whole days ago, more (+N) or less (-N).", clock=True),
+    _test(
+        "mmin", "minutes_old", "[+-]N", "Likewise in minutes, of which a part counts as whole.", clock=True
+    ),
     dashed("empty", "empty", is_flag=True, help="A file of no bytes, or a directory with nothing in it."),
     dashed(
         "sha256",
@@ -114,7 +124,15 @@ _OPTIONS = (
         type=click.IntRange(0),
         multiple=False,
         metavar="N",
-        help="No more than N levels below the root.",
+        help="No more than N levels below a start path.",
+    ),
+    dashed(
+        "mindepth",
+        "mindepth",
+        type=click.IntRange(0),
+        multiple=False,
+        metavar="N",
+        help="At least N levels below a start path.",
     ),
     dashed("live", "live", is_flag=True, help="What is seen: the default, but with --all."),
     dashed("deleted", "deleted", is_flag=True, help="What a later layer hides; with -live also the rest."),
@@ -128,8 +146,10 @@ def test_options(function: _Function) -> _Function:
     return function
 
 
-def wanted(options: Mapping[str, Any], pattern: str | None, tree: UnionTree | None) -> Wanted:
-    """What the options ask for; `tree` is the one that is searched, None for a whole root.
+def wanted(
+    options: Mapping[str, Any], pattern: str | None, tree: UnionTree | None, starts: Iterable[str]
+) -> Wanted:
+    """What the options ask for, below `starts`; `tree` is the one that is searched, None for a whole root.
 
     Raises:
         click.UsageError: a value makes no sense, perhaps only in a whole root.
@@ -147,12 +167,16 @@ def wanted(options: Mapping[str, Any], pattern: str | None, tree: UnionTree | No
     tests += [predicates.empty] if options["empty"] else []
     tests += [predicates.any_of_types("f")] if options["digests"] else []
     tests += [predicates.at_most_down(options["depth"])] if options["depth"] is not None else []
+    tests += [predicates.at_least_down(options["mindepth"])] if options["mindepth"] else []
+    if any("\0" in path for path in starts):
+        raise click.UsageError("no path has a NUL in it")
     return Wanted(
         predicates.every(tests),
         options["live"],
         options["deleted"],
         options["depth"],
         options["digests"],
+        tuple(map(tree_path, starts)),
     )
 
 

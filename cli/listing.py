@@ -66,7 +66,7 @@ def total_line(listed: Sequence[Line], style: Style) -> str:
 def lines(listed: Sequence[Line], style: Style, measured: Sequence[Line]) -> Iterator[str]:
     """The lines of a directory, each with its newline, in columns as wide as `measured` needs."""
     prefixes = dict(zip(map(id, measured), _prefixes(measured, style), strict=True))
-    names = [prefixes[id(line)] + escaped(line.label) for line in listed]
+    names = [prefixes[id(line)] + escaped(line.label) + _mark(line) for line in listed]
     if style.long:
         for name, line in zip(names, listed, strict=True):
             target = line.entry.target
@@ -75,6 +75,12 @@ def lines(listed: Sequence[Line], style: Style, measured: Sequence[Line]) -> Ite
         yield from (name + "\n" for name in names)
     else:
         yield from _columns(names, style.width)
+
+
+def _mark(line: Line) -> str:
+    """What a layer means by an entry, behind its name; a space in a name is escaped."""
+    text = line.entry.mark_text
+    return text and f" {text}"
 
 
 def _prefixes(listed: Sequence[Line], style: Style) -> list[str]:

@@ -12,16 +12,18 @@ import sys
 from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import shell_complete
+from click.shell_completion import CompletionItem, shell_complete
 
-from .params import DEFAULT_ROOT, complete_directory, metadata_option
+from .guesses import did_you_mean
+from .params import DEFAULT_ROOT, complete_directory, metadata_option, userns_option
+from .spellings import GROUPS, WORDS, SpelledGroup
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .messages import LogToStderr
 
-__all__ = ["COMMANDS", "LazyGroup", "cli", "main", "run"]
+__all__ = ["COMMANDS", "LazyGroup", "cli", "load", "main", "run"]
 
 COMMANDS = {
     "images": "List images, newest first, as `docker images` does",
@@ -31,8 +33,9 @@ COMMANDS = {
     "inspect": "Show all that is known of images, containers and layers, as `docker inspect` does",
     "containers": "List containers, newest first, as `docker ps --all` does",
     "du": "Show what images and layers take, share, and would really free",
-    "mount": "Mount an image, container or layer read-only on a directory",
+    "mount": "Mount an image, container or layer read-only on a directory; list what is mounted",
     "umount": "Unmount what `layerfs mount` mounted; also when its server has died",
+    "mount-helper": "Let mount(8) and /etc/fstab mount images, by a helper in /sbin",
     "ls": "List directories of an image, container or layer, as ls(1) would in its mount",
     "tree": "Draw a directory of an image, container or layer as a tree",
     "stat": "Show all attributes of files, and which layer supplied them",
@@ -62,7 +65,14 @@ INTERRUPTED = 130
 OUTPUT_CLOSED = 141  # 128 + SIGPIPE: what a shell reports of `layerfs … | head`
 INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h
 HOST_ERROR = 74  # EX_IOERR: the host refused, for example to take our output
-EXIT_CODES = {"LookupFailed": 3, "DataRootError": 4, "CorruptStore": 5, "TreeError": 6, "MountFailed": 7}
+EXIT_CODES = {
+    "LookupFailed": 3,
+    "DataRootError": 4,
+    "CorruptStore": 5,
+    "TreeError": 6,
+    "MountFailed": 7,
+    "HostExhausted": HOST_ERROR,
+}
 """By the names of the top-level classes, as the engine's errors are not imported for `--help`."""
 
 
@@ -74,18 +84,42 @@ class LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import `commands/<name>.py` and return its `command`; None when there is no such command."""
-        if cmd_name not in COMMANDS:
-            return None
-        module = importlib.import_module(f".commands.{cmd_name.replace('-', '_')}", __package__)
-        command = module.command
-        assert isinstance(command, click.Command)  # noqa: S101 - tells mypy what the test of the table proves
-        return command
+        """The command of this name, or of this word of Docker's; None when there is no such command."""
+        if cmd_name in GROUPS:
+            return SpelledGroup(cmd_name, load)
+        name = WORDS.get(cmd_name, cmd_name)
+        return load(name) if name in COMMANDS or cmd_name in WORDS else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does; of a word that is no command, say which it is like."""
+        word = args[0]
+        if not ctx.resilient_parsing and not word.startswith("-") and self.get_command(ctx, word) is None:
+            ctx.fail(f"No such command {word!r}{did_you_mean(word, (*COMMANDS, *WORDS, *GROUPS))}")
+        return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands without importing them, Docker's words once one is begun, and options."""
+        words = (*WORDS, *GROUPS) if incomplete else ()
+        found = [CompletionItem(word) for word in (*COMMANDS, *words) if word.startswith(incomplete)]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+        with formatter.section("Docker's own words are taken too"):
+            words = [f"{word} {second}" for word, seconds in GROUPS.items() for second in seconds]
+            formatter.write_text(", ".join([*WORDS, *words]))
+
+
+def load(name: str) -> click.Command:
+    """Import `commands/<name>.py` and return its `command`."""
+    module = importlib.import_module(f".commands.{name.replace('-', '_')}", __package__)
+    command = module.command
+    assert isinstance(command, click.Command)  # noqa: S101 - tells mypy what the test of the table proves
+    return command
 
 
 @click.group(
@@ -102,6 +136,7 @@ class LazyGroup(click.Group):
     help="Data root to read: a live one, a copy, or the directory above a copied var/lib/docker.",
 )
 @metadata_option(envvar="LAYERFS_METADATA")
+@userns_option(envvar="LAYERFS_USERNS")
 @click.option("-v", "--verbose", is_flag=True, help="Show on standard error how answers were found.")
 @click.version_option(package_name="layerfs", prog_name="layerfs", message="%(prog)s %(version)s")
 @click.pass_context
@@ -114,6 +149,9 @@ def cli(ctx: click.Context, root: str, verbose: bool) -> None:  # noqa: ARG001 -
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    from .streams import prepare
+
+    prepare()
     code = run()
     try:
         _flush()
@@ -133,7 +171,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except click.ClickException as error:
-        error.show()
+        _show(error)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
@@ -159,7 +197,7 @@ def _complete(instruction: str) -> int:
     """Answer the shell, in silence: it shows what we write amid what its user types."""
     import logging
 
-    from .bash import register
+    from .shells import register
 
     register()
     logging.disable()
@@ -174,6 +212,17 @@ def _flush() -> None:
         sys.stdout.flush()
 
 
+def _show(error: click.ClickException) -> None:
+    """What click says of a wrong usage, which may repeat a name, without power over a terminal."""
+    import io
+
+    from .escape import printable_lines
+
+    said = io.StringIO()
+    error.show(said)
+    click.echo(printable_lines(said.getvalue()), err=True, nl=False)
+
+
 def _report(error: Exception) -> int:
     """Say what went wrong in a line, and how to go on in another; return the exit code."""
     from .messages import say, say_error
@@ -185,7 +234,7 @@ def _report(error: Exception) -> int:
             say_error(error)
             return EXIT_CODES[ancestor.__name__]
     if isinstance(error, OSError):
-        say("error", str(error))
+        say_error(error)
         return HOST_ERROR
     say("error", f"this is a bug in layerfs: {type(error).__name__}: {error}")
     say("hint", "please report it, with what LAYERFS_DEBUG=1 shows")

@@ -5,6 +5,7 @@ Used by `main` (errors, the log) and by every command that has something to say 
 
 from __future__ import annotations
 
+import errno
 import logging
 from typing import TYPE_CHECKING, Self
 
@@ -15,7 +16,24 @@ from .escape import printable
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["LogToStderr", "printable", "say", "say_error"]
+__all__ = ["LogToStderr", "printable", "say", "say_error", "way_out"]
+
+_MORE_ROOM = "free some space there, or write to another place"
+_WAYS_OUT = {
+    errno.EACCES: "run as root, or as the owner",
+    errno.EBADF: "it is closed: open it, as with > FILE",
+    errno.EDQUOT: _MORE_ROOM,
+    errno.EFBIG: "write to a file system that takes larger files, or raise `ulimit -f`",
+    errno.EIO: "the disk fails: what the kernel says of it, `dmesg` shows",
+    errno.EMFILE: "raise the limit of open files, as with `ulimit -n 4096`",
+    errno.ENFILE: "the host has too many files open: end some programs",
+    errno.ENOENT: "is the path right? each directory of it must exist",
+    errno.ENOSPC: _MORE_ROOM,
+    errno.ENOTDIR: "is the path right? all but its last name must be directories",
+    errno.EPERM: "run as root, or as the owner",
+    errno.EROFS: "write to a place that is not mounted read-only",
+}
+"""What to do when the host refuses, by its number."""
 
 
 def say(severity: str, message: str) -> None:
@@ -25,9 +43,19 @@ def say(severity: str, message: str) -> None:
 
 def say_error(error: Exception) -> None:
     """Write what went wrong in a line, and how to go on, where that is known, in another."""
-    say("error", str(error))
-    if hint := getattr(error, "hint", None):
+    from layerfs.errors import reason
+
+    say("error", reason(error))
+    if hint := way_out(error):
         say("hint", hint)
+
+
+def way_out(error: Exception) -> str | None:
+    """What to do about an error, where that is known."""
+    hint: str | None = getattr(error, "hint", None)
+    if hint is None and isinstance(error, OSError) and error.errno is not None:
+        return _WAYS_OUT.get(error.errno)
+    return hint
 
 
 class LogToStderr(logging.Handler):

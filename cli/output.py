@@ -5,8 +5,8 @@ in words under Docker's placeholder and header. `--format` then chooses:
 
 - `table` (default): Docker's layout, byte for byte; `table TEMPLATE`: the columns asked for;
 - `json`: one array; `jsonl`: an object a line; both typed, and without loss (`escape.json_text`);
-- `csv`, `tsv`: the typed values under the JSON keys, lists as JSON, unknown as nothing; control bytes
-  stay as they are unless a terminal would see them;
+- `csv`, `tsv`: the typed values under the JSON keys, lists as JSON, unknown as nothing; text is escaped
+  as in a table, so a line is always a row;
 - a Go template over the placeholders, rendered for each row;
 - any table format of tabulate (`github`, `html`, …).
 
@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from .escape import json_text, printable, printable_lines
+from .escape import json_text, printable
 from .template import TemplateError, compile_template
-from .template_functions import Fields, Shown
+from .template_functions import Fields, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -79,11 +79,8 @@ class Column(Generic[Row]):
         else:
             value = self.value(row)
             text = "" if value is None else str(value)
-        return _shown(text)
-
-
-def _shown(text: str) -> str:
-    return text if text.isprintable() else Shown(printable(text), text)
+        made: str = shown(text)
+        return made
 
 
 def _method_header(argument: str) -> str:
@@ -110,7 +107,7 @@ class Table(Generic[Row]):
         columns = self.by_placeholder()
 
         def bound(method: Callable[[Row, str], str]) -> Callable[[str], str]:
-            return lambda argument: _shown(method(row, argument))
+            return lambda argument: shown(method(row, argument))
 
         methods = {name: bound(method) for name, method in self.methods.items()}
         return Fields(columns, lambda name: columns[name].words(row), methods=methods)
@@ -139,14 +136,14 @@ def emit(table: Table[Row], rows: Iterable[Row], form: str) -> None:
     """
     try:
         for text in _pieces(table, rows, form):
-            _write(text)
+            sys.stdout.write(text)
     except TemplateError as error:
         raise _bad_format(str(error)) from error
 
 
 def emit_json(value: Any) -> None:
     """Print one JSON document."""
-    _write(json_text(value, indent=2) + "\n")
+    sys.stdout.write(json_text(value, indent=2) + "\n")
 
 
 def emit_objects(objects: Iterable[dict[str, Any]], form: str) -> None:
@@ -159,13 +156,13 @@ def emit_objects(objects: Iterable[dict[str, Any]], form: str) -> None:
         emit_json(list(objects))
     elif form == "jsonl":
         for item in objects:
-            _write(json_text(item) + "\n")
+            sys.stdout.write(json_text(item) + "\n")
     elif is_template(form):
         try:
             template = compile_template(form)
             for item in objects:
-                fields = Fields(item, item.__getitem__, GO_NAMES)
-                _write(printable_lines(template.render(fields)) + "\n")
+                fields = Fields(item, shown(item).__getitem__, GO_NAMES)
+                sys.stdout.write(template.render(fields) + "\n")
         except TemplateError as error:
             raise _bad_format(str(error)) from error
     else:
@@ -175,13 +172,6 @@ def emit_objects(objects: Iterable[dict[str, Any]], form: str) -> None:
 def is_template(form: str) -> bool:
     """Whether a format is a template rather than a name."""
     return "{{" in form
-
-
-def _write(text: str) -> None:
-    try:
-        sys.stdout.write(text)
-    except UnicodeEncodeError as error:  # the user's locale, or a template typed in another one
-        sys.stdout.write(text.encode(error.encoding, "backslashreplace").decode(error.encoding))
 
 
 def _bad_format(problem: str) -> click.BadParameter:
@@ -257,18 +247,16 @@ class _Return:
 def _delimited(table: Table[Row], rows: Iterable[Row], delimiter: str) -> Iterator[str]:
     """A header line of JSON keys, and a line for each row."""
     writer = csv.writer(_Return(), delimiter=delimiter, lineterminator="\n")
-    cell = _cell if not sys.stdout.isatty() else lambda value: printable(_cell(value))
     yield writer.writerow([column.key for column in table.columns if column.key])
     for row in rows:
-        yield writer.writerow([cell(value) for value in table.record(row).values()])
+        yield writer.writerow([_cell(value) for value in table.record(row).values()])
 
 
 def _cell(value: Any) -> str:
-    """A typed value as text: bytes that are no UTF-8 as in JSON, `\\udcXX`."""
+    """A typed value as text."""
     if value is None:
         return ""
-    text = value if isinstance(value, str) else json_text(value)
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return printable(value) if isinstance(value, str) else json_text(value)
 
 
 # -- options -------------------------------------------------------------------------------------

@@ -19,11 +19,14 @@ __all__ = [
     "root_option",
     "selected_metadata",
     "selected_root",
+    "selected_userns",
+    "userns_option",
 ]
 
 DEFAULT_ROOT = "/var/lib/docker"
 
 _METADATA = "layerfs.metadata"  # the key of the choice, which commands share with the contexts above
+_USERNS = "layerfs.userns"  # likewise
 
 
 def complete_directory(
@@ -78,6 +81,40 @@ def _note_metadata(context: click.Context, _parameter: click.Parameter, chosen: 
     """What is chosen last, behind the command's name, counts."""
     if chosen is not None:
         context.meta[_METADATA] = chosen
+
+
+def userns_option(*, envvar: str | None = None) -> Callable[[_Function], _Function]:
+    """Add `--userns`; no parameter of the function, as only `selected_userns` asks for it."""
+    return click.option(
+        "--userns",
+        metavar="auto|none|BASE|UID.GID|MAP",
+        envvar=envvar,
+        show_envvar=True,
+        expose_value=False,
+        callback=_note_userns,
+        help="The engine's user namespace, whose owners are shown: the host's number of its root, or ranges "
+        "INSIDE:OUTSIDE:COUNT,...[/for groups]. By default found; none shows the numbers on disk.",
+    )
+
+
+def _note_userns(context: click.Context, _parameter: click.Parameter, chosen: str | None) -> None:
+    """Check it where it is given."""
+    if chosen is None:
+        return
+    from layerfs.formats.errors import FormatError
+    from layerfs.formats.idmap import parse_owners
+
+    try:
+        if chosen != "auto":
+            parse_owners(chosen)
+    except FormatError as error:
+        raise click.BadParameter(str(error)) from error
+    context.meta[_USERNS] = chosen
+
+
+def selected_userns(context: click.Context) -> str:
+    """The choice of `--userns`."""
+    return str(context.meta.get(_USERNS, "auto"))
 
 
 def selected_metadata(context: click.Context) -> str:

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from .params import metadata_option, root_option, selected_metadata, selected_root
+from .params import metadata_option, root_option, selected_metadata, selected_root, selected_userns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from layerfs import DataRoot
     from layerfs.ids import CacheID, ChainID, DiffID
     from layerfs.model import Container, Image, Layer
     from layerfs.tree.node import Node
+    from layerfs.tree.source import LayerSource
     from layerfs.tree.union import UnionTree
 
 __all__ = [
@@ -28,11 +29,14 @@ __all__ = [
     "Supplier",
     "complete_images",
     "complete_names",
-    "complete_paths",
+    "container_names",
+    "image_names",
     "layer_options",
     "open_root",
     "open_sides",
     "open_subject",
+    "paths_below",
+    "silently",
     "split_layer",
     "subject_options",
     "tree_path",
@@ -63,12 +67,21 @@ class Supplier(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """A tree to show, what to call it, its layers, uppermost first as in the tree, and what it is of."""
+    """A tree to show.
+
+    Attributes:
+        tree: the tree.
+        title: what to call it.
+        suppliers: its layers, uppermost first as in the tree.
+        of: what it is of.
+        alone: where it is a layer as it is on disk: that layer as overlayfs reads it.
+    """
 
     tree: UnionTree
     title: str
     suppliers: tuple[Supplier, ...]
     of: Image | Container | Layer | None = None
+    alone: LayerSource | None = None
 
     def supplier(self, node: Node) -> Supplier | None:
         """The layer an entry comes from; None in an image of no layers."""
@@ -79,7 +92,9 @@ def open_root(context: click.Context) -> DataRoot:
     """The data root that the command line chose."""
     from layerfs import DataRoot
 
-    return DataRoot.open(selected_root(context), metadata=selected_metadata(context))
+    return DataRoot.open(
+        selected_root(context), metadata=selected_metadata(context), userns=selected_userns(context)
+    )
 
 
 def subject_options(function: _Function) -> _Function:
@@ -111,7 +126,7 @@ def open_subject(
 
     `IMAGE@N` is the image as of its layer N, as with `--up-to N`.
     """
-    from layerfs.model import Image
+    from layerfs.model import Image, Layer
 
     image, number = split_layer(name)
     if number is not None:
@@ -122,7 +137,8 @@ def open_subject(
         raise click.UsageError("--up-to and --layer exclude each other")
     found = root.names.anything(name, (kind,) if kind else KINDS)
     if up_to is None and layer is None:
-        return Subject(root.tree(found), _title(found, name), _suppliers(root, found), found)
+        alone = root.source(found) if isinstance(found, Layer) else None
+        return Subject(root.tree(found), _title(found, name), _suppliers(root, found), found, alone)
     if not isinstance(found, Image):
         raise click.UsageError(f"a layer's number (@N, --up-to, --layer) needs an image; {name} is none")
     if up_to is not None:
@@ -132,7 +148,7 @@ def open_subject(
     assert layer is not None  # noqa: S101 - one of the two is given
     record = root.chain(found)[root.layer_number(found, layer) - 1]
     title = f"{_title(found, name)} layer {layer} alone"
-    return Subject(root.tree(record), title, (_supplier(layer, record),), record)
+    return Subject(root.tree(record), title, (_supplier(layer, record),), record, root.source(record))
 
 
 def split_layer(name: str) -> tuple[str, int | None]:
@@ -208,51 +224,73 @@ def tree_path(text: str) -> bytes:
 
 def complete_images(context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
     """Image references that begin as typed; IDs only once hex digits are typed."""
-    return [CompletionItem(name) for name in _silently(context, _image_names) if name.startswith(typed)]
+    return _items(typed, silently(context, image_names), silently(context, _image_ids, typed))
 
 
 def complete_names(context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
-    """References and container names that begin as typed."""
-    names = [*_silently(context, _image_names), *_silently(context, _container_names)]
-    return [CompletionItem(name) for name in names if name.startswith(typed)]
+    """References, container names and IDs that begin as typed; behind `IMAGE@` the numbers of its layers."""
+    name, at, number = typed.rpartition("@")
+    if at and (number.isdecimal() or not number):
+        return _items(typed, silently(context, _as_of_layers, name))
+    names = [*silently(context, image_names), *silently(context, container_names)]
+    ids = [*silently(context, _image_ids, typed), *silently(context, _container_ids, typed)]
+    return _items(typed, names, ids)
 
 
-def complete_paths(context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
-    """Paths inside the tree of the name already typed."""
-    name = context.params.get("name")
-    if not name:
-        return []
+def paths_below(context: click.Context, name: str, typed: str) -> list[str]:
+    """Paths inside the tree of `name` that begin as typed; those of directories end in a slash."""
 
     def paths(root: DataRoot) -> Iterator[str]:
-        subject = open_subject(
-            root,
-            name,
-            kind=context.params.get("kind"),
-            up_to=context.params.get("up_to"),
-            layer=context.params.get("layer"),
-        )
+        options = {option: context.params.get(option) for option in ("kind", "up_to", "layer")}
+        subject = open_subject(root, name, **options)
         directory, slash, _ = typed.rpartition("/")
         node = subject.tree.resolve(tree_path(directory + slash))
         for child_name, child in subject.tree.children(node).items():
             yield directory + slash + os.fsdecode(child_name) + ("/" if child.is_dir else "")
 
-    found = [path for path in _silently(context, paths) if path.startswith(typed)]
-    return [CompletionItem(path) for path in found]
+    return [path for path in silently(context, paths) if path.startswith(typed)]
 
 
-def _image_names(root: DataRoot) -> Iterator[str]:
+def _items(typed: str, *lists: Iterable[str]) -> list[CompletionItem]:
+    return [CompletionItem(name) for names in lists for name in names if name.startswith(typed)]
+
+
+def image_names(root: DataRoot) -> Iterator[str]:
+    """Every name of an image, as Docker shows it."""
     yield from sorted(str(row.reference) for row in root.repositories.rows)
 
 
-def _container_names(root: DataRoot) -> Iterator[str]:
+def container_names(root: DataRoot) -> Iterator[str]:
+    """The name of every container."""
     yield from (container.name for container in root.containers())
 
 
-def _silently(context: click.Context, names: Callable[[DataRoot], Iterator[str]]) -> list[str]:
+def _image_ids(root: DataRoot, typed: str) -> Iterator[str]:
+    return _ids_like(typed, (image_id.hex for image_id in root.imagedb.image_ids()))
+
+
+def _container_ids(root: DataRoot, typed: str) -> Iterator[str]:
+    return _ids_like(typed, (container.id for container in root.containers()))
+
+
+def _ids_like(typed: str, ids: Iterable[str]) -> Iterator[str]:
+    """IDs in the form in which one is being typed: 12 digits of it, or all."""
+    digits = typed.removeprefix("sha256:")
+    if not re.fullmatch("[0-9a-f]{2,}" if digits == typed else "[0-9a-f]*", digits):
+        return
+    length = 12 if digits == typed and len(digits) <= 12 else None
+    yield from sorted({typed[: len(typed) - len(digits)] + found[:length] for found in ids})
+
+
+def _as_of_layers(root: DataRoot, name: str) -> Iterator[str]:
+    yield from (f"{name}@{number}" for number in range(1, len(root.image(name).config.diff_ids) + 1))
+
+
+def silently(context: click.Context, names: Callable[..., Iterable[str]], *given: str) -> list[str]:
     """What `names` gives; nothing where the root or the name cannot be read: a shell wants no errors."""
     from layerfs.errors import LayerfsError
 
     try:
-        return [name for name in names(open_root(context)) if name.isprintable()]
+        return [name for name in names(open_root(context), *given) if name.isprintable()]
     except (LayerfsError, OSError, click.UsageError):
         return []

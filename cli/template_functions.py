@@ -10,13 +10,13 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from .escape import json_text
+from .escape import json_text, printable
 from .template_printf import go_text, printf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["FUNCTIONS", "HEADER_FUNCTIONS", "Fields", "Shown", "TemplateError", "truth"]
+__all__ = ["FUNCTIONS", "HEADER_FUNCTIONS", "Fields", "Shown", "TemplateError", "shown", "truth"]
 
 
 _WORD_START = re.compile(r"(?:^|(?<=[\x00-/:-@\[-^`{-\x7f\s])).", re.DOTALL)
@@ -84,15 +84,29 @@ class Shown(str):
         return shown
 
 
+def shown(value: Any) -> Any:
+    """A document whose texts and keys are printable, each a `Shown` where that changes it."""
+    if isinstance(value, str):
+        return value if value.isprintable() else Shown(printable(value), value)
+    if isinstance(value, dict):
+        return {shown(key): shown(item) for key, item in value.items()}
+    return [shown(item) for item in value] if isinstance(value, list) else value
+
+
+def _raw(value: Any) -> Any:
+    """What `shown` was made of."""
+    if isinstance(value, Mapping):
+        return {_raw(key): _raw(item) for key, item in value.items()}
+    return [_raw(item) for item in value] if isinstance(value, list) else getattr(value, "raw", value)
+
+
 def truth(value: Any) -> bool:
     """Whether `if` takes it: Go calls empty what Python does."""
     return bool(value)
 
 
 def _json(value: Any) -> str:
-    if isinstance(value, Fields):
-        value = {name: getattr(item, "raw", item) for name, item in value.items()}
-    return json_text(getattr(value, "raw", value))
+    return json_text(_raw(value))
 
 
 def _index(value: Any, *keys: Any) -> Any:

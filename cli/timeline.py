@@ -114,7 +114,7 @@ def _body_name(file: FileRow) -> str:
     stage = row.found.stage
     owners = owners_text([sight.owner for sight in row.sights], full=False)
     place = " ".join(filter(None, (_layer_words(stage), owners and f"of {owners}")))
-    return f"{_body_text(lossless(row.found.path) + target)} ({place}){_mark(file)}"
+    return f"{_body_text(lossless(row.found.path) + target)} ({_body_text(place)}){_body_text(_mark(file))}"
 
 
 def _layer_words(stage: Stage) -> str:
@@ -208,8 +208,50 @@ _FILE_COLUMNS: tuple[Column[Event], ...] = (
 )
 
 
-def timeline_table(*, full: bool) -> Table[Event]:
-    """The columns of events; `full` shows whole names and commands."""
+def _owner_columns(
+    owners: Callable[[Event], Sequence[Owner]], *, full: bool, every: bool
+) -> list[Column[Event]]:
+    """Whose an event is: the first of many and their number, or each of them."""
+
+    def missed(event: Event) -> Sequence[Sight]:
+        return event.file.row.missed if event.file else ()
+
+    def first(event: Event) -> dict[str, Any] | None:
+        found = owners(event)
+        return owner_value(found[0]) if found else None
+
+    return [
+        Column("owner", first),
+        Column("owner_count", lambda event: len(owners(event))),
+        Column("hidden_count", lambda event: len(missed(event))),
+        Column(
+            "owners" if every else "",
+            lambda event: [owner_value(owner) for owner in owners(event)],
+            "Owners",
+            "OF",
+            lambda event: owners_text(owners(event), full=full, most=1),
+        ),
+        Column(
+            "hidden_in" if every else "",
+            lambda event: [_hidden_value(sight) for sight in missed(event)],
+            "HiddenIn",
+            "HIDDEN IN",
+            lambda event: owners_text(_owners(missed(event)), full=full, most=1),
+        ),
+    ]
+
+
+def _middle_out(path: str) -> str:
+    """A path no wider than the column, as other columns follow; its end tells more than its middle."""
+    head = _TEXT_WIDTH // 3
+    return path if len(path) <= _TEXT_WIDTH else f"{path[:head]}…{path[head + 1 - _TEXT_WIDTH :]}"
+
+
+def timeline_table(*, full: bool, every_owner: bool) -> Table[Event]:
+    """The columns of events; `full` shows whole names and commands.
+
+    With `every_owner` values list all images and containers of each event, which is most of the output.
+    """
 
     def layer(event: Event) -> int | None:
         if event.file:
@@ -225,7 +267,8 @@ def timeline_table(*, full: bool) -> Table[Event]:
         if event.file:
             target = event.file.row.target
             arrow = "" if target is None else f" -> {escaped(target)}"
-            return escaped(event.file.row.found.path) + arrow
+            path = escaped(event.file.row.found.path) + arrow
+            return path if full else _middle_out(path)
         text = (event.engine.text if event.engine else "").replace("\t", " ")
         return text if full else ellipsis(text, _TEXT_WIDTH)
 
@@ -241,21 +284,8 @@ def timeline_table(*, full: bool) -> Table[Event]:
         _column("chain_id", "ChainID", _of_stage("chain_id")),
         _column("cache_id", "CacheID", _of_stage("cache_id")),
         _column("backing_path", "BackingPath", _of_file(lambda file: file.row.backing)),
-        Column(
-            "owners",
-            lambda event: [owner_value(owner) for owner in owners(event)],
-            "Owners",
-            "OF",
-            lambda event: owners_text(owners(event), full=full),
-        ),
-        Column(
-            "hidden_in",
-            _of_file(lambda file: [_hidden_value(sight) for sight in file.row.missed]),
-            "HiddenIn",
-            "HIDDEN IN",
-            lambda event: owners_text(_owners(event.file.row.missed), full=full) if event.file else "",
-        ),
+        *_owner_columns(owners, full=full, every=every_owner),
         _column("command", "Command", lambda event: (event.engine and event.engine.text) or None),
         Column("", name, "What", "WHAT"),
     )
-    return Table(columns, ("Time", "MACB", "Event", "Size", "Layer", "State", "Owners", "What"))
+    return Table(columns, ("Time", "MACB", "What", "Event", "Size", "Layer", "State", "Owners"))

@@ -11,10 +11,11 @@ from __future__ import annotations
 import errno
 import os
 import zlib
+from collections import Counter
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from layerfs.errors import MalformedFile, MissingFile, TreeError
+from layerfs.errors import MalformedFile, MissingFile, reason
 from layerfs.formats import tarsplit
 from layerfs.formats.errors import FormatError
 from layerfs.formats.tarsplit import Member, Segment
@@ -91,6 +92,28 @@ class LayerArchive:
         with self._unzipped(cut=cut) as stream:
             yield from tarsplit.members(stream, seen)
 
+    def repeated(self) -> dict[bytes, int]:
+        """How often the archive names each path that it names more than once; raises as `members`.
+
+        A path can be spelled in several ways. What comes last is on disk, of directories all there is.
+        """
+        found: Counter[bytes] = Counter()
+        with closing(self.members(cut=True)) as members:
+            for member in members:
+                if isinstance(member, Member) and member.again:
+                    found[member.path] += 1
+        return {path: count + 1 for path, count in found.items()}
+
+    def overtaken(self) -> Iterator[Member]:
+        """Every member whose path a later one has too; raises as `members`."""
+        left = self.repeated()
+        with closing(self.members(cut=True)) as members:
+            for member in members:
+                if isinstance(member, Member) and member.header.is_entry and member.path in left:
+                    left[member.path] -= 1
+                    if left[member.path]:
+                        yield member
+
     def marks(self) -> ArchiveMarks:
         """The whiteouts and opaque directories, by names alone: faster than `members`, and raises alike."""
         with self._unzipped() as stream:
@@ -113,7 +136,7 @@ class LayerArchive:
                 self.name, error.problem, expected=error.expected, found=error.found
             ) from error
         except (OSError, EOFError, zlib.error) as error:
-            raise MalformedFile(self.name, "not readable as gzip", found=str(error)) from error
+            raise MalformedFile(self.name, "not readable as gzip", found=_reason(error)) from error
 
     def size(self, *, cut: bool = False) -> int:
         """How many bytes the tar has; arguments and errors as of `members`."""
@@ -221,8 +244,13 @@ class _Unzipped:
         return self._packed.read(_PACKED_CHUNK) or b""
 
 
+def _reason(error: Exception) -> str:
+    """What is wrong with a gzip stream; zlib's own words are numbers and names of its code."""
+    return "damaged data" if isinstance(error, zlib.error) else reason(error)
+
+
 def _unreadable(member: Member, error: OSError) -> Fault:
     missing = error.errno in (errno.ENOENT, *_LEADS_AWAY)
-    reason = str(error) if isinstance(error, TreeError) else error.strerror or str(error)
+    why = error.strerror or reason(error)
     what = "missing" if missing else "type" if error.errno in (errno.EINVAL, errno.EISDIR) else "unreadable"
-    return Fault(member.path, what, f"a regular file of {member.content.size} bytes", reason)
+    return Fault(member.path, what, f"a regular file of {member.content.size} bytes", why)

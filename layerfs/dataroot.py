@@ -26,13 +26,14 @@ from layerfs.store.driver import DRIVER, open_data_root
 from layerfs.store.files import open_optional
 from layerfs.store.imagedb import ImageDB
 from layerfs.store.layerdb import LayerDB
-from layerfs.store.overlay2 import Overlay2
+from layerfs.store.overlay2 import MAX_STACK, Overlay2
 from layerfs.store.refstore import read_repositories
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
+    from layerfs.formats.idmap import Owners
     from layerfs.formats.reference import Reference
     from layerfs.formats.whiteouts import Dialect
     from layerfs.hostdir import HostDir
@@ -58,10 +59,11 @@ class DataRoot:
         damage: every defect met so far, in order.
     """
 
-    def __init__(self, directory: HostDir, metadata: Metadata = Metadata.AUTO) -> None:
+    def __init__(self, directory: HostDir, metadata: Metadata = Metadata.AUTO, userns: str = "auto") -> None:
         """Read the data root open as `directory`; see `open`."""
         self.path = directory.display
         self.damage: list[CorruptStore] = []
+        self._reported: set[str] = set()
         driver_dir = open_optional(directory, f"image/{DRIVER}") or directory
         self.directory = directory
         self.imagedb = ImageDB(driver_dir)
@@ -69,23 +71,29 @@ class DataRoot:
         self.overlay2 = Overlay2(directory)
         self.containerdb = ContainerDB(directory)
         self.driver_dir = driver_dir
-        self._stacker = Stacker(directory, self.layerdb, self.overlay2, metadata)
+        self._stacker = Stacker(directory, self.layerdb, self.overlay2, metadata, userns)
         self._images: dict[ImageID, Image | None] = {}
+        self._unsound: dict[ChainID, CorruptStore] = {}
         self.names = Names(self)
 
     @classmethod
-    def open(cls, path: str | Path = DEFAULT_ROOT, *, metadata: str = Metadata.AUTO) -> Self:
+    def open(
+        cls, path: str | Path = DEFAULT_ROOT, *, metadata: str = Metadata.AUTO, userns: str = "auto"
+    ) -> Self:
         """Open a data root, or the one below an evidence tree (`<path>/var/lib/docker`).
 
         Args:
             path: where it is.
             metadata: where the attributes of files come from: `disk`, or `tar-split`, the archives
                 of their layers; `auto` asks the archives of a copy that lost attributes.
+            userns: the user namespace of the engine, in the words of `formats.idmap.parse_owners`, or
+                `auto` to find it.
 
         Raises:
             DataRootError: with what the directory is instead, and what to do.
+            FormatError: `userns` is no map.
         """
-        return cls(open_data_root(path), Metadata(metadata))
+        return cls(open_data_root(path), Metadata(metadata), userns)
 
     # -- images --------------------------------------------------------------------------------
 
@@ -179,24 +187,46 @@ class DataRoot:
         """The layer called by its chain ID, diff ID, cache ID, short link, or a prefix of one."""
         return self.names.layer(name)
 
-    def chain_below(self, top: ChainID) -> tuple[Layer, ...]:
+    def chain_below(self, top: ChainID, until: Collection[ChainID] = ()) -> tuple[Layer, ...]:
         """The chain that ends in `top`, base first, by the store's own `parent` files.
+
+        Args:
+            top: the uppermost layer.
+            until: layers at which to stop: neither they nor those below them are looked at.
 
         Raises:
             CorruptStore: a layer is damaged, or the chain IDs do not add up.
         """
         records: list[Layer] = []
         at: ChainID | None = top
-        while at is not None:
-            record = self.layerdb.layer(at)
-            computed = chain_id(record.parent, record.diff_id)
-            if computed != at:
-                raise self._broken(
-                    record, "parent", "diff and parent do not make this chain ID", at, computed
-                )
-            records.append(record)
-            at = record.parent
+        try:
+            while at is not None:
+                if at in self._unsound:
+                    raise self._unsound[at].with_traceback(None)
+                if at in until:
+                    break
+                if len(records) == MAX_STACK:
+                    raise self._too_deep(records[-1])
+                records.append(self._checked(at))
+                at = records[-1].parent
+        except CorruptStore as error:
+            # what stands on these ends here too: many layers on a damaged one are each looked at once
+            self._unsound.update(dict.fromkeys((record.chain_id for record in records), error))
+            raise
         return tuple(reversed(records))
+
+    def _too_deep(self, record: Layer) -> BrokenChain:
+        name = self.layerdb.file_name(record.chain_id, "parent")
+        return BrokenChain(name, "more layers than overlayfs can stack", expected=f"at most {MAX_STACK}")
+
+    def _checked(self, chain: ChainID) -> Layer:
+        """A layer's record, if it makes its own chain ID; raises `CorruptStore`."""
+        record = self.layerdb.layer(chain)
+        computed = chain_id(record.parent, record.diff_id)
+        if computed != chain:
+            problem = "diff and parent do not make this chain ID"
+            raise self._broken(record, "parent", problem, chain, computed)
+        return record
 
     def _broken(self, record: Layer, name: str, problem: str, expected: object, found: object) -> BrokenChain:
         return BrokenChain(
@@ -280,6 +310,11 @@ class DataRoot:
         """Which extended attributes are overlayfs's own in this root."""
         return self._stacker.dialect
 
+    @property
+    def owners(self) -> Owners:
+        """The user namespace of the root's engine; trees show its numbers."""
+        return self._stacker.owners
+
     def archive(self, layer: Layer) -> LayerArchive:
         """The tar that a layer was registered from; raises `CorruptStore` where its directory is missing."""
         return LayerArchive(layer, self.layerdb, self.overlay2.diff(layer.cache_id))
@@ -322,6 +357,8 @@ class DataRoot:
 
     def report(self, problem: CorruptStore) -> None:
         """Note a defect that does not stop the answer, and log it once."""
-        if str(problem) not in {str(known) for known in self.damage}:
+        text = str(problem)
+        if text not in self._reported:
+            self._reported.add(text)
             self.damage.append(problem)
             _log.warning("%s", problem, extra={"damage": True})

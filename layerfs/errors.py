@@ -12,10 +12,12 @@
     ├── CorruptStore             a file of the data root is not what it must be; names the file
     │   └── MissingFile · MalformedFile · DigestMismatch · BrokenChain
     ├── TreeError (and OSError)  an operation on a path of an image failed; carries an errno
-    │   └── PathNotFound · NotADirectory · IsADirectory · NotASymlink · SymlinkLoop · UnreadableEntry
+    │   ├── PathNotFound · NameTooLong · NotADirectory · IsADirectory · NotASymlink · SymlinkLoop
+    │   └── UnreadableEntry
     │       └── UnsupportedOverlay   a mark we see but cannot honour
     ├── CacheError               what was decompressed cannot be kept: no room, or not our directory
-    └── MountFailed
+    ├── MountFailed
+    └── HostExhausted            the host has no descriptors or memory left; nobody takes it for damage
 
 Exit codes are not known here; the command line maps each top-level class to one.
 """
@@ -39,6 +41,7 @@ __all__ = [
     "DataRootError",
     "DataRootUnreadable",
     "DigestMismatch",
+    "HostExhausted",
     "ImageNotFound",
     "InvalidReference",
     "IsADirectory",
@@ -48,6 +51,7 @@ __all__ = [
     "MalformedFile",
     "MissingFile",
     "MountFailed",
+    "NameTooLong",
     "NotADataRoot",
     "NotADirectory",
     "NotASymlink",
@@ -57,6 +61,7 @@ __all__ = [
     "UnreadableEntry",
     "UnsupportedOverlay",
     "UnsupportedStorageDriver",
+    "reason",
 ]
 
 
@@ -213,6 +218,12 @@ class PathNotFound(TreeError, FileNotFoundError):
     number = errno.ENOENT
 
 
+class NameTooLong(TreeError):
+    """A name longer than any the layers' file systems could hold."""
+
+    number = errno.ENAMETOOLONG
+
+
 class NotADirectory(TreeError, NotADirectoryError):
     """A component that should be a directory is none."""
 
@@ -247,3 +258,34 @@ class UnsupportedOverlay(UnreadableEntry):
 
 class MountFailed(LayerfsError):
     """A mount or unmount did not happen; nothing is left mounted."""
+
+
+class HostExhausted(LayerfsError):
+    """The host refuses to open one more file, whatever it is.
+
+    Attributes:
+        errno: why: EMFILE, ENFILE or ENOMEM.
+    """
+
+    def __init__(self, number: int) -> None:
+        """Say which limit it is."""
+        self.errno = number
+        limited = number == errno.EMFILE
+        hint = "raise the limit with ulimit -n" if limited else "ask again when less is running"
+        super().__init__(f"the host opens no more files: {os.strerror(number)}", hint=hint)
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong in words: for an `OSError` its file and the system's words for its number.
+
+    Never Python's own form of it (`[Errno 2] … b'/x'`): every message about a foreign error is made here.
+    """
+    if isinstance(error, LayerfsError) or not isinstance(error, OSError):
+        return str(error) or type(error).__name__
+    if error.errno is None:
+        return str(error) or type(error).__name__
+    words = error.strerror or os.strerror(error.errno)
+    names = [
+        os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, (str, bytes))
+    ]
+    return ": ".join([" -> ".join(names), words] if names else [words])

@@ -15,15 +15,29 @@ import errno
 import functools
 import os
 import stat
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
-from layerfs.syscalls import openat2, own_mount
+from layerfs.errors import HostExhausted
+from layerfs.syscalls import open_beneath, own_mount
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
 
-__all__ = ["HostDir", "Refused", "TooLarge", "empty_file", "is_system_admin", "xattr_names_of", "xattr_of"]
+__all__ = [
+    "HostDir",
+    "HostFile",
+    "Refused",
+    "TooLarge",
+    "check_direct",
+    "empty_file",
+    "is_system_admin",
+    "xattr_names_of",
+    "xattr_of",
+]
+
+_Given = TypeVar("_Given")
+_Opened = TypeVar("_Opened")
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -31,6 +45,7 @@ _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 _PATH_CHUNK = 4000  # bytes a system call takes in one path, below PATH_MAX
 
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _CAP_SYS_ADMIN = 1 << 21
 _READ_CHUNK = 1 << 16
 
@@ -57,7 +72,8 @@ class HostDir:
     """An open directory of the evidence and what can be reached below it.
 
     All names and paths are bytes relative to this directory, without a leading slash; `b""` is the
-    directory itself. Methods raise `OSError` as the kernel gives it, `Refused`, or `TooLarge`.
+    directory itself. Methods raise `OSError` as the kernel gives it, `Refused`, `TooLarge`, or
+    `HostExhausted`, which is no `OSError`: it says nothing of the evidence.
     """
 
     __slots__ = ("_above", "_name", "_noatime", "fd")
@@ -114,6 +130,10 @@ class HostDir:
         raw = os.fsencode(path)
         return HostDir(self._open(raw, _DIRECTORY), raw, self)
 
+    def at(self, path: bytes) -> HostDir:
+        """The directory at `path`, which others may use too: not to be closed; raises as `subdir`."""
+        return self.subdir(path)
+
     def sealed(self) -> HostDir:
         """The same directory, on a mount that only we have, which is read-only and notes no access.
 
@@ -137,11 +157,11 @@ class HostDir:
 
     def names(self) -> list[bytes]:
         """Every name in the directory, in the file system's order."""
-        return [os.fsencode(name) for name in os.listdir(self.fd)]
+        return [os.fsencode(name) for name in _enough(os.listdir, self.fd)]
 
     def scan(self) -> Iterator[tuple[bytes, os.stat_result]]:
         """Every name with its lstat, in the file system's order; a name that vanishes is left out."""
-        with os.scandir(self.fd) as found:
+        with _enough(os.scandir, self.fd) as found:
             for entry in found:
                 try:
                     yield os.fsencode(entry.name), entry.stat(follow_symlinks=False)
@@ -195,16 +215,11 @@ class HostDir:
 
         For those who look at every entry anyway: without `open_file`'s second look, a third of its calls.
         """
-        if self._noatime:
-            try:
-                return os.open(name, _READ | os.O_NOFOLLOW | os.O_NOATIME, dir_fd=self.fd)
-            except PermissionError:
-                self._noatime = 0
-        return os.open(name, _READ | os.O_NOFOLLOW, dir_fd=self.fd)
+        return self._without_atime(lambda flags: os.open(name, flags, dir_fd=self.fd), _READ | os.O_NOFOLLOW)
 
     def listing(self) -> list[tuple[bytes, bool]]:
         """Every name, and whether it is a directory, in the file system's order."""
-        with os.scandir(self.fd) as found:
+        with _enough(os.scandir, self.fd) as found:
             return [(os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)) for entry in found]
 
     def read(self, path: bytes | str, limit: int) -> bytes:
@@ -221,6 +236,10 @@ class HostDir:
             return b"".join(pieces)
         finally:
             os.close(fd)
+
+    def file(self, path: bytes | str) -> HostFile:
+        """The regular file at `path`, for reading parts of it."""
+        return HostFile(self.open_file(path))
 
     def xattr_names(self, path: bytes = b"") -> list[bytes]:
         """The names of the entry's extended attributes that this process may see."""
@@ -244,11 +263,11 @@ class HostDir:
         try:
             while len(path) > _PATH_CHUNK:
                 head, path = _split_path(path)
-                below = _open_beneath(at, head, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+                below = open_beneath(at, head, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
                 if opened >= 0:
                     os.close(opened)
                 at = opened = below
-            return self._without_atime(lambda all_flags: _open_beneath(at, path, all_flags), flags)
+            return self._without_atime(lambda all_flags: open_beneath(at, path, all_flags), flags)
         finally:
             if opened >= 0:
                 os.close(opened)
@@ -257,10 +276,45 @@ class HostDir:
         """Open with O_NOATIME while it is allowed (owner or CAP_FOWNER only; open(2))."""
         if self._noatime and not flags & os.O_PATH:
             try:
-                return opener(flags | os.O_NOATIME)
+                return _enough(opener, flags | os.O_NOATIME)
             except PermissionError:
                 self._noatime = 0
-        return opener(flags)
+        return _enough(opener, flags)
+
+
+def _enough(opening: Callable[[_Given], _Opened], given: _Given) -> _Opened:
+    """What `opening` opens; that the host has no descriptor left says nothing of the evidence."""
+    try:
+        return opening(given)
+    except OSError as error:
+        if error.errno in _EXHAUSTED:
+            raise HostExhausted(error.errno) from error
+        raise
+
+
+class HostFile:
+    """A regular file of the evidence, read in parts; not mapped into memory, as it may become shorter.
+
+    Attributes:
+        size: in bytes, as it was opened.
+    """
+
+    def __init__(self, fd: int) -> None:
+        """Take over `fd`."""
+        self._fd = fd
+        self.size = os.fstat(fd).st_size
+
+    def __enter__(self) -> Self:
+        """Use as a context manager to close the descriptor at the end."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Close the descriptor."""
+        os.close(self._fd)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """`size` bytes from `offset` on; fewer at the end."""
+        return os.pread(self._fd, size, offset)
 
 
 def xattr_of(place: bytes | int, name: bytes, *, follow_symlinks: bool = True) -> bytes | None:
@@ -271,6 +325,15 @@ def xattr_of(place: bytes | int, name: bytes, *, follow_symlinks: bool = True) -
         if error.errno in (errno.ENODATA, errno.ENOTSUP):
             return None
         raise
+
+
+def check_direct(fd: int | None) -> None:
+    """Raise what open(2) raises of O_DIRECT for this open file: EINVAL where its file system lacks it.
+
+    Contents that are no file of their own (None) are read by the server, whatever the flag.
+    """
+    if fd is not None:
+        os.close(os.open(f"/proc/self/fd/{fd}", _READ | os.O_DIRECT))
 
 
 def empty_file() -> int:
@@ -311,36 +374,6 @@ def _split_path(path: bytes) -> tuple[bytes, bytes]:
     if cut <= 0:
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), os.fsdecode(path[:100]))
     return path[:cut], path[cut + 1 :]
-
-
-def _open_beneath(dir_fd: int, path: bytes, flags: int) -> int:
-    """Open `path` below `dir_fd`, following no link and never leaving it."""
-    try:
-        return openat2(dir_fd, path, flags)
-    except OSError as error:
-        # ENOSYS: Linux before 5.6; EPERM: some sandboxes refuse what they do not know
-        if error.errno not in (errno.ENOSYS, errno.EPERM):
-            raise
-        return _open_by_component(dir_fd, path, flags)
-
-
-def _open_by_component(dir_fd: int, path: bytes, flags: int) -> int:
-    """What openat2 does, one component at a time."""
-    *parents, name = path.split(b"/")
-    at, opened = dir_fd, -1
-    try:
-        for component in [*parents, name]:
-            if component in (b"", b".", b".."):
-                raise OSError(errno.EXDEV, "leaves the directory", os.fsdecode(path))
-        for parent in parents:
-            below = os.open(parent, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
-            if opened >= 0:
-                os.close(opened)
-            at = opened = below
-        return os.open(name, flags | os.O_NOFOLLOW, dir_fd=at)
-    finally:
-        if opened >= 0:
-            os.close(opened)
 
 
 def is_system_admin() -> bool:

@@ -26,11 +26,12 @@ from layerfs.hostdir import is_system_admin
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from layerfs.formats.tarheader import Header
     from layerfs.formats.tarsplit import Member
     from layerfs.hostdir import HostDir
+    from layerfs.owners import OwnerJudge
     from layerfs.store.layerdb import LayerDB, LayerRecord
     from layerfs.store.overlay2 import Overlay2
 
@@ -65,26 +66,32 @@ _SOUND = _Verdict(None)
 class Losses:
     """The judge of one data root."""
 
-    def __init__(self, root: HostDir, layerdb: LayerDB, overlay2: Overlay2) -> None:
+    def __init__(self, root: HostDir, layerdb: LayerDB, overlay2: Overlay2, owners: OwnerJudge) -> None:
         """Judge the data root open as `root`."""
+        self._owners = owners
         self._root = root
         self._layerdb = layerdb
         self._overlay2 = overlay2
         self._verdict: _Verdict | None = None
         self._headers_agree = False
 
-    def of(self, chain: Sequence[LayerRecord]) -> str | None:
+    def of(self, chain: Callable[[], Sequence[LayerRecord]]) -> str | None:
         """What shows that the root lost attributes, in words; None where it seems to have them.
 
         Args:
-            chain: layers to look at, base first, where the layers of containers do not tell.
+            chain: gives layers to look at, base first, where the layers of containers do not tell; not
+                asked once that is settled.
         """
-        for ask in (self._of_headers, self._of_containers, self._of_marks, self._of_bare_containers):
-            if self._verdict is None:
-                self._verdict = ask(chain)
+        if self._verdict is None:
+            self._judge(chain())
         if self._verdict is None and self._headers_agree and self.dialect is USER:
             self._hint_at_owner()
         return self._verdict.lost if self._verdict else None
+
+    def _judge(self, chain: Sequence[LayerRecord]) -> None:
+        for ask in (self._of_headers, self._of_containers, self._of_marks, self._of_bare_containers):
+            if self._verdict is None:
+                self._verdict = ask(chain)
 
     @functools.cached_property
     def dialect(self) -> Dialect:
@@ -150,26 +157,39 @@ class Losses:
         """Ask archives, shortest first, for whiteouts and opaque directories, until both are seen.
 
         Those of other layers can show that the copy kept them; that one lacks them may be its own affair.
+        An engine that applies archives through overlayfs ("naive diff": a rootless one, for example) makes
+        other whiteouts than they name; but then the layer's own directory has marks of the kernel.
         """
         device = attribute = False
+        own = {record.chain_id for record in chain}
         for record in sorted({*chain[1:], *self._others}, key=self._length):
-            marks = self._marks(record)
             try:
-                with self._overlay2.diff(record.cache_id) as directory:
-                    found = [_is_whiteout(directory, path) for path in sorted(marks.whiteouts)[:_MARKS]]
-                    marked = [self._is_marked(directory, path) for path in sorted(marks.opaque)[:_MARKS]]
+                devices, attributes = self._surviving(record)
             except FileNotFoundError:
-                if record in chain:
+                if record.chain_id in own:
                     return _Verdict("whiteouts or opaque directories are missing")
                 continue
             except (LayerfsError, OSError):
                 continue
-            if record in chain and not all(marked):
+            if record.chain_id in own and not all(attributes):
                 return _Verdict("opaque directories are not marked")
-            device, attribute = device or any(found), attribute or any(marked)
+            device, attribute = device or any(devices), attribute or any(attributes)
             if attribute and (device or self.dialect is USER):
                 return _SOUND
         return None
+
+    def _surviving(self, record: LayerRecord) -> tuple[list[bool], list[bool]]:
+        """Whether the first whiteouts and opaque marks of a layer's archive are on the disk."""
+        marks = self._marks(record)
+        with self._overlay2.diff(record.cache_id) as directory:
+            naive = self._is_marked(directory, b"")
+            missing = (FileNotFoundError,) if naive else ()
+            return (
+                [_is_whiteout(directory, path, missing) for path in sorted(marks.whiteouts)[:_MARKS]],
+                [True]
+                if naive
+                else [self._is_marked(directory, path) for path in sorted(marks.opaque)[:_MARKS]],
+            )
 
     @functools.cached_property
     def _others(self) -> list[LayerRecord]:
@@ -206,6 +226,7 @@ class Losses:
         """The same as `_others`, not looked for before they are needed."""
         yield from self._others
 
+    @functools.cache  # noqa: B019 - once for the life of the root is the point
     def _length(self, record: LayerRecord) -> int:
         return self._layerdb.tar_split_size(record.chain_id)
 
@@ -239,6 +260,9 @@ class Losses:
 
     @functools.cache  # noqa: B019 - likewise
     def _hint_at_owner(self) -> None:
+        owners = self._owners.owners
+        if not owners.are_same and owners.users.whole:
+            return  # files of several users, each where a namespace has it
         _log.warning(
             "%s: owned by user %d, and nothing shows whether a rootless engine or a copy made it so: "
             "of a copy, --metadata tar-split shows the original owners",
@@ -285,6 +309,10 @@ def _are_marked(entries: Iterable[Sequence[bytes]], dialect: Dialect) -> bool:
     return any(dialect.private(name) for names in entries for name in names)
 
 
-def _is_whiteout(directory: HostDir, path: bytes) -> bool:
-    found = directory.lstat(path)
+def _is_whiteout(directory: HostDir, path: bytes, missing: tuple[type[OSError], ...]) -> bool:
+    """Whether there is a whiteout; False for an entry that is not there and need not be."""
+    try:
+        found = directory.lstat(path)
+    except missing:
+        return False
     return stat.S_ISCHR(found.st_mode) and found.st_rdev == 0

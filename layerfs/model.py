@@ -5,6 +5,7 @@ Made by `dataroot`, used by `naming`, `analysis` and the command line.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -24,7 +25,7 @@ Layer: TypeAlias = LayerRecord
 """A layer is its record: it needs nothing from other files."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Image:
     """An image whose config was read and hashes to its ID.
 
@@ -40,12 +41,12 @@ class Image:
     config: ImageConfig
     parent: str | None = None
 
-    @property
+    @functools.cached_property
     def chain(self) -> tuple[ChainID, ...]:
         """The chain ID of each layer, base first, computed from the config."""
         return chain_ids(self.config.diff_ids)
 
-    @property
+    @functools.cached_property
     def name(self) -> str:
         """What to call it: its first tag, else its first name, else its ID."""
         tags = [reference for reference in self.references if reference.tag]

@@ -22,6 +22,7 @@ from layerfs.errors import (
 from layerfs.formats.errors import FormatError
 from layerfs.formats.reference import parse_reference
 from layerfs.ids import CacheID, ContainerID, ImageID, InvalidID, LinkID
+from layerfs.likely import likely_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -90,10 +91,7 @@ class Names:
     def _referenced(self, reference: Reference) -> ImageID | None:
         """The image ID behind a name; a digest wins over a tag and means the manifest's digest."""
         wanted = reference.without_tag() if reference.digest else reference.with_default_tag()
-        for row in self._store.repositories.rows:
-            if row.reference == wanted:
-                return row.image_id
-        return None
+        return self._store.repositories.image_of(wanted)
 
     def _existing(self, image_id: ImageID, name: str) -> ImageID:
         if image_id not in self._store.imagedb:
@@ -101,13 +99,25 @@ class Names:
         return image_id
 
     def _by_prefix(self, name: str, prefix: str) -> ImageID:
-        found = [image_id for image_id in self._store.imagedb.image_ids() if image_id.hex.startswith(prefix)]
+        found = self._store.imagedb.ids_beginning(prefix)
         if not found:
             raise self._no_image(name)
         return _only(name, found)
 
     def _no_image(self, name: str) -> ImageNotFound:
-        return ImageNotFound(f"no such image: {name}", hint="`layerfs images -a` lists what there is")
+        return ImageNotFound(
+            f"no such image: {name}", hint=self._hint(name, ("image",), "`layerfs images -a` lists")
+        )
+
+    def _hint(self, name: str, kinds: Iterable[str], otherwise: str) -> str:
+        """What may have been meant, or else how to find out."""
+        rows = self._store.repositories.rows if "image" in kinds else ()
+        containers = self._store.containers() if "container" in kinds else ()
+        likely = likely_names(name, (row.reference for row in rows), self._names(containers))
+        return f"did you mean {' or '.join(likely)}?" if likely else f"{otherwise} what there is"
+
+    def _names(self, containers: Iterable[Container]) -> Iterable[str]:
+        return (item.config.name for item in containers if item.config)
 
     def container(self, name: str) -> Container:
         """The container of this ID, name, or unique prefix of an ID."""
@@ -123,7 +133,8 @@ class Names:
         found = [container_id for container_id in known if name and container_id.startswith(name)]
         if not found:
             raise ContainerNotFound(
-                f"no such container: {name}", hint="`layerfs containers` lists what there is"
+                f"no such container: {name}",
+                hint=self._hint(name, ("container",), "`layerfs containers` lists"),
             )
         return known[ContainerID(_only(name, found))]
 
@@ -165,7 +176,9 @@ class Names:
                 return found
         raise LookupFailed(
             f"no such {' or '.join(wanted)}: {name}",
-            hint="`layerfs images -a`, `layerfs containers` and `layerfs layers` list what there is",
+            hint=self._hint(
+                name, wanted, "`layerfs images -a`, `layerfs containers` and `layerfs layers` list"
+            ),
         )
 
 

@@ -15,19 +15,22 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from layerfs.archive import LayerArchive
-from layerfs.errors import CorruptStore, MissingFile
+from layerfs.errors import BrokenChain, CorruptStore, MissingFile
 from layerfs.formats.errors import FormatError
 from layerfs.formats.whiteouts import TRUSTED
 from layerfs.ids import CacheID
 from layerfs.losses import Losses
+from layerfs.owners import OwnerJudge
+from layerfs.store.overlay2 import MAX_STACK
 from layerfs.tree.archived import ArchivedLayer
 from layerfs.tree.originals import MOST, Originals
 from layerfs.tree.overlay import OverlayLayer, RawLayer
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from layerfs.formats.idmap import Owners
     from layerfs.formats.whiteouts import Dialect
     from layerfs.hostdir import HostDir
     from layerfs.ids import ChainID
@@ -38,8 +41,6 @@ if TYPE_CHECKING:
 __all__ = ["Metadata", "Stacker"]
 
 _RECENT = 4  # layers kept although no tree has them: whoever reads a layer twice mostly does so at once
-
-_DEEPEST = 1024  # layers; parents may go round in a circle
 
 _log = logging.getLogger(__name__)
 
@@ -58,14 +59,20 @@ class Stacker:
     """Makes trees of one data root's layers."""
 
     def __init__(
-        self, root: HostDir, layerdb: LayerDB, overlay2: Overlay2, metadata: Metadata = Metadata.AUTO
+        self,
+        root: HostDir,
+        layerdb: LayerDB,
+        overlay2: Overlay2,
+        metadata: Metadata = Metadata.AUTO,
+        userns: str = "auto",
     ) -> None:
-        """Join the two halves of the store."""
+        """Join the two halves of the store; `userns` is what `OwnerJudge` takes."""
         self._root = root
         self._layerdb = layerdb
         self._overlay2 = overlay2
         self._metadata = metadata
-        self._losses = Losses(root, layerdb, overlay2)
+        self._judge = OwnerJudge(root, layerdb, overlay2, userns)
+        self._losses = Losses(root, layerdb, overlay2, self._judge)
         self._archived: weakref.WeakValueDictionary[ChainID, ArchivedLayer] = weakref.WeakValueDictionary()
         self._recent: collections.deque[ArchivedLayer] = collections.deque(maxlen=_RECENT)
 
@@ -75,28 +82,37 @@ class Stacker:
         Raises:
             CorruptStore: a layer's directory is missing or is none.
         """
-        archived = self._is_archived(chain)
+        if len(chain) > MAX_STACK:
+            name = self._layerdb.file_name(chain[-1].chain_id)
+            found = str(len(chain))
+            problem = "stands on more layers than overlayfs can stack"
+            raise BrokenChain(name, problem, expected=f"at most {MAX_STACK}", found=found)
+        archived = self._is_archived(lambda: chain)
         sources: list[LayerSource] = [self._source(cache_id, archived=archived) for cache_id in above]
         sources += [self._source(record, archived=archived) for record in reversed(chain)]
         return UnionTree(sources)
 
     def source(self, layer: LayerRecord | CacheID) -> LayerSource:
         """One layer, by its record or its directory alone, as overlayfs reads it; raises `CorruptStore`."""
-        chain = () if isinstance(layer, CacheID) else self._below(layer)
-        return self._source(layer, archived=self._is_archived(chain))
+        return self._source(layer, archived=self._is_archived(lambda: self._below(layer)))
 
     def alone(self, layer: LayerRecord) -> UnionTree:
         """One layer as it is on disk, or was, whiteouts and overlay attributes included."""
-        return UnionTree([self._stored(layer, archived=self._is_archived(self._below(layer)))])
+        return UnionTree([self._stored(layer, archived=self._is_archived(lambda: self._below(layer)))])
 
     def on_disk(self, cache_id: CacheID) -> UnionTree:
         """A directory of `overlay2/` as it is on disk, whatever its archive says; raises `CorruptStore`."""
-        return UnionTree([RawLayer(self._overlay2.diff(cache_id))])
+        return UnionTree([RawLayer(self._overlay2.diff(cache_id), self.owners)])
 
     @property
     def dialect(self) -> Dialect:
         """Which extended attributes are overlayfs's own; see `Losses.dialect`."""
         return self._losses.dialect
+
+    @property
+    def owners(self) -> Owners:
+        """The user namespace of the engine; see `OwnerJudge`."""
+        return self._judge.owners
 
     # -- sources -------------------------------------------------------------------------------
 
@@ -108,14 +124,15 @@ class Stacker:
         if isinstance(layer, CacheID):
             if archived:
                 self._say_no_archive()
-            return RawLayer(self._overlay2.diff(layer))
+            return RawLayer(self._overlay2.diff(layer), self.owners)
         if not archived:
-            return RawLayer(self._overlay2.diff(layer.cache_id))
+            return RawLayer(self._overlay2.diff(layer.cache_id), self.owners)
         found = self._archived.get(layer.chain_id)
         if found is None:
             directory = self._overlay2.diff(layer.cache_id)
             key = int(layer.chain_id.hex[:15], 16)
-            found = ArchivedLayer(directory, key, functools.partial(self._originals, layer, directory))
+            originals = functools.partial(self._originals, layer, directory)
+            found = ArchivedLayer(directory, key, originals, self.owners)
             self._archived[layer.chain_id] = found
         self._recent.append(found)
         return found
@@ -139,8 +156,8 @@ class Stacker:
 
     # -- decisions -----------------------------------------------------------------------------
 
-    def _is_archived(self, chain: Sequence[LayerRecord]) -> bool:
-        """Whether attributes come from the archives."""
+    def _is_archived(self, chain: Callable[[], Sequence[LayerRecord]]) -> bool:
+        """Whether attributes come from the archives; the layers are asked for only where they must tell."""
         if self._metadata is not Metadata.AUTO:
             return self._metadata is Metadata.TAR_SPLIT
         lost = self._losses.of(chain)
@@ -153,11 +170,13 @@ class Stacker:
         """A copy belongs to whoever made it, which says nothing of the engine."""
         return self.dialect if self._losses.marks_survive else TRUSTED
 
-    def _below(self, layer: LayerRecord) -> tuple[LayerRecord, ...]:
-        """A layer and those it stands on, base first, as far as their records are sound."""
+    def _below(self, layer: LayerRecord | CacheID) -> tuple[LayerRecord, ...]:
+        """A layer and those it stands on, base first, as far as their records are sound and known."""
+        if isinstance(layer, CacheID):
+            return ()
         chain = [layer]
         try:
-            while (parent := chain[-1].parent) and len(chain) < _DEEPEST:
+            while (parent := chain[-1].parent) and len(chain) < MAX_STACK:  # they may go round in a circle
                 chain.append(self._layerdb.layer(parent))
         except CorruptStore:
             pass

@@ -1,4 +1,4 @@
-"""System calls that Python has no name for: openat2, open_tree and mount_setattr.
+"""System calls that Python has no name for: openat2, open_tree and mount_setattr; and what stands in for one.
 
 Their numbers are the same on every architecture that got them through the common table. Used by `hostdir`.
 Sources: openat2(2), mount_setattr(2); Linux `fs/namespace.c` (open_tree).
@@ -7,6 +7,7 @@ Sources: openat2(2), mount_setattr(2); Linux `fs/namespace.c` (open_tree).
 from __future__ import annotations
 
 import ctypes
+import errno
 import functools
 import os
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["openat2", "own_mount"]
+__all__ = ["open_beneath", "openat2", "own_mount"]
 
 _SYS_OPENAT2 = 437
 _RESOLVE_NO_MAGICLINKS = 0x02
@@ -56,6 +57,36 @@ def openat2(dir_fd: int, path: bytes, flags: int) -> int:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), os.fsdecode(path))
     return fd
+
+
+def open_beneath(dir_fd: int, path: bytes, flags: int) -> int:
+    """Open `path` below `dir_fd`, following no link and never leaving it."""
+    try:
+        return openat2(dir_fd, path, flags)
+    except OSError as error:
+        # ENOSYS: Linux before 5.6; EPERM: some sandboxes refuse what they do not know
+        if error.errno not in (errno.ENOSYS, errno.EPERM):
+            raise
+        return _open_by_component(dir_fd, path, flags)
+
+
+def _open_by_component(dir_fd: int, path: bytes, flags: int) -> int:
+    """What openat2 does, one component at a time."""
+    *parents, name = path.split(b"/")
+    at, opened = dir_fd, -1
+    try:
+        for component in [*parents, name]:
+            if component in (b"", b".", b".."):
+                raise OSError(errno.EXDEV, "leaves the directory", os.fsdecode(path))
+        for parent in parents:
+            below = os.open(parent, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+            if opened >= 0:
+                os.close(opened)
+            at = opened = below
+        return os.open(name, flags | os.O_NOFOLLOW, dir_fd=at)
+    finally:
+        if opened >= 0:
+            os.close(opened)
 
 
 def own_mount(fd: int) -> int:

@@ -16,6 +16,7 @@ there() { # is what the package brings there, from whatever source?
         libc6-dev) printf '#include <stdio.h>\n' | gcc -E -x c - ;;
         attr) command -v setfattr ;;
         clamav) command -v clamscan && command -v sigtool ;;
+        locales) test -e /usr/share/i18n/charmaps/ISO-8859-1.gz ;;
         sleuthkit) command -v mactime ;;
         *) command -v "$1" ;;
     esac > /dev/null 2>&1

@@ -7,6 +7,7 @@ it, so that no rule can pass because it sees nothing.
 from __future__ import annotations
 
 import ast
+import builtins
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,14 +24,23 @@ FLOORS = (
     ("layerfs.errors", "layerfs.ids"),
     ("layerfs.formats",),
     ("layerfs.syscalls",),
-    ("layerfs.hostdir",),
+    ("layerfs.hostdir", "layerfs.likely"),
+    ("layerfs.pool",),
     ("layerfs.store", "layerfs.tree"),
-    ("layerfs.archive", "layerfs.losses", "layerfs.model", "layerfs.naming", "layerfs.stacking"),
+    (
+        "layerfs.archive",
+        "layerfs.losses",
+        "layerfs.model",
+        "layerfs.naming",
+        "layerfs.owners",
+        "layerfs.stacking",
+    ),
     ("layerfs.dataroot",),
     ("layerfs.analysis",),
     ("layerfs.views",),
     ("layerfs",),
     ("layerfs_cli",),
+    ("layerfs.__main__",),
 )
 """Lowest first; a module imports from its own package and from lower floors only."""
 
@@ -209,6 +219,33 @@ def promises_are_stated(module: Module) -> Iterator[str]:
             yield f"line {function.lineno}: {function.name} has no docstring"
 
 
+def foreign_errors_have_words(module: Module) -> Iterator[str]:
+    """The words of an `OSError` are those of `errors.reason`: Python's own are `[Errno 2] … b'/x'`."""
+    for handler in ast.walk(module.tree):
+        if isinstance(handler, ast.ExceptHandler) and handler.name and _catches_foreign(handler.type):
+            for node in ast.walk(handler):
+                if any(isinstance(said, ast.Name) and said.id == handler.name for said in _said(node)):
+                    yield f"line {handler.lineno}: the text of {handler.name}"
+
+
+def _catches_foreign(caught: ast.expr | None) -> bool:
+    names = {node.id for node in ast.walk(caught) if isinstance(node, ast.Name)} if caught else set()
+    kinds = [getattr(builtins, name, None) for name in names]
+    return any(
+        isinstance(kind, type) and (issubclass(kind, OSError) or issubclass(OSError, kind)) for kind in kinds
+    )
+
+
+def _said(node: ast.AST) -> list[ast.expr]:
+    """What becomes text here: a field of an f-string, `str(x)`, an argument of the log."""
+    if isinstance(node, ast.FormattedValue):
+        return [node.value]
+    if not isinstance(node, ast.Call):
+        return []
+    called = ast.unparse(node.func)
+    return node.args if called in ("str", "repr") or called.startswith("_log.") else []
+
+
 def _touches_files(target: str) -> bool:
     return any(target == name or target.startswith(name + ".") for name in ON_FILES)
 
@@ -241,6 +278,7 @@ SOURCE_RULES = (
     modules_and_functions_stay_small,
     public_names_are_listed,
     public_things_are_documented,
+    foreign_errors_have_words,
 )
 
 VIOLATIONS = [
@@ -277,6 +315,13 @@ VIOLATIONS = [
         public_things_are_documented,
         "layerfs.ids",
         "'''Doc.'''\nclass A:\n    '''A.'''\n    def f(self): pass",
+    ),
+    (foreign_errors_have_words, "layerfs.ids", "try: pass\nexcept OSError as error: f'{error}'"),
+    (foreign_errors_have_words, "layerfs.ids", "try: pass\nexcept (KeyError, Exception) as e: str(e)"),
+    (
+        foreign_errors_have_words,
+        "layerfs.ids",
+        "try: pass\nexcept FileNotFoundError as e: _log.info('%s', e)",
     ),
     (promises_are_stated, "tests.test_x", "def test_x(): pass"),
 ]

@@ -10,7 +10,7 @@ import pytest
 LAYERFS = "import sys; from layerfs_cli.main import run; code = run(sys.argv[1:]); "
 REPORT = LAYERFS + "print(code, *sys.modules, file=sys.stderr)"
 
-OURS_FOR_HELP = {"layerfs_cli", "layerfs_cli.main", "layerfs_cli.params"}
+OURS_FOR_HELP = {f"layerfs_cli{name}" for name in ("", ".guesses", ".main", ".params", ".spellings")}
 HEAVY = {
     *("argparse", "asyncio", "email", "gzip", "hashlib", "importlib.metadata", "json", "logging", "socket"),
     *("sqlite3", "subprocess", "tempfile", "zipfile"),

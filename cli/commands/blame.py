@@ -12,9 +12,10 @@ import click
 from ..entries import Complaints, escaped, lossless, type_word
 from ..output import Column, Table, emit, format_option, no_trunc_option
 from ..params import metadata_option, root_option
+from ..places import complete_place, place_metavar, read_place
 from ..progress import progress
 from ..provenance import Provenance, command_words, kind_option, open_stack
-from ..subjects import complete_names, complete_paths, open_root, tree_path
+from ..subjects import open_root, tree_path
 from ..units import human_size, rfc3339, short_id
 
 if TYPE_CHECKING:
@@ -71,15 +72,15 @@ class Row(NamedTuple):
     @property
     def visible(self) -> bool:
         """Whether the final tree, or that of some image, shows it."""
-        return self.event.step.visible or bool(self.visible_in)
+        return bool(self.visible_in) if self.images else self.event.step.visible
 
 
 @click.command("blame")
-@click.argument("name", metavar="NAME", shell_complete=complete_names)
-@click.argument("path", metavar="[PATH]", required=False, shell_complete=complete_paths)
+@click.argument("words", metavar=place_metavar("[PATH]"), nargs=-1, shell_complete=complete_place)
 @click.option(
     "--all", "everywhere", is_flag=True, help="Across all images of the root: give a PATH and no NAME."
 )
+@click.option("-a", "intermediate", is_flag=True, help="With --all: name intermediate images too.")
 @click.option("-d", "itself", is_flag=True, help="A directory itself, not its entries.")
 @click.option("-R", "--recursive", is_flag=True, help="All entries below a directory.")
 @click.option("--hidden", is_flag=True, help="Of a directory also entries that are gone.")
@@ -91,9 +92,9 @@ class Row(NamedTuple):
 @click.pass_context
 def command(
     ctx: click.Context,
-    name: str,
-    path: str | None,
+    words: tuple[str, ...],
     everywhere: bool,
+    intermediate: bool,
     itself: bool,
     recursive: bool,
     hidden: bool,
@@ -119,24 +120,27 @@ def command(
       layerfs blame -R --hidden nginx:latest          of all entries, those that are gone too
       layerfs blame --all /etc/passwd                 in all images, each layer once
     """
-    if everywhere and (path is not None or itself or recursive or hidden or kind):
+    if everywhere and (len(words) != 1 or itself or recursive or hidden or kind):
         raise click.UsageError("--all takes one PATH, and no NAME, -d, -R, --hidden or --type")
+    if intermediate and not everywhere:
+        raise click.UsageError("-a needs --all")
+    place = read_place(words, "[PATH]", lenient=everywhere)
     data_root = open_root(ctx)
     complaints = Complaints()
     if everywhere:
-        rows = list(_everywhere(data_root, tree_path(name), complaints))
+        rows = list(_everywhere(data_root, tree_path(words[0]), complaints, every=intermediate))
         emit(_table(EVERYWHERE, full=no_trunc), rows, form)
         return complaints.code
     from layerfs.analysis.blame import Blame, Digests
 
-    subject = open_stack(data_root, name, kind)
+    subject = open_stack(data_root, place.name, kind)
     blame = Blame(subject.tree, Digests(complaints.add), complaints.add)
     provenance = Provenance(data_root, subject)
-    place = blame.locate(tree_path(path or "/"))
-    if not itself and blame.is_directory(place):
-        steps, shown = blame.entries(place, recursive=recursive, hidden=hidden), ENTRIES
+    path = blame.locate(tree_path(*place.paths or ("/",)))
+    if not itself and blame.is_directory(path):
+        steps, shown = blame.entries(path, recursive=recursive, hidden=hidden), ENTRIES
     else:
-        steps, shown = iter(blame.steps(place)), HISTORY
+        steps, shown = iter(blame.steps(path)), HISTORY
     found = _rows(blame, provenance, map(blame.event, steps), read=form != "table")
     if sys.stdout.isatty() and sys.stderr.isatty():
         found = iter(list(found))  # the progress bar is gone before the first line
@@ -159,18 +163,23 @@ def _rows(blame: Blame, provenance: Provenance, events: Iterable[Event], *, read
             yield Row(event, content, ids, provenance.command(number), backing)
 
 
-def _everywhere(root: DataRoot, path: bytes, complaints: Complaints) -> Iterator[Row]:
+def _everywhere(root: DataRoot, path: bytes, complaints: Complaints, *, every: bool) -> Iterator[Row]:
+    """Every image is asked; named are those that `images` lists, and others where none of these has it."""
     from layerfs.analysis.blame import Digests
     from layerfs.analysis.blameall import blame_all
     from layerfs.analysis.history import history
+    from layerfs.analysis.listing import listed_images
 
     def watched(images: Iterable[Image]) -> Iterator[Image]:
         images = list(images)
         with progress(images, "reading images", len(images)) as bar:
             yield from bar
 
+    listed = {item.image.id for item in listed_images(root, every=every)}
+
     digests = Digests(complaints.add)
     for item in blame_all(root, path, digests, images=watched, problem=complaints.add):
+        named = [image for image in item.images if image.id in listed] or item.images
         # the image with the least above the layer is the nearest to its making
         maker = min(item.images, key=lambda image: len(image.config.diff_ids))
         made_by = {row.number: row.entry.created_by for row in history(root, maker)}
@@ -181,8 +190,8 @@ def _everywhere(root: DataRoot, path: bytes, complaints: Complaints) -> Iterator
             (item.layer.diff_id, item.layer.chain_id, item.layer.cache_id),
             made_by.get(item.event.step.layer),
             f"{item.directory}/{lossless(after.part)}" if after else None,
-            tuple(item.images),
-            tuple(item.visible_in),
+            tuple(named),
+            tuple(image for image in item.visible_in if image in named),
         )
 
 

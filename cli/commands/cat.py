@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ..entries import Complaints
-from ..subjects import complete_names, complete_paths, open_root, open_subject, subject_options, tree_path
+from ..places import Place, place_argument
+from ..subjects import open_root, open_subject, subject_options, tree_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,14 +20,12 @@ __all__ = ["command"]
 
 
 @click.command("cat")
-@click.argument("name", shell_complete=complete_names)
-@click.argument("paths", metavar="PATH...", nargs=-1, required=True, shell_complete=complete_paths)
+@place_argument("PATH...")
 @subject_options
 @click.pass_context
 def command(
     ctx: click.Context,
-    name: str,
-    paths: tuple[str, ...],
+    place: Place,
     kind: str | None,
     up_to: int | None,
     layer: int | None,
@@ -43,9 +42,9 @@ def command(
     """
     from layerfs.errors import TreeError
 
-    subject = open_subject(open_root(ctx), name, kind=kind, up_to=up_to, layer=layer)
+    subject = open_subject(open_root(ctx), place.name, kind=kind, up_to=up_to, layer=layer)
     complaints = Complaints()
-    for path in paths:
+    for path in place.paths:
         try:
             for chunk in _content(subject.tree, tree_path(path)):
                 sys.stdout.buffer.write(chunk)

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-SHOWN = ("Layer", "Added", "Modified", "Metadata", "Type", "Deleted", "Bytes", "CreatedBy")
-CREATED_BY_WIDTH = 45
+SHOWN = ("Layer", "Added", "Modified", "Metadata", "Type", "Deleted", "Bytes", "Identical", "CreatedBy")
+CREATED_BY_WIDTH = 36
+KINDS = ("added", "modified", "metadata", "type", "deleted")
 
 
 @click.command("changes")
@@ -48,7 +49,8 @@ def command(
     """Show what each layer of an image did, base first, and the step of the build that made it.
 
     Counted are entries; BYTES are those of the files a layer adds, changes, or has a copy of because
-    of changed attributes. --format json also tells the bytes of what it deletes.
+    of changed attributes, IDENTICAL those of files that it has again without any change: together the size
+    of the layer. --format json tells the bytes of each kind, those of what it deletes too.
 
     \b
     Examples:
@@ -101,7 +103,7 @@ def _table(*, full: bool) -> Table[LayerChanges]:
         Column("diff_id", lambda row: row.layer.diff_id, "DiffID", "DIFF ID"),
         Column("chain_id", lambda row: row.layer.chain_id, "ChainID", "CHAIN ID"),
         Column("cache_id", lambda row: row.layer.cache_id, "CacheID", "CACHE ID"),
-        *(_count_column(kind) for kind in ("added", "modified", "metadata", "type", "deleted")),
+        *(_count_column(kind) for kind in KINDS),
         Column(
             "bytes",
             lambda row: row.tally.new_size,
@@ -109,7 +111,16 @@ def _table(*, full: bool) -> Table[LayerChanges]:
             "BYTES",
             lambda row: human_size(row.tally.new_size),
         ),
-        Column("bytes_deleted", lambda row: row.tally.size["deleted"]),
+        *(_bytes_column(kind) for kind in KINDS),
+        Column("identical", lambda row: row.tally.identical),
+        Column(
+            "bytes_identical",
+            lambda row: row.tally.identical_size,
+            "Identical",
+            "IDENTICAL",
+            lambda row: human_size(row.tally.identical_size),
+        ),
+        Column("size", lambda row: row.size, "Size", "SIZE", lambda row: human_size(row.size)),
         Column("created", lambda row: rfc3339(row.made_by.created_ns) if row.made_by else None),
         Column(
             "created_by",
@@ -129,3 +140,7 @@ def _count_column(kind: str) -> Column[LayerChanges]:
         kind.capitalize(),
         kind.upper(),
     )
+
+
+def _bytes_column(kind: str) -> Column[LayerChanges]:
+    return Column(f"bytes_{kind}", lambda row: row.tally.size[kind])

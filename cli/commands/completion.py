@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from ..bash import register
 from ..main import COMPLETION_VARIABLE
+from ..shells import register
 
 __all__ = ["command"]
 

@@ -12,24 +12,46 @@ from ..filters import Filters, filter_option, invalid_filter, labels
 from ..output import Column, Table, emit, format_option, no_trunc_option
 from ..params import root_option
 from ..ports import shown_ports
-from ..subjects import open_root
+from ..subjects import container_names, image_names, open_root
 from ..template_printf import printf
 from ..units import ZERO_TIME_NS, age, clock, ellipsis, human_duration, human_size, rfc3339, short_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from layerfs import DataRoot
     from layerfs.analysis.containers import ContainerFilter, ContainerSizes
     from layerfs.formats.containerconfig import ContainerConfig
     from layerfs.model import Container
 
-__all__ = ["command"]
+__all__ = ["View", "command", "container_table"]
 
 UNKNOWN = "N/A"
 COMMAND_WIDTH, MOUNT_WIDTH = 20, 15
 
 _NANO = 10**9
+
+
+def _filter_values(root: DataRoot, name: str) -> Iterable[Any]:
+    """What a filter may be given, as far as it can be listed."""
+    from layerfs.analysis.containers import STATES
+
+    if name == "ancestor":
+        return image_names(root)
+    if name in ("before", "name", "since"):
+        return container_names(root)
+    if name == "status":
+        return STATES
+    values: dict[str, Callable[[ContainerConfig], Iterable[Any]]] = {
+        "exited": lambda config: (config.state.exit_code,),
+        "id": lambda config: (short_id(config.id),),
+        "label": lambda config: (f"{key}={value}" for key, value in config.labels.items()),
+        "network": _networks,
+        "volume": lambda config: (mount.name or mount.source for mount in config.mount_points),
+    }
+    if name not in values:
+        return ()
+    return (value for item in root.containers() if item.config for value in values[name](item.config))
 
 
 @click.command("containers")
@@ -39,7 +61,8 @@ _NANO = 10**9
 @click.option("-n", "--last", type=click.IntRange(-1), default=-1, metavar="N", help="Show the N newest.")
 @click.option("-l", "--latest", is_flag=True, help="Show the newest.")
 @filter_option(
-    *("ancestor", "before", "exited", "id", "label", "name", "network", "since", "status", "volume")
+    *("ancestor", "before", "exited", "id", "label", "name", "network", "since", "status", "volume"),
+    values=_filter_values,
 )
 @no_trunc_option
 @format_option
@@ -77,7 +100,7 @@ def command(
     if form == "table" and quiet:
         form = "{{.ID}}"
     view = View(data_root, full=no_trunc)
-    emit(_table(view, size=size), rows[:limit] if limit > 0 else rows, form)
+    emit(container_table(view, size=size), rows[:limit] if limit > 0 else rows, form)
 
 
 def _container_filter(root: DataRoot, filters: Filters) -> ContainerFilter:
@@ -216,7 +239,8 @@ def _ago(then_ns: int, now_ns: int) -> str:
     return f"{human_duration((now_ns - then_ns) / _NANO)} ago"
 
 
-def _table(view: View, *, size: bool) -> Table[Container]:
+def container_table(view: View, *, size: bool) -> Table[Container]:
+    """All that is told of containers; with `size` also what they take."""
     columns: list[Column[Container]] = [
         Column("id", lambda row: row.id, "ID", "CONTAINER ID", view.identity),
         Column("name", _config(lambda config: config.name), "Names", "NAMES", view.names),

@@ -7,14 +7,14 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
-from click.shell_completion import CompletionItem
 
 from ..copying import reason, tell_not_kept
 from ..entries import Complaints, lossless
 from ..main import FINDINGS
 from ..messages import say
+from ..places import complete_source, split_source
 from ..progress import progress
-from ..subjects import complete_names, open_root, open_subject, subject_options, tree_path
+from ..subjects import open_root, open_subject, subject_options, tree_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,16 +42,8 @@ class Source(NamedTuple):
     name: bytes | None
 
 
-def _complete(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
-    """Names, up to their colon."""
-    return [
-        CompletionItem(f"{item.value}:/", type="nospace")
-        for item in complete_names(context, parameter, typed)
-    ]
-
-
 @click.command("cp")
-@click.argument("sources", metavar="NAME:PATH...", nargs=-1, required=True, shell_complete=_complete)
+@click.argument("sources", metavar="NAME:/PATH...", nargs=-1, required=True, shell_complete=complete_source)
 @click.argument("dest", metavar="DEST", type=click.Path())
 @click.option("-L", "--follow-link", "follow", is_flag=True, help="Follow a link that PATH is, in its tree.")
 @click.option("--force", is_flag=True, help="Replace files; give directories that are there new attributes.")
@@ -114,8 +106,9 @@ def _sources(
 
     subjects: dict[str, Subject] = {}
     for text in texts:
-        name, path = _split(text, opened, subjects)
-        subject = subjects[name]
+        name, typed = split_source(text)
+        path = tree_path(typed)
+        subject = subjects[name] if name in subjects else subjects.setdefault(name, opened(name))
         try:
             node = subject.tree.resolve(path, follow=follow)
         except TreeError as error:
@@ -123,31 +116,6 @@ def _sources(
             continue
         last = path.rstrip(b"/").rpartition(b"/")[2]
         yield Source(text, subject, node, None if last in (b"", b".", b"..") else last)
-
-
-def _split(text: str, opened: Callable[[str], Subject], subjects: dict[str, Subject]) -> tuple[str, bytes]:
-    """The NAME, which is opened, and the PATH: both may have colons.
-
-    They meet at the first `:/`, or else at the last colon before which there is a known name.
-    """
-    from layerfs.errors import LookupFailed
-
-    colons = [place for place, letter in enumerate(text) if letter == ":" and text[place + 1 :]]
-    if not colons:
-        raise click.UsageError(f"{text}: not NAME:PATH; layerfs copies out of images and containers")
-    first = text.find(":/")
-    failure: LookupFailed | None = None
-    for place in sorted(colons, key=lambda place: (place != first, -place)):
-        name = text[:place]
-        try:
-            if name not in subjects:
-                subjects[name] = opened(name)
-        except LookupFailed as error:
-            failure = failure or error
-        else:
-            return name, tree_path(text[place + 1 :])
-    assert failure is not None  # noqa: S101 - no colon made a name
-    raise failure
 
 
 def _destination(root: DataRoot, dest: str, *, several: bool) -> Destination:
@@ -200,7 +168,7 @@ class _Copies:
         elif isinstance(error, NotCopied) and result.node is not source.node:
             self._specials += 1
         elif error.errno in _FULL:
-            raise error
+            raise OSError(error.errno, reason(error), self._place(result.path, named=named)) from error
         else:
             hint = ""
             if isinstance(error, NotCopied):
@@ -219,7 +187,11 @@ class _Copies:
 
     def _complain(self, path: bytes, why: str, *, named: bool) -> None:
         self.failed = True
+        say("error", f"{self._place(path, named=named)}: {why}")
+
+    def _place(self, path: bytes, *, named: bool) -> str:
+        """Where a copy goes, in words."""
         place = self._dest.rstrip("/") or "/"
         if named:  # the first component is DEST's own
             path = path.partition(b"/")[2]
-        say("error", f"{'/'.join(filter(None, (place, lossless(path))))}: {why}")
+        return "/".join(filter(None, (place, lossless(path))))

@@ -15,9 +15,10 @@ from ..main import FINDINGS
 from ..messages import say
 from ..output import Column, Table, emit, format_option, no_trunc_option
 from ..params import metadata_option, root_option
+from ..places import Place, place_argument
 from ..progress import progress
 from ..provenance import Provenance, command_words, kind_option, open_stack
-from ..subjects import complete_names, complete_paths, open_root, tree_path
+from ..subjects import open_root, tree_path
 from ..units import human_size, rfc3339
 
 if TYPE_CHECKING:
@@ -69,8 +70,7 @@ class Choice(NamedTuple):
 
 
 @click.command("deleted")
-@click.argument("name", shell_complete=complete_names)
-@click.argument("paths", metavar="[PATH]...", nargs=-1, shell_complete=complete_paths)
+@place_argument("[PATH]...")
 @click.option(
     "--layer", "layer", type=click.IntRange(1), metavar="N", help="Only versions that lie in layer N."
 )
@@ -99,8 +99,7 @@ class Choice(NamedTuple):
 @click.pass_context
 def command(
     ctx: click.Context,
-    name: str,
-    paths: tuple[str, ...],
+    place: Place,
     layer: int | None,
     hidden_by: int | None,
     include: tuple[str, ...],
@@ -130,9 +129,9 @@ def command(
       layerfs cat nginx:latest@3 /root/password.txt
     """
     data_root = open_root(ctx)
-    subject = open_stack(data_root, name, kind)
+    subject = open_stack(data_root, place.name, kind)
     provenance = Provenance(data_root, subject)
-    below = [b"/" + tree_path(path).strip(b"/") + b"/" for path in paths]
+    below = [b"/" + tree_path(path).strip(b"/") + b"/" for path in place.paths]
     choice = Choice(
         layer,
         hidden_by,

@@ -9,13 +9,14 @@ import click
 
 from ..output import Column, Table, emit, emit_json, format_option, no_trunc_option
 from ..params import root_option
-from ..subjects import complete_images, open_root
+from ..subjects import complete_names, open_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from layerfs.analysis.usage import ImageUsage, Orphan, StoreUsage, WhatIf
-    from layerfs.model import Image, Layer
+    from layerfs import DataRoot
+    from layerfs.analysis.usage import ImageUsage, Orphan, OwnDirectory, StoreUsage, WhatIf
+    from layerfs.model import Container, Image, Layer
 
 __all__ = ["command"]
 
@@ -28,9 +29,9 @@ TOTAL = "TOTAL"
 
 
 @click.command("du")
-@click.argument("images", metavar="[IMAGE...]", nargs=-1, shell_complete=complete_images)
+@click.argument("names", metavar="[IMAGE|CONTAINER]...", nargs=-1, shell_complete=complete_names)
 @click.option("--layers", is_flag=True, help="Show each layer once, with who uses it, and the orphans.")
-@click.option("--what-if", is_flag=True, help="Show what removing these images together would free.")
+@click.option("--what-if", is_flag=True, help="Show what removing these together would free.")
 @click.option("--sort", metavar="COLUMN", help="Sort by a column such as freed: largest first, names from A.")
 @no_trunc_option
 @format_option
@@ -38,7 +39,7 @@ TOTAL = "TOTAL"
 @click.pass_context
 def command(
     ctx: click.Context,
-    images: tuple[str, ...],
+    names: tuple[str, ...],
     layers: bool,
     what_if: bool,
     sort: str | None,
@@ -50,32 +51,49 @@ def command(
 
     SIZE, SHARED SIZE and UNIQUE SIZE are those of `docker system df -v`. FREED SIZE is what goes when
     the image is removed, and with it the untagged parents that only it needs: a layer stays as long as
-    another image, a container, or BuildKit's cache needs it. The row TOTAL counts each layer once.
+    another image, a container, or BuildKit's cache needs it. The row TOTAL counts each layer once. Of a
+    container go the two directories of its own; its log and its volumes are not counted.
 
     \b
     Examples:
       layerfs du --sort freed
       layerfs du --layers
       layerfs du --what-if nginx:1.24 nginx:1.25    removing both, together
+      layerfs du --what-if web nginx:1.24           a container, and then its image
       layerfs du --format json
     """
     from layerfs.analysis.usage import StoreUsage
 
-    if bool(images) != what_if:
-        raise click.UsageError("--what-if and IMAGE need each other")
+    if bool(names) != what_if:
+        raise click.UsageError("--what-if and names of images or containers need each other")
     if layers and what_if:
         raise click.UsageError("--layers and --what-if exclude each other")
     data_root = open_root(ctx)
     if what_if:
-        subjects = [data_root.image(name) for name in images]
+        images, containers = _named(data_root, names)
         usage = StoreUsage(data_root)
-        _show_what_if(usage, usage.what_if(subjects), form, sort, full=no_trunc)
+        _show_what_if(usage, usage.what_if(images, containers), form, sort, full=no_trunc)
     elif form == "json":
         emit_json(_document(StoreUsage(data_root), sort))
     elif layers:
         _show_layers(StoreUsage(data_root), form, sort, full=no_trunc)
     else:
         _show_images(StoreUsage(data_root), form, sort, full=no_trunc)
+
+
+def _named(root: DataRoot, names: Iterable[str]) -> tuple[list[Image], list[Container]]:
+    """What the names mean, each once."""
+    from layerfs.model import Container, Image
+
+    images: dict[str, Image] = {}
+    containers: dict[str, Container] = {}
+    for name in names:
+        found = root.names.anything(name, ("image", "container"))
+        if isinstance(found, Image):
+            images[found.id] = found
+        elif isinstance(found, Container):
+            containers[found.id] = found
+    return list(images.values()), list(containers.values())
 
 
 def _document(usage: StoreUsage, sort: str | None) -> Row:
@@ -165,11 +183,12 @@ def _largest_first(usage: StoreUsage) -> list[Layer]:
     return sorted(usage.holders.layers.values(), key=lambda layer: (-layer.size, layer.chain_id))
 
 
-def _layer_row(usage: StoreUsage, layer: Layer, removed: Iterable[Image] = ()) -> Row:
-    """A layer and who uses it, images in `removed` left out."""
-    gone = {image.id for image in removed}
+def _layer_row(usage: StoreUsage, layer: Layer, removed: Iterable[Image | Container] = ()) -> Row:
+    """A layer and who uses it, images and containers in `removed` left out."""
+    gone: set[str] = {item.id for item in removed}
     images = [image for image in usage.holders.images.get(layer.chain_id, ()) if image.id not in gone]
-    containers = usage.holders.containers.get(layer.chain_id, ())
+    holders = usage.holders.containers.get(layer.chain_id, ())
+    containers = [container for container in holders if container.id not in gone]
     return {
         "chain_id": layer.chain_id,
         "diff_id": layer.diff_id,
@@ -184,7 +203,8 @@ def _layer_row(usage: StoreUsage, layer: Layer, removed: Iterable[Image] = ()) -
 
 def _unregistered_row(orphan: Orphan) -> Row:
     """A directory that is no layer's."""
-    row: Row = {"chain_id": None, "diff_id": None, "parent": None, "cache_id": orphan.cache_id}
+    name = orphan.cache_id or os.path.basename(orphan.directory)
+    row: Row = {"chain_id": None, "diff_id": None, "parent": None, "cache_id": name}
     return row | {"size": orphan.size, "images": [], "containers": [], "buildkit": False}
 
 
@@ -242,19 +262,33 @@ def _orphan_table() -> Table[Row]:
 
 
 def _show_what_if(usage: StoreUsage, outcome: WhatIf, form: str, sort: str | None, *, full: bool) -> None:
-    freed = [_layer_row(usage, layer, outcome.removed) for layer in outcome.layers]
-    kept = [_layer_row(usage, layer, outcome.removed) for layer in outcome.kept]
+    removed: list[Image | Container] = [*outcome.removed, *outcome.containers]
+    freed = [_layer_row(usage, layer, removed) for layer in outcome.layers]
+    kept = [_layer_row(usage, layer, removed) for layer in outcome.kept]
+    own = list(map(_own_row, outcome.directories))
     if form == "json":
-        removed = [image.id for image in outcome.removed]
-        emit_json({"freed_size": outcome.freed_size, "images": removed, "layers": freed, "kept": kept})
+        document: Row = {"freed_size": outcome.freed_size, "images": [image.id for image in outcome.removed]}
+        document |= {"containers": [container.id for container in outcome.containers], "directories": own}
+        emit_json(document | {"layers": freed, "kept": kept})
         return
-    rows = [row | {"freed_size": row["size"], "note": ""} for row in freed]
+    names = {container.id: container.name for container in outcome.containers}
+    rows = [_unlayered(row, f"goes with container {names[row['container']]}") for row in own]
+    rows += [row | {"freed_size": row["size"], "note": ""} for row in freed]
     rows = _sorted([*rows, *(row | {"freed_size": 0} for row in kept)], sort)
     if form == "table":
-        whole = sum(row["size"] for row in rows)
+        whole = sum(row["size"] or 0 for row in rows)
         total = {"chain_id": TOTAL, "cache_id": "", "diff_id": "", "note": ""}
         rows.append(total | {"size": whole, "freed_size": outcome.freed_size})
     emit(_what_if_table(_users(usage, "an unused layer above it", full=full), full=full), rows, form)
+
+
+def _own_row(found: OwnDirectory) -> Row:
+    return {"cache_id": found.cache_id, "container": found.container.id, "size": found.size}
+
+
+def _unlayered(row: Row, note: str) -> Row:
+    """A directory of a container as a row among layers."""
+    return {"chain_id": None, "diff_id": None, **row, "freed_size": row["size"], "note": note}
 
 
 def _what_if_table(users: Callable[[Row], str], *, full: bool) -> Table[Row]:

@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from ..entries import Complaints, escaped
 from ..findings import InRoot, InTree, ls_line, root_table, tree_table
 from ..findtests import dashed, test_options, wanted
+from ..findwords import FindCommand
 from ..output import emit, format_option, no_trunc_option
 from ..params import metadata_option, root_option
 from ..progress import progress
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from layerfs import DataRoot
     from layerfs.analysis.find import Contents
     from layerfs.analysis.forest import Forest
+    from layerfs.analysis.predicates import Predicate
     from layerfs.analysis.seen import LayerFinding
     from layerfs.tree.node import FileStat, Part
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-OPERATORS = ("!", "(", ")", ",")
+WILDCARDS = "*?[\\"
 
 
 class Output(NamedTuple):
@@ -50,8 +52,8 @@ class Read(NamedTuple):
     sha256: str | None
 
 
-@click.command("find")
-@click.argument("words", metavar="NAME|--all [PATTERN]", nargs=-1, shell_complete=complete_names)
+@click.command("find", cls=FindCommand)
+@click.argument("words", metavar="NAME|--all [/START]... [PATTERN]", nargs=-1, shell_complete=complete_names)
 @click.option("-all", "--all", "everywhere", is_flag=True, help="Search every layer of the data root.")
 @test_options
 @dashed("print0", "print0", is_flag=True, help="End each path with a NUL instead of a line feed.")
@@ -80,13 +82,15 @@ def command(
 ) -> int:
     """Find entries by name, attributes or content: in one tree, or in all layers of the root.
 
-    NAME is an image, a container or a layer. A PATTERN fits names, or whole paths if it has a slash. Tests
-    are find's, with one dash or two; all that are given must hold. --all reads each layer once, however
+    NAME is an image, a container or a layer. A word that begins with a slash and has no wildcard is a
+    path to start at, as find's; any other is the PATTERN, which fits names, or whole paths if it has a slash.
+    Tests are find's, with one dash or two; all that are given must hold. --all reads each layer once, however
     many images use it, and tells for each entry which images and containers show and hide it.
 
     \b
     Examples:
       layerfs find nginx:latest '*.conf'
+      layerfs find nginx:latest /etc /usr/lib -type f -mtime -7
       layerfs find nginx:latest -type f -perm /u+s,g+s -ls
       layerfs find nginx:latest -deleted -size +1M      hidden by later layers, and still there
       layerfs find --all id_rsa                         in any image, container or leftover
@@ -96,28 +100,28 @@ def command(
     if ls + print0 + given > 1:
         raise click.UsageError("-ls, -print0 and --format exclude each other")
     output = Output(form if given else None, ls, print0)
-    name, pattern = _words(words, everywhere=everywhere)
+    name, starts, pattern = _words(words, everywhere=everywhere)
     complaints = Complaints()
     if everywhere:
         if (up_to, layer, kind) != (None, None, None):
             raise click.UsageError("--up-to, --layer and --kind need a NAME instead of --all")
-        _in_root(open_root(ctx), wanted(tests, pattern, None), output, complaints, full=no_trunc)
+        _in_root(open_root(ctx), wanted(tests, pattern, None, starts), output, complaints, full=no_trunc)
     else:
         subject = open_subject(open_root(ctx), name, kind=kind, up_to=up_to, layer=layer)
-        _in_tree(subject, wanted(tests, pattern, subject.tree), output, complaints)
+        _in_tree(subject, wanted(tests, pattern, subject.tree, starts), output, complaints)
     return complaints.code
 
 
-def _words(words: tuple[str, ...], *, everywhere: bool) -> tuple[str, str | None]:
-    """The NAME, empty with --all, and the PATTERN."""
-    if operator := next((word for word in words if word in OPERATORS), None):
-        raise click.UsageError(f"{operator!r}: there are no operators; all tests given must hold")
-    name, *patterns = ("", *words) if everywhere else words or ("",)
+def _words(words: tuple[str, ...], *, everywhere: bool) -> tuple[str, list[str], str | None]:
+    """The NAME, empty with --all, the start paths, and the PATTERN."""
+    name, *others = ("", *words) if everywhere else words or ("",)
     if not everywhere and not name:
         raise click.UsageError("Missing argument 'NAME' (or --all).")
+    starts = [word for word in others if word.startswith("/") and not set(word) & set(WILDCARDS)]
+    patterns = [word for word in others if word not in starts]
     if len(patterns) > 1:
         raise click.UsageError(f"Got unexpected extra argument ({patterns[1]})")
-    return name, patterns[0] if patterns else None
+    return name, starts, patterns[0] if patterns else None
 
 
 # -- one tree ------------------------------------------------------------------------------------
@@ -135,6 +139,7 @@ def _in_tree(subject: Subject, chosen: Wanted, output: Output, complaints: Compl
             live=chosen.live or not chosen.deleted,
             deleted=chosen.deleted,
             depth=chosen.depth,
+            starts=chosen.starts or (b"/",),
         ),
         chosen,
         complaints,
@@ -186,11 +191,12 @@ def _read(
 
 def _in_root(root: DataRoot, chosen: Wanted, output: Output, complaints: Complaints, *, full: bool) -> None:
     """Sorted by path, so that what several layers have of it stands together; jsonl as it is found."""
-    from layerfs.analysis.findall import find_all
+    from layerfs.analysis.findall import Below, find_all
     from layerfs.analysis.forest import Forest
 
     forest = Forest(root)
-    steps = find_all(forest, chosen.test, complaints.add)
+    test = Below(chosen.starts, chosen.test) if chosen.starts else chosen.test
+    steps = _complete(find_all(forest, test, complaints.add), test, complaints)
     form = output.form or "table"
     if form == "jsonl":
         rows = (row for found in steps for row in _root_rows(forest, found, chosen, complaints))
@@ -205,6 +211,18 @@ def _in_root(root: DataRoot, chosen: Wanted, output: Output, complaints: Complai
         _print(listed, output)
     else:
         emit(root_table(full=full), listed, form)
+
+
+def _complete(
+    steps: Iterator[list[LayerFinding]], test: Predicate, complaints: Complaints
+) -> Iterator[list[LayerFinding]]:
+    """All steps; after the last it is known, and told, which start paths no layer has."""
+    from layerfs.analysis.findall import Below
+    from layerfs.errors import PathNotFound
+
+    yield from steps
+    for path in test.missing if isinstance(test, Below) else ():
+        complaints.add(PathNotFound(path, "no layer has it"))
 
 
 def _root_rows(

@@ -13,8 +13,9 @@ from click.core import ParameterSource
 from ..entries import Complaints, escaped, lossless
 from ..main import FINDINGS
 from ..output import Column, Table, emit, format_option
+from ..places import Place, place_argument
 from ..progress import progress
-from ..subjects import complete_names, complete_paths, open_root, open_subject, subject_options, tree_path
+from ..subjects import open_root, open_subject, subject_options, tree_path
 from ..units import human_size
 
 if TYPE_CHECKING:
@@ -51,8 +52,7 @@ def _algorithm(name: str) -> Callable[..., Any]:
 
 
 @click.command("hashes")
-@click.argument("name", shell_complete=complete_names)
-@click.argument("paths", metavar="[PATH]...", nargs=-1, shell_complete=complete_paths)
+@place_argument("[PATH]...")
 @click.option(
     "--all-versions",
     "every",
@@ -68,8 +68,7 @@ def _algorithm(name: str) -> Callable[..., Any]:
 @click.pass_context
 def command(
     ctx: click.Context,
-    name: str,
-    paths: tuple[str, ...],
+    place: Place,
     every: bool,
     algorithm: str | None,
     zero: bool,
@@ -97,9 +96,9 @@ def command(
     if zero and given:
         raise click.UsageError("--zero and --format exclude each other")
     data_root = open_root(ctx)
-    subject = open_subject(data_root, name, kind=kind, up_to=up_to, layer=layer)
+    subject = open_subject(data_root, place.name, kind=kind, up_to=up_to, layer=layer)
     complaints = Complaints()
-    files = _files(subject, paths, complaints, every=every)
+    files = _files(subject, place.paths, complaints, every=every)
     rows = _rows(subject, files, algorithm or "sha256", complaints)
     if given:
         emit(_table(algorithm or "sha256"), rows, form)

@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem
 from ..filters import Filters, filter_option, invalid_filter, labels, moment
 from ..output import Column, Table, emit, format_option, is_template, no_trunc_option
 from ..params import root_option
-from ..subjects import complete_images, open_root
+from ..subjects import complete_images, image_names, open_root
 from ..units import ZERO_TIME_NS, age, clock, human_size, rfc3339, short_id
 
 if TYPE_CHECKING:
@@ -56,13 +56,22 @@ def _complete_sort(_context: click.Context, _parameter: click.Parameter, typed: 
     return [CompletionItem(key) for key in keys if key.startswith(typed)]
 
 
+def _filter_values(root: DataRoot, name: str) -> Iterable[str]:
+    """What a filter may be given, as far as it can be listed."""
+    if name == "dangling":
+        return ("true", "false")
+    if name == "label":
+        return (f"{key}={value}" for image in root.images() for key, value in image.config.labels.items())
+    return image_names(root) if name in ("before", "since", "reference") else ()
+
+
 @click.command("images")
 @click.argument("reference", required=False, shell_complete=complete_images)
 @click.option("-a", "--all", "every", is_flag=True, help="Show intermediate images too.")
 @click.option("-q", "--quiet", is_flag=True, help="Show image IDs only.")
 @click.option("--digests", is_flag=True, help="Show manifest digests.")
 @click.option("--usage", is_flag=True, help="Show what is shared, unique, and freed by removing the image.")
-@filter_option("dangling", "label", "before", "since", "until", "reference")
+@filter_option("dangling", "label", "before", "since", "until", "reference", values=_filter_values)
 @click.option(
     "--sort",
     metavar="COLUMN",

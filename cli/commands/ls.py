@@ -12,7 +12,8 @@ import click
 from ..entries import ENTRY_TABLE, Complaints, Entry, escaped
 from ..listing import Line, Style, lines, total_line
 from ..output import emit, format_option
-from ..subjects import complete_names, complete_paths, open_root, open_subject, subject_options, tree_path
+from ..places import Place, place_argument
+from ..subjects import open_root, open_subject, subject_options, tree_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -54,8 +55,7 @@ class Group(NamedTuple):
 
 
 @click.command("ls")
-@click.argument("name", shell_complete=complete_names)
-@click.argument("paths", metavar="[PATH]...", nargs=-1, shell_complete=complete_paths)
+@place_argument("[PATH]...")
 @click.option("-l", "long", is_flag=True, help="Mode, links, owners, size, time and target of each entry.")
 @click.option("-n", "numeric", is_flag=True, help="Like -l: owners are always numbers.")
 @click.option("--full-time", is_flag=True, help="Like -l, with times to the nanosecond.")
@@ -76,8 +76,7 @@ class Group(NamedTuple):
 @click.pass_context
 def command(
     ctx: click.Context,
-    name: str,
-    paths: tuple[str, ...],
+    place: Place,
     long: bool,
     numeric: bool,
     full_time: bool,
@@ -107,16 +106,16 @@ def command(
     Examples:
       layerfs ls nginx:latest /etc
       layerfs ls -l --layers nginx:latest /etc       which layer supplied what
-      layerfs ls -lAR --layer 3 nginx:latest         all that layer 3 holds, whiteouts too
+      layerfs ls -lAR --layer 3 nginx:latest         all that layer 3 holds, [whiteout] and [opaque] marked
       layerfs ls -R --format jsonl nginx:latest /    every entry as JSON
     """
-    subject = open_subject(open_root(ctx), name, kind=kind, up_to=up_to, layer=layer)
+    subject = open_subject(open_root(ctx), place.name, kind=kind, up_to=up_to, layer=layer)
     text = form == "table"
     long = long or numeric or full_time
     hidden = every or almost
     choice = Choice(hidden, every and text, itself, recursive, long, by_time, by_size, reverse)
     complaints = Complaints()
-    groups = _groups(subject, paths or ("/",), choice, complaints)
+    groups = _groups(subject, place.paths or ("/",), choice, complaints)
     if not text:
         emit(ENTRY_TABLE, (line.entry for group in groups for line in group.listed), form)
         return complaints.code
@@ -126,7 +125,7 @@ def command(
         return _has_acl(entry, complaints)
 
     style = Style(long, human, full_time, inode, layers, width, time.time_ns(), has_acl)
-    titled = len(paths) > 1 or recursive
+    titled = len(place.paths) > 1 or recursive
     for line in _text(groups, style, titled=titled):
         sys.stdout.write(line)
     return complaints.code

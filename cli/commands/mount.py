@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import syslog
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,14 +12,15 @@ from typing import TYPE_CHECKING
 import click
 
 from ..messages import printable, say
+from ..mounts import list_mounts
+from ..output import format_option
 from ..params import complete_directory
 from ..subjects import complete_names, open_root, open_subject, subject_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from layerfs import DataRoot
     from layerfs.tree.union import UnionTree
+    from layerfs.views.fuse.server import Job
 
     from ..provenance import Provenance
     from ..subjects import Subject
@@ -27,10 +29,16 @@ __all__ = ["command"]
 
 
 @click.command("mount")
-@click.argument("name", shell_complete=complete_names)
-@click.argument("mountpoint", type=click.Path(path_type=Path), shell_complete=complete_directory)
+@click.argument("name", required=False, shell_complete=complete_names)
+@click.argument("mountpoint", required=False, type=Path, shell_complete=complete_directory)
 @click.option("-f", "--foreground", is_flag=True, help="Serve until Ctrl-C, SIGTERM or umount, then return.")
 @click.option("--allow-other", is_flag=True, help="Let other users look into the mount.")
+@click.option(
+    "--ignore-permissions",
+    is_flag=True,
+    help="Read all that the disk lets you read, whoever may read it in the image. Not with --allow-other.",
+)
+@click.option("--noexec", is_flag=True, help="Let nothing in the mount be executed.")
 @click.option(
     "--driver",
     "driver_name",
@@ -51,23 +59,27 @@ __all__ = ["command"]
     help="Also list the user.layerfs.* attributes, which any mount answers: layer, diff_id, chain_id, "
     "created_by, versions.",
 )
+@format_option
 @subject_options
 @click.pass_context
 def command(
     ctx: click.Context,
-    name: str,
-    mountpoint: Path,
+    name: str | None,
+    mountpoint: Path | None,
     foreground: bool,
     allow_other: bool,
+    ignore_permissions: bool,
+    noexec: bool,
     driver_name: str,
     passthrough: bool,
     provenance: bool,
+    form: str,
     kind: str | None,
     up_to: int | None,
     layer: int | None,
     root: str,  # noqa: ARG001 - read from the context
 ) -> None:
-    """Mount an image, container or layer read-only on a directory.
+    """Mount an image, container or layer read-only on a directory; list what is mounted.
 
     Returns when the mount can be used; `layerfs umount MOUNTPOINT` or umount(8) ends it.
     What goes wrong later is told to syslog, or with -f to standard error.
@@ -78,24 +90,70 @@ def command(
       layerfs mount --up-to 2 nginx:latest /mnt    the image as of its second layer
       layerfs mount --layer 3 nginx:latest /mnt    that layer alone, with its whiteouts
       layerfs mount my-container /mnt              what the container would see
+      layerfs mount                                what is mounted where, and whether it still answers
       getfattr --only-values -n user.layerfs.created_by /mnt/etc/motd    what made a file
     """
+    if name is None and not _given(ctx, but=("form", "root")):
+        list_mounts(form)
+        return
+    _check_usage(ctx)
+    assert name is not None and mountpoint is not None  # noqa: S101, PT018 - or it was wrong usage
     from layerfs.views.fuse.driver import MountOptions
     from layerfs.views.fuse.drivers import driver_named
     from layerfs.views.fuse.mountpoint import check_mountpoint
-    from layerfs.views.fuse.server import Job, serve_detached
+    from layerfs.views.fuse.server import Job, serve, serve_detached
 
     data_root = open_root(ctx)
     subject = open_subject(data_root, name, kind=kind, up_to=up_to, layer=layer)
     target = check_mountpoint(mountpoint, Path(data_root.path))
     title = printable(subject.title)
-    options = MountOptions(source=title, allow_other=allow_other, passthrough=passthrough)
+    options = MountOptions(
+        source=title,
+        allow_other=allow_other,
+        passthrough=passthrough,
+        ignore_permissions=ignore_permissions,
+        noexec=noexec,
+    )
     tree = _traced(data_root, subject, listed=provenance)
-    driver = driver_named(driver_name)
+    job = Job(driver_named(driver_name), tree, target, options, _log_to_syslog)
+    _say_what_stays_closed(job)
     if foreground:
-        driver.serve(tree, target, options, _announce(title, target))
+        serve(job, lambda: say("info", f"{title} is mounted on {target}; Ctrl-C unmounts"))
     else:
-        serve_detached(Job(driver, tree, target, options, _log_to_syslog))
+        serve_detached(job)
+
+
+def _given(ctx: click.Context, *, but: tuple[str, ...] = ()) -> list[str]:
+    """The parameters that stand on the command line."""
+    return [
+        name
+        for name in ctx.params
+        if name not in but and ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    ]
+
+
+def _check_usage(ctx: click.Context) -> None:
+    """Refuse what cannot be meant, for a mount."""
+    for argument in ("name", "mountpoint"):
+        if ctx.params[argument] is None:
+            raise click.MissingParameter(ctx=ctx, param_hint=repr(argument.upper()), param_type="argument")
+    if "form" in _given(ctx):
+        raise click.UsageError("--format is for the list of mounts, which has no NAME")
+    if ctx.params["allow_other"] and ctx.params["ignore_permissions"]:
+        raise click.UsageError(
+            "--allow-other and --ignore-permissions exclude each other: others would see what is not theirs"
+        )
+
+
+def _say_what_stays_closed(job: Job) -> None:
+    """Tell a user whose files these are on disk, but not in the image, how to read them all."""
+    own = job.tree.root.stat.uid == os.geteuid()
+    if os.geteuid() != 0 and not own and not job.options.ignore_permissions:
+        say(
+            "info",
+            "the mount keeps from you what the image keeps from ordinary users; "
+            "--ignore-permissions shows all that this copy holds",
+        )
 
 
 def _traced(root: DataRoot, subject: Subject, *, listed: bool) -> UnionTree:
@@ -108,13 +166,12 @@ def _traced(root: DataRoot, subject: Subject, *, listed: bool) -> UnionTree:
 
         return Provenance(root, subject)
 
+    def created_by(number: int) -> str | None:
+        command = provenance().command(number)
+        return None if command is None else printable(command)
+
     origins = [Origin(supplier.number, supplier.diff_id, supplier.chain_id) for supplier in subject.suppliers]
-    return TracedTree(subject.tree, origins, lambda number: provenance().command(number), listed=listed)
-
-
-def _announce(title: str, target: Path) -> Callable[[], None]:
-    """Say on standard error that the mount can be used."""
-    return lambda: say("info", f"{title} is mounted on {target}; Ctrl-C unmounts")
+    return TracedTree(subject.tree, origins, created_by, listed=listed)
 
 
 class _LogToSyslog(logging.Handler):

@@ -13,7 +13,8 @@ import click
 from ..entries import ENTRY_COLUMNS, Complaints, Entry, escaped, lossless
 from ..listing import clock_full
 from ..output import Column, Table, emit, format_option
-from ..subjects import complete_names, complete_paths, open_root, open_subject, subject_options, tree_path
+from ..places import Place, place_argument
+from ..subjects import open_root, open_subject, subject_options, tree_path
 from ..units import rfc3339
 
 if TYPE_CHECKING:
@@ -54,16 +55,14 @@ class Report:
 
 
 @click.command("stat")
-@click.argument("name", shell_complete=complete_names)
-@click.argument("paths", metavar="PATH...", nargs=-1, required=True, shell_complete=complete_paths)
+@place_argument("PATH...")
 @click.option("-L", "--dereference", is_flag=True, help="Of a symbolic link, show what it leads to.")
 @format_option
 @subject_options
 @click.pass_context
 def command(
     ctx: click.Context,
-    name: str,
-    paths: tuple[str, ...],
+    place: Place,
     dereference: bool,
     form: str,
     kind: str | None,
@@ -82,9 +81,9 @@ def command(
       layerfs stat --format '{{.Layer}} {{.BackingPath}}' nginx:latest /etc/passwd
       layerfs stat --format json nginx:latest /bin/ping
     """
-    subject = open_subject(open_root(ctx), name, kind=kind, up_to=up_to, layer=layer)
+    subject = open_subject(open_root(ctx), place.name, kind=kind, up_to=up_to, layer=layer)
     complaints = Complaints()
-    reports = _reports(subject, paths, complaints, follow=dereference)
+    reports = _reports(subject, place.paths, complaints, follow=dereference)
     if form == "table":
         for report in reports:
             sys.stdout.writelines(_lines(report))
@@ -132,6 +131,7 @@ def _lines(report: Report) -> Iterator[str]:
     kind = "regular empty file" if found.is_file and not found.size else _TYPES.get(found.kind, "unknown")
     number = entry.subject.tree.inode(entry.node)
     yield f"  File: {escaped(report.label)}{arrow}\n"
+    kind += f" {entry.mark_text}" if entry.mark_text else ""
     yield f"  Size: {found.size:<10}\tBlocks: {found.blocks:<10} {kind}\n"
     device = f"    Device type: {_device(entry)}" if entry.is_device else ""
     yield f" Inode: {number:<10}\tLinks: {entry.node.nlink}{device}\n"

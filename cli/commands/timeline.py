@@ -48,6 +48,9 @@ class Digests(NamedTuple):
 @click.option("--until", metavar="TIME", help="Until before TIME.")
 @click.option("--md5", is_flag=True, help="With the MD5 of each file's content.")
 @click.option("--sha256", is_flag=True, help="With the sha256 of each file's content; not in a bodyfile.")
+@click.option(
+    "--owners", "every_owner", is_flag=True, help="In JSON and CSV all images and containers of each row."
+)
 @no_trunc_option
 @format_option
 @kind_option
@@ -62,6 +65,7 @@ def command(
     until: str | None,
     md5: bool,
     sha256: bool,
+    every_owner: bool,
     no_trunc: bool,
     form: str,
     kind: str | None,
@@ -73,7 +77,8 @@ def command(
     has its times of modification (m), last access (a) and change of attributes (c): m is what the image
     says, a and c are this host's. The engine adds steps of builds, and when images and containers were made,
     tagged, started and finished. All times are in UTC, earliest first; a bodyfile is as the layers lie, and
-    tells in brackets behind each name its layer, the images that have it, and what hides it.
+    tells in brackets behind each name its layer, the images that have it, and what hides it. A table shortens
+    long paths, unless --no-trunc, and names one image of many.
 
     \b
     Examples:
@@ -85,8 +90,8 @@ def command(
     from layerfs.analysis.timeline import Period, engine_events
 
     given = ctx.get_parameter_source("form") != ParameterSource.DEFAULT
-    if bodyfile and (given or sha256):
-        raise click.UsageError("--bodyfile excludes --format and --sha256: its fields are given")
+    if bodyfile and (given or sha256 or every_owner):
+        raise click.UsageError("--bodyfile excludes --format, --sha256 and --owners: its fields are given")
     if bool(names) == everything:
         raise click.UsageError("give NAMEs, or --all")
     period = Period(_time("--since", since), _time("--until", until))
@@ -106,7 +111,7 @@ def command(
             for files in watched:
                 events += _moments(files, period)
         events.sort(key=operator.attrgetter("key"))
-        emit(timeline_table(full=no_trunc), events, form)
+        emit(timeline_table(full=no_trunc, every_owner=every_owner), events, form)
     return complaints.code
 
 

@@ -10,7 +10,8 @@ import click
 from ..entries import ENTRY_TABLE, Complaints, Entry, escaped
 from ..escape import json_text
 from ..output import emit, format_option
-from ..subjects import complete_names, complete_paths, open_root, open_subject, subject_options, tree_path
+from ..places import Place, place_argument
+from ..subjects import open_root, open_subject, subject_options, tree_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,8 +25,7 @@ __all__ = ["command"]
 
 
 @click.command("tree")
-@click.argument("name", shell_complete=complete_names)
-@click.argument("path", default="/", shell_complete=complete_paths)
+@place_argument("[PATH]")
 @click.option("-L", "depth", type=click.IntRange(1), metavar="N", help="No more than N levels down.")
 @click.option("-d", "directories", is_flag=True, help="Directories only.")
 @click.option("-a", "hidden", is_flag=True, help="Also names that begin with a dot.")
@@ -34,8 +34,7 @@ __all__ = ["command"]
 @click.pass_context
 def command(
     ctx: click.Context,
-    name: str,
-    path: str,
+    place: Place,
     depth: int | None,
     directories: bool,
     hidden: bool,
@@ -53,23 +52,24 @@ def command(
     Examples:
       layerfs tree nginx:latest /etc
       layerfs tree -d -L 2 nginx:latest             the directories of the first two levels
-      layerfs tree --layer 3 -a nginx:latest        what layer 3 holds
+      layerfs tree --layer 3 -a nginx:latest        what layer 3 holds, [whiteout] and [opaque] marked
     """
     from layerfs.errors import NotADirectory
     from layerfs.tree.walk import walk
 
-    subject = open_subject(open_root(ctx), name, kind=kind, up_to=up_to, layer=layer)
+    subject = open_subject(open_root(ctx), place.name, kind=kind, up_to=up_to, layer=layer)
     complaints = Complaints()
+    path = tree_path(place.paths[0] if place.paths else "/")
 
     def keep(node: Node) -> bool:
         return (hidden or not node.name.startswith(b".")) and (node.is_dir or not directories)
 
-    top = subject.tree.resolve(tree_path(path))
+    top = subject.tree.resolve(path)
     if not top.is_dir:
-        raise NotADirectory(tree_path(path))
+        raise NotADirectory(path)
     visits = _reported(walk(subject.tree, top, depth=depth, keep=keep), complaints)
     if form == "table":
-        output = _drawn(subject, visits, tree_path(path), complaints, only_directories=directories)
+        output = _drawn(subject, visits, path, complaints, only_directories=directories)
     elif form == "json":
         output = _nested(subject, visits, complaints)
     else:
@@ -97,20 +97,24 @@ def _drawn(
 ) -> Iterator[str]:
     """Lines as tree(1) 2.1 draws them, and its summary, which counts the top as well."""
     bars: list[str] = []
-    counts = {True: 0, False: 0}
+    directories = files = whiteouts = 0
     for visit in visits:
         del bars[max(visit.depth - 1, 0) :]
         entry = Entry.of(subject, visit.node, complaints)
         label = escaped(visit.node.name if visit.depth else title)
         arrow = f" -> {escaped(entry.target)}" if entry.target is not None else ""
         trouble = "  [error opening dir]" if visit.problem else ""
+        mark = f"  {entry.mark_text}" if entry.mark_text else ""
         branch = ("└── " if visit.last else "├── ") if visit.depth else ""
-        yield f"{''.join(bars)}{branch}{label}{arrow}{trouble}\n"
+        yield f"{''.join(bars)}{branch}{label}{arrow}{mark}{trouble}\n"
         if visit.depth:
             bars.append("    " if visit.last else "│   ")
-        counts[visit.node.is_dir] += 1
-    yield f"\n{counts[True]} director{'y' if counts[True] == 1 else 'ies'}"
-    yield "\n" if only_directories else f", {counts[False]} file{'' if counts[False] == 1 else 's'}\n"
+        directories += visit.node.is_dir
+        whiteouts += entry.is_whiteout
+        files += not (visit.node.is_dir or entry.is_whiteout)
+    yield f"\n{directories} director{'y' if directories == 1 else 'ies'}"
+    yield "" if only_directories else f", {files} file{'' if files == 1 else 's'}"
+    yield f", {whiteouts} whiteout{'' if whiteouts == 1 else 's'}\n" if whiteouts else "\n"
 
 
 def _nested(subject: Subject, visits: Iterable[Visit], complaints: Complaints) -> Iterator[str]:

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
 from ..main import EXIT_CODES
 from ..messages import say_error
-from ..params import complete_directory
 
 __all__ = ["command"]
+
+
+def _complete_mounts(
+    _context: click.Context, _parameter: click.Parameter, typed: str
+) -> list[CompletionItem]:
+    """What is mounted, by its path from here too, and without a look at it: a mount's server may be dead."""
+    from layerfs.views.fuse.mountpoint import mount_table
+
+    here = os.getcwd().rstrip("/") + "/"
+    paths = [str(mount.path) for mount in mount_table() if mount.is_ours]
+    named = [path if path.startswith(typed) else path.removeprefix(here) for path in paths]
+    return [CompletionItem(path) for path in named if path.startswith(typed) and path.isprintable()]
 
 
 @click.command("umount")
@@ -19,8 +32,8 @@ __all__ = ["command"]
     metavar="MOUNTPOINT...",
     nargs=-1,
     required=True,
-    type=click.Path(path_type=Path),
-    shell_complete=complete_directory,
+    type=Path,  # click.Path would look at it: not at a mount whose server is dead, or does not answer
+    shell_complete=_complete_mounts,
 )
 @click.option("-l", "--lazy", is_flag=True, help="Detach now, clean up when nobody uses it any more.")
 def command(mountpoints: tuple[Path, ...], lazy: bool) -> int:

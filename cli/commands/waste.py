@@ -18,9 +18,10 @@ from ..subjects import complete_names, open_root
 from ..waste import Account, exceeds, layer_table, path_table, score_words, size_words, total_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from layerfs import DataRoot
+    from layerfs.model import Image
 
     from ..amounts import Limit
 
@@ -33,7 +34,8 @@ TOP = 10
 
 @click.command("waste")
 @click.argument("name", required=False, shell_complete=complete_names)
-@click.option("--all", "everything", is_flag=True, help="Every image of the root, a row each.")
+@click.option("--all", "everything", is_flag=True, help="Every image that `images` lists, a row each.")
+@click.option("-a", "intermediate", is_flag=True, help="With --all: intermediate images too.")
 @click.option("--layers", is_flag=True, help="A row for each layer, and nothing else.")
 @click.option("--paths", is_flag=True, help="A row for each path, and nothing else.")
 @click.option("--duplicates", is_flag=True, help="Show files that are there several times, byte for byte.")
@@ -68,6 +70,7 @@ def command(
     ctx: click.Context,
     name: str | None,
     everything: bool,  # noqa: ARG001 - checked with the others
+    intermediate: bool,
     layers: bool,
     paths: bool,
     duplicates: bool,
@@ -101,10 +104,14 @@ def command(
     data_root = open_root(ctx)
     subject = None if name is None else open_stack(data_root, name, kind)
     if duplicates:
-        show_duplicates(data_root, subject, min_size or 1, top, form, complaints, allocated=allocated)
+        layers_of = subject or _chosen(data_root, every=intermediate)
+        show_duplicates(data_root, layers_of, min_size or 1, top, form, complaints, allocated=allocated)
         return complaints.code
     if subject is None:
-        rows = sorted(_images(data_root, complaints, allocated=allocated), key=lambda row: -row["wasted"])
+        images = _chosen(data_root, every=intermediate)
+        rows = sorted(
+            _rows(data_root, images, complaints, allocated=allocated), key=lambda row: -row["wasted"]
+        )
         emit(total_table(full=no_trunc), rows, form)
     else:
         account = Account.of(data_root, subject, complaints, allocated=allocated)
@@ -119,6 +126,8 @@ def _check_usage(given: Mapping[str, Any]) -> None:
     """Refuse options that do not go together."""
     if (given["name"] is None) != given["everything"]:
         raise click.UsageError("give a NAME, or --all, and not both")
+    if given["intermediate"] and not given["everything"]:
+        raise click.UsageError("-a needs --all")
     limited = given["max_wasted"] is not None or given["min_efficiency"] is not None
     if given["duplicates"] and (given["layers"] or given["paths"] or limited):
         raise click.UsageError("--duplicates takes neither --layers, --paths, nor limits on waste")
@@ -162,12 +171,20 @@ def _show_tables(account: Account, top: int, *, full: bool) -> None:
         click.echo(f"\nand {count} more with {size_words(size)}; --top 0 shows all")
 
 
-def _images(root: DataRoot, complaints: Complaints, *, allocated: bool) -> Iterator[Row]:
+def _chosen(root: DataRoot, *, every: bool) -> list[Image]:
+    """The images that `images` lists; with `every` as `images -a`."""
+    from layerfs.analysis.listing import listed_images
+
+    return [item.image for item in listed_images(root, every=every)]
+
+
+def _rows(
+    root: DataRoot, images: Sequence[Image], complaints: Complaints, *, allocated: bool
+) -> Iterator[Row]:
     """A row for each image; those of the same layers are counted once, damaged ones reported."""
     from layerfs.errors import CorruptStore
 
     known: dict[tuple[str, ...], Row] = {}
-    images = root.images()
     with progress(images, "Counting", len(images)) as watched:
         for image in watched:
             if image.chain not in known:

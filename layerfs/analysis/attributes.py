@@ -15,18 +15,24 @@ import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.formats.gotime import format_time
+from layerfs.formats.idmap import SAME
 from layerfs.formats.unpacked import (
     ACL_ACCESS,
     ACL_DEFAULT,
     CAPABILITY,
+    acl_inside,
+    capability_inside,
+    is_stored_time,
     plain_capability,
     stored_mtime,
     stored_xattrs,
 )
+from layerfs.formats.whiteouts import USER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from layerfs.formats.idmap import IDMap, Owners
     from layerfs.formats.tarheader import Header
     from layerfs.formats.whiteouts import Dialect
     from layerfs.hostdir import HostDir
@@ -36,20 +42,17 @@ __all__ = ["ASPECTS", "Attributes", "Difference", "kind_words", "xattr_words"]
 ASPECTS = frozenset({"mode", "owner", "mtime", "xattr"})
 """What is compared, by the names of the option that passes it over."""
 
-_IMPLIED_MODE = 0o755
-"""Of a directory that the archive has no header for, and of `diff/` itself; both belong to root."""
+_IMPLIED_MODE, _NAIVE_MODE = 0o755, 0o600
+"""Of a directory that the archive has no header for, and of `diff/` itself; both belong to root. The second
+is that of an engine that applies archives through overlayfs."""
 
 _HOST_LABELS = frozenset(
     {b"security.selinux", b"security.ima", b"security.evm", b"security.apparmor", b"security.SMACK64"}
 )
 """Attributes that a kernel gives to files by itself."""
 
-_BOOKKEEPING = (b"origin", b"impure", b"nlink", b"upper", b"uuid", b"protattr")
-"""What overlayfs notes on the entries of an upper layer; none of it changes what a reader sees."""
-
 _MARKS = (b"opaque", b"redirect", b"metacopy", b"whiteout")
 
-_LAST_32_BIT_TIME = (1 << 31) - 1
 _NOBODY = 0xFFFFFFFF  # to chown: leave it
 _SECOND = 1_000_000_000
 _SHOWN_BYTES = 64
@@ -81,6 +84,8 @@ class Attributes:
         aspects: which of `ASPECTS` are compared.
         in_place: whether the layer was written in place, as BuildKit's are, and not unpacked from its tar.
         opaque: the attribute that marks a directory opaque.
+        naive: whether the engine applies archives through overlayfs.
+        rootless: whether it is root of a user namespace only, which cannot make devices.
     """
 
     def __init__(
@@ -90,7 +95,8 @@ class Attributes:
         *,
         in_place: bool,
         sees_all: bool,
-        shift: tuple[int, int] = (0, 0),
+        owners: Owners = SAME,
+        naive: bool = False,
     ) -> None:
         """Compare `aspects`.
 
@@ -99,14 +105,18 @@ class Attributes:
             dialect: which extended attributes are overlayfs's own.
             in_place: see the class.
             sees_all: whether this process sees `trusted.*` attributes.
-            shift: what a user namespace adds to the owners of the archive.
+            owners: the user namespace of the engine.
+            naive: whether the engine applies archives through overlayfs; see `hiding`.
         """
         self.aspects = aspects
         self.in_place = in_place
         self.opaque = dialect.opaque
         self._sees_all = sees_all
-        self._shift = shift
-        self._private = {dialect.prefix + name for name in _BOOKKEEPING}
+        self.naive = naive
+        self.rootless = dialect is USER
+        self._owners = owners
+        self._implied_modes = (_IMPLIED_MODE, _NAIVE_MODE) if naive else (_IMPLIED_MODE,)
+        self._dialect = dialect
         self._marks = {dialect.prefix + name for name in _MARKS}
 
     def differences(self, found: os.stat_result, header: Header) -> Iterator[Difference]:
@@ -118,23 +128,26 @@ class Attributes:
             yield Difference("mode-altered", *words, "the permissions are not those of the archive")
         if "owner" in self.aspects:
             yield from self.owner(found, header.uid, header.gid)
-        if "mtime" in self.aspects and not self._same_time(found.st_mtime_ns, stored_mtime(header)):
-            words = _time(stored_mtime(header)), _time(found.st_mtime_ns)
+        if "mtime" in self.aspects and not self._same_time(found, header):
+            words = format_time(stored_mtime(header)), format_time(found.st_mtime_ns)
             yield Difference("mtime-altered", *words, "the modification time is not that of the archive")
 
     def implied(self, found: os.stat_result) -> Iterator[Difference]:
         """What differs for a directory that the engine made without a header."""
         if self.in_place:
             return  # a container or build step made it, and may have done with it what it liked
-        if "mode" in self.aspects and stat.S_IMODE(found.st_mode) != _IMPLIED_MODE:
+        if "mode" in self.aspects and stat.S_IMODE(found.st_mode) not in self._implied_modes:
             words = _octal(_IMPLIED_MODE), _octal(stat.S_IMODE(found.st_mode))
             yield Difference("mode-altered", *words, "the permissions are not those the engine gives")
         if "owner" in self.aspects:
             yield from self.owner(found, 0, 0)
 
     def whiteout(self, found: os.stat_result, header: Header) -> Iterator[Difference]:
-        """What differs for a whiteout: the engine makes it without permissions, and gives it the owner."""
-        if "owner" in self.aspects:
+        """What differs for a whiteout: the engine makes it without permissions, and gives it the owner.
+
+        The kernel makes it for root.
+        """
+        if "owner" in self.aspects and not (self.naive and self.inside(found) == (0, 0)):
             yield from self.owner(found, header.uid, header.gid)
         mode = stat.S_IMODE(found.st_mode)
         if "mode" in self.aspects and mode and not self.in_place:
@@ -147,22 +160,24 @@ class Attributes:
     def owner(self, found: os.stat_result, uid: int, gid: int) -> Iterator[Difference]:
         """Whether an entry belongs to the owner of a header."""
         wanted = [
-            actual if number & _NOBODY == _NOBODY else number + shift
-            for number, shift, actual in zip(
-                (uid, gid), self._shift, (found.st_uid, found.st_gid), strict=True
+            _outside(ids, number, actual)
+            for ids, number, actual in zip(
+                self._owners, (uid, gid), (found.st_uid, found.st_gid), strict=True
             )
         ]
         if wanted != [found.st_uid, found.st_gid]:
             words = f"{wanted[0]}:{wanted[1]}", f"{found.st_uid}:{found.st_gid}"
             yield Difference("owner-altered", *words, "the owner is not that of the archive")
 
-    def _same_time(self, found: int, wanted: int) -> bool:
-        if found == wanted:
+    def inside(self, found: os.stat_result) -> tuple[int, int]:
+        """An owner as the engine's users see it."""
+        return self._owners.inside(found.st_uid, found.st_gid)
+
+    def _same_time(self, found: os.stat_result, header: Header) -> bool:
+        if is_stored_time(header, found.st_mtime_ns, found.st_ctime_ns):
             return True
-        if self.in_place and found // _SECOND == wanted // _SECOND:
-            return True  # the tar was made of the directory, and has whole seconds
-        # file systems with 32 bits for a time keep the last one they can
-        return found // _SECOND == _LAST_32_BIT_TIME < wanted // _SECOND
+        # the tar was made of the directory, and has whole seconds
+        return self.in_place and found.st_mtime_ns // _SECOND == header.mtime_ns // _SECOND
 
     # -- extended attributes -------------------------------------------------------------------
 
@@ -188,24 +203,25 @@ class Attributes:
             mode: type and permissions as they should be.
         """
         wanted = stored_xattrs(xattrs, stat.S_IFMT(mode), stat.S_IMODE(mode))
-        for key in sorted({*names, *wanted}):
+        there = frozenset(names)
+        for key in sorted(there | wanted.keys()):
             if key in _HOST_LABELS:
                 continue
             if key not in wanted:
                 if not self._may_have(directory, key):
                     yield self._extra(key, directory.xattr(name, key))
-            elif key in names:
+            elif key in there:
                 value = directory.xattr(name, key)
                 if self._normal(key, value, wanted[key]) != wanted[key]:
                     words = xattr_words(key, wanted[key]), xattr_words(key, value)
                     yield Difference("xattr-altered", *words, "an extended attribute was changed")
-            elif self.sees(key):
+            elif self.sees(key) and not (self.rootless and _is_refused(key)):
                 lost = xattr_words(key, wanted[key])
                 yield Difference("xattr-missing", lost, None, "an extended attribute is missing")
 
     def _may_have(self, directory: HostDir, key: bytes) -> bool:
         """Whether an entry may have an attribute that its header lacks."""
-        if key in self._private:
+        if self._dialect.is_bookkeeping(key):
             return True
         if self.in_place:  # of all attributes the tar has file capabilities only
             return key not in self._marks and key != CAPABILITY
@@ -220,9 +236,23 @@ class Attributes:
 
     def _normal(self, key: bytes, value: bytes | None, wanted: bytes) -> bytes | None:
         """A value as the header would have it."""
-        if key == CAPABILITY and value and self.in_place and plain_capability(wanted) == wanted:
-            return plain_capability(value)
+        if key == CAPABILITY and value:
+            in_place = self.in_place and plain_capability(wanted) == wanted
+            return plain_capability(value) if in_place else capability_inside(value, self._owners.users)
+        if key in (ACL_ACCESS, ACL_DEFAULT) and value and value != wanted:
+            return acl_inside(value, self._owners)  # who set it from outside wrote the archive's numbers
         return value
+
+
+def _outside(ids: IDMap, inside: int, actual: int) -> int:
+    """Who a file of a header's user belongs to; whoever has it where that cannot be told."""
+    outside = None if inside & _NOBODY == _NOBODY else ids.outside(inside)
+    return actual if outside is None else outside
+
+
+def _is_refused(key: bytes) -> bool:
+    """Whether the root of a user namespace may not set an attribute, which its engine ignores."""
+    return key.startswith((b"trusted.", b"security.")) and key != CAPABILITY
 
 
 def kind_words(mode: int) -> str:
@@ -245,10 +275,3 @@ def xattr_words(key: bytes, value: bytes | None) -> str:
 
 def _octal(mode: int) -> str:
     return f"{mode:04o}"
-
-
-def _time(nanoseconds: int) -> str:
-    try:
-        return format_time(nanoseconds)
-    except (ValueError, OverflowError):
-        return f"{nanoseconds // _SECOND} s"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import heapq
 import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -227,10 +228,16 @@ def _steps(found: Iterable[Version]) -> Iterator[Step]:
     """The steps of one path, oldest first, from all of its versions."""
     known = list(found)
     numbers = {item.since for item in known} | {item.hidden.by for item in known if item.hidden}
+    coming = sorted(enumerate(known), key=lambda item: max(item[1].layer, item[1].since), reverse=True)
+    seen: list[tuple[int, Version]] = []  # a heap: what is or was seen, in the order of `known`
     before: Version | None = None
     first = True
     for number in sorted(numbers):
-        after = next((item for item in known if item.seen_in(number)), None)
+        while coming and max(coming[-1][1].layer, coming[-1][1].since) <= number:
+            heapq.heappush(seen, coming.pop())
+        while seen and not seen[0][1].seen_in(number):
+            heapq.heappop(seen)  # what is hidden once stays hidden
+        after = seen[0][1] if seen else None
         if after is not before:
             visible = after is not None and after.hidden is None
             yield Step(known[0].path, number, before, after, first, visible)

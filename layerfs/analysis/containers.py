@@ -10,6 +10,7 @@ Sources: moby `daemon/list.go`, `container/view.go`, `container/state.go`,
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -38,6 +39,8 @@ __all__ = [
     "ports",
     "recorded_state",
 ]
+
+_PORT = re.compile("[0-9]{1,5}")
 
 LIVE = ("running", "paused", "restarting")
 """States that claim a process: what the engine noted, and nobody can know offline."""
@@ -162,11 +165,13 @@ def descendants(root: DataRoot, names: Collection[str]) -> set[str]:
             found.add(str(root.names.image_id(name)))
         except LookupFailed:
             continue
-    children = [(image.parent, str(image.id)) for image in root.images() if image.parent]
+    children: defaultdict[str, set[str]] = defaultdict(set)
+    for image in root.images():
+        if image.parent:
+            children[image.parent].add(str(image.id))
     pending = list(found)
     while pending:
-        parent = pending.pop()
-        new = {child for its_parent, child in children if its_parent == parent} - found
+        new = children[pending.pop()] - found
         found |= new
         pending += new
     return found
@@ -224,13 +229,13 @@ def ports(config: ContainerConfig) -> list[Port]:
     for name, bindings in _object(_network_settings(config).get("Ports")).items():
         number, _, protocol = name.partition("/")
         hosts = [item for item in bindings or () if isinstance(item, dict)] if bindings else []
-        if not number.isdecimal():
+        if not _PORT.fullmatch(number):
             continue
         if not hosts:
             found.append(Port(int(number), "", 0, protocol or "tcp"))
         for host in hosts:
             public = str(host.get("HostPort") or "0")
-            if public.isdecimal():
+            if _PORT.fullmatch(public):
                 address = str(host.get("HostIp") or "")
                 found.append(Port(int(number), address, int(public), protocol or "tcp"))
     return sorted(found)

@@ -55,6 +55,7 @@ def differences(
     *,
     ignore: Collection[str] = (),
     skip: Callable[[bytes], bool] | None = None,
+    same: Callable[[Node], None] | None = None,
 ) -> Iterator[Change]:
     """Every path that differs: parents first, names in byte order.
 
@@ -64,12 +65,16 @@ def differences(
         complain: is told of what cannot be read; it is left out.
         ignore: attributes (of `changes.ATTRIBUTES`) whose differences do not count.
         skip: paths to leave out with all that is below them.
+        same: is told of each entry of `after` that was compared and does not differ; what both trees
+            take from the same layers alone is not compared.
     """
     comparison = Comparison(before, after, complain, ignore)
     for pair in Walk(before, after, complain, skip):
         change = comparison.change(*pair)
         if change is not None:
             yield change
+        elif same and pair.after is not None:
+            same(pair.after)
 
 
 class _Side:

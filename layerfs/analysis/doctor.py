@@ -21,7 +21,7 @@ from layerfs.analysis.survey import Survey
 from layerfs.ids import ChainID, InvalidID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterable, Iterator, Sequence
 
     from layerfs.dataroot import DataRoot
 
@@ -98,18 +98,29 @@ class Doctor:
             findings += structure.container(container_id)
         if survey.snapshots_problem:
             findings.append(from_damage(survey.snapshots_problem, "buildkit", ROOT))
+        dropped = frozenset(self._dropped(findings))
         for finding in findings:
-            yield Found(finding, self._damage_costs(finding))
+            yield Found(finding, self._damage_costs(finding, dropped))
         scanner = Scanner(self.root.directory, survey.directories)
         yield from scanner.scan()
         yield from self._orphans.find(scanner.undone)
         yield from stale(survey)
 
-    def _damage_costs(self, finding: Finding) -> tuple[bytes, ...]:
-        """What a damaged record makes useless: the layers that are dropped, a lost container's own."""
+    def _dropped(self, findings: Iterable[Finding]) -> Iterator[ChainID]:
+        """The layers that an Engine drops for what is wrong with themselves."""
+        for finding in findings:
+            kind, _, name = finding.subject.partition(" ")
+            if kind == "layer" and self._is_dropped(finding):
+                yield ChainID(name)
+
+    def _damage_costs(self, finding: Finding, dropped: Container[ChainID]) -> tuple[bytes, ...]:
+        """What a damaged record makes useless: the layers that are dropped, a lost container's own.
+
+        What stands on another layer that is dropped counts with that one, so no layer is in many sums.
+        """
         kind, _, name = finding.subject.partition(" ")
         if kind == "layer" and self._is_dropped(finding):
-            above = self._survey.standing_on(ChainID(name))
+            above = self._survey.standing_on(ChainID(name), until=dropped)
             return tuple(path for chain in above for path in self._orphans.layer_paths(chain))
         if kind == "container" and finding.code.startswith(("mount", "init-id", "container-config")):
             return tuple(self._orphans.container_paths(name))

@@ -20,7 +20,7 @@ from layerfs.tree.union import UnionTree
 from layerfs.tree.walk import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from layerfs.analysis.predicates import Predicate
     from layerfs.analysis.versions import Hidden
@@ -31,13 +31,15 @@ if TYPE_CHECKING:
 __all__ = ["Contents", "Finding", "find", "is_superseded", "number_of"]
 
 _OWNERS_LIMIT = 16 << 20
+_LARGEST_OWNER = (1 << 32) - 2  # the last of 32 bits is -1, which stands for none
 
 
 class Finding(NamedTuple):
     """An entry that fits.
 
     Attributes:
-        path: where the tree has it, or had it as of the layers below what hides it.
+        path: where the tree has it, or had it as of the layers below what hides it; it begins with the
+            start path as that was given, whatever links lead there.
         stat: its attributes.
         part: the layer it lies in, as an index of the stack (0 is uppermost), and its path there.
         hidden: what hides it; None where the tree shows it.
@@ -57,8 +59,9 @@ def find(
     live: bool = True,
     deleted: bool = False,
     depth: int | None = None,
+    starts: Iterable[bytes] = (b"/",),
 ) -> Iterator[Finding]:
-    """The entries of a tree that fit, parents first, names in byte order.
+    """The entries of a tree that fit, at and below each start path: parents first, names in byte order.
 
     Args:
         tree: where to look.
@@ -67,38 +70,97 @@ def find(
         live: find what the tree shows.
         deleted: find what a layer hides from it. That a directory has another's attributes above its own
             does not count: nothing of it is gone.
-        depth: how many levels below the root to go down; None is all.
+        depth: how many levels below a start path to go down; None is all.
+        starts: absolute paths, one after the other. As in find(1) a link is not followed where one ends,
+            unless by a slash. `problem` is told of one that the tree has not, nor had if `deleted`.
     """
-    if not deleted:
-        return _shown(tree, test, problem, depth)
-    hidden = _hidden(tree, test, problem, depth)
-    if not live:
-        return hidden
-    shown = _shown(tree, test, lambda _: None, depth)  # the other walk meets the same problems
-    return heapq.merge(shown, hidden, key=lambda found: found.path.split(b"/"))
+    for path in starts:
+        start = _Start.of(tree, path)
+        if not deleted:
+            yield from _shown(start, test, problem, depth)
+        elif not live:
+            yield from _hidden(start, test, problem, depth)
+        else:
+            shown = _shown(start, test, lambda _: None, depth)  # the other walk meets the same problems
+            hidden = _hidden(start, test, problem, depth)
+            yield from heapq.merge(shown, hidden, key=lambda found: found.path.split(b"/"))
+
+
+class _Start(NamedTuple):
+    """Where a search begins.
+
+    Attributes:
+        tree: in which tree.
+        typed: the path as it was given.
+        path: the same without links.
+        found: the node there, or why there is none.
+    """
+
+    tree: UnionTree
+    typed: bytes
+    path: bytes
+    found: Node | TreeError
+
+    @classmethod
+    def of(cls, tree: UnionTree, typed: bytes) -> _Start:
+        """Look where a path leads."""
+        try:
+            node = tree.resolve(typed, follow=False)
+        except TreeError as error:
+            return cls(tree, typed, _hidden_path(tree, typed), error)
+        return cls(tree, typed, node.path, node)
+
+    def renamed(self, path: bytes) -> tuple[bytes, int]:
+        """A path at or below this as find(1) prints it, and how many levels below."""
+        if path == self.path:
+            return self.typed, 0
+        below = path.removeprefix(self.path).lstrip(b"/")
+        return self.typed.rstrip(b"/") + b"/" + below, below.count(b"/") + 1
+
+
+def _hidden_path(tree: UnionTree, typed: bytes) -> bytes:
+    """The path that one would have that the tree does not show: links are followed as far as it does."""
+    names = [name for name in typed.split(b"/") if name]
+    for end in range(len(names) - 1, 0, -1):
+        try:
+            top = tree.resolve(b"/" + b"/".join(names[:end]))
+        except TreeError:
+            continue
+        return b"/".join([top.path.rstrip(b"/"), *names[end:]])
+    return b"/" + b"/".join(names)
 
 
 def _shown(
-    tree: UnionTree, test: Predicate, problem: Callable[[TreeError], None], depth: int | None
+    start: _Start, test: Predicate, problem: Callable[[TreeError], None], depth: int | None
 ) -> Iterator[Finding]:
-    for visit in walk(tree, tree.root, depth=depth):
+    if isinstance(start.found, TreeError):
+        problem(start.found)
+        return
+    for visit in walk(start.tree, start.found, depth=depth):
         node = visit.node
         if visit.problem:
             problem(visit.problem)
-        if test(Candidate(node.path, node.stat, functools.partial(_is_filled, tree, node))):
+        path, _ = start.renamed(node.path)
+        filled = functools.partial(_is_filled, start.tree, node)
+        if test(Candidate(path, node.stat, filled, visit.depth)):
             # of a merged directory the kernel gives one link
-            yield Finding(node.path, node.stat._replace(nlink=node.nlink), node.part)
+            yield Finding(path, node.stat._replace(nlink=node.nlink), node.part)
 
 
 def _hidden(
-    tree: UnionTree, test: Predicate, problem: Callable[[TreeError], None], depth: int | None
+    start: _Start, test: Predicate, problem: Callable[[TreeError], None], depth: int | None
 ) -> Iterator[Finding]:
-    for found in versions(tree.layers, problem=problem, depth=depth):
+    layers = start.tree.layers
+    is_known = False
+    for found in versions(layers, below=start.path, problem=problem, depth=depth):
+        is_known = True
         if found.hidden and not is_superseded(found.stat, found.hidden):
-            place = Part(len(tree.layers) - found.layer, found.part)
-            filled = functools.partial(_has_entries, tree.layers, place)
-            if test(Candidate(found.path, found.stat, filled)):
-                yield Finding(found.path, found.stat, place, found.hidden)
+            place = Part(len(layers) - found.layer, found.part)
+            path, level = start.renamed(found.path)
+            if test(Candidate(path, found.stat, functools.partial(_has_entries, layers, place), level)):
+                yield Finding(path, found.stat, place, found.hidden)
+    if not is_known and isinstance(start.found, TreeError):
+        problem(start.found)
 
 
 def is_superseded(stat: FileStat, hidden: Hidden) -> bool:
@@ -200,9 +262,16 @@ def number_of(tree: UnionTree, database: bytes, name: str) -> str:
         content = b""
     for line in content.splitlines():
         fields = line.split(b":")
-        if len(fields) > 2 and fields[0] == wanted and fields[2].isdigit():
-            return fields[2].decode("ascii")
+        if len(fields) > 2 and fields[0] == wanted and (owner := _owner(fields[2])) is not None:
+            return str(owner)
     if not (name.isascii() and name.isdigit()):
         shown = database.decode("ascii")
         raise LookupFailed(f"{name!r} is not in {shown} of the image", hint="a number always works")
     return name
+
+
+def _owner(field: bytes) -> int | None:
+    """The number of a user or group; None for what is none, or more than the kernel has."""
+    digits = field.lstrip(b"0") or field[-1:]
+    number = int(digits) if digits.isdigit() and len(digits) <= 10 else None
+    return number if number is not None and number <= _LARGEST_OWNER else None

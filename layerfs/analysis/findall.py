@@ -11,6 +11,7 @@ Sources: Linux `Documentation/filesystems/overlayfs.rst`; the rules are those of
 from __future__ import annotations
 
 import functools
+import posixpath
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.analysis.find import Contents
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from layerfs.tree.node import FileStat
     from layerfs.tree.source import Entry, LayerSource
 
-__all__ = ["contents_of", "find_all"]
+__all__ = ["Below", "contents_of", "find_all"]
 
 
 class _Level(NamedTuple):
@@ -90,6 +91,35 @@ def find_all(
             _ask_versions(forest, stage, [item for level in levels for item in level.found])
 
 
+class Below:
+    """The test of a search that begins at some paths of every layer, as no tree says where links lead.
+
+    Attributes:
+        missing: those of the paths that were in no layer.
+    """
+
+    def __init__(self, starts: Iterable[bytes], test: Predicate) -> None:
+        """What is at or below one of `starts`, absolute paths, and passes `test`, told its level there."""
+        self._test = test
+        self._starts = {start: start.rstrip(b"/") + b"/" for start in map(_normal, starts)}
+        self.missing = list(self._starts)
+
+    def __call__(self, found: Candidate) -> bool:
+        """Whether an entry fits."""
+        levels = [
+            found.path.removeprefix(prefix).count(b"/") + 1 if found.path != start else 0
+            for start, prefix in self._starts.items()
+            if found.path == start or found.path.startswith(prefix)
+        ]
+        if self.missing and found.path in self.missing:
+            self.missing.remove(found.path)
+        return any(self._test(found._replace(depth=level)) for level in levels)
+
+
+def _normal(path: bytes) -> bytes:
+    return b"/" + posixpath.normpath(path).lstrip(b"/")
+
+
 def contents_of(forest: Forest, stage: Stage) -> Contents:
     """What the entries of one layer hold: its parts have index 0; those below serve what it lacks."""
     return Contents([layer for layer in map(forest.source, stage.chain()) if layer])
@@ -145,7 +175,8 @@ class _Reading:
             path, stat, seen = pending.pop()
             entries = self._entries(path) if stat.is_dir else []
             filled = entries is None or any(not entry.whiteout for entry in entries)
-            if test(Candidate(b"/" + path, stat, functools.partial(bool, filled))):
+            level = path.count(b"/") + 1 if path else 0
+            if test(Candidate(b"/" + path, stat, functools.partial(bool, filled), level)):
                 yield b"/" + path, stat
             for entry in reversed(entries or ()):
                 below = self._hide(join(path, entry.name), entry, self._seen.below(seen, entry.name))

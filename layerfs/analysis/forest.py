@@ -176,12 +176,13 @@ class Forest:
         if layer.chain_id in self.by_chain:
             return
         try:
-            chain: Sequence[Layer] = self._root.chain_below(layer.chain_id)
+            chain: Sequence[Layer] = self._root.chain_below(layer.chain_id, until=self.by_chain)
         except CorruptStore as error:
             self._root.report(error)
             self._layer_stage(None, layer.chain_id, layer.diff_id).number = None
             return
-        below: Stage | None = None
+        parent = chain[0].parent if chain else None
+        below = self.by_chain[parent] if parent else None
         for record in chain:
             below = self._layer_stage(below, record.chain_id, record.diff_id)
 

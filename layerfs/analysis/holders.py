@@ -57,7 +57,8 @@ class Holders:
         containers = root.containers()
         snapshots = _snapshots(root)
         needed = [(image, image.chain) for image in images]
-        mounted = [(item, [layer.chain_id for layer in _below(root, item)]) for item in containers]
+        below = {item.id: _below(root, item) for item in containers}
+        mounted = [(item, [layer.chain_id for layer in below[item.id] or ()]) for item in containers]
         return cls(
             layers,
             _inverted(needed),
@@ -67,6 +68,7 @@ class Holders:
             complete=snapshots is not None
             and len(layers) == len(root.layerdb.chain_ids())
             and len(images) == len(root.imagedb.image_ids())
+            and None not in below.values()
             and all(chain in layers for _, needs in needed for chain in needs)
             and {item.id for item in containers if item.mount} >= set(root.layerdb.container_ids()),
         )
@@ -84,24 +86,26 @@ def _snapshots(root: DataRoot) -> tuple[BuildKitSnapshot, ...] | None:
         return None
 
 
-def _below(root: DataRoot, container: Container) -> tuple[Layer, ...]:
-    """The image layers a container stands on; none where they are damaged, which is reported."""
+def _below(root: DataRoot, container: Container) -> tuple[Layer, ...] | None:
+    """The image layers a container stands on; None where they are damaged, which is reported."""
     try:
         return root.chain_of_mount(container.mount) if container.mount else ()
     except CorruptStore as error:
         root.report(error)
-        return ()
+        return None
 
 
 def _cached(root: DataRoot, snapshots: Iterable[BuildKitSnapshot]) -> Iterator[ChainID]:
     """The layers of snapshots; one whose layer is gone holds nothing, as the engine has it."""
     known = set(root.layerdb.chain_ids())
+    told: set[ChainID] = set()
     for snapshot in snapshots:
         if snapshot.chain_id in known and snapshot.chain_id is not None:
             try:
-                yield from (layer.chain_id for layer in root.chain_below(snapshot.chain_id))
+                told.update(layer.chain_id for layer in root.chain_below(snapshot.chain_id, until=told))
             except CorruptStore as error:
                 root.report(error)
+    yield from told
 
 
 def owned_directories(

@@ -17,7 +17,7 @@ from layerfs.analysis.layers import LayerRow, LayerTable
 from layerfs.errors import CorruptStore, MalformedFile
 from layerfs.formats.errors import FormatError
 from layerfs.formats.gostruct import CONFIG, MOUNT_POINT, NETWORK_SETTINGS, STATE, encode, go_time
-from layerfs.formats.jsontext import flag, integer, mapping, text, texts
+from layerfs.formats.jsontext import flag, integer, mapping, objects_by_name, text, texts
 from layerfs.model import Container, Image
 from layerfs.store.driver import DRIVER
 
@@ -165,7 +165,7 @@ class Inspector:
 
     def _container(self, container: Container) -> Document:
         raw: Json = container.config.raw if container.config else {}
-        mounts = mapping(raw, "MountPoints")
+        mounts = objects_by_name(mapping(raw, "MountPoints"))
         above, below = self._above(container), self._below(container)
         stack = None if below is None else [*above, *(_cache_id(row) for row in reversed(below))]
         found = {
@@ -184,7 +184,7 @@ class Inspector:
             "HostConfig": self._host_config(container),
             "GraphDriver": self._graph_driver(stack or []),
             **(self._container_sizes(above, below) if self._sizes else {}),
-            "Mounts": [self._mount(mapping(mounts, name)) for name in sorted(mounts)],
+            "Mounts": [self._mount(mounts[name]) for name in sorted(mounts)],
             "Config": encode(mapping(raw, "Config"), CONFIG),
             "NetworkSettings": encode(mapping(raw, "NetworkSettings"), NETWORK_SETTINGS),
             "Layers": None if below is None else self._stack(below, above),

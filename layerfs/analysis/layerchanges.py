@@ -32,13 +32,19 @@ class LayerChanges:
         number: 1 is the base.
         layer: its record.
         made_by: the history entry that made it; None where the history does not tell.
-        tally: what it changed of the layers below.
+        tally: what it changed of the layers below; its bytes, those of what is identical among them, are
+            those of the layer, each inode counted once.
     """
 
     number: int
     layer: Layer
     made_by: HistoryEntry | None
     tally: Tally
+
+    @property
+    def size(self) -> int:
+        """Bytes of the layer's files, as Docker counts them."""
+        return self.tally.new_size + self.tally.identical_size
 
 
 def layer_changes(
@@ -52,7 +58,9 @@ def layer_changes(
     made_by = {row.number: row.entry for row in history(root, image) if row.number}
     tree = root.tree(image)
     for number, layer in enumerate(root.chain(image), 1):
-        tally = Tally.of(differences(*step(tree, number), complain))
+        tally = Tally(of_layer=True)
+        for change in differences(*step(tree, number), complain, same=tally.add_same):
+            tally.add(change)
         yield LayerChanges(number, layer, made_by.get(number), tally)
 
 

@@ -15,11 +15,13 @@ import errno
 import functools
 import os
 import stat
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from layerfs.analysis.attributes import kind_words
 from layerfs.analysis.layercontent import LayerContent
 from layerfs.analysis.layerentry import EntryCheck, Inodes, link_words
+from layerfs.analysis.repeats import Repeats
 from layerfs.analysis.strays import strays
 from layerfs.errors import CorruptStore, TreeError
 from layerfs.formats.tarsplit import Paths, Segment, clean_name
@@ -29,9 +31,10 @@ from layerfs.tree.overlay import RawLayer
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from layerfs.analysis.attributes import Attributes
+    from layerfs.analysis.hiding import Hiding
     from layerfs.analysis.layerfindings import LayerFindings
     from layerfs.analysis.strays import Stray
     from layerfs.archive import LayerArchive
@@ -63,10 +66,21 @@ class LayerCheck:
         archive: LayerArchive,
         found: LayerFindings,
         attributes: Attributes,
+        hiding: Hiding,
         *,
         told: Callable[[int], object],
+        repeated: Mapping[bytes, int] = MappingProxyType({}),
     ) -> None:
-        """Check the layer of `archive`; `told` is called with the number of bytes from time to time."""
+        """Check a layer.
+
+        Args:
+            archive: of the layer.
+            found: takes what is found.
+            attributes: how to compare them.
+            hiding: what the layer's marks hide.
+            told: called with the number of bytes from time to time.
+            repeated: `archive.repeated()`, once `PathRepeated` was raised for want of it.
+        """
         self.content = LayerContent(told)
         self.found = found
         self.proven = False
@@ -74,8 +88,10 @@ class LayerCheck:
         self._archive = archive
         self._diff = archive.diff
         self._subdir = functools.lru_cache(_DIRECTORIES_HELD)(archive.diff.subdir)
-        self._in_place = attributes.in_place
-        self._entries = EntryCheck(attributes, found)
+        self._attributes = attributes
+        self._hiding = hiding
+        self._repeats = Repeats(archive, repeated, self.content, found)
+        self._entries = EntryCheck(attributes, found, hiding)
         self._inodes = Inodes(archive.diff, self._entries, found)
         self._seen = Paths()  # members, by their names
         self._made = Paths()  # what they made elsewhere: whiteouts, and what lies behind links
@@ -89,7 +105,12 @@ class LayerCheck:
         self._tar_size = self._disk_size = 0
 
     def run(self, diff_id: DiffID) -> None:
-        """Compare everything; the layer's tar should hash to `diff_id`."""
+        """Compare everything; the layer's tar should hash to `diff_id`.
+
+        Raises:
+            PathRepeated: the archive names a path twice, and which comes last has to be known before.
+            OSError: the layer's own directory cannot be read.
+        """
         try:
             for member in self._archive.members(self._seen, cut=True):
                 if isinstance(member, Segment):
@@ -112,10 +133,16 @@ class LayerCheck:
     def _member(self, member: Member) -> None:
         """Look at what a member became, in the order in which the engine made it."""
         self.content.add(member.raw)
-        header, path = member.header, member.path
-        if not header.is_entry:
+        if not member.header.is_entry:
             return
-        self._note(header, member)
+        self._note(member.header, member)
+        last = self._repeats.last(member)
+        if last is not None:
+            self._last(last)
+
+    def _last(self, member: Member) -> None:
+        """Look at what is on disk of a member's path."""
+        path = member.path
         if not path:
             self._root(member)
             return
@@ -179,7 +206,7 @@ class LayerCheck:
         """Compare an entry with its header."""
         header, mode = member.header, found.st_mode
         if header.is_hard_link:
-            self._inodes.further_name(member.path, header, found, self._seen)
+            self._hard_link(member, found)
             return
         if stat.S_IFMT(mode) != header.kind:
             self.content.whole = self.content.whole and not member.has_content
@@ -199,8 +226,18 @@ class LayerCheck:
         else:
             self._entries.compare(member.path, directory, name, found, header, names)
 
+    def _hard_link(self, member: Member, found: os.stat_result) -> None:
+        target = clean_name(member.header.linkname)
+        if target in self._repeats:
+            return  # the file it was joined with may be the one that is gone
+        if self._attributes.naive and target not in self._seen:
+            self._made.add(target)  # of a layer below, copied up to be joined with
+        self._inodes.further_name(member.path, member.header, found, self._seen)
+
     def _absent(self, member: Member, error: OSError) -> None:
         """An entry that is not there, or cannot be looked at."""
+        if self._attributes.rootless and member.header.kind in (stat.S_IFCHR, stat.S_IFBLK):
+            return  # the root of a user namespace makes no devices
         if member.has_content:
             self.content.whole = False
         if error.errno in _REFUSED:
@@ -212,9 +249,12 @@ class LayerCheck:
 
     def _root(self, member: Member) -> None:
         """The layer's own directory: a header `./` changes nothing, `/` does."""
-        if ignores_root(member.content.name) or not stat.S_ISDIR(member.header.kind):
+        if not stat.S_ISDIR(member.header.kind):
             return
         self._root_has_header = True
+        if ignores_root(member.content.name):
+            self._entries.compare_root(self._diff, member.header)
+            return
         self._entries.compare(b"", self._diff, b"", self._diff.lstat(), member.header)
 
     # -- what entries have besides attributes --------------------------------------------------
@@ -274,7 +314,8 @@ class LayerCheck:
             found = self._directory.lstat(hidden)
         except OSError as error:
             code = "unreadable" if error.errno in _REFUSED else "whiteout-missing"
-            self.found.add(code, place, "a whiteout", None, "what it hid shows again")
+            if code == "unreadable" or self._hiding.lets_through(place):
+                self.found.add(code, place, "a whiteout", None, "what it hid shows again")
             return
         if _is_whiteout(found):
             self._entries.compare_whiteout(place, found, header)
@@ -308,7 +349,7 @@ class LayerCheck:
             self.found.add("tar-split-altered", self._archive.name, diff_id, self.content.diff_id, message)
         whole = complete and (self.proven or not unclosed)
         if whole and not altered:
-            self.sizes = frozenset({self._tar_size, self._disk_size})
+            self.sizes = frozenset({self._tar_size, self._disk_size - self._repeats.size})
         return whole
 
     def _walk(self) -> None:
@@ -333,10 +374,10 @@ class LayerCheck:
         if stray.path in self._overwritten:
             self.found.add("whiteout-missing", stray.path, "a whiteout", words, "what it hid was replaced")
         elif _is_whiteout(found):
-            self.found.add(
-                "whiteout-extra", stray.path, None, "a whiteout", "it hides what the archive does not"
-            )
-        elif stat.S_ISSOCK(found.st_mode) and self._in_place:
+            if self._hiding.whiteout_hides(stray.path):
+                message = "it hides what the archive does not"
+                self.found.add("whiteout-extra", stray.path, None, "a whiteout", message)
+        elif stat.S_ISSOCK(found.st_mode) and self._attributes.in_place:
             self.found.add("socket-kept", stray.path, None, words, "of the build: a tar cannot have it")
         else:
             self.found.add("entry-extra", stray.path, None, words, "the archive has no such entry")

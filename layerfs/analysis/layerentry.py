@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from layerfs.analysis.attributes import Attributes, Difference
+    from layerfs.analysis.hiding import Hiding
     from layerfs.analysis.layerfindings import LayerFindings
     from layerfs.formats.tarheader import Header
     from layerfs.hostdir import HostDir
@@ -37,8 +38,9 @@ class EntryCheck:
         wants_xattrs: whether extended attributes are compared.
     """
 
-    def __init__(self, attributes: Attributes, found: LayerFindings) -> None:
-        """Compare by `attributes`."""
+    def __init__(self, attributes: Attributes, found: LayerFindings, hiding: Hiding) -> None:
+        """Compare by `attributes`, and marks by what they hide."""
+        self._hiding = hiding
         self.wants_xattrs = "xattr" in attributes.aspects
         self._attributes = attributes
         self._found = found
@@ -97,11 +99,26 @@ class EntryCheck:
     def compare_implied(self, path: bytes, directory: HostDir) -> None:
         """Compare a directory without a header: the engine made it, for root; `b""` is `diff/` itself."""
         found = directory.lstat()
-        for difference in self._attributes.implied(found):
+        for difference in () if self._is_copied_up(path, found) else self._attributes.implied(found):
             self._add(path, difference._replace(code=difference.code if path else "root-altered"))
         if self.wants_xattrs:
             names = directory.xattr_names()
             self._compare_xattrs(path, directory, b"", names, None, found.st_mode)
+
+    def compare_root(self, directory: HostDir, header: Header) -> None:
+        """Compare `diff/` with a header `./`: some engines apply it, others make the directory for root."""
+        found = directory.lstat()
+        differ = {difference.code for difference in self._attributes.differences(found, header)}
+        if not self._attributes.naive or differ - {"mtime-altered"}:  # entries come after it
+            self.compare_implied(b"", directory)
+
+    def _is_copied_up(self, path: bytes, found: os.stat_result) -> bool:
+        """Whether a directory has the attributes of the same one below, through which it was entered."""
+        below = self._hiding.attributes_below(path) if self._attributes.naive and path else None
+        return below is not None and (below.mode, below.uid, below.gid) == (
+            found.st_mode,
+            *self._attributes.inside(found),
+        )
 
     def compare_whiteout(self, path: bytes, found: os.stat_result, header: Header) -> None:
         """Compare a whiteout with the header of its marker: the engine gives it the owner alone."""
@@ -116,14 +133,15 @@ class EntryCheck:
             value = directory.xattr(b"", mark) if directory else None
         except OSError:
             value = None
-        if value != OPAQUE and (value is not None or self._attributes.sees(mark)):
+        seen = value is not None or self._attributes.sees(mark)
+        if value != OPAQUE and seen and self._hiding.merges(path):
             said = xattr_words(mark, OPAQUE), None if value is None else xattr_words(mark, value)
             self._found.add("opaque-missing", path, *said, "what the directory hid shows again")
 
     def finish(self) -> None:
         """Name the directories that no marker names opaque; all members came by."""
         for path, difference in sorted(self._marked.items()):
-            if path not in self._opaque:
+            if path not in self._opaque and self._hiding.opaque_hides(path):
                 self._add(path, difference)
 
     def _add(self, path: bytes, difference: Difference) -> None:
@@ -136,6 +154,7 @@ class _Inode:
 
     path: bytes
     header: Header
+    xattrs: dict[bytes, bytes]
     kind: int
     names: int = 1
 
@@ -154,7 +173,7 @@ class Inodes:
         """An entry that has an inode of its own in the archive, and several names on disk."""
         other = self._open.get(found.st_ino)
         if other is None:
-            self._open[found.st_ino] = _Inode(path, header, stat.S_IFMT(found.st_mode))
+            self._open[found.st_ino] = _Inode(path, header, dict(header.xattrs), stat.S_IFMT(found.st_mode))
             return
         said = "a file of its own", f"one with {os.fsdecode(other.path)}"
         self._found.add("hard-link-extra", path, *said, "joined with another file")
@@ -173,7 +192,7 @@ class Inodes:
             said = link_words(header), f"{kind_words(found.st_mode)} of its own"
             self._found.add("hard-link-broken", path, *said, "no longer the same file")
         elif inode := self._open.get(found.st_ino):
-            inode.header = add_hard_link(inode.header, header, inode.kind)
+            inode.header = add_hard_link(inode.header, inode.xattrs, header, inode.kind)
             self._one_more_name(inode, found)
 
     def _one_more_name(self, inode: _Inode, found: os.stat_result) -> None:

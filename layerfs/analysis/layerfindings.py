@@ -21,6 +21,7 @@ _SEVERITIES: dict[str, Severity] = {
     "root-altered": "warning",
     "unreadable": "warning",
     "sparse-member": "note",
+    "member-overtaken": "note",
     "whiteout-with-content": "note",
     "link-with-size": "note",
     "socket-kept": "note",

@@ -68,7 +68,7 @@ class LayerTable:
 
     def of_image(self, image: Image) -> list[LayerRow]:
         """The layers of an image, base first, by its config; a missing one is reported and left empty."""
-        made_by = self._makers(image)
+        made_by = self.made_by(image)
         parents = (None, *image.chain)
         numbered = enumerate(zip(image.config.diff_ids, image.chain, parents, strict=False), 1)
         return [
@@ -97,10 +97,10 @@ class LayerTable:
         images = self.holders.images.get(layer.chain_id, ())
         # the image with the least above the layer is the nearest to its making
         maker = min(images, key=lambda image: len(image.config.diff_ids), default=None)
-        created_by = self._makers(maker).get(layer.chain_id) if maker else None
+        created_by = self.made_by(maker).get(layer.chain_id) if maker else None
         return self._row((index, layer.diff_id, layer.chain_id, layer.parent), layer, created_by)
 
-    def _makers(self, image: Image) -> Mapping[ChainID, str]:
+    def made_by(self, image: Image) -> Mapping[ChainID, str]:
         """What made each layer of an image, as far as its history tells."""
         if image.id not in self._made_by:
             steps = (entry.created_by for entry in image.config.history if not entry.empty_layer)

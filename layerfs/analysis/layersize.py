@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 from layerfs.analysis.findings import Finding, layer_subject
 from layerfs.errors import CorruptStore, DataRootUnreadable
-from layerfs.formats.tarsplit import Member
+from layerfs.formats.tarsplit import Member, Paths, clean_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from layerfs.archive import LayerArchive
     from layerfs.dataroot import DataRoot
     from layerfs.ids import ChainID
 
@@ -55,10 +56,31 @@ def _original_sizes(root: DataRoot, chain: ChainID) -> tuple[int, int] | None:
     try:
         archive = root.archive(root.layerdb.layer(chain))
         links = contents = 0
-        for member in archive.members():
+        again, seen = False, Paths()
+        for member in archive.members(seen):
             if isinstance(member, Member):
+                again = again or member.again
                 contents += member.content.size
-                links += len(member.header.linkname) if member.header.kind == stat.S_IFLNK else 0
+                links += _link_size(member) + _copied_up(archive, member, seen)
+        for member in archive.overtaken() if again else ():
+            contents -= member.content.size
+            links -= _link_size(member)
     except (CorruptStore, DataRootUnreadable):
         return None
     return contents + links, contents
+
+
+def _copied_up(archive: LayerArchive, member: Member, seen: Paths) -> int:
+    """Bytes of a file of a layer below that an engine copied up, to give it the name of this member."""
+    target = clean_name(member.header.linkname) if member.header.is_hard_link else b""
+    if not target or target in seen:
+        return 0
+    try:
+        found = archive.diff.lstat(target)
+    except OSError:
+        return 0
+    return found.st_size
+
+
+def _link_size(member: Member) -> int:
+    return len(member.header.linkname) if member.header.kind == stat.S_IFLNK else 0

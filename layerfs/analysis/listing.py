@@ -138,8 +138,10 @@ def image_rows(listed: Iterable[ListedImage], digests: Digests = "hidden") -> It
     for item in listed:
         if not item.references:
             yield ImageRow(item.image)
-        for repository in sorted({name.familiar_name for name in item.references}):
-            names = [name for name in item.references if name.familiar_name == repository]
+        by_repository: dict[str, list[Reference]] = {}
+        for name in item.references:
+            by_repository.setdefault(name.familiar_name, []).append(name)
+        for repository, names in sorted(by_repository.items()):
             tags: list[str | None] = [name.tag for name in names if name.tag]
             told = digests == "all" or (digests == "tagged" and tags)
             known: list[str | None] = [name.digest for name in names if name.digest and told]

@@ -22,7 +22,7 @@ from layerfs.analysis.findings import (
 )
 from layerfs.analysis.leftovers import driver_prefix, is_probe
 from layerfs.errors import CorruptStore, DataRootUnreadable
-from layerfs.ids import DiffID, ImageID, LinkID
+from layerfs.ids import ContainerID, DiffID, ImageID, LinkID
 from layerfs.store.distribution import distribution_entries
 from layerfs.store.refstore import read_repositories
 
@@ -69,8 +69,9 @@ class Orphans:
         """What a container takes: its records, and its two directories."""
         yield f"containers/{container}".encode()
         yield self._store + f"layerdb/mounts/{container}".encode()
-        for name, claims in self._structure.claims.items():
-            if claims == [f"container {container}"]:
+        mount = self._survey.mounts.get(ContainerID(container))
+        for name in filter(None, (mount.mount_id, mount.init_id) if mount else ()):
+            if self._structure.claims[name] == [f"container {container}"]:
                 yield f"overlay2/{name}".encode()
 
     # -- layers and directories ------------------------------------------------------------------

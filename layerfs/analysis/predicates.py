@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import stat
+from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from layerfs.formats.errors import FormatError
@@ -24,13 +25,16 @@ __all__ = [
     "Candidate",
     "Predicate",
     "any_of_types",
+    "at_least_down",
     "at_most_down",
+    "days_old",
     "empty",
     "every",
     "group_is",
     "is_named",
     "is_newer",
     "lies_at",
+    "minutes_old",
     "path_matches",
     "permits",
     "takes",
@@ -42,14 +46,16 @@ class Candidate(NamedTuple):
     """An entry to be tested.
 
     Attributes:
-        path: its path, absolute.
+        path: its path, absolute; as find(1) has it, it begins with the start path as that was typed.
         stat: its attributes.
         has_entries: for a directory, whether there is anything in it.
+        depth: levels below the start path.
     """
 
     path: bytes
     stat: FileStat
     has_entries: Callable[[], bool]
+    depth: int
 
 
 Predicate: TypeAlias = "Callable[[Candidate], bool]"
@@ -65,6 +71,10 @@ _TYPES = {
 }
 _UNITS = {"": 512, "b": 512, "c": 1, "w": 2, "k": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _NUMBER = re.compile(r"([+-]?)([0-9]{1,19})")
+_AGE = re.compile(r"([+-]?)([0-9]{1,9}(?:\.[0-9]{0,9})?|\.[0-9]{1,9})")
+_NANO = 10**9
+_MINUTE = 60 * _NANO
+_DAY = 24 * 60 * _MINUTE
 _SIZE = re.compile(r"([+-]?)([0-9]{1,19})([bcwkMG]?)")
 
 _MODE_BITS = 0o7777
@@ -87,7 +97,7 @@ def every(predicates: Iterable[Predicate]) -> Predicate:
 def is_named(pattern: str, *, ignore_case: bool = False) -> Predicate:
     """`-name`, `-iname`: the last component fits a shell pattern; that of the root is `/`."""
     fits = compile_glob(pattern, ignore_case=ignore_case).fullmatch
-    return lambda found: fits(_text(found.path.rpartition(b"/")[2] or b"/")) is not None
+    return lambda found: fits(_text(found.path.rstrip(b"/").rpartition(b"/")[2] or b"/")) is not None
 
 
 def lies_at(pattern: str, *, ignore_case: bool = False) -> Predicate:
@@ -106,8 +116,13 @@ def path_matches(pattern: str, *, ignore_case: bool = False) -> Predicate:
 
 
 def at_most_down(depth: int) -> Predicate:
-    """`-maxdepth`: so many levels below the root, which is at 0."""
-    return lambda found: found.path == b"/" or found.path.count(b"/") <= depth
+    """`-maxdepth`: no more than so many levels below the start path, which is at 0."""
+    return lambda found: found.depth <= depth
+
+
+def at_least_down(depth: int) -> Predicate:
+    """`-mindepth`: at least so many levels below the start path."""
+    return lambda found: found.depth >= depth
 
 
 def _text(name: bytes) -> str:
@@ -140,6 +155,35 @@ def takes(size: str) -> Predicate:
 def is_newer(than_ns: int) -> Predicate:
     """`-newer`, `-newermt`: modified after a time, in ns since the epoch."""
     return lambda found: found.stat.mtime_ns > than_ns
+
+
+def days_old(days: str, *, now_ns: int) -> Predicate:
+    """`-mtime`: modified so many whole days before now; `+N` more, `-N` less, N perhaps a fraction."""
+    sign, age = _age(days, _DAY)
+    # findutils gives a second more to those that are younger (parse_time, DAYSECS - 1)
+    return _modified(sign, now_ns - age - (_NANO if sign == "-" else _DAY), _DAY)
+
+
+def minutes_old(minutes: str, *, now_ns: int) -> Predicate:
+    """`-mmin`: modified within the Nth minute before now; `+N` before that, `-N` after it."""
+    sign, age = _age(minutes, _MINUTE)
+    return _modified(sign, now_ns - age, _MINUTE)
+
+
+def _age(text: str, unit: int) -> tuple[str, int]:
+    match = _AGE.fullmatch(text)
+    if not match:
+        raise FormatError("no number", expected="[+-]N", found=text)
+    return match[1], int(Fraction(match[2].rstrip(".")) * unit)
+
+
+def _modified(sign: str, then_ns: int, window: int) -> Predicate:
+    """Before (`+`) or after (`-`) a time, else in the window that begins just after it."""
+    if sign == "+":
+        return lambda found: found.stat.mtime_ns < then_ns
+    if sign == "-":
+        return lambda found: found.stat.mtime_ns > then_ns
+    return lambda found: then_ns < found.stat.mtime_ns <= then_ns + window
 
 
 def user_is(number: str) -> Predicate:

@@ -25,6 +25,7 @@ from layerfs.analysis.findings import (
 )
 from layerfs.errors import CorruptStore, DataRootUnreadable
 from layerfs.ids import CacheID, chain_id, chain_ids
+from layerfs.store.overlay2 import MAX_STACK
 from layerfs.store.refstore import read_repositories
 
 if TYPE_CHECKING:
@@ -38,6 +39,11 @@ if TYPE_CHECKING:
     from layerfs.store.layerdb import NotedLayer
 
 __all__ = ["Place", "Structure"]
+
+_MOST_ATTEMPTS = 1 << 20
+"""Pairs of a diff ID and a parent tried for layers whose records are wrong: all layers for each of them."""
+
+_NAMED = 10  # others that claim the same directory
 
 
 class Place(NamedTuple):
@@ -59,6 +65,8 @@ class Structure:
         self._noted: dict[ChainID, NotedLayer] = {}
         self._configs: dict[ImageID, ImageConfig | Problem] = {}
         self._missing: set[ChainID] = set()
+        self._placed: dict[ChainID, Place | None] = {}
+        self._attempts = _MOST_ATTEMPTS
 
     # -- names -----------------------------------------------------------------------------------
 
@@ -161,7 +169,7 @@ class Structure:
         if computed == chain:
             return
         subject, file_name = layer_subject(chain), self.root.layerdb.file_name
-        right = self._right_place(chain, noted)
+        right = self.below(chain)
         if right is None:
             message = "diff and parent do not make this chain ID"
             yield Finding("chain-wrong", "error", subject, file_name(chain), chain, computed, message)
@@ -184,14 +192,22 @@ class Structure:
         if found := self._wanted.get(chain):
             return found
         assert noted.diff_id is not None  # noqa: S101 - of the caller
-        for parent in (None, *self.root.layerdb.chain_ids()):
+        self._attempts -= 2 * len(self._chain_ids)
+        if self._attempts < 0:
+            return None
+        for parent in (None, *self._chain_ids):
             if chain_id(parent, noted.diff_id) == chain:
                 return Place(noted.diff_id, parent)
-        for other in self.root.layerdb.chain_ids():
+        for other in self._chain_ids:
             diff_id = self.noted(other).diff_id
             if diff_id and chain_id(noted.parent, diff_id) == chain:
                 return Place(diff_id, noted.parent)
         return None
+
+    @functools.cached_property
+    def _chain_ids(self) -> Sequence[ChainID]:
+        """Every layer that has a record."""
+        return self.root.layerdb.chain_ids()
 
     @functools.cached_property
     def _wanted(self) -> Mapping[ChainID, Place]:
@@ -209,6 +225,11 @@ class Structure:
 
     def below(self, chain: ChainID) -> Place | None:
         """What a layer is made of: as its record says if that is right; None where nothing tells."""
+        if chain not in self._placed:
+            self._placed[chain] = self._found_below(chain)
+        return self._placed[chain]
+
+    def _found_below(self, chain: ChainID) -> Place | None:
         noted = self.noted(chain)
         sound = noted.diff_id and "parent" not in noted.problems
         if sound and noted.diff_id and chain_id(noted.parent, noted.diff_id) == chain:
@@ -219,9 +240,9 @@ class Structure:
         """The directories of a layer and all below it, uppermost first; None where some cannot be told."""
         stack: list[CacheID | None] = []
         at: ChainID | None = chain
-        while at is not None:  # ends: a chain ID is a hash of the one below
+        while at is not None:
             place = self.below(at)
-            if place is None:
+            if place is None or len(stack) == MAX_STACK:
                 return None
             stack.append(self.noted(at).cache_id)
             at = place.parent
@@ -237,13 +258,15 @@ class Structure:
             )
 
     def _shared(self, chain: ChainID, cache_id: CacheID) -> Iterator[Finding]:
-        others = [other for other in self.claims.get(cache_id, ()) if other != layer_subject(chain)]
+        claims = self.claims.get(cache_id, ())
+        others = [other for other in claims[: _NAMED + 1] if other != layer_subject(chain)][:_NAMED]
         if others:
+            more = len(claims) - 1 - len(others)
             yield Finding(
                 *("cache-id-shared", "error", layer_subject(chain)),
                 path=self.root.layerdb.file_name(chain, "cache-id"),
                 expected="a directory of its own",
-                actual=f"{cache_id}, also of {', '.join(others)}",
+                actual=f"{cache_id}, also of {', '.join(others)}" + (f" and {more} more" if more else ""),
                 message="several layers have one directory: removing one removes the files of all",
             )
 

@@ -8,6 +8,7 @@ Sources: moby `layer/layer_store.go` (references), `builder/builder-next/adapter
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -16,9 +17,10 @@ from layerfs.analysis.holders import owned_directories
 from layerfs.errors import CorruptStore, DataRootUnreadable
 from layerfs.ids import chain_ids
 from layerfs.store.buildkit import read_buildkit_snapshots
+from layerfs.store.overlay2 import MAX_STACK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterator, Sequence
 
     from layerfs.analysis.structure import Structure
     from layerfs.formats.buildkit import BuildKitSnapshot
@@ -81,18 +83,20 @@ class Survey:
     def chain(self, top: ChainID) -> Iterator[ChainID]:
         """A layer and all below it, uppermost first, as far as that can be told."""
         at: ChainID | None = top
-        while at is not None:  # ends: a chain ID is a hash of the one below
+        for _ in range(MAX_STACK):
+            if at is None:
+                return
             yield at
             place = self.structure.below(at)
             at = place.parent if place else None
 
-    def standing_on(self, chain: ChainID) -> Iterator[ChainID]:
-        """A layer and all that stand on it."""
+    def standing_on(self, chain: ChainID, until: Container[ChainID] = ()) -> Iterator[ChainID]:
+        """A layer and all that stand on it, but for those in `until` and what stands on them."""
         pending = [chain]
         while pending:
             at = pending.pop()
             yield at
-            pending += self.above.get(at, ())
+            pending += (above for above in self.above.get(at, ()) if above not in until)
 
     def lower_links(self) -> set[LinkID]:
         """The short names in the `lower` of every directory that something claims."""
@@ -148,9 +152,11 @@ class Survey:
 
     def _cached(self) -> Iterator[ChainID]:
         """The layers of snapshots; one whose layer is gone holds nothing, as the engine has it."""
+        told: set[ChainID] = set()
         for snapshot in self.snapshots:
             if snapshot.chain_id in self.layers and snapshot.chain_id:
-                yield from self.chain(snapshot.chain_id)
+                told.update(itertools.takewhile(lambda at: at not in told, self.chain(snapshot.chain_id)))
+        yield from told
 
     def _directories(self) -> Iterator[str]:
         for chain in self.layers:

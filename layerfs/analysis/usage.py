@@ -1,4 +1,4 @@
-"""Who uses which layer, and what removing an image would really free.
+"""Who uses which layer, and what removing images and containers would really free.
 
 Two accounts of the same store: SHARED and UNIQUE as the Engine prints them (references of listed
 images, by chain ID), and FREED, which plays through what the Engine does on removal: a layer goes
@@ -22,13 +22,13 @@ from layerfs.analysis.listing import container_counts, listed_images
 from layerfs.errors import CorruptStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from layerfs.dataroot import DataRoot
     from layerfs.ids import CacheID, ChainID
-    from layerfs.model import Image, Layer
+    from layerfs.model import Container, Image, Layer
 
-__all__ = ["ImageUsage", "Orphan", "StoreUsage", "WhatIf"]
+__all__ = ["ImageUsage", "Orphan", "OwnDirectory", "StoreUsage", "WhatIf"]
 
 _log = logging.getLogger(__name__)
 
@@ -59,30 +59,50 @@ class Orphan:
     """A directory of `overlay2/` that nothing uses.
 
     Attributes:
-        cache_id: its name.
+        cache_id: its name; None where that could be of no layer.
         directory: its path, relative like the data root's own.
         layer: the layer it belongs to, where one is registered; no image, container or cache has it.
-        size: bytes, or None where it is unreadable.
+        size: bytes in its `diff/`, or of one with another name of all that is in it; None where that is
+            unreadable.
     """
 
-    cache_id: CacheID
+    cache_id: CacheID | None
     directory: str
     layer: Layer | None
     size: int | None
 
 
 @dataclass(frozen=True, slots=True)
+class OwnDirectory:
+    """A directory of `overlay2/` that goes with its container.
+
+    Attributes:
+        container: whose.
+        cache_id: its name.
+        size: bytes in its `diff/`; None where that is unreadable or missing.
+    """
+
+    container: Container
+    cache_id: CacheID
+    size: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class WhatIf:
-    """What removing images together would do.
+    """What removing images and containers together would do.
 
     Attributes:
         removed: the images that would go: those asked for, then the unneeded parents.
+        containers: the containers that would go.
+        directories: what these have of their own.
         freed_size: bytes that would go; None where a layer of theirs is damaged or missing.
         layers: the layers that would go, in the order in which the engine removes them.
         kept: their other layers, base first, which something else needs.
     """
 
     removed: tuple[Image, ...]
+    containers: tuple[Container, ...]
+    directories: tuple[OwnDirectory, ...]
     freed_size: int | None
     layers: tuple[Layer, ...]
     kept: tuple[Layer, ...]
@@ -175,32 +195,60 @@ class StoreUsage:
 
     # -- removal -------------------------------------------------------------------------------
 
-    def what_if(self, images: Sequence[Image]) -> WhatIf:
-        """What removing `images` together would free, with the untagged parents only they need."""
-        removed = self._with_unneeded_parents(images)
-        freed = {layer.chain_id: layer for layer in self._released(removed)}
-        chains = dict.fromkeys(chain for image in removed for chain in self._chains[image.id])
+    def what_if(self, images: Sequence[Image], containers: Sequence[Container] = ()) -> WhatIf:
+        """What removing these together would free, with the untagged parents only the images need."""
+        removed = self._with_unneeded_parents(images, Counter(_made_from(item) for item in containers))
+        directories = [found for item in containers for found in self._own_directories(item)]
+        held = [top for image in removed for top in self._held_directly(image)]
+        stood_on = [item.mount.parent for item in containers if item.mount and item.mount.parent]
+        freed = {layer.chain_id: layer for layer in self._released([*stood_on, *held])}
+        needed = [self._chains[image.id] for image in removed] + list(map(self._below, stood_on))
+        chains = dict.fromkeys(chain for needs in needed for chain in needs)
         kept = [self._layers[chain] for chain in chains if chain in self._layers and chain not in freed]
-        whole = all(self._is_whole(image) for image in removed)
-        size = sum(layer.size for layer in freed.values())
-        return WhatIf(tuple(removed), size if whole else None, tuple(freed.values()), tuple(kept))
+        sizes = [layer.size for layer in freed.values()] + [found.size for found in directories]
+        known = [size for size in sizes if size is not None]
+        whole = all(self._is_whole(image) for image in removed) and len(known) == len(sizes)
+        return WhatIf(
+            tuple(removed),
+            tuple(containers),
+            tuple(directories),
+            sum(known) if whole else None,
+            tuple(freed.values()),
+            tuple(kept),
+        )
 
-    def _released(self, removed: Iterable[Image]) -> Iterator[Layer]:
-        """The layers to which nothing refers once the images are gone, in the order of their going."""
+    def _own_directories(self, container: Container) -> Iterator[OwnDirectory]:
+        mount = container.mount
+        for cache_id in filter(None, (mount.init_id, mount.mount_id) if mount else ()):
+            yield OwnDirectory(container, cache_id, self._content_size(cache_id))
+
+    def _below(self, top: ChainID) -> list[ChainID]:
+        """A layer and those it stands on, base first, as far as they are sound."""
+        found: dict[ChainID, None] = {}
+        at: ChainID | None = top
+        while at is not None and at not in found and at in self._layers:
+            found[at] = None
+            at = self._layers[at].parent
+        return list(reversed(found))
+
+    def _released(self, tops: Iterable[ChainID]) -> Iterator[Layer]:
+        """The layers to which nothing refers once a holder of each of `tops` is gone, in that order."""
         dropped: Counter[ChainID] = Counter()
-        for image in removed:
-            for top in self._held_directly(image):
-                at: ChainID | None = top
-                while at is not None:
-                    dropped[at] += 1
-                    layer = self._layers.get(at)
-                    if layer is None or dropped[at] < self._references[at]:
-                        break
-                    yield layer
-                    at = layer.parent
+        for top in tops:
+            at: ChainID | None = top
+            while at is not None:
+                dropped[at] += 1
+                layer = self._layers.get(at)
+                if layer is None or dropped[at] < self._references[at]:
+                    break
+                yield layer
+                at = layer.parent
 
-    def _with_unneeded_parents(self, images: Iterable[Image]) -> list[Image]:
-        """The images, and each untagged parent left without another child, as `docker rmi` goes on."""
+    def _with_unneeded_parents(self, images: Iterable[Image], gone: Mapping[str, int]) -> list[Image]:
+        """The images, and each untagged parent left without another child, as `docker rmi` goes on.
+
+        `gone` is how many containers made from each image have been removed before.
+        """
         removed = {image.id: image for image in images}
         orphaned: Counter[str] = Counter()
         pending = list(removed.values())
@@ -211,15 +259,16 @@ class StoreUsage:
             orphaned[child.parent] += 1
             # the note is unchecked text: a key that is no image's ID finds none
             parent = self._images.get(child.parent)  # type: ignore[call-overload]
-            if parent is None or parent.id in removed or self._stays(parent, orphaned[parent.id]):
+            if parent is None or parent.id in removed or self._stays(parent, orphaned, gone):
                 continue
             removed[parent.id] = parent
             pending.append(parent)
         return list(removed.values())
 
-    def _stays(self, parent: Image, orphaned: int) -> bool:
+    def _stays(self, parent: Image, orphaned: Mapping[str, int], gone: Mapping[str, int]) -> bool:
         """Whether a parent has a name, another child, or a container of its own."""
-        return bool(parent.references or self._children[parent.id] > orphaned or self._containers[parent.id])
+        containers = self._containers[parent.id] - gone.get(parent.id, 0)
+        return bool(parent.references or self._children[parent.id] > orphaned[parent.id] or containers > 0)
 
     # -- orphans -------------------------------------------------------------------------------
 
@@ -236,17 +285,26 @@ class StoreUsage:
             )
             return None
         layers = {layer.cache_id: layer for layer in self._layers.values()}
-        return [
+        found = [
             self._orphan(cache_id, layers.get(cache_id))
             for cache_id in self.root.overlay2.cache_ids()
             if cache_id not in self.holders.directories
             and not (cache_id in layers and self.holders.held(layers[cache_id].chain_id))
         ]
+        return found + [
+            Orphan(None, self.root.directory.name_of(b"overlay2/" + name), None, size)
+            for name, size in self.root.overlay2.strangers()
+        ]
 
     def _orphan(self, cache_id: CacheID, layer: Layer | None) -> Orphan:
-        overlay2 = self.root.overlay2
+        return Orphan(cache_id, self.root.overlay2.path_of(cache_id), layer, self._content_size(cache_id))
+
+    def _content_size(self, cache_id: CacheID) -> int | None:
         try:
-            size = overlay2.content_size(cache_id)
+            return self.root.overlay2.content_size(cache_id)
         except CorruptStore:
-            size = None
-        return Orphan(cache_id, overlay2.path_of(cache_id), layer, size)
+            return None
+
+
+def _made_from(container: Container) -> str:
+    return container.config.image_id if container.config else ""

@@ -9,37 +9,39 @@ Sources: moby `layer/filestore.go`, `layer/ro_layer.go`, `image/store.go` (v20.1
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.analysis.attributes import ASPECTS, Attributes
 from layerfs.analysis.findings import ROOT, Finding, layer_subject
+from layerfs.analysis.hiding import Hiding
 from layerfs.analysis.layercheck import LayerCheck
 from layerfs.analysis.layerfindings import LayerFindings
 from layerfs.analysis.layernames import layers_called
+from layerfs.analysis.repeats import PathRepeated
 from layerfs.analysis.structure import Structure
 from layerfs.analysis.workers import Lost, in_processes
 from layerfs.archive import LayerArchive
 from layerfs.errors import CorruptStore, DataRootUnreadable
-from layerfs.formats.whiteouts import TRUSTED, USER
+from layerfs.formats.whiteouts import USER
 from layerfs.hostdir import is_system_admin
 from layerfs.ids import chain_ids
 from layerfs.store.layerdb import LayerRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from layerfs.dataroot import DataRoot
+    from layerfs.hostdir import HostDir
     from layerfs.ids import CacheID, ChainID, DiffID, ImageID
+    from layerfs.tree.union import UnionTree
 
 __all__ = ["Choice", "LayerJob", "LayerVerdict", "Verification"]
 
 _BUILDKIT = re.compile(r"[a-z0-9]{25}")
 """The names BuildKit gives: its layers were written in place and never unpacked from a tar."""
-
-_REMAPPED = re.compile(r"([0-9]+)\.([0-9]+)")
-"""The directory of an engine with `userns-remap`: what it adds to the owners of files."""
 
 _PER_RECORD = 250
 """Bytes hashed in the time that is needed for one byte of a packed `tar-split.json.gz`, about."""
@@ -101,9 +103,7 @@ class Verification:
         self._choice = choice
         self._structure = Structure(root)
         self._sees_all = is_system_admin()
-        remapped = _REMAPPED.fullmatch(root.path.rstrip("/").rpartition("/")[2])
-        self._shift = (int(remapped[1]), int(remapped[2])) if remapped else (0, 0)
-        self._foreign = not remapped and root.directory.lstat().st_uid != 0
+        self._foreign = root.owners.are_same and root.directory.lstat().st_uid != 0
 
     # -- records -------------------------------------------------------------------------------
 
@@ -139,7 +139,7 @@ class Verification:
             return
         path = self._root.directory.display
         if "owner" in self._choice.aspects and self._foreign:
-            message = "the data root is not root's: of a rootless engine or a copy: owners are not compared"
+            message = "the data root is not root's, nor a user namespace's: owners are not compared"
             yield Finding("owners-not-compared", "warning", ROOT, path, message=message)
         if not self._sees_all:
             message = "trusted.* attributes cannot be seen without root: opaque marks are not compared"
@@ -183,30 +183,54 @@ class Verification:
             diff = self._root.overlay2.diff(job.cache_id)
         except (CorruptStore, DataRootUnreadable):
             return LayerVerdict((), proven=False, tar_size=0)  # found in its record
-        subject = layer_subject(job.chain_id)
         record = LayerRecord(job.chain_id, job.diff_id, None, job.cache_id, job.size or 0)
         with diff:
             archive = LayerArchive(record, self._root.layerdb, diff)
-            found = LayerFindings(subject, diff, list_all=self._choice.list_all)
-            checked = LayerCheck(archive, found, self._attributes(job), told=told)
             try:
-                checked.run(job.diff_id)
-            except OSError as error:
-                found.add("unreadable", b"", None, error.strerror, "the layer cannot be read to its end")
+                found, checked = self._compare(job, archive, {}, told)
+            except PathRepeated:
+                found, checked = self._compare(job, archive, archive.repeated(), told)
             if checked.sizes and job.size is not None and job.size not in checked.sizes:
                 path = self._root.layerdb.file_name(job.chain_id, "size")
                 said = " or ".join(map(str, sorted(checked.sizes))), str(job.size)
                 found.add("size-wrong", path, *said, "not the size of the layer")
             return LayerVerdict(found.result(), checked.proven, checked.content.size)
 
-    def _attributes(self, job: LayerJob) -> Attributes:
+    def _compare(
+        self,
+        job: LayerJob,
+        archive: LayerArchive,
+        repeated: Mapping[bytes, int],
+        told: Callable[[int], object],
+    ) -> tuple[LayerFindings, LayerCheck]:
+        """Compare one layer, of whose archive these paths come several times; raises `PathRepeated`."""
+        found = LayerFindings(layer_subject(job.chain_id), archive.diff, list_all=self._choice.list_all)
+        attributes = self._attributes(job, archive.diff)
+        below = functools.partial(self._below, job.chain_id)
+        hiding = Hiding(archive, self._root.dialect, below, naive=attributes.naive)
+        checked = LayerCheck(archive, found, attributes, hiding, told=told, repeated=repeated)
+        try:
+            checked.run(job.diff_id)
+        except OSError as error:
+            found.add("unreadable", b"", None, error.strerror, "the layer cannot be read to its end")
+        return found, checked
+
+    def _below(self, chain: ChainID) -> UnionTree | None:
+        """What a layer stands on, or None for a base; raises `CorruptStore`."""
+        place = self._structure.below(chain)
+        parent = place.parent if place else self._root.layerdb.layer(chain).parent
+        return self._root.tree_below(self._root.layerdb.layer(parent)) if parent else None
+
+    def _attributes(self, job: LayerJob, diff: HostDir) -> Attributes:
         aspects = self._choice.aspects - {"owner"} if self._foreign else self._choice.aspects
+        dialect = self._root.dialect
         return Attributes(
             aspects,
-            USER if self._foreign else TRUSTED,
+            dialect,
             in_place=_BUILDKIT.fullmatch(job.cache_id) is not None,
             sees_all=self._sees_all,
-            shift=self._shift,
+            owners=self._root.owners,
+            naive=dialect is USER or any(map(dialect.is_bookkeeping, diff.xattr_names())),
         )
 
     def _lost(self, job: LayerJob, lost: Lost) -> LayerVerdict:

@@ -7,6 +7,7 @@ Source: moby `layer/layer_store.go` (references).
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,6 +21,8 @@ from layerfs.model import Image
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from layerfs.analysis.forest import Owner
     from layerfs.analysis.targets import Target
     from layerfs.analysis.versions import Hidden
@@ -127,10 +130,15 @@ class Whois:
             made = [item for item in self._root.containers() if item.config]
             users += [User(item) for item in made if item.config and item.config.image_id == owner.id]
         kind = "image" if isinstance(owner, Image) else "container"
-        top = next((stage for stage in self._forest.stages() if owner in stage.owners), None)
+        top = self._tops.get(owner.id)
         answer = self._layer(top, meaning) if top else Answer(meaning, kind)
         created_by = self._created_by(top, [owner]) if top else None
         return replace(answer, kind=kind, created_by=created_by, users=tuple(users), orphan=False)
+
+    @functools.cached_property
+    def _tops(self) -> Mapping[str, Stage]:
+        """The uppermost layer of each image and container, by its ID."""
+        return {owner.id: stage for stage in self._forest.stages() for owner in stage.owners}
 
     def _layer(self, stage: Stage, meaning: str) -> Answer:
         forest, overlay2 = self._forest, self._root.overlay2
@@ -154,14 +162,12 @@ class Whois:
         )
 
     def _created_by(self, stage: Stage, owners: list[Owner]) -> str | None:
-        """The history entry, of the image with the least above the layer; defects are reported."""
+        """The history entry, of the image with the least above the layer."""
         images = [owner for owner in owners if isinstance(owner, Image)]
         if stage.chain_id is None or not images:
             return None
         maker = min(images, key=lambda image: len(image.config.diff_ids))
-        return next(
-            (row.created_by for row in self._table.of_image(maker) if row.chain_id == stage.chain_id), None
-        )
+        return self._table.made_by(maker).get(stage.chain_id)
 
     def _content_size(self, stage: Stage) -> int | None:
         try:

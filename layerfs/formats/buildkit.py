@@ -1,19 +1,32 @@
-"""BuildKit's `snapshots.db`: which layers and directories its cache holds.
+"""BuildKit's databases: which layers and directories its cache holds, and what it notes of each record.
 
-Each bucket at the top is a snapshot; a value `committed` names its directory in `overlay2/`, a
-value `chainid` the layer it became.
+In `snapshots.db` each bucket at the top is a snapshot; a value `committed` names its directory in
+`overlay2/`, a value `chainid` the layer it became. In `metadata_v2.db` the bucket `_main` has a bucket for
+each record, whose values are JSON objects with the key `value`.
 
-Source: moby `builder/builder-next/adapters/snapshot/snapshot.go`.
+Sources: moby `builder/builder-next/adapters/snapshot/snapshot.go`; buildkit `cache/metadata.go`,
+`cache/metadata/metadata.go`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from layerfs.formats.bolt import open_bolt
+from layerfs.formats.errors import FormatError
+from layerfs.formats.jsontext import flag, integer, load_object, text
 from layerfs.ids import ChainID, InvalidID
 
-__all__ = ["BuildKitSnapshot", "parse_snapshots"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from layerfs.formats.bolt import Bucket
+    from layerfs.formats.jsontext import Json
+
+__all__ = ["BuildKitRecord", "BuildKitSnapshot", "parse_records", "parse_snapshots"]
+
+_WANTED = (b"parent", b"committed", b"chainid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +46,13 @@ class BuildKitSnapshot:
     chain_id: ChainID | None
 
 
-def parse_snapshots(content: bytes) -> list[BuildKitSnapshot]:
-    """Every snapshot of the database; raises `FormatError`."""
+def parse_snapshots(read: Callable[[int, int], bytes], size: int) -> list[BuildKitSnapshot]:
+    """Every snapshot of the database; arguments and errors as of `open_bolt`."""
     found = []
-    for key, bucket in open_bolt(content).buckets():
-        values = {name: value.decode("utf-8", "replace") for name, value in bucket.values()}
+    for key, bucket in open_bolt(read, size).buckets():
+        values = {
+            name: value.decode("utf-8", "replace") for name, value in bucket.values() if name in _WANTED
+        }
         name = key.decode("utf-8", "replace")
         committed = values.get(b"committed", "")
         own = tuple(dict.fromkeys(filter(None, (committed, name, f"{committed or name}-init"))))
@@ -57,3 +72,67 @@ def _chain_id(key: str, text: str) -> ChainID | None:
         except InvalidID:
             continue
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class BuildKitRecord:
+    """One record of the build cache.
+
+    Attributes:
+        key: its name.
+        parent: the record it is built on, or empty.
+        kind: what made it, such as `source.local`; `regular` where nothing is noted.
+        description: in BuildKit's words.
+        size: bytes, where BuildKit has reckoned them; else None.
+        created_ns: when it was made, in ns since the epoch, or None.
+        last_used_ns: likewise when it was last used.
+        usage_count: how often it was used.
+        snapshot: the key of its snapshot.
+        has_files: whether it has a snapshot at all; a record of a blob alone has none.
+        twin: the record that has the same content and is what counts, or empty.
+    """
+
+    key: str
+    parent: str
+    kind: str
+    description: str
+    size: int | None
+    created_ns: int | None
+    last_used_ns: int | None
+    usage_count: int
+    snapshot: str
+    has_files: bool
+    twin: str
+
+
+def parse_records(read: Callable[[int, int], bytes], size: int) -> list[BuildKitRecord]:
+    """Every record of the cache, as its database has them; arguments and errors as of `open_bolt`."""
+    main = open_bolt(read, size).bucket(b"_main")
+    return [_record(key.decode("utf-8", "replace"), bucket) for key, bucket in main.buckets()] if main else []
+
+
+def _record(key: str, bucket: Bucket) -> BuildKitRecord:
+    noted: Json = dict(_noted(bucket))
+    size = integer(noted, "snapshot.size") if "snapshot.size" in noted else -1
+    return BuildKitRecord(
+        key=key,
+        parent=text(noted, "cache.parent"),
+        kind=text(noted, "cache.recordType") or "regular",
+        description=text(noted, "cache.description"),
+        size=None if size < 0 else size,
+        created_ns=integer(noted, "cache.createdAt") or None,
+        last_used_ns=integer(noted, "cache.lastUsedAt") or None,
+        usage_count=integer(noted, "cache.usageCount"),
+        snapshot=text(noted, "cache.snapshot") or key,
+        has_files=not flag(noted, "cache.blobonly"),
+        twin=text(noted, "cache.equalMutable"),
+    )
+
+
+def _noted(bucket: Bucket) -> Iterator[tuple[str, object]]:
+    """The values of a record that are JSON; what else a version may note is none of ours."""
+    for name, value in bucket.values():
+        try:
+            yield name.decode("utf-8", "replace"), load_object(value).get("value")
+        except FormatError:
+            continue

@@ -8,7 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from layerfs.formats.errors import FormatError
-from layerfs.formats.jsontext import Json, flag, integer, load_object, mapping, text, texts, time_ns
+from layerfs.formats.jsontext import (
+    Json,
+    flag,
+    integer,
+    load_object,
+    mapping,
+    objects_by_name,
+    text,
+    texts,
+    texts_by_name,
+    time_ns,
+)
 from layerfs.ids import ContainerID, InvalidID
 
 __all__ = ["ContainerConfig", "ContainerState", "MountPoint", "parse_container_config"]
@@ -69,8 +80,7 @@ def parse_container_config(content: bytes) -> ContainerConfig:
     """Parse a config.v2.json; raises `FormatError`."""
     document = load_object(content)
     config = mapping(document, "Config")
-    labels = mapping(config, "Labels")
-    mounts = mapping(document, "MountPoints")
+    mounts = objects_by_name(mapping(document, "MountPoints"))
     try:
         container_id = ContainerID(text(document, "ID"))
     except InvalidID as error:
@@ -85,8 +95,8 @@ def parse_container_config(content: bytes) -> ContainerConfig:
         created_ns=time_ns(document, "Created"),
         command=(text(document, "Path"), *texts(document, "Args")),
         state=_state(mapping(document, "State")),
-        mount_points=tuple(_mount_point(mapping(mounts, name)) for name in sorted(mounts)),
-        labels={name: text(labels, name) for name in labels},
+        mount_points=tuple(_mount_point(mounts[name]) for name in sorted(mounts)),
+        labels=texts_by_name(mapping(config, "Labels")),
         log_path=text(document, "LogPath"),
         raw=document,
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from layerfs.formats.errors import FormatError
-from layerfs.formats.jsontext import Json, array, integer, load_array, load_object, mapping, text, texts
+from layerfs.formats.jsontext import Json, array, integer, load_object, load_objects, mapping, text, texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -135,12 +135,10 @@ def parse_manifest(content: bytes) -> Manifest:
 
 def parse_archive_manifest(content: bytes) -> tuple[ArchiveEntry, ...]:
     """The images of `manifest.json`, in its order; raises `FormatError`."""
-    return tuple(_entry(item) for item in load_array(content))
+    return tuple(_entry(item) for item in load_objects(content))
 
 
-def _entry(item: object) -> ArchiveEntry:
-    if not isinstance(item, dict):
-        raise FormatError("wrong type of an image in manifest.json", expected="an object")
+def _entry(item: Json) -> ArchiveEntry:
     return ArchiveEntry(text(item, "Config"), tuple(texts(item, "RepoTags")), tuple(texts(item, "Layers")))
 
 

@@ -26,7 +26,6 @@ __all__ = ["CONFIG", "ENDPOINT", "MOUNT_POINT", "NETWORK_SETTINGS", "STATE", "ZE
 ZERO_TIME = "0001-01-01T00:00:00Z"
 
 _TIME = re.compile(r"(.*?:\d\d:\d\d)(?:[.,](\d+))?(?:[Zz]|([+-]\d\d:\d\d))")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +85,7 @@ def _lookup(document: Json, key: str) -> Any:
 def _text(value: Any) -> str:
     if value is not None and not isinstance(value, str):
         raise TypeError("a text")
-    # half a surrogate pair is no character to Go either
-    return _SURROGATE.sub("\ufffd", value or "")
+    return value or ""
 
 
 def _flag(value: Any) -> bool:

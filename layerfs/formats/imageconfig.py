@@ -8,7 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from layerfs.formats.errors import FormatError
-from layerfs.formats.jsontext import Json, array, flag, load_object, mapping, text, texts, time_ns
+from layerfs.formats.jsontext import (
+    Json,
+    array,
+    flag,
+    load_object,
+    mapping,
+    text,
+    texts,
+    texts_by_name,
+    time_ns,
+)
 from layerfs.ids import DiffID, InvalidID
 
 __all__ = ["HistoryEntry", "ImageConfig", "parse_image_config"]
@@ -52,7 +62,6 @@ def parse_image_config(content: bytes) -> ImageConfig:
     document = load_object(content)
     if document.get("rootfs") is None:
         raise FormatError("no rootfs", expected="an object rootfs")
-    labels = mapping(mapping(document, "config"), "Labels")
     return ImageConfig(
         created_ns=time_ns(document, "created"),
         author=text(document, "author"),
@@ -62,7 +71,7 @@ def parse_image_config(content: bytes) -> ImageConfig:
         os=text(document, "os"),
         diff_ids=_diff_ids(mapping(document, "rootfs")),
         history=tuple(_entry(item) for item in array(document, "history")),
-        labels={name: text(labels, name) for name in labels},
+        labels=texts_by_name(mapping(mapping(document, "config"), "Labels")),
         raw=document,
     )
 

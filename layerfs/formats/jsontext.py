@@ -8,6 +8,7 @@ matches first.
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from layerfs.formats.errors import FormatError
@@ -21,11 +22,13 @@ __all__ = [
     "array",
     "flag",
     "integer",
-    "load_array",
     "load_object",
+    "load_objects",
     "mapping",
+    "objects_by_name",
     "text",
     "texts",
+    "texts_by_name",
     "time_ns",
 ]
 
@@ -34,36 +37,59 @@ Json: TypeAlias = "Mapping[str, Any]"
 _NAMES = {dict: "an object", list: "an array", str: "a text", int: "an integer", bool: "true or false"}
 
 
+_HALF_A_PAIR = re.compile(r"u[dD][89a-fA-F][0-9a-fA-F]{2}")
+_ESCAPE = re.compile(
+    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|" + _HALF_A_PAIR.pattern + "|.)",
+    re.DOTALL,
+)
+"""An escape of JSON; a surrogate pair is one."""
+
+
 def load_object(content: bytes) -> Json:
-    """The JSON object in `content`; raises `FormatError` for anything else, however odd."""
-    found = _load(content)
-    if not isinstance(found, dict):
-        raise FormatError("not a JSON object", found=_name(found))
+    """The JSON object in `content`; raises `FormatError` for anything else, however odd.
+
+    No text in it has half a surrogate pair: to Go that is no character, and it reads U+FFFD instead.
+    """
+    found: Json = _loaded(content, dict)
     return found
 
 
-def load_array(content: bytes) -> Sequence[Any]:
-    """The JSON array in `content`; raises `FormatError` for anything else, however odd."""
-    found = _load(content)
-    if not isinstance(found, list):
-        raise FormatError("not a JSON array", found=_name(found))
-    return found
+def load_objects(content: bytes) -> Sequence[Json]:
+    """The objects of the JSON array in `content`; raises `FormatError` for anything else."""
+    found = _loaded(content, list)
+    return [_checked(item, dict, f"[{index}]") for index, item in enumerate(found)]
 
 
-def _load(content: bytes) -> object:
+def _loaded(content: bytes, kind: type) -> Any:
     try:
-        return json.loads(content.decode("utf-8"), parse_constant=_refuse_constant)
+        found = json.loads(_whole_characters(content.decode("utf-8")), parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
         raise FormatError("not UTF-8", found=f"byte 0x{content[error.start]:02x} at {error.start}") from error
     except json.JSONDecodeError as error:
         what = "truncated or invalid JSON"
         raise FormatError(what, found=f"{error.msg} at byte {error.pos} of {len(content)}") from error
-    except (RecursionError, ValueError) as error:
-        raise FormatError("JSON that cannot be read", found=str(error)[:80]) from error
+    except FormatError:
+        raise
+    except RecursionError as error:
+        raise FormatError("JSON that cannot be read", found="arrays or objects nested too deep") from error
+    except ValueError as error:  # the only one left is Python's own limit
+        raise FormatError("JSON that cannot be read", found="a number of thousands of digits") from error
+    if not isinstance(found, kind):
+        raise FormatError(f"not a JSON {_NAMES[kind].split()[-1]}", found=_name(found))
+    return found
+
+
+def _whole_characters(document: str) -> str:
+    """The text of a JSON document, half surrogate pairs replaced."""
+    if not _HALF_A_PAIR.search(document):
+        return document
+    return _ESCAPE.sub(
+        lambda escape: "\\ufffd" if _HALF_A_PAIR.fullmatch(escape[0], 1) else escape[0], document
+    )
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise FormatError("truncated or invalid JSON", found=name)
 
 
 def text(document: Json, key: str) -> str:
@@ -107,7 +133,22 @@ def texts(document: Json, key: str) -> tuple[str, ...]:
     return tuple(_checked(item, str, f"{key}[{index}]") for index, item in enumerate(array(document, key)))
 
 
+def texts_by_name(document: Json) -> dict[str, str]:
+    """An object whose keys are not known before, and whose values are texts; a null is empty."""
+    return {name: "" if found is None else _checked(found, str, name) for name, found in document.items()}
+
+
+def objects_by_name(document: Json) -> dict[str, Json]:
+    """An object whose keys are not known before, and whose values are objects; a null is empty."""
+    return {name: {} if found is None else _checked(found, dict, name) for name, found in document.items()}
+
+
 def _typed(document: Json, key: str, kind: type, default: Any) -> Any:
+    """The value of a field.
+
+    A missing one costs a look at every key, so the field must be one of ours: whoever goes through keys
+    that the document brings takes `texts_by_name` or `objects_by_name`.
+    """
     found = document.get(key)
     if found is None:
         folded = key.casefold()

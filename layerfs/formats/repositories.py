@@ -5,16 +5,17 @@ Source: moby `reference/store.go`.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layerfs.formats.errors import FormatError
-from layerfs.formats.jsontext import load_object, mapping
+from layerfs.formats.jsontext import load_object, mapping, objects_by_name
 from layerfs.formats.reference import Reference, parse_reference
 from layerfs.ids import ImageID, InvalidID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from layerfs.formats.jsontext import Json
 
@@ -29,12 +30,20 @@ class RepositoryRow:
     image_id: ImageID
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Repositories:
     """The rows that are names, sorted, and in `problems` what was ignored as the engine ignores it."""
 
     rows: tuple[RepositoryRow, ...] = ()
     problems: tuple[str, ...] = ()
+
+    def image_of(self, reference: Reference) -> ImageID | None:
+        """The image that a name in normal form points at, or None."""
+        return self._by_reference.get(reference)
+
+    @functools.cached_property
+    def _by_reference(self) -> Mapping[Reference, ImageID]:
+        return {row.reference: row.image_id for row in self.rows}
 
 
 def parse_repositories(content: bytes) -> Repositories:
@@ -56,5 +65,5 @@ def parse_repositories(content: bytes) -> Repositories:
 
 
 def _inner_rows(document: Json) -> Iterator[tuple[str, object]]:
-    for repository in document:
-        yield from mapping(document, repository).items()
+    for repository in objects_by_name(document).values():
+        yield from repository.items()

@@ -57,7 +57,7 @@ def root_paths(path: bytes, root: bytes) -> Iterator[RootPath]:
     own = _components(root)
     is_own = path.startswith(b"/") and names[: len(own)] == own
     for start in range(len(own) if is_own else 0, len(names)):
-        if found := _parse(names[start:]):
+        if found := _parse(names, start):
             yield found
 
 
@@ -71,13 +71,13 @@ def _components(path: bytes) -> list[bytes]:
     return names
 
 
-def _parse(names: Sequence[bytes]) -> RootPath | None:
-    """What lies at these components below a data root, or None for what is of no layer and no image."""
+def _parse(names: Sequence[bytes], start: int) -> RootPath | None:
+    """What lies, from component `start` on, below a data root, or None for what is of no layer and image."""
     for prefix, kind in _PREFIXES.items():
-        depth = prefix.count(b"/") + 1
-        if len(names) <= depth or b"/".join(names[:depth]) != prefix:
+        at = start + prefix.count(b"/") + 1
+        if len(names) <= at or b"/".join(names[start:at]) != prefix:
             continue
-        name, rest = _text(names[depth]), names[depth + 1 :]
+        name, rest = _text(names[at]), names[at + 1 :]
         if kind == "directory":
             return RootPath(kind, name, _text(rest[0]) if rest else "", b"/".join(rest[1:]))
         if kind == "link":  # a link leads to diff/ itself

@@ -5,7 +5,8 @@ One JSON object a line: `{"type":2,"payload":<base64>}` is a raw segment of the 
 which directories the archive marked opaque and what it whited out, and that is read without
 taking the lines apart: a base layer has tens of megabytes of them.
 
-Source: vbatts/tar-split `tar/storage/{entry,packer}.go`; OCI image-spec `layer.md` (whiteouts).
+Source: vbatts/tar-split `tar/storage/{entry,packer}.go` (NewJSONPacker refuses a name that comes twice);
+OCI image-spec `layer.md` (whiteouts).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import posixpath
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -43,6 +45,9 @@ MAX_LINE = 8 << 20
 
 MAX_LINES = 1 << 24
 """Two or three for each member: several times what the largest real layers have."""
+
+MAX_SEGMENTS = 1 << 16
+"""Between two contents: the writer makes two or three; of what follows the end, one for each of its reads."""
 
 _MAX_HEADERS = 16 << 20  # bytes between two contents: PAX records hold names and attributes only
 _CHUNK = 1 << 20
@@ -89,12 +94,14 @@ class Member(NamedTuple):
         header: what they say.
         content: where its content goes: for a member without content a size of 0.
         path: where it was unpacked to below `diff/`; for a whiteout, the path of its marker.
+        again: whether a member before it was unpacked to the same path, by another spelling of it.
     """
 
     raw: bytes
     header: tarheader.Header
     content: FilePayload
     path: bytes
+    again: bool = False
 
     @property
     def has_content(self) -> bool:
@@ -131,6 +138,40 @@ class Paths:
         """Remember a path."""
         self._hashes.add(hash(path))
 
+    def discard(self, path: bytes) -> None:
+        """Forget a path, if it was added."""
+        self._hashes.discard(hash(path))
+
+
+class _Spellings:
+    """The names that came by: each spelling once, though several may be unpacked to one path.
+
+    tar-split's writer cleans a name and refuses one that it had, yet tells `/etc` and `../etc` from `etc`.
+    """
+
+    def __init__(self, paths: Paths) -> None:
+        """Add to `paths` where members are unpacked to."""
+        self._paths = paths
+        self._odd = Paths()  # spellings that are not their path: few archives have any
+        self._only_odd = Paths()  # paths that have no other spelling yet
+
+    def add(self, name: bytes, path: bytes) -> bool:
+        """Whether the path came by before; raises `FormatError` where this spelling did."""
+        again = path in self._paths
+        spelling = _spelling(name, path)
+        if spelling == path:
+            if again and path not in self._only_odd:
+                raise FormatError("a path occurs twice in tar-split data", found=ascii(path))
+            self._only_odd.discard(path)
+        else:
+            if spelling in self._odd:
+                raise FormatError("a path occurs twice in tar-split data", found=ascii(spelling))
+            self._odd.add(spelling)
+            if not again:
+                self._only_odd.add(path)
+        self._paths.add(path)
+        return again
+
 
 def entries(stream: Readable) -> Iterator[Segment | FilePayload]:
     """Every entry of an unpacked tar-split stream, in order; raises `FormatError`."""
@@ -154,28 +195,31 @@ def members(stream: Readable, seen: Paths | None = None) -> Iterator[Member | Se
     member that makes an entry is added to `seen`.
 
     Raises:
-        FormatError: the stream or a header in it is malformed, or a path occurs twice.
+        FormatError: the stream or a header in it is malformed, or a name occurs twice.
     """
-    raw, padding = b"", 0
-    seen = Paths() if seen is None else seen
+    pieces: list[bytes] = []  # joined once, however many there are
+    length = padding = run = 0
+    spellings = _Spellings(Paths() if seen is None else seen)
     for entry in entries(stream):
         if isinstance(entry, Segment):
-            if len(raw) > _MAX_HEADERS:  # what follows the end of an archive may be anything
-                yield Segment(raw)
-                raw = b""
-            raw = raw + entry.payload if raw else entry.payload
+            run += 1
+            if run > MAX_SEGMENTS:
+                raise FormatError("too many tar-split segments in a row", expected=f"at most {MAX_SEGMENTS}")
+            if length > _MAX_HEADERS:  # what follows the end of an archive may be anything
+                yield Segment(b"".join(pieces))
+                pieces, length = [], 0
+            pieces.append(entry.payload)
+            length += len(entry.payload)
             continue
+        raw = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         header = tarheader.parse(raw, padding)
         path = clean_name(entry.name)
-        if header.is_entry:
-            if path in seen:
-                raise FormatError("a path occurs twice in tar-split data", found=ascii(path))
-            seen.add(path)
-        yield Member(raw, header, entry, path)
+        again = header.is_entry and spellings.add(entry.name, path)
+        yield Member(raw, header, entry, path, again)
         # the content of a global header is among the raw bytes, its padding is not
         padding = -(header.size if header.is_entry else len(raw) - padding) % tarheader.BLOCK
-        raw = b""
-    yield Segment(raw)
+        pieces, length, run = [], 0, 0
+    yield Segment(b"".join(pieces))
 
 
 def archive_marks(stream: Readable) -> ArchiveMarks:
@@ -214,10 +258,18 @@ def clean_name(name: bytes) -> bytes:
     return b"/".join(parts)
 
 
+def _spelling(name: bytes, path: bytes) -> bytes:
+    """A name as Go's `filepath.Clean` gives it: the path, but for a slash or `..` in front."""
+    if name.startswith(b"/"):
+        return b"/" + path
+    cleaned = posixpath.normpath(name) if b".." in name else path
+    return cleaned if cleaned != b"." else path
+
+
 def _lines(stream: Readable, words: Sequence[bytes] = ()) -> Iterator[bytes]:
     """The lines of the stream, each and all of them bounded; with `words`, at least those that have one."""
     rest, total, count = b"", 0, 0
-    while chunk := stream.read(_CHUNK):
+    for chunk in _with_line_ends(stream):
         total += len(chunk)
         if total > MAX_BYTES:
             raise FormatError("tar-split data is too large", expected=f"at most {MAX_BYTES} bytes unpacked")
@@ -234,6 +286,20 @@ def _lines(stream: Readable, words: Sequence[bytes] = ()) -> Iterator[bytes]:
             raise FormatError("a tar-split line is too long", expected=f"at most {MAX_LINE} bytes")
     if rest:
         yield rest
+
+
+def _with_line_ends(stream: Readable) -> Iterator[bytes]:
+    """The stream in pieces that each end a line, but for the last: a reader may give a byte at a time."""
+    held: list[bytes] = []
+    size = 0
+    while chunk := stream.read(_CHUNK):
+        held.append(chunk)
+        size += len(chunk)
+        if b"\n" in chunk or size > MAX_LINE:
+            yield b"".join(held)
+            held, size = [], 0
+    if held:
+        yield b"".join(held)
 
 
 def _entry(line: bytes) -> Segment | FilePayload:

@@ -17,6 +17,7 @@ OPAQUE = b"y"
 """The one value of the opaque mark that hides lower layers; `x` and the rest do not."""
 
 _ESCAPE = b"overlay."
+_BOOKKEEPING = frozenset({b"origin", b"impure", b"nlink", b"upper", b"uuid", b"protattr"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,10 @@ class Dialect:
     def private(self, stored: bytes) -> bool:
         """Whether a stored attribute is overlayfs's own: hidden and meaningful."""
         return stored.startswith(self.prefix) and not stored.startswith(self.prefix + _ESCAPE)
+
+    def is_bookkeeping(self, stored: bytes) -> bool:
+        """Whether it is what overlayfs notes on the entries of an upper layer, which changes nothing seen."""
+        return stored.startswith(self.prefix) and stored[len(self.prefix) :] in _BOOKKEEPING
 
     def presented_name(self, stored: bytes) -> bytes | None:
         """The name under which users see a stored attribute; None for a private one."""

@@ -10,7 +10,7 @@ import errno
 import os
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from layerfs.errors import CorruptStore, DataRootUnreadable, MalformedFile, MissingFile
+from layerfs.errors import CorruptStore, DataRootUnreadable, MalformedFile, MissingFile, reason
 from layerfs.formats.errors import FormatError
 from layerfs.hostdir import Refused, TooLarge
 from layerfs.ids import InvalidID
@@ -18,7 +18,7 @@ from layerfs.ids import InvalidID
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from layerfs.hostdir import HostDir
+    from layerfs.hostdir import HostDir, HostFile
 
 __all__ = [
     "JSON_LIMIT",
@@ -26,6 +26,7 @@ __all__ = [
     "Problem",
     "explain",
     "identities",
+    "open_file",
     "open_optional",
     "parse_bytes",
     "parse_file",
@@ -58,8 +59,17 @@ def read_file(directory: HostDir, path: str, limit: int = NAME_LIMIT) -> bytes:
 
 def read_optional(directory: HostDir, path: str, limit: int = NAME_LIMIT) -> bytes | None:
     """The bytes of a file, or None where there is none."""
+    return _if_there(directory, path, lambda: directory.read(path, limit))
+
+
+def open_file(directory: HostDir, path: str) -> HostFile | None:
+    """A file to read parts of, or None where there is none; raises as `read_file`."""
+    return _if_there(directory, path, lambda: directory.file(path))
+
+
+def _if_there(directory: HostDir, path: str, read: Callable[[], Value]) -> Value | None:
     try:
-        return directory.read(path, limit)
+        return read()
     except (Refused, TooLarge, IsADirectoryError) as error:
         found = (error.strerror or "").removeprefix("is ")
         raise MalformedFile(
@@ -111,7 +121,7 @@ def explain(error: OSError, name: str) -> MalformedFile | DataRootUnreadable:
         return DataRootUnreadable(name)
     if error.errno == errno.ELOOP or isinstance(error, NotADirectoryError):
         return MalformedFile(name, "not a directory or file of the data root", found="a link or another type")
-    return MalformedFile(name, error.strerror or str(error))
+    return MalformedFile(name, error.strerror or reason(error))
 
 
 def identities(directory: HostDir | None, make: Callable[[str], Value]) -> list[Value]:

@@ -5,6 +5,7 @@ Source: moby `image/fs.go`, `image/store.go` (v20.10.24 and v28.5).
 
 from __future__ import annotations
 
+import bisect
 import functools
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,16 @@ class ImageDB:
 
     def image_ids(self) -> list[ImageID]:
         """Every config's name, sorted; nothing is read yet."""
+        return list(self._ids)
+
+    def ids_beginning(self, digits: str) -> list[ImageID]:
+        """The names of configs that begin with these hexadecimal digits, sorted."""
+        start = bisect.bisect_left(self._ids, f"sha256:{digits}")
+        end = bisect.bisect_left(self._ids, f"sha256:{digits}g")  # the letter behind the last digit
+        return self._ids[start:end]
+
+    @functools.cached_property
+    def _ids(self) -> list[ImageID]:
         return sorted(identities(self._content, ImageID.from_hex))
 
     def __contains__(self, image: ImageID) -> bool:

@@ -107,7 +107,7 @@ class LayerDB:
                 known = error
             self._records[chain] = known
         if isinstance(known, CorruptStore):
-            raise known
+            raise known.with_traceback(None)  # else it would gather every place it was raised at
         return known
 
     def _read(self, chain: ChainID) -> LayerRecord:

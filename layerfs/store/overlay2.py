@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from layerfs.errors import BrokenChain, CorruptStore, DataRootUnreadable, MissingFile
 from layerfs.formats import layerfiles
 from layerfs.ids import CacheID, InvalidID, LinkID
+from layerfs.pool import Pool, PooledDir
 from layerfs.store.files import explain, identities, open_optional, parse_optional
 
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 
     from layerfs.hostdir import HostDir
 
-__all__ = ["Overlay2"]
+__all__ = ["MAX_STACK", "Overlay2", "inode_sizes"]
+
+MAX_STACK = 500
+"""Layers that overlayfs takes below one (Linux `fs/overlayfs/params.c`); an engine makes 125 at most."""
 
 _NOT_LAYERS = frozenset({"backingFsBlockDev"})
 
@@ -36,6 +40,7 @@ class Overlay2:
         """Read the `overlay2/` below the data root."""
         self._root = root
         self._directory = open_optional(root, "overlay2")
+        self._pool = Pool()
 
     def path_of(self, cache_id: CacheID) -> str:
         """A layer's directory relative to the data root."""
@@ -60,22 +65,24 @@ class Overlay2:
             return False
 
     def diff(self, cache_id: CacheID) -> HostDir:
-        """The layer's own tree; raises `CorruptStore`."""
+        """The layer's own tree, which holds a descriptor only while it is used; raises `CorruptStore`."""
         path = f"overlay2/{cache_id}/diff"
+        found = PooledDir(self._pool, path, self._root, functools.partial(self._open_diff, cache_id))
         try:
-            found = self._root.subdir(path)
+            found.lstat()
         except OSError as error:
             if error.errno == errno.ENOENT:
                 raise MissingFile(self._root.name_of(path), "the layer's directory is missing") from error
             raise explain(error, self._root.name_of(path)) from error
-        return self._through_seal(cache_id, found)
+        return found
 
-    def _through_seal(self, cache_id: CacheID, found: HostDir) -> HostDir:
+    def _open_diff(self, cache_id: CacheID) -> HostDir:
         """A layer's tree, reached through one sealed mount for all, as each mount takes time.
 
         What is mounted on the way is not there; such a layer gets a mount of its own. (Below a layer's
         root overlayfs does not cross mounts either.)
         """
+        found = self._root.subdir(f"overlay2/{cache_id}/diff")
         if self._sealed is None or self._sealed is self._directory:
             return found
         try:
@@ -151,9 +158,28 @@ class Overlay2:
         """
         with self.diff(cache_id) as directory:
             try:
-                return sum(_inode_sizes(directory).values())
+                return sum(inode_sizes(directory).values())
             except OSError as error:
                 raise explain(error, directory.display) from error
+
+    def strangers(self) -> Iterator[tuple[bytes, int | None]]:
+        """The directories in `overlay2/` whose names are of no layer, sorted, and the bytes in each.
+
+        The bytes are those of all that is below, each inode once and no directories; None where that
+        cannot be read.
+        """
+        try:
+            with self._root.subdir("overlay2") as directory:
+                entries = sorted(directory.scan())
+        except OSError:
+            return
+        for name, found in entries:
+            if stat.S_ISDIR(found.st_mode) and name != b"l" and not _is_cache_id(name):
+                try:
+                    with self._root.subdir(b"overlay2/" + name) as stranger:
+                        yield name, sum(inode_sizes(stranger).values())
+                except OSError:
+                    yield name, None
 
     def inconsistencies(self, stack: Sequence[CacheID]) -> Iterator[CorruptStore]:
         """What `link`, `l/` and `lower` of a stack (uppermost first) say otherwise than `layerdb`."""
@@ -227,7 +253,14 @@ class Overlay2:
         return None
 
 
-def _inode_sizes(top: HostDir) -> dict[int, int]:
+def _is_cache_id(name: bytes) -> bool:
+    try:
+        return bool(CacheID(os.fsdecode(name)))
+    except InvalidID:
+        return False
+
+
+def inode_sizes(top: HostDir) -> dict[int, int]:
     """The size of every inode below `top` that is not a directory (moby `pkg/directory`)."""
     sizes: dict[int, int] = {}
     pending = [b""]

@@ -15,6 +15,7 @@ import stat
 import threading
 from typing import TYPE_CHECKING
 
+from layerfs.formats.idmap import SAME
 from layerfs.hostdir import empty_file
 from layerfs.tree.node import FileStat
 from layerfs.tree.openfile import OpenFile
@@ -25,6 +26,7 @@ from layerfs.tree.source import Entry
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from layerfs.formats.idmap import Owners
     from layerfs.hostdir import HostDir
     from layerfs.tree.content import Content
     from layerfs.tree.originals import Original, Originals
@@ -42,20 +44,28 @@ _log = logging.getLogger(__name__)
 class ArchivedLayer(RawLayer):
     """A `diff/` directory with the attributes of its archive; safe to use from several threads."""
 
-    def __init__(self, directory: HostDir, key: int, originals: Callable[[], Originals | None]) -> None:
+    def __init__(
+        self,
+        directory: HostDir,
+        key: int,
+        originals: Callable[[], Originals | None],
+        owners: Owners = SAME,
+    ) -> None:
         """Show `directory`.
 
         Args:
             directory: the layer's `diff/`.
             key: distinct among layers, and always the same for this one: inode numbers are made of it.
             originals: asked once, when the layer is first looked at; None leaves it as it is on disk.
+            owners: of what is shown as it is on disk, as `RawLayer` has it.
         """
-        super().__init__(directory)
+        super().__init__(directory, owners)
         self._load = originals
         self._lock = threading.Lock()
         self._loaded: tuple[Originals | None] | None = None
         self._device, self._inodes = inode_base(key)
         self._said: set[str] = set()
+        self._kept_at: dict[int, bytes | None] = {}
 
     @property
     def weight(self) -> int:
@@ -119,12 +129,13 @@ class ArchivedLayer(RawLayer):
             return super().open(path)
         if original.kind != stat.S_IFREG:
             raise OSError(errno.EINVAL, "is no regular file in tar-split.json.gz")
-        for name in self._names(path, original):
-            try:
-                return super().open(name)
-            except OSError as error:
-                if error.errno not in (*_NOT_THERE, *_OTHER_TYPE):
-                    raise
+        for name in (path, self._other_place(original)):
+            if name is not None:
+                try:
+                    return super().open(name)
+                except OSError as error:
+                    if error.errno not in (*_NOT_THERE, *_OTHER_TYPE):
+                        raise
         if original.size == 0:
             return OpenFile(empty_file())
         raise OSError(errno.EIO, "its content is not on disk: it is known from tar-split.json.gz only")
@@ -150,18 +161,12 @@ class ArchivedLayer(RawLayer):
         originals = self._originals
         return originals.find(path) if originals else None
 
-    def _names(self, path: bytes, original: Original) -> Iterable[bytes]:
-        """Where the content of a file may be: a copy may have left out hard links."""
-        yield path
-        if original.links > 1 and self._originals:
-            yield from self._originals.names.get(original.number, ())
-
     def _stat(self, path: bytes, original: Original, found: Entry | None) -> FileStat:
         """The attributes of the header; of the disk those that no header has."""
         disk = found.stat if found and found.stat.kind == original.kind else None
         size = len(original.target)
         if original.kind == stat.S_IFREG:
-            disk = disk or self._elsewhere(path, original)
+            disk = disk or self._elsewhere(original)
             size = disk.size if disk else original.size
             self._check_content(path, original, disk)
         elif original.kind == stat.S_IFDIR:
@@ -173,13 +178,25 @@ class ArchivedLayer(RawLayer):
             self._device, self._inodes + original.number, time, time, time,
         )  # fmt: skip
 
-    def _elsewhere(self, path: bytes, original: Original) -> FileStat | None:
-        """A file whose content is at another of its names."""
-        for name in self._names(path, original):
-            found = super().entry(name) if name != path else None
-            if found and found.stat.is_file:
-                return found.stat
-        return None
+    def _elsewhere(self, original: Original) -> FileStat | None:
+        """A file whose content is at another of its names: a copy may have left out hard links."""
+        place = self._other_place(original)
+        found = super().entry(place) if place is not None else None
+        return found.stat if found and found.stat.is_file else None
+
+    def _other_place(self, original: Original) -> bytes | None:
+        """The first name of a file of several names that is a regular file on disk; looked for once."""
+        if original.links < 2 or not self._originals:
+            return None
+        number = original.number
+        if number not in self._kept_at:
+            names = self._originals.names.get(number, ())
+            self._kept_at[number] = next(filter(self._is_regular, names), None)
+        return self._kept_at[number]
+
+    def _is_regular(self, path: bytes) -> bool:
+        found = super().entry(path)
+        return found is not None and found.stat.is_file
 
     # -- saying --------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ Source: Linux `fs/overlayfs/namei.c`: ovl_lookup_layer, ovl_lookup_single, ovl_c
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.tree.node import Part
@@ -132,4 +133,4 @@ def _check(target: bytes) -> None:
     names = target[1:].split(b"/") if absolute else [target]
     bad = any(name in (b"", b".", b"..") or b"/" in name or b"\0" in name for name in names)
     if bad or len(target) > 4096:
-        raise InvalidRedirect(f"invalid overlay redirect {target[:100]!r}")
+        raise InvalidRedirect(f"invalid overlay redirect {os.fsdecode(target[:100])!r}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from layerfs.errors import reason
 from layerfs.tree.lower import Descent, InvalidRedirect, join
 from layerfs.tree.node import Node, Part
 
@@ -116,6 +117,6 @@ def _take_marks(layers: Sequence[LayerSource], directory: Node, node: Node, part
                     break
                 node.lower += (lower,)
     except (InvalidRedirect, OSError) as error:
-        node.refusal = f"{layer.label}: cannot follow the overlay marks: {error}"
+        node.refusal = f"{layer.label}: cannot follow the overlay marks: {reason(error)}"
         return None
     return marks

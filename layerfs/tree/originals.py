@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 from layerfs.formats.errors import FormatError
 from layerfs.formats.tarsplit import Segment, clean_name
 from layerfs.formats.unpacked import (
+    ACL_ACCESS,
+    ACL_DEFAULT,
     CAPABILITY,
     OPAQUE_MARKER,
     WHITEOUT,
@@ -40,6 +42,7 @@ MOST = 1 << 22
 """Originals alive at a time, about a gibibyte: several times what the largest real images have."""
 
 _PATH_MAX, _NAME_MAX, _VALUE_MAX = 4096, 255, 1 << 16
+_MOST_XATTRS = 4096  # of an inode: more have no room in a list of the kernel's (64 KiB), nor on any disk
 _MOST_STEPS = 1 << 24  # components of link targets: the way of every member may lead through links
 _MAX_SYMLINKS = 40
 _MOST_FAULTS = 100
@@ -157,7 +160,7 @@ class Originals:
         if directory is None:
             self._fault(path, "a part of its path is no directory: left out")
         elif name == OPAQUE_MARKER:
-            directory.xattrs = {**directory.xattrs, self._opaque: OPAQUE}
+            self._set(directory, self._opaque, OPAQUE)
         elif name.startswith(WHITEOUT):
             self._whiteout(directory, name[len(WHITEOUT) :], header, path)
         elif header.is_hard_link:
@@ -224,17 +227,7 @@ class Originals:
         """Give an entry the attributes of a header; another name's come over those it has."""
         kind, mode = made.kind, header.mode
         self._own(made, header)
-        xattrs = {name: value for name, value in made.xattrs.items() if name != CAPABILITY}
-        if header.xattrs:
-            taken = {
-                name: value
-                for name, value in header.xattrs.items()
-                if name.startswith(_NAMESPACES) and len(name) <= _NAME_MAX and len(value) <= _VALUE_MAX
-            }
-            self._weigh(sum(map(len, taken.values())))
-            xattrs |= taken
-        if xattrs:
-            made.xattrs = stored_xattrs(xattrs, kind, mode)
+        self._take_xattrs(made, header)
         if kind == stat.S_IFLNK:
             made.mode = kind | 0o777
             if header.is_hard_link:
@@ -242,6 +235,38 @@ class Originals:
         else:
             made.mode = self._shared(kind | mode)
         made.mtime_ns = self._shared(stored_mtime(header))
+
+    def _take_xattrs(self, made: Original, header: Header) -> None:
+        """Those of a header over those there are, of which only what depends on owner or mode is new.
+
+        An inode may have as many names as there are headers: nothing goes through all it has already.
+        """
+        kept = {name: made.xattrs[name] for name in (ACL_ACCESS, ACL_DEFAULT) if name in made.xattrs}
+        for name in (CAPABILITY, *kept):
+            self._set(made, name, None)
+        taken = {
+            name: value
+            for name, value in header.xattrs.items()
+            if name.startswith(_NAMESPACES) and len(name) <= _NAME_MAX and len(value) <= _VALUE_MAX
+        }
+        if taken:
+            self._weigh(sum(map(len, taken.values())))
+        for name, value in stored_xattrs(kept | taken, made.kind, header.mode).items():
+            self._set(made, name, value)
+
+    @staticmethod
+    def _set(made: Original, name: bytes, value: bytes | None) -> None:
+        """Set one attribute, or remove it; no further ones than the kernel would list."""
+        xattrs = made.xattrs
+        if value is None:
+            if name in xattrs:
+                assert isinstance(xattrs, dict)  # noqa: S101 - what holds something is one of ours
+                del xattrs[name]
+        elif isinstance(xattrs, dict):
+            if name in xattrs or len(xattrs) < _MOST_XATTRS:
+                xattrs[name] = value
+        else:
+            made.xattrs = {name: value}
 
     def _own(self, made: Original, header: Header) -> None:
         uid, gid = header.uid & _NOBODY, header.gid & _NOBODY

@@ -9,10 +9,11 @@ Sources: Linux `fs/overlayfs/xattrs.c`, `fs/overlayfs/util.c`.
 from __future__ import annotations
 
 import errno
-import functools
 import stat
 from typing import TYPE_CHECKING
 
+from layerfs.formats.idmap import SAME
+from layerfs.formats.unpacked import CAPABILITY, capability_inside
 from layerfs.formats.whiteouts import OPAQUE
 from layerfs.hostdir import xattr_of
 from layerfs.tree.node import FileStat
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Hashable, Iterable
 
+    from layerfs.formats.idmap import Owners
     from layerfs.formats.whiteouts import Dialect
     from layerfs.hostdir import HostDir
     from layerfs.tree.content import Content
@@ -30,18 +32,17 @@ if TYPE_CHECKING:
 
 __all__ = ["OverlayLayer", "RawLayer"]
 
-_DIRECTORIES_HELD = 3
-"""Descriptors a layer keeps at most: 125 layers have to stay below the usual limit of 1,024."""
-
 
 class RawLayer:
-    """A `diff/` directory as it is on disk: whiteouts are devices, every attribute shows."""
+    """A `diff/` directory as it is on disk: whiteouts are devices, every attribute shows.
 
-    def __init__(self, directory: HostDir) -> None:
-        """Read the layer whose root is `directory`."""
+    Of an engine in a user namespace, owners are those inside, as its own containers see them.
+    """
+
+    def __init__(self, directory: HostDir, owners: Owners = SAME) -> None:
+        """Read the layer whose root is `directory`; `owners` is the namespace of the engine."""
         self._directory = directory
-        # who looks into a directory mostly asks for several of its names
-        self._subdir = functools.lru_cache(_DIRECTORIES_HELD)(directory.subdir)
+        self._owners = None if owners.are_same else owners
 
     @property
     def label(self) -> str:
@@ -62,9 +63,10 @@ class RawLayer:
         """The entry at `path`, or None."""
         try:
             directory, name = self._at(path)
-            found = FileStat.of(directory.lstat(name))
+            found = self._stat_of(directory.lstat(name))
         except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            # ENAMETOOLONG: a layer on another file system may hold longer names (ovl_lookup_single)
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
                 return None
             raise
         return Entry(name, found, whiteout=False)
@@ -73,7 +75,7 @@ class RawLayer:
         """Every entry of the directory at `path`."""
         # a listing needs a descriptor of its own, as its position belongs to the descriptor
         with self._at(path + b"/")[0].subdir(b"") as directory:
-            return [Entry(name, FileStat.of(found), whiteout=False) for name, found in directory.scan()]
+            return [Entry(name, self._stat_of(found), whiteout=False) for name, found in directory.scan()]
 
     def marks(self, path: bytes) -> Marks:
         """None: marks are plain data here."""
@@ -108,7 +110,10 @@ class RawLayer:
     def xattr(self, path: bytes, name: bytes) -> bytes | None:
         """The value of one extended attribute."""
         directory, last = self._at(path)
-        return directory.xattr(last, name)
+        value = directory.xattr(last, name)
+        if value and name == CAPABILITY and self._owners:
+            return capability_inside(value, self._owners.users)
+        return value
 
     def xattr_of_open(self, path: bytes, content: Content, name: bytes) -> bytes | None:
         """One extended attribute of the file at `path`, which is open as `content`."""
@@ -118,7 +123,15 @@ class RawLayer:
     def _at(self, path: bytes) -> tuple[HostDir, bytes]:
         """The open directory that `path` is in, and its last component."""
         parent, slash, name = path.rpartition(b"/")
-        return (self._subdir(parent) if slash and parent else self._directory), name
+        # who looks into a directory mostly asks for several of its names
+        return (self._directory.at(parent) if slash and parent else self._directory), name
+
+    def _stat_of(self, found: os.stat_result) -> FileStat:
+        stat_of = FileStat.of(found)
+        if self._owners:
+            uid, gid = self._owners.inside(stat_of.uid, stat_of.gid)
+            return stat_of._replace(uid=uid, gid=gid)
+        return stat_of
 
 
 class OverlayLayer:

@@ -13,12 +13,14 @@ each rule is checked against the kernel in tests/kernel.
 from __future__ import annotations
 
 import errno
+import functools
 import logging
 import threading
 from typing import TYPE_CHECKING
 
 from layerfs.errors import (
     IsADirectory,
+    NameTooLong,
     NotADirectory,
     NotASymlink,
     PathNotFound,
@@ -42,6 +44,8 @@ __all__ = ["MAX_SYMLINKS", "UnionTree"]
 
 MAX_SYMLINKS = 40
 """Links followed in one resolution, as in Linux (path_resolution(7))."""
+
+_NAME_MAX = 255  # linux/limits.h; of a tree without layers
 
 _ASKED_BEFORE_LISTING = 32
 """Names asked for one by one until the whole directory is worth listing."""
@@ -102,8 +106,13 @@ class UnionTree:
     def child(self, node: Node, name: bytes) -> Node | None:
         """The entry `name` of a directory, or None; `.` and `..` are not names.
 
+        A name that is too long is `NameTooLong`, never absent, as in overlayfs (ovl_lookup).
+
         A directory is not listed for a few names: on a cold disk, that would read many inodes for one.
         """
+        if len(name) > self._name_max:
+            _check_enterable(node)
+            raise NameTooLong(join(node.path, name))
         known = node.entries
         if known is not None and (known.complete or name in known):
             return known.get(name)
@@ -123,6 +132,11 @@ class UnionTree:
             if found is None or node.entries.complete:
                 return node.entries.get(name)
             return node.entries.setdefault(name, found)
+
+    @functools.cached_property
+    def _name_max(self) -> int:
+        """The longest name that any of the layers could hold, in bytes (`namelen` in ovl_get_layers)."""
+        return max((layer.statvfs().f_namemax for layer in self.layers), default=_NAME_MAX)
 
     def lookup(self, node: Node, name: bytes) -> Node:
         """The entry `name` of a directory, as `child`; raises `PathNotFound`."""

@@ -229,22 +229,36 @@ class CopyOut:
         return self._at, name
 
     def _open(self, path: bytes) -> int:
-        """A descriptor of a directory of ours: from where we are if it is below, else from the top."""
-        nearby = self._at_path and path.startswith(self._at_path + b"/")
-        fd = os.dup(self._at if nearby else self._top)
-        done = self._at_path if nearby else b""
-        for name in filter(None, path[len(done) :].split(b"/")):
-            done = done + b"/" + name if done else name
-            try:
-                below = os.open(name, _DIRECTORY, dir_fd=fd)
-            finally:
-                os.close(fd)
-            fd = below
-            made = self._made.get(done)
-            if made is None or made.identity != identity(fd):
-                os.close(fd)
-                raise OSError(errno.EXDEV, "is not the directory that was made here", os.fsdecode(done))
+        """A descriptor of a directory of ours: from where we are, or, where that fails, from the top.
+
+        A walk goes to and fro between neighbours, so what is deep down is not reached from the top each time.
+        """
+        try:
+            return self._go(os.dup(self._at), self._at_path, path)
+        except OSError:
+            return self._go(os.dup(self._top), b"", path)
+
+    def _go(self, fd: int, at: bytes, path: bytes) -> int:
+        """From the directory `at`, open as `fd`, up to what it has in common with `path`, and down."""
+        while at and at != path and not path.startswith(at + b"/"):
+            at = at.rpartition(b"/")[0]
+            fd = self._enter(fd, b"..", at)
+        for name in filter(None, path[len(at) :].split(b"/")):
+            at = at + b"/" + name if at else name
+            fd = self._enter(fd, name, at)
         return fd
+
+    def _enter(self, fd: int, name: bytes, path: bytes) -> int:
+        """The directory `name` of one that is closed, if it is the one of ours that `path` is."""
+        try:
+            below = os.open(name, _DIRECTORY, dir_fd=fd)
+        finally:
+            os.close(fd)
+        made = self._made.get(path)
+        if made is None or made.identity != identity(below):
+            os.close(below)
+            raise OSError(errno.EXDEV, "is not the directory that was made here", os.fsdecode(path))
+        return below
 
     # -- kinds ---------------------------------------------------------------------------------
 
@@ -306,7 +320,7 @@ class CopyOut:
 
     def _finish(self) -> None:
         """The directories, inner ones first, as a finished one may no longer be entered or written."""
-        for path, made in sorted(self._made.items(), reverse=True):
+        for path, made in reversed(self._made.items()):  # each was made after the one it is in
             if made.original is not None:
                 try:
                     self._finish_one(path, made.original)
@@ -314,7 +328,9 @@ class CopyOut:
                     self.unfinished.append((path, error))
 
     def _finish_one(self, path: bytes, original: Original) -> None:
-        fd = self._open(path)
+        # we stand in the one above, as nobody may be able to leave a finished one
+        parent, name = self._parent(path) if path else (self._top, b".")
+        fd = self._enter(os.dup(parent), name, path)
         try:
             self._dress(fd, original)
         finally:

@@ -46,14 +46,15 @@ def copy_tree(tree: UnionTree, visits: Iterable[Visit], path: bytes, copy: CopyO
         copy: where to.
     """
     top: Node | None = None
-    refused: Node | None = None
+    refused: int | None = None  # the depth of a directory that could not be made
     for visit in visits:
         node = visit.node
         top = top or node
-        if refused is not None and _is_below(node, refused):
+        if refused is not None and visit.depth > refused:
             continue
         at = _place(path, node.path[len(top.path) :].lstrip(b"/")) if node is not top else path
         error: OSError | None = visit.problem
+        refused = None
         try:
             if node.is_dir:
                 copy.directory(at, Original(tree, node))
@@ -61,15 +62,8 @@ def copy_tree(tree: UnionTree, visits: Iterable[Visit], path: bytes, copy: CopyO
                 copy.file(at, Original(tree, node))
         except OSError as failure:
             error = failure
-            refused = node if node.is_dir else None
+            refused = visit.depth if node.is_dir else None
         yield Copied(node, at, error)
-
-
-def _is_below(node: Node, top: Node) -> bool:
-    at: Node | None = node
-    while at is not None and at is not top:
-        at = at.parent
-    return at is top
 
 
 def _place(path: bytes, below: bytes) -> bytes:

@@ -67,11 +67,13 @@ def _make_parents(tree: UnionTree, version: Version, top: bytes, copy: CopyOut) 
     """The layer's directory, its owner's alone, and those of the layer that the version lies in."""
     copy.directory(top, None)
     index = len(tree.layers) - version.layer
-    names = version.part.split(b"/")[:-1]
-    for depth in range(1, len(names) + 1):
-        within = b"/".join(names[:depth])
-        if not copy.has(top + b"/" + within):
-            copy.directory(top + b"/" + within, Original(tree, _directory(tree, Part(index, within))))
+    missing: list[bytes] = []
+    within = version.part.rpartition(b"/")[0]
+    while within and not copy.has(top + b"/" + within):
+        missing.append(within)
+        within = within.rpartition(b"/")[0]
+    for within in reversed(missing):
+        copy.directory(top + b"/" + within, Original(tree, _directory(tree, Part(index, within))))
 
 
 def _directory(tree: UnionTree, part: Part) -> Node:

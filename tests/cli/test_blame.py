@@ -206,7 +206,7 @@ def test_all_is_each_image_put_together(dataroot_path: Path, path: str) -> None:
             shared["images"].append(image.name)
             if row["visible"]:
                 shared["visible_in"].append(image.name)
-    rows = layerfs(dataroot_path, "blame", "--all", "--format", "json", path).json
+    rows = layerfs(dataroot_path, "blame", "--all", "-a", "--format", "json", path).json
     found = {(row["chain_id"], row["path"]): row for row in rows}
     assert len(found) == len(rows) > 1
     assert found.keys() == expected.keys()
@@ -228,6 +228,37 @@ def test_all_is_each_image_put_together(dataroot_path: Path, path: str) -> None:
             "backing_path",
         )
         assert {name: row[name] for name in same} == {name: wanted[name] for name in same}
+
+
+@pytest.mark.parametrize("path", ["/etc/motd", "/root/password.txt"])
+def test_all_names_the_images_that_are_listed(dataroot_path: Path, path: str) -> None:
+    """Without -a the same events, with those of their images that `images` lists."""
+    listed = {row["id"] for row in layerfs(dataroot_path, "images", "--format", "json").json}
+    names = {image.name for image in DataRoot.open(dataroot_path).images() if image.id in listed}
+    every = layerfs(dataroot_path, "blame", "--all", "-a", "--format", "json", path).json
+    rows = layerfs(dataroot_path, "blame", "--all", "--format", "json", path).json
+    assert any(set(row["images"]) - names for row in every)
+    for row in every:
+        row["images"] = [name for name in row["images"] if name in names]
+        row["visible_in"] = [name for name in row["visible_in"] if name in names]
+        row["visible"] = bool(row["visible_in"])
+    assert rows == every
+    assert layerfs(dataroot_path, "blame", "-a", "demo", path).code == 2
+
+
+def test_what_only_an_intermediate_image_has_is_told_too(tmp_path: Path) -> None:
+    """An image that calls another its parent without its layers hides it from the list, and no event."""
+    builder = RootBuilder(tmp_path / "root")
+    other = builder.layer(None, lambda directory: (directory / "g").write_text("1"))
+    hidden = builder.image(builder.layer(None, lambda directory: (directory / "f").write_text("1")))
+    child = builder.image(other, "child:1")
+    root = builder.finish()
+    note = root / "image/overlay2/imagedb/metadata/sha256" / child.hex / "parent"
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.write_text(hidden)
+    assert hidden not in layerfs(root, "images", "-q", "--no-trunc").stdout
+    (row,) = layerfs(root, "blame", "--all", "--format", "json", "/f").json
+    assert (row["images"], row["visible_in"]) == ([hidden], [hidden])
 
 
 class _CountingRoot(DataRoot):

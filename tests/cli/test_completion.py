@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.command import layerfs
+
 LAYERFS = str(Path(sys.executable).with_name("layerfs"))
 
 
@@ -48,6 +50,31 @@ def _offered(root: Path, line: str, **environment: str) -> list[str]:
         ("layerfs cat no-such-image /", []),
         ("layerfs cat demo:latest /none/x", []),
         (r"layerfs ls lab/names:1 /\ spa", [r"plain,/\ spaces\ /"]),
+        ("layerfs sys", ["plain,system"]),
+        ("layerfs image ", ["plain,ls", "plain,history", "plain,inspect"]),
+        ("layerfs image ls --fi", ["plain,--filter"]),
+        ("layerfs cat demo:", ["plain,latest", "plain,/"]),
+        ("layerfs cat demo:/et", ["plain,/etc/"]),
+        ("layerfs cat demo@3:/root/pass", ["plain,/root/password.txt"]),
+        ("layerfs cat demo:/etc/motd demo:/et", ["plain,/etc/"]),
+        ("layerfs cat demo:/etc/motd /et", ["plain,/etc/"]),
+        ("layerfs blame changed:/et", ["plain,/etc/"]),
+        ("layerfs cp ch", ["plain,changed"]),
+        ("layerfs cp changed:/et", ["plain,/etc/"]),
+        ("layerfs cp demo:/etc ./ou", ["dir,./ou"]),
+        ("layerfs diff demo@", ["plain,1", "plain,6"]),
+        ("layerfs mount demo@", ["plain,1", "plain,6"]),
+        ("layerfs history f30", ["plain,f30982bad869", "plain,f30982:latest"]),
+        ("layerfs ls sha256:f30", ["plain,f30982bad869e1ec35f1e78f87990d359eb6084b6b7d9de31d8f3ef12786b87c"]),
+        ("layerfs ls c45", ["plain,c45729cff4a8"]),
+        ("layerfs ps --filter st", ["plain,status="]),
+        ("layerfs ps --filter status=", ["plain,exited", "plain,running"]),
+        ("layerfs ps --filter=status=ex", ["plain,exited"]),
+        ("layerfs ps --filter ancestor=de", ["plain,demo:1.0"]),
+        ("layerfs ps --filter volume=", ["plain,data"]),
+        ("layerfs images --filter dangling=", ["plain,true", "plain,false"]),
+        ("layerfs images --filter label=org.example.ro", ["plain,org.example.role=base"]),
+        ("layerfs images --filter label=org.example.role=ba", ["plain,base"]),
     ],
 )
 def test_offers_what_fits(dataroot_path: Path, line: str, offered: list[str]) -> None:
@@ -82,6 +109,71 @@ def test_script_is_printed(shell: str) -> None:
     assert f"{shell}_complete" in done.stdout
 
 
+def _asked(root: Path, shell: str, words: list[str]) -> str:
+    """What zsh or fish is told with the cursor at the end of the last word."""
+    line = " ".join(words)
+    cursor = str(len(words) - 1) if shell == "zsh" else words[-1]
+    before = line if shell == "zsh" else line[: -len(words[-1])]
+    environment = {"_LAYERFS_COMPLETE": f"{shell}_complete", "COMP_WORDS": before, "COMP_CWORD": cursor}
+    done = subprocess.run(
+        [LAYERFS],
+        env={**os.environ, "LAYERFS_ROOT": str(root), **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        (["layerfs", "cat", "demo:/et"], "demo:/etc/"),
+        (["layerfs", "ps", "--filter", "status=ex"], "status=exited"),
+        (["layerfs", "ps", "--filter=status=ex"], "--filter=status=exited"),
+        (["layerfs", "cat", "demo@2:/root/pa"], None),
+        (["layerfs", "cat", "demo@3:/root/pa"], "demo@3:/root/password.txt"),
+    ],
+)
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_other_shells_get_whole_words(
+    dataroot_path: Path, shell: str, words: list[str], value: str | None
+) -> None:
+    """What zsh and fish replace is the whole word, the option before an equals sign included."""
+    form = "plain\n{}\n_" if shell == "zsh" else "plain,{}"
+    expected = "" if value is None else form.format(value)
+    assert _asked(dataroot_path, shell, words).strip() == expected
+
+
+@pytest.mark.fuse
+def test_umount_completes_what_is_mounted(
+    dataroot_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mount points of layerfs, in full or from here, and no other directory."""
+    (tmp_path / "empty").mkdir()
+    mountpoint = tmp_path / "mounted here"
+    mountpoint.mkdir()
+    assert layerfs(dataroot_path, "mount", "demo", str(mountpoint)).code == 0
+    monkeypatch.chdir(tmp_path)
+    try:
+        quoted = str(mountpoint).replace(" ", "\\ ")
+        assert _offered(dataroot_path, f"layerfs umount {tmp_path}/") == [f"plain,{quoted}"]
+        assert _offered(dataroot_path, "layerfs umount mou") == [r"plain,mounted\ here"]
+        assert _offered(dataroot_path, "layerfs umount e") == []
+    finally:
+        assert layerfs(dataroot_path, "umount", str(mountpoint)).code == 0
+
+
+def _terminal(root: Path, *command: str) -> tuple[int, int]:
+    """A shell on a terminal of its own: its process and the terminal."""
+    child, terminal = pty.fork()
+    if child == 0:
+        os.environ.update(LAYERFS_ROOT=str(root), PS1="ready> ", TERM="dumb", HISTFILE="/dev/null")
+        os.environ["PATH"] = f"{Path(LAYERFS).parent}:{os.environ['PATH']}"
+        os.execvp(command[0], command)  # noqa: S606 - the child of the terminal
+    return child, terminal
+
+
 def _read_until(terminal: int, wanted: bytes) -> bytes:
     """What the terminal shows up to `wanted`; pytest's own limit ends a wait in vain."""
     shown = b""
@@ -92,11 +184,7 @@ def _read_until(terminal: int, wanted: bytes) -> bytes:
 
 def test_bash_types_it(dataroot_path: Path) -> None:
     """In a real bash, TAB completes a tag behind its colon and then a path, slash by slash."""
-    child, terminal = pty.fork()
-    if child == 0:
-        os.environ.update(LAYERFS_ROOT=str(dataroot_path), PS1="ready> ", TERM="dumb", HISTFILE="/dev/null")
-        os.environ["PATH"] = f"{Path(LAYERFS).parent}:{os.environ['PATH']}"
-        os.execvp("bash", ["bash", "--norc", "--noprofile", "-i"])  # noqa: S606 - the child of the terminal
+    child, terminal = _terminal(dataroot_path, "bash", "--norc", "--noprofile", "-i")
     try:
         _read_until(terminal, b"ready> ")
         os.write(terminal, b"source <(layerfs completion bash); echo so''urced\n")
@@ -108,3 +196,53 @@ def test_bash_types_it(dataroot_path: Path) -> None:
     finally:
         os.close(terminal)
         os.waitpid(child, 0)
+
+
+@pytest.mark.zsh
+def test_zsh_types_it(dataroot_path: Path) -> None:
+    """In a real zsh, TAB completes a filter, its value, and a path behind a name, slash by slash."""
+    child, terminal = _terminal(dataroot_path, "zsh", "-f", "-i")
+    try:
+        _read_until(terminal, b"ready> ")
+        os.write(
+            terminal, b"autoload -U compinit; compinit -D; source <(layerfs completion zsh); echo so''urced\n"
+        )
+        _read_until(terminal, b"\r\nsourced")
+        os.write(terminal, b"layerfs ps --filter sta\t")
+        _read_until(terminal, b"status=")
+        os.write(terminal, b"exi\t")
+        _read_until(terminal, b"exited ")
+        os.write(terminal, b"\x15layerfs cat demo:/et\t")
+        _read_until(terminal, b"demo:/etc/")
+        os.write(terminal, b"mot\t")
+        assert b"motd " in _read_until(terminal, b"motd ")
+    finally:
+        os.close(terminal)
+        os.waitpid(child, 0)
+
+
+@pytest.mark.fish
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("layerfs cat demo:/etc/mo", "demo:/etc/motd"),
+        ("layerfs ps --filter status=exi", "status=exited"),
+        ("layerfs umo", "umount"),
+    ],
+)
+def test_fish_types_it(dataroot_path: Path, tmp_path: Path, typed: str, completed: str) -> None:
+    """What a real fish completes a line to, by the code that is printed for it."""
+    program = f'layerfs completion fish | source; complete --do-complete "{typed}"'
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", program],
+        env={
+            **os.environ,
+            "LAYERFS_ROOT": str(dataroot_path),
+            "PATH": f"{Path(LAYERFS).parent}:{os.environ['PATH']}",
+            "HOME": str(tmp_path),
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == [completed]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import stat
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -105,6 +107,63 @@ def _only_configs(found: dict[str, Any], layer: dict[str, Any]) -> bool:
     return not layer["containers"] and all(
         names.get(image, "").startswith("config/") for image in layer["images"]
     )
+
+
+def test_what_if_of_a_container_is_what_it_has_of_its_own(dataroot_path: Path) -> None:
+    """A container alone frees its two directories; with its image also what only they need."""
+    for name, image in (("links", "lab/links:1"), ("changed", "demo"), ("orphan", None), ("zero", None)):
+        outcome = _du(dataroot_path, "--what-if", name)
+        (container,) = outcome["containers"]
+        mounts = (dataroot_path / LAYERDB).parent / "mounts" / container
+        own = [(mounts / file).read_text() for file in ("init-id", "mount-id")]
+        sizes = [_size(dataroot_path / "overlay2" / item / "diff") for item in own]
+        assert [(item["cache_id"], item["size"]) for item in outcome["directories"]] == [
+            *zip(own, sizes, strict=True)
+        ]
+        layers = sum(layer["size"] for layer in outcome["layers"])
+        assert outcome["freed_size"] == sum(sizes) + layers
+        assert not any(container in layer["containers"] for layer in outcome["kept"])
+        assert outcome["images"] == []
+        assert bool(layers) == (name == "orphan")  # whose image is gone
+        if image:
+            both = _du(dataroot_path, "--what-if", image, name, image)
+            alone = _du(dataroot_path, "--what-if", image)
+            assert both["freed_size"] >= sum(sizes) + alone["freed_size"]
+    both, alone = (
+        _du(dataroot_path, "--what-if", *names) for names in (("lab/links:1", "links"), ("lab/links:1",))
+    )
+    assert [layer["chain_id"] for layer in both["kept"]] == [alone["kept"][0]["chain_id"]]
+    assert {layer["chain_id"] for layer in both["layers"]} == {
+        layer["chain_id"] for layer in alone["kept"][1:]
+    }
+
+
+def _size(diff: Path) -> int:
+    inodes = {
+        found.st_ino: found.st_size
+        for path in diff.rglob("*")
+        if not stat.S_ISDIR((found := path.lstat()).st_mode)
+    }
+    return sum(inodes.values())
+
+
+def test_table_of_what_if_names_the_container(dataroot_path: Path) -> None:
+    """The rows of its directories say with whom they go."""
+    lines = layerfs(dataroot_path, "du", "--what-if", "links").stdout.splitlines()
+    assert sum(line.endswith("goes with container links") for line in lines) == 2
+
+
+@pytest.mark.parametrize("name", ["overlay2.temp", ".hidden", "a b", "né", "x" * 200])
+def test_directory_without_an_id_is_counted(copy: Path, name: str) -> None:
+    """A directory whose name is of no layer is shown with all that is in it, in every output."""
+    stranger = copy / "overlay2" / name
+    (stranger / "some/where").mkdir(parents=True)
+    (stranger / "some/where/file").write_bytes(b"x" * 1234)
+    (stranger / "another").hardlink_to(stranger / "some/where/file")
+    (orphan,) = _du(copy)["orphans"]
+    assert orphan == {"cache_id": None, "directory": str(stranger), "chain_id": None, "size": 1234}
+    assert re.search(r"1\.234kB *$", layerfs(copy, "du").stdout)
+    assert "orphans 1.234kB" in layerfs(copy, "du", "--layers").stdout
 
 
 def test_table_of_what_if(dataroot_path: Path) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pty
+import re
 import shutil
 import subprocess
 import sys
@@ -68,6 +69,7 @@ def test_every_option_has_both_dashes(dataroot_path: Path) -> None:
     for name, *value in (
         ("type", "d"), ("size", "+0"), ("perm", "-111"), ("uid", "0"), ("gid", "0"), ("user", "root"),
         ("group", "0"), ("newer", "/etc/passwd"), ("newermt", "2020-01-01"), ("empty",), ("maxdepth", "1"),
+        ("mindepth", "1"), ("mtime", "+1"), ("mmin", "+1"),
         ("live",), ("deleted",), ("iregex", ".*"), ("ipath", "*"), ("sha256", "0" * 64), ("print0",), ("ls",),
     ):  # fmt: skip
         single = layerfs(dataroot_path, "find", "demo:latest", f"-{name}", *value)
@@ -82,9 +84,9 @@ def test_every_option_has_both_dashes(dataroot_path: Path) -> None:
         (),
         ("demo:latest", "a", "b"),
         ("--all", "a", "b"),
-        ("demo:latest", "!", "-name", "x"),
-        ("demo:latest", "(", "-name", "x", ")"),
-        ("demo:latest", "-delete"),
+        ("demo:latest", "/etc/*", "b"),
+        ("--all", "/etc", "a", "b"),
+        ("demo:latest", "/a\0b"),
         ("demo:latest", "-name", "a\0b"),
         ("demo:latest", "a\0b"),
         ("demo:latest", "-newer", "a\0b"),
@@ -106,6 +108,9 @@ def test_every_option_has_both_dashes(dataroot_path: Path) -> None:
         ("--all", "-newer", "/etc/passwd"),
         ("--all", "--up-to", "1"),
         ("demo:latest", "-maxdepth", "-1"),
+        ("demo:latest", "-mindepth", "-1"),
+        ("demo:latest", "-mtime", "1d"),
+        ("demo:latest", "-mmin", ""),
     ],
 )
 def test_what_makes_no_sense_is_a_usage_error(dataroot_path: Path, words: tuple[str, ...]) -> None:
@@ -113,6 +118,78 @@ def test_what_makes_no_sense_is_a_usage_error(dataroot_path: Path, words: tuple[
     done = layerfs(dataroot_path, "find", *words)
     assert (done.code, done.stdout) == (2, "")
     assert "Error: " in done.stderr
+
+
+def test_every_word_of_find_is_taken_or_named_whole(dataroot_path: Path) -> None:
+    """Each word that `find --help` has works here, or is named whole with what to use in its place."""
+    from layerfs_cli.commands.find import command
+
+    text = subprocess.run(["find", "--help"], capture_output=True, text=True, check=True).stdout
+    usage = text[text.index("Operators") : text.index("Other common options")]
+    words = {
+        *re.findall(r"(?<![\w\[])-[a-z][a-z0-9_-]+", usage.replace("[-/]", "")),
+        "!",
+        "(",
+        ")",
+        ",",
+        "-a",
+        "-o",
+    }
+    assert len(words) > 60
+    known = {name for option in command.params for name in option.opts}
+    for word in words - known:
+        for before in ((), ("-name", word), ("-type", "f")):  # also behind what takes a value
+            done = layerfs(dataroot_path, "find", "demo:latest", *before, word, "x", "{}", ";")
+            assert (done.code, done.stdout) == (2, ""), word
+            assert re.search(rf"^Error: {re.escape(word)}: .{{5,}}", done.stderr, re.MULTILINE), done.stderr
+    assert {"-name", "-mtime", "-mmin", "-mindepth", "-maxdepth", "-path", "-ls"} <= known & words
+
+
+@pytest.mark.parametrize("word", ["-nmae", "--nmae", "-xyzzy", "-pr", "-newerct", "-e"])
+def test_unknown_words_are_named_whole(dataroot_path: Path, word: str) -> None:
+    """A word of nobody is named as it was typed; as a value, or behind --, it is none of them."""
+    done = layerfs(dataroot_path, "find", "demo:latest", word)
+    assert done.code == 2
+    assert re.search(rf"(?<![-\w]){word}(?![-\w])", done.stderr)
+    assert _paths(dataroot_path, "demo:latest", "-name", word) == []
+    assert _paths(dataroot_path, "demo:latest", "--", word) == []
+
+
+def test_start_paths(dataroot_path: Path) -> None:
+    """A slash at the beginning and no wildcard: where to begin; with one, or without a slash: the PATTERN."""
+    below = _paths(dataroot_path, "demo:latest", "/etc", "*s*")
+    assert below == ["/etc/issue", "/etc/os-release", "/etc/passwd"]
+    assert _paths(dataroot_path, "demo:latest", "*s*", "/etc") == below
+    assert _paths(dataroot_path, "demo:latest", "/etc/*s*") == below
+    assert _paths(dataroot_path, "demo:latest", "/root", "/etc", "-maxdepth", "0") == ["/root", "/etc"]
+    assert _paths(dataroot_path, "demo:latest@3", "/root", "-type", "f") == ["/root/password.txt"]
+
+
+def test_start_paths_of_what_is_hidden(dataroot_path: Path) -> None:
+    """-deleted begins at a path that the tree no longer has; one that it never had is exit 6."""
+    hidden = "/root/password.txt"
+    assert _paths(dataroot_path, "demo:latest", hidden, "-deleted") == [hidden]
+    assert _paths(dataroot_path, "demo:latest", hidden, "-deleted", "-live") == [hidden]
+    assert _paths(dataroot_path, "demo:latest", "/etc", "-deleted") == ["/etc/motd"]
+    assert _paths(dataroot_path, "demo:latest", "/opt", "-deleted") == []
+    for options in ((), ("-deleted",), ("-deleted", "-live")):
+        done = layerfs(dataroot_path, "find", "demo:latest", "/nope", "/etc/motd", *options)
+        assert done.code == 6
+        assert done.stderr.count("/nope") == 1
+        assert "/etc/motd" in done.stdout
+
+
+def test_start_paths_in_all_layers(dataroot_path: Path) -> None:
+    """--all begins at a path of every layer, and depths count from there; one that no layer has is exit 6."""
+    every = _rows(dataroot_path, "--all")
+    below = [row for row in every if f"{row['path']}/".startswith("/etc/")]
+    assert _rows(dataroot_path, "--all", "/etc") == below
+    assert _rows(dataroot_path, "--all", "//etc/./") == below
+    shallow = [row for row in below if row["path"].count("/") == 2]
+    assert _rows(dataroot_path, "--all", "/etc", "-mindepth", "1", "-maxdepth", "1") == shallow != []
+    done = layerfs(dataroot_path, "find", "--all", "/etc/motd", "/nope", "--format", "{{.Path}}")
+    assert (done.code, set(done.stdout.splitlines())) == (6, {"/etc/motd"})
+    assert "/nope" in done.stderr
 
 
 def test_unknown_names(dataroot_path: Path) -> None:
@@ -142,7 +219,7 @@ def test_whiteouts_are_entries_of_a_layer_alone(dataroot_path: Path) -> None:
 
 def test_container_and_its_kind(dataroot_path: Path) -> None:
     """A container is searched by its name, and --kind says so where it could be an image."""
-    assert _paths(dataroot_path, "--kind", "container", "deep", "/") == ["/"]
+    assert _paths(dataroot_path, "--kind", "container", "deep", "/", "-maxdepth", "0") == ["/"]
     assert layerfs(dataroot_path, "find", "--kind", "image", "deep").code == 3
 
 

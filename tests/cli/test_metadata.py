@@ -202,18 +202,18 @@ def _small_root(place: Path, *, rootless: bool = False, whiteout: bool = True) -
         os.removexattr(top.diff / "d", "trusted.overlay.opaque")
         os.setxattr(top.diff / "d", "user.overlay.opaque", b"y")
         subprocess.run(["chown", "-R", "1000:1000", place], check=True)
-        for path in (base.diff / "a", top.diff / "c"):
+        for path in (base.diff / "a", base.diff / "b", base.diff / "d/hidden", top.diff / "c"):
             os.chown(path, 1005, 1006)
     return builder.finish()
 
 
 @pytest.mark.parametrize("whiteout", [True, False])
 def test_a_rootless_root_is_read_from_disk(tmp_path: Path, *, whiteout: bool) -> None:
-    """The root of a rootless engine belongs to its user, and so do its files; its marks are `user.` ones."""
+    """The root of a rootless engine belongs to its user, who is root inside; its marks are `user.` ones."""
     root = _small_root(tmp_path / "root", rootless=True, whiteout=whiteout)
     found = layerfs(root, "ls", "-R", "--format", "json", "small:1")
     owners = {row["path"]: row["uid"] for row in found.json}
-    assert owners == {"/a": 1005, "/c": 1005, "/d": 1000} | ({} if whiteout else {"/b": 1000})
+    assert owners == {"/a": 5, "/c": 5, "/d": 0} | ({} if whiteout else {"/b": 5})
     assert (found.code, found.stderr) == (0, "")
 
 

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     ("arguments", "code"),
     [
         (["mount", "demo:latest"], 2),
+        (["mount", "--up-to", "1"], 2),
+        (["mount", "--format", "json", "demo:latest", "m"], 2),
+        (["mount", "--format", "none"], 2),
+        (["mount", "--allow-other", "--ignore-permissions", "demo:latest", "m"], 2),
         (["mount", "--driver", "none", "demo:latest", "m"], 2),
         (["mount", "--up-to", "1", "--layer", "1", "demo:latest", "m"], 2),
         (["mount", "--up-to", "1", "changed", "m"], 2),

@@ -7,6 +7,7 @@ import datetime as dt
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -57,7 +58,7 @@ def _on_disk(root: Path) -> Iterator[tuple[str, str, os.stat_result]]:
 
 
 def _rows(root: Path, *arguments: str) -> list[dict[str, Any]]:
-    done = layerfs(root, "timeline", "--format", "jsonl", *arguments)
+    done = layerfs(root, "timeline", "--owners", "--format", "jsonl", *arguments)
     assert done.code == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -263,7 +264,7 @@ def test_a_period_is_in_utc(root: Path, zone: str) -> None:
         dt.datetime.fromtimestamp(second, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S") for second in (since, until)
     ]
     command = [
-        *(LAYERFS, "--root", str(root), "timeline", "--all", "--format", "jsonl"),
+        *(LAYERFS, "--root", str(root), "timeline", "--all", "--owners", "--format", "jsonl"),
         *("--since", words[0], "--until", words[1]),
     ]
     done = subprocess.run(command, env=os.environ | {"TZ": zone}, capture_output=True, text=True, check=True)
@@ -383,6 +384,44 @@ def test_names_choose_layers(root: Path) -> None:
     assert len(noted) == 3
 
 
+def test_owners_are_bounded_unless_asked_for(root: Path) -> None:
+    """A row has the first of many and their number, and all of them with --owners; a table one name."""
+    every = _rows(root, "--all")
+    plain = [
+        json.loads(line)
+        for line in layerfs(root, "timeline", "--all", "--format", "jsonl").stdout.splitlines()
+    ]
+    assert len(every) == len(plain)
+    many = 0
+    for row, short in zip(every, plain, strict=True):
+        owners, hidden = row.pop("owners"), row.pop("hidden_in")
+        assert short == row
+        assert (short["owner"], short["owner_count"]) == (owners[0] if owners else None, len(owners))
+        assert short["hidden_count"] == len(hidden)
+        many += len(owners) > 3
+    assert many
+    header, *lines = layerfs(root, "timeline", "--all").stdout.splitlines()
+    assert header.split() == ["TIME", "MACB", "WHAT", "EVENT", "SIZE", "LAYER", "STATE", "OF"]
+    assert all(re.fullmatch(r"[^,]+( and [0-9]+ more)?|", line[header.index("OF") :]) for line in lines)
+    assert any(line.endswith(" more") for line in lines)
+
+
+def test_time_and_path_come_first(root: Path) -> None:
+    """However long a path is, no line is wide: its middle is left out, and --no-trunc has it whole."""
+    header, *lines = layerfs(root, "timeline", "lab/names:1").stdout.splitlines()
+    paths = [row["path"] for row in _rows(root, "lab/names:1") if row["path"]]
+    assert max(map(len, paths)) > 1000
+    assert max(map(len, lines)) < 200
+    longest = max(paths, key=len)
+    assert any(f"{longest[:20]}…{longest[-39:]}" in line for line in lines)
+    whole = layerfs(root, "timeline", "--no-trunc", "lab/names:1").stdout
+    assert longest in whole
+    short = [line for line in layerfs(root, "timeline", "demo").stdout.splitlines() if " /etc/motd " in line]
+    assert short
+    assert all("/etc/motd" in line[:80] for line in short)
+    assert header.index("WHAT") < 50
+
+
 def test_hard_links_and_moved_directories(tmp_path: Path) -> None:
     """Every name of an inode is told, and what lies in a directory that was moved is told where it lies."""
     moved = Dir(meta=Meta(xattrs={b"trusted.overlay.redirect": b"old"}))
@@ -417,6 +456,7 @@ def test_damage_is_named_and_the_rest_goes_on(dataroot_path: Path, tmp_path: Pat
         ["--all", "demo"],
         ["--bodyfile", "--format", "json", "demo"],
         ["--bodyfile", "--sha256", "demo"],
+        ["--bodyfile", "--owners", "demo"],
         ["--since", "yesterday", "demo"],
         ["--until", "2026-13-01", "demo"],
     ],

@@ -194,9 +194,14 @@ def test_one_object_a_line_and_templates(dataroot_path: Path) -> None:
 
 
 def test_all_has_every_image_once_most_wasteful_first(dataroot_path: Path) -> None:
-    """--all has a row for each image, the same as the image has by itself."""
+    """--all has a row for each image that `images` lists, with -a each there is, as it has by itself."""
+    every = layerfs(dataroot_path, "waste", "--all", "-a", "--format", "json").json
+    assert {row["id"] for row in every} == {image.id for image in DataRoot.open(dataroot_path).images()}
     rows = layerfs(dataroot_path, "waste", "--all", "--format", "json").json
-    assert {row["id"] for row in rows} == {image.id for image in DataRoot.open(dataroot_path).images()}
+    listed = layerfs(dataroot_path, "images", "-q", "--no-trunc").stdout.split()
+    assert {row["id"] for row in rows} == set(listed)
+    assert [row for row in every if row["id"] in listed] == rows
+    assert len(every) > len(rows)
     assert [row["wasted"] for row in rows] == sorted((row["wasted"] for row in rows), reverse=True)
     for row in rows[:6]:
         single = _waste(dataroot_path, row["id"])
@@ -286,6 +291,7 @@ def test_limits_hold_for_every_image_of_all(dataroot_path: Path) -> None:
         ["--all", "demo"],
         ["--layers", "--paths", "demo"],
         ["--all", "--layers"],
+        ["-a", "demo"],
         ["--min-size", "1", "demo"],
         ["--duplicates", "--max-wasted", "1", "demo"],
         ["--duplicates", "--min-efficiency", "0", "demo"],
@@ -322,7 +328,7 @@ def test_image_without_a_layer_is_left_out_of_all(dataroot_path: Path, tmp_path:
     root = DataRoot.open(copy)
     broken = root.image("lab/types:1")
     shutil.rmtree(copy / "overlay2" / root.chain(broken)[-1].cache_id)
-    found = layerfs(copy, "waste", "--all", "--format", "json")
+    found = layerfs(copy, "waste", "--all", "-a", "--format", "json")
     assert found.code == 1
     assert root.chain(broken)[-1].cache_id in found.stderr
     assert {row["id"] for row in found.json} == {image.id for image in root.images()} - {broken.id}

@@ -109,8 +109,11 @@ def _leave_a_layer_without_image(root: Path) -> None:
 
 
 def _remove(engine: Engine, *names: str) -> None:
-    """Remove images by all their names, or by ID where they have none."""
-    for name in names:
+    """Remove containers, then images by all their names, or by ID where they have none."""
+    containers = {item["Names"][0].lstrip("/") for item in engine.containers()} & set(names)
+    for name in containers:
+        engine.cli("rm", name)
+    for name in (name for name in names if name not in containers):
         document = engine.image(name)
         names_of_it = document["RepoTags"] or document["RepoDigests"] or [document["Id"]]
         engine.cli("rmi", "--force", *names_of_it)
@@ -123,10 +126,11 @@ def _removal(engine: Engine, *names: str) -> dict[str, Any]:
     _remove(engine, *names)
     after = layer_files(engine.root)
     gone = {chain: int(files["size"]) for chain, files in before.items() if chain not in after}
+    own = sum(item["size"] for item in foretold["directories"])
     assert {layer["chain_id"]: layer["size"] for layer in foretold["layers"]} == gone
-    assert foretold["freed_size"] == sum(gone.values())
+    assert foretold["freed_size"] == sum(gone.values()) + own
     assert all(layer["chain_id"] in after for layer in foretold["kept"])
-    for layer in foretold["layers"]:
+    for layer in [*foretold["layers"], *foretold["directories"]]:
         assert not (engine.root / "overlay2" / layer["cache_id"]).exists()
     assert not set(foretold["images"]) & {image["Id"] for image in engine.images()}
     return foretold
@@ -182,6 +186,17 @@ def test_containers_keep_the_layers_of_a_removed_image(doomed: Engine) -> None:
         holder = doomed.container(container)["Id"]
         assert foretold["freed_size"] == 0
         assert all(holder in layer["containers"] for layer in foretold["kept"])
+
+
+def test_containers_and_then_their_images(doomed: Engine) -> None:
+    """What is kept for a container goes with it: alone where its image is gone, else together with that."""
+    sizes = {name: doomed.container(name)["SizeRw"] for name in ("orphan", "links", "clean")}
+    kept = _removal(doomed, "links")  # its image went in the test above
+    assert kept["layers"]
+    assert _removal(doomed, "orphan")["layers"]
+    foretold = [_removal(doomed, "clean")]
+    for name, outcome in zip(("links", "clean"), (kept, *foretold), strict=True):
+        assert outcome["directories"][-1]["size"] == sizes[name]
 
 
 def test_build_cache_alone_keeps_layers(doomed: Engine) -> None:

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
-import shutil
 import signal
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import click
-import fastcrc
-import fuse
 import pytest
-import tabulate
 
-import layerfs
-import layerfs_cli
 from layerfs import DataRoot
 from layerfs.views.fuse.drivers import DEFAULT_DRIVER, DRIVERS
 from layerfs.views.fuse.mountpoint import find_mount
+from tests.support.installs import install_for_all, python_for_all
 from tests.support.kernel import kernel_snapshot
 from tests.support.mounts import eventually, mount_line, servers, stacked_by_docker
 from tests.support.processes import Running
@@ -52,6 +47,10 @@ class Mounting:
 
     def umount(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return _run([LAYERFS, "umount", *arguments, str(self.mountpoint)])
+
+    def listed(self) -> list[dict[str, Any]]:
+        rows = json.loads(_run([LAYERFS, "mount", "--format", "json"]).stdout)
+        return [row for row in rows if row["mountpoint"] == str(self.mountpoint)]
 
     def server(self) -> int:
         [pid] = servers(self.mountpoint)
@@ -169,7 +168,9 @@ def test_mount_outlives_its_terminal(mounting: Mounting) -> None:
 
 
 def test_dead_mount_can_be_taken_off(mounting: Mounting) -> None:
-    """After its server was killed, a mount is refused as mounted, and `layerfs umount` takes it off."""
+    """After its server was killed, a mount is called dead, and what is said then takes it off."""
+    mounting.mountpoint /= "with space"
+    mounting.mountpoint.mkdir()
     assert mounting.mount().returncode == 0
     os.kill(mounting.server(), signal.SIGKILL)
     eventually(lambda: not servers(mounting.mountpoint))
@@ -177,10 +178,58 @@ def test_dead_mount_can_be_taken_off(mounting: Mounting) -> None:
         os.listdir(mounting.mountpoint)
     again = mounting.mount()
     assert again.returncode == 7
-    assert f"{IMAGE} is mounted there already" in again.stderr
-    assert mounting.umount().returncode == 0
+    assert f"{IMAGE} is mounted there still, but its server is dead" in again.stderr
+    advice = again.stderr.split("`")[1]
+    assert advice.startswith("layerfs umount ")
+    assert _run(["sh", "-c", advice], PATH=f"{Path(LAYERFS).parent}:{os.environ['PATH']}").returncode == 0
     assert mounting.is_gone()
     assert mounting.mount().returncode == 0
+    assert mounting.umount().returncode == 0
+
+
+def test_mounts_are_listed(mounting: Mounting) -> None:
+    """`mount` without a NAME tells of each mount what it is of, where, its server, options, and its state."""
+    assert mounting.listed() == []
+    assert mounting.mount("--noexec", "--allow-other", "--up-to", "2").returncode == 0
+    server = mounting.server()
+    [row] = mounting.listed()
+    assert row == {
+        "name": f"{IMAGE} up to layer 2",
+        "mountpoint": str(mounting.mountpoint),
+        "pid": server,
+        "state": "alive",
+        "uid": os.geteuid(),
+        "options": row["options"],
+    }
+    assert {"ro", "nosuid", "nodev", "noexec", "allow_other", "default_permissions"} <= set(row["options"])
+    template = "{{.Mountpoint}} {{.PID}} {{.State}}"
+    assert f"{mounting.mountpoint} {server} alive\n" in _run([LAYERFS, "mount", "--format", template]).stdout
+    os.kill(server, signal.SIGKILL)
+    eventually(lambda: [row["state"] for row in mounting.listed()] == ["dead"])
+    [row] = mounting.listed()
+    assert row["pid"] is None
+    assert mounting.umount().returncode == 0
+    assert mounting.listed() == []
+
+
+@pytest.mark.root
+def test_no_command_waits_for_a_stopped_server(mounting: Mounting) -> None:
+    """A server that does not answer holds up neither the list, nor a second mount, nor its end."""
+    assert mounting.mount("--ignore-permissions").returncode == 0  # then it is asked about access(2) too
+    server = mounting.server()
+    os.kill(server, signal.SIGSTOP)
+    try:
+        # where its process cannot be seen, it must be asked
+        unseen = ["unshare", "--mount", "unshare", "--pid", "--fork", "--mount-proc"]
+        rows = json.loads(_run([*unseen, LAYERFS, "mount", "--format", "json"]).stdout)
+        [row] = [row for row in rows if row["mountpoint"] == str(mounting.mountpoint)]
+        assert (row["pid"], row["state"]) == (None, "not answering")
+        assert [row["state"] for row in mounting.listed()] == ["alive"]
+        assert f"{IMAGE} is mounted there already" in mounting.mount().stderr
+        assert mounting.umount("--lazy").returncode == 0
+    finally:
+        os.kill(server, signal.SIGCONT)
+    eventually(mounting.is_gone)
 
 
 def test_busy_mount_stays_unless_lazy(mounting: Mounting) -> None:
@@ -332,37 +381,6 @@ def test_others_look_in_only_where_allowed(mounting: Mounting, option: list[str]
     assert bool(done.stdout) == (code == 0)
 
 
-def _python_for_all() -> str:
-    """An interpreter that ordinary users may run: ours may lie in root's home."""
-    check = "import sys; sys.exit(sys.version_info < (3, 11))"
-    for candidate in (os.path.realpath(sys.executable), "/usr/bin/python3"):
-        command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-c", '"$0" -c "$1"']
-        # setpriv's own exec would still have root's rights on the way to the interpreter
-        done = subprocess.run([*command, candidate, check], cwd="/", capture_output=True, check=False)
-        if done.returncode == 0:
-            return candidate
-    pytest.fail("no Python 3.11 that ordinary users may run: install the package python3")
-
-
-def _install_for_all(place: Path, python: str) -> str:
-    """Copy layerfs and what it imports to where ordinary users may read; the command in `place`, as /mnt."""
-    for package in (layerfs, layerfs_cli, click, fastcrc):
-        shutil.copytree(Path(package.__file__ or "").parent, place / "site" / package.__name__)
-    for module in (fuse, tabulate):
-        found = Path(module.__file__ or "")
-        if found.name == "__init__.py":
-            shutil.copytree(found.parent, place / "site" / module.__name__)
-        else:
-            shutil.copy(found, place / "site")
-    script = place / "layerfs"
-    script.write_text(
-        f"#!{python}\nimport sys\nsys.path.insert(0, '/mnt/site')\n"
-        "from layerfs_cli.main import main\nmain()\n"
-    )
-    script.chmod(0o755)
-    return "/mnt/layerfs"
-
-
 USER_SCRIPT = r"""
 set -u
 mount --bind "$1" /mnt && mount --bind "$1/fuse" /dev/fuse || exit 9
@@ -382,6 +400,21 @@ exec setpriv --reuid=65534 --regid=65534 --clear-groups sh -c '
     "$layerfs" mount --driver $driver --allow-other demo:latest point; [ $? = 7 ] || exit 18
     "$layerfs" mount --driver $driver demo:latest /mnt/closed; [ $? = 7 ] || exit 19
     grep -q " /mnt/[a-z]* fuse" /proc/mounts && exit 20
+
+    # this copy has lost that the file is root'"'"'s alone, and its archive tells
+    "$layerfs" mount --driver $driver committed:1 point 2>own/said || exit 21
+    [ $(grep -c "ignore-permissions shows" own/said) = 1 ] || exit 22
+    cat point/etc/passwd && exit 23
+    "$layerfs" umount point || exit 24
+    "$layerfs" mount --driver $driver --ignore-permissions --noexec committed:1 point 2>own/said || exit 25
+    grep -q "ignore-permissions" own/said && exit 26
+    [ $(stat -c %u:%a point/etc/passwd) = 0:600 ] || exit 27
+    "$layerfs" cat committed:1 /etc/passwd | cmp - point/etc/passwd || exit 28
+    [ -f point/bin/fx ] && point/bin/fx && exit 29
+    "$layerfs" mount --format "{{.Mountpoint}} {{.State}}" | grep -qx "/mnt/point alive" || exit 30
+    kill -9 $("$layerfs" mount --format "{{.PID}}")
+    "$layerfs" mount --driver $driver committed:1 point 2>&1 | grep "its server is dead" || exit 31
+    "$layerfs" umount point || exit 32
     exit 0
 ' sh "$@"
 """
@@ -408,8 +441,8 @@ def test_ordinary_user_mounts_too(tmp_path: Path, driver: str) -> None:
     for name in ("unpack.py", "dataroot.tar.xz"):
         (tmp_path / "fixtures" / name).write_bytes((recorded / name).read_bytes())
     command = ["unshare", "--mount", "sh", "-c", USER_SCRIPT, "sh", str(tmp_path)]
-    python = _python_for_all()
-    done = _run([*command, python, _install_for_all(tmp_path, python), driver])
+    python = python_for_all()
+    done = _run([*command, python, install_for_all(tmp_path, python), driver])
     assert done.returncode == 0, done.stderr
     assert "user_allow_other" in done.stderr
     assert "busy" in done.stderr

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layerfs_cli.main import COMMANDS
+from layerfs_cli.spellings import GROUPS
 from tests.support.command import layerfs
 from tests.support.fixture import private_copy
 from tests.support.images import image_of
@@ -69,7 +70,9 @@ INVOCATIONS: Mapping[str, list[list[str]]] = {
         ["--layer", "5", "demo", "{mnt}"],
     ],
     "umount": [],  # ends each of these
+    "mount-helper": [[]],
     "completion": [["bash"]],
+    "system": [["df"], ["df", "-v"]],
 }
 """What each command is run with; `{out}` is a directory to write to, `{mnt}` one to mount on."""
 
@@ -80,7 +83,12 @@ LAYERFS = str(Path(sys.executable).with_name("layerfs"))
 
 
 def _commands() -> list[list[str]]:
-    return [[verb, *words] for verb, calls in INVOCATIONS.items() if verb in COMMANDS for words in calls]
+    return [
+        [verb, *words]
+        for verb, calls in INVOCATIONS.items()
+        if verb in (*COMMANDS, *GROUPS)
+        for words in calls
+    ]
 
 
 def test_every_command_is_run() -> None:

@@ -7,6 +7,8 @@ import gc
 import os
 import re
 import subprocess
+import time
+from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -47,6 +49,10 @@ TESTS: tuple[tuple[str, ...], ...] = (
     ("-empty",),
     ("-maxdepth", "1"),
     ("-maxdepth", "2", "-type", "d"),
+    ("-mindepth", "2"),
+    ("-mindepth", "1", "-maxdepth", "1"),
+    *(("-mtime", days) for days in ("+1", "-1", "0", "+2000", "-2000.5")),
+    *(("-mmin", minutes) for minutes in ("+10", "-10")),
     *(("-newermt", moment) for moment in _TIMES),
     ("-type", "f", "-size", "+0", "-size", "-2", "-name", "[!.]*"),
 )
@@ -187,3 +193,72 @@ def test_user_by_the_images_own_names(dataroot_path: Path) -> None:
         asked = Asked(mount, dataroot_path, "demo:latest")
         for name, _, number, *_ in users:
             assert _found(asked, "-user", name) == _expected(mount, "-uid", number)
+
+
+# -- start paths ---------------------------------------------------------------------------------
+
+
+def _below(mount: Path, starts: list[str], *tests: str) -> list[bytes]:
+    """What GNU find prints from start paths in the mount, with that taken off."""
+    top = str(mount)
+    done = subprocess.run(
+        ["find", *[top + start for start in starts], *tests, "-print0"],
+        capture_output=True,
+        check=False,
+        env={"LC_ALL": "C.UTF-8", "PATH": os.environ["PATH"]},
+    )
+    return sorted(path.removeprefix(os.fsencode(top)) for path in done.stdout.split(b"\0") if path)
+
+
+def _starts(mount: Path) -> list[list[str]]:
+    """Entries of two levels, as they are and with a slash; spelled oddly; several; missing."""
+    places = []
+    for name in sorted(os.listdir(mount)):
+        places.append(f"/{name}")
+        if (mount / name).is_dir() and not (mount / name).is_symlink():
+            places += [f"/{name}/{below}" for below in sorted(os.listdir(mount / name))[:3]]
+    plain = [place for place in places if not set(place) & set("*?[\\") and place.isascii()][:6]
+    alone = [[place] for place in plain] + [[f"{place}/"] for place in plain if (mount / place[1:]).is_dir()]
+    odd = [["/"], [f"/.{plain[0]}"], [f"{plain[0]}/..{plain[0]}"], ["/no-such"], [f"{plain[0]}/no-such"]]
+    return [*alone, *odd, plain[:3], [plain[0], plain[0]], ["/no-such", plain[-1]]]
+
+
+@pytest.mark.parametrize("name", ["demo:latest", "lab/types:1"])
+def test_start_paths_are_those_of_gnu_find(dataroot_path: Path, name: str) -> None:
+    """One or several, with a slash, twice, spelled oddly, missing: GNU find prints the same paths."""
+    root = DataRoot.open(dataroot_path)
+    top = root.chain(root.image(name))[-1].cache_id
+    with overlay_mount(stacked_by_docker(dataroot_path, top)) as mount:
+        for starts in _starts(mount):
+            gc.collect()
+            for tests in ((), ("-maxdepth", "1", "-name", "*s*"), ("-mindepth", "1", "-type", "f")):
+                done = layerfs(dataroot_path, "find", name, *starts, *tests, "-print0")
+                found = [path.encode("utf-8", "surrogateescape") for path in done.stdout.split("\0") if path]
+                assert sorted(found) == _below(mount, starts, *tests), starts
+                missing = [start for start in starts if not (mount / start.lstrip("/")).exists()]
+                assert done.code == (6 if any("no-such" in start for start in missing) else 0)
+                assert all(start in done.stderr for start in missing if "no-such" in start)
+
+
+def test_ages_are_those_of_gnu_find(tmp_path: Path) -> None:
+    """-mtime and -mmin count as GNU find: whole days, minutes begun, fractions, more and less."""
+
+    def fill(diff: Path) -> None:
+        now = time.time()
+        for age in [unit * count + more for unit, count, more in product((60, 86400), range(4), (-20, 20))]:
+            (diff / f"age{age}").touch()
+            os.utime(diff / f"age{age}", (now - age, now - age))
+
+    builder = RootBuilder(tmp_path / "root")
+    layer = builder.layer(None, fill)
+    builder.image(layer, "ages:1")
+    root = builder.finish()
+    for test, sign, number in product(
+        ("-mtime", "-mmin"), ("", "+", "-"), ("0", "1", "2", "1.5", ".5", "3.")
+    ):
+        question = (test, sign + number)
+        before = _below(layer.diff, [""], "-type", "f", *question)
+        done = layerfs(root, "find", "ages:1", "-type", "f", *question)
+        found = sorted(map(os.fsencode, done.stdout.splitlines()))
+        # a file may have come of age meanwhile
+        assert found in (before, _below(layer.diff, [""], "-type", "f", *question)), question

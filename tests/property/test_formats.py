@@ -34,7 +34,7 @@ PARSERS: list[Callable[[bytes], object]] = [
     parse_container_config,
     parse_image_config,
     parse_repositories,
-    parse_snapshots,
+    lambda content: parse_snapshots(lambda at, size: content[at : at + size], len(content)),
     lambda content: list(tarsplit.entries(io.BytesIO(content))),
     lambda content: tarsplit.archive_marks(io.BytesIO(content)),
 ]

@@ -174,16 +174,27 @@ def _program(name: str, package: str) -> Callable[[], Missing | None]:
     return find
 
 
+@functools.cache
+def _locales() -> Missing | None:
+    if shutil.which("localedef") and Path("/usr/share/i18n/charmaps/ISO-8859-1.gz").exists():
+        return None
+    return Missing("locales cannot be made (package locales)", installable=True)
+
+
 CAPABILITIES: dict[str, Callable[[], Missing | None]] = {
     "clamscan": _program("clamscan", "clamav"),
     "dive": _dive,
     "dockerd": _dockerd,
+    "fish": _program("fish", "fish"),
     "fuse": _fuse,
     "kernel": _kernel,
+    "locales": _locales,
     "mactime": _program("mactime", "sleuthkit"),
+    "man": _program("man", "man-db"),
     "root": _root,
     "skopeo": _program("skopeo", "skopeo"),
     "umoci": _program("umoci", "umoci"),
     "yara": _program("yara", "yara"),
+    "zsh": _program("zsh", "zsh"),
 }
 """What each marker of a test needs: None when it is there."""

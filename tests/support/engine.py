@@ -161,8 +161,8 @@ class Engine:
             raise EngineError("dockerd is not installed (package docker.io)")
         settings = self._work / "daemon.json"
         settings.write_text(json.dumps(self._settings(daemon)))
-        first = ["sh", "-c", _FIRST_PROCESS, "sh", daemon, "--config-file", str(settings)]
-        command = in_own_namespaces(*first)
+        first = ["sh", "-c", _FIRST_PROCESS, "sh"]
+        command = in_own_namespaces(*first, *self._command([daemon, "--config-file", str(settings)]))
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         end = time.monotonic() + _START_SECONDS
@@ -172,6 +172,10 @@ class Engine:
             if time.monotonic() > end:
                 raise self._error(f"dockerd did not answer in {_START_SECONDS} s")
             time.sleep(0.05)
+
+    def _command(self, daemon: list[str]) -> list[str]:
+        """What to run; others run the daemon among users of its own."""
+        return daemon
 
     def _settings(self, daemon: str) -> dict[str, Any]:
         settings: dict[str, Any] = {

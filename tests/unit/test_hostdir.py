@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from layerfs import hostdir
+from layerfs import syscalls
 from layerfs.hostdir import HostDir, Refused, TooLarge
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def place(
 ) -> Iterator[HostDir]:
     """A directory with a hostile neighbourhood, through the system call and without it."""
     if request.param == "by component":
-        monkeypatch.setattr(hostdir, "openat2", hostdir._open_by_component)
+        monkeypatch.setattr(syscalls, "openat2", syscalls._open_by_component)
     inside = tmp_path / "root"
     (inside / "a/b").mkdir(parents=True)
     (inside / "a/b/file").write_bytes(b"inside")

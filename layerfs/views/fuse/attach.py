@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["attach"]
 
 _DEVICE = "/dev/fuse"
-_MS_RDONLY, _MS_NOSUID, _MS_NODEV = 1, 2, 4
+_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 1, 2, 4, 8
 _ROOT_MODE = 0o40755
 
 
@@ -39,15 +39,14 @@ def _mount_as_root(mountpoint: Path, options: MountOptions) -> int:
         raise MountFailed(
             f"{mountpoint}: {_DEVICE}: {error.strerror}", hint="load the kernel module: modprobe fuse"
         ) from error
-    data = f"fd={fd},rootmode={_ROOT_MODE:o},user_id=0,group_id={os.getegid()},default_permissions"
-    if options.allow_other:
-        data += ",allow_other"
+    data = f"fd={fd},rootmode={_ROOT_MODE:o},user_id=0,group_id={os.getegid()}{_access(options)}"
+    flags = _MS_RDONLY | _MS_NOSUID | _MS_NODEV | (_MS_NOEXEC if options.noexec else 0)
     libc = ctypes.CDLL(None, use_errno=True)
     done = libc.mount(
         os.fsencode(options.source),
         os.fsencode(mountpoint),
         f"fuse.{FILE_SYSTEM}".encode(),
-        ctypes.c_ulong(_MS_RDONLY | _MS_NOSUID | _MS_NODEV),
+        ctypes.c_ulong(flags),
         data.encode(),
     )
     if done != 0:
@@ -57,15 +56,21 @@ def _mount_as_root(mountpoint: Path, options: MountOptions) -> int:
     return fd
 
 
+def _access(options: MountOptions) -> str:
+    """The options that say who may read what, each behind a comma."""
+    modes = "" if options.ignore_permissions else ",default_permissions"
+    return modes + (",allow_other" if options.allow_other else "")
+
+
 def _mount_as_user(mountpoint: Path, options: MountOptions) -> int:
     """Let the set-user-ID helper mount; it hands the descriptor over on a socket."""
     helper = shutil.which("fusermount3") or shutil.which("fusermount")
     if helper is None:
         raise MountFailed(f"{mountpoint}: fusermount3 is not installed", hint="install the package fuse3")
     source = options.source.replace("\\", "\\\\").replace(",", "\\,")
-    flags = f"ro,nosuid,nodev,default_permissions,fsname={source},subtype={FILE_SYSTEM}"
-    if options.allow_other:
-        flags += ",allow_other"
+    flags = f"ro,nosuid,nodev,fsname={source},subtype={FILE_SYSTEM}{_access(options)}"
+    if options.noexec:
+        flags += ",noexec"
     ours, theirs = socket.socketpair()
     with ours, theirs:
         done = subprocess.run(  # noqa: S603 - a fixed helper, and a path as one argument

@@ -29,11 +29,21 @@ class MountOptions:
         allow_other: let users other than the one who mounts look in.
         passthrough: have the kernel read the backing files itself, where the driver, the kernel and our
             privilege allow it. Without, small files are faster the second time they are read.
+        ignore_permissions: whoever may look into the mount may read all that the server can read, whatever
+            owners and modes say; not to be had together with `allow_other`.
+        noexec: let nothing in it be executed.
     """
 
     source: str
     allow_other: bool = False
     passthrough: bool = True
+    ignore_permissions: bool = False
+    noexec: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what would open the files of some users to others."""
+        if self.allow_other and self.ignore_permissions:
+            raise ValueError("allow_other and ignore_permissions exclude each other")
 
 
 class Driver(Protocol):

@@ -12,7 +12,8 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from layerfs.errors import MountFailed
+from layerfs.errors import MountFailed, reason
+from layerfs.hostdir import check_direct
 from layerfs.views.fuse.driver import FILE_SYSTEM
 
 try:
@@ -52,11 +53,11 @@ def _answered(
             return method(self, *args, **kwargs)
         except OSError as error:
             if error.errno == errno.EIO:
-                _log.warning("%s", error)
+                _log.warning("%s", reason(error))
             raise
         except Exception as error:
             _log.exception("%s failed", method.__name__)
-            raise OSError(errno.EIO, str(error)) from error
+            raise OSError(errno.EIO, os.strerror(errno.EIO)) from error
 
     return guarded
 
@@ -77,15 +78,17 @@ class FusepyDriver:
                 ro=True,
                 nosuid=True,
                 nodev=True,
-                default_permissions=True,
+                noexec=options.noexec,  # what is False is left out
+                default_permissions=not options.ignore_permissions,
+                allow_other=options.allow_other,
                 use_ino=True,
+                noforget=True,  # or file handles, which libfuse cannot refuse, go stale
                 kernel_cache=True,
                 entry_timeout=_FOREVER,
                 attr_timeout=_FOREVER,
                 negative_timeout=_FOREVER,
                 fsname=_escaped(_as_passed(options.source)),
                 subtype=FILE_SYSTEM,
-                **({"allow_other": True} if options.allow_other else {}),
             )
         except RuntimeError as error:
             raise MountFailed(f"{mountpoint}: libfuse could not mount (status {error})") from error
@@ -167,8 +170,9 @@ class _Operations(fuse.Operations):
     @_answered
     def open(self, path: str, flags: int) -> int:
         """open(2) for reading; the mount is read-only, so the kernel asks for nothing else."""
-        del flags
         opened = self._tree.open(self._node(path))
+        if flags & os.O_DIRECT:
+            check_direct(opened.backing_fd())
         number = next(self._numbers)
         self._handles[number] = opened
         return number

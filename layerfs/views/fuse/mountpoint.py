@@ -10,15 +10,26 @@ import errno
 import logging
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from layerfs.errors import MountFailed
+from layerfs.errors import MountFailed, reason
 from layerfs.views.fuse.driver import FILE_SYSTEM
+from layerfs.views.fuse.liveness import State, ask
 
-__all__ = ["Mount", "check_mountpoint", "detach", "find_mount", "tune_readahead", "unmount"]
+__all__ = [
+    "Mount",
+    "check_mountpoint",
+    "detach",
+    "find_mount",
+    "mount_on",
+    "mount_table",
+    "tune_readahead",
+    "unmount",
+]
 
 _MNT_DETACH = 2
 _READAHEAD_KB = 2048
@@ -31,34 +42,64 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One line of the mount table; `device` is `major:minor`."""
+    """One line of the mount table.
+
+    Attributes:
+        path: where it is mounted.
+        fs_type: with the subtype, as `fuse.layerfs`.
+        source: of ours, the name of the image, container or layer.
+        device: `major:minor`.
+        options: of the mount, then of the file system.
+    """
 
     path: Path
     fs_type: str
     source: str
-    device: str = ""
+    device: str
+    options: tuple[str, ...]
 
     @property
     def is_ours(self) -> bool:
         """Whether this is a mount of ours, by whichever driver."""
         return self.fs_type == f"fuse.{FILE_SYSTEM}"
 
+    @property
+    def uid(self) -> int:
+        """The user who mounted a FUSE file system, whom the kernel lets look in."""
+        return self._number("user_id")
+
+    @property
+    def gid(self) -> int:
+        """The group of that user."""
+        return self._number("group_id")
+
+    def _number(self, name: str) -> int:
+        values = (option.removeprefix(f"{name}=") for option in self.options if option.startswith(f"{name}="))
+        return int(next(values, "0"))
+
 
 def find_mount(path: Path) -> Mount | None:
     """The topmost mount on exactly this path, whether its server lives or not."""
     # unlike Path.resolve, realpath takes what it cannot look at, such as a dead mount, as it is
-    return _mounted_on(Path(os.path.realpath(path)))
+    return mount_on(Path(os.path.realpath(path)))
 
 
-def _mounted_on(wanted: Path) -> Mount | None:
+def mount_on(wanted: Path) -> Mount | None:
     """The topmost mount on this very path, which is not looked at."""
-    found = None
-    for line in Path("/proc/self/mountinfo").read_bytes().split(b"\n"):
-        left, _, right = line.partition(b" - ")
-        if right and Path(_unescape(left.split(b" ")[4])) == wanted:
-            fs_type, source, *_ = right.split(b" ")
-            found = Mount(wanted, _unescape(fs_type), _unescape(source), os.fsdecode(left.split(b" ")[2]))
-    return found
+    return next((mount for mount in reversed(mount_table()) if mount.path == wanted), None)
+
+
+def mount_table() -> list[Mount]:
+    """All that this process sees mounted; of several on one path, the last is the topmost."""
+    lines = Path("/proc/self/mountinfo").read_bytes().split(b"\n")
+    return [_mount_of(line) for line in lines if line]
+
+
+def _mount_of(line: bytes) -> Mount:
+    left, _, right = line.partition(b" - ")
+    _, _, device, _, path, options, *_ = map(_unescape, left.split(b" "))
+    fs_type, source, more = map(_unescape, right.split(b" ", 2))
+    return Mount(Path(path), fs_type, source, device, tuple(dict.fromkeys(f"{options},{more}".split(","))))
 
 
 def _unescape(field: bytes) -> str:
@@ -69,8 +110,11 @@ def check_mountpoint(path: Path, data_root: Path) -> Path:
     """The absolute path of a directory that may be mounted on; raises `MountFailed` with the reason."""
     mounted = find_mount(path)
     if mounted and mounted.is_ours:
+        dead = ask(mounted) is State.DEAD
         raise MountFailed(
-            f"{path}: {mounted.source} is mounted there already", hint=f"`layerfs umount {path}` first"
+            f"{path}: {mounted.source} is mounted there "
+            + ("still, but its server is dead" if dead else "already"),
+            hint=f"`layerfs umount {shlex.quote(os.fspath(path))}` first",
         )
     try:
         real = path.resolve(strict=True)
@@ -147,7 +191,7 @@ def detach(path: Path) -> None:
         else:
             _unmount_as_user(path, lazy=True)
     except MountFailed as error:
-        _log.debug("%s", error)
+        _log.debug("%s", reason(error))
 
 
 def tune_readahead(path: Path) -> None:
@@ -155,9 +199,9 @@ def tune_readahead(path: Path) -> None:
 
     A FUSE mount begins with 128 KiB, so a large file costs eight requests a mebibyte instead of one.
     """
-    mounted = _mounted_on(path)  # a look at the mount would wait for ourselves
+    mounted = mount_on(path)  # a look at the mount would wait for ourselves
     try:
         if mounted:
             Path(f"/sys/class/bdi/{mounted.device}/read_ahead_kb").write_text(f"{_READAHEAD_KB}\n")
     except OSError as error:
-        _log.debug("readahead stays as it is: %s", error)
+        _log.debug("readahead stays as it is: %s", reason(error))

@@ -51,7 +51,6 @@ _MAX_READAHEAD = 2 << 20
 
 _WANTED = (
     InitFlags.ASYNC_READ
-    | InitFlags.EXPORT_SUPPORT
     | InitFlags.DO_READDIRPLUS
     | InitFlags.ASYNC_DIO
     | InitFlags.NO_OPEN_SUPPORT
@@ -61,6 +60,7 @@ _WANTED = (
     | InitFlags.MAX_PAGES
     | InitFlags.CACHE_SYMLINKS
     | InitFlags.INIT_EXT
+    | InitFlags.NO_EXPORT_SUPPORT  # as overlayfs: a node that was forgotten is not found by its number
 )
 
 _REFUSED = frozenset(
@@ -91,7 +91,7 @@ class NativeDriver:
         # hundreds of thousands of them for cycles that are not there would cost a third of a walk
         gc.disable()
         try:
-            session.negotiate(passthrough=options.passthrough and is_system_admin())
+            session.negotiate(_wanted(options))
             tune_readahead(mountpoint)
             ready()
             session.run()
@@ -113,8 +113,8 @@ class Session:
         self.requests = requests
         self._askers: dict[int, int] = {}  # requests in work: unique → thread ID
 
-    def negotiate(self, *, passthrough: bool = False) -> None:
-        """Answer INIT: what this kernel lacks is simply not used; raises `MountFailed`."""
+    def negotiate(self, wanted: InitFlags = _WANTED) -> None:
+        """Answer INIT: what is wanted and this kernel lacks is simply not used; raises `MountFailed`."""
         while True:
             request = self._device.receive(lambda: False)
             if request is None:
@@ -133,7 +133,7 @@ class Session:
                 )
             if flags & InitFlags.INIT_EXT:
                 flags |= INIT_IN.unpack_from(body)[4] << 32
-            granted = flags & (_WANTED | (InitFlags.PASSTHROUGH if passthrough else 0))
+            granted = flags & wanted
             if granted & InitFlags.PASSTHROUGH:
                 self.requests.use_passthrough(BackingFiles(self._device.fd))
             self._device.reply(unique, 0, _init_reply(min(minor, MINOR), readahead, granted))
@@ -191,6 +191,16 @@ class Session:
         asker = self._askers.get(unique)
         if asker and is_dying(asker):
             self._device.reply(unique, -errno.EINTR)
+
+
+def _wanted(options: MountOptions) -> InitFlags:
+    """What to ask the kernel for."""
+    wanted = _WANTED
+    if options.ignore_permissions:
+        wanted &= ~InitFlags.POSIX_ACL  # with it, the kernel always checks permissions
+    if options.passthrough and is_system_admin():
+        wanted |= InitFlags.PASSTHROUGH
+    return wanted
 
 
 def _init_reply(minor: int, readahead: int, granted: int) -> bytes:

@@ -34,6 +34,7 @@ __all__ = [
     "LSEEK_OUT",
     "MINOR",
     "MIN_MINOR",
+    "OPEN_IN",
     "OPEN_OUT",
     "OUT_HEADER",
     "READ_IN",
@@ -76,6 +77,8 @@ DIRENT = Struct("=QQII")
 """fuse_dirent before its name: ino, off, namelen, type."""
 DIRENTPLUS = Struct("=QQQQII" + _ATTR + "QQII")
 """fuse_direntplus before its name: fuse_entry_out and fuse_dirent."""
+OPEN_IN = Struct("=II")
+"""fuse_open_in: flags, open_flags."""
 OPEN_OUT = Struct("=QIi")
 """fuse_open_out: fh, open_flags, backing_id."""
 RELEASE_IN = Struct("=QIIQ")
@@ -159,7 +162,6 @@ class InitFlags(enum.IntFlag):
     """INIT request and reply flags; those from bit 32 travel in `flags2`."""
 
     ASYNC_READ = 1 << 0
-    EXPORT_SUPPORT = 1 << 4
     DO_READDIRPLUS = 1 << 13
     ASYNC_DIO = 1 << 15
     NO_OPEN_SUPPORT = 1 << 17
@@ -170,6 +172,7 @@ class InitFlags(enum.IntFlag):
     NO_OPENDIR_SUPPORT = 1 << 24
     INIT_EXT = 1 << 30
     PASSTHROUGH = 1 << 37
+    NO_EXPORT_SUPPORT = 1 << 38
 
 
 class OpenFlags(enum.IntFlag):

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import collections
 import errno
-import itertools
 import logging
 import os
 import struct
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
+from layerfs.errors import reason
+from layerfs.hostdir import check_direct
 from layerfs.views.fuse.ahead import Ahead
 from layerfs.views.fuse.nodetable import NodeTable, attributes_of
 from layerfs.views.fuse.protocol import (
@@ -31,6 +32,7 @@ from layerfs.views.fuse.protocol import (
     GETXATTR_OUT,
     LSEEK_IN,
     LSEEK_OUT,
+    OPEN_IN,
     OPEN_OUT,
     READ_IN,
     RELEASE_IN,
@@ -53,8 +55,7 @@ _FOREVER = 365 * 86400
 """Seconds an entry, its attributes, and its absence stay valid: an image does not change."""
 
 _OPEN_FILES = 256
-_DOT_NAMES = (b".", b"..")
-_DOTS = len(_DOT_NAMES)
+_DOTS = 2  # entries of a listing before its names
 _SEEK_DATA, _SEEK_HOLE = os.SEEK_DATA, os.SEEK_HOLE
 
 _NEGATIVE = ENTRY_OUT.pack(0, 0, _FOREVER, 0, 0, 0, *[0] * 16)
@@ -98,13 +99,9 @@ class Requests:
         """LOOKUP: the entry of a name; its absence is an answer that the kernel keeps."""
         name = body.partition(b"\0")[0]
         node = self.nodes[node_id]
-        if name in _DOT_NAMES:  # asked for by NFS servers and open_by_handle_at(2)
-            child = node if name == b"." else node.parent or node
-        else:
-            found = self.tree.child(node, name)
-            if found is None:
-                return _NEGATIVE
-            child = found
+        child = self.tree.child(node, name)
+        if child is None:
+            return _NEGATIVE
         (held,) = self.nodes.hold([child])
         if child.stat.is_file:
             self.ahead.expect_file(held)
@@ -158,8 +155,8 @@ class Requests:
         _, offset, room, *_ = READ_IN.unpack_from(body)
         entries = self._entries(node_id, offset)
         end = offset
-        for name, _ in itertools.islice(entries, offset, None):
-            room -= (head_size + len(name) + 7) & ~7
+        while end < len(entries):
+            room -= (head_size + len(entries[end][0]) + 7) & ~7
             if room < 0:
                 break
             end += 1
@@ -218,7 +215,13 @@ class Requests:
 
     def open(self, node_id: int, body: bytes) -> bytes:
         """OPEN, which only passthrough needs: else the kernel is told not to ask."""
-        del body
+        flags, _ = OPEN_IN.unpack_from(body)
+        if flags & os.O_DIRECT:  # the kernel would make EIO of a backing file that it cannot open so
+            with self.tree.open(self.nodes[node_id]) as file:
+                check_direct(file.backing_fd())
+        return self._open(node_id)
+
+    def _open(self, node_id: int) -> bytes:
         assert self.backing is not None  # noqa: S101 - the answer is registered with it
         node = self.nodes[node_id]
         backing = self.backing.open(node_id, lambda: self.tree.open(node))
@@ -231,7 +234,7 @@ class Requests:
         if self.backing is None:
             self.file(node_id)
         else:
-            self.open(node_id, b"")
+            self._open(node_id)
             self.backing.release(node_id)
 
     def release(self, node_id: int, body: bytes) -> bytes:
@@ -298,7 +301,7 @@ def error_number(error: Exception) -> int:
     """The errno for whatever a request ran into; only what is no answer is logged."""
     if isinstance(error, OSError) and error.errno:
         if error.errno == errno.EIO:
-            _log.warning("%s", error)
+            _log.warning("%s", reason(error))
         return error.errno
     if isinstance(error, (struct.error, KeyError)):
         return errno.EINVAL if isinstance(error, struct.error) else errno.ESTALE

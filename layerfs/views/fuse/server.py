@@ -1,6 +1,6 @@
-"""The process that serves a mount, detached once the mount is usable.
+"""The process that serves a mount: detached once the mount is usable, or in the foreground.
 
-Used by the `mount` command; in the foreground, the command calls the driver itself.
+Used by the `mount` command.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ import os
 import signal
 import sys
 import tempfile
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from layerfs.errors import LayerfsError, MountFailed
+from layerfs.errors import LayerfsError, MountFailed, reason
+from layerfs.views.fuse.mounted import mark_server
 from layerfs.views.fuse.mountpoint import find_mount, unmount
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from layerfs.tree.union import UnionTree
     from layerfs.views.fuse.driver import Driver, MountOptions
 
-__all__ = ["Job", "serve_detached"]
+__all__ = ["Job", "serve", "serve_detached"]
 
 _READY = b"ready"
 
@@ -42,6 +44,18 @@ class Job(NamedTuple):
     mountpoint: Path
     options: MountOptions
     detached: Callable[[], None]
+
+
+def serve(job: Job, ready: Callable[[], None]) -> None:
+    """Mount, call `ready` when the mount can be used, and serve until it is gone; raises `MountFailed`."""
+    with ExitStack() as held:
+
+        def marked() -> None:
+            with suppress(OSError):  # then it is served, and nobody finds by whom
+                held.callback(os.close, mark_server(job.mountpoint))
+            ready()
+
+        job.driver.serve(job.tree, job.mountpoint, job.options, marked)
 
 
 def serve_detached(job: Job) -> int:
@@ -72,9 +86,9 @@ def serve_detached(job: Job) -> int:
         _bury(child, job.mountpoint)
         complaints.seek(0)
         said = os.fsdecode(complaints.read()).strip().splitlines()
-    reason = os.fsdecode(answer) or f"{job.mountpoint}: the server ended before the mount was ready"
+    said_so = os.fsdecode(answer) or f"{job.mountpoint}: the server ended before the mount was ready"
     # libfuse says what is wrong on standard error only, and at the end
-    raise MountFailed(f"{job.mountpoint}: {said[-1]}" if said else reason)
+    raise MountFailed(f"{job.mountpoint}: {said[-1]}" if said else said_so)
 
 
 def _bury(child: int, mountpoint: Path) -> None:
@@ -104,14 +118,18 @@ def _serve_as_child(job: Job, speak: int, complaints: int) -> NoReturn:
             _tell(speak, _READY)
             os.close(speak)
 
-        job.driver.serve(job.tree, job.mountpoint, job.options, ready)
+        serve(job, ready)
         status = 0
     except LayerfsError as error:
         _tell(speak, os.fsencode(str(error)))
     except BaseException as error:  # noqa: BLE001 - the last resort of a process that must not return
-        _tell(speak, os.fsencode(f"{type(error).__name__}: {error}"))
+        _tell(speak, os.fsencode(_last_words(error)))
     finally:
         os._exit(status)
+
+
+def _last_words(error: BaseException) -> str:
+    return reason(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
 
 
 def _tell(speak: int, message: bytes) -> None:

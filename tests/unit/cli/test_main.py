@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import logging
 import os
@@ -19,6 +20,7 @@ import layerfs_cli.commands
 from layerfs import errors
 from layerfs_cli.main import COMMANDS, EXIT_CODES, cli, run
 from layerfs_cli.params import DEFAULT_ROOT, root_option
+from layerfs_cli.spellings import GROUPS, WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,11 +75,12 @@ def test_command_shows_an_example(name: str) -> None:
 
 
 def test_table_has_every_command() -> None:
-    """No command's module is missing from the table."""
+    """No command's module is missing from the table, or from that of Docker's words."""
     modules = {
         module.name.replace("_", "-") for module in pkgutil.iter_modules(layerfs_cli.commands.__path__)
     }
-    assert modules == set(COMMANDS)
+    spelled = {*WORDS.values(), *(ours[0] for seconds in GROUPS.values() for ours in seconds.values())}
+    assert modules == {*COMMANDS, *spelled}
 
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -238,14 +241,15 @@ def test_closed_pipe_is_quiet() -> None:
 
 
 def test_full_disk_is_an_error() -> None:
-    """Output that cannot be written is an error in one line."""
+    """Output that cannot be written is an error in one line, and what to do in another."""
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
             [*LAYERFS, "completion", "fish"], stdout=full, stderr=subprocess.PIPE, check=False, text=True
         )
     assert done.returncode == 74
-    assert done.stderr.startswith("layerfs: error: ")
-    assert done.stderr.count("\n") == 1
+    error, hint = done.stderr.splitlines()
+    assert error == f"layerfs: error: standard output: {os.strerror(errno.ENOSPC)}"
+    assert hint.startswith("layerfs: hint: ")
 
 
 def test_version_is_the_installed_one(capsys: pytest.CaptureFixture[str]) -> None:
@@ -254,3 +258,16 @@ def test_version_is_the_installed_one(capsys: pytest.CaptureFixture[str]) -> Non
 
     assert run(["--version"]) == 0
     assert capsys.readouterr().out == f"layerfs {version('layerfs')}\n"
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["images", "--nonsense"], ["iamges"]])
+def test_module_is_the_command(arguments: list[str]) -> None:
+    """`python -m layerfs` says and exits as `layerfs`, under that name."""
+    script = str(Path(sys.executable).with_name("layerfs"))
+    as_module, as_script = (
+        subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+        for command in ([sys.executable, "-m", "layerfs"], [script])
+    )
+    assert as_module.returncode == as_script.returncode
+    assert (as_module.stdout, as_module.stderr) == (as_script.stdout, as_script.stderr)
+    assert "layerfs" in as_script.stdout + as_script.stderr

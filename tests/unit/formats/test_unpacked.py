@@ -79,12 +79,13 @@ def test_the_last_name_decides() -> None:
     """One more name changes owner, mode and time; capabilities go, unless it brings some."""
     first = _header(xattrs={unpacked.CAPABILITY: b"c", b"user.a": b"1"})
     link = _header(b"1", mode=0o600, uid=8, gid=9, mtime_ns=7, xattrs={b"user.b": b"2"})
-    after = unpacked.add_hard_link(first, link, stat.S_IFREG)
+    after = unpacked.add_hard_link(first, dict(first.xattrs), link, stat.S_IFREG)
     assert (after.mode, after.uid, after.gid, after.mtime_ns) == (0o600, 8, 9, 7)
     assert after.xattrs == {b"user.a": b"1", b"user.b": b"2"}
-    kept = unpacked.add_hard_link(first, link._replace(xattrs={unpacked.CAPABILITY: b"d"}), stat.S_IFREG)
+    again = link._replace(xattrs={unpacked.CAPABILITY: b"d"})
+    kept = unpacked.add_hard_link(first, dict(first.xattrs), again, stat.S_IFREG)
     assert kept.xattrs == {unpacked.CAPABILITY: b"d", b"user.a": b"1"}
-    symlink = unpacked.add_hard_link(first, link, stat.S_IFLNK)
+    symlink = unpacked.add_hard_link(first, dict(first.xattrs), link, stat.S_IFLNK)
     assert (symlink.mode, symlink.uid, symlink.mtime_ns) == (0o644, 8, 5 * SECOND)
 
 

@@ -1,0 +1,67 @@
+"""Docker's own words for commands that have another name here: `ps`, `image ls`, `system df`.
+
+Used by `main`. Source: docker/cli `cli/command/commands`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+__all__ = ["GROUPS", "WORDS", "SpelledGroup"]
+
+WORDS: Mapping[str, str] = {"ps": "containers", "version": "version"}
+"""The command of ours that one word of Docker's stands for."""
+
+GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "image": {
+        "ls": ("images",),
+        "list": ("images",),
+        "history": ("history",),
+        "inspect": ("inspect", "--type", "image"),
+    },
+    "container": {
+        "ls": ("containers",),
+        "list": ("containers",),
+        "ps": ("containers",),
+        "inspect": ("inspect", "--type", "container"),
+    },
+    "system": {"df": ("system-df",)},
+}
+"""The command, with options, that two words of Docker's stand for."""
+
+
+class SpelledGroup(click.Group):
+    """The first of two words."""
+
+    def __init__(self, name: str, load: Callable[[str], click.Command]) -> None:
+        """Spell commands of ours, which `load` imports."""
+        super().__init__(name, help=f"What Docker calls `{name} …`.", add_help_option=True)
+        self._words = GROUPS[name]
+        self._load = load
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The second words."""
+        return list(self._words)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The command of ours for a second word."""
+        return self._load(self._words[cmd_name][0]) if cmd_name in self._words else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command, and its arguments behind the options that the words stand for."""
+        if args[0] not in self._words and not args[0].startswith("-") and not ctx.resilient_parsing:
+            ctx.fail(f"No such command {args[0]!r}; there are {', '.join(self._words)}.")
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command, [*self._words.get(args[0], ("",))[1:], *rest]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the second words without importing what they stand for."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(word, f"layerfs {' '.join(ours)}") for word, ours in self._words.items()])

@@ -1,0 +1,179 @@
+"""Whose the files of a data root are: `OwnerJudge` finds the user namespace of its engine.
+
+The name of a remapped root says it (`231072.231072`). Under another name, or of a rootless engine, it
+is found from the root itself: the engine's own directories belong to root inside, and an archive's user
+beside the same file's owner on disk tells where the others are. Used by `dataroot`.
+
+Sources: moby `daemon/daemon_unix.go` (setupDaemonRoot), `daemon/graphdriver/overlay2/overlay.go` (create);
+rootlesskit (root is the user who runs it, all others are from subuid(5)).
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import logging
+import re
+from contextlib import closing
+from typing import TYPE_CHECKING, NamedTuple
+
+from layerfs.archive import LayerArchive
+from layerfs.errors import CorruptStore, DataRootError
+from layerfs.formats.idmap import SAME, IDMap, IDRange, Owners, parse_owners, shifted
+from layerfs.formats.tarsplit import Member
+from layerfs.formats.whiteouts import USER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from layerfs.hostdir import HostDir
+    from layerfs.ids import ChainID
+    from layerfs.store.layerdb import LayerDB, LayerRecord
+    from layerfs.store.overlay2 import Overlay2
+
+__all__ = ["OwnerJudge"]
+
+_REMAPPED = re.compile(r"[0-9]{1,10}\.[0-9]{1,10}")
+_LAYERS = 16  # with the shortest archives, and of the root, looked at
+_MEMBERS = 1 << 14  # of all their archives, looked through
+_SUB_IDS = 100_000  # where ranges of subuid(5) begin, as useradd(8) gives them; ordinary users are below
+
+_log = logging.getLogger(__name__)
+
+
+class _Pair(NamedTuple):
+    """A number of an archive and the same file's on disk."""
+
+    inside: int
+    outside: int
+
+
+class _Root(NamedTuple):
+    """Who is root inside; whether no copy looks like that."""
+
+    uid: int
+    gid: int
+    certain: bool
+
+
+class OwnerJudge:
+    """The judge of one data root."""
+
+    def __init__(self, root: HostDir, layerdb: LayerDB, overlay2: Overlay2, chosen: str = "auto") -> None:
+        """Judge the data root open as `root`; `chosen` is what `parse_owners` takes, or `auto`."""
+        self._root = root
+        self._layerdb = layerdb
+        self._overlay2 = overlay2
+        self._chosen = None if chosen == "auto" else parse_owners(chosen)
+
+    @functools.cached_property
+    def owners(self) -> Owners:
+        """The namespace; `SAME` where there is none, or where a copy lost the owners."""
+        if self._chosen is not None:
+            return self._chosen
+        root = self._root_of_layers()
+        return self._with_others(root) if root else SAME
+
+    def _root_of_layers(self) -> _Root | None:
+        """Whose the directories of layers are: not root, and the engine's own directory or the name agree."""
+        name = self._root.display.rstrip("/").rpartition("/")[2]
+        named = _REMAPPED.fullmatch(name) is not None
+        try:
+            own = self._root.lstat("overlay2")
+        except OSError:
+            return None
+        if not (own.st_gid or named):
+            return None
+        for record in self._records():
+            try:
+                directory = self._overlay2.diff(record.cache_id)
+                found, marked = directory.lstat(), any(map(USER.private, directory.xattr_names()))
+            except (CorruptStore, DataRootError, OSError):
+                continue
+            uid, gid = found.st_uid, found.st_gid
+            named = name == f"{uid}.{gid}"
+            if uid and (named or (gid == own.st_gid and own.st_uid in (0, uid))):
+                return _Root(uid, gid, named or marked or own.st_uid == 0 or uid >= _SUB_IDS)
+        return None
+
+    def _with_others(self, root: _Root) -> Owners:
+        """The maps in which root is the one found."""
+        uid, gid, certain = root
+        users, groups = self._evidence()
+        if not all(map(_agree, ((uid, users), (gid, groups)))):
+            return SAME  # a copy: everything belongs to who made it
+        if not (certain or users or groups):
+            return SAME  # perhaps one
+        found = Owners(_map_of(uid, users), _map_of(gid, groups))
+        if uid == gid and found.users.whole != found.groups.whole:
+            known = found.users if found.users.whole else found.groups  # two ranges that begin alike
+            found = Owners(known, known)
+        if not (found.users.whole and found.groups.whole):
+            _log.info("%s: nothing tells which users of the host are others than root", self._root.display)
+        return found
+
+    def _evidence(self) -> tuple[list[_Pair], list[_Pair]]:
+        """A user and a group that are not root, each with its number on disk; nothing where there is none."""
+        users: list[_Pair] = []
+        groups: list[_Pair] = []
+        for record, member in itertools.islice(self._members(), _MEMBERS):
+            header = member.header
+            if not header.kind or not ((header.uid and not users) or (header.gid and not groups)):
+                continue
+            try:
+                found = self._overlay2.diff(record.cache_id).lstat(member.path)
+            except (CorruptStore, DataRootError, OSError):
+                continue
+            users += [_Pair(header.uid, found.st_uid)] if header.uid and not users else []
+            groups += [_Pair(header.gid, found.st_gid)] if header.gid and not groups else []
+            if users and groups:
+                break
+        return users, groups
+
+    def _members(self) -> Iterator[tuple[LayerRecord, Member]]:
+        for record in self._records():
+            try:
+                archive = LayerArchive(record, self._layerdb, self._overlay2.diff(record.cache_id))
+                with closing(archive.members()) as members:
+                    for member in members:
+                        if isinstance(member, Member):
+                            yield record, member
+            except (CorruptStore, DataRootError):
+                continue
+
+    def _records(self) -> Iterator[LayerRecord]:
+        """Some layers, the shortest archives first."""
+        sizes = sorted((self._layerdb.tar_split_size(chain), chain) for chain in self._layerdb.chain_ids())
+        for _, chain in sizes if len(sizes) <= _LAYERS else _spread(sizes):
+            try:
+                yield self._layerdb.layer(chain)
+            except (CorruptStore, DataRootError):
+                continue
+
+
+def _spread(sizes: Sequence[tuple[int, ChainID]]) -> list[tuple[int, ChainID]]:
+    """Of many layers some of every length."""
+    return [sizes[index * len(sizes) // _LAYERS] for index in range(_LAYERS)]
+
+
+def _agree(pairs: tuple[int, Iterable[_Pair]]) -> bool:
+    """Whether nobody but root is root: a copy without owners gives all files to one user."""
+    base, found = pairs
+    return all(pair.outside != base for pair in found)
+
+
+def _map_of(base: int, pairs: Iterable[_Pair]) -> IDMap:
+    """The map in which 0 is `base`, and of which `pairs` are some others."""
+    for pair in pairs:
+        if pair.outside == pair.inside + base:
+            return shifted(base)
+        others = pair.outside - pair.inside + 1
+        if others > 0:
+            return IDMap((IDRange(0, base, 1), *_from_one(others)))
+    return shifted(base) if base >= _SUB_IDS else IDMap((IDRange(0, base, 1),), whole=False)
+
+
+def _from_one(outside: int) -> Iterator[IDRange]:
+    """All numbers from 1 on."""
+    for item in shifted(outside).ranges:
+        yield IDRange(1, item.outside, item.length)

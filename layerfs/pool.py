@@ -1,0 +1,149 @@
+"""Directories that are open only while they are needed: so many layers can be used by few descriptors.
+
+A `PooledDir` stands for a directory, and opens it again when it is asked and was closed meanwhile. What
+is in use is held by whoever uses it, so closing never takes a descriptor from under another thread.
+Used by `store.overlay2`.
+"""
+
+from __future__ import annotations
+
+import collections
+import itertools
+import resource
+import threading
+from typing import TYPE_CHECKING
+
+from layerfs.hostdir import HostDir
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator
+
+__all__ = ["Pool", "PooledDir", "share_of_descriptors"]
+
+_FEWEST, _MOST = 8, 512
+_PART = 4
+"""Of the descriptors a process may have, the pool takes one in four: each may keep another, its parent."""
+
+_ROOT = b""
+
+
+def share_of_descriptors(part: int, most: int) -> int:
+    """One in `part` of the descriptors that this process may have, at most `most`."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return most if limit == resource.RLIM_INFINITY else max(_FEWEST, min(most, limit // part))
+
+
+class Pool:
+    """The directories used last, open; safe to use from several threads."""
+
+    def __init__(self, most: int | None = None) -> None:
+        """Keep at most `most` open, by default a part of what this process may have."""
+        self._most = share_of_descriptors(_PART, _MOST) if most is None else most
+        self._lock = threading.RLock()  # a directory may be collected, and forgotten, amid an allocation
+        self._open: collections.OrderedDict[tuple[int, bytes], HostDir] = collections.OrderedDict()
+        self._numbers = itertools.count()
+
+    def new_key(self) -> int:
+        """A number for one more directory, distinct in this pool."""
+        return next(self._numbers)
+
+    def get(self, key: int, path: bytes, opener: Callable[[], HostDir]) -> HostDir:
+        """The directory of these names, opened by `opener` if it is not open; raises what that raises."""
+        name = key, path
+        with self._lock:
+            found = self._open.get(name)
+            if found is not None:
+                self._open.move_to_end(name)
+                return found
+        found = opener()
+        dropped: list[HostDir] = []  # closed outside the lock, by whoever lets go of them last
+        with self._lock:
+            self._open[name] = found
+            while len(self._open) > self._most:
+                dropped.append(self._open.popitem(last=False)[1])
+        return found
+
+    def forget(self, key: int) -> None:
+        """Let go of a directory and of those below it."""
+        with self._lock:
+            dropped = [self._open.pop(name) for name in list(self._open) if name[0] == key]
+        del dropped
+
+
+class PooledDir(HostDir):
+    """A `HostDir` that a pool may close, and that opens itself again."""
+
+    __slots__ = ("_key", "_opener", "_pool")
+
+    def __init__(
+        self, pool: Pool, name: str | bytes, above: HostDir | None, opener: Callable[[], HostDir]
+    ) -> None:
+        """Stand for what `opener` opens; `name` below `above` is its name in messages."""
+        super().__init__(-1, name, above)
+        self._pool = pool
+        self._key = pool.new_key()
+        self._opener = opener
+
+    def _now(self) -> HostDir:
+        return self._pool.get(self._key, _ROOT, self._opener)
+
+    def close(self) -> None:
+        """Let go of it now, and of what `at` gave."""
+        self._pool.forget(self._key)
+
+    def at(self, path: bytes) -> HostDir:
+        """The directory at `path`, kept open for the next who asks."""
+        return self._pool.get(self._key, path, lambda: self._now().subdir(path))
+
+    def subdir(self, path: bytes | str) -> HostDir:
+        """See `HostDir`."""
+        return self._now().subdir(path)
+
+    def sealed(self) -> HostDir:
+        """See `HostDir`."""
+        return self._now().sealed()
+
+    def statvfs(self) -> os.statvfs_result:
+        """See `HostDir`."""
+        return self._now().statvfs()
+
+    def names(self) -> list[bytes]:
+        """See `HostDir`."""
+        return self._now().names()
+
+    def scan(self) -> Iterator[tuple[bytes, os.stat_result]]:
+        """See `HostDir`."""
+        return self._now().scan()
+
+    def lstat(self, path: bytes | str = b"") -> os.stat_result:
+        """See `HostDir`."""
+        return self._now().lstat(path)
+
+    def readlink(self, path: bytes | str) -> bytes:
+        """See `HostDir`."""
+        return self._now().readlink(path)
+
+    def open_file(self, path: bytes | str) -> int:
+        """See `HostDir`."""
+        return self._now().open_file(path)
+
+    def open_seen(self, name: bytes) -> int:
+        """See `HostDir`."""
+        return self._now().open_seen(name)
+
+    def listing(self) -> list[tuple[bytes, bool]]:
+        """See `HostDir`."""
+        return self._now().listing()
+
+    def read(self, path: bytes | str, limit: int) -> bytes:
+        """See `HostDir`."""
+        return self._now().read(path, limit)
+
+    def xattr_names(self, path: bytes = b"") -> list[bytes]:
+        """See `HostDir`."""
+        return self._now().xattr_names(path)
+
+    def xattr(self, path: bytes, name: bytes) -> bytes | None:
+        """See `HostDir`."""
+        return self._now().xattr(path, name)

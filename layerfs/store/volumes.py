@@ -1,0 +1,57 @@
+"""`volumes/`: the volumes that the engine's own driver keeps, a directory each.
+
+Source: moby `volume/local/local.go`, `pkg/directory/directory_unix.go`.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from layerfs.store.files import explain, open_optional
+from layerfs.store.overlay2 import inode_sizes
+
+if TYPE_CHECKING:
+    from layerfs.hostdir import HostDir
+
+__all__ = ["Volumes"]
+
+_CONTENT = "_data"
+
+
+class Volumes:
+    """Reader of the `volumes/` directory."""
+
+    def __init__(self, root: HostDir) -> None:
+        """Read the `volumes/` below the data root; raises `CorruptStore` where it is something else."""
+        self._directory = open_optional(root, "volumes")
+
+    @property
+    def exist(self) -> bool:
+        """Whether there is such a directory: a copy may have been made without it."""
+        return self._directory is not None
+
+    def names(self) -> list[str]:
+        """The volumes, sorted; raises `CorruptStore`."""
+        if self._directory is None:
+            return []
+        try:
+            found = [name for name, what in self._directory.scan() if stat.S_ISDIR(what.st_mode)]
+        except OSError as error:
+            raise explain(error, self._directory.display) from error
+        return sorted(map(os.fsdecode, found))
+
+    def size(self, name: str) -> int:
+        """Bytes in a volume as the engine counts them: each inode once, no directories.
+
+        Raises:
+            CorruptStore: it is missing or unreadable.
+        """
+        assert self._directory is not None, "a name comes from `names`"  # noqa: S101
+        place = os.fsencode(f"{name}/{_CONTENT}")
+        try:
+            with self._directory.subdir(place) as content:
+                return sum(inode_sizes(content).values())
+        except OSError as error:
+            raise explain(error, self._directory.name_of(place)) from error

@@ -1,0 +1,127 @@
+"""Docker's own words for commands, what is said of words that mean nothing; `system df` of damaged roots."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from layerfs_cli.spellings import GROUPS, WORDS
+from tests.support.command import layerfs
+from tests.support.fixture import private_copy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SPELLINGS: dict[tuple[str, ...], tuple[str, ...]] = {(word,): (ours,) for word, ours in WORDS.items()}
+SPELLINGS |= {
+    (word, second): tuple(ours) for word, seconds in GROUPS.items() for second, ours in seconds.items()
+}
+ARGUMENTS = {
+    "containers": ["--size", "--format", "json"],
+    "images": ["-a", "--no-trunc"],
+    "history": ["demo", "--no-trunc"],
+    "inspect": ["demo"],
+}
+
+
+@pytest.mark.parametrize("words", [words for words, ours in SPELLINGS.items() if ours[0] in ARGUMENTS])
+def test_word_of_docker_is_the_command(dataroot_path: Path, words: tuple[str, ...]) -> None:
+    """The same answer, errors and exit code as the command that it stands for, with all its options."""
+    command, *options = SPELLINGS[words]
+    given = ARGUMENTS[command]
+    assert layerfs(dataroot_path, *words, *given) == layerfs(dataroot_path, command, *options, *given)
+    assert layerfs(dataroot_path, *words, "--help").stdout.startswith(f"Usage: layerfs {' '.join(words)} ")
+
+
+def test_ps_takes_dockers_options(dataroot_path: Path) -> None:
+    """`ps` lists all, as nothing runs; `-a` is taken."""
+    everything = layerfs(dataroot_path, "containers")
+    assert everything.stdout.count("\n") > 5
+    assert layerfs(dataroot_path, "ps") == layerfs(dataroot_path, "ps", "-a") == everything
+
+
+def test_words_about_one_kind_ask_for_that_kind(dataroot_path: Path) -> None:
+    """`image inspect` knows no container, and `container inspect` no image."""
+    assert layerfs(dataroot_path, "image", "inspect", "changed").code == 3
+    assert layerfs(dataroot_path, "container", "inspect", "demo").code == 3
+    assert layerfs(dataroot_path, "container", "inspect", "changed").json[0]["Name"] == "/changed"
+
+
+def test_version_is_that_of_the_option(dataroot_path: Path) -> None:
+    """`version` says what `--version` says."""
+    assert layerfs(dataroot_path, "version").stdout == layerfs(dataroot_path, "--version").stdout != ""
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["iamges"], 2, "No such command 'iamges'; did you mean images"),
+        (["unmount"], 2, "did you mean umount"),
+        (["image", "lss"], 2, "No such command 'lss'; there are ls, list, history, inspect."),
+        (["qqqq"], 2, "No such command 'qqqq'\n"),
+        (["images", "--filter", "danglin=true"], 2, "did you mean dangling?"),
+        (["ps", "--filter", "anc=x"], 2, "invalid filter 'anc': there are ancestor"),
+        (["history", "dmeo"], 3, "hint: did you mean demo?"),
+        (["history", "base"], 3, "hint: did you mean base:1?"),
+        (["history", "demo:1.1"], 3, "hint: did you mean demo:1.0"),
+        (["ls", "chnged"], 3, "hint: did you mean changed"),
+        (["cat", "Demo:/etc/motd"], 3, "hint: did you mean demo"),
+        (["waste", "crshed"], 3, "hint: did you mean crashed"),
+        (["images", "--filter", "since=dmeo"], 3, "hint: did you mean demo?"),
+        (["ls", "qqqq"], 3, "hint: `layerfs images -a`"),
+        (["ls", "q" * 100_000], 3, "hint: `layerfs images -a`"),
+    ],
+    ids=lambda value: " ".join(value)[:30] if isinstance(value, list) else "",
+)
+def test_what_is_unknown_is_told_with_what_is_like_it(
+    dataroot_path: Path, words: list[str], code: int, said: str
+) -> None:
+    """A command, a filter or a name that is not there: the exit code as ever, and the nearest that is."""
+    found = layerfs(dataroot_path, *words)
+    assert (found.code, found.stdout) == (code, "")
+    assert said in found.stderr
+
+
+@pytest.fixture
+def damaged(dataroot_path: Path, tmp_path: Path) -> Path:
+    """A root of the test's own."""
+    return private_copy(dataroot_path, tmp_path / "root")
+
+
+def _totals(root: Path) -> dict[str, tuple[int | None, int | None]]:
+    found = layerfs(root, "system", "df", "--format", "json")
+    return {row["type"]: (row["total_count"], row["size"]) for row in found.json}
+
+
+def test_root_without_volumes_says_that_it_does_not_know(damaged: Path) -> None:
+    """A copy made without `volumes/` has no count of them, and not the count 0; the rest is as before."""
+    before = _totals(damaged)
+    shutil.rmtree(damaged / "volumes")
+    assert _totals(damaged) == before | {"Local Volumes": (None, None)}
+    assert "Local Volumes   N/A       N/A       N/A       N/A" in layerfs(damaged, "system", "df").stdout
+
+
+@pytest.mark.parametrize("name", ["metadata_v2.db", "snapshots.db"])
+def test_damaged_build_cache_hides_nothing_else(damaged: Path, name: str) -> None:
+    """The database is named, the exit code is 1, and images, containers and volumes are counted."""
+    before = _totals(damaged)
+    (damaged / "buildkit" / name).write_bytes(b"no database" * 100)
+    found = layerfs(damaged, "system", "df", "-v")
+    assert found.code == 1
+    assert f"buildkit/{name}" in found.stderr
+    after = _totals(damaged)
+    assert after.pop("Build Cache") == (None, None)
+    assert after.items() <= before.items()
+
+
+def test_volume_that_is_a_link_is_not_followed(damaged: Path, tmp_path: Path) -> None:
+    """A link in place of a volume's directory leads nowhere: it is named, and its size is unknown."""
+    (tmp_path / "secret").write_bytes(b"x" * 1000)
+    shutil.rmtree(damaged / "volumes/data/_data")
+    (damaged / "volumes/data/_data").symlink_to(tmp_path)
+    found = layerfs(damaged, "system", "df", "-v", "--format", "json")
+    assert found.code == 1
+    assert "volumes/data/_data" in found.stderr
+    assert found.json["volumes"] == [{"name": "data", "links": 1, "size": None}]

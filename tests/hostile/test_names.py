@@ -1,0 +1,201 @@
+"""No name of any kind has power: over a terminal, over a table or a bodyfile, or over the command itself."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import unicodedata
+from typing import TYPE_CHECKING
+
+import pytest
+
+from layerfs_cli.escape import printable
+from layerfs_cli.main import COMMANDS
+from tests.support.command import Result, layerfs
+from tests.support.fixture import private_copy
+from tests.support.hostility import EVIL, FORGED, make_hostile
+from tests.support.mounts import mount_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.root
+
+TREES = ("changed", "evil:0", "{container}")
+COMMAND_LINES: dict[str, list[str]] = {
+    "images": ["-a --usage --digests", "-a --no-trunc", "--filter label={evil}"],
+    "containers": ["--size --no-trunc", ""],
+    "history": ["--layers --no-trunc evil:0", "evil:0"],
+    "layers": ["", "evil:0"],
+    "chain-id": ["--steps evil:0"],
+    "inspect": [
+        "evil:0 changed {container}",
+        "-f {{.Config}}{{.Author}}{{range.Layers}}{{.}}{{end}} evil:0",
+        "-f {{.Name}}{{.Args}}{{.Mounts}}{{.NetworkSettings}}{{.HostConfig}}{{printf`%s`.Path}} {container}",
+    ],
+    "du": ["", "--layers", "--what-if evil:0"],
+    "ls": [f"-laR --full-time {name}" for name in TREES],
+    "tree": [f"-a {name}" for name in TREES],
+    "stat": ["changed /etc/motd"],
+    "cat": ["changed {evil}"],
+    "cp": ["changed:/ {out}/cp"],
+    "export": ["--all --salvage -o {out}/x.tar"],
+    "hashes": ["changed"],
+    "diff": ["--no-docker changed", "changed", "evil:0 changed", "--stat changed"],
+    "changes": ["evil:0"],
+    "blame": ["-R --hidden --no-trunc {container}", "--all /etc/motd", "evil:0 /etc/motd"],
+    "deleted": ["--no-trunc {container}", "--no-trunc evil:0"],
+    "find": ["changed", "--all -ls", "changed -ls"],
+    "waste": ["evil:0", "--all", "--duplicates evil:0"],
+    "whois": ["evil:0 {container} {evil}"],
+    "verify": ["evil:0", "--all"],
+    "doctor": ["--verify"],
+    "timeline": ["changed evil:0", "--all --bodyfile"],
+    "mount": ["evil:0 {evil}", "{evil} {out}"],
+    "umount": ["{evil}"],
+    "completion": ["bash"],
+}
+FORMATS = {
+    "json": set(COMMANDS),
+    "csv": set(COMMANDS),
+    "github": set(COMMANDS),
+    **{form: {"images", "containers", "inspect"} for form in ("jsonl", "tsv", "html", "{{json .}}")},
+}
+"""By format the commands it is tried with: how rows become text is the same for all of them."""
+RAW = ("find changed", "hashes changed")
+"""What prints names as find(1) and sha256sum(1) do, where that is no terminal."""
+NO_FORMAT = ("cat", "chain-id", "completion", "cp", "export", "mount", "umount")
+
+
+@pytest.fixture(scope="module")
+def hostile(dataroot_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The recorded root, every string of it hostile."""
+    root = private_copy(dataroot_path, tmp_path_factory.mktemp("hostile") / "root")
+    make_hostile(root)
+    return root
+
+
+def _container(root: Path) -> str:
+    """The container all of whose texts are hostile."""
+    return next(
+        path.parent.name
+        for path in (root / "containers").glob("*/config.v2.json")
+        if json.loads(path.read_text()).get("Name") == EVIL
+    )
+
+
+def _words(line: str, root: Path, out: Path) -> list[str]:
+    evil = EVIL.replace("\0", "").replace("\ud800", "")
+    places = {"{container}": _container(root), "{out}": str(out), "{evil}": evil}
+    words = line.split(" ")
+    for place, meant in places.items():
+        words = [word.replace(place, meant) for word in words]
+    return [word for word in words if word]
+
+
+def _has_no_power(text: str) -> None:
+    """Nothing but text that is plainly visible, in lines."""
+    odd = {char for char in text if char != " " and unicodedata.category(char)[0] in "CZ"} - {"\n", "\t"}
+    assert not odd, text[text.index(min(odd)) - 200 :][:400]
+    assert not re.search(rf"^\W*{FORGED}", text, re.MULTILINE), text
+
+
+def _is_sound(done: Result) -> None:
+    """Whatever it found, it said so in words."""
+    assert done.code != 70, done.stderr
+    assert not re.search(r"""Traceback|\[Errno|\bb['"]|bug in layerfs""", done.stderr), done.stderr
+    _has_no_power(done.stderr)
+
+
+def test_every_command_is_run() -> None:
+    """A command that is not run here would not be shown to be safe."""
+    assert set(COMMANDS) <= set(COMMAND_LINES)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [f"{verb} {line}" for verb, lines in COMMAND_LINES.items() for line in lines if verb in COMMANDS],
+)
+def test_text_has_no_power(hostile: Path, tmp_path: Path, command: str) -> None:
+    """What a command prints for people is visible text, and no line of it is forged."""
+    done = layerfs(hostile, *_words(command, hostile, tmp_path))
+    _is_sound(done)
+    if command not in RAW:
+        _has_no_power(done.stdout)
+    if "--bodyfile" in command:
+        assert {line.count("|") for line in done.stdout.splitlines()} == {10}
+
+
+@pytest.mark.parametrize(
+    ("verb", "form"),
+    [
+        (verb, form)
+        for form, verbs in FORMATS.items()
+        for verb in COMMAND_LINES
+        if verb in verbs and verb not in NO_FORMAT
+    ],
+)
+def test_no_format_has_power(hostile: Path, tmp_path: Path, verb: str, form: str) -> None:
+    """In every format a row is a row, and JSON is JSON that tells the texts as they are."""
+    words = [
+        word
+        for word in _words(COMMAND_LINES[verb][0], hostile, tmp_path)
+        if word not in ("-ls", "--bodyfile")
+    ]
+    done = layerfs(hostile, verb, *words, "--format", form)
+    _is_sound(done)
+    if done.code == 2:
+        assert form in done.stderr  # `inspect` has documents, and no rows
+        return
+    _has_no_power(done.stdout)
+    if form == "json":
+        json.loads(done.stdout)
+    elif form in ("jsonl", "{{json .}}"):
+        for line in done.stdout.splitlines():
+            json.loads(line)
+    elif form in ("csv", "tsv"):
+        rows = list(csv.reader(io.StringIO(done.stdout), delimiter="," if form == "csv" else "\t"))
+        assert len(set(map(len, rows))) == 1
+        assert len(rows) == len(done.stdout.splitlines())
+
+
+@pytest.mark.fuse
+def test_a_mount_has_no_power(hostile: Path, tmp_path: Path) -> None:
+    """The attributes of a mount, and its line in the mount table, tell the history escaped."""
+    program: list[str | Path] = [
+        sys.executable,
+        "-c",
+        "from layerfs_cli.main import main; main()",
+        "--root",
+        hostile,
+    ]
+    (tmp_path / "mnt").mkdir()
+    subprocess.run([*program, "mount", "--provenance", "evil:0", tmp_path / "mnt"], check=True)
+    try:
+        for path in (tmp_path / "mnt", tmp_path / "mnt/etc", tmp_path / "mnt/etc/motd"):
+            command = os.getxattr(path, "user.layerfs.created_by").decode()
+            assert printable(EVIL.replace("\ud800", "\ufffd")) == command
+            _has_no_power(command)
+        line = mount_line(tmp_path / "mnt")
+        assert line
+        _has_no_power(" ".join(line))
+    finally:
+        subprocess.run([*program, "umount", tmp_path / "mnt"], check=True)
+
+
+def test_json_tells_the_texts_as_they_are(hostile: Path) -> None:
+    """What is escaped for people is whole in JSON: as Go reads it, half a surrogate pair is U+FFFD."""
+    text = EVIL.replace("\ud800", "\ufffd")
+    image, container = layerfs(hostile, "inspect", "evil:0", _container(hostile)).json
+    assert image["Author"] == container["Name"] == text
+    assert image["Config"]["Labels"][text] == container["Config"]["Labels"][text]
+    assert (
+        json.loads(layerfs(hostile, "inspect", "-f", "{{json .Config}}", "evil:0").stdout) == image["Config"]
+    )
+    history = layerfs(hostile, "history", "--format", "json", "evil:0").json
+    assert {row["created_by"] for row in history} == {text, ""}  # one has no such key
