@@ -22,7 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from layerfs.errors import CacheError, MalformedFile
+from layerfs.errors import CacheError, MalformedFile, reason
 from layerfs.formats.compression import MEMORY_LIMIT, decompressed
 from layerfs.formats.errors import FormatError
 
@@ -276,7 +276,7 @@ def _own_directory(path: str) -> int:
         return _checked(os.open(path, _DIRECTORY), path)
     except OSError as error:
         raise CacheError(
-            f"{path}: the cache cannot be used: {error.strerror}",
+            f"{path}: the cache cannot be used: {reason(error)}",
             hint="choose another with --cache-dir, or none with --no-cache",
         ) from error
 
@@ -287,7 +287,7 @@ def _below(directory: int, name: str) -> int:
             os.mkdir(name, 0o700, dir_fd=directory)
         return _checked(os.open(name, _DIRECTORY, dir_fd=directory), name)
     except OSError as error:
-        raise CacheError(f"the cache cannot be used: {name}: {error.strerror}") from error
+        raise CacheError(f"the cache cannot be used: {name}: {reason(error)}") from error
 
 
 def _checked(fd: int, name: str) -> int:
@@ -333,6 +333,6 @@ def _write(fd: int, content: bytes) -> None:
 def _refused(options: CacheOptions, error: OSError) -> CacheError:
     where = options.directory or options.scratch
     return CacheError(
-        f"{where}: cannot be written to: {error.strerror}",
+        f"{where}: cannot be written to: {reason(error)}",
         hint="choose another disk with --cache-dir, or --no-cache for a scratch file",
     )

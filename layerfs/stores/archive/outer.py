@@ -11,7 +11,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from layerfs.errors import MalformedFile
+from layerfs.errors import MalformedFile, reason
 from layerfs.formats.tarindex import members
 from layerfs.formats.tarsplit import clean_name
 from layerfs.tree.stretch import Stretch
@@ -58,7 +58,7 @@ class Blob(NamedTuple):
         try:
             return self.content.read()
         except OSError as error:
-            raise MalformedFile(self.label, error.strerror or str(error)) from error
+            raise MalformedFile(self.label, reason(error)) from error
 
 
 class Outer(Protocol):
@@ -149,12 +149,13 @@ class DirectoryOuter:
             except OSError as error:
                 if error.errno in (errno.ENOENT, errno.ENOTDIR):
                     return None
-                raise MalformedFile(label, error.strerror or str(error)) from error
+                raise MalformedFile(label, reason(error)) from error
         raise MalformedFile(f"{self.label}:{os.fsdecode(name)}", "links that go round in a circle")
 
     def _opened(self, name: bytes, label: str) -> Blob:
         fd = self._directory.open_file(name)
-        self._open[name] = Blob(label, fd, 0, os.fstat(fd).st_size)
+        found = os.fstat(fd)
+        self._open[name] = Blob(label, fd, 0, found.st_size)
         return self._open[name]
 
 
