@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from .entries import Entry, escaped
+from .units import local_clock, local_offset, local_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -97,8 +97,8 @@ def _prefixes(listed: Sequence[Line], style: Style) -> list[str]:
         cells.append(_right([str(entry.node.stat.uid) for entry in entries]))
         cells.append(_right([str(entry.node.stat.gid) for entry in entries]))
         cells.append(_sizes(entries, style))
-        show = clock_full if style.full_time else lambda then: clock_short(then, style.now_ns)
-        cells.append(_right([show(entry.node.stat.mtime_ns) for entry in entries]))
+        show = _clock_long if style.full_time else lambda then: clock_short(then, style.now_ns)
+        cells.append([show(entry.node.stat.mtime_ns) for entry in entries])
     return (
         ["".join(cell + " " for cell in row) for row in zip(*cells, strict=True)]
         if cells
@@ -147,18 +147,27 @@ def _human(size: int) -> str:
 
 
 def clock_short(then_ns: int, now_ns: int) -> str:
-    """A local time in twelve characters, as ls(1) shows it."""
-    then = time.localtime(then_ns // _NANO)
+    """A local time as ls(1) shows it: in twelve characters, or more where the year needs them."""
+    then = local_time(then_ns)
+    if then is None:
+        return f"{then_ns // _NANO:12}"
     recent = now_ns - _HALF_YEAR * _NANO < then_ns <= now_ns
     day = f"{_MONTHS[then.tm_mon - 1]} {then.tm_mday:2} "
-    return day + (f"{then.tm_hour:02}:{then.tm_min:02}" if recent else f"{then.tm_year:5}")
+    return day + (f"{then.tm_hour:02}:{then.tm_min:02}" if recent else f" {then.tm_year:04}")
 
 
 def clock_full(then_ns: int) -> str:
-    """A local time with its nanoseconds and offset, as `ls --full-time` and stat(1) show it."""
+    """A local time with its nanoseconds and offset, as stat(1) shows it."""
     seconds, nanoseconds = divmod(then_ns, _NANO)
-    then = time.localtime(seconds)
-    return f"{time.strftime('%Y-%m-%d %H:%M:%S', then)}.{nanoseconds:09} {time.strftime('%z', then)}"
+    then = local_time(then_ns)
+    if then is None:
+        return f"{seconds}.{nanoseconds:09}"
+    return f"{local_clock(then)}.{nanoseconds:09} {local_offset(then)}"
+
+
+def _clock_long(then_ns: int) -> str:
+    """The same as `ls --full-time` shows it."""
+    return clock_full(then_ns) if local_time(then_ns) else f"{then_ns // _NANO:35}"
 
 
 def _columns(names: Sequence[str], width: int) -> Iterator[str]:

@@ -28,7 +28,7 @@ __all__ = ["COMMANDS", "LazyGroup", "cli", "load", "main", "run"]
 COMMANDS = {
     "images": "List images, newest first, as `docker images` does",
     "history": "Show the steps that made an image, newest first, as `docker history` does",
-    "layers": "List the layers of an image, base first, or all layers of the root",
+    "layers": "List the layers of an image or container, base first, or all layers of the root",
     "chain-id": "Compute the chain ID of an image's layers, or of diff IDs given base first",
     "inspect": "Show all that is known of images, containers and layers, as `docker inspect` does",
     "containers": "List containers, newest first, as `docker ps --all` does",
@@ -44,7 +44,7 @@ COMMANDS = {
     "export": "Write images for docker load or as OCI layouts, trees and layers as tars",
     "hashes": "List digests of all files of an image, container or layer, as sha256sum does",
     "diff": "Show what is different between A and B: images, IMAGE@N, containers, layers",
-    "changes": "Show what each layer of an image did, base first, and the step of the build that made it",
+    "changes": "Show what each layer of an image or container did, base first, and the step that made it",
     "blame": "Show which layers of an image or container supplied, changed, hid or revealed a path",
     "deleted": "List the files of an image or container that a later layer hides, and recover them",
     "find": "Find entries by name, attributes or content: in one tree, or in all layers of the root",

@@ -34,10 +34,10 @@ _NOT_FOR_MOUNT = ("foreground", "form", "help")
 _UNDERSTOOD = frozenset(
     {
         "defaults", "auto", "noauto", "nofail", "_netdev", "user", "users", "nouser", "owner", "noowner",
-        "group", "nogroup", "rw", "ro", "suid", "nosuid", "dev", "nodev", "sync", "async", "dirsync", "silent",
-        "loud", "atime", "noatime", "diratime", "nodiratime", "relatime", "norelatime", "strictatime",
-        "nostrictatime", "lazytime", "nolazytime", "mand", "nomand", "iversion", "noiversion", "comment",
-        "default_permissions",
+        "group", "nogroup", "rw", "ro", "suid", "nosuid", "dev", "nodev", "sync", "async", "dirsync",
+        "silent", "loud", "atime", "noatime", "diratime", "nodiratime", "relatime", "norelatime",
+        "strictatime", "nostrictatime", "lazytime", "nolazytime", "mand", "nomand", "iversion", "noiversion",
+        "comment", "default_permissions",
     }
 )  # fmt: skip
 """Options of every mount. One of ours is read-only, without devices and set-user-ID, whatever they say."""

@@ -1,6 +1,6 @@
 """Where a version comes from: the layer of a number, and the command that made it.
 
-Used by the commands `blame` and `deleted`.
+Used by the commands about the layers of an image or a container.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .entries import lossless
+from .messages import say
 from .subjects import KINDS, open_subject
 from .units import ellipsis
 
@@ -17,12 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from layerfs import DataRoot
-    from layerfs.model import Image
+    from layerfs.model import Container, Image
     from layerfs.tree.source import LayerSource
 
     from .subjects import Subject, Supplier
 
-__all__ = ["Provenance", "command_words", "kind_option", "open_stack"]
+__all__ = ["Provenance", "command_words", "kind_option", "open_owner", "open_stack", "own_words"]
 
 CREATED_BY_WIDTH = 45
 
@@ -34,12 +35,42 @@ kind_option = click.option(
 
 def open_stack(root: DataRoot, name: str, kind: str | None) -> Subject:
     """The image (also as of a layer) or container that NAME means; raises as `open_subject`."""
-    from layerfs.model import Layer
+    from layerfs.model import BareLayer, Layer
 
     subject = open_subject(root, name, kind=kind, up_to=None, layer=None)
-    if isinstance(subject.of, Layer):
+    if isinstance(subject.of, (BareLayer, Layer)):
         raise click.UsageError(f"{name} is a layer alone: name an image or a container")
     return subject
+
+
+def open_owner(
+    root: DataRoot, name: str, kind: str | None, *, image_first: bool = False
+) -> Image | Container:
+    """The image or container that NAME means, for a command about layers; says so where it is a container.
+
+    Args:
+        root: the data root.
+        name: what was given.
+        kind: which of the two, where that was said.
+        image_first: whether the command is Docker's, and about images: a container only if no image has
+            the name.
+    """
+    from layerfs.model import Container, Image
+
+    if image_first and kind is None:
+        found = root.names.image_or_container(name)
+    else:
+        of_any = root.names.anything(name, (kind,) if kind else KINDS[:2])
+        assert isinstance(of_any, (Image, Container))  # noqa: S101 - as asked for
+        found = of_any
+    if isinstance(found, Container):
+        say("note", f"{found.name} is a container: shown are the layers of its image, and its own above them")
+    return found
+
+
+def own_words(kind: str, container: str) -> str:
+    """What stands in the place of a command for a layer that no step of a build made."""
+    return f"({kind} of {container})"
 
 
 class Provenance:
@@ -82,18 +113,12 @@ def _commands(root: DataRoot, subject: Subject) -> Mapping[int, str]:
 
 def _image(root: DataRoot, subject: Subject) -> Image | None:
     """The image of a subject; of a container the one it was made from, if that is still there."""
-    from layerfs.ids import ImageID, InvalidID
+    from layerfs.analysis.stack import made_from
     from layerfs.model import Container, Image
 
     if isinstance(subject.of, Image):
         return subject.of
-    if not isinstance(subject.of, Container) or subject.of.config is None:
-        return None
-    try:
-        image_id = ImageID(subject.of.config.image_id)
-    except InvalidID:
-        return None
-    return root.load_image(image_id) if image_id in root.imagedb else None
+    return made_from(root, subject.of) if isinstance(subject.of, Container) else None
 
 
 def command_words(*, full: bool) -> Callable[[str | None], str]:

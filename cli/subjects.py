@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from layerfs import DataRoot
     from layerfs.ids import CacheID, ChainID, DiffID
-    from layerfs.model import Container, Image, Layer
+    from layerfs.model import Layer, Named
     from layerfs.tree.node import Node
     from layerfs.tree.source import LayerSource
     from layerfs.tree.union import UnionTree
@@ -38,11 +38,12 @@ __all__ = [
     "paths_below",
     "silently",
     "split_layer",
+    "subject_of",
     "subject_options",
     "tree_path",
 ]
 
-KINDS = ("image", "container", "layer")
+KINDS = ("container", "image", "layer")
 
 _AS_OF_LAYER = re.compile(r"(.+)@([0-9]{1,9})", re.DOTALL)
 """`IMAGE@N`; behind the `@` of a digest stands its algorithm, so the two cannot be confused."""
@@ -56,7 +57,7 @@ class Supplier(NamedTuple):
     Attributes:
         number: 1 is the base; None where the layers below are not known.
         cache_id: its directory in `overlay2/`.
-        diff_id: None for the two layers of a container.
+        diff_id: None for the two layers of a container, and any other directory without a record.
         chain_id: likewise.
     """
 
@@ -80,7 +81,7 @@ class Subject(NamedTuple):
     tree: UnionTree
     title: str
     suppliers: tuple[Supplier, ...]
-    of: Image | Container | Layer | None = None
+    of: Named | None = None
     alone: LayerSource | None = None
 
     def supplier(self, node: Node) -> Supplier | None:
@@ -126,7 +127,7 @@ def open_subject(
 
     `IMAGE@N` is the image as of its layer N, as with `--up-to N`.
     """
-    from layerfs.model import Image, Layer
+    from layerfs.model import Image
 
     image, number = split_layer(name)
     if number is not None:
@@ -137,8 +138,7 @@ def open_subject(
         raise click.UsageError("--up-to and --layer exclude each other")
     found = root.names.anything(name, (kind,) if kind else KINDS)
     if up_to is None and layer is None:
-        alone = root.source(found) if isinstance(found, Layer) else None
-        return Subject(root.tree(found), _title(found, name), _suppliers(root, found), found, alone)
+        return subject_of(root, found, name)
     if not isinstance(found, Image):
         raise click.UsageError(f"a layer's number (@N, --up-to, --layer) needs an image; {name} is none")
     if up_to is not None:
@@ -149,6 +149,15 @@ def open_subject(
     record = root.chain(found)[root.layer_number(found, layer) - 1]
     title = f"{_title(found, name)} layer {layer} alone"
     return Subject(root.tree(record), title, (_supplier(layer, record),), record, root.source(record))
+
+
+def subject_of(root: DataRoot, found: Named, name: str) -> Subject:
+    """The whole tree of something called NAME; raises `CorruptStore`."""
+    from layerfs.model import BareLayer, Layer
+
+    lone = found.cache_id if isinstance(found, BareLayer) else found if isinstance(found, Layer) else None
+    alone = None if lone is None else root.source(lone)
+    return Subject(root.tree(found), _title(found, name), _suppliers(root, found), found, alone)
 
 
 def split_layer(name: str) -> tuple[str, int | None]:
@@ -164,30 +173,35 @@ def open_sides(root: DataRoot, name: str, *, kind: str | None) -> tuple[Subject,
     A layer is seen on top of the layers below it.
     """
     from layerfs.analysis.difference import below_top
-    from layerfs.model import Layer
+    from layerfs.model import BareLayer, Layer
 
     after = open_subject(root, name, kind=kind, up_to=None, layer=None)
-    if isinstance(after.of, Layer):
-        suppliers = _numbered(root.chain_below(after.of.chain_id))
+    if isinstance(after.of, (BareLayer, Layer)):
+        if isinstance(after.of, BareLayer):
+            suppliers = _stacked(*root.bare.stack(after.of))
+        else:
+            suppliers = _numbered(root.chain_below(after.of.chain_id))
         after = Subject(root.tree_below(after.of), after.title, suppliers, after.of)
     below = Subject(below_top(after.tree), f"{after.title} below its top layer", after.suppliers[1:])
     return below, after
 
 
-def _title(found: Image | Container | Layer, name: str) -> str:
+def _title(found: Named, name: str) -> str:
     """What to call it: of an image's names the one that was used."""
-    from layerfs.model import Container, Image
+    from layerfs.model import BareLayer, Container, Image
 
     if isinstance(found, Image):
         known = {str(reference) for reference in found.references}
         return next((text for text in (name, f"{name}:latest") if text in known), found.name)
-    return found.name if isinstance(found, Container) else found.chain_id
+    if isinstance(found, Container):
+        return found.name
+    return found.cache_id if isinstance(found, BareLayer) else found.chain_id
 
 
-def _suppliers(root: DataRoot, found: Image | Container | Layer) -> tuple[Supplier, ...]:
+def _suppliers(root: DataRoot, found: Named) -> tuple[Supplier, ...]:
     """The layers of the tree of `found`, uppermost first."""
     from layerfs.errors import CorruptStore
-    from layerfs.model import Container, Image
+    from layerfs.model import BareLayer, Container, Image
 
     if isinstance(found, Image):
         return _numbered(root.chain(found))
@@ -195,15 +209,21 @@ def _suppliers(root: DataRoot, found: Image | Container | Layer) -> tuple[Suppli
         mount = found.mount
         if mount is None:
             return ()
-        chain = root.chain_of_mount(mount)
-        own = [mount.init_id, mount.mount_id] if mount.init_id else [mount.mount_id]
-        above = [Supplier(number, cache_id) for number, cache_id in enumerate(own, len(chain) + 1)]
-        return (*reversed(above), *_numbered(chain))
+        above = [mount.mount_id, *([mount.init_id] if mount.init_id else [])]
+        return _stacked(above, root.chain_of_mount(mount))
     try:
-        number = len(root.chain_below(found.chain_id))
+        if isinstance(found, BareLayer):
+            return _stacked(*root.bare.stack(found))[:1]
+        return (_supplier(len(root.chain_below(found.chain_id)), found),)
     except CorruptStore:
-        number = None
-    return (_supplier(number, found),)
+        return (Supplier(None, found.cache_id) if isinstance(found, BareLayer) else _supplier(None, found),)
+
+
+def _stacked(above: Sequence[CacheID], chain: Sequence[Layer]) -> tuple[Supplier, ...]:
+    """The layers of a chain, and those without a record above them."""
+    highest = len(chain) + len(above)
+    own = (Supplier(highest - depth, cache_id) for depth, cache_id in enumerate(above))
+    return (*own, *_numbered(chain))
 
 
 def _numbered(chain: Sequence[Layer]) -> tuple[Supplier, ...]:

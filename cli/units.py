@@ -16,7 +16,10 @@ __all__ = [
     "ellipsis",
     "human_duration",
     "human_size",
+    "local_clock",
+    "local_offset",
     "local_rfc3339",
+    "local_time",
     "rfc3339",
     "short_id",
 ]
@@ -76,42 +79,45 @@ def clock(then_ns: int | None) -> str:
     """Docker's CreatedAt: `2006-01-02 15:04:05 -0700 MST` in the local zone, whole seconds."""
     if then_ns is None:
         return ""
-    local = _local(then_ns)
-    return f"{_date(local)} {time.strftime('%H:%M:%S %z %Z', local)}" if local else rfc3339(then_ns) or ""
+    local = local_time(then_ns)
+    return f"{local_clock(local)} {local_offset(local)} {local.tm_zone}" if local else rfc3339(then_ns) or ""
 
 
 def local_rfc3339(then_ns: int) -> str:
     """RFC 3339 in the local zone, whole seconds: `2006-01-02T15:04:05+07:00`."""
-    local = _local(then_ns)
+    local = local_time(then_ns)
     if local is None:
         return rfc3339(then_ns // _NANO * _NANO) or ""
-    offset = local.tm_gmtoff or 0
-    minutes = abs(offset) // 60
-    zone = f"{'-' if offset < 0 else '+'}{minutes // 60:02}:{minutes % 60:02}" if offset else "Z"
-    return f"{_date(local)}T{time.strftime('%H:%M:%S', local)}{zone}"
+    zone = local_offset(local, ":") if local.tm_gmtoff else "Z"
+    return local_clock(local, "T") + zone
 
 
-def _local(then_ns: int) -> time.struct_time | None:
-    """The local time, or None for one that this machine cannot tell."""
+def local_time(then_ns: int) -> time.struct_time | None:
+    """The local time, or None for one whose year has too many digits for the C library."""
     try:
         return time.localtime(then_ns // _NANO)
     except (OverflowError, OSError, ValueError):
         return None
 
 
-def _date(local: time.struct_time) -> str:
-    # strftime does not pad years before 1000
-    return f"{local.tm_year:04}-{local.tm_mon:02}-{local.tm_mday:02}"
+def local_clock(local: time.struct_time, between: str = " ") -> str:
+    """`2006-01-02 15:04:05` of any year: strftime neither pads those before 1000 nor takes all others."""
+    date = f"{local.tm_year:04}-{local.tm_mon:02}-{local.tm_mday:02}"
+    return f"{date}{between}{local.tm_hour:02}:{local.tm_min:02}:{local.tm_sec:02}"
+
+
+def local_offset(local: time.struct_time, colon: str = "") -> str:
+    """What the zone is ahead of UTC: `+0700`."""
+    seconds = local.tm_gmtoff or 0
+    minutes = abs(seconds) // 60
+    return f"{'-' if seconds < 0 else '+'}{minutes // 60:02}{colon}{minutes % 60:02}"
 
 
 def rfc3339(then_ns: int | None) -> str | None:
-    """RFC 3339 in UTC with as much of the fraction as there is; None for unknown and for years it lacks."""
+    """RFC 3339 in UTC with as much of the fraction as there is; None for unknown."""
     from layerfs.formats.gotime import format_time
 
-    try:
-        return None if then_ns is None else format_time(then_ns)
-    except (OverflowError, ValueError):
-        return None
+    return None if then_ns is None else format_time(then_ns)
 
 
 def ellipsis(text: str, width: int) -> str:

@@ -15,13 +15,16 @@ import logging
 from typing import TYPE_CHECKING, Self
 
 from layerfs.archive import LayerArchive
-from layerfs.errors import BrokenChain, CorruptStore, LayerNotFound, MissingFile
+from layerfs.barelayers import BareLayers
+from layerfs.errors import BrokenChain, CorruptStore, DataRootUnreadable, LayerNotFound, MissingFile
 from layerfs.formats.repositories import Repositories
-from layerfs.ids import CacheID, ContainerID, ImageID, chain_id
-from layerfs.model import Container, Image, Layer
+from layerfs.ids import CacheID, ChainID, ContainerID, ImageID, chain_id
+from layerfs.layernames import LayerNames
+from layerfs.model import BareLayer, Container, Image, Layer
 from layerfs.naming import Names
 from layerfs.stacking import Metadata, Stacker
 from layerfs.store.containers import ContainerDB
+from layerfs.store.distribution import Distribution
 from layerfs.store.driver import DRIVER, open_data_root
 from layerfs.store.files import open_optional
 from layerfs.store.imagedb import ImageDB
@@ -30,14 +33,15 @@ from layerfs.store.overlay2 import MAX_STACK, Overlay2
 from layerfs.store.refstore import read_repositories
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from layerfs.formats.idmap import Owners
     from layerfs.formats.reference import Reference
     from layerfs.formats.whiteouts import Dialect
     from layerfs.hostdir import HostDir
-    from layerfs.ids import ChainID
+    from layerfs.model import Named
+    from layerfs.store.files import Problem
     from layerfs.store.layerdb import MountRecord
     from layerfs.tree.source import LayerSource
     from layerfs.tree.union import UnionTree
@@ -56,13 +60,14 @@ class DataRoot:
         path: where it was opened, as given (below it where an evidence tree was given).
         directory: the data root itself.
         driver_dir: its `image/overlay2/`.
+        bare: its layers that have no record in `layerdb`.
         damage: every defect met so far, in order.
     """
 
     def __init__(self, directory: HostDir, metadata: Metadata = Metadata.AUTO, userns: str = "auto") -> None:
         """Read the data root open as `directory`; see `open`."""
         self.path = directory.display
-        self.damage: list[CorruptStore] = []
+        self.damage: list[Problem] = []
         self._reported: set[str] = set()
         driver_dir = open_optional(directory, f"image/{DRIVER}") or directory
         self.directory = directory
@@ -70,11 +75,14 @@ class DataRoot:
         self.layerdb = LayerDB(driver_dir)
         self.overlay2 = Overlay2(directory)
         self.containerdb = ContainerDB(directory)
+        self.distribution = Distribution(driver_dir)
         self.driver_dir = driver_dir
         self._stacker = Stacker(directory, self.layerdb, self.overlay2, metadata, userns)
         self._images: dict[ImageID, Image | None] = {}
         self._unsound: dict[ChainID, CorruptStore] = {}
-        self.names = Names(self)
+        self._containers: dict[ContainerID, Container] = {}
+        self.bare = BareLayers(self)
+        self.names = Names(self, LayerNames(self.bare.and_known, self.overlay2, self.distribution))
 
     @classmethod
     def open(
@@ -183,8 +191,8 @@ class DataRoot:
                 self.report(error)
         return found
 
-    def layer(self, name: str) -> Layer:
-        """The layer called by its chain ID, diff ID, cache ID, short link, or a prefix of one."""
+    def layer(self, name: str) -> Layer | BareLayer:
+        """The layer called by its chain ID, diff ID, cache ID, short link, blob, or a prefix of one."""
         return self.names.layer(name)
 
     def chain_below(self, top: ChainID, until: Collection[ChainID] = ()) -> tuple[Layer, ...]:
@@ -239,16 +247,32 @@ class DataRoot:
     # -- containers ----------------------------------------------------------------------------
 
     @functools.cached_property
-    def _containers(self) -> dict[ContainerID, Container]:
-        known = dict.fromkeys([*self.containerdb.container_ids(), *self.layerdb.container_ids()])
-        return {container_id: self._load_container(container_id) for container_id in known}
+    def _container_ids(self) -> Sequence[ContainerID]:
+        return list(dict.fromkeys([*self.containerdb.container_ids(), *self.layerdb.container_ids()]))
 
     def containers(self) -> list[Container]:
         """Every container, newest first; also those of which only the config or the layers are left."""
         return sorted(
-            self._containers.values(),
+            map(self.load_container, self._container_ids),
             key=lambda item: (-((item.config and item.config.created_ns) or 0), item.id),
         )
+
+    def container_names(self) -> dict[ContainerID, str | None]:
+        """The name of every container, None where it cannot be read; what is damaged is not reported."""
+        found: dict[ContainerID, str | None] = {}
+        for container_id in self._container_ids:
+            try:
+                found[container_id] = self.containerdb.config(container_id).name
+            except (CorruptStore, DataRootUnreadable):
+                found[container_id] = None
+        return found
+
+    def load_container(self, container_id: ContainerID) -> Container:
+        """The container of this ID, as far as it can be read; defects are reported."""
+        found = self._containers.get(container_id)
+        if found is None:
+            found = self._containers[container_id] = self._load_container(container_id)
+        return found
 
     def _load_container(self, container_id: ContainerID) -> Container:
         config = mount = None
@@ -268,11 +292,11 @@ class DataRoot:
 
     # -- trees ---------------------------------------------------------------------------------
 
-    def find(self, name: str) -> Image | Container | Layer:
-        """What `name` means: an image first, then a container, then a layer."""
+    def find(self, name: str) -> Named:
+        """What `name` means, as `naming` has it."""
         return self.names.anything(name)
 
-    def tree(self, subject: Image | Container | Layer, *, up_to: int | None = None) -> UnionTree:
+    def tree(self, subject: Named, *, up_to: int | None = None) -> UnionTree:
         """The tree of an image, a container, or a single layer (as it is on disk, or was).
 
         Args:
@@ -285,6 +309,8 @@ class DataRoot:
         """
         if isinstance(subject, Layer):
             return self._stacker.alone(subject)
+        if isinstance(subject, BareLayer):
+            return self.raw_tree(subject.cache_id)
         if isinstance(subject, Container):
             return self._container_tree(subject)
         chain = self.chain(subject)
@@ -319,11 +345,13 @@ class DataRoot:
         """The tar that a layer was registered from; raises `CorruptStore` where its directory is missing."""
         return LayerArchive(layer, self.layerdb, self.overlay2.diff(layer.cache_id))
 
-    def tree_below(self, top: Layer) -> UnionTree:
+    def tree_below(self, top: Layer | BareLayer) -> UnionTree:
         """The union of a layer and of all below it by the store's own records; raises `CorruptStore`."""
-        chain = self.chain_below(top.chain_id)
-        self._report_inconsistencies([record.cache_id for record in reversed(chain)])
-        return self._stacker.union(chain)
+        bare, chain = (
+            self.bare.stack(top) if isinstance(top, BareLayer) else ([], self.chain_below(top.chain_id))
+        )
+        self._report_inconsistencies([*bare, *(record.cache_id for record in reversed(chain))])
+        return self._stacker.union(chain, bare)
 
     def layer_number(self, image: Image, number: int) -> int:
         """`number`, if the image has a layer of that number (1 is the base); raises `LayerNotFound`."""
@@ -355,7 +383,7 @@ class DataRoot:
 
     # -- damage --------------------------------------------------------------------------------
 
-    def report(self, problem: CorruptStore) -> None:
+    def report(self, problem: Problem) -> None:
         """Note a defect that does not stop the answer, and log it once."""
         text = str(problem)
         if text not in self._reported:

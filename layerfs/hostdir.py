@@ -44,6 +44,8 @@ _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 _PATH_CHUNK = 4000  # bytes a system call takes in one path, below PATH_MAX
+_PATH_LIMIT = 1 << 15
+"""Bytes of a path, eight times what a program can name: each step so deep down costs the way from the top."""
 
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _CAP_SYS_ADMIN = 1 << 21
@@ -259,6 +261,8 @@ class HostDir:
             return self._without_atime(
                 lambda all_flags: os.open(path, all_flags | os.O_NOFOLLOW, dir_fd=self.fd), flags
             )
+        if len(path) > _PATH_LIMIT:
+            raise OSError(errno.ENAMETOOLONG, f"lies deeper than {_PATH_LIMIT} bytes of path")
         at, opened = self.fd, -1
         try:
             while len(path) > _PATH_CHUNK:

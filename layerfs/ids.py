@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = [
+    "BlobDigest",
     "CacheID",
     "ChainID",
     "ContainerID",
@@ -102,6 +103,13 @@ class ChainID(Digest):
 
     __slots__ = ()
     noun = "chain ID"
+
+
+class BlobDigest(Digest):
+    """Digest of a layer as a registry has it, mostly compressed; `docker pull` shows its beginning."""
+
+    __slots__ = ()
+    noun = "blob digest"
 
 
 class ManifestDigest(Digest):

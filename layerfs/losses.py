@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from layerfs.formats.tarheader import Header
     from layerfs.formats.tarsplit import Member
     from layerfs.hostdir import HostDir
+    from layerfs.ids import ChainID
     from layerfs.owners import OwnerJudge
     from layerfs.store.layerdb import LayerDB, LayerRecord
     from layerfs.store.overlay2 import Overlay2
@@ -64,7 +65,11 @@ _SOUND = _Verdict(None)
 
 
 class Losses:
-    """The judge of one data root."""
+    """The judge of one data root.
+
+    Attributes:
+        asked: the layers that were looked at, and did not tell.
+    """
 
     def __init__(self, root: HostDir, layerdb: LayerDB, overlay2: Overlay2, owners: OwnerJudge) -> None:
         """Judge the data root open as `root`."""
@@ -74,16 +79,18 @@ class Losses:
         self._overlay2 = overlay2
         self._verdict: _Verdict | None = None
         self._headers_agree = False
+        self._seen_device = self._seen_attribute = False
+        self.asked: set[ChainID] = set()
 
     def of(self, chain: Callable[[], Sequence[LayerRecord]]) -> str | None:
         """What shows that the root lost attributes, in words; None where it seems to have them.
 
         Args:
-            chain: gives layers to look at, base first, where the layers of containers do not tell; not
-                asked once that is settled.
+            chain: gives layers to look at, base first, where the layers of containers do not tell; those
+                `asked` before may be left out. Not called once it is settled.
         """
         if self._verdict is None:
-            self._judge(chain())
+            self._judge([record for record in chain() if record.chain_id not in self.asked])
         if self._verdict is None and self._headers_agree and self.dialect is USER:
             self._hint_at_owner()
         return self._verdict.lost if self._verdict else None
@@ -92,6 +99,7 @@ class Losses:
         for ask in (self._of_headers, self._of_containers, self._of_marks, self._of_bare_containers):
             if self._verdict is None:
                 self._verdict = ask(chain)
+        self.asked.update(record.chain_id for record in chain)
 
     @functools.cached_property
     def dialect(self) -> Dialect:
@@ -160,9 +168,9 @@ class Losses:
         An engine that applies archives through overlayfs ("naive diff": a rootless one, for example) makes
         other whiteouts than they name; but then the layer's own directory has marks of the kernel.
         """
-        device = attribute = False
         own = {record.chain_id for record in chain}
-        for record in sorted({*chain[1:], *self._others}, key=self._length):
+        upper = (record for record in chain if record.parent)
+        for record in sorted({*upper, *self._others}, key=self._length):
             try:
                 devices, attributes = self._surviving(record)
             except FileNotFoundError:
@@ -173,11 +181,13 @@ class Losses:
                 continue
             if record.chain_id in own and not all(attributes):
                 return _Verdict("opaque directories are not marked")
-            device, attribute = device or any(devices), attribute or any(attributes)
-            if attribute and (device or self.dialect is USER):
+            self._seen_device = self._seen_device or any(devices)
+            self._seen_attribute = self._seen_attribute or any(attributes)
+            if self._seen_attribute and (self._seen_device or self.dialect is USER):
                 return _SOUND
         return None
 
+    @functools.cache  # noqa: B019 - once for the life of the root is the point
     def _surviving(self, record: LayerRecord) -> tuple[list[bool], list[bool]]:
         """Whether the first whiteouts and opaque marks of a layer's archive are on the disk."""
         marks = self._marks(record)

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from layerfs.formats.containerconfig import ContainerConfig
     from layerfs.formats.imageconfig import ImageConfig
     from layerfs.formats.reference import Reference
-    from layerfs.ids import ChainID, ContainerID, ImageID
+    from layerfs.ids import CacheID, ChainID, ContainerID, ImageID
     from layerfs.store.layerdb import MountRecord
 
-__all__ = ["Container", "Image", "Layer"]
+__all__ = ["BareLayer", "Container", "Image", "Layer", "Named"]
 
 Layer: TypeAlias = LayerRecord
 """A layer is its record: it needs nothing from other files."""
@@ -65,3 +65,22 @@ class Container:
     def name(self) -> str:
         """Its name without the slash, or its ID."""
         return self.config.name if self.config and self.config.name else self.id
+
+
+@dataclass(frozen=True, slots=True)
+class BareLayer:
+    """A directory of `overlay2/` that is no image's layer: it has no record, no diff ID, and no archive.
+
+    Attributes:
+        cache_id: its name.
+        kind: `read-write layer` or `init layer` of a container; `directory` of nobody, or BuildKit's.
+        container_id: the container.
+    """
+
+    cache_id: CacheID
+    kind: str = "directory"
+    container_id: ContainerID | None = None
+
+
+Named: TypeAlias = Image | Container | Layer | BareLayer
+"""What a name can mean."""

@@ -171,12 +171,14 @@ class Stacker:
         return self.dialect if self._losses.marks_survive else TRUSTED
 
     def _below(self, layer: LayerRecord | CacheID) -> tuple[LayerRecord, ...]:
-        """A layer and those it stands on, base first, as far as their records are sound and known."""
+        """A layer and those it stands on, base first, as far as they are sound, known and not `asked`."""
         if isinstance(layer, CacheID):
             return ()
         chain = [layer]
         try:
-            while (parent := chain[-1].parent) and len(chain) < MAX_STACK:  # they may go round in a circle
+            while (parent := chain[-1].parent) and parent not in self._losses.asked:
+                if len(chain) == MAX_STACK:  # they may go round in a circle
+                    break
                 chain.append(self._layerdb.layer(parent))
         except CorruptStore:
             pass

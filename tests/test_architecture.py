@@ -29,6 +29,8 @@ FLOORS = (
     ("layerfs.cache", "layerfs.store", "layerfs.tree"),
     (
         "layerfs.archive",
+        "layerfs.barelayers",
+        "layerfs.layernames",
         "layerfs.losses",
         "layerfs.model",
         "layerfs.naming",

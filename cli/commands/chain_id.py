@@ -92,9 +92,14 @@ def _diff_ids(ctx: click.Context, names: tuple[str, ...]) -> Sequence[DiffID]:
     if len(given) > 1:
         return given
     try:
-        return open_root(ctx).image(names[0]).config.diff_ids
+        root = open_root(ctx)
+        found = root.names.of_every_kind(names[0])
     except LayerfsError:
         return given
+    if any(match.meaning in ("diff ID", "chain ID") for match in found):
+        return given
+    # nothing else that has 64 digits is taken for a diff ID
+    return root.image(names[0]).config.diff_ids if found else given
 
 
 def _table() -> Table[Step]:

@@ -1,4 +1,4 @@
-"""`layerfs changes`: what each layer of an image did, and the step of the build that made it."""
+"""`layerfs changes`: what each layer of an image or container did, and the step of the build that made it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from ..entries import Complaints
 from ..output import Column, Table, emit, format_option, no_trunc_option
 from ..params import metadata_option, root_option
 from ..progress import progress
-from ..subjects import complete_images, open_root, open_subject
+from ..provenance import kind_option, open_owner, own_words
+from ..subjects import complete_names, open_root, subject_of
 from ..units import ellipsis, human_size, rfc3339
 
 if TYPE_CHECKING:
     from layerfs.analysis.layerchanges import LayerChanges
     from layerfs.dataroot import DataRoot
+    from layerfs.model import Container, Image
 
     from ..subjects import Subject
 
@@ -29,24 +31,26 @@ KINDS = ("added", "modified", "metadata", "type", "deleted")
 
 
 @click.command("changes")
-@click.argument("image", shell_complete=complete_images)
+@click.argument("name", shell_complete=complete_names)
 @click.option(
     "--layer", type=click.IntRange(1), metavar="N", help="List what layer N did, as `diff IMAGE@N-1 IMAGE@N`."
 )
 @no_trunc_option
 @format_option
+@kind_option
 @metadata_option()
 @root_option
 @click.pass_context
 def command(
     ctx: click.Context,
-    image: str,
+    name: str,
     layer: int | None,
     no_trunc: bool,
     form: str,
+    kind: str | None,
     root: str,  # noqa: ARG001 - read from the context
 ) -> int:
-    """Show what each layer of an image did, base first, and the step of the build that made it.
+    """Show what each layer of an image or container did, base first, and the step that made it.
 
     Counted are entries; BYTES are those of the files a layer adds, changes, or has a copy of because
     of changed attributes, IDENTICAL those of files that it has again without any change: together the size
@@ -62,21 +66,21 @@ def command(
 
     data_root = open_root(ctx)
     complaints = Complaints()
+    owner = open_owner(data_root, name, kind)
     if layer is not None:
-        _list(data_root, image, layer, form, complaints)
+        _list(data_root, owner, layer, form, complaints)
         return complaints.code
-    found = data_root.image(image)
-    rows = layer_changes(data_root, found, complaints.add)
-    with progress(rows, "Comparing layers", len(found.config.diff_ids)) as shown:
-        emit(_table(full=no_trunc), list(shown), form)
+    rows = layer_changes(data_root, owner, complaints.add)
+    with progress(rows, "Comparing layers", len(data_root.tree(owner).layers)) as shown:
+        emit(_table(owner.name, full=no_trunc), list(shown), form)
     return complaints.code
 
 
-def _list(root: DataRoot, image: str, number: int, form: str, complaints: Complaints) -> None:
+def _list(root: DataRoot, owner: Image | Container, number: int, form: str, complaints: Complaints) -> None:
     """Print what one layer did."""
     from layerfs.analysis.difference import differences
 
-    before, after = _step(root, image, number)
+    before, after = _step(root, owner, number)
     view = View(before, after, complaints)
     changes = differences(before.tree, after.tree, complaints.add)
     if form == "table":
@@ -85,23 +89,36 @@ def _list(root: DataRoot, image: str, number: int, form: str, complaints: Compla
         emit(view.table(), changes, form)
 
 
-def _step(root: DataRoot, image: str, number: int) -> tuple[Subject, Subject]:
-    """The image as of the layer below, and as of the layer."""
-    from layerfs.analysis.difference import below_top
+def _step(root: DataRoot, owner: Image | Container, number: int) -> tuple[Subject, Subject]:
+    """The image or container as of the layer below, and as of the layer."""
+    from layerfs.analysis.layerchanges import step
+    from layerfs.errors import LayerNotFound
 
-    after = open_subject(root, image, kind="image", up_to=number, layer=None)
-    return after._replace(tree=below_top(after.tree), suppliers=after.suppliers[1:]), after
+    whole = subject_of(root, owner, owner.name)
+    depth = len(whole.suppliers)
+    if number > depth:
+        raise LayerNotFound(
+            f"{owner.name} has no layer {number}",
+            hint=f"its layers are numbered 1 (base) to {depth} (top)" if depth else "it has no layers",
+        )
+    before, after = step(whole.tree, number)
+    suppliers = whole.suppliers[depth - number :]
+    return whole._replace(tree=before, suppliers=suppliers[1:]), whole._replace(
+        tree=after, suppliers=suppliers
+    )
 
 
-def _table(*, full: bool) -> Table[LayerChanges]:
+def _table(name: str, *, full: bool) -> Table[LayerChanges]:
     def created_by(row: LayerChanges) -> str:
-        text = (row.made_by.created_by if row.made_by else "").replace("\t", " ")
+        made_by = row.made_by.created_by if row.made_by else ""
+        text = made_by.replace("\t", " ") if row.kind == "layer" else own_words(row.kind, name)
         return text if full else ellipsis(text, CREATED_BY_WIDTH)
 
     columns: list[Column[LayerChanges]] = [
         Column("layer", lambda row: row.number, "Layer", "LAYER"),
-        Column("diff_id", lambda row: row.layer.diff_id, "DiffID", "DIFF ID"),
-        Column("chain_id", lambda row: row.layer.chain_id, "ChainID", "CHAIN ID"),
+        Column("kind", lambda row: row.kind, "Kind", "KIND"),
+        Column("diff_id", lambda row: row.diff_id, "DiffID", "DIFF ID"),
+        Column("chain_id", lambda row: row.chain_id, "ChainID", "CHAIN ID"),
         Column("cache_id", lambda row: row.layer.cache_id, "CacheID", "CACHE ID"),
         *(_count_column(kind) for kind in KINDS),
         Column(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from layerfs import DataRoot
-    from layerfs.model import Container, Image, Layer
+    from layerfs.model import Image, Named
     from layerfs.views.export.images import ExportImage
     from layerfs.views.export.members import Write
     from layerfs.views.export.places import Place
@@ -135,6 +135,8 @@ def _check_usage(given: Mapping[str, Any]) -> str | None:
         form = "layer"
     if form in ("rootfs", "layer") and len(names) != 1:
         raise click.UsageError(f"--format {form} takes one NAME")
+    if form in FOR_IMAGES and given["kind"] not in (None, "image"):
+        raise click.UsageError(f"--format {form} is for images, not for a {given['kind']}")
     if given["compress"] and form != "oci":
         raise click.UsageError("--compress needs --format oci")
     if given["output"] == STDOUT and sys.stdout.isatty():
@@ -142,12 +144,12 @@ def _check_usage(given: Mapping[str, Any]) -> str | None:
     return str(form) if form else None
 
 
-def _default_format(found: Image | Container | Layer, number: int | None) -> str:
-    from layerfs.model import Container, Layer
+def _default_format(found: Named, number: int | None) -> str:
+    from layerfs.model import Container, Image
 
-    if isinstance(found, Layer):
-        return "layer"
-    return "rootfs" if isinstance(found, Container) or number else FOR_IMAGES[0]
+    if isinstance(found, Image):
+        return "rootfs" if number else FOR_IMAGES[0]
+    return "rootfs" if isinstance(found, Container) else "layer"
 
 
 # -- images --------------------------------------------------------------------------------------
@@ -204,22 +206,23 @@ def _named(root: DataRoot, given: Mapping[str, Any]) -> Sequence[tuple[str | Non
 
 def _rootfs(root: DataRoot, name: str, kind: str | None) -> tuple[Callable[[Write], object], int]:
     """What writes the tree, and about how many bytes it is."""
-    from layerfs.model import Layer
+    from layerfs.model import BareLayer, Layer
     from layerfs.views.export.members import TreeTar
 
     subject = open_subject(root, name, kind=kind, up_to=None, layer=None)
-    if isinstance(subject.of, Layer):
+    if isinstance(subject.of, (BareLayer, Layer)):
         raise click.UsageError(f"{name} is a layer alone: use --format layer")
     sizes = (root.layerdb.layer(item.chain_id).size for item in subject.suppliers if item.chain_id)
     return lambda write: TreeTar(subject.tree, write).write_all(), sum(sizes)
 
 
 def _layer(
-    root: DataRoot, found: Image | Container | Layer, number: int | None, *, salvage: bool
+    root: DataRoot, found: Named, number: int | None, *, salvage: bool
 ) -> tuple[Callable[[Write], object], int]:
     """What writes a layer's tar, and how many bytes it is; 0 where that is not known."""
-    from layerfs.model import Container, Image
-    from layerfs.views.export.commit import write_container_layer
+    from layerfs.analysis.stack import own_layers
+    from layerfs.model import BareLayer, Container, Image
+    from layerfs.views.export.commit import write_bare_layer
     from layerfs.views.export.layertar import OriginalTar
     from layerfs.views.export.salvage import Salvage
 
@@ -230,8 +233,10 @@ def _layer(
     elif number is not None:
         raise click.UsageError("--layer and @N need an image")
     if isinstance(found, Container):
-        container = found
-        return lambda write: write_container_layer(root, container, write), 0
+        found = own_layers(root, found)[-1]
+    if isinstance(found, BareLayer):
+        bare = found
+        return lambda write: write_bare_layer(root, bare, write), 0
     if salvage:
         tar = Salvage(root).layer(found, found.diff_id)
         return tar.write, tar.size

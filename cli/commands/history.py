@@ -9,6 +9,7 @@ import click
 
 from ..output import Column, Table, emit, format_option, no_trunc_option
 from ..params import root_option
+from ..provenance import kind_option, open_owner, own_words
 from ..subjects import complete_images, open_root
 from ..units import ZERO_TIME_NS, age, ellipsis, human_size, local_rfc3339, rfc3339, short_id
 
@@ -45,7 +46,7 @@ def _plain_flag(argument: str) -> str:
 
 
 @click.command("history", cls=GoFlags)
-@click.argument("image", shell_complete=complete_images)
+@click.argument("name", metavar="IMAGE", shell_complete=complete_images)
 @click.option(
     "-H",
     "--human/--no-human",
@@ -56,22 +57,25 @@ def _plain_flag(argument: str) -> str:
 @click.option("--layers", is_flag=True, help="Show which layer each step made.")
 @no_trunc_option
 @format_option
+@kind_option
 @root_option
 @click.pass_context
 def command(
     ctx: click.Context,
-    image: str,
+    name: str,
     human: bool,
     quiet: bool,
     layers: bool,
     no_trunc: bool,
     form: str,
+    kind: str | None,
     root: str,  # noqa: ARG001 - read from the context
 ) -> None:
     """Show the steps that made an image, newest first, as `docker history` does.
 
     What Docker does not say: which layer a step made, by its number (1 is the base), diff ID, chain ID
     and cache ID; with --layers, in JSON, and as {{.Layer}}, {{.DiffID}}, {{.ChainID}}, {{.CacheID}}.
+    A name that no image has may be a container's: its own layers come first, then the steps of its image.
 
     \b
     Examples:
@@ -82,12 +86,13 @@ def command(
     from layerfs.analysis.history import history
 
     data_root = open_root(ctx)
-    rows = history(data_root, data_root.image(image))
+    owner = open_owner(data_root, name, kind, image_first=True)
+    rows = history(data_root, owner)
     form = "{{.ID}}" if quiet and form == "table" else form
-    emit(_table(human=human, layers=layers, full=no_trunc), rows, form)
+    emit(_table(owner.name, human=human, layers=layers, full=no_trunc), rows, form)
 
 
-def _table(*, human: bool, layers: bool, full: bool) -> Table[HistoryRow]:
+def _table(name: str, *, human: bool, layers: bool, full: bool) -> Table[HistoryRow]:
     def short(value: Callable[[HistoryRow], str | None]) -> Callable[[HistoryRow], str]:
         return lambda row: (value(row) or "") if full else short_id(value(row) or "")
 
@@ -99,8 +104,11 @@ def _table(*, human: bool, layers: bool, full: bool) -> Table[HistoryRow]:
     def since(row: HistoryRow) -> str:
         return _age(row) if human else _created_at(row)
 
+    def command_of(row: HistoryRow) -> str:
+        return row.entry.created_by if row.kind == "layer" else own_words(row.kind, name)
+
     def created_by(row: HistoryRow) -> str:
-        text = row.entry.created_by.replace("\t", " ")
+        text = command_of(row).replace("\t", " ")
         return text if full else ellipsis(text, CREATED_BY_WIDTH)
 
     columns: list[Column[HistoryRow]] = [
@@ -109,13 +117,13 @@ def _table(*, human: bool, layers: bool, full: bool) -> Table[HistoryRow]:
         ),
         Column("created", _created, "CreatedAt", "CREATED AT", _created_at),
         Column("", _created, "CreatedSince", "CREATED", since),
-        Column("created_by", lambda row: row.entry.created_by, "CreatedBy", "CREATED BY", created_by),
+        Column("created_by", command_of, "CreatedBy", "CREATED BY", created_by),
         Column("comment", lambda row: row.entry.comment, "Comment", "COMMENT"),
         Column("size", lambda row: row.size, "Size", "SIZE", size),
         Column("empty_layer", lambda row: row.entry.empty_layer),
         Column("diff_id", lambda row: row.diff_id, "DiffID", "DIFF ID", short(lambda row: row.diff_id)),
         Column("chain_id", lambda row: row.chain_id, "ChainID", "CHAIN ID", short(lambda row: row.chain_id)),
-        Column("cache_id", _cache_id, "CacheID", "CACHE ID", short(_cache_id)),
+        Column("cache_id", lambda row: row.cache_id, "CacheID", "CACHE ID", short(lambda row: row.cache_id)),
         Column("", lambda row: row.number, "Layer", "LAYER"),
     ]
     made = ("Layer", "DiffID", "CacheID") if layers else ()
@@ -138,7 +146,3 @@ def _age(row: HistoryRow) -> str:
 
 def _created_at(row: HistoryRow) -> str:
     return local_rfc3339(_time(row))
-
-
-def _cache_id(row: HistoryRow) -> str | None:
-    return row.layer.cache_id if row.layer else None

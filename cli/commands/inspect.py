@@ -43,15 +43,17 @@ def command(
     """Show all that is known of images, containers and layers, as `docker inspect` does.
 
     NAME is a reference, an ID, a container's name, or any name of a layer (chain ID, diff ID, cache
-    ID, short link), or the beginning of an ID. Paths are those of this data root. The key Layers,
-    which Docker has not, tells each layer's IDs and directories, base first. A container's State is
-    what was last written down.
+    ID, short link), or the beginning of an ID. Paths of what lies in the data root are where it lies
+    now; RecordedPaths has them as the engine wrote them down. The key Layers, which Docker has not
+    either, tells each layer's IDs and directories, base first. A container's State is what was last
+    written down.
 
     \b
     Examples:
       layerfs inspect nginx:latest
       layerfs inspect -f '{{.GraphDriver.Data.LowerDir}}' nginx:latest
       layerfs inspect -f '{{range .Layers}}{{.CacheID}} {{.ChainID}}{{println}}{{end}}' nginx:latest
+      cat "$(layerfs inspect -f '{{.LogPath}}' web)"
       layerfs inspect --type layer 7Q2XUW…    the layer of a short link
     """
     from layerfs.analysis.inspect import Inspector

@@ -1,82 +1,124 @@
-"""`layerfs layers`: every layer of an image or of the root, by all its names."""
+"""`layerfs layers`: every layer of an image, a container or the root, by all its names."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..output import Column, Table, emit, format_option, no_trunc_option
 from ..params import root_option
-from ..subjects import complete_images, open_root
+from ..provenance import kind_option, open_owner, own_words
+from ..subjects import complete_names, open_root
+from ..units import ellipsis, human_size, short_id
 
 if TYPE_CHECKING:
-    from layerfs.analysis.layers import LayerRow
+    from collections.abc import Callable
+
+    from layerfs.analysis.layers import LayerRow, LayerTable
+    from layerfs.model import Container, Image
 
 __all__ = ["command"]
 
 MISSING = "<missing>"
 SHOWN = ("Index", "DiffID", "ChainID", "CacheID", "Link", "Size", "CreatedBy")
+SHOWN_WITH_DIGESTS = ("Index", "DiffID", "Digests", "CacheID", "Size", "Repositories", "CreatedBy")
 
 
 @click.command("layers")
-@click.argument("image", required=False, shell_complete=complete_images)
-@click.option("-q", "--quiet", is_flag=True, help="Show chain IDs only.")
+@click.argument("name", required=False, shell_complete=complete_names)
+@click.option(
+    "-q", "--quiet", is_flag=True, help="Show chain IDs only; of a container's own layers cache IDs."
+)
+@click.option(
+    "--digests",
+    is_flag=True,
+    help="Show what each layer was in registries, by pulls and pushes: its digest there.",
+)
 @no_trunc_option
 @format_option
+@kind_option
 @root_option
 @click.pass_context
 def command(
     ctx: click.Context,
-    image: str | None,
+    name: str | None,
     quiet: bool,
+    digests: bool,
     no_trunc: bool,
     form: str,
+    kind: str | None,
     root: str,  # noqa: ARG001 - read from the context
 ) -> None:
-    """List the layers of an image, base first, or all layers of the root.
+    """List the layers of an image or container, base first, or all layers of the root.
 
-    All layers come parents first; INDEX is a layer's number in its chain. --format json also tells
-    each layer's parent and directory, and the images and containers that need it.
+    All layers come parents first; INDEX is a layer's number in its chain. A container has the layers of its
+    image and two of its own, which have no diff ID and no chain ID. --format json also tells each layer's
+    parent and directory, its digests in registries, and the images and containers that need it.
 
     \b
     Examples:
       layerfs layers nginx:latest
       layerfs layers --no-trunc -q nginx:latest       the chain ID of each layer
+      layerfs layers --digests nginx:latest           as docker pull names them
       layerfs layers --format '{{.ChainID}} {{.Images}}'    who uses which layer
     """
     from layerfs.analysis.layers import LayerTable
 
     data_root = open_root(ctx)
     layers = LayerTable(data_root)
-    rows = layers.of_root() if image is None else layers.of_image(data_root.image(image))
-    emit(_table(full=no_trunc), rows, "{{.ChainID}}" if quiet else form)
+    rows = _rows(layers, None if name is None else open_owner(data_root, name, kind))
+    emit(_table(layers, digests=digests, full=no_trunc), rows, "{{.ID}}" if quiet else form)
 
 
-def _table(*, full: bool) -> Table[LayerRow]:
-    from ..units import ellipsis, human_size, short_id
+def _rows(layers: LayerTable, owner: Image | Container | None) -> list[LayerRow]:
+    from layerfs.model import Container
 
+    if owner is None:
+        return layers.of_root()
+    return layers.of_container(owner) if isinstance(owner, Container) else layers.of_image(owner)
+
+
+def _table(layers: LayerTable, *, digests: bool, full: bool) -> Table[LayerRow]:
     def shown(text: str | None) -> str:
         return MISSING if text is None else text if full else short_id(text)
 
+    def identity(text: str | None, row: LayerRow) -> str:
+        return "" if text is None and row.kind != "layer" else shown(text)
+
+    def cache_id(row: LayerRow) -> str:
+        """A container's two directories differ in what is behind the digits."""
+        init = "-init" if row.kind == "init layer" and not full else ""
+        return shown(row.cache_id) + init
+
     def created_by(row: LayerRow) -> str:
-        text = (row.created_by or "").replace("\t", " ")
+        text = _own_words(row) or (row.created_by or "").replace("\t", " ")
         return text if full else ellipsis(text, 45)
 
     columns: tuple[Column[LayerRow], ...] = (
         Column("index", lambda row: row.index, "Index", "INDEX", lambda row: str(row.index or "?")),
-        Column("diff_id", lambda row: row.diff_id, "DiffID", "DIFF ID", lambda row: shown(row.diff_id)),
-        Column("chain_id", lambda row: row.chain_id, "ChainID", "CHAIN ID", lambda row: shown(row.chain_id)),
+        Column("kind", lambda row: row.kind, "Kind", "KIND"),
+        Column("", lambda row: shown(row.chain_id or row.cache_id), "ID", "ID"),
+        Column(
+            "diff_id", lambda row: row.diff_id, "DiffID", "DIFF ID", lambda row: identity(row.diff_id, row)
+        ),
+        Column(
+            "chain_id",
+            lambda row: row.chain_id,
+            "ChainID",
+            "CHAIN ID",
+            lambda row: identity(row.chain_id, row),
+        ),
         Column("parent", lambda row: row.parent, "Parent", "PARENT", lambda row: shown(row.parent or "")),
-        Column("cache_id", _cache_id, "CacheID", "CACHE ID", lambda row: shown(_cache_id(row))),
+        Column("cache_id", lambda row: row.cache_id, "CacheID", "CACHE ID", cache_id),
         Column("link", lambda row: row.link, "Link", "LINK", lambda row: shown(row.link)),
         Column(
             "size",
-            lambda row: row.layer.size if row.layer else None,
+            lambda row: row.size,
             "Size",
             "SIZE",
-            lambda row: human_size(row.layer.size) if row.layer else MISSING,
+            lambda row: MISSING if row.size is None else human_size(row.size),
         ),
         Column("created_by", lambda row: row.created_by, "CreatedBy", "CREATED BY", created_by),
         Column("directory", _directory, "Directory", "DIRECTORY", lambda row: _directory(row) or MISSING),
@@ -94,12 +136,36 @@ def _table(*, full: bool) -> Table[LayerRow]:
             "CONTAINERS",
             lambda row: ", ".join(container.name for container in row.containers),
         ),
+        *_blob_columns(layers, shown),
     )
-    return Table(columns, SHOWN)
+    return Table(columns, SHOWN_WITH_DIGESTS if digests else SHOWN)
 
 
-def _cache_id(row: LayerRow) -> str | None:
-    return row.layer.cache_id if row.layer else None
+def _blob_columns(
+    layers: LayerTable, shown: Callable[[str], str]
+) -> tuple[Column[LayerRow], Column[LayerRow]]:
+    """What a layer was in registries."""
+
+    def blobs(row: LayerRow) -> list[dict[str, Any]]:
+        found = layers.blobs(row.diff_id)
+        return [{"digest": blob.digest, "repositories": list(blob.repositories)} for blob in found]
+
+    def digests(row: LayerRow) -> str:
+        return ", ".join(shown(blob.digest) for blob in layers.blobs(row.diff_id))
+
+    def repositories(row: LayerRow) -> str:
+        names = [name for blob in layers.blobs(row.diff_id) for name in blob.repositories]
+        return ", ".join(dict.fromkeys(names))
+
+    return (
+        Column("distribution", blobs, "Digests", "DIGESTS", digests),
+        Column("", repositories, "Repositories", "REPOSITORIES"),
+    )
+
+
+def _own_words(row: LayerRow) -> str | None:
+    """What stands for the command of a container's own layer."""
+    return own_words(row.kind, row.containers[0].name) if row.kind != "layer" and row.containers else None
 
 
 def _directory(row: LayerRow) -> str | None:

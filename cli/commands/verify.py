@@ -118,23 +118,23 @@ def _everything(root: DataRoot, verification: Verification) -> Chosen:
 
 def _named(root: DataRoot, verification: Verification, names: tuple[str, ...]) -> Chosen:
     """What the names mean, images first; raises `LookupFailed`."""
-    from layerfs.errors import ImageNotFound, InvalidReference
+    from layerfs.ids import ImageID
 
     images: list[ImageID] = []
     chains: list[ChainID] = []
     for given in names:
         name, number = split_layer(given)
-        try:
-            image = root.names.image_id(name)
-        except (ImageNotFound, InvalidReference):
-            if number is not None:
-                raise
-            chains += verification.layers_called(name, os.fsencode(os.path.abspath(root.path)))
-            continue
-        images.append(image)
         if number is not None:
-            number = root.layer_number(root.image(image), number)
-        chains += verification.chains_of(image)[:number]
+            image = root.image(name)
+            images.append(image.id)
+            chains += verification.chains_of(image.id)[: root.layer_number(image, number)]
+            continue
+        for found in verification.called(name, os.fsencode(os.path.abspath(root.path))):
+            if isinstance(found, ImageID):
+                images.append(found)
+                chains += verification.chains_of(found)
+            else:
+                chains.append(found)
     return Chosen(list(dict.fromkeys(images)), list(dict.fromkeys(chains)))
 
 

@@ -1,4 +1,4 @@
-"""An image's history, each row paired with the layer it made.
+"""The history of an image or container, each row paired with the layer it made.
 
 Used by the command `history`.
 
@@ -10,16 +10,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from layerfs.analysis.stack import container_layers, made_from, own_layers
 from layerfs.errors import BrokenChain, CorruptStore
+from layerfs.formats.imageconfig import HistoryEntry
 from layerfs.ids import ImageID, InvalidID
+from layerfs.model import Container
+from layerfs.store.layerdb import LayerRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from layerfs.dataroot import DataRoot
-    from layerfs.formats.imageconfig import HistoryEntry
-    from layerfs.ids import ChainID, DiffID
-    from layerfs.model import Image, Layer
+    from layerfs.ids import CacheID, ChainID, DiffID
+    from layerfs.model import BareLayer, Image, Layer
 
 __all__ = ["HistoryRow", "history"]
 
@@ -32,9 +35,11 @@ class HistoryRow:
         entry: the entry of the config.
         image_id: the image this row ends, by the engine's notes; None where it keeps none.
         number: of the layer the entry made, 1 for the base; None for an empty layer.
-        diff_id: that layer's diff ID.
-        chain_id: that layer's chain ID.
-        layer: its record; None for an empty layer or where the store lacks it.
+        diff_id: that layer's diff ID; None also for a container's own.
+        chain_id: that layer's chain ID; likewise.
+        cache_id: its directory; None for an empty layer or where the store lacks it.
+        size: bytes the entry added: 0 for an empty layer, None where the layer is damaged or missing.
+        kind: `layer`; `init layer` or `read-write layer` of a container, of which no history tells.
     """
 
     entry: HistoryEntry
@@ -42,18 +47,48 @@ class HistoryRow:
     number: int | None = None
     diff_id: DiffID | None = None
     chain_id: ChainID | None = None
-    layer: Layer | None = None
-
-    @property
-    def size(self) -> int | None:
-        """Bytes the entry added: 0 for an empty layer, None where the layer is damaged or missing."""
-        if self.entry.empty_layer:
-            return 0
-        return self.layer.size if self.layer else None
+    cache_id: CacheID | None = None
+    size: int | None = 0
+    kind: str = "layer"
 
 
-def history(root: DataRoot, image: Image) -> list[HistoryRow]:
-    """The rows of `docker history`, newest first; defects of layers are reported to `root`."""
+def history(root: DataRoot, owner: Image | Container) -> list[HistoryRow]:
+    """The rows of `docker history`, newest first; defects of layers are reported to `root`.
+
+    Of a container these are its own layers and then the rows of its image; or, where the image is gone, of
+    its layers.
+
+    Raises:
+        CorruptStore: the layers of a container are not known.
+    """
+    return _of_container(root, owner) if isinstance(owner, Container) else _of_image(root, owner)
+
+
+def _of_container(root: DataRoot, container: Container) -> list[HistoryRow]:
+    layers = container_layers(root, container)
+    own = len(own_layers(root, container))
+    image = made_from(root, container)
+    rows = [_unknown(root, container, *item) for item in enumerate(layers, 1)]
+    rows.reverse()
+    return [*rows[:own], *(_of_image(root, image) if image else rows[own:])]
+
+
+def _unknown(root: DataRoot, container: Container, number: int, layer: Layer | BareLayer) -> HistoryRow:
+    """A layer of which no history tells."""
+    if isinstance(layer, LayerRecord):
+        entry = HistoryEntry(None, "", "", "", empty_layer=False)
+        return HistoryRow(entry, None, number, layer.diff_id, layer.chain_id, layer.cache_id, layer.size)
+    created = container.config.created_ns if container.config else None
+    size = None
+    try:
+        size = root.overlay2.content_size(layer.cache_id)
+    except CorruptStore as error:
+        root.report(error)
+    entry = HistoryEntry(created, "", "", "", empty_layer=False)
+    return HistoryRow(entry, None, number, cache_id=layer.cache_id, size=size, kind=layer.kind)
+
+
+def _of_image(root: DataRoot, image: Image) -> list[HistoryRow]:
     rows = list(_oldest_first(root, image))
     rows.reverse()
     for index, image_id in enumerate(_ancestry(root, image, len(rows))):
@@ -69,11 +104,12 @@ def _oldest_first(root: DataRoot, image: Image) -> Iterator[HistoryRow]:
             yield HistoryRow(entry)
         elif (found := next(layers, None)) is None:
             root.report(_surplus(root, image, index + 1))
-            yield HistoryRow(entry)
+            yield HistoryRow(entry, size=None)
         else:
             number, (diff_id, chain) = found
             layer = _layer(root, chain)
-            yield HistoryRow(entry, None, number, diff_id, chain, layer)
+            cache_id, size = (layer.cache_id, layer.size) if layer else (None, None)
+            yield HistoryRow(entry, None, number, diff_id, chain, cache_id, size)
 
 
 def _ancestry(root: DataRoot, image: Image, limit: int) -> Iterator[ImageID]:

@@ -1,8 +1,11 @@
 """All that is known of one image, container or layer, as the documents of `docker inspect`.
 
 Field names, order and values are the engine's (API 1.41); the paths are those of this data root; each
-document ends with the key `Layers` (base first), which the engine has not. What damage makes unknown
-is null.
+document begins with the key `type` and ends with `Layers` (base first), which the engine has not. What damage
+makes unknown is null.
+
+Every path of something in the data root is its path in the root that is read, wherever that was when the
+engine wrote it down: that is where its files are now. What was written down is under `RecordedPaths`.
 
 Sources: moby `daemon/images/image_inspect.go`, `api/server/router/image/image_routes.go`,
 `daemon/inspect.go`, `api/types/types.go`, `daemon/graphdriver/overlay2/overlay.go` (GetMetadata).
@@ -18,22 +21,23 @@ from layerfs.errors import CorruptStore, MalformedFile
 from layerfs.formats.errors import FormatError
 from layerfs.formats.gostruct import CONFIG, MOUNT_POINT, NETWORK_SETTINGS, STATE, encode, go_time
 from layerfs.formats.jsontext import flag, integer, mapping, objects_by_name, text, texts
-from layerfs.model import Container, Image
+from layerfs.model import BareLayer, Container, Image
 from layerfs.store.driver import DRIVER
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from layerfs.dataroot import DataRoot
     from layerfs.formats.jsontext import Json
     from layerfs.ids import CacheID
-    from layerfs.model import Layer
+    from layerfs.model import Layer, Named
 
 __all__ = ["Inspector"]
 
 Document: TypeAlias = dict[str, Any]
 
 _NOT_CONFIG = {"Id", "HostConfig", "GraphDriver", "SizeRw", "SizeRootFs", "Layers"}
+_OWN_FILES = ("ResolvConfPath", "HostnamePath", "HostsPath", "LogPath")
 _VOLUME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 
 
@@ -47,8 +51,18 @@ class Inspector:
         self._path = path
         self._layers = LayerTable(root)
 
-    def describe(self, subject: Image | Container | Layer) -> Document:
-        """The document of an image, a container or a layer; raises `CorruptStore`."""
+    def describe(self, subject: Named) -> Document:
+        """The document of an image, a container or a layer, and which it is; raises `CorruptStore`."""
+        kind = (
+            "image"
+            if isinstance(subject, Image)
+            else "container"
+            if isinstance(subject, Container)
+            else "layer"
+        )
+        return {"type": kind, **self._described(subject)}
+
+    def _described(self, subject: Named) -> Document:
         if isinstance(subject, Image):
             return self._checked(self._root.imagedb.file_name(subject.id), self._image, subject)
         if isinstance(subject, Container):
@@ -91,7 +105,7 @@ class Inspector:
             "OsVersion": text(raw, "os.version"),
             "Size": size,
             "VirtualSize": size,
-            "GraphDriver": self._graph_driver([_cache_id(row) for row in reversed(rows)]),
+            "GraphDriver": self._graph_driver([row.cache_id for row in reversed(rows)]),
             "RootFS": {
                 "Type": text(mapping(raw, "rootfs"), "type"),
                 **({"Layers": [row.diff_id for row in rows]} if rows else {}),
@@ -110,28 +124,30 @@ class Inspector:
 
     # -- layers --------------------------------------------------------------------------------
 
-    def _layer(self, layer: Layer) -> Document:
+    def _layer(self, layer: Layer | BareLayer) -> Document:
         row = self._layers.of_layer(layer)
+        based = row.index == 1 if isinstance(layer, BareLayer) else layer.parent is None
         return {
-            "Id": row.chain_id,
+            "Id": row.chain_id or row.cache_id,
+            "Kind": row.kind,
             "Parent": row.parent,
             **self._brief(row),
-            "Lower": self._lower(layer),
+            "Lower": self._lower(layer.cache_id, based=based),
             "CreatedBy": row.created_by,
             "Images": [image.id for image in row.images],
             "Containers": [container.id for container in row.containers],
             "BuildKit": row.buildkit,
         }
 
-    def _lower(self, layer: Layer) -> list[str] | None:
+    def _lower(self, cache_id: CacheID, *, based: bool) -> list[str] | None:
         """The short links of the layers below as `lower` has them; null where it is missing or damaged."""
         try:
-            lower = self._root.overlay2.lower(layer.cache_id)
+            lower = self._root.overlay2.lower(cache_id)
         except CorruptStore as error:
             self._root.report(error)
             return None
         if lower is None:
-            return None if layer.parent else []
+            return [] if based else None
         return [f"l/{link}" for link in lower]
 
     def _brief(self, row: LayerRow) -> Document:
@@ -139,11 +155,15 @@ class Inspector:
             "Index": row.index,
             "DiffID": row.diff_id,
             "ChainID": row.chain_id,
-            "CacheID": row.layer.cache_id if row.layer else None,
+            "CacheID": row.cache_id,
             "Link": row.link,
-            "Size": row.layer.size if row.layer else None,
-            "Directory": self._directory(row.layer.cache_id) if row.layer and row.directory else None,
-            "DiffDir": self._directory(row.layer.cache_id, "diff") if row.layer and row.directory else None,
+            "Size": row.size,
+            "Directory": self._directory(row.cache_id) if row.cache_id and row.directory else None,
+            "DiffDir": self._directory(row.cache_id, "diff") if row.cache_id and row.directory else None,
+            "Distribution": [
+                {"Digest": blob.digest, "Repositories": list(blob.repositories)}
+                for blob in self._layers.blobs(row.diff_id)
+            ],
         }
 
     def _directory(self, cache_id: CacheID, *names: str) -> str:
@@ -167,7 +187,7 @@ class Inspector:
         raw: Json = container.config.raw if container.config else {}
         mounts = objects_by_name(mapping(raw, "MountPoints"))
         above, below = self._above(container), self._below(container)
-        stack = None if below is None else [*above, *(_cache_id(row) for row in reversed(below))]
+        stack = None if below is None else [*above, *(row.cache_id for row in reversed(below))]
         found = {
             "Id": container.id,
             "Created": go_time(text(raw, "Created")),
@@ -175,7 +195,8 @@ class Inspector:
             "Args": list(texts(raw, "Args")),
             "State": _state(mapping(raw, "State")),
             "Image": text(raw, "Image"),
-            **_texts(raw, "ResolvConfPath", "HostnamePath", "HostsPath", "LogPath", "Name"),
+            **{key: self._own_file(container, text(raw, key)) for key in _OWN_FILES},
+            "Name": text(raw, "Name"),
             "RestartCount": integer(raw, "RestartCount"),
             "Driver": text(raw, "Driver"),
             "Platform": text(raw, "OS"),
@@ -187,15 +208,22 @@ class Inspector:
             "Mounts": [self._mount(mounts[name]) for name in sorted(mounts)],
             "Config": encode(mapping(raw, "Config"), CONFIG),
             "NetworkSettings": encode(mapping(raw, "NetworkSettings"), NETWORK_SETTINGS),
+            "RecordedPaths": _texts(raw, *_OWN_FILES) | {"Mounts": _sources(mounts)},
             "Layers": None if below is None else self._stack(below, above),
         }
         if container.config is None:
             found |= dict.fromkeys(found.keys() - _NOT_CONFIG)
         return found
 
+    def _own_file(self, container: Container, recorded: str) -> str:
+        """Where a file of the container's directory is in this root; a path of another place as it is."""
+        own = f"/containers/{container.id}/"
+        _, is_own, name = recorded.partition(own)
+        return self._path.rstrip("/") + own + name if is_own and ".." not in name else recorded
+
     def _container_sizes(self, above: list[CacheID], below: list[LayerRow] | None) -> Document:
         own = self._content_size(above[0]) if above else None
-        sizes = [row.layer.size for row in below or () if row.layer]
+        sizes = [row.size for row in below or () if row.size is not None]
         whole = None if own is None or below is None else sum(sizes) + own
         # without image layers the engine adds nothing up
         return {"SizeRw": own, "SizeRootFs": 0 if below == [] else whole}
@@ -254,6 +282,7 @@ class Inspector:
             "Size": self._content_size(cache_id) if self._sizes else None,
             "Directory": self._directory(cache_id) if present else None,
             "DiffDir": self._directory(cache_id, "diff") if present else None,
+            "Distribution": [],
         }
 
     def _content_size(self, cache_id: CacheID) -> int | None:
@@ -274,8 +303,9 @@ def _texts(raw: Json, *keys: str) -> Document:
     return {key: text(raw, key) for key in keys}
 
 
-def _cache_id(row: LayerRow) -> CacheID | None:
-    return row.layer.cache_id if row.layer else None
+def _sources(mounts: Mapping[str, Json]) -> dict[str, str]:
+    """What each mount point is of, as it was written down."""
+    return {name: text(mounts[name], "Source") for name in sorted(mounts)}
 
 
 def _state(raw: Json) -> Document:

@@ -1,4 +1,4 @@
-"""What each layer of an image did, beside the history entry that made it.
+"""What each layer of an image or container did, beside the history entry that made it.
 
 Used by the command `changes`.
 """
@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from layerfs.analysis.difference import differences
 from layerfs.analysis.history import history
+from layerfs.analysis.stack import container_layers, made_from
 from layerfs.analysis.tally import Tally
+from layerfs.model import BareLayer, Container
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from layerfs.dataroot import DataRoot
     from layerfs.errors import TreeError
     from layerfs.formats.imageconfig import HistoryEntry
+    from layerfs.ids import ChainID, DiffID
     from layerfs.model import Image, Layer
 
 __all__ = ["LayerChanges", "layer_changes", "step"]
@@ -26,18 +29,18 @@ __all__ = ["LayerChanges", "layer_changes", "step"]
 
 @dataclass(frozen=True, slots=True)
 class LayerChanges:
-    """One layer of an image.
+    """One layer of an image or container.
 
     Attributes:
         number: 1 is the base.
-        layer: its record.
+        layer: its record, or what a container's own layer is without one.
         made_by: the history entry that made it; None where the history does not tell.
         tally: what it changed of the layers below; its bytes, those of what is identical among them, are
             those of the layer, each inode counted once.
     """
 
     number: int
-    layer: Layer
+    layer: Layer | BareLayer
     made_by: HistoryEntry | None
     tally: Tally
 
@@ -46,18 +49,35 @@ class LayerChanges:
         """Bytes of the layer's files, as Docker counts them."""
         return self.tally.new_size + self.tally.identical_size
 
+    @property
+    def kind(self) -> str:
+        """`layer`, or what `BareLayer.kind` says."""
+        return self.layer.kind if isinstance(self.layer, BareLayer) else "layer"
+
+    @property
+    def diff_id(self) -> DiffID | None:
+        """None for a container's own layer."""
+        return None if isinstance(self.layer, BareLayer) else self.layer.diff_id
+
+    @property
+    def chain_id(self) -> ChainID | None:
+        """None for a container's own layer."""
+        return None if isinstance(self.layer, BareLayer) else self.layer.chain_id
+
 
 def layer_changes(
-    root: DataRoot, image: Image, complain: Callable[[TreeError], None]
+    root: DataRoot, owner: Image | Container, complain: Callable[[TreeError], None]
 ) -> Iterator[LayerChanges]:
-    """Each layer of an image, base first; `complain` is told of what cannot be read.
+    """Each layer of an image or container, base first; `complain` is told of what cannot be read.
 
     Raises:
         CorruptStore: a layer is missing or damaged.
     """
-    made_by = {row.number: row.entry for row in history(root, image) if row.number}
-    tree = root.tree(image)
-    for number, layer in enumerate(root.chain(image), 1):
+    image = made_from(root, owner) if isinstance(owner, Container) else owner
+    made_by = {row.number: row.entry for row in history(root, image) if row.number} if image else {}
+    layers = container_layers(root, owner) if isinstance(owner, Container) else root.chain(owner)
+    tree = root.tree(owner)
+    for number, layer in enumerate(layers, 1):
         tally = Tally(of_layer=True)
         for change in differences(*step(tree, number), complain, same=tally.add_same):
             tally.add(change)

@@ -1,4 +1,4 @@
-"""Layers as rows: of one image, or all of a root, each with its names, its maker and its users.
+"""Layers as rows: of one image or container, or all of a root, each with its names, its maker and its users.
 
 Used by the commands `layers`, `inspect` and `du`.
 
@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layerfs.analysis.holders import Holders
+from layerfs.analysis.stack import image_layers, made_from, own_layers
 from layerfs.errors import BrokenChain, CorruptStore, MissingFile
 from layerfs.ids import chain_id
+from layerfs.model import BareLayer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from layerfs.dataroot import DataRoot
     from layerfs.ids import CacheID, ChainID, DiffID, ImageID, LinkID
     from layerfs.model import Container, Image, Layer
+    from layerfs.store.distribution import Blob
 
 __all__ = ["LayerRow", "LayerTable"]
 
@@ -31,10 +34,11 @@ class LayerRow:
 
     Attributes:
         index: its number in its chain, 1 for the base; None where the chain is broken.
-        diff_id: sha256 of its uncompressed tar.
-        chain_id: its place in the store.
-        parent: the layer below; None for a base layer.
-        layer: its record; None where it is damaged or missing.
+        diff_id: sha256 of its uncompressed tar; None for a layer without a record.
+        chain_id: its place in the store; likewise.
+        parent: the layer below; None for a base layer, and where that has no chain ID.
+        layer: its record, or what it is without one; None where the record is damaged or missing.
+        size: bytes as the engine counts; None where that is not known.
         link: its short name in `overlay2/l/`; None where it has none.
         directory: its directory, relative like the data root's own path; None where it is missing.
         created_by: the history entry that made it; in a list of all layers, as the smallest image
@@ -45,16 +49,27 @@ class LayerRow:
     """
 
     index: int | None
-    diff_id: DiffID
-    chain_id: ChainID
+    diff_id: DiffID | None
+    chain_id: ChainID | None
     parent: ChainID | None
-    layer: Layer | None
+    layer: Layer | BareLayer | None
+    size: int | None
     link: LinkID | None
     directory: str | None
     created_by: str | None
     images: tuple[Image, ...]
     containers: tuple[Container, ...]
     buildkit: bool
+
+    @property
+    def cache_id(self) -> CacheID | None:
+        """Its directory's name."""
+        return self.layer.cache_id if self.layer else None
+
+    @property
+    def kind(self) -> str:
+        """`layer`, or what `BareLayer.kind` says."""
+        return self.layer.kind if isinstance(self.layer, BareLayer) else "layer"
 
 
 class LayerTable:
@@ -76,6 +91,22 @@ class LayerTable:
             for index, (diff_id, chain, parent) in numbered
         ]
 
+    def of_container(self, container: Container) -> list[LayerRow]:
+        """The layers of a container, its own last; raises `CorruptStore`."""
+        own = own_layers(self._root, container)
+        image = made_from(self._root, container)
+        rows = self.of_image(image) if image else self.of_chain(image_layers(self._root, container))
+        for layer in own:
+            rows.append(self._bare(len(rows) + 1, rows[-1].chain_id if rows else None, layer))
+        return rows
+
+    def blobs(self, diff_id: DiffID | None) -> tuple[Blob, ...]:
+        """What a layer was in registries, as pulls and pushes noted it; damaged notes are reported."""
+        known = self._root.distribution.blobs
+        for problem in self._root.distribution.problems:
+            self._root.report(problem)
+        return known.get(diff_id, ()) if diff_id else ()
+
     def of_chain(self, chain: Sequence[Layer]) -> list[LayerRow]:
         """The layers of a chain, base first."""
         return [self._found(index, layer) for index, layer in enumerate(chain, 1)]
@@ -84,14 +115,40 @@ class LayerTable:
         """Every sound layer: parents before children, what is built on a layer right after it."""
         return [self._found(index, layer) for index, layer in _parents_first(self._root, self.holders.layers)]
 
-    def of_layer(self, layer: Layer) -> LayerRow:
+    def of_layer(self, layer: Layer | BareLayer) -> LayerRow:
         """A layer by itself; a defect of the layers below it is reported."""
+        if isinstance(layer, BareLayer):
+            return self._of_bare(layer)
         try:
             index = len(self._root.chain_below(layer.chain_id))
         except CorruptStore as error:
             self._root.report(error)
             return self._found(None, layer)
         return self._found(index, layer)
+
+    def _of_bare(self, layer: BareLayer) -> LayerRow:
+        index = parent = None
+        try:
+            above, chain = self._root.bare.stack(layer)
+            index = len(above) + len(chain)
+            parent = chain[-1].chain_id if chain and len(above) == 1 else None
+        except CorruptStore as error:
+            self._root.report(error)
+        return self._bare(index, parent, layer)
+
+    def _bare(self, index: int | None, parent: ChainID | None, layer: BareLayer) -> LayerRow:
+        """A layer without a record."""
+        directory, link = _on_disk(self._root, layer.cache_id)
+        size = None
+        try:
+            size = self._root.overlay2.content_size(layer.cache_id) if directory else None
+        except CorruptStore as error:
+            self._root.report(error)
+        owner = layer.container_id
+        containers = (self._root.load_container(owner),) if owner else ()
+        buildkit = not owner and layer.cache_id in self.holders.directories
+        place = (index, None, None, parent)
+        return LayerRow(*place, layer, size, link, directory, None, (), containers, buildkit)
 
     def _found(self, index: int | None, layer: Layer) -> LayerRow:
         images = self.holders.images.get(layer.chain_id, ())
@@ -121,6 +178,7 @@ class LayerTable:
             chain,
             parent,
             layer,
+            layer.size if layer else None,
             link,
             directory,
             created_by,

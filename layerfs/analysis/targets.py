@@ -1,7 +1,7 @@
 """What a name from an alert, an audit log or another tool points at: a layer, an image, a container.
 
-Every ID of a data root is known here, in full or by a beginning that is no other's, and every path of
-one; damaged records count as far as they can be read. Used by `whois`.
+Every name that `naming` knows is known here, and every path of a data root; damaged records count as far
+as they can be read. Used by `whois`.
 
 Sources: moby `layer/filestore.go`, `daemon/graphdriver/overlay2/overlay.go`.
 """
@@ -11,27 +11,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from layerfs.analysis.forest import Owner, Stage
-from layerfs.errors import AmbiguousName, CorruptStore, LookupFailed
-from layerfs.formats.errors import FormatError
-from layerfs.formats.layerfiles import parse_diff
-from layerfs.formats.reference import parse_reference
+from layerfs.errors import LookupFailed
 from layerfs.formats.rootpath import RootPath, root_paths
-from layerfs.ids import InvalidID, LinkID
-from layerfs.model import Container, Image
-from layerfs.store.files import parse_optional
+from layerfs.ids import ContainerID, ImageID
+from layerfs.layernames import KnownLayer, LayerNames
+from layerfs.naming import Names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from layerfs.analysis.forest import Forest
     from layerfs.dataroot import DataRoot
+    from layerfs.layernames import Match
+    from layerfs.model import Container
 
 __all__ = ["Named", "Target", "Targets"]
 
 Named: TypeAlias = Stage | Owner
 """What a name can mean."""
-
-_HEX = frozenset("0123456789abcdef")
 
 
 class Target(NamedTuple):
@@ -56,6 +53,14 @@ class Targets:
         self._root = root
         self._forest = forest
         self._path = path
+        self._layers = LayerNames(self._known_layers, root.overlay2, root.distribution)
+        self._names = Names(root, self._layers)
+
+    def _known_layers(self) -> Iterator[KnownLayer]:
+        """Also those of which only an image's config tells."""
+        for stage in self._forest.stages():
+            if stage.chain_id or stage.cache_id:
+                yield KnownLayer(stage.chain_id, stage.diff_id, stage.cache_id)
 
     def find(self, thing: str) -> list[Target]:
         """What `thing` points at; several layers for a diff ID they share, containers for a volume.
@@ -65,13 +70,30 @@ class Targets:
             AmbiguousName: it is the beginning of several IDs.
         """
         if "\0" not in thing:
-            for look in (self._by_path, self._by_id, self._by_name, self._by_prefix):
-                if found := list(look(thing)):
-                    return found
+            if found := list(self._by_path(thing)):
+                return found
+            matches: dict[str, Match] = {}
+            for match in self._names.of_every_kind(thing):
+                matches.setdefault(match.id, match)
+            if found := [target for match in matches.values() for target in self._targets(match)]:
+                return found
         raise LookupFailed(
             f"nothing of this data root: {thing}",
-            hint="known are cache, chain, diff, image and container IDs, links, and paths below the root",
+            hint="known are cache, chain, diff, image and container IDs, links, paths below the root, and "
+            "digests of blobs and manifests",
         )
+
+    def _targets(self, match: Match) -> Iterator[Target]:
+        """The layer, image or container of an ID; nothing for an image that is damaged, which is reported."""
+        if isinstance(match.id, ContainerID):
+            yield Target(self._root.load_container(match.id), match.meaning)
+        elif isinstance(match.id, ImageID):
+            if image := self._root.load_image(match.id):
+                yield Target(image, match.meaning)
+        else:
+            for stage in self._forest.stages():
+                if match.id in (stage.chain_id, stage.cache_id):
+                    yield Target(stage, match.meaning)
 
     # -- paths ---------------------------------------------------------------------------------
 
@@ -87,13 +109,13 @@ class Targets:
         if place.kind == "directory":
             yield from self._having("cache_id", name)
         elif place.kind == "link":
-            yield from self._linked(name)
+            yield from self._of_layers(self._layers.link(name))
         elif place.kind == "chain":
             yield from self._having("chain_id", digest)
         elif place.kind == "diff":
             yield from self._having("diff_id", digest)
         elif place.kind == "blob":
-            yield from self._of_blob(name)
+            yield from self._of_layers(self._layers.blob(name))
         elif place.kind == "volume":
             yield from self._mounting(name)
         else:
@@ -106,76 +128,8 @@ class Targets:
             if any(mount.name == volume for mount in mounts):
                 yield container
 
-    # -- names ---------------------------------------------------------------------------------
-
-    def _by_id(self, thing: str) -> Iterator[Target]:
-        """By an ID in full: everything that has it, once."""
-        found = {id(target.named): target for text, target in self._ids(thing) if text == thing}
-        yield from found.values()
-        if not found:
-            stages = self._of_blob(thing.removeprefix("sha256:"))
-            yield from (Target(stage, "digest of its compressed blob") for stage in stages)
-
-    def _by_name(self, thing: str) -> Iterator[Target]:
-        """By a reference, the digest of a manifest, or a container's name."""
-        try:
-            reference = parse_reference(thing)
-        except FormatError:
-            wanted = None
-        else:
-            wanted = reference.without_tag() if reference.digest else reference.with_default_tag()
-        rows = self._root.repositories.rows
-        named = {row.image_id for row in rows if row.reference == wanted or row.reference.digest == thing}
-        for owner in self._owners():
-            if owner.id in named or (isinstance(owner, Container) and owner.name == thing):
-                yield Target(owner, "name")
-
-    def _by_prefix(self, thing: str) -> Iterator[Target]:
-        """By the beginning of an ID, if it is that of no other."""
-        if not thing.removeprefix("sha256:").removeprefix("l/"):
-            return
-        found = [(text, target) for text, target in self._ids(thing) if text.startswith(thing)]
-        if len(texts := {text for text, _ in found}) > 1:
-            raise AmbiguousName(thing, sorted(texts))
-        yield from {id(target.named): target for _, target in found}.values()
-
-    def _ids(self, thing: str) -> Iterator[tuple[str, Target]]:
-        """Everything that has an ID, in the form that `thing` has."""
-        for stage in self._forest.stages():
-            if stage.cache_id:
-                yield stage.cache_id, Target(stage, "cache ID")
-        if set(thing.removeprefix("sha256:")) <= _HEX:
-            for text, target in self._digests():
-                yield text if thing.startswith("sha256:") else text.rpartition(":")[2], target
-        before = "l/" if thing.startswith("l/") else ""
-        for link, stage in self._links(thing.removeprefix("l/")):
-            yield before + link, Target(stage, "link")
-
-    def _digests(self) -> Iterator[tuple[str, Target]]:
-        for stage in self._forest.stages():
-            if stage.diff_id and str(stage.diff_id) != stage.chain_id:
-                yield stage.diff_id, Target(stage, "diff ID")
-            if stage.chain_id:
-                yield stage.chain_id, Target(stage, "chain ID")
-        for owner in self._owners():
-            yield owner.id, Target(owner, "image ID" if isinstance(owner, Image) else "container ID")
-
-    def _links(self, beginning: str) -> Iterator[tuple[str, Stage]]:
-        """The short links that begin so; the file of each layer is read only if the link is none in full."""
-        if found := self._linked(beginning):
-            yield from ((beginning, stage) for stage in found)
-        elif _is_link(beginning):
-            for stage in self._forest.stages():
-                if (own := self._forest.link(stage)) and own.startswith(beginning):
-                    yield own, stage
-
-    def _linked(self, name: str) -> list[Stage]:
-        """The layer of a short link: by the link, or, where that is lost, by the layers' own `link` files."""
-        if not _is_link(name):
-            return []
-        if target := self._root.overlay2.link_target(LinkID(name)):
-            return self._having("cache_id", target)
-        return [stage for stage in self._forest.stages() if self._forest.link(stage) == name]
+    def _of_layers(self, found: Iterator[Match]) -> Iterator[Named]:
+        return (target.named for match in found for target in self._targets(match))
 
     def _having(self, attribute: str, value: str) -> list[Stage]:
         return [stage for stage in self._forest.stages() if getattr(stage, attribute) == value]
@@ -183,23 +137,3 @@ class Targets:
     def _owners(self) -> list[Owner]:
         """Every image and container, those without layers too."""
         return [*self._root.images(), *self._root.containers()]
-
-    def _of_blob(self, digits: str) -> list[Stage]:
-        """The layers that a compressed blob, pulled or pushed, became."""
-        if len(digits) != 64 or not set(digits) <= _HEX:
-            return []
-        path = f"image/overlay2/distribution/diffid-by-digest/sha256/{digits}"
-        try:
-            found = parse_optional(self._root.directory, path, parse_diff)
-        except CorruptStore as error:
-            self._root.report(error)
-            return []
-        return self._having("diff_id", found) if found else []
-
-
-def _is_link(text: str) -> bool:
-    try:
-        LinkID(text)
-    except InvalidID:
-        return False
-    return True

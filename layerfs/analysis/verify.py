@@ -19,15 +19,15 @@ from layerfs.analysis.findings import ROOT, Finding, layer_subject
 from layerfs.analysis.hiding import Hiding
 from layerfs.analysis.layercheck import LayerCheck
 from layerfs.analysis.layerfindings import LayerFindings
-from layerfs.analysis.layernames import layers_called
 from layerfs.analysis.repeats import PathRepeated
 from layerfs.analysis.structure import Structure
 from layerfs.analysis.workers import Lost, in_processes
 from layerfs.archive import LayerArchive
-from layerfs.errors import CorruptStore, DataRootUnreadable
+from layerfs.errors import AmbiguousName, CorruptStore, DataRootUnreadable, LayerNotFound, LookupFailed
+from layerfs.formats.rootpath import root_paths
 from layerfs.formats.whiteouts import USER
 from layerfs.hostdir import is_system_admin
-from layerfs.ids import chain_ids
+from layerfs.ids import ChainID, ImageID, chain_ids
 from layerfs.store.layerdb import LayerRecord
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from layerfs.dataroot import DataRoot
     from layerfs.hostdir import HostDir
-    from layerfs.ids import CacheID, ChainID, DiffID, ImageID
+    from layerfs.ids import CacheID, DiffID
     from layerfs.tree.union import UnionTree
 
 __all__ = ["Choice", "LayerJob", "LayerVerdict", "Verification"]
@@ -114,9 +114,35 @@ class Verification:
         except (CorruptStore, DataRootUnreadable):
             return ()
 
-    def layers_called(self, name: str, root_path: bytes) -> list[ChainID]:
-        """The layers that a name means; raises `LookupFailed`. See `layernames`."""
-        return layers_called(self._structure, name, root_path)
+    def called(self, name: str, root_path: bytes) -> list[ImageID | ChainID]:
+        """The image, or else the layers, that a name or a path of a layer means, damaged ones too.
+
+        Args:
+            name: what was given.
+            root_path: the data root's absolute path; a path of another place is understood as well.
+
+        Raises:
+            LookupFailed: it means none, or something that has no archive to be compared with.
+        """
+        wanted = None if self._is_image(name) else _of_path(name, root_path)
+        kinds = ("image", "layer") if wanted is None else ("layer",)
+        matches = self._root.names.matches(wanted or name, kinds)
+        if len({match.text for match in matches}) > 1 and len(ids := {match.id for match in matches}) > 1:
+            raise AmbiguousName(name, sorted(ids))
+        found = [match.id for match in matches if isinstance(match.id, (ImageID, ChainID))]
+        if not found:
+            raise LayerNotFound(
+                f"{name} is no image's layer: it has no archive that it could be compared with",
+                hint="`layerfs whois` tells whose it is",
+            )
+        return list(dict.fromkeys(found))
+
+    def _is_image(self, name: str) -> bool:
+        """Whether a reference that looks like a path is an image's."""
+        try:
+            return bool(self._root.names.image_id(name))
+        except LookupFailed:
+            return False
 
     def all_chains(self) -> list[ChainID]:
         """Every layer of the root, also those that are damaged, and those that images lack."""
@@ -245,3 +271,13 @@ def _softened(finding: Finding) -> Finding:
     """What a reader without privilege cannot look at is no sign of a change."""
     unreadable = finding.code.endswith("-unreadable")
     return finding._replace(severity="warning") if unreadable else finding
+
+
+def _of_path(name: str, root_path: bytes) -> str | None:
+    """The ID in a path of a layer; None for what is no path of one."""
+    if "/" not in name or "\0" in name:
+        return None
+    for place in root_paths(name.encode("utf-8", "surrogateescape"), root_path):
+        if place.kind in ("directory", "link", "chain", "diff"):
+            return place.name
+    return None

@@ -16,6 +16,7 @@ _TIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,18}))?(?:[Zz]|([+-])(\d\d):(\d\d))"
 )
 _EPOCH = dt.date(1970, 1, 1).toordinal()
+_CYCLE_YEARS, _CYCLE_DAYS = 400, 146097  # after which the calendar is the same again
 _ZERO_TIME = (dt.date(1, 1, 1).toordinal() - _EPOCH) * 86400 * 10**9
 
 
@@ -43,10 +44,15 @@ def parse_time(text: str) -> int | None:
 
 
 def format_time(nanoseconds: int) -> str:
-    """RFC 3339 in UTC, with as many digits of the fraction as needed; for years 1 to 9999."""
+    """RFC 3339 in UTC, with as many digits of the fraction as needed.
+
+    A file system keeps times of 64 bits: years have more digits then, or a sign, as date(1) writes them.
+    """
     seconds, fraction = divmod(nanoseconds, 10**9)
     days, rest = divmod(seconds, 86400)
-    date = dt.date.fromordinal(days + _EPOCH)
+    cycles, day = divmod(days + _EPOCH - 1, _CYCLE_DAYS)
+    date = dt.date.fromordinal(day + 1)
     clock = f"{rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}"
     digits = f".{fraction:09}".rstrip("0") if fraction else ""
-    return f"{date.isoformat()}T{clock}{digits}Z"
+    year = date.year + cycles * _CYCLE_YEARS
+    return f"{year:04}-{date.month:02}-{date.day:02}T{clock}{digits}Z"

@@ -55,7 +55,7 @@ def load_object(content: bytes) -> Json:
 
 
 def load_objects(content: bytes) -> Sequence[Json]:
-    """The objects of the JSON array in `content`; raises `FormatError` for anything else."""
+    """The objects of the JSON array in `content`; raises as `load_object`."""
     found = _loaded(content, list)
     return [_checked(item, dict, f"[{index}]") for index, item in enumerate(found)]
 

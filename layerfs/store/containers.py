@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layerfs.errors import MalformedFile
+from layerfs.errors import CorruptStore, MalformedFile
 from layerfs.formats.containerconfig import parse_container_config
 from layerfs.formats.jsontext import load_object
 from layerfs.ids import ContainerID
@@ -28,12 +28,13 @@ __all__ = ["ContainerDB"]
 
 
 class ContainerDB:
-    """Reader of the `containers/` directory."""
+    """Reader of the `containers/` directory; every config is read at most once."""
 
     def __init__(self, root: HostDir) -> None:
         """Read the `containers/` below the data root."""
         self._root = root
         self._directory = open_optional(root, "containers")
+        self._configs: dict[ContainerID, ContainerConfig | CorruptStore] = {}
 
     def container_ids(self) -> list[ContainerID]:
         """Every container's ID, sorted."""
@@ -41,6 +42,18 @@ class ContainerDB:
 
     def config(self, container: ContainerID) -> ContainerConfig:
         """The config of one container; raises `CorruptStore`."""
+        known = self._configs.get(container)
+        if known is None:
+            try:
+                known = self._read(container)
+            except CorruptStore as error:
+                known = error
+            self._configs[container] = known
+        if isinstance(known, CorruptStore):
+            raise known
+        return known
+
+    def _read(self, container: ContainerID) -> ContainerConfig:
         path = f"containers/{container}/config.v2.json"
         config = parse_file(self._root, path, parse_container_config, JSON_LIMIT)
         if config.id != container:

@@ -5,23 +5,72 @@ Source: moby `distribution/metadata/v2_metadata_service.go`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import functools
+from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.errors import CorruptStore, DataRootUnreadable
 from layerfs.formats import layerfiles
-from layerfs.ids import DiffID
+from layerfs.formats.blobsources import parse_blob_sources
+from layerfs.ids import BlobDigest, DiffID
 from layerfs.store.files import identities, open_optional, parse_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from layerfs.hostdir import HostDir
     from layerfs.store.files import Problem
 
-__all__ = ["distribution_entries"]
+__all__ = ["Blob", "Distribution", "distribution_entries"]
 
 _BY_DIGEST = "distribution/diffid-by-digest/sha256"
 _BY_DIFF = "distribution/v2metadata-by-diffid/sha256"
+
+
+class Blob(NamedTuple):
+    """What a layer was in registries.
+
+    Attributes:
+        digest: of its bytes there, compressed or not.
+        repositories: those known to have had it, in full, oldest note first.
+    """
+
+    digest: BlobDigest
+    repositories: tuple[str, ...]
+
+
+class Distribution:
+    """Reader of one `distribution/` directory.
+
+    Attributes:
+        problems: what is wrong with the notes; complete once `blobs` was asked for.
+    """
+
+    def __init__(self, driver_dir: HostDir) -> None:
+        """Read the `distribution/` below `image/<driver>/`, if there is one."""
+        self._driver_dir = driver_dir
+        self.problems: list[Problem] = []
+
+    @functools.cached_property
+    def blobs(self) -> Mapping[DiffID, tuple[Blob, ...]]:
+        """The blobs of each layer that has any, by both kinds of notes; damaged ones are left out."""
+        found: dict[DiffID, dict[BlobDigest, dict[str, None]]] = {}
+        for path, about in distribution_entries(self._driver_dir):
+            if not isinstance(about, DiffID):
+                self.problems.append(about)
+                continue
+            blobs = found.setdefault(about, {})
+            if not path.startswith(_BY_DIFF):
+                blobs.setdefault(BlobDigest.from_hex(path.rpartition("/")[2]), {})
+                continue
+            try:
+                for digest, repository in parse_file(self._driver_dir, path, parse_blob_sources):
+                    blobs.setdefault(digest, {}).update({repository: None} if repository else {})
+            except (CorruptStore, DataRootUnreadable) as error:
+                self.problems.append(error)
+        return {
+            diff_id: tuple(Blob(digest, tuple(names)) for digest, names in blobs.items())
+            for diff_id, blobs in found.items()
+        }
 
 
 def distribution_entries(driver_dir: HostDir) -> Iterator[tuple[str, DiffID | Problem]]:

@@ -221,7 +221,7 @@ class Overlay2:
         if top is None:
             return None
         try:
-            return self._lower_problem(top, self.lower(top), [self._known_link(item) for item in below])
+            return self._lower_problem(top, self.lower(top), below)
         except CorruptStore as error:
             return error
 
@@ -232,10 +232,11 @@ class Overlay2:
             return None
 
     def _lower_problem(
-        self, top: CacheID, lower: Sequence[LinkID] | None, expected: Sequence[LinkID | None]
+        self, top: CacheID, lower: Sequence[LinkID] | None, below: Sequence[CacheID | None]
     ) -> CorruptStore | None:
+        """As `lower_problem`; a link is read for each that `lower` names, and not for each layer below."""
         name = f"{self.path_of(top)}/lower"
-        if lower is None and not expected:
+        if lower is None and not below:
             return None
         if lower is None:
             return MissingFile(
@@ -243,13 +244,13 @@ class Overlay2:
                 "the file is missing",
                 hint="Docker would show this layer alone; layerfs goes by layerdb",
             )
-        if len(lower) != len(expected):
-            return BrokenChain(
-                name, "not the layers that layerdb names", expected=str(len(expected)), found=str(len(lower))
-            )
-        for found, wanted in zip(lower, expected, strict=True):
+        problem = "not the layers that layerdb names"
+        if len(lower) != len(below):
+            return BrokenChain(name, problem, expected=str(len(below)), found=str(len(lower)))
+        for found, cache_id in zip(lower, below, strict=True):
+            wanted = self._known_link(cache_id)
             if wanted is not None and found != wanted:
-                return BrokenChain(name, "not the layers that layerdb names", expected=wanted, found=found)
+                return BrokenChain(name, problem, expected=wanted, found=found)
         return None
 
 

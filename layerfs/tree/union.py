@@ -284,4 +284,7 @@ def _unreadable(path: bytes, layer: LayerSource, error: OSError) -> TreeError:
         refused = UnreadableEntry(path, reason, hint="run as the owner of the data root, or as root")
         refused.errno = errno.EACCES
         return refused
-    return UnreadableEntry(path, reason)
+    found = UnreadableEntry(path, reason)
+    if error.errno == errno.ENAMETOOLONG:
+        found.errno = errno.ENAMETOOLONG
+    return found

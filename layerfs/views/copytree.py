@@ -45,14 +45,15 @@ def copy_tree(tree: UnionTree, visits: Iterable[Visit], path: bytes, copy: CopyO
         path: what the top becomes, below the target; empty to add what is in it to the target itself.
         copy: where to.
     """
-    top: Node | None = None
     refused: int | None = None  # the depth of a directory that could not be made
+    places: list[bytes] = []  # of the copies of the directories that the walk is in
     for visit in visits:
         node = visit.node
-        top = top or node
         if refused is not None and visit.depth > refused:
             continue
-        at = _place(path, node.path[len(top.path) :].lstrip(b"/")) if node is not top else path
+        del places[visit.depth :]
+        at = _place(places[-1], node.name) if places else path
+        places.append(at)
         error: OSError | None = visit.problem
         refused = None
         try:
@@ -66,5 +67,5 @@ def copy_tree(tree: UnionTree, visits: Iterable[Visit], path: bytes, copy: CopyO
         yield Copied(node, at, error)
 
 
-def _place(path: bytes, below: bytes) -> bytes:
-    return path + b"/" + below if path else below
+def _place(directory: bytes, name: bytes) -> bytes:
+    return directory + b"/" + name if directory else name

@@ -11,12 +11,22 @@ import errno
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from layerfs.errors import LayerfsError
+
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
     from layerfs.dataroot import DataRoot
 
-__all__ = ["BadTarget", "Destination", "forbidden_below", "identity", "open_destination", "open_target"]
+__all__ = [
+    "BadTarget",
+    "Destination",
+    "forbidden_below",
+    "identity",
+    "naming",
+    "open_destination",
+    "open_target",
+]
 
 _ADDED_TO = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _DIRECTORY = _ADDED_TO | os.O_NOFOLLOW
@@ -58,7 +68,11 @@ def open_target(path: bytes, forbidden: Collection[tuple[int, int]]) -> int:
         BadTarget: it is not empty, no directory, a link, or lies where nothing may be written.
         OSError: the host refuses.
     """
-    name = path.rstrip(b"/") or path
+    with naming(path):
+        return _open_target(path.rstrip(b"/") or path, forbidden)
+
+
+def _open_target(name: bytes, forbidden: Collection[tuple[int, int]]) -> int:
     try:
         fd = os.open(name, _DIRECTORY)
     except FileNotFoundError:
@@ -87,6 +101,24 @@ def open_destination(path: bytes, forbidden: Collection[tuple[int, int]]) -> Des
         BadTarget: it lies where nothing may be written, or is no directory and ends in a slash.
         OSError: the host refuses; there is no directory to make the name in.
     """
+    with naming(path):
+        return _open_destination(path, forbidden)
+
+
+@contextlib.contextmanager
+def naming(path: bytes) -> Iterator[None]:
+    """Let an error of the host in the block tell the path that the user knows, whatever part of it failed."""
+    try:
+        yield
+    except LayerfsError:
+        raise
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, os.fsdecode(path)) from error
+
+
+def _open_destination(path: bytes, forbidden: Collection[tuple[int, int]]) -> Destination:
     name: bytes | None = None
     try:
         fd = os.open(path, _ADDED_TO)

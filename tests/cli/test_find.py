@@ -18,6 +18,8 @@ import pytest
 from layerfs import DataRoot
 from tests.support.command import configs, layerfs
 from tests.support.fixture import private_copy
+from tests.support.images import image_of
+from tests.support.layerspec import Dir, File, LayerSpec
 from tests.support.processes import Running
 
 LAYERFS = str(Path(sys.executable).with_name("layerfs"))
@@ -423,3 +425,17 @@ def test_images_of_no_layers_have_their_root(dataroot_path: Path) -> None:
     assert _paths(dataroot_path, "zero/scratch:1") == ["/"]
     assert _rows(dataroot_path, "zero/scratch:1", "-empty")[0]["path"] == "/"
     assert len(configs(dataroot_path)) > 0
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    "number", ["9" * 5000, "4294967295", "", "-1", "0x10", "1 ", "٣"], ids=lambda number: number[:12]
+)
+def test_an_owner_that_the_kernel_has_not(tmp_path: Path, number: str) -> None:
+    """A number of /etc/passwd that no file can have, however long, is no user's: exit 3, as for no line."""
+    lines = f"root:x:{number}:0::/:\nother:x:007:0::/:\n".encode()
+    root, _ = image_of(tmp_path / "root", LayerSpec(Dir({b"etc": Dir({b"passwd": File(lines)})})))
+    found = layerfs(root, "find", "test:1", "-user", "root")
+    assert found.code == 3
+    assert "'root' is not in /etc/passwd" in found.stderr
+    assert layerfs(root, "find", "test:1", "-user", "other") == (0, "", "")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.command import add_image, configs, layer_files, layerfs
 from tests.support.fixture import private_copy
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -45,6 +44,7 @@ def test_layers_of_an_image_are_those_on_disk(dataroot_path: Path) -> None:
                 "Size": int(files["size"]),
                 "Directory": str(directory),
                 "DiffDir": str(directory / "diff"),
+                "Distribution": layer["Distribution"],
             }
 
 
@@ -134,7 +134,7 @@ def test_container_without_its_config(copy: Path) -> None:
     assert found.code == 1
     assert "config.v2.json" in found.stderr
     kept = {key: whole[key] for key in ("Id", "HostConfig", "GraphDriver", "Layers")}
-    assert found.json == [dict.fromkeys(whole) | kept]
+    assert found.json == [dict.fromkeys(whole) | kept | {"type": "container"}]
 
 
 @pytest.mark.parametrize("value", [["PATH"], "text", 7, {"Env": {"a": "b"}}, {"Cmd": [1]}, {"Labels": ["x"]}])
@@ -167,3 +167,45 @@ def test_formats(dataroot_path: Path) -> None:
     assert len(lines) == 2
     assert layerfs(dataroot_path, "inspect", "-f", "{{.Nope", "demo:latest").code == 2
     assert layerfs(dataroot_path, "inspect", "-f", "github", "demo:latest").code == 2
+
+
+def test_paths_are_of_the_root_that_is_read(dataroot_path: Path) -> None:
+    """Every path of something in the root is where that is now; what the engine wrote down is beside it."""
+    found = _documents(dataroot_path, *(path.name for path in (dataroot_path / "containers").iterdir()))
+    assert found
+    for container in found:
+        written = json.loads((dataroot_path / "containers" / container["Id"] / "config.v2.json").read_bytes())
+        for key in ("ResolvConfPath", "HostnamePath", "HostsPath", "LogPath"):
+            recorded = written[key]
+            assert container["RecordedPaths"][key] == recorded
+            if recorded:
+                assert container[key] == str(
+                    dataroot_path / "containers" / container["Id"] / recorded.rpartition("/")[2]
+                )
+                assert Path(container[key]).exists()
+        for mount in container["Mounts"]:
+            recorded = written["MountPoints"][mount["Destination"]].get("Source", "")
+            assert container["RecordedPaths"]["Mounts"][mount["Destination"]] == recorded
+            assert mount["Type"] != "volume" or Path(mount["Source"]).is_relative_to(dataroot_path)
+    places = _elsewhere(found)
+    assert places
+    assert not any(str(place) in json.dumps(found) for place in places)
+
+
+def _elsewhere(found: list[dict[str, Any]]) -> set[Path]:
+    """Nothing but RecordedPaths may tell of the root's former place: it is taken out here."""
+    logs = [document.pop("RecordedPaths")["LogPath"] for document in found]
+    return {Path(log).parents[2] for log in logs if log}
+
+
+@pytest.mark.parametrize(
+    "path", ["/else/where", "/x/containers/{id}/../../../../etc/shadow", "/x/containers/0/l"]
+)
+def test_paths_of_other_places_stay(copy: Path, path: str) -> None:
+    """A path that is not of the container's own directory is told as it is."""
+    (whole,) = _documents(copy, "changed")
+    path = path.format(id=whole["Id"])
+    config = copy / "containers" / whole["Id"] / "config.v2.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"LogPath": path}))
+    (moved,) = _documents(copy, "changed")
+    assert moved["LogPath"] == moved["RecordedPaths"]["LogPath"] == path

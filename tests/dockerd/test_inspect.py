@@ -103,7 +103,8 @@ def engine(dataroot_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 def _without_layers(document: dict[str, Any]) -> str:
     """The document as text, to compare order and types as well, without the key the Engine has not."""
     assert list(document)[-1] == "Layers"
-    return json.dumps({key: value for key, value in document.items() if key != "Layers"}, indent=1)
+    own = ("Layers", "RecordedPaths")
+    return json.dumps({key: value for key, value in document.items() if key not in own}, indent=1)
 
 
 def _ours(engine: Engine, *arguments: str) -> dict[str, Any]:
@@ -121,11 +122,14 @@ def test_every_image_is_inspected_as_the_engine_does(engine: Engine) -> None:
 
 
 def test_every_container_is_inspected_as_the_engine_does(engine: Engine) -> None:
-    """Each container's document, sizes included, equals the Engine's."""
+    """Each container's document, sizes included, equals the Engine's, which gives its files as recorded."""
     containers = engine.containers()
     assert containers
     for container in containers:
-        ours = json.loads(_without_layers(_ours(engine, "--size", container["Id"])))
+        document = _ours(engine, "--size", container["Id"])
+        recorded = {key: path for key, path in document["RecordedPaths"].items() if key != "Mounts"}
+        assert len(recorded) == 4
+        ours = json.loads(_without_layers(document | recorded))
         theirs = engine.container(container["Id"])
         for document in (ours, theirs):  # the Engine lists mounts in the random order of a Go map
             document["Mounts"].sort(key=lambda mount: mount["Destination"])

@@ -16,7 +16,7 @@ import pytest
 from layerfs import DataRoot
 from layerfs.views.provenance import Origin, TracedTree
 from tests.support.layerspec import Dir, File, LayerSpec, Meta, materialise_stack
-from tests.support.mounts import served
+from tests.support.mounts import eventually, served, servers
 from tests.support.treeview import union_of
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def _mounted(
         yield place
     finally:
         subprocess.run([LAYERFS, "umount", str(place)], check=True)
+        eventually(lambda: not servers(place))
 
 
 def _told(path: Path, name: str) -> str:

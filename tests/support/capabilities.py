@@ -191,6 +191,7 @@ CAPABILITIES: dict[str, Callable[[], Missing | None]] = {
     "locales": _locales,
     "mactime": _program("mactime", "sleuthkit"),
     "man": _program("man", "man-db"),
+    "registry": _program("docker-registry", "docker-registry"),
     "root": _root,
     "skopeo": _program("skopeo", "skopeo"),
     "umoci": _program("umoci", "umoci"),

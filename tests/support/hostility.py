@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["EVIL", "EVIL_NAME", "FORGED", "make_hostile"]
+__all__ = ["EVIL", "EVIL_NAME", "FORGED", "make_hostile", "one_of_each_kind"]
 
 FORGED = "FORGED"
 """What a line must not begin with: it stands behind every kind of line end."""
@@ -160,7 +160,19 @@ def _repositories(root: Path) -> None:
 
 
 def _records(root: Path) -> None:
-    """One file of each kind of the engine's with hostile content: the last of its kind, but of no base layer.
+    """One file of each kind of the engine's with hostile content."""
+    for path in one_of_each_kind(root):
+        if path.suffix in (".json", ".db") or "/content/" in str(path):
+            continue
+        if path.is_symlink():
+            path.unlink()
+            path.symlink_to(b"../" + EVIL_NAME + b"/diff")
+        elif path.is_file():
+            path.write_bytes(EVIL.encode("utf-8", "surrogatepass"))
+
+
+def one_of_each_kind(root: Path) -> list[Path]:
+    """One file of each kind of the engine's: the last of its kind, but of no base layer.
 
     What many layers stand on would make them all unreadable, and their names with them.
     """
@@ -169,14 +181,7 @@ def _records(root: Path) -> None:
         is_layer = "layerdb/sha256" in str(path) or path.parent.parent == root / "overlay2"
         if not is_layer or (path.parent / "parent").exists() or (path.parent / "lower").exists():
             kinds[re.sub(r"[0-9a-z]{25,64}(-init)?|[A-Z2-7]{26}", "*", str(path.relative_to(root)))] = path
-    for kind, path in kinds.items():
-        if kind.endswith((".json", ".db")) or "/content/" in kind:
-            continue
-        if path.is_symlink():
-            path.unlink()
-            path.symlink_to(b"../" + EVIL_NAME + b"/diff")
-        elif path.is_file():
-            path.write_bytes(EVIL.encode("utf-8", "surrogatepass"))
+    return list(kinds.values())
 
 
 def _own_files(root: Path) -> Iterator[Path]:

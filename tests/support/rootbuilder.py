@@ -18,7 +18,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from layerfs.ids import CacheID, ChainID, DiffID, ImageID, LinkID, chain_id
+from layerfs.ids import BlobDigest, CacheID, ChainID, ContainerID, DiffID, ImageID, LinkID, chain_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -65,20 +65,69 @@ class RootBuilder:
         below: BuiltLayer | None = None,
         fill: Callable[[Path], object] | None = None,
         diff_id: DiffID | None = None,
+        cache_id: CacheID | None = None,
     ) -> BuiltLayer:
         """Add a layer on top of `below`; `fill` puts into its `diff/` what it contains.
 
-        Its diff ID is made up, unless that of its real tar is given.
+        Its diff ID is made up, unless that of its real tar is given; so is its cache ID.
         """
+        made = self.directory(below, fill, diff_id, cache_id)
+        self._write_record(made)
+        return made
+
+    def directory(
+        self,
+        below: BuiltLayer | None = None,
+        fill: Callable[[Path], object] | None = None,
+        diff_id: DiffID | None = None,
+        cache_id: CacheID | None = None,
+    ) -> BuiltLayer:
+        """Add a layer's directory without a record, as containers and failed removals have them."""
         seed = str(next(self._count)).encode()
         diff_id = diff_id or DiffID.of(b"diff " + seed)
-        cache_id = CacheID(hashlib.sha256(b"cache " + seed).hexdigest())
+        cache_id = cache_id or CacheID(hashlib.sha256(b"cache " + seed).hexdigest())
         link = LinkID(base64.b32encode(hashlib.sha256(b"link " + seed).digest())[:26].decode())
         chain = chain_id(below.chain_id if below else None, diff_id)
         made = BuiltLayer(below, diff_id, chain, cache_id, link, self.path / "overlay2" / cache_id / "diff")
         self._write_directory(made, fill)
-        self._write_record(made)
         return made
+
+    def container(
+        self, name: str, image: ImageID, top: BuiltLayer | None, container_id: ContainerID | None = None
+    ) -> tuple[ContainerID, BuiltLayer, BuiltLayer]:
+        """Add a container of an image whose uppermost layer is `top`: its ID, -init and read-write layer."""
+        seed = str(next(self._count)).encode()
+        container_id = container_id or ContainerID(hashlib.sha256(b"container " + seed).hexdigest())
+        mount_id = CacheID(hashlib.sha256(b"mount " + seed).hexdigest())
+        init = self.directory(top, cache_id=CacheID(f"{mount_id}-init"))
+        own = self.directory(init, cache_id=mount_id)
+        place = self.path / "containers" / container_id
+        place.mkdir()
+        document = {"ID": container_id, "Name": f"/{name}", "Image": image, "Config": {"Image": image}}
+        (place / "config.v2.json").write_text(json.dumps(document))
+        record = self._driver_dir / "layerdb/mounts" / container_id
+        record.mkdir(parents=True)
+        (record / "mount-id").write_text(mount_id)
+        (record / "init-id").write_text(init.cache_id)
+        if top:
+            (record / "parent").write_text(top.chain_id)
+        return container_id, init, own
+
+    def blob(self, layer: BuiltLayer, digest: BlobDigest, *repositories: str) -> None:
+        """Note, as a pull does, what a layer was in these repositories."""
+        for name, key, text in (
+            ("diffid-by-digest", digest, layer.diff_id),
+            (
+                "v2metadata-by-diffid",
+                layer.diff_id,
+                json.dumps(
+                    [{"Digest": digest, "SourceRepository": name, "HMAC": ""} for name in repositories]
+                ),
+            ),
+        ):
+            place = self._driver_dir / "distribution" / name / "sha256"
+            place.mkdir(parents=True, exist_ok=True)
+            (place / key.hex).write_text(text)
 
     def _write_directory(self, layer: BuiltLayer, fill: Callable[[Path], object] | None) -> None:
         """`overlay2/<cache ID>/` and its short link."""

@@ -11,7 +11,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Self
 
-from layerfs.views.place import BadTarget, Destination, open_destination
+from layerfs.views.place import BadTarget, Destination, naming, open_destination
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -43,9 +43,10 @@ class NewFile:
         place = open_destination(path, forbidden)
         self._directory, self._path = place.fd, path
         try:
-            self._name = _file_name(place)
-            self._replaces = self._check(force=force)
-            fd, self._part = self._create()
+            with naming(path):
+                self._name = _file_name(place)
+                self._replaces = self._check(force=force)
+                fd, self._part = self._create()
         except BaseException:
             os.close(self._directory)
             raise
@@ -59,18 +60,15 @@ class NewFile:
         """Give the file its name, or leave nothing."""
         try:
             if kind is None:
-                self._finish()
-        except OSError as error:
-            raise self._named(error) from error
+                with naming(self._path):
+                    self._finish()
         finally:
             self._discard()
 
     def write(self, piece: Buffer) -> None:
         """Append `piece`; raises `OSError` that names the file."""
-        try:
+        with naming(self._path):
             self._file.write(piece)
-        except OSError as error:
-            raise self._named(error) from error
 
     def _check(self, *, force: bool) -> bool:
         """Whether a file of this name is to be replaced."""
@@ -124,9 +122,6 @@ class NewFile:
             if self._part is not None:
                 os.unlink(self._part, dir_fd=self._directory)
             os.close(self._directory)
-
-    def _named(self, error: OSError) -> OSError:
-        return OSError(error.errno, error.strerror or str(error), os.fsdecode(self._path))
 
 
 def _file_name(place: Destination) -> bytes:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from layerfs.formats.tarheader import Header
 from layerfs.formats.tarpack import END, pack, padding
-from layerfs.views.place import open_target
+from layerfs.views.place import naming, open_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -86,16 +86,21 @@ class Directory:
 
     def directory(self, name: str) -> None:
         """Make a directory."""
-        os.mkdir(name, dir_fd=self._top)
+        with naming(self._place(name)):
+            os.mkdir(name, dir_fd=self._top)
         self._made.append((name, True))
 
     def file(self, name: str, size: int, produce: Callable[[Write], object]) -> None:
         """Make a file; how long it is, is what `produce` writes."""
         del size
-        fd = os.open(name, _NEW, 0o666, dir_fd=self._top)
-        self._made.append((name, False))
-        with os.fdopen(fd, "wb", buffering=_BUFFER) as file:
-            produce(file.write)
+        with naming(self._place(name)):
+            fd = os.open(name, _NEW, 0o666, dir_fd=self._top)
+            self._made.append((name, False))
+            with os.fdopen(fd, "wb", buffering=_BUFFER) as file:
+                produce(file.write)
+
+    def _place(self, name: str) -> bytes:
+        return os.path.join(self._path, os.fsencode(name))
 
     def _remove(self) -> None:
         for name, is_directory in reversed(self._made):

@@ -117,7 +117,7 @@ def check_mountpoint(path: Path, data_root: Path) -> Path:
             hint=f"`layerfs umount {shlex.quote(os.fspath(path))}` first",
         )
     try:
-        real = path.resolve(strict=True)
+        real = Path(os.path.realpath(path, strict=True))
         names = os.listdir(real)
     except NotADirectoryError as error:
         raise MountFailed(f"{path}: not a directory") from error

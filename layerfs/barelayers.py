@@ -1,0 +1,116 @@
+"""Layers without a record: a container's own two, those of removed containers, and BuildKit's.
+
+They are directories of `overlay2/` that no image's layer names as its own, and they have no diff ID. Used by
+`dataroot` and `naming`.
+
+Source: moby `layer/layer_store.go` (saveMount), `daemon/graphdriver/overlay2/overlay.go`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from layerfs.errors import MissingFile
+from layerfs.layernames import KnownLayer
+from layerfs.model import BareLayer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from layerfs.ids import CacheID, ChainID
+    from layerfs.model import Layer
+    from layerfs.store.layerdb import LayerDB
+    from layerfs.store.overlay2 import Overlay2
+
+__all__ = ["BareLayers", "BareStack"]
+
+
+class Store(Protocol):
+    """What is needed of a data root."""
+
+    layerdb: LayerDB
+    overlay2: Overlay2
+
+    def layers(self) -> list[Layer]:
+        """Every layer with a record; damage is reported."""
+
+    def chain_below(self, top: ChainID) -> tuple[Layer, ...]:
+        """The chain that ends in a layer, base first."""
+
+
+class BareStack(NamedTuple):
+    """A layer without a record, and what is below it.
+
+    Attributes:
+        above: it, and those below it that have no record either, uppermost first.
+        chain: the layers of an image below these, base first.
+    """
+
+    above: list[CacheID]
+    chain: tuple[Layer, ...]
+
+
+class BareLayers:
+    """The layers without a record of one data root."""
+
+    def __init__(self, store: Store) -> None:
+        """Find them in `store`."""
+        self._store = store
+
+    def and_known(self) -> Iterator[KnownLayer]:
+        """Every layer that has a record, however damaged, and then those that have none."""
+        layerdb = self._store.layerdb
+        taken: set[CacheID | None] = set()
+        for chain in layerdb.chain_ids():
+            noted = layerdb.noted_layer(chain)
+            taken.add(noted.cache_id)
+            yield KnownLayer(chain, noted.diff_id, noted.cache_id)
+        mounts = map(layerdb.noted_mount, layerdb.container_ids())
+        own = [cache_id for mount in mounts for cache_id in (mount.mount_id, mount.init_id) if cache_id]
+        for cache_id in dict.fromkeys([*own, *self._store.overlay2.cache_ids()]):
+            if cache_id not in taken:
+                yield KnownLayer(None, None, cache_id)
+
+    def layer(self, cache_id: CacheID) -> BareLayer:
+        """The layer of a directory, and the container whose it is."""
+        layerdb = self._store.layerdb
+        for container in layerdb.container_ids():
+            noted = layerdb.noted_mount(container)
+            if noted.mount_id == cache_id:
+                return BareLayer(cache_id, "read-write layer", container)
+            if cache_id in (noted.init_id, f"{noted.mount_id}-init"):
+                return BareLayer(cache_id, "init layer", container)
+        return BareLayer(cache_id)
+
+    def stack(self, layer: BareLayer) -> BareStack:
+        """What a layer stands on, by its container's record or else by its own `lower`.
+
+        Raises:
+            CorruptStore: what is below is damaged, or cannot be told.
+        """
+        noted = self._store.layerdb.noted_mount(layer.container_id) if layer.container_id else None
+        if noted is None or noted.problems:
+            return self._by_lower(layer.cache_id)
+        own = (noted.mount_id, noted.init_id) if layer.cache_id == noted.mount_id else (layer.cache_id,)
+        chain = self._store.chain_below(noted.parent) if noted.parent else ()
+        return BareStack([cache_id for cache_id in own if cache_id], chain)
+
+    def _by_lower(self, top: CacheID) -> BareStack:
+        """The layers of `lower`, as far up as they are a chain with the records that it has."""
+        below = list(self._lower(top))
+        records = {layer.cache_id: layer for layer in self._store.layers()} if below else {}
+        highest = next((depth for depth, cache_id in enumerate(below) if cache_id in records), None)
+        if highest is not None:
+            chain = self._store.chain_below(records[below[highest]].chain_id)
+            if [layer.cache_id for layer in reversed(chain)] == below[highest:]:
+                return BareStack([top, *below[:highest]], chain)
+        return BareStack([top, *below], ())
+
+    def _lower(self, top: CacheID) -> Iterator[CacheID]:
+        overlay2 = self._store.overlay2
+        for link in overlay2.lower(top) or ():
+            target = overlay2.link_target(link)
+            if target is None:
+                name = f"{overlay2.path_of(top).rpartition('/')[0]}/l/{link}"
+                raise MissingFile(name, "the short link is missing", hint=f"it is in the `lower` of {top}")
+            yield target

@@ -1,0 +1,191 @@
+"""Every kind of name given to every command that takes a name: the answer is the thing's, or a refusal.
+
+What the names are is read from the files of the root. A command asked by any name of a thing answers as when
+it is asked by the ID in full.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from layerfs_cli.main import COMMANDS
+from tests.support.command import layerfs
+from tests.support.fixture import private_copy
+from tests.support.storekinds import STORE_KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+STORE = "image/overlay2"
+CONTAINER, IMAGE = "changed", "localhost:5000/team/tagged"
+ALL = frozenset({"container", "image", "layer", "bare"})
+OWNERS = frozenset({"container", "image"})
+
+USES: Mapping[str, tuple[list[str], frozenset[str]]] = {
+    "blame": (["{}", "/etc"], OWNERS),
+    "cat": (["{}", "/etc/motd"], ALL),
+    "chain-id": (["{}"], frozenset({"image"})),
+    "changes": (["{}"], OWNERS),
+    "cp": (["{}:/no-such", "{out}"], ALL),
+    "deleted": (["{}"], OWNERS),
+    "diff": (["{}"], ALL),
+    "du": (["--what-if", "{}"], frozenset({"image"})),
+    "export": (["--format", "oci", "--all-tags", "{}"], frozenset({"image"})),
+    "find": (["{}"], ALL),
+    "hashes": (["{}"], ALL),
+    "history": (["{}"], OWNERS),
+    "inspect": (["{}"], ALL),
+    "layers": (["{}"], OWNERS),
+    "ls": (["-lR", "{}"], ALL),
+    "mount": (["{}", "{out}/none"], ALL),
+    "stat": (["{}", "/"], ALL),
+    "timeline": (["{}"], OWNERS),
+    "tree": (["{}"], ALL),
+    "verify": (["--quick", "{}"], frozenset({"image", "layer"})),
+    "waste": (["--format", "json", "{}"], OWNERS),
+    "whois": (["--format", "json", "{}"], ALL),
+}
+"""How each command is asked, and what for: `bare` is a layer without a record."""
+
+NAMELESS = {"images", "containers", "umount", "doctor", "completion", "version", "ps", "image", "container"}
+NAMELESS |= {"system", "mount-helper"}
+"""Commands that take no name of a thing in a root, or are others' spellings."""
+
+
+class Thing(NamedTuple):
+    """Something, and its names; the first is the ID in full."""
+
+    kind: str
+    names: tuple[str, ...]
+
+
+@pytest.fixture(scope="module", params=STORE_KINDS, ids=lambda kind: kind.name)
+def root(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root of each kind."""
+    made: Path = request.param.make(tmp_path_factory.mktemp("names"))
+    return made
+
+
+@pytest.fixture(scope="module")
+def things(root: Path) -> list[Thing]:
+    """One of each kind, with every name it has."""
+    return [_container(root), _image(root), *_layers(root)]
+
+
+def _read(path: Path) -> str:
+    return path.read_text().strip()
+
+
+def _container(root: Path) -> Thing:
+    for config in (root / "containers").glob("*/config.v2.json"):
+        if json.loads(config.read_bytes())["Name"] == f"/{CONTAINER}":
+            found = config.parent.name
+            return Thing("container", (found, CONTAINER, f"/{CONTAINER}", found[:12], found[:7]))
+    raise AssertionError(CONTAINER)
+
+
+def _image(root: Path) -> Thing:
+    """A pulled image: by tag, ID, and the digest of its manifest."""
+    rows = json.loads((root / STORE / "repositories.json").read_bytes())["Repositories"][IMAGE]
+    tag = next(name for name in rows if "@" not in name)
+    image, digits = rows[tag], rows[tag].removeprefix("sha256:")
+    digest = next(name for name in rows if "@" in name and rows[name] == image).partition("@")[2]
+    manifest = digest.removeprefix("sha256:")
+    ids = (image, digits, digits[:12], f"sha256:{digits[:12]}", digits[:7])
+    return Thing("image", (*ids, tag, f"{IMAGE}@{digest}", digest, manifest, manifest[:12], digest[:20]))
+
+
+def _layers(root: Path) -> Iterator[Thing]:
+    """The layer of a blob, and a container's own two."""
+    records = {_read(path / "diff"): path for path in sorted((root / STORE / "layerdb/sha256").iterdir())}
+    counted = [_read(path / "diff") for path in (root / STORE / "layerdb/sha256").iterdir()]
+    blobs = sorted((root / STORE / "distribution/diffid-by-digest/sha256").iterdir())
+    blob = next(path for path in blobs if counted.count(_read(path)) == 1)
+    record = records[_read(blob)]
+    cache_id, diff_id = _read(record / "cache-id"), _read(blob)
+    link = _read(root / "overlay2" / cache_id / "link")
+    yield Thing(
+        "layer",
+        (
+            *(f"sha256:{record.name}", record.name, record.name[:12], f"sha256:{record.name[:12]}"),
+            *(diff_id, diff_id[7:], diff_id[7:19], cache_id, cache_id[:12]),
+            *(link, f"l/{link}", link[:12], f"sha256:{blob.name}", blob.name, blob.name[:12], blob.name[:30]),
+        ),
+    )
+    mount = root / STORE / "layerdb/mounts" / _container(root).names[0]
+    own, init = _read(mount / "mount-id"), _read(mount / "init-id")
+    for directory, beginnings in ((own, (own[:12], own[:30])), (init, (f"{own[:12]}-init", init[:66]))):
+        link = _read(root / "overlay2" / directory / "link")
+        yield Thing("bare", (directory, *beginnings, link, f"l/{link}", link[:12]))
+
+
+def test_every_command_is_asked() -> None:
+    """A command that is not here would not be shown to know the names."""
+    assert set(COMMANDS) <= set(USES) | NAMELESS
+
+
+@pytest.mark.parametrize("command", USES)
+def test_every_name_with_every_command(root: Path, things: list[Thing], command: str, tmp_path: Path) -> None:
+    """Any name gives what the ID in full gives; what a command is not for is refused, and nothing shown."""
+    words, kinds = USES[command]
+
+    def ask(name: str) -> tuple[int, str, str]:
+        filled = [word.replace("{out}", str(tmp_path)).replace("{}", name) for word in words]
+        done = layerfs(root, command, *filled)
+        said = "" if done.code in (0, 1) else done.stderr.splitlines()[-1]
+        return done.code, _anonymous(done.stdout), said if "no such" not in said else "no such"
+
+    for thing in things:
+        if command == "chain-id" and thing.kind == "layer":
+            continue  # it takes diff IDs as such, also of other roots
+        expected = ask(thing.names[0])
+        if thing.kind in kinds:
+            assert expected[0] not in (3, 70), (thing, expected)
+        else:
+            assert expected[:2] in ((2, ""), (3, "")), (thing, expected)
+        for name in thing.names[1:]:
+            found = ask(name)
+            assert found[:2] == expected[:2], (name, found)
+
+
+def _anonymous(text: str) -> str:
+    """An answer without the name it was asked by, and how that was understood."""
+    return re.sub(r'"(thing|meaning|name)": "[^"]*"', "", text)
+
+
+@pytest.fixture(scope="module")
+def twins(root: Path, things: list[Thing], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root in which the container's name is the image's too."""
+    copy = private_copy(root, tmp_path_factory.mktemp("twins") / "root")
+    names = copy / STORE / "repositories.json"
+    document = json.loads(names.read_bytes())
+    document["Repositories"][CONTAINER] = {f"{CONTAINER}:latest": things[1].names[0]}
+    names.write_text(json.dumps(document))
+    return copy
+
+
+@pytest.mark.parametrize("command", ["ls", "inspect", "diff", "export", "tree", "hashes"])
+def test_a_name_of_a_container_and_an_image(twins: Path, things: list[Thing], command: str) -> None:
+    """The container is taken, and one line says so; both ways to the image that the line names work."""
+    words = ["--format", "rootfs"] if command == "export" else []
+    both, alone = (layerfs(twins, command, *words, name) for name in (CONTAINER, things[0].names[0]))
+    assert (both.code, both.stdout) == (alone.code, alone.stdout)
+    (line,) = set(both.stderr.splitlines()) - set(alone.stderr.splitlines())
+    assert f"{CONTAINER} is a container and an image" in line
+    wanted = layerfs(twins, command, *words, things[1].names[0]).stdout
+    for way in ([f"{CONTAINER}:latest"], ["--type", "image", CONTAINER]):
+        found = layerfs(twins, command, *words, *way)
+        assert (found.stdout, found.stderr) == (wanted, "")
+
+
+def test_a_command_about_images_takes_the_image(twins: Path, things: list[Thing]) -> None:
+    """`history`, `chain-id` and archives of images ask for nothing else, and so have nothing to say."""
+    for words in (["history"], ["chain-id"], ["export", "--all-tags", "--format", "docker-archive"]):
+        found, wanted = (layerfs(twins, *words, name) for name in (CONTAINER, things[1].names[0]))
+        assert found == wanted
+        assert (found.code, found.stderr) == (0, "")

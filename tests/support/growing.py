@@ -1,0 +1,194 @@
+"""Data roots that grow in every direction that a hostile one can: `GROWN`, by the kind of store.
+
+Each function writes a root from nothing; what it holds grows with a number, and for 0 there is an image `app:1`
+and a container `box` all the same. The kinds of things that grow are those of one recorded or hostile
+root each: names and notes, damage, and what layers contain.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tarfile
+from typing import TYPE_CHECKING, Any
+
+from tests.support.bolt import bolt_database
+from tests.support.rootbuilder import RootBuilder
+from tests.support.tarsplit import lines_of, tar_split
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from tests.support.rootbuilder import BuiltLayer
+
+__all__ = ["GROWN"]
+
+_CREATED = "2026-01-01T00:00:00Z"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _many_names(path: Path, count: int) -> None:
+    """Names of one image, null values wherever keys are free, steps, containers, images on images."""
+    builder = RootBuilder(path)
+    base = builder.layer(None, lambda diff: (diff / "file").write_bytes(b"content"))
+    nothing = {f"k{number}": None for number in range(count)}
+    config = {
+        "created": _CREATED,
+        "config": {"Labels": nothing, "Volumes": nothing, "ExposedPorts": nothing, "Env": [*nothing]},
+        "history": [
+            {"created": _CREATED, "created_by": "ADD"},
+            *({"created": _CREATED, "created_by": f"ENV {name}", "empty_layer": True} for name in nothing),
+        ],
+        **nothing,
+    }
+    names = [f"repository-{number}:1" for number in range(count)] + [
+        f"app:{number}" for number in range(count)
+    ]
+    image = builder.image(base, "app:1", *names, config=config)
+    parent = image
+    for number in range(count):
+        parent = builder.image(base, config={"created": _CREATED, "comment": str(number)}, parent=parent)
+    _container(builder, base, "box", image, {"MountPoints": nothing, "Config": {"Labels": nothing}})
+    for number in range(count):
+        _container(builder, base, f"box-{number}", image, {"Config": {"Image": f"app:{number}"}})
+    builder.finish()
+    (path / "image/overlay2/repositories.json").write_text(
+        json.dumps(
+            {"Repositories": _rows(path) | {f"{name}?": {f"{name}:?": ""} for name in nothing} | nothing}
+        )
+    )
+
+
+def _rows(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((path / "image/overlay2/repositories.json").read_text())[
+        "Repositories"
+    ]
+    return found
+
+
+def _damaged(path: Path, count: int) -> None:
+    """Layers that are not there, records of nothing, one directory for many layers, a deep chain, leftovers."""
+    builder = RootBuilder(path)
+    base = builder.layer(None, lambda diff: (diff / "file").write_bytes(b"content"))
+    image = builder.image(base, "app:1", config={"created": _CREATED})
+    records = path / "image/overlay2/layerdb/sha256"
+    lost = [f"sha256:{_digest(f'lost {number}')}" for number in range(count)]
+    _lost_image(path, lost)
+    for number in range(count):
+        (records / _digest(f"empty {number}")).mkdir()
+        layer = builder.layer(base)
+        (records / layer.chain_id.hex / "cache-id").write_text(base.cache_id)
+        (path / "overlay2" / f"nobody-{number}" / "diff").mkdir(parents=True)
+        (path / "overlay2/l" / f"{_letters(number)}").symlink_to("../gone/diff")
+    top = base
+    for number in range(count):
+        top = builder.layer(top)
+        (top.diff.parent / "lower").unlink()
+        if number % 2:
+            (records / top.chain_id.hex / "size").write_text("?")
+    _container(builder, base, "box", image, {})
+    for number in range(count):
+        _container(builder, top, f"deep-{number}", image, {})
+        if number % 2:
+            config = path / "containers" / _digest(f"deep-{number}") / "config.v2.json"
+            config.write_text("{")
+    builder.finish()
+    (path / "buildkit").mkdir()
+    (path / "buildkit/snapshots.db").write_bytes(
+        bolt_database({f"s{number}": {"chainid": top.chain_id, "parent": ""} for number in range(count)})
+    )
+
+
+def _lost_image(path: Path, diff_ids: list[str]) -> None:
+    config = {"created": _CREATED, "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}}
+    content = json.dumps(config).encode()
+    image = path / "image/overlay2/imagedb/content/sha256" / hashlib.sha256(content).hexdigest()
+    image.write_bytes(content)
+
+
+def _letters(number: int) -> str:
+    return "L" + "".join(chr(ord("A") + int(digit)) for digit in f"{number:08}")
+
+
+def _contents(path: Path, count: int) -> None:
+    """Files, links, marks and directories in layers; an archive that tells of many names of one file."""
+    builder = RootBuilder(path)
+
+    def lower(diff: Path) -> None:
+        for number in range(count):
+            (diff / f"file-{number}").write_bytes(b"content")
+            (diff / f"also-{number}").hardlink_to(diff / "file-0")
+            (diff / f"link-{number}").symlink_to("file-0")
+        _nested(diff, count)
+
+    def upper(diff: Path) -> None:
+        for number in range(count):
+            if number % 2:
+                os.mknod(diff / f"file-{number}", 0o020000, 0)
+            else:
+                (diff / f"file-{number}").write_bytes(b"another")
+
+    base = builder.layer(None, lower)
+    top = builder.layer(base, upper)
+    image = builder.image(top, "app:1", config={"created": _CREATED})
+    records = path / "image/overlay2/layerdb/sha256"
+    (records / base.chain_id.hex / "tar-split.json.gz").write_bytes(lines_of(_names_of_one(count)))
+    (records / top.chain_id.hex / "tar-split.json.gz").write_bytes(tar_split(top.diff))
+    _container(builder, top, "box", image, {})
+    builder.finish()
+
+
+def _nested(top: Path, depth: int) -> None:
+    """Directories in each other, whatever the length of their path, with a file in each."""
+    at = os.open(top, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir("d", dir_fd=at)
+        below = os.open("d", os.O_RDONLY, dir_fd=at)
+        os.close(os.open("z", os.O_WRONLY | os.O_CREAT, dir_fd=at))
+        os.close(at)
+        at = below
+    os.close(at)
+
+
+def _names_of_one(count: int) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
+    """A file with as many names as there are, of which each brings one more attribute."""
+    first = tarfile.TarInfo("lost")
+    yield first, b""
+    for number in range(count):
+        link = tarfile.TarInfo(f"name-{number}")
+        link.type, link.linkname = tarfile.LNKTYPE, "lost"
+        link.pax_headers = {f"SCHILY.xattr.user.{number}": "value"}
+        yield link, b""
+
+
+def _container(
+    builder: RootBuilder, top: BuiltLayer, name: str, image: str, config: Mapping[str, Any]
+) -> None:
+    """A container on a layer, with a layer of its own."""
+    container, mount = _digest(name), _digest(f"mount {name}")
+    directory = builder.path / "containers" / container
+    directory.mkdir()
+    document = {
+        "ID": container,
+        "Name": f"/{name}",
+        "Image": image,
+        "Driver": "overlay2",
+        "Created": _CREATED,
+    }
+    (directory / "config.v2.json").write_text(json.dumps(document | {"State": {}} | dict(config)))
+    record = builder.path / "image/overlay2/layerdb/mounts" / container
+    record.mkdir(parents=True)
+    (record / "mount-id").write_text(mount)
+    (record / "parent").write_text(top.chain_id)
+    (builder.path / "overlay2" / mount / "diff").mkdir(parents=True)
+
+
+GROWN: Mapping[str, Mapping[str, Callable[[Path, int], None]]] = {
+    "overlay2": {"names": _many_names, "damage": _damaged, "contents": _contents},
+}
+"""What grows, by the name of the kind of store."""
