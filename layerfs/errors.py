@@ -2,7 +2,7 @@
 
     LayerfsError
     ├── DataRootError            the directory cannot serve as a data root
-    │   ├── NotADataRoot
+    │   ├── NotADataRoot · NotAnArchive
     │   ├── UnsupportedStorageDriver
     │   │   └── ContainerdImageStore
     │   └── DataRootUnreadable   permission refused
@@ -55,6 +55,7 @@ __all__ = [
     "NotADataRoot",
     "NotADirectory",
     "NotASymlink",
+    "NotAnArchive",
     "PathNotFound",
     "SymlinkLoop",
     "TreeError",
@@ -82,6 +83,10 @@ class DataRootError(LayerfsError):
 
 class NotADataRoot(DataRootError):
     """The directory is not a Docker data root at all, or not its top."""
+
+
+class NotAnArchive(DataRootError):
+    """A file or directory holds no images, and is no tar of a root file system."""
 
 
 class UnsupportedStorageDriver(DataRootError):

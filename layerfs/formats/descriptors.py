@@ -31,6 +31,9 @@ _MANIFESTS = (
     "application/vnd.docker.distribution.manifest.v2+json",
 )
 
+_EMPTY = "application/vnd.oci.empty.v1+json"
+"""The config of what is no image."""
+
 NAME = "io.containerd.image.name"
 """The annotation with a full reference, of Docker and containerd."""
 REF_NAME = "org.opencontainers.image.ref.name"
@@ -96,12 +99,14 @@ class Manifest:
         config: of a manifest; None for an index.
         layers: of a manifest, base first.
         is_index: which of both it is.
+        is_artifact: whether it is a manifest of something that is no image.
     """
 
     manifests: tuple[Descriptor, ...]
     config: Descriptor | None
     layers: tuple[Descriptor, ...]
     is_index: bool
+    is_artifact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +135,9 @@ def parse_manifest(content: bytes) -> Manifest:
     if not isinstance(document.get("config"), dict):
         raise FormatError("neither an image manifest nor an index", expected="an object config")
     layers = tuple(_descriptor(item) for item in array(document, "layers"))
-    return Manifest((), _descriptor(mapping(document, "config")), layers, is_index=False)
+    config = _descriptor(mapping(document, "config"))
+    is_artifact = bool(text(document, "artifactType")) or config.media_type == _EMPTY
+    return Manifest((), config, layers, is_index=False, is_artifact=is_artifact)
 
 
 def parse_archive_manifest(content: bytes) -> tuple[ArchiveEntry, ...]:

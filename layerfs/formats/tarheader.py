@@ -23,7 +23,7 @@ from layerfs.formats.errors import FormatError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["BLOCK", "Header", "number", "parse", "parse_with_records"]
+__all__ = ["BLOCK", "Header", "is_header", "number", "parse", "parse_with_records"]
 
 BLOCK = 512
 """Bytes; everything in a tar is padded to a multiple of it."""
@@ -128,6 +128,14 @@ def parse_with_records(raw: bytes, at: int = 0) -> tuple[Header, Mapping[bytes, 
             key = b"path" if kind == _LONG_NAME else b"linkpath"
             records.setdefault(key, content.split(b"\0", 1)[0])
     raise FormatError("no tar header", found=f"{len(raw)} bytes")
+
+
+def is_header(block: bytes) -> bool:
+    """Whether a block is a header of any type: its checksum is right."""
+    try:
+        return any(block) and _is_sound(block, block[148:156])
+    except FormatError:
+        return False
 
 
 def _header(block: bytes, records: Mapping[bytes, bytes]) -> Header:

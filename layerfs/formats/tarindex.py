@@ -53,30 +53,31 @@ class TarMember(NamedTuple):
     extents: tuple[Extent, ...]
 
 
-def members(read: Callable[[int, int], bytes], size: int) -> Iterator[TarMember]:
+def members(read: Callable[[int, int], bytes], size: int, begin: int = 0) -> Iterator[TarMember]:
     """Every member of a tar, in order.
 
     Args:
-        read: gives up to so many bytes from an offset, fewer only at the end.
-        size: bytes that there are.
+        read: gives up to so many bytes from an offset of the file, fewer only at its end.
+        size: bytes of the tar.
+        begin: where in the file it begins; extents count from the beginning of the file.
 
     Raises:
         FormatError: a header is damaged, or the tar is cut off inside of a member.
     """
-    at, window = 0, _Window(read)
+    at, window, limit = begin, _Window(read, begin + size), begin + size
     while (found := _headers(window, at)) is not None:
         at, raw = found
-        begin = at + len(raw)
+        start = at + len(raw)
         header, records = tarheader.parse_with_records(raw)
         stored = _stored(header, raw, records)
-        content, extents, begin = _content(window, header, records, raw, begin, stored)
-        end = begin + stored
-        if end > size:
+        content, extents, start = _content(window, header, records, raw, start, stored)
+        end = start + stored
+        if end > limit:
             raise FormatError(
-                "a tar is cut off inside of a member", expected=f"{end} bytes", found=f"{size} bytes"
+                "a tar is cut off inside of a member", expected=f"{end - begin} bytes", found=f"{size} bytes"
             )
-        yield TarMember(header, at, content, extents)
-        at = begin + _padded(stored)
+        yield TarMember(header, at - begin, content, extents)
+        at = start + _padded(stored)
 
 
 def _content(
@@ -107,16 +108,18 @@ def _padded(size: int) -> int:
 class _Window:
     """Reads a little more than asked for, as the next header mostly follows soon."""
 
-    def __init__(self, read: Callable[[int, int], bytes]) -> None:
-        """Read by `read`."""
+    def __init__(self, read: Callable[[int, int], bytes], end: int) -> None:
+        """Read by `read`, nothing from `end` on: what follows a tar in its file is not its own."""
         self._read = read
+        self._end = end
         self._start, self._data = 0, b""
 
     def __call__(self, offset: int, length: int) -> bytes:
         """Up to `length` bytes from `offset`."""
         begin = offset - self._start
         if begin < 0 or begin + length > len(self._data):
-            self._start, self._data = offset, self._read(offset, max(length, _AHEAD))
+            room = max(0, self._end - offset)
+            self._start, self._data = offset, self._read(offset, min(max(length, _AHEAD), room))
             begin = 0
         return self._data[begin : begin + length]
 

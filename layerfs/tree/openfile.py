@@ -38,6 +38,14 @@ class OpenFile:
         """The descriptor."""
         return self._fd
 
+    def status(self) -> os.stat_result:
+        """What fstat(2) says of it."""
+        return os.fstat(self._fd)
+
+    def statvfs(self) -> os.statvfs_result:
+        """The file system it is on."""
+        return os.fstatvfs(self._fd)
+
     @property
     def size(self) -> int:
         """How many bytes it has now."""

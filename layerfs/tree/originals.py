@@ -108,13 +108,16 @@ class Originals:
         names: for what has several names, by its number: all of them, where the engine put them.
     """
 
-    def __init__(self, members: Iterable[Member | Segment], opaque: bytes, most: int = MOST) -> None:
+    def __init__(
+        self, members: Iterable[Member | Segment], opaque: bytes, most: int = MOST, *, markers: bool = True
+    ) -> None:
         """Unpack `members`.
 
         Args:
             members: of the archive, in order.
             opaque: the attribute that marks a directory as opaque.
             most: how much may be kept, in entries; a kibibyte of names and values counts as four.
+            markers: whether names that begin with `.wh.` are whiteouts, as in layers, or names.
 
         Raises:
             FormatError: there is more than that; and what `members` raises.
@@ -125,6 +128,7 @@ class Originals:
         self.weight = 1
         self._most = most
         self._opaque = opaque
+        self._markers = markers
         self._numbers = 1
         self._steps = 0
         self._entered: tuple[list[bytes], Original] = [], self.root
@@ -152,16 +156,16 @@ class Originals:
             return None
         *names, name = path.split(b"/")
         # a marker is never made under its own name, so it is what it hides that must fit
-        made = name.removeprefix(WHITEOUT)
+        made = name.removeprefix(WHITEOUT) if self._markers else name
         if len(path) >= _PATH_MAX or max(map(len, [*names, made])) > _NAME_MAX:
             self._fault(path, "the kernel refuses so long a name: left out")
             return None
         directory = self._enter(names, make=True)
         if directory is None:
             self._fault(path, "a part of its path is no directory: left out")
-        elif name == OPAQUE_MARKER:
+        elif self._markers and name == OPAQUE_MARKER:
             self._set(directory, self._opaque, OPAQUE)
-        elif name.startswith(WHITEOUT):
+        elif self._markers and name.startswith(WHITEOUT):
             self._whiteout(directory, name[len(WHITEOUT) :], header, path)
         elif header.is_hard_link:
             return self._link(directory, name, header, path)

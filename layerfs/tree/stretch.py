@@ -1,6 +1,6 @@
 """The content of a file that lies inside another one: a member of a tar, with the holes of a sparse one.
 
-The descriptor belongs to whoever opened the archive, and stays open as long as a layer of it is in use.
+The file belongs to whoever opened the archive, and can be read as long as a layer of it is in use.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from layerfs.formats.tarindex import Extent
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Sequence
 
+    from layerfs.tree.pooledfile import Readable
+
 __all__ = ["Stretch"]
 
 _CHUNK = 1 << 20
@@ -23,19 +25,19 @@ _CHUNK = 1 << 20
 class Stretch:
     """A content made of extents of an open file; what no extent covers reads as zeros."""
 
-    __slots__ = ("_extents", "_fd", "_size", "_starts")
+    __slots__ = ("_extents", "_file", "_size", "_starts")
 
-    def __init__(self, fd: int, size: int, extents: Sequence[Extent]) -> None:
-        """Show `size` bytes, of which `extents`, in order and apart, tell where they lie in `fd`."""
-        self._fd = fd
+    def __init__(self, file: Readable, size: int, extents: Sequence[Extent]) -> None:
+        """Show `size` bytes, of which `extents`, in order and apart, tell where they lie in `file`."""
+        self._file = file
         self._size = size
         self._extents = extents
         self._starts = [extent.start for extent in extents]
 
     @classmethod
-    def whole(cls, fd: int, size: int, offset: int) -> Self:
-        """A content in one piece, which lies at `offset` of `fd`."""
-        return cls(fd, size, (Extent(0, size, offset),) if size else ())
+    def whole(cls, file: Readable, size: int, offset: int) -> Self:
+        """A content in one piece, which lies at `offset` of `file`."""
+        return cls(file, size, (Extent(0, size, offset),) if size else ())
 
     def __enter__(self) -> Self:
         """The content."""
@@ -52,7 +54,7 @@ class Stretch:
     @property
     def identity(self) -> Hashable:
         """The archive's inode, and where in it."""
-        found = os.fstat(self._fd)
+        found = self._file.status()
         return found.st_dev, found.st_ino, self._size, tuple(self._extents)
 
     def pread(self, size: int, offset: int) -> bytes:
@@ -117,7 +119,7 @@ class Stretch:
 
     def _fill(self, buffer: memoryview, offset: int) -> None:
         while buffer:
-            done = os.preadv(self._fd, [buffer], offset)
+            done = self._file.read_into(buffer, offset)
             if not done:
                 raise OSError(errno.EIO, "the archive became shorter while it was read")
             buffer, offset = buffer[done:], offset + done

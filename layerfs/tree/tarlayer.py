@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from layerfs.formats.errors import FormatError
 from layerfs.formats.whiteouts import TRUSTED
 from layerfs.tree.node import FileStat
-from layerfs.tree.originals import Originals, inode_base
+from layerfs.tree.originals import MOST, Originals, inode_base
 from layerfs.tree.source import NO_MARKS, Entry, Marks
 from layerfs.tree.stretch import Stretch
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from layerfs.formats.tarindex import Extent, TarMember
     from layerfs.tree.content import Content
     from layerfs.tree.originals import Original
+    from layerfs.tree.pooledfile import Readable
 
 __all__ = ["TarLayer", "TarTree"]
 
@@ -39,14 +40,24 @@ class TarTree:
     """The entries of one tar, and where the contents of its files lie.
 
     Attributes:
+        file: what holds the tar.
         originals: the entries.
         faults: what no engine would have unpacked so, and what was made of it: a sentence each.
     """
 
-    def __init__(self, fd: int, members: Iterable[TarMember]) -> None:
-        """Unpack `members`, which lie in `fd`, in memory; raises `FormatError`."""
-        self.fd = fd
-        self.originals = Originals((), TRUSTED.opaque)
+    def __init__(
+        self, file: Readable, members: Iterable[TarMember], most: int = MOST, *, markers: bool = True
+    ) -> None:
+        """Unpack `members`, which lie in `file`, in memory; raises `FormatError`.
+
+        Args:
+            file: holds the tar.
+            members: in order; extents count from the beginning of the file.
+            most: entries that there may be.
+            markers: see `Originals`.
+        """
+        self.file = file
+        self.originals = Originals((), TRUSTED.opaque, most, markers=markers)
         self._places: dict[int, int | Sequence[Extent]] = {}
         for member in members:
             made = self.originals.add(member.header, member.size)
@@ -61,8 +72,8 @@ class TarTree:
         """The content of a regular file."""
         place = self._places.get(original.number, ())
         if isinstance(place, int):
-            return Stretch.whole(self.fd, original.size, place)
-        return Stretch(self.fd, original.size, place)
+            return Stretch.whole(self.file, original.size, place)
+        return Stretch(self.file, original.size, place)
 
 
 class TarLayer:
@@ -102,7 +113,7 @@ class TarLayer:
 
     def statvfs(self) -> os.statvfs_result:
         """The file system the archive is on."""
-        return os.fstatvfs(self.tree.fd)
+        return self.tree.file.statvfs()
 
     def entry(self, path: bytes) -> Entry | None:
         """The entry at `path`, or None."""

@@ -12,8 +12,10 @@ import stat
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from layerfs.errors import MalformedFile, reason
+from layerfs.formats.errors import FormatError
 from layerfs.formats.tarindex import members
 from layerfs.formats.tarsplit import clean_name
+from layerfs.tree.pooledfile import PooledFile
 from layerfs.tree.stretch import Stretch
 
 if TYPE_CHECKING:
@@ -21,11 +23,13 @@ if TYPE_CHECKING:
 
     from layerfs.formats.tarindex import TarMember
     from layerfs.hostdir import HostDir
+    from layerfs.tree.pooledfile import FilePool, Readable
 
 __all__ = ["Blob", "DirectoryOuter", "Outer", "TarOuter"]
 
 _MOST_LINKS = 40
-_MOST_MEMBERS = 1 << 20
+_MOST_MEMBERS = 1 << 21
+_MOST_REPEATED = 100
 _MOST_SMALL = 32 << 20
 
 
@@ -34,20 +38,22 @@ class Blob(NamedTuple):
 
     Attributes:
         label: its name in messages.
-        fd: an open file that holds them; it stays open as long as the outer container.
+        file: holds them.
         offset: where in it they begin.
         size: how many there are.
+        place: the member's own name, links followed.
     """
 
     label: str
-    fd: int
+    file: Readable
     offset: int
     size: int
+    place: bytes
 
     @property
     def content(self) -> Stretch:
         """The bytes to be read."""
-        return Stretch.whole(self.fd, self.size, self.offset)
+        return Stretch.whole(self.file, self.size, self.offset)
 
     def small(self) -> bytes:
         """All of them, of a document; raises `MalformedFile` where they are too many for one."""
@@ -62,74 +68,120 @@ class Blob(NamedTuple):
 
 
 class Outer(Protocol):
-    """An archive or layout as a set of named blobs."""
+    """An archive or layout as a set of named blobs.
 
-    @property
-    def label(self) -> str:
-        """Its name in messages."""
+    Attributes:
+        label: its name in messages.
+        fault: where and why the reading of its members ended before its end; None where it did not.
+        repeated: names that several members have, a hundred at most; the last one counts.
+    """
+
+    label: str
+    fault: MalformedFile | None
+    repeated: tuple[bytes, ...]
 
     def names(self) -> Iterable[bytes]:
-        """The cleaned names of its regular files and links."""
+        """The cleaned names of its regular files and links, as far as they can be told beforehand."""
 
     def find(self, name: bytes) -> Blob | None:
         """The file of this name, links followed inside; None where there is none.
 
         Raises:
-            MalformedFile: links lead out of it, or round in a circle.
+            MalformedFile: links lead out of it, or round in a circle; it is no regular file.
         """
 
 
 class TarOuter:
-    """A tar that holds others."""
+    """A tar that holds others.
 
-    def __init__(self, label: str, fd: int, size: int, offset: int = 0) -> None:
-        """Read the headers of the tar in `fd`; raises `FormatError`."""
+    Attributes:
+        label, fault, repeated: see `Outer`.
+        whole: the tar itself.
+        tops: the first components of all names; of a root file system they tell what it is.
+    """
+
+    def __init__(self, label: str, file: Readable, begin: int, size: int) -> None:
+        """Read the headers of the tar that lies in `file`; raises `MalformedFile` where there is none."""
         self.label = label
-        self._fd = fd
-        self._members: dict[bytes, TarMember] = {}
-        for member in members(lambda at, length: os.pread(fd, length, offset + at), size):
-            name = clean_name(member.header.name)
-            if name:
-                self._members[name] = member
-            if len(self._members) > _MOST_MEMBERS:
-                raise MalformedFile(label, "too many members", expected=f"at most {_MOST_MEMBERS}")
-        self._offset = offset
+        self.fault: MalformedFile | None = None
+        self.whole = Blob(label, file, begin, size, b"")
+        self.tops: set[bytes] = set()
+        self._file = file
+        # of a file where it lies, of a link its target: a name and a pair cost a third of a header
+        self._places: dict[bytes, tuple[int, int] | _Link | None] = {}
+        repeated: dict[bytes, None] = {}
+        try:
+            for member in members(lambda at, length: file.pread(length, at), size, begin):
+                self._add(member, repeated)
+        except FormatError as error:
+            self.fault = MalformedFile(label, error.problem, expected=error.expected, found=error.found)
+            if not self.tops:
+                raise self.fault from error
+        except OSError as error:
+            raise MalformedFile(label, reason(error)) from error
+        self.repeated = tuple(repeated)
+
+    def _add(self, member: TarMember, repeated: dict[bytes, None]) -> None:
+        name, header = clean_name(member.header.name), member.header
+        if not name:
+            return
+        self.tops.add(name.split(b"/", 1)[0])
+        if header.kind == stat.S_IFDIR:
+            return
+        if name in self._places and len(repeated) < _MOST_REPEATED:
+            repeated[name] = None
+        if header.is_hard_link or header.kind == stat.S_IFLNK:
+            self._places[name] = _Link(header.linkname, symbolic=not header.is_hard_link)
+        elif header.kind == stat.S_IFREG and len(member.extents) <= 1 and not header.sparse:
+            self._places[name] = (member.extents[0].offset if member.extents else 0, member.size)
+        elif header.kind:
+            self._places[name] = None
+        if len(self._places) > _MOST_MEMBERS:
+            raise FormatError("too many members", expected=f"at most {_MOST_MEMBERS}")
 
     def names(self) -> Iterable[bytes]:
         """The cleaned names of all members."""
-        return self._members.keys()
+        return self._places.keys()
 
     def find(self, name: bytes) -> Blob | None:
         """The member of this name; see `Outer`."""
         for _ in range(_MOST_LINKS):
-            member = self._members.get(clean_name(name))
-            if member is None:
+            name = clean_name(name)
+            if name not in self._places:
                 return None
-            header = member.header
-            if header.is_hard_link:
-                name = header.linkname
-            elif header.kind == stat.S_IFLNK:
-                name = _target(self.label, name, header.linkname)
-            elif header.kind == stat.S_IFREG and len(member.extents) <= 1 and not header.sparse:
-                at = member.extents[0].offset if member.extents else 0
-                return Blob(f"{self.label}:{os.fsdecode(name)}", self._fd, self._offset + at, member.size)
-            else:
-                return None
+            place = self._places[name]
+            label = f"{self.label}:{os.fsdecode(name)}"
+            if place is None:
+                raise MalformedFile(label, "no regular file")
+            if not isinstance(place, _Link):
+                return Blob(label, self._file, *place, name)
+            name = _target(self.label, name, place.target) if place.symbolic else place.target
         raise MalformedFile(f"{self.label}:{os.fsdecode(name)}", "links that go round in a circle")
+
+    def forget(self) -> None:
+        """Let go of the names: of a root file system they are those of its entries."""
+        self._places = {}
+
+
+class _Link(NamedTuple):
+    """A member that stands for another one."""
+
+    target: bytes
+    symbolic: bool
 
 
 class DirectoryOuter:
-    """A layout or an unpacked archive on disk."""
+    """A layout or an unpacked archive on disk; see `Outer` for its attributes."""
 
-    def __init__(self, directory: HostDir) -> None:
-        """Read `directory`."""
+    fault: MalformedFile | None = None
+    repeated: tuple[bytes, ...] = ()
+
+    def __init__(self, directory: HostDir, pool: FilePool) -> None:
+        """Read `directory`, whose files `pool` keeps open."""
+        self.label = directory.display
         self._directory = directory
-        self._open: dict[bytes, Blob] = {}
-
-    @property
-    def label(self) -> str:
-        """The directory's name in messages."""
-        return self._directory.display
+        self._pool = pool
+        self._known: dict[bytes, Blob] = {}
 
     def names(self) -> Iterable[bytes]:
         """What the directory holds at its top: enough to tell what it is."""
@@ -139,8 +191,8 @@ class DirectoryOuter:
         """The file of this name; see `Outer`."""
         for _ in range(_MOST_LINKS):
             name = clean_name(name)
-            if name in self._open:
-                return self._open[name]
+            if name in self._known:
+                return self._known[name]
             label = self._directory.name_of(name)
             try:
                 if not stat.S_ISLNK(self._directory.lstat(name).st_mode):
@@ -149,28 +201,40 @@ class DirectoryOuter:
             except OSError as error:
                 if error.errno in (errno.ENOENT, errno.ENOTDIR):
                     return None
+                if error.errno == errno.ELOOP:
+                    raise MalformedFile(label, "reached through a symbolic link: not followed") from error
                 raise MalformedFile(label, reason(error)) from error
         raise MalformedFile(f"{self.label}:{os.fsdecode(name)}", "links that go round in a circle")
 
     def _opened(self, name: bytes, label: str) -> Blob:
+        """A file as it is now; one that another took the place of is not read as this one."""
         fd = self._directory.open_file(name)
-        found = os.fstat(fd)
-        self._open[name] = Blob(label, fd, 0, found.st_size)
-        return self._open[name]
+        first = os.fstat(fd)
+
+        def again() -> int:
+            fd = self._directory.open_file(name)
+            now = os.fstat(fd)
+            if (now.st_dev, now.st_ino, now.st_size) != (first.st_dev, first.st_ino, first.st_size):
+                os.close(fd)
+                raise OSError(errno.EIO, f"{label}: replaced while it was in use")
+            return fd
+
+        self._known[name] = Blob(label, PooledFile(self._pool, again, fd), 0, first.st_size, name)
+        return self._known[name]
 
 
 def _target(label: str, name: bytes, target: bytes) -> bytes:
     """What a symbolic link of an archive leads to; raises `MalformedFile` where that is outside of it."""
-    parts = [] if target.startswith(b"/") else clean_name(name).split(b"/")[:-1]
+    parts = name.split(b"/")[:-1]
+    outside = target.startswith(b"/")
     for part in target.split(b"/"):
-        if part == b".." and not parts:
-            raise MalformedFile(
-                f"{label}:{os.fsdecode(name)}",
-                "a link that leads out of the archive",
-                found=os.fsdecode(target),
-            )
         if part == b"..":
-            parts.pop()
+            outside = outside or not parts
+            del parts[-1:]
         elif part not in (b"", b"."):
             parts.append(part)
+    if outside:
+        raise MalformedFile(
+            f"{label}:{os.fsdecode(name)}", "a link that leads out of the archive", found=os.fsdecode(target)
+        )
     return b"/".join(parts)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layerfs.formats.tarindex import Extent
+from layerfs.tree.openfile import OpenFile
 from layerfs.tree.stretch import Stretch
 
 PARTS = st.lists(st.tuples(st.integers(0, 300), st.integers(1, 300)), max_size=6)
@@ -30,7 +31,7 @@ def test_a_stretch_reads_as_the_file_it_was(
     with tempfile.TemporaryFile() as file:
         file.write(stored)
         file.flush()
-        with Stretch(file.fileno(), len(content), extents) as stretch:
+        with Stretch(OpenFile(os.dup(file.fileno())), len(content), extents) as stretch:
             assert stretch.size == len(content)
             assert stretch.read() == content
             for offset, length in reads:
