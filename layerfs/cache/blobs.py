@@ -139,6 +139,7 @@ class Cache:
         self._scratch: OpenFile | None = None
         self._scratch_end = 0
         self._avoid: set[tuple[int, int]] = set()
+        self._seen: dict[tuple[str, int], Plain] = {}  # what this process read itself, by stamp
 
     def avoid(self, directory: HostDir) -> None:
         """Make nothing below this directory: `CacheError` where the cache lies in it."""
@@ -149,18 +150,32 @@ class Cache:
         """The same limits for what will not be seen again: nothing is kept."""
         return Cache(replace(self.options, directory=None), self._progress)
 
-    def plain(self, packed: Packed) -> Plain:
+    def plain(self, packed: Packed, *, fresh: bool = False) -> Plain:
         """The blob without compression; one that has none is read to its end only where it is not known.
+
+        Args:
+            packed: the blob.
+            fresh: read it now, whatever was noted of it before this process began.
 
         Raises:
             MalformedFile: it is damaged, larger than allowed, or needs more memory than allowed.
             CacheError: the cache cannot be used, or the disk is full.
         """
+        stamp = packed.stamp()
+        known = self._seen.get(stamp)
+        if known is None and not fresh and self.options.directory is not None:
+            known = self._known(packed)
+        if known is None:
+            known = self._seen[stamp] = self._read(packed, stamp)
+        return known
+
+    def _read(self, packed: Packed, stamp: tuple[str, int]) -> Plain:
+        """Read a blob to its end, and note what it is."""
         if packed.compression is Compression.NONE:
-            return self._in_place(packed)
+            return self._in_place(packed, stamp)
         if self.options.directory is None:
             return self._to_scratch(packed)
-        return self._known(packed) or self._to_cache(packed)
+        return self._to_cache(packed, stamp)
 
     # -- notes ---------------------------------------------------------------------------------
 
@@ -195,16 +210,14 @@ class Cache:
 
     # -- reading -------------------------------------------------------------------------------
 
-    def _in_place(self, packed: Packed) -> Plain:
-        digest = self.recall(packed).get("digest")
-        if not _is_digest(digest):
-            stamp, sha256, done = packed.stamp(), hashlib.sha256(), 0
-            for piece in packed.pieces(sha256.update):
-                done += len(piece)
-                self._tell(packed, done)
-            digest = _PREFIX + sha256.hexdigest()
-            self.remember(packed, stamp, digest=digest, diff_id=digest, size=packed.size)
-        return Plain(packed.file, packed.offset, packed.size, str(digest), str(digest))
+    def _in_place(self, packed: Packed, stamp: tuple[str, int]) -> Plain:
+        sha256, done = hashlib.sha256(), 0
+        for piece in packed.pieces(sha256.update):
+            done += len(piece)
+            self._tell(packed, done)
+        digest = _PREFIX + sha256.hexdigest()
+        self.remember(packed, stamp, digest=digest, diff_id=digest, size=packed.size)
+        return Plain(packed.file, packed.offset, packed.size, digest, digest)
 
     def _known(self, packed: Packed) -> Plain | None:
         """What a blob was decompressed to, if that is still there as it was left."""
@@ -212,6 +225,8 @@ class Cache:
         digest, diff_id, size = told.get("digest"), told.get("diff_id"), told.get("size")
         if not (_is_digest(digest) and _is_digest(diff_id) and isinstance(size, int)):
             return None
+        if packed.compression is Compression.NONE:
+            return Plain(packed.file, packed.offset, packed.size, str(digest), str(diff_id))
         name = str(digest).removeprefix(_PREFIX)
         try:
             fd = self._folder("blobs").open(name)
@@ -241,8 +256,7 @@ class Cache:
 
     # -- writing -------------------------------------------------------------------------------
 
-    def _to_cache(self, packed: Packed) -> Plain:
-        stamp = packed.stamp()
+    def _to_cache(self, packed: Packed, stamp: tuple[str, int]) -> Plain:
         fd, found = self._written(packed)
         name = found.digest.removeprefix(_PREFIX)
         file = self._kept(packed, name, fd)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from layerfs.cache.blobs import Plain
     from layerfs.ids import DiffID
     from layerfs.stores.archive.layers import ArchiveLayer
+    from layerfs.stores.archive.outer import Blob
     from layerfs.tree.pooledfile import Readable
 
 __all__ = ["PlainTar", "StoredBlob"]
@@ -28,7 +29,7 @@ class PlainTar:
         diff_id: its sha256.
     """
 
-    def __init__(self, layer: ArchiveLayer, open_plain: Callable[[ArchiveLayer], Plain]) -> None:
+    def __init__(self, layer: ArchiveLayer, open_plain: Callable[[Blob], Plain]) -> None:
         """The tar of `layer`, decompressed by `open_plain` when it is asked for."""
         self.diff_id: DiffID = layer.diff_id
         self._layer = layer
@@ -37,11 +38,11 @@ class PlainTar:
     @property
     def size(self) -> int:
         """Its bytes; raises `CorruptStore`."""
-        return self._open(self._layer).size
+        return self._open(self._layer.blob).size
 
     def write(self, write: Callable[[bytes], object]) -> None:
         """Write it, piece by piece; raises `CorruptStore`, at the end where it has another sha256."""
-        plain = self._open(self._layer)
+        plain = self._open(self._layer.blob)
         label = self._layer.blob.label
         found = _copy(label, plain.file, plain.offset, plain.size, write)
         if found != self.diff_id:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from layerfs.tree.originals import Original
     from layerfs.tree.source import LayerSource
 
-__all__ = ["ArchiveLayer", "LayerFiles", "packed"]
+__all__ = ["ArchiveLayer", "LayerFiles", "missing", "packed"]
 
 _RECENT = 4  # layers kept although no tree has them: whoever reads a layer twice mostly does so at once
 
@@ -138,11 +138,11 @@ class LayerFiles:
 
     def diff_id(self, blob: Blob) -> str:
         """The sha256 of a blob without its compression; raises `CorruptStore`."""
-        return self._cache.plain(packed(blob)).diff_id
+        return self.plain(blob).diff_id
 
-    def plain(self, layer: ArchiveLayer) -> Plain:
-        """A layer's tar, which may lie in the archive itself; raises `CorruptStore`, `CacheError`."""
-        return self._cache.plain(packed(layer.blob))
+    def plain(self, blob: Blob, *, fresh: bool = False) -> Plain:
+        """A blob without compression, which may be the one in the archive; see `Cache.plain`."""
+        return self._cache.plain(packed(blob), fresh=fresh)
 
     # -- loading -------------------------------------------------------------------------------
 

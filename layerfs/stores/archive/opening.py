@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.cache.blobs import Packed
 from layerfs.cache.spool import open_named, open_standard_input, spool
-from layerfs.errors import DataRootUnreadable, MalformedFile, NotAnArchive, reason
+from layerfs.errors import DataRootUnreadable, MalformedFile, NotAnArchive
 from layerfs.formats import tarheader
 from layerfs.formats.compression import HEAD_BYTES, Compression
 from layerfs.hostdir import HostDir

@@ -83,6 +83,9 @@ class Outer(Protocol):
     def names(self) -> Iterable[bytes]:
         """The cleaned names of its regular files and links, as far as they can be told beforehand."""
 
+    def below(self, folder: bytes) -> Iterable[bytes]:
+        """The names of the files and links in one folder, without it."""
+
     def find(self, name: bytes) -> Blob | None:
         """The file of this name, links followed inside; None where there is none.
 
@@ -143,6 +146,12 @@ class TarOuter:
         """The cleaned names of all members."""
         return self._places.keys()
 
+    def below(self, folder: bytes) -> Iterable[bytes]:
+        """See `Outer`."""
+        prefix = folder + b"/"
+        found = (name[len(prefix) :] for name in self._places if name.startswith(prefix))
+        return [name for name in found if b"/" not in name]
+
     def find(self, name: bytes) -> Blob | None:
         """The member of this name; see `Outer`."""
         for _ in range(_MOST_LINKS):
@@ -186,6 +195,14 @@ class DirectoryOuter:
     def names(self) -> Iterable[bytes]:
         """What the directory holds at its top: enough to tell what it is."""
         return self._directory.names()
+
+    def below(self, folder: bytes) -> Iterable[bytes]:
+        """See `Outer`; nothing where there is no such folder."""
+        try:
+            with self._directory.subdir(folder) as found:
+                return found.names()
+        except OSError:
+            return []
 
     def find(self, name: bytes) -> Blob | None:
         """The file of this name; see `Outer`."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from layerfs.cache.blobs import Cache, CacheOptions
@@ -17,6 +18,7 @@ from layerfs.errors import BrokenChain, CorruptStore, ImageNotFound, LayerNotFou
 from layerfs.formats.repositories import Repositories, RepositoryRow
 from layerfs.ids import BlobDigest, ChainID, ImageID, InvalidID, chain_id
 from layerfs.stores.archive.archived import Form
+from layerfs.stores.archive.checks import faults_of
 from layerfs.stores.archive.contents import images_of
 from layerfs.stores.archive.export import PlainTar, StoredBlob
 from layerfs.stores.archive.images import ArchiveImage, Images
@@ -27,11 +29,12 @@ from layerfs.stores.archive.platforms import parse_platform
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from layerfs.hostdir import HostDir
     from layerfs.stores.archive.archived import ArchivedImage, ArchivedLayer
+    from layerfs.stores.archive.checks import Fault
     from layerfs.stores.archive.opening import OpenedArchive
     from layerfs.tree.source import LayerSource
 
@@ -50,6 +53,8 @@ class ArchiveStore:
         evidence: directories below which nothing may be written.
         damage: every defect met so far, in order.
         names: resolves names.
+        outer: its members.
+        files: reads its layers.
     """
 
     kind = "archive"
@@ -65,8 +70,8 @@ class ArchiveStore:
         if self.outer.fault:
             self.report(self.outer.fault)
         system = self.form is Form.ROOTFS
-        self._files = LayerFiles(cache if opened.again else cache.unkept(), self.report, markers=not system)
-        archived = images_of(self.outer, self.form, self.report, self._files.diff_id)
+        self.files = LayerFiles(cache if opened.again else cache.unkept(), self.report, markers=not system)
+        archived = images_of(self.outer, self.form, self.report, self.files.diff_id)
         self._images = Images(archived, parse_platform(platform) if platform else None)
         self._chains: dict[ImageID, tuple[ArchiveLayer, ...]] = {}
         self.names = ArchiveNames(self, self._images)
@@ -162,14 +167,14 @@ class ArchiveStore:
         return found
 
     def _chain(self, image: ArchiveImage) -> tuple[ArchiveLayer, ...]:
-        for item in image.variants[1:]:
-            try:
-                return self._chain_of(image.archived)
-            except CorruptStore:
-                return self._chain_of(item)
-        return self._chain_of(image.archived)
+        *others, last = image.variants
+        for item in others:
+            with suppress(CorruptStore):
+                return self.chain_of(item)
+        return self.chain_of(last)
 
-    def _chain_of(self, archived: ArchivedImage) -> tuple[ArchiveLayer, ...]:
+    def chain_of(self, archived: ArchivedImage) -> tuple[ArchiveLayer, ...]:
+        """The layers of one way in which the archive has an image; as `chain`."""
         found: list[ArchiveLayer] = []
         for diff_id, layer in zip(archived.config.diff_ids, archived.layers, strict=True):
             if layer.blob is None:
@@ -184,7 +189,7 @@ class ArchiveStore:
                     layer.media_type,
                     layer.blob.place.decode("utf-8", "surrogateescape") or layer.name,
                     layer.blob,
-                    self._files.size,
+                    self.files.size,
                 )
             )
         return tuple(found)
@@ -275,7 +280,7 @@ class ArchiveStore:
             LayerNotFound: there is no layer of that number.
         """
         if isinstance(subject, ArchiveLayer):
-            return UnionTree([self._files.stored(subject)])
+            return UnionTree([self.files.stored(subject)])
         chain = self.chain(subject)
         if up_to is not None:
             chain = chain[: self.layer_number(subject, up_to)]
@@ -287,20 +292,24 @@ class ArchiveStore:
 
     def source(self, layer: ArchiveLayer) -> LayerSource:
         """One layer by itself as overlayfs would read it."""
-        return self._files.source(layer)
+        return self.files.source(layer)
 
     def _union(self, chain: Sequence[ArchiveLayer]) -> UnionTree:
-        return UnionTree([self._files.source(layer) for layer in reversed(chain)])
+        return UnionTree([self.files.source(layer) for layer in reversed(chain)])
 
     # -- export --------------------------------------------------------------------------------
 
     def plain_tar(self, layer: ArchiveLayer) -> PlainTar:
         """A layer as the tar whose sha256 is its diff ID."""
-        return PlainTar(layer, self._files.plain)
+        return PlainTar(layer, self.files.plain)
 
     def stored_blob(self, layer: ArchiveLayer) -> StoredBlob:
         """A layer as it is stored; raises `CorruptStore`, as its digest may have to be computed."""
-        return StoredBlob(layer, layer.digest or self._files.plain(layer).digest)
+        return StoredBlob(layer, layer.digest or self.files.plain(layer.blob).digest)
+
+    def faults(self) -> Iterator[Fault]:
+        """Everything that is wrong with the archive, found by reading all of it; see `checks`."""
+        return faults_of(self)
 
     # -- damage --------------------------------------------------------------------------------
 
