@@ -50,6 +50,7 @@ FLOORS = (
 SIBLINGS = ("layerfs.store", "layerfs.tree")
 
 ONLY_IMPORTER = {
+    "backports": "layerfs.formats.zstd",
     "fuse": "layerfs.views.fuse.fusepy_driver",
     "tabulate": "layerfs_cli.output",
     "click": "layerfs_cli",

@@ -274,7 +274,7 @@ class Cache:
             found = self._unpack(packed, fd, 0)
             final = found.digest.removeprefix(_PREFIX)
             folder.keep(name, final)
-            folder.evict(self.options.limit, keep=final)
+            folder.evict(self.options.limit, final, found.size)
             return folder.open(final), found
         except OSError as error:
             raise self._refused(error) from error

@@ -28,6 +28,7 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = ".new-"
+_BETWEEN_SCANS = 64  # files added until the directory is looked at again
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _HINT = "choose another with --cache-dir, or none with --no-cache"
 
@@ -45,6 +46,8 @@ class Folder:
     def __init__(self, fd: int) -> None:
         """Take over `fd`."""
         self._fd = fd
+        self._total = 0
+        self._until_scan = 0
 
     def __del__(self) -> None:
         """Close it."""
@@ -91,13 +94,17 @@ class Folder:
             self.remove(name)
             raise
 
-    def evict(self, limit: int, keep: str) -> None:
+    def evict(self, limit: int, keep: str, size: int) -> None:
         """Remove what was not used for the longest time until at most `limit` bytes are left.
 
         Args:
             limit: bytes.
-            keep: stays whatever its size.
+            keep: the file that was added, which stays whatever its size.
+            size: its bytes.
         """
+        self._total, self._until_scan = self._total + size, self._until_scan - 1
+        if self._until_scan > 0 and self._total <= limit:
+            return  # what others may have added meanwhile is not worth a look at every file
         found: list[tuple[int, int, str]] = []
         for name in os.listdir(self._fd):
             with suppress(OSError):
@@ -106,13 +113,12 @@ class Folder:
                     continue
                 status = os.lstat(name, dir_fd=self._fd)
                 found.append((status.st_mtime_ns, status.st_blocks * 512, name))
-        total = sum(size for _, size, _ in found)
-        for _, size, name in sorted(found):
-            if total <= limit:
-                return
-            if name != keep:
+        total = sum(taken for _, taken, _ in found)
+        for _, taken, name in sorted(found):
+            if total > limit and name != keep:
                 self.remove(name)
-                total -= size
+                total -= taken
+        self._total, self._until_scan = total, _BETWEEN_SCANS
 
     def clear(self) -> Usage:
         """Remove every file that nobody is just writing; what there was."""

@@ -15,6 +15,7 @@ import stat
 import threading
 from typing import TYPE_CHECKING
 
+from layerfs.errors import CorruptStore
 from layerfs.formats.errors import FormatError
 from layerfs.formats.whiteouts import TRUSTED
 from layerfs.tree.node import FileStat
@@ -85,7 +86,8 @@ class TarLayer:
         Args:
             label: its name in messages.
             key: distinct among layers, and always the same for this one: inode numbers are made of it.
-            load: asked once, when the layer is first looked at; may raise `FormatError` and `OSError`.
+            load: asked once, when the layer is first looked at; may raise `FormatError`, `CorruptStore`,
+                `OSError`.
         """
         self.label = label
         self._key = key
@@ -107,7 +109,7 @@ class TarLayer:
                 if self._tree is None:
                     try:
                         self._tree = self._load()
-                    except FormatError as error:
+                    except (FormatError, CorruptStore) as error:
                         raise OSError(errno.EIO, str(error)) from error
         return self._tree
 

@@ -114,8 +114,9 @@ def _of_index(store: ArchiveStore) -> Iterator[Fault]:
     """What `index.json` names and is not there, and where `manifest.json` says something else."""
     ignored: list[CorruptStore] = []
     entries = index_entries(store.outer, ignored.append)
+    seen: set[str] = set()
     for same in entries.values():
-        yield from _below(store, same[0], 0)
+        yield from _below(store, same[0], 0, seen)
     rows = archive_entries(store.outer, ignored.append)
     if not rows or not entries:
         return
@@ -149,8 +150,11 @@ def _of_index(store: ArchiveStore) -> Iterator[Fault]:
             )  # fmt: skip
 
 
-def _below(store: ArchiveStore, descriptor: Descriptor, depth: int) -> Iterator[Fault]:
+def _below(store: ArchiveStore, descriptor: Descriptor, depth: int, seen: set[str]) -> Iterator[Fault]:
     """The sizes of documents, and the platforms of an index that are not in the archive."""
+    if descriptor.digest in seen or depth > _DEEPEST:
+        return
+    seen.add(descriptor.digest)
     path = f"{store.outer.label}:{descriptor.blob_path}"
     try:
         blob = store.outer.find(descriptor.blob_path.encode())
@@ -167,9 +171,8 @@ def _below(store: ArchiveStore, descriptor: Descriptor, depth: int) -> Iterator[
             yield from _of_size(store, manifest.config, config)
     except CorruptStore:
         return  # told as an image that cannot be read
-    if depth < _DEEPEST:
-        for child in manifest.manifests:
-            yield from _below(store, child, depth + 1)
+    for child in manifest.manifests:
+        yield from _below(store, child, depth + 1, seen)
 
 
 def _of_size(store: ArchiveStore, descriptor: Descriptor, blob: Blob) -> Iterator[Fault]:

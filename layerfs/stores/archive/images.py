@@ -98,7 +98,11 @@ class Images:
             digest = str(wanted.digest)
             return [image for image in self.all.values() if digest in image.digests]
         wanted = wanted.with_default_tag()
-        return [image for image in self.all.values() if wanted in image.references]
+        found = [image for image in self.all.values() if wanted in image.references]
+        # a name alone may have been written where the specification wants a tag
+        return found or [
+            image for image in self.all.values() if any(_parsed(tag) == wanted for tag in image.tags)
+        ]
 
 
 def _image(image_id: ImageID, items: Sequence[ArchivedImage]) -> ArchiveImage:
@@ -126,8 +130,10 @@ def _image(image_id: ImageID, items: Sequence[ArchivedImage]) -> ArchiveImage:
 
 def _reference(name: str) -> Reference | None:
     """A name in normal form; None where it is a tag alone, or no reference at all."""
-    if not any(mark in name for mark in ":/@"):
-        return None
+    return _parsed(name) if any(mark in name for mark in ":/@") else None
+
+
+def _parsed(name: str) -> Reference | None:
     try:
         return parse_reference(name).with_default_tag()
     except FormatError:

@@ -28,7 +28,6 @@ __all__ = ["INDEX", "algorithm_of", "index_entries", "layout_images", "name_of"]
 INDEX = b"index.json"
 
 _DEEPEST = 8  # indexes in indexes
-_MOST_MANIFESTS = 1 << 16
 _ALGORITHMS = ("sha256", "sha384", "sha512")
 
 
@@ -36,11 +35,10 @@ def layout_images(outer: Outer, report: Callable[[CorruptStore], None]) -> Itera
     """The images of `index.json`, and those that only `manifest.json` has; the rest is reported."""
     entries = {entry.config: entry for entry in archive_entries(outer, report)}
     seen: set[str] = set()
-    budget = [_MOST_MANIFESTS]
     for same in index_entries(outer, report).values():
         names = tuple(dict.fromkeys(name for descriptor in same if (name := name_of(descriptor))))
-        layout = _Layout(outer, entries, names, report, budget)
-        for image in layout.below(same[0], None, frozenset()):
+        layout = _Layout(outer, entries, names, report, set())
+        for image in layout.below(same[0], None, 0):
             seen.add(image.place or "")
             yield layout.with_names(image)
     for entry in entries.values():
@@ -85,21 +83,19 @@ class _Layout:
     entries: dict[str, ArchiveEntry]
     names: tuple[str, ...]
     report: Callable[[CorruptStore], None]
-    budget: list[int]
+    seen: set[str]
 
     def with_names(self, image: ArchivedImage) -> ArchivedImage:
         """The image with the names that `manifest.json` gives it too."""
         entry = self.entries.get(image.place or "")
         return image if entry is None else replace(image, names=(*image.names, *entry.names))
 
-    def below(
-        self, descriptor: Descriptor, top: str | None, above: frozenset[str]
-    ) -> Iterator[ArchivedImage]:
-        """The images of a manifest, or of all manifests of an index."""
-        if descriptor.is_attestation or descriptor.digest in above or len(above) > _DEEPEST:
+    def below(self, descriptor: Descriptor, top: str | None, depth: int) -> Iterator[ArchivedImage]:
+        """The images of a manifest, or of all manifests of an index; each document is read once."""
+        if descriptor.is_attestation or descriptor.digest in self.seen or depth > _DEEPEST:
             return
+        self.seen.add(descriptor.digest)
         try:
-            self._spend(descriptor)
             content = self._verified(descriptor, optional=top is not None)
             if content is None:
                 return  # a platform that was not pulled: the index names it all the same
@@ -112,13 +108,7 @@ class _Layout:
             self.report(error)
             return
         for child in manifest.manifests:
-            yield from self.below(child, top or descriptor.digest, above | {descriptor.digest})
-
-    def _spend(self, descriptor: Descriptor) -> None:
-        """Raise where indexes that name each other many times make up more than any archive has."""
-        self.budget[0] -= 1
-        if self.budget[0] < 0:
-            raise CorruptStore(f"{self.outer.label}:{descriptor.blob_path}", "too many manifests")
+            yield from self.below(child, top or descriptor.digest, depth + 1)
 
     def _image(self, descriptor: Descriptor, manifest: Manifest, content: bytes, top: str) -> ArchivedImage:
         assert manifest.config  # noqa: S101 - a manifest that is no index has one

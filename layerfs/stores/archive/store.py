@@ -276,10 +276,11 @@ class ArchiveStore:
             up_to: show an image as of its layer of this number (1 is the base).
 
         Raises:
-            CorruptStore: a layer that is needed is not in the archive.
+            CorruptStore: a layer that is needed is not in the archive, or the uppermost one is damaged.
             LayerNotFound: there is no layer of that number.
         """
         if isinstance(subject, ArchiveLayer):
+            self.files.tree(subject)
             return UnionTree([self.files.stored(subject)])
         chain = self.chain(subject)
         if up_to is not None:
@@ -295,6 +296,8 @@ class ArchiveStore:
         return self.files.source(layer)
 
     def _union(self, chain: Sequence[ArchiveLayer]) -> UnionTree:
+        if chain:
+            self.files.tree(chain[-1])  # its root is looked at now, so it is now that damage is told
         return UnionTree([self.files.source(layer) for layer in reversed(chain)])
 
     # -- export --------------------------------------------------------------------------------
