@@ -1,4 +1,4 @@
-"""Archives beside a real Engine: what it loads and the kernel stacks is the tree that we read from the file."""
+"""Archives beside a real Engine: what it loads and the kernel stacks is the tree that we read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import stat
 import tarfile
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -25,7 +25,7 @@ from tests.support.snapshot import diff_snapshots
 from tests.support.treeview import tree_snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from layerfs.stores.archive.images import ArchiveImage
     from tests.support.snapshot import Snapshot
@@ -34,6 +34,7 @@ pytestmark = [pytest.mark.dockerd, pytest.mark.kernel]
 
 SAMPLES = Path(__file__).parents[2] / "fixtures/stores"
 SEEDS = range(30)
+KINDS = ("file", "file", "dir", "dir", "symlink", "whiteout", "opaque", "node", "fifo")
 NAMES = ("a", "b", "a/x", "a/y", "b/x", "a/d", "a/d/z", "c", "c/x", "d")
 
 
@@ -75,7 +76,7 @@ def _loaded(engine: Engine, path: Path) -> ArchiveStore:
 
 
 def test_hand_made_images(engine: Engine, tmp_path: Path) -> None:
-    """Every oddity that the recorded root was made of: the file alone tells all that the Engine made of it."""
+    """Every oddity that the recorded root was made of: the file alone tells what the Engine made of it."""
     base = layer_of({"bin/fx": b"no program\n", "etc/motd": b"hello\n"})
     path = tmp_path / "hand-made.tar"
     path.write_bytes(hand_made(base))
@@ -95,15 +96,14 @@ def test_recorded_archives(name: str, engine: Engine) -> None:
 
 
 def test_before_1_10(engine: Engine, tmp_path: Path) -> None:
-    """Without `manifest.json` the Engine makes a config; ours has the same ID where no old engine wrote it."""
+    """Without `manifest.json` the Engine makes a config; ours has the same ID if no old engine wrote it."""
     with tarfile.open(SAMPLES / "docker20-save-legacy.tar.xz") as tar:
         tar.extractall(tmp_path / "old", filter="data")
     (tmp_path / "old/manifest.json").unlink()
     for name in (tmp_path / "old").glob("*/json"):
         document = json.loads(name.read_bytes())
-        name.write_text(
-            json.dumps(document | {"docker_version": "1.9.1", "author": "<A & B>"}, separators=(",", ":"))
-        )
+        document |= {"docker_version": "1.9.1", "author": "<A & B>"}
+        name.write_text(json.dumps(document, separators=(",", ":")))
     with tarfile.open(tmp_path / "old.tar", "w") as tar:
         tar.add(tmp_path / "old", ".")
     store = _loaded(engine, tmp_path / "old.tar")
@@ -117,43 +117,40 @@ def _random_layer(rng: random.Random) -> bytes:
     layer, made = Layer(), dict[str, str]()
     for _ in range(rng.randrange(1, 14)):
         name = rng.choice(NAMES)
-        kind = rng.choice(
-            ["file", "file", "dir", "dir", "symlink", "link", "whiteout", "opaque", "node", "fifo"]
-        )
         above = [name[:at] for at, letter in enumerate(name) if letter == "/"]
         if name in made or any(made.get(path, "dir") not in ("dir", "opaque") for path in above):
             continue  # the Engine refuses a name twice in a tar, and most ways through what is no directory
-        fields = {"uid": rng.choice([0, 1000]), "mtime": rng.choice([0, 1, 1_600_000_000, -5])}
-        spelled = rng.choice([name, f"./{name}", f"/{name}", f"a/../{name}"])
-        if kind == "file":
-            layer.file(spelled, rng.randbytes(rng.randrange(4)), rng.choice([0o644, 0o4755]), **fields)
-        elif kind == "dir":
-            layer.dir(spelled, rng.choice([0o755, 0o1777, 0o700]), **fields)
-        elif kind == "symlink":
-            layer.symlink(name, rng.choice(["a", "../b", "/c", "nowhere", "a/d"]), **fields)
-        elif kind == "link" and (targets := [path for path, what in made.items() if what == "file"]):
-            layer.add(
-                name, tarfile.LNKTYPE, linkname=rng.choice(targets), mode=rng.choice([0o600, 0o755]), **fields
-            )
-        elif kind == "whiteout":
-            layer.whiteout(name)
-        elif kind == "opaque":
-            layer.file(f"{name}/.wh..wh..opq")
-        elif kind == "node":
-            layer.node(
-                name, rng.choice([tarfile.CHRTYPE, tarfile.BLKTYPE]), rng.randrange(3), rng.randrange(3)
-            )
-        elif kind == "fifo":
-            layer.add(name, tarfile.FIFOTYPE, mode=0o600, **fields)
-        made[name] = kind
+        targets = [path for path, what in made.items() if what == "file"]
+        made[name] = rng.choice([*KINDS, *(["link"] * bool(targets))])
+        _add_random(layer, rng, name, made[name], targets)
     return layer.done()
+
+
+def _add_random(layer: Layer, rng: random.Random, name: str, kind: str, targets: list[str]) -> None:
+    """One entry of a kind, spelled somehow."""
+    fields: dict[str, Any] = {"uid": rng.choice([0, 1000]), "mtime": rng.choice([0, 1, 1_600_000_000, -5])}
+    spelled = rng.choice([name, f"./{name}", f"/{name}", f"a/../{name}"])
+    device = rng.choice([tarfile.CHRTYPE, tarfile.BLKTYPE])
+    ways: dict[str, Callable[[], object]] = {
+        "file": lambda: layer.file(spelled, rng.randbytes(3), rng.choice([0o644, 0o4755]), **fields),
+        "dir": lambda: layer.dir(spelled, rng.choice([0o755, 0o1777, 0o700]), **fields),
+        "symlink": lambda: layer.symlink(name, rng.choice(["a", "../b", "/c", "nowhere", "a/d"]), **fields),
+        "link": lambda: layer.add(
+            name, tarfile.LNKTYPE, linkname=rng.choice(targets), mode=rng.choice([0o600, 0o755]), **fields
+        ),
+        "whiteout": lambda: layer.whiteout(name),
+        "opaque": lambda: layer.file(f"{name}/.wh..wh..opq"),
+        "node": lambda: layer.node(name, device, rng.randrange(3), rng.randrange(3)),
+        "fifo": lambda: layer.add(name, tarfile.FIFOTYPE, mode=0o600, **fields),
+    }
+    ways[kind]()
 
 
 def test_generated_images(engine: Engine, tmp_path: Path) -> None:
     """Layers of anything in any order, compressed and not: whatever the Engine unpacks, we show alike."""
     accepted = 0
     for seed in SEEDS:
-        rng = random.Random(seed)
+        rng = random.Random(seed)  # noqa: S311 - the same layers each time
         layers = [_random_layer(rng) for _ in range(rng.randrange(1, 5))]
         path = tmp_path / f"{seed}.tar"
         content = Archive([Image([f"made:{seed}"], layers, None)]).done()

@@ -157,7 +157,8 @@ class LayerFiles:
                 plain = self._cache.plain(what)
                 file, offset, size = plain.file, plain.offset, plain.size
                 self._compare(layer, plain)
-            room = MOST - sum(self._weights.values())
+            with self._lock:
+                room = MOST - sum(self._weights.values())
             try:
                 found = TarTree(
                     file,
@@ -169,7 +170,8 @@ class LayerFiles:
                 raise MalformedFile(
                     blob.label, error.problem, expected=error.expected, found=error.found
                 ) from error
-            self._weights[found] = found.originals.weight
+            with self._lock:
+                self._weights[found] = found.originals.weight
         for fault in found.faults:
             self._report(CorruptStore(blob.label, fault))
         return found

@@ -65,12 +65,14 @@ class OpenedArchive(NamedTuple):
         form: how they are laid out.
         directory: the directory that it is; None for a file.
         again: whether the same bytes can be found under the same path by the next command.
+        inode: device and inode of the file or directory.
     """
 
     outer: Outer
     form: Form
     directory: HostDir | None
     again: bool
+    inode: tuple[int, int]
 
 
 def is_archive(path: str) -> bool:
@@ -111,7 +113,8 @@ def open_archive(path: str, cache: Cache) -> OpenedArchive:
             f"{path}: a directory without images: neither an OCI layout nor an unpacked archive",
             hint=_inside(outer) or _shown(outer.names()),
         )
-    return OpenedArchive(outer, form, directory, again=True)
+    found = directory.lstat()
+    return OpenedArchive(outer, form, directory, again=True, inode=(found.st_dev, found.st_ino))
 
 
 def _opened(path: str) -> int:
@@ -126,7 +129,8 @@ def _opened(path: str) -> int:
 
 def _of_file(label: str, fd: int, cache: Cache) -> OpenedArchive:
     source = OpenFile(fd)
-    mode = source.status().st_mode
+    named = source.status()
+    mode = named.st_mode
     if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
         what = "a terminal or another device" if stat.S_ISCHR(mode) else "a block device"
         raise NotAnArchive(f"{label}: {what}, and no archive")
@@ -145,7 +149,7 @@ def _of_file(label: str, fd: int, cache: Cache) -> OpenedArchive:
         raise NotAnArchive(
             f"{label}: a tar without images, and not one of a root file system", hint=_hint(outer)
         )
-    return OpenedArchive(outer, form, None, again)
+    return OpenedArchive(outer, form, None, again, (named.st_dev, named.st_ino))
 
 
 def _check_tar(label: str, file: Readable, begin: int, size: int) -> None:

@@ -50,7 +50,8 @@ class ArchiveStore:
         kind: what kind of store it is.
         path: where it was opened, as given.
         form: how it is laid out.
-        evidence: directories below which nothing may be written.
+        evidence: directories below which nothing may be written: the layout's own.
+        inode: device and inode of the archive, which nothing may be written over.
         damage: every defect met so far, in order.
         names: resolves names.
         outer: its members.
@@ -64,6 +65,7 @@ class ArchiveStore:
         self.path = path
         self.form = opened.form
         self.evidence: tuple[HostDir, ...] = (opened.directory,) if opened.directory else ()
+        self.inode = opened.inode
         self.damage: list[CorruptStore] = []
         self._reported: set[str] = set()
         self.outer = opened.outer

@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +20,7 @@ from layerfs.tree.openfile import OpenFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     Blobs = Callable[..., Packed]
 

@@ -21,7 +21,7 @@ from tests.support.layouts import Layout, as_directory, as_tar, digest, layer_of
 from tests.support.treeview import tree_snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from layerfs.stores.archive.store import ArchiveStore
@@ -194,17 +194,32 @@ def test_a_damaged_lower_layer(opened: Open) -> None:
         tree.children(tree.root)
 
 
-def test_the_disk_is_not_filled(opened: Open, tmp_path: Path) -> None:
-    """Where little is left nothing is written, and the error names the option."""
-    space = os.statvfs(tmp_path)
-    reserve = space.f_blocks * space.f_frsize
-    options = CacheOptions(directory=str(tmp_path / "cache"), reserve=reserve)
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of a mebibyte."""
+    place = tmp_path / "small"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=0755", "layerfs-test", place], check=True)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=True)
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_full_disk(kept: bool, opened: Open, small_disk: Path) -> None:  # noqa: FBT001
+    """Where there is no room an error says so and names the options; what was begun is gone."""
+    place = str(small_disk / "cache")
     layout = Layout()
-    layout.name(layout.image([LAYER]), "app:1")
-    if space.f_bavail * space.f_frsize < reserve // 20:
-        store = opened(layout.done(), cache=options)
-        with pytest.raises(CacheError, match="no room"):
-            store.chain(store.image())[0].size  # noqa: B018
+    layout.name(layout.image([layer_of({"a": os.urandom(3 << 20)})]), "app:1")
+    options = CacheOptions(directory=place if kept else None, scratch=str(small_disk))
+    store = opened(layout.done(), cache=options)
+    with pytest.raises(CacheError, match="No space left") as caught:
+        store.chain(store.image())[0].size  # noqa: B018
+    assert "--cache-dir" in str(caught.value.hint)
+    if kept:
+        assert list((small_disk / "cache/blobs").iterdir()) == []
 
 
 def test_documents_are_bounded(opened: Open) -> None:
@@ -311,7 +326,8 @@ def test_standard_input_is_bounded(tmp_path: Path) -> None:
         "from layerfs.cache.blobs import CacheOptions\n"
         "options = CacheOptions(scratch=sys.argv[1], largest=int(sys.argv[2]))\n"
         "store = ArchiveStore.open('-', cache=options)\n"
-        "print(store.image().name, sorted(store.tree(store.image()).children(store.tree(store.image()).root)))"
+        "tree = store.tree(store.image())\n"
+        "print(store.image().name, sorted(tree.children(tree.root)))"
     )
     layout = Layout()
     layout.name(layout.image([LAYER]), "docker.io/library/app:1")
