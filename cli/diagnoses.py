@@ -9,6 +9,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from .colors import HEADING, SEVERITIES, colored, paint
 from .escape import printable
 from .output import Column, Table
 from .units import human_size, short_id
@@ -44,6 +45,7 @@ def row_of(diagnosis: Diagnosis) -> Row:
         "at_start": remedy.at_start,
         "later": remedy.later,
         "suggestion": remedy.suggestion or finding.hint or "",
+        "remove": list(diagnosis.remove),
     }
 
 
@@ -73,6 +75,10 @@ def diagnosis_table(*, full: bool) -> Table[Row]:
             Column("at_start", lambda row: row["at_start"], "AtStart", "AT START"),
             Column("later", lambda row: row["later"], "Later", "LATER"),
             Column("suggestion", lambda row: row["suggestion"], "Suggestion", "SUGGESTION"),
+            Column(
+                *("remove", lambda row: row["remove"], "Remove", "REMOVE"),
+                lambda row: ", ".join(row["remove"]),
+            ),
         ),
         ("Severity", "Code", "Subject", "Bytes", "Path"),
     )
@@ -80,19 +86,19 @@ def diagnosis_table(*, full: bool) -> Table[Row]:
 
 def names_of(root: DataRoot) -> dict[str, str]:
     """What to call the images and containers of a root in a report, by their subjects."""
-    from layerfs.errors import CorruptStore, DataRootUnreadable
+    from layerfs.errors import CorruptStore
     from layerfs.store.refstore import read_repositories
 
     found: dict[str, str] = {}
     try:
         for row in reversed(read_repositories(root.driver_dir).rows):
             found[f"image {row.image_id}"] = str(row.reference)
-    except (CorruptStore, DataRootUnreadable):
+    except CorruptStore:
         pass
     for container_id in root.containerdb.container_ids():
         try:
             found[f"container {container_id}"] = root.containerdb.config(container_id).name
-        except (CorruptStore, DataRootUnreadable):
+        except CorruptStore:
             continue
     return found
 
@@ -111,7 +117,7 @@ def report_lines(rows: Sequence[Row], place: str, names: Mapping[str, str], *, f
     for row in rows:
         worst[row["group"]] = min(worst.get(row["group"], len(ranks)), ranks[row["severity"]])
     for group in sorted(worst, key=lambda name: (worst[name], list(worst).index(name))):
-        yield group.upper()
+        yield paint(group.upper(), HEADING if colored() else "")
         chosen = sorted(
             (row for row in rows if row["group"] == group),
             key=lambda row: (ranks[row["severity"]], row["code"]),
@@ -124,7 +130,8 @@ def report_lines(rows: Sequence[Row], place: str, names: Mapping[str, str], *, f
 def _code_lines(rows: Sequence[Row], place: str, names: Mapping[str, str], *, full: bool) -> Iterator[str]:
     first = rows[0]
     count = f" ({len(rows)})" if len(rows) > 1 else ""
-    yield f"  {first['severity']}: {first['code']}{count}"
+    severity = paint(first["severity"], SEVERITIES[first["severity"]] if colored() else "")
+    yield f"  {severity}: {first['code']}{count}"
     if first["at_start"]:
         yield f"      an Engine, when it starts: {first['at_start']}"
     if first["later"]:
@@ -148,6 +155,12 @@ def _finding_lines(row: Row, place: str, names: Mapping[str, str], *, full: bool
         parts = [f"expected {row['expected']}"] if row["expected"] is not None else []
         parts += [f"found {row['actual']}"] if row["actual"] is not None else []
         yield f"        {printable(', '.join(parts))}"
+    removed = [] if row["remove"] == [row["path"]] else row["remove"]
+    shown = removed if full else removed[:SHOWN]
+    for item in shown:
+        yield f"        to remove: {printable(item.removeprefix(f'{place}/'))}"
+    if len(removed) > len(shown):
+        yield f"        … and {len(removed) - len(shown)} more to remove; --no-trunc shows all"
     affected = sorted(row["affects"], key=lambda name: name not in names)  # those with a name first
     concerned = [*dict.fromkeys([row["subject"], *affected])]
     if concerned != ["root"]:

@@ -17,6 +17,8 @@ from .units import local_clock, local_offset, local_time
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from .colors import EntryColors
+
 __all__ = ["Line", "Style", "clock_full", "clock_short", "lines", "total_line"]
 
 _NANO = 10**9
@@ -38,6 +40,7 @@ class Style:
         width: characters a line of columns may have; None is one name a line.
         now_ns: what recent means.
         has_acl: whether an entry has an access list.
+        colors: what entries are painted with, or None.
     """
 
     long: bool
@@ -48,6 +51,11 @@ class Style:
     width: int | None
     now_ns: int
     has_acl: Callable[[Entry], bool]
+    colors: EntryColors | None = None
+
+    def painted(self, line: Line, name: str) -> str:
+        """The name of a line, in its colour."""
+        return self.colors.paint(line.entry, name) if self.colors else name
 
 
 class Line(NamedTuple):
@@ -66,15 +74,23 @@ def total_line(listed: Sequence[Line], style: Style) -> str:
 def lines(listed: Sequence[Line], style: Style, measured: Sequence[Line]) -> Iterator[str]:
     """The lines of a directory, each with its newline, in columns as wide as `measured` needs."""
     prefixes = dict(zip(map(id, measured), _prefixes(measured, style), strict=True))
-    names = [prefixes[id(line)] + escaped(line.label) + _mark(line) for line in listed]
+    names = [escaped(line.label) for line in listed]
+    shown = [
+        prefixes[id(line)] + style.painted(line, name) + _mark(line)
+        for line, name in zip(listed, names, strict=True)
+    ]
     if style.long:
-        for name, line in zip(names, listed, strict=True):
+        for text, line in zip(shown, listed, strict=True):
             target = line.entry.target
-            yield name + (f" -> {escaped(target)}" if target is not None else "") + "\n"
+            yield text + (f" -> {escaped(target)}" if target is not None else "") + "\n"
     elif style.width is None:
-        yield from (name + "\n" for name in names)
+        yield from (text + "\n" for text in shown)
     else:
-        yield from _columns(names, style.width)
+        plain = [
+            len(prefixes[id(line)]) + len(name) + len(_mark(line))
+            for line, name in zip(listed, names, strict=True)
+        ]
+        yield from _columns(shown, plain, style.width)
 
 
 def _mark(line: Line) -> str:
@@ -170,17 +186,18 @@ def _clock_long(then_ns: int) -> str:
     return clock_full(then_ns) if local_time(then_ns) else f"{then_ns // _NANO:35}"
 
 
-def _columns(names: Sequence[str], width: int) -> Iterator[str]:
-    """Names in as few lines as fit, down each column first."""
-    if not names:
+def _columns(cells: Sequence[str], lengths: Sequence[int], width: int) -> Iterator[str]:
+    """Cells in as few lines as fit, down each column first; `lengths` without what is only colour."""
+    if not cells:
         return
-    for height in range(1, len(names) + 1):
-        groups = [names[start : start + height] for start in range(0, len(names), height)]
-        widths = [max(map(len, group)) + _GAP for group in groups]
-        if sum(widths) - _GAP < width or height == len(names):
+    for height in range(1, len(cells) + 1):
+        starts = range(0, len(cells), height)
+        widths = [max(lengths[start : start + height]) + _GAP for start in starts]
+        if sum(widths) - _GAP < width or height == len(cells):
             break
     for row in range(height):
-        cells = [
-            group[row].ljust(wide) for group, wide in zip(groups, widths, strict=True) if row < len(group)
-        ]
-        yield "".join(cells).rstrip(" ") + "\n"
+        line = ""
+        for start, wide in zip(starts, widths, strict=True):
+            if (place := start + row) < min(start + height, len(cells)):
+                line += cells[place] + " " * (wide - lengths[place])
+        yield line.rstrip(" ") + "\n"

@@ -53,10 +53,10 @@ def say_error(error: Exception) -> None:
 
 
 def way_out(error: Exception) -> str | None:
-    """What to do about an error, where that is known."""
-    hint: str | None = getattr(error, "hint", None)
-    if hint is None and isinstance(error, OSError) and error.errno is not None:
+    """What to do about an error, where that is known; of the root's own errors only they know."""
+    if isinstance(error, OSError) and not hasattr(error, "hint") and error.errno is not None:
         return _WAYS_OUT.get(error.errno)
+    hint: str | None = getattr(error, "hint", None)
     return hint
 
 

@@ -58,6 +58,9 @@ class BadOption(ValueError):
 
 def main() -> None:
     """Run the helper on this process's arguments, and leave with an exit code of mount(8)."""
+    from .streams import prepare
+
+    prepare()
     try:
         code = helper.main(prog_name="mount.fuse.layerfs", standalone_mode=False)
     except click.ClickException as error:

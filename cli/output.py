@@ -25,6 +25,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from .escape import json_text, printable
+from .govalues import inspected
 from .template import TemplateError, compile_template
 from .template_functions import Fields, shown
 
@@ -47,8 +48,6 @@ _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
 FORMATS = ("table", "json", "jsonl", "csv", "tsv")
 DELIMITERS = {"csv": ",", "tsv": "\t"}
-GO_NAMES = {"ID": "Id"}
-"""What Docker's inspect answers to as well: the names of its Go fields where JSON has others."""
 MARKDOWN = ("github", "pipe")
 
 _MIN_WIDTH, _PADDING = 10, 3  # of the tabwriter in docker/cli `cli/command/formatter/formatter.go`
@@ -161,8 +160,7 @@ def emit_objects(objects: Iterable[dict[str, Any]], form: str) -> None:
         try:
             template = compile_template(form)
             for item in objects:
-                fields = Fields(item, shown(item).__getitem__, GO_NAMES)
-                sys.stdout.write(template.render(fields) + "\n")
+                sys.stdout.write(template.render(inspected(shown(item))) + "\n")
         except TemplateError as error:
             raise _bad_format(str(error)) from error
     else:

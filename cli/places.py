@@ -23,6 +23,7 @@ __all__ = [
     "complete_source",
     "place_argument",
     "read_place",
+    "refuse_relative",
     "split_place",
     "split_source",
 ]
@@ -80,7 +81,7 @@ def _check(found: Place, paths: str, *, joined: bool) -> None:
     if not name:
         _refuse("Missing argument 'NAME'.")
     if not given:
-        _refuse_relative(name)
+        refuse_relative(name)
         if not paths.startswith("["):
             _refuse(f"Missing argument 'PATH': write {name}:/PATH, or {name} PATH")
     if len(given) > 1 and not paths.endswith("..."):
@@ -100,14 +101,14 @@ def split_source(word: str) -> tuple[str, str]:
     """The NAME and the PATH of a word that must be `NAME:/PATH`; raises a usage error."""
     name, path = split_place(word)
     if path is None:
-        _refuse_relative(word)
+        refuse_relative(word)
         name, colon, rest = word.rpartition(":")
         other = f" or {name}:/{rest}" if colon else ""
         _refuse(f"{word}: not NAME:/PATH; write {word}:/PATH{other}")
     return name, path
 
 
-def _refuse_relative(word: str) -> None:
+def refuse_relative(word: str) -> None:
     """A usage error for a NAME with a path behind its colon that lacks the slash, with the right form."""
     name, colon, path = word.rpartition(":")
     if colon and not _is_name(word) and _is_name(name):

@@ -144,9 +144,9 @@ def open_subject(
     if up_to is not None:
         tree = root.tree(found, up_to=up_to)
         title = f"{_title(found, name)} up to layer {up_to}"
-        return Subject(tree, title, _numbered(root.chain(found)[:up_to]), found)
+        return Subject(tree, title, _numbered(root.chain(found, up_to)), found)
     assert layer is not None  # noqa: S101 - one of the two is given
-    record = root.chain(found)[root.layer_number(found, layer) - 1]
+    record = root.record(found.chain[root.layer_number(found, layer) - 1])
     title = f"{_title(found, name)} layer {layer} alone"
     return Subject(root.tree(record), title, (_supplier(layer, record),), record, root.source(record))
 
@@ -210,7 +210,7 @@ def _suppliers(root: DataRoot, found: Named) -> tuple[Supplier, ...]:
         if mount is None:
             return ()
         above = [mount.mount_id, *([mount.init_id] if mount.init_id else [])]
-        return _stacked(above, root.chain_of_mount(mount))
+        return _stacked(above, root.stack_of_mount(mount))
     try:
         if isinstance(found, BareLayer):
             return _stacked(*root.bare.stack(found))[:1]
@@ -219,19 +219,22 @@ def _suppliers(root: DataRoot, found: Named) -> tuple[Supplier, ...]:
         return (Supplier(None, found.cache_id) if isinstance(found, BareLayer) else _supplier(None, found),)
 
 
-def _stacked(above: Sequence[CacheID], chain: Sequence[Layer]) -> tuple[Supplier, ...]:
+def _stacked(above: Sequence[CacheID], chain: Sequence[Layer | CacheID]) -> tuple[Supplier, ...]:
     """The layers of a chain, and those without a record above them."""
     highest = len(chain) + len(above)
     own = (Supplier(highest - depth, cache_id) for depth, cache_id in enumerate(above))
     return (*own, *_numbered(chain))
 
 
-def _numbered(chain: Sequence[Layer]) -> tuple[Supplier, ...]:
-    return tuple(_supplier(number, chain[number - 1]) for number in range(len(chain), 0, -1))
+def _numbered(stack: Sequence[Layer | CacheID]) -> tuple[Supplier, ...]:
+    return tuple(_supplier(number, stack[number - 1]) for number in range(len(stack), 0, -1))
 
 
-def _supplier(number: int | None, record: Layer) -> Supplier:
-    return Supplier(number, record.cache_id, record.diff_id, record.chain_id)
+def _supplier(number: int | None, layer: Layer | CacheID) -> Supplier:
+    """A layer as a supplier, or a directory that is no layer's."""
+    if isinstance(layer, str):
+        return Supplier(number, layer)
+    return Supplier(number, layer.cache_id, layer.diff_id, layer.chain_id)
 
 
 def tree_path(text: str) -> bytes:

@@ -1,7 +1,8 @@
 r"""The part of Go's text/template that Docker's users write behind `--format`.
 
-Actions: fields, `if`, `with`, `range`, variables, pipelines, comments, `{{- -}}`, and Docker's functions
-(`template_functions`); no named templates. A template is compiled once and rendered for each row.
+Actions: fields, `if`, `with`, `range`, `break`, `continue`, `define`, `template`, `block`, variables,
+pipelines, comments, `{{- -}}`, and Docker's functions (`template_functions`). A template is compiled once
+and rendered for each row.
 
 Differences from Go: no types are known, so a key that a map lacks gives `<no value>` (only of `Fields`
 is it an error); `truncate` and `slice` count characters, not bytes, so that none is cut in two.
@@ -16,7 +17,7 @@ from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
-from .template_expression import Expression, Scope, Token, compile_expression, tokenize
+from .template_expression import Expression, Scope, Token, compile_expression, tokenize, unquote
 from .template_functions import FUNCTIONS, HEADER_FUNCTIONS, TemplateError, truth
 from .template_printf import go_text
 
@@ -29,6 +30,7 @@ _ACTION = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _SPACE = " \t\r\n"
+_DEEPEST = 50  # templates in templates; Go's limit is 100,000
 
 Node: TypeAlias = Callable[[Any, Scope], Iterator[str]]
 """Yields the text of a part of the template, for a dot in a scope."""
@@ -37,9 +39,10 @@ Node: TypeAlias = Callable[[Any, Scope], Iterator[str]]
 class Template:
     """A compiled template."""
 
-    def __init__(self, body: list[Node]) -> None:
-        """Render `body`."""
+    def __init__(self, body: list[Node], named: Mapping[str, list[Node]]) -> None:
+        """Render `body`, which may use the templates `named`."""
         self._body = body
+        self._named = named
 
     def render(self, value: Any) -> str:
         """The text for one value; raises `TemplateError`."""
@@ -50,7 +53,7 @@ class Template:
         return self._render(headers, HEADER_FUNCTIONS)
 
     def _render(self, value: Any, functions: Mapping[str, Callable[..., Any]]) -> str:
-        scope = Scope(functions, ChainMap({"$": value}))
+        scope = Scope(functions, ChainMap({"$": value}), self._named)
         return "".join(_render_all(self._body, value, scope))
 
 
@@ -60,10 +63,11 @@ def compile_template(text: str) -> Template:
     Raises:
         TemplateError: it does not parse.
     """
-    body, end = _Parser(_pieces(text)).body()
+    parser = _Parser(_pieces(text))
+    body, end = parser.body()
     if end:
         raise TemplateError(f"unexpected {{{{{end[0].text}}}}}")
-    return Template(body)
+    return Template(body, parser.named)
 
 
 def _pieces(text: str) -> Iterator[str | list[Token]]:
@@ -96,6 +100,8 @@ class _Parser:
 
     def __init__(self, pieces: Iterator[str | list[Token]]) -> None:
         self._pieces = pieces
+        self._blocks: list[str] = []
+        self.named: dict[str, list[Node]] = {}
 
     def body(self) -> tuple[list[Node], list[Token]]:
         """The nodes up to an `else`, an `end` or the end of the text, and that action's tokens."""
@@ -107,8 +113,43 @@ class _Parser:
             word = piece[0].text if piece[0].kind == "word" else ""
             if word in ("else", "end"):
                 return nodes, piece
-            nodes.append(self._block(piece) if word in _BLOCKS else _action(piece))
+            nodes.append(self._node(word, piece))
         return nodes, []
+
+    def _node(self, word: str, tokens: list[Token]) -> Node:
+        """What an action is; that of an unknown word is a pipeline."""
+        if word in _BLOCKS:
+            self._blocks.append(word)
+            try:
+                return self._block(tokens)
+            finally:
+                self._blocks.pop()
+        if word in _JUMPS:
+            if "range" not in self._blocks or len(tokens) > 1:
+                raise TemplateError(f"{{{{{word}}}}} stands alone, and inside {{{{range}}}}")
+            return _jump(_JUMPS[word])
+        if word == "template":
+            return _template(*_named(tokens))
+        if word in ("define", "block"):
+            return self._definition(word, tokens)
+        return _action(tokens)
+
+    def _definition(self, word: str, tokens: list[Token]) -> Node:
+        """A template with a name; a block is used where it stands, too."""
+        name, data = _named(tokens)
+        if word == "define" and (self._blocks or len(tokens) > 2):
+            raise TemplateError("unexpected {{define}}")
+        if word == "block" and len(tokens) == 2:
+            raise TemplateError("missing value for block clause")
+        outside, self._blocks = self._blocks, ["block"]
+        body, stop = self.body()
+        self._blocks = outside
+        if len(stop) != 1 or stop[0].text != "end":
+            raise TemplateError(f"{{{{{word}}}}} lacks its {{{{end}}}}")
+        if name in self.named:
+            raise TemplateError(f"multiple definition of template {name!r}")
+        self.named[name] = body
+        return _template(name, data) if word == "block" else _text("")
 
     def _block(self, tokens: list[Token]) -> Node:
         kind = tokens[0].text
@@ -125,6 +166,13 @@ class _Parser:
             if not stop or len(stop) > 1 or stop[0].text != "end":
                 raise TemplateError(f"{{{{{kind}}}}} lacks its {{{{end}}}}")
         return _BLOCKS[kind](variables, head, body, otherwise)
+
+
+def _named(tokens: list[Token]) -> tuple[str, Expression | None]:
+    """The name behind `template`, `define` or `block`, and the pipeline behind that."""
+    if len(tokens) < 2 or tokens[1].kind != "string":
+        raise TemplateError(f"{{{{{tokens[0].text}}}}} needs a name in quotes")
+    return unquote(tokens[1].text), compile_expression(tokens[2:]) if tokens[2:] else None
 
 
 def _assignment(tokens: list[Token]) -> tuple[list[str], bool, Expression]:
@@ -207,7 +255,45 @@ def _range(variables: list[str], head: Expression, body: list[Node], otherwise: 
             inner = scope.inner()
             values = (key, item) if len(variables) > 1 else (item,)
             inner.variables.update(zip(variables, values, strict=False))
-            yield from _render_all(body, item, inner)
+            try:
+                yield from _render_all(body, item, inner)
+            except _Continue:
+                continue
+            except _Break:
+                break
+
+    return render
+
+
+class _Jump(Exception):
+    """Leaves the body of a `range`."""
+
+
+class _Break(_Jump):
+    """For good."""
+
+
+class _Continue(_Jump):
+    """For the next item."""
+
+
+def _jump(kind: type[_Jump]) -> Node:
+    def render(_dot: Any, _scope: Scope) -> Iterator[str]:
+        raise kind
+        yield ""
+
+    return render
+
+
+def _template(name: str, data: Expression | None) -> Node:
+    def render(dot: Any, scope: Scope) -> Iterator[str]:
+        if name not in scope.named:
+            raise TemplateError(f"template {name!r} not defined")
+        if scope.depth >= _DEEPEST:
+            raise TemplateError(f"exceeded maximum template depth ({_DEEPEST})")
+        value = data(dot, scope) if data else None
+        inner = Scope(scope.functions, ChainMap({"$": value}), scope.named, scope.depth + 1)
+        yield from _render_all(scope.named[name], value, inner)
 
     return render
 
@@ -224,3 +310,4 @@ def _items(value: Any) -> list[tuple[Any, Any]]:
 
 
 _BLOCKS = {"if": _if, "with": _with, "range": _range}
+_JUMPS: Mapping[str, type[_Jump]] = {"break": _Break, "continue": _Continue}

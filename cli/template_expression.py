@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections import ChainMap
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["Expression", "Scope", "Token", "compile_expression", "tokenize"]
+__all__ = ["Expression", "Scope", "Token", "compile_expression", "tokenize", "unquote"]
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -37,14 +37,19 @@ _CONSTANTS = {"true": True, "false": False, "nil": None}
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What names mean: the functions, and the variables of the block and of those around it."""
+    """What names mean: functions, the variables of the block and of those around it, templates.
+
+    `depth` counts the templates around it.
+    """
 
     functions: Mapping[str, Callable[..., Any]]
     variables: ChainMap[str, Any]
+    named: Mapping[str, Any]
+    depth: int = 0
 
     def inner(self) -> Scope:
         """The scope of a block inside."""
-        return Scope(self.functions, self.variables.new_child())
+        return Scope(self.functions, self.variables.new_child(), self.named, self.depth)
 
 
 Expression: TypeAlias = "Callable[[Any, Scope], Any]"
@@ -117,7 +122,7 @@ def _command(rest: list[Token], piped: Expression | None) -> Expression:
 def _operand(rest: list[Token]) -> Expression:
     token = rest.pop()
     if token.kind == "string":
-        return _constant(_unquote(token.text))
+        return _constant(unquote(token.text))
     if token.kind == "number":
         return _constant(float(token.text) if "." in token.text else int(token.text, 0))
     if token.kind == "field":
@@ -214,7 +219,9 @@ def _shortcut(operands: Sequence[Expression], *, stop: bool) -> Expression:
     return evaluate
 
 
-def _unquote(text: str) -> str:
+def unquote(text: str) -> str:
+    """The text that a token in quotes stands for; raises `TemplateError`."""
+
     def unescape(match: re.Match[str]) -> str:
         code = match[1]
         if code[0] in "xu" and len(code) > 1:

@@ -94,10 +94,12 @@ def shown(value: Any) -> Any:
 
 
 def _raw(value: Any) -> Any:
-    """What `shown` was made of."""
+    """What a value was made of, by `shown` or in `govalues`."""
+    if hasattr(value, "raw"):
+        return _raw(value.raw)
     if isinstance(value, Mapping):
         return {_raw(key): _raw(item) for key, item in value.items()}
-    return [_raw(item) for item in value] if isinstance(value, list) else getattr(value, "raw", value)
+    return [_raw(item) for item in value] if isinstance(value, list) else value
 
 
 def truth(value: Any) -> bool:
@@ -230,6 +232,31 @@ def _print(*values: Any) -> str:
     return text
 
 
+_HTML = {"\0": "\ufffd", '"': "&#34;", "'": "&#39;", "&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_JS = {"\\": "\\\\", "'": "\\'", '"': '\\"', "<": "\\u003C", ">": "\\u003E", "&": "\\u0026", "=": "\\u003D"}
+
+
+def _html(*values: Any) -> str:
+    """Text for HTML, as Go escapes it."""
+    return "".join(_HTML.get(char, char) for char in _print(*values))
+
+
+def _js(*values: Any) -> str:
+    """Text for a string of JavaScript, as Go escapes it."""
+    return "".join(_JS.get(char) or _js_character(char) for char in _print(*values))
+
+
+def _js_character(char: str) -> str:
+    return char if char.isprintable() or char == "\x7f" else f"\\u{ord(char):04X}"
+
+
+def _urlquery(*values: Any) -> str:
+    """Text for the query of a URL."""
+    from urllib.parse import quote_plus
+
+    return quote_plus(_bytes(_print(*values)))
+
+
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "json": _json,
     "split": _split,
@@ -252,6 +279,9 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "gt": lambda first, second: not _less(first, second) and first != second,
     "ge": lambda first, second: not _less(first, second),
     "not": lambda value: not truth(value),
+    "html": _html,
+    "js": _js,
+    "urlquery": _urlquery,
 }
 """By name; `and` and `or` are not here, as they evaluate no more than they need."""
 

@@ -20,6 +20,8 @@ def go_text(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, float):
         return repr(value).removesuffix(".0")
+    if (text := getattr(value, "go_text", None)) is not None:
+        return str(text)
     if isinstance(value, Mapping):
         return "map[" + " ".join(f"{key}:{go_text(value[key])}" for key in sorted(value)) + "]"
     if isinstance(value, list):

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from layerfs.formats.tarsplit import ArchiveMarks, Paths
     from layerfs.hostdir import HostDir
-    from layerfs.store.layerdb import LayerDB, LayerRecord
+    from layerfs.ids import ChainID
+    from layerfs.store.layerdb import LayerDB
     from layerfs.tree.content import Content
 
 __all__ = ["Buffer", "Fault", "LayerArchive"]
@@ -61,16 +62,16 @@ class LayerArchive:
     """The tar that a layer was registered from; its sha256 is the layer's diff ID.
 
     Attributes:
-        record: the layer.
+        chain_id: the layer.
         name: its `tar-split.json.gz`, for messages.
         diff: its own tree as it is on disk.
         unclosed: whether `members` came to the end of a gzip stream that has none.
     """
 
-    def __init__(self, record: LayerRecord, layerdb: LayerDB, diff: HostDir) -> None:
-        """The archive of `record`, unpacked in `diff`."""
-        self.record = record
-        self.name = layerdb.file_name(record.chain_id, "tar-split.json.gz")
+    def __init__(self, chain: ChainID, layerdb: LayerDB, diff: HostDir) -> None:
+        """The archive of the layer `chain`, unpacked in `diff`."""
+        self.chain_id = chain
+        self.name = layerdb.file_name(chain, "tar-split.json.gz")
         self.diff = diff
         self.unclosed = False
         self._layerdb = layerdb
@@ -121,7 +122,7 @@ class LayerArchive:
 
     @contextmanager
     def _unzipped(self, *, cut: bool = False) -> Iterator[_Unzipped]:
-        fd = self._layerdb.tar_split(self.record.chain_id)
+        fd = self._layerdb.tar_split(self.chain_id)
         if fd is None:
             raise MissingFile(
                 self.name, "the file is missing", hint="the original tar cannot be told without it"

@@ -17,8 +17,9 @@ from layerfs.model import BareLayer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from layerfs.ids import CacheID, ChainID
-    from layerfs.model import Layer
+    from layerfs.ids import CacheID, ChainID, ContainerID
+    from layerfs.model import Container, Layer
+    from layerfs.records import Records
     from layerfs.store.layerdb import LayerDB
     from layerfs.store.overlay2 import Overlay2
 
@@ -30,6 +31,10 @@ class Store(Protocol):
 
     layerdb: LayerDB
     overlay2: Overlay2
+    records: Records
+
+    def load_container(self, container_id: ContainerID) -> Container:
+        """The container of an ID, as far as it can be read."""
 
     def layers(self) -> list[Layer]:
         """Every layer with a record; damage is reported."""
@@ -59,12 +64,13 @@ class BareLayers:
 
     def and_known(self) -> Iterator[KnownLayer]:
         """Every layer that has a record, however damaged, and then those that have none."""
-        layerdb = self._store.layerdb
+        layerdb, records = self._store.layerdb, self._store.records
         taken: set[CacheID | None] = set()
         for chain in layerdb.chain_ids():
-            noted = layerdb.noted_layer(chain)
-            taken.add(noted.cache_id)
-            yield KnownLayer(chain, noted.diff_id, noted.cache_id)
+            noted, found = layerdb.noted_layer(chain), records.directories.of(chain)
+            place, cache_id = records.chains.place(chain), found.cache_id if found else noted.cache_id
+            taken.add(cache_id)
+            yield KnownLayer(chain, place.diff_id if place else noted.diff_id, cache_id)
         mounts = map(layerdb.noted_mount, layerdb.container_ids())
         own = [cache_id for mount in mounts for cache_id in (mount.mount_id, mount.init_id) if cache_id]
         for cache_id in dict.fromkeys([*own, *self._store.overlay2.cache_ids()]):
@@ -88,16 +94,16 @@ class BareLayers:
         Raises:
             CorruptStore: what is below is damaged, or cannot be told.
         """
-        noted = self._store.layerdb.noted_mount(layer.container_id) if layer.container_id else None
-        if noted is None or noted.problems:
+        mount = self._store.load_container(layer.container_id).mount if layer.container_id else None
+        if mount is None or mount.below is not None:
             return self._by_lower(layer.cache_id)
-        own = (noted.mount_id, noted.init_id) if layer.cache_id == noted.mount_id else (layer.cache_id,)
-        chain = self._store.chain_below(noted.parent) if noted.parent else ()
+        own = (mount.mount_id, mount.init_id) if layer.cache_id == mount.mount_id else (layer.cache_id,)
+        chain = self._store.chain_below(mount.parent) if mount.parent else ()
         return BareStack([cache_id for cache_id in own if cache_id], chain)
 
     def _by_lower(self, top: CacheID) -> BareStack:
         """The layers of `lower`, as far up as they are a chain with the records that it has."""
-        below = list(self._lower(top))
+        below = self._lower(top)
         records = {layer.cache_id: layer for layer in self._store.layers()} if below else {}
         highest = next((depth for depth, cache_id in enumerate(below) if cache_id in records), None)
         if highest is not None:
@@ -106,11 +112,13 @@ class BareLayers:
                 return BareStack([top, *below[:highest]], chain)
         return BareStack([top, *below], ())
 
-    def _lower(self, top: CacheID) -> Iterator[CacheID]:
+    def _lower(self, top: CacheID) -> list[CacheID]:
         overlay2 = self._store.overlay2
+        found: list[CacheID] = []
         for link in overlay2.lower(top) or ():
-            target = overlay2.link_target(link)
+            target = self._store.records.directories.named([link])
             if target is None:
                 name = f"{overlay2.path_of(top).rpartition('/')[0]}/l/{link}"
                 raise MissingFile(name, "the short link is missing", hint=f"it is in the `lower` of {top}")
-            yield target
+            found += target
+        return found

@@ -16,70 +16,55 @@ from typing import TYPE_CHECKING, Self
 
 from layerfs.archive import LayerArchive
 from layerfs.barelayers import BareLayers
-from layerfs.errors import BrokenChain, CorruptStore, DataRootUnreadable, LayerNotFound, MissingFile
+from layerfs.errors import CorruptStore, LayerNotFound, MissingFile
 from layerfs.formats.repositories import Repositories
-from layerfs.ids import CacheID, ChainID, ContainerID, ImageID, chain_id
+from layerfs.ids import CacheID, ChainID, ContainerID, ImageID, InvalidID
 from layerfs.layernames import LayerNames
-from layerfs.model import BareLayer, Container, Image, Layer
+from layerfs.model import BareLayer, Container, Image, Layer, added_up, directory_of
+from layerfs.mounts import Mounts
 from layerfs.naming import Names
 from layerfs.stacking import Metadata, Stacker
-from layerfs.store.containers import ContainerDB
 from layerfs.store.distribution import Distribution
-from layerfs.store.driver import DRIVER, open_data_root
-from layerfs.store.files import open_optional
-from layerfs.store.imagedb import ImageDB
-from layerfs.store.layerdb import LayerDB
-from layerfs.store.overlay2 import MAX_STACK, Overlay2
+from layerfs.store.driver import DIRECTORY_HALF, HALVES, IMAGE_HALF, open_data_root
 from layerfs.store.refstore import read_repositories
+from layerfs.storedlayers import StoredLayers
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from layerfs.formats.containerconfig import ContainerConfig
     from layerfs.formats.idmap import Owners
     from layerfs.formats.reference import Reference
     from layerfs.formats.whiteouts import Dialect
     from layerfs.hostdir import HostDir
     from layerfs.model import Named
-    from layerfs.store.files import Problem
-    from layerfs.store.layerdb import MountRecord
     from layerfs.tree.source import LayerSource
     from layerfs.tree.union import UnionTree
 
-__all__ = ["DEFAULT_ROOT", "DataRoot"]
+__all__ = ["DEFAULT_ROOT", "DIRECTORY_HALF", "HALVES", "IMAGE_HALF", "DataRoot"]
 
 DEFAULT_ROOT = "/var/lib/docker"
 
 _log = logging.getLogger(__name__)
 
 
-class DataRoot:
+class DataRoot(StoredLayers):
     """An overlay2 data root: live, copied, relocated, read-only, or damaged; never written to.
 
     Attributes:
         path: where it was opened, as given (below it where an evidence tree was given).
-        directory: the data root itself.
-        driver_dir: its `image/overlay2/`.
         bare: its layers that have no record in `layerdb`.
-        damage: every defect met so far, in order.
     """
 
     def __init__(self, directory: HostDir, metadata: Metadata = Metadata.AUTO, userns: str = "auto") -> None:
         """Read the data root open as `directory`; see `open`."""
         self.path = directory.display
-        self.damage: list[Problem] = []
-        self._reported: set[str] = set()
-        driver_dir = open_optional(directory, f"image/{DRIVER}") or directory
-        self.directory = directory
-        self.imagedb = ImageDB(driver_dir)
-        self.layerdb = LayerDB(driver_dir)
-        self.overlay2 = Overlay2(directory)
-        self.containerdb = ContainerDB(directory)
-        self.distribution = Distribution(driver_dir)
-        self.driver_dir = driver_dir
-        self._stacker = Stacker(directory, self.layerdb, self.overlay2, metadata, userns)
+        super().__init__(directory)
+        self.distribution = Distribution(self.driver_dir)
+        self._mounts = Mounts(self.layerdb, self.overlay2, self.records)
+        self._stacker = Stacker(directory, self.layerdb, self.overlay2, self.records, metadata, userns)
         self._images: dict[ImageID, Image | None] = {}
-        self._unsound: dict[ChainID, CorruptStore] = {}
         self._containers: dict[ContainerID, Container] = {}
         self.bare = BareLayers(self)
         self.names = Names(self, LayerNames(self.bare.and_known, self.overlay2, self.distribution))
@@ -158,91 +143,19 @@ class DataRoot:
         """
         return self.names.image(name)
 
-    def chain(self, image: Image) -> tuple[Layer, ...]:
-        """The image's layers, base first, each checked against the config; raises `CorruptStore`."""
-        records: list[Layer] = []
-        for diff_id, chain in zip(image.config.diff_ids, image.chain, strict=True):
-            record = self.layerdb.layer(chain)
-            parent = records[-1].chain_id if records else None
-            if record.diff_id != diff_id:
-                self.report(self._broken(record, "diff", "not the image's layer", diff_id, record.diff_id))
-            if record.parent != parent:
-                self.report(self._broken(record, "parent", "not the layer below", parent, record.parent))
-            records.append(record)
-        return tuple(records)
+    def chain(self, image: Image, up_to: int | None = None) -> tuple[Layer, ...]:
+        """The image's layers, base first, or the lowest `up_to` of them; raises `CorruptStore`."""
+        return tuple(self.record(chain) for chain in image.chain[:up_to])
 
     def size(self, image: Image) -> int | None:
-        """The image's size in bytes as Docker adds it up, or None where a layer is damaged."""
-        try:
-            return sum(record.size for record in self.chain(image))
-        except CorruptStore as error:
-            self.report(error)
-            return None
+        """The image's size in bytes as Docker adds it up, or None where that of a layer is not known."""
+        return added_up([self.layer_size(chain) for chain in image.chain])
 
     # -- layers --------------------------------------------------------------------------------
-
-    def layers(self) -> list[Layer]:
-        """Every sound layer, by chain ID; damaged ones are reported and left out."""
-        found: list[Layer] = []
-        for chain in self.layerdb.chain_ids():
-            try:
-                found.append(self.layerdb.layer(chain))
-            except CorruptStore as error:
-                self.report(error)
-        return found
 
     def layer(self, name: str) -> Layer | BareLayer:
         """The layer called by its chain ID, diff ID, cache ID, short link, blob, or a prefix of one."""
         return self.names.layer(name)
-
-    def chain_below(self, top: ChainID, until: Collection[ChainID] = ()) -> tuple[Layer, ...]:
-        """The chain that ends in `top`, base first, by the store's own `parent` files.
-
-        Args:
-            top: the uppermost layer.
-            until: layers at which to stop: neither they nor those below them are looked at.
-
-        Raises:
-            CorruptStore: a layer is damaged, or the chain IDs do not add up.
-        """
-        records: list[Layer] = []
-        at: ChainID | None = top
-        try:
-            while at is not None:
-                if at in self._unsound:
-                    raise self._unsound[at].with_traceback(None)
-                if at in until:
-                    break
-                if len(records) == MAX_STACK:
-                    raise self._too_deep(records[-1])
-                records.append(self._checked(at))
-                at = records[-1].parent
-        except CorruptStore as error:
-            # what stands on these ends here too: many layers on a damaged one are each looked at once
-            self._unsound.update(dict.fromkeys((record.chain_id for record in records), error))
-            raise
-        return tuple(reversed(records))
-
-    def _too_deep(self, record: Layer) -> BrokenChain:
-        name = self.layerdb.file_name(record.chain_id, "parent")
-        return BrokenChain(name, "more layers than overlayfs can stack", expected=f"at most {MAX_STACK}")
-
-    def _checked(self, chain: ChainID) -> Layer:
-        """A layer's record, if it makes its own chain ID; raises `CorruptStore`."""
-        record = self.layerdb.layer(chain)
-        computed = chain_id(record.parent, record.diff_id)
-        if computed != chain:
-            problem = "diff and parent do not make this chain ID"
-            raise self._broken(record, "parent", problem, chain, computed)
-        return record
-
-    def _broken(self, record: Layer, name: str, problem: str, expected: object, found: object) -> BrokenChain:
-        return BrokenChain(
-            self.layerdb.file_name(record.chain_id, name),
-            problem,
-            expected=str(expected or "none"),
-            found=str(found or "none"),
-        )
 
     # -- containers ----------------------------------------------------------------------------
 
@@ -263,7 +176,7 @@ class DataRoot:
         for container_id in self._container_ids:
             try:
                 found[container_id] = self.containerdb.config(container_id).name
-            except (CorruptStore, DataRootUnreadable):
+            except CorruptStore:
                 found[container_id] = None
         return found
 
@@ -280,11 +193,22 @@ class DataRoot:
             config = self.containerdb.config(container_id)
         except CorruptStore as error:
             self.report(error)
+        if IMAGE_HALF in self.gone:  # reported once, for all
+            return Container(container_id, config, None)
         try:
-            mount = self.layerdb.mount(container_id)
+            mount = self._mounts.of(container_id, lambda: self._top_of(config), self.report)
         except CorruptStore as error:
             self.report(error)
         return Container(container_id, config, mount)
+
+    def _top_of(self, config: ContainerConfig | None) -> ChainID | None:
+        """The uppermost layer of the image that a container was made from, while that is known."""
+        try:
+            image_id = ImageID(config.image_id) if config else None
+        except InvalidID:
+            return None
+        image = self.load_image(image_id) if image_id and image_id in self.imagedb else None
+        return image.chain[-1] if image and image.chain else None
 
     def container(self, name: str) -> Container:
         """The container of this ID, name, or unique ID prefix."""
@@ -306,16 +230,16 @@ class DataRoot:
         Raises:
             CorruptStore: a layer that is needed is missing or damaged.
             LayerNotFound: there is no layer of that number.
+            StoreGone: there is no `overlay2/`.
         """
+        self.require(DIRECTORY_HALF)
         if isinstance(subject, Layer):
             return self._stacker.alone(subject)
         if isinstance(subject, BareLayer):
             return self.raw_tree(subject.cache_id)
         if isinstance(subject, Container):
             return self._container_tree(subject)
-        chain = self.chain(subject)
-        if up_to is not None:
-            chain = chain[: self.layer_number(subject, up_to)]
+        chain = self.chain(subject, None if up_to is None else self.layer_number(subject, up_to))
         self._report_inconsistencies([record.cache_id for record in reversed(chain)])
         return self._stacker.union(chain)
 
@@ -324,7 +248,9 @@ class DataRoot:
 
         Raises:
             CorruptStore: its directory is missing or is none.
+            StoreGone: there is no `overlay2/`.
         """
+        self.require(DIRECTORY_HALF)
         return self._stacker.source(layer)
 
     def raw_tree(self, cache_id: CacheID) -> UnionTree:
@@ -343,7 +269,8 @@ class DataRoot:
 
     def archive(self, layer: Layer) -> LayerArchive:
         """The tar that a layer was registered from; raises `CorruptStore` where its directory is missing."""
-        return LayerArchive(layer, self.layerdb, self.overlay2.diff(layer.cache_id))
+        self.require(DIRECTORY_HALF)
+        return LayerArchive(layer.chain_id, self.layerdb, self.overlay2.diff(layer.cache_id))
 
     def tree_below(self, top: Layer | BareLayer) -> UnionTree:
         """The union of a layer and of all below it by the store's own records; raises `CorruptStore`."""
@@ -366,27 +293,14 @@ class DataRoot:
     def _container_tree(self, container: Container) -> UnionTree:
         mount = container.mount
         if mount is None:
-            path = self.driver_dir.name_of(f"layerdb/mounts/{container.id}")
+            self.require(IMAGE_HALF)
+            path = self.layerdb.mount_name(container.id)
             raise MissingFile(path, f"the layers of container {container.name} are not known")
         above = [mount.mount_id, *([mount.init_id] if mount.init_id else [])]
-        chain = self.chain_of_mount(mount)
-        self._report_inconsistencies([*above, *(record.cache_id for record in reversed(chain))])
-        return self._stacker.union(chain, above)
-
-    def chain_of_mount(self, mount: MountRecord) -> tuple[Layer, ...]:
-        """The image layers below a container, base first; raises `CorruptStore`."""
-        return self.chain_below(mount.parent) if mount.parent else ()
+        below = self.stack_of_mount(mount)
+        self._report_inconsistencies([*above, *map(directory_of, reversed(below))])
+        return self._stacker.union(below, above)
 
     def _report_inconsistencies(self, stack: list[CacheID]) -> None:
-        for problem in self.overlay2.inconsistencies(stack):
+        for problem in self.overlay2.inconsistencies(stack, self.records.directories.link):
             self.report(problem)
-
-    # -- damage --------------------------------------------------------------------------------
-
-    def report(self, problem: Problem) -> None:
-        """Note a defect that does not stop the answer, and log it once."""
-        text = str(problem)
-        if text not in self._reported:
-            self._reported.add(text)
-            self.damage.append(problem)
-            _log.warning("%s", problem, extra={"damage": True})

@@ -3,9 +3,10 @@
     LayerfsError
     ├── DataRootError            the directory cannot serve as a data root
     │   ├── NotADataRoot · NotAnArchive
+    │   ├── StoreGone            image/overlay2 or overlay2 is not there, and nothing else answers
     │   ├── UnsupportedStorageDriver
     │   │   └── ContainerdImageStore
-    │   └── DataRootUnreadable   permission refused
+    │   └── DataRootUnreadable   permission refused; also a CorruptStore
     ├── LookupFailed             a name the user gave matches nothing, or too much
     │   ├── InvalidReference · ImageNotFound · LayerNotFound · ContainerNotFound
     │   └── AmbiguousName
@@ -26,10 +27,10 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = [
     "AmbiguousName",
@@ -57,6 +58,7 @@ __all__ = [
     "NotASymlink",
     "NotAnArchive",
     "PathNotFound",
+    "StoreGone",
     "SymlinkLoop",
     "TreeError",
     "UnreadableEntry",
@@ -67,14 +69,21 @@ __all__ = [
 
 
 class LayerfsError(Exception):
-    """Base of all errors; `hint`, when there is one, says what to do about it."""
+    """Base of all errors."""
 
-    hint: str | None = None
+    _hint: str | Callable[[], str] | None = None
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
-        """Keep the message and, where one exists, the way out."""
+    def __init__(self, message: str, *, hint: str | Callable[[], str] | None = None) -> None:
+        """Keep the message and, where one exists, the way out: how to find it, if that takes long."""
         super().__init__(message)
-        self.hint = hint
+        self._hint = hint
+
+    @property
+    def hint(self) -> str | None:
+        """What to do about it, when there is something."""
+        if callable(self._hint):
+            self._hint = self._hint()
+        return self._hint
 
 
 class DataRootError(LayerfsError):
@@ -95,19 +104,6 @@ class UnsupportedStorageDriver(DataRootError):
 
 class ContainerdImageStore(UnsupportedStorageDriver):
     """The images are in containerd's store (the default of fresh Docker 29 installs)."""
-
-
-class DataRootUnreadable(DataRootError):
-    """The data root is there, but the operating system refuses to let us read a file of it.
-
-    Attributes:
-        path: the file or directory.
-    """
-
-    def __init__(self, path: str) -> None:
-        """Compose `path: permission denied`."""
-        self.path = path
-        super().__init__(f"{path}: permission denied", hint="run as root, or as the owner of the copy")
 
 
 class LookupFailed(LayerfsError):
@@ -144,6 +140,16 @@ class AmbiguousName(LookupFailed):
         )
 
 
+class StoreGone(DataRootError):
+    """A half of the store is not there or cannot be read, and nothing that was asked for is known."""
+
+    def __init__(self, problem: CorruptStore) -> None:
+        """Say what follows from `problem`, which was reported."""
+        super().__init__(
+            f"without {problem.path} nothing of what was asked for can be read", hint=problem.hint
+        )
+
+
 class CorruptStore(LayerfsError):
     """A file of the data root is missing or wrong.
 
@@ -172,6 +178,37 @@ class CorruptStore(LayerfsError):
         if found is not None:
             parts.append(f"found {found}")
         super().__init__(f"{path}: {problem}" + (f" ({', '.join(parts)})" if parts else ""), hint=hint)
+
+    def again(self) -> Self:
+        """The same, to keep or to raise once more: without the frames it came through.
+
+        Those hold whatever was open there; of a thousand kept errors that is a thousand descriptors.
+        """
+        same = type(self).__new__(type(self), *self.args)
+        same.__dict__.update(self.__dict__)
+        return same
+
+    def instead(self, used: str) -> CorruptStore:
+        """The same, with what is used instead; `used` is a clause in words."""
+        told = self.again()
+        told.problem = f"{self.problem}: {used}"
+        before, after = f"{self.path}: {self.problem}", f"{self.path}: {told.problem}"
+        told.args = (str(self).replace(before, after, 1),)
+        return told
+
+
+class DataRootUnreadable(DataRootError, CorruptStore):
+    """The operating system refuses to let this user read a file of the data root.
+
+    Where one file of many is meant, it is passed over and named like any other that cannot be used; but
+    nobody may call what is in it damaged or lost.
+    """
+
+    def __init__(self, path: str) -> None:
+        """Compose `path: permission denied`."""
+        CorruptStore.__init__(
+            self, path, "permission denied", hint="run as root, or as the owner of the copy"
+        )
 
 
 class MissingFile(CorruptStore):

@@ -15,23 +15,24 @@ import errno
 import functools
 import os
 import stat
-from typing import TYPE_CHECKING, Self, TypeVar
+import weakref
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from layerfs.errors import HostExhausted
-from layerfs.syscalls import open_beneath, own_mount
+from layerfs.syscalls import PATH_CHUNK, open_beneath, own_mount, split_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
 
 __all__ = [
+    "RESERVES",
     "HostDir",
     "HostFile",
     "Refused",
     "TooLarge",
     "check_direct",
     "empty_file",
-    "is_system_admin",
     "xattr_names_of",
     "xattr_of",
 ]
@@ -43,12 +44,10 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
-_PATH_CHUNK = 4000  # bytes a system call takes in one path, below PATH_MAX
 _PATH_LIMIT = 1 << 15
 """Bytes of a path, eight times what a program can name: each step so deep down costs the way from the top."""
 
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-_CAP_SYS_ADMIN = 1 << 21
 _READ_CHUNK = 1 << 16
 
 _KINDS = {
@@ -60,6 +59,17 @@ _KINDS = {
     stat.S_IFDIR: "a directory",
     stat.S_IFREG: "a regular file",
 }
+
+
+class Reserve(Protocol):
+    """What holds descriptors that it can do without."""
+
+    def give_back(self) -> bool:
+        """Close some; False where there are none to close."""
+
+
+RESERVES: weakref.WeakSet[Reserve] = weakref.WeakSet()
+"""Asked before the host is said to be exhausted."""
 
 
 class Refused(OSError):
@@ -91,10 +101,11 @@ class HostDir:
     def open(cls, path: str | os.PathLike[str]) -> Self:
         """Open a directory that the *user* named: the one place where links are followed."""
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        opening = functools.partial(os.open, path)
         try:
-            fd = os.open(path, flags | os.O_NOATIME)
+            fd = _enough(opening, flags | os.O_NOATIME)
         except PermissionError:  # not its owner
-            fd = os.open(path, flags)
+            fd = _enough(opening, flags)
         return cls(fd, os.fspath(path))
 
     @property
@@ -265,8 +276,8 @@ class HostDir:
             raise OSError(errno.ENAMETOOLONG, f"lies deeper than {_PATH_LIMIT} bytes of path")
         at, opened = self.fd, -1
         try:
-            while len(path) > _PATH_CHUNK:
-                head, path = _split_path(path)
+            while len(path) > PATH_CHUNK:
+                head, path = split_path(path)
                 below = open_beneath(at, head, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
                 if opened >= 0:
                     os.close(opened)
@@ -288,12 +299,14 @@ class HostDir:
 
 def _enough(opening: Callable[[_Given], _Opened], given: _Given) -> _Opened:
     """What `opening` opens; that the host has no descriptor left says nothing of the evidence."""
-    try:
-        return opening(given)
-    except OSError as error:
-        if error.errno in _EXHAUSTED:
-            raise HostExhausted(error.errno) from error
-        raise
+    while True:
+        try:
+            return opening(given)
+        except OSError as error:
+            if error.errno not in _EXHAUSTED:
+                raise
+            if not any(reserve.give_back() for reserve in list(RESERVES)):
+                raise HostExhausted(error.errno) from error
 
 
 class HostFile:
@@ -370,23 +383,3 @@ class _Located:
         """Close what was opened on the way."""
         if self._dir:
             self._dir.close()
-
-
-def _split_path(path: bytes) -> tuple[bytes, bytes]:
-    """Cut an overlong path at the last slash that fits one system call."""
-    cut = path.rfind(b"/", 0, _PATH_CHUNK)
-    if cut <= 0:
-        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), os.fsdecode(path[:100]))
-    return path[:cut], path[cut + 1 :]
-
-
-def is_system_admin() -> bool:
-    """Whether this process has CAP_SYS_ADMIN in the first user namespace.
-
-    Only then the kernel shows it `trusted.*` attributes, and takes backing files from it.
-    """
-    with open("/proc/self/status", "rb") as status:
-        fields = dict(line.split(b":", 1) for line in status.read().splitlines() if b":" in line)
-    with open("/proc/self/uid_map", "rb") as mapping:
-        initial = mapping.read().split() == [b"0", b"0", b"4294967295"]
-    return initial and bool(int(fields[b"CapEff"], 16) & _CAP_SYS_ADMIN)

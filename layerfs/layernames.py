@@ -12,7 +12,7 @@ import functools
 import re
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from layerfs.errors import CorruptStore, DataRootUnreadable
+from layerfs.errors import CorruptStore
 from layerfs.ids import CacheID, ChainID, ContainerID, DiffID, ImageID, InvalidID, LinkID
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class LayerNames:
     def _own_link(self, layer: KnownLayer) -> LinkID | None:
         try:
             return self._overlay2.link(layer.cache_id) if layer.cache_id else None
-        except (CorruptStore, DataRootUnreadable):
+        except CorruptStore:
             return None
 
 

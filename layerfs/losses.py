@@ -22,7 +22,7 @@ from layerfs.errors import CorruptStore, LayerfsError
 from layerfs.formats.tarsplit import ArchiveMarks, Segment
 from layerfs.formats.unpacked import WHITEOUT, stored_mtime
 from layerfs.formats.whiteouts import TRUSTED, USER, Dialect
-from layerfs.hostdir import is_system_admin
+from layerfs.syscalls import is_system_admin
 
 if TYPE_CHECKING:
     import os
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from layerfs.hostdir import HostDir
     from layerfs.ids import ChainID
     from layerfs.owners import OwnerJudge
+    from layerfs.records import Records
     from layerfs.store.layerdb import LayerDB, LayerRecord
     from layerfs.store.overlay2 import Overlay2
 
@@ -71,14 +72,22 @@ class Losses:
         asked: the layers that were looked at, and did not tell.
     """
 
-    def __init__(self, root: HostDir, layerdb: LayerDB, overlay2: Overlay2, owners: OwnerJudge) -> None:
+    def __init__(
+        self, root: HostDir, layerdb: LayerDB, overlay2: Overlay2, records: Records, owners: OwnerJudge
+    ) -> None:
         """Judge the data root open as `root`."""
+        self._records = records
         self._owners = owners
         self._root = root
         self._layerdb = layerdb
         self._overlay2 = overlay2
         self._verdict: _Verdict | None = None
         self._headers_agree = False
+        self._marks = functools.cache(self._read_marks)
+        self._surviving = functools.cache(self._look_for_marks)
+        self._samples = functools.cache(self._read_samples)
+        self._hint_at_owner = functools.cache(self._say_owner)
+        self._length = functools.cache(self._read_length)
         self._seen_device = self._seen_attribute = False
         self.asked: set[ChainID] = set()
 
@@ -149,9 +158,10 @@ class Losses:
             ):
                 break
             try:
-                mount = self._layerdb.mount(container)
-                with self._overlay2.diff(mount.init_id or mount.mount_id) as directory:
-                    found.append(directory.xattr_names())
+                mount = self._layerdb.noted_mount(container)
+                if own := mount.init_id or mount.mount_id:
+                    with self._overlay2.diff(own) as directory:
+                        found.append(directory.xattr_names())
             except (LayerfsError, OSError):
                 continue
         return found
@@ -187,12 +197,13 @@ class Losses:
                 return _SOUND
         return None
 
-    @functools.cache  # noqa: B019 - once for the life of the root is the point
-    def _surviving(self, record: LayerRecord) -> tuple[list[bool], list[bool]]:
+    def _look_for_marks(self, record: LayerRecord) -> tuple[list[bool], list[bool]]:
         """Whether the first whiteouts and opaque marks of a layer's archive are on the disk."""
         marks = self._marks(record)
+        if not (marks.whiteouts or marks.opaque):
+            return [], []
         with self._overlay2.diff(record.cache_id) as directory:
-            naive = self._is_marked(directory, b"")
+            naive = any(map(self.dialect.tells_of_copies, directory.xattr_names()))
             missing = (FileNotFoundError,) if naive else ()
             return (
                 [_is_whiteout(directory, path, missing) for path in sorted(marks.whiteouts)[:_MARKS]],
@@ -209,7 +220,7 @@ class Losses:
         for size, chain in sorted((self._layerdb.tar_split_size(chain), chain) for chain in chains):
             if size and len(records) < _OTHERS:
                 with suppress(CorruptStore):
-                    record = self._layerdb.layer(chain)
+                    record = self._records.layer(chain)
                     records += [record] if record.parent else []
         return records
 
@@ -236,26 +247,23 @@ class Losses:
         """The same as `_others`, not looked for before they are needed."""
         yield from self._others
 
-    @functools.cache  # noqa: B019 - once for the life of the root is the point
-    def _length(self, record: LayerRecord) -> int:
+    def _read_length(self, record: LayerRecord) -> int:
         return self._layerdb.tar_split_size(record.chain_id)
 
-    @functools.cache  # noqa: B019 - once for the life of the root is the point
-    def _marks(self, record: LayerRecord) -> ArchiveMarks:
+    def _read_marks(self, record: LayerRecord) -> ArchiveMarks:
         """What a layer's archive marks; nothing where it is missing or damaged, which its reader reports."""
         try:
-            return LayerArchive(record, self._layerdb, self._overlay2.diff(record.cache_id)).marks()
+            return LayerArchive(record.chain_id, self._layerdb, self._overlay2.diff(record.cache_id)).marks()
         except CorruptStore:
             return ArchiveMarks(frozenset(), frozenset())
 
-    @functools.cache  # noqa: B019 - likewise
-    def _samples(self, record: LayerRecord) -> list[_Sample]:
+    def _read_samples(self, record: LayerRecord) -> list[_Sample]:
         """Some entries of a layer."""
         found: list[_Sample] = []
         if not self._length(record):
             return found
         try:
-            archive = LayerArchive(record, self._layerdb, self._overlay2.diff(record.cache_id))
+            archive = LayerArchive(record.chain_id, self._layerdb, self._overlay2.diff(record.cache_id))
             top = archive.diff.lstat()
             with closing(archive.members()) as members:
                 for member in itertools.islice(members, _MEMBERS):
@@ -268,8 +276,7 @@ class Losses:
             pass
         return found
 
-    @functools.cache  # noqa: B019 - likewise
-    def _hint_at_owner(self) -> None:
+    def _say_owner(self) -> None:
         owners = self._owners.owners
         if not owners.are_same and owners.users.whole:
             return  # files of several users, each where a namespace has it

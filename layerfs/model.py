@@ -9,20 +9,37 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from layerfs.ids import chain_ids
+from layerfs.ids import CacheID, chain_ids
 from layerfs.store.layerdb import LayerRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from layerfs.formats.containerconfig import ContainerConfig
     from layerfs.formats.imageconfig import ImageConfig
     from layerfs.formats.reference import Reference
-    from layerfs.ids import CacheID, ChainID, ContainerID, ImageID
+    from layerfs.ids import ChainID, ContainerID, ImageID
     from layerfs.store.layerdb import MountRecord
 
-__all__ = ["BareLayer", "Container", "Image", "Layer", "Named"]
+__all__ = ["BareLayer", "Container", "Image", "Layer", "Named", "added_up", "directory_of"]
 
 Layer: TypeAlias = LayerRecord
-"""A layer is its record: it needs nothing from other files."""
+"""A layer is its record, as far as anything tells of it (see `records`)."""
+
+
+def added_up(sizes: Iterable[int | None]) -> int | None:
+    """The sum of some sizes; None where one is not known."""
+    total = 0
+    for size in sizes:
+        if size is None:
+            return None
+        total += size
+    return total
+
+
+def directory_of(item: Layer | CacheID) -> CacheID:
+    """The directory of a layer, or of what is known by its directory alone."""
+    return item if isinstance(item, CacheID) else item.cache_id
 
 
 @dataclass(frozen=True)

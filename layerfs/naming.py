@@ -10,6 +10,7 @@ Sources: moby `daemon/images/image.go` (GetImage), `image/store.go` (Search), `d
 
 from __future__ import annotations
 
+import bisect
 import functools
 import logging
 from typing import TYPE_CHECKING, Protocol
@@ -30,7 +31,7 @@ from layerfs.likely import likely_names
 from layerfs.model import Container, Image
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from layerfs.barelayers import BareLayers
     from layerfs.formats.reference import Reference
@@ -63,6 +64,9 @@ class Store(Protocol):
     def read_image(self, image_id: ImageID) -> Image:
         """The image of an ID."""
 
+    def record(self, chain: ChainID) -> Layer:
+        """The layer of a chain ID."""
+
     def container_names(self) -> dict[ContainerID, str | None]:
         """The name of every container, as far as it can be read; nothing is reported."""
 
@@ -92,6 +96,7 @@ class Names:
     def __init__(self, store: Store, layers: LayerNames) -> None:
         """Resolve in `store`, whose layers have the names `layers`."""
         self._store = store
+        self._read: set[str] = set()
         self._kinds: dict[str, Kind] = {
             "container": _ContainerNames(store),
             "image": _ImageNames(store),
@@ -190,13 +195,12 @@ class Names:
         if isinstance(found, ImageID):
             return self._store.read_image(found)
         if isinstance(found, ChainID):
-            return self._store.layerdb.layer(found)
+            return self._store.record(found)
         return self._store.bare.layer(found)
 
     def _absent(self, name: str, kinds: Sequence[str]) -> LookupFailed:
         """That nothing is called so; what is damaged, and may have had the name, is reported."""
-        if "layer" in kinds:
-            self._store.layers()
+        self._report_damage(kinds)
         if len(kinds) > 1:
             return LookupFailed(
                 f"no such {', '.join(kinds[:-1])} or {kinds[-1]}: {name}",
@@ -218,8 +222,18 @@ class Names:
             f"no such image: {name}", hint=self._hint(name, kinds, "`layerfs images -a` lists")
         )
 
-    def _hint(self, name: str, kinds: Sequence[str], otherwise: str) -> str:
-        """What may have been meant, or else how to find out."""
+    def _report_damage(self, kinds: Sequence[str]) -> None:
+        """Read all that has names of these kinds, once: what is damaged is reported by that."""
+        for kind, read in (("layer", self._store.layers), ("container", self._store.containers)):
+            if kind in kinds and kind not in self._read:
+                self._read.add(kind)
+                read()
+
+    def _hint(self, name: str, kinds: Sequence[str], otherwise: str) -> Callable[[], str]:
+        """What may have been meant, or else how to find out; whoever asks of many names wants no advice."""
+        return lambda: self._advice(name, kinds, otherwise)
+
+    def _advice(self, name: str, kinds: Sequence[str], otherwise: str) -> str:
         rows = self._store.repositories.rows if "image" in kinds else ()
         containers = self._store.containers() if "container" in kinds else ()
         own = (item.config.name for item in containers if item.config)
@@ -287,11 +301,18 @@ class _ImageNames:
 
     def _by_digest(self, beginning: str) -> list[Match]:
         """What the digest of a manifest, given with its algorithm or without, begins so."""
+        algorithms = ("",) if ":" in beginning else ("sha256:", "sha384:", "sha512:")
         return [
             Match(image_id, digest, "digest of its manifest")
-            for digest, image_id in self._digests
-            if digest.startswith(beginning) or digest.partition(":")[2].startswith(beginning)
+            for algorithm in algorithms
+            for digest, image_id in self._digests_from(algorithm + beginning)
         ]
+
+    def _digests_from(self, beginning: str) -> Sequence[tuple[ManifestDigest, ImageID]]:
+        """Those that begin so, found by halves."""
+        start = bisect.bisect_left(self._digests, beginning, key=lambda item: item[0])
+        end = bisect.bisect_left(self._digests, beginning + "g", key=lambda item: item[0])
+        return self._digests[start:end]
 
     @functools.cached_property
     def _digests(self) -> Sequence[tuple[ManifestDigest, ImageID]]:

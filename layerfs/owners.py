@@ -14,6 +14,7 @@ import functools
 import itertools
 import logging
 import re
+from collections import Counter
 from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,10 +25,11 @@ from layerfs.formats.tarsplit import Member
 from layerfs.formats.whiteouts import USER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from layerfs.hostdir import HostDir
     from layerfs.ids import ChainID
+    from layerfs.records import Records
     from layerfs.store.layerdb import LayerDB, LayerRecord
     from layerfs.store.overlay2 import Overlay2
 
@@ -36,6 +38,7 @@ __all__ = ["OwnerJudge"]
 _REMAPPED = re.compile(r"[0-9]{1,10}\.[0-9]{1,10}")
 _LAYERS = 16  # with the shortest archives, and of the root, looked at
 _MEMBERS = 1 << 14  # of all their archives, looked through
+_PAIRS, _ENOUGH = 8, 256  # users and groups wanted, as one file may have been given to somebody since
 _SUB_IDS = 100_000  # where ranges of subuid(5) begin, as useradd(8) gives them; ordinary users are below
 
 _log = logging.getLogger(__name__)
@@ -59,11 +62,19 @@ class _Root(NamedTuple):
 class OwnerJudge:
     """The judge of one data root."""
 
-    def __init__(self, root: HostDir, layerdb: LayerDB, overlay2: Overlay2, chosen: str = "auto") -> None:
+    def __init__(
+        self,
+        root: HostDir,
+        layerdb: LayerDB,
+        overlay2: Overlay2,
+        records: Records,
+        chosen: str = "auto",
+    ) -> None:
         """Judge the data root open as `root`; `chosen` is what `parse_owners` takes, or `auto`."""
         self._root = root
         self._layerdb = layerdb
         self._overlay2 = overlay2
+        self._layers = records
         self._chosen = None if chosen == "auto" else parse_owners(chosen)
 
     @functools.cached_property
@@ -113,27 +124,27 @@ class OwnerJudge:
         return found
 
     def _evidence(self) -> tuple[list[_Pair], list[_Pair]]:
-        """A user and a group that are not root, each with its number on disk; nothing where there is none."""
+        """Users and groups that are not root, each with its number on disk, as far as there are some."""
         users: list[_Pair] = []
         groups: list[_Pair] = []
         for record, member in itertools.islice(self._members(), _MEMBERS):
             header = member.header
-            if not header.kind or not ((header.uid and not users) or (header.gid and not groups)):
+            if not header.kind or not (header.uid or header.gid):
                 continue
             try:
                 found = self._overlay2.diff(record.cache_id).lstat(member.path)
             except (CorruptStore, DataRootError, OSError):
                 continue
-            users += [_Pair(header.uid, found.st_uid)] if header.uid and not users else []
-            groups += [_Pair(header.gid, found.st_gid)] if header.gid and not groups else []
-            if users and groups:
+            users += [_Pair(header.uid, found.st_uid)] if header.uid else []
+            groups += [_Pair(header.gid, found.st_gid)] if header.gid else []
+            if min(len(users), len(groups)) >= _PAIRS or max(len(users), len(groups)) >= _ENOUGH:
                 break
         return users, groups
 
     def _members(self) -> Iterator[tuple[LayerRecord, Member]]:
         for record in self._records():
             try:
-                archive = LayerArchive(record, self._layerdb, self._overlay2.diff(record.cache_id))
+                archive = LayerArchive(record.chain_id, self._layerdb, self._overlay2.diff(record.cache_id))
                 with closing(archive.members()) as members:
                     for member in members:
                         if isinstance(member, Member):
@@ -146,7 +157,7 @@ class OwnerJudge:
         sizes = sorted((self._layerdb.tar_split_size(chain), chain) for chain in self._layerdb.chain_ids())
         for _, chain in sizes if len(sizes) <= _LAYERS else _spread(sizes):
             try:
-                yield self._layerdb.layer(chain)
+                yield self._layers.layer(chain)
             except (CorruptStore, DataRootError):
                 continue
 
@@ -156,21 +167,22 @@ def _spread(sizes: Sequence[tuple[int, ChainID]]) -> list[tuple[int, ChainID]]:
     return [sizes[index * len(sizes) // _LAYERS] for index in range(_LAYERS)]
 
 
-def _agree(pairs: tuple[int, Iterable[_Pair]]) -> bool:
+def _agree(pairs: tuple[int, Sequence[_Pair]]) -> bool:
     """Whether nobody but root is root: a copy without owners gives all files to one user."""
     base, found = pairs
-    return all(pair.outside != base for pair in found)
+    return 2 * sum(pair.outside == base for pair in found) <= len(found)
 
 
-def _map_of(base: int, pairs: Iterable[_Pair]) -> IDMap:
-    """The map in which 0 is `base`, and of which `pairs` are some others."""
-    for pair in pairs:
-        if pair.outside == pair.inside + base:
-            return shifted(base)
-        others = pair.outside - pair.inside + 1
-        if others > 0:
-            return IDMap((IDRange(0, base, 1), *_from_one(others)))
-    return shifted(base) if base >= _SUB_IDS else IDMap((IDRange(0, base, 1),), whole=False)
+def _map_of(base: int, pairs: Sequence[_Pair]) -> IDMap:
+    """The map in which 0 is `base`, and of which most of `pairs` are others."""
+    apart = Counter(pair.outside - pair.inside for pair in pairs)
+    offset = apart.most_common(1)[0][0] if apart else None
+    if offset == base or (offset is None and base >= _SUB_IDS):
+        return shifted(base)
+    root = IDRange(0, base, 1)
+    if offset is None or offset < 0:
+        return IDMap((root,), whole=False)
+    return IDMap((root, *_from_one(offset + 1)))
 
 
 def _from_one(outside: int) -> Iterator[IDRange]:

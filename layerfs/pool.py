@@ -13,7 +13,7 @@ import resource
 import threading
 from typing import TYPE_CHECKING
 
-from layerfs.hostdir import HostDir
+from layerfs.hostdir import RESERVES, HostDir
 
 if TYPE_CHECKING:
     import os
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Pool", "PooledDir", "share_of_descriptors"]
 
-_FEWEST, _MOST = 8, 512
-_PART = 4
-"""Of the descriptors a process may have, the pool takes one in four: each may keep another, its parent."""
+_FEWEST, _MOST = 8, 1024
+_PART = 3
+"""Of the descriptors that a process may have, the pool takes one in three."""
 
-_ROOT = b""
+_ITSELF = b""
 
 
 def share_of_descriptors(part: int, most: int) -> int:
@@ -42,32 +42,44 @@ class Pool:
         self._most = share_of_descriptors(_PART, _MOST) if most is None else most
         self._lock = threading.RLock()  # a directory may be collected, and forgotten, amid an allocation
         self._open: collections.OrderedDict[tuple[int, bytes], HostDir] = collections.OrderedDict()
+        self._paths: collections.defaultdict[int, set[bytes]] = collections.defaultdict(set)
         self._numbers = itertools.count()
+        RESERVES.add(self)
 
     def new_key(self) -> int:
         """A number for one more directory, distinct in this pool."""
         return next(self._numbers)
 
-    def get(self, key: int, path: bytes, opener: Callable[[], HostDir]) -> HostDir:
-        """The directory of these names, opened by `opener` if it is not open; raises what that raises."""
+    def get(self, key: int, path: bytes, opener: Callable[[bytes], HostDir]) -> HostDir:
+        """The directory at `path` of the one with this key, opened by `opener` if it is not; raises alike."""
         name = key, path
         with self._lock:
             found = self._open.get(name)
             if found is not None:
                 self._open.move_to_end(name)
                 return found
-        found = opener()
+        found = opener(path)
         dropped: list[HostDir] = []  # closed outside the lock, by whoever lets go of them last
         with self._lock:
             self._open[name] = found
+            self._paths[key].add(path)
             while len(self._open) > self._most:
-                dropped.append(self._open.popitem(last=False)[1])
+                (other, its_path), closed = self._open.popitem(last=False)
+                self._paths[other].discard(its_path)
+                dropped.append(closed)
         return found
+
+    def give_back(self) -> bool:
+        """Close half of what is open, and keep no more from now on; False where nothing is."""
+        with self._lock:
+            self._most = len(self._open) // 2
+            dropped = [self._open.popitem(last=False) for _ in range(len(self._open) - self._most)]
+        return bool(dropped)
 
     def forget(self, key: int) -> None:
         """Let go of a directory and of those below it."""
         with self._lock:
-            dropped = [self._open.pop(name) for name in list(self._open) if name[0] == key]
+            dropped = [self._open.pop((key, path)) for path in self._paths.pop(key, ())]
         del dropped
 
 
@@ -77,16 +89,23 @@ class PooledDir(HostDir):
     __slots__ = ("_key", "_opener", "_pool")
 
     def __init__(
-        self, pool: Pool, name: str | bytes, above: HostDir | None, opener: Callable[[], HostDir]
+        self, pool: Pool, name: str | bytes, above: HostDir | None, opener: Callable[[bytes], HostDir]
     ) -> None:
-        """Stand for what `opener` opens; `name` below `above` is its name in messages."""
+        """Stand for a directory whose name in messages is `name` below `above`.
+
+        Args:
+            pool: keeps it open, and what is below it.
+            name: see above.
+            above: likewise.
+            opener: opens the directory at a path below it; `b""` is itself. Raises `OSError`.
+        """
         super().__init__(-1, name, above)
         self._pool = pool
         self._key = pool.new_key()
         self._opener = opener
 
     def _now(self) -> HostDir:
-        return self._pool.get(self._key, _ROOT, self._opener)
+        return self._pool.get(self._key, _ITSELF, self._opener)
 
     def close(self) -> None:
         """Let go of it now, and of what `at` gave."""
@@ -94,7 +113,7 @@ class PooledDir(HostDir):
 
     def at(self, path: bytes) -> HostDir:
         """The directory at `path`, kept open for the next who asks."""
-        return self._pool.get(self._key, path, lambda: self._now().subdir(path))
+        return self._pool.get(self._key, path, self._opener)
 
     def subdir(self, path: bytes | str) -> HostDir:
         """See `HostDir`."""

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from layerfs.formats.whiteouts import Dialect
     from layerfs.hostdir import HostDir
     from layerfs.ids import ChainID
+    from layerfs.records import Records
     from layerfs.store.layerdb import LayerDB, LayerRecord
     from layerfs.store.overlay2 import Overlay2
     from layerfs.tree.source import LayerSource
@@ -63,6 +64,7 @@ class Stacker:
         root: HostDir,
         layerdb: LayerDB,
         overlay2: Overlay2,
+        records: Records,
         metadata: Metadata = Metadata.AUTO,
         userns: str = "auto",
     ) -> None:
@@ -70,24 +72,28 @@ class Stacker:
         self._root = root
         self._layerdb = layerdb
         self._overlay2 = overlay2
+        self._records = records
         self._metadata = metadata
-        self._judge = OwnerJudge(root, layerdb, overlay2, userns)
-        self._losses = Losses(root, layerdb, overlay2, self._judge)
+        self._judge = OwnerJudge(root, layerdb, overlay2, records, userns)
+        self._losses = Losses(root, layerdb, overlay2, records, self._judge)
+        self._say_lost = functools.cache(self._tell_lost)
+        self._say_no_archive = functools.cache(self._tell_no_archive)
         self._archived: weakref.WeakValueDictionary[ChainID, ArchivedLayer] = weakref.WeakValueDictionary()
         self._recent: collections.deque[ArchivedLayer] = collections.deque(maxlen=_RECENT)
 
-    def union(self, chain: Sequence[LayerRecord], above: Sequence[CacheID] = ()) -> UnionTree:
+    def union(self, chain: Sequence[LayerRecord | CacheID], above: Sequence[CacheID] = ()) -> UnionTree:
         """The union of a chain (base first), with container layers (uppermost first) on top.
 
         Raises:
             CorruptStore: a layer's directory is missing or is none.
         """
+        layers = [item for item in chain if not isinstance(item, CacheID)]
         if len(chain) > MAX_STACK:
-            name = self._layerdb.file_name(chain[-1].chain_id)
+            name = self._layerdb.file_name(layers[-1].chain_id) if layers else self._root.display
             found = str(len(chain))
             problem = "stands on more layers than overlayfs can stack"
             raise BrokenChain(name, problem, expected=f"at most {MAX_STACK}", found=found)
-        archived = self._is_archived(lambda: chain)
+        archived = self._is_archived(lambda: layers)
         sources: list[LayerSource] = [self._source(cache_id, archived=archived) for cache_id in above]
         sources += [self._source(record, archived=archived) for record in reversed(chain)]
         return UnionTree(sources)
@@ -139,7 +145,7 @@ class Stacker:
 
     def _originals(self, record: LayerRecord, directory: HostDir) -> Originals | None:
         """What a layer's archive says; None, which is reported, where it is missing or damaged."""
-        archive = LayerArchive(record, self._layerdb, directory)
+        archive = LayerArchive(record.chain_id, self._layerdb, directory)
         alive = [layer for found in self._archived.valuerefs() if (layer := found())]
         room = MOST - sum(layer.weight for layer in alive)
         try:
@@ -177,15 +183,14 @@ class Stacker:
         chain = [layer]
         try:
             while (parent := chain[-1].parent) and parent not in self._losses.asked:
-                if len(chain) == MAX_STACK:  # they may go round in a circle
+                if len(chain) == MAX_STACK:
                     break
-                chain.append(self._layerdb.layer(parent))
+                chain.append(self._records.layer(parent))
         except CorruptStore:
             pass
         return tuple(reversed(chain))
 
-    @functools.cache  # noqa: B019 - once for the life of the root is the point
-    def _say_lost(self, lost: str) -> None:
+    def _tell_lost(self, lost: str) -> None:
         _log.warning(
             "%s: %s: modes, owners, times, extended attributes, devices and whiteouts are taken from each "
             "layer's tar-split.json.gz (--metadata disk shows what is on disk)",
@@ -193,8 +198,7 @@ class Stacker:
             lost,
         )
 
-    @functools.cache  # noqa: B019 - likewise
-    def _say_no_archive(self) -> None:
+    def _tell_no_archive(self) -> None:
         _log.warning(
             "%s: layers of containers have no tar-split.json.gz: they are shown as on disk, and what they "
             "lost stays lost",

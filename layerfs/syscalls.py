@@ -1,4 +1,4 @@
-"""System calls that Python has no name for: openat2, open_tree and mount_setattr; and what stands in for one.
+"""System calls that Python has no name for: openat2, open_tree and mount_setattr; and what this process may.
 
 Their numbers are the same on every architecture that got them through the common table. Used by `hostdir`.
 Sources: openat2(2), mount_setattr(2); Linux `fs/namespace.c` (open_tree).
@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["open_beneath", "openat2", "own_mount"]
+__all__ = ["PATH_CHUNK", "is_system_admin", "open_beneath", "openat2", "own_mount", "split_path"]
+
+PATH_CHUNK = 4000
+"""Bytes that a system call takes in one path, below PATH_MAX."""
 
 _SYS_OPENAT2 = 437
 _RESOLVE_NO_MAGICLINKS = 0x02
@@ -27,6 +30,7 @@ _SYS_OPEN_TREE = 428
 _SYS_MOUNT_SETATTR = 442
 _OPEN_TREE_CLONE = 1
 _AT_EMPTY_PATH = 0x1000
+_CAP_SYS_ADMIN = 1 << 21
 _MOUNT_ATTR_RDONLY = 0x01
 _MOUNT_ATTR_NOATIME = 0x10
 _MOUNT_ATTR_ATIMES = 0x70  # the kinds of noting accesses, of which one is chosen
@@ -89,6 +93,14 @@ def _open_by_component(dir_fd: int, path: bytes, flags: int) -> int:
             os.close(opened)
 
 
+def split_path(path: bytes) -> tuple[bytes, bytes]:
+    """Cut an overlong path at the last slash that fits one system call."""
+    cut = path.rfind(b"/", 0, PATH_CHUNK)
+    if cut <= 0:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), os.fsdecode(path[:100]))
+    return path[:cut], path[cut + 1 :]
+
+
 def own_mount(fd: int) -> int:
     """A new mount of a directory that is nowhere to be seen, read-only and without access times; or -1."""
     mount = int(_syscall()(_SYS_OPEN_TREE, fd, b"", _OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_EMPTY_PATH))
@@ -107,3 +119,15 @@ def _syscall() -> Callable[..., int]:
     """`syscall(2)` of the C library."""
     function: Callable[..., int] = ctypes.CDLL(None, use_errno=True).syscall
     return function
+
+
+def is_system_admin() -> bool:
+    """Whether this process has CAP_SYS_ADMIN in the first user namespace.
+
+    Only then the kernel shows it `trusted.*` attributes, and takes backing files from it.
+    """
+    with open("/proc/self/status", "rb") as status:
+        fields = dict(line.split(b":", 1) for line in status.read().splitlines() if b":" in line)
+    with open("/proc/self/uid_map", "rb") as mapping:
+        initial = mapping.read().split() == [b"0", b"0", b"4294967295"]
+    return initial and bool(int(fields[b"CapEff"], 16) & _CAP_SYS_ADMIN)

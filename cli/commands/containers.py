@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import click
 from ..filters import Filters, filter_option, invalid_filter, labels
 from ..output import Column, Table, emit, format_option, no_trunc_option
 from ..params import root_option
-from ..ports import shown_ports
+from ..ports import asked_ports, shown_ports
 from ..subjects import container_names, image_names, open_root
 from ..template_printf import printf
 from ..units import ZERO_TIME_NS, age, clock, ellipsis, human_duration, human_size, rfc3339, short_id
@@ -34,8 +33,12 @@ _NANO = 10**9
 
 def _filter_values(root: DataRoot, name: str) -> Iterable[Any]:
     """What a filter may be given, as far as it can be listed."""
-    from layerfs.analysis.containers import STATES
+    from layerfs.analysis.containers import HEALTHS, STATES
 
+    if name == "health":
+        return HEALTHS
+    if name == "is-task":
+        return ("true", "false")
     if name == "ancestor":
         return image_names(root)
     if name in ("before", "name", "since"):
@@ -61,7 +64,8 @@ def _filter_values(root: DataRoot, name: str) -> Iterable[Any]:
 @click.option("-n", "--last", type=click.IntRange(-1), default=-1, metavar="N", help="Show the N newest.")
 @click.option("-l", "--latest", is_flag=True, help="Show the newest.")
 @filter_option(
-    *("ancestor", "before", "exited", "id", "label", "name", "network", "since", "status", "volume"),
+    *("ancestor", "before", "exited", "expose", "health", "id", "is-task", "label", "name", "network"),
+    *("publish", "since", "status", "volume"),
     values=_filter_values,
 )
 @no_trunc_option
@@ -104,11 +108,14 @@ def command(
 
 
 def _container_filter(root: DataRoot, filters: Filters) -> ContainerFilter:
-    from layerfs.analysis.containers import STATES, ContainerFilter, descendants
+    from layerfs.analysis.containers import HEALTHS, STATES, ContainerFilter, descendants
 
     for state in filters.get("status", ()):
         if state not in STATES:
             raise invalid_filter("status", state, f"expected one of {', '.join(STATES)}")
+    for health in filters.get("health", ()):
+        if health not in HEALTHS:
+            raise invalid_filter("health", health, f"expected one of {', '.join(HEALTHS)}")
     return ContainerFilter(
         ids=tuple(filters.get("id", ())),
         names=tuple(filters.get("name", ())),
@@ -120,7 +127,17 @@ def _container_filter(root: DataRoot, filters: Filters) -> ContainerFilter:
         since=tuple(root.container(name) for name in filters.get("since", ())),
         volumes=tuple(filters.get("volume", ())),
         networks=tuple(filters.get("network", ())),
+        healths=tuple(filters.get("health", ())),
+        task=_task(filters.get("is-task", [])),
+        published=asked_ports("publish", filters),
+        exposed=asked_ports("expose", filters),
     )
+
+
+def _task(values: list[str]) -> bool | None:
+    if values and not {"true", "false"} & set(values):
+        raise invalid_filter("is-task", values[0], "expected true or false")
+    return "true" in values if values else None
 
 
 def _exit_code(text: str) -> int:
@@ -141,7 +158,7 @@ class View:
         self._root = root
         self._full = full
         self._now_ns = time.time_ns()
-        self._sizes = functools.cache(self._read_sizes)
+        self._sizes: dict[str, ContainerSizes] = {}
 
     def identity(self, row: Container) -> str:
         """The ID."""
@@ -196,12 +213,11 @@ class View:
 
     def sizes(self, row: Container) -> ContainerSizes:
         """What it takes in bytes: read when first asked for, as the whole layer must be walked."""
-        return self._sizes(row.id)
-
-    def _read_sizes(self, container_id: str) -> ContainerSizes:
         from layerfs.analysis.containers import container_sizes
 
-        return container_sizes(self._root, self._root.container(container_id))
+        if row.id not in self._sizes:
+            self._sizes[row.id] = container_sizes(self._root, row)
+        return self._sizes[row.id]
 
 
 def _short_image(name: str, image_id: str) -> str:

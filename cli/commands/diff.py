@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from ..changes import View
+from ..colors import CHANGES, DIFF, color_option, colored, paint
 from ..entries import Complaints, escaped
 from ..escape import printable_lines
 from ..globs import Globs
@@ -81,6 +82,7 @@ def _attributes(_context: click.Context, parameter: click.Parameter, given: Sequ
     default=None,
     help="Tell changes as `docker diff` does: A, C, D, contents never read. The default for one container.",
 )
+@color_option
 @format_option
 @click.option(
     "--type", "kind", type=click.Choice(KINDS), help="What A and B are, if they could be several things."
@@ -204,8 +206,10 @@ def _show(view: View, changes: Iterable[Change], style: Style, form: str) -> Non
     elif form != "table":
         emit(view.table(), changes, form)
     else:
+        in_colors = colored()
         for change in changes:
-            _write(view.line(change) + "\n")
+            line = view.line(change)
+            _write((paint(line, CHANGES.get(change.kind, "33")) if in_colors else line) + "\n")
             if style.content:
                 _write_content(view, change)
 
@@ -218,13 +222,19 @@ def _write_content(view: View, change: Change) -> None:
         return
     try:
         for line in unified(_file(view.before, change.before), _file(view.after, change.after), change.path):
-            if sys.stdout.isatty():
-                _write(printable_lines(os.fsdecode(line)))
+            if sys.stdout.isatty() or colored():
+                _write(_painted(printable_lines(os.fsdecode(line))))
             else:
                 sys.stdout.flush()
                 sys.stdout.buffer.write(line)
     except TreeError as error:
         view.complaints.add(error)
+
+
+def _painted(line: str) -> str:
+    """A line of a unified diff in its colour, where there are colours."""
+    color = next((color for begin, color in DIFF.items() if line.startswith(begin)), "")
+    return paint(line.removesuffix("\n"), color) + "\n" if color and colored() else line
 
 
 def _file(subject: Subject, node: Node | None) -> tuple[UnionTree, Node] | None:

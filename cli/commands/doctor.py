@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import click
 
+from ..colors import color_option
 from ..diagnoses import diagnosis_table, names_of, report_lines, row_of, summary
 from ..output import emit, format_option, no_trunc_option
 from ..params import root_option
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-FINDINGS = 1
+FINDINGS, STORE_GONE = 1, 4
 SEVERITIES = ("error", "warning", "note")
 
 
@@ -34,6 +36,7 @@ SEVERITIES = ("error", "warning", "note")
     help="Leave out what is less than this.",
 )
 @no_trunc_option
+@color_option
 @format_option
 @root_option
 @click.pass_context
@@ -51,7 +54,7 @@ def command(
     Of each finding it says what an Engine would do with it when it starts and later, which images and
     containers it concerns, what it takes on disk, and what an administrator could do. Nothing is changed.
     The contents of layers are read with --verify only. Exits with 1 where an error or a warning is found,
-    with 0 where there are but notes.
+    with 0 where there are but notes, and with 4 where half of the store is not there.
 
     \b
     Examples:
@@ -72,11 +75,13 @@ def command(
     rows = [row_of(item) for item in found if item.finding.severity in wanted]
     if form == "table":
         for line in report_lines(rows, data_root.path, names_of(data_root), full=no_trunc):
-            click.echo(line)
+            sys.stdout.write(line + "\n")
         total = None if quick else doctor.allocation.total
         click.echo(summary(rows, total, complete=doctor.allocation.complete))
     else:
         emit(diagnosis_table(full=no_trunc), rows, form)
+    if data_root.gone:
+        return STORE_GONE
     return FINDINGS if any(item.finding.severity != "note" for item in found) else 0
 
 

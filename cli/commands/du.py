@@ -63,12 +63,14 @@ def command(
       layerfs du --format json
     """
     from layerfs.analysis.usage import StoreUsage
+    from layerfs.dataroot import IMAGE_HALF
 
     if bool(names) != what_if:
         raise click.UsageError("--what-if and names of images or containers need each other")
     if layers and what_if:
         raise click.UsageError("--layers and --what-if exclude each other")
     data_root = open_root(ctx)
+    data_root.require(IMAGE_HALF)
     if what_if:
         images, containers = _named(data_root, names)
         usage = StoreUsage(data_root)
@@ -180,7 +182,7 @@ def _show_layers(usage: StoreUsage, form: str, sort: str | None, *, full: bool) 
 
 
 def _largest_first(usage: StoreUsage) -> list[Layer]:
-    return sorted(usage.holders.layers.values(), key=lambda layer: (-layer.size, layer.chain_id))
+    return sorted(usage.holders.layers.values(), key=lambda layer: (-(layer.size or 0), layer.chain_id))
 
 
 def _layer_row(usage: StoreUsage, layer: Layer, removed: Iterable[Image | Container] = ()) -> Row:
@@ -212,7 +214,7 @@ def _layer_total(rows: Sequence[Row], orphans: Iterable[Orphan]) -> Row:
     """The sum of the rows, and how it comes about."""
     whole = sum(row["size"] or 0 for row in rows)
     orphaned = sum((orphan.layer.size if orphan.layer else orphan.size) or 0 for orphan in orphans)
-    used = sum(row["size"] for row in rows if row["images"])
+    used = sum(row["size"] or 0 for row in rows if row["images"])
     parts = {"images": used, "containers or build cache alone": whole - used - orphaned, "orphans": orphaned}
     return {
         **dict.fromkeys(("diff_id", "parent", "cache_id", "images", "containers", "buildkit"), ""),
@@ -262,6 +264,8 @@ def _orphan_table() -> Table[Row]:
 
 
 def _show_what_if(usage: StoreUsage, outcome: WhatIf, form: str, sort: str | None, *, full: bool) -> None:
+    from layerfs.model import added_up
+
     removed: list[Image | Container] = [*outcome.removed, *outcome.containers]
     freed = [_layer_row(usage, layer, removed) for layer in outcome.layers]
     kept = [_layer_row(usage, layer, removed) for layer in outcome.kept]
@@ -276,7 +280,7 @@ def _show_what_if(usage: StoreUsage, outcome: WhatIf, form: str, sort: str | Non
     rows += [row | {"freed_size": row["size"], "note": ""} for row in freed]
     rows = _sorted([*rows, *(row | {"freed_size": 0} for row in kept)], sort)
     if form == "table":
-        whole = sum(row["size"] or 0 for row in rows)
+        whole = added_up(row["size"] for row in rows)
         total = {"chain_id": TOTAL, "cache_id": "", "diff_id": "", "note": ""}
         rows.append(total | {"size": whole, "freed_size": outcome.freed_size})
     emit(_what_if_table(_users(usage, "an unused layer above it", full=full), full=full), rows, form)

@@ -212,7 +212,7 @@ def _rootfs(root: DataRoot, name: str, kind: str | None) -> tuple[Callable[[Writ
     subject = open_subject(root, name, kind=kind, up_to=None, layer=None)
     if isinstance(subject.of, (BareLayer, Layer)):
         raise click.UsageError(f"{name} is a layer alone: use --format layer")
-    sizes = (root.layerdb.layer(item.chain_id).size for item in subject.suppliers if item.chain_id)
+    sizes = (root.layer_size(item.chain_id) or 0 for item in subject.suppliers if item.chain_id)
     return lambda write: TreeTar(subject.tree, write).write_all(), sum(sizes)
 
 
@@ -229,7 +229,7 @@ def _layer(
     if isinstance(found, Image):
         if number is None:
             raise click.UsageError("an image has several layers: use --layer N, or IMAGE@N")
-        found = root.chain(found)[root.layer_number(found, number) - 1]
+        found = root.record(found.chain[root.layer_number(found, number) - 1])
     elif number is not None:
         raise click.UsageError("--layer and @N need an image")
     if isinstance(found, Container):

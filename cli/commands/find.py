@@ -16,8 +16,9 @@ from ..findtests import dashed, test_options, wanted
 from ..findwords import FindCommand
 from ..output import emit, format_option, no_trunc_option
 from ..params import metadata_option, root_option
+from ..places import Place, complete_place, read_place, refuse_relative
 from ..progress import progress
-from ..subjects import KINDS, complete_names, layer_options, open_root, open_subject
+from ..subjects import KINDS, layer_options, open_root, open_subject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -53,7 +54,9 @@ class Read(NamedTuple):
 
 
 @click.command("find", cls=FindCommand)
-@click.argument("words", metavar="NAME|--all [/START]... [PATTERN]", nargs=-1, shell_complete=complete_names)
+@click.argument(
+    "words", metavar="NAME[:/PATH]|--all [/START]... [PATTERN]", nargs=-1, shell_complete=complete_place
+)
 @click.option("-all", "--all", "everywhere", is_flag=True, help="Search every layer of the data root.")
 @test_options
 @dashed("print0", "print0", is_flag=True, help="End each path with a NUL instead of a line feed.")
@@ -114,9 +117,11 @@ def command(
 
 def _words(words: tuple[str, ...], *, everywhere: bool) -> tuple[str, list[str], str | None]:
     """The NAME, empty with --all, the start paths, and the PATTERN."""
-    name, *others = ("", *words) if everywhere else words or ("",)
+    name, others = Place("", words) if everywhere else read_place(words, lenient=True)
     if not everywhere and not name:
         raise click.UsageError("Missing argument 'NAME' (or --all).")
+    if not others:
+        refuse_relative(name)
     starts = [word for word in others if word.startswith("/") and not set(word) & set(WILDCARDS)]
     patterns = [word for word in others if word not in starts]
     if len(patterns) > 1:

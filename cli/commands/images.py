@@ -108,11 +108,13 @@ def command(
       layerfs images --format '{{.ID}} {{.Repository}}:{{.Tag}}'
     """
     from layerfs.analysis.listing import image_rows, listed_images
+    from layerfs.dataroot import IMAGE_HALF
 
     if reference is not None:
         filters.setdefault("reference", []).append(reference)
     form = _layout(form, quiet=quiet, digests=digests, usage=usage)
     data_root = open_root(ctx)
+    data_root.require(IMAGE_HALF)
     listed = listed_images(data_root, _image_filter(data_root, filters), every=every)
     names = image_rows(listed, _told_digests(form, digests=digests))
     rows = list(_rows(data_root, names, usage=usage))

@@ -42,11 +42,11 @@ def command(
 ) -> None:
     """Show all that is known of images, containers and layers, as `docker inspect` does.
 
-    NAME is a reference, an ID, a container's name, or any name of a layer (chain ID, diff ID, cache
-    ID, short link), or the beginning of an ID. Paths of what lies in the data root are where it lies
-    now; RecordedPaths has them as the engine wrote them down. The key Layers, which Docker has not
-    either, tells each layer's IDs and directories, base first. A container's State is what was last
-    written down.
+    NAME is a container's name, a reference, an ID, or any name of a layer (chain ID, diff ID, cache ID,
+    short link, digest of its blob), or the beginning of an ID. The key type, which Docker has not, tells
+    which it is; neither has Docker the key Layers: each layer's IDs, directories and digests in registries,
+    base first. Paths of what lies in the data root are where it lies now; RecordedPaths has them as the
+    engine wrote them down. A container's State is what was last written down.
 
     \b
     Examples:

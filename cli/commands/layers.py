@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 MISSING = "<missing>"
+UNKNOWN = "N/A"
 SHOWN = ("Index", "DiffID", "ChainID", "CacheID", "Link", "Size", "CreatedBy")
 SHOWN_WITH_DIGESTS = ("Index", "DiffID", "Digests", "CacheID", "Size", "Repositories", "CreatedBy")
 
@@ -65,8 +66,10 @@ def command(
       layerfs layers --format '{{.ChainID}} {{.Images}}'    who uses which layer
     """
     from layerfs.analysis.layers import LayerTable
+    from layerfs.dataroot import IMAGE_HALF
 
     data_root = open_root(ctx)
+    data_root.require(IMAGE_HALF)
     layers = LayerTable(data_root)
     rows = _rows(layers, None if name is None else open_owner(data_root, name, kind))
     emit(_table(layers, digests=digests, full=no_trunc), rows, "{{.ID}}" if quiet else form)
@@ -118,7 +121,7 @@ def _table(layers: LayerTable, *, digests: bool, full: bool) -> Table[LayerRow]:
             lambda row: row.size,
             "Size",
             "SIZE",
-            lambda row: MISSING if row.size is None else human_size(row.size),
+            lambda row: UNKNOWN if row.size is None else human_size(row.size),
         ),
         Column("created_by", lambda row: row.created_by, "CreatedBy", "CREATED BY", created_by),
         Column("directory", _directory, "Directory", "DIRECTORY", lambda row: _directory(row) or MISSING),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from ..colors import EntryColors, color_option, colored
 from ..entries import ENTRY_TABLE, Complaints, Entry, escaped
 from ..listing import Line, Style, lines, total_line
 from ..output import emit, format_option
@@ -71,6 +72,7 @@ class Group(NamedTuple):
 @click.option("-r", "reverse", is_flag=True, help="In reverse order.")
 @click.option("-1", "single", is_flag=True, help="One name a line, as everywhere but on a terminal.")
 @click.option("-C", "columns", is_flag=True, help="Names in columns, as on a terminal.")
+@color_option
 @format_option
 @subject_options
 @click.pass_context
@@ -124,7 +126,8 @@ def command(
     def has_acl(entry: Entry) -> bool:
         return _has_acl(entry, complaints)
 
-    style = Style(long, human, full_time, inode, layers, width, time.time_ns(), has_acl)
+    colors = EntryColors() if colored() else None
+    style = Style(long, human, full_time, inode, layers, width, time.time_ns(), has_acl, colors)
     titled = len(place.paths) > 1 or recursive
     for line in _text(groups, style, titled=titled):
         sys.stdout.write(line)

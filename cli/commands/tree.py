@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..colors import EntryColors, color_option, colored
 from ..entries import ENTRY_TABLE, Complaints, Entry, escaped
 from ..escape import json_text
 from ..output import emit, format_option
@@ -29,6 +30,7 @@ __all__ = ["command"]
 @click.option("-L", "depth", type=click.IntRange(1), metavar="N", help="No more than N levels down.")
 @click.option("-d", "directories", is_flag=True, help="Directories only.")
 @click.option("-a", "hidden", is_flag=True, help="Also names that begin with a dot.")
+@color_option
 @format_option
 @subject_options
 @click.pass_context
@@ -96,12 +98,15 @@ def _drawn(
     only_directories: bool,
 ) -> Iterator[str]:
     """Lines as tree(1) 2.1 draws them, and its summary, which counts the top as well."""
+    colors = EntryColors() if colored() else None
     bars: list[str] = []
     directories = files = whiteouts = 0
     for visit in visits:
         del bars[max(visit.depth - 1, 0) :]
         entry = Entry.of(subject, visit.node, complaints)
         label = escaped(visit.node.name if visit.depth else title)
+        if colors:
+            label = colors.paint(entry, label)
         arrow = f" -> {escaped(entry.target)}" if entry.target is not None else ""
         trouble = "  [error opening dir]" if visit.problem else ""
         mark = f"  {entry.mark_text}" if entry.mark_text else ""

@@ -88,8 +88,10 @@ def command(
     if bool(names) == everything:
         raise click.UsageError("give a NAME, or --all, and not both")
     from layerfs.analysis.verify import Choice, Verification
+    from layerfs.dataroot import HALVES
 
     data_root = open_root(ctx)
+    data_root.require(*HALVES)
     aspects = frozenset() if no_attributes else frozenset(ASPECTS) - ignore
     choice = Choice(aspects, quick, list_all)
     verification = Verification(data_root, choice)

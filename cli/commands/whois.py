@@ -50,10 +50,10 @@ def command(
 ) -> int:
     """Tell whose a thing is: its layer, the command that made it, everyone using it.
 
-    THING is what an alert, a log or another tool shows: a cache ID, a short link, a chain ID, a diff ID, an
-    image or container, the beginning of an ID, or a path below the root, also as another host has it:
-    /var/lib/docker/overlay2/... although --root is a copy elsewhere. For a path in a layer, who still shows
-    it is told too; for a path in a merged/ directory, which layer supplies it.
+    THING is what an alert, a log or another tool shows: a cache ID, a short link, a chain ID, a diff ID, the
+    digest of a blob or manifest, an image or container, the beginning of an ID, or a path below the root,
+    also as another host has it: /var/lib/docker/overlay2/... although --root is a copy elsewhere. For a path
+    in a layer, who still shows it is told too; for one in a merged/ directory, which layer supplies it.
 
     The exit code is 1 if nothing uses it, 3 if it is nothing of this root.
 

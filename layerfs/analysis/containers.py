@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from layerfs.analysis.listing import has_labels
 from layerfs.errors import CorruptStore, LookupFailed
+from layerfs.model import added_up
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from layerfs.model import Container
 
 __all__ = [
+    "HEALTHS",
     "LIVE",
     "STATES",
     "ContainerFilter",
@@ -37,6 +39,7 @@ __all__ = [
     "listed_containers",
     "networks",
     "ports",
+    "recorded_health",
     "recorded_state",
 ]
 
@@ -46,6 +49,8 @@ LIVE = ("running", "paused", "restarting")
 """States that claim a process: what the engine noted, and nobody can know offline."""
 
 STATES = (*LIVE, "removing", "dead", "created", "exited")
+
+HEALTHS = ("starting", "healthy", "unhealthy", "none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,9 @@ class ContainerFilter:
         before, since: created before / after these containers; all must hold.
         volumes: names, sources or mount points of their volumes and binds.
         networks: names, or prefixes of IDs, of their networks.
+        healths: as recorded, of `HEALTHS`.
+        task: whether a swarm manages them; None for either.
+        published, exposed: ports as `80/tcp`, of the host and of the container; one of either is enough.
     """
 
     ids: tuple[str, ...] = ()
@@ -74,6 +82,10 @@ class ContainerFilter:
     since: tuple[Container, ...] = ()
     volumes: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
+    healths: tuple[str, ...] = ()
+    task: bool | None = None
+    published: frozenset[str] = frozenset()
+    exposed: frozenset[str] = frozenset()
 
 
 class Port(NamedTuple):
@@ -108,6 +120,21 @@ def listed_containers(root: DataRoot, chosen: ContainerFilter) -> Iterator[Conta
             yield item
 
 
+def _has_port(config: ContainerConfig, chosen: ContainerFilter) -> bool:
+    """Whether a port asked for was published, or exposed, when the engine last noted its ports."""
+    return any(
+        f"{port.public}/{port.protocol}" in chosen.published
+        or f"{port.private}/{port.protocol}" in chosen.exposed
+        for port in ports(config)
+    )
+
+
+def recorded_health(config: ContainerConfig) -> str:
+    """The health as the engine last noted it, one of `HEALTHS`; not yet known is unhealthy, as it has it."""
+    health = _object(config.raw.get("State")).get("Health")
+    return (str(health.get("Status") or "") or "unhealthy") if isinstance(health, dict) else "none"
+
+
 def _unique(prefix: str, containers: list[Container]) -> list[ContainerID]:
     found = [item.id for item in containers if prefix and item.id.startswith(prefix)]
     return found if len(found) == 1 else []
@@ -116,9 +143,8 @@ def _unique(prefix: str, containers: list[Container]) -> list[ContainerID]:
 def _passes(item: Container, chosen: ContainerFilter) -> bool:
     """The conditions on the container itself; one without a config meets none."""
     if item.config is None:
-        return not any(
-            (chosen.names, chosen.states, chosen.exit_codes, chosen.labels, chosen.volumes, chosen.networks)
-        ) and (chosen.ancestors is None)
+        # what was asked of its ID and its age is judged already
+        return replace(chosen, ids=(), before=(), since=()) == ContainerFilter()
     config, state = item.config, recorded_state(item.config)
     ended = state not in LIVE and config.state.started_ns is not None
     return (
@@ -129,6 +155,9 @@ def _passes(item: Container, chosen: ContainerFilter) -> bool:
         and (chosen.ancestors is None or config.image_id in chosen.ancestors)
         and (not chosen.volumes or not _places(config).isdisjoint(chosen.volumes))
         and (not chosen.networks or _in_network(config, chosen.networks))
+        and (not chosen.healths or recorded_health(config) in chosen.healths)
+        and chosen.task in (None, config.raw.get("Managed") is True)
+        and (not (chosen.published or chosen.exposed) or _has_port(config, chosen))
     )
 
 
@@ -210,7 +239,7 @@ def container_sizes(root: DataRoot, container: Container) -> ContainerSizes:
     own = below = None
     try:
         own = root.overlay2.content_size(container.mount.mount_id)
-        below = sum(layer.size for layer in root.chain_of_mount(container.mount))
+        below = added_up(layer.size for layer in root.chain_of_mount(container.mount))
     except CorruptStore as error:
         root.report(error)
     return ContainerSizes(own, None if own is None or below is None else own + below)

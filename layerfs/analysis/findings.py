@@ -88,9 +88,7 @@ def directory_subject(name: str) -> str:
     return f"directory {name}"
 
 
-def from_damage(
-    problem: CorruptStore | DataRootUnreadable, noun: str, subject: str, severity: Severity = "error"
-) -> Finding:
+def from_damage(problem: CorruptStore, noun: str, subject: str, severity: Severity = "error") -> Finding:
     """The finding for what a reader of the store raised or yielded.
 
     Its code is `noun` and, by the kind of the error, `missing`, `malformed`, `altered`, `wrong` or

@@ -130,12 +130,12 @@ class Forest:
             return None
 
     def link(self, stage: Stage) -> LinkID | None:
-        """A layer's short name by its `link` file; None where there is none, or a damaged one (reported)."""
-        try:
-            return self._root.overlay2.link(stage.cache_id) if stage.cache_id else None
-        except CorruptStore as error:
-            self._root.report(error)
-            return None
+        """A layer's short name; None where nothing tells it. What is missing or damaged is reported."""
+        return (
+            self._root.link(stage.cache_id)
+            if stage.cache_id in self._root.overlay2 and stage.cache_id
+            else None
+        )
 
     # -- growing -------------------------------------------------------------------------------
 
@@ -190,7 +190,8 @@ class Forest:
         found = self.by_chain.get(chain)
         if found is None:
             record = self.holders.layers.get(chain)
-            cache_id = record.cache_id if record else self._root.layerdb.noted_cache_id(chain)
+            directory = self._root.records.directories.of(chain)
+            cache_id = directory.cache_id if directory else None
             number = 1 if below is None else below.number and below.number + 1
             used = self.holders.held(chain) or (False if self.holders.complete else None)
             found = Stage(below, number, cache_id, chain, diff_id, record, used)

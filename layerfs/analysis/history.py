@@ -37,8 +37,8 @@ class HistoryRow:
         number: of the layer the entry made, 1 for the base; None for an empty layer.
         diff_id: that layer's diff ID; None also for a container's own.
         chain_id: that layer's chain ID; likewise.
-        cache_id: its directory; None for an empty layer or where the store lacks it.
-        size: bytes the entry added: 0 for an empty layer, None where the layer is damaged or missing.
+        cache_id: its directory; None for an empty layer or where nothing tells it.
+        size: bytes the entry added: 0 for an empty layer, None where that is not known.
         kind: `layer`; `init layer` or `read-write layer` of a container, of which no history tells.
     """
 
@@ -101,15 +101,15 @@ def _oldest_first(root: DataRoot, image: Image) -> Iterator[HistoryRow]:
     layers = enumerate(zip(image.config.diff_ids, image.chain, strict=True), 1)
     for index, entry in enumerate(image.config.history):
         if entry.empty_layer:
-            yield HistoryRow(entry)
+            yield HistoryRow(entry, size=0)
         elif (found := next(layers, None)) is None:
             root.report(_surplus(root, image, index + 1))
             yield HistoryRow(entry, size=None)
         else:
             number, (diff_id, chain) = found
             layer = _layer(root, chain)
-            cache_id, size = (layer.cache_id, layer.size) if layer else (None, None)
-            yield HistoryRow(entry, None, number, diff_id, chain, cache_id, size)
+            cache_id = layer.cache_id if layer else None
+            yield HistoryRow(entry, None, number, diff_id, chain, cache_id, root.layer_size(chain))
 
 
 def _ancestry(root: DataRoot, image: Image, limit: int) -> Iterator[ImageID]:
@@ -133,7 +133,7 @@ def _parent(root: DataRoot, image: Image) -> Image | None:
 
 def _layer(root: DataRoot, chain: ChainID) -> Layer | None:
     try:
-        return root.layerdb.layer(chain)
+        return root.record(chain)
     except CorruptStore as error:
         root.report(error)
         return None

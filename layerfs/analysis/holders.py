@@ -65,7 +65,8 @@ class Holders:
             _inverted(mounted),
             frozenset(_cached(root, snapshots or ())),
             frozenset(owned_directories([item.mount for item in containers if item.mount], snapshots or ())),
-            complete=snapshots is not None
+            complete=root.is_whole
+            and snapshots is not None
             and len(layers) == len(root.layerdb.chain_ids())
             and len(images) == len(root.imagedb.image_ids())
             and None not in below.values()

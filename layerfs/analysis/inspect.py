@@ -21,7 +21,7 @@ from layerfs.errors import CorruptStore, MalformedFile
 from layerfs.formats.errors import FormatError
 from layerfs.formats.gostruct import CONFIG, MOUNT_POINT, NETWORK_SETTINGS, STATE, encode, go_time
 from layerfs.formats.jsontext import flag, integer, mapping, objects_by_name, text, texts
-from layerfs.model import BareLayer, Container, Image
+from layerfs.model import BareLayer, Container, Image, added_up
 from layerfs.store.driver import DRIVER
 
 if TYPE_CHECKING:
@@ -126,20 +126,35 @@ class Inspector:
 
     def _layer(self, layer: Layer | BareLayer) -> Document:
         row = self._layers.of_layer(layer)
-        based = row.index == 1 if isinstance(layer, BareLayer) else layer.parent is None
+        if isinstance(layer, BareLayer):
+            lower = self._noted_lower(layer.cache_id, based=row.index == 1)
+        else:
+            lower = self._lower(layer)
         return {
             "Id": row.chain_id or row.cache_id,
             "Kind": row.kind,
             "Parent": row.parent,
             **self._brief(row),
-            "Lower": self._lower(layer.cache_id, based=based),
+            "Lower": lower,
             "CreatedBy": row.created_by,
             "Images": [image.id for image in row.images],
             "Containers": [container.id for container in row.containers],
             "BuildKit": row.buildkit,
         }
 
-    def _lower(self, cache_id: CacheID, *, based: bool) -> list[str] | None:
+    def _lower(self, layer: Layer) -> list[str] | None:
+        """The short links of the layers below, uppermost first, as `lower` must have them."""
+        try:
+            stack = [record.cache_id for record in reversed(self._root.chain_below(layer.chain_id))]
+        except CorruptStore as error:
+            self._root.report(error)
+            return None
+        if problem := self._root.overlay2.lower_problem(stack, self._root.records.directories.link):
+            self._root.report(problem)
+        links = [self._root.link(cache_id) for cache_id in stack[1:]]
+        return None if None in links else [f"l/{link}" for link in links]
+
+    def _noted_lower(self, cache_id: CacheID, *, based: bool) -> list[str] | None:
         """The short links of the layers below as `lower` has them; null where it is missing or damaged."""
         try:
             lower = self._root.overlay2.lower(cache_id)
@@ -223,8 +238,7 @@ class Inspector:
 
     def _container_sizes(self, above: list[CacheID], below: list[LayerRow] | None) -> Document:
         own = self._content_size(above[0]) if above else None
-        sizes = [row.size for row in below or () if row.size is not None]
-        whole = None if own is None or below is None else sum(sizes) + own
+        whole = None if below is None else added_up([own, *(row.size for row in below)])
         # without image layers the engine adds nothing up
         return {"SizeRw": own, "SizeRootFs": 0 if below == [] else whole}
 
@@ -266,13 +280,8 @@ class Inspector:
 
     def _own_layer(self, index: int, cache_id: CacheID) -> Document:
         """The -init or read-write layer of a container: known by its directory alone."""
-        overlay2 = self._root.overlay2
-        link = None
-        try:
-            link = overlay2.link(cache_id)
-        except CorruptStore as error:
-            self._root.report(error)
-        present = cache_id in overlay2
+        present = cache_id in self._root.overlay2
+        link = self._root.link(cache_id) if present else None
         return {
             "Index": index,
             "DiffID": None,

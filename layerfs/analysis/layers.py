@@ -16,6 +16,7 @@ from layerfs.analysis.stack import image_layers, made_from, own_layers
 from layerfs.errors import BrokenChain, CorruptStore, MissingFile
 from layerfs.ids import chain_id
 from layerfs.model import BareLayer
+from layerfs.store.driver import DIRECTORY_HALF
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -190,7 +191,7 @@ class LayerTable:
 
 def _record(root: DataRoot, chain: ChainID) -> Layer | None:
     try:
-        return root.layerdb.layer(chain)
+        return root.record(chain)
     except CorruptStore as error:
         root.report(error)
         return None
@@ -199,17 +200,12 @@ def _record(root: DataRoot, chain: ChainID) -> Layer | None:
 def _on_disk(root: DataRoot, cache_id: CacheID) -> tuple[str | None, LinkID | None]:
     """A layer's directory and its short name; what is missing is reported."""
     path = root.overlay2.path_of(cache_id)
+    if DIRECTORY_HALF in root.gone:  # reported once, for all
+        return None, None
     if cache_id not in root.overlay2:
         root.report(MissingFile(path, "the layer's directory is missing"))
         return None, None
-    link = None
-    try:
-        link = root.overlay2.link(cache_id)
-        if link is None:
-            root.report(MissingFile(f"{path}/link", "the file is missing"))
-    except CorruptStore as error:
-        root.report(error)
-    return path, link
+    return path, root.link(cache_id)
 
 
 def _parents_first(root: DataRoot, layers: Mapping[ChainID, Layer]) -> Iterator[tuple[int | None, Layer]]:

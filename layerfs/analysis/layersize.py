@@ -14,7 +14,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from layerfs.analysis.findings import Finding, layer_subject
-from layerfs.errors import CorruptStore, DataRootUnreadable
+from layerfs.errors import CorruptStore
 from layerfs.formats.tarsplit import Member, Paths, clean_name
 
 if TYPE_CHECKING:
@@ -29,15 +29,15 @@ __all__ = ["size_findings"]
 
 def size_findings(root: DataRoot, chain: ChainID) -> Iterator[Finding]:
     """What is wrong with a layer's `size`, or with the sizes of its files; nothing where nothing tells."""
-    noted = root.layerdb.noted_layer(chain)
-    if noted.size is None or noted.cache_id is None:
+    noted, directory = root.layerdb.noted_layer(chain), root.records.directories.of(chain)
+    if noted.size is None or directory is None:
         return
     try:
-        on_disk = root.overlay2.content_size(noted.cache_id)
+        on_disk = root.overlay2.content_size(directory.cache_id)
         if on_disk == noted.size:
             return
         original = _original_sizes(root, chain)
-    except (CorruptStore, DataRootUnreadable):
+    except CorruptStore:
         return
     entries, contents = original or (on_disk, on_disk)
     subject = layer_subject(chain)
@@ -46,7 +46,7 @@ def size_findings(root: DataRoot, chain: ChainID) -> Iterator[Finding]:
         message = "not the size of the layer's files"
         yield Finding("size-wrong", "warning", subject, path, str(entries), str(noted.size), message)
     if on_disk != entries:
-        path = f"{root.overlay2.path_of(noted.cache_id)}/diff"
+        path = f"{root.overlay2.path_of(directory.cache_id)}/diff"
         message = "files were changed, added or removed since the layer was registered"
         yield Finding("layer-altered", "error", subject, path, str(entries), str(on_disk), message)
 
@@ -54,7 +54,7 @@ def size_findings(root: DataRoot, chain: ChainID) -> Iterator[Finding]:
 def _original_sizes(root: DataRoot, chain: ChainID) -> tuple[int, int] | None:
     """Bytes of all entries, and of regular files alone, as registered; None where no record tells."""
     try:
-        archive = root.archive(root.layerdb.layer(chain))
+        archive = root.archive(root.records.layer(chain))
         links = contents = 0
         again, seen = False, Paths()
         for member in archive.members(seen):
@@ -62,12 +62,10 @@ def _original_sizes(root: DataRoot, chain: ChainID) -> tuple[int, int] | None:
                 again = again or member.again
                 contents += member.content.size
                 links += _link_size(member) + _copied_up(archive, member, seen)
-        for member in archive.overtaken() if again else ():
-            contents -= member.content.size
-            links -= _link_size(member)
-    except (CorruptStore, DataRootUnreadable):
+        gone = sum(member.content.size + _link_size(member) for member in archive.overtaken()) if again else 0
+    except CorruptStore:
         return None
-    return contents + links, contents
+    return contents + links - gone, contents
 
 
 def _copied_up(archive: LayerArchive, member: Member, seen: Paths) -> int:

@@ -16,7 +16,7 @@ import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.analysis.findings import ROOT, Finding, Found
-from layerfs.errors import CorruptStore, DataRootUnreadable
+from layerfs.errors import CorruptStore
 from layerfs.formats.layerfiles import parse_cache_id
 from layerfs.ids import CacheID, InvalidID
 from layerfs.store.files import parse_optional
@@ -168,7 +168,7 @@ class Scanner:
         """Where the files are of a layer that is half there; nothing where they are another's too."""
         try:
             cache_id = parse_optional(self._directory, os.fsdecode(record) + "/cache-id", parse_cache_id)
-        except (CorruptStore, DataRootUnreadable):
+        except CorruptStore:
             return
         if cache_id and cache_id not in self._claimed:
             self.undone.add(cache_id)

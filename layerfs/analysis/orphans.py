@@ -21,7 +21,7 @@ from layerfs.analysis.findings import (
     layer_subject,
 )
 from layerfs.analysis.leftovers import driver_prefix, is_probe
-from layerfs.errors import CorruptStore, DataRootUnreadable
+from layerfs.errors import CorruptStore
 from layerfs.ids import ContainerID, DiffID, ImageID, LinkID
 from layerfs.store.distribution import distribution_entries
 from layerfs.store.refstore import read_repositories
@@ -60,10 +60,14 @@ class Orphans:
 
     def layer_paths(self, chain: ChainID) -> tuple[bytes, ...]:
         """What a layer takes: its record, and its directory where it is the only one to claim it."""
-        record = self._store + f"layerdb/sha256/{chain.hex}".encode()
-        cache_id = self._structure.noted(chain).cache_id
+        record = self.record_path(chain)
+        cache_id = self._structure.directory_of(chain)
         shared = cache_id is None or len(self._structure.claims.get(cache_id, ())) > 1
         return (record,) if shared else (record, f"overlay2/{cache_id}".encode())
+
+    def record_path(self, chain: ChainID) -> bytes:
+        """Where the record of a layer lies."""
+        return self._store + f"layerdb/sha256/{chain.hex}".encode()
 
     def container_paths(self, container: str) -> Iterator[bytes]:
         """What a container takes: its records, and its two directories."""
@@ -111,14 +115,14 @@ class Orphans:
     def _link(self, cache_id: CacheID) -> LinkID | None:
         try:
             return self._root.overlay2.link(cache_id)
-        except (CorruptStore, DataRootUnreadable):
+        except CorruptStore:
             return None
 
     def _is_whole(self, cache_id: CacheID) -> bool:
         """Whether a directory has what the engine makes first: its own tree and its short name."""
         try:
             self._root.overlay2.diff(cache_id).close()
-        except (CorruptStore, DataRootUnreadable):
+        except CorruptStore:
             return False
         return self._link(cache_id) is not None
 
@@ -127,7 +131,7 @@ class Orphans:
         overlay2 = self._root.overlay2
         try:
             links = overlay2.short_links()
-        except (CorruptStore, DataRootUnreadable):  # the scanner names it
+        except CorruptStore:  # the scanner names it
             return
         owned = {self._link(cache_id) for cache_id in overlay2.cache_ids()}
         for link in links:
@@ -155,7 +159,7 @@ class Orphans:
         """Images without a name, a child or a container: what `docker image prune` would remove."""
         try:
             named = {row.image_id for row in read_repositories(self._root.driver_dir).rows}
-        except (CorruptStore, DataRootUnreadable):
+        except CorruptStore:
             return
         used: set[str] = {config.image_id for config in self._survey.configs.values()}
         used |= {parent for image in self._root.imagedb.image_ids() if (parent := self._parent(image))}
@@ -176,7 +180,7 @@ class Orphans:
     def _parent(self, image: ImageID) -> str | None:
         try:
             return self._root.imagedb.parent(image)
-        except (CorruptStore, DataRootUnreadable):
+        except CorruptStore:
             return None
 
     def _metadata(self) -> Iterator[Found]:
@@ -195,7 +199,7 @@ class Orphans:
         known = {self._structure.noted(chain).diff_id for chain in self._survey.layers}
         for image in self._survey.images:
             config = self._structure.config(image)
-            if not isinstance(config, (CorruptStore, DataRootUnreadable)):
+            if not isinstance(config, CorruptStore):
                 known.update(config.diff_ids)
         for name, about in distribution_entries(self._root.driver_dir):
             path = self._store + name.encode()

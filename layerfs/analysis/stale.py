@@ -32,7 +32,8 @@ def stale(survey: Survey) -> Iterator[Found]:
     mounted = frozenset(item for item in overlay2.cache_ids() if overlay2.is_mounted(item))
     for container_id, config in survey.configs.items():
         for finding in _container(survey, container_id, config, mounted):
-            yield Found(finding)
+            foreign = finding.code == "container-driver"
+            yield Found(finding, (f"containers/{container_id}".encode(),) if foreign else ())
     for cache_id in overlay2.cache_ids():
         if cache_id not in mounted:
             yield from _mount(survey, cache_id)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from layerfs.analysis.findings import (
     ROOT,
@@ -25,6 +25,7 @@ from layerfs.analysis.findings import (
 )
 from layerfs.errors import CorruptStore, DataRootUnreadable
 from layerfs.ids import CacheID, chain_id, chain_ids
+from layerfs.store.driver import DIRECTORY_HALF, IMAGE_HALF
 from layerfs.store.overlay2 import MAX_STACK
 from layerfs.store.refstore import read_repositories
 
@@ -34,23 +35,15 @@ if TYPE_CHECKING:
     from layerfs.analysis.findings import Severity
     from layerfs.dataroot import DataRoot
     from layerfs.formats.imageconfig import ImageConfig
-    from layerfs.ids import ChainID, ContainerID, DiffID, ImageID
+    from layerfs.ids import ChainID, ContainerID, ImageID
+    from layerfs.store.chains import Place
+    from layerfs.store.directories import Directory
     from layerfs.store.files import Problem
     from layerfs.store.layerdb import NotedLayer
 
-__all__ = ["Place", "Structure"]
-
-_MOST_ATTEMPTS = 1 << 20
-"""Pairs of a diff ID and a parent tried for layers whose records are wrong: all layers for each of them."""
+__all__ = ["Structure"]
 
 _NAMED = 10  # others that claim the same directory
-
-
-class Place(NamedTuple):
-    """What a layer's chain ID is made of."""
-
-    diff_id: DiffID
-    parent: ChainID | None
 
 
 class Structure:
@@ -62,11 +55,8 @@ class Structure:
     def __init__(self, root: DataRoot) -> None:
         """Check the records of `root`."""
         self.root = root
-        self._noted: dict[ChainID, NotedLayer] = {}
         self._configs: dict[ImageID, ImageConfig | Problem] = {}
         self._missing: set[ChainID] = set()
-        self._placed: dict[ChainID, Place | None] = {}
-        self._attempts = _MOST_ATTEMPTS
 
     # -- names -----------------------------------------------------------------------------------
 
@@ -75,7 +65,7 @@ class Structure:
         path = self.root.driver_dir.name_of("repositories.json")
         try:
             names = read_repositories(self.root.driver_dir)
-        except (CorruptStore, DataRootUnreadable) as error:
+        except CorruptStore as error:
             yield from_damage(error, "names", ROOT)
             return
         for problem in names.problems:
@@ -95,7 +85,7 @@ class Structure:
         """What is wrong with an image's config and notes, and which of its layers are not there."""
         subject = image_subject(image_id)
         config = self.config(image_id)
-        if isinstance(config, (CorruptStore, DataRootUnreadable)):
+        if isinstance(config, CorruptStore):
             yield from_damage(config, "config", subject)
             return
         yield from self._history(config, image_id)
@@ -110,7 +100,7 @@ class Structure:
         if found is None:
             try:
                 found = self.root.imagedb.config(image_id)
-            except (CorruptStore, DataRootUnreadable) as error:
+            except CorruptStore as error:
                 found = error
             self._configs[image_id] = found
         return found
@@ -141,25 +131,29 @@ class Structure:
         if "" in noted.problems:
             yield from self.layer_exists(chain)
             return
-        for name, problem in noted.problems.items():
-            yield from_damage(problem, name, subject)
-        yield from self._place(chain, noted)
         place = self.below(chain)
+        found = self.root.records.directories.of(chain)
+        for name, problem in noted.problems.items():
+            finding = from_damage(problem, name, subject)
+            yield finding._replace(expected=self._right_value(chain, name) or finding.expected)
+        yield from self._place(chain, noted)
         parent = place.parent if place else noted.parent
         if parent:
             yield from self.layer_exists(parent, f"layer {chain} stands on it")
         yield from self._tar_split(chain)
-        if noted.cache_id is None:
-            return
-        yield from self._shared(chain, noted.cache_id)
-        yield from self.directory(noted.cache_id, subject, self._stack(chain))
+        if noted.cache_id:
+            yield from self._cache_id(chain, noted.cache_id, found)
+        if cache_id := found.cache_id if found else noted.cache_id:
+            yield from self.directory(cache_id, subject, self._stack(chain))
+
+    def directory_of(self, chain: ChainID) -> CacheID | None:
+        """A layer's directory, or where that cannot be told, the one it notes."""
+        found = self.root.records.directories.of(chain)
+        return found.cache_id if found else self.noted(chain).cache_id
 
     def noted(self, chain: ChainID) -> NotedLayer:
         """What the files of a layer's record say."""
-        found = self._noted.get(chain)
-        if found is None:
-            found = self._noted[chain] = self.root.layerdb.noted_layer(chain)
-        return found
+        return self.root.layerdb.noted_layer(chain)
 
     def _place(self, chain: ChainID, noted: NotedLayer) -> Iterator[Finding]:
         """Whether `diff` and `parent` make the chain ID; if not, which of the two is wrong."""
@@ -187,54 +181,19 @@ class Structure:
                 message="not the layer below" if noted.parent else "the file is missing",
             )
 
-    def _right_place(self, chain: ChainID, noted: NotedLayer) -> Place | None:
-        """What the chain ID is really made of: by an image's config, or by trying the layers there are."""
-        if found := self._wanted.get(chain):
-            return found
-        assert noted.diff_id is not None  # noqa: S101 - of the caller
-        self._attempts -= 2 * len(self._chain_ids)
-        if self._attempts < 0:
+    def _right_value(self, chain: ChainID, name: str) -> str | None:
+        """What belongs into a file of a layer's record, as far as something else tells."""
+        if name == "cache-id":
+            directory = self.root.records.directories.of(chain)
+            return directory.cache_id if directory else None
+        place = self.below(chain) if name in ("diff", "parent") else None
+        if place is None:
             return None
-        for parent in (None, *self._chain_ids):
-            if chain_id(parent, noted.diff_id) == chain:
-                return Place(noted.diff_id, parent)
-        for other in self._chain_ids:
-            diff_id = self.noted(other).diff_id
-            if diff_id and chain_id(noted.parent, diff_id) == chain:
-                return Place(diff_id, noted.parent)
-        return None
-
-    @functools.cached_property
-    def _chain_ids(self) -> Sequence[ChainID]:
-        """Every layer that has a record."""
-        return self.root.layerdb.chain_ids()
-
-    @functools.cached_property
-    def _wanted(self) -> Mapping[ChainID, Place]:
-        """The place of each layer by the configs of all sound images."""
-        found: dict[ChainID, Place] = {}
-        for image_id in self.root.imagedb.image_ids():
-            config = self.config(image_id)
-            if isinstance(config, (CorruptStore, DataRootUnreadable)):
-                continue
-            below: ChainID | None = None
-            for diff_id, chain in zip(config.diff_ids, chain_ids(config.diff_ids), strict=True):
-                found[chain] = Place(diff_id, below)
-                below = chain
-        return found
+        return place.diff_id if name == "diff" else place.parent or "none"
 
     def below(self, chain: ChainID) -> Place | None:
         """What a layer is made of: as its record says if that is right; None where nothing tells."""
-        if chain not in self._placed:
-            self._placed[chain] = self._found_below(chain)
-        return self._placed[chain]
-
-    def _found_below(self, chain: ChainID) -> Place | None:
-        noted = self.noted(chain)
-        sound = noted.diff_id and "parent" not in noted.problems
-        if sound and noted.diff_id and chain_id(noted.parent, noted.diff_id) == chain:
-            return Place(noted.diff_id, noted.parent)
-        return self._right_place(chain, noted) if noted.diff_id else self._wanted.get(chain)
+        return self.root.records.chains.place(chain)
 
     def _stack(self, chain: ChainID) -> list[CacheID | None] | None:
         """The directories of a layer and all below it, uppermost first; None where some cannot be told."""
@@ -244,7 +203,8 @@ class Structure:
             place = self.below(at)
             if place is None or len(stack) == MAX_STACK:
                 return None
-            stack.append(self.noted(at).cache_id)
+            found = self.root.records.directories.of(at)
+            stack.append(found.cache_id if found else None)
             at = place.parent
         return stack
 
@@ -257,10 +217,19 @@ class Structure:
                 message="the layer's original tar cannot be told",
             )
 
-    def _shared(self, chain: ChainID, cache_id: CacheID) -> Iterator[Finding]:
+    def _cache_id(self, chain: ChainID, cache_id: CacheID, found: Directory | None) -> Iterator[Finding]:
+        """Whether the directory that a layer notes is its own, as far as that can be told."""
+        if found and found.cache_id != cache_id:
+            yield Finding(
+                *("cache-id-wrong", "error", layer_subject(chain)),
+                path=self.root.layerdb.file_name(chain, "cache-id"),
+                expected=found.cache_id,
+                actual=cache_id,
+                message=f"not the layer's directory: {found.told_by}",
+            )
         claims = self.claims.get(cache_id, ())
         others = [other for other in claims[: _NAMED + 1] if other != layer_subject(chain)][:_NAMED]
-        if others:
+        if others and not found:
             more = len(claims) - 1 - len(others)
             yield Finding(
                 *("cache-id-shared", "error", layer_subject(chain)),
@@ -272,10 +241,10 @@ class Structure:
 
     @functools.cached_property
     def claims(self) -> Mapping[str, list[str]]:
-        """Which layers and containers claim each name in `overlay2/`, as subjects of findings."""
+        """Which layers and containers have each name in `overlay2/`, as subjects of findings."""
         found: defaultdict[str, list[str]] = defaultdict(list)
         for chain in self.root.layerdb.chain_ids():
-            if cache_id := self.noted(chain).cache_id:
+            if cache_id := self.directory_of(chain):
                 found[cache_id].append(layer_subject(chain))
         for container_id in self.root.layerdb.container_ids():
             mount = self.root.layerdb.noted_mount(container_id)
@@ -296,27 +265,26 @@ class Structure:
             stack: it and all directories below it, uppermost first; None in it is one not known, and
                 None instead of it that the stack is not known.
         """
-        overlay2 = self.root.overlay2
+        overlay2, link_of = self.root.overlay2, self.root.records.directories.link
+        if DIRECTORY_HALF in self.root.gone:  # found once, for all
+            return
         try:
             overlay2.diff(cache_id).close()
         except CorruptStore as error:
             path = error.path if cache_id in overlay2 else overlay2.path_of(cache_id)
             yield from_damage(error, "directory", subject)._replace(path=path)
-            if cache_id not in overlay2:
+            if cache_id not in overlay2 or isinstance(error, DataRootUnreadable):
                 return
-        except DataRootUnreadable as error:
-            yield from_damage(error, "directory", subject)
-            return
-        yield from _attempt("link", subject, lambda: overlay2.link_problem(cache_id))
+        yield from _attempt("link", subject, lambda: overlay2.link_problem(cache_id, link_of))
         yield from self._absolute(cache_id, subject)
         if stack:
-            yield from _attempt("lower", subject, lambda: overlay2.lower_problem(stack))
+            yield from _attempt("lower", subject, lambda: overlay2.lower_problem(stack, link_of))
 
     def _absolute(self, cache_id: CacheID, subject: str) -> Iterator[Finding]:
         overlay2 = self.root.overlay2
         try:
             link = overlay2.link(cache_id)
-        except (CorruptStore, DataRootUnreadable):
+        except CorruptStore:
             return
         if link and overlay2.link_target(link) == cache_id and overlay2.is_absolute(link):
             yield Finding(
@@ -337,7 +305,6 @@ class Structure:
     def container(self, container_id: ContainerID) -> Iterator[Finding]:
         """What is wrong with a container's records and the directories it adds."""
         subject = container_subject(container_id)
-        mount = self.root.layerdb.noted_mount(container_id)
         if container_id in self._containers:
             yield from _attempt(
                 "container-config", subject, lambda: self.root.containerdb.config(container_id)
@@ -350,7 +317,15 @@ class Structure:
                 actual="none",
                 message="layers of a container that is gone",
             )
+        if IMAGE_HALF not in self.root.gone:  # found once, for all
+            yield from self._mount(container_id, subject)
+
+    def _mount(self, container_id: ContainerID, subject: str) -> Iterator[Finding]:
+        """What is wrong with a container's mount record and the directories it names."""
+        mount = self.root.layerdb.noted_mount(container_id)
         for name, problem in mount.problems.items():
+            if not name and self.root.containerdb.has_other_driver(container_id):
+                continue  # its record is below that driver's own directory
             yield from_damage(problem, f"mount-{name}" if name == "parent" else name or "mount", subject)
         below: list[CacheID | None] | None = []
         if mount.parent:
@@ -389,8 +364,8 @@ def _attempt(
     problem: object
     try:
         problem = check()
-    except (CorruptStore, DataRootUnreadable) as error:
+    except CorruptStore as error:
         problem = error
-    if isinstance(problem, (CorruptStore, DataRootUnreadable)):
+    if isinstance(problem, CorruptStore):
         is_link = noun == "link" and not problem.path.endswith("/link")
         yield from_damage(problem, "short-link" if is_link else noun, subject, severity)

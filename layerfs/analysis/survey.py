@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from layerfs.analysis.findings import container_subject, image_subject
 from layerfs.analysis.holders import owned_directories
-from layerfs.errors import CorruptStore, DataRootUnreadable
+from layerfs.errors import CorruptStore
 from layerfs.ids import chain_ids
 from layerfs.store.buildkit import read_buildkit_snapshots
 from layerfs.store.overlay2 import MAX_STACK
@@ -66,7 +66,7 @@ class Survey:
         self.cached = frozenset(self._cached())
         self.held = self.users.keys() | self.cached
         self.directories = frozenset(self._directories())
-        mounts_sound = not any(mount.problems for mount in self.mounts.values())
+        mounts_sound = self.root.is_whole and not any(mount.problems for mount in self.mounts.values())
         self.layers_certain = (
             len(self.images) == len(self.root.imagedb.image_ids())
             and mounts_sound
@@ -77,7 +77,7 @@ class Survey:
             mounts_sound
             and self.snapshots_problem is None
             and self.users.keys() <= self.layers
-            and all(structure.noted(chain).cache_id for chain in self.layers)
+            and all(structure.directory_of(chain) for chain in self.layers)
         )
 
     def chain(self, top: ChainID) -> Iterator[ChainID]:
@@ -105,7 +105,7 @@ class Survey:
             if cache_id in self.directories:
                 try:
                     found.update(self.root.overlay2.lower(cache_id) or ())
-                except (CorruptStore, DataRootUnreadable):
+                except CorruptStore:
                     continue
         return found
 
@@ -114,20 +114,20 @@ class Survey:
     def _images(self) -> Iterator[tuple[ImageID, Sequence[ChainID]]]:
         for image_id in self.root.imagedb.image_ids():
             config = self.structure.config(image_id)
-            if not isinstance(config, (CorruptStore, DataRootUnreadable)):
+            if not isinstance(config, CorruptStore):
                 yield image_id, chain_ids(config.diff_ids)
 
     def _configs(self) -> Iterator[tuple[ContainerID, ContainerConfig]]:
         for container_id in self.root.containerdb.container_ids():
             try:
                 yield container_id, self.root.containerdb.config(container_id)
-            except (CorruptStore, DataRootUnreadable):
+            except CorruptStore:
                 continue
 
     def _snapshots(self) -> tuple[Sequence[BuildKitSnapshot], Problem | None]:
         try:
             return read_buildkit_snapshots(self.root.directory), None
-        except (CorruptStore, DataRootUnreadable) as error:
+        except CorruptStore as error:
             return (), error
 
     # -- joining ---------------------------------------------------------------------------------
@@ -160,6 +160,6 @@ class Survey:
 
     def _directories(self) -> Iterator[str]:
         for chain in self.layers:
-            if cache_id := self.structure.noted(chain).cache_id:
+            if cache_id := self.structure.directory_of(chain):
                 yield cache_id
         yield from owned_directories(self.mounts.values(), self.snapshots)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from layerfs.analysis.holders import Holders
 from layerfs.analysis.listing import container_counts, listed_images
 from layerfs.errors import CorruptStore
+from layerfs.model import added_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -163,9 +164,10 @@ class StoreUsage:
             self.root.report(error)
             return ImageUsage(image, None, None, None, None, containers)
         others = 0 if image.id in self._unlisted else 1
-        size = sum(layer.size for layer in layers)
-        shared = sum(layer.size for layer in layers if self._uses[layer.chain_id] > others)
-        return ImageUsage(image, size, shared, size - shared, self.what_if([image]).freed_size, containers)
+        size = added_up(layer.size for layer in layers)
+        shared = added_up(layer.size for layer in layers if self._uses[layer.chain_id] > others)
+        unique = added_up(layer.size for layer in layers if self._uses[layer.chain_id] <= others)
+        return ImageUsage(image, size, shared, unique, self.what_if([image]).freed_size, containers)
 
     @property
     def total_size(self) -> int | None:
@@ -191,7 +193,7 @@ class StoreUsage:
 
     def _sum(self, chains: Iterable[ChainID]) -> int | None:
         layers = [self._layers.get(chain) for chain in chains]
-        return None if None in layers else sum(layer.size for layer in layers if layer)
+        return added_up(layer.size if layer else None for layer in layers)
 
     # -- removal -------------------------------------------------------------------------------
 
@@ -206,13 +208,12 @@ class StoreUsage:
         chains = dict.fromkeys(chain for needs in needed for chain in needs)
         kept = [self._layers[chain] for chain in chains if chain in self._layers and chain not in freed]
         sizes = [layer.size for layer in freed.values()] + [found.size for found in directories]
-        known = [size for size in sizes if size is not None]
-        whole = all(self._is_whole(image) for image in removed) and len(known) == len(sizes)
+        size = added_up(sizes) if all(self._is_whole(image) for image in removed) else None
         return WhatIf(
             tuple(removed),
             tuple(containers),
             tuple(directories),
-            sum(known) if whole else None,
+            size,
             tuple(freed.values()),
             tuple(kept),
         )

@@ -23,18 +23,16 @@ from layerfs.analysis.repeats import PathRepeated
 from layerfs.analysis.structure import Structure
 from layerfs.analysis.workers import Lost, in_processes
 from layerfs.archive import LayerArchive
-from layerfs.errors import AmbiguousName, CorruptStore, DataRootUnreadable, LayerNotFound, LookupFailed
+from layerfs.errors import AmbiguousName, CorruptStore, LayerNotFound, LookupFailed
 from layerfs.formats.rootpath import root_paths
 from layerfs.formats.whiteouts import USER
-from layerfs.hostdir import is_system_admin
 from layerfs.ids import ChainID, ImageID, chain_ids
-from layerfs.store.layerdb import LayerRecord
+from layerfs.syscalls import is_system_admin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from layerfs.dataroot import DataRoot
-    from layerfs.hostdir import HostDir
     from layerfs.ids import CacheID, DiffID
     from layerfs.tree.union import UnionTree
 
@@ -42,6 +40,8 @@ __all__ = ["Choice", "LayerJob", "LayerVerdict", "Verification"]
 
 _BUILDKIT = re.compile(r"[a-z0-9]{25}")
 """The names BuildKit gives: its layers were written in place and never unpacked from a tar."""
+
+_SAMPLES = 256  # layers that are asked how their engine applies archives
 
 _PER_RECORD = 250
 """Bytes hashed in the time that is needed for one byte of a packed `tar-split.json.gz`, about."""
@@ -111,7 +111,7 @@ class Verification:
         """The layers of an image, base first; none where its config is damaged, which `records` finds."""
         try:
             return chain_ids(self._root.imagedb.config(image).diff_ids)
-        except (CorruptStore, DataRootUnreadable):
+        except CorruptStore:
             return ()
 
     def called(self, name: str, root_path: bytes) -> list[ImageID | ChainID]:
@@ -182,12 +182,13 @@ class Verification:
         noted, layerdb = self._structure.noted(chain), self._root.layerdb
         place = self._structure.below(chain)
         diff_id = place.diff_id if place else noted.diff_id
-        if noted.cache_id is None or diff_id is None or layerdb.tar_split_state(chain):
+        cache_id = self._structure.directory_of(chain)
+        if cache_id is None or diff_id is None or layerdb.tar_split_state(chain):
             return None
-        if noted.cache_id not in self._root.overlay2:
+        if cache_id not in self._root.overlay2:
             return None
         work = max(noted.size or 0, 0) + _PER_RECORD * layerdb.tar_split_size(chain)
-        return LayerJob(chain, noted.cache_id, diff_id, noted.size, work)
+        return LayerJob(chain, cache_id, diff_id, noted.size, work)
 
     def run(
         self, jobs: Sequence[LayerJob], processes: int, told: Callable[[LayerJob, int], object]
@@ -207,11 +208,10 @@ class Verification:
         """Compare one layer."""
         try:
             diff = self._root.overlay2.diff(job.cache_id)
-        except (CorruptStore, DataRootUnreadable):
+        except CorruptStore:
             return LayerVerdict((), proven=False, tar_size=0)  # found in its record
-        record = LayerRecord(job.chain_id, job.diff_id, None, job.cache_id, job.size or 0)
         with diff:
-            archive = LayerArchive(record, self._root.layerdb, diff)
+            archive = LayerArchive(job.chain_id, self._root.layerdb, diff)
             try:
                 found, checked = self._compare(job, archive, {}, told)
             except PathRepeated:
@@ -231,7 +231,7 @@ class Verification:
     ) -> tuple[LayerFindings, LayerCheck]:
         """Compare one layer, of whose archive these paths come several times; raises `PathRepeated`."""
         found = LayerFindings(layer_subject(job.chain_id), archive.diff, list_all=self._choice.list_all)
-        attributes = self._attributes(job, archive.diff)
+        attributes = self._attributes(job)
         below = functools.partial(self._below, job.chain_id)
         hiding = Hiding(archive, self._root.dialect, below, naive=attributes.naive)
         checked = LayerCheck(archive, found, attributes, hiding, told=told, repeated=repeated)
@@ -244,10 +244,11 @@ class Verification:
     def _below(self, chain: ChainID) -> UnionTree | None:
         """What a layer stands on, or None for a base; raises `CorruptStore`."""
         place = self._structure.below(chain)
-        parent = place.parent if place else self._root.layerdb.layer(chain).parent
-        return self._root.tree_below(self._root.layerdb.layer(parent)) if parent else None
+        records = self._root.records
+        parent = place.parent if place else records.layer(chain).parent
+        return self._root.tree_below(records.layer(parent)) if parent else None
 
-    def _attributes(self, job: LayerJob, diff: HostDir) -> Attributes:
+    def _attributes(self, job: LayerJob) -> Attributes:
         aspects = self._choice.aspects - {"owner"} if self._foreign else self._choice.aspects
         dialect = self._root.dialect
         return Attributes(
@@ -256,8 +257,26 @@ class Verification:
             in_place=_BUILDKIT.fullmatch(job.cache_id) is not None,
             sees_all=self._sees_all,
             owners=self._root.owners,
-            naive=dialect is USER or any(map(dialect.is_bookkeeping, diff.xattr_names())),
+            naive=self._naive,
         )
+
+    @functools.cached_property
+    def _naive(self) -> bool:
+        """Whether the engine applies archives through overlayfs, as a rootless one does; see `hiding`."""
+        dialect, layerdb = self._root.dialect, self._root.layerdb
+        if dialect is USER:
+            return True
+        for chain in layerdb.chain_ids()[:_SAMPLES]:  # in the order of a hash, which is a random one
+            noted = layerdb.noted_layer(chain)
+            if noted.cache_id is None or not noted.parent or _BUILDKIT.fullmatch(noted.cache_id):
+                continue
+            try:
+                names = self._root.overlay2.diff(noted.cache_id).xattr_names()
+            except (CorruptStore, OSError):
+                continue
+            if any(map(dialect.tells_of_copies, names)):
+                return True
+        return False
 
     def _lost(self, job: LayerJob, lost: Lost) -> LayerVerdict:
         path = self._root.overlay2.path_of(job.cache_id)

@@ -54,6 +54,10 @@ class Dialect:
         """Whether it is what overlayfs notes on the entries of an upper layer, which changes nothing seen."""
         return stored.startswith(self.prefix) and stored[len(self.prefix) :] in _BOOKKEEPING
 
+    def tells_of_copies(self, stored: bytes) -> bool:
+        """Whether overlayfs noted that something was copied up: the layer was written through a mount."""
+        return stored in (self.prefix + b"origin", self.prefix + b"impure")
+
     def presented_name(self, stored: bytes) -> bytes | None:
         """The name under which users see a stored attribute; None for a private one."""
         if not stored.startswith(self.prefix):

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layerfs.errors import CorruptStore, MalformedFile
+from layerfs.errors import CorruptStore, DataRootUnreadable, MalformedFile
 from layerfs.formats.containerconfig import parse_container_config
 from layerfs.formats.jsontext import load_object
 from layerfs.ids import ContainerID
+from layerfs.store.driver import DRIVER
 from layerfs.store.files import (
     JSON_LIMIT,
     identities,
-    open_optional,
+    open_part,
     parse_file,
     parse_optional,
 )
@@ -23,17 +24,23 @@ if TYPE_CHECKING:
     from layerfs.formats.containerconfig import ContainerConfig
     from layerfs.formats.jsontext import Json
     from layerfs.hostdir import HostDir
+    from layerfs.store.files import Problem
 
 __all__ = ["ContainerDB"]
 
 
 class ContainerDB:
-    """Reader of the `containers/` directory; every config is read at most once."""
+    """Reader of the `containers/` directory; every config is read at most once.
+
+    Attributes:
+        problems: why it cannot be read.
+    """
 
     def __init__(self, root: HostDir) -> None:
         """Read the `containers/` below the data root."""
         self._root = root
-        self._directory = open_optional(root, "containers")
+        self.problems: list[Problem] = []
+        self._directory = open_part(root, "containers", self.problems)
         self._configs: dict[ContainerID, ContainerConfig | CorruptStore] = {}
 
     def container_ids(self) -> list[ContainerID]:
@@ -52,6 +59,13 @@ class ContainerDB:
         if isinstance(known, CorruptStore):
             raise known
         return known
+
+    def has_other_driver(self, container: ContainerID) -> bool:
+        """Whether the config says that another storage driver has the container; False where none tells."""
+        try:
+            return self.config(container).driver not in ("", DRIVER)
+        except (CorruptStore, DataRootUnreadable):
+            return False
 
     def _read(self, container: ContainerID) -> ContainerConfig:
         path = f"containers/{container}/config.v2.json"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, NamedTuple
 
-from layerfs.errors import CorruptStore, DataRootUnreadable
+from layerfs.errors import CorruptStore
 from layerfs.formats import layerfiles
 from layerfs.formats.blobsources import parse_blob_sources
 from layerfs.ids import BlobDigest, DiffID
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from layerfs.hostdir import HostDir
     from layerfs.store.files import Problem
 
-__all__ = ["Blob", "Distribution", "distribution_entries"]
+__all__ = ["Blob", "Distribution", "distribution_entries", "known_diff_ids"]
 
 _BY_DIGEST = "distribution/diffid-by-digest/sha256"
 _BY_DIFF = "distribution/v2metadata-by-diffid/sha256"
@@ -65,7 +65,7 @@ class Distribution:
             try:
                 for digest, repository in parse_file(self._driver_dir, path, parse_blob_sources):
                     blobs.setdefault(digest, {}).update({repository: None} if repository else {})
-            except (CorruptStore, DataRootUnreadable) as error:
+            except CorruptStore as error:
                 self.problems.append(error)
         return {
             diff_id: tuple(Blob(digest, tuple(names)) for digest, names in blobs.items())
@@ -79,14 +79,19 @@ def distribution_entries(driver_dir: HostDir) -> Iterator[tuple[str, DiffID | Pr
         path = f"{_BY_DIGEST}/{digest}"
         try:
             yield path, parse_file(driver_dir, path, layerfiles.parse_diff)
-        except (CorruptStore, DataRootUnreadable) as error:
+        except CorruptStore as error:
             yield path, error
     for diff_id in _names(driver_dir, _BY_DIFF):
         yield f"{_BY_DIFF}/{diff_id}", DiffID.from_hex(diff_id)
 
 
+def known_diff_ids(driver_dir: HostDir) -> list[DiffID]:
+    """Every layer that was pulled or pushed, by its diff ID, sorted."""
+    return [DiffID.from_hex(name) for name in _names(driver_dir, _BY_DIFF)]
+
+
 def _names(driver_dir: HostDir, path: str) -> list[str]:
     try:
         return sorted(found.hex for found in identities(open_optional(driver_dir, path), DiffID.from_hex))
-    except (CorruptStore, DataRootUnreadable):
+    except CorruptStore:
         return []

@@ -16,20 +16,44 @@ from typing import TYPE_CHECKING
 
 from layerfs.errors import (
     ContainerdImageStore,
+    CorruptStore,
     DataRootUnreadable,
+    MissingFile,
     NotADataRoot,
     UnsupportedStorageDriver,
 )
 from layerfs.hostdir import HostDir
+from layerfs.store.files import open_optional
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["DRIVER", "has_containerd_images", "open_data_root"]
+__all__ = [
+    "DIRECTORY_HALF",
+    "DRIVER",
+    "HALVES",
+    "IMAGE_HALF",
+    "OTHER_DRIVERS",
+    "has_containerd_images",
+    "lacking",
+    "open_data_root",
+]
 
 DRIVER = "overlay2"
 
-_OTHER_DRIVERS = (
+IMAGE_HALF = f"image/{DRIVER}"
+"""Where the records are of images, layers, and what containers add."""
+
+DIRECTORY_HALF = DRIVER
+"""Where the files of all layers are."""
+
+HALVES = {
+    IMAGE_HALF: "no image is known, nor what layers a container has",
+    DIRECTORY_HALF: "the files of no layer are there",
+}
+"""The two directories that make an overlay2 root, and what is lost with each."""
+
+OTHER_DRIVERS = (
     "aufs", "btrfs", "devicemapper", "fuse-overlayfs", "overlay", "vfs", "windowsfilter", "zfs",
 )  # fmt: skip
 _EVIDENCE_PATH = "var/lib/docker"
@@ -63,7 +87,7 @@ def _checked(directory: HostDir) -> HostDir:
             "(the default of fresh Docker 29 installs), which layerfs does not read yet",
             hint="Docker can be switched back with the feature flag containerd-snapshotter=false",
         )
-    if overlay2 or {DRIVER, "containers"} <= names:
+    if overlay2 or _exists(directory, f"{DRIVER}/l") or {DRIVER, "containers"} <= names:
         return directory
     _refuse_other_stores(directory, names)
     raise NotADataRoot(
@@ -75,7 +99,7 @@ def _checked(directory: HostDir) -> HostDir:
 def _refuse_other_stores(directory: HostDir, names: set[str]) -> None:
     """Raise the error that names a store layerfs knows and cannot read."""
     where = directory.display
-    drivers = [name for name in _OTHER_DRIVERS if _exists(directory, f"image/{name}")]
+    drivers = [name for name in OTHER_DRIVERS if _exists(directory, f"image/{name}")]
     if drivers:
         raise UnsupportedStorageDriver(f"{where}: storage driver {drivers[0]!r}: layerfs reads only {DRIVER}")
     if subroots := sorted(name for name in names if _REMAPPED.fullmatch(name)):
@@ -101,6 +125,26 @@ def _refuse_other_stores(directory: HostDir, names: set[str]) -> None:
         )
 
 
+def lacking(directory: HostDir, half: str) -> CorruptStore | None:
+    """Why one of `HALVES` cannot be read, if it cannot; names the uppermost directory that is missing.
+
+    A store without layers has no directories to lose.
+    """
+    at = ""
+    for name in half.split("/"):
+        at = f"{at}/{name}".lstrip("/")
+        try:
+            found = open_optional(directory, at)
+        except CorruptStore as error:
+            return error.again()
+        if found is None and half == DIRECTORY_HALF and not _has_layers(directory):
+            return None
+        if found is None:
+            return MissingFile(directory.name_of(at), f"the directory is missing: {HALVES[half]}")
+        found.close()
+    return None
+
+
 def has_containerd_images(directory: HostDir) -> bool:
     """Whether containerd keeps snapshots here, in Docker's own containerd or at the top."""
     return any(
@@ -112,6 +156,10 @@ def has_containerd_images(directory: HostDir) -> bool:
 
 def _has_images(directory: HostDir) -> bool:
     return _is_filled(directory, f"image/{DRIVER}/imagedb/content/sha256")
+
+
+def _has_layers(directory: HostDir) -> bool:
+    return _is_filled(directory, f"{IMAGE_HALF}/layerdb/sha256")
 
 
 def _evidence(directory: HostDir) -> HostDir | None:

@@ -28,6 +28,7 @@ __all__ = [
     "identities",
     "open_file",
     "open_optional",
+    "open_part",
     "parse_bytes",
     "parse_file",
     "parse_optional",
@@ -41,8 +42,8 @@ JSON_LIMIT = 32 << 20
 NAME_LIMIT = 64 << 10
 """Bytes: files that hold an ID, a number, or a list of short links."""
 
-Problem: TypeAlias = CorruptStore | DataRootUnreadable
-"""What every reader of a file may raise: it is damaged, or we may not read it."""
+Problem: TypeAlias = CorruptStore
+"""What every reader of a file may raise: it is damaged, or we may not read it (`DataRootUnreadable`)."""
 
 Value = TypeVar("Value")
 
@@ -113,6 +114,15 @@ def open_optional(directory: HostDir, path: str) -> HostDir | None:
         if error.errno == errno.ENOENT:
             return None
         raise explain(error, directory.name_of(path)) from error
+
+
+def open_part(directory: HostDir, path: str, problems: list[Problem]) -> HostDir | None:
+    """The same for a part of the store that the rest can do without: what is wrong joins `problems`."""
+    try:
+        return open_optional(directory, path)
+    except CorruptStore as error:
+        problems.append(error.again())
+        return None
 
 
 def explain(error: OSError, name: str) -> MalformedFile | DataRootUnreadable:

@@ -16,7 +16,7 @@ from layerfs.ids import ImageID
 from layerfs.store.files import (
     JSON_LIMIT,
     identities,
-    open_optional,
+    open_part,
     parse_bytes,
     read_optional,
 )
@@ -24,18 +24,24 @@ from layerfs.store.files import (
 if TYPE_CHECKING:
     from layerfs.formats.imageconfig import ImageConfig
     from layerfs.hostdir import HostDir
+    from layerfs.store.files import Problem
 
 __all__ = ["ImageDB"]
 
 
 class ImageDB:
-    """Reader of one `imagedb/` directory."""
+    """Reader of one `imagedb/` directory.
+
+    Attributes:
+        problems: why parts of it cannot be read.
+    """
 
     def __init__(self, driver_dir: HostDir) -> None:
         """Read the `imagedb/` below `image/<driver>/`."""
         self._driver_dir = driver_dir
-        self._content = open_optional(driver_dir, "imagedb/content/sha256")
-        self._metadata = open_optional(driver_dir, "imagedb/metadata/sha256")
+        self.problems: list[Problem] = []
+        self._content = open_part(driver_dir, "imagedb/content/sha256", self.problems)
+        self._metadata = open_part(driver_dir, "imagedb/metadata/sha256", self.problems)
 
     def file_name(self, image: ImageID) -> str:
         """The path of a config, for messages."""

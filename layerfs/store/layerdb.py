@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
 
-from layerfs.errors import CorruptStore, DataRootUnreadable, MissingFile
+from layerfs.errors import CorruptStore, MissingFile
 from layerfs.formats import layerfiles
 from layerfs.ids import CacheID, ChainID, ContainerID, DiffID
-from layerfs.store.files import identities, open_optional, parse_file, parse_optional
+from layerfs.store.files import explain, identities, open_optional, open_part, parse_file, parse_optional
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,31 +29,39 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class LayerRecord:
-    """One layer of the store.
+    """One layer of the store: what its record says, or, where that is missing or wrong, what others say.
 
     Attributes:
         chain_id: its place in the store, the name of its directory.
         diff_id: sha256 of its uncompressed tar.
         parent: the layer it stands on; None for a base layer.
         cache_id: its directory in `overlay2/`.
-        size: bytes, as the engine recorded them (see the format's three meanings of `size`).
+        size: bytes, as the engine recorded them (see the format's three meanings of `size`), or as its
+            tar-split data add up; None where neither tells.
     """
 
     chain_id: ChainID
     diff_id: DiffID
     parent: ChainID | None
     cache_id: CacheID
-    size: int
+    size: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class MountRecord:
-    """The layers a container adds: its read-write layer, the -init layer, and the image below."""
+    """The layers a container adds: its read-write layer, the -init layer, and the image below.
+
+    Attributes:
+        parent: the uppermost layer of the image; None for a container of none, or where it is not known.
+        below: the directories below its own by its own `lower`, base first, where no layer is known that
+            they end in; else None.
+    """
 
     container_id: ContainerID
     mount_id: CacheID
     init_id: CacheID | None
     parent: ChainID | None
+    below: tuple[CacheID, ...] | None = None
 
 
 class NotedLayer(NamedTuple):
@@ -80,66 +88,76 @@ class NotedMount(NamedTuple):
 
 
 class LayerDB:
-    """Reader of one `layerdb/` directory; every record is read at most once."""
+    """Reader of one `layerdb/` directory: what each file says; every record is read at most once.
+
+    Attributes:
+        problems: why parts of it cannot be read.
+    """
 
     def __init__(self, driver_dir: HostDir) -> None:
         """Read the `layerdb/` below `image/<driver>/`; a fresh store has none yet."""
         self._driver_dir = driver_dir
-        self._layers = open_optional(driver_dir, "layerdb/sha256")
-        self._mounts = open_optional(driver_dir, "layerdb/mounts")
-        self._records: dict[ChainID, LayerRecord | CorruptStore] = {}
+        self.problems: list[Problem] = []
+        self._layers = open_part(driver_dir, "layerdb/sha256", self.problems)
+        self._mounts = open_part(driver_dir, "layerdb/mounts", self.problems)
+        self._noted: dict[ChainID, NotedLayer] = {}
+        self._noted_mounts: dict[ContainerID, NotedMount] = {}
 
     def file_name(self, chain: ChainID, name: str = "") -> str:
         """The path of a layer's file, for messages."""
         return self._driver_dir.name_of(f"layerdb/sha256/{chain.hex}" + (f"/{name}" if name else ""))
 
+    def mount_name(self, container: ContainerID, name: str = "") -> str:
+        """The path of a file of a container's mount record, for messages."""
+        return self._driver_dir.name_of(f"layerdb/mounts/{container}" + (f"/{name}" if name else ""))
+
     def chain_ids(self) -> list[ChainID]:
         """Every layer directory, sorted; leftovers such as `…-removing` are no layers."""
         return sorted(identities(self._layers, ChainID.from_hex))
 
-    def layer(self, chain: ChainID) -> LayerRecord:
-        """The record of one layer, without a look at its parents; raises `CorruptStore`."""
-        known = self._records.get(chain)
-        if known is None:
-            try:
-                known = self._read(chain)
-            except CorruptStore as error:
-                known = error
-            self._records[chain] = known
-        if isinstance(known, CorruptStore):
-            raise known.with_traceback(None)  # else it would gather every place it was raised at
-        return known
-
-    def _read(self, chain: ChainID) -> LayerRecord:
-        noted = self.noted_layer(chain)
-        for problem in noted.problems.values():
-            raise problem
-        assert noted.diff_id and noted.cache_id and noted.size is not None  # noqa: S101, PT018 - no problems
-        return LayerRecord(chain, noted.diff_id, noted.parent, noted.cache_id, noted.size)
-
     def noted_layer(self, chain: ChainID) -> NotedLayer:
         """What each file of a layer's record says, and all that is wrong with them."""
-        record = _Record(self._layers, chain.hex, self.file_name(chain), "the layer's directory is missing")
-        return NotedLayer(
-            record.value("diff", layerfiles.parse_diff),
-            record.optional("parent", layerfiles.parse_parent),
-            record.value("cache-id", layerfiles.parse_cache_id),
-            record.value("size", layerfiles.parse_size),
-            record.problems,
-        )
+        found = self._noted.get(chain)
+        if found is None:
+            found = self._noted[chain] = self._read_layer(chain)
+        return found
+
+    def _read_layer(self, chain: ChainID) -> NotedLayer:
+        lost = self._lost("sha256", MissingFile(self.file_name(chain), "the layer's directory is missing"))
+        with _Record(self._layers, chain.hex, lost) as record:
+            return NotedLayer(
+                record.value("diff", layerfiles.parse_diff),
+                record.optional("parent", layerfiles.parse_parent),
+                record.value("cache-id", layerfiles.parse_cache_id),
+                record.value("size", layerfiles.parse_size),
+                record.problems,
+            )
 
     def noted_cache_id(self, chain: ChainID) -> CacheID | None:
-        """The directory that a layer notes, also where the rest of its record is damaged."""
-        return self.noted_layer(chain).cache_id
+        """The directory that a layer notes, whatever the rest of its record is."""
+        known = self._noted.get(chain)
+        if known or self._layers is None:
+            return known.cache_id if known else None
+        try:
+            return parse_file(self._layers, f"{chain.hex}/cache-id", layerfiles.parse_cache_id)
+        except CorruptStore:
+            return None
 
     def tar_split(self, chain: ChainID) -> int | None:
-        """A descriptor of the layer's `tar-split.json.gz`, or None where it is missing."""
+        """A descriptor of the layer's `tar-split.json.gz`, or None where it is missing.
+
+        Raises:
+            CorruptStore: it is no regular file, or cannot be read.
+        """
         if self._layers is None:
             return None
+        path = f"{chain.hex}/tar-split.json.gz"
         try:
-            return self._layers.open_file(f"{chain.hex}/tar-split.json.gz")
-        except OSError:
+            return self._layers.open_file(path)
+        except FileNotFoundError:
             return None
+        except OSError as error:
+            raise explain(error, self._layers.name_of(path)) from error
 
     def tar_split_state(self, chain: ChainID) -> str | None:
         """`missing`, `malformed` or `unreadable` where the layer's `tar-split.json.gz` is at first sight."""
@@ -167,43 +185,55 @@ class LayerDB:
         """Every container that holds layers, sorted."""
         return sorted(identities(self._mounts, ContainerID))
 
-    def mount(self, container: ContainerID) -> MountRecord:
-        """The layers of one container; raises `CorruptStore`."""
-        noted = self.noted_mount(container)
-        for problem in noted.problems.values():
-            raise problem
-        assert noted.mount_id  # noqa: S101 - no problems
-        return MountRecord(container, noted.mount_id, noted.init_id, noted.parent)
-
     def noted_mount(self, container: ContainerID) -> NotedMount:
         """What each file of a container's mount record says, and all that is wrong with them."""
-        name = self._driver_dir.name_of(f"layerdb/mounts/{container}")
-        record = _Record(self._mounts, container, name, "the container's mount record is missing")
-        return NotedMount(
-            record.value("mount-id", layerfiles.parse_mount_id),
-            record.optional("init-id", layerfiles.parse_mount_id),
-            record.optional("parent", layerfiles.parse_parent),
-            record.problems,
-        )
+        found = self._noted_mounts.get(container)
+        if found is None:
+            found = self._noted_mounts[container] = self._read_mount(container)
+        return found
+
+    def _read_mount(self, container: ContainerID) -> NotedMount:
+        missing = MissingFile(self.mount_name(container), "the container's mount record is missing")
+        with _Record(self._mounts, container, self._lost("mounts", missing)) as record:
+            return NotedMount(
+                record.value("mount-id", layerfiles.parse_mount_id),
+                record.optional("init-id", layerfiles.parse_mount_id),
+                record.optional("parent", layerfiles.parse_parent),
+                record.problems,
+            )
+
+    def _lost(self, part: str, missing: MissingFile) -> Problem:
+        """Why a record of a part is not there: perhaps as the part itself cannot be read."""
+        path = self._driver_dir.name_of(f"layerdb/{part}")
+        return next((problem for problem in self.problems if path.startswith(problem.path)), missing)
 
 
 class _Record:
-    """A directory of one-line files, each read by itself.
+    """A directory of one-line files, each read by itself; open while it is entered.
 
     Attributes:
         problems: what was wrong with the files asked for, by name.
     """
 
-    def __init__(self, above: HostDir | None, name: str, path: str, missing: str) -> None:
-        """Open the directory `name`; `path` and `missing` say it where there is none."""
+    def __init__(self, above: HostDir | None, name: str, lost: Problem) -> None:
+        """Open the directory `name`; `lost` is what is wrong where there is none."""
         self.problems: dict[str, Problem] = {}
         self._directory: HostDir | None = None
         try:
             self._directory = open_optional(above, name) if above else None
             if self._directory is None:
-                self.problems[""] = MissingFile(path, missing)
-        except (CorruptStore, DataRootUnreadable) as error:
-            self.problems[""] = error
+                self.problems[""] = lost
+        except CorruptStore as error:
+            self.problems[""] = error.again()
+
+    def __enter__(self) -> Self:
+        """Read."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Close the directory."""
+        if self._directory:
+            self._directory.close()
 
     def value(self, name: str, parse: Callable[[bytes], Value]) -> Value | None:
         """The value of a file that must exist."""
@@ -221,6 +251,6 @@ class _Record:
             return None
         try:
             return read(self._directory)
-        except (CorruptStore, DataRootUnreadable) as error:
-            self.problems[name] = error
+        except CorruptStore as error:
+            self.problems[name] = error.again()
             return None

@@ -1,7 +1,8 @@
 """`overlay2/`: the layers' own directories, their short links, and whether the two agree.
 
 `diff/` is the content; `link`, `lower` and `l/` only repeat for the kernel what `layerdb` says, so
-they are checked and reported, never relied on. `merged/` and `work/` are never entered.
+they are checked and reported, and relied on only where `layerdb` does not tell (`directories`).
+`merged/` and `work/` are never entered.
 
 Source: moby `daemon/graphdriver/overlay2/overlay.go` (v20.10.24 and v28.5).
 """
@@ -14,16 +15,17 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from layerfs.errors import BrokenChain, CorruptStore, DataRootUnreadable, MissingFile
+from layerfs.errors import BrokenChain, CorruptStore, MissingFile
 from layerfs.formats import layerfiles
 from layerfs.ids import CacheID, InvalidID, LinkID
 from layerfs.pool import Pool, PooledDir
-from layerfs.store.files import explain, identities, open_optional, parse_optional
+from layerfs.store.files import explain, identities, open_optional, open_part, parse_optional
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from layerfs.hostdir import HostDir
+    from layerfs.store.files import Problem
 
 __all__ = ["MAX_STACK", "Overlay2", "inode_sizes"]
 
@@ -34,12 +36,17 @@ _NOT_LAYERS = frozenset({"backingFsBlockDev"})
 
 
 class Overlay2:
-    """Reader of one `overlay2/` directory."""
+    """Reader of one `overlay2/` directory.
+
+    Attributes:
+        problems: why it cannot be read.
+    """
 
     def __init__(self, root: HostDir) -> None:
         """Read the `overlay2/` below the data root."""
         self._root = root
-        self._directory = open_optional(root, "overlay2")
+        self.problems: list[Problem] = []
+        self._directory = open_part(root, "overlay2", self.problems)
         self._pool = Pool()
 
     def path_of(self, cache_id: CacheID) -> str:
@@ -54,9 +61,9 @@ class Overlay2:
             if cache_id not in _NOT_LAYERS and self._is_dir(cache_id)
         ]
 
-    def __contains__(self, cache_id: CacheID) -> bool:
-        """Whether the layer has a directory."""
-        return self._is_dir(cache_id)
+    def __contains__(self, cache_id: CacheID | None) -> bool:
+        """Whether the layer has a directory; a layer whose name is not known has none."""
+        return cache_id is not None and self._is_dir(cache_id)
 
     def _is_dir(self, cache_id: CacheID) -> bool:
         try:
@@ -67,8 +74,9 @@ class Overlay2:
     def diff(self, cache_id: CacheID) -> HostDir:
         """The layer's own tree, which holds a descriptor only while it is used; raises `CorruptStore`."""
         path = f"overlay2/{cache_id}/diff"
-        found = PooledDir(self._pool, path, self._root, functools.partial(self._open_diff, cache_id))
         try:
+            open_below = self._opener(cache_id)
+            found = PooledDir(self._pool, path, self._root, open_below)
             found.lstat()
         except OSError as error:
             if error.errno == errno.ENOENT:
@@ -76,22 +84,22 @@ class Overlay2:
             raise explain(error, self._root.name_of(path)) from error
         return found
 
-    def _open_diff(self, cache_id: CacheID) -> HostDir:
-        """A layer's tree, reached through one sealed mount for all, as each mount takes time.
+    def _opener(self, cache_id: CacheID) -> Callable[[bytes], HostDir]:
+        """What opens a directory below a layer's root: through one sealed mount for all, as each takes time.
 
         What is mounted on the way is not there; such a layer gets a mount of its own. (Below a layer's
         root overlayfs does not cross mounts either.)
         """
-        found = self._root.subdir(f"overlay2/{cache_id}/diff")
-        if self._sealed is None or self._sealed is self._directory:
-            return found
-        try:
-            sealed = self._sealed.subdir(f"{cache_id}/diff")
-            if _identity(sealed) == _identity(found):
-                return sealed
-        except OSError:
-            pass
-        return found.sealed()
+        prefix = os.fsencode(f"{cache_id}/diff")
+        sealed = self._sealed or self._root
+        if sealed is self._root:
+            return lambda path: self._root.subdir(_join(b"overlay2/" + prefix, path))
+        if sealed is not self._directory:
+            with self._root.subdir(b"overlay2/" + prefix) as found:
+                apart = found.sealed() if not _is_same(sealed, prefix, found) else None
+            if apart is not None:
+                return apart.subdir
+        return lambda path: sealed.subdir(_join(prefix, path))
 
     def link(self, cache_id: CacheID) -> LinkID | None:
         """The layer's short name in `l/`, or None where the file is missing; raises `CorruptStore`."""
@@ -181,13 +189,22 @@ class Overlay2:
                 except OSError:
                     yield name, None
 
-    def inconsistencies(self, stack: Sequence[CacheID]) -> Iterator[CorruptStore]:
-        """What `link`, `l/` and `lower` of a stack (uppermost first) say otherwise than `layerdb`."""
-        problems = [self.link_problem(cache_id) for cache_id in stack]
-        problems.append(self.lower_problem(stack) if len(stack) > 1 else None)
+    def inconsistencies(
+        self, stack: Sequence[CacheID], link_of: Callable[[CacheID], LinkID | None]
+    ) -> Iterator[CorruptStore]:
+        """What `link`, `l/` and `lower` of a stack (uppermost first) say otherwise than `layerdb`.
+
+        Args:
+            stack: the directories.
+            link_of: gives the short name that a directory goes by, whatever its own `link` says.
+        """
+        problems = [self.link_problem(cache_id, link_of) for cache_id in stack]
+        problems.append(self.lower_problem(stack, link_of) if len(stack) > 1 else None)
         yield from filter(None, problems)
 
-    def link_problem(self, cache_id: CacheID) -> CorruptStore | None:
+    def link_problem(
+        self, cache_id: CacheID, link_of: Callable[[CacheID], LinkID | None]
+    ) -> CorruptStore | None:
         """What is wrong with a layer's `link` file, or with the short link that it names."""
         try:
             link = self.link(cache_id)
@@ -197,6 +214,9 @@ class Overlay2:
             return MissingFile(f"{self.path_of(cache_id)}/link", "the file is missing")
         if self.link_target(link) == cache_id:
             return None
+        if (right := link_of(cache_id)) != link:
+            path = f"{self.path_of(cache_id)}/link"
+            return BrokenChain(path, "not the directory's short name", expected=right, found=link)
         name, expected = self._root.name_of(f"overlay2/l/{link}"), f"../{cache_id}/diff"
         try:
             if not stat.S_ISLNK(self._root.lstat(f"overlay2/l/{link}").st_mode):
@@ -215,24 +235,24 @@ class Overlay2:
         except OSError:
             return False
 
-    def lower_problem(self, stack: Sequence[CacheID | None]) -> CorruptStore | None:
+    def lower_problem(
+        self, stack: Sequence[CacheID | None], link_of: Callable[[CacheID], LinkID | None]
+    ) -> CorruptStore | None:
         """What is wrong with the `lower` of a stack's uppermost layer; None in it is a layer not known."""
         top, *below = stack
         if top is None:
             return None
         try:
-            return self._lower_problem(top, self.lower(top), below)
+            return self._lower_problem(top, self.lower(top), below, link_of)
         except CorruptStore as error:
             return error
 
-    def _known_link(self, cache_id: CacheID | None) -> LinkID | None:
-        try:
-            return self.link(cache_id) if cache_id else None
-        except (CorruptStore, DataRootUnreadable):
-            return None
-
     def _lower_problem(
-        self, top: CacheID, lower: Sequence[LinkID] | None, below: Sequence[CacheID | None]
+        self,
+        top: CacheID,
+        lower: Sequence[LinkID] | None,
+        below: Sequence[CacheID | None],
+        link_of: Callable[[CacheID], LinkID | None],
     ) -> CorruptStore | None:
         """As `lower_problem`; a link is read for each that `lower` names, and not for each layer below."""
         name = f"{self.path_of(top)}/lower"
@@ -248,7 +268,7 @@ class Overlay2:
         if len(lower) != len(below):
             return BrokenChain(name, problem, expected=str(len(below)), found=str(len(lower)))
         for found, cache_id in zip(lower, below, strict=True):
-            wanted = self._known_link(cache_id)
+            wanted = link_of(cache_id) if cache_id else None
             if wanted is not None and found != wanted:
                 return BrokenChain(name, problem, expected=wanted, found=found)
         return None
@@ -274,6 +294,19 @@ def inode_sizes(top: HostDir) -> dict[int, int]:
                 else:
                     sizes[found.st_ino] = found.st_size
     return sizes
+
+
+def _join(prefix: bytes, path: bytes) -> bytes:
+    return prefix + b"/" + path if path else prefix
+
+
+def _is_same(sealed: HostDir, path: bytes, directory: HostDir) -> bool:
+    """Whether `path` leads to the same directory there."""
+    try:
+        with sealed.subdir(path) as found:
+            return _identity(found) == _identity(directory)
+    except OSError:
+        return False
 
 
 def _identity(directory: HostDir) -> tuple[int, int]:

@@ -81,14 +81,14 @@ def test_number_is_the_one_that_mount_takes(dataroot_path: Path) -> None:
 
 
 def test_missing_layer_leaves_its_size_unknown(copy: Path) -> None:
-    """A row whose layer is gone keeps its IDs without size and cache ID; its directory is named."""
+    """A row whose layer's record is gone keeps its IDs, without a size; the record is named."""
     before = _rows(copy, "demo")
     victim = next(row for row in before if row["diff_id"])
     shutil.rmtree(copy / DRIVER / "layerdb/sha256" / victim["chain_id"].removeprefix("sha256:"))
     found = layerfs(copy, "history", "--format", "json", "demo")
     assert found.code == 1
     assert victim["chain_id"].removeprefix("sha256:") in found.stderr
-    assert found.json == [row | {"size": None, "cache_id": None} if row == victim else row for row in before]
+    assert found.json == [row | {"size": None} if row == victim else row for row in before]
     assert " N/A " in layerfs(copy, "history", "demo").stdout
 
 

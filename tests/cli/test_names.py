@@ -34,7 +34,7 @@ USES: Mapping[str, tuple[list[str], frozenset[str]]] = {
     "cp": (["{}:/no-such", "{out}"], ALL),
     "deleted": (["{}"], OWNERS),
     "diff": (["{}"], ALL),
-    "du": (["--what-if", "{}"], frozenset({"image"})),
+    "du": (["--what-if", "{}"], OWNERS),
     "export": (["--format", "oci", "--all-tags", "{}"], frozenset({"image"})),
     "find": (["{}"], ALL),
     "hashes": (["{}"], ALL),

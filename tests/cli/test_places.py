@@ -69,6 +69,16 @@ def test_both_forms_give_the_same_bytes(store: Path, command: str, name: str) ->
     assert in_two.stdout or in_two.stderr or command == "deleted"
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_start_path_of_find_may_stand_behind_the_name(store: Path, name: str) -> None:
+    """`find NAME:/PATH PATTERN` is `find NAME /PATH PATTERN`, and so is a second start path."""
+    name = _name(DataRoot.open(store), name)
+    in_two = run_bytes(store, "find", name, "/etc", "/root", "*")
+    assert run_bytes(store, "find", f"{name}:/etc", f"{name}:/root", "*") == in_two
+    assert run_bytes(store, "find", f"{name}:/etc", "/root", "*") == in_two
+    assert in_two.stdout or in_two.stderr
+
+
 def test_path_of_another_tree_is_refused(store: Path) -> None:
     """One command line shows one tree; a word of another is no path in it."""
     refused = layerfs(store, "cat", "demo:/etc/motd", "base:1:/etc/issue")
@@ -84,7 +94,7 @@ def test_path_may_hold_colons() -> None:
     assert split_place(":/etc") == (":/etc", None)
 
 
-@pytest.mark.parametrize("command", [*BOTH_FORMS, "cp"])
+@pytest.mark.parametrize("command", [*BOTH_FORMS, "cp", "find"])
 @pytest.mark.parametrize("name", ["demo", "demo:1.0", "demo@2", "localhost:5000/team/tagged:2", "no-such"])
 @pytest.mark.parametrize("path", ["etc/motd", "./etc", "../x", ""])
 def test_relative_path_behind_a_colon_is_refused(

@@ -107,17 +107,15 @@ def _make_directory(path: Path) -> None:
     path.mkdir()
 
 
-def _make_loop(path: Path) -> None:
-    path.unlink()
-    path.symlink_to(path.name)
-
-
-def _cut(path: Path) -> None:
-    if not path.is_symlink():
+def _cut_or_make_loop(path: Path) -> None:
+    if path.is_symlink():
+        path.unlink()
+        path.symlink_to(path.name)
+    else:
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-@pytest.fixture(scope="module", params=[_make_directory, _make_loop, _cut], ids=lambda make: make.__name__)
+@pytest.fixture(scope="module", params=[_make_directory, _cut_or_make_loop], ids=lambda make: make.__name__)
 def refusing(
     request: pytest.FixtureRequest, dataroot_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
@@ -135,7 +133,7 @@ def refusing(
 def test_a_root_that_cannot_be_read(refusing: Path, tmp_path: Path, verb: str) -> None:
     """Whatever file of a data root refuses to be read, no command says so in Python's words."""
     places = {"evil:0": "demo", "{container}": "changed", "{evil}": "absent"}
-    for line in COMMAND_LINES[verb][:2]:
+    for line in COMMAND_LINES[verb][:1]:
         words = [places.get(word, word).replace("{out}", str(tmp_path)) for word in line.split()]
         done = layerfs(refusing, verb, *words)
         assert done.code != 70, done.stderr

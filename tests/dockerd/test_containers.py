@@ -14,9 +14,12 @@ import pytest
 from layerfs.formats.gotime import parse_time
 from tests.support.command import layerfs
 from tests.support.compare import both_answers
+from tests.support.engine import Engine, copy_root
 
 if TYPE_CHECKING:
-    from tests.support.engine import Engine
+    from collections.abc import Iterator
+    from pathlib import Path
+
 
 pytestmark = [pytest.mark.dockerd, pytest.mark.usefixtures("_utc")]
 
@@ -162,7 +165,65 @@ def test_json_of_a_row_is_docker_s(engine: Engine) -> None:
     ]
 
 
-@pytest.mark.parametrize("bad", ["nonsense=x", "status=asleep", "exited=x", "name", "since=no-such"])
+NOTED: dict[str, dict[str, Any]] = {
+    "clean": {"Ports": {"80/tcp": [{"HostIp": "127.0.0.2", "HostPort": "8080"}], "90/tcp": None}},
+    "links": {"Ports": {"53/udp": [{"HostIp": "127.0.0.1", "HostPort": "5353"}]}, "Health": "healthy"},
+    "deep": {"Health": "unhealthy", "Managed": True},
+    "odd": {"Health": ""},
+    "changed": {"Ports": {"8080/tcp": None}},
+}
+"""What is noted of containers by name; the recorded ones never had ports, a health check or a swarm."""
+
+
+@pytest.fixture(scope="module")
+def noting(dataroot_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """An Engine on a copy of the recorded root, in whose containers more is noted."""
+    root = copy_root(dataroot_path, tmp_path_factory.mktemp("noting") / "root")
+    for path in root.glob("containers/*/config.v2.json"):
+        config = json.loads(path.read_bytes())
+        noted = NOTED.get(config["Name"].removeprefix("/"), {})
+        config["NetworkSettings"]["Ports"] = noted.get("Ports", {})
+        config["State"]["Health"] = {"Status": noted["Health"]} if "Health" in noted else None
+        config["Managed"] = noted.get("Managed", False)
+        path.write_text(json.dumps(config))
+    with Engine(root) as engine:
+        assert engine.cli("ps", "--all", "--filter", "publish=8080", "--format", "{{.Names}}") == "clean\n"
+        yield engine
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        *(["publish=8080"], ["publish=8080/tcp"], ["publish=8080/udp"], ["publish=5353/udp"], ["publish=80"]),
+        *(["publish=5000-9000"], ["publish=5000-9000/udp"], ["publish=1-65535/tcp"], ["publish=8080/TCP"]),
+        *(["expose=80"], ["expose=90"], ["expose=8080"], ["expose=50-100"], ["expose=53/udp"], ["expose=53"]),
+        *(["publish=5353/udp", "expose=90"], ["publish=8080", "publish=1"], ["expose=1", "publish=2"]),
+        *(["health=none"], ["health=starting"], ["health=healthy"], ["health=healthy", "health=none"]),
+        *(["health=unhealthy"], ["is-task=true"], ["is-task=false"], ["is-task=true", "is-task=false"]),
+        ["health=none", "expose=80-90"],
+    ],
+    ids=" ".join,
+)
+def test_filters_of_ports_health_and_tasks_are_docker_s(noting: Engine, filters: list[str]) -> None:
+    """The same containers come through, by port, range and protocol, health as recorded, and swarm."""
+    test_filters_are_docker_s(noting, filters)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *(
+            "nonsense=x",
+            "status=asleep",
+            "exited=x",
+            "name",
+            "since=no-such",
+            "health=well",
+            "is-task=perhaps",
+        ),
+        *("publish=x", "publish=90-80", "publish=0.0.0.0:80", "expose=", "expose=70000"),
+    ],
+)
 def test_what_docker_refuses_is_refused(engine: Engine, bad: str) -> None:
     """A filter that Docker calls invalid is an error here too, and prints nothing."""
     with pytest.raises(Exception, match=r"exit 1"):

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from layerfs_cli.govalues import CONFIG_FIELDS, HOST_CONFIG_FIELDS
 from tests.support.command import add_image, configs, layerfs
-from tests.support.engine import Engine, copy_root
+from tests.support.engine import Engine, EngineError, copy_root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,9 +102,10 @@ def engine(dataroot_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def _without_layers(document: dict[str, Any]) -> str:
-    """The document as text, to compare order and types as well, without the key the Engine has not."""
-    assert list(document)[-1] == "Layers"
-    own = ("Layers", "RecordedPaths")
+    """The document as text, to compare order and types as well, without the keys the Engine has not."""
+    first, *_, last = document
+    assert (first, last) == ("type", "Layers")
+    own = ("type", "Layers", "RecordedPaths")
     return json.dumps({key: value for key, value in document.items() if key not in own}, indent=1)
 
 
@@ -147,6 +149,58 @@ def test_templates_give_what_docker_gives(engine: Engine, template: str) -> None
             assert expected.items() <= ours.json.items()
         else:
             assert ours.stdout == engine.cli("image", "inspect", "--format", template, name)
+
+
+def test_every_null_is_printed_as_docker_does(engine: Engine) -> None:
+    """Lists, maps, sets, texts and flags of `Config`, set, null or left out: the client's words for each."""
+    names = [item["Id"] for item in engine.images() if engine.image(item["Id"])["Config"]]
+    fields = [name for name in CONFIG_FIELDS if name not in ("Env", "Healthcheck", "StopTimeout")]
+    template = "@".join(f"{{{{.Config.{name}}}}}" for name in fields)
+    ours = layerfs(engine.root, "inspect", "--type", "image", "--format", template, *names)
+    theirs = engine.cli("image", "inspect", "--format", template, *names)
+    assert [line.split("@") for line in ours.stdout.split("\n")] == [
+        line.split("@") for line in theirs.split("\n")
+    ]
+    assert "map[53/udp:{} 80/tcp:{}]" in theirs
+
+
+@pytest.mark.parametrize("name", ["demo", "zero/scratch:1", "lab/attributes:1"])
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{.Config.Healthcheck}}|{{.Config.StopTimeout}}|{{.RootFS.Layers}}|{{.RepoDigests}}",
+        "{{json .Config.Cmd}}|{{json .Config.ExposedPorts}}|{{json .Config.Labels}}|{{json .Config.Shell}}",
+        "{{len .Config.Entrypoint}}|{{len .Config.ExposedPorts}}|{{join .Config.OnBuild `,`}}",
+        "{{if .Config.Entrypoint}}y{{else}}n{{end}}|{{range .Config.OnBuild}}x{{else}}none{{end}}",
+        "{{range $k, $v := .Config.ExposedPorts}}{{$k}}={{$v}}{{else}}none{{end}}|{{json .Config.Env}}",
+        "{{.Config.Env}}|{{.Config.Image}}|{{.Config.User}}",
+        "{{with .Config.Healthcheck}}y{{end}}|{{index .Config.Labels `none`}}|{{.Config.ArgsEscaped}}",
+    ],
+)
+def test_null_is_used_as_docker_does(engine: Engine, name: str, template: str) -> None:
+    """What is null is empty to every function and action, and null in JSON."""
+    ours = layerfs(engine.root, "inspect", "--type", "image", "--format", template, name)
+    assert ours.stdout == engine.cli("image", "inspect", "--format", template, name)
+
+
+def test_null_of_a_container_is_printed_as_docker_does(engine: Engine) -> None:
+    """The lists, maps and pointers of `HostConfig`, and the rest that may be null."""
+    names = [item["Id"] for item in engine.containers() if item["Names"] != ["/mounts"]]
+    fields = [f".HostConfig.{name}" for name in HOST_CONFIG_FIELDS if name != "Annotations"]  # of Docker 23
+    fields += [".ExecIDs", ".State.Health", ".Mounts", ".Args", ".NetworkSettings.SecondaryIPAddresses"]
+    template = "\n".join(f"{field} {{{{{field}}}}}" for field in fields)
+    ours = layerfs(engine.root, "inspect", "--type", "container", "--format", template, *names)
+    assert ours.stdout.split("\n") == engine.cli("container", "inspect", "--format", template, *names).split(
+        "\n"
+    )
+
+
+def test_field_that_no_struct_has_is_refused_as_docker_does(engine: Engine) -> None:
+    """A misspelt field is an error and no empty answer."""
+    for template in ("{{.Config.Cmdd}}", "{{.Cmd}}", "{{.RootFS.layers}}"):
+        with pytest.raises(EngineError):
+            engine.cli("image", "inspect", "--format", template, "demo")
+        assert layerfs(engine.root, "inspect", "--format", template, "demo").code == 2
 
 
 def test_paths_are_those_of_the_root_read(engine: Engine, dataroot_path: Path) -> None:

@@ -50,3 +50,16 @@ def test_users_are_the_engines(engine: Engine) -> None:
         below = [item["diff_id"] for item in _rows(engine, "demo:latest")][: row["index"]]
         users = {image for image, diff_ids in prefixes.items() if diff_ids[: row["index"]] == below}
         assert set(row["images"]) == users
+
+
+def test_layers_of_every_container_are_the_engines(engine: Engine) -> None:
+    """Directories, base first, are those the Engine inspects, and the last one's size is `docker ps -s`'s."""
+    for listed in engine.containers():
+        container = engine.container(listed["Id"])
+        data = container["GraphDriver"]["Data"]
+        found = layerfs(engine.root, "layers", listed["Id"], "--format", "json")
+        assert found.code == 0
+        stack = [data["UpperDir"], *data["LowerDir"].split(":")]
+        assert [f"{row['directory']}/diff" for row in reversed(found.json)] == stack
+        assert found.json[-1]["size"] == container["SizeRw"]
+        assert f"{container['Name'].strip('/')} is a container" in found.stderr

@@ -33,7 +33,7 @@ def busy(dataroot_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         (content / "link").symlink_to("deep/file")
         engine.cli(
             *("run", "--detach", "--network", "none", "--name", "up", "--volume", "inuse:/v", "--volume"),
-            *("/anonymous", "demo:1.0", "/bin/fx", "sleep"),
+            *("/anonymous", "demo:1.0", "/bin/fx", "sleep", "1000"),
         )
         yield engine
         engine.cli("rm", "--force", "up")

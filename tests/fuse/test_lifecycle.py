@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,9 +18,11 @@ import pytest
 from layerfs import DataRoot
 from layerfs.views.fuse.drivers import DEFAULT_DRIVER, DRIVERS
 from layerfs.views.fuse.mountpoint import find_mount
+from tests.support.command import layerfs as layerfs_command
 from tests.support.installs import install_for_all, python_for_all
 from tests.support.kernel import kernel_snapshot
 from tests.support.mounts import eventually, mount_line, servers, stacked_by_docker
+from tests.support.planting import image_only, placed_layers
 from tests.support.processes import Running
 from tests.support.snapshot import diff_snapshots, snapshot
 
@@ -30,6 +33,7 @@ pytestmark = pytest.mark.fuse
 
 LAYERFS = str(Path(sys.executable).with_name("layerfs"))
 IMAGE = "demo:latest"
+CORRUPT = 5
 
 
 class Mounting:
@@ -447,3 +451,23 @@ def test_ordinary_user_mounts_too(tmp_path: Path, driver: str) -> None:
     assert "user_allow_other" in done.stderr
     assert "busy" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_mount_of_a_damaged_root_is_whole_or_none(dataroot_path: Path, tmp_path: Path, driver: str) -> None:
+    """With a record lost all is mounted, exit 0, with a warning; with a layer lost nothing is, exit 5."""
+    root = image_only(dataroot_path, tmp_path / "root", "demo:1.0")
+    layer = placed_layers(root, "demo:1.0")[3]
+    (tmp_path / "m").mkdir()
+    mounting = Mounting(root, tmp_path / "m", driver)
+    whole = layerfs_command(root, "ls", "-A", "demo:1.0", "/etc").stdout
+    (layer.record / "cache-id").write_bytes(b"")
+    done = mounting.mount(name="demo:1.0")
+    try:
+        assert (done.returncode, str(layer.record / "cache-id") in done.stderr) == (0, True)
+        assert sorted(os.listdir(mounting.mountpoint / "etc")) == sorted(whole.split())
+    finally:
+        mounting.umount()
+    eventually(mounting.is_gone)
+    shutil.rmtree(layer.directory)
+    assert mounting.mount(name="demo:1.0").returncode == CORRUPT
+    assert mounting.is_gone()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -14,7 +15,8 @@ import pytest
 
 from tests.hostile.test_damage import DEFECTS, Defect
 from tests.support.command import layerfs
-from tests.support.doctoring import container_id, doctor, found
+from tests.support.doctoring import allocated, container_id, doctor, found
+from tests.support.planting import placed_layers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +42,7 @@ CODES = {
     "cache-id absolute": "cache-id-malformed",
     "cache-id l": "cache-id-malformed",
     "cache-id with a newline": None,
-    "cache-id of nothing": "directory-missing",
+    "cache-id of nothing": "cache-id-wrong",
     "parent missing": "parent-missing",
     "parent wrong": "parent-wrong",
     "parent malformed": "parent-malformed",
@@ -110,8 +112,7 @@ def test_defect_is_found_and_nothing_else(demo: Demo, intact: Findings, name: st
     if code is None:
         assert new == {}
         return
-    named = f"overlay2/{'0' * 64}" if name == "cache-id of nothing" else str(path.relative_to(demo.root))
-    error = new.pop((code, named))
+    error = new.pop((code, str(path.relative_to(demo.root))))
     assert error["severity"] == "error"
     assert error["affects"], "an image needs it"
     assert new.keys() <= {(harmless, directory) for harmless in HARMLESS}
@@ -141,12 +142,34 @@ def test_layer_that_no_image_has_is_set_right_by_trying(demo: Demo) -> None:
     assert row["expected"] == parent
 
 
-def test_two_layers_of_one_directory_are_found_both(demo: Demo) -> None:
-    """Two layers that name the same directory are both named, and each names the other."""
+def test_layer_with_another_ones_directory_is_told_its_own(demo: Demo, intact: Findings) -> None:
+    """Of two layers that name the same directory the wrong one is found, with the directory it had."""
     one, other = demo.layer(3), demo.layer(4)
+    own = (other / "cache-id").read_text()
     shutil.copyfile(one / "cache-id", other / "cache-id")
     rows = found(demo.root, "--quick")
-    for layer, partner in ((one, other), (other, one)):
+    place = ("cache-id-wrong", str((other / "cache-id").relative_to(demo.root)))
+    assert rows.keys() - intact.keys() == {place}
+    assert (rows[place]["expected"], rows[place]["actual"]) == (own, (one / "cache-id").read_text())
+
+
+def test_two_layers_of_one_directory_are_found_both(demo: Demo) -> None:
+    """Where nothing tells whose a directory is, both layers that name it are named, each with the other.
+
+    They have the same layers below them, none above, and no tar-split data.
+    """
+    own = placed_layers(demo.root, "lab/types:1")[-1].record
+    layers = [own, own.with_name("0" * 64)]
+    shutil.copytree(layers[0], layers[1])
+    diff_id = f"sha256:{'1' * 64}"
+    parent = (layers[0] / "parent").read_text()
+    chain = hashlib.sha256(f"{parent} {diff_id}".encode()).hexdigest()
+    layers[1] = layers[1].rename(layers[1].with_name(chain))
+    (layers[1] / "diff").write_text(diff_id)
+    for layer in layers:
+        (layer / "tar-split.json.gz").unlink()
+    rows = found(demo.root, "--quick")
+    for layer, partner in (layers, layers[::-1]):
         row = rows["cache-id-shared", str((layer / "cache-id").relative_to(demo.root))]
         assert (row["subject"], partner.name in row["actual"]) == (f"layer sha256:{layer.name}", True)
 
@@ -415,3 +438,100 @@ def test_what_may_not_be_read_is_named_and_the_rest_goes_on(demo: Demo) -> None:
     # an image of the recorded root has a tree that is another owner's alone
     worse = {code for (code, _), row in rows.items() if row["severity"] != "note"} - {"directory-unreadable"}
     assert worse == set(places.values())
+
+
+# -- what other engines left -----------------------------------------------------------------------
+
+FOREIGN: dict[str, tuple[str, str]] = {
+    "aufs/diff/layer/file": ("driver-left", "aufs"),
+    "btrfs/subvolumes/x/file": ("driver-left", "btrfs"),
+    "devicemapper/devicemapper/data": ("driver-left", "devicemapper"),
+    "fuse-overlayfs/x/diff/file": ("driver-left", "fuse-overlayfs"),
+    "overlay/x/root/file": ("driver-left", "overlay"),
+    "vfs/dir/x/file": ("driver-left", "vfs"),
+    "zfs/graph/file": ("driver-left", "zfs"),
+    "overlay2.temp/x/diff/file": ("driver-left", "overlay2.temp"),
+    "aufs-old/file": ("driver-left", "aufs-old"),
+    "image/aufs/imagedb/content/sha256/x": ("driver-left", "image/aufs"),
+    "image/devicemapper/repositories.json": ("driver-left", "image/devicemapper"),
+    "graph/x/json": ("version-left", "graph"),
+    "repositories-aufs": ("version-left", "repositories-aufs"),
+    "linkgraph.db": ("version-left", "linkgraph.db"),
+    "overlay2/overlay2.temp/file": ("entry-unknown", "overlay2/overlay2.temp"),
+    "backup/file": ("entry-unknown", "backup"),
+    "tmp/docker-import-1/file": ("download-left", "tmp/docker-import-1"),
+    "tmp/GetImageBlob1": ("download-left", "tmp/GetImageBlob1"),
+}
+
+
+def test_what_other_engines_left_is_told_with_its_bytes(demo: Demo, intact: Findings) -> None:
+    """Each leftover beside a good store is found by its top, with what du(1) says that it takes."""
+    for path in FOREIGN:
+        (demo.root / path).parent.mkdir(parents=True, exist_ok=True)
+        (demo.root / path).write_bytes(b"x" * 5000)
+    new = {place: row for place, row in found(demo.root).items() if place not in intact}
+    assert new.keys() == set(FOREIGN.values())
+    for (code, named), row in new.items():
+        assert row["bytes"] == allocated([demo.root / named])
+        assert row["severity"] == ("note" if code in ("entry-unknown", "download-left") else "warning")
+
+
+CONTAINERD: tuple[tuple[str, bytes, bool], ...] = (
+    ("content.v1.content/blobs/sha256/{}", b"\x1f\x8b layer", True),
+    ("content.v1.content/blobs/sha256/{}", b'{"schemaVersion": 2}', False),
+    ("snapshotter.v1.overlayfs/snapshots/1/fs/file", b"x", True),
+    ("snapshotter.v1.native/snapshots/1/file", b"x", True),
+    ("runtime.v2.task/moby/file", b"x", False),
+)
+
+
+def test_containerds_images_are_told_from_what_every_engine_keeps(demo: Demo, intact: Findings) -> None:
+    """Layers and snapshots are another store's; manifests are an engine's own, with any store."""
+    daemon = demo.root / "containerd/daemon"
+    for path, content, is_store in CONTAINERD:
+        file = daemon / f"io.containerd.{path.format('a' * 64)}"
+        made = next(path for path in reversed((file, *file.parents)) if not path.exists())
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+        new = {place: row for place, row in found(demo.root).items() if place not in intact}
+        assert new.keys() == ({("containerd-left", "containerd/daemon")} if is_store else set())
+        stores = [
+            part for name in ("content", "snapshotter", "metadata") for part in daemon.glob(f"*.{name}.v1.*")
+        ]
+        assert [row["bytes"] for row in new.values()] == [allocated(stores)] * is_store
+        shutil.rmtree(made) if made.is_dir() else made.unlink()
+
+
+def test_container_of_another_driver_is_no_lost_one(demo: Demo, intact: Findings) -> None:
+    """A container that another driver has is told as that, with its bytes, and no record of it is missed."""
+    container = _clean(demo)
+    config = demo.root / "containers" / container / "config.v2.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"Driver": "aufs"}))
+    mounts = demo.root / "image/overlay2/layerdb/mounts" / container
+    for name in ("mount-id", "init-id"):
+        directory = demo.root / "overlay2" / (mounts / name).read_text()
+        (demo.root / "overlay2/l" / (directory / "link").read_text()).unlink()
+        shutil.rmtree(directory)
+    shutil.rmtree(mounts)
+    new = {place: row for place, row in found(demo.root).items() if place not in intact}
+    ((code, path),) = new
+    assert (code, path) == ("container-driver", str(config.relative_to(demo.root)))
+    assert new[code, path]["bytes"] == allocated([config.parent])
+
+
+def test_records_to_remove_are_those_of_the_layer_and_all_above(demo: Demo) -> None:
+    """Of a layer that is dropped, `remove` lists the records that stand in the way of loading it again."""
+    layers = [demo.layer(number) for number in range(1, 7)]
+    (layers[3] / "size").unlink()
+    row = found(demo.root, "--quick")["size-missing", str((layers[3] / "size").relative_to(demo.root))]
+    above = {str(path) for path in layers[3:]}
+    assert set(row["remove"]) >= above
+    assert all(path.startswith(f"{demo.root}/image/overlay2/layerdb/sha256/") for path in row["remove"])
+    others = set(row["remove"]) - above
+    assert all((demo.root / path / "parent").read_text() for path in others)
+    report = layerfs(demo.root, "doctor", "--quick").stdout
+    assert f"to remove: {layers[3].relative_to(demo.root)}" in report
+    shutil.rmtree(layers[3])
+    row = found(demo.root, "--quick")["layer-missing", str(layers[3].relative_to(demo.root))]
+    assert set(row["remove"]) >= {str(path) for path in layers[4:]}
+    assert str(layers[3]) not in row["remove"]

@@ -58,6 +58,8 @@ COMMAND_LINES: dict[str, list[str]] = {
     "timeline": ["changed evil:0", "--all --bodyfile"],
     "mount": ["evil:0 {evil}", "{evil} {out}"],
     "umount": ["{evil}"],
+    "mount-helper": [""],
+    "system": ["df -v", "df"],
     "completion": ["bash"],
 }
 FORMATS = {
@@ -69,7 +71,7 @@ FORMATS = {
 """By format the commands it is tried with: how rows become text is the same for all of them."""
 RAW = ("find changed", "hashes changed")
 """What prints names as find(1) and sha256sum(1) do, where that is no terminal."""
-NO_FORMAT = ("cat", "chain-id", "completion", "cp", "export", "mount", "umount")
+NO_FORMAT = ("cat", "chain-id", "completion", "cp", "export", "mount", "mount-helper", "system", "umount")
 
 
 @pytest.fixture(scope="module")

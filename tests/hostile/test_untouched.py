@@ -34,13 +34,13 @@ NAMES = ("demo", "buildkit", "lab/whiteouts:1", "changed")
 INVOCATIONS: Mapping[str, list[list[str]]] = {
     "images": [["-a", "--usage", "--digests"]],
     "containers": [["--size"]],
-    "history": [["--layers", "demo"]],
-    "layers": [[], ["demo"]],
+    "history": [["--layers", "demo"], ["changed"]],
+    "layers": [[], ["demo"], ["--digests", "changed"]],
     "chain-id": [["--steps", "demo"]],
     "inspect": [[name] for name in NAMES],
     "du": [[], ["--layers"], ["--what-if", "demo"]],
     "diff": [["demo@3", "demo"], ["demo", "buildkit"], ["changed"], ["--stat", "demo"]],
-    "changes": [["demo"], ["--layer", "4", "demo"]],
+    "changes": [["demo"], ["--layer", "4", "demo"], ["changed"]],
     "waste": [["--all"], ["--duplicates", "--all"], *([name] for name in NAMES[:-1])],
     "blame": [
         ["demo", "/etc/motd"],

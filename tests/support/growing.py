@@ -1,8 +1,8 @@
 """Data roots that grow in every direction that a hostile one can: `GROWN`, by the kind of store.
 
-Each function writes a root from nothing; what it holds grows with a number, and for 0 there is an image `app:1`
-and a container `box` all the same. The kinds of things that grow are those of one recorded or hostile
-root each: names and notes, damage, and what layers contain.
+Each function writes a root from nothing; what it holds grows with a number, and for 0 there is an image
+`app:1` and a container `box` all the same. One grows in names and notes, one in damage, and one in what
+layers contain.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
     from tests.support.rootbuilder import BuiltLayer
 
-__all__ = ["GROWN"]
+__all__ = ["GROWN", "container", "nested"]
+
+_DEPTH = 10
+"""Layers on each other, and directories in each other: of both there is a most, so they do not grow."""
 
 _CREATED = "2026-01-01T00:00:00Z"
 
@@ -53,9 +56,9 @@ def _many_names(path: Path, count: int) -> None:
     parent = image
     for number in range(count):
         parent = builder.image(base, config={"created": _CREATED, "comment": str(number)}, parent=parent)
-    _container(builder, base, "box", image, {"MountPoints": nothing, "Config": {"Labels": nothing}})
+    container(builder, base, "box", image, {"MountPoints": nothing, "Config": {"Labels": nothing}})
     for number in range(count):
-        _container(builder, base, f"box-{number}", image, {"Config": {"Image": f"app:{number}"}})
+        container(builder, base, f"box-{number}", image, {"Config": {"Image": f"app:{number}"}})
     builder.finish()
     (path / "image/overlay2/repositories.json").write_text(
         json.dumps(
@@ -72,7 +75,7 @@ def _rows(path: Path) -> dict[str, Any]:
 
 
 def _damaged(path: Path, count: int) -> None:
-    """Layers that are not there, records of nothing, one directory for many layers, a deep chain, leftovers."""
+    """Layers that are not there, one directory for many layers, a deep chain, lost records, leftovers."""
     builder = RootBuilder(path)
     base = builder.layer(None, lambda diff: (diff / "file").write_bytes(b"content"))
     image = builder.image(base, "app:1", config={"created": _CREATED})
@@ -85,22 +88,23 @@ def _damaged(path: Path, count: int) -> None:
         (records / layer.chain_id.hex / "cache-id").write_text(base.cache_id)
         (path / "overlay2" / f"nobody-{number}" / "diff").mkdir(parents=True)
         (path / "overlay2/l" / f"{_letters(number)}").symlink_to("../gone/diff")
-    top = base
+    top = deep = base
     for number in range(count):
-        top = builder.layer(top)
+        top = builder.layer(base if number % _DEPTH == 0 else top)
+        deep = top if number < _DEPTH else deep
         (top.diff.parent / "lower").unlink()
         if number % 2:
             (records / top.chain_id.hex / "size").write_text("?")
-    _container(builder, base, "box", image, {})
+    container(builder, base, "box", image, {})
     for number in range(count):
-        _container(builder, top, f"deep-{number}", image, {})
+        container(builder, deep, f"deep-{number}", image, {})
         if number % 2:
             config = path / "containers" / _digest(f"deep-{number}") / "config.v2.json"
             config.write_text("{")
     builder.finish()
     (path / "buildkit").mkdir()
     (path / "buildkit/snapshots.db").write_bytes(
-        bolt_database({f"s{number}": {"chainid": top.chain_id, "parent": ""} for number in range(count)})
+        bolt_database({f"s{number}": {"chainid": deep.chain_id, "parent": ""} for number in range(count)})
     )
 
 
@@ -124,7 +128,9 @@ def _contents(path: Path, count: int) -> None:
             (diff / f"file-{number}").write_bytes(b"content")
             (diff / f"also-{number}").hardlink_to(diff / "file-0")
             (diff / f"link-{number}").symlink_to("file-0")
-        _nested(diff, count)
+        for number in range(0, count, _DEPTH):
+            (diff / f"deep-{number}").mkdir()
+            nested(diff / f"deep-{number}", b"d", _DEPTH)
 
     def upper(diff: Path) -> None:
         for number in range(count):
@@ -139,49 +145,49 @@ def _contents(path: Path, count: int) -> None:
     records = path / "image/overlay2/layerdb/sha256"
     (records / base.chain_id.hex / "tar-split.json.gz").write_bytes(lines_of(_names_of_one(count)))
     (records / top.chain_id.hex / "tar-split.json.gz").write_bytes(tar_split(top.diff))
-    _container(builder, top, "box", image, {})
+    container(builder, top, "box", image, {})
     builder.finish()
 
 
-def _nested(top: Path, depth: int) -> None:
-    """Directories in each other, whatever the length of their path, with a file in each."""
+def nested(top: Path, name: bytes, depth: int) -> None:
+    """Directories in each other, whatever the length of their path; a file `z` beside each."""
     at = os.open(top, os.O_RDONLY)
     for _ in range(depth):
-        os.mkdir("d", dir_fd=at)
-        below = os.open("d", os.O_RDONLY, dir_fd=at)
         os.close(os.open("z", os.O_WRONLY | os.O_CREAT, dir_fd=at))
+        os.mkdir(name, dir_fd=at)
+        below = os.open(name, os.O_RDONLY, dir_fd=at)
         os.close(at)
         at = below
     os.close(at)
 
 
 def _names_of_one(count: int) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
-    """A file with as many names as there are, of which each brings one more attribute."""
+    """A file with as many names as there are, which bring attributes."""
     first = tarfile.TarInfo("lost")
     yield first, b""
     for number in range(count):
         link = tarfile.TarInfo(f"name-{number}")
         link.type, link.linkname = tarfile.LNKTYPE, "lost"
-        link.pax_headers = {f"SCHILY.xattr.user.{number}": "value"}
+        link.pax_headers = {f"SCHILY.xattr.user.{number % _DEPTH}": "value"}
         yield link, b""
 
 
-def _container(
+def container(
     builder: RootBuilder, top: BuiltLayer, name: str, image: str, config: Mapping[str, Any]
 ) -> None:
     """A container on a layer, with a layer of its own."""
-    container, mount = _digest(name), _digest(f"mount {name}")
-    directory = builder.path / "containers" / container
+    own, mount = _digest(name), _digest(f"mount {name}")
+    directory = builder.path / "containers" / own
     directory.mkdir()
     document = {
-        "ID": container,
+        "ID": own,
         "Name": f"/{name}",
         "Image": image,
         "Driver": "overlay2",
         "Created": _CREATED,
     }
     (directory / "config.v2.json").write_text(json.dumps(document | {"State": {}} | dict(config)))
-    record = builder.path / "image/overlay2/layerdb/mounts" / container
+    record = builder.path / "image/overlay2/layerdb/mounts" / own
     record.mkdir(parents=True)
     (record / "mount-id").write_text(mount)
     (record / "parent").write_text(top.chain_id)

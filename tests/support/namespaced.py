@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Range", "RemappedEngine", "RootlessEngine"]
 
+_WORK, _ROOT = "/mnt/work", "/mnt/root"
+
 _USERS = """\
 for name in passwd group subuid subgid; do touch /etc/$name; cp /etc/$name "$0/$name"; done
 echo "dockremap:x:$1:$1::/:/bin/false" >> "$0/passwd"
@@ -51,7 +53,31 @@ class Range(NamedTuple):
     length: int
 
 
-class RemappedEngine(Engine):
+class _MovedEngine(Engine):
+    """An Engine that reaches the directories of a test by a way that is open to other users."""
+
+    owner = 0
+
+    def _settings(self, daemon: str) -> dict[str, Any]:
+        settings = super()._settings(daemon)
+        moved = {
+            key: value.replace(str(self._work), _WORK)
+            for key, value in settings.items()
+            if isinstance(value, str)
+        }
+        return settings | moved | {"data-root": _ROOT, "hosts": [f"unix://{_WORK}/docker.sock"]}
+
+    def _command(self, daemon: list[str]) -> list[str]:
+        moved = [word.replace(str(self._work), _WORK) for word in daemon]
+        places = [str(self._work), str(self.root.absolute()), f"{self.owner}:{self.owner}"]
+        return ["sh", "-ec", _PLACES, *places, *self._inside(moved)]
+
+    def _inside(self, daemon: list[str]) -> list[str]:
+        """What to run where the places are."""
+        raise NotImplementedError
+
+
+class RemappedEngine(_MovedEngine):
     """An Engine with `userns-remap`: its data root is `root/<base>.<base>`."""
 
     def __init__(self, data_root: Path, base: int = 231072) -> None:
@@ -67,35 +93,32 @@ class RemappedEngine(Engine):
     def _settings(self, daemon: str) -> dict[str, Any]:
         return super()._settings(daemon) | {"userns-remap": "dockremap"}
 
-    def _command(self, daemon: list[str]) -> list[str]:
-        users = self._work / "etc"
-        users.mkdir()
-        return ["sh", "-ec", _USERS, str(users), str(self._base), *daemon]
+    def _inside(self, daemon: list[str]) -> list[str]:
+        (self._work / "etc").mkdir()
+        return ["sh", "-ec", _USERS, f"{_WORK}/etc", str(self._base), *daemon]
 
 
-class RootlessEngine(Engine):
+class RootlessEngine(_MovedEngine):
     """An Engine that an ordinary user runs in a user namespace, where it is root."""
 
     def __init__(self, data_root: Path, ranges: Sequence[Range]) -> None:
         """As `Engine`; `ranges` are the namespace's users and groups, root first."""
         super().__init__(data_root)
         self._ranges = ranges
-        self._here = self._work
-        self._data_root = data_root
+        self.owner = ranges[0].outside
+
+    @property
+    def images_root(self) -> Path:
+        """The data root."""
+        return self.root
 
     def _settings(self, daemon: str) -> dict[str, Any]:
-        settings = super()._settings(daemon)
-        text = {key: str(value).replace(str(self._work), "/mnt/work") for key, value in settings.items()}
-        replaced = {key: text[key] for key in ("exec-root", "pidfile", "deprecated-key-path") if key in text}
-        own = {"data-root": "/mnt/root", "hosts": ["unix:///mnt/work/docker.sock"], "ip6tables": False}
+        settings = super()._settings(daemon) | {"ip6tables": False}
         del settings["cgroup-parent"]
-        return settings | replaced | own
+        return settings
 
-    def _command(self, daemon: list[str]) -> list[str]:
-        owner = str(self._ranges[0].outside)
+    def _inside(self, daemon: list[str]) -> list[str]:
         mapped = ";".join(" ".join(map(str, item)) for item in self._ranges)
-        daemon = [word.replace(str(self._work), "/mnt/work") for word in daemon]
-        machine = ["env", "HOME=/mnt/work", "XDG_RUNTIME_DIR=/mnt/work", "sh", "-ec", _MACHINE, "sh", *daemon]
-        inside = [sys.executable, os.path.abspath(userns.__file__), mapped, mapped, *machine]
-        places = [str(self._work), str(self._data_root.absolute()), f"{owner}:{owner}"]
-        return ["sh", "-ec", _PLACES, *places, *inside]
+        home = [f"HOME={_WORK}", f"XDG_RUNTIME_DIR={_WORK}"]
+        machine = ["env", *home, "sh", "-ec", _MACHINE, "sh", *daemon]
+        return [sys.executable, os.path.abspath(userns.__file__), mapped, mapped, *machine]

@@ -25,13 +25,10 @@ class ArchiveNames(Names):
 
     def __init__(self, store: ArchiveStore, images: Images) -> None:
         """Resolve in `store`, whose images are `images`."""
-        self._store = cast("Any", store)
+        layers = _LayerNames(store)
+        super().__init__(cast("Any", store), cast("Any", layers))
         self._archive = store
-        self._kinds = {
-            "container": _NoNames(),
-            "image": _ImageNames(images),
-            "layer": _LayerNames(store),
-        }
+        self._kinds = {"container": _NoNames(), "image": _ImageNames(images), "layer": layers}
         self._images = images
 
     def only_image(self) -> ArchiveImage:
@@ -53,12 +50,12 @@ class ArchiveNames(Names):
             return self._archive.read_image(found)
         return self._archive.layers_by_chain[found]
 
-    def _hint(self, name: str, kinds: Any, otherwise: str) -> str:
+    def _advice(self, name: str, kinds: Any, otherwise: str) -> str:
         wanted = self._images.wanted
         if wanted and "image" in kinds and (found := self._images.called(name)):
             platforms = ", ".join(sorted({str(image.platform) for image in found}))
             return f"{name} is there for {platforms}, and not for {wanted}"
-        return super()._hint(name, kinds, otherwise)
+        return super()._advice(name, kinds, otherwise)
 
 
 class _NoNames:

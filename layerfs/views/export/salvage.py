@@ -14,7 +14,8 @@ import json
 import logging
 from typing import TYPE_CHECKING
 
-from layerfs.errors import CorruptStore, MalformedFile
+from layerfs.analysis.strays import strays
+from layerfs.errors import CorruptStore, DataRootUnreadable, MalformedFile
 from layerfs.formats.tarheader import BLOCK
 from layerfs.formats.tarpack import END, pack, padding
 from layerfs.formats.tarsplit import Segment, clean_name
@@ -52,7 +53,7 @@ class Salvage:
         self._known: dict[tuple[ChainID, DiffID], LayerTar] = {}
 
     def image(self, image: Image, tags: Iterable[Reference]) -> ExportImage:
-        """The image, as far as it can be rebuilt."""
+        """The image, as far as it can be rebuilt; raises `DataRootUnreadable`."""
         layers: list[LayerTar] = []
         below: ChainID | None = None
         for diff_id in image.config.diff_ids:
@@ -71,7 +72,9 @@ class Salvage:
         """The layer of this place in a chain."""
         if (chain, diff_id) not in self._known:
             try:
-                record = self._root.layerdb.layer(chain)
+                record = self._root.record(chain)
+            except DataRootUnreadable:  # nothing shows that it is lost
+                raise
             except CorruptStore as error:
                 self._known[chain, diff_id] = _nothing(diff_id, error)
             else:
@@ -82,6 +85,8 @@ class Salvage:
         """A layer's tar: the original one, or what there is of it."""
         try:
             archive = self._root.archive(record)
+        except DataRootUnreadable:
+            raise
         except CorruptStore as error:
             return _nothing(diff_id, error)
         digest = hashlib.sha256()
@@ -91,6 +96,8 @@ class Salvage:
                 return OriginalTar(archive, diff_id)
             if archive.unclosed:
                 raise MalformedFile(archive.name, "cut off")
+            if self._is_anothers(archive, record, faults=bool(faults)):
+                raise MalformedFile(archive.name, "does not list the layer's files")
         except CorruptStore as error:
             _lost(f"{error}: the layer's tar is generated from {archive.diff.display}")
             return self._told(_Made(functools.partial(self._generate, record), diff_id), diff_id)
@@ -102,6 +109,13 @@ class Salvage:
         if not faults and not sparse:
             _lost(f"{archive.name}: does not make the layer's tar: exported as it is")
         return self._told(_Made(_Mending(archive, faults).write, diff_id), diff_id)
+
+    def _is_anothers(self, archive: LayerArchive, record: Layer, *, faults: bool) -> bool:
+        """Whether tar-split data that do not make the layer's tar are not of this layer at all."""
+        if faults and self._root.records.fits(record.chain_id, record.cache_id) is not False:
+            return False
+        listed = {member.path for member in archive.members(cut=True) if not isinstance(member, Segment)}
+        return any(not stray.implied for stray in strays(archive.diff, listed.__contains__))
 
     def _generate(self, record: Layer, write: Write) -> None:
         """The tar of what is in `diff/` now."""

@@ -12,7 +12,7 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from layerfs.errors import MountFailed, reason
+from layerfs.errors import HostExhausted, MountFailed, reason
 from layerfs.hostdir import check_direct
 from layerfs.views.fuse.driver import FILE_SYSTEM
 
@@ -55,6 +55,9 @@ def _answered(
             if error.errno == errno.EIO:
                 _log.warning("%s", reason(error))
             raise
+        except HostExhausted as error:
+            _log.warning("%s", error)
+            raise OSError(errno.ENFILE, os.strerror(errno.ENFILE)) from error
         except Exception as error:
             _log.exception("%s failed", method.__name__)
             raise OSError(errno.EIO, os.strerror(errno.EIO)) from error

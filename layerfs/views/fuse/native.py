@@ -15,7 +15,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from layerfs.errors import MountFailed
-from layerfs.hostdir import is_system_admin
+from layerfs.syscalls import is_system_admin
 from layerfs.views.fuse.attach import attach
 from layerfs.views.fuse.backing import BackingFiles
 from layerfs.views.fuse.crew import Crew

@@ -16,8 +16,9 @@ import struct
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
-from layerfs.errors import reason
+from layerfs.errors import HostExhausted, reason
 from layerfs.hostdir import check_direct
+from layerfs.pool import share_of_descriptors
 from layerfs.views.fuse.ahead import Ahead
 from layerfs.views.fuse.nodetable import NodeTable, attributes_of
 from layerfs.views.fuse.protocol import (
@@ -54,7 +55,8 @@ __all__ = ["Requests"]
 _FOREVER = 365 * 86400
 """Seconds an entry, its attributes, and its absence stay valid: an image does not change."""
 
-_OPEN_FILES = 256
+_OPEN_FILES, _PART = 256, 4
+"""Files kept open, and of the descriptors there may be; the layers' directories take others."""
 _DOTS = 2  # entries of a listing before its names
 _SEEK_DATA, _SEEK_HOLE = os.SEEK_DATA, os.SEEK_HOLE
 
@@ -81,6 +83,7 @@ class Requests:
         self.backing: BackingFiles | None = None
         self._lock = threading.Lock()
         self._listed: dict[int, list[tuple[bytes, Node]]] = {}  # directories that are being read
+        self._most_files = share_of_descriptors(_PART, _OPEN_FILES)
         self._files: collections.OrderedDict[int, Content] = collections.OrderedDict()
         self.answers: dict[int, Callable[[int, bytes], bytes]] = {
             Opcode.LOOKUP: self.lookup,
@@ -209,7 +212,7 @@ class Requests:
         opened = self.tree.open(self.nodes[node_id])
         with self._lock:
             self._files[node_id] = opened
-            if len(self._files) > _OPEN_FILES:
+            if len(self._files) > self._most_files:
                 self._files.popitem(last=False)  # closed when the last reader lets go of it
         return opened
 
@@ -303,6 +306,9 @@ def error_number(error: Exception) -> int:
         if error.errno == errno.EIO:
             _log.warning("%s", reason(error))
         return error.errno
+    if isinstance(error, HostExhausted):
+        _log.warning("%s", error)
+        return errno.ENFILE  # it is not the reader who has too many open
     if isinstance(error, (struct.error, KeyError)):
         return errno.EINVAL if isinstance(error, struct.error) else errno.ESTALE
     _log.error("unexpected %s: %s", type(error).__name__, error)

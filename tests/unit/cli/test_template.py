@@ -142,6 +142,17 @@ ALIKE = [
     ),
 ]
 REFUSED = [
+    *("{{break}}", "{{if true}}{{continue}}{{end}}", "{{range .RepoTags}}{{break 1}}{{end}}"),
+    *('{{template "none"}}', "{{template .Id}}", '{{template "a" 1 2}}{{define "a"}}{{end}}', "{{template}}"),
+    '{{define "a"}}a{{end}}{{define "a"}}b{{end}}',
+    *(
+        '{{define "a"}}x',
+        '{{define "a" .Id}}{{end}}',
+        '{{block "a"}}x{{end}}',
+        '{{if true}}{{define "a"}}{{end}}{{end}}',
+    ),
+    *('{{define "a"}}{{else}}{{end}}', '{{range .RepoTags}}{{block "a" .}}{{break}}{{end}}{{end}}'),
+    '{{define "a"}}{{template "a"}}{{end}}{{template "a"}}',
     *(
         "{{",
         "{{.ID",
@@ -234,7 +245,8 @@ def test_text_functions_as_docker_has_them(texts: list[str]) -> None:
     """Quoting, counting, splitting and changing the case of any text gives what the real client gives."""
     document = DOCUMENT | {"RepoTags": texts}
     facts = (
-        "(len .) (printf `%q` .) (upper .) (lower .) (title .) (split . ` `) (printf `%8s|%-8s|%.2s` . . .)"
+        "(len .) (printf `%q` .) (upper .) (lower .) (title .) (html .) (js .) (urlquery .) (split . ` `) "
+        "(printf `%8s|%-8s|%.2s` . . .)"
     )
     template = (
         "{{range .RepoTags}}"
@@ -246,7 +258,7 @@ def test_text_functions_as_docker_has_them(texts: list[str]) -> None:
         [json.loads(line) for line in text.split("\n") if line]
         for text in (ours, _docker(template, document))
     ]
-    assert len(read[0]) == 7 * len(texts)
+    assert len(read[0]) == 10 * len(texts)
     assert read[0] == read[1]
 
 

@@ -1,0 +1,130 @@
+"""Colours on a terminal: entries as ls(1) has them, changes as git, severities.
+
+Only what people read is coloured: no format but the default one, and nothing that is not for a terminal,
+unless `--color=always` asks for it. Text is escaped first, so that these are the only control bytes.
+
+Sources: GNU coreutils `src/ls.c` (`color_indicator`, `get_color_indicator`), dircolors(5); https://no-color.org.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import sys
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .entries import Entry
+
+__all__ = ["CHANGES", "DIFF", "HEADING", "SEVERITIES", "EntryColors", "color_option", "colored", "paint"]
+
+_Function = TypeVar("_Function", bound="Callable[..., Any]")
+
+_CHOICE = "layerfs.color"  # the key of the choice in the context
+_SGR = re.compile(r"[0-9;]*")
+_DEFAULTS = {
+    "di": "01;34", "ln": "01;36", "pi": "33", "so": "01;35", "bd": "01;33", "cd": "01;33", "ex": "01;32",
+    "su": "37;41", "sg": "30;43", "st": "37;44", "ow": "34;42", "tw": "30;42",
+}  # fmt: skip
+"""What ls(1) has built in, for who has no LS_COLORS."""
+_KINDS = {
+    stat.S_IFLNK: "ln",
+    stat.S_IFIFO: "pi",
+    stat.S_IFSOCK: "so",
+    stat.S_IFBLK: "bd",
+    stat.S_IFCHR: "cd",
+}
+
+CHANGES: Mapping[str, str] = {"added": "32", "deleted": "31", "type": "35"}
+"""By kind of change; another is yellow."""
+SEVERITIES: Mapping[str, str] = {"error": "01;31", "warning": "33", "note": "36"}
+HEADING = "01"
+DIFF: Mapping[str, str] = {"+++": HEADING, "---": HEADING, "@": "36", "+": "32", "-": "31"}
+"""By how a line of a unified diff begins, the longest first."""
+
+
+def color_option(function: _Function) -> _Function:
+    """Add `--color`; no parameter of the function, as only `colored` asks for it."""
+    return click.option(
+        "--color",
+        type=click.Choice(("auto", "always", "never")),
+        expose_value=False,
+        callback=_note,
+        help="Colours, by LS_COLORS for names; by default on a terminal, without NO_COLOR.",
+    )(function)
+
+
+def _note(context: click.Context, _parameter: click.Parameter, chosen: str | None) -> None:
+    if chosen is not None:
+        context.meta[_CHOICE] = chosen
+
+
+def colored() -> bool:
+    """Whether what is written to standard output is to have colours."""
+    context = click.get_current_context(silent=True)
+    chosen = context.meta.get(_CHOICE, "auto") if context else "auto"
+    if chosen != "auto":
+        return bool(chosen == "always")
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and sys.stdout.isatty()
+
+
+def paint(text: str, color: str) -> str:
+    """`text` in a colour; without one as it is."""
+    return f"\x1b[{color}m{text}\x1b[0m" if color and text else text
+
+
+class EntryColors:
+    """The colour of each entry, by the user's LS_COLORS."""
+
+    def __init__(self) -> None:
+        """Read LS_COLORS; what is no colour in it is left out."""
+        self._kinds = dict(_DEFAULTS)
+        self._endings: dict[bytes, str] = {}
+        for item in os.environ.get("LS_COLORS", "").split(":"):
+            key, equals, color = item.partition("=")
+            if not equals or not _SGR.fullmatch(color):
+                continue
+            if key.startswith("*"):
+                self._endings[os.fsencode(key[1:]).lower()] = color
+            else:
+                self._kinds[key] = "" if color.strip("0") == "" else color
+
+    def paint(self, entry: Entry, text: str) -> str:
+        """`text`, which is the entry's name, in its colour."""
+        return paint(text, self._of(entry))
+
+    def _of(self, entry: Entry) -> str:
+        mode = entry.node.stat.mode
+        kind = stat.S_IFMT(mode)
+        if kind == stat.S_IFREG:
+            return self._of_file(entry, mode)
+        if kind == stat.S_IFDIR:
+            key = "tw" if mode & stat.S_ISVTX and mode & 0o002 else "ow" if mode & 0o002 else "di"
+            return self._kinds.get("st" if key == "di" and mode & stat.S_ISVTX else key, "")
+        if kind == stat.S_IFLNK and self._kinds.get("or") and _is_orphan(entry):
+            return self._kinds["or"]
+        return self._kinds.get(_KINDS.get(kind, ""), "")
+
+    def _of_file(self, entry: Entry, mode: int) -> str:
+        for key, bits in (("su", stat.S_ISUID), ("sg", stat.S_ISGID), ("ex", 0o111)):
+            if mode & bits and self._kinds.get(key):
+                return self._kinds[key]
+        name = entry.node.name.lower()
+        fitting = [ending for ending in self._endings if name.endswith(ending)]
+        return self._endings[max(fitting, key=len)] if fitting else self._kinds.get("fi", "")
+
+
+def _is_orphan(entry: Entry) -> bool:
+    """Whether a symbolic link leads nowhere in its tree."""
+    from layerfs.errors import TreeError
+
+    try:
+        entry.subject.tree.resolve(entry.node.path)
+    except TreeError:
+        return True
+    return False

@@ -1,0 +1,30 @@
+"""A directory that is not there, for readers of one that may be missing. Used by `dataroot`."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from layerfs.hostdir import HostDir
+
+__all__ = ["Nowhere"]
+
+
+class Nowhere(HostDir):
+    """A directory in which nothing is found."""
+
+    __slots__ = ()
+
+    def __init__(self, above: HostDir) -> None:
+        """Somewhere below `above`, which is what messages call it."""
+        super().__init__(-1, b"", above)
+
+    def lstat(self, path: bytes | str = b"") -> os.stat_result:
+        """Nothing; raises ENOENT."""
+        raise self._missing(os.fsencode(path))
+
+    def _open(self, path: bytes, flags: int) -> int:  # noqa: ARG002 - the signature of a directory's
+        raise self._missing(path)
+
+    def _missing(self, path: bytes) -> OSError:
+        return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.name_of(path))

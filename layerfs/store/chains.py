@@ -1,0 +1,167 @@
+"""What each chain ID is made of: the layer's diff ID and the layer below, proven by the hash.
+
+A chain ID is the sha256 of these two, so whatever makes it is right, wherever it was read: in the
+layer's own `diff` and `parent`, in an image's config, or, where these are lost, in the records of other
+layers. Used by `records` and `structure`.
+
+Source: OCI image-spec `config.md` (Layer ChainID).
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, NamedTuple
+
+from layerfs.errors import CorruptStore
+from layerfs.ids import DiffID, chain_id, chain_ids
+from layerfs.store.distribution import known_diff_ids
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from layerfs.hostdir import HostDir
+    from layerfs.ids import ChainID
+    from layerfs.store.imagedb import ImageDB
+    from layerfs.store.layerdb import LayerDB
+    from layerfs.store.overlay2 import Overlay2
+
+__all__ = ["Chains", "Place"]
+
+_TRIALS = 1 << 18
+"""How many pairs of IDs are tried in all, lest damage makes work that grows with its square."""
+
+
+class Place(NamedTuple):
+    """What a layer's chain ID is made of."""
+
+    diff_id: DiffID
+    parent: ChainID | None
+
+
+class Chains:
+    """The chains of one store; what a chain ID is made of is found once."""
+
+    def __init__(
+        self,
+        driver_dir: HostDir,
+        imagedb: ImageDB,
+        layerdb: LayerDB,
+        overlay2: Overlay2,
+        digest: Callable[[ChainID], DiffID | None] = lambda _chain: None,
+    ) -> None:
+        """Join the halves of a store; `digest` makes a layer's diff ID from its files, where it can."""
+        self._driver_dir = driver_dir
+        self._imagedb = imagedb
+        self._layerdb = layerdb
+        self._overlay2 = overlay2
+        self._digest = digest
+        self._places: dict[ChainID, Place | None] = {}
+        self._depths: dict[ChainID, int | None] = {}
+        self._trials = _TRIALS
+
+    def place(self, chain: ChainID) -> Place | None:
+        """What a layer is made of; None where nothing tells."""
+        if chain not in self._places:
+            self._places[chain] = self._noted(chain) or self.wanted.get(chain) or self._tried(chain)
+        return self._places[chain]
+
+    def down(self, top: ChainID) -> list[ChainID] | None:
+        """A layer and all below it, uppermost first; None where some cannot be told."""
+        found: list[ChainID] = []
+        at: ChainID | None = top
+        while at is not None:  # ends: a chain ID is a hash of the one below
+            found.append(at)
+            place = self.place(at)
+            if place is None:
+                return None
+            at = place.parent
+        return found
+
+    def depth(self, chain: ChainID) -> int | None:
+        """How many layers are below one; None where that cannot be told."""
+        pending: list[ChainID] = []
+        at: ChainID | None = chain
+        while at is not None and at not in self._depths:
+            pending.append(at)
+            place = self.place(at)
+            if place is None:
+                self._depths[at] = None
+                break
+            at = place.parent
+        below = -1 if at is None else self._depths[at]
+        for item in reversed(pending):
+            below = None if below is None else below + 1
+            self._depths[item] = below
+        return below
+
+    @functools.cached_property
+    def wanted(self) -> Mapping[ChainID, Place]:
+        """The place of each layer by the configs of all sound images."""
+        found: dict[ChainID, Place] = {}
+        for image_id in self._imagedb.image_ids():
+            try:
+                diff_ids = self._imagedb.config(image_id).diff_ids
+            except CorruptStore:
+                continue
+            below: ChainID | None = None
+            for diff_id, chain in zip(diff_ids, chain_ids(diff_ids), strict=True):
+                found[chain] = Place(diff_id, below)
+                below = chain
+        return found
+
+    # -- ways to tell ----------------------------------------------------------------------------
+
+    def _noted(self, chain: ChainID) -> Place | None:
+        """As the layer's own record has it, if that makes its chain ID."""
+        noted = self._layerdb.noted_layer(chain)
+        if noted.diff_id is None or "parent" in noted.problems:
+            return None
+        return Place(noted.diff_id, noted.parent) if chain_id(noted.parent, noted.diff_id) == chain else None
+
+    def _tried(self, chain: ChainID) -> Place | None:
+        """The pair that makes the chain ID, of what the layer's record still says and what others say."""
+        noted = self._layerdb.noted_layer(chain)
+        if "" in noted.problems:
+            return None
+        for diff_id, parent in self._pairs(chain):
+            self._trials -= 1
+            if self._trials < 0:
+                return None
+            if chain_id(parent, diff_id) == chain:
+                return Place(diff_id, parent)
+        return None
+
+    def _pairs(self, chain: ChainID) -> Iterator[Place]:
+        noted = self._layerdb.noted_layer(chain)
+        if noted.diff_id:
+            for parent in (None, *self._layer_ids):
+                yield Place(noted.diff_id, parent)
+        parents = [noted.parent] if noted.parent else []
+        if self._is_base(chain):  # its chain ID is its diff ID
+            yield Place(DiffID(chain), None)
+        for parent in parents:
+            for diff_id in self._diff_ids:
+                yield Place(diff_id, parent)
+        if found := self._digest(chain):
+            for parent in (*parents, None, *self._layer_ids):
+                yield Place(found, parent)
+
+    def _is_base(self, chain: ChainID) -> bool:
+        """Whether a layer notes no parent, and its directory no layers below."""
+        noted = self._layerdb.noted_layer(chain)
+        if not noted.cache_id or noted.parent or "parent" in noted.problems:
+            return False
+        try:
+            return noted.cache_id in self._overlay2 and self._overlay2.lower(noted.cache_id) is None
+        except CorruptStore:
+            return False
+
+    @functools.cached_property
+    def _layer_ids(self) -> list[ChainID]:
+        return self._layerdb.chain_ids()
+
+    @functools.cached_property
+    def _diff_ids(self) -> list[DiffID]:
+        """Every diff ID that is written anywhere in the store."""
+        noted = (self._layerdb.noted_layer(chain).diff_id for chain in self._layer_ids)
+        return list(dict.fromkeys([*filter(None, noted), *known_diff_ids(self._driver_dir)]))

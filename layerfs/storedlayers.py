@@ -1,0 +1,201 @@
+"""The layers of a data root, and what is wrong with them: what is made good or left out is reported, once.
+
+The part of `DataRoot` that knows no tree. Used by `dataroot`.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from layerfs.errors import BrokenChain, CorruptStore, MissingFile, StoreGone
+from layerfs.ids import ChainID
+from layerfs.nowhere import Nowhere
+from layerfs.records import Records
+from layerfs.store.containers import ContainerDB
+from layerfs.store.driver import HALVES, IMAGE_HALF, lacking
+from layerfs.store.imagedb import ImageDB
+from layerfs.store.layerdb import LayerDB, LayerRecord
+from layerfs.store.overlay2 import MAX_STACK, Overlay2
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from layerfs.hostdir import HostDir
+    from layerfs.ids import CacheID, LinkID
+    from layerfs.model import Layer
+    from layerfs.store.files import Problem
+    from layerfs.store.layerdb import MountRecord
+
+__all__ = ["StoredLayers"]
+
+_log = logging.getLogger(__name__)
+
+
+class StoredLayers:
+    """What the store tells of its layers.
+
+    Attributes:
+        directory: the data root itself.
+        driver_dir: its `image/overlay2/`; an empty place where that is gone.
+        gone: the halves of the store that are not there, or cannot be read: what they hold is not known.
+        damage: every defect met so far, in order.
+    """
+
+    def __init__(self, directory: HostDir) -> None:
+        """Read the store of the data root open as `directory`."""
+        self.damage: list[Problem] = []
+        self._reported: set[str] = set()
+        self.directory = directory
+        self.gone = {half: problem for half in HALVES if (problem := lacking(directory, half))}
+        is_there = IMAGE_HALF not in self.gone
+        self.driver_dir = directory.subdir(IMAGE_HALF) if is_there else Nowhere(directory)
+        self.imagedb = ImageDB(self.driver_dir)
+        self.layerdb = LayerDB(self.driver_dir)
+        self.overlay2 = Overlay2(directory)
+        self.containerdb = ContainerDB(directory)
+        self.records = Records(self.driver_dir, self.imagedb, self.layerdb, self.overlay2)
+        self._unsound: dict[ChainID, CorruptStore] = {}
+        self._report_parts()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every part of the store is there and can be read; if not, an owner may be unknown."""
+        return not self.gone and not self._part_problems()
+
+    def _part_problems(self) -> list[CorruptStore]:
+        parts = (self.imagedb, self.layerdb, self.overlay2, self.containerdb)
+        return [problem for part in parts for problem in part.problems]
+
+    def _report_parts(self) -> None:
+        for problem in (*self.gone.values(), *self._part_problems()):
+            self.report(problem)
+
+    def require(self, *halves: str) -> None:
+        """Raise `StoreGone` where one of these halves of the store is not there: nothing can be answered."""
+        for half in halves:
+            if half in self.gone:
+                raise StoreGone(self.gone[half])
+
+    # -- layers --------------------------------------------------------------------------------
+
+    def layers(self) -> list[Layer]:
+        """Every sound layer, by chain ID; damaged ones are reported and left out."""
+        found: list[Layer] = []
+        for chain in self.layerdb.chain_ids():
+            try:
+                found.append(self.record(chain))
+            except CorruptStore as error:
+                self.report(error)
+        return found
+
+    def record(self, chain: ChainID) -> Layer:
+        """The layer of this chain ID, as far as anything tells of it; what was made good is reported.
+
+        Raises:
+            CorruptStore: nothing tells where it is, or what it is made of.
+        """
+        try:
+            return self.records.layer(chain)
+        finally:
+            self._report_notes(chain)
+
+    def link(self, cache_id: CacheID) -> LinkID | None:
+        """A directory's short name, also where its `link` is missing or wrong; defects are reported."""
+        found, noted, problem = self.records.directories.link(cache_id), None, None
+        path = f"{self.overlay2.path_of(cache_id)}/link"
+        try:
+            noted = self.overlay2.link(cache_id)
+        except CorruptStore as error:
+            problem = error
+        if problem is None and noted is None:
+            problem = MissingFile(path, "the file is missing")
+        elif problem is None and noted != found:
+            problem = BrokenChain(path, "not the directory's short name", expected=found, found=noted)
+        if problem:
+            self.report(problem.instead(f"l/{found} is used, which leads there") if found else problem)
+        return found
+
+    def layer_size(self, chain: ChainID) -> int | None:
+        """A layer's size in bytes, also where nothing tells its directory; None where it is not known."""
+        try:
+            return self.records.size(chain)
+        finally:
+            self._report_notes(chain)
+
+    def _report_notes(self, chain: ChainID) -> None:
+        for problem in self.records.notes(chain):
+            self.report(problem)
+
+    def chain_below(self, top: ChainID, until: Collection[ChainID] = ()) -> tuple[Layer, ...]:
+        """The chain that ends in `top`, base first.
+
+        Args:
+            top: the uppermost layer.
+            until: layers at which to stop: neither they nor those below them are looked at.
+
+        Raises:
+            CorruptStore: as `record`, or there are more layers than overlayfs can stack.
+        """
+        records: list[Layer] = []
+        at: ChainID | None = top
+        try:
+            while at is not None:
+                if at in self._unsound:
+                    raise self._unsound[at].again()
+                if at in until:
+                    break
+                if len(records) == MAX_STACK:
+                    raise self._too_deep(records[-1])
+                records.append(self.record(at))
+                at = records[-1].parent
+        except CorruptStore as error:
+            # what stands on these ends here too: many layers on a damaged one are each looked at once
+            self._unsound.update(dict.fromkeys((record.chain_id for record in records), error.again()))
+            raise
+        return tuple(reversed(records))
+
+    def _too_deep(self, record: Layer) -> BrokenChain:
+        name = self.layerdb.file_name(record.chain_id, "parent")
+        return BrokenChain(name, "more layers than overlayfs can stack", expected=f"at most {MAX_STACK}")
+
+    def stack_of_mount(self, mount: MountRecord) -> tuple[Layer | CacheID, ...]:
+        """What is below a container's own layers, base first: layers, or directories of unknown ones.
+
+        Raises:
+            CorruptStore: a layer is not known, and the container's own `lower` does not tell either.
+        """
+        if mount.below is None:
+            return self.chain_below(mount.parent) if mount.parent else ()
+        return tuple(self._layer_in(cache_id) or cache_id for cache_id in mount.below)
+
+    def _layer_in(self, cache_id: CacheID) -> Layer | None:
+        """The layer that has a directory, where its record tells that much."""
+        for claimant in self.records.directories.claims.get(cache_id, ()):
+            try:
+                layer = self.record(claimant) if isinstance(claimant, ChainID) else None
+            except CorruptStore as error:
+                self.report(error)
+                continue
+            if layer and layer.cache_id == cache_id:
+                return layer
+        return None
+
+    def chain_of_mount(self, mount: MountRecord) -> tuple[Layer, ...]:
+        """The image layers below a container, base first; raises `CorruptStore` where one is not known."""
+        below = self.stack_of_mount(mount)
+        layers = tuple(item for item in below if isinstance(item, LayerRecord))
+        if len(layers) < len(below):
+            path = self.layerdb.mount_name(mount.container_id, "parent")
+            raise BrokenChain(path, "only the directories of the layers below are known")
+        return layers
+
+    # -- damage --------------------------------------------------------------------------------
+
+    def report(self, problem: Problem) -> None:
+        """Note a defect that does not stop the answer, and log it once."""
+        text = str(problem)
+        if text not in self._reported:
+            self._reported.add(text)
+            self.damage.append(problem.again())
+            _log.warning("%s", problem, extra={"damage": True})

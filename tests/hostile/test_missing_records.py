@@ -1,0 +1,356 @@
+"""One lost record denies nothing that stands elsewhere: every record, every command, alone and in pairs.
+
+The answers must be those of the same command on the intact root, which other suites compare with the
+kernel and a real Engine.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import tarfile
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from layerfs_cli.main import COMMANDS
+from tests.support.command import Output, layerfs, run_bytes
+from tests.support.planting import placed_layers
+from tests.support.records import DAMAGES, damaged
+from tests.support.storekinds import STORE_KINDS, each_kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from tests.support.records import Record
+    from tests.support.storekinds import StoreKind
+
+pytestmark = pytest.mark.root
+
+IMAGE, CONTAINER, NUMBER, DEPTH = "demo:1.0", "changed", 4, 6
+DAMAGED, CORRUPT, GONE = 1, 5, 4
+JSON = ("--format", "json")
+
+NAMES = ("diff", "parent", "cache-id", "size", "tar-split.json.gz", "link", "lower", "l")
+
+WRONG = [
+    (name, damage)
+    for name, damage in itertools.product(NAMES, [*DAMAGES][1:])
+    if (name, damage) != ("size", "another's")  # only counting tells: `doctor` and `verify` do
+]
+
+NOT_ASKED = {
+    "mount": "tests/fuse: it serves the tree that `ls` and `cat` read",
+    "umount": "reads no root",
+    "mount-helper": "reads no root",
+    "completion": "reads no root",
+    "verify": "judges the records themselves: see below",
+    "doctor": "judges the records themselves: tests/hostile/test_doctor",
+    "cp": "writes files: see below",
+}
+
+
+class Store(NamedTuple):
+    """A store whose records are damaged and put back, and its answers while it is intact."""
+
+    root: Path
+    records: Mapping[str, Record]
+    right: dict[tuple[str, ...], Output]
+
+    def ask(self, *arguments: str) -> Output:
+        """What a command answers now."""
+        return run_bytes(self.root, *arguments)
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Store]:
+    """A store of each kind, by its name."""
+    return {kind.name: _store(kind, tmp_path_factory.mktemp("records")) for kind in STORE_KINDS}
+
+
+def _store(kind: StoreKind, place: Path) -> Store:
+    root = kind.make(place)
+    store = Store(root, kind.records(root, IMAGE, NUMBER), {})
+    store.right.update((arguments, store.ask(*arguments)) for arguments in _commands(root))
+    return store
+
+
+def _commands(root: Path) -> list[tuple[str, ...]]:
+    """Every command that reads layers, of the image, of it as of its layers, of the layer, of a container."""
+    layer = placed_layers(root, IMAGE)[NUMBER - 1]
+    below, alone = f"{IMAGE}@{NUMBER - 1}", ("--layer", str(NUMBER))
+    return [
+        ("images", *JSON),
+        ("images", "--usage", *JSON),
+        ("history", IMAGE, *JSON),
+        ("layers", IMAGE, *JSON),
+        ("layers", *JSON),
+        ("chain-id", IMAGE),
+        ("inspect", IMAGE, layer.chain_id),
+        ("inspect", "--size", CONTAINER),
+        ("containers", "--size", *JSON),
+        ("du", *JSON),
+        ("du", "--what-if", IMAGE, *JSON),
+        ("ls", "-laR", IMAGE),
+        ("ls", "-laR", below),
+        ("ls", "-laR", CONTAINER),
+        ("ls", "-laR", layer.chain_id),
+        ("ls", "-laR", layer.directory.name),
+        ("ls", "-laR", *alone, IMAGE),
+        ("tree", IMAGE),
+        ("stat", IMAGE, "/etc/motd"),
+        ("cat", IMAGE, "/etc/motd"),
+        ("cat", CONTAINER, "/etc/motd"),
+        ("hashes", IMAGE),
+        ("diff", IMAGE, CONTAINER),
+        ("diff", below, IMAGE),
+        ("diff", CONTAINER),
+        ("diff", layer.chain_id),
+        ("changes", IMAGE, *JSON),
+        ("blame", IMAGE, "/etc/motd"),
+        ("blame", "--all", "/etc/motd"),
+        ("deleted", IMAGE),
+        ("find", IMAGE),
+        ("find", "--all", "motd", *JSON),
+        ("waste", IMAGE),
+        ("whois", layer.chain_id),
+        ("timeline", IMAGE),
+        ("export", "--format", "rootfs", IMAGE, "-o", "-"),
+        ("export", "--format", "rootfs", CONTAINER, "-o", "-"),
+        ("export", "--format", "layer", *alone, IMAGE, "-o", "-"),
+        ("export", "--salvage", IMAGE, "-o", "-"),
+        ("export", IMAGE, "-o", "-"),
+    ]
+
+
+FEW = (
+    ("ls", "-laR", IMAGE),
+    ("ls", "-laR", CONTAINER),
+    ("cat", IMAGE, "/etc/motd"),
+    ("inspect", "--size", CONTAINER),
+    ("export", IMAGE, "-o", "-"),
+)
+"""Commands for what is tried in many ways."""
+
+NEEDED: dict[frozenset[str], Callable[[tuple[str, ...]], bool]] = {
+    frozenset({"tar-split.json.gz"}): lambda command: command[0] == "export" and "rootfs" not in command,
+    frozenset({"size", "tar-split.json.gz"}): lambda command: command[0] in ("inspect", "export"),
+    frozenset({"link", "l"}): lambda command: command[0] == "inspect",
+}
+"""What nothing else tells: the original tar without tar-split data, the size without both, a short name."""
+
+
+def _cannot_be_known(names: tuple[str, ...], command: tuple[str, ...]) -> bool:
+    return any(needed <= set(names) and of(command) for needed, of in NEEDED.items())
+
+
+def _check(store: Store, names: tuple[str, ...], command: tuple[str, ...]) -> None:
+    """The answer is the right one; what is wrong is named, and every line said once."""
+    right, found = store.right[command], store.ask(*command)
+    lines = found.stderr.splitlines()
+    assert len(lines) == len(set(lines))
+    assert "bug in layerfs" not in found.stderr
+    if _cannot_be_known(names, command):
+        assert found.code in (DAMAGED, CORRUPT), (command, found.stderr)
+        return
+    assert found.code in (right.code, DAMAGED), (command, found.stderr)
+    assert found.stdout == right.stdout, (command, found.stderr)
+    if found.stderr:
+        own = (store.records[name].path for name in names)
+        assert all(any(str(path) in line for path in own) for line in lines), (command, found.stderr)
+
+
+def test_every_command_is_asked(stores: Mapping[str, Store]) -> None:
+    """Each command is among those that are asked, or it is said why not."""
+    asked = {command[0] for store in stores.values() for command in store.right}
+    assert asked | NOT_ASKED.keys() == COMMANDS.keys()
+
+
+@each_kind
+@pytest.mark.parametrize("name", NAMES)
+def test_missing_record_changes_no_answer(stores: Mapping[str, Store], kind: StoreKind, name: str) -> None:
+    """Without a record every command answers as before, wherever another record tells the same."""
+    store = stores[kind.name]
+    with damaged([store.records[name]], DAMAGES["missing"]):
+        for command in store.right:
+            _check(store, (name,), command)
+
+
+@each_kind
+@pytest.mark.parametrize(("name", "damage"), WRONG)
+def test_wrong_record_changes_no_answer(
+    stores: Mapping[str, Store], kind: StoreKind, name: str, damage: str
+) -> None:
+    """A record that is empty, garbage, another layer's or unreadable is taken for none."""
+    store = stores[kind.name]
+    with damaged([store.records[name]], DAMAGES[damage]):
+        for command in FEW:
+            _check(store, (name,), command)
+
+
+@each_kind
+@pytest.mark.parametrize("names", [*itertools.combinations(NAMES, 2)], ids="+".join)
+def test_two_missing_records_change_no_answer(
+    stores: Mapping[str, Store], kind: StoreKind, names: tuple[str, str]
+) -> None:
+    """Two lost records of one layer change no answer either, but for what only the two tell."""
+    store = stores[kind.name]
+    with damaged([store.records[name] for name in names], DAMAGES["missing"]):
+        for command in FEW[1:]:
+            _check(store, names, command)
+
+
+@each_kind
+@pytest.mark.parametrize("name", NAMES)
+def test_top_layer_is_found_by_its_files(stores: Mapping[str, Store], kind: StoreKind, name: str) -> None:
+    """The uppermost layer of an image that no container has is known without the record, too."""
+    store = stores[kind.name]
+    records = kind.records(store.root, "lab/types:1", 1)
+    right = store.ask("ls", "-laR", "lab/types:1")
+    with damaged([records[name]] if records[name].path.exists() else [], DAMAGES["missing"]):
+        found = store.ask("ls", "-laR", "lab/types:1")
+    assert (found.stdout, found.code in (0, DAMAGED)) == (right.stdout, True)
+
+
+@each_kind
+@pytest.mark.parametrize("name", NAMES)
+def test_salvage_drops_no_layer_that_is_there(
+    stores: Mapping[str, Store], kind: StoreKind, name: str
+) -> None:
+    """`export --salvage` never takes a layer for lost whose files are there."""
+    store = stores[kind.name]
+    for damage in ("missing", "another's"):
+        with damaged([store.records[name]], DAMAGES[damage]):
+            found = store.ask("export", "--salvage", IMAGE, "-o", "-")
+        assert "is lost" not in found.stderr
+        assert _paths(found.stdout) == _paths(store.right["export", IMAGE, "-o", "-"].stdout)
+
+
+def _paths(archive: bytes) -> list[set[str]]:
+    """The files in each layer of a docker-archive, base first."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as outer:
+
+        def member(name: str) -> bytes:
+            opened = outer.extractfile(name)
+            assert opened
+            return opened.read()
+
+        (manifest,) = json.loads(member("manifest.json"))
+        found = []
+        for layer in manifest["Layers"]:
+            with tarfile.open(fileobj=io.BytesIO(member(layer))) as inner:
+                found.append({item.name.strip("./") for item in inner if not item.isdir()})
+        return found
+
+
+@each_kind
+@pytest.mark.parametrize("name", NAMES)
+def test_verify_names_the_record_and_no_file(stores: Mapping[str, Store], kind: StoreKind, name: str) -> None:
+    """`verify` finds the record, and calls no file of any layer altered or missing."""
+    store = stores[kind.name]
+    with damaged([store.records[name]], DAMAGES["missing"]):
+        found = layerfs(store.root, "verify", "--jobs", "1", IMAGE, *JSON)
+    assert found.code == 1
+    paths = {row["path"] for row in found.json if row["severity"] == "error"}
+    path = str(store.records[name].path)
+    if name == "l":
+        path = str(store.records["link"].path.parent.parent / "l" / store.records["l"].path.name)
+    assert paths == {path}
+
+
+@each_kind
+def test_copy_of_a_layer_without_its_record(
+    stores: Mapping[str, Store], kind: StoreKind, tmp_path: Path
+) -> None:
+    """`cp` copies what the layer has, whichever of its records is lost."""
+    store = stores[kind.name]
+    right = store.right["cat", IMAGE, "/etc/motd"].stdout
+    for name, record in store.records.items():
+        with damaged([record], DAMAGES["missing"]):
+            assert layerfs(store.root, "cp", f"{IMAGE}:/etc/motd", str(tmp_path / name)).code in (0, DAMAGED)
+        assert (tmp_path / name).read_bytes() == right
+
+
+# -- containers ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", [None, b"", b"garbage"], ids=["missing", "empty", "garbage"])
+@pytest.mark.parametrize("name", ["mount-id", "init-id", "parent"])
+def test_container_is_known_by_its_own_directories(
+    stores: Mapping[str, Store], name: str, content: bytes | None
+) -> None:
+    """A container's mount record is told by its directories, their `lower`, and its image."""
+    store = stores["overlay2"]
+    right = store.right["ls", "-laR", CONTAINER].stdout
+    (config,) = (
+        path
+        for path in (store.root / "containers").glob("*/config.v2.json")
+        if json.loads(path.read_bytes())["Name"] == f"/{CONTAINER}"
+    )
+    path = store.root / "image/overlay2/layerdb/mounts" / config.parent.name / name
+    kept = path.read_bytes()
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    try:
+        found = store.ask("ls", "-laR", CONTAINER)
+    finally:
+        path.write_bytes(kept)
+    assert (found.code, found.stdout) == (DAMAGED, right)
+    assert str(path) in found.stderr
+
+
+def test_container_on_layers_that_nothing_names(stores: Mapping[str, Store], tmp_path: Path) -> None:
+    """With no layer known at all a container still shows its tree, by its own `lower`."""
+    store = stores["overlay2"]
+    layers = store.root / "image/overlay2/layerdb/sha256"
+    layers.rename(tmp_path / "away")
+    try:
+        found = store.ask("ls", "-laR", CONTAINER)
+    finally:
+        (tmp_path / "away").rename(layers)
+    assert (found.code, found.stdout) == (DAMAGED, store.right["ls", "-laR", CONTAINER].stdout)
+
+
+# -- halves --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("half", "arguments", "code"),
+    [
+        ("image", ("images",), GONE),
+        ("image", ("layers",), GONE),
+        ("image", ("du",), GONE),
+        ("image", ("verify", "--all"), GONE),
+        ("image", ("doctor", "--quick"), GONE),
+        ("image", ("ls", CONTAINER), GONE),
+        ("image", ("containers",), DAMAGED),
+        ("image", ("find", "--all", "motd"), DAMAGED),
+        ("overlay2", ("verify", "--all"), GONE),
+        ("overlay2", ("doctor", "--quick"), GONE),
+        ("overlay2", ("ls", IMAGE), GONE),
+        ("overlay2", ("export", IMAGE, "-o", "-"), GONE),
+        ("overlay2", ("images",), DAMAGED),
+        ("overlay2", ("layers",), DAMAGED),
+        ("overlay2", ("history", IMAGE), DAMAGED),
+        ("overlay2", ("containers",), DAMAGED),
+    ],
+)
+def test_half_a_root_says_what_is_gone(
+    stores: Mapping[str, Store], tmp_path: Path, half: str, arguments: tuple[str, ...], code: int
+) -> None:
+    """Without `image/` or `overlay2/` that is said once; exit 4 where nothing can be answered, else 1."""
+    store = stores["overlay2"]
+    (store.root / half).rename(tmp_path / "away")
+    try:
+        found = layerfs(store.root, *arguments)
+    finally:
+        (tmp_path / "away").rename(store.root / half)
+    assert found.code == code
+    assert f"{store.root}/{half}: the directory is missing" in found.stderr
+    assert f"{store.root}/{half}/" not in found.stdout + found.stderr, "no path below what is not there"
+    assert "0 errors" not in found.stdout
+    assert "remove the directory" not in found.stdout, "nothing shows that a directory is not needed"
+    assert (code == GONE) == (not found.stdout.strip() or arguments[0] == "doctor")
