@@ -320,10 +320,23 @@ class Originals:
         if directory.children is None:
             directory.children = {}
         before = directory.children.get(name)
+        if before is not None:
+            self._drop(before)
         directory.links += (child.kind == stat.S_IFDIR) - (before is not None and before.kind == stat.S_IFDIR)
         directory.children[name] = child
         self._weigh(len(name) + len(child.target))
         return child
+
+    @staticmethod
+    def _drop(gone: Original) -> None:
+        """What lay at a name, and below it, has a name less; the other names of its files stay."""
+        pending = [gone]
+        while pending:
+            entry = pending.pop()
+            if entry.kind == stat.S_IFDIR:
+                pending += (entry.children or {}).values()
+            else:
+                entry.links -= 1
 
     def _new(self, kind: int) -> Original:
         self._numbers += 1

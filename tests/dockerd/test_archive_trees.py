@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.dockerd, pytest.mark.kernel]
 
 SAMPLES = Path(__file__).parents[2] / "fixtures/stores"
-SEEDS = range(30)
+SEEDS = range(20)
 KINDS = ("file", "file", "dir", "dir", "symlink", "whiteout", "opaque", "node", "fifo")
 NAMES = ("a", "b", "a/x", "a/y", "b/x", "a/d", "a/d/z", "c", "c/x", "d")
 

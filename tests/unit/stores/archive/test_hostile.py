@@ -346,3 +346,13 @@ def test_standard_input_is_bounded(tmp_path: Path) -> None:
     assert b"CacheError: standard input: more than 4096 bytes" in done.stderr
     assert list(tmp_path.iterdir()) == []
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 1 << 20
+
+
+def test_names_that_are_gone_do_not_count(opened: Open) -> None:
+    """A file that replaces a directory takes with it the names in it that hard links gave to other files."""
+    tar = (
+        Layer().file("kept", b"x").dir("d").link("d/one", "kept").link("d/two", "kept").link("other", "kept")
+    )
+    store = opened(_image_of(tar.file("d", b"now a file").done()))
+    found = tree_snapshot(store.tree(store.image()))
+    assert {path: entry.nlink for path, entry in found.items() if path} == {b"kept": 2, b"other": 2, b"d": 1}
