@@ -2,7 +2,7 @@
 
     LayerfsError
     ├── DataRootError            the directory cannot serve as a data root
-    │   ├── NotADataRoot
+    │   ├── NotADataRoot · NotAnArchive
     │   ├── StoreGone            image/overlay2 or overlay2 is not there, and nothing else answers
     │   ├── UnsupportedStorageDriver
     │   │   └── ContainerdImageStore
@@ -16,6 +16,7 @@
     │   ├── PathNotFound · NameTooLong · NotADirectory · IsADirectory · NotASymlink · SymlinkLoop
     │   └── UnreadableEntry
     │       └── UnsupportedOverlay   a mark we see but cannot honour
+    ├── CacheError               what was decompressed cannot be kept: no room, or not our directory
     ├── MountFailed
     └── HostExhausted            the host has no descriptors or memory left; nobody takes it for damage
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AmbiguousName",
     "BrokenChain",
+    "CacheError",
     "ContainerNotFound",
     "ContainerdImageStore",
     "CorruptStore",
@@ -54,6 +56,7 @@ __all__ = [
     "NotADataRoot",
     "NotADirectory",
     "NotASymlink",
+    "NotAnArchive",
     "PathNotFound",
     "StoreGone",
     "SymlinkLoop",
@@ -89,6 +92,10 @@ class DataRootError(LayerfsError):
 
 class NotADataRoot(DataRootError):
     """The directory is not a Docker data root at all, or not its top."""
+
+
+class NotAnArchive(DataRootError):
+    """A file or directory holds no images, and is no tar of a root file system."""
 
 
 class UnsupportedStorageDriver(DataRootError):
@@ -218,6 +225,10 @@ class DigestMismatch(CorruptStore):
 
 class BrokenChain(CorruptStore):
     """A layer's place in its chain does not add up."""
+
+
+class CacheError(LayerfsError):
+    """The host has no room for a decompressed layer, or its cache cannot be used."""
 
 
 class TreeError(LayerfsError, OSError):

@@ -26,7 +26,7 @@ FLOORS = (
     ("layerfs.syscalls",),
     ("layerfs.hostdir", "layerfs.likely"),
     ("layerfs.pool",),
-    ("layerfs.store", "layerfs.tree"),
+    ("layerfs.cache", "layerfs.store", "layerfs.tree"),
     (
         "layerfs.archive",
         "layerfs.barelayers",
@@ -42,6 +42,7 @@ FLOORS = (
         "layerfs.storedlayers",
     ),
     ("layerfs.dataroot",),
+    ("layerfs.stores",),
     ("layerfs.analysis",),
     ("layerfs.views",),
     ("layerfs",),
@@ -53,11 +54,15 @@ FLOORS = (
 SIBLINGS = ("layerfs.store", "layerfs.tree")
 
 ONLY_IMPORTER = {
+    "backports": "layerfs.formats.zstd",
     "fuse": "layerfs.views.fuse.fusepy_driver",
     "tabulate": "layerfs_cli.output",
     "click": "layerfs_cli",
     "fastcrc": "layerfs.formats.checksum",
 }
+
+DOORS = ("layerfs.cache", "layerfs.hostdir", "layerfs.syscalls")
+"""The modules that reach files of the host: the evidence, and the cache."""
 
 ON_FILES = {"fileinput", "glob", "io.open", "mmap", "pathlib", "shutil", "subprocess", "tempfile"}
 """Modules that reach files by path; the engine has `hostdir` for that."""
@@ -142,7 +147,7 @@ def formats_know_no_files(module: Module) -> Iterator[str]:
 
 def only_hostdir_reaches_files(module: Module) -> Iterator[str]:
     """The evidence is reached through `hostdir` alone; the views reach their mount points."""
-    if not module.within("layerfs") or module.within("layerfs.hostdir", "layerfs.syscalls", "layerfs.views"):
+    if not module.within("layerfs") or module.within(*DOORS, "layerfs.views"):
         return
     for found in module.imports():
         if _touches_files(found.target) and not found.for_types:
@@ -154,8 +159,8 @@ def only_hostdir_reaches_files(module: Module) -> Iterator[str]:
 
 
 def engine_writes_nothing(module: Module) -> Iterator[str]:
-    """Nothing in the engine but a view can write."""
-    if not module.within("layerfs") or module.within("layerfs.views"):
+    """Nothing in the engine but a view, and the cache, can write."""
+    if not module.within("layerfs") or module.within("layerfs.cache", "layerfs.views"):
         return
     for name, line in module.os_names():
         if name in WRITING_OS:

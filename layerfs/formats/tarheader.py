@@ -23,7 +23,7 @@ from layerfs.formats.errors import FormatError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["BLOCK", "Header", "parse"]
+__all__ = ["BLOCK", "Header", "is_header", "number", "parse", "parse_with_records"]
 
 BLOCK = 512
 """Bytes; everything in a tar is padded to a multiple of it."""
@@ -44,6 +44,8 @@ _WITH_CONTENT = (b"0", b"7", b"S")
 
 _XATTR = b"SCHILY.xattr."
 _SPARSE = b"GNU.sparse."
+_SPARSE_MAP = b"GNU.sparse.map"
+_SPARSE_PAIR = (b"GNU.sparse.offset", b"GNU.sparse.numbytes")
 _TEXTS = (b"path", b"linkpath", b"GNU.sparse.name")
 _MAGIC_POSIX = b"ustar\0"
 _FIELDS = struct.Struct("100s 8s 8s 8s 12s 12s 8s 1s 100s 6s")
@@ -103,24 +105,37 @@ def parse(raw: bytes, at: int = 0) -> Header:
     Raises:
         FormatError: there is no header, or it is malformed.
     """
+    return parse_with_records(raw, at)[0]
+
+
+def parse_with_records(raw: bytes, at: int = 0) -> tuple[Header, Mapping[bytes, bytes]]:
+    """The header as `parse` gives it, and the records of its extended headers by name."""
     records: dict[bytes, bytes] = {}
     while at + BLOCK <= len(raw):
         block = raw[at : at + BLOCK]
         at += BLOCK
         kind = block[156:157]
         if kind not in _BEFORE_A_HEADER:
-            return _header(block, records)
-        size = _number(block[124:136], "size")
+            return _header(block, records), records
+        size = number(block[124:136], "size")
         content = raw[at : at + size]
         if len(content) != size:
             raise FormatError("an extended tar header is cut off", expected=f"{size} bytes")
         at += -(-size // BLOCK) * BLOCK
         if kind == _EXTENDED:
-            records.update(_pax_records(content))
+            _add_records(records, content)
         else:
             key = b"path" if kind == _LONG_NAME else b"linkpath"
             records.setdefault(key, content.split(b"\0", 1)[0])
     raise FormatError("no tar header", found=f"{len(raw)} bytes")
+
+
+def is_header(block: bytes) -> bool:
+    """Whether a block is a header of any type: its checksum is right."""
+    try:
+        return any(block) and _is_sound(block, block[148:156])
+    except FormatError:
+        return False
 
 
 def _header(block: bytes, records: Mapping[bytes, bytes]) -> Header:
@@ -138,7 +153,7 @@ def _header(block: bytes, records: Mapping[bytes, bytes]) -> Header:
         _often_number(mode, "mode") & 0o7777,
         _often_number(uid, "uid"),
         _often_number(gid, "gid"),
-        _number(size, "size") if kind in _WITH_CONTENT else 0,
+        number(size, "size") if kind in _WITH_CONTENT else 0,
         _often_number(mtime, "mtime") * _NANOSECONDS,
         link.split(b"\0", 1)[0],
         _device(block) if kind in b"34" else (0, 0),
@@ -163,7 +178,7 @@ def _extended(header: Header, records: Mapping[bytes, bytes]) -> Header:
 
 
 def _device(block: bytes) -> tuple[int, int]:
-    return _number(block[329:337], "devmajor"), _number(block[337:345], "devminor")
+    return number(block[329:337], "devmajor"), number(block[337:345], "devminor")
 
 
 def _name(block: bytes, name: bytes, magic: bytes) -> bytes:
@@ -185,7 +200,7 @@ def _is_sound(block: bytes, field: bytes) -> bool:
 
     Adler-32 holds that sum in its lower half, and takes a tenth of the time of `sum`.
     """
-    total = _number(field, "checksum") + sum(field) - len(field) * ord(" ")
+    total = number(field, "checksum") + sum(field) - len(field) * ord(" ")
     return any(field) and (total + 1) % _ADLER_MODULUS == zlib.adler32(block) & 0xFFFF
 
 
@@ -196,7 +211,7 @@ def _record(records: Mapping[bytes, bytes], key: bytes, otherwise: int) -> int:
         raise _malformed(key.decode(), records[key]) from error
 
 
-def _number(field: bytes, what: str) -> int:
+def number(field: bytes, what: str) -> int:
     """An octal number, or one in base 256 (Go `strconv.go`, parseNumeric)."""
     if field[0] & 0x80:
         value = int.from_bytes(field) & ~(0x80 << 8 * (len(field) - 1))
@@ -208,7 +223,7 @@ def _number(field: bytes, what: str) -> int:
         raise _malformed(what, field) from error
 
 
-_often_number = functools.lru_cache(1024)(_number)  # modes, owners and times repeat from member to member
+_often_number = functools.lru_cache(1024)(number)  # modes, owners and times repeat from member to member
 
 
 def _time(text: bytes) -> int:
@@ -236,6 +251,16 @@ def _pax_records(content: bytes) -> Iterator[tuple[bytes, bytes]]:
         if value != b"\n":
             yield key, value[:-1]
         at += length
+
+
+def _add_records(records: dict[bytes, bytes], content: bytes) -> None:
+    """Take over the records of an extended header; of sparse format 0.0 as the map of 0.1 (Go `parsePAX`)."""
+    for key, value in _pax_records(content):
+        if key in _SPARSE_PAIR:
+            before = records.get(_SPARSE_MAP)
+            records[_SPARSE_MAP] = value if before is None else before + b"," + value
+        else:
+            records[key] = value
 
 
 def _malformed(what: str, found: bytes) -> FormatError:

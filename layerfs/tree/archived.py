@@ -19,6 +19,7 @@ from layerfs.formats.idmap import SAME
 from layerfs.hostdir import empty_file
 from layerfs.tree.node import FileStat
 from layerfs.tree.openfile import OpenFile
+from layerfs.tree.originals import inode_base
 from layerfs.tree.overlay import RawLayer
 from layerfs.tree.source import Entry
 
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ArchivedLayer"]
 
-_INODES = 1 << 52  # above those of real disks, below what JSON readers round
-_NUMBER_BITS, _LAYER_BITS = 22, 30
 _DIRECTORY_SIZE = 4096
 _SECOND = 1_000_000_000
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
@@ -64,8 +63,7 @@ class ArchivedLayer(RawLayer):
         self._load = originals
         self._lock = threading.Lock()
         self._loaded: tuple[Originals | None] | None = None
-        self._device = -1 - key
-        self._inodes = _INODES | key % (1 << _LAYER_BITS) << _NUMBER_BITS
+        self._device, self._inodes = inode_base(key)
         self._said: set[str] = set()
         self._kept_at: dict[int, bytes | None] = {}
 

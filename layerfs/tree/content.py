@@ -1,7 +1,8 @@
 """What a layer gives of a regular file: its `Content`, read at explicit offsets.
 
-A content is a file of the host (`openfile`), or bytes in memory (`memory`). No code above
-`tree/` asks which; only where the kernel can read a file by itself, `backing_fd` says so.
+A content is a file of the host (`openfile`), a stretch of an archive (`stretch`), or bytes in memory
+(`memory`). No code above `tree/` asks which; only where the kernel can read a file by itself, `backing_fd`
+says so.
 """
 
 from __future__ import annotations

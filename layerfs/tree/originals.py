@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from layerfs.formats.tarheader import Header
     from layerfs.formats.tarsplit import Member
 
-__all__ = ["MOST", "Original", "Originals"]
+__all__ = ["MOST", "Original", "Originals", "inode_base"]
 
 MOST = 1 << 22
 """Originals alive at a time, about a gibibyte: several times what the largest real images have."""
@@ -45,10 +45,22 @@ _PATH_MAX, _NAME_MAX, _VALUE_MAX = 4096, 255, 1 << 16
 _MOST_XATTRS = 4096  # of an inode: more have no room in a list of the kernel's (64 KiB), nor on any disk
 _MOST_STEPS = 1 << 24  # components of link targets: the way of every member may lead through links
 _MAX_SYMLINKS = 40
+_MOST_FAULTS = 100
 _NOBODY = 0xFFFFFFFF  # to chown(2): leave it
 _NAMESPACES = (b"user.", b"trusted.", b"security.", b"system.posix_acl_")
 _NO_XATTRS: Mapping[bytes, bytes] = MappingProxyType({})
 _DIRECTORY = stat.S_IFDIR | 0o755
+_INODES = 1 << 52  # above those of real disks, below what JSON readers round
+_NUMBER_BITS, _LAYER_BITS = 22, 30
+
+
+def inode_base(key: int) -> tuple[int, int]:
+    """The device number of a layer that is on no disk (below 0), and what its inode numbers are added to.
+
+    Args:
+        key: distinct among layers, and always the same for this one.
+    """
+    return -1 - key, _INODES | key % (1 << _LAYER_BITS) << _NUMBER_BITS
 
 
 @dataclass(slots=True, eq=False)
@@ -92,33 +104,39 @@ class Originals:
 
     Attributes:
         root: the layer's root directory.
+        faults: what no engine unpacks, and what was made of it: a sentence each, a hundred at most.
         names: for what has several names, by its number: all of them, where the engine put them.
     """
 
-    def __init__(self, members: Iterable[Member | Segment], opaque: bytes, most: int = MOST) -> None:
+    def __init__(
+        self, members: Iterable[Member | Segment], opaque: bytes, most: int = MOST, *, markers: bool = True
+    ) -> None:
         """Unpack `members`.
 
         Args:
             members: of the archive, in order.
             opaque: the attribute that marks a directory as opaque.
             most: how much may be kept, in entries; a kibibyte of names and values counts as four.
+            markers: whether names that begin with `.wh.` are whiteouts, as in layers, or names.
 
         Raises:
             FormatError: there is more than that; and what `members` raises.
         """
         self.root = Original(1, links=2)
+        self.faults: list[str] = []
         self.names: dict[int, list[bytes]] = {}
         self.weight = 1
         self._most = most
         self._opaque = opaque
+        self._markers = markers
         self._numbers = 1
         self._steps = 0
         self._entered: tuple[list[bytes], Original] = [], self.root
         self._equal: dict[object, object] = {}
         for member in members:
             if not isinstance(member, Segment) and member.header.is_entry:
-                self._add(member.header, member.content.size)
-        self._equal.clear()
+                self.add(member.header, member.content.size)
+        self.settle()
 
     def find(self, path: bytes) -> Original | None:
         """What was unpacked to `path`, no link followed; `b""` is the root."""
@@ -129,31 +147,41 @@ class Originals:
 
     # -- unpacking -----------------------------------------------------------------------------
 
-    def _add(self, header: Header, size: int) -> None:
+    def add(self, header: Header, size: int) -> Original | None:
+        """Unpack one member with `size` bytes of content; the entry made, or None where it makes none."""
         path = clean_name(header.name)
         if not path:
             if header.kind == stat.S_IFDIR and not ignores_root(header.name):
                 self._dress(self.root, header)
-            return
+            return None
         *names, name = path.split(b"/")
         # a marker is never made under its own name, so it is what it hides that must fit
-        made = name.removeprefix(WHITEOUT)
+        made = name.removeprefix(WHITEOUT) if self._markers else name
         if len(path) >= _PATH_MAX or max(map(len, [*names, made])) > _NAME_MAX:
-            return  # the kernel refused it
+            self._fault(path, "the kernel refuses so long a name: left out")
+            return None
         directory = self._enter(names, make=True)
         if directory is None:
-            return
-        if name == OPAQUE_MARKER:
+            self._fault(path, "a part of its path is no directory: left out")
+        elif self._markers and name == OPAQUE_MARKER:
             self._set(directory, self._opaque, OPAQUE)
-        elif name.startswith(WHITEOUT):
-            if hidden := name[len(WHITEOUT) :]:
-                self._whiteout(directory, hidden, header)
+        elif self._markers and name.startswith(WHITEOUT):
+            self._whiteout(directory, name[len(WHITEOUT) :], header, path)
         elif header.is_hard_link:
-            self._link(directory, name, header, path)
+            return self._link(directory, name, header, path)
         elif header.kind:
-            self._entry(directory, name, header, size)
+            return self._entry(directory, name, header, size)
+        return None
 
-    def _entry(self, directory: Original, name: bytes, header: Header, size: int) -> None:
+    def settle(self) -> None:
+        """Let go of what only unpacking needs."""
+        self._equal.clear()
+
+    def _fault(self, path: bytes, what: str) -> None:
+        if len(self.faults) < _MOST_FAULTS:
+            self.faults.append(f"{os.fsdecode(path)}: {what}")
+
+    def _entry(self, directory: Original, name: bytes, header: Header, size: int) -> Original:
         kind = header.kind
         if kind == stat.S_IFDIR:
             made = (directory.children or {}).get(name)
@@ -170,25 +198,34 @@ class Originals:
                 made.rdev = os.makedev(major & 0xFFF, minor & 0xFFFFF)
             self._put(directory, name, made)
         self._dress(made, header)
+        return made
 
-    def _whiteout(self, directory: Original, name: bytes, header: Header) -> None:
+    def _whiteout(self, directory: Original, name: bytes, header: Header, path: bytes) -> None:
         """A device 0:0 without permissions, of the marker's owner."""
+        if not name:
+            self._fault(path, "a whiteout of nothing: left out")
+            return
+        if directory.children and name in directory.children:
+            self._fault(path, "a whiteout of what the same archive holds: left out")
+            return
         made = self._put(directory, name, self._new(stat.S_IFCHR))
         self._own(made, header)
         made.mtime_ns = self._shared(stored_mtime(header))
 
-    def _link(self, directory: Original, name: bytes, header: Header, path: bytes) -> None:
+    def _link(self, directory: Original, name: bytes, header: Header, path: bytes) -> Original | None:
         """One more name; of what is not in this layer, nothing is known."""
         linked = clean_name(header.linkname)
         *parents, last = linked.split(b"/")
         place = self._enter(parents, make=False)
         found = place.children.get(last) if place and place.children else None
         if found is None or found.kind == stat.S_IFDIR:
-            return
+            self._fault(path, "a hard link to nothing in this archive: left out")
+            return None
         self._put(directory, name, found)
         found.links += 1
         self.names.setdefault(found.number, [linked]).append(path)
         self._dress(found, header)
+        return found
 
     def _dress(self, made: Original, header: Header) -> None:
         """Give an entry the attributes of a header; another name's come over those it has."""
@@ -283,10 +320,23 @@ class Originals:
         if directory.children is None:
             directory.children = {}
         before = directory.children.get(name)
+        if before is not None:
+            self._drop(before)
         directory.links += (child.kind == stat.S_IFDIR) - (before is not None and before.kind == stat.S_IFDIR)
         directory.children[name] = child
         self._weigh(len(name) + len(child.target))
         return child
+
+    @staticmethod
+    def _drop(gone: Original) -> None:
+        """What lay at a name, and below it, has a name less; the other names of its files stay."""
+        pending = [gone]
+        while pending:
+            entry = pending.pop()
+            if entry.kind == stat.S_IFDIR:
+                pending += (entry.children or {}).values()
+            else:
+                entry.links -= 1
 
     def _new(self, kind: int) -> Original:
         self._numbers += 1

@@ -1,0 +1,170 @@
+"""How a blob is compressed, told by its first bytes, and its content decompressed piece by piece.
+
+Names and media types are never believed. What the engines take for one stream is one here: several
+members of gzip, several frames of zstd (skippable ones among them), several streams of bzip2 and xz.
+
+Sources: RFC 1952, RFC 8878 (zstd), the .xz format 1.1.0; moby `pkg/archive/archive.go` (DetectCompression).
+"""
+
+from __future__ import annotations
+
+import bz2
+import enum
+import lzma
+import zlib
+from typing import TYPE_CHECKING, Protocol
+
+from layerfs.formats.errors import FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+__all__ = ["HEAD_BYTES", "MEMORY_LIMIT", "Compression", "decompressed"]
+
+HEAD_BYTES = 6
+"""How many bytes of a blob `Compression.of` looks at."""
+
+MEMORY_LIMIT = 128 << 20
+"""Bytes that a decoder may use unless its caller allows more: a zstd window, all of xz."""
+
+_PIECE = 1 << 20
+
+
+class Compression(enum.StrEnum):
+    """A way to compress; `NONE` where the first bytes are those of no known one."""
+
+    NONE = "none"
+    GZIP = "gzip"
+    ZSTD = "zstd"
+    BZIP2 = "bzip2"
+    XZ = "xz"
+
+    @classmethod
+    def of(cls, head: bytes) -> Compression:
+        """What a blob that begins with `head` is compressed with."""
+        if head.startswith(b"\x1f\x8b"):
+            return cls.GZIP
+        if head.startswith(b"\x28\xb5\x2f\xfd") or (head[1:4] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50):
+            return cls.ZSTD
+        if head.startswith(b"BZh"):
+            return cls.BZIP2
+        return cls.XZ if head.startswith(b"\xfd7zXZ\0") else cls.NONE
+
+
+class _Decoder(Protocol):
+    """One member, frame or stream; as those of `bz2` and `lzma`."""
+
+    @property
+    def eof(self) -> bool:
+        """Whether its end was reached."""
+
+    @property
+    def needs_input(self) -> bool:
+        """Whether it has given all that it can of what it got."""
+
+    @property
+    def unused_data(self) -> bytes:
+        """What came after its end."""
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        """Up to `max_length` bytes of content."""
+
+
+class _GzipDecoder:
+    """zlib's decompressor with the interface of the others."""
+
+    def __init__(self) -> None:
+        """Expect one gzip member."""
+        self._zlib = zlib.decompressobj(wbits=31)
+
+    @property
+    def eof(self) -> bool:
+        """As of `_Decoder`."""
+        return self._zlib.eof
+
+    @property
+    def needs_input(self) -> bool:
+        """As of `_Decoder`."""
+        return not self._zlib.unconsumed_tail
+
+    @property
+    def unused_data(self) -> bytes:
+        """As of `_Decoder`."""
+        return self._zlib.unused_data
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        """As of `_Decoder`."""
+        return self._zlib.decompress(self._zlib.unconsumed_tail + data, max_length)
+
+
+def decompressed(
+    pieces: Iterable[bytes], compression: Compression, memory: int = MEMORY_LIMIT
+) -> Iterator[bytes]:
+    """The content of a compressed blob in pieces of at most a mebibyte; `pieces` itself where it is none.
+
+    Args:
+        pieces: the blob's bytes, in order.
+        compression: what it is compressed with.
+        memory: bytes that the decoder may use.
+
+    Raises:
+        FormatError: it is damaged, cut off, followed by something else, or needs more memory.
+    """
+    if compression is Compression.NONE:
+        yield from pieces
+        return
+    make, errors = _decoder(compression, memory)
+    try:
+        yield from _streams(iter(pieces), make, padded=compression in (Compression.GZIP, Compression.XZ))
+    except errors as error:
+        raise _explained(compression, memory, error) from error
+
+
+def _streams(pieces: Iterator[bytes], make: Callable[[], _Decoder], *, padded: bool) -> Iterator[bytes]:
+    """The contents of all streams, one after the other; zeros may follow where `padded`."""
+    rest = next(pieces, b"")
+    while rest:
+        decoder = make()
+        while True:
+            content = decoder.decompress(rest, _PIECE)
+            rest = b""
+            if content:
+                yield content
+            if decoder.eof:
+                break
+            if not content and decoder.needs_input:
+                rest = next(pieces, b"")
+                if not rest:
+                    raise FormatError("the compressed data are cut off")
+        rest = decoder.unused_data or next(pieces, b"")
+        if padded:
+            rest = rest.lstrip(b"\0") or next((piece for piece in map(_unpadded, pieces) if piece), b"")
+
+
+def _unpadded(piece: bytes) -> bytes:
+    return piece.lstrip(b"\0")
+
+
+def _decoder(
+    compression: Compression, memory: int
+) -> tuple[Callable[[], _Decoder], tuple[type[Exception], ...]]:
+    """What makes a decoder for one stream, and what it raises."""
+    if compression is Compression.GZIP:
+        return _GzipDecoder, (zlib.error,)
+    if compression is Compression.BZIP2:
+        return bz2.BZ2Decompressor, (OSError, EOFError)
+    if compression is Compression.XZ:
+        return lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memory), (lzma.LZMAError, EOFError)
+    from layerfs.formats.zstd import decoder  # noqa: PLC0415 - only archives with zstd need the package
+
+    return decoder(memory)
+
+
+def _explained(compression: Compression, memory: int, error: Exception) -> FormatError:
+    text = str(error)
+    if "limit" in text.lower() or "too much memory" in text.lower():
+        return FormatError(
+            f"{compression} needs more memory than allowed to decompress it",
+            expected=f"at most {memory} bytes",
+        )
+    return FormatError(f"damaged {compression} data", found=text)

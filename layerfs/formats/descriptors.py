@@ -1,0 +1,171 @@
+"""OCI descriptors, indexes and manifests, and their Docker twins; `manifest.json` of docker archives.
+
+Media types are used where they tell an index from a manifest, and not believed further.
+
+Sources: OCI image-spec `descriptor.md`, `image-index.md`, `manifest.md`; distribution `manifest v2 schema 2`;
+moby `daemon/internal/image/tarexport`; containers/image `docker/internal/tarfile/types.go`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from layerfs.formats.errors import FormatError
+from layerfs.formats.jsontext import Json, array, integer, load_object, load_objects, mapping, text, texts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["ArchiveEntry", "Descriptor", "Manifest", "Platform", "parse_archive_manifest", "parse_manifest"]
+
+_DIGEST = re.compile(r"[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[A-Za-z0-9=_-]{1,256}")
+
+_INDEXES = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
+_MANIFESTS = (
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
+
+_EMPTY = "application/vnd.oci.empty.v1+json"
+"""The config of what is no image."""
+
+NAME = "io.containerd.image.name"
+"""The annotation with a full reference, of Docker and containerd."""
+REF_NAME = "org.opencontainers.image.ref.name"
+"""A tag by the specification; a full reference by Podman, skopeo and Buildah."""
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """What an image is for; empty texts where nothing says."""
+
+    os: str = ""
+    architecture: str = ""
+    variant: str = ""
+
+    def __str__(self) -> str:
+        """As `docker` spells it: `linux/arm/v7`."""
+        return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """A blob by its digest.
+
+    Attributes:
+        digest: `algorithm:value`, checked for its form only.
+        size: bytes, as whoever wrote it says.
+        media_type: likewise.
+        platform: of a manifest in an index; None where it does not say.
+        annotations: texts by name.
+        artifact_type: what it is, where it is no image.
+    """
+
+    digest: str
+    size: int
+    media_type: str
+    platform: Platform | None = None
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    artifact_type: str = ""
+
+    @property
+    def is_index(self) -> bool:
+        """Whether it says that it is a list of manifests."""
+        return self.media_type in _INDEXES
+
+    @property
+    def is_attestation(self) -> bool:
+        """Whether it tells of another manifest, and is no image (BuildKit)."""
+        return "vnd.docker.reference.type" in self.annotations
+
+    @property
+    def blob_path(self) -> str:
+        """Where a layout keeps it."""
+        algorithm, _, value = self.digest.partition(":")
+        return f"blobs/{algorithm}/{value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """An index or a manifest.
+
+    Attributes:
+        manifests: of an index; empty for a manifest.
+        config: of a manifest; None for an index.
+        layers: of a manifest, base first.
+        is_index: which of both it is.
+        is_artifact: whether it is a manifest of something that is no image.
+    """
+
+    manifests: tuple[Descriptor, ...]
+    config: Descriptor | None
+    layers: tuple[Descriptor, ...]
+    is_index: bool
+    is_artifact: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveEntry:
+    """One image of a docker archive's `manifest.json`.
+
+    Attributes:
+        config: the member that holds its config.
+        names: references, as they are written.
+        layers: members that hold its layers, base first.
+    """
+
+    config: str
+    names: tuple[str, ...]
+    layers: tuple[str, ...]
+
+
+def parse_manifest(content: bytes) -> Manifest:
+    """An index (`index.json` too) or a manifest, told apart by what it holds; raises `FormatError`."""
+    document = load_object(content)
+    media_type = text(document, "mediaType")
+    is_index = media_type in _INDEXES or (media_type not in _MANIFESTS and "manifests" in document)
+    if is_index:
+        found = tuple(_descriptor(item) for item in array(document, "manifests"))
+        return Manifest(found, None, (), is_index=True)
+    if not isinstance(document.get("config"), dict):
+        raise FormatError("neither an image manifest nor an index", expected="an object config")
+    layers = tuple(_descriptor(item) for item in array(document, "layers"))
+    config = _descriptor(mapping(document, "config"))
+    is_artifact = bool(text(document, "artifactType")) or config.media_type == _EMPTY
+    return Manifest((), config, layers, is_index=False, is_artifact=is_artifact)
+
+
+def parse_archive_manifest(content: bytes) -> tuple[ArchiveEntry, ...]:
+    """The images of `manifest.json`, in its order; raises `FormatError`."""
+    return tuple(_entry(item) for item in load_objects(content))
+
+
+def _entry(item: Json) -> ArchiveEntry:
+    return ArchiveEntry(text(item, "Config"), tuple(texts(item, "RepoTags")), tuple(texts(item, "Layers")))
+
+
+def _descriptor(item: object) -> Descriptor:
+    if not isinstance(item, dict):
+        raise FormatError("wrong type of a descriptor", expected="an object")
+    digest = text(item, "digest")
+    if not _DIGEST.fullmatch(digest):
+        raise FormatError("malformed digest in a descriptor", found=ascii(digest[:100]))
+    platform = mapping(item, "platform") if item.get("platform") is not None else None
+    annotations = mapping(item, "annotations")
+    return Descriptor(
+        digest,
+        integer(item, "size"),
+        text(item, "mediaType"),
+        None if platform is None else _platform(platform),
+        {name: value for name, value in annotations.items() if isinstance(value, str)},
+        text(item, "artifactType"),
+    )
+
+
+def _platform(document: Json) -> Platform:
+    return Platform(text(document, "os"), text(document, "architecture"), text(document, "variant"))

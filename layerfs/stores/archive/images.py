@@ -1,0 +1,144 @@
+"""The images of an archive: what is in it, with every name in normal form, and the platform that is meant.
+
+An archive may hold an image for several platforms under one name. Without a wish the one is meant that
+this machine would run, or else the only one, or the first.
+"""
+
+from __future__ import annotations
+
+import platform as machine
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from layerfs.formats.descriptors import Platform
+from layerfs.formats.errors import FormatError
+from layerfs.formats.reference import parse_reference
+from layerfs.ids import ImageID
+from layerfs.model import Image
+from layerfs.stores.archive.platforms import normalised, preference
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from layerfs.formats.reference import Reference
+    from layerfs.stores.archive.archived import ArchivedImage
+
+__all__ = ["ArchiveImage", "Images"]
+
+
+@dataclass(frozen=True)
+class ArchiveImage(Image):
+    """An image of an archive.
+
+    Attributes:
+        variants: how the archive has it; several, as one with compressed layers and one without.
+        platform: in the usual words.
+        tags: names that are only tags, as an OCI layout may have them.
+        names: every name as it is written.
+    """
+
+    variants: tuple[ArchivedImage, ...] = ()
+    platform: Platform = field(default_factory=Platform)
+    tags: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+
+    @property
+    def archived(self) -> ArchivedImage:
+        """How the archive has it, or the first of several ways."""
+        return self.variants[0]
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """The digests of its manifests, and of what `index.json` names above them."""
+        found = [digest for item in self.variants for digest in (item.manifest, item.top) if digest]
+        return tuple(dict.fromkeys(found))
+
+
+class Images:
+    """All images, and which of them are meant."""
+
+    def __init__(self, archived: Iterable[ArchivedImage], wanted: Platform | None = None) -> None:
+        """Know `archived`; `wanted` is the platform asked for."""
+        merged: dict[ImageID, list[ArchivedImage]] = {}
+        for item in archived:
+            merged.setdefault(ImageID.of(item.config_bytes), []).append(item)
+        self.all = {image_id: _image(image_id, items) for image_id, items in merged.items()}
+        self.wanted = wanted
+        self._preferred = preference(wanted or _of_this_machine())
+
+    def shown(self) -> list[ArchiveImage]:
+        """The images that are meant where nothing says which platform: one of each group.
+
+        With a platform asked for, those that run on it.
+        """
+        groups: dict[object, list[ArchiveImage]] = {}
+        for image in self.all.values():
+            groups.setdefault(image.archived.top or image.id, []).append(image)
+        return [image for group in groups.values() for image in self.meant(group)[:1]]
+
+    def meant(self, found: Sequence[ArchiveImage]) -> list[ArchiveImage]:
+        """Those of some images that are meant by their platform: all of the best platform there is."""
+        for wanted in self._preferred:
+            if best := [image for image in found if image.platform == wanted]:
+                return best
+        if not self.wanted:
+            return list(found)
+        # what does not say what it is for runs anywhere, as for the engines
+        return [image for image in found if not str(image.platform)]
+
+    def called(self, name: str) -> list[ArchiveImage]:
+        """Every image of a name, as it is written or in normal form; of every platform."""
+        if found := [image for image in self.all.values() if name in image.names]:
+            return found
+        try:
+            wanted = parse_reference(name)
+        except FormatError:
+            return []
+        if wanted.digest:
+            digest = str(wanted.digest)
+            return [image for image in self.all.values() if digest in image.digests]
+        wanted = wanted.with_default_tag()
+        found = [image for image in self.all.values() if wanted in image.references]
+        # a name alone may have been written where the specification wants a tag
+        return found or [
+            image for image in self.all.values() if any(_parsed(tag) == wanted for tag in image.tags)
+        ]
+
+
+def _image(image_id: ImageID, items: Sequence[ArchivedImage]) -> ArchiveImage:
+    names = tuple(dict.fromkeys(name for item in items for name in item.names))
+    references: dict[Reference, None] = {}
+    tags: dict[str, None] = {}
+    for name in names:
+        reference = _reference(name)
+        if reference is None:
+            tags[name] = None
+        else:
+            references[reference] = None
+    first = items[0]
+    return ArchiveImage(
+        image_id,
+        tuple(sorted(references, key=str)),
+        first.config,
+        None,
+        variants=tuple(items),
+        platform=normalised(first.platform) if str(first.platform) else first.platform,
+        tags=tuple(tags),
+        names=names,
+    )
+
+
+def _reference(name: str) -> Reference | None:
+    """A name in normal form; None where it is a tag alone, or no reference at all."""
+    return _parsed(name) if any(mark in name for mark in ":/@") else None
+
+
+def _parsed(name: str) -> Reference | None:
+    try:
+        return parse_reference(name).with_default_tag()
+    except FormatError:
+        return None
+
+
+def _of_this_machine() -> Platform:
+    return normalised(Platform("linux", machine.machine()))

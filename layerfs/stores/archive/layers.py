@@ -1,0 +1,211 @@
+"""The layers of an archive: records, and trees made of their tars, each when it is first asked for.
+
+A plain tar is read in place, a compressed one from the cache. A layer's entries are kept in memory as long
+as a tree uses them, and of those used last a few more.
+"""
+
+from __future__ import annotations
+
+import collections
+import stat
+import threading
+import weakref
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from layerfs.cache.blobs import Packed
+from layerfs.errors import CorruptStore, DigestMismatch, MalformedFile, MissingFile, reason
+from layerfs.formats.compression import HEAD_BYTES, Compression
+from layerfs.formats.errors import FormatError
+from layerfs.formats.tarindex import members
+from layerfs.formats.whiteouts import TRUSTED
+from layerfs.tree.originals import MOST
+from layerfs.tree.overlay import OverlayLayer
+from layerfs.tree.tarlayer import TarLayer, TarTree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from layerfs.cache.blobs import Cache, Plain
+    from layerfs.ids import BlobDigest, ChainID, DiffID
+    from layerfs.stores.archive.outer import Blob
+    from layerfs.tree.originals import Original
+    from layerfs.tree.source import LayerSource
+
+__all__ = ["ArchiveLayer", "LayerFiles", "missing", "packed"]
+
+_RECENT = 4  # layers kept although no tree has them: whoever reads a layer twice mostly does so at once
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveLayer:
+    """A layer of an image in an archive, on those below it.
+
+    Attributes:
+        chain_id: its identity on top of those below.
+        diff_id: sha256 of its tar, as the config says.
+        parent: the layer below; None for a base.
+        digest: of the blob as it is stored; None where the archive does not say.
+        media_type: as the manifest says; empty where it does not.
+        place: the member of the archive that holds it, or should hold it.
+        cache_id: None: there is no directory of the engine's.
+    """
+
+    chain_id: ChainID
+    diff_id: DiffID
+    parent: ChainID | None
+    digest: BlobDigest | None
+    media_type: str
+    place: str
+    blob: Blob = field(repr=False)
+    measure: Callable[[ArchiveLayer], int] = field(repr=False, compare=False)
+    cache_id: None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of its files as Docker counts a layer: every inode once, links by their targets.
+
+        Raises:
+            CorruptStore: its tar cannot be read.
+        """
+        return self.measure(self)
+
+
+def packed(blob: Blob) -> Packed:
+    """A blob as the cache takes it, its compression told by its bytes; raises `MalformedFile`."""
+    try:
+        head = blob.file.pread(min(HEAD_BYTES, blob.size), blob.offset)
+    except OSError as error:
+        raise MalformedFile(blob.label, reason(error)) from error
+    return Packed(blob.label, blob.file, blob.offset, blob.size, Compression.of(head))
+
+
+class LayerFiles:
+    """Reads the layers of one archive; safe to use from several threads."""
+
+    def __init__(self, cache: Cache, report: Callable[[CorruptStore], None], *, markers: bool = True) -> None:
+        """Decompress by `cache`, and tell `report` what is wrong with a layer that can be read.
+
+        Args:
+            cache: see there.
+            report: takes what does not stop the answer.
+            markers: whether the tars are layers; False for a root file system, where `.wh.` means nothing.
+        """
+        self._cache = cache
+        self._report = report
+        self._markers = markers
+        self._lock = threading.RLock()
+        self._layers: weakref.WeakValueDictionary[ChainID, TarLayer] = weakref.WeakValueDictionary()
+        self._recent: collections.deque[TarLayer] = collections.deque(maxlen=_RECENT)
+        self._loading: dict[ChainID, threading.Lock] = {}
+        self._weights: weakref.WeakKeyDictionary[TarTree, int] = weakref.WeakKeyDictionary()
+
+    def source(self, layer: ArchiveLayer) -> LayerSource:
+        """A layer as overlayfs would read it, had an engine unpacked it."""
+        stored = self.stored(layer)
+        return OverlayLayer(stored, TRUSTED) if self._markers else stored
+
+    def stored(self, layer: ArchiveLayer) -> TarLayer:
+        """A layer as an engine would have unpacked it: whiteouts are devices, marks are attributes."""
+        with self._lock:
+            found = self._layers.get(layer.chain_id)
+            if found is None:
+                key = int(layer.chain_id.hex[:15], 16)
+                found = TarLayer(layer.blob.label, key, lambda: self._loaded(layer))
+                self._layers[layer.chain_id] = found
+            self._recent.append(found)
+            return found
+
+    def tree(self, layer: ArchiveLayer) -> TarTree:
+        """The entries of a layer's tar; raises `CorruptStore`."""
+        try:
+            return self.stored(layer).tree
+        except OSError as error:
+            if isinstance(error.__cause__, CorruptStore):
+                raise error.__cause__ from None
+            raise MalformedFile(layer.blob.label, reason(error)) from error
+
+    def size(self, layer: ArchiveLayer) -> int:
+        """See `ArchiveLayer.size`; noted in the cache."""
+        blob = packed(layer.blob)
+        noted = self._cache.recall(blob).get("content")
+        if isinstance(noted, int):
+            return noted
+        stamp = blob.stamp()
+        found = _content_size(self.tree(layer))
+        self._cache.remember(blob, stamp, content=found)
+        return found
+
+    def diff_id(self, blob: Blob) -> str:
+        """The sha256 of a blob without its compression; raises `CorruptStore`."""
+        return self.plain(blob).diff_id
+
+    def plain(self, blob: Blob, *, fresh: bool = False) -> Plain:
+        """A blob without compression, which may be the one in the archive; see `Cache.plain`."""
+        return self._cache.plain(packed(blob), fresh=fresh)
+
+    # -- loading -------------------------------------------------------------------------------
+
+    def _loaded(self, layer: ArchiveLayer) -> TarTree:
+        with self._lock:
+            alone = self._loading.setdefault(layer.chain_id, threading.Lock())
+        with alone:
+            blob = layer.blob
+            what = packed(blob)
+            file, offset, size = blob.file, blob.offset, blob.size
+            if what.compression is not Compression.NONE:
+                plain = self._cache.plain(what)
+                file, offset, size = plain.file, plain.offset, plain.size
+                self._compare(layer, plain)
+            with self._lock:
+                room = MOST - sum(self._weights.values())
+            try:
+                found = TarTree(
+                    file,
+                    members(lambda at, length: file.pread(length, at), size, offset),
+                    room,
+                    markers=self._markers,
+                )
+            except FormatError as error:
+                raise MalformedFile(
+                    blob.label, error.problem, expected=error.expected, found=error.found
+                ) from error
+            with self._lock:
+                self._weights[found] = found.originals.weight
+        for fault in found.faults:
+            self._report(CorruptStore(blob.label, fault))
+        return found
+
+    def _compare(self, layer: ArchiveLayer, plain: Plain) -> None:
+        """Report a blob that is not what its name, or the config, says: it is shown all the same."""
+        label = layer.blob.label
+        if layer.digest and plain.digest != layer.digest:
+            self._report(DigestMismatch(
+                label, "the blob does not hash to its name", expected=layer.digest, found=plain.digest
+            ))  # fmt: skip
+        if plain.diff_id != layer.diff_id:
+            self._report(DigestMismatch(
+                label, "the layer is not the one in the config", expected=layer.diff_id, found=plain.diff_id
+            ))  # fmt: skip
+
+
+def missing(label: str, problem: CorruptStore | None) -> CorruptStore:
+    """What to raise of a layer whose blob the archive does not have."""
+    return problem or MissingFile(label, "the layer is not in the archive")
+
+
+def _content_size(tree: TarTree) -> int:
+    """What the engine records as a layer's size (moby `pkg/directory`): directories do not count."""
+    total, seen, pending = 0, set(), [tree.originals.root]
+    while pending:
+        for child in (pending.pop().children or {}).values():
+            if child.kind == stat.S_IFDIR:
+                pending.append(child)
+            elif child.links == 1 or child.number not in seen:
+                seen.add(child.number)
+                total += _size(child)
+    return total
+
+
+def _size(original: Original) -> int:
+    return original.size if original.kind == stat.S_IFREG else len(original.target)

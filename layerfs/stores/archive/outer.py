@@ -1,0 +1,257 @@
+"""The outer container of an archive: its members by name, whether it is a tar or a directory.
+
+Nothing leads out of it: names are cleaned, links are followed inside only, and of two members with one
+name the last one counts, as for whoever unpacks it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from layerfs.errors import MalformedFile, reason
+from layerfs.formats.errors import FormatError
+from layerfs.formats.tarindex import members
+from layerfs.formats.tarsplit import clean_name
+from layerfs.tree.pooledfile import PooledFile
+from layerfs.tree.stretch import Stretch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from layerfs.formats.tarindex import TarMember
+    from layerfs.hostdir import HostDir
+    from layerfs.tree.pooledfile import FilePool, Readable
+
+__all__ = ["Blob", "DirectoryOuter", "Outer", "TarOuter"]
+
+_MOST_LINKS = 40
+_MOST_MEMBERS = 1 << 21
+_MOST_REPEATED = 100
+_MOST_SMALL = 32 << 20
+
+
+class Blob(NamedTuple):
+    """The bytes of one member.
+
+    Attributes:
+        label: its name in messages.
+        file: holds them.
+        offset: where in it they begin.
+        size: how many there are.
+        place: the member's own name, links followed.
+    """
+
+    label: str
+    file: Readable
+    offset: int
+    size: int
+    place: bytes
+
+    @property
+    def content(self) -> Stretch:
+        """The bytes to be read."""
+        return Stretch.whole(self.file, self.size, self.offset)
+
+    def small(self) -> bytes:
+        """All of them, of a document; raises `MalformedFile` where they are too many for one."""
+        if self.size > _MOST_SMALL:
+            raise MalformedFile(
+                self.label, "too large", expected=f"at most {_MOST_SMALL} bytes", found=str(self.size)
+            )
+        try:
+            return self.content.read()
+        except OSError as error:
+            raise MalformedFile(self.label, reason(error)) from error
+
+
+class Outer(Protocol):
+    """An archive or layout as a set of named blobs.
+
+    Attributes:
+        label: its name in messages.
+        fault: where and why the reading of its members ended before its end; None where it did not.
+        repeated: names that several members have, a hundred at most; the last one counts.
+    """
+
+    label: str
+    fault: MalformedFile | None
+    repeated: tuple[bytes, ...]
+
+    def names(self) -> Iterable[bytes]:
+        """The cleaned names of its regular files and links, as far as they can be told beforehand."""
+
+    def below(self, folder: bytes) -> Iterable[bytes]:
+        """The names of the files and links in one folder, without it."""
+
+    def find(self, name: bytes) -> Blob | None:
+        """The file of this name, links followed inside; None where there is none.
+
+        Raises:
+            MalformedFile: links lead out of it, or round in a circle; it is no regular file.
+        """
+
+
+class TarOuter:
+    """A tar that holds others.
+
+    Attributes:
+        label, fault, repeated: see `Outer`.
+        whole: the tar itself.
+        tops: the first components of all names; of a root file system they tell what it is.
+    """
+
+    def __init__(self, label: str, file: Readable, begin: int, size: int) -> None:
+        """Read the headers of the tar that lies in `file`; raises `MalformedFile` where there is none."""
+        self.label = label
+        self.fault: MalformedFile | None = None
+        self.whole = Blob(label, file, begin, size, b"")
+        self.tops: set[bytes] = set()
+        self._file = file
+        # of a file where it lies, of a link its target: a name and a pair cost a third of a header
+        self._places: dict[bytes, tuple[int, int] | _Link | None] = {}
+        repeated: dict[bytes, None] = {}
+        try:
+            for member in members(lambda at, length: file.pread(length, at), size, begin):
+                self._add(member, repeated)
+        except FormatError as error:
+            self.fault = MalformedFile(label, error.problem, expected=error.expected, found=error.found)
+            if not self.tops:
+                raise self.fault from error
+        except OSError as error:
+            raise MalformedFile(label, reason(error)) from error
+        self.repeated = tuple(repeated)
+
+    def _add(self, member: TarMember, repeated: dict[bytes, None]) -> None:
+        name, header = clean_name(member.header.name), member.header
+        if not name:
+            return
+        self.tops.add(name.split(b"/", 1)[0])
+        if header.kind == stat.S_IFDIR:
+            return
+        if name in self._places and len(repeated) < _MOST_REPEATED:
+            repeated[name] = None
+        if header.is_hard_link or header.kind == stat.S_IFLNK:
+            self._places[name] = _Link(header.linkname, symbolic=not header.is_hard_link)
+        elif header.kind == stat.S_IFREG and len(member.extents) <= 1 and not header.sparse:
+            self._places[name] = (member.extents[0].offset if member.extents else 0, member.size)
+        elif header.kind:
+            self._places[name] = None
+        if len(self._places) > _MOST_MEMBERS:
+            raise FormatError("too many members", expected=f"at most {_MOST_MEMBERS}")
+
+    def names(self) -> Iterable[bytes]:
+        """The cleaned names of all members."""
+        return self._places.keys()
+
+    def below(self, folder: bytes) -> Iterable[bytes]:
+        """See `Outer`."""
+        prefix = folder + b"/"
+        found = (name[len(prefix) :] for name in self._places if name.startswith(prefix))
+        return [name for name in found if b"/" not in name]
+
+    def find(self, name: bytes) -> Blob | None:
+        """The member of this name; see `Outer`."""
+        for _ in range(_MOST_LINKS):
+            name = clean_name(name)
+            if name not in self._places:
+                return None
+            place = self._places[name]
+            label = f"{self.label}:{os.fsdecode(name)}"
+            if place is None:
+                raise MalformedFile(label, "no regular file")
+            if not isinstance(place, _Link):
+                return Blob(label, self._file, *place, name)
+            name = _target(self.label, name, place.target) if place.symbolic else place.target
+        raise MalformedFile(f"{self.label}:{os.fsdecode(name)}", "links that go round in a circle")
+
+    def forget(self) -> None:
+        """Let go of the names: of a root file system they are those of its entries."""
+        self._places = {}
+
+
+class _Link(NamedTuple):
+    """A member that stands for another one."""
+
+    target: bytes
+    symbolic: bool
+
+
+class DirectoryOuter:
+    """A layout or an unpacked archive on disk; see `Outer` for its attributes."""
+
+    fault: MalformedFile | None = None
+    repeated: tuple[bytes, ...] = ()
+
+    def __init__(self, directory: HostDir, pool: FilePool) -> None:
+        """Read `directory`, whose files `pool` keeps open."""
+        self.label = directory.display
+        self._directory = directory
+        self._pool = pool
+        self._known: dict[bytes, Blob] = {}
+
+    def names(self) -> Iterable[bytes]:
+        """What the directory holds at its top: enough to tell what it is."""
+        return self._directory.names()
+
+    def below(self, folder: bytes) -> Iterable[bytes]:
+        """See `Outer`; nothing where there is no such folder."""
+        try:
+            with self._directory.subdir(folder) as found:
+                return found.names()
+        except OSError:
+            return []
+
+    def find(self, name: bytes) -> Blob | None:
+        """The file of this name; see `Outer`."""
+        for _ in range(_MOST_LINKS):
+            name = clean_name(name)
+            if name in self._known:
+                return self._known[name]
+            label = self._directory.name_of(name)
+            try:
+                if not stat.S_ISLNK(self._directory.lstat(name).st_mode):
+                    return self._opened(name, label)
+                name = _target(self.label, name, self._directory.readlink(name))
+            except OSError as error:
+                if error.errno in (errno.ENOENT, errno.ENOTDIR):
+                    return None
+                if error.errno == errno.ELOOP:
+                    raise MalformedFile(label, "reached through a symbolic link: not followed") from error
+                raise MalformedFile(label, reason(error)) from error
+        raise MalformedFile(f"{self.label}:{os.fsdecode(name)}", "links that go round in a circle")
+
+    def _opened(self, name: bytes, label: str) -> Blob:
+        """A file as it is now; one that another took the place of is not read as this one."""
+        fd = self._directory.open_file(name)
+        first = os.fstat(fd)
+
+        def again() -> int:
+            fd = self._directory.open_file(name)
+            now = os.fstat(fd)
+            if (now.st_dev, now.st_ino, now.st_size) != (first.st_dev, first.st_ino, first.st_size):
+                os.close(fd)
+                raise OSError(errno.EIO, f"{label}: replaced while it was in use")
+            return fd
+
+        self._known[name] = Blob(label, PooledFile(self._pool, again, fd), 0, first.st_size, name)
+        return self._known[name]
+
+
+def _target(label: str, name: bytes, target: bytes) -> bytes:
+    """What a symbolic link of an archive leads to; raises `MalformedFile` where that is outside of it."""
+    parts = name.split(b"/")[:-1]
+    outside = target.startswith(b"/")
+    for part in target.split(b"/"):
+        if part == b"..":
+            outside = outside or not parts
+            del parts[-1:]
+        elif part not in (b"", b"."):
+            parts.append(part)
+    if outside:
+        raise MalformedFile(
+            f"{label}:{os.fsdecode(name)}", "a link that leads out of the archive", found=os.fsdecode(target)
+        )
+    return b"/".join(parts)

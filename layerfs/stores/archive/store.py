@@ -1,0 +1,335 @@
+"""An archive or layout, opened for reading: the same questions as of a data root.
+
+    store = ArchiveStore.open("nginx.tar")
+    tree = store.tree(store.image("nginx:latest"))
+
+Nothing of it is unpacked to files. What does not stop an answer is reported, and kept in `damage`.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self
+
+from layerfs.cache.blobs import Cache, CacheOptions
+from layerfs.errors import BrokenChain, CorruptStore, ImageNotFound, LayerNotFound
+from layerfs.formats.repositories import Repositories, RepositoryRow
+from layerfs.ids import BlobDigest, ChainID, ImageID, InvalidID, chain_id
+from layerfs.stores.archive.archived import Form
+from layerfs.stores.archive.checks import faults_of
+from layerfs.stores.archive.contents import images_of
+from layerfs.stores.archive.export import PlainTar, StoredBlob
+from layerfs.stores.archive.images import ArchiveImage, Images
+from layerfs.stores.archive.layers import ArchiveLayer, LayerFiles, missing
+from layerfs.stores.archive.names import ArchiveNames
+from layerfs.stores.archive.opening import open_archive
+from layerfs.stores.archive.platforms import parse_platform
+from layerfs.tree.union import UnionTree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from layerfs.hostdir import HostDir
+    from layerfs.stores.archive.archived import ArchivedImage, ArchivedLayer
+    from layerfs.stores.archive.checks import Fault
+    from layerfs.stores.archive.opening import OpenedArchive
+    from layerfs.tree.source import LayerSource
+
+__all__ = ["ArchiveStore"]
+
+_log = logging.getLogger(__name__)
+
+
+class ArchiveStore:
+    """The images of one archive or layout.
+
+    Attributes:
+        kind: what kind of store it is.
+        path: where it was opened, as given.
+        form: how it is laid out.
+        evidence: directories below which nothing may be written: the layout's own.
+        inode: device and inode of the archive, which nothing may be written over.
+        damage: every defect met so far, in order.
+        names: resolves names.
+        outer: its members.
+        files: reads its layers.
+    """
+
+    kind = "archive"
+
+    def __init__(self, path: str, opened: OpenedArchive, cache: Cache, platform: str | None = None) -> None:
+        """Read an archive that is open; see `open`."""
+        self.path = path
+        self.form = opened.form
+        self.evidence: tuple[HostDir, ...] = (opened.directory,) if opened.directory else ()
+        self.inode = opened.inode
+        self.damage: list[CorruptStore] = []
+        self._reported: set[str] = set()
+        self.outer = opened.outer
+        if self.outer.fault:
+            self.report(self.outer.fault)
+        system = self.form is Form.ROOTFS
+        self.files = LayerFiles(cache if opened.again else cache.unkept(), self.report, markers=not system)
+        archived = images_of(self.outer, self.form, self.report, self.files.diff_id)
+        self._images = Images(archived, parse_platform(platform) if platform else None)
+        self._chains: dict[ImageID, tuple[ArchiveLayer, ...]] = {}
+        self.names = ArchiveNames(self, self._images)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        cache: CacheOptions | None = None,
+        platform: str | None = None,
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> Self:
+        """Open an archive, a layout, or a tar of a root file system.
+
+        Args:
+            path: a file or a directory; `-` is standard input.
+            cache: where and how far blobs are decompressed; nothing is kept by default.
+            platform: `os/architecture[/variant]` of the images that are meant.
+            progress: told the label of a blob that is read as a whole, its bytes done, and all of them.
+
+        Raises:
+            NotAnArchive: it is something else, which is named.
+            DataRootUnreadable: the operating system refuses.
+            CorruptStore: it is so damaged that nothing of it can be read.
+            CacheError: there is no room to decompress it.
+            ValueError: `platform` is none.
+        """
+        kept = Cache(cache or CacheOptions(), progress)
+        return cls(str(path), open_archive(str(path), kept), kept, platform)
+
+    # -- images --------------------------------------------------------------------------------
+
+    def images(self, *, all_platforms: bool = False) -> list[ArchiveImage]:
+        """Every sound image, newest first.
+
+        Args:
+            all_platforms: of an image for several platforms each, and not only the one that is meant.
+        """
+        found = list(self._images.all.values()) if all_platforms else self._images.shown()
+        return sorted(
+            found,
+            key=lambda image: (image.config.created_ns is None, -(image.config.created_ns or 0), image.id),
+        )
+
+    def load_image(self, image_id: ImageID) -> ArchiveImage | None:
+        """The image of this ID, or None where there is none that can be read."""
+        return self._images.all.get(image_id)
+
+    def read_image(self, image_id: ImageID) -> ArchiveImage:
+        """The image of this ID; raises `ImageNotFound`."""
+        found = self._images.all.get(image_id)
+        if found is None:
+            raise ImageNotFound(f"no such image: {image_id}")
+        return found
+
+    def image(self, name: str | None = None) -> ArchiveImage:
+        """The image called `name`; without a name the only one there is.
+
+        A name is a reference, as it is written or in Docker's normal form; a tag of a layout; an image ID or
+        the digest of a manifest, or the beginning of one.
+
+        Raises:
+            ImageNotFound, AmbiguousName, InvalidReference: as `naming` has it.
+        """
+        if name is None:
+            return self.names.only_image()
+        return self.read_image(self.names.image_id(name))
+
+    @functools.cached_property
+    def repositories(self) -> Repositories:
+        """The names of all images that are meant, in Docker's normal form."""
+        rows = [RepositoryRow(name, image.id) for image in self.images() for name in image.references]
+        return Repositories(tuple(sorted(rows, key=lambda row: row.reference.familiar)))
+
+    def config_bytes(self, image: ArchiveImage) -> bytes:
+        """The config of an image, byte for byte; of what has none, the one that was made up for it."""
+        return image.archived.config_bytes
+
+    def has_config(self, image: ArchiveImage) -> bool:
+        """Whether the archive has a config of the image; a root file system, and before 1.10, it has none."""
+        return image.archived.place is not None
+
+    def manifest_bytes(self, image: ArchiveImage) -> bytes | None:
+        """The manifest of an image, byte for byte; None where its form has none."""
+        return image.archived.manifest_bytes
+
+    def chain(self, image: ArchiveImage) -> tuple[ArchiveLayer, ...]:
+        """The image's layers, base first; raises `CorruptStore` where one is not in the archive."""
+        found = self._chains.get(image.id)
+        if found is None:
+            found = self._chains[image.id] = self._chain(image)
+        return found
+
+    def _chain(self, image: ArchiveImage) -> tuple[ArchiveLayer, ...]:
+        *others, last = image.variants
+        for item in others:
+            with suppress(CorruptStore):
+                return self.chain_of(item)
+        return self.chain_of(last)
+
+    def chain_of(self, archived: ArchivedImage) -> tuple[ArchiveLayer, ...]:
+        """The layers of one way in which the archive has an image; as `chain`."""
+        found: list[ArchiveLayer] = []
+        for diff_id, layer in zip(archived.config.diff_ids, archived.layers, strict=True):
+            if layer.blob is None:
+                raise missing(f"{self.outer.label}:{layer.name}", layer.problem)
+            below = found[-1].chain_id if found else None
+            found.append(
+                ArchiveLayer(
+                    chain_id(below, diff_id),
+                    diff_id,
+                    below,
+                    _digest(layer),
+                    layer.media_type,
+                    layer.blob.place.decode("utf-8", "surrogateescape") or layer.name,
+                    layer.blob,
+                    self.files.size,
+                )
+            )
+        return tuple(found)
+
+    def size(self, image: ArchiveImage) -> int | None:
+        """The image's size in bytes as Docker adds it up, or None where a layer is missing or damaged."""
+        try:
+            return sum(layer.size for layer in self.chain(image))
+        except CorruptStore as error:
+            self.report(error)
+            return None
+
+    # -- layers --------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def layers_by_chain(self) -> Mapping[ChainID, ArchiveLayer]:
+        """Every layer of every image that is whole; images that are not are reported."""
+        found: dict[ChainID, ArchiveLayer] = {}
+        for image in self.images(all_platforms=True):
+            try:
+                for layer in self.chain(image):
+                    found.setdefault(layer.chain_id, layer)
+            except CorruptStore as error:
+                self.report(error)
+        return found
+
+    def layers(self) -> list[ArchiveLayer]:
+        """Every layer, by chain ID."""
+        return [layer for _, layer in sorted(self.layers_by_chain.items())]
+
+    def layer(self, name: str) -> ArchiveLayer:
+        """The layer called by its chain ID, diff ID, digest, or a prefix of one; raises `LookupFailed`."""
+        found = self.names.anything(name, ("layer",))
+        assert isinstance(found, ArchiveLayer)  # noqa: S101 - as asked for
+        return found
+
+    def chain_below(self, top: ChainID, until: Collection[ChainID] = ()) -> tuple[ArchiveLayer, ...]:
+        """The chain that ends in `top`, base first; neither those of `until` nor what is below them.
+
+        Raises:
+            BrokenChain: there is no such layer.
+        """
+        found: list[ArchiveLayer] = []
+        at: ChainID | None = top
+        while at is not None and at not in until:
+            layer = self.layers_by_chain.get(at)
+            if layer is None:
+                raise BrokenChain(self.path, "there is no layer of this chain ID", expected=at)
+            found.append(layer)
+            at = layer.parent
+        return tuple(reversed(found))
+
+    def layer_number(self, image: ArchiveImage, number: int) -> int:
+        """`number`, if the image has a layer of that number (1 is the base); raises `LayerNotFound`."""
+        depth = len(image.config.diff_ids)
+        if not 1 <= number <= depth:
+            raise LayerNotFound(
+                f"{image.name} has no layer {number}",
+                hint=f"its layers are numbered 1 (base) to {depth} (top)" if depth else "it has no layers",
+            )
+        return number
+
+    def containers(self) -> Sequence[object]:
+        """None: an archive has images only."""
+        return []
+
+    def container_names(self) -> dict[object, str | None]:
+        """None, likewise."""
+        return {}
+
+    # -- trees ---------------------------------------------------------------------------------
+
+    def find(self, name: str) -> ArchiveImage | ArchiveLayer:
+        """What `name` means: an image, or else a layer; raises `LookupFailed`."""
+        found = self.names.anything(name, ("image", "layer"))
+        assert isinstance(found, (ArchiveImage, ArchiveLayer))  # noqa: S101 - as asked for
+        return found
+
+    def tree(self, subject: ArchiveImage | ArchiveLayer, *, up_to: int | None = None) -> UnionTree:
+        """The tree of an image, or of a single layer with its whiteouts as an engine would unpack them.
+
+        Args:
+            subject: what to show.
+            up_to: show an image as of its layer of this number (1 is the base).
+
+        Raises:
+            CorruptStore: a layer that is needed is not in the archive, or the uppermost one is damaged.
+            LayerNotFound: there is no layer of that number.
+        """
+        if isinstance(subject, ArchiveLayer):
+            self.files.tree(subject)
+            return UnionTree([self.files.stored(subject)])
+        chain = self.chain(subject)
+        if up_to is not None:
+            chain = chain[: self.layer_number(subject, up_to)]
+        return self._union(chain)
+
+    def tree_below(self, top: ArchiveLayer) -> UnionTree:
+        """The union of a layer and of all below it; raises `CorruptStore`."""
+        return self._union(self.chain_below(top.chain_id))
+
+    def source(self, layer: ArchiveLayer) -> LayerSource:
+        """One layer by itself as overlayfs would read it."""
+        return self.files.source(layer)
+
+    def _union(self, chain: Sequence[ArchiveLayer]) -> UnionTree:
+        if chain:
+            self.files.tree(chain[-1])  # its root is looked at now, so it is now that damage is told
+        return UnionTree([self.files.source(layer) for layer in reversed(chain)])
+
+    # -- export --------------------------------------------------------------------------------
+
+    def plain_tar(self, layer: ArchiveLayer) -> PlainTar:
+        """A layer as the tar whose sha256 is its diff ID."""
+        return PlainTar(layer, self.files.plain)
+
+    def stored_blob(self, layer: ArchiveLayer) -> StoredBlob:
+        """A layer as it is stored; raises `CorruptStore`, as its digest may have to be computed."""
+        return StoredBlob(layer, layer.digest or self.files.plain(layer.blob).digest)
+
+    def faults(self) -> Iterator[Fault]:
+        """Everything that is wrong with the archive, found by reading all of it; see `checks`."""
+        return faults_of(self)
+
+    # -- damage --------------------------------------------------------------------------------
+
+    def report(self, problem: CorruptStore) -> None:
+        """Note a defect that does not stop the answer, and log it once."""
+        text = str(problem)
+        if text not in self._reported:
+            self._reported.add(text)
+            self.damage.append(problem)
+            _log.warning("%s", problem, extra={"damage": True})
+
+
+def _digest(layer: ArchivedLayer) -> BlobDigest | None:
+    """The digest that a layer's blob is kept under; None where it has none, or of another algorithm."""
+    try:
+        return BlobDigest(layer.name.removeprefix("blobs/").replace("/", ":"))
+    except InvalidID:
+        return None

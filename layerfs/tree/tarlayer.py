@@ -1,0 +1,189 @@
+"""A layer that is a tar: its entries in memory, as an engine would have unpacked them; contents in the tar.
+
+`TarLayer` stands where `RawLayer` would: whiteouts are devices and marks are attributes, so the union knows
+nothing of archives. What the tar says is read once, when the layer is first looked at.
+Used by stores whose layers are archives.
+
+Sources: `originals` (the rules of unpacking), OCI image-spec `layer.md`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import threading
+from typing import TYPE_CHECKING
+
+from layerfs.errors import CorruptStore
+from layerfs.formats.errors import FormatError
+from layerfs.formats.whiteouts import TRUSTED
+from layerfs.tree.node import FileStat
+from layerfs.tree.originals import MOST, Originals, inode_base
+from layerfs.tree.source import NO_MARKS, Entry, Marks
+from layerfs.tree.stretch import Stretch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Sequence
+
+    from layerfs.formats.tarindex import Extent, TarMember
+    from layerfs.tree.content import Content
+    from layerfs.tree.originals import Original
+    from layerfs.tree.pooledfile import Readable
+
+__all__ = ["TarLayer", "TarTree"]
+
+_DIRECTORY_SIZE = 4096
+_BLOCK = 512
+
+
+class TarTree:
+    """The entries of one tar, and where the contents of its files lie.
+
+    Attributes:
+        file: what holds the tar.
+        originals: the entries.
+        faults: what no engine would have unpacked so, and what was made of it: a sentence each.
+    """
+
+    def __init__(
+        self, file: Readable, members: Iterable[TarMember], most: int = MOST, *, markers: bool = True
+    ) -> None:
+        """Unpack `members`, which lie in `file`, in memory; raises `FormatError`.
+
+        Args:
+            file: holds the tar.
+            members: in order; extents count from the beginning of the file.
+            most: entries that there may be.
+            markers: see `Originals`.
+        """
+        self.file = file
+        self.originals = Originals((), TRUSTED.opaque, most, markers=markers)
+        self._places: dict[int, int | Sequence[Extent]] = {}
+        for member in members:
+            made = self.originals.add(member.header, member.size)
+            if made is not None and made.kind == stat.S_IFREG and not member.header.is_hard_link:
+                whole = len(member.extents) == 1 and member.extents[0].length == member.size
+                # most contents are in one piece: a number costs a fifth of an extent
+                self._places[made.number] = member.extents[0].offset if whole else member.extents
+        self.originals.settle()
+        self.faults = tuple(self.originals.faults)
+
+    def content(self, original: Original) -> Content:
+        """The content of a regular file."""
+        place = self._places.get(original.number, ())
+        if isinstance(place, int):
+            return Stretch.whole(self.file, original.size, place)
+        return Stretch(self.file, original.size, place)
+
+
+class TarLayer:
+    """A tar as a stored layer; safe to use from several threads."""
+
+    def __init__(self, label: str, key: int, load: Callable[[], TarTree]) -> None:
+        """Show a tar.
+
+        Args:
+            label: its name in messages.
+            key: distinct among layers, and always the same for this one: inode numbers are made of it.
+            load: asked once, when the layer is first looked at; may raise `FormatError`, `CorruptStore`,
+                `OSError`.
+        """
+        self.label = label
+        self._key = key
+        self._load = load
+        self._lock = threading.Lock()
+        self._tree: TarTree | None = None
+        self._device, self._inodes = inode_base(key)
+
+    @property
+    def identity(self) -> Hashable:
+        """The layer by its key."""
+        return self._key, type(self)
+
+    @property
+    def tree(self) -> TarTree:
+        """What the tar holds; an `OSError` where it cannot be read."""
+        if self._tree is None:
+            with self._lock:
+                if self._tree is None:
+                    try:
+                        self._tree = self._load()
+                    except (FormatError, CorruptStore) as error:
+                        raise OSError(errno.EIO, str(error)) from error
+        return self._tree
+
+    def statvfs(self) -> os.statvfs_result:
+        """The file system the archive is on."""
+        return self.tree.file.statvfs()
+
+    def entry(self, path: bytes) -> Entry | None:
+        """The entry at `path`, or None."""
+        found = self.tree.originals.find(path)
+        return self._entry(path.rpartition(b"/")[2], found) if found else None
+
+    def scan(self, path: bytes) -> Iterable[Entry]:
+        """Every entry of the directory at `path`, in the order of the tar."""
+        found = self._found(path)
+        if found.kind != stat.S_IFDIR:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        return [self._entry(name, child) for name, child in (found.children or {}).items()]
+
+    def marks(self, path: bytes) -> Marks:
+        """None: marks are plain data here."""
+        del path
+        return NO_MARKS
+
+    def has_data(self, path: bytes, content: Content) -> bool:
+        """Always: a file's own bytes are shown."""
+        del path, content
+        return True
+
+    def metacopy(self, path: bytes) -> Marks | None:
+        """None: a file's own bytes are shown."""
+        del path
+        return None
+
+    def readlink(self, path: bytes) -> bytes:
+        """The target of the link at `path`."""
+        return self._found(path).target
+
+    def open(self, path: bytes) -> Content:
+        """The content of the regular file at `path`."""
+        found = self._found(path)
+        if found.kind == stat.S_IFDIR:
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if found.kind != stat.S_IFREG:
+            raise OSError(errno.EINVAL, "is no regular file")
+        return self.tree.content(found)
+
+    def xattr_names(self, path: bytes) -> list[bytes]:
+        """Every extended attribute that the tar gives the entry."""
+        return list(self._found(path).xattrs)
+
+    def xattr(self, path: bytes, name: bytes) -> bytes | None:
+        """The value of one extended attribute."""
+        return self._found(path).xattrs.get(name)
+
+    def xattr_of_open(self, path: bytes, content: Content, name: bytes) -> bytes | None:
+        """One extended attribute of the file at `path`, which is open as `content`."""
+        del content
+        return self.xattr(path, name)
+
+    def _found(self, path: bytes) -> Original:
+        found = self.tree.originals.find(path)
+        if found is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        return found
+
+    def _entry(self, name: bytes, original: Original) -> Entry:
+        if original.kind == stat.S_IFREG:
+            size = original.size
+        else:
+            size = _DIRECTORY_SIZE if original.kind == stat.S_IFDIR else len(original.target)
+        time = original.mtime_ns or 0
+        status = FileStat(
+            original.mode, original.links, original.uid, original.gid, original.rdev, size,
+            -(-size // _BLOCK), self._device, self._inodes + original.number, time, time, time,
+        )  # fmt: skip
+        return Entry(name, status, whiteout=False)
