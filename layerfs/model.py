@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from layerfs.ids import CacheID, chain_ids
-from layerfs.store.layerdb import LayerRecord
+from layerfs.stores.docker.layerdb import LayerRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from layerfs.formats.imageconfig import ImageConfig
     from layerfs.formats.reference import Reference
     from layerfs.ids import ChainID, ContainerID, ImageID
-    from layerfs.store.layerdb import MountRecord
+    from layerfs.stores.docker.layerdb import MountRecord
 
 __all__ = ["BareLayer", "Container", "Image", "Layer", "Named", "added_up", "directory_of"]
 

@@ -26,21 +26,21 @@ from layerfs.errors import (
 from layerfs.formats.errors import FormatError
 from layerfs.formats.reference import parse_reference
 from layerfs.ids import ChainID, ContainerID, ImageID
-from layerfs.layernames import HEX, Match, hex_digits
 from layerfs.likely import likely_names
 from layerfs.model import Container, Image
+from layerfs.stores.docker.layernames import HEX, Match, hex_digits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from layerfs.barelayers import BareLayers
     from layerfs.formats.reference import Reference
     from layerfs.formats.repositories import Repositories
     from layerfs.ids import CacheID, ManifestDigest
-    from layerfs.layernames import LayerNames
     from layerfs.model import BareLayer, Layer, Named
-    from layerfs.store.imagedb import ImageDB
-    from layerfs.store.layerdb import LayerDB
+    from layerfs.stores.docker.barelayers import BareLayers
+    from layerfs.stores.docker.imagedb import ImageDB
+    from layerfs.stores.docker.layerdb import LayerDB
+    from layerfs.stores.docker.layernames import LayerNames
 
 __all__ = ["ORDER", "Names"]
 

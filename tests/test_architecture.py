@@ -26,22 +26,8 @@ FLOORS = (
     ("layerfs.syscalls",),
     ("layerfs.hostdir", "layerfs.likely"),
     ("layerfs.pool",),
-    ("layerfs.store", "layerfs.tree"),
-    (
-        "layerfs.archive",
-        "layerfs.barelayers",
-        "layerfs.layernames",
-        "layerfs.losses",
-        "layerfs.model",
-        "layerfs.mounts",
-        "layerfs.naming",
-        "layerfs.nowhere",
-        "layerfs.owners",
-        "layerfs.records",
-        "layerfs.stacking",
-        "layerfs.storedlayers",
-    ),
-    ("layerfs.dataroot",),
+    ("layerfs.tree",),
+    ("layerfs.model", "layerfs.naming", "layerfs.stores"),
     ("layerfs.analysis",),
     ("layerfs.views",),
     ("layerfs",),
@@ -49,8 +35,6 @@ FLOORS = (
     ("layerfs.__main__",),
 )
 """Lowest first; a module imports from its own package and from lower floors only."""
-
-SIBLINGS = ("layerfs.store", "layerfs.tree")
 
 ONLY_IMPORTER = {
     "fuse": "layerfs.views.fuse.fusepy_driver",
@@ -107,15 +91,13 @@ def _floor(name: str) -> tuple[int, str]:
 
 
 def imports_only_downward(module: Module) -> Iterator[str]:
-    """A module imports from its own package and the floors below; store and tree are strangers."""
-    number, unit = _floor(module.name)
+    """A module imports from its own package and the floors below."""
+    number, _ = _floor(module.name)
     for found in module.imports():
         if not found.target.startswith(("layerfs.", "layerfs_cli.")):
             continue
-        below, its_unit = _floor(found.target)
-        upward = below > number
-        strangers = {unit, its_unit} == set(SIBLINGS)
-        if upward or strangers:
+        below, _ = _floor(found.target)
+        if below > number:
             yield f"line {found.line}: imports {found.target}"
 
 
@@ -286,8 +268,12 @@ SOURCE_RULES = (
 
 VIOLATIONS = [
     (imports_only_downward, "layerfs.ids", "from layerfs.hostdir import HostDir"),
-    (imports_only_downward, "layerfs.store.layerdb", "from layerfs.tree.node import Node"),
-    (imports_only_downward, "layerfs.tree.union", "if TYPE_CHECKING:\n    import layerfs.store.files"),
+    (imports_only_downward, "layerfs.stores.docker.layerdb", "from layerfs.analysis.find import Finding"),
+    (
+        imports_only_downward,
+        "layerfs.tree.union",
+        "if TYPE_CHECKING:\n    import layerfs.stores.docker.files",
+    ),
     (imports_only_downward, "layerfs.tree.union", "from layerfs import DataRoot"),
     (imports_only_downward, "layerfs.analysis.usage", "def f():\n    from ..views import fuse"),
     (imports_only_downward, "layerfs.views.fuse.server", "import layerfs_cli.main"),
@@ -297,19 +283,19 @@ VIOLATIONS = [
     (formats_know_no_files, "layerfs.formats.reference", "import os"),
     (formats_know_no_files, "layerfs.formats.reference", "from pathlib import PurePath"),
     (formats_know_no_files, "layerfs.formats.reference", "open('x')"),
-    (only_hostdir_reaches_files, "layerfs.store.files", "import os\nos.scandir(b'x')"),
-    (only_hostdir_reaches_files, "layerfs.store.files", "from os import listdir"),
-    (only_hostdir_reaches_files, "layerfs.store.files", "import os\nos.path.exists('x')"),
-    (only_hostdir_reaches_files, "layerfs.dataroot", "from pathlib import Path"),
-    (only_hostdir_reaches_files, "layerfs.dataroot", "with open('x', 'rb') as f: pass"),
+    (only_hostdir_reaches_files, "layerfs.stores.docker.files", "import os\nos.scandir(b'x')"),
+    (only_hostdir_reaches_files, "layerfs.stores.docker.files", "from os import listdir"),
+    (only_hostdir_reaches_files, "layerfs.stores.docker.files", "import os\nos.path.exists('x')"),
+    (only_hostdir_reaches_files, "layerfs.stores.docker.dataroot", "from pathlib import Path"),
+    (only_hostdir_reaches_files, "layerfs.stores.docker.dataroot", "with open('x', 'rb') as f: pass"),
     (engine_writes_nothing, "layerfs.hostdir", "import os\nos.mkdir('x')"),
     (engine_writes_nothing, "layerfs.hostdir", "import os\nos.open('x', os.O_RDWR)"),
     (engine_writes_nothing, "layerfs.hostdir", "open('x', 'wb')"),
     (engine_writes_nothing, "layerfs.hostdir", "open('x', mode=m)"),
-    (engine_writes_nothing, "layerfs.dataroot", "path.write_text('x')"),
-    (engine_keeps_to_itself, "layerfs.dataroot", "print('x')"),
+    (engine_writes_nothing, "layerfs.stores.docker.dataroot", "path.write_text('x')"),
+    (engine_keeps_to_itself, "layerfs.stores.docker.dataroot", "print('x')"),
     (engine_keeps_to_itself, "layerfs.views.fuse.server", "import os\nos.environ['X']"),
-    (modules_and_functions_stay_small, "layerfs.dataroot", "x = 1\n" * 401),
+    (modules_and_functions_stay_small, "layerfs.stores.docker.dataroot", "x = 1\n" * 401),
     (modules_and_functions_stay_small, "layerfs_cli.main", "def f():\n" + "    x = 1\n" * 60),
     (public_names_are_listed, "layerfs.ids", "x = 1\ny = 2"),
     (public_names_are_listed, "layerfs.ids", "__all__ = ['b', 'a']"),

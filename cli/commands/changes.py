@@ -18,8 +18,8 @@ from ..units import ellipsis, human_size, rfc3339
 
 if TYPE_CHECKING:
     from layerfs.analysis.layerchanges import LayerChanges
-    from layerfs.dataroot import DataRoot
     from layerfs.model import Container, Image
+    from layerfs.stores.docker.dataroot import DataRoot
 
     from ..subjects import Subject
 

@@ -63,7 +63,7 @@ def command(
       layerfs du --format json
     """
     from layerfs.analysis.usage import StoreUsage
-    from layerfs.dataroot import IMAGE_HALF
+    from layerfs.stores.docker.dataroot import IMAGE_HALF
 
     if bool(names) != what_if:
         raise click.UsageError("--what-if and names of images or containers need each other")

@@ -108,7 +108,7 @@ def command(
       layerfs images --format '{{.ID}} {{.Repository}}:{{.Tag}}'
     """
     from layerfs.analysis.listing import image_rows, listed_images
-    from layerfs.dataroot import IMAGE_HALF
+    from layerfs.stores.docker.dataroot import IMAGE_HALF
 
     if reference is not None:
         filters.setdefault("reference", []).append(reference)

@@ -66,7 +66,7 @@ def command(
       layerfs layers --format '{{.ChainID}} {{.Images}}'    who uses which layer
     """
     from layerfs.analysis.layers import LayerTable
-    from layerfs.dataroot import IMAGE_HALF
+    from layerfs.stores.docker.dataroot import IMAGE_HALF
 
     data_root = open_root(ctx)
     data_root.require(IMAGE_HALF)

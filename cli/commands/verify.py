@@ -88,7 +88,7 @@ def command(
     if bool(names) == everything:
         raise click.UsageError("give a NAME, or --all, and not both")
     from layerfs.analysis.verify import Choice, Verification
-    from layerfs.dataroot import HALVES
+    from layerfs.stores.docker.dataroot import HALVES
 
     data_root = open_root(ctx)
     data_root.require(*HALVES)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from layerfs.analysis.blame import Content, Digests, Event
-    from layerfs.dataroot import DataRoot
     from layerfs.ids import ChainID
     from layerfs.model import Image, Layer
+    from layerfs.stores.docker.dataroot import DataRoot
     from layerfs.tree.source import Entry, LayerSource, Marks
 
 __all__ = ["SharedEvent", "blame_all"]

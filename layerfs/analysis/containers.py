@@ -21,10 +21,10 @@ from layerfs.model import added_up
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from layerfs.dataroot import DataRoot
     from layerfs.formats.containerconfig import ContainerConfig
     from layerfs.ids import ContainerID
     from layerfs.model import Container
+    from layerfs.stores.docker.dataroot import DataRoot
 
 __all__ = [
     "HEALTHS",

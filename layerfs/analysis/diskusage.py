@@ -17,16 +17,16 @@ from layerfs.analysis.containers import LIVE, ContainerFilter, listed_containers
 from layerfs.analysis.usage import StoreUsage
 from layerfs.errors import CorruptStore
 from layerfs.ids import CacheID, InvalidID
-from layerfs.store.buildkit import read_buildkit_records, read_buildkit_snapshots
-from layerfs.store.volumes import Volumes
+from layerfs.stores.docker.buildkit import read_buildkit_records, read_buildkit_snapshots
+from layerfs.stores.docker.volumes import Volumes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from layerfs.analysis.usage import ImageUsage
-    from layerfs.dataroot import DataRoot
     from layerfs.formats.buildkit import BuildKitRecord, BuildKitSnapshot
     from layerfs.model import Container
+    from layerfs.stores.docker.dataroot import DataRoot
 
 __all__ = ["CacheUsage", "ContainerUsage", "DiskUsage", "Total", "VolumeUsage"]
 

@@ -19,9 +19,9 @@ from layerfs.model import Container, Image
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from layerfs.dataroot import DataRoot
     from layerfs.ids import CacheID, ChainID, DiffID, LinkID
     from layerfs.model import Layer
+    from layerfs.stores.docker.dataroot import DataRoot
     from layerfs.tree.source import LayerSource
 
 __all__ = ["Forest", "Owner", "Stage"]

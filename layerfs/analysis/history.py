@@ -15,14 +15,14 @@ from layerfs.errors import BrokenChain, CorruptStore
 from layerfs.formats.imageconfig import HistoryEntry
 from layerfs.ids import ImageID, InvalidID
 from layerfs.model import Container
-from layerfs.store.layerdb import LayerRecord
+from layerfs.stores.docker.layerdb import LayerRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from layerfs.dataroot import DataRoot
     from layerfs.ids import CacheID, ChainID, DiffID
     from layerfs.model import BareLayer, Image, Layer
+    from layerfs.stores.docker.dataroot import DataRoot
 
 __all__ = ["HistoryRow", "history"]
 

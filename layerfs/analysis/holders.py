@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from layerfs.errors import CorruptStore
-from layerfs.store.buildkit import read_buildkit_snapshots
+from layerfs.stores.docker.buildkit import read_buildkit_snapshots
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from layerfs.dataroot import DataRoot
     from layerfs.formats.buildkit import BuildKitSnapshot
     from layerfs.ids import ChainID
     from layerfs.model import Container, Image, Layer
-    from layerfs.store.layerdb import MountRecord, NotedMount
+    from layerfs.stores.docker.dataroot import DataRoot
+    from layerfs.stores.docker.layerdb import MountRecord, NotedMount
 
 __all__ = ["Holders", "owned_directories"]
 

@@ -22,15 +22,15 @@ from layerfs.formats.errors import FormatError
 from layerfs.formats.gostruct import CONFIG, MOUNT_POINT, NETWORK_SETTINGS, STATE, encode, go_time
 from layerfs.formats.jsontext import flag, integer, mapping, objects_by_name, text, texts
 from layerfs.model import BareLayer, Container, Image, added_up
-from layerfs.store.driver import DRIVER
+from layerfs.stores.docker.driver import DRIVER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from layerfs.dataroot import DataRoot
     from layerfs.formats.jsontext import Json
     from layerfs.ids import CacheID
     from layerfs.model import Layer, Named
+    from layerfs.stores.docker.dataroot import DataRoot
 
 __all__ = ["Inspector"]
 

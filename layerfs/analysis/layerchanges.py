@@ -18,11 +18,11 @@ from layerfs.tree.union import UnionTree
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from layerfs.dataroot import DataRoot
     from layerfs.errors import TreeError
     from layerfs.formats.imageconfig import HistoryEntry
     from layerfs.ids import ChainID, DiffID
     from layerfs.model import Image, Layer
+    from layerfs.stores.docker.dataroot import DataRoot
 
 __all__ = ["LayerChanges", "layer_changes", "step"]
 

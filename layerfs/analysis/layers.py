@@ -16,15 +16,15 @@ from layerfs.analysis.stack import image_layers, made_from, own_layers
 from layerfs.errors import BrokenChain, CorruptStore, MissingFile
 from layerfs.ids import chain_id
 from layerfs.model import BareLayer
-from layerfs.store.driver import DIRECTORY_HALF
+from layerfs.stores.docker.driver import DIRECTORY_HALF
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from layerfs.dataroot import DataRoot
     from layerfs.ids import CacheID, ChainID, DiffID, ImageID, LinkID
     from layerfs.model import Container, Image, Layer
-    from layerfs.store.distribution import Blob
+    from layerfs.stores.docker.dataroot import DataRoot
+    from layerfs.stores.docker.distribution import Blob
 
 __all__ = ["LayerRow", "LayerTable"]
 

@@ -17,9 +17,9 @@ from layerfs.formats.reference import reference_matches
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from layerfs.dataroot import DataRoot
     from layerfs.formats.reference import Reference
     from layerfs.model import Image
+    from layerfs.stores.docker.dataroot import DataRoot
 
 __all__ = [
     "Digests",

@@ -12,8 +12,8 @@ from layerfs.ids import ImageID, InvalidID
 from layerfs.model import BareLayer, Image
 
 if TYPE_CHECKING:
-    from layerfs.dataroot import DataRoot
     from layerfs.model import Container, Layer
+    from layerfs.stores.docker.dataroot import DataRoot
 
 __all__ = ["container_layers", "image_layers", "made_from", "own_layers"]
 

@@ -14,16 +14,16 @@ from layerfs.analysis.forest import Owner, Stage
 from layerfs.errors import LookupFailed
 from layerfs.formats.rootpath import RootPath, root_paths
 from layerfs.ids import ContainerID, ImageID
-from layerfs.layernames import KnownLayer, LayerNames
 from layerfs.naming import Names
+from layerfs.stores.docker.layernames import KnownLayer, LayerNames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from layerfs.analysis.forest import Forest
-    from layerfs.dataroot import DataRoot
-    from layerfs.layernames import Match
     from layerfs.model import Container
+    from layerfs.stores.docker.dataroot import DataRoot
+    from layerfs.stores.docker.layernames import Match
 
 __all__ = ["Named", "Target", "Targets"]
 

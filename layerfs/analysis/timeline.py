@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
     from layerfs.analysis.forest import Forest, Owner
     from layerfs.analysis.seen import LayerFinding
-    from layerfs.dataroot import DataRoot
     from layerfs.errors import TreeError
     from layerfs.ids import ChainID
     from layerfs.model import Container
+    from layerfs.stores.docker.dataroot import DataRoot
     from layerfs.tree.node import FileStat
 
 __all__ = ["EngineEvent", "Moment", "Period", "What", "engine_events", "file_versions", "moments"]

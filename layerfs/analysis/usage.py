@@ -25,9 +25,9 @@ from layerfs.model import added_up
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from layerfs.dataroot import DataRoot
     from layerfs.ids import CacheID, ChainID
     from layerfs.model import Container, Image, Layer
+    from layerfs.stores.docker.dataroot import DataRoot
 
 __all__ = ["ImageUsage", "Orphan", "OwnDirectory", "StoreUsage", "WhatIf"]
 

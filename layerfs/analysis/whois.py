@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from layerfs.analysis.forest import Owner
     from layerfs.analysis.targets import Target
     from layerfs.analysis.versions import Hidden
-    from layerfs.dataroot import DataRoot
     from layerfs.formats.rootpath import RootPath
     from layerfs.ids import CacheID, ChainID, DiffID, LinkID
+    from layerfs.stores.docker.dataroot import DataRoot
     from layerfs.tree.source import Entry
 
 __all__ = ["Answer", "Spot", "User", "Whois"]

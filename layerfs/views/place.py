@@ -16,7 +16,7 @@ from layerfs.errors import LayerfsError
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from layerfs.dataroot import DataRoot
+    from layerfs.stores.docker.dataroot import DataRoot
 
 __all__ = [
     "BadTarget",

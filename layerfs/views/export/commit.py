@@ -12,8 +12,8 @@ from layerfs.tree.walk import walk
 from layerfs.views.export.members import TreeTar
 
 if TYPE_CHECKING:
-    from layerfs.dataroot import DataRoot
     from layerfs.model import BareLayer
+    from layerfs.stores.docker.dataroot import DataRoot
     from layerfs.tree.node import Node
     from layerfs.tree.openfile import OpenFile
     from layerfs.views.export.members import Write

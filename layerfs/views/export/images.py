@@ -16,9 +16,9 @@ from layerfs.views.export.layertar import OriginalTar
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from layerfs.dataroot import DataRoot
     from layerfs.formats.reference import Reference
     from layerfs.model import Image
+    from layerfs.stores.docker.dataroot import DataRoot
     from layerfs.views.export.layertar import LayerTar
 
 __all__ = ["ExportImage", "lacking", "original", "parents", "platform_of", "tags_asked_for"]

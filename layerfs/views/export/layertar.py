@@ -10,8 +10,8 @@ from layerfs.errors import CorruptStore, DigestMismatch, MalformedFile, MissingF
 from layerfs.formats.tarsplit import Member
 
 if TYPE_CHECKING:
-    from layerfs.archive import Buffer, Fault, LayerArchive
     from layerfs.ids import DiffID
+    from layerfs.stores.docker.layerarchive import Buffer, Fault, LayerArchive
     from layerfs.views.export.members import Write
 
 __all__ = ["SPARSE", "LayerTar", "OriginalTar", "sparse_members", "tell"]

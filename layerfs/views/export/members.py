@@ -21,8 +21,8 @@ from layerfs.tree.walk import walk
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-    from layerfs.archive import Buffer
     from layerfs.formats.whiteouts import Dialect
+    from layerfs.stores.docker.layerarchive import Buffer
     from layerfs.tree.node import Node
     from layerfs.tree.openfile import OpenFile
     from layerfs.tree.union import UnionTree

@@ -27,13 +27,13 @@ from layerfs.views.export.members import TreeTar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from layerfs.archive import Buffer, Fault, LayerArchive
-    from layerfs.dataroot import DataRoot
     from layerfs.errors import LayerfsError
     from layerfs.formats.reference import Reference
     from layerfs.formats.tarsplit import Member
     from layerfs.ids import ChainID
     from layerfs.model import Image, Layer
+    from layerfs.stores.docker.dataroot import DataRoot
+    from layerfs.stores.docker.layerarchive import Buffer, Fault, LayerArchive
     from layerfs.views.export.layertar import LayerTar
     from layerfs.views.export.members import Write
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from layerfs.errors import BrokenChain, CorruptStore, MissingFile, StoreGone
 from layerfs.ids import ChainID
-from layerfs.nowhere import Nowhere
-from layerfs.records import Records
-from layerfs.store.containers import ContainerDB
-from layerfs.store.driver import HALVES, IMAGE_HALF, lacking
-from layerfs.store.imagedb import ImageDB
-from layerfs.store.layerdb import LayerDB, LayerRecord
-from layerfs.store.overlay2 import MAX_STACK, Overlay2
+from layerfs.stores.docker.containers import ContainerDB
+from layerfs.stores.docker.driver import HALVES, IMAGE_HALF, lacking
+from layerfs.stores.docker.imagedb import ImageDB
+from layerfs.stores.docker.layerdb import LayerDB, LayerRecord
+from layerfs.stores.docker.nowhere import Nowhere
+from layerfs.stores.docker.overlay2 import MAX_STACK, Overlay2
+from layerfs.stores.docker.records import Records
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from layerfs.hostdir import HostDir
     from layerfs.ids import CacheID, LinkID
     from layerfs.model import Layer
-    from layerfs.store.files import Problem
-    from layerfs.store.layerdb import MountRecord
+    from layerfs.stores.docker.files import Problem
+    from layerfs.stores.docker.layerdb import MountRecord
 
 __all__ = ["StoredLayers"]
 

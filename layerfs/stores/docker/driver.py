@@ -23,7 +23,7 @@ from layerfs.errors import (
     UnsupportedStorageDriver,
 )
 from layerfs.hostdir import HostDir
-from layerfs.store.files import open_optional
+from layerfs.stores.docker.files import open_optional
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,17 +11,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from layerfs.errors import MissingFile
-from layerfs.layernames import KnownLayer
 from layerfs.model import BareLayer
+from layerfs.stores.docker.layernames import KnownLayer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from layerfs.ids import CacheID, ChainID, ContainerID
     from layerfs.model import Container, Layer
-    from layerfs.records import Records
-    from layerfs.store.layerdb import LayerDB
-    from layerfs.store.overlay2 import Overlay2
+    from layerfs.stores.docker.layerdb import LayerDB
+    from layerfs.stores.docker.overlay2 import Overlay2
+    from layerfs.stores.docker.records import Records
 
 __all__ = ["BareLayers", "BareStack"]
 

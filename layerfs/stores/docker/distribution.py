@@ -12,13 +12,13 @@ from layerfs.errors import CorruptStore
 from layerfs.formats import layerfiles
 from layerfs.formats.blobsources import parse_blob_sources
 from layerfs.ids import BlobDigest, DiffID
-from layerfs.store.files import identities, open_optional, parse_file
+from layerfs.stores.docker.files import identities, open_optional, parse_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from layerfs.hostdir import HostDir
-    from layerfs.store.files import Problem
+    from layerfs.stores.docker.files import Problem
 
 __all__ = ["Blob", "Distribution", "distribution_entries", "known_diff_ids"]
 

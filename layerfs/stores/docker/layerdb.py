@@ -12,13 +12,20 @@ from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
 from layerfs.errors import CorruptStore, MissingFile
 from layerfs.formats import layerfiles
 from layerfs.ids import CacheID, ChainID, ContainerID, DiffID
-from layerfs.store.files import explain, identities, open_optional, open_part, parse_file, parse_optional
+from layerfs.stores.docker.files import (
+    explain,
+    identities,
+    open_optional,
+    open_part,
+    parse_file,
+    parse_optional,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from layerfs.hostdir import HostDir
-    from layerfs.store.files import Problem
+    from layerfs.stores.docker.files import Problem
 
 __all__ = ["LayerDB", "LayerRecord", "MountRecord", "NotedLayer", "NotedMount"]
 

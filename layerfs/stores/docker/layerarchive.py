@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from layerfs.formats.tarsplit import ArchiveMarks, Paths
     from layerfs.hostdir import HostDir
     from layerfs.ids import ChainID
-    from layerfs.store.layerdb import LayerDB
+    from layerfs.stores.docker.layerdb import LayerDB
 
 __all__ = ["Buffer", "Fault", "LayerArchive"]
 

@@ -18,8 +18,8 @@ from layerfs.ids import CacheID, ChainID, ContainerID, DiffID, ImageID, InvalidI
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from layerfs.store.distribution import Distribution
-    from layerfs.store.overlay2 import Overlay2
+    from layerfs.stores.docker.distribution import Distribution
+    from layerfs.stores.docker.overlay2 import Overlay2
 
 __all__ = ["HEX", "KnownLayer", "LayerNames", "Match", "hex_digits"]
 

@@ -14,20 +14,20 @@ import functools
 import logging
 from typing import TYPE_CHECKING, Self
 
-from layerfs.archive import LayerArchive
-from layerfs.barelayers import BareLayers
 from layerfs.errors import CorruptStore, LayerNotFound, MissingFile
 from layerfs.formats.repositories import Repositories
 from layerfs.ids import CacheID, ChainID, ContainerID, ImageID, InvalidID
-from layerfs.layernames import LayerNames
 from layerfs.model import BareLayer, Container, Image, Layer, added_up, directory_of
-from layerfs.mounts import Mounts
 from layerfs.naming import Names
-from layerfs.stacking import Metadata, Stacker
-from layerfs.store.distribution import Distribution
-from layerfs.store.driver import DIRECTORY_HALF, HALVES, IMAGE_HALF, open_data_root
-from layerfs.store.refstore import read_repositories
-from layerfs.storedlayers import StoredLayers
+from layerfs.stores.docker.barelayers import BareLayers
+from layerfs.stores.docker.distribution import Distribution
+from layerfs.stores.docker.driver import DIRECTORY_HALF, HALVES, IMAGE_HALF, open_data_root
+from layerfs.stores.docker.layerarchive import LayerArchive
+from layerfs.stores.docker.layernames import LayerNames
+from layerfs.stores.docker.mounts import Mounts
+from layerfs.stores.docker.refstore import read_repositories
+from layerfs.stores.docker.stacking import Metadata, Stacker
+from layerfs.stores.docker.storedlayers import StoredLayers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
