@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from layerfs.formats.imageconfig import HistoryEntry
     from layerfs.ids import ChainID, DiffID
     from layerfs.model import Image, Layer
-    from layerfs.stores.docker.dataroot import DataRoot
+    from layerfs.store import Store
 
 __all__ = ["LayerChanges", "layer_changes", "step"]
 
@@ -66,7 +66,7 @@ class LayerChanges:
 
 
 def layer_changes(
-    root: DataRoot, owner: Image | Container, complain: Callable[[TreeError], None]
+    root: Store, owner: Image | Container, complain: Callable[[TreeError], None]
 ) -> Iterator[LayerChanges]:
     """Each layer of an image or container, base first; `complain` is told of what cannot be read.
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
     from layerfs.formats.whiteouts import Dialect
-    from layerfs.stores.docker.layerarchive import Buffer
+    from layerfs.store import Buffer
     from layerfs.tree.node import Node
     from layerfs.tree.openfile import OpenFile
     from layerfs.tree.union import UnionTree
