@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from layerfs.stores import registry
 from tests.support import source
 from tests.support.source import Module
 
@@ -38,6 +39,12 @@ FLOORS = (
     ("layerfs.__main__",),
 )
 """Lowest first; a module imports from its own package and from lower floors only."""
+
+STORE_TYPES = {"CacheID", "DockerContainer", "LayerRecord", "LinkID", "MountRecord"}
+"""What only the package of a kind of store may name, and `formats`."""
+
+KNOWS_DOCKER = ("layerfs.analysis.diskusage",)
+"""Modules that still ask Docker's own records what the protocols do not tell. It may only get shorter."""
 
 ONLY_IMPORTER = {
     "fuse": "layerfs.views.fuse.fusepy_driver",
@@ -102,6 +109,25 @@ def imports_only_downward(module: Module) -> Iterator[str]:
         below, _ = _floor(found.target)
         if below > number:
             yield f"line {found.line}: imports {found.target}"
+
+
+def nobody_knows_a_kind_of_store(module: Module) -> Iterator[str]:
+    """Only a package of `stores` knows its kind; the public names, and `ids`, where they are made, aside."""
+    if module.within("layerfs.stores", "layerfs.formats", "layerfs.ids") or module.name == "layerfs":
+        return
+    if module.name not in KNOWS_DOCKER:
+        yield from _kinds_known(module)
+
+
+def _kinds_known(module: Module) -> Iterator[str]:
+    for found in module.imports():
+        packages = [f"layerfs.stores.{kind}." for kind in registry.KINDS]
+        if found.target == "layerfs.DataRoot" or found.target.startswith(tuple(packages)):
+            yield f"line {found.line}: imports {found.target}"
+    for node in ast.walk(module.tree):
+        name = node.id if isinstance(node, ast.Name) else node.name if isinstance(node, ast.alias) else ""
+        if name in STORE_TYPES:
+            yield f"line {node.lineno}: names {name}"  # type: ignore[attr-defined]
 
 
 def third_parties_have_one_importer(module: Module) -> Iterator[str]:
@@ -258,6 +284,7 @@ def _export_order(name: str) -> tuple[int, str]:
 
 SOURCE_RULES = (
     imports_only_downward,
+    nobody_knows_a_kind_of_store,
     third_parties_have_one_importer,
     formats_know_no_files,
     only_hostdir_reaches_files,
@@ -280,6 +307,9 @@ VIOLATIONS = [
     (imports_only_downward, "layerfs.tree.union", "from layerfs import DataRoot"),
     (imports_only_downward, "layerfs.analysis.usage", "def f():\n    from ..views import fuse"),
     (imports_only_downward, "layerfs.views.fuse.server", "import layerfs_cli.main"),
+    (nobody_knows_a_kind_of_store, "layerfs.naming", "from layerfs.stores.docker.layerdb import LayerDB"),
+    (nobody_knows_a_kind_of_store, "layerfs_cli.subjects", "from layerfs.ids import CacheID"),
+    (nobody_knows_a_kind_of_store, "layerfs.analysis.forest", "def f(x: MountRecord): pass"),
     (third_parties_have_one_importer, "layerfs.views.fuse.server", "from fuse import FUSE"),
     (third_parties_have_one_importer, "layerfs_cli.commands.images", "import tabulate"),
     (third_parties_have_one_importer, "layerfs.naming", "import click.core"),
@@ -339,6 +369,12 @@ def test_rule_sees_its_violation(rule: Rule, name: str, text: str) -> None:
 def test_every_rule_has_a_violation() -> None:
     """No rule goes without the example that proves it can fail."""
     assert {rule for rule, _, _ in VIOLATIONS} == {*SOURCE_RULES, promises_are_stated}
+
+
+def test_modules_that_know_docker_get_fewer() -> None:
+    """Whoever no longer asks Docker's own records leaves the list."""
+    still = {module.name for module in source.everything() if any(_kinds_known(module))}
+    assert still >= set(KNOWS_DOCKER)
 
 
 def test_every_engine_module_has_a_floor() -> None:
