@@ -19,7 +19,7 @@ import weakref
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from layerfs.errors import HostExhausted
-from layerfs.syscalls import open_beneath, own_mount
+from layerfs.syscalls import PATH_CHUNK, open_beneath, own_mount, split_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,7 +44,6 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
-_PATH_CHUNK = 4000  # bytes a system call takes in one path, below PATH_MAX
 _PATH_LIMIT = 1 << 15
 """Bytes of a path, eight times what a program can name: each step so deep down costs the way from the top."""
 
@@ -277,8 +276,8 @@ class HostDir:
             raise OSError(errno.ENAMETOOLONG, f"lies deeper than {_PATH_LIMIT} bytes of path")
         at, opened = self.fd, -1
         try:
-            while len(path) > _PATH_CHUNK:
-                head, path = _split_path(path)
+            while len(path) > PATH_CHUNK:
+                head, path = split_path(path)
                 below = open_beneath(at, head, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
                 if opened >= 0:
                     os.close(opened)
@@ -311,11 +310,7 @@ def _enough(opening: Callable[[_Given], _Opened], given: _Given) -> _Opened:
 
 
 class HostFile:
-    """A regular file of the evidence, read in parts; not mapped into memory, as it may become shorter.
-
-    Attributes:
-        size: in bytes, as it was opened.
-    """
+    """A regular file read in parts, of `size` bytes as it was opened; not mapped, as it may shrink."""
 
     def __init__(self, fd: int) -> None:
         """Take over `fd`."""
@@ -380,11 +375,3 @@ class _Located:
         """Close what was opened on the way."""
         if self._dir:
             self._dir.close()
-
-
-def _split_path(path: bytes) -> tuple[bytes, bytes]:
-    """Cut an overlong path at the last slash that fits one system call."""
-    cut = path.rfind(b"/", 0, _PATH_CHUNK)
-    if cut <= 0:
-        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), os.fsdecode(path[:100]))
-    return path[:cut], path[cut + 1 :]

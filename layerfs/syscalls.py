@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["is_system_admin", "open_beneath", "openat2", "own_mount"]
+__all__ = ["PATH_CHUNK", "is_system_admin", "open_beneath", "openat2", "own_mount", "split_path"]
+
+PATH_CHUNK = 4000
+"""Bytes that a system call takes in one path, below PATH_MAX."""
 
 _SYS_OPENAT2 = 437
 _RESOLVE_NO_MAGICLINKS = 0x02
@@ -88,6 +91,14 @@ def _open_by_component(dir_fd: int, path: bytes, flags: int) -> int:
     finally:
         if opened >= 0:
             os.close(opened)
+
+
+def split_path(path: bytes) -> tuple[bytes, bytes]:
+    """Cut an overlong path at the last slash that fits one system call."""
+    cut = path.rfind(b"/", 0, PATH_CHUNK)
+    if cut <= 0:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), os.fsdecode(path[:100]))
+    return path[:cut], path[cut + 1 :]
 
 
 def own_mount(fd: int) -> int:

@@ -11,7 +11,10 @@ import gzip
 import io
 import itertools
 import json
+import os
+import struct
 import tarfile
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,18 +25,20 @@ from layerfs.formats.containerconfig import parse_container_config
 from layerfs.formats.errors import FormatError
 from layerfs.formats.imageconfig import parse_image_config
 from layerfs.formats.repositories import parse_repositories
+from layerfs.store.overlay2 import MAX_STACK
 from layerfs.tree.originals import Originals
-from tests.support.bolt import bolt_database
+from tests.support.bolt import PAGE, bolt_database, bolt_file, leaf
 from tests.support.command import layerfs
-from tests.support.growing import GROWN
+from tests.support.growing import GROWN, container, nested
 from tests.support.growth import growth_of_memory, growth_of_steps, peak, steps
+from tests.support.rootbuilder import RootBuilder
 from tests.support.storekinds import STORE_KINDS
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Callable
     from pathlib import Path
 
+    from tests.support.command import Result
     from tests.support.storekinds import StoreKind
 
 LIMIT = 7
@@ -44,14 +49,13 @@ MEMORY_LIMIT = 9
 
 # -- commands ------------------------------------------------------------------------------------
 
-SIZE = 12
+SIZE = 20
 
 COMMANDS = """
 images
 images -a --digests --format json
 history app:1
 layers
-layers app:1
 inspect app:1
 inspect box
 containers -a --size
@@ -63,18 +67,14 @@ find app:1
 find app:1 -deleted
 find --all
 stat app:1 /
-hashes app:1
 hashes --all-versions app:1
 diff app:1 box
 changes app:1
 blame --all /file
 blame --recursive app:1 /
-deleted app:1
-waste app:1
 waste --all
 waste --duplicates app:1
 whois app:1
-whois box
 verify --all --jobs 1
 doctor
 timeline --all
@@ -255,6 +255,23 @@ class _Bytewise:
         return self._stream.read(1)
 
 
+@pytest.mark.root
+def test_copying_goes_from_neighbour_to_neighbour(tmp_path: Path) -> None:
+    """However deep directories lie in each other, a copy opens each of them a few times."""
+
+    def opened(depth: int) -> Counter[str]:
+        builder = RootBuilder(tmp_path / f"root{depth}")
+        builder.image(builder.layer(None, lambda diff: nested(diff, b"d", depth)), "deep:1")
+        root, new = builder.finish(), tmp_path / f"new{depth}"
+        counted = steps(lambda: layerfs(root, "cp", "deep:1:/", str(new)))
+        assert sum(1 for _ in new.rglob("z")) == depth
+        return Counter({step: count for step, count in counted.items() if step == "open:0"})
+
+    opened(1)
+    found = growth_of_steps(opened, 50)
+    assert found.ratio < LIMIT, found.what
+
+
 # What C does in one call is not counted as steps. Where these were a loop in a loop, they took minutes.
 
 
@@ -274,3 +291,56 @@ def test_segments_without_a_file_are_joined_once_and_bounded() -> None:
     )
     with pytest.raises(FormatError, match="too many tar-split segments"):
         list(tarsplit.members(io.BytesIO(segment * (tarsplit.MAX_SEGMENTS + 1))))
+
+
+@pytest.mark.root
+def test_what_lies_too_deep_is_named_and_the_rest_goes_on(tmp_path: Path) -> None:
+    """A directory that no step could reach without its whole way is named; what is beside it is shown."""
+    builder = RootBuilder(tmp_path / "root")
+    layer = builder.layer()
+    nested(layer.diff, b"n" * 250, 150)
+    builder.image(layer, "deep:1")
+    root, new = builder.finish(), tmp_path / "new"
+    for words in (("find", "deep:1"), ("find", "--all"), ("cp", "deep:1:/", str(new)), ("waste", "deep:1")):
+        found = layerfs(root, *words)
+        assert (found.code, "lies deeper than 32768 bytes" in found.stderr) == (6, True), words
+    assert sum(1 for _ in os.fwalk(new)) > 120
+    assert layerfs(root, "ls", "deep:1", "/").stdout.split() == ["n" * 250, "z"]
+
+
+@pytest.mark.root
+def test_more_layers_than_overlayfs_stacks_are_refused(tmp_path: Path) -> None:
+    """A chain that no kernel mounts is an error that names it, for images and for containers."""
+    builder = RootBuilder(tmp_path / "root")
+    top = builder.layer()
+    for _ in range(MAX_STACK):
+        (top.diff.parent / "lower").unlink(missing_ok=True)
+        top = builder.layer(top)
+    image = builder.image(top, "deep:1")
+    container(builder, top, "box", image, {})
+    root = builder.finish()
+    for name in ("deep:1", "box"):
+        found = layerfs(root, "ls", name, "/")
+        assert (found.code, "more layers than overlayfs can stack" in found.stderr) == (5, True)
+    assert layerfs(root, "images").code == layerfs(root, "layers").code - 1 == 0
+
+
+@pytest.mark.root
+def test_a_database_whose_values_overlap_is_named(tmp_path: Path) -> None:
+    """Half a gigabyte that a megabyte says it holds is not read; layers are listed all the same."""
+    builder = RootBuilder(tmp_path / "root")
+    builder.image(builder.layer(), "app:1")
+    root = builder.finish()
+    count, size = 500, 1 << 20
+    elements = b"".join(
+        struct.pack("<IIII", 0, 16 * (count - index), 0, size - 16 * (1 + count)) for index in range(count)
+    )
+    page = struct.pack("<QHHI", 4, 2, count, size // PAGE - 1) + elements
+    bucket = leaf(3, [(b"snapshot", struct.pack("<QQ", 4, 0), True)])
+    (root / "buildkit").mkdir()
+    (root / "buildkit/snapshots.db").write_bytes(bolt_file([bucket, page.ljust(size, b"x")]))
+    listed: list[Result] = []
+    assert peak(lambda: listed.append(layerfs(root, "layers"))) < 32 << 20
+    assert listed[0].code == 1
+    assert "snapshots.db: bolt elements overlap" in listed[0].stderr
+    assert len(listed[0].stdout.splitlines()) == 2

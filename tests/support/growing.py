@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tests.support.rootbuilder import BuiltLayer
 
-__all__ = ["GROWN"]
+__all__ = ["GROWN", "container", "nested"]
 
 _DEPTH = 10
 """Layers on each other, and directories in each other: of both there is a most, so they do not grow."""
@@ -56,9 +56,9 @@ def _many_names(path: Path, count: int) -> None:
     parent = image
     for number in range(count):
         parent = builder.image(base, config={"created": _CREATED, "comment": str(number)}, parent=parent)
-    _container(builder, base, "box", image, {"MountPoints": nothing, "Config": {"Labels": nothing}})
+    container(builder, base, "box", image, {"MountPoints": nothing, "Config": {"Labels": nothing}})
     for number in range(count):
-        _container(builder, base, f"box-{number}", image, {"Config": {"Image": f"app:{number}"}})
+        container(builder, base, f"box-{number}", image, {"Config": {"Image": f"app:{number}"}})
     builder.finish()
     (path / "image/overlay2/repositories.json").write_text(
         json.dumps(
@@ -95,9 +95,9 @@ def _damaged(path: Path, count: int) -> None:
         (top.diff.parent / "lower").unlink()
         if number % 2:
             (records / top.chain_id.hex / "size").write_text("?")
-    _container(builder, base, "box", image, {})
+    container(builder, base, "box", image, {})
     for number in range(count):
-        _container(builder, deep, f"deep-{number}", image, {})
+        container(builder, deep, f"deep-{number}", image, {})
         if number % 2:
             config = path / "containers" / _digest(f"deep-{number}") / "config.v2.json"
             config.write_text("{")
@@ -129,7 +129,8 @@ def _contents(path: Path, count: int) -> None:
             (diff / f"also-{number}").hardlink_to(diff / "file-0")
             (diff / f"link-{number}").symlink_to("file-0")
         for number in range(0, count, _DEPTH):
-            _nested(diff / f"deep-{number}")
+            (diff / f"deep-{number}").mkdir()
+            nested(diff / f"deep-{number}", b"d", _DEPTH)
 
     def upper(diff: Path) -> None:
         for number in range(count):
@@ -144,16 +145,20 @@ def _contents(path: Path, count: int) -> None:
     records = path / "image/overlay2/layerdb/sha256"
     (records / base.chain_id.hex / "tar-split.json.gz").write_bytes(lines_of(_names_of_one(count)))
     (records / top.chain_id.hex / "tar-split.json.gz").write_bytes(tar_split(top.diff))
-    _container(builder, top, "box", image, {})
+    container(builder, top, "box", image, {})
     builder.finish()
 
 
-def _nested(top: Path) -> None:
-    """Directories in each other, with a file in each."""
-    for _ in range(_DEPTH):
-        top.mkdir()
-        (top / "z").write_bytes(b"")
-        top /= "d"
+def nested(top: Path, name: bytes, depth: int) -> None:
+    """Directories in each other, whatever the length of their path; a file `z` beside each."""
+    at = os.open(top, os.O_RDONLY)
+    for _ in range(depth):
+        os.close(os.open("z", os.O_WRONLY | os.O_CREAT, dir_fd=at))
+        os.mkdir(name, dir_fd=at)
+        below = os.open(name, os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(at)
 
 
 def _names_of_one(count: int) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
@@ -167,22 +172,22 @@ def _names_of_one(count: int) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
         yield link, b""
 
 
-def _container(
+def container(
     builder: RootBuilder, top: BuiltLayer, name: str, image: str, config: Mapping[str, Any]
 ) -> None:
     """A container on a layer, with a layer of its own."""
-    container, mount = _digest(name), _digest(f"mount {name}")
-    directory = builder.path / "containers" / container
+    own, mount = _digest(name), _digest(f"mount {name}")
+    directory = builder.path / "containers" / own
     directory.mkdir()
     document = {
-        "ID": container,
+        "ID": own,
         "Name": f"/{name}",
         "Image": image,
         "Driver": "overlay2",
         "Created": _CREATED,
     }
     (directory / "config.v2.json").write_text(json.dumps(document | {"State": {}} | dict(config)))
-    record = builder.path / "image/overlay2/layerdb/mounts" / container
+    record = builder.path / "image/overlay2/layerdb/mounts" / own
     record.mkdir(parents=True)
     (record / "mount-id").write_text(mount)
     (record / "parent").write_text(top.chain_id)

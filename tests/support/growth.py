@@ -8,6 +8,7 @@ step; where that could grow, a test says so and gives it so much that a loop in 
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 import tracemalloc
@@ -46,6 +47,7 @@ def steps(run: Callable[[], object]) -> Counter[str]:
             counts[argument.__qualname__, 0] += 1
 
     before = sys.gettrace(), sys.getprofile()
+    gc.disable()  # it closes what was left open when it likes
     threading.settrace(trace)
     sys.settrace(trace)
     sys.setprofile(profile)
@@ -55,6 +57,7 @@ def steps(run: Callable[[], object]) -> Counter[str]:
         sys.setprofile(before[1])
         sys.settrace(before[0])
         threading.settrace(None)
+        gc.enable()
     return Counter({f"{name}:{line}": count for (name, line), count in counts.items()})
 
 

@@ -1,7 +1,8 @@
 """`overlay2/`: the layers' own directories, their short links, and whether the two agree.
 
 `diff/` is the content; `link`, `lower` and `l/` only repeat for the kernel what `layerdb` says, so
-they are checked and reported, never relied on. `merged/` and `work/` are never entered.
+they are checked and reported, and relied on only where `layerdb` does not tell (`directories`).
+`merged/` and `work/` are never entered.
 
 Source: moby `daemon/graphdriver/overlay2/overlay.go` (v20.10.24 and v28.5).
 """
