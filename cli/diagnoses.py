@@ -87,7 +87,7 @@ def diagnosis_table(*, full: bool) -> Table[Row]:
 def names_of(root: DataRoot) -> dict[str, str]:
     """What to call the images and containers of a root in a report, by their subjects."""
     from layerfs.errors import CorruptStore
-    from layerfs.store.refstore import read_repositories
+    from layerfs.stores.docker.refstore import read_repositories
 
     found: dict[str, str] = {}
     try:

@@ -17,10 +17,11 @@ from .units import human_size, short_id
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from layerfs import DataRoot, LayerfsError
+    from layerfs import LayerfsError
     from layerfs.analysis.duplicates import Copy, Duplicates, Group
     from layerfs.ids import ChainID
     from layerfs.model import Image, Layer
+    from layerfs.store import Store
     from layerfs.tree.source import LayerSource
 
     from .entries import Complaints
@@ -31,7 +32,7 @@ Row: TypeAlias = dict[str, Any]
 
 
 def show_duplicates(
-    root: DataRoot,
+    root: Store,
     searched: Subject | Sequence[Image],
     min_size: int,
     top: int,
@@ -73,7 +74,7 @@ def _of_subject(subject: Subject) -> list[_Layer]:
     ]
 
 
-def _of_images(root: DataRoot, images: Iterable[Image]) -> list[_Layer]:
+def _of_images(root: Store, images: Iterable[Image]) -> list[_Layer]:
     """The layers of images, each once; images with a broken chain are reported and left out."""
     from layerfs.errors import CorruptStore
 
@@ -99,7 +100,7 @@ def _of_images(root: DataRoot, images: Iterable[Image]) -> list[_Layer]:
 
 
 def _search(
-    root: DataRoot, layers: Sequence[_Layer], min_size: int, complaints: Complaints, *, allocated: bool
+    root: Store, layers: Sequence[_Layer], min_size: int, complaints: Complaints, *, allocated: bool
 ) -> Duplicates:
     from layerfs.analysis.duplicates import Duplicates
     from layerfs.errors import CorruptStore, TreeError

@@ -20,7 +20,7 @@ from .subjects import silently
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from layerfs import DataRoot
+    from layerfs.store import Store
 
 __all__ = ["Filters", "filter_option", "invalid_filter", "labels", "moment", "point_in_time"]
 
@@ -40,7 +40,7 @@ _UNIX = re.compile(r"(-?\d{1,12})(?:\.(\d{1,9}))?")
 
 
 def filter_option(
-    *names: str, values: Callable[[DataRoot, str], Iterable[Any]] = lambda _root, _name: ()
+    *names: str, values: Callable[[Store, str], Iterable[Any]] = lambda _root, _name: ()
 ) -> Callable[[_Function], _Function]:
     """Add `--filter`, which takes these names; `values` are those that completion offers for a name."""
 

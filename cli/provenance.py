@@ -17,8 +17,8 @@ from .units import ellipsis
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from layerfs import DataRoot
     from layerfs.model import Container, Image
+    from layerfs.store import Store
     from layerfs.tree.source import LayerSource
 
     from .subjects import Subject, Supplier
@@ -33,7 +33,7 @@ kind_option = click.option(
 """`--type`, for commands about images and containers."""
 
 
-def open_stack(root: DataRoot, name: str, kind: str | None) -> Subject:
+def open_stack(root: Store, name: str, kind: str | None) -> Subject:
     """The image (also as of a layer) or container that NAME means; raises as `open_subject`."""
     from layerfs.model import BareLayer, Layer
 
@@ -43,9 +43,7 @@ def open_stack(root: DataRoot, name: str, kind: str | None) -> Subject:
     return subject
 
 
-def open_owner(
-    root: DataRoot, name: str, kind: str | None, *, image_first: bool = False
-) -> Image | Container:
+def open_owner(root: Store, name: str, kind: str | None, *, image_first: bool = False) -> Image | Container:
     """The image or container that NAME means, for a command about layers; says so where it is a container.
 
     Args:
@@ -76,7 +74,7 @@ def own_words(kind: str, container: str) -> str:
 class Provenance:
     """The layers of one subject by number, and what made them."""
 
-    def __init__(self, root: DataRoot, subject: Subject) -> None:
+    def __init__(self, root: Store, subject: Subject) -> None:
         """Read the history of the image that the subject is, or was made from."""
         self._subject = subject
         self._commands = _commands(root, subject)
@@ -96,14 +94,14 @@ class Provenance:
     def short(self, number: int) -> str:
         """A layer's name in 12 digits: of its diff ID or, as a container's has none, of its cache ID."""
         supplier = self.supplier(number)
-        return supplier.diff_id.hex[:12] if supplier.diff_id else supplier.cache_id[:12]
+        return supplier.diff_id.hex[:12] if supplier.diff_id else (supplier.cache_id or "")[:12]
 
     def backing_path(self, number: int, part: bytes) -> str:
         """The file of the data root behind a path of a layer."""
         return f"{self.source(number).label}/{lossless(part)}"
 
 
-def _commands(root: DataRoot, subject: Subject) -> Mapping[int, str]:
+def _commands(root: Store, subject: Subject) -> Mapping[int, str]:
     from layerfs.analysis.history import history
 
     image = _image(root, subject)
@@ -111,7 +109,7 @@ def _commands(root: DataRoot, subject: Subject) -> Mapping[int, str]:
     return {row.number: row.entry.created_by for row in rows if row.number is not None}
 
 
-def _image(root: DataRoot, subject: Subject) -> Image | None:
+def _image(root: Store, subject: Subject) -> Image | None:
     """The image of a subject; of a container the one it was made from, if that is still there."""
     from layerfs.analysis.stack import made_from
     from layerfs.model import Container, Image

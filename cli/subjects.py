@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from layerfs import DataRoot
-    from layerfs.ids import CacheID, ChainID, DiffID
-    from layerfs.model import Layer, Named
+    from layerfs.ids import ChainID, DiffID
+    from layerfs.model import BareLayer, Layer, Named
+    from layerfs.store import Store
     from layerfs.tree.node import Node
     from layerfs.tree.source import LayerSource
     from layerfs.tree.union import UnionTree
@@ -30,8 +31,10 @@ __all__ = [
     "complete_images",
     "complete_names",
     "container_names",
+    "data_root_of",
     "image_names",
     "layer_options",
+    "open_data_root",
     "open_root",
     "open_sides",
     "open_subject",
@@ -56,13 +59,13 @@ class Supplier(NamedTuple):
 
     Attributes:
         number: 1 is the base; None where the layers below are not known.
-        cache_id: its directory in `overlay2/`.
+        cache_id: its directory in `overlay2/`; None in kinds of store without one.
         diff_id: None for the two layers of a container, and any other directory without a record.
         chain_id: likewise.
     """
 
     number: int | None
-    cache_id: CacheID
+    cache_id: str | None
     diff_id: DiffID | None = None
     chain_id: ChainID | None = None
 
@@ -89,13 +92,27 @@ class Subject(NamedTuple):
         return self.suppliers[node.part.layer] if self.suppliers else None
 
 
-def open_root(context: click.Context) -> DataRoot:
-    """The data root that the command line chose."""
-    from layerfs import DataRoot
+def open_root(context: click.Context) -> Store:
+    """The store that the command line chose, of whatever kind it is."""
+    from layerfs.stores.registry import Options, open_store
 
-    return DataRoot.open(
-        selected_root(context), metadata=selected_metadata(context), userns=selected_userns(context)
-    )
+    options = Options(metadata=selected_metadata(context), userns=selected_userns(context))
+    return open_store(selected_root(context), options)
+
+
+def open_data_root(context: click.Context) -> DataRoot:
+    """The same, for a command that only Docker's own records can answer; raises `NotInThisKind`."""
+    return data_root_of(open_root(context))
+
+
+def data_root_of(root: Store) -> DataRoot:
+    """A store as a Docker data root, for what only its records can answer; raises `NotInThisKind`."""
+    from layerfs import DataRoot
+    from layerfs.errors import NotInThisKind
+
+    if not isinstance(root, DataRoot):
+        raise NotInThisKind(root.path, root.kind, "has not the records of an engine that this needs")
+    return root
 
 
 def subject_options(function: _Function) -> _Function:
@@ -121,7 +138,7 @@ def layer_options(function: _Function) -> _Function:
 
 
 def open_subject(
-    root: DataRoot, name: str, *, kind: str | None, up_to: int | None, layer: int | None
+    root: Store, name: str, *, kind: str | None, up_to: int | None, layer: int | None
 ) -> Subject:
     """The tree that NAME and the options ask for; raises `LookupFailed`, `CorruptStore`, or a usage error.
 
@@ -151,12 +168,11 @@ def open_subject(
     return Subject(root.tree(record), title, (_supplier(layer, record),), record, root.source(record))
 
 
-def subject_of(root: DataRoot, found: Named, name: str) -> Subject:
+def subject_of(root: Store, found: Named, name: str) -> Subject:
     """The whole tree of something called NAME; raises `CorruptStore`."""
     from layerfs.model import BareLayer, Layer
 
-    lone = found.cache_id if isinstance(found, BareLayer) else found if isinstance(found, Layer) else None
-    alone = None if lone is None else root.source(lone)
+    alone = root.source(found) if isinstance(found, (BareLayer, Layer)) else None
     return Subject(root.tree(found), _title(found, name), _suppliers(root, found), found, alone)
 
 
@@ -166,7 +182,7 @@ def split_layer(name: str) -> tuple[str, int | None]:
     return (as_of[1], int(as_of[2])) if as_of else (name, None)
 
 
-def open_sides(root: DataRoot, name: str, *, kind: str | None) -> tuple[Subject, Subject]:
+def open_sides(root: Store, name: str, *, kind: str | None) -> tuple[Subject, Subject]:
     """What NAME's uppermost layer stands on, and what it makes of that; raises as `open_subject`.
 
     For a container these are its image, with the files that the engine prepares, and the container.
@@ -177,10 +193,7 @@ def open_sides(root: DataRoot, name: str, *, kind: str | None) -> tuple[Subject,
 
     after = open_subject(root, name, kind=kind, up_to=None, layer=None)
     if isinstance(after.of, (BareLayer, Layer)):
-        if isinstance(after.of, BareLayer):
-            suppliers = _stacked(*root.bare.stack(after.of))
-        else:
-            suppliers = _numbered(root.chain_below(after.of.chain_id))
+        suppliers = _numbered(root.stack(after.of))
         after = Subject(root.tree_below(after.of), after.title, suppliers, after.of)
     below = Subject(below_top(after.tree), f"{after.title} below its top layer", after.suppliers[1:])
     return below, after
@@ -198,42 +211,29 @@ def _title(found: Named, name: str) -> str:
     return found.cache_id if isinstance(found, BareLayer) else found.chain_id
 
 
-def _suppliers(root: DataRoot, found: Named) -> tuple[Supplier, ...]:
+def _suppliers(root: Store, found: Named) -> tuple[Supplier, ...]:
     """The layers of the tree of `found`, uppermost first."""
     from layerfs.errors import CorruptStore
-    from layerfs.model import BareLayer, Container, Image
+    from layerfs.model import Container, Image
 
-    if isinstance(found, Image):
-        return _numbered(root.chain(found))
-    if isinstance(found, Container):
-        mount = found.mount
-        if mount is None:
-            return ()
-        above = [mount.mount_id, *([mount.init_id] if mount.init_id else [])]
-        return _stacked(above, root.stack_of_mount(mount))
+    if isinstance(found, (Container, Image)):
+        return _numbered(root.stack(found))
     try:
-        if isinstance(found, BareLayer):
-            return _stacked(*root.bare.stack(found))[:1]
-        return (_supplier(len(root.chain_below(found.chain_id)), found),)
+        return _numbered(root.stack(found))[:1]
     except CorruptStore:
-        return (Supplier(None, found.cache_id) if isinstance(found, BareLayer) else _supplier(None, found),)
+        return (_supplier(None, found),)
 
 
-def _stacked(above: Sequence[CacheID], chain: Sequence[Layer | CacheID]) -> tuple[Supplier, ...]:
-    """The layers of a chain, and those without a record above them."""
-    highest = len(chain) + len(above)
-    own = (Supplier(highest - depth, cache_id) for depth, cache_id in enumerate(above))
-    return (*own, *_numbered(chain))
-
-
-def _numbered(stack: Sequence[Layer | CacheID]) -> tuple[Supplier, ...]:
+def _numbered(stack: Sequence[Layer | BareLayer]) -> tuple[Supplier, ...]:
     return tuple(_supplier(number, stack[number - 1]) for number in range(len(stack), 0, -1))
 
 
-def _supplier(number: int | None, layer: Layer | CacheID) -> Supplier:
-    """A layer as a supplier, or a directory that is no layer's."""
-    if isinstance(layer, str):
-        return Supplier(number, layer)
+def _supplier(number: int | None, layer: Layer | BareLayer) -> Supplier:
+    """A layer as a supplier, or one without a record."""
+    from layerfs.model import BareLayer
+
+    if isinstance(layer, BareLayer):
+        return Supplier(number, layer.cache_id)
     return Supplier(number, layer.cache_id, layer.diff_id, layer.chain_id)
 
 
@@ -263,7 +263,7 @@ def complete_names(context: click.Context, _parameter: click.Parameter, typed: s
 def paths_below(context: click.Context, name: str, typed: str) -> list[str]:
     """Paths inside the tree of `name` that begin as typed; those of directories end in a slash."""
 
-    def paths(root: DataRoot) -> Iterator[str]:
+    def paths(root: Store) -> Iterator[str]:
         options = {option: context.params.get(option) for option in ("kind", "up_to", "layer")}
         subject = open_subject(root, name, **options)
         directory, slash, _ = typed.rpartition("/")
@@ -278,21 +278,21 @@ def _items(typed: str, *lists: Iterable[str]) -> list[CompletionItem]:
     return [CompletionItem(name) for names in lists for name in names if name.startswith(typed)]
 
 
-def image_names(root: DataRoot) -> Iterator[str]:
+def image_names(root: Store) -> Iterator[str]:
     """Every name of an image, as Docker shows it."""
     yield from sorted(str(row.reference) for row in root.repositories.rows)
 
 
-def container_names(root: DataRoot) -> Iterator[str]:
+def container_names(root: Store) -> Iterator[str]:
     """The name of every container."""
     yield from (container.name for container in root.containers())
 
 
-def _image_ids(root: DataRoot, typed: str) -> Iterator[str]:
-    return _ids_like(typed, (image_id.hex for image_id in root.imagedb.image_ids()))
+def _image_ids(root: Store, typed: str) -> Iterator[str]:
+    return _ids_like(typed, (image_id.hex for image_id in root.image_ids()))
 
 
-def _container_ids(root: DataRoot, typed: str) -> Iterator[str]:
+def _container_ids(root: Store, typed: str) -> Iterator[str]:
     return _ids_like(typed, (container.id for container in root.containers()))
 
 
@@ -305,7 +305,7 @@ def _ids_like(typed: str, ids: Iterable[str]) -> Iterator[str]:
     yield from sorted({typed[: len(typed) - len(digits)] + found[:length] for found in ids})
 
 
-def _as_of_layers(root: DataRoot, name: str) -> Iterator[str]:
+def _as_of_layers(root: Store, name: str) -> Iterator[str]:
     yield from (f"{name}@{number}" for number in range(1, len(root.image(name).config.diff_ids) + 1))
 
 

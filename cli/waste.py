@@ -17,8 +17,8 @@ from .units import human_size, short_id
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from layerfs import DataRoot
     from layerfs.analysis.waste import LayerWaste, PathWaste, Waste
+    from layerfs.store import Store
 
     from .amounts import Limit
     from .entries import Complaints
@@ -35,14 +35,14 @@ EXCEEDED = 1
 class Account:
     """The waste of one image or container, as rows."""
 
-    def __init__(self, root: DataRoot, subject: Subject, found: Waste) -> None:
+    def __init__(self, root: Store, subject: Subject, found: Waste) -> None:
         """Show what was `found` of a subject's tree."""
         self._root = root
         self._subject = subject
         self._found = found
 
     @classmethod
-    def of(cls, root: DataRoot, subject: Subject, complaints: Complaints, *, allocated: bool) -> Account:
+    def of(cls, root: Store, subject: Subject, complaints: Complaints, *, allocated: bool) -> Account:
         """Count; what cannot be read is a complaint."""
         from layerfs.analysis.waste import waste
 

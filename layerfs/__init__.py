@@ -8,10 +8,10 @@ with tree.open(tree.resolve(b"/etc/os-release")) as file:
     print(file.read().decode())
 """
 
-from layerfs.dataroot import DEFAULT_ROOT, DataRoot
 from layerfs.errors import LayerfsError
 from layerfs.ids import CacheID, ChainID, ContainerID, DiffID, ImageID, LinkID, chain_id, chain_ids
 from layerfs.model import Container, Image, Layer
+from layerfs.stores.docker.dataroot import DEFAULT_ROOT, DataRoot
 from layerfs.tree.node import FileStat, Node
 from layerfs.tree.union import UnionTree
 

@@ -2,7 +2,7 @@
 
     LayerfsError
     ├── DataRootError            the directory cannot serve as a data root
-    │   ├── NotADataRoot · NotAnArchive
+    │   ├── NotADataRoot · NotAnArchive · NotInThisKind
     │   ├── StoreGone            image/overlay2 or overlay2 is not there, and nothing else answers
     │   ├── UnsupportedStorageDriver
     │   │   └── ContainerdImageStore
@@ -57,6 +57,7 @@ __all__ = [
     "NotADirectory",
     "NotASymlink",
     "NotAnArchive",
+    "NotInThisKind",
     "PathNotFound",
     "StoreGone",
     "SymlinkLoop",
@@ -138,6 +139,14 @@ class AmbiguousName(LookupFailed):
             f"{name!r} is ambiguous: it could be {shown}" + (f" or {more} more" if more > 0 else ""),
             hint="give more characters",
         )
+
+
+class NotInThisKind(DataRootError):
+    """A store of this kind has nothing of the sort that was asked for."""
+
+    def __init__(self, path: str, kind: str, problem: str) -> None:
+        """Say of the store at `path`, of a `kind`, what it lacks: `problem` goes on from its name."""
+        super().__init__(f"{path}: a store of kind {kind!r} {problem}")
 
 
 class StoreGone(DataRootError):

@@ -1,9 +1,7 @@
-"""The names of layers: chain, diff and cache IDs, short links, digests of registries' blobs, beginnings.
+"""The names of layers that every kind of store has: chain and diff IDs, what its place is called, beginnings.
 
-What the layers are is given; so every caller knows those that it can know. Used by `naming`.
-
-Sources: moby `layer/filestore.go`, `daemon/graphdriver/overlay2/overlay.go`,
-`distribution/metadata/v2_metadata_service.go`.
+What the layers are is given; so every caller knows those that it can know. A kind of store that has more
+names for a layer gives them by a subclass.
 """
 
 from __future__ import annotations
@@ -12,25 +10,20 @@ import functools
 import re
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from layerfs.errors import CorruptStore
-from layerfs.ids import CacheID, ChainID, ContainerID, DiffID, ImageID, InvalidID, LinkID
+from layerfs.ids import ChainID, ContainerID, DiffID, ImageID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from layerfs.store.distribution import Distribution
-    from layerfs.store.overlay2 import Overlay2
-
-__all__ = ["HEX", "KnownLayer", "LayerNames", "Match", "hex_digits"]
+__all__ = ["HEX", "ID", "KnownLayer", "LayerNames", "Match", "hex_digits"]
 
 HEX = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})")
 """A digest or container ID, or the beginning of one."""
 
 _DIGITS = 64
-_INIT = "-init"
 
-ID: TypeAlias = ContainerID | ImageID | ChainID | CacheID
-"""What a name is resolved to: of a layer without a chain ID its directory."""
+ID: TypeAlias = ContainerID | ImageID | ChainID | str
+"""What a name is resolved to: of a layer without a chain ID its place."""
 
 
 class Match(NamedTuple):
@@ -50,148 +43,98 @@ class Match(NamedTuple):
 
 
 class KnownLayer(NamedTuple):
-    """What is known of a layer; at least one of chain ID and cache ID."""
+    """What is known of a layer; at least one of chain ID and place.
+
+    Attributes:
+        chain_id: its place in a chain; None for what is no image's.
+        diff_id: sha256 of its tar; likewise.
+        place: what its kind of store calls where it lies, as Docker's cache ID; None where it has no name.
+    """
 
     chain_id: ChainID | None
     diff_id: DiffID | None
-    cache_id: CacheID | None
+    place: str | None = None
 
     @property
-    def id(self) -> ChainID | CacheID:
+    def id(self) -> ChainID | str:
         """What it is told by."""
-        found = self.chain_id or self.cache_id
+        found = self.chain_id or self.place
         assert found is not None  # noqa: S101 - what has neither is no layer
         return found
 
 
 class LayerNames:
-    """The names of some layers of a data root."""
+    """The names of some layers of a store.
 
-    def __init__(
-        self, layers: Callable[[], Iterable[KnownLayer]], overlay2: Overlay2, distribution: Distribution
-    ) -> None:
+    Attributes:
+        place_meaning: what a place is called in messages.
+    """
+
+    place_meaning = "place"
+
+    def __init__(self, layers: Callable[[], Iterable[KnownLayer]]) -> None:
         """Know the names of `layers`, which are asked for when a name could be one of theirs."""
         self._find_layers = layers
-        self._overlay2 = overlay2
-        self._distribution = distribution
 
     def exact(self, name: str) -> list[Match]:
-        """Every layer of an ID, a link or a blob's digest in full."""
+        """Every layer of an ID or a place in full."""
         looks = (self._by_place, self._by_diff_id, self.link, self.blob)
         return [match for look in looks for match in look(name)]
 
     def beginning(self, name: str) -> list[Match]:
-        """Every layer of which an ID, a link or a blob's digest begins so.
-
-        Of a container's two directories the beginning that they share means its own, not the -init.
-        """
-        found = [match for match in self._all() if _begins(match, name)]
-        texts = {match.text for match in found}
-        return [match for match in found if match.text.removesuffix(_INIT) not in texts - {match.text}]
+        """Every layer of which a name begins so."""
+        return [match for match in self.every_name() if self.begins(match, name)]
 
     @functools.cached_property
-    def _layers(self) -> Sequence[KnownLayer]:
+    def layers(self) -> Sequence[KnownLayer]:
+        """The layers, found when they are first needed."""
         return list(self._find_layers())
 
-    # -- in full -------------------------------------------------------------------------------
+    def link(self, name: str) -> Iterator[Match]:  # noqa: ARG002 - for subclasses
+        """By the short name of a layer, in kinds of store that have those."""
+        yield from ()
+
+    def blob(self, name: str) -> Iterator[Match]:  # noqa: ARG002 - for subclasses
+        """By the digest in full of a blob in a registry, in kinds of store that note those."""
+        yield from ()
+
+    def may_be_place(self, name: str) -> bool:  # noqa: ARG002 - for subclasses
+        """Whether it is worth reading all layers for a name that is no digest."""
+        return True
 
     def _by_place(self, name: str) -> Iterator[Match]:
         digits = hex_digits(name)
-        for layer in self._layers if digits or self._may_be_directory(name) else ():
+        for layer in self.layers if digits or self.may_be_place(name) else ():
             if layer.chain_id and layer.chain_id.hex == digits:
                 yield Match(layer.id, layer.chain_id, "chain ID")
-            if layer.cache_id == name:
-                yield Match(layer.id, name, "cache ID")
-
-    def _may_be_directory(self, name: str) -> bool:
-        """Whether it is worth reading all records: directories that are gone have the engine's long names."""
-        try:
-            return CacheID(name) in self._overlay2 or len(name) >= _SHORTEST
-        except InvalidID:
-            return False
+            if layer.place == name:
+                yield Match(layer.id, name, self.place_meaning)
 
     def _by_diff_id(self, name: str) -> Iterator[Match]:
         if digits := hex_digits(name):
-            for layer in self._layers:
+            for layer in self.layers:
                 if layer.diff_id and layer.diff_id.hex == digits and str(layer.diff_id) != layer.chain_id:
                     yield Match(layer.id, layer.diff_id, "diff ID", above=True)
 
-    def link(self, name: str) -> Iterator[Match]:
-        """By the short link, or, where that is lost, by the layers' own `link` files."""
-        if (link := _link(name)) is None:
-            return
-        target = self._overlay2.link_target(link)
-        if target is None and len(link) < _LINK:
-            return
-        for layer in self._layers:
-            if layer.cache_id and (layer.cache_id == target if target else self._own_link(layer) == link):
-                yield Match(layer.id, link, "link")
-
-    def blob(self, name: str) -> Iterator[Match]:
-        """By the digest in full of a blob that pulls and pushes noted."""
-        if digits := hex_digits(name):
-            yield from (match for match in self._blobs() if match.text.endswith(digits))
-
-    # -- beginnings ----------------------------------------------------------------------------
-
-    def _all(self) -> Iterator[Match]:
-        for layer in self._layers:
+    def every_name(self) -> Iterator[Match]:
+        """Every name of every layer."""
+        for layer in self.layers:
             if layer.chain_id:
                 yield Match(layer.id, layer.chain_id, "chain ID")
             if layer.diff_id and str(layer.diff_id) != layer.chain_id:
                 yield Match(layer.id, layer.diff_id, "diff ID", above=True)
-            if layer.cache_id:
-                yield Match(layer.id, layer.cache_id, "cache ID")
-        yield from self._blobs()
-        yield from self._links()
+            if layer.place:
+                yield Match(layer.id, layer.place, self.place_meaning)
 
-    def _blobs(self) -> Iterator[Match]:
-        blobs = self._distribution.blobs
-        for layer in self._layers:
-            for blob in blobs.get(layer.diff_id, ()) if layer.diff_id else ():
-                above = str(layer.diff_id) != layer.chain_id
-                yield Match(layer.id, blob.digest, "digest of its compressed blob", above)
-
-    def _links(self) -> Iterator[Match]:
-        for layer in self._layers:
-            if link := self._own_link(layer):
-                yield Match(layer.id, link, "link")
-
-    def _own_link(self, layer: KnownLayer) -> LinkID | None:
-        try:
-            return self._overlay2.link(layer.cache_id) if layer.cache_id else None
-        except CorruptStore:
-            return None
-
-
-_SHORTEST = 25
-"""Characters of the shortest cache ID that an engine gives, BuildKit's."""
-
-_LINK = 26
-"""Characters of a link that an engine gives."""
+    def begins(self, match: Match, name: str) -> bool:
+        """Whether a name is the beginning of a text, given as a text of its kind may be."""
+        if match.meaning == self.place_meaning:
+            return match.text.startswith(name)
+        digits = HEX.fullmatch(name)
+        return digits is not None and match.text.partition(":")[2].startswith(digits[1])
 
 
 def hex_digits(name: str) -> str | None:
     """The digits of a digest in full, given with its algorithm or without."""
     found = HEX.fullmatch(name)
     return found[1] if found and len(found[1]) == _DIGITS else None
-
-
-def _link(name: str) -> LinkID | None:
-    try:
-        return LinkID(name.removeprefix("l/"))
-    except InvalidID:
-        return None
-
-
-def _begins(match: Match, name: str) -> bool:
-    """Whether a name is the beginning of a text, given as a text of its kind may be."""
-    if match.meaning == "link":
-        link = _link(name)
-        return link is not None and match.text.startswith(link)
-    if match.meaning == "cache ID":
-        beginning = name.removesuffix(_INIT) if match.text.endswith(_INIT) else name
-        whole = match.text.startswith(name) or (name != beginning and match.text.startswith(beginning))
-        return bool(beginning) and whole
-    digits = HEX.fullmatch(name)
-    return digits is not None and match.text.partition(":")[2].startswith(digits[1])

@@ -1,16 +1,15 @@
-"""What a data root contains: `Image`, `Container`, `Layer`; plain values, joined from several files.
+"""What a store contains, whatever kind it is: `Image`, `Container`, `Layer`; plain values.
 
-Made by `dataroot`, used by `naming`, `analysis` and the command line.
+A kind of store that knows more of one makes it of a class of its own, derived from these.
 """
 
 from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from layerfs.ids import CacheID, chain_ids
-from layerfs.store.layerdb import LayerRecord
+from layerfs.ids import chain_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,13 +17,61 @@ if TYPE_CHECKING:
     from layerfs.formats.containerconfig import ContainerConfig
     from layerfs.formats.imageconfig import ImageConfig
     from layerfs.formats.reference import Reference
-    from layerfs.ids import ChainID, ContainerID, ImageID
-    from layerfs.store.layerdb import MountRecord
+    from layerfs.ids import BlobDigest, ChainID, ContainerID, DiffID, ImageID
 
-__all__ = ["BareLayer", "Container", "Image", "Layer", "Named", "added_up", "directory_of"]
+__all__ = [
+    "INIT",
+    "NOWHERE",
+    "READ_WRITE",
+    "BareLayer",
+    "Blob",
+    "Container",
+    "Image",
+    "Layer",
+    "Named",
+    "Place",
+    "added_up",
+]
 
-Layer: TypeAlias = LayerRecord
-"""A layer is its record, as far as anything tells of it (see `records`)."""
+READ_WRITE = "read-write layer"
+INIT = "init layer"
+"""The kinds of a container's own layers."""
+
+
+class Layer:
+    """A layer of an image, on top of those below it; each kind of store has a class derived from this.
+
+    Attributes:
+        chain_id: its identity on top of those below.
+        diff_id: sha256 of its uncompressed tar.
+        parent: the layer it stands on; None for a base layer.
+        cache_id: the name of its directory in Docker's `overlay2/`; None in a kind of store without one.
+        size: bytes, as its engine counts them; None where that is not known.
+    """
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:  # for a derived class to say as fields or properties
+
+        @property
+        def chain_id(self) -> ChainID:
+            """See above."""
+
+        @property
+        def diff_id(self) -> DiffID:
+            """See above."""
+
+        @property
+        def parent(self) -> ChainID | None:
+            """See above."""
+
+        @property
+        def cache_id(self) -> str | None:
+            """See above."""
+
+        @property
+        def size(self) -> int | None:
+            """See above."""
 
 
 def added_up(sizes: Iterable[int | None]) -> int | None:
@@ -35,11 +82,6 @@ def added_up(sizes: Iterable[int | None]) -> int | None:
             return None
         total += size
     return total
-
-
-def directory_of(item: Layer | CacheID) -> CacheID:
-    """The directory of a layer, or of what is known by its directory alone."""
-    return item if isinstance(item, CacheID) else item.cache_id
 
 
 @dataclass(frozen=True)
@@ -72,32 +114,69 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """A container: its config and its layers; either may be missing from a damaged or cut-down root."""
+    """A container: its config and its layers; either may be missing from a damaged or cut-down store.
+
+    Attributes:
+        own: its own layers, base first; none where its layers are not known.
+        top: the uppermost layer of the image below; None for a container of none, or where it is not known.
+    """
 
     id: ContainerID
     config: ContainerConfig | None
-    mount: MountRecord | None
+    own: tuple[BareLayer, ...] = ()
+    top: ChainID | None = None
 
     @property
     def name(self) -> str:
         """Its name without the slash, or its ID."""
         return self.config.name if self.config and self.config.name else self.id
 
+    def own_layer(self, kind: str) -> BareLayer | None:
+        """Its own layer of a kind, `READ_WRITE` or `INIT`."""
+        return next((layer for layer in self.own if layer.kind == kind), None)
+
 
 @dataclass(frozen=True, slots=True)
 class BareLayer:
-    """A directory of `overlay2/` that is no image's layer: it has no record, no diff ID, and no archive.
+    """A layer that is no image's: it has no chain ID, no diff ID, and no archive.
 
     Attributes:
-        cache_id: its name.
-        kind: `read-write layer` or `init layer` of a container; `directory` of nobody, or BuildKit's.
+        cache_id: the name of its place, as that of its directory in Docker's `overlay2/`.
+        kind: `READ_WRITE` or `INIT` of a container; `directory` of nobody, or BuildKit's.
         container_id: the container.
     """
 
-    cache_id: CacheID
+    cache_id: str
     kind: str = "directory"
     container_id: ContainerID | None = None
 
 
 Named: TypeAlias = Image | Container | Layer | BareLayer
 """What a name can mean."""
+
+
+class Place(NamedTuple):
+    """Where a layer lies.
+
+    Attributes:
+        directory: the path of its directory, beginning like the store's own; None where it has none.
+        link: another short name of it, in kinds of store that have one.
+    """
+
+    directory: str | None = None
+    link: str | None = None
+
+
+NOWHERE = Place()
+
+
+class Blob(NamedTuple):
+    """What a layer is in registries.
+
+    Attributes:
+        digest: of its bytes there, compressed or not.
+        repositories: those known to have had it, in full, oldest note first.
+    """
+
+    digest: BlobDigest
+    repositories: tuple[str, ...]

@@ -33,14 +33,11 @@ from layerfs.model import Container, Image
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from layerfs.barelayers import BareLayers
     from layerfs.formats.reference import Reference
-    from layerfs.formats.repositories import Repositories
-    from layerfs.ids import CacheID, ManifestDigest
-    from layerfs.layernames import LayerNames
+    from layerfs.ids import ManifestDigest
+    from layerfs.layernames import ID, LayerNames
     from layerfs.model import BareLayer, Layer, Named
-    from layerfs.store.imagedb import ImageDB
-    from layerfs.store.layerdb import LayerDB
+    from layerfs.store import Store
 
 __all__ = ["ORDER", "Names"]
 
@@ -48,36 +45,6 @@ ORDER = ("container", "image", "layer")
 """The kinds of things that have names, in the order in which a name is looked for."""
 
 _log = logging.getLogger(__name__)
-
-
-class Store(Protocol):
-    """What naming needs of a data root."""
-
-    imagedb: ImageDB
-    layerdb: LayerDB
-    bare: BareLayers
-
-    @property
-    def repositories(self) -> Repositories:
-        """The names in repositories.json."""
-
-    def read_image(self, image_id: ImageID) -> Image:
-        """The image of an ID."""
-
-    def record(self, chain: ChainID) -> Layer:
-        """The layer of a chain ID."""
-
-    def container_names(self) -> dict[ContainerID, str | None]:
-        """The name of every container, as far as it can be read; nothing is reported."""
-
-    def load_container(self, container_id: ContainerID) -> Container:
-        """The container of an ID."""
-
-    def layers(self) -> list[Layer]:
-        """Every layer; damage is reported."""
-
-    def containers(self) -> list[Container]:
-        """Every container; damage is reported."""
 
 
 class Kind(Protocol):
@@ -173,7 +140,7 @@ class Names:
 
     # -- one thing -----------------------------------------------------------------------------
 
-    def _one(self, name: str, kinds: Iterable[str]) -> ContainerID | ImageID | ChainID | CacheID:
+    def _one(self, name: str, kinds: Iterable[str]) -> ID:
         kinds = tuple(kinds)
         found = _only(name, self.matches(name, kinds))
         if isinstance(found.id, ContainerID) and found.meaning == "name" and "image" in kinds:
@@ -189,14 +156,14 @@ class Names:
                 *(name, match.text),
             )
 
-    def _load(self, found: ContainerID | ImageID | ChainID | CacheID) -> Named:
+    def _load(self, found: ID) -> Named:
         if isinstance(found, ContainerID):
             return self._store.load_container(found)
         if isinstance(found, ImageID):
             return self._store.read_image(found)
         if isinstance(found, ChainID):
             return self._store.record(found)
-        return self._store.bare.layer(found)
+        return self._store.bare_layer(found)
 
     def _absent(self, name: str, kinds: Sequence[str]) -> LookupFailed:
         """That nothing is called so; what is damaged, and may have had the name, is reported."""
@@ -277,7 +244,7 @@ class _ImageNames:
         """64 digits are an ID or a manifest's digest, never a reference."""
         if digits := hex_digits(name):
             image_id = ImageID.from_hex(digits)
-            if image_id in self._store.imagedb:
+            if self._store.has_image(image_id):
                 return [Match(image_id, image_id, "image ID")]
             return self._by_digest(name)
         try:
@@ -290,13 +257,13 @@ class _ImageNames:
         """The image behind a name; a digest wins over a tag and means the manifest's digest."""
         wanted = reference.without_tag() if reference.digest else reference.with_default_tag()
         found = self._store.repositories.image_of(wanted)
-        return [Match(found, str(wanted), "name")] if found and found in self._store.imagedb else []
+        return [Match(found, str(wanted), "name")] if found and self._store.has_image(found) else []
 
     def beginning(self, name: str) -> list[Match]:
         """An image ID, as Docker has it, or else a manifest's digest that begins so."""
         if not (found := HEX.fullmatch(name)):
             return []
-        by_id = [Match(item, item, "image ID") for item in self._store.imagedb.ids_beginning(found[1])]
+        by_id = [Match(item, item, "image ID") for item in self._store.image_ids(found[1])]
         return by_id or self._by_digest(name)
 
     def _by_digest(self, beginning: str) -> list[Match]:
@@ -318,7 +285,7 @@ class _ImageNames:
     def _digests(self) -> Sequence[tuple[ManifestDigest, ImageID]]:
         rows = self._store.repositories.rows
         pairs = {(row.reference.digest, row.image_id) for row in rows if row.reference.digest}
-        return sorted(pair for pair in pairs if pair[1] in self._store.imagedb)
+        return sorted(pair for pair in pairs if self._store.has_image(pair[1]))
 
 
 def _only(name: str, found: Sequence[Match]) -> Match:

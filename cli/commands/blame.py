@@ -21,10 +21,10 @@ from ..units import human_size, rfc3339, short_id
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from layerfs import DataRoot
     from layerfs.analysis.blame import Blame, Content, Event
     from layerfs.analysis.versions import Version
     from layerfs.model import Image
+    from layerfs.store import Store
 
 __all__ = ["command"]
 
@@ -163,7 +163,7 @@ def _rows(blame: Blame, provenance: Provenance, events: Iterable[Event], *, read
             yield Row(event, content, ids, provenance.command(number), backing)
 
 
-def _everywhere(root: DataRoot, path: bytes, complaints: Complaints, *, every: bool) -> Iterator[Row]:
+def _everywhere(root: Store, path: bytes, complaints: Complaints, *, every: bool) -> Iterator[Row]:
     """Every image is asked; named are those that `images` lists, and others where none of these has it."""
     from layerfs.analysis.blame import Digests
     from layerfs.analysis.blameall import blame_all

@@ -18,8 +18,8 @@ from ..units import ellipsis, human_size, rfc3339
 
 if TYPE_CHECKING:
     from layerfs.analysis.layerchanges import LayerChanges
-    from layerfs.dataroot import DataRoot
     from layerfs.model import Container, Image
+    from layerfs.store import Store
 
     from ..subjects import Subject
 
@@ -76,7 +76,7 @@ def command(
     return complaints.code
 
 
-def _list(root: DataRoot, owner: Image | Container, number: int, form: str, complaints: Complaints) -> None:
+def _list(root: Store, owner: Image | Container, number: int, form: str, complaints: Complaints) -> None:
     """Print what one layer did."""
     from layerfs.analysis.difference import differences
 
@@ -89,7 +89,7 @@ def _list(root: DataRoot, owner: Image | Container, number: int, form: str, comp
         emit(view.table(), changes, form)
 
 
-def _step(root: DataRoot, owner: Image | Container, number: int) -> tuple[Subject, Subject]:
+def _step(root: Store, owner: Image | Container, number: int) -> tuple[Subject, Subject]:
     """The image or container as of the layer below, and as of the layer."""
     from layerfs.analysis.layerchanges import step
     from layerfs.errors import LayerNotFound

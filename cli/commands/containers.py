@@ -18,10 +18,10 @@ from ..units import ZERO_TIME_NS, age, clock, ellipsis, human_duration, human_si
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from layerfs import DataRoot
     from layerfs.analysis.containers import ContainerFilter, ContainerSizes
     from layerfs.formats.containerconfig import ContainerConfig
     from layerfs.model import Container
+    from layerfs.store import Store
 
 __all__ = ["View", "command", "container_table"]
 
@@ -31,7 +31,7 @@ COMMAND_WIDTH, MOUNT_WIDTH = 20, 15
 _NANO = 10**9
 
 
-def _filter_values(root: DataRoot, name: str) -> Iterable[Any]:
+def _filter_values(root: Store, name: str) -> Iterable[Any]:
     """What a filter may be given, as far as it can be listed."""
     from layerfs.analysis.containers import HEALTHS, STATES
 
@@ -107,7 +107,7 @@ def command(
     emit(container_table(view, size=size), rows[:limit] if limit > 0 else rows, form)
 
 
-def _container_filter(root: DataRoot, filters: Filters) -> ContainerFilter:
+def _container_filter(root: Store, filters: Filters) -> ContainerFilter:
     from layerfs.analysis.containers import HEALTHS, STATES, ContainerFilter, descendants
 
     for state in filters.get("status", ()):
@@ -153,7 +153,7 @@ def _exit_code(text: str) -> int:
 class View:
     """The facts of a container in words, as Docker has them; what is not known is `N/A`."""
 
-    def __init__(self, root: DataRoot, *, full: bool) -> None:
+    def __init__(self, root: Store, *, full: bool) -> None:
         """Show containers of `root`, with long texts in full or cut."""
         self._root = root
         self._full = full
@@ -195,7 +195,7 @@ class View:
         """What it was doing when last heard of, and when that was."""
         if row.config is None:
             return "Config missing"
-        return _status(row.config, self._now_ns) + ("" if row.mount else " (layers missing)")
+        return _status(row.config, self._now_ns) + ("" if row.own else " (layers missing)")
 
     def mounts(self, row: Container) -> str:
         """Names or sources of its volumes and binds."""
@@ -209,7 +209,7 @@ class View:
         if own is None:
             return UNKNOWN
         virtual = f" (virtual {UNKNOWN if whole is None else human_size(whole)})"
-        return human_size(own) + ("" if whole == 0 or not (row.mount and row.mount.parent) else virtual)
+        return human_size(own) + ("" if whole == 0 or not (row.own and row.top) else virtual)
 
     def sizes(self, row: Container) -> ContainerSizes:
         """What it takes in bytes: read when first asked for, as the whole layer must be walked."""
@@ -281,8 +281,8 @@ def container_table(view: View, *, size: bool) -> Table[Container]:
             "size_rw", lambda row: view.sizes(row).read_write if size else None, "Size", "SIZE", view.size
         ),
         Column("size_root_fs", lambda row: view.sizes(row).root_fs if size else None),
-        Column("mount_id", lambda row: row.mount.mount_id if row.mount else None),
-        Column("init_id", lambda row: row.mount.init_id if row.mount else None),
+        Column("mount_id", lambda row: _own(row, "read-write layer")),
+        Column("init_id", lambda row: _own(row, "init layer")),
     ]
     shown = ("ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names")
     return Table(columns, (*shown, "Size") if size else shown, {"Label": _label})
@@ -341,6 +341,12 @@ def _label(row: Container, name: str) -> str:
 def _labels_text(row: Container) -> str:
     found = row.config.labels if row.config else {}
     return ",".join(f"{name}={found[name]}" for name in sorted(found))
+
+
+def _own(row: Container, kind: str) -> str | None:
+    """The directory of a container's own layer."""
+    found = row.own_layer(kind)
+    return found.cache_id if found else None
 
 
 def _mounts(config: ContainerConfig) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from ..subjects import open_root, open_subject, subject_options, tree_path
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from layerfs import DataRoot
+    from layerfs.store import Store
     from layerfs.tree.node import Node
     from layerfs.views.copyout import CopyOut
     from layerfs.views.copytree import Copied
@@ -77,7 +77,6 @@ def command(
       layerfs cp -L nginx:latest:/etc/os-release release  the file that the link leads to
     """
     from layerfs.views.copyout import CopyOut
-    from layerfs.views.place import forbidden_below
 
     if dest == "-":
         raise click.UsageError("a tar stream is not written; name a file ./-, or use `layerfs cat`")
@@ -88,7 +87,7 @@ def command(
         return open_subject(data_root, name, kind=kind, up_to=up_to, layer=layer)
 
     wanted = list(_sources(sources, opened, complaints, follow=follow))
-    forbidden = forbidden_below(data_root)
+    forbidden = data_root.evidence()
     destination = _destination(data_root, dest, several=len(sources) > 1)
     with CopyOut(destination.fd, merge=True, replace=force, specials=specials, forbidden=forbidden) as copy:
         copies = _Copies(copy, dest, complaints)
@@ -118,11 +117,11 @@ def _sources(
         yield Source(text, subject, node, None if last in (b"", b".", b"..") else last)
 
 
-def _destination(root: DataRoot, dest: str, *, several: bool) -> Destination:
-    from layerfs.views.place import BadTarget, forbidden_below, open_destination
+def _destination(root: Store, dest: str, *, several: bool) -> Destination:
+    from layerfs.views.place import BadTarget, open_destination
 
     try:
-        found = open_destination(os.fsencode(dest), forbidden_below(root))
+        found = open_destination(os.fsencode(dest), root.evidence())
     except BadTarget as error:
         raise click.BadParameter(f"{dest}: {error}", param_hint="DEST") from error
     if several and found.name is not None:

@@ -24,8 +24,8 @@ from ..units import human_size, rfc3339
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from layerfs import DataRoot
     from layerfs.analysis.deleted import Deleted
+    from layerfs.store import Store
     from layerfs.tree.node import FileStat
     from layerfs.tree.union import UnionTree
 
@@ -180,16 +180,16 @@ def _sums(rows: Sequence[Row]) -> str:
 class _Copies:
     """The copies of a run; the target is opened, and refused, before anything is read."""
 
-    def __init__(self, root: DataRoot, tree: UnionTree, provenance: Provenance, target: str) -> None:
+    def __init__(self, root: Store, tree: UnionTree, provenance: Provenance, target: str) -> None:
         from layerfs.views.copyout import CopyOut
-        from layerfs.views.place import BadTarget, forbidden_below, open_target
+        from layerfs.views.place import BadTarget, open_target
 
         self._tree = tree
         self._provenance = provenance
         self._target = target
         self.failed = False
         try:
-            self._copy = CopyOut(open_target(os.fsencode(target), forbidden_below(root)))
+            self._copy = CopyOut(open_target(os.fsencode(target), root.evidence()))
         except BadTarget as error:
             raise click.BadParameter(f"{target}: {error}", param_hint="--recover") from error
 

@@ -13,7 +13,7 @@ from ..diagnoses import diagnosis_table, names_of, report_lines, row_of, summary
 from ..output import emit, format_option, no_trunc_option
 from ..params import root_option
 from ..progress import byte_progress, progress
-from ..subjects import open_root
+from ..subjects import open_data_root
 
 if TYPE_CHECKING:
     from layerfs.analysis.doctor import Diagnosis, Doctor
@@ -68,7 +68,7 @@ def command(
 
     if quick and verify:
         raise click.UsageError("--quick and --verify exclude each other")
-    data_root = open_root(ctx)
+    data_root = open_data_root(ctx)
     doctor = Doctor(data_root)
     found = doctor.examine() if quick else _examined(doctor, verify=verify)
     wanted = SEVERITIES[: SEVERITIES.index(severity) + 1]

@@ -9,7 +9,7 @@ import click
 
 from ..output import Column, Table, emit, emit_json, format_option, no_trunc_option
 from ..params import root_option
-from ..subjects import complete_names, open_root
+from ..subjects import complete_names, open_data_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -63,14 +63,14 @@ def command(
       layerfs du --format json
     """
     from layerfs.analysis.usage import StoreUsage
-    from layerfs.dataroot import IMAGE_HALF
+    from layerfs.store import RECORDS
 
     if bool(names) != what_if:
         raise click.UsageError("--what-if and names of images or containers need each other")
     if layers and what_if:
         raise click.UsageError("--layers and --what-if exclude each other")
-    data_root = open_root(ctx)
-    data_root.require(IMAGE_HALF)
+    data_root = open_data_root(ctx)
+    data_root.require(RECORDS)
     if what_if:
         images, containers = _named(data_root, names)
         usage = StoreUsage(data_root)

@@ -11,13 +11,13 @@ import click
 
 from ..params import root_option
 from ..progress import byte_progress
-from ..subjects import KINDS, complete_names, open_root, open_subject, split_layer
+from ..subjects import KINDS, complete_names, data_root_of, open_root, open_subject, split_layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from layerfs import DataRoot
     from layerfs.model import Image, Named
+    from layerfs.store import Store
     from layerfs.views.export.images import ExportImage
     from layerfs.views.export.members import Write
     from layerfs.views.export.places import Place
@@ -155,7 +155,7 @@ def _default_format(found: Named, number: int | None) -> str:
 # -- images --------------------------------------------------------------------------------------
 
 
-def _export_images(root: DataRoot, given: Mapping[str, Any], form: str) -> None:
+def _export_images(root: Store, given: Mapping[str, Any], form: str) -> None:
     from layerfs.views.export.images import lacking
     from layerfs.views.export.layout import Layout, write_docker_archive, write_oci
     from layerfs.views.export.packing import Packing
@@ -173,14 +173,14 @@ def _export_images(root: DataRoot, given: Mapping[str, Any], form: str) -> None:
         (write_oci if form == "oci" else write_docker_archive)(layout, images)
 
 
-def _images(root: DataRoot, given: Mapping[str, Any]) -> list[ExportImage]:
+def _images(root: Store, given: Mapping[str, Any]) -> list[ExportImage]:
     """The images asked for, each once."""
     from layerfs.views.export.images import original, tags_asked_for
     from layerfs.views.export.salvage import Salvage
 
     found: dict[str, Image] = {}
     tags: dict[str, dict[Any, None]] = {}
-    salvage = Salvage(root) if given["salvage"] else None
+    salvage = Salvage(data_root_of(root)) if given["salvage"] else None
     for name, image in _named(root, given):
         found[image.id] = image
         asked = image.references if name is None or given["all_tags"] else tags_asked_for(image, name)
@@ -190,7 +190,7 @@ def _images(root: DataRoot, given: Mapping[str, Any]) -> list[ExportImage]:
     return [make(image, tags[image_id]) for image_id, image in found.items()]
 
 
-def _named(root: DataRoot, given: Mapping[str, Any]) -> Sequence[tuple[str | None, Image]]:
+def _named(root: Store, given: Mapping[str, Any]) -> Sequence[tuple[str | None, Image]]:
     if given["everything"]:
         images = root.images()
         below = {image.parent for image in images}
@@ -204,7 +204,7 @@ def _named(root: DataRoot, given: Mapping[str, Any]) -> Sequence[tuple[str | Non
 # -- trees and layers ----------------------------------------------------------------------------
 
 
-def _rootfs(root: DataRoot, name: str, kind: str | None) -> tuple[Callable[[Write], object], int]:
+def _rootfs(root: Store, name: str, kind: str | None) -> tuple[Callable[[Write], object], int]:
     """What writes the tree, and about how many bytes it is."""
     from layerfs.model import BareLayer, Layer
     from layerfs.views.export.members import TreeTar
@@ -217,13 +217,13 @@ def _rootfs(root: DataRoot, name: str, kind: str | None) -> tuple[Callable[[Writ
 
 
 def _layer(
-    root: DataRoot, found: Named, number: int | None, *, salvage: bool
+    root: Store, found: Named, number: int | None, *, salvage: bool
 ) -> tuple[Callable[[Write], object], int]:
     """What writes a layer's tar, and how many bytes it is; 0 where that is not known."""
     from layerfs.analysis.stack import own_layers
     from layerfs.model import BareLayer, Container, Image
     from layerfs.views.export.commit import write_bare_layer
-    from layerfs.views.export.layertar import OriginalTar
+    from layerfs.views.export.images import layer_tar
     from layerfs.views.export.salvage import Salvage
 
     if isinstance(found, Image):
@@ -238,9 +238,9 @@ def _layer(
         bare = found
         return lambda write: write_bare_layer(root, bare, write), 0
     if salvage:
-        tar = Salvage(root).layer(found, found.diff_id)
+        tar = Salvage(data_root_of(root)).layer(found, found.diff_id)
         return tar.write, tar.size
-    original = OriginalTar(root.archive(found), found.diff_id)
+    original = layer_tar(root, found)
     return original.write, original.size
 
 
@@ -248,31 +248,31 @@ def _layer(
 
 
 def _open_place(
-    root: DataRoot, given: Mapping[str, Any], opened: ExitStack, total: int, *, directory: bool
+    root: Store, given: Mapping[str, Any], opened: ExitStack, total: int, *, directory: bool
 ) -> Place:
     """A directory or a tar."""
     from layerfs.views.export.places import Directory, Tar
-    from layerfs.views.place import BadTarget, forbidden_below
+    from layerfs.views.place import BadTarget
 
     path = given["output"]
     if directory and path != STDOUT and (path.endswith("/") or os.path.isdir(path)):
         try:
-            return opened.enter_context(Directory(os.fsencode(path), forbidden_below(root)))
+            return opened.enter_context(Directory(os.fsencode(path), root.evidence()))
         except BadTarget as error:
             raise click.BadParameter(f"{path}: {error}", param_hint="--output") from error
     return opened.enter_context(Tar(_open(root, path, opened, total, force=given["force"])))
 
 
-def _open(root: DataRoot, path: str, opened: ExitStack, total: int, *, force: bool) -> Write:
+def _open(root: Store, path: str, opened: ExitStack, total: int, *, force: bool) -> Write:
     """What takes an archive's bytes, and shows on a terminal how many they are."""
     from layerfs.views.export.newfile import NewFile
-    from layerfs.views.place import BadTarget, forbidden_below
+    from layerfs.views.place import BadTarget
 
     if path == STDOUT:
         write: Write = sys.stdout.buffer.write
     else:
         try:
-            write = opened.enter_context(NewFile(os.fsencode(path), forbidden_below(root), force=force)).write
+            write = opened.enter_context(NewFile(os.fsencode(path), root.evidence(), force=force)).write
         except BadTarget as error:
             raise click.BadParameter(f"{path}: {error}", param_hint="--output") from error
     if not (total and sys.stderr.isatty()):

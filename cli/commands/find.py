@@ -23,11 +23,11 @@ from ..subjects import KINDS, layer_options, open_root, open_subject
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from layerfs import DataRoot
     from layerfs.analysis.find import Contents
     from layerfs.analysis.forest import Forest
     from layerfs.analysis.predicates import Predicate
     from layerfs.analysis.seen import LayerFinding
+    from layerfs.store import Store
     from layerfs.tree.node import FileStat, Part
 
     from ..findtests import Wanted
@@ -194,7 +194,7 @@ def _read(
 # -- a whole root --------------------------------------------------------------------------------
 
 
-def _in_root(root: DataRoot, chosen: Wanted, output: Output, complaints: Complaints, *, full: bool) -> None:
+def _in_root(root: Store, chosen: Wanted, output: Output, complaints: Complaints, *, full: bool) -> None:
     """Sorted by path, so that what several layers have of it stands together; jsonl as it is found."""
     from layerfs.analysis.findall import Below, find_all
     from layerfs.analysis.forest import Forest

@@ -11,16 +11,16 @@ from click.shell_completion import CompletionItem
 from ..filters import Filters, filter_option, invalid_filter, labels, moment
 from ..output import Column, Table, emit, format_option, is_template, no_trunc_option
 from ..params import root_option
-from ..subjects import complete_images, image_names, open_root
+from ..subjects import complete_images, data_root_of, image_names, open_root
 from ..units import ZERO_TIME_NS, age, clock, human_size, rfc3339, short_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from layerfs import DataRoot
     from layerfs.analysis.listing import Digests, ImageFilter, ImageRow
     from layerfs.analysis.usage import ImageUsage
     from layerfs.model import Image
+    from layerfs.store import Store
 
 __all__ = ["command"]
 
@@ -56,7 +56,7 @@ def _complete_sort(_context: click.Context, _parameter: click.Parameter, typed: 
     return [CompletionItem(key) for key in keys if key.startswith(typed)]
 
 
-def _filter_values(root: DataRoot, name: str) -> Iterable[str]:
+def _filter_values(root: Store, name: str) -> Iterable[str]:
     """What a filter may be given, as far as it can be listed."""
     if name == "dangling":
         return ("true", "false")
@@ -108,13 +108,13 @@ def command(
       layerfs images --format '{{.ID}} {{.Repository}}:{{.Tag}}'
     """
     from layerfs.analysis.listing import image_rows, listed_images
-    from layerfs.dataroot import IMAGE_HALF
+    from layerfs.store import RECORDS
 
     if reference is not None:
         filters.setdefault("reference", []).append(reference)
     form = _layout(form, quiet=quiet, digests=digests, usage=usage)
     data_root = open_root(ctx)
-    data_root.require(IMAGE_HALF)
+    data_root.require(RECORDS)
     listed = listed_images(data_root, _image_filter(data_root, filters), every=every)
     names = image_rows(listed, _told_digests(form, digests=digests))
     rows = list(_rows(data_root, names, usage=usage))
@@ -138,7 +138,7 @@ def _told_digests(form: str, *, digests: bool) -> Digests:
     return "tagged" if "{{.Digest}}" in form else "hidden"
 
 
-def _image_filter(root: DataRoot, filters: Filters) -> ImageFilter:
+def _image_filter(root: Store, filters: Filters) -> ImageFilter:
     from layerfs.analysis.listing import ImageFilter
     from layerfs.formats.errors import FormatError
     from layerfs.formats.reference import parse_reference, reference_matches
@@ -161,7 +161,7 @@ def _image_filter(root: DataRoot, filters: Filters) -> ImageFilter:
     )
 
 
-def _rows(root: DataRoot, names: Iterable[ImageRow], *, usage: bool) -> Iterator[Row]:
+def _rows(root: Store, names: Iterable[ImageRow], *, usage: bool) -> Iterator[Row]:
     from layerfs.analysis.listing import container_counts
 
     containers = container_counts(root)
@@ -172,11 +172,11 @@ def _rows(root: DataRoot, names: Iterable[ImageRow], *, usage: bool) -> Iterator
         yield Row(name, size, containers[name.image.id], part)
 
 
-def _account(root: DataRoot) -> Callable[[Image], ImageUsage]:
+def _account(root: Store) -> Callable[[Image], ImageUsage]:
     """The usage of images, each reckoned once however many names it has."""
     from layerfs.analysis.usage import StoreUsage
 
-    usage = StoreUsage(root)
+    usage = StoreUsage(data_root_of(root))
     known: dict[str, ImageUsage] = {}
 
     def of(image: Image) -> ImageUsage:

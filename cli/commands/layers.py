@@ -66,10 +66,10 @@ def command(
       layerfs layers --format '{{.ChainID}} {{.Images}}'    who uses which layer
     """
     from layerfs.analysis.layers import LayerTable
-    from layerfs.dataroot import IMAGE_HALF
+    from layerfs.store import RECORDS
 
     data_root = open_root(ctx)
-    data_root.require(IMAGE_HALF)
+    data_root.require(RECORDS)
     layers = LayerTable(data_root)
     rows = _rows(layers, None if name is None else open_owner(data_root, name, kind))
     emit(_table(layers, digests=digests, full=no_trunc), rows, "{{.ID}}" if quiet else form)

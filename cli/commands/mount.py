@@ -18,7 +18,7 @@ from ..params import complete_directory
 from ..subjects import complete_names, open_root, open_subject, subject_options
 
 if TYPE_CHECKING:
-    from layerfs import DataRoot
+    from layerfs.store import Store
     from layerfs.tree.union import UnionTree
     from layerfs.views.fuse.server import Job
 
@@ -157,7 +157,7 @@ def _say_what_stays_closed(job: Job) -> None:
         )
 
 
-def _traced(root: DataRoot, subject: Subject, *, listed: bool) -> UnionTree:
+def _traced(root: Store, subject: Subject, *, listed: bool) -> UnionTree:
     """The tree with the attributes that tell where an entry comes from."""
     from layerfs.views.provenance import Origin, TracedTree
 

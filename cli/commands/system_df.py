@@ -8,7 +8,7 @@ import click
 
 from ..output import Column, Table, emit, emit_json, format_option
 from ..params import root_option
-from ..subjects import open_root
+from ..subjects import open_data_root
 from ..units import age, human_size, rfc3339, short_id
 from .containers import View, container_table
 
@@ -52,7 +52,7 @@ def command(
 
     if verbose and form not in ("table", "json"):
         raise click.UsageError("-v has several tables: its --format is table or json")
-    data_root = open_root(ctx)
+    data_root = open_data_root(ctx)
     usage = DiskUsage(data_root)
     if not verbose:
         emit(_SUMMARY, usage.summary(), form)

@@ -24,11 +24,11 @@ from ..timeline import Event, FileRow, body_line, engine_line, timeline_table
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from layerfs import DataRoot
     from layerfs.analysis.find import Contents
     from layerfs.analysis.forest import Forest, Owner
     from layerfs.analysis.seen import LayerFinding
     from layerfs.analysis.timeline import EngineEvent, Period
+    from layerfs.store import Store
 
 __all__ = ["command"]
 
@@ -129,7 +129,7 @@ def _time(option: str, text: str | None) -> int | None:
     )
 
 
-def _owners(root: DataRoot, names: tuple[str, ...], kind: str | None) -> list[Owner]:
+def _owners(root: Store, names: tuple[str, ...], kind: str | None) -> list[Owner]:
     from layerfs.model import Container, Image
 
     found = [root.names.anything(name, (kind,) if kind else KINDS[:2]) for name in names]

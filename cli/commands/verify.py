@@ -12,7 +12,7 @@ from ..main import FINDINGS
 from ..output import emit, format_option, no_trunc_option
 from ..params import root_option
 from ..progress import byte_progress
-from ..subjects import complete_names, open_root, split_layer
+from ..subjects import complete_names, open_data_root, split_layer
 from ..verdicts import Tally, finding_line, finding_table
 
 if TYPE_CHECKING:
@@ -88,10 +88,10 @@ def command(
     if bool(names) == everything:
         raise click.UsageError("give a NAME, or --all, and not both")
     from layerfs.analysis.verify import Choice, Verification
-    from layerfs.dataroot import HALVES
+    from layerfs.store import FILES, RECORDS
 
-    data_root = open_root(ctx)
-    data_root.require(*HALVES)
+    data_root = open_data_root(ctx)
+    data_root.require(RECORDS, FILES)
     aspects = frozenset() if no_attributes else frozenset(ASPECTS) - ignore
     choice = Choice(aspects, quick, list_all)
     verification = Verification(data_root, choice)

@@ -20,8 +20,8 @@ from ..waste import Account, exceeds, layer_table, path_table, score_words, size
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from layerfs import DataRoot
     from layerfs.model import Image
+    from layerfs.store import Store
 
     from ..amounts import Limit
 
@@ -171,16 +171,14 @@ def _show_tables(account: Account, top: int, *, full: bool) -> None:
         click.echo(f"\nand {count} more with {size_words(size)}; --top 0 shows all")
 
 
-def _chosen(root: DataRoot, *, every: bool) -> list[Image]:
+def _chosen(root: Store, *, every: bool) -> list[Image]:
     """The images that `images` lists; with `every` as `images -a`."""
     from layerfs.analysis.listing import listed_images
 
     return [item.image for item in listed_images(root, every=every)]
 
 
-def _rows(
-    root: DataRoot, images: Sequence[Image], complaints: Complaints, *, allocated: bool
-) -> Iterator[Row]:
+def _rows(root: Store, images: Sequence[Image], complaints: Complaints, *, allocated: bool) -> Iterator[Row]:
     """A row for each image; those of the same layers are counted once, damaged ones reported."""
     from layerfs.errors import CorruptStore
 

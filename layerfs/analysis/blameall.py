@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from layerfs.analysis.blame import Content, Digests, Event
-    from layerfs.dataroot import DataRoot
     from layerfs.ids import ChainID
     from layerfs.model import Image, Layer
+    from layerfs.store import Store
     from layerfs.tree.source import Entry, LayerSource, Marks
 
 __all__ = ["SharedEvent", "blame_all"]
@@ -48,7 +48,7 @@ class SharedEvent:
 
 
 def blame_all(
-    root: DataRoot,
+    root: Store,
     path: bytes,
     digests: Digests,
     *,
@@ -100,7 +100,7 @@ def blame_all(
 class _Stacks:
     """Trees of images, given in the order of their chains: what they share is opened once, and asked once."""
 
-    def __init__(self, root: DataRoot) -> None:
+    def __init__(self, root: Store) -> None:
         self._root = root
         self._records: list[Layer] = []
         self._sources: list[LayerSource] = []

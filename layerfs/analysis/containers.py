@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from layerfs.analysis.listing import has_labels
 from layerfs.errors import CorruptStore, LookupFailed
-from layerfs.model import added_up
+from layerfs.model import READ_WRITE, added_up
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from layerfs.dataroot import DataRoot
     from layerfs.formats.containerconfig import ContainerConfig
     from layerfs.ids import ContainerID
     from layerfs.model import Container
+    from layerfs.store import Store
 
 __all__ = [
     "HEALTHS",
@@ -107,7 +107,7 @@ class ContainerSizes(NamedTuple):
 # -- which ---------------------------------------------------------------------------------------
 
 
-def listed_containers(root: DataRoot, chosen: ContainerFilter) -> Iterator[Container]:
+def listed_containers(root: Store, chosen: ContainerFilter) -> Iterator[Container]:
     """The containers of a listing, newest first; also those of which only a part is left."""
     containers = root.containers()
     position = {item.id: index for index, item in enumerate(containers)}
@@ -135,7 +135,7 @@ def recorded_health(config: ContainerConfig) -> str:
     return (str(health.get("Status") or "") or "unhealthy") if isinstance(health, dict) else "none"
 
 
-def _unique(prefix: str, containers: list[Container]) -> list[ContainerID]:
+def _unique(prefix: str, containers: Sequence[Container]) -> list[ContainerID]:
     found = [item.id for item in containers if prefix and item.id.startswith(prefix)]
     return found if len(found) == 1 else []
 
@@ -186,7 +186,7 @@ def _in_network(config: ContainerConfig, wanted: tuple[str, ...]) -> bool:
     )
 
 
-def descendants(root: DataRoot, names: Collection[str]) -> set[str]:
+def descendants(root: Store, names: Collection[str]) -> set[str]:
     """The images called by these names and all built on them; a name that means none adds none."""
     found = set()
     for name in names:
@@ -221,7 +221,7 @@ def recorded_state(config: ContainerConfig) -> str:
     return "created" if state.started_ns is None else "exited"
 
 
-def image_name(root: DataRoot, config: ContainerConfig) -> str:
+def image_name(root: Store, config: ContainerConfig) -> str:
     """What the user typed for the image, while that still means it; else the image's ID."""
     if config.image_ref == config.image_id:
         return config.image_id
@@ -232,14 +232,14 @@ def image_name(root: DataRoot, config: ContainerConfig) -> str:
     return config.image_ref if meant == config.image_id else config.image_id
 
 
-def container_sizes(root: DataRoot, container: Container) -> ContainerSizes:
+def container_sizes(root: Store, container: Container) -> ContainerSizes:
     """How many bytes a container takes, as `docker ps --size` counts; defects are reported to `root`."""
-    if container.mount is None:
+    layer = container.own_layer(READ_WRITE)
+    if layer is None:
         return ContainerSizes(None, None)
-    own = below = None
+    own, below = root.content_size(layer), None
     try:
-        own = root.overlay2.content_size(container.mount.mount_id)
-        below = added_up(layer.size for layer in root.chain_of_mount(container.mount))
+        below = added_up(item.size for item in root.layers_below(container))
     except CorruptStore as error:
         root.report(error)
     return ContainerSizes(own, None if own is None or below is None else own + below)

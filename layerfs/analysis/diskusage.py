@@ -17,16 +17,17 @@ from layerfs.analysis.containers import LIVE, ContainerFilter, listed_containers
 from layerfs.analysis.usage import StoreUsage
 from layerfs.errors import CorruptStore
 from layerfs.ids import CacheID, InvalidID
-from layerfs.store.buildkit import read_buildkit_records, read_buildkit_snapshots
-from layerfs.store.volumes import Volumes
+from layerfs.model import READ_WRITE
+from layerfs.stores.docker.buildkit import read_buildkit_records, read_buildkit_snapshots
+from layerfs.stores.docker.volumes import Volumes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from layerfs.analysis.usage import ImageUsage
-    from layerfs.dataroot import DataRoot
     from layerfs.formats.buildkit import BuildKitRecord, BuildKitSnapshot
     from layerfs.model import Container
+    from layerfs.stores.docker.dataroot import DataRoot
 
 __all__ = ["CacheUsage", "ContainerUsage", "DiskUsage", "Total", "VolumeUsage"]
 
@@ -103,13 +104,8 @@ class DiskUsage:
         ]
 
     def _written(self, item: Container) -> int | None:
-        if item.mount is None:
-            return None
-        try:
-            return self._root.overlay2.content_size(item.mount.mount_id)
-        except CorruptStore as error:
-            self._root.report(error)
-            return None
+        layer = item.own_layer(READ_WRITE)
+        return self._root.content_size(layer) if layer else None
 
     @functools.cached_property
     def volumes(self) -> list[VolumeUsage] | None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from layerfs.analysis.remedies import Removes
-    from layerfs.dataroot import DataRoot
+    from layerfs.stores.docker.dataroot import DataRoot
 
 __all__ = ["Diagnosis", "Doctor"]
 

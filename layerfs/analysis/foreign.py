@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING
 
 from layerfs.analysis.findings import ROOT, Finding, Found
-from layerfs.store.driver import DRIVER, OTHER_DRIVERS
+from layerfs.stores.docker.driver import DRIVER, OTHER_DRIVERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

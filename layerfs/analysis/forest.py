@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from layerfs.analysis.holders import Holders
 from layerfs.errors import CorruptStore
-from layerfs.model import Container, Image
+from layerfs.model import BareLayer, Container, Image
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from layerfs.dataroot import DataRoot
-    from layerfs.ids import CacheID, ChainID, DiffID, LinkID
+    from layerfs.ids import ChainID, DiffID
     from layerfs.model import Layer
+    from layerfs.store import Store
     from layerfs.tree.source import LayerSource
 
 __all__ = ["Forest", "Owner", "Stage"]
@@ -50,7 +50,7 @@ class Stage:
 
     below: Stage | None
     number: int | None
-    cache_id: CacheID | None
+    cache_id: str | None
     chain_id: ChainID | None = None
     diff_id: DiffID | None = None
     record: Layer | None = None
@@ -78,7 +78,7 @@ class Forest:
         by_chain: the stages of images' layers.
     """
 
-    def __init__(self, root: DataRoot, owners: Iterable[Owner] | None = None) -> None:
+    def __init__(self, root: Store, owners: Iterable[Owner] | None = None) -> None:
         """Read the records of `root`; what is damaged is reported to it.
 
         Args:
@@ -90,7 +90,7 @@ class Forest:
         self.by_chain: dict[ChainID, Stage] = {}
         self.bases: list[Stage] = []
         self.owners: list[Owner] = []
-        self._own: dict[CacheID, Stage] = {}
+        self._own: dict[str, Stage] = {}
         if owners is None:
             self._add_everything()
         else:
@@ -124,18 +124,10 @@ class Forest:
         try:
             if stage.record:
                 return self._root.source(stage.record)
-            return self._root.source(stage.cache_id) if stage.cache_id else None
+            return self._root.source(BareLayer(stage.cache_id)) if stage.cache_id else None
         except CorruptStore as error:
             self._root.report(error)
             return None
-
-    def link(self, stage: Stage) -> LinkID | None:
-        """A layer's short name; None where nothing tells it. What is missing or damaged is reported."""
-        return (
-            self._root.link(stage.cache_id)
-            if stage.cache_id in self._root.overlay2 and stage.cache_id
-            else None
-        )
 
     # -- growing -------------------------------------------------------------------------------
 
@@ -144,7 +136,7 @@ class Forest:
             self._add_image(image)
         for layer in self.holders.layers.values():
             self._add_layer(layer)
-        for chain in self._root.layerdb.chain_ids():
+        for chain in self._root.chain_ids():
             if chain not in self.by_chain:  # damaged, and of no image
                 self._layer_stage(None, chain, None).number = None
         for container in self._root.containers():
@@ -156,9 +148,7 @@ class Forest:
             if isinstance(owner, Image):
                 self._add_image(owner)
                 continue
-            layer = (
-                self.holders.layers.get(owner.mount.parent) if owner.mount and owner.mount.parent else None
-            )
+            layer = self.holders.layers.get(owner.top) if owner.top else None
             if layer:
                 self._add_layer(layer)
             self._add_container(owner)
@@ -190,8 +180,7 @@ class Forest:
         found = self.by_chain.get(chain)
         if found is None:
             record = self.holders.layers.get(chain)
-            directory = self._root.records.directories.of(chain)
-            cache_id = directory.cache_id if directory else None
+            cache_id = self._root.place_of_chain(chain)
             number = 1 if below is None else below.number and below.number + 1
             used = self.holders.held(chain) or (False if self.holders.complete else None)
             found = Stage(below, number, cache_id, chain, diff_id, record, used)
@@ -200,20 +189,17 @@ class Forest:
 
     def _add_container(self, container: Container) -> None:
         """The -init and the read-write layer; on nothing known where the image's layers are damaged."""
-        mount = container.mount
-        if mount is None:
-            return
-        below = self.by_chain.get(mount.parent) if mount.parent else None
-        for cache_id in filter(None, (mount.init_id, mount.mount_id)):
-            number = below.number and below.number + 1 if below else (None if mount.parent else 1)
-            below = self._own[cache_id] = self._attached(Stage(below, number, cache_id))
-        assert below is not None  # noqa: S101 - a mount record has a mount ID
-        below.owners.append(container)
+        below = self.by_chain.get(container.top) if container.top else None
+        for layer in container.own:
+            number = below.number and below.number + 1 if below else (None if container.top else 1)
+            below = self._own[layer.cache_id] = self._attached(Stage(below, number, layer.cache_id))
+        if container.own and below:
+            below.owners.append(container)
 
     def _add_leftovers(self) -> None:
         """Directories that no record names: BuildKit's, or nobody's."""
         known = {stage.cache_id for stage in self.by_chain.values()} | self._own.keys()
-        for cache_id in self._root.overlay2.cache_ids():
+        for cache_id in self._root.places():
             if cache_id not in known:
                 used = cache_id in self.holders.directories or (False if self.holders.complete else None)
                 self._own[cache_id] = self._attached(Stage(None, None, cache_id, used=used))

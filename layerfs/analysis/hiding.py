@@ -21,9 +21,9 @@ from layerfs.tree.union import UnionTree
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from layerfs.archive import LayerArchive
     from layerfs.formats.tarsplit import ArchiveMarks
     from layerfs.formats.whiteouts import Dialect
+    from layerfs.stores.docker.layerarchive import LayerArchive
     from layerfs.tree.node import FileStat, Node
 
 __all__ = ["Hiding"]

@@ -14,15 +14,14 @@ from layerfs.analysis.stack import container_layers, made_from, own_layers
 from layerfs.errors import BrokenChain, CorruptStore
 from layerfs.formats.imageconfig import HistoryEntry
 from layerfs.ids import ImageID, InvalidID
-from layerfs.model import Container
-from layerfs.store.layerdb import LayerRecord
+from layerfs.model import BareLayer, Container
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from layerfs.dataroot import DataRoot
-    from layerfs.ids import CacheID, ChainID, DiffID
-    from layerfs.model import BareLayer, Image, Layer
+    from layerfs.ids import ChainID, DiffID
+    from layerfs.model import Image, Layer
+    from layerfs.store import Store
 
 __all__ = ["HistoryRow", "history"]
 
@@ -47,12 +46,12 @@ class HistoryRow:
     number: int | None = None
     diff_id: DiffID | None = None
     chain_id: ChainID | None = None
-    cache_id: CacheID | None = None
+    cache_id: str | None = None
     size: int | None = 0
     kind: str = "layer"
 
 
-def history(root: DataRoot, owner: Image | Container) -> list[HistoryRow]:
+def history(root: Store, owner: Image | Container) -> list[HistoryRow]:
     """The rows of `docker history`, newest first; defects of layers are reported to `root`.
 
     Of a container these are its own layers and then the rows of its image; or, where the image is gone, of
@@ -64,7 +63,7 @@ def history(root: DataRoot, owner: Image | Container) -> list[HistoryRow]:
     return _of_container(root, owner) if isinstance(owner, Container) else _of_image(root, owner)
 
 
-def _of_container(root: DataRoot, container: Container) -> list[HistoryRow]:
+def _of_container(root: Store, container: Container) -> list[HistoryRow]:
     layers = container_layers(root, container)
     own = len(own_layers(root, container))
     image = made_from(root, container)
@@ -73,22 +72,18 @@ def _of_container(root: DataRoot, container: Container) -> list[HistoryRow]:
     return [*rows[:own], *(_of_image(root, image) if image else rows[own:])]
 
 
-def _unknown(root: DataRoot, container: Container, number: int, layer: Layer | BareLayer) -> HistoryRow:
+def _unknown(root: Store, container: Container, number: int, layer: Layer | BareLayer) -> HistoryRow:
     """A layer of which no history tells."""
-    if isinstance(layer, LayerRecord):
+    if not isinstance(layer, BareLayer):
         entry = HistoryEntry(None, "", "", "", empty_layer=False)
         return HistoryRow(entry, None, number, layer.diff_id, layer.chain_id, layer.cache_id, layer.size)
     created = container.config.created_ns if container.config else None
-    size = None
-    try:
-        size = root.overlay2.content_size(layer.cache_id)
-    except CorruptStore as error:
-        root.report(error)
+    size = root.content_size(layer)
     entry = HistoryEntry(created, "", "", "", empty_layer=False)
     return HistoryRow(entry, None, number, cache_id=layer.cache_id, size=size, kind=layer.kind)
 
 
-def _of_image(root: DataRoot, image: Image) -> list[HistoryRow]:
+def _of_image(root: Store, image: Image) -> list[HistoryRow]:
     rows = list(_oldest_first(root, image))
     rows.reverse()
     for index, image_id in enumerate(_ancestry(root, image, len(rows))):
@@ -96,7 +91,7 @@ def _of_image(root: DataRoot, image: Image) -> list[HistoryRow]:
     return rows
 
 
-def _oldest_first(root: DataRoot, image: Image) -> Iterator[HistoryRow]:
+def _oldest_first(root: Store, image: Image) -> Iterator[HistoryRow]:
     """Each entry with the layer it made: those not marked empty take the layers in turn."""
     layers = enumerate(zip(image.config.diff_ids, image.chain, strict=True), 1)
     for index, entry in enumerate(image.config.history):
@@ -112,7 +107,7 @@ def _oldest_first(root: DataRoot, image: Image) -> Iterator[HistoryRow]:
             yield HistoryRow(entry, None, number, diff_id, chain, cache_id, root.layer_size(chain))
 
 
-def _ancestry(root: DataRoot, image: Image, limit: int) -> Iterator[ImageID]:
+def _ancestry(root: Store, image: Image, limit: int) -> Iterator[ImageID]:
     """The IDs of the newest rows: by the engine's `parent` notes, as far as those images are there."""
     at: Image | None = image
     for _ in range(limit):
@@ -122,16 +117,16 @@ def _ancestry(root: DataRoot, image: Image, limit: int) -> Iterator[ImageID]:
         at = _parent(root, at)
 
 
-def _parent(root: DataRoot, image: Image) -> Image | None:
+def _parent(root: Store, image: Image) -> Image | None:
     """The parent, if the note names a sound image; nobody checked the note."""
     try:
         parent = ImageID(image.parent or "")
     except InvalidID:
         return None
-    return root.load_image(parent) if parent in root.imagedb else None
+    return root.load_image(parent) if root.has_image(parent) else None
 
 
-def _layer(root: DataRoot, chain: ChainID) -> Layer | None:
+def _layer(root: Store, chain: ChainID) -> Layer | None:
     try:
         return root.record(chain)
     except CorruptStore as error:
@@ -139,9 +134,9 @@ def _layer(root: DataRoot, chain: ChainID) -> Layer | None:
         return None
 
 
-def _surplus(root: DataRoot, image: Image, number: int) -> BrokenChain:
+def _surplus(root: Store, image: Image, number: int) -> BrokenChain:
     return BrokenChain(
-        root.imagedb.file_name(image.id),
+        root.record_name(image.id),
         f"history entry {number} has no layer",
         expected="an entry for each layer",
         found=f"more entries than the {len(image.config.diff_ids)} layers",

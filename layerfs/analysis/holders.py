@@ -1,4 +1,4 @@
-"""Who holds each layer: images, containers, and BuildKit's cache.
+"""Who holds each layer: images, containers, and what else a kind of store knows, as BuildKit's cache.
 
 A layer stays in the store as long as one of them needs it, so this is the ground of every account
 of disk space, and of the lists of users beside a layer. Used by `usage`, `layers`, and `inspect`.
@@ -12,18 +12,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from layerfs.errors import CorruptStore
-from layerfs.store.buildkit import read_buildkit_snapshots
+from layerfs.store import Holding, Pinned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
-    from layerfs.dataroot import DataRoot
-    from layerfs.formats.buildkit import BuildKitSnapshot
     from layerfs.ids import ChainID
     from layerfs.model import Container, Image, Layer
-    from layerfs.store.layerdb import MountRecord, NotedMount
+    from layerfs.store import Store
 
-__all__ = ["Holders", "owned_directories"]
+__all__ = ["Holders"]
 
 Holder = TypeVar("Holder")
 
@@ -37,7 +35,7 @@ class Holders:
         images: the images that need a layer, newest first.
         containers: the containers that need a layer, newest first.
         buildkit: the layers that BuildKit's cache needs.
-        directories: names in `overlay2/` that containers or BuildKit own; no layer is among them.
+        directories: places that containers or BuildKit own; no image's layer is among them.
         complete: whether everything that could hold a layer could be read; if not, a layer or
             directory that nothing is known to hold may still be held.
     """
@@ -50,12 +48,12 @@ class Holders:
     complete: bool
 
     @classmethod
-    def of(cls, root: DataRoot) -> Holders:
-        """Read every image, container and cache snapshot of `root`; damage is reported to it."""
+    def of(cls, root: Store) -> Holders:
+        """Read every image and container of `root`, and what else needs layers; damage is reported to it."""
         layers = {layer.chain_id: layer for layer in root.layers()}
         images = root.images()
         containers = root.containers()
-        snapshots = _snapshots(root)
+        pinned = root.pinned() if isinstance(root, Holding) else Pinned()
         needed = [(image, image.chain) for image in images]
         below = {item.id: _below(root, item) for item in containers}
         mounted = [(item, [layer.chain_id for layer in below[item.id] or ()]) for item in containers]
@@ -63,15 +61,12 @@ class Holders:
             layers,
             _inverted(needed),
             _inverted(mounted),
-            frozenset(_cached(root, snapshots or ())),
-            frozenset(owned_directories([item.mount for item in containers if item.mount], snapshots or ())),
-            complete=root.is_whole
-            and snapshots is not None
-            and len(layers) == len(root.layerdb.chain_ids())
-            and len(images) == len(root.imagedb.image_ids())
+            pinned.chains,
+            pinned.places,
+            complete=pinned.complete
+            and len(images) == len(root.image_ids())
             and None not in below.values()
-            and all(chain in layers for _, needs in needed for chain in needs)
-            and {item.id for item in containers if item.mount} >= set(root.layerdb.container_ids()),
+            and all(chain in layers for _, needs in needed for chain in needs),
         )
 
     def held(self, chain: ChainID) -> bool:
@@ -79,47 +74,13 @@ class Holders:
         return chain in self.images or chain in self.containers or chain in self.buildkit
 
 
-def _snapshots(root: DataRoot) -> tuple[BuildKitSnapshot, ...] | None:
-    try:
-        return read_buildkit_snapshots(root.directory)
-    except CorruptStore as error:
-        root.report(error)
-        return None
-
-
-def _below(root: DataRoot, container: Container) -> tuple[Layer, ...] | None:
+def _below(root: Store, container: Container) -> tuple[Layer, ...] | None:
     """The image layers a container stands on; None where they are damaged, which is reported."""
     try:
-        return root.chain_of_mount(container.mount) if container.mount else ()
+        return root.layers_below(container)
     except CorruptStore as error:
         root.report(error)
         return None
-
-
-def _cached(root: DataRoot, snapshots: Iterable[BuildKitSnapshot]) -> Iterator[ChainID]:
-    """The layers of snapshots; one whose layer is gone holds nothing, as the engine has it."""
-    known = set(root.layerdb.chain_ids())
-    told: set[ChainID] = set()
-    for snapshot in snapshots:
-        if snapshot.chain_id in known and snapshot.chain_id is not None:
-            try:
-                told.update(layer.chain_id for layer in root.chain_below(snapshot.chain_id, until=told))
-            except CorruptStore as error:
-                root.report(error)
-    yield from told
-
-
-def owned_directories(
-    mounts: Iterable[MountRecord | NotedMount], snapshots: Iterable[BuildKitSnapshot]
-) -> Iterator[str]:
-    """The names in `overlay2/` that containers and BuildKit own."""
-    for mount in mounts:
-        if mount.mount_id:
-            yield mount.mount_id
-            # the engine makes the -init layer in any case
-            yield mount.init_id or f"{mount.mount_id}-init"
-    for snapshot in snapshots:
-        yield from snapshot.directories
 
 
 def _inverted(

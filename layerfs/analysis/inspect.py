@@ -22,15 +22,13 @@ from layerfs.formats.errors import FormatError
 from layerfs.formats.gostruct import CONFIG, MOUNT_POINT, NETWORK_SETTINGS, STATE, encode, go_time
 from layerfs.formats.jsontext import flag, integer, mapping, objects_by_name, text, texts
 from layerfs.model import BareLayer, Container, Image, added_up
-from layerfs.store.driver import DRIVER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from layerfs.dataroot import DataRoot
     from layerfs.formats.jsontext import Json
-    from layerfs.ids import CacheID
     from layerfs.model import Layer, Named
+    from layerfs.store import Store
 
 __all__ = ["Inspector"]
 
@@ -44,7 +42,7 @@ _VOLUME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 class Inspector:
     """Describes what is in one data root."""
 
-    def __init__(self, root: DataRoot, path: str, *, sizes: bool = False) -> None:
+    def __init__(self, root: Store, path: str, *, sizes: bool = False) -> None:
         """Describe what is in `root`; its paths begin with `path`; `sizes` measures containers."""
         self._sizes = sizes
         self._root = root
@@ -64,10 +62,10 @@ class Inspector:
 
     def _described(self, subject: Named) -> Document:
         if isinstance(subject, Image):
-            return self._checked(self._root.imagedb.file_name(subject.id), self._image, subject)
+            return self._checked(self._root.record_name(subject.id), self._image, subject)
         if isinstance(subject, Container):
-            path = f"containers/{subject.id}/config.v2.json"
-            return self._checked(self._root.directory.name_of(path), self._container, subject)
+            path = f"{self._root.path.rstrip('/')}/containers/{subject.id}/config.v2.json"
+            return self._checked(path, self._container, subject)
         return self._layer(subject)
 
     @staticmethod
@@ -110,26 +108,18 @@ class Inspector:
                 "Type": text(mapping(raw, "rootfs"), "type"),
                 **({"Layers": [row.diff_id for row in rows]} if rows else {}),
             },
-            "Metadata": {"LastTagTime": self._last_tagged(image)},
+            "Metadata": {"LastTagTime": self._root.last_tagged(image)},
             "Layers": [self._brief(row) for row in rows],
         }
         return {key: value for key, value in found.items() if value or key not in ("Variant", "OsVersion")}
-
-    def _last_tagged(self, image: Image) -> str | None:
-        try:
-            return self._root.imagedb.last_updated(image.id)
-        except CorruptStore as error:
-            self._root.report(error)
-            return None
 
     # -- layers --------------------------------------------------------------------------------
 
     def _layer(self, layer: Layer | BareLayer) -> Document:
         row = self._layers.of_layer(layer)
-        if isinstance(layer, BareLayer):
-            lower = self._noted_lower(layer.cache_id, based=row.index == 1)
-        else:
-            lower = self._lower(layer)
+        lower = self._root.lower(layer)
+        if lower is None and isinstance(layer, BareLayer) and row.index == 1:
+            lower = []
         return {
             "Id": row.chain_id or row.cache_id,
             "Kind": row.kind,
@@ -141,29 +131,6 @@ class Inspector:
             "Containers": [container.id for container in row.containers],
             "BuildKit": row.buildkit,
         }
-
-    def _lower(self, layer: Layer) -> list[str] | None:
-        """The short links of the layers below, uppermost first, as `lower` must have them."""
-        try:
-            stack = [record.cache_id for record in reversed(self._root.chain_below(layer.chain_id))]
-        except CorruptStore as error:
-            self._root.report(error)
-            return None
-        if problem := self._root.overlay2.lower_problem(stack, self._root.records.directories.link):
-            self._root.report(problem)
-        links = [self._root.link(cache_id) for cache_id in stack[1:]]
-        return None if None in links else [f"l/{link}" for link in links]
-
-    def _noted_lower(self, cache_id: CacheID, *, based: bool) -> list[str] | None:
-        """The short links of the layers below as `lower` has them; null where it is missing or damaged."""
-        try:
-            lower = self._root.overlay2.lower(cache_id)
-        except CorruptStore as error:
-            self._root.report(error)
-            return None
-        if lower is None:
-            return [] if based else None
-        return [f"l/{link}" for link in lower]
 
     def _brief(self, row: LayerRow) -> Document:
         return {
@@ -181,10 +148,10 @@ class Inspector:
             ],
         }
 
-    def _directory(self, cache_id: CacheID, *names: str) -> str:
-        return "/".join([self._path.rstrip("/"), "overlay2", cache_id, *names])
+    def _directory(self, cache_id: str, *names: str) -> str:
+        return "/".join([self._path.rstrip("/"), self._root.driver or "", cache_id, *names])
 
-    def _graph_driver(self, stack: Sequence[CacheID | None]) -> Document:
+    def _graph_driver(self, stack: Sequence[str | None]) -> Document:
         """Where the engine would have the stack (uppermost first); no data where a layer is missing."""
         known = [cache_id for cache_id in stack if cache_id]
         data = None
@@ -194,15 +161,17 @@ class Inspector:
             data["MergedDir"] = self._directory(known[0], "merged")
             data["UpperDir"] = self._directory(known[0], "diff")
             data["WorkDir"] = self._directory(known[0], "work")
-        return {"Data": data, "Name": DRIVER}
+        return {"Data": data, "Name": self._root.driver}
 
     # -- containers ----------------------------------------------------------------------------
 
     def _container(self, container: Container) -> Document:
         raw: Json = container.config.raw if container.config else {}
         mounts = objects_by_name(mapping(raw, "MountPoints"))
-        above, below = self._above(container), self._below(container)
-        stack = None if below is None else [*above, *(row.cache_id for row in reversed(below))]
+        above, below = container.own, self._below(container)
+        stack = None
+        if below is not None:
+            stack = [layer.cache_id for layer in reversed(above)] + [row.cache_id for row in reversed(below)]
         found = {
             "Id": container.id,
             "Created": go_time(text(raw, "Created")),
@@ -217,7 +186,7 @@ class Inspector:
             "Platform": text(raw, "OS"),
             **_texts(raw, "MountLabel", "ProcessLabel", "AppArmorProfile"),
             "ExecIDs": None,
-            "HostConfig": self._host_config(container),
+            "HostConfig": self._root.host_config(container),
             "GraphDriver": self._graph_driver(stack or []),
             **(self._container_sizes(above, below) if self._sizes else {}),
             "Mounts": [self._mount(mounts[name]) for name in sorted(mounts)],
@@ -236,23 +205,16 @@ class Inspector:
         _, is_own, name = recorded.partition(own)
         return self._path.rstrip("/") + own + name if is_own and ".." not in name else recorded
 
-    def _container_sizes(self, above: list[CacheID], below: list[LayerRow] | None) -> Document:
-        own = self._content_size(above[0]) if above else None
+    def _container_sizes(self, above: Sequence[BareLayer], below: list[LayerRow] | None) -> Document:
+        own = self._root.content_size(above[-1]) if above else None
         whole = None if below is None else added_up([own, *(row.size for row in below)])
         # without image layers the engine adds nothing up
         return {"SizeRw": own, "SizeRootFs": 0 if below == [] else whole}
 
-    def _stack(self, below: list[LayerRow], above: list[CacheID]) -> list[Document]:
+    def _stack(self, below: list[LayerRow], above: Sequence[BareLayer]) -> list[Document]:
         """The layers of a container, base first, its own at the end."""
-        own = enumerate(reversed(above), len(below) + 1)
-        return [*map(self._brief, below), *(self._own_layer(index, cache_id) for index, cache_id in own)]
-
-    def _host_config(self, container: Container) -> Json | None:
-        try:
-            return self._root.containerdb.host_config(container.id)
-        except CorruptStore as error:
-            self._root.report(error)
-            return None
+        own = enumerate(above, len(below) + 1)
+        return [*map(self._brief, below), *(self._own_layer(index, layer) for index, layer in own)]
 
     def _mount(self, raw: Json) -> Document:
         # what the engine calls Mode it keeps under another name
@@ -262,44 +224,33 @@ class Inspector:
             mount["Source"] = f"{self._path.rstrip('/')}/volumes/{name}/_data"
         return mount
 
-    def _above(self, container: Container) -> list[CacheID]:
-        """The layers of the container's own, uppermost first."""
-        mount = container.mount
-        return [cache_id for cache_id in (mount.mount_id, mount.init_id) if cache_id] if mount else []
-
     def _below(self, container: Container) -> list[LayerRow] | None:
         """The image layers it stands on, base first; None where they are damaged, which is reported."""
-        if container.mount is None:
+        if not container.own:
             return None
         try:
-            chain = self._root.chain_of_mount(container.mount)
+            chain = self._root.layers_below(container)
         except CorruptStore as error:
             self._root.report(error)
             return None
         return self._layers.of_chain(chain)
 
-    def _own_layer(self, index: int, cache_id: CacheID) -> Document:
+    def _own_layer(self, index: int, layer: BareLayer) -> Document:
         """The -init or read-write layer of a container: known by its directory alone."""
-        present = cache_id in self._root.overlay2
-        link = self._root.link(cache_id) if present else None
+        cache_id = layer.cache_id
+        present = self._root.has_place(cache_id)
+        link = self._root.place(layer).link if present else None
         return {
             "Index": index,
             "DiffID": None,
             "ChainID": None,
             "CacheID": cache_id,
             "Link": link,
-            "Size": self._content_size(cache_id) if self._sizes else None,
+            "Size": self._root.content_size(layer) if self._sizes else None,
             "Directory": self._directory(cache_id) if present else None,
             "DiffDir": self._directory(cache_id, "diff") if present else None,
             "Distribution": [],
         }
-
-    def _content_size(self, cache_id: CacheID) -> int | None:
-        try:
-            return self._root.overlay2.content_size(cache_id)
-        except CorruptStore as error:
-            self._root.report(error)
-            return None
 
 
 def _names(image: Image, *, tagged: bool) -> list[str]:

@@ -18,11 +18,11 @@ from layerfs.tree.union import UnionTree
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from layerfs.dataroot import DataRoot
     from layerfs.errors import TreeError
     from layerfs.formats.imageconfig import HistoryEntry
     from layerfs.ids import ChainID, DiffID
     from layerfs.model import Image, Layer
+    from layerfs.store import Store
 
 __all__ = ["LayerChanges", "layer_changes", "step"]
 
@@ -66,7 +66,7 @@ class LayerChanges:
 
 
 def layer_changes(
-    root: DataRoot, owner: Image | Container, complain: Callable[[TreeError], None]
+    root: Store, owner: Image | Container, complain: Callable[[TreeError], None]
 ) -> Iterator[LayerChanges]:
     """Each layer of an image or container, base first; `complain` is told of what cannot be read.
 

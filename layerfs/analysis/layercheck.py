@@ -37,11 +37,11 @@ if TYPE_CHECKING:
     from layerfs.analysis.hiding import Hiding
     from layerfs.analysis.layerfindings import LayerFindings
     from layerfs.analysis.strays import Stray
-    from layerfs.archive import LayerArchive
     from layerfs.formats.tarheader import Header
     from layerfs.formats.tarsplit import Member
     from layerfs.hostdir import HostDir
     from layerfs.ids import DiffID
+    from layerfs.stores.docker.layerarchive import LayerArchive
 
 __all__ = ["LayerCheck"]
 

@@ -12,19 +12,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layerfs.analysis.holders import Holders
-from layerfs.analysis.stack import image_layers, made_from, own_layers
-from layerfs.errors import BrokenChain, CorruptStore, MissingFile
+from layerfs.analysis.stack import made_from, own_layers
+from layerfs.errors import BrokenChain, CorruptStore
 from layerfs.ids import chain_id
-from layerfs.model import BareLayer
-from layerfs.store.driver import DIRECTORY_HALF
+from layerfs.model import NOWHERE, BareLayer, Layer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from layerfs.dataroot import DataRoot
-    from layerfs.ids import CacheID, ChainID, DiffID, ImageID, LinkID
-    from layerfs.model import Container, Image, Layer
-    from layerfs.store.distribution import Blob
+    from layerfs.ids import ChainID, DiffID, ImageID
+    from layerfs.model import Blob, Container, Image
+    from layerfs.store import Store
 
 __all__ = ["LayerRow", "LayerTable"]
 
@@ -40,7 +38,7 @@ class LayerRow:
         parent: the layer below; None for a base layer, and where that has no chain ID.
         layer: its record, or what it is without one; None where the record is damaged or missing.
         size: bytes as the engine counts; None where that is not known.
-        link: its short name in `overlay2/l/`; None where it has none.
+        link: another short name, as that in `overlay2/l/`; None where it has none.
         directory: its directory, relative like the data root's own path; None where it is missing.
         created_by: the history entry that made it; in a list of all layers, as the smallest image
             that has it tells.
@@ -55,7 +53,7 @@ class LayerRow:
     parent: ChainID | None
     layer: Layer | BareLayer | None
     size: int | None
-    link: LinkID | None
+    link: str | None
     directory: str | None
     created_by: str | None
     images: tuple[Image, ...]
@@ -63,7 +61,7 @@ class LayerRow:
     buildkit: bool
 
     @property
-    def cache_id(self) -> CacheID | None:
+    def cache_id(self) -> str | None:
         """Its directory's name."""
         return self.layer.cache_id if self.layer else None
 
@@ -76,7 +74,7 @@ class LayerRow:
 class LayerTable:
     """The layers of one data root, with who holds them."""
 
-    def __init__(self, root: DataRoot, holders: Holders | None = None) -> None:
+    def __init__(self, root: Store, holders: Holders | None = None) -> None:
         """Show the layers of `root`; `holders`, if they were already found."""
         self._root = root
         self.holders = holders or Holders.of(root)
@@ -96,17 +94,14 @@ class LayerTable:
         """The layers of a container, its own last; raises `CorruptStore`."""
         own = own_layers(self._root, container)
         image = made_from(self._root, container)
-        rows = self.of_image(image) if image else self.of_chain(image_layers(self._root, container))
+        rows = self.of_image(image) if image else self.of_chain(self._root.layers_below(container))
         for layer in own:
             rows.append(self._bare(len(rows) + 1, rows[-1].chain_id if rows else None, layer))
         return rows
 
     def blobs(self, diff_id: DiffID | None) -> tuple[Blob, ...]:
         """What a layer was in registries, as pulls and pushes noted it; damaged notes are reported."""
-        known = self._root.distribution.blobs
-        for problem in self._root.distribution.problems:
-            self._root.report(problem)
-        return known.get(diff_id, ()) if diff_id else ()
+        return self._root.blobs(diff_id)
 
     def of_chain(self, chain: Sequence[Layer]) -> list[LayerRow]:
         """The layers of a chain, base first."""
@@ -130,21 +125,17 @@ class LayerTable:
     def _of_bare(self, layer: BareLayer) -> LayerRow:
         index = parent = None
         try:
-            above, chain = self._root.bare.stack(layer)
-            index = len(above) + len(chain)
-            parent = chain[-1].chain_id if chain and len(above) == 1 else None
+            stack = self._root.stack(layer)
+            index = len(stack)
+            parent = stack[-2].chain_id if index > 1 and isinstance(stack[-2], Layer) else None
         except CorruptStore as error:
             self._root.report(error)
         return self._bare(index, parent, layer)
 
     def _bare(self, index: int | None, parent: ChainID | None, layer: BareLayer) -> LayerRow:
         """A layer without a record."""
-        directory, link = _on_disk(self._root, layer.cache_id)
-        size = None
-        try:
-            size = self._root.overlay2.content_size(layer.cache_id) if directory else None
-        except CorruptStore as error:
-            self._root.report(error)
+        directory, link = self._root.place(layer)
+        size = self._root.content_size(layer) if directory else None
         owner = layer.container_id
         containers = (self._root.load_container(owner),) if owner else ()
         buildkit = not owner and layer.cache_id in self.holders.directories
@@ -172,7 +163,7 @@ class LayerTable:
         created_by: str | None,
     ) -> LayerRow:
         index, diff_id, chain, parent = place
-        directory, link = _on_disk(self._root, layer.cache_id) if layer else (None, None)
+        directory, link = self._root.place(layer) if layer else NOWHERE
         return LayerRow(
             index,
             diff_id,
@@ -189,7 +180,7 @@ class LayerTable:
         )
 
 
-def _record(root: DataRoot, chain: ChainID) -> Layer | None:
+def _record(root: Store, chain: ChainID) -> Layer | None:
     try:
         return root.record(chain)
     except CorruptStore as error:
@@ -197,18 +188,7 @@ def _record(root: DataRoot, chain: ChainID) -> Layer | None:
         return None
 
 
-def _on_disk(root: DataRoot, cache_id: CacheID) -> tuple[str | None, LinkID | None]:
-    """A layer's directory and its short name; what is missing is reported."""
-    path = root.overlay2.path_of(cache_id)
-    if DIRECTORY_HALF in root.gone:  # reported once, for all
-        return None, None
-    if cache_id not in root.overlay2:
-        root.report(MissingFile(path, "the layer's directory is missing"))
-        return None, None
-    return path, root.link(cache_id)
-
-
-def _parents_first(root: DataRoot, layers: Mapping[ChainID, Layer]) -> Iterator[tuple[int | None, Layer]]:
+def _parents_first(root: Store, layers: Mapping[ChainID, Layer]) -> Iterator[tuple[int | None, Layer]]:
     """Each layer with its number in its chain; one whose chain is broken has none."""
     above: dict[ChainID, list[Layer]] = defaultdict(list)
     pending: list[tuple[int | None, Layer]] = []
@@ -225,11 +205,11 @@ def _parents_first(root: DataRoot, layers: Mapping[ChainID, Layer]) -> Iterator[
         pending += [(index + 1 if index else None, child) for child in above[layer.chain_id]]
 
 
-def _is_sound(root: DataRoot, layer: Layer) -> bool:
+def _is_sound(root: Store, layer: Layer) -> bool:
     """Whether the layer's parent is there, and the two make its chain ID; reported where not."""
     computed = chain_id(layer.parent, layer.diff_id)
     if computed != layer.chain_id:
-        name = root.layerdb.file_name(layer.chain_id, "parent")
+        name = f"{root.record_name(layer.chain_id)}/parent"
         problem = "diff and parent do not make this chain ID"
         root.report(BrokenChain(name, problem, expected=layer.chain_id, found=computed))
         return False

@@ -20,9 +20,9 @@ from layerfs.formats.tarsplit import Member, Paths, clean_name
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from layerfs.archive import LayerArchive
-    from layerfs.dataroot import DataRoot
     from layerfs.ids import ChainID
+    from layerfs.stores.docker.dataroot import DataRoot
+    from layerfs.stores.docker.layerarchive import LayerArchive
 
 __all__ = ["size_findings"]
 

@@ -19,7 +19,7 @@ from layerfs.analysis.findings import ROOT, Finding, Found
 from layerfs.errors import CorruptStore
 from layerfs.formats.layerfiles import parse_cache_id
 from layerfs.ids import CacheID, InvalidID
-from layerfs.store.files import parse_optional
+from layerfs.stores.docker.files import parse_optional
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping

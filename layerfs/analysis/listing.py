@@ -17,9 +17,9 @@ from layerfs.formats.reference import reference_matches
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from layerfs.dataroot import DataRoot
     from layerfs.formats.reference import Reference
     from layerfs.model import Image
+    from layerfs.store import Store
 
 __all__ = [
     "Digests",
@@ -75,7 +75,7 @@ class ImageRow:
 
 
 def listed_images(
-    root: DataRoot, chosen: ImageFilter | None = None, *, every: bool = False
+    root: Store, chosen: ImageFilter | None = None, *, every: bool = False
 ) -> Iterator[ListedImage]:
     """The images of a listing, newest first.
 
@@ -150,6 +150,6 @@ def image_rows(listed: Iterable[ListedImage], digests: Digests = "hidden") -> It
                     yield ImageRow(item.image, repository, tag, digest)
 
 
-def container_counts(root: DataRoot) -> Mapping[str, int]:
+def container_counts(root: Store) -> Mapping[str, int]:
     """How many containers, in whatever state, were made from each image ID."""
     return Counter(item.config.image_id for item in root.containers() if item.config)

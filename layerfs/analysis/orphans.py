@@ -23,8 +23,8 @@ from layerfs.analysis.findings import (
 from layerfs.analysis.leftovers import driver_prefix, is_probe
 from layerfs.errors import CorruptStore
 from layerfs.ids import ContainerID, DiffID, ImageID, LinkID
-from layerfs.store.distribution import distribution_entries
-from layerfs.store.refstore import read_repositories
+from layerfs.stores.docker.distribution import distribution_entries
+from layerfs.stores.docker.refstore import read_repositories
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator

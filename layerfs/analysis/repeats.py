@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from layerfs.analysis.layercontent import LayerContent
     from layerfs.analysis.layerfindings import LayerFindings
-    from layerfs.archive import LayerArchive
     from layerfs.formats.tarsplit import Member
+    from layerfs.stores.docker.layerarchive import LayerArchive
 
 __all__ = ["PathRepeated", "Repeats"]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from layerfs.analysis.findings import Finding, Found, container_subject, directory_subject
 from layerfs.ids import ImageID, InvalidID
-from layerfs.store.driver import DRIVER
+from layerfs.stores.docker.driver import DRIVER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

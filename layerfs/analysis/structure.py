@@ -25,21 +25,21 @@ from layerfs.analysis.findings import (
 )
 from layerfs.errors import CorruptStore, DataRootUnreadable
 from layerfs.ids import CacheID, chain_id, chain_ids
-from layerfs.store.driver import DIRECTORY_HALF, IMAGE_HALF
-from layerfs.store.overlay2 import MAX_STACK
-from layerfs.store.refstore import read_repositories
+from layerfs.stores.docker.driver import DIRECTORY_HALF, IMAGE_HALF
+from layerfs.stores.docker.overlay2 import MAX_STACK
+from layerfs.stores.docker.refstore import read_repositories
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from layerfs.analysis.findings import Severity
-    from layerfs.dataroot import DataRoot
     from layerfs.formats.imageconfig import ImageConfig
     from layerfs.ids import ChainID, ContainerID, ImageID
-    from layerfs.store.chains import Place
-    from layerfs.store.directories import Directory
-    from layerfs.store.files import Problem
-    from layerfs.store.layerdb import NotedLayer
+    from layerfs.stores.docker.chains import Place
+    from layerfs.stores.docker.dataroot import DataRoot
+    from layerfs.stores.docker.directories import Directory
+    from layerfs.stores.docker.files import Problem
+    from layerfs.stores.docker.layerdb import NotedLayer
 
 __all__ = ["Structure"]
 

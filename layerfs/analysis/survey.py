@@ -13,11 +13,11 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from layerfs.analysis.findings import container_subject, image_subject
-from layerfs.analysis.holders import owned_directories
 from layerfs.errors import CorruptStore
 from layerfs.ids import chain_ids
-from layerfs.store.buildkit import read_buildkit_snapshots
-from layerfs.store.overlay2 import MAX_STACK
+from layerfs.stores.docker.buildkit import read_buildkit_snapshots
+from layerfs.stores.docker.overlay2 import MAX_STACK
+from layerfs.stores.docker.pins import owned_directories
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from layerfs.formats.buildkit import BuildKitSnapshot
     from layerfs.formats.containerconfig import ContainerConfig
     from layerfs.ids import ChainID, ContainerID, ImageID, LinkID
-    from layerfs.store.files import Problem
+    from layerfs.stores.docker.files import Problem
 
 __all__ = ["Survey"]
 

@@ -14,16 +14,16 @@ from layerfs.analysis.forest import Owner, Stage
 from layerfs.errors import LookupFailed
 from layerfs.formats.rootpath import RootPath, root_paths
 from layerfs.ids import ContainerID, ImageID
-from layerfs.layernames import KnownLayer, LayerNames
+from layerfs.layernames import KnownLayer
 from layerfs.naming import Names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from layerfs.analysis.forest import Forest
-    from layerfs.dataroot import DataRoot
     from layerfs.layernames import Match
     from layerfs.model import Container
+    from layerfs.store import Store
 
 __all__ = ["Named", "Target", "Targets"]
 
@@ -48,12 +48,12 @@ class Target(NamedTuple):
 class Targets:
     """The names of one data root."""
 
-    def __init__(self, root: DataRoot, forest: Forest, path: bytes) -> None:
+    def __init__(self, root: Store, forest: Forest, path: bytes) -> None:
         """Know the names in `root`, whose absolute path is `path`, and whose layers are `forest`."""
         self._root = root
         self._forest = forest
         self._path = path
-        self._layers = LayerNames(self._known_layers, root.overlay2, root.distribution)
+        self._layers = root.layer_names(self._known_layers)
         self._names = Names(root, self._layers)
 
     def _known_layers(self) -> Iterator[KnownLayer]:

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.analysis.findall import find_all
-from layerfs.errors import CorruptStore
 from layerfs.formats.gotime import parse_time
 from layerfs.ids import ImageID, InvalidID
 from layerfs.model import Image
@@ -25,10 +24,10 @@ if TYPE_CHECKING:
 
     from layerfs.analysis.forest import Forest, Owner
     from layerfs.analysis.seen import LayerFinding
-    from layerfs.dataroot import DataRoot
     from layerfs.errors import TreeError
     from layerfs.ids import ChainID
     from layerfs.model import Container
+    from layerfs.store import Store
     from layerfs.tree.node import FileStat
 
 __all__ = ["EngineEvent", "Moment", "Period", "What", "engine_events", "file_versions", "moments"]
@@ -118,7 +117,7 @@ def moments(found: FileStat) -> list[Moment]:
 # -- the engine ----------------------------------------------------------------------------------
 
 
-def engine_events(root: DataRoot, owners: Iterable[Owner]) -> list[EngineEvent]:
+def engine_events(root: Store, owners: Iterable[Owner]) -> list[EngineEvent]:
     """What the engine noted of images and containers, and of the images that containers were made from.
 
     A step that several images have in common is one event. What is damaged is reported to `root`.
@@ -138,7 +137,7 @@ def engine_events(root: DataRoot, owners: Iterable[Owner]) -> list[EngineEvent]:
     return found
 
 
-def _with_images(root: DataRoot, owners: Iterable[Owner]) -> Iterator[Owner]:
+def _with_images(root: Store, owners: Iterable[Owner]) -> Iterator[Owner]:
     for owner in owners:
         yield owner
         if not isinstance(owner, Image) and owner.config:
@@ -146,7 +145,7 @@ def _with_images(root: DataRoot, owners: Iterable[Owner]) -> Iterator[Owner]:
                 image_id = ImageID(owner.config.image_id)
             except InvalidID:
                 continue
-            image = root.load_image(image_id) if image_id in root.imagedb else None
+            image = root.load_image(image_id) if root.has_image(image_id) else None
             if image:
                 yield image
 
@@ -161,16 +160,13 @@ def _steps(image: Image) -> Iterator[EngineEvent]:
             yield EngineEvent(entry.created_ns, What.STEP, (), text, number, chain)
 
 
-def _of_image(root: DataRoot, image: Image) -> Iterator[EngineEvent]:
+def _of_image(root: Store, image: Image) -> Iterator[EngineEvent]:
     if image.config.created_ns is not None:
         yield EngineEvent(image.config.created_ns, What.IMAGE_CREATED, (image,))
-    try:
-        tagged = parse_time(root.imagedb.last_updated(image.id))
-    except CorruptStore as error:
-        root.report(error)
-    else:
-        if tagged is not None:
-            yield EngineEvent(tagged, What.IMAGE_TAGGED, (image,))
+    noted = root.last_tagged(image)
+    tagged = parse_time(noted) if noted else None
+    if tagged is not None:
+        yield EngineEvent(tagged, What.IMAGE_TAGGED, (image,))
 
 
 def _of_container(container: Container) -> Iterator[EngineEvent]:

@@ -25,9 +25,9 @@ from layerfs.model import added_up
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from layerfs.dataroot import DataRoot
     from layerfs.ids import CacheID, ChainID
     from layerfs.model import Container, Image, Layer
+    from layerfs.stores.docker.dataroot import DataRoot
 
 __all__ = ["ImageUsage", "Orphan", "OwnDirectory", "StoreUsage", "WhatIf"]
 
@@ -84,7 +84,7 @@ class OwnDirectory:
     """
 
     container: Container
-    cache_id: CacheID
+    cache_id: str
     size: int | None
 
 
@@ -202,7 +202,7 @@ class StoreUsage:
         removed = self._with_unneeded_parents(images, Counter(_made_from(item) for item in containers))
         directories = [found for item in containers for found in self._own_directories(item)]
         held = [top for image in removed for top in self._held_directly(image)]
-        stood_on = [item.mount.parent for item in containers if item.mount and item.mount.parent]
+        stood_on = [item.top for item in containers if item.top]
         freed = {layer.chain_id: layer for layer in self._released([*stood_on, *held])}
         needed = [self._chains[image.id] for image in removed] + list(map(self._below, stood_on))
         chains = dict.fromkeys(chain for needs in needed for chain in needs)
@@ -219,9 +219,8 @@ class StoreUsage:
         )
 
     def _own_directories(self, container: Container) -> Iterator[OwnDirectory]:
-        mount = container.mount
-        for cache_id in filter(None, (mount.init_id, mount.mount_id) if mount else ()):
-            yield OwnDirectory(container, cache_id, self._content_size(cache_id))
+        for layer in container.own:
+            yield OwnDirectory(container, layer.cache_id, self.root.content_size(layer))
 
     def _below(self, top: ChainID) -> list[ChainID]:
         """A layer and those it stands on, base first, as far as they are sound."""

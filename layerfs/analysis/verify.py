@@ -22,18 +22,18 @@ from layerfs.analysis.layerfindings import LayerFindings
 from layerfs.analysis.repeats import PathRepeated
 from layerfs.analysis.structure import Structure
 from layerfs.analysis.workers import Lost, in_processes
-from layerfs.archive import LayerArchive
 from layerfs.errors import AmbiguousName, CorruptStore, LayerNotFound, LookupFailed
 from layerfs.formats.rootpath import root_paths
 from layerfs.formats.whiteouts import USER
 from layerfs.ids import ChainID, ImageID, chain_ids
+from layerfs.stores.docker.layerarchive import LayerArchive
 from layerfs.syscalls import is_system_admin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from layerfs.dataroot import DataRoot
     from layerfs.ids import CacheID, DiffID
+    from layerfs.stores.docker.dataroot import DataRoot
     from layerfs.tree.union import UnionTree
 
 __all__ = ["Choice", "LayerJob", "LayerVerdict", "Verification"]

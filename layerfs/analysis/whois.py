@@ -17,7 +17,7 @@ from layerfs.analysis.layers import LayerTable
 from layerfs.analysis.targets import Targets
 from layerfs.analysis.versions import versions
 from layerfs.errors import CorruptStore, TreeError
-from layerfs.model import Image
+from layerfs.model import NOWHERE, BareLayer, Image
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from layerfs.analysis.forest import Owner
     from layerfs.analysis.targets import Target
     from layerfs.analysis.versions import Hidden
-    from layerfs.dataroot import DataRoot
     from layerfs.formats.rootpath import RootPath
-    from layerfs.ids import CacheID, ChainID, DiffID, LinkID
+    from layerfs.ids import ChainID, DiffID
+    from layerfs.store import Store
     from layerfs.tree.source import Entry
 
 __all__ = ["Answer", "Spot", "User", "Whois"]
@@ -88,10 +88,10 @@ class Answer:
     meaning: str
     kind: str
     number: int | None = None
-    cache_id: CacheID | None = None
+    cache_id: str | None = None
     chain_id: ChainID | None = None
     diff_id: DiffID | None = None
-    link: LinkID | None = None
+    link: str | None = None
     size: int | None = None
     directory: str | None = None
     created_by: str | None = None
@@ -104,7 +104,7 @@ class Answer:
 class Whois:
     """Answers for one data root."""
 
-    def __init__(self, root: DataRoot, path: bytes) -> None:
+    def __init__(self, root: Store, path: bytes) -> None:
         """Read the records of `root`, whose absolute path is `path`; damage is reported to it."""
         self._root = root
         self._forest = Forest(root)
@@ -141,20 +141,22 @@ class Whois:
         return {owner.id: stage for stage in self._forest.stages() for owner in stage.owners}
 
     def _layer(self, stage: Stage, meaning: str) -> Answer:
-        forest, overlay2 = self._forest, self._root.overlay2
+        forest, cache_id = self._forest, stage.cache_id
         owners = forest.owners_of(stage)
-        is_there = stage.cache_id is not None and stage.cache_id in overlay2
+        bare = BareLayer(cache_id) if cache_id else None
+        place = self._root.place(bare) if bare and self._root.has_place(bare.cache_id) else NOWHERE
+        size = self._root.content_size(bare) if bare and not stage.record else None
         cached = stage.used is True and stage.chain_id is None and not owners
         return Answer(
             meaning,
             _kind(stage),
             number=stage.number,
-            cache_id=stage.cache_id,
+            cache_id=cache_id,
             chain_id=stage.chain_id,
             diff_id=stage.diff_id,
-            link=forest.link(stage),
-            size=stage.record.size if stage.record else self._content_size(stage),
-            directory=overlay2.path_of(stage.cache_id) if stage.cache_id and is_there else None,
+            link=place.link,
+            size=stage.record.size if stage.record else size,
+            directory=place.directory,
             created_by=self._created_by(stage, owners),
             users=tuple(map(User, owners)),
             buildkit=cached or stage.chain_id in forest.holders.buildkit,
@@ -168,13 +170,6 @@ class Whois:
             return None
         maker = min(images, key=lambda image: len(image.config.diff_ids))
         return self._table.made_by(maker).get(stage.chain_id)
-
-    def _content_size(self, stage: Stage) -> int | None:
-        try:
-            return self._root.overlay2.content_size(stage.cache_id) if stage.cache_id else None
-        except CorruptStore as error:
-            self._root.report(error)
-            return None
 
     # -- paths ---------------------------------------------------------------------------------
 

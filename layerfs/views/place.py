@@ -16,12 +16,10 @@ from layerfs.errors import LayerfsError
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from layerfs.dataroot import DataRoot
 
 __all__ = [
     "BadTarget",
     "Destination",
-    "forbidden_below",
     "identity",
     "naming",
     "open_destination",
@@ -47,14 +45,6 @@ class Destination(NamedTuple):
 
     fd: int
     name: bytes | None
-
-
-def forbidden_below(root: DataRoot) -> set[tuple[int, int]]:
-    """The data root, and its `overlay2/`, which may be mounted elsewhere as well."""
-    found = [root.directory.lstat()]
-    with contextlib.suppress(OSError):  # without one there is nothing to copy either
-        found.append(root.directory.lstat("overlay2"))
-    return {(status.st_dev, status.st_ino) for status in found}
 
 
 def open_target(path: bytes, forbidden: Collection[tuple[int, int]]) -> int:

@@ -15,8 +15,8 @@ from tests.support.fixture import private_copy
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from layerfs.archive import Fault
     from layerfs.model import Layer
+    from layerfs.stores.docker.layerarchive import Fault
 
 pytestmark = pytest.mark.root
 

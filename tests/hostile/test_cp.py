@@ -14,7 +14,7 @@ from layerfs import DataRoot
 from layerfs.tree.walk import walk
 from layerfs.views.copyout import CopyOut, Original
 from layerfs.views.copytree import copy_tree
-from layerfs.views.place import forbidden_below, open_destination
+from layerfs.views.place import open_destination
 from tests.support.command import layerfs
 from tests.support.images import image_of
 from tests.support.kernel import private_dir
@@ -204,7 +204,7 @@ def test_a_directory_swapped_meanwhile_is_not_entered(
         (out / "d").mkdir()
     opened = DataRoot.open(root)
     tree = opened.tree(opened.image("test:1"))
-    forbidden = forbidden_below(opened)
+    forbidden = opened.evidence()
     visits = list(walk(tree, tree.resolve(b"/d")))
     refused = []
     with CopyOut(open_destination(os.fsencode(out), forbidden).fd, merge=True, forbidden=forbidden) as copy:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from layerfs.dataroot import DataRoot
 from layerfs.ids import DiffID
+from layerfs.stores.docker.dataroot import DataRoot
 from tests.support.command import layerfs, run_bytes
 from tests.support.mounts import VARIANTS, served
 from tests.support.rootbuilder import BuiltLayer, RootBuilder

@@ -142,8 +142,7 @@ def test_every_test_finds_what_gnu_find_finds(dataroot_path: Path, monkeypatch: 
     ):
         subject = root.find(name)
         if isinstance(subject, Container):
-            assert subject.mount
-            top = subject.mount.mount_id
+            top = subject.own[-1].cache_id
         else:
             top = root.chain(root.image(name))[-1].cache_id
         with overlay_mount(stacked_by_docker(dataroot_path, top)) as mount:

@@ -12,8 +12,8 @@ from layerfs.tree.walk import walk
 from layerfs.views.export.members import TreeTar
 
 if TYPE_CHECKING:
-    from layerfs.dataroot import DataRoot
     from layerfs.model import BareLayer
+    from layerfs.store import Store
     from layerfs.tree.content import Content
     from layerfs.tree.node import Node
     from layerfs.views.export.members import Write
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["write_bare_layer"]
 
 
-def write_bare_layer(root: DataRoot, layer: BareLayer, write: Write) -> None:
+def write_bare_layer(root: Store, layer: BareLayer, write: Write) -> None:
     """Write what a layer changed of those below it, deletions as `.wh.` members.
 
     Raises:
@@ -29,7 +29,7 @@ def write_bare_layer(root: DataRoot, layer: BareLayer, write: Write) -> None:
         UnsupportedOverlay: a directory was renamed in a way that no tar of changes can tell.
         TreeError: something cannot be read.
     """
-    own = root.raw_tree(layer.cache_id)
+    own = root.tree(layer)
     whole = root.tree_below(layer)
     for visit in walk(own, own.root):
         if visit.node.is_dir and own.xattr(visit.node, root.dialect.redirect) is not None:

@@ -8,18 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from layerfs.errors import NotInThisKind
 from layerfs.formats.errors import FormatError
 from layerfs.formats.reference import parse_reference
 from layerfs.ids import ChainID, ImageID, chain_ids
-from layerfs.views.export.layertar import OriginalTar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from layerfs.dataroot import DataRoot
     from layerfs.formats.reference import Reference
-    from layerfs.model import Image
-    from layerfs.views.export.layertar import LayerTar
+    from layerfs.model import Image, Layer
+    from layerfs.store import LayerTar, Store
 
 __all__ = ["ExportImage", "lacking", "original", "parents", "platform_of", "tags_asked_for"]
 
@@ -53,14 +52,19 @@ class ExportImage:
         return chain_ids(layer.diff_id for layer in self.layers)
 
 
-def original(root: DataRoot, image: Image, tags: Iterable[Reference]) -> ExportImage:
+def original(root: Store, image: Image, tags: Iterable[Reference]) -> ExportImage:
     """The image as it is; raises `CorruptStore` where a layer is missing."""
-    layers = tuple(
-        OriginalTar(root.archive(record), diff_id)
-        for record, diff_id in zip(root.chain(image), image.config.diff_ids, strict=True)
-    )
-    config = root.imagedb.config_bytes(image.id)
+    layers = tuple(layer_tar(root, record) for record in root.chain(image))
+    config = root.config_bytes(image)
     return ExportImage(config, layers, tuple(tags), image.parent, platform_of(image))
+
+
+def layer_tar(root: Store, layer: Layer) -> LayerTar:
+    """The tar of a layer; raises `CorruptStore`, and `NotInThisKind` where the store keeps none."""
+    found = root.layer_tar(layer)
+    if found is None:
+        raise NotInThisKind(root.path, root.kind, "keeps no tars of layers: only trees can be exported")
+    return found
 
 
 def tags_asked_for(image: Image, name: str) -> tuple[Reference, ...]:

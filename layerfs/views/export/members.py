@@ -21,8 +21,8 @@ from layerfs.tree.walk import walk
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-    from layerfs.archive import Buffer
     from layerfs.formats.whiteouts import Dialect
+    from layerfs.store import Buffer
     from layerfs.tree.content import Content
     from layerfs.tree.node import Node
     from layerfs.tree.union import UnionTree

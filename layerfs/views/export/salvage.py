@@ -20,21 +20,21 @@ from layerfs.formats.tarheader import BLOCK
 from layerfs.formats.tarpack import END, pack, padding
 from layerfs.formats.tarsplit import Segment, clean_name
 from layerfs.ids import DiffID, chain_id
+from layerfs.stores.docker.originaltar import SPARSE, OriginalTar, sparse_members, tell
 from layerfs.views.export.images import ExportImage, platform_of
-from layerfs.views.export.layertar import SPARSE, OriginalTar, sparse_members, tell
 from layerfs.views.export.members import TreeTar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from layerfs.archive import Buffer, Fault, LayerArchive
-    from layerfs.dataroot import DataRoot
     from layerfs.errors import LayerfsError
     from layerfs.formats.reference import Reference
     from layerfs.formats.tarsplit import Member
     from layerfs.ids import ChainID
     from layerfs.model import Image, Layer
-    from layerfs.views.export.layertar import LayerTar
+    from layerfs.store import Buffer, LayerTar
+    from layerfs.stores.docker.dataroot import DataRoot
+    from layerfs.stores.docker.layerarchive import Fault, LayerArchive
     from layerfs.views.export.members import Write
 
 __all__ = ["Salvage"]
@@ -112,7 +112,11 @@ class Salvage:
 
     def _is_anothers(self, archive: LayerArchive, record: Layer, *, faults: bool) -> bool:
         """Whether tar-split data that do not make the layer's tar are not of this layer at all."""
-        if faults and self._root.records.fits(record.chain_id, record.cache_id) is not False:
+        if (
+            faults
+            and self._root.records.fits(record.chain_id, self._root.record(record.chain_id).cache_id)
+            is not False
+        ):
             return False
         listed = {member.path for member in archive.members(cut=True) if not isinstance(member, Segment)}
         return any(not stray.implied for stray in strays(archive.diff, listed.__contains__))

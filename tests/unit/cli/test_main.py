@@ -189,8 +189,8 @@ def test_warning_is_said_once(probe: Probe, capsys: pytest.CaptureFixture[str]) 
 
     def warn(_root: str) -> None:
         for name in ("a", "b", "a"):
-            logging.getLogger("layerfs.store").warning("odd \x1b%s", name)
-        logging.getLogger("layerfs.store").debug("detail")
+            logging.getLogger("layerfs.stores.docker").warning("odd \x1b%s", name)
+        logging.getLogger("layerfs.stores.docker").debug("detail")
 
     probe(warn)
     assert run(["probe"]) == 0
@@ -204,7 +204,7 @@ def test_damage_makes_success_a_finding(probe: Probe, result: int | None, expect
     """A command that reported damage does not exit as if its answer were whole."""
 
     def report_damage(_root: str) -> int | None:
-        logging.getLogger("layerfs.dataroot").warning("damaged", extra={"damage": True})
+        logging.getLogger("layerfs.stores.docker.dataroot").warning("damaged", extra={"damage": True})
         return result
 
     probe(report_damage)

@@ -19,13 +19,13 @@ from layerfs.errors import BrokenChain, CorruptStore, MissingFile
 from layerfs.formats import layerfiles
 from layerfs.ids import CacheID, InvalidID, LinkID
 from layerfs.pool import Pool, PooledDir
-from layerfs.store.files import explain, identities, open_optional, open_part, parse_optional
+from layerfs.stores.docker.files import explain, identities, open_optional, open_part, parse_optional
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from layerfs.hostdir import HostDir
-    from layerfs.store.files import Problem
+    from layerfs.stores.docker.files import Problem
 
 __all__ = ["MAX_STACK", "Overlay2", "inode_sizes"]
 

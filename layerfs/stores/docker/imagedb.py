@@ -13,7 +13,7 @@ from layerfs.errors import DigestMismatch, MissingFile
 from layerfs.formats.gostruct import go_time
 from layerfs.formats.imageconfig import parse_image_config
 from layerfs.ids import ImageID
-from layerfs.store.files import (
+from layerfs.stores.docker.files import (
     JSON_LIMIT,
     identities,
     open_part,
@@ -24,7 +24,7 @@ from layerfs.store.files import (
 if TYPE_CHECKING:
     from layerfs.formats.imageconfig import ImageConfig
     from layerfs.hostdir import HostDir
-    from layerfs.store.files import Problem
+    from layerfs.stores.docker.files import Problem
 
 __all__ = ["ImageDB"]
 

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from layerfs.ids import CacheID, ContainerID, LinkID
-    from layerfs.store.chains import Chains, Place
-    from layerfs.store.layerdb import LayerDB
-    from layerfs.store.overlay2 import Overlay2
+    from layerfs.stores.docker.chains import Chains, Place
+    from layerfs.stores.docker.layerdb import LayerDB
+    from layerfs.stores.docker.overlay2 import Overlay2
 
 __all__ = ["Directories", "Directory"]
 

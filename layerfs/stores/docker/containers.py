@@ -11,8 +11,8 @@ from layerfs.errors import CorruptStore, DataRootUnreadable, MalformedFile
 from layerfs.formats.containerconfig import parse_container_config
 from layerfs.formats.jsontext import load_object
 from layerfs.ids import ContainerID
-from layerfs.store.driver import DRIVER
-from layerfs.store.files import (
+from layerfs.stores.docker.driver import DRIVER
+from layerfs.stores.docker.files import (
     JSON_LIMIT,
     identities,
     open_part,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from layerfs.formats.containerconfig import ContainerConfig
     from layerfs.formats.jsontext import Json
     from layerfs.hostdir import HostDir
-    from layerfs.store.files import Problem
+    from layerfs.stores.docker.files import Problem
 
 __all__ = ["ContainerDB"]
 

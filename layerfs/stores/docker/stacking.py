@@ -1,7 +1,7 @@
 """From layer records to a stack of sources: where `store` and `tree` meet.
 
 Here is decided where the attributes of a layer's entries come from: the disk, or the headers in its
-`tar-split.json.gz`, where a copy lost them (`losses` is the judge). Used by `dataroot` only.
+`tar-split.json.gz`, where a copy lost them (`fidelity` is the judge).
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import weakref
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from layerfs.archive import LayerArchive
 from layerfs.errors import BrokenChain, CorruptStore, MissingFile
 from layerfs.formats.errors import FormatError
 from layerfs.formats.whiteouts import TRUSTED
 from layerfs.ids import CacheID
-from layerfs.losses import Losses
-from layerfs.owners import OwnerJudge
-from layerfs.store.overlay2 import MAX_STACK
+from layerfs.stores.docker.fidelity import Fidelity
+from layerfs.stores.docker.layerarchive import LayerArchive
+from layerfs.stores.docker.overlay2 import MAX_STACK
+from layerfs.stores.docker.owners import OwnerJudge
 from layerfs.tree.archived import ArchivedLayer
 from layerfs.tree.originals import MOST, Originals
 from layerfs.tree.overlay import OverlayLayer, RawLayer
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from layerfs.formats.whiteouts import Dialect
     from layerfs.hostdir import HostDir
     from layerfs.ids import ChainID
-    from layerfs.records import Records
-    from layerfs.store.layerdb import LayerDB, LayerRecord
-    from layerfs.store.overlay2 import Overlay2
+    from layerfs.stores.docker.layerdb import LayerDB, LayerRecord
+    from layerfs.stores.docker.overlay2 import Overlay2
+    from layerfs.stores.docker.records import Records
     from layerfs.tree.source import LayerSource
 
 __all__ = ["Metadata", "Stacker"]
@@ -75,7 +75,7 @@ class Stacker:
         self._records = records
         self._metadata = metadata
         self._judge = OwnerJudge(root, layerdb, overlay2, records, userns)
-        self._losses = Losses(root, layerdb, overlay2, records, self._judge)
+        self._fidelity = Fidelity(root, layerdb, overlay2, records, self._judge)
         self._say_lost = functools.cache(self._tell_lost)
         self._say_no_archive = functools.cache(self._tell_no_archive)
         self._archived: weakref.WeakValueDictionary[ChainID, ArchivedLayer] = weakref.WeakValueDictionary()
@@ -112,8 +112,8 @@ class Stacker:
 
     @property
     def dialect(self) -> Dialect:
-        """Which extended attributes are overlayfs's own; see `Losses.dialect`."""
-        return self._losses.dialect
+        """Which extended attributes are overlayfs's own; see `Fidelity.dialect`."""
+        return self._fidelity.dialect
 
     @property
     def owners(self) -> Owners:
@@ -166,7 +166,7 @@ class Stacker:
         """Whether attributes come from the archives; the layers are asked for only where they must tell."""
         if self._metadata is not Metadata.AUTO:
             return self._metadata is Metadata.TAR_SPLIT
-        lost = self._losses.of(chain)
+        lost = self._fidelity.of(chain)
         if lost:
             self._say_lost(lost)
         return lost is not None
@@ -174,7 +174,7 @@ class Stacker:
     @property
     def _archived_dialect(self) -> Dialect:
         """A copy belongs to whoever made it, which says nothing of the engine."""
-        return self.dialect if self._losses.marks_survive else TRUSTED
+        return self.dialect if self._fidelity.marks_survive else TRUSTED
 
     def _below(self, layer: LayerRecord | CacheID) -> tuple[LayerRecord, ...]:
         """A layer and those it stands on, base first, as far as they are sound, known and not `asked`."""
@@ -182,7 +182,7 @@ class Stacker:
             return ()
         chain = [layer]
         try:
-            while (parent := chain[-1].parent) and parent not in self._losses.asked:
+            while (parent := chain[-1].parent) and parent not in self._fidelity.asked:
                 if len(chain) == MAX_STACK:
                     break
                 chain.append(self._records.layer(parent))

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.errors import CorruptStore
 from layerfs.ids import DiffID, chain_id, chain_ids
-from layerfs.store.distribution import known_diff_ids
+from layerfs.stores.docker.distribution import known_diff_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from layerfs.hostdir import HostDir
     from layerfs.ids import ChainID
-    from layerfs.store.imagedb import ImageDB
-    from layerfs.store.layerdb import LayerDB
-    from layerfs.store.overlay2 import Overlay2
+    from layerfs.stores.docker.imagedb import ImageDB
+    from layerfs.stores.docker.layerdb import LayerDB
+    from layerfs.stores.docker.overlay2 import Overlay2
 
 __all__ = ["Chains", "Place"]
 

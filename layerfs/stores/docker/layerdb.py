@@ -12,15 +12,24 @@ from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
 from layerfs.errors import CorruptStore, MissingFile
 from layerfs.formats import layerfiles
 from layerfs.ids import CacheID, ChainID, ContainerID, DiffID
-from layerfs.store.files import explain, identities, open_optional, open_part, parse_file, parse_optional
+from layerfs.model import INIT, READ_WRITE, BareLayer, Container, Layer
+from layerfs.stores.docker.files import (
+    explain,
+    identities,
+    open_optional,
+    open_part,
+    parse_file,
+    parse_optional,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from layerfs.formats.containerconfig import ContainerConfig
     from layerfs.hostdir import HostDir
-    from layerfs.store.files import Problem
+    from layerfs.stores.docker.files import Problem
 
-__all__ = ["LayerDB", "LayerRecord", "MountRecord", "NotedLayer", "NotedMount"]
+__all__ = ["DockerContainer", "LayerDB", "LayerRecord", "MountRecord", "NotedLayer", "NotedMount"]
 
 _GZIP = b"\x1f\x8b\x08"
 
@@ -28,7 +37,7 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
-class LayerRecord:
+class LayerRecord(Layer):
     """One layer of the store: what its record says, or, where that is missing or wrong, what others say.
 
     Attributes:
@@ -62,6 +71,24 @@ class MountRecord:
     init_id: CacheID | None
     parent: ChainID | None
     below: tuple[CacheID, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DockerContainer(Container):
+    """A container, and what the engine noted of its layers; None where that is not known."""
+
+    mount: MountRecord | None = None
+
+    @classmethod
+    def of(
+        cls, container_id: ContainerID, config: ContainerConfig | None, mount: MountRecord | None
+    ) -> DockerContainer:
+        """The container of a config and a mount record, as far as there are some."""
+        if mount is None:
+            return cls(container_id, config)
+        own = [BareLayer(mount.init_id, INIT, container_id)] if mount.init_id else []
+        own.append(BareLayer(mount.mount_id, READ_WRITE, container_id))
+        return cls(container_id, config, tuple(own), mount.parent, mount)
 
 
 class NotedLayer(NamedTuple):

@@ -1,6 +1,6 @@
 """Whether a data root still has what its engine gave it: owners, modes, times, attributes, devices.
 
-A copy made without them looks like a data root, and shows another tree. `Losses` compares some entries
+A copy made without them looks like a data root, and shows another tree. `Fidelity` compares some entries
 with their headers; then it asks for marks of overlayfs: on the layers of containers, which the kernel
 always marks, or the whiteouts and opaque directories that archives tell of. What none of that settles is
 taken to be sound. A good root costs the beginning of one archive. Used by `stacking`.
@@ -17,11 +17,11 @@ import stat
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from layerfs.archive import LayerArchive
 from layerfs.errors import CorruptStore, LayerfsError
 from layerfs.formats.tarsplit import ArchiveMarks, Segment
 from layerfs.formats.unpacked import WHITEOUT, stored_mtime
 from layerfs.formats.whiteouts import TRUSTED, USER, Dialect
+from layerfs.stores.docker.layerarchive import LayerArchive
 from layerfs.syscalls import is_system_admin
 
 if TYPE_CHECKING:
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from layerfs.formats.tarsplit import Member
     from layerfs.hostdir import HostDir
     from layerfs.ids import ChainID
-    from layerfs.owners import OwnerJudge
-    from layerfs.records import Records
-    from layerfs.store.layerdb import LayerDB, LayerRecord
-    from layerfs.store.overlay2 import Overlay2
+    from layerfs.stores.docker.layerdb import LayerDB, LayerRecord
+    from layerfs.stores.docker.overlay2 import Overlay2
+    from layerfs.stores.docker.owners import OwnerJudge
+    from layerfs.stores.docker.records import Records
 
-__all__ = ["Losses"]
+__all__ = ["Fidelity"]
 
 _CONTAINERS = 16  # looked at for surviving marks
 _MARKS = 64  # of each kind, looked for in each layer
@@ -65,7 +65,7 @@ class _Verdict(NamedTuple):
 _SOUND = _Verdict(None)
 
 
-class Losses:
+class Fidelity:
     """The judge of one data root.
 
     Attributes:

@@ -5,47 +5,46 @@ The part of `DataRoot` that knows no tree. Used by `dataroot`.
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from layerfs.errors import BrokenChain, CorruptStore, MissingFile, StoreGone
-from layerfs.ids import ChainID
-from layerfs.nowhere import Nowhere
-from layerfs.records import Records
-from layerfs.store.containers import ContainerDB
-from layerfs.store.driver import HALVES, IMAGE_HALF, lacking
-from layerfs.store.imagedb import ImageDB
-from layerfs.store.layerdb import LayerDB, LayerRecord
-from layerfs.store.overlay2 import MAX_STACK, Overlay2
+from layerfs.ids import CacheID, ChainID, ImageID
+from layerfs.store import FILES, RECORDS, Store
+from layerfs.stores.docker.containers import ContainerDB
+from layerfs.stores.docker.driver import DIRECTORY_HALF, HALVES, IMAGE_HALF, lacking
+from layerfs.stores.docker.imagedb import ImageDB
+from layerfs.stores.docker.layerdb import LayerDB, LayerRecord
+from layerfs.stores.docker.nowhere import Nowhere
+from layerfs.stores.docker.overlay2 import MAX_STACK, Overlay2
+from layerfs.stores.docker.records import Records
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from layerfs.formats.jsontext import Json
     from layerfs.hostdir import HostDir
-    from layerfs.ids import CacheID, LinkID
-    from layerfs.model import Layer
-    from layerfs.store.files import Problem
-    from layerfs.store.layerdb import MountRecord
+    from layerfs.ids import ContainerID, LinkID
+    from layerfs.model import Container, Image
+    from layerfs.stores.docker.layerdb import MountRecord
 
 __all__ = ["StoredLayers"]
 
-_log = logging.getLogger(__name__)
+_HALVES = {RECORDS: IMAGE_HALF, FILES: DIRECTORY_HALF}
 
 
-class StoredLayers:
+class StoredLayers(Store):
     """What the store tells of its layers.
 
     Attributes:
         directory: the data root itself.
         driver_dir: its `image/overlay2/`; an empty place where that is gone.
-        gone: the halves of the store that are not there, or cannot be read: what they hold is not known.
+        gone: the parts of the store that are not there, or cannot be read: what they hold is not known.
         damage: every defect met so far, in order.
     """
 
     def __init__(self, directory: HostDir) -> None:
         """Read the store of the data root open as `directory`."""
-        self.damage: list[Problem] = []
-        self._reported: set[str] = set()
+        super().__init__(directory.display)
         self.directory = directory
         self.gone = {half: problem for half in HALVES if (problem := lacking(directory, half))}
         is_there = IMAGE_HALF not in self.gone
@@ -71,17 +70,74 @@ class StoredLayers:
         for problem in (*self.gone.values(), *self._part_problems()):
             self.report(problem)
 
-    def require(self, *halves: str) -> None:
-        """Raise `StoreGone` where one of these halves of the store is not there: nothing can be answered."""
-        for half in halves:
-            if half in self.gone:
-                raise StoreGone(self.gone[half])
+    def require(self, *parts: str) -> None:
+        """Raise `StoreGone` where one of these parts of the store is not there: nothing can be answered."""
+        for part in parts:
+            if self.lacks(part):
+                raise StoreGone(self.gone[_HALVES[part]])
+
+    def lacks(self, part: str) -> bool:
+        """Whether a part is not there at all; that was reported then."""
+        return _HALVES[part] in self.gone
+
+    # -- what there is ------------------------------------------------------------------------
+
+    def image_ids(self, beginning: str = "") -> list[ImageID]:
+        """Every image, sound or not, whose digits begin so; sorted."""
+        return self.imagedb.ids_beginning(beginning) if beginning else self.imagedb.image_ids()
+
+    def has_image(self, image_id: ImageID) -> bool:
+        """Whether there is an image of this ID, sound or not."""
+        return image_id in self.imagedb
+
+    def config_bytes(self, image: Image) -> bytes:
+        """The config of an image, byte for byte; raises `CorruptStore`."""
+        return self.imagedb.config_bytes(image.id)
+
+    def last_tagged(self, image: Image) -> str | None:
+        """When an image was last tagged, as Docker writes a time; None where that is damaged (reported)."""
+        try:
+            return self.imagedb.last_updated(image.id)
+        except CorruptStore as error:
+            self.report(error)
+            return None
+
+    def record_name(self, of: ImageID | ChainID | ContainerID) -> str:
+        """The file that tells of an image, the record of a layer, what is noted of a container's layers."""
+        if isinstance(of, ImageID):
+            return self.imagedb.file_name(of)
+        return self.layerdb.file_name(of) if isinstance(of, ChainID) else self.layerdb.mount_name(of)
+
+    def chain_ids(self) -> list[ChainID]:
+        """Every layer with a record, sound or not; sorted."""
+        return self.layerdb.chain_ids()
+
+    def place_of_chain(self, chain: ChainID) -> CacheID | None:
+        """The directory of a layer as far as anything tells it, also where its record is damaged."""
+        directory = self.records.directories.of(chain)
+        return directory.cache_id if directory else None
+
+    def places(self) -> list[CacheID]:
+        """Every layer directory, sorted."""
+        return self.overlay2.cache_ids()
+
+    def has_place(self, place: str) -> bool:
+        """Whether there is a directory of this name."""
+        return CacheID(place) in self.overlay2
+
+    def host_config(self, container: Container) -> Json | None:
+        """What a container asks of the host; None where that is damaged (reported)."""
+        try:
+            return self.containerdb.host_config(container.id)
+        except CorruptStore as error:
+            self.report(error)
+            return None
 
     # -- layers --------------------------------------------------------------------------------
 
-    def layers(self) -> list[Layer]:
+    def layers(self) -> list[LayerRecord]:
         """Every sound layer, by chain ID; damaged ones are reported and left out."""
-        found: list[Layer] = []
+        found: list[LayerRecord] = []
         for chain in self.layerdb.chain_ids():
             try:
                 found.append(self.record(chain))
@@ -89,7 +145,7 @@ class StoredLayers:
                 self.report(error)
         return found
 
-    def record(self, chain: ChainID) -> Layer:
+    def record(self, chain: ChainID) -> LayerRecord:
         """The layer of this chain ID, as far as anything tells of it; what was made good is reported.
 
         Raises:
@@ -127,7 +183,7 @@ class StoredLayers:
         for problem in self.records.notes(chain):
             self.report(problem)
 
-    def chain_below(self, top: ChainID, until: Collection[ChainID] = ()) -> tuple[Layer, ...]:
+    def chain_below(self, top: ChainID, until: Collection[ChainID] = ()) -> tuple[LayerRecord, ...]:
         """The chain that ends in `top`, base first.
 
         Args:
@@ -137,7 +193,7 @@ class StoredLayers:
         Raises:
             CorruptStore: as `record`, or there are more layers than overlayfs can stack.
         """
-        records: list[Layer] = []
+        records: list[LayerRecord] = []
         at: ChainID | None = top
         try:
             while at is not None:
@@ -155,11 +211,11 @@ class StoredLayers:
             raise
         return tuple(reversed(records))
 
-    def _too_deep(self, record: Layer) -> BrokenChain:
+    def _too_deep(self, record: LayerRecord) -> BrokenChain:
         name = self.layerdb.file_name(record.chain_id, "parent")
         return BrokenChain(name, "more layers than overlayfs can stack", expected=f"at most {MAX_STACK}")
 
-    def stack_of_mount(self, mount: MountRecord) -> tuple[Layer | CacheID, ...]:
+    def stack_of_mount(self, mount: MountRecord) -> tuple[LayerRecord | CacheID, ...]:
         """What is below a container's own layers, base first: layers, or directories of unknown ones.
 
         Raises:
@@ -169,7 +225,7 @@ class StoredLayers:
             return self.chain_below(mount.parent) if mount.parent else ()
         return tuple(self._layer_in(cache_id) or cache_id for cache_id in mount.below)
 
-    def _layer_in(self, cache_id: CacheID) -> Layer | None:
+    def _layer_in(self, cache_id: CacheID) -> LayerRecord | None:
         """The layer that has a directory, where its record tells that much."""
         for claimant in self.records.directories.claims.get(cache_id, ()):
             try:
@@ -181,7 +237,7 @@ class StoredLayers:
                 return layer
         return None
 
-    def chain_of_mount(self, mount: MountRecord) -> tuple[Layer, ...]:
+    def chain_of_mount(self, mount: MountRecord) -> tuple[LayerRecord, ...]:
         """The image layers below a container, base first; raises `CorruptStore` where one is not known."""
         below = self.stack_of_mount(mount)
         layers = tuple(item for item in below if isinstance(item, LayerRecord))
@@ -189,13 +245,3 @@ class StoredLayers:
             path = self.layerdb.mount_name(mount.container_id, "parent")
             raise BrokenChain(path, "only the directories of the layers below are known")
         return layers
-
-    # -- damage --------------------------------------------------------------------------------
-
-    def report(self, problem: Problem) -> None:
-        """Note a defect that does not stop the answer, and log it once."""
-        text = str(problem)
-        if text not in self._reported:
-            self._reported.add(text)
-            self.damage.append(problem.again())
-            _log.warning("%s", problem, extra={"damage": True})

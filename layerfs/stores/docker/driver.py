@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING
 from layerfs.errors import (
     ContainerdImageStore,
     CorruptStore,
+    DataRootError,
     DataRootUnreadable,
     MissingFile,
     NotADataRoot,
     UnsupportedStorageDriver,
 )
 from layerfs.hostdir import HostDir
-from layerfs.store.files import open_optional
+from layerfs.stores.docker.files import open_optional
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +36,7 @@ __all__ = [
     "IMAGE_HALF",
     "OTHER_DRIVERS",
     "has_containerd_images",
+    "is_data_root",
     "lacking",
     "open_data_root",
 ]
@@ -75,6 +77,15 @@ def open_data_root(path: str | Path) -> HostDir:
     if _exists(directory, f"image/{DRIVER}"):
         return _checked(directory)
     return _checked(_evidence(directory) or directory)
+
+
+def is_data_root(path: str | Path) -> bool:
+    """Whether `open_data_root` opens `path`; what it raises otherwise says what is there."""
+    try:
+        open_data_root(path).close()
+    except (DataRootError, CorruptStore):
+        return False
+    return True
 
 
 def _checked(directory: HostDir) -> HostDir:

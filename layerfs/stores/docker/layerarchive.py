@@ -13,7 +13,7 @@ import os
 import zlib
 from collections import Counter
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.errors import MalformedFile, MissingFile, reason
 from layerfs.formats import tarsplit
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from layerfs.formats.tarsplit import ArchiveMarks, Paths
     from layerfs.hostdir import HostDir
     from layerfs.ids import ChainID
-    from layerfs.store.layerdb import LayerDB
+    from layerfs.store import Buffer
+    from layerfs.stores.docker.layerdb import LayerDB
     from layerfs.tree.content import Content
 
-__all__ = ["Buffer", "Fault", "LayerArchive"]
+__all__ = ["Fault", "LayerArchive"]
 
-Buffer: TypeAlias = bytes | memoryview
 """What is written: valid only until the next is."""
 
 _CHUNK = 1 << 20

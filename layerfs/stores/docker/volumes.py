@@ -9,8 +9,8 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from layerfs.store.files import explain, open_optional
-from layerfs.store.overlay2 import inode_sizes
+from layerfs.stores.docker.files import explain, open_optional
+from layerfs.stores.docker.overlay2 import inode_sizes
 
 if TYPE_CHECKING:
     from layerfs.hostdir import HostDir

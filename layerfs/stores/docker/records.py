@@ -17,14 +17,14 @@ import stat
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from layerfs.archive import LayerArchive
 from layerfs.errors import BrokenChain, CorruptStore, MissingFile
 from layerfs.formats.tarsplit import Segment
 from layerfs.formats.unpacked import WHITEOUT
 from layerfs.ids import DiffID
-from layerfs.store.chains import Chains
-from layerfs.store.directories import Directories
-from layerfs.store.layerdb import LayerRecord
+from layerfs.stores.docker.chains import Chains
+from layerfs.stores.docker.directories import Directories
+from layerfs.stores.docker.layerarchive import LayerArchive
+from layerfs.stores.docker.layerdb import LayerRecord
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from layerfs.formats.tarsplit import Member
     from layerfs.hostdir import HostDir
     from layerfs.ids import CacheID, ChainID
-    from layerfs.store.imagedb import ImageDB
-    from layerfs.store.layerdb import LayerDB
-    from layerfs.store.overlay2 import Overlay2
+    from layerfs.stores.docker.imagedb import ImageDB
+    from layerfs.stores.docker.layerdb import LayerDB
+    from layerfs.stores.docker.overlay2 import Overlay2
 
 __all__ = ["Records"]
 

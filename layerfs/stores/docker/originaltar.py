@@ -1,39 +1,26 @@
-"""A layer as the tar it was registered from, checked while it is written. Used by `images` and `export`."""
+"""A layer as the tar it was registered from, checked while it is written."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from layerfs.errors import CorruptStore, DigestMismatch, MalformedFile, MissingFile
 from layerfs.formats.tarsplit import Member
 
 if TYPE_CHECKING:
-    from layerfs.archive import Buffer, Fault, LayerArchive
-    from layerfs.ids import DiffID
-    from layerfs.views.export.members import Write
+    from collections.abc import Callable
 
-__all__ = ["SPARSE", "LayerTar", "OriginalTar", "sparse_members", "tell"]
+    from layerfs.ids import DiffID
+    from layerfs.store import Buffer
+    from layerfs.stores.docker.layerarchive import Fault, LayerArchive
+
+__all__ = ["SPARSE", "OriginalTar", "sparse_members", "tell"]
 
 SPARSE = "was stored sparse: the layer's tar cannot be rebuilt"
 
 _HINT = "--salvage exports what can be rebuilt"
-
-
-class LayerTar(Protocol):
-    """The tar of a layer, which can be written as often as it is wanted."""
-
-    @property
-    def diff_id(self) -> DiffID:
-        """Its sha256."""
-
-    @property
-    def size(self) -> int:
-        """Its bytes."""
-
-    def write(self, write: Write) -> None:
-        """Write it, piece by piece; raises `CorruptStore` when it is not what it should be."""
 
 
 class OriginalTar:
@@ -52,7 +39,7 @@ class OriginalTar:
         """Its bytes; raises `CorruptStore`."""
         return self._archive.size(cut=True)
 
-    def write(self, write: Write) -> None:
+    def write(self, write: Callable[[Buffer], object]) -> None:
         """Write it; raises `CorruptStore` at the first file that is not the original, and by its digest."""
         digest = hashlib.sha256()
 

@@ -18,20 +18,20 @@ from collections import Counter
 from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
-from layerfs.archive import LayerArchive
 from layerfs.errors import CorruptStore, DataRootError
 from layerfs.formats.idmap import SAME, IDMap, IDRange, Owners, parse_owners, shifted
 from layerfs.formats.tarsplit import Member
 from layerfs.formats.whiteouts import USER
+from layerfs.stores.docker.layerarchive import LayerArchive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from layerfs.hostdir import HostDir
     from layerfs.ids import ChainID
-    from layerfs.records import Records
-    from layerfs.store.layerdb import LayerDB, LayerRecord
-    from layerfs.store.overlay2 import Overlay2
+    from layerfs.stores.docker.layerdb import LayerDB, LayerRecord
+    from layerfs.stores.docker.overlay2 import Overlay2
+    from layerfs.stores.docker.records import Records
 
 __all__ = ["OwnerJudge"]
 

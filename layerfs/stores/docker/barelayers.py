@@ -11,19 +11,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from layerfs.errors import MissingFile
+from layerfs.ids import CacheID
 from layerfs.layernames import KnownLayer
-from layerfs.model import BareLayer
+from layerfs.model import INIT, READ_WRITE, BareLayer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from layerfs.ids import CacheID, ChainID, ContainerID
-    from layerfs.model import Container, Layer
-    from layerfs.records import Records
-    from layerfs.store.layerdb import LayerDB
-    from layerfs.store.overlay2 import Overlay2
+    from layerfs.ids import ChainID, ContainerID
+    from layerfs.stores.docker.layerdb import DockerContainer, LayerDB, LayerRecord
+    from layerfs.stores.docker.overlay2 import Overlay2
+    from layerfs.stores.docker.records import Records
 
-__all__ = ["BareLayers", "BareStack"]
+__all__ = ["BareLayers", "BareStack", "place_of"]
 
 
 class Store(Protocol):
@@ -33,13 +33,13 @@ class Store(Protocol):
     overlay2: Overlay2
     records: Records
 
-    def load_container(self, container_id: ContainerID) -> Container:
+    def load_container(self, container_id: ContainerID) -> DockerContainer:
         """The container of an ID, as far as it can be read."""
 
-    def layers(self) -> list[Layer]:
+    def layers(self) -> list[LayerRecord]:
         """Every layer with a record; damage is reported."""
 
-    def chain_below(self, top: ChainID) -> tuple[Layer, ...]:
+    def chain_below(self, top: ChainID) -> tuple[LayerRecord, ...]:
         """The chain that ends in a layer, base first."""
 
 
@@ -52,7 +52,7 @@ class BareStack(NamedTuple):
     """
 
     above: list[CacheID]
-    chain: tuple[Layer, ...]
+    chain: tuple[LayerRecord, ...]
 
 
 class BareLayers:
@@ -83,9 +83,9 @@ class BareLayers:
         for container in layerdb.container_ids():
             noted = layerdb.noted_mount(container)
             if noted.mount_id == cache_id:
-                return BareLayer(cache_id, "read-write layer", container)
+                return BareLayer(cache_id, READ_WRITE, container)
             if cache_id in (noted.init_id, f"{noted.mount_id}-init"):
-                return BareLayer(cache_id, "init layer", container)
+                return BareLayer(cache_id, INIT, container)
         return BareLayer(cache_id)
 
     def stack(self, layer: BareLayer) -> BareStack:
@@ -96,8 +96,8 @@ class BareLayers:
         """
         mount = self._store.load_container(layer.container_id).mount if layer.container_id else None
         if mount is None or mount.below is not None:
-            return self._by_lower(layer.cache_id)
-        own = (mount.mount_id, mount.init_id) if layer.cache_id == mount.mount_id else (layer.cache_id,)
+            return self._by_lower(place_of(layer))
+        own = (mount.mount_id, mount.init_id) if layer.cache_id == mount.mount_id else (place_of(layer),)
         chain = self._store.chain_below(mount.parent) if mount.parent else ()
         return BareStack([cache_id for cache_id in own if cache_id], chain)
 
@@ -122,3 +122,8 @@ class BareLayers:
                 raise MissingFile(name, "the short link is missing", hint=f"it is in the `lower` of {top}")
             found += target
         return found
+
+
+def place_of(layer: BareLayer) -> CacheID:
+    """The directory of a layer without a record."""
+    return CacheID(layer.cache_id)

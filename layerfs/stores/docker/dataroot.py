@@ -10,27 +10,30 @@ stop the answer is logged once with the file's name and kept in `DataRoot.damage
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import logging
 from typing import TYPE_CHECKING, Self
 
-from layerfs.archive import LayerArchive
-from layerfs.barelayers import BareLayers
-from layerfs.errors import CorruptStore, LayerNotFound, MissingFile
+from layerfs.errors import CorruptStore, MissingFile
 from layerfs.formats.repositories import Repositories
 from layerfs.ids import CacheID, ChainID, ContainerID, ImageID, InvalidID
-from layerfs.layernames import LayerNames
-from layerfs.model import BareLayer, Container, Image, Layer, added_up, directory_of
-from layerfs.mounts import Mounts
-from layerfs.naming import Names
-from layerfs.stacking import Metadata, Stacker
-from layerfs.store.distribution import Distribution
-from layerfs.store.driver import DIRECTORY_HALF, HALVES, IMAGE_HALF, open_data_root
-from layerfs.store.refstore import read_repositories
-from layerfs.storedlayers import StoredLayers
+from layerfs.model import NOWHERE, BareLayer, Container, Image, Layer, Place
+from layerfs.store import FILES, RECORDS
+from layerfs.stores.docker.barelayers import BareLayers, place_of
+from layerfs.stores.docker.distribution import Distribution
+from layerfs.stores.docker.driver import DRIVER, open_data_root
+from layerfs.stores.docker.layerarchive import LayerArchive
+from layerfs.stores.docker.layerdb import DockerContainer, LayerRecord
+from layerfs.stores.docker.layernames import DockerLayerNames
+from layerfs.stores.docker.mounts import Mounts
+from layerfs.stores.docker.originaltar import OriginalTar
+from layerfs.stores.docker.pins import pinned
+from layerfs.stores.docker.refstore import read_repositories
+from layerfs.stores.docker.stacking import Metadata, Stacker
+from layerfs.stores.docker.storedlayers import StoredLayers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from layerfs.formats.containerconfig import ContainerConfig
@@ -38,15 +41,17 @@ if TYPE_CHECKING:
     from layerfs.formats.reference import Reference
     from layerfs.formats.whiteouts import Dialect
     from layerfs.hostdir import HostDir
-    from layerfs.model import Named
+    from layerfs.ids import DiffID
+    from layerfs.layernames import KnownLayer
+    from layerfs.model import Blob, Named
+    from layerfs.store import Pinned
+    from layerfs.stores.docker.layerdb import MountRecord
     from layerfs.tree.source import LayerSource
     from layerfs.tree.union import UnionTree
 
-__all__ = ["DEFAULT_ROOT", "DIRECTORY_HALF", "HALVES", "IMAGE_HALF", "DataRoot"]
+__all__ = ["DEFAULT_ROOT", "DataRoot"]
 
 DEFAULT_ROOT = "/var/lib/docker"
-
-_log = logging.getLogger(__name__)
 
 
 class DataRoot(StoredLayers):
@@ -57,17 +62,17 @@ class DataRoot(StoredLayers):
         bare: its layers that have no record in `layerdb`.
     """
 
+    kind = "docker"
+    driver = DRIVER
+
     def __init__(self, directory: HostDir, metadata: Metadata = Metadata.AUTO, userns: str = "auto") -> None:
         """Read the data root open as `directory`; see `open`."""
-        self.path = directory.display
         super().__init__(directory)
         self.distribution = Distribution(self.driver_dir)
         self._mounts = Mounts(self.layerdb, self.overlay2, self.records)
         self._stacker = Stacker(directory, self.layerdb, self.overlay2, self.records, metadata, userns)
-        self._images: dict[ImageID, Image | None] = {}
-        self._containers: dict[ContainerID, Container] = {}
+        self._containers: dict[ContainerID, DockerContainer] = {}
         self.bare = BareLayers(self)
-        self.names = Names(self, LayerNames(self.bare.and_known, self.overlay2, self.distribution))
 
     @classmethod
     def open(
@@ -106,24 +111,6 @@ class DataRoot(StoredLayers):
             by_image.setdefault(row.image_id, []).append(row.reference)
         return {image: tuple(sorted(names, key=str)) for image, names in by_image.items()}
 
-    def images(self) -> list[Image]:
-        """Every sound image, newest first; damaged ones are reported and left out."""
-        found = [self.load_image(image_id) for image_id in self.imagedb.image_ids()]
-        return sorted(
-            (image for image in found if image),
-            key=lambda image: (image.config.created_ns is None, -(image.config.created_ns or 0), image.id),
-        )
-
-    def load_image(self, image_id: ImageID) -> Image | None:
-        """The image of this ID, or None where it is missing or damaged (then reported)."""
-        if image_id not in self._images:
-            try:
-                self._images[image_id] = self.read_image(image_id)
-            except CorruptStore as error:
-                self.report(error)
-                self._images[image_id] = None
-        return self._images[image_id]
-
     def read_image(self, image_id: ImageID) -> Image:
         """The image of this ID; raises `CorruptStore`."""
         config = self.imagedb.config(image_id)
@@ -134,28 +121,13 @@ class DataRoot(StoredLayers):
             self.report(error)
         return Image(image_id, self._references.get(image_id, ()), config, parent)
 
-    def image(self, name: str) -> Image:
-        """The image that Docker would mean by `name`: a reference, an ID, or a prefix of one.
+    def layer_names(self, layers: Callable[[], Iterable[KnownLayer]]) -> DockerLayerNames:
+        """The names of some layers, with short links and digests of blobs."""
+        return DockerLayerNames(layers, self.overlay2, self.distribution)
 
-        Raises:
-            ImageNotFound, AmbiguousName, InvalidReference: as `naming` has it.
-            CorruptStore: it is the image meant, but its config is damaged.
-        """
-        return self.names.image(name)
-
-    def chain(self, image: Image, up_to: int | None = None) -> tuple[Layer, ...]:
+    def chain(self, image: Image, up_to: int | None = None) -> tuple[LayerRecord, ...]:
         """The image's layers, base first, or the lowest `up_to` of them; raises `CorruptStore`."""
         return tuple(self.record(chain) for chain in image.chain[:up_to])
-
-    def size(self, image: Image) -> int | None:
-        """The image's size in bytes as Docker adds it up, or None where that of a layer is not known."""
-        return added_up([self.layer_size(chain) for chain in image.chain])
-
-    # -- layers --------------------------------------------------------------------------------
-
-    def layer(self, name: str) -> Layer | BareLayer:
-        """The layer called by its chain ID, diff ID, cache ID, short link, blob, or a prefix of one."""
-        return self.names.layer(name)
 
     # -- containers ----------------------------------------------------------------------------
 
@@ -163,7 +135,7 @@ class DataRoot(StoredLayers):
     def _container_ids(self) -> Sequence[ContainerID]:
         return list(dict.fromkeys([*self.containerdb.container_ids(), *self.layerdb.container_ids()]))
 
-    def containers(self) -> list[Container]:
+    def containers(self) -> list[DockerContainer]:
         """Every container, newest first; also those of which only the config or the layers are left."""
         return sorted(
             map(self.load_container, self._container_ids),
@@ -180,26 +152,26 @@ class DataRoot(StoredLayers):
                 found[container_id] = None
         return found
 
-    def load_container(self, container_id: ContainerID) -> Container:
+    def load_container(self, container_id: ContainerID) -> DockerContainer:
         """The container of this ID, as far as it can be read; defects are reported."""
         found = self._containers.get(container_id)
         if found is None:
             found = self._containers[container_id] = self._load_container(container_id)
         return found
 
-    def _load_container(self, container_id: ContainerID) -> Container:
+    def _load_container(self, container_id: ContainerID) -> DockerContainer:
         config = mount = None
         try:
             config = self.containerdb.config(container_id)
         except CorruptStore as error:
             self.report(error)
-        if IMAGE_HALF in self.gone:  # reported once, for all
-            return Container(container_id, config, None)
+        if self.lacks(RECORDS):  # reported once, for all
+            return DockerContainer(container_id, config)
         try:
             mount = self._mounts.of(container_id, lambda: self._top_of(config), self.report)
         except CorruptStore as error:
             self.report(error)
-        return Container(container_id, config, mount)
+        return DockerContainer.of(container_id, config, mount)
 
     def _top_of(self, config: ContainerConfig | None) -> ChainID | None:
         """The uppermost layer of the image that a container was made from, while that is known."""
@@ -210,15 +182,78 @@ class DataRoot(StoredLayers):
         image = self.load_image(image_id) if image_id and image_id in self.imagedb else None
         return image.chain[-1] if image and image.chain else None
 
-    def container(self, name: str) -> Container:
+    def container(self, name: str) -> DockerContainer:
         """The container of this ID, name, or unique ID prefix."""
-        return self.names.container(name)
+        return self.load_container(self.names.container(name).id)
+
+    def layers_below(self, container: Container) -> tuple[LayerRecord, ...]:
+        """The layers of the image that a container stands on, base first; raises `CorruptStore`."""
+        mount = self._mount(container)
+        return self.chain_of_mount(mount) if mount else ()
+
+    # -- layers without a record, places -------------------------------------------------------
+
+    def known_layers(self) -> Iterator[KnownLayer]:
+        """Every layer that has a record, however damaged, and then those that have none."""
+        return self.bare.and_known()
+
+    def bare_layer(self, place: str) -> BareLayer:
+        """The layer of a directory, and the container whose it is."""
+        return self.bare.layer(CacheID(place))
+
+    def content_size(self, layer: BareLayer) -> int | None:
+        """Bytes of the files of a layer without a record; None where they cannot be read (reported)."""
+        try:
+            return self.overlay2.content_size(place_of(layer))
+        except CorruptStore as error:
+            self.report(error)
+            return None
+
+    def place(self, layer: Layer | BareLayer) -> Place:
+        """A layer's directory and its short name; what is missing is reported."""
+        cache_id = self._cache_id(layer)
+        if self.lacks(FILES):  # reported once, for all
+            return NOWHERE
+        path = self.overlay2.path_of(cache_id)
+        if cache_id not in self.overlay2:
+            self.report(MissingFile(path, "the layer's directory is missing"))
+            return NOWHERE
+        return Place(path, self.link(cache_id))
+
+    def blobs(self, layer: DiffID | None) -> tuple[Blob, ...]:
+        """What a layer was in registries, as pulls and pushes noted it; damaged notes are reported."""
+        known = self.distribution.blobs
+        for problem in self.distribution.problems:
+            self.report(problem)
+        return known.get(layer, ()) if layer else ()
+
+    def lower(self, layer: Layer | BareLayer) -> list[str] | None:
+        """The short links of the layers below, as `lower` must have them, or has them where none tells."""
+        try:
+            if isinstance(layer, BareLayer):
+                noted = self.overlay2.lower(place_of(layer))
+                return None if noted is None else [f"l/{link}" for link in noted]
+            stack = [record.cache_id for record in reversed(self.chain_below(layer.chain_id))]
+        except CorruptStore as error:
+            self.report(error)
+            return None
+        if problem := self.overlay2.lower_problem(stack, self.records.directories.link):
+            self.report(problem)
+        links = [self.link(cache_id) for cache_id in stack[1:]]
+        return None if None in links else [f"l/{link}" for link in links]
+
+    def pinned(self) -> Pinned:
+        """What BuildKit's cache needs, and the directories of containers and of that; damage is reported."""
+        return pinned(self)
+
+    def evidence(self) -> set[tuple[int, int]]:
+        """The data root, and its `overlay2/`, which may be mounted elsewhere as well."""
+        found = [self.directory.lstat()]
+        with contextlib.suppress(OSError):  # without one there is nothing to copy either
+            found.append(self.directory.lstat(DRIVER))
+        return {(status.st_dev, status.st_ino) for status in found}
 
     # -- trees ---------------------------------------------------------------------------------
-
-    def find(self, name: str) -> Named:
-        """What `name` means, as `naming` has it."""
-        return self.names.anything(name)
 
     def tree(self, subject: Named, *, up_to: int | None = None) -> UnionTree:
         """The tree of an image, a container, or a single layer (as it is on disk, or was).
@@ -232,30 +267,26 @@ class DataRoot(StoredLayers):
             LayerNotFound: there is no layer of that number.
             StoreGone: there is no `overlay2/`.
         """
-        self.require(DIRECTORY_HALF)
+        self.require(FILES)
         if isinstance(subject, Layer):
-            return self._stacker.alone(subject)
+            return self._stacker.alone(self._own(subject))
         if isinstance(subject, BareLayer):
-            return self.raw_tree(subject.cache_id)
+            return self._stacker.on_disk(place_of(subject))
         if isinstance(subject, Container):
             return self._container_tree(subject)
         chain = self.chain(subject, None if up_to is None else self.layer_number(subject, up_to))
         self._report_inconsistencies([record.cache_id for record in reversed(chain)])
         return self._stacker.union(chain)
 
-    def source(self, layer: Layer | CacheID) -> LayerSource:
-        """A layer, or a directory of `overlay2/` that is none, by itself as overlayfs reads it.
+    def source(self, layer: Layer | BareLayer) -> LayerSource:
+        """A layer by itself as overlayfs reads it.
 
         Raises:
             CorruptStore: its directory is missing or is none.
             StoreGone: there is no `overlay2/`.
         """
-        self.require(DIRECTORY_HALF)
-        return self._stacker.source(layer)
-
-    def raw_tree(self, cache_id: CacheID) -> UnionTree:
-        """A directory of `overlay2/` as it is on disk, a container's own layer too; raises `CorruptStore`."""
-        return self._stacker.on_disk(cache_id)
+        self.require(FILES)
+        return self._stacker.source(place_of(layer) if isinstance(layer, BareLayer) else self._own(layer))
 
     @property
     def dialect(self) -> Dialect:
@@ -267,10 +298,28 @@ class DataRoot(StoredLayers):
         """The user namespace of the root's engine; trees show its numbers."""
         return self._stacker.owners
 
+    def layer_tar(self, layer: Layer) -> OriginalTar:
+        """The tar that a layer was registered from; raises `CorruptStore` where its directory is missing."""
+        return OriginalTar(self.archive(layer), layer.diff_id)
+
     def archive(self, layer: Layer) -> LayerArchive:
         """The tar that a layer was registered from; raises `CorruptStore` where its directory is missing."""
-        self.require(DIRECTORY_HALF)
-        return LayerArchive(layer.chain_id, self.layerdb, self.overlay2.diff(layer.cache_id))
+        self.require(FILES)
+        return LayerArchive(layer.chain_id, self.layerdb, self.overlay2.diff(self._own(layer).cache_id))
+
+    def stack(self, subject: Named) -> tuple[Layer | BareLayer, ...]:
+        """Every layer of an image, a container or a chain, base first; raises `CorruptStore`.
+
+        Of a layer without a record that is what it stands on by its own `lower`.
+        """
+        if isinstance(subject, BareLayer):
+            above, chain = self.bare.stack(subject)
+            return (*chain, *map(BareLayer, reversed(above)))
+        if isinstance(subject, Container):
+            mount = self._mount(subject)
+            below = self.stack_of_mount(mount) if mount else ()
+            return (*(BareLayer(item) if isinstance(item, CacheID) else item for item in below), *subject.own)
+        return super().stack(subject)
 
     def tree_below(self, top: Layer | BareLayer) -> UnionTree:
         """The union of a layer and of all below it by the store's own records; raises `CorruptStore`."""
@@ -280,27 +329,35 @@ class DataRoot(StoredLayers):
         self._report_inconsistencies([*bare, *(record.cache_id for record in reversed(chain))])
         return self._stacker.union(chain, bare)
 
-    def layer_number(self, image: Image, number: int) -> int:
-        """`number`, if the image has a layer of that number (1 is the base); raises `LayerNotFound`."""
-        depth = len(image.config.diff_ids)
-        if not 1 <= number <= depth:
-            raise LayerNotFound(
-                f"{image.name} has no layer {number}",
-                hint=f"its layers are numbered 1 (base) to {depth} (top)" if depth else "it has no layers",
-            )
-        return number
-
     def _container_tree(self, container: Container) -> UnionTree:
-        mount = container.mount
+        mount = self._mount(container)
         if mount is None:
-            self.require(IMAGE_HALF)
+            self.require(RECORDS)
             path = self.layerdb.mount_name(container.id)
             raise MissingFile(path, f"the layers of container {container.name} are not known")
         above = [mount.mount_id, *([mount.init_id] if mount.init_id else [])]
         below = self.stack_of_mount(mount)
-        self._report_inconsistencies([*above, *map(directory_of, reversed(below))])
+        self._report_inconsistencies([*above, *map(_directory_of, reversed(below))])
         return self._stacker.union(below, above)
 
     def _report_inconsistencies(self, stack: list[CacheID]) -> None:
         for problem in self.overlay2.inconsistencies(stack, self.records.directories.link):
             self.report(problem)
+
+    # -- this store's own ----------------------------------------------------------------------
+
+    def _own(self, layer: Layer) -> LayerRecord:
+        """The layer as this store has it."""
+        return layer if isinstance(layer, LayerRecord) else self.record(layer.chain_id)
+
+    def _cache_id(self, layer: Layer | BareLayer) -> CacheID:
+        return place_of(layer) if isinstance(layer, BareLayer) else self._own(layer).cache_id
+
+    def _mount(self, container: Container) -> MountRecord | None:
+        """The layers of a container as this store has them."""
+        return self.load_container(container.id).mount
+
+
+def _directory_of(item: LayerRecord | CacheID) -> CacheID:
+    """The directory of a layer, or of what is known by its directory alone."""
+    return item if isinstance(item, CacheID) else item.cache_id

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.errors import BrokenChain, CorruptStore, MissingFile
 from layerfs.ids import CacheID, ChainID, InvalidID
-from layerfs.store.layerdb import MountRecord
+from layerfs.stores.docker.layerdb import MountRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from layerfs.ids import ContainerID, LinkID
-    from layerfs.records import Records
-    from layerfs.store.layerdb import LayerDB, NotedMount
-    from layerfs.store.overlay2 import Overlay2
+    from layerfs.stores.docker.layerdb import LayerDB, NotedMount
+    from layerfs.stores.docker.overlay2 import Overlay2
+    from layerfs.stores.docker.records import Records
 
 __all__ = ["Mounts"]
 

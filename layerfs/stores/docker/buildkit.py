@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from layerfs.errors import MalformedFile
 from layerfs.formats.buildkit import BuildKitRecord, BuildKitSnapshot, parse_records, parse_snapshots
 from layerfs.formats.errors import FormatError
-from layerfs.store.files import explain, open_file
+from layerfs.stores.docker.files import explain, open_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,36 +6,25 @@ Source: moby `distribution/metadata/v2_metadata_service.go`.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from layerfs.errors import CorruptStore
 from layerfs.formats import layerfiles
 from layerfs.formats.blobsources import parse_blob_sources
 from layerfs.ids import BlobDigest, DiffID
-from layerfs.store.files import identities, open_optional, parse_file
+from layerfs.model import Blob
+from layerfs.stores.docker.files import identities, open_optional, parse_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from layerfs.hostdir import HostDir
-    from layerfs.store.files import Problem
+from layerfs.stores.docker.files import Problem
 
-__all__ = ["Blob", "Distribution", "distribution_entries", "known_diff_ids"]
+__all__ = ["Distribution", "distribution_entries", "known_diff_ids"]
 
 _BY_DIGEST = "distribution/diffid-by-digest/sha256"
 _BY_DIFF = "distribution/v2metadata-by-diffid/sha256"
-
-
-class Blob(NamedTuple):
-    """What a layer was in registries.
-
-    Attributes:
-        digest: of its bytes there, compressed or not.
-        repositories: those known to have had it, in full, oldest note first.
-    """
-
-    digest: BlobDigest
-    repositories: tuple[str, ...]
 
 
 class Distribution:

@@ -1,0 +1,373 @@
+"""What the engine asks of a store, whatever kind it is: `Store`, and what only some kinds can do.
+
+A kind of store derives a class from `Store` and gives what is abstract; all else is derived from that, and
+may be given better. No module outside the package of a kind knows more of it than is said here.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, runtime_checkable
+
+from layerfs.errors import BrokenChain, CorruptStore, LayerNotFound
+from layerfs.formats.whiteouts import TRUSTED
+from layerfs.layernames import KnownLayer, LayerNames
+from layerfs.model import NOWHERE, BareLayer, Container, Image, Layer, added_up
+from layerfs.naming import Names
+from layerfs.tree.union import UnionTree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+
+    from layerfs.formats.jsontext import Json
+    from layerfs.formats.repositories import Repositories
+    from layerfs.formats.whiteouts import Dialect
+    from layerfs.ids import ChainID, ContainerID, DiffID, ImageID
+    from layerfs.model import Blob, Named, Place
+    from layerfs.tree.source import LayerSource
+
+__all__ = [
+    "FILES",
+    "RECORDS",
+    "Buffer",
+    "Holding",
+    "LayerTar",
+    "Pinned",
+    "Store",
+]
+
+RECORDS = "records"
+"""The part of a store that tells which images and layers there are."""
+
+FILES = "files"
+"""The part of a store that has the files of layers."""
+
+Buffer: TypeAlias = bytes | memoryview
+"""A piece of a tar."""
+
+_log = logging.getLogger(__name__)
+
+
+class Pinned(NamedTuple):
+    """What is needed by others than images and containers, as by a build cache.
+
+    Attributes:
+        chains: layers.
+        places: layers without a chain ID, and of containers.
+        complete: whether all that could need a layer could be read.
+    """
+
+    chains: frozenset[ChainID] = frozenset()
+    places: frozenset[str] = frozenset()
+    complete: bool = True
+
+
+class LayerTar(Protocol):
+    """The tar of a layer, which can be written as often as it is wanted."""
+
+    @property
+    def diff_id(self) -> DiffID:
+        """Its sha256."""
+
+    @property
+    def size(self) -> int:
+        """Its bytes; raises `CorruptStore`."""
+
+    def write(self, write: Callable[[Buffer], object]) -> None:
+        """Write it, piece by piece; raises `CorruptStore` when it is not what it should be."""
+
+
+class Store(ABC):
+    """One store, open for reading.
+
+    Attributes:
+        kind: which kind it is, a word.
+        driver: what its engine calls the way in which layers are stored; None where there is none.
+        path: where it was opened, as given.
+        damage: every defect met so far, in order.
+    """
+
+    kind: str = ""
+    driver: str | None = None
+    path: str
+
+    def __init__(self, path: str) -> None:
+        """A store at `path`, without damage so far."""
+        self.path = path
+        self.damage: list[CorruptStore] = []
+        self._reported: set[str] = set()
+
+    # -- what each kind gives ------------------------------------------------------------------
+
+    @abstractmethod
+    def image_ids(self, beginning: str = "") -> Sequence[ImageID]:
+        """Every image, sound or not, whose digits begin so; sorted."""
+
+    @abstractmethod
+    def read_image(self, image_id: ImageID) -> Image:
+        """The image of this ID; raises `CorruptStore`, also where there is none."""
+
+    @abstractmethod
+    def config_bytes(self, image: Image) -> bytes:
+        """The config of an image, byte for byte; raises `CorruptStore`."""
+
+    @property
+    @abstractmethod
+    def repositories(self) -> Repositories:
+        """The names of images, in Docker's normal form."""
+
+    @abstractmethod
+    def layers(self) -> Sequence[Layer]:
+        """Every sound layer, by chain ID; damaged ones are reported and left out."""
+
+    @abstractmethod
+    def record(self, chain: ChainID) -> Layer:
+        """The layer of this chain ID; raises `CorruptStore`, also where there is none."""
+
+    @abstractmethod
+    def source(self, layer: Layer | BareLayer) -> LayerSource:
+        """A layer by itself as overlayfs reads it; raises `CorruptStore`."""
+
+    @abstractmethod
+    def evidence(self) -> set[tuple[int, int]]:
+        """`(st_dev, st_ino)` of every directory below which nothing may be written."""
+
+    # -- damage --------------------------------------------------------------------------------
+
+    def report(self, problem: CorruptStore) -> None:
+        """Note a defect that does not stop the answer, and log it once."""
+        text = str(problem)
+        if text not in self._reported:
+            self._reported.add(text)
+            self.damage.append(problem.again())
+            _log.warning("%s", problem, extra={"damage": True})
+
+    def require(self, *parts: str) -> None:  # noqa: B027 - nothing, where a store is one whole
+        """Raise `StoreGone` where one of `RECORDS` and `FILES` is not there at all."""
+
+    def lacks(self, part: str) -> bool:  # noqa: ARG002 - for kinds of several parts
+        """Whether a part is not there at all; that was reported then."""
+        return False
+
+    def record_name(self, of: ImageID | ChainID | ContainerID) -> str:
+        """What to call, in messages, the file that tells of an image, a layer, a container."""
+        return f"{self.path}: {of}"
+
+    # -- images --------------------------------------------------------------------------------
+
+    def has_image(self, image_id: ImageID) -> bool:
+        """Whether there is an image of this ID, sound or not."""
+        return image_id in self.image_ids()
+
+    def images(self) -> list[Image]:
+        """Every sound image, newest first; damaged ones are reported and left out."""
+        found = map(self.load_image, self.image_ids())
+        return sorted(
+            (image for image in found if image),
+            key=lambda image: (image.config.created_ns is None, -(image.config.created_ns or 0), image.id),
+        )
+
+    @functools.cached_property
+    def _loaded(self) -> dict[ImageID, Image | None]:
+        return {}
+
+    def load_image(self, image_id: ImageID) -> Image | None:
+        """The image of this ID, or None where it is missing or damaged (then reported)."""
+        if image_id not in self._loaded:
+            try:
+                self._loaded[image_id] = self.read_image(image_id)
+            except CorruptStore as error:
+                self.report(error)
+                self._loaded[image_id] = None
+        return self._loaded[image_id]
+
+    @functools.cached_property
+    def names(self) -> Names:
+        """Resolves names."""
+        return Names(self, self.layer_names(self.known_layers))
+
+    def layer_names(self, layers: Callable[[], Iterable[KnownLayer]]) -> LayerNames:
+        """The names that some layers have in this kind of store."""
+        return LayerNames(layers)
+
+    def known_layers(self) -> Iterator[KnownLayer]:
+        """Every layer with the names of it that can be known, however damaged it is."""
+        return (KnownLayer(layer.chain_id, layer.diff_id, layer.cache_id) for layer in self.layers())
+
+    def image(self, name: str) -> Image:
+        """The image that Docker would mean by `name`: a reference, an ID, or a prefix of one.
+
+        Raises:
+            ImageNotFound, AmbiguousName, InvalidReference: as `naming` has it.
+            CorruptStore: it is the image meant, but its config is damaged.
+        """
+        return self.names.image(name)
+
+    def size(self, image: Image) -> int | None:
+        """The image's size in bytes as its engine adds it up, or None where that of a layer is not known."""
+        return added_up([self.layer_size(chain) for chain in image.chain])
+
+    def last_tagged(self, image: Image) -> str | None:  # noqa: ARG002 - for kinds that note it
+        """When an image was last tagged, as Docker writes a time; None where nothing tells."""
+        return None
+
+    # -- layers --------------------------------------------------------------------------------
+
+    def layer(self, name: str) -> Layer | BareLayer:
+        """The layer called by its chain ID, diff ID, another name of its kind, or a prefix of one."""
+        return self.names.layer(name)
+
+    def layer_size(self, chain: ChainID) -> int | None:
+        """A layer's size in bytes; None where it is not known, which is reported."""
+        try:
+            return self.record(chain).size
+        except CorruptStore as error:
+            self.report(error)
+            return None
+
+    def content_size(self, layer: BareLayer) -> int | None:
+        """Bytes of the files of a layer without a record; None where they cannot be read (reported)."""
+        del layer
+        return None
+
+    def chain(self, image: Image, up_to: int | None = None) -> tuple[Layer, ...]:
+        """The image's layers, base first, or the lowest `up_to` of them; raises `CorruptStore`."""
+        return tuple(self.record(chain) for chain in image.chain[:up_to])
+
+    def chain_below(self, top: ChainID, until: Collection[ChainID] = ()) -> tuple[Layer, ...]:
+        """The chain that ends in `top`, base first; neither those of `until` nor what is below them.
+
+        Raises:
+            CorruptStore: a layer is missing or damaged, or is below itself.
+        """
+        found: dict[ChainID, Layer] = {}
+        at: ChainID | None = top
+        while at is not None and at not in until:
+            if at in found:
+                raise BrokenChain(self.record_name(at), "the layer is below itself")
+            found[at] = self.record(at)
+            at = found[at].parent
+        return tuple(reversed(found.values()))
+
+    def layer_number(self, image: Image, number: int) -> int:
+        """`number`, if the image has a layer of that number (1 is the base); raises `LayerNotFound`."""
+        depth = len(image.config.diff_ids)
+        if not 1 <= number <= depth:
+            raise LayerNotFound(
+                f"{image.name} has no layer {number}",
+                hint=f"its layers are numbered 1 (base) to {depth} (top)" if depth else "it has no layers",
+            )
+        return number
+
+    def chain_ids(self) -> Sequence[ChainID]:
+        """Every layer with a chain ID, sound or not; sorted."""
+        return [layer.chain_id for layer in self.layers()]
+
+    def place_of_chain(self, chain: ChainID) -> str | None:
+        """The place of a layer as far as anything tells it, also where its record is damaged."""
+        return next((layer.cache_id for layer in self.layers() if layer.chain_id == chain), None)
+
+    def places(self) -> Sequence[str]:
+        """Every place that there is, sorted, in kinds where a layer may lie somewhere without a record."""
+        return ()
+
+    def has_place(self, place: str) -> bool:
+        """Whether there is something at a place."""
+        return place in self.places()
+
+    def place(self, layer: Layer | BareLayer) -> Place:  # noqa: ARG002 - for kinds with directories
+        """Where a layer's files lie on disk; what is missing is reported."""
+        return NOWHERE
+
+    def blobs(self, layer: DiffID | None) -> tuple[Blob, ...]:  # noqa: ARG002 - for kinds that note them
+        """What a layer was in registries, as far as the store tells."""
+        return ()
+
+    def layer_tar(self, layer: Layer) -> LayerTar | None:  # noqa: ARG002 - for kinds that have one
+        """The tar whose sha256 is the diff ID; None in kinds that do not keep it; raises `CorruptStore`."""
+        return None
+
+    def lower(self, layer: Layer | BareLayer) -> list[str] | None:  # noqa: ARG002 - for overlay2 alone
+        """What the engine notes for overlayfs of the layers below, uppermost first; None if nothing."""
+        return None
+
+    def bare_layer(self, place: str) -> BareLayer:
+        """The layer without a chain ID at a place; raises `LayerNotFound`."""
+        raise LayerNotFound(f"no such layer: {place}")
+
+    # -- containers ----------------------------------------------------------------------------
+
+    def containers(self) -> Sequence[Container]:
+        """Every container, newest first; also those of which only a part is left."""
+        return ()
+
+    def container_names(self) -> Mapping[ContainerID, str | None]:
+        """The name of every container, None where it cannot be read; what is damaged is not reported."""
+        return {}
+
+    def load_container(self, container_id: ContainerID) -> Container:
+        """The container of this ID, as far as it can be read; defects are reported."""
+        return next(item for item in self.containers() if item.id == container_id)
+
+    def container(self, name: str) -> Container:
+        """The container of this ID, name, or unique ID prefix."""
+        return self.names.container(name)
+
+    def host_config(self, container: Container) -> Json | None:  # noqa: ARG002 - for kinds that have one
+        """What a container asks of the host, as the engine keeps it; None where that is not known."""
+        return None
+
+    def layers_below(self, container: Container) -> tuple[Layer, ...]:
+        """The layers of the image that a container stands on, base first; raises `CorruptStore`."""
+        return self.chain_below(container.top) if container.top else ()
+
+    # -- trees ---------------------------------------------------------------------------------
+
+    @property
+    def dialect(self) -> Dialect:
+        """Which extended attributes are overlayfs's own in what `tree` gives of a single layer."""
+        return TRUSTED
+
+    def find(self, name: str) -> Named:
+        """What `name` means, as `naming` has it."""
+        return self.names.anything(name)
+
+    def stack(self, subject: Named) -> tuple[Layer | BareLayer, ...]:
+        """Every layer of an image, a container or a chain, base first; raises `CorruptStore`."""
+        if isinstance(subject, Image):
+            return self.chain(subject)
+        if isinstance(subject, Container):
+            return (*self.layers_below(subject), *subject.own)
+        return (subject,) if isinstance(subject, BareLayer) else self.chain_below(subject.chain_id)
+
+    def tree(self, subject: Named, *, up_to: int | None = None) -> UnionTree:
+        """The tree of an image, a container, or a single layer (as it is stored).
+
+        Args:
+            subject: what to show.
+            up_to: for an image, show it as of its layer of this number (1 is the base).
+
+        Raises:
+            CorruptStore: a layer that is needed is missing or damaged.
+            LayerNotFound: there is no layer of that number.
+        """
+        if isinstance(subject, (Layer, BareLayer)):
+            return UnionTree([self.source(subject)])
+        layers = self.stack(subject)
+        if up_to is not None and isinstance(subject, Image):
+            layers = layers[: self.layer_number(subject, up_to)]
+        return UnionTree([self.source(layer) for layer in reversed(layers)])
+
+    def tree_below(self, top: Layer | BareLayer) -> UnionTree:
+        """The union of a layer and of all below it; raises `CorruptStore`."""
+        return UnionTree([self.source(layer) for layer in reversed(self.stack(top))])
+
+
+@runtime_checkable
+class Holding(Protocol):
+    """A store in which more than images and containers needs layers."""
+
+    def pinned(self) -> Pinned:
+        """What is needed by others; damage is reported."""

@@ -1,0 +1,23 @@
+"""Docker data roots with the storage driver overlay2, as a kind of store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from layerfs.stores.docker.dataroot import DataRoot
+from layerfs.stores.docker.driver import is_data_root
+
+if TYPE_CHECKING:
+    from layerfs.stores.registry import Options
+
+__all__ = ["detect", "open_kind"]
+
+
+def detect(path: str) -> bool:
+    """Whether there is an overlay2 data root at `path`, or at `path`/var/lib/docker."""
+    return is_data_root(path)
+
+
+def open_kind(path: str, options: Options) -> DataRoot:
+    """Open it; raises `DataRootError` with what is there instead."""
+    return DataRoot.open(path, metadata=options.metadata, userns=options.userns)

@@ -1,0 +1,70 @@
+"""What needs layers besides images and containers' records: BuildKit's cache, and the directories of both.
+
+Source: moby `builder/builder-next/adapters/snapshot/snapshot.go`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from layerfs.errors import CorruptStore
+from layerfs.store import Pinned
+from layerfs.stores.docker.buildkit import read_buildkit_snapshots
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from layerfs.formats.buildkit import BuildKitSnapshot
+    from layerfs.ids import ChainID
+    from layerfs.stores.docker.dataroot import DataRoot
+    from layerfs.stores.docker.layerdb import MountRecord, NotedMount
+
+__all__ = ["owned_directories", "pinned"]
+
+
+def pinned(root: DataRoot) -> Pinned:
+    """What is needed by others than images; damage is reported to `root`."""
+    containers, snapshots = root.containers(), _snapshots(root)
+    mounts = [item.mount for item in containers if item.mount]
+    return Pinned(
+        frozenset(_cached(root, snapshots or ())),
+        frozenset(owned_directories(mounts, snapshots or ())),
+        complete=root.is_whole
+        and snapshots is not None
+        and len(root.layers()) == len(root.layerdb.chain_ids())
+        and {item.id for item in containers if item.mount} >= set(root.layerdb.container_ids()),
+    )
+
+
+def _snapshots(root: DataRoot) -> tuple[BuildKitSnapshot, ...] | None:
+    try:
+        return read_buildkit_snapshots(root.directory)
+    except CorruptStore as error:
+        root.report(error)
+        return None
+
+
+def _cached(root: DataRoot, snapshots: Iterable[BuildKitSnapshot]) -> Iterator[ChainID]:
+    """The layers of snapshots; one whose layer is gone holds nothing, as the engine has it."""
+    known = set(root.layerdb.chain_ids())
+    told: set[ChainID] = set()
+    for snapshot in snapshots:
+        if snapshot.chain_id in known and snapshot.chain_id is not None:
+            try:
+                told.update(layer.chain_id for layer in root.chain_below(snapshot.chain_id, until=told))
+            except CorruptStore as error:
+                root.report(error)
+    yield from told
+
+
+def owned_directories(
+    mounts: Iterable[MountRecord | NotedMount], snapshots: Iterable[BuildKitSnapshot]
+) -> Iterator[str]:
+    """The names in `overlay2/` that containers and BuildKit own."""
+    for mount in mounts:
+        if mount.mount_id:
+            yield mount.mount_id
+            # the engine makes the -init layer in any case
+            yield mount.init_id or f"{mount.mount_id}-init"
+    for snapshot in snapshots:
+        yield from snapshot.directories

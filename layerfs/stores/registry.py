@@ -1,0 +1,59 @@
+"""The kinds of store that can be read, each a line: its package is imported when a path is looked at.
+
+The module of a kind has `detect(path) -> bool`, which is cheap, and never raises for what is another's; and
+`open_kind(path, options) -> Store`, which raises `DataRootError`, with what the path is instead.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from layerfs.store import Store
+
+__all__ = ["KINDS", "Options", "open_store"]
+
+KINDS = {
+    "docker": "layerfs.stores.docker.kind",
+}
+"""The module of each kind, in the order in which they are asked; what is of no kind, the first one names."""
+
+
+class Options(NamedTuple):
+    """How a store is to be read; a kind takes of it what concerns it.
+
+    Attributes:
+        metadata: where the attributes of files come from; see `DataRoot.open`.
+        userns: the user namespace of the engine; likewise.
+    """
+
+    metadata: str = "auto"
+    userns: str = "auto"
+
+
+class _Kind(Protocol):
+    def detect(self, path: str) -> bool:
+        """Whether what is at `path` is of this kind."""
+
+    def open_kind(self, path: str, options: Options) -> Store:
+        """Open it."""
+
+
+def open_store(path: str | Path, options: Options | None = None) -> Store:
+    """Open what is at `path`, of whatever kind it is.
+
+    Raises:
+        DataRootError: it is of no kind, and what it is then; or it cannot be read.
+        CorruptStore: it is so damaged that nothing of it can be read.
+    """
+    text = str(path)
+    names = list(KINDS.values())
+    found = next((kind for kind in map(_load, names) if kind.detect(text)), None)
+    return (found or _load(names[0])).open_kind(text, options or Options())
+
+
+def _load(name: str) -> _Kind:
+    return cast("_Kind", importlib.import_module(name))

@@ -1,0 +1,136 @@
+"""A new kind of store takes one package and one line of the registry: then the commands work on it."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from layerfs.stores import registry
+from tests.support.command import layerfs, run_bytes
+from tests.support.toystore import ToyStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OLD, NEW = "app:1", "app:2"
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two images that share their base; the upper layer of one changes a file, and adds another."""
+    monkeypatch.setitem(registry.KINDS, "toy", "tests.support.toystore")
+    path = tmp_path / "toy"
+    for name, content in {"base/etc/motd": "old\n", "top/etc/motd": "new!\n", "top/bin/tool": "#!"}.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_text(content)
+    (path / "toy.json").write_text(json.dumps({OLD: ["base"], NEW: ["base", "top"]}))
+    return path
+
+
+def test_images_are_listed(toy: Path) -> None:
+    """With names, IDs and sizes, as of any store."""
+    done = layerfs(toy, "images", "--format", "json")
+    assert (done.code, done.stderr) == (0, "")
+    assert {(row["tag"], row["size"], row["containers"]) for row in done.json} == {("1", 4, 0), ("2", 11, 0)}
+
+
+def test_a_tree_is_read(toy: Path) -> None:
+    """`ls` with the layer that supplied each entry, `cat`, and paths behind a colon."""
+    assert layerfs(toy, "ls", "--layers", f"{NEW}:/etc").stdout.split() == ["2", "motd"]
+    assert layerfs(toy, "cat", f"{NEW}:/etc/motd").stdout == "new!\n"
+    assert layerfs(toy, "cat", f"{NEW}@1:/etc/motd").stdout == "old\n"
+
+
+def test_trees_are_compared(toy: Path) -> None:
+    """`diff` tells what differs, and exits with 1."""
+    done = layerfs(toy, "diff", "--ignore", "mtime", "--name-only", OLD, NEW)
+    assert (done.code, done.stdout.split()) == (1, ["/bin", "/bin/tool", "/etc/motd"])
+    assert layerfs(toy, "diff", "--ignore", "mtime", "--name-only", NEW, NEW).code == 0
+
+
+@pytest.mark.fuse
+def test_it_is_mounted(toy: Path, tmp_path: Path) -> None:
+    """The mount has the union, and is the same as the layer's file."""
+    place = tmp_path / "mnt"
+    place.mkdir()
+    assert layerfs(toy, "mount", NEW, str(place)).code == 0
+    try:
+        assert sorted(os.listdir(place)) == ["bin", "etc"]
+        assert (place / "etc" / "motd").read_text() == "new!\n"
+        assert os.getxattr(place / "bin" / "tool", "user.layerfs.created_by") == b"COPY top /"
+    finally:
+        assert layerfs(toy, "umount", str(place)).code == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("history", NEW),
+        ("layers", NEW),
+        ("layers",),
+        ("inspect", NEW),
+        ("chain-id", NEW),
+        ("containers",),
+        ("tree", NEW),
+        ("stat", NEW, "/etc/motd"),
+        ("find", NEW, "--name", "motd"),
+        ("find", "--all", "--name", "motd"),
+        ("changes", NEW),
+        ("blame", NEW, "/etc/motd"),
+        ("blame", "--all", "/etc/motd"),
+        ("deleted", NEW),
+        ("waste", NEW),
+        ("waste", "--duplicates", "--all"),
+        ("hashes", NEW),
+        ("timeline", NEW),
+        ("whois", NEW),
+        ("export", "--format", "rootfs", NEW),
+        ("export", "--format", "rootfs", f"{NEW}@1"),
+    ],
+    ids=" ".join,
+)
+def test_every_reading_command_answers(toy: Path, arguments: tuple[str, ...]) -> None:
+    """What asks for images, layers and trees asks nothing that only some kinds of store have."""
+    done = run_bytes(toy, *arguments)
+    assert done.stderr == ""
+    assert done.code == 0
+    assert done.stdout or arguments == ("containers",)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("du",),
+        ("doctor",),
+        ("verify", "--all"),
+        ("verify", NEW),
+        ("system", "df"),
+        ("images", "--usage"),
+        ("export", NEW),
+        ("export", "--salvage", "--layer", "1", NEW),
+    ],
+    ids=" ".join,
+)
+def test_what_a_kind_has_not_is_said(toy: Path, arguments: tuple[str, ...]) -> None:
+    """In one sentence that names the store and its kind, with exit code 4."""
+    done = layerfs(toy, *arguments)
+    assert (done.code, done.stdout) == (4, "")
+    assert done.stderr.startswith(f"layerfs: error: {toy}: a store of kind 'toy' ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_nothing_is_copied_into_the_store(toy: Path) -> None:
+    """What a store names as evidence is never written to."""
+    done = layerfs(toy, "cp", f"{NEW}:/etc", str(toy / "base"))
+    assert done.code == 2
+    assert "nothing is written" in done.stderr
+    assert sorted(os.listdir(toy / "base")) == ["etc"]
+
+
+def test_other_kinds_are_still_opened(toy: Path, dataroot_path: Path) -> None:
+    """One line more in the registry changes nothing for the others."""
+    assert isinstance(registry.open_store(toy), ToyStore)
+    assert registry.open_store(dataroot_path).kind == "docker"
