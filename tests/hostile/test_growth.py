@@ -25,7 +25,7 @@ from layerfs.formats.containerconfig import parse_container_config
 from layerfs.formats.errors import FormatError
 from layerfs.formats.imageconfig import parse_image_config
 from layerfs.formats.repositories import parse_repositories
-from layerfs.store.overlay2 import MAX_STACK
+from layerfs.stores.docker.overlay2 import MAX_STACK
 from layerfs.tree.originals import Originals
 from tests.support.bolt import PAGE, bolt_database, bolt_file, leaf
 from tests.support.command import layerfs
