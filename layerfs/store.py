@@ -161,7 +161,7 @@ class Store(ABC):
         """Whether there is an image of this ID, sound or not."""
         return image_id in self.image_ids()
 
-    def images(self) -> list[Image]:
+    def images(self) -> Sequence[Image]:
         """Every sound image, newest first; damaged ones are reported and left out."""
         found = map(self.load_image, self.image_ids())
         return sorted(

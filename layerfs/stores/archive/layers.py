@@ -19,6 +19,7 @@ from layerfs.formats.compression import HEAD_BYTES, Compression
 from layerfs.formats.errors import FormatError
 from layerfs.formats.tarindex import members
 from layerfs.formats.whiteouts import TRUSTED
+from layerfs.model import Layer
 from layerfs.tree.originals import MOST
 from layerfs.tree.overlay import OverlayLayer
 from layerfs.tree.tarlayer import TarLayer, TarTree
@@ -38,7 +39,7 @@ _RECENT = 4  # layers kept although no tree has them: whoever reads a layer twic
 
 
 @dataclass(frozen=True, slots=True)
-class ArchiveLayer:
+class ArchiveLayer(Layer):
     """A layer of an image in an archive, on those below it.
 
     Attributes:
@@ -58,15 +59,14 @@ class ArchiveLayer:
     media_type: str
     place: str
     blob: Blob = field(repr=False)
-    measure: Callable[[ArchiveLayer], int] = field(repr=False, compare=False)
+    measure: Callable[[ArchiveLayer], int | None] = field(repr=False, compare=False)
     cache_id: None = None
 
     @property
-    def size(self) -> int:
+    def size(self) -> int | None:
         """Bytes of its files as Docker counts a layer: every inode once, links by their targets.
 
-        Raises:
-            CorruptStore: its tar cannot be read.
+        None where its tar cannot be read.
         """
         return self.measure(self)
 

@@ -14,9 +14,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from layerfs.cache.blobs import Cache, CacheOptions
-from layerfs.errors import BrokenChain, CorruptStore, ImageNotFound, LayerNotFound
+from layerfs.errors import BrokenChain, CorruptStore, ImageNotFound
 from layerfs.formats.repositories import Repositories, RepositoryRow
 from layerfs.ids import BlobDigest, ChainID, ImageID, InvalidID, chain_id
+from layerfs.model import Blob, Image, Layer
+from layerfs.store import Store
 from layerfs.stores.archive.archived import Form
 from layerfs.stores.archive.checks import faults_of
 from layerfs.stores.archive.contents import images_of
@@ -29,10 +31,11 @@ from layerfs.stores.archive.platforms import parse_platform
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from layerfs.hostdir import HostDir
+    from layerfs.ids import DiffID
+    from layerfs.model import BareLayer, Named
     from layerfs.stores.archive.archived import ArchivedImage, ArchivedLayer
     from layerfs.stores.archive.checks import Fault
     from layerfs.stores.archive.opening import OpenedArchive
@@ -43,17 +46,14 @@ __all__ = ["ArchiveStore"]
 _log = logging.getLogger(__name__)
 
 
-class ArchiveStore:
+class ArchiveStore(Store):
     """The images of one archive or layout.
 
     Attributes:
         kind: what kind of store it is.
         path: where it was opened, as given.
         form: how it is laid out.
-        evidence: directories below which nothing may be written: the layout's own.
         inode: device and inode of the archive, which nothing may be written over.
-        damage: every defect met so far, in order.
-        names: resolves names.
         outer: its members.
         files: reads its layers.
     """
@@ -62,12 +62,9 @@ class ArchiveStore:
 
     def __init__(self, path: str, opened: OpenedArchive, cache: Cache, platform: str | None = None) -> None:
         """Read an archive that is open; see `open`."""
-        self.path = path
+        super().__init__(path)
         self.form = opened.form
-        self.evidence: tuple[HostDir, ...] = (opened.directory,) if opened.directory else ()
         self.inode = opened.inode
-        self.damage: list[CorruptStore] = []
-        self._reported: set[str] = set()
         self.outer = opened.outer
         if self.outer.fault:
             self.report(self.outer.fault)
@@ -76,7 +73,15 @@ class ArchiveStore:
         archived = images_of(self.outer, self.form, self.report, self.files.diff_id)
         self._images = Images(archived, parse_platform(platform) if platform else None)
         self._chains: dict[ImageID, tuple[ArchiveLayer, ...]] = {}
-        self.names = ArchiveNames(self, self._images)
+
+    @functools.cached_property
+    def names(self) -> ArchiveNames:
+        """Resolves names."""
+        return ArchiveNames(self, self._images)
+
+    def evidence(self) -> set[tuple[int, int]]:
+        """The archive itself, or the layout's directory."""
+        return {self.inode}
 
     @classmethod
     def open(
@@ -106,6 +111,10 @@ class ArchiveStore:
         return cls(str(path), open_archive(str(path), kept), kept, platform)
 
     # -- images --------------------------------------------------------------------------------
+
+    def image_ids(self, beginning: str = "") -> Sequence[ImageID]:
+        """Every image of every platform whose digits begin so; sorted."""
+        return sorted(found for found in self._images.all if found.hex.startswith(beginning))
 
     def images(self, *, all_platforms: bool = False) -> list[ArchiveImage]:
         """Every sound image, newest first.
@@ -149,24 +158,24 @@ class ArchiveStore:
         rows = [RepositoryRow(name, image.id) for image in self.images() for name in image.references]
         return Repositories(tuple(sorted(rows, key=lambda row: row.reference.familiar)))
 
-    def config_bytes(self, image: ArchiveImage) -> bytes:
+    def config_bytes(self, image: Image) -> bytes:
         """The config of an image, byte for byte; of what has none, the one that was made up for it."""
-        return image.archived.config_bytes
+        return self.read_image(image.id).archived.config_bytes
 
-    def has_config(self, image: ArchiveImage) -> bool:
+    def has_config(self, image: Image) -> bool:
         """Whether the archive has a config of the image; a root file system, and before 1.10, it has none."""
-        return image.archived.place is not None
+        return self.read_image(image.id).archived.place is not None
 
-    def manifest_bytes(self, image: ArchiveImage) -> bytes | None:
+    def manifest_bytes(self, image: Image) -> bytes | None:
         """The manifest of an image, byte for byte; None where its form has none."""
-        return image.archived.manifest_bytes
+        return self.read_image(image.id).archived.manifest_bytes
 
-    def chain(self, image: ArchiveImage) -> tuple[ArchiveLayer, ...]:
-        """The image's layers, base first; raises `CorruptStore` where one is not in the archive."""
+    def chain(self, image: Image, up_to: int | None = None) -> tuple[ArchiveLayer, ...]:
+        """The image's layers, base first, or the lowest `up_to`; raises `CorruptStore`."""
         found = self._chains.get(image.id)
         if found is None:
-            found = self._chains[image.id] = self._chain(image)
-        return found
+            found = self._chains[image.id] = self._chain(self.read_image(image.id))
+        return found[:up_to]
 
     def _chain(self, image: ArchiveImage) -> tuple[ArchiveLayer, ...]:
         *others, last = image.variants
@@ -191,15 +200,15 @@ class ArchiveStore:
                     layer.media_type,
                     layer.blob.place.decode("utf-8", "surrogateescape") or layer.name,
                     layer.blob,
-                    self.files.size,
+                    self._measured,
                 )
             )
         return tuple(found)
 
-    def size(self, image: ArchiveImage) -> int | None:
-        """The image's size in bytes as Docker adds it up, or None where a layer is missing or damaged."""
+    def _measured(self, layer: ArchiveLayer) -> int | None:
+        """A layer's size; None where its tar cannot be read, which is reported."""
         try:
-            return sum(layer.size for layer in self.chain(image))
+            return self.files.size(layer)
         except CorruptStore as error:
             self.report(error)
             return None
@@ -222,55 +231,21 @@ class ArchiveStore:
         """Every layer, by chain ID."""
         return [layer for _, layer in sorted(self.layers_by_chain.items())]
 
-    def layer(self, name: str) -> ArchiveLayer:
-        """The layer called by its chain ID, diff ID, digest, or a prefix of one; raises `LookupFailed`."""
-        found = self.names.anything(name, ("layer",))
-        assert isinstance(found, ArchiveLayer)  # noqa: S101 - as asked for
+    def record(self, chain: ChainID) -> ArchiveLayer:
+        """The layer of this chain ID; raises `BrokenChain` where there is none."""
+        found = self.layers_by_chain.get(chain)
+        if found is None:
+            raise BrokenChain(self.path, "there is no layer of this chain ID", expected=chain)
         return found
 
-    def chain_below(self, top: ChainID, until: Collection[ChainID] = ()) -> tuple[ArchiveLayer, ...]:
-        """The chain that ends in `top`, base first; neither those of `until` nor what is below them.
-
-        Raises:
-            BrokenChain: there is no such layer.
-        """
-        found: list[ArchiveLayer] = []
-        at: ChainID | None = top
-        while at is not None and at not in until:
-            layer = self.layers_by_chain.get(at)
-            if layer is None:
-                raise BrokenChain(self.path, "there is no layer of this chain ID", expected=at)
-            found.append(layer)
-            at = layer.parent
-        return tuple(reversed(found))
-
-    def layer_number(self, image: ArchiveImage, number: int) -> int:
-        """`number`, if the image has a layer of that number (1 is the base); raises `LayerNotFound`."""
-        depth = len(image.config.diff_ids)
-        if not 1 <= number <= depth:
-            raise LayerNotFound(
-                f"{image.name} has no layer {number}",
-                hint=f"its layers are numbered 1 (base) to {depth} (top)" if depth else "it has no layers",
-            )
-        return number
-
-    def containers(self) -> Sequence[object]:
-        """None: an archive has images only."""
-        return []
-
-    def container_names(self) -> dict[object, str | None]:
-        """None, likewise."""
-        return {}
+    def blobs(self, layer: DiffID | None) -> tuple[Blob, ...]:
+        """What a layer is as it is stored here."""
+        digests = {item.digest for item in self.layers_by_chain.values() if item.diff_id == layer}
+        return tuple(Blob(digest, ()) for digest in sorted(found for found in digests if found))
 
     # -- trees ---------------------------------------------------------------------------------
 
-    def find(self, name: str) -> ArchiveImage | ArchiveLayer:
-        """What `name` means: an image, or else a layer; raises `LookupFailed`."""
-        found = self.names.anything(name, ("image", "layer"))
-        assert isinstance(found, (ArchiveImage, ArchiveLayer))  # noqa: S101 - as asked for
-        return found
-
-    def tree(self, subject: ArchiveImage | ArchiveLayer, *, up_to: int | None = None) -> UnionTree:
+    def tree(self, subject: Named, *, up_to: int | None = None) -> UnionTree:
         """The tree of an image, or of a single layer with its whiteouts as an engine would unpack them.
 
         Args:
@@ -281,21 +256,22 @@ class ArchiveStore:
             CorruptStore: a layer that is needed is not in the archive, or the uppermost one is damaged.
             LayerNotFound: there is no layer of that number.
         """
-        if isinstance(subject, ArchiveLayer):
-            self.files.tree(subject)
-            return UnionTree([self.files.stored(subject)])
-        chain = self.chain(subject)
-        if up_to is not None:
-            chain = chain[: self.layer_number(subject, up_to)]
-        return self._union(chain)
+        if isinstance(subject, Layer):
+            layer = self.record(subject.chain_id)
+            self.files.tree(layer)
+            return UnionTree([self.files.stored(layer)])
+        assert isinstance(subject, Image)  # noqa: S101 - an archive has nothing else
+        return self._union(self.chain(subject, up_to and self.layer_number(subject, up_to)))
 
-    def tree_below(self, top: ArchiveLayer) -> UnionTree:
+    def tree_below(self, top: Layer | BareLayer) -> UnionTree:
         """The union of a layer and of all below it; raises `CorruptStore`."""
-        return self._union(self.chain_below(top.chain_id))
+        assert isinstance(top, Layer)  # noqa: S101 - an archive has no others
+        return self._union([self.record(layer.chain_id) for layer in self.chain_below(top.chain_id)])
 
-    def source(self, layer: ArchiveLayer) -> LayerSource:
+    def source(self, layer: Layer | BareLayer) -> LayerSource:
         """One layer by itself as overlayfs would read it."""
-        return self.files.source(layer)
+        assert isinstance(layer, Layer)  # noqa: S101 - an archive has no others
+        return self.files.source(self.record(layer.chain_id))
 
     def _union(self, chain: Sequence[ArchiveLayer]) -> UnionTree:
         if chain:
@@ -304,9 +280,9 @@ class ArchiveStore:
 
     # -- export --------------------------------------------------------------------------------
 
-    def plain_tar(self, layer: ArchiveLayer) -> PlainTar:
+    def layer_tar(self, layer: Layer) -> PlainTar:
         """A layer as the tar whose sha256 is its diff ID."""
-        return PlainTar(layer, self.files.plain)
+        return PlainTar(self.record(layer.chain_id), self.files.plain)
 
     def stored_blob(self, layer: ArchiveLayer) -> StoredBlob:
         """A layer as it is stored; raises `CorruptStore`, as its digest may have to be computed."""
@@ -315,16 +291,6 @@ class ArchiveStore:
     def faults(self) -> Iterator[Fault]:
         """Everything that is wrong with the archive, found by reading all of it; see `checks`."""
         return faults_of(self)
-
-    # -- damage --------------------------------------------------------------------------------
-
-    def report(self, problem: CorruptStore) -> None:
-        """Note a defect that does not stop the answer, and log it once."""
-        text = str(problem)
-        if text not in self._reported:
-            self._reported.add(text)
-            self.damage.append(problem)
-            _log.warning("%s", problem, extra={"damage": True})
 
 
 def _digest(layer: ArchivedLayer) -> BlobDigest | None:

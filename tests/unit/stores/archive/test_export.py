@@ -41,7 +41,7 @@ def test_blobs_and_tars(pack: str, opened: Open) -> None:
     assert ImageID.of(store.config_bytes(image)) == image.id
     assert digest(store.manifest_bytes(image) or b"") == described["digest"]
     for layer, tar in zip(store.chain(image), LAYERS, strict=True):
-        plain, stored = store.plain_tar(layer), store.stored_blob(layer)
+        plain, stored = store.layer_tar(layer), store.stored_blob(layer)
         assert (plain.diff_id, plain.size, _written(plain)) == (digest(tar), len(tar), tar)
         packed = PACKERS[pack](tar)
         if not pack.startswith("xz"):  # two runs of which give the same bytes, too, but need not
@@ -79,6 +79,6 @@ def test_what_is_not_what_it_should_be_is_not_given(opened: Open) -> None:
     place = f"blobs/sha256/{digest(gzip.compress(LAYERS[0], mtime=0))[7:]}"
     store = opened(members | {place: gzip.compress(LAYERS[1])})
     layer = store.chain(store.image("app:1"))[0]
-    for what in (store.plain_tar(layer), store.stored_blob(layer)):
+    for what in (store.layer_tar(layer), store.stored_blob(layer)):
         with pytest.raises(DigestMismatch):
             _written(what)
