@@ -10,14 +10,17 @@ import importlib
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from layerfs.cache.blobs import CacheOptions
     from layerfs.store import Store
 
 __all__ = ["KINDS", "Options", "open_store"]
 
 KINDS = {
     "docker": "layerfs.stores.docker.kind",
+    "archive": "layerfs.stores.archive.kind",
 }
 """The module of each kind, in the order in which they are asked; what is of no kind, the first one names."""
 
@@ -28,10 +31,16 @@ class Options(NamedTuple):
     Attributes:
         metadata: where the attributes of files come from; see `DataRoot.open`.
         userns: the user namespace of the engine; likewise.
+        platform: `os/architecture[/variant]` that is meant where an image is there for several.
+        cache: where and how far blobs are decompressed; see `CacheOptions`.
+        progress: told the label of a blob that is read as a whole, its bytes done, and all of them.
     """
 
     metadata: str = "auto"
     userns: str = "auto"
+    platform: str | None = None
+    cache: CacheOptions | None = None
+    progress: Callable[[str, int, int], None] | None = None
 
 
 class _Kind(Protocol):
