@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem, shell_complete
 
+from .archives import archive_options
 from .guesses import did_you_mean
 from .params import DEFAULT_ROOT, complete_directory, metadata_option, userns_option
 from .spellings import GROUPS, WORDS, SpelledGroup
@@ -53,6 +54,7 @@ COMMANDS = {
     "verify": "Check that images and layers are what they were when they were pulled or built",
     "doctor": "Find all that is damaged, missing, orphaned, left over, half-written or stale in a data root",
     "timeline": "Show when files of all layers, images and containers were made and changed",
+    "cache": "Show what decompressed layers of archives take, or remove them",
     "completion": "Print the shell code that completes commands, references and paths",
 }
 """Name and first help line of every command, in the order of `--help`; `commands/<name>.py` holds it
@@ -73,7 +75,7 @@ EXIT_CODES = {
     "CorruptStore": 5,
     "TreeError": 6,
     "MountFailed": 7,
-    "HostExhausted": HOST_ERROR,
+    "HostError": HOST_ERROR,
 }
 """By the names of the top-level classes, as the engine's errors are not imported for `--help`."""
 
@@ -135,15 +137,17 @@ def load(name: str) -> click.Command:
     show_envvar=True,
     show_default=True,
     shell_complete=complete_directory,
-    help="Data root to read: a live one, a copy, or the directory above a copied var/lib/docker.",
+    help="What to read: a data root (live, a copy, or the directory above a copied var/lib/docker), an "
+    "archive of docker save, Podman or skopeo, an OCI layout; - is standard input.",
 )
 @metadata_option(envvar="LAYERFS_METADATA")
 @userns_option(envvar="LAYERFS_USERNS")
+@archive_options
 @click.option("-v", "--verbose", is_flag=True, help="Show on standard error how answers were found.")
 @click.version_option(package_name="layerfs", prog_name="layerfs", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(ctx: click.Context, root: str, verbose: bool) -> None:  # noqa: ARG001 - `root` is read by params
-    """See through a Docker overlay2 data root without Docker, and without writing a byte to it."""
+    """See through Docker data roots and image archives without Docker, and without writing a byte to them."""
     from .messages import LogToStderr
 
     ctx.obj = ctx.with_resource(LogToStderr(verbose=verbose))

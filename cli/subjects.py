@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+from .archives import blob_progress, selected_cache, selected_platform
 from .params import metadata_option, root_option, selected_metadata, selected_root, selected_userns
 
 if TYPE_CHECKING:
@@ -96,7 +97,13 @@ def open_root(context: click.Context) -> Store:
     """The store that the command line chose, of whatever kind it is."""
     from layerfs.stores.registry import Options, open_store
 
-    options = Options(metadata=selected_metadata(context), userns=selected_userns(context))
+    options = Options(
+        metadata=selected_metadata(context),
+        userns=selected_userns(context),
+        platform=selected_platform(context),
+        cache=selected_cache(context),
+        progress=blob_progress(),
+    )
     return open_store(selected_root(context), options)
 
 

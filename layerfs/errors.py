@@ -16,9 +16,9 @@
     │   ├── PathNotFound · NameTooLong · NotADirectory · IsADirectory · NotASymlink · SymlinkLoop
     │   └── UnreadableEntry
     │       └── UnsupportedOverlay   a mark we see but cannot honour
-    ├── CacheError               what was decompressed cannot be kept: no room, or not our directory
     ├── MountFailed
-    └── HostExhausted            the host has no descriptors or memory left; nobody takes it for damage
+    └── HostError                the host refuses; nobody takes it for damage
+        └── HostExhausted (no descriptors or memory left) · CacheError (no room for what is decompressed)
 
 Exit codes are not known here; the command line maps each top-level class to one.
 """
@@ -42,6 +42,7 @@ __all__ = [
     "DataRootError",
     "DataRootUnreadable",
     "DigestMismatch",
+    "HostError",
     "HostExhausted",
     "ImageNotFound",
     "InvalidReference",
@@ -236,10 +237,6 @@ class BrokenChain(CorruptStore):
     """A layer's place in its chain does not add up."""
 
 
-class CacheError(LayerfsError):
-    """The host has no room for a decompressed layer, or its cache cannot be used."""
-
-
 class TreeError(LayerfsError, OSError):
     """An operation on a path of a tree failed; also an `OSError` with a real errno.
 
@@ -311,7 +308,15 @@ class MountFailed(LayerfsError):
     """A mount or unmount did not happen; nothing is left mounted."""
 
 
-class HostExhausted(LayerfsError):
+class HostError(LayerfsError):
+    """The host does not give what is needed; this says nothing of the evidence."""
+
+
+class CacheError(HostError):
+    """The host has no room for a decompressed layer, or its cache cannot be used."""
+
+
+class HostExhausted(HostError):
     """The host refuses to open one more file, whatever it is.
 
     Attributes:

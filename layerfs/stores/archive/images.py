@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from layerfs.formats.descriptors import Platform
 from layerfs.formats.errors import FormatError
+from layerfs.formats.platforms import normalised, preference
 from layerfs.formats.reference import parse_reference
 from layerfs.ids import ImageID
 from layerfs.model import Image
-from layerfs.stores.archive.platforms import normalised, preference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 from layerfs.cache.blobs import Cache, CacheOptions
 from layerfs.errors import BrokenChain, CorruptStore, ImageNotFound
+from layerfs.formats.platforms import parse_platform
 from layerfs.formats.repositories import Repositories, RepositoryRow
 from layerfs.ids import BlobDigest, ChainID, ImageID, InvalidID, chain_id
 from layerfs.model import Blob, Image, Layer
@@ -27,7 +28,6 @@ from layerfs.stores.archive.images import ArchiveImage, Images
 from layerfs.stores.archive.layers import ArchiveLayer, LayerFiles, missing
 from layerfs.stores.archive.names import ArchiveNames
 from layerfs.stores.archive.opening import open_archive
-from layerfs.stores.archive.platforms import parse_platform
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 
 from layerfs.errors import AmbiguousName, ImageNotFound, InvalidReference, LayerNotFound, LookupFailed
 from layerfs.formats.descriptors import Platform
-from layerfs.stores.archive.platforms import normalised, parse_platform, preference
+from layerfs.formats.platforms import normalised, parse_platform, preference
 from tests.support.layouts import Layout, digest, layer_of
 
 if TYPE_CHECKING:

@@ -1,0 +1,131 @@
+"""How archives are read: the options before the command's name, and what they make of them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from .params import complete_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from layerfs.cache.blobs import CacheOptions
+
+__all__ = ["archive_options", "blob_progress", "cache_directory", "selected_cache", "selected_platform"]
+
+_Function = TypeVar("_Function", bound="Callable[..., Any] | click.Command")
+
+_KEY = "layerfs.archives."
+
+
+def archive_options(command: _Function) -> _Function:
+    """Add them; no parameters of the function, as only what is here asks for them."""
+    options = (
+        click.option(
+            "--platform",
+            metavar="OS/ARCH",
+            help="Of an archive's image for several platforms the one that is meant, as linux/arm/v7.",
+            **_noted("platform"),
+        ),
+        click.option(
+            "--cache-dir",
+            metavar="DIR",
+            envvar="LAYERFS_CACHE_DIR",
+            show_envvar=True,
+            shell_complete=complete_directory,
+            help="Where decompressed layers of archives are kept. By default ~/.cache/layerfs.",
+            **_noted("cache-dir"),
+        ),
+        click.option("--no-cache", is_flag=True, help="Keep nothing decompressed.", **_noted("no-cache")),
+        click.option(
+            "--largest-layer",
+            metavar="SIZE",
+            help="The most that a layer of an archive may have when it is decompressed. By default 64 GiB.",
+            **_noted("largest-layer", size=True),
+        ),
+        click.option(
+            "--decoder-memory",
+            metavar="SIZE",
+            help="The memory that a zstd window or xz may take. By default 128 MiB.",
+            **_noted("decoder-memory", size=True),
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _noted(name: str, *, size: bool = False) -> dict[str, Any]:
+    """The arguments of an option whose value is kept for `selected_cache` and its like."""
+
+    def note(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+        if not value:
+            return
+        if size:
+            from .amounts import parse_size
+
+            value = parse_size(context, parameter, value)
+        context.meta[_KEY + name] = value
+
+    return {"expose_value": False, "callback": note}
+
+
+def selected_platform(context: click.Context) -> str | None:
+    """The choice of `--platform`; raises a usage error where it is none."""
+    from layerfs.formats.platforms import parse_platform
+
+    chosen: str | None = context.meta.get(_KEY + "platform")
+    try:
+        if chosen is not None:
+            parse_platform(chosen)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    return chosen
+
+
+def cache_directory(context: click.Context) -> str | None:
+    """Where the cache is; None with `--no-cache`, and where this user has no home directory."""
+    if context.meta.get(_KEY + "no-cache"):
+        return None
+    if chosen := context.meta.get(_KEY + "cache-dir"):
+        return os.path.abspath(str(chosen))
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return os.path.join(base, "layerfs") if os.path.isabs(base) else None
+
+
+def selected_cache(context: click.Context) -> CacheOptions:
+    """Where and how far blobs of archives are decompressed."""
+    from layerfs.cache.blobs import CacheOptions
+
+    default = CacheOptions()
+    return CacheOptions(
+        directory=cache_directory(context),
+        scratch=os.environ.get("TMPDIR") or default.scratch,
+        largest=context.meta.get(_KEY + "largest-layer", default.largest),
+        memory=context.meta.get(_KEY + "decoder-memory", default.memory),
+    )
+
+
+def blob_progress() -> Callable[[str, int, int], None] | None:
+    """Shows on a terminal how much of a blob was read; None elsewhere."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        return None
+    from .escape import printable
+
+    shown = -1
+
+    def show(label: str, done: int, total: int) -> None:
+        nonlocal shown
+        percent = 100 * done // total if total else 100
+        if percent == shown and done < total:
+            return
+        shown = percent
+        line = f"reading {printable(label.rpartition(':')[2])[-40:]}: {percent} %"
+        sys.stderr.write("\r\x1b[K" + ("" if done >= total else line))
+        sys.stderr.flush()
+
+    return show

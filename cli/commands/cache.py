@@ -1,0 +1,35 @@
+"""`layerfs cache`: what is kept of archives that were decompressed, and its removal."""
+
+from __future__ import annotations
+
+import click
+
+from ..archives import cache_directory
+
+__all__ = ["command"]
+
+
+@click.command("cache")
+@click.argument("what", type=click.Choice(("info", "clear")), default="info")
+@click.pass_context
+def command(ctx: click.Context, what: str) -> None:
+    """Show what decompressed layers of archives take, or remove them.
+
+    Layers of archives are decompressed once and kept for the next command, in a directory that is closed to
+    others; --cache-dir, before the command's name, chooses another one, and --no-cache none.
+
+    \b
+    Examples:
+      layerfs cache                 how much there is, and where
+      layerfs cache clear           remove all of it
+    """
+    from layerfs.cache.directory import clear, usage
+
+    from ..units import human_size
+
+    directory = cache_directory(ctx)
+    if directory is None:
+        raise click.UsageError("there is no cache: --no-cache, or no home directory")
+    found = clear(directory) if what == "clear" else usage(directory)
+    verb = "removed from" if what == "clear" else "in"
+    click.echo(f"{found.files} files, {human_size(found.size)} {verb} {directory}")
