@@ -128,7 +128,7 @@ REMEDIES = {
     "cache-id-wrong": Remedy(
         "damaged",
         "",
-        "save fails; everything else works",
+        "save fails",
         _REWRITE,
     ),
     "cache-id-shared": Remedy(
