@@ -63,7 +63,11 @@ def _dropped(group: str, write: str = "") -> Remedy:
 REMEDIES = {
     # -- the whole
     "store-missing": Remedy(
-        "missing", "makes it anew, empty", "what was in it is unknown to it", "copy the whole data root again"
+        "missing",
+        "makes it anew, empty",
+        "without image/ it knows no image and no container; "
+        "without overlay2/ it lists them, and inspect, save and create fail",
+        "copy the whole data root again",
     ),
     "store-malformed": Remedy("damaged", "refuses to start", "", "copy the whole data root again"),
     # -- names and images
@@ -124,7 +128,7 @@ REMEDIES = {
     "cache-id-wrong": Remedy(
         "damaged",
         "",
-        "the layer shows another's files, save fails, and removing it removes them",
+        "save fails",
         _REWRITE,
     ),
     "cache-id-shared": Remedy(
@@ -177,7 +181,7 @@ REMEDIES = {
     "link-wrong": Remedy(
         "damaged",
         "",
-        "nothing new can be created on the layer, or it is created on another's files",
+        "save fails",
         "write the expected value into the file",
     ),
     "short-link-missing": Remedy(
