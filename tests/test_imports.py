@@ -13,8 +13,6 @@ REPORT = LAYERFS + "print(code, *sys.modules, file=sys.stderr)"
 OURS_FOR_HELP = {
     f"layerfs_cli{name}" for name in ("", ".archives", ".guesses", ".main", ".params", ".spellings")
 }
-    f"layerfs_cli{name}" for name in ("", ".archives", ".guesses", ".main", ".params", ".spellings")
-}
 HEAVY = {
     *("argparse", "asyncio", "email", "gzip", "hashlib", "importlib.metadata", "json", "logging", "socket"),
     *("sqlite3", "subprocess", "tempfile", "zipfile"),

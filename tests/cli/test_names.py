@@ -52,7 +52,18 @@ USES: Mapping[str, tuple[list[str], frozenset[str]]] = {
 }
 """How each command is asked, and what for: `bare` is a layer without a record."""
 
-NAMELESS = {"images", "containers", "umount", "doctor", "completion", "version", "ps", "image", "container"}
+NAMELESS = {
+    "cache",
+    "images",
+    "containers",
+    "umount",
+    "doctor",
+    "completion",
+    "version",
+    "ps",
+    "image",
+    "container",
+}
 NAMELESS |= {"system", "mount-helper"}
 """Commands that take no name of a thing in a root, or are others' spellings."""
 

@@ -45,6 +45,7 @@ NOT_ASKED = {
     "mount": "tests/fuse: it serves the tree that `ls` and `cat` read",
     "umount": "reads no root",
     "mount-helper": "reads no root",
+    "cache": "reads no root",
     "completion": "reads no root",
     "verify": "judges the records themselves: see below",
     "doctor": "judges the records themselves: tests/hostile/test_doctor",

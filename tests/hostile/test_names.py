@@ -60,6 +60,7 @@ COMMAND_LINES: dict[str, list[str]] = {
     "umount": ["{evil}"],
     "mount-helper": [""],
     "system": ["df -v", "df"],
+    "cache": [""],
     "completion": ["bash"],
 }
 FORMATS = {
@@ -71,7 +72,18 @@ FORMATS = {
 """By format the commands it is tried with: how rows become text is the same for all of them."""
 RAW = ("find changed", "hashes changed")
 """What prints names as find(1) and sha256sum(1) do, where that is no terminal."""
-NO_FORMAT = ("cat", "chain-id", "completion", "cp", "export", "mount", "mount-helper", "system", "umount")
+NO_FORMAT = (
+    "cache",
+    "cat",
+    "chain-id",
+    "completion",
+    "cp",
+    "export",
+    "mount",
+    "mount-helper",
+    "system",
+    "umount",
+)
 
 
 @pytest.fixture(scope="module")

@@ -71,6 +71,7 @@ INVOCATIONS: Mapping[str, list[list[str]]] = {
     ],
     "umount": [],  # ends each of these
     "mount-helper": [[]],
+    "cache": [[]],
     "completion": [["bash"]],
     "system": [["df"], ["df", "-v"]],
 }
