@@ -150,7 +150,7 @@ def command(
 
 def _rows(blame: Blame, provenance: Provenance, events: Iterable[Event], *, read: bool) -> Iterator[Row]:
     """Events as rows; with `read`, contents are read as they come, while the bar runs."""
-    with progress(events, "reading layers") as bar:
+    with progress(events, "Reading layers") as bar:
         for event in bar:
             number = event.step.layer
             supplier = provenance.supplier(number)
@@ -172,7 +172,7 @@ def _everywhere(root: DataRoot, path: bytes, complaints: Complaints, *, every: b
 
     def watched(images: Iterable[Image]) -> Iterator[Image]:
         images = list(images)
-        with progress(images, "reading images", len(images)) as bar:
+        with progress(images, "Reading images", len(images)) as bar:
             yield from bar
 
     listed = {item.image.id for item in listed_images(root, every=every)}

@@ -154,7 +154,7 @@ class _Copies:
         tree = source.subject.tree
         visits = list(walk(tree, source.node))
         results = copy_tree(tree, visits, path, self._copy)
-        with progress(results, "copying", len(visits)) as bar:
+        with progress(results, "Copying", len(visits)) as bar:
             for result in bar:
                 if result.error:
                     self._tell(source, result, result.error, named=name is not None)

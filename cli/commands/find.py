@@ -17,7 +17,7 @@ from ..findwords import FindCommand
 from ..output import emit, format_option, no_trunc_option
 from ..params import metadata_option, root_option
 from ..places import Place, complete_place, read_place, refuse_relative
-from ..progress import progress
+from ..progress import clear_bar, progress
 from ..subjects import KINDS, layer_options, open_root, open_subject
 
 if TYPE_CHECKING:
@@ -256,6 +256,7 @@ def _print(rows: Iterable[InTree | InRoot], output: Output) -> None:
     """Paths as find prints them: as they are, but on a terminal escaped."""
     now = time.time_ns()
     for row in rows:
+        clear_bar(sys.stdout)
         if output.ls:
             sys.stdout.write(ls_line(row, now))
         elif output.print0:

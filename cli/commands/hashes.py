@@ -134,7 +134,7 @@ def _rows(
 
     found = hashes(subject.tree, files, algorithm, len(os.sched_getaffinity(0)))
     # a list on the terminal shows how far it is
-    with nullcontext(found) if sys.stdout.isatty() else progress(found, "hashing", len(files)) as watched:
+    with nullcontext(found) if sys.stdout.isatty() else progress(found, "Hashing", len(files)) as watched:
         for hashed in watched:
             if hashed.error:
                 complaints.add(hashed.error)

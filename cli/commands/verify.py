@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,7 +12,7 @@ import click
 from ..main import FINDINGS
 from ..output import emit, format_option, no_trunc_option
 from ..params import root_option
-from ..progress import byte_progress
+from ..progress import byte_progress, clear_bar
 from ..subjects import complete_names, open_root, split_layer
 from ..verdicts import Tally, finding_line, finding_table
 
@@ -100,6 +101,7 @@ def command(
     found = tally.counted(_findings(verification, chosen, choice, jobs, tally))
     if form == "table":
         for finding in found:
+            clear_bar(sys.stdout)
             click.echo(finding_line(finding, data_root.path, full=no_trunc))
         click.echo(tally.summary())
     else:
