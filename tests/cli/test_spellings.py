@@ -35,6 +35,15 @@ def test_word_of_docker_is_the_command(dataroot_path: Path, words: tuple[str, ..
     assert layerfs(dataroot_path, *words, "--help").stdout.startswith(f"Usage: layerfs {' '.join(words)} ")
 
 
+def test_layer_where_none_is_taken(dataroot_path: Path) -> None:
+    """A name of a layer is told to be one, by whichever of its IDs, in full or not."""
+    layer = layerfs(dataroot_path, "layers", "demo", "--format", "json").json[2]
+    for name in (layer["diff_id"], layer["cache_id"][:12], layer["link"]):
+        done = layerfs(dataroot_path, "layers", name)
+        assert done.code == 3
+        assert "hint: there is a layer of that name; here only containers and images are taken" in done.stderr
+
+
 def test_ps_takes_dockers_options(dataroot_path: Path) -> None:
     """`ps` lists all, as nothing runs; `-a` is taken."""
     everything = layerfs(dataroot_path, "containers")
@@ -70,7 +79,13 @@ def test_version_is_that_of_the_option(dataroot_path: Path) -> None:
         (["cat", "Demo:/etc/motd"], 3, "hint: did you mean demo"),
         (["waste", "crshed"], 3, "hint: did you mean crashed"),
         (["images", "--filter", "since=dmeo"], 3, "hint: did you mean demo?"),
-        (["ls", "qqqq"], 3, "hint: `layerfs images -a`"),
+        (["ls", "qqqq"], 3, "hint: `layerfs images -a`, `layerfs containers` and `layerfs layers` list"),
+        (["verify", "qqqq"], 3, "hint: `layerfs images -a` and `layerfs layers` list"),
+        (["chain-id", "qqqq"], 3, "hint: `layerfs images -a` lists"),
+        (["chain-id", "changed"], 3, "hint: there is a container of that name; here only images are"),
+        (["verify", "changed"], 3, "hint: there is a container of that name; here only images and layers"),
+        (["containers", "-f", "since=demo"], 3, "hint: there is an image of that name; here only containers"),
+        (["ls", "--type", "layer", "demo"], 3, "hint: there is an image of that name; here only layers"),
         (["ls", "q" * 100_000], 3, "hint: `layerfs images -a`"),
     ],
     ids=lambda value: " ".join(value)[:30] if isinstance(value, list) else "",
