@@ -116,9 +116,9 @@ def command(
     \b
     Examples:
       layerfs blame nginx:latest /etc/passwd
-      layerfs blame nginx:latest /etc                 the layer of each entry
-      layerfs blame -R --hidden nginx:latest          of all entries, those that are gone too
-      layerfs blame --all /etc/passwd                 in all images, each layer once
+      layerfs blame nginx:latest /etc         # the layer of each entry
+      layerfs blame -R --hidden nginx:latest  # of all entries, also of those gone
+      layerfs blame --all /etc/passwd         # in all images, each layer once
     """
     if everywhere and (len(words) != 1 or itself or recursive or hidden or kind):
         raise click.UsageError("--all takes one PATH, and no NAME, -d, -R, --hidden or --type")

@@ -59,8 +59,8 @@ def command(
     \b
     Examples:
       layerfs changes nginx:latest
-      layerfs changes --layer 3 nginx:latest                     each path that layer 3 touched
-      layerfs changes --format '{{.Layer}} {{.Bytes}}' nginx     bytes in a script
+      layerfs changes --layer 3 nginx:latest  # each path that layer 3 touched
+      layerfs changes --format '{{.Layer}} {{.Bytes}}' nginx:latest
     """
     from layerfs.analysis.layerchanges import layer_changes
 

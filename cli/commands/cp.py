@@ -72,9 +72,9 @@ def command(
     \b
     Examples:
       layerfs cp nginx:latest:/etc/nginx .
-      layerfs cp nginx:latest@2:/etc/passwd old-passwd    as of its second layer
-      layerfs cp web:/var/log/. logs                      what the container has in it
-      layerfs cp -L nginx:latest:/etc/os-release release  the file that the link leads to
+      layerfs cp nginx@2:/etc/passwd old-passwd  # as of its second layer
+      layerfs cp web:/var/log/. logs             # what is in the directory
+      layerfs cp -L nginx:/etc/os-release osrel  # the file that the link leads to
     """
     from layerfs.views.copyout import CopyOut
     from layerfs.views.place import forbidden_below

@@ -95,8 +95,8 @@ def command(
       layerfs find nginx:latest '*.conf'
       layerfs find nginx:latest /etc /usr/lib -type f -mtime -7
       layerfs find nginx:latest -type f -perm /u+s,g+s -ls
-      layerfs find nginx:latest -deleted -size +1M      hidden by later layers, and still there
-      layerfs find --all id_rsa                         in any image, container or leftover
+      layerfs find nginx:latest -deleted -size +1M  # hidden by later layers
+      layerfs find --all id_rsa                     # in every layer of the root
       layerfs find --all --sha256 "$(sha256sum < evil | cut -c -64)"
     """
     given = ctx.get_parameter_source("form") != ParameterSource.DEFAULT

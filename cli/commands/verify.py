@@ -83,8 +83,8 @@ def command(
     Examples:
       layerfs verify nginx:latest
       layerfs verify --all --strict
-      layerfs verify --ignore owner,mtime nginx@3        a copy that lost owners and times
-      layerfs verify --all --format jsonl | jq -r 'select(.severity == "error") | .path'
+      layerfs verify --ignore owner,mtime nginx@3  # a copy that lost these
+      layerfs verify --all --format '{{.Severity}} {{.Path}}' | grep ^error
     """
     if bool(names) == everything:
         raise click.UsageError("give a NAME, or --all, and not both")
