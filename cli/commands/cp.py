@@ -43,7 +43,7 @@ class Source(NamedTuple):
 
 
 @click.command("cp")
-@click.argument("sources", metavar="NAME:/PATH...", nargs=-1, required=True, shell_complete=complete_source)
+@click.argument("sources", metavar="NAME:/PATH...", nargs=-1, shell_complete=complete_source)
 @click.argument("dest", metavar="DEST", type=click.Path())
 @click.option("-L", "--follow-link", "follow", is_flag=True, help="Follow a link that PATH is, in its tree.")
 @click.option("--force", is_flag=True, help="Replace files; give directories that are there new attributes.")
@@ -79,6 +79,8 @@ def command(
     from layerfs.views.copyout import CopyOut
     from layerfs.views.place import forbidden_below
 
+    if not sources:
+        raise click.UsageError("Missing argument 'DEST'.")
     if dest == "-":
         raise click.UsageError("a tar stream is not written; name a file ./-, or use `layerfs cat`")
     data_root = open_root(ctx)

@@ -33,7 +33,7 @@ SEVERITIES = ("error", "warning", "note")
     type=click.Choice(SEVERITIES),
     default="note",
     show_default=True,
-    help="Leave out what is less than this.",
+    help="Leave out what is less severe.",
 )
 @no_trunc_option
 @color_option

@@ -42,7 +42,10 @@ class Chosen(NamedTuple):
 @click.option("--quick", is_flag=True, help="The records only: the files of layers are not read.")
 @click.option("--no-attributes", is_flag=True, help="Contents, types and links only.")
 @click.option(
-    "--ignore", metavar="LIST", callback=lambda _ctx, _param, text: _aspects(text), help=", ".join(ASPECTS)
+    "--ignore",
+    metavar="LIST",
+    callback=lambda _ctx, _param, text: _aspects(text),
+    help=f"Attributes that this copy is known to have lost: some of {','.join(ASPECTS)}.",
 )
 @click.option("--strict", is_flag=True, help="Exit with 1 for warnings and notes too.")
 @click.option("--list-all", is_flag=True, help="Name every entry, also where a copy lost the same of all.")

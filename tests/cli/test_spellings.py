@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from typing import TYPE_CHECKING
 
@@ -63,9 +64,29 @@ def test_version_is_that_of_the_option(dataroot_path: Path) -> None:
     assert layerfs(dataroot_path, "version").stdout == layerfs(dataroot_path, "--version").stdout != ""
 
 
+@pytest.mark.parametrize("words", [[], ["ls"], ["image", "ls"], ["system", "df"]])
+def test_help_is_that_of_the_option(dataroot_path: Path, words: list[str]) -> None:
+    """`help WORDS` says what `WORDS --help` says."""
+    assert layerfs(dataroot_path, "help", *words) == layerfs(dataroot_path, *words, "--help")
+    assert layerfs(dataroot_path, "help", *words, "nonsense").code in (0, 2)
+
+
+@pytest.mark.parametrize("word", GROUPS)
+def test_help_of_a_first_word_names_what_there_is(dataroot_path: Path, word: str) -> None:
+    """Whatever command of ours it names can be called so."""
+    listed = layerfs(dataroot_path, word, "--help").stdout.partition("Commands:\n")[2]
+    assert re.findall(r"^  (\w+)", listed, re.MULTILINE) == list(GROUPS[word])
+    for line in listed.splitlines():
+        _, ours, command = line.partition("  layerfs ")
+        assert not ours or layerfs(dataroot_path, *command.split(), "--help").code == 0
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
+        (["help", "lss"], 2, "No such command 'lss'; did you mean ls"),
+        (["cp", "demo:/etc"], 2, "Missing argument 'DEST'"),
+        (["find", "demo", ".", "-name", "motd"], 2, ".: a tree has no working directory"),
         (["iamges"], 2, "No such command 'iamges'; did you mean images"),
         (["unmount"], 2, "did you mean umount"),
         (["image", "lss"], 2, "No such command 'lss'; there are ls, list, history, inspect."),
