@@ -55,7 +55,7 @@ def color_option(function: _Function) -> _Function:
         type=click.Choice(("auto", "always", "never")),
         expose_value=False,
         callback=_note,
-        help="Colours, by LS_COLORS for names; by default on a terminal, without NO_COLOR.",
+        help="Whether to use colours; auto: on a terminal, unless NO_COLOR is set. LS_COLORS is heeded.",
     )(function)
 
 

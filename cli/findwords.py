@@ -29,6 +29,7 @@ _ONE = "a tree is one file system: leave it out"
 
 _INSTEAD = {
     **dict.fromkeys(("!", "(", ")", ",", "-a", "-and", "-o", "-or", "-not", "-true", "-false"), _OPERATORS),
+    ".": "a tree has no working directory: leave it out, or name a start path such as /etc",
     "-print": "paths are printed anyway: leave it out",
     **dict.fromkeys(("-exec", "-execdir", "-ok", "-okdir"), _RUN),
     "-prune": _PRUNE,

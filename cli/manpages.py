@@ -27,7 +27,7 @@ EXIT_STATUS = {
     3: "No such image, container or layer, or an ambiguous name.",
     4: "No readable overlay2 data root.",
     5: "A file of the data root that is needed is missing or damaged.",
-    6: "A path inside the tree cannot be read.",
+    6: "A path inside the tree is not there, or cannot be read.",
     7: "Mounting or unmounting failed.",
     70: "A bug in layerfs.",
     74: "The host refused, for example as its disk is full.",
@@ -36,9 +36,10 @@ EXIT_STATUS = {
 }
 
 _NAMES = (
-    "A NAME is an image (a reference, an ID or the beginning of one), a container (name, ID) or a layer "
-    "(chain ID, diff ID, cache ID, short link). IMAGE@N is the image as of its layer N; layers are numbered "
-    "from 1, the base. NAME:/PATH is a path in its tree, and the same as NAME PATH."
+    "A NAME is a container (name, ID), an image (a reference, an ID) or a layer (chain ID, diff ID, cache "
+    "ID, short link, digest of its blob), or the beginning of an ID: looked for in this order. IMAGE@N is "
+    "the image as of its layer N; layers are numbered from 1, the base. NAME:/PATH is a path in its tree, "
+    "and the same as NAME PATH."
 )
 
 _ESCAPES = {"\\": r"\e", "-": r"\-", "'": r"\(aq", "`": r"\(ga", "^": r"\(ha", "~": r"\(ti"}
@@ -59,7 +60,7 @@ def manual_pages(version: str) -> dict[str, str]:
 def _page(name: str, command: click.Command, version: str) -> str:
     """The page of one command."""
     title, _, rest = inspect.cleandoc(command.help or "").partition("\n\n")
-    context = click.Context(command, info_name=f"layerfs {name}")
+    context = click.Context(command, info_name=f"layerfs {name}", help_option_names=["-h", "--help"])
     sections = {
         "SYNOPSIS": _synopsis(context),
         "DESCRIPTION": [_text(title.rstrip(".") + "."), *_paragraphs(rest)],

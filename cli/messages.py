@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import errno
 import logging
+import sys
 from typing import TYPE_CHECKING, Self
 
 import click
 
 from .escape import printable
+from .progress import clear_bar
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -40,6 +42,7 @@ _WAYS_OUT = {
 
 def say(severity: str, message: str) -> None:
     """Write `layerfs: severity: message` to standard error as one line."""
+    clear_bar(sys.stderr)
     click.echo(f"layerfs: {severity}: {printable(message)}", err=True)
 
 

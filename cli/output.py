@@ -26,6 +26,7 @@ from click.shell_completion import CompletionItem
 
 from .escape import json_text, printable
 from .govalues import inspected
+from .progress import clear_bar
 from .template import TemplateError, compile_template
 from .template_functions import Fields, shown
 
@@ -135,6 +136,7 @@ def emit(table: Table[Row], rows: Iterable[Row], form: str) -> None:
     """
     try:
         for text in _pieces(table, rows, form):
+            clear_bar(sys.stdout)
             sys.stdout.write(text)
     except TemplateError as error:
         raise _bad_format(str(error)) from error

@@ -11,10 +11,33 @@ import click
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from typing import TextIO
 
-__all__ = ["byte_progress", "progress"]
+__all__ = ["byte_progress", "clear_bar", "progress"]
 
 Item = TypeVar("Item")
+
+_bars = 0  # on the terminal now
+
+
+def clear_bar(stream: TextIO) -> None:
+    """Take a bar out of the line where `stream` is about to print; it is drawn again below that."""
+    if _bars and stream.isatty():
+        sys.stderr.write("\r\x1b[K")
+        sys.stderr.flush()
+
+
+@contextmanager
+def _while_shown() -> Iterator[None]:
+    """Around a bar: nothing of it is left when it has ended, in the line that click has left by then."""
+    global _bars  # noqa: PLW0603 - there is one terminal
+    _bars += 1
+    try:
+        yield
+    finally:
+        _bars -= 1
+        sys.stderr.write("\x1b[A\x1b[K")
+        sys.stderr.flush()
 
 
 @contextmanager
@@ -30,7 +53,10 @@ def progress(items: Iterable[Item], label: str, length: int | None = None) -> It
         yield items
         return
     steps = max(1, (length or 0) // 200)  # drawing costs more than many a step
-    with click.progressbar(items, label=label, length=length, file=sys.stderr, update_min_steps=steps) as bar:
+    with (
+        _while_shown(),
+        click.progressbar(items, label=label, length=length, file=sys.stderr, update_min_steps=steps) as bar,
+    ):
         yield bar
 
 
@@ -49,7 +75,10 @@ def byte_progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
         return f"{human_size(int((done or 0) / elapsed))}/s" if elapsed else ""
 
     steps = max(1, total // 200)
-    with click.progressbar(
-        length=total, label=label, file=sys.stderr, item_show_func=rate, update_min_steps=steps
-    ) as bar:
+    with (
+        _while_shown(),
+        click.progressbar(
+            length=total, label=label, file=sys.stderr, item_show_func=rate, update_min_steps=steps
+        ) as bar,
+    ):
         yield lambda amount: bar.update(amount, bar.pos + amount)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GROUPS", "WORDS", "SpelledGroup"]
 
-WORDS: Mapping[str, str] = {"ps": "containers", "version": "version"}
+WORDS: Mapping[str, str] = {"ps": "containers", "version": "version", "help": "help"}
 """The command of ours that one word of Docker's stands for."""
 
 GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {
@@ -62,6 +62,12 @@ class SpelledGroup(click.Group):
         return name, command, [*self._words.get(args[0], ("",))[1:], *rest]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """List the second words without importing what they stand for."""
+        """List the second words."""
         with formatter.section("Commands"):
-            formatter.write_dl([(word, f"layerfs {' '.join(ours)}") for word, ours in self._words.items()])
+            formatter.write_dl([(word, self._means(word, *ours)) for word, ours in self._words.items()])
+
+    def _means(self, word: str, name: str, *options: str) -> str:
+        """What a second word stands for, or does where we have no other name for it."""
+        if name == f"{self.name}-{word}":
+            return self._load(name).get_short_help_str(100)
+        return " ".join(["layerfs", name, *options])

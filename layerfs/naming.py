@@ -44,6 +44,13 @@ __all__ = ["ORDER", "Names"]
 ORDER = ("container", "image", "layer")
 """The kinds of things that have names, in the order in which a name is looked for."""
 
+_LISTED = {
+    "image": "`layerfs images -a`",
+    "container": "`layerfs containers`",
+    "layer": "`layerfs layers`",
+}
+"""The command that lists each kind, in the order in which they are recommended."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -168,26 +175,19 @@ class Names:
     def _absent(self, name: str, kinds: Sequence[str]) -> LookupFailed:
         """That nothing is called so; what is damaged, and may have had the name, is reported."""
         self._report_damage(kinds)
+        hint = self._hint(name, kinds)
         if len(kinds) > 1:
-            return LookupFailed(
-                f"no such {', '.join(kinds[:-1])} or {kinds[-1]}: {name}",
-                hint=self._hint(
-                    name, kinds, "`layerfs images -a`, `layerfs containers` and `layerfs layers` list"
-                ),
-            )
+            return LookupFailed(f"no such {', '.join(kinds[:-1])} or {kinds[-1]}: {name}", hint=hint)
         if kinds[0] == "container":
-            hint = self._hint(name, kinds, "`layerfs containers` lists")
             return ContainerNotFound(f"no such container: {name}", hint=hint)
         if kinds[0] == "layer":
-            return LayerNotFound(f"no such layer: {name}", hint="`layerfs layers` lists what there is")
+            return LayerNotFound(f"no such layer: {name}", hint=hint)
         try:
             parse_reference(name)
         except FormatError as error:
             if not HEX.fullmatch(name):
                 return InvalidReference(f"{name!r} is no image name: {error}")
-        return ImageNotFound(
-            f"no such image: {name}", hint=self._hint(name, kinds, "`layerfs images -a` lists")
-        )
+        return ImageNotFound(f"no such image: {name}", hint=hint)
 
     def _report_damage(self, kinds: Sequence[str]) -> None:
         """Read all that has names of these kinds, once: what is damaged is reported by that."""
@@ -196,16 +196,29 @@ class Names:
                 self._read.add(kind)
                 read()
 
-    def _hint(self, name: str, kinds: Sequence[str], otherwise: str) -> Callable[[], str]:
+    def _hint(self, name: str, kinds: Sequence[str]) -> Callable[[], str]:
         """What may have been meant, or else how to find out; whoever asks of many names wants no advice."""
-        return lambda: self._advice(name, kinds, otherwise)
+        return lambda: self._advice(name, kinds)
 
-    def _advice(self, name: str, kinds: Sequence[str], otherwise: str) -> str:
+    def _advice(self, name: str, kinds: Sequence[str]) -> str:
+        if other := self._another_kind(name, kinds):
+            return f"there is {other} of that name; here only {'s and '.join(kinds)}s are taken"
         rows = self._store.repositories.rows if "image" in kinds else ()
         containers = self._store.containers() if "container" in kinds else ()
         own = (item.config.name for item in containers if item.config)
         likely = likely_names(name, (row.reference for row in rows), own)
-        return f"did you mean {' or '.join(likely)}?" if likely else f"{otherwise} what there is"
+        if likely:
+            return f"did you mean {' or '.join(likely)}?"
+        *most, last = (command for kind, command in _LISTED.items() if kind in kinds)
+        return f"{', '.join(most)} and {last} list what there is" if most else f"{last} lists what there is"
+
+    def _another_kind(self, name: str, kinds: Sequence[str]) -> str | None:
+        """What is called so, with its article, of the kinds that were not asked for."""
+        others = [kind for kind in ORDER if kind not in kinds]
+        named = (kind for kind in others if self._kinds[kind].exact(name))
+        begun = (kind for kind in others if self._kinds[kind].beginning(name))
+        kind = next(named, None) or next(begun, None)
+        return kind and f"{'an' if kind == 'image' else 'a'} {kind}"
 
 
 class _ContainerNames:

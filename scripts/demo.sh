@@ -42,3 +42,4 @@ run layerfs cat --up-to 2 demo /etc/motd
 run layerfs cat --up-to 3 demo /root/password.txt
 run layerfs blame demo /etc/motd
 run layerfs deleted demo
+printf '\nTo go on:\n\n. .venv/bin/activate; export LAYERFS_ROOT=%q\n' "$LAYERFS_ROOT"

@@ -116,9 +116,9 @@ def command(
     \b
     Examples:
       layerfs blame nginx:latest /etc/passwd
-      layerfs blame nginx:latest /etc                 the layer of each entry
-      layerfs blame -R --hidden nginx:latest          of all entries, those that are gone too
-      layerfs blame --all /etc/passwd                 in all images, each layer once
+      layerfs blame nginx:latest /etc         # the layer of each entry
+      layerfs blame -R --hidden nginx:latest  # of all entries, also of those gone
+      layerfs blame --all /etc/passwd         # in all images, each layer once
     """
     if everywhere and (len(words) != 1 or itself or recursive or hidden or kind):
         raise click.UsageError("--all takes one PATH, and no NAME, -d, -R, --hidden or --type")
@@ -150,7 +150,7 @@ def command(
 
 def _rows(blame: Blame, provenance: Provenance, events: Iterable[Event], *, read: bool) -> Iterator[Row]:
     """Events as rows; with `read`, contents are read as they come, while the bar runs."""
-    with progress(events, "reading layers") as bar:
+    with progress(events, "Reading layers") as bar:
         for event in bar:
             number = event.step.layer
             supplier = provenance.supplier(number)
@@ -172,7 +172,7 @@ def _everywhere(root: Store, path: bytes, complaints: Complaints, *, every: bool
 
     def watched(images: Iterable[Image]) -> Iterator[Image]:
         images = list(images)
-        with progress(images, "reading images", len(images)) as bar:
+        with progress(images, "Reading images", len(images)) as bar:
             yield from bar
 
     listed = {item.image.id for item in listed_images(root, every=every)}

@@ -38,7 +38,7 @@ def command(
     \b
     Examples:
       layerfs cat nginx:latest /etc/os-release
-      layerfs cat --up-to 1 nginx:latest /etc/motd    as of the first layer
+      layerfs cat --up-to 1 nginx:latest /etc/motd  # as of the first layer
     """
     from layerfs.errors import TreeError
 

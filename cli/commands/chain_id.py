@@ -59,7 +59,7 @@ def command(
     \b
     Examples:
       layerfs chain-id nginx:latest
-      layerfs chain-id --steps nginx:latest | sh    let sha256sum compute each one
+      layerfs chain-id --steps nginx:latest | sh  # sha256sum computes each one
       layerfs chain-id sha256:1f2e… sha256:9a0b…
     """
     from layerfs.ids import chain_ids

@@ -59,8 +59,8 @@ def command(
     \b
     Examples:
       layerfs changes nginx:latest
-      layerfs changes --layer 3 nginx:latest                     each path that layer 3 touched
-      layerfs changes --format '{{.Layer}} {{.Bytes}}' nginx     bytes in a script
+      layerfs changes --layer 3 nginx:latest  # each path that layer 3 touched
+      layerfs changes --format '{{.Layer}} {{.Bytes}}' nginx:latest
     """
     from layerfs.analysis.layerchanges import layer_changes
 
@@ -71,8 +71,9 @@ def command(
         _list(data_root, owner, layer, form, complaints)
         return complaints.code
     rows = layer_changes(data_root, owner, complaints.add)
-    with progress(rows, "Comparing layers", len(data_root.tree(owner).layers)) as shown:
-        emit(_table(owner.name, full=no_trunc), list(shown), form)
+    with progress(rows, "Comparing layers", len(data_root.tree(owner).layers)) as watched:
+        listed = list(watched)
+    emit(_table(owner.name, full=no_trunc), listed, form)
     return complaints.code
 
 

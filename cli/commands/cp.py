@@ -43,7 +43,7 @@ class Source(NamedTuple):
 
 
 @click.command("cp")
-@click.argument("sources", metavar="NAME:/PATH...", nargs=-1, required=True, shell_complete=complete_source)
+@click.argument("sources", metavar="NAME:/PATH...", nargs=-1, shell_complete=complete_source)
 @click.argument("dest", metavar="DEST", type=click.Path())
 @click.option("-L", "--follow-link", "follow", is_flag=True, help="Follow a link that PATH is, in its tree.")
 @click.option("--force", is_flag=True, help="Replace files; give directories that are there new attributes.")
@@ -72,12 +72,14 @@ def command(
     \b
     Examples:
       layerfs cp nginx:latest:/etc/nginx .
-      layerfs cp nginx:latest@2:/etc/passwd old-passwd    as of its second layer
-      layerfs cp web:/var/log/. logs                      what the container has in it
-      layerfs cp -L nginx:latest:/etc/os-release release  the file that the link leads to
+      layerfs cp nginx@2:/etc/passwd old-passwd  # as of its second layer
+      layerfs cp web:/var/log/. logs             # what is in the directory
+      layerfs cp -L nginx:/etc/os-release osrel  # the file that the link leads to
     """
     from layerfs.views.copyout import CopyOut
 
+    if not sources:
+        raise click.UsageError("Missing argument 'DEST'.")
     if dest == "-":
         raise click.UsageError("a tar stream is not written; name a file ./-, or use `layerfs cat`")
     data_root = open_root(ctx)
@@ -153,7 +155,7 @@ class _Copies:
         tree = source.subject.tree
         visits = list(walk(tree, source.node))
         results = copy_tree(tree, visits, path, self._copy)
-        with progress(results, "copying", len(visits)) as bar:
+        with progress(results, "Copying", len(visits)) as bar:
             for result in bar:
                 if result.error:
                     self._tell(source, result, result.error, named=name is not None)

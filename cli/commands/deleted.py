@@ -202,7 +202,7 @@ class _Copies:
         found = (row.item.version for row in rows)
         with self._copy as copy:
             results = recover(self._tree, found, self._folder, copy)
-            with progress(results, "recovering", len(rows)) as bar:
+            with progress(results, "Recovering", len(rows)) as bar:
                 for row, result in zip(rows, bar, strict=True):
                     copied.append(row if result.error else row._replace(copy=result.path))
                     if isinstance(result.error, NotCopied):

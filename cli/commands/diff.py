@@ -120,9 +120,9 @@ def command(
     \b
     Examples:
       layerfs diff nginx:1.24 nginx:1.25
-      layerfs diff --ignore mtime --stat nginx@3 nginx     what the layers after the third did
-      layerfs diff my-container                            as docker diff
-      layerfs diff -p --include /etc nginx my-container    with contents, from the image on
+      layerfs diff --ignore mtime --stat nginx@3 nginx  # since layer 3
+      layerfs diff my-container                         # as docker diff
+      layerfs diff -p --include /etc nginx web          # with contents
     """
     style = Style(name_only, null, stat_, summary, content)
     _check(style, form, hashes=hashes)

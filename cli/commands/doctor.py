@@ -33,7 +33,7 @@ SEVERITIES = ("error", "warning", "note")
     type=click.Choice(SEVERITIES),
     default="note",
     show_default=True,
-    help="Leave out what is less than this.",
+    help="Leave out what is less severe.",
 )
 @no_trunc_option
 @color_option
@@ -60,7 +60,7 @@ def command(
     Examples:
       layerfs doctor
       layerfs doctor --quick --severity warning
-      layerfs doctor --verify                          names every altered file of every layer too
+      layerfs doctor --verify  # also names every altered file of every layer
       layerfs doctor --format jsonl | jq -r 'select(.group == "orphaned") | .path'
       layerfs doctor --format '{{.Code}} {{.Subject}}'
     """

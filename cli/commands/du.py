@@ -58,8 +58,8 @@ def command(
     Examples:
       layerfs du --sort freed
       layerfs du --layers
-      layerfs du --what-if nginx:1.24 nginx:1.25    removing both, together
-      layerfs du --what-if web nginx:1.24           a container, and then its image
+      layerfs du --what-if nginx:1.24 nginx:1.25  # removing both, together
+      layerfs du --what-if web nginx:1.24         # a container, then its image
       layerfs du --format json
     """
     from layerfs.analysis.usage import StoreUsage

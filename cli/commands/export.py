@@ -95,11 +95,11 @@ def command(
     Examples:
       layerfs --root /mnt/dead/var/lib/docker export app:1 | docker load
       layerfs export --all -o images.tar
-      layerfs export --since base:1 -o update.tar app:2    for an Engine that has base:1
-      layerfs export --format oci -o app/ app:1            then: skopeo copy oci:app:app:1 docker://...
+      layerfs export --since base:1 -o up.tar app:2  # what base:1 has not
+      layerfs export --format oci -o app/ app:1      # for skopeo: oci:app:app:1
       layerfs export -o root.tar my-container
       layerfs export --format rootfs app:1@3 | tar -t
-      layerfs export --layer 2 app:1 | sha256sum           the layer's diff ID
+      layerfs export --layer 2 app:1 | sha256sum     # the layer's diff ID
     """
     form = _check_usage(ctx.params)
     data_root = open_root(ctx)

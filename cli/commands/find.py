@@ -17,7 +17,7 @@ from ..findwords import FindCommand
 from ..output import emit, format_option, no_trunc_option
 from ..params import metadata_option, root_option
 from ..places import Place, complete_place, read_place, refuse_relative
-from ..progress import progress
+from ..progress import clear_bar, progress
 from ..subjects import KINDS, layer_options, open_root, open_subject
 
 if TYPE_CHECKING:
@@ -95,8 +95,8 @@ def command(
       layerfs find nginx:latest '*.conf'
       layerfs find nginx:latest /etc /usr/lib -type f -mtime -7
       layerfs find nginx:latest -type f -perm /u+s,g+s -ls
-      layerfs find nginx:latest -deleted -size +1M      hidden by later layers, and still there
-      layerfs find --all id_rsa                         in any image, container or leftover
+      layerfs find nginx:latest -deleted -size +1M  # hidden by later layers
+      layerfs find --all id_rsa                     # in every layer of the root
       layerfs find --all --sha256 "$(sha256sum < evil | cut -c -64)"
     """
     given = ctx.get_parameter_source("form") != ParameterSource.DEFAULT
@@ -256,6 +256,7 @@ def _print(rows: Iterable[InTree | InRoot], output: Output) -> None:
     """Paths as find prints them: as they are, but on a terminal escaped."""
     now = time.time_ns()
     for row in rows:
+        clear_bar(sys.stdout)
         if output.ls:
             sys.stdout.write(ls_line(row, now))
         elif output.print0:

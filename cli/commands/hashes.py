@@ -88,9 +88,10 @@ def command(
     \b
     Examples:
       layerfs hashes nginx:latest > nginx.sha256
-      cd /mnt && sha256sum -c nginx.sha256           in a mount of it
+      cd /mnt && sha256sum -c nginx.sha256  # in a mount of it
       layerfs hashes --md5 nginx:latest /usr/bin
-      layerfs hashes --all-versions nginx:latest | (cd /var/lib/docker && sha256sum -c --quiet)
+      layerfs hashes --all-versions nginx > known
+      cd /var/lib/docker && sha256sum -c --quiet known  # the layers themselves
     """
     given = ctx.get_parameter_source("form") != ParameterSource.DEFAULT
     if zero and given:
@@ -134,7 +135,7 @@ def _rows(
 
     found = hashes(subject.tree, files, algorithm, len(os.sched_getaffinity(0)))
     # a list on the terminal shows how far it is
-    with nullcontext(found) if sys.stdout.isatty() else progress(found, "hashing", len(files)) as watched:
+    with nullcontext(found) if sys.stdout.isatty() else progress(found, "Hashing", len(files)) as watched:
         for hashed in watched:
             if hashed.error:
                 complaints.add(hashed.error)

@@ -52,9 +52,9 @@ def command(
     Examples:
       layerfs inspect nginx:latest
       layerfs inspect -f '{{.GraphDriver.Data.LowerDir}}' nginx:latest
-      layerfs inspect -f '{{range .Layers}}{{.CacheID}} {{.ChainID}}{{println}}{{end}}' nginx:latest
+      layerfs inspect -f '{{range .Layers}}{{println .CacheID}}{{end}}' nginx
       cat "$(layerfs inspect -f '{{.LogPath}}' web)"
-      layerfs inspect --type layer 7Q2XUW…    the layer of a short link
+      layerfs inspect --type layer 7Q2XUW…  # the layer of a short link
     """
     from layerfs.analysis.inspect import Inspector
     from layerfs.errors import CorruptStore, LookupFailed

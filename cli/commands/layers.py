@@ -61,9 +61,9 @@ def command(
     \b
     Examples:
       layerfs layers nginx:latest
-      layerfs layers --no-trunc -q nginx:latest       the chain ID of each layer
-      layerfs layers --digests nginx:latest           as docker pull names them
-      layerfs layers --format '{{.ChainID}} {{.Images}}'    who uses which layer
+      layerfs layers --no-trunc -q nginx:latest  # the chain ID of each layer
+      layerfs layers --digests nginx:latest      # as docker pull names them
+      layerfs layers --format '{{.ChainID}} {{.Images}}'  # who uses which layer
     """
     from layerfs.analysis.layers import LayerTable
     from layerfs.store import RECORDS

@@ -107,9 +107,9 @@ def command(
     \b
     Examples:
       layerfs ls nginx:latest /etc
-      layerfs ls -l --layers nginx:latest /etc       which layer supplied what
-      layerfs ls -lAR --layer 3 nginx:latest         all that layer 3 holds, [whiteout] and [opaque] marked
-      layerfs ls -R --format jsonl nginx:latest /    every entry as JSON
+      layerfs ls -l --layers nginx:latest /etc     # which layer supplied what
+      layerfs ls -lAR --layer 3 nginx:latest       # layer 3 alone, with whiteouts
+      layerfs ls -R --format jsonl nginx:latest /  # every entry as JSON
     """
     subject = open_subject(open_root(ctx), place.name, kind=kind, up_to=up_to, layer=layer)
     text = form == "table"

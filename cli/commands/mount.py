@@ -87,11 +87,11 @@ def command(
     \b
     Examples:
       layerfs mount nginx:latest /mnt
-      layerfs mount --up-to 2 nginx:latest /mnt    the image as of its second layer
-      layerfs mount --layer 3 nginx:latest /mnt    that layer alone, with its whiteouts
-      layerfs mount my-container /mnt              what the container would see
-      layerfs mount                                what is mounted where, and whether it still answers
-      getfattr --only-values -n user.layerfs.created_by /mnt/etc/motd    what made a file
+      layerfs mount --up-to 2 nginx:latest /mnt  # the image as of layer 2
+      layerfs mount --layer 3 nginx:latest /mnt  # layer 3 alone, with whiteouts
+      layerfs mount my-container /mnt            # what the container would see
+      layerfs mount                              # what is mounted, dead or alive
+      getfattr -n user.layerfs.created_by /mnt/etc/motd  # the step that made it
     """
     if name is None and not _given(ctx, but=("form", "root")):
         list_mounts(form)

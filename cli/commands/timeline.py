@@ -84,7 +84,8 @@ def command(
     Examples:
       layerfs timeline --since 2026-11-20 --until 2026-11-22T12:00 nginx:latest
       layerfs timeline --format jsonl --sha256 web > web.jsonl
-      layerfs timeline --all --bodyfile --md5 > body && mactime -b body -d -y > timeline.csv
+      layerfs timeline --all --bodyfile --md5 > body
+      mactime -b body -d -y > timeline.csv
     """
     from layerfs.analysis.forest import Forest
     from layerfs.analysis.timeline import Period, engine_events

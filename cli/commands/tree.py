@@ -53,8 +53,8 @@ def command(
     \b
     Examples:
       layerfs tree nginx:latest /etc
-      layerfs tree -d -L 2 nginx:latest             the directories of the first two levels
-      layerfs tree --layer 3 -a nginx:latest        what layer 3 holds, [whiteout] and [opaque] marked
+      layerfs tree -d -L 2 nginx:latest       # two levels of directories
+      layerfs tree --layer 3 -a nginx:latest  # layer 3 alone, with whiteouts
     """
     from layerfs.errors import NotADirectory
     from layerfs.tree.walk import walk

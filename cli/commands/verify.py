@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,7 +12,7 @@ import click
 from ..main import FINDINGS
 from ..output import emit, format_option, no_trunc_option
 from ..params import root_option
-from ..progress import byte_progress
+from ..progress import byte_progress, clear_bar
 from ..subjects import complete_names, open_data_root, split_layer
 from ..verdicts import Tally, finding_line, finding_table
 
@@ -41,7 +42,10 @@ class Chosen(NamedTuple):
 @click.option("--quick", is_flag=True, help="The records only: the files of layers are not read.")
 @click.option("--no-attributes", is_flag=True, help="Contents, types and links only.")
 @click.option(
-    "--ignore", metavar="LIST", callback=lambda _ctx, _param, text: _aspects(text), help=", ".join(ASPECTS)
+    "--ignore",
+    metavar="LIST",
+    callback=lambda _ctx, _param, text: _aspects(text),
+    help=f"Attributes that this copy is known to have lost: some of {','.join(ASPECTS)}.",
 )
 @click.option("--strict", is_flag=True, help="Exit with 1 for warnings and notes too.")
 @click.option("--list-all", is_flag=True, help="Name every entry, also where a copy lost the same of all.")
@@ -82,8 +86,8 @@ def command(
     Examples:
       layerfs verify nginx:latest
       layerfs verify --all --strict
-      layerfs verify --ignore owner,mtime nginx@3        a copy that lost owners and times
-      layerfs verify --all --format jsonl | jq -r 'select(.severity == "error") | .path'
+      layerfs verify --ignore owner,mtime nginx@3  # a copy that lost these
+      layerfs verify --all --format '{{.Severity}} {{.Path}}' | grep ^error
     """
     if bool(names) == everything:
         raise click.UsageError("give a NAME, or --all, and not both")
@@ -100,6 +104,7 @@ def command(
     found = tally.counted(_findings(verification, chosen, choice, jobs, tally))
     if form == "table":
         for finding in found:
+            clear_bar(sys.stdout)
             click.echo(finding_line(finding, data_root.path, full=no_trunc))
         click.echo(tally.summary())
     else:

@@ -93,11 +93,11 @@ def command(
     \b
     Examples:
       layerfs waste nginx:latest
-      layerfs waste --all                             every image, the most wasteful first
-      layerfs waste nginx:latest@3                    as it was after layer 3
-      layerfs waste --max-wasted 20MB --min-efficiency 0.95 app:ci    exits with 1 beyond either
+      layerfs waste --all           # every image, the most wasteful first
+      layerfs waste nginx:latest@3  # as it was after layer 3
+      layerfs waste --max-wasted 20MB --min-efficiency 0.95 app:ci  # for CI
       layerfs waste --paths --top 0 --format jsonl nginx:latest
-      layerfs waste --duplicates --min-size 64KiB --all    what all images could share
+      layerfs waste --duplicates --min-size 64KiB --all  # what could be shared
     """
     _check_usage(ctx.params)
     complaints = Complaints()

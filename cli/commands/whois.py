@@ -61,7 +61,7 @@ def command(
     Examples:
       layerfs whois /var/lib/docker/overlay2/0c3a…/diff/usr/bin/x
       layerfs whois 7Q2XUW… sha256:4f18858eae9d…
-      layerfs whois --format '{{.Thing}} {{.Orphan}}' $(ls /var/lib/docker/overlay2)
+      layerfs whois --format '{{.Thing}} {{.Orphan}}' $(ls /mnt/docker/overlay2)
     """
     from layerfs.analysis.whois import Whois
     from layerfs.errors import LookupFailed

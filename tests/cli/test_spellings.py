@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,15 @@ def test_word_of_docker_is_the_command(dataroot_path: Path, words: tuple[str, ..
     assert layerfs(dataroot_path, *words, "--help").stdout.startswith(f"Usage: layerfs {' '.join(words)} ")
 
 
+def test_layer_where_none_is_taken(dataroot_path: Path) -> None:
+    """A name of a layer is told to be one, by whichever of its IDs, in full or not."""
+    layer = layerfs(dataroot_path, "layers", "demo", "--format", "json").json[2]
+    for name in (layer["diff_id"], layer["cache_id"][:12], layer["link"]):
+        done = layerfs(dataroot_path, "layers", name)
+        assert done.code == 3
+        assert "hint: there is a layer of that name; here only containers and images are taken" in done.stderr
+
+
 def test_ps_takes_dockers_options(dataroot_path: Path) -> None:
     """`ps` lists all, as nothing runs; `-a` is taken."""
     everything = layerfs(dataroot_path, "containers")
@@ -54,9 +64,29 @@ def test_version_is_that_of_the_option(dataroot_path: Path) -> None:
     assert layerfs(dataroot_path, "version").stdout == layerfs(dataroot_path, "--version").stdout != ""
 
 
+@pytest.mark.parametrize("words", [[], ["ls"], ["image", "ls"], ["system", "df"]])
+def test_help_is_that_of_the_option(dataroot_path: Path, words: list[str]) -> None:
+    """`help WORDS` says what `WORDS --help` says."""
+    assert layerfs(dataroot_path, "help", *words) == layerfs(dataroot_path, *words, "--help")
+    assert layerfs(dataroot_path, "help", *words, "nonsense").code in (0, 2)
+
+
+@pytest.mark.parametrize("word", GROUPS)
+def test_help_of_a_first_word_names_what_there_is(dataroot_path: Path, word: str) -> None:
+    """Whatever command of ours it names can be called so."""
+    listed = layerfs(dataroot_path, word, "--help").stdout.partition("Commands:\n")[2]
+    assert re.findall(r"^  (\w+)", listed, re.MULTILINE) == list(GROUPS[word])
+    for line in listed.splitlines():
+        _, ours, command = line.partition("  layerfs ")
+        assert not ours or layerfs(dataroot_path, *command.split(), "--help").code == 0
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
+        (["help", "lss"], 2, "No such command 'lss'; did you mean ls"),
+        (["cp", "demo:/etc"], 2, "Missing argument 'DEST'"),
+        (["find", "demo", ".", "-name", "motd"], 2, ".: a tree has no working directory"),
         (["iamges"], 2, "No such command 'iamges'; did you mean images"),
         (["unmount"], 2, "did you mean umount"),
         (["image", "lss"], 2, "No such command 'lss'; there are ls, list, history, inspect."),
@@ -70,7 +100,13 @@ def test_version_is_that_of_the_option(dataroot_path: Path) -> None:
         (["cat", "Demo:/etc/motd"], 3, "hint: did you mean demo"),
         (["waste", "crshed"], 3, "hint: did you mean crashed"),
         (["images", "--filter", "since=dmeo"], 3, "hint: did you mean demo?"),
-        (["ls", "qqqq"], 3, "hint: `layerfs images -a`"),
+        (["ls", "qqqq"], 3, "hint: `layerfs images -a`, `layerfs containers` and `layerfs layers` list"),
+        (["verify", "qqqq"], 3, "hint: `layerfs images -a` and `layerfs layers` list"),
+        (["chain-id", "qqqq"], 3, "hint: `layerfs images -a` lists"),
+        (["chain-id", "changed"], 3, "hint: there is a container of that name; here only images are"),
+        (["verify", "changed"], 3, "hint: there is a container of that name; here only images and layers"),
+        (["containers", "-f", "since=demo"], 3, "hint: there is an image of that name; here only containers"),
+        (["ls", "--type", "layer", "demo"], 3, "hint: there is an image of that name; here only layers"),
         (["ls", "q" * 100_000], 3, "hint: `layerfs images -a`"),
     ],
     ids=lambda value: " ".join(value)[:30] if isinstance(value, list) else "",

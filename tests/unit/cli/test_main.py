@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import errno
 import inspect
+import itertools
 import logging
 import os
 import pkgutil
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,9 +21,10 @@ import pytest
 
 import layerfs_cli.commands
 from layerfs import errors
-from layerfs_cli.main import COMMANDS, EXIT_CODES, cli, run
+from layerfs_cli.main import COMMANDS, EXIT_CODES, cli, load, run
 from layerfs_cli.params import DEFAULT_ROOT, root_option
 from layerfs_cli.spellings import GROUPS, WORDS
+from tests.support.command import layerfs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -67,11 +71,35 @@ def test_table_tells_what_the_command_tells(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_command_shows_an_example(name: str) -> None:
-    """The help of every command contains an example."""
-    command = cli.get_command(click.Context(cli), name)
-    assert command is not None
-    assert "Example" in (command.help or "")
+def test_command_shows_examples_that_it_takes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The help of every command contains examples of it, and no word of them is wrong usage."""
+    taken: list[dict[str, object]] = []
+    monkeypatch.setattr(load(name), "callback", lambda **arguments: taken.append(arguments))
+    examples = list(_examples(name))
+    for words in examples:
+        assert layerfs(Path("/"), *words) == (0, "", ""), words
+    assert len(taken) == len(examples) > 0
+
+
+def _examples(name: str) -> Iterator[list[str]]:
+    """The words of each example behind `layerfs`, as a shell takes them, to where another command begins."""
+    _, _, after = (load(name).help or "").partition("Example")
+    for line in after.partition(":")[2].strip().splitlines():
+        given = re.sub(r"\$\((?!layerfs)[^)]*\)", "0" * 64, line)
+        if ours := re.search(r"(^ *|\()layerfs (.*)", given):
+            lexer = shlex.shlex(ours[2], posix=True, punctuation_chars="|&<>)")
+            lexer.whitespace_split = True
+            words = list(itertools.takewhile(lambda word: word[0] not in "|&<>)", lexer))
+            if name in words:  # `deleted` goes on with `cat`
+                yield words
+
+
+@pytest.mark.parametrize("words", [[], *([name] for name in COMMANDS), ["system", "df"], ["image"]])
+def test_help_fits_a_terminal(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """No line of any help is wider than 80 columns, where that is all there is."""
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = layerfs(Path("/"), *words, "--help").stdout.splitlines()
+    assert [line for line in lines if len(line) > 80] == []
 
 
 def test_table_has_every_command() -> None:
