@@ -20,8 +20,8 @@ def command(ctx: click.Context, what: str) -> None:
 
     \b
     Examples:
-      layerfs cache                 how much there is, and where
-      layerfs cache clear           remove all of it
+      layerfs cache
+      layerfs cache clear
     """
     from layerfs.cache.directory import clear, usage
 

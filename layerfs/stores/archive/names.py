@@ -50,12 +50,12 @@ class ArchiveNames(Names):
             return self._archive.read_image(found)
         return self._archive.layers_by_chain[found]
 
-    def _advice(self, name: str, kinds: Any, otherwise: str) -> str:
+    def _advice(self, name: str, kinds: Any) -> str:
         wanted = self._images.wanted
         if wanted and "image" in kinds and (found := self._images.called(name)):
             platforms = ", ".join(sorted({str(image.platform) for image in found}))
             return f"{name} is there for {platforms}, and not for {wanted}"
-        return super()._advice(name, kinds, otherwise)
+        return super()._advice(name, kinds)
 
 
 class _NoNames:
