@@ -93,6 +93,11 @@ class Store(ABC):
     driver: str | None = None
     path: str
 
+    @property
+    def noun(self) -> str:
+        """What to call a store of this kind in a sentence, with its article."""
+        return f"a store of kind {self.kind!r}"
+
     def __init__(self, path: str) -> None:
         """A store at `path`, without damage so far."""
         self.path = path

@@ -74,6 +74,11 @@ class ArchiveStore(Store):
         self._images = Images(archived, parse_platform(platform) if platform else None)
         self._chains: dict[ImageID, tuple[ArchiveLayer, ...]] = {}
 
+    @property
+    def noun(self) -> str:
+        """What to call it in a sentence."""
+        return "an archive"
+
     @functools.cached_property
     def names(self) -> ArchiveNames:
         """Resolves names."""
