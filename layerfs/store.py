@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from layerfs.formats.repositories import Repositories
     from layerfs.formats.whiteouts import Dialect
     from layerfs.ids import ChainID, ContainerID, DiffID, ImageID
-    from layerfs.model import Blob, Named, Place
+    from layerfs.model import Blob, Finding, Named, Place
     from layerfs.tree.source import LayerSource
 
 __all__ = [
     "FILES",
     "RECORDS",
     "Buffer",
+    "Checkable",
     "Holding",
     "LayerTar",
     "Pinned",
@@ -376,3 +377,19 @@ class Holding(Protocol):
 
     def pinned(self) -> Pinned:
         """What is needed by others; damage is reported."""
+
+
+@runtime_checkable
+class Checkable(Protocol):
+    """A store that keeps all layers as the bytes that were hashed, and so can be checked by digests alone."""
+
+    def faults(self, only: Collection[ImageID | ChainID] | None = None) -> Iterator[Finding]:
+        """What is wrong with it, found by reading it.
+
+        Args:
+            only: the images and layers to read; what is wrong with the store as a whole is given too.
+                None is all of it.
+
+        Raises:
+            CacheError: there is no room to decompress a layer.
+        """
