@@ -118,7 +118,7 @@ def data_root_of(root: Store) -> DataRoot:
     from layerfs.errors import NotInThisKind
 
     if not isinstance(root, DataRoot):
-        raise NotInThisKind(root.path, root.kind, "has not the records of an engine that this needs")
+        raise NotInThisKind(root.path, root.noun, "records of a Docker Engine, from which this is read")
     return root
 
 

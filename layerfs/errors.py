@@ -145,9 +145,9 @@ class AmbiguousName(LookupFailed):
 class NotInThisKind(DataRootError):
     """A store of this kind has nothing of the sort that was asked for."""
 
-    def __init__(self, path: str, kind: str, problem: str) -> None:
-        """Say of the store at `path`, of a `kind`, what it lacks: `problem` goes on from its name."""
-        super().__init__(f"{path}: a store of kind {kind!r} {problem}")
+    def __init__(self, path: str, noun: str, lacks: str) -> None:
+        """Say of the store at `path`, which is a `noun` ("an archive"), what it `lacks`."""
+        super().__init__(f"{path}: {noun}: it has no {lacks}")
 
 
 class StoreGone(DataRootError):

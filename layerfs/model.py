@@ -1,4 +1,4 @@
-"""What a store contains, whatever kind it is: `Image`, `Container`, `Layer`; plain values.
+"""What a store contains, whatever kind it is: `Image`, `Container`, `Layer`, and a `Finding` about it.
 
 A kind of store that knows more of one makes it of a class of its own, derived from these.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from layerfs.ids import chain_ids
 
@@ -26,10 +26,12 @@ __all__ = [
     "BareLayer",
     "Blob",
     "Container",
+    "Finding",
     "Image",
     "Layer",
     "Named",
     "Place",
+    "Severity",
     "added_up",
 ]
 
@@ -180,3 +182,32 @@ class Blob(NamedTuple):
 
     digest: BlobDigest
     repositories: tuple[str, ...]
+
+
+Severity: TypeAlias = Literal["error", "warning", "note"]
+"""The engine loses or refuses something; something is odd, impaired or wasted; good to know."""
+
+
+class Finding(NamedTuple):
+    """One defect, leftover, or difference; the same shape for every check of every kind of store.
+
+    Attributes:
+        code: which it is, in stable words as `lower-missing`.
+        severity: how bad it is.
+        subject: what it concerns: `image <ID>`, `layer <chain ID>`, `container <ID>`,
+            `directory <name in overlay2/>`, or the store as a whole: `root`, `archive`; IDs in full.
+        path: the file or member it is about, named as in the messages of the store.
+        expected: what should be there, or None.
+        actual: what is there, or None.
+        message: what is wrong, in a few words.
+        hint: what to do or to know about it, or None.
+    """
+
+    code: str
+    severity: Severity
+    subject: str
+    path: str
+    expected: str | None = None
+    actual: str | None = None
+    message: str = ""
+    hint: str | None = None

@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from layerfs.formats.repositories import Repositories
     from layerfs.formats.whiteouts import Dialect
     from layerfs.ids import ChainID, ContainerID, DiffID, ImageID
-    from layerfs.model import Blob, Named, Place
+    from layerfs.model import Blob, Finding, Named, Place
     from layerfs.tree.source import LayerSource
 
 __all__ = [
     "FILES",
     "RECORDS",
     "Buffer",
+    "Checkable",
     "Holding",
     "LayerTar",
     "Pinned",
@@ -92,6 +93,11 @@ class Store(ABC):
     kind: str = ""
     driver: str | None = None
     path: str
+
+    @property
+    def noun(self) -> str:
+        """What to call a store of this kind in a sentence, with its article."""
+        return f"a store of kind {self.kind!r}"
 
     def __init__(self, path: str) -> None:
         """A store at `path`, without damage so far."""
@@ -371,3 +377,19 @@ class Holding(Protocol):
 
     def pinned(self) -> Pinned:
         """What is needed by others; damage is reported."""
+
+
+@runtime_checkable
+class Checkable(Protocol):
+    """A store that keeps all layers as the bytes that were hashed, and so can be checked by digests alone."""
+
+    def faults(self, only: Collection[ImageID | ChainID] | None = None) -> Iterator[Finding]:
+        """What is wrong with it, found by reading it.
+
+        Args:
+            only: the images and layers to read; what is wrong with the store as a whole is given too.
+                None is all of it.
+
+        Raises:
+            CacheError: there is no room to decompress a layer.
+        """

@@ -13,7 +13,7 @@ from ..main import FINDINGS
 from ..output import emit, format_option, no_trunc_option
 from ..params import root_option
 from ..progress import byte_progress, clear_bar
-from ..subjects import complete_names, open_data_root, split_layer
+from ..subjects import complete_names, data_root_of, open_root, split_layer
 from ..verdicts import Tally, finding_line, finding_table
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from layerfs.analysis.findings import Finding
     from layerfs.analysis.verify import Choice, LayerJob, LayerVerdict, Verification
     from layerfs.ids import ChainID, ImageID
+    from layerfs.model import Named
+    from layerfs.store import Store
 
 __all__ = ["command"]
 
@@ -78,6 +80,9 @@ def command(
     what is missing, and what is there besides. NAME is an image, IMAGE@N, or a layer by any ID, short link
     or path. A layer is read once, however many images have it.
 
+    Of an archive every digest, size and diff ID is computed from the bytes, and the tars are read. With NAME
+    only the layers of that image are; the archive's own documents always are.
+
     Exits with 1 where an error is found. Warnings and notes are what cannot be checked, or is no
     sign of a change: a sparse file, a socket of a build. docs/verify.md lists the codes, and says what a
     clean result does not prove.
@@ -91,21 +96,24 @@ def command(
     """
     if bool(names) == everything:
         raise click.UsageError("give a NAME, or --all, and not both")
-    from layerfs.analysis.verify import Choice, Verification
-    from layerfs.store import FILES, RECORDS
+    from layerfs.analysis.verify import Choice
+    from layerfs.store import Checkable
 
-    data_root = open_data_root(ctx)
-    data_root.require(RECORDS, FILES)
-    aspects = frozenset() if no_attributes else frozenset(ASPECTS) - ignore
-    choice = Choice(aspects, quick, list_all)
-    verification = Verification(data_root, choice)
-    chosen = _everything(data_root, verification) if everything else _named(data_root, verification, names)
-    tally = Tally(len(chosen.images), len(chosen.chains))
-    found = tally.counted(_findings(verification, chosen, choice, jobs, tally))
+    store = open_root(ctx)
+    if isinstance(store, Checkable):
+        if quick or no_attributes or ignore:
+            raise click.UsageError(f"{store.noun} takes no --quick, --ignore or --no-attributes")
+        chosen = _in_archive(store, names)
+        tally = Tally(len(chosen.images), len(chosen.chains))
+        found = store.faults({*chosen.images, *chosen.chains} if names else None)
+    else:
+        aspects = frozenset() if no_attributes else frozenset(ASPECTS) - ignore
+        tally, found = _by_records(data_root_of(store), names, Choice(aspects, quick, list_all), jobs)
+    found = tally.counted(found)
     if form == "table":
         for finding in found:
             clear_bar(sys.stdout)
-            click.echo(finding_line(finding, data_root.path, full=no_trunc))
+            click.echo(finding_line(finding, store.path, full=no_trunc))
         click.echo(tally.summary())
     else:
         emit(finding_table(), found, form)
@@ -117,6 +125,41 @@ def _aspects(text: str | None) -> frozenset[str]:
     if unknown := sorted(given.difference(ASPECTS)):
         raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(ASPECTS)}", param_hint="--ignore")
     return given
+
+
+def _in_archive(store: Store, names: tuple[str, ...]) -> Chosen:
+    """The images and layers that the names mean, or all; raises `LookupFailed`."""
+    from layerfs.model import Image, Layer
+
+    subjects: list[tuple[Named, int | None]] = []
+    for given in names:
+        name, number = split_layer(given)
+        subjects.append((store.image(name) if number is not None else store.find(name), number))
+    if not names:
+        subjects = [(image, None) for image in map(store.read_image, store.image_ids())]
+    images: list[ImageID] = []
+    chains: list[ChainID] = []
+    for subject, number in subjects:
+        if isinstance(subject, Image):
+            images.append(subject.id)
+            chains += subject.chain[: number and store.layer_number(subject, number)]
+        elif isinstance(subject, Layer):
+            chains.append(subject.chain_id)
+    return Chosen(list(dict.fromkeys(images)), list(dict.fromkeys(chains)))
+
+
+def _by_records(
+    root: DataRoot, names: tuple[str, ...], choice: Choice, jobs: int | None
+) -> tuple[Tally, Iterator[Finding]]:
+    """What the records of a data root, and the files beside their archives, say of the names, or of all."""
+    from layerfs.analysis.verify import Verification
+    from layerfs.store import FILES, RECORDS
+
+    root.require(RECORDS, FILES)
+    verification = Verification(root, choice)
+    chosen = _named(root, verification, names) if names else _everything(root, verification)
+    tally = Tally(len(chosen.images), len(chosen.chains))
+    return tally, _findings(verification, chosen, choice, jobs, tally)
 
 
 def _everything(root: DataRoot, verification: Verification) -> Chosen:

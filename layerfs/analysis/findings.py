@@ -1,4 +1,4 @@
-"""A finding: one thing of a data root that is not what it must be, the same shape for every check.
+"""Findings in a data root: `model.Finding`, how it is made of an error, and what it can concern.
 
 Made by `structure` (the records), `doctor` (the whole root) and the verification of layers; the codes
 are stable, words are not. `docs/doctor.md` lists the codes.
@@ -6,9 +6,10 @@ are stable, words are not. `docs/doctor.md` lists the codes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.errors import DataRootUnreadable, DigestMismatch, MalformedFile, MissingFile
+from layerfs.model import Finding, Severity
 
 if TYPE_CHECKING:
     from layerfs.errors import CorruptStore
@@ -27,38 +28,11 @@ __all__ = [
     "layer_subject",
 ]
 
-Severity: TypeAlias = Literal["error", "warning", "note"]
-
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 """Worst first: the engine loses or refuses something; something is impaired or wasted; good to know."""
 
 ROOT = "root"
 """The subject of what concerns the data root as a whole."""
-
-
-class Finding(NamedTuple):
-    """One defect, leftover, or difference.
-
-    Attributes:
-        code: which it is, in stable words as `lower-missing`.
-        severity: how bad it is.
-        subject: what it concerns: `image <ID>`, `layer <chain ID>`, `container <ID>`,
-            `directory <name in overlay2/>`, or `root`; IDs in full.
-        path: the file it is about, named as in the messages of the data root.
-        expected: what should be there, or None.
-        actual: what is there, or None.
-        message: what is wrong, in a few words.
-        hint: what to do or to know about it, or None.
-    """
-
-    code: str
-    severity: Severity
-    subject: str
-    path: str
-    expected: str | None = None
-    actual: str | None = None
-    message: str = ""
-    hint: str | None = None
 
 
 class Found(NamedTuple):

@@ -118,7 +118,7 @@ def test_what_a_kind_has_not_is_said(toy: Path, arguments: tuple[str, ...]) -> N
     """In one sentence that names the store and its kind, with exit code 4."""
     done = layerfs(toy, *arguments)
     assert (done.code, done.stdout) == (4, "")
-    assert done.stderr.startswith(f"layerfs: error: {toy}: a store of kind 'toy' ")
+    assert done.stderr.startswith(f"layerfs: error: {toy}: a store of kind 'toy': it has no ")
     assert done.stderr.count("\n") == 1
 
 

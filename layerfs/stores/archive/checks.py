@@ -1,18 +1,19 @@
 """Everything that is wrong with an archive: digests, sizes, diff IDs, names, and the tars of its layers.
 
-Every blob is read, whatever the cache knows of it. A `Fault` has the fields of a finding of `analysis`.
+Every blob is read, whatever the cache knows of it.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING
 
 from layerfs.errors import CorruptStore, DigestMismatch, MalformedFile, MissingFile
 from layerfs.formats.compression import Compression
 from layerfs.formats.descriptors import Descriptor, parse_manifest
 from layerfs.formats.errors import FormatError
 from layerfs.formats.reference import parse_reference
+from layerfs.model import Finding
 from layerfs.stores.archive.archived import Form, read_parsed
 from layerfs.stores.archive.contents import images_of
 from layerfs.stores.archive.dockerarchive import archive_entries
@@ -20,15 +21,16 @@ from layerfs.stores.archive.layers import missing, packed
 from layerfs.stores.archive.layout import algorithm_of, index_entries, name_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
+    from layerfs.ids import ChainID, ImageID
     from layerfs.stores.archive.archived import ArchivedImage, ArchivedLayer
     from layerfs.stores.archive.images import ArchiveImage
     from layerfs.stores.archive.layers import ArchiveLayer
     from layerfs.stores.archive.outer import Blob
     from layerfs.stores.archive.store import ArchiveStore
 
-__all__ = ["Fault", "faults_of"]
+__all__ = ["faults_of"]
 
 _ARCHIVE = "archive"
 _DEEPEST = 8
@@ -41,32 +43,12 @@ _PACKED = {
 """What the end of a media type says of the compression."""
 
 
-class Fault(NamedTuple):
-    """One thing that is wrong.
-
-    Attributes:
-        code: which it is, in stable words as `layer-altered`.
-        severity: an engine refuses it or has something else; it is odd; good to know.
-        subject: what it concerns: `image <ID>`, `layer <chain ID>`, or `archive`.
-        path: the member it is about, named as in messages.
-        expected: what should be there, or None.
-        actual: what is there, or None.
-        message: what is wrong, in a few words.
-        hint: what to do or to know about it, or None.
-    """
-
-    code: str
-    severity: Literal["error", "warning", "note"]
-    subject: str
-    path: str
-    expected: str | None = None
-    actual: str | None = None
-    message: str = ""
-    hint: str | None = None
-
-
-def faults_of(store: ArchiveStore) -> Iterator[Fault]:
+def faults_of(store: ArchiveStore, only: Collection[ImageID | ChainID] | None = None) -> Iterator[Finding]:
     """Every fault of an archive; the archive's own first, then those of its images, each layer once.
+
+    Args:
+        store: the archive.
+        only: the images and layers that are wanted, and no others'; None for all.
 
     Raises:
         CacheError: there is no room to decompress a layer.
@@ -76,7 +58,9 @@ def faults_of(store: ArchiveStore) -> Iterator[Fault]:
         yield _of_error(outer.fault, "archive", _ARCHIVE)
     for name in outer.repeated:
         path = f"{outer.label}:{name.decode('utf-8', 'backslashreplace')}"
-        yield Fault("member-repeated", "warning", _ARCHIVE, path, message="several members: the last counts")
+        yield Finding(
+            "member-repeated", "warning", _ARCHIVE, path, message="several members: the last counts"
+        )
     damage: list[CorruptStore] = []
     images_of(outer, store.form, damage.append, store.files.diff_id)
     yield from (_of_error(problem, "image", _ARCHIVE) for problem in damage)
@@ -86,31 +70,32 @@ def faults_of(store: ArchiveStore) -> Iterator[Fault]:
     seen: set[tuple[str, str, str]] = set()
     for image in store.images(all_platforms=True):
         for archived in image.variants:
-            yield from _of_config(store, image, archived)
-            yield from _of_layers(store, image, archived, seen)
+            if only is None or image.id in only:
+                yield from _of_config(store, image, archived)
+            yield from _of_layers(store, image, archived, seen, only)
 
 
 # -- documents -------------------------------------------------------------------------------------
 
 
-def _of_config(store: ArchiveStore, image: ArchiveImage, archived: ArchivedImage) -> Iterator[Fault]:
+def _of_config(store: ArchiveStore, image: ArchiveImage, archived: ArchivedImage) -> Iterator[Finding]:
     """Docker's archives name a config by its digest, and no reader looks whether that is true."""
     place = archived.place or ""
     digits = place.rpartition("/")[2].removesuffix(".json")
     if len(digits) == 64 and digits != image.id.hex:
-        yield Fault(
+        yield Finding(
             "config-altered", "error", f"image {image.id}", f"{store.outer.label}:{place}",
             digits, image.id.hex, "the content does not hash to its name",
         )  # fmt: skip
     history = [entry for entry in archived.config.history if not entry.empty_layer]
     if history and len(history) != len(archived.layers):
-        yield Fault(
+        yield Finding(
             "history-differs", "warning", f"image {image.id}", f"{store.outer.label}:{place}",
             str(len(archived.layers)), str(len(history)), "the history does not have a step for each layer",
         )  # fmt: skip
 
 
-def _of_index(store: ArchiveStore) -> Iterator[Fault]:
+def _of_index(store: ArchiveStore) -> Iterator[Finding]:
     """What `index.json` names and is not there, and where `manifest.json` says something else."""
     ignored: list[CorruptStore] = []
     entries = index_entries(store.outer, ignored.append)
@@ -131,26 +116,26 @@ def _of_index(store: ArchiveStore) -> Iterator[Fault]:
         image, archived = by_place[row.config]
         subject, path = f"image {image.id}", f"{store.outer.label}:manifest.json"
         if archived.top is None:
-            yield Fault(
+            yield Finding(
                 "index-lacks", "error", subject, path, message="an image that index.json does not have"
             )
             continue
         indexed = _normal(name for item in entries.get(archived.top, ()) if (name := name_of(item)))
         named = _normal(row.names)
         if named != indexed:
-            yield Fault(
+            yield Finding(
                 "names-differ", "warning", subject, path, _list(indexed), _list(named),
                 "not the names of index.json",
             )  # fmt: skip
         layers = [layer.blob.place.decode() if layer.blob else "" for layer in archived.layers]
         if [blob.place.decode() for name in row.layers if (blob := _found(store, name))] != layers:
-            yield Fault(
+            yield Finding(
                 "layers-differ", "error", subject, path, _list(layers), _list(row.layers),
                 "not the layers of the image's manifest",
             )  # fmt: skip
 
 
-def _below(store: ArchiveStore, descriptor: Descriptor, depth: int, seen: set[str]) -> Iterator[Fault]:
+def _below(store: ArchiveStore, descriptor: Descriptor, depth: int, seen: set[str]) -> Iterator[Finding]:
     """The sizes of documents, and the platforms of an index that are not in the archive."""
     if descriptor.digest in seen or depth > _DEEPEST:
         return
@@ -160,7 +145,7 @@ def _below(store: ArchiveStore, descriptor: Descriptor, depth: int, seen: set[st
         blob = store.outer.find(descriptor.blob_path.encode())
         if blob is None:
             if depth and not descriptor.is_attestation:
-                yield Fault(
+                yield Finding(
                     "platform-missing", "note", _ARCHIVE, path, descriptor.digest, None,
                     f"the image for {descriptor.platform or 'a platform'} is not in the archive",
                 )  # fmt: skip
@@ -175,16 +160,16 @@ def _below(store: ArchiveStore, descriptor: Descriptor, depth: int, seen: set[st
         yield from _below(store, child, depth + 1, seen)
 
 
-def _of_size(store: ArchiveStore, descriptor: Descriptor, blob: Blob) -> Iterator[Fault]:
+def _of_size(store: ArchiveStore, descriptor: Descriptor, blob: Blob) -> Iterator[Finding]:
     if blob.size != descriptor.size:
         path = f"{store.outer.label}:{descriptor.blob_path}"
-        yield Fault(
+        yield Finding(
             "size-differs", "error", _ARCHIVE, path, f"{descriptor.size} bytes", f"{blob.size} bytes",
             "not as long as its descriptor says",
         )  # fmt: skip
 
 
-def _of_blobs(store: ArchiveStore) -> Iterator[Fault]:
+def _of_blobs(store: ArchiveStore) -> Iterator[Finding]:
     """Blobs that no image uses, and that do not hash to their names; those in use are told with it."""
     used = {
         layer.blob.place
@@ -202,7 +187,7 @@ def _of_blobs(store: ArchiveStore) -> Iterator[Fault]:
             yield _of_error(error, "blob", _ARCHIVE)
             continue
         if blob and computed != name.decode("ascii", "replace"):
-            yield Fault(
+            yield Finding(
                 "blob-altered", "error", _ARCHIVE, blob.label, name.decode("ascii", "backslashreplace"),
                 computed, "the content does not hash to its name",
             )  # fmt: skip
@@ -219,13 +204,19 @@ def _hash(blob: Blob) -> str:
 
 
 def _of_layers(
-    store: ArchiveStore, image: ArchiveImage, archived: ArchivedImage, seen: set[tuple[str, str, str]]
-) -> Iterator[Fault]:
+    store: ArchiveStore,
+    image: ArchiveImage,
+    archived: ArchivedImage,
+    seen: set[tuple[str, str, str]],
+    only: Collection[ImageID | ChainID] | None,
+) -> Iterator[Finding]:
     records: tuple[ArchiveLayer, ...] = ()
     if all(layer.blob for layer in archived.layers):
         records = store.chain_of(archived)
     for number, layer in enumerate(archived.layers):
         diff_id, chain = image.config.diff_ids[number], image.chain[number]
+        if only is not None and chain not in only:
+            continue
         if layer.blob is None:
             problem = missing(f"{store.outer.label}:{layer.name}", layer.problem)
             yield _of_error(problem, "layer", f"image {image.id}")
@@ -239,10 +230,10 @@ def _of_layers(
 
 def _of_layer(
     store: ArchiveStore, layer: ArchivedLayer, blob: Blob, diff_id: str, subject: str
-) -> Iterator[Fault]:
+) -> Iterator[Finding]:
     """A layer's bytes beside its descriptor and the config."""
     if layer.size is not None and layer.size != blob.size:
-        yield Fault(
+        yield Finding(
             "size-differs", "error", subject, blob.label, f"{layer.size} bytes", f"{blob.size} bytes",
             "not as long as its descriptor says",
         )  # fmt: skip
@@ -250,7 +241,7 @@ def _of_layer(
         what = packed(blob)
         said = next((_PACKED[end] for end in _PACKED if layer.media_type.endswith(end)), None)
         if said is not None and said is not what.compression:
-            yield Fault(
+            yield Finding(
                 "media-type-wrong", "note", subject, blob.label, said, what.compression,
                 "not compressed as its media type says", "engines look at the bytes",
             )  # fmt: skip
@@ -266,18 +257,18 @@ def _of_layer(
             pass
         found = f"{algorithm}:{digest.hexdigest()}"
     if found and found != layer.name:
-        yield Fault(
+        yield Finding(
             "layer-altered", "error", subject, blob.label, layer.name, found,
             "the blob does not hash to its name",
         )  # fmt: skip
     if plain.diff_id != diff_id:
-        yield Fault(
+        yield Finding(
             "diff-id-wrong", "error", subject, blob.label, diff_id, plain.diff_id,
             "the layer is not the one in the config",
         )  # fmt: skip
 
 
-def _of_tar(store: ArchiveStore, layer: ArchiveLayer) -> Iterator[Fault]:
+def _of_tar(store: ArchiveStore, layer: ArchiveLayer) -> Iterator[Finding]:
     """What is odd in a layer's tar, or keeps it from being read."""
     subject = f"layer {layer.chain_id}"
     try:
@@ -286,13 +277,13 @@ def _of_tar(store: ArchiveStore, layer: ArchiveLayer) -> Iterator[Fault]:
         yield _of_error(error, "tar", subject)
         return
     for fault in faults:
-        yield Fault("tar-odd", "warning", subject, layer.blob.label, message=fault)
+        yield Finding("tar-odd", "warning", subject, layer.blob.label, message=fault)
 
 
 # -- common ----------------------------------------------------------------------------------------
 
 
-def _of_error(problem: CorruptStore, noun: str, subject: str) -> Fault:
+def _of_error(problem: CorruptStore, noun: str, subject: str) -> Finding:
     kind = "wrong"
     if isinstance(problem, MissingFile):
         kind = "missing"
@@ -300,7 +291,7 @@ def _of_error(problem: CorruptStore, noun: str, subject: str) -> Fault:
         kind = "altered"
     elif isinstance(problem, MalformedFile):
         kind = "malformed"
-    return Fault(
+    return Finding(
         f"{noun}-{kind}", "error", subject, problem.path, problem.expected, problem.found,
         problem.problem, problem.hint,
     )  # fmt: skip

@@ -31,13 +31,12 @@ from layerfs.stores.archive.opening import open_archive
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from layerfs.ids import DiffID
-    from layerfs.model import BareLayer, Named
+    from layerfs.model import BareLayer, Finding, Named
     from layerfs.stores.archive.archived import ArchivedImage, ArchivedLayer
-    from layerfs.stores.archive.checks import Fault
     from layerfs.stores.archive.opening import OpenedArchive
     from layerfs.tree.source import LayerSource
 
@@ -73,6 +72,11 @@ class ArchiveStore(Store):
         archived = images_of(self.outer, self.form, self.report, self.files.diff_id)
         self._images = Images(archived, parse_platform(platform) if platform else None)
         self._chains: dict[ImageID, tuple[ArchiveLayer, ...]] = {}
+
+    @property
+    def noun(self) -> str:
+        """What to call it in a sentence."""
+        return "an archive"
 
     @functools.cached_property
     def names(self) -> ArchiveNames:
@@ -288,9 +292,9 @@ class ArchiveStore(Store):
         """A layer as it is stored; raises `CorruptStore`, as its digest may have to be computed."""
         return StoredBlob(layer, layer.digest or self.files.plain(layer.blob).digest)
 
-    def faults(self) -> Iterator[Fault]:
+    def faults(self, only: Collection[ImageID | ChainID] | None = None) -> Iterator[Finding]:
         """Everything that is wrong with the archive, found by reading all of it; see `checks`."""
-        return faults_of(self)
+        return faults_of(self, only)
 
 
 def _digest(layer: ArchivedLayer) -> BlobDigest | None:
