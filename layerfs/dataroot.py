@@ -106,9 +106,13 @@ class DataRoot(StoredLayers):
             by_image.setdefault(row.image_id, []).append(row.reference)
         return {image: tuple(sorted(names, key=str)) for image, names in by_image.items()}
 
+    def image_ids(self) -> list[ImageID]:
+        """Every image that there is a config or a name of, sorted: one with a name only lost its config."""
+        return sorted({*self.imagedb.image_ids(), *self._references})
+
     def images(self) -> list[Image]:
-        """Every sound image, newest first; damaged ones are reported and left out."""
-        found = [self.load_image(image_id) for image_id in self.imagedb.image_ids()]
+        """Every sound image, newest first; damaged and lost ones are reported and left out."""
+        found = [self.load_image(image_id) for image_id in self.image_ids()]
         return sorted(
             (image for image in found if image),
             key=lambda image: (image.config.created_ns is None, -(image.config.created_ns or 0), image.id),

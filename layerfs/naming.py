@@ -277,7 +277,7 @@ class _ImageNames:
         """64 digits are an ID or a manifest's digest, never a reference."""
         if digits := hex_digits(name):
             image_id = ImageID.from_hex(digits)
-            if image_id in self._store.imagedb:
+            if image_id in self._store.imagedb or image_id in self._lost:
                 return [Match(image_id, image_id, "image ID")]
             return self._by_digest(name)
         try:
@@ -290,14 +290,21 @@ class _ImageNames:
         """The image behind a name; a digest wins over a tag and means the manifest's digest."""
         wanted = reference.without_tag() if reference.digest else reference.with_default_tag()
         found = self._store.repositories.image_of(wanted)
-        return [Match(found, str(wanted), "name")] if found and found in self._store.imagedb else []
+        return [Match(found, str(wanted), "name")] if found else []
+
+    @functools.cached_property
+    def _lost(self) -> frozenset[ImageID]:
+        """The images that have names and no config: these are known, and cannot be read."""
+        named = {row.image_id for row in self._store.repositories.rows}
+        return frozenset(named.difference(self._store.imagedb.image_ids()))
 
     def beginning(self, name: str) -> list[Match]:
         """An image ID, as Docker has it, or else a manifest's digest that begins so."""
         if not (found := HEX.fullmatch(name)):
             return []
-        by_id = [Match(item, item, "image ID") for item in self._store.imagedb.ids_beginning(found[1])]
-        return by_id or self._by_digest(name)
+        lost = (item for item in self._lost if item.hex.startswith(found[1]))
+        ids = (*self._store.imagedb.ids_beginning(found[1]), *lost)
+        return [Match(item, item, "image ID") for item in ids] or self._by_digest(name)
 
     def _by_digest(self, beginning: str) -> list[Match]:
         """What the digest of a manifest, given with its algorithm or without, begins so."""
@@ -317,8 +324,7 @@ class _ImageNames:
     @functools.cached_property
     def _digests(self) -> Sequence[tuple[ManifestDigest, ImageID]]:
         rows = self._store.repositories.rows
-        pairs = {(row.reference.digest, row.image_id) for row in rows if row.reference.digest}
-        return sorted(pair for pair in pairs if pair[1] in self._store.imagedb)
+        return sorted({(row.reference.digest, row.image_id) for row in rows if row.reference.digest})
 
 
 def _only(name: str, found: Sequence[Match]) -> Match:

@@ -115,7 +115,7 @@ def _aspects(text: str | None) -> frozenset[str]:
 
 
 def _everything(root: DataRoot, verification: Verification) -> Chosen:
-    return Chosen(root.imagedb.image_ids(), verification.all_chains())
+    return Chosen(root.image_ids(), verification.all_chains())
 
 
 def _named(root: DataRoot, verification: Verification, names: tuple[str, ...]) -> Chosen:

@@ -59,8 +59,9 @@ class Holders:
         needed = [(image, image.chain) for image in images]
         below = {item.id: _below(root, item) for item in containers}
         mounted = [(item, [layer.chain_id for layer in below[item.id] or ()]) for item in containers]
+        lost = {chain for _, needs in needed for chain in needs if chain not in layers}
         return cls(
-            layers,
+            layers | dict(_made_good(root, sorted(lost))),
             _inverted(needed),
             _inverted(mounted),
             frozenset(_cached(root, snapshots or ())),
@@ -68,15 +69,24 @@ class Holders:
             complete=root.is_whole
             and snapshots is not None
             and len(layers) == len(root.layerdb.chain_ids())
-            and len(images) == len(root.imagedb.image_ids())
+            and len(images) == len(root.image_ids())
             and None not in below.values()
-            and all(chain in layers for _, needs in needed for chain in needs)
+            and not lost
             and {item.id for item in containers if item.mount} >= set(root.layerdb.container_ids()),
         )
 
     def held(self, chain: ChainID) -> bool:
         """Whether anything is known to hold the layer."""
         return chain in self.images or chain in self.containers or chain in self.buildkit
+
+
+def _made_good(root: DataRoot, chains: Iterable[ChainID]) -> Iterator[tuple[ChainID, Layer]]:
+    """Layers that images need and that have no sound record, as far as anything else tells of them."""
+    for chain in chains:
+        try:
+            yield chain, root.record(chain)
+        except CorruptStore as error:
+            root.report(error)
 
 
 def _snapshots(root: DataRoot) -> tuple[BuildKitSnapshot, ...] | None:
