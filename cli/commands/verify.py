@@ -163,7 +163,7 @@ def _by_records(
 
 
 def _everything(root: DataRoot, verification: Verification) -> Chosen:
-    return Chosen(root.imagedb.image_ids(), verification.all_chains())
+    return Chosen(root.image_ids(), verification.all_chains())
 
 
 def _named(root: DataRoot, verification: Verification, names: tuple[str, ...]) -> Chosen:

@@ -55,7 +55,8 @@ def command(
     also as another host has it: /var/lib/docker/overlay2/... although --root is a copy elsewhere. For a path
     in a layer, who still shows it is told too; for one in a merged/ directory, which layer supplies it.
 
-    The exit code is 1 if nothing uses it, 3 if it is nothing of this root.
+    The exit code is 1 if nothing uses it, 3 if it is nothing of this root, 5 if it is an image whose config
+    is damaged or missing.
 
     \b
     Examples:
@@ -64,16 +65,16 @@ def command(
       layerfs whois --format '{{.Thing}} {{.Orphan}}' $(ls /mnt/docker/overlay2)
     """
     from layerfs.analysis.whois import Whois
-    from layerfs.errors import LookupFailed
+    from layerfs.errors import CorruptStore, LookupFailed
 
     data_root = open_root(ctx)
     whois = Whois(data_root, os.fsencode(os.path.abspath(data_root.path)))
     rows: list[Row] = []
-    failures: list[LookupFailed] = []
+    failures: list[CorruptStore | LookupFailed] = []
     for thing in things:
         try:
             rows += (Row(thing, answer) for answer in whois.answers(thing))
-        except LookupFailed as error:
+        except (CorruptStore, LookupFailed) as error:
             failures.append(error)
     if ctx.get_parameter_source("form") == ParameterSource.DEFAULT:
         for number, row in enumerate(rows):
@@ -84,7 +85,8 @@ def command(
     for failure in failures:
         say_error(failure)
     if failures:
-        return EXIT_CODES["LookupFailed"]
+        strange = any(isinstance(failure, LookupFailed) for failure in failures)
+        return EXIT_CODES["LookupFailed" if strange else "CorruptStore"]
     return FINDINGS if any(row.answer.orphan for row in rows) else 0
 
 

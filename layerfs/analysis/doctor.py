@@ -96,7 +96,7 @@ class Doctor:
 
     def _found(self) -> Iterator[Found]:
         structure, survey = self._structure, self._survey
-        findings = [from_damage(problem, "store", ROOT) for problem in self.root.gone.values()]
+        findings = [from_damage(problem, "store", ROOT) for problem in self.root.part_problems]
         findings += structure.names()
         for image_id in self.root.imagedb.image_ids():
             findings += structure.image(image_id)

@@ -15,7 +15,7 @@ from layerfs.errors import CorruptStore
 from layerfs.store import Holding, Pinned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from layerfs.ids import ChainID
     from layerfs.model import Container, Image, Layer
@@ -57,8 +57,9 @@ class Holders:
         needed = [(image, image.chain) for image in images]
         below = {item.id: _below(root, item) for item in containers}
         mounted = [(item, [layer.chain_id for layer in below[item.id] or ()]) for item in containers]
+        lost = {chain for _, needs in needed for chain in needs if chain not in layers}
         return cls(
-            layers,
+            layers | dict(_made_good(root, sorted(lost))),
             _inverted(needed),
             _inverted(mounted),
             pinned.chains,
@@ -66,12 +67,21 @@ class Holders:
             complete=pinned.complete
             and len(images) == len(root.image_ids())
             and None not in below.values()
-            and all(chain in layers for _, needs in needed for chain in needs),
+            and not lost,
         )
 
     def held(self, chain: ChainID) -> bool:
         """Whether anything is known to hold the layer."""
         return chain in self.images or chain in self.containers or chain in self.buildkit
+
+
+def _made_good(root: Store, chains: Iterable[ChainID]) -> Iterator[tuple[ChainID, Layer]]:
+    """Layers that images need and that have no sound record, as far as anything else tells of them."""
+    for chain in chains:
+        try:
+            yield chain, root.record(chain)
+        except CorruptStore as error:
+            root.report(error)
 
 
 def _below(root: Store, container: Container) -> tuple[Layer, ...] | None:

@@ -81,6 +81,14 @@ class Structure:
 
     # -- images ----------------------------------------------------------------------------------
 
+    def image_ids(self) -> frozenset[ImageID]:
+        """Every image that there is a config or a name of: one with a name only lost its config."""
+        try:
+            rows = read_repositories(self.root.driver_dir).rows
+        except CorruptStore:  # `names` finds it
+            rows = ()
+        return frozenset((*self.root.imagedb.image_ids(), *(row.image_id for row in rows)))
+
     def image(self, image_id: ImageID) -> Iterator[Finding]:
         """What is wrong with an image's config and notes, and which of its layers are not there."""
         subject = image_subject(image_id)

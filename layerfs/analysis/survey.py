@@ -68,7 +68,7 @@ class Survey:
         self.directories = frozenset(self._directories())
         mounts_sound = self.root.is_whole and not any(mount.problems for mount in self.mounts.values())
         self.layers_certain = (
-            len(self.images) == len(self.root.imagedb.image_ids())
+            len(self.images) == len(structure.image_ids())
             and mounts_sound
             and self.snapshots_problem is None
             and all(structure.below(chain) for chain in self.held & self.layers)

@@ -68,6 +68,7 @@ class Targets:
         Raises:
             LookupFailed: at nothing in this root.
             AmbiguousName: it is the beginning of several IDs.
+            CorruptStore: at an image alone whose config is damaged or missing.
         """
         if "\0" not in thing:
             if found := list(self._by_path(thing)):
@@ -77,6 +78,9 @@ class Targets:
                 matches.setdefault(match.id, match)
             if found := [target for match in matches.values() for target in self._targets(match)]:
                 return found
+            for match in matches.values():
+                if isinstance(match.id, ImageID):
+                    self._root.read_image(match.id)  # it is of this root, and why it cannot be read is told
         raise LookupFailed(
             f"nothing of this data root: {thing}",
             hint="known are cache, chain, diff, image and container IDs, links, paths below the root, and "

@@ -315,6 +315,57 @@ def test_container_on_layers_that_nothing_names(stores: Mapping[str, Store], tmp
     assert (found.code, found.stdout) == (DAMAGED, store.right["ls", "-laR", CONTAINER].stdout)
 
 
+# -- images --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lost", ["config", "directory"])
+def test_lost_config_is_named_by_all_who_need_it(
+    stores: Mapping[str, Store], tmp_path: Path, lost: str
+) -> None:
+    """A name whose image lost its config is no unknown one; all say so, and nothing becomes an orphan."""
+    store = stores["overlay2"]
+    configs = store.root / "image/overlay2/imagedb/content/sha256"
+    (image,) = store.ask("images", "--no-trunc", "-q", "lab/types:1").stdout.decode().split()
+    gone = configs / image.removeprefix("sha256:") if lost == "config" else configs.parent.parent
+    named = gone if lost == "config" else configs
+    gone.rename(tmp_path / "away")
+    try:
+        for command in ("ls", "tree", "history", "inspect", "layers", "whois", "diff", "export", "waste"):
+            for name in ("lab/types:1", image, image[7:19]):
+                found = store.ask(command, name)
+                assert (found.code, str(named) in found.stderr) == (CORRUPT, True), (command, found)
+        for listing in (("images",), ("layers",), ("du",), ("find", "--all", "x"), ("waste", "--all")):
+            found = store.ask(*listing)
+            assert (found.code, str(named) in found.stderr) == (DAMAGED, True), listing
+        assert store.ask("verify", "--all", "--quick").code == DAMAGED
+        rows = layerfs(store.root, "doctor", "--quick", *JSON).json
+    finally:
+        (tmp_path / "away").rename(gone)
+    codes = {row["code"] for row in rows}
+    assert "name-dangling" in codes
+    assert ("store-missing" in codes) == (lost == "directory")
+    assert codes.isdisjoint({"layer-orphaned", "directory-orphaned"})
+
+
+def test_lost_record_of_a_layer_is_named_by_every_listing(
+    stores: Mapping[str, Store], tmp_path: Path
+) -> None:
+    """A layer of an image that has no record at all is not passed over; what tells of it is used."""
+    store = stores["overlay2"]
+    for image, number, known in ((IMAGE, NUMBER, True), ("lab/types:1", 4, False)):
+        record = placed_layers(store.root, image)[number - 1].record
+        right = store.ask("layers", "--no-trunc", "-q").stdout
+        record.rename(tmp_path / "away")
+        try:
+            for listing in (("layers", "--no-trunc", "-q"), ("du",), ("find", "--all", "motd"), ("images",)):
+                found = store.ask(*listing)
+                assert (found.code, str(record) in found.stderr) == (DAMAGED, True), listing
+            listed = store.ask("layers", "--no-trunc", "-q").stdout
+        finally:
+            (tmp_path / "away").rename(record)
+        assert (sorted(listed.split()) == sorted(right.split())) == known
+
+
 # -- halves --------------------------------------------------------------------------------------
 
 

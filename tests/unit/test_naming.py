@@ -15,6 +15,7 @@ from layerfs.errors import (
     InvalidReference,
     LayerNotFound,
     LookupFailed,
+    MissingFile,
 )
 from layerfs.ids import BlobDigest, CacheID, ContainerID, ImageID
 from layerfs.model import BareLayer, Container, Image
@@ -360,15 +361,28 @@ def test_what_does_not_resolve(builder: RootBuilder) -> None:
             root.image(text)
 
 
-def test_name_of_a_lost_image_falls_through(builder: RootBuilder) -> None:
-    """A name whose image is gone does not hide the ID it also begins."""
+def test_name_of_a_lost_image_means_no_other(builder: RootBuilder) -> None:
+    """A name whose image lost its config is no other image's; all names of the lost one say what is lost."""
     (image,) = _images(builder, 1)
-    path = builder.finish()
+    path, lost = builder.finish(), "0" * 64
     names = path / "image/overlay2/repositories.json"
     document = json.loads(names.read_text())
-    document["Repositories"][image.hex[:6]] = {f"{image.hex[:6]}:latest": f"sha256:{'0' * 64}"}
+    document["Repositories"][image.hex[:6]] = {
+        f"{image.hex[:6]}:latest": f"sha256:{lost}",
+        f"{image.hex[:6]}@sha256:{'d' * 64}": f"sha256:{lost}",
+    }
     names.write_text(json.dumps(document))
-    assert DataRoot.open(path).image(image.hex[:6]).id == image
+    for name in (
+        image.hex[:6],
+        lost,
+        f"sha256:{lost}",
+        lost[:12],
+        "d" * 12,
+        f"{image.hex[:6]}@sha256:{'d' * 64}",
+    ):
+        with pytest.raises(MissingFile, match=lost):
+            DataRoot.open(path).image(name)
+    assert DataRoot.open(path).image(image.hex[:7]).id == image
 
 
 def test_layer_by_all_its_names(builder: RootBuilder) -> None:

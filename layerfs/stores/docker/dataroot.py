@@ -111,6 +111,20 @@ class DataRoot(StoredLayers):
             by_image.setdefault(row.image_id, []).append(row.reference)
         return {image: tuple(sorted(names, key=str)) for image, names in by_image.items()}
 
+    @functools.cached_property
+    def _lost(self) -> frozenset[ImageID]:
+        """The images that have names and no config: these are known, and cannot be read."""
+        return frozenset(self._references.keys() - set(self.imagedb.image_ids()))
+
+    def image_ids(self, beginning: str = "") -> list[ImageID]:
+        """Every image that there is a config or a name of, sorted: one with a name only lost its config."""
+        lost = (item for item in self._lost if item.hex.startswith(beginning))
+        return sorted({*super().image_ids(beginning), *lost})
+
+    def has_image(self, image_id: ImageID) -> bool:
+        """Whether there is a config or a name of an image."""
+        return super().has_image(image_id) or image_id in self._lost
+
     def read_image(self, image_id: ImageID) -> Image:
         """The image of this ID; raises `CorruptStore`."""
         config = self.imagedb.config(image_id)

@@ -43,6 +43,13 @@ class ImageDB:
         self._content = open_part(driver_dir, "imagedb/content/sha256", self.problems)
         self._metadata = open_part(driver_dir, "imagedb/metadata/sha256", self.problems)
 
+    def missing(self) -> MissingFile | None:
+        """That the configs' directory is not there, if so."""
+        if self._content is not None or self.problems:
+            return None
+        path = self._driver_dir.name_of("imagedb/content/sha256")
+        return MissingFile(path, "the directory is missing: no image can be read")
+
     def file_name(self, image: ImageID) -> str:
         """The path of a config, for messages."""
         return self._driver_dir.name_of(_config_path(image))
@@ -70,6 +77,8 @@ class ImageDB:
 
     def config_bytes(self, image: ImageID) -> bytes:
         """The config, byte for byte; raises `CorruptStore` unless its bytes hash to its name."""
+        if missing := self.missing():
+            raise missing
         content = read_optional(self._content, image.hex, JSON_LIMIT) if self._content else None
         if content is None:
             raise MissingFile(self.file_name(image), "the file is missing")

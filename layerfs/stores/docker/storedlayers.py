@@ -5,6 +5,7 @@ The part of `DataRoot` that knows no tree. Used by `dataroot`.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from layerfs.errors import BrokenChain, CorruptStore, MissingFile, StoreGone
@@ -19,7 +20,7 @@ from layerfs.stores.docker.overlay2 import MAX_STACK, Overlay2
 from layerfs.stores.docker.records import Records
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from layerfs.formats.jsontext import Json
     from layerfs.hostdir import HostDir
@@ -60,14 +61,19 @@ class StoredLayers(Store):
     @property
     def is_whole(self) -> bool:
         """Whether every part of the store is there and can be read; if not, an owner may be unknown."""
-        return not self.gone and not self._part_problems()
+        return not self.part_problems
 
-    def _part_problems(self) -> list[CorruptStore]:
+    @functools.cached_property
+    def part_problems(self) -> Sequence[CorruptStore]:
+        """Why parts of the store are not there, or cannot be read."""
         parts = (self.imagedb, self.layerdb, self.overlay2, self.containerdb)
-        return [problem for part in parts for problem in part.problems]
+        found = [*self.gone.values(), *(problem for part in parts for problem in part.problems)]
+        if not found and self.layerdb.chain_ids() and (missing := self.imagedb.missing()):
+            found.append(missing)  # a store without layers may have had no images
+        return found
 
     def _report_parts(self) -> None:
-        for problem in (*self.gone.values(), *self._part_problems()):
+        for problem in self.part_problems:
             self.report(problem)
 
     def require(self, *parts: str) -> None:
