@@ -188,7 +188,7 @@ _NAMED = 3
 def _files(row: Row) -> str:
     """Where the first copies are, as `layer:path`."""
     names = [
-        f"{short_id(file['cache_id']) if file['layer'] is None else file['layer']}:"
+        f"{file['layer'] or short_id(file['cache_id'] or file['chain_id'])}:"
         + escaped(file["path"].encode("utf-8", "surrogateescape"))
         for file in row["files"][:_NAMED]
     ]

@@ -87,11 +87,13 @@ class Store(ABC):
         kind: which kind it is, a word.
         driver: what its engine calls the way in which layers are stored; None where there is none.
         path: where it was opened, as given.
+        has_containers: whether stores of this kind have containers at all.
         damage: every defect met so far, in order.
     """
 
     kind: str = ""
     driver: str | None = None
+    has_containers: bool = True
     path: str
 
     @property

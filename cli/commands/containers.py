@@ -98,13 +98,22 @@ def command(
     """
     from layerfs.analysis.containers import listed_containers
 
-    data_root = open_root(ctx)
+    data_root = _with_containers(open_root(ctx))
     rows = list(listed_containers(data_root, _container_filter(data_root, filters)))
     limit = 1 if latest and last == -1 else last
     if form == "table" and quiet:
         form = "{{.ID}}"
     view = View(data_root, full=no_trunc)
     emit(container_table(view, size=size), rows[:limit] if limit > 0 else rows, form)
+
+
+def _with_containers(root: Store) -> Store:
+    """The same store; raises `NotInThisKind` where no store of its kind has containers."""
+    from layerfs.errors import NotInThisKind
+
+    if not root.has_containers:
+        raise NotInThisKind(root.path, root.noun, "containers")
+    return root
 
 
 def _container_filter(root: Store, filters: Filters) -> ContainerFilter:

@@ -82,8 +82,9 @@ def command(
 
     Of regular files, all or those at and below PATH. Paths are relative to the root of the tree, so that
     `sha256sum -c` takes the list in a mount of it, or in a copy. With --all-versions they are relative to
-    the data root: each file version of each layer, hidden ones too, where it lies. --format tells more of
-    each: layer, state, what hides it. The exit code is 1 if a file could not be read.
+    the data root: each file version of each layer, hidden ones too, where it lies; of an archive that is the
+    layer's member and the path in it. --format tells more of each: layer, state, what hides it. The exit code
+    is 1 if a file could not be read.
 
     \b
     Examples:
@@ -104,8 +105,9 @@ def command(
     if given:
         emit(_table(algorithm or "sha256"), rows, form)
     else:
-        below = data_root.path.rstrip("/") + "/"
-        _print(rows, _lying(below) if every else lambda row: b"." + row.file.path, zero=zero)
+        _print(
+            rows, _lying(data_root.path.rstrip("/")) if every else lambda row: b"." + row.file.path, zero=zero
+        )
     return FINDINGS if complaints.code else 0
 
 
@@ -148,15 +150,18 @@ def _rows(
 # -- lines ---------------------------------------------------------------------------------------
 
 
-def _lying(below: str) -> Callable[[Row], bytes | None]:
-    """Names by where files lie, each once, though several paths or metacopies may have led there."""
+def _lying(root: str) -> Callable[[Row], bytes | None]:
+    """Names by where files lie, each once, though several paths or metacopies may have led there.
+
+    They are relative to the store at `root`; behind an archive's name stands a colon, then the member's.
+    """
     seen: set[str] = set()
 
     def name(row: Row) -> bytes | None:
         if row.backing in seen:
             return None
         seen.add(row.backing)
-        return b"./" + os.fsencode(row.backing.removeprefix(below))
+        return b"./" + os.fsencode(row.backing.removeprefix(f"{root}/").removeprefix(f"{root}:"))
 
     return name
 

@@ -58,6 +58,7 @@ class ArchiveStore(Store):
     """
 
     kind = "archive"
+    has_containers = False
 
     def __init__(self, path: str, opened: OpenedArchive, cache: Cache, platform: str | None = None) -> None:
         """Read an archive that is open; see `open`."""
