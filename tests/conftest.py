@@ -49,6 +49,8 @@ def pytest_configure(config: pytest.Config) -> None:
     elif config.option.basetemp is None:
         leftovers.sweep_dead_sessions()
         config.option.basetemp = str(leftovers.session_directory())
+    # decompressed layers are kept in the session's directory, not in the developer's home
+    os.environ["XDG_CACHE_HOME"] = f"{config.option.basetemp}/cache"
 
 
 @pytest.hookimpl(tryfirst=True)
