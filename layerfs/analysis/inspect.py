@@ -17,7 +17,7 @@ import re
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from layerfs.analysis.layers import LayerRow, LayerTable
-from layerfs.errors import CorruptStore, MalformedFile
+from layerfs.errors import CorruptStore, MalformedFile, MissingFile
 from layerfs.formats.errors import FormatError
 from layerfs.formats.gostruct import CONFIG, MOUNT_POINT, NETWORK_SETTINGS, STATE, encode, go_time
 from layerfs.formats.jsontext import flag, integer, mapping, objects_by_name, text, texts
@@ -249,7 +249,9 @@ class Inspector:
 
     def _host_config(self, container: Container) -> Json | None:
         try:
-            return self._root.containerdb.host_config(container.id)
+            if (found := self._root.containerdb.host_config(container.id)) is not None:
+                return found
+            raise MissingFile(self._root.containerdb.host_config_name(container.id), "the file is missing")
         except CorruptStore as error:
             self._root.report(error)
             return None
