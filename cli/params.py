@@ -108,7 +108,7 @@ def _note_userns(context: click.Context, _parameter: click.Parameter, chosen: st
         if chosen != "auto":
             parse_owners(chosen)
     except FormatError as error:
-        raise click.BadParameter(str(error)) from error
+        raise click.BadParameter(f"{chosen}: {error}: expected {error.expected}") from error
     context.meta[_USERNS] = chosen
 
 

@@ -310,11 +310,7 @@ def _enough(opening: Callable[[_Given], _Opened], given: _Given) -> _Opened:
 
 
 class HostFile:
-    """A regular file of the evidence, read in parts; not mapped into memory, as it may become shorter.
-
-    Attributes:
-        size: in bytes, as it was opened.
-    """
+    """A regular file read in parts, of `size` bytes as it was opened; not mapped, as it may shrink."""
 
     def __init__(self, fd: int) -> None:
         """Take over `fd`."""

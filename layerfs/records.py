@@ -41,6 +41,9 @@ __all__ = ["Records"]
 _SAMPLES, _MEMBERS = 16, 4096
 """Entries of an archive that are looked for in a directory, and members looked through for them."""
 
+_NAMED = 10
+"""Layers that note the same directory and are named in one message."""
+
 _BUILDKIT = re.compile(r"[a-z0-9]{25}")
 """The names that BuildKit gives directories; its layers' sizes leave symbolic links out."""
 
@@ -144,8 +147,11 @@ class Records:
         known = noted.problems.get("") or noted.problems.get("cache-id")
         if known:
             return known
-        others = [item for item in self.directories.claims.get(noted.cache_id or "", ()) if item != chain]
+        claims = self.directories.claims.get(noted.cache_id or "", ())
+        others = [item for item in claims[: _NAMED + 1] if item != chain][:_NAMED]
+        more = len(claims) - 1 - len(others)
         found = f"{noted.cache_id}, also of {', '.join(others)}" if others else str(noted.cache_id)
+        found += f" and {more} more" if others and more else ""
         return BrokenChain(
             self._layerdb.file_name(chain, "cache-id"),
             "not the layer's directory",

@@ -32,6 +32,10 @@ _MOST_LIKELY = 64
 """How many directories that nothing names are compared with one layer's tar-split data."""
 
 
+_MOST_CLAIMS = 16
+"""Layers that may note one directory, and each still be asked whether it is theirs."""
+
+
 class Directory(NamedTuple):
     """A layer's directory.
 
@@ -221,7 +225,10 @@ class Directories:
 
     def _is_anothers(self, chain: ChainID, cache_id: CacheID) -> bool:
         """Whether a directory may well be another layer's, or a container's."""
-        others = [item for item in self.claims.get(cache_id, ()) if item != chain]
+        claims = self.claims.get(cache_id, ())
+        if len(claims) > _MOST_CLAIMS:  # else each of them would look at all others
+            return True
+        others = [item for item in claims if item != chain]
         if any(not self._is_refuted(item, cache_id) for item in others):
             return True
         return any(item != chain for item in self._voted_for.get(cache_id, ()))

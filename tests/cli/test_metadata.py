@@ -300,3 +300,11 @@ def test_who_cannot_see_the_marks_gets_them_from_the_archives(dataroot_path: Pat
     assert found.stdout == layerfs(dataroot_path, *command[3:]).stdout != ""
     assert found.returncode == 0
     assert "cannot be read without root" in found.stderr
+
+
+@pytest.mark.parametrize("chosen", ["1:2", "nobody", "-1"])
+def test_no_map_is_no_choice(dataroot_path: Path, chosen: str) -> None:
+    """A map of users that is none is refused, with how one is written."""
+    found = layerfs(dataroot_path, f"--userns={chosen}", "images")
+    assert found.code == 2
+    assert "INSIDE:OUTSIDE:COUNT" in found.stderr
