@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layerfs.analysis.remedies import GROUPS, REMEDIES
-from tests.support.command import configs, layer_files, layerfs
+from tests.support.command import configs, forget_image, layer_files, layerfs
 from tests.support.doctoring import allocated, container_id, doctor, found
 from tests.support.fixture import private_copy
 from tests.support.rootbuilder import RootBuilder
@@ -52,14 +52,7 @@ def _image(root: Path, name: str) -> str:
 def _remove_image(root: Path, name: str) -> str:
     """Remove an image's config and names, as an engine that ends in the middle of it; its ID."""
     image = _image(root, name)
-    (root / STORE / "imagedb/content/sha256" / image.removeprefix("sha256:")).unlink()
-    path = root / STORE / "repositories.json"
-    names = json.loads(path.read_bytes())["Repositories"]
-    kept = {
-        repository: {key: value for key, value in rows.items() if value != image}
-        for repository, rows in names.items()
-    }
-    path.write_text(json.dumps({"Repositories": {key: rows for key, rows in kept.items() if rows}}))
+    forget_image(root, image)
     return image
 
 

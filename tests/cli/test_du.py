@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.command import add_image, configs, layer_files, layerfs
+from tests.support.command import add_image, configs, forget_image, layer_files, layerfs
 from tests.support.fixture import private_copy
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ def test_layer_of_no_image_is_an_orphan(copy: Path) -> None:
     """A registered layer that no image, container or cache holds is an orphan with its chain ID."""
     outcome = _du(copy, "--what-if", "lab/types:1")
     (image,) = outcome["images"]
-    (copy / "image/overlay2/imagedb/content/sha256" / image.removeprefix("sha256:")).unlink()
+    forget_image(copy, image)
     found = _du(copy)
     expected = {layer["chain_id"]: layer["cache_id"] for layer in outcome["layers"]}
     assert {orphan["chain_id"]: orphan["cache_id"] for orphan in found["orphans"]} == expected
@@ -223,7 +223,7 @@ def test_unused_layer_above_keeps_a_layer(copy: Path) -> None:
     config = configs(copy)[image]
     config["rootfs"]["diff_ids"] = config["rootfs"]["diff_ids"][:2]
     half = add_image(copy, config | {"history": []})
-    (copy / "image/overlay2/imagedb/content/sha256" / image.removeprefix("sha256:")).unlink()
+    forget_image(copy, image)
     assert _du(copy, "--what-if", half)["freed_size"] == 0
     assert "an unused layer above" in layerfs(copy, "du", "--what-if", half).stdout
 

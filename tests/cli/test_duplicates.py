@@ -15,7 +15,7 @@ import pytest
 
 from layerfs import DataRoot
 from layerfs.analysis.duplicates import Duplicates
-from tests.support.command import layerfs
+from tests.support.command import forget_image, layerfs
 from tests.support.fixture import private_copy
 from tests.support.layerspec import Dir, File, LayerSpec, Link, Meta, materialise
 from tests.support.places import Places
@@ -106,7 +106,7 @@ def test_groups_of_the_root_are_those_of_sha256(dataroot_path: Path, tmp_path: P
     root = private_copy(dataroot_path, tmp_path / "root")
     for name in METACOPIES:
         layerfs_image = DataRoot.open(root).image(name)
-        (root / "image/overlay2/imagedb/content/sha256" / layerfs_image.id.hex).unlink()
+        forget_image(root, layerfs_image.id)
     found = _duplicates(root, "--top", "0", "--all")
     directories = _directories(root)
     expected = _brute_force(directories.values())

@@ -123,6 +123,15 @@ def test_container_of_a_lost_layer(copy: Path) -> None:
     assert found.json == [whole | {"Layers": layers}]
 
 
+def test_container_without_its_host_config(copy: Path) -> None:
+    """What the host was to do is null then, and the file that is missing is named."""
+    container = layerfs(copy, "inspect", "changed").json[0]["Id"]
+    path = copy / "containers" / container / "hostconfig.json"
+    path.unlink()
+    found = layerfs(copy, "inspect", "changed")
+    assert (found.code, found.json[0]["HostConfig"], str(path) in found.stderr) == (1, None, True)
+
+
 def test_container_without_its_config(copy: Path) -> None:
     """A container of which only the layers are left shows its ID and its stack, and null for the rest."""
     (whole,) = _documents(copy, "changed")

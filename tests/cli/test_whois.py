@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from layerfs import DataRoot
-from tests.support.command import configs, layer_files, layerfs
+from tests.support.command import configs, forget_image, layer_files, layerfs
 from tests.support.fixture import private_copy
 
 if TYPE_CHECKING:
@@ -247,7 +247,7 @@ def test_layer_of_no_image_is_an_orphan(copy: Path) -> None:
     assert _one(copy, layer["cache_id"])["orphan"] is False
     for image, config in configs(copy).items():
         if layer["diff_id"] in (config["rootfs"].get("diff_ids") or []):
-            (copy / "image/overlay2/imagedb/content/sha256" / image.removeprefix("sha256:")).unlink()
+            forget_image(copy, image)
     answer = _one(copy, layer["cache_id"], code=1)
     assert (answer["kind"], answer["orphan"], answer["images"]) == ("layer", True, [])
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.command import add_image, configs, layer_files, layerfs
+from tests.support.command import add_image, configs, forget_image, layer_files, layerfs
 from tests.support.engine import Engine, copy_root
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _leave_a_layer_without_image(root: Path) -> None:
     ]
     diff_ids = config["rootfs"]["diff_ids"][:-1]
     add_image(root, config | {"rootfs": {"type": "layers", "diff_ids": diff_ids}, "history": []})
-    (root / "image/overlay2/imagedb/content/sha256" / image.removeprefix("sha256:")).unlink()
+    forget_image(root, image)
 
 
 def _remove(engine: Engine, *names: str) -> None:

@@ -12,7 +12,7 @@ from layerfs_cli.main import run
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Output", "Result", "add_image", "configs", "layer_files", "layerfs", "run_bytes"]
+__all__ = ["Output", "Result", "add_image", "configs", "forget_image", "layer_files", "layerfs", "run_bytes"]
 
 
 class Result(NamedTuple):
@@ -92,3 +92,13 @@ def add_image(root: Path, config: dict[str, Any]) -> str:
     name = hashlib.sha256(content).hexdigest()
     (root / "image/overlay2/imagedb/content/sha256" / name).write_bytes(content)
     return f"sha256:{name}"
+
+
+def forget_image(root: Path, image: str) -> None:
+    """Remove an image's config and names from a data root of the test's own; its layers stay."""
+    store = root / "image/overlay2"
+    (store / "imagedb/content/sha256" / image.removeprefix("sha256:")).unlink()
+    path = store / "repositories.json"
+    rows = json.loads(path.read_bytes())["Repositories"]
+    kept = {name: {key: of for key, of in ids.items() if of != image} for name, ids in rows.items()}
+    path.write_text(json.dumps({"Repositories": {name: ids for name, ids in kept.items() if ids}}))

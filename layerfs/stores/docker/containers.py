@@ -78,5 +78,12 @@ class ContainerDB:
 
     def host_config(self, container: ContainerID) -> Json | None:
         """How the host was to run one container; None where that is not noted; raises `CorruptStore`."""
-        path = f"containers/{container}/hostconfig.json"
-        return parse_optional(self._root, path, load_object, JSON_LIMIT)
+        return parse_optional(self._root, _host_config_path(container), load_object, JSON_LIMIT)
+
+    def host_config_name(self, container: ContainerID) -> str:
+        """The path of that file, for messages."""
+        return self._root.name_of(_host_config_path(container))
+
+
+def _host_config_path(container: ContainerID) -> str:
+    return f"containers/{container}/hostconfig.json"

@@ -132,9 +132,11 @@ class StoredLayers(Store):
         return CacheID(place) in self.overlay2
 
     def host_config(self, container: Container) -> Json | None:
-        """What a container asks of the host; None where that is damaged (reported)."""
+        """What a container asks of the host; None where that is missing or damaged (reported)."""
         try:
-            return self.containerdb.host_config(container.id)
+            if (found := self.containerdb.host_config(container.id)) is not None:
+                return found
+            raise MissingFile(self.containerdb.host_config_name(container.id), "the file is missing")
         except CorruptStore as error:
             self.report(error)
             return None
