@@ -160,9 +160,9 @@ def open_subject(
         name, up_to = image, number
     if up_to is not None and layer is not None:
         raise click.UsageError("--up-to and --layer exclude each other")
-    found = root.names.anything(name, (kind,) if kind else KINDS)
     if up_to is None and layer is None:
-        return subject_of(root, found, name)
+        return subject_of(root, root.names.anything(name, (kind,) if kind else KINDS), name)
+    found = root.names.anything(name, (kind,)) if kind else root.names.image_or_container(name)
     if not isinstance(found, Image):
         raise click.UsageError(f"a layer's number (@N, --up-to, --layer) needs an image; {name} is none")
     if up_to is not None:

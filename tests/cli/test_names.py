@@ -200,3 +200,11 @@ def test_a_command_about_images_takes_the_image(twins: Path, things: list[Thing]
         found, wanted = (layerfs(twins, *words, name) for name in (CONTAINER, things[1].names[0]))
         assert found == wanted
         assert (found.code, found.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("command", ["ls", "tree", "hashes", "diff", "find", "waste", "deleted", "blame"])
+def test_a_layers_number_asks_for_an_image(twins: Path, command: str) -> None:
+    """`NAME@N` can only be of an image: it is the image's, also where a container has the name."""
+    found, wanted = (layerfs(twins, command, f"{name}@2") for name in (CONTAINER, f"{CONTAINER}:latest"))
+    assert (found.code, found.stderr) == (wanted.code, wanted.stderr) == (wanted.code, "")
+    assert found.stdout == wanted.stdout

@@ -377,6 +377,8 @@ def test_lost_record_of_a_layer_is_named_by_every_listing(
         ("image", ("du",), GONE),
         ("image", ("verify", "--all"), GONE),
         ("image", ("doctor", "--quick"), GONE),
+        ("image", ("waste", "--all"), GONE),
+        ("image", ("blame", "--all", "/etc/motd"), GONE),
         ("image", ("ls", CONTAINER), GONE),
         ("image", ("containers",), DAMAGED),
         ("image", ("find", "--all", "motd"), DAMAGED),
