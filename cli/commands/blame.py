@@ -120,7 +120,7 @@ def command(
       layerfs blame -R --hidden nginx:latest  # of all entries, also of those gone
       layerfs blame --all /etc/passwd         # in all images, each layer once
     """
-    from layerfs.dataroot import IMAGE_HALF
+    from layerfs.store import RECORDS
 
     if everywhere and (len(words) != 1 or itself or recursive or hidden or kind):
         raise click.UsageError("--all takes one PATH, and no NAME, -d, -R, --hidden or --type")
@@ -130,7 +130,7 @@ def command(
     data_root = open_root(ctx)
     complaints = Complaints()
     if everywhere:
-        data_root.require(IMAGE_HALF)
+        data_root.require(RECORDS)
         rows = list(_everywhere(data_root, tree_path(words[0]), complaints, every=intermediate))
         emit(_table(EVERYWHERE, full=no_trunc), rows, form)
         return complaints.code

@@ -99,13 +99,13 @@ def command(
       layerfs waste --paths --top 0 --format jsonl nginx:latest
       layerfs waste --duplicates --min-size 64KiB --all  # what could be shared
     """
-    from layerfs.dataroot import IMAGE_HALF
+    from layerfs.store import RECORDS
 
     _check_usage(ctx.params)
     complaints = Complaints()
     data_root = open_root(ctx)
     if name is None:
-        data_root.require(IMAGE_HALF)
+        data_root.require(RECORDS)
     subject = None if name is None else open_stack(data_root, name, kind)
     if duplicates:
         layers_of = subject or _chosen(data_root, every=intermediate)
