@@ -227,7 +227,7 @@ def test_broken_names_leave_the_images(copy: Path) -> None:
 
 
 def test_names_of_others_are_ignored(copy: Path) -> None:
-    """A row of repositories.json that is no name adds nothing to the listing; of a lost image that is said."""
+    """A row of repositories.json that is no name adds nothing; one of a lost image is said to be that."""
     before = _rows(copy, "-a")
     path = copy / DRIVER / "repositories.json"
     document = json.loads(path.read_bytes())
