@@ -64,16 +64,21 @@ class Pool:
             self._open[name] = found
             self._paths[key].add(path)
             while len(self._open) > self._most:
-                (other, its_path), closed = self._open.popitem(last=False)
-                self._paths[other].discard(its_path)
-                dropped.append(closed)
+                dropped.append(self._drop_oldest())
         return found
+
+    def _drop_oldest(self) -> HostDir:
+        """What was used longest ago, now closed by whoever lets go of it; the lock is held."""
+        (key, path), dropped = self._open.popitem(last=False)
+        if paths := self._paths.get(key):
+            paths.discard(path)
+        return dropped
 
     def give_back(self) -> bool:
         """Close half of what is open, and keep no more from now on; False where nothing is."""
         with self._lock:
             self._most = len(self._open) // 2
-            dropped = [self._open.popitem(last=False) for _ in range(len(self._open) - self._most)]
+            dropped = [self._drop_oldest() for _ in range(len(self._open) - self._most)]
         return bool(dropped)
 
     def forget(self, key: int) -> None:

@@ -227,12 +227,16 @@ def test_broken_names_leave_the_images(copy: Path) -> None:
 
 
 def test_names_of_others_are_ignored(copy: Path) -> None:
-    """A row of repositories.json that is no name, or names no image, adds nothing to the listing."""
+    """A row of repositories.json that is no name adds nothing; one of a lost image is said to be that."""
     before = _rows(copy, "-a")
     path = copy / DRIVER / "repositories.json"
     document = json.loads(path.read_bytes())
     some_id = before[0]["id"]
     document["Repositories"]["UPPER"] = {"UPPER:1": some_id, "\x1b[2J:1": some_id}
-    document["Repositories"]["ghost"] = {"ghost:1": "sha256:" + "0" * 64}
     path.write_text(json.dumps(document))
     assert _rows(copy, "-a") == before
+    document["Repositories"]["ghost"] = {"ghost:1": "sha256:" + "0" * 64}
+    path.write_text(json.dumps(document))
+    found = layerfs(copy, "images", "-a", "--format", "json")
+    assert (found.code, found.json) == (1, before)
+    assert f"{'0' * 64}: the file is missing" in found.stderr

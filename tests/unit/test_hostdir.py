@@ -13,6 +13,7 @@ import pytest
 
 from layerfs import syscalls
 from layerfs.hostdir import HostDir, Refused, TooLarge
+from layerfs.pool import Pool, PooledDir
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -154,3 +155,18 @@ def test_without_privilege_a_directory_is_what_it_was(tmp_path: Path) -> None:
     finally:
         os.close(fd)
     assert (done.returncode, done.stdout) == (0, "[b'f']\n"), done.stderr
+
+
+def test_pool_forgets_what_it_gave_back(tmp_path: Path) -> None:
+    """A directory that was closed to spare a descriptor can still be asked, and be let go of."""
+    (tmp_path / "below").mkdir()
+    with HostDir.open(tmp_path) as top:
+        pool = Pool(8)
+        pooled = [PooledDir(pool, "it", top, top.subdir) for _ in range(4)]
+        for directory in pooled:
+            assert directory.at(b"below").names() == []
+        assert pool.give_back()
+        assert pooled[0].names() == [b"below"]
+        for directory in pooled:
+            directory.close()
+        assert not pool.give_back(), "nothing is open any more"
