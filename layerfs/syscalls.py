@@ -68,8 +68,9 @@ def open_beneath(dir_fd: int, path: bytes, flags: int) -> int:
     try:
         return openat2(dir_fd, path, flags)
     except OSError as error:
-        # ENOSYS: Linux before 5.6; EPERM: some sandboxes refuse what they do not know
-        if error.errno not in (errno.ENOSYS, errno.EPERM):
+        # ENOSYS: Linux before 5.6; EPERM: some sandboxes refuse what they do not know;
+        # EAGAIN: something was renamed on the host meanwhile, so the kernel cannot tell where `..` leads
+        if error.errno not in (errno.ENOSYS, errno.EPERM, errno.EAGAIN):
             raise
         return _open_by_component(dir_fd, path, flags)
 

@@ -43,8 +43,6 @@ KINDS = {
     "the image directory": (["overlay2/repositories.json"], "part of a Docker data root"),
     "the driver's directory": (["imagedb/", "layerdb/", "repositories.json"], "part of a Docker data root"),
     "the overlay2 directory": (["l/", "0" * 64 + "/diff/"], "part of a Docker data root"),
-    "an OCI layout": (["oci-layout", "index.json", "blobs/"], "OCI layout"),
-    "a docker save archive": (["manifest.json"], "image archive"),
 }
 
 

@@ -104,7 +104,7 @@ def open_archive(path: str, cache: Cache) -> OpenedArchive:
     except NotADirectoryError:
         return _of_file(path, _opened(path), cache)
     except OSError as error:
-        raise NotAnArchive(f"{path}: {error.strerror}") from error
+        raise NotAnArchive(f"{path}: {error.strerror}", hint="choose another with --root") from error
     cache.avoid(directory)
     outer = DirectoryOuter(directory, FilePool())
     form = form_of(outer)
@@ -124,7 +124,7 @@ def _opened(path: str) -> int:
         raise DataRootUnreadable(path) from error
     except OSError as error:
         where = "" if error.errno != errno.ENXIO else " (a socket, or a device that is not there)"
-        raise NotAnArchive(f"{path}: {error.strerror}{where}") from error
+        raise NotAnArchive(f"{path}: {error.strerror}{where}", hint="choose another with --root") from error
 
 
 def _of_file(label: str, fd: int, cache: Cache) -> OpenedArchive:
