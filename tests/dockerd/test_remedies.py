@@ -154,6 +154,10 @@ NOT_CARRIED_OUT = {
     "layer-unclaimed": "after what is damaged is mended: then it is another code",
     "directory-unclaimed": "likewise",
     "entry-unknown": "whose it is only its owner knows",
+    "store-missing": "half of the data root is not there: only another copy has it",
+    "store-malformed": "likewise",
+    "cache-id-wrong": "the file is written as after cache-id-malformed",
+    "link-wrong": "the file is written as after link-malformed",
 }
 
 
