@@ -312,17 +312,8 @@ LOADED: dict[str, tuple[str, int, Damage]] = {
     "directory-missing": ("lab/xattr-whiteouts:1", 3, lambda layer: _clear(layer.directory)),
     "directory-malformed": ("committed:1", 7, lambda layer: _replace_by_file(layer.diff)),
     "layer-altered": ("lab/links:1", 2, lambda layer: (layer.diff / "more").write_text("x")),
-    "chain-wrong": ("localhost:5000/team/tagged:2", 2, _writing("diff", OTHER)),
-    "cache-id-shared": (
-        "lab/tar-forms:1",
-        6,
-        lambda layer: shutil.copy(_below(layer) / "cache-id", layer.record / "cache-id"),
-    ),
+    "diff-wrong": ("localhost:5000/team/tagged:2", 2, _writing("diff", OTHER)),
 }
-
-
-def _below(layer: PlacedLayer) -> Path:
-    return layer.record.with_name((layer.record / "parent").read_text().removeprefix("sha256:"))
 
 
 CONFIGS = {"config-altered": "config/indented:1", "config-malformed": "config/offset:1"}
