@@ -152,7 +152,7 @@ def test_what_needs_a_record_is_refused(damaged: Path, own: Own) -> None:
         (["blame", own.cache_id, "/etc"], 2),
         (["export", "--format", "oci", own.cache_id], 3),
         (["export", "--format", "rootfs", own.cache_id], 2),
-        (["ls", f"{own.cache_id}@1"], 2),
+        (["ls", f"{own.cache_id}@1"], 3),
         (["layers", own.cache_id], 3),
     ):
         done = layerfs(damaged, *command)
