@@ -13,7 +13,7 @@ from .params import complete_directory
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from layerfs.cache.blobs import CacheOptions
+    from layerfs.cache.options import CacheOptions
 
 __all__ = ["archive_options", "blob_progress", "cache_directory", "selected_cache", "selected_platform"]
 
@@ -76,12 +76,13 @@ def _noted(name: str, *, size: bool = False) -> dict[str, Any]:
 
 def selected_platform(context: click.Context) -> str | None:
     """The choice of `--platform`; raises a usage error where it is none."""
+    chosen: str | None = context.meta.get(_KEY + "platform")
+    if chosen is None:
+        return None
     from layerfs.formats.platforms import parse_platform
 
-    chosen: str | None = context.meta.get(_KEY + "platform")
     try:
-        if chosen is not None:
-            parse_platform(chosen)
+        parse_platform(chosen)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     return chosen
@@ -99,7 +100,7 @@ def cache_directory(context: click.Context) -> str | None:
 
 def selected_cache(context: click.Context) -> CacheOptions:
     """Where and how far blobs of archives are decompressed."""
-    from layerfs.cache.blobs import CacheOptions
+    from layerfs.cache.options import CacheOptions
 
     default = CacheOptions()
     return CacheOptions(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from layerfs.cache.directory import open_folders, unlinked
 from layerfs.errors import CacheError, MalformedFile, reason
-from layerfs.formats.compression import MEMORY_LIMIT, Compression, decompressed
+from layerfs.formats.compression import Compression, decompressed
 from layerfs.formats.errors import FormatError
 from layerfs.tree.openfile import OpenFile
 from layerfs.tree.pooledfile import FilePool, PooledFile
@@ -26,38 +26,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from layerfs.cache.directory import Folder
+    from layerfs.cache.options import CacheOptions
     from layerfs.hostdir import HostDir
     from layerfs.tree.pooledfile import Readable
 
-__all__ = ["Cache", "CacheOptions", "Packed", "Plain"]
-
+__all__ = ["Cache", "Packed", "Plain"]
 
 _PIECE = 1 << 20
 _BETWEEN_CHECKS = 64 << 20  # bytes written until the disk is looked at again
 _RECENT = 50_000_000  # ns in which a file may change and keep its times, as the kernel counts them coarsely
 _MOST_NOTE = 4096
 _PREFIX = "sha256:"
-
-
-@dataclass(frozen=True, slots=True)
-class CacheOptions:
-    """How much may be used to decompress.
-
-    Attributes:
-        directory: where the cache is; None to keep nothing.
-        scratch: where the unlinked file of what is not kept goes.
-        limit: bytes that the cache may hold; what was not used for the longest time goes first.
-        largest: bytes that one blob may have when it is decompressed.
-        reserve: bytes that stay free on the disk, but at most a twentieth of it.
-        memory: bytes that a decoder may use.
-    """
-
-    directory: str | None = None
-    scratch: str = "/tmp"  # noqa: S108 - what is made there has no name
-    limit: int = 20 << 30
-    largest: int = 64 << 30
-    reserve: int = 1 << 30
-    memory: int = MEMORY_LIMIT
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from layerfs.errors import CacheError, DataRootError, reason
 from layerfs.tree.openfile import OpenFile
 
 if TYPE_CHECKING:
-    from layerfs.cache.blobs import CacheOptions
+    from layerfs.cache.options import CacheOptions
 
 __all__ = ["open_named", "open_standard_input", "spool"]
 

@@ -8,9 +8,7 @@ Sources: RFC 1952, RFC 8878 (zstd), the .xz format 1.1.0; moby `pkg/archive/arch
 
 from __future__ import annotations
 
-import bz2
 import enum
-import lzma
 import zlib
 from typing import TYPE_CHECKING, Protocol
 
@@ -152,8 +150,12 @@ def _decoder(
     if compression is Compression.GZIP:
         return _GzipDecoder, (zlib.error,)
     if compression is Compression.BZIP2:
+        import bz2  # noqa: PLC0415 - few archives need it, and every command would load it
+
         return bz2.BZ2Decompressor, (OSError, EOFError)
     if compression is Compression.XZ:
+        import lzma  # noqa: PLC0415 - likewise
+
         return lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memory), (lzma.LZMAError, EOFError)
     from layerfs.formats.zstd import decoder  # noqa: PLC0415 - only archives with zstd need the package
 

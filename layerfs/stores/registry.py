@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from layerfs.cache.blobs import CacheOptions
+    from layerfs.cache.options import CacheOptions
     from layerfs.store import Store
 
 __all__ = ["KINDS", "Options", "open_store"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layerfs import DataRoot
-from layerfs.cache.blobs import CacheOptions
+from layerfs.cache.options import CacheOptions
 from layerfs.stores.archive.store import ArchiveStore
 from tests.support.snapshot import diff_snapshots
 from tests.support.treeview import tree_snapshot

@@ -13,7 +13,8 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
-from layerfs.cache.blobs import Cache, CacheOptions
+from layerfs.cache.blobs import Cache
+from layerfs.cache.options import CacheOptions
 from layerfs.errors import BrokenChain, CorruptStore, ImageNotFound
 from layerfs.formats.platforms import parse_platform
 from layerfs.formats.repositories import Repositories, RepositoryRow

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from layerfs.cache.blobs import Cache, CacheOptions, Packed
+from layerfs.cache.blobs import Cache, Packed
 from layerfs.cache.directory import clear, usage
+from layerfs.cache.options import CacheOptions
 from layerfs.errors import CacheError, MalformedFile
 from layerfs.formats.compression import Compression
 from layerfs.hostdir import HostDir

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from layerfs.cache.blobs import CacheOptions
+from layerfs.cache.options import CacheOptions
 from layerfs.stores.archive.store import ArchiveStore
 from tests.support.layouts import as_tar, unpack_sample
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fixtures.archives import Layer
-from layerfs.cache.blobs import CacheOptions
+from layerfs.cache.options import CacheOptions
 from layerfs.errors import CacheError, CorruptStore, MalformedFile, UnreadableEntry
 from layerfs.formats.tarheader import BLOCK
 from tests.support.layouts import Layout, as_directory, as_tar, digest, layer_of
@@ -260,7 +260,7 @@ def test_a_layer_does_not_read_on_behind_itself(opened: Open) -> None:
 _MANY = """
 import resource, sys
 from layerfs.stores.archive.store import ArchiveStore
-from layerfs.cache.blobs import CacheOptions
+from layerfs.cache.options import CacheOptions
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
 store = ArchiveStore.open(sys.argv[1], cache=CacheOptions(directory=sys.argv[2] or None, scratch=sys.argv[3]))
 tree = store.tree(store.image())
@@ -322,7 +322,7 @@ def test_standard_input_is_bounded(tmp_path: Path) -> None:
     """What comes from a pipe is spooled to a file without a name, and no more of it than allowed."""
     code = (
         "import sys; from layerfs.stores.archive.store import ArchiveStore\n"
-        "from layerfs.cache.blobs import CacheOptions\n"
+        "from layerfs.cache.options import CacheOptions\n"
         "options = CacheOptions(scratch=sys.argv[1], largest=int(sys.argv[2]))\n"
         "store = ArchiveStore.open('-', cache=options)\n"
         "tree = store.tree(store.image())\n"
