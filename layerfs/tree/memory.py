@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Self
 
 from layerfs.tree.lower import join
 from layerfs.tree.node import FileStat
-from layerfs.tree.source import NO_MARKS, Entry, Marks
+from layerfs.tree.source import Entry, Unmarked
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Mapping
@@ -120,7 +120,7 @@ class MemoryContent:
         """Nothing is to be closed."""
 
 
-class MemoryLayer:
+class MemoryLayer(Unmarked):
     """A layer of `Inode`s; safe to use from several threads, as it never changes."""
 
     def __init__(self, entries: Mapping[bytes, Inode], label: str = "memory") -> None:
@@ -201,21 +201,6 @@ class MemoryLayer:
             Entry(name, self._stat_of(join(path, name), inode), whiteout=False)
             for name, inode in self._children[path].items()
         ]
-
-    def marks(self, path: bytes) -> Marks:
-        """None: marks are plain data here."""
-        del path
-        return NO_MARKS
-
-    def has_data(self, path: bytes, content: Content) -> bool:
-        """Always: a file's own bytes are shown."""
-        del path, content
-        return True
-
-    def metacopy(self, path: bytes) -> Marks | None:
-        """None: a file's own bytes are shown."""
-        del path
-        return None
 
     def readlink(self, path: bytes) -> bytes:
         """The target of the link at `path`."""

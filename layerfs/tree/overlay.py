@@ -18,7 +18,7 @@ from layerfs.formats.whiteouts import OPAQUE
 from layerfs.hostdir import xattr_of
 from layerfs.tree.node import FileStat
 from layerfs.tree.openfile import OpenFile
-from layerfs.tree.source import NO_MARKS, Entry, Marks
+from layerfs.tree.source import NO_MARKS, Entry, Marks, Unmarked
 
 if TYPE_CHECKING:
     import os
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["OverlayLayer", "RawLayer"]
 
 
-class RawLayer:
+class RawLayer(Unmarked):
     """A `diff/` directory as it is on disk: whiteouts are devices, every attribute shows.
 
     Of an engine in a user namespace, owners are those inside, as its own containers see them.
@@ -76,21 +76,6 @@ class RawLayer:
         # a listing needs a descriptor of its own, as its position belongs to the descriptor
         with self._at(path + b"/")[0].subdir(b"") as directory:
             return [Entry(name, self._stat_of(found), whiteout=False) for name, found in directory.scan()]
-
-    def marks(self, path: bytes) -> Marks:
-        """None: marks are plain data here."""
-        del path
-        return NO_MARKS
-
-    def has_data(self, path: bytes, content: Content) -> bool:
-        """Always: a file's own bytes are shown."""
-        del path, content
-        return True
-
-    def metacopy(self, path: bytes) -> Marks | None:
-        """None: a file's own bytes are shown."""
-        del path
-        return None
 
     def readlink(self, path: bytes) -> bytes:
         """The target of the link at `path`."""

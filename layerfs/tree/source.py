@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from layerfs.tree.content import Content
     from layerfs.tree.node import FileStat
 
-__all__ = ["NO_MARKS", "Entry", "LayerSource", "Marks", "StoredLayer"]
+__all__ = ["NO_MARKS", "Entry", "LayerSource", "Marks", "StoredLayer", "Unmarked"]
 
 
 class Entry(NamedTuple):
@@ -83,3 +83,22 @@ class StoredLayer(LayerSource, Protocol):
 
     def xattr_of_open(self, path: bytes, content: Content, name: bytes) -> bytes | None:
         """One extended attribute of the file at `path`, which is open as `content`."""
+
+
+class Unmarked:
+    """What every stored layer answers of overlayfs's marks: they mean nothing where they are plain data."""
+
+    def marks(self, path: bytes) -> Marks:
+        """None: marks are plain data here."""
+        del path
+        return NO_MARKS
+
+    def has_data(self, path: bytes, content: Content) -> bool:
+        """Always: a file's own bytes are shown."""
+        del path, content
+        return True
+
+    def metacopy(self, path: bytes) -> Marks | None:
+        """None: a file's own bytes are shown."""
+        del path
+        return None

@@ -20,7 +20,7 @@ from layerfs.formats.errors import FormatError
 from layerfs.formats.whiteouts import TRUSTED
 from layerfs.tree.node import FileStat
 from layerfs.tree.originals import MOST, Originals, inode_base
-from layerfs.tree.source import NO_MARKS, Entry, Marks
+from layerfs.tree.source import Entry, Unmarked
 from layerfs.tree.stretch import Stretch
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class TarTree:
         return Stretch(self.file, original.size, place)
 
 
-class TarLayer:
+class TarLayer(Unmarked):
     """A tar as a stored layer; safe to use from several threads."""
 
     def __init__(self, label: str, key: int, load: Callable[[], TarTree]) -> None:
@@ -128,21 +128,6 @@ class TarLayer:
         if found.kind != stat.S_IFDIR:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         return [self._entry(name, child) for name, child in (found.children or {}).items()]
-
-    def marks(self, path: bytes) -> Marks:
-        """None: marks are plain data here."""
-        del path
-        return NO_MARKS
-
-    def has_data(self, path: bytes, content: Content) -> bool:
-        """Always: a file's own bytes are shown."""
-        del path, content
-        return True
-
-    def metacopy(self, path: bytes) -> Marks | None:
-        """None: a file's own bytes are shown."""
-        del path
-        return None
 
     def readlink(self, path: bytes) -> bytes:
         """The target of the link at `path`."""
