@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from layerfs.formats.reference import Reference
     from layerfs.ids import ManifestDigest
-    from layerfs.layernames import ID, LayerNames
+    from layerfs.layernames import ID
     from layerfs.model import BareLayer, Layer, Named
     from layerfs.store import Store
 
@@ -67,7 +67,7 @@ class Kind(Protocol):
 class Names:
     """Resolves names in one data root."""
 
-    def __init__(self, store: Store, layers: LayerNames) -> None:
+    def __init__(self, store: Store, layers: Kind) -> None:
         """Resolve in `store`, whose layers have the names `layers`."""
         self._store = store
         self._read: set[str] = set()

@@ -275,7 +275,10 @@ class Store(ABC):
 
     def place_of_chain(self, chain: ChainID) -> str | None:
         """The place of a layer as far as anything tells it, also where its record is damaged."""
-        return next((layer.cache_id for layer in self.layers() if layer.chain_id == chain), None)
+        try:
+            return self.record(chain).cache_id
+        except CorruptStore:
+            return None
 
     def places(self) -> Sequence[str]:
         """Every place that there is, sorted, in kinds where a layer may lie somewhere without a record."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from layerfs.errors import AmbiguousName, ImageNotFound
 from layerfs.ids import ImageID
@@ -25,10 +25,9 @@ class ArchiveNames(Names):
 
     def __init__(self, store: ArchiveStore, images: Images) -> None:
         """Resolve in `store`, whose images are `images`."""
-        layers = _LayerNames(store)
-        super().__init__(cast("Any", store), cast("Any", layers))
+        super().__init__(store, _LayerNames(store))
         self._archive = store
-        self._kinds = {"container": _NoNames(), "image": _ImageNames(images), "layer": layers}
+        self._kinds["image"] = _ImageNames(images)
         self._images = images
 
     def only_image(self) -> ArchiveImage:
@@ -56,22 +55,6 @@ class ArchiveNames(Names):
             platforms = ", ".join(sorted({str(image.platform) for image in found}))
             return f"{name} is there for {platforms}, and not for {wanted}"
         return super()._advice(name, kinds)
-
-
-class _NoNames:
-    """The names of what an archive has none of."""
-
-    @staticmethod
-    def exact(name: str) -> list[Match]:
-        """Nothing."""
-        del name
-        return []
-
-    @staticmethod
-    def beginning(name: str) -> list[Match]:
-        """Nothing."""
-        del name
-        return []
 
 
 class _ImageNames:

@@ -122,6 +122,10 @@ class ArchiveStore(Store):
         """Every image of every platform whose digits begin so; sorted."""
         return sorted(found for found in self._images.all if found.hex.startswith(beginning))
 
+    def has_image(self, image_id: ImageID) -> bool:
+        """Whether there is an image of this ID, of whatever platform."""
+        return image_id in self._images.all
+
     def images(self, *, all_platforms: bool = False) -> list[ArchiveImage]:
         """Every sound image, newest first.
 
@@ -246,8 +250,21 @@ class ArchiveStore(Store):
 
     def blobs(self, layer: DiffID | None) -> tuple[Blob, ...]:
         """What a layer is as it is stored here."""
-        digests = {item.digest for item in self.layers_by_chain.values() if item.diff_id == layer}
-        return tuple(Blob(digest, ()) for digest in sorted(found for found in digests if found))
+        return tuple(Blob(digest, ()) for digest in sorted(self._digests.get(layer, ())))
+
+    @functools.cached_property
+    def _digests(self) -> Mapping[DiffID | None, set[BlobDigest]]:
+        """The digests that the blobs of each diff ID are stored under."""
+        found: dict[DiffID | None, set[BlobDigest]] = {}
+        for layer in self.layers_by_chain.values():
+            if layer.digest:
+                found.setdefault(layer.diff_id, set()).add(layer.digest)
+        return found
+
+    def _own(self, layer: Layer | BareLayer) -> ArchiveLayer:
+        """A layer that this store gave; it is not looked up, as that would look at every image."""
+        assert isinstance(layer, ArchiveLayer)  # noqa: S101 - the store gives no others
+        return layer
 
     # -- trees ---------------------------------------------------------------------------------
 
@@ -263,21 +280,18 @@ class ArchiveStore(Store):
             LayerNotFound: there is no layer of that number.
         """
         if isinstance(subject, Layer):
-            layer = self.record(subject.chain_id)
-            self.files.tree(layer)
-            return UnionTree([self.files.stored(layer)])
+            self.files.tree(self._own(subject))
+            return UnionTree([self.files.stored(self._own(subject))])
         assert isinstance(subject, Image)  # noqa: S101 - an archive has nothing else
         return self._union(self.chain(subject, up_to and self.layer_number(subject, up_to)))
 
     def tree_below(self, top: Layer | BareLayer) -> UnionTree:
         """The union of a layer and of all below it; raises `CorruptStore`."""
-        assert isinstance(top, Layer)  # noqa: S101 - an archive has no others
-        return self._union([self.record(layer.chain_id) for layer in self.chain_below(top.chain_id)])
+        return self._union([self._own(layer) for layer in self.chain_below(self._own(top).chain_id)])
 
     def source(self, layer: Layer | BareLayer) -> LayerSource:
         """One layer by itself as overlayfs would read it."""
-        assert isinstance(layer, Layer)  # noqa: S101 - an archive has no others
-        return self.files.source(self.record(layer.chain_id))
+        return self.files.source(self._own(layer))
 
     def _union(self, chain: Sequence[ArchiveLayer]) -> UnionTree:
         if chain:
@@ -288,7 +302,7 @@ class ArchiveStore(Store):
 
     def layer_tar(self, layer: Layer) -> PlainTar:
         """A layer as the tar whose sha256 is its diff ID."""
-        return PlainTar(self.record(layer.chain_id), self.files.plain)
+        return PlainTar(self._own(layer), self.files.plain)
 
     def stored_blob(self, layer: ArchiveLayer) -> StoredBlob:
         """A layer as it is stored; raises `CorruptStore`, as its digest may have to be computed."""
