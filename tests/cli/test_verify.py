@@ -15,6 +15,7 @@ from tests.support.archived import archived_layer
 from tests.support.command import configs, layer_files, layerfs
 from tests.support.fixture import private_copy
 from tests.support.kernel import private_dir
+from tests.support.nobody import layerfs_as_nobody
 from tests.support.planting import image_only, placed_layers, unchanged_times
 from tests.support.processes import Running
 from tests.support.rootbuilder import RootBuilder
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 CLEAN, FOUND, USAGE, NOT_FOUND = 0, 1, 2, 3
 LAYERFS = [sys.executable, "-c", "from layerfs_cli.main import main; main()"]
-NOBODY = 65534
 
 
 @pytest.mark.root
@@ -169,7 +169,7 @@ def test_ordinary_user(dataroot_path: Path) -> None:
         subprocess.run(["chmod", "go+rx", root, root / "overlay2", *directories], check=True)
         for directory in (place, place.parent):
             directory.chmod(0o711)
-        done = _verify_as_nobody(root)
+        done = layerfs_as_nobody("--root", str(root), "verify", "--all", "--format", "jsonl", "--jobs", "2")
     found = [json.loads(line) for line in done.stdout.splitlines()]
     assert [item for item in found if item["severity"] == "error"] == []
     assert (done.stderr, done.returncode) == ("", CLEAN)
@@ -181,21 +181,6 @@ def test_ordinary_user(dataroot_path: Path) -> None:
         ("whiteout-with-content", "note"),
         ("socket-kept", "note"),
     }
-
-
-def _verify_as_nobody(root: Path) -> subprocess.CompletedProcess[str]:
-    """Verify as a user who is not root, once all is loaded: our files may be closed to others."""
-    code = (
-        "import os, sys\n"
-        "from layerfs_cli.main import run\n"
-        "assert run(['--root', sys.argv[1], 'verify', '--all', '--format', '{{\"\"}}', '--jobs', '2']) == 0\n"
-        f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
-        "sys.exit(run(['--root', sys.argv[1], 'verify', '--all', '--format', 'jsonl']))\n"
-    )
-    command = [sys.executable, "-c", code, str(root)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": os.defpath})
-    done.stdout = done.stdout.lstrip()
-    return done
 
 
 @pytest.mark.root

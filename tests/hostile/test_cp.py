@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +18,7 @@ from tests.support.command import layerfs
 from tests.support.images import image_of
 from tests.support.kernel import private_dir
 from tests.support.layerspec import Device, Dir, File, LayerSpec, Meta, Symlink, materialise
+from tests.support.nobody import NOBODY, layerfs_as_nobody
 from tests.support.snapshot import snapshot
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.root
 
-USAGE, NOBODY = 2, 65534
+USAGE = 2
 
 
 @pytest.fixture
@@ -242,7 +242,7 @@ def test_an_ordinary_user_keeps_what_may_be_kept() -> None:
             directory.chmod(0o711)
         (place / "out").mkdir()
         os.chown(place / "out", NOBODY, NOBODY)
-        done = _copy_as_nobody(root, place)
+        done = layerfs_as_nobody("--root", str(root), "cp", "--specials", "test:1:/d", str(place / "out"))
         assert done.returncode == 1
         assert "owner of 4 copies not kept" in done.stderr
         assert "out/d/disk: Operation not permitted" in done.stderr
@@ -255,17 +255,3 @@ def test_an_ordinary_user_keeps_what_may_be_kept() -> None:
         above = (place / "out/d").stat()
         assert (above.st_mode & 0o7777, above.st_mtime_ns) == (0o555, 7)
         assert sorted(path.name for path in (place / "out/d").iterdir()) == ["fifo", "r", "x"]
-
-
-def _copy_as_nobody(root: Path, place: Path) -> subprocess.CompletedProcess[str]:
-    """Copy to `out` as a user who is not root, once all is loaded: our files may be closed to others."""
-    code = (
-        "import os, sys\n"
-        "from layerfs_cli.main import run\n"
-        "root, warm, out = sys.argv[1:]\n"
-        "assert run(['--root', root, 'cp', '--specials', 'test:1:/d', warm]) == 0\n"
-        f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
-        "sys.exit(run(['--root', root, 'cp', '--specials', 'test:1:/d', out]))\n"
-    )
-    command = [sys.executable, "-c", code, str(root), str(place / "warm"), str(place / "out")]
-    return subprocess.run(command, capture_output=True, text=True, check=False)

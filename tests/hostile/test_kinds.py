@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.support.command import layerfs
 from tests.support.kernel import private_dir
+from tests.support.nobody import layerfs_as_nobody
 
 NO_ROOT = 4
 
@@ -119,19 +117,5 @@ def test_refused_permission_is_said() -> None:
         (root / "image/overlay2").mkdir(parents=True)
         (root / "image").chmod(0o700)
         place.chmod(0o755)
-        done = _as_nobody(root, "images")
+        done = layerfs_as_nobody("--root", str(root), "images")
     assert (done.returncode, "permission denied" in done.stderr) == (NO_ROOT, True)
-
-
-def _as_nobody(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run layerfs as a user who is not root, once it is loaded: our own files may be closed to others."""
-    code = (
-        "import contextlib, io, os, sys\n"
-        "from layerfs_cli.main import run\n"
-        "with contextlib.redirect_stdout(io.StringIO()):\n"
-        "    assert run(sys.argv[1:]) == 0\n"
-        "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
-        "sys.exit(run(sys.argv[1:]))\n"
-    )
-    command = [sys.executable, "-c", code, "--root", str(root), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": os.defpath})

@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.command import configs, layer_files
 from tests.support.fixture import private_copy
+from tests.support.nobody import BECOME_NOBODY, NOBODY
 from tests.support.planting import placed_layers
 
 if TYPE_CHECKING:
@@ -24,19 +25,16 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.root
 
 DAMAGED, NO_ROOT, HOST_ERROR = 1, 4, 74
-NOBODY = 65534
 
-RUN = """
-import contextlib, io, os, resource, sys
+RUN = f"""{BECOME_NOBODY}
+import resource, sys
 from layerfs_cli.main import run
 root, user, descriptors, *arguments = sys.argv[1:]
-with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-    run(["--root", root, *arguments])  # our own files may be closed to others
 resource.setrlimit(resource.RLIMIT_NOFILE, (int(descriptors), int(descriptors)))
 if user != "0":
     os.chdir(root)  # what is above may be closed
     root = "."
-    os.setgroups([]); os.setgid(int(user)); os.setuid(int(user))
+    become_nobody()
 sys.exit(run(["--root", root, *arguments]))
 """
 

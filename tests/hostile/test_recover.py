@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from tests.support.fixture import private_copy
 from tests.support.images import image_of
 from tests.support.kernel import private_dir
 from tests.support.layerspec import WHITEOUT, Dir, File, LayerSpec, Link, Meta, Symlink, materialise
+from tests.support.nobody import NOBODY, layerfs_as_nobody
 from tests.support.snapshot import snapshot
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.root
 
-USAGE, NOBODY = 2, 65534
+USAGE = 2
 OPAQUE = Meta(xattrs={b"trusted.overlay.opaque": b"y"})
 
 
@@ -327,7 +327,7 @@ def test_an_ordinary_user_keeps_what_may_be_kept() -> None:
             directory.chmod(0o711)
         (place / "out").mkdir()
         os.chown(place / "out", NOBODY, NOBODY)
-        done = _recover_as_nobody(root, place)
+        done = layerfs_as_nobody("--root", str(root), "deleted", "--recover", str(place / "out"), "test:1")
         assert done.returncode == 0, done.stderr
         assert "owner of 6 copies not kept" in done.stderr
         (copy,) = (place / "out").glob("*/d/x")
@@ -337,17 +337,3 @@ def test_an_ordinary_user_keeps_what_may_be_kept() -> None:
         assert copy.parent.stat().st_mode & 0o7777 == 0o555
         below = (copy.parent / "closed" / "below").stat()
         assert (below.st_mode & 0o7777, below.st_mtime_ns) == (0o005, 7)
-
-
-def _recover_as_nobody(root: Path, place: Path) -> subprocess.CompletedProcess[str]:
-    """Recover to `out` as a user who is not root, once all is loaded: our files may be closed to others."""
-    code = (
-        "import os, sys\n"
-        "from layerfs_cli.main import run\n"
-        "root, warm, out = sys.argv[1:]\n"
-        "assert run(['--root', root, 'deleted', '--recover', warm, 'test:1']) == 0\n"
-        f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
-        "sys.exit(run(['--root', root, 'deleted', '--recover', out, 'test:1']))\n"
-    )
-    command = [sys.executable, "-c", code, str(root), str(place / "warm"), str(place / "out")]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": os.defpath})
