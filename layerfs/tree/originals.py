@@ -133,6 +133,7 @@ class Originals:
         self._numbers = 1
         self._steps = 0
         self._entered: tuple[bytes, Original] = b"", self.root
+        self._asked: tuple[bytes, Original | None] = b"", self.root
         self._equal: dict[int, int] = {}
         for member in members:
             if not isinstance(member, Segment) and member.header.is_entry:
@@ -141,10 +142,16 @@ class Originals:
 
     def find(self, path: bytes) -> Original | None:
         """What was unpacked to `path`, no link followed; `b""` is the root."""
-        found: Original | None = self.root
-        for name in path.split(b"/") if path else ():
-            found = found.children.get(name) if found and found.children else None
-        return found
+        if not path:
+            return self.root
+        folder, _, name = path.rpartition(b"/")
+        known, directory = self._asked  # mostly it is one entry of a directory after the other
+        if known != folder:
+            directory = self.root
+            for part in folder.split(b"/") if folder else ():
+                directory = directory.children.get(part) if directory and directory.children else None
+            self._asked = folder, directory
+        return directory.children.get(name) if directory and directory.children else None
 
     # -- unpacking -----------------------------------------------------------------------------
 
