@@ -66,7 +66,7 @@ COMPLETION_VARIABLE = "_LAYERFS_COMPLETE"
 DESCRIPTORS = 4096
 
 _NEW_OBJECTS = 100_000
-"""Objects made until Python looks for cycles: there are hardly any, and looking takes a tenth of a listing."""
+"""Objects made until Python looks for cycles: there are hardly any, and looking takes time in long lists."""
 
 FINDINGS = 1
 INTERRUPTED = 130

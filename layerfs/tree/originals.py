@@ -145,13 +145,17 @@ class Originals:
         if not path:
             return self.root
         folder, _, name = path.rpartition(b"/")
-        known, directory = self._asked  # mostly it is one entry of a directory after the other
-        if known != folder:
-            directory = self.root
-            for part in folder.split(b"/") if folder else ():
-                directory = directory.children.get(part) if directory and directory.children else None
-            self._asked = folder, directory
+        asked = self._asked  # mostly it is one entry of a directory after the other; read once, for threads
+        if asked[0] != folder:
+            asked = self._asked = folder, self._walked(folder)
+        directory = asked[1]
         return directory.children.get(name) if directory and directory.children else None
+
+    def _walked(self, path: bytes) -> Original | None:
+        found: Original | None = self.root
+        for name in path.split(b"/") if path else ():
+            found = found.children.get(name) if found and found.children else None
+        return found
 
     # -- unpacking -----------------------------------------------------------------------------
 
