@@ -1,12 +1,13 @@
-"""A gigabyte of image as an archive: listed and accounted beside dive and `docker load`, mounted beside ratarmount.
+"""An image's archive of a gigabyte, beside dive and `docker load`; its mounts beside ratarmount.
 
-The archive is what a real `docker save` wrote, its layers plain tars; the OCI layout is skopeo's, its layers
-compressed by gzip. "First" is with an empty cache of ours, and after the kernel had forgotten everything but
-the programs; "second", the same command once more. dive counts what is wasted (`CI=true`), as `waste` does; it lists nothing.
-`docker load` is by an Engine that does not have the image. Memory is the most that the command had resident (of
-`docker load` dockerd), and an entry's part is that without what the same program has resident to do nothing.
-ratarmount joins the layers' tars, knows no whiteouts, and keeps its indexes in memory. "Walk" looks at every
-entry's attributes, "read" reads small files, each on a mount of its own.
+The archive is what a real `docker save` wrote, its layers plain tars; the OCI layout is skopeo's, its
+layers compressed by gzip. "First" is with an empty cache of ours, and after the kernel had forgotten
+everything but the programs; "second", the same command once more. dive counts what is wasted (`CI=true`),
+as `waste` does; it lists nothing. `docker load` is by an Engine that does not have the image. Memory is the
+most that the command had resident (of `docker load` dockerd), and an entry's part is that without what the
+same program has resident to do next to nothing. ratarmount joins the layers' tars, knows no whiteouts, and
+keeps its indexes in memory. "Walk" looks at every entry's attributes, "read" reads small files, each on a
+mount of its own.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ def unpack_layers(path: Path, archive: Path) -> None:
 def _member(archive: tarfile.TarFile, name: str) -> IO[bytes]:
     found = archive.extractfile(name)
     if found is None:
-        raise RuntimeError(f"{name}: no file in {archive.name}")
+        raise RuntimeError(f"{name}: no file in the archive")
     return found
 
 

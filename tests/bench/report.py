@@ -175,7 +175,7 @@ def memory_section(found: Medians) -> str:
 
 
 def archive_section(done: Medians, mounted: Medians, size: int, held: Contents) -> str:
-    """Commands and mounts of archives beside those of other programs; those that are not to be had are named."""
+    """Commands and mounts of archives, beside other programs; those that are not to be had are named."""
     text = (
         f"The archive of {size / 1e6:,.0f} MB, of an image of {held.entries:,} entries.\n"
         f"{_sentences(archives.__doc__ or '')}"
