@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .params import complete_directory
+from .options import complete_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,7 +19,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from .entries import Entry
+    from .rows.entries import Entry
 
 __all__ = ["CHANGES", "DIFF", "HEADING", "SEVERITIES", "EntryColors", "color_option", "colored", "paint"]
 

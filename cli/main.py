@@ -16,7 +16,7 @@ from click.shell_completion import CompletionItem, shell_complete
 
 from .archives import archive_options
 from .guesses import did_you_mean
-from .params import DEFAULT_ROOT, complete_directory, metadata_option, userns_option
+from .options import DEFAULT_ROOT, complete_directory, metadata_option, userns_option
 from .spellings import GROUPS, WORDS, SpelledGroup
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from .params import complete_directory
+from .options import complete_directory
 from .subjects import complete_names, paths_below, split_layer
 
 if TYPE_CHECKING:

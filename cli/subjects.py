@@ -13,7 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from .archives import blob_progress, selected_cache, selected_platform
-from .params import metadata_option, root_option, selected_metadata, selected_root, selected_userns
+from .options import metadata_option, root_option, selected_metadata, selected_root, selected_userns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

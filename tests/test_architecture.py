@@ -62,7 +62,7 @@ KNOWS_DOCKER = (
     "layerfs_cli.commands.du",
     "layerfs_cli.commands.system_df",
     "layerfs_cli.commands.verify",
-    "layerfs_cli.diagnoses",
+    "layerfs_cli.rows.diagnoses",
     "layerfs_cli.subjects",
 )
 """Modules that still ask Docker's own records what the protocols do not tell. It may only get shorter."""
@@ -70,7 +70,7 @@ KNOWS_DOCKER = (
 ONLY_IMPORTER = {
     "backports": "layerfs.formats.zstd",
     "fuse": "layerfs.views.fuse.fusepy_driver",
-    "tabulate": "layerfs_cli.output",
+    "tabulate": "layerfs_cli.emit",
     "click": "layerfs_cli",
     "fastcrc": "layerfs.formats.checksum",
 }
@@ -335,7 +335,7 @@ VIOLATIONS = [
     (imports_only_downward, "layerfs.analysis.usage", "def f():\n    from ..views import fuse"),
     (imports_only_downward, "layerfs.views.fuse.server", "import layerfs_cli.main"),
     (nobody_knows_a_kind_of_store, "layerfs.naming", "from layerfs.stores.docker.layerdb import LayerDB"),
-    (nobody_knows_a_kind_of_store, "layerfs_cli.waste", "from layerfs.ids import CacheID"),
+    (nobody_knows_a_kind_of_store, "layerfs_cli.rows.waste", "from layerfs.ids import CacheID"),
     (nobody_knows_a_kind_of_store, "layerfs.analysis.forest", "def f(x: MountRecord): pass"),
     (third_parties_have_one_importer, "layerfs.views.fuse.server", "from fuse import FUSE"),
     (third_parties_have_one_importer, "layerfs_cli.commands.images", "import tabulate"),

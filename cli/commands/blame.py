@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from ..entries import Complaints, escaped, lossless, type_word
-from ..output import Column, Table, emit, format_option, no_trunc_option
-from ..params import metadata_option, root_option
+from ..emit import Column, Table, emit, format_option, no_trunc_option
+from ..options import metadata_option, root_option
 from ..places import complete_place, place_metavar, read_place
 from ..progress import progress
-from ..provenance import Provenance, command_words, kind_option, open_stack
+from ..rows.entries import Complaints, escaped, lossless, type_word
+from ..rows.provenance import Provenance, command_words, kind_option, open_stack
 from ..subjects import open_root, tree_path
 from ..units import human_size, rfc3339, short_id
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..entries import Complaints
 from ..places import Place, place_argument
+from ..rows.entries import Complaints
 from ..subjects import open_root, open_subject, subject_options, tree_path
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 from click.core import ParameterSource
 
+from ..emit import Column, Table, emit, format_option
 from ..messages import say
-from ..output import Column, Table, emit, format_option
-from ..params import root_option
+from ..options import root_option
 from ..subjects import complete_images, open_root
 
 if TYPE_CHECKING:

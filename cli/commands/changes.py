@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..changes import View
-from ..entries import Complaints
-from ..output import Column, Table, emit, format_option, no_trunc_option
-from ..params import metadata_option, root_option
+from ..emit import Column, Table, emit, format_option, no_trunc_option
+from ..options import metadata_option, root_option
 from ..progress import progress
-from ..provenance import kind_option, open_owner, own_words
+from ..rows.changes import View
+from ..rows.entries import Complaints
+from ..rows.provenance import kind_option, open_owner, own_words
 from ..subjects import complete_names, open_root, subject_of
 from ..units import ellipsis, human_size, rfc3339
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from ..copying import reason, tell_not_kept
-from ..entries import Complaints, lossless
 from ..main import FINDINGS
 from ..messages import say
 from ..places import complete_source, split_source
 from ..progress import progress
+from ..rows.entries import Complaints, lossless
 from ..subjects import open_root, open_subject, subject_options, tree_path
 
 if TYPE_CHECKING:

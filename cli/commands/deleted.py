@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from ..copying import reason, tell_not_kept
-from ..entries import Complaints, escaped, lossless, type_word
+from ..emit import Column, Table, emit, format_option, no_trunc_option
 from ..globs import Globs
 from ..main import FINDINGS
 from ..messages import say
-from ..output import Column, Table, emit, format_option, no_trunc_option
-from ..params import metadata_option, root_option
+from ..options import metadata_option, root_option
 from ..places import Place, place_argument
 from ..progress import progress
-from ..provenance import Provenance, command_words, kind_option, open_stack
+from ..rows.entries import Complaints, escaped, lossless, type_word
+from ..rows.provenance import Provenance, command_words, kind_option, open_stack
 from ..subjects import open_root, tree_path
 from ..units import human_size, rfc3339
 

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from ..changes import View
 from ..colors import CHANGES, DIFF, color_option, colored, paint
-from ..entries import Complaints, escaped
+from ..emit import emit, format_option
 from ..escape import printable_lines
 from ..globs import Globs
 from ..main import FINDINGS
-from ..output import emit, format_option
-from ..params import metadata_option, root_option
+from ..options import metadata_option, root_option
+from ..rows.changes import View
+from ..rows.entries import Complaints, escaped
+from ..rows.tallies import stat_rows, stat_table
+from ..rows.textdiff import unified
 from ..subjects import KINDS, complete_names, open_root, open_sides, open_subject
-from ..tallies import stat_rows, stat_table
-from ..textdiff import unified
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

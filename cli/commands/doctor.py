@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from ..colors import color_option
-from ..diagnoses import diagnosis_table, names_of, report_lines, row_of, summary
-from ..output import emit, format_option, no_trunc_option
-from ..params import root_option
+from ..emit import emit, format_option, no_trunc_option
+from ..options import root_option
 from ..progress import byte_progress, progress
+from ..rows.diagnoses import diagnosis_table, names_of, report_lines, row_of, summary
 from ..subjects import open_data_root
 
 if TYPE_CHECKING:

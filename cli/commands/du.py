@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
-from ..output import Column, Table, emit, emit_json, format_option, no_trunc_option
-from ..params import root_option
+from ..emit import Column, Table, emit, emit_json, format_option, no_trunc_option
+from ..options import root_option
 from ..subjects import complete_names, open_data_root
 
 if TYPE_CHECKING:

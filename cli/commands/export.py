@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..params import root_option
+from ..options import root_option
 from ..progress import byte_progress
 from ..subjects import KINDS, complete_names, data_root_of, open_root, open_subject, split_layer
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 from click.core import ParameterSource
 
-from ..entries import Complaints, escaped
-from ..findings import InRoot, InTree, ls_line, root_table, tree_table
+from ..emit import emit, format_option, no_trunc_option
 from ..findtests import dashed, test_options, wanted
 from ..findwords import FindCommand
-from ..output import emit, format_option, no_trunc_option
-from ..params import metadata_option, root_option
+from ..options import metadata_option, root_option
 from ..places import Place, complete_place, read_place, refuse_relative
 from ..progress import clear_bar, progress
+from ..rows.entries import Complaints, escaped
+from ..rows.findings import InRoot, InTree, ls_line, root_table, tree_table
 from ..subjects import KINDS, layer_options, open_root, open_subject
 
 if TYPE_CHECKING:

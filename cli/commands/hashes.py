@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 from click.core import ParameterSource
 
-from ..entries import Complaints, escaped, lossless
+from ..emit import Column, Table, emit, format_option
 from ..main import FINDINGS
-from ..output import Column, Table, emit, format_option
 from ..places import Place, place_argument
 from ..progress import progress
+from ..rows.entries import Complaints, escaped, lossless
 from ..subjects import open_root, open_subject, subject_options, tree_path
 from ..units import human_size
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..emit import emit_objects
 from ..messages import say
-from ..output import emit_objects
-from ..params import root_option
+from ..options import root_option
 from ..subjects import KINDS, complete_names, open_root
 
 if TYPE_CHECKING:

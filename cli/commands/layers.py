@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..output import Column, Table, emit, format_option, no_trunc_option
-from ..params import root_option
-from ..provenance import kind_option, open_owner, own_words
+from ..emit import Column, Table, emit, format_option, no_trunc_option
+from ..options import root_option
+from ..rows.provenance import kind_option, open_owner, own_words
 from ..subjects import complete_names, open_root
 from ..units import ellipsis, human_size, short_id
 

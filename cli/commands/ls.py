@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from ..colors import EntryColors, color_option, colored
-from ..entries import ENTRY_TABLE, Complaints, Entry, escaped
-from ..listing import Line, Style, lines, total_line
-from ..output import emit, format_option
+from ..emit import emit, format_option
 from ..places import Place, place_argument
+from ..rows.entries import ENTRY_TABLE, Complaints, Entry, escaped
+from ..rows.listing import Line, Style, lines, total_line
 from ..subjects import open_root, open_subject, subject_options, tree_path
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..emit import format_option
 from ..messages import printable, say
-from ..mounts import list_mounts
-from ..output import format_option
-from ..params import complete_directory
+from ..options import complete_directory
+from ..rows.mounts import list_mounts
 from ..subjects import complete_names, open_root, open_subject, subject_options
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from layerfs.tree.union import UnionTree
     from layerfs.views.fuse.server import Job
 
-    from ..provenance import Provenance
+    from ..rows.provenance import Provenance
     from ..subjects import Subject
 
 __all__ = ["command"]
@@ -163,7 +163,7 @@ def _traced(root: Store, subject: Subject, *, listed: bool) -> UnionTree:
 
     @functools.cache
     def provenance() -> Provenance:
-        from ..provenance import Provenance
+        from ..rows.provenance import Provenance
 
         return Provenance(root, subject)
 

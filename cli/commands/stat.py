@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..entries import ENTRY_COLUMNS, Complaints, Entry, escaped, lossless
-from ..listing import clock_full
-from ..output import Column, Table, emit, format_option
+from ..emit import Column, Table, emit, format_option
 from ..places import Place, place_argument
+from ..rows.entries import ENTRY_COLUMNS, Complaints, Entry, escaped, lossless
+from ..rows.listing import clock_full
 from ..subjects import open_root, open_subject, subject_options, tree_path
 from ..units import rfc3339
 

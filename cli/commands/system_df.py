@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..output import Column, Table, emit, emit_json, format_option
-from ..params import root_option
+from ..emit import Column, Table, emit, emit_json, format_option
+from ..options import root_option
 from ..subjects import open_data_root
 from ..units import age, human_size, rfc3339, short_id
 from .containers import View, container_table

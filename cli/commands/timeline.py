@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 from click.core import ParameterSource
 
-from ..entries import Complaints
+from ..emit import emit, format_option, no_trunc_option
 from ..filters import point_in_time
-from ..findings import InRoot
-from ..output import emit, format_option, no_trunc_option
-from ..params import root_option
+from ..options import root_option
 from ..progress import progress
-from ..provenance import kind_option
+from ..rows.entries import Complaints
+from ..rows.findings import InRoot
+from ..rows.provenance import kind_option
+from ..rows.timeline import Event, FileRow, body_line, engine_line, timeline_table
 from ..subjects import KINDS, complete_names, open_root
-from ..timeline import Event, FileRow, body_line, engine_line, timeline_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from ..colors import EntryColors, color_option, colored
-from ..entries import ENTRY_TABLE, Complaints, Entry, escaped
+from ..emit import emit, format_option
 from ..escape import json_text
-from ..output import emit, format_option
 from ..places import Place, place_argument
+from ..rows.entries import ENTRY_TABLE, Complaints, Entry, escaped
 from ..subjects import open_root, open_subject, subject_options, tree_path
 
 if TYPE_CHECKING:

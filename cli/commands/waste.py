@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import click
 
 from ..amounts import parse_limit, parse_size
-from ..duplicates import show_duplicates
-from ..entries import Complaints
+from ..emit import emit, emit_json, format_option, no_trunc_option
 from ..escape import printable
-from ..output import emit, emit_json, format_option, no_trunc_option
-from ..params import metadata_option, root_option
+from ..options import metadata_option, root_option
 from ..progress import progress
-from ..provenance import kind_option, open_stack
+from ..rows.duplicates import show_duplicates
+from ..rows.entries import Complaints
+from ..rows.provenance import kind_option, open_stack
+from ..rows.waste import Account, exceeds, layer_table, path_table, score_words, size_words, total_table
 from ..subjects import complete_names, open_root
-from ..waste import Account, exceeds, layer_table, path_table, score_words, size_words, total_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 from click.core import ParameterSource
 
-from ..entries import escaped, lossless, type_word
+from ..emit import Column, Table, emit, format_option
 from ..escape import printable
 from ..main import EXIT_CODES, FINDINGS
 from ..messages import say_error
-from ..output import Column, Table, emit, format_option
-from ..params import root_option
+from ..options import root_option
+from ..rows.entries import escaped, lossless, type_word
 from ..subjects import complete_names, open_root
 from ..units import short_id
 

@@ -22,7 +22,7 @@ import pytest
 import layerfs_cli.commands
 from layerfs import errors
 from layerfs_cli.main import COMMANDS, EXIT_CODES, cli, load, run
-from layerfs_cli.params import DEFAULT_ROOT, root_option
+from layerfs_cli.options import DEFAULT_ROOT, root_option
 from layerfs_cli.spellings import GROUPS, WORDS
 from tests.support.command import layerfs
 

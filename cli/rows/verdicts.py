@@ -6,9 +6,9 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from .escape import printable
-from .output import Column, Table
-from .units import human_size
+from ..emit import Column, Table
+from ..escape import printable
+from ..units import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from .output import Column, Table, emit
+from ..emit import Column, Table, emit
 
 if TYPE_CHECKING:
     from layerfs.views.fuse.mounted import Served

@@ -17,9 +17,9 @@ from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
-from .template_expression import Expression, Scope, Token, compile_expression, tokenize, unquote
-from .template_functions import FUNCTIONS, HEADER_FUNCTIONS, TemplateError, truth
-from .template_printf import go_text
+from .expression import Expression, Scope, Token, compile_expression, tokenize, unquote
+from .functions import FUNCTIONS, HEADER_FUNCTIONS, TemplateError, truth
+from .printf import go_text
 
 __all__ = ["Template", "TemplateError", "compile_template"]
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from .template_functions import Fields
+from .functions import Fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable

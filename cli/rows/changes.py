@@ -8,9 +8,9 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..emit import Column, Table
+from ..escape import printable
 from .entries import ENTRY_TABLE, Complaints, Entry, escaped, lossless, type_word
-from .escape import printable
-from .output import Column, Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from layerfs.analysis.changes import Change
     from layerfs.tree.node import Node
 
-    from .subjects import Subject
+    from ..subjects import Subject
 
 __all__ = ["LETTERS", "View"]
 

@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from .template_functions import FUNCTIONS, Fields, TemplateError, truth
-from .template_printf import go_text
+from .functions import FUNCTIONS, Fields, TemplateError, truth
+from .printf import go_text
 
 if TYPE_CHECKING:
     from collections import ChainMap

@@ -9,7 +9,7 @@ import difflib
 import io
 from typing import TYPE_CHECKING
 
-from .units import human_size
+from ..units import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

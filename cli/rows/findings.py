@@ -7,11 +7,11 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..emit import Column, Table
+from ..escape import printable
+from ..units import rfc3339, short_id
 from .entries import escaped, lossless, type_word
-from .escape import printable
 from .listing import clock_short
-from .output import Column, Table
-from .units import rfc3339, short_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from layerfs.ids import Identity
     from layerfs.tree.node import FileStat
 
-    from .subjects import Supplier
+    from ..subjects import Supplier
 
 __all__ = ["InRoot", "InTree", "ls_line", "owner_value", "owners_text", "root_table", "tree_table"]
 

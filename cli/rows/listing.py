@@ -11,13 +11,13 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..units import local_clock, local_offset, local_time
 from .entries import Entry, escaped
-from .units import local_clock, local_offset, local_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from .colors import EntryColors
+    from ..colors import EntryColors
 
 __all__ = ["Line", "Style", "clock_full", "clock_short", "lines", "total_line"]
 

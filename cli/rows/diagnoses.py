@@ -9,10 +9,10 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .colors import HEADING, SEVERITIES, colored, paint
-from .escape import printable
-from .output import Column, Table
-from .units import human_size, short_id
+from ..colors import HEADING, SEVERITIES, colored, paint
+from ..emit import Column, Table
+from ..escape import printable
+from ..units import human_size, short_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -9,17 +9,17 @@ import os
 import stat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .main import EXIT_CODES
-from .messages import say_error
-from .output import Column, Table
-from .units import rfc3339
+from ..emit import Column, Table
+from ..main import EXIT_CODES
+from ..messages import say_error
+from ..units import rfc3339
 
 if TYPE_CHECKING:
     from layerfs.analysis.layermarks import LayerMarks
     from layerfs.errors import TreeError
     from layerfs.tree.node import Node
 
-    from .subjects import Subject
+    from ..subjects import Subject
 
 __all__ = ["ENTRY_COLUMNS", "ENTRY_TABLE", "Complaints", "Entry", "escaped", "lossless", "type_word"]
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..messages import say
+from ..subjects import KINDS, open_subject
+from ..units import ellipsis
 from .entries import lossless
-from .messages import say
-from .subjects import KINDS, open_subject
-from .units import ellipsis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from layerfs.store import Store
     from layerfs.tree.source import LayerSource
 
-    from .subjects import Subject, Supplier
+    from ..subjects import Subject, Supplier
 
 __all__ = ["Provenance", "command_words", "kind_option", "open_owner", "open_stack", "own_words"]
 

@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from .escape import json_text, printable
-from .template_printf import go_text, printf
+from ..escape import json_text, printable
+from .printf import go_text, printf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

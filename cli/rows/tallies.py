@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..emit import Column, Table
+from ..units import human_size
 from .entries import escaped, lossless
-from .output import Column, Table
-from .units import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -25,10 +25,10 @@ import click
 from click.shell_completion import CompletionItem
 
 from .escape import json_text, printable
-from .govalues import inspected
 from .progress import clear_bar
-from .template import TemplateError, compile_template
-from .template_functions import Fields, shown
+from .template.compile import TemplateError, compile_template
+from .template.functions import Fields, shown
+from .template.govalues import inspected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

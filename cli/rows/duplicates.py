@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import click
 
+from ..emit import Column, Table, emit, emit_json
+from ..progress import progress
+from ..subjects import Subject, Supplier
+from ..units import human_size, short_id
 from .entries import escaped, lossless
-from .output import Column, Table, emit, emit_json
-from .progress import progress
-from .subjects import Subject, Supplier
-from .units import human_size, short_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

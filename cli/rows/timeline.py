@@ -9,10 +9,10 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..emit import Column, Table
+from ..units import ellipsis, human_size, rfc3339
 from .entries import escaped, lossless, type_word
 from .findings import owner_value, owners_text
-from .output import Column, Table
-from .units import ellipsis, human_size, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ..emit import Column, Table
+from ..messages import say
+from ..units import human_size, short_id
 from .entries import escaped, lossless
-from .messages import say
-from .output import Column, Table
 from .provenance import Provenance, command_words
-from .units import human_size, short_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from layerfs.analysis.waste import LayerWaste, PathWaste, Waste
     from layerfs.store import Store
 
-    from .amounts import Limit
+    from ..amounts import Limit
+    from ..subjects import Subject
     from .entries import Complaints
-    from .subjects import Subject
 
 __all__ = ["Account", "exceeds", "layer_table", "path_table", "score_words", "size_words", "total_table"]
 

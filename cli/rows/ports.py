@@ -8,14 +8,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from .filters import invalid_filter
+from ..filters import invalid_filter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from layerfs.analysis.containers import Port
 
-    from .filters import Filters
+    from ..filters import Filters
 
 __all__ = ["asked_ports", "shown_ports"]
 
