@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -16,19 +16,13 @@ from .archives import blob_progress, selected_cache, selected_platform
 from .options import metadata_option, root_option, selected_metadata, selected_root, selected_userns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from layerfs import DataRoot
-    from layerfs.ids import ChainID, DiffID
-    from layerfs.model import BareLayer, Layer, Named
     from layerfs.store import Store
-    from layerfs.tree.node import Node
-    from layerfs.tree.source import LayerSource
-    from layerfs.tree.union import UnionTree
+    from layerfs.subject import Subject
 
 __all__ = [
-    "Subject",
-    "Supplier",
     "complete_images",
     "complete_names",
     "container_names",
@@ -42,55 +36,13 @@ __all__ = [
     "paths_below",
     "silently",
     "split_layer",
-    "subject_of",
     "subject_options",
     "tree_path",
 ]
 
 KINDS = ("container", "image", "layer")
 
-_AS_OF_LAYER = re.compile(r"(.+)@([0-9]{1,9})", re.DOTALL)
-"""`IMAGE@N`; behind the `@` of a digest stands its algorithm, so the two cannot be confused."""
-
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
-
-
-class Supplier(NamedTuple):
-    """A layer of a tree: what supplied an entry.
-
-    Attributes:
-        number: 1 is the base; None where the layers below are not known.
-        cache_id: its directory in `overlay2/`; None in kinds of store without one.
-        diff_id: None for the two layers of a container, and any other directory without a record.
-        chain_id: likewise.
-    """
-
-    number: int | None
-    cache_id: str | None
-    diff_id: DiffID | None = None
-    chain_id: ChainID | None = None
-
-
-class Subject(NamedTuple):
-    """A tree to show.
-
-    Attributes:
-        tree: the tree.
-        title: what to call it.
-        suppliers: its layers, uppermost first as in the tree.
-        of: what it is of.
-        alone: where it is a layer as it is on disk: that layer as overlayfs reads it.
-    """
-
-    tree: UnionTree
-    title: str
-    suppliers: tuple[Supplier, ...]
-    of: Named | None = None
-    alone: LayerSource | None = None
-
-    def supplier(self, node: Node) -> Supplier | None:
-        """The layer an entry comes from; None in an image of no layers."""
-        return self.suppliers[node.part.layer] if self.suppliers else None
 
 
 def open_root(context: click.Context) -> Store:
@@ -147,46 +99,26 @@ def layer_options(function: _Function) -> _Function:
 def open_subject(
     root: Store, name: str, *, kind: str | None, up_to: int | None, layer: int | None
 ) -> Subject:
-    """The tree that NAME and the options ask for; raises `LookupFailed`, `CorruptStore`, or a usage error.
+    """The tree that NAME and the options ask for; raises as `layerfs.open_subject`, or a usage error."""
+    from layerfs import subject
 
-    `IMAGE@N` is the image as of its layer N, as with `--up-to N`.
-    """
-    from layerfs.model import Image
-
-    image, number = split_layer(name)
-    if number is not None:
-        if up_to is not None or layer is not None:
-            raise click.UsageError(f"{name} names a layer already: --up-to and --layer cannot be given too")
-        name, up_to = image, number
+    if subject.split_layer(name)[1] is not None and (up_to is not None or layer is not None):
+        raise click.UsageError(f"{name} names a layer already: --up-to and --layer cannot be given too")
     if up_to is not None and layer is not None:
         raise click.UsageError("--up-to and --layer exclude each other")
-    if up_to is None and layer is None:
-        return subject_of(root, root.names.anything(name, (kind,) if kind else KINDS), name)
-    found = root.names.anything(name, (kind,)) if kind else root.names.image_or_container(name)
-    if not isinstance(found, Image):
-        raise click.UsageError(f"a layer's number (@N, --up-to, --layer) needs an image; {name} is none")
-    if up_to is not None:
-        tree = root.tree(found, up_to=up_to)
-        title = f"{_title(found, name)} up to layer {up_to}"
-        return Subject(tree, title, _numbered(root.chain(found, up_to)), found)
-    assert layer is not None  # noqa: S101 - one of the two is given
-    record = root.record(found.chain[root.layer_number(found, layer) - 1])
-    title = f"{_title(found, name)} layer {layer} alone"
-    return Subject(root.tree(record), title, (_supplier(layer, record),), record, root.source(record))
-
-
-def subject_of(root: Store, found: Named, name: str) -> Subject:
-    """The whole tree of something called NAME; raises `CorruptStore`."""
-    from layerfs.model import BareLayer, Layer
-
-    alone = root.source(found) if isinstance(found, (BareLayer, Layer)) else None
-    return Subject(root.tree(found), _title(found, name), _suppliers(root, found), found, alone)
+    try:
+        return subject.open_subject(root, name, up_to=up_to, layer=layer, kinds=(kind,) if kind else None)
+    except subject.LayerChoiceError as error:
+        name = subject.split_layer(name)[0]
+        message = f"a layer's number (@N, --up-to, --layer) needs an image; {name} is none"
+        raise click.UsageError(message) from error
 
 
 def split_layer(name: str) -> tuple[str, int | None]:
     """`IMAGE@N` as the image's name and N; any other name, and None."""
-    as_of = _AS_OF_LAYER.fullmatch(name)
-    return (as_of[1], int(as_of[2])) if as_of else (name, None)
+    from layerfs import subject
+
+    return subject.split_layer(name)
 
 
 def open_sides(root: Store, name: str, *, kind: str | None) -> tuple[Subject, Subject]:
@@ -197,51 +129,14 @@ def open_sides(root: Store, name: str, *, kind: str | None) -> tuple[Subject, Su
     """
     from layerfs.analysis.difference import below_top
     from layerfs.model import BareLayer, Layer
+    from layerfs.subject import Subject, numbered
 
     after = open_subject(root, name, kind=kind, up_to=None, layer=None)
     if isinstance(after.of, (BareLayer, Layer)):
-        suppliers = _numbered(root.stack(after.of))
-        after = Subject(root.tree_below(after.of), after.title, suppliers, after.of)
-    below = Subject(below_top(after.tree), f"{after.title} below its top layer", after.suppliers[1:])
+        layers = numbered(root.stack(after.of))
+        after = Subject(root, root.tree_below(after.of), after.title, layers, after.of)
+    below = Subject(root, below_top(after.tree), f"{after.title} below its top layer", after.layers[1:])
     return below, after
-
-
-def _title(found: Named, name: str) -> str:
-    """What to call it: of an image's names the one that was used."""
-    from layerfs.model import BareLayer, Container, Image
-
-    if isinstance(found, Image):
-        known = {str(reference) for reference in found.references}
-        return next((text for text in (name, f"{name}:latest") if text in known), found.name)
-    if isinstance(found, Container):
-        return found.name
-    return found.cache_id if isinstance(found, BareLayer) else found.chain_id
-
-
-def _suppliers(root: Store, found: Named) -> tuple[Supplier, ...]:
-    """The layers of the tree of `found`, uppermost first."""
-    from layerfs.errors import CorruptStore
-    from layerfs.model import Container, Image
-
-    if isinstance(found, (Container, Image)):
-        return _numbered(root.stack(found))
-    try:
-        return _numbered(root.stack(found))[:1]
-    except CorruptStore:
-        return (_supplier(None, found),)
-
-
-def _numbered(stack: Sequence[Layer | BareLayer]) -> tuple[Supplier, ...]:
-    return tuple(_supplier(number, stack[number - 1]) for number in range(len(stack), 0, -1))
-
-
-def _supplier(number: int | None, layer: Layer | BareLayer) -> Supplier:
-    """A layer as a supplier, or one without a record."""
-    from layerfs.model import BareLayer
-
-    if isinstance(layer, BareLayer):
-        return Supplier(number, layer.cache_id)
-    return Supplier(number, layer.cache_id, layer.diff_id, layer.chain_id)
 
 
 def tree_path(text: str) -> bytes:

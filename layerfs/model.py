@@ -29,6 +29,7 @@ __all__ = [
     "Finding",
     "Image",
     "Layer",
+    "LayerInfo",
     "Named",
     "Place",
     "Severity",
@@ -151,6 +152,29 @@ class BareLayer:
     cache_id: str
     kind: str = "directory"
     container_id: ContainerID | None = None
+
+
+class LayerInfo(NamedTuple):
+    """A layer of a tree: its number, and its names.
+
+    Attributes:
+        number: 1 is the base; None where the layers below are not known.
+        cache_id: the name of its directory, as in Docker's `overlay2/`; None in kinds of store without one.
+        diff_id: None for a container's own layers, and any other directory without a record.
+        chain_id: likewise.
+    """
+
+    number: int | None
+    cache_id: str | None
+    diff_id: DiffID | None = None
+    chain_id: ChainID | None = None
+
+    @classmethod
+    def of(cls, number: int | None, layer: Layer | BareLayer) -> LayerInfo:
+        """What is told of a layer that has this number in its stack."""
+        if isinstance(layer, BareLayer):
+            return cls(number, layer.cache_id)
+        return cls(number, layer.cache_id, layer.diff_id, layer.chain_id)
 
 
 Named: TypeAlias = Image | Container | Layer | BareLayer

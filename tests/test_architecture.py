@@ -33,6 +33,7 @@ FLOORS = (
     ("layerfs.naming", "layerfs.store"),
     ("layerfs.stores",),
     ("layerfs.analysis",),
+    ("layerfs.subject",),
     ("layerfs.views",),
     ("layerfs",),
     ("layerfs_cli",),

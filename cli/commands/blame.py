@@ -14,7 +14,7 @@ from ..options import metadata_option, root_option
 from ..places import complete_place, place_metavar, read_place
 from ..progress import progress
 from ..rows.entries import Complaints, escaped, lossless, type_word
-from ..rows.provenance import Provenance, command_words, kind_option, open_stack
+from ..rows.provenance import backing_path, command_words, kind_option, open_stack
 from ..subjects import open_root, tree_path
 from ..units import human_size, rfc3339, short_id
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from layerfs.analysis.versions import Version
     from layerfs.model import Image
     from layerfs.store import Store
+    from layerfs.subject import Subject
 
 __all__ = ["command"]
 
@@ -138,32 +139,31 @@ def command(
 
     subject = open_stack(data_root, place.name, kind)
     blame = Blame(subject.tree, Digests(complaints.add), complaints.add)
-    provenance = Provenance(data_root, subject)
     path = blame.locate(tree_path(*place.paths or ("/",)))
     if not itself and blame.is_directory(path):
         steps, shown = blame.entries(path, recursive=recursive, hidden=hidden), ENTRIES
     else:
         steps, shown = iter(blame.steps(path)), HISTORY
-    found = _rows(blame, provenance, map(blame.event, steps), read=form != "table")
+    found = _rows(blame, subject, map(blame.event, steps), read=form != "table")
     if sys.stdout.isatty() and sys.stderr.isatty():
         found = iter(list(found))  # the progress bar is gone before the first line
     emit(_table(shown, full=no_trunc), found, form)
     return complaints.code
 
 
-def _rows(blame: Blame, provenance: Provenance, events: Iterable[Event], *, read: bool) -> Iterator[Row]:
+def _rows(blame: Blame, subject: Subject, events: Iterable[Event], *, read: bool) -> Iterator[Row]:
     """Events as rows; with `read`, contents are read as they come, while the bar runs."""
     with progress(events, "Reading layers") as bar:
         for event in bar:
             number = event.step.layer
-            supplier = provenance.supplier(number)
-            ids = supplier.diff_id, supplier.chain_id, supplier.cache_id
+            layer = subject.layer(number)
+            ids = layer.diff_id, layer.chain_id, layer.cache_id
             after = event.step.after
-            backing = provenance.backing_path(after.layer, after.part) if after else None
+            backing = backing_path(subject, after.layer, after.part) if after else None
             content = functools.partial(blame.content, event.step)
             if read:
                 content()
-            yield Row(event, content, ids, provenance.command(number), backing)
+            yield Row(event, content, ids, subject.created_by(number), backing)
 
 
 def _everywhere(root: Store, path: bytes, complaints: Complaints, *, every: bool) -> Iterator[Row]:

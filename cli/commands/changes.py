@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -13,15 +14,14 @@ from ..progress import progress
 from ..rows.changes import View
 from ..rows.entries import Complaints
 from ..rows.provenance import kind_option, open_owner, own_words
-from ..subjects import complete_names, open_root, subject_of
+from ..subjects import complete_names, open_root
 from ..units import ellipsis, human_size, rfc3339
 
 if TYPE_CHECKING:
     from layerfs.analysis.layerchanges import LayerChanges
     from layerfs.model import Container, Image
     from layerfs.store import Store
-
-    from ..subjects import Subject
+    from layerfs.subject import Subject
 
 __all__ = ["command"]
 
@@ -94,19 +94,18 @@ def _step(root: Store, owner: Image | Container, number: int) -> tuple[Subject, 
     """The image or container as of the layer below, and as of the layer."""
     from layerfs.analysis.layerchanges import step
     from layerfs.errors import LayerNotFound
+    from layerfs.subject import subject_of
 
     whole = subject_of(root, owner, owner.name)
-    depth = len(whole.suppliers)
+    depth = len(whole.layers)
     if number > depth:
         raise LayerNotFound(
             f"{owner.name} has no layer {number}",
             hint=f"its layers are numbered 1 (base) to {depth} (top)" if depth else "it has no layers",
         )
     before, after = step(whole.tree, number)
-    suppliers = whole.suppliers[depth - number :]
-    return whole._replace(tree=before, suppliers=suppliers[1:]), whole._replace(
-        tree=after, suppliers=suppliers
-    )
+    layers = whole.layers[depth - number :]
+    return replace(whole, tree=before, layers=layers[1:]), replace(whole, tree=after, layers=layers)
 
 
 def _table(name: str, *, full: bool) -> Table[LayerChanges]:

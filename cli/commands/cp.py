@@ -20,12 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from layerfs.store import Store
+    from layerfs.subject import Subject
     from layerfs.tree.node import Node
     from layerfs.views.copyout import CopyOut
     from layerfs.views.copytree import Copied
     from layerfs.views.place import Destination
-
-    from ..subjects import Subject
 
 __all__ = ["command"]
 

@@ -17,7 +17,7 @@ from ..options import metadata_option, root_option
 from ..places import Place, place_argument
 from ..progress import progress
 from ..rows.entries import Complaints, escaped, lossless, type_word
-from ..rows.provenance import Provenance, command_words, kind_option, open_stack
+from ..rows.provenance import backing_path, command_words, kind_option, open_stack, short_name
 from ..subjects import open_root, tree_path
 from ..units import human_size, rfc3339
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from layerfs.analysis.deleted import Deleted
     from layerfs.store import Store
+    from layerfs.subject import Subject
     from layerfs.tree.node import FileStat
     from layerfs.tree.union import UnionTree
 
@@ -130,7 +131,6 @@ def command(
     """
     data_root = open_root(ctx)
     subject = open_stack(data_root, place.name, kind)
-    provenance = Provenance(data_root, subject)
     below = [b"/" + tree_path(path).strip(b"/") + b"/" for path in place.paths]
     choice = Choice(
         layer,
@@ -140,11 +140,11 @@ def command(
         Globs(exclude),
     )
     complaints = Complaints()
-    copies = None if target is None else _Copies(data_root, subject.tree, provenance, target)
+    copies = None if target is None else _Copies(data_root, subject, target)
     rows = list(_rows(subject.tree, choice, complaints))
     if copies:
         rows = copies.make(rows)
-    emit(_table(provenance, full=no_trunc, recovered=copies is not None), rows, form)
+    emit(_table(subject, full=no_trunc, recovered=copies is not None), rows, form)
     if form == "table":
         click.echo(f"\n{_sums(rows)}")
     return complaints.code or (FINDINGS if copies and copies.failed else 0)
@@ -180,12 +180,11 @@ def _sums(rows: Sequence[Row]) -> str:
 class _Copies:
     """The copies of a run; the target is opened, and refused, before anything is read."""
 
-    def __init__(self, root: Store, tree: UnionTree, provenance: Provenance, target: str) -> None:
+    def __init__(self, root: Store, subject: Subject, target: str) -> None:
         from layerfs.views.copyout import CopyOut
         from layerfs.views.place import BadTarget, open_target
 
-        self._tree = tree
-        self._provenance = provenance
+        self._subject = subject
         self._target = target
         self.failed = False
         try:
@@ -201,7 +200,7 @@ class _Copies:
         copied: list[Row] = []
         found = (row.item.version for row in rows)
         with self._copy as copy:
-            results = recover(self._tree, found, self._folder, copy)
+            results = recover(self._subject.tree, found, self._folder, copy)
             with progress(results, "Recovering", len(rows)) as bar:
                 for row, result in zip(rows, bar, strict=True):
                     copied.append(row if result.error else row._replace(copy=result.path))
@@ -215,7 +214,7 @@ class _Copies:
         return copied
 
     def _folder(self, number: int) -> bytes:
-        return f"{number}-{self._provenance.short(number)}".encode()
+        return f"{number}-{short_name(self._subject, number)}".encode()
 
     def _complain(self, path: bytes, error: OSError) -> None:
         self.failed = True
@@ -231,7 +230,7 @@ def _column(
     return Column(key, value, placeholder, header, words and (lambda row: words(value(row))))
 
 
-def _table(provenance: Provenance, *, full: bool, recovered: bool) -> Table[Row]:
+def _table(subject: Subject, *, full: bool, recovered: bool) -> Table[Row]:
     command_text = command_words(full=full)
 
     def text(value: str | None) -> str:
@@ -259,28 +258,24 @@ def _table(provenance: Provenance, *, full: bool, recovered: bool) -> Table[Row]
         _column("nlink", "NLink", "NLINK", lambda row: row.stat.nlink),
         _column("inode", "Inode", "INODE", lambda row: row.stat.ino),
         _column("target", "Target", "TARGET", lambda row: row.target and lossless(row.target), text),
-        _column("diff_id", "DiffID", "DIFF ID", lambda row: _diff_id(provenance, layer(row))),
-        _column("cache_id", "CacheID", "CACHE ID", lambda row: provenance.supplier(layer(row)).cache_id),
+        _column("diff_id", "DiffID", "DIFF ID", lambda row: subject.layer(layer(row)).diff_id),
+        _column("cache_id", "CacheID", "CACHE ID", lambda row: subject.layer(layer(row)).cache_id),
         _column(
             "backing_path",
             "BackingPath",
             "BACKING PATH",
-            lambda row: provenance.backing_path(layer(row), row.item.version.part),
+            lambda row: backing_path(subject, layer(row), row.item.version.part),
         ),
         _column(
-            "created_by", "CreatedBy", "CREATED BY", lambda row: provenance.command(layer(row)), command_text
+            "created_by", "CreatedBy", "CREATED BY", lambda row: subject.created_by(layer(row)), command_text
         ),
         _column(
             "hidden_by_command",
             "HiddenByCommand",
             "HIDDEN BY COMMAND",
-            lambda row: provenance.command(row.item.hidden.by),
+            lambda row: subject.created_by(row.item.hidden.by),
             command_text,
         ),
         _column("recovered", "Recovered", "RECOVERED", lambda row: row.copy and lossless(row.copy), text),
     )
     return Table(columns, RECOVERED if recovered else SHOWN)
-
-
-def _diff_id(provenance: Provenance, number: int) -> str | None:
-    return provenance.supplier(number).diff_id

@@ -24,10 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from layerfs.analysis.changes import Change
+    from layerfs.subject import Subject
     from layerfs.tree.node import Node
     from layerfs.tree.union import UnionTree
-
-    from ..subjects import Subject
 
 __all__ = ["command"]
 

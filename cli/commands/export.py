@@ -212,7 +212,7 @@ def _rootfs(root: Store, name: str, kind: str | None) -> tuple[Callable[[Write],
     subject = open_subject(root, name, kind=kind, up_to=None, layer=None)
     if isinstance(subject.of, (BareLayer, Layer)):
         raise click.UsageError(f"{name} is a layer alone: use --format layer")
-    sizes = (root.layer_size(item.chain_id) or 0 for item in subject.suppliers if item.chain_id)
+    sizes = (root.layer_size(item.chain_id) or 0 for item in subject.layers if item.chain_id)
     return lambda write: TreeTar(subject.tree, write).write_all(), sum(sizes)
 
 

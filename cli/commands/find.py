@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from layerfs.analysis.predicates import Predicate
     from layerfs.analysis.seen import LayerFinding
     from layerfs.store import Store
+    from layerfs.subject import Subject
     from layerfs.tree.node import FileStat, Part
 
     from ..findtests import Wanted
-    from ..subjects import Subject
 
 __all__ = ["command"]
 
@@ -167,8 +167,8 @@ def _tree_rows(
         for item in watched:
             read = _read(contents, item.part, item.stat, chosen, complaints)
             if read:
-                supplier = subject.suppliers[item.part.layer] if subject.suppliers else None
-                yield InTree(item, read.target, contents.location(item.part), read.sha256, supplier)
+                layer = subject.layers[item.part.layer] if subject.layers else None
+                yield InTree(item, read.target, contents.location(item.part), read.sha256, layer)
 
 
 def _read(

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from layerfs.analysis.hashes import Hashed, HashedFile
-
-    from ..subjects import Subject, Supplier
+    from layerfs.model import LayerInfo
+    from layerfs.subject import Subject
 
 __all__ = ["command"]
 
@@ -38,7 +38,7 @@ class Row(NamedTuple):
 
     hashed: Hashed
     algorithm: str
-    supplier: Supplier | None
+    layer: LayerInfo | None
     backing: str
 
     @property
@@ -141,10 +141,10 @@ def _rows(
         for hashed in watched:
             if hashed.error:
                 complaints.add(hashed.error)
-            layer, path = hashed.file.data
-            label = subject.tree.layers[layer].label
-            supplier = subject.suppliers[hashed.file.part.layer]
-            yield Row(hashed, algorithm, supplier, f"{label}/{os.fsdecode(path)}")
+            place, path = hashed.file.data
+            label = subject.tree.layers[place].label
+            layer = subject.layers[hashed.file.part.layer]
+            yield Row(hashed, algorithm, layer, f"{label}/{os.fsdecode(path)}")
 
 
 # -- lines ---------------------------------------------------------------------------------------
@@ -199,7 +199,7 @@ def _column(key: str, placeholder: str, value: Callable[[Row], Any], words: Any 
 def _table(algorithm: str) -> Table[Row]:
     def identity(name: str) -> Callable[[Row], str | None]:
         def text(row: Row) -> str | None:
-            found = getattr(row.supplier, name, None)
+            found = getattr(row.layer, name, None)
             return None if found is None else str(found)
 
         return text
@@ -214,7 +214,7 @@ def _table(algorithm: str) -> Table[Row]:
         _column("nlink", "NLink", lambda row: row.file.stat.nlink),
         _column("inode", "Inode", lambda row: row.file.stat.ino),
         _column("state", "State", lambda row: "hidden" if row.file.hidden else "visible"),
-        _column("layer", "Layer", lambda row: row.supplier.number if row.supplier else None),
+        _column("layer", "Layer", lambda row: row.layer.number if row.layer else None),
         _column("diff_id", "DiffID", identity("diff_id")),
         _column("chain_id", "ChainID", identity("chain_id")),
         _column("cache_id", "CacheID", identity("cache_id")),

@@ -19,9 +19,8 @@ from ..subjects import open_root, open_subject, subject_options, tree_path
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from layerfs.subject import Subject
     from layerfs.tree.node import Node
-
-    from ..subjects import Subject
 
 __all__ = ["command"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 import syslog
@@ -18,12 +17,9 @@ from ..rows.mounts import list_mounts
 from ..subjects import complete_names, open_root, open_subject, subject_options
 
 if TYPE_CHECKING:
-    from layerfs.store import Store
+    from layerfs.subject import Subject
     from layerfs.tree.union import UnionTree
     from layerfs.views.fuse.server import Job
-
-    from ..rows.provenance import Provenance
-    from ..subjects import Subject
 
 __all__ = ["command"]
 
@@ -114,7 +110,7 @@ def command(
         ignore_permissions=ignore_permissions,
         noexec=noexec,
     )
-    tree = _traced(data_root, subject, listed=provenance)
+    tree = _traced(subject, listed=provenance)
     job = Job(driver_named(driver_name), tree, target, options, _log_to_syslog)
     _say_what_stays_closed(job)
     if foreground:
@@ -157,22 +153,15 @@ def _say_what_stays_closed(job: Job) -> None:
         )
 
 
-def _traced(root: Store, subject: Subject, *, listed: bool) -> UnionTree:
+def _traced(subject: Subject, *, listed: bool) -> UnionTree:
     """The tree with the attributes that tell where an entry comes from."""
-    from layerfs.views.provenance import Origin, TracedTree
-
-    @functools.cache
-    def provenance() -> Provenance:
-        from ..rows.provenance import Provenance
-
-        return Provenance(root, subject)
+    from layerfs.views.provenance import TracedTree
 
     def created_by(number: int) -> str | None:
-        command = provenance().command(number)
+        command = subject.created_by(number)
         return None if command is None else printable(command)
 
-    origins = [Origin(supplier.number, supplier.diff_id, supplier.chain_id) for supplier in subject.suppliers]
-    return TracedTree(subject.tree, origins, created_by, listed=listed)
+    return TracedTree(subject.tree, subject.layers, created_by, listed=listed)
 
 
 class _LogToSyslog(logging.Handler):

@@ -20,7 +20,8 @@ from ..units import rfc3339
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from ..subjects import Subject, Supplier
+    from layerfs.model import LayerInfo
+    from layerfs.subject import Subject
 
 __all__ = ["command"]
 
@@ -51,7 +52,7 @@ class Report:
     entry: Entry
     xattrs: Mapping[bytes, bytes]
     backing: tuple[str, ...]
-    layers: tuple[Supplier, ...]
+    layers: tuple[LayerInfo, ...]
 
 
 @click.command("stat")
@@ -105,9 +106,9 @@ def _reports(
         except TreeError as error:
             complaints.add(error)
             continue
-        parts = node.parts if subject.suppliers else ()
+        parts = node.parts if subject.layers else ()
         backing = tuple(_host_path(subject.tree.layers[part.layer].label, part.path) for part in parts)
-        yield Report(path, entry, xattrs, backing, tuple(subject.suppliers[part.layer] for part in parts))
+        yield Report(path, entry, xattrs, backing, tuple(subject.layers[part.layer] for part in parts))
 
 
 def _host_path(label: str, path: bytes) -> str:
@@ -140,8 +141,8 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"Access: {clock_full(found.atime_ns)}\n"
     yield f"Modify: {clock_full(found.mtime_ns)}\n"
     yield f"Change: {clock_full(found.ctime_ns)}\n"
-    for supplier, path in zip(report.layers, report.backing, strict=True):
-        yield f" Layer: {_layer_text(supplier)}\n"
+    for layer, path in zip(report.layers, report.backing, strict=True):
+        yield f" Layer: {_layer_text(layer)}\n"
         yield f"  From: {escaped(path.encode('utf-8', 'surrogateescape'))}\n"
     for name, value in report.xattrs.items():
         yield f" Xattr: {escaped(name)}={_value_text(value)}\n"
@@ -152,9 +153,9 @@ def _device(entry: Entry) -> str:
     return f"{os.major(number)},{os.minor(number)}"
 
 
-def _layer_text(supplier: Supplier) -> str:
-    number = "?" if supplier.number is None else supplier.number
-    return f"{number}  {supplier.diff_id or 'of the container'}"
+def _layer_text(layer: LayerInfo) -> str:
+    number = "?" if layer.number is None else layer.number
+    return f"{number}  {layer.diff_id or 'of the container'}"
 
 
 def _value_text(value: bytes) -> str:

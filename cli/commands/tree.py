@@ -17,10 +17,9 @@ from ..subjects import open_root, open_subject, subject_options, tree_path
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from layerfs.subject import Subject
     from layerfs.tree.node import Node
     from layerfs.tree.walk import Visit
-
-    from ..subjects import Subject
 
 __all__ = ["command"]
 

@@ -118,7 +118,7 @@ def command(
         )
         emit(total_table(full=no_trunc), rows, form)
     else:
-        account = Account.of(data_root, subject, complaints, allocated=allocated)
+        account = Account.of(subject, complaints, allocated=allocated)
         what = "layers" if layers else "paths" if paths else ""
         _show(account, what, top, form, full=no_trunc)
         rows = [account.total_row()]
@@ -195,6 +195,6 @@ def _rows(root: Store, images: Sequence[Image], complaints: Complaints, *, alloc
                 except CorruptStore as error:
                     root.report(error)
                     continue
-                account = Account.of(root, subject, complaints, allocated=allocated)
+                account = Account.of(subject, complaints, allocated=allocated)
                 known[image.chain] = account.total_row()
             yield known[image.chain] | {"name": image.name, "id": image.id}

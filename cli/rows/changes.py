@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from layerfs.analysis.changes import Change
+    from layerfs.subject import Subject
     from layerfs.tree.node import Node
-
-    from ..subjects import Subject
 
 __all__ = ["LETTERS", "View"]
 

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import click
 
 from ..emit import Column, Table, emit, emit_json
 from ..progress import progress
-from ..subjects import Subject, Supplier
 from ..units import human_size, short_id
 from .entries import escaped, lossless
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from layerfs import LayerfsError
     from layerfs.analysis.duplicates import Copy, Duplicates, Group
     from layerfs.ids import ChainID
-    from layerfs.model import Image, Layer
+    from layerfs.model import Image, Layer, LayerInfo
     from layerfs.store import Store
+    from layerfs.subject import Subject
     from layerfs.tree.source import LayerSource
 
     from .entries import Complaints
@@ -42,8 +43,10 @@ def show_duplicates(
     allocated: bool,
 ) -> None:
     """Search the layers of an image or container, or of several images, and print what is there often."""
+    from layerfs.subject import Subject
+
     layers = _of_subject(searched) if isinstance(searched, Subject) else _of_images(root, searched)
-    search = _search(root, layers, min_size, complaints, allocated=allocated)
+    search = _search(root, layers.openers, min_size, complaints, allocated=allocated)
     groups = search.groups()
     rows = [_row(group, layers) for group in groups[: top or None]]
     if form == "json":
@@ -54,32 +57,30 @@ def show_duplicates(
         emit(_table(), rows, form)
 
 
-class _Layer(NamedTuple):
-    """A layer to search: how it is opened, its number in what is asked for, or whose it is."""
+class _Searched(NamedTuple):
+    """The layers to search: what they are, and what opens each; with several images, who has each."""
 
-    supplier: Supplier
-    open: Callable[[], LayerSource]
-    images: list[str] | None = None
+    layers: Sequence[LayerInfo]
+    openers: Sequence[Callable[[], LayerSource]]
+    images: Mapping[ChainID | None, list[str]] = MappingProxyType({})
 
 
-def _of_subject(subject: Subject) -> list[_Layer]:
+def _of_subject(subject: Subject) -> _Searched:
     """The layers of an image or container, base first."""
 
     def opener(source: LayerSource) -> Callable[[], LayerSource]:
         return lambda: source
 
-    return [
-        _Layer(supplier, opener(source))
-        for supplier, source in zip(reversed(subject.suppliers), reversed(subject.tree.layers), strict=True)
-    ]
+    return _Searched(subject.layers[::-1], [opener(source) for source in reversed(subject.tree.layers)])
 
 
-def _of_images(root: Store, images: Iterable[Image]) -> list[_Layer]:
+def _of_images(root: Store, images: Iterable[Image]) -> _Searched:
     """The layers of images, each once; images with a broken chain are reported and left out."""
     from layerfs.errors import CorruptStore
+    from layerfs.model import LayerInfo
 
     found: dict[ChainID, Layer] = {}
-    owners: defaultdict[ChainID, list[str]] = defaultdict(list)
+    owners: defaultdict[ChainID | None, list[str]] = defaultdict(list)
     for image in images:
         try:
             chain = root.chain(image)
@@ -89,18 +90,21 @@ def _of_images(root: Store, images: Iterable[Image]) -> list[_Layer]:
         for layer in chain:
             found[layer.chain_id] = layer
             owners[layer.chain_id].append(image.name)
-    return [
-        _Layer(
-            Supplier(None, layer.cache_id, layer.diff_id, chain_id),
-            functools.partial(root.source, layer),
-            owners[chain_id],
-        )
-        for chain_id, layer in found.items()
-    ]
+    layers = found.values()
+    return _Searched(
+        [LayerInfo.of(None, layer) for layer in layers],
+        [functools.partial(root.source, layer) for layer in layers],
+        owners,
+    )
 
 
 def _search(
-    root: Store, layers: Sequence[_Layer], min_size: int, complaints: Complaints, *, allocated: bool
+    root: Store,
+    openers: Sequence[Callable[[], LayerSource]],
+    min_size: int,
+    complaints: Complaints,
+    *,
+    allocated: bool,
 ) -> Duplicates:
     from layerfs.analysis.duplicates import Duplicates
     from layerfs.errors import CorruptStore, TreeError
@@ -111,7 +115,6 @@ def _search(
         elif isinstance(error, CorruptStore):
             root.report(error)
 
-    openers = [layer.open for layer in layers]
     search = Duplicates(openers, min_size=min_size, allocated=allocated, problem=problem)
     _drain(search.scan(), "Listing", len(openers))
     _drain(search.read(), "Reading", search.pending)
@@ -124,24 +127,25 @@ def _drain(steps: Iterable[int], label: str, length: int) -> None:
             pass
 
 
-def _row(group: Group, layers: Sequence[_Layer]) -> Row:
+def _row(group: Group, searched: _Searched) -> Row:
     return {
         "sha256": group.sha256,
         "size": group.size,
         "copies": len(group.copies),
         "saved": group.saved,
-        "files": [_file(copy, layers[copy.places[0].layer]) for copy in group.copies],
+        "files": [_file(copy, searched) for copy in group.copies],
     }
 
 
-def _file(copy: Copy, layer: _Layer) -> Row:
+def _file(copy: Copy, searched: _Searched) -> Row:
     """A copy: the first of its names, and the others."""
     first, *links = copy.places
+    layer = searched.layers[first.layer]
     return {
-        "layer": layer.supplier.number,
-        "chain_id": layer.supplier.chain_id,
-        "cache_id": layer.supplier.cache_id,
-        "images": layer.images,
+        "layer": layer.number,
+        "chain_id": layer.chain_id,
+        "cache_id": layer.cache_id,
+        "images": searched.images.get(layer.chain_id),
         "path": lossless(b"/" + first.path),
         "links": [lossless(b"/" + place.path) for place in links],
     }

@@ -17,9 +17,8 @@ from ..units import rfc3339
 if TYPE_CHECKING:
     from layerfs.analysis.layermarks import LayerMarks
     from layerfs.errors import TreeError
+    from layerfs.subject import Subject
     from layerfs.tree.node import Node
-
-    from ..subjects import Subject
 
 __all__ = ["ENTRY_COLUMNS", "ENTRY_TABLE", "Complaints", "Entry", "escaped", "lossless", "type_word"]
 
@@ -86,8 +85,8 @@ class Entry(NamedTuple):
     @property
     def layer(self) -> int | None:
         """The number of the layer that supplied it; 1 is the base."""
-        supplier = self.subject.supplier(self.node)
-        return supplier.number if supplier else None
+        layer = self.subject.layer_of(self.node)
+        return layer.number if layer else None
 
     @property
     def is_device(self) -> bool:

@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from layerfs.analysis.seen import LayerFinding, Sight
     from layerfs.analysis.versions import Hidden
     from layerfs.ids import Identity
+    from layerfs.model import LayerInfo
     from layerfs.tree.node import FileStat
-
-    from ..subjects import Supplier
 
 __all__ = ["InRoot", "InTree", "ls_line", "owner_value", "owners_text", "root_table", "tree_table"]
 
@@ -40,14 +39,14 @@ class InTree:
         target: of a symbolic link.
         backing: where it lies on disk.
         sha256: of its content, where that was asked for.
-        supplier: its layer; None in an image of no layers.
+        layer: its layer; None in an image of no layers.
     """
 
     found: Finding
     target: bytes | None
     backing: str
     sha256: str | None
-    supplier: Supplier | None
+    layer: LayerInfo | None
 
     @property
     def state(self) -> str:
@@ -57,7 +56,7 @@ class InTree:
     @property
     def place(self) -> str:
         """The layer's number, for the long format."""
-        number = self.supplier.number if self.supplier else None
+        number = self.layer.number if self.layer else None
         return f"{'-' if number is None else number:>3}"
 
     @property
@@ -160,12 +159,12 @@ def tree_table() -> Table[InTree]:
     """The columns of findings in one tree."""
 
     def identity(name: str) -> Any:
-        return lambda row: _text(getattr(row.supplier, name, None))
+        return lambda row: _text(getattr(row.layer, name, None))
 
     return Table(
         (
             *_ENTRY_COLUMNS,
-            _column("layer", "Layer", lambda row: row.supplier.number if row.supplier else None),
+            _column("layer", "Layer", lambda row: row.layer.number if row.layer else None),
             _column("diff_id", "DiffID", identity("diff_id")),
             _column("chain_id", "ChainID", identity("chain_id")),
             _column("cache_id", "CacheID", identity("cache_id")),

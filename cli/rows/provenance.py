@@ -15,15 +15,21 @@ from ..units import ellipsis
 from .entries import lossless
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from layerfs.model import Container, Image
     from layerfs.store import Store
-    from layerfs.tree.source import LayerSource
+    from layerfs.subject import Subject
 
-    from ..subjects import Subject, Supplier
-
-__all__ = ["Provenance", "command_words", "kind_option", "open_owner", "open_stack", "own_words"]
+__all__ = [
+    "backing_path",
+    "command_words",
+    "kind_option",
+    "open_owner",
+    "open_stack",
+    "own_words",
+    "short_name",
+]
 
 CREATED_BY_WIDTH = 45
 
@@ -71,52 +77,15 @@ def own_words(kind: str, container: str) -> str:
     return f"({kind} of {container})"
 
 
-class Provenance:
-    """The layers of one subject by number, and what made them."""
-
-    def __init__(self, root: Store, subject: Subject) -> None:
-        """Read the history of the image that the subject is, or was made from."""
-        self._subject = subject
-        self._commands = _commands(root, subject)
-
-    def supplier(self, number: int) -> Supplier:
-        """The layer of a number, 1 for the base."""
-        return self._subject.suppliers[-number]
-
-    def source(self, number: int) -> LayerSource:
-        """The same, to read from."""
-        return self._subject.tree.layers[-number]
-
-    def command(self, number: int) -> str | None:
-        """The history entry that made a layer; None where nothing tells, as for a container's own."""
-        return self._commands.get(number)
-
-    def short(self, number: int) -> str:
-        """A layer's name in 12 digits: of its diff ID or, as a container's has none, of its cache ID."""
-        supplier = self.supplier(number)
-        return supplier.diff_id.hex[:12] if supplier.diff_id else (supplier.cache_id or "")[:12]
-
-    def backing_path(self, number: int, part: bytes) -> str:
-        """The file of the data root behind a path of a layer."""
-        return f"{self.source(number).label}/{lossless(part)}"
+def short_name(subject: Subject, number: int) -> str:
+    """A layer's name in 12 digits: of its diff ID or, as a container's has none, of its cache ID."""
+    layer = subject.layer(number)
+    return layer.diff_id.hex[:12] if layer.diff_id else (layer.cache_id or "")[:12]
 
 
-def _commands(root: Store, subject: Subject) -> Mapping[int, str]:
-    from layerfs.analysis.history import history
-
-    image = _image(root, subject)
-    rows = history(root, image) if image else ()
-    return {row.number: row.entry.created_by for row in rows if row.number is not None}
-
-
-def _image(root: Store, subject: Subject) -> Image | None:
-    """The image of a subject; of a container the one it was made from, if that is still there."""
-    from layerfs.analysis.stack import made_from
-    from layerfs.model import Container, Image
-
-    if isinstance(subject.of, Image):
-        return subject.of
-    return made_from(root, subject.of) if isinstance(subject.of, Container) else None
+def backing_path(subject: Subject, number: int, part: bytes) -> str:
+    """The file of the data root behind a path of the layer of a number."""
+    return f"{subject.source(number).label}/{lossless(part)}"
 
 
 def command_words(*, full: bool) -> Callable[[str | None], str]:

@@ -12,16 +12,15 @@ from ..emit import Column, Table
 from ..messages import say
 from ..units import human_size, short_id
 from .entries import escaped, lossless
-from .provenance import Provenance, command_words
+from .provenance import command_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from layerfs.analysis.waste import LayerWaste, PathWaste, Waste
-    from layerfs.store import Store
+    from layerfs.subject import Subject
 
     from ..amounts import Limit
-    from ..subjects import Subject
     from .entries import Complaints
 
 __all__ = ["Account", "exceeds", "layer_table", "path_table", "score_words", "size_words", "total_table"]
@@ -35,18 +34,17 @@ EXCEEDED = 1
 class Account:
     """The waste of one image or container, as rows."""
 
-    def __init__(self, root: Store, subject: Subject, found: Waste) -> None:
+    def __init__(self, subject: Subject, found: Waste) -> None:
         """Show what was `found` of a subject's tree."""
-        self._root = root
         self._subject = subject
         self._found = found
 
     @classmethod
-    def of(cls, root: Store, subject: Subject, complaints: Complaints, *, allocated: bool) -> Account:
+    def of(cls, subject: Subject, complaints: Complaints, *, allocated: bool) -> Account:
         """Count; what cannot be read is a complaint."""
         from layerfs.analysis.waste import waste
 
-        return cls(root, subject, waste(subject.tree, allocated=allocated, problem=complaints.add))
+        return cls(subject, waste(subject.tree, allocated=allocated, problem=complaints.add))
 
     def total_row(self) -> Row:
         """All of it as a row."""
@@ -62,8 +60,7 @@ class Account:
 
     def layer_rows(self) -> list[Row]:
         """Its layers as rows, base first."""
-        provenance = Provenance(self._root, self._subject)
-        return [_layer_row(layer, provenance) for layer in self._found.layers]
+        return [_layer_row(layer, self._subject) for layer in self._found.layers]
 
     def rest(self, top: int) -> tuple[int, int]:
         """How many paths are not among the `top`, and their bytes."""
@@ -93,17 +90,17 @@ def exceeds(row: Row, max_wasted: Limit | None, min_efficiency: float | None) ->
     return EXCEEDED if broken else 0
 
 
-def _layer_row(layer: LayerWaste, provenance: Provenance) -> Row:
-    supplier = provenance.supplier(layer.number)
+def _layer_row(layer: LayerWaste, subject: Subject) -> Row:
+    info = subject.layer(layer.number)
     return {
         "number": layer.number,
-        "diff_id": supplier.diff_id,
-        "chain_id": supplier.chain_id,
-        "cache_id": supplier.cache_id,
+        "diff_id": info.diff_id,
+        "chain_id": info.chain_id,
+        "cache_id": info.cache_id,
         "stored": layer.stored,
         "wasted": layer.wasted,
         "hides": layer.hides,
-        "created_by": provenance.command(layer.number),
+        "created_by": subject.created_by(layer.number),
     }
 
 
