@@ -16,7 +16,7 @@ from click.shell_completion import CompletionItem, shell_complete
 
 from .archives import archive_options
 from .guesses import did_you_mean
-from .options import DEFAULT_ROOT, complete_directory, metadata_option, userns_option
+from .options import DEFAULT_ROOT, complete_directory, metadata_option, noted, userns_option
 from .spellings import GROUPS, WORDS, SpelledGroup
 
 if TYPE_CHECKING:
@@ -137,6 +137,7 @@ def load(name: str) -> click.Command:
     show_envvar=True,
     show_default=True,
     shell_complete=complete_directory,
+    **noted("root"),
     help="What to read: a data root (live, a copy, or the directory above a copied var/lib/docker), an "
     "archive of docker save, Podman or skopeo, an OCI layout; - is standard input.",
 )
@@ -146,7 +147,7 @@ def load(name: str) -> click.Command:
 @click.option("-v", "--verbose", is_flag=True, help="Show on standard error how answers were found.")
 @click.version_option(package_name="layerfs", prog_name="layerfs", message="%(prog)s %(version)s")
 @click.pass_context
-def cli(ctx: click.Context, root: str, verbose: bool) -> None:  # noqa: ARG001 - `root` is read by params
+def cli(ctx: click.Context, verbose: bool) -> None:
     """See through Docker data roots and image archives without Docker, and without writing a byte to them."""
     from .messages import LogToStderr
 

@@ -1,4 +1,4 @@
-"""Options and parameter types that several commands share. Used by `main` and every command."""
+"""The options that several commands share, and the choices made by them."""
 
 from __future__ import annotations
 
@@ -14,19 +14,23 @@ _Function = TypeVar("_Function", bound="Callable[..., Any] | click.Command")
 
 __all__ = [
     "DEFAULT_ROOT",
+    "choice",
     "complete_directory",
+    "exclude_option",
+    "include_option",
     "metadata_option",
+    "noted",
     "root_option",
     "selected_metadata",
     "selected_root",
     "selected_userns",
+    "type_option",
     "userns_option",
 ]
 
 DEFAULT_ROOT = "/var/lib/docker"
 
-_METADATA = "layerfs.metadata"  # the key of the choice, which commands share with the contexts above
-_USERNS = "layerfs.userns"  # likewise
+_NOTED = "layerfs."  # begins the keys of choices, which commands share with the contexts above
 
 
 def complete_directory(
@@ -36,31 +40,48 @@ def complete_directory(
     return [CompletionItem(typed, type="dir")]
 
 
-def selected_root(context: click.Context | None) -> str:
+def noted(
+    name: str, read: Callable[[click.Context, click.Parameter, Any], Any] | None = None
+) -> dict[str, Any]:
+    """The settings of an option that is no parameter of its command: `choice` gives its value.
+
+    What is given last counts, so behind the command's name the option overrules the one before it.
+
+    Args:
+        name: what to ask `choice` for.
+        read: makes a value of what was typed, or None for no choice; raises a usage error.
+    """
+
+    def note(context: click.Context, parameter: click.Parameter, typed: Any) -> None:
+        if typed is None or typed is False:
+            return
+        value = read(context, parameter, typed) if read else typed
+        if value is not None:
+            context.meta[_NOTED + name] = value
+
+    return {"expose_value": False, "callback": note}
+
+
+def choice(context: click.Context, name: str, default: Any = None) -> Any:
+    """The value of an option that has the settings of `noted`."""
+    return context.meta.get(_NOTED + name, default)
+
+
+def selected_root(context: click.Context) -> str:
     """The data root chosen by the nearest `--root`, by LAYERFS_ROOT, or by default."""
-    while context is not None:
-        root = context.params.get("root")
-        if root is not None:
-            return str(root)
-        context = context.parent
-    return DEFAULT_ROOT
+    return str(choice(context, "root", DEFAULT_ROOT))
 
 
 def root_option(command: _Function) -> _Function:
-    """Add `--root` to a command; its value falls back on the one given before the command's name."""
+    """Add `--root` to a command; without it, the one before the command's name counts."""
     decorate = click.option(
         "--root",
         metavar="PATH",
-        callback=_inherit,
         shell_complete=complete_directory,
         help="Data root to read, also accepted before the command's name.",
+        **noted("root"),
     )
     return decorate(command)
-
-
-def _inherit(context: click.Context, _parameter: click.Parameter, root: str | None) -> str:
-    """The value given here, or else the one of the contexts above."""
-    return selected_root(context.parent) if root is None else root
 
 
 def metadata_option(*, envvar: str | None = None) -> Callable[[_Function], _Function]:
@@ -70,17 +91,10 @@ def metadata_option(*, envvar: str | None = None) -> Callable[[_Function], _Func
         type=click.Choice(("auto", "disk", "tar-split")),
         envvar=envvar,
         show_envvar=True,
-        expose_value=False,
-        callback=_note_metadata,
+        **noted("metadata"),
         help="Where modes, owners, times and marks come from: the disk, or each layer's tar-split.json.gz. "
         "By default the disk, unless a copy lost them.",
     )
-
-
-def _note_metadata(context: click.Context, _parameter: click.Parameter, chosen: str | None) -> None:
-    """What is chosen last, behind the command's name, counts."""
-    if chosen is not None:
-        context.meta[_METADATA] = chosen
 
 
 def userns_option(*, envvar: str | None = None) -> Callable[[_Function], _Function]:
@@ -90,17 +104,14 @@ def userns_option(*, envvar: str | None = None) -> Callable[[_Function], _Functi
         metavar="auto|none|BASE|UID.GID|MAP",
         envvar=envvar,
         show_envvar=True,
-        expose_value=False,
-        callback=_note_userns,
+        **noted("userns", _read_userns),
         help="The engine's user namespace, whose owners are shown: the host's number of its root, or ranges "
         "INSIDE:OUTSIDE:COUNT,...[/for groups]. By default found; none shows the numbers on disk.",
     )
 
 
-def _note_userns(context: click.Context, _parameter: click.Parameter, chosen: str | None) -> None:
+def _read_userns(_context: click.Context, _parameter: click.Parameter, chosen: str) -> str:
     """Check it where it is given."""
-    if chosen is None:
-        return
     from layerfs.formats.errors import FormatError
     from layerfs.formats.idmap import parse_owners
 
@@ -109,14 +120,43 @@ def _note_userns(context: click.Context, _parameter: click.Parameter, chosen: st
             parse_owners(chosen)
     except FormatError as error:
         raise click.BadParameter(f"{chosen}: {error}: expected {error.expected}") from error
-    context.meta[_USERNS] = chosen
+    return chosen
 
 
 def selected_userns(context: click.Context) -> str:
     """The choice of `--userns`."""
-    return str(context.meta.get(_USERNS, "auto"))
+    return str(choice(context, "userns", "auto"))
 
 
 def selected_metadata(context: click.Context) -> str:
     """The choice of `--metadata`."""
-    return str(context.meta.get(_METADATA, "auto"))
+    return str(choice(context, "metadata", "auto"))
+
+
+def include_option(function: _Function) -> _Function:
+    """Add `--include`, as the argument `include`: patterns for `globs.Globs`."""
+    return click.option(
+        "--include",
+        metavar="GLOB",
+        multiple=True,
+        help="Only paths that fit, and what is below them; repeatable.",
+    )(function)
+
+
+def exclude_option(function: _Function) -> _Function:
+    """Add `--exclude`, as the argument `exclude`: patterns for `globs.Globs`."""
+    return click.option(
+        "--exclude",
+        metavar="GLOB",
+        multiple=True,
+        help="No paths that fit, nor what is below them; repeatable.",
+    )(function)
+
+
+def type_option(
+    *kinds: str, name: str = "--type", of: str = "NAME is", them: str = "it"
+) -> Callable[[_Function], _Function]:
+    """Add `--type`, as the argument `kind`, for a NAME that could be several things."""
+    return click.option(
+        name, "kind", type=click.Choice(kinds), help=f"What {of}, if {them} could be several things."
+    )

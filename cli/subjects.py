@@ -13,7 +13,14 @@ import click
 from click.shell_completion import CompletionItem
 
 from .archives import blob_progress, selected_cache, selected_platform
-from .options import metadata_option, root_option, selected_metadata, selected_root, selected_userns
+from .options import (
+    metadata_option,
+    root_option,
+    selected_metadata,
+    selected_root,
+    selected_userns,
+    type_option,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -76,10 +83,7 @@ def data_root_of(root: Store) -> DataRoot:
 
 def subject_options(function: _Function) -> _Function:
     """`--up-to`, `--layer`, `--type`, `--metadata` and `--root`, for commands that show one tree."""
-    kind = click.option(
-        "--type", "kind", type=click.Choice(KINDS), help="What NAME is, if it could be several things."
-    )
-    return layer_options(kind(metadata_option()(root_option(function))))
+    return layer_options(type_option(*KINDS)(metadata_option()(root_option(function))))
 
 
 def layer_options(function: _Function) -> _Function:

@@ -102,7 +102,6 @@ def command(
     no_trunc: bool,
     form: str,
     kind: str | None,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> int:
     """Show which layers of an image or container supplied, changed, hid or revealed a path.
 

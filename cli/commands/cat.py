@@ -29,7 +29,6 @@ def command(
     kind: str | None,
     up_to: int | None,
     layer: int | None,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> int:
     """Write files of an image, container or layer to standard output, byte for byte.
 

@@ -50,7 +50,6 @@ def command(
     names: tuple[str, ...],
     steps: bool,
     form: str,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> None:
     """Compute the chain ID of an image's layers, or of diff IDs given base first.
 

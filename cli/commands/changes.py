@@ -48,7 +48,6 @@ def command(
     no_trunc: bool,
     form: str,
     kind: str | None,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> int:
     """Show what each layer of an image or container did, base first, and the step that made it.
 

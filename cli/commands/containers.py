@@ -82,7 +82,6 @@ def command(
     filters: Filters,
     no_trunc: bool,
     form: str,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> None:
     """List containers, newest first, as `docker ps --all` does.
 

@@ -59,7 +59,6 @@ def command(
     kind: str | None,
     up_to: int | None,
     layer: int | None,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> int:
     """Copy files and directories of an image, container or layer to the host.
 

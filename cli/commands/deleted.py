@@ -13,7 +13,7 @@ from ..emit import Column, Table, emit, format_option, no_trunc_option
 from ..globs import Globs
 from ..main import FINDINGS
 from ..messages import say
-from ..options import metadata_option, root_option
+from ..options import exclude_option, include_option, metadata_option, root_option
 from ..places import Place, place_argument
 from ..progress import progress
 from ..rows.entries import Complaints, escaped, lossless, type_word
@@ -76,15 +76,8 @@ class Choice(NamedTuple):
     "--layer", "layer", type=click.IntRange(1), metavar="N", help="Only versions that lie in layer N."
 )
 @click.option("--hidden-by", type=click.IntRange(1), metavar="N", help="Only versions that layer N hides.")
-@click.option(
-    "--include",
-    metavar="GLOB",
-    multiple=True,
-    help="Only paths that fit, and what is below them; repeatable.",
-)
-@click.option(
-    "--exclude", metavar="GLOB", multiple=True, help="No paths that fit, nor what is below them; repeatable."
-)
+@include_option
+@exclude_option
 @click.option(
     "--recover",
     "target",
@@ -109,7 +102,6 @@ def command(
     no_trunc: bool,
     form: str,
     kind: str | None,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> int:
     """List the files of an image or container that a later layer hides, and recover them.
 

@@ -13,7 +13,7 @@ from ..emit import emit, format_option
 from ..escape import printable_lines
 from ..globs import Globs
 from ..main import FINDINGS
-from ..options import metadata_option, root_option
+from ..options import exclude_option, include_option, metadata_option, root_option, type_option
 from ..rows.changes import View
 from ..rows.entries import Complaints, escaped
 from ..rows.tallies import stat_rows, stat_table
@@ -60,15 +60,8 @@ def _attributes(_context: click.Context, parameter: click.Parameter, given: Sequ
 @click.option("--hash", "hashes", is_flag=True, help="Also the sha256 of files before and after.")
 @click.option("--name-only", is_flag=True, help="Paths only.")
 @click.option("-z", "--null", is_flag=True, help="With --name-only: raw paths, each ended by a zero byte.")
-@click.option(
-    "--include",
-    metavar="GLOB",
-    multiple=True,
-    help="Only paths that fit, and what is below them; repeatable.",
-)
-@click.option(
-    "--exclude", metavar="GLOB", multiple=True, help="No paths that fit, nor what is below them; repeatable."
-)
+@include_option
+@exclude_option
 @click.option(
     "--ignore",
     metavar="ATTRIBUTE,...",
@@ -83,9 +76,7 @@ def _attributes(_context: click.Context, parameter: click.Parameter, given: Sequ
 )
 @color_option
 @format_option
-@click.option(
-    "--type", "kind", type=click.Choice(KINDS), help="What A and B are, if they could be several things."
-)
+@type_option(*KINDS, of="A and B are", them="they")
 @metadata_option()
 @root_option
 @click.pass_context
@@ -105,7 +96,6 @@ def command(
     docker: bool | None,
     form: str,
     kind: str | None,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> int:
     """Show what is different between A and B: images, IMAGE@N, containers, layers.
 

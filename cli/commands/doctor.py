@@ -47,7 +47,6 @@ def command(
     severity: str,
     no_trunc: bool,
     form: str,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> int:
     """Find all that is damaged, missing, orphaned, left over, half-written or stale in a data root.
 

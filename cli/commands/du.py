@@ -45,7 +45,6 @@ def command(
     sort: str | None,
     no_trunc: bool,
     form: str,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> None:
     """Show what images and layers take, share, and would really free.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..options import root_option
+from ..options import root_option, type_option
 from ..progress import byte_progress
 from ..subjects import KINDS, complete_names, data_root_of, open_root, open_subject, split_layer
 
@@ -63,7 +63,7 @@ STDOUT = "-"
     "--salvage", is_flag=True, help="Export what can be rebuilt of damaged layers; say what cannot."
 )
 @click.option("-f", "--force", is_flag=True, help="Replace FILE where it is there already.")
-@click.option("--type", "kind", type=click.Choice(KINDS), help="What NAME is, if it could be several things.")
+@type_option(*KINDS)
 @root_option
 @click.pass_context
 def command(
@@ -79,7 +79,6 @@ def command(
     salvage: bool,  # noqa: ARG001
     force: bool,
     kind: str | None,
-    root: str,  # noqa: ARG001
 ) -> None:
     """Write images for docker load or as OCI layouts, trees and layers as tars.
 

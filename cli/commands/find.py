@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from ..emit import emit, format_option, no_trunc_option
 from ..findtests import dashed, test_options, wanted
 from ..findwords import FindCommand
-from ..options import metadata_option, root_option
+from ..options import metadata_option, root_option, type_option
 from ..places import Place, complete_place, read_place, refuse_relative
 from ..progress import clear_bar, progress
 from ..rows.entries import Complaints, escaped
@@ -64,7 +64,7 @@ class Read(NamedTuple):
 @no_trunc_option
 @format_option
 @layer_options
-@click.option("--kind", type=click.Choice(KINDS), help="What NAME is, if it could be several things.")
+@type_option(*KINDS, name="--kind")
 @metadata_option()
 @root_option
 @click.pass_context
@@ -80,7 +80,6 @@ def command(
     up_to: int | None,
     layer: int | None,
     kind: str | None,
-    root: str,  # noqa: ARG001 - read from the context
     **tests: Any,
 ) -> int:
     """Find entries by name, attributes or content: in one tree, or in all layers of the root.

@@ -76,7 +76,6 @@ def command(
     kind: str | None,
     up_to: int | None,
     layer: int | None,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> int:
     """List digests of all files of an image, container or layer, as sha256sum does.
 

@@ -69,7 +69,6 @@ def command(
     no_trunc: bool,
     form: str,
     kind: str | None,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> None:
     """Show the steps that made an image, newest first, as `docker history` does.
 

@@ -93,7 +93,6 @@ def command(
     sort: str | None,
     no_trunc: bool,
     form: str,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> None:
     """List images, newest first, as `docker images` does.
 

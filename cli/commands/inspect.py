@@ -9,7 +9,7 @@ import click
 
 from ..emit import emit_objects
 from ..messages import say
-from ..options import root_option
+from ..options import root_option, type_option
 from ..subjects import KINDS, complete_names, open_root
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ __all__ = ["command"]
 
 @click.command("inspect")
 @click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_names)
-@click.option("--type", "kind", type=click.Choice(KINDS), help="What NAME is, if it could be several things.")
+@type_option(*KINDS)
 @click.option("-s", "--size", is_flag=True, help="Also measure containers and their own layers.")
 @click.option(
     "-f",
@@ -38,7 +38,6 @@ def command(
     kind: str | None,
     size: bool,
     form: str,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> None:
     """Show all that is known of images, containers and layers, as `docker inspect` does.
 

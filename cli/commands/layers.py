@@ -50,7 +50,6 @@ def command(
     no_trunc: bool,
     form: str,
     kind: str | None,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> None:
     """List the layers of an image or container, base first, or all layers of the root.
 

@@ -97,7 +97,6 @@ def command(
     kind: str | None,
     up_to: int | None,
     layer: int | None,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> int:
     """List directories of an image, container or layer, as ls(1) would in its mount.
 

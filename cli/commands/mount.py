@@ -73,7 +73,6 @@ def command(
     kind: str | None,
     up_to: int | None,
     layer: int | None,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> None:
     """Mount an image, container or layer read-only on a directory; list what is mounted.
 
@@ -89,7 +88,7 @@ def command(
       layerfs mount                              # what is mounted, dead or alive
       getfattr -n user.layerfs.created_by /mnt/etc/motd  # the step that made it
     """
-    if name is None and not _given(ctx, but=("form", "root")):
+    if name is None and not _given(ctx, but=("form",)):
         list_mounts(form)
         return
     _check_usage(ctx)

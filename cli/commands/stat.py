@@ -69,7 +69,6 @@ def command(
     kind: str | None,
     up_to: int | None,
     layer: int | None,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> int:
     """Show all attributes of files, and which layer supplied them.
 

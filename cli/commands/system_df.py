@@ -35,7 +35,6 @@ def command(
     ctx: click.Context,
     verbose: bool,
     form: str,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> None:
     """Show what images, containers, volumes and the build cache take, as `docker system df` does.
 

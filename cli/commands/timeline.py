@@ -69,7 +69,6 @@ def command(
     no_trunc: bool,
     form: str,
     kind: str | None,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> int:
     """Show when files of all layers, images and containers were made and changed.
 

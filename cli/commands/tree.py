@@ -43,7 +43,6 @@ def command(
     kind: str | None,
     up_to: int | None,
     layer: int | None,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> int:
     """Draw a directory of an image, container or layer as a tree.
 

@@ -70,7 +70,6 @@ def command(
     jobs: int | None,
     no_trunc: bool,
     form: str,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> int:
     """Check that images and layers are what they were when they were pulled or built.
 

@@ -82,7 +82,6 @@ def command(
     no_trunc: bool,
     form: str,
     kind: str | None,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> int:
     """Show the bytes that an image or container stores and its tree does not show.
 

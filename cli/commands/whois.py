@@ -46,7 +46,6 @@ def command(
     ctx: click.Context,
     things: tuple[str, ...],
     form: str,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> int:
     """Tell whose a thing is: its layer, the command that made it, everyone using it.
 

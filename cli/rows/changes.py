@@ -1,4 +1,4 @@
-"""Changes as rows and as lines of text. Used by the commands `diff` and `changes`."""
+"""Changes as rows and as lines of text."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The entries of a tree as rows, and how their names look on a terminal.
-
-Used by the commands that show trees: ls, tree, stat, cat.
-"""
+"""The entries of a tree as rows, and how their names look on a terminal."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Where a version comes from: the layer of a number, and the command that made it.
-
-Used by the commands about the layers of an image or a container.
-"""
+"""Where a version comes from: the layer of a number, and the command that made it."""
 
 from __future__ import annotations
 
@@ -10,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..messages import say
+from ..options import type_option
 from ..subjects import KINDS, open_subject
 from ..units import ellipsis
 from .entries import lossless
@@ -33,9 +31,7 @@ __all__ = [
 
 CREATED_BY_WIDTH = 45
 
-kind_option = click.option(
-    "--type", "kind", type=click.Choice(KINDS[:2]), help="What NAME is, if it could be several things."
-)
+kind_option = type_option(*KINDS[:2])
 """`--type`, for commands about images and containers."""
 
 

@@ -1,4 +1,4 @@
-"""Counted changes as rows. Used by the command `diff`."""
+"""Counted changes as rows."""
 
 from __future__ import annotations
 

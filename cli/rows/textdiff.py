@@ -1,6 +1,6 @@
 """The contents of two files as a unified diff, in bytes, as diff -u and git write it.
 
-Used by the command `diff`. Names that patch(1) would misread are quoted as git quotes them.
+Names that patch(1) would misread are quoted as git quotes them.
 """
 
 from __future__ import annotations

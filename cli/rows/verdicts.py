@@ -1,4 +1,4 @@
-"""Findings as lines and rows, and the sum of them. Used by the command `verify`."""
+"""Findings as lines and rows, and the sum of them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The account of an image's waste as rows: of the image, its layers, and its paths.
-
-Used by the command `waste`.
-"""
+"""The account of an image's waste as rows: of the image, its layers, and its paths."""
 
 from __future__ import annotations
 

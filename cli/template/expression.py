@@ -1,4 +1,4 @@
-"""What stands between `{{` and `}}`: tokens, and pipelines compiled to functions. Used by `template`.
+"""What stands between `{{` and `}}`: tokens, and pipelines compiled to functions.
 
 Source: Go `text/template/parse/lex.go`, `exec.go`.
 """

@@ -1,6 +1,6 @@
 """The values and functions of Docker's templates, as Go prints and calls them.
 
-Used by `template` and `template_expression`. Source: docker/cli `templates/templates.go`; Go
+Source: docker/cli `templates/templates.go`; Go
 `text/template/funcs.go`, `fmt`.
 """
 

@@ -2,7 +2,7 @@
 
 To Docker's client a document is a struct: a list or map that is null prints as an empty one, a key that
 is left out has its zero value, and a pointer that is null is `<nil>`. What no struct has a field for is
-an error. Used by `output`, for `inspect`.
+an error.
 
 Source: moby `api/types/container/config.go`, `host_config.go`, `api/types/types.go` (v20.10.24).
 """

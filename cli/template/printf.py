@@ -1,4 +1,4 @@
-"""How Go's `fmt` writes values: `%v`, and the verbs of `printf`. Used by the templates' functions."""
+"""How Go's `fmt` writes values: `%v`, and the verbs of `printf`."""
 
 from __future__ import annotations
 
