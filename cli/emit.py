@@ -1,7 +1,6 @@
-r"""How answers are printed: one description of the rows, every format.
+r"""Prints rows in every format.
 
-A command describes its rows once with `Column`s: a typed JSON value under a stable key, and the same
-in words under Docker's placeholder and header. `--format` then chooses:
+A command describes its rows once, as a `Table` of `Column`s. `--format` then chooses:
 
 - `table` (default): Docker's layout, byte for byte; `table TEMPLATE`: the columns asked for;
 - `json`: one array; `jsonl`: an object a line; both typed, and without loss (`escape.json_text`);
@@ -17,115 +16,29 @@ from __future__ import annotations
 
 import csv
 import sys
-from dataclasses import dataclass, field
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from .escape import json_text, printable
 from .progress import clear_bar
 from .template.compile import TemplateError, compile_template
-from .template.functions import Fields, shown
+from .template.functions import shown
 from .template.govalues import inspected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator
 
-__all__ = [
-    "Column",
-    "Table",
-    "emit",
-    "emit_json",
-    "emit_objects",
-    "format_option",
-    "is_template",
-    "no_trunc_option",
-]
+    from .table import Row, Table
 
-Row = TypeVar("Row")
-_Function = TypeVar("_Function", bound="Callable[..., Any]")
+__all__ = ["checked_format", "emit", "emit_json", "emit_objects", "format_names", "is_template"]
 
 FORMATS = ("table", "json", "jsonl", "csv", "tsv")
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 MARKDOWN = ("github", "pipe")
 
 _MIN_WIDTH, _PADDING = 10, 3  # of the tabwriter in docker/cli `cli/command/formatter/formatter.go`
-
-
-@dataclass(frozen=True, slots=True)
-class Column(Generic[Row]):
-    """One fact of a row.
-
-    Attributes:
-        key: its JSON key; empty for what only tables and templates show.
-        value: its typed value: sizes integer bytes, times RFC 3339, unknown None.
-        placeholder: its name in templates; empty for what only JSON shows.
-        header: its table header.
-        cell: its words; by default the value's text.
-    """
-
-    key: str
-    value: Callable[[Row], Any]
-    placeholder: str = ""
-    header: str = ""
-    cell: Callable[[Row], str] | None = None
-
-    def words(self, row: Row) -> str:
-        """The cell of `row`, safe for a terminal."""
-        if self.cell is not None:
-            text = self.cell(row)
-        else:
-            value = self.value(row)
-            text = "" if value is None else str(value)
-        made: str = shown(text)
-        return made
-
-
-def _method_header(argument: str) -> str:
-    """Docker's header for a label: the last part of its name."""
-    return argument.rpartition(".")[2].replace("-", " ").replace("_", " ")
-
-
-@dataclass(frozen=True, slots=True)
-class Table(Generic[Row]):
-    """All columns of a command's rows.
-
-    Attributes:
-        columns: the facts.
-        shown: the placeholders of those that a table shows by default.
-        methods: placeholders that take an argument, as `{{.Label "name"}}`, and their words.
-    """
-
-    columns: Sequence[Column[Row]]
-    shown: Sequence[str]
-    methods: Mapping[str, Callable[[Row, str], str]] = field(default_factory=dict)
-
-    def fields(self, row: Row) -> Fields:
-        """The placeholders of a row; its words are found when asked for."""
-        columns = self.by_placeholder()
-
-        def bound(method: Callable[[Row, str], str]) -> Callable[[str], str]:
-            return lambda argument: shown(method(row, argument))
-
-        methods = {name: bound(method) for name, method in self.methods.items()}
-        return Fields(columns, lambda name: columns[name].words(row), methods=methods)
-
-    def headers(self) -> Fields:
-        """The placeholders of the header line."""
-        columns = self.by_placeholder()
-        methods = dict.fromkeys(self.methods, _method_header)
-        return Fields(columns, lambda name: columns[name].header, methods=methods)
-
-    def by_placeholder(self) -> dict[str, Column[Row]]:
-        """The columns by their names in templates, sorted as Go's maps are."""
-        found = {column.placeholder: column for column in self.columns if column.placeholder}
-        return dict(sorted(found.items()))
-
-    def record(self, row: Row) -> dict[str, Any]:
-        """The typed values of a row."""
-        return {column.key: column.value(row) for column in self.columns if column.key}
 
 
 def emit(table: Table[Row], rows: Iterable[Row], form: str) -> None:
@@ -259,31 +172,26 @@ def _cell(value: Any) -> str:
     return printable(value) if isinstance(value, str) else json_text(value)
 
 
-# -- options -------------------------------------------------------------------------------------
+def _require_format(form: str) -> None:
+    if form not in FORMATS and form not in (names := format_names()):
+        raise _bad_format(
+            f"{form!r} is no format; choose a template such as '{{{{.ID}}}}', or one of {', '.join(names)}"
+        )
 
 
-def format_option(function: _Function) -> _Function:
-    """Add `--format`, as the argument `form`."""
-    decorate = click.option(
-        "--format",
-        "form",
-        default="table",
-        metavar="FORMAT",
-        callback=_check_format,
-        shell_complete=_complete_format,
-        help="table, json, jsonl (or ndjson), csv, tsv, a tabulate format such as github, or a Go template "
-        "such as '{{.ID}}' or 'table {{.ID}}\\t{{.Size}}'.",
-    )
-    return decorate(function)
+def format_names() -> list[str]:
+    """Every format that has a name."""
+    import tabulate
+
+    return list(dict.fromkeys((*FORMATS, *tabulate.tabulate_formats)))
 
 
-def no_trunc_option(function: _Function) -> _Function:
-    """Add `--no-trunc`."""
-    return click.option("--no-trunc", is_flag=True, help="Show IDs and commands in full.")(function)
+def checked_format(form: str) -> str:
+    """A format as `emit` takes it; refused before anything is read. `jsonl` has another common name.
 
-
-def _check_format(_context: click.Context, _parameter: click.Parameter, form: str) -> str:
-    """Refuse a format that is none before anything is read; `jsonl` has another common name."""
+    Raises:
+        click.BadParameter: it is none.
+    """
     if form == "ndjson":
         return "jsonl"
     if is_template(form):
@@ -294,22 +202,3 @@ def _check_format(_context: click.Context, _parameter: click.Parameter, form: st
     else:
         _require_format(form)
     return form
-
-
-def _require_format(form: str) -> None:
-    if form not in FORMATS and form not in (names := _format_names()):
-        raise _bad_format(
-            f"{form!r} is no format; choose a template such as '{{{{.ID}}}}', or one of {', '.join(names)}"
-        )
-
-
-def _format_names() -> list[str]:
-    import tabulate
-
-    return list(dict.fromkeys((*FORMATS, *tabulate.tabulate_formats)))
-
-
-def _complete_format(
-    _context: click.Context, _parameter: click.Parameter, typed: str
-) -> list[CompletionItem]:
-    return [CompletionItem(name) for name in _format_names() if name.startswith(typed)]

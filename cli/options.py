@@ -17,8 +17,10 @@ __all__ = [
     "choice",
     "complete_directory",
     "exclude_option",
+    "format_option",
     "include_option",
     "metadata_option",
+    "no_trunc_option",
     "noted",
     "root_option",
     "selected_metadata",
@@ -160,3 +162,37 @@ def type_option(
     return click.option(
         name, "kind", type=click.Choice(kinds), help=f"What {of}, if {them} could be several things."
     )
+
+
+def format_option(function: _Function) -> _Function:
+    """Add `--format`, as the argument `form`: checked before the command runs."""
+    decorate = click.option(
+        "--format",
+        "form",
+        default="table",
+        metavar="FORMAT",
+        callback=_read_format,
+        shell_complete=_complete_format,
+        help="table, json, jsonl (or ndjson), csv, tsv, a tabulate format such as github, or a Go template "
+        "such as '{{.ID}}' or 'table {{.ID}}\\t{{.Size}}'.",
+    )
+    return decorate(function)
+
+
+def no_trunc_option(function: _Function) -> _Function:
+    """Add `--no-trunc`."""
+    return click.option("--no-trunc", is_flag=True, help="Show IDs and commands in full.")(function)
+
+
+def _read_format(_context: click.Context, _parameter: click.Parameter, form: str) -> str:
+    from .emit import checked_format
+
+    return checked_format(form)
+
+
+def _complete_format(
+    _context: click.Context, _parameter: click.Parameter, typed: str
+) -> list[CompletionItem]:
+    from .emit import format_names
+
+    return [CompletionItem(name) for name in format_names() if name.startswith(typed)]

@@ -36,7 +36,13 @@ FLOORS = (
     ("layerfs.subject",),
     ("layerfs.views",),
     ("layerfs",),
+    ("layerfs_cli.escape",),
+    ("layerfs_cli.template",),
+    ("layerfs_cli.table",),
     ("layerfs_cli",),
+    ("layerfs_cli.colors", "layerfs_cli.rows"),
+    ("layerfs_cli.commands",),
+    ("layerfs_cli.mounthelper",),
     ("layerfs.__main__",),
 )
 """Lowest first; a module imports from its own package and from lower floors only."""
@@ -166,6 +172,14 @@ def third_parties_have_one_importer(module: Module) -> Iterator[str]:
         owner = ONLY_IMPORTER.get(found.target.split(".")[0])
         if owner and not module.within(owner):
             yield f"line {found.line}: imports {found.target}, which only {owner} may"
+
+
+def tables_know_no_click(module: Module) -> Iterator[str]:
+    """What describes rows, and Go's templates, know nothing of a command line."""
+    if module.within("layerfs_cli.escape", "layerfs_cli.table", "layerfs_cli.template"):
+        for found in module.imports():
+            if found.target.split(".")[0] == "click":
+                yield f"line {found.line}: imports {found.target}"
 
 
 def formats_know_no_files(module: Module) -> Iterator[str]:
@@ -314,6 +328,7 @@ SOURCE_RULES = (
     imports_only_downward,
     nobody_knows_a_kind_of_store,
     third_parties_have_one_importer,
+    tables_know_no_click,
     formats_know_no_files,
     only_hostdir_reaches_files,
     engine_writes_nothing,
@@ -341,6 +356,10 @@ VIOLATIONS = [
     (third_parties_have_one_importer, "layerfs.views.fuse.server", "from fuse import FUSE"),
     (third_parties_have_one_importer, "layerfs_cli.commands.images", "import tabulate"),
     (third_parties_have_one_importer, "layerfs.naming", "import click.core"),
+    (imports_only_downward, "layerfs_cli.emit", "from layerfs_cli.rows.entries import Entry"),
+    (imports_only_downward, "layerfs_cli.rows.waste", "from ..commands.waste import command"),
+    (tables_know_no_click, "layerfs_cli.table", "import click"),
+    (tables_know_no_click, "layerfs_cli.template.printf", "from click import echo"),
     (formats_know_no_files, "layerfs.formats.reference", "import os"),
     (formats_know_no_files, "layerfs.formats.reference", "from pathlib import PurePath"),
     (formats_know_no_files, "layerfs.formats.reference", "open('x')"),

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from ..emit import Column, Table, emit, format_option, no_trunc_option
-from ..options import metadata_option, root_option
+from ..emit import emit
+from ..options import format_option, metadata_option, no_trunc_option, root_option
 from ..places import complete_place, place_metavar, read_place
 from ..progress import progress
 from ..rows.entries import Complaints, escaped, lossless, type_word
 from ..rows.provenance import backing_path, command_words, kind_option, open_stack
 from ..subjects import open_root, tree_path
+from ..table import Column, Table
 from ..units import human_size, rfc3339, short_id
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 from click.core import ParameterSource
 
-from ..emit import Column, Table, emit, format_option
+from ..emit import emit
 from ..messages import say
-from ..options import root_option
+from ..options import format_option, root_option
 from ..subjects import complete_images, open_root
+from ..table import Column, Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..emit import Column, Table, emit, format_option, no_trunc_option
-from ..options import metadata_option, root_option
+from ..emit import emit
+from ..options import format_option, metadata_option, no_trunc_option, root_option
 from ..progress import progress
 from ..rows.changes import View
 from ..rows.entries import Complaints
 from ..rows.provenance import kind_option, open_owner, own_words
 from ..subjects import complete_names, open_root
+from ..table import Column, Table
 from ..units import ellipsis, human_size, rfc3339
 
 if TYPE_CHECKING:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..emit import Column, Table, emit, format_option, no_trunc_option
+from ..emit import emit
 from ..filters import Filters, filter_option, invalid_filter, labels
-from ..options import root_option
+from ..options import format_option, no_trunc_option, root_option
 from ..rows.ports import asked_ports, shown_ports
 from ..subjects import container_names, image_names, open_root
+from ..table import Column, Table
 from ..template.printf import printf
 from ..units import ZERO_TIME_NS, age, clock, ellipsis, human_duration, human_size, rfc3339, short_id
 

@@ -9,16 +9,24 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from ..copying import reason, tell_not_kept
-from ..emit import Column, Table, emit, format_option, no_trunc_option
+from ..emit import emit
 from ..globs import Globs
 from ..main import FINDINGS
 from ..messages import say
-from ..options import exclude_option, include_option, metadata_option, root_option
+from ..options import (
+    exclude_option,
+    format_option,
+    include_option,
+    metadata_option,
+    no_trunc_option,
+    root_option,
+)
 from ..places import Place, place_argument
 from ..progress import progress
 from ..rows.entries import Complaints, escaped, lossless, type_word
 from ..rows.provenance import backing_path, command_words, kind_option, open_stack, short_name
 from ..subjects import open_root, tree_path
+from ..table import Column, Table
 from ..units import human_size, rfc3339
 
 if TYPE_CHECKING:

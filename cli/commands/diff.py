@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from ..colors import CHANGES, DIFF, color_option, colored, paint
-from ..emit import emit, format_option
+from ..emit import emit
 from ..escape import printable_lines
 from ..globs import Globs
 from ..main import FINDINGS
-from ..options import exclude_option, include_option, metadata_option, root_option, type_option
+from ..options import exclude_option, format_option, include_option, metadata_option, root_option, type_option
 from ..rows.changes import View
 from ..rows.entries import Complaints, escaped
 from ..rows.tallies import stat_rows, stat_table

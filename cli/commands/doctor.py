@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ..colors import color_option
-from ..emit import emit, format_option, no_trunc_option
-from ..options import root_option
+from ..emit import emit
+from ..options import format_option, no_trunc_option, root_option
 from ..progress import byte_progress, progress
 from ..rows.diagnoses import diagnosis_table, names_of, report_lines, row_of, summary
 from ..subjects import open_data_root

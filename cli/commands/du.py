@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
-from ..emit import Column, Table, emit, emit_json, format_option, no_trunc_option
-from ..options import root_option
+from ..emit import emit, emit_json
+from ..options import format_option, no_trunc_option, root_option
 from ..subjects import complete_names, open_data_root
+from ..table import Column, Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

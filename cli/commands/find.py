@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 from click.core import ParameterSource
 
-from ..emit import emit, format_option, no_trunc_option
+from ..emit import emit
 from ..findtests import dashed, test_options, wanted
 from ..findwords import FindCommand
-from ..options import metadata_option, root_option, type_option
+from ..options import format_option, metadata_option, no_trunc_option, root_option, type_option
 from ..places import Place, complete_place, read_place, refuse_relative
 from ..progress import clear_bar, progress
 from ..rows.entries import Complaints, escaped

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 from click.core import ParameterSource
 
-from ..emit import Column, Table, emit, format_option
+from ..emit import emit
 from ..main import FINDINGS
+from ..options import format_option
 from ..places import Place, place_argument
 from ..progress import progress
 from ..rows.entries import Complaints, escaped, lossless
 from ..subjects import open_root, open_subject, subject_options, tree_path
+from ..table import Column, Table
 from ..units import human_size
 
 if TYPE_CHECKING:

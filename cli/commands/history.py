@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..emit import Column, Table, emit, format_option, no_trunc_option
-from ..options import root_option
+from ..emit import emit
+from ..options import format_option, no_trunc_option, root_option
 from ..rows.provenance import kind_option, open_owner, own_words
 from ..subjects import complete_images, open_root
+from ..table import Column, Table
 from ..units import ZERO_TIME_NS, age, ellipsis, human_size, local_rfc3339, rfc3339, short_id
 
 if TYPE_CHECKING:

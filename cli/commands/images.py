@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from ..emit import Column, Table, emit, format_option, is_template, no_trunc_option
+from ..emit import emit, is_template
 from ..filters import Filters, filter_option, invalid_filter, labels, moment
-from ..options import root_option
+from ..options import format_option, no_trunc_option, root_option
 from ..subjects import complete_images, data_root_of, image_names, open_root
+from ..table import Column, Table
 from ..units import ZERO_TIME_NS, age, clock, human_size, rfc3339, short_id
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from ..colors import EntryColors, color_option, colored
-from ..emit import emit, format_option
+from ..emit import emit
+from ..options import format_option
 from ..places import Place, place_argument
 from ..rows.entries import ENTRY_TABLE, Complaints, Entry, escaped
 from ..rows.listing import Line, Style, lines, total_line

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..emit import format_option
 from ..messages import printable, say
-from ..options import complete_directory
+from ..options import complete_directory, format_option
 from ..rows.mounts import list_mounts
 from ..subjects import complete_names, open_root, open_subject, subject_options
 

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..emit import Column, Table, emit, format_option
+from ..emit import emit
+from ..options import format_option
 from ..places import Place, place_argument
 from ..rows.entries import ENTRY_COLUMNS, Complaints, Entry, escaped, lossless
 from ..rows.listing import clock_full
 from ..subjects import open_root, open_subject, subject_options, tree_path
+from ..table import Column, Table
 from ..units import rfc3339
 
 if TYPE_CHECKING:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..emit import Column, Table, emit, emit_json, format_option
-from ..options import root_option
+from ..emit import emit, emit_json
+from ..options import format_option, root_option
 from ..subjects import open_data_root
+from ..table import Column, Table
 from ..units import age, human_size, rfc3339, short_id
 from .containers import View, container_table
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 from click.core import ParameterSource
 
-from ..emit import emit, format_option, no_trunc_option
+from ..emit import emit
 from ..filters import point_in_time
-from ..options import root_option
+from ..options import format_option, no_trunc_option, root_option
 from ..progress import progress
 from ..rows.entries import Complaints
 from ..rows.findings import InRoot

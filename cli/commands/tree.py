@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from ..colors import EntryColors, color_option, colored
-from ..emit import emit, format_option
+from ..emit import emit
 from ..escape import json_text
+from ..options import format_option
 from ..places import Place, place_argument
 from ..rows.entries import ENTRY_TABLE, Complaints, Entry, escaped
 from ..subjects import open_root, open_subject, subject_options, tree_path

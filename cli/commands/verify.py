@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from ..emit import emit, format_option, no_trunc_option
+from ..emit import emit
 from ..main import FINDINGS
-from ..options import root_option
+from ..options import format_option, no_trunc_option, root_option
 from ..progress import byte_progress, clear_bar
 from ..rows.verdicts import Tally, finding_line, finding_table
 from ..subjects import complete_names, data_root_of, open_root, split_layer

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import click
 
 from ..amounts import parse_limit, parse_size
-from ..emit import emit, emit_json, format_option, no_trunc_option
+from ..emit import emit, emit_json
 from ..escape import printable
-from ..options import metadata_option, root_option
+from ..options import format_option, metadata_option, no_trunc_option, root_option
 from ..progress import progress
 from ..rows.duplicates import show_duplicates
 from ..rows.entries import Complaints

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 from click.core import ParameterSource
 
-from ..emit import Column, Table, emit, format_option
+from ..emit import emit
 from ..escape import printable
 from ..main import EXIT_CODES, FINDINGS
 from ..messages import say_error
-from ..options import root_option
+from ..options import format_option, root_option
 from ..rows.entries import escaped, lossless, type_word
 from ..subjects import complete_names, open_root
+from ..table import Column, Table
 from ..units import short_id
 
 if TYPE_CHECKING:

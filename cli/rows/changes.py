@@ -8,8 +8,8 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..emit import Column, Table
 from ..escape import printable
+from ..table import Column, Table
 from .entries import ENTRY_TABLE, Complaints, Entry, escaped, lossless, type_word
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..colors import HEADING, SEVERITIES, colored, paint
-from ..emit import Column, Table
 from ..escape import printable
+from ..table import Column, Table
 from ..units import human_size, short_id
 
 if TYPE_CHECKING:

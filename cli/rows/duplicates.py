@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import click
 
-from ..emit import Column, Table, emit, emit_json
+from ..emit import emit, emit_json
 from ..progress import progress
+from ..table import Column, Table
 from ..units import human_size, short_id
 from .entries import escaped, lossless
 

@@ -6,9 +6,9 @@ import os
 import stat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..emit import Column, Table
 from ..main import EXIT_CODES
 from ..messages import say_error
+from ..table import Column, Table
 from ..units import rfc3339
 
 if TYPE_CHECKING:

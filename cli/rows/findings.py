@@ -7,8 +7,8 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..emit import Column, Table
 from ..escape import printable
+from ..table import Column, Table
 from ..units import rfc3339, short_id
 from .entries import escaped, lossless, type_word
 from .listing import clock_short

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from ..emit import Column, Table, emit
+from ..emit import emit
+from ..table import Column, Table
 
 if TYPE_CHECKING:
     from layerfs.views.fuse.mounted import Served

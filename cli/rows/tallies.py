@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..emit import Column, Table
+from ..table import Column, Table
 from ..units import human_size
 from .entries import escaped, lossless
 

@@ -9,7 +9,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..emit import Column, Table
+from ..table import Column, Table
 from ..units import ellipsis, human_size, rfc3339
 from .entries import escaped, lossless, type_word
 from .findings import owner_value, owners_text

@@ -6,8 +6,8 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from ..emit import Column, Table
 from ..escape import printable
+from ..table import Column, Table
 from ..units import human_size
 
 if TYPE_CHECKING:

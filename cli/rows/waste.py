@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ..emit import Column, Table
 from ..messages import say
+from ..table import Column, Table
 from ..units import human_size, short_id
 from .entries import escaped, lossless
 from .provenance import command_words
