@@ -117,6 +117,36 @@ class Names:
         assert not isinstance(found, (Image, Container))  # noqa: S101 - as asked for
         return found
 
+    def only_image(self) -> Image:
+        """The image that is meant where no name is given: the only one that is no other's parent.
+
+        Raises:
+            ImageNotFound: there is none that can be read.
+            AmbiguousName: there are several, or containers beside it.
+        """
+        images = self._store.images()
+        parents = {image.parent for image in images}
+        found = [image for image in images if image.references or image.id not in parents]
+        if not found:
+            raise ImageNotFound(f"{self._store.path}: there is no image in it that can be read")
+        names = [*map(self.spelled, found), *(name or item for item, name in self._containers())]
+        if len(names) > 1:
+            raise AmbiguousName(
+                self._store.path, names, hint=f"write the one that you mean behind a colon, as {names[0]}"
+            )
+        return found[0]
+
+    def spelled(self, image: Image) -> str:
+        """A name by which an image is found here."""
+        return image.name
+
+    def _containers(self) -> Iterable[tuple[str, str | None]]:
+        return self._store.container_names().items() if self._store.has_containers else ()
+
+    def in_full(self, name: str, kinds: Iterable[str] = ORDER) -> list[Match]:
+        """All of `kinds` that is called so in full; nothing is reported."""
+        return [match for kind in ORDER if kind in kinds for match in self._kinds[kind].exact(name)]
+
     def matches(self, name: str, kinds: Iterable[str] = ORDER) -> list[Match]:
         """All of `kinds` that has the name in the first place of the order where anything has.
 
@@ -138,7 +168,7 @@ class Names:
         Raises:
             AmbiguousName: it is the beginning of several IDs.
         """
-        found = [match for kind in ORDER for match in self._kinds[kind].exact(name)]
+        found = self.in_full(name)
         if not found:
             found = [match for kind in ORDER for match in self._kinds[kind].beginning(name)]
             if len(texts := {match.text for match in found}) > 1 and len({match.id for match in found}) > 1:

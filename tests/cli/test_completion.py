@@ -61,7 +61,7 @@ def _offered(root: Path, line: str, **environment: str) -> list[str]:
         ("layerfs blame changed:/et", ["plain,/etc/"]),
         ("layerfs cp ch", ["plain,changed"]),
         ("layerfs cp changed:/et", ["plain,/etc/"]),
-        ("layerfs cp demo:/etc ./ou", ["dir,./ou"]),
+        ("layerfs cp demo:/etc ./ou", ["file,./ou"]),
         ("layerfs diff demo@", ["plain,1", "plain,6"]),
         ("layerfs mount demo@", ["plain,1", "plain,6"]),
         ("layerfs history f30", ["plain,f30982bad869", "plain,f30982:latest"]),
