@@ -172,7 +172,7 @@ def split_source(word: str) -> tuple[str, str]:
     if path is None:
         refuse_relative(word)
         name, colon, rest = word.rpartition(":")
-        other = f" or {name}:/{rest}" if colon else ""
+        other = f" or {name}:/{rest}" if colon and not is_carried(word) else ""
         _refuse(f"{word}: not NAME:/PATH; write {word}:/PATH{other}")
     return name, path
 

@@ -64,16 +64,24 @@ def find_name(context: click.Context, word: str | None, argument: str = "NAME") 
         DataRootError, CorruptStore: its store cannot be opened.
         UsageError: there is no NAME, and the chosen store does not make one needless.
     """
+    from layerfs.errors import DataRootError
+    from layerfs.hostdir import is_there
     from layerfs.stores.transports import carried
 
     if word is None:
         store = chosen_with_one_image(context)
         if store is None:
             raise click.MissingParameter(ctx=context, param_hint=repr(argument), param_type="argument")
-        return Found(store, store.names.only_image().id, given=False)
+        return Found(store, _only(store, ""), given=False)
     found = carried(word)
-    if found is None or _is_containers(found):
+    if found is None:
         return Found(open_root(context), word)
+    if _may_be_a_containers(found) and not is_there(found.text.partition("@")[0]):
+        try:
+            return Found(open_root(context), word)
+        except DataRootError:
+            if _is_chosen(context):
+                raise
     return _found(context, found)
 
 
@@ -161,15 +169,45 @@ def _found(context: click.Context, name: Carried) -> Found:
     at = located(name)
     store = _open(context, at)
     if at.ref is not None:
+        _check_ref(store, at, name.word)
         return Found(store, at.ref)
-    return Found(store, store.names.only_image().id + at.as_of, given=False)
+    return Found(store, _only(store, name.word.removesuffix(at.as_of)) + at.as_of, given=False)
+
+
+def _check_ref(store: Store, at: Located, word: str) -> None:
+    """Raise `LookupFailed`, which names the store, where it has nothing of that name."""
+    from layerfs.errors import LookupFailed
+
+    from .subjects import split_layer
+
+    assert at.ref is not None  # noqa: S101 - asked only then
+    try:
+        store.names.matches(split_layer(at.ref)[0])
+    except LookupFailed as error:
+        begin = word.removesuffix(at.ref)
+        likely = error.hint if (error.hint or "").startswith("did you mean") else None
+        listed = f"`layerfs images {begin.rstrip(':')}` lists what there is; a path in it is {begin}/{at.ref}"
+        raise LookupFailed(f"{at.path}: {error}", hint=likely or listed) from error
+
+
+def _only(store: Store, word: str) -> str:
+    """A name of the only image in a store that was called `word`; raises `LookupFailed`."""
+    from layerfs.errors import AmbiguousName
+
+    try:
+        image = store.names.only_image()
+    except AmbiguousName as error:
+        hint = f"write the one that you mean behind it, as {word}:{error.candidates[0]}"
+        raise AmbiguousName(word, error.candidates, hint=hint) from error
+    return store.names.spelled(image) if image.references else image.id
 
 
 def _open(context: click.Context, at: Located) -> Store:
-    from layerfs.stores.transports import open_located
+    from layerfs.stores.transports import STDIN, Located, open_located
 
     opened: dict[Located, Store] = context.meta.setdefault(_OPEN, {})
-    key = at._replace(ref=None, as_of="")
+    transport = "" if at.path == STDIN else at.transport  # what comes but once is opened once
+    key = Located(transport, at.path, None)
     if key not in opened:
         opened[key] = open_located(at, _options(context))
     return opened[key]
@@ -190,14 +228,8 @@ def _options(context: click.Context) -> Options:
 # -- names that the chosen store has too -----------------------------------------------------------
 
 
-def _is_containers(name: Carried) -> bool:
-    """Whether `/web` is a container's name with its slash: where the host has no such path."""
-    from layerfs.hostdir import is_there
-
-    return _may_be_a_containers(name) and not is_there(name.text.partition("@")[0])
-
-
 def _may_be_a_containers(name: Carried) -> bool:
+    """Whether a path has the form of a container's name with its slash, as `/web`."""
     return not name.transport and name.word.startswith("/") and not set("/:") & set(name.word[1:])
 
 
@@ -209,8 +241,8 @@ def _refuse_ambiguous(context: click.Context, name: Carried) -> None:
         return
     other = _in_root(context, name.word.partition(":/")[0])
     if other is not None:
-        here = name.text if name.text.startswith(("./", "../")) else f"./{name.text}"
-        path = f"/.{name.text}" if name.text.startswith("/") else here
+        path = name.text if name.text.startswith(("/", "./", "../")) else f"./{name.text}"
+        path = path if name.transport else f"/.{path}"
         raise AmbiguousName(
             name.word, [other, path], hint=f"{other} is of {selected_root(context)}, {path} of this host"
         )
@@ -224,14 +256,15 @@ def _in_root(context: click.Context, word: str) -> str | None:
 
     from .subjects import split_layer
 
-    name = split_layer(word)[0]
+    name, number = split_layer(word)
+    as_of = "" if number is None else f"@{number}"
     for match in _matches(context, name):
         try:
             if isinstance(match.id, ImageID):
-                return parse_reference(name).with_default_tag().canonical
+                return parse_reference(name).with_default_tag().canonical + as_of
         except FormatError:
             pass
-        return match.id.removeprefix("sha256:")[:12]
+        return match.id.removeprefix("sha256:")[:12] + as_of
     return None
 
 

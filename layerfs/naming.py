@@ -131,9 +131,7 @@ class Names:
             raise ImageNotFound(f"{self._store.path}: there is no image in it that can be read")
         names = [*map(self.spelled, found), *(name or item for item, name in self._containers())]
         if len(names) > 1:
-            raise AmbiguousName(
-                self._store.path, names, hint=f"write the one that you mean behind a colon, as {names[0]}"
-            )
+            raise AmbiguousName(self._store.path, names, hint="give the name of the one that you mean")
         return found[0]
 
     def spelled(self, image: Image) -> str:

@@ -136,7 +136,7 @@ def _given(ctx: click.Context, *, but: tuple[str, ...] = ()) -> list[str]:
 def _arguments(ctx: click.Context, name: str | None, mountpoint: Path | None) -> tuple[str | None, Path]:
     """What to mount and where; refuses what cannot be meant. A store with one image needs no NAME."""
     if name and not mountpoint and chosen_with_one_image(ctx):
-        name, mountpoint = None, Path(name)
+        mountpoint, name = Path(name), None
     elif name is None or mountpoint is None:
         missing = "NAME" if name is None else "MOUNTPOINT"
         raise click.MissingParameter(ctx=ctx, param_hint=repr(missing), param_type="argument")

@@ -27,6 +27,7 @@ STDIN = "-"
 """The path that means standard input."""
 
 _LONGEST_PATH = 4096
+_LONGEST_NUMBER = 10
 _NUMBER = re.compile(r"@[0-9]{1,9}")
 
 
@@ -110,35 +111,37 @@ def located(name: Carried) -> Located:
     default = TRANSPORTS[name.transport].default if name.transport else None
     if default is not None and not name.text.startswith("/"):
         return Located(name.transport, default, name.text or None)
-    splits = [split for split in _splits(name) if split.path]
-    if not splits:
+    ends = [end for end in _ends(name.text) if end]
+    if not ends:
         raise InvalidReference(f"{name.word!r} has no path behind {name.transport}:")
-    found = [split for split in splits if split.path == STDIN or is_there(split.path)]
+    paths = {end: name.text[:end] for end in ends}
+    found = [end for end, path in paths.items() if path == STDIN or is_there(path)]
     if not found:
-        raise NotAnArchive(f"{splits[0].path}: no such file or directory")
+        raise NotAnArchive(f"{paths[ends[0]]}: no such file or directory")
     if len(found) > 1:
         raise AmbiguousName(
             name.word,
-            [split.path for split in found],
+            [paths[end] for end in found],
             hint="the host has each of these: give one of another name, as by a link, or with --root",
         )
-    if found[0].ref == "":
+    rest = name.text[found[0] :]
+    if rest == ":":
         raise InvalidReference(f"{name.word!r} has no reference behind its last colon")
-    return found[0]
+    ref = rest[1:] if rest.startswith(":") else None
+    return Located(name.transport, paths[found[0]], ref, rest if ref is None else "")
 
 
-def _splits(name: Carried) -> Iterator[Located]:
-    """Every way to read a NAME; first the one in which the path ends at the first colon."""
-    text = name.text[: _LONGEST_PATH + 1]
+def _ends(text: str) -> Iterator[int]:
+    """Where the path of a NAME may end, first at its first colon; nowhere behind what a path can have."""
     at = text.find(":")
-    while at >= 0:
-        yield Located(name.transport, text[:at], name.text[at + 1 :])
+    while 0 <= at <= _LONGEST_PATH:
+        yield at
         at = text.find(":", at + 1)
-    path, mark, _ = name.text.rpartition("@")
-    as_of = name.text[len(path) :]
+    path, mark, _ = text[-_LONGEST_NUMBER:].rpartition("@")
+    as_of = text[-_LONGEST_NUMBER:][len(path) :]
     if mark and _NUMBER.fullmatch(as_of):
-        yield Located(name.transport, path, None, as_of)
-    yield Located(name.transport, name.text, None)
+        yield len(text) - len(as_of)
+    yield len(text)
 
 
 def open_located(at: Located, options: Options) -> Store:

@@ -203,8 +203,10 @@ def found_in(directory: HostDir, name: bytes) -> str | None:
         if not stat.S_ISREG(mode):
             return None
         with directory.file(name) as file:
-            head = file.read(0, HEAD_BYTES)
+            head = file.read(0, max(HEAD_BYTES, tarheader.BLOCK))
     except (OSError, MalformedFile):
+        return None
+    if len(head) < tarheader.BLOCK:
         return None
     if Compression.of(head) is not Compression.NONE:
         return "a compressed file"
