@@ -100,19 +100,22 @@ def find_thing(context: click.Context, word: str) -> Found:
 
     It is one below that store, and one that is no store here: as another host has it.
     """
-    from layerfs.errors import LayerfsError
+    from layerfs.errors import DataRootError
     from layerfs.stores.transports import carried
 
-    if not word.startswith("/"):
+    name = carried(word)
+    if name is None or name.transport:
         return find_name(context, word)
     top = os.path.abspath(selected_root(context))
-    if not os.path.abspath(word).startswith(top.rstrip("/") + "/"):
-        name = carried(word)
+    if os.path.abspath(word).startswith(top.rstrip("/") + "/"):
+        return Found(open_root(context), word)
+    try:
+        return find_name(context, word)
+    except (DataRootError, OSError) as error:
         try:
-            return _found(context, name) if name else Found(open_root(context), word)
-        except (LayerfsError, OSError):
-            pass
-    return Found(open_root(context), word)
+            return Found(open_root(context), word)
+        except DataRootError:
+            raise error from None
 
 
 def open_word(context: click.Context, word: str) -> tuple[Store, str | None]:

@@ -215,9 +215,9 @@ def test_several_names_of_several_stores(dataroot_path: Path, stores: Path, tmp_
     assert {"motd", "issue"} <= set(os.listdir(tmp_path))
 
 
-def test_an_export_of_the_only_image_keeps_its_names(stores: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("stores")
+def test_an_export_of_the_only_image_keeps_its_names(tmp_path: Path) -> None:
     """Without a reference all tags are kept; with an ID none, as of every root."""
-    assert stores
     for word, tags in (("./one.tar", ["1.0"]), (f"./one.tar:{_only_id('one.tar')}", [None])):
         target = tmp_path / f"{len(word)}.tar"
         assert _run("export", "-o", str(target), word).code == 0
@@ -227,30 +227,30 @@ def test_an_export_of_the_only_image_keeps_its_names(stores: Path, tmp_path: Pat
 # -- what is refused -------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("stores")
 @pytest.mark.parametrize("command", sorted(set(USES) - WITHOUT_RECORDS))
-def test_several_images_and_no_reference(stores: Path, tmp_path: Path, command: str) -> None:
+def test_several_images_and_no_reference(tmp_path: Path, command: str) -> None:
     """Exit code 3, and the list of them, spelled as they can be given."""
-    assert stores
     done = _run(command, *_asked(command, "./two.tar", tmp_path))
     assert (done.code, done.stdout) in ((3, ""), (3, "[]\n"))
     assert "'./two.tar' is ambiguous: it could be base:1, demo:1.0" in done.stderr
     assert "./two.tar:base:1" in done.stderr
 
 
+@pytest.mark.usefixtures("stores")
 @pytest.mark.parametrize("command", sorted(set(USES) - WITHOUT_RECORDS))
 @pytest.mark.parametrize("word", ["./gone.tar", "oci:gone", "docker-archive:/gone/x.tar:a:1", "../gone"])
-def test_a_store_that_is_not_there(stores: Path, tmp_path: Path, command: str, word: str) -> None:
+def test_a_store_that_is_not_there(tmp_path: Path, command: str, word: str) -> None:
     """Exit code 4, and the file is named, not the root that nobody asked for."""
-    assert stores
     done = _run(command, *_asked(command, word, tmp_path))
     assert (done.code, done.stdout) == (4, "")
     path = carried(word)
     assert path
-    assert f"{located_text(path)}: no such file or directory" in done.stderr
+    assert f"{_path_of(path)}: no such file or directory" in done.stderr
     assert NOWHERE not in done.stderr
 
 
-def located_text(name: Carried) -> str:
+def _path_of(name: Carried) -> str:
     """The path of a NAME, which ends at its first colon."""
     return name.text.partition(":")[0]
 
@@ -258,9 +258,9 @@ def located_text(name: Carried) -> str:
 @pytest.mark.parametrize(
     "name", ["no-such", "no/such:1", "sha256:abc", "@", "a b", "\x1b[31m", "x\ny", ":/etc"]
 )
-def test_a_name_that_the_store_has_not(stores: Path, name: str) -> None:
+@pytest.mark.usefixtures("stores")
+def test_a_name_that_the_store_has_not(name: str) -> None:
     """Exit code 3; the store is named, and nothing gets power over the terminal."""
-    assert stores
     done = _run("ls", f"./one.tar:{name}", "/")
     assert (done.code, done.stdout) in ((3, ""), (2, ""))
     assert "one.tar" in done.stderr
@@ -268,6 +268,7 @@ def test_a_name_that_the_store_has_not(stores: Path, name: str) -> None:
     assert len(done.stderr.splitlines()) <= 4
 
 
+@pytest.mark.usefixtures("stores")
 @pytest.mark.parametrize(
     ("word", "right"),
     [
@@ -280,9 +281,8 @@ def test_a_name_that_the_store_has_not(stores: Path, name: str) -> None:
         ("docker-archive:tree.tar", "./tree.tar"),
     ],
 )
-def test_a_transport_is_for_its_own_form(stores: Path, word: str, right: str) -> None:
+def test_a_transport_is_for_its_own_form(word: str, right: str) -> None:
     """Nothing else is read by its name; the right word is told, and works."""
-    assert stores
     refused = _run("ls", word)
     assert (refused.code, refused.stdout) == (4, "")
     assert f"hint: write {right}\n" in refused.stderr
@@ -304,9 +304,9 @@ def namesakes(dataroot_path: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.mark.parametrize("transport", transports.TRANSPORTS)
 @pytest.mark.parametrize("rest", ["1", "/etc", "1:/etc", "1@2"])
-def test_an_image_called_as_a_transport(namesakes: Path, stores: Path, transport: str, rest: str) -> None:
+@pytest.mark.usefixtures("stores")
+def test_an_image_called_as_a_transport(namesakes: Path, transport: str, rest: str) -> None:
     """Exit code 3; both spellings are named; the one for the image, and the bare name, are the image."""
-    assert stores
     done = layerfs(namesakes, "ls", f"{transport}:{rest}")
     assert (done.code, done.stdout) == (3, "")
     tag = "latest" if rest == "/etc" else "1@2" if "@" in rest else "1"
@@ -401,7 +401,8 @@ def test_a_new_transport_takes_one_line(tmp_path: Path, monkeypatch: pytest.Monk
 
     def open_transport(transport: str, path: str, options: Options) -> Store:
         opened.append((transport, path))
-        return ToyStore(path) if options else ToyStore("")
+        del options
+        return ToyStore(path)
 
     module.open_transport = open_transport  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "toytransport", module)
@@ -479,9 +480,12 @@ def test_standard_input(stores: Path, words: str, source: str) -> None:
     """A pipe, or a file; read once, though two NAMEs may mean it."""
     script = [sys.executable, "-c", "import sys; from layerfs_cli.main import main; main()", *words.split()]
     with (stores / "one.tar").open("rb") as file:
-        given = {"input": file.read()} if source == "pipe" else {"stdin": file}
-        done = subprocess.run(script, **given, capture_output=True, check=False)  # type: ignore[call-overload]
-    assert (done.returncode, done.stderr) == (0, b"")
+        if source == "pipe":
+            done = subprocess.run(script, input=file.read(), capture_output=True, check=False)
+        else:
+            done = subprocess.run(script, stdin=file, capture_output=True, check=False)
+    assert done.returncode == 0
+    assert done.stderr == b""
     expected = b"" if "diff" in words else layerfs(stores / "one.tar", "ls", IMAGE, "/etc").stdout.encode()
     assert done.stdout == expected
 
@@ -489,13 +493,13 @@ def test_standard_input(stores: Path, words: str, source: str) -> None:
 # -- images, completion, directories above ---------------------------------------------------------
 
 
-def test_images_of_a_carried_store(stores: Path) -> None:
+@pytest.mark.usefixtures("stores")
+def test_images_of_a_carried_store() -> None:
     """Its images, and those of a name; a pattern works behind the colon too."""
     listed = [row["tag"] for row in _run("images", "--format", "json", "./two.tar").json]
     assert sorted(listed) == ["1", "1.0"]
     assert [row["tag"] for row in _run("images", "--format", "json", "./two.tar:de*").json] == ["1.0"]
     assert [row["tag"] for row in _run("images", "--format", "json", "oci:layout").json] == ["1.0"]
-    assert stores
 
 
 def test_every_platform_on_request(stores: Path, tmp_path: Path) -> None:

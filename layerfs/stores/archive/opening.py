@@ -188,7 +188,10 @@ def _hint(outer: TarOuter) -> str:
 def _inside(directory: HostDir) -> str:
     """Which layouts and archives are in a directory."""
     found = [(name, found_in(directory, name)) for name in sorted(directory.names())[:_LOOKED_AT]]
-    shown = [f"{ascii(os.fsdecode(name))[1:-1]} ({what})" for name, what in found if what]
+    slashes = {name for name, what in found if what and stat.S_ISDIR(directory.lstat(name).st_mode)}
+    shown = [
+        f"{ascii(os.fsdecode(name))[1:-1]}{'/' * (name in slashes)} ({what})" for name, what in found if what
+    ]
     return f"there is in it: {', '.join(shown[:_SHOWN])}" if shown else ""
 
 
