@@ -100,7 +100,8 @@ def command(
 ) -> None:
     """List images, newest first, as `docker images` does.
 
-    REFERENCE is a name, perhaps with a tag, or a pattern such as 'team/*:1.?'.
+    REFERENCE is a name, perhaps with a tag, or a pattern such as 'team/*:1.?'. It may carry a store, as in
+    ./app.tar or oci:layout:1.25.
 
     \b
     Examples:

@@ -26,6 +26,7 @@ from layerfs_cli.main import run
 from tests.cli.test_names import USES
 from tests.support.command import Result, layerfs
 from tests.support.fixture import private_copy
+from tests.support.snapshot import diff_snapshots, snapshot
 from tests.support.toystore import ToyStore
 
 if TYPE_CHECKING:
@@ -100,7 +101,9 @@ def stores(dataroot_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         subprocess.run(["gzip", "--keep", "one.tar"], check=True)
         _write_old_archive(place / "layout", place / "old.tar")
         _write_directory(place / "layout", place / "dir")
+        before = snapshot(place)
         yield place
+        assert diff_snapshots(before, snapshot(place)) == [], "what is read is never written"
 
 
 def _manifest(layout: Path) -> tuple[bytes, list[Path]]:
