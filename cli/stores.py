@@ -277,11 +277,11 @@ def _matches(context: click.Context, name: str) -> Sequence[Match]:
 
     from layerfs.errors import LayerfsError
     from layerfs.stores.registry import open_store
-    from layerfs.stores.transports import STDIN
+    from layerfs.stores.transports import STDIN, Located
 
     root = selected_root(context)
-    if root == STDIN:  # it can be read only once
-        return open_root(context).names.in_full(name, _KINDS)
+    if root == STDIN or Located("", root, None) in context.meta.get(_OPEN, {}):
+        return open_root(context).names.in_full(name, _KINDS)  # it is open, or can be opened only once
     logging.disable()
     try:
         return open_store(root, _options(context)).names.in_full(name, _KINDS)

@@ -26,6 +26,7 @@ from layerfs_cli.main import run
 from tests.cli.test_names import USES
 from tests.support.command import Result, layerfs
 from tests.support.fixture import private_copy
+from tests.support.rootbuilder import RootBuilder
 from tests.support.snapshot import diff_snapshots, snapshot
 from tests.support.toystore import ToyStore
 
@@ -456,6 +457,55 @@ def test_the_only_image_needs_no_name(stores: Path, path: str, command: str) -> 
     refused = layerfs(stores / "two.tar", command, *rest)
     assert (refused.code in (2, 3, 4), refused.stdout) == (True, "")
     assert _run(command, *rest, root=str(stores)).code in (2, 4)
+
+
+def test_cp_from_the_only_image(stores: Path, tmp_path: Path) -> None:
+    """A PATH alone is in it; several are, too."""
+    assert layerfs(stores / "one.tar", "cp", "/etc/motd", "/etc/issue", str(tmp_path)).code == 0
+    assert sorted(os.listdir(tmp_path)) == ["issue", "motd"]
+
+
+def test_a_data_root_with_one_image(tmp_path: Path) -> None:
+    """It needs no NAME, until there is a container too: then a word with a slash may be that one's."""
+    builder = RootBuilder(tmp_path / "root")
+    layer = builder.layer(fill=lambda path: (path / "file").write_text("text"))
+    image = builder.image(layer, "app:1")
+    root = builder.finish()
+    assert layerfs(root, "cat", "/file").stdout == "text"
+    assert layerfs(root, "ls").stdout == "file\n"
+    assert _run("ls", str(root)).stdout == "file\n"
+    builder.container("web", image, layer)
+    builder.finish()
+    assert layerfs(root, "ls").code == 2
+    done = _run("ls", str(root))
+    assert (done.code, "it could be app:1, web" in done.stderr) == (3, True)
+    assert _run("ls", f"{root}:web").code == 0
+    assert layerfs(root, "ls", "/web", "/file").stdout == "/file\n"
+
+
+@pytest.mark.usefixtures("stores")
+def test_a_layout_with_tags_alone(tmp_path: Path) -> None:
+    """A tag is a reference in it; a tag of two images is ambiguous, and each has its ID."""
+    layout = tmp_path / "layout"
+    shutil.copytree("layout", layout)
+    index = json.loads((layout / "index.json").read_bytes())
+    annotations = {"org.opencontainers.image.ref.name": "1.25"}
+    index["manifests"][0]["annotations"] = annotations
+    (layout / "index.json").write_text(json.dumps(index))
+    for word in (f"oci:{layout}:1.25", f"oci:{layout}", f"{layout}:1.25@6"):
+        assert "motd" in _run("ls", word, "/etc").stdout.split()
+    content, blobs = _manifest(layout)
+    config = json.loads(blobs[0].read_bytes()) | {"author": "another"}
+    manifest = json.loads(content)
+    manifest["config"] |= _store(layout, json.dumps(config).encode())
+    another = _store(layout, json.dumps(manifest).encode())
+    index["manifests"].append(index["manifests"][0] | another)
+    (layout / "index.json").write_text(json.dumps(index))
+    done = _run("ls", f"oci:{layout}:1.25")
+    assert (done.code, done.stdout) == (3, "")
+    for row in layerfs(layout, "images", "--no-trunc", "--format", "json").json:
+        assert row["id"] in done.stderr
+        assert _run("ls", f"oci:{layout}:{row['id']}").code == 0
 
 
 def test_a_pattern_is_no_name(stores: Path) -> None:
