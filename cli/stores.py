@@ -104,7 +104,7 @@ def find_thing(context: click.Context, word: str) -> Found:
     from layerfs.stores.transports import carried
 
     name = carried(word)
-    if name is None or name.transport:
+    if name is None or name.transport or not word.startswith(("/", ".")):
         return find_name(context, word)
     top = os.path.abspath(selected_root(context))
     if os.path.abspath(word).startswith(top.rstrip("/") + "/"):
@@ -200,7 +200,8 @@ def _only(store: Store, word: str) -> str:
     try:
         image = store.names.only_image()
     except AmbiguousName as error:
-        hint = f"write the one that you mean behind it, as {word}:{error.candidates[0]}"
+        dashes = "-- " if word == "-" else ""  # or it would begin like an option
+        hint = f"write the one that you mean behind it, as {dashes}{word}:{error.candidates[0]}"
         raise AmbiguousName(word, error.candidates, hint=hint) from error
     return store.names.spelled(image) if image.references else image.id
 

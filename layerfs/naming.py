@@ -122,14 +122,16 @@ class Names:
 
         Raises:
             ImageNotFound: there is none that can be read.
-            AmbiguousName: there are several, or containers beside it.
+            AmbiguousName: there are several, of which some may be damaged, or containers beside it.
         """
         images = self._store.images()
         parents = {image.parent for image in images}
         found = [image for image in images if image.references or image.id not in parents]
         if not found:
             raise ImageNotFound(f"{self._store.path}: there is no image in it that can be read")
-        names = [*map(self.spelled, found), *(name or item for item, name in self._containers())]
+        damaged = [item for item in self._store.image_ids() if self._store.load_image(item) is None]
+        containers = [name or item for item, name in self._containers()]
+        names = [*map(self.spelled, found), *damaged, *containers]
         if len(names) > 1:
             raise AmbiguousName(self._store.path, names, hint="give the name of the one that you mean")
         return found[0]

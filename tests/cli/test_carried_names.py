@@ -24,7 +24,7 @@ from layerfs.stores import registry, transports
 from layerfs.stores.transports import Carried, Located, carried, located
 from layerfs_cli.main import run
 from tests.cli.test_names import USES
-from tests.support.command import Result, layerfs
+from tests.support.command import Result, add_image, forget_image, layerfs
 from tests.support.fixture import private_copy
 from tests.support.rootbuilder import RootBuilder
 from tests.support.snapshot import diff_snapshots, snapshot
@@ -474,6 +474,10 @@ def test_a_data_root_with_one_image(tmp_path: Path) -> None:
     assert layerfs(root, "cat", "/file").stdout == "text"
     assert layerfs(root, "ls").stdout == "file\n"
     assert _run("ls", str(root)).stdout == "file\n"
+    bad = add_image(root, {"rootfs": {"type": "layers", "diff_ids": ["bad"]}})
+    done = _run("ls", str(root))
+    assert (done.code, bad in done.stderr.splitlines()[-2]) == (3, True)
+    forget_image(root, bad)
     builder.container("web", image, layer)
     builder.finish()
     assert layerfs(root, "ls").code == 2
