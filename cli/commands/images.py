@@ -238,8 +238,10 @@ def _table(*, full: bool, platforms: bool, usage: bool) -> Table[Row]:
         Column("", lambda row: row.size, "VirtualSize", "SIZE", lambda row: _size(row.size, 4)),
         Column("containers", lambda row: row.containers, "Containers", "CONTAINERS", _containers),
     ]
-    platform = "platform" if platforms else ""
-    columns.append(Column(platform, _platform, "Platform", "PLATFORM", lambda row: _platform(row) or UNKNOWN))
+    if platforms:
+        columns.append(
+            Column("platform", _platform, "Platform", "PLATFORM", lambda row: _platform(row) or UNKNOWN)
+        )
     columns += [_usage_column(part, in_data=usage) for part in ("shared", "unique")]
     if usage:
         columns.append(_usage_column("freed", in_data=True))
