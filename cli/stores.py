@@ -41,7 +41,7 @@ class Found(NamedTuple):
     Attributes:
         store: the store.
         name: the name in it.
-        given: whether the command line has a name; otherwise it is the ID of the only image.
+        given: whether the command line has a name; otherwise it is one of the only image.
     """
 
     store: Store
@@ -120,12 +120,11 @@ def find_thing(context: click.Context, word: str) -> Found:
 
 def open_word(context: click.Context, word: str) -> tuple[Store, str | None]:
     """The store that a word carries, and the REF behind it; raises as `find_name`."""
-    from layerfs.stores.transports import carried, located
+    from layerfs.stores.transports import carried
 
     found = carried(word)
     assert found is not None  # noqa: S101 - asked for such words only
-    _refuse_ambiguous(context, found)
-    at = located(found)
+    at = _located(context, found)
     return _open(context, at), at.ref
 
 
@@ -166,10 +165,7 @@ def _is_chosen(context: click.Context) -> bool:
 
 
 def _found(context: click.Context, name: Carried) -> Found:
-    from layerfs.stores.transports import located
-
-    _refuse_ambiguous(context, name)
-    at = located(name)
+    at = _located(context, name)
     store = _open(context, at)
     if at.ref is not None:
         _check_ref(store, at, name.word)
@@ -237,6 +233,23 @@ def _may_be_a_containers(name: Carried) -> bool:
     return not name.transport and name.word.startswith("/") and not set("/:") & set(name.word[1:])
 
 
+def _located(context: click.Context, name: Carried) -> Located:
+    """Where the store of a NAME is; raises `AmbiguousName` also where the chosen store has the name."""
+    from layerfs.errors import NotAnArchive
+    from layerfs.stores.transports import located
+
+    _refuse_ambiguous(context, name)
+    try:
+        return located(name)
+    except NotAnArchive as error:
+        if not name.transport or not _in_root(context, name.transport):
+            raise
+        other = f"docker.io/library/{name.word}"
+        raise NotAnArchive(
+            str(error), hint=f"for an image of {selected_root(context)} write {other}"
+        ) from error
+
+
 def _refuse_ambiguous(context: click.Context, name: Carried) -> None:
     """Raise `AmbiguousName` where the chosen store has a thing that is called as a store is."""
     from layerfs.errors import AmbiguousName
@@ -283,10 +296,11 @@ def _matches(context: click.Context, name: str) -> Sequence[Match]:
     root = selected_root(context)
     if root == STDIN or Located("", root, None) in context.meta.get(_OPEN, {}):
         return open_root(context).names.in_full(name, _KINDS)  # it is open, or can be opened only once
+    before = logging.root.manager.disable
     logging.disable()
     try:
         return open_store(root, _options(context)).names.in_full(name, _KINDS)
     except (LayerfsError, OSError):
         return ()
     finally:
-        logging.disable(logging.NOTSET)
+        logging.disable(before)

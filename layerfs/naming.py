@@ -11,9 +11,10 @@ Sources: moby `daemon/images/image.go` (GetImage), `image/store.go` (Search), `d
 from __future__ import annotations
 
 import bisect
+import copy
 import functools
 import logging
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 from layerfs.errors import (
     AmbiguousName,
@@ -76,6 +77,12 @@ class Names:
             "image": _ImageNames(store),
             "layer": layers,
         }
+
+    def with_layers(self, layers: Kind) -> Self:
+        """The same, but of other layers."""
+        other = copy.copy(self)
+        other._kinds = self._kinds | {"layer": layers}  # noqa: SLF001 - its own class
+        return other
 
     def anything(self, name: str, kinds: Iterable[str] = ORDER) -> Named:
         """What `name` means among `kinds`.

@@ -5,6 +5,7 @@ With `--root` an archive answers as the data root that its image came from: `tes
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -56,7 +57,7 @@ FORMS = {
     "docker-archive": Form("old.tar", "docker-archive:old.tar", f"docker-archive:old.tar:{IMAGE}"),
     "docker-archive of 25": Form("one.tar", "docker-archive:{}/one.tar", f"docker-archive:./one.tar:{IMAGE}"),
     "oci": Form("layout", "oci:layout", f"oci:{{}}/layout:{IMAGE}"),
-    "oci-archive": Form("one.tar", "oci-archive:one.tar", f"oci-archive:one.tar:{IMAGE}"),
+    "oci-archive": Form("one.tar", "oci-archive:one.tar", "oci-archive:one.tar:1.0"),
     "dir": Form("dir", "dir:dir", "dir:dir", ""),
     "path": Form("one.tar", "./one.tar", f"./one.tar:{IMAGE}"),
     "absolute path": Form("one.tar", "{}/one.tar", f"{{}}/one.tar:{IMAGE}"),
@@ -171,6 +172,17 @@ def _anonymous(text: str, path: str) -> str:
     for spelled in (f"{Path.cwd()}/{path}", f"../carried/{path}", f"./{path}"):
         text = text.replace(spelled, path)
     return re.sub(r'"(thing|meaning)": .*', "", text)
+
+
+@pytest.mark.skopeo
+@pytest.mark.parametrize("form", ["docker-archive", "docker-archive of 25", "oci", "oci-archive", "dir"])
+def test_the_words_are_skopeos(stores: Path, form: str) -> None:
+    """What skopeo is given by the same word is the image that it means here."""
+    for word in (FORMS[form].one, FORMS[form].ref):
+        command = ["skopeo", "inspect", "--config", "--raw", word.format(stores)]
+        config = subprocess.run(command, check=True, capture_output=True).stdout
+        digest = hashlib.sha256(config).hexdigest()
+        assert _run("inspect", "-f", "{{.Id}}", word.format(stores)).stdout == f"sha256:{digest}\n"
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -612,8 +624,6 @@ def _make_index(layout: Path, platforms: list[tuple[str, str, str | None]]) -> N
 
 def _store(layout: Path, content: bytes) -> dict[str, object]:
     """Write a blob; what a descriptor says of it."""
-    import hashlib
-
     digest = hashlib.sha256(content).hexdigest()
     (layout / "blobs/sha256" / digest).write_bytes(content)
     return {"digest": f"sha256:{digest}", "size": len(content)}
