@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from layerfs import DataRoot
-    from layerfs.analysis.doctor import Diagnosis
+    from layerfs.stores.docker.checks.doctor import Diagnosis
 
 __all__ = ["diagnosis_table", "names_of", "report_lines", "row_of", "summary"]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from layerfs import LayerfsError
-    from layerfs.analysis.duplicates import Copy, Duplicates, Group
+    from layerfs.analysis.tree.duplicates import Copy, Duplicates, Group
     from layerfs.ids import ChainID
     from layerfs.model import Image, Layer
     from layerfs.store import Store
@@ -102,7 +102,7 @@ def _of_images(root: Store, images: Iterable[Image]) -> list[_Layer]:
 def _search(
     root: Store, layers: Sequence[_Layer], min_size: int, complaints: Complaints, *, allocated: bool
 ) -> Duplicates:
-    from layerfs.analysis.duplicates import Duplicates
+    from layerfs.analysis.tree.duplicates import Duplicates
     from layerfs.errors import CorruptStore, TreeError
 
     def problem(error: LayerfsError) -> None:

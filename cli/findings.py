@@ -16,10 +16,10 @@ from .units import rfc3339, short_id
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from layerfs.analysis.find import Finding
-    from layerfs.analysis.forest import Owner
-    from layerfs.analysis.seen import LayerFinding, Sight
-    from layerfs.analysis.versions import Hidden
+    from layerfs.analysis.store.forest import Owner
+    from layerfs.analysis.store.seen import LayerFinding, Sight
+    from layerfs.analysis.tree.find import Finding
+    from layerfs.analysis.tree.versions import Hidden
     from layerfs.ids import Identity
     from layerfs.tree.node import FileStat
 

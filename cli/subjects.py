@@ -195,7 +195,7 @@ def open_sides(root: Store, name: str, *, kind: str | None) -> tuple[Subject, Su
     For a container these are its image, with the files that the engine prepares, and the container.
     A layer is seen on top of the layers below it.
     """
-    from layerfs.analysis.difference import below_top
+    from layerfs.analysis.diff.difference import below_top
     from layerfs.model import BareLayer, Layer
 
     after = open_subject(root, name, kind=kind, up_to=None, layer=None)

@@ -13,8 +13,8 @@ from .units import human_size
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from layerfs.analysis.findings import Finding
-    from layerfs.analysis.verify import LayerVerdict
+    from layerfs.analysis.doctor.findings import Finding
+    from layerfs.stores.docker.checks.verification import LayerVerdict
 
 __all__ = ["Tally", "finding_line", "finding_table"]
 

@@ -21,8 +21,8 @@ from ..units import human_size, rfc3339, short_id
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from layerfs.analysis.blame import Blame, Content, Event
-    from layerfs.analysis.versions import Version
+    from layerfs.analysis.tree.blame import Blame, Content, Event
+    from layerfs.analysis.tree.versions import Version
     from layerfs.model import Image
     from layerfs.store import Store
 
@@ -134,7 +134,7 @@ def command(
         rows = list(_everywhere(data_root, tree_path(words[0]), complaints, every=intermediate))
         emit(_table(EVERYWHERE, full=no_trunc), rows, form)
         return complaints.code
-    from layerfs.analysis.blame import Blame, Digests
+    from layerfs.analysis.tree.blame import Blame, Digests
 
     subject = open_stack(data_root, place.name, kind)
     blame = Blame(subject.tree, Digests(complaints.add), complaints.add)
@@ -168,10 +168,10 @@ def _rows(blame: Blame, provenance: Provenance, events: Iterable[Event], *, read
 
 def _everywhere(root: Store, path: bytes, complaints: Complaints, *, every: bool) -> Iterator[Row]:
     """Every image is asked; named are those that `images` lists, and others where none of these has it."""
-    from layerfs.analysis.blame import Digests
-    from layerfs.analysis.blameall import blame_all
-    from layerfs.analysis.history import history
-    from layerfs.analysis.listing import listed_images
+    from layerfs.analysis.store.blameall import blame_all
+    from layerfs.analysis.store.history import history
+    from layerfs.analysis.store.listing import listed_images
+    from layerfs.analysis.tree.blame import Digests
 
     def watched(images: Iterable[Image]) -> Iterator[Image]:
         images = list(images)

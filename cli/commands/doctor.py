@@ -16,8 +16,8 @@ from ..progress import byte_progress, progress
 from ..subjects import open_data_root
 
 if TYPE_CHECKING:
-    from layerfs.analysis.doctor import Diagnosis, Doctor
     from layerfs.ids import ChainID
+    from layerfs.stores.docker.checks.doctor import Diagnosis, Doctor
 
 __all__ = ["command"]
 
@@ -64,7 +64,7 @@ def command(
       layerfs doctor --format jsonl | jq -r 'select(.group == "orphaned") | .path'
       layerfs doctor --format '{{.Code}} {{.Subject}}'
     """
-    from layerfs.analysis.doctor import Doctor
+    from layerfs.stores.docker.checks.doctor import Doctor
 
     if quick and verify:
         raise click.UsageError("--quick and --verify exclude each other")
@@ -100,7 +100,7 @@ def _examined(doctor: Doctor, *, verify: bool) -> list[Diagnosis]:
 
 def _compared(doctor: Doctor, found: list[Diagnosis]) -> list[ChainID]:
     """Compare layers with their archives, and add what is found; the layers for which there is one."""
-    from layerfs.analysis.verify import Choice, Verification
+    from layerfs.stores.docker.checks.verification import Choice, Verification
 
     verification = Verification(doctor.root, Choice())
     jobs = verification.jobs(doctor.layers)

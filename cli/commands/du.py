@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from layerfs import DataRoot
-    from layerfs.analysis.usage import ImageUsage, Orphan, OwnDirectory, StoreUsage, WhatIf
+    from layerfs.analysis.store.usage import ImageUsage, Orphan, OwnDirectory, StoreUsage, WhatIf
     from layerfs.model import Container, Image, Layer
 
 __all__ = ["command"]
@@ -62,7 +62,7 @@ def command(
       layerfs du --what-if web nginx:1.24         # a container, then its image
       layerfs du --format json
     """
-    from layerfs.analysis.usage import StoreUsage
+    from layerfs.analysis.store.usage import StoreUsage
     from layerfs.store import RECORDS
 
     if bool(names) != what_if:

@@ -175,8 +175,8 @@ def _export_images(root: Store, given: Mapping[str, Any], form: str) -> None:
 
 def _images(root: Store, given: Mapping[str, Any]) -> list[ExportImage]:
     """The images asked for, each once."""
+    from layerfs.stores.docker.salvage import Salvage
     from layerfs.views.export.images import original, tags_asked_for
-    from layerfs.views.export.salvage import Salvage
 
     found: dict[str, Image] = {}
     tags: dict[str, dict[Any, None]] = {}
@@ -220,11 +220,11 @@ def _layer(
     root: Store, found: Named, number: int | None, *, salvage: bool
 ) -> tuple[Callable[[Write], object], int]:
     """What writes a layer's tar, and how many bytes it is; 0 where that is not known."""
-    from layerfs.analysis.stack import own_layers
+    from layerfs.analysis.store.stack import own_layers
     from layerfs.model import BareLayer, Container, Image
+    from layerfs.stores.docker.salvage import Salvage
     from layerfs.views.export.commit import write_bare_layer
     from layerfs.views.export.images import layer_tar
-    from layerfs.views.export.salvage import Salvage
 
     if isinstance(found, Image):
         if number is None:

@@ -23,10 +23,10 @@ from ..subjects import KINDS, layer_options, open_root, open_subject
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from layerfs.analysis.find import Contents
-    from layerfs.analysis.forest import Forest
-    from layerfs.analysis.predicates import Predicate
-    from layerfs.analysis.seen import LayerFinding
+    from layerfs.analysis.store.forest import Forest
+    from layerfs.analysis.store.seen import LayerFinding
+    from layerfs.analysis.tree.find import Contents
+    from layerfs.analysis.tree.predicates import Predicate
     from layerfs.store import Store
     from layerfs.tree.node import FileStat, Part
 
@@ -133,7 +133,7 @@ def _words(words: tuple[str, ...], *, everywhere: bool) -> tuple[str, list[str],
 
 
 def _in_tree(subject: Subject, chosen: Wanted, output: Output, complaints: Complaints) -> None:
-    from layerfs.analysis.find import find
+    from layerfs.analysis.tree.find import find
 
     rows = _tree_rows(
         subject,
@@ -158,7 +158,7 @@ def _in_tree(subject: Subject, chosen: Wanted, output: Output, complaints: Compl
 def _tree_rows(
     subject: Subject, found: Iterable[Any], chosen: Wanted, complaints: Complaints
 ) -> Iterator[InTree]:
-    from layerfs.analysis.find import Contents
+    from layerfs.analysis.tree.find import Contents
 
     contents = Contents(subject.tree.layers)
     # reading is what takes long, so its end should be in sight
@@ -196,8 +196,8 @@ def _read(
 
 def _in_root(root: Store, chosen: Wanted, output: Output, complaints: Complaints, *, full: bool) -> None:
     """Sorted by path, so that what several layers have of it stands together; jsonl as it is found."""
-    from layerfs.analysis.findall import Below, find_all
-    from layerfs.analysis.forest import Forest
+    from layerfs.analysis.store.findall import Below, find_all
+    from layerfs.analysis.store.forest import Forest
 
     forest = Forest(root)
     test = Below(chosen.starts, chosen.test) if chosen.starts else chosen.test
@@ -222,7 +222,7 @@ def _complete(
     steps: Iterator[list[LayerFinding]], test: Predicate, complaints: Complaints
 ) -> Iterator[list[LayerFinding]]:
     """All steps; after the last it is known, and told, which start paths no layer has."""
-    from layerfs.analysis.findall import Below
+    from layerfs.analysis.store.findall import Below
     from layerfs.errors import PathNotFound
 
     yield from steps
@@ -234,7 +234,7 @@ def _root_rows(
     forest: Forest, found: Iterable[LayerFinding], chosen: Wanted, complaints: Complaints
 ) -> Iterator[InRoot]:
     """The findings of one layer."""
-    from layerfs.analysis.findall import contents_of
+    from layerfs.analysis.store.findall import contents_of
     from layerfs.tree.node import Part
 
     contents: Contents | None = None

@@ -16,7 +16,7 @@ from ..units import ZERO_TIME_NS, age, ellipsis, human_size, local_rfc3339, rfc3
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from layerfs.analysis.history import HistoryRow
+    from layerfs.analysis.store.history import HistoryRow
 
 __all__ = ["command"]
 
@@ -83,7 +83,7 @@ def command(
       layerfs history --layers --no-trunc nginx:latest
       layerfs history --format '{{.CacheID}} {{.CreatedBy}}' nginx:latest
     """
-    from layerfs.analysis.history import history
+    from layerfs.analysis.store.history import history
 
     data_root = open_root(ctx)
     owner = open_owner(data_root, name, kind, image_first=True)

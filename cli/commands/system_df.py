@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from layerfs import DataRoot
-    from layerfs.analysis.diskusage import CacheUsage, DiskUsage, Total, VolumeUsage
-    from layerfs.analysis.usage import ImageUsage
+    from layerfs.analysis.store.diskusage import CacheUsage, DiskUsage, Total, VolumeUsage
+    from layerfs.analysis.store.usage import ImageUsage
     from layerfs.model import Container
 
 __all__ = ["command"]
@@ -48,7 +48,7 @@ def command(
       layerfs system df -v
       layerfs system df --format json
     """
-    from layerfs.analysis.diskusage import DiskUsage
+    from layerfs.analysis.store.diskusage import DiskUsage
 
     if verbose and form not in ("table", "json"):
         raise click.UsageError("-v has several tables: its --format is table or json")

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from layerfs import DataRoot
-    from layerfs.analysis.findings import Finding
-    from layerfs.analysis.verify import Choice, LayerJob, LayerVerdict, Verification
+    from layerfs.analysis.doctor.findings import Finding
     from layerfs.ids import ChainID, ImageID
     from layerfs.model import Named
     from layerfs.store import Store
+    from layerfs.stores.docker.checks.verification import Choice, LayerJob, LayerVerdict, Verification
 
 __all__ = ["command"]
 
@@ -96,8 +96,8 @@ def command(
     """
     if bool(names) == everything:
         raise click.UsageError("give a NAME, or --all, and not both")
-    from layerfs.analysis.verify import Choice
     from layerfs.store import Checkable
+    from layerfs.stores.docker.checks.verification import Choice
 
     store = open_root(ctx)
     if isinstance(store, Checkable):
@@ -152,8 +152,8 @@ def _by_records(
     root: DataRoot, names: tuple[str, ...], choice: Choice, jobs: int | None
 ) -> tuple[Tally, Iterator[Finding]]:
     """What the records of a data root, and the files beside their archives, say of the names, or of all."""
-    from layerfs.analysis.verify import Verification
     from layerfs.store import FILES, RECORDS
+    from layerfs.stores.docker.checks.verification import Verification
 
     root.require(RECORDS, FILES)
     verification = Verification(root, choice)

@@ -22,7 +22,7 @@ from ..units import short_id
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from layerfs.analysis.whois import Answer, Spot, User
+    from layerfs.analysis.store.whois import Answer, Spot, User
 
 __all__ = ["command"]
 
@@ -64,7 +64,7 @@ def command(
       layerfs whois 7Q2XUW… sha256:4f18858eae9d…
       layerfs whois --format '{{.Thing}} {{.Orphan}}' $(ls /mnt/docker/overlay2)
     """
-    from layerfs.analysis.whois import Whois
+    from layerfs.analysis.store.whois import Whois
     from layerfs.errors import CorruptStore, LookupFailed
 
     data_root = open_root(ctx)

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from layerfs.analysis.versions import node_of
+from layerfs.analysis.tree.versions import node_of
 from layerfs.tree.node import Node, Part
 from layerfs.views.copyout import Original
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from layerfs.analysis.versions import Version
+    from layerfs.analysis.tree.versions import Version
     from layerfs.tree.union import UnionTree
     from layerfs.views.copyout import CopyOut
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from layerfs import DataRoot
-from layerfs.analysis.duplicates import Duplicates
+from layerfs.analysis.tree.duplicates import Duplicates
 from tests.support.command import forget_image, layerfs
 from tests.support.fixture import private_copy
 from tests.support.layerspec import Dir, File, LayerSpec, Link, Meta, materialise

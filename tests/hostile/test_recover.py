@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layerfs import DataRoot
-from layerfs.analysis.deleted import deleted
-from layerfs.analysis.versions import node_of
+from layerfs.analysis.tree.deleted import deleted
+from layerfs.analysis.tree.versions import node_of
 from layerfs.views.copyout import CopyOut, Original
 from layerfs.views.place import open_target
 from tests.support.command import layerfs
