@@ -18,7 +18,6 @@ from .params import metadata_option, root_option, selected_metadata, selected_ro
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from layerfs import DataRoot
     from layerfs.ids import ChainID, DiffID
     from layerfs.model import BareLayer, Layer, Named
     from layerfs.store import Store
@@ -32,10 +31,8 @@ __all__ = [
     "complete_images",
     "complete_names",
     "container_names",
-    "data_root_of",
     "image_names",
     "layer_options",
-    "open_data_root",
     "open_root",
     "open_sides",
     "open_subject",
@@ -105,21 +102,6 @@ def open_root(context: click.Context) -> Store:
         progress=blob_progress(),
     )
     return open_store(selected_root(context), options)
-
-
-def open_data_root(context: click.Context) -> DataRoot:
-    """The same, for a command that only Docker's own records can answer; raises `NotInThisKind`."""
-    return data_root_of(open_root(context))
-
-
-def data_root_of(root: Store) -> DataRoot:
-    """A store as a Docker data root, for what only its records can answer; raises `NotInThisKind`."""
-    from layerfs import DataRoot
-    from layerfs.errors import NotInThisKind
-
-    if not isinstance(root, DataRoot):
-        raise NotInThisKind(root.path, root.noun, "records of a Docker Engine, from which this is read")
-    return root
 
 
 def subject_options(function: _Function) -> _Function:

@@ -11,11 +11,12 @@ import click
 
 from ..params import root_option
 from ..progress import byte_progress
-from ..subjects import KINDS, complete_names, data_root_of, open_root, open_subject, split_layer
+from ..subjects import KINDS, complete_names, open_root, open_subject, split_layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from layerfs.capabilities import Salvager
     from layerfs.model import Image, Named
     from layerfs.store import Store
     from layerfs.views.export.images import ExportImage
@@ -175,19 +176,29 @@ def _export_images(root: Store, given: Mapping[str, Any], form: str) -> None:
 
 def _images(root: Store, given: Mapping[str, Any]) -> list[ExportImage]:
     """The images asked for, each once."""
-    from layerfs.stores.docker.salvage import Salvage
-    from layerfs.views.export.images import original, tags_asked_for
+    from layerfs.views.export.images import original, salvaged, tags_asked_for
 
     found: dict[str, Image] = {}
     tags: dict[str, dict[Any, None]] = {}
-    salvage = Salvage(data_root_of(root)) if given["salvage"] else None
+    salvager = _salvager(root) if given["salvage"] else None
     for name, image in _named(root, given):
         found[image.id] = image
         asked = image.references if name is None or given["all_tags"] else tags_asked_for(image, name)
         known = tags.setdefault(image.id, {})
         known.update(dict.fromkeys(tag for tag in asked if tag.tag and not tag.digest))
-    make = salvage.image if salvage else lambda image, names: original(root, image, names)
-    return [make(image, tags[image_id]) for image_id, image in found.items()]
+    return [
+        salvaged(salvager, image, tags[image_id]) if salvager else original(root, image, tags[image_id])
+        for image_id, image in found.items()
+    ]
+
+
+def _salvager(root: Store) -> Salvager:
+    """What rebuilds damaged layers of a store; raises `NotInThisKind`."""
+    from layerfs.capabilities import Salvageable, lacking
+
+    if not isinstance(root, Salvageable):
+        raise lacking(root)
+    return root.salvager()
 
 
 def _named(root: Store, given: Mapping[str, Any]) -> Sequence[tuple[str | None, Image]]:
@@ -222,7 +233,6 @@ def _layer(
     """What writes a layer's tar, and how many bytes it is; 0 where that is not known."""
     from layerfs.analysis.store.stack import own_layers
     from layerfs.model import BareLayer, Container, Image
-    from layerfs.stores.docker.salvage import Salvage
     from layerfs.views.export.commit import write_bare_layer
     from layerfs.views.export.images import layer_tar
 
@@ -238,7 +248,7 @@ def _layer(
         bare = found
         return lambda write: write_bare_layer(root, bare, write), 0
     if salvage:
-        tar = Salvage(data_root_of(root)).layer(found, found.diff_id)
+        tar = _salvager(root).layer(found, found.diff_id)
         return tar.write, tar.size
     original = layer_tar(root, found)
     return original.write, original.size

@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem
 from ..filters import Filters, filter_option, invalid_filter, labels, moment
 from ..output import Column, Table, emit, format_option, is_template, no_trunc_option
 from ..params import root_option
-from ..subjects import complete_images, data_root_of, image_names, open_root
+from ..subjects import complete_images, image_names, open_root
 from ..units import ZERO_TIME_NS, age, clock, human_size, rfc3339, short_id
 
 if TYPE_CHECKING:
@@ -175,8 +175,11 @@ def _rows(root: Store, names: Iterable[ImageRow], *, usage: bool) -> Iterator[Ro
 def _account(root: Store) -> Callable[[Image], ImageUsage]:
     """The usage of images, each reckoned once however many names it has."""
     from layerfs.analysis.store.usage import StoreUsage
+    from layerfs.capabilities import Accountable, lacking
 
-    usage = StoreUsage(data_root_of(root))
+    if not isinstance(root, Accountable):
+        raise lacking(root)
+    usage = StoreUsage(root)
     known: dict[str, ImageUsage] = {}
 
     def of(image: Image) -> ImageUsage:

@@ -12,19 +12,18 @@ import click
 from ..main import FINDINGS
 from ..output import emit, format_option, no_trunc_option
 from ..params import root_option
-from ..progress import byte_progress, clear_bar
-from ..subjects import complete_names, data_root_of, open_root, split_layer
+from ..progress import clear_bar, phases
+from ..subjects import complete_names, open_root, split_layer
 from ..verdicts import Tally, finding_line, finding_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from layerfs import DataRoot
     from layerfs.analysis.doctor.findings import Finding
+    from layerfs.capabilities import Verifiable, VerifyOptions
     from layerfs.ids import ChainID, ImageID
     from layerfs.model import Named
     from layerfs.store import Store
-    from layerfs.stores.docker.checks.verification import Choice, LayerJob, LayerVerdict, Verification
 
 __all__ = ["command"]
 
@@ -96,28 +95,34 @@ def command(
     """
     if bool(names) == everything:
         raise click.UsageError("give a NAME, or --all, and not both")
-    from layerfs.store import Checkable
-    from layerfs.stores.docker.checks.verification import Choice
+    from layerfs.capabilities import Checkable, Verifiable, VerifyOptions, lacking
 
     store = open_root(ctx)
+    aspects = frozenset() if no_attributes else frozenset(ASPECTS) - ignore
     if isinstance(store, Checkable):
-        if quick or no_attributes or ignore:
+        if quick or len(aspects) < len(ASPECTS):
             raise click.UsageError(f"{store.noun} takes no --quick, --ignore or --no-attributes")
         chosen = _in_archive(store, names)
         tally = Tally(len(chosen.images), len(chosen.chains))
         found = store.faults({*chosen.images, *chosen.chains} if names else None)
+    elif isinstance(store, Verifiable):
+        here = os.fsencode(os.path.abspath(store.path))
+        options = VerifyOptions(aspects, quick, list_all, jobs or len(os.sched_getaffinity(0)), here)
+        tally, found = _by_files(store, names, options)
     else:
-        aspects = frozenset() if no_attributes else frozenset(ASPECTS) - ignore
-        tally, found = _by_records(data_root_of(store), names, Choice(aspects, quick, list_all), jobs)
-    found = tally.counted(found)
-    if form == "table":
-        for finding in found:
-            clear_bar(sys.stdout)
-            click.echo(finding_line(finding, store.path, full=no_trunc))
-        click.echo(tally.summary())
-    else:
-        emit(finding_table(), found, form)
+        raise lacking(store)
+    _show(tally.counted(found), tally, store.path, form, full=no_trunc)
     return FINDINGS if tally.severities["error"] or (strict and tally.severities.total()) else 0
+
+
+def _show(found: Iterator[Finding], tally: Tally, place: str, form: str, *, full: bool) -> None:
+    if form != "table":
+        emit(finding_table(), found, form)
+        return
+    for finding in found:
+        clear_bar(sys.stdout)
+        click.echo(finding_line(finding, place, full=full))
+    click.echo(tally.summary())
 
 
 def _aspects(text: str | None) -> frozenset[str]:
@@ -148,69 +153,17 @@ def _in_archive(store: Store, names: tuple[str, ...]) -> Chosen:
     return Chosen(list(dict.fromkeys(images)), list(dict.fromkeys(chains)))
 
 
-def _by_records(
-    root: DataRoot, names: tuple[str, ...], choice: Choice, jobs: int | None
+def _by_files(
+    store: Verifiable, names: tuple[str, ...], options: VerifyOptions
 ) -> tuple[Tally, Iterator[Finding]]:
-    """What the records of a data root, and the files beside their archives, say of the names, or of all."""
-    from layerfs.store import FILES, RECORDS
-    from layerfs.stores.docker.checks.verification import Verification
+    """What is found by comparing the files of what the names mean, or of all, with their tars."""
+    check = store.verification(list(map(split_layer, names)), options)
+    tally = Tally(check.images, check.layers)
 
-    root.require(RECORDS, FILES)
-    verification = Verification(root, choice)
-    chosen = _named(root, verification, names) if names else _everything(root, verification)
-    tally = Tally(len(chosen.images), len(chosen.chains))
-    return tally, _findings(verification, chosen, choice, jobs, tally)
+    def findings() -> Iterator[Finding]:
+        started = time.monotonic()
+        with phases({"layers": "Verifying"}) as told:
+            yield from check.findings(told)
+        tally.proved(check.proven, check.proven_size, time.monotonic() - started)
 
-
-def _everything(root: DataRoot, verification: Verification) -> Chosen:
-    return Chosen(root.image_ids(), verification.all_chains())
-
-
-def _named(root: DataRoot, verification: Verification, names: tuple[str, ...]) -> Chosen:
-    """What the names mean, images first; raises `LookupFailed`."""
-    from layerfs.ids import ImageID
-
-    images: list[ImageID] = []
-    chains: list[ChainID] = []
-    for given in names:
-        name, number = split_layer(given)
-        if number is not None:
-            image = root.image(name)
-            images.append(image.id)
-            chains += verification.chains_of(image.id)[: root.layer_number(image, number)]
-            continue
-        for found in verification.called(name, os.fsencode(os.path.abspath(root.path))):
-            if isinstance(found, ImageID):
-                images.append(found)
-                chains += verification.chains_of(found)
-            else:
-                chains.append(found)
-    return Chosen(list(dict.fromkeys(images)), list(dict.fromkeys(chains)))
-
-
-def _findings(
-    verification: Verification, chosen: Chosen, choice: Choice, jobs: int | None, tally: Tally
-) -> Iterator[Finding]:
-    """Everything that is found: of the records, and then of one layer after the other."""
-    yield from verification.records(chosen.images, chosen.chains)
-    work = [] if choice.quick else verification.jobs(chosen.chains)
-    processes = jobs or len(os.sched_getaffinity(0))
-    started = time.monotonic()
-    verdicts: dict[LayerJob, LayerVerdict] = {}
-    with byte_progress("Verifying", sum(job.work for job in work)) as advance:
-        done = dict.fromkeys(work, 0)
-
-        def told(job: LayerJob, amount: int) -> None:
-            amount = min(amount, job.work - done[job])  # what was noted of its size may be wrong
-            done[job] += amount
-            advance(amount)
-
-        waiting = iter(work)
-        at = next(waiting, None)
-        for job, verdict in verification.run(work, processes, told):
-            told(job, job.work)
-            verdicts[job] = verdict
-            while at in verdicts:
-                yield from tally.judged(verdicts.pop(at))
-                at = next(waiting, None)
-    tally.seconds = time.monotonic() - started
+    return tally, findings()

@@ -15,19 +15,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.analysis.store.containers import LIVE, ContainerFilter, listed_containers, recorded_state
 from layerfs.analysis.store.usage import StoreUsage
-from layerfs.errors import CorruptStore
-from layerfs.ids import CacheID, InvalidID
+from layerfs.capabilities import Accountable
 from layerfs.model import READ_WRITE
-from layerfs.stores.docker.buildkit import read_buildkit_records, read_buildkit_snapshots
-from layerfs.stores.docker.volumes import Volumes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from layerfs.analysis.store.usage import ImageUsage
-    from layerfs.formats.buildkit import BuildKitRecord, BuildKitSnapshot
+    from layerfs.capabilities import CacheRecord
+    from layerfs.formats.buildkit import BuildKitRecord
     from layerfs.model import Container
-    from layerfs.stores.docker.dataroot import DataRoot
+    from layerfs.store import Store
 
 __all__ = ["CacheUsage", "ContainerUsage", "DiskUsage", "Total", "VolumeUsage"]
 
@@ -80,9 +78,9 @@ class CacheUsage(NamedTuple):
 
 
 class DiskUsage:
-    """The account of one data root; what is damaged is reported to it, and its size is None."""
+    """The account of one store; what is damaged is reported to it, and its size is None."""
 
-    def __init__(self, root: DataRoot) -> None:
+    def __init__(self, root: Store) -> None:
         """Account for `root`, each part when it is first asked for."""
         self._root = root
 
@@ -109,7 +107,7 @@ class DiskUsage:
 
     @functools.cached_property
     def volumes(self) -> list[VolumeUsage] | None:
-        """The volumes in the root, by name; None where the root has no `volumes/`, or an unreadable one."""
+        """The volumes, by name; None where there is no such part, or an unreadable one."""
         links = Counter(
             mount.name
             for item in self._root.containers()
@@ -117,66 +115,30 @@ class DiskUsage:
             for mount in item.config.mount_points
             if mount.type == "volume"
         )
-        try:
-            found = Volumes(self._root.directory)
-            names = found.names()
-        except CorruptStore as error:
-            self._root.report(error)
-            return None
-        if not found.exist:
-            return None
-        return [VolumeUsage(name, links[name], self._volume_size(found, name)) for name in names]
-
-    def _volume_size(self, volumes: Volumes, name: str) -> int | None:
-        try:
-            return volumes.size(name)
-        except CorruptStore as error:
-            self._root.report(error)
-            return None
+        found = self._root.volumes() if isinstance(self._root, Accountable) else None
+        return None if found is None else [VolumeUsage(name, links[name], size) for name, size in found]
 
     @functools.cached_property
     def cache(self) -> list[CacheUsage] | None:
         """The records of the build cache, the longest unused first; None where they are damaged."""
-        try:
-            records = read_buildkit_records(self._root.directory)
-            snapshots = {item.key: item for item in read_buildkit_snapshots(self._root.directory)}
-        except CorruptStore as error:
-            self._root.report(error)
+        counted = self._root.build_cache() if isinstance(self._root, Accountable) else None
+        if counted is None:
             return None
-        counted = [record for record in records if not record.twin]
-        shared = self._shared(counted, snapshots)
-        found = [CacheUsage(item, self._cache_size(item, snapshots), item.key in shared) for item in counted]
+        shared = self._shared(counted)
+        found = [CacheUsage(item.record, item.size, item.record.key in shared) for item in counted]
         return sorted(found, key=lambda item: (item.record.last_used_ns or 0, item.record.key))
 
-    def _shared(self, records: Iterable[BuildKitRecord], snapshots: dict[str, BuildKitSnapshot]) -> set[str]:
+    def _shared(self, counted: Sequence[CacheRecord]) -> set[str]:
         """The records that are the top of an image, and those they are built on."""
         tops = {image.chain[-1] for image in self._root.images() if image.chain}
-        parents = {record.key: record.parent for record in records}
+        parents = {item.record.key: item.record.parent for item in counted}
         found: set[str] = set()
-        for record in records:
-            snapshot = snapshots.get(record.snapshot)
-            at = record.key if snapshot and snapshot.chain_id in tops else ""
+        for item in counted:
+            at = item.record.key if item.chain in tops else ""
             while at in parents and at not in found:
                 found.add(at)
                 at = parents[at]
         return found
-
-    def _cache_size(self, record: BuildKitRecord, snapshots: dict[str, BuildKitSnapshot]) -> int | None:
-        """What BuildKit noted, or else the bytes of the layer or directory that is the record's."""
-        if record.size is not None:
-            return record.size
-        snapshot = snapshots.get(record.snapshot)
-        if not record.has_files or snapshot is None:
-            return 0
-        if snapshot.chain_id is not None and (layer := self._usage.holders.layers.get(snapshot.chain_id)):
-            return layer.size
-        try:
-            return self._root.overlay2.content_size(CacheID(snapshot.directories[0]))
-        except InvalidID:
-            return None
-        except CorruptStore as error:
-            self._root.report(error)
-            return None
 
     # -- the summary ---------------------------------------------------------------------------
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from layerfs.capabilities import Holding, Pinned
 from layerfs.errors import CorruptStore
-from layerfs.store import Holding, Pinned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

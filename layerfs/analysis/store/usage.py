@@ -19,15 +19,16 @@ from typing import TYPE_CHECKING
 
 from layerfs.analysis.store.holders import Holders
 from layerfs.analysis.store.listing import container_counts, listed_images
+from layerfs.capabilities import Accountable
 from layerfs.errors import CorruptStore
 from layerfs.model import added_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from layerfs.ids import CacheID, ChainID
+    from layerfs.ids import ChainID
     from layerfs.model import Container, Image, Layer
-    from layerfs.stores.docker.dataroot import DataRoot
+    from layerfs.store import Store
 
 __all__ = ["ImageUsage", "Orphan", "OwnDirectory", "StoreUsage", "WhatIf"]
 
@@ -57,17 +58,17 @@ class ImageUsage:
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """A directory of `overlay2/` that nothing uses.
+    """A place on disk that nothing uses.
 
     Attributes:
-        cache_id: its name; None where that could be of no layer.
-        directory: its path, relative like the data root's own.
+        cache_id: its name, as in `Layer.cache_id`; None where that could be of no layer.
+        directory: its path, relative like the store's own.
         layer: the layer it belongs to, where one is registered; no image, container or cache has it.
         size: bytes in its `diff/`, or of one with another name of all that is in it; None where that is
             unreadable.
     """
 
-    cache_id: CacheID | None
+    cache_id: str | None
     directory: str
     layer: Layer | None
     size: int | None
@@ -75,7 +76,7 @@ class Orphan:
 
 @dataclass(frozen=True, slots=True)
 class OwnDirectory:
-    """A directory of `overlay2/` that goes with its container.
+    """A place on disk that goes with its container.
 
     Attributes:
         container: whose.
@@ -110,13 +111,13 @@ class WhatIf:
 
 
 class StoreUsage:
-    """The shared-layer account of one data root.
+    """The shared-layer account of one store.
 
     Attributes:
         holders: who holds each layer.
     """
 
-    def __init__(self, root: DataRoot) -> None:
+    def __init__(self, root: Store) -> None:
         """Read every image, container and cache snapshot of `root`."""
         self.root = root
         self.holders = Holders.of(root)
@@ -134,7 +135,7 @@ class StoreUsage:
         """How many images, containers, layers, and whether a cache, refer to each layer directly."""
         found = Counter(layer.parent for layer in self._layers.values() if layer.parent)
         found.update(top for image in self._images.values() for top in self._held_directly(image))
-        found.update(item.mount.parent for item in self.root.containers() if item.mount and item.mount.parent)
+        found.update(item.top for item in self.root.containers() if item.top)
         found.update(self.holders.buildkit)
         return found
 
@@ -274,36 +275,24 @@ class StoreUsage:
 
     @functools.cached_property
     def orphans(self) -> list[Orphan] | None:
-        """Directories of `overlay2/` that no image, container, or BuildKit snapshot uses.
+        """Places that no image, container, or build cache uses; none in a store that tells of none.
 
         None, after a warning, where something that could own them is damaged: then nothing tells.
         """
+        if not isinstance(self.root, Accountable):
+            return []
         if not self.holders.complete:
             _log.warning(
                 "%s: which directories are orphans cannot be told: records that could own them are damaged",
-                self.root.directory.name_of("overlay2"),
+                self.root.places_path,
             )
             return None
-        layers = {layer.cache_id: layer for layer in self._layers.values()}
-        found = [
-            self._orphan(cache_id, layers.get(cache_id))
-            for cache_id in self.root.overlay2.cache_ids()
-            if cache_id not in self.holders.directories
-            and not (cache_id in layers and self.holders.held(layers[cache_id].chain_id))
+        layers = {layer.cache_id: layer for layer in self._layers.values() if layer.cache_id}
+        held = {place for place, layer in layers.items() if self.holders.held(layer.chain_id)}
+        return [
+            Orphan(place, path, layers.get(place) if place else None, size)
+            for place, path, size in self.root.unclaimed(self.holders.directories | held)
         ]
-        return found + [
-            Orphan(None, self.root.directory.name_of(b"overlay2/" + name), None, size)
-            for name, size in self.root.overlay2.strangers()
-        ]
-
-    def _orphan(self, cache_id: CacheID, layer: Layer | None) -> Orphan:
-        return Orphan(cache_id, self.root.overlay2.path_of(cache_id), layer, self._content_size(cache_id))
-
-    def _content_size(self, cache_id: CacheID) -> int | None:
-        try:
-            return self.root.overlay2.content_size(cache_id)
-        except CorruptStore:
-            return None
 
 
 def _made_from(container: Container) -> str:

@@ -21,9 +21,9 @@ from layerfs.tree.union import UnionTree
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from layerfs.analysis.verify.kept import KeptTar
     from layerfs.formats.tarsplit import ArchiveMarks
     from layerfs.formats.whiteouts import Dialect
-    from layerfs.stores.docker.layerarchive import LayerArchive
     from layerfs.tree.node import FileStat, Node
 
 __all__ = ["Hiding"]
@@ -36,7 +36,7 @@ class Hiding:
 
     def __init__(
         self,
-        archive: LayerArchive,
+        archive: KeptTar,
         dialect: Dialect,
         below: Callable[[], UnionTree | None],
         *,

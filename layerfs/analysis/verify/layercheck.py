@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 
     from layerfs.analysis.verify.attributes import Attributes
     from layerfs.analysis.verify.hiding import Hiding
+    from layerfs.analysis.verify.kept import KeptTar
     from layerfs.analysis.verify.layerfindings import LayerFindings
     from layerfs.analysis.verify.strays import Stray
     from layerfs.formats.tarheader import Header
     from layerfs.formats.tarsplit import Member
     from layerfs.hostdir import HostDir
     from layerfs.ids import DiffID
-    from layerfs.stores.docker.layerarchive import LayerArchive
 
 __all__ = ["LayerCheck"]
 
@@ -63,7 +63,7 @@ class LayerCheck:
 
     def __init__(
         self,
-        archive: LayerArchive,
+        archive: KeptTar,
         found: LayerFindings,
         attributes: Attributes,
         hiding: Hiding,

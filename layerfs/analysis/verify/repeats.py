@@ -2,7 +2,7 @@
 
 The engine unpacks one after the other: of files the last is on disk, directories add up. Which one is
 the last has to be known before, and nearly no archive needs that; so a check begins without, and
-begins again with `LayerArchive.repeated` when it must. Used by `layercheck`.
+begins again with the paths that are repeated when it must. Used by `layercheck`.
 
 Source: moby `pkg/archive/archive.go` (Unpack).
 """
@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from layerfs.analysis.verify.kept import KeptTar
     from layerfs.analysis.verify.layercontent import LayerContent
     from layerfs.analysis.verify.layerfindings import LayerFindings
     from layerfs.formats.tarsplit import Member
-    from layerfs.stores.docker.layerarchive import LayerArchive
 
 __all__ = ["PathRepeated", "Repeats"]
 
@@ -36,7 +36,7 @@ class Repeats:
 
     def __init__(
         self,
-        archive: LayerArchive,
+        archive: KeptTar,
         counts: Mapping[bytes, int],
         content: LayerContent,
         found: LayerFindings,

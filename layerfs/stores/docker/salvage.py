@@ -3,7 +3,7 @@
 A layer that is whole stays what it is. Of another, members that are whole stay byte for byte; a file
 that was altered goes in as it is on disk, one that is gone is left out. Without usable tar-split data the
 tar is generated from `diff/`. The layer has another diff ID then, and the image another config and ID.
-Each loss is logged as damage. Used by the command `export`.
+Each loss is logged as damage.
 """
 
 from __future__ import annotations
@@ -19,16 +19,14 @@ from layerfs.errors import CorruptStore, DataRootUnreadable, MalformedFile
 from layerfs.formats.tarheader import BLOCK
 from layerfs.formats.tarpack import END, pack, padding
 from layerfs.formats.tarsplit import Segment, clean_name
-from layerfs.ids import DiffID, chain_id
+from layerfs.ids import DiffID, ImageID, chain_id
 from layerfs.stores.docker.originaltar import SPARSE, OriginalTar, sparse_members, tell
-from layerfs.views.export.images import ExportImage, platform_of
 from layerfs.views.export.members import TreeTar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from layerfs.errors import LayerfsError
-    from layerfs.formats.reference import Reference
     from layerfs.formats.tarsplit import Member
     from layerfs.ids import ChainID
     from layerfs.model import Image, Layer
@@ -52,8 +50,8 @@ class Salvage:
         self._root = root
         self._known: dict[tuple[ChainID, DiffID], LayerTar] = {}
 
-    def image(self, image: Image, tags: Iterable[Reference]) -> ExportImage:
-        """The image, as far as it can be rebuilt; raises `DataRootUnreadable`."""
+    def image(self, image: Image) -> tuple[bytes, tuple[LayerTar, ...]]:
+        """The config and the layers, as far as they can be rebuilt; raises `DataRootUnreadable`."""
         layers: list[LayerTar] = []
         below: ChainID | None = None
         for diff_id in image.config.diff_ids:
@@ -63,10 +61,10 @@ class Salvage:
         diff_ids = [layer.diff_id for layer in layers]
         if diff_ids != list(image.config.diff_ids):
             config = _with_layers(config, diff_ids)
-        made = ExportImage(config, tuple(layers), tuple(tags), image.parent, platform_of(image))
-        if made.id != image.id:
-            _lost(f"image {image.name}: {image.id} becomes {made.id}")
-        return made
+        made = ImageID.of(config)
+        if made != image.id:
+            _lost(f"image {image.name}: {image.id} becomes {made}")
+        return config, tuple(layers)
 
     def _chained(self, chain: ChainID, diff_id: DiffID) -> LayerTar:
         """The layer of this place in a chain."""

@@ -9,13 +9,16 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from layerfs.capabilities import Volume
+from layerfs.errors import CorruptStore
 from layerfs.stores.docker.files import explain, open_optional
 from layerfs.stores.docker.overlay2 import inode_sizes
 
 if TYPE_CHECKING:
     from layerfs.hostdir import HostDir
+    from layerfs.stores.docker.dataroot import DataRoot
 
-__all__ = ["Volumes"]
+__all__ = ["Volumes", "volumes"]
 
 _CONTENT = "_data"
 
@@ -55,3 +58,22 @@ class Volumes:
                 return sum(inode_sizes(content).values())
         except OSError as error:
             raise explain(error, self._directory.name_of(place)) from error
+
+
+def volumes(root: DataRoot) -> list[Volume] | None:
+    """Every volume with its size, by name; None where there is no `volumes/`. Damage is reported."""
+    try:
+        found = Volumes(root.directory)
+        names = found.names()
+    except CorruptStore as error:
+        root.report(error)
+        return None
+    return [Volume(name, _size(root, found, name)) for name in names] if found.exist else None
+
+
+def _size(root: DataRoot, found: Volumes, name: str) -> int | None:
+    try:
+        return found.size(name)
+    except CorruptStore as error:
+        root.report(error)
+        return None

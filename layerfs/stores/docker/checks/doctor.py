@@ -9,50 +9,64 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from layerfs.analysis.doctor.allocation import Allocation
-from layerfs.analysis.doctor.findings import ROOT, SEVERITIES, Finding, Found, from_damage
-from layerfs.analysis.doctor.remedies import GROUPS, Remedy, remedy_of
+from layerfs.analysis.doctor.findings import (
+    ROOT,
+    SEVERITIES,
+    Finding,
+    Found,
+    container_subject,
+    from_damage,
+    image_subject,
+)
+from layerfs.analysis.verify.attributes import ASPECTS
+from layerfs.capabilities import DoctorReport, VerifyOptions
+from layerfs.errors import CorruptStore
 from layerfs.ids import ChainID, InvalidID
+from layerfs.model import GROUPS, Diagnosis
 from layerfs.stores.docker.checks.foreign import foreign
 from layerfs.stores.docker.checks.layersize import size_findings
 from layerfs.stores.docker.checks.leftovers import Scanner
 from layerfs.stores.docker.checks.orphans import Orphans
+from layerfs.stores.docker.checks.remedies import remedy_of
 from layerfs.stores.docker.checks.stale import stale
 from layerfs.stores.docker.checks.structure import Structure
 from layerfs.stores.docker.checks.survey import Survey
+from layerfs.stores.docker.checks.verification import Verification
+from layerfs.stores.docker.refstore import read_repositories
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from layerfs.analysis.doctor.remedies import Removes
+    from layerfs.capabilities import DoctorOptions, Progress
+    from layerfs.model import Removes
     from layerfs.stores.docker.dataroot import DataRoot
 
-__all__ = ["Diagnosis", "Doctor"]
+__all__ = ["diagnose"]
 
 
-class Diagnosis(NamedTuple):
-    """A finding, and what it means.
+def diagnose(root: DataRoot, options: DoctorOptions, on_progress: Progress) -> DoctorReport:
+    """Examine a data root; see `Diagnosable`."""
+    doctor = _Doctor(root)
+    found = doctor.examine()
+    if options.sizes:
+        compared = set(doctor.compare(found, options.processes, on_progress)) if options.verify else set()
+        others = [chain for chain in doctor.layers if chain not in compared]
+        for chain in others:
+            found += doctor.sizes(chain)
+            on_progress("sizes", 1, len(others))
+        priced = []
+        for diagnosis in found:
+            priced.append(doctor.priced(diagnosis))
+            on_progress("costs", 1, len(found))
+        found = sorted(priced, key=_order)
+    total = doctor.allocation.total if options.sizes else None
+    return DoctorReport(found, total, doctor.allocation.complete, doctor.names(), bool(root.gone))
 
-    Attributes:
-        finding: what was found.
-        remedy: what it does to an Engine, and what could be done.
-        affects: the images and containers it concerns, as subjects of findings.
-        costs: the paths below the data root whose files are what it costs.
-        bytes: what these take on disk; None until it was counted.
-        remove: what the remedy removes by hand, named as `path` of the finding.
-    """
 
-    finding: Finding
-    remedy: Remedy
-    affects: tuple[str, ...] = ()
-    costs: tuple[bytes, ...] = ()
-    bytes: int | None = None
-    remove: tuple[str, ...] = ()
-
-
-class Doctor:
+class _Doctor:
     """Examines one data root.
 
     Attributes:
@@ -89,10 +103,23 @@ class Doctor:
         """The same with what it costs on disk."""
         return diagnosis._replace(bytes=self.allocation.of(diagnosis.costs))
 
-    @staticmethod
-    def ordered(diagnoses: list[Diagnosis]) -> list[Diagnosis]:
-        """The worst first, of one group together."""
-        return sorted(diagnoses, key=_order)
+    def compare(self, found: list[Diagnosis], processes: int, on_progress: Progress) -> list[ChainID]:
+        """Compare layers with their archives, and add what is found; the layers for which there is one."""
+        verification = Verification(self.root, VerifyOptions(ASPECTS, processes=processes))
+        jobs = verification.jobs(self.layers)
+        for verdict in verification.verdicts(jobs, on_progress):
+            found += map(self.judged, verdict.findings)
+        return [job.chain_id for job in jobs]
+
+    def names(self) -> dict[str, str]:
+        """What to call images and containers, by their subjects; of an image its first name."""
+        found: dict[str, str] = {}
+        with contextlib.suppress(CorruptStore):
+            for row in reversed(read_repositories(self.root.driver_dir).rows):
+                found[image_subject(row.image_id)] = str(row.reference)
+        for container_id, config in self._survey.configs.items():
+            found[container_subject(container_id)] = config.name
+        return found
 
     def _found(self) -> Iterator[Found]:
         structure, survey = self._structure, self._survey

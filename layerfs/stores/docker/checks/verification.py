@@ -1,8 +1,7 @@
 """Whether images and layers are what they were when they were pulled or built.
 
 The records are checked by `structure`; then each layer's files are compared with its archive, by
-`layercheck`, several layers at a time. A layer is checked once, however many images have it.
-Used by the command `verify`.
+`analysis.verify`, several layers at a time. A layer is checked once, however many images have it.
 
 Sources: moby `layer/filestore.go`, `layer/ro_layer.go`, `image/store.go` (v20.10.24).
 """
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.analysis.doctor.findings import ROOT, Finding, layer_subject
-from layerfs.analysis.verify.attributes import ASPECTS, Attributes
+from layerfs.analysis.verify.attributes import Attributes
 from layerfs.analysis.verify.hiding import Hiding
 from layerfs.analysis.verify.layercheck import LayerCheck
 from layerfs.analysis.verify.layerfindings import LayerFindings
@@ -25,6 +24,7 @@ from layerfs.errors import AmbiguousName, CorruptStore, LayerNotFound, LookupFai
 from layerfs.formats.rootpath import root_paths
 from layerfs.formats.whiteouts import USER
 from layerfs.ids import ChainID, ImageID, chain_ids
+from layerfs.store import FILES, RECORDS
 from layerfs.stores.docker.checks.structure import Structure
 from layerfs.stores.docker.layerarchive import LayerArchive
 from layerfs.syscalls import is_system_admin
@@ -32,11 +32,12 @@ from layerfs.syscalls import is_system_admin
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from layerfs.capabilities import Progress, VerifyOptions
     from layerfs.ids import CacheID, DiffID
     from layerfs.stores.docker.dataroot import DataRoot
     from layerfs.tree.union import UnionTree
 
-__all__ = ["Choice", "LayerJob", "LayerVerdict", "Verification"]
+__all__ = ["LayerJob", "LayerVerdict", "Verification", "verification"]
 
 _BUILDKIT = re.compile(r"[a-z0-9]{25}")
 """The names BuildKit gives: its layers were written in place and never unpacked from a tar."""
@@ -45,20 +46,6 @@ _SAMPLES = 256  # layers that are asked how their engine applies archives
 
 _PER_RECORD = 250
 """Bytes hashed in the time that is needed for one byte of a packed `tar-split.json.gz`, about."""
-
-
-class Choice(NamedTuple):
-    """What to check.
-
-    Attributes:
-        aspects: which attributes are compared, some of `attributes.ASPECTS`.
-        quick: the records only, and no layer's files.
-        list_all: name every finding, also where a copy lost the same of all entries.
-    """
-
-    aspects: frozenset[str] = ASPECTS
-    quick: bool = False
-    list_all: bool = False
 
 
 class LayerJob(NamedTuple):
@@ -94,13 +81,62 @@ class LayerVerdict:
     tar_size: int
 
 
+def verification(
+    root: DataRoot, names: Sequence[tuple[str, int | None]], options: VerifyOptions
+) -> _NamedCheck:
+    """The check of what the names mean, or of everything; see `Verifiable`."""
+    root.require(RECORDS, FILES)
+    found = Verification(root, options)
+    if not names:
+        return _NamedCheck(found, root.image_ids(), found.all_chains(), quick=options.quick)
+    images: list[ImageID] = []
+    chains: list[ChainID] = []
+    for name, number in names:
+        if number is not None:
+            image = root.image(name)
+            images.append(image.id)
+            chains += found.chains_of(image.id)[: root.layer_number(image, number)]
+            continue
+        for called in found.called(name, options.path):
+            if isinstance(called, ImageID):
+                images.append(called)
+                chains += found.chains_of(called)
+            else:
+                chains.append(called)
+    return _NamedCheck(found, dict.fromkeys(images), dict.fromkeys(chains), quick=options.quick)
+
+
+class _NamedCheck:
+    """See `capabilities.Check`."""
+
+    def __init__(
+        self, check: Verification, images: Iterable[ImageID], chains: Iterable[ChainID], *, quick: bool
+    ) -> None:
+        self._verification = check
+        self._images = list(images)
+        self._chains = list(chains)
+        self._quick = quick
+        self.images = len(self._images)
+        self.layers = len(self._chains)
+        self.proven = self.proven_size = 0
+
+    def findings(self, on_progress: Progress) -> Iterator[Finding]:
+        """What is wrong with the records, and then with one layer after the other."""
+        yield from self._verification.records(self._images, self._chains)
+        jobs = [] if self._quick else self._verification.jobs(self._chains)
+        for verdict in self._verification.verdicts(jobs, on_progress):
+            self.proven += verdict.proven
+            self.proven_size += verdict.tar_size
+            yield from verdict.findings
+
+
 class Verification:
     """Checks images and layers of one data root; nothing is reported to it, all is a `Finding`."""
 
-    def __init__(self, root: DataRoot, choice: Choice) -> None:
-        """Check what `choice` says."""
+    def __init__(self, root: DataRoot, options: VerifyOptions) -> None:
+        """Check as `options` say."""
         self._root = root
-        self._choice = choice
+        self._options = options
         self._structure = Structure(root)
         self._sees_all = is_system_admin()
         self._foreign = root.owners.are_same and root.directory.lstat().st_uid != 0
@@ -161,10 +197,10 @@ class Verification:
         return list({(finding.code, finding.subject, finding.path): finding for finding in found}.values())
 
     def _not_compared(self) -> Iterator[Finding]:
-        if self._choice.quick:
+        if self._options.quick:
             return
         path = self._root.directory.display
-        if "owner" in self._choice.aspects and self._foreign:
+        if "owner" in self._options.aspects and self._foreign:
             message = "the data root is not root's, nor a user namespace's: owners are not compared"
             yield Finding("owners-not-compared", "warning", ROOT, path, message=message)
         if not self._sees_all:
@@ -190,19 +226,26 @@ class Verification:
         work = max(noted.size or 0, 0) + _PER_RECORD * layerdb.tar_split_size(chain)
         return LayerJob(chain, cache_id, diff_id, noted.size, work)
 
-    def run(
-        self, jobs: Sequence[LayerJob], processes: int, told: Callable[[LayerJob, int], object]
-    ) -> Iterator[tuple[LayerJob, LayerVerdict]]:
-        """Compare layers, the longest first, by several processes; each verdict when it is there.
+    def verdicts(self, jobs: Sequence[LayerJob], on_progress: Progress) -> Iterator[LayerVerdict]:
+        """Compare layers, the longest first, by several processes; the verdicts in the order of `jobs`."""
+        total = sum(job.work for job in jobs)
+        done = dict.fromkeys(jobs, 0)
 
-        Args:
-            jobs: of `jobs`.
-            processes: how many; 1 is this one.
-            told: is called with a job and the bytes it has read since the last time.
-        """
+        def told(job: LayerJob, amount: int) -> None:
+            amount = min(amount, job.work - done[job])  # what was noted of its size may be wrong
+            done[job] += amount
+            on_progress("layers", amount, total)
+
+        ready: dict[LayerJob, LayerVerdict] = {}
+        waiting = iter(jobs)
+        at = next(waiting, None)
         longest_first = sorted(jobs, key=lambda job: -job.work)
-        for job, verdict in in_processes(self.check, longest_first, processes, told):
-            yield job, self._lost(job, verdict) if isinstance(verdict, Lost) else verdict
+        for job, verdict in in_processes(self.check, longest_first, self._options.processes, told):
+            told(job, job.work)
+            ready[job] = self._lost(job, verdict) if isinstance(verdict, Lost) else verdict
+            while at in ready:
+                yield ready.pop(at)
+                at = next(waiting, None)
 
     def check(self, job: LayerJob, told: Callable[[int], object] = lambda _count: None) -> LayerVerdict:
         """Compare one layer."""
@@ -230,7 +273,7 @@ class Verification:
         told: Callable[[int], object],
     ) -> tuple[LayerFindings, LayerCheck]:
         """Compare one layer, of whose archive these paths come several times; raises `PathRepeated`."""
-        found = LayerFindings(layer_subject(job.chain_id), archive.diff, list_all=self._choice.list_all)
+        found = LayerFindings(layer_subject(job.chain_id), archive.diff, list_all=self._options.list_all)
         attributes = self._attributes(job)
         below = functools.partial(self._below, job.chain_id)
         hiding = Hiding(archive, self._root.dialect, below, naive=attributes.naive)
@@ -249,7 +292,7 @@ class Verification:
         return self._root.tree_below(records.layer(parent)) if parent else None
 
     def _attributes(self, job: LayerJob) -> Attributes:
-        aspects = self._choice.aspects - {"owner"} if self._foreign else self._choice.aspects
+        aspects = self._options.aspects - {"owner"} if self._foreign else self._options.aspects
         dialect = self._root.dialect
         return Attributes(
             aspects,

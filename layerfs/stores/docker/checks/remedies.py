@@ -7,34 +7,9 @@ Each suggestion was carried out for an Engine, which was sound then: `tests/dock
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TypeAlias
+from layerfs.model import Remedy
 
-__all__ = ["GROUPS", "REMEDIES", "Remedy", "Removes", "remedy_of"]
-
-Removes: TypeAlias = Literal["", "path", "costs", "records"]
-
-GROUPS = ("damaged", "missing", "half-written", "orphaned", "stale", "leftover", "unreadable")
-
-
-class Remedy(NamedTuple):
-    """What a code means.
-
-    Attributes:
-        group: the kind of finding, one of `GROUPS`.
-        at_start: what an Engine does with it when it starts; empty for nothing.
-        later: what fails or goes wrong in its use; empty for nothing.
-        suggestion: what could be done about it, with the Engine stopped and on a copy first.
-        drops: whether the Engine does not load the layer, nor any above it.
-        removes: what the suggestion removes by hand: the `path` of the finding, all that it `costs`, or
-            the `records` of a layer and of those above it; empty for nothing.
-    """
-
-    group: str
-    at_start: str
-    later: str
-    suggestion: str
-    drops: bool = False
-    removes: Removes = ""
+__all__ = ["REMEDIES", "remedy_of"]
 
 
 _DROPPED = "drops the layer and all above it; images on them are not listed"
