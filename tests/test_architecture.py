@@ -302,7 +302,7 @@ SOURCE_RULES = (
 
 VIOLATIONS = [
     (imports_only_downward, "layerfs.ids", "from layerfs.hostdir import HostDir"),
-    (imports_only_downward, "layerfs.tree.walk", "from layerfs.analysis.tree.find import Finding"),
+    (imports_only_downward, "layerfs.tree.walk", "from layerfs.analysis.tree.find import find"),
     (
         imports_only_downward,
         "layerfs.tree.union",

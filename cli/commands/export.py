@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from layerfs.store import Store
     from layerfs.views.export.images import ExportImage
     from layerfs.views.export.members import Write
-    from layerfs.views.export.places import Place
+    from layerfs.views.export.places import Destination
 
 __all__ = ["command"]
 
@@ -259,7 +259,7 @@ def _layer(
 
 def _open_place(
     root: Store, given: Mapping[str, Any], opened: ExitStack, total: int, *, directory: bool
-) -> Place:
+) -> Destination:
     """A directory or a tar."""
     from layerfs.views.export.places import Directory, Tar
     from layerfs.views.place import BadTarget

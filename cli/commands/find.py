@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from layerfs.analysis.store.forest import Forest
-    from layerfs.analysis.store.seen import LayerFinding
+    from layerfs.analysis.store.seen import LayerHit
     from layerfs.analysis.tree.find import Contents
     from layerfs.analysis.tree.predicates import Predicate
     from layerfs.store import Store
@@ -219,8 +219,8 @@ def _in_root(root: Store, chosen: Wanted, output: Output, complaints: Complaints
 
 
 def _complete(
-    steps: Iterator[list[LayerFinding]], test: Predicate, complaints: Complaints
-) -> Iterator[list[LayerFinding]]:
+    steps: Iterator[list[LayerHit]], test: Predicate, complaints: Complaints
+) -> Iterator[list[LayerHit]]:
     """All steps; after the last it is known, and told, which start paths no layer has."""
     from layerfs.analysis.store.findall import Below
     from layerfs.errors import PathNotFound
@@ -231,7 +231,7 @@ def _complete(
 
 
 def _root_rows(
-    forest: Forest, found: Iterable[LayerFinding], chosen: Wanted, complaints: Complaints
+    forest: Forest, found: Iterable[LayerHit], chosen: Wanted, complaints: Complaints
 ) -> Iterator[InRoot]:
     """The findings of one layer."""
     from layerfs.analysis.store.findall import contents_of

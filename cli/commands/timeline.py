@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from layerfs.analysis.store.forest import Forest, Owner
-    from layerfs.analysis.store.seen import LayerFinding
+    from layerfs.analysis.store.seen import LayerHit
     from layerfs.analysis.store.timeline import EngineEvent, Period
     from layerfs.analysis.tree.find import Contents
     from layerfs.store import Store
@@ -158,11 +158,11 @@ def _files(
         yield rows + marks
 
 
-def _is_in(item: LayerFinding, period: Period) -> bool:
+def _is_in(item: LayerHit, period: Period) -> bool:
     return any(map(period.holds, (item.stat.mtime_ns, item.stat.atime_ns, item.stat.ctime_ns)))
 
 
-def _row(item: LayerFinding, contents: Contents, digests: Digests | None, complaints: Complaints) -> FileRow:
+def _row(item: LayerHit, contents: Contents, digests: Digests | None, complaints: Complaints) -> FileRow:
     """A file with its target and digests; for a whiteout there is nothing to read."""
     from layerfs.errors import TreeError
     from layerfs.tree.node import Part

@@ -1,8 +1,4 @@
-"""What can be different about one path of two trees: `Change`, its `Kind`, and how two nodes compare.
-
-Used by `difference` and `dockerdiff`, which find what to compare, and by everything that counts or
-shows changes.
-"""
+"""What can be different about one path of two trees: `Change`, its `Kind`, and how two nodes compare."""
 
 from __future__ import annotations
 

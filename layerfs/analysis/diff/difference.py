@@ -5,8 +5,6 @@ base show through on both sides, only names that a layer above the base mentions
 whiteouts alike) can be different: these are collected from those layers alone, and looked up in both
 trees. Where other places of the base show through, because a mark above hides them on one side or a
 redirect leads elsewhere, the directory is listed in both trees, and so on below it.
-
-Used by the commands `diff` and `changes`.
 """
 
 from __future__ import annotations

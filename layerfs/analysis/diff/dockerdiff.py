@@ -4,8 +4,6 @@ Docker never compares contents: a file counts as changed by its size, modificati
 owner, device number or capability. What was in a deleted directory is not told, and a directory
 counts as changed when anything in it is.
 
-Used by the command `diff`.
-
 Source: moby `pkg/archive/changes.go`, `changes_unix.go`, `changes_linux.go` of v20.10.24.
 """
 

@@ -1,7 +1,4 @@
-"""What each layer of an image or container did, beside the history entry that made it.
-
-Used by the command `changes`.
-"""
+"""What each layer of an image or container did, beside the history entry that made it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Changes counted: how many entries of each kind, and how many bytes they hold.
-
-Used by the commands `diff` and `changes`, and by `layerchanges`.
-"""
+"""Changes counted: how many entries of each kind, and how many bytes they hold."""
 
 from __future__ import annotations
 

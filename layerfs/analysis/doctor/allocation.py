@@ -1,7 +1,7 @@
 """What files cost on disk: blocks allocated, every inode once.
 
-Unlike the engine's sizes this counts directories, rounding and extended blocks, and holes not at all: it is
-what removing the files would give back. Used by `doctor`.
+Unlike the engine's sizes this counts directories, rounding and extended blocks, and holes not at all: it
+is what removing the files would give back.
 
 Source: POSIX du(1).
 """

@@ -1,7 +1,7 @@
 """Who did what to a path, across all images of a root: each layer is asked once, whoever uses it.
 
 What a layer did to a path depends on the layers below it alone, so it is told once for all images that
-stand on it. Used by the command `blame`.
+stand on it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which containers a listing shows, and what is known of each without a running engine.
 
-Used by the command `containers`. What the engine noted of a running container is stale once the
-engine is gone: nothing here claims that one runs.
+What the engine noted of a running container is stale once the engine is gone: nothing here claims that
+one runs.
 
 Sources: moby `daemon/list.go`, `container/view.go`, `container/state.go`,
 `daemon/images/image_unix.go` (sizes) of v20.10.24.

@@ -3,7 +3,7 @@
 The layers are gone through from the bases upwards, as they stand on each other. What a layer hides of
 what was found below it is out of sight while the search is above that layer, and noted: so of each
 finding it is known at the end which images and containers see it, and which do not. In memory are the
-findings of one chain, and the entries of no layer. Used by the command `find`.
+findings of one chain, and the entries of no layer.
 
 Sources: Linux `Documentation/filesystems/overlayfs.rst`; the rules are those of `versions`.
 """
@@ -14,7 +14,7 @@ import functools
 import posixpath
 from typing import TYPE_CHECKING, NamedTuple
 
-from layerfs.analysis.store.seen import LayerFinding, Seen
+from layerfs.analysis.store.seen import LayerHit, Seen
 from layerfs.analysis.tree.find import Contents
 from layerfs.analysis.tree.predicates import Candidate
 from layerfs.analysis.tree.versions import Hidden, How, versions
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from layerfs.analysis.store.forest import Forest, Stage
-    from layerfs.analysis.store.seen import Place
+    from layerfs.analysis.store.seen import SeenDirectory
     from layerfs.analysis.tree.predicates import Predicate
     from layerfs.errors import TreeError
     from layerfs.tree.node import FileStat
@@ -44,7 +44,7 @@ class _Level(NamedTuple):
     """
 
     mark: int
-    found: list[LayerFinding]
+    found: list[LayerHit]
     moves: bool
 
 
@@ -52,8 +52,8 @@ def find_all(
     forest: Forest,
     test: Predicate,
     problem: Callable[[TreeError], None],
-    whiteout: Callable[[LayerFinding], None] | None = None,
-) -> Iterator[list[LayerFinding]]:
+    whiteout: Callable[[LayerHit], None] | None = None,
+) -> Iterator[list[LayerHit]]:
     """Search all layers of a root; there are `len(forest)` steps, most of them perhaps with nothing.
 
     A step gives what one layer has when all about it is known: layers come after those above them.
@@ -73,17 +73,17 @@ def find_all(
             yield level.found
             continue
         mark, moves = seen.mark(), bool(levels) and levels[-1].moves
-        found: list[LayerFinding] = []
+        found: list[LayerHit] = []
         layer = forest.source(stage)
         if layer is None:
             seen.hide_all(seen.root, stage, None)
         else:
             reading = _Reading(layer, stage, seen, problem)
-            found = [LayerFinding(forest, stage, path, stat) for path, stat in reading.fitting(test)]
+            found = [LayerHit(forest, stage, path, stat) for path, stat in reading.fitting(test)]
             moves = moves or reading.moves
             if whiteout:
                 for path, stat in reading.whiteouts:
-                    whiteout(LayerFinding(forest, stage, path, stat))
+                    whiteout(LayerHit(forest, stage, path, stat))
         for item in found:
             seen.add(item)
         levels.append(_Level(mark, found, moves))
@@ -125,7 +125,7 @@ def contents_of(forest: Forest, stage: Stage) -> Contents:
     return Contents([layer for layer in map(forest.source, stage.chain()) if layer])
 
 
-def _ask_versions(forest: Forest, stage: Stage, findings: Iterable[LayerFinding]) -> None:
+def _ask_versions(forest: Forest, stage: Stage, findings: Iterable[LayerHit]) -> None:
     """Where a layer moves directories (a redirect), paths differ: ask the walk through the whole stack."""
     chain = stage.chain()
     layers = [layer for layer in map(forest.source, chain) if layer]
@@ -170,7 +170,7 @@ class _Reading:
         if root is None or not root.stat.is_dir:
             return
         self._seen.hide_one(seen, self._stage, self._hidden(How.REPLACED, b""))
-        pending: list[tuple[bytes, FileStat, Place]] = [(b"", root.stat, seen)]
+        pending: list[tuple[bytes, FileStat, SeenDirectory]] = [(b"", root.stat, seen)]
         while pending:
             path, stat, seen = pending.pop()
             entries = self._entries(path) if stat.is_dir else []
@@ -193,7 +193,7 @@ class _Reading:
             self._refuse(path, error)
             return None
 
-    def _hide(self, path: bytes, entry: Entry, seen: Place) -> Place:
+    def _hide(self, path: bytes, entry: Entry, seen: SeenDirectory) -> SeenDirectory:
         """Take out of sight what an entry hides; what is still seen below it."""
         if not seen:
             self._merges(path, entry)
@@ -223,7 +223,7 @@ class _Reading:
         self.moves = self.moves or (marks.redirect is not None and not marks.opaque)
         return not marks.opaque and marks.redirect is None
 
-    def _hide_all(self, seen: Place, how: How, path: bytes) -> None:
+    def _hide_all(self, seen: SeenDirectory, how: How, path: bytes) -> None:
         self._seen.hide_all(seen, self._stage, self._hidden(how, path))
 
     def _hidden(self, how: How, path: bytes) -> Hidden:

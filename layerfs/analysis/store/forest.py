@@ -1,8 +1,8 @@
 """All layers of a data root as the trees they form: each once, on the layer below it.
 
-Chains share their lower layers, so what concerns every image is asked once of each layer, from the
-bases upwards. Beside the layers of images these are the layers of containers, and the directories of
-`overlay2/` that belong to neither. Used by `findall` and `whois`.
+Chains share their lower layers, so what concerns every image is asked once of each layer, from the bases
+upwards. Beside the layers of images these are the layers of containers, and the directories of
+`overlay2/` that belong to neither.
 
 Sources: moby `layer/layer_store.go`, `layer/filestore.go`.
 """
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Forest", "Owner", "Stage"]
 
 Owner: TypeAlias = Image | Container
-"""What has a tree of its own."""
+"""An image or container."""
 
 
 @dataclass(slots=True, eq=False)

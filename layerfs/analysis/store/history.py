@@ -1,7 +1,5 @@
 """The history of an image or container, each row paired with the layer it made.
 
-Used by the command `history`.
-
 Source: moby `daemon/images/image_history.go` (v20.10.24), `image/image.go`.
 """
 

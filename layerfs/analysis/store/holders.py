@@ -1,7 +1,7 @@
 """Who holds each layer: images, containers, and what else a kind of store knows, as BuildKit's cache.
 
-A layer stays in the store as long as one of them needs it, so this is the ground of every account
-of disk space, and of the lists of users beside a layer. Used by `usage`, `layers`, and `inspect`.
+A layer stays in the store as long as one of them needs it, so this is the ground of every account of disk
+space, and of the lists of users beside a layer.
 
 Sources: moby `layer/layer_store.go` (references), `builder/builder-next/adapters/snapshot/snapshot.go`.
 """

@@ -1,7 +1,5 @@
 """Layers as rows: of one image or container, or all of a root, each with its names, its maker and its users.
 
-Used by the commands `layers`, `inspect` and `du`.
-
 Sources: OCI image-spec `config.md` (history and layers), moby `layer/filestore.go`.
 """
 

@@ -1,7 +1,5 @@
 """Which images a listing shows, and under which names: the rules of `docker images`.
 
-Used by the commands `images` and `du`, and by `usage`, whose account is over listed images.
-
 Sources: moby `daemon/images/images.go` (Images; v20.10.24, and `image_list.go` of v28.5 for `until`),
 `image/store.go` (Heads), docker/cli `cli/command/formatter/image.go` (rows).
 """

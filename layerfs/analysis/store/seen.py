@@ -1,7 +1,7 @@
 """What a search through the layers has found and, at the point it is at, is still to be seen.
 
 `Seen` is a tree of findings by path, changed as layers hide some of them and put back as the search
-leaves those layers; a `LayerFinding` keeps who hides it. Used by `findall`.
+leaves those layers; a `LayerHit` keeps who hides it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from layerfs.analysis.tree.versions import Hidden
     from layerfs.tree.node import FileStat
 
-__all__ = ["LayerFinding", "Place", "Seen", "Sight"]
+__all__ = ["LayerHit", "Seen", "SeenDirectory", "Sight"]
 
 
 class Sight(NamedTuple):
@@ -34,7 +34,7 @@ class Sight(NamedTuple):
     hidden: Hidden | None
 
 
-class LayerFinding:
+class LayerHit:
     """An entry of a layer that fits.
 
     Attributes:
@@ -90,16 +90,16 @@ class LayerFinding:
         return any(item is not None and not is_superseded(self.stat, item) for item in hidden)
 
 
-Place: TypeAlias = "dict[bytes, Place | LayerFinding]"
+SeenDirectory: TypeAlias = "dict[bytes, SeenDirectory | LayerHit]"
 """What is seen at a path and below it: by name again such a dict, and under `HERE` the finding itself."""
 
 HERE = b""
 
 
 class _Change(NamedTuple):
-    where: Place
+    where: SeenDirectory
     name: bytes
-    before: Place | LayerFinding | None
+    before: SeenDirectory | LayerHit | None
 
 
 class Seen:
@@ -111,7 +111,7 @@ class Seen:
 
     def __init__(self) -> None:
         """Nothing is seen yet."""
-        self.root: Place = {}
+        self.root: SeenDirectory = {}
         self._changes: list[_Change] = []
 
     def mark(self) -> int:
@@ -127,7 +127,7 @@ class Seen:
             else:
                 where[name] = before
 
-    def add(self, found: LayerFinding) -> None:
+    def add(self, found: LayerHit) -> None:
         """See one more."""
         at = self.root
         for name in filter(None, found.path.split(b"/")):
@@ -139,36 +139,36 @@ class Seen:
         self._set(at, HERE, found)
 
     @staticmethod
-    def below(at: Place, name: bytes) -> Place:
+    def below(at: SeenDirectory, name: bytes) -> SeenDirectory:
         """What is seen at a name; an empty place of its own where nothing is."""
         found = at.get(name)
         return found if isinstance(found, dict) else {}
 
     @staticmethod
-    def here(at: Place) -> LayerFinding | None:
+    def here(at: SeenDirectory) -> LayerHit | None:
         """The finding at a place itself."""
         found = at.get(HERE)
-        return found if isinstance(found, LayerFinding) else None
+        return found if isinstance(found, LayerHit) else None
 
-    def hide_one(self, at: Place, stage: Stage, hidden: Hidden) -> None:
+    def hide_one(self, at: SeenDirectory, stage: Stage, hidden: Hidden) -> None:
         """Hide what is at a place itself, not what is below it."""
         if found := self.here(at):
             found.hide(stage, hidden)
             self._set(at, HERE, None)
 
-    def hide_all(self, at: Place, stage: Stage, hidden: Hidden | None) -> None:
+    def hide_all(self, at: SeenDirectory, stage: Stage, hidden: Hidden | None) -> None:
         """Hide what is at a place and below it; None where it is not known whether that is so."""
         pending = [at]
         while pending:
             for item in pending.pop().values():
-                if isinstance(item, LayerFinding):
+                if isinstance(item, LayerHit):
                     item.hide(stage, hidden)
                 else:
                     pending.append(item)
         for name in list(at):
             self._set(at, name, None)
 
-    def _set(self, where: Place, name: bytes, value: Place | LayerFinding | None) -> None:
+    def _set(self, where: SeenDirectory, name: bytes, value: SeenDirectory | LayerHit | None) -> None:
         self._changes.append(_Change(where, name, where.get(name)))
         if value is None:
             where.pop(name, None)

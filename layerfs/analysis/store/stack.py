@@ -1,6 +1,6 @@
 """The layers of an image or container, base first, and the image that tells what made them.
 
-A container has the layers of its image, and two of its own. Used by `layers`, `history` and `layerchanges`.
+A container has the layers of its image, and two of its own.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What happened when: every time that layers have of their files, and those that the engine noted.
 
 A layer's file has three times, of which one may be the same moment as another. The engine has the steps
-of each image's history, and when images and containers were made, tagged, started and stopped. Each
-layer is read once. Used by the command `timeline`.
+of each image's history, and when images and containers were made, tagged, started and stopped. Each layer
+is read once.
 
 Sources: stat(2); moby `image/image.go`, `container/state.go`; OCI image-spec `config.md` (history).
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from layerfs.analysis.store.forest import Forest, Owner
-    from layerfs.analysis.store.seen import LayerFinding
+    from layerfs.analysis.store.seen import LayerHit
     from layerfs.errors import TreeError
     from layerfs.ids import ChainID
     from layerfs.model import Container
@@ -90,7 +90,7 @@ class EngineEvent:
 
 def file_versions(
     forest: Forest, problem: Callable[[TreeError], None]
-) -> Iterator[tuple[list[LayerFinding], list[LayerFinding]]]:
+) -> Iterator[tuple[list[LayerHit], list[LayerHit]]]:
     """Everything that the layers hold; there are `len(forest)` steps, each of one layer.
 
     Args:
@@ -100,7 +100,7 @@ def file_versions(
     Yields:
         What a layer has, directories included, and the whiteouts in it and in layers just above.
     """
-    whiteouts: list[LayerFinding] = []
+    whiteouts: list[LayerHit] = []
     for found in find_all(forest, lambda _: True, problem, whiteouts.append):
         yield found, whiteouts[:]
         whiteouts.clear()

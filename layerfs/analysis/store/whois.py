@@ -1,6 +1,6 @@
 """Whose a name, an ID or a path of a data root is: the layer, what made it, and who uses it.
 
-What can be asked for is what `targets` knows. Used by the command `whois`.
+What can be asked for is what `targets` knows.
 
 Source: moby `layer/layer_store.go` (references).
 """
@@ -112,7 +112,7 @@ class Whois:
         self._targets = Targets(root, self._forest, path)
 
     def answers(self, thing: str) -> list[Answer]:
-        """Whose `thing` is; several for what several layers or containers share; raises `LookupFailed`."""
+        """Resolve `thing` to its owners; several where layers or containers share it. Raises `LookupFailed`."""
         return [self._answer(target) for target in self._targets.find(thing)]
 
     def _answer(self, target: Target) -> Answer:

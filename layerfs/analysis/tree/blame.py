@@ -1,7 +1,4 @@
-"""Who did what to a path: the steps from its first version to the one seen, layer by layer.
-
-Used by the command `blame`.
-"""
+"""Who did what to a path: the steps from its first version to the one seen, layer by layer."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""File versions that a later layer hides: where each still lies, and the bytes it wastes.
-
-Used by the command `deleted`.
-"""
+"""File versions that a later layer hides: where each still lies, and the bytes it wastes."""
 
 from __future__ import annotations
 

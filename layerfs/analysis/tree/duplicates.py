@@ -1,7 +1,7 @@
 """Files that are byte for byte the same: across the paths of a layer, across layers, across images.
 
-Every layer is listed once, whoever uses it; then only regular files whose size occurs at least twice
-are read, each once. One inode is one copy, however many names it has. Used by the command `waste`.
+Every layer is listed once, whoever uses it; then only regular files whose size occurs at least twice are
+read, each once. One inode is one copy, however many names it has.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from layerfs.tree.node import FileStat
     from layerfs.tree.source import Entry, LayerSource
 
-__all__ = ["Copy", "Duplicates", "Group", "Place"]
+__all__ = ["Copy", "Duplicates", "FileName", "Group"]
 
 
-class Place(NamedTuple):
+class FileName(NamedTuple):
     """A name of a file: the index of its layer, as given, and its path below the layer's root."""
 
     layer: int
@@ -39,7 +39,7 @@ class Copy:
         taken: bytes: its length, or what it takes on disk, as was asked for.
     """
 
-    places: tuple[Place, ...]
+    places: tuple[FileName, ...]
     taken: int
 
 
@@ -74,12 +74,12 @@ class _File:
         self.directory = directory
         self.name = name
         self.taken = taken
-        self.more: list[Place] = []
+        self.more: list[FileName] = []
 
     @property
-    def place(self) -> Place:
+    def place(self) -> FileName:
         """Its first name."""
-        return Place(self.layer, join(self.directory, self.name))
+        return FileName(self.layer, join(self.directory, self.name))
 
 
 class Duplicates:
@@ -164,7 +164,7 @@ class Duplicates:
         if stat.nlink > 1:
             known = self._linked.get((stat.dev, stat.ino))
             if known:
-                known.more.append(Place(index, join(directory, name)))
+                known.more.append(FileName(index, join(directory, name)))
                 return
         taken = stat.blocks * 512 if self._allocated else stat.size
         found = _File(index, directory, name, taken)

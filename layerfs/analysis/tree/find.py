@@ -1,7 +1,6 @@
 """What fits in one tree: the entries it shows, and those that its layers have and it hides.
 
-`predicates` says what fits; contents are another step (`Contents`), as reading files takes long. Used by
-the command `find`; `findall` is the same for a whole data root.
+`predicates` says what fits; contents are another step (`Contents`), as reading files takes long.
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ if TYPE_CHECKING:
     from layerfs.tree.node import FileStat, Node
     from layerfs.tree.source import LayerSource
 
-__all__ = ["Contents", "Finding", "find", "is_superseded", "number_of"]
+__all__ = ["Contents", "Hit", "find", "is_superseded", "number_of"]
 
 _OWNERS_LIMIT = 16 << 20
 _LARGEST_OWNER = (1 << 32) - 2  # the last of 32 bits is -1, which stands for none
 
 
-class Finding(NamedTuple):
+class Hit(NamedTuple):
     """An entry that fits.
 
     Attributes:
@@ -60,7 +59,7 @@ def find(
     deleted: bool = False,
     depth: int | None = None,
     starts: Iterable[bytes] = (b"/",),
-) -> Iterator[Finding]:
+) -> Iterator[Hit]:
     """The entries of a tree that fit, at and below each start path: parents first, names in byte order.
 
     Args:
@@ -132,7 +131,7 @@ def _hidden_path(tree: UnionTree, typed: bytes) -> bytes:
 
 def _shown(
     start: _Start, test: Predicate, problem: Callable[[TreeError], None], depth: int | None
-) -> Iterator[Finding]:
+) -> Iterator[Hit]:
     if isinstance(start.found, TreeError):
         problem(start.found)
         return
@@ -144,12 +143,12 @@ def _shown(
         filled = functools.partial(_is_filled, start.tree, node)
         if test(Candidate(path, node.stat, filled, visit.depth)):
             # of a merged directory the kernel gives one link
-            yield Finding(path, node.stat._replace(nlink=node.nlink), node.part)
+            yield Hit(path, node.stat._replace(nlink=node.nlink), node.part)
 
 
 def _hidden(
     start: _Start, test: Predicate, problem: Callable[[TreeError], None], depth: int | None
-) -> Iterator[Finding]:
+) -> Iterator[Hit]:
     layers = start.tree.layers
     is_known = False
     for found in versions(layers, below=start.path, problem=problem, depth=depth):
@@ -158,7 +157,7 @@ def _hidden(
             place = Part(len(layers) - found.layer, found.part)
             path, level = start.renamed(found.path)
             if test(Candidate(path, found.stat, functools.partial(_has_entries, layers, place), level)):
-                yield Finding(path, found.stat, place, found.hidden)
+                yield Hit(path, found.stat, place, found.hidden)
     if not is_known and isinstance(start.found, TreeError):
         problem(start.found)
 

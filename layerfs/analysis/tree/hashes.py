@@ -1,7 +1,7 @@
 """Digests of the files of a tree: of those that it shows, or of every version that its layers have.
 
-Files are read by several threads at once, as hashing leaves Python's lock; a file of several names is read
-once. Used by the command `hashes`.
+Files are read by several threads at once, as hashing leaves Python's lock; a file of several names is
+read once.
 """
 
 from __future__ import annotations

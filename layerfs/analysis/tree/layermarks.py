@@ -1,7 +1,5 @@
 """What overlayfs reads in an entry of a layer, which by itself is a device, a file or a directory.
 
-Used by commands that show a layer alone.
-
 Sources: Linux `Documentation/filesystems/overlayfs.rst`; the rules are those of `tree.overlay`.
 """
 

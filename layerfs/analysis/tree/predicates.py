@@ -1,7 +1,7 @@
 """The tests of find(1): each a function that makes, from what was written, a predicate over an entry.
 
-What they mean is what GNU find means: sizes are rounded up to their unit, patterns match a leading dot,
-a list of types is any of them. All raise `FormatError` for what they do not understand. Used by `find`.
+What they mean is what GNU find means: sizes are rounded up to their unit, patterns match a leading dot, a
+list of types is any of them. All raise `FormatError` for what they do not understand.
 
 Source: GNU findutils 4.9 `find/parser.c`, `find/pred.c`; gnulib `lib/modechange.c`.
 """

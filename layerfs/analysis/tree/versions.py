@@ -1,8 +1,7 @@
 """Every version of every entry in a stack of layers: who holds it, and which layer hides it, if one does.
 
-The union shows one object a path; the others are still in their layers. This walk tells of all of
-them, hidden directories included, by the rules of `tree.merge`. Used by `deleted`, `blame`, and
-whatever counts bytes that no tree shows.
+The union shows one object a path; the others are still in their layers. This walk tells of all of them,
+hidden directories included, by the rules of `tree.merge`.
 
 Sources: Linux `Documentation/filesystems/overlayfs.rst`, `fs/overlayfs/{namei,readdir}.c`.
 """

@@ -2,7 +2,7 @@
 
 Stored is what Docker counts: each inode of a layer once, at its full length, directories not at all.
 Wasted is an inode of which the final tree shows no name; one that is a metacopy's data is shown by the
-metacopy. So every hidden version counts once, whatever hides it and however often. Used by `waste`.
+metacopy. So every hidden version counts once, whatever hides it and however often.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Whether an entry on disk has the attributes that the header of its archive gives it.
 
-Used by `layercheck`. What is allowed to differ is here, and nowhere else: labels that the host's kernel
-adds, the bookkeeping of overlayfs, and what the layers that BuildKit writes in place have and
-their tars lack.
+What is allowed to differ is here, and nowhere else: labels that the host's kernel adds, the bookkeeping
+of overlayfs, and what the layers that BuildKit writes in place have and their tars lack.
 
 Sources: `formats.unpacked`; Linux `fs/overlayfs/overlayfs.h`; moby `pkg/archive/archive.go` (what a tar
 made of a directory leaves out).

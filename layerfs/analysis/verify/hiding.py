@@ -5,8 +5,8 @@ through overlayfs ("naive diff": rootless engines, and kernels with redirect_dir
 the kernel makes single whiteouts where the archive has an opaque directory, none for what never was, and
 marks new directories opaque where something else was before. So marks are compared by what they hide.
 
-Used by `layercheck`. Sources: moby `pkg/archive/diff.go` (UnpackLayer),
-`daemon/graphdriver/overlay2/overlay.go` (doesSupportNativeDiff); Linux `fs/overlayfs/dir.c`.
+Sources: moby `pkg/archive/diff.go` (UnpackLayer), `daemon/graphdriver/overlay2/overlay.go`
+(doesSupportNativeDiff); Linux `fs/overlayfs/dir.c`.
 """
 
 from __future__ import annotations

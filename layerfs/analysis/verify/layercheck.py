@@ -3,7 +3,7 @@
 The headers and checksums of `tar-split.json.gz` come by once, in the order of the tar. Of each the entry
 on disk is looked at, its content goes into the sha256 that must be the diff ID, and its own CRC-64 tells
 whether it is this file that does not fit. Then the directories are walked for what no header names.
-Memory: 64 bits for each path, what is pending of hard links, and what is found. Used by `verify`.
+Memory: 64 bits for each path, what is pending of hard links, and what is found.
 
 Sources: moby `pkg/archive/archive.go` (Unpack, createTarFile), `layer/ro_layer.go`; vbatts/tar-split
 `tar/asm/assemble.go`.

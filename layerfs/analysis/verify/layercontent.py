@@ -1,7 +1,5 @@
 """The bytes of a layer's tar as they come by: their sha256, and the CRC-64 of each file among them.
 
-Used by `layercheck`.
-
 Source: vbatts/tar-split `tar/asm/assemble.go`.
 """
 

@@ -1,8 +1,8 @@
 """The attributes of one entry after the other beside the headers of their archive.
 
-Joins `attributes` (what may differ) with the disk and with what was found; keeps what can only be told
-at the end: which directories were marked opaque, and of inodes with several names, until all names came
-by, what their last header says. Used by `layercheck`.
+Joins `attributes` (what may differ) with the disk and with what was found; keeps what can only be told at
+the end: which directories were marked opaque, and of inodes with several names, until all names came by,
+what their last header says.
 
 Source: moby `pkg/archive/archive.go` (createTarFile: every header of an inode is applied).
 """

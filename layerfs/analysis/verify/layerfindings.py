@@ -1,6 +1,6 @@
 """The findings of one layer: named one by one, but where a copy lost the same of nearly all.
 
-Used by `layercheck`; `docs/verify.md` explains the codes.
+`docs/verify.md` explains the codes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Members of an archive whose path comes again, spelled otherwise: `./etc/` and `/etc/`.
 
-The engine unpacks one after the other: of files the last is on disk, directories add up. Which one is
-the last has to be known before, and nearly no archive needs that; so a check begins without, and
-begins again with the paths that are repeated when it must. Used by `layercheck`.
+The engine unpacks one after the other: of files the last is on disk, directories add up. Which one is the
+last has to be known before, and nearly no archive needs that; so a check begins without, and begins again
+with the paths that are repeated when it must.
 
 Source: moby `pkg/archive/archive.go` (Unpack).
 """

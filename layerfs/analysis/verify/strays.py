@@ -1,7 +1,6 @@
 """What lies in a layer's directory and is named by no header of its archive.
 
 A directory without a header is implied if something below it has one: the engine made it on the way.
-Used by `layercheck`.
 
 Source: moby `pkg/archive/archive.go` (createImpliedDirectories).
 """

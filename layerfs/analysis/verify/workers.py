@@ -1,7 +1,7 @@
 """The same work for many items, by as many processes as there are processors.
 
 Processes are forked, so they have what the caller has open. They end with the caller, however it ends;
-one that dies is reported and replaced. Used by `verify`.
+one that dies is reported and replaced.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The layers of a data root, and what is wrong with them: what is made good or left out is reported, once.
 
-The part of `DataRoot` that knows no tree. Used by `dataroot`.
+The part of `DataRoot` that knows no tree.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What other storage drivers, older engines and containerd left in a data root, beside its own store.
 
-No command of an Engine that uses overlay2 gives this space back. Used by `doctor`.
+No command of an Engine that uses overlay2 gives this space back.
 
 Sources: moby `daemon/graphdriver/driver.go` (scanPriorDrivers), `migrate/v1/migratev1.go` (v17.03),
 `daemon/daemon.go`, `daemon/image_store_choice.go`; containerd `docs/ops.md`.

@@ -2,8 +2,8 @@
 
 The engine counts once, when a layer is registered, and adds up what it noted ever after. There are two
 ways it counts (every inode's length, symbolic links included; or the contents of regular files alone, as
-for BuildKit), and the layer's `tar-split.json.gz` gives both as they were: so a wrong number and
-changed files can be told apart, without reading a file's content. Used by `doctor`.
+for BuildKit), and the layer's `tar-split.json.gz` gives both as they were: so a wrong number and changed
+files can be told apart, without reading a file's content.
 
 Sources: moby `pkg/directory/directory_unix.go`, `layer/layer_store.go` (applyTar).
 """

@@ -1,7 +1,6 @@
 """What an interrupted engine leaves behind, and what lies in a data root that no engine puts there.
 
-Every directory of the store has names that belong in it; the others are told by their shape. Used by
-`doctor`.
+Every directory of the store has names that belong in it; the others are told by their shape.
 
 Sources: moby `layer/filestore.go` (write-set, -removing), `pkg/ioutils/fswriters.go` (.tmp-),
 `daemon/graphdriver/overlayutils/overlayutils.go` and `overlay2/check.go` (probes), `daemon/daemon.go`

@@ -2,7 +2,7 @@
 
 A layer is needed by images, by containers, and by BuildKit's cache; a directory of `overlay2/` is claimed
 by a layer, a container or BuildKit. Only where all of those could be read is something an orphan;
-otherwise it is unclaimed, and perhaps a damaged record needs it. Used by `doctor`.
+otherwise it is unclaimed, and perhaps a damaged record needs it.
 
 Sources: moby `layer/layer_store.go`, `image/store.go` (Heads), `daemon/graphdriver/overlay2/overlay.go`.
 """

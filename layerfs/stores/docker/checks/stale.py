@@ -1,7 +1,7 @@
 """What is left of containers that no host runs any more: state, mounts, the kernel's scratch files.
 
-A container's `State` is written when it changes, and nobody corrects it after a crash or in a copy. Whether
-it is really running on this host shows its `merged/`: only then it is a mount. Used by `doctor`.
+A container's `State` is written when it changes, and nobody corrects it after a crash or in a copy.
+Whether it is really running on this host shows its `merged/`: only then it is a mount.
 
 Sources: moby `daemon/daemon.go` (restore), `container/state.go`,
 `daemon/graphdriver/overlay2/overlay.go`; Linux `fs/overlayfs/super.c` (work directory).

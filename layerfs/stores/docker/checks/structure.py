@@ -1,9 +1,8 @@
 """Whether the records of a data root are sound and agree: the checks that read no layer's content.
 
-What the engine never compares is compared here: an image's config with its ID and its layers, a
-layer's files with the chain ID that is its name, `link`, `lower` and `l/` with the walk along
-`parent`, names with images, containers with their layers. Used by `doctor` and by the verification of
-layers.
+What the engine never compares is compared here: an image's config with its ID and its layers, a layer's
+files with the chain ID that is its name, `link`, `lower` and `l/` with the walk along `parent`, names
+with images, containers with their layers.
 
 Sources: moby `layer/filestore.go`, `layer/layer_store.go`, `image/store.go`, `reference/store.go`,
 `daemon/graphdriver/overlay2/overlay.go` (v20.10.24).
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from layerfs.analysis.doctor.findings import Severity
     from layerfs.formats.imageconfig import ImageConfig
     from layerfs.ids import ChainID, ContainerID, ImageID
-    from layerfs.stores.docker.chains import Place
+    from layerfs.stores.docker.chains import ChainParts
     from layerfs.stores.docker.dataroot import DataRoot
     from layerfs.stores.docker.directories import Directory
     from layerfs.stores.docker.files import Problem
@@ -199,7 +198,7 @@ class Structure:
             return None
         return place.diff_id if name == "diff" else place.parent or "none"
 
-    def below(self, chain: ChainID) -> Place | None:
+    def below(self, chain: ChainID) -> ChainParts | None:
         """What a layer is made of: as its record says if that is right; None where nothing tells."""
         return self.root.records.chains.place(chain)
 

@@ -1,7 +1,7 @@
 """Everything a data root holds, and who needs what: each record by itself, so that no damage hides the rest.
 
-`Holders` tells the same of sound roots, and stops at what we may not read; this goes on, and says of
-what is not known that it is not known. Used by `doctor`.
+`Holders` tells the same of sound roots, and stops at what we may not read; this goes on, and says of what
+is not known that it is not known.
 
 Sources: moby `layer/layer_store.go` (references), `builder/builder-next/adapters/snapshot/snapshot.go`.
 """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from layerfs.analysis.tree.duplicates import Duplicates, Place
+from layerfs.analysis.tree.duplicates import Duplicates, FileName
 from layerfs.errors import CorruptStore, LayerfsError, UnreadableEntry
 from tests.support.inmemory import Unreadable, Watched, overlay_of, stored
 from tests.support.layerspec import Dir, File, LayerSpec, Link, Meta
@@ -45,11 +45,11 @@ def _search(
 @given(st.lists(layers(), min_size=1, max_size=4), st.integers(0, 3))
 def test_groups_are_those_of_equal_contents(specs: list[LayerSpec], min_size: int) -> None:
     """Every content that several inodes of any layers have, with all names of each; nothing else."""
-    expected: defaultdict[str, set[frozenset[Place]]] = defaultdict(set)
+    expected: defaultdict[str, set[frozenset[FileName]]] = defaultdict(set)
     for index, spec in enumerate(specs):
         for entry in stored(spec).values():
             if stat.S_ISREG(entry.mode) and entry.content and (entry.size or 0) >= max(min_size, 1):
-                expected[entry.content].add(frozenset(Place(index, path) for path in entry.links))
+                expected[entry.content].add(frozenset(FileName(index, path) for path in entry.links))
     groups = _search(overlay_of(*specs), min_size=min_size)
     assert {group.sha256: {frozenset(copy.places) for copy in group.copies} for group in groups} == {
         content: copies for content, copies in expected.items() if len(copies) > 1
@@ -70,7 +70,10 @@ def test_only_sizes_that_occur_twice_are_read() -> None:
         for layer in overlay_of(spec, {b"x": File(b"22"), b"y": File(b"23"), b"z": File(b"333")})
     ]
     (group,) = _search(sources)
-    assert [copy.places for copy in group.copies] == [(Place(0, b"a"), Place(0, b"b")), (Place(1, b"x"),)]
+    assert [copy.places for copy in group.copies] == [
+        (FileName(0, b"a"), FileName(0, b"b")),
+        (FileName(1, b"x"),),
+    ]
     assert [source.opened for source in sources] == [[b"a"], [b"x", b"y"]]
 
 
@@ -95,7 +98,7 @@ def test_damage_is_told_and_the_rest_is_compared() -> None:
     )
     told: list[LayerfsError] = []
     (group,) = _search([Unreadable(layers_[0], b"d"), Unreadable(layers_[1], b"a")], told=told)
-    assert [copy.places for copy in group.copies] == [(Place(0, b"a"),), (Place(1, b"b"),)]
+    assert [copy.places for copy in group.copies] == [(FileName(0, b"a"),), (FileName(1, b"b"),)]
     assert [(type(error), error.path) for error in told if isinstance(error, UnreadableEntry)] == [
         (UnreadableEntry, b"/d"),
         (UnreadableEntry, b"/a"),

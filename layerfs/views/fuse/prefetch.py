@@ -1,8 +1,8 @@
-"""What will probably be asked next, done in the moments when nothing is asked.
+"""Prefetch: what will probably be asked next is prepared while nothing is asked.
 
 Whoever lists a directory often goes on into those in it (find, du, tar, rsync, grep -r), and whoever looks
 a file up often opens it. Between a reply and the next request the asker is busy, and the server would
-only wait. What is done ahead is bounded by these moments: a guess that fails costs no more than them.
+only wait. What is prefetched is bounded by these moments: a guess that fails costs no more than them.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
     from layerfs.tree.node import Node
 
-__all__ = ["Ahead"]
+__all__ = ["Prefetch"]
 
 _EXPECTED = 1024
 """Directories remembered; what lies further back in a walk is expected anew when its turn comes."""
 
 
-class Ahead:
+class Prefetch:
     """What is expected, directories in a stack, the next one last; safe to use from several threads."""
 
     def __init__(self, merge: Callable[[Node], object], prepare: Callable[[int], object]) -> None:
