@@ -112,7 +112,7 @@ class Whois:
         self._targets = Targets(root, self._forest, path)
 
     def answers(self, thing: str) -> list[Answer]:
-        """Resolve `thing` to its owners; several where layers or containers share it. Raises `LookupFailed`."""
+        """Resolve `thing` to its owners; several where it is shared. Raises `LookupFailed`."""
         return [self._answer(target) for target in self._targets.find(thing)]
 
     def _answer(self, target: Target) -> Answer:

@@ -2,8 +2,7 @@
 
 `at_start` and `later` are what a Docker Engine that is given the data root does, as observed with 20.10;
 empty is nothing. Nothing here is ever done by layerfs; `docs/doctor.md` is the same table.
-Each suggestion was carried out for an Engine,
-which was sound then: `tests/dockerd/test_remedies.py`.
+Each suggestion was carried out for an Engine, which was sound then: `tests/dockerd/test_remedies.py`.
 """
 
 from __future__ import annotations
