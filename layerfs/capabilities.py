@@ -35,10 +35,15 @@ __all__ = [
     "VerifyOptions",
     "Volume",
     "lacking",
+    "unwatched",
 ]
 
 Progress: TypeAlias = "Callable[[str, int, int], object]"
 """Is told of long work: which part of it, how much was done since the last time, how much there is in all."""
+
+
+def unwatched(_part: str, _amount: int, _total: int) -> None:
+    """The `Progress` of work that nobody watches."""
 
 
 # -- who needs what, and what it takes -----------------------------------------------------------

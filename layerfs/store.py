@@ -11,6 +11,7 @@ import logging
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from layerfs.damage import attempt
 from layerfs.errors import BrokenChain, CorruptStore, LayerNotFound
 from layerfs.formats.whiteouts import TRUSTED
 from layerfs.layernames import KnownLayer, LayerNames
@@ -167,11 +168,7 @@ class Store(ABC):
     def load_image(self, image_id: ImageID) -> Image | None:
         """The image of this ID, or None where it is missing or damaged (then reported)."""
         if image_id not in self._loaded:
-            try:
-                self._loaded[image_id] = self.read_image(image_id)
-            except CorruptStore as error:
-                self.report(error)
-                self._loaded[image_id] = None
+            self._loaded[image_id] = attempt(self.report, lambda: self.read_image(image_id))
         return self._loaded[image_id]
 
     @functools.cached_property
@@ -212,11 +209,7 @@ class Store(ABC):
 
     def layer_size(self, chain: ChainID) -> int | None:
         """A layer's size in bytes; None where it is not known, which is reported."""
-        try:
-            return self.record(chain).size
-        except CorruptStore as error:
-            self.report(error)
-            return None
+        return attempt(self.report, lambda: self.record(chain).size)
 
     def content_size(self, layer: BareLayer) -> int | None:
         """Bytes of the files of a layer without a record; None where they cannot be read (reported)."""

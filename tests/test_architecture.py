@@ -28,7 +28,7 @@ FLOORS = (
     ("layerfs.hostdir", "layerfs.likely"),
     ("layerfs.pool",),
     ("layerfs.cache", "layerfs.tree"),
-    ("layerfs.model",),
+    ("layerfs.damage", "layerfs.model"),
     ("layerfs.layernames",),
     ("layerfs.naming", "layerfs.store"),
     ("layerfs.capabilities",),

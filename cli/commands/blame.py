@@ -13,7 +13,7 @@ from ..entries import Complaints, escaped, lossless, type_word
 from ..output import Column, Table, emit, format_option, no_trunc_option
 from ..params import metadata_option, root_option
 from ..places import complete_place, place_metavar, read_place
-from ..progress import progress
+from ..progress import phases, progress
 from ..provenance import Provenance, command_words, kind_option, open_stack
 from ..subjects import open_root, tree_path
 from ..units import human_size, rfc3339, short_id
@@ -173,15 +173,12 @@ def _everywhere(root: Store, path: bytes, complaints: Complaints, *, every: bool
     from layerfs.analysis.store.listing import listed_images
     from layerfs.analysis.tree.blame import Digests
 
-    def watched(images: Iterable[Image]) -> Iterator[Image]:
-        images = list(images)
-        with progress(images, "Reading images", len(images)) as bar:
-            yield from bar
-
     listed = {item.image.id for item in listed_images(root, every=every)}
 
     digests = Digests(complaints.add)
-    for item in blame_all(root, path, digests, images=watched, problem=complaints.add):
+    with phases({"images": "Reading images"}) as told:
+        found = blame_all(root, path, digests, on_progress=told, problem=complaints.add)
+    for item in found:
         named = [image for image in item.images if image.id in listed] or item.images
         # the image with the least above the layer is the nearest to its making
         maker = min(item.images, key=lambda image: len(image.config.diff_ids))

@@ -6,18 +6,22 @@ stand on it.
 
 from __future__ import annotations
 
+import functools
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from layerfs.analysis.tree.blame import Blame
-from layerfs.errors import CorruptStore, NotADirectory, PathNotFound, TreeError
+from layerfs.capabilities import unwatched
+from layerfs.damage import attempt
+from layerfs.errors import NotADirectory, PathNotFound, TreeError
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from layerfs.analysis.tree.blame import Content, Digests, Event
+    from layerfs.capabilities import Progress
     from layerfs.ids import ChainID
     from layerfs.model import Image, Layer
     from layerfs.store import Store
@@ -52,7 +56,7 @@ def blame_all(
     path: bytes,
     digests: Digests,
     *,
-    images: Callable[[Iterable[Image]], Iterable[Image]] = iter,
+    on_progress: Progress = unwatched,
     problem: Callable[[TreeError], None],
 ) -> list[SharedEvent]:
     """What happened to `path` in all images; damaged ones are reported to `root` and left out.
@@ -61,7 +65,7 @@ def blame_all(
         root: the data root.
         path: links on the way are followed in each image's own tree, where no layer of it has the path.
         digests: of contents.
-        images: passes the images on, one as each is done.
+        on_progress: is told of `images`.
         problem: told of what cannot be read, and the rest goes on.
 
     Raises:
@@ -69,12 +73,13 @@ def blame_all(
     """
     found: dict[tuple[ChainID, bytes], SharedEvent] = {}
     stacks = _Stacks(root)
-    for image in images(sorted(root.images(), key=lambda image: image.chain)):
-        try:
-            records, tree = stacks.open(image)
-        except CorruptStore as error:
-            root.report(error)
+    images = sorted(root.images(), key=lambda image: image.chain)
+    for image in images:
+        on_progress("images", 1, len(images))
+        opened = attempt(root.report, functools.partial(stacks.open, image))
+        if opened is None:
             continue
+        records, tree = opened
         blame = Blame(tree, digests, problem)
         try:
             steps = blame.steps(blame.locate(path))

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from layerfs.analysis.store.listing import has_labels
-from layerfs.errors import CorruptStore, LookupFailed
+from layerfs.damage import attempt
+from layerfs.errors import LookupFailed
 from layerfs.model import READ_WRITE, added_up
 
 if TYPE_CHECKING:
@@ -237,11 +238,8 @@ def container_sizes(root: Store, container: Container) -> ContainerSizes:
     layer = container.own_layer(READ_WRITE)
     if layer is None:
         return ContainerSizes(None, None)
-    own, below = root.content_size(layer), None
-    try:
-        below = added_up(item.size for item in root.layers_below(container))
-    except CorruptStore as error:
-        root.report(error)
+    own = root.content_size(layer)
+    below = attempt(root.report, lambda: added_up(item.size for item in root.layers_below(container)))
     return ContainerSizes(own, None if own is None or below is None else own + below)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from layerfs.analysis.store.holders import Holders
+from layerfs.damage import attempt
 from layerfs.errors import CorruptStore
 from layerfs.model import BareLayer, Container, Image
 
@@ -121,13 +122,8 @@ class Forest:
 
     def source(self, stage: Stage) -> LayerSource | None:
         """A layer as overlayfs reads it, or None where it is missing or damaged, which is reported."""
-        try:
-            if stage.record:
-                return self._root.source(stage.record)
-            return self._root.source(BareLayer(stage.cache_id)) if stage.cache_id else None
-        except CorruptStore as error:
-            self._root.report(error)
-            return None
+        layer = stage.record or (BareLayer(stage.cache_id) if stage.cache_id else None)
+        return attempt(self._root.report, lambda: self._root.source(layer)) if layer else None
 
     # -- growing -------------------------------------------------------------------------------
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from layerfs.analysis.store.stack import container_layers, made_from, own_layers
-from layerfs.errors import BrokenChain, CorruptStore
+from layerfs.damage import attempt
+from layerfs.errors import BrokenChain
 from layerfs.formats.imageconfig import HistoryEntry
 from layerfs.ids import ImageID, InvalidID
 from layerfs.model import BareLayer, Container
@@ -125,11 +126,7 @@ def _parent(root: Store, image: Image) -> Image | None:
 
 
 def _layer(root: Store, chain: ChainID) -> Layer | None:
-    try:
-        return root.record(chain)
-    except CorruptStore as error:
-        root.report(error)
-        return None
+    return attempt(root.report, lambda: root.record(chain))
 
 
 def _surplus(root: Store, image: Image, number: int) -> BrokenChain:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from layerfs.capabilities import Holding, Pinned
+from layerfs.damage import attempt
 from layerfs.errors import CorruptStore
 
 if TYPE_CHECKING:
@@ -86,11 +87,7 @@ def _made_good(root: Store, chains: Iterable[ChainID]) -> Iterator[tuple[ChainID
 
 def _below(root: Store, container: Container) -> tuple[Layer, ...] | None:
     """The image layers a container stands on; None where they are damaged, which is reported."""
-    try:
-        return root.layers_below(container)
-    except CorruptStore as error:
-        root.report(error)
-        return None
+    return attempt(root.report, lambda: root.layers_below(container))
 
 
 def _inverted(

@@ -17,7 +17,8 @@ import re
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from layerfs.analysis.store.layers import LayerRow, LayerTable
-from layerfs.errors import CorruptStore, MalformedFile
+from layerfs.damage import attempt
+from layerfs.errors import MalformedFile
 from layerfs.formats.errors import FormatError
 from layerfs.formats.gostruct import CONFIG, MOUNT_POINT, NETWORK_SETTINGS, STATE, encode, go_time
 from layerfs.formats.jsontext import flag, integer, mapping, objects_by_name, text, texts
@@ -228,12 +229,8 @@ class Inspector:
         """The image layers it stands on, base first; None where they are damaged, which is reported."""
         if not container.own:
             return None
-        try:
-            chain = self._root.layers_below(container)
-        except CorruptStore as error:
-            self._root.report(error)
-            return None
-        return self._layers.of_chain(chain)
+        chain = attempt(self._root.report, lambda: self._root.layers_below(container))
+        return None if chain is None else self._layers.of_chain(chain)
 
     def _own_layer(self, index: int, layer: BareLayer) -> Document:
         """The -init or read-write layer of a container: known by its directory alone."""

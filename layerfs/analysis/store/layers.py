@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from layerfs.analysis.store.holders import Holders
 from layerfs.analysis.store.stack import made_from, own_layers
+from layerfs.damage import attempt
 from layerfs.errors import BrokenChain, CorruptStore
 from layerfs.ids import chain_id
 from layerfs.model import NOWHERE, BareLayer, Layer
@@ -113,11 +114,7 @@ class LayerTable:
         """A layer by itself; a defect of the layers below it is reported."""
         if isinstance(layer, BareLayer):
             return self._of_bare(layer)
-        try:
-            index = len(self._root.chain_below(layer.chain_id))
-        except CorruptStore as error:
-            self._root.report(error)
-            return self._found(None, layer)
+        index = attempt(self._root.report, lambda: len(self._root.chain_below(layer.chain_id)))
         return self._found(index, layer)
 
     def _of_bare(self, layer: BareLayer) -> LayerRow:
@@ -179,11 +176,7 @@ class LayerTable:
 
 
 def _record(root: Store, chain: ChainID) -> Layer | None:
-    try:
-        return root.record(chain)
-    except CorruptStore as error:
-        root.report(error)
-        return None
+    return attempt(root.report, lambda: root.record(chain))
 
 
 def _parents_first(root: Store, layers: Mapping[ChainID, Layer]) -> Iterator[tuple[int | None, Layer]]:

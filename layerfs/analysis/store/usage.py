@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from layerfs.analysis.store.holders import Holders
 from layerfs.analysis.store.listing import container_counts, listed_images
 from layerfs.capabilities import Accountable
-from layerfs.errors import CorruptStore
+from layerfs.damage import attempt
 from layerfs.model import added_up
 
 if TYPE_CHECKING:
@@ -159,10 +159,8 @@ class StoreUsage:
         An intermediate image, which the engine gives no account of, counts as a user of its layers.
         """
         containers = self._containers[image.id]
-        try:
-            layers = self.root.chain(image)
-        except CorruptStore as error:
-            self.root.report(error)
+        layers = attempt(self.root.report, lambda: self.root.chain(image))
+        if layers is None:
             return ImageUsage(image, None, None, None, None, containers)
         others = 0 if image.id in self._unlisted else 1
         size = added_up(layer.size for layer in layers)

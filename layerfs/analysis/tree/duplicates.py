@@ -10,12 +10,14 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from layerfs.capabilities import unwatched
 from layerfs.errors import CorruptStore, UnreadableEntry
 from layerfs.tree.lower import join
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
+    from layerfs.capabilities import Progress
     from layerfs.errors import LayerfsError
     from layerfs.tree.node import FileStat
     from layerfs.tree.source import Entry, LayerSource
@@ -83,14 +85,13 @@ class _File:
 
 
 class Duplicates:
-    """A search in three steps, so that its caller can watch: `scan`, then `read`, then `groups`.
+    """A search for equal files, made once by `search`.
 
     A file's memory is that of its name; contents are held a mebibyte at a time.
 
     Attributes:
         files: distinct inodes listed so far.
         taken: their bytes.
-        pending: how many of them `read` has to read, once `scan` is over.
     """
 
     def __init__(
@@ -112,7 +113,6 @@ class Duplicates:
         """
         self.files = 0
         self.taken = 0
-        self.pending = 0
         self._layers = layers
         self._allocated = allocated
         self._min_size = max(min_size, 1)
@@ -121,17 +121,28 @@ class Duplicates:
         self._linked: dict[tuple[int, int], _File] = {}
         self._found: dict[tuple[int, bytes], list[_File]] = {}
 
-    # -- listing -------------------------------------------------------------------------------
+    def search(self, on_progress: Progress = unwatched) -> list[Group]:
+        """What is there more than once: what saves most first, then by content.
 
-    def scan(self) -> Iterator[int]:
-        """List every layer; yields the index of each when it is done."""
+        Args:
+            on_progress: is told of `listing`, in layers, and of `reading`, in files.
+        """
         for index in range(len(self._layers)):
             if layer := self._open(index):
                 self._scan_layer(index, layer)
-            yield index
+            on_progress("listing", 1, len(self._layers))
         self._linked.clear()
-        self._by_size = {size: found for size, found in self._by_size.items() if isinstance(found, list)}
-        self.pending = sum(len(found) for found in self._by_size.values() if isinstance(found, list))
+        same_size = {size: found for size, found in self._by_size.items() if isinstance(found, list)}
+        self._by_size.clear()
+        self._read(same_size, on_progress)
+        groups = [
+            Group(digest.hex(), size, tuple(map(_copy, files)))
+            for (size, digest), files in self._found.items()
+            if len(files) > 1
+        ]
+        return sorted(groups, key=lambda group: (-group.saved, group.sha256))
+
+    # -- listing -------------------------------------------------------------------------------
 
     def _open(self, index: int) -> LayerSource | None:
         try:
@@ -180,19 +191,20 @@ class Duplicates:
 
     # -- reading -------------------------------------------------------------------------------
 
-    def read(self) -> Iterator[int]:
-        """Read the files whose size is not unique, layer by layer; yields the size of each."""
+    def _read(self, by_size: dict[int, list[_File]], on_progress: Progress) -> None:
+        """Read files, layer by layer; `by_size` is emptied on the way, as it may be large."""
+        total = sum(map(len, by_size.values()))
         by_layer: dict[int, list[tuple[_File, int]]] = {}
-        while self._by_size:
-            size, files = self._by_size.popitem()
-            for file in files if isinstance(files, list) else ():
+        while by_size:
+            size, files = by_size.popitem()
+            for file in files:
                 by_layer.setdefault(file.layer, []).append((file, size))
         for index in sorted(by_layer):
             layer = self._open(index)
             for file, size in sorted(by_layer.pop(index), key=lambda item: item[0].place):
                 if layer and (digest := self._digest(layer, file, size)):
                     self._found.setdefault((size, digest), []).append(file)
-                yield size
+                on_progress("reading", 1, total)
 
     def _digest(self, layer: LayerSource, file: _File, size: int) -> bytes | None:
         """The sha256 of a file; None where it cannot be read or has no content of its own (metacopy)."""
@@ -217,17 +229,6 @@ class Duplicates:
 
     def _refuse(self, layer: LayerSource, path: bytes, error: OSError) -> None:
         self._problem(UnreadableEntry(b"/" + path, f"{layer.label}: {error.strerror or error}"))
-
-    # -- the answer ----------------------------------------------------------------------------
-
-    def groups(self) -> list[Group]:
-        """What is there more than once: what saves most first, then by content."""
-        groups = [
-            Group(digest.hex(), size, tuple(map(_copy, files)))
-            for (size, digest), files in self._found.items()
-            if len(files) > 1
-        ]
-        return sorted(groups, key=lambda group: (-group.saved, group.sha256))
 
 
 def _copy(file: _File) -> Copy:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layerfs.capabilities import CacheRecord
+from layerfs.damage import attempt
 from layerfs.errors import CorruptStore
 from layerfs.ids import CacheID, InvalidID
 from layerfs.stores.docker.buildkit import read_buildkit_records, read_buildkit_snapshots
@@ -52,9 +53,7 @@ def _size(
     if snapshot.chain_id is not None and (layer := layers.get(snapshot.chain_id)):
         return layer.size
     try:
-        return root.overlay2.content_size(CacheID(snapshot.directories[0]))
+        cache_id = CacheID(snapshot.directories[0])
     except InvalidID:
         return None
-    except CorruptStore as error:
-        root.report(error)
-        return None
+    return attempt(root.report, lambda: root.overlay2.content_size(cache_id))

@@ -14,6 +14,7 @@ import contextlib
 import functools
 from typing import TYPE_CHECKING, Self
 
+from layerfs.damage import attempt
 from layerfs.errors import CorruptStore, MissingFile
 from layerfs.formats.repositories import Repositories
 from layerfs.ids import CacheID, ImageID
@@ -104,11 +105,7 @@ class DataRoot(StoredContainers):
     @functools.cached_property
     def repositories(self) -> Repositories:
         """The names in repositories.json, in Docker's normal form; empty where it is damaged."""
-        try:
-            return read_repositories(self.driver_dir)
-        except CorruptStore as error:
-            self.report(error)
-            return Repositories()
+        return attempt(self.report, lambda: read_repositories(self.driver_dir)) or Repositories()
 
     @functools.cached_property
     def _references(self) -> Mapping[ImageID, tuple[Reference, ...]]:
@@ -134,11 +131,7 @@ class DataRoot(StoredContainers):
     def read_image(self, image_id: ImageID) -> Image:
         """The image of this ID; raises `CorruptStore`."""
         config = self.imagedb.config(image_id)
-        parent = None
-        try:
-            parent = self.imagedb.parent(image_id)
-        except CorruptStore as error:
-            self.report(error)
+        parent = attempt(self.report, lambda: self.imagedb.parent(image_id))
         return Image(image_id, self._references.get(image_id, ()), config, parent)
 
     def layer_names(self, layers: Callable[[], Iterable[KnownLayer]]) -> DockerLayerNames:
@@ -161,11 +154,7 @@ class DataRoot(StoredContainers):
 
     def content_size(self, layer: BareLayer) -> int | None:
         """Bytes of the files of a layer without a record; None where they cannot be read (reported)."""
-        try:
-            return self.overlay2.content_size(place_of(layer))
-        except CorruptStore as error:
-            self.report(error)
-            return None
+        return attempt(self.report, lambda: self.overlay2.content_size(place_of(layer)))
 
     def place(self, layer: Layer | BareLayer) -> Place:
         """A layer's directory and its short name; what is missing is reported."""

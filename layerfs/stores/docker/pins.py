@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layerfs.capabilities import Pinned, Unclaimed
+from layerfs.damage import attempt
 from layerfs.errors import CorruptStore
 from layerfs.stores.docker.buildkit import read_buildkit_snapshots
 
@@ -26,7 +27,8 @@ __all__ = ["owned_directories", "pinned", "unclaimed"]
 
 def pinned(root: DataRoot) -> Pinned:
     """What is needed by others than images; damage is reported to `root`."""
-    containers, snapshots = root.containers(), _snapshots(root)
+    containers = root.containers()
+    snapshots = attempt(root.report, lambda: read_buildkit_snapshots(root.directory))
     mounts = [item.mount for item in containers if item.mount]
     return Pinned(
         frozenset(_cached(root, snapshots or ())),
@@ -36,14 +38,6 @@ def pinned(root: DataRoot) -> Pinned:
         and len(root.layers()) == len(root.layerdb.chain_ids())
         and {item.id for item in containers if item.mount} >= set(root.layerdb.container_ids()),
     )
-
-
-def _snapshots(root: DataRoot) -> tuple[BuildKitSnapshot, ...] | None:
-    try:
-        return read_buildkit_snapshots(root.directory)
-    except CorruptStore as error:
-        root.report(error)
-        return None
 
 
 def _cached(root: DataRoot, snapshots: Iterable[BuildKitSnapshot]) -> Iterator[ChainID]:

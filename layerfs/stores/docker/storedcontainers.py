@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
+from layerfs.damage import attempt
 from layerfs.errors import CorruptStore
 from layerfs.ids import ChainID, ContainerID, ImageID, InvalidID
 from layerfs.store import RECORDS
@@ -61,17 +62,12 @@ class StoredContainers(StoredLayers):
         return found
 
     def _load_container(self, container_id: ContainerID) -> DockerContainer:
-        config = mount = None
-        try:
-            config = self.containerdb.config(container_id)
-        except CorruptStore as error:
-            self.report(error)
+        config = attempt(self.report, lambda: self.containerdb.config(container_id))
         if self.lacks(RECORDS):  # reported once, for all
             return DockerContainer(container_id, config)
-        try:
-            mount = self._mounts.of(container_id, lambda: self._top_of(config), self.report)
-        except CorruptStore as error:
-            self.report(error)
+        mount = attempt(
+            self.report, lambda: self._mounts.of(container_id, lambda: self._top_of(config), self.report)
+        )
         return DockerContainer.of(container_id, config, mount)
 
     def _top_of(self, config: ContainerConfig | None) -> ChainID | None:

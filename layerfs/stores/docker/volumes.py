@@ -5,12 +5,13 @@ Source: moby `volume/local/local.go`, `pkg/directory/directory_unix.go`.
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
 from typing import TYPE_CHECKING
 
 from layerfs.capabilities import Volume
-from layerfs.errors import CorruptStore
+from layerfs.damage import attempt
 from layerfs.stores.docker.files import explain, open_optional
 from layerfs.stores.docker.overlay2 import inode_sizes
 
@@ -62,18 +63,8 @@ class Volumes:
 
 def volumes(root: DataRoot) -> list[Volume] | None:
     """Every volume with its size, by name; None where there is no `volumes/`. Damage is reported."""
-    try:
-        found = Volumes(root.directory)
-        names = found.names()
-    except CorruptStore as error:
-        root.report(error)
+    found = attempt(root.report, lambda: Volumes(root.directory))
+    names = attempt(root.report, found.names) if found and found.exist else None
+    if found is None or names is None:
         return None
-    return [Volume(name, _size(root, found, name)) for name in names] if found.exist else None
-
-
-def _size(root: DataRoot, found: Volumes, name: str) -> int | None:
-    try:
-        return found.size(name)
-    except CorruptStore as error:
-        root.report(error)
-        return None
+    return [Volume(name, attempt(root.report, functools.partial(found.size, name))) for name in names]

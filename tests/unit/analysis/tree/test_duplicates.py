@@ -35,10 +35,10 @@ def _search(
         allocated=allocated,
         problem=None if told is None else told.append,
     )
-    assert list(found.scan()) == list(range(len(sources)))
-    pending = found.pending
-    assert len(list(found.read())) == pending
-    return found.groups()
+    seen: list[tuple[str, int]] = []
+    groups = found.search(lambda part, amount, total: seen.extend([(part, total)] * amount))
+    assert all(seen.count(item) == item[1] for item in seen), "every part is told of to its end"
+    return groups
 
 
 @settings(max_examples=30)
@@ -113,5 +113,7 @@ def test_a_layer_that_cannot_be_opened_is_told() -> None:
 
     told: list[LayerfsError] = []
     found = Duplicates([missing, lambda: overlay_of({b"a": File(b"1")})[0]], problem=told.append)
-    assert list(found.scan()) == [0, 1]
+    parts: list[str] = []
+    assert found.search(lambda part, _amount, _total: parts.append(part)) == []
+    assert parts == ["listing", "listing"]
     assert (found.files, found.taken, len(told)) == (1, 1, 1)
