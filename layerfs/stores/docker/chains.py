@@ -16,7 +16,7 @@ from layerfs.ids import DiffID, chain_id, chain_ids
 from layerfs.stores.docker.distribution import known_diff_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterator, Mapping
 
     from layerfs.hostdir import HostDir
     from layerfs.ids import ChainID
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from layerfs.stores.docker.layerdb import LayerDB
     from layerfs.stores.docker.overlay2 import Overlay2
 
-__all__ = ["ChainParts", "Chains"]
+__all__ = ["ChainParts", "Chains", "Step"]
 
 _TRIALS = 1 << 18
 """How many pairs of IDs are tried in all, lest damage makes work that grows with its square."""
@@ -35,6 +35,13 @@ class ChainParts(NamedTuple):
 
     diff_id: DiffID
     parent: ChainID | None
+
+
+class Step(NamedTuple):
+    """A layer on the way down a chain, and what it is made of; None, and the end, where nothing tells."""
+
+    chain: ChainID
+    parts: ChainParts | None
 
 
 class Chains:
@@ -66,32 +73,26 @@ class Chains:
 
     def down(self, top: ChainID) -> list[ChainID] | None:
         """A layer and all below it, uppermost first; None where some cannot be told."""
-        found: list[ChainID] = []
+        found = list(self.walk(top))
+        return None if found[-1].parts is None else [step.chain for step in found]
+
+    def walk(self, top: ChainID, until: Container[ChainID] = ()) -> Iterator[Step]:
+        """A layer and all below it, uppermost first, but for those of `until` and what is below them.
+
+        Ends, whatever is damaged: a chain ID is a hash of the one below.
+        """
         at: ChainID | None = top
-        while at is not None:  # ends: a chain ID is a hash of the one below
-            found.append(at)
-            place = self.place(at)
-            if place is None:
-                return None
-            at = place.parent
-        return found
+        while at is not None and at not in until:
+            parts = self.place(at)
+            yield Step(at, parts)
+            at = parts.parent if parts else None
 
     def depth(self, chain: ChainID) -> int | None:
         """How many layers are below one; None where that cannot be told."""
-        pending: list[ChainID] = []
-        at: ChainID | None = chain
-        while at is not None and at not in self._depths:
-            pending.append(at)
-            place = self.place(at)
-            if place is None:
-                self._depths[at] = None
-                break
-            at = place.parent
-        below = -1 if at is None else self._depths[at]
-        for item in reversed(pending):
-            below = None if below is None else below + 1
-            self._depths[item] = below
-        return below
+        for at, parts in reversed(list(self.walk(chain, until=self._depths))):
+            below = self._depths[parts.parent] if parts and parts.parent else -1
+            self._depths[at] = None if parts is None or below is None else below + 1
+        return self._depths[chain]
 
     @functools.cached_property
     def wanted(self) -> Mapping[ChainID, ChainParts]:

@@ -88,12 +88,7 @@ class Directories:
 
     def of(self, chain: ChainID) -> Directory | None:
         """A layer's directory; None where it cannot be told."""
-        pending: list[ChainID] = []
-        at: ChainID | None = chain
-        while at is not None and at not in self._found:
-            pending.append(at)
-            place = self._chains.place(at)
-            at = place.parent if place else None
+        pending = [step.chain for step in self._chains.walk(chain, until=self._found)]
         for item in reversed(pending):  # those below first: they are asked for
             self._found[item] = self._sound(item) or self._judged(item)
         return self._found[chain]

@@ -11,6 +11,7 @@ Sources: moby `layer/filestore.go`, `layer/layer_store.go`, `image/store.go`, `r
 from __future__ import annotations
 
 import functools
+import itertools
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -204,16 +205,12 @@ class Structure:
 
     def _stack(self, chain: ChainID) -> list[CacheID | None] | None:
         """The directories of a layer and all below it, uppermost first; None where some cannot be told."""
-        stack: list[CacheID | None] = []
-        at: ChainID | None = chain
-        while at is not None:
-            place = self.below(at)
-            if place is None or len(stack) == MAX_STACK:
-                return None
-            found = self.root.records.directories.of(at)
-            stack.append(found.cache_id if found else None)
-            at = place.parent
-        return stack
+        records = self.root.records
+        steps = list(itertools.islice(records.chains.walk(chain), MAX_STACK + 1))
+        if len(steps) > MAX_STACK or steps[-1].parts is None:
+            return None
+        directories = (records.directories.of(step.chain) for step in steps)
+        return [found.cache_id if found else None for found in directories]
 
     def _tar_split(self, chain: ChainID) -> Iterator[Finding]:
         path = self.root.layerdb.file_name(chain, "tar-split.json.gz")

@@ -82,13 +82,8 @@ class Survey:
 
     def chain(self, top: ChainID) -> Iterator[ChainID]:
         """A layer and all below it, uppermost first, as far as that can be told."""
-        at: ChainID | None = top
-        for _ in range(MAX_STACK):
-            if at is None:
-                return
-            yield at
-            place = self.structure.below(at)
-            at = place.parent if place else None
+        for step in itertools.islice(self.root.records.chains.walk(top), MAX_STACK):
+            yield step.chain
 
     def standing_on(self, chain: ChainID, until: Container[ChainID] = ()) -> Iterator[ChainID]:
         """A layer and all that stand on it, but for those in `until` and what stands on them."""
