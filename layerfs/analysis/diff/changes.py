@@ -156,7 +156,7 @@ def xattrs(tree: UnionTree, node: Node) -> dict[bytes, bytes]:
 
 
 def _same_file(old: Content, new: Content) -> bool:
-    """Whether both are one file of the data root."""
+    """Whether both are one file of the store."""
     return old.identity == new.identity
 
 

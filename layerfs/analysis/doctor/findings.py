@@ -1,7 +1,6 @@
-"""Findings in a data root: `model.Finding`, how it is made of an error, and what it can concern.
+"""Findings in a store: how a `model.Finding` is made of an error, and what findings can concern.
 
-Made by `structure` (the records), `doctor` (the whole root) and the verification of layers; the codes
-are stable, words are not. `docs/doctor.md` lists the codes.
+Codes are stable, words are not. `docs/doctor.md` and `docs/verify.md` list the codes.
 """
 
 from __future__ import annotations
@@ -32,11 +31,11 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 """Worst first: the engine loses or refuses something; something is impaired or wasted; good to know."""
 
 ROOT = "root"
-"""The subject of what concerns the data root as a whole."""
+"""The subject of what concerns the store as a whole."""
 
 
 class Found(NamedTuple):
-    """A finding, and the paths below the data root whose files are what it costs."""
+    """A finding, and the paths below the store whose files are what it costs."""
 
     finding: Finding
     costs: tuple[bytes, ...] = ()
@@ -58,7 +57,7 @@ def container_subject(container: ContainerID) -> str:
 
 
 def directory_subject(name: str) -> str:
-    """The subject of what concerns a directory of `overlay2/` that is of no layer and no container."""
+    """The subject of what concerns a directory where layers lie that is of no layer and no container."""
     return f"directory {name}"
 
 

@@ -62,7 +62,7 @@ def blame_all(
     """What happened to `path` in all images; damaged ones are reported to `root` and left out.
 
     Args:
-        root: the data root.
+        root: the store.
         path: links on the way are followed in each image's own tree, where no layer of it has the path.
         digests: of contents.
         on_progress: is told of `images`.

@@ -1,4 +1,4 @@
-"""What fits anywhere in a data root: every layer is read once, however many images use it.
+"""The entries of all layers of a store that fit: every layer is read once, however many images use it.
 
 The layers are gone through from the bases upwards, as they stand on each other. What a layer hides of
 what was found below it is out of sight while the search is above that layer, and noted: so of each

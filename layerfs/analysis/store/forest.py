@@ -1,4 +1,4 @@
-"""All layers of a data root as the trees they form: each once, on the layer below it.
+"""All layers of a store as the trees they form: each once, on the layer below it.
 
 Chains share their lower layers, so what concerns every image is asked once of each layer, from the bases
 upwards. Beside the layers of images these are the layers of containers, and the directories of
@@ -70,7 +70,7 @@ class Stage:
 
 
 class Forest:
-    """The stages of one data root, or of some images and containers of it.
+    """The stages of one store, or of some images and containers of it.
 
     Attributes:
         holders: who needs which layer.
@@ -83,7 +83,7 @@ class Forest:
         """Read the records of `root`; what is damaged is reported to it.
 
         Args:
-            root: the data root.
+            root: the store.
             owners: whose layers to take; None for all layers there are.
         """
         self._root = root

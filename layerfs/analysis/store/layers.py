@@ -38,7 +38,7 @@ class LayerRow:
         layer: its record, or what it is without one; None where the record is damaged or missing.
         size: bytes as the engine counts; None where that is not known.
         link: another short name, as that in `overlay2/l/`; None where it has none.
-        directory: its directory, relative like the data root's own path; None where it is missing.
+        directory: its directory, relative like the store's own path; None where it is missing.
         created_by: the history entry that made it; in a list of all layers, as the smallest image
             that has it tells.
         images: the images that need it, newest first.
@@ -71,7 +71,7 @@ class LayerRow:
 
 
 class LayerTable:
-    """The layers of one data root, with who holds them."""
+    """The layers of one store, with who holds them."""
 
     def __init__(self, root: Store, holders: Holders | None = None) -> None:
         """Show the layers of `root`; `holders`, if they were already found."""

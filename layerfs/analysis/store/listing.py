@@ -78,7 +78,7 @@ def listed_images(
     """The images of a listing, newest first.
 
     Args:
-        root: the data root.
+        root: the store.
         chosen: the filter, if there is one.
         every: also intermediate images, as `-a`.
 

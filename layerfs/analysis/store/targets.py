@@ -1,6 +1,6 @@
 """What a name from an alert, an audit log or another tool points at: a layer, an image, a container.
 
-Every name that `naming` knows is known here, and every path of a data root; damaged records count as far
+Every name that `naming` knows is known here, and every path of a Docker data root; damaged records count as far
 as they can be read.
 
 Sources: moby `layer/filestore.go`, `daemon/graphdriver/overlay2/overlay.go`.
@@ -46,7 +46,7 @@ class Target(NamedTuple):
 
 
 class Targets:
-    """The names of one data root."""
+    """The names of one store."""
 
     def __init__(self, root: Store, forest: Forest, path: bytes) -> None:
         """Know the names in `root`, whose absolute path is `path`, and whose layers are `forest`."""

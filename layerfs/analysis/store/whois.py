@@ -1,4 +1,4 @@
-"""Whose a name, an ID or a path of a data root is: the layer, what made it, and who uses it.
+"""The owners of a name, an ID or a path of a store: the layer, what made it, and who uses it.
 
 What can be asked for is what `targets` knows.
 
@@ -77,7 +77,7 @@ class Answer:
         diff_id: likewise.
         link: its short name.
         size: bytes, as the engine counts; None where nothing tells.
-        directory: its path, relative like the data root's own; None where it is missing.
+        directory: its path, relative like the store's own; None where it is missing.
         created_by: the history entry that made it.
         spot: the path inside it, where a path was given.
         users: every image and container using it.
@@ -102,7 +102,7 @@ class Answer:
 
 
 class Whois:
-    """Answers for one data root."""
+    """Answers for one store."""
 
     def __init__(self, root: Store, path: bytes) -> None:
         """Read the records of `root`, whose absolute path is `path`; damage is reported to it."""

@@ -1,4 +1,4 @@
-"""What fits in one tree: the entries it shows, and those that its layers have and it hides.
+"""The entries of one tree that fit: those it shows, and those that its layers have and it hides.
 
 `predicates` says what fits; contents are another step (`Contents`), as reading files takes long.
 """

@@ -1,6 +1,6 @@
 """One layer beside its archive: every content, every attribute, and that nothing is there besides.
 
-The headers and checksums of `tar-split.json.gz` come by once, in the order of the tar. Of each the entry
+The headers and checksums that the store keeps of the tar come by once, in its order. Of each the entry
 on disk is looked at, its content goes into the sha256 that must be the diff ID, and its own CRC-64 tells
 whether it is this file that does not fit. Then the directories are walked for what no header names.
 Memory: 64 bits for each path, what is pending of hard links, and what is found.

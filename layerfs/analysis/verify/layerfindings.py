@@ -71,7 +71,7 @@ class LayerFindings:
     def add(
         self, code: str, path: bytes | str, expected: str | None, actual: str | None, message: str
     ) -> None:
-        """Add a finding at a path below `diff/`, or of a file of the data root given as `str`."""
+        """Add a finding at a path below `diff/`, or of a file of the store given as `str`."""
         self.total += 1
         self._counts[code] += 1
         name = path if isinstance(path, str) else self._diff.name_of(path)

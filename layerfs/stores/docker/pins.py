@@ -1,4 +1,4 @@
-"""What needs layers besides images: BuildKit's cache, and the directories of both; and what nothing needs.
+"""What needs layers and directories besides images: containers and BuildKit's cache; and what nothing needs.
 
 Source: moby `builder/builder-next/adapters/snapshot/snapshot.go`.
 """
