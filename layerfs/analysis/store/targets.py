@@ -1,7 +1,7 @@
 """What a name from an alert, an audit log or another tool points at: a layer, an image, a container.
 
-Every name that `naming` knows is known here, and every path of a Docker data root; damaged records count as far
-as they can be read.
+Every name that `naming` knows is known here, and every path of a Docker data root; damaged records
+count as far as they can be read.
 
 Sources: moby `layer/filestore.go`, `daemon/graphdriver/overlay2/overlay.go`.
 """

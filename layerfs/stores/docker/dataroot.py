@@ -4,8 +4,8 @@
     image = root.image("nginx:latest")
     tree = root.tree(image)
 
-Joins the readers of this package (what the engine wrote) and `tree` (what the kernel would show). Damage that does not
-stop the answer is logged once with the file's name and kept in `DataRoot.damage`.
+Joins the readers of this package (what the engine wrote) and `tree` (what the kernel would show).
+Damage that does not stop the answer is logged once with the file's name and kept in `DataRoot.damage`.
 """
 
 from __future__ import annotations
