@@ -129,7 +129,7 @@ def test_what_a_kind_has_not_is_said(toy: Path, arguments: tuple[str, ...]) -> N
 
 
 class _Check:
-    images, layers, proven, proven_size = 2, 2, 1, 11
+    images, layers, proven, proven_size, seconds = 2, 2, 1, 11, 0.0
 
     def findings(self, on_progress: Progress) -> Iterator[Finding]:
         """One layer is proven, of the other a file is wrong."""

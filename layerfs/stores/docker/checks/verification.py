@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import re
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -119,15 +120,18 @@ class _NamedCheck:
         self.images = len(self._images)
         self.layers = len(self._chains)
         self.proven = self.proven_size = 0
+        self.seconds = 0.0
 
     def findings(self, on_progress: Progress) -> Iterator[Finding]:
         """What is wrong with the records, and then with one layer after the other."""
         yield from self._verification.records(self._images, self._chains)
         jobs = [] if self._quick else self._verification.jobs(self._chains)
+        started = time.monotonic()
         for verdict in self._verification.verdicts(jobs, on_progress):
             self.proven += verdict.proven
             self.proven_size += verdict.tar_size
             yield from verdict.findings
+        self.seconds = time.monotonic() - started
 
 
 class Verification:
