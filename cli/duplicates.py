@@ -10,7 +10,7 @@ import click
 
 from .entries import escaped, lossless
 from .output import Column, Table, emit, emit_json
-from .progress import progress
+from .progress import phases
 from .subjects import Subject, Supplier
 from .units import human_size, short_id
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from layerfs import LayerfsError
-    from layerfs.analysis.duplicates import Copy, Duplicates, Group
+    from layerfs.analysis.tree.duplicates import Copy, Duplicates, Group
     from layerfs.ids import ChainID
     from layerfs.model import Image, Layer
     from layerfs.store import Store
@@ -44,7 +44,8 @@ def show_duplicates(
     """Search the layers of an image or container, or of several images, and print what is there often."""
     layers = _of_subject(searched) if isinstance(searched, Subject) else _of_images(root, searched)
     search = _search(root, layers, min_size, complaints, allocated=allocated)
-    groups = search.groups()
+    with phases({"listing": "Listing", "reading": "Reading"}) as told:
+        groups = search.search(told)
     rows = [_row(group, layers) for group in groups[: top or None]]
     if form == "json":
         emit_json(_totals(search, groups) | {"groups": rows})
@@ -102,7 +103,7 @@ def _of_images(root: Store, images: Iterable[Image]) -> list[_Layer]:
 def _search(
     root: Store, layers: Sequence[_Layer], min_size: int, complaints: Complaints, *, allocated: bool
 ) -> Duplicates:
-    from layerfs.analysis.duplicates import Duplicates
+    from layerfs.analysis.tree.duplicates import Duplicates
     from layerfs.errors import CorruptStore, TreeError
 
     def problem(error: LayerfsError) -> None:
@@ -112,16 +113,7 @@ def _search(
             root.report(error)
 
     openers = [layer.open for layer in layers]
-    search = Duplicates(openers, min_size=min_size, allocated=allocated, problem=problem)
-    _drain(search.scan(), "Listing", len(openers))
-    _drain(search.read(), "Reading", search.pending)
-    return search
-
-
-def _drain(steps: Iterable[int], label: str, length: int) -> None:
-    with progress(steps, label, length) as watched:
-        for _ in watched:
-            pass
+    return Duplicates(openers, min_size=min_size, allocated=allocated, problem=problem)
 
 
 def _row(group: Group, layers: Sequence[_Layer]) -> Row:

@@ -15,7 +15,7 @@ from .output import Column, Table
 from .units import rfc3339
 
 if TYPE_CHECKING:
-    from layerfs.analysis.layermarks import LayerMarks
+    from layerfs.analysis.tree.layermarks import LayerMarks
     from layerfs.errors import TreeError
     from layerfs.tree.node import Node
 
@@ -70,7 +70,7 @@ class Entry(NamedTuple):
     @classmethod
     def of(cls, subject: Subject, node: Node, complaints: Complaints) -> Entry:
         """Describe `node`; a link, or marks, that cannot be read are a complaint."""
-        from layerfs.analysis.layermarks import marks_of
+        from layerfs.analysis.tree.layermarks import marks_of
         from layerfs.errors import TreeError
 
         target = marks = None

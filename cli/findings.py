@@ -16,10 +16,10 @@ from .units import rfc3339, short_id
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from layerfs.analysis.find import Finding
-    from layerfs.analysis.forest import Owner
-    from layerfs.analysis.seen import LayerFinding, Sight
-    from layerfs.analysis.versions import Hidden
+    from layerfs.analysis.store.forest import Owner
+    from layerfs.analysis.store.seen import LayerHit, Sight
+    from layerfs.analysis.tree.find import Hit
+    from layerfs.analysis.tree.versions import Hidden
     from layerfs.ids import Identity
     from layerfs.tree.node import FileStat
 
@@ -43,7 +43,7 @@ class InTree:
         supplier: its layer; None in an image of no layers.
     """
 
-    found: Finding
+    found: Hit
     target: bytes | None
     backing: str
     sha256: str | None
@@ -71,7 +71,7 @@ class InTree:
 class InRoot:
     """A finding in a whole root: as `InTree`, and how each tree that has its layer stands to it."""
 
-    found: LayerFinding
+    found: LayerHit
     target: bytes | None
     backing: str
     sha256: str | None

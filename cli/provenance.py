@@ -102,7 +102,7 @@ class Provenance:
 
 
 def _commands(root: Store, subject: Subject) -> Mapping[int, str]:
-    from layerfs.analysis.history import history
+    from layerfs.analysis.store.history import history
 
     image = _image(root, subject)
     rows = history(root, image) if image else ()
@@ -111,7 +111,7 @@ def _commands(root: Store, subject: Subject) -> Mapping[int, str]:
 
 def _image(root: Store, subject: Subject) -> Image | None:
     """The image of a subject; of a container the one it was made from, if that is still there."""
-    from layerfs.analysis.stack import made_from
+    from layerfs.analysis.store.stack import made_from
     from layerfs.model import Container, Image
 
     if isinstance(subject.of, Image):

@@ -18,7 +18,6 @@ from .stores import find_name, is_carried, open_root
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from layerfs import DataRoot
     from layerfs.ids import ChainID, DiffID
     from layerfs.model import BareLayer, Layer, Named
     from layerfs.store import Store
@@ -32,10 +31,8 @@ __all__ = [
     "complete_images",
     "complete_names",
     "container_names",
-    "data_root_of",
     "image_names",
     "layer_options",
-    "open_data_root",
     "open_sides",
     "open_subject",
     "paths_below",
@@ -90,21 +87,6 @@ class Subject(NamedTuple):
     def supplier(self, node: Node) -> Supplier | None:
         """The layer an entry comes from; None in an image of no layers."""
         return self.suppliers[node.part.layer] if self.suppliers else None
-
-
-def open_data_root(context: click.Context) -> DataRoot:
-    """The same, for a command that only Docker's own records can answer; raises `NotInThisKind`."""
-    return data_root_of(open_root(context))
-
-
-def data_root_of(root: Store) -> DataRoot:
-    """A store as a Docker data root, for what only its records can answer; raises `NotInThisKind`."""
-    from layerfs import DataRoot
-    from layerfs.errors import NotInThisKind
-
-    if not isinstance(root, DataRoot):
-        raise NotInThisKind(root.path, root.noun, "records of a Docker Engine, from which this is read")
-    return root
 
 
 def subject_options(function: _Function) -> _Function:
@@ -180,7 +162,7 @@ def open_sides(root: Store, name: str, *, kind: str | None) -> tuple[Subject, Su
     For a container these are its image, with the files that the engine prepares, and the container.
     A layer is seen on top of the layers below it.
     """
-    from layerfs.analysis.difference import below_top
+    from layerfs.analysis.diff.difference import below_top
     from layerfs.model import BareLayer, Layer
 
     after = open_subject(root, name, kind=kind, up_to=None, layer=None)

@@ -17,7 +17,7 @@ from .units import human_size, short_id
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from layerfs.analysis.waste import LayerWaste, PathWaste, Waste
+    from layerfs.analysis.tree.waste import LayerWaste, PathWaste, Waste
     from layerfs.store import Store
 
     from .amounts import Limit
@@ -44,7 +44,7 @@ class Account:
     @classmethod
     def of(cls, root: Store, subject: Subject, complaints: Complaints, *, allocated: bool) -> Account:
         """Count; what cannot be read is a complaint."""
-        from layerfs.analysis.waste import waste
+        from layerfs.analysis.tree.waste import waste
 
         return cls(root, subject, waste(subject.tree, allocated=allocated, problem=complaints.add))
 

@@ -5,7 +5,6 @@ without following a symbolic link, so a hostile tree cannot lead the reader onto
 disk. Directories and regular files are the only things ever opened; FIFOs, sockets and devices are
 only looked at. Access times are left alone where the kernel allows it (O_NOATIME).
 
-Used by `store` (files of the data root), `tree.overlay` (layer contents) and `dataroot`.
 Sources: open(2), xattr(7), proc_pid_fd(5).
 """
 

@@ -13,7 +13,7 @@ from ..entries import Complaints, escaped, lossless, type_word
 from ..output import Column, Table, emit, format_option, no_trunc_option
 from ..params import metadata_option, root_option
 from ..places import Words, complete_place, open_place, place_metavar
-from ..progress import progress
+from ..progress import phases, progress
 from ..provenance import Provenance, command_words, kind_option, open_stack
 from ..stores import open_root
 from ..subjects import tree_path
@@ -22,8 +22,8 @@ from ..units import human_size, rfc3339, short_id
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from layerfs.analysis.blame import Blame, Content, Event
-    from layerfs.analysis.versions import Version
+    from layerfs.analysis.tree.blame import Blame, Content, Event
+    from layerfs.analysis.tree.versions import Version
     from layerfs.model import Image
     from layerfs.store import Store
 
@@ -134,7 +134,7 @@ def command(
         rows = list(_everywhere(data_root, tree_path(words[0]), complaints, every=intermediate))
         emit(_table(EVERYWHERE, full=no_trunc), rows, form)
         return complaints.code
-    from layerfs.analysis.blame import Blame, Digests
+    from layerfs.analysis.tree.blame import Blame, Digests
 
     at = open_place(ctx, Words(words, "[PATH]"))
     data_root = at.store
@@ -170,20 +170,17 @@ def _rows(blame: Blame, provenance: Provenance, events: Iterable[Event], *, read
 
 def _everywhere(root: Store, path: bytes, complaints: Complaints, *, every: bool) -> Iterator[Row]:
     """Every image is asked; named are those that `images` lists, and others where none of these has it."""
-    from layerfs.analysis.blame import Digests
-    from layerfs.analysis.blameall import blame_all
-    from layerfs.analysis.history import history
-    from layerfs.analysis.listing import listed_images
-
-    def watched(images: Iterable[Image]) -> Iterator[Image]:
-        images = list(images)
-        with progress(images, "Reading images", len(images)) as bar:
-            yield from bar
+    from layerfs.analysis.store.blameall import blame_all
+    from layerfs.analysis.store.history import history
+    from layerfs.analysis.store.listing import listed_images
+    from layerfs.analysis.tree.blame import Digests
 
     listed = {item.image.id for item in listed_images(root, every=every)}
 
     digests = Digests(complaints.add)
-    for item in blame_all(root, path, digests, images=watched, problem=complaints.add):
+    with phases({"images": "Reading images"}) as told:
+        found = blame_all(root, path, digests, on_progress=told, problem=complaints.add)
+    for item in found:
         named = [image for image in item.images if image.id in listed] or item.images
         # the image with the least above the layer is the nearest to its making
         maker = min(item.images, key=lambda image: len(image.config.diff_ids))

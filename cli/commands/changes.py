@@ -18,7 +18,7 @@ from ..subjects import complete_names, subject_of
 from ..units import ellipsis, human_size, rfc3339
 
 if TYPE_CHECKING:
-    from layerfs.analysis.layerchanges import LayerChanges
+    from layerfs.analysis.diff.layerchanges import LayerChanges
     from layerfs.model import Container, Image
     from layerfs.store import Store
 
@@ -63,7 +63,7 @@ def command(
       layerfs changes --layer 3 nginx:latest  # each path that layer 3 touched
       layerfs changes --format '{{.Layer}} {{.Bytes}}' nginx:latest
     """
-    from layerfs.analysis.layerchanges import layer_changes
+    from layerfs.analysis.diff.layerchanges import layer_changes
 
     data_root, name, _ = find_name(ctx, name)
     complaints = Complaints()
@@ -80,7 +80,7 @@ def command(
 
 def _list(root: Store, owner: Image | Container, number: int, form: str, complaints: Complaints) -> None:
     """Print what one layer did."""
-    from layerfs.analysis.difference import differences
+    from layerfs.analysis.diff.difference import differences
 
     before, after = _step(root, owner, number)
     view = View(before, after, complaints)
@@ -93,7 +93,7 @@ def _list(root: Store, owner: Image | Container, number: int, form: str, complai
 
 def _step(root: Store, owner: Image | Container, number: int) -> tuple[Subject, Subject]:
     """The image or container as of the layer below, and as of the layer."""
-    from layerfs.analysis.layerchanges import step
+    from layerfs.analysis.diff.layerchanges import step
     from layerfs.errors import LayerNotFound
 
     whole = subject_of(root, owner, owner.name)

@@ -24,7 +24,7 @@ from ..units import human_size, rfc3339
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from layerfs.analysis.deleted import Deleted
+    from layerfs.analysis.tree.deleted import Deleted
     from layerfs.store import Store
     from layerfs.tree.node import FileStat
     from layerfs.tree.union import UnionTree
@@ -152,8 +152,8 @@ def command(
 
 
 def _rows(tree: UnionTree, choice: Choice, complaints: Complaints) -> Iterator[Row]:
-    from layerfs.analysis.deleted import deleted
-    from layerfs.analysis.versions import node_of
+    from layerfs.analysis.tree.deleted import deleted
+    from layerfs.analysis.tree.versions import node_of
     from layerfs.errors import TreeError
 
     for item in filter(choice.takes, deleted(tree, problem=complaints.add)):

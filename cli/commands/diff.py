@@ -24,7 +24,7 @@ from ..textdiff import unified
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from layerfs.analysis.changes import Change
+    from layerfs.analysis.diff.changes import Change
     from layerfs.tree.node import Node
     from layerfs.tree.union import UnionTree
 
@@ -181,8 +181,8 @@ class _Counted:
 def _changes(
     view: View, include: Sequence[str], exclude: Sequence[str], ignore: frozenset[str]
 ) -> Iterator[Change]:
-    from layerfs.analysis.difference import differences
-    from layerfs.analysis.dockerdiff import docker_changes
+    from layerfs.analysis.diff.difference import differences
+    from layerfs.analysis.diff.dockerdiff import docker_changes
 
     trees, complain = (view.before.tree, view.after.tree), view.complaints.add
     skip = Globs(exclude).fits if exclude else None

@@ -12,16 +12,17 @@ import click
 from ..params import root_option
 from ..progress import byte_progress
 from ..stores import evidence, find_name, find_names, open_root
-from ..subjects import KINDS, complete_names, data_root_of, open_subject, split_layer
+from ..subjects import KINDS, complete_names, open_subject, split_layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from layerfs.capabilities import Salvager
     from layerfs.model import Image, Named
     from layerfs.store import Store
     from layerfs.views.export.images import ExportImage
     from layerfs.views.export.members import Write
-    from layerfs.views.export.places import Place
+    from layerfs.views.export.places import Destination
 
     from ..stores import Found
 
@@ -189,8 +190,7 @@ def _export_images(context: click.Context, named: Sequence[Found], form: str) ->
 
 def _images(asked: Sequence[Asked], given: Mapping[str, Any]) -> list[ExportImage]:
     """The images asked for, each once."""
-    from layerfs.views.export.images import original, tags_asked_for
-    from layerfs.views.export.salvage import Salvage
+    from layerfs.views.export.images import original, salvaged, tags_asked_for
 
     found: dict[str, Asked] = {}
     tags: dict[str, dict[Any, None]] = {}
@@ -204,9 +204,17 @@ def _images(asked: Sequence[Asked], given: Mapping[str, Any]) -> list[ExportImag
         )
     if not given["salvage"]:
         return [original(item.store, item.image, tags[image_id]) for image_id, item in found.items()]
-    roots = {item.store for item in found.values()}
-    salvages = {root: Salvage(data_root_of(root)) for root in roots}
-    return [salvages[item.store].image(item.image, tags[image_id]) for image_id, item in found.items()]
+    salvagers = {store: _salvager(store) for store in {item.store for item in found.values()}}
+    return [salvaged(salvagers[item.store], item.image, tags[image_id]) for image_id, item in found.items()]
+
+
+def _salvager(root: Store) -> Salvager:
+    """What rebuilds damaged layers of a store; raises `NotInThisKind`."""
+    from layerfs.capabilities import Salvageable, lacking
+
+    if not isinstance(root, Salvageable):
+        raise lacking(root)
+    return root.salvager()
 
 
 def _everything(context: click.Context) -> list[Asked]:
@@ -248,11 +256,10 @@ def _layer(
     root: Store, found: Named, number: int | None, *, salvage: bool
 ) -> tuple[Callable[[Write], object], int]:
     """What writes a layer's tar, and how many bytes it is; 0 where that is not known."""
-    from layerfs.analysis.stack import own_layers
+    from layerfs.analysis.store.stack import own_layers
     from layerfs.model import BareLayer, Container, Image
     from layerfs.views.export.commit import write_bare_layer
     from layerfs.views.export.images import layer_tar
-    from layerfs.views.export.salvage import Salvage
 
     if isinstance(found, Image):
         if number is None:
@@ -266,7 +273,7 @@ def _layer(
         bare = found
         return lambda write: write_bare_layer(root, bare, write), 0
     if salvage:
-        tar = Salvage(data_root_of(root)).layer(found, found.diff_id)
+        tar = _salvager(root).layer(found, found.diff_id)
         return tar.write, tar.size
     original = layer_tar(root, found)
     return original.write, original.size
@@ -275,7 +282,7 @@ def _layer(
 # -- where it goes -------------------------------------------------------------------------------
 
 
-def _open_place(context: click.Context, opened: ExitStack, total: int, *, directory: bool) -> Place:
+def _open_place(context: click.Context, opened: ExitStack, total: int, *, directory: bool) -> Destination:
     """A directory or a tar."""
     from layerfs.views.export.places import Directory, Tar
     from layerfs.views.place import BadTarget

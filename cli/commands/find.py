@@ -24,10 +24,10 @@ from ..subjects import KINDS, layer_options, open_subject
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from layerfs.analysis.find import Contents
-    from layerfs.analysis.forest import Forest
-    from layerfs.analysis.predicates import Predicate
-    from layerfs.analysis.seen import LayerFinding
+    from layerfs.analysis.store.forest import Forest
+    from layerfs.analysis.store.seen import LayerHit
+    from layerfs.analysis.tree.find import Contents
+    from layerfs.analysis.tree.predicates import Predicate
     from layerfs.store import Store
     from layerfs.tree.node import FileStat, Part
 
@@ -145,7 +145,7 @@ def _paths(words: tuple[str, ...]) -> tuple[list[str], str | None]:
 
 
 def _in_tree(subject: Subject, chosen: Wanted, output: Output, complaints: Complaints) -> None:
-    from layerfs.analysis.find import find
+    from layerfs.analysis.tree.find import find
 
     rows = _tree_rows(
         subject,
@@ -170,7 +170,7 @@ def _in_tree(subject: Subject, chosen: Wanted, output: Output, complaints: Compl
 def _tree_rows(
     subject: Subject, found: Iterable[Any], chosen: Wanted, complaints: Complaints
 ) -> Iterator[InTree]:
-    from layerfs.analysis.find import Contents
+    from layerfs.analysis.tree.find import Contents
 
     contents = Contents(subject.tree.layers)
     # reading is what takes long, so its end should be in sight
@@ -208,8 +208,8 @@ def _read(
 
 def _in_root(root: Store, chosen: Wanted, output: Output, complaints: Complaints, *, full: bool) -> None:
     """Sorted by path, so that what several layers have of it stands together; jsonl as it is found."""
-    from layerfs.analysis.findall import Below, find_all
-    from layerfs.analysis.forest import Forest
+    from layerfs.analysis.store.findall import Below, find_all
+    from layerfs.analysis.store.forest import Forest
 
     forest = Forest(root)
     test = Below(chosen.starts, chosen.test) if chosen.starts else chosen.test
@@ -231,10 +231,10 @@ def _in_root(root: Store, chosen: Wanted, output: Output, complaints: Complaints
 
 
 def _complete(
-    steps: Iterator[list[LayerFinding]], test: Predicate, complaints: Complaints
-) -> Iterator[list[LayerFinding]]:
+    steps: Iterator[list[LayerHit]], test: Predicate, complaints: Complaints
+) -> Iterator[list[LayerHit]]:
     """All steps; after the last it is known, and told, which start paths no layer has."""
-    from layerfs.analysis.findall import Below
+    from layerfs.analysis.store.findall import Below
     from layerfs.errors import PathNotFound
 
     yield from steps
@@ -243,10 +243,10 @@ def _complete(
 
 
 def _root_rows(
-    forest: Forest, found: Iterable[LayerFinding], chosen: Wanted, complaints: Complaints
+    forest: Forest, found: Iterable[LayerHit], chosen: Wanted, complaints: Complaints
 ) -> Iterator[InRoot]:
     """The findings of one layer."""
-    from layerfs.analysis.findall import contents_of
+    from layerfs.analysis.store.findall import contents_of
     from layerfs.tree.node import Part
 
     contents: Contents | None = None

@@ -21,7 +21,7 @@ from ..units import human_size
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from layerfs.analysis.hashes import Hashed, HashedFile
+    from layerfs.analysis.tree.hashes import Hashed, HashedFile
 
     from ..subjects import Subject, Supplier
 
@@ -114,7 +114,7 @@ def command(
 def _files(
     subject: Subject, paths: Sequence[str], complaints: Complaints, *, every: bool
 ) -> list[HashedFile]:
-    from layerfs.analysis.hashes import every_version, shown_files
+    from layerfs.analysis.tree.hashes import every_version, shown_files
     from layerfs.errors import TreeError
 
     wanted = [tree_path(path) for path in paths] or [b"/"]
@@ -133,7 +133,7 @@ def _files(
 def _rows(
     subject: Subject, files: Sequence[HashedFile], algorithm: str, complaints: Complaints
 ) -> Iterator[Row]:
-    from layerfs.analysis.hashes import hashes
+    from layerfs.analysis.tree.hashes import hashes
 
     found = hashes(subject.tree, files, algorithm, len(os.sched_getaffinity(0)))
     # a list on the terminal shows how far it is

@@ -17,7 +17,7 @@ from ..units import ZERO_TIME_NS, age, ellipsis, human_size, local_rfc3339, rfc3
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from layerfs.analysis.history import HistoryRow
+    from layerfs.analysis.store.history import HistoryRow
 
 __all__ = ["command"]
 
@@ -84,7 +84,7 @@ def command(
       layerfs history --layers --no-trunc nginx:latest
       layerfs history --format '{{.CacheID}} {{.CreatedBy}}' nginx:latest
     """
-    from layerfs.analysis.history import history
+    from layerfs.analysis.store.history import history
 
     data_root, name, _ = find_name(ctx, name, "IMAGE")
     owner = open_owner(data_root, name, kind, image_first=True)

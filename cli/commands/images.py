@@ -12,14 +12,14 @@ from ..filters import Filters, filter_option, invalid_filter, labels, moment
 from ..output import Column, Table, emit, format_option, is_template, no_trunc_option
 from ..params import root_option
 from ..stores import is_carried, open_root, open_word
-from ..subjects import complete_images, data_root_of, image_names
+from ..subjects import complete_images, image_names
 from ..units import ZERO_TIME_NS, age, clock, human_size, rfc3339, short_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from layerfs.analysis.listing import Digests, ImageFilter, ImageRow
-    from layerfs.analysis.usage import ImageUsage
+    from layerfs.analysis.store.listing import Digests, ImageFilter, ImageRow
+    from layerfs.analysis.store.usage import ImageUsage
     from layerfs.model import Image
     from layerfs.store import Store
 
@@ -111,7 +111,7 @@ def command(
       layerfs images --usage --sort freed_size
       layerfs images --format '{{.ID}} {{.Repository}}:{{.Tag}}'
     """
-    from layerfs.analysis.listing import image_rows, listed_images
+    from layerfs.analysis.store.listing import image_rows, listed_images
     from layerfs.store import RECORDS
 
     if reference is not None and is_carried(reference):
@@ -153,7 +153,7 @@ def _told_digests(form: str, *, digests: bool) -> Digests:
 
 
 def _image_filter(root: Store, filters: Filters) -> ImageFilter:
-    from layerfs.analysis.listing import ImageFilter
+    from layerfs.analysis.store.listing import ImageFilter
     from layerfs.formats.errors import FormatError
     from layerfs.formats.reference import parse_reference, reference_matches
 
@@ -176,7 +176,7 @@ def _image_filter(root: Store, filters: Filters) -> ImageFilter:
 
 
 def _rows(root: Store, names: Iterable[ImageRow], *, usage: bool) -> Iterator[Row]:
-    from layerfs.analysis.listing import container_counts
+    from layerfs.analysis.store.listing import container_counts
 
     containers = container_counts(root)
     account = _account(root) if usage else None
@@ -188,9 +188,12 @@ def _rows(root: Store, names: Iterable[ImageRow], *, usage: bool) -> Iterator[Ro
 
 def _account(root: Store) -> Callable[[Image], ImageUsage]:
     """The usage of images, each reckoned once however many names it has."""
-    from layerfs.analysis.usage import StoreUsage
+    from layerfs.analysis.store.usage import StoreUsage
+    from layerfs.capabilities import Accountable, lacking
 
-    usage = StoreUsage(data_root_of(root))
+    if not isinstance(root, Accountable):
+        raise lacking(root)
+    usage = StoreUsage(root)
     known: dict[str, ImageUsage] = {}
 
     def of(image: Image) -> ImageUsage:

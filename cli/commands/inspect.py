@@ -58,7 +58,7 @@ def command(
       cat "$(layerfs inspect -f '{{.LogPath}}' web)"
       layerfs inspect --type layer 7Q2XUW…  # the layer of a short link
     """
-    from layerfs.analysis.inspect import Inspector
+    from layerfs.analysis.store.inspect import Inspector
     from layerfs.errors import CorruptStore, LookupFailed
 
     inspectors: dict[Store, Inspector] = {}

@@ -17,7 +17,7 @@ from ..units import ellipsis, human_size, short_id
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from layerfs.analysis.layers import LayerRow, LayerTable
+    from layerfs.analysis.store.layers import LayerRow, LayerTable
     from layerfs.model import Container, Image
 
 __all__ = ["command"]
@@ -66,7 +66,7 @@ def command(
       layerfs layers --digests nginx:latest      # as docker pull names them
       layerfs layers --format '{{.ChainID}} {{.Images}}'  # who uses which layer
     """
-    from layerfs.analysis.layers import LayerTable
+    from layerfs.analysis.store.layers import LayerTable
     from layerfs.store import RECORDS
 
     data_root = open_root(ctx) if name is None else None

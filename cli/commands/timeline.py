@@ -26,10 +26,10 @@ from ..timeline import Event, FileRow, body_line, engine_line, timeline_table
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from layerfs.analysis.find import Contents
-    from layerfs.analysis.forest import Forest, Owner
-    from layerfs.analysis.seen import LayerFinding
-    from layerfs.analysis.timeline import EngineEvent, Period
+    from layerfs.analysis.store.forest import Forest, Owner
+    from layerfs.analysis.store.seen import LayerHit
+    from layerfs.analysis.store.timeline import EngineEvent, Period
+    from layerfs.analysis.tree.find import Contents
     from layerfs.store import Store
 
 __all__ = ["command"]
@@ -89,8 +89,8 @@ def command(
       layerfs timeline --all --bodyfile --md5 > body
       mactime -b body -d -y > timeline.csv
     """
-    from layerfs.analysis.forest import Forest
-    from layerfs.analysis.timeline import Period, engine_events
+    from layerfs.analysis.store.forest import Forest
+    from layerfs.analysis.store.timeline import Period, engine_events
 
     given = ctx.get_parameter_source("form") != ParameterSource.DEFAULT
     if bodyfile and (given or sha256 or every_owner):
@@ -157,8 +157,8 @@ def _files(
     forest: Forest, period: Period, digests: Digests, complaints: Complaints
 ) -> Iterator[list[FileRow]]:
     """What each layer has in a period of time."""
-    from layerfs.analysis.findall import contents_of
-    from layerfs.analysis.timeline import file_versions
+    from layerfs.analysis.store.findall import contents_of
+    from layerfs.analysis.store.timeline import file_versions
 
     contents = functools.lru_cache(1)(functools.partial(contents_of, forest))  # a layer's files come together
     for found, whiteouts in file_versions(forest, complaints.add):
@@ -171,11 +171,11 @@ def _files(
         yield rows + marks
 
 
-def _is_in(item: LayerFinding, period: Period) -> bool:
+def _is_in(item: LayerHit, period: Period) -> bool:
     return any(map(period.holds, (item.stat.mtime_ns, item.stat.atime_ns, item.stat.ctime_ns)))
 
 
-def _row(item: LayerFinding, contents: Contents, digests: Digests | None, complaints: Complaints) -> FileRow:
+def _row(item: LayerHit, contents: Contents, digests: Digests | None, complaints: Complaints) -> FileRow:
     """A file with its target and digests; for a whiteout there is nothing to read."""
     from layerfs.errors import TreeError
     from layerfs.tree.node import Part
@@ -195,7 +195,7 @@ def _row(item: LayerFinding, contents: Contents, digests: Digests | None, compla
 
 
 def _moments(files: Iterable[FileRow], period: Period) -> Iterator[Event]:
-    from layerfs.analysis.timeline import moments
+    from layerfs.analysis.store.timeline import moments
 
     for file in files:
         for moment in moments(file.stat):

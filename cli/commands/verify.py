@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,17 +12,16 @@ import click
 from ..main import FINDINGS
 from ..output import emit, format_option, no_trunc_option
 from ..params import root_option
-from ..progress import byte_progress, clear_bar
+from ..progress import clear_bar, phases
 from ..stores import find_names, find_thing, open_root
-from ..subjects import complete_names, data_root_of, split_layer
+from ..subjects import complete_names, split_layer
 from ..verdicts import Tally, finding_line, finding_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from layerfs import DataRoot
-    from layerfs.analysis.findings import Finding
-    from layerfs.analysis.verify import Choice, LayerJob, LayerVerdict, Verification
+    from layerfs.analysis.doctor.findings import Finding
+    from layerfs.capabilities import Verifiable, VerifyOptions
     from layerfs.ids import ChainID, ImageID
     from layerfs.model import Named
     from layerfs.store import Store
@@ -158,18 +156,21 @@ def _stores(
 
 
 def _check(store: Store, names: tuple[str, ...], how: How) -> Check:
-    """Prepare the check of one store."""
-    from layerfs.analysis.verify import Choice
-    from layerfs.store import Checkable
+    """Prepare the check of one store; raises `NotInThisKind`."""
+    from layerfs.capabilities import Checkable, Verifiable, VerifyOptions, lacking
 
-    if not isinstance(store, Checkable):
-        choice = Choice(how.aspects, how.quick, how.list_all)
-        return Check(store, *_by_records(data_root_of(store), names, choice, how.jobs))
-    if how.partly:
-        raise click.UsageError(f"{store.noun} takes no --quick, --ignore or --no-attributes")
-    chosen = _in_archive(store, names)
-    found = store.faults({*chosen.images, *chosen.chains} if names else None)
-    return Check(store, Tally(len(chosen.images), len(chosen.chains)), found)
+    if isinstance(store, Checkable):
+        if how.partly:
+            raise click.UsageError(f"{store.noun} takes no --quick, --ignore or --no-attributes")
+        chosen = _in_archive(store, names)
+        found = store.faults({*chosen.images, *chosen.chains} if names else None)
+        return Check(store, Tally(len(chosen.images), len(chosen.chains)), found)
+    if not isinstance(store, Verifiable):
+        raise lacking(store)
+    here = os.fsencode(os.path.abspath(store.path))
+    jobs = how.jobs or len(os.sched_getaffinity(0))
+    options = VerifyOptions(how.aspects, how.quick, how.list_all, jobs, here)
+    return Check(store, *_by_files(store, names, options))
 
 
 def _aspects(text: str | None) -> frozenset[str]:
@@ -200,69 +201,16 @@ def _in_archive(store: Store, names: tuple[str, ...]) -> Chosen:
     return Chosen(list(dict.fromkeys(images)), list(dict.fromkeys(chains)))
 
 
-def _by_records(
-    root: DataRoot, names: tuple[str, ...], choice: Choice, jobs: int | None
+def _by_files(
+    store: Verifiable, names: tuple[str, ...], options: VerifyOptions
 ) -> tuple[Tally, Iterator[Finding]]:
-    """What the records of a data root, and the files beside their archives, say of the names, or of all."""
-    from layerfs.analysis.verify import Verification
-    from layerfs.store import FILES, RECORDS
+    """What is found by comparing the files of what the names mean, or of all, with their tars."""
+    check = store.verification(list(map(split_layer, names)), options)
+    tally = Tally(check.images, check.layers)
 
-    root.require(RECORDS, FILES)
-    verification = Verification(root, choice)
-    chosen = _named(root, verification, names) if names else _everything(root, verification)
-    tally = Tally(len(chosen.images), len(chosen.chains))
-    return tally, _findings(verification, chosen, choice, jobs, tally)
+    def findings() -> Iterator[Finding]:
+        with phases({"layers": "Verifying"}) as told:
+            yield from check.findings(told)
+        tally.proved(check.proven, check.proven_size, check.seconds)
 
-
-def _everything(root: DataRoot, verification: Verification) -> Chosen:
-    return Chosen(root.image_ids(), verification.all_chains())
-
-
-def _named(root: DataRoot, verification: Verification, names: tuple[str, ...]) -> Chosen:
-    """What the names mean, images first; raises `LookupFailed`."""
-    from layerfs.ids import ImageID
-
-    images: list[ImageID] = []
-    chains: list[ChainID] = []
-    for given in names:
-        name, number = split_layer(given)
-        if number is not None:
-            image = root.image(name)
-            images.append(image.id)
-            chains += verification.chains_of(image.id)[: root.layer_number(image, number)]
-            continue
-        for found in verification.called(name, os.fsencode(os.path.abspath(root.path))):
-            if isinstance(found, ImageID):
-                images.append(found)
-                chains += verification.chains_of(found)
-            else:
-                chains.append(found)
-    return Chosen(list(dict.fromkeys(images)), list(dict.fromkeys(chains)))
-
-
-def _findings(
-    verification: Verification, chosen: Chosen, choice: Choice, jobs: int | None, tally: Tally
-) -> Iterator[Finding]:
-    """Everything that is found: of the records, and then of one layer after the other."""
-    yield from verification.records(chosen.images, chosen.chains)
-    work = [] if choice.quick else verification.jobs(chosen.chains)
-    processes = jobs or len(os.sched_getaffinity(0))
-    started = time.monotonic()
-    verdicts: dict[LayerJob, LayerVerdict] = {}
-    with byte_progress("Verifying", sum(job.work for job in work)) as advance:
-        done = dict.fromkeys(work, 0)
-
-        def told(job: LayerJob, amount: int) -> None:
-            amount = min(amount, job.work - done[job])  # what was noted of its size may be wrong
-            done[job] += amount
-            advance(amount)
-
-        waiting = iter(work)
-        at = next(waiting, None)
-        for job, verdict in verification.run(work, processes, told):
-            told(job, job.work)
-            verdicts[job] = verdict
-            while at in verdicts:
-                yield from tally.judged(verdicts.pop(at))
-                at = next(waiting, None)
-    tally.seconds = time.monotonic() - started
+    return tally, findings()

@@ -189,7 +189,7 @@ def _show_tables(account: Account, top: int, *, full: bool) -> None:
 
 def _chosen(root: Store, *, every: bool) -> list[Image]:
     """The images that `images` lists; with `every` as `images -a`."""
-    from layerfs.analysis.listing import listed_images
+    from layerfs.analysis.store.listing import listed_images
 
     return [item.image for item in listed_images(root, every=every)]
 

@@ -23,7 +23,7 @@ from ..units import short_id
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from layerfs.analysis.whois import Answer, Spot, User
+    from layerfs.analysis.store.whois import Answer, Spot, User
     from layerfs.store import Store
 
 __all__ = ["command"]
@@ -66,7 +66,7 @@ def command(
       layerfs whois 7Q2XUW… sha256:4f18858eae9d…
       layerfs whois --format '{{.Thing}} {{.Orphan}}' $(ls /mnt/docker/overlay2)
     """
-    from layerfs.analysis.whois import Whois
+    from layerfs.analysis.store.whois import Whois
     from layerfs.errors import CorruptStore, LookupFailed
 
     known: dict[Store, Whois] = {}

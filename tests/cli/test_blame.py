@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from layerfs import DataRoot
-from layerfs.analysis.blame import Digests
-from layerfs.analysis.blameall import blame_all
+from layerfs.analysis.store.blameall import blame_all
+from layerfs.analysis.tree.blame import Digests
 from tests.support.blaming import histories
 from tests.support.command import layerfs
 from tests.support.images import image_of

@@ -1,6 +1,6 @@
 """The layers of a data root, and what is wrong with them: what is made good or left out is reported, once.
 
-The part of `DataRoot` that knows no tree. Used by `dataroot`.
+The part of `DataRoot` that knows no tree.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
+from layerfs.damage import attempt
 from layerfs.errors import BrokenChain, CorruptStore, MissingFile, StoreGone
 from layerfs.ids import CacheID, ChainID, ImageID
 from layerfs.store import FILES, RECORDS, Store
@@ -102,11 +103,7 @@ class StoredLayers(Store):
 
     def last_tagged(self, image: Image) -> str | None:
         """When an image was last tagged, as Docker writes a time; None where that is damaged (reported)."""
-        try:
-            return self.imagedb.last_updated(image.id)
-        except CorruptStore as error:
-            self.report(error)
-            return None
+        return attempt(self.report, lambda: self.imagedb.last_updated(image.id))
 
     def record_name(self, of: ImageID | ChainID | ContainerID) -> str:
         """The file that tells of an image, the record of a layer, what is noted of a container's layers."""

@@ -1,4 +1,4 @@
-"""A file of the host that appears only when it is complete. Used by the command `export`.
+"""A file of the host that appears only when it is complete.
 
 It is written without a name, in the directory it will be in, so whatever ends the process leaves nothing.
 """
