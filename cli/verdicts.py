@@ -26,12 +26,14 @@ class Tally:
 
     Attributes:
         severities: how many findings of each.
+        unreadable: how many records could not be looked at.
         seconds: how long the layers took.
     """
 
     def __init__(self, images: int, layers: int) -> None:
         """Nothing was found yet in so many images and layers."""
         self.severities: Counter[str] = Counter()
+        self.unreadable = 0
         self.seconds = 0.0
         self._images = images
         self._layers = layers
@@ -42,6 +44,8 @@ class Tally:
         """The findings, counted as they go by."""
         for finding in findings:
             self.severities[finding.severity] += 1
+            # a directory is a layer's own, among what was compared of it
+            self.unreadable += finding.code.endswith("-unreadable") and finding.code != "directory-unreadable"
             yield finding
 
     def judged(self, verdict: LayerVerdict) -> Sequence[Finding]:

@@ -128,7 +128,7 @@ def command(
         raise click.UsageError("-a needs --all")
     place = read_place(words, "[PATH]", lenient=everywhere)
     data_root = open_root(ctx)
-    complaints = Complaints()
+    complaints = Complaints(*map(tree_path, words if everywhere else place.paths or ("/",)))
     if everywhere:
         data_root.require(RECORDS)
         rows = list(_everywhere(data_root, tree_path(words[0]), complaints, every=intermediate))

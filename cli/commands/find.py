@@ -18,7 +18,7 @@ from ..output import emit, format_option, no_trunc_option
 from ..params import metadata_option, root_option
 from ..places import Place, complete_place, read_place, refuse_relative
 from ..progress import clear_bar, progress
-from ..subjects import KINDS, layer_options, open_root, open_subject
+from ..subjects import KINDS, layer_options, open_root, open_subject, tree_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -104,7 +104,7 @@ def command(
         raise click.UsageError("-ls, -print0 and --format exclude each other")
     output = Output(form if given else None, ls, print0)
     name, starts, pattern = _words(words, everywhere=everywhere)
-    complaints = Complaints()
+    complaints = Complaints(*map(tree_path, starts or ["/"]))
     if everywhere:
         if (up_to, layer, kind) != (None, None, None):
             raise click.UsageError("--up-to, --layer and --kind need a NAME instead of --all")
@@ -227,7 +227,7 @@ def _complete(
 
     yield from steps
     for path in test.missing if isinstance(test, Below) else ():
-        complaints.add(PathNotFound(path, "no layer has it"))
+        complaints.refuse(PathNotFound(path, "no layer has it"))
 
 
 def _root_rows(

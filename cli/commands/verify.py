@@ -83,9 +83,9 @@ def command(
     Of an archive every digest, size and diff ID is computed from the bytes, and the tars are read. With NAME
     only the layers of that image are; the archive's own documents always are.
 
-    Exits with 1 where an error is found. Warnings and notes are what cannot be checked, or is no
-    sign of a change: a sparse file, a socket of a build. docs/verify.md lists the codes, and says what a
-    clean result does not prove.
+    Exits with 1 where an error is found, or a record cannot be read. Warnings and notes are what cannot
+    be checked, or is no sign of a change: a sparse file, a socket of a build. docs/verify.md lists the
+    codes, and says what a clean result does not prove.
 
     \b
     Examples:
@@ -117,7 +117,8 @@ def command(
         click.echo(tally.summary())
     else:
         emit(finding_table(), found, form)
-    return FINDINGS if tally.severities["error"] or (strict and tally.severities.total()) else 0
+    is_wrong = tally.severities["error"] or tally.unreadable
+    return FINDINGS if is_wrong or (strict and tally.severities.total()) else 0
 
 
 def _aspects(text: str | None) -> frozenset[str]:
