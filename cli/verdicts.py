@@ -25,11 +25,13 @@ class Tally:
 
     Attributes:
         severities: how many findings of each.
+        unreadable: how many records could not be looked at.
     """
 
     def __init__(self, images: int, layers: int) -> None:
         """Nothing was found yet in so many images and layers."""
         self.severities: Counter[str] = Counter()
+        self.unreadable = 0
         self._seconds = 0.0
         self._images = images
         self._layers = layers
@@ -40,6 +42,8 @@ class Tally:
         """The findings, counted as they go by."""
         for finding in findings:
             self.severities[finding.severity] += 1
+            # a directory is a layer's own, among what was compared of it
+            self.unreadable += finding.code.endswith("-unreadable") and finding.code != "directory-unreadable"
             yield finding
 
     def proved(self, layers: int, size: int, seconds: float) -> None:

@@ -127,10 +127,10 @@ def command(
         raise click.UsageError("--all takes one PATH, and no NAME, -d, -R, --hidden or --type")
     if intermediate and not everywhere:
         raise click.UsageError("-a needs --all")
-    complaints = Complaints()
     if everywhere:
         data_root = open_root(ctx)
         data_root.require(RECORDS)
+        complaints = Complaints(tree_path(words[0]))
         rows = list(_everywhere(data_root, tree_path(words[0]), complaints, every=intermediate))
         emit(_table(EVERYWHERE, full=no_trunc), rows, form)
         return complaints.code
@@ -139,6 +139,7 @@ def command(
     at = open_place(ctx, Words(words, "[PATH]"))
     data_root = at.store
     subject = open_stack(data_root, at.name, kind)
+    complaints = Complaints(*map(tree_path, at.paths or ("/",)))
     blame = Blame(subject.tree, Digests(complaints.add), complaints.add)
     provenance = Provenance(data_root, subject)
     path = blame.locate(tree_path(*at.paths or ("/",)))

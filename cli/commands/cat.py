@@ -51,7 +51,7 @@ def command(
                 sys.stdout.buffer.write(chunk)
         except TreeError as error:
             sys.stdout.buffer.flush()
-            complaints.add(error)
+            complaints.refuse(error)
     return complaints.code
 
 

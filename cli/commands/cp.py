@@ -117,7 +117,7 @@ def _sources(
         try:
             node = subject.tree.resolve(path, follow=follow)
         except TreeError as error:
-            complaints.add(error)
+            complaints.refuse(error)
             continue
         last = path.rstrip(b"/").rpartition(b"/")[2]
         yield Source(subject, node, None if last in (b"", b".", b"..") else last)
@@ -169,7 +169,8 @@ class _Copies:
         from layerfs.views.copyout import NotCopied
 
         if isinstance(error, TreeError):
-            self._complaints.add(error)
+            is_asked = result.node is source.node
+            (self._complaints.refuse if is_asked else self._complaints.add)(error)
         elif isinstance(error, NotCopied) and result.node is not source.node:
             self._specials += 1
         elif error.errno in _FULL:

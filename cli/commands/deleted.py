@@ -140,7 +140,8 @@ def command(
         Globs(include) if include else None,
         Globs(exclude),
     )
-    complaints = Complaints()
+    complaints = Complaints(*(below or [b"/"]))
+    _refuse_unknown(subject.tree, below, complaints)
     copies = None if target is None else _Copies(data_root, subject.tree, provenance, target)
     rows = list(_rows(subject.tree, choice, complaints))
     if copies:
@@ -149,6 +150,18 @@ def command(
     if form == "table":
         click.echo(f"\n{_sums(rows)}")
     return complaints.code or (FINDINGS if copies and copies.failed else 0)
+
+
+def _refuse_unknown(tree: UnionTree, paths: Sequence[bytes], complaints: Complaints) -> None:
+    """Name the paths that no layer ever had."""
+    from layerfs.analysis.tree.versions import versions
+    from layerfs.errors import PathNotFound
+
+    for path in paths:
+        problems: list[Exception] = []
+        found = versions(tree.layers, below=path, depth=0, problem=problems.append)
+        if next(found, None) is None and not problems:
+            complaints.refuse(PathNotFound(path.rstrip(b"/") or b"/"))
 
 
 def _rows(tree: UnionTree, choice: Choice, complaints: Complaints) -> Iterator[Row]:

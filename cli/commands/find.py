@@ -19,7 +19,7 @@ from ..params import metadata_option, root_option
 from ..places import OpenPlace, complete_place, open_words, read_place, refuse_relative
 from ..progress import clear_bar, progress
 from ..stores import find_name, open_root
-from ..subjects import KINDS, layer_options, open_subject
+from ..subjects import KINDS, layer_options, open_subject, tree_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -104,15 +104,16 @@ def command(
     if ls + print0 + given > 1:
         raise click.UsageError("-ls, -print0 and --format exclude each other")
     output = Output(form if given else None, ls, print0)
-    complaints = Complaints()
     if everywhere:
         starts, pattern = _paths(words)
+        complaints = Complaints(*map(tree_path, starts or ["/"]))
         if (up_to, layer, kind) != (None, None, None):
             raise click.UsageError("--up-to, --layer and --kind need a NAME instead of --all")
         _in_root(open_root(ctx), wanted(tests, pattern, None, starts), output, complaints, full=no_trunc)
     else:
         at = _place(ctx, words)
         starts, pattern = _paths(at.paths)
+        complaints = Complaints(*map(tree_path, starts or ["/"]))
         subject = open_subject(at.store, at.name, kind=kind, up_to=up_to, layer=layer)
         _in_tree(subject, wanted(tests, pattern, subject.tree, starts), output, complaints)
     return complaints.code
@@ -239,7 +240,7 @@ def _complete(
 
     yield from steps
     for path in test.missing if isinstance(test, Below) else ():
-        complaints.add(PathNotFound(path, "no layer has it"))
+        complaints.refuse(PathNotFound(path, "no layer has it"))
 
 
 def _root_rows(

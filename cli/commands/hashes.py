@@ -126,7 +126,7 @@ def _files(
         try:
             nodes.append(subject.tree.resolve(path))
         except TreeError as error:
-            complaints.add(error)
+            complaints.refuse(error)
     return shown_files(subject.tree, nodes, complaints.add)
 
 

@@ -160,7 +160,7 @@ def _groups(
         try:
             node = _named(subject, path, choice)
         except TreeError as error:
-            complaints.add(error)
+            complaints.refuse(error)
         else:
             named.append(Line(path, Entry.of(subject, node, complaints)))
     in_order = _sorted(named, choice)
@@ -197,7 +197,7 @@ def _directories(subject: Subject, top: Line, choice: Choice, complaints: Compla
         try:
             children = subject.tree.children(directory)
         except TreeError as error:
-            complaints.add(error)
+            (complaints.refuse if directory is top.entry.node else complaints.add)(error)
             continue
         shown = [
             (name, node) for name, node in children.items() if choice.hidden or not name.startswith(b".")

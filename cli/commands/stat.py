@@ -104,7 +104,7 @@ def _reports(
             entry = Entry.of(subject, node, complaints)
             xattrs = _xattrs(entry)
         except TreeError as error:
-            complaints.add(error)
+            complaints.refuse(error)
             continue
         parts = node.parts if subject.suppliers else ()
         backing = tuple(_host_path(subject.tree.layers[part.layer].label, part.path) for part in parts)

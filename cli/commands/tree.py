@@ -86,7 +86,7 @@ def command(
 def _reported(visits: Iterable[Visit], complaints: Complaints) -> Iterator[Visit]:
     for visit in visits:
         if visit.problem:
-            complaints.add(visit.problem)
+            (complaints.add if visit.depth else complaints.refuse)(visit.problem)
         yield visit
 
 

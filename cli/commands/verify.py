@@ -83,9 +83,9 @@ def command(
     Of an archive every digest, size and diff ID is computed from the bytes, and the tars are read. With NAME
     only the layers of that image are; the archive's own documents always are.
 
-    Exits with 1 where an error is found. Warnings and notes are what cannot be checked, or is no
-    sign of a change: a sparse file, a socket of a build. docs/verify.md lists the codes, and says what a
-    clean result does not prove.
+    Exits with 1 where an error is found, or a record cannot be read. Warnings and notes are what cannot
+    be checked, or is no sign of a change: a sparse file, a socket of a build. docs/verify.md lists the
+    codes, and says what a clean result does not prove.
 
     \b
     Examples:
@@ -106,7 +106,8 @@ def command(
     else:
         emit(finding_table(), (finding for check in checks for finding in check.findings()), form)
     severities = sum((check.tally.severities for check in checks), Counter[str]())
-    return FINDINGS if severities["error"] or (strict and severities.total()) else 0
+    is_wrong = severities["error"] or any(check.tally.unreadable for check in checks)
+    return FINDINGS if is_wrong or (strict and severities.total()) else 0
 
 
 class How(NamedTuple):
