@@ -16,7 +16,7 @@ from click.shell_completion import CompletionItem, shell_complete
 
 from .archives import archive_options
 from .guesses import did_you_mean
-from .params import DEFAULT_ROOT, complete_directory, metadata_option, userns_option
+from .params import DEFAULT_ROOT, bolt_state_option, complete_directory, metadata_option, userns_option
 from .spellings import GROUPS, WORDS, SpelledGroup
 
 if TYPE_CHECKING:
@@ -142,6 +142,7 @@ def load(name: str) -> click.Command:
 )
 @metadata_option(envvar="LAYERFS_METADATA")
 @userns_option(envvar="LAYERFS_USERNS")
+@bolt_state_option
 @archive_options
 @click.option("-v", "--verbose", is_flag=True, help="Show on standard error how answers were found.")
 @click.version_option(package_name="layerfs", prog_name="layerfs", message="%(prog)s %(version)s")

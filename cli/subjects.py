@@ -13,7 +13,14 @@ import click
 from click.shell_completion import CompletionItem
 
 from .archives import blob_progress, selected_cache, selected_platform
-from .params import metadata_option, root_option, selected_metadata, selected_root, selected_userns
+from .params import (
+    metadata_option,
+    root_option,
+    selected_bolt_state,
+    selected_metadata,
+    selected_root,
+    selected_userns,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -103,6 +110,7 @@ def open_root(context: click.Context) -> Store:
         platform=selected_platform(context),
         cache=selected_cache(context),
         progress=blob_progress(),
+        bolt_state=selected_bolt_state(context),
     )
     return open_store(selected_root(context), options)
 

@@ -137,12 +137,14 @@ class DiskUsage:
     @functools.cached_property
     def cache(self) -> list[CacheUsage] | None:
         """The records of the build cache, the longest unused first; None where they are damaged."""
-        try:
-            records = read_buildkit_records(self._root.directory)
-            snapshots = {item.key: item for item in read_buildkit_snapshots(self._root.directory)}
-        except CorruptStore as error:
-            self._root.report(error)
+        directory, state = self._root.directory, self._root.bolt_state
+        records, in_records = read_buildkit_records(directory, state)
+        kept, in_snapshots = read_buildkit_snapshots(directory, state)
+        for problem in (*in_records, *in_snapshots):
+            self._root.report(problem)
+        if not records and in_records:
             return None
+        snapshots = {item.key: item for item in kept}
         counted = [record for record in records if not record.twin]
         shared = self._shared(counted, snapshots)
         found = [CacheUsage(item, self._cache_size(item, snapshots), item.key in shared) for item in counted]

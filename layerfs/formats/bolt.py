@@ -20,7 +20,6 @@ from layerfs.formats.errors import FormatError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from mmap import mmap
 
     from layerfs.formats.boltpages import Element, Meta, Page, Read
 
@@ -320,7 +319,7 @@ def open_bolt(read: Read, size: int) -> Bucket:
     return Database(read, size).root
 
 
-def buffer_reader(buffer: bytes | bytearray | memoryview | mmap) -> tuple[Read, int]:
+def buffer_reader(buffer: bytes | bytearray | memoryview) -> tuple[Read, int]:
     """What reads a database that is in memory, or mapped; the first two arguments of `Database`."""
     view = memoryview(buffer).toreadonly()
     return (lambda at, size: view[at : at + size]), len(view)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from layerfs.formats.errors import FormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     Read: TypeAlias = Callable[[int, int], bytes | memoryview]
     """Gives so many bytes from an offset on; fewer at the end of the file."""
@@ -244,59 +244,88 @@ def inline_page(value: memoryview, start: int) -> Page:
 
 def _branch(data: memoryview) -> Page:
     """The keys and children of a branch."""
-    keys: list[bytes] = []
-    children: list[int] = []
-    elements, fault = _elements(data, _BRANCH_ELEMENT)
-    used = _PAGE_HEADER.size + len(elements) * _BRANCH_ELEMENT.size
-    for index, (position, key_size, child) in enumerate(elements):
-        at = _PAGE_HEADER.size + index * _BRANCH_ELEMENT.size + position
-        wrong = _misplaced(at, used, at + key_size, len(data), key_size)
-        if wrong:
-            fault = fault or wrong
-            continue
-        used = at + key_size
-        keys.append(bytes(data[at:used]))
-        children.append(child)
-    if not children:
+    count = _PAGE_HEADER.unpack_from(data)[2]
+    slots = [
+        _Slot(_PAGE_HEADER.size * (1 + index) + position, key_size, 0, child)
+        for index, (position, key_size, child) in enumerate(_elements(data, _BRANCH_ELEMENT, count))
+    ]
+    sound, fault = _sound(slots, count, len(data))
+    if not sound:
         fault = fault or "it is a branch without children"
-    return Page(keys, [], children, len(data), fault)
+    keys = [bytes(data[slot.at : slot.value_at]) for slot in sound]
+    return Page(keys, [], [slot.what for slot in sound], len(data), fault)
 
 
 def _leaf(data: memoryview, start: int) -> Page:
     """The elements of a leaf that begins at byte `start` of the file."""
-    keys: list[bytes] = []
-    found: list[Element] = []
-    elements, fault = _elements(data, _LEAF_ELEMENT)
-    used = _PAGE_HEADER.size + len(elements) * _LEAF_ELEMENT.size
-    for index, (flags, position, key_size, value_size) in enumerate(elements):
-        at = _PAGE_HEADER.size + index * _LEAF_ELEMENT.size + position
-        value_at = at + key_size
-        wrong = _misplaced(at, used, value_at + value_size, len(data), key_size)
-        if not wrong and flags not in (0, _IS_BUCKET):
-            wrong = "an element is neither value nor bucket"
-        if wrong:
-            fault = fault or wrong
-            continue
-        used = value_at + value_size
-        key = bytes(data[at:value_at])
-        keys.append(key)
-        found.append(Element(key, data[value_at:used], flags == _IS_BUCKET, start + value_at))
-    return Page(keys, found, [], len(data), fault)
-
-
-def _elements(data: memoryview, form: struct.Struct) -> tuple[list[tuple[int, ...]], str | None]:
-    """The elements at the beginning of a page, as many as it has room for, and what is wrong with that."""
     count = _PAGE_HEADER.unpack_from(data)[2]
-    room = (len(data) - _PAGE_HEADER.size) // form.size
-    fault = None if count <= room else "it has no room for its elements"
-    taken = min(count, room)
-    return list(form.iter_unpack(data[_PAGE_HEADER.size : _PAGE_HEADER.size + taken * form.size])), fault
+    slots = [
+        _Slot(_PAGE_HEADER.size * (1 + index) + position, key_size, value_size, flags)
+        for index, (flags, position, key_size, value_size) in enumerate(_elements(data, _LEAF_ELEMENT, count))
+    ]
+    sound, fault = _sound(slots, count, len(data))
+    if any(slot.what not in (0, _IS_BUCKET) for slot in sound):
+        fault = fault or "an element is neither value nor bucket"
+        sound = [slot for slot in sound if slot.what in (0, _IS_BUCKET)]
+    found = [
+        Element(
+            bytes(data[slot.at : slot.value_at]),
+            data[slot.value_at : slot.end],
+            slot.what == _IS_BUCKET,
+            start + slot.value_at,
+        )
+        for slot in sound
+    ]
+    return Page([element.key for element in found], found, [], len(data), fault)
 
 
-def _misplaced(at: int, used: int, end: int, size: int, key_size: int) -> str | None:
-    """What is wrong with an element that lies from `at` to `end`, where all before `used` is taken."""
-    if end > size:
-        return "an element points outside it"
-    if at < used:
-        return "elements overlap"
-    return None if 0 < key_size <= _LARGEST_KEY else "an element has no key, or too long a key"
+class _Slot(NamedTuple):
+    """Where an element says that its key and value lie in its page, and its flags or child page."""
+
+    at: int
+    key_size: int
+    value_size: int
+    what: int
+
+    @property
+    def value_at(self) -> int:
+        """Where its key ends."""
+        return self.at + self.key_size
+
+    @property
+    def end(self) -> int:
+        """Where its value ends."""
+        return self.at + self.key_size + self.value_size
+
+
+def _elements(data: memoryview, form: struct.Struct, count: int) -> Iterator[tuple[int, ...]]:
+    """The elements at the beginning of a page, as many of them as there is room for."""
+    taken = min(count, len(data) // form.size - 1)
+    return form.iter_unpack(data[_PAGE_HEADER.size : _PAGE_HEADER.size + taken * form.size])
+
+
+def _sound(slots: list[_Slot], count: int, size: int) -> tuple[list[_Slot], str | None]:
+    """The elements of a page of `size` bytes that can be as they say, and what is wrong with the first other.
+
+    The first key lies behind all elements, and each element ends where the next one's key begins.
+    """
+    fault = None if slots or not count else "it has no room for its elements"
+    if slots and slots[0].at != _PAGE_HEADER.size * (1 + count):
+        fault = "its elements are not as many as it says"
+        slots = slots[: max(slots[0].at // _PAGE_HEADER.size - 1, 1)]
+    found: list[_Slot] = []
+    used = _PAGE_HEADER.size * (1 + len(slots))
+    ends = [slot.at for slot in slots[1:]]
+    for slot, end in zip(slots, [*ends, None], strict=False):
+        if slot.end > size:
+            wrong = "an element points outside it"
+        elif slot.at < used or end not in (slot.end, None):
+            wrong = "elements overlap, or leave gaps"
+        elif not 0 < slot.key_size <= _LARGEST_KEY:
+            wrong = "an element has no key, or too long a key"
+        else:
+            found.append(slot)
+            used = slot.end
+            continue
+        fault = fault or wrong
+    return found, fault

@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
+from layerfs.boltfile import NEWEST
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -33,6 +35,7 @@ class Options(NamedTuple):
         userns: the user namespace of the engine; likewise.
         platform: `os/architecture[/variant]` that is meant where an image is there for several.
         cache: where and how far blobs are decompressed; see `CacheOptions`.
+        bolt_state: which state of bolt databases is read, `newest` or `previous`.
         progress: told the label of a blob that is read as a whole, its bytes done, and all of them.
     """
 
@@ -41,6 +44,7 @@ class Options(NamedTuple):
     platform: str | None = None
     cache: CacheOptions | None = None
     progress: Callable[[str, int, int], None] | None = None
+    bolt_state: str = NEWEST
 
 
 class _Kind(Protocol):

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from layerfs.formats import layerfiles, tarheader, tarsplit
+from layerfs.formats.bolt import buffer_reader, open_bolt
 from layerfs.formats.buildkit import parse_snapshots
 from layerfs.formats.containerconfig import parse_container_config
 from layerfs.formats.errors import FormatError
@@ -197,11 +198,11 @@ PARSERS: dict[str, tuple[Callable[[Any], object], Callable[[int], Any]]] = {
     ),
     "lower": (layerfiles.parse_lower, lambda n: b":".join([b"l/" + b"A" * 26] * (n + 1))),
     "bolt, buckets": (
-        lambda content: parse_snapshots(lambda at, size: content[at : at + size], len(content)),
+        lambda content: parse_snapshots(open_bolt(*buffer_reader(content))),
         lambda n: bolt_database({f"{k:05}": {"committed": "c"} for k in range(n)}),
     ),
     "bolt, values": (
-        lambda content: parse_snapshots(lambda at, size: content[at : at + size], len(content)),
+        lambda content: parse_snapshots(open_bolt(*buffer_reader(content))),
         lambda n: bolt_database({"one": {f"{k:05}": "v" for k in range(n)}}),
     ),
     "tar header, attributes": (tarheader.parse, _header),
@@ -333,7 +334,8 @@ def test_a_database_whose_values_overlap_is_named(tmp_path: Path) -> None:
     root = builder.finish()
     count, size = 500, 1 << 20
     elements = b"".join(
-        struct.pack("<IIII", 0, 16 * (count - index), 0, size - 16 * (1 + count)) for index in range(count)
+        struct.pack("<IIII", 0, 16 * (count - index), 1, size - 16 * (1 + count) - 1)
+        for index in range(count)
     )
     page = struct.pack("<QHHI", 4, 2, count, size // PAGE - 1) + elements
     bucket = leaf(3, [(b"snapshot", struct.pack("<QQ", 4, 0), True)])
@@ -342,5 +344,5 @@ def test_a_database_whose_values_overlap_is_named(tmp_path: Path) -> None:
     listed: list[Result] = []
     assert peak(lambda: listed.append(layerfs(root, "layers"))) < 32 << 20
     assert listed[0].code == 1
-    assert "snapshots.db: bolt elements overlap" in listed[0].stderr
+    assert "snapshots.db: bolt page 4: elements overlap" in listed[0].stderr
     assert len(listed[0].stdout.splitlines()) == 2

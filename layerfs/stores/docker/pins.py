@@ -24,24 +24,19 @@ __all__ = ["owned_directories", "pinned"]
 
 def pinned(root: DataRoot) -> Pinned:
     """What is needed by others than images; damage is reported to `root`."""
-    containers, snapshots = root.containers(), _snapshots(root)
+    containers = root.containers()
+    snapshots, problems = read_buildkit_snapshots(root.directory, root.bolt_state)
+    for problem in problems:
+        root.report(problem)
     mounts = [item.mount for item in containers if item.mount]
     return Pinned(
-        frozenset(_cached(root, snapshots or ())),
-        frozenset(owned_directories(mounts, snapshots or ())),
+        frozenset(_cached(root, snapshots)),
+        frozenset(owned_directories(mounts, snapshots)),
         complete=root.is_whole
-        and snapshots is not None
+        and not problems
         and len(root.layers()) == len(root.layerdb.chain_ids())
         and {item.id for item in containers if item.mount} >= set(root.layerdb.container_ids()),
     )
-
-
-def _snapshots(root: DataRoot) -> tuple[BuildKitSnapshot, ...] | None:
-    try:
-        return read_buildkit_snapshots(root.directory)
-    except CorruptStore as error:
-        root.report(error)
-        return None
 
 
 def _cached(root: DataRoot, snapshots: Iterable[BuildKitSnapshot]) -> Iterator[ChainID]:
