@@ -46,9 +46,9 @@ class Damaged(FormatError):
         self.bucket = bucket
         self.first, self.last = keys
         where = f"bolt page {page}: " if page is not None else "in a bolt page: "
-        within = "/".join(map(_shown, bucket)) or "the outermost"
+        within = f"bucket {'/'.join(map(_shown, bucket))}" if bucket else "the outermost bucket"
         super().__init__(
-            f"{where}{error.problem}: keys{_range_words(keys)} of bucket {within} may be lost",
+            f"{where}{error.problem}: keys{_range_words(keys)} of {within} may be lost",
             expected=error.expected,
             found=error.found,
         )
@@ -257,20 +257,45 @@ class Bucket:
         return False
 
     def _find(self, key: bytes) -> Element | None:
-        """The element of this key; None where there is none, or its page is lost."""
+        """The element of this key; None where there is none, or its page is lost, which was told."""
         index = self._state.indexes.get(self._at)
         if index is not None:
             return index.get(key)
         number, keys = self._root, _Range()
+        beside: dict[int, tuple[int, _Range]] = {}
         for _ in range(_MAX_DEPTH + 1):
             page = self._page(number, keys)
-            if page is None or (page.elements and _is_ordered(page, keys)) or not page.keys:
-                return page.find(key) if page else None
+            if page is None:
+                return None
             if not _is_ordered(page, keys):
                 return self._index().get(key)
+            if not page.children:
+                return page.find(key) or self._astray(key, page, beside)
+            below = list(zip(page.children, _ranges(page, keys), strict=True))
             place = max(bisect_right(page.keys, key) - 1, 0)
-            number, keys = page.children[place], _ranges(page, keys)[place]
+            beside |= {side: below[place + side] for side in (-1, 1) if 0 <= place + side < len(below)}
+            number, keys = below[place]
         self._lost(FormatError("it is too deep"), number, keys)
+        return None
+
+    def _astray(self, key: bytes, leaf: Page, beside: dict[int, tuple[int, _Range]]) -> Element | None:
+        """The element of a key that is not in its leaf, where a branch may have named the wrong one.
+
+        A key of a branch that is wrong, and still in order, sends to the leaf beside: then the key would be
+        at an end of this leaf, and the leaf beside holds what it should not.
+        """
+        side = -1 if leaf.keys[:1] > [key] else 1 if leaf.keys[-1:] < [key] else 0
+        if side not in beside:
+            return None
+        number, keys = beside[side]
+        for _ in range(_MAX_DEPTH):
+            page = self._page(number, keys)
+            if page and not _is_ordered(page, keys):
+                return self._index().get(key)
+            if not page or not page.children:
+                break
+            nearest = -1 if side < 0 else 0
+            number, keys = page.children[nearest], _ranges(page, keys)[nearest]
         return None
 
     def _index(self) -> dict[bytes, Element]:
