@@ -78,7 +78,8 @@ class Database:
     Attributes:
         meta: the state that is read.
         other: the other state that the file has; None where its meta or its outermost page is damaged.
-        problem: what is wrong with the states, and which is read; None where nothing is.
+        problem: what is wrong with the states, and which is read; None where nothing is, and where the one
+            before the newest was asked for.
         root: the outermost bucket.
     """
 
@@ -111,7 +112,8 @@ class Database:
             raise FormatError("the bolt database has no older state: that is damaged")
         self.meta, pages = older[0] if previous else (sound or states)[0]
         self.other: Meta | None = next((meta for meta, _ in sound if meta is not self.meta), None)
-        self.problem = _problem(self.meta, metas[0], lost=newest_lost if bad else None)
+        lost = newest_lost if bad else None
+        self.problem = None if previous else _problem(self.meta, metas[0], lost=lost)
         self.root = Bucket(_State(pages, damaged, {}), self.meta.root, 0, self.meta.sequence)
 
     def buckets(self) -> Iterator[Bucket]:

@@ -21,7 +21,21 @@ if TYPE_CHECKING:
 
     from layerfs.formats.bolt import Damaged
 
-__all__ = ["NAMES", "Real", "Tree", "change", "page_size", "patched", "read", "real", "root_of", "trusting"]
+__all__ = [
+    "NAMES",
+    "Real",
+    "Tree",
+    "change",
+    "checksum",
+    "everything",
+    "next_transaction",
+    "page_size",
+    "patched",
+    "read",
+    "real",
+    "root_of",
+    "trusting",
+]
 
 _ARCHIVE = Path(__file__).parents[2] / "fixtures/bolt.tar.xz"
 
@@ -79,14 +93,15 @@ def read(content: bytes, told: list[Damaged] | None = None, *, previous: bool = 
     """Everything in a database as layerfs reads it; what is lost joins `told`, or is raised without that."""
     damaged = None if told is None else told.append
     root = Database(*buffer_reader(content), previous=previous, damaged=damaged).root
-    found = _everything(root)
+    found = everything(root)
     del found[b""]  # bbolt dumps no sequence of the outermost
     return found
 
 
-def _everything(bucket: Bucket) -> Tree:
+def everything(bucket: Bucket) -> Tree:
+    """All that is in a bucket."""
     found: Tree = {
-        key: value if isinstance(value, bytes) else _everything(value) for key, value in bucket.items()
+        key: value if isinstance(value, bytes) else everything(value) for key, value in bucket.items()
     }
     found[b""] = bucket.sequence
     return found
@@ -113,6 +128,23 @@ def patched(content: bytes, at: int, new: bytes) -> bytes:
 def change(content: bytes, page: int, at: int, form: str, value: int) -> bytes:
     """The same with another number at byte `at` of a page."""
     return patched(content, page * page_size(content) + at, struct.pack(form, value))
+
+
+def next_transaction(content: bytes) -> bytes:
+    """The same after a transaction that changed nothing: its meta is written over the older one."""
+    size = page_size(content)
+    newest = max((0, 1), key=lambda page: struct.unpack_from("<Q", content, page * size + 64)[0])
+    meta = bytearray(content[newest * size + 16 : newest * size + 72])
+    struct.pack_into("<Q", meta, 48, struct.unpack_from("<Q", meta, 48)[0] + 1)
+    return patched(content, (1 - newest) * size + 16, bytes(meta) + checksum(meta))
+
+
+def checksum(meta: bytes | bytearray) -> bytes:
+    """FNV-1a of a meta."""
+    total = 0xCBF29CE484222325
+    for byte in meta:
+        total = ((total ^ byte) * 0x100000001B3) & (2**64 - 1)
+    return struct.pack("<Q", total)
 
 
 class Trusted(NamedTuple):

@@ -14,6 +14,7 @@ from layerfs.formats.errors import FormatError
 from tests.support.boltfiles import (
     NAMES,
     change,
+    checksum,
     page_size,
     patched,
     read,
@@ -159,10 +160,7 @@ def test_a_meta_inside_a_value_is_none() -> None:
     with_other_size = bytearray(content[4096 : 4096 + 80])
     struct.pack_into("<I", with_other_size, 24, 8192)
     struct.pack_into("<Q", with_other_size, 64, 999)
-    total = 0xCBF29CE484222325
-    for byte in with_other_size[16:72]:
-        total = ((total ^ byte) * 0x100000001B3) & (2**64 - 1)
-    struct.pack_into("<Q", with_other_size, 72, total)
+    with_other_size[72:80] = checksum(with_other_size[16:72])
     assert read(patched(content, 8192, bytes(with_other_size))) == real("made/page-4096").newest
 
 
