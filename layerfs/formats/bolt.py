@@ -246,8 +246,8 @@ class Bucket:
             number, keys, depth = pending.pop()
             page = None if self._met(number, keys, depth, seen) else self._page(number, keys)
             if page:
-                below = zip(page.children, _ranges(page, keys), strict=True) if page.children else ()
-                pending.extend(reversed([(child, within, depth + 1) for child, within in below]))
+                below = (_below(page, place, keys) for place in reversed(range(len(page.children))))
+                pending.extend((child, within, depth + 1) for child, within in below)
                 yield from page.elements
 
     def _met(self, number: int, keys: _Range, depth: int, seen: set[int]) -> bool:
@@ -273,10 +273,11 @@ class Bucket:
                 return self._index().get(key)
             if not page.children:
                 return page.find(key) or self._astray(key, page, beside)
-            below = list(zip(page.children, _ranges(page, keys), strict=True))
             place = max(bisect_right(page.keys, key) - 1, 0)
-            beside |= {side: below[place + side] for side in (-1, 1) if 0 <= place + side < len(below)}
-            number, keys = below[place]
+            for side in (-1, 1):
+                if 0 <= place + side < len(page.children):
+                    beside[side] = _below(page, place + side, keys)
+            number, keys = _below(page, place, keys)
         self._lost(FormatError("it is too deep"), number, keys)
         return None
 
@@ -296,8 +297,7 @@ class Bucket:
                 return self._index().get(key)
             if not page or not page.children:
                 break
-            nearest = -1 if side < 0 else 0
-            number, keys = page.children[nearest], _ranges(page, keys)[nearest]
+            number, keys = _below(page, len(page.children) - 1 if side < 0 else 0, keys)
         return None
 
     def _index(self) -> dict[bytes, Element]:
@@ -335,10 +335,10 @@ def _is_ordered(page: Page, keys: _Range) -> bool:
     )
 
 
-def _ranges(page: Page, keys: _Range) -> list[_Range]:
-    """The keys that the children of a branch must have, which has `keys` itself."""
-    ends = [*page.keys[1:], keys.last]
-    return [_Range(first, last) for first, last in zip(page.keys, ends, strict=True)]
+def _below(page: Page, place: int, keys: _Range) -> tuple[int, _Range]:
+    """A child of a branch, and the keys that it must have; the branch has `keys` itself."""
+    last = page.keys[place + 1] if place + 1 < len(page.keys) else keys.last
+    return page.children[place], _Range(page.keys[place], last)
 
 
 def open_bolt(read: Read, size: int) -> Bucket:

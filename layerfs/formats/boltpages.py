@@ -203,7 +203,7 @@ class Pages:
         start = number * self._page_size
         named, flags, _, overflow = _PAGE_HEADER.unpack(self._exactly(start, _PAGE_HEADER.size))
         if named != number:
-            raise FormatError("it has the number of another", found=f"{named}")
+            raise FormatError("it does not have its own number", found=f"{named}")
         if flags not in (_BRANCH, _LEAF):
             raise FormatError("it is neither branch nor leaf", found=f"flags {flags}")
         size = (1 + overflow) * self._page_size
