@@ -54,6 +54,7 @@ COMMANDS = {
     "verify": "Check that images and layers are what they were when they were pulled or built",
     "doctor": "Find all that is damaged, missing, orphaned, left over, half-written or stale in a data root",
     "timeline": "Show when files of all layers, images and containers were made and changed",
+    "stores": "List every store below a directory: of all engines, in homes, and in volumes of each other",
     "cache": "Show what decompressed layers of archives take, or remove them",
     "completion": "Print the shell code that completes commands, references and paths",
 }

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from layerfs.ids import ChainID, DiffID
     from layerfs.model import BareLayer, Layer, Named
     from layerfs.store import Store
+    from layerfs.stores.registry import Options
     from layerfs.tree.node import Node
     from layerfs.tree.source import LayerSource
     from layerfs.tree.union import UnionTree
@@ -49,6 +50,7 @@ __all__ = [
     "paths_below",
     "silently",
     "split_layer",
+    "store_options",
     "subject_of",
     "subject_options",
     "tree_path",
@@ -102,9 +104,16 @@ class Subject(NamedTuple):
 
 def open_root(context: click.Context) -> Store:
     """The store that the command line chose, of whatever kind it is."""
-    from layerfs.stores.registry import Options, open_store
+    from layerfs.stores.registry import open_store
 
-    options = Options(
+    return open_store(selected_root(context), store_options(context))
+
+
+def store_options(context: click.Context) -> Options:
+    """How the command line wants stores to be read."""
+    from layerfs.stores.registry import Options
+
+    return Options(
         metadata=selected_metadata(context),
         userns=selected_userns(context),
         platform=selected_platform(context),
@@ -112,7 +121,6 @@ def open_root(context: click.Context) -> Store:
         progress=blob_progress(),
         bolt_state=selected_bolt_state(context),
     )
-    return open_store(selected_root(context), options)
 
 
 def open_data_root(context: click.Context) -> DataRoot:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from layerfs.cache.options import CacheOptions
     from layerfs.store import Store
 
-__all__ = ["KINDS", "Options", "open_store"]
+__all__ = ["KINDS", "Options", "detects", "open_store"]
 
 KINDS = {
     "docker": "layerfs.stores.docker.kind",
@@ -66,6 +66,11 @@ def open_store(path: str | Path, options: Options | None = None) -> Store:
     names = list(KINDS.values())
     found = next((kind for kind in map(_load, names) if kind.detect(text)), None)
     return (found or _load(names[0])).open_kind(text, options or Options())
+
+
+def detects(path: str) -> bool:
+    """Whether what is at `path` is of a kind that can be read; never raises."""
+    return any(_load(name).detect(path) for name in KINDS.values())
 
 
 def _load(name: str) -> _Kind:
