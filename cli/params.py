@@ -14,9 +14,11 @@ _Function = TypeVar("_Function", bound="Callable[..., Any] | click.Command")
 
 __all__ = [
     "DEFAULT_ROOT",
+    "bolt_state_option",
     "complete_directory",
     "metadata_option",
     "root_option",
+    "selected_bolt_state",
     "selected_metadata",
     "selected_root",
     "selected_userns",
@@ -27,6 +29,7 @@ DEFAULT_ROOT = "/var/lib/docker"
 
 _METADATA = "layerfs.metadata"  # the key of the choice, which commands share with the contexts above
 _USERNS = "layerfs.userns"  # likewise
+_BOLT_STATE = "layerfs.bolt-state"  # likewise
 
 
 def complete_directory(
@@ -110,6 +113,29 @@ def _note_userns(context: click.Context, _parameter: click.Parameter, chosen: st
     except FormatError as error:
         raise click.BadParameter(f"{chosen}: {error}: expected {error.expected}") from error
     context.meta[_USERNS] = chosen
+
+
+def bolt_state_option(command: _Function) -> _Function:
+    """Add `--bolt-state`; no parameter of the function, as only `selected_bolt_state` asks for it."""
+    decorate = click.option(
+        "--bolt-state",
+        type=click.Choice(("newest", "previous")),
+        expose_value=False,
+        callback=_note_bolt_state,
+        help="Which state of the engine's bolt databases to read. Each holds the one before its last "
+        "transaction too, for when the newest is damaged.",
+    )
+    return decorate(command)
+
+
+def _note_bolt_state(context: click.Context, _parameter: click.Parameter, chosen: str | None) -> None:
+    if chosen is not None:
+        context.meta[_BOLT_STATE] = chosen
+
+
+def selected_bolt_state(context: click.Context) -> str:
+    """The choice of `--bolt-state`."""
+    return str(context.meta.get(_BOLT_STATE, "newest"))
 
 
 def selected_userns(context: click.Context) -> str:

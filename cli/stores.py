@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from .archives import blob_progress, selected_cache, selected_platform
-from .params import selected_metadata, selected_root, selected_userns
+from .params import selected_bolt_state, selected_metadata, selected_root, selected_userns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +29,7 @@ __all__ = [
     "is_carried",
     "open_root",
     "open_word",
+    "store_options",
 ]
 
 _OPEN = "layerfs.stores"
@@ -209,11 +210,12 @@ def _open(context: click.Context, at: Located) -> Store:
     transport = "" if at.path == STDIN else at.transport  # what comes but once is opened once
     key = Located(transport, at.path, None)
     if key not in opened:
-        opened[key] = open_located(at, _options(context))
+        opened[key] = open_located(at, store_options(context))
     return opened[key]
 
 
-def _options(context: click.Context) -> Options:
+def store_options(context: click.Context) -> Options:
+    """How the command line wants stores to be read."""
     from layerfs.stores.registry import Options
 
     return Options(
@@ -222,6 +224,7 @@ def _options(context: click.Context) -> Options:
         platform=selected_platform(context),
         cache=selected_cache(context),
         progress=blob_progress(),
+        bolt_state=selected_bolt_state(context),
     )
 
 
@@ -299,7 +302,7 @@ def _matches(context: click.Context, name: str) -> Sequence[Match]:
     before = logging.root.manager.disable
     logging.disable()
     try:
-        return open_store(root, _options(context)).names.in_full(name, _KINDS)
+        return open_store(root, store_options(context)).names.in_full(name, _KINDS)
     except (LayerfsError, OSError):
         return ()
     finally:

@@ -49,6 +49,7 @@ _PATH_LIMIT = 1 << 15
 
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _READ_CHUNK = 1 << 16
+_LARGE_CHUNK = 1 << 20
 
 _KINDS = {
     stat.S_IFIFO: "a FIFO",
@@ -328,6 +329,21 @@ class HostFile:
     def read(self, offset: int, size: int) -> bytes:
         """`size` bytes from `offset` on; fewer at the end."""
         return os.pread(self._fd, size, offset)
+
+    def beginning(self, size: int) -> memoryview:
+        """The first `size` bytes, at once in memory; holes take none, what is behind the end is zero."""
+        content, at = memoryview(bytearray(size)), 0
+        while at < size:
+            try:
+                at = os.lseek(self._fd, at, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno == errno.ENXIO:  # nothing but a hole is left; others know no holes
+                    break
+            done = os.preadv(self._fd, [content[at : at + _LARGE_CHUNK]], at)
+            if not done:
+                break
+            at += done
+        return content
 
 
 def xattr_of(place: bytes | int, name: bytes, *, follow_symlinks: bool = True) -> bytes | None:

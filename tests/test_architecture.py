@@ -26,7 +26,7 @@ FLOORS = (
     ("layerfs.formats",),
     ("layerfs.syscalls",),
     ("layerfs.hostdir", "layerfs.likely"),
-    ("layerfs.pool",),
+    ("layerfs.boltfile", "layerfs.pool"),
     ("layerfs.cache", "layerfs.tree"),
     ("layerfs.damage", "layerfs.model"),
     ("layerfs.layernames",),

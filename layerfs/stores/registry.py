@@ -11,6 +11,7 @@ import importlib
 import os
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
+from layerfs.boltfile import NEWEST
 from layerfs.errors import NoStoreHere
 from layerfs.hostdir import HostDir
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from layerfs.cache.options import CacheOptions
     from layerfs.store import Store
 
-__all__ = ["KINDS", "Options", "open_store"]
+__all__ = ["KINDS", "Options", "detects", "open_store"]
 
 KINDS = {
     "docker": "layerfs.stores.docker.kind",
@@ -41,6 +42,7 @@ class Options(NamedTuple):
         userns: the user namespace of the engine; likewise.
         platform: `os/architecture[/variant]` that is meant where an image is there for several.
         cache: where and how far blobs are decompressed; see `CacheOptions`.
+        bolt_state: which state of bolt databases is read, `newest` or `previous`.
         progress: told the label of a blob that is read as a whole, its bytes done, and all of them.
     """
 
@@ -49,6 +51,7 @@ class Options(NamedTuple):
     platform: str | None = None
     cache: CacheOptions | None = None
     progress: Callable[[str, int, int], None] | None = None
+    bolt_state: str = NEWEST
 
 
 class _Kind(Protocol):
@@ -96,6 +99,11 @@ def _stores_inside(path: str) -> list[tuple[str, str]]:
 
 def _nothing(_directory: HostDir, _name: bytes) -> None:
     """What a kind finds that does not look."""
+
+
+def detects(path: str) -> bool:
+    """Whether what is at `path` is of a kind that can be read; never raises."""
+    return any(_load(name).detect(path) for name in KINDS.values())
 
 
 def _load(name: str) -> _Kind:

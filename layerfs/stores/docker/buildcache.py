@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from layerfs.capabilities import CacheRecord
 from layerfs.damage import attempt
-from layerfs.errors import CorruptStore
 from layerfs.ids import CacheID, InvalidID
 from layerfs.stores.docker.buildkit import read_buildkit_records, read_buildkit_snapshots
 
@@ -23,12 +22,13 @@ __all__ = ["build_cache"]
 
 def build_cache(root: DataRoot) -> list[CacheRecord] | None:
     """The records that count, as `docker system df` counts; None where they are damaged (reported)."""
-    try:
-        records = read_buildkit_records(root.directory)
-        snapshots = {item.key: item for item in read_buildkit_snapshots(root.directory)}
-    except CorruptStore as error:
-        root.report(error)
+    records, in_records = read_buildkit_records(root.directory, root.bolt_state)
+    kept, in_snapshots = read_buildkit_snapshots(root.directory, root.bolt_state)
+    for problem in (*in_records, *in_snapshots):
+        root.report(problem)
+    if not records and in_records:
         return None
+    snapshots = {item.key: item for item in kept}
     layers = {layer.chain_id: layer for layer in root.layers()}
     found = []
     for record in records:

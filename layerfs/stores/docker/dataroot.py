@@ -14,6 +14,7 @@ import contextlib
 import functools
 from typing import TYPE_CHECKING, Self
 
+from layerfs.boltfile import NEWEST
 from layerfs.damage import attempt
 from layerfs.errors import CorruptStore, MissingFile
 from layerfs.formats.repositories import Repositories
@@ -74,16 +75,27 @@ class DataRoot(StoredContainers):
     kind = "docker"
     driver = DRIVER
 
-    def __init__(self, directory: HostDir, metadata: Metadata = Metadata.AUTO, userns: str = "auto") -> None:
+    def __init__(
+        self,
+        directory: HostDir,
+        metadata: Metadata = Metadata.AUTO,
+        userns: str = "auto",
+        bolt_state: str = NEWEST,
+    ) -> None:
         """Read the data root open as `directory`; see `open`."""
-        super().__init__(directory)
+        super().__init__(directory, bolt_state)
         self.distribution = Distribution(self.driver_dir)
         self._stacker = Stacker(directory, self.layerdb, self.overlay2, self.records, metadata, userns)
         self.bare = BareLayers(self)
 
     @classmethod
     def open(
-        cls, path: str | Path = DEFAULT_ROOT, *, metadata: str = Metadata.AUTO, userns: str = "auto"
+        cls,
+        path: str | Path = DEFAULT_ROOT,
+        *,
+        metadata: str = Metadata.AUTO,
+        userns: str = "auto",
+        bolt_state: str = NEWEST,
     ) -> Self:
         """Open a data root, or the one below an evidence tree (`<path>/var/lib/docker`).
 
@@ -93,12 +105,13 @@ class DataRoot(StoredContainers):
                 of their layers; `auto` asks the archives of a copy that lost attributes.
             userns: the user namespace of the engine, in the words of `formats.idmap.parse_owners`, or
                 `auto` to find it.
+            bolt_state: which state of its bolt databases to read, `newest` or `previous`.
 
         Raises:
             DataRootError: with what the directory is instead, and what to do.
             FormatError: `userns` is no map.
         """
-        return cls(open_data_root(path), Metadata(metadata), userns)
+        return cls(open_data_root(path), Metadata(metadata), userns, bolt_state)
 
     # -- images --------------------------------------------------------------------------------
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layerfs.capabilities import Pinned, Unclaimed
-from layerfs.damage import attempt
 from layerfs.errors import CorruptStore
 from layerfs.stores.docker.buildkit import read_buildkit_snapshots
 
@@ -28,13 +27,15 @@ __all__ = ["owned_directories", "pinned", "unclaimed"]
 def pinned(root: DataRoot) -> Pinned:
     """What is needed by others than images; damage is reported to `root`."""
     containers = root.containers()
-    snapshots = attempt(root.report, lambda: read_buildkit_snapshots(root.directory))
+    snapshots, problems = read_buildkit_snapshots(root.directory, root.bolt_state)
+    for problem in problems:
+        root.report(problem)
     mounts = [item.mount for item in containers if item.mount]
     return Pinned(
-        frozenset(_cached(root, snapshots or ())),
-        frozenset(owned_directories(mounts, snapshots or ())),
+        frozenset(_cached(root, snapshots)),
+        frozenset(owned_directories(mounts, snapshots)),
         complete=root.is_whole
-        and snapshots is not None
+        and not problems
         and len(root.layers()) == len(root.layerdb.chain_ids())
         and {item.id for item in containers if item.mount} >= set(root.layerdb.container_ids()),
     )

@@ -27,9 +27,9 @@ __all__ = ["StoredContainers"]
 class StoredContainers(StoredLayers):
     """The containers of one data root; each is read once."""
 
-    def __init__(self, directory: HostDir) -> None:
-        """Read the data root open as `directory`."""
-        super().__init__(directory)
+    def __init__(self, directory: HostDir, bolt_state: str) -> None:
+        """Read the data root open as `directory`, its databases in one of their states."""
+        super().__init__(directory, bolt_state)
         self._mounts = Mounts(self.layerdb, self.overlay2, self.records)
         self._containers: dict[ContainerID, DockerContainer] = {}
 

@@ -39,14 +39,16 @@ class StoredLayers(Store):
 
     Attributes:
         directory: the data root itself.
+        bolt_state: which state of its bolt databases is read; as of `read_boltfile`.
         driver_dir: its `image/overlay2/`; an empty place where that is gone.
         gone: the parts of the store that are not there, or cannot be read: what they hold is not known.
         damage: every defect met so far, in order.
     """
 
-    def __init__(self, directory: HostDir) -> None:
+    def __init__(self, directory: HostDir, bolt_state: str) -> None:
         """Read the store of the data root open as `directory`."""
         super().__init__(directory.display)
+        self.bolt_state = bolt_state
         self.directory = directory
         self.gone = {half: problem for half in HALVES if (problem := lacking(directory, half))}
         is_there = IMAGE_HALF not in self.gone

@@ -131,8 +131,7 @@ class _Doctor:
             findings += structure.layer(chain)
         for container_id in sorted({*self.root.containerdb.container_ids(), *survey.mounts}):
             findings += structure.container(container_id)
-        if survey.snapshots_problem:
-            findings.append(from_damage(survey.snapshots_problem, "buildkit", ROOT))
+        findings += (from_damage(problem, "buildkit", ROOT) for problem in survey.snapshots_problems)
         self._dropped = frozenset(self._dropped_of(findings))
         for finding in findings:
             yield Found(finding, self._damage_costs(finding))

@@ -22,11 +22,9 @@ from layerfs.stores.docker.pins import owned_directories
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Sequence
 
-    from layerfs.formats.buildkit import BuildKitSnapshot
     from layerfs.formats.containerconfig import ContainerConfig
     from layerfs.ids import ChainID, ContainerID, ImageID, LinkID
     from layerfs.stores.docker.checks.structure import Structure
-    from layerfs.stores.docker.files import Problem
 
 __all__ = ["Survey"]
 
@@ -39,8 +37,8 @@ class Survey:
         configs: of every container that has one that can be read.
         mounts: the mount record of every container that has one.
         layers: every layer that has a directory in `layerdb`.
-        snapshots: BuildKit's; none where its database is damaged.
-        snapshots_problem: what is wrong with that, or None.
+        snapshots: BuildKit's, as far as its database can be read.
+        snapshots_problems: what is wrong with that.
         users: the images and containers that need a layer, as subjects of findings.
         cached: the layers that BuildKit's cache needs.
         held: every layer that anything needs.
@@ -60,7 +58,9 @@ class Survey:
             item: self.root.layerdb.noted_mount(item) for item in self.root.layerdb.container_ids()
         }
         self.configs = dict(self._configs())
-        self.snapshots, self.snapshots_problem = self._snapshots()
+        self.snapshots, self.snapshots_problems = read_buildkit_snapshots(
+            self.root.directory, self.root.bolt_state
+        )
         self.above = self._above()
         self.users = self._users()
         self.cached = frozenset(self._cached())
@@ -70,12 +70,12 @@ class Survey:
         self.layers_certain = (
             len(self.images) == len(structure.image_ids())
             and mounts_sound
-            and self.snapshots_problem is None
+            and not self.snapshots_problems
             and all(structure.below(chain) for chain in self.held & self.layers)
         )
         self.directories_certain = (
             mounts_sound
-            and self.snapshots_problem is None
+            and not self.snapshots_problems
             and self.users.keys() <= self.layers
             and all(structure.directory_of(chain) for chain in self.layers)
         )
@@ -118,12 +118,6 @@ class Survey:
                 yield container_id, self.root.containerdb.config(container_id)
             except CorruptStore:
                 continue
-
-    def _snapshots(self) -> tuple[Sequence[BuildKitSnapshot], Problem | None]:
-        try:
-            return read_buildkit_snapshots(self.root.directory), None
-        except CorruptStore as error:
-            return (), error
 
     # -- joining ---------------------------------------------------------------------------------
 
