@@ -138,7 +138,8 @@ def load(name: str) -> click.Command:
     show_default=True,
     shell_complete=complete_directory,
     help="What to read: a data root (live, a copy, or the directory above a copied var/lib/docker), an "
-    "archive of docker save, Podman or skopeo, an OCI layout; - is standard input.",
+    "archive of docker save, Podman or skopeo, an OCI layout; - is standard input. Not needed for a NAME "
+    "that carries its store, as ./app.tar or oci:DIR.",
 )
 @metadata_option(envvar="LAYERFS_METADATA")
 @userns_option(envvar="LAYERFS_USERNS")

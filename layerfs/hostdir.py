@@ -33,6 +33,7 @@ __all__ = [
     "TooLarge",
     "check_direct",
     "empty_file",
+    "is_there",
     "xattr_names_of",
     "xattr_of",
 ]
@@ -352,6 +353,11 @@ def check_direct(fd: int | None) -> None:
 def empty_file() -> int:
     """A descriptor of an empty regular file that is on no disk."""
     return os.memfd_create("empty")
+
+
+def is_there(path: str) -> bool:
+    """Whether the host has something at a path that the user typed, be it a link that leads nowhere."""
+    return os.path.lexists(path)
 
 
 def xattr_names_of(fd: int) -> list[str]:

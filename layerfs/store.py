@@ -169,8 +169,8 @@ class Store(ABC):
         """Whether there is an image of this ID, sound or not."""
         return image_id in self.image_ids()
 
-    def images(self) -> Sequence[Image]:
-        """Every sound image, newest first; damaged ones are reported and left out."""
+    def images(self, *, all_platforms: bool = False) -> Sequence[Image]:  # noqa: ARG002 - for kinds with them
+        """Every sound image, or each platform of it, newest first; damaged ones are reported and left out."""
         found = map(self.load_image, self.image_ids())
         return sorted(
             (image for image in found if image),

@@ -12,10 +12,11 @@ import click
 from ..entries import Complaints, escaped, lossless, type_word
 from ..output import Column, Table, emit, format_option, no_trunc_option
 from ..params import metadata_option, root_option
-from ..places import complete_place, place_metavar, read_place
+from ..places import Words, complete_place, open_place, place_metavar
 from ..progress import progress
 from ..provenance import Provenance, command_words, kind_option, open_stack
-from ..subjects import open_root, tree_path
+from ..stores import open_root
+from ..subjects import tree_path
 from ..units import human_size, rfc3339, short_id
 
 if TYPE_CHECKING:
@@ -126,20 +127,21 @@ def command(
         raise click.UsageError("--all takes one PATH, and no NAME, -d, -R, --hidden or --type")
     if intermediate and not everywhere:
         raise click.UsageError("-a needs --all")
-    place = read_place(words, "[PATH]", lenient=everywhere)
-    data_root = open_root(ctx)
     complaints = Complaints()
     if everywhere:
+        data_root = open_root(ctx)
         data_root.require(RECORDS)
         rows = list(_everywhere(data_root, tree_path(words[0]), complaints, every=intermediate))
         emit(_table(EVERYWHERE, full=no_trunc), rows, form)
         return complaints.code
     from layerfs.analysis.blame import Blame, Digests
 
-    subject = open_stack(data_root, place.name, kind)
+    at = open_place(ctx, Words(words, "[PATH]"))
+    data_root = at.store
+    subject = open_stack(data_root, at.name, kind)
     blame = Blame(subject.tree, Digests(complaints.add), complaints.add)
     provenance = Provenance(data_root, subject)
-    path = blame.locate(tree_path(*place.paths or ("/",)))
+    path = blame.locate(tree_path(*at.paths or ("/",)))
     if not itself and blame.is_directory(path):
         steps, shown = blame.entries(path, recursive=recursive, hidden=hidden), ENTRIES
     else:

@@ -13,7 +13,8 @@ from ..output import Column, Table, emit, format_option, no_trunc_option
 from ..params import metadata_option, root_option
 from ..progress import progress
 from ..provenance import kind_option, open_owner, own_words
-from ..subjects import complete_names, open_root, subject_of
+from ..stores import find_name
+from ..subjects import complete_names, subject_of
 from ..units import ellipsis, human_size, rfc3339
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ KINDS = ("added", "modified", "metadata", "type", "deleted")
 
 
 @click.command("changes")
-@click.argument("name", shell_complete=complete_names)
+@click.argument("name", metavar="NAME", required=False, shell_complete=complete_names)
 @click.option(
     "--layer", type=click.IntRange(1), metavar="N", help="List what layer N did, as `diff IMAGE@N-1 IMAGE@N`."
 )
@@ -43,7 +44,7 @@ KINDS = ("added", "modified", "metadata", "type", "deleted")
 @click.pass_context
 def command(
     ctx: click.Context,
-    name: str,
+    name: str | None,
     layer: int | None,
     no_trunc: bool,
     form: str,
@@ -64,7 +65,7 @@ def command(
     """
     from layerfs.analysis.layerchanges import layer_changes
 
-    data_root = open_root(ctx)
+    data_root, name, _ = find_name(ctx, name)
     complaints = Complaints()
     owner = open_owner(data_root, name, kind)
     if layer is not None:

@@ -11,7 +11,8 @@ from ..filters import Filters, filter_option, invalid_filter, labels
 from ..output import Column, Table, emit, format_option, no_trunc_option
 from ..params import root_option
 from ..ports import asked_ports, shown_ports
-from ..subjects import container_names, image_names, open_root
+from ..stores import open_root
+from ..subjects import container_names, image_names
 from ..template_printf import printf
 from ..units import ZERO_TIME_NS, age, clock, ellipsis, human_duration, human_size, rfc3339, short_id
 

@@ -15,10 +15,10 @@ from ..main import FINDINGS
 from ..messages import say
 from ..output import Column, Table, emit, format_option, no_trunc_option
 from ..params import metadata_option, root_option
-from ..places import Place, place_argument
+from ..places import Words, open_place, place_argument
 from ..progress import progress
 from ..provenance import Provenance, command_words, kind_option, open_stack
-from ..subjects import open_root, tree_path
+from ..subjects import tree_path
 from ..units import human_size, rfc3339
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Choice(NamedTuple):
 @click.pass_context
 def command(
     ctx: click.Context,
-    place: Place,
+    place: Words,
     layer: int | None,
     hidden_by: int | None,
     include: tuple[str, ...],
@@ -128,10 +128,11 @@ def command(
       layerfs deleted --include '*.pem' --recover /tmp/found nginx:latest
       layerfs cat nginx:latest@3 /root/password.txt
     """
-    data_root = open_root(ctx)
-    subject = open_stack(data_root, place.name, kind)
+    at = open_place(ctx, place)
+    data_root = at.store
+    subject = open_stack(data_root, at.name, kind)
     provenance = Provenance(data_root, subject)
-    below = [b"/" + tree_path(path).strip(b"/") + b"/" for path in place.paths]
+    below = [b"/" + tree_path(path).strip(b"/") + b"/" for path in at.paths]
     choice = Choice(
         layer,
         hidden_by,

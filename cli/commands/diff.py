@@ -16,7 +16,8 @@ from ..globs import Globs
 from ..main import FINDINGS
 from ..output import emit, format_option
 from ..params import metadata_option, root_option
-from ..subjects import KINDS, complete_names, open_root, open_sides, open_subject
+from ..stores import find_name
+from ..subjects import KINDS, complete_names, open_sides, open_subject
 from ..tallies import stat_rows, stat_table
 from ..textdiff import unified
 
@@ -53,7 +54,7 @@ def _attributes(_context: click.Context, parameter: click.Parameter, given: Sequ
 
 
 @click.command("diff")
-@click.argument("name", metavar="A", shell_complete=complete_names)
+@click.argument("name", metavar="A", required=False, shell_complete=complete_names)
 @click.argument("other", metavar="[B]", required=False, shell_complete=complete_names)
 @click.option("--stat", "stat_", is_flag=True, help="Entries and bytes by kind of change and by directory.")
 @click.option("--summary", is_flag=True, help="Entries and bytes by kind of change.")
@@ -92,7 +93,7 @@ def _attributes(_context: click.Context, parameter: click.Parameter, given: Sequ
 @click.pass_context
 def command(
     ctx: click.Context,
-    name: str,
+    name: str | None,
     other: str | None,
     stat_: bool,
     summary: bool,
@@ -126,14 +127,15 @@ def command(
     """
     style = Style(name_only, null, stat_, summary, content)
     _check(style, form, hashes=hashes)
-    data_root = open_root(ctx)
+    first = find_name(ctx, name, "A")
     if other is None:
-        sides = open_sides(data_root, name, kind=kind)
+        sides = open_sides(first.store, first.name, kind=kind)
         docker = _is_container(sides[1]) if docker is None else docker
     else:
+        second = find_name(ctx, other, "B")
         sides = (
-            open_subject(data_root, name, kind=kind, up_to=None, layer=None),
-            open_subject(data_root, other, kind=kind, up_to=None, layer=None),
+            open_subject(first.store, first.name, kind=kind, up_to=None, layer=None),
+            open_subject(second.store, second.name, kind=kind, up_to=None, layer=None),
         )
     if docker and ignore:
         raise click.UsageError("what Docker's changes ignore is fixed: --ignore needs --no-docker")

@@ -16,9 +16,10 @@ from ..findtests import dashed, test_options, wanted
 from ..findwords import FindCommand
 from ..output import emit, format_option, no_trunc_option
 from ..params import metadata_option, root_option
-from ..places import Place, complete_place, read_place, refuse_relative
+from ..places import OpenPlace, complete_place, open_words, read_place, refuse_relative
 from ..progress import clear_bar, progress
-from ..subjects import KINDS, layer_options, open_root, open_subject
+from ..stores import find_name, open_root
+from ..subjects import KINDS, layer_options, open_subject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -103,30 +104,41 @@ def command(
     if ls + print0 + given > 1:
         raise click.UsageError("-ls, -print0 and --format exclude each other")
     output = Output(form if given else None, ls, print0)
-    name, starts, pattern = _words(words, everywhere=everywhere)
     complaints = Complaints()
     if everywhere:
+        starts, pattern = _paths(words)
         if (up_to, layer, kind) != (None, None, None):
             raise click.UsageError("--up-to, --layer and --kind need a NAME instead of --all")
         _in_root(open_root(ctx), wanted(tests, pattern, None, starts), output, complaints, full=no_trunc)
     else:
-        subject = open_subject(open_root(ctx), name, kind=kind, up_to=up_to, layer=layer)
+        at = _place(ctx, words)
+        starts, pattern = _paths(at.paths)
+        subject = open_subject(at.store, at.name, kind=kind, up_to=up_to, layer=layer)
         _in_tree(subject, wanted(tests, pattern, subject.tree, starts), output, complaints)
     return complaints.code
 
 
-def _words(words: tuple[str, ...], *, everywhere: bool) -> tuple[str, list[str], str | None]:
-    """The NAME, empty with --all, the start paths, and the PATTERN."""
-    name, others = Place("", words) if everywhere else read_place(words, lenient=True)
-    if not everywhere and not name:
+def _place(context: click.Context, words: tuple[str, ...]) -> OpenPlace:
+    """The tree to search, and the words behind its NAME."""
+    if unnamed := open_words(context, words, marks=WILDCARDS):
+        return unnamed
+    if not words:
         raise click.UsageError("Missing argument 'NAME' (or --all).")
+    name, others = read_place(words, lenient=True)
     if not others:
         refuse_relative(name)
-    starts = [word for word in others if word.startswith("/") and not set(word) & set(WILDCARDS)]
-    patterns = [word for word in others if word not in starts]
+    _paths(others)
+    found = find_name(context, name)
+    return OpenPlace(found.store, found.name, others)
+
+
+def _paths(words: tuple[str, ...]) -> tuple[list[str], str | None]:
+    """The start paths, and the PATTERN."""
+    starts = [word for word in words if word.startswith("/") and not set(word) & set(WILDCARDS)]
+    patterns = [word for word in words if word not in starts]
     if len(patterns) > 1:
         raise click.UsageError(f"Got unexpected extra argument ({patterns[1]})")
-    return name, starts, patterns[0] if patterns else None
+    return starts, patterns[0] if patterns else None
 
 
 # -- one tree ------------------------------------------------------------------------------------

@@ -13,9 +13,9 @@ from click.core import ParameterSource
 from ..entries import Complaints, escaped, lossless
 from ..main import FINDINGS
 from ..output import Column, Table, emit, format_option
-from ..places import Place, place_argument
+from ..places import Words, open_place, place_argument
 from ..progress import progress
-from ..subjects import open_root, open_subject, subject_options, tree_path
+from ..subjects import open_subject, subject_options, tree_path
 from ..units import human_size
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _algorithm(name: str) -> Callable[..., Any]:
 @click.pass_context
 def command(
     ctx: click.Context,
-    place: Place,
+    place: Words,
     every: bool,
     algorithm: str | None,
     zero: bool,
@@ -97,16 +97,16 @@ def command(
     given = ctx.get_parameter_source("form") != ParameterSource.DEFAULT
     if zero and given:
         raise click.UsageError("--zero and --format exclude each other")
-    data_root = open_root(ctx)
-    subject = open_subject(data_root, place.name, kind=kind, up_to=up_to, layer=layer)
+    at = open_place(ctx, place)
+    subject = open_subject(at.store, at.name, kind=kind, up_to=up_to, layer=layer)
     complaints = Complaints()
-    files = _files(subject, place.paths, complaints, every=every)
+    files = _files(subject, at.paths, complaints, every=every)
     rows = _rows(subject, files, algorithm or "sha256", complaints)
     if given:
         emit(_table(algorithm or "sha256"), rows, form)
     else:
         _print(
-            rows, _lying(data_root.path.rstrip("/")) if every else lambda row: b"." + row.file.path, zero=zero
+            rows, _lying(at.store.path.rstrip("/")) if every else lambda row: b"." + row.file.path, zero=zero
         )
     return FINDINGS if complaints.code else 0
 

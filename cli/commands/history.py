@@ -10,7 +10,8 @@ import click
 from ..output import Column, Table, emit, format_option, no_trunc_option
 from ..params import root_option
 from ..provenance import kind_option, open_owner, own_words
-from ..subjects import complete_images, open_root
+from ..stores import find_name
+from ..subjects import complete_images
 from ..units import ZERO_TIME_NS, age, ellipsis, human_size, local_rfc3339, rfc3339, short_id
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def _plain_flag(argument: str) -> str:
 
 
 @click.command("history", cls=GoFlags)
-@click.argument("name", metavar="IMAGE", shell_complete=complete_images)
+@click.argument("name", metavar="IMAGE", required=False, shell_complete=complete_images)
 @click.option(
     "-H",
     "--human/--no-human",
@@ -62,7 +63,7 @@ def _plain_flag(argument: str) -> str:
 @click.pass_context
 def command(
     ctx: click.Context,
-    name: str,
+    name: str | None,
     human: bool,
     quiet: bool,
     layers: bool,
@@ -85,7 +86,7 @@ def command(
     """
     from layerfs.analysis.history import history
 
-    data_root = open_root(ctx)
+    data_root, name, _ = find_name(ctx, name, "IMAGE")
     owner = open_owner(data_root, name, kind, image_first=True)
     rows = history(data_root, owner)
     form = "{{.ID}}" if quiet and form == "table" else form

@@ -10,7 +10,8 @@ import click
 from ..output import Column, Table, emit, format_option, no_trunc_option
 from ..params import root_option
 from ..provenance import kind_option, open_owner, own_words
-from ..subjects import complete_names, open_root
+from ..stores import find_name, open_root
+from ..subjects import complete_names
 from ..units import ellipsis, human_size, short_id
 
 if TYPE_CHECKING:
@@ -68,7 +69,9 @@ def command(
     from layerfs.analysis.layers import LayerTable
     from layerfs.store import RECORDS
 
-    data_root = open_root(ctx)
+    data_root = open_root(ctx) if name is None else None
+    if data_root is None:
+        data_root, name, _ = find_name(ctx, name)
     data_root.require(RECORDS)
     layers = LayerTable(data_root)
     rows = _rows(layers, None if name is None else open_owner(data_root, name, kind))

@@ -13,8 +13,8 @@ import click
 from ..entries import ENTRY_COLUMNS, Complaints, Entry, escaped, lossless
 from ..listing import clock_full
 from ..output import Column, Table, emit, format_option
-from ..places import Place, place_argument
-from ..subjects import open_root, open_subject, subject_options, tree_path
+from ..places import Words, open_place, place_argument
+from ..subjects import open_subject, subject_options, tree_path
 from ..units import rfc3339
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Report:
 @click.pass_context
 def command(
     ctx: click.Context,
-    place: Place,
+    place: Words,
     dereference: bool,
     form: str,
     kind: str | None,
@@ -81,9 +81,10 @@ def command(
       layerfs stat --format '{{.Layer}} {{.BackingPath}}' nginx:latest /etc/passwd
       layerfs stat --format json nginx:latest /bin/ping
     """
-    subject = open_subject(open_root(ctx), place.name, kind=kind, up_to=up_to, layer=layer)
+    at = open_place(ctx, place)
+    subject = open_subject(at.store, at.name, kind=kind, up_to=up_to, layer=layer)
     complaints = Complaints()
-    reports = _reports(subject, place.paths, complaints, follow=dereference)
+    reports = _reports(subject, at.paths, complaints, follow=dereference)
     if form == "table":
         for report in reports:
             sys.stdout.writelines(_lines(report))

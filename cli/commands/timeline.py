@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import operator
 import sys
 import time
@@ -18,7 +19,8 @@ from ..output import emit, format_option, no_trunc_option
 from ..params import root_option
 from ..progress import progress
 from ..provenance import kind_option
-from ..subjects import KINDS, complete_names, open_root
+from ..stores import find_names, open_root
+from ..subjects import KINDS, complete_names
 from ..timeline import Event, FileRow, body_line, engine_line, timeline_table
 
 if TYPE_CHECKING:
@@ -93,22 +95,20 @@ def command(
     given = ctx.get_parameter_source("form") != ParameterSource.DEFAULT
     if bodyfile and (given or sha256 or every_owner):
         raise click.UsageError("--bodyfile excludes --format, --sha256 and --owners: its fields are given")
-    if bool(names) == everything:
+    if names and everything:
         raise click.UsageError("give NAMEs, or --all")
     period = Period(_time("--since", since), _time("--until", until))
-    data_root = open_root(ctx)
-    owners = None if everything else _owners(data_root, names, kind)
-    forest = Forest(data_root, owners)
-    noted = engine_events(
-        data_root, [*data_root.images(), *data_root.containers()] if owners is None else owners
-    )
+    chosen = {open_root(ctx): None} if everything else _owners(ctx, names, kind)
+    forests = [Forest(store, owners) for store, owners in chosen.items()]
+    noted = [event for store, owners in chosen.items() for event in engine_events(store, _all(store, owners))]
     complaints = Complaints()
-    steps = _files(forest, period, Digests(md5, sha256), complaints)
+    digests = Digests(md5, sha256)
+    steps = itertools.chain.from_iterable(_files(forest, period, digests, complaints) for forest in forests)
     if bodyfile:
         _print_body(noted, steps, period)
     else:
         events = [Event(item.time_ns, "....", engine=item) for item in noted if period.holds(item.time_ns)]
-        with progress(steps, "Reading layers", len(forest)) as watched:
+        with progress(steps, "Reading layers", sum(map(len, forests))) as watched:
             for files in watched:
                 events += _moments(files, period)
         events.sort(key=operator.attrgetter("key"))
@@ -130,11 +130,24 @@ def _time(option: str, text: str | None) -> int | None:
     )
 
 
-def _owners(root: Store, names: tuple[str, ...], kind: str | None) -> list[Owner]:
+def _owners(
+    context: click.Context, names: tuple[str, ...], kind: str | None
+) -> dict[Store, list[Owner] | None]:
+    """The images and containers that are named, by the store that they are in."""
     from layerfs.model import Container, Image
 
-    found = [root.names.anything(name, (kind,) if kind else KINDS[:2]) for name in names]
-    return [owner for owner in found if isinstance(owner, (Image, Container))]
+    found: dict[Store, list[Owner] | None] = {}
+    for store, name, _ in find_names(context, names, "give NAMEs, or --all"):
+        owner = store.names.anything(name, (kind,) if kind else KINDS[:2])
+        owners = found.setdefault(store, [])
+        if owners is not None and isinstance(owner, (Image, Container)):
+            owners.append(owner)
+    return found
+
+
+def _all(store: Store, owners: list[Owner] | None) -> list[Owner]:
+    """The chosen images and containers of a store; without a choice all."""
+    return [*store.images(), *store.containers()] if owners is None else owners
 
 
 # -- files ---------------------------------------------------------------------------------------

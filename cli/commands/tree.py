@@ -11,8 +11,8 @@ from ..colors import EntryColors, color_option, colored
 from ..entries import ENTRY_TABLE, Complaints, Entry, escaped
 from ..escape import json_text
 from ..output import emit, format_option
-from ..places import Place, place_argument
-from ..subjects import open_root, open_subject, subject_options, tree_path
+from ..places import Words, open_place, place_argument
+from ..subjects import open_subject, subject_options, tree_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -36,7 +36,7 @@ __all__ = ["command"]
 @click.pass_context
 def command(
     ctx: click.Context,
-    place: Place,
+    place: Words,
     depth: int | None,
     directories: bool,
     hidden: bool,
@@ -59,9 +59,10 @@ def command(
     from layerfs.errors import NotADirectory
     from layerfs.tree.walk import walk
 
-    subject = open_subject(open_root(ctx), place.name, kind=kind, up_to=up_to, layer=layer)
+    at = open_place(ctx, place)
+    subject = open_subject(at.store, at.name, kind=kind, up_to=up_to, layer=layer)
     complaints = Complaints()
-    path = tree_path(place.paths[0] if place.paths else "/")
+    path = tree_path(at.paths[0] if at.paths else "/")
 
     def keep(node: Node) -> bool:
         return (hidden or not node.name.startswith(b".")) and (node.is_dir or not directories)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -13,11 +14,12 @@ from ..main import FINDINGS
 from ..output import emit, format_option, no_trunc_option
 from ..params import root_option
 from ..progress import byte_progress, clear_bar
-from ..subjects import complete_names, data_root_of, open_root, split_layer
+from ..stores import find_names, find_thing, open_root
+from ..subjects import complete_names, data_root_of, split_layer
 from ..verdicts import Tally, finding_line, finding_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from layerfs import DataRoot
     from layerfs.analysis.findings import Finding
@@ -94,30 +96,80 @@ def command(
       layerfs verify --ignore owner,mtime nginx@3  # a copy that lost these
       layerfs verify --all --format '{{.Severity}} {{.Path}}' | grep ^error
     """
-    if bool(names) == everything:
+    aspects = frozenset() if no_attributes else frozenset(ASPECTS) - ignore
+    how = How(aspects, quick, list_all, jobs, partly=bool(quick or no_attributes or ignore))
+    checks = [_check(store, within, how) for store, within in _stores(ctx, names, everything=everything)]
+    if form == "table":
+        for check in checks:
+            for finding in check.findings():
+                clear_bar(sys.stdout)
+                click.echo(finding_line(finding, check.store.path, full=no_trunc))
+            click.echo(check.tally.summary())
+    else:
+        emit(finding_table(), (finding for check in checks for finding in check.findings()), form)
+    severities = sum((check.tally.severities for check in checks), Counter[str]())
+    return FINDINGS if severities["error"] or (strict and severities.total()) else 0
+
+
+class How(NamedTuple):
+    """What is checked of each layer, and with how many processes.
+
+    Attributes:
+        aspects: attributes that count.
+        quick: the records only.
+        list_all: name every entry.
+        jobs: layers at a time; None for all processors.
+        partly: whether less is asked for than all there is to check.
+    """
+
+    aspects: frozenset[str]
+    quick: bool
+    list_all: bool
+    jobs: int | None
+    partly: bool
+
+
+class Check(NamedTuple):
+    """The check of one store."""
+
+    store: Store
+    tally: Tally
+    found: Iterable[Finding]
+
+    def findings(self) -> Iterator[Finding]:
+        """What is found, counted."""
+        return self.tally.counted(self.found)
+
+
+def _stores(
+    context: click.Context, names: tuple[str, ...], *, everything: bool
+) -> list[tuple[Store, tuple[str, ...]]]:
+    """The stores to check, and the names in each; no names for all that is in it."""
+    if everything and names:
         raise click.UsageError("give a NAME, or --all, and not both")
+    if everything:
+        return [(open_root(context), ())]
+    found = [find_thing(context, name) for name in names]
+    found = found or find_names(context, (), "give a NAME, or --all, and not both")
+    by_store: dict[Store, list[str]] = {}
+    for store, name, _ in found:
+        by_store.setdefault(store, []).append(name)
+    return [(store, tuple(within)) for store, within in by_store.items()]
+
+
+def _check(store: Store, names: tuple[str, ...], how: How) -> Check:
+    """Prepare the check of one store."""
     from layerfs.analysis.verify import Choice
     from layerfs.store import Checkable
 
-    store = open_root(ctx)
-    if isinstance(store, Checkable):
-        if quick or no_attributes or ignore:
-            raise click.UsageError(f"{store.noun} takes no --quick, --ignore or --no-attributes")
-        chosen = _in_archive(store, names)
-        tally = Tally(len(chosen.images), len(chosen.chains))
-        found = store.faults({*chosen.images, *chosen.chains} if names else None)
-    else:
-        aspects = frozenset() if no_attributes else frozenset(ASPECTS) - ignore
-        tally, found = _by_records(data_root_of(store), names, Choice(aspects, quick, list_all), jobs)
-    found = tally.counted(found)
-    if form == "table":
-        for finding in found:
-            clear_bar(sys.stdout)
-            click.echo(finding_line(finding, store.path, full=no_trunc))
-        click.echo(tally.summary())
-    else:
-        emit(finding_table(), found, form)
-    return FINDINGS if tally.severities["error"] or (strict and tally.severities.total()) else 0
+    if not isinstance(store, Checkable):
+        choice = Choice(how.aspects, how.quick, how.list_all)
+        return Check(store, *_by_records(data_root_of(store), names, choice, how.jobs))
+    if how.partly:
+        raise click.UsageError(f"{store.noun} takes no --quick, --ignore or --no-attributes")
+    chosen = _in_archive(store, names)
+    found = store.faults({*chosen.images, *chosen.chains} if names else None)
+    return Check(store, Tally(len(chosen.images), len(chosen.chains)), found)
 
 
 def _aspects(text: str | None) -> frozenset[str]:

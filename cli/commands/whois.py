@@ -16,13 +16,15 @@ from ..main import EXIT_CODES, FINDINGS
 from ..messages import say_error
 from ..output import Column, Table, emit, format_option
 from ..params import root_option
-from ..subjects import complete_names, open_root
+from ..stores import find_thing
+from ..subjects import complete_names
 from ..units import short_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from layerfs.analysis.whois import Answer, Spot, User
+    from layerfs.store import Store
 
 __all__ = ["command"]
 
@@ -67,13 +69,15 @@ def command(
     from layerfs.analysis.whois import Whois
     from layerfs.errors import CorruptStore, LookupFailed
 
-    data_root = open_root(ctx)
-    whois = Whois(data_root, os.fsencode(os.path.abspath(data_root.path)))
+    known: dict[Store, Whois] = {}
     rows: list[Row] = []
     failures: list[CorruptStore | LookupFailed] = []
     for thing in things:
         try:
-            rows += (Row(thing, answer) for answer in whois.answers(thing))
+            store, name, _ = find_thing(ctx, thing)
+            if store not in known:
+                known[store] = Whois(store, os.fsencode(os.path.abspath(store.path)))
+            rows += (Row(thing, answer) for answer in known[store].answers(name))
         except (CorruptStore, LookupFailed) as error:
             failures.append(error)
     if ctx.get_parameter_source("form") == ParameterSource.DEFAULT:

@@ -75,7 +75,11 @@ class ImageRow:
 
 
 def listed_images(
-    root: Store, chosen: ImageFilter | None = None, *, every: bool = False
+    root: Store,
+    chosen: ImageFilter | None = None,
+    *,
+    every: bool = False,
+    all_platforms: bool = False,
 ) -> Iterator[ListedImage]:
     """The images of a listing, newest first.
 
@@ -83,12 +87,13 @@ def listed_images(
         root: the data root.
         chosen: the filter, if there is one.
         every: also intermediate images, as `-a`.
+        all_platforms: each of an image for several platforms.
 
     Raises:
         FormatError: a pattern for references is malformed.
     """
     chosen = chosen or ImageFilter()
-    images = root.images()
+    images = root.images(all_platforms=all_platforms)
     parents = {image.parent for image in images}
     for image in images:
         is_head = image.id not in parents

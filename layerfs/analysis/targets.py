@@ -15,7 +15,6 @@ from layerfs.errors import LookupFailed
 from layerfs.formats.rootpath import RootPath, root_paths
 from layerfs.ids import ContainerID, ImageID
 from layerfs.layernames import KnownLayer
-from layerfs.naming import Names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +53,7 @@ class Targets:
         self._forest = forest
         self._path = path
         self._layers = root.layer_names(self._known_layers)
-        self._names = Names(root, self._layers)
+        self._names = root.names.with_layers(self._layers)
 
     def _known_layers(self) -> Iterator[KnownLayer]:
         """Also those of which only an image's config tells."""

@@ -1,13 +1,18 @@
 """The kinds of store that can be read, each a line: its package is imported when a path is looked at.
 
 The module of a kind has `detect(path) -> bool`, which is cheap, and never raises for what is another's; and
-`open_kind(path, options) -> Store`, which raises `DataRootError`, with what the path is instead.
+`open_kind(path, options) -> Store`, which raises `DataRootError`, with what the path is instead. It may have
+`found_in(directory, name) -> str | None`: what an entry of a directory is, in words, where it is of its kind.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+
+from layerfs.errors import NoStoreHere
+from layerfs.hostdir import HostDir
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +28,9 @@ KINDS = {
     "archive": "layerfs.stores.archive.kind",
 }
 """The module of each kind, in the order in which they are asked; what is of no kind, the first one names."""
+
+_LOOKED_AT = 200
+_SHOWN = 5
 
 
 class Options(NamedTuple):
@@ -61,7 +69,33 @@ def open_store(path: str | Path, options: Options | None = None) -> Store:
     text = str(path)
     names = list(KINDS.values())
     found = next((kind for kind in map(_load, names) if kind.detect(text)), None)
-    return (found or _load(names[0])).open_kind(text, options or Options())
+    try:
+        return (found or _load(names[0])).open_kind(text, options or Options())
+    except NoStoreHere as error:
+        inside = _stores_inside(text)
+        if not inside:
+            raise
+        listed = ", ".join(f"{name} ({what})" for name, what in inside)
+        raise NoStoreHere(
+            f"{text}: no store of images itself; in it there is {listed}",
+            hint=f"choose one: {text.rstrip('/')}/{inside[0][0]}",
+        ) from error
+
+
+def _stores_inside(path: str) -> list[tuple[str, str]]:
+    """Every store in a directory that is none itself: its name, and what it is."""
+    shown: list[tuple[str, str]] = []
+    kinds = [_load(name) for name in KINDS.values()]
+    with HostDir.open(path) as directory:
+        for name in sorted(directory.names())[:_LOOKED_AT]:
+            words = (getattr(kind, "found_in", _nothing)(directory, name) for kind in kinds)
+            if what := next(filter(None, words), None):
+                shown.append((os.fsdecode(name), what))
+    return shown[:_SHOWN]
+
+
+def _nothing(_directory: HostDir, _name: bytes) -> None:
+    """What a kind finds that does not look."""
 
 
 def _load(name: str) -> _Kind:

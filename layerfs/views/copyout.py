@@ -96,7 +96,7 @@ class CopyOut:
             replace: put copies in the place of other entries, and give directories that are there
                 the attributes of the originals. A directory is never replaced.
             specials: make FIFOs, sockets and devices.
-            forbidden: `(st_dev, st_ino)` of directories that are never entered.
+            forbidden: `(st_dev, st_ino)` of directories that are never entered, and of files never replaced.
         """
         self.not_kept: Counter[str] = Counter()
         self.unfinished: list[tuple[bytes, OSError]] = []
@@ -199,13 +199,15 @@ class CopyOut:
 
     def _put(self, parent: int, name: bytes, make: Callable[[bytes], None]) -> None:
         """Make an entry where there is none, or, where that is wanted, in the place of another."""
-        there = _kind_of(parent, name)
+        there = _status(parent, name)
         if there is None:
             make(name)
-        elif there == stat.S_IFDIR:
+        elif stat.S_ISDIR(there.st_mode):
             raise IsADirectoryError(errno.EISDIR, "is there already, a directory")
         elif not self._replace:
             raise FileExistsError(errno.EEXIST, "is there already")
+        elif (there.st_dev, there.st_ino) in self._forbidden:
+            raise OSError(errno.EPERM, "is what is read, where nothing is written")
         else:
             new = b".layerfs-" + secrets.token_hex(8).encode()
             make(new)
@@ -363,10 +365,10 @@ class CopyOut:
             self.not_kept[what] += 1
 
 
-def _kind_of(parent: int, name: bytes) -> int | None:
-    """The type of what is in a directory under a name; None for nothing."""
+def _status(parent: int, name: bytes) -> os.stat_result | None:
+    """What is in a directory under a name; None for nothing."""
     try:
-        return stat.S_IFMT(os.lstat(name, dir_fd=parent).st_mode)
+        return os.lstat(name, dir_fd=parent)
     except FileNotFoundError:
         return None
 

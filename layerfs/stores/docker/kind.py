@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layerfs.stores.docker.dataroot import DataRoot
-from layerfs.stores.docker.driver import is_data_root
+from layerfs.stores.docker.driver import found_in, is_data_root
 
 if TYPE_CHECKING:
     from layerfs.stores.registry import Options
 
-__all__ = ["detect", "open_kind"]
+__all__ = ["detect", "found_in", "open_kind"]
 
 
 def detect(path: str) -> bool:
