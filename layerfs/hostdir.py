@@ -48,8 +48,7 @@ _PATH_LIMIT = 1 << 15
 """Bytes of a path, eight times what a program can name: each step so deep down costs the way from the top."""
 
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-_READ_CHUNK = 1 << 16
-_LARGE_CHUNK = 1 << 20
+_READ_CHUNK, _LARGE_CHUNK = 1 << 16, 1 << 20
 
 _KINDS = {
     stat.S_IFIFO: "a FIFO",
@@ -339,8 +338,7 @@ class HostFile:
             except OSError as error:
                 if error.errno == errno.ENXIO:  # nothing but a hole is left; others know no holes
                     break
-            done = os.preadv(self._fd, [content[at : at + _LARGE_CHUNK]], at)
-            if not done:
+            if not (done := os.preadv(self._fd, [content[at : at + _LARGE_CHUNK]], at)):
                 break
             at += done
         return content

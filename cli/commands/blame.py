@@ -137,11 +137,10 @@ def command(
     from layerfs.analysis.tree.blame import Blame, Digests
 
     at = open_place(ctx, Words(words, "[PATH]"))
-    data_root = at.store
-    subject = open_stack(data_root, at.name, kind)
+    subject = open_stack(at.store, at.name, kind)
     complaints = Complaints(*map(tree_path, at.paths or ("/",)))
     blame = Blame(subject.tree, Digests(complaints.add), complaints.add)
-    provenance = Provenance(data_root, subject)
+    provenance = Provenance(at.store, subject)
     path = blame.locate(tree_path(*at.paths or ("/",)))
     if not itself and blame.is_directory(path):
         steps, shown = blame.entries(path, recursive=recursive, hidden=hidden), ENTRIES
