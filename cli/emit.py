@@ -23,8 +23,8 @@ import click
 
 from .escape import json_text, printable
 from .progress import clear_bar
-from .template.compile import TemplateError, compile_template
-from .template.functions import shown
+from .template.compile import compile_template
+from .template.functions import TemplateError, shown
 from .template.govalues import inspected
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ _Function = TypeVar("_Function", bound="Callable[..., Any] | click.Command")
 
 __all__ = [
     "DEFAULT_ROOT",
+    "bolt_state_option",
     "choice",
     "complete_directory",
     "exclude_option",
@@ -23,6 +24,7 @@ __all__ = [
     "no_trunc_option",
     "noted",
     "root_option",
+    "selected_bolt_state",
     "selected_metadata",
     "selected_root",
     "selected_userns",
@@ -128,6 +130,22 @@ def _read_userns(_context: click.Context, _parameter: click.Parameter, chosen: s
 def selected_userns(context: click.Context) -> str:
     """The choice of `--userns`."""
     return str(choice(context, "userns", "auto"))
+
+
+def bolt_state_option(command: _Function) -> _Function:
+    """Add `--bolt-state`; no parameter of the function, as only `selected_bolt_state` asks for it."""
+    return click.option(
+        "--bolt-state",
+        type=click.Choice(("newest", "previous")),
+        **noted("bolt-state"),
+        help="Which state of the engine's bolt databases to read. Each holds the one before its last "
+        "transaction too, for when the newest is damaged.",
+    )(command)
+
+
+def selected_bolt_state(context: click.Context) -> str:
+    """The choice of `--bolt-state`."""
+    return str(choice(context, "bolt-state", "newest"))
 
 
 def selected_metadata(context: click.Context) -> str:

@@ -12,20 +12,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from .archives import blob_progress, selected_cache, selected_platform
 from .options import (
     metadata_option,
     root_option,
-    selected_metadata,
-    selected_root,
-    selected_userns,
     type_option,
 )
+from .stores import find_name, is_carried, open_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from layerfs import DataRoot
     from layerfs.store import Store
     from layerfs.subject import Subject
 
@@ -33,11 +29,8 @@ __all__ = [
     "complete_images",
     "complete_names",
     "container_names",
-    "data_root_of",
     "image_names",
     "layer_options",
-    "open_data_root",
-    "open_root",
     "open_sides",
     "open_subject",
     "paths_below",
@@ -50,35 +43,6 @@ __all__ = [
 KINDS = ("container", "image", "layer")
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
-
-
-def open_root(context: click.Context) -> Store:
-    """The store that the command line chose, of whatever kind it is."""
-    from layerfs.stores.registry import Options, open_store
-
-    options = Options(
-        metadata=selected_metadata(context),
-        userns=selected_userns(context),
-        platform=selected_platform(context),
-        cache=selected_cache(context),
-        progress=blob_progress(),
-    )
-    return open_store(selected_root(context), options)
-
-
-def open_data_root(context: click.Context) -> DataRoot:
-    """The same, for a command that only Docker's own records can answer; raises `NotInThisKind`."""
-    return data_root_of(open_root(context))
-
-
-def data_root_of(root: Store) -> DataRoot:
-    """A store as a Docker data root, for what only its records can answer; raises `NotInThisKind`."""
-    from layerfs import DataRoot
-    from layerfs.errors import NotInThisKind
-
-    if not isinstance(root, DataRoot):
-        raise NotInThisKind(root.path, root.noun, "records of a Docker Engine, from which this is read")
-    return root
 
 
 def subject_options(function: _Function) -> _Function:
@@ -131,7 +95,7 @@ def open_sides(root: Store, name: str, *, kind: str | None) -> tuple[Subject, Su
     For a container these are its image, with the files that the engine prepares, and the container.
     A layer is seen on top of the layers below it.
     """
-    from layerfs.analysis.difference import below_top
+    from layerfs.analysis.diff.difference import below_top
     from layerfs.model import BareLayer, Layer
     from layerfs.subject import Subject, numbered
 
@@ -152,32 +116,92 @@ def tree_path(text: str) -> bytes:
 
 
 def complete_images(context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
-    """Image references that begin as typed; IDs only once hex digits are typed."""
-    return _items(typed, silently(context, image_names), silently(context, _image_ids, typed))
+    """Image references that begin as typed; IDs only once hex digits are typed; paths of the host."""
+    if is_carried(typed):
+        return _complete_carried(context, typed)
+    found = _items(typed, silently(context, image_names), silently(context, _image_ids, typed))
+    return [*found, *_transports(typed)]
 
 
 def complete_names(context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
-    """References, container names and IDs that begin as typed; behind `IMAGE@` the numbers of its layers."""
+    """References, container names and IDs that begin as typed; behind `IMAGE@` the numbers of its layers.
+
+    Of a word that carries its store, files and directories, and behind its colon the names in it.
+    """
     name, at, number = typed.rpartition("@")
     if at and (number.isdecimal() or not number):
-        return _items(typed, silently(context, _as_of_layers, name))
+        return _items(typed, (f"{name}@{layer}" for layer in _in_tree_of(context, name, _layer_numbers)))
+    if is_carried(typed):
+        return _complete_carried(context, typed)
     names = [*silently(context, image_names), *silently(context, container_names)]
     ids = [*silently(context, _image_ids, typed), *silently(context, _container_ids, typed)]
-    return _items(typed, names, ids)
+    return [*_items(typed, names, ids), *_transports(typed)]
+
+
+def _transports(typed: str) -> list[CompletionItem]:
+    """Those that begin as typed, once something is."""
+    from layerfs.stores.transports import TRANSPORTS
+
+    return _items(typed, [f"{name}:" for name in TRANSPORTS]) if typed else []
+
+
+def _complete_carried(context: click.Context, typed: str) -> list[CompletionItem]:
+    """The end of a path of the host, or a name in the store that is at it."""
+    from layerfs.stores.transports import carried
+
+    name = carried(typed)
+    assert name is not None  # noqa: S101 - asked for such words only
+    if not name.transport and ":" not in typed:
+        return [CompletionItem(typed, type="file")]  # a shell can do that best
+    before = typed[: len(typed) - len(name.text)]
+    if found := _host_paths(name.text):
+        return [CompletionItem(before + path) for path in found]
+    path, colon, _ = name.text.partition(":")
+    if not colon:
+        return []
+    begin = f"{before}{path}:"
+    with_colon = [name for name in _in_store_of(context, begin[:-1]) if f"{begin}{name}".startswith(typed)]
+    return [CompletionItem(f"{begin}{name}") for name in with_colon]
+
+
+def _host_paths(typed: str) -> list[str]:
+    """Paths of the host that begin as typed; a directory ends in a slash."""
+    directory, slash, beginning = typed.rpartition("/")
+    try:
+        with os.scandir(directory + slash or ".") as entries:
+            found = sorted((entry.name, entry.is_dir()) for entry in entries)
+    except OSError:
+        return []
+    return [
+        f"{directory}{slash}{name}{'/' * is_dir}"
+        for name, is_dir in found
+        if name.startswith(beginning) and name.isprintable() and (beginning or not name.startswith("."))
+    ]
+
+
+def _in_store_of(context: click.Context, word: str) -> list[str]:
+    """The names of images in the store that a word carries."""
+    from .stores import open_word
+
+    def names() -> Iterator[str]:
+        store, _ = open_word(context, word)
+        yield from (store.names.spelled(image) for image in store.images())
+
+    return _without_errors(names)
 
 
 def paths_below(context: click.Context, name: str, typed: str) -> list[str]:
     """Paths inside the tree of `name` that begin as typed; those of directories end in a slash."""
 
-    def paths(root: Store) -> Iterator[str]:
+    def paths(root: Store, inside: str) -> Iterator[str]:
         options = {option: context.params.get(option) for option in ("kind", "up_to", "layer")}
-        subject = open_subject(root, name, **options)
+        subject = open_subject(root, inside, **options)
         directory, slash, _ = typed.rpartition("/")
         node = subject.tree.resolve(tree_path(directory + slash))
         for child_name, child in subject.tree.children(node).items():
             yield directory + slash + os.fsdecode(child_name) + ("/" if child.is_dir else "")
 
-    return [path for path in silently(context, paths) if path.startswith(typed)]
+    return [path for path in _in_tree_of(context, name, paths) if path.startswith(typed)]
 
 
 def _items(typed: str, *lists: Iterable[str]) -> list[CompletionItem]:
@@ -211,15 +235,30 @@ def _ids_like(typed: str, ids: Iterable[str]) -> Iterator[str]:
     yield from sorted({typed[: len(typed) - len(digits)] + found[:length] for found in ids})
 
 
-def _as_of_layers(root: Store, name: str) -> Iterator[str]:
-    yield from (f"{name}@{number}" for number in range(1, len(root.image(name).config.diff_ids) + 1))
+def _layer_numbers(root: Store, name: str) -> Iterator[str]:
+    yield from map(str, range(1, len(root.image(name).config.diff_ids) + 1))
+
+
+def _in_tree_of(context: click.Context, word: str, names: Callable[[Store, str], Iterable[str]]) -> list[str]:
+    """What `names` gives of the store and the name that a NAME means."""
+
+    def found() -> Iterable[str]:
+        at = find_name(context, word)
+        return names(at.store, at.name)
+
+    return _without_errors(found)
 
 
 def silently(context: click.Context, names: Callable[..., Iterable[str]], *given: str) -> list[str]:
+    """What `names` gives of the chosen store."""
+    return _without_errors(lambda: names(open_root(context), *given))
+
+
+def _without_errors(names: Callable[[], Iterable[str]]) -> list[str]:
     """What `names` gives; nothing where the root or the name cannot be read: a shell wants no errors."""
     from layerfs.errors import LayerfsError
 
     try:
-        return [name for name in names(open_root(context), *given) if name.isprintable()]
+        return [name for name in names() if name.isprintable()]
     except (LayerfsError, OSError, click.UsageError):
         return []

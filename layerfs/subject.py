@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from layerfs.analysis.history import history
-from layerfs.analysis.stack import made_from
+from layerfs.analysis.store.history import history
+from layerfs.analysis.store.stack import made_from
 from layerfs.errors import CorruptStore
 from layerfs.model import BareLayer, Container, Image, Layer, LayerInfo
 

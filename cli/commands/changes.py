@@ -14,12 +14,13 @@ from ..progress import progress
 from ..rows.changes import View
 from ..rows.entries import Complaints
 from ..rows.provenance import kind_option, open_owner, own_words
-from ..subjects import complete_names, open_root
+from ..stores import find_name
+from ..subjects import complete_names
 from ..table import Column, Table
 from ..units import ellipsis, human_size, rfc3339
 
 if TYPE_CHECKING:
-    from layerfs.analysis.layerchanges import LayerChanges
+    from layerfs.analysis.diff.layerchanges import LayerChanges
     from layerfs.model import Container, Image
     from layerfs.store import Store
     from layerfs.subject import Subject
@@ -32,7 +33,7 @@ KINDS = ("added", "modified", "metadata", "type", "deleted")
 
 
 @click.command("changes")
-@click.argument("name", shell_complete=complete_names)
+@click.argument("name", metavar="NAME", required=False, shell_complete=complete_names)
 @click.option(
     "--layer", type=click.IntRange(1), metavar="N", help="List what layer N did, as `diff IMAGE@N-1 IMAGE@N`."
 )
@@ -44,7 +45,7 @@ KINDS = ("added", "modified", "metadata", "type", "deleted")
 @click.pass_context
 def command(
     ctx: click.Context,
-    name: str,
+    name: str | None,
     layer: int | None,
     no_trunc: bool,
     form: str,
@@ -62,9 +63,9 @@ def command(
       layerfs changes --layer 3 nginx:latest  # each path that layer 3 touched
       layerfs changes --format '{{.Layer}} {{.Bytes}}' nginx:latest
     """
-    from layerfs.analysis.layerchanges import layer_changes
+    from layerfs.analysis.diff.layerchanges import layer_changes
 
-    data_root = open_root(ctx)
+    data_root, name, _ = find_name(ctx, name)
     complaints = Complaints()
     owner = open_owner(data_root, name, kind)
     if layer is not None:
@@ -79,7 +80,7 @@ def command(
 
 def _list(root: Store, owner: Image | Container, number: int, form: str, complaints: Complaints) -> None:
     """Print what one layer did."""
-    from layerfs.analysis.difference import differences
+    from layerfs.analysis.diff.difference import differences
 
     before, after = _step(root, owner, number)
     view = View(before, after, complaints)
@@ -92,7 +93,7 @@ def _list(root: Store, owner: Image | Container, number: int, form: str, complai
 
 def _step(root: Store, owner: Image | Container, number: int) -> tuple[Subject, Subject]:
     """The image or container as of the layer below, and as of the layer."""
-    from layerfs.analysis.layerchanges import step
+    from layerfs.analysis.diff.layerchanges import step
     from layerfs.errors import LayerNotFound
     from layerfs.subject import subject_of
 

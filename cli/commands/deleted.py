@@ -21,18 +21,18 @@ from ..options import (
     no_trunc_option,
     root_option,
 )
-from ..places import Place, place_argument
+from ..places import Words, open_place, place_argument
 from ..progress import progress
 from ..rows.entries import Complaints, escaped, lossless, type_word
 from ..rows.provenance import backing_path, command_words, kind_option, open_stack, short_name
-from ..subjects import open_root, tree_path
+from ..subjects import tree_path
 from ..table import Column, Table
 from ..units import human_size, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from layerfs.analysis.deleted import Deleted
+    from layerfs.analysis.tree.deleted import Deleted
     from layerfs.store import Store
     from layerfs.subject import Subject
     from layerfs.tree.node import FileStat
@@ -101,7 +101,7 @@ class Choice(NamedTuple):
 @click.pass_context
 def command(
     ctx: click.Context,
-    place: Place,
+    place: Words,
     layer: int | None,
     hidden_by: int | None,
     include: tuple[str, ...],
@@ -129,9 +129,10 @@ def command(
       layerfs deleted --include '*.pem' --recover /tmp/found nginx:latest
       layerfs cat nginx:latest@3 /root/password.txt
     """
-    data_root = open_root(ctx)
-    subject = open_stack(data_root, place.name, kind)
-    below = [b"/" + tree_path(path).strip(b"/") + b"/" for path in place.paths]
+    at = open_place(ctx, place)
+    data_root = at.store
+    subject = open_stack(data_root, at.name, kind)
+    below = [b"/" + tree_path(path).strip(b"/") + b"/" for path in at.paths]
     choice = Choice(
         layer,
         hidden_by,
@@ -139,7 +140,8 @@ def command(
         Globs(include) if include else None,
         Globs(exclude),
     )
-    complaints = Complaints()
+    complaints = Complaints(*(below or [b"/"]))
+    _refuse_unknown(subject.tree, below, complaints)
     copies = None if target is None else _Copies(data_root, subject, target)
     rows = list(_rows(subject.tree, choice, complaints))
     if copies:
@@ -150,9 +152,21 @@ def command(
     return complaints.code or (FINDINGS if copies and copies.failed else 0)
 
 
+def _refuse_unknown(tree: UnionTree, paths: Sequence[bytes], complaints: Complaints) -> None:
+    """Name the paths that no layer ever had."""
+    from layerfs.analysis.tree.versions import versions
+    from layerfs.errors import PathNotFound
+
+    for path in paths:
+        problems: list[Exception] = []
+        found = versions(tree.layers, below=path, depth=0, problem=problems.append)
+        if next(found, None) is None and not problems:
+            complaints.refuse(PathNotFound(path.rstrip(b"/") or b"/"))
+
+
 def _rows(tree: UnionTree, choice: Choice, complaints: Complaints) -> Iterator[Row]:
-    from layerfs.analysis.deleted import deleted
-    from layerfs.analysis.versions import node_of
+    from layerfs.analysis.tree.deleted import deleted
+    from layerfs.analysis.tree.versions import node_of
     from layerfs.errors import TreeError
 
     for item in filter(choice.takes, deleted(tree, problem=complaints.add)):

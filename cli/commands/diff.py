@@ -18,12 +18,13 @@ from ..rows.changes import View
 from ..rows.entries import Complaints, escaped
 from ..rows.tallies import stat_rows, stat_table
 from ..rows.textdiff import unified
-from ..subjects import KINDS, complete_names, open_root, open_sides, open_subject
+from ..stores import find_name
+from ..subjects import KINDS, complete_names, open_sides, open_subject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from layerfs.analysis.changes import Change
+    from layerfs.analysis.diff.changes import Change
     from layerfs.subject import Subject
     from layerfs.tree.node import Node
     from layerfs.tree.union import UnionTree
@@ -52,7 +53,7 @@ def _attributes(_context: click.Context, parameter: click.Parameter, given: Sequ
 
 
 @click.command("diff")
-@click.argument("name", metavar="A", shell_complete=complete_names)
+@click.argument("name", metavar="A", required=False, shell_complete=complete_names)
 @click.argument("other", metavar="[B]", required=False, shell_complete=complete_names)
 @click.option("--stat", "stat_", is_flag=True, help="Entries and bytes by kind of change and by directory.")
 @click.option("--summary", is_flag=True, help="Entries and bytes by kind of change.")
@@ -82,7 +83,7 @@ def _attributes(_context: click.Context, parameter: click.Parameter, given: Sequ
 @click.pass_context
 def command(
     ctx: click.Context,
-    name: str,
+    name: str | None,
     other: str | None,
     stat_: bool,
     summary: bool,
@@ -115,14 +116,15 @@ def command(
     """
     style = Style(name_only, null, stat_, summary, content)
     _check(style, form, hashes=hashes)
-    data_root = open_root(ctx)
+    first = find_name(ctx, name, "A")
     if other is None:
-        sides = open_sides(data_root, name, kind=kind)
+        sides = open_sides(first.store, first.name, kind=kind)
         docker = _is_container(sides[1]) if docker is None else docker
     else:
+        second = find_name(ctx, other, "B")
         sides = (
-            open_subject(data_root, name, kind=kind, up_to=None, layer=None),
-            open_subject(data_root, other, kind=kind, up_to=None, layer=None),
+            open_subject(first.store, first.name, kind=kind, up_to=None, layer=None),
+            open_subject(second.store, second.name, kind=kind, up_to=None, layer=None),
         )
     if docker and ignore:
         raise click.UsageError("what Docker's changes ignore is fixed: --ignore needs --no-docker")
@@ -168,8 +170,8 @@ class _Counted:
 def _changes(
     view: View, include: Sequence[str], exclude: Sequence[str], ignore: frozenset[str]
 ) -> Iterator[Change]:
-    from layerfs.analysis.difference import differences
-    from layerfs.analysis.dockerdiff import docker_changes
+    from layerfs.analysis.diff.difference import differences
+    from layerfs.analysis.diff.dockerdiff import docker_changes
 
     trees, complain = (view.before.tree, view.after.tree), view.complaints.add
     skip = Globs(exclude).fits if exclude else None

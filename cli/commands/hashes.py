@@ -13,19 +13,20 @@ from click.core import ParameterSource
 from ..emit import emit
 from ..main import FINDINGS
 from ..options import format_option
-from ..places import Place, place_argument
+from ..places import Words, open_place, place_argument
 from ..progress import progress
 from ..rows.entries import Complaints, escaped, lossless
-from ..subjects import open_root, open_subject, subject_options, tree_path
+from ..subjects import open_subject, subject_options, tree_path
 from ..table import Column, Table
 from ..units import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from layerfs.analysis.hashes import Hashed, HashedFile
+    from layerfs.analysis.tree.hashes import Hashed, HashedFile
     from layerfs.model import LayerInfo
     from layerfs.subject import Subject
+
 
 __all__ = ["command"]
 
@@ -70,7 +71,7 @@ def _algorithm(name: str) -> Callable[..., Any]:
 @click.pass_context
 def command(
     ctx: click.Context,
-    place: Place,
+    place: Words,
     every: bool,
     algorithm: str | None,
     zero: bool,
@@ -98,16 +99,16 @@ def command(
     given = ctx.get_parameter_source("form") != ParameterSource.DEFAULT
     if zero and given:
         raise click.UsageError("--zero and --format exclude each other")
-    data_root = open_root(ctx)
-    subject = open_subject(data_root, place.name, kind=kind, up_to=up_to, layer=layer)
+    at = open_place(ctx, place)
+    subject = open_subject(at.store, at.name, kind=kind, up_to=up_to, layer=layer)
     complaints = Complaints()
-    files = _files(subject, place.paths, complaints, every=every)
+    files = _files(subject, at.paths, complaints, every=every)
     rows = _rows(subject, files, algorithm or "sha256", complaints)
     if given:
         emit(_table(algorithm or "sha256"), rows, form)
     else:
         _print(
-            rows, _lying(data_root.path.rstrip("/")) if every else lambda row: b"." + row.file.path, zero=zero
+            rows, _lying(at.store.path.rstrip("/")) if every else lambda row: b"." + row.file.path, zero=zero
         )
     return FINDINGS if complaints.code else 0
 
@@ -115,7 +116,7 @@ def command(
 def _files(
     subject: Subject, paths: Sequence[str], complaints: Complaints, *, every: bool
 ) -> list[HashedFile]:
-    from layerfs.analysis.hashes import every_version, shown_files
+    from layerfs.analysis.tree.hashes import every_version, shown_files
     from layerfs.errors import TreeError
 
     wanted = [tree_path(path) for path in paths] or [b"/"]
@@ -127,14 +128,14 @@ def _files(
         try:
             nodes.append(subject.tree.resolve(path))
         except TreeError as error:
-            complaints.add(error)
+            complaints.refuse(error)
     return shown_files(subject.tree, nodes, complaints.add)
 
 
 def _rows(
     subject: Subject, files: Sequence[HashedFile], algorithm: str, complaints: Complaints
 ) -> Iterator[Row]:
-    from layerfs.analysis.hashes import hashes
+    from layerfs.analysis.tree.hashes import hashes
 
     found = hashes(subject.tree, files, algorithm, len(os.sched_getaffinity(0)))
     # a list on the terminal shows how far it is

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..messages import printable, say
+from ..escape import printable
+from ..messages import say
 from ..options import complete_directory, format_option
 from ..rows.mounts import list_mounts
-from ..subjects import complete_names, open_root, open_subject, subject_options
+from ..stores import chosen_with_one_image, find_name
+from ..subjects import complete_names, open_subject, subject_options
 
 if TYPE_CHECKING:
     from layerfs.subject import Subject
@@ -90,14 +92,13 @@ def command(
     if name is None and not _given(ctx, but=("form",)):
         list_mounts(form)
         return
-    _check_usage(ctx)
-    assert name is not None and mountpoint is not None  # noqa: S101, PT018 - or it was wrong usage
+    name, mountpoint = _arguments(ctx, name, mountpoint)
     from layerfs.views.fuse.driver import MountOptions
     from layerfs.views.fuse.drivers import driver_named
     from layerfs.views.fuse.mountpoint import check_mountpoint
     from layerfs.views.fuse.server import Job, serve, serve_detached
 
-    data_root = open_root(ctx)
+    data_root, name, _ = find_name(ctx, name)
     subject = open_subject(data_root, name, kind=kind, up_to=up_to, layer=layer)
     target = check_mountpoint(mountpoint, Path(data_root.path))
     title = printable(subject.title)
@@ -127,11 +128,20 @@ def _given(ctx: click.Context, *, but: tuple[str, ...] = ()) -> list[str]:
     ]
 
 
+def _arguments(ctx: click.Context, name: str | None, mountpoint: Path | None) -> tuple[str | None, Path]:
+    """What to mount and where; refuses what cannot be meant. A store with one image needs no NAME."""
+    if name and not mountpoint and chosen_with_one_image(ctx):
+        mountpoint, name = Path(name), None
+    elif name is None or mountpoint is None:
+        missing = "NAME" if name is None else "MOUNTPOINT"
+        raise click.MissingParameter(ctx=ctx, param_hint=repr(missing), param_type="argument")
+    _check_usage(ctx)
+    assert mountpoint is not None  # noqa: S101 - as was asked
+    return name, mountpoint
+
+
 def _check_usage(ctx: click.Context) -> None:
-    """Refuse what cannot be meant, for a mount."""
-    for argument in ("name", "mountpoint"):
-        if ctx.params[argument] is None:
-            raise click.MissingParameter(ctx=ctx, param_hint=repr(argument.upper()), param_type="argument")
+    """Refuse options that do not go together, for a mount."""
     if "form" in _given(ctx):
         raise click.UsageError("--format is for the list of mounts, which has no NAME")
     if ctx.params["allow_other"] and ctx.params["ignore_permissions"]:

@@ -12,10 +12,10 @@ import click
 
 from ..emit import emit
 from ..options import format_option
-from ..places import Place, place_argument
+from ..places import Words, open_place, place_argument
 from ..rows.entries import ENTRY_COLUMNS, Complaints, Entry, escaped, lossless
 from ..rows.listing import clock_full
-from ..subjects import open_root, open_subject, subject_options, tree_path
+from ..subjects import open_subject, subject_options, tree_path
 from ..table import Column, Table
 from ..units import rfc3339
 
@@ -65,7 +65,7 @@ class Report:
 @click.pass_context
 def command(
     ctx: click.Context,
-    place: Place,
+    place: Words,
     dereference: bool,
     form: str,
     kind: str | None,
@@ -83,9 +83,10 @@ def command(
       layerfs stat --format '{{.Layer}} {{.BackingPath}}' nginx:latest /etc/passwd
       layerfs stat --format json nginx:latest /bin/ping
     """
-    subject = open_subject(open_root(ctx), place.name, kind=kind, up_to=up_to, layer=layer)
+    at = open_place(ctx, place)
+    subject = open_subject(at.store, at.name, kind=kind, up_to=up_to, layer=layer)
     complaints = Complaints()
-    reports = _reports(subject, place.paths, complaints, follow=dereference)
+    reports = _reports(subject, at.paths, complaints, follow=dereference)
     if form == "table":
         for report in reports:
             sys.stdout.writelines(_lines(report))
@@ -105,7 +106,7 @@ def _reports(
             entry = Entry.of(subject, node, complaints)
             xattrs = _xattrs(entry)
         except TreeError as error:
-            complaints.add(error)
+            complaints.refuse(error)
             continue
         parts = node.parts if subject.layers else ()
         backing = tuple(_host_path(subject.tree.layers[part.layer].label, part.path) for part in parts)

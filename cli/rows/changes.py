@@ -15,7 +15,7 @@ from .entries import ENTRY_TABLE, Complaints, Entry, escaped, lossless, type_wor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from layerfs.analysis.changes import Change
+    from layerfs.analysis.diff.changes import Change
     from layerfs.subject import Subject
     from layerfs.tree.node import Node
 
@@ -124,7 +124,7 @@ class View:
 
     def _record(self, subject: Subject, node: Node | None) -> dict[str, Any] | None:
         """All attributes of an entry."""
-        from layerfs.analysis.changes import xattrs
+        from layerfs.analysis.diff.changes import xattrs
         from layerfs.errors import TreeError
 
         if node is None:

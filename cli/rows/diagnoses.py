@@ -17,10 +17,9 @@ from ..units import human_size, short_id
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from layerfs import DataRoot
-    from layerfs.analysis.doctor import Diagnosis
+    from layerfs.model import Diagnosis
 
-__all__ = ["diagnosis_table", "names_of", "report_lines", "row_of", "summary"]
+__all__ = ["diagnosis_table", "report_lines", "row_of", "summary"]
 
 Row: TypeAlias = dict[str, Any]
 
@@ -84,32 +83,13 @@ def diagnosis_table(*, full: bool) -> Table[Row]:
     )
 
 
-def names_of(root: DataRoot) -> dict[str, str]:
-    """What to call the images and containers of a root in a report, by their subjects."""
-    from layerfs.errors import CorruptStore
-    from layerfs.stores.docker.refstore import read_repositories
-
-    found: dict[str, str] = {}
-    try:
-        for row in reversed(read_repositories(root.driver_dir).rows):
-            found[f"image {row.image_id}"] = str(row.reference)
-    except CorruptStore:
-        pass
-    for container_id in root.containerdb.container_ids():
-        try:
-            found[f"container {container_id}"] = root.containerdb.config(container_id).name
-        except CorruptStore:
-            continue
-    return found
-
-
 def report_lines(rows: Sequence[Row], place: str, names: Mapping[str, str], *, full: bool) -> Iterator[str]:
     """The report, a line at a time: by group, severity and code.
 
     Args:
         rows: the findings.
         place: the data root, which is left out in front of paths.
-        names: see `names_of`.
+        names: what to call images and containers, by their subjects.
         full: show every finding, and IDs and names in full.
     """
     ranks = {severity: number for number, severity in enumerate(("error", "warning", "note"))}

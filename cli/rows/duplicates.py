@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import click
 
 from ..emit import emit, emit_json
-from ..progress import progress
+from ..progress import phases
 from ..table import Column, Table
 from ..units import human_size, short_id
 from .entries import escaped, lossless
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from layerfs import LayerfsError
-    from layerfs.analysis.duplicates import Copy, Duplicates, Group
+    from layerfs.analysis.tree.duplicates import Copy, Duplicates, Group
     from layerfs.ids import ChainID
     from layerfs.model import Image, Layer, LayerInfo
     from layerfs.store import Store
@@ -48,7 +48,8 @@ def show_duplicates(
 
     layers = _of_subject(searched) if isinstance(searched, Subject) else _of_images(root, searched)
     search = _search(root, layers.openers, min_size, complaints, allocated=allocated)
-    groups = search.groups()
+    with phases({"listing": "Listing", "reading": "Reading"}) as told:
+        groups = search.search(told)
     rows = [_row(group, layers) for group in groups[: top or None]]
     if form == "json":
         emit_json(_totals(search, groups) | {"groups": rows})
@@ -107,7 +108,7 @@ def _search(
     *,
     allocated: bool,
 ) -> Duplicates:
-    from layerfs.analysis.duplicates import Duplicates
+    from layerfs.analysis.tree.duplicates import Duplicates
     from layerfs.errors import CorruptStore, TreeError
 
     def problem(error: LayerfsError) -> None:
@@ -116,16 +117,7 @@ def _search(
         elif isinstance(error, CorruptStore):
             root.report(error)
 
-    search = Duplicates(openers, min_size=min_size, allocated=allocated, problem=problem)
-    _drain(search.scan(), "Listing", len(openers))
-    _drain(search.read(), "Reading", search.pending)
-    return search
-
-
-def _drain(steps: Iterable[int], label: str, length: int) -> None:
-    with progress(steps, label, length) as watched:
-        for _ in watched:
-            pass
+    return Duplicates(openers, min_size=min_size, allocated=allocated, problem=problem)
 
 
 def _row(group: Group, searched: _Searched) -> Row:

@@ -6,13 +6,13 @@ import os
 import stat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..main import EXIT_CODES
+from ..main import EXIT_CODES, FINDINGS
 from ..messages import say_error
 from ..table import Column, Table
 from ..units import rfc3339
 
 if TYPE_CHECKING:
-    from layerfs.analysis.layermarks import LayerMarks
+    from layerfs.analysis.tree.layermarks import LayerMarks
     from layerfs.errors import TreeError
     from layerfs.subject import Subject
     from layerfs.tree.node import Node
@@ -36,16 +36,32 @@ MARK_WORDS = ("whiteout", "opaque", "redirect", "metacopy")
 
 
 class Complaints:
-    """Errors that concern one entry and do not stop a command; `code` is what it then exits with."""
+    """Errors that concern one entry and do not stop a command; `code` is what it then exits with.
 
-    def __init__(self) -> None:
-        """Nothing has gone wrong yet."""
+    What was asked for and cannot be had outweighs what was met on the way there.
+    """
+
+    def __init__(self, *asked: bytes) -> None:
+        """Nothing has gone wrong yet; `asked` are the paths that the user named."""
+        self._asked = {_plain(path) for path in asked}
         self.code = 0
 
     def add(self, error: TreeError) -> None:
-        """Say it, and remember that it happened."""
+        """Say it, and remember that it happened: met on the way, unless its path was asked for."""
+        if _plain(error.path) in self._asked:
+            self.refuse(error)
+        else:
+            say_error(error)
+            self.code = self.code or FINDINGS
+
+    def refuse(self, error: TreeError) -> None:
+        """Say it of what was asked for itself, wherever links led from there."""
         say_error(error)
         self.code = EXIT_CODES["TreeError"]
+
+
+def _plain(path: bytes) -> bytes:
+    return b"/" + b"/".join(name for name in path.split(b"/") if name not in (b"", b"."))
 
 
 class Entry(NamedTuple):
@@ -66,7 +82,7 @@ class Entry(NamedTuple):
     @classmethod
     def of(cls, subject: Subject, node: Node, complaints: Complaints) -> Entry:
         """Describe `node`; a link, or marks, that cannot be read are a complaint."""
-        from layerfs.analysis.layermarks import marks_of
+        from layerfs.analysis.tree.layermarks import marks_of
         from layerfs.errors import TreeError
 
         target = marks = None

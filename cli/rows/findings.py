@@ -16,10 +16,10 @@ from .listing import clock_short
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from layerfs.analysis.find import Finding
-    from layerfs.analysis.forest import Owner
-    from layerfs.analysis.seen import LayerFinding, Sight
-    from layerfs.analysis.versions import Hidden
+    from layerfs.analysis.store.forest import Owner
+    from layerfs.analysis.store.seen import LayerHit, Sight
+    from layerfs.analysis.tree.find import Hit
+    from layerfs.analysis.tree.versions import Hidden
     from layerfs.ids import Identity
     from layerfs.model import LayerInfo
     from layerfs.tree.node import FileStat
@@ -42,7 +42,7 @@ class InTree:
         layer: its layer; None in an image of no layers.
     """
 
-    found: Finding
+    found: Hit
     target: bytes | None
     backing: str
     sha256: str | None
@@ -70,7 +70,7 @@ class InTree:
 class InRoot:
     """A finding in a whole root: as `InTree`, and how each tree that has its layer stands to it."""
 
-    found: LayerFinding
+    found: LayerHit
     target: bytes | None
     backing: str
     sha256: str | None

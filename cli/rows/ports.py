@@ -13,7 +13,7 @@ from ..filters import invalid_filter
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from layerfs.analysis.containers import Port
+    from layerfs.analysis.store.containers import Port
 
     from ..filters import Filters
 

@@ -11,8 +11,8 @@ from .entries import escaped, lossless
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from layerfs.analysis.changes import Change
-    from layerfs.analysis.tally import Tally
+    from layerfs.analysis.diff.changes import Change
+    from layerfs.analysis.diff.tally import Tally
 
 __all__ = ["StatRow", "stat_rows", "stat_table"]
 
@@ -30,7 +30,7 @@ class StatRow(NamedTuple):
 
 def stat_rows(changes: Iterable[Change], *, only_total: bool) -> Iterator[StatRow]:
     """A row a directory, sorted by path, and one of all."""
-    from layerfs.analysis.tally import Tally
+    from layerfs.analysis.diff.tally import Tally
 
     total = Tally()
     directories: dict[bytes, Tally] = {}

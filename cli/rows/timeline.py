@@ -17,9 +17,9 @@ from .findings import owner_value, owners_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from layerfs.analysis.forest import Owner, Stage
-    from layerfs.analysis.seen import Sight
-    from layerfs.analysis.timeline import EngineEvent, Moment
+    from layerfs.analysis.store.forest import Owner, Stage
+    from layerfs.analysis.store.seen import Sight
+    from layerfs.analysis.store.timeline import EngineEvent, Moment
     from layerfs.tree.node import FileStat
 
     from .findings import InRoot

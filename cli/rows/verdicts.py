@@ -11,10 +11,9 @@ from ..table import Column, Table
 from ..units import human_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
-    from layerfs.analysis.findings import Finding
-    from layerfs.analysis.verify import LayerVerdict
+    from layerfs.analysis.doctor.findings import Finding
 
 __all__ = ["Tally", "finding_line", "finding_table"]
 
@@ -26,13 +25,14 @@ class Tally:
 
     Attributes:
         severities: how many findings of each.
-        seconds: how long the layers took.
+        unreadable: how many records could not be looked at.
     """
 
     def __init__(self, images: int, layers: int) -> None:
         """Nothing was found yet in so many images and layers."""
         self.severities: Counter[str] = Counter()
-        self.seconds = 0.0
+        self.unreadable = 0
+        self._seconds = 0.0
         self._images = images
         self._layers = layers
         self._proven = 0
@@ -42,13 +42,13 @@ class Tally:
         """The findings, counted as they go by."""
         for finding in findings:
             self.severities[finding.severity] += 1
+            # a directory is a layer's own, among what was compared of it
+            self.unreadable += finding.code.endswith("-unreadable") and finding.code != "directory-unreadable"
             yield finding
 
-    def judged(self, verdict: LayerVerdict) -> Sequence[Finding]:
-        """The findings of a layer whose verdict is counted."""
-        self._proven += verdict.proven
-        self._size += verdict.tar_size
-        return verdict.findings
+    def proved(self, layers: int, size: int, seconds: float) -> None:
+        """So many layers were proven; their contents, of `size` bytes, took so long."""
+        self._proven, self._size, self._seconds = layers, size, seconds
 
     def summary(self) -> str:
         """All of it in a line."""
@@ -56,7 +56,7 @@ class Tally:
         found = [_count(self.severities[name], name) for name in ("error", "warning", "note")]
         read = ""
         if self._size:
-            rate = f", {human_size(int(self._size / self.seconds))}/s" if self.seconds else ""
+            rate = f", {human_size(int(self._size / self._seconds))}/s" if self._seconds else ""
             read = f"; content of {_count(self._proven, 'layer')} proven ({human_size(self._size)}{rate})"
         return f"{', '.join(what)}: {', '.join(found)}{read}"
 

@@ -14,7 +14,7 @@ from .provenance import command_words
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from layerfs.analysis.waste import LayerWaste, PathWaste, Waste
+    from layerfs.analysis.tree.waste import LayerWaste, PathWaste, Waste
     from layerfs.subject import Subject
 
     from ..amounts import Limit
@@ -39,7 +39,7 @@ class Account:
     @classmethod
     def of(cls, subject: Subject, complaints: Complaints, *, allocated: bool) -> Account:
         """Count; what cannot be read is a complaint."""
-        from layerfs.analysis.waste import waste
+        from layerfs.analysis.tree.waste import waste
 
         return cls(subject, waste(subject.tree, allocated=allocated, problem=complaints.add))
 

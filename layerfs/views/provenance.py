@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layerfs.analysis.versions import versions
+from layerfs.analysis.tree.versions import versions
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:

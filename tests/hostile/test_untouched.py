@@ -72,6 +72,7 @@ INVOCATIONS: Mapping[str, list[list[str]]] = {
     "umount": [],  # ends each of these
     "mount-helper": [[]],
     "cache": [[]],
+    "stores": [[]],
     "completion": [["bash"]],
     "system": [["df"], ["df", "-v"]],
 }
