@@ -12,7 +12,7 @@ from ..colors import CHANGES, DIFF, color_option, colored, paint
 from ..emit import emit
 from ..escape import printable_lines
 from ..globs import Globs
-from ..main import FINDINGS
+from ..main import EXIT_CODES, FINDINGS
 from ..options import exclude_option, format_option, include_option, metadata_option, root_option, type_option
 from ..rows.changes import View
 from ..rows.entries import Complaints, escaped
@@ -128,7 +128,8 @@ def command(
         )
     if docker and ignore:
         raise click.UsageError("what Docker's changes ignore is fixed: --ignore needs --no-docker")
-    view = View(*sides, Complaints(), docker=bool(docker), hashes=hashes)
+    complaints = Complaints(met=EXIT_CODES["TreeError"])  # 1 is that they differ
+    view = View(*sides, complaints, docker=bool(docker), hashes=hashes)
     counted = _Counted(_changes(view, include, exclude, ignore))
     _show(view, counted, style, form)
     return view.complaints.code or (FINDINGS if counted.any else 0)

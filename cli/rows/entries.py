@@ -41,9 +41,15 @@ class Complaints:
     What was asked for and cannot be had outweighs what was met on the way there.
     """
 
-    def __init__(self, *asked: bytes) -> None:
-        """Nothing has gone wrong yet; `asked` are the paths that the user named."""
+    def __init__(self, *asked: bytes, met: int = FINDINGS) -> None:
+        """Nothing has gone wrong yet.
+
+        Args:
+            asked: the paths that the user named.
+            met: the exit code for what was met on the way, where 1 means something else.
+        """
         self._asked = {_plain(path) for path in asked}
+        self._met = met
         self.code = 0
 
     def add(self, error: TreeError) -> None:
@@ -52,7 +58,7 @@ class Complaints:
             self.refuse(error)
         else:
             say_error(error)
-            self.code = self.code or FINDINGS
+            self.code = self.code or self._met
 
     def refuse(self, error: TreeError) -> None:
         """Say it of what was asked for itself, wherever links led from there."""

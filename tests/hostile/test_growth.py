@@ -336,7 +336,7 @@ def test_what_lies_too_deep_is_named_and_the_rest_goes_on(tmp_path: Path) -> Non
     root, new = builder.finish(), tmp_path / "new"
     for words in (("find", "deep:1"), ("find", "--all"), ("cp", "deep:1:/", str(new)), ("waste", "deep:1")):
         found = layerfs(root, *words)
-        assert (found.code, "lies deeper than 32768 bytes" in found.stderr) == (6, True), words
+        assert (found.code, "lies deeper than 32768 bytes" in found.stderr) == (1, True), words
     assert sum(1 for _ in os.fwalk(new)) > 120
     assert layerfs(root, "ls", "deep:1", "/").stdout.split() == ["n" * 250, "z"]
 

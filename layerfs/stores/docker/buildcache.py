@@ -26,7 +26,7 @@ def build_cache(root: DataRoot) -> list[CacheRecord] | None:
     kept, in_snapshots = read_buildkit_snapshots(root.directory, root.bolt_state)
     for problem in (*in_records, *in_snapshots):
         root.report(problem)
-    if not records and in_records:
+    if (in_records and not records) or (in_snapshots and not kept):
         return None
     snapshots = {item.key: item for item in kept}
     layers = {layer.chain_id: layer for layer in root.layers()}
@@ -34,7 +34,8 @@ def build_cache(root: DataRoot) -> list[CacheRecord] | None:
     for record in records:
         if not record.twin:
             snapshot = snapshots.get(record.snapshot)
-            size = _size(root, record, snapshot, layers)
+            lost = snapshot is None and bool(in_snapshots)
+            size = None if lost and record.size is None else _size(root, record, snapshot, layers)
             found.append(CacheRecord(record, snapshot.chain_id if snapshot else None, size))
     return found
 
