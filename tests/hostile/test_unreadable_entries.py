@@ -85,7 +85,7 @@ def _give(root: Path) -> None:
     [*((line, MET) for line in WALKS), *((line, ASKED) for line in ASKINGS), ("diff demo@2 demo", TROUBLE)],
 )
 def test_exit_code(closed: Path, line: str, code: int) -> None:
-    """A walk goes on, names what it cannot read, and exits with 1, `diff` with 6; a path that was asked for is 6."""
+    """A walk goes on, names what it cannot read, and exits with 1 (`diff` 6); what was asked for is 6."""
     with tempfile.TemporaryDirectory() as target:
         os.chown(target, NOBODY, NOBODY)
         words = line.format(target=target).split()
