@@ -1,6 +1,6 @@
 """Amounts as users type them: sizes such as `10MB`, and limits that are a size or a part of a whole.
 
-`parse_size` and `parse_limit` are callbacks of options. Used by the command `waste`.
+`parse_size` and `parse_limit` are callbacks of options.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .params import complete_directory
+from .options import choice, complete_directory, noted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,8 +19,6 @@ __all__ = ["archive_options", "blob_progress", "cache_directory", "selected_cach
 
 _Function = TypeVar("_Function", bound="Callable[..., Any] | click.Command")
 
-_KEY = "layerfs.archives."
-
 
 def archive_options(command: _Function) -> _Function:
     """Add them; no parameters of the function, as only what is here asks for them."""
@@ -29,7 +27,7 @@ def archive_options(command: _Function) -> _Function:
             "--platform",
             metavar="OS/ARCH",
             help="Of an archive's image for several platforms the one that is meant, as linux/arm/v7.",
-            **_noted("platform"),
+            **noted("platform"),
         ),
         click.option(
             "--cache-dir",
@@ -38,20 +36,20 @@ def archive_options(command: _Function) -> _Function:
             show_envvar=True,
             shell_complete=complete_directory,
             help="Where decompressed layers of archives are kept. By default ~/.cache/layerfs.",
-            **_noted("cache-dir"),
+            **noted("cache-dir"),
         ),
-        click.option("--no-cache", is_flag=True, help="Keep nothing decompressed.", **_noted("no-cache")),
+        click.option("--no-cache", is_flag=True, help="Keep nothing decompressed.", **noted("no-cache")),
         click.option(
             "--largest-layer",
             metavar="SIZE",
             help="The most that a layer of an archive may have when it is decompressed. By default 64 GiB.",
-            **_noted("largest-layer", size=True),
+            **noted("largest-layer", _size),
         ),
         click.option(
             "--decoder-memory",
             metavar="SIZE",
             help="The memory that a zstd window or xz may take. By default 128 MiB.",
-            **_noted("decoder-memory", size=True),
+            **noted("decoder-memory", _size),
         ),
     )
     for option in reversed(options):
@@ -59,25 +57,16 @@ def archive_options(command: _Function) -> _Function:
     return command
 
 
-def _noted(name: str, *, size: bool = False) -> dict[str, Any]:
-    """The arguments of an option whose value is kept for `selected_cache` and its like."""
+def _size(context: click.Context, parameter: click.Parameter, typed: str) -> int | None:
+    from .amounts import parse_size
 
-    def note(context: click.Context, parameter: click.Parameter, value: Any) -> None:
-        if not value:
-            return
-        if size:
-            from .amounts import parse_size
-
-            value = parse_size(context, parameter, value)
-        context.meta[_KEY + name] = value
-
-    return {"expose_value": False, "callback": note}
+    return parse_size(context, parameter, typed or None)
 
 
 def selected_platform(context: click.Context) -> str | None:
     """The choice of `--platform`; raises a usage error where it is none."""
-    chosen: str | None = context.meta.get(_KEY + "platform")
-    if chosen is None:
+    chosen: str | None = choice(context, "platform")
+    if not chosen:
         return None
     from layerfs.formats.platforms import parse_platform
 
@@ -90,9 +79,9 @@ def selected_platform(context: click.Context) -> str | None:
 
 def cache_directory(context: click.Context) -> str | None:
     """Where the cache is; None with `--no-cache`, and where this user has no home directory."""
-    if context.meta.get(_KEY + "no-cache"):
+    if choice(context, "no-cache"):
         return None
-    if chosen := context.meta.get(_KEY + "cache-dir"):
+    if chosen := choice(context, "cache-dir"):
         return os.path.abspath(str(chosen))
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return os.path.join(base, "layerfs") if os.path.isabs(base) else None
@@ -106,8 +95,8 @@ def selected_cache(context: click.Context) -> CacheOptions:
     return CacheOptions(
         directory=cache_directory(context),
         scratch=os.environ.get("TMPDIR") or default.scratch,
-        largest=context.meta.get(_KEY + "largest-layer", default.largest),
-        memory=context.meta.get(_KEY + "decoder-memory", default.memory),
+        largest=choice(context, "largest-layer", default.largest),
+        memory=choice(context, "decoder-memory", default.memory),
     )
 
 

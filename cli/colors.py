@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from .options import choice, noted
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from .entries import Entry
+    from .rows.entries import Entry
 
 __all__ = ["CHANGES", "DIFF", "HEADING", "SEVERITIES", "EntryColors", "color_option", "colored", "paint"]
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
-_CHOICE = "layerfs.color"  # the key of the choice in the context
 _SGR = re.compile(r"[0-9;]*")
 _DEFAULTS = {
     "di": "01;34", "ln": "01;36", "pi": "33", "so": "01;35", "bd": "01;33", "cd": "01;33", "ex": "01;32",
@@ -53,21 +54,15 @@ def color_option(function: _Function) -> _Function:
     return click.option(
         "--color",
         type=click.Choice(("auto", "always", "never")),
-        expose_value=False,
-        callback=_note,
+        **noted("color"),
         help="Whether to use colours; auto: on a terminal, unless NO_COLOR is set. LS_COLORS is heeded.",
     )(function)
-
-
-def _note(context: click.Context, _parameter: click.Parameter, chosen: str | None) -> None:
-    if chosen is not None:
-        context.meta[_CHOICE] = chosen
 
 
 def colored() -> bool:
     """Whether what is written to standard output is to have colours."""
     context = click.get_current_context(silent=True)
-    chosen = context.meta.get(_CHOICE, "auto") if context else "auto"
+    chosen = choice(context, "color", "auto") if context else "auto"
     if chosen != "auto":
         return bool(chosen == "always")
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and sys.stdout.isatty()

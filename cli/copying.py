@@ -1,7 +1,4 @@
-"""What commands that copy out say of it: what was not kept, and why something is not there.
-
-Used by the commands `cp` and `deleted`.
-"""
+"""What commands that copy out say of it: what was not kept, and why something is not there."""
 
 from __future__ import annotations
 

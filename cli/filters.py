@@ -1,6 +1,6 @@
 """`--filter NAME=VALUE`: Docker's filters as the listings of images and containers take them.
 
-Used by the commands `images` and `containers`. Sources: docker/cli `opts/opts.go` (FilterOpt);
+Sources: docker/cli `opts/opts.go` (FilterOpt);
 moby `api/types/filters/parse.go`, `api/types/time/timestamp.go`; Go `time.ParseDuration`.
 """
 

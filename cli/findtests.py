@@ -16,7 +16,7 @@ from .subjects import tree_path
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from layerfs.analysis.predicates import Predicate
+    from layerfs.analysis.tree.predicates import Predicate
     from layerfs.tree.union import UnionTree
 
 __all__ = ["Wanted", "dashed", "test_options", "wanted"]
@@ -67,7 +67,7 @@ def _test(name: str, maker: str, metavar: str, text: str, *, clock: bool = False
 
 
 def _predicate(maker: str, value: str, parameter: click.Parameter | None, **settings: Any) -> Predicate:
-    from layerfs.analysis import predicates
+    from layerfs.analysis.tree import predicates
     from layerfs.formats.errors import FormatError
 
     if "\0" in value:
@@ -156,7 +156,7 @@ def wanted(
         LookupFailed: a user or group is not known in the tree.
         TreeError: a file to compare with cannot be found.
     """
-    from layerfs.analysis import predicates
+    from layerfs.analysis.tree import predicates
 
     tests: list[Predicate] = [] if pattern is None else [_bare(pattern)]
     tests += [test for name in options if name.startswith("test_") for test in options[name]]
@@ -189,7 +189,7 @@ def _bare(pattern: str) -> Predicate:
 
 def _number(tree: UnionTree | None, database: bytes, name: str, option: str) -> str:
     """The number of a user or group; what a name means differs from image to image."""
-    from layerfs.analysis.find import number_of
+    from layerfs.analysis.tree.find import number_of
 
     if tree is not None:
         return number_of(tree, database, name)

@@ -1,4 +1,4 @@
-"""Shell patterns for paths inside a tree, as options take them. Used by `diff`."""
+"""Shell patterns for paths inside a tree, as options take them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a word that means nothing may have been meant to be. Used by `main`, `filters` and `output`."""
+"""What a word that means nothing may have been meant to be."""
 
 from __future__ import annotations
 

@@ -17,7 +17,14 @@ from click.shell_completion import CompletionItem, shell_complete
 
 from .archives import archive_options
 from .guesses import did_you_mean
-from .params import DEFAULT_ROOT, complete_directory, metadata_option, userns_option
+from .options import (
+    DEFAULT_ROOT,
+    bolt_state_option,
+    complete_directory,
+    metadata_option,
+    noted,
+    userns_option,
+)
 from .spellings import GROUPS, WORDS, SpelledGroup
 
 if TYPE_CHECKING:
@@ -55,6 +62,7 @@ COMMANDS = {
     "verify": "Check that images and layers are what they were when they were pulled or built",
     "doctor": "Find all that is damaged, missing, orphaned, left over, half-written or stale in a data root",
     "timeline": "Show when files of all layers, images and containers were made and changed",
+    "stores": "List every store below a directory: of all engines, in homes, and in volumes of each other",
     "cache": "Show what decompressed layers of archives take, or remove them",
     "completion": "Print the shell code that completes commands, references and paths",
 }
@@ -141,16 +149,19 @@ def load(name: str) -> click.Command:
     show_envvar=True,
     show_default=True,
     shell_complete=complete_directory,
+    **noted("root"),
     help="What to read: a data root (live, a copy, or the directory above a copied var/lib/docker), an "
-    "archive of docker save, Podman or skopeo, an OCI layout; - is standard input.",
+    "archive of docker save, Podman or skopeo, an OCI layout; - is standard input. Not needed for a NAME "
+    "that carries its store, as ./app.tar or oci:DIR.",
 )
 @metadata_option(envvar="LAYERFS_METADATA")
 @userns_option(envvar="LAYERFS_USERNS")
+@bolt_state_option
 @archive_options
 @click.option("-v", "--verbose", is_flag=True, help="Show on standard error how answers were found.")
 @click.version_option(package_name="layerfs", prog_name="layerfs", message="%(prog)s %(version)s")
 @click.pass_context
-def cli(ctx: click.Context, root: str, verbose: bool) -> None:  # noqa: ARG001 - `root` is read by params
+def cli(ctx: click.Context, verbose: bool) -> None:
     """See through Docker data roots and image archives without Docker, and without writing a byte to them."""
     from .messages import LogToStderr
 

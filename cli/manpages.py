@@ -25,7 +25,7 @@ EXIT_STATUS = {
     "incomplete, a file that could not be read or copied.",
     2: "Wrong usage.",
     3: "No such image, container or layer, or an ambiguous name.",
-    4: "No readable overlay2 data root.",
+    4: "No readable store of images, or its kind has no such thing.",
     5: "A file of the data root that is needed is missing or damaged.",
     6: "A path inside the tree is not there, or cannot be read.",
     7: "Mounting or unmounting failed.",
@@ -40,6 +40,13 @@ _NAMES = (
     "ID, short link, digest of its blob), or the beginning of an ID: looked for in this order. IMAGE@N is "
     "the image as of its layer N; layers are numbered from 1, the base. NAME:/PATH is a path in its tree, "
     "and the same as NAME PATH."
+)
+
+_CARRIED = (
+    "A NAME may carry its store, and then needs no --root: docker-archive:FILE[:REF], oci:DIR[:REF], "
+    "oci-archive:FILE[:REF], dir:DIR, a path that begins with /, ./ or ../, as ./app.tar[:REF], or - for "
+    "standard input. Without REF the only image is meant. Where --root names a store with one image, no NAME "
+    "is needed."
 )
 
 _ESCAPES = {"\\": r"\e", "-": r"\-", "'": r"\(aq", "`": r"\(ga", "^": r"\(ha", "~": r"\(ti"}
@@ -80,6 +87,8 @@ def _main_page(version: str) -> str:
         "DESCRIPTION": [
             _text(_NAMES),
             ".PP",
+            _text(_CARRIED),
+            ".PP",
             _text(f"Docker's own words are taken too: {', '.join(words)}."),
         ],
         "COMMANDS": [
@@ -88,7 +97,7 @@ def _main_page(version: str) -> str:
         "OPTIONS": _options(context),
         "EXIT STATUS": [line for code, about in EXIT_STATUS.items() for line in _entry(str(code), about)],
         "ENVIRONMENT": [
-            *_entry("LAYERFS_ROOT", "The data root, as --root."),
+            *_entry("LAYERFS_ROOT", "The store, as --root."),
             *_entry("LAYERFS_METADATA", "Where attributes come from, as --metadata."),
             *_entry("LAYERFS_DEBUG", "Show where in layerfs an error comes from."),
         ],

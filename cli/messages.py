@@ -1,7 +1,4 @@
-"""What the command says on standard error: warnings and errors, each one safe line.
-
-Used by `main` (errors, the log) and by every command that has something to say besides its answer.
-"""
+"""What the command says on standard error: warnings and errors, each one safe line."""
 
 from __future__ import annotations
 

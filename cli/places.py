@@ -1,7 +1,9 @@
 """`NAME:/PATH`: a tree and a path in it in one word, and the same as two: `NAME PATH`.
 
 The one place for the rule, which looks at the word alone and at no data root: the NAME ends at the first
-`:/`, and the PATH is all that follows its colon. A NAME never has `:/` in it. Also completes both forms.
+`:/`, and the PATH is all that follows its colon. A NAME has no `:/` in it but behind a transport, as in
+`oci:/layout`. Where the chosen store has one image, a first word that begins with a slash is a PATH in that.
+Also completes both forms.
 """
 
 from __future__ import annotations
@@ -11,16 +13,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from .params import complete_directory
+from .stores import chosen_with_one_image, find_name, is_carried
 from .subjects import complete_names, paths_below, split_layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from layerfs.store import Store
+
 __all__ = [
+    "OpenPlace",
     "Place",
+    "Words",
     "complete_place",
     "complete_source",
+    "open_place",
+    "open_words",
     "place_argument",
     "read_place",
     "refuse_relative",
@@ -38,18 +46,74 @@ class Place(NamedTuple):
     paths: tuple[str, ...]
 
 
+class Words(NamedTuple):
+    """The words of a command line that are to be a place, and how the help shows their paths."""
+
+    words: tuple[str, ...]
+    shown: str
+
+
+class OpenPlace(NamedTuple):
+    """A place whose store is open.
+
+    Attributes:
+        store: the store.
+        name: the name in it.
+        paths: as they were typed; none where none was given.
+    """
+
+    store: Store
+    name: str
+    paths: tuple[str, ...]
+
+
 def place_argument(paths: str) -> Callable[[_Function], _Function]:
-    """Add the arguments NAME and PATH, in either form, as the argument `place`.
+    """Add the arguments NAME and PATH, in either form, as the argument `place`, for `open_place`.
 
     `paths` is how the help shows them: `PATH...`, `[PATH]...` or `[PATH]`.
     """
 
-    def read(context: click.Context, _parameter: click.Parameter, words: Sequence[str]) -> Place:
-        return read_place(words, paths, lenient=context.resilient_parsing)
+    def read(_context: click.Context, _parameter: click.Parameter, words: Sequence[str]) -> Words:
+        return Words(tuple(words), paths)
 
     return click.argument(
         "place", metavar=place_metavar(paths), nargs=-1, callback=read, shell_complete=complete_place
     )
+
+
+def open_place(context: click.Context, given: Words) -> OpenPlace:
+    """The store, the name and the paths that the words mean; raises as `find_name`, and usage errors."""
+    if unnamed := open_words(context, given.words):
+        _check(Place(unnamed.name, unnamed.paths), given.shown, joined=False)
+        return unnamed
+    place = read_place(given.words, given.shown)
+    found = find_name(context, place.name)
+    return OpenPlace(found.store, found.name, place.paths)
+
+
+def open_words(context: click.Context, words: Sequence[str], marks: str = "") -> OpenPlace | None:
+    """The only image of the chosen store, where the words are paths in it, or there are none; else None.
+
+    A word with one of `marks` in it is no NAME either.
+    """
+    from layerfs.errors import LayerfsError
+
+    if words and not set(words[0]) & set(marks) and not _is_bare_path(words[0]):
+        return None
+    try:
+        if chosen_with_one_image(context) is None:
+            return None
+    except (LayerfsError, OSError):
+        if words:
+            return None
+        raise
+    found = find_name(context, None)
+    return OpenPlace(found.store, found.name, tuple(words))
+
+
+def _is_bare_path(word: str) -> bool:
+    """Whether a word begins with a slash, and is no `NAME:/PATH`."""
+    return word.startswith("/") and split_place(word)[1] is None
 
 
 def place_metavar(paths: str) -> str:
@@ -93,8 +157,13 @@ def _check(found: Place, paths: str, *, joined: bool) -> None:
 
 def split_place(word: str) -> tuple[str, str | None]:
     """The NAME and the PATH of `NAME:/PATH`; of any other word the whole, and None."""
-    name, colon, path = word.partition(":/")
-    return (name, "/" + path) if colon and name else (word, None)
+    from layerfs.stores.transports import carried
+
+    found = carried(word)
+    text = found.text if found else word
+    begin = len(word) - len(text)
+    name, colon, path = text.partition(":/")
+    return (word[:begin] + name, "/" + path) if colon and word[:begin] + name else (word, None)
 
 
 def split_source(word: str) -> tuple[str, str]:
@@ -103,7 +172,7 @@ def split_source(word: str) -> tuple[str, str]:
     if path is None:
         refuse_relative(word)
         name, colon, rest = word.rpartition(":")
-        other = f" or {name}:/{rest}" if colon else ""
+        other = f" or {name}:/{rest}" if colon and not is_carried(word) else ""
         _refuse(f"{word}: not NAME:/PATH; write {word}:/PATH{other}")
     return name, path
 
@@ -111,7 +180,7 @@ def split_source(word: str) -> tuple[str, str]:
 def refuse_relative(word: str) -> None:
     """A usage error for a NAME with a path behind its colon that lacks the slash, with the right form."""
     name, colon, path = word.rpartition(":")
-    if colon and not _is_name(word) and _is_name(name):
+    if colon and not is_carried(word) and not _is_name(word) and _is_name(name):
         _refuse(f"{word}: a PATH behind a colon begins with a slash: {name}:/{path}")
 
 
@@ -137,19 +206,18 @@ def _refuse(problem: str) -> NoReturn:
 
 def complete_place(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
     """A NAME, and paths in its tree: in a word of their own, or behind `NAME:`."""
-    before = context.params.get("place") or read_place(context.params.get("words") or (), lenient=True)
+    given = context.params.get("place")
+    before = read_place((given.words if given else context.params.get("words")) or (), lenient=True)
     if before.name and split_place(typed)[1] is None:
         return [CompletionItem(path) for path in paths_below(context, before.name, typed)]
     return complete_source(context, parameter, typed)
 
 
 def complete_source(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
-    """`NAME:/PATH` in one word; a word that begins like a path of the host is a directory of it."""
+    """`NAME:/PATH` in one word."""
     name, path = split_place(typed)
     if path is not None:
         return [CompletionItem(f"{name}:{found}") for found in paths_below(context, name, path)]
-    if typed.startswith(("/", ".", "~")):
-        return complete_directory(context, parameter, typed)
     found = complete_names(context, parameter, typed)
     if typed.endswith(":") and paths_below(context, typed[:-1], "/"):
         found.append(CompletionItem(f"{typed}/"))

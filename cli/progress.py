@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
     from typing import TextIO
 
-__all__ = ["byte_progress", "clear_bar", "progress"]
+    from layerfs.capabilities import Progress
+
+__all__ = ["byte_progress", "clear_bar", "phases", "progress"]
 
 Item = TypeVar("Item")
 
@@ -82,3 +84,41 @@ def byte_progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
         ) as bar,
     ):
         yield lambda amount: bar.update(amount, bar.pos + amount)
+
+
+@contextmanager
+def phases(labels: Mapping[str, str], in_bytes: Container[str] = ("layers",)) -> Iterator[Progress]:
+    """What the engine tells of long work, a bar for each part of it in turn.
+
+    Args:
+        labels: what to call the parts.
+        in_bytes: the parts that are measured in bytes, and not in items.
+    """
+    with ExitStack() as shown:
+        now = ""
+        advance: Callable[[int], object] = lambda _amount: None  # noqa: E731
+
+        def told(part: str, amount: int, total: int) -> None:
+            nonlocal now, advance
+            if part != now:
+                shown.close()
+                now = part
+                bar = byte_progress if part in in_bytes else _item_progress
+                advance = shown.enter_context(bar(labels[part], total))
+            advance(amount)
+
+        yield told
+
+
+@contextmanager
+def _item_progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Give a function that is told how many items were done since the last time."""
+    if not sys.stderr.isatty():
+        yield lambda _amount: None
+        return
+    steps = max(1, total // 200)  # drawing costs more than many a step
+    with (
+        _while_shown(),
+        click.progressbar(length=total, label=label, file=sys.stderr, update_min_steps=steps) as bar,
+    ):
+        yield bar.update

@@ -4,7 +4,7 @@ Bash cuts `nginx:latest` into three words and replaces only the last, so the who
 here, by a shell's rules, and of each answer only what bash will replace is given back. What goes on is
 completed without the space that would end it: a directory, a name up to its colon, a filter up to its
 value; fish sees by itself that these go on. A shell replaces the whole of `--option=value`, so the option is
-given back too. Used by `main` and the `completion` command.
+given back too.
 
 Source: bash(1), COMP_WORDBREAKS and "Programmable Completion"; zshcompwid(1), compadd.
 """

@@ -1,6 +1,6 @@
 """Docker's own words for commands that have another name here: `ps`, `image ls`, `system df`.
 
-Used by `main`. Source: docker/cli `cli/command/commands`.
+Source: docker/cli `cli/command/commands`.
 """
 
 from __future__ import annotations

@@ -7,127 +7,47 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
-from .archives import blob_progress, selected_cache, selected_platform
-from .params import metadata_option, root_option, selected_metadata, selected_root, selected_userns
+from .options import (
+    metadata_option,
+    root_option,
+    type_option,
+)
+from .stores import find_name, is_carried, open_root
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
-    from layerfs import DataRoot
-    from layerfs.ids import ChainID, DiffID
-    from layerfs.model import BareLayer, Layer, Named
     from layerfs.store import Store
-    from layerfs.tree.node import Node
-    from layerfs.tree.source import LayerSource
-    from layerfs.tree.union import UnionTree
+    from layerfs.subject import Subject
 
 __all__ = [
-    "Subject",
-    "Supplier",
     "complete_images",
     "complete_names",
     "container_names",
-    "data_root_of",
     "image_names",
     "layer_options",
-    "open_data_root",
-    "open_root",
     "open_sides",
     "open_subject",
     "paths_below",
     "silently",
     "split_layer",
-    "subject_of",
     "subject_options",
     "tree_path",
 ]
 
 KINDS = ("container", "image", "layer")
 
-_AS_OF_LAYER = re.compile(r"(.+)@([0-9]{1,9})", re.DOTALL)
-"""`IMAGE@N`; behind the `@` of a digest stands its algorithm, so the two cannot be confused."""
-
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
-
-
-class Supplier(NamedTuple):
-    """A layer of a tree: what supplied an entry.
-
-    Attributes:
-        number: 1 is the base; None where the layers below are not known.
-        cache_id: its directory in `overlay2/`; None in kinds of store without one.
-        diff_id: None for the two layers of a container, and any other directory without a record.
-        chain_id: likewise.
-    """
-
-    number: int | None
-    cache_id: str | None
-    diff_id: DiffID | None = None
-    chain_id: ChainID | None = None
-
-
-class Subject(NamedTuple):
-    """A tree to show.
-
-    Attributes:
-        tree: the tree.
-        title: what to call it.
-        suppliers: its layers, uppermost first as in the tree.
-        of: what it is of.
-        alone: where it is a layer as it is on disk: that layer as overlayfs reads it.
-    """
-
-    tree: UnionTree
-    title: str
-    suppliers: tuple[Supplier, ...]
-    of: Named | None = None
-    alone: LayerSource | None = None
-
-    def supplier(self, node: Node) -> Supplier | None:
-        """The layer an entry comes from; None in an image of no layers."""
-        return self.suppliers[node.part.layer] if self.suppliers else None
-
-
-def open_root(context: click.Context) -> Store:
-    """The store that the command line chose, of whatever kind it is."""
-    from layerfs.stores.registry import Options, open_store
-
-    options = Options(
-        metadata=selected_metadata(context),
-        userns=selected_userns(context),
-        platform=selected_platform(context),
-        cache=selected_cache(context),
-        progress=blob_progress(),
-    )
-    return open_store(selected_root(context), options)
-
-
-def open_data_root(context: click.Context) -> DataRoot:
-    """The same, for a command that only Docker's own records can answer; raises `NotInThisKind`."""
-    return data_root_of(open_root(context))
-
-
-def data_root_of(root: Store) -> DataRoot:
-    """A store as a Docker data root, for what only its records can answer; raises `NotInThisKind`."""
-    from layerfs import DataRoot
-    from layerfs.errors import NotInThisKind
-
-    if not isinstance(root, DataRoot):
-        raise NotInThisKind(root.path, root.noun, "records of a Docker Engine, from which this is read")
-    return root
 
 
 def subject_options(function: _Function) -> _Function:
     """`--up-to`, `--layer`, `--type`, `--metadata` and `--root`, for commands that show one tree."""
-    kind = click.option(
-        "--type", "kind", type=click.Choice(KINDS), help="What NAME is, if it could be several things."
-    )
-    return layer_options(kind(metadata_option()(root_option(function))))
+    return layer_options(type_option(*KINDS)(metadata_option()(root_option(function))))
 
 
 def layer_options(function: _Function) -> _Function:
@@ -147,46 +67,26 @@ def layer_options(function: _Function) -> _Function:
 def open_subject(
     root: Store, name: str, *, kind: str | None, up_to: int | None, layer: int | None
 ) -> Subject:
-    """The tree that NAME and the options ask for; raises `LookupFailed`, `CorruptStore`, or a usage error.
+    """The tree that NAME and the options ask for; raises as `layerfs.open_subject`, or a usage error."""
+    from layerfs import subject
 
-    `IMAGE@N` is the image as of its layer N, as with `--up-to N`.
-    """
-    from layerfs.model import Image
-
-    image, number = split_layer(name)
-    if number is not None:
-        if up_to is not None or layer is not None:
-            raise click.UsageError(f"{name} names a layer already: --up-to and --layer cannot be given too")
-        name, up_to = image, number
+    if subject.split_layer(name)[1] is not None and (up_to is not None or layer is not None):
+        raise click.UsageError(f"{name} names a layer already: --up-to and --layer cannot be given too")
     if up_to is not None and layer is not None:
         raise click.UsageError("--up-to and --layer exclude each other")
-    if up_to is None and layer is None:
-        return subject_of(root, root.names.anything(name, (kind,) if kind else KINDS), name)
-    found = root.names.anything(name, (kind,)) if kind else root.names.image_or_container(name)
-    if not isinstance(found, Image):
-        raise click.UsageError(f"a layer's number (@N, --up-to, --layer) needs an image; {name} is none")
-    if up_to is not None:
-        tree = root.tree(found, up_to=up_to)
-        title = f"{_title(found, name)} up to layer {up_to}"
-        return Subject(tree, title, _numbered(root.chain(found, up_to)), found)
-    assert layer is not None  # noqa: S101 - one of the two is given
-    record = root.record(found.chain[root.layer_number(found, layer) - 1])
-    title = f"{_title(found, name)} layer {layer} alone"
-    return Subject(root.tree(record), title, (_supplier(layer, record),), record, root.source(record))
-
-
-def subject_of(root: Store, found: Named, name: str) -> Subject:
-    """The whole tree of something called NAME; raises `CorruptStore`."""
-    from layerfs.model import BareLayer, Layer
-
-    alone = root.source(found) if isinstance(found, (BareLayer, Layer)) else None
-    return Subject(root.tree(found), _title(found, name), _suppliers(root, found), found, alone)
+    try:
+        return subject.open_subject(root, name, up_to=up_to, layer=layer, kinds=(kind,) if kind else None)
+    except subject.LayerChoiceError as error:
+        name = subject.split_layer(name)[0]
+        message = f"a layer's number (@N, --up-to, --layer) needs an image; {name} is none"
+        raise click.UsageError(message) from error
 
 
 def split_layer(name: str) -> tuple[str, int | None]:
     """`IMAGE@N` as the image's name and N; any other name, and None."""
-    as_of = _AS_OF_LAYER.fullmatch(name)
-    return (as_of[1], int(as_of[2])) if as_of else (name, None)
+    from layerfs import subject
+
+    return subject.split_layer(name)
 
 
 def open_sides(root: Store, name: str, *, kind: str | None) -> tuple[Subject, Subject]:
@@ -195,53 +95,16 @@ def open_sides(root: Store, name: str, *, kind: str | None) -> tuple[Subject, Su
     For a container these are its image, with the files that the engine prepares, and the container.
     A layer is seen on top of the layers below it.
     """
-    from layerfs.analysis.difference import below_top
+    from layerfs.analysis.diff.difference import below_top
     from layerfs.model import BareLayer, Layer
+    from layerfs.subject import Subject, numbered
 
     after = open_subject(root, name, kind=kind, up_to=None, layer=None)
     if isinstance(after.of, (BareLayer, Layer)):
-        suppliers = _numbered(root.stack(after.of))
-        after = Subject(root.tree_below(after.of), after.title, suppliers, after.of)
-    below = Subject(below_top(after.tree), f"{after.title} below its top layer", after.suppliers[1:])
+        layers = numbered(root.stack(after.of))
+        after = Subject(root, root.tree_below(after.of), after.title, layers, after.of)
+    below = Subject(root, below_top(after.tree), f"{after.title} below its top layer", after.layers[1:])
     return below, after
-
-
-def _title(found: Named, name: str) -> str:
-    """What to call it: of an image's names the one that was used."""
-    from layerfs.model import BareLayer, Container, Image
-
-    if isinstance(found, Image):
-        known = {str(reference) for reference in found.references}
-        return next((text for text in (name, f"{name}:latest") if text in known), found.name)
-    if isinstance(found, Container):
-        return found.name
-    return found.cache_id if isinstance(found, BareLayer) else found.chain_id
-
-
-def _suppliers(root: Store, found: Named) -> tuple[Supplier, ...]:
-    """The layers of the tree of `found`, uppermost first."""
-    from layerfs.errors import CorruptStore
-    from layerfs.model import Container, Image
-
-    if isinstance(found, (Container, Image)):
-        return _numbered(root.stack(found))
-    try:
-        return _numbered(root.stack(found))[:1]
-    except CorruptStore:
-        return (_supplier(None, found),)
-
-
-def _numbered(stack: Sequence[Layer | BareLayer]) -> tuple[Supplier, ...]:
-    return tuple(_supplier(number, stack[number - 1]) for number in range(len(stack), 0, -1))
-
-
-def _supplier(number: int | None, layer: Layer | BareLayer) -> Supplier:
-    """A layer as a supplier, or one without a record."""
-    from layerfs.model import BareLayer
-
-    if isinstance(layer, BareLayer):
-        return Supplier(number, layer.cache_id)
-    return Supplier(number, layer.cache_id, layer.diff_id, layer.chain_id)
 
 
 def tree_path(text: str) -> bytes:
@@ -253,32 +116,92 @@ def tree_path(text: str) -> bytes:
 
 
 def complete_images(context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
-    """Image references that begin as typed; IDs only once hex digits are typed."""
-    return _items(typed, silently(context, image_names), silently(context, _image_ids, typed))
+    """Image references that begin as typed; IDs only once hex digits are typed; paths of the host."""
+    if is_carried(typed):
+        return _complete_carried(context, typed)
+    found = _items(typed, silently(context, image_names), silently(context, _image_ids, typed))
+    return [*found, *_transports(typed)]
 
 
 def complete_names(context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
-    """References, container names and IDs that begin as typed; behind `IMAGE@` the numbers of its layers."""
+    """References, container names and IDs that begin as typed; behind `IMAGE@` the numbers of its layers.
+
+    Of a word that carries its store, files and directories, and behind its colon the names in it.
+    """
     name, at, number = typed.rpartition("@")
     if at and (number.isdecimal() or not number):
-        return _items(typed, silently(context, _as_of_layers, name))
+        return _items(typed, (f"{name}@{layer}" for layer in _in_tree_of(context, name, _layer_numbers)))
+    if is_carried(typed):
+        return _complete_carried(context, typed)
     names = [*silently(context, image_names), *silently(context, container_names)]
     ids = [*silently(context, _image_ids, typed), *silently(context, _container_ids, typed)]
-    return _items(typed, names, ids)
+    return [*_items(typed, names, ids), *_transports(typed)]
+
+
+def _transports(typed: str) -> list[CompletionItem]:
+    """Those that begin as typed, once something is."""
+    from layerfs.stores.transports import TRANSPORTS
+
+    return _items(typed, [f"{name}:" for name in TRANSPORTS]) if typed else []
+
+
+def _complete_carried(context: click.Context, typed: str) -> list[CompletionItem]:
+    """The end of a path of the host, or a name in the store that is at it."""
+    from layerfs.stores.transports import carried
+
+    name = carried(typed)
+    assert name is not None  # noqa: S101 - asked for such words only
+    if not name.transport and ":" not in typed:
+        return [CompletionItem(typed, type="file")]  # a shell can do that best
+    before = typed[: len(typed) - len(name.text)]
+    if found := _host_paths(name.text):
+        return [CompletionItem(before + path) for path in found]
+    path, colon, _ = name.text.partition(":")
+    if not colon:
+        return []
+    begin = f"{before}{path}:"
+    with_colon = [name for name in _in_store_of(context, begin[:-1]) if f"{begin}{name}".startswith(typed)]
+    return [CompletionItem(f"{begin}{name}") for name in with_colon]
+
+
+def _host_paths(typed: str) -> list[str]:
+    """Paths of the host that begin as typed; a directory ends in a slash."""
+    directory, slash, beginning = typed.rpartition("/")
+    try:
+        with os.scandir(directory + slash or ".") as entries:
+            found = sorted((entry.name, entry.is_dir()) for entry in entries)
+    except OSError:
+        return []
+    return [
+        f"{directory}{slash}{name}{'/' * is_dir}"
+        for name, is_dir in found
+        if name.startswith(beginning) and name.isprintable() and (beginning or not name.startswith("."))
+    ]
+
+
+def _in_store_of(context: click.Context, word: str) -> list[str]:
+    """The names of images in the store that a word carries."""
+    from .stores import open_word
+
+    def names() -> Iterator[str]:
+        store, _ = open_word(context, word)
+        yield from (store.names.spelled(image) for image in store.images())
+
+    return _without_errors(names)
 
 
 def paths_below(context: click.Context, name: str, typed: str) -> list[str]:
     """Paths inside the tree of `name` that begin as typed; those of directories end in a slash."""
 
-    def paths(root: Store) -> Iterator[str]:
+    def paths(root: Store, inside: str) -> Iterator[str]:
         options = {option: context.params.get(option) for option in ("kind", "up_to", "layer")}
-        subject = open_subject(root, name, **options)
+        subject = open_subject(root, inside, **options)
         directory, slash, _ = typed.rpartition("/")
         node = subject.tree.resolve(tree_path(directory + slash))
         for child_name, child in subject.tree.children(node).items():
             yield directory + slash + os.fsdecode(child_name) + ("/" if child.is_dir else "")
 
-    return [path for path in silently(context, paths) if path.startswith(typed)]
+    return [path for path in _in_tree_of(context, name, paths) if path.startswith(typed)]
 
 
 def _items(typed: str, *lists: Iterable[str]) -> list[CompletionItem]:
@@ -312,15 +235,30 @@ def _ids_like(typed: str, ids: Iterable[str]) -> Iterator[str]:
     yield from sorted({typed[: len(typed) - len(digits)] + found[:length] for found in ids})
 
 
-def _as_of_layers(root: Store, name: str) -> Iterator[str]:
-    yield from (f"{name}@{number}" for number in range(1, len(root.image(name).config.diff_ids) + 1))
+def _layer_numbers(root: Store, name: str) -> Iterator[str]:
+    yield from map(str, range(1, len(root.image(name).config.diff_ids) + 1))
+
+
+def _in_tree_of(context: click.Context, word: str, names: Callable[[Store, str], Iterable[str]]) -> list[str]:
+    """What `names` gives of the store and the name that a NAME means."""
+
+    def found() -> Iterable[str]:
+        at = find_name(context, word)
+        return names(at.store, at.name)
+
+    return _without_errors(found)
 
 
 def silently(context: click.Context, names: Callable[..., Iterable[str]], *given: str) -> list[str]:
+    """What `names` gives of the chosen store."""
+    return _without_errors(lambda: names(open_root(context), *given))
+
+
+def _without_errors(names: Callable[[], Iterable[str]]) -> list[str]:
     """What `names` gives; nothing where the root or the name cannot be read: a shell wants no errors."""
     from layerfs.errors import LayerfsError
 
     try:
-        return [name for name in names(open_root(context), *given) if name.isprintable()]
+        return [name for name in names() if name.isprintable()]
     except (LayerfsError, OSError, click.UsageError):
         return []

@@ -1,6 +1,6 @@
 """Sizes, ages and times in Docker's words.
 
-Used by the tables and templates of every command. Sources: docker/go-units `size.go`, `duration.go`;
+Sources: docker/go-units `size.go`, `duration.go`;
 docker/cli `cli/command/formatter/displayutils.go`; Go `time` (RFC3339Nano, Time.String, Duration).
 """
 

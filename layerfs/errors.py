@@ -2,7 +2,7 @@
 
     LayerfsError
     ├── DataRootError            the directory cannot serve as a data root
-    │   ├── NotADataRoot · NotAnArchive · NotInThisKind
+    │   ├── NotADataRoot (NoStoreHere) · NotAnArchive · NotInThisKind
     │   ├── StoreGone            image/overlay2 or overlay2 is not there, and nothing else answers
     │   ├── UnsupportedStorageDriver
     │   │   └── ContainerdImageStore
@@ -54,6 +54,7 @@ __all__ = [
     "MissingFile",
     "MountFailed",
     "NameTooLong",
+    "NoStoreHere",
     "NotADataRoot",
     "NotADirectory",
     "NotASymlink",
@@ -96,6 +97,10 @@ class NotADataRoot(DataRootError):
     """The directory is not a Docker data root at all, or not its top."""
 
 
+class NoStoreHere(NotADataRoot):
+    """The directory holds nothing that any kind of store knows."""
+
+
 class NotAnArchive(DataRootError):
     """A file or directory holds no images, and is no tar of a root file system."""
 
@@ -131,14 +136,14 @@ class ContainerNotFound(LookupFailed):
 class AmbiguousName(LookupFailed):
     """A prefix matches several things; `candidates` are their full names."""
 
-    def __init__(self, name: str, candidates: Sequence[str]) -> None:
+    def __init__(self, name: str, candidates: Sequence[str], *, hint: str = "give more characters") -> None:
         """Name the prefix and every candidate (the first ten in the message)."""
         self.candidates = tuple(sorted(candidates))
         shown = ", ".join(self.candidates[:10])
         more = len(self.candidates) - 10
         super().__init__(
             f"{name!r} is ambiguous: it could be {shown}" + (f" or {more} more" if more > 0 else ""),
-            hint="give more characters",
+            hint=hint,
         )
 
 

@@ -5,7 +5,6 @@ without following a symbolic link, so a hostile tree cannot lead the reader onto
 disk. Directories and regular files are the only things ever opened; FIFOs, sockets and devices are
 only looked at. Access times are left alone where the kernel allows it (O_NOATIME).
 
-Used by `store` (files of the data root), `tree.overlay` (layer contents) and `dataroot`.
 Sources: open(2), xattr(7), proc_pid_fd(5).
 """
 
@@ -33,6 +32,7 @@ __all__ = [
     "TooLarge",
     "check_direct",
     "empty_file",
+    "is_there",
     "xattr_names_of",
     "xattr_of",
 ]
@@ -48,7 +48,7 @@ _PATH_LIMIT = 1 << 15
 """Bytes of a path, eight times what a program can name: each step so deep down costs the way from the top."""
 
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-_READ_CHUNK = 1 << 16
+_READ_CHUNK, _LARGE_CHUNK = 1 << 16, 1 << 20
 
 _KINDS = {
     stat.S_IFIFO: "a FIFO",
@@ -329,6 +329,20 @@ class HostFile:
         """`size` bytes from `offset` on; fewer at the end."""
         return os.pread(self._fd, size, offset)
 
+    def beginning(self, size: int) -> memoryview:
+        """The first `size` bytes, at once in memory; holes take none, what is behind the end is zero."""
+        content, at = memoryview(bytearray(size)), 0
+        while at < size:
+            try:
+                at = os.lseek(self._fd, at, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno == errno.ENXIO:  # nothing but a hole is left; others know no holes
+                    break
+            if not (done := os.preadv(self._fd, [content[at : at + _LARGE_CHUNK]], at)):
+                break
+            at += done
+        return content
+
 
 def xattr_of(place: bytes | int, name: bytes, *, follow_symlinks: bool = True) -> bytes | None:
     """One extended attribute of an open file (or of a path), or None when it has no such attribute."""
@@ -352,6 +366,11 @@ def check_direct(fd: int | None) -> None:
 def empty_file() -> int:
     """A descriptor of an empty regular file that is on no disk."""
     return os.memfd_create("empty")
+
+
+def is_there(path: str) -> bool:
+    """Whether the host has something at a path that the user typed, be it a link that leads nowhere."""
+    return os.path.lexists(path)
 
 
 def xattr_names_of(fd: int) -> list[str]:

@@ -2,7 +2,7 @@
 
 Every class here is a `str` that cannot hold anything but a valid value, so an identity read from
 a hostile data root is safe to use as a path component from the moment it exists, and mypy refuses
-to take a diff ID where a chain ID is meant. Used by every other module; imports none of them.
+to take a diff ID where a chain ID is meant. Imports no other module.
 
 Sources: OCI image-spec `descriptor.md` (digests) and `config.md` (chain ID);
 moby `layer/layer.go` (CreateChainID), `daemon/graphdriver/overlay2/overlay.go` (cache ID, link).

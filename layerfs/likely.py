@@ -1,4 +1,4 @@
-"""What a name that means nothing may have been meant to be. Used by `naming`, in hints of errors."""
+"""What a name that means nothing may have been meant to be."""
 
 from __future__ import annotations
 

@@ -20,17 +20,22 @@ if TYPE_CHECKING:
     from layerfs.ids import BlobDigest, ChainID, ContainerID, DiffID, ImageID
 
 __all__ = [
+    "GROUPS",
     "INIT",
     "NOWHERE",
     "READ_WRITE",
     "BareLayer",
     "Blob",
     "Container",
+    "Diagnosis",
     "Finding",
     "Image",
     "Layer",
+    "LayerInfo",
     "Named",
     "Place",
+    "Remedy",
+    "Removes",
     "Severity",
     "added_up",
 ]
@@ -153,6 +158,29 @@ class BareLayer:
     container_id: ContainerID | None = None
 
 
+class LayerInfo(NamedTuple):
+    """A layer of a tree: its number, and its names.
+
+    Attributes:
+        number: 1 is the base; None where the layers below are not known.
+        cache_id: the name of its directory, as in Docker's `overlay2/`; None in kinds of store without one.
+        diff_id: None for a container's own layers, and any other directory without a record.
+        chain_id: likewise.
+    """
+
+    number: int | None
+    cache_id: str | None
+    diff_id: DiffID | None = None
+    chain_id: ChainID | None = None
+
+    @classmethod
+    def of(cls, number: int | None, layer: Layer | BareLayer) -> LayerInfo:
+        """What is told of a layer that has this number in its stack."""
+        if isinstance(layer, BareLayer):
+            return cls(number, layer.cache_id)
+        return cls(number, layer.cache_id, layer.diff_id, layer.chain_id)
+
+
 Named: TypeAlias = Image | Container | Layer | BareLayer
 """What a name can mean."""
 
@@ -211,3 +239,51 @@ class Finding(NamedTuple):
     actual: str | None = None
     message: str = ""
     hint: str | None = None
+
+
+Removes: TypeAlias = Literal["", "path", "costs", "records"]
+"""What is removed by hand to mend something; see `Remedy`."""
+
+GROUPS = ("damaged", "missing", "half-written", "orphaned", "stale", "leftover", "unreadable")
+"""Groups of findings, in the order of a report."""
+
+
+class Remedy(NamedTuple):
+    """What a code means.
+
+    Attributes:
+        group: the kind of finding, one of `GROUPS`.
+        at_start: what an Engine does with it when it starts; empty for nothing.
+        later: what fails or goes wrong in its use; empty for nothing.
+        suggestion: what could be done about it, with the Engine stopped and on a copy first.
+        drops: whether the Engine does not load the layer, nor any above it.
+        removes: what the suggestion removes by hand: the `path` of the finding, all that it `costs`, or
+            the `records` of a layer and of those above it; empty for nothing.
+    """
+
+    group: str
+    at_start: str
+    later: str
+    suggestion: str
+    drops: bool = False
+    removes: Removes = ""
+
+
+class Diagnosis(NamedTuple):
+    """A finding, and what it means.
+
+    Attributes:
+        finding: what was found.
+        remedy: what it does to an Engine, and what could be done.
+        affects: the images and containers it concerns, as subjects of findings.
+        costs: the paths below the data root whose files are what it costs.
+        bytes: what these take on disk; None until it was counted.
+        remove: what the remedy removes by hand, named as `path` of the finding.
+    """
+
+    finding: Finding
+    remedy: Remedy
+    affects: tuple[str, ...] = ()
+    costs: tuple[bytes, ...] = ()
+    bytes: int | None = None
+    remove: tuple[str, ...] = ()

@@ -11,9 +11,10 @@ Sources: moby `daemon/images/image.go` (GetImage), `image/store.go` (Search), `d
 from __future__ import annotations
 
 import bisect
+import copy
 import functools
 import logging
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 from layerfs.errors import (
     AmbiguousName,
@@ -77,6 +78,12 @@ class Names:
             "layer": layers,
         }
 
+    def with_layers(self, layers: Kind) -> Self:
+        """The same, but of other layers."""
+        other = copy.copy(self)
+        other._kinds = self._kinds | {"layer": layers}  # noqa: SLF001 - its own class
+        return other
+
     def anything(self, name: str, kinds: Iterable[str] = ORDER) -> Named:
         """What `name` means among `kinds`.
 
@@ -117,6 +124,36 @@ class Names:
         assert not isinstance(found, (Image, Container))  # noqa: S101 - as asked for
         return found
 
+    def only_image(self) -> Image:
+        """The image that is meant where no name is given: the only one that is no other's parent.
+
+        Raises:
+            ImageNotFound: there is none that can be read.
+            AmbiguousName: there are several, of which some may be damaged, or containers beside it.
+        """
+        images = self._store.images()
+        parents = {image.parent for image in images}
+        found = [image for image in images if image.references or image.id not in parents]
+        if not found:
+            raise ImageNotFound(f"{self._store.path}: there is no image in it that can be read")
+        damaged = [item for item in self._store.image_ids() if self._store.load_image(item) is None]
+        containers = [name or item for item, name in self._containers()]
+        names = [*map(self.spelled, found), *damaged, *containers]
+        if len(names) > 1:
+            raise AmbiguousName(self._store.path, names, hint="give the name of the one that you mean")
+        return found[0]
+
+    def spelled(self, image: Image) -> str:
+        """A name by which an image is found here."""
+        return image.name
+
+    def _containers(self) -> Iterable[tuple[str, str | None]]:
+        return self._store.container_names().items() if self._store.has_containers else ()
+
+    def in_full(self, name: str, kinds: Iterable[str] = ORDER) -> list[Match]:
+        """All of `kinds` that is called so in full; nothing is reported."""
+        return [match for kind in ORDER if kind in kinds for match in self._kinds[kind].exact(name)]
+
     def matches(self, name: str, kinds: Iterable[str] = ORDER) -> list[Match]:
         """All of `kinds` that has the name in the first place of the order where anything has.
 
@@ -138,7 +175,7 @@ class Names:
         Raises:
             AmbiguousName: it is the beginning of several IDs.
         """
-        found = [match for kind in ORDER for match in self._kinds[kind].exact(name)]
+        found = self.in_full(name)
         if not found:
             found = [match for kind in ORDER for match in self._kinds[kind].beginning(name)]
             if len(texts := {match.text for match in found}) > 1 and len({match.id for match in found}) > 1:

@@ -2,7 +2,6 @@
 
 A `PooledDir` stands for a directory, and opens it again when it is asked and was closed meanwhile. What
 is in use is held by whoever uses it, so closing never takes a descriptor from under another thread.
-Used by `store.overlay2`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the engine asks of a store, whatever kind it is: `Store`, and what only some kinds can do.
+"""What the engine asks of a store, whatever kind it is: `Store`. `capabilities` has what only some can do.
 
 A kind of store derives a class from `Store` and gives what is abstract; all else is derived from that, and
 may be given better. No module outside the package of a kind knows more of it than is said here.
@@ -9,8 +9,9 @@ from __future__ import annotations
 import functools
 import logging
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from layerfs.damage import attempt
 from layerfs.errors import BrokenChain, CorruptStore, LayerNotFound
 from layerfs.formats.whiteouts import TRUSTED
 from layerfs.layernames import KnownLayer, LayerNames
@@ -25,17 +26,14 @@ if TYPE_CHECKING:
     from layerfs.formats.repositories import Repositories
     from layerfs.formats.whiteouts import Dialect
     from layerfs.ids import ChainID, ContainerID, DiffID, ImageID
-    from layerfs.model import Blob, Finding, Named, Place
+    from layerfs.model import Blob, Named, Place
     from layerfs.tree.source import LayerSource
 
 __all__ = [
     "FILES",
     "RECORDS",
     "Buffer",
-    "Checkable",
-    "Holding",
     "LayerTar",
-    "Pinned",
     "Store",
 ]
 
@@ -49,20 +47,6 @@ Buffer: TypeAlias = bytes | memoryview
 """A piece of a tar."""
 
 _log = logging.getLogger(__name__)
-
-
-class Pinned(NamedTuple):
-    """What is needed by others than images and containers, as by a build cache.
-
-    Attributes:
-        chains: layers.
-        places: layers without a chain ID, and of containers.
-        complete: whether all that could need a layer could be read.
-    """
-
-    chains: frozenset[ChainID] = frozenset()
-    places: frozenset[str] = frozenset()
-    complete: bool = True
 
 
 class LayerTar(Protocol):
@@ -169,8 +153,8 @@ class Store(ABC):
         """Whether there is an image of this ID, sound or not."""
         return image_id in self.image_ids()
 
-    def images(self) -> Sequence[Image]:
-        """Every sound image, newest first; damaged ones are reported and left out."""
+    def images(self, *, all_platforms: bool = False) -> Sequence[Image]:  # noqa: ARG002 - for kinds with them
+        """Every sound image, or each platform of it, newest first; damaged ones are reported and left out."""
         found = map(self.load_image, self.image_ids())
         return sorted(
             (image for image in found if image),
@@ -184,11 +168,7 @@ class Store(ABC):
     def load_image(self, image_id: ImageID) -> Image | None:
         """The image of this ID, or None where it is missing or damaged (then reported)."""
         if image_id not in self._loaded:
-            try:
-                self._loaded[image_id] = self.read_image(image_id)
-            except CorruptStore as error:
-                self.report(error)
-                self._loaded[image_id] = None
+            self._loaded[image_id] = attempt(self.report, lambda: self.read_image(image_id))
         return self._loaded[image_id]
 
     @functools.cached_property
@@ -229,11 +209,7 @@ class Store(ABC):
 
     def layer_size(self, chain: ChainID) -> int | None:
         """A layer's size in bytes; None where it is not known, which is reported."""
-        try:
-            return self.record(chain).size
-        except CorruptStore as error:
-            self.report(error)
-            return None
+        return attempt(self.report, lambda: self.record(chain).size)
 
     def content_size(self, layer: BareLayer) -> int | None:
         """Bytes of the files of a layer without a record; None where they cannot be read (reported)."""
@@ -374,27 +350,3 @@ class Store(ABC):
     def tree_below(self, top: Layer | BareLayer) -> UnionTree:
         """The union of a layer and of all below it; raises `CorruptStore`."""
         return UnionTree([self.source(layer) for layer in reversed(self.stack(top))])
-
-
-@runtime_checkable
-class Holding(Protocol):
-    """A store in which more than images and containers needs layers."""
-
-    def pinned(self) -> Pinned:
-        """What is needed by others; damage is reported."""
-
-
-@runtime_checkable
-class Checkable(Protocol):
-    """A store that keeps all layers as the bytes that were hashed, and so can be checked by digests alone."""
-
-    def faults(self, only: Collection[ImageID | ChainID] | None = None) -> Iterator[Finding]:
-        """What is wrong with it, found by reading it.
-
-        Args:
-            only: the images and layers to read; what is wrong with the store as a whole is given too.
-                None is all of it.
-
-        Raises:
-            CacheError: there is no room to decompress a layer.
-        """

@@ -1,7 +1,7 @@
 """System calls that Python has no name for: openat2, open_tree and mount_setattr; and what this process may.
 
-Their numbers are the same on every architecture that got them through the common table. Used by `hostdir`.
-Sources: openat2(2), mount_setattr(2); Linux `fs/namespace.c` (open_tree).
+Their numbers are the same on every architecture that got them through the common table. Sources:
+openat2(2), mount_setattr(2); Linux `fs/namespace.c` (open_tree).
 """
 
 from __future__ import annotations

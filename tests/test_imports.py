@@ -11,7 +11,7 @@ LAYERFS = "import sys; from layerfs_cli.main import run; code = run(sys.argv[1:]
 REPORT = LAYERFS + "print(code, *sys.modules, file=sys.stderr)"
 
 OURS_FOR_HELP = {
-    f"layerfs_cli{name}" for name in ("", ".archives", ".guesses", ".main", ".params", ".spellings")
+    f"layerfs_cli{name}" for name in ("", ".archives", ".guesses", ".main", ".options", ".spellings")
 }
 HEAVY = {
     *("argparse", "asyncio", "email", "gzip", "hashlib", "importlib.metadata", "json", "logging", "socket"),

@@ -9,22 +9,25 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from ..entries import Complaints, escaped, lossless, type_word
-from ..output import Column, Table, emit, format_option, no_trunc_option
-from ..params import metadata_option, root_option
-from ..places import complete_place, place_metavar, read_place
-from ..progress import progress
-from ..provenance import Provenance, command_words, kind_option, open_stack
-from ..subjects import open_root, tree_path
+from ..emit import emit
+from ..options import format_option, metadata_option, no_trunc_option, root_option
+from ..places import Words, complete_place, open_place, place_metavar
+from ..progress import phases, progress
+from ..rows.entries import Complaints, escaped, lossless, type_word
+from ..rows.provenance import backing_path, command_words, kind_option, open_stack
+from ..stores import open_root
+from ..subjects import tree_path
+from ..table import Column, Table
 from ..units import human_size, rfc3339, short_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from layerfs.analysis.blame import Blame, Content, Event
-    from layerfs.analysis.versions import Version
+    from layerfs.analysis.tree.blame import Blame, Content, Event
+    from layerfs.analysis.tree.versions import Version
     from layerfs.model import Image
     from layerfs.store import Store
+    from layerfs.subject import Subject
 
 __all__ = ["command"]
 
@@ -101,7 +104,6 @@ def command(
     no_trunc: bool,
     form: str,
     kind: str | None,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> int:
     """Show which layers of an image or container supplied, changed, hid or revealed a path.
 
@@ -126,62 +128,59 @@ def command(
         raise click.UsageError("--all takes one PATH, and no NAME, -d, -R, --hidden or --type")
     if intermediate and not everywhere:
         raise click.UsageError("-a needs --all")
-    place = read_place(words, "[PATH]", lenient=everywhere)
-    data_root = open_root(ctx)
-    complaints = Complaints()
     if everywhere:
+        data_root = open_root(ctx)
         data_root.require(RECORDS)
+        complaints = Complaints(tree_path(words[0]))
         rows = list(_everywhere(data_root, tree_path(words[0]), complaints, every=intermediate))
         emit(_table(EVERYWHERE, full=no_trunc), rows, form)
         return complaints.code
-    from layerfs.analysis.blame import Blame, Digests
+    from layerfs.analysis.tree.blame import Blame, Digests
 
-    subject = open_stack(data_root, place.name, kind)
+    at = open_place(ctx, Words(words, "[PATH]"))
+    subject = open_stack(at.store, at.name, kind)
+    complaints = Complaints(*map(tree_path, at.paths or ("/",)))
     blame = Blame(subject.tree, Digests(complaints.add), complaints.add)
-    provenance = Provenance(data_root, subject)
-    path = blame.locate(tree_path(*place.paths or ("/",)))
+    path = blame.locate(tree_path(*at.paths or ("/",)))
     if not itself and blame.is_directory(path):
         steps, shown = blame.entries(path, recursive=recursive, hidden=hidden), ENTRIES
     else:
         steps, shown = iter(blame.steps(path)), HISTORY
-    found = _rows(blame, provenance, map(blame.event, steps), read=form != "table")
+    found = _rows(blame, subject, map(blame.event, steps), read=form != "table")
     if sys.stdout.isatty() and sys.stderr.isatty():
         found = iter(list(found))  # the progress bar is gone before the first line
     emit(_table(shown, full=no_trunc), found, form)
     return complaints.code
 
 
-def _rows(blame: Blame, provenance: Provenance, events: Iterable[Event], *, read: bool) -> Iterator[Row]:
+def _rows(blame: Blame, subject: Subject, events: Iterable[Event], *, read: bool) -> Iterator[Row]:
     """Events as rows; with `read`, contents are read as they come, while the bar runs."""
     with progress(events, "Reading layers") as bar:
         for event in bar:
             number = event.step.layer
-            supplier = provenance.supplier(number)
-            ids = supplier.diff_id, supplier.chain_id, supplier.cache_id
+            layer = subject.layer(number)
+            ids = layer.diff_id, layer.chain_id, layer.cache_id
             after = event.step.after
-            backing = provenance.backing_path(after.layer, after.part) if after else None
+            backing = backing_path(subject, after.layer, after.part) if after else None
             content = functools.partial(blame.content, event.step)
             if read:
                 content()
-            yield Row(event, content, ids, provenance.command(number), backing)
+            yield Row(event, content, ids, subject.created_by(number), backing)
 
 
 def _everywhere(root: Store, path: bytes, complaints: Complaints, *, every: bool) -> Iterator[Row]:
     """Every image is asked; named are those that `images` lists, and others where none of these has it."""
-    from layerfs.analysis.blame import Digests
-    from layerfs.analysis.blameall import blame_all
-    from layerfs.analysis.history import history
-    from layerfs.analysis.listing import listed_images
-
-    def watched(images: Iterable[Image]) -> Iterator[Image]:
-        images = list(images)
-        with progress(images, "Reading images", len(images)) as bar:
-            yield from bar
+    from layerfs.analysis.store.blameall import blame_all
+    from layerfs.analysis.store.history import history
+    from layerfs.analysis.store.listing import listed_images
+    from layerfs.analysis.tree.blame import Digests
 
     listed = {item.image.id for item in listed_images(root, every=every)}
 
     digests = Digests(complaints.add)
-    for item in blame_all(root, path, digests, images=watched, problem=complaints.add):
+    with phases({"images": "Reading images"}) as told:
+        found = blame_all(root, path, digests, on_progress=told, problem=complaints.add)
+    for item in found:
         named = [image for image in item.images if image.id in listed] or item.images
         # the image with the least above the layer is the nearest to its making
         maker = min(item.images, key=lambda image: len(image.config.diff_ids))

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..entries import Complaints
-from ..places import Place, place_argument
-from ..subjects import open_root, open_subject, subject_options, tree_path
+from ..places import Words, open_place, place_argument
+from ..rows.entries import Complaints
+from ..subjects import open_subject, subject_options, tree_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,11 +25,10 @@ __all__ = ["command"]
 @click.pass_context
 def command(
     ctx: click.Context,
-    place: Place,
+    place: Words,
     kind: str | None,
     up_to: int | None,
     layer: int | None,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> int:
     """Write files of an image, container or layer to standard output, byte for byte.
 
@@ -42,15 +41,16 @@ def command(
     """
     from layerfs.errors import TreeError
 
-    subject = open_subject(open_root(ctx), place.name, kind=kind, up_to=up_to, layer=layer)
+    at = open_place(ctx, place)
+    subject = open_subject(at.store, at.name, kind=kind, up_to=up_to, layer=layer)
     complaints = Complaints()
-    for path in place.paths:
+    for path in at.paths:
         try:
             for chunk in _content(subject.tree, tree_path(path)):
                 sys.stdout.buffer.write(chunk)
         except TreeError as error:
             sys.stdout.buffer.flush()
-            complaints.add(error)
+            complaints.refuse(error)
     return complaints.code
 
 

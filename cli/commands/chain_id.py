@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 from click.core import ParameterSource
 
+from ..emit import emit
 from ..messages import say
-from ..output import Column, Table, emit, format_option
-from ..params import root_option
-from ..subjects import complete_images, open_root
+from ..options import format_option, root_option
+from ..stores import find_name, open_root
+from ..subjects import complete_images
+from ..table import Column, Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,9 +40,7 @@ class Step(NamedTuple):
 
 
 @click.command("chain-id")
-@click.argument(
-    "names", metavar="IMAGE | DIFF_ID...", nargs=-1, required=True, shell_complete=complete_images
-)
+@click.argument("names", metavar="IMAGE | DIFF_ID...", nargs=-1, shell_complete=complete_images)
 @click.option("--steps", is_flag=True, help="Show every sha256 as a line to paste into a shell.")
 @format_option
 @root_option
@@ -50,7 +50,6 @@ def command(
     names: tuple[str, ...],
     steps: bool,
     form: str,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> None:
     """Compute the chain ID of an image's layers, or of diff IDs given base first.
 
@@ -70,7 +69,7 @@ def command(
         Step(index, *step) for index, step in enumerate(zip(diff_ids, (None, *chain), chain, strict=False), 1)
     ]
     if not rows:
-        say("note", f"{names[0]} has no layers, and so no chain ID")
+        say("note", f"{names[0] if names else 'the image'} has no layers, and so no chain ID")
     if ctx.get_parameter_source("form") is not ParameterSource.DEFAULT:
         emit(_table(), rows, form)
         return
@@ -83,12 +82,14 @@ def _diff_ids(ctx: click.Context, names: tuple[str, ...]) -> Sequence[DiffID]:
     from layerfs.errors import LayerfsError
     from layerfs.ids import DiffID, InvalidID
 
+    if not names:
+        return _of_image(ctx, None)
     try:
         given = [DiffID(name if ":" in name else f"sha256:{name}") for name in names]
     except InvalidID as error:
         if len(names) > 1:
             raise click.UsageError(f"give one image, or diff IDs only: {error}") from error
-        return open_root(ctx).image(names[0]).config.diff_ids
+        return _of_image(ctx, names[0])
     if len(given) > 1:
         return given
     try:
@@ -100,6 +101,11 @@ def _diff_ids(ctx: click.Context, names: tuple[str, ...]) -> Sequence[DiffID]:
         return given
     # nothing else that has 64 digits is taken for a diff ID
     return root.image(names[0]).config.diff_ids if found else given
+
+
+def _of_image(ctx: click.Context, name: str | None) -> Sequence[DiffID]:
+    found = find_name(ctx, name, "IMAGE | DIFF_ID...")
+    return found.store.image(found.name).config.diff_ids
 
 
 def _table() -> Table[Step]:

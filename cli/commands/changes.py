@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
-from ..changes import View
-from ..entries import Complaints
-from ..output import Column, Table, emit, format_option, no_trunc_option
-from ..params import metadata_option, root_option
+from ..emit import emit
+from ..options import format_option, metadata_option, no_trunc_option, root_option
 from ..progress import progress
-from ..provenance import kind_option, open_owner, own_words
-from ..subjects import complete_names, open_root, subject_of
+from ..rows.changes import View
+from ..rows.entries import Complaints
+from ..rows.provenance import kind_option, open_owner, own_words
+from ..stores import find_name
+from ..subjects import complete_names
+from ..table import Column, Table
 from ..units import ellipsis, human_size, rfc3339
 
 if TYPE_CHECKING:
-    from layerfs.analysis.layerchanges import LayerChanges
+    from layerfs.analysis.diff.layerchanges import LayerChanges
     from layerfs.model import Container, Image
     from layerfs.store import Store
-
-    from ..subjects import Subject
+    from layerfs.subject import Subject
 
 __all__ = ["command"]
 
@@ -31,7 +33,7 @@ KINDS = ("added", "modified", "metadata", "type", "deleted")
 
 
 @click.command("changes")
-@click.argument("name", shell_complete=complete_names)
+@click.argument("name", metavar="NAME", required=False, shell_complete=complete_names)
 @click.option(
     "--layer", type=click.IntRange(1), metavar="N", help="List what layer N did, as `diff IMAGE@N-1 IMAGE@N`."
 )
@@ -43,12 +45,11 @@ KINDS = ("added", "modified", "metadata", "type", "deleted")
 @click.pass_context
 def command(
     ctx: click.Context,
-    name: str,
+    name: str | None,
     layer: int | None,
     no_trunc: bool,
     form: str,
     kind: str | None,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> int:
     """Show what each layer of an image or container did, base first, and the step that made it.
 
@@ -62,9 +63,9 @@ def command(
       layerfs changes --layer 3 nginx:latest  # each path that layer 3 touched
       layerfs changes --format '{{.Layer}} {{.Bytes}}' nginx:latest
     """
-    from layerfs.analysis.layerchanges import layer_changes
+    from layerfs.analysis.diff.layerchanges import layer_changes
 
-    data_root = open_root(ctx)
+    data_root, name, _ = find_name(ctx, name)
     complaints = Complaints()
     owner = open_owner(data_root, name, kind)
     if layer is not None:
@@ -79,7 +80,7 @@ def command(
 
 def _list(root: Store, owner: Image | Container, number: int, form: str, complaints: Complaints) -> None:
     """Print what one layer did."""
-    from layerfs.analysis.difference import differences
+    from layerfs.analysis.diff.difference import differences
 
     before, after = _step(root, owner, number)
     view = View(before, after, complaints)
@@ -92,21 +93,20 @@ def _list(root: Store, owner: Image | Container, number: int, form: str, complai
 
 def _step(root: Store, owner: Image | Container, number: int) -> tuple[Subject, Subject]:
     """The image or container as of the layer below, and as of the layer."""
-    from layerfs.analysis.layerchanges import step
+    from layerfs.analysis.diff.layerchanges import step
     from layerfs.errors import LayerNotFound
+    from layerfs.subject import subject_of
 
     whole = subject_of(root, owner, owner.name)
-    depth = len(whole.suppliers)
+    depth = len(whole.layers)
     if number > depth:
         raise LayerNotFound(
             f"{owner.name} has no layer {number}",
             hint=f"its layers are numbered 1 (base) to {depth} (top)" if depth else "it has no layers",
         )
     before, after = step(whole.tree, number)
-    suppliers = whole.suppliers[depth - number :]
-    return whole._replace(tree=before, suppliers=suppliers[1:]), whole._replace(
-        tree=after, suppliers=suppliers
-    )
+    layers = whole.layers[depth - number :]
+    return replace(whole, tree=before, layers=layers[1:]), replace(whole, tree=after, layers=layers)
 
 
 def _table(name: str, *, full: bool) -> Table[LayerChanges]:

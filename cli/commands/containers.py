@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..emit import emit
 from ..filters import Filters, filter_option, invalid_filter, labels
-from ..output import Column, Table, emit, format_option, no_trunc_option
-from ..params import root_option
-from ..ports import asked_ports, shown_ports
-from ..subjects import container_names, image_names, open_root
-from ..template_printf import printf
+from ..options import format_option, no_trunc_option, root_option
+from ..rows.ports import asked_ports, shown_ports
+from ..stores import open_root
+from ..subjects import container_names, image_names
+from ..table import Column, Table
+from ..template.printf import printf
 from ..units import ZERO_TIME_NS, age, clock, ellipsis, human_duration, human_size, rfc3339, short_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from layerfs.analysis.containers import ContainerFilter, ContainerSizes
+    from layerfs.analysis.store.containers import ContainerFilter, ContainerSizes
     from layerfs.formats.containerconfig import ContainerConfig
     from layerfs.model import Container
     from layerfs.store import Store
@@ -33,7 +35,7 @@ _NANO = 10**9
 
 def _filter_values(root: Store, name: str) -> Iterable[Any]:
     """What a filter may be given, as far as it can be listed."""
-    from layerfs.analysis.containers import HEALTHS, STATES
+    from layerfs.analysis.store.containers import HEALTHS, STATES
 
     if name == "health":
         return HEALTHS
@@ -82,7 +84,6 @@ def command(
     filters: Filters,
     no_trunc: bool,
     form: str,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> None:
     """List containers, newest first, as `docker ps --all` does.
 
@@ -96,7 +97,7 @@ def command(
       layerfs containers --format '{{.Names}}: {{.Status}}'
       layerfs containers --format json
     """
-    from layerfs.analysis.containers import listed_containers
+    from layerfs.analysis.store.containers import listed_containers
 
     data_root = _with_containers(open_root(ctx))
     rows = list(listed_containers(data_root, _container_filter(data_root, filters)))
@@ -117,7 +118,7 @@ def _with_containers(root: Store) -> Store:
 
 
 def _container_filter(root: Store, filters: Filters) -> ContainerFilter:
-    from layerfs.analysis.containers import HEALTHS, STATES, ContainerFilter, descendants
+    from layerfs.analysis.store.containers import HEALTHS, STATES, ContainerFilter, descendants
 
     for state in filters.get("status", ()):
         if state not in STATES:
@@ -187,7 +188,7 @@ class View:
 
     def image_name(self, row: Container) -> str | None:
         """The image's name, or None where nobody knows."""
-        from layerfs.analysis.containers import image_name
+        from layerfs.analysis.store.containers import image_name
 
         return image_name(self._root, row.config) if row.config else None
 
@@ -222,7 +223,7 @@ class View:
 
     def sizes(self, row: Container) -> ContainerSizes:
         """What it takes in bytes: read when first asked for, as the whole layer must be walked."""
-        from layerfs.analysis.containers import container_sizes
+        from layerfs.analysis.store.containers import container_sizes
 
         if row.id not in self._sizes:
             self._sizes[row.id] = container_sizes(self._root, row)
@@ -247,7 +248,7 @@ def _short_image(name: str, image_id: str) -> str:
 
 def _status(config: ContainerConfig, now_ns: int) -> str:
     """Docker's words where they are true without an engine."""
-    from layerfs.analysis.containers import LIVE, recorded_state
+    from layerfs.analysis.store.containers import LIVE, recorded_state
 
     state, recorded = config.state, recorded_state(config)
     if recorded in LIVE:
@@ -303,7 +304,7 @@ def _config(value: Callable[[ContainerConfig], Any]) -> Callable[[Container], An
 
 
 def _recorded(config: ContainerConfig) -> str:
-    from layerfs.analysis.containers import recorded_state
+    from layerfs.analysis.store.containers import recorded_state
 
     return recorded_state(config)
 
@@ -332,13 +333,13 @@ def _since(row: Container) -> str:
 
 
 def _ports(config: ContainerConfig) -> list[dict[str, Any]]:
-    from layerfs.analysis.containers import ports
+    from layerfs.analysis.store.containers import ports
 
     return [port._asdict() for port in ports(config)]
 
 
 def _ports_text(row: Container) -> str:
-    from layerfs.analysis.containers import ports
+    from layerfs.analysis.store.containers import ports
 
     return shown_ports(ports(row.config)) if row.config else ""
 
@@ -378,7 +379,7 @@ def _local_volumes(row: Container) -> int:
 
 
 def _networks(config: ContainerConfig) -> list[str]:
-    from layerfs.analysis.containers import networks
+    from layerfs.analysis.store.containers import networks
 
     return list(networks(config))
 

@@ -9,23 +9,22 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from ..copying import reason, tell_not_kept
-from ..entries import Complaints, lossless
 from ..main import FINDINGS
 from ..messages import say
-from ..places import complete_source, split_source
+from ..places import complete_source, open_words, split_source
 from ..progress import progress
-from ..subjects import open_root, open_subject, subject_options, tree_path
+from ..rows.entries import Complaints, lossless
+from ..stores import evidence, find_name
+from ..subjects import open_subject, subject_options, tree_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from layerfs.store import Store
+    from layerfs.subject import Subject
     from layerfs.tree.node import Node
     from layerfs.views.copyout import CopyOut
     from layerfs.views.copytree import Copied
     from layerfs.views.place import Destination
-
-    from ..subjects import Subject
 
 __all__ = ["command"]
 
@@ -36,7 +35,6 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 class Source(NamedTuple):
     """What is copied; `name` is None for what is in a directory, without the directory."""
 
-    text: str
     subject: Subject
     node: Node
     name: bytes | None
@@ -60,7 +58,6 @@ def command(
     kind: str | None,
     up_to: int | None,
     layer: int | None,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> int:
     """Copy files and directories of an image, container or layer to the host.
 
@@ -82,15 +79,17 @@ def command(
         raise click.UsageError("Missing argument 'DEST'.")
     if dest == "-":
         raise click.UsageError("a tar stream is not written; name a file ./-, or use `layerfs cat`")
-    data_root = open_root(ctx)
     complaints = Complaints()
 
-    def opened(name: str) -> Subject:
-        return open_subject(data_root, name, kind=kind, up_to=up_to, layer=layer)
+    def opened(name: str | None) -> Subject:
+        found = find_name(ctx, name)
+        return open_subject(found.store, found.name, kind=kind, up_to=up_to, layer=layer)
 
-    wanted = list(_sources(sources, opened, complaints, follow=follow))
-    forbidden = data_root.evidence()
-    destination = _destination(data_root, dest, several=len(sources) > 1)
+    unnamed = open_words(ctx, sources) is not None
+    places = [(None, text) if unnamed else split_source(text) for text in sources]
+    wanted = list(_sources(places, opened, complaints, follow=follow))
+    forbidden = evidence(ctx)
+    destination = _destination(forbidden, dest, several=len(sources) > 1)
     with CopyOut(destination.fd, merge=True, replace=force, specials=specials, forbidden=forbidden) as copy:
         copies = _Copies(copy, dest, complaints)
         for source in wanted:
@@ -100,30 +99,33 @@ def command(
 
 
 def _sources(
-    texts: tuple[str, ...], opened: Callable[[str], Subject], complaints: Complaints, *, follow: bool
+    places: Iterable[tuple[str | None, str]],
+    opened: Callable[[str | None], Subject],
+    complaints: Complaints,
+    *,
+    follow: bool,
 ) -> Iterator[Source]:
     """What the arguments name; what is not there is a complaint."""
     from layerfs.errors import TreeError
 
-    subjects: dict[str, Subject] = {}
-    for text in texts:
-        name, typed = split_source(text)
+    subjects: dict[str | None, Subject] = {}
+    for name, typed in places:
         path = tree_path(typed)
         subject = subjects[name] if name in subjects else subjects.setdefault(name, opened(name))
         try:
             node = subject.tree.resolve(path, follow=follow)
         except TreeError as error:
-            complaints.add(error)
+            complaints.refuse(error)
             continue
         last = path.rstrip(b"/").rpartition(b"/")[2]
-        yield Source(text, subject, node, None if last in (b"", b".", b"..") else last)
+        yield Source(subject, node, None if last in (b"", b".", b"..") else last)
 
 
-def _destination(root: Store, dest: str, *, several: bool) -> Destination:
+def _destination(forbidden: set[tuple[int, int]], dest: str, *, several: bool) -> Destination:
     from layerfs.views.place import BadTarget, open_destination
 
     try:
-        found = open_destination(os.fsencode(dest), root.evidence())
+        found = open_destination(os.fsencode(dest), forbidden)
     except BadTarget as error:
         raise click.BadParameter(f"{dest}: {error}", param_hint="DEST") from error
     if several and found.name is not None:
@@ -165,7 +167,8 @@ class _Copies:
         from layerfs.views.copyout import NotCopied
 
         if isinstance(error, TreeError):
-            self._complaints.add(error)
+            is_asked = result.node is source.node
+            (self._complaints.refuse if is_asked else self._complaints.add)(error)
         elif isinstance(error, NotCopied) and result.node is not source.node:
             self._specials += 1
         elif error.errno in _FULL:

@@ -9,23 +9,32 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from ..copying import reason, tell_not_kept
-from ..entries import Complaints, escaped, lossless, type_word
+from ..emit import emit
 from ..globs import Globs
 from ..main import FINDINGS
 from ..messages import say
-from ..output import Column, Table, emit, format_option, no_trunc_option
-from ..params import metadata_option, root_option
-from ..places import Place, place_argument
+from ..options import (
+    exclude_option,
+    format_option,
+    include_option,
+    metadata_option,
+    no_trunc_option,
+    root_option,
+)
+from ..places import Words, open_place, place_argument
 from ..progress import progress
-from ..provenance import Provenance, command_words, kind_option, open_stack
-from ..subjects import open_root, tree_path
+from ..rows.entries import Complaints, escaped, lossless, type_word
+from ..rows.provenance import backing_path, command_words, kind_option, open_stack, short_name
+from ..subjects import tree_path
+from ..table import Column, Table
 from ..units import human_size, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from layerfs.analysis.deleted import Deleted
+    from layerfs.analysis.tree.deleted import Deleted
     from layerfs.store import Store
+    from layerfs.subject import Subject
     from layerfs.tree.node import FileStat
     from layerfs.tree.union import UnionTree
 
@@ -75,15 +84,8 @@ class Choice(NamedTuple):
     "--layer", "layer", type=click.IntRange(1), metavar="N", help="Only versions that lie in layer N."
 )
 @click.option("--hidden-by", type=click.IntRange(1), metavar="N", help="Only versions that layer N hides.")
-@click.option(
-    "--include",
-    metavar="GLOB",
-    multiple=True,
-    help="Only paths that fit, and what is below them; repeatable.",
-)
-@click.option(
-    "--exclude", metavar="GLOB", multiple=True, help="No paths that fit, nor what is below them; repeatable."
-)
+@include_option
+@exclude_option
 @click.option(
     "--recover",
     "target",
@@ -99,7 +101,7 @@ class Choice(NamedTuple):
 @click.pass_context
 def command(
     ctx: click.Context,
-    place: Place,
+    place: Words,
     layer: int | None,
     hidden_by: int | None,
     include: tuple[str, ...],
@@ -108,7 +110,6 @@ def command(
     no_trunc: bool,
     form: str,
     kind: str | None,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> int:
     """List the files of an image or container that a later layer hides, and recover them.
 
@@ -128,10 +129,10 @@ def command(
       layerfs deleted --include '*.pem' --recover /tmp/found nginx:latest
       layerfs cat nginx:latest@3 /root/password.txt
     """
-    data_root = open_root(ctx)
-    subject = open_stack(data_root, place.name, kind)
-    provenance = Provenance(data_root, subject)
-    below = [b"/" + tree_path(path).strip(b"/") + b"/" for path in place.paths]
+    at = open_place(ctx, place)
+    data_root = at.store
+    subject = open_stack(data_root, at.name, kind)
+    below = [b"/" + tree_path(path).strip(b"/") + b"/" for path in at.paths]
     choice = Choice(
         layer,
         hidden_by,
@@ -139,20 +140,33 @@ def command(
         Globs(include) if include else None,
         Globs(exclude),
     )
-    complaints = Complaints()
-    copies = None if target is None else _Copies(data_root, subject.tree, provenance, target)
+    complaints = Complaints(*(below or [b"/"]))
+    _refuse_unknown(subject.tree, below, complaints)
+    copies = None if target is None else _Copies(data_root, subject, target)
     rows = list(_rows(subject.tree, choice, complaints))
     if copies:
         rows = copies.make(rows)
-    emit(_table(provenance, full=no_trunc, recovered=copies is not None), rows, form)
+    emit(_table(subject, full=no_trunc, recovered=copies is not None), rows, form)
     if form == "table":
         click.echo(f"\n{_sums(rows)}")
     return complaints.code or (FINDINGS if copies and copies.failed else 0)
 
 
+def _refuse_unknown(tree: UnionTree, paths: Sequence[bytes], complaints: Complaints) -> None:
+    """Name the paths that no layer ever had."""
+    from layerfs.analysis.tree.versions import versions
+    from layerfs.errors import PathNotFound
+
+    for path in paths:
+        problems: list[Exception] = []
+        found = versions(tree.layers, below=path, depth=0, problem=problems.append)
+        if next(found, None) is None and not problems:
+            complaints.refuse(PathNotFound(path.rstrip(b"/") or b"/"))
+
+
 def _rows(tree: UnionTree, choice: Choice, complaints: Complaints) -> Iterator[Row]:
-    from layerfs.analysis.deleted import deleted
-    from layerfs.analysis.versions import node_of
+    from layerfs.analysis.tree.deleted import deleted
+    from layerfs.analysis.tree.versions import node_of
     from layerfs.errors import TreeError
 
     for item in filter(choice.takes, deleted(tree, problem=complaints.add)):
@@ -180,12 +194,11 @@ def _sums(rows: Sequence[Row]) -> str:
 class _Copies:
     """The copies of a run; the target is opened, and refused, before anything is read."""
 
-    def __init__(self, root: Store, tree: UnionTree, provenance: Provenance, target: str) -> None:
+    def __init__(self, root: Store, subject: Subject, target: str) -> None:
         from layerfs.views.copyout import CopyOut
         from layerfs.views.place import BadTarget, open_target
 
-        self._tree = tree
-        self._provenance = provenance
+        self._subject = subject
         self._target = target
         self.failed = False
         try:
@@ -201,7 +214,7 @@ class _Copies:
         copied: list[Row] = []
         found = (row.item.version for row in rows)
         with self._copy as copy:
-            results = recover(self._tree, found, self._folder, copy)
+            results = recover(self._subject.tree, found, self._folder, copy)
             with progress(results, "Recovering", len(rows)) as bar:
                 for row, result in zip(rows, bar, strict=True):
                     copied.append(row if result.error else row._replace(copy=result.path))
@@ -215,7 +228,7 @@ class _Copies:
         return copied
 
     def _folder(self, number: int) -> bytes:
-        return f"{number}-{self._provenance.short(number)}".encode()
+        return f"{number}-{short_name(self._subject, number)}".encode()
 
     def _complain(self, path: bytes, error: OSError) -> None:
         self.failed = True
@@ -231,7 +244,7 @@ def _column(
     return Column(key, value, placeholder, header, words and (lambda row: words(value(row))))
 
 
-def _table(provenance: Provenance, *, full: bool, recovered: bool) -> Table[Row]:
+def _table(subject: Subject, *, full: bool, recovered: bool) -> Table[Row]:
     command_text = command_words(full=full)
 
     def text(value: str | None) -> str:
@@ -259,28 +272,24 @@ def _table(provenance: Provenance, *, full: bool, recovered: bool) -> Table[Row]
         _column("nlink", "NLink", "NLINK", lambda row: row.stat.nlink),
         _column("inode", "Inode", "INODE", lambda row: row.stat.ino),
         _column("target", "Target", "TARGET", lambda row: row.target and lossless(row.target), text),
-        _column("diff_id", "DiffID", "DIFF ID", lambda row: _diff_id(provenance, layer(row))),
-        _column("cache_id", "CacheID", "CACHE ID", lambda row: provenance.supplier(layer(row)).cache_id),
+        _column("diff_id", "DiffID", "DIFF ID", lambda row: subject.layer(layer(row)).diff_id),
+        _column("cache_id", "CacheID", "CACHE ID", lambda row: subject.layer(layer(row)).cache_id),
         _column(
             "backing_path",
             "BackingPath",
             "BACKING PATH",
-            lambda row: provenance.backing_path(layer(row), row.item.version.part),
+            lambda row: backing_path(subject, layer(row), row.item.version.part),
         ),
         _column(
-            "created_by", "CreatedBy", "CREATED BY", lambda row: provenance.command(layer(row)), command_text
+            "created_by", "CreatedBy", "CREATED BY", lambda row: subject.created_by(layer(row)), command_text
         ),
         _column(
             "hidden_by_command",
             "HiddenByCommand",
             "HIDDEN BY COMMAND",
-            lambda row: provenance.command(row.item.hidden.by),
+            lambda row: subject.created_by(row.item.hidden.by),
             command_text,
         ),
         _column("recovered", "Recovered", "RECOVERED", lambda row: row.copy and lossless(row.copy), text),
     )
     return Table(columns, RECOVERED if recovered else SHOWN)
-
-
-def _diff_id(provenance: Provenance, number: int) -> str | None:
-    return provenance.supplier(number).diff_id

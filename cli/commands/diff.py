@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from ..changes import View
 from ..colors import CHANGES, DIFF, color_option, colored, paint
-from ..entries import Complaints, escaped
+from ..emit import emit
 from ..escape import printable_lines
 from ..globs import Globs
-from ..main import FINDINGS
-from ..output import emit, format_option
-from ..params import metadata_option, root_option
-from ..subjects import KINDS, complete_names, open_root, open_sides, open_subject
-from ..tallies import stat_rows, stat_table
-from ..textdiff import unified
+from ..main import EXIT_CODES, FINDINGS
+from ..options import exclude_option, format_option, include_option, metadata_option, root_option, type_option
+from ..rows.changes import View
+from ..rows.entries import Complaints, escaped
+from ..rows.tallies import stat_rows, stat_table
+from ..rows.textdiff import unified
+from ..stores import find_name
+from ..subjects import KINDS, complete_names, open_sides, open_subject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from layerfs.analysis.changes import Change
+    from layerfs.analysis.diff.changes import Change
+    from layerfs.subject import Subject
     from layerfs.tree.node import Node
     from layerfs.tree.union import UnionTree
-
-    from ..subjects import Subject
 
 __all__ = ["command"]
 
@@ -53,7 +53,7 @@ def _attributes(_context: click.Context, parameter: click.Parameter, given: Sequ
 
 
 @click.command("diff")
-@click.argument("name", metavar="A", shell_complete=complete_names)
+@click.argument("name", metavar="A", required=False, shell_complete=complete_names)
 @click.argument("other", metavar="[B]", required=False, shell_complete=complete_names)
 @click.option("--stat", "stat_", is_flag=True, help="Entries and bytes by kind of change and by directory.")
 @click.option("--summary", is_flag=True, help="Entries and bytes by kind of change.")
@@ -61,15 +61,8 @@ def _attributes(_context: click.Context, parameter: click.Parameter, given: Sequ
 @click.option("--hash", "hashes", is_flag=True, help="Also the sha256 of files before and after.")
 @click.option("--name-only", is_flag=True, help="Paths only.")
 @click.option("-z", "--null", is_flag=True, help="With --name-only: raw paths, each ended by a zero byte.")
-@click.option(
-    "--include",
-    metavar="GLOB",
-    multiple=True,
-    help="Only paths that fit, and what is below them; repeatable.",
-)
-@click.option(
-    "--exclude", metavar="GLOB", multiple=True, help="No paths that fit, nor what is below them; repeatable."
-)
+@include_option
+@exclude_option
 @click.option(
     "--ignore",
     metavar="ATTRIBUTE,...",
@@ -84,15 +77,13 @@ def _attributes(_context: click.Context, parameter: click.Parameter, given: Sequ
 )
 @color_option
 @format_option
-@click.option(
-    "--type", "kind", type=click.Choice(KINDS), help="What A and B are, if they could be several things."
-)
+@type_option(*KINDS, of="A and B are", them="they")
 @metadata_option()
 @root_option
 @click.pass_context
 def command(
     ctx: click.Context,
-    name: str,
+    name: str | None,
     other: str | None,
     stat_: bool,
     summary: bool,
@@ -106,7 +97,6 @@ def command(
     docker: bool | None,
     form: str,
     kind: str | None,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> int:
     """Show what is different between A and B: images, IMAGE@N, containers, layers.
 
@@ -126,18 +116,20 @@ def command(
     """
     style = Style(name_only, null, stat_, summary, content)
     _check(style, form, hashes=hashes)
-    data_root = open_root(ctx)
+    first = find_name(ctx, name, "A")
     if other is None:
-        sides = open_sides(data_root, name, kind=kind)
+        sides = open_sides(first.store, first.name, kind=kind)
         docker = _is_container(sides[1]) if docker is None else docker
     else:
+        second = find_name(ctx, other, "B")
         sides = (
-            open_subject(data_root, name, kind=kind, up_to=None, layer=None),
-            open_subject(data_root, other, kind=kind, up_to=None, layer=None),
+            open_subject(first.store, first.name, kind=kind, up_to=None, layer=None),
+            open_subject(second.store, second.name, kind=kind, up_to=None, layer=None),
         )
     if docker and ignore:
         raise click.UsageError("what Docker's changes ignore is fixed: --ignore needs --no-docker")
-    view = View(*sides, Complaints(), docker=bool(docker), hashes=hashes)
+    complaints = Complaints(met=EXIT_CODES["TreeError"])  # 1 is that they differ
+    view = View(*sides, complaints, docker=bool(docker), hashes=hashes)
     counted = _Counted(_changes(view, include, exclude, ignore))
     _show(view, counted, style, form)
     return view.complaints.code or (FINDINGS if counted.any else 0)
@@ -179,8 +171,8 @@ class _Counted:
 def _changes(
     view: View, include: Sequence[str], exclude: Sequence[str], ignore: frozenset[str]
 ) -> Iterator[Change]:
-    from layerfs.analysis.difference import differences
-    from layerfs.analysis.dockerdiff import docker_changes
+    from layerfs.analysis.diff.difference import differences
+    from layerfs.analysis.diff.dockerdiff import docker_changes
 
     trees, complain = (view.before.tree, view.after.tree), view.complaints.add
     skip = Globs(exclude).fits if exclude else None

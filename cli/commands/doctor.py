@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
 import click
 
 from ..colors import color_option
-from ..diagnoses import diagnosis_table, names_of, report_lines, row_of, summary
-from ..output import emit, format_option, no_trunc_option
-from ..params import root_option
-from ..progress import byte_progress, progress
-from ..subjects import open_data_root
-
-if TYPE_CHECKING:
-    from layerfs.analysis.doctor import Diagnosis, Doctor
-    from layerfs.ids import ChainID
+from ..emit import emit
+from ..options import format_option, no_trunc_option, root_option
+from ..progress import phases
+from ..rows.diagnoses import diagnosis_table, report_lines, row_of, summary
+from ..stores import open_root
 
 __all__ = ["command"]
 
@@ -47,7 +42,6 @@ def command(
     severity: str,
     no_trunc: bool,
     form: str,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> int:
     """Find all that is damaged, missing, orphaned, left over, half-written or stale in a data root.
 
@@ -64,48 +58,24 @@ def command(
       layerfs doctor --format jsonl | jq -r 'select(.group == "orphaned") | .path'
       layerfs doctor --format '{{.Code}} {{.Subject}}'
     """
-    from layerfs.analysis.doctor import Doctor
+    from layerfs.capabilities import Diagnosable, DoctorOptions, lacking
 
     if quick and verify:
         raise click.UsageError("--quick and --verify exclude each other")
-    data_root = open_data_root(ctx)
-    doctor = Doctor(data_root)
-    found = doctor.examine() if quick else _examined(doctor, verify=verify)
+    store = open_root(ctx)
+    if not isinstance(store, Diagnosable):
+        raise lacking(store)
+    options = DoctorOptions(sizes=not quick, verify=verify, processes=len(os.sched_getaffinity(0)))
+    with phases({"layers": "Verifying", "sizes": "Counting layers", "costs": "Counting findings"}) as told:
+        report = store.diagnose(options, told)
     wanted = SEVERITIES[: SEVERITIES.index(severity) + 1]
-    rows = [row_of(item) for item in found if item.finding.severity in wanted]
+    rows = [row_of(item) for item in report.diagnoses if item.finding.severity in wanted]
     if form == "table":
-        for line in report_lines(rows, data_root.path, names_of(data_root), full=no_trunc):
+        for line in report_lines(rows, store.path, report.names, full=no_trunc):
             sys.stdout.write(line + "\n")
-        total = None if quick else doctor.allocation.total
-        click.echo(summary(rows, total, complete=doctor.allocation.complete))
+        click.echo(summary(rows, report.total, complete=report.complete))
     else:
         emit(diagnosis_table(full=no_trunc), rows, form)
-    if data_root.gone:
+    if report.part_gone:
         return STORE_GONE
-    return FINDINGS if any(item.finding.severity != "note" for item in found) else 0
-
-
-def _examined(doctor: Doctor, *, verify: bool) -> list[Diagnosis]:
-    """Everything that is found when files are counted, or read, and what it costs."""
-    found = doctor.examine()
-    compared = set(_compared(doctor, found)) if verify else set()
-    others = [chain for chain in doctor.layers if chain not in compared]
-    with progress(others, "Counting layers", len(others)) as layers:
-        for chain in layers:
-            found += doctor.sizes(chain)
-    with progress(found, "Counting findings", len(found)) as watched:
-        found = [doctor.priced(item) for item in watched]
-    return doctor.ordered(found)
-
-
-def _compared(doctor: Doctor, found: list[Diagnosis]) -> list[ChainID]:
-    """Compare layers with their archives, and add what is found; the layers for which there is one."""
-    from layerfs.analysis.verify import Choice, Verification
-
-    verification = Verification(doctor.root, Choice())
-    jobs = verification.jobs(doctor.layers)
-    with byte_progress("Verifying", sum(job.work for job in jobs)) as advance:
-        processes = len(os.sched_getaffinity(0))
-        for _, verdict in verification.run(jobs, processes, lambda _job, amount: advance(amount)):
-            found += map(doctor.judged, verdict.findings)
-    return [job.chain_id for job in jobs]
+    return FINDINGS if any(item.finding.severity != "note" for item in report.diagnoses) else 0

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
-from ..output import Column, Table, emit, emit_json, format_option, no_trunc_option
-from ..params import root_option
-from ..subjects import complete_names, open_data_root
+from ..emit import emit, emit_json
+from ..options import format_option, no_trunc_option, root_option
+from ..stores import open_root
+from ..subjects import complete_names
+from ..table import Column, Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from layerfs import DataRoot
-    from layerfs.analysis.usage import ImageUsage, Orphan, OwnDirectory, StoreUsage, WhatIf
+    from layerfs.analysis.store.usage import ImageUsage, Orphan, OwnDirectory, StoreUsage, WhatIf
     from layerfs.model import Container, Image, Layer
+    from layerfs.store import Store
 
 __all__ = ["command"]
 
@@ -45,7 +47,6 @@ def command(
     sort: str | None,
     no_trunc: bool,
     form: str,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> None:
     """Show what images and layers take, share, and would really free.
 
@@ -62,28 +63,31 @@ def command(
       layerfs du --what-if web nginx:1.24         # a container, then its image
       layerfs du --format json
     """
-    from layerfs.analysis.usage import StoreUsage
+    from layerfs.analysis.store.usage import StoreUsage
+    from layerfs.capabilities import Accountable, lacking
     from layerfs.store import RECORDS
 
     if bool(names) != what_if:
         raise click.UsageError("--what-if and names of images or containers need each other")
     if layers and what_if:
         raise click.UsageError("--layers and --what-if exclude each other")
-    data_root = open_data_root(ctx)
-    data_root.require(RECORDS)
+    store = open_root(ctx)
+    if not isinstance(store, Accountable):
+        raise lacking(store)
+    store.require(RECORDS)
     if what_if:
-        images, containers = _named(data_root, names)
-        usage = StoreUsage(data_root)
+        images, containers = _named(store, names)
+        usage = StoreUsage(store)
         _show_what_if(usage, usage.what_if(images, containers), form, sort, full=no_trunc)
     elif form == "json":
-        emit_json(_document(StoreUsage(data_root), sort))
+        emit_json(_document(StoreUsage(store), sort))
     elif layers:
-        _show_layers(StoreUsage(data_root), form, sort, full=no_trunc)
+        _show_layers(StoreUsage(store), form, sort, full=no_trunc)
     else:
-        _show_images(StoreUsage(data_root), form, sort, full=no_trunc)
+        _show_images(StoreUsage(store), form, sort, full=no_trunc)
 
 
-def _named(root: DataRoot, names: Iterable[str]) -> tuple[list[Image], list[Container]]:
+def _named(root: Store, names: Iterable[str]) -> tuple[list[Image], list[Container]]:
     """What the names mean, each once."""
     from layerfs.model import Container, Image
 

@@ -5,28 +5,40 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from ..params import root_option
+from ..options import root_option, type_option
 from ..progress import byte_progress
-from ..subjects import KINDS, complete_names, data_root_of, open_root, open_subject, split_layer
+from ..stores import evidence, find_name, find_names, open_root
+from ..subjects import KINDS, complete_names, open_subject, split_layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from layerfs.capabilities import Salvager
     from layerfs.model import Image, Named
     from layerfs.store import Store
     from layerfs.views.export.images import ExportImage
     from layerfs.views.export.members import Write
-    from layerfs.views.export.places import Place
+    from layerfs.views.export.places import Destination
+
+    from ..stores import Found
 
 __all__ = ["command"]
 
 FOR_IMAGES = ("docker-archive", "oci")
 FORMATS = (*FOR_IMAGES, "rootfs", "layer")
 STDOUT = "-"
+
+
+class Asked(NamedTuple):
+    """An image to export, and the name it was asked for by; without one it keeps all its tags."""
+
+    store: Store
+    image: Image
+    name: str | None
 
 
 @click.command("export")
@@ -63,7 +75,7 @@ STDOUT = "-"
     "--salvage", is_flag=True, help="Export what can be rebuilt of damaged layers; say what cannot."
 )
 @click.option("-f", "--force", is_flag=True, help="Replace FILE where it is there already.")
-@click.option("--type", "kind", type=click.Choice(KINDS), help="What NAME is, if it could be several things.")
+@type_option(*KINDS)
 @root_option
 @click.pass_context
 def command(
@@ -79,7 +91,6 @@ def command(
     salvage: bool,  # noqa: ARG001
     force: bool,
     kind: str | None,
-    root: str,  # noqa: ARG001
 ) -> None:
     """Write images for docker load or as OCI layouts, trees and layers as tars.
 
@@ -102,38 +113,39 @@ def command(
       layerfs export --layer 2 app:1 | sha256sum     # the layer's diff ID
     """
     form = _check_usage(ctx.params)
-    data_root = open_root(ctx)
+    named = [] if everything else find_names(ctx, names, "give NAMEs, or --all, and not both")
     if form in FOR_IMAGES or (form is None and (everything or len(names) > 1)):
-        _export_images(data_root, ctx.params, form or FOR_IMAGES[0])
+        _export_images(ctx, named, form or FOR_IMAGES[0])
         return
-    name, number = split_layer(names[0])
+    data_root, whole, _ = named[0]
+    name, number = split_layer(whole)
     found = data_root.names.anything(name, (kind,) if kind else KINDS)
     form = form or _default_format(found, number)
     if form in FOR_IMAGES:
-        _export_images(data_root, ctx.params, form)
+        _export_images(ctx, named, form)
         return
     if since or compress:
         raise click.UsageError("--since and --compress are for images")
     total = 0
     if form == "rootfs":
-        produce, total = _rootfs(data_root, names[0], kind)
+        produce, total = _rootfs(data_root, whole, kind)
     else:
         produce, total = _layer(data_root, found, number or layer, salvage=ctx.params["salvage"])
     with ExitStack() as opened:
-        write = _open(data_root, output, opened, total, force=force)
+        write = _open(ctx, output, opened, total, force=force)
         produce(write)
 
 
 def _check_usage(given: Mapping[str, Any]) -> str | None:
     """Refuse what does not go together; the format, as far as the options alone say it."""
     names, form = given["names"], given["form"]
-    if bool(names) == given["everything"]:
+    if names and given["everything"]:
         raise click.UsageError("give NAMEs, or --all, and not both")
     if given["layer"] is not None:
         if form not in (None, "layer"):
             raise click.UsageError("--layer needs --format layer")
         form = "layer"
-    if form in ("rootfs", "layer") and len(names) != 1:
+    if form in ("rootfs", "layer") and (len(names) > 1 or given["everything"]):
         raise click.UsageError(f"--format {form} takes one NAME")
     if form in FOR_IMAGES and given["kind"] not in (None, "image"):
         raise click.UsageError(f"--format {form} is for images, not for a {given['kind']}")
@@ -155,50 +167,73 @@ def _default_format(found: Named, number: int | None) -> str:
 # -- images --------------------------------------------------------------------------------------
 
 
-def _export_images(root: Store, given: Mapping[str, Any], form: str) -> None:
+def _export_images(context: click.Context, named: Sequence[Found], form: str) -> None:
     from layerfs.views.export.images import lacking
     from layerfs.views.export.layout import Layout, write_docker_archive, write_oci
     from layerfs.views.export.packing import Packing
 
-    there = [root.image(name) for name in given["since"]]
-    images = _images(root, given)
+    given = context.params
+    since = [find_name(context, name) for name in given["since"]]
+    there = [base.store.image(base.name) for base in since]
+    images = _images(_everything(context) if given["everything"] else _asked_for(named), given)
     wanted = lacking(images, there) if there else None
     layers = {tar.diff_id: tar for image in images for tar in image.layers}
     total = sum(tar.size for diff_id, tar in layers.items() if wanted is None or diff_id in wanted)
     with ExitStack() as opened:
-        place = _open_place(root, given, opened, total, directory=form == "oci")
+        place = _open_place(context, opened, total, directory=form == "oci")
         spools = os.path.dirname(os.fsencode(given["output"].rstrip("/"))) or b"."
         packing = Packing(None if given["output"] == STDOUT else spools) if given["compress"] else None
         layout = Layout(place, wanted, packing)
         (write_oci if form == "oci" else write_docker_archive)(layout, images)
 
 
-def _images(root: Store, given: Mapping[str, Any]) -> list[ExportImage]:
+def _images(asked: Sequence[Asked], given: Mapping[str, Any]) -> list[ExportImage]:
     """The images asked for, each once."""
-    from layerfs.views.export.images import original, tags_asked_for
-    from layerfs.views.export.salvage import Salvage
+    from layerfs.views.export.images import original, salvaged, tags_asked_for
 
-    found: dict[str, Image] = {}
+    found: dict[str, Asked] = {}
     tags: dict[str, dict[Any, None]] = {}
-    salvage = Salvage(data_root_of(root)) if given["salvage"] else None
-    for name, image in _named(root, given):
-        found[image.id] = image
-        asked = image.references if name is None or given["all_tags"] else tags_asked_for(image, name)
-        known = tags.setdefault(image.id, {})
-        known.update(dict.fromkeys(tag for tag in asked if tag.tag and not tag.digest))
-    make = salvage.image if salvage else lambda image, names: original(root, image, names)
-    return [make(image, tags[image_id]) for image_id, image in found.items()]
+    for item in asked:
+        image = item.image
+        found.setdefault(image.id, item)
+        every = item.name is None or given["all_tags"]
+        names = image.references if every else tags_asked_for(image, item.name or "")
+        tags.setdefault(image.id, {}).update(
+            dict.fromkeys(tag for tag in names if tag.tag and not tag.digest)
+        )
+    if not given["salvage"]:
+        return [original(item.store, item.image, tags[image_id]) for image_id, item in found.items()]
+    salvagers = {store: _salvager(store) for store in {item.store for item in found.values()}}
+    return [salvaged(salvagers[item.store], item.image, tags[image_id]) for image_id, item in found.items()]
 
 
-def _named(root: Store, given: Mapping[str, Any]) -> Sequence[tuple[str | None, Image]]:
-    if given["everything"]:
-        images = root.images()
-        below = {image.parent for image in images}
-        return [(None, image) for image in images if image.references or image.id not in below]
-    for name in given["names"]:
-        if split_layer(name)[1] is not None:
-            raise click.UsageError(f"{name}: no image is only some layers of another; use --format rootfs")
-    return [(name, root.image(name)) for name in given["names"]]
+def _salvager(root: Store) -> Salvager:
+    """What rebuilds damaged layers of a store; raises `NotInThisKind`."""
+    from layerfs.capabilities import Salvageable, lacking
+
+    if not isinstance(root, Salvageable):
+        raise lacking(root)
+    return root.salvager()
+
+
+def _everything(context: click.Context) -> list[Asked]:
+    """Every image that `images` lists."""
+    root = open_root(context)
+    images = root.images()
+    below = {image.parent for image in images}
+    return [Asked(root, image, None) for image in images if image.references or image.id not in below]
+
+
+def _asked_for(named: Sequence[Found]) -> list[Asked]:
+    for found in named:
+        if split_layer(found.name)[1] is not None:
+            raise click.UsageError(
+                f"{found.name}: no image is only some layers of another; use --format rootfs"
+            )
+    return [
+        Asked(found.store, found.store.image(found.name), found.name if found.given else None)
+        for found in named
+    ]
 
 
 # -- trees and layers ----------------------------------------------------------------------------
@@ -212,7 +247,7 @@ def _rootfs(root: Store, name: str, kind: str | None) -> tuple[Callable[[Write],
     subject = open_subject(root, name, kind=kind, up_to=None, layer=None)
     if isinstance(subject.of, (BareLayer, Layer)):
         raise click.UsageError(f"{name} is a layer alone: use --format layer")
-    sizes = (root.layer_size(item.chain_id) or 0 for item in subject.suppliers if item.chain_id)
+    sizes = (root.layer_size(item.chain_id) or 0 for item in subject.layers if item.chain_id)
     return lambda write: TreeTar(subject.tree, write).write_all(), sum(sizes)
 
 
@@ -220,11 +255,10 @@ def _layer(
     root: Store, found: Named, number: int | None, *, salvage: bool
 ) -> tuple[Callable[[Write], object], int]:
     """What writes a layer's tar, and how many bytes it is; 0 where that is not known."""
-    from layerfs.analysis.stack import own_layers
+    from layerfs.analysis.store.stack import own_layers
     from layerfs.model import BareLayer, Container, Image
     from layerfs.views.export.commit import write_bare_layer
     from layerfs.views.export.images import layer_tar
-    from layerfs.views.export.salvage import Salvage
 
     if isinstance(found, Image):
         if number is None:
@@ -238,7 +272,7 @@ def _layer(
         bare = found
         return lambda write: write_bare_layer(root, bare, write), 0
     if salvage:
-        tar = Salvage(data_root_of(root)).layer(found, found.diff_id)
+        tar = _salvager(root).layer(found, found.diff_id)
         return tar.write, tar.size
     original = layer_tar(root, found)
     return original.write, original.size
@@ -247,23 +281,21 @@ def _layer(
 # -- where it goes -------------------------------------------------------------------------------
 
 
-def _open_place(
-    root: Store, given: Mapping[str, Any], opened: ExitStack, total: int, *, directory: bool
-) -> Place:
+def _open_place(context: click.Context, opened: ExitStack, total: int, *, directory: bool) -> Destination:
     """A directory or a tar."""
     from layerfs.views.export.places import Directory, Tar
     from layerfs.views.place import BadTarget
 
-    path = given["output"]
+    path = context.params["output"]
     if directory and path != STDOUT and (path.endswith("/") or os.path.isdir(path)):
         try:
-            return opened.enter_context(Directory(os.fsencode(path), root.evidence()))
+            return opened.enter_context(Directory(os.fsencode(path), evidence(context)))
         except BadTarget as error:
             raise click.BadParameter(f"{path}: {error}", param_hint="--output") from error
-    return opened.enter_context(Tar(_open(root, path, opened, total, force=given["force"])))
+    return opened.enter_context(Tar(_open(context, path, opened, total, force=context.params["force"])))
 
 
-def _open(root: Store, path: str, opened: ExitStack, total: int, *, force: bool) -> Write:
+def _open(context: click.Context, path: str, opened: ExitStack, total: int, *, force: bool) -> Write:
     """What takes an archive's bytes, and shows on a terminal how many they are."""
     from layerfs.views.export.newfile import NewFile
     from layerfs.views.place import BadTarget
@@ -272,7 +304,7 @@ def _open(root: Store, path: str, opened: ExitStack, total: int, *, force: bool)
         write: Write = sys.stdout.buffer.write
     else:
         try:
-            write = opened.enter_context(NewFile(os.fsencode(path), root.evidence(), force=force)).write
+            write = opened.enter_context(NewFile(os.fsencode(path), evidence(context), force=force)).write
         except BadTarget as error:
             raise click.BadParameter(f"{path}: {error}", param_hint="--output") from error
     if not (total and sys.stderr.isatty()):

@@ -10,28 +10,29 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 from click.core import ParameterSource
 
-from ..entries import Complaints, escaped
-from ..findings import InRoot, InTree, ls_line, root_table, tree_table
+from ..emit import emit
 from ..findtests import dashed, test_options, wanted
 from ..findwords import FindCommand
-from ..output import emit, format_option, no_trunc_option
-from ..params import metadata_option, root_option
-from ..places import Place, complete_place, read_place, refuse_relative
+from ..options import format_option, metadata_option, no_trunc_option, root_option, type_option
+from ..places import OpenPlace, complete_place, open_words, read_place, refuse_relative
 from ..progress import clear_bar, progress
-from ..subjects import KINDS, layer_options, open_root, open_subject
+from ..rows.entries import Complaints, escaped
+from ..rows.findings import InRoot, InTree, ls_line, root_table, tree_table
+from ..stores import find_name, open_root
+from ..subjects import KINDS, layer_options, open_subject, tree_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from layerfs.analysis.find import Contents
-    from layerfs.analysis.forest import Forest
-    from layerfs.analysis.predicates import Predicate
-    from layerfs.analysis.seen import LayerFinding
+    from layerfs.analysis.store.forest import Forest
+    from layerfs.analysis.store.seen import LayerHit
+    from layerfs.analysis.tree.find import Contents
+    from layerfs.analysis.tree.predicates import Predicate
     from layerfs.store import Store
+    from layerfs.subject import Subject
     from layerfs.tree.node import FileStat, Part
 
     from ..findtests import Wanted
-    from ..subjects import Subject
 
 __all__ = ["command"]
 
@@ -64,7 +65,7 @@ class Read(NamedTuple):
 @no_trunc_option
 @format_option
 @layer_options
-@click.option("--kind", type=click.Choice(KINDS), help="What NAME is, if it could be several things.")
+@type_option(*KINDS, name="--kind")
 @metadata_option()
 @root_option
 @click.pass_context
@@ -80,7 +81,6 @@ def command(
     up_to: int | None,
     layer: int | None,
     kind: str | None,
-    root: str,  # noqa: ARG001 - read from the context
     **tests: Any,
 ) -> int:
     """Find entries by name, attributes or content: in one tree, or in all layers of the root.
@@ -103,37 +103,49 @@ def command(
     if ls + print0 + given > 1:
         raise click.UsageError("-ls, -print0 and --format exclude each other")
     output = Output(form if given else None, ls, print0)
-    name, starts, pattern = _words(words, everywhere=everywhere)
-    complaints = Complaints()
     if everywhere:
+        starts, pattern = _paths(words)
+        complaints = Complaints(*map(tree_path, starts or ["/"]))
         if (up_to, layer, kind) != (None, None, None):
             raise click.UsageError("--up-to, --layer and --kind need a NAME instead of --all")
         _in_root(open_root(ctx), wanted(tests, pattern, None, starts), output, complaints, full=no_trunc)
     else:
-        subject = open_subject(open_root(ctx), name, kind=kind, up_to=up_to, layer=layer)
+        at = _place(ctx, words)
+        starts, pattern = _paths(at.paths)
+        complaints = Complaints(*map(tree_path, starts or ["/"]))
+        subject = open_subject(at.store, at.name, kind=kind, up_to=up_to, layer=layer)
         _in_tree(subject, wanted(tests, pattern, subject.tree, starts), output, complaints)
     return complaints.code
 
 
-def _words(words: tuple[str, ...], *, everywhere: bool) -> tuple[str, list[str], str | None]:
-    """The NAME, empty with --all, the start paths, and the PATTERN."""
-    name, others = Place("", words) if everywhere else read_place(words, lenient=True)
-    if not everywhere and not name:
+def _place(context: click.Context, words: tuple[str, ...]) -> OpenPlace:
+    """The tree to search, and the words behind its NAME."""
+    if unnamed := open_words(context, words, marks=WILDCARDS):
+        return unnamed
+    if not words:
         raise click.UsageError("Missing argument 'NAME' (or --all).")
+    name, others = read_place(words, lenient=True)
     if not others:
         refuse_relative(name)
-    starts = [word for word in others if word.startswith("/") and not set(word) & set(WILDCARDS)]
-    patterns = [word for word in others if word not in starts]
+    _paths(others)
+    found = find_name(context, name)
+    return OpenPlace(found.store, found.name, others)
+
+
+def _paths(words: tuple[str, ...]) -> tuple[list[str], str | None]:
+    """The start paths, and the PATTERN."""
+    starts = [word for word in words if word.startswith("/") and not set(word) & set(WILDCARDS)]
+    patterns = [word for word in words if word not in starts]
     if len(patterns) > 1:
         raise click.UsageError(f"Got unexpected extra argument ({patterns[1]})")
-    return name, starts, patterns[0] if patterns else None
+    return starts, patterns[0] if patterns else None
 
 
 # -- one tree ------------------------------------------------------------------------------------
 
 
 def _in_tree(subject: Subject, chosen: Wanted, output: Output, complaints: Complaints) -> None:
-    from layerfs.analysis.find import find
+    from layerfs.analysis.tree.find import find
 
     rows = _tree_rows(
         subject,
@@ -158,7 +170,7 @@ def _in_tree(subject: Subject, chosen: Wanted, output: Output, complaints: Compl
 def _tree_rows(
     subject: Subject, found: Iterable[Any], chosen: Wanted, complaints: Complaints
 ) -> Iterator[InTree]:
-    from layerfs.analysis.find import Contents
+    from layerfs.analysis.tree.find import Contents
 
     contents = Contents(subject.tree.layers)
     # reading is what takes long, so its end should be in sight
@@ -167,8 +179,8 @@ def _tree_rows(
         for item in watched:
             read = _read(contents, item.part, item.stat, chosen, complaints)
             if read:
-                supplier = subject.suppliers[item.part.layer] if subject.suppliers else None
-                yield InTree(item, read.target, contents.location(item.part), read.sha256, supplier)
+                layer = subject.layers[item.part.layer] if subject.layers else None
+                yield InTree(item, read.target, contents.location(item.part), read.sha256, layer)
 
 
 def _read(
@@ -196,8 +208,8 @@ def _read(
 
 def _in_root(root: Store, chosen: Wanted, output: Output, complaints: Complaints, *, full: bool) -> None:
     """Sorted by path, so that what several layers have of it stands together; jsonl as it is found."""
-    from layerfs.analysis.findall import Below, find_all
-    from layerfs.analysis.forest import Forest
+    from layerfs.analysis.store.findall import Below, find_all
+    from layerfs.analysis.store.forest import Forest
 
     forest = Forest(root)
     test = Below(chosen.starts, chosen.test) if chosen.starts else chosen.test
@@ -219,22 +231,22 @@ def _in_root(root: Store, chosen: Wanted, output: Output, complaints: Complaints
 
 
 def _complete(
-    steps: Iterator[list[LayerFinding]], test: Predicate, complaints: Complaints
-) -> Iterator[list[LayerFinding]]:
+    steps: Iterator[list[LayerHit]], test: Predicate, complaints: Complaints
+) -> Iterator[list[LayerHit]]:
     """All steps; after the last it is known, and told, which start paths no layer has."""
-    from layerfs.analysis.findall import Below
+    from layerfs.analysis.store.findall import Below
     from layerfs.errors import PathNotFound
 
     yield from steps
     for path in test.missing if isinstance(test, Below) else ():
-        complaints.add(PathNotFound(path, "no layer has it"))
+        complaints.refuse(PathNotFound(path, "no layer has it"))
 
 
 def _root_rows(
-    forest: Forest, found: Iterable[LayerFinding], chosen: Wanted, complaints: Complaints
+    forest: Forest, found: Iterable[LayerHit], chosen: Wanted, complaints: Complaints
 ) -> Iterator[InRoot]:
     """The findings of one layer."""
-    from layerfs.analysis.findall import contents_of
+    from layerfs.analysis.store.findall import contents_of
     from layerfs.tree.node import Part
 
     contents: Contents | None = None

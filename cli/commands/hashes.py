@@ -10,20 +10,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 from click.core import ParameterSource
 
-from ..entries import Complaints, escaped, lossless
+from ..emit import emit
 from ..main import FINDINGS
-from ..output import Column, Table, emit, format_option
-from ..places import Place, place_argument
+from ..options import format_option
+from ..places import Words, open_place, place_argument
 from ..progress import progress
-from ..subjects import open_root, open_subject, subject_options, tree_path
+from ..rows.entries import Complaints, escaped, lossless
+from ..subjects import open_subject, subject_options, tree_path
+from ..table import Column, Table
 from ..units import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from layerfs.analysis.hashes import Hashed, HashedFile
+    from layerfs.analysis.tree.hashes import Hashed, HashedFile
+    from layerfs.model import LayerInfo
+    from layerfs.subject import Subject
 
-    from ..subjects import Subject, Supplier
 
 __all__ = ["command"]
 
@@ -38,7 +41,7 @@ class Row(NamedTuple):
 
     hashed: Hashed
     algorithm: str
-    supplier: Supplier | None
+    layer: LayerInfo | None
     backing: str
 
     @property
@@ -68,7 +71,7 @@ def _algorithm(name: str) -> Callable[..., Any]:
 @click.pass_context
 def command(
     ctx: click.Context,
-    place: Place,
+    place: Words,
     every: bool,
     algorithm: str | None,
     zero: bool,
@@ -76,7 +79,6 @@ def command(
     kind: str | None,
     up_to: int | None,
     layer: int | None,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> int:
     """List digests of all files of an image, container or layer, as sha256sum does.
 
@@ -97,16 +99,16 @@ def command(
     given = ctx.get_parameter_source("form") != ParameterSource.DEFAULT
     if zero and given:
         raise click.UsageError("--zero and --format exclude each other")
-    data_root = open_root(ctx)
-    subject = open_subject(data_root, place.name, kind=kind, up_to=up_to, layer=layer)
+    at = open_place(ctx, place)
+    subject = open_subject(at.store, at.name, kind=kind, up_to=up_to, layer=layer)
     complaints = Complaints()
-    files = _files(subject, place.paths, complaints, every=every)
+    files = _files(subject, at.paths, complaints, every=every)
     rows = _rows(subject, files, algorithm or "sha256", complaints)
     if given:
         emit(_table(algorithm or "sha256"), rows, form)
     else:
         _print(
-            rows, _lying(data_root.path.rstrip("/")) if every else lambda row: b"." + row.file.path, zero=zero
+            rows, _lying(at.store.path.rstrip("/")) if every else lambda row: b"." + row.file.path, zero=zero
         )
     return FINDINGS if complaints.code else 0
 
@@ -114,7 +116,7 @@ def command(
 def _files(
     subject: Subject, paths: Sequence[str], complaints: Complaints, *, every: bool
 ) -> list[HashedFile]:
-    from layerfs.analysis.hashes import every_version, shown_files
+    from layerfs.analysis.tree.hashes import every_version, shown_files
     from layerfs.errors import TreeError
 
     wanted = [tree_path(path) for path in paths] or [b"/"]
@@ -126,14 +128,14 @@ def _files(
         try:
             nodes.append(subject.tree.resolve(path))
         except TreeError as error:
-            complaints.add(error)
+            complaints.refuse(error)
     return shown_files(subject.tree, nodes, complaints.add)
 
 
 def _rows(
     subject: Subject, files: Sequence[HashedFile], algorithm: str, complaints: Complaints
 ) -> Iterator[Row]:
-    from layerfs.analysis.hashes import hashes
+    from layerfs.analysis.tree.hashes import hashes
 
     found = hashes(subject.tree, files, algorithm, len(os.sched_getaffinity(0)))
     # a list on the terminal shows how far it is
@@ -141,10 +143,10 @@ def _rows(
         for hashed in watched:
             if hashed.error:
                 complaints.add(hashed.error)
-            layer, path = hashed.file.data
-            label = subject.tree.layers[layer].label
-            supplier = subject.suppliers[hashed.file.part.layer]
-            yield Row(hashed, algorithm, supplier, f"{label}/{os.fsdecode(path)}")
+            place, path = hashed.file.data
+            label = subject.tree.layers[place].label
+            layer = subject.layers[hashed.file.part.layer]
+            yield Row(hashed, algorithm, layer, f"{label}/{os.fsdecode(path)}")
 
 
 # -- lines ---------------------------------------------------------------------------------------
@@ -199,7 +201,7 @@ def _column(key: str, placeholder: str, value: Callable[[Row], Any], words: Any 
 def _table(algorithm: str) -> Table[Row]:
     def identity(name: str) -> Callable[[Row], str | None]:
         def text(row: Row) -> str | None:
-            found = getattr(row.supplier, name, None)
+            found = getattr(row.layer, name, None)
             return None if found is None else str(found)
 
         return text
@@ -214,7 +216,7 @@ def _table(algorithm: str) -> Table[Row]:
         _column("nlink", "NLink", lambda row: row.file.stat.nlink),
         _column("inode", "Inode", lambda row: row.file.stat.ino),
         _column("state", "State", lambda row: "hidden" if row.file.hidden else "visible"),
-        _column("layer", "Layer", lambda row: row.supplier.number if row.supplier else None),
+        _column("layer", "Layer", lambda row: row.layer.number if row.layer else None),
         _column("diff_id", "DiffID", identity("diff_id")),
         _column("chain_id", "ChainID", identity("chain_id")),
         _column("cache_id", "CacheID", identity("cache_id")),

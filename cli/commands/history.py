@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..output import Column, Table, emit, format_option, no_trunc_option
-from ..params import root_option
-from ..provenance import kind_option, open_owner, own_words
-from ..subjects import complete_images, open_root
+from ..emit import emit
+from ..options import format_option, no_trunc_option, root_option
+from ..rows.provenance import kind_option, open_owner, own_words
+from ..stores import find_name
+from ..subjects import complete_images
+from ..table import Column, Table
 from ..units import ZERO_TIME_NS, age, ellipsis, human_size, local_rfc3339, rfc3339, short_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from layerfs.analysis.history import HistoryRow
+    from layerfs.analysis.store.history import HistoryRow
 
 __all__ = ["command"]
 
@@ -46,7 +48,7 @@ def _plain_flag(argument: str) -> str:
 
 
 @click.command("history", cls=GoFlags)
-@click.argument("name", metavar="IMAGE", shell_complete=complete_images)
+@click.argument("name", metavar="IMAGE", required=False, shell_complete=complete_images)
 @click.option(
     "-H",
     "--human/--no-human",
@@ -62,14 +64,13 @@ def _plain_flag(argument: str) -> str:
 @click.pass_context
 def command(
     ctx: click.Context,
-    name: str,
+    name: str | None,
     human: bool,
     quiet: bool,
     layers: bool,
     no_trunc: bool,
     form: str,
     kind: str | None,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> None:
     """Show the steps that made an image, newest first, as `docker history` does.
 
@@ -83,9 +84,9 @@ def command(
       layerfs history --layers --no-trunc nginx:latest
       layerfs history --format '{{.CacheID}} {{.CreatedBy}}' nginx:latest
     """
-    from layerfs.analysis.history import history
+    from layerfs.analysis.store.history import history
 
-    data_root = open_root(ctx)
+    data_root, name, _ = find_name(ctx, name, "IMAGE")
     owner = open_owner(data_root, name, kind, image_first=True)
     rows = history(data_root, owner)
     form = "{{.ID}}" if quiet and form == "table" else form

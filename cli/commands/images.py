@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
+from ..emit import emit, is_template
 from ..filters import Filters, filter_option, invalid_filter, labels, moment
-from ..output import Column, Table, emit, format_option, is_template, no_trunc_option
-from ..params import root_option
-from ..subjects import complete_images, data_root_of, image_names, open_root
+from ..options import format_option, no_trunc_option, root_option
+from ..stores import is_carried, open_root, open_word
+from ..subjects import complete_images, image_names
+from ..table import Column, Table
 from ..units import ZERO_TIME_NS, age, clock, human_size, rfc3339, short_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from layerfs.analysis.listing import Digests, ImageFilter, ImageRow
-    from layerfs.analysis.usage import ImageUsage
+    from layerfs.analysis.store.listing import Digests, ImageFilter, ImageRow
+    from layerfs.analysis.store.usage import ImageUsage
     from layerfs.model import Image
     from layerfs.store import Store
 
@@ -70,6 +72,7 @@ def _filter_values(root: Store, name: str) -> Iterable[str]:
 @click.option("-a", "--all", "every", is_flag=True, help="Show intermediate images too.")
 @click.option("-q", "--quiet", is_flag=True, help="Show image IDs only.")
 @click.option("--digests", is_flag=True, help="Show manifest digests.")
+@click.option("--all-platforms", is_flag=True, help="Show each platform of an image for several, and which.")
 @click.option("--usage", is_flag=True, help="Show what is shared, unique, and freed by removing the image.")
 @filter_option("dangling", "label", "before", "since", "until", "reference", values=_filter_values)
 @click.option(
@@ -88,16 +91,17 @@ def command(
     every: bool,
     quiet: bool,
     digests: bool,
+    all_platforms: bool,
     usage: bool,
     filters: Filters,
     sort: str | None,
     no_trunc: bool,
     form: str,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> None:
     """List images, newest first, as `docker images` does.
 
-    REFERENCE is a name, perhaps with a tag, or a pattern such as 'team/*:1.?'.
+    REFERENCE is a name, perhaps with a tag, or a pattern such as 'team/*:1.?'. It may carry a store, as in
+    ./app.tar or oci:layout:1.25.
 
     \b
     Examples:
@@ -107,25 +111,35 @@ def command(
       layerfs images --usage --sort freed_size
       layerfs images --format '{{.ID}} {{.Repository}}:{{.Tag}}'
     """
-    from layerfs.analysis.listing import image_rows, listed_images
+    from layerfs.analysis.store.listing import image_rows, listed_images
     from layerfs.store import RECORDS
 
+    if reference is not None and is_carried(reference):
+        data_root, reference = open_word(ctx, reference)
+    else:
+        data_root = open_root(ctx)
     if reference is not None:
         filters.setdefault("reference", []).append(reference)
-    form = _layout(form, quiet=quiet, digests=digests, usage=usage)
-    data_root = open_root(ctx)
+    form = _layout(form, quiet=quiet, digests=digests, platforms=all_platforms, usage=usage)
     data_root.require(RECORDS)
-    listed = listed_images(data_root, _image_filter(data_root, filters), every=every)
+    listed = listed_images(
+        data_root, _image_filter(data_root, filters), every=every, all_platforms=all_platforms
+    )
     names = image_rows(listed, _told_digests(form, digests=digests))
     rows = list(_rows(data_root, names, usage=usage))
-    emit(_table(full=no_trunc, usage=usage), _sorted(rows, sort) if sort else rows, form)
+    emit(
+        _table(full=no_trunc, platforms=all_platforms, usage=usage),
+        _sorted(rows, sort) if sort else rows,
+        form,
+    )
 
 
-def _layout(form: str, *, quiet: bool, digests: bool, usage: bool) -> str:
+def _layout(form: str, *, quiet: bool, digests: bool, platforms: bool, usage: bool) -> str:
     """Docker's tables as the templates they are; `--digests` adds its column to a table of one's own."""
     if form == "table":
         digest = "\t{{.Digest}}" if digests else ""
-        return "{{.ID}}" if quiet else _TAGGED + digest + _REST + (_USAGE if usage else "")
+        platform = "\t{{.Platform}}" if platforms else ""
+        return "{{.ID}}" if quiet else _TAGGED + digest + platform + _REST + (_USAGE if usage else "")
     if form.startswith("table") and digests and "{{.Digest}}" not in form:
         return form + "\t{{.Digest}}"
     return form
@@ -139,7 +153,7 @@ def _told_digests(form: str, *, digests: bool) -> Digests:
 
 
 def _image_filter(root: Store, filters: Filters) -> ImageFilter:
-    from layerfs.analysis.listing import ImageFilter
+    from layerfs.analysis.store.listing import ImageFilter
     from layerfs.formats.errors import FormatError
     from layerfs.formats.reference import parse_reference, reference_matches
 
@@ -162,7 +176,7 @@ def _image_filter(root: Store, filters: Filters) -> ImageFilter:
 
 
 def _rows(root: Store, names: Iterable[ImageRow], *, usage: bool) -> Iterator[Row]:
-    from layerfs.analysis.listing import container_counts
+    from layerfs.analysis.store.listing import container_counts
 
     containers = container_counts(root)
     account = _account(root) if usage else None
@@ -174,9 +188,12 @@ def _rows(root: Store, names: Iterable[ImageRow], *, usage: bool) -> Iterator[Ro
 
 def _account(root: Store) -> Callable[[Image], ImageUsage]:
     """The usage of images, each reckoned once however many names it has."""
-    from layerfs.analysis.usage import StoreUsage
+    from layerfs.analysis.store.usage import StoreUsage
+    from layerfs.capabilities import Accountable, lacking
 
-    usage = StoreUsage(data_root_of(root))
+    if not isinstance(root, Accountable):
+        raise lacking(root)
+    usage = StoreUsage(root)
     known: dict[str, ImageUsage] = {}
 
     def of(image: Image) -> ImageUsage:
@@ -212,7 +229,7 @@ def _sort_value(row: Row, key: str) -> Any:
 # -- columns -------------------------------------------------------------------------------------
 
 
-def _table(*, full: bool, usage: bool) -> Table[Row]:
+def _table(*, full: bool, platforms: bool, usage: bool) -> Table[Row]:
     columns: list[Column[Row]] = [
         Column("repository", lambda row: row.name.repository, "Repository", "REPOSITORY", _repository),
         Column("tag", lambda row: row.name.tag, "Tag", "TAG", lambda row: row.name.tag or NONE),
@@ -224,6 +241,10 @@ def _table(*, full: bool, usage: bool) -> Table[Row]:
         Column("", lambda row: row.size, "VirtualSize", "SIZE", lambda row: _size(row.size, 4)),
         Column("containers", lambda row: row.containers, "Containers", "CONTAINERS", _containers),
     ]
+    if platforms:
+        columns.append(
+            Column("platform", _platform, "Platform", "PLATFORM", lambda row: _platform(row) or UNKNOWN)
+        )
     columns += [_usage_column(part, in_data=usage) for part in ("shared", "unique")]
     if usage:
         columns.append(_usage_column("freed", in_data=True))
@@ -242,6 +263,14 @@ def _usage_column(part: str, *, in_data: bool) -> Column[Row]:
 
     key = f"{part}_size" if in_data else ""
     return Column(key, value, f"{part.title()}Size", f"{part.upper()} SIZE", cell)
+
+
+def _platform(row: Row) -> str | None:
+    """What the image is for, as `linux/arm/v7`; None where its config does not say."""
+    config = row.name.image.config
+    if not (config.os and config.architecture):
+        return None
+    return "/".join(filter(None, (config.os, config.architecture, config.variant)))
 
 
 def _created(row: Row) -> int | None:

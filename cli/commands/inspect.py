@@ -7,20 +7,22 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..emit import emit_objects
 from ..messages import say
-from ..output import emit_objects
-from ..params import root_option
-from ..subjects import KINDS, complete_names, open_root
+from ..options import root_option, type_option
+from ..stores import find_name
+from ..subjects import KINDS, complete_names
 
 if TYPE_CHECKING:
     from layerfs.errors import LayerfsError
+    from layerfs.store import Store
 
 __all__ = ["command"]
 
 
 @click.command("inspect")
-@click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=complete_names)
-@click.option("--type", "kind", type=click.Choice(KINDS), help="What NAME is, if it could be several things.")
+@click.argument("names", metavar="NAME...", nargs=-1, shell_complete=complete_names)
+@type_option(*KINDS)
 @click.option("-s", "--size", is_flag=True, help="Also measure containers and their own layers.")
 @click.option(
     "-f",
@@ -38,7 +40,6 @@ def command(
     kind: str | None,
     size: bool,
     form: str,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> None:
     """Show all that is known of images, containers and layers, as `docker inspect` does.
 
@@ -56,17 +57,19 @@ def command(
       cat "$(layerfs inspect -f '{{.LogPath}}' web)"
       layerfs inspect --type layer 7Q2XUW…  # the layer of a short link
     """
-    from layerfs.analysis.inspect import Inspector
+    from layerfs.analysis.store.inspect import Inspector
     from layerfs.errors import CorruptStore, LookupFailed
 
-    data_root = open_root(ctx)
-    inspector = Inspector(data_root, os.path.abspath(data_root.path), sizes=size)
+    inspectors: dict[Store, Inspector] = {}
     documents = []
     failures: list[LayerfsError] = []
-    for name in names:
+    for word in names or (None,):
         try:
-            found = data_root.names.anything(name, (kind,) if kind else KINDS)
-            documents.append(inspector.describe(found))
+            store, name, _ = find_name(ctx, word)
+            if store not in inspectors:
+                inspectors[store] = Inspector(store, os.path.abspath(store.path), sizes=size)
+            found = store.names.anything(name, (kind,) if kind else KINDS)
+            documents.append(inspectors[store].describe(found))
         except (LookupFailed, CorruptStore) as error:
             failures.append(error)
     emit_objects(documents, form)

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..output import Column, Table, emit, format_option, no_trunc_option
-from ..params import root_option
-from ..provenance import kind_option, open_owner, own_words
-from ..subjects import complete_names, open_root
+from ..emit import emit
+from ..options import format_option, no_trunc_option, root_option
+from ..rows.provenance import kind_option, open_owner, own_words
+from ..stores import find_name, open_root
+from ..subjects import complete_names
+from ..table import Column, Table
 from ..units import ellipsis, human_size, short_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from layerfs.analysis.layers import LayerRow, LayerTable
+    from layerfs.analysis.store.layers import LayerRow, LayerTable
     from layerfs.model import Container, Image
 
 __all__ = ["command"]
@@ -50,7 +52,6 @@ def command(
     no_trunc: bool,
     form: str,
     kind: str | None,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> None:
     """List the layers of an image or container, base first, or all layers of the root.
 
@@ -65,10 +66,12 @@ def command(
       layerfs layers --digests nginx:latest      # as docker pull names them
       layerfs layers --format '{{.ChainID}} {{.Images}}'  # who uses which layer
     """
-    from layerfs.analysis.layers import LayerTable
+    from layerfs.analysis.store.layers import LayerTable
     from layerfs.store import RECORDS
 
-    data_root = open_root(ctx)
+    data_root = open_root(ctx) if name is None else None
+    if data_root is None:
+        data_root, name, _ = find_name(ctx, name)
     data_root.require(RECORDS)
     layers = LayerTable(data_root)
     rows = _rows(layers, None if name is None else open_owner(data_root, name, kind))

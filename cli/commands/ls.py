@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from ..colors import EntryColors, color_option, colored
-from ..entries import ENTRY_TABLE, Complaints, Entry, escaped
-from ..listing import Line, Style, lines, total_line
-from ..output import emit, format_option
-from ..places import Place, place_argument
-from ..subjects import open_root, open_subject, subject_options, tree_path
+from ..emit import emit
+from ..options import format_option
+from ..places import Words, open_place, place_argument
+from ..rows.entries import ENTRY_TABLE, Complaints, Entry, escaped
+from ..rows.listing import Line, Style, lines, total_line
+from ..subjects import open_subject, subject_options, tree_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from layerfs.subject import Subject
     from layerfs.tree.node import Node
-
-    from ..subjects import Subject
 
 __all__ = ["command"]
 
@@ -78,7 +78,7 @@ class Group(NamedTuple):
 @click.pass_context
 def command(
     ctx: click.Context,
-    place: Place,
+    place: Words,
     long: bool,
     numeric: bool,
     full_time: bool,
@@ -98,7 +98,6 @@ def command(
     kind: str | None,
     up_to: int | None,
     layer: int | None,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> int:
     """List directories of an image, container or layer, as ls(1) would in its mount.
 
@@ -111,13 +110,14 @@ def command(
       layerfs ls -lAR --layer 3 nginx:latest       # layer 3 alone, with whiteouts
       layerfs ls -R --format jsonl nginx:latest /  # every entry as JSON
     """
-    subject = open_subject(open_root(ctx), place.name, kind=kind, up_to=up_to, layer=layer)
+    at = open_place(ctx, place)
+    subject = open_subject(at.store, at.name, kind=kind, up_to=up_to, layer=layer)
     text = form == "table"
     long = long or numeric or full_time
     hidden = every or almost
     choice = Choice(hidden, every and text, itself, recursive, long, by_time, by_size, reverse)
     complaints = Complaints()
-    groups = _groups(subject, place.paths or ("/",), choice, complaints)
+    groups = _groups(subject, at.paths or ("/",), choice, complaints)
     if not text:
         emit(ENTRY_TABLE, (line.entry for group in groups for line in group.listed), form)
         return complaints.code
@@ -128,7 +128,7 @@ def command(
 
     colors = EntryColors() if colored() else None
     style = Style(long, human, full_time, inode, layers, width, time.time_ns(), has_acl, colors)
-    titled = len(place.paths) > 1 or recursive
+    titled = len(at.paths) > 1 or recursive
     for line in _text(groups, style, titled=titled):
         sys.stdout.write(line)
     return complaints.code
@@ -159,7 +159,7 @@ def _groups(
         try:
             node = _named(subject, path, choice)
         except TreeError as error:
-            complaints.add(error)
+            complaints.refuse(error)
         else:
             named.append(Line(path, Entry.of(subject, node, complaints)))
     in_order = _sorted(named, choice)
@@ -196,7 +196,7 @@ def _directories(subject: Subject, top: Line, choice: Choice, complaints: Compla
         try:
             children = subject.tree.children(directory)
         except TreeError as error:
-            complaints.add(error)
+            (complaints.refuse if directory is top.entry.node else complaints.add)(error)
             continue
         shown = [
             (name, node) for name, node in children.items() if choice.hidden or not name.startswith(b".")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 import syslog
@@ -11,19 +10,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..messages import printable, say
-from ..mounts import list_mounts
-from ..output import format_option
-from ..params import complete_directory
-from ..subjects import complete_names, open_root, open_subject, subject_options
+from ..escape import printable
+from ..messages import say
+from ..options import complete_directory, format_option
+from ..rows.mounts import list_mounts
+from ..stores import chosen_with_one_image, find_name
+from ..subjects import complete_names, open_subject, subject_options
 
 if TYPE_CHECKING:
-    from layerfs.store import Store
+    from layerfs.subject import Subject
     from layerfs.tree.union import UnionTree
     from layerfs.views.fuse.server import Job
-
-    from ..provenance import Provenance
-    from ..subjects import Subject
 
 __all__ = ["command"]
 
@@ -77,7 +74,6 @@ def command(
     kind: str | None,
     up_to: int | None,
     layer: int | None,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> None:
     """Mount an image, container or layer read-only on a directory; list what is mounted.
 
@@ -93,17 +89,16 @@ def command(
       layerfs mount                              # what is mounted, dead or alive
       getfattr -n user.layerfs.created_by /mnt/etc/motd  # the step that made it
     """
-    if name is None and not _given(ctx, but=("form", "root")):
+    if name is None and not _given(ctx, but=("form",)):
         list_mounts(form)
         return
-    _check_usage(ctx)
-    assert name is not None and mountpoint is not None  # noqa: S101, PT018 - or it was wrong usage
+    name, mountpoint = _arguments(ctx, name, mountpoint)
     from layerfs.views.fuse.driver import MountOptions
     from layerfs.views.fuse.drivers import driver_named
     from layerfs.views.fuse.mountpoint import check_mountpoint
     from layerfs.views.fuse.server import Job, serve, serve_detached
 
-    data_root = open_root(ctx)
+    data_root, name, _ = find_name(ctx, name)
     subject = open_subject(data_root, name, kind=kind, up_to=up_to, layer=layer)
     target = check_mountpoint(mountpoint, Path(data_root.path))
     title = printable(subject.title)
@@ -114,7 +109,7 @@ def command(
         ignore_permissions=ignore_permissions,
         noexec=noexec,
     )
-    tree = _traced(data_root, subject, listed=provenance)
+    tree = _traced(subject, listed=provenance)
     job = Job(driver_named(driver_name), tree, target, options, _log_to_syslog)
     _say_what_stays_closed(job)
     if foreground:
@@ -133,11 +128,20 @@ def _given(ctx: click.Context, *, but: tuple[str, ...] = ()) -> list[str]:
     ]
 
 
+def _arguments(ctx: click.Context, name: str | None, mountpoint: Path | None) -> tuple[str | None, Path]:
+    """What to mount and where; refuses what cannot be meant. A store with one image needs no NAME."""
+    if name and not mountpoint and chosen_with_one_image(ctx):
+        mountpoint, name = Path(name), None
+    elif name is None or mountpoint is None:
+        missing = "NAME" if name is None else "MOUNTPOINT"
+        raise click.MissingParameter(ctx=ctx, param_hint=repr(missing), param_type="argument")
+    _check_usage(ctx)
+    assert mountpoint is not None  # noqa: S101 - as was asked
+    return name, mountpoint
+
+
 def _check_usage(ctx: click.Context) -> None:
-    """Refuse what cannot be meant, for a mount."""
-    for argument in ("name", "mountpoint"):
-        if ctx.params[argument] is None:
-            raise click.MissingParameter(ctx=ctx, param_hint=repr(argument.upper()), param_type="argument")
+    """Refuse options that do not go together, for a mount."""
     if "form" in _given(ctx):
         raise click.UsageError("--format is for the list of mounts, which has no NAME")
     if ctx.params["allow_other"] and ctx.params["ignore_permissions"]:
@@ -157,22 +161,15 @@ def _say_what_stays_closed(job: Job) -> None:
         )
 
 
-def _traced(root: Store, subject: Subject, *, listed: bool) -> UnionTree:
+def _traced(subject: Subject, *, listed: bool) -> UnionTree:
     """The tree with the attributes that tell where an entry comes from."""
-    from layerfs.views.provenance import Origin, TracedTree
-
-    @functools.cache
-    def provenance() -> Provenance:
-        from ..provenance import Provenance
-
-        return Provenance(root, subject)
+    from layerfs.views.provenance import TracedTree
 
     def created_by(number: int) -> str | None:
-        command = provenance().command(number)
+        command = subject.created_by(number)
         return None if command is None else printable(command)
 
-    origins = [Origin(supplier.number, supplier.diff_id, supplier.chain_id) for supplier in subject.suppliers]
-    return TracedTree(subject.tree, origins, created_by, listed=listed)
+    return TracedTree(subject.tree, subject.layers, created_by, listed=listed)
 
 
 class _LogToSyslog(logging.Handler):

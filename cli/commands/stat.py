@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..entries import ENTRY_COLUMNS, Complaints, Entry, escaped, lossless
-from ..listing import clock_full
-from ..output import Column, Table, emit, format_option
-from ..places import Place, place_argument
-from ..subjects import open_root, open_subject, subject_options, tree_path
+from ..emit import emit
+from ..options import format_option
+from ..places import Words, open_place, place_argument
+from ..rows.entries import ENTRY_COLUMNS, Complaints, Entry, escaped, lossless
+from ..rows.listing import clock_full
+from ..subjects import open_subject, subject_options, tree_path
+from ..table import Column, Table
 from ..units import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from ..subjects import Subject, Supplier
+    from layerfs.model import LayerInfo
+    from layerfs.subject import Subject
 
 __all__ = ["command"]
 
@@ -51,7 +54,7 @@ class Report:
     entry: Entry
     xattrs: Mapping[bytes, bytes]
     backing: tuple[str, ...]
-    layers: tuple[Supplier, ...]
+    layers: tuple[LayerInfo, ...]
 
 
 @click.command("stat")
@@ -62,13 +65,12 @@ class Report:
 @click.pass_context
 def command(
     ctx: click.Context,
-    place: Place,
+    place: Words,
     dereference: bool,
     form: str,
     kind: str | None,
     up_to: int | None,
     layer: int | None,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> int:
     """Show all attributes of files, and which layer supplied them.
 
@@ -81,9 +83,10 @@ def command(
       layerfs stat --format '{{.Layer}} {{.BackingPath}}' nginx:latest /etc/passwd
       layerfs stat --format json nginx:latest /bin/ping
     """
-    subject = open_subject(open_root(ctx), place.name, kind=kind, up_to=up_to, layer=layer)
+    at = open_place(ctx, place)
+    subject = open_subject(at.store, at.name, kind=kind, up_to=up_to, layer=layer)
     complaints = Complaints()
-    reports = _reports(subject, place.paths, complaints, follow=dereference)
+    reports = _reports(subject, at.paths, complaints, follow=dereference)
     if form == "table":
         for report in reports:
             sys.stdout.writelines(_lines(report))
@@ -103,11 +106,11 @@ def _reports(
             entry = Entry.of(subject, node, complaints)
             xattrs = _xattrs(entry)
         except TreeError as error:
-            complaints.add(error)
+            complaints.refuse(error)
             continue
-        parts = node.parts if subject.suppliers else ()
+        parts = node.parts if subject.layers else ()
         backing = tuple(_host_path(subject.tree.layers[part.layer].label, part.path) for part in parts)
-        yield Report(path, entry, xattrs, backing, tuple(subject.suppliers[part.layer] for part in parts))
+        yield Report(path, entry, xattrs, backing, tuple(subject.layers[part.layer] for part in parts))
 
 
 def _host_path(label: str, path: bytes) -> str:
@@ -140,8 +143,8 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"Access: {clock_full(found.atime_ns)}\n"
     yield f"Modify: {clock_full(found.mtime_ns)}\n"
     yield f"Change: {clock_full(found.ctime_ns)}\n"
-    for supplier, path in zip(report.layers, report.backing, strict=True):
-        yield f" Layer: {_layer_text(supplier)}\n"
+    for layer, path in zip(report.layers, report.backing, strict=True):
+        yield f" Layer: {_layer_text(layer)}\n"
         yield f"  From: {escaped(path.encode('utf-8', 'surrogateescape'))}\n"
     for name, value in report.xattrs.items():
         yield f" Xattr: {escaped(name)}={_value_text(value)}\n"
@@ -152,9 +155,9 @@ def _device(entry: Entry) -> str:
     return f"{os.major(number)},{os.minor(number)}"
 
 
-def _layer_text(supplier: Supplier) -> str:
-    number = "?" if supplier.number is None else supplier.number
-    return f"{number}  {supplier.diff_id or 'of the container'}"
+def _layer_text(layer: LayerInfo) -> str:
+    number = "?" if layer.number is None else layer.number
+    return f"{number}  {layer.diff_id or 'of the container'}"
 
 
 def _value_text(value: bytes) -> str:

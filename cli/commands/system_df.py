@@ -6,19 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..output import Column, Table, emit, emit_json, format_option
-from ..params import root_option
-from ..subjects import open_data_root
+from ..emit import emit, emit_json
+from ..options import format_option, root_option
+from ..stores import open_root
+from ..table import Column, Table
 from ..units import age, human_size, rfc3339, short_id
 from .containers import View, container_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from layerfs import DataRoot
-    from layerfs.analysis.diskusage import CacheUsage, DiskUsage, Total, VolumeUsage
-    from layerfs.analysis.usage import ImageUsage
+    from layerfs.analysis.store.diskusage import CacheUsage, DiskUsage, Total, VolumeUsage
+    from layerfs.analysis.store.usage import ImageUsage
     from layerfs.model import Container
+    from layerfs.store import Store
 
 __all__ = ["command"]
 
@@ -35,7 +36,6 @@ def command(
     ctx: click.Context,
     verbose: bool,
     form: str,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> None:
     """Show what images, containers, volumes and the build cache take, as `docker system df` does.
 
@@ -48,21 +48,24 @@ def command(
       layerfs system df -v
       layerfs system df --format json
     """
-    from layerfs.analysis.diskusage import DiskUsage
+    from layerfs.analysis.store.diskusage import DiskUsage
+    from layerfs.capabilities import Accountable, lacking
 
     if verbose and form not in ("table", "json"):
         raise click.UsageError("-v has several tables: its --format is table or json")
-    data_root = open_data_root(ctx)
-    usage = DiskUsage(data_root)
+    store = open_root(ctx)
+    if not isinstance(store, Accountable):
+        raise lacking(store)
+    usage = DiskUsage(store)
     if not verbose:
         emit(_SUMMARY, usage.summary(), form)
     elif form == "json":
-        emit_json(_document(data_root, usage))
+        emit_json(_document(store, usage))
     else:
-        _tell(data_root, usage)
+        _tell(store, usage)
 
 
-def _tell(root: DataRoot, usage: DiskUsage) -> None:
+def _tell(root: Store, usage: DiskUsage) -> None:
     """Docker's four tables, each under its headline."""
     click.echo("Images space usage:\n")
     emit(_IMAGES, usage.images, "table")
@@ -74,7 +77,7 @@ def _tell(root: DataRoot, usage: DiskUsage) -> None:
     emit(_CACHE, usage.cache or (), "table")
 
 
-def _document(root: DataRoot, usage: DiskUsage) -> dict[str, Any]:
+def _document(root: Store, usage: DiskUsage) -> dict[str, Any]:
     """The same in one object; null for what is not known."""
 
     def records(table: Table[Any], rows: Iterable[Any] | None) -> list[dict[str, Any]] | None:
@@ -166,7 +169,7 @@ _IMAGES: Table[ImageUsage] = Table(
 )
 
 
-def _containers(root: DataRoot, usage: DiskUsage) -> Table[Container]:
+def _containers(root: Store, usage: DiskUsage) -> Table[Container]:
     """The table of `containers` with Docker's columns for this list: sizes are what each has written."""
     written = {item.container.id: item.size for item in usage.containers}
     table = container_table(View(root, full=False), size=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import operator
 import sys
 import time
@@ -11,23 +12,24 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 from click.core import ParameterSource
 
-from ..entries import Complaints
+from ..emit import emit
 from ..filters import point_in_time
-from ..findings import InRoot
-from ..output import emit, format_option, no_trunc_option
-from ..params import root_option
+from ..options import format_option, no_trunc_option, root_option
 from ..progress import progress
-from ..provenance import kind_option
-from ..subjects import KINDS, complete_names, open_root
-from ..timeline import Event, FileRow, body_line, engine_line, timeline_table
+from ..rows.entries import Complaints
+from ..rows.findings import InRoot
+from ..rows.provenance import kind_option
+from ..rows.timeline import Event, FileRow, body_line, engine_line, timeline_table
+from ..stores import find_names, open_root
+from ..subjects import KINDS, complete_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from layerfs.analysis.find import Contents
-    from layerfs.analysis.forest import Forest, Owner
-    from layerfs.analysis.seen import LayerFinding
-    from layerfs.analysis.timeline import EngineEvent, Period
+    from layerfs.analysis.store.forest import Forest, Owner
+    from layerfs.analysis.store.seen import LayerHit
+    from layerfs.analysis.store.timeline import EngineEvent, Period
+    from layerfs.analysis.tree.find import Contents
     from layerfs.store import Store
 
 __all__ = ["command"]
@@ -69,7 +71,6 @@ def command(
     no_trunc: bool,
     form: str,
     kind: str | None,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> int:
     """Show when files of all layers, images and containers were made and changed.
 
@@ -87,28 +88,26 @@ def command(
       layerfs timeline --all --bodyfile --md5 > body
       mactime -b body -d -y > timeline.csv
     """
-    from layerfs.analysis.forest import Forest
-    from layerfs.analysis.timeline import Period, engine_events
+    from layerfs.analysis.store.forest import Forest
+    from layerfs.analysis.store.timeline import Period, engine_events
 
     given = ctx.get_parameter_source("form") != ParameterSource.DEFAULT
     if bodyfile and (given or sha256 or every_owner):
         raise click.UsageError("--bodyfile excludes --format, --sha256 and --owners: its fields are given")
-    if bool(names) == everything:
+    if names and everything:
         raise click.UsageError("give NAMEs, or --all")
     period = Period(_time("--since", since), _time("--until", until))
-    data_root = open_root(ctx)
-    owners = None if everything else _owners(data_root, names, kind)
-    forest = Forest(data_root, owners)
-    noted = engine_events(
-        data_root, [*data_root.images(), *data_root.containers()] if owners is None else owners
-    )
+    chosen = {open_root(ctx): None} if everything else _owners(ctx, names, kind)
+    forests = [Forest(store, owners) for store, owners in chosen.items()]
+    noted = [event for store, owners in chosen.items() for event in engine_events(store, _all(store, owners))]
     complaints = Complaints()
-    steps = _files(forest, period, Digests(md5, sha256), complaints)
+    digests = Digests(md5, sha256)
+    steps = itertools.chain.from_iterable(_files(forest, period, digests, complaints) for forest in forests)
     if bodyfile:
         _print_body(noted, steps, period)
     else:
         events = [Event(item.time_ns, "....", engine=item) for item in noted if period.holds(item.time_ns)]
-        with progress(steps, "Reading layers", len(forest)) as watched:
+        with progress(steps, "Reading layers", sum(map(len, forests))) as watched:
             for files in watched:
                 events += _moments(files, period)
         events.sort(key=operator.attrgetter("key"))
@@ -130,11 +129,24 @@ def _time(option: str, text: str | None) -> int | None:
     )
 
 
-def _owners(root: Store, names: tuple[str, ...], kind: str | None) -> list[Owner]:
+def _owners(
+    context: click.Context, names: tuple[str, ...], kind: str | None
+) -> dict[Store, list[Owner] | None]:
+    """The images and containers that are named, by the store that they are in."""
     from layerfs.model import Container, Image
 
-    found = [root.names.anything(name, (kind,) if kind else KINDS[:2]) for name in names]
-    return [owner for owner in found if isinstance(owner, (Image, Container))]
+    found: dict[Store, list[Owner] | None] = {}
+    for store, name, _ in find_names(context, names, "give NAMEs, or --all"):
+        owner = store.names.anything(name, (kind,) if kind else KINDS[:2])
+        owners = found.setdefault(store, [])
+        if owners is not None and isinstance(owner, (Image, Container)):
+            owners.append(owner)
+    return found
+
+
+def _all(store: Store, owners: list[Owner] | None) -> list[Owner]:
+    """The chosen images and containers of a store; without a choice all."""
+    return [*store.images(), *store.containers()] if owners is None else owners
 
 
 # -- files ---------------------------------------------------------------------------------------
@@ -144,8 +156,8 @@ def _files(
     forest: Forest, period: Period, digests: Digests, complaints: Complaints
 ) -> Iterator[list[FileRow]]:
     """What each layer has in a period of time."""
-    from layerfs.analysis.findall import contents_of
-    from layerfs.analysis.timeline import file_versions
+    from layerfs.analysis.store.findall import contents_of
+    from layerfs.analysis.store.timeline import file_versions
 
     contents = functools.lru_cache(1)(functools.partial(contents_of, forest))  # a layer's files come together
     for found, whiteouts in file_versions(forest, complaints.add):
@@ -158,11 +170,11 @@ def _files(
         yield rows + marks
 
 
-def _is_in(item: LayerFinding, period: Period) -> bool:
+def _is_in(item: LayerHit, period: Period) -> bool:
     return any(map(period.holds, (item.stat.mtime_ns, item.stat.atime_ns, item.stat.ctime_ns)))
 
 
-def _row(item: LayerFinding, contents: Contents, digests: Digests | None, complaints: Complaints) -> FileRow:
+def _row(item: LayerHit, contents: Contents, digests: Digests | None, complaints: Complaints) -> FileRow:
     """A file with its target and digests; for a whiteout there is nothing to read."""
     from layerfs.errors import TreeError
     from layerfs.tree.node import Part
@@ -182,7 +194,7 @@ def _row(item: LayerFinding, contents: Contents, digests: Digests | None, compla
 
 
 def _moments(files: Iterable[FileRow], period: Period) -> Iterator[Event]:
-    from layerfs.analysis.timeline import moments
+    from layerfs.analysis.store.timeline import moments
 
     for file in files:
         for moment in moments(file.stat):

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 import click
 
 from ..colors import EntryColors, color_option, colored
-from ..entries import ENTRY_TABLE, Complaints, Entry, escaped
+from ..emit import emit
 from ..escape import json_text
-from ..output import emit, format_option
-from ..places import Place, place_argument
-from ..subjects import open_root, open_subject, subject_options, tree_path
+from ..options import format_option
+from ..places import Words, open_place, place_argument
+from ..rows.entries import ENTRY_TABLE, Complaints, Entry, escaped
+from ..subjects import open_subject, subject_options, tree_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from layerfs.subject import Subject
     from layerfs.tree.node import Node
     from layerfs.tree.walk import Visit
-
-    from ..subjects import Subject
 
 __all__ = ["command"]
 
@@ -36,7 +36,7 @@ __all__ = ["command"]
 @click.pass_context
 def command(
     ctx: click.Context,
-    place: Place,
+    place: Words,
     depth: int | None,
     directories: bool,
     hidden: bool,
@@ -44,7 +44,6 @@ def command(
     kind: str | None,
     up_to: int | None,
     layer: int | None,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> int:
     """Draw a directory of an image, container or layer as a tree.
 
@@ -59,9 +58,10 @@ def command(
     from layerfs.errors import NotADirectory
     from layerfs.tree.walk import walk
 
-    subject = open_subject(open_root(ctx), place.name, kind=kind, up_to=up_to, layer=layer)
+    at = open_place(ctx, place)
+    subject = open_subject(at.store, at.name, kind=kind, up_to=up_to, layer=layer)
     complaints = Complaints()
-    path = tree_path(place.paths[0] if place.paths else "/")
+    path = tree_path(at.paths[0] if at.paths else "/")
 
     def keep(node: Node) -> bool:
         return (hidden or not node.name.startswith(b".")) and (node.is_dir or not directories)
@@ -85,7 +85,7 @@ def command(
 def _reported(visits: Iterable[Visit], complaints: Complaints) -> Iterator[Visit]:
     for visit in visits:
         if visit.problem:
-            complaints.add(visit.problem)
+            (complaints.add if visit.depth else complaints.refuse)(visit.problem)
         yield visit
 
 

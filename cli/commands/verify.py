@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
-import time
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from ..emit import emit
 from ..main import FINDINGS
-from ..output import emit, format_option, no_trunc_option
-from ..params import root_option
-from ..progress import byte_progress, clear_bar
-from ..subjects import complete_names, data_root_of, open_root, split_layer
-from ..verdicts import Tally, finding_line, finding_table
+from ..options import format_option, no_trunc_option, root_option
+from ..progress import clear_bar, phases
+from ..rows.verdicts import Tally, finding_line, finding_table
+from ..stores import find_names, find_thing, open_root
+from ..subjects import complete_names, split_layer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from layerfs import DataRoot
-    from layerfs.analysis.findings import Finding
-    from layerfs.analysis.verify import Choice, LayerJob, LayerVerdict, Verification
+    from layerfs.analysis.doctor.findings import Finding
+    from layerfs.capabilities import Verifiable, VerifyOptions
     from layerfs.ids import ChainID, ImageID
     from layerfs.model import Named
     from layerfs.store import Store
@@ -70,7 +70,6 @@ def command(
     jobs: int | None,
     no_trunc: bool,
     form: str,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> int:
     """Check that images and layers are what they were when they were pulled or built.
 
@@ -83,9 +82,9 @@ def command(
     Of an archive every digest, size and diff ID is computed from the bytes, and the tars are read. With NAME
     only the layers of that image are; the archive's own documents always are.
 
-    Exits with 1 where an error is found. Warnings and notes are what cannot be checked, or is no
-    sign of a change: a sparse file, a socket of a build. docs/verify.md lists the codes, and says what a
-    clean result does not prove.
+    Exits with 1 where an error is found, or a record cannot be read. Warnings and notes are what cannot
+    be checked, or is no sign of a change: a sparse file, a socket of a build. docs/verify.md lists the
+    codes, and says what a clean result does not prove.
 
     \b
     Examples:
@@ -94,30 +93,84 @@ def command(
       layerfs verify --ignore owner,mtime nginx@3  # a copy that lost these
       layerfs verify --all --format '{{.Severity}} {{.Path}}' | grep ^error
     """
-    if bool(names) == everything:
-        raise click.UsageError("give a NAME, or --all, and not both")
-    from layerfs.analysis.verify import Choice
-    from layerfs.store import Checkable
+    aspects = frozenset() if no_attributes else frozenset(ASPECTS) - ignore
+    how = How(aspects, quick, list_all, jobs, partly=bool(quick or no_attributes or ignore))
+    checks = [_check(store, within, how) for store, within in _stores(ctx, names, everything=everything)]
+    if form == "table":
+        for check in checks:
+            for finding in check.findings():
+                clear_bar(sys.stdout)
+                click.echo(finding_line(finding, check.store.path, full=no_trunc))
+            click.echo(check.tally.summary())
+    else:
+        emit(finding_table(), (finding for check in checks for finding in check.findings()), form)
+    severities = sum((check.tally.severities for check in checks), Counter[str]())
+    is_wrong = severities["error"] or any(check.tally.unreadable for check in checks)
+    return FINDINGS if is_wrong or (strict and severities.total()) else 0
 
-    store = open_root(ctx)
+
+class How(NamedTuple):
+    """What is checked of each layer, and with how many processes.
+
+    Attributes:
+        aspects: attributes that count.
+        quick: the records only.
+        list_all: name every entry.
+        jobs: layers at a time; None for all processors.
+        partly: whether less is asked for than all there is to check.
+    """
+
+    aspects: frozenset[str]
+    quick: bool
+    list_all: bool
+    jobs: int | None
+    partly: bool
+
+
+class Check(NamedTuple):
+    """The check of one store."""
+
+    store: Store
+    tally: Tally
+    found: Iterable[Finding]
+
+    def findings(self) -> Iterator[Finding]:
+        """What is found, counted."""
+        return self.tally.counted(self.found)
+
+
+def _stores(
+    context: click.Context, names: tuple[str, ...], *, everything: bool
+) -> list[tuple[Store, tuple[str, ...]]]:
+    """The stores to check, and the names in each; no names for all that is in it."""
+    if everything and names:
+        raise click.UsageError("give a NAME, or --all, and not both")
+    if everything:
+        return [(open_root(context), ())]
+    found = [find_thing(context, name) for name in names]
+    found = found or find_names(context, (), "give a NAME, or --all, and not both")
+    by_store: dict[Store, list[str]] = {}
+    for store, name, _ in found:
+        by_store.setdefault(store, []).append(name)
+    return [(store, tuple(within)) for store, within in by_store.items()]
+
+
+def _check(store: Store, names: tuple[str, ...], how: How) -> Check:
+    """Prepare the check of one store; raises `NotInThisKind`."""
+    from layerfs.capabilities import Checkable, Verifiable, VerifyOptions, lacking
+
     if isinstance(store, Checkable):
-        if quick or no_attributes or ignore:
+        if how.partly:
             raise click.UsageError(f"{store.noun} takes no --quick, --ignore or --no-attributes")
         chosen = _in_archive(store, names)
-        tally = Tally(len(chosen.images), len(chosen.chains))
         found = store.faults({*chosen.images, *chosen.chains} if names else None)
-    else:
-        aspects = frozenset() if no_attributes else frozenset(ASPECTS) - ignore
-        tally, found = _by_records(data_root_of(store), names, Choice(aspects, quick, list_all), jobs)
-    found = tally.counted(found)
-    if form == "table":
-        for finding in found:
-            clear_bar(sys.stdout)
-            click.echo(finding_line(finding, store.path, full=no_trunc))
-        click.echo(tally.summary())
-    else:
-        emit(finding_table(), found, form)
-    return FINDINGS if tally.severities["error"] or (strict and tally.severities.total()) else 0
+        return Check(store, Tally(len(chosen.images), len(chosen.chains)), found)
+    if not isinstance(store, Verifiable):
+        raise lacking(store)
+    here = os.fsencode(os.path.abspath(store.path))
+    jobs = how.jobs or len(os.sched_getaffinity(0))
+    options = VerifyOptions(how.aspects, how.quick, how.list_all, jobs, here)
+    return Check(store, *_by_files(store, names, options))
 
 
 def _aspects(text: str | None) -> frozenset[str]:
@@ -148,69 +201,16 @@ def _in_archive(store: Store, names: tuple[str, ...]) -> Chosen:
     return Chosen(list(dict.fromkeys(images)), list(dict.fromkeys(chains)))
 
 
-def _by_records(
-    root: DataRoot, names: tuple[str, ...], choice: Choice, jobs: int | None
+def _by_files(
+    store: Verifiable, names: tuple[str, ...], options: VerifyOptions
 ) -> tuple[Tally, Iterator[Finding]]:
-    """What the records of a data root, and the files beside their archives, say of the names, or of all."""
-    from layerfs.analysis.verify import Verification
-    from layerfs.store import FILES, RECORDS
+    """What is found by comparing the files of what the names mean, or of all, with their tars."""
+    check = store.verification(list(map(split_layer, names)), options)
+    tally = Tally(check.images, check.layers)
 
-    root.require(RECORDS, FILES)
-    verification = Verification(root, choice)
-    chosen = _named(root, verification, names) if names else _everything(root, verification)
-    tally = Tally(len(chosen.images), len(chosen.chains))
-    return tally, _findings(verification, chosen, choice, jobs, tally)
+    def findings() -> Iterator[Finding]:
+        with phases({"layers": "Verifying"}) as told:
+            yield from check.findings(told)
+        tally.proved(check.proven, check.proven_size, check.seconds)
 
-
-def _everything(root: DataRoot, verification: Verification) -> Chosen:
-    return Chosen(root.image_ids(), verification.all_chains())
-
-
-def _named(root: DataRoot, verification: Verification, names: tuple[str, ...]) -> Chosen:
-    """What the names mean, images first; raises `LookupFailed`."""
-    from layerfs.ids import ImageID
-
-    images: list[ImageID] = []
-    chains: list[ChainID] = []
-    for given in names:
-        name, number = split_layer(given)
-        if number is not None:
-            image = root.image(name)
-            images.append(image.id)
-            chains += verification.chains_of(image.id)[: root.layer_number(image, number)]
-            continue
-        for found in verification.called(name, os.fsencode(os.path.abspath(root.path))):
-            if isinstance(found, ImageID):
-                images.append(found)
-                chains += verification.chains_of(found)
-            else:
-                chains.append(found)
-    return Chosen(list(dict.fromkeys(images)), list(dict.fromkeys(chains)))
-
-
-def _findings(
-    verification: Verification, chosen: Chosen, choice: Choice, jobs: int | None, tally: Tally
-) -> Iterator[Finding]:
-    """Everything that is found: of the records, and then of one layer after the other."""
-    yield from verification.records(chosen.images, chosen.chains)
-    work = [] if choice.quick else verification.jobs(chosen.chains)
-    processes = jobs or len(os.sched_getaffinity(0))
-    started = time.monotonic()
-    verdicts: dict[LayerJob, LayerVerdict] = {}
-    with byte_progress("Verifying", sum(job.work for job in work)) as advance:
-        done = dict.fromkeys(work, 0)
-
-        def told(job: LayerJob, amount: int) -> None:
-            amount = min(amount, job.work - done[job])  # what was noted of its size may be wrong
-            done[job] += amount
-            advance(amount)
-
-        waiting = iter(work)
-        at = next(waiting, None)
-        for job, verdict in verification.run(work, processes, told):
-            told(job, job.work)
-            verdicts[job] = verdict
-            while at in verdicts:
-                yield from tally.judged(verdicts.pop(at))
-                at = next(waiting, None)
-    tally.seconds = time.monotonic() - started
+    return tally, findings()

@@ -7,21 +7,23 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import click
 
 from ..amounts import parse_limit, parse_size
-from ..duplicates import show_duplicates
-from ..entries import Complaints
+from ..emit import emit, emit_json
 from ..escape import printable
-from ..output import emit, emit_json, format_option, no_trunc_option
-from ..params import metadata_option, root_option
+from ..options import format_option, metadata_option, no_trunc_option, root_option
 from ..progress import progress
-from ..provenance import kind_option, open_stack
-from ..subjects import complete_names, open_root
-from ..waste import Account, exceeds, layer_table, path_table, score_words, size_words, total_table
+from ..rows.duplicates import show_duplicates
+from ..rows.entries import Complaints
+from ..rows.provenance import kind_option, open_stack
+from ..rows.waste import Account, exceeds, layer_table, path_table, score_words, size_words, total_table
+from ..stores import find_names, open_root
+from ..subjects import complete_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from layerfs.model import Image
     from layerfs.store import Store
+    from layerfs.subject import Subject
 
     from ..amounts import Limit
 
@@ -69,7 +71,7 @@ TOP = 10
 def command(
     ctx: click.Context,
     name: str | None,
-    everything: bool,  # noqa: ARG001 - checked with the others
+    everything: bool,
     intermediate: bool,
     layers: bool,
     paths: bool,
@@ -82,7 +84,6 @@ def command(
     no_trunc: bool,
     form: str,
     kind: str | None,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> int:
     """Show the bytes that an image or container stores and its tree does not show.
 
@@ -99,14 +100,9 @@ def command(
       layerfs waste --paths --top 0 --format jsonl nginx:latest
       layerfs waste --duplicates --min-size 64KiB --all  # what could be shared
     """
-    from layerfs.store import RECORDS
-
     _check_usage(ctx.params)
     complaints = Complaints()
-    data_root = open_root(ctx)
-    if name is None:
-        data_root.require(RECORDS)
-    subject = None if name is None else open_stack(data_root, name, kind)
+    data_root, subject = _chosen_store(ctx, name, kind, everything=everything)
     if duplicates:
         layers_of = subject or _chosen(data_root, every=intermediate)
         show_duplicates(data_root, layers_of, min_size or 1, top, form, complaints, allocated=allocated)
@@ -118,7 +114,7 @@ def command(
         )
         emit(total_table(full=no_trunc), rows, form)
     else:
-        account = Account.of(data_root, subject, complaints, allocated=allocated)
+        account = Account.of(subject, complaints, allocated=allocated)
         what = "layers" if layers else "paths" if paths else ""
         _show(account, what, top, form, full=no_trunc)
         rows = [account.total_row()]
@@ -126,9 +122,24 @@ def command(
     return complaints.code or max(exceeded, default=0)
 
 
+def _chosen_store(
+    context: click.Context, name: str | None, kind: str | None, *, everything: bool
+) -> tuple[Store, Subject | None]:
+    """The store, and what NAME is in it; None for all images."""
+    from layerfs.store import RECORDS
+
+    if everything:
+        root = open_root(context)
+        root.require(RECORDS)
+        return root, None
+    missing = "give a NAME, or --all, and not both"
+    ((store, inside, _),) = find_names(context, [] if name is None else [name], missing)
+    return store, open_stack(store, inside, kind)
+
+
 def _check_usage(given: Mapping[str, Any]) -> None:
     """Refuse options that do not go together."""
-    if (given["name"] is None) != given["everything"]:
+    if given["name"] is not None and given["everything"]:
         raise click.UsageError("give a NAME, or --all, and not both")
     if given["intermediate"] and not given["everything"]:
         raise click.UsageError("-a needs --all")
@@ -177,7 +188,7 @@ def _show_tables(account: Account, top: int, *, full: bool) -> None:
 
 def _chosen(root: Store, *, every: bool) -> list[Image]:
     """The images that `images` lists; with `every` as `images -a`."""
-    from layerfs.analysis.listing import listed_images
+    from layerfs.analysis.store.listing import listed_images
 
     return [item.image for item in listed_images(root, every=every)]
 
@@ -195,6 +206,6 @@ def _rows(root: Store, images: Sequence[Image], complaints: Complaints, *, alloc
                 except CorruptStore as error:
                     root.report(error)
                     continue
-                account = Account.of(root, subject, complaints, allocated=allocated)
+                account = Account.of(subject, complaints, allocated=allocated)
                 known[image.chain] = account.total_row()
             yield known[image.chain] | {"name": image.name, "id": image.id}

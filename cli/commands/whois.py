@@ -10,19 +10,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 from click.core import ParameterSource
 
-from ..entries import escaped, lossless, type_word
+from ..emit import emit
 from ..escape import printable
 from ..main import EXIT_CODES, FINDINGS
 from ..messages import say_error
-from ..output import Column, Table, emit, format_option
-from ..params import root_option
-from ..subjects import complete_names, open_root
+from ..options import format_option, root_option
+from ..rows.entries import escaped, lossless, type_word
+from ..stores import find_thing
+from ..subjects import complete_names
+from ..table import Column, Table
 from ..units import short_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from layerfs.analysis.whois import Answer, Spot, User
+    from layerfs.analysis.store.whois import Answer, Spot, User
+    from layerfs.store import Store
 
 __all__ = ["command"]
 
@@ -46,7 +49,6 @@ def command(
     ctx: click.Context,
     things: tuple[str, ...],
     form: str,
-    root: str,  # noqa: ARG001 - read from the context
 ) -> int:
     """Tell whose a thing is: its layer, the command that made it, everyone using it.
 
@@ -64,16 +66,18 @@ def command(
       layerfs whois 7Q2XUW… sha256:4f18858eae9d…
       layerfs whois --format '{{.Thing}} {{.Orphan}}' $(ls /mnt/docker/overlay2)
     """
-    from layerfs.analysis.whois import Whois
+    from layerfs.analysis.store.whois import Whois
     from layerfs.errors import CorruptStore, LookupFailed
 
-    data_root = open_root(ctx)
-    whois = Whois(data_root, os.fsencode(os.path.abspath(data_root.path)))
+    known: dict[Store, Whois] = {}
     rows: list[Row] = []
     failures: list[CorruptStore | LookupFailed] = []
     for thing in things:
         try:
-            rows += (Row(thing, answer) for answer in whois.answers(thing))
+            store, name, _ = find_thing(ctx, thing)
+            if store not in known:
+                known[store] = Whois(store, os.fsencode(os.path.abspath(store.path)))
+            rows += (Row(thing, answer) for answer in known[store].answers(name))
         except (CorruptStore, LookupFailed) as error:
             failures.append(error)
     if ctx.get_parameter_source("form") == ParameterSource.DEFAULT:

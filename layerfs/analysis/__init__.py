@@ -1,1 +1,1 @@
-"""Answers about a data root: functions from values to values."""
+"""Answers about a store: functions from values to values."""

@@ -69,10 +69,13 @@ class Folder:
 
     def new(self) -> tuple[int, str]:
         """A file to be written, and its name until it is complete; it is locked as long as it is open."""
-        name = _NEW + secrets.token_hex(16)
-        fd = os.open(name, _CREATE, 0o600, dir_fd=self._fd)
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return fd, name
+        while True:
+            name = _NEW + secrets.token_hex(16)
+            fd = os.open(name, _CREATE, 0o600, dir_fd=self._fd)
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            if os.fstat(fd).st_nlink:
+                return fd, name
+            os.close(fd)  # another took it for abandoned before it had its lock
 
     def keep(self, name: str, final: str) -> None:
         """Give a complete file its name; whatever had it is replaced."""
@@ -89,7 +92,8 @@ class Folder:
         try:
             with os.fdopen(fd, "wb") as file:
                 file.write(content)
-            self.keep(name, final)
+                file.flush()
+                self.keep(name, final)  # before it is closed, and so loses its lock
         except BaseException:
             self.remove(name)
             raise

@@ -1,203 +1,352 @@
 """A bolt database: buckets and keys, nothing else; only the pages that are asked for are read.
 
-Pages of a fixed size; pages 0 and 1 are metas, the valid one with the higher transaction wins. A page with
-more in it than fits goes on in the pages behind it. The writer gives each page to one bucket and lays
-elements down one behind the other; what says otherwise is refused, so no byte is read twice, whatever a
-hostile file makes of its pages. Used for BuildKit's `snapshots.db`.
+    database = Database(read, size)
+    image = database.root.bucket(b"v1").bucket(b"images")
 
-Source: etcd-io/bbolt `internal/common/{page,meta,bucket}.go`, `node.go` (write).
+A damaged page ends what is read (`Damaged`), or, where somebody is told, it alone is left out. Used for the
+databases of BuildKit and containerd.
+
+Sources: etcd-io/bbolt `bucket.go`, `cursor.go`, `internal/common/bucket.go`; pages as `boltpages` has them.
 """
 
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
+from layerfs.formats.boltpages import Pages, inline_page, read_metas
 from layerfs.formats.errors import FormatError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Bucket", "open_bolt"]
+    from layerfs.formats.boltpages import Element, Meta, Page, Read
 
-_MAGIC = 0xED0CDAED
-_VERSION = 2
-_PAGE_HEADER = struct.Struct("<QHHI")  # id, flags, count, overflow
-_META = struct.Struct(
-    "<IIIIQQQQQQ"
-)  # magic, version, page size, flags, root, sequence, freelist, high, txid, sum
-_BRANCH_ELEMENT = struct.Struct("<IIQ")  # position, key size, child page
-_LEAF_ELEMENT = struct.Struct("<IIII")  # flags, position, key size, value size
+__all__ = ["Bucket", "Damaged", "Database", "buffer_reader", "open_bolt"]
+
 _BUCKET_HEADER = struct.Struct("<QQ")  # root page, sequence
-_BRANCH, _LEAF = 1, 2
-_IS_BUCKET = 1
 _MAX_DEPTH = 64
-_PAGE_SIZES = [1 << power for power in range(9, 17)]
-_MAX_EXTENT = 16 << 20  # bytes of a page with those behind it: engines put in a few hundred an element
-_FNV_OFFSET, _FNV_PRIME = 0xCBF29CE484222325, 0x100000001B3
+_LONGEST_NAME = 96  # characters of a key in messages
 
 
-class _Item(NamedTuple):
-    key: bytes
-    value: memoryview
-    is_bucket: bool
-    at: int  # where the value lies, which no other has: a byte of the file
+class Damaged(FormatError):
+    """A page, or a bucket, is not what it must be, and what it holds is lost.
 
+    Attributes:
+        page: its number; None of what is wrong inside a page.
+        bucket: the names of the bucket and of those it is in, outermost first.
+        first: the key from which on keys are lost; None where it is not known.
+        last: the key before which they end; likewise.
+    """
 
-class _File:
-    """The file, page by page."""
-
-    def __init__(self, read: Callable[[int, int], bytes], size: int, page_size: int) -> None:
-        self._read = read
-        self._size = size
-        self._page_size = page_size
-        self._owners: dict[int, tuple[int, int]] = {}
-
-    def extent(self, page: int, owner: int) -> tuple[memoryview, int]:
-        """A page with those it goes on in, and where it begins; `owner` is the bucket it is read for."""
-        start = page * self._page_size
-        overflow = _unpack(_PAGE_HEADER, memoryview(self._exactly(start, _PAGE_HEADER.size)), 0)[3]
-        size = (1 + overflow) * self._page_size
-        if size > _MAX_EXTENT:
-            raise FormatError(
-                "a bolt page is too large", expected=f"at most {_MAX_EXTENT} bytes", found=f"{size} bytes"
-            )
-        if start + size > self._size:
-            raise FormatError("the bolt file is truncated", found=f"{self._size} bytes")
-        for number in range(page, page + 1 + overflow):
-            if self._owners.setdefault(number, (owner, page)) != (owner, page):
-                raise FormatError("bolt pages overlap", found=f"page {number}")
-        return memoryview(self._exactly(start, size)), start
-
-    def _exactly(self, start: int, size: int) -> bytes:
-        content = self._read(start, size) if start + size <= self._size else b""
-        if len(content) != size:
-            raise FormatError("the bolt file is truncated", found=f"{self._size} bytes")
-        return content
-
-
-class Bucket:
-    """One bucket: its values and the buckets inside it. Every method raises `FormatError`."""
-
-    def __init__(self, file: _File, root: int, at: int, inline: memoryview | None = None) -> None:
-        """The bucket whose tree starts at page `root`, or in `inline`; it is noted at byte `at`."""
-        self._file = file
-        self._root = root
-        self._at = at
-        self._inline = inline
-
-    def values(self) -> Iterator[tuple[bytes, bytes]]:
-        """Every key that holds a value."""
-        yield from ((item.key, bytes(item.value)) for item in self._items() if not item.is_bucket)
-
-    def value(self, key: bytes) -> bytes | None:
-        """The value of `key`, or None; looks at every key."""
-        return next((value for found, value in self.values() if found == key), None)
-
-    def buckets(self) -> Iterator[tuple[bytes, Bucket]]:
-        """Every bucket inside this one."""
-        for item in self._items():
-            if item.is_bucket:
-                root, _ = _unpack(_BUCKET_HEADER, item.value, 0)
-                inline = item.value[_BUCKET_HEADER.size :] if root == 0 else None
-                yield item.key, Bucket(self._file, root, item.at, inline)
-
-    def bucket(self, name: bytes) -> Bucket | None:
-        """The bucket called `name` inside this one, or None; looks at every key."""
-        return next((bucket for found, bucket in self.buckets() if found == name), None)
-
-    def _items(self) -> Iterator[_Item]:
-        """Every element of the tree, in key order; a page met twice is damage, so it ends."""
-        if self._inline is not None:
-            yield from _leaf(self._inline, self._at + _BUCKET_HEADER.size)
-            return
-        seen: set[int] = set()
-        pending = [(self._root, 0)]
-        while pending:
-            page, depth = pending.pop()
-            if page in seen or depth > _MAX_DEPTH:
-                raise FormatError("a bolt page is reached twice", found=f"page {page}")
-            seen.add(page)
-            data, start = self._file.extent(page, self._at)
-            flags = _unpack(_PAGE_HEADER, data, 0)[1]
-            if flags & _LEAF:
-                yield from _leaf(data, start)
-            elif flags & _BRANCH:
-                pending.extend((child, depth + 1) for child in reversed(_children(data)))
-            else:
-                raise FormatError("unexpected bolt page", expected="branch or leaf", found=f"flags {flags}")
-
-
-def _children(data: memoryview) -> list[int]:
-    """The pages that a branch page names."""
-    count = _unpack(_PAGE_HEADER, data, 0)[2]
-    places = range(_PAGE_HEADER.size, _PAGE_HEADER.size + count * _BRANCH_ELEMENT.size, _BRANCH_ELEMENT.size)
-    return [_unpack(_BRANCH_ELEMENT, data, at)[2] for at in places]
-
-
-def _leaf(data: memoryview, start: int) -> Iterator[_Item]:
-    """The elements of a leaf page, which begins at byte `start` of the file."""
-    count = _unpack(_PAGE_HEADER, data, 0)[2]
-    used = _PAGE_HEADER.size + count * _LEAF_ELEMENT.size
-    for index in range(count):
-        at = _PAGE_HEADER.size + index * _LEAF_ELEMENT.size
-        flags, position, key_size, value_size = _unpack(_LEAF_ELEMENT, data, at)
-        key_at = at + position
-        value_at = key_at + key_size
-        if key_at < used:
-            raise FormatError("bolt elements overlap", found=f"byte {start + key_at}")
-        used = value_at + value_size
-        if used > len(data):
-            raise FormatError("a bolt element points outside its page", found=f"byte {start + key_at}")
-        yield _Item(
-            bytes(data[key_at:value_at]), data[value_at:used], bool(flags & _IS_BUCKET), start + value_at
+    def __init__(self, error: FormatError, page: int | None, bucket: tuple[bytes, ...], keys: _Range) -> None:
+        """Compose the message."""
+        self.page = page
+        self.bucket = bucket
+        self.first, self.last = keys
+        where = f"bolt page {page}: " if page is not None else "in a bolt page: "
+        within = f"bucket {'/'.join(map(_shown, bucket))}" if bucket else "the outermost bucket"
+        super().__init__(
+            f"{where}{error.problem}: keys{_range_words(keys)} of {within} may be lost",
+            expected=error.expected,
+            found=error.found,
         )
 
 
-def open_bolt(read: Callable[[int, int], bytes], size: int) -> Bucket:
-    """The root bucket of a database.
+class _Range(NamedTuple):
+    """The keys from the first on, before the last; None is without end."""
 
-    Args:
-        read: gives the bytes at an offset, so many; fewer at the end of the file.
-        size: of the file, in bytes.
+    first: bytes | None = None
+    last: bytes | None = None
 
-    Raises:
-        FormatError: it is none.
+
+def _range_words(keys: _Range) -> str:
+    first = f" from {_shown(keys.first)}" if keys.first else ""
+    last = f" before {_shown(keys.last)}" if keys.last is not None else ""
+    return first + last
+
+
+def _shown(key: bytes) -> str:
+    text = key.decode("utf-8", "backslashreplace")
+    return text if len(text) <= _LONGEST_NAME else text[:_LONGEST_NAME] + "…"
+
+
+class Database:
+    """One state of a bolt file.
+
+    Attributes:
+        meta: the state that is read.
+        other: the other state that the file has; None where its meta or its outermost page is damaged.
+        problem: what is wrong with the states, and which is read; None where nothing is, and where the one
+            before the newest was asked for.
+        root: the outermost bucket.
     """
-    # the second meta is wherever the page size puts it
-    places = (0, *_PAGE_SIZES)
-    metas = [meta for at in places if (meta := _meta(read, at)) and at in (0, meta.page_size)]
-    if not metas:
-        raise FormatError("not a bolt database, or both of its meta pages are damaged")
-    newest = max(metas, key=lambda meta: meta.transaction)
-    return Bucket(_File(read, size, newest.page_size), newest.root, 0)
+
+    def __init__(
+        self,
+        read: Read,
+        size: int,
+        *,
+        previous: bool = False,
+        damaged: Callable[[Damaged], None] | None = None,
+    ) -> None:
+        """Choose the state to read: the newest whose outermost page is sound.
+
+        Args:
+            read: gives the bytes at an offset, so many; fewer at the end of the file.
+            size: of the file, in bytes.
+            previous: choose the state before the newest.
+            damaged: told of each page that is left out; by default it is raised.
+
+        Raises:
+            FormatError: it is no bolt database, or has no such state.
+        """
+        metas, bad = read_metas(read, size)
+        # of one transaction and the next, what an unsound meta claims to be tells which of them is lost
+        newest_lost = bool(bad) and bad[0].claims != metas[0].txid - 1
+        states = [(meta, Pages(read, size, meta)) for meta in metas]
+        sound = [(meta, pages) for meta, pages in states if _is_rooted(pages, meta)]
+        older = [state for state in sound if newest_lost or state[0] is not metas[0]]
+        if previous and not older:
+            raise FormatError("the bolt database has no older state: that is damaged")
+        self.meta, pages = older[0] if previous else (sound or states)[0]
+        self.other: Meta | None = next((meta for meta, _ in sound if meta is not self.meta), None)
+        lost = newest_lost if bad else None
+        self.problem = None if previous else _problem(self.meta, metas[0], lost=lost)
+        self.root = Bucket(_State(pages, damaged, {}), self.meta.root, 0, self.meta.sequence)
+
+    def buckets(self) -> Iterator[Bucket]:
+        """Every bucket at whatever depth, the outermost first, each before those in it."""
+        pending = [self.root]
+        while pending:
+            bucket = pending.pop()
+            yield bucket
+            pending.extend(reversed([inner for _, inner in bucket.buckets()]))
 
 
-class _Meta(NamedTuple):
-    page_size: int
-    root: int
-    transaction: int
+def _is_rooted(pages: Pages, meta: Meta) -> bool:
+    """Whether the page can be read at which everything begins."""
+    try:
+        pages.page(meta.root, 0)
+    except FormatError:
+        return False
+    return True
 
 
-def _meta(read: Callable[[int, int], bytes], at: int) -> _Meta | None:
-    """The meta at `at`, if it is sound."""
-    content = read(at + _PAGE_HEADER.size, _META.size)
-    if len(content) != _META.size:
+def _problem(used: Meta, newest: Meta, *, lost: bool | None) -> str | None:
+    """What to say of the states; `lost` is whether the newest meta is, None where both are sound."""
+    as_of = f"read as of transaction {used.txid}"
+    if used is not newest:
+        return f"the root of its newest state (transaction {newest.txid}) is damaged: {as_of}"
+    if lost is None:
         return None
-    magic, version, page_size, _, root, _, _, _, txid, checksum = _META.unpack(content)
-    if (magic, version) != (_MAGIC, _VERSION) or page_size not in _PAGE_SIZES:
+    if lost:
+        return f"one of its two meta pages is damaged: {as_of}, which may not be the last"
+    return f"the meta page of its older state is damaged: {as_of}, the last"
+
+
+class _State(NamedTuple):
+    """What the buckets of a state share."""
+
+    pages: Pages
+    told: Callable[[Damaged], None] | None
+    indexes: dict[int, dict[bytes, Element]]
+
+    def lost(self, damaged: Damaged) -> None:
+        """Tell of damage, or raise it."""
+        if self.told is None:
+            raise damaged
+        self.told(damaged)
+
+
+class Bucket:
+    """One bucket: its values and the buckets inside it, in the order of their keys.
+
+    Every method raises `Damaged`, where nobody is told instead.
+
+    Attributes:
+        names: its name, behind those of the buckets it is in.
+        sequence: the counter that its users may keep in it.
+    """
+
+    def __init__(
+        self,
+        state: _State,
+        root: int,
+        at: int,
+        sequence: int,
+        names: tuple[bytes, ...] = (),
+        inline: memoryview | None = None,
+    ) -> None:
+        """The bucket whose tree starts at page `root`, or in `inline`; it is noted at byte `at`."""
+        self._state = state
+        self._root = root
+        self._at = at
+        self._inline = inline
+        self._small: Page | None = None
+        self.names = names
+        self.sequence = sequence
+
+    def items(self) -> Iterator[tuple[bytes, bytes | Bucket]]:
+        """Every key, with its value or the bucket of that name."""
+        for element in self._elements():
+            if not element.is_bucket:
+                yield element.key, bytes(element.value)
+            elif inner := self._inner(element):
+                yield element.key, inner
+
+    def values(self) -> Iterator[tuple[bytes, bytes]]:
+        """Every key that holds a value."""
+        return ((key, value) for key, value in self.items() if isinstance(value, bytes))
+
+    def buckets(self) -> Iterator[tuple[bytes, Bucket]]:
+        """Every bucket inside this one."""
+        for element in self._elements():
+            if element.is_bucket and (inner := self._inner(element)):
+                yield element.key, inner
+
+    def value(self, key: bytes) -> bytes | None:
+        """The value of `key`, or None; looks only at the pages on the way to it."""
+        found = self._find(key)
+        return bytes(found.value) if found and not found.is_bucket else None
+
+    def bucket(self, name: bytes) -> Bucket | None:
+        """The bucket called `name` inside this one, or None; likewise."""
+        found = self._find(name)
+        return self._inner(found) if found and found.is_bucket else None
+
+    def _inner(self, element: Element) -> Bucket | None:
+        """The bucket that an element is; None where it is damaged, which was told."""
+        names = (*self.names, element.key)
+        try:
+            root, sequence, inline = self._heading(element)
+        except FormatError as error:
+            self._state.lost(Damaged(error, None, names, _Range()))
+            return None
+        return Bucket(self._state, root, element.at, sequence, names, inline)
+
+    def _heading(self, element: Element) -> tuple[int, int, memoryview | None]:
+        """Where a bucket starts, its sequence, and the page in its value, if it is there."""
+        value = element.value
+        if self._inline is not None:
+            raise FormatError("a bucket lies in one that has no pages")
+        if len(self.names) >= _MAX_DEPTH:
+            raise FormatError("buckets lie too deep in each other", expected=f"at most {_MAX_DEPTH}")
+        if len(value) < _BUCKET_HEADER.size:
+            raise FormatError("a bucket ends before its beginning", found=f"{len(value)} bytes")
+        root, sequence = _BUCKET_HEADER.unpack_from(value)
+        return root, sequence, None if root else value[_BUCKET_HEADER.size :]
+
+    def _elements(self) -> Iterator[Element]:
+        """Every element of the tree, in key order."""
+        pending: list[tuple[int, _Range, int]] = [(self._root, _Range(), 0)]
+        seen: set[int] = set()
+        while pending:
+            number, keys, depth = pending.pop()
+            page = None if self._met(number, keys, depth, seen) else self._page(number, keys)
+            if page:
+                below = (_below(page, place, keys) for place in reversed(range(len(page.children))))
+                pending.extend((child, within, depth + 1) for child, within in below)
+                yield from page.elements
+
+    def _met(self, number: int, keys: _Range, depth: int, seen: set[int]) -> bool:
+        """Whether a page is reached again, or is too deep; that is told."""
+        if number in seen or depth > _MAX_DEPTH:
+            self._lost(FormatError("it is reached twice, or too deep"), number, keys)
+            return True
+        seen.add(number)
+        return False
+
+    def _find(self, key: bytes) -> Element | None:
+        """The element of this key; None where there is none, or its page is lost, which was told."""
+        index = self._state.indexes.get(self._at)
+        if index is not None:
+            return index.get(key)
+        number, keys = self._root, _Range()
+        beside: dict[int, tuple[int, _Range]] = {}
+        for _ in range(_MAX_DEPTH + 1):
+            page = self._page(number, keys)
+            if page is None:
+                return None
+            if not _is_ordered(page, keys):
+                return self._index().get(key)
+            if not page.children:
+                return page.find(key) or self._astray(key, page, beside)
+            place = max(bisect_right(page.keys, key) - 1, 0)
+            for side in (-1, 1):
+                if 0 <= place + side < len(page.children):
+                    beside[side] = _below(page, place + side, keys)
+            number, keys = _below(page, place, keys)
+        self._lost(FormatError("it is too deep"), number, keys)
         return None
-    return _Meta(page_size, root, txid) if checksum == _fnv1a(content[:-8]) else None
+
+    def _astray(self, key: bytes, leaf: Page, beside: dict[int, tuple[int, _Range]]) -> Element | None:
+        """The element of a key that is not in its leaf, where a branch may have named the wrong one.
+
+        A key of a branch that is wrong, and still in order, sends to the leaf beside: then the key would be
+        at an end of this leaf, and the leaf beside holds what it should not.
+        """
+        side = -1 if leaf.keys[:1] > [key] else 1 if leaf.keys[-1:] < [key] else 0
+        if side not in beside:
+            return None
+        number, keys = beside[side]
+        for _ in range(_MAX_DEPTH):
+            page = self._page(number, keys)
+            if page and not _is_ordered(page, keys):
+                return self._index().get(key)
+            if not page or not page.children:
+                break
+            number, keys = _below(page, len(page.children) - 1 if side < 0 else 0, keys)
+        return None
+
+    def _index(self) -> dict[bytes, Element]:
+        """All elements by their keys: for a bucket whose keys are not in order."""
+        index: dict[bytes, Element] = {}
+        for element in self._elements():
+            index.setdefault(element.key, element)
+        self._state.indexes[self._at] = index
+        return index
+
+    def _page(self, number: int, keys: _Range) -> Page | None:
+        """A page of this bucket, whose keys must be within `keys`; None where it is lost, which was told."""
+        try:
+            if self._inline is None:
+                page = self._state.pages.page(number, self._at)
+            else:
+                page = self._small = self._small or inline_page(self._inline, self._at + _BUCKET_HEADER.size)
+        except FormatError as error:
+            self._lost(error, number, keys)
+            return None
+        if page.fault or not _is_ordered(page, keys):
+            self._lost(FormatError(page.fault or "its keys belong elsewhere"), number, keys)
+        return page
+
+    def _lost(self, error: FormatError, number: int, keys: _Range) -> None:
+        self._state.lost(Damaged(error, None if self._inline is not None else number, self.names, keys))
 
 
-def _fnv1a(content: bytes) -> int:
-    value = _FNV_OFFSET
-    for byte in content:
-        value = ((value ^ byte) * _FNV_PRIME) & 0xFFFFFFFFFFFFFFFF
-    return value
+def _is_ordered(page: Page, keys: _Range) -> bool:
+    """Whether the keys of a page are in order, and within those it must have."""
+    if not page.ordered or not page.keys:
+        return page.ordered
+    return (keys.first is None or keys.first <= page.keys[0]) and (
+        keys.last is None or page.keys[-1] < keys.last
+    )
 
 
-def _unpack(form: struct.Struct, data: memoryview, at: int) -> tuple[int, ...]:
-    if at + form.size > len(data):
-        raise FormatError("a bolt page ends before its elements", found=f"{len(data)} bytes")
-    return form.unpack_from(data, at)
+def _below(page: Page, place: int, keys: _Range) -> tuple[int, _Range]:
+    """A child of a branch, and the keys that it must have; the branch has `keys` itself."""
+    last = page.keys[place + 1] if place + 1 < len(page.keys) else keys.last
+    return page.children[place], _Range(page.keys[place], last)
+
+
+def open_bolt(read: Read, size: int) -> Bucket:
+    """The root bucket of the newest state of a database; arguments and errors as of `Database`."""
+    return Database(read, size).root
+
+
+def buffer_reader(buffer: bytes | bytearray | memoryview) -> tuple[Read, int]:
+    """What reads a database that is in memory, or mapped; the first two arguments of `Database`."""
+    view = memoryview(buffer).toreadonly()
+    return (lambda at, size: view[at : at + size]), len(view)

@@ -13,13 +13,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from layerfs.formats.bolt import open_bolt
 from layerfs.formats.errors import FormatError
 from layerfs.formats.jsontext import flag, integer, load_object, text
 from layerfs.ids import ChainID, InvalidID
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from layerfs.formats.bolt import Bucket
     from layerfs.formats.jsontext import Json
@@ -46,10 +45,10 @@ class BuildKitSnapshot:
     chain_id: ChainID | None
 
 
-def parse_snapshots(read: Callable[[int, int], bytes], size: int) -> list[BuildKitSnapshot]:
-    """Every snapshot of the database; arguments and errors as of `open_bolt`."""
+def parse_snapshots(root: Bucket) -> list[BuildKitSnapshot]:
+    """Every snapshot of the database whose outermost bucket is `root`; errors as of that."""
     found = []
-    for key, bucket in open_bolt(read, size).buckets():
+    for key, bucket in root.buckets():
         values = {
             name: value.decode("utf-8", "replace") for name, value in bucket.values() if name in _WANTED
         }
@@ -105,9 +104,9 @@ class BuildKitRecord:
     twin: str
 
 
-def parse_records(read: Callable[[int, int], bytes], size: int) -> list[BuildKitRecord]:
-    """Every record of the cache, as its database has them; arguments and errors as of `open_bolt`."""
-    main = open_bolt(read, size).bucket(b"_main")
+def parse_records(root: Bucket) -> list[BuildKitRecord]:
+    """Every record of the cache, of the database whose outermost bucket is `root`; errors as of that."""
+    main = root.bucket(b"_main")
     return [_record(key.decode("utf-8", "replace"), bucket) for key, bucket in main.buckets()] if main else []
 
 

@@ -1,7 +1,6 @@
 """The CRC-64 (ISO 3309) that tar-split keeps of each file; `crc64(piece, before)` continues one.
 
-A module of its own, as loading fastcrc takes milliseconds that a listing need not pay. Used by `archive`
-and `analysis.layercontent`.
+A module of its own, as loading fastcrc takes milliseconds that a listing need not pay.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 r"""Shell patterns as find(1) takes them: fnmatch(3) without flags, or with FNM_CASEFOLD.
 
 `*` and `?` match anything, a leading dot and a slash included; `[...]` a set, `[!...]` its complement,
-with ranges and POSIX classes (of ASCII); a backslash takes the next character literally. Used by the
-predicates of `find`.
+with ranges and POSIX classes (of ASCII); a backslash takes the next character literally.
 
 A name is matched as text: UTF-8, and each byte that is none as a character of its own.
 

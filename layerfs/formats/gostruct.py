@@ -1,8 +1,8 @@
 """The engine's JSON objects as it writes them out itself: its fields, its order, its zero values.
 
 The engine decodes a document into a Go struct and encodes that, so unknown keys vanish, missing ones
-appear with zero values, and `omitempty` decides what is left out. A tuple of `Field`s describes such
-a struct; `encode` does the rest. Used by `analysis.inspect`.
+appear with zero values, and `omitempty` decides what is left out. A tuple of `Field`s describes such a
+struct; `encode` does the rest.
 
 Source: moby `api/types/container/config.go`, `api/types/types.go` (v20.10.24); Go `encoding/json`.
 """

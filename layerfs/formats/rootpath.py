@@ -1,7 +1,7 @@
 """Paths of a data root as other tools write them: what of the engine's a path lies in.
 
 An alert or audit log names files by their place on its own host, so a path is recognised by its shape,
-whatever directory the root has there. Used by `whois`.
+whatever directory the root has there.
 
 Source: moby `daemon/graphdriver/overlay2/overlay.go`, `layer/filestore.go`, `image/fs.go`,
 `distribution/metadata/v2_metadata_service.go`, `volume/local/local.go`.

@@ -1,7 +1,7 @@
 """A tar header byte for byte as Go's `archive/tar` writes it for the engine: `tarheader` the other way.
 
-USTAR where everything fits, PAX records for what does not. So a tar of the same entries in the same
-order is the one that the engine would have made, and has its digest. Used by `views.export`.
+USTAR where everything fits, PAX records for what does not. So a tar of the same entries in the same order
+is the one that the engine would have made, and has its digest.
 
 Sources: Go `archive/tar` (`writer.go`, `strconv.go`, `common.go`: allowedFormats).
 """

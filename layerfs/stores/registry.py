@@ -1,13 +1,19 @@
 """The kinds of store that can be read, each a line: its package is imported when a path is looked at.
 
 The module of a kind has `detect(path) -> bool`, which is cheap, and never raises for what is another's; and
-`open_kind(path, options) -> Store`, which raises `DataRootError`, with what the path is instead.
+`open_kind(path, options) -> Store`, which raises `DataRootError`, with what the path is instead. It may have
+`found_in(directory, name) -> str | None`: what an entry of a directory is, in words, where it is of its kind.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+
+from layerfs.boltfile import NEWEST
+from layerfs.errors import NoStoreHere
+from layerfs.hostdir import HostDir
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,13 +22,16 @@ if TYPE_CHECKING:
     from layerfs.cache.options import CacheOptions
     from layerfs.store import Store
 
-__all__ = ["KINDS", "Options", "open_store"]
+__all__ = ["KINDS", "Options", "detects", "open_store"]
 
 KINDS = {
     "docker": "layerfs.stores.docker.kind",
     "archive": "layerfs.stores.archive.kind",
 }
 """The module of each kind, in the order in which they are asked; what is of no kind, the first one names."""
+
+_LOOKED_AT = 200
+_SHOWN = 5
 
 
 class Options(NamedTuple):
@@ -33,6 +42,7 @@ class Options(NamedTuple):
         userns: the user namespace of the engine; likewise.
         platform: `os/architecture[/variant]` that is meant where an image is there for several.
         cache: where and how far blobs are decompressed; see `CacheOptions`.
+        bolt_state: which state of bolt databases is read, `newest` or `previous`.
         progress: told the label of a blob that is read as a whole, its bytes done, and all of them.
     """
 
@@ -41,6 +51,7 @@ class Options(NamedTuple):
     platform: str | None = None
     cache: CacheOptions | None = None
     progress: Callable[[str, int, int], None] | None = None
+    bolt_state: str = NEWEST
 
 
 class _Kind(Protocol):
@@ -61,7 +72,38 @@ def open_store(path: str | Path, options: Options | None = None) -> Store:
     text = str(path)
     names = list(KINDS.values())
     found = next((kind for kind in map(_load, names) if kind.detect(text)), None)
-    return (found or _load(names[0])).open_kind(text, options or Options())
+    try:
+        return (found or _load(names[0])).open_kind(text, options or Options())
+    except NoStoreHere as error:
+        inside = _stores_inside(text)
+        if not inside:
+            raise
+        listed = ", ".join(f"{name} ({what})" for name, what in inside)
+        raise NoStoreHere(
+            f"{text}: no store of images itself; in it there is {listed}",
+            hint=f"choose one: {text.rstrip('/')}/{inside[0][0]}",
+        ) from error
+
+
+def _stores_inside(path: str) -> list[tuple[str, str]]:
+    """Every store in a directory that is none itself: its name, and what it is."""
+    shown: list[tuple[str, str]] = []
+    kinds = [_load(name) for name in KINDS.values()]
+    with HostDir.open(path) as directory:
+        for name in sorted(directory.names())[:_LOOKED_AT]:
+            words = (getattr(kind, "found_in", _nothing)(directory, name) for kind in kinds)
+            if what := next(filter(None, words), None):
+                shown.append((os.fsdecode(name), what))
+    return shown[:_SHOWN]
+
+
+def _nothing(_directory: HostDir, _name: bytes) -> None:
+    """What a kind finds that does not look."""
+
+
+def detects(path: str) -> bool:
+    """Whether what is at `path` is of a kind that can be read; never raises."""
+    return any(_load(name).detect(path) for name in KINDS.values())
 
 
 def _load(name: str) -> _Kind:

@@ -4,7 +4,7 @@ For copies that lost owners, modes, times, extended attributes, devices or links
 where `RawLayer` would: a directory as it was on the disk of its engine, marks of overlayfs and all. What
 has no content is there even if the copy has nothing of it; what no header names is as it is on disk.
 
-Used by `stacking`. Times that no tar keeps (access, change) are the time of modification.
+Times that no tar keeps (access, change) are the time of modification.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a tree consists of: `FileStat` (attributes), `Node` (one visible entry), `Part` (where it lies).
 
-Used by every floor above; the attributes are lstat(2)'s, in the kernel's own terms.
+The attributes are lstat(2)'s, in the kernel's own terms.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What the engine made of a layer's archive: a tree of `Original`s, one an entry, made from headers alone.
 
-The members come in the order of the tar, as the engine unpacked them: parents that are missing are
-made, names are confined and cleaned, links on the way are followed inside the layer, a hard link is the
-same `Original` under one more name. Used by `archived`.
+The members come in the order of the tar, as the engine unpacked them: parents that are missing are made,
+names are confined and cleaned, links on the way are followed inside the layer, a hard link is the same
+`Original` under one more name.
 
 Sources: moby `pkg/archive/archive.go` (Unpack, createTarFile), `archive_linux.go` (ConvertRead); the rules
 for one header are in `formats.unpacked`.

@@ -1,8 +1,7 @@
 """A layer that is a tar: its entries in memory, as an engine would have unpacked them; contents in the tar.
 
-`TarLayer` stands where `RawLayer` would: whiteouts are devices and marks are attributes, so the union knows
-nothing of archives. What the tar says is read once, when the layer is first looked at.
-Used by stores whose layers are archives.
+`TarLayer` stands where `RawLayer` would: whiteouts are devices and marks are attributes, so the union
+knows nothing of archives. What the tar says is read once, when the layer is first looked at.
 
 Sources: `originals` (the rules of unpacking), OCI image-spec `layer.md`.
 """

@@ -1,10 +1,9 @@
 """The union of a stack of layers: lookup, resolution, and where an entry's bytes are.
 
-With `merge.py` and `lower.py` this is the one place that knows overlayfs's rules. A directory is
-merged when somebody first looks into it, never before, so opening an image costs nothing and a walk
-costs each layer's directories once. Lookup goes one component at a time and carries, with each
-directory, the places that still merge into it: opacity and cut-offs are inherited. Used by
-`dataroot`, `analysis` and `views`.
+With `merge.py` and `lower.py` this is the one place that knows overlayfs's rules. A directory is merged
+when somebody first looks into it, never before, so opening an image costs nothing and a walk costs each
+layer's directories once. Lookup goes one component at a time and carries, with each directory, the places
+that still merge into it: opacity and cut-offs are inherited.
 
 Sources: Linux `Documentation/filesystems/overlayfs.rst`, `fs/overlayfs/{namei,readdir,xattrs}.c`;
 each rule is checked against the kernel in tests/kernel.

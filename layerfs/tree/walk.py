@@ -1,6 +1,6 @@
 """Walking a tree: every entry below a directory, parents first, names in byte order.
 
-Not recursive, so the depth of a hostile tree is no limit. Used by the command line.
+Not recursive, so the depth of a hostile tree is no limit.
 """
 
 from __future__ import annotations

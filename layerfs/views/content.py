@@ -1,4 +1,4 @@
-"""The content of a file copied into another: what is a hole stays a hole. Used by `copyout`."""
+"""The content of a file copied into another: what is a hole stays a hole."""
 
 from __future__ import annotations
 

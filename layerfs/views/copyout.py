@@ -3,8 +3,7 @@
 `CopyOut` writes below one directory that it holds by descriptor, and nowhere else: every component is
 opened from the one before, following no link, and only directories it made itself are entered, or was
 told to add to, so neither hostile names, nor links, nor somebody who meddles at the same time lead it
-elsewhere. Nothing is overwritten unless asked for. Used by `recovery` and `copytree`; `place` opens the
-directory.
+elsewhere. Nothing is overwritten unless asked for.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from layerfs.tree.node import FileStat, Node
     from layerfs.tree.union import UnionTree
 
-__all__ = ["CopyOut", "NotCopied", "Original"]
+__all__ = ["CopyOut", "CopySource", "NotCopied"]
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -45,7 +44,7 @@ class NotCopied(OSError):
     """A FIFO, socket or device: it has no content, and none is made on the host unless asked for."""
 
 
-class Original(NamedTuple):
+class CopySource(NamedTuple):
     """What is copied: an entry of a tree, visible or, as `versions.node_of` makes it, hidden."""
 
     tree: UnionTree
@@ -68,7 +67,7 @@ class _Made(NamedTuple):
     """A directory that is entered, and what it is to look like in the end."""
 
     identity: tuple[int, int]
-    original: Original | None
+    original: CopySource | None
 
 
 class CopyOut:
@@ -96,7 +95,7 @@ class CopyOut:
             replace: put copies in the place of other entries, and give directories that are there
                 the attributes of the originals. A directory is never replaced.
             specials: make FIFOs, sockets and devices.
-            forbidden: `(st_dev, st_ino)` of directories that are never entered.
+            forbidden: `(st_dev, st_ino)` of directories that are never entered, and of files never replaced.
         """
         self.not_kept: Counter[str] = Counter()
         self.unfinished: list[tuple[bytes, OSError]] = []
@@ -119,7 +118,7 @@ class CopyOut:
             os.close(self._at)
             os.close(self._top)
 
-    def directory(self, path: bytes, original: Original | None) -> None:
+    def directory(self, path: bytes, original: CopySource | None) -> None:
         """Make the directory `path` unless it is made already; its parent must be.
 
         Args:
@@ -165,7 +164,7 @@ class CopyOut:
         """Whether the directory `path` is entered already."""
         return path in self._made
 
-    def file(self, path: bytes, original: Original) -> None:
+    def file(self, path: bytes, original: CopySource) -> None:
         """Copy what is no directory to `path`, whose parent must have been made.
 
         What is interrupted or fails leaves nothing. A second name of a file becomes a hard link.
@@ -188,7 +187,7 @@ class CopyOut:
         if found.nlink > 1:
             self._links.setdefault(key, path)
 
-    def _maker(self, found: FileStat) -> Callable[[int, Original, bytes], None]:
+    def _maker(self, found: FileStat) -> Callable[[int, CopySource, bytes], None]:
         if found.is_file:
             return self._regular
         if found.is_symlink:
@@ -199,13 +198,15 @@ class CopyOut:
 
     def _put(self, parent: int, name: bytes, make: Callable[[bytes], None]) -> None:
         """Make an entry where there is none, or, where that is wanted, in the place of another."""
-        there = _kind_of(parent, name)
+        there = _status(parent, name)
         if there is None:
             make(name)
-        elif there == stat.S_IFDIR:
+        elif stat.S_ISDIR(there.st_mode):
             raise IsADirectoryError(errno.EISDIR, "is there already, a directory")
         elif not self._replace:
             raise FileExistsError(errno.EEXIST, "is there already")
+        elif (there.st_dev, there.st_ino) in self._forbidden:
+            raise OSError(errno.EPERM, "is what is read, where nothing is written")
         else:
             new = b".layerfs-" + secrets.token_hex(8).encode()
             make(new)
@@ -270,7 +271,7 @@ class CopyOut:
         finally:
             os.close(fd)
 
-    def _regular(self, parent: int, original: Original, name: bytes) -> None:
+    def _regular(self, parent: int, original: CopySource, name: bytes) -> None:
         """A file without a name until it is complete; where the host has no such files, a removed one."""
         with original.tree.open(original.node) as source:
             fd, named = _create(parent, name)
@@ -286,7 +287,7 @@ class CopyOut:
             finally:
                 os.close(fd)
 
-    def _symlink(self, parent: int, original: Original, name: bytes) -> None:
+    def _symlink(self, parent: int, original: CopySource, name: bytes) -> None:
         os.symlink(original.tree.readlink(original.node), name, dir_fd=parent)
         try:
             found = original.stat
@@ -302,7 +303,7 @@ class CopyOut:
             os.unlink(name, dir_fd=parent)
             raise
 
-    def _special(self, parent: int, original: Original, name: bytes) -> None:
+    def _special(self, parent: int, original: CopySource, name: bytes) -> None:
         """A FIFO, socket or device, which nobody may open before it is dressed."""
         found = original.stat
         os.mknod(name, found.kind, found.rdev, dir_fd=parent)
@@ -327,7 +328,7 @@ class CopyOut:
                 except OSError as error:
                     self.unfinished.append((path, error))
 
-    def _finish_one(self, path: bytes, original: Original) -> None:
+    def _finish_one(self, path: bytes, original: CopySource) -> None:
         # we stand in the one above, as nobody may be able to leave a finished one
         parent, name = self._parent(path) if path else (self._top, b".")
         fd = self._enter(os.dup(parent), name, path)
@@ -338,7 +339,7 @@ class CopyOut:
 
     # -- attributes ----------------------------------------------------------------------------
 
-    def _dress(self, place: int | bytes, original: Original) -> None:
+    def _dress(self, place: int | bytes, original: CopySource) -> None:
         """Owner first, as that clears set-ID bits and capabilities; times last."""
         found = original.stat
         mode = stat.S_IMODE(found.mode) & ~_SET_ID  # as cp(1): without its owner a set-ID file is another's
@@ -363,10 +364,10 @@ class CopyOut:
             self.not_kept[what] += 1
 
 
-def _kind_of(parent: int, name: bytes) -> int | None:
-    """The type of what is in a directory under a name; None for nothing."""
+def _status(parent: int, name: bytes) -> os.stat_result | None:
+    """What is in a directory under a name; None for nothing."""
     try:
-        return stat.S_IFMT(os.lstat(name, dir_fd=parent).st_mode)
+        return os.lstat(name, dir_fd=parent)
     except FileNotFoundError:
         return None
 

@@ -1,13 +1,10 @@
-"""Copying what a tree shows: an entry, or all that is below a directory, under a name of the host.
-
-Used by the command `cp`.
-"""
+"""Copying what a tree shows: an entry, or all that is below a directory, under a name of the host."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from layerfs.views.copyout import Original
+from layerfs.views.copyout import CopySource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -58,9 +55,9 @@ def copy_tree(tree: UnionTree, visits: Iterable[Visit], path: bytes, copy: CopyO
         refused = None
         try:
             if node.is_dir:
-                copy.directory(at, Original(tree, node))
+                copy.directory(at, CopySource(tree, node))
             else:
-                copy.file(at, Original(tree, node))
+                copy.file(at, CopySource(tree, node))
         except OSError as failure:
             error = failure
             refused = visit.depth if node.is_dir else None

@@ -1,7 +1,7 @@
 """Where copies go: a directory of the host, held by descriptor, that is not below the data root.
 
 The user names it, so links on the way to it are followed; that it is not in the evidence is found out
-from its descriptor, so whatever path leads there. Used by the commands that copy.
+from its descriptor, so whatever path leads there.
 """
 
 from __future__ import annotations

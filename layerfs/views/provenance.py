@@ -7,36 +7,22 @@ An attribute that a file really has wins. Linux knows `user.*` of regular files 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from layerfs.analysis.versions import versions
+from layerfs.analysis.tree.versions import versions
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from layerfs.ids import ChainID, DiffID
+    from layerfs.model import LayerInfo
     from layerfs.tree.node import Node
 
-__all__ = ["Origin", "TracedTree"]
+__all__ = ["TracedTree"]
 
 _PREFIX = b"user.layerfs."
 _VALUE_LIMIT = 1 << 16
 """XATTR_SIZE_MAX of linux/limits.h."""
-
-
-class Origin(NamedTuple):
-    """A layer of the tree.
-
-    Attributes:
-        number: 1 is the base; None where the layers below are not known.
-        diff_id: None for a container's own layers.
-        chain_id: likewise.
-    """
-
-    number: int | None
-    diff_id: DiffID | None
-    chain_id: ChainID | None
 
 
 class TracedTree(UnionTree):
@@ -45,7 +31,7 @@ class TracedTree(UnionTree):
     def __init__(
         self,
         tree: UnionTree,
-        origins: Sequence[Origin],
+        infos: Sequence[LayerInfo],
         created_by: Callable[[int], str | None],
         *,
         listed: bool,
@@ -54,20 +40,20 @@ class TracedTree(UnionTree):
 
         Args:
             tree: what to show.
-            origins: its layers, uppermost first.
+            infos: its layers, uppermost first.
             created_by: the command that made the layer of a number; not asked before somebody wants to know.
             listed: whether listxattr(2) names the attributes.
         """
         super().__init__(tree.layers)
-        self._origins = origins
+        self._infos = infos
         self._created_by = created_by
         self._listed = listed
-        self._values: dict[bytes, Callable[[Node, Origin], object]] = {
-            b"layer": lambda _node, origin: origin.number,
-            b"diff_id": lambda _node, origin: origin.diff_id,
-            b"chain_id": lambda _node, origin: origin.chain_id,
-            b"created_by": lambda _node, origin: origin.number and self._created_by(origin.number),
-            b"versions": lambda node, _origin: self._versions(node),
+        self._values: dict[bytes, Callable[[Node, LayerInfo], object]] = {
+            b"layer": lambda _node, info: info.number,
+            b"diff_id": lambda _node, info: info.diff_id,
+            b"chain_id": lambda _node, info: info.chain_id,
+            b"created_by": lambda _node, info: info.number and self._created_by(info.number),
+            b"versions": lambda node, _info: self._versions(node),
         }
 
     def xattr_names(self, node: Node) -> list[bytes]:
@@ -86,9 +72,9 @@ class TracedTree(UnionTree):
         return value
 
     def _value(self, node: Node, name: bytes) -> bytes | None:
-        if name not in self._values or not self._origins:
+        if name not in self._values or not self._infos:
             return None
-        value = self._values[name](node, self._origins[node.part.layer])
+        value = self._values[name](node, self._infos[node.part.layer])
         return str(value).encode(errors="surrogateescape")[:_VALUE_LIMIT] if value else None
 
     def _versions(self, node: Node) -> str:
@@ -102,4 +88,4 @@ class TracedTree(UnionTree):
 
     def _number(self, place: int) -> int:
         """The number of a layer from its place in this stack, 1 for the lowest."""
-        return self._origins[-place].number or place
+        return self._infos[-place].number or place

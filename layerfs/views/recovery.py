@@ -1,20 +1,17 @@
-"""Recovering hidden file versions: each copied out as its layer has it, in a directory of that layer.
-
-Used by the command `deleted`.
-"""
+"""Recovering hidden file versions: each copied out as its layer has it, in a directory of that layer."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from layerfs.analysis.versions import node_of
+from layerfs.analysis.tree.versions import node_of
 from layerfs.tree.node import Node, Part
-from layerfs.views.copyout import Original
+from layerfs.views.copyout import CopySource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from layerfs.analysis.versions import Version
+    from layerfs.analysis.tree.versions import Version
     from layerfs.tree.union import UnionTree
     from layerfs.views.copyout import CopyOut
 
@@ -56,7 +53,7 @@ def recover(
         if path not in done:
             try:
                 _make_parents(tree, version, top, copy)
-                copy.file(path, Original(tree, node_of(tree, version)))
+                copy.file(path, CopySource(tree, node_of(tree, version)))
                 done[path] = None
             except OSError as error:
                 done[path] = error
@@ -73,7 +70,7 @@ def _make_parents(tree: UnionTree, version: Version, top: bytes, copy: CopyOut) 
         missing.append(within)
         within = within.rpartition(b"/")[0]
     for within in reversed(missing):
-        copy.directory(top + b"/" + within, Original(tree, _directory(tree, Part(index, within))))
+        copy.directory(top + b"/" + within, CopySource(tree, _directory(tree, Part(index, within))))
 
 
 def _directory(tree: UnionTree, part: Part) -> Node:

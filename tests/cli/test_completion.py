@@ -61,7 +61,7 @@ def _offered(root: Path, line: str, **environment: str) -> list[str]:
         ("layerfs blame changed:/et", ["plain,/etc/"]),
         ("layerfs cp ch", ["plain,changed"]),
         ("layerfs cp changed:/et", ["plain,/etc/"]),
-        ("layerfs cp demo:/etc ./ou", ["dir,./ou"]),
+        ("layerfs cp demo:/etc ./ou", ["file,./ou"]),
         ("layerfs diff demo@", ["plain,1", "plain,6"]),
         ("layerfs mount demo@", ["plain,1", "plain,6"]),
         ("layerfs history f30", ["plain,f30982bad869", "plain,f30982:latest"]),
@@ -81,6 +81,41 @@ def test_offers_what_fits(dataroot_path: Path, line: str, offered: list[str]) ->
     """Commands, options, references, containers and paths are offered, from where bash goes on typing."""
     found = _offered(dataroot_path, line)
     assert set(offered) <= set(found) if offered else found == []
+
+
+@pytest.fixture
+def archives(dataroot_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Archives in the working directory, and no root; a file with a name that could confuse a shell."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LAYERFS_CACHE_DIR", str(tmp_path / ".cache"))
+    assert layerfs(dataroot_path, "export", "-o", "images.tar", "demo:1.0", "base:1").code == 0
+    assert layerfs(dataroot_path, "export", "--format", "oci", "-o", "images/", "demo:1.0").code == 0
+    Path("images\nplain,rm").touch()
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("layerfs cat docker-a", ["plain,docker-archive:"]),
+        ("layerfs diff oc", ["plain,oci:", "plain,oci-archive:"]),
+        ("layerfs ls docker-archive:im", ["plain,images/", "plain,images.tar"]),
+        ("layerfs ls ./im", ["file,./im"]),
+        ("layerfs ls ./images.tar:", ["plain,base:1", "plain,demo:1.0"]),
+        ("layerfs ls docker-archive:images.tar:de", ["plain,demo:1.0"]),
+        ("layerfs ls ./images.tar:demo:", ["plain,1.0"]),
+        ("layerfs history oci:images:", ["plain,demo:1.0"]),
+        ("layerfs cat oci:images /etc/mo", ["plain,/etc/motd"]),
+        ("layerfs cat ./images.tar:demo:1.0:/etc/mo", ["plain,/etc/motd"]),
+        ("layerfs ls ./images@", ["plain,1", "plain,2", "plain,3", "plain,4", "plain,5", "plain,6"]),
+        ("layerfs ls ./images:", ["plain,demo:1.0", "plain,/"]),
+        ("layerfs ls ./none:", []),
+        ("layerfs ls oci:../none/", []),
+    ],
+)
+@pytest.mark.usefixtures("archives")
+def test_names_that_carry_their_store(line: str, offered: list[str]) -> None:
+    """Transports, files of the host, then what is in them; nothing of a root is needed."""
+    assert sorted(_offered(Path("/nowhere"), line)) == sorted(offered)
 
 
 def test_reference_is_whole_where_colons_do_not_break(dataroot_path: Path) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.root
 
 LAYERFS = str(Path(sys.executable).with_name("layerfs"))
-USAGE, NOT_FOUND, NO_ENTRY = 2, 3, 6
+DAMAGED, USAGE, NOT_FOUND, NO_ENTRY = 1, 2, 3, 6
 
 
 def _copied_by_cp(mounted: Path, target: Path) -> bool:
@@ -66,7 +66,7 @@ def test_every_tree_is_copied_as_cp_copies_the_kernels_mount(dataroot_path: Path
         if complains:
             refused.append(root.names.anything(name).name)  # type: ignore[union-attr]
         done = layerfs(dataroot_path, "cp", "--specials", f"{name}:/", str(ours))
-        assert done.code == (NO_ENTRY if complains else 0), (name, done.stderr)
+        assert done.code == (DAMAGED if complains else 0), (name, done.stderr)
         if lines := diff_snapshots(snapshot(theirs), snapshot(ours)):
             different[name] = lines
     assert different == {}
@@ -310,7 +310,7 @@ def test_a_failure_is_named_and_the_rest_copied(tmp_path: Path) -> None:
     no_data = File(b"x", meta=Meta(xattrs={b"trusted.overlay.metacopy": b""}))
     root, _ = image_of(tmp_path / "root", LayerSpec(Dir({b"a": File(b"1"), b"b": no_data, b"c": File(b"2")})))
     done = layerfs(root, "cp", "test:1:/", str(tmp_path / "out"))
-    assert (done.code, "/b: " in done.stderr) == (NO_ENTRY, True)
+    assert (done.code, "/b: " in done.stderr) == (DAMAGED, True)
     assert _paths(tmp_path / "out") == ["a", "c"]
 
 

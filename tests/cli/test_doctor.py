@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from layerfs.analysis.remedies import GROUPS, REMEDIES
+from layerfs.model import GROUPS
+from layerfs.stores.docker.checks.remedies import REMEDIES
 from tests.support.command import configs, forget_image, layer_files, layerfs
 from tests.support.doctoring import allocated, container_id, doctor, found
 from tests.support.fixture import private_copy

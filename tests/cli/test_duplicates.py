@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from layerfs import DataRoot
-from layerfs.analysis.duplicates import Duplicates
+from layerfs.analysis.tree.duplicates import Duplicates
 from tests.support.command import forget_image, layerfs
 from tests.support.fixture import private_copy
 from tests.support.layerspec import Dir, File, LayerSpec, Link, Meta, materialise
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from io import FileIO
     from pathlib import Path
 
+    from layerfs.analysis.tree.duplicates import Group
     from layerfs.errors import LayerfsError
 
 pytestmark = pytest.mark.root
@@ -320,16 +321,24 @@ def test_only_files_of_a_size_that_occurs_twice_are_read_and_once(
 
 def _search(
     layers: Sequence[Path], between: Callable[[], object], problems: list[LayerfsError] | None = None
-) -> Duplicates:
+) -> list[Group]:
+    """Search, and do something when all layers were listed and no file was read."""
     sources = union_of(layers).layers
     search = Duplicates(
         [lambda source=source: source for source in sources],  # type: ignore[misc]
         problem=None if problems is None else problems.append,
     )
-    assert list(search.scan()) == list(range(len(layers)))
-    between()
-    assert len(list(search.read())) == search.pending
-    return search
+    listed: list[int] = []
+
+    def told(part: str, amount: int, total: int) -> None:
+        if part == "listing":
+            listed.append(amount)
+            if len(listed) == total:
+                between()
+
+    groups = search.search(told)
+    assert len(listed) == len(layers)
+    return groups
 
 
 @pytest.mark.parametrize("event", ["gone", "fifo", "link", "longer", "shorter"])
@@ -350,7 +359,7 @@ def test_file_that_changes_meanwhile_is_left_out(tmp_path: Path, event: str) -> 
             victim.symlink_to("/etc/passwd")
 
     problems: list[LayerfsError] = []
-    (group,) = _search([tmp_path], change, problems).groups()
+    (group,) = _search([tmp_path], change, problems)
     assert [copy.places[0].path for copy in group.copies] == [b"a", b"c"]
     assert ["/b: " in str(problem) for problem in problems] == [True]
 

@@ -54,6 +54,7 @@ USES: Mapping[str, tuple[list[str], frozenset[str]]] = {
 
 NAMELESS = {
     "cache",
+    "stores",
     "images",
     "containers",
     "umount",

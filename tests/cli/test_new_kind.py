@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from layerfs.capabilities import DoctorReport, Unclaimed, Volume
+from layerfs.model import Diagnosis, Finding, Remedy
 from layerfs.stores import registry
+from tests.support import toystore
 from tests.support.command import layerfs, run_bytes
 from tests.support.toystore import ToyStore
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
+
+    from layerfs.capabilities import DoctorOptions, Progress, VerifyOptions
 
 OLD, NEW = "app:1", "app:2"
 
@@ -120,6 +126,75 @@ def test_what_a_kind_has_not_is_said(toy: Path, arguments: tuple[str, ...]) -> N
     assert (done.code, done.stdout) == (4, "")
     assert done.stderr.startswith(f"layerfs: error: {toy}: a store of kind 'toy': it has no ")
     assert done.stderr.count("\n") == 1
+
+
+class _Check:
+    images, layers, proven, proven_size, seconds = 2, 2, 1, 11, 0.0
+
+    def findings(self, on_progress: Progress) -> Iterator[Finding]:
+        """One layer is proven, of the other a file is wrong."""
+        on_progress("layers", 11, 11)
+        yield Finding("content-altered", "error", "layer x", "top/bin/tool", message="not what it was")
+
+
+class _CapableStore(ToyStore):
+    """The same kind with everything that a kind can be able to do."""
+
+    places_path = "places"
+
+    def unclaimed(self, needed: Collection[str]) -> Iterator[Unclaimed]:
+        """One place of a layer that is in no image, and one of nothing."""
+        assert not needed
+        yield Unclaimed("lost", "places/lost", 7)
+        yield Unclaimed(None, "places/strange", None)
+
+    def volumes(self) -> list[Volume]:
+        """One."""
+        return [Volume("data", 5)]
+
+    def build_cache(self) -> None:
+        """Damaged."""
+
+    def verification(self, names: Sequence[tuple[str, int | None]], options: VerifyOptions) -> _Check:
+        """Of everything, or of two layers of an image."""
+        assert (list(names), options.quick) in (([], False), ([(NEW, 1)], True))
+        return _Check()
+
+    def diagnose(self, options: DoctorOptions, on_progress: Progress) -> DoctorReport:
+        """One finding, counted if that was asked for."""
+        on_progress("sizes", 1, 1)
+        finding = Finding("toy-broken", "warning", "image y", "toy.json", message="it does not wind up")
+        found = Diagnosis(finding, Remedy("damaged", "", "", "turn the key"), bytes=4096)
+        return DoctorReport(
+            [found],
+            4096 if options.sizes else None,
+            complete=True,
+            names={"image y": "the toy"},
+            part_gone=False,
+        )
+
+
+def test_a_kind_that_can_more_is_asked_for_more(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The methods of a capability are all that its commands need."""
+    monkeypatch.setattr(toystore, "ToyStore", _CapableStore)
+    done = layerfs(toy, "du")
+    assert (done.code, done.stderr) == (0, "")
+    assert "places/lost" in done.stdout
+    assert "places/strange" in done.stdout
+    assert layerfs(toy, "images", "--usage").code == 0
+    summary = layerfs(toy, "system", "df").stdout.splitlines()
+    assert [line.split()[-4:] for line in summary[3:]] == [["1", "0", "5B", "5B", "(100%)"][-4:], ["N/A"] * 4]
+    done = layerfs(toy, "verify", "--all")
+    assert (done.code, done.stdout.splitlines()[0]) == (
+        1,
+        "error: top/bin/tool: not what it was [content-altered]",
+    )
+    assert "content of 1 layer proven" in done.stdout
+    assert layerfs(toy, "verify", "--quick", f"{NEW}@1").code == 1
+    done = layerfs(toy, "doctor")
+    assert done.code == 1
+    assert "concerns image the toy" in done.stdout
+    assert done.stdout.endswith("1 warning; 4.1kB on disk\n")
 
 
 def test_nothing_is_copied_into_the_store(toy: Path) -> None:

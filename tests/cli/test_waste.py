@@ -337,11 +337,11 @@ def test_image_without_a_layer_is_left_out_of_all(dataroot_path: Path, tmp_path:
 
 @pytest.mark.root
 def test_entry_that_cannot_be_read_is_named_and_the_rest_counted(tmp_path: Path) -> None:
-    """A metacopy whose data are nowhere is named, exit code 6, and limits are still judged."""
+    """A metacopy whose data are nowhere is named, exit code 1, and limits are still judged."""
     marks = {b"trusted.overlay.metacopy": b"", b"trusted.overlay.redirect": b"/nowhere"}
     upper: dict[bytes, Node] = {b"lost": File(hole=7, meta=Meta(xattrs=marks)), b"f": WHITEOUT}
     root = _root(tmp_path, {b"f": File(b"7 bytes")}, upper)
     found = layerfs(root, "waste", "--format", "json", "--max-wasted", "1B", "app:1")
-    assert (found.code, found.json["wasted"]) == (6, 7)
+    assert (found.code, found.json["wasted"]) == (1, 7)
     assert "error: /lost: " in found.stderr
     assert "--max-wasted 1B" in found.stderr

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from layerfs.analysis.remedies import REMEDIES
+from layerfs.stores.docker.checks.remedies import REMEDIES
 from tests.hostile.demo import Demo
 from tests.support.command import configs
 from tests.support.doctoring import container_id, found

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from layerfs_cli.govalues import CONFIG_FIELDS, HOST_CONFIG_FIELDS
+from layerfs_cli.template.govalues import CONFIG_FIELDS, HOST_CONFIG_FIELDS
 from tests.support.command import add_image, configs, layerfs
 from tests.support.engine import Engine, EngineError, copy_root
 

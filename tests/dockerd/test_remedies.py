@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from layerfs.analysis.remedies import REMEDIES
+from layerfs.stores.docker.checks.remedies import REMEDIES
 from tests.support.doctoring import container_id, found
 from tests.support.engine import Engine, EngineError, copy_root
 from tests.support.planting import PlacedLayer, placed_layers

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layerfs import DataRoot
-from layerfs.views.provenance import Origin, TracedTree
+from layerfs.model import LayerInfo
+from layerfs.views.provenance import TracedTree
 from tests.support.layerspec import Dir, File, LayerSpec, Meta, materialise_stack
 from tests.support.mounts import eventually, served, servers
 from tests.support.treeview import union_of
@@ -115,7 +116,7 @@ def test_attribute_of_the_file_wins(tmp_path: Path, driver: str) -> None:
     tree = union_of(
         materialise_stack([LayerSpec(Dir({b"f": File(b"x", meta=meta), b"g": File()}))], tmp_path)
     )
-    traced = TracedTree(tree, [Origin(1, None, None)], lambda _number: None, listed=True)
+    traced = TracedTree(tree, [LayerInfo(1, None)], lambda _number: None, listed=True)
     with served(traced, tmp_path / "m", driver) as place:
         assert _told(place / "f", "layer") == "its own"
         assert sorted(os.listxattr(place / "f")) == ["user.layerfs.layer", "user.layerfs.versions"]

@@ -11,7 +11,7 @@ import pytest
 
 from layerfs import DataRoot
 from layerfs.tree.walk import walk
-from layerfs.views.copyout import CopyOut, Original
+from layerfs.views.copyout import CopyOut, CopySource
 from layerfs.views.copytree import copy_tree
 from layerfs.views.place import open_destination
 from tests.support.command import layerfs
@@ -105,7 +105,7 @@ def test_names_are_bytes_of_one_component(tmp_path: Path) -> None:
     assert all(line.isprintable() for line in done.stderr.split("\n"))
     opened = DataRoot.open(root)
     tree = opened.tree(opened.image("test:1"))
-    original = Original(tree, tree.resolve(b"/d/*"))
+    original = CopySource(tree, tree.resolve(b"/d/*"))
     (tmp_path / "other").mkdir()
     with CopyOut(open_destination(os.fsencode(tmp_path / "other"), ()).fd, merge=True, replace=True) as copy:
         for name in (b"..", b".", b"x/..", b"a//", b""):
@@ -214,11 +214,11 @@ def test_a_directory_swapped_meanwhile_is_not_entered(
                 (out / "d/e").rename(tmp_path / "moved")
                 (out / "d/e").symlink_to(outside)
         with pytest.raises(OSError, match=r"."):
-            copy.file(b"d/e/f2", Original(tree, tree.resolve(b"/f")))
+            copy.file(b"d/e/f2", CopySource(tree, tree.resolve(b"/f")))
         (out / "d/e").unlink()
         (out / "d/e").mkdir()
         with pytest.raises(OSError, match="not the directory that was made"):
-            copy.file(b"d/e/f3", Original(tree, tree.resolve(b"/f")))
+            copy.file(b"d/e/f3", CopySource(tree, tree.resolve(b"/f")))
     assert _is_untouched(outside)
     assert [bool(error) for error in refused] == [False, False, True, False]
     assert list((out / "d/e").iterdir()) == []

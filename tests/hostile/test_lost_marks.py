@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layerfs import DataRoot
-from layerfs.analysis.versions import versions
+from layerfs.analysis.tree.versions import versions
 from tests.support.command import configs, layerfs
 from tests.support.kernel import kernel_snapshot
 from tests.support.snapshot import without_ghosts
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layerfs import Image
-    from layerfs.analysis.versions import Hidden, Version
+    from layerfs.analysis.tree.versions import Hidden, Version
     from tests.support.snapshot import Entry, Snapshot
 
 pytestmark = [pytest.mark.root, pytest.mark.kernel]

@@ -46,6 +46,7 @@ NOT_ASKED = {
     "umount": "reads no root",
     "mount-helper": "reads no root",
     "cache": "reads no root",
+    "stores": "counts what others list",
     "completion": "reads no root",
     "verify": "judges the records themselves: see below",
     "doctor": "judges the records themselves: tests/hostile/test_doctor",

@@ -61,6 +61,7 @@ COMMAND_LINES: dict[str, list[str]] = {
     "mount-helper": [""],
     "system": ["df -v", "df"],
     "cache": [""],
+    "stores": [""],
     "completion": ["bash"],
 }
 FORMATS = {

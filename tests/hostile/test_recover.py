@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layerfs import DataRoot
-from layerfs.analysis.deleted import deleted
-from layerfs.analysis.versions import node_of
-from layerfs.views.copyout import CopyOut, Original
+from layerfs.analysis.tree.deleted import deleted
+from layerfs.analysis.tree.versions import node_of
+from layerfs.views.copyout import CopyOut, CopySource
 from layerfs.views.place import open_target
 from tests.support.command import layerfs
 from tests.support.fixture import private_copy
@@ -235,7 +235,7 @@ def test_what_appears_meanwhile_is_neither_followed_nor_overwritten(
     image = DataRoot.open(root)
     tree = image.tree(image.image("test:1"))
     (item,) = deleted(tree)
-    original = Original(tree, node_of(tree, item.version))
+    original = CopySource(tree, node_of(tree, item.version))
     target = tmp_path / "out"
     with CopyOut(open_target(os.fsencode(target), ())) as copy:
         (target / "link").symlink_to(outside)
@@ -278,7 +278,7 @@ def test_a_path_that_leaves_is_refused(root: Path, tmp_path: Path, path: bytes) 
     (tmp_path / "out").mkdir()
     with CopyOut(open_target(os.fsencode(tmp_path / "out"), ())) as copy:
         with pytest.raises((ValueError, OSError)):
-            copy.file(path, Original(tree, node_of(tree, item.version)))
+            copy.file(path, CopySource(tree, node_of(tree, item.version)))
         with pytest.raises((ValueError, OSError)):
             copy.directory(path or b"..", None)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "root"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 
-from layerfs.analysis.blame import Blame, Digests
+from layerfs.analysis.tree.blame import Blame, Digests
 from tests.support.blaming import histories
 from tests.support.judge import TRUSTED, names
 from tests.support.kernel import check_trusted_xattrs, kernel_snapshot, private_dir
@@ -16,7 +16,7 @@ from tests.support.stacks import stacks
 from tests.support.treeview import union_of
 
 if TYPE_CHECKING:
-    from layerfs.analysis.blame import Event
+    from layerfs.analysis.tree.blame import Event
     from layerfs.errors import TreeError
     from tests.support.blaming import Happened
     from tests.support.judge import Stack

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from layerfs.analysis.difference import differences
+from layerfs.analysis.diff.difference import differences
 from layerfs.tree.union import UnionTree
 from tests.support.changes import changed_paths, found, refused
 from tests.support.kernel import (

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given, settings
 
 from layerfs import DataRoot
-from layerfs.analysis.findall import find_all
-from layerfs.analysis.forest import Forest
-from layerfs.analysis.versions import versions
+from layerfs.analysis.store.findall import find_all
+from layerfs.analysis.store.forest import Forest
+from layerfs.analysis.tree.versions import versions
 from tests.support.command import layer_files, layerfs
 from tests.support.fixture import private_copy
 from tests.support.kernel import check_trusted_xattrs, overlay_mount, private_dir

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from layerfs.analysis.deleted import deleted
-from layerfs.analysis.versions import Hidden, How, versions
+from layerfs.analysis.tree.deleted import deleted
+from layerfs.analysis.tree.versions import Hidden, How, versions
 from tests.support.hiding import objects, wasted
 from tests.support.judge import OPAQUE, TRUSTED
 from tests.support.kernel import check_trusted_xattrs, kernel_snapshot, private_dir
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from layerfs.analysis.versions import Version
+    from layerfs.analysis.tree.versions import Version
     from layerfs.errors import TreeError
     from layerfs.tree.source import LayerSource
     from tests.support.judge import Stack

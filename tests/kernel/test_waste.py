@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 from layerfs import DataRoot
-from layerfs.analysis.waste import waste
+from layerfs.analysis.tree.waste import waste
 from layerfs.errors import UnsupportedOverlay
 from tests.support.kernel import check_trusted_xattrs, overlay_mount, private_dir
 from tests.support.layerspec import WHITEOUT, Dir, File, LayerSpec, Meta, materialise_stack

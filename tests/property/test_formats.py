@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layerfs.formats import layerfiles, tarsplit
+from layerfs.formats.bolt import buffer_reader, open_bolt
 from layerfs.formats.buildkit import parse_snapshots
 from layerfs.formats.containerconfig import parse_container_config
 from layerfs.formats.errors import FormatError
@@ -34,7 +35,7 @@ PARSERS: list[Callable[[bytes], object]] = [
     parse_container_config,
     parse_image_config,
     parse_repositories,
-    lambda content: parse_snapshots(lambda at, size: content[at : at + size], len(content)),
+    lambda content: parse_snapshots(open_bolt(*buffer_reader(content))),
     lambda content: list(tarsplit.entries(io.BytesIO(content))),
     lambda content: tarsplit.archive_marks(io.BytesIO(content)),
 ]

@@ -1,4 +1,4 @@
-"""Bolt databases written without layerfs: `bolt_database` of buckets of values, `bolt_file` of any pages.
+"""Bolt databases written without layerfs: `bolt_tree` of buckets and values, `bolt_file` of any pages.
 
 Source: etcd-io/bbolt `internal/common/{page,meta,bucket}.go`.
 """
@@ -6,16 +6,17 @@ Source: etcd-io/bbolt `internal/common/{page,meta,bucket}.go`.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["PAGE", "bolt_database", "bolt_file", "leaf"]
+__all__ = ["PAGE", "bolt_database", "bolt_file", "bolt_tree", "leaf"]
 
 PAGE = 4096
-_LEAF, _META, _FREE_LIST = 2, 4, 16
+_BRANCH, _LEAF, _META, _FREE_LIST = 1, 2, 4, 16
 _BUCKET = 1
+_FAN = 20  # pages that a branch leads to
 _FIRST = 3  # behind two metas and the list of free pages
 
 
@@ -54,7 +55,78 @@ def bolt_database(buckets: Mapping[str, Mapping[str, str]]) -> bytes:
     items = []
     for name, values in sorted(buckets.items()):
         inner = [(key.encode(), value.encode(), False) for key, value in sorted(values.items())]
-        inline = bytearray(leaf(0, inner))
-        inline[12:16] = bytes(4)  # no pages of its own
-        items.append((name.encode(), struct.pack("<QQ", 0, 0) + bytes(inline), True))
+        items.append((name.encode(), struct.pack("<QQ", 0, 0) + _inline(inner), True))
     return bolt_file([leaf(_FIRST, items)])
+
+
+def _inline(items: Sequence[tuple[bytes, bytes, bool]]) -> bytes:
+    inline = bytearray(leaf(0, items))
+    inline[12:16] = bytes(4)  # no pages of its own
+    return bytes(inline)
+
+
+Nested: TypeAlias = "Mapping[bytes, bytes | Nested]"
+
+
+def bolt_tree(tree: Nested) -> bytes:
+    """A database as the engine lays one out: leaves of a page, branches above them, small buckets inside."""
+    pages: list[bytes] = []
+    root = _write(tree, pages)
+    return bolt_file(pages, root)
+
+
+def _write(tree: Nested, pages: list[bytes]) -> int:
+    """Write a bucket's pages behind those there are, and give its root page."""
+    items = [_item(key, value, pages) for key, value in sorted(tree.items())]
+    below = [(page[0][0] if page else b"", _add(pages, page)) for page in _split(items)]
+    while len(below) > 1:
+        groups = [below[at : at + _FAN] for at in range(0, len(below), _FAN)]
+        below = [(group[0][0], _add_branch(pages, group)) for group in groups]
+    return below[0][1]
+
+
+def _item(key: bytes, value: bytes | Nested, pages: list[bytes]) -> tuple[bytes, bytes, bool]:
+    if isinstance(value, bytes):
+        return key, value, False
+    if all(isinstance(inner, bytes) for inner in value.values()):
+        inline = _inline(
+            [(name, inner, False) for name, inner in sorted(value.items()) if isinstance(inner, bytes)]
+        )
+        if len(inline) <= PAGE // 4:
+            return key, struct.pack("<QQ", 0, len(value)) + inline, True
+    return key, struct.pack("<QQ", _write(value, pages), len(value)), True
+
+
+def _split(items: Sequence[tuple[bytes, bytes, bool]]) -> list[list[tuple[bytes, bytes, bool]]]:
+    """Items in groups that fill a page; one that is larger has a group of its own."""
+    groups: list[list[tuple[bytes, bytes, bool]]] = [[]]
+    used = 16
+    for item in items:
+        size = 16 + len(item[0]) + len(item[1])
+        if groups[-1] and used + size > PAGE:
+            groups.append([])
+            used = 16
+        groups[-1].append(item)
+        used += size
+    return groups
+
+
+def _add(pages: list[bytes], items: Sequence[tuple[bytes, bytes, bool]]) -> int:
+    number = _next(pages)
+    pages.append(leaf(number, items))
+    return number
+
+
+def _add_branch(pages: list[bytes], below: Sequence[tuple[bytes, int]]) -> int:
+    number = _next(pages)
+    elements, data = b"", b""
+    for index, (key, child) in enumerate(below):
+        elements += struct.pack("<IIQ", 16 * (len(below) - index) + len(data), len(key), child)
+        data += key
+    size = 16 + len(elements) + len(data)
+    pages.append(struct.pack("<QHHI", number, _BRANCH, len(below), -(-size // PAGE) - 1) + elements + data)
+    return number
+
+
+def _next(pages: Sequence[bytes]) -> int:
+    return _FIRST + sum(-(-len(page) // PAGE) for page in pages)

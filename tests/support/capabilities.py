@@ -183,6 +183,7 @@ def _locales() -> Missing | None:
 
 CAPABILITIES: dict[str, Callable[[], Missing | None]] = {
     "clamscan": _program("clamscan", "clamav"),
+    "containerd": _program("containerd", "containerd"),
     "dive": _dive,
     "dockerd": _dockerd,
     "fish": _program("fish", "fish"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from layerfs.analysis.changes import Change
+    from layerfs.analysis.diff.changes import Change
     from tests.support.snapshot import Entry, Snapshot
 
 __all__ = ["Found", "changed_paths", "found", "refused"]

@@ -64,6 +64,7 @@ class ArchivedImage:
         manifest_bytes: the manifest; None likewise.
         top: the digest of what `index.json` names: this manifest, or an index above it; None likewise.
         place: the member that holds the config; None where it was made up of other things.
+        ref_names: what skopeo calls it in an OCI layout, often a tag alone; `names` may have it in full.
     """
 
     config_bytes: bytes
@@ -75,6 +76,7 @@ class ArchivedImage:
     manifest_bytes: bytes | None = None
     top: str | None = None
     place: str | None = None
+    ref_names: tuple[str, ...] = ()
 
 
 Value = TypeVar("Value")

@@ -6,9 +6,11 @@ Sources: moby `daemon/internal/image/tarexport`, `image/spec/v1.2.md`; container
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from typing import TYPE_CHECKING
 
+from layerfs.damage import attempt
 from layerfs.errors import CorruptStore, MalformedFile, MissingFile
 from layerfs.formats.descriptors import Platform, parse_archive_manifest, parse_manifest
 from layerfs.formats.imageconfig import parse_image_config
@@ -45,10 +47,8 @@ def archive_entries(outer: Outer, report: Callable[[CorruptStore], None]) -> Seq
 def docker_images(outer: Outer, report: Callable[[CorruptStore], None]) -> Iterator[ArchivedImage]:
     """The images of a docker archive; what cannot be read is reported."""
     for entry in archive_entries(outer, report):
-        try:
-            yield archive_image(outer, entry)
-        except CorruptStore as error:
-            report(error)
+        if image := attempt(report, functools.partial(archive_image, outer, entry)):
+            yield image
 
 
 def archive_image(outer: Outer, entry: ArchiveEntry) -> ArchivedImage:
@@ -82,10 +82,8 @@ def member(
 
 def directory_images(outer: Outer, report: Callable[[CorruptStore], None]) -> Iterator[ArchivedImage]:
     """One image: its manifest is `manifest.json`, and blobs are named by the digits of their digest."""
-    try:
-        yield _directory_image(outer)
-    except CorruptStore as error:
-        report(error)
+    if image := attempt(report, lambda: _directory_image(outer)):
+        yield image
 
 
 def _directory_image(outer: Outer) -> ArchivedImage:

@@ -35,12 +35,14 @@ class ArchiveImage(Image):
         platform: in the usual words.
         tags: names that are only tags, as an OCI layout may have them.
         names: every name as it is written.
+        ref_names: what skopeo calls it, where that is less than a name.
     """
 
     variants: tuple[ArchivedImage, ...] = ()
     platform: Platform = field(default_factory=Platform)
     tags: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    ref_names: frozenset[str] = frozenset()
 
     @property
     def archived(self) -> ArchivedImage:
@@ -87,7 +89,10 @@ class Images:
         return [image for image in found if not str(image.platform)]
 
     def called(self, name: str) -> list[ArchiveImage]:
-        """Every image of a name, as it is written or in normal form; of every platform."""
+        """Every image of a name, as written or in normal form, or else as skopeo has it; all platforms."""
+        return self._named(name) or [image for image in self.all.values() if name in image.ref_names]
+
+    def _named(self, name: str) -> list[ArchiveImage]:
         if found := [image for image in self.all.values() if name in image.names]:
             return found
         try:
@@ -125,6 +130,7 @@ def _image(image_id: ImageID, items: Sequence[ArchivedImage]) -> ArchiveImage:
         platform=normalised(first.platform) if str(first.platform) else first.platform,
         tags=tuple(tags),
         names=names,
+        ref_names=frozenset(name for item in items for name in item.ref_names),
     )
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layerfs.stores.archive.opening import is_archive
+from layerfs.stores.archive.opening import found_in, is_archive
 from layerfs.stores.archive.store import ArchiveStore
 
 if TYPE_CHECKING:
     from layerfs.stores.registry import Options
 
-__all__ = ["detect", "open_kind"]
+__all__ = ["detect", "found_in", "open_kind"]
 
 
 def detect(path: str) -> bool:

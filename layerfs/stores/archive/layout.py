@@ -40,7 +40,8 @@ def layout_images(outer: Outer, report: Callable[[CorruptStore], None]) -> Itera
         layout = _Layout(outer, entries, names, report, set())
         for image in layout.below(same[0], None, 0):
             seen.add(image.place or "")
-            yield layout.with_names(image)
+            ref_names = (descriptor.annotations.get(descriptors.REF_NAME) for descriptor in same)
+            yield replace(layout.with_names(image), ref_names=tuple(filter(None, ref_names)))
     for entry in entries.values():
         if entry.config not in seen:
             try:

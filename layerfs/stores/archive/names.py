@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from layerfs.errors import AmbiguousName, ImageNotFound
 from layerfs.ids import ImageID
 from layerfs.layernames import HEX, Match, hex_digits
 from layerfs.naming import Names
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from layerfs.ids import ChainID
+    from layerfs.model import Image
     from layerfs.stores.archive.images import ArchiveImage, Images
     from layerfs.stores.archive.layers import ArchiveLayer
     from layerfs.stores.archive.store import ArchiveStore
@@ -31,18 +31,13 @@ class ArchiveNames(Names):
         self._images = images
 
     def only_image(self) -> ArchiveImage:
-        """The image that is meant where no name is given: the only one.
+        """As of every store; of an image for several platforms it is the one that is meant."""
+        return self._archive.read_image(super().only_image().id)
 
-        Raises:
-            ImageNotFound: there is none.
-            AmbiguousName: there are several.
-        """
-        found = self._archive.images()
-        if not found:
-            raise ImageNotFound(f"{self._archive.path}: there is no image in it that can be read")
-        if len(found) > 1:
-            raise AmbiguousName(self._archive.path, [image.name for image in found])
-        return found[0]
+    def spelled(self, image: Image) -> str:
+        """A name by which an image is found here; a layout may have a tag alone."""
+        names = self._archive.read_image(image.id).names
+        return image.name if image.references or not names else names[0]
 
     def _load(self, found: Any) -> Any:
         if isinstance(found, ImageID):

@@ -29,13 +29,14 @@ if TYPE_CHECKING:
     from layerfs.stores.archive.outer import Outer
     from layerfs.tree.pooledfile import Readable
 
-__all__ = ["STDIN", "OpenedArchive", "is_archive", "open_archive"]
+__all__ = ["STDIN", "OpenedArchive", "found_in", "is_archive", "open_archive"]
 
 STDIN = "-"
 """Means standard input where a path is expected."""
 
 _STDIN_LABEL = "standard input"
 _SHOWN = 5
+_LOOKED_AT = 200
 
 _OTHERS = (
     (0, b"PK\x03\x04", "a zip file"),
@@ -111,7 +112,7 @@ def open_archive(path: str, cache: Cache) -> OpenedArchive:
     if form is None:
         raise NotAnArchive(
             f"{path}: a directory without images: neither an OCI layout nor an unpacked archive",
-            hint=_inside(outer) or _shown(outer.names()),
+            hint=_inside(directory) or _shown(outer.names()),
         )
     found = directory.lstat()
     return OpenedArchive(outer, form, directory, again=True, inode=(found.st_dev, found.st_ino))
@@ -184,12 +185,35 @@ def _hint(outer: TarOuter) -> str:
     return _shown(outer.tops)
 
 
-def _inside(outer: DirectoryOuter) -> str:
-    """Which directory below holds a layout."""
-    for top in sorted(outer.names()):
-        if _has(outer, top + b"/index.json"):
-            return f"there is an OCI layout in {ascii(os.fsdecode(top))[1:-1]}/ of it"
-    return ""
+def _inside(directory: HostDir) -> str:
+    """Which layouts and archives are in a directory."""
+    found = [(name, found_in(directory, name)) for name in sorted(directory.names())[:_LOOKED_AT]]
+    slashes = {name for name, what in found if what and stat.S_ISDIR(directory.lstat(name).st_mode)}
+    shown = [
+        f"{ascii(os.fsdecode(name))[1:-1]}{'/' * (name in slashes)} ({what})" for name, what in found if what
+    ]
+    return f"there is in it: {', '.join(shown[:_SHOWN])}" if shown else ""
+
+
+def found_in(directory: HostDir, name: bytes) -> str | None:
+    """What an entry of some directory is, in words, if it may hold images; no link is followed."""
+    try:
+        mode = directory.lstat(name).st_mode
+        if stat.S_ISDIR(mode):
+            with directory.subdir(name) as inner:
+                form = form_of(DirectoryOuter(inner, FilePool()))
+                return None if form is None else str(form)
+        if not stat.S_ISREG(mode):
+            return None
+        with directory.file(name) as file:
+            head = file.read(0, max(HEAD_BYTES, tarheader.BLOCK))
+    except (OSError, MalformedFile):
+        return None
+    if len(head) < tarheader.BLOCK:
+        return None
+    if Compression.of(head) is not Compression.NONE:
+        return "a compressed file"
+    return "a tar" if tarheader.is_header(head[: tarheader.BLOCK]) else None
 
 
 def _has(outer: Outer, name: bytes) -> bool:

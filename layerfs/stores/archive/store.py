@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 from layerfs.cache.blobs import Cache
 from layerfs.cache.options import CacheOptions
+from layerfs.damage import attempt
 from layerfs.errors import BrokenChain, CorruptStore, ImageNotFound
 from layerfs.formats.platforms import parse_platform
 from layerfs.formats.repositories import Repositories, RepositoryRow
@@ -217,11 +218,7 @@ class ArchiveStore(Store):
 
     def _measured(self, layer: ArchiveLayer) -> int | None:
         """A layer's size; None where its tar cannot be read, which is reported."""
-        try:
-            return self.files.size(layer)
-        except CorruptStore as error:
-            self.report(error)
-            return None
+        return attempt(self.report, lambda: self.files.size(layer))
 
     # -- layers --------------------------------------------------------------------------------
 

@@ -1,7 +1,6 @@
 """Layers without a record: a container's own two, those of removed containers, and BuildKit's.
 
-They are directories of `overlay2/` that no image's layer names as its own, and they have no diff ID. Used by
-`dataroot` and `naming`.
+They are directories of `overlay2/` that no image's layer names as its own, and they have no diff ID.
 
 Source: moby `layer/layer_store.go` (saveMount), `daemon/graphdriver/overlay2/overlay.go`.
 """

@@ -5,52 +5,50 @@ Sources: moby `builder/builder-next/adapters/snapshot/snapshot.go`, `builder/bui
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
-from layerfs.errors import MalformedFile
+from layerfs.boltfile import read_boltfile
+from layerfs.errors import CorruptStore
 from layerfs.formats.buildkit import BuildKitRecord, BuildKitSnapshot, parse_records, parse_snapshots
-from layerfs.formats.errors import FormatError
-from layerfs.stores.docker.files import explain, open_file
+from layerfs.stores.docker.files import if_there
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from layerfs.formats.bolt import Bucket
     from layerfs.hostdir import HostDir
 
-__all__ = ["read_buildkit_records", "read_buildkit_snapshots"]
+__all__ = ["Readable", "read_buildkit_records", "read_buildkit_snapshots"]
 
 _SNAPSHOTS = "buildkit/snapshots.db"
 _RECORDS = "buildkit/metadata_v2.db"
-_LIMIT = 256 << 20
 
 Item = TypeVar("Item")
 
 
-def read_buildkit_snapshots(root: HostDir) -> tuple[BuildKitSnapshot, ...]:
-    """BuildKit's snapshots; none where it was never used. Raises `CorruptStore`."""
-    return _parsed(root, _SNAPSHOTS, parse_snapshots)
+class Readable(NamedTuple, Generic[Item]):
+    """What a damaged database still holds, and what is wrong with it; none where there is no database."""
+
+    items: tuple[Item, ...]
+    problems: tuple[CorruptStore, ...]
 
 
-def read_buildkit_records(root: HostDir) -> tuple[BuildKitRecord, ...]:
-    """The records of BuildKit's cache; none where it was never used. Raises `CorruptStore`."""
-    return _parsed(root, _RECORDS, parse_records)
+def read_buildkit_snapshots(root: HostDir, state: str) -> Readable[BuildKitSnapshot]:
+    """BuildKit's snapshots, in a state as of `read_boltfile`; none where it was never used."""
+    return _parsed(root, _SNAPSHOTS, state, parse_snapshots)
 
 
-def _parsed(
-    root: HostDir, path: str, parse: Callable[[Callable[[int, int], bytes], int], list[Item]]
-) -> tuple[Item, ...]:
-    """What a database holds, read page by page; none where there is none."""
-    file = open_file(root, path)
-    if file is None:
-        return ()
-    name = root.name_of(path)
-    with file:
-        if file.size > _LIMIT:
-            expected, found = f"at most {_LIMIT} bytes", f"{file.size} bytes"
-            raise MalformedFile(name, "too large", expected=expected, found=found)
-        try:
-            return tuple(parse(file.read, file.size))
-        except FormatError as error:
-            raise MalformedFile(name, error.problem, expected=error.expected, found=error.found) from error
-        except OSError as error:
-            raise explain(error, name) from error
+def read_buildkit_records(root: HostDir, state: str) -> Readable[BuildKitRecord]:
+    """The records of BuildKit's cache, likewise."""
+    return _parsed(root, _RECORDS, state, parse_records)
+
+
+def _parsed(root: HostDir, path: str, state: str, parse: Callable[[Bucket], list[Item]]) -> Readable[Item]:
+    problems: list[CorruptStore] = []
+    found: list[Item] = []
+    try:
+        database = if_there(root, path, lambda: read_boltfile(root, path, problems.append, state))
+        found = parse(database.root) if database else []
+    except CorruptStore as error:
+        problems.append(error.again())
+    return Readable(tuple(found), tuple({str(problem): problem for problem in problems}.values()))

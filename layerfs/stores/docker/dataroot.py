@@ -4,8 +4,8 @@
     image = root.image("nginx:latest")
     tree = root.tree(image)
 
-Joins `store` (what the engine wrote) and `tree` (what the kernel would show). Damage that does not
-stop the answer is logged once with the file's name and kept in `DataRoot.damage`.
+Joins the readers of this package (what the engine wrote) and `tree` (what the kernel would show).
+Damage that does not stop the answer is logged once with the file's name and kept in `DataRoot.damage`.
 """
 
 from __future__ import annotations
@@ -14,29 +14,41 @@ import contextlib
 import functools
 from typing import TYPE_CHECKING, Self
 
+from layerfs.boltfile import NEWEST
+from layerfs.damage import attempt
 from layerfs.errors import CorruptStore, MissingFile
 from layerfs.formats.repositories import Repositories
-from layerfs.ids import CacheID, ChainID, ContainerID, ImageID, InvalidID
+from layerfs.ids import CacheID, ImageID
 from layerfs.model import NOWHERE, BareLayer, Container, Image, Layer, Place
 from layerfs.store import FILES, RECORDS
 from layerfs.stores.docker.barelayers import BareLayers, place_of
 from layerfs.stores.docker.distribution import Distribution
 from layerfs.stores.docker.driver import DRIVER, open_data_root
 from layerfs.stores.docker.layerarchive import LayerArchive
-from layerfs.stores.docker.layerdb import DockerContainer, LayerRecord
+from layerfs.stores.docker.layerdb import LayerRecord
 from layerfs.stores.docker.layernames import DockerLayerNames
-from layerfs.stores.docker.mounts import Mounts
 from layerfs.stores.docker.originaltar import OriginalTar
-from layerfs.stores.docker.pins import pinned
+from layerfs.stores.docker.pins import pinned, unclaimed
 from layerfs.stores.docker.refstore import read_repositories
 from layerfs.stores.docker.stacking import Metadata, Stacker
-from layerfs.stores.docker.storedlayers import StoredLayers
+from layerfs.stores.docker.storedcontainers import StoredContainers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from layerfs.formats.containerconfig import ContainerConfig
+    from layerfs.capabilities import (
+        CacheRecord,
+        Check,
+        DoctorOptions,
+        DoctorReport,
+        Pinned,
+        Progress,
+        Salvager,
+        Unclaimed,
+        VerifyOptions,
+        Volume,
+    )
     from layerfs.formats.idmap import Owners
     from layerfs.formats.reference import Reference
     from layerfs.formats.whiteouts import Dialect
@@ -44,8 +56,6 @@ if TYPE_CHECKING:
     from layerfs.ids import DiffID
     from layerfs.layernames import KnownLayer
     from layerfs.model import Blob, Named
-    from layerfs.store import Pinned
-    from layerfs.stores.docker.layerdb import MountRecord
     from layerfs.tree.source import LayerSource
     from layerfs.tree.union import UnionTree
 
@@ -54,7 +64,7 @@ __all__ = ["DEFAULT_ROOT", "DataRoot"]
 DEFAULT_ROOT = "/var/lib/docker"
 
 
-class DataRoot(StoredLayers):
+class DataRoot(StoredContainers):
     """An overlay2 data root: live, copied, relocated, read-only, or damaged; never written to.
 
     Attributes:
@@ -65,18 +75,27 @@ class DataRoot(StoredLayers):
     kind = "docker"
     driver = DRIVER
 
-    def __init__(self, directory: HostDir, metadata: Metadata = Metadata.AUTO, userns: str = "auto") -> None:
+    def __init__(
+        self,
+        directory: HostDir,
+        metadata: Metadata = Metadata.AUTO,
+        userns: str = "auto",
+        bolt_state: str = NEWEST,
+    ) -> None:
         """Read the data root open as `directory`; see `open`."""
-        super().__init__(directory)
+        super().__init__(directory, bolt_state)
         self.distribution = Distribution(self.driver_dir)
-        self._mounts = Mounts(self.layerdb, self.overlay2, self.records)
         self._stacker = Stacker(directory, self.layerdb, self.overlay2, self.records, metadata, userns)
-        self._containers: dict[ContainerID, DockerContainer] = {}
         self.bare = BareLayers(self)
 
     @classmethod
     def open(
-        cls, path: str | Path = DEFAULT_ROOT, *, metadata: str = Metadata.AUTO, userns: str = "auto"
+        cls,
+        path: str | Path = DEFAULT_ROOT,
+        *,
+        metadata: str = Metadata.AUTO,
+        userns: str = "auto",
+        bolt_state: str = NEWEST,
     ) -> Self:
         """Open a data root, or the one below an evidence tree (`<path>/var/lib/docker`).
 
@@ -86,23 +105,20 @@ class DataRoot(StoredLayers):
                 of their layers; `auto` asks the archives of a copy that lost attributes.
             userns: the user namespace of the engine, in the words of `formats.idmap.parse_owners`, or
                 `auto` to find it.
+            bolt_state: which state of its bolt databases to read, `newest` or `previous`.
 
         Raises:
             DataRootError: with what the directory is instead, and what to do.
             FormatError: `userns` is no map.
         """
-        return cls(open_data_root(path), Metadata(metadata), userns)
+        return cls(open_data_root(path), Metadata(metadata), userns, bolt_state)
 
     # -- images --------------------------------------------------------------------------------
 
     @functools.cached_property
     def repositories(self) -> Repositories:
         """The names in repositories.json, in Docker's normal form; empty where it is damaged."""
-        try:
-            return read_repositories(self.driver_dir)
-        except CorruptStore as error:
-            self.report(error)
-            return Repositories()
+        return attempt(self.report, lambda: read_repositories(self.driver_dir)) or Repositories()
 
     @functools.cached_property
     def _references(self) -> Mapping[ImageID, tuple[Reference, ...]]:
@@ -128,11 +144,7 @@ class DataRoot(StoredLayers):
     def read_image(self, image_id: ImageID) -> Image:
         """The image of this ID; raises `CorruptStore`."""
         config = self.imagedb.config(image_id)
-        parent = None
-        try:
-            parent = self.imagedb.parent(image_id)
-        except CorruptStore as error:
-            self.report(error)
+        parent = attempt(self.report, lambda: self.imagedb.parent(image_id))
         return Image(image_id, self._references.get(image_id, ()), config, parent)
 
     def layer_names(self, layers: Callable[[], Iterable[KnownLayer]]) -> DockerLayerNames:
@@ -142,68 +154,6 @@ class DataRoot(StoredLayers):
     def chain(self, image: Image, up_to: int | None = None) -> tuple[LayerRecord, ...]:
         """The image's layers, base first, or the lowest `up_to` of them; raises `CorruptStore`."""
         return tuple(self.record(chain) for chain in image.chain[:up_to])
-
-    # -- containers ----------------------------------------------------------------------------
-
-    @functools.cached_property
-    def _container_ids(self) -> Sequence[ContainerID]:
-        return list(dict.fromkeys([*self.containerdb.container_ids(), *self.layerdb.container_ids()]))
-
-    def containers(self) -> list[DockerContainer]:
-        """Every container, newest first; also those of which only the config or the layers are left."""
-        return sorted(
-            map(self.load_container, self._container_ids),
-            key=lambda item: (-((item.config and item.config.created_ns) or 0), item.id),
-        )
-
-    def container_names(self) -> dict[ContainerID, str | None]:
-        """The name of every container, None where it cannot be read; what is damaged is not reported."""
-        found: dict[ContainerID, str | None] = {}
-        for container_id in self._container_ids:
-            try:
-                found[container_id] = self.containerdb.config(container_id).name
-            except CorruptStore:
-                found[container_id] = None
-        return found
-
-    def load_container(self, container_id: ContainerID) -> DockerContainer:
-        """The container of this ID, as far as it can be read; defects are reported."""
-        found = self._containers.get(container_id)
-        if found is None:
-            found = self._containers[container_id] = self._load_container(container_id)
-        return found
-
-    def _load_container(self, container_id: ContainerID) -> DockerContainer:
-        config = mount = None
-        try:
-            config = self.containerdb.config(container_id)
-        except CorruptStore as error:
-            self.report(error)
-        if self.lacks(RECORDS):  # reported once, for all
-            return DockerContainer(container_id, config)
-        try:
-            mount = self._mounts.of(container_id, lambda: self._top_of(config), self.report)
-        except CorruptStore as error:
-            self.report(error)
-        return DockerContainer.of(container_id, config, mount)
-
-    def _top_of(self, config: ContainerConfig | None) -> ChainID | None:
-        """The uppermost layer of the image that a container was made from, while that is known."""
-        try:
-            image_id = ImageID(config.image_id) if config else None
-        except InvalidID:
-            return None
-        image = self.load_image(image_id) if image_id and image_id in self.imagedb else None
-        return image.chain[-1] if image and image.chain else None
-
-    def container(self, name: str) -> DockerContainer:
-        """The container of this ID, name, or unique ID prefix."""
-        return self.load_container(self.names.container(name).id)
-
-    def layers_below(self, container: Container) -> tuple[LayerRecord, ...]:
-        """The layers of the image that a container stands on, base first; raises `CorruptStore`."""
-        mount = self._mount(container)
-        return self.chain_of_mount(mount) if mount else ()
 
     # -- layers without a record, places -------------------------------------------------------
 
@@ -217,11 +167,7 @@ class DataRoot(StoredLayers):
 
     def content_size(self, layer: BareLayer) -> int | None:
         """Bytes of the files of a layer without a record; None where they cannot be read (reported)."""
-        try:
-            return self.overlay2.content_size(place_of(layer))
-        except CorruptStore as error:
-            self.report(error)
-            return None
+        return attempt(self.report, lambda: self.overlay2.content_size(place_of(layer)))
 
     def place(self, layer: Layer | BareLayer) -> Place:
         """A layer's directory and its short name; what is missing is reported."""
@@ -259,6 +205,47 @@ class DataRoot(StoredLayers):
     def pinned(self) -> Pinned:
         """What BuildKit's cache needs, and the directories of containers and of that; damage is reported."""
         return pinned(self)
+
+    @property
+    def places_path(self) -> str:
+        """`overlay2/`, as messages call it."""
+        return self.directory.name_of(DRIVER)
+
+    def unclaimed(self, needed: Collection[str]) -> Iterator[Unclaimed]:
+        """The directories of `overlay2/` that are not in `needed`."""
+        return unclaimed(self.directory, self.overlay2, needed)
+
+    def volumes(self) -> list[Volume] | None:
+        """The volumes of the engine's own driver; None where there is no `volumes/` (or it is damaged)."""
+        from layerfs.stores.docker.volumes import volumes  # noqa: PLC0415 - only accounts need it
+
+        return volumes(self)
+
+    def build_cache(self) -> list[CacheRecord] | None:
+        """BuildKit's records; None where they are damaged (reported)."""
+        from layerfs.stores.docker.buildcache import build_cache  # noqa: PLC0415 - only accounts need it
+
+        return build_cache(self)
+
+    # -- checks --------------------------------------------------------------------------------
+
+    def verification(self, names: Sequence[tuple[str, int | None]], options: VerifyOptions) -> Check:
+        """The check of layers beside their tar-split data; see `Verifiable`."""
+        from layerfs.stores.docker.checks.verification import verification  # noqa: PLC0415 - large
+
+        return verification(self, names, options)
+
+    def diagnose(self, options: DoctorOptions, on_progress: Progress) -> DoctorReport:
+        """Examine the whole data root; see `Diagnosable`."""
+        from layerfs.stores.docker.checks.doctor import diagnose  # noqa: PLC0415 - large
+
+        return diagnose(self, options, on_progress)
+
+    def salvager(self) -> Salvager:
+        """What rebuilds damaged layers, see `Salvageable`."""
+        from layerfs.stores.docker.salvage import Salvage  # noqa: PLC0415 - large
+
+        return Salvage(self)
 
     def evidence(self) -> set[tuple[int, int]]:
         """The data root, and its `overlay2/`, which may be mounted elsewhere as well."""
@@ -366,10 +353,6 @@ class DataRoot(StoredLayers):
 
     def _cache_id(self, layer: Layer | BareLayer) -> CacheID:
         return place_of(layer) if isinstance(layer, BareLayer) else self._own(layer).cache_id
-
-    def _mount(self, container: Container) -> MountRecord | None:
-        """The layers of a container as this store has them."""
-        return self.load_container(container.id).mount
 
 
 def _directory_of(item: LayerRecord | CacheID) -> CacheID:

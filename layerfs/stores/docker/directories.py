@@ -4,7 +4,7 @@ A directory's place is told more than once: by `cache-id`; by the `lower` of eve
 above, which count their layers from the base; by its own `lower`, which names the layers below; and by
 what is in it, beside the layer's tar-split data. A `cache-id` that names a directory of its own on the
 right layers is taken as it is. Any other is judged by all of these; what they leave open is not answered,
-so that no layer is ever shown with another's files. Used by `records`.
+so that no layer is ever shown with another's files.
 
 Source: moby `layer/filestore.go`, `daemon/graphdriver/overlay2/overlay.go`.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from layerfs.ids import CacheID, ContainerID, LinkID
-    from layerfs.stores.docker.chains import Chains, Place
+    from layerfs.stores.docker.chains import ChainParts, Chains
     from layerfs.stores.docker.layerdb import LayerDB
     from layerfs.stores.docker.overlay2 import Overlay2
 
@@ -88,12 +88,7 @@ class Directories:
 
     def of(self, chain: ChainID) -> Directory | None:
         """A layer's directory; None where it cannot be told."""
-        pending: list[ChainID] = []
-        at: ChainID | None = chain
-        while at is not None and at not in self._found:
-            pending.append(at)
-            place = self._chains.place(at)
-            at = place.parent if place else None
+        pending = [step.chain for step in self._chains.walk(chain, until=self._found)]
         for item in reversed(pending):  # those below first: they are asked for
             self._found[item] = self._sound(item) or self._judged(item)
         return self._found[chain]
@@ -147,7 +142,7 @@ class Directories:
         link = self._link_below(place)
         return None if depth and link is None else not depth or lower[0] == link
 
-    def _link_below(self, place: Place) -> LinkID | None:
+    def _link_below(self, place: ChainParts) -> LinkID | None:
         """The short name of the layer below, as far as it is known by now."""
         if place.parent is None:
             return None

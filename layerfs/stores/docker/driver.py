@@ -20,6 +20,7 @@ from layerfs.errors import (
     DataRootError,
     DataRootUnreadable,
     MissingFile,
+    NoStoreHere,
     NotADataRoot,
     UnsupportedStorageDriver,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "HALVES",
     "IMAGE_HALF",
     "OTHER_DRIVERS",
+    "found_in",
     "has_containerd_images",
     "is_data_root",
     "lacking",
@@ -88,6 +90,15 @@ def is_data_root(path: str | Path) -> bool:
     return True
 
 
+def found_in(directory: HostDir, name: bytes) -> str | None:
+    """What an entry of some directory is, in words, if it is a data root; no link is followed."""
+    try:
+        with directory.subdir(name) as inner:
+            return "a Docker data root" if _exists(inner, f"image/{DRIVER}") else None
+    except (OSError, DataRootError):
+        return None
+
+
 def _checked(directory: HostDir) -> HostDir:
     """The directory, if it is an overlay2 data root; an error that says what it is otherwise."""
     names = {os.fsdecode(name) for name in _list(directory)}
@@ -101,7 +112,7 @@ def _checked(directory: HostDir) -> HostDir:
     if overlay2 or _exists(directory, f"{DRIVER}/l") or {DRIVER, "containers"} <= names:
         return directory
     _refuse_other_stores(directory, names)
-    raise NotADataRoot(
+    raise NoStoreHere(
         f"{directory.display}: not a Docker data root: there is no image/{DRIVER} in it",
         hint="give what `docker info` calls Docker Root Dir (usually /var/lib/docker), or a copy of it",
     )

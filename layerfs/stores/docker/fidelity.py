@@ -3,7 +3,7 @@
 A copy made without them looks like a data root, and shows another tree. `Fidelity` compares some entries
 with their headers; then it asks for marks of overlayfs: on the layers of containers, which the kernel
 always marks, or the whiteouts and opaque directories that archives tell of. What none of that settles is
-taken to be sound. A good root costs the beginning of one archive. Used by `stacking`.
+taken to be sound. A good root costs the beginning of one archive.
 
 Sources: Linux `fs/overlayfs` (marks of upper layers); moby `pkg/archive/archive_linux.go`.
 """

@@ -18,7 +18,7 @@ from layerfs.ids import InvalidID
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from layerfs.hostdir import HostDir, HostFile
+    from layerfs.hostdir import HostDir
 
 __all__ = [
     "JSON_LIMIT",
@@ -26,7 +26,7 @@ __all__ = [
     "Problem",
     "explain",
     "identities",
-    "open_file",
+    "if_there",
     "open_optional",
     "open_part",
     "parse_bytes",
@@ -60,15 +60,11 @@ def read_file(directory: HostDir, path: str, limit: int = NAME_LIMIT) -> bytes:
 
 def read_optional(directory: HostDir, path: str, limit: int = NAME_LIMIT) -> bytes | None:
     """The bytes of a file, or None where there is none."""
-    return _if_there(directory, path, lambda: directory.read(path, limit))
+    return if_there(directory, path, lambda: directory.read(path, limit))
 
 
-def open_file(directory: HostDir, path: str) -> HostFile | None:
-    """A file to read parts of, or None where there is none; raises as `read_file`."""
-    return _if_there(directory, path, lambda: directory.file(path))
-
-
-def _if_there(directory: HostDir, path: str, read: Callable[[], Value]) -> Value | None:
+def if_there(directory: HostDir, path: str, read: Callable[[], Value]) -> Value | None:
+    """What `read` makes of the file at `path`, or None where there is none; raises as `read_file`."""
     try:
         return read()
     except (Refused, TooLarge, IsADirectoryError) as error:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layerfs.stores.docker.dataroot import DataRoot
-from layerfs.stores.docker.driver import is_data_root
+from layerfs.stores.docker.driver import found_in, is_data_root
 
 if TYPE_CHECKING:
     from layerfs.stores.registry import Options
 
-__all__ = ["detect", "open_kind"]
+__all__ = ["detect", "found_in", "open_kind"]
 
 
 def detect(path: str) -> bool:
@@ -20,4 +20,6 @@ def detect(path: str) -> bool:
 
 def open_kind(path: str, options: Options) -> DataRoot:
     """Open it; raises `DataRootError` with what is there instead."""
-    return DataRoot.open(path, metadata=options.metadata, userns=options.userns)
+    return DataRoot.open(
+        path, metadata=options.metadata, userns=options.userns, bolt_state=options.bolt_state
+    )

@@ -1,7 +1,7 @@
 """A layer's original tar, made anew: the headers of its `tar-split.json.gz`, the contents of its `diff/`.
 
-The engine keeps no layer tars; it keeps what is needed to write them again byte for byte, and so it
-keeps a second witness of every file's name, attributes and CRC-64. Used by `dataroot`.
+The engine keeps no layer tars; it keeps what is needed to write them again byte for byte, and so it keeps
+a second witness of every file's name, attributes and CRC-64.
 
 Sources: vbatts/tar-split `tar/asm/assemble.go`; moby `layer/ro_layer.go` (TarStream).
 """

@@ -2,7 +2,7 @@
 
 The engine mounts a container by its directory's `lower`; `layerdb` notes the same in `parent`, the -init
 layer's `lower` repeats it, and the container's config names the image. Where they differ, what most of
-them say is used and noted. Used by `dataroot`.
+them say is used and noted.
 
 Sources: moby `layer/filestore.go`, `layer/mounted_layer.go`, `daemon/graphdriver/overlay2/overlay.go`.
 """

@@ -1,8 +1,8 @@
 """Whose the files of a data root are: `OwnerJudge` finds the user namespace of its engine.
 
-The name of a remapped root says it (`231072.231072`). Under another name, or of a rootless engine, it
-is found from the root itself: the engine's own directories belong to root inside, and an archive's user
-beside the same file's owner on disk tells where the others are. Used by `dataroot`.
+The name of a remapped root says it (`231072.231072`). Under another name, or of a rootless engine, it is
+found from the root itself: the engine's own directories belong to root inside, and an archive's user
+beside the same file's owner on disk tells where the others are.
 
 Sources: moby `daemon/daemon_unix.go` (setupDaemonRoot), `daemon/graphdriver/overlay2/overlay.go` (create);
 rootlesskit (root is the user who runs it, all others are from subuid(5)).

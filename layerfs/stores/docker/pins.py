@@ -1,4 +1,4 @@
-"""What needs layers besides images and containers' records: BuildKit's cache, and the directories of both.
+"""What needs layers and directories besides images: containers and BuildKit's cache; and what nothing needs.
 
 Source: moby `builder/builder-next/adapters/snapshot/snapshot.go`.
 """
@@ -7,41 +7,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from layerfs.capabilities import Pinned, Unclaimed
 from layerfs.errors import CorruptStore
-from layerfs.store import Pinned
 from layerfs.stores.docker.buildkit import read_buildkit_snapshots
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from layerfs.formats.buildkit import BuildKitSnapshot
+    from layerfs.hostdir import HostDir
     from layerfs.ids import ChainID
     from layerfs.stores.docker.dataroot import DataRoot
     from layerfs.stores.docker.layerdb import MountRecord, NotedMount
+    from layerfs.stores.docker.overlay2 import Overlay2
 
-__all__ = ["owned_directories", "pinned"]
+__all__ = ["owned_directories", "pinned", "unclaimed"]
 
 
 def pinned(root: DataRoot) -> Pinned:
     """What is needed by others than images; damage is reported to `root`."""
-    containers, snapshots = root.containers(), _snapshots(root)
+    containers = root.containers()
+    snapshots, problems = read_buildkit_snapshots(root.directory, root.bolt_state)
+    for problem in problems:
+        root.report(problem)
     mounts = [item.mount for item in containers if item.mount]
     return Pinned(
-        frozenset(_cached(root, snapshots or ())),
-        frozenset(owned_directories(mounts, snapshots or ())),
+        frozenset(_cached(root, snapshots)),
+        frozenset(owned_directories(mounts, snapshots)),
         complete=root.is_whole
-        and snapshots is not None
+        and not problems
         and len(root.layers()) == len(root.layerdb.chain_ids())
         and {item.id for item in containers if item.mount} >= set(root.layerdb.container_ids()),
     )
-
-
-def _snapshots(root: DataRoot) -> tuple[BuildKitSnapshot, ...] | None:
-    try:
-        return read_buildkit_snapshots(root.directory)
-    except CorruptStore as error:
-        root.report(error)
-        return None
 
 
 def _cached(root: DataRoot, snapshots: Iterable[BuildKitSnapshot]) -> Iterator[ChainID]:
@@ -68,3 +65,16 @@ def owned_directories(
             yield mount.init_id or f"{mount.mount_id}-init"
     for snapshot in snapshots:
         yield from snapshot.directories
+
+
+def unclaimed(root: HostDir, overlay2: Overlay2, needed: Collection[str]) -> Iterator[Unclaimed]:
+    """The directories of `overlay2/` that are not in `needed`; last those whose names are of no layer."""
+    for cache_id in overlay2.cache_ids():
+        if cache_id not in needed:
+            try:
+                size = overlay2.content_size(cache_id)
+            except CorruptStore:
+                size = None
+            yield Unclaimed(cache_id, overlay2.path_of(cache_id), size)
+    for name, bytes_in_it in overlay2.strangers():
+        yield Unclaimed(None, root.name_of(b"overlay2/" + name), bytes_in_it)

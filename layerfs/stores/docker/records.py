@@ -2,8 +2,7 @@
 
 Every value of a layer's record stands elsewhere too: the diff ID and the layer below in the chain ID
 (`store.chains`), the directory in `lower` (`store.directories`), the size in the tar-split data. What the
-record says is used where it is sound; what is used instead is noted, for `dataroot` to report. Used by
-`dataroot`, `mounts` and `stacking`.
+record says is used where it is sound; what is used instead is noted, for `dataroot` to report.
 
 Sources: moby `layer/filestore.go`, `layer/layer_store.go`, `daemon/graphdriver/overlay2/overlay.go`.
 """

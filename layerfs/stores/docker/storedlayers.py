@@ -1,6 +1,6 @@
 """The layers of a data root, and what is wrong with them: what is made good or left out is reported, once.
 
-The part of `DataRoot` that knows no tree. Used by `dataroot`.
+The part of `DataRoot` that knows no tree.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
+from layerfs.damage import attempt
 from layerfs.errors import BrokenChain, CorruptStore, MissingFile, StoreGone
 from layerfs.ids import CacheID, ChainID, ImageID
 from layerfs.store import FILES, RECORDS, Store
@@ -38,14 +39,16 @@ class StoredLayers(Store):
 
     Attributes:
         directory: the data root itself.
+        bolt_state: which state of its bolt databases is read; as of `read_boltfile`.
         driver_dir: its `image/overlay2/`; an empty place where that is gone.
         gone: the parts of the store that are not there, or cannot be read: what they hold is not known.
         damage: every defect met so far, in order.
     """
 
-    def __init__(self, directory: HostDir) -> None:
+    def __init__(self, directory: HostDir, bolt_state: str) -> None:
         """Read the store of the data root open as `directory`."""
         super().__init__(directory.display)
+        self.bolt_state = bolt_state
         self.directory = directory
         self.gone = {half: problem for half in HALVES if (problem := lacking(directory, half))}
         is_there = IMAGE_HALF not in self.gone
@@ -102,11 +105,7 @@ class StoredLayers(Store):
 
     def last_tagged(self, image: Image) -> str | None:
         """When an image was last tagged, as Docker writes a time; None where that is damaged (reported)."""
-        try:
-            return self.imagedb.last_updated(image.id)
-        except CorruptStore as error:
-            self.report(error)
-            return None
+        return attempt(self.report, lambda: self.imagedb.last_updated(image.id))
 
     def record_name(self, of: ImageID | ChainID | ContainerID) -> str:
         """The file that tells of an image, the record of a layer, what is noted of a container's layers."""

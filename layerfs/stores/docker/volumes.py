@@ -5,17 +5,21 @@ Source: moby `volume/local/local.go`, `pkg/directory/directory_unix.go`.
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
 from typing import TYPE_CHECKING
 
+from layerfs.capabilities import Volume
+from layerfs.damage import attempt
 from layerfs.stores.docker.files import explain, open_optional
 from layerfs.stores.docker.overlay2 import inode_sizes
 
 if TYPE_CHECKING:
     from layerfs.hostdir import HostDir
+    from layerfs.stores.docker.dataroot import DataRoot
 
-__all__ = ["Volumes"]
+__all__ = ["Volumes", "volumes"]
 
 _CONTENT = "_data"
 
@@ -55,3 +59,12 @@ class Volumes:
                 return sum(inode_sizes(content).values())
         except OSError as error:
             raise explain(error, self._directory.name_of(place)) from error
+
+
+def volumes(root: DataRoot) -> list[Volume] | None:
+    """Every volume with its size, by name; None where there is no `volumes/`. Damage is reported."""
+    found = attempt(root.report, lambda: Volumes(root.directory))
+    names = attempt(root.report, found.names) if found and found.exist else None
+    if found is None or names is None:
+        return None
+    return [Volume(name, attempt(root.report, functools.partial(found.size, name))) for name in names]

@@ -1,4 +1,4 @@
-"""A layer without an archive as the tar that `docker commit` would make of it. Used by the command `export`.
+"""A layer without an archive as the tar that `docker commit` would make of it.
 
 Source: moby `daemon/commit.go` (exportContainerRw), `daemon/graphdriver/overlay2/overlay.go` (Diff).
 """

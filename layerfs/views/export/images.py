@@ -1,7 +1,4 @@
-"""What is exported of an image: its config byte for byte, and its layers as tars.
-
-Used by `layout` and the command `export`; `salvage` makes the same of a damaged image.
-"""
+"""What is exported of an image: its config byte for byte, and its layers as tars."""
 
 from __future__ import annotations
 
@@ -16,11 +13,12 @@ from layerfs.ids import ChainID, ImageID, chain_ids
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from layerfs.capabilities import Salvager
     from layerfs.formats.reference import Reference
     from layerfs.model import Image, Layer
     from layerfs.store import LayerTar, Store
 
-__all__ = ["ExportImage", "lacking", "original", "parents", "platform_of", "tags_asked_for"]
+__all__ = ["ExportImage", "lacking", "original", "parents", "platform_of", "salvaged", "tags_asked_for"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +54,12 @@ def original(root: Store, image: Image, tags: Iterable[Reference]) -> ExportImag
     """The image as it is; raises `CorruptStore` where a layer is missing."""
     layers = tuple(layer_tar(root, record) for record in root.chain(image))
     config = root.config_bytes(image)
+    return ExportImage(config, layers, tuple(tags), image.parent, platform_of(image))
+
+
+def salvaged(salvager: Salvager, image: Image, tags: Iterable[Reference]) -> ExportImage:
+    """The image as far as it can be rebuilt; its ID may be another then."""
+    config, layers = salvager.image(image)
     return ExportImage(config, layers, tuple(tags), image.parent, platform_of(image))
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from layerfs.store import LayerTar
     from layerfs.views.export.images import ExportImage
     from layerfs.views.export.packing import Packing
-    from layerfs.views.export.places import Place
+    from layerfs.views.export.places import Destination
 
 __all__ = ["Layout", "write_docker_archive", "write_oci"]
 
@@ -38,7 +38,7 @@ class Layout:
     """Writes the blobs of a layout, each once."""
 
     def __init__(
-        self, place: Place, lacking: Collection[str] | None = None, packing: Packing | None = None
+        self, place: Destination, lacking: Collection[str] | None = None, packing: Packing | None = None
     ) -> None:
         """Begin a layout in `place`.
 

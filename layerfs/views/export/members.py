@@ -1,7 +1,7 @@
 """Entries of a tree as members of a tar, as `docker export` and `docker commit` make them.
 
 In the order of names, hard links after their first name, times in whole seconds, of the extended
-attributes `security.capability` alone; sockets cannot be in a tar. Used by `rootfs` and `salvage`.
+attributes `security.capability` alone; sockets cannot be in a tar.
 
 Source: moby `pkg/archive/archive.go` (TarWithOptions, addTarFile), `archive_linux.go` (ConvertWrite).
 """

@@ -1,4 +1,4 @@
-"""A file of the host that appears only when it is complete. Used by the command `export`.
+"""A file of the host that appears only when it is complete.
 
 It is written without a name, in the directory it will be in, so whatever ends the process leaves nothing.
 """
@@ -45,7 +45,7 @@ class NewFile:
         try:
             with naming(path):
                 self._name = _file_name(place)
-                self._replaces = self._check(force=force)
+                self._replaces = self._check(force=force, forbidden=forbidden)
                 fd, self._part = self._create()
         except BaseException:
             os.close(self._directory)
@@ -70,14 +70,16 @@ class NewFile:
         with naming(self._path):
             self._file.write(piece)
 
-    def _check(self, *, force: bool) -> bool:
-        """Whether a file of this name is to be replaced."""
+    def _check(self, *, force: bool, forbidden: Collection[tuple[int, int]] = ()) -> bool:
+        """Whether a file of this name is to be replaced; never one that is read."""
         try:
             found = os.lstat(self._name, dir_fd=self._directory)
         except FileNotFoundError:
             return False
         if not stat.S_ISREG(found.st_mode):
             raise BadTarget("is there already, and no regular file")
+        if (found.st_dev, found.st_ino) in forbidden:
+            raise BadTarget("is what is read: nothing is written there")
         if not force:
             raise BadTarget("is there already; --force replaces it")
         return True

@@ -1,6 +1,6 @@
 """Compressed layers: the digest and length of one are known only when it is done, so it waits in a spool.
 
-Used by `layout`. The same layer gives the same bytes with the same zlib: no name, no time.
+The same layer gives the same bytes with the same zlib: no name, no time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Where the files of an image layout go: a tar, or a directory of the host.
-
-Used by `layout` and the command `export`.
-"""
+"""Where the files of an image layout go: a tar, or a directory of the host."""
 
 from __future__ import annotations
 
@@ -17,13 +14,13 @@ if TYPE_CHECKING:
 
     from layerfs.views.export.members import Write
 
-__all__ = ["Directory", "Place", "Tar"]
+__all__ = ["Destination", "Directory", "Tar"]
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _BUFFER = 1 << 20
 
 
-class Place(Protocol):
+class Destination(Protocol):
     """Takes files one after the other; names are relative and ours."""
 
     def directory(self, name: str) -> None:

@@ -25,10 +25,10 @@ _SIZE = 8
 _PATIENCE = 0.02
 """Seconds an answer may take before another thread leads; usual ones take a tenth of a millisecond."""
 
-_DROWSY = 10
-"""Quiet rounds until the watchman sleeps."""
+_IDLE_ROUNDS = 10
+"""Rounds without a request after which the watching thread sleeps."""
 
-_FAREWELL = 1.0
+_JOIN_TIMEOUT = 1.0
 """Seconds to wait, once all is over, for threads that are held up: a disk may never answer."""
 
 
@@ -48,7 +48,7 @@ class Crew:
         self,
         receive: Callable[[Callable[[], bool]], bytes | None],
         answer: Callable[[bytes, memoryview], None],
-        ahead: Callable[[], bool],
+        prefetch: Callable[[], bool],
         buffer_size: int,
     ) -> None:
         """Serve what `receive` gives (None at the end).
@@ -56,12 +56,12 @@ class Crew:
         Args:
             receive: waits for a request, and calls what it is given while it would wait.
             answer: answers one, and may use the thread's buffer.
-            ahead: one step of work for requests to come; False where there is none.
+            prefetch: one step of work for requests to come; False where there is none.
             buffer_size: bytes of a thread's buffer.
         """
         self._receive = receive
         self._answer = answer
-        self._ahead = ahead
+        self._prefetch = prefetch
         self._buffer_size = buffer_size
         self._changed = threading.Condition()
         self._leader: _Member | None = None
@@ -83,7 +83,7 @@ class Crew:
             self._changed.wait_for(lambda: self._over)
         if self._failure:
             raise self._failure
-        patience = time.monotonic() + _FAREWELL
+        patience = time.monotonic() + _JOIN_TIMEOUT
         for thread in threads:
             thread.join(max(0.0, patience - time.monotonic()))
 
@@ -119,17 +119,17 @@ class Crew:
             me.since = 0.0
 
     def _begin(self, me: _Member) -> None:
-        """From now on the watchman counts."""
+        """From now on the watching thread counts the time."""
         me.since = time.monotonic()
         if not self._alarm.is_set():
             self._alarm.set()
 
     def _meanwhile(self, me: _Member) -> bool:
-        """Work ahead; a slow disk must not hold up others here either."""
+        """Prefetch; a slow disk must not hold up others here either."""
         if self._leader is not me:
             return False
         self._begin(me)
-        more = self._ahead()
+        more = self._prefetch()
         me.since = 0.0
         return more
 
@@ -144,7 +144,7 @@ class Crew:
         while not self._over:
             self._alarm.wait()
             quiet = 0
-            while quiet < _DROWSY and not self._over:
+            while quiet < _IDLE_ROUNDS and not self._over:
                 before = self._in_work()
                 time.sleep(_PATIENCE)
                 quiet = 0 if before else quiet + 1

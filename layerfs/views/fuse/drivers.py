@@ -1,7 +1,4 @@
-"""The FUSE drivers by name; each is imported only when it is asked for, with what it needs.
-
-Used by the `mount` command and the tests of the mount.
-"""
+"""The FUSE drivers by name; each is imported only when it is asked for, with what it needs."""
 
 from __future__ import annotations
 

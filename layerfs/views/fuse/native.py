@@ -142,7 +142,7 @@ class Session:
 
     def run(self) -> None:
         """Serve until the mount is gone."""
-        Crew(self._device.receive, self.answer, self.requests.ahead.step, _MAX_PAGES * _PAGE).run()
+        Crew(self._device.receive, self.answer, self.requests.prefetch.step, _MAX_PAGES * _PAGE).run()
 
     def answer(self, request: bytes, buffer: memoryview) -> None:
         """Answer one request; whatever is wrong with it becomes an errno. Data are read into `buffer`."""

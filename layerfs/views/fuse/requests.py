@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from layerfs.errors import HostExhausted, reason
 from layerfs.hostdir import check_direct
 from layerfs.pool import share_of_descriptors
-from layerfs.views.fuse.ahead import Ahead
 from layerfs.views.fuse.nodetable import NodeTable, attributes_of
+from layerfs.views.fuse.prefetch import Prefetch
 from layerfs.views.fuse.protocol import (
     ATTR_OUT,
     BATCH_FORGET_IN,
@@ -79,7 +79,7 @@ class Requests:
         """Answer from `tree`."""
         self.tree = tree
         self.nodes = NodeTable(tree)
-        self.ahead = Ahead(tree.children, self._prepare)
+        self.prefetch = Prefetch(tree.children, self._prepare)
         self.backing: BackingFiles | None = None
         self._lock = threading.Lock()
         self._listed: dict[int, list[tuple[bytes, Node]]] = {}  # directories that are being read
@@ -107,7 +107,7 @@ class Requests:
             return _NEGATIVE
         (held,) = self.nodes.hold([child])
         if child.stat.is_file:
-            self.ahead.expect_file(held)
+            self.prefetch.expect_file(held)
         attributes = attributes_of(child, self.tree.inode(child))
         return ENTRY_OUT.pack(held, 0, _FOREVER, _FOREVER, 0, 0, *attributes)
 
@@ -174,7 +174,7 @@ class Requests:
             node = self.nodes[node_id]
             entries = [(b".", node), (b"..", node.parent or node), *self.tree.children(node).items()]
             self._listed[node_id] = entries
-            self.ahead.expect(child for _, child in entries[_DOTS:])
+            self.prefetch.expect(child for _, child in entries[_DOTS:])
         return entries
 
     # -- attributes and contents -----------------------------------------------------------------

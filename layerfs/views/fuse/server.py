@@ -1,7 +1,4 @@
-"""The process that serves a mount: detached once the mount is usable, or in the foreground.
-
-Used by the `mount` command.
-"""
+"""The process that serves a mount: detached once the mount is usable, or in the foreground."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layerfs.cache.blobs import Cache, Packed
-from layerfs.cache.directory import clear, usage
+from layerfs.cache.directory import clear, open_folders, usage
 from layerfs.cache.options import CacheOptions
 from layerfs.errors import CacheError, MalformedFile
 from layerfs.formats.compression import Compression
@@ -248,6 +248,28 @@ def test_many_at_once(tmp_path: Path, blob: Blobs) -> None:
         thread.join()
     assert found == [CONTENT] * 8
     assert len(list((tmp_path / "cache/blobs").iterdir())) == 1
+
+
+def test_what_is_being_written_is_not_abandoned(tmp_path: Path) -> None:
+    """Whoever empties the cache meanwhile takes no file from a writer before it has its name."""
+    folder = open_folders(str(tmp_path / "cache"))["notes"]
+    failed: list[BaseException] = []
+
+    def write(final: str) -> None:
+        try:
+            for _ in range(500):
+                folder.write(final, CONTENT[:100])
+        except OSError as error:
+            failed.append(error)
+
+    writers = [threading.Thread(target=write, args=(str(number),)) for number in range(3)]
+    for writer in writers:
+        writer.start()
+    while any(writer.is_alive() for writer in writers):
+        folder.clear()
+    for writer in writers:
+        writer.join()
+    assert failed == []
 
 
 def test_a_file_that_changed_just_now_is_not_noted(tmp_path: Path) -> None:

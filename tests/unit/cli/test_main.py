@@ -22,7 +22,7 @@ import pytest
 import layerfs_cli.commands
 from layerfs import errors
 from layerfs_cli.main import COMMANDS, EXIT_CODES, cli, load, run
-from layerfs_cli.params import DEFAULT_ROOT, root_option
+from layerfs_cli.options import DEFAULT_ROOT, root_option, selected_root
 from layerfs_cli.spellings import GROUPS, WORDS
 from tests.support.command import layerfs
 
@@ -41,9 +41,10 @@ def probe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Probe]:
     def add(action: Callable[[str], int | None]) -> None:
         @click.command("probe")
         @root_option
-        def command(root: str) -> int | None:
+        @click.pass_context
+        def command(context: click.Context) -> int | None:
             """Probe."""
-            return action(root)
+            return action(selected_root(context))
 
         def get_command(_context: click.Context, name: str) -> click.Command | None:
             return command if name == "probe" else None

@@ -13,8 +13,10 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from layerfs_cli.emit import emit, emit_objects
 from layerfs_cli.escape import printable
-from layerfs_cli.output import Column, Table, emit, emit_objects, format_option
+from layerfs_cli.options import format_option
+from layerfs_cli.table import Column, Table
 from layerfs_cli.units import age, human_size
 from tests.support.docker_client import docker, image
 

@@ -1,0 +1,204 @@
+r"""Prints rows in every format.
+
+A command describes its rows once, as a `Table` of `Column`s. `--format` then chooses:
+
+- `table` (default): Docker's layout, byte for byte; `table TEMPLATE`: the columns asked for;
+- `json`: one array; `jsonl`: an object a line; both typed, and without loss (`escape.json_text`);
+- `csv`, `tsv`: the typed values under the JSON keys, lists as JSON, unknown as nothing; text is escaped
+  as in a table, so a line is always a row;
+- a Go template over the placeholders, rendered for each row;
+- any table format of tabulate (`github`, `html`, …).
+
+The only importer of tabulate. Text from a data root is escaped before it reaches a terminal.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .escape import json_text, printable
+from .progress import clear_bar
+from .template.compile import compile_template
+from .template.functions import TemplateError, shown
+from .template.govalues import inspected
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from .table import Row, Table
+
+__all__ = ["checked_format", "emit", "emit_json", "emit_objects", "format_names", "is_template"]
+
+FORMATS = ("table", "json", "jsonl", "csv", "tsv")
+DELIMITERS = {"csv": ",", "tsv": "\t"}
+MARKDOWN = ("github", "pipe")
+
+_MIN_WIDTH, _PADDING = 10, 3  # of the tabwriter in docker/cli `cli/command/formatter/formatter.go`
+
+
+def emit(table: Table[Row], rows: Iterable[Row], form: str) -> None:
+    """Print rows in the format asked for, one by one where the format allows.
+
+    Raises:
+        click.BadParameter: the format is none, or a template that cannot be applied.
+    """
+    try:
+        for text in _pieces(table, rows, form):
+            clear_bar(sys.stdout)
+            sys.stdout.write(text)
+    except TemplateError as error:
+        raise _bad_format(str(error)) from error
+
+
+def emit_json(value: Any) -> None:
+    """Print one JSON document."""
+    sys.stdout.write(json_text(value, indent=2) + "\n")
+
+
+def emit_objects(objects: Iterable[dict[str, Any]], form: str) -> None:
+    """Print whole documents, as `inspect` does: one JSON array, a line each, or a template for each.
+
+    Raises:
+        click.BadParameter: as `emit`.
+    """
+    if form == "json":
+        emit_json(list(objects))
+    elif form == "jsonl":
+        for item in objects:
+            sys.stdout.write(json_text(item) + "\n")
+    elif is_template(form):
+        try:
+            template = compile_template(form)
+            for item in objects:
+                sys.stdout.write(template.render(inspected(shown(item))) + "\n")
+        except TemplateError as error:
+            raise _bad_format(str(error)) from error
+    else:
+        raise _bad_format(f"{form!r}: choose json, jsonl, or a template such as '{{{{.Id}}}}'")
+
+
+def is_template(form: str) -> bool:
+    """Whether a format is a template rather than a name."""
+    return "{{" in form
+
+
+def _bad_format(problem: str) -> click.BadParameter:
+    return click.BadParameter(problem, click.get_current_context(silent=True), param_hint="--format")
+
+
+# -- formats -------------------------------------------------------------------------------------
+
+
+def _pieces(table: Table[Row], rows: Iterable[Row], form: str) -> Iterator[str]:
+    """The output piece by piece: what can be written a row at a time is."""
+    if form == "json":
+        yield json_text([table.record(row) for row in rows], indent=2) + "\n"
+    elif form == "jsonl":
+        yield from (json_text(table.record(row)) + "\n" for row in rows)
+    elif form in DELIMITERS:
+        yield from _delimited(table, rows, DELIMITERS[form])
+    elif form == "table":
+        yield from _docker_table(table, rows, "\t".join(f"{{{{.{name}}}}}" for name in table.shown))
+    elif is_template(form) and form.startswith("table"):
+        yield from _docker_table(table, rows, form.removeprefix("table").strip(" "))
+    elif is_template(form):
+        template = compile_template(form.strip(" "))
+        yield from (template.render(table.fields(row)) + "\n" for row in rows)
+    else:
+        yield _tabulated(table, rows, form)
+
+
+def _docker_table(table: Table[Row], rows: Iterable[Row], template: str) -> Iterator[str]:
+    """Docker's layout: the template's cells end in tabs, and a tabwriter lines them up."""
+    line = compile_template(template)
+    texts = [line.render_header(table.headers()), *(line.render(table.fields(row)) for row in rows)]
+    yield from _aligned([cells.split("\t") for text in texts for cells in text.split("\n")])
+
+
+def _aligned(lines: list[list[str]]) -> Iterator[str]:
+    """What Go's `text/tabwriter` makes of cells; nothing stands behind a line's last one.
+
+    A column is as wide as its widest cell among neighbouring lines that have a further cell.
+    """
+    for column in range(max(map(len, lines)) - 1):
+        for has_column, run in groupby(lines, key=lambda cells: column < len(cells) - 1):
+            if has_column:
+                block = list(run)
+                width = max(_MIN_WIDTH, *(len(cells[column]) + _PADDING for cells in block))
+                for cells in block:
+                    cells[column] = cells[column].ljust(width)
+    yield from ("".join(cells) + "\n" for cells in lines)
+
+
+def _tabulated(table: Table[Row], rows: Iterable[Row], form: str) -> str:
+    """A table in one of tabulate's formats."""
+    import tabulate
+
+    _require_format(form)
+    columns = table.by_placeholder()
+    shown = [columns[name] for name in table.shown]
+    cells = [[column.words(row) for column in shown] for row in rows]
+    if form in MARKDOWN:  # tabulate leaves alone what would begin another cell
+        cells = [[cell.replace("|", "\\|") for cell in line] for line in cells]
+    headers = [column.header for column in shown]
+    return tabulate.tabulate(cells, headers=headers, tablefmt=form, disable_numparse=True) + "\n"
+
+
+class _Return:
+    """A file that hands back what is written to it: `writerow` then returns the line."""
+
+    def write(self, text: str, /) -> str:
+        """Return `text`."""
+        return text
+
+
+def _delimited(table: Table[Row], rows: Iterable[Row], delimiter: str) -> Iterator[str]:
+    """A header line of JSON keys, and a line for each row."""
+    writer = csv.writer(_Return(), delimiter=delimiter, lineterminator="\n")
+    yield writer.writerow([column.key for column in table.columns if column.key])
+    for row in rows:
+        yield writer.writerow([_cell(value) for value in table.record(row).values()])
+
+
+def _cell(value: Any) -> str:
+    """A typed value as text."""
+    if value is None:
+        return ""
+    return printable(value) if isinstance(value, str) else json_text(value)
+
+
+def _require_format(form: str) -> None:
+    if form not in FORMATS and form not in (names := format_names()):
+        raise _bad_format(
+            f"{form!r} is no format; choose a template such as '{{{{.ID}}}}', or one of {', '.join(names)}"
+        )
+
+
+def format_names() -> list[str]:
+    """Every format that has a name."""
+    import tabulate
+
+    return list(dict.fromkeys((*FORMATS, *tabulate.tabulate_formats)))
+
+
+def checked_format(form: str) -> str:
+    """A format as `emit` takes it; refused before anything is read. `jsonl` has another common name.
+
+    Raises:
+        click.BadParameter: it is none.
+    """
+    if form == "ndjson":
+        return "jsonl"
+    if is_template(form):
+        try:
+            compile_template(form)
+        except TemplateError as error:
+            raise _bad_format(str(error)) from error
+    else:
+        _require_format(form)
+    return form

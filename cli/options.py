@@ -1,0 +1,216 @@
+"""The options that several commands share, and the choices made by them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_Function = TypeVar("_Function", bound="Callable[..., Any] | click.Command")
+
+__all__ = [
+    "DEFAULT_ROOT",
+    "bolt_state_option",
+    "choice",
+    "complete_directory",
+    "exclude_option",
+    "format_option",
+    "include_option",
+    "metadata_option",
+    "no_trunc_option",
+    "noted",
+    "root_option",
+    "selected_bolt_state",
+    "selected_metadata",
+    "selected_root",
+    "selected_userns",
+    "type_option",
+    "userns_option",
+]
+
+DEFAULT_ROOT = "/var/lib/docker"
+
+_NOTED = "layerfs."  # begins the keys of choices, which commands share with the contexts above
+
+
+def complete_directory(
+    _context: click.Context, _parameter: click.Parameter, typed: str
+) -> list[CompletionItem]:
+    """Let the shell itself complete a directory of the host."""
+    return [CompletionItem(typed, type="dir")]
+
+
+def noted(
+    name: str, read: Callable[[click.Context, click.Parameter, Any], Any] | None = None
+) -> dict[str, Any]:
+    """The settings of an option that is no parameter of its command: `choice` gives its value.
+
+    What is given last counts, so behind the command's name the option overrules the one before it.
+
+    Args:
+        name: what to ask `choice` for.
+        read: makes a value of what was typed, or None for no choice; raises a usage error.
+    """
+
+    def note(context: click.Context, parameter: click.Parameter, typed: Any) -> None:
+        if typed is None or typed is False:
+            return
+        value = read(context, parameter, typed) if read else typed
+        if value is not None:
+            context.meta[_NOTED + name] = value
+
+    return {"expose_value": False, "callback": note}
+
+
+def choice(context: click.Context, name: str, default: Any = None) -> Any:
+    """The value of an option that has the settings of `noted`."""
+    return context.meta.get(_NOTED + name, default)
+
+
+def selected_root(context: click.Context) -> str:
+    """The data root chosen by the nearest `--root`, by LAYERFS_ROOT, or by default."""
+    return str(choice(context, "root", DEFAULT_ROOT))
+
+
+def root_option(command: _Function) -> _Function:
+    """Add `--root` to a command; without it, the one before the command's name counts."""
+    decorate = click.option(
+        "--root",
+        metavar="PATH",
+        shell_complete=complete_directory,
+        help="Data root to read, also accepted before the command's name.",
+        **noted("root"),
+    )
+    return decorate(command)
+
+
+def metadata_option(*, envvar: str | None = None) -> Callable[[_Function], _Function]:
+    """Add `--metadata`; no parameter of the function, as only `selected_metadata` asks for it."""
+    return click.option(
+        "--metadata",
+        type=click.Choice(("auto", "disk", "tar-split")),
+        envvar=envvar,
+        show_envvar=True,
+        **noted("metadata"),
+        help="Where modes, owners, times and marks come from: the disk, or each layer's tar-split.json.gz. "
+        "By default the disk, unless a copy lost them.",
+    )
+
+
+def userns_option(*, envvar: str | None = None) -> Callable[[_Function], _Function]:
+    """Add `--userns`; no parameter of the function, as only `selected_userns` asks for it."""
+    return click.option(
+        "--userns",
+        metavar="auto|none|BASE|UID.GID|MAP",
+        envvar=envvar,
+        show_envvar=True,
+        **noted("userns", _read_userns),
+        help="The engine's user namespace, whose owners are shown: the host's number of its root, or ranges "
+        "INSIDE:OUTSIDE:COUNT,...[/for groups]. By default found; none shows the numbers on disk.",
+    )
+
+
+def _read_userns(_context: click.Context, _parameter: click.Parameter, chosen: str) -> str:
+    """Check it where it is given."""
+    from layerfs.formats.errors import FormatError
+    from layerfs.formats.idmap import parse_owners
+
+    try:
+        if chosen != "auto":
+            parse_owners(chosen)
+    except FormatError as error:
+        raise click.BadParameter(f"{chosen}: {error}: expected {error.expected}") from error
+    return chosen
+
+
+def selected_userns(context: click.Context) -> str:
+    """The choice of `--userns`."""
+    return str(choice(context, "userns", "auto"))
+
+
+def bolt_state_option(command: _Function) -> _Function:
+    """Add `--bolt-state`; no parameter of the function, as only `selected_bolt_state` asks for it."""
+    return click.option(
+        "--bolt-state",
+        type=click.Choice(("newest", "previous")),
+        **noted("bolt-state"),
+        help="Which state of the engine's bolt databases to read. Each holds the one before its last "
+        "transaction too, for when the newest is damaged.",
+    )(command)
+
+
+def selected_bolt_state(context: click.Context) -> str:
+    """The choice of `--bolt-state`."""
+    return str(choice(context, "bolt-state", "newest"))
+
+
+def selected_metadata(context: click.Context) -> str:
+    """The choice of `--metadata`."""
+    return str(choice(context, "metadata", "auto"))
+
+
+def include_option(function: _Function) -> _Function:
+    """Add `--include`, as the argument `include`: patterns for `globs.Globs`."""
+    return click.option(
+        "--include",
+        metavar="GLOB",
+        multiple=True,
+        help="Only paths that fit, and what is below them; repeatable.",
+    )(function)
+
+
+def exclude_option(function: _Function) -> _Function:
+    """Add `--exclude`, as the argument `exclude`: patterns for `globs.Globs`."""
+    return click.option(
+        "--exclude",
+        metavar="GLOB",
+        multiple=True,
+        help="No paths that fit, nor what is below them; repeatable.",
+    )(function)
+
+
+def type_option(
+    *kinds: str, name: str = "--type", of: str = "NAME is", them: str = "it"
+) -> Callable[[_Function], _Function]:
+    """Add `--type`, as the argument `kind`, for a NAME that could be several things."""
+    return click.option(
+        name, "kind", type=click.Choice(kinds), help=f"What {of}, if {them} could be several things."
+    )
+
+
+def format_option(function: _Function) -> _Function:
+    """Add `--format`, as the argument `form`: checked before the command runs."""
+    decorate = click.option(
+        "--format",
+        "form",
+        default="table",
+        metavar="FORMAT",
+        callback=_read_format,
+        shell_complete=_complete_format,
+        help="table, json, jsonl (or ndjson), csv, tsv, a tabulate format such as github, or a Go template "
+        "such as '{{.ID}}' or 'table {{.ID}}\\t{{.Size}}'.",
+    )
+    return decorate(function)
+
+
+def no_trunc_option(function: _Function) -> _Function:
+    """Add `--no-trunc`."""
+    return click.option("--no-trunc", is_flag=True, help="Show IDs and commands in full.")(function)
+
+
+def _read_format(_context: click.Context, _parameter: click.Parameter, form: str) -> str:
+    from .emit import checked_format
+
+    return checked_format(form)
+
+
+def _complete_format(
+    _context: click.Context, _parameter: click.Parameter, typed: str
+) -> list[CompletionItem]:
+    from .emit import format_names
+
+    return [CompletionItem(name) for name in format_names() if name.startswith(typed)]

@@ -1,0 +1,1 @@
+"""What commands show: rows, their columns, and lines of text."""

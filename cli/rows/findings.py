@@ -1,0 +1,264 @@
+"""What `layerfs find` shows of a finding: its columns, its lines, in one tree and in a whole data root."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..escape import printable
+from ..table import Column, Table
+from ..units import rfc3339, short_id
+from .entries import escaped, lossless, type_word
+from .listing import clock_short
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from layerfs.analysis.store.forest import Owner
+    from layerfs.analysis.store.seen import LayerHit, Sight
+    from layerfs.analysis.tree.find import Hit
+    from layerfs.analysis.tree.versions import Hidden
+    from layerfs.ids import Identity
+    from layerfs.model import LayerInfo
+    from layerfs.tree.node import FileStat
+
+__all__ = ["InRoot", "InTree", "ls_line", "owner_value", "owners_text", "root_table", "tree_table"]
+
+_SHOWN_OWNERS = 3
+_DEVICES = (stat.S_IFCHR, stat.S_IFBLK)
+
+
+@dataclass(frozen=True, slots=True)
+class InTree:
+    """A finding of one tree.
+
+    Attributes:
+        found: the finding.
+        target: of a symbolic link.
+        backing: where it lies on disk.
+        sha256: of its content, where that was asked for.
+        layer: its layer; None in an image of no layers.
+    """
+
+    found: Hit
+    target: bytes | None
+    backing: str
+    sha256: str | None
+    layer: LayerInfo | None
+
+    @property
+    def state(self) -> str:
+        """`visible`, or `hidden` by a later layer."""
+        return "hidden" if self.found.hidden else "visible"
+
+    @property
+    def place(self) -> str:
+        """The layer's number, for the long format."""
+        number = self.layer.number if self.layer else None
+        return f"{'-' if number is None else number:>3}"
+
+    @property
+    def remark(self) -> str:
+        """What hides it."""
+        hidden = self.found.hidden
+        return f"  ({_hidden_words(self)})" if hidden else ""
+
+
+@dataclass(frozen=True, slots=True)
+class InRoot:
+    """A finding in a whole root: as `InTree`, and how each tree that has its layer stands to it."""
+
+    found: LayerHit
+    target: bytes | None
+    backing: str
+    sha256: str | None
+    sights: Sequence[Sight]
+
+    @property
+    def seen(self) -> list[Sight]:
+        """The trees that show it."""
+        return [sight for sight in self.sights if sight.known and sight.hidden is None]
+
+    @property
+    def missed(self) -> list[Sight]:
+        """The trees that hide it."""
+        return [sight for sight in self.sights if sight.hidden]
+
+    @property
+    def state(self) -> str:
+        """`visible` in any tree, `hidden` in all, `unknown` for damage, `used` by a build, or `unused`."""
+        if self.seen:
+            return "visible"
+        if self.missed:
+            return "hidden"
+        if self.sights or self.found.stage.used is None:
+            return "unknown"
+        return "used" if self.found.stage.used else "unused"
+
+    @property
+    def place(self) -> str:
+        """The state and the layer, for the long format."""
+        return f"{self.state:<7} {(self.found.stage.cache_id or '-')[:12]:<12}"
+
+    @property
+    def remark(self) -> str:
+        """Who sees it."""
+        seen = _names(self.seen, full=False)
+        return f"  ({printable(seen)})" if seen else ""
+
+
+def ls_line(row: InTree | InRoot, now_ns: int) -> str:
+    """The fields of `find -ls`, owners as numbers, after where it is and before what hides or shows it."""
+    found = row.found.stat
+    size = str(found.size)
+    if found.kind in _DEVICES:
+        size = f"{os.major(found.rdev)}, {os.minor(found.rdev):>3}"
+    arrow = f" -> {escaped(row.target)}" if row.target is not None else ""
+    return (
+        f"{row.place} {found.ino:>9} {-(-found.blocks // 2):>6} {stat.filemode(found.mode)} {found.nlink:>3} "
+        f"{found.uid:<8} {found.gid:<8} {size:>8} {clock_short(found.mtime_ns, now_ns)} "
+        f"{escaped(row.found.path)}{arrow}{row.remark}\n"
+    )
+
+
+# -- columns -------------------------------------------------------------------------------------
+
+
+def _rdev(found: FileStat) -> dict[str, int] | None:
+    if found.kind not in _DEVICES:
+        return None
+    return {"major": os.major(found.rdev), "minor": os.minor(found.rdev)}
+
+
+def _column(key: str, placeholder: str, value: Any, cell: Any = None) -> Column[Any]:
+    return Column(key, value, placeholder, placeholder.upper(), cell)
+
+
+_ENTRY_COLUMNS: tuple[Column[Any], ...] = (
+    _column("path", "Path", lambda row: lossless(row.found.path)),
+    _column("name", "Name", lambda row: lossless(row.found.path.rpartition(b"/")[2] or b"/")),
+    _column("type", "Type", lambda row: type_word(row.found.stat.mode)),
+    _column("mode", "Mode", lambda row: f"{stat.S_IMODE(row.found.stat.mode):04o}"),
+    _column("uid", "UID", lambda row: row.found.stat.uid),
+    _column("gid", "GID", lambda row: row.found.stat.gid),
+    _column("size", "Size", lambda row: row.found.stat.size),
+    _column("mtime", "MTime", lambda row: rfc3339(row.found.stat.mtime_ns)),
+    _column("target", "Target", lambda row: None if row.target is None else lossless(row.target)),
+    _column("nlink", "NLink", lambda row: row.found.stat.nlink),
+    _column("inode", "Inode", lambda row: row.found.stat.ino),
+    _column("rdev", "Rdev", lambda row: _rdev(row.found.stat)),
+    _column("sha256", "SHA256", lambda row: row.sha256),
+    _column("backing_path", "BackingPath", lambda row: row.backing),
+    _column("state", "State", lambda row: row.state),
+)
+
+
+def tree_table() -> Table[InTree]:
+    """The columns of findings in one tree."""
+
+    def identity(name: str) -> Any:
+        return lambda row: _text(getattr(row.layer, name, None))
+
+    return Table(
+        (
+            *_ENTRY_COLUMNS,
+            _column("layer", "Layer", lambda row: row.layer.number if row.layer else None),
+            _column("diff_id", "DiffID", identity("diff_id")),
+            _column("chain_id", "ChainID", identity("chain_id")),
+            _column("cache_id", "CacheID", identity("cache_id")),
+            _column("hidden", "Hidden", lambda row: _hidden(row.found.hidden), _hidden_words),
+        ),
+        ("Layer", "State", "Type", "Mode", "UID", "GID", "Size", "MTime", "Path"),
+    )
+
+
+def root_table(*, full: bool) -> Table[InRoot]:
+    """The columns of findings in a root; `full` shows all names."""
+
+    def identity(name: str) -> Any:
+        return lambda row: _text(getattr(row.found.stage, name))
+
+    def cell(name: str) -> Any:
+        return lambda row: _shortened(getattr(row.found.stage, name), full=full)
+
+    return Table(
+        (
+            *_ENTRY_COLUMNS,
+            _column("layer", "Layer", lambda row: row.found.stage.number),
+            _column("diff_id", "DiffID", identity("diff_id"), cell("diff_id")),
+            _column("chain_id", "ChainID", identity("chain_id"), cell("chain_id")),
+            Column("cache_id", identity("cache_id"), "CacheID", "CACHE ID", cell("cache_id")),
+            Column(
+                "visible_in",
+                lambda row: [owner_value(sight.owner) for sight in row.seen],
+                "VisibleIn",
+                "VISIBLE IN",
+                lambda row: _names(row.seen, full=full),
+            ),
+            Column(
+                "hidden_in",
+                lambda row: [
+                    owner_value(sight.owner) | (_hidden(sight.hidden) or {}) for sight in row.missed
+                ],
+                "HiddenIn",
+                "HIDDEN IN",
+                lambda row: _names(row.missed, full=full),
+            ),
+        ),
+        ("State", "Layer", "CacheID", "VisibleIn", "HiddenIn", "Path"),
+    )
+
+
+def _text(identity: Identity | None) -> str | None:
+    return None if identity is None else str(identity)
+
+
+def _shortened(identity: Identity | None, *, full: bool) -> str:
+    text = str(identity or "")
+    return text if full else short_id(text)
+
+
+def _hidden(hidden: Hidden | None) -> dict[str, Any] | None:
+    if hidden is None:
+        return None
+    return {"by": hidden.by, "how": str(hidden.how), "at": lossless(hidden.at)}
+
+
+def _hidden_words(row: InTree) -> str:
+    hidden = row.found.hidden
+    if hidden is None:
+        return ""
+    elsewhere = f" {escaped(hidden.at)}" if hidden.at != row.found.path else ""
+    return f"layer {hidden.by}: {hidden.how}{elsewhere}"
+
+
+def owner_value(owner: Owner) -> dict[str, Any]:
+    """An image or container as a value."""
+    from layerfs.model import Image
+
+    kind = "image" if isinstance(owner, Image) else "container"
+    return {"kind": kind, "id": str(owner.id), "name": owner.name}
+
+
+def _names(sights: Sequence[Sight], *, full: bool) -> str:
+    return owners_text([sight.owner for sight in sights], full=full)
+
+
+def owners_text(owners: Sequence[Owner], *, full: bool, most: int = _SHOWN_OWNERS) -> str:
+    """The names of trees, the first few of many; one that has none by the beginning of its ID."""
+    names = list(_sorted_names(owners, full=full))
+    more = 0 if full else max(len(names) - most, 0)
+    return ", ".join(names[: len(names) - more]) + (f" and {more} more" if more else "")
+
+
+def _sorted_names(owners: Sequence[Owner], *, full: bool) -> Iterator[str]:
+    """Those with names first."""
+    nameless = []
+    for owner in owners:
+        if owner.name == owner.id:
+            nameless.append(_shortened(owner.id, full=full))
+        else:
+            yield owner.name
+    yield from nameless

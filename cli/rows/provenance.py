@@ -1,0 +1,94 @@
+"""Where a version comes from: the layer of a number, and the command that made it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ..messages import say
+from ..options import type_option
+from ..subjects import KINDS, open_subject
+from ..units import ellipsis
+from .entries import lossless
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from layerfs.model import Container, Image
+    from layerfs.store import Store
+    from layerfs.subject import Subject
+
+__all__ = [
+    "backing_path",
+    "command_words",
+    "kind_option",
+    "open_owner",
+    "open_stack",
+    "own_words",
+    "short_name",
+]
+
+CREATED_BY_WIDTH = 45
+
+kind_option = type_option(*KINDS[:2])
+"""`--type`, for commands about images and containers."""
+
+
+def open_stack(root: Store, name: str, kind: str | None) -> Subject:
+    """The image (also as of a layer) or container that NAME means; raises as `open_subject`."""
+    from layerfs.model import BareLayer, Layer
+
+    subject = open_subject(root, name, kind=kind, up_to=None, layer=None)
+    if isinstance(subject.of, (BareLayer, Layer)):
+        raise click.UsageError(f"{name} is a layer alone: name an image or a container")
+    return subject
+
+
+def open_owner(root: Store, name: str, kind: str | None, *, image_first: bool = False) -> Image | Container:
+    """The image or container that NAME means, for a command about layers; says so where it is a container.
+
+    Args:
+        root: the data root.
+        name: what was given.
+        kind: which of the two, where that was said.
+        image_first: whether the command is Docker's, and about images: a container only if no image has
+            the name.
+    """
+    from layerfs.model import Container, Image
+
+    if image_first and kind is None:
+        found = root.names.image_or_container(name)
+    else:
+        of_any = root.names.anything(name, (kind,) if kind else KINDS[:2])
+        assert isinstance(of_any, (Image, Container))  # noqa: S101 - as asked for
+        found = of_any
+    if isinstance(found, Container):
+        say("note", f"{found.name} is a container: shown are the layers of its image, and its own above them")
+    return found
+
+
+def own_words(kind: str, container: str) -> str:
+    """What stands in the place of a command for a layer that no step of a build made."""
+    return f"({kind} of {container})"
+
+
+def short_name(subject: Subject, number: int) -> str:
+    """A layer's name in 12 digits: of its diff ID or, as a container's has none, of its cache ID."""
+    layer = subject.layer(number)
+    return layer.diff_id.hex[:12] if layer.diff_id else (layer.cache_id or "")[:12]
+
+
+def backing_path(subject: Subject, number: int, part: bytes) -> str:
+    """The file of the data root behind a path of the layer of a number."""
+    return f"{subject.source(number).label}/{lossless(part)}"
+
+
+def command_words(*, full: bool) -> Callable[[str | None], str]:
+    """How CREATED BY looks in a table."""
+
+    def words(text: str | None) -> str:
+        text = (text or "").replace("\t", " ")
+        return text if full else ellipsis(text, CREATED_BY_WIDTH)
+
+    return words

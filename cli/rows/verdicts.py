@@ -1,0 +1,89 @@
+"""Findings as lines and rows, and the sum of them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from ..escape import printable
+from ..table import Column, Table
+from ..units import human_size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from layerfs.analysis.doctor.findings import Finding
+
+__all__ = ["Tally", "finding_line", "finding_table"]
+
+_LONG_ID = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
+
+
+class Tally:
+    """Counts what is found.
+
+    Attributes:
+        severities: how many findings of each.
+        unreadable: how many records could not be looked at.
+    """
+
+    def __init__(self, images: int, layers: int) -> None:
+        """Nothing was found yet in so many images and layers."""
+        self.severities: Counter[str] = Counter()
+        self.unreadable = 0
+        self._seconds = 0.0
+        self._images = images
+        self._layers = layers
+        self._proven = 0
+        self._size = 0
+
+    def counted(self, findings: Iterable[Finding]) -> Iterator[Finding]:
+        """The findings, counted as they go by."""
+        for finding in findings:
+            self.severities[finding.severity] += 1
+            # a directory is a layer's own, among what was compared of it
+            self.unreadable += finding.code.endswith("-unreadable") and finding.code != "directory-unreadable"
+            yield finding
+
+    def proved(self, layers: int, size: int, seconds: float) -> None:
+        """So many layers were proven; their contents, of `size` bytes, took so long."""
+        self._proven, self._size, self._seconds = layers, size, seconds
+
+    def summary(self) -> str:
+        """All of it in a line."""
+        what = [_count(self._images, "image")] * bool(self._images) + [_count(self._layers, "layer")]
+        found = [_count(self.severities[name], name) for name in ("error", "warning", "note")]
+        read = ""
+        if self._size:
+            rate = f", {human_size(int(self._size / self._seconds))}/s" if self._seconds else ""
+            read = f"; content of {_count(self._proven, 'layer')} proven ({human_size(self._size)}{rate})"
+        return f"{', '.join(what)}: {', '.join(found)}{read}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def finding_line(finding: Finding, root: str, *, full: bool) -> str:
+    """A finding as a line: where, what, expected and found, and its code."""
+    path = finding.path.removeprefix(root.rstrip("/") + "/")
+    parts = [f"expected {finding.expected}"] if finding.expected is not None else []
+    parts += [f"found {finding.actual}"] if finding.actual is not None else []
+    said = f" ({', '.join(parts)})" if parts else ""
+    hint = f"; {finding.hint}" if finding.hint else ""
+    line = f"{finding.severity}: {path}: {finding.message}{said}{hint} [{finding.code}]"
+    return printable(line if full else _LONG_ID.sub(r"\1", line))
+
+
+def finding_table() -> Table[Finding]:
+    """The columns of findings."""
+
+    def column(key: str) -> Column[Finding]:
+        def value(finding: Finding) -> Any:
+            return getattr(finding, key)
+
+        return Column(key, value, key.capitalize(), key.upper())
+
+    keys = ("code", "severity", "subject", "path", "expected", "actual", "message")
+    return Table(tuple(map(column, keys)), ("Severity", "Code", "Path", "Expected", "Actual", "Message"))

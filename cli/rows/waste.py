@@ -1,0 +1,197 @@
+"""The account of an image's waste as rows: of the image, its layers, and its paths."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ..messages import say
+from ..table import Column, Table
+from ..units import human_size, short_id
+from .entries import escaped, lossless
+from .provenance import command_words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from layerfs.analysis.tree.waste import LayerWaste, PathWaste, Waste
+    from layerfs.subject import Subject
+
+    from ..amounts import Limit
+    from .entries import Complaints
+
+__all__ = ["Account", "exceeds", "layer_table", "path_table", "score_words", "size_words", "total_table"]
+
+Row: TypeAlias = dict[str, Any]
+
+NONE = "<none>"
+EXCEEDED = 1
+
+
+class Account:
+    """The waste of one image or container, as rows."""
+
+    def __init__(self, subject: Subject, found: Waste) -> None:
+        """Show what was `found` of a subject's tree."""
+        self._subject = subject
+        self._found = found
+
+    @classmethod
+    def of(cls, subject: Subject, complaints: Complaints, *, allocated: bool) -> Account:
+        """Count; what cannot be read is a complaint."""
+        from layerfs.analysis.tree.waste import waste
+
+        return cls(subject, waste(subject.tree, allocated=allocated, problem=complaints.add))
+
+    def total_row(self) -> Row:
+        """All of it as a row."""
+        return {
+            "name": self._subject.title,
+            "id": getattr(self._subject.of, "id", None),
+            "layer_count": len(self._found.layers),
+            "stored": self._found.stored,
+            "wasted": self._found.wasted,
+            "efficiency": self._found.efficiency,
+            "wasted_paths": len(self._found.paths),
+        }
+
+    def layer_rows(self) -> list[Row]:
+        """Its layers as rows, base first."""
+        return [_layer_row(layer, self._subject) for layer in self._found.layers]
+
+    def rest(self, top: int) -> tuple[int, int]:
+        """How many paths are not among the `top`, and their bytes."""
+        rest = self._found.paths[top:] if top else ()
+        return len(rest), sum(item.wasted for item in rest)
+
+    def path_rows(self, top: int) -> list[Row]:
+        """Its paths as rows, most wasted first."""
+        return [_path_row(item) for item in self._found.paths[: top or None]]
+
+    def document(self, top: int) -> Row:
+        """All of it."""
+        return self.total_row() | {"layers": self.layer_rows(), "paths": self.path_rows(top)}
+
+
+def exceeds(row: Row, max_wasted: Limit | None, min_efficiency: float | None) -> int:
+    """Say on standard error which limits a row breaks; the exit code."""
+    wasted, stored, broken = row["wasted"], row["stored"], []
+    if max_wasted and max_wasted.exceeded(wasted, stored):
+        part = f"{size_words(wasted)} of {size_words(stored)} ({100 * wasted / (stored or 1):.4g}%)"
+        broken.append(f"wastes {part}: more than --max-wasted {max_wasted.text}")
+    if min_efficiency is not None and row["efficiency"] < min_efficiency:
+        score = score_words(row["efficiency"])
+        broken.append(f"has an efficiency of {score}: less than --min-efficiency {min_efficiency}")
+    for problem in broken:
+        say("failed", f"{row['name']} {problem}")
+    return EXCEEDED if broken else 0
+
+
+def _layer_row(layer: LayerWaste, subject: Subject) -> Row:
+    info = subject.layer(layer.number)
+    return {
+        "number": layer.number,
+        "diff_id": info.diff_id,
+        "chain_id": info.chain_id,
+        "cache_id": info.cache_id,
+        "stored": layer.stored,
+        "wasted": layer.wasted,
+        "hides": layer.hides,
+        "created_by": subject.created_by(layer.number),
+    }
+
+
+def _path_row(item: PathWaste) -> Row:
+    return {
+        "path": lossless(item.path),
+        "wasted": item.wasted,
+        "versions": [
+            {
+                "layer": file.layer,
+                "size": file.size,
+                "names": file.names,
+                "hidden": {
+                    "by": file.hidden.by,
+                    "how": str(file.hidden.how),
+                    "at": lossless(file.hidden.at),
+                },
+            }
+            for file in item.files
+        ],
+    }
+
+
+# -- tables --------------------------------------------------------------------------------------
+
+
+def total_table(*, full: bool) -> Table[Row]:
+    """Images, or one image or container."""
+    columns = (
+        Column("name", lambda row: row["name"], "Name", "NAME", _name),
+        _column("id", "ID", "ID", _identity(full=full)),
+        _column("layer_count", "Layers", "LAYERS", str),
+        _column("stored", "Stored", "STORED", size_words),
+        _column("wasted", "Wasted", "WASTED", size_words),
+        _column("efficiency", "Efficiency", "EFFICIENCY", score_words),
+        _column("wasted_paths", "Paths", "PATHS", str),
+    )
+    return Table(columns, ("Name", "ID", "Layers", "Stored", "Wasted", "Efficiency", "Paths"))
+
+
+def _name(row: Row) -> str:
+    return NONE if row["name"] == row["id"] else str(row["name"])
+
+
+def layer_table(*, full: bool) -> Table[Row]:
+    """Layers; those of a container's own have no diff ID."""
+    identity = _identity(full=full)
+    columns = (
+        _column("number", "Layer", "LAYER", str),
+        _column("diff_id", "DiffID", "DIFF ID", identity),
+        _column("chain_id", "ChainID", "CHAIN ID", identity),
+        _column("cache_id", "CacheID", "CACHE ID", identity),
+        _column("stored", "Stored", "STORED", size_words),
+        _column("wasted", "Wasted", "WASTED", size_words),
+        _column("hides", "Hides", "HIDES", size_words),
+        _column("created_by", "CreatedBy", "CREATED BY", command_words(full=full)),
+    )
+    return Table(columns, ("Layer", "CacheID", "Stored", "Wasted", "Hides", "CreatedBy"))
+
+
+def _identity(*, full: bool) -> Callable[[str | None], str]:
+    return lambda value: NONE if value is None else value if full else short_id(value)
+
+
+def path_table() -> Table[Row]:
+    """The paths at which an image wastes."""
+
+    def layers(row: Row) -> str:
+        return ",".join(str(version["layer"]) for version in row["versions"])
+
+    def hidden(row: Row) -> str:
+        causes = dict.fromkeys(
+            f"{version['hidden']['how']} in {version['hidden']['by']}" for version in row["versions"]
+        )
+        return ", ".join(causes)
+
+    columns: tuple[Column[Row], ...] = (
+        _column("path", "Path", "PATH", lambda value: escaped(value.encode("utf-8", "surrogateescape"))),
+        _column("wasted", "Wasted", "WASTED", size_words),
+        Column("versions", lambda row: row["versions"], "Layers", "IN LAYERS", layers),
+        Column("", hidden, "Hidden", "HIDDEN"),
+    )
+    return Table(columns, ("Wasted", "Layers", "Hidden", "Path"))
+
+
+def _column(key: str, placeholder: str, header: str, words: Callable[[Any], str]) -> Column[Row]:
+    return Column(key, lambda row: row[key], placeholder, header, lambda row: words(row[key]))
+
+
+def size_words(value: int) -> str:
+    """Bytes with four digits, as `docker system df -v`."""
+    return human_size(value, 4)
+
+
+def score_words(value: float) -> str:
+    """Four digits, never more than is true: only what wastes nothing is 1.0000."""
+    return f"{math.floor(value * 10_000) / 10_000:.4f}"

@@ -1,0 +1,89 @@
+"""A command's rows: each fact once, as a typed value under a stable key and in words under Docker's names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from .template.functions import Fields, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+__all__ = ["Column", "Row", "Table"]
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True, slots=True)
+class Column(Generic[Row]):
+    """One fact of a row.
+
+    Attributes:
+        key: its JSON key; empty for what only tables and templates show.
+        value: its typed value: sizes integer bytes, times RFC 3339, unknown None.
+        placeholder: its name in templates; empty for what only JSON shows.
+        header: its table header.
+        cell: its words; by default the value's text.
+    """
+
+    key: str
+    value: Callable[[Row], Any]
+    placeholder: str = ""
+    header: str = ""
+    cell: Callable[[Row], str] | None = None
+
+    def words(self, row: Row) -> str:
+        """The cell of `row`, safe for a terminal."""
+        if self.cell is not None:
+            text = self.cell(row)
+        else:
+            value = self.value(row)
+            text = "" if value is None else str(value)
+        made: str = shown(text)
+        return made
+
+
+def _method_header(argument: str) -> str:
+    """Docker's header for a label: the last part of its name."""
+    return argument.rpartition(".")[2].replace("-", " ").replace("_", " ")
+
+
+@dataclass(frozen=True, slots=True)
+class Table(Generic[Row]):
+    """All columns of a command's rows.
+
+    Attributes:
+        columns: the facts.
+        shown: the placeholders of those that a table shows by default.
+        methods: placeholders that take an argument, as `{{.Label "name"}}`, and their words.
+    """
+
+    columns: Sequence[Column[Row]]
+    shown: Sequence[str]
+    methods: Mapping[str, Callable[[Row, str], str]] = field(default_factory=dict)
+
+    def fields(self, row: Row) -> Fields:
+        """The placeholders of a row; its words are found when asked for."""
+        columns = self.by_placeholder()
+
+        def bound(method: Callable[[Row, str], str]) -> Callable[[str], str]:
+            return lambda argument: shown(method(row, argument))
+
+        methods = {name: bound(method) for name, method in self.methods.items()}
+        return Fields(columns, lambda name: columns[name].words(row), methods=methods)
+
+    def headers(self) -> Fields:
+        """The placeholders of the header line."""
+        columns = self.by_placeholder()
+        methods = dict.fromkeys(self.methods, _method_header)
+        return Fields(columns, lambda name: columns[name].header, methods=methods)
+
+    def by_placeholder(self) -> dict[str, Column[Row]]:
+        """The columns by their names in templates, sorted as Go's maps are."""
+        found = {column.placeholder: column for column in self.columns if column.placeholder}
+        return dict(sorted(found.items()))
+
+    def record(self, row: Row) -> dict[str, Any]:
+        """The typed values of a row."""
+        return {column.key: column.value(row) for column in self.columns if column.key}

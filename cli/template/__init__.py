@@ -1,0 +1,1 @@
+"""Go templates, as Docker takes them behind `--format`."""

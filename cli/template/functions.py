@@ -1,0 +1,294 @@
+"""The values and functions of Docker's templates, as Go prints and calls them.
+
+Source: docker/cli `templates/templates.go`; Go
+`text/template/funcs.go`, `fmt`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+from ..escape import json_text, printable
+from .printf import go_text, printf
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+__all__ = ["FUNCTIONS", "HEADER_FUNCTIONS", "Fields", "Shown", "TemplateError", "shown", "truth"]
+
+
+_WORD_START = re.compile(r"(?:^|(?<=[\x00-/:-@\[-^`{-\x7f\s])).", re.DOTALL)
+
+
+class TemplateError(ValueError):
+    """The template cannot be parsed or applied."""
+
+
+class Fields(Mapping[str, Any]):
+    """A mapping with a fixed set of keys, each found when asked for: another key is an error."""
+
+    def __init__(
+        self,
+        names: Iterable[str],
+        find: Callable[[str], Any],
+        also: Mapping[str, str] | None = None,
+        methods: Mapping[str, Callable[[str], str]] | None = None,
+    ) -> None:
+        """Answer for `names` with what `find` returns.
+
+        Args:
+            names: the keys.
+            find: the value of a key.
+            also: further names of some of them.
+            methods: what is no key, as it takes an argument: `{{.Label "name"}}`.
+        """
+        self._names = dict.fromkeys(names)
+        self._find = find
+        self._also = also or {}
+        self._methods = methods or {}
+
+    def __getitem__(self, name: str) -> Any:
+        name = self._also.get(name, name)
+        if name not in self._names:
+            raise TemplateError(f"there is no field .{name}; there are {', '.join(sorted(self._names))}")
+        return self._find(name)
+
+    def call(self, name: str, arguments: list[Any]) -> str:
+        """What the method `name` says of its one argument."""
+        if name not in self._methods:
+            raise TemplateError(f".{name} takes no argument")
+        if len(arguments) != 1 or not isinstance(arguments[0], str):
+            raise TemplateError(f".{name} takes one text")
+        return self._methods[name](arguments[0])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+class Shown(str):
+    """Text that was made printable; `raw` is what it was, which `json` gives."""
+
+    __slots__ = ("raw",)
+
+    raw: str
+
+    def __new__(cls, text: str, raw: str) -> Self:
+        """Show `raw` as `text`."""
+        shown = super().__new__(cls, text)
+        shown.raw = raw
+        return shown
+
+
+def shown(value: Any) -> Any:
+    """A document whose texts and keys are printable, each a `Shown` where that changes it."""
+    if isinstance(value, str):
+        return value if value.isprintable() else Shown(printable(value), value)
+    if isinstance(value, dict):
+        return {shown(key): shown(item) for key, item in value.items()}
+    return [shown(item) for item in value] if isinstance(value, list) else value
+
+
+def _raw(value: Any) -> Any:
+    """What a value was made of, by `shown` or in `govalues`."""
+    if hasattr(value, "raw"):
+        return _raw(value.raw)
+    if isinstance(value, Mapping):
+        return {_raw(key): _raw(item) for key, item in value.items()}
+    return [_raw(item) for item in value] if isinstance(value, list) else value
+
+
+def truth(value: Any) -> bool:
+    """Whether `if` takes it: Go calls empty what Python does."""
+    return bool(value)
+
+
+def _json(value: Any) -> str:
+    return json_text(_raw(value))
+
+
+def _index(value: Any, *keys: Any) -> Any:
+    for key in keys:
+        if value is None or isinstance(value, Mapping):
+            value = _lookup(value or {}, key)
+        elif isinstance(value, (list, str)):
+            items = value if isinstance(value, list) else _bytes(value)
+            if type(key) is not int:
+                raise TemplateError(f"cannot index a list with {go_text(key)}")
+            if not 0 <= key < len(items):
+                raise TemplateError(f"index out of range: {key}")
+            value = items[key]
+        else:
+            raise TemplateError(f"can't index {go_text(value)}")
+    return value
+
+
+def _lookup(value: Mapping[str, Any], key: Any) -> Any:
+    """The item of a map; of one that lacks it, Go's zero value, which is "" in a map of strings."""
+    if not isinstance(key, str):
+        raise TemplateError(f"cannot index a map with {go_text(key)}")
+    if key in value or isinstance(value, Fields):
+        return value[key]
+    return "" if all(isinstance(item, str) for item in value.values()) else None
+
+
+def _slice(value: Any, *bounds: int) -> Any:
+    if not isinstance(value, (list, str)) or any(type(bound) is not int for bound in bounds):
+        raise TemplateError(f"can't slice {go_text(value)}")
+    start, stop = (*bounds, *(0, len(value))[len(bounds) :])
+    if not 0 <= start <= stop <= len(value):
+        raise TemplateError(f"slice out of range: {start}:{stop}")
+    return value[start:stop]
+
+
+def _length(value: Any) -> int:
+    if not isinstance(value, (Mapping, list, str)):
+        raise TemplateError(f"len of {go_text(value)}")
+    return len(_bytes(value) if isinstance(value, str) else value)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _join(items: Any, separator: str) -> str:
+    if isinstance(items, Mapping):
+        return separator.join(sorted(go_text(item) for item in items.values()))
+    if items is not None and not isinstance(items, list):
+        raise TemplateError(f"expected a list to join, not {go_text(items)}")
+    return separator.join(go_text(item) for item in items or ())
+
+
+def _split(text: str, separator: str) -> list[str]:
+    return text.split(separator) if separator else list(_text(text))
+
+
+def _upper(text: str) -> str:
+    return "".join(map(_one_character, text, map(str.upper, _text(text))))
+
+
+def _lower(text: str) -> str:
+    return "".join(char.lower()[0] for char in _text(text))
+
+
+def _title(text: str) -> str:
+    return _WORD_START.sub(lambda match: _one_character(match[0], match[0].title()), text)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TemplateError(f"expected text, not {go_text(value)}")
+    return value
+
+
+def _one_character(char: str, changed: str) -> str:
+    """`changed`, unless it is longer: Go changes the case of each character alone."""
+    return changed if len(changed) == 1 else char
+
+
+def _pad(text: str, before: int, after: int) -> str:
+    return " " * before + text + " " * after if text else text
+
+
+def _comparable(first: Any, second: Any, *, ordered: bool = False) -> None:
+    """Refuse what Go refuses to compare; nil is equal to nil alone, and has no order."""
+    if not ordered and None in (first, second):
+        return
+    if isinstance(first, (list, Mapping)) or isinstance(second, (list, Mapping)):
+        raise TemplateError("uncomparable type: list or map")
+    kinds = {str if isinstance(value, str) else type(value) for value in (first, second)}
+    if kinds & {bool, type(None)} and ordered:
+        raise TemplateError("invalid type for comparison")
+    if len(kinds) > 1:
+        raise TemplateError("incompatible types for comparison")
+
+
+def _equal(first: Any, *others: Any) -> bool:
+    if not others:
+        raise TemplateError("missing argument for comparison")
+    for other in others:
+        _comparable(first, other)
+        if first == other:
+            return True
+    return False
+
+
+def _less(first: Any, second: Any) -> bool:
+    _comparable(first, second, ordered=True)
+    return bool(first < second)
+
+
+def _print(*values: Any) -> str:
+    """Go's Sprint: a space between two values when neither is text."""
+    text = ""
+    for number, value in enumerate(values):
+        if number and not isinstance(value, str) and not isinstance(values[number - 1], str):
+            text += " "
+        text += go_text(value)
+    return text
+
+
+_HTML = {"\0": "\ufffd", '"': "&#34;", "'": "&#39;", "&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_JS = {"\\": "\\\\", "'": "\\'", '"': '\\"', "<": "\\u003C", ">": "\\u003E", "&": "\\u0026", "=": "\\u003D"}
+
+
+def _html(*values: Any) -> str:
+    """Text for HTML, as Go escapes it."""
+    return "".join(_HTML.get(char, char) for char in _print(*values))
+
+
+def _js(*values: Any) -> str:
+    """Text for a string of JavaScript, as Go escapes it."""
+    return "".join(_JS.get(char) or _js_character(char) for char in _print(*values))
+
+
+def _js_character(char: str) -> str:
+    return char if char.isprintable() or char == "\x7f" else f"\\u{ord(char):04X}"
+
+
+def _urlquery(*values: Any) -> str:
+    """Text for the query of a URL."""
+    from urllib.parse import quote_plus
+
+    return quote_plus(_bytes(_print(*values)))
+
+
+FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    "json": _json,
+    "split": _split,
+    "join": _join,
+    "title": _title,
+    "lower": _lower,
+    "upper": _upper,
+    "pad": _pad,
+    "truncate": lambda text, length: _text(text)[:length],
+    "index": _index,
+    "slice": _slice,
+    "len": _length,
+    "print": _print,
+    "println": lambda *values: " ".join(go_text(value) for value in values) + "\n",
+    "printf": printf,
+    "eq": _equal,
+    "ne": lambda first, second: not _equal(first, second),
+    "lt": _less,
+    "le": lambda first, second: _less(first, second) or first == second,
+    "gt": lambda first, second: not _less(first, second) and first != second,
+    "ge": lambda first, second: not _less(first, second),
+    "not": lambda value: not truth(value),
+    "html": _html,
+    "js": _js,
+    "urlquery": _urlquery,
+}
+"""By name; `and` and `or` are not here, as they evaluate no more than they need."""
+
+HEADER_FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    **FUNCTIONS,
+    **dict.fromkeys(
+        ("json", "split", "join", "title", "lower", "upper", "truncate"), lambda header, *_: header
+    ),
+}
+"""For the header line of a table, which stays as it is."""

@@ -1,0 +1,1 @@
+"""Questions about two trees: where they differ, and how."""

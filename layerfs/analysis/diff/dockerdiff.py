@@ -1,0 +1,93 @@
+"""Differences as `docker diff` tells them: added, changed, deleted, by attributes alone.
+
+Docker never compares contents: a file counts as changed by its size, modification time, mode,
+owner, device number or capability. What was in a deleted directory is not told, and a directory
+counts as changed when anything in it is.
+
+Source: moby `pkg/archive/changes.go`, `changes_unix.go`, `changes_linux.go` of v20.10.24.
+"""
+
+from __future__ import annotations
+
+import stat
+from typing import TYPE_CHECKING
+
+from layerfs.analysis.diff.changes import CAPABILITY, Change, Kind
+from layerfs.analysis.diff.difference import Walk
+from layerfs.errors import TreeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from layerfs.analysis.diff.difference import Pair
+    from layerfs.tree.node import FileStat
+    from layerfs.tree.union import UnionTree
+
+__all__ = ["docker_changes"]
+
+_NANO = 10**9
+
+
+def docker_changes(
+    before: UnionTree,
+    after: UnionTree,
+    complain: Callable[[TreeError], None],
+    *,
+    skip: Callable[[bytes], bool] | None = None,
+) -> list[Change]:
+    """What `docker diff` would tell of two trees, sorted by path; arguments as of `differences`."""
+    visited: dict[bytes, Pair] = {}
+    found: dict[bytes, Change] = {}
+    for pair in Walk(before, after, complain, skip, into_deleted=False):
+        if pair.node.parent is None:
+            continue
+        path = pair.node.path
+        if pair.node.is_dir:
+            visited[path] = pair
+        kind = _kind(before, after, pair, complain)
+        if kind is not None:
+            found[path] = Change(kind, *pair)
+            _mark_above(path, visited, found)
+    return [found[path] for path in sorted(found)]
+
+
+def _mark_above(path: bytes, visited: Mapping[bytes, Pair], found: dict[bytes, Change]) -> None:
+    """Count the directories above a change as changed, but for the root."""
+    above = path.rpartition(b"/")[0]
+    while above and above not in found:
+        found[above] = Change(Kind.CHANGED, *visited[above])
+        above = above.rpartition(b"/")[0]
+
+
+def _kind(
+    before: UnionTree, after: UnionTree, pair: Pair, complain: Callable[[TreeError], None]
+) -> Kind | None:
+    """What happened to one path by itself."""
+    if pair.before is None:
+        return Kind.ADDED
+    if pair.after is None:
+        return Kind.DELETED
+    if _stat_differs(pair.before.stat, pair.after.stat):
+        return Kind.CHANGED
+    try:
+        same = before.xattr(pair.before, CAPABILITY) == after.xattr(pair.after, CAPABILITY)
+    except TreeError as error:
+        complain(error)
+        return None
+    return None if same else Kind.CHANGED
+
+
+def _stat_differs(old: FileStat, new: FileStat) -> bool:
+    """Docker's `statDifferent`."""
+    if (old.mode, old.uid, old.gid, old.rdev) != (new.mode, new.uid, new.gid, new.rdev):
+        return True
+    # Docker tests the bit of a directory, which block devices and sockets have as well
+    if old.mode & stat.S_IFDIR:
+        return False
+    return old.size != new.size or not _same_time(old.mtime_ns, new.mtime_ns)
+
+
+def _same_time(old_ns: int, new_ns: int) -> bool:
+    """Whether times are equal, or would be had neither lost its fraction of a second."""
+    old, new = divmod(old_ns, _NANO), divmod(new_ns, _NANO)
+    return old[0] == new[0] and (old[1] == new[1] or not old[1] or not new[1])

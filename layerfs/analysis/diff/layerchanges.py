@@ -1,0 +1,87 @@
+"""What each layer of an image or container did, beside the history entry that made it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from layerfs.analysis.diff.difference import differences
+from layerfs.analysis.diff.tally import Tally
+from layerfs.analysis.store.history import history
+from layerfs.analysis.store.stack import container_layers, made_from
+from layerfs.model import BareLayer, Container
+from layerfs.tree.union import UnionTree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from layerfs.errors import TreeError
+    from layerfs.formats.imageconfig import HistoryEntry
+    from layerfs.ids import ChainID, DiffID
+    from layerfs.model import Image, Layer
+    from layerfs.store import Store
+
+__all__ = ["LayerChanges", "layer_changes", "step"]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerChanges:
+    """One layer of an image or container.
+
+    Attributes:
+        number: 1 is the base.
+        layer: its record, or what a container's own layer is without one.
+        made_by: the history entry that made it; None where the history does not tell.
+        tally: what it changed of the layers below; its bytes, those of what is identical among them, are
+            those of the layer, each inode counted once.
+    """
+
+    number: int
+    layer: Layer | BareLayer
+    made_by: HistoryEntry | None
+    tally: Tally
+
+    @property
+    def size(self) -> int:
+        """Bytes of the layer's files, as Docker counts them."""
+        return self.tally.new_size + self.tally.identical_size
+
+    @property
+    def kind(self) -> str:
+        """`layer`, or what `BareLayer.kind` says."""
+        return self.layer.kind if isinstance(self.layer, BareLayer) else "layer"
+
+    @property
+    def diff_id(self) -> DiffID | None:
+        """None for a container's own layer."""
+        return None if isinstance(self.layer, BareLayer) else self.layer.diff_id
+
+    @property
+    def chain_id(self) -> ChainID | None:
+        """None for a container's own layer."""
+        return None if isinstance(self.layer, BareLayer) else self.layer.chain_id
+
+
+def layer_changes(
+    root: Store, owner: Image | Container, complain: Callable[[TreeError], None]
+) -> Iterator[LayerChanges]:
+    """Each layer of an image or container, base first; `complain` is told of what cannot be read.
+
+    Raises:
+        CorruptStore: a layer is missing or damaged.
+    """
+    image = made_from(root, owner) if isinstance(owner, Container) else owner
+    made_by = {row.number: row.entry for row in history(root, image) if row.number} if image else {}
+    layers = container_layers(root, owner) if isinstance(owner, Container) else root.chain(owner)
+    tree = root.tree(owner)
+    for number, layer in enumerate(layers, 1):
+        tally = Tally(of_layer=True)
+        for change in differences(*step(tree, number), complain, same=tally.add_same):
+            tally.add(change)
+        yield LayerChanges(number, layer, made_by.get(number), tally)
+
+
+def step(tree: UnionTree, number: int) -> tuple[UnionTree, UnionTree]:
+    """A tree as of the layer below layer `number` (1 is the base), and as of that layer."""
+    index = len(tree.layers) - number
+    return UnionTree(tree.layers[index + 1 :]), UnionTree(tree.layers[index:])

@@ -1,0 +1,82 @@
+"""Changes counted: how many entries of each kind, and how many bytes they hold."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from layerfs.analysis.diff.changes import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from layerfs.analysis.diff.changes import Change
+    from layerfs.tree.node import Node
+
+__all__ = ["Tally"]
+
+
+class Tally:
+    """Counts by the word of the kind; a file with several hard links counts its bytes once.
+
+    Attributes:
+        entries: how many entries of each kind, directories among them.
+        size: bytes of all but directories, as Docker counts a layer's size (a symbolic link has its
+            target's length): of what is deleted the old ones, else the new ones.
+        identical: how many entries of the uppermost layer are as they were without it.
+    """
+
+    def __init__(self, *, of_layer: bool = False) -> None:
+        """Nothing is counted yet; with `of_layer` new bytes are those in the uppermost layer alone."""
+        self.entries: Counter[str] = Counter()
+        self.size: Counter[str] = Counter()
+        self.identical = 0
+        self._of_layer = of_layer
+        self._linked: set[tuple[int, int]] = set()
+        self._identical_size = 0
+        self._identical_links: dict[tuple[int, int], int] = {}
+
+    @classmethod
+    def of(cls, changes: Iterable[Change]) -> Tally:
+        """Count all of them."""
+        tally = cls()
+        for change in changes:
+            tally.add(change)
+        return tally
+
+    def add(self, change: Change) -> None:
+        """Count one change."""
+        self.entries[change.kind] += 1
+        found = change.node.stat
+        if found.is_dir or (self._of_layer and change.after and change.after.part.layer):
+            return  # what a redirect moves here stays where it is
+        if found.nlink > 1:
+            inode = found.dev, found.ino
+            if inode in self._linked:
+                return
+            self._linked.add(inode)
+        self.size[change.kind] += found.size
+
+    def add_same(self, node: Node) -> None:
+        """Count an entry that does not differ, if the uppermost layer has it."""
+        if node.part.layer or node.parent is None:
+            return
+        self.identical += 1
+        found = node.stat
+        if found.is_dir:
+            return
+        if found.nlink > 1:
+            self._identical_links[found.dev, found.ino] = found.size
+        else:
+            self._identical_size += found.size
+
+    @property
+    def identical_size(self) -> int:
+        """Bytes of those that do not differ; of a file that also has a name that does, none."""
+        linked = self._identical_links.items()
+        return self._identical_size + sum(size for inode, size in linked if inode not in self._linked)
+
+    @property
+    def new_size(self) -> int:
+        """Bytes of what is there afterwards."""
+        return self.size.total() - self.size[Kind.DELETED]

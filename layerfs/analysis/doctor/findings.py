@@ -1,0 +1,92 @@
+"""Findings in a store: how a `model.Finding` is made of an error, and what findings can concern.
+
+Codes are stable, words are not. `docs/doctor.md` and `docs/verify.md` list the codes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from layerfs.errors import DataRootUnreadable, DigestMismatch, MalformedFile, MissingFile
+from layerfs.model import Finding, Severity
+
+if TYPE_CHECKING:
+    from layerfs.errors import CorruptStore
+    from layerfs.ids import ChainID, ContainerID, ImageID
+
+__all__ = [
+    "ROOT",
+    "SEVERITIES",
+    "Finding",
+    "Found",
+    "Severity",
+    "container_subject",
+    "directory_subject",
+    "from_damage",
+    "image_subject",
+    "layer_subject",
+]
+
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+"""Worst first: the engine loses or refuses something; something is impaired or wasted; good to know."""
+
+ROOT = "root"
+"""The subject of what concerns the store as a whole."""
+
+
+class Found(NamedTuple):
+    """A finding, and the paths below the store whose files are what it costs."""
+
+    finding: Finding
+    costs: tuple[bytes, ...] = ()
+
+
+def image_subject(image: ImageID) -> str:
+    """The subject of what concerns an image."""
+    return f"image {image}"
+
+
+def layer_subject(chain: ChainID) -> str:
+    """The subject of what concerns a layer."""
+    return f"layer {chain}"
+
+
+def container_subject(container: ContainerID) -> str:
+    """The subject of what concerns a container."""
+    return f"container {container}"
+
+
+def directory_subject(name: str) -> str:
+    """The subject of what concerns a directory where layers lie that is of no layer and no container."""
+    return f"directory {name}"
+
+
+def from_damage(problem: CorruptStore, noun: str, subject: str, severity: Severity = "error") -> Finding:
+    """The finding for what a reader of the store raised or yielded.
+
+    Its code is `noun` and, by the kind of the error, `missing`, `malformed`, `altered`, `wrong` or
+    `unreadable`.
+    """
+    if isinstance(problem, DataRootUnreadable):
+        message = "permission denied"
+        return Finding(
+            f"{noun}-unreadable", severity, subject, problem.path, message=message, hint=problem.hint
+        )
+    return Finding(
+        f"{noun}-{_kind(problem)}",
+        severity,
+        subject,
+        problem.path,
+        problem.expected,
+        problem.found,
+        problem.problem,
+        problem.hint,
+    )
+
+
+def _kind(problem: CorruptStore) -> str:
+    if isinstance(problem, MissingFile):
+        return "missing"
+    if isinstance(problem, MalformedFile):
+        return "malformed"
+    return "altered" if isinstance(problem, DigestMismatch) else "wrong"

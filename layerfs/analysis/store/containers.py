@@ -1,0 +1,276 @@
+"""Which containers a listing shows, and what is known of each without a running engine.
+
+What the engine noted of a running container is stale once the engine is gone: nothing here claims that
+one runs.
+
+Sources: moby `daemon/list.go`, `container/view.go`, `container/state.go`,
+`daemon/images/image_unix.go` (sizes) of v20.10.24.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from layerfs.analysis.store.listing import has_labels
+from layerfs.damage import attempt
+from layerfs.errors import LookupFailed
+from layerfs.model import READ_WRITE, added_up
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from layerfs.formats.containerconfig import ContainerConfig
+    from layerfs.ids import ContainerID
+    from layerfs.model import Container
+    from layerfs.store import Store
+
+__all__ = [
+    "HEALTHS",
+    "LIVE",
+    "STATES",
+    "ContainerFilter",
+    "ContainerSizes",
+    "Port",
+    "container_sizes",
+    "descendants",
+    "image_name",
+    "listed_containers",
+    "networks",
+    "ports",
+    "recorded_health",
+    "recorded_state",
+]
+
+_PORT = re.compile("[0-9]{1,5}")
+
+LIVE = ("running", "paused", "restarting")
+"""States that claim a process: what the engine noted, and nobody can know offline."""
+
+STATES = (*LIVE, "removing", "dead", "created", "exited")
+
+HEALTHS = ("starting", "healthy", "unhealthy", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerFilter:
+    """What `--filter` asks for; every condition given must hold, one value of each is enough.
+
+    Attributes:
+        ids: prefixes of IDs; one that fits several containers means none.
+        names: regular expressions, searched for anywhere in the name.
+        states: as recorded.
+        exit_codes: of containers that ran and ended.
+        labels: label names with the value wanted, or None for any value; all must hold.
+        ancestors: IDs of images they were made from; None for any.
+        before, since: created before / after these containers; all must hold.
+        volumes: names, sources or mount points of their volumes and binds.
+        networks: names, or prefixes of IDs, of their networks.
+        healths: as recorded, of `HEALTHS`.
+        task: whether a swarm manages them; None for either.
+        published, exposed: ports as `80/tcp`, of the host and of the container; one of either is enough.
+    """
+
+    ids: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
+    exit_codes: tuple[int, ...] = ()
+    labels: tuple[tuple[str, str | None], ...] = ()
+    ancestors: Collection[str] | None = None
+    before: tuple[Container, ...] = ()
+    since: tuple[Container, ...] = ()
+    volumes: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    healths: tuple[str, ...] = ()
+    task: bool | None = None
+    published: frozenset[str] = frozenset()
+    exposed: frozenset[str] = frozenset()
+
+
+class Port(NamedTuple):
+    """A port of a container: as exposed, or as published on an address of the host."""
+
+    private: int
+    address: str
+    public: int
+    protocol: str
+
+
+class ContainerSizes(NamedTuple):
+    """Bytes in the read-write layer, and in that and the image together; None where unreadable."""
+
+    read_write: int | None
+    root_fs: int | None
+
+
+# -- which ---------------------------------------------------------------------------------------
+
+
+def listed_containers(root: Store, chosen: ContainerFilter) -> Iterator[Container]:
+    """The containers of a listing, newest first; also those of which only a part is left."""
+    containers = root.containers()
+    position = {item.id: index for index, item in enumerate(containers)}
+    ids = {found for prefix in chosen.ids for found in _unique(prefix, containers)}
+    for index, item in enumerate(containers):
+        in_time = all(index > position[other.id] for other in chosen.before) and all(
+            index < position[other.id] for other in chosen.since
+        )
+        if in_time and (not chosen.ids or item.id in ids) and _passes(item, chosen):
+            yield item
+
+
+def _has_port(config: ContainerConfig, chosen: ContainerFilter) -> bool:
+    """Whether a port asked for was published, or exposed, when the engine last noted its ports."""
+    return any(
+        f"{port.public}/{port.protocol}" in chosen.published
+        or f"{port.private}/{port.protocol}" in chosen.exposed
+        for port in ports(config)
+    )
+
+
+def recorded_health(config: ContainerConfig) -> str:
+    """The health as the engine last noted it, one of `HEALTHS`; not yet known is unhealthy, as it has it."""
+    health = _object(config.raw.get("State")).get("Health")
+    return (str(health.get("Status") or "") or "unhealthy") if isinstance(health, dict) else "none"
+
+
+def _unique(prefix: str, containers: Sequence[Container]) -> list[ContainerID]:
+    found = [item.id for item in containers if prefix and item.id.startswith(prefix)]
+    return found if len(found) == 1 else []
+
+
+def _passes(item: Container, chosen: ContainerFilter) -> bool:
+    """The conditions on the container itself; one without a config meets none."""
+    if item.config is None:
+        # what was asked of its ID and its age is judged already
+        return replace(chosen, ids=(), before=(), since=()) == ContainerFilter()
+    config, state = item.config, recorded_state(item.config)
+    ended = state not in LIVE and config.state.started_ns is not None
+    return (
+        (not chosen.names or any(_named(config.name, pattern) for pattern in chosen.names))
+        and (not chosen.states or state in chosen.states)
+        and (not chosen.exit_codes or (ended and config.state.exit_code in chosen.exit_codes))
+        and has_labels(config.labels, chosen.labels)
+        and (chosen.ancestors is None or config.image_id in chosen.ancestors)
+        and (not chosen.volumes or not _places(config).isdisjoint(chosen.volumes))
+        and (not chosen.networks or _in_network(config, chosen.networks))
+        and (not chosen.healths or recorded_health(config) in chosen.healths)
+        and chosen.task in (None, config.raw.get("Managed") is True)
+        and (not (chosen.published or chosen.exposed) or _has_port(config, chosen))
+    )
+
+
+def _named(name: str, pattern: str) -> bool:
+    """Whether a pattern is found in a name, with or without its slash; a malformed one is found in none."""
+    try:
+        return any(pattern == form or re.search(pattern, form) for form in (name, f"/{name}"))
+    except re.error:
+        return False
+
+
+def _places(config: ContainerConfig) -> set[str]:
+    return {
+        place
+        for mount in config.mount_points
+        for place in (mount.name or mount.source, mount.destination)
+        if place
+    }
+
+
+def _in_network(config: ContainerConfig, wanted: tuple[str, ...]) -> bool:
+    known = networks(config)
+    return any(
+        value in known or any(network_id.startswith(value) for network_id in known.values())
+        for value in wanted
+    )
+
+
+def descendants(root: Store, names: Collection[str]) -> set[str]:
+    """The images called by these names and all built on them; a name that means none adds none."""
+    found = set()
+    for name in names:
+        try:
+            found.add(str(root.names.image_id(name)))
+        except LookupFailed:
+            continue
+    children: defaultdict[str, set[str]] = defaultdict(set)
+    for image in root.images():
+        if image.parent:
+            children[image.parent].add(str(image.id))
+    pending = list(found)
+    while pending:
+        new = children[pending.pop()] - found
+        found |= new
+        pending += new
+    return found
+
+
+# -- what is known -------------------------------------------------------------------------------
+
+
+def recorded_state(config: ContainerConfig) -> str:
+    """The state as the engine last noted it, in its words: one of `STATES`."""
+    state = config.state
+    if state.running:
+        return "paused" if state.paused else "restarting" if state.restarting else "running"
+    if _object(config.raw.get("State")).get("RemovalInProgress") is True:
+        return "removing"
+    if state.dead:
+        return "dead"
+    return "created" if state.started_ns is None else "exited"
+
+
+def image_name(root: Store, config: ContainerConfig) -> str:
+    """What the user typed for the image, while that still means it; else the image's ID."""
+    if config.image_ref == config.image_id:
+        return config.image_id
+    try:
+        meant = root.names.image_id(config.image_ref)
+    except LookupFailed:
+        return config.image_id
+    return config.image_ref if meant == config.image_id else config.image_id
+
+
+def container_sizes(root: Store, container: Container) -> ContainerSizes:
+    """How many bytes a container takes, as `docker ps --size` counts; defects are reported to `root`."""
+    layer = container.own_layer(READ_WRITE)
+    if layer is None:
+        return ContainerSizes(None, None)
+    own = root.content_size(layer)
+    below = attempt(root.report, lambda: added_up(item.size for item in root.layers_below(container)))
+    return ContainerSizes(own, None if own is None or below is None else own + below)
+
+
+def networks(config: ContainerConfig) -> dict[str, str]:
+    """The networks a container is in: their IDs by their names, sorted."""
+    found = _object(_network_settings(config).get("Networks"))
+    known = {name: network for name, network in found.items() if isinstance(network, dict)}
+    return {name: str(known[name].get("NetworkID") or "") for name in sorted(known)}
+
+
+def ports(config: ContainerConfig) -> list[Port]:
+    """The ports as last noted, sorted; an engine notes them while the container runs."""
+    found: list[Port] = []
+    for name, bindings in _object(_network_settings(config).get("Ports")).items():
+        number, _, protocol = name.partition("/")
+        hosts = [item for item in bindings or () if isinstance(item, dict)] if bindings else []
+        if not _PORT.fullmatch(number):
+            continue
+        if not hosts:
+            found.append(Port(int(number), "", 0, protocol or "tcp"))
+        for host in hosts:
+            public = str(host.get("HostPort") or "0")
+            if _PORT.fullmatch(public):
+                address = str(host.get("HostIp") or "")
+                found.append(Port(int(number), address, int(public), protocol or "tcp"))
+    return sorted(found)
+
+
+def _network_settings(config: ContainerConfig) -> Mapping[str, Any]:
+    return _object(config.raw.get("NetworkSettings"))
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

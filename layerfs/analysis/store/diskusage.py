@@ -1,0 +1,177 @@
+"""What the Engine's `docker system df` tells, read from disk: images, containers, volumes, build cache.
+
+Nothing is in use offline but what was recorded so: a container counts as active if it was recorded as
+running, a record of the build cache never.
+
+Sources: moby `daemon/disk_usage.go`, `builder/builder-next/controller.go`; buildkit `cache/manager.go`
+(DiskUsage, markShared); docker/cli `cli/command/formatter/disk_usage.go`, `buildcache.go`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple
+
+from layerfs.analysis.store.containers import LIVE, ContainerFilter, listed_containers, recorded_state
+from layerfs.analysis.store.usage import StoreUsage
+from layerfs.capabilities import Accountable
+from layerfs.model import READ_WRITE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from layerfs.analysis.store.usage import ImageUsage
+    from layerfs.capabilities import CacheRecord
+    from layerfs.formats.buildkit import BuildKitRecord
+    from layerfs.model import Container
+    from layerfs.store import Store
+
+__all__ = ["CacheUsage", "ContainerUsage", "DiskUsage", "Total", "VolumeUsage"]
+
+
+class Total(NamedTuple):
+    """One line of the summary.
+
+    Attributes:
+        kind: `Images`, `Containers`, `Local Volumes` or `Build Cache`.
+        total: how many there are; None where nobody knows.
+        active: how many of them are in use.
+        size: bytes of all; None where one is not known.
+        reclaimable: bytes of those that are not in use, as the Engine reckons.
+    """
+
+    kind: str
+    total: int | None
+    active: int | None
+    size: int | None
+    reclaimable: int | None
+
+
+class ContainerUsage(NamedTuple):
+    """A container, and the bytes it has written; None where they cannot be read."""
+
+    container: Container
+    size: int | None
+
+    @property
+    def active(self) -> bool:
+        """Whether it was recorded as running, paused or restarting."""
+        config = self.container.config
+        return config is not None and recorded_state(config) in LIVE
+
+
+class VolumeUsage(NamedTuple):
+    """A volume, how many containers mount it, and its bytes; None where they cannot be read."""
+
+    name: str
+    links: int
+    size: int | None
+
+
+class CacheUsage(NamedTuple):
+    """A record of the build cache, its bytes, and whether an image has its layers too."""
+
+    record: BuildKitRecord
+    size: int | None
+    shared: bool
+
+
+class DiskUsage:
+    """The account of one store; what is damaged is reported to it, and its size is None."""
+
+    def __init__(self, root: Store) -> None:
+        """Account for `root`, each part when it is first asked for."""
+        self._root = root
+
+    @functools.cached_property
+    def _usage(self) -> StoreUsage:
+        return StoreUsage(self._root)
+
+    @functools.cached_property
+    def images(self) -> list[ImageUsage]:
+        """The images that are listed, newest first."""
+        return self._usage.listed()
+
+    @functools.cached_property
+    def containers(self) -> list[ContainerUsage]:
+        """All containers, newest first."""
+        return [
+            ContainerUsage(item, self._written(item))
+            for item in listed_containers(self._root, ContainerFilter())
+        ]
+
+    def _written(self, item: Container) -> int | None:
+        layer = item.own_layer(READ_WRITE)
+        return self._root.content_size(layer) if layer else None
+
+    @functools.cached_property
+    def volumes(self) -> list[VolumeUsage] | None:
+        """The volumes, by name; None where there is no such part, or an unreadable one."""
+        links = Counter(
+            mount.name
+            for item in self._root.containers()
+            if item.config
+            for mount in item.config.mount_points
+            if mount.type == "volume"
+        )
+        found = self._root.volumes() if isinstance(self._root, Accountable) else None
+        return None if found is None else [VolumeUsage(name, links[name], size) for name, size in found]
+
+    @functools.cached_property
+    def cache(self) -> list[CacheUsage] | None:
+        """The records of the build cache, the longest unused first; None where they are damaged."""
+        counted = self._root.build_cache() if isinstance(self._root, Accountable) else None
+        if counted is None:
+            return None
+        shared = self._shared(counted)
+        found = [CacheUsage(item.record, item.size, item.record.key in shared) for item in counted]
+        return sorted(found, key=lambda item: (item.record.last_used_ns or 0, item.record.key))
+
+    def _shared(self, counted: Sequence[CacheRecord]) -> set[str]:
+        """The records that are the top of an image, and those they are built on."""
+        tops = {image.chain[-1] for image in self._root.images() if image.chain}
+        parents = {item.record.key: item.record.parent for item in counted}
+        found: set[str] = set()
+        for item in counted:
+            at = item.record.key if item.chain in tops else ""
+            while at in parents and at not in found:
+                found.add(at)
+                at = parents[at]
+        return found
+
+    # -- the summary ---------------------------------------------------------------------------
+
+    def summary(self) -> list[Total]:
+        """The four lines of `docker system df`."""
+        return [self._images_total(), self._containers_total(), self._volumes_total(), self._cache_total()]
+
+    def _images_total(self) -> Total:
+        active = sum(1 for item in self.images if item.containers)
+        return Total("Images", len(self.images), active, self._usage.total_size, self._usage.reclaimable_size)
+
+    def _containers_total(self) -> Total:
+        active = sum(item.active for item in self.containers)
+        size = _sum(item.size for item in self.containers)
+        reclaimable = _sum(item.size for item in self.containers if not item.active)
+        return Total("Containers", len(self.containers), active, size, reclaimable)
+
+    def _volumes_total(self) -> Total:
+        if self.volumes is None:
+            return Total("Local Volumes", None, None, None, None)
+        active = sum(1 for item in self.volumes if item.links)
+        size = _sum(item.size for item in self.volumes)
+        reclaimable = _sum(item.size for item in self.volumes if not item.links)
+        return Total("Local Volumes", len(self.volumes), active, size, reclaimable)
+
+    def _cache_total(self) -> Total:
+        if self.cache is None:
+            return Total("Build Cache", None, None, None, None)
+        # as the Engine has it: what an image has too counts among the images
+        size = _sum(item.size for item in self.cache if not item.shared)
+        return Total("Build Cache", len(self.cache), 0, size, size)
+
+
+def _sum(sizes: Iterable[int | None]) -> int | None:
+    known = list(sizes)
+    return None if None in known else sum(size for size in known if size is not None)

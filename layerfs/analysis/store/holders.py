@@ -1,0 +1,101 @@
+"""Who holds each layer: images, containers, and what else a kind of store knows, as BuildKit's cache.
+
+A layer stays in the store as long as one of them needs it, so this is the ground of every account of disk
+space, and of the lists of users beside a layer.
+
+Sources: moby `layer/layer_store.go` (references), `builder/builder-next/adapters/snapshot/snapshot.go`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from layerfs.capabilities import Holding, Pinned
+from layerfs.damage import attempt
+from layerfs.errors import CorruptStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from layerfs.ids import ChainID
+    from layerfs.model import Container, Image, Layer
+    from layerfs.store import Store
+
+__all__ = ["Holders"]
+
+Holder = TypeVar("Holder")
+
+
+@dataclass(frozen=True, slots=True)
+class Holders:
+    """What holds the layers of one store.
+
+    Attributes:
+        layers: every sound layer.
+        images: the images that need a layer, newest first.
+        containers: the containers that need a layer, newest first.
+        buildkit: the layers that BuildKit's cache needs.
+        directories: places that containers or BuildKit own; no image's layer is among them.
+        complete: whether everything that could hold a layer could be read; if not, a layer or
+            directory that nothing is known to hold may still be held.
+    """
+
+    layers: Mapping[ChainID, Layer]
+    images: Mapping[ChainID, tuple[Image, ...]]
+    containers: Mapping[ChainID, tuple[Container, ...]]
+    buildkit: frozenset[ChainID]
+    directories: frozenset[str]
+    complete: bool
+
+    @classmethod
+    def of(cls, root: Store) -> Holders:
+        """Read every image and container of `root`, and what else needs layers; damage is reported to it."""
+        layers = {layer.chain_id: layer for layer in root.layers()}
+        images = root.images()
+        containers = root.containers()
+        pinned = root.pinned() if isinstance(root, Holding) else Pinned()
+        needed = [(image, image.chain) for image in images]
+        below = {item.id: _below(root, item) for item in containers}
+        mounted = [(item, [layer.chain_id for layer in below[item.id] or ()]) for item in containers]
+        lost = {chain for _, needs in needed for chain in needs if chain not in layers}
+        return cls(
+            layers | dict(_made_good(root, sorted(lost))),
+            _inverted(needed),
+            _inverted(mounted),
+            pinned.chains,
+            pinned.places,
+            complete=pinned.complete
+            and len(images) == len(root.image_ids())
+            and None not in below.values()
+            and not lost,
+        )
+
+    def held(self, chain: ChainID) -> bool:
+        """Whether anything is known to hold the layer."""
+        return chain in self.images or chain in self.containers or chain in self.buildkit
+
+
+def _made_good(root: Store, chains: Iterable[ChainID]) -> Iterator[tuple[ChainID, Layer]]:
+    """Layers that images need and that have no sound record, as far as anything else tells of them."""
+    for chain in chains:
+        try:
+            yield chain, root.record(chain)
+        except CorruptStore as error:
+            root.report(error)
+
+
+def _below(root: Store, container: Container) -> tuple[Layer, ...] | None:
+    """The image layers a container stands on; None where they are damaged, which is reported."""
+    return attempt(root.report, lambda: root.layers_below(container))
+
+
+def _inverted(
+    holders: Iterable[tuple[Holder, Iterable[ChainID]]],
+) -> Mapping[ChainID, tuple[Holder, ...]]:
+    """From what each holder needs to who needs each layer."""
+    found: dict[ChainID, dict[int, Holder]] = {}
+    for number, (holder, needs) in enumerate(holders):
+        for chain in needs:
+            found.setdefault(chain, {})[number] = holder
+    return {chain: tuple(by_number.values()) for chain, by_number in found.items()}

@@ -1,0 +1,158 @@
+"""Which images a listing shows, and under which names: the rules of `docker images`.
+
+Sources: moby `daemon/images/images.go` (Images; v20.10.24, and `image_list.go` of v28.5 for `until`),
+`image/store.go` (Heads), docker/cli `cli/command/formatter/image.go` (rows).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from layerfs.formats.reference import reference_matches
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from layerfs.formats.reference import Reference
+    from layerfs.model import Image
+    from layerfs.store import Store
+
+__all__ = [
+    "Digests",
+    "ImageFilter",
+    "ImageRow",
+    "ListedImage",
+    "container_counts",
+    "has_labels",
+    "image_rows",
+    "listed_images",
+]
+
+Digests = Literal["hidden", "tagged", "all"]
+"""Which rows tell manifest digests: none; those of tags; also those without a tag, one row a digest."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFilter:
+    """What `--filter` asks for; every condition given must hold.
+
+    Attributes:
+        dangling: only images without a tag (True), or only images with a name (False).
+        labels: label names with the value wanted, or None for any value.
+        before, since: images created before / after this one; several must all hold.
+        until_ns: created before this time, in ns since the epoch.
+        references: shell patterns for names; one of them must match.
+    """
+
+    dangling: bool | None = None
+    labels: tuple[tuple[str, str | None], ...] = ()
+    before: tuple[Image, ...] = ()
+    since: tuple[Image, ...] = ()
+    until_ns: int | None = None
+    references: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ListedImage:
+    """An image and those of its names that the listing shows."""
+
+    image: Image
+    references: tuple[Reference, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRow:
+    """One line of a listing; a missing repository, tag, or digest is None."""
+
+    image: Image
+    repository: str | None = None
+    tag: str | None = None
+    digest: str | None = None
+
+
+def listed_images(
+    root: Store,
+    chosen: ImageFilter | None = None,
+    *,
+    every: bool = False,
+    all_platforms: bool = False,
+) -> Iterator[ListedImage]:
+    """The images of a listing, newest first.
+
+    Args:
+        root: the store.
+        chosen: the filter, if there is one.
+        every: also intermediate images, as `-a`.
+        all_platforms: each of an image for several platforms.
+
+    Raises:
+        FormatError: a pattern for references is malformed.
+    """
+    chosen = chosen or ImageFilter()
+    images = root.images(all_platforms=all_platforms)
+    parents = {image.parent for image in images}
+    for image in images:
+        is_head = image.id not in parents
+        if chosen.dangling and not is_head:
+            continue
+        if not _passes(image, chosen):
+            continue
+        names = tuple(name for name in image.references if _named(name, chosen.references))
+        if names:
+            if chosen.dangling and any(name.tag for name in names):
+                continue
+        elif chosen.dangling is False or chosen.references or not (every or is_head):
+            continue
+        yield ListedImage(image, names)
+
+
+def _passes(image: Image, chosen: ImageFilter) -> bool:
+    """The conditions on the image itself."""
+    created = image.config.created_ns
+    return (
+        all(_age_key(created) < _age_key(other.config.created_ns) for other in chosen.before)
+        and all(_age_key(created) > _age_key(other.config.created_ns) for other in chosen.since)
+        and (chosen.until_ns is None or (created is not None and created < chosen.until_ns))
+        and has_labels(image.config.labels, chosen.labels)
+    )
+
+
+def has_labels(labels: Mapping[str, str], wanted: Iterable[tuple[str, str | None]]) -> bool:
+    """Whether all labels wanted are there, each with its value unless any value will do."""
+    return all(name in labels and value in (None, labels[name]) for name, value in wanted)
+
+
+def _age_key(created_ns: int | None) -> float:
+    """A time to compare; an image without one is older than every other."""
+    return float("-inf") if created_ns is None else created_ns
+
+
+def _named(name: Reference, patterns: tuple[str, ...]) -> bool:
+    return not patterns or any(reference_matches(pattern, name) for pattern in patterns)
+
+
+def image_rows(listed: Iterable[ListedImage], digests: Digests = "hidden") -> Iterator[ImageRow]:
+    """One row a tag and, where digests are told, digest; an image without names is one row.
+
+    A repository known by digest alone is one row without a tag.
+    """
+    for item in listed:
+        if not item.references:
+            yield ImageRow(item.image)
+        by_repository: dict[str, list[Reference]] = {}
+        for name in item.references:
+            by_repository.setdefault(name.familiar_name, []).append(name)
+        for repository, names in sorted(by_repository.items()):
+            tags: list[str | None] = [name.tag for name in names if name.tag]
+            told = digests == "all" or (digests == "tagged" and tags)
+            known: list[str | None] = [name.digest for name in names if name.digest and told]
+            for tag in tags or [None]:
+                for digest in known or [None]:
+                    yield ImageRow(item.image, repository, tag, digest)
+
+
+def container_counts(root: Store) -> Mapping[str, int]:
+    """How many containers, in whatever state, were made from each image ID."""
+    return Counter(item.config.image_id for item in root.containers() if item.config)

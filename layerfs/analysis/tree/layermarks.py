@@ -1,0 +1,70 @@
+"""What overlayfs reads in an entry of a layer, which by itself is a device, a file or a directory.
+
+Sources: Linux `Documentation/filesystems/overlayfs.rst`; the rules are those of `tree.overlay`.
+"""
+
+from __future__ import annotations
+
+import stat
+from typing import TYPE_CHECKING, NamedTuple
+
+from layerfs.errors import TreeError, UnreadableEntry
+
+if TYPE_CHECKING:
+    from layerfs.tree.node import Node
+    from layerfs.tree.source import LayerSource
+
+__all__ = ["NO_MARKS", "LayerMarks", "marks_of"]
+
+
+class LayerMarks(NamedTuple):
+    """The marks of one entry.
+
+    Attributes:
+        whiteout: it is nothing but the mark of a deletion.
+        opaque: of a directory: what lower layers have in it is hidden.
+        redirect: of a directory or metacopy: where in lower layers it goes on, as the mark has it.
+        metacopy: of a file: it has attributes only, and its data are in a lower layer.
+    """
+
+    whiteout: bool = False
+    opaque: bool = False
+    redirect: bytes | None = None
+    metacopy: bool = False
+
+
+NO_MARKS = LayerMarks()
+
+
+def marks_of(layer: LayerSource, node: Node) -> LayerMarks:
+    """The marks of an entry.
+
+    Args:
+        layer: the layer as overlayfs reads it.
+        node: an entry of the tree of that layer alone, as it is on disk.
+
+    Raises:
+        TreeError: they cannot be read.
+    """
+    if node.parent is None:  # the root of a layer is never opaque
+        return NO_MARKS
+    path = node.part.path
+    try:
+        if node.is_dir:
+            opaque, redirect = layer.marks(path)
+            return LayerMarks(opaque=opaque, redirect=redirect)
+        if _may_be_whiteout(node) and (entry := layer.entry(path)) and entry.whiteout:
+            return LayerMarks(whiteout=True)
+        if node.stat.is_file and (found := layer.metacopy(path)):
+            return LayerMarks(metacopy=True, redirect=found.redirect)
+    except TreeError:
+        raise
+    except OSError as error:
+        raise UnreadableEntry(node.path, f"{layer.label}: {error.strerror or error}") from error
+    return NO_MARKS
+
+
+def _may_be_whiteout(node: Node) -> bool:
+    return (node.stat.kind == stat.S_IFCHR and node.stat.rdev == 0) or (
+        node.stat.is_file and node.stat.size == 0
+    )

@@ -1,0 +1,1 @@
+"""A layer beside the tar it was unpacked from, in any kind of store."""

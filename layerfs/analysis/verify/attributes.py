@@ -1,0 +1,276 @@
+"""Whether an entry on disk has the attributes that the header of its archive gives it.
+
+What is allowed to differ is here, and nowhere else: labels that the host's kernel adds, the bookkeeping
+of overlayfs, and what the layers that BuildKit writes in place have and their tars lack.
+
+Sources: `formats.unpacked`; Linux `fs/overlayfs/overlayfs.h`; moby `pkg/archive/archive.go` (what a tar
+made of a directory leaves out).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING, NamedTuple
+
+from layerfs.formats.gotime import format_time
+from layerfs.formats.idmap import SAME
+from layerfs.formats.unpacked import (
+    ACL_ACCESS,
+    ACL_DEFAULT,
+    CAPABILITY,
+    acl_inside,
+    capability_inside,
+    is_stored_time,
+    plain_capability,
+    stored_mtime,
+    stored_xattrs,
+)
+from layerfs.formats.whiteouts import USER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from layerfs.formats.idmap import IDMap, Owners
+    from layerfs.formats.tarheader import Header
+    from layerfs.formats.whiteouts import Dialect
+    from layerfs.hostdir import HostDir
+
+__all__ = ["ASPECTS", "Attributes", "Difference", "kind_words", "xattr_words"]
+
+ASPECTS = frozenset({"mode", "owner", "mtime", "xattr"})
+"""What is compared, by the names of the option that passes it over."""
+
+_IMPLIED_MODE, _NAIVE_MODE = 0o755, 0o600
+"""Of a directory that the archive has no header for, and of `diff/` itself; both belong to root. The second
+is that of an engine that applies archives through overlayfs."""
+
+_HOST_LABELS = frozenset(
+    {b"security.selinux", b"security.ima", b"security.evm", b"security.apparmor", b"security.SMACK64"}
+)
+"""Attributes that a kernel gives to files by itself."""
+
+_MARKS = (b"opaque", b"redirect", b"metacopy", b"whiteout")
+
+_NOBODY = 0xFFFFFFFF  # to chown: leave it
+_SECOND = 1_000_000_000
+_SHOWN_BYTES = 64
+
+_KINDS = {
+    stat.S_IFREG: "a file",
+    stat.S_IFDIR: "a directory",
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFCHR: "a character device",
+    stat.S_IFBLK: "a block device",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+}
+
+
+class Difference(NamedTuple):
+    """One attribute that is not the header's."""
+
+    code: str
+    expected: str | None
+    actual: str | None
+    message: str
+
+
+class Attributes:
+    """Compares the entries of one layer.
+
+    Attributes:
+        aspects: which of `ASPECTS` are compared.
+        in_place: whether the layer was written in place, as BuildKit's are, and not unpacked from its tar.
+        opaque: the attribute that marks a directory opaque.
+        naive: whether the engine applies archives through overlayfs.
+        rootless: whether it is root of a user namespace only, which cannot make devices.
+    """
+
+    def __init__(
+        self,
+        aspects: frozenset[str],
+        dialect: Dialect,
+        *,
+        in_place: bool,
+        sees_all: bool,
+        owners: Owners = SAME,
+        naive: bool = False,
+    ) -> None:
+        """Compare `aspects`.
+
+        Args:
+            aspects: some of `ASPECTS`.
+            dialect: which extended attributes are overlayfs's own.
+            in_place: see the class.
+            sees_all: whether this process sees `trusted.*` attributes.
+            owners: the user namespace of the engine.
+            naive: whether the engine applies archives through overlayfs; see `hiding`.
+        """
+        self.aspects = aspects
+        self.in_place = in_place
+        self.opaque = dialect.opaque
+        self._sees_all = sees_all
+        self.naive = naive
+        self.rootless = dialect is USER
+        self._owners = owners
+        self._implied_modes = (_IMPLIED_MODE, _NAIVE_MODE) if naive else (_IMPLIED_MODE,)
+        self._dialect = dialect
+        self._marks = {dialect.prefix + name for name in _MARKS}
+
+    def differences(self, found: os.stat_result, header: Header) -> Iterator[Difference]:
+        """What differs of what lstat tells; the type was compared before."""
+        kind = stat.S_IFMT(found.st_mode)
+        is_link = kind == stat.S_IFLNK
+        if "mode" in self.aspects and not is_link and stat.S_IMODE(found.st_mode) != header.mode:
+            words = _octal(header.mode), _octal(stat.S_IMODE(found.st_mode))
+            yield Difference("mode-altered", *words, "the permissions are not those of the archive")
+        if "owner" in self.aspects:
+            yield from self.owner(found, header.uid, header.gid)
+        if "mtime" in self.aspects and not self._same_time(found, header):
+            words = format_time(stored_mtime(header)), format_time(found.st_mtime_ns)
+            yield Difference("mtime-altered", *words, "the modification time is not that of the archive")
+
+    def implied(self, found: os.stat_result) -> Iterator[Difference]:
+        """What differs for a directory that the engine made without a header."""
+        if self.in_place:
+            return  # a container or build step made it, and may have done with it what it liked
+        if "mode" in self.aspects and stat.S_IMODE(found.st_mode) not in self._implied_modes:
+            words = _octal(_IMPLIED_MODE), _octal(stat.S_IMODE(found.st_mode))
+            yield Difference("mode-altered", *words, "the permissions are not those the engine gives")
+        if "owner" in self.aspects:
+            yield from self.owner(found, 0, 0)
+
+    def whiteout(self, found: os.stat_result, header: Header) -> Iterator[Difference]:
+        """What differs for a whiteout: the engine makes it without permissions, and gives it the owner.
+
+        The kernel makes it for root.
+        """
+        if "owner" in self.aspects and not (self.naive and self.inside(found) == (0, 0)):
+            yield from self.owner(found, header.uid, header.gid)
+        mode = stat.S_IMODE(found.st_mode)
+        if "mode" in self.aspects and mode and not self.in_place:
+            yield Difference("mode-altered", _octal(0), _octal(mode), "a whiteout has no permissions")
+
+    def sees(self, key: bytes) -> bool:
+        """Whether this process would see an extended attribute."""
+        return self._sees_all or not key.startswith(b"trusted.")
+
+    def owner(self, found: os.stat_result, uid: int, gid: int) -> Iterator[Difference]:
+        """Whether an entry belongs to the owner of a header."""
+        wanted = [
+            _outside(ids, number, actual)
+            for ids, number, actual in zip(
+                self._owners, (uid, gid), (found.st_uid, found.st_gid), strict=True
+            )
+        ]
+        if wanted != [found.st_uid, found.st_gid]:
+            words = f"{wanted[0]}:{wanted[1]}", f"{found.st_uid}:{found.st_gid}"
+            yield Difference("owner-altered", *words, "the owner is not that of the archive")
+
+    def inside(self, found: os.stat_result) -> tuple[int, int]:
+        """An owner as the engine's users see it."""
+        return self._owners.inside(found.st_uid, found.st_gid)
+
+    def _same_time(self, found: os.stat_result, header: Header) -> bool:
+        if is_stored_time(header, found.st_mtime_ns, found.st_ctime_ns):
+            return True
+        # the tar was made of the directory, and has whole seconds
+        return self.in_place and found.st_mtime_ns // _SECOND == header.mtime_ns // _SECOND
+
+    # -- extended attributes -------------------------------------------------------------------
+
+    def are_labels(self, names: Sequence[str]) -> bool:
+        """Whether all of an entry's extended attributes are the host's own business."""
+        return all(os.fsencode(name) in _HOST_LABELS for name in names)
+
+    def xattr_differences(
+        self,
+        directory: HostDir,
+        name: bytes,
+        names: Sequence[bytes],
+        xattrs: Mapping[bytes, bytes],
+        mode: int,
+    ) -> Iterator[Difference]:
+        """What differs between the extended attributes on disk and those of a header.
+
+        Args:
+            directory: where the entry is.
+            name: its name; empty for the directory itself.
+            names: the attributes it has.
+            xattrs: those its header has.
+            mode: type and permissions as they should be.
+        """
+        wanted = stored_xattrs(xattrs, stat.S_IFMT(mode), stat.S_IMODE(mode))
+        there = frozenset(names)
+        for key in sorted(there | wanted.keys()):
+            if key in _HOST_LABELS:
+                continue
+            if key not in wanted:
+                if not self._may_have(directory, key):
+                    yield self._extra(key, directory.xattr(name, key))
+            elif key in there:
+                value = directory.xattr(name, key)
+                if self._normal(key, value, wanted[key]) != wanted[key]:
+                    words = xattr_words(key, wanted[key]), xattr_words(key, value)
+                    yield Difference("xattr-altered", *words, "an extended attribute was changed")
+            elif self.sees(key) and not (self.rootless and _is_refused(key)):
+                lost = xattr_words(key, wanted[key])
+                yield Difference("xattr-missing", lost, None, "an extended attribute is missing")
+
+    def _may_have(self, directory: HostDir, key: bytes) -> bool:
+        """Whether an entry may have an attribute that its header lacks."""
+        if self._dialect.is_bookkeeping(key):
+            return True
+        if self.in_place:  # of all attributes the tar has file capabilities only
+            return key not in self._marks and key != CAPABILITY
+        inherited = key in (ACL_ACCESS, ACL_DEFAULT)
+        return inherited and directory.xattr(b"", ACL_DEFAULT) is not None
+
+    def _extra(self, key: bytes, value: bytes | None) -> Difference:
+        if key == self.opaque:
+            words = xattr_words(key, value)
+            return Difference("opaque-extra", None, words, "the directory was made to hide what is below it")
+        return Difference("xattr-extra", None, xattr_words(key, value), "the archive has no such attribute")
+
+    def _normal(self, key: bytes, value: bytes | None, wanted: bytes) -> bytes | None:
+        """A value as the header would have it."""
+        if key == CAPABILITY and value:
+            in_place = self.in_place and plain_capability(wanted) == wanted
+            return plain_capability(value) if in_place else capability_inside(value, self._owners.users)
+        if key in (ACL_ACCESS, ACL_DEFAULT) and value and value != wanted:
+            return acl_inside(value, self._owners)  # who set it from outside wrote the archive's numbers
+        return value
+
+
+def _outside(ids: IDMap, inside: int, actual: int) -> int:
+    """Who a file of a header's user belongs to; whoever has it where that cannot be told."""
+    outside = None if inside & _NOBODY == _NOBODY else ids.outside(inside)
+    return actual if outside is None else outside
+
+
+def _is_refused(key: bytes) -> bool:
+    """Whether the root of a user namespace may not set an attribute, which its engine ignores."""
+    return key.startswith((b"trusted.", b"security.")) and key != CAPABILITY
+
+
+def kind_words(mode: int) -> str:
+    """The type of an entry in words."""
+    return _KINDS.get(stat.S_IFMT(mode), "of no known type")
+
+
+def xattr_words(key: bytes, value: bytes | None) -> str:
+    """An extended attribute as text: its value as it is where that is printable ASCII, else in hex."""
+    name = os.fsdecode(key)
+    if value is None:
+        return name
+    shown = value[:_SHOWN_BYTES]
+    text = shown.decode("latin-1")
+    more = "..." if len(value) > _SHOWN_BYTES else ""
+    return (
+        f"{name}={text}{more}" if text.isascii() and text.isprintable() else f"{name}=0x{shown.hex()}{more}"
+    )
+
+
+def _octal(mode: int) -> str:
+    return f"{mode:04o}"

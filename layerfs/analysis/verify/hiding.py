@@ -1,0 +1,166 @@
+"""Whether a mark that an archive and the disk do not have alike changes what is seen.
+
+Most engines unpack a layer by itself and write every mark of its archive. One that applies archives
+through overlayfs ("naive diff": rootless engines, and kernels with redirect_dir on) deletes what is marked:
+the kernel makes single whiteouts where the archive has an opaque directory, none for what never was, and
+marks new directories opaque where something else was before. So marks are compared by what they hide.
+
+Sources: moby `pkg/archive/diff.go` (UnpackLayer), `daemon/graphdriver/overlay2/overlay.go`
+(doesSupportNativeDiff); Linux `fs/overlayfs/dir.c`.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from layerfs.errors import CorruptStore, DataRootError, TreeError
+from layerfs.tree.overlay import OverlayLayer, RawLayer
+from layerfs.tree.union import UnionTree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from layerfs.analysis.verify.kept import KeptTar
+    from layerfs.formats.tarsplit import ArchiveMarks
+    from layerfs.formats.whiteouts import Dialect
+    from layerfs.tree.node import FileStat, Node
+
+__all__ = ["Hiding"]
+
+_DAMAGE = (CorruptStore, DataRootError, TreeError)
+
+
+class Hiding:
+    """One layer on those below it. What cannot be told for damage below is taken to matter."""
+
+    def __init__(
+        self,
+        archive: KeptTar,
+        dialect: Dialect,
+        below: Callable[[], UnionTree | None],
+        *,
+        naive: bool,
+    ) -> None:
+        """Judge a layer.
+
+        Args:
+            archive: of the layer.
+            dialect: which extended attributes are overlayfs's own.
+            below: gives what it stands on, or None for the base.
+            naive: whether its engine uses naive diff; else every mark must be the archive's.
+        """
+        self._naive = naive
+        self._archive = archive
+        self._dialect = dialect
+        self._make_below = below
+        self._stored = RawLayer(archive.diff)
+
+    def lets_through(self, path: bytes) -> bool:
+        """Whether an entry of the layers below shows at `path`, where there is no whiteout."""
+        return self._judge(self._lets_through, path)
+
+    def _lets_through(self, path: bytes, below: UnionTree) -> bool:
+        del below
+        node = _find(self._above, path)
+        return node is not None and node.part.layer > 0
+
+    def merges(self, path: bytes) -> bool:
+        """Whether entries of the layers below show in the directory `path`, which is not opaque."""
+        return self._judge(self._merges, path)
+
+    def _merges(self, path: bytes, below: UnionTree) -> bool:
+        del below
+        node = _find(self._above, path)
+        return node is not None and any(item.part.layer for item in _below(self._above, node))
+
+    def whiteout_hides(self, path: bytes) -> bool:
+        """Whether a whiteout of the disk alone hides what the archive lets show."""
+        return self._judge(self._whiteout_hides, path)
+
+    def _whiteout_hides(self, path: bytes, below: UnionTree) -> bool:
+        return _find(below, path) is not None and not self._is_hidden(path)
+
+    def opaque_hides(self, path: bytes) -> bool:
+        """Whether a directory that is opaque on disk alone hides what the archive lets show."""
+        return self._judge(self._opaque_hides, path)
+
+    def _opaque_hides(self, path: bytes, below: UnionTree) -> bool:
+        node = _find(below, path)
+        if node is None or not node.is_dir or self._is_hidden(path):
+            return False
+        return any(self._shows(item) for item in _below(below, node, self._is_merged))
+
+    def _judge(self, hides: Callable[[bytes, UnionTree], bool], path: bytes) -> bool:
+        if not self._naive:
+            return True
+        try:
+            return self._below is not None and hides(path, self._below)
+        except _DAMAGE:
+            return True
+
+    def attributes_below(self, path: bytes) -> FileStat | None:
+        """What the layers below have at `path`, None for nothing: a directory that is copied up keeps it."""
+        try:
+            node = _find(self._below, path) if self._below else None
+        except _DAMAGE:
+            return None
+        return node.stat if node else None
+
+    # -- the trees -----------------------------------------------------------------------------
+
+    @functools.cached_property
+    def _below(self) -> UnionTree | None:
+        return self._make_below()
+
+    @functools.cached_property
+    def _above(self) -> UnionTree:
+        """The layer as it is on disk on those below it."""
+        below = self._below.layers if self._below else ()
+        return UnionTree([OverlayLayer(self._stored, self._dialect), *below])
+
+    @functools.cached_property
+    def _marks(self) -> ArchiveMarks:
+        return self._archive.marks()
+
+    def _is_hidden(self, path: bytes) -> bool:
+        """Whether the archive hides what is below at `path`."""
+        if path in self._marks.whiteouts:
+            return True
+        while path:
+            path = path.rpartition(b"/")[0]
+            if path in self._marks.opaque or path in self._marks.whiteouts:
+                return True
+        return False
+
+    def _is_merged(self, node: Node) -> bool:
+        """Whether the layer has a directory where one below is, and the archive hides nothing there."""
+        path = node.path[1:]
+        own = self._stored.entry(path)
+        return own is not None and own.stat.is_dir and not self._is_hidden(path)
+
+    def _shows(self, node: Node) -> bool:
+        """Whether the archive lets an entry of the layers below show: the layer has none of its own there."""
+        path = node.path[1:]
+        return self._stored.entry(path) is None and not self._is_hidden(path)
+
+
+def _find(tree: UnionTree, path: bytes) -> Node | None:
+    """The entry at `path`, no link followed."""
+    node = tree.root
+    for name in path.split(b"/") if path else ():
+        found = tree.child(node, name) if node.is_dir else None
+        if found is None:
+            return None
+        node = found
+    return node
+
+
+def _below(tree: UnionTree, top: Node, enter: Callable[[Node], bool] | None = None) -> Iterator[Node]:
+    """Every entry below a directory; of those for which `enter` says so also what is below them."""
+    pending = [top]
+    while pending:
+        for node in tree.children(pending.pop()).values():
+            yield node
+            if node.is_dir and (enter is None or enter(node)):
+                pending.append(node)

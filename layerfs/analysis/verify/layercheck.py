@@ -1,0 +1,395 @@
+"""One layer beside its archive: every content, every attribute, and that nothing is there besides.
+
+The headers and checksums that the store keeps of the tar come by once, in its order. Of each the entry
+on disk is looked at, its content goes into the sha256 that must be the diff ID, and its own CRC-64 tells
+whether it is this file that does not fit. Then the directories are walked for what no header names.
+Memory: 64 bits for each path, what is pending of hard links, and what is found.
+
+Sources: moby `pkg/archive/archive.go` (Unpack, createTarFile), `layer/ro_layer.go`; vbatts/tar-split
+`tar/asm/assemble.go`.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import stat
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from layerfs.analysis.verify.attributes import kind_words
+from layerfs.analysis.verify.layercontent import LayerContent
+from layerfs.analysis.verify.layerentry import EntryCheck, Inodes, link_words
+from layerfs.analysis.verify.repeats import Repeats
+from layerfs.analysis.verify.strays import strays
+from layerfs.errors import CorruptStore, TreeError
+from layerfs.formats.tarsplit import Paths, Segment, clean_name
+from layerfs.formats.unpacked import OPAQUE_MARKER, WHITEOUT, ignores_root
+from layerfs.hostdir import xattr_names_of
+from layerfs.tree.overlay import RawLayer
+from layerfs.tree.union import UnionTree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from layerfs.analysis.verify.attributes import Attributes
+    from layerfs.analysis.verify.hiding import Hiding
+    from layerfs.analysis.verify.kept import KeptTar
+    from layerfs.analysis.verify.layerfindings import LayerFindings
+    from layerfs.analysis.verify.strays import Stray
+    from layerfs.formats.tarheader import Header
+    from layerfs.formats.tarsplit import Member
+    from layerfs.hostdir import HostDir
+    from layerfs.ids import DiffID
+
+__all__ = ["LayerCheck"]
+
+_LEADS_AWAY = (errno.ELOOP, errno.ENOTDIR)
+_REFUSED = (errno.EACCES, errno.EPERM)
+_DIRECTORIES_HELD = 16
+_NO_NAMES = (b"", b".", b"..")
+
+
+class LayerCheck:
+    """Checks one layer.
+
+    Attributes:
+        content: what was read; its size is the tar's.
+        found: what is found.
+        proven: whether the content hashed to the diff ID.
+        sizes: what the engine may have noted as the layer's size, by each of its ways to count.
+    """
+
+    def __init__(
+        self,
+        archive: KeptTar,
+        found: LayerFindings,
+        attributes: Attributes,
+        hiding: Hiding,
+        *,
+        told: Callable[[int], object],
+        repeated: Mapping[bytes, int] = MappingProxyType({}),
+    ) -> None:
+        """Check a layer.
+
+        Args:
+            archive: of the layer.
+            found: takes what is found.
+            attributes: how to compare them.
+            hiding: what the layer's marks hide.
+            told: called with the number of bytes from time to time.
+            repeated: `archive.repeated()`, once `PathRepeated` was raised for want of it.
+        """
+        self.content = LayerContent(told)
+        self.found = found
+        self.proven = False
+        self.sizes: frozenset[int] = frozenset()
+        self._archive = archive
+        self._diff = archive.diff
+        self._subdir = functools.lru_cache(_DIRECTORIES_HELD)(archive.diff.subdir)
+        self._attributes = attributes
+        self._hiding = hiding
+        self._repeats = Repeats(archive, repeated, self.content, found)
+        self._entries = EntryCheck(attributes, found, hiding)
+        self._inodes = Inodes(archive.diff, self._entries, found)
+        self._seen = Paths()  # members, by their names
+        self._made = Paths()  # what they made elsewhere: whiteouts, and what lies behind links
+        self._overwritten = Paths()  # whiteouts where something else is
+        self._parent: bytes | None = None  # of the members that come by now, and where they really are
+        self._place = b""
+        self._directory: HostDir | None = None
+        self._refusal: OSError | None = None
+        self._misfits: list[tuple[bytes, str, str]] = []
+        self._root_has_header = False
+        self._tar_size = self._disk_size = 0
+
+    def run(self, diff_id: DiffID) -> None:
+        """Compare everything; the layer's tar should hash to `diff_id`.
+
+        Raises:
+            PathRepeated: the archive names a path twice, and which comes last has to be known before.
+            OSError: the layer's own directory cannot be read.
+        """
+        try:
+            for member in self._archive.members(self._seen, cut=True):
+                if isinstance(member, Segment):
+                    self.content.add(member.payload)
+                else:
+                    self._member(member)
+        except CorruptStore as error:
+            self.content.whole = False
+            self.found.add("tar-split-malformed", error.path, error.expected, error.found, error.problem)
+            self._inodes.finish()
+            self._judge(diff_id, complete=False)
+            return
+        self._inodes.finish()
+        if self._judge(diff_id, complete=True):
+            self._walk()
+            self._entries.finish()
+
+    # -- members -------------------------------------------------------------------------------
+
+    def _member(self, member: Member) -> None:
+        """Look at what a member became, in the order in which the engine made it."""
+        self.content.add(member.raw)
+        if not member.header.is_entry:
+            return
+        self._note(member.header, member)
+        last = self._repeats.last(member)
+        if last is not None:
+            self._last(last)
+
+    def _last(self, member: Member) -> None:
+        """Look at what is on disk of a member's path."""
+        path = member.path
+        if not path:
+            self._root(member)
+            return
+        parent, _, name = path.rpartition(b"/")
+        if parent != self._parent:
+            self._enter(parent)
+        if name.startswith(WHITEOUT):
+            self._marker(member, name)
+            return
+        self.found.entries += 1
+        if member.content.size and not member.has_content:
+            self.found.add("link-with-size", path, None, None, "its header has a size: docker save fails")
+        if self._place != parent:
+            self._made.add(_join(self._place, name))
+        try:
+            if self._directory is None:
+                raise self._refusal or FileNotFoundError(errno.ENOENT, "")
+            found = self._directory.lstat(name)
+        except OSError as error:
+            self._absent(member, error)
+            return
+        try:
+            self._entry(member, self._directory, name, found)
+        except OSError as error:
+            self.content.whole = self.content.whole and not member.has_content
+            self.found.add("unreadable", path, None, error.strerror, "cannot be read")
+
+    def _note(self, header: Header, member: Member) -> None:
+        """Compare both names, and count the size as the engine may have: by headers, or by inodes."""
+        if header.name != member.content.name and clean_name(header.name) != member.path:
+            said = ascii(header.name)[1:], ascii(member.content.name)[1:]
+            self.found.add("tar-split-altered", self._archive.name, *said, "a name is not its header's")
+        size = member.content.size
+        self._tar_size += size
+        if size and header.kind == stat.S_IFREG:
+            self._disk_size += size
+        elif header.kind == stat.S_IFLNK:
+            self._disk_size += len(header.linkname)
+
+    def _enter(self, parent: bytes) -> None:
+        """Open the directory at `parent`, or the one of this layer to which links on the way lead."""
+        self._parent = self._place = parent
+        self._directory, self._refusal = None, None
+        try:
+            self._directory = self._subdir(parent)
+        except OSError as error:
+            self._refusal = error
+            if error.errno in _LEADS_AWAY:
+                self._enter_through_links(parent)
+
+    def _enter_through_links(self, parent: bytes) -> None:
+        tree = UnionTree([RawLayer(self._diff)])
+        try:
+            node = tree.resolve(parent)
+            self._directory = self._diff.subdir(node.part.path)
+            self._place = node.part.path
+        except (TreeError, OSError):
+            return
+
+    def _entry(self, member: Member, directory: HostDir, name: bytes, found: os.stat_result) -> None:
+        """Compare an entry with its header."""
+        header, mode = member.header, found.st_mode
+        if header.is_hard_link:
+            self._hard_link(member, found)
+            return
+        if stat.S_IFMT(mode) != header.kind:
+            self.content.whole = self.content.whole and not member.has_content
+            self.found.add(
+                "type-altered", member.path, kind_words(header.kind), kind_words(mode), "of another type"
+            )
+            return
+        names: Sequence[bytes] | None = None
+        if header.kind == stat.S_IFREG and member.has_content:
+            names = self._file(member, directory, name)
+        elif header.kind == stat.S_IFLNK:
+            self._symlink(member, directory, name)
+        elif header.kind in (stat.S_IFCHR, stat.S_IFBLK):
+            self._device(member, found)
+        if found.st_nlink > 1 and header.kind != stat.S_IFDIR:
+            self._inodes.first_name(_join(self._place, name), header, found)
+        else:
+            self._entries.compare(member.path, directory, name, found, header, names)
+
+    def _hard_link(self, member: Member, found: os.stat_result) -> None:
+        target = clean_name(member.header.linkname)
+        if target in self._repeats:
+            return  # the file it was joined with may be the one that is gone
+        if self._attributes.naive and target not in self._seen:
+            self._made.add(target)  # of a layer below, copied up to be joined with
+        self._inodes.further_name(member.path, member.header, found, self._seen)
+
+    def _absent(self, member: Member, error: OSError) -> None:
+        """An entry that is not there, or cannot be looked at."""
+        if self._attributes.rootless and member.header.kind in (stat.S_IFCHR, stat.S_IFBLK):
+            return  # the root of a user namespace makes no devices
+        if member.has_content:
+            self.content.whole = False
+        if error.errno in _REFUSED:
+            self.found.add("unreadable", member.path, None, error.strerror, "permission refused")
+            return
+        header = member.header
+        expected = link_words(header) if header.is_hard_link else kind_words(header.kind)
+        self.found.add("entry-missing", member.path, expected, None, "the archive has it, the disk does not")
+
+    def _root(self, member: Member) -> None:
+        """The layer's own directory: a header `./` changes nothing, `/` does."""
+        if not stat.S_ISDIR(member.header.kind):
+            return
+        self._root_has_header = True
+        if ignores_root(member.content.name):
+            self._entries.compare_root(self._diff, member.header)
+            return
+        self._entries.compare(b"", self._diff, b"", self._diff.lstat(), member.header)
+
+    # -- what entries have besides attributes --------------------------------------------------
+
+    def _file(self, member: Member, directory: HostDir, name: bytes) -> Sequence[bytes] | None:
+        """Read a regular file; the names of its extended attributes, as it is open already."""
+        if member.header.sparse:
+            self.content.whole = False
+            message = "stored with holes in the archive: its tar cannot be rebuilt, the content was compared"
+            self.found.add("sparse-member", member.path, None, None, message)
+        fd = directory.open_seen(name)
+        try:
+            misfit = self.content.add_file(fd, member.content)
+            names = [os.fsencode(key) for key in xattr_names_of(fd)] if self._entries.wants_xattrs else None
+        finally:
+            os.close(fd)
+        if misfit and misfit.what == "size":
+            self.found.add(
+                "size-altered", member.path, misfit.expected, misfit.actual, "the file has another size"
+            )
+        elif misfit:
+            self._misfits.append((member.path, misfit.expected, misfit.actual))
+        return names
+
+    def _symlink(self, member: Member, directory: HostDir, name: bytes) -> None:
+        target = directory.readlink(name)
+        if target != member.header.linkname:
+            said = os.fsdecode(member.header.linkname), os.fsdecode(target)
+            self.found.add("target-altered", member.path, *said, "the link leads elsewhere")
+
+    def _device(self, member: Member, found: os.stat_result) -> None:
+        numbers = os.major(found.st_rdev), os.minor(found.st_rdev)
+        if numbers != member.header.device:
+            said = _device_words(member.header.device), _device_words(numbers)
+            self.found.add("device-altered", member.path, *said, "another device")
+
+    # -- marks ---------------------------------------------------------------------------------
+
+    def _marker(self, member: Member, name: bytes) -> None:
+        """A member that is no entry but hides one: a whiteout, or the mark of an opaque directory."""
+        path, header = member.path, member.header
+        if member.content.size:
+            self._disk_size -= member.content.size
+            self.content.whole = self.content.whole and not member.has_content
+            message = "a whiteout with content, which the engine dropped: the layer's tar cannot be rebuilt"
+            self.found.add("whiteout-with-content", path, None, None, message)
+        if name == OPAQUE_MARKER:
+            self._entries.compare_opaque(self._place, self._directory)
+            return
+        hidden = name[len(WHITEOUT) :]
+        place = _join(self._place, hidden)
+        self._made.add(place)
+        self.found.entries += 1
+        try:
+            if self._directory is None or hidden in _NO_NAMES:
+                raise self._refusal or FileNotFoundError(errno.ENOENT, "")
+            found = self._directory.lstat(hidden)
+        except OSError as error:
+            code = "unreadable" if error.errno in _REFUSED else "whiteout-missing"
+            if code == "unreadable" or self._hiding.lets_through(place):
+                self.found.add(code, place, "a whiteout", None, "what it hid shows again")
+            return
+        if _is_whiteout(found):
+            self._entries.compare_whiteout(place, found, header)
+        else:  # a later member may have taken its place
+            self._overwritten.add(place)
+
+    # -- the end -------------------------------------------------------------------------------
+
+    def _judge(self, diff_id: DiffID, *, complete: bool) -> bool:
+        """Whether the archive is all there, so that what it lacks can be told; name the files that misfit."""
+        unclosed = self._archive.unclosed
+        self.proven = complete and self.content.whole and self.content.diff_id == diff_id
+        for path, expected, actual in self._misfits:
+            if self.proven:
+                message = "the content is the original; its checksum in tar-split.json.gz is not"
+                self.found.add("checksum-altered", path, actual, expected, message)
+            else:
+                self.found.add("content-altered", path, expected, actual, "the content was changed")
+        altered = complete and self.content.whole and not self.proven and not self._misfits
+        if unclosed and self.proven:
+            message = (
+                "the gzip stream was never closed, as early engines left it: the content is the original"
+            )
+            self.found.add("tar-split-unclosed", self._archive.name, None, None, message)
+        elif unclosed:
+            self.found.add(
+                "tar-split-malformed", self._archive.name, None, None, "the file ends before its end"
+            )
+        elif altered:
+            message = "every file fits its checksum, and yet this is not the layer's tar"
+            self.found.add("tar-split-altered", self._archive.name, diff_id, self.content.diff_id, message)
+        whole = complete and (self.proven or not unclosed)
+        if whole and not altered:
+            self.sizes = frozenset({self._tar_size, self._disk_size - self._repeats.size})
+        return whole
+
+    def _walk(self) -> None:
+        """Name what no header names; compare the directories that the engine made on the way."""
+        for stray in strays(self._diff, self._has_header):
+            if stray.found is None:
+                reason = stray.problem.strerror if stray.problem else None
+                self.found.add("unreadable", stray.path, None, reason, "cannot be looked at")
+            elif stray.implied:
+                with self._diff.subdir(stray.path) as directory:
+                    self._entries.compare_implied(stray.path, directory)
+            else:
+                self._extra(stray, stray.found)
+        if not self._root_has_header:
+            self._entries.compare_implied(b"", self._diff)
+
+    def _has_header(self, path: bytes) -> bool:
+        return path in self._seen or (path in self._made and path not in self._overwritten)
+
+    def _extra(self, stray: Stray, found: os.stat_result) -> None:
+        words = kind_words(found.st_mode)
+        if stray.path in self._overwritten:
+            self.found.add("whiteout-missing", stray.path, "a whiteout", words, "what it hid was replaced")
+        elif _is_whiteout(found):
+            if self._hiding.whiteout_hides(stray.path):
+                message = "it hides what the archive does not"
+                self.found.add("whiteout-extra", stray.path, None, "a whiteout", message)
+        elif stat.S_ISSOCK(found.st_mode) and self._attributes.in_place:
+            self.found.add("socket-kept", stray.path, None, words, "of the build: a tar cannot have it")
+        else:
+            self.found.add("entry-extra", stray.path, None, words, "the archive has no such entry")
+
+
+def _join(parent: bytes, name: bytes) -> bytes:
+    return parent + b"/" + name if parent else name
+
+
+def _is_whiteout(found: os.stat_result) -> bool:
+    return stat.S_ISCHR(found.st_mode) and found.st_rdev == 0
+
+
+def _device_words(numbers: tuple[int, int]) -> str:
+    return f"{numbers[0]}:{numbers[1]}"

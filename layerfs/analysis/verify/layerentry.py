@@ -1,0 +1,220 @@
+"""The attributes of one entry after the other beside the headers of their archive.
+
+Joins `attributes` (what may differ) with the disk and with what was found; keeps what can only be told at
+the end: which directories were marked opaque, and of inodes with several names, until all names came by,
+what their last header says.
+
+Source: moby `pkg/archive/archive.go` (createTarFile: every header of an inode is applied).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from layerfs.analysis.verify.attributes import kind_words, xattr_words
+from layerfs.formats.tarsplit import Paths, clean_name
+from layerfs.formats.unpacked import add_hard_link
+from layerfs.formats.whiteouts import OPAQUE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from layerfs.analysis.verify.attributes import Attributes, Difference
+    from layerfs.analysis.verify.hiding import Hiding
+    from layerfs.analysis.verify.layerfindings import LayerFindings
+    from layerfs.formats.tarheader import Header
+    from layerfs.hostdir import HostDir
+
+__all__ = ["EntryCheck", "Inodes", "link_words"]
+
+
+class EntryCheck:
+    """Compares attributes, and adds what differs to the findings.
+
+    Attributes:
+        wants_xattrs: whether extended attributes are compared.
+    """
+
+    def __init__(self, attributes: Attributes, found: LayerFindings, hiding: Hiding) -> None:
+        """Compare by `attributes`, and marks by what they hide."""
+        self._hiding = hiding
+        self.wants_xattrs = "xattr" in attributes.aspects
+        self._attributes = attributes
+        self._found = found
+        self._opaque = Paths()
+        self._marked: dict[bytes, Difference] = {}
+
+    def compare(
+        self,
+        path: bytes,
+        directory: HostDir,
+        name: bytes,
+        found: os.stat_result,
+        header: Header,
+        names: Sequence[bytes] | None = None,
+    ) -> None:
+        """Compare an entry with its header; of the same type they are.
+
+        Args:
+            path: the entry, below `diff/`.
+            directory: what it lies in.
+            name: its name there.
+            found: its attributes.
+            header: what they should be.
+            names: its extended attributes, where they are known already.
+        """
+        mode = stat.S_IFMT(found.st_mode) | header.mode
+        if (
+            found.st_mode != mode
+            or found.st_mtime_ns != header.mtime_ns
+            or found.st_uid != header.uid
+            or found.st_gid != header.gid
+        ):
+            for difference in self._attributes.differences(found, header):
+                self._add(path, difference)
+        if self.wants_xattrs:
+            names = directory.xattr_names(name) if names is None else names
+            if names or header.xattrs:
+                self._compare_xattrs(path, directory, name, names, header, mode)
+
+    def _compare_xattrs(
+        self,
+        path: bytes,
+        directory: HostDir,
+        name: bytes,
+        names: Sequence[bytes],
+        header: Header | None,
+        mode: int,
+    ) -> None:
+        xattrs = header.xattrs if header else {}
+        for difference in self._attributes.xattr_differences(directory, name, names, xattrs, mode):
+            if difference.code == "opaque-extra":  # its marker may come
+                self._marked[path] = difference
+            else:
+                self._add(path, difference)
+
+    def compare_implied(self, path: bytes, directory: HostDir) -> None:
+        """Compare a directory without a header: the engine made it, for root; `b""` is `diff/` itself."""
+        found = directory.lstat()
+        for difference in () if self._is_copied_up(path, found) else self._attributes.implied(found):
+            self._add(path, difference._replace(code=difference.code if path else "root-altered"))
+        if self.wants_xattrs:
+            names = directory.xattr_names()
+            self._compare_xattrs(path, directory, b"", names, None, found.st_mode)
+
+    def compare_root(self, directory: HostDir, header: Header) -> None:
+        """Compare `diff/` with a header `./`: some engines apply it, others make the directory for root."""
+        found = directory.lstat()
+        differ = {difference.code for difference in self._attributes.differences(found, header)}
+        if not self._attributes.naive or differ - {"mtime-altered"}:  # entries come after it
+            self.compare_implied(b"", directory)
+
+    def _is_copied_up(self, path: bytes, found: os.stat_result) -> bool:
+        """Whether a directory has the attributes of the same one below, through which it was entered."""
+        below = self._hiding.attributes_below(path) if self._attributes.naive and path else None
+        return below is not None and (below.mode, below.uid, below.gid) == (
+            found.st_mode,
+            *self._attributes.inside(found),
+        )
+
+    def compare_whiteout(self, path: bytes, found: os.stat_result, header: Header) -> None:
+        """Compare a whiteout with the header of its marker: the engine gives it the owner alone."""
+        for difference in self._attributes.whiteout(found, header):
+            self._add(path, difference)
+
+    def compare_opaque(self, path: bytes, directory: HostDir | None) -> None:
+        """Compare a directory that a marker names opaque."""
+        self._opaque.add(path)
+        mark = self._attributes.opaque
+        try:
+            value = directory.xattr(b"", mark) if directory else None
+        except OSError:
+            value = None
+        seen = value is not None or self._attributes.sees(mark)
+        if value != OPAQUE and seen and self._hiding.merges(path):
+            said = xattr_words(mark, OPAQUE), None if value is None else xattr_words(mark, value)
+            self._found.add("opaque-missing", path, *said, "what the directory hid shows again")
+
+    def finish(self) -> None:
+        """Name the directories that no marker names opaque; all members came by."""
+        for path, difference in sorted(self._marked.items()):
+            if path not in self._opaque and self._hiding.opaque_hides(path):
+                self._add(path, difference)
+
+    def _add(self, path: bytes, difference: Difference) -> None:
+        self._found.add(difference.code, path, difference.expected, difference.actual, difference.message)
+
+
+@dataclass(slots=True)
+class _Inode:
+    """An inode until all its names came by."""
+
+    path: bytes
+    header: Header
+    xattrs: dict[bytes, bytes]
+    kind: int
+    names: int = 1
+
+
+class Inodes:
+    """The inodes of several names, and whether they are those of the archive."""
+
+    def __init__(self, diff: HostDir, entries: EntryCheck, found: LayerFindings) -> None:
+        """Compare the inodes below `diff`."""
+        self._diff = diff
+        self._entries = entries
+        self._found = found
+        self._open: dict[int, _Inode] = {}
+
+    def first_name(self, path: bytes, header: Header, found: os.stat_result) -> None:
+        """An entry that has an inode of its own in the archive, and several names on disk."""
+        other = self._open.get(found.st_ino)
+        if other is None:
+            self._open[found.st_ino] = _Inode(path, header, dict(header.xattrs), stat.S_IFMT(found.st_mode))
+            return
+        said = "a file of its own", f"one with {os.fsdecode(other.path)}"
+        self._found.add("hard-link-extra", path, *said, "joined with another file")
+        self._one_more_name(other, found)
+
+    def further_name(self, path: bytes, header: Header, found: os.stat_result, named: Paths) -> None:
+        """A hard link; `named` are the members so far."""
+        target = clean_name(header.linkname)
+        try:
+            linked = self._diff.lstat(target)
+        except OSError:
+            linked = None
+        if linked is None and target in named:
+            return  # that one is missing, and was named
+        if linked is None or (linked.st_dev, linked.st_ino) != (found.st_dev, found.st_ino):
+            said = link_words(header), f"{kind_words(found.st_mode)} of its own"
+            self._found.add("hard-link-broken", path, *said, "no longer the same file")
+        elif inode := self._open.get(found.st_ino):
+            inode.header = add_hard_link(inode.header, inode.xattrs, header, inode.kind)
+            self._one_more_name(inode, found)
+
+    def _one_more_name(self, inode: _Inode, found: os.stat_result) -> None:
+        inode.names += 1
+        if inode.names == found.st_nlink:
+            self._compare(self._open.pop(found.st_ino))
+
+    def finish(self) -> None:
+        """Compare the inodes that have more names than came by."""
+        for inode in self._open.values():
+            self._compare(inode)
+        self._open.clear()
+
+    def _compare(self, inode: _Inode) -> None:
+        parent, _, name = inode.path.rpartition(b"/")
+        try:
+            with self._diff.subdir(parent) as directory:
+                self._entries.compare(inode.path, directory, name, directory.lstat(name), inode.header)
+        except OSError as error:
+            self._found.add("unreadable", inode.path, None, error.strerror, "cannot be looked at")
+
+
+def link_words(header: Header) -> str:
+    """What a hard link is to be, in words."""
+    return f"a hard link to {os.fsdecode(clean_name(header.linkname))}"

@@ -1,0 +1,84 @@
+"""What lies in a layer's directory and is named by no header of its archive.
+
+A directory without a header is implied if something below it has one: the engine made it on the way.
+
+Source: moby `pkg/archive/archive.go` (createImpliedDirectories).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator
+
+    from layerfs.hostdir import HostDir
+
+__all__ = ["Stray", "strays"]
+
+
+class Stray(NamedTuple):
+    """An entry without a header.
+
+    Attributes:
+        path: below `diff/`.
+        found: its attributes; None where they, or for a directory its entries, cannot be read.
+        implied: whether it is a directory on the way to an entry that has one.
+        problem: why it cannot be read.
+    """
+
+    path: bytes
+    found: os.stat_result | None
+    implied: bool = False
+    problem: OSError | None = None
+
+
+@dataclass(slots=True)
+class _Level:
+    """A directory that is being walked."""
+
+    path: bytes
+    has_header: bool
+    entries: Iterator[tuple[bytes, bool]]
+    leads_to_header: bool = False
+
+
+def strays(diff: HostDir, has_header: Callable[[bytes], bool]) -> Iterator[Stray]:
+    """Walk `diff/`, and give everything for which `has_header` is false; directories after their entries.
+
+    What vanishes meanwhile is left out. Not recursive, so the depth of a hostile tree is no limit.
+    """
+    with diff.subdir(b"") as directory:
+        levels = [_Level(b"", has_header=True, entries=iter(directory.listing()))]
+    while levels:
+        level = levels[-1]
+        for name, is_directory in level.entries:
+            path = level.path + b"/" + name if level.path else name
+            known = has_header(path)
+            level.leads_to_header = level.leads_to_header or known
+            if is_directory:
+                try:
+                    with diff.subdir(path) as directory:
+                        levels.append(_Level(path, known, iter(directory.listing())))
+                    break
+                except OSError as error:
+                    yield Stray(path, None, problem=error)
+            elif not known:
+                yield from _look(diff, path)
+        else:
+            levels.pop()
+            if levels:
+                levels[-1].leads_to_header |= level.leads_to_header
+            if not level.has_header:
+                yield from _look(diff, level.path, implied=level.leads_to_header)
+
+
+def _look(diff: HostDir, path: bytes, *, implied: bool = False) -> Iterator[Stray]:
+    try:
+        yield Stray(path, diff.lstat(path), implied)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        yield Stray(path, None, problem=error)

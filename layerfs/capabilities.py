@@ -1,0 +1,278 @@
+"""What only some kinds of store can do, a protocol each; a class that has the methods has the capability.
+
+Whoever needs one asks `isinstance`; a command that cannot do without it raises `lacking`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, runtime_checkable
+
+from layerfs.errors import NotInThisKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+    from layerfs.formats.buildkit import BuildKitRecord
+    from layerfs.ids import ChainID, DiffID, ImageID
+    from layerfs.model import Diagnosis, Finding, Image, Layer
+    from layerfs.store import LayerTar, Store
+
+__all__ = [
+    "Accountable",
+    "CacheRecord",
+    "Check",
+    "Checkable",
+    "Diagnosable",
+    "DoctorOptions",
+    "DoctorReport",
+    "Holding",
+    "Pinned",
+    "Progress",
+    "Salvageable",
+    "Salvager",
+    "Unclaimed",
+    "Verifiable",
+    "VerifyOptions",
+    "Volume",
+    "lacking",
+    "unwatched",
+]
+
+Progress: TypeAlias = "Callable[[str, int, int], object]"
+"""Is told of long work: which part of it, how much was done since the last time, how much there is in all."""
+
+
+def unwatched(_part: str, _amount: int, _total: int) -> None:
+    """The `Progress` of work that nobody watches."""
+
+
+# -- who needs what, and what it takes -----------------------------------------------------------
+
+
+class Pinned(NamedTuple):
+    """What is needed by others than images and containers, as by a build cache.
+
+    Attributes:
+        chains: layers.
+        places: layers without a chain ID, and of containers.
+        complete: whether all that could need a layer could be read.
+    """
+
+    chains: frozenset[ChainID] = frozenset()
+    places: frozenset[str] = frozenset()
+    complete: bool = True
+
+
+@runtime_checkable
+class Holding(Protocol):
+    """A store in which more than images and containers needs layers."""
+
+    def pinned(self) -> Pinned:
+        """What is needed by others; damage is reported."""
+
+
+class Unclaimed(NamedTuple):
+    """A place on disk that nothing needs.
+
+    Attributes:
+        place: its name, as in `Layer.cache_id`; None where that could be of no layer.
+        path: the directory, relative like the store's own path.
+        size: bytes of the files in it; None where they cannot be read.
+    """
+
+    place: str | None
+    path: str
+    size: int | None
+
+
+class Volume(NamedTuple):
+    """A volume by its name, and the bytes in it; None where they cannot be read."""
+
+    name: str
+    size: int | None
+
+
+class CacheRecord(NamedTuple):
+    """A record of a build cache.
+
+    Attributes:
+        record: what the cache noted.
+        chain: the layer it stands for; None where it is none.
+        size: bytes as noted, or else of its files; None where neither tells.
+    """
+
+    record: BuildKitRecord
+    chain: ChainID | None
+    size: int | None
+
+
+@runtime_checkable
+class Accountable(Protocol):
+    """A store whose engine accounts for the disk: places that nothing needs, volumes, a build cache."""
+
+    @property
+    def places_path(self) -> str:
+        """The directory of all places, for messages."""
+
+    def unclaimed(self, needed: Collection[str]) -> Iterator[Unclaimed]:
+        """Every place that is not in `needed`, sorted; then those that could be of no layer."""
+
+    def volumes(self) -> Sequence[Volume] | None:
+        """The volumes, by name; None where there is no such part, or an unreadable one (reported)."""
+
+    def build_cache(self) -> Sequence[CacheRecord] | None:
+        """The records of the build cache that count; None where they are damaged (reported)."""
+
+
+# -- what is wrong -------------------------------------------------------------------------------
+
+
+@runtime_checkable
+class Checkable(Protocol):
+    """A store that keeps all layers as the bytes that were hashed, and so can be checked by digests alone."""
+
+    def faults(self, only: Collection[ImageID | ChainID] | None = None) -> Iterator[Finding]:
+        """What is wrong with it, found by reading it.
+
+        Args:
+            only: the images and layers to read; what is wrong with the store as a whole is given too.
+                None is all of it.
+
+        Raises:
+            CacheError: there is no room to decompress a layer.
+        """
+
+
+class VerifyOptions(NamedTuple):
+    """How layers are compared with the tars they were unpacked from.
+
+    Attributes:
+        aspects: which attributes: some of `mode`, `owner`, `mtime`, `xattr`.
+        quick: the records only, and no layer's files.
+        list_all: name every finding, also where a copy lost the same of all entries.
+        processes: layers at a time.
+        path: the absolute path of the store, for names that are paths of layers below it.
+    """
+
+    aspects: frozenset[str]
+    quick: bool = False
+    list_all: bool = False
+    processes: int = 1
+    path: bytes = b""
+
+
+class Check(Protocol):
+    """A check of some images and layers that was chosen, and is made once, by `findings`.
+
+    Attributes:
+        images: how many images.
+        layers: how many layers, each once.
+        proven: of how many layers the tar could be made anew and has the right digest, so far.
+        proven_size: bytes of the tars of all layers compared so far.
+        seconds: how long comparing layers took, once that is over.
+    """
+
+    images: int
+    layers: int
+    proven: int
+    proven_size: int
+    seconds: float
+
+    def findings(self, on_progress: Progress) -> Iterator[Finding]:
+        """What is wrong: with the records, then with one layer after the other.
+
+        Args:
+            on_progress: is told of the part `layers`, in bytes.
+        """
+
+
+@runtime_checkable
+class Verifiable(Protocol):
+    """A store that has layers unpacked into files, and what they were unpacked from."""
+
+    def verification(self, names: Sequence[tuple[str, int | None]], options: VerifyOptions) -> Check:
+        """The check of what the names mean, or of everything where there are none.
+
+        Args:
+            names: an image, or any name or path of a layer; with a number, an image's lowest layers.
+            options: what is compared.
+
+        Raises:
+            LookupFailed: a name means nothing that can be compared.
+            StoreGone: a part of the store that is needed is not there.
+        """
+
+
+class DoctorOptions(NamedTuple):
+    """How much of a store is examined.
+
+    Attributes:
+        sizes: count files: the sizes of layers, and what each finding takes.
+        verify: compare every layer's files with its tar too.
+        processes: layers at a time.
+    """
+
+    sizes: bool = True
+    verify: bool = False
+    processes: int = 1
+
+
+class DoctorReport(NamedTuple):
+    """All that was found.
+
+    Attributes:
+        diagnoses: the worst first, of one group together.
+        total: bytes on disk of all that findings cost, each file once; None where that was not counted.
+        complete: whether all of it could be counted.
+        names: what to call images and containers, by their subjects.
+        part_gone: whether a whole part of the store is not there, so that what it held is not known.
+    """
+
+    diagnoses: Sequence[Diagnosis]
+    total: int | None
+    complete: bool
+    names: Mapping[str, str]
+    part_gone: bool
+
+
+@runtime_checkable
+class Diagnosable(Protocol):
+    """A store that can be examined as a whole: damage, orphans, leftovers, and what to do about them."""
+
+    def diagnose(self, options: DoctorOptions, on_progress: Progress) -> DoctorReport:
+        """Examine all of it; damage is a finding, and not reported.
+
+        Args:
+            options: how much.
+            on_progress: is told of the parts `sizes` and `costs`, in items, and `layers`, in bytes.
+        """
+
+
+# -- what can be saved ---------------------------------------------------------------------------
+
+
+class Salvager(Protocol):
+    """Rebuilds what can be rebuilt; a layer is looked at once. Each loss is logged as damage."""
+
+    def image(self, image: Image) -> tuple[bytes, tuple[LayerTar, ...]]:
+        """The config and the layers, base first, as far as they can be rebuilt.
+
+        Raises:
+            DataRootUnreadable: nothing shows that what may not be read is lost.
+        """
+
+    def layer(self, record: Layer, diff_id: DiffID) -> LayerTar:
+        """A layer's tar: the original one, or what there is of it."""
+
+
+@runtime_checkable
+class Salvageable(Protocol):
+    """A store of whose damaged layers something can be rebuilt."""
+
+    def salvager(self) -> Salvager:
+        """What rebuilds them."""
+
+
+def lacking(store: Store) -> NotInThisKind:
+    """The error of a command that needs a capability which `store` does not have."""
+    return NotInThisKind(store.path, store.noun, "records of a Docker Engine, from which this is read")

@@ -1,0 +1,254 @@
+"""What can be rebuilt of damaged layers, and what cannot: `Salvage` makes images that can be loaded again.
+
+A layer that is whole stays what it is. Of another, members that are whole stay byte for byte; a file
+that was altered goes in as it is on disk, one that is gone is left out. Without usable tar-split data the
+tar is generated from `diff/`. The layer has another diff ID then, and the image another config and ID.
+Each loss is logged as damage.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import logging
+from typing import TYPE_CHECKING
+
+from layerfs.analysis.verify.strays import strays
+from layerfs.errors import CorruptStore, DataRootUnreadable, MalformedFile
+from layerfs.formats.tarheader import BLOCK
+from layerfs.formats.tarpack import END, pack, padding
+from layerfs.formats.tarsplit import Segment, clean_name
+from layerfs.ids import DiffID, ImageID, chain_id
+from layerfs.stores.docker.originaltar import SPARSE, OriginalTar, sparse_members, tell
+from layerfs.views.export.members import TreeTar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from layerfs.errors import LayerfsError
+    from layerfs.formats.tarsplit import Member
+    from layerfs.ids import ChainID
+    from layerfs.model import Image, Layer
+    from layerfs.store import Buffer, LayerTar
+    from layerfs.stores.docker.dataroot import DataRoot
+    from layerfs.stores.docker.layerarchive import Fault, LayerArchive
+    from layerfs.views.export.members import Write
+
+__all__ = ["Salvage"]
+
+_CHUNK = 1 << 20
+
+_log = logging.getLogger(__name__)
+
+
+class Salvage:
+    """Rebuilds what can be rebuilt of one data root; a layer is looked at once."""
+
+    def __init__(self, root: DataRoot) -> None:
+        """Salvage from `root`."""
+        self._root = root
+        self._known: dict[tuple[ChainID, DiffID], LayerTar] = {}
+
+    def image(self, image: Image) -> tuple[bytes, tuple[LayerTar, ...]]:
+        """The config and the layers, as far as they can be rebuilt; raises `DataRootUnreadable`."""
+        layers: list[LayerTar] = []
+        below: ChainID | None = None
+        for diff_id in image.config.diff_ids:
+            below = chain_id(below, diff_id)
+            layers.append(self._chained(below, diff_id))
+        config = self._root.imagedb.config_bytes(image.id)
+        diff_ids = [layer.diff_id for layer in layers]
+        if diff_ids != list(image.config.diff_ids):
+            config = _with_layers(config, diff_ids)
+        made = ImageID.of(config)
+        if made != image.id:
+            _lost(f"image {image.name}: {image.id} becomes {made}")
+        return config, tuple(layers)
+
+    def _chained(self, chain: ChainID, diff_id: DiffID) -> LayerTar:
+        """The layer of this place in a chain."""
+        if (chain, diff_id) not in self._known:
+            try:
+                record = self._root.record(chain)
+            except DataRootUnreadable:  # nothing shows that it is lost
+                raise
+            except CorruptStore as error:
+                self._known[chain, diff_id] = _nothing(diff_id, error)
+            else:
+                self._known[chain, diff_id] = self.layer(record, diff_id)
+        return self._known[chain, diff_id]
+
+    def layer(self, record: Layer, diff_id: DiffID) -> LayerTar:
+        """A layer's tar: the original one, or what there is of it."""
+        try:
+            archive = self._root.archive(record)
+        except DataRootUnreadable:
+            raise
+        except CorruptStore as error:
+            return _nothing(diff_id, error)
+        digest = hashlib.sha256()
+        try:
+            faults = {fault.path: fault for fault in archive.rebuild(digest.update, cut=True)}
+            if not faults and digest.hexdigest() == diff_id.hex:
+                return OriginalTar(archive, diff_id)
+            if archive.unclosed:
+                raise MalformedFile(archive.name, "cut off")
+            if self._is_anothers(archive, record, faults=bool(faults)):
+                raise MalformedFile(archive.name, "does not list the layer's files")
+        except CorruptStore as error:
+            _lost(f"{error}: the layer's tar is generated from {archive.diff.display}")
+            return self._told(_Made(functools.partial(self._generate, record), diff_id), diff_id)
+        for fault in faults.values():
+            _lost(f"{tell(archive, fault)}: {_fate(fault)}")
+        sparse = sparse_members(archive)
+        for path in sparse:
+            _lost(f"{archive.diff.name_of(path)}: {SPARSE}: exported whole")
+        if not faults and not sparse:
+            _lost(f"{archive.name}: does not make the layer's tar: exported as it is")
+        return self._told(_Made(_Mending(archive, faults).write, diff_id), diff_id)
+
+    def _is_anothers(self, archive: LayerArchive, record: Layer, *, faults: bool) -> bool:
+        """Whether tar-split data that do not make the layer's tar are not of this layer at all."""
+        if (
+            faults
+            and self._root.records.fits(record.chain_id, self._root.record(record.chain_id).cache_id)
+            is not False
+        ):
+            return False
+        listed = {member.path for member in archive.members(cut=True) if not isinstance(member, Segment)}
+        return any(not stray.implied for stray in strays(archive.diff, listed.__contains__))
+
+    def _generate(self, record: Layer, write: Write) -> None:
+        """The tar of what is in `diff/` now."""
+
+        def skip(error: LayerfsError) -> None:
+            _lost(f"{error}: left out")
+
+        TreeTar(self._root.tree(record), write, whiteouts=self._root.dialect, skip=skip).write_all()
+
+    def _told(self, made: _Made, diff_id: DiffID) -> LayerTar:
+        _lost(f"layer {diff_id} becomes {made.diff_id}")
+        return made
+
+
+class _Made:
+    """A tar that is made the same way twice: to know its digest and length, and to write it."""
+
+    def __init__(self, make: Callable[[Write], object], instead_of: DiffID) -> None:
+        self._make = make
+        self._instead_of = instead_of
+        self.diff_id, self.size = self._measure(lambda _piece: None)
+
+    def write(self, write: Write) -> None:
+        """Write it; raises `CorruptStore` where the root has changed meanwhile."""
+        if self._measure(write) != (self.diff_id, self.size):
+            raise MalformedFile(f"layer {self._instead_of}", "changed while it was read")
+
+    def _measure(self, write: Write) -> tuple[DiffID, int]:
+        digest, size = hashlib.sha256(), 0
+
+        def counted(piece: Buffer) -> None:
+            nonlocal size
+            size += len(piece)
+            digest.update(piece)
+            write(piece)
+
+        self._make(counted)
+        return DiffID.from_hex(digest.hexdigest()), size
+
+
+class _Mending:
+    """Writes the tar of a layer some of whose files are not what they were."""
+
+    def __init__(self, archive: LayerArchive, faults: Mapping[bytes, Fault]) -> None:
+        self._archive = archive
+        self._faults = faults
+        self._buffer = memoryview(bytearray(_CHUNK))
+
+    def write(self, write: Write) -> None:
+        """Write what there is; raises `CorruptStore`."""
+        left_out: set[bytes] = set()
+        padded, whole = 0, True  # what the original has after the content before, and whether it is wanted
+        for member in self._archive.members():
+            raw = member.payload if isinstance(member, Segment) else member.raw
+            if whole:
+                write(raw[:padded])
+            rest = raw[padded:]
+            if isinstance(member, Segment):
+                write(rest)
+                padded = 0
+                continue
+            whole = self._member(member, rest, left_out, write)
+            size = member.header.size if member.header.is_entry else len(rest)
+            padded = -size % BLOCK
+
+    def _member(self, member: Member, raw: bytes, left_out: set[bytes], write: Write) -> bool:
+        """Write one member as far as it can be; whether it is the original, but for its content."""
+        path, header = member.path, member.header
+        fault = self._faults.get(path)
+        if fault and fault.what == "content" and not header.sparse:
+            write(raw)
+            self._archive.content(member, write, self._buffer)
+            return True
+        if (
+            fault is None
+            and not header.sparse
+            and not (header.is_hard_link and clean_name(header.linkname) in left_out)
+        ):
+            write(raw)
+            if member.has_content:
+                self._archive.content(member, write, self._buffer)
+            return True
+        if path.rpartition(b"/")[2].startswith(b".wh."):
+            write(pack(header._replace(size=0)))
+        elif (fault and fault.what not in ("content", "size")) or not self._as_on_disk(member, write):
+            left_out.add(path)
+        return False
+
+    def _as_on_disk(self, member: Member, write: Write) -> bool:
+        """Write a regular file with what it has now; False where there is none to read."""
+        try:
+            file = self._archive.open(member.path)
+        except OSError:
+            return False
+        with file:
+            size = file.size
+            write(pack(member.header._replace(type=b"0", linkname=b"", size=size)))
+            for piece in _exactly(file.chunks(), size):
+                write(piece)
+        write(padding(size))
+        return True
+
+
+def _exactly(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """`size` bytes, whatever becomes of the file meanwhile: that changes the digest, and is noticed."""
+    for piece in pieces:
+        yield piece[:size]
+        size -= min(size, len(piece))
+    yield bytes(size)
+
+
+def _fate(fault: Fault) -> str:
+    if fault.path.rpartition(b"/")[2].startswith(b".wh."):
+        return "exported as an empty mark"
+    if fault.what in ("content", "size"):
+        return "exported as it is on disk"
+    return "left out"
+
+
+def _nothing(diff_id: DiffID, error: CorruptStore) -> LayerTar:
+    made = _Made(lambda write: write(END), diff_id)
+    _lost(f"{error}: layer {diff_id} is lost, an empty one takes its place: {made.diff_id}")
+    return made
+
+
+def _with_layers(config: bytes, diff_ids: list[DiffID]) -> bytes:
+    """The config with other layers; all else as it is."""
+    document = json.loads(config)
+    document["rootfs"]["diff_ids"] = diff_ids
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _lost(message: str) -> None:
+    _log.warning("%s", message, extra={"damage": True})

@@ -1,0 +1,85 @@
+"""Where engines keep their stores, and by what a store is known that no kind reads.
+
+Sources: moby `cmd/dockerd` (rootless: `$XDG_DATA_HOME/docker`); containerd `docs/ops.md`; the
+documentation of k3s, RKE2, k0s and MicroK8s; containers/storage `docs/containers-storage.conf.5.md`; BuildKit
+`docs/rootless.md`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+__all__ = ["HOME_PLACES", "PLACES", "VOLUMES", "Place", "homes", "inside_var", "unread_kind"]
+
+
+class Place(NamedTuple):
+    """Where a store usually lies below the top of a system, and what engine keeps it there."""
+
+    path: str
+    owner: str
+
+
+PLACES = (
+    Place("var/lib/docker", "docker"),
+    Place("var/snap/docker/common/var-lib-docker", "docker"),
+    Place("var/lib/containerd", "containerd"),
+    Place("var/lib/rancher/k3s/agent/containerd", "k3s"),
+    Place("var/lib/rancher/rke2/agent/containerd", "rke2"),
+    Place("var/lib/k0s/containerd", "k0s"),
+    Place("var/snap/microk8s/common/var/lib/containerd", "microk8s"),
+    Place("var/lib/containers/storage", "podman"),
+    Place("var/lib/buildkit", "buildkit"),
+)
+"""Below the top of a system."""
+
+HOME_PLACES = (
+    Place(".local/share/docker", "docker"),
+    Place(".local/share/containerd", "containerd"),
+    Place(".local/share/containers/storage", "podman"),
+    Place(".local/share/buildkit", "buildkit"),
+)
+"""Below the home of a user, of engines without root."""
+
+VOLUMES = "volumes"
+"""The directory of a store below which each volume has its files in `_data`."""
+
+_HOME = 5  # the field of a passwd line
+
+_MARKS = (
+    (("io.containerd.metadata.v1.bolt",), "containerd"),
+    (("overlay-images", "overlay-layers"), "containers-storage"),
+    (("vfs-images", "vfs-layers"), "containers-storage"),
+    (("btrfs-images", "btrfs-layers"), "containers-storage"),
+    (("zfs-images", "zfs-layers"), "containers-storage"),
+    (("runc-overlayfs",), "buildkit"),
+    (("runc-native",), "buildkit"),
+    (("containers", "image"), "docker"),
+    (("containers", "volumes"), "docker"),
+    (("containers", "engine-id"), "docker"),
+)
+"""Names that lie side by side at the top of a store, and what kind it is then."""
+
+
+def unread_kind(names: Collection[str]) -> str | None:
+    """What kind of store a directory of these names is, as far as names tell; None where it is none."""
+    return next((kind for marks, kind in _MARKS if all(mark in names for mark in marks)), None)
+
+
+def inside_var() -> Iterator[Place]:
+    """Where stores lie in a volume that was mounted as a store itself, or as /var or /var/lib of a system."""
+    for top in ("var/lib/", "var/"):
+        yield from (Place(path.removeprefix(top), owner) for path, owner in PLACES if path.startswith(top))
+
+
+def homes(passwd: bytes) -> Iterator[tuple[str, str]]:
+    """The users of a passwd file and where below the top their homes are, each home once."""
+    seen = {""}
+    for line in passwd.decode("utf-8", "surrogateescape").splitlines():
+        fields = line.split(":")
+        home = fields[_HOME].strip("/") if len(fields) > _HOME else ""
+        if home not in seen and not {".", "..", ""} & set(home.split("/")) and "\0" not in home:
+            seen.add(home)
+            yield fields[0], home

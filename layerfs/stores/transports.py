@@ -1,0 +1,152 @@
+"""NAMEs that carry their store: `docker-archive:FILE[:REF]`, as in containers-transports(5), or a path.
+
+A path begins with `/`, `./` or `../`, and may have a REF behind a colon as well; `-` is standard input. Bare
+words are names in the store that was chosen. `carried` looks at the word alone, `located` asks the host which
+of its colons ends the path.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+
+from layerfs.errors import AmbiguousName, InvalidReference, NotAnArchive
+from layerfs.hostdir import is_there
+from layerfs.stores.registry import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from layerfs.store import Store
+    from layerfs.stores.registry import Options
+
+__all__ = ["STDIN", "TRANSPORTS", "Carried", "Located", "Transport", "carried", "located", "open_located"]
+
+STDIN = "-"
+"""The path that means standard input."""
+
+_LONGEST_PATH = 4096
+_LONGEST_NUMBER = 10
+_NUMBER = re.compile(r"@[0-9]{1,9}")
+
+
+class Transport(NamedTuple):
+    """A word before a colon that says what kind of store follows.
+
+    Attributes:
+        module: has `open_transport(transport, path, options)`.
+        default: where the path may be left out, the one that is meant then: all is a REF that does not begin
+            with a slash.
+    """
+
+    module: str
+    default: str | None = None
+
+
+TRANSPORTS = {
+    "docker-archive": Transport("layerfs.stores.archive.transports"),
+    "oci": Transport("layerfs.stores.archive.transports"),
+    "oci-archive": Transport("layerfs.stores.archive.transports"),
+    "dir": Transport("layerfs.stores.archive.transports"),
+}
+"""Every transport, a line each."""
+
+
+class Carried(NamedTuple):
+    """A NAME with a store in it.
+
+    Attributes:
+        word: the whole.
+        transport: of `TRANSPORTS`; empty for a plain path.
+        text: what follows: a path, and perhaps a REF.
+    """
+
+    word: str
+    transport: str
+    text: str
+
+
+class Located(NamedTuple):
+    """Where a store is, and what in it.
+
+    Attributes:
+        transport: of `TRANSPORTS`; empty for a plain path.
+        path: of the host; `STDIN` is standard input.
+        ref: the name in the store; None where there is none: the only image is meant.
+        as_of: `@N` where it stands behind the path alone, else empty.
+    """
+
+    transport: str
+    path: str
+    ref: str | None
+    as_of: str = ""
+
+
+class _Opener(Protocol):
+    def open_transport(self, transport: str, path: str, options: Options) -> Store:
+        """Open it; raises `DataRootError` where it is not of the kind that the transport says."""
+
+
+def carried(word: str) -> Carried | None:
+    """The parts of a NAME that carries its store; None for a bare word."""
+    if "\0" in word:
+        return None
+    transport, colon, text = word.partition(":")
+    if colon and transport in TRANSPORTS:
+        return Carried(word, transport, text)
+    is_path = word in (".", "..") or word.startswith(("/", "./", "../"))
+    is_input = word.partition(":")[0].partition("@")[0] == STDIN
+    return Carried(word, "", word) if is_path or is_input else None
+
+
+def located(name: Carried) -> Located:
+    """Where the path of a NAME ends: where the host has something.
+
+    Raises:
+        InvalidReference: there is no path, or an empty REF.
+        AmbiguousName: the host has several things that it could be.
+        NotAnArchive: the host has none.
+    """
+    default = TRANSPORTS[name.transport].default if name.transport else None
+    if default is not None and not name.text.startswith("/"):
+        return Located(name.transport, default, name.text or None)
+    ends = [end for end in _ends(name.text) if end]
+    if not ends:
+        raise InvalidReference(f"{name.word!r} has no path behind {name.transport}:")
+    paths = {end: name.text[:end] for end in ends}
+    found = [end for end, path in paths.items() if path == STDIN or is_there(path)]
+    if not found:
+        raise NotAnArchive(f"{paths[ends[0]]}: no such file or directory")
+    if len(found) > 1:
+        raise AmbiguousName(
+            name.word,
+            [paths[end] for end in found],
+            hint="the host has each of these: give one of another name, as by a link, or with --root",
+        )
+    rest = name.text[found[0] :]
+    if rest == ":":
+        raise InvalidReference(f"{name.word!r} has no reference behind its last colon")
+    ref = rest[1:] if rest.startswith(":") else None
+    return Located(name.transport, paths[found[0]], ref, rest if ref is None else "")
+
+
+def _ends(text: str) -> Iterator[int]:
+    """Where the path of a NAME may end, first at its first colon; nowhere behind what a path can have."""
+    at = text.find(":")
+    while 0 <= at <= _LONGEST_PATH:
+        yield at
+        at = text.find(":", at + 1)
+    path, mark, _ = text[-_LONGEST_NUMBER:].rpartition("@")
+    as_of = text[-_LONGEST_NUMBER:][len(path) :]
+    if mark and _NUMBER.fullmatch(as_of):
+        yield len(text) - len(as_of)
+    yield len(text)
+
+
+def open_located(at: Located, options: Options) -> Store:
+    """Open the store of a NAME; raises as `registry.open_store`."""
+    if not at.transport:
+        return open_store(at.path, options)
+    module = importlib.import_module(TRANSPORTS[at.transport].module)
+    return cast("_Opener", module).open_transport(at.transport, at.path, options)

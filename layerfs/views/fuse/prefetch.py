@@ -1,0 +1,65 @@
+"""Prefetch: what will probably be asked next is prepared while nothing is asked.
+
+Whoever lists a directory often goes on into those in it (find, du, tar, rsync, grep -r), and whoever looks
+a file up often opens it. Between a reply and the next request the asker is busy, and the server would
+only wait. What is prefetched is bounded by these moments: a guess that fails costs no more than them.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from layerfs.errors import TreeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from layerfs.tree.node import Node
+
+__all__ = ["Prefetch"]
+
+_EXPECTED = 1024
+"""Directories remembered; what lies further back in a walk is expected anew when its turn comes."""
+
+
+class Prefetch:
+    """What is expected, directories in a stack, the next one last; safe to use from several threads."""
+
+    def __init__(self, merge: Callable[[Node], object], prepare: Callable[[int], object]) -> None:
+        """Expect nothing yet.
+
+        Args:
+            merge: makes a directory ready to be listed.
+            prepare: makes the file of a node ID ready to be read.
+        """
+        self._merge = merge
+        self._prepare = prepare
+        self._expected: list[Node] = []
+        self._file: int | None = None
+
+    def expect_file(self, node_id: int) -> None:
+        """A file was looked up."""
+        self._file = node_id
+
+    def expect(self, listed: Iterable[Node]) -> None:
+        """A directory was listed: those in it are next, in its order."""
+        directories = [node for node in listed if node.is_dir and node.entries is None]
+        self._expected.extend(reversed(directories))
+        del self._expected[:-_EXPECTED]
+
+    def step(self) -> bool:
+        """Prepare one file, or merge one directory; returns whether there may be more to do."""
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(TreeError, KeyError):  # whoever asks for it will be told; forgotten meanwhile
+                self._prepare(file)
+            return True
+        try:
+            node = self._expected.pop()
+        except IndexError:
+            return False
+        if node.entries is None and node.handle is not None:  # else it was listed already, or forgotten
+            with suppress(TreeError):
+                self._merge(node)
+        return True

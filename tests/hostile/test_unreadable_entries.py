@@ -1,0 +1,118 @@
+"""What cannot be read for this user: met on a walk it costs exit code 1, asked for by its path 6."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fixtures.unpack import unpack
+from tests.hostile.demo import Demo
+from tests.support.nobody import NOBODY, layerfs_as_nobody
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.root
+
+MET, ASKED = 1, 6
+TROUBLE = 6  # of `diff`, whose 1 is that there are differences
+
+WALKS = [
+    "ls -R demo",
+    "tree demo",
+    "find demo",
+    "find --all motd",
+    "hashes demo",
+    "changes demo",
+    "waste demo",
+    "waste --all --duplicates",
+    "deleted demo",
+    "timeline demo",
+    "blame -R demo",
+    "cp demo:/ {target}",
+]
+
+ASKINGS = [
+    "ls demo /root",
+    "tree demo /root",
+    "find demo /root",
+    "stat demo /root/password.txt",
+    "cat demo@3 /root/password.txt",
+    "deleted demo /nope",
+    "ls demo /nope",
+    "cp demo:/nope {target}",
+]
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root that belongs to nobody, whose image has a directory in layer 3 that nobody may read."""
+    place = tmp_path_factory.mktemp("closed")
+    for parent in (place, *place.parents[:2]):
+        parent.chmod(0o755)
+    root = unpack(place)
+    _give(root)
+    for number in range(1, 7):
+        directory = Demo(root).directory(number) / "diff/root"
+        if directory.is_dir():
+            os.chown(directory, 0, 0)
+            directory.chmod(0o700)
+    return root
+
+
+@pytest.fixture(scope="module")
+def readable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root that belongs to nobody."""
+    place = tmp_path_factory.mktemp("readable")
+    for parent in (place, *place.parents[:2]):
+        parent.chmod(0o755)
+    root = unpack(place)
+    _give(root)
+    return root
+
+
+def _give(root: Path) -> None:
+    for place, directories, files in os.walk(root):
+        for name in [".", *directories, *files]:
+            os.chown(os.path.join(place, name), NOBODY, NOBODY, follow_symlinks=False)
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [*((line, MET) for line in WALKS), *((line, ASKED) for line in ASKINGS), ("diff demo@2 demo", TROUBLE)],
+)
+def test_exit_code(closed: Path, line: str, code: int) -> None:
+    """A walk goes on, names what it cannot read, and exits with 1 (`diff` 6); what was asked for is 6."""
+    with tempfile.TemporaryDirectory() as target:
+        os.chown(target, NOBODY, NOBODY)
+        words = line.format(target=target).split()
+        done = layerfs_as_nobody("--root", str(closed), "--metadata", "disk", *words)
+    assert (done.returncode, "error" in done.stderr) == (code, True), done.stderr
+    assert "/root" in done.stderr or "/nope" in done.stderr
+
+
+# -- records ---------------------------------------------------------------------------------------
+
+
+RECORDS = ("config", "diff", "parent", "cache-id", "size", "tar-split.json.gz", "link", "lower")
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_verify_of_an_image_whose_record_cannot_be_read(readable: Path, name: str) -> None:
+    """What `verify` may not look at is no finding of damage, but never a clean result."""
+    demo = Demo(readable)
+    place = demo.directory(4) if name in ("link", "lower") else demo.layer(4)
+    path = demo.config if name == "config" else place / name
+    os.chown(path, 0, 0)
+    mode = path.stat().st_mode
+    path.chmod(0o600)
+    try:
+        done = layerfs_as_nobody("--root", str(readable), "verify", "demo:1.0")
+    finally:
+        path.chmod(mode)
+        os.chown(path, NOBODY, NOBODY)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert path.name[:12] in done.stdout
