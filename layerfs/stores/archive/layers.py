@@ -26,6 +26,7 @@ from layerfs.tree.tarlayer import TarLayer, TarTree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from layerfs.cache.blobs import Cache, Plain
     from layerfs.ids import BlobDigest, ChainID, DiffID
@@ -139,6 +140,10 @@ class LayerFiles:
     def diff_id(self, blob: Blob) -> str:
         """The sha256 of a blob without its compression; raises `CorruptStore`."""
         return self.plain(blob).diff_id
+
+    def watched(self, told: Callable[[str, int, int], None]) -> AbstractContextManager[None]:
+        """While it is entered, `told` hears of blobs that are read as a whole; see `Cache.watched`."""
+        return self._cache.watched(told)
 
     def plain(self, blob: Blob, *, fresh: bool = False) -> Plain:
         """A blob without compression, which may be the one in the archive; see `Cache.plain`."""
