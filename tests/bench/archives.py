@@ -3,11 +3,12 @@
 The archive is what a real `docker save` wrote, its layers plain tars; the OCI layout is skopeo's, its
 layers compressed by gzip. "First" is with an empty cache of ours, and after the kernel had forgotten
 everything but the programs; "second", the same command once more. dive counts what is wasted (`CI=true`),
-as `waste` does; it lists nothing. `docker load` is by an Engine that does not have the image. Memory is the
-most that the command had resident (of `docker load` dockerd), and an entry's part is that without what the
-same program has resident to do next to nothing. ratarmount joins the layers' tars, knows no whiteouts, and
-keeps its indexes in memory. "Walk" looks at every entry's attributes, "read" reads small files, each on a
-mount of its own.
+as `waste` does; it lists nothing, and hashes every file, so the one of 600 MiB tells: "small files" is the
+same image without the layer that has it. `docker load` is by an Engine that does not have the image. Memory
+is the most that the command had resident (of `docker load` dockerd), and an entry's part is that without
+what the same program has resident to do next to nothing. ratarmount joins the layers' tars, knows no
+whiteouts, and keeps its indexes in memory. "Walk" looks at every entry's attributes, "read" reads small
+files, each on a mount of its own.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from tests.bench import mounts, reading, roots
 from tests.bench.mounts import Mounted, drop_caches
-from tests.bench.packing import IMAGE
+from tests.bench.packing import ARCHIVE_BELOW, IMAGE, IMAGE_BELOW
 from tests.bench.timing import alternate, measured
 from tests.support.capabilities import CAPABILITIES, dive_command, docker_command
 from tests.support.engine import Engine
@@ -123,8 +124,14 @@ def measure_commands(
             for what, words in _WORK.items():
                 for store, root in stores.items():
                     contenders[f"{program} {what}, {store}"] = _ours(path, root, words, peers.saved, entries)
+        below = peers.saved.with_name(ARCHIVE_BELOW)
+        for program, path in {"layerfs": mounts.LAYERFS, **others}.items():
+            contenders[f"{program} waste, docker save of small files"] = _ours(
+                path, str(below), ["waste", IMAGE_BELOW], peers.saved, entries
+            )
         if dive := dive_command():
             contenders["dive"] = _dive(dive, peers.saved, entries)
+            contenders["dive, docker save of small files"] = _dive(dive, below, entries)
         if not CAPABILITIES["dockerd"]():
             empty = peers.saved.with_name("load-root")
             cleaning.callback(shutil.rmtree, empty, ignore_errors=True)
@@ -202,8 +209,8 @@ def measure_mounts(
         commands["ratarmount"] = [str(peers.ratarmount), "--index-file", ":memory:", *tars]
     try:
         for command in commands.values():
-            with mounts.mounter(command)():
-                pass  # what was decompressed is kept from here on
+            with mounts.mounter(command)() as mounted:
+                reading.walk(mounted.path)  # what is decompressed now is kept
         contenders = {
             name: _mount_contender(mounts.mounter(command), held) for name, command in commands.items()
         }

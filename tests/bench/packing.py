@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ARCHIVE",
+    "ARCHIVE_BELOW",
     "BIG_FILE",
     "BIG_SIZE",
     "IMAGE",
@@ -41,6 +42,7 @@ IMAGE = "bench:1"
 IMAGE_BELOW = "bench:0"
 """The same image without its uppermost layer."""
 ARCHIVE = "images.tar"
+ARCHIVE_BELOW = "below.tar"
 BIG_FILE = "big-file"
 
 _SOURCE = "/usr"
@@ -84,10 +86,11 @@ def load_into_podman(path: Path, archive: Path) -> None:
 
 
 def save_from_engine(path: Path, archive: Path) -> None:
-    """Write `ARCHIVE` into a directory by `docker save` of an Engine that loads the images; needs root."""
+    """Have an Engine load images, and save each as `ARCHIVE` and `ARCHIVE_BELOW`; needs root."""
     with Engine(path / "root") as engine:
         engine.load(archive)
         engine.cli("save", "--output", path / ARCHIVE, IMAGE)
+        engine.cli("save", "--output", path / ARCHIVE_BELOW, IMAGE_BELOW)
     shutil.rmtree(path / "root")
 
 
