@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import compileall
 import functools
 import shutil
 import sys
@@ -52,6 +53,8 @@ def main() -> None:
     chosen = parser.parse_args()
     out = chosen.out or (None if chosen.only else _PROJECT / "docs/benchmarks.md")
     others = _others(parser, chosen.beside, chosen.only)
+    for checkout in filter(None, (_PROJECT, chosen.beside)):
+        _compile(checkout)
     place = chosen.place.resolve()
     sections = []
     for name in [chosen.only] if chosen.only else [*_PARTS, *_BESIDE]:
@@ -76,6 +79,12 @@ def _others(parser: argparse.ArgumentParser, beside: Path | None, only: str | No
     if not program.exists():
         parser.error(f"{program}: not there; run make check in that checkout")
     return {report.BESIDE: program}
+
+
+def _compile(checkout: Path) -> None:
+    """Have the modules compiled, as an installed program has them, wherever Python does not do so itself."""
+    for package in ("layerfs", "cli"):
+        compileall.compile_dir(checkout / package, quiet=1)
 
 
 def _progress(text: str) -> None:
