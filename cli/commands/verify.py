@@ -93,9 +93,12 @@ def command(
       layerfs verify --ignore owner,mtime nginx@3  # a copy that lost these
       layerfs verify --all --format '{{.Severity}} {{.Path}}' | grep ^error
     """
+    from layerfs.capabilities import VerifyOptions
+
     aspects = frozenset() if no_attributes else frozenset(ASPECTS) - ignore
-    how = How(aspects, quick, list_all, jobs, partly=bool(quick or no_attributes or ignore))
-    checks = [_check(store, within, how) for store, within in _stores(ctx, names, everything=everything)]
+    options = VerifyOptions(aspects, quick, list_all, jobs or len(os.sched_getaffinity(0)))
+    chosen = _stores(ctx, names, everything=everything)
+    checks = [_check(store, within, options) for store, within in chosen]
     if form == "table":
         for check in checks:
             for finding in check.findings():
@@ -109,25 +112,7 @@ def command(
     return FINDINGS if is_wrong or (strict and severities.total()) else 0
 
 
-class How(NamedTuple):
-    """What is checked of each layer, and with how many processes.
-
-    Attributes:
-        aspects: attributes that count.
-        quick: the records only.
-        list_all: name every entry.
-        jobs: layers at a time; None for all processors.
-        partly: whether less is asked for than all there is to check.
-    """
-
-    aspects: frozenset[str]
-    quick: bool
-    list_all: bool
-    jobs: int | None
-    partly: bool
-
-
-class Check(NamedTuple):
+class StoreCheck(NamedTuple):
     """The check of one store."""
 
     store: Store
@@ -155,22 +140,20 @@ def _stores(
     return [(store, tuple(within)) for store, within in by_store.items()]
 
 
-def _check(store: Store, names: tuple[str, ...], how: How) -> Check:
+def _check(store: Store, names: tuple[str, ...], options: VerifyOptions) -> StoreCheck:
     """Prepare the check of one store; raises `NotInThisKind`."""
-    from layerfs.capabilities import Checkable, Verifiable, VerifyOptions, lacking
+    from layerfs.capabilities import Checkable, Verifiable, lacking
 
     if isinstance(store, Checkable):
-        if how.partly:
+        if options.quick or len(options.aspects) < len(ASPECTS):
             raise click.UsageError(f"{store.noun} takes no --quick, --ignore or --no-attributes")
         chosen = _in_archive(store, names)
         wanted: set[ImageID | ChainID] | None = {*chosen.images, *chosen.chains} if names else None
-        return Check(store, Tally(len(chosen.images), len(chosen.chains)), _by_digests(store, wanted))
+        return StoreCheck(store, Tally(len(chosen.images), len(chosen.chains)), _by_digests(store, wanted))
     if not isinstance(store, Verifiable):
         raise lacking(store)
     here = os.fsencode(os.path.abspath(store.path))
-    jobs = how.jobs or len(os.sched_getaffinity(0))
-    options = VerifyOptions(how.aspects, how.quick, how.list_all, jobs, here)
-    return Check(store, *_by_files(store, names, options))
+    return StoreCheck(store, *_by_files(store, names, options._replace(path=here)))
 
 
 def _aspects(text: str | None) -> frozenset[str]:

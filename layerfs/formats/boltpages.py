@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Read: TypeAlias = Callable[[int, int], bytes | memoryview]
     """Gives so many bytes from an offset on; fewer at the end of the file."""
 
-__all__ = ["META_BYTES", "BadMeta", "Element", "Meta", "Page", "Pages", "inline_page", "read_metas"]
+__all__ = ["BadMeta", "Element", "Meta", "Page", "Pages", "inline_page", "read_metas"]
 
 _MAGIC = b"\xed\xda\x0c\xed"  # 0xED0CDAED, the least byte first
 _VERSION = 2
@@ -40,9 +40,6 @@ _PAGE_SIZES = [1 << power for power in range(9, 25)]
 _MAX_EXTENT = 64 << 20  # bytes of a page with those behind it: engines put in a few hundred an element
 _KEPT = 16 << 20  # bytes of pages that are kept for the next look
 _FNV_OFFSET, _FNV_PRIME = 0xCBF29CE484222325, 0x100000001B3
-
-META_BYTES = _PAGE_HEADER.size + _META.size
-"""Bytes at the beginning of pages 0 and 1 in which everything of a meta is."""
 
 
 class Meta(NamedTuple):

@@ -136,10 +136,11 @@ class _Search:
             return None
         kind = unread_kind(names)
         path = posixpath.join(self._path, candidate.path) if candidate.path else self._path
-        if kind is None and not detects(path):
+        is_known = detects(path)
+        if kind is None and not is_known:
             return None
         found = FoundStore(kind or "", path, candidate.owner, candidate.user, candidate.inside, NOT_READ)
-        if detects(path):
+        if is_known:
             found = self._opened(found, identity)
         if found.kind:
             self._seen.add(identity)

@@ -50,11 +50,7 @@ ASKINGS = [
 @pytest.fixture(scope="module")
 def closed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root that belongs to nobody, whose image has a directory in layer 3 that nobody may read."""
-    place = tmp_path_factory.mktemp("closed")
-    for parent in (place, *place.parents[:2]):
-        parent.chmod(0o755)
-    root = unpack(place)
-    _give(root)
+    root = _given(tmp_path_factory.mktemp("closed"))
     for number in range(1, 7):
         directory = Demo(root).directory(number) / "diff/root"
         if directory.is_dir():
@@ -66,18 +62,18 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def readable(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root that belongs to nobody."""
-    place = tmp_path_factory.mktemp("readable")
+    return _given(tmp_path_factory.mktemp("readable"))
+
+
+def _given(place: Path) -> Path:
+    """The recorded root below `place`, all of it nobody's, and the way to it open."""
     for parent in (place, *place.parents[:2]):
         parent.chmod(0o755)
     root = unpack(place)
-    _give(root)
-    return root
-
-
-def _give(root: Path) -> None:
-    for place, directories, files in os.walk(root):
+    for directory, directories, files in os.walk(root):
         for name in [".", *directories, *files]:
-            os.chown(os.path.join(place, name), NOBODY, NOBODY, follow_symlinks=False)
+            os.chown(os.path.join(directory, name), NOBODY, NOBODY, follow_symlinks=False)
+    return root
 
 
 @pytest.mark.parametrize(

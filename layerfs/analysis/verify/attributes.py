@@ -180,10 +180,6 @@ class Attributes:
 
     # -- extended attributes -------------------------------------------------------------------
 
-    def are_labels(self, names: Sequence[str]) -> bool:
-        """Whether all of an entry's extended attributes are the host's own business."""
-        return all(os.fsencode(name) in _HOST_LABELS for name in names)
-
     def xattr_differences(
         self,
         directory: HostDir,

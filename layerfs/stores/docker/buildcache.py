@@ -34,8 +34,7 @@ def build_cache(root: DataRoot) -> list[CacheRecord] | None:
     for record in records:
         if not record.twin:
             snapshot = snapshots.get(record.snapshot)
-            lost = snapshot is None and bool(in_snapshots)
-            size = None if lost and record.size is None else _size(root, record, snapshot, layers)
+            size = _size(root, record, snapshot, layers, whole=not in_snapshots)
             found.append(CacheRecord(record, snapshot.chain_id if snapshot else None, size))
     return found
 
@@ -45,10 +44,18 @@ def _size(
     record: BuildKitRecord,
     snapshot: BuildKitSnapshot | None,
     layers: Mapping[ChainID, Layer],
+    *,
+    whole: bool,
 ) -> int | None:
-    """What BuildKit noted, or else the bytes of the layer or directory that is the record's."""
+    """What BuildKit noted, or else the bytes of the layer or directory that is the record's.
+
+    None where they cannot be counted, or where snapshots were lost (they are not `whole`) and the record's
+    may be one of them.
+    """
     if record.size is not None:
         return record.size
+    if snapshot is None and not whole:
+        return None
     if not record.has_files or snapshot is None:
         return 0
     if snapshot.chain_id is not None and (layer := layers.get(snapshot.chain_id)):
