@@ -276,6 +276,6 @@ class Salvageable(Protocol):
         """What rebuilds them."""
 
 
-def lacking(store: Store) -> NotInThisKind:
-    """The error of a command that needs a capability which `store` does not have."""
-    return NotInThisKind(store.path, store.noun, "records of a Docker Engine, from which this is read")
+def lacking(store: Store, command: str) -> NotInThisKind:
+    """The error of a command, as `system df`, that needs a capability which `store` does not have."""
+    return NotInThisKind(store.path, store.noun, f"layerfs {command} does not support it")

@@ -148,11 +148,11 @@ class AmbiguousName(LookupFailed):
 
 
 class NotInThisKind(DataRootError):
-    """A store of this kind has nothing of the sort that was asked for."""
+    """A store of this kind has nothing of the sort that was asked for, or cannot be asked for it."""
 
-    def __init__(self, path: str, noun: str, lacks: str) -> None:
-        """Say of the store at `path`, which is a `noun` ("an archive"), what it `lacks`."""
-        super().__init__(f"{path}: {noun}: it has no {lacks}")
+    def __init__(self, path: str, noun: str, problem: str) -> None:
+        """Say of the store at `path`, which is a `noun` ("an archive"), why it cannot answer."""
+        super().__init__(f"{path}: {noun}: {problem}")
 
 
 class StoreGone(DataRootError):

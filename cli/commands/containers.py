@@ -113,7 +113,7 @@ def _with_containers(root: Store) -> Store:
     from layerfs.errors import NotInThisKind
 
     if not root.has_containers:
-        raise NotInThisKind(root.path, root.noun, "containers")
+        raise NotInThisKind(root.path, root.noun, "it has no containers")
     return root
 
 

@@ -64,7 +64,7 @@ def command(
         raise click.UsageError("--quick and --verify exclude each other")
     store = open_root(ctx)
     if not isinstance(store, Diagnosable):
-        raise lacking(store)
+        raise lacking(store, "doctor")
     options = DoctorOptions(sizes=not quick, verify=verify, processes=len(os.sched_getaffinity(0)))
     with phases({"layers": "Verifying", "sizes": "Counting layers", "costs": "Counting findings"}) as told:
         report = store.diagnose(options, told)

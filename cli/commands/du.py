@@ -73,7 +73,7 @@ def command(
         raise click.UsageError("--layers and --what-if exclude each other")
     store = open_root(ctx)
     if not isinstance(store, Accountable):
-        raise lacking(store)
+        raise lacking(store, "du")
     store.require(RECORDS)
     if what_if:
         images, containers = _named(store, names)

@@ -212,7 +212,7 @@ def _salvager(root: Store) -> Salvager:
     from layerfs.capabilities import Salvageable, lacking
 
     if not isinstance(root, Salvageable):
-        raise lacking(root)
+        raise lacking(root, "export --salvage")
     return root.salvager()
 
 

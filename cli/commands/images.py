@@ -192,7 +192,7 @@ def _account(root: Store) -> Callable[[Image], ImageUsage]:
     from layerfs.capabilities import Accountable, lacking
 
     if not isinstance(root, Accountable):
-        raise lacking(root)
+        raise lacking(root, "images --usage")
     usage = StoreUsage(root)
     known: dict[str, ImageUsage] = {}
 

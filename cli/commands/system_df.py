@@ -55,7 +55,7 @@ def command(
         raise click.UsageError("-v has several tables: its --format is table or json")
     store = open_root(ctx)
     if not isinstance(store, Accountable):
-        raise lacking(store)
+        raise lacking(store, "system df")
     usage = DiskUsage(store)
     if not verbose:
         emit(_SUMMARY, usage.summary(), form)

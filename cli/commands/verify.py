@@ -151,7 +151,7 @@ def _check(store: Store, names: tuple[str, ...], options: VerifyOptions) -> Stor
         wanted: set[ImageID | ChainID] | None = {*chosen.images, *chosen.chains} if names else None
         return StoreCheck(store, Tally(len(chosen.images), len(chosen.chains)), _by_digests(store, wanted))
     if not isinstance(store, Verifiable):
-        raise lacking(store)
+        raise lacking(store, "verify")
     here = os.fsencode(os.path.abspath(store.path))
     return StoreCheck(store, *_by_files(store, names, options._replace(path=here)))
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from layerfs.analysis.doctor.findings import container_subject, image_subject
 from layerfs.errors import CorruptStore
 from layerfs.ids import chain_ids
-from layerfs.stores.docker.buildkit import read_buildkit_snapshots
 from layerfs.stores.docker.overlay2 import MAX_STACK
 from layerfs.stores.docker.pins import owned_directories
 
@@ -58,9 +57,7 @@ class Survey:
             item: self.root.layerdb.noted_mount(item) for item in self.root.layerdb.container_ids()
         }
         self.configs = dict(self._configs())
-        self.snapshots, self.snapshots_problems = read_buildkit_snapshots(
-            self.root.directory, self.root.bolt_state
-        )
+        self.snapshots, self.snapshots_problems = self.root.snapshots
         self.above = self._above()
         self.users = self._users()
         self.cached = frozenset(self._cached())
