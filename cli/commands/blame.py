@@ -14,11 +14,12 @@ from ..options import format_option, metadata_option, no_trunc_option, root_opti
 from ..places import Words, complete_place, open_place, place_metavar
 from ..progress import phases, progress
 from ..rows.entries import Complaints, escaped, lossless, type_word
+from ..rows.identities import cache_id_column, chain_id_column, diff_id_column, id_words
 from ..rows.provenance import backing_path, command_words, kind_option, open_stack
 from ..stores import open_root
 from ..subjects import tree_path
 from ..table import Column, Table
-from ..units import human_size, rfc3339, short_id
+from ..units import human_size, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -226,8 +227,7 @@ def _column(
 
 
 def _table(shown: tuple[str, ...], *, full: bool) -> Table[Row]:
-    def identity(value: str | None) -> str:
-        return (value or "") if full else short_id(value or "")
+    identity = id_words(full=full)
 
     def text(value: str | None) -> str:
         return "" if value is None else escaped(value.encode("utf-8", "surrogateescape"))
@@ -274,9 +274,9 @@ def _table(shown: tuple[str, ...], *, full: bool) -> Table[Row]:
         _column("mtime", "MTime", "MTIME", _of(lambda version: rfc3339(version.stat.mtime_ns))),
         _column("target", "Target", "TARGET", target, text),
         _column("sha256", "SHA256", "SHA256", lambda row: row.content().sha256, hash_words),
-        _column("diff_id", "DiffID", "DIFF ID", lambda row: row.ids[0], identity),
-        _column("chain_id", "ChainID", "CHAIN ID", lambda row: row.ids[1], identity),
-        _column("cache_id", "CacheID", "CACHE ID", lambda row: row.ids[2], identity),
+        diff_id_column(lambda row: row.ids[0], identity),
+        chain_id_column(lambda row: row.ids[1], identity),
+        cache_id_column(lambda row: row.ids[2], identity),
         _column("backing_path", "BackingPath", "BACKING PATH", lambda row: row.backing_path),
         _column(
             "created_by", "CreatedBy", "CREATED BY", lambda row: row.created_by, command_words(full=full)

@@ -13,6 +13,7 @@ from ..options import format_option, metadata_option, no_trunc_option, root_opti
 from ..progress import progress
 from ..rows.changes import View
 from ..rows.entries import Complaints
+from ..rows.identities import cache_id_column, chain_id_column, diff_id_column
 from ..rows.provenance import kind_option, open_owner, own_words
 from ..stores import find_name
 from ..subjects import complete_names
@@ -118,9 +119,9 @@ def _table(name: str, *, full: bool) -> Table[LayerChanges]:
     columns: list[Column[LayerChanges]] = [
         Column("layer", lambda row: row.number, "Layer", "LAYER"),
         Column("kind", lambda row: row.kind, "Kind", "KIND"),
-        Column("diff_id", lambda row: row.diff_id, "DiffID", "DIFF ID"),
-        Column("chain_id", lambda row: row.chain_id, "ChainID", "CHAIN ID"),
-        Column("cache_id", lambda row: row.layer.cache_id, "CacheID", "CACHE ID"),
+        diff_id_column(lambda row: row.diff_id),
+        chain_id_column(lambda row: row.chain_id),
+        cache_id_column(lambda row: row.layer.cache_id),
         *(_count_column(kind) for kind in KINDS),
         Column(
             "bytes",

@@ -24,6 +24,7 @@ from ..options import (
 from ..places import Words, open_place, place_argument
 from ..progress import progress
 from ..rows.entries import Complaints, escaped, lossless, type_word
+from ..rows.identities import cache_id_column, diff_id_column
 from ..rows.provenance import backing_path, command_words, kind_option, open_stack, short_name
 from ..subjects import tree_path
 from ..table import Column, Table
@@ -256,7 +257,7 @@ def _table(subject: Subject, *, full: bool, recovered: bool) -> Table[Row]:
     def layer(row: Row) -> int:
         return row.item.version.layer
 
-    columns = (
+    columns: tuple[Column[Row], ...] = (
         _column("path", "Path", "PATH", lambda row: lossless(row.item.version.path), text),
         _column("type", "Type", "TYPE", lambda row: type_word(row.stat.mode)),
         _column("size", "Size", "SIZE", lambda row: row.stat.size, size),
@@ -272,8 +273,8 @@ def _table(subject: Subject, *, full: bool, recovered: bool) -> Table[Row]:
         _column("nlink", "NLink", "NLINK", lambda row: row.stat.nlink),
         _column("inode", "Inode", "INODE", lambda row: row.stat.ino),
         _column("target", "Target", "TARGET", lambda row: row.target and lossless(row.target), text),
-        _column("diff_id", "DiffID", "DIFF ID", lambda row: subject.layer(layer(row)).diff_id),
-        _column("cache_id", "CacheID", "CACHE ID", lambda row: subject.layer(layer(row)).cache_id),
+        diff_id_column(lambda row: subject.layer(layer(row)).diff_id),
+        cache_id_column(lambda row: subject.layer(layer(row)).cache_id),
         _column(
             "backing_path",
             "BackingPath",

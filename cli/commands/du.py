@@ -9,6 +9,7 @@ import click
 
 from ..emit import emit, emit_json
 from ..options import format_option, no_trunc_option, root_option
+from ..rows.identities import NONE, cache_id_column, chain_id_column, diff_id_column, id_words
 from ..stores import open_root
 from ..subjects import complete_names
 from ..table import Column, Table
@@ -24,7 +25,6 @@ __all__ = ["command"]
 
 Row: TypeAlias = dict[str, Any]
 
-NONE = "<none>"
 UNKNOWN = "N/A"
 ORPHAN = "<orphan>"
 TOTAL = "TOTAL"
@@ -158,7 +158,7 @@ def _image_table(*, full: bool) -> Table[Row]:
     columns = (
         _column("repository", "Repository", "REPOSITORY", lambda value: NONE if value is None else value),
         _column("tag", "Tag", "TAG", lambda value: NONE if value is None else value),
-        _column("id", "ID", "IMAGE ID", _identity(full=full)),
+        _column("id", "ID", "IMAGE ID", id_words(full=full, missing=NONE)),
         _column("references", "References", "REFERENCES", ", ".join),
         _column("size", "Size", "SIZE", _size),
         _column("shared_size", "SharedSize", "SHARED SIZE", _size),
@@ -229,12 +229,12 @@ def _layer_total(rows: Sequence[Row], orphans: Iterable[Orphan]) -> Row:
 
 
 def _layer_table(users: Callable[[Row], str], *, full: bool) -> Table[Row]:
-    identity = _identity(full=full)
+    identity = id_words(full=full, missing=NONE)
     columns = (
-        _column("chain_id", "ChainID", "CHAIN ID", identity),
-        _column("diff_id", "DiffID", "DIFF ID", identity),
+        chain_id_column(_key("chain_id"), identity),
+        diff_id_column(_key("diff_id"), identity),
         _column("parent", "Parent", "PARENT", identity),
-        _column("cache_id", "CacheID", "CACHE ID", identity),
+        cache_id_column(_key("cache_id"), identity),
         _column("size", "Size", "SIZE", _size),
         _column("images", "Images", "IMAGES", _count),
         _column("containers", "Containers", "CONTAINERS", _count),
@@ -300,11 +300,11 @@ def _unlayered(row: Row, note: str) -> Row:
 
 
 def _what_if_table(users: Callable[[Row], str], *, full: bool) -> Table[Row]:
-    identity = _identity(full=full)
+    identity = id_words(full=full, missing=NONE)
     columns = (
-        _column("chain_id", "ChainID", "CHAIN ID", identity),
-        _column("diff_id", "DiffID", "DIFF ID", identity),
-        _column("cache_id", "CacheID", "CACHE ID", identity),
+        chain_id_column(_key("chain_id"), identity),
+        diff_id_column(_key("diff_id"), identity),
+        cache_id_column(_key("cache_id"), identity),
         _column("size", "Size", "SIZE", _size),
         _column("freed_size", "FreedSize", "FREED SIZE", _size),
         Column("", users, "KeptFor", "KEPT FOR"),
@@ -315,14 +315,12 @@ def _what_if_table(users: Callable[[Row], str], *, full: bool) -> Table[Row]:
 # -- cells ---------------------------------------------------------------------------------------
 
 
+def _key(name: str) -> Callable[[Row], Any]:
+    return lambda row: row[name]
+
+
 def _column(key: str, placeholder: str, header: str, words: Callable[[Any], str]) -> Column[Row]:
-    return Column(key, lambda row: row[key], placeholder, header, lambda row: words(row[key]))
-
-
-def _identity(*, full: bool) -> Callable[[str | None], str]:
-    from ..units import short_id
-
-    return lambda value: NONE if value is None else value if full else short_id(value)
+    return Column(key, _key(key), placeholder, header, lambda row: words(row[key]))
 
 
 def _size(value: int | None) -> str:

@@ -11,6 +11,7 @@ from click.shell_completion import CompletionItem
 from ..emit import emit, is_template
 from ..filters import Filters, filter_option, invalid_filter, labels, moment
 from ..options import format_option, no_trunc_option, root_option
+from ..rows.identities import NONE
 from ..stores import is_carried, open_root, open_word
 from ..subjects import complete_images, image_names
 from ..table import Column, Table
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-NONE = "<none>"
 UNKNOWN = "N/A"
 
 _TAGGED = "table {{.Repository}}\t{{.Tag}}"

@@ -9,11 +9,12 @@ import click
 
 from ..emit import emit
 from ..options import format_option, no_trunc_option, root_option
+from ..rows.identities import chain_id_column, diff_id_column, id_words
 from ..rows.provenance import kind_option, open_owner, own_words
 from ..stores import find_name, open_root
 from ..subjects import complete_names
 from ..table import Column, Table
-from ..units import ellipsis, human_size, short_id
+from ..units import ellipsis, human_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,11 +88,7 @@ def _rows(layers: LayerTable, owner: Image | Container | None) -> list[LayerRow]
 
 
 def _table(layers: LayerTable, *, digests: bool, full: bool) -> Table[LayerRow]:
-    def shown(text: str | None) -> str:
-        return MISSING if text is None else text if full else short_id(text)
-
-    def identity(text: str | None, row: LayerRow) -> str:
-        return "" if text is None and row.kind != "layer" else shown(text)
+    shown = id_words(full=full, missing=MISSING)
 
     def cache_id(row: LayerRow) -> str:
         """A container's two directories differ in what is behind the digits."""
@@ -106,16 +103,8 @@ def _table(layers: LayerTable, *, digests: bool, full: bool) -> Table[LayerRow]:
         Column("index", lambda row: row.index, "Index", "INDEX", lambda row: str(row.index or "?")),
         Column("kind", lambda row: row.kind, "Kind", "KIND"),
         Column("", lambda row: shown(row.chain_id or row.cache_id), "ID", "ID"),
-        Column(
-            "diff_id", lambda row: row.diff_id, "DiffID", "DIFF ID", lambda row: identity(row.diff_id, row)
-        ),
-        Column(
-            "chain_id",
-            lambda row: row.chain_id,
-            "ChainID",
-            "CHAIN ID",
-            lambda row: identity(row.chain_id, row),
-        ),
+        diff_id_column(lambda row: row.diff_id, id_words(full=full)),
+        chain_id_column(lambda row: row.chain_id, id_words(full=full)),
         Column("parent", lambda row: row.parent, "Parent", "PARENT", lambda row: shown(row.parent or "")),
         Column("cache_id", lambda row: row.cache_id, "CacheID", "CACHE ID", cache_id),
         Column("link", lambda row: row.link, "Link", "LINK", lambda row: shown(row.link)),

@@ -8,6 +8,7 @@ import click
 
 from ..emit import emit, emit_json
 from ..options import format_option, root_option
+from ..rows.identities import NONE
 from ..stores import open_root
 from ..table import Column, Table
 from ..units import age, human_size, rfc3339, short_id
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-NONE = "<none>"
 UNKNOWN = "N/A"
 
 
