@@ -31,6 +31,8 @@ __all__ = [
     "container_names",
     "image_names",
     "layer_options",
+    "name_argument",
+    "names_argument",
     "open_sides",
     "open_subject",
     "paths_below",
@@ -43,6 +45,16 @@ __all__ = [
 KINDS = ("container", "image", "layer")
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
+
+
+def name_argument(metavar: str | None = None) -> Callable[[_Function], _Function]:
+    """Add the argument `name`: an image, container or layer; None where it was left out."""
+    return click.argument("name", metavar=metavar, required=False, shell_complete=complete_names)
+
+
+def names_argument(metavar: str) -> Callable[[_Function], _Function]:
+    """Add the argument `names`: any number of images, containers and layers."""
+    return click.argument("names", metavar=metavar, nargs=-1, shell_complete=complete_names)
 
 
 def subject_options(function: _Function) -> _Function:

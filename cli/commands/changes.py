@@ -16,7 +16,7 @@ from ..rows.entries import Complaints
 from ..rows.identities import cache_id_column, chain_id_column, diff_id_column
 from ..rows.provenance import kind_option, open_owner, own_words
 from ..stores import find_name
-from ..subjects import complete_names
+from ..subjects import name_argument
 from ..table import Column, Table
 from ..units import ellipsis, human_size, rfc3339
 
@@ -34,7 +34,7 @@ KINDS = ("added", "modified", "metadata", "type", "deleted")
 
 
 @click.command("changes")
-@click.argument("name", metavar="NAME", required=False, shell_complete=complete_names)
+@name_argument("NAME")
 @click.option(
     "--layer", type=click.IntRange(1), metavar="N", help="List what layer N did, as `diff IMAGE@N-1 IMAGE@N`."
 )

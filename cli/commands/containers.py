@@ -60,7 +60,14 @@ def _filter_values(root: Store, name: str) -> Iterable[Any]:
 
 
 @click.command("containers")
-@click.option("-a", "--all", "every", is_flag=True, help="As `docker ps` has it; all are always shown.")
+@click.option(
+    "-a",
+    "--all",
+    "every",
+    is_flag=True,
+    expose_value=False,
+    help="Accepted as by `docker ps`; all containers are shown anyway.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Show container IDs only.")
 @click.option("-s", "--size", is_flag=True, help="Show what each container has written, and all it holds.")
 @click.option("-n", "--last", type=click.IntRange(-1), default=-1, metavar="N", help="Show the N newest.")
@@ -76,7 +83,6 @@ def _filter_values(root: Store, name: str) -> Iterable[Any]:
 @click.pass_context
 def command(
     ctx: click.Context,
-    every: bool,  # noqa: ARG001 - all are always shown
     quiet: bool,
     size: bool,
     last: int,

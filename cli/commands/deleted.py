@@ -58,7 +58,7 @@ class Row(NamedTuple):
         return self.item.version.stat
 
 
-class Choice(NamedTuple):
+class Selection(NamedTuple):
     """Which versions are shown; the account of wasted bytes is over all."""
 
     layer: int | None
@@ -134,7 +134,7 @@ def command(
     data_root = at.store
     subject = open_stack(data_root, at.name, kind)
     below = [b"/" + tree_path(path).strip(b"/") + b"/" for path in at.paths]
-    choice = Choice(
+    choice = Selection(
         layer,
         hidden_by,
         [top if top != b"//" else b"/" for top in below],
@@ -165,7 +165,7 @@ def _refuse_unknown(tree: UnionTree, paths: Sequence[bytes], complaints: Complai
             complaints.refuse(PathNotFound(path.rstrip(b"/") or b"/"))
 
 
-def _rows(tree: UnionTree, choice: Choice, complaints: Complaints) -> Iterator[Row]:
+def _rows(tree: UnionTree, choice: Selection, complaints: Complaints) -> Iterator[Row]:
     from layerfs.analysis.tree.deleted import deleted
     from layerfs.analysis.tree.versions import node_of
     from layerfs.errors import TreeError

@@ -19,7 +19,7 @@ from ..rows.entries import Complaints, escaped
 from ..rows.tallies import stat_rows, stat_table
 from ..rows.textdiff import unified
 from ..stores import find_name
-from ..subjects import KINDS, complete_names, open_sides, open_subject
+from ..subjects import KINDS, complete_names, name_argument, open_sides, open_subject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -53,7 +53,7 @@ def _attributes(_context: click.Context, parameter: click.Parameter, given: Sequ
 
 
 @click.command("diff")
-@click.argument("name", metavar="A", required=False, shell_complete=complete_names)
+@name_argument("A")
 @click.argument("other", metavar="[B]", required=False, shell_complete=complete_names)
 @click.option("--stat", "stat_", is_flag=True, help="Entries and bytes by kind of change and by directory.")
 @click.option("--summary", is_flag=True, help="Entries and bytes by kind of change.")

@@ -11,7 +11,7 @@ from ..emit import emit, emit_json
 from ..options import format_option, no_trunc_option, root_option
 from ..rows.identities import NONE, cache_id_column, chain_id_column, diff_id_column, id_words
 from ..stores import open_root
-from ..subjects import complete_names
+from ..subjects import names_argument
 from ..table import Column, Table
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ TOTAL = "TOTAL"
 
 
 @click.command("du")
-@click.argument("names", metavar="[IMAGE|CONTAINER]...", nargs=-1, shell_complete=complete_names)
+@names_argument("[IMAGE|CONTAINER]...")
 @click.option("--layers", is_flag=True, help="Show each layer once, with who uses it, and the orphans.")
 @click.option("--what-if", is_flag=True, help="Show what removing these together would free.")
 @click.option("--sort", metavar="COLUMN", help="Sort by a column such as freed: largest first, names from A.")

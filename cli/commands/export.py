@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from contextlib import ExitStack
@@ -12,7 +13,7 @@ import click
 from ..options import root_option, type_option
 from ..progress import byte_progress
 from ..stores import evidence, find_name, find_names, open_root
-from ..subjects import KINDS, complete_names, open_subject, split_layer
+from ..subjects import KINDS, complete_names, names_argument, open_subject, split_layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -42,7 +43,7 @@ class Asked(NamedTuple):
 
 
 @click.command("export")
-@click.argument("names", metavar="NAME...", nargs=-1, shell_complete=complete_names)
+@names_argument("NAME...")
 @click.option(
     "-o",
     "--output",
@@ -84,11 +85,11 @@ def command(
     output: str,
     form: str | None,
     everything: bool,
-    all_tags: bool,  # noqa: ARG001 - read from the context, as others
+    all_tags: bool,
     since: tuple[str, ...],
     layer: int | None,
     compress: str | None,
-    salvage: bool,  # noqa: ARG001
+    salvage: bool,
     force: bool,
     kind: str | None,
 ) -> None:
@@ -114,15 +115,16 @@ def command(
     """
     form = _check_usage(ctx.params)
     named = [] if everything else find_names(ctx, names, "give NAMEs, or --all, and not both")
+    export_images = functools.partial(_export_images, ctx, named, all_tags=all_tags, salvage=salvage)
     if form in FOR_IMAGES or (form is None and (everything or len(names) > 1)):
-        _export_images(ctx, named, form or FOR_IMAGES[0])
+        export_images(form or FOR_IMAGES[0])
         return
     data_root, whole, _ = named[0]
     name, number = split_layer(whole)
     found = data_root.names.anything(name, (kind,) if kind else KINDS)
     form = form or _default_format(found, number)
     if form in FOR_IMAGES:
-        _export_images(ctx, named, form)
+        export_images(form)
         return
     if since or compress:
         raise click.UsageError("--since and --compress are for images")
@@ -130,7 +132,7 @@ def command(
     if form == "rootfs":
         produce, total = _rootfs(data_root, whole, kind)
     else:
-        produce, total = _layer(data_root, found, number or layer, salvage=ctx.params["salvage"])
+        produce, total = _layer(data_root, found, number or layer, salvage=salvage)
     with ExitStack() as opened:
         write = _open(ctx, output, opened, total, force=force)
         produce(write)
@@ -167,7 +169,9 @@ def _default_format(found: Named, number: int | None) -> str:
 # -- images --------------------------------------------------------------------------------------
 
 
-def _export_images(context: click.Context, named: Sequence[Found], form: str) -> None:
+def _export_images(
+    context: click.Context, named: Sequence[Found], form: str, *, all_tags: bool, salvage: bool
+) -> None:
     from layerfs.views.export.images import lacking
     from layerfs.views.export.layout import Layout, write_docker_archive, write_oci
     from layerfs.views.export.packing import Packing
@@ -175,7 +179,8 @@ def _export_images(context: click.Context, named: Sequence[Found], form: str) ->
     given = context.params
     since = [find_name(context, name) for name in given["since"]]
     there = [base.store.image(base.name) for base in since]
-    images = _images(_everything(context) if given["everything"] else _asked_for(named), given)
+    asked = _everything(context) if given["everything"] else _asked_for(named)
+    images = _images(asked, all_tags=all_tags, salvage=salvage)
     wanted = lacking(images, there) if there else None
     layers = {tar.diff_id: tar for image in images for tar in image.layers}
     total = sum(tar.size for diff_id, tar in layers.items() if wanted is None or diff_id in wanted)
@@ -187,7 +192,7 @@ def _export_images(context: click.Context, named: Sequence[Found], form: str) ->
         (write_oci if form == "oci" else write_docker_archive)(layout, images)
 
 
-def _images(asked: Sequence[Asked], given: Mapping[str, Any]) -> list[ExportImage]:
+def _images(asked: Sequence[Asked], *, all_tags: bool, salvage: bool) -> list[ExportImage]:
     """The images asked for, each once."""
     from layerfs.views.export.images import original, salvaged, tags_asked_for
 
@@ -196,12 +201,12 @@ def _images(asked: Sequence[Asked], given: Mapping[str, Any]) -> list[ExportImag
     for item in asked:
         image = item.image
         found.setdefault(image.id, item)
-        every = item.name is None or given["all_tags"]
+        every = item.name is None or all_tags
         names = image.references if every else tags_asked_for(image, item.name or "")
         tags.setdefault(image.id, {}).update(
             dict.fromkeys(tag for tag in names if tag.tag and not tag.digest)
         )
-    if not given["salvage"]:
+    if not salvage:
         return [original(item.store, item.image, tags[image_id]) for image_id, item in found.items()]
     salvagers = {store: _salvager(store) for store in {item.store for item in found.values()}}
     return [salvaged(salvagers[item.store], item.image, tags[image_id]) for image_id, item in found.items()]

@@ -11,7 +11,7 @@ from ..emit import emit_objects
 from ..messages import say
 from ..options import root_option, type_option
 from ..stores import find_name
-from ..subjects import KINDS, complete_names
+from ..subjects import KINDS, names_argument
 
 if TYPE_CHECKING:
     from layerfs.errors import LayerfsError
@@ -21,7 +21,7 @@ __all__ = ["command"]
 
 
 @click.command("inspect")
-@click.argument("names", metavar="NAME...", nargs=-1, shell_complete=complete_names)
+@names_argument("NAME...")
 @type_option(*KINDS)
 @click.option("-s", "--size", is_flag=True, help="Also measure containers and their own layers.")
 @click.option(

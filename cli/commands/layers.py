@@ -12,7 +12,7 @@ from ..options import format_option, no_trunc_option, root_option
 from ..rows.identities import chain_id_column, diff_id_column, id_words
 from ..rows.provenance import kind_option, open_owner, own_words
 from ..stores import find_name, open_root
-from ..subjects import complete_names
+from ..subjects import name_argument
 from ..table import Column, Table
 from ..units import ellipsis, human_size
 
@@ -31,7 +31,7 @@ SHOWN_WITH_DIGESTS = ("Index", "DiffID", "Digests", "CacheID", "Size", "Reposito
 
 
 @click.command("layers")
-@click.argument("name", required=False, shell_complete=complete_names)
+@name_argument()
 @click.option(
     "-q", "--quiet", is_flag=True, help="Show chain IDs only; of a container's own layers cache IDs."
 )

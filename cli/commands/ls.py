@@ -28,7 +28,7 @@ __all__ = ["command"]
 _ACCESS_LISTS = (b"system.posix_acl_access", b"system.posix_acl_default")
 
 
-class Choice(NamedTuple):
+class ListOptions(NamedTuple):
     """Which entries are listed, and in which order."""
 
     hidden: bool
@@ -115,7 +115,7 @@ def command(
     text = form == "table"
     long = long or numeric or full_time
     hidden = every or almost
-    choice = Choice(hidden, every and text, itself, recursive, long, by_time, by_size, reverse)
+    choice = ListOptions(hidden, every and text, itself, recursive, long, by_time, by_size, reverse)
     complaints = Complaints()
     groups = _groups(subject, at.paths or ("/",), choice, complaints)
     if not text:
@@ -149,7 +149,7 @@ def _text(groups: Iterable[Group], style: Style, *, titled: bool) -> Iterator[st
 
 
 def _groups(
-    subject: Subject, paths: Sequence[str], choice: Choice, complaints: Complaints
+    subject: Subject, paths: Sequence[str], choice: ListOptions, complaints: Complaints
 ) -> Iterator[Group]:
     """What is to be listed: files named first, then each directory."""
     from layerfs.errors import TreeError
@@ -172,7 +172,7 @@ def _groups(
                 yield from _directories(subject, line, choice, complaints)
 
 
-def _named(subject: Subject, path: bytes, choice: Choice) -> Node:
+def _named(subject: Subject, path: bytes, choice: ListOptions) -> Node:
     """The entry a path means: as in ls(1), a link to a directory is that directory unless -l or -d."""
     from layerfs.errors import TreeError
 
@@ -186,7 +186,7 @@ def _named(subject: Subject, path: bytes, choice: Choice) -> Node:
     return node
 
 
-def _directories(subject: Subject, top: Line, choice: Choice, complaints: Complaints) -> Iterator[Group]:
+def _directories(subject: Subject, top: Line, choice: ListOptions, complaints: Complaints) -> Iterator[Group]:
     """A directory, and with -R what is below it, each directory before its own."""
     from layerfs.errors import TreeError
 
@@ -215,7 +215,7 @@ def _directories(subject: Subject, top: Line, choice: Choice, complaints: Compla
             pending += reversed(below)
 
 
-def _sorted(listed: list[Line], choice: Choice) -> list[Line]:
+def _sorted(listed: list[Line], choice: ListOptions) -> list[Line]:
     def rank(line: Line) -> tuple[int, bytes]:
         found = line.entry.node.stat
         if choice.by_size:

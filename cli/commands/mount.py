@@ -15,7 +15,7 @@ from ..messages import say
 from ..options import complete_directory, format_option
 from ..rows.mounts import list_mounts
 from ..stores import chosen_with_one_image, find_name
-from ..subjects import complete_names, open_subject, subject_options
+from ..subjects import name_argument, open_subject, subject_options
 
 if TYPE_CHECKING:
     from layerfs.subject import Subject
@@ -26,7 +26,7 @@ __all__ = ["command"]
 
 
 @click.command("mount")
-@click.argument("name", required=False, shell_complete=complete_names)
+@name_argument()
 @click.argument("mountpoint", required=False, type=Path, shell_complete=complete_directory)
 @click.option("-f", "--foreground", is_flag=True, help="Serve until Ctrl-C, SIGTERM or umount, then return.")
 @click.option("--allow-other", is_flag=True, help="Let other users look into the mount.")

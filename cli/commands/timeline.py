@@ -21,7 +21,7 @@ from ..rows.findings import InRoot
 from ..rows.provenance import kind_option
 from ..rows.timeline import Event, FileRow, body_line, engine_line, timeline_table
 from ..stores import find_names, open_root
-from ..subjects import KINDS, complete_names
+from ..subjects import KINDS, names_argument
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -43,7 +43,7 @@ class Digests(NamedTuple):
 
 
 @click.command("timeline")
-@click.argument("names", metavar="NAME...|--all", nargs=-1, shell_complete=complete_names)
+@names_argument("NAME...|--all")
 @click.option("--all", "everything", is_flag=True, help="All layers, images and containers of the data root.")
 @click.option("--bodyfile", is_flag=True, help="Lines for mactime(1) of the Sleuth Kit 3 and later.")
 @click.option("--since", metavar="TIME", help="From TIME on: a date or time in UTC, or 24h before now.")

@@ -15,7 +15,7 @@ from ..options import format_option, no_trunc_option, root_option
 from ..progress import clear_bar, phases
 from ..rows.verdicts import Tally, finding_line, finding_table
 from ..stores import find_names, find_thing, open_root
-from ..subjects import complete_names, split_layer
+from ..subjects import names_argument, split_layer
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -39,7 +39,7 @@ class Chosen(NamedTuple):
 
 
 @click.command("verify")
-@click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=complete_names)
+@names_argument("[NAME]...")
 @click.option("--all", "everything", is_flag=True, help="Every image and every layer, used or not.")
 @click.option("--quick", is_flag=True, help="The records only: the files of layers are not read.")
 @click.option("--no-attributes", is_flag=True, help="Contents, types and links only.")

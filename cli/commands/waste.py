@@ -16,7 +16,7 @@ from ..rows.entries import Complaints
 from ..rows.provenance import kind_option, open_stack
 from ..rows.waste import Account, exceeds, layer_table, path_table, score_words, size_words, total_table
 from ..stores import find_names, open_root
-from ..subjects import complete_names
+from ..subjects import name_argument
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +35,7 @@ TOP = 10
 
 
 @click.command("waste")
-@click.argument("name", required=False, shell_complete=complete_names)
+@name_argument()
 @click.option("--all", "everything", is_flag=True, help="Every image that `images` lists, a row each.")
 @click.option("-a", "intermediate", is_flag=True, help="With --all: intermediate images too.")
 @click.option("--layers", is_flag=True, help="A row for each layer, and nothing else.")

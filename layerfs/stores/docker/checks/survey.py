@@ -1,7 +1,8 @@
 """Everything a data root holds, and who needs what: each record by itself, so that no damage hides the rest.
 
-`Holders` tells the same of sound roots, and stops at what we may not read; this goes on, and says of what
-is not known that it is not known.
+`Holders` tells who needs each sound layer, in every kind of store. It is made of what `Store` gives, which
+reports damage and stops at what may not be read. A survey is made of single records of Docker's: here damage is
+what is looked for, so it has layers without a sound record too, and tells what can be told for certain.
 
 Sources: moby `layer/layer_store.go` (references), `builder/builder-next/adapters/snapshot/snapshot.go`.
 """
