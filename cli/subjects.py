@@ -68,10 +68,13 @@ def layer_options(function: _Function) -> _Function:
         "--layer",
         type=click.IntRange(1),
         metavar="N",
-        help="Layer N of the image alone, as it is on disk.",
+        help="Show only layer N of the image, as it is on disk.",
     )
     as_of = click.option(
-        "--up-to", type=click.IntRange(1), metavar="N", help="The image as of its layer N (1 is the base)."
+        "--up-to",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Show the image as of its layer N (1 is the base).",
     )
     return as_of(alone(function))
 

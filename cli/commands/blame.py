@@ -82,12 +82,12 @@ class Row(NamedTuple):
 @click.command("blame")
 @click.argument("words", metavar=place_metavar("[PATH]"), nargs=-1, shell_complete=complete_place)
 @click.option(
-    "--all", "everywhere", is_flag=True, help="Across all images of the root: give a PATH and no NAME."
+    "--all", "everywhere", is_flag=True, help="Search all images of the root: give a PATH and no NAME."
 )
-@click.option("-a", "intermediate", is_flag=True, help="With --all: name intermediate images too.")
-@click.option("-d", "itself", is_flag=True, help="A directory itself, not its entries.")
-@click.option("-R", "--recursive", is_flag=True, help="All entries below a directory.")
-@click.option("--hidden", is_flag=True, help="Of a directory also entries that are gone.")
+@click.option("-a", "intermediate", is_flag=True, help="With --all: show intermediate images too.")
+@click.option("-d", "itself", is_flag=True, help="Show a directory itself, not its entries.")
+@click.option("-R", "--recursive", is_flag=True, help="Show all entries below a directory.")
+@click.option("--hidden", is_flag=True, help="Show the entries of a directory that are gone too.")
 @no_trunc_option
 @format_option
 @kind_option
@@ -108,13 +108,13 @@ def command(
 ) -> int:
     """Show which layers of an image or container supplied, changed, hid or revealed a path.
 
-    Oldest first; what the final tree shows is marked `*`. ACTION is `added`, `changed` (other content),
-    `metadata` (the same content; DETAIL tells what differs), `copied` (nothing differs), `type changed`,
-    `hidden` (DETAIL tells by what), or `revealed` (there again after it was hidden, or moved here with its
-    directory). A directory made anew, without its old entries, is `changed: opaque`.
+    The oldest comes first; what the final tree shows is marked `*`. ACTION is `added`, `changed` (other
+    content), `metadata` (the same content; DETAIL says what differs), `copied` (nothing differs), `type
+    changed`, `hidden` (DETAIL says by what), or `revealed` (visible again after it was hidden, or moved
+    here with its directory). A directory that replaces one, without the old entries, is `changed: opaque`.
 
-    Of a directory each entry has a line: the layer that last changed what is seen. Without PATH it is
-    the root. A PATH that no layer has is looked up through the links of the final tree.
+    For a directory there is a line for each entry, with the layer that last changed what is seen. Without
+    PATH it is the root. A PATH that is in no layer is looked up through the links of the final tree.
 
     \b
     Examples:

@@ -42,7 +42,7 @@ class Step(NamedTuple):
 
 @click.command("chain-id")
 @click.argument("names", metavar="IMAGE | DIFF_ID...", nargs=-1, shell_complete=complete_images)
-@click.option("--steps", is_flag=True, help="Show every sha256 as a line to paste into a shell.")
+@click.option("--steps", is_flag=True, help="Print each sha256 as a command line for a shell.")
 @format_option
 @root_option
 @click.pass_context
@@ -54,7 +54,7 @@ def command(
 ) -> None:
     """Compute the chain ID of an image's layers, or of diff IDs given base first.
 
-    Diff IDs need no data root. Any --format shows a row for each layer, base first.
+    For diff IDs no data root is read. With --format there is a row for each layer, base first.
 
     \b
     Examples:

@@ -54,9 +54,10 @@ def command(
 ) -> int:
     """Show what each layer of an image or container did, base first, and the step that made it.
 
-    Counted are entries; BYTES are those of the files a layer adds, changes, or has a copy of because
-    of changed attributes, IDENTICAL those of files that it has again without any change: together the size
-    of the layer. --format json tells the bytes of each kind, those of what it deletes too.
+    The columns of changes count entries. BYTES is the size of the files that a layer adds, changes, or
+    copies because their attributes changed; IDENTICAL is the size of files that are copied without any
+    change. Together they are the size of the layer. --format json also has the bytes of each kind of
+    change, and of what the layer deletes.
 
     \b
     Examples:

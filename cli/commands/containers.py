@@ -69,7 +69,9 @@ def _filter_values(root: Store, name: str) -> Iterable[Any]:
     help="Accepted as by `docker ps`; all containers are shown anyway.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Show container IDs only.")
-@click.option("-s", "--size", is_flag=True, help="Show what each container has written, and all it holds.")
+@click.option(
+    "-s", "--size", is_flag=True, help="Show the bytes that each container has written, and its total size."
+)
 @click.option("-n", "--last", type=click.IntRange(-1), default=-1, metavar="N", help="Show the N newest.")
 @click.option("-l", "--latest", is_flag=True, help="Show the newest.")
 @filter_option(
@@ -93,8 +95,8 @@ def command(
 ) -> None:
     """List containers, newest first, as `docker ps --all` does.
 
-    The state is the one last recorded. A container recorded as running may have ended since, so it is
-    shown as last seen running; in JSON its `state` is null and `recorded_running` true.
+    The state is the one last recorded. A container recorded as running may have ended since, so it is shown
+    as last seen running; in JSON its `state` is null and `recorded_running` is true.
 
     \b
     Examples:

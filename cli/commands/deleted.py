@@ -81,10 +81,10 @@ class Selection(NamedTuple):
 
 @click.command("deleted")
 @place_argument("[PATH]...")
+@click.option("--layer", "layer", type=click.IntRange(1), metavar="N", help="Show only versions in layer N.")
 @click.option(
-    "--layer", "layer", type=click.IntRange(1), metavar="N", help="Only versions that lie in layer N."
+    "--hidden-by", type=click.IntRange(1), metavar="N", help="Show only versions that layer N hides."
 )
-@click.option("--hidden-by", type=click.IntRange(1), metavar="N", help="Only versions that layer N hides.")
 @include_option
 @exclude_option
 @click.option(
@@ -92,7 +92,7 @@ class Selection(NamedTuple):
     "target",
     type=click.Path(file_okay=False),
     metavar="DIR",
-    help="Copy them to DIR/LAYER-ID/PATH; DIR must be new or empty.",
+    help="Copy the files to DIR/LAYER-ID/PATH; DIR must be new or empty.",
 )
 @no_trunc_option
 @format_option
@@ -114,14 +114,14 @@ def command(
 ) -> int:
     """List the files of an image or container that a later layer hides, and recover them.
 
-    A row is one version of a file, link or device: where it still lies, which layer hides it, and HOW:
-    by a whiteout (deleted), an opaque directory (its directory was made anew), replaced by another
-    version, or with its type changed. WASTED counts each inode once, and not if another name is visible.
-    Read one with `layerfs cat IMAGE@LAYER PATH`.
+    A row is one version of a file, link or device: the layer that has it, the layer that hides it, and HOW:
+    by a whiteout (deleted), by an opaque directory (its directory was made anew), replaced by another
+    version, or with its type changed. WASTED counts each inode once, and only if no other name of it is
+    visible. `layerfs cat IMAGE@LAYER PATH` reads a version.
 
-    --recover copies them out with mode, times, and, as far as privilege allows, owner and extended
-    attributes; links and holes are kept, devices, FIFOs and sockets are not made. DIR/LAYER-ID is named
-    by the layer's number and diff ID (in a container's own layers, the cache ID).
+    --recover copies the files with mode and times, and with owners and extended attributes if you may set
+    them. Links and holes are kept; devices, FIFOs and sockets are not made. LAYER-ID is the layer's number
+    and diff ID, or the cache ID of a container's own layer.
 
     \b
     Examples:

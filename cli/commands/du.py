@@ -34,7 +34,9 @@ TOTAL = "TOTAL"
 @names_argument("[IMAGE|CONTAINER]...")
 @click.option("--layers", is_flag=True, help="Show each layer once, with who uses it, and the orphans.")
 @click.option("--what-if", is_flag=True, help="Show what removing these together would free.")
-@click.option("--sort", metavar="COLUMN", help="Sort by a column such as freed: largest first, names from A.")
+@click.option(
+    "--sort", metavar="COLUMN", help="Sort by a column such as freed: largest first, names in order."
+)
 @no_trunc_option
 @format_option
 @root_option
@@ -48,12 +50,12 @@ def command(
     no_trunc: bool,
     form: str,
 ) -> None:
-    """Show what images and layers take, share, and would really free.
+    """Show the disk space that images and layers take, share, and would free if removed.
 
-    SIZE, SHARED SIZE and UNIQUE SIZE are those of `docker system df -v`. FREED SIZE is what goes when
-    the image is removed, and with it the untagged parents that only it needs: a layer stays as long as
-    another image, a container, or BuildKit's cache needs it. The row TOTAL counts each layer once. Of a
-    container go the two directories of its own; its log and its volumes are not counted.
+    SIZE, SHARED SIZE and UNIQUE SIZE are those of `docker system df -v`. FREED SIZE is what removing the
+    image would free, together with the untagged parents that only it needs: a layer stays as long as
+    another image, a container, or BuildKit's cache needs it. The row TOTAL counts each layer once. Removing
+    a container removes its own two directories; its log and its volumes are not counted.
 
     \b
     Examples:

@@ -52,7 +52,7 @@ def _plain_flag(argument: str) -> str:
     "-H",
     "--human/--no-human",
     default=True,
-    help="Print sizes and ages in words (the default), or in bytes and times; also --human=false.",
+    help="Print sizes and ages in words (the default), or bytes and times. --human=false works too.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Show image IDs only.")
 @click.option("--layers", is_flag=True, help="Show which layer each step made.")
@@ -73,9 +73,10 @@ def command(
 ) -> None:
     """Show the steps that made an image, newest first, as `docker history` does.
 
-    What Docker does not say: which layer a step made, by its number (1 is the base), diff ID, chain ID
-    and cache ID; with --layers, in JSON, and as {{.Layer}}, {{.DiffID}}, {{.ChainID}}, {{.CacheID}}.
-    A name that no image has may be a container's: its own layers come first, then the steps of its image.
+    Unlike Docker, it can also show which layer a step made: its number (1 is the base), diff ID, chain ID
+    and cache ID. They are shown with --layers, in JSON, and as {{.Layer}}, {{.DiffID}}, {{.ChainID}} and
+    {{.CacheID}}. If no image has the name, it may be a container's: then its own layers come first, and
+    after them the steps of its image.
 
     \b
     Examples:

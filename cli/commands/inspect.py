@@ -43,11 +43,12 @@ def command(
 ) -> None:
     """Show all that is known of images, containers and layers, as `docker inspect` does.
 
-    NAME is a container's name, a reference, an ID, or any name of a layer (chain ID, diff ID, cache ID,
-    short link, digest of its blob), or the beginning of an ID. The key type, which Docker has not, tells
-    which it is; neither has Docker the key Layers: each layer's IDs, directories and digests in registries,
-    base first. Paths of what lies in the data root are where it lies now; RecordedPaths has them as the
-    engine wrote them down. A container's State is what was last written down.
+    NAME is a reference, a container's name, an ID, any name of a layer (chain ID, diff ID, cache ID, short
+    link, digest of its blob), or the beginning of an ID.
+
+    Two keys are not Docker's: type tells what was found, and Layers has the IDs, directories and digests in
+    registries of each layer, base first. Paths of files in the data root are those where they are now;
+    RecordedPaths has them as the engine wrote them. The State of a container is the one last recorded.
 
     \b
     Examples:

@@ -33,12 +33,12 @@ SHOWN_WITH_DIGESTS = ("Index", "DiffID", "Digests", "CacheID", "Size", "Reposito
 @click.command("layers")
 @name_argument()
 @click.option(
-    "-q", "--quiet", is_flag=True, help="Show chain IDs only; of a container's own layers cache IDs."
+    "-q", "--quiet", is_flag=True, help="Show chain IDs only; for a container's own layers, cache IDs."
 )
 @click.option(
     "--digests",
     is_flag=True,
-    help="Show what each layer was in registries, by pulls and pushes: its digest there.",
+    help="Show the digest of each layer in registries, as noted by pulls and pushes.",
 )
 @no_trunc_option
 @format_option
@@ -56,9 +56,10 @@ def command(
 ) -> None:
     """List the layers of an image or container, base first, or all layers of the root.
 
-    All layers come parents first; INDEX is a layer's number in its chain. A container has the layers of its
-    image and two of its own, which have no diff ID and no chain ID. --format json also tells each layer's
-    parent and directory, its digests in registries, and the images and containers that need it.
+    Without NAME all layers are listed, parents before children. INDEX is a layer's number in its chain. A
+    container has the layers of its image and two of its own, which have no diff ID and no chain ID.
+    --format json also has each layer's parent and directory, its digests in registries, and the images and
+    containers that need it.
 
     \b
     Examples:

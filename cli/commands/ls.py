@@ -57,21 +57,27 @@ class Group(NamedTuple):
 
 @click.command("ls")
 @place_argument("[PATH]...")
-@click.option("-l", "long", is_flag=True, help="Mode, links, owners, size, time and target of each entry.")
-@click.option("-n", "numeric", is_flag=True, help="Like -l: owners are always numbers.")
+@click.option(
+    "-l", "long", is_flag=True, help="Show mode, links, owners, size, time and target of each entry."
+)
+@click.option("-n", "numeric", is_flag=True, help="Like -l; owners are always shown as numbers.")
 @click.option("--full-time", is_flag=True, help="Like -l, with times to the nanosecond.")
-@click.option("--layers", is_flag=True, help="Before each entry, the layer that supplied it; 1 is the base.")
-@click.option("-i", "inode", is_flag=True, help="Before each entry, its inode number.")
-@click.option("-h", "human", is_flag=True, help="Sizes in powers of 1024.")
-@click.option("-a", "every", is_flag=True, help="Also names that begin with a dot, and `.` and `..`.")
-@click.option("-A", "almost", is_flag=True, help="Also names that begin with a dot.")
-@click.option("-d", "itself", is_flag=True, help="Directories themselves, not their entries.")
-@click.option("-R", "recursive", is_flag=True, help="All directories below, too.")
-@click.option("-t", "by_time", is_flag=True, help="Newest first.")
-@click.option("-S", "by_size", is_flag=True, help="Largest first.")
-@click.option("-r", "reverse", is_flag=True, help="In reverse order.")
-@click.option("-1", "single", is_flag=True, help="One name a line, as everywhere but on a terminal.")
-@click.option("-C", "columns", is_flag=True, help="Names in columns, as on a terminal.")
+@click.option(
+    "--layers", is_flag=True, help="Show before each entry the layer that supplied it; 1 is the base."
+)
+@click.option("-i", "inode", is_flag=True, help="Show before each entry its inode number.")
+@click.option("-h", "human", is_flag=True, help="Show sizes in powers of 1024.")
+@click.option("-a", "every", is_flag=True, help="Show names that begin with a dot too, and `.` and `..`.")
+@click.option("-A", "almost", is_flag=True, help="Show names that begin with a dot too.")
+@click.option("-d", "itself", is_flag=True, help="List directories themselves, not their entries.")
+@click.option("-R", "recursive", is_flag=True, help="List subdirectories recursively.")
+@click.option("-t", "by_time", is_flag=True, help="Sort by time, newest first.")
+@click.option("-S", "by_size", is_flag=True, help="Sort by size, largest first.")
+@click.option("-r", "reverse", is_flag=True, help="Reverse the order.")
+@click.option(
+    "-1", "single", is_flag=True, help="List one name a line; the default if the output is no terminal."
+)
+@click.option("-C", "columns", is_flag=True, help="List names in columns; the default on a terminal.")
 @color_option
 @format_option
 @subject_options

@@ -1,8 +1,8 @@
 """Everything a data root holds, and who needs what: each record by itself, so that no damage hides the rest.
 
 `Holders` tells who needs each sound layer, in every kind of store. It is made of what `Store` gives, which
-reports damage and stops at what may not be read. A survey is made of single records of Docker's: here damage is
-what is looked for, so it has layers without a sound record too, and tells what can be told for certain.
+reports damage and stops at what may not be read. A survey is made of Docker's single records, as here damage
+is looked for: it has layers without a sound record too, and tells what is certain.
 
 Sources: moby `layer/layer_store.go` (references), `builder/builder-next/adapters/snapshot/snapshot.go`.
 """
