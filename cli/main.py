@@ -6,6 +6,7 @@ imported before one is run. Used as the entry point of the installed script; `ru
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -71,6 +72,9 @@ as `command`."""
 COMPLETION_VARIABLE = "_LAYERFS_COMPLETE"
 
 DESCRIPTORS = 4096
+
+_NEW_OBJECTS = 100_000
+"""Objects made until Python looks for cycles: there are hardly any, and looking takes time in long lists."""
 
 FINDINGS = 1
 INTERRUPTED = 130
@@ -167,6 +171,7 @@ def cli(ctx: click.Context, verbose: bool) -> None:
 def main() -> None:
     """Run the command line and leave with its exit code."""
     _take_descriptors()
+    gc.set_threshold(_NEW_OBJECTS)
     from .streams import prepare
 
     prepare()

@@ -131,12 +131,15 @@ class Accountable(Protocol):
 class Checkable(Protocol):
     """A store that keeps all layers as the bytes that were hashed, and so can be checked by digests alone."""
 
-    def faults(self, only: Collection[ImageID | ChainID] | None = None) -> Iterator[Finding]:
+    def faults(
+        self, only: Collection[ImageID | ChainID] | None = None, on_progress: Progress = unwatched
+    ) -> Iterator[Finding]:
         """What is wrong with it, found by reading it.
 
         Args:
             only: the images and layers to read; what is wrong with the store as a whole is given too.
                 None is all of it.
+            on_progress: is told of `layers`, in bytes as they are stored.
 
         Raises:
             CacheError: there is no room to decompress a layer.

@@ -18,10 +18,10 @@ from ..stores import find_names, find_thing, open_root
 from ..subjects import complete_names, split_layer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from layerfs.analysis.doctor.findings import Finding
-    from layerfs.capabilities import Verifiable, VerifyOptions
+    from layerfs.capabilities import Checkable, Verifiable, VerifyOptions
     from layerfs.ids import ChainID, ImageID
     from layerfs.model import Named
     from layerfs.store import Store
@@ -148,8 +148,8 @@ def _check(store: Store, names: tuple[str, ...], options: VerifyOptions) -> Stor
         if options.quick or len(options.aspects) < len(ASPECTS):
             raise click.UsageError(f"{store.noun} takes no --quick, --ignore or --no-attributes")
         chosen = _in_archive(store, names)
-        found = store.faults({*chosen.images, *chosen.chains} if names else None)
-        return StoreCheck(store, Tally(len(chosen.images), len(chosen.chains)), found)
+        wanted: set[ImageID | ChainID] | None = {*chosen.images, *chosen.chains} if names else None
+        return StoreCheck(store, Tally(len(chosen.images), len(chosen.chains)), _by_digests(store, wanted))
     if not isinstance(store, Verifiable):
         raise lacking(store)
     here = os.fsencode(os.path.abspath(store.path))
@@ -182,6 +182,12 @@ def _in_archive(store: Store, names: tuple[str, ...]) -> Chosen:
         elif isinstance(subject, Layer):
             chains.append(subject.chain_id)
     return Chosen(list(dict.fromkeys(images)), list(dict.fromkeys(chains)))
+
+
+def _by_digests(store: Checkable, wanted: Collection[ImageID | ChainID] | None) -> Iterator[Finding]:
+    """What is found by hashing what is wanted, or all."""
+    with phases({"layers": "Verifying"}) as told:
+        yield from store.faults(wanted, told)
 
 
 def _by_files(

@@ -11,7 +11,7 @@ import json
 import os
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -128,6 +128,15 @@ class Cache:
     def unkept(self) -> Cache:
         """The same limits for what will not be seen again: nothing is kept."""
         return Cache(replace(self.options, directory=None), self._progress)
+
+    @contextmanager
+    def watched(self, told: Callable[[str, int, int], None]) -> Iterator[None]:
+        """While it is entered, `told` hears of blobs that are read, in place of who was named at first."""
+        before, self._progress = self._progress, told
+        try:
+            yield
+        finally:
+            self._progress = before
 
     def plain(self, packed: Packed, *, fresh: bool = False) -> Plain:
         """The blob without compression; one that has none is read to its end only where it is not known.

@@ -31,7 +31,7 @@ from layerfs.formats.unpacked import (
 from layerfs.formats.whiteouts import OPAQUE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from layerfs.formats.tarheader import Header
     from layerfs.formats.tarsplit import Member
@@ -50,6 +50,7 @@ _NOBODY = 0xFFFFFFFF  # to chown(2): leave it
 _NAMESPACES = (b"user.", b"trusted.", b"security.", b"system.posix_acl_")
 _NO_XATTRS: Mapping[bytes, bytes] = MappingProxyType({})
 _DIRECTORY = stat.S_IFDIR | 0o755
+_TYPE = 0o170000  # what `stat.S_IFMT` keeps of a mode, without a call for each look at one
 _INODES = 1 << 52  # above those of real disks, below what JSON readers round
 _NUMBER_BITS, _LAYER_BITS = 22, 30
 
@@ -96,7 +97,7 @@ class Original:
     @property
     def kind(self) -> int:
         """The file type bits, as `stat.S_IFREG`."""
-        return stat.S_IFMT(self.mode)
+        return self.mode & _TYPE
 
 
 class Originals:
@@ -131,8 +132,9 @@ class Originals:
         self._markers = markers
         self._numbers = 1
         self._steps = 0
-        self._entered: tuple[list[bytes], Original] = [], self.root
-        self._equal: dict[object, object] = {}
+        self._entered: tuple[bytes, Original] = b"", self.root
+        self._asked: tuple[bytes, Original | None] = b"", self.root
+        self._equal: dict[int, int] = {}
         for member in members:
             if not isinstance(member, Segment) and member.header.is_entry:
                 self.add(member.header, member.content.size)
@@ -140,6 +142,16 @@ class Originals:
 
     def find(self, path: bytes) -> Original | None:
         """What was unpacked to `path`, no link followed; `b""` is the root."""
+        if not path:
+            return self.root
+        folder, _, name = path.rpartition(b"/")
+        asked = self._asked  # mostly it is one entry of a directory after the other; read once, for threads
+        if asked[0] != folder:
+            asked = self._asked = folder, self._walked(folder)
+        directory = asked[1]
+        return directory.children.get(name) if directory and directory.children else None
+
+    def _walked(self, path: bytes) -> Original | None:
         found: Original | None = self.root
         for name in path.split(b"/") if path else ():
             found = found.children.get(name) if found and found.children else None
@@ -154,13 +166,11 @@ class Originals:
             if header.kind == stat.S_IFDIR and not ignores_root(header.name):
                 self._dress(self.root, header)
             return None
-        *names, name = path.split(b"/")
-        # a marker is never made under its own name, so it is what it hides that must fit
-        made = name.removeprefix(WHITEOUT) if self._markers else name
-        if len(path) >= _PATH_MAX or max(map(len, [*names, made])) > _NAME_MAX:
+        folder, _, name = path.rpartition(b"/")
+        if len(path) > _NAME_MAX and self._is_too_long(path):
             self._fault(path, "the kernel refuses so long a name: left out")
             return None
-        directory = self._enter(names, make=True)
+        directory = self._enter(folder, make=True)
         if directory is None:
             self._fault(path, "a part of its path is no directory: left out")
         elif self._markers and name == OPAQUE_MARKER:
@@ -172,6 +182,12 @@ class Originals:
         elif header.kind:
             return self._entry(directory, name, header, size)
         return None
+
+    def _is_too_long(self, path: bytes) -> bool:
+        *names, name = path.split(b"/")
+        # a marker is never made under its own name, so it is what it hides that must fit
+        made = name.removeprefix(WHITEOUT) if self._markers else name
+        return len(path) >= _PATH_MAX or max(map(len, [*names, made])) > _NAME_MAX
 
     def settle(self) -> None:
         """Let go of what only unpacking needs."""
@@ -215,8 +231,8 @@ class Originals:
     def _link(self, directory: Original, name: bytes, header: Header, path: bytes) -> Original | None:
         """One more name; of what is not in this layer, nothing is known."""
         linked = clean_name(header.linkname)
-        *parents, last = linked.split(b"/")
-        place = self._enter(parents, make=False)
+        folder, _, last = linked.rpartition(b"/")
+        place = self._enter(folder, make=False)
         found = place.children.get(last) if place and place.children else None
         if found is None or found.kind == stat.S_IFDIR:
             self._fault(path, "a hard link to nothing in this archive: left out")
@@ -245,6 +261,8 @@ class Originals:
 
         An inode may have as many names as there are headers: nothing goes through all it has already.
         """
+        if not header.xattrs and not made.xattrs:
+            return
         kept = {name: made.xattrs[name] for name in (ACL_ACCESS, ACL_DEFAULT) if name in made.xattrs}
         for name in (CAPABILITY, *kept):
             self._set(made, name, None)
@@ -281,12 +299,12 @@ class Originals:
 
     # -- the tree ------------------------------------------------------------------------------
 
-    def _enter(self, names: Sequence[bytes], *, make: bool) -> Original | None:
+    def _enter(self, folder: bytes, *, make: bool) -> Original | None:
         """The directory at a path, links on the way followed inside the layer; None where there is none."""
         known, directory = self._entered
-        if known == names:
+        if known == folder:
             return directory
-        way, pending = [self.root], list(reversed(names))
+        way, pending = [self.root], folder.split(b"/")[::-1]
         links = 0
         while pending:
             name = pending.pop()
@@ -304,7 +322,7 @@ class Originals:
                 way.append(found)
             else:
                 return None
-        self._entered = list(names), way[-1]
+        self._entered = folder, way[-1]
         return way[-1]
 
     def _followed(self, link: Original) -> list[bytes]:
@@ -349,6 +367,4 @@ class Originals:
 
     def _shared(self, number: int) -> int:
         """An equal number that is kept already: most times, modes and sizes repeat."""
-        found = self._equal.setdefault(number, number)
-        assert isinstance(found, int)  # noqa: S101 - only numbers are put in
-        return found
+        return self._equal.setdefault(number, number)

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import compileall
 import functools
 import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench import commands, diffs, exporting, memory, mounts, reading, report, roots, verifying
+from tests.bench import (
+    archives,
+    commands,
+    diffs,
+    exporting,
+    memory,
+    mounts,
+    reading,
+    report,
+    roots,
+    verifying,
+)
 from tests.bench.timing import alternate
 from tests.support.capabilities import CAPABILITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 _PROJECT = Path(__file__).parents[2]
 _FEWEST_RUNS = 5
@@ -23,9 +35,15 @@ _FEWEST_RUNS = 5
 def main() -> None:
     """Parse the command line and run the parts that were asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--only", choices=_PARTS, help="measure one part, and only print it")
+    parser.add_argument("--only", choices=[*_BESIDE, *_PARTS], help="measure one part, and only print it")
     parser.add_argument("--runs", type=int, default=_FEWEST_RUNS, help="how often (default: %(default)s)")
     parser.add_argument("--out", type=Path, help="the file to write (default: docs/benchmarks.md)")
+    parser.add_argument(
+        "--beside",
+        type=Path,
+        metavar="CHECKOUT",
+        help="another checkout with its .venv, whose layerfs takes turns in: " + ", ".join(_BESIDE),
+    )
     parser.add_argument(
         "--place",
         type=Path,
@@ -34,12 +52,39 @@ def main() -> None:
     )
     chosen = parser.parse_args()
     out = chosen.out or (None if chosen.only else _PROJECT / "docs/benchmarks.md")
-    parts = [_PARTS[chosen.only]] if chosen.only else _PARTS.values()
-    text = report.document([part(chosen.place.resolve(), chosen.runs) for part in parts], chosen.runs)
+    others = _others(parser, chosen.beside, chosen.only)
+    for checkout in filter(None, (_PROJECT, chosen.beside)):
+        _compile(checkout)
+    place = chosen.place.resolve()
+    sections = []
+    for name in [chosen.only] if chosen.only else [*_PARTS, *_BESIDE]:
+        if name in _BESIDE:
+            sections.append(_BESIDE[name](place, chosen.runs, others))
+        else:
+            sections.append(_PARTS[name](place, chosen.runs))
+    text = report.document(sections, chosen.runs)
     print(text)
     if out:
         out.parent.mkdir(exist_ok=True)
         out.write_text(text)
+
+
+def _others(parser: argparse.ArgumentParser, beside: Path | None, only: str | None) -> dict[str, Path]:
+    """The program of the other checkout, by the name it has in the tables."""
+    if beside is None:
+        return {}
+    if only is not None and only not in _BESIDE:
+        parser.error(f"--beside is for {', '.join(_BESIDE)}, and not for {only}")
+    program = beside.resolve() / ".venv/bin/layerfs"
+    if not program.exists():
+        parser.error(f"{program}: not there; run make check in that checkout")
+    return {report.BESIDE: program}
+
+
+def _compile(checkout: Path) -> None:
+    """Have the modules compiled, as an installed program has them, wherever Python does not do so itself."""
+    for package in ("layerfs", "cli"):
+        compileall.compile_dir(checkout / package, quiet=1)
 
 
 def _progress(text: str) -> None:
@@ -48,16 +93,16 @@ def _progress(text: str) -> None:
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
-def _commands(place: Path, runs: int) -> str:
+def _commands(place: Path, runs: int, others: Mapping[str, Path]) -> str:
     _progress(f"a data root of {roots.IMAGES} images")
     root = roots.images_root(place)
     # they are short and so vary more; they also cost little
-    medians = commands.measure(root, 3 * runs, _progress)
+    medians = commands.measure(root, 3 * runs, _progress, others)
     _progress("")
     return report.command_section(medians)
 
 
-def _mounts(place: Path, runs: int) -> str:
+def _mounts(place: Path, runs: int, others: Mapping[str, Path]) -> str:
     for name in ("root", "kernel", "fuse"):
         if missing := CAPABILITIES[name]():
             return f"## Mounts\n\nNot measured: {missing.reason}.\n"
@@ -66,7 +111,7 @@ def _mounts(place: Path, runs: int) -> str:
     held = reading.contents(tree)
     contenders = {
         name: functools.partial(reading.one_pass, mounter, tree, held)
-        for name, mounter in mounts.mounters(tree).items()
+        for name, mounter in mounts.mounters(tree, others).items()
     }
     medians = alternate(contenders, runs, _progress)
     _progress("")
@@ -122,9 +167,27 @@ def _memory(place: Path, _runs: int) -> str:
     return report.memory_section(found)
 
 
-_PARTS: dict[str, Callable[[Path, int], str]] = {
+def _archives(place: Path, runs: int, others: Mapping[str, Path]) -> str:
+    for name in ("root", "kernel", "fuse", "dockerd"):
+        if missing := CAPABILITIES[name]():
+            return f"## Archives\n\nNot measured: {missing.reason}.\n"
+    _progress("an archive, a layout and the layers of one image with many files")
+    peers = archives.Peers.below(place)
+    held = reading.contents(peers.tree)
+    done = archives.measure_commands(peers, held.entries, others, runs, _progress)
+    mounted = archives.measure_mounts(peers, held, others, runs, _progress)
+    _progress("")
+    return report.archive_section(done, mounted, peers.saved.stat().st_size, held)
+
+
+_BESIDE: dict[str, Callable[[Path, int, Mapping[str, Path]], str]] = {
     "commands": _commands,
     "mounts": _mounts,
+    "archives": _archives,
+}
+"""Parts in which another checkout's program can take turns."""
+
+_PARTS: dict[str, Callable[[Path, int], str]] = {
     "memory": _memory,
     "diff": _diff,
     "export": _export,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from tests.bench.mounts import LAYERFS
@@ -23,25 +24,35 @@ PROMISES = {"layerfs --help": 0.15, "layerfs images": 0.5}
 """Seconds that a command is to stay under."""
 
 
-def measure(root: Path, runs: int, progress: Callable[[str], None]) -> Medians:
-    """The median seconds of each command on the data root `root`."""
-    commands = _commands(root)
+def measure(
+    root: Path, runs: int, progress: Callable[[str], None], others: Mapping[str, Path] = MappingProxyType({})
+) -> Medians:
+    """The median seconds of each command on the data root `root`; `others` are more programs of layerfs."""
+    commands = _floor()
+    for name, program in {"layerfs": LAYERFS, **others}.items():
+        commands |= _commands(name, program, root)
     for command in commands.values():
         seconds(command)  # once for the caches
     contenders = {name: _contender(command) for name, command in commands.items()}
     return alternate(contenders, runs, progress)
 
 
-def _commands(root: Path) -> dict[str, list[str]]:
-    layerfs = [str(LAYERFS), "--root", str(root)]
+def _floor() -> dict[str, list[str]]:
+    """What no command of ours can be faster than."""
     return {
         "python -c pass": [sys.executable, "-c", "pass"],
         "python -c 'import click'": [sys.executable, "-c", "import click"],
-        "layerfs --help": [str(LAYERFS), "--help"],
-        "layerfs images": [*layerfs, "images"],
-        "layerfs images -a --format json": [*layerfs, "images", "-a", "--format", "json"],
-        "layerfs du": [*layerfs, "du"],
-        "layerfs history IMAGE": [*layerfs, "history", MEASURED_IMAGE],
+    }
+
+
+def _commands(name: str, program: Path, root: Path) -> dict[str, list[str]]:
+    layerfs = [str(program), "--root", str(root)]
+    return {
+        f"{name} --help": [str(program), "--help"],
+        f"{name} images": [*layerfs, "images"],
+        f"{name} images -a --format json": [*layerfs, "images", "-a", "--format", "json"],
+        f"{name} du": [*layerfs, "du"],
+        f"{name} history IMAGE": [*layerfs, "history", MEASURED_IMAGE],
     }
 
 

@@ -15,6 +15,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
 from layerfs.views.fuse.drivers import DRIVERS
@@ -22,12 +23,12 @@ from tests.bench.packing import IMAGE
 from tests.bench.timing import seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     from tests.bench.roots import TreeRoot
 
-__all__ = ["FUSE_OVERLAYFS", "KERNEL", "LAYERFS", "Mounted", "Mounter", "drop_caches", "mounters"]
+__all__ = ["FUSE_OVERLAYFS", "KERNEL", "LAYERFS", "Mounted", "Mounter", "drop_caches", "mounter", "mounters"]
 
 KERNEL = "kernel overlayfs"
 FUSE_OVERLAYFS = "fuse-overlayfs"
@@ -65,21 +66,23 @@ class Mounted:
 Mounter: TypeAlias = "Callable[[], AbstractContextManager[Mounted]]"
 
 
-def mounters(tree: TreeRoot) -> dict[str, Mounter]:
-    """Every contender that this machine has, by name."""
+def mounters(tree: TreeRoot, others: Mapping[str, Path] = MappingProxyType({})) -> dict[str, Mounter]:
+    """Every contender that this machine has, by name; `others` are more programs of layerfs."""
     lower = "lowerdir=" + ":".join(map(str, tree.layers))
-    ours = [str(LAYERFS), "mount", "--root", str(tree.path)]
-    commands: dict[str, list[str]] = {
-        f"layerfs, {driver}": [*ours, "--driver", driver, IMAGE] for driver in DRIVERS
-    }
-    commands["layerfs, native, --no-passthrough"] = [*ours, "--no-passthrough", IMAGE]
+    commands: dict[str, list[str]] = {}
+    for name, program in {"layerfs": LAYERFS, **others}.items():
+        ours = [str(program), "mount", "--root", str(tree.path)]
+        for driver in DRIVERS:
+            commands[f"{name}, {driver}"] = [*ours, "--driver", driver, IMAGE]
+        commands[f"{name}, native, --no-passthrough"] = [*ours, "--no-passthrough", IMAGE]
     if shutil.which("fuse-overlayfs"):
         commands[FUSE_OVERLAYFS] = ["fuse-overlayfs", "-o", lower]
     commands[KERNEL] = ["mount", "-t", "overlay", "overlay", "-o", f"ro,{lower}"]
-    return {name: _mounter(command) for name, command in commands.items()}
+    return {name: mounter(command) for name, command in commands.items()}
 
 
-def _mounter(command: list[str]) -> Mounter:
+def mounter(command: list[str]) -> Mounter:
+    """What mounts by a command that ends with the mount point, which is added."""
     return lambda: _mounted(command)
 
 

@@ -12,9 +12,10 @@ import json
 import os
 import shutil
 import subprocess
+import tarfile
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from tests.support.engine import Engine
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ARCHIVE",
+    "ARCHIVE_BELOW",
     "BIG_FILE",
     "BIG_SIZE",
     "IMAGE",
@@ -31,12 +33,16 @@ __all__ = [
     "load_into_podman",
     "pack_archive",
     "podman",
+    "save_from_engine",
+    "to_layout",
+    "unpack_layers",
 ]
 
 IMAGE = "bench:1"
 IMAGE_BELOW = "bench:0"
 """The same image without its uppermost layer."""
 ARCHIVE = "images.tar"
+ARCHIVE_BELOW = "below.tar"
 BIG_FILE = "big-file"
 
 _SOURCE = "/usr"
@@ -77,6 +83,37 @@ def load_into_engine(path: Path, archive: Path) -> None:
 def load_into_podman(path: Path, archive: Path) -> None:
     """Have Podman make its own store of the same images."""
     subprocess.run([*podman(path), "load", "--input", archive], stdout=subprocess.DEVNULL, check=True)
+
+
+def save_from_engine(path: Path, archive: Path) -> None:
+    """Have an Engine load images, and save each as `ARCHIVE` and `ARCHIVE_BELOW`; needs root."""
+    with Engine(path / "root") as engine:
+        engine.load(archive)
+        engine.cli("save", "--output", path / ARCHIVE, IMAGE)
+        engine.cli("save", "--output", path / ARCHIVE_BELOW, IMAGE_BELOW)
+    shutil.rmtree(path / "root")
+
+
+def to_layout(path: Path, archive: Path) -> None:
+    """Have skopeo make an OCI layout of an archive's image, named `IMAGE`."""
+    source, target = f"docker-archive:{archive}:{IMAGE}", f"oci:{path}:{IMAGE}"
+    subprocess.run(["skopeo", "copy", "--quiet", source, target], check=True)
+
+
+def unpack_layers(path: Path, archive: Path) -> None:
+    """The layers of an archive's image as files into a directory, base first by their names."""
+    with tarfile.open(archive) as saved:
+        (image,) = json.loads(_member(saved, "manifest.json").read())
+        for number, layer in enumerate(image["Layers"]):
+            with (path / f"{number:02}.tar").open("wb") as target:
+                shutil.copyfileobj(_member(saved, layer), target)
+
+
+def _member(archive: tarfile.TarFile, name: str) -> IO[bytes]:
+    found = archive.extractfile(name)
+    if found is None:
+        raise RuntimeError(f"{name}: no file in the archive")
+    return found
 
 
 def podman(store: Path) -> list[str]:

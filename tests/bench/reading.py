@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.bench.mounts import Mounter
     from tests.bench.roots import TreeRoot
 
-__all__ = ["MEMORY_ROWS", "TIME_ROWS", "Contents", "contents", "one_pass"]
+__all__ = ["MEMORY_ROWS", "TIME_ROWS", "Contents", "contents", "one_pass", "read_small", "walk"]
 
 _SMALL_FILES = 5_000
 _RANDOM_READS = 20_000
@@ -98,8 +98,8 @@ def one_pass(mounter: Mounter, tree: TreeRoot, held: Contents) -> dict[str, floa
     with mounter() as mounted:
         found["ready"] = mounted.ready
         before = mounted.peak_memory()
-        found["walk fresh"] = _walk(mounted.path, held)
-        found["walk again"] = _walk(mounted.path, held)
+        found["walk fresh"] = walk(mounted.path)
+        found["walk again"] = walk(mounted.path)
         after = mounted.peak_memory()
         found["memory mounted"], found["memory walked"] = before / 2**20, after / 2**20
         found["memory per entry"] = (after - before) / held.entries
@@ -124,18 +124,20 @@ def _warm_layers(tree: TreeRoot) -> None:
         seconds(["grep", "-rF", "no file contains this, but one: ours", layer], good=(0, 1))
 
 
-def _walk(path: Path, _held: Contents) -> float:
+def walk(path: Path) -> float:
+    """The seconds to look at every entry's attributes."""
     # -newermt looks at every entry's attributes, and nothing is that new, so nothing is printed
     return seconds(["find", path, "-newermt", "2200-01-01"])
 
 
-def _read(path: Path, held: Contents, readers: int = 1) -> float:
+def read_small(path: Path, held: Contents, readers: int = 1) -> float:
+    """The seconds to read the small files."""
     shares = ["-P", str(readers), "-n", "250"]
     return seconds(["xargs", "-0", "-a", held.small_files, *shares, "cat"], cwd=path)
 
 
 def _read_in_parallel(path: Path, held: Contents) -> float:
-    return _read(path, held, _READERS)
+    return read_small(path, held, _READERS)
 
 
 def _grep(path: Path, _held: Contents) -> float:
@@ -159,12 +161,12 @@ def _read_randomly(path: Path, _held: Contents) -> float:
 
 
 _FROM_DISK: dict[str, Callable[[Path, Contents], float]] = {
-    "walk disk": _walk,
-    "read disk": _read,
+    "walk disk": lambda path, _held: walk(path),
+    "read disk": read_small,
     "big disk": _read_big,
 }
 _ON_FRESH_MOUNT: tuple[tuple[str, str | None, Callable[[Path, Contents], float]], ...] = (
-    ("read fresh", "read again", _read),
+    ("read fresh", "read again", read_small),
     ("parallel", None, _read_in_parallel),
     ("grep", None, _grep),
     ("tar", None, _tar),

@@ -9,18 +9,20 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench import commands, diffs, exporting, memory, reading, verifying
+from tests.bench import archives, commands, diffs, exporting, memory, reading, verifying
 from tests.bench.mounts import FUSE_OVERLAYFS, KERNEL
 from tests.bench.packing import BIG_SIZE
 from tests.bench.roots import IMAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from tests.bench.reading import Contents
     from tests.bench.timing import Medians
 
 __all__ = [
+    "BESIDE",
+    "archive_section",
     "command_section",
     "diff_section",
     "document",
@@ -29,6 +31,10 @@ __all__ = [
     "mount_section",
     "verify_section",
 ]
+
+
+BESIDE = "beside"
+"""What the program of another checkout is called in the tables."""
 
 
 def document(sections: Iterable[str], runs: int) -> str:
@@ -166,6 +172,34 @@ def memory_section(found: Medians) -> str:
     ]
     text = f"{memory.ENTRIES:,} entries in two layers.\n{_sentences(memory.__doc__ or '')}"
     return f"## Memory\n\n{text}\n\n{_table(['', *found], rows)}"
+
+
+def archive_section(done: Medians, mounted: Medians, size: int, held: Contents) -> str:
+    """Commands and mounts of archives, beside other programs; those that are not to be had are named."""
+    text = (
+        f"The archive of {size / 1e6:,.0f} MB, of an image of {held.entries:,} entries.\n"
+        f"{_sentences(archives.__doc__ or '')}"
+    )
+    commands_table = _lacking_table("command", archives.COMMAND_ROWS, done, ("dive", "docker load"))
+    mounts_table = _lacking_table("mounted by", archives.MOUNT_ROWS, mounted, ("ratarmount",))
+    return f"## Archives\n\n{text}\n\n{commands_table}\n{mounts_table}"
+
+
+def _lacking_table(title: str, columns: Mapping[str, str], found: Medians, peers: Sequence[str]) -> str:
+    """A row for each contender, and one for each peer that is not to be had."""
+    rows = [
+        [name, *(_figure(key, values[key]) if key in values else "" for key in columns)]
+        for name, values in found.items()
+    ]
+    lacking = [name for name in peers if name not in found]
+    if not any("OCI layout" in name for name in found):
+        lacking.append("layerfs, OCI layout, gzip")
+    rows += [[name, archives.LACKING[name], *[""] * (len(columns) - 1)] for name in lacking]
+    return _table([title, *columns.values()], rows)
+
+
+def _figure(key: str, value: float) -> str:
+    return f"{value:.0f}" if key in ("memory", "per entry") else f"{value:.3f}"
 
 
 def _sentences(docstring: str) -> str:

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING
 
 from layerfs import DataRoot
 from tests.bench.memory import many_entries
-from tests.bench.packing import ARCHIVE, IMAGE, load_into_engine, load_into_podman, pack_archive
+from tests.bench.packing import (
+    ARCHIVE,
+    IMAGE,
+    load_into_engine,
+    load_into_podman,
+    pack_archive,
+    save_from_engine,
+    to_layout,
+    unpack_layers,
+)
 from tests.support.rootbuilder import many_images
 
 if TYPE_CHECKING:
@@ -24,8 +33,11 @@ __all__ = [
     "TreeRoot",
     "image_size",
     "images_root",
+    "layer_tars",
     "many_root",
+    "oci_layout",
     "podman_store",
+    "saved_archive",
     "tree_root",
 ]
 
@@ -76,6 +88,23 @@ def podman_store(place: Path) -> Path:
         load_into_podman(path, _archive(place))
         loaded.touch()
     return path
+
+
+def saved_archive(place: Path) -> Path:
+    """The archive that `docker save` of a real Engine writes of `IMAGE`; needs root."""
+    return _once(place / "saved", lambda path: save_from_engine(path, _archive(place))) / ARCHIVE
+
+
+def oci_layout(place: Path) -> Path:
+    """The same image as skopeo makes an OCI layout of it, its layers compressed by gzip."""
+    archive = saved_archive(place)
+    return _once(place / "layout", lambda path: to_layout(path, archive))
+
+
+def layer_tars(place: Path) -> tuple[Path, ...]:
+    """The layers of the same image as files, base first."""
+    archive = saved_archive(place)
+    return tuple(sorted(_once(place / "layers", lambda path: unpack_layers(path, archive)).iterdir()))
 
 
 def _archive(place: Path) -> Path:

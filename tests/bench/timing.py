@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-__all__ = ["Medians", "alternate", "seconds"]
+__all__ = ["Medians", "alternate", "measured", "seconds"]
 
 Values: TypeAlias = "Mapping[str, float]"
 Medians: TypeAlias = "dict[str, dict[str, float]]"
@@ -35,6 +35,25 @@ def seconds(
         shown, said = " ".join(os.fspath(word) for word in command)[:300], os.fsdecode(done.stderr)[-2000:]
         raise RuntimeError(f"{shown}: exit {done.returncode}: {said}")
     return elapsed
+
+
+def measured(
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    good: Iterable[int] = (0,),
+) -> tuple[float, int]:
+    """The seconds that a command took, and the most bytes that it had resident; raises as `seconds`."""
+    started = time.perf_counter()
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+    ) as running:
+        _, status, used = os.wait4(running.pid, 0)
+        running.returncode = os.waitstatus_to_exitcode(status)
+    elapsed = time.perf_counter() - started
+    if running.returncode not in good:
+        raise RuntimeError(f"{' '.join(command)[:300]}: exit {running.returncode}")
+    return elapsed, used.ru_maxrss << 10
 
 
 def alternate(

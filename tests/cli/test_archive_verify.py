@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from layerfs.stores.archive.store import ArchiveStore
 from tests.support.command import layerfs
 from tests.support.layouts import as_tar, layer_of
 
@@ -203,3 +204,13 @@ def test_what_an_archive_has_not_is_a_sentence(saved: Saved, write: Write) -> No
     said = layerfs(archive, "du").stderr
     lacks = "it has no records of a Docker Engine, from which this is read"
     assert said == f"layerfs: error: {archive}: an archive: {lacks}\n"
+
+
+def test_progress_is_told_in_bytes_of_all_layers(saved: Saved, write: Write) -> None:
+    """Who watches hears of every stored byte of the layers once, and of no more than there are."""
+    told: list[tuple[str, int, int]] = []
+    store = ArchiveStore.open(write(saved.members))
+    assert list(store.faults(on_progress=lambda *words: told.append(words))) == []
+    total = sum(map(len, (BASE, *UPPER.values())))
+    assert {(part, in_all) for part, _, in_all in told} == {("layers", total)}
+    assert sum(amount for _, amount, _ in told) == total

@@ -6,6 +6,7 @@ write or a read could change is compared; after the last, every byte.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import shutil
@@ -24,6 +25,7 @@ from tests.support.fixture import private_copy
 from tests.support.images import image_of
 from tests.support.kernel import private_dir
 from tests.support.layerspec import Dir, File, LayerSpec, Symlink
+from tests.support.layouts import Layout, as_directory, as_tar, layer_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -215,6 +217,49 @@ def test_nothing_changes(dataroot_path: Path) -> None:
             _run(root, command, place / "out", place / "mnt")
             assert _changes(before, _state(root)) == {}, command
         assert _contents(root) == contents
+
+
+ARCHIVES = ("layout", "layout.tar", "layout.tar.gz")
+IN_ARCHIVES = [
+    *(
+        ["images", "-a"],
+        ["history", "app:1"],
+        ["layers", "app:1"],
+        ["inspect", "app:1"],
+        ["chain-id", "app:1"],
+    ),
+    *(["ls", "-lR", "app:1"], ["tree", "app:1"], ["find", "app:1", "-ls"], ["cat", "app:1", "/file"]),
+    *(["stat", "app:1", "/file"], ["hashes", "app:1"], ["diff", "app:1@1", "app:1"], ["changes", "app:1"]),
+    *(["blame", "-R", "app:1"], ["waste", "app:1"], ["deleted", "app:1"], ["timeline", "app:1"]),
+    *(["verify", "--all"], ["whois", "app:1"], ["cp", "app:1:/", "{out}/cp-{store}"]),
+    *(["export", "app:1", "-o", "{out}/export-{store}"], ["mount", "app:1", "{mnt}"]),
+]
+"""What archives are asked; `{store}` is the name of one."""
+
+
+@pytest.mark.fuse
+def test_nothing_of_an_archive_changes() -> None:
+    """A layout, a tar and a compressed one keep all attributes and times, access times too, and bytes."""
+    with private_dir() as place:
+        _needs_access_times(place)
+        layout = Layout()
+        layers = [layer_of({"file": b"x", "old": b"y"}), layer_of({"file": b"z"}, whiteouts=["old"])]
+        layout.name(layout.image(layers), "docker.io/library/app:1")
+        evidence = place / "evidence"
+        as_directory(layout.done(), evidence / ARCHIVES[0])
+        (evidence / ARCHIVES[1]).write_bytes(as_tar(layout.done()))
+        (evidence / ARCHIVES[2]).write_bytes(gzip.compress(as_tar(layout.done())))
+        (place / "out").mkdir()
+        (place / "mnt").mkdir()
+        contents = _contents(evidence)
+        _age(evidence)
+        before = _state(evidence)
+        for store in ARCHIVES:
+            for command in IN_ARCHIVES:
+                words = [word.replace("{store}", store) for word in command]
+                _run(evidence / store, words, place / "out", place / "mnt")
+                assert _changes(before, _state(evidence)) == {}, (store, command)
+        assert _contents(evidence) == contents
 
 
 @pytest.mark.fuse

@@ -219,6 +219,7 @@ def _wait_for(file: Path, word: bytes, engine: subprocess.Popen[bytes]) -> None:
 
 @pytest.mark.containerd
 @pytest.mark.root
+@pytest.mark.slow
 def test_a_busy_containerd_gives_no_torn_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While a real containerd writes, each of some hundred readings is whole, also when it takes a while."""
     _changing(monkeypatch, lambda _number: time.sleep(0.003))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from layerfs.capabilities import unwatched
 from layerfs.errors import CorruptStore, DigestMismatch, MalformedFile, MissingFile
 from layerfs.formats.compression import Compression
 from layerfs.formats.descriptors import Descriptor, parse_manifest
@@ -23,6 +24,7 @@ from layerfs.stores.archive.layout import algorithm_of, index_entries, name_of
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
+    from layerfs.capabilities import Progress
     from layerfs.ids import ChainID, ImageID
     from layerfs.stores.archive.archived import ArchivedImage, ArchivedLayer
     from layerfs.stores.archive.images import ArchiveImage
@@ -43,16 +45,65 @@ _PACKED = {
 """What the end of a media type says of the compression."""
 
 
-def faults_of(store: ArchiveStore, only: Collection[ImageID | ChainID] | None = None) -> Iterator[Finding]:
+def faults_of(
+    store: ArchiveStore, only: Collection[ImageID | ChainID] | None = None, on_progress: Progress = unwatched
+) -> Iterator[Finding]:
     """Every fault of an archive; the archive's own first, then those of its images, each layer once.
 
     Args:
         store: the archive.
         only: the images and layers that are wanted, and no others'; None for all.
+        on_progress: is told of `layers`, in bytes as they are stored.
 
     Raises:
         CacheError: there is no room to decompress a layer.
     """
+    yield from _of_documents(store)
+    seen: set[tuple[str, str, str]] = set()
+    with store.files.watched(_Meter(_layer_bytes(store, only), on_progress)):
+        for image in store.images(all_platforms=True):
+            for archived in image.variants:
+                if only is None or image.id in only:
+                    yield from _of_config(store, image, archived)
+                yield from _of_layers(store, image, archived, seen, only)
+
+
+class _Meter:
+    """From what the cache tells of each blob to what was done of all layers."""
+
+    def __init__(self, total: int, on_progress: Progress) -> None:
+        self._total = total
+        self._told = on_progress
+        self._done = 0
+        self._before = "", 0
+
+    def __call__(self, label: str, done: int, _size: int) -> None:
+        """Hear that of the blob `label` so many bytes are done."""
+        name, before = self._before
+        self._before = label, done
+        new = done - before if name == label and done >= before else done
+        new = min(new, self._total - self._done)  # a blob of two diff IDs is read twice, and counted once
+        self._done += new
+        self._told("layers", new, self._total)
+
+
+def _layer_bytes(store: ArchiveStore, only: Collection[ImageID | ChainID] | None) -> int:
+    """Bytes of the blobs of all layers that are wanted."""
+    found = {
+        layer.blob.place: layer.blob.size
+        for image in store.images(all_platforms=True)
+        for archived in image.variants
+        for chain, layer in zip(image.chain, archived.layers, strict=True)
+        if layer.blob and (only is None or chain in only)
+    }
+    return sum(found.values())
+
+
+# -- documents -------------------------------------------------------------------------------------
+
+
+def _of_documents(store: ArchiveStore) -> Iterator[Finding]:
+    """What is wrong with the archive itself, and with what names its images and blobs."""
     outer = store.outer
     if outer.fault:
         yield _of_error(outer.fault, "archive", _ARCHIVE)
@@ -67,15 +118,6 @@ def faults_of(store: ArchiveStore, only: Collection[ImageID | ChainID] | None = 
     if store.form is Form.OCI:
         yield from _of_index(store)
         yield from _of_blobs(store)
-    seen: set[tuple[str, str, str]] = set()
-    for image in store.images(all_platforms=True):
-        for archived in image.variants:
-            if only is None or image.id in only:
-                yield from _of_config(store, image, archived)
-            yield from _of_layers(store, image, archived, seen, only)
-
-
-# -- documents -------------------------------------------------------------------------------------
 
 
 def _of_config(store: ArchiveStore, image: ArchiveImage, archived: ArchivedImage) -> Iterator[Finding]:

@@ -26,6 +26,7 @@ from layerfs.tree.tarlayer import TarLayer, TarTree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from layerfs.cache.blobs import Cache, Plain
     from layerfs.ids import BlobDigest, ChainID, DiffID
@@ -98,7 +99,7 @@ class LayerFiles:
         self._layers: weakref.WeakValueDictionary[ChainID, TarLayer] = weakref.WeakValueDictionary()
         self._recent: collections.deque[TarLayer] = collections.deque(maxlen=_RECENT)
         self._loading: dict[ChainID, threading.Lock] = {}
-        self._weights: weakref.WeakKeyDictionary[TarTree, int] = weakref.WeakKeyDictionary()
+        self._weight = 0  # of all trees that are in memory
 
     def source(self, layer: ArchiveLayer) -> LayerSource:
         """A layer as overlayfs would read it, had an engine unpacked it."""
@@ -140,6 +141,10 @@ class LayerFiles:
         """The sha256 of a blob without its compression; raises `CorruptStore`."""
         return self.plain(blob).diff_id
 
+    def watched(self, told: Callable[[str, int, int], None]) -> AbstractContextManager[None]:
+        """While it is entered, `told` hears of blobs that are read as a whole; see `Cache.watched`."""
+        return self._cache.watched(told)
+
     def plain(self, blob: Blob, *, fresh: bool = False) -> Plain:
         """A blob without compression, which may be the one in the archive; see `Cache.plain`."""
         return self._cache.plain(packed(blob), fresh=fresh)
@@ -158,7 +163,7 @@ class LayerFiles:
                 file, offset, size = plain.file, plain.offset, plain.size
                 self._compare(layer, plain)
             with self._lock:
-                room = MOST - sum(self._weights.values())
+                room = MOST - self._weight
             try:
                 found = TarTree(
                     file,
@@ -170,11 +175,15 @@ class LayerFiles:
                 raise MalformedFile(
                     blob.label, error.problem, expected=error.expected, found=error.found
                 ) from error
-            with self._lock:
-                self._weights[found] = found.originals.weight
+            self._weigh(found.originals.weight)
+            weakref.finalize(found, self._weigh, -found.originals.weight).atexit = False
         for fault in found.faults:
             self._report(CorruptStore(blob.label, fault))
         return found
+
+    def _weigh(self, weight: int) -> None:
+        with self._lock:  # it may be entered again: a tree is let go of amid any allocation
+            self._weight += weight
 
     def _compare(self, layer: ArchiveLayer, plain: Plain) -> None:
         """Report a blob that is not what its name, or the config, says: it is shown all the same."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 from layerfs.cache.blobs import Cache
 from layerfs.cache.options import CacheOptions
+from layerfs.capabilities import unwatched
 from layerfs.damage import attempt
 from layerfs.errors import BrokenChain, CorruptStore, ImageNotFound
 from layerfs.formats.platforms import parse_platform
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from layerfs.capabilities import Progress
     from layerfs.ids import DiffID
     from layerfs.model import BareLayer, Finding, Named
     from layerfs.stores.archive.archived import ArchivedImage, ArchivedLayer
@@ -305,9 +307,11 @@ class ArchiveStore(Store):
         """A layer as it is stored; raises `CorruptStore`, as its digest may have to be computed."""
         return StoredBlob(layer, layer.digest or self.files.plain(layer.blob).digest)
 
-    def faults(self, only: Collection[ImageID | ChainID] | None = None) -> Iterator[Finding]:
+    def faults(
+        self, only: Collection[ImageID | ChainID] | None = None, on_progress: Progress = unwatched
+    ) -> Iterator[Finding]:
         """Everything that is wrong with the archive, found by reading all of it; see `checks`."""
-        return faults_of(self, only)
+        return faults_of(self, only, on_progress)
 
 
 def _digest(layer: ArchivedLayer) -> BlobDigest | None:

@@ -75,6 +75,7 @@ def test_what_follows_a_stream_must_be_one(name: str) -> None:
         _content(BLOBS[name]() + b"rubbish and more rubbish")
 
 
+@pytest.mark.slow
 def test_memory_of_a_decoder_is_bounded() -> None:
     """What needs more memory than allowed is refused, and read when more is allowed."""
     wide = lzma.compress(b"a" * 1000, filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 28}])
