@@ -21,7 +21,7 @@ _Function = TypeVar("_Function", bound="Callable[..., Any] | click.Command")
 
 
 def archive_options(command: _Function) -> _Function:
-    """Add them; no parameters of the function, as only what is here asks for them."""
+    """Add these options. They are no parameters of the function: the functions of this module read them."""
     options = (
         click.option(
             "--platform",

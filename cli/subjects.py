@@ -105,7 +105,7 @@ def split_layer(name: str) -> tuple[str, int | None]:
 
 
 def open_sides(root: Store, name: str, *, kind: str | None) -> tuple[Subject, Subject]:
-    """What NAME's uppermost layer stands on, and what it makes of that; raises as `open_subject`.
+    """The tree below NAME's uppermost layer, and the tree with it; raises as `open_subject`.
 
     For a container these are its image, with the files that the engine prepares, and the container.
     A layer is seen on top of the layers below it.
@@ -154,7 +154,7 @@ def complete_names(context: click.Context, _parameter: click.Parameter, typed: s
 
 
 def _transports(typed: str) -> list[CompletionItem]:
-    """Those that begin as typed, once something is."""
+    """Those that begin with what was typed; none if nothing was typed."""
     from layerfs.stores.transports import TRANSPORTS
 
     return _items(typed, [f"{name}:" for name in TRANSPORTS]) if typed else []

@@ -170,7 +170,7 @@ def _rows(blame: Blame, subject: Subject, events: Iterable[Event], *, read: bool
 
 
 def _everywhere(root: Store, path: bytes, complaints: Complaints, *, every: bool) -> Iterator[Row]:
-    """Every image is asked; named are those that `images` lists, and others where none of these has it."""
+    """The rows over all images. An image that `images` does not list is named only if no other has it."""
     from layerfs.analysis.store.blameall import blame_all
     from layerfs.analysis.store.history import history
     from layerfs.analysis.store.listing import listed_images

@@ -117,7 +117,7 @@ def command(
 
 
 def _with_containers(root: Store) -> Store:
-    """The same store; raises `NotInThisKind` where no store of its kind has containers."""
+    """`root` itself; raises `NotInThisKind` if stores of its kind have no containers."""
     from layerfs.errors import NotInThisKind
 
     if not root.has_containers:
@@ -187,7 +187,7 @@ class View:
         return row.config.name if row.config else ""
 
     def image(self, row: Container) -> str:
-        """The image as the user called it, or by its ID where that now means another."""
+        """The image's name as the user gave it, or its ID if the name now means another image."""
         name = self.image_name(row)
         if name is None:
             return UNKNOWN
@@ -195,7 +195,7 @@ class View:
         return name or "<no image>" if self._full else _short_image(name, row.config.image_id)
 
     def image_name(self, row: Container) -> str | None:
-        """The image's name, or None where nobody knows."""
+        """The image's name, or None if it is not known."""
         from layerfs.analysis.store.containers import image_name
 
         return image_name(self._root, row.config) if row.config else None
@@ -210,7 +210,7 @@ class View:
         return printf("%q", text if self._full else ellipsis(text, COMMAND_WIDTH))
 
     def status(self, row: Container) -> str:
-        """What it was doing when last heard of, and when that was."""
+        """Its last recorded state, and when that was."""
         if row.config is None:
             return "Config missing"
         return _status(row.config, self._now_ns) + ("" if row.own else " (layers missing)")
@@ -230,7 +230,7 @@ class View:
         return human_size(own) + ("" if whole == 0 or not (row.own and row.top) else virtual)
 
     def sizes(self, row: Container) -> ContainerSizes:
-        """What it takes in bytes: read when first asked for, as the whole layer must be walked."""
+        """Its sizes in bytes, read when first asked for: the whole layer must be walked."""
         from layerfs.analysis.store.containers import container_sizes
 
         if row.id not in self._sizes:
@@ -318,7 +318,7 @@ def _recorded(config: ContainerConfig) -> str:
 
 
 def _state(row: Container) -> str | None:
-    """The state where it is certain: whether a container recorded as running still runs, nobody knows."""
+    """The state if it is certain; None for a container recorded as running, which may have ended since."""
     return None if row.config is None or row.config.state.running else _recorded(row.config)
 
 

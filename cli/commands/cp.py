@@ -113,7 +113,7 @@ def _sources(
     *,
     follow: bool,
 ) -> Iterator[Source]:
-    """What the arguments name; what is not there is a complaint."""
+    """The sources that the arguments name; what does not exist is a complaint."""
     from layerfs.errors import TreeError
 
     subjects: dict[str | None, Subject] = {}
@@ -145,7 +145,7 @@ def _destination(forbidden: set[tuple[int, int]], dest: str, *, several: bool) -
 
 
 class _Copies:
-    """The copies of a run, and what is said of them."""
+    """The copies of one run, and the messages about them."""
 
     def __init__(self, copy: CopyOut, dest: str, complaints: Complaints) -> None:
         self._copy = copy

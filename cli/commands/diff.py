@@ -160,7 +160,7 @@ def _is_container(subject: Subject) -> bool:
 
 
 class _Counted:
-    """Changes on their way; `any` tells whether there was one."""
+    """Passes changes on; `any` tells whether there was one."""
 
     def __init__(self, changes: Iterable[Change]) -> None:
         self._changes = changes
@@ -211,7 +211,7 @@ def _show(view: View, changes: Iterable[Change], style: Style, form: str) -> Non
 
 
 def _write_content(view: View, change: Change) -> None:
-    """The contents as they are; on a terminal without power over it."""
+    """The contents unchanged; on a terminal with control characters escaped."""
     from layerfs.errors import TreeError
 
     if change.kind == "metadata":

@@ -1,4 +1,4 @@
-"""`layerfs du`: who takes and shares how much, and what removal would really free."""
+"""`layerfs du`: the disk space that images and layers take, share, and would free if removed."""
 
 from __future__ import annotations
 
@@ -336,7 +336,7 @@ def _count(value: Sequence[str]) -> str:
 
 
 def _users(usage: StoreUsage, nobody: str, *, full: bool) -> Callable[[Row], str]:
-    """Who uses the layer of a row, by name; `nobody` where nobody does."""
+    """The names of the users of a row's layer; `nobody` if there are none."""
     from ..units import ellipsis
 
     names: dict[str, str] = {}

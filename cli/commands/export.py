@@ -144,7 +144,7 @@ def command(
 
 
 def _check_usage(given: Mapping[str, Any]) -> str | None:
-    """Refuse what does not go together; the format, as far as the options alone say it."""
+    """The format, as far as the options tell it; raises a usage error if they exclude each other."""
     names, form = given["names"], given["form"]
     if names and given["everything"]:
         raise click.UsageError("give NAMEs, or --all, and not both")
@@ -306,7 +306,7 @@ def _open_place(context: click.Context, opened: ExitStack, total: int, *, direct
 
 
 def _open(context: click.Context, path: str, opened: ExitStack, total: int, *, force: bool) -> Write:
-    """What takes an archive's bytes, and shows on a terminal how many they are."""
+    """A function that writes an archive's bytes, with a progress bar on a terminal."""
     from layerfs.views.export.newfile import NewFile
     from layerfs.views.place import BadTarget
 

@@ -157,7 +157,7 @@ def _text(groups: Iterable[Group], style: Style, *, titled: bool) -> Iterator[st
 def _groups(
     subject: Subject, paths: Sequence[str], choice: ListOptions, complaints: Complaints
 ) -> Iterator[Group]:
-    """What is to be listed: files named first, then each directory."""
+    """The groups to list: the named files first, then each directory."""
     from layerfs.errors import TreeError
 
     named: list[Line] = []

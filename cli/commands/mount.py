@@ -122,7 +122,7 @@ def command(
 
 
 def _given(ctx: click.Context, *, but: tuple[str, ...] = ()) -> list[str]:
-    """The parameters that stand on the command line."""
+    """The parameters that were given on the command line."""
     return [
         name
         for name in ctx.params
@@ -131,7 +131,7 @@ def _given(ctx: click.Context, *, but: tuple[str, ...] = ()) -> list[str]:
 
 
 def _arguments(ctx: click.Context, name: str | None, mountpoint: Path | None) -> tuple[str | None, Path]:
-    """What to mount and where; refuses what cannot be meant. A store with one image needs no NAME."""
+    """What to mount and where; raises a usage error. A store with one image needs no NAME."""
     if name and not mountpoint and chosen_with_one_image(ctx):
         mountpoint, name = Path(name), None
     elif name is None or mountpoint is None:
@@ -153,7 +153,7 @@ def _check_usage(ctx: click.Context) -> None:
 
 
 def _say_what_stays_closed(job: Job) -> None:
-    """Tell a user whose files these are on disk, but not in the image, how to read them all."""
+    """Tell a user who owns the files on disk, but not in the image, how to read all of them."""
     own = job.tree.root.stat.uid == os.geteuid()
     if os.geteuid() != 0 and not own and not job.options.ignore_permissions:
         say(

@@ -118,7 +118,7 @@ def _check_replaceable() -> None:
 
 
 def _write(program: bytes) -> None:
-    """Put the program in its place at once, never half of it."""
+    """Install the program atomically."""
     directory = os.path.dirname(PLACE)
     with tempfile.NamedTemporaryFile(dir=directory, prefix=".layerfs-", delete=False) as file:
         try:

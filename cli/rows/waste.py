@@ -38,13 +38,13 @@ class Account:
 
     @classmethod
     def of(cls, subject: Subject, complaints: Complaints, *, allocated: bool) -> Account:
-        """Count; what cannot be read is a complaint."""
+        """Measure the waste; what cannot be read is a complaint."""
         from layerfs.analysis.tree.waste import waste
 
         return cls(subject, waste(subject.tree, allocated=allocated, problem=complaints.add))
 
     def total_row(self) -> Row:
-        """All of it as a row."""
+        """The whole tree as a row."""
         return {
             "name": self._subject.title,
             "id": getattr(self._subject.of, "id", None),
@@ -189,5 +189,5 @@ def size_words(value: int) -> str:
 
 
 def score_words(value: float) -> str:
-    """Four digits, never more than is true: only what wastes nothing is 1.0000."""
+    """Four decimal digits, rounded down: only an image that wastes nothing has 1.0000."""
     return f"{math.floor(value * 10_000) / 10_000:.4f}"

@@ -1,4 +1,4 @@
-"""Who uses which layer, and what removing images and containers would really free.
+"""Who uses which layer, and what removing images and containers would free.
 
 Two accounts of the same store: SHARED and UNIQUE as the Engine prints them (references of listed
 images, by chain ID), and FREED, which plays through what the Engine does on removal: a layer goes
