@@ -215,7 +215,7 @@ def _open(context: click.Context, at: Located) -> Store:
 
 
 def store_options(context: click.Context) -> Options:
-    """How the command line wants stores to be read."""
+    """The options of the command line for reading stores."""
     from layerfs.stores.registry import Options
 
     return Options(

@@ -270,7 +270,7 @@ def silently(context: click.Context, names: Callable[..., Iterable[str]], *given
 
 
 def _without_errors(names: Callable[[], Iterable[str]]) -> list[str]:
-    """What `names` gives; nothing where the root or the name cannot be read: a shell wants no errors."""
+    """What `names` gives; nothing if the root or the name cannot be read, as a shell shows no errors."""
     from layerfs.errors import LayerfsError
 
     try:

@@ -43,7 +43,7 @@ Progress: TypeAlias = "Callable[[str, int, int], object]"
 
 
 def unwatched(_part: str, _amount: int, _total: int) -> None:
-    """The `Progress` of work that nobody watches."""
+    """The `Progress` of work without a progress bar: it does nothing."""
 
 
 # -- who needs what, and what it takes -----------------------------------------------------------

@@ -195,9 +195,9 @@ class CorruptStore(LayerfsError):
         super().__init__(f"{path}: {problem}" + (f" ({', '.join(parts)})" if parts else ""), hint=hint)
 
     def again(self) -> Self:
-        """The same, to keep or to raise once more: without the frames it came through.
+        """The same error without its traceback, to keep or to raise again.
 
-        Those hold whatever was open there; of a thousand kept errors that is a thousand descriptors.
+        A traceback holds whatever was open there; of a thousand kept errors that is a thousand descriptors.
         """
         same = type(self).__new__(type(self), *self.args)
         same.__dict__.update(self.__dict__)

@@ -311,7 +311,7 @@ class Store(ABC):
     # -- containers ----------------------------------------------------------------------------
 
     def containers(self) -> Sequence[Container]:
-        """Every container, newest first; also those of which only a part is left."""
+        """Every container, newest first; also those of which only some records are left."""
         return ()
 
     def container_names(self) -> Mapping[ContainerID, str | None]:

@@ -70,7 +70,7 @@ class BackingFiles:
         return backing
 
     def release(self, node_id: int) -> None:
-        """Count one open less. The ID of a file that is no longer open is kept until many others were opened."""
+        """Count one open less. The ID of a file that is not open is kept until many others were opened."""
         with self._lock:
             backing, opens = self._open.pop(node_id, (0, 0))
             if opens > 1:
