@@ -56,11 +56,12 @@ class LayerSteps:
         """The pairs in a directory; raises `TreeError` where it cannot be read, with or without the layer."""
         before = pair.before if pair.before is not None and pair.before.is_dir else None
         after = pair.after if pair.after is not None and pair.after.is_dir else None
-        for node in (before, after):
-            if before and after and node and node.refusal:
-                raise UnsupportedOverlay(node.path, node.refusal)
-        if before and after and before.parts == self._places_below(after):
-            return self._merged(before, after)
+        if before and after:
+            for node in (before, after):
+                if node.refusal:
+                    raise UnsupportedOverlay(node.path, node.refusal)
+            if before.parts == self._places_below(after):
+                return self._merged(before, after)
         old = self._tree.children(before) if before else {}
         new = self._tree.children(after) if after else {}
         return [Pair(old.get(name), new.get(name)) for name in sorted(old.keys() | new.keys())]
