@@ -23,6 +23,7 @@ __all__ = [
     "metadata_option",
     "no_trunc_option",
     "noted",
+    "one_of",
     "root_option",
     "selected_bolt_state",
     "selected_metadata",
@@ -64,6 +65,23 @@ def noted(
             context.meta[_NOTED + name] = value
 
     return {"expose_value": False, "callback": note}
+
+
+def one_of(name: str) -> dict[str, Any]:
+    """The settings of a flag that is one of several for one thing; `choice` gives the flag without dashes.
+
+    Two of them together are refused: neither is meant more than the other.
+    """
+
+    def note(context: click.Context, parameter: click.Parameter, given: bool) -> None:
+        if not given:
+            return
+        option = max(parameter.opts, key=len).removeprefix("--")
+        if other := context.meta.get(_NOTED + name):
+            raise click.UsageError(f"--{other} and --{option} exclude each other", context)
+        context.meta[_NOTED + name] = option
+
+    return {"is_flag": True, "expose_value": False, "callback": note}
 
 
 def choice(context: click.Context, name: str, default: Any = None) -> Any:

@@ -126,6 +126,9 @@ def command(
 
     if everywhere and (len(words) != 1 or itself or recursive or hidden or kind):
         raise click.UsageError("--all takes one PATH, and no NAME, -d, -R, --hidden or --type")
+    if itself and (recursive or hidden):
+        other = "--recursive" if recursive else "--hidden"
+        raise click.UsageError(f"-d and {other} exclude each other: a directory itself, or its entries")
     if intermediate and not everywhere:
         raise click.UsageError("-a needs --all")
     if everywhere:

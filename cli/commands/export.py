@@ -84,11 +84,11 @@ def command(
     output: str,
     form: str | None,
     everything: bool,
-    all_tags: bool,  # noqa: ARG001 - read from the context, as others
+    all_tags: bool,
     since: tuple[str, ...],
     layer: int | None,
     compress: str | None,
-    salvage: bool,  # noqa: ARG001
+    salvage: bool,
     force: bool,
     kind: str | None,
 ) -> None:
@@ -126,11 +126,17 @@ def command(
         return
     if since or compress:
         raise click.UsageError("--since and --compress are for images")
+    if all_tags:
+        raise click.UsageError("--all-tags is for images")
+    if form == "rootfs" and salvage:
+        raise click.UsageError(
+            "--salvage is for images and layers, which are rebuilt; a tree is read as it is"
+        )
     total = 0
     if form == "rootfs":
         produce, total = _rootfs(data_root, whole, kind)
     else:
-        produce, total = _layer(data_root, found, number or layer, salvage=ctx.params["salvage"])
+        produce, total = _layer(data_root, found, number or layer, salvage=salvage)
     with ExitStack() as opened:
         write = _open(ctx, output, opened, total, force=force)
         produce(write)

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from ..emit import emit
 from ..main import FINDINGS
-from ..options import format_option
+from ..options import choice, format_option, one_of
 from ..places import Words, open_place, place_argument
 from ..progress import progress
 from ..rows.entries import Complaints, escaped, lossless
@@ -51,7 +51,7 @@ class Row(NamedTuple):
 
 
 def _algorithm(name: str) -> Callable[..., Any]:
-    return click.option(f"--{name}", "algorithm", flag_value=name, help=f"List {name} digests.")
+    return click.option(f"--{name}", **one_of("algorithm"), help=f"List {name} digests.")
 
 
 @click.command("hashes")
@@ -73,7 +73,6 @@ def command(
     ctx: click.Context,
     place: Words,
     every: bool,
-    algorithm: str | None,
     zero: bool,
     form: str,
     kind: str | None,
@@ -101,11 +100,12 @@ def command(
         raise click.UsageError("--zero and --format exclude each other")
     at = open_place(ctx, place)
     subject = open_subject(at.store, at.name, kind=kind, up_to=up_to, layer=layer)
+    algorithm = str(choice(ctx, "algorithm", "sha256"))
     complaints = Complaints()
     files = _files(subject, at.paths, complaints, every=every)
-    rows = _rows(subject, files, algorithm or "sha256", complaints)
+    rows = _rows(subject, files, algorithm, complaints)
     if given:
-        emit(_table(algorithm or "sha256"), rows, form)
+        emit(_table(algorithm), rows, form)
     else:
         _print(
             rows, _lying(at.store.path.rstrip("/")) if every else lambda row: b"." + row.file.path, zero=zero
