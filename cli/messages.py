@@ -76,6 +76,11 @@ class LogToStderr(logging.Handler):
         self._logger = logging.getLogger("layerfs")
         self._level_before = self._logger.level
 
+    def show_all(self) -> None:
+        """Show everything from now on."""
+        self.setLevel(logging.DEBUG)
+        self._logger.setLevel(logging.DEBUG)
+
     def __enter__(self) -> Self:
         """Start to listen to the logger `layerfs`."""
         self._level_before = self._logger.level

@@ -17,6 +17,7 @@ __all__ = [
     "bolt_state_option",
     "choice",
     "complete_directory",
+    "complete_path",
     "exclude_option",
     "format_option",
     "include_option",
@@ -43,6 +44,11 @@ def complete_directory(
 ) -> list[CompletionItem]:
     """Let the shell itself complete a directory of the host."""
     return [CompletionItem(typed, type="dir")]
+
+
+def complete_path(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+    """Let the shell itself complete a file or directory of the host."""
+    return [CompletionItem(typed, type="file")]
 
 
 def noted(
@@ -99,8 +105,8 @@ def root_option(command: _Function) -> _Function:
     decorate = click.option(
         "--root",
         metavar="PATH",
-        shell_complete=complete_directory,
-        help="Data root to read, also accepted before the command's name.",
+        shell_complete=complete_path,
+        help="What to read: a data root or an archive, also accepted before the command's name.",
         **noted("root"),
     )
     return decorate(command)

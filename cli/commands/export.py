@@ -84,10 +84,10 @@ def command(
     output: str,
     form: str | None,
     everything: bool,
-    all_tags: bool,
-    since: tuple[str, ...],
+    all_tags: bool,  # noqa: ARG001 - read from the context, as others
+    since: tuple[str, ...],  # noqa: ARG001
     layer: int | None,
-    compress: str | None,
+    compress: str | None,  # noqa: ARG001
     salvage: bool,
     force: bool,
     kind: str | None,
@@ -124,14 +124,7 @@ def command(
     if form in FOR_IMAGES:
         _export_images(ctx, named, form)
         return
-    if since or compress:
-        raise click.UsageError("--since and --compress are for images")
-    if all_tags:
-        raise click.UsageError("--all-tags is for images")
-    if form == "rootfs" and salvage:
-        raise click.UsageError(
-            "--salvage is for images and layers, which are rebuilt; a tree is read as it is"
-        )
+    _check_not_for_images(ctx.params, form)
     total = 0
     if form == "rootfs":
         produce, total = _rootfs(data_root, whole, kind)
@@ -160,6 +153,15 @@ def _check_usage(given: Mapping[str, Any]) -> str | None:
     if given["output"] == STDOUT and sys.stdout.isatty():
         raise click.UsageError("an archive is not for a terminal: use -o FILE, or redirect the output")
     return str(form) if form else None
+
+
+def _check_not_for_images(given: Mapping[str, Any], form: str) -> None:
+    """Refuse what means nothing to a tree or a layer."""
+    for option in ("since", "compress", "all_tags"):
+        if given[option]:
+            raise click.UsageError(f"--{option.replace('_', '-')} is for images")
+    if form == "rootfs" and given["salvage"]:
+        raise click.UsageError("--salvage rebuilds images and layers; a tree is read as it is")
 
 
 def _default_format(found: Named, number: int | None) -> str:
