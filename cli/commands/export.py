@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from ..main import EXIT_CODES, FINDINGS
-from ..messages import say, way_out
+from ..leftout import LeftOut, Made
+from ..main import EXIT_CODES
 from ..options import root_option, type_option
 from ..progress import byte_progress
 from ..stores import evidence, find_name, find_names, open_root
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from layerfs.capabilities import Salvager
-    from layerfs.errors import CorruptStore
     from layerfs.model import Image, Named
-    from layerfs.store import LayerTar, Store
+    from layerfs.store import Store
     from layerfs.views.export.images import ExportImage
     from layerfs.views.export.members import Write
     from layerfs.views.export.places import Destination
@@ -42,13 +41,6 @@ class Asked(NamedTuple):
     store: Store
     image: Image
     name: str | None
-
-
-class Made(NamedTuple):
-    """An image to write, and what its user calls it."""
-
-    name: str
-    image: ExportImage
 
 
 @click.command("export")
@@ -211,48 +203,6 @@ def _export_images(context: click.Context, named: Sequence[Found], form: str) ->
         return EXIT_CODES["CorruptStore"]
     _write_images(context, whole, form)
     return left_out.code
-
-
-class LeftOut:
-    """Names the images that cannot be rebuilt.
-
-    Attributes:
-        code: the exit code.
-    """
-
-    def __init__(self) -> None:
-        """None yet."""
-        self.code = 0
-        self._tried: dict[str, CorruptStore | None] = {}
-
-    def add(self, name: str, error: CorruptStore) -> None:
-        """Say which one it is, why, and what could be done."""
-        from layerfs.errors import reason
-
-        self.code = FINDINGS
-        say("error", f"{name} is left out: {reason(error)}")
-        if hint := way_out(error):
-            say("hint", hint)
-
-    def can_be_rebuilt(self, item: Made) -> bool:
-        """Whether all layers can be written, found by doing it, each layer once; says why not."""
-        for chain, layer in zip(item.image.chain, item.image.layers, strict=True):
-            if chain not in self._tried:
-                self._tried[chain] = _damage(layer)
-            if error := self._tried[chain]:
-                self.add(item.name, error)
-                return False
-        return True
-
-
-def _damage(layer: LayerTar) -> CorruptStore | None:
-    from layerfs.errors import CorruptStore
-
-    try:
-        layer.write(lambda _piece: None)
-    except CorruptStore as error:
-        return error
-    return None
 
 
 def _write_images(context: click.Context, images: Sequence[ExportImage], form: str) -> None:
