@@ -250,6 +250,10 @@ def _invoke(arguments: list[str]) -> int:
             result: int | None = cli.invoke(context)
         except click.exceptions.Exit as leaving:
             result = leaving.exit_code
+        except (click.ClickException, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:  # noqa: BLE001 - told while it is known what was told before
+            return _report(error)
         log: LogToStderr | None = context.obj
         return result or (FINDINGS if log and log.damage else 0)
 
