@@ -228,7 +228,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
         if instruction := os.environ.get(COMPLETION_VARIABLE):
             return _complete(instruction)
         code = _invoke(list(sys.argv[1:] if arguments is None else arguments))
-        _flush()
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except click.ClickException as error:
@@ -247,15 +246,23 @@ def _invoke(arguments: list[str]) -> int:
     """Run the command; 1 when it went well but damage was reported on the way."""
     with cli.make_context("layerfs", arguments) as context:
         try:
-            result: int | None = cli.invoke(context)
-        except click.exceptions.Exit as leaving:
-            result = leaving.exit_code
+            result = _result(context)
+            _flush()
         except (click.ClickException, click.Abort, BrokenPipeError):
             raise
         except Exception as error:  # noqa: BLE001 - told while it is known what was told before
             return _report(error)
         log: LogToStderr | None = context.obj
         return result or (FINDINGS if log and log.damage else 0)
+
+
+def _result(context: click.Context) -> int | None:
+    """What the command returns, or leaves with."""
+    try:
+        result: int | None = cli.invoke(context)
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    return result
 
 
 def _complete(instruction: str) -> int:
