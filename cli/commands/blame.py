@@ -136,7 +136,8 @@ def command(
 
     at = open_place(ctx, Words(words, "[PATH]"))
     subject = open_stack(at.store, at.name, kind)
-    complaints = Complaints(*map(tree_path, at.paths or ("/",)))
+    complaints = Complaints()
+    complaints.ask(subject.tree, *map(tree_path, at.paths or ("/",)))
     blame = Blame(subject.tree, Digests(complaints.add), complaints.add)
     path = blame.locate(tree_path(*at.paths or ("/",)))
     if not itself and blame.is_directory(path):

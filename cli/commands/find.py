@@ -112,8 +112,9 @@ def command(
     else:
         at = _place(ctx, words)
         starts, pattern = _paths(at.paths)
-        complaints = Complaints(*map(tree_path, starts or ["/"]))
         subject = open_subject(at.store, at.name, kind=kind, up_to=up_to, layer=layer)
+        complaints = Complaints()
+        complaints.ask(subject.tree, *map(tree_path, starts or ["/"]))
         _in_tree(subject, wanted(tests, pattern, subject.tree, starts), output, complaints)
     return complaints.code
 

@@ -11,7 +11,6 @@ import click
 from click.core import ParameterSource
 
 from ..emit import emit
-from ..main import FINDINGS
 from ..options import choice, format_option, one_of
 from ..places import Words, open_place, place_argument
 from ..progress import progress
@@ -85,7 +84,7 @@ def command(
     `sha256sum -c` takes the list in a mount of it, or in a copy. With --all-versions they are relative to
     the data root: each file version of each layer, hidden ones too, where it lies; of an archive that is the
     layer's member and the path in it. --format tells more of each: layer, state, what hides it. The exit code
-    is 1 if a file could not be read.
+    is 1 if a file could not be read, 6 if it is one of those named.
 
     \b
     Examples:
@@ -102,6 +101,7 @@ def command(
     subject = open_subject(at.store, at.name, kind=kind, up_to=up_to, layer=layer)
     algorithm = str(choice(ctx, "algorithm", "sha256"))
     complaints = Complaints()
+    complaints.ask(subject.tree, *map(tree_path, at.paths or ("/",)), follow=True)
     files = _files(subject, at.paths, complaints, every=every)
     rows = _rows(subject, files, algorithm, complaints)
     if given:
@@ -110,7 +110,7 @@ def command(
         _print(
             rows, _lying(at.store.path.rstrip("/")) if every else lambda row: b"." + row.file.path, zero=zero
         )
-    return FINDINGS if complaints.code else 0
+    return complaints.code
 
 
 def _files(
