@@ -124,7 +124,7 @@ def test_paths_choose_files(dataroot_path: Path) -> None:
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
-    """A file without data and a path that is not there are named, the rest is listed; the code tells which."""
+    """A file without data and a path not there are named, the rest is listed; the code says which."""
     no_data = File(b"x", meta=Meta(xattrs={b"trusted.overlay.metacopy": b""}))
     files: dict[bytes, Node] = {b"a": File(b"1"), b"b": no_data, b"c": File(b"2")}
     files |= {b"fifo": Device(stat.S_IFIFO), b"link": Symlink(b"a")}
