@@ -17,12 +17,14 @@ __all__ = [
     "bolt_state_option",
     "choice",
     "complete_directory",
+    "complete_path",
     "exclude_option",
     "format_option",
     "include_option",
     "metadata_option",
     "no_trunc_option",
     "noted",
+    "one_of",
     "root_option",
     "selected_bolt_state",
     "selected_metadata",
@@ -42,6 +44,11 @@ def complete_directory(
 ) -> list[CompletionItem]:
     """Let the shell itself complete a directory of the host."""
     return [CompletionItem(typed, type="dir")]
+
+
+def complete_path(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+    """Let the shell itself complete a file or directory of the host."""
+    return [CompletionItem(typed, type="file")]
 
 
 def noted(
@@ -66,6 +73,23 @@ def noted(
     return {"expose_value": False, "callback": note}
 
 
+def one_of(name: str) -> dict[str, Any]:
+    """The settings of a flag that is one of several for one thing; `choice` gives the flag without dashes.
+
+    Two of them together are refused: neither is meant more than the other.
+    """
+
+    def note(context: click.Context, parameter: click.Parameter, given: bool) -> None:
+        if not given:
+            return
+        option = max(parameter.opts, key=len).removeprefix("--")
+        if other := context.meta.get(_NOTED + name):
+            raise click.UsageError(f"--{other} and --{option} exclude each other", context)
+        context.meta[_NOTED + name] = option
+
+    return {"is_flag": True, "expose_value": False, "callback": note}
+
+
 def choice(context: click.Context, name: str, default: Any = None) -> Any:
     """The value of an option that has the settings of `noted`."""
     return context.meta.get(_NOTED + name, default)
@@ -81,8 +105,8 @@ def root_option(command: _Function) -> _Function:
     decorate = click.option(
         "--root",
         metavar="PATH",
-        shell_complete=complete_directory,
-        help="Data root to read, also accepted before the command's name.",
+        shell_complete=complete_path,
+        help="What to read: a data root or an archive, also accepted before the command's name.",
         **noted("root"),
     )
     return decorate(command)

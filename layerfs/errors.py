@@ -234,6 +234,10 @@ class MalformedFile(CorruptStore):
     """A file does not have the form it must have (or is too large, or no regular file)."""
 
 
+class OneStateLost(MalformedFile):
+    """Of the two states that a file keeps one is lost; whoever opens it goes on with the other."""
+
+
 class DigestMismatch(CorruptStore):
     """A file's bytes do not hash to its name."""
 
