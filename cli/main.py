@@ -22,6 +22,7 @@ from .options import (
     bolt_state_option,
     complete_directory,
     metadata_option,
+    namespace_option,
     noted,
     userns_option,
 )
@@ -156,6 +157,7 @@ def load(name: str) -> click.Command:
 )
 @metadata_option(envvar="LAYERFS_METADATA")
 @userns_option(envvar="LAYERFS_USERNS")
+@namespace_option
 @bolt_state_option
 @archive_options
 @click.option("-v", "--verbose", is_flag=True, help="Show on standard error how answers were found.")

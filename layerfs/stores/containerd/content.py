@@ -5,6 +5,7 @@ Source: containerd `plugins/content/local/store.go`.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from typing import TYPE_CHECKING
 
@@ -30,10 +31,9 @@ class Content:
     def __init__(self, root: HostDir) -> None:
         """Those below the containerd root `root`."""
         self._root = root
-        try:
+        self._outer: DirectoryOuter | None = None
+        with contextlib.suppress(OSError):  # every blob is missing then
             self._outer = DirectoryOuter(root.subdir(CONTENT), FilePool())
-        except OSError:
-            self._outer = None
 
     def name_of(self, digest: str) -> str:
         """What to call a blob in messages."""

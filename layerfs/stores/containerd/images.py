@@ -94,7 +94,7 @@ class ContainerdImage(Image):
         return self.chosen.manifest if self.chosen else None
 
     @property
-    def name(self) -> str:  # type: ignore[override]
+    def name(self) -> str:
         """What to call it: its first tag, else any name, else its ID."""
         tags = [reference for reference in self.references if reference.tag]
         return str(next(iter([*tags, *self.references, *self.names]), self.id))

@@ -44,7 +44,7 @@ class Placed(NamedTuple):
 
     @property
     def key(self) -> str:
-        """What its namespace knows it by: a chain ID, a container's ID, …"""
+        """What its namespace knows it by: a chain ID, a container's ID, or another word."""
         return self.snapshot.name.split("/", 2)[-1]
 
 

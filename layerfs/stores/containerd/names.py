@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 from layerfs.formats.errors import FormatError
 from layerfs.formats.reference import parse_reference
-from layerfs.ids import ImageID
 from layerfs.layernames import HEX, LayerNames, Match, hex_digits
 from layerfs.naming import Names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from layerfs.ids import ImageID
     from layerfs.layernames import KnownLayer
     from layerfs.model import Image
     from layerfs.stores.containerd.images import Images
     from layerfs.stores.containerd.layers import Placed
-    from layerfs.stores.containerd.store import ContainerdStore
+    from layerfs.stores.containerd.storedimages import StoredImages
 
 __all__ = ["ContainerdLayerNames", "ContainerdNames"]
 
@@ -25,7 +25,7 @@ __all__ = ["ContainerdLayerNames", "ContainerdNames"]
 class ContainerdNames(Names):
     """Resolves names in one containerd root."""
 
-    def __init__(self, store: ContainerdStore, images: Images) -> None:
+    def __init__(self, store: StoredImages, images: Images) -> None:
         """Resolve in `store`, whose images are `images`."""
         super().__init__(store, store.layer_names(store.known_layers))
         self._own = store
@@ -110,9 +110,8 @@ class ContainerdLayerNames(LayerNames):
         self._by_digest = by_digest
 
     def link(self, name: str) -> Iterator[Match]:
-        """By the key of its snapshot, where that is no chain ID."""
-        placed = None if hex_digits(name) else self._by_key(name)
-        if placed:
+        """By the key of its snapshot."""
+        if placed := self._by_key(name):
             yield Match(placed.place, name, "key of its snapshot")
 
     def blob(self, name: str) -> Iterator[Match]:

@@ -109,7 +109,7 @@ class Snapshotter:
         return sorted(name for name in found.names() if not name.isdigit()) if found else []
 
     def tree(self, number: int) -> HostDir:
-        """The files of a snapshot, which hold a descriptor only while they are used; raises `CorruptStore`."""
+        """The files of a snapshot; a descriptor is held only while it is used. Raises `CorruptStore`."""
         path = f"{number}{_READ[self.name]}"
         name = self._root.name_of(f"{self.path}/snapshots/{path}")
         try:

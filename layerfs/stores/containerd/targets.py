@@ -77,7 +77,8 @@ def _below(content: Content, descriptor: Descriptor, depth: int, seen: set[str])
 def config_of(content: Content, found: ManifestBelow) -> ImageConfig:
     """The config of a manifest that is there; raises `CorruptStore`."""
     manifest = found.manifest
-    assert manifest and manifest.config  # noqa: S101 - asked of images that are there only
+    assert manifest  # noqa: S101 - asked of images that are there only
+    assert manifest.config  # noqa: S101 - a manifest that is no index has one
     config = parsed(content, manifest.config, parse_image_config)
     if len(manifest.layers) != len(config.diff_ids):
         raise MalformedFile(

@@ -88,7 +88,7 @@ class Trees:
         return OverlayLayer(self.stored_layer(layer), TRUSTED)
 
     def stored_layer(self, layer: ContainerdLayer) -> StoredLayer:
-        """A layer as it was unpacked, or would be; raises `CorruptStore` where it is neither here nor there."""
+        """A layer as it was unpacked, or would be; raises `CorruptStore` where it is in neither form."""
         placed = layer.placed
         if placed and placed.snapshotter.is_readable and not placed.snapshotter.is_whole:
             return self.stored(placed)
