@@ -24,6 +24,7 @@ from .options import (
     choice,
     complete_path,
     metadata_option,
+    namespace_option,
     noted,
     userns_option,
 )
@@ -178,6 +179,7 @@ def _more_is_said(context: click.Context, _parameter: click.Parameter, typed: bo
 )
 @metadata_option(envvar="LAYERFS_METADATA")
 @userns_option(envvar="LAYERFS_USERNS")
+@namespace_option
 @bolt_state_option
 @archive_options
 @click.option(

@@ -22,12 +22,14 @@ __all__ = [
     "format_option",
     "include_option",
     "metadata_option",
+    "namespace_option",
     "no_trunc_option",
     "noted",
     "one_of",
     "root_option",
     "selected_bolt_state",
     "selected_metadata",
+    "selected_namespace",
     "selected_root",
     "selected_userns",
     "type_option",
@@ -165,6 +167,25 @@ def bolt_state_option(command: _Function) -> _Function:
         help="Which state of the engine's bolt databases to read. Each holds the one before its last "
         "transaction too, for when the newest is damaged.",
     )(command)
+
+
+def namespace_option(command: _Function) -> _Function:
+    """Add `--namespace`; no parameter of the function, as only `selected_namespace` asks for it."""
+    return click.option(
+        "--namespace",
+        metavar="NS|all",
+        envvar="LAYERFS_NAMESPACE",
+        show_envvar=True,
+        **noted("namespace"),
+        help="Which namespace of a containerd store to read, or all. By default Docker's own, or the one "
+        "that has images.",
+    )(command)
+
+
+def selected_namespace(context: click.Context) -> str | None:
+    """The choice of `--namespace`."""
+    found: str | None = choice(context, "namespace")
+    return found
 
 
 def selected_bolt_state(context: click.Context) -> str:
