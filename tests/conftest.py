@@ -8,7 +8,9 @@ in CI, a test may be skipped only for want of what no package could bring.
 from __future__ import annotations
 
 import collections
+import gc
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -41,6 +43,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Forget the developer's own settings and the shell's, and work below one short directory."""
     config.stash[_unavailable] = set()
     hear_signals()
+    # told to write no bytecode, each of the many processes that tests start would compile all anew
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     for name in list(os.environ):
         if name.startswith(("DOCKER_", "LAYERFS_", "_LAYERFS_")) and name != _REQUIRE_ALL:
             del os.environ[name]
@@ -51,6 +56,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.basetemp = str(leftovers.session_directory())
     # decompressed layers are kept in the session's directory, not in the developer's home
     os.environ["XDG_CACHE_HOME"] = f"{config.option.basetemp}/cache"
+
+
+def pytest_collection_finish() -> None:
+    """Spare the collector of garbage the thousands of tests: it would look at each of them time and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)
