@@ -24,10 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from pathlib import Path
 
+    from tests.support.reusable import Reusable
+
 _REQUIRE_ALL = "LAYERFS_REQUIRE_ALL"
 REQUIRE_ALL = bool(os.environ.get(_REQUIRE_ALL))
 
 _unavailable = pytest.StashKey[set[str]]()
+_has_failed = pytest.StashKey[bool]()
 
 hypothesis.settings.register_profile(
     "default",
@@ -78,6 +81,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Where everything is required, turn the avoidable skips into failures."""
     report = yield
+    if report.failed:
+        item.stash[_has_failed] = True
     reason = _reason(report) if report.skipped else None
     if REQUIRE_ALL and reason and reason not in item.config.stash[_unavailable]:
         report.outcome = "failed"
@@ -130,3 +135,18 @@ def dataroot_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.support.fixture import fixture_root
 
     return fixture_root(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def _reusable(dataroot_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Reusable:
+    from tests.support.reusable import Reusable
+
+    return Reusable(dataroot_path, tmp_path_factory.mktemp("reusable"))
+
+
+@pytest.fixture
+def copy(request: pytest.FixtureRequest, _reusable: Reusable, tmp_path: Path) -> Iterator[Path]:
+    """A copy of the recorded data root that the test may damage; after a failure it is kept as it is."""
+    yield _reusable.lend(tmp_path / "root")
+    if not request.node.stash.get(_has_failed, False):
+        _reusable.take_back(tmp_path / "root")

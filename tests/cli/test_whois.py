@@ -9,19 +9,12 @@ import pytest
 
 from layerfs import DataRoot
 from tests.support.command import configs, forget_image, layer_files, layerfs
-from tests.support.fixture import private_copy
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 LAYERDB = "image/overlay2/layerdb/sha256"
 STRANGER = "0123456789abcdef" * 4
-
-
-@pytest.fixture
-def copy(dataroot_path: Path, tmp_path: Path) -> Path:
-    """A data root that the test may damage."""
-    return private_copy(dataroot_path, tmp_path / "root")
 
 
 def _ask(root: Path, *things: str, code: int = 0) -> list[dict[str, Any]]:
