@@ -59,10 +59,9 @@ def test_every_name_of_every_layer(dataroot_path: Path) -> None:
 
 def test_diff_id_of_several_layers(dataroot_path: Path) -> None:
     """A diff ID gives every layer that has it."""
-    stored = layer_files(dataroot_path)
-    for diff_id in {files["diff"] for files in stored.values()}:
-        expected = {chain for chain, files in stored.items() if files["diff"] == diff_id}
-        assert {answer["chain_id"] for answer in _ask(dataroot_path, diff_id)} == expected
+    stored = {(files["diff"], chain) for chain, files in layer_files(dataroot_path).items()}
+    answers = _ask(dataroot_path, *sorted({diff_id for diff_id, _ in stored}))
+    assert {(answer["thing"], answer["chain_id"]) for answer in answers} == stored
 
 
 def test_tags_and_command_are_told(dataroot_path: Path) -> None:
