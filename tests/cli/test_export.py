@@ -9,6 +9,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from layerfs import DataRoot
 from layerfs.views.export.newfile import NewFile
 from tests.bench.mounts import LAYERFS
 from tests.support.archives import document, images_of, members, names
-from tests.support.command import configs, run_bytes
+from tests.support.command import configs, forget_image, run_bytes
 from tests.support.kernel import overlay_mount
 from tests.support.mounts import stacked_by_docker
 from tests.support.processes import Running
@@ -313,6 +314,71 @@ def test_a_bad_layer_stops_the_export(
     assert run_bytes(root, "export", *arguments, "--force", "-o", f"{place}/kept").code == 5
     assert (place / "kept").read_text() == "as it was"
     assert b"index.json" not in run_bytes(root, "export", *arguments).stdout
+
+
+@pytest.mark.parametrize("options", [(), ("--format", "oci"), ("--format", "oci", "--compress", "gzip")])
+def test_all_leaves_out_what_cannot_be_rebuilt(
+    damaged: tuple[Path, Path], tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    """Images with an altered or missing layer are named, all others exported, wherever to."""
+    root, _ = damaged
+    gone = _layers(root, "lab/types:1")[-1]
+    shutil.rmtree(root / "overlay2" / gone["cache_id"])
+    altered = _layers(root)[:2]
+    listed = json.loads(run_bytes(root, "images", "--format", "json").stdout)
+    diff_ids = {image: of["rootfs"].get("diff_ids") or [] for image, of in configs(root).items()}
+    bad = [[layer["diff_id"] for layer in altered], diff_ids[_id(listed, "lab/types")]]
+    lost = {image for image, ids in diff_ids.items() if any(ids[: len(of)] == of for of in bad)}
+    lost.add(_id(listed, UNSAVABLE.partition(":")[0]))
+    whole = {row["id"] for row in listed} - lost
+    found = run_bytes(root, "export", "--all", *options)
+    assert found.code == 1
+    said = [line for line in found.stderr.splitlines() if "is left out: " in line]
+    assert len(said) == len(lost & {row["id"] for row in listed}) < len(whole)
+    assert all(str(root) in line for line in said)
+    rows = document(found.stdout, "index.json")["manifests"]
+    manifests = {row["digest"]: document(found.stdout, _blob(row["digest"])) for row in rows}
+    assert {manifest["config"]["digest"] for manifest in manifests.values()} == whole
+    assert all(_digest(content) == f"sha256:{name[-64:]}" for name, content in _blobs(found.stdout))
+    places = ("file.tar", "directory/") if options else ("file.tar",)
+    for place in places:
+        again = run_bytes(root, "export", "--all", *options, "-o", f"{tmp_path}/{place}")
+        assert (again.code, sorted(again.stderr.splitlines())) == (1, sorted(found.stderr.splitlines()))
+    assert (tmp_path / "file.tar").read_bytes() == found.stdout
+    if options:
+        index = (tmp_path / "directory/index.json").read_bytes()
+        assert json.loads(index) == document(found.stdout, "index.json")
+
+
+def _id(listed: list[dict[str, Any]], repository: str) -> str:
+    return next(str(row["id"]) for row in listed if row["repository"] == repository)
+
+
+def _blob(digest: str) -> str:
+    return f"blobs/{digest.replace(':', '/')}"
+
+
+def _blobs(archive: bytes) -> Iterator[tuple[str, bytes]]:
+    return (
+        (member.name, content)
+        for member, content in members(archive)
+        if member.isreg() and member.name.startswith("blobs/")
+    )
+
+
+def test_all_of_a_root_where_nothing_can_be_rebuilt(copy: Path, tmp_path: Path) -> None:
+    """No archive is made of it: exit code 5."""
+    root = copy
+    for row in _layers(root, "base:1"):
+        (root / "image/overlay2/layerdb/sha256" / row["chain_id"][7:] / "tar-split.json.gz").unlink()
+    [base] = json.loads(run_bytes(root, "images", "--format", "json", "base:1").stdout)
+    for image in configs(root):
+        if image != base["id"]:
+            forget_image(root, image)
+    found = run_bytes(root, "export", "--all", "-o", str(tmp_path / "all.tar"))
+    assert found.code == 5
+    assert "base:1 is left out" in found.stderr
+    assert not (tmp_path / "all.tar").exists()
 
 
 def test_an_altered_header_stops_the_export(copy: Path) -> None:
