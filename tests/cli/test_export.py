@@ -23,7 +23,6 @@ from layerfs.views.export.newfile import NewFile
 from tests.bench.mounts import LAYERFS
 from tests.support.archives import document, images_of, members, names
 from tests.support.command import configs, forget_image, run_bytes
-from tests.support.fixture import private_copy
 from tests.support.kernel import overlay_mount
 from tests.support.mounts import stacked_by_docker
 from tests.support.processes import Running
@@ -50,9 +49,9 @@ def _export(root: Path, *arguments: str) -> bytes:
 
 
 @pytest.fixture
-def damaged(dataroot_path: Path, tmp_path: Path) -> tuple[Path, Path]:
+def damaged(copy: Path) -> tuple[Path, Path]:
     """A copy of the recorded root, and a file of `demo`'s second layer that was altered in it."""
-    root = private_copy(dataroot_path, tmp_path / "root")
+    root = copy
     path = root / "overlay2" / _layers(root)[1]["cache_id"] / "diff/etc/motd"
     path.write_bytes(path.read_bytes().swapcase())
     return root, path
@@ -105,9 +104,8 @@ def test_blobs_are_named_by_their_digests(dataroot_path: Path, form: str) -> Non
     assert all(OURS.fullmatch(name) for name in names(archive))
 
 
-def test_the_same_images_make_the_same_archive(dataroot_path: Path, tmp_path: Path) -> None:
+def test_the_same_images_make_the_same_archive(dataroot_path: Path, copy: Path) -> None:
     """An archive does not depend on when, where and as whom it was made."""
-    copy = private_copy(dataroot_path, tmp_path / "root")
     for form in (["--format", "docker-archive"], ["--format", "oci", "--compress", "gzip"]):
         assert _export(dataroot_path, *form, "demo:1.0") == _export(copy, *form, "demo:1.0")
 
@@ -256,9 +254,9 @@ def _without_access_time(path: Path) -> dict[str, int]:
     }
 
 
-def test_nothing_is_written_below_the_data_root(dataroot_path: Path, tmp_path: Path) -> None:
+def test_nothing_is_written_below_the_data_root(copy: Path, tmp_path: Path) -> None:
     """A FILE or directory in the data root is refused, also through a link and from within."""
-    root = private_copy(dataroot_path, tmp_path / "root")
+    root = copy
     (tmp_path / "link").symlink_to(root / "containers")
     before = snapshot(root)
     for target in (root / "new", root / "overlay2/l/new", tmp_path / "link/new"):
@@ -368,9 +366,9 @@ def _blobs(archive: bytes) -> Iterator[tuple[str, bytes]]:
     )
 
 
-def test_all_of_a_root_where_nothing_can_be_rebuilt(tmp_path: Path, dataroot_path: Path) -> None:
+def test_all_of_a_root_where_nothing_can_be_rebuilt(copy: Path, tmp_path: Path) -> None:
     """No archive is made of it: exit code 5."""
-    root = private_copy(dataroot_path, tmp_path / "root")
+    root = copy
     for row in _layers(root, "base:1"):
         (root / "image/overlay2/layerdb/sha256" / row["chain_id"][7:] / "tar-split.json.gz").unlink()
     [base] = json.loads(run_bytes(root, "images", "--format", "json", "base:1").stdout)
@@ -383,9 +381,9 @@ def test_all_of_a_root_where_nothing_can_be_rebuilt(tmp_path: Path, dataroot_pat
     assert not (tmp_path / "all.tar").exists()
 
 
-def test_an_altered_header_stops_the_export(dataroot_path: Path, tmp_path: Path) -> None:
+def test_an_altered_header_stops_the_export(copy: Path) -> None:
     """tar-split data that say something else than the layer's tar are found out by its digest."""
-    root = private_copy(dataroot_path, tmp_path / "root")
+    root = copy
     layer = _layers(root)[1]
     path = root / "image/overlay2/layerdb/sha256" / layer["chain_id"].removeprefix("sha256:")
     path /= "tar-split.json.gz"
@@ -403,9 +401,9 @@ def test_an_altered_header_stops_the_export(dataroot_path: Path, tmp_path: Path)
     assert layer["diff_id"] in found.stderr
 
 
-def test_data_that_were_never_closed_are_good(dataroot_path: Path, tmp_path: Path) -> None:
+def test_data_that_were_never_closed_are_good(dataroot_path: Path, copy: Path) -> None:
     """tar-split data whose gzip stream early engines never closed make the same archive."""
-    root = private_copy(dataroot_path, tmp_path / "root")
+    root = copy
     for path in root.glob("image/overlay2/layerdb/sha256/*/tar-split.json.gz"):
         packer = zlib.compressobj(wbits=31)
         content = packer.compress(gzip.decompress(path.read_bytes()))
@@ -416,10 +414,10 @@ def test_data_that_were_never_closed_are_good(dataroot_path: Path, tmp_path: Pat
         assert _export(root, *arguments, "demo") == _export(dataroot_path, "demo")
 
 
-def test_a_copy_without_attributes_gives_the_same_image(dataroot_path: Path, tmp_path: Path) -> None:
+def test_a_copy_without_attributes_gives_the_same_image(dataroot_path: Path, copy: Path) -> None:
     """Owners, modes, times, devices and extended attributes of the copy have no part in an archive."""
     names_of = ["demo", "lab/whiteouts:1", "lab/opaque:1", "lab/attributes:1", "lab/xattrs:1"]
-    root = private_copy(dataroot_path, tmp_path / "root")
+    root = copy
     for image in names_of:
         for layer in _layers(root, image):
             _strip(root / "overlay2" / layer["cache_id"] / "diff")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from layerfs import DataRoot
-from tests.support.command import layerfs
+from tests.support.command import layerfs, run_bytes
 from tests.support.hiding import objects
 from tests.support.images import image_of
 from tests.support.layerspec import WHITEOUT, Device, Dir, File, LayerSpec, Link, Meta, Symlink
@@ -38,8 +38,8 @@ ALGORITHMS = {"sha256": [], "md5": ["--md5"], "sha1": ["--sha1"], "sha512": ["--
 
 
 def _list(root: Path, *arguments: str, code: int = 0) -> bytes:
-    done = subprocess.run([LAYERFS, "--root", root, "hashes", *arguments], capture_output=True, check=False)
-    assert done.returncode == code, done.stderr
+    done = run_bytes(root, "hashes", *arguments)
+    assert done.code == code, done.stderr
     return done.stdout
 
 
