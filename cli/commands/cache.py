@@ -16,8 +16,7 @@ def command(ctx: click.Context, what: str) -> None:
     """Show the disk space of the cache of decompressed layers, or clear it.
 
     Compressed layers of archives are decompressed once and kept for the next command, in a directory that
-    other users cannot read. Before the command's name, --cache-dir chooses another directory, and
-    --no-cache keeps nothing.
+    other users cannot read. --cache-dir chooses another directory, and --no-cache keeps nothing.
 
     \b
     Examples:

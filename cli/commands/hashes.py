@@ -11,8 +11,7 @@ import click
 from click.core import ParameterSource
 
 from ..emit import emit
-from ..main import FINDINGS
-from ..options import format_option
+from ..options import choice, format_option, one_of
 from ..places import Words, open_place, place_argument
 from ..progress import progress
 from ..rows.entries import Complaints, escaped, lossless
@@ -51,7 +50,7 @@ class Row(NamedTuple):
 
 
 def _algorithm(name: str) -> Callable[..., Any]:
-    return click.option(f"--{name}", "algorithm", flag_value=name, help=f"List {name} digests.")
+    return click.option(f"--{name}", **one_of("algorithm"), help=f"List {name} digests.")
 
 
 @click.command("hashes")
@@ -78,7 +77,6 @@ def command(
     ctx: click.Context,
     place: Words,
     every: bool,
-    algorithm: str | None,
     zero: bool,
     form: str,
     kind: str | None,
@@ -93,7 +91,7 @@ def command(
     With --all-versions every version of a file in every layer is listed, hidden ones too. Its path is
     relative to the data root; in an archive it is the member of the layer, and the path in it. --format
     also shows the layer, the state, and what hides a version. The exit code is 1 if a file could not be
-    read.
+    read, and 6 if it is one of those named.
 
     \b
     Examples:
@@ -108,16 +106,18 @@ def command(
         raise click.UsageError("--zero and --format exclude each other")
     at = open_place(ctx, place)
     subject = open_subject(at.store, at.name, kind=kind, up_to=up_to, layer=layer)
+    algorithm = str(choice(ctx, "algorithm", "sha256"))
     complaints = Complaints()
+    complaints.ask(subject.tree, *map(tree_path, at.paths or ("/",)), follow=True)
     files = _files(subject, at.paths, complaints, every=every)
-    rows = _rows(subject, files, algorithm or "sha256", complaints)
+    rows = _rows(subject, files, algorithm, complaints)
     if given:
-        emit(_table(algorithm or "sha256"), rows, form)
+        emit(_table(algorithm), rows, form)
     else:
         _print(
             rows, _lying(at.store.path.rstrip("/")) if every else lambda row: b"." + row.file.path, zero=zero
         )
-    return FINDINGS if complaints.code else 0
+    return complaints.code
 
 
 def _files(

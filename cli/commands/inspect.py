@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..emit import emit_objects
-from ..messages import say
+from ..messages import say_error
 from ..options import root_option, type_option
 from ..stores import find_name
 from ..subjects import KINDS, names_argument
@@ -75,6 +75,6 @@ def command(
             failures.append(error)
     emit_objects(documents, form)
     for failure in failures[:-1]:
-        say("error", str(failure))
+        say_error(failure)
     if failures:
         raise failures[-1]

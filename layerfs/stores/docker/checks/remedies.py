@@ -247,6 +247,7 @@ REMEDIES = {
     "buildkit-malformed": Remedy(
         "damaged", "refuses to start", "", "move buildkit/ away: the build cache is lost, images are not"
     ),
+    "buildkit-state-lost": Remedy("damaged", "starts with the other state", "", _NOTHING),
     # -- leftovers
     "removing-left": Remedy(
         "leftover",
