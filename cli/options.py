@@ -122,8 +122,8 @@ def metadata_option(*, envvar: str | None = None) -> Callable[[_Function], _Func
         envvar=envvar,
         show_envvar=True,
         **noted("metadata"),
-        help="Where modes, owners, times and marks come from: the disk, or each layer's tar-split.json.gz. "
-        "By default the disk, unless a copy lost them.",
+        help="Where to read modes, owners, times and overlay marks: from the disk, or from each layer's "
+        "tar-split.json.gz. auto uses the disk, unless the root is a copy that lost them.",
     )
 
 
@@ -135,8 +135,8 @@ def userns_option(*, envvar: str | None = None) -> Callable[[_Function], _Functi
         envvar=envvar,
         show_envvar=True,
         **noted("userns", _read_userns),
-        help="The engine's user namespace, whose owners are shown: the host's number of its root, or ranges "
-        "INSIDE:OUTSIDE:COUNT,...[/for groups]. By default found; none shows the numbers on disk.",
+        help="The engine's user namespace, to show owners as inside it: the host's ID of its root, or ranges "
+        "INSIDE:OUTSIDE:COUNT,...[/for groups]. auto finds it; none shows the IDs on disk.",
     )
 
 
@@ -164,8 +164,8 @@ def bolt_state_option(command: _Function) -> _Function:
         "--bolt-state",
         type=click.Choice(("newest", "previous")),
         **noted("bolt-state"),
-        help="Which state of the engine's bolt databases to read. Each holds the one before its last "
-        "transaction too, for when the newest is damaged.",
+        help="Which state of the engine's bolt databases to read. Each database also has the state before "
+        "its last transaction, which may be readable when the newest is damaged.",
     )(command)
 
 
@@ -204,7 +204,7 @@ def include_option(function: _Function) -> _Function:
         "--include",
         metavar="GLOB",
         multiple=True,
-        help="Only paths that fit, and what is below them; repeatable.",
+        help="Show only paths that match, and what is below them. Can be repeated.",
     )(function)
 
 
@@ -214,16 +214,17 @@ def exclude_option(function: _Function) -> _Function:
         "--exclude",
         metavar="GLOB",
         multiple=True,
-        help="No paths that fit, nor what is below them; repeatable.",
+        help="Leave out paths that match, and what is below them. Can be repeated.",
     )(function)
 
 
-def type_option(
-    *kinds: str, name: str = "--type", of: str = "NAME is", them: str = "it"
-) -> Callable[[_Function], _Function]:
-    """Add `--type`, as the argument `kind`, for a NAME that could be several things."""
+def type_option(*kinds: str, name: str = "--type", of: str = "NAME") -> Callable[[_Function], _Function]:
+    """Add `--type`, as the argument `kind`, for a NAME that is ambiguous."""
     return click.option(
-        name, "kind", type=click.Choice(kinds), help=f"What {of}, if {them} could be several things."
+        name,
+        "kind",
+        type=click.Choice(kinds),
+        help=f"Kind of {of}, if the name is ambiguous.",
     )
 
 
@@ -236,8 +237,8 @@ def format_option(function: _Function) -> _Function:
         metavar="FORMAT",
         callback=_read_format,
         shell_complete=_complete_format,
-        help="table, json, jsonl (or ndjson), csv, tsv, a tabulate format such as github, or a Go template "
-        "such as '{{.ID}}' or 'table {{.ID}}\\t{{.Size}}'.",
+        help="Output format: table, json, jsonl (or ndjson), csv, tsv, a tabulate format such as github, or "
+        "a Go template such as '{{.ID}}' or 'table {{.ID}}\\t{{.Size}}'.",
     )
     return decorate(function)
 

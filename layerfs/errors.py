@@ -153,11 +153,11 @@ class AmbiguousName(LookupFailed):
 
 
 class NotInThisKind(DataRootError):
-    """A store of this kind has nothing of the sort that was asked for."""
+    """A store of this kind has nothing of the sort that was asked for, or cannot be asked for it."""
 
-    def __init__(self, path: str, noun: str, lacks: str) -> None:
-        """Say of the store at `path`, which is a `noun` ("an archive"), what it `lacks`."""
-        super().__init__(f"{path}: {noun}: it has no {lacks}")
+    def __init__(self, path: str, noun: str, problem: str) -> None:
+        """Say of the store at `path`, which is a `noun` ("an archive"), why it cannot answer."""
+        super().__init__(f"{path}: {noun}: {problem}")
 
 
 class StoreGone(DataRootError):
@@ -200,9 +200,9 @@ class CorruptStore(LayerfsError):
         super().__init__(f"{path}: {problem}" + (f" ({', '.join(parts)})" if parts else ""), hint=hint)
 
     def again(self) -> Self:
-        """The same, to keep or to raise once more: without the frames it came through.
+        """The same error without its traceback, to keep or to raise again.
 
-        Those hold whatever was open there; of a thousand kept errors that is a thousand descriptors.
+        A traceback holds whatever was open there; of a thousand kept errors that is a thousand descriptors.
         """
         same = type(self).__new__(type(self), *self.args)
         same.__dict__.update(self.__dict__)

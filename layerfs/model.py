@@ -191,7 +191,7 @@ Named: TypeAlias = Image | Container | Layer | BareLayer
 
 
 class Place(NamedTuple):
-    """Where a layer lies.
+    """Where a layer's files are.
 
     Attributes:
         directory: the path of its directory, beginning like the store's own; None where it has none.

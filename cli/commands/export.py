@@ -14,7 +14,7 @@ from ..main import EXIT_CODES
 from ..options import root_option, type_option
 from ..progress import byte_progress
 from ..stores import evidence, find_name, find_names, open_root
-from ..subjects import KINDS, complete_names, open_subject, split_layer
+from ..subjects import KINDS, complete_names, names_argument, open_subject, split_layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -44,39 +44,42 @@ class Asked(NamedTuple):
 
 
 @click.command("export")
-@click.argument("names", metavar="NAME...", nargs=-1, shell_complete=complete_names)
+@names_argument("NAME...")
 @click.option(
     "-o",
     "--output",
     default=STDOUT,
     metavar="FILE|DIR/|-",
-    help="Where to; - is standard output, the default.",
+    help="Where to write; - is standard output, the default.",
 )
 @click.option(
     "--format",
     "form",
     type=click.Choice(FORMATS),
-    help="By default docker-archive for images, rootfs for a container or IMAGE@N, layer for a layer.",
+    help="Default: docker-archive for images, rootfs for a container or IMAGE@N, layer for a layer.",
 )
 @click.option(
-    "--all", "everything", is_flag=True, help="Every image that `layerfs images` lists, with all its tags."
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Export every image that `layerfs images` lists, with all its tags.",
 )
-@click.option("--all-tags", is_flag=True, help="Every tag of the images named, not only those given.")
+@click.option("--all-tags", is_flag=True, help="Export all tags of the images, not only those given.")
 @click.option(
     "--since",
     metavar="IMAGE",
     multiple=True,
     shell_complete=complete_names,
-    help="Leave out the layers of IMAGE: the other side has them. Repeatable.",
+    help="Leave out the layers of IMAGE, which the receiver has already. Can be repeated.",
 )
 @click.option(
     "--layer", type=click.IntRange(1), metavar="N", help="With --format layer: layer N of the image."
 )
-@click.option("--compress", type=click.Choice(["gzip"]), help="With --format oci: compress layers.")
+@click.option("--compress", type=click.Choice(["gzip"]), help="With --format oci: compress the layers.")
 @click.option(
-    "--salvage", is_flag=True, help="Export what can be rebuilt of damaged layers; say what cannot."
+    "--salvage", is_flag=True, help="Export what can be rebuilt of damaged layers; report what cannot."
 )
-@click.option("-f", "--force", is_flag=True, help="Replace FILE where it is there already.")
+@click.option("-f", "--force", is_flag=True, help="Replace FILE if it exists.")
 @type_option(*KINDS)
 @root_option
 @click.pass_context
@@ -94,16 +97,17 @@ def command(
     force: bool,
     kind: str | None,
 ) -> int:
-    """Write images for docker load or as OCI layouts, trees and layers as tars.
+    """Export images for docker load or as OCI layouts, and trees and layers as tars.
 
-    docker-archive: for `docker load` of any Engine, which gives the same image IDs and names. It is an OCI
-    layout as well. oci: a tar, or a directory where the name ends in a slash or is one. rootfs: the
-    tree, as `docker export` writes it. layer: the tar that a layer was registered from; of a container,
-    what `docker commit` would make. Images in one archive share their layers.
+    The formats are docker-archive: for `docker load` of any Engine, which gives the same image IDs and
+    names; it is an OCI layout as well. oci: a layout as a tar, or as a directory if FILE ends in a slash or
+    is a directory. rootfs: the tree, as `docker export` writes it. layer: the tar that a layer was
+    registered from; for a container, what `docker commit` would make. Images in one archive share their
+    layers.
 
-    Everything is checked while it is written: a damaged layer stops the export, and --all goes on without
-    its images and exits with 1. FILE appears when it is complete. --salvage goes on with what there is: then
-    layers and images get other IDs.
+    Everything is checked while it is written: a damaged layer stops the export with an error that names the
+    file. --all leaves out the damaged images, and exits with 1. FILE appears when it is complete. With
+    --salvage the export goes on with what can be read; damaged layers and their images get other IDs then.
 
     \b
     Examples:
@@ -264,7 +268,7 @@ def _salvager(root: Store) -> Salvager:
     from layerfs.capabilities import Salvageable, lacking
 
     if not isinstance(root, Salvageable):
-        raise lacking(root)
+        raise lacking(root, "export --salvage")
     return root.salvager()
 
 

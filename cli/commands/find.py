@@ -85,10 +85,12 @@ def command(
 ) -> int:
     """Find entries by name, attributes or content: in one tree, or in all layers of the root.
 
-    NAME is an image, a container or a layer. A word that begins with a slash and has no wildcard is a
-    path to start at, as find's; any other is the PATTERN, which fits names, or whole paths if it has a slash.
-    Tests are find's, with one dash or two; all that are given must hold. --all reads each layer once, however
-    many images use it, and tells for each entry which images and containers show and hide it.
+    NAME is an image, a container or a layer. As in find(1), a word that begins with a slash and has no
+    wildcard is a path to start at. Any other word is the PATTERN: it is matched with names, or with whole
+    paths if it has a slash. Tests are those of find(1), with one dash or two; all of them must hold.
+
+    --all reads each layer once, however many images use it, and shows for each entry which images and
+    containers show it and which hide it.
 
     \b
     Examples:

@@ -59,12 +59,17 @@ def _algorithm(name: str) -> Callable[..., Any]:
     "--all-versions",
     "every",
     is_flag=True,
-    help="Every version in every layer, hidden ones too, where it lies.",
+    help="List every version in every layer, hidden ones too, by its path in the data root.",
 )
 @_algorithm("md5")
 @_algorithm("sha1")
 @_algorithm("sha512")
-@click.option("-z", "--zero", is_flag=True, help="End each line with a NUL, and escape no names.")
+@click.option(
+    "-z",
+    "--zero",
+    is_flag=True,
+    help="End each line with NUL instead of a line feed, and do not escape names.",
+)
 @format_option
 @subject_options
 @click.pass_context
@@ -80,11 +85,13 @@ def command(
 ) -> int:
     """List digests of all files of an image, container or layer, as sha256sum does.
 
-    Of regular files, all or those at and below PATH. Paths are relative to the root of the tree, so that
-    `sha256sum -c` takes the list in a mount of it, or in a copy. With --all-versions they are relative to
-    the data root: each file version of each layer, hidden ones too, where it lies; of an archive that is the
-    layer's member and the path in it. --format tells more of each: layer, state, what hides it. The exit code
-    is 1 if a file could not be read, 6 if it is one of those named.
+    Regular files are listed: all, or those at and below PATH. Paths are relative to the root of the tree,
+    so that `sha256sum -c` accepts the list in a mount or a copy of it.
+
+    With --all-versions every version of a file in every layer is listed, hidden ones too. Its path is
+    relative to the data root; in an archive it is the member of the layer, and the path in it. --format
+    also shows the layer, the state, and what hides a version. The exit code is 1 if a file could not be
+    read, and 6 if it is one of those named.
 
     \b
     Examples:

@@ -11,7 +11,7 @@ from ..emit import emit_objects
 from ..messages import say_error
 from ..options import root_option, type_option
 from ..stores import find_name
-from ..subjects import KINDS, complete_names
+from ..subjects import KINDS, names_argument
 
 if TYPE_CHECKING:
     from layerfs.errors import LayerfsError
@@ -21,7 +21,7 @@ __all__ = ["command"]
 
 
 @click.command("inspect")
-@click.argument("names", metavar="NAME...", nargs=-1, shell_complete=complete_names)
+@names_argument("NAME...")
 @type_option(*KINDS)
 @click.option("-s", "--size", is_flag=True, help="Also measure containers and their own layers.")
 @click.option(
@@ -43,11 +43,12 @@ def command(
 ) -> None:
     """Show all that is known of images, containers and layers, as `docker inspect` does.
 
-    NAME is a container's name, a reference, an ID, or any name of a layer (chain ID, diff ID, cache ID,
-    short link, digest of its blob), or the beginning of an ID. The key type, which Docker has not, tells
-    which it is; neither has Docker the key Layers: each layer's IDs, directories and digests in registries,
-    base first. Paths of what lies in the data root are where it lies now; RecordedPaths has them as the
-    engine wrote them down. A container's State is what was last written down.
+    NAME is a reference, a container's name, an ID, any name of a layer (chain ID, diff ID, cache ID, short
+    link, digest of its blob), or the beginning of an ID.
+
+    Two keys are not Docker's: type tells what was found, and Layers has the IDs, directories and digests in
+    registries of each layer, base first. Paths of files in the data root are those where they are now;
+    RecordedPaths has them as the engine wrote them. The State of a container is the one last recorded.
 
     \b
     Examples:

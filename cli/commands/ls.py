@@ -31,7 +31,7 @@ _LAYOUT = "layerfs.ls.layout"
 _ACCESS_LISTS = (b"system.posix_acl_access", b"system.posix_acl_default")
 
 
-class Choice(NamedTuple):
+class ListOptions(NamedTuple):
     """Which entries are listed, and in which order."""
 
     hidden: bool
@@ -74,29 +74,39 @@ def _laid_out(layout: str) -> dict[str, Any]:
     "-l",
     expose_value=False,
     **_laid_out(LONG),
-    help="Mode, links, owners, size, time and target of each entry.",
+    help="Show mode, links, owners, size, time and target of each entry.",
 )
-@click.option("-n", expose_value=False, **_laid_out(LONG), help="Like -l: owners are always numbers.")
+@click.option(
+    "-n", expose_value=False, **_laid_out(LONG), help="Like -l; owners are always shown as numbers."
+)
 @click.option("--full-time", **_laid_out(LONG), help="Like -l, with times to the nanosecond.")
-@click.option("--layers", is_flag=True, help="Before each entry, the layer that supplied it; 1 is the base.")
-@click.option("-i", "inode", is_flag=True, help="Before each entry, its inode number.")
-@click.option("-h", "human", is_flag=True, help="Sizes in powers of 1024.")
-@click.option("-a", "hidden", flag_value="all", help="Also names that begin with a dot, and `.` and `..`.")
-@click.option("-A", "hidden", flag_value="almost", help="Also names that begin with a dot.")
-@click.option("-d", "itself", is_flag=True, help="Directories themselves, not their entries.")
-@click.option("-R", "recursive", is_flag=True, help="All directories below, too.")
-@click.option("-t", "order", flag_value="time", help="Newest first.")
-@click.option("-S", "order", flag_value="size", help="Largest first.")
-@click.option("-r", "reverse", is_flag=True, help="In reverse order.")
+@click.option(
+    "--layers", is_flag=True, help="Show before each entry the layer that supplied it; 1 is the base."
+)
+@click.option("-i", "inode", is_flag=True, help="Show before each entry its inode number.")
+@click.option("-h", "human", is_flag=True, help="Show sizes in powers of 1024.")
+@click.option(
+    "-a", "hidden", flag_value="all", help="Show names that begin with a dot too, and `.` and `..`."
+)
+@click.option("-A", "hidden", flag_value="almost", help="Show names that begin with a dot too.")
+@click.option("-d", "itself", is_flag=True, help="List directories themselves, not their entries.")
+@click.option("-R", "recursive", is_flag=True, help="List subdirectories recursively.")
+@click.option("-t", "order", flag_value="time", help="Sort by time, newest first.")
+@click.option("-S", "order", flag_value="size", help="Sort by size, largest first.")
+@click.option("-r", "reverse", is_flag=True, help="Reverse the order.")
 @click.option(
     "-1",
     "single",
     expose_value=False,
     **_laid_out(SINGLE),
-    help="One name a line, as everywhere but on a terminal.",
+    help="List one name a line; the default if the output is no terminal.",
 )
 @click.option(
-    "-C", "columns", expose_value=False, **_laid_out(COLUMNS), help="Names in columns, as on a terminal."
+    "-C",
+    "columns",
+    expose_value=False,
+    **_laid_out(COLUMNS),
+    help="List names in columns; the default on a terminal.",
 )
 @color_option
 @format_option
@@ -136,7 +146,7 @@ def command(
     text = form == "table"
     layout = ctx.meta.get(_LAYOUT)
     long = layout == LONG
-    choice = Choice(bool(hidden), hidden == "all" and text, itself, recursive, long, order, reverse)
+    choice = ListOptions(bool(hidden), hidden == "all" and text, itself, recursive, long, order, reverse)
     complaints = Complaints()
     groups = _groups(subject, at.paths or ("/",), choice, complaints)
     if not text:
@@ -171,7 +181,7 @@ def _text(groups: Iterable[Group], style: Style, *, titled: bool) -> Iterator[st
 
 
 def _groups(
-    subject: Subject, paths: Sequence[str], choice: Choice, complaints: Complaints
+    subject: Subject, paths: Sequence[str], choice: ListOptions, complaints: Complaints
 ) -> Iterator[Group]:
     """What is to be listed: files named first, then each directory."""
     from layerfs.errors import TreeError
@@ -194,7 +204,7 @@ def _groups(
                 yield from _directories(subject, line, choice, complaints)
 
 
-def _named(subject: Subject, path: bytes, choice: Choice) -> Node:
+def _named(subject: Subject, path: bytes, choice: ListOptions) -> Node:
     """The entry a path means: as in ls(1), a link to a directory is that directory unless -l or -d."""
     from layerfs.errors import TreeError
 
@@ -208,7 +218,7 @@ def _named(subject: Subject, path: bytes, choice: Choice) -> Node:
     return node
 
 
-def _directories(subject: Subject, top: Line, choice: Choice, complaints: Complaints) -> Iterator[Group]:
+def _directories(subject: Subject, top: Line, choice: ListOptions, complaints: Complaints) -> Iterator[Group]:
     """A directory, and with -R what is below it, each directory before its own."""
     from layerfs.errors import TreeError
 
@@ -237,7 +247,7 @@ def _directories(subject: Subject, top: Line, choice: Choice, complaints: Compla
             pending += reversed(below)
 
 
-def _sorted(listed: list[Line], choice: Choice) -> list[Line]:
+def _sorted(listed: list[Line], choice: ListOptions) -> list[Line]:
     def rank(line: Line) -> tuple[int, bytes]:
         found = line.entry.node.stat
         if choice.order == "size":

@@ -39,9 +39,9 @@ print(json.dumps([*sys.path, *(s.origin for s in specs if s), *(p for s in specs
 def command(ctx: click.Context) -> None:
     """Let mount(8) and /etc/fstab mount images, by a helper in /sbin.
 
-    Without an option the helper is shown: a small program that mount(8) looks for. It runs this very
-    Python, shut off from the environment (-I). It is not installed where anyone but root could change
-    that Python or layerfs, as mount(8) runs it as root.
+    Without an option the helper is printed: a small program that mount(8) looks for. It runs this Python,
+    isolated from the environment (-I). As mount(8) runs it as root, it is not installed where anyone but
+    root could change that Python or layerfs.
 
     \b
     Examples:
@@ -124,7 +124,7 @@ def _check_replaceable() -> None:
 
 
 def _write(program: bytes) -> None:
-    """Put the program in its place at once, never half of it."""
+    """Install the program atomically."""
     directory = os.path.dirname(PLACE)
     with tempfile.NamedTemporaryFile(dir=directory, prefix=".layerfs-", delete=False) as file:
         try:

@@ -28,10 +28,11 @@ UNKNOWN = "N/A"
 def command(ctx: click.Context, path: str | None, form: str) -> None:
     """List every store below a directory: of all engines, in homes, and in volumes of each other.
 
-    PATH is the top of a system (by default --root, or this one), such as a mounted disk image, or a directory
-    in which stores or copies of systems lie. Looked at are the usual places of Docker, containerd, k3s, RKE2,
-    k0s, MicroK8s, Podman and BuildKit, also in the homes that its /etc/passwd names, and the volumes of each
-    store that is found, for engines that ran in containers. Every path is resolved beneath PATH.
+    PATH is the top of a system (by default --root, or this system), such as a mounted disk image, or a
+    directory that contains stores or copies of systems. The usual places of Docker, containerd, k3s, RKE2,
+    k0s, MicroK8s, Podman and BuildKit are searched, also in the homes of its /etc/passwd, and in the
+    volumes of each store that is found, for engines that ran in containers. Every path is resolved beneath
+    PATH.
 
     \b
     Examples:

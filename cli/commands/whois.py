@@ -50,15 +50,16 @@ def command(
     things: tuple[str, ...],
     form: str,
 ) -> int:
-    """Tell whose a thing is: its layer, the command that made it, everyone using it.
+    """Show what an ID, name or path belongs to: its layer, the command that made it, and its users.
 
-    THING is what an alert, a log or another tool shows: a cache ID, a short link, a chain ID, a diff ID, the
-    digest of a blob or manifest, an image or container, the beginning of an ID, or a path below the root,
-    also as another host has it: /var/lib/docker/overlay2/... although --root is a copy elsewhere. For a path
-    in a layer, who still shows it is told too; for one in a merged/ directory, which layer supplies it.
+    THING is what an alert, a log or another tool shows: a cache ID, a short link, a chain ID, a diff ID,
+    the digest of a blob or manifest, an image or container, the beginning of an ID, or a path below the
+    root. The path can be that of another host: /var/lib/docker/overlay2/... also works if --root is a copy
+    elsewhere. For a path in a layer the trees that still show it are listed too; for a path in a merged/
+    directory, the layer that supplies it.
 
-    The exit code is 1 if nothing uses it, 3 if it is nothing of this root, 5 if it is an image whose config
-    is damaged or missing.
+    The exit code is 1 if nothing uses it, 3 if it is not found in this root, and 5 if it is an image whose
+    config is damaged or missing.
 
     \b
     Examples:

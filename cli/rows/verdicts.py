@@ -21,7 +21,7 @@ _LONG_ID = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 
 
 class Tally:
-    """Counts what is found.
+    """Counts findings.
 
     Attributes:
         severities: how many findings of each.
@@ -29,7 +29,7 @@ class Tally:
     """
 
     def __init__(self, images: int, layers: int) -> None:
-        """Nothing was found yet in so many images and layers."""
+        """Count the findings of a number of images and layers."""
         self.severities: Counter[str] = Counter()
         self.unreadable = 0
         self._seconds = 0.0
@@ -39,7 +39,7 @@ class Tally:
         self._size = 0
 
     def counted(self, findings: Iterable[Finding]) -> Iterator[Finding]:
-        """The findings, counted as they go by."""
+        """Pass the findings on, and count them."""
         for finding in findings:
             self.severities[finding.severity] += 1
             # a directory is a layer's own, among what was compared of it
@@ -47,11 +47,11 @@ class Tally:
             yield finding
 
     def proved(self, layers: int, size: int, seconds: float) -> None:
-        """So many layers were proven; their contents, of `size` bytes, took so long."""
+        """Note how many layers were proven, how many bytes they have, and how long that took."""
         self._proven, self._size, self._seconds = layers, size, seconds
 
     def summary(self) -> str:
-        """All of it in a line."""
+        """The summary, in one line."""
         what = [_count(self._images, "image")] * bool(self._images) + [_count(self._layers, "layer")]
         found = [_count(self.severities[name], name) for name in ("error", "warning", "note")]
         read = ""

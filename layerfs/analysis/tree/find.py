@@ -195,9 +195,17 @@ def _is_filled(tree: UnionTree, node: Node) -> bool:
 class Contents:
     """What the entries of some layers hold; a file of several names is read once."""
 
-    def __init__(self, layers: Sequence[LayerSource]) -> None:
-        """Read entries of `layers`, uppermost first."""
+    def __init__(
+        self, layers: Sequence[LayerSource], below: Callable[[], Sequence[LayerSource]] = tuple
+    ) -> None:
+        """Read entries of `layers`, uppermost first.
+
+        Args:
+            layers: those whose entries are read.
+            below: gives the layers below these; called only for a file without data of its own.
+        """
         self._layers = layers
+        self._below = below
         self._digests: dict[tuple[int, int, str], str] = {}
 
     def location(self, part: Part) -> str:
@@ -238,7 +246,7 @@ class Contents:
         if layer.has_data(part.path, opened):
             return opened
         # a metacopy: as of its own layer every object of that layer is in the tree, where the layer has it
-        tree = UnionTree(self._layers[part.layer :])
+        tree = UnionTree([*self._layers[part.layer :], *self._below()])
         return tree.open(tree.resolve(b"/" + part.path, follow=False))
 
     def _unreadable(self, part: Part, error: OSError) -> TreeError:
