@@ -82,9 +82,9 @@ def command(
     Of an archive every digest, size and diff ID is computed from the bytes, and the tars are read. With NAME
     only the layers of that image are; the archive's own documents always are.
 
-    Exits with 1 where an error is found, or a record cannot be read. Warnings and notes are what cannot
-    be checked, or is no sign of a change: a sparse file, a socket of a build. docs/verify.md lists the
-    codes, and says what a clean result does not prove.
+    Exits with 1 where an error is found, or something cannot be read. Other warnings and notes are what
+    cannot be checked, or is no sign of a change: a sparse file, a socket of a build. docs/verify.md lists
+    the codes, and says what a clean result does not prove.
 
     \b
     Examples:
@@ -108,7 +108,7 @@ def command(
     else:
         emit(finding_table(), (finding for check in checks for finding in check.findings()), form)
     severities = sum((check.tally.severities for check in checks), Counter[str]())
-    is_wrong = severities["error"] or any(check.tally.unreadable for check in checks)
+    is_wrong = severities["error"] or any(check.tally.unread for check in checks)
     return FINDINGS if is_wrong or (strict and severities.total()) else 0
 
 
@@ -200,6 +200,7 @@ def _by_files(
     def findings() -> Iterator[Finding]:
         with phases({"layers": "Verifying"}) as told:
             yield from check.findings(told)
-        tally.proved(check.proven, check.proven_size, check.seconds)
+        if not options.quick:
+            tally.proved(check.proven, check.proven_size, check.seconds)
 
     return tally, findings()

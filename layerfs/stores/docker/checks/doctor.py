@@ -164,11 +164,11 @@ class _Doctor:
     def _is_dropped(self, finding: Finding) -> bool:
         """Whether an Engine does not load the layer; a wrong parent is followed if there is one."""
         wrong_parent = finding.code == "parent-wrong" and finding.actual not in self._survey.layers
-        return wrong_parent or remedy_of(finding.code).drops
+        return wrong_parent or remedy_of(finding).drops
 
     def _diagnosis(self, found: Found) -> Diagnosis:
         finding, costs = found
-        remedy = remedy_of(finding.code)
+        remedy = remedy_of(finding)
         affects, remove = self._affected(finding.subject), tuple(self._removed(found, remedy.removes))
         return Diagnosis(finding, remedy, affects, costs, remove=remove)
 

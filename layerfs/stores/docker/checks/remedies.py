@@ -7,7 +7,12 @@ Each suggestion was carried out for an Engine, which was sound then: `tests/dock
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from layerfs.model import Remedy
+
+if TYPE_CHECKING:
+    from layerfs.model import Finding
 
 __all__ = ["REMEDIES", "remedy_of"]
 
@@ -296,8 +301,6 @@ _CONTENTS = Remedy(
 _UNREADABLE = Remedy("unreadable", "", "", "run as root, or as the owner of the copy")
 
 
-def remedy_of(code: str) -> Remedy:
-    """What a code means; one that is not in the table is of the comparison with a layer's archive."""
-    if code.endswith("-unreadable"):
-        return _UNREADABLE
-    return REMEDIES.get(code, _CONTENTS)
+def remedy_of(finding: Finding) -> Remedy:
+    """What a finding means; one whose code is not in the table is of the comparison with a layer's archive."""
+    return _UNREADABLE if finding.unread else REMEDIES.get(finding.code, _CONTENTS)
