@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import tempfile
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from tests.hostile.demo import Demo
 from tests.support.nobody import NOBODY, layerfs_as_nobody
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
 pytestmark = pytest.mark.root

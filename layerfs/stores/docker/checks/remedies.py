@@ -130,6 +130,7 @@ REMEDIES = {
     "chain-wrong": Remedy("damaged", "", "save and push fail", _RELOAD, removes="records"),
     "tar-split-missing": Remedy("missing", "", "save and push fail; everything else works", _AGAIN),
     "tar-split-malformed": Remedy("damaged", "", "save and push fail; everything else works", _AGAIN),
+    "tar-split-unclosed": Remedy("damaged", "", "save and push fail; everything else works", _AGAIN),
     "layer-altered": Remedy(
         "damaged",
         "",
@@ -302,5 +303,5 @@ _UNREADABLE = Remedy("unreadable", "", "", "run as root, or as the owner of the 
 
 
 def remedy_of(finding: Finding) -> Remedy:
-    """What a finding means; one whose code is not in the table is of the comparison with a layer's archive."""
+    """What a finding means; one of no code of the table is of the comparison with a layer's archive."""
     return _UNREADABLE if finding.unread else REMEDIES.get(finding.code, _CONTENTS)
