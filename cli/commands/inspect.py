@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..emit import emit_objects
-from ..messages import say
+from ..messages import say, say_error
 from ..options import root_option, type_option
 from ..stores import find_name
 from ..subjects import KINDS, complete_names
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from layerfs.store import Store
 
 __all__ = ["command"]
+
+PARTLY = 1
 
 
 @click.command("inspect")
@@ -40,7 +42,7 @@ def command(
     kind: str | None,
     size: bool,
     form: str,
-) -> None:
+) -> int:
     """Show all that is known of images, containers and layers, as `docker inspect` does.
 
     NAME is a container's name, a reference, an ID, or any name of a layer (chain ID, diff ID, cache ID,
@@ -58,7 +60,7 @@ def command(
       layerfs inspect --type layer 7Q2XUW…  # the layer of a short link
     """
     from layerfs.analysis.store.inspect import Inspector
-    from layerfs.errors import CorruptStore, LookupFailed
+    from layerfs.errors import CorruptStore, LookupFailed, StoreGone
 
     inspectors: dict[Store, Inspector] = {}
     documents = []
@@ -75,5 +77,9 @@ def command(
     emit_objects(documents, form)
     for failure in failures[:-1]:
         say("error", str(failure))
-    if failures:
+    if failures and not (documents and isinstance(failures[-1], StoreGone)):
         raise failures[-1]
+    if failures:
+        say_error(failures[-1])
+        return PARTLY
+    return 0

@@ -57,8 +57,8 @@ def command(
     also as another host has it: /var/lib/docker/overlay2/... although --root is a copy elsewhere. For a path
     in a layer, who still shows it is told too; for one in a merged/ directory, which layer supplies it.
 
-    The exit code is 1 if nothing uses it, 3 if it is nothing of this root, 5 if it is an image whose config
-    is damaged or missing.
+    The exit code is 1 if nothing uses it, 3 if it is nothing of this root, 4 if what could tell is gone, 5 if
+    it is an image whose config is damaged or missing.
 
     \b
     Examples:
@@ -67,7 +67,7 @@ def command(
       layerfs whois --format '{{.Thing}} {{.Orphan}}' $(ls /mnt/docker/overlay2)
     """
     from layerfs.analysis.store.whois import Whois
-    from layerfs.errors import CorruptStore, LookupFailed
+    from layerfs.errors import CorruptStore, LookupFailed, NameLost
 
     known: dict[Store, Whois] = {}
     rows: list[Row] = []
@@ -89,6 +89,8 @@ def command(
     for failure in failures:
         say_error(failure)
     if failures:
+        if any(isinstance(failure, NameLost) for failure in failures):
+            return FINDINGS if rows else EXIT_CODES["DataRootError"]
         strange = any(isinstance(failure, LookupFailed) for failure in failures)
         return EXIT_CODES["LookupFailed" if strange else "CorruptStore"]
     return FINDINGS if any(row.answer.orphan for row in rows) else 0

@@ -1,8 +1,8 @@
 """Everything that is wrong with a data root, in one report.
 
-Joins the checks of records (`structure`), of sizes (`layersize`), of tar-split data (`headers`), of what nothing needs (`orphans`), of what
-was left behind (`leftovers`, `foreign`, `stale`), and says of each finding what it is to an Engine
-(`remedies`), whom it concerns, and what it costs (`allocation`).
+Joins the checks of records (`structure`), of sizes (`layersize`), of tar-split data (`headers`), of what
+nothing needs (`orphans`), of what was left behind (`leftovers`, `foreign`, `stale`), and says of each
+finding what it is to an Engine (`remedies`), whom it concerns, and what it costs (`allocation`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Whether a layer's `tar-split.json.gz` can be read to its end: it is what `save` and lossy copies need.
 
-At first sight, whether it is there and begins as gzip, `structure` has looked. Here every line is read, and no
-header in it understood: that, and whether the tar is the layer's, is what `verification` finds.
+At first sight, whether it is there and begins as gzip, `structure` has looked. Here every line is read, and
+no header in it understood: that, and whether the tar is the layer's, is what `verification` finds.
 """
 
 from __future__ import annotations
