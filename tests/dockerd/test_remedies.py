@@ -155,7 +155,7 @@ AGAIN = tuple(
 BY_ENGINE = {
     "image-unused": "image prune --force",
     "container-dead": "rm",
-    "container-image-missing": "commit",
+    "container-image-missing": "export and import",
     "history-wrong": "build",
 }
 COPIED_AGAIN = ("store-missing", "store-malformed")
@@ -203,6 +203,13 @@ def _removing(name: str) -> Damage:
 
 def _short_link(layer: PlacedLayer) -> Path:
     return layer.directory.parent / "l" / (layer.directory / "link").read_text()
+
+
+def _anothers_link(layer: PlacedLayer) -> None:
+    """Let `link` name the short link of another layer."""
+    own = (layer.directory / "link").read_text()
+    links = (path.name for path in (layer.directory.parent / "l").iterdir())
+    (layer.directory / "link").write_text(min(name for name in links if name != own))
 
 
 def _unclose(layer: PlacedLayer) -> None:
@@ -266,7 +273,7 @@ WRITTEN: dict[str, tuple[str, int, Damage]] = {
     "parent-wrong": ("lab/hundred:latest", 40, _writing("parent", OTHER)),
     "cache-id-missing": ("lab/attributes:1", 2, _removing("cache-id")),
     "cache-id-wrong": ("lab/hundred:latest", 60, _writing("cache-id", "0" * 64)),
-    "link-wrong": ("lab/hundred:latest", 80, lambda layer: (layer.directory / "link").write_text("A" * 26)),
+    "link-wrong": ("lab/hundred:latest", 80, _anothers_link),
     "link-missing": ("lab/opaque-values:1", 2, lambda layer: (layer.directory / "link").unlink()),
     "link-malformed": ("lab/root-attributes:1", 2, lambda layer: (layer.directory / "link").write_text("?")),
     "short-link-missing": ("lab/xattr-whiteouts:1", 2, lambda layer: _short_link(layer).unlink()),
@@ -324,7 +331,7 @@ LOADED: dict[str, tuple[str, int, Damage]] = {
     "parent-malformed": ("lab/attributes:1", 2, _writing("parent", "x")),
     "tar-split-missing": ("lab/opaque-values:1", 2, _removing("tar-split.json.gz")),
     "tar-split-malformed": ("lab/root-attributes:1", 2, _writing("tar-split.json.gz", "x")),
-    "tar-split-unclosed": ("lab/hundred:latest", 70, _unclose),
+    "tar-split-unclosed": ("lab/tar-forms:1", 3, _unclose),
     "directory-missing": ("lab/xattr-whiteouts:1", 3, lambda layer: _clear(layer.directory)),
     "directory-malformed": ("committed:1", 7, lambda layer: _replace_by_file(layer.diff)),
     "layer-altered": ("lab/links:1", 2, lambda layer: (layer.diff / "more").write_text("x")),
@@ -501,7 +508,7 @@ def test_what_is_moved_away(root: Path, dataroot_path: Path, before: Rows) -> No
 
 
 def test_what_an_engine_does(root: Path, before: Rows, tmp_path: Path) -> None:
-    """A container whose image is gone is kept by a commit; an image of a wrong history is built again."""
+    """The files of a container whose image is gone are kept; an image of a wrong history is built again."""
     store = root / STORE
     config = json.loads((store / "imagedb/content/sha256" / _image_hex(root, "demo:1.0")).read_bytes())
     config["history"] += [{"created": "2020-01-01T00:00:00Z", "created_by": "nothing"}]
@@ -524,7 +531,7 @@ def test_what_an_engine_does(root: Path, before: Rows, tmp_path: Path) -> None:
         assert mended.history("wrong:1")
         for number, row in enumerate(orphans):
             container = row["subject"].split()[1]
-            mended.cli("commit", container, f"kept:{number}")
+            mended.import_tar(mended.cli_bytes("export", container), f"kept:{number}")
             mended.cli("rm", container)
             _check_works(mended, "wrong:1", f"kept:{number}")
     after = found(root, "--quick")

@@ -225,7 +225,10 @@ REMEDIES = {
         removes="costs",
     ),
     "container-image-missing": Remedy(
-        "stale", "", "none: the layers are held by the container", "docker commit keeps it as an image"
+        "stale",
+        "",
+        "commit fails, nothing else: the layers are held by the container",
+        "load or pull the image again, or keep the files: docker export CONTAINER | docker import - NAME",
     ),
     "container-dead": Remedy("half-written", "lists it as dead", "", "docker rm it again"),
     "container-stale": Remedy("stale", "notes it as exited, or restarts it by its policy", "", _NOTHING),
