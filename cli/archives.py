@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from .options import choice, complete_directory, noted
 
@@ -80,11 +81,23 @@ def selected_platform(context: click.Context) -> str | None:
 def cache_directory(context: click.Context) -> str | None:
     """Where the cache is; None with `--no-cache`, and where this user has no home directory."""
     if choice(context, "no-cache"):
+        if _typed(context, "cache_dir"):
+            raise click.UsageError("--cache-dir and --no-cache exclude each other")
         return None
     if chosen := choice(context, "cache-dir"):
         return os.path.abspath(str(chosen))
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return os.path.join(base, "layerfs") if os.path.isabs(base) else None
+
+
+def _typed(context: click.Context, name: str) -> bool:
+    """Whether the command line itself has an option, before the command's name or behind it."""
+    at: click.Context | None = context
+    while at is not None:
+        if at.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            return True
+        at = at.parent
+    return False
 
 
 def selected_cache(context: click.Context) -> CacheOptions:

@@ -6,6 +6,7 @@ imported before one is run. Used as the entry point of the installed script; `ru
 
 from __future__ import annotations
 
+import copy
 import gc
 import importlib
 import os
@@ -20,8 +21,10 @@ from .guesses import did_you_mean
 from .options import (
     DEFAULT_ROOT,
     bolt_state_option,
-    complete_directory,
+    choice,
+    complete_path,
     metadata_option,
+    namespace_option,
     noted,
     userns_option,
 )
@@ -135,7 +138,27 @@ def load(name: str) -> click.Command:
     module = importlib.import_module(f".commands.{name.replace('-', '_')}", __package__)
     command = module.command
     assert isinstance(command, click.Command)  # noqa: S101 - tells mypy what the test of the table proves
+    _take_global_options(command)
     return command
+
+
+def _take_global_options(command: click.Command) -> None:
+    """Let a command take what may stand before its name behind it as well; its help tells that in a line."""
+    taken = {text for option in command.params for text in (*option.opts, *option.secondary_opts)}
+    for option in cli.params:
+        if isinstance(option, click.Option) and not option.is_eager and not taken & set(option.opts):
+            behind = copy.copy(option)
+            behind.hidden, behind.envvar, behind.default = True, None, None  # what stands before it counts
+            command.params.append(behind)
+    command.epilog = "Options of `layerfs` itself, as --userns or --platform, are taken here too."
+
+
+def _more_is_said(context: click.Context, _parameter: click.Parameter, typed: bool) -> bool:
+    """Behind the command's name what is said is being shown already."""
+    log: LogToStderr | None = context.find_root().obj
+    if log:
+        log.show_all()
+    return typed
 
 
 @click.group(
@@ -148,7 +171,7 @@ def load(name: str) -> click.Command:
     default=DEFAULT_ROOT,
     show_envvar=True,
     show_default=True,
-    shell_complete=complete_directory,
+    shell_complete=complete_path,
     **noted("root"),
     help="What to read: a data root (live, a copy, or the directory above a copied var/lib/docker), an "
     "archive of docker save, Podman or skopeo, an OCI layout; - is standard input. Not needed for a NAME "
@@ -156,16 +179,23 @@ def load(name: str) -> click.Command:
 )
 @metadata_option(envvar="LAYERFS_METADATA")
 @userns_option(envvar="LAYERFS_USERNS")
+@namespace_option
 @bolt_state_option
 @archive_options
-@click.option("-v", "--verbose", is_flag=True, help="Show on standard error how answers were found.")
+@click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    **noted("verbose", _more_is_said),
+    help="Show on standard error how answers were found.",
+)
 @click.version_option(package_name="layerfs", prog_name="layerfs", message="%(prog)s %(version)s")
 @click.pass_context
-def cli(ctx: click.Context, verbose: bool) -> None:
+def cli(ctx: click.Context) -> None:
     """See through Docker data roots and image archives without Docker, and without writing a byte to them."""
     from .messages import LogToStderr
 
-    ctx.obj = ctx.with_resource(LogToStderr(verbose=verbose))
+    ctx.obj = ctx.with_resource(LogToStderr(verbose=choice(ctx, "verbose", False)))
 
 
 def main() -> None:
@@ -200,7 +230,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
         if instruction := os.environ.get(COMPLETION_VARIABLE):
             return _complete(instruction)
         code = _invoke(list(sys.argv[1:] if arguments is None else arguments))
-        _flush()
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except click.ClickException as error:
@@ -219,11 +248,23 @@ def _invoke(arguments: list[str]) -> int:
     """Run the command; 1 when it went well but damage was reported on the way."""
     with cli.make_context("layerfs", arguments) as context:
         try:
-            result: int | None = cli.invoke(context)
-        except click.exceptions.Exit as leaving:
-            result = leaving.exit_code
+            result = _result(context)
+            _flush()
+        except (click.ClickException, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:  # noqa: BLE001 - told while it is known what was told before
+            return _report(error)
         log: LogToStderr | None = context.obj
         return result or (FINDINGS if log and log.damage else 0)
+
+
+def _result(context: click.Context) -> int | None:
+    """What the command returns, or leaves with."""
+    try:
+        result: int | None = cli.invoke(context)
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    return result
 
 
 def _complete(instruction: str) -> int:

@@ -17,15 +17,19 @@ __all__ = [
     "bolt_state_option",
     "choice",
     "complete_directory",
+    "complete_path",
     "exclude_option",
     "format_option",
     "include_option",
     "metadata_option",
+    "namespace_option",
     "no_trunc_option",
     "noted",
+    "one_of",
     "root_option",
     "selected_bolt_state",
     "selected_metadata",
+    "selected_namespace",
     "selected_root",
     "selected_userns",
     "type_option",
@@ -42,6 +46,11 @@ def complete_directory(
 ) -> list[CompletionItem]:
     """Let the shell itself complete a directory of the host."""
     return [CompletionItem(typed, type="dir")]
+
+
+def complete_path(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+    """Let the shell itself complete a file or directory of the host."""
+    return [CompletionItem(typed, type="file")]
 
 
 def noted(
@@ -66,6 +75,23 @@ def noted(
     return {"expose_value": False, "callback": note}
 
 
+def one_of(name: str) -> dict[str, Any]:
+    """The settings of a flag that is one of several for one thing; `choice` gives the flag without dashes.
+
+    Two of them together are refused: neither is meant more than the other.
+    """
+
+    def note(context: click.Context, parameter: click.Parameter, given: bool) -> None:
+        if not given:
+            return
+        option = max(parameter.opts, key=len).removeprefix("--")
+        if other := context.meta.get(_NOTED + name):
+            raise click.UsageError(f"--{other} and --{option} exclude each other", context)
+        context.meta[_NOTED + name] = option
+
+    return {"is_flag": True, "expose_value": False, "callback": note}
+
+
 def choice(context: click.Context, name: str, default: Any = None) -> Any:
     """The value of an option that has the settings of `noted`."""
     return context.meta.get(_NOTED + name, default)
@@ -81,8 +107,8 @@ def root_option(command: _Function) -> _Function:
     decorate = click.option(
         "--root",
         metavar="PATH",
-        shell_complete=complete_directory,
-        help="Data root to read, also accepted before the command's name.",
+        shell_complete=complete_path,
+        help="What to read: a data root or an archive, also accepted before the command's name.",
         **noted("root"),
     )
     return decorate(command)
@@ -141,6 +167,25 @@ def bolt_state_option(command: _Function) -> _Function:
         help="Which state of the engine's bolt databases to read. Each holds the one before its last "
         "transaction too, for when the newest is damaged.",
     )(command)
+
+
+def namespace_option(command: _Function) -> _Function:
+    """Add `--namespace`; no parameter of the function, as only `selected_namespace` asks for it."""
+    return click.option(
+        "--namespace",
+        metavar="NS|all",
+        envvar="LAYERFS_NAMESPACE",
+        show_envvar=True,
+        **noted("namespace"),
+        help="Which namespace of a containerd store to read, or all. By default Docker's own, or the one "
+        "that has images.",
+    )(command)
+
+
+def selected_namespace(context: click.Context) -> str | None:
+    """The choice of `--namespace`."""
+    found: str | None = choice(context, "namespace")
+    return found
 
 
 def selected_bolt_state(context: click.Context) -> str:

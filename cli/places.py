@@ -31,6 +31,7 @@ __all__ = [
     "open_words",
     "place_argument",
     "read_place",
+    "refuse_nameless",
     "refuse_relative",
     "split_place",
     "split_source",
@@ -144,6 +145,7 @@ def _check(found: Place, paths: str, *, joined: bool) -> None:
     name, given = found
     if not name:
         _refuse("Missing argument 'NAME'.")
+    refuse_nameless(name)
     if not given:
         refuse_relative(name)
         if not paths.startswith("["):
@@ -179,9 +181,20 @@ def split_source(word: str) -> tuple[str, str]:
 
 def refuse_relative(word: str) -> None:
     """A usage error for a NAME with a path behind its colon that lacks the slash, with the right form."""
+    refuse_nameless(word)
     name, colon, path = word.rpartition(":")
     if colon and not is_carried(word) and not _is_name(word) and _is_name(name):
         _refuse(f"{word}: a PATH behind a colon begins with a slash: {name}:/{path}")
+
+
+def refuse_nameless(word: str) -> None:
+    """A usage error for a path behind a colon that no NAME precedes, with the right forms."""
+    if word.startswith(":"):
+        path = "/" + word[1:].lstrip("/")
+        _refuse(
+            f"{word}: no NAME before the colon: write NAME:{path}; "
+            f"where --root is a store of one image, {path} alone"
+        )
 
 
 def _is_name(word: str) -> bool:

@@ -9,7 +9,13 @@ import click
 from click.core import ParameterSource
 
 from .archives import blob_progress, selected_cache, selected_platform
-from .options import selected_bolt_state, selected_metadata, selected_root, selected_userns
+from .options import (
+    selected_bolt_state,
+    selected_metadata,
+    selected_namespace,
+    selected_root,
+    selected_userns,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -225,6 +231,7 @@ def store_options(context: click.Context) -> Options:
         cache=selected_cache(context),
         progress=blob_progress(),
         bolt_state=selected_bolt_state(context),
+        namespace=selected_namespace(context),
     )
 
 

@@ -57,6 +57,7 @@ __all__ = [
     "NameLost",
     "NameTooLong",
     "NoStoreHere",
+    "NoSuchNamespace",
     "NotADataRoot",
     "NotADirectory",
     "NotASymlink",
@@ -113,6 +114,10 @@ class UnsupportedStorageDriver(DataRootError):
 
 class ContainerdImageStore(UnsupportedStorageDriver):
     """The images are in containerd's store (the default of fresh Docker 29 installs)."""
+
+
+class NoSuchNamespace(DataRootError):
+    """A containerd root has no namespace of the name that was asked for."""
 
 
 class LookupFailed(LayerfsError):
@@ -244,6 +249,10 @@ class MissingFile(CorruptStore):
 
 class MalformedFile(CorruptStore):
     """A file does not have the form it must have (or is too large, or no regular file)."""
+
+
+class OneStateLost(MalformedFile):
+    """Of the two states that a file keeps one is lost; whoever opens it goes on with the other."""
 
 
 class DigestMismatch(CorruptStore):

@@ -24,6 +24,7 @@ __all__ = [
     "INIT",
     "NOWHERE",
     "READ_WRITE",
+    "WHOLE",
     "BareLayer",
     "Blob",
     "Container",
@@ -43,6 +44,9 @@ __all__ = [
 READ_WRITE = "read-write layer"
 INIT = "init layer"
 """The kinds of a container's own layers."""
+
+WHOLE = "whole tree"
+"""The kind of what is no layer on others: all of a tree in one directory."""
 
 
 class Layer:
@@ -149,8 +153,9 @@ class BareLayer:
 
     Attributes:
         cache_id: the name of its place, as that of its directory in Docker's `overlay2/`.
-        kind: `READ_WRITE` or `INIT` of a container; `directory` of nobody, or BuildKit's.
-        container_id: the container.
+        kind: `READ_WRITE` or `INIT` of a container; `INIT` also of what a build left between layers of an
+            image; `WHOLE`; `directory` of nobody, or BuildKit's.
+        container_id: the container; None where it is not of one that is there.
     """
 
     cache_id: str

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from layerfs.analysis.store.history import history
 from layerfs.analysis.store.stack import made_from
 from layerfs.errors import CorruptStore
-from layerfs.model import BareLayer, Container, Image, Layer, LayerInfo
+from layerfs.model import INIT, WHOLE, BareLayer, Container, Image, Layer, LayerInfo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,11 +72,17 @@ class Subject:
 
     def layer(self, number: int) -> LayerInfo:
         """The layer of a number; 1 is the base."""
-        return self.layers[-number]
+        return self.layers[self._index(number)]
 
     def source(self, number: int) -> LayerSource:
         """The layer of a number, to read from."""
-        return self.tree.layers[-number]
+        return self.tree.layers[self._index(number)]
+
+    def _index(self, number: int) -> int:
+        """Where in `layers` the layer of a number is; mostly it is counted from the base."""
+        if self.layers[-number].number == number:
+            return len(self.layers) - number
+        return next(index for index, layer in enumerate(self.layers) if layer.number == number)
 
     def created_by(self, number: int) -> str | None:
         """The history entry that made the layer of a number; None for a container's own layers.
@@ -168,8 +174,17 @@ def layers_of(store: Store, found: Named) -> tuple[LayerInfo, ...]:
 
 
 def numbered(stack: Sequence[Layer | BareLayer]) -> tuple[LayerInfo, ...]:
-    """The layers of a stack, which is base first, with their numbers, uppermost first."""
-    return tuple(LayerInfo.of(number, stack[number - 1]) for number in range(len(stack), 0, -1))
+    """The layers of a stack, which is base first, with their numbers, uppermost first.
+
+    What lies between the layers of an image, or stands for all of them, has no number.
+    """
+    found: list[LayerInfo] = []
+    number = 0
+    for layer in stack:
+        between = isinstance(layer, BareLayer) and layer.kind in (INIT, WHOLE) and not layer.container_id
+        number += not between
+        found.append(LayerInfo.of(None if between else number, layer))
+    return tuple(reversed(found))
 
 
 def _title(found: Named, name: str) -> str:

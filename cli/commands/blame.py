@@ -21,7 +21,7 @@ from ..table import Column, Table
 from ..units import human_size, rfc3339, short_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from layerfs.analysis.tree.blame import Blame, Content, Event
     from layerfs.analysis.tree.versions import Version
@@ -124,10 +124,7 @@ def command(
     """
     from layerfs.store import RECORDS
 
-    if everywhere and (len(words) != 1 or itself or recursive or hidden or kind):
-        raise click.UsageError("--all takes one PATH, and no NAME, -d, -R, --hidden or --type")
-    if intermediate and not everywhere:
-        raise click.UsageError("-a needs --all")
+    _check(words, ctx.params)
     if everywhere:
         data_root = open_root(ctx)
         data_root.require(RECORDS)
@@ -139,7 +136,8 @@ def command(
 
     at = open_place(ctx, Words(words, "[PATH]"))
     subject = open_stack(at.store, at.name, kind)
-    complaints = Complaints(*map(tree_path, at.paths or ("/",)))
+    complaints = Complaints()
+    complaints.ask(subject.tree, *map(tree_path, at.paths or ("/",)))
     blame = Blame(subject.tree, Digests(complaints.add), complaints.add)
     path = blame.locate(tree_path(*at.paths or ("/",)))
     if not itself and blame.is_directory(path):
@@ -151,6 +149,17 @@ def command(
         found = iter(list(found))  # the progress bar is gone before the first line
     emit(_table(shown, full=no_trunc), found, form)
     return complaints.code
+
+
+def _check(words: Sequence[str], given: Mapping[str, Any]) -> None:
+    """Refuse what does not go together."""
+    of_directory = [name for name in ("recursive", "hidden") if given[name]]
+    if given["everywhere"] and (len(words) != 1 or given["itself"] or of_directory or given["kind"]):
+        raise click.UsageError("--all takes one PATH, and no NAME, -d, -R, --hidden or --type")
+    if given["itself"] and of_directory:
+        raise click.UsageError(f"-d and --{of_directory[0]} exclude each other: a directory, or its entries")
+    if given["intermediate"] and not given["everywhere"]:
+        raise click.UsageError("-a needs --all")
 
 
 def _rows(blame: Blame, subject: Subject, events: Iterable[Event], *, read: bool) -> Iterator[Row]:

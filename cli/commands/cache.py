@@ -16,7 +16,7 @@ def command(ctx: click.Context, what: str) -> None:
     """Show what decompressed layers of archives take, or remove them.
 
     Layers of archives are decompressed once and kept for the next command, in a directory that is closed to
-    others; --cache-dir, before the command's name, chooses another one, and --no-cache none.
+    others; --cache-dir chooses another one, and --no-cache none.
 
     \b
     Examples:

@@ -126,6 +126,8 @@ def command(
             open_subject(first.store, first.name, kind=kind, up_to=None, layer=None),
             open_subject(second.store, second.name, kind=kind, up_to=None, layer=None),
         )
+    if docker and hashes:
+        raise click.UsageError("Docker's changes show no --hash: it needs --no-docker")
     if docker and ignore:
         raise click.UsageError("what Docker's changes ignore is fixed: --ignore needs --no-docker")
     complaints = Complaints(met=EXIT_CODES["TreeError"])  # 1 is that they differ

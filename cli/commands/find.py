@@ -14,7 +14,7 @@ from ..emit import emit
 from ..findtests import dashed, test_options, wanted
 from ..findwords import FindCommand
 from ..options import format_option, metadata_option, no_trunc_option, root_option, type_option
-from ..places import OpenPlace, complete_place, open_words, read_place, refuse_relative
+from ..places import OpenPlace, complete_place, open_words, read_place, refuse_nameless, refuse_relative
 from ..progress import clear_bar, progress
 from ..rows.entries import Complaints, escaped
 from ..rows.findings import InRoot, InTree, ls_line, root_table, tree_table
@@ -112,8 +112,9 @@ def command(
     else:
         at = _place(ctx, words)
         starts, pattern = _paths(at.paths)
-        complaints = Complaints(*map(tree_path, starts or ["/"]))
         subject = open_subject(at.store, at.name, kind=kind, up_to=up_to, layer=layer)
+        complaints = Complaints()
+        complaints.ask(subject.tree, *map(tree_path, starts or ["/"]))
         _in_tree(subject, wanted(tests, pattern, subject.tree, starts), output, complaints)
     return complaints.code
 
@@ -125,6 +126,7 @@ def _place(context: click.Context, words: tuple[str, ...]) -> OpenPlace:
     if not words:
         raise click.UsageError("Missing argument 'NAME' (or --all).")
     name, others = read_place(words, lenient=True)
+    refuse_nameless(name)
     if not others:
         refuse_relative(name)
     _paths(others)

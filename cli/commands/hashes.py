@@ -11,8 +11,7 @@ import click
 from click.core import ParameterSource
 
 from ..emit import emit
-from ..main import FINDINGS
-from ..options import format_option
+from ..options import choice, format_option, one_of
 from ..places import Words, open_place, place_argument
 from ..progress import progress
 from ..rows.entries import Complaints, escaped, lossless
@@ -51,7 +50,7 @@ class Row(NamedTuple):
 
 
 def _algorithm(name: str) -> Callable[..., Any]:
-    return click.option(f"--{name}", "algorithm", flag_value=name, help=f"List {name} digests.")
+    return click.option(f"--{name}", **one_of("algorithm"), help=f"List {name} digests.")
 
 
 @click.command("hashes")
@@ -73,7 +72,6 @@ def command(
     ctx: click.Context,
     place: Words,
     every: bool,
-    algorithm: str | None,
     zero: bool,
     form: str,
     kind: str | None,
@@ -86,7 +84,7 @@ def command(
     `sha256sum -c` takes the list in a mount of it, or in a copy. With --all-versions they are relative to
     the data root: each file version of each layer, hidden ones too, where it lies; of an archive that is the
     layer's member and the path in it. --format tells more of each: layer, state, what hides it. The exit code
-    is 1 if a file could not be read.
+    is 1 if a file could not be read, 6 if it is one of those named.
 
     \b
     Examples:
@@ -101,16 +99,18 @@ def command(
         raise click.UsageError("--zero and --format exclude each other")
     at = open_place(ctx, place)
     subject = open_subject(at.store, at.name, kind=kind, up_to=up_to, layer=layer)
+    algorithm = str(choice(ctx, "algorithm", "sha256"))
     complaints = Complaints()
+    complaints.ask(subject.tree, *map(tree_path, at.paths or ("/",)), follow=True)
     files = _files(subject, at.paths, complaints, every=every)
-    rows = _rows(subject, files, algorithm or "sha256", complaints)
+    rows = _rows(subject, files, algorithm, complaints)
     if given:
-        emit(_table(algorithm or "sha256"), rows, form)
+        emit(_table(algorithm), rows, form)
     else:
         _print(
             rows, _lying(at.store.path.rstrip("/")) if every else lambda row: b"." + row.file.path, zero=zero
         )
-    return FINDINGS if complaints.code else 0
+    return complaints.code
 
 
 def _files(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..emit import emit_objects
-from ..messages import say, say_error
+from ..messages import say_error
 from ..options import root_option, type_option
 from ..stores import find_name
 from ..subjects import KINDS, complete_names
@@ -76,7 +76,7 @@ def command(
             failures.append(error)
     emit_objects(documents, form)
     for failure in failures[:-1]:
-        say("error", str(failure))
+        say_error(failure)
     if failures and not (documents and isinstance(failures[-1], StoreGone)):
         raise failures[-1]
     if failures:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..emit import emit
-from ..options import DEFAULT_ROOT, complete_directory, format_option, selected_root
+from ..options import DEFAULT_ROOT, complete_directory, format_option, root_option, selected_root
 from ..stores import store_options
 from ..table import Column, Table
 from ..units import human_size
@@ -23,6 +23,7 @@ UNKNOWN = "N/A"
 @click.command("stores")
 @click.argument("path", required=False, shell_complete=complete_directory)
 @format_option
+@root_option
 @click.pass_context
 def command(ctx: click.Context, path: str | None, form: str) -> None:
     """List every store below a directory: of all engines, in homes, and in volumes of each other.

@@ -95,7 +95,7 @@ def command(
     if bodyfile and (given or sha256 or every_owner):
         raise click.UsageError("--bodyfile excludes --format, --sha256 and --owners: its fields are given")
     if names and everything:
-        raise click.UsageError("give NAMEs, or --all")
+        raise click.UsageError("give NAMEs, or --all, and not both")
     period = Period(_time("--since", since), _time("--until", until))
     chosen = {open_root(ctx): None} if everything else _owners(ctx, names, kind)
     forests = [Forest(store, owners) for store, owners in chosen.items()]
@@ -136,7 +136,7 @@ def _owners(
     from layerfs.model import Container, Image
 
     found: dict[Store, list[Owner] | None] = {}
-    for store, name, _ in find_names(context, names, "give NAMEs, or --all"):
+    for store, name, _ in find_names(context, names, "give NAMEs, or --all, and not both"):
         owner = store.names.anything(name, (kind,) if kind else KINDS[:2])
         owners = found.setdefault(store, [])
         if owners is not None and isinstance(owner, (Image, Container)):

@@ -14,7 +14,7 @@ from layerfs.formats.errors import FormatError
 if TYPE_CHECKING:
     from layerfs.formats.bolt import Bucket
 
-__all__ = ["TypedValue", "any_of", "as_text", "integer_of", "labels_of", "time_of", "unsigned_of"]
+__all__ = ["TypedValue", "any_of", "as_bytes", "as_text", "integer_of", "labels_of", "time_of", "unsigned_of"]
 
 _TIME = struct.Struct(">BqIh")  # version, seconds since year 1, nanoseconds, minutes of the zone
 _TIME_SIZES = {1: 15, 2: 16}  # by version; the second ends in seconds of the zone
@@ -34,6 +34,11 @@ class TypedValue(NamedTuple):
 def as_text(raw: bytes) -> str:
     """A text or key; bytes that are no UTF-8 become surrogates, so none is lost."""
     return raw.decode("utf-8", "surrogateescape")
+
+
+def as_bytes(text: str) -> bytes:
+    """The bytes of which `as_text` makes this text."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def time_of(raw: bytes | None) -> int | None:

@@ -7,22 +7,24 @@ Source: containerd `core/metadata/buckets.go`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import functools
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from layerfs.formats.bolt import open_bolt
-from layerfs.formats.boltvalues import any_of, as_text, integer_of, labels_of, time_of
+from layerfs.formats.boltvalues import any_of, as_bytes, as_text, integer_of, labels_of, time_of
 from layerfs.formats.errors import FormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from layerfs.formats.bolt import Bucket
     from layerfs.formats.boltvalues import TypedValue
 
-__all__ = ["MetaContainer", "MetaImage", "MetaSnapshot", "Namespace", "parse_meta"]
+__all__ = ["MetaBlob", "MetaContainer", "MetaImage", "MetaLease", "MetaSnapshot", "Namespace", "parse_meta"]
 
 _Record = TypeVar("_Record")
+
+_PARTS = (b"images", b"content", b"snapshots", b"containers", b"leases", b"labels")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,38 @@ class MetaImage:
     created_ns: int | None
     updated_ns: int | None
     labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class MetaBlob:
+    """A blob that a namespace has.
+
+    Attributes:
+        size: bytes.
+        created_ns: ns since 1970, or None.
+    """
+
+    digest: str
+    size: int
+    created_ns: int | None
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class MetaLease:
+    """What keeps things from being collected.
+
+    Attributes:
+        created_ns: ns since 1970, or None.
+        snapshots: the keys of snapshots that it keeps, as (snapshotter, key).
+        blobs: the digests of blobs that it keeps.
+    """
+
+    id: str
+    created_ns: int | None
+    labels: Mapping[str, str]
+    snapshots: frozenset[tuple[str, str]]
+    blobs: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,70 +117,111 @@ class MetaContainer:
     extensions: Mapping[str, TypedValue]
 
 
-@dataclass(frozen=True, slots=True)
 class Namespace:
-    """What one namespace has.
+    """What one namespace has; read when it is asked for, what is asked for by name alone.
 
-    Attributes:
-        images: by name.
-        blobs: the size of each blob by its digest.
-        snapshots: by snapshotter, then by key.
-        containers: by ID.
-        leases: the keys of snapshots that each lease keeps, by its ID, as (snapshotter, key).
+    A record that is malformed is told to `report`, and is as one that is not there.
     """
 
-    name: str
-    images: dict[str, MetaImage] = field(default_factory=dict)
-    blobs: dict[str, int] = field(default_factory=dict)
-    snapshots: dict[str, dict[str, MetaSnapshot]] = field(default_factory=dict)
-    containers: dict[str, MetaContainer] = field(default_factory=dict)
-    leases: dict[str, frozenset[tuple[str, str]]] = field(default_factory=dict)
+    def __init__(self, name: str, bucket: Bucket, report: Callable[[FormatError], None]) -> None:
+        """The namespace `name`, which is `bucket`."""
+        self.name = name
+        self._bucket = bucket
+        self._report = report
+
+    @functools.cached_property
+    def images(self) -> Mapping[str, MetaImage]:
+        """Every image by its name."""
+        return dict(self._all("image", _image, b"images"))
+
+    @functools.cached_property
+    def blobs(self) -> Mapping[str, MetaBlob]:
+        """Every blob by its digest."""
+        return dict(self._all("blob", _blob, b"content", b"blob"))
+
+    @functools.cached_property
+    def snapshotters(self) -> Sequence[str]:
+        """The snapshotters that have snapshots of it."""
+        found = _inner(self._bucket, (b"snapshots",))
+        return [as_text(key) for key, _ in found.buckets()] if found else []
+
+    def snapshots(self, snapshotter: str) -> Mapping[str, MetaSnapshot]:
+        """Every snapshot that a snapshotter has of it, by its key."""
+        return dict(self._all("snapshot", _snapshot, b"snapshots", as_bytes(snapshotter)))
+
+    @functools.cached_property
+    def containers(self) -> Mapping[str, MetaContainer]:
+        """Every container by its ID."""
+        return dict(self._all("container", _container, b"containers"))
+
+    @functools.cached_property
+    def leases(self) -> Mapping[str, MetaLease]:
+        """Every lease by its ID."""
+        return dict(self._all("lease", _lease, b"leases"))
+
+    def image(self, name: str) -> MetaImage | None:
+        """The image of a name."""
+        return self._one("image", _image, name, b"images")
+
+    def blob(self, digest: str) -> MetaBlob | None:
+        """The blob of a digest."""
+        return self._one("blob", _blob, digest, b"content", b"blob")
+
+    def snapshot(self, snapshotter: str, key: str) -> MetaSnapshot | None:
+        """The snapshot of a key."""
+        return self._one("snapshot", _snapshot, key, b"snapshots", as_bytes(snapshotter))
+
+    def _all(
+        self, noun: str, parse: Callable[[str, Bucket], _Record], *path: bytes
+    ) -> Iterator[tuple[str, _Record]]:
+        parent = _inner(self._bucket, path)
+        for key, inner in parent.buckets() if parent else ():
+            if (found := self._parsed(noun, parse, as_text(key), inner)) is not None:
+                yield as_text(key), found
+
+    def _one(
+        self, noun: str, parse: Callable[[str, Bucket], _Record], key: str, *path: bytes
+    ) -> _Record | None:
+        parent = _inner(self._bucket, path)
+        inner = parent.bucket(as_bytes(key)) if parent and key else None
+        return self._parsed(noun, parse, key, inner) if inner else None
+
+    def _parsed(
+        self, noun: str, parse: Callable[[str, Bucket], _Record], key: str, bucket: Bucket
+    ) -> _Record | None:
+        try:
+            return parse(key, bucket)
+        except FormatError as error:
+            problem = f"{self.name}: {noun} {ascii(key)[1:-1]}: {error.problem}"
+            self._report(FormatError(problem, expected=error.expected, found=error.found))
+            return None
 
 
-def parse_meta(
-    read: Callable[[int, int], bytes], size: int, report: Callable[[FormatError], None]
-) -> dict[str, Namespace]:
-    """Every namespace by its name; raises `FormatError` where the database cannot be read.
+def parse_meta(root: Bucket, report: Callable[[FormatError], None]) -> dict[str, Namespace]:
+    """Every namespace by its name.
 
     Args:
-        read: gives bytes of the file: from where, and how many.
-        size: of the file.
+        root: the outermost bucket of the database.
         report: takes what is wrong with a record, which is left out.
     """
-    version = open_bolt(read, size).bucket(b"v1")
-    found: dict[str, Namespace] = {}
-    for key, bucket in version.buckets() if version else ():
-        if key != b"sandboxes":  # of version 3, beside the namespaces
-            found[as_text(key)] = _namespace(as_text(key), bucket, report)
-    return found
+    version = root.bucket(b"v1")
+    return {
+        as_text(key): Namespace(as_text(key), bucket, report)
+        for key, bucket in (version.buckets() if version else ())
+        if key != b"sandboxes" or _is_namespace(bucket)
+    }
 
 
-def _namespace(name: str, bucket: Bucket, report: Callable[[FormatError], None]) -> Namespace:
-    parts = dict(bucket.buckets())
+def _is_namespace(bucket: Bucket) -> bool:
+    """Whether `v1/sandboxes` is a namespace of that name; of version 3 it has the sandboxes of all."""
+    return any(bucket.bucket(part) for part in _PARTS)
 
-    def all_of(
-        parent: Bucket | None, noun: str, parse: Callable[[str, Bucket], _Record]
-    ) -> Iterator[tuple[str, _Record]]:
-        for key, inner in parent.buckets() if parent else ():
-            try:
-                yield as_text(key), parse(as_text(key), inner)
-            except FormatError as error:
-                problem = f"{name}: {noun} {ascii(as_text(key))[1:-1]}: {error.problem}"
-                report(FormatError(problem, expected=error.expected, found=error.found))
 
-    content = parts.get(b"content")
-    snapshotters = parts.get(b"snapshots")
-    return Namespace(
-        name,
-        dict(all_of(parts.get(b"images"), "image", _image)),
-        dict(all_of(content.bucket(b"blob") if content else None, "blob", _blob)),
-        {
-            as_text(key): dict(all_of(inner, "snapshot", _snapshot))
-            for key, inner in (snapshotters.buckets() if snapshotters else ())
-        },
-        dict(all_of(parts.get(b"containers"), "container", _container)),
-        dict(all_of(parts.get(b"leases"), "lease", _lease)),
-    )
+def _inner(bucket: Bucket | None, path: Iterable[bytes]) -> Bucket | None:
+    """The bucket at a path of names, or None."""
+    for name in path:
+        bucket = bucket.bucket(name) if bucket else None
+    return bucket
 
 
 def _image(name: str, bucket: Bucket) -> MetaImage:
@@ -165,8 +240,11 @@ def _image(name: str, bucket: Bucket) -> MetaImage:
     )
 
 
-def _blob(_: str, bucket: Bucket) -> int:
-    return integer_of(bucket.value(b"size") or b"\0")
+def _blob(digest: str, bucket: Bucket) -> MetaBlob:
+    values = dict(bucket.values())
+    return MetaBlob(
+        digest, integer_of(values.get(b"size", b"\0")), time_of(values.get(b"createdat")), labels_of(bucket)
+    )
 
 
 def _snapshot(key: str, bucket: Bucket) -> MetaSnapshot:
@@ -202,10 +280,16 @@ def _container(container_id: str, bucket: Bucket) -> MetaContainer:
     )
 
 
-def _lease(_: str, bucket: Bucket) -> frozenset[tuple[str, str]]:
-    snapshotters = bucket.bucket(b"snapshots")
-    return frozenset(
-        (as_text(snapshotter), as_text(key))
-        for snapshotter, inner in (snapshotters.buckets() if snapshotters else ())
-        for key, _ in inner.values()
+def _lease(lease_id: str, bucket: Bucket) -> MetaLease:
+    snapshotters, content = bucket.bucket(b"snapshots"), bucket.bucket(b"content")
+    return MetaLease(
+        lease_id,
+        time_of(bucket.value(b"createdat")),
+        labels_of(bucket),
+        frozenset(
+            (as_text(snapshotter), as_text(key))
+            for snapshotter, inner in (snapshotters.buckets() if snapshotters else ())
+            for key, _ in inner.values()
+        ),
+        frozenset(as_text(digest) for digest, _ in content.values()) if content else frozenset(),
     )

@@ -5,19 +5,19 @@ Source: containerd `core/snapshots/storage/bolt.go`.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from layerfs.formats.bolt import open_bolt
-from layerfs.formats.boltvalues import as_text, integer_of, labels_of, time_of, unsigned_of
+from layerfs.formats.boltvalues import as_bytes, as_text, integer_of, labels_of, time_of, unsigned_of
 from layerfs.formats.errors import FormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from layerfs.formats.bolt import Bucket
 
-__all__ = ["ACTIVE", "COMMITTED", "VIEW", "Snapshot", "parse_snapshot_db"]
+__all__ = ["ACTIVE", "COMMITTED", "VIEW", "Snapshot", "SnapshotDB"]
 
 VIEW, ACTIVE, COMMITTED = "view", "active", "committed"
 """What a snapshot is: read-only on another, writable, or done, so that others may stand on it."""
@@ -48,25 +48,36 @@ class Snapshot:
     labels: Mapping[str, str]
 
 
-def parse_snapshot_db(
-    read: Callable[[int, int], bytes], size: int, report: Callable[[FormatError], None]
-) -> dict[str, Snapshot]:
-    """Every snapshot by its name; one that is malformed is given to `report`, and left out.
+class SnapshotDB:
+    """The snapshots of one snapshotter; one that is malformed is told to `report`, and left out."""
 
-    Raises:
-        FormatError: the database cannot be read.
-    """
-    version = open_bolt(read, size).bucket(b"v1")
-    snapshots = version.bucket(b"snapshots") if version else None
-    found: dict[str, Snapshot] = {}
-    for key, bucket in snapshots.buckets() if snapshots else ():
-        name = as_text(key)
+    def __init__(self, root: Bucket, report: Callable[[FormatError], None]) -> None:
+        """Those of the database whose outermost bucket is `root`."""
+        version = root.bucket(b"v1")
+        self._bucket = version.bucket(b"snapshots") if version else None
+        self._report = report
+
+    def snapshot(self, name: str) -> Snapshot | None:
+        """The snapshot of a name."""
+        found = self._bucket.bucket(as_bytes(name)) if self._bucket and name else None
+        return self._parsed(name, found) if found else None
+
+    @functools.cached_property
+    def all(self) -> Mapping[str, Snapshot]:
+        """Every snapshot by its name."""
+        found = (self._parsed(as_text(key), inner) for key, inner in self._buckets())
+        return {snapshot.name: snapshot for snapshot in found if snapshot}
+
+    def _buckets(self) -> Iterator[tuple[bytes, Bucket]]:
+        return self._bucket.buckets() if self._bucket else iter(())
+
+    def _parsed(self, name: str, bucket: Bucket) -> Snapshot | None:
         try:
-            found[name] = _snapshot(name, bucket)
+            return _snapshot(name, bucket)
         except FormatError as error:
             problem = f"snapshot {ascii(name)[1:-1]}: {error.problem}"
-            report(FormatError(problem, expected=error.expected, found=error.found))
-    return found
+            self._report(FormatError(problem, expected=error.expected, found=error.found))
+            return None
 
 
 def _snapshot(name: str, bucket: Bucket) -> Snapshot:

@@ -26,6 +26,7 @@ __all__ = ["KINDS", "Options", "detects", "open_store"]
 
 KINDS = {
     "docker": "layerfs.stores.docker.kind",
+    "containerd": "layerfs.stores.containerd.kind",
     "archive": "layerfs.stores.archive.kind",
 }
 """The module of each kind, in the order in which they are asked; what is of no kind, the first one names."""
@@ -43,6 +44,7 @@ class Options(NamedTuple):
         platform: `os/architecture[/variant]` that is meant where an image is there for several.
         cache: where and how far blobs are decompressed; see `CacheOptions`.
         bolt_state: which state of bolt databases is read, `newest` or `previous`.
+        namespace: which one of a containerd root is read, or `all`; None for the one that has images.
         progress: told the label of a blob that is read as a whole, its bytes done, and all of them.
     """
 
@@ -52,6 +54,7 @@ class Options(NamedTuple):
     cache: CacheOptions | None = None
     progress: Callable[[str, int, int], None] | None = None
     bolt_state: str = NEWEST
+    namespace: str | None = None
 
 
 class _Kind(Protocol):

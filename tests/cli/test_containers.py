@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.command import layerfs
-from tests.support.fixture import private_copy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,12 +20,6 @@ KEYS = [
     *("size_rw", "size_root_fs", "mount_id", "init_id"),
 ]
 MOUNTS = "image/overlay2/layerdb/mounts"
-
-
-@pytest.fixture
-def copy(dataroot_path: Path, tmp_path: Path) -> Path:
-    """A data root that the test may damage."""
-    return private_copy(dataroot_path, tmp_path / "root")
 
 
 def _rows(root: Path, *arguments: str) -> list[dict[str, Any]]:

@@ -538,6 +538,21 @@ def test_what_an_engine_does(root: Path, before: Rows, tmp_path: Path) -> None:
     assert {code for code, _ in after}.isdisjoint({"history-wrong", "container-image-missing"})
 
 
+@pytest.mark.parametrize("meta", [0, 1])
+def test_lost_meta_page_of_the_build_cache_stops_no_engine(root: Path, before: Rows, meta: int) -> None:
+    """Bbolt opens a database with the meta page that is left: an Engine starts, as the finding says."""
+    path = root / "buildkit/snapshots.db"
+    content = bytearray(path.read_bytes())
+    page = int.from_bytes(content[24:28], "little")  # the page size, in the first meta
+    content[meta * page + 16 : meta * page + 64] = b"\xff" * 48
+    path.write_bytes(content)
+    new = _new(root, before, "--quick")
+    told = {code: row["severity"] for (code, _), row in new.items() if row["severity"] != "note"}
+    assert told == {"buildkit-state-lost": "warning"}
+    with Engine(root) as engine:
+        _check_works(engine, "demo:1.0")
+
+
 def test_other_driver_stops_an_engine_that_is_not_told(root: Path) -> None:
     """As is said of a driver's leftover: an Engine that is not told its driver refuses to start."""
 

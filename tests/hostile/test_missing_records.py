@@ -20,14 +20,13 @@ from fixtures.unpack import unpack
 from layerfs_cli.main import COMMANDS
 from tests.support.command import Output, layerfs, run_bytes
 from tests.support.planting import placed_layers
-from tests.support.records import DAMAGES, damaged
+from tests.support.records import DAMAGES, Record, damaged
 from tests.support.storekinds import STORE_KINDS, each_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from tests.support.records import Record
     from tests.support.storekinds import StoreKind
 
 pytestmark = pytest.mark.root
@@ -349,6 +348,41 @@ def test_lost_config_is_named_by_all_who_need_it(
     assert "name-dangling" in codes
     assert ("store-missing" in codes) == (lost == "directory")
     assert codes.isdisjoint({"layer-orphaned", "directory-orphaned"})
+
+
+@pytest.mark.parametrize("damage", ["missing", "garbage"])
+@pytest.mark.parametrize("kind_of_record", ["image", "container"])
+def test_damage_is_told_once(stores: Mapping[str, Store], kind_of_record: str, damage: str) -> None:
+    """Whatever a damaged config keeps a command from, its file stands in one line, in full."""
+    store = stores["overlay2"]
+    (image,) = store.ask("images", "--no-trunc", "-q", IMAGE).stdout.decode().split()
+    (container,) = (
+        store.ask("containers", "--no-trunc", "-q", "-f", f"name={CONTAINER}").stdout.decode().split()
+    )
+    configs = {
+        "image": store.root / "image/overlay2/imagedb/content/sha256" / image.removeprefix("sha256:"),
+        "container": store.root / "containers" / container / "config.v2.json",
+    }
+    path = configs[kind_of_record]
+    asked = [
+        *store.right,
+        *((command, name) for command in ("inspect", "layers", "whois") for name in (image, image[7:19])),
+        *(
+            (command, name)
+            for command in ("history", "inspect", "layers", "whois")
+            for name in (container, CONTAINER)
+        ),
+        ("inspect", IMAGE, image, CONTAINER),
+        ("waste", "--all"),
+        ("system", "df", "-v"),
+    ]
+    told = 0
+    with damaged([Record(path, path)], DAMAGES[damage]):
+        for command in asked:
+            lines = [line for line in store.ask(*command).stderr.splitlines() if str(path) in line]
+            assert len(lines) <= 1, (command, lines)
+            told += len(lines)
+    assert told > len(asked) / 4
 
 
 def test_lost_record_of_a_layer_is_named_by_every_listing(

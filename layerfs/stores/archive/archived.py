@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from layerfs.formats.descriptors import Platform
     from layerfs.formats.imageconfig import ImageConfig
-    from layerfs.stores.archive.outer import Blob, Outer
+    from layerfs.stores.blobs.outer import Blob, Outer
 
 __all__ = ["ArchivedImage", "ArchivedLayer", "Form", "check_count", "parsed", "read_parsed"]
 

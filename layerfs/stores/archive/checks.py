@@ -18,8 +18,8 @@ from layerfs.model import Finding
 from layerfs.stores.archive.archived import Form, read_parsed
 from layerfs.stores.archive.contents import images_of
 from layerfs.stores.archive.dockerarchive import archive_entries
-from layerfs.stores.archive.layers import missing, packed
 from layerfs.stores.archive.layout import algorithm_of, index_entries, name_of
+from layerfs.stores.blobs.layers import missing, packed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from layerfs.ids import ChainID, ImageID
     from layerfs.stores.archive.archived import ArchivedImage, ArchivedLayer
     from layerfs.stores.archive.images import ArchiveImage
-    from layerfs.stores.archive.layers import ArchiveLayer
-    from layerfs.stores.archive.outer import Blob
     from layerfs.stores.archive.store import ArchiveStore
+    from layerfs.stores.blobs.layers import BlobLayer
+    from layerfs.stores.blobs.outer import Blob
 
 __all__ = ["faults_of"]
 
@@ -252,7 +252,7 @@ def _of_layers(
     seen: set[tuple[str, str, str]],
     only: Collection[ImageID | ChainID] | None,
 ) -> Iterator[Finding]:
-    records: tuple[ArchiveLayer, ...] = ()
+    records: tuple[BlobLayer, ...] = ()
     if all(layer.blob for layer in archived.layers):
         records = store.chain_of(archived)
     for number, layer in enumerate(archived.layers):
@@ -310,7 +310,7 @@ def _of_layer(
         )  # fmt: skip
 
 
-def _of_tar(store: ArchiveStore, layer: ArchiveLayer) -> Iterator[Finding]:
+def _of_tar(store: ArchiveStore, layer: BlobLayer) -> Iterator[Finding]:
     """What is odd in a layer's tar, or keeps it from being read."""
     subject = f"layer {layer.chain_id}"
     try:

@@ -15,13 +15,13 @@ from layerfs.stores.archive.archived import ArchivedImage, ArchivedLayer, Form
 from layerfs.stores.archive.dockerarchive import MANIFEST, directory_images, docker_images
 from layerfs.stores.archive.layout import INDEX, layout_images
 from layerfs.stores.archive.legacy import legacy_ids, legacy_images
-from layerfs.stores.archive.outer import TarOuter
+from layerfs.stores.blobs.outer import TarOuter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from layerfs.errors import CorruptStore
-    from layerfs.stores.archive.outer import Blob, Outer
+    from layerfs.stores.blobs.outer import Blob, Outer
 
 __all__ = ["form_of", "images_of"]
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from layerfs.formats.descriptors import ArchiveEntry, Descriptor
     from layerfs.formats.imageconfig import ImageConfig
-    from layerfs.stores.archive.outer import Outer
+    from layerfs.stores.blobs.outer import Outer
 
 __all__ = ["MANIFEST", "archive_entries", "archive_image", "directory_images", "docker_images", "member"]
 

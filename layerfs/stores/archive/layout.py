@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from layerfs.formats.descriptors import ArchiveEntry, Manifest
-    from layerfs.stores.archive.outer import Outer
+    from layerfs.stores.blobs.outer import Outer
 
 __all__ = ["INDEX", "algorithm_of", "index_entries", "layout_images", "name_of"]
 

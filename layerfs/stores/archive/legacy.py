@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from layerfs.formats.jsontext import Json
-    from layerfs.stores.archive.outer import Blob, Outer
+    from layerfs.stores.blobs.outer import Blob, Outer
 
 __all__ = ["legacy_ids", "legacy_images"]
 

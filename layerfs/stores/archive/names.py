@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from layerfs.ids import ChainID
     from layerfs.model import Image
     from layerfs.stores.archive.images import ArchiveImage, Images
-    from layerfs.stores.archive.layers import ArchiveLayer
     from layerfs.stores.archive.store import ArchiveStore
+    from layerfs.stores.blobs.layers import BlobLayer
 
 __all__ = ["ArchiveNames"]
 
@@ -95,7 +95,7 @@ class _LayerNames:
         self._store = store
 
     @property
-    def _layers(self) -> Mapping[ChainID, ArchiveLayer]:
+    def _layers(self) -> Mapping[ChainID, BlobLayer]:
         return self._store.layers_by_chain
 
     def exact(self, name: str) -> list[Match]:

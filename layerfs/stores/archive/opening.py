@@ -17,7 +17,7 @@ from layerfs.formats import tarheader
 from layerfs.formats.compression import HEAD_BYTES, Compression
 from layerfs.hostdir import HostDir
 from layerfs.stores.archive.contents import form_of
-from layerfs.stores.archive.outer import DirectoryOuter, TarOuter
+from layerfs.stores.blobs.outer import DirectoryOuter, TarOuter
 from layerfs.tree.openfile import OpenFile
 from layerfs.tree.pooledfile import FilePool
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from layerfs.cache.blobs import Cache
     from layerfs.stores.archive.archived import Form
-    from layerfs.stores.archive.outer import Outer
+    from layerfs.stores.blobs.outer import Outer
     from layerfs.tree.pooledfile import Readable
 
 __all__ = ["STDIN", "OpenedArchive", "found_in", "is_archive", "open_archive"]

@@ -26,11 +26,11 @@ from layerfs.store import Store
 from layerfs.stores.archive.archived import Form
 from layerfs.stores.archive.checks import faults_of
 from layerfs.stores.archive.contents import images_of
-from layerfs.stores.archive.export import PlainTar, StoredBlob
 from layerfs.stores.archive.images import ArchiveImage, Images
-from layerfs.stores.archive.layers import ArchiveLayer, LayerFiles, missing
 from layerfs.stores.archive.names import ArchiveNames
 from layerfs.stores.archive.opening import open_archive
+from layerfs.stores.blobs.export import PlainTar, StoredBlob
+from layerfs.stores.blobs.layers import BlobLayer, LayerFiles, missing
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class ArchiveStore(Store):
         self.files = LayerFiles(cache if opened.again else cache.unkept(), self.report, markers=not system)
         archived = images_of(self.outer, self.form, self.report, self.files.diff_id)
         self._images = Images(archived, parse_platform(platform) if platform else None)
-        self._chains: dict[ImageID, tuple[ArchiveLayer, ...]] = {}
+        self._chains: dict[ImageID, tuple[BlobLayer, ...]] = {}
 
     @property
     def noun(self) -> str:
@@ -183,29 +183,29 @@ class ArchiveStore(Store):
         """The manifest of an image, byte for byte; None where its form has none."""
         return self.read_image(image.id).archived.manifest_bytes
 
-    def chain(self, image: Image, up_to: int | None = None) -> tuple[ArchiveLayer, ...]:
+    def chain(self, image: Image, up_to: int | None = None) -> tuple[BlobLayer, ...]:
         """The image's layers, base first, or the lowest `up_to`; raises `CorruptStore`."""
         found = self._chains.get(image.id)
         if found is None:
             found = self._chains[image.id] = self._chain(self.read_image(image.id))
         return found[:up_to]
 
-    def _chain(self, image: ArchiveImage) -> tuple[ArchiveLayer, ...]:
+    def _chain(self, image: ArchiveImage) -> tuple[BlobLayer, ...]:
         *others, last = image.variants
         for item in others:
             with suppress(CorruptStore):
                 return self.chain_of(item)
         return self.chain_of(last)
 
-    def chain_of(self, archived: ArchivedImage) -> tuple[ArchiveLayer, ...]:
+    def chain_of(self, archived: ArchivedImage) -> tuple[BlobLayer, ...]:
         """The layers of one way in which the archive has an image; as `chain`."""
-        found: list[ArchiveLayer] = []
+        found: list[BlobLayer] = []
         for diff_id, layer in zip(archived.config.diff_ids, archived.layers, strict=True):
             if layer.blob is None:
                 raise missing(f"{self.outer.label}:{layer.name}", layer.problem)
             below = found[-1].chain_id if found else None
             found.append(
-                ArchiveLayer(
+                BlobLayer(
                     chain_id(below, diff_id),
                     diff_id,
                     below,
@@ -218,16 +218,16 @@ class ArchiveStore(Store):
             )
         return tuple(found)
 
-    def _measured(self, layer: ArchiveLayer) -> int | None:
+    def _measured(self, layer: BlobLayer) -> int | None:
         """A layer's size; None where its tar cannot be read, which is reported."""
         return attempt(self.report, lambda: self.files.size(layer))
 
     # -- layers --------------------------------------------------------------------------------
 
     @functools.cached_property
-    def layers_by_chain(self) -> Mapping[ChainID, ArchiveLayer]:
+    def layers_by_chain(self) -> Mapping[ChainID, BlobLayer]:
         """Every layer of every image that is whole; images that are not are reported."""
-        found: dict[ChainID, ArchiveLayer] = {}
+        found: dict[ChainID, BlobLayer] = {}
         for image in self.images(all_platforms=True):
             try:
                 for layer in self.chain(image):
@@ -236,11 +236,11 @@ class ArchiveStore(Store):
                 self.report(error)
         return found
 
-    def layers(self) -> list[ArchiveLayer]:
+    def layers(self) -> list[BlobLayer]:
         """Every layer, by chain ID."""
         return [layer for _, layer in sorted(self.layers_by_chain.items())]
 
-    def record(self, chain: ChainID) -> ArchiveLayer:
+    def record(self, chain: ChainID) -> BlobLayer:
         """The layer of this chain ID; raises `BrokenChain` where there is none."""
         found = self.layers_by_chain.get(chain)
         if found is None:
@@ -260,9 +260,9 @@ class ArchiveStore(Store):
                 found.setdefault(layer.diff_id, set()).add(layer.digest)
         return found
 
-    def _own(self, layer: Layer | BareLayer) -> ArchiveLayer:
+    def _own(self, layer: Layer | BareLayer) -> BlobLayer:
         """A layer that this store gave; it is not looked up, as that would look at every image."""
-        assert isinstance(layer, ArchiveLayer)  # noqa: S101 - the store gives no others
+        assert isinstance(layer, BlobLayer)  # noqa: S101 - the store gives no others
         return layer
 
     # -- trees ---------------------------------------------------------------------------------
@@ -292,7 +292,7 @@ class ArchiveStore(Store):
         """One layer by itself as overlayfs would read it."""
         return self.files.source(self._own(layer))
 
-    def _union(self, chain: Sequence[ArchiveLayer]) -> UnionTree:
+    def _union(self, chain: Sequence[BlobLayer]) -> UnionTree:
         if chain:
             self.files.tree(chain[-1])  # its root is looked at now, so it is now that damage is told
         return UnionTree([self.files.source(layer) for layer in reversed(chain)])
@@ -303,7 +303,7 @@ class ArchiveStore(Store):
         """A layer as the tar whose sha256 is its diff ID."""
         return PlainTar(self._own(layer), self.files.plain)
 
-    def stored_blob(self, layer: ArchiveLayer) -> StoredBlob:
+    def stored_blob(self, layer: BlobLayer) -> StoredBlob:
         """A layer as it is stored; raises `CorruptStore`, as its digest may have to be computed."""
         return StoredBlob(layer, layer.digest or self.files.plain(layer.blob).digest)
 

@@ -8,7 +8,7 @@ from layerfs.errors import MalformedFile, NotAnArchive
 from layerfs.stores.archive.archived import Form
 from layerfs.stores.archive.dockerarchive import MANIFEST
 from layerfs.stores.archive.kind import open_kind
-from layerfs.stores.archive.outer import DirectoryOuter
+from layerfs.stores.blobs.outer import DirectoryOuter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 from layerfs.errors import BrokenChain, CorruptStore, MissingFile
 from layerfs.formats import layerfiles
 from layerfs.ids import CacheID, InvalidID, LinkID
-from layerfs.pool import Pool, PooledDir
 from layerfs.stores.docker.files import explain, identities, open_optional, open_part, parse_optional
+from layerfs.stores.sealed import SealedDirs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -47,7 +47,6 @@ class Overlay2:
         self._root = root
         self.problems: list[Problem] = []
         self._directory = open_part(root, "overlay2", self.problems)
-        self._pool = Pool()
 
     def path_of(self, cache_id: CacheID) -> str:
         """A layer's directory relative to the data root."""
@@ -75,31 +74,11 @@ class Overlay2:
         """The layer's own tree, which holds a descriptor only while it is used; raises `CorruptStore`."""
         path = f"overlay2/{cache_id}/diff"
         try:
-            open_below = self._opener(cache_id)
-            found = PooledDir(self._pool, path, self._root, open_below)
-            found.lstat()
+            return self._layers.open(f"{cache_id}/diff")
         except OSError as error:
             if error.errno == errno.ENOENT:
                 raise MissingFile(self._root.name_of(path), "the layer's directory is missing") from error
             raise explain(error, self._root.name_of(path)) from error
-        return found
-
-    def _opener(self, cache_id: CacheID) -> Callable[[bytes], HostDir]:
-        """What opens a directory below a layer's root: through one sealed mount for all, as each takes time.
-
-        What is mounted on the way is not there; such a layer gets a mount of its own. (Below a layer's
-        root overlayfs does not cross mounts either.)
-        """
-        prefix = os.fsencode(f"{cache_id}/diff")
-        sealed = self._sealed or self._root
-        if sealed is self._root:
-            return lambda path: self._root.subdir(_join(b"overlay2/" + prefix, path))
-        if sealed is not self._directory:
-            with self._root.subdir(b"overlay2/" + prefix) as found:
-                apart = found.sealed() if not _is_same(sealed, prefix, found) else None
-            if apart is not None:
-                return apart.subdir
-        return lambda path: sealed.subdir(_join(prefix, path))
 
     def made_ns(self, cache_id: CacheID) -> int | None:
         """When the engine made a layer's directory, by the `link` that it wrote then; None without one."""
@@ -140,14 +119,13 @@ class Overlay2:
 
     def _short_link(self, link: LinkID) -> bytes:
         """The text of a short link; raises `OSError`."""
-        if self._sealed is None:
+        if self._layers.mount is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), f"overlay2/l/{link}")
-        return self._sealed.readlink(f"l/{link}")
+        return self._layers.mount.readlink(f"l/{link}")
 
     @functools.cached_property
-    def _sealed(self) -> HostDir | None:
-        """`overlay2/` on a mount of our own."""
-        return self._directory.sealed() if self._directory else None
+    def _layers(self) -> SealedDirs:
+        return SealedDirs(self._root, "overlay2", self._directory)
 
     def is_mounted(self, cache_id: CacheID) -> bool:
         """Whether a file system is mounted on the layer's `merged/` now, on this host."""
@@ -301,21 +279,3 @@ def inode_sizes(top: HostDir) -> dict[int, int]:
                 else:
                     sizes[found.st_ino] = found.st_size
     return sizes
-
-
-def _join(prefix: bytes, path: bytes) -> bytes:
-    return prefix + b"/" + path if path else prefix
-
-
-def _is_same(sealed: HostDir, path: bytes, directory: HostDir) -> bool:
-    """Whether `path` leads to the same directory there."""
-    try:
-        with sealed.subdir(path) as found:
-            return _identity(found) == _identity(directory)
-    except OSError:
-        return False
-
-
-def _identity(directory: HostDir) -> tuple[int, int]:
-    found = directory.lstat()
-    return found.st_dev, found.st_ino

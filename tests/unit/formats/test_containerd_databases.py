@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from layerfs.formats.bolt import open_bolt
 from layerfs.formats.boltvalues import any_of, integer_of, time_of, unsigned_of
 from layerfs.formats.containerdmeta import parse_meta
 from layerfs.formats.errors import FormatError
-from layerfs.formats.snapshotdb import ACTIVE, COMMITTED, parse_snapshot_db
+from layerfs.formats.snapshotdb import ACTIVE, COMMITTED, SnapshotDB
 from tests.support.samples import unpack_sample
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from layerfs.formats.containerdmeta import Namespace
@@ -51,16 +52,17 @@ def meta(root: Path) -> dict[str, Namespace]:
     """The namespaces of a containerd root; a malformed record fails."""
     content = (root / "io.containerd.metadata.v1.bolt/meta.db").read_bytes()
     faults: list[FormatError] = []
-    found = parse_meta(lambda at, size: content[at : at + size], len(content), faults.append)
+    root_bucket = open_bolt(lambda at, size: content[at : at + size], len(content))
+    found = parse_meta(root_bucket, faults.append)
     assert faults == []
     return found
 
 
-def snapshots(root: Path, snapshotter: str) -> dict[str, Snapshot]:
+def snapshots(root: Path, snapshotter: str) -> Mapping[str, Snapshot]:
     """The snapshots of a snapshotter; likewise."""
     content = (root / f"io.containerd.snapshotter.v1.{snapshotter}/metadata.db").read_bytes()
     faults: list[FormatError] = []
-    found = parse_snapshot_db(lambda at, size: content[at : at + size], len(content), faults.append)
+    found = SnapshotDB(open_bolt(lambda at, size: content[at : at + size], len(content)), faults.append).all
     assert faults == []
     return found
 
@@ -71,7 +73,7 @@ def test_every_blob_is_the_file_of_its_size_and_digest(
 ) -> None:
     """Each blob that a namespace has is a file of that many bytes, which hash to its name."""
     root = unpacked(store[0]) / store[1]
-    blobs = {item for space in meta(root).values() for item in space.blobs.items()}
+    blobs = {(item.digest, item.size) for space in meta(root).values() for item in space.blobs.values()}
     assert blobs
     for digest, size in blobs:
         content = (root / "io.containerd.content.v1.content/blobs" / digest.replace(":", "/")).read_bytes()
@@ -85,13 +87,11 @@ def test_snapshots_of_both_databases_are_the_directories(
     """What the namespaces name and what the snapshotter has agree, on names, on parents and with the disk."""
     root = unpacked(store[0]) / store[1]
     known = snapshots(root, store[2])
-    named = [
-        (space, item) for space in meta(root).values() for item in space.snapshots.get(store[2], {}).values()
-    ]
+    named = [(space, item) for space in meta(root).values() for item in space.snapshots(store[2]).values()]
     assert named
     assert {item.name for _, item in named} <= known.keys()
     for space, item in named:
-        parent = space.snapshots[store[2]][item.parent].name if item.parent else ""
+        parent = space.snapshots(store[2])[item.parent].name if item.parent else ""
         assert known[item.name].parent == parent
     directory = root / f"io.containerd.snapshotter.v1.{store[2]}/snapshots"
     on_disk = {int(path.name) for path in directory.iterdir() if path.name.isdecimal()}
@@ -116,7 +116,7 @@ def test_names_are_those_docker_lists(unpacked: Callable[[str], Path]) -> None:
 def test_docker_containers_have_their_snapshots(unpacked: Callable[[str], Path]) -> None:
     """Every container that Docker 29 listed has a writable snapshot on its own init snapshot."""
     root = unpacked(DOCKER[0]) / DOCKER[1]
-    space, known = meta(root)["moby"].snapshots["overlayfs"], snapshots(root, "overlayfs")
+    space, known = meta(root)["moby"].snapshots("overlayfs"), snapshots(root, "overlayfs")
     listed = json.loads((unpacked("docker29-containerd-recorded") / "api-ps.json").read_bytes())
     assert listed
     for row in listed:

@@ -23,9 +23,9 @@ from layerfs.analysis.doctor.findings import (
 )
 from layerfs.analysis.verify.attributes import ASPECTS
 from layerfs.capabilities import DoctorReport, VerifyOptions
-from layerfs.errors import CorruptStore
+from layerfs.errors import CorruptStore, OneStateLost
 from layerfs.ids import ChainID, InvalidID
-from layerfs.model import GROUPS, Diagnosis
+from layerfs.model import GROUPS, Diagnosis, Severity
 from layerfs.stores.docker.checks.foreign import foreign
 from layerfs.stores.docker.checks.headers import header_findings
 from layerfs.stores.docker.checks.layersize import size_findings
@@ -132,7 +132,9 @@ class _Doctor:
             findings += structure.layer(chain)
         for container_id in sorted({*self.root.containerdb.container_ids(), *survey.mounts}):
             findings += structure.container(container_id)
-        findings += (from_damage(problem, "buildkit", ROOT) for problem in survey.snapshots_problems)
+        for problem in survey.snapshots_problems:
+            severity: Severity = "warning" if isinstance(problem, OneStateLost) else "error"
+            findings.append(from_damage(problem, "buildkit", ROOT, severity))
         self._dropped = frozenset(self._dropped_of(findings))
         for finding in findings:
             yield Found(finding, self._damage_costs(finding))

@@ -228,7 +228,7 @@ REMEDIES = {
         "stale",
         "",
         "commit fails, nothing else: the layers are held by the container",
-        "load or pull the image again, or keep the files: docker export CONTAINER | docker import - NAME",
+        "load or pull the image again, or keep the files: docker export the container, docker import that",
     ),
     "container-dead": Remedy("half-written", "lists it as dead", "", "docker rm it again"),
     "container-stale": Remedy("stale", "notes it as exited, or restarts it by its policy", "", _NOTHING),
@@ -256,6 +256,7 @@ REMEDIES = {
     "buildkit-malformed": Remedy(
         "damaged", "refuses to start", "", "move buildkit/ away: the build cache is lost, images are not"
     ),
+    "buildkit-state-lost": Remedy("damaged", "starts with the other state", "", _NOTHING),
     # -- leftovers
     "removing-left": Remedy(
         "leftover",

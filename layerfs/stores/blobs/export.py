@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from layerfs.cache.blobs import Plain
     from layerfs.ids import DiffID
-    from layerfs.stores.archive.layers import ArchiveLayer
-    from layerfs.stores.archive.outer import Blob
+    from layerfs.stores.blobs.layers import BlobLayer
+    from layerfs.stores.blobs.outer import Blob
     from layerfs.tree.pooledfile import Readable
 
 __all__ = ["PlainTar", "StoredBlob"]
@@ -29,7 +29,7 @@ class PlainTar:
         diff_id: its sha256.
     """
 
-    def __init__(self, layer: ArchiveLayer, open_plain: Callable[[Blob], Plain]) -> None:
+    def __init__(self, layer: BlobLayer, open_plain: Callable[[Blob], Plain]) -> None:
         """The tar of `layer`, decompressed by `open_plain` when it is asked for."""
         self.diff_id: DiffID = layer.diff_id
         self._layer = layer
@@ -60,7 +60,7 @@ class StoredBlob:
         size: its bytes.
     """
 
-    def __init__(self, layer: ArchiveLayer, digest: str) -> None:
+    def __init__(self, layer: BlobLayer, digest: str) -> None:
         """The blob of `layer`, whose sha256 is `digest`."""
         self.digest = BlobDigest(digest)
         self.media_type = layer.media_type

@@ -30,17 +30,17 @@ if TYPE_CHECKING:
 
     from layerfs.cache.blobs import Cache, Plain
     from layerfs.ids import BlobDigest, ChainID, DiffID
-    from layerfs.stores.archive.outer import Blob
+    from layerfs.stores.blobs.outer import Blob
     from layerfs.tree.originals import Original
     from layerfs.tree.source import LayerSource
 
-__all__ = ["ArchiveLayer", "LayerFiles", "missing", "packed"]
+__all__ = ["BlobLayer", "LayerFiles", "missing", "packed"]
 
 _RECENT = 4  # layers kept although no tree has them: whoever reads a layer twice mostly does so at once
 
 
 @dataclass(frozen=True, slots=True)
-class ArchiveLayer(Layer):
+class BlobLayer(Layer):
     """A layer of an image in an archive, on those below it.
 
     Attributes:
@@ -60,7 +60,7 @@ class ArchiveLayer(Layer):
     media_type: str
     place: str
     blob: Blob = field(repr=False)
-    measure: Callable[[ArchiveLayer], int | None] = field(repr=False, compare=False)
+    measure: Callable[[BlobLayer], int | None] = field(repr=False, compare=False)
     cache_id: None = None
 
     @property
@@ -101,12 +101,12 @@ class LayerFiles:
         self._loading: dict[ChainID, threading.Lock] = {}
         self._weight = 0  # of all trees that are in memory
 
-    def source(self, layer: ArchiveLayer) -> LayerSource:
+    def source(self, layer: BlobLayer) -> LayerSource:
         """A layer as overlayfs would read it, had an engine unpacked it."""
         stored = self.stored(layer)
         return OverlayLayer(stored, TRUSTED) if self._markers else stored
 
-    def stored(self, layer: ArchiveLayer) -> TarLayer:
+    def stored(self, layer: BlobLayer) -> TarLayer:
         """A layer as an engine would have unpacked it: whiteouts are devices, marks are attributes."""
         with self._lock:
             found = self._layers.get(layer.chain_id)
@@ -117,7 +117,7 @@ class LayerFiles:
             self._recent.append(found)
             return found
 
-    def tree(self, layer: ArchiveLayer) -> TarTree:
+    def tree(self, layer: BlobLayer) -> TarTree:
         """The entries of a layer's tar; raises `CorruptStore`."""
         try:
             return self.stored(layer).tree
@@ -126,8 +126,8 @@ class LayerFiles:
                 raise error.__cause__ from None
             raise MalformedFile(layer.blob.label, reason(error)) from error
 
-    def size(self, layer: ArchiveLayer) -> int:
-        """See `ArchiveLayer.size`; noted in the cache."""
+    def size(self, layer: BlobLayer) -> int:
+        """See `BlobLayer.size`; noted in the cache."""
         blob = packed(layer.blob)
         noted = self._cache.recall(blob).get("content")
         if isinstance(noted, int):
@@ -151,7 +151,7 @@ class LayerFiles:
 
     # -- loading -------------------------------------------------------------------------------
 
-    def _loaded(self, layer: ArchiveLayer) -> TarTree:
+    def _loaded(self, layer: BlobLayer) -> TarTree:
         with self._lock:
             alone = self._loading.setdefault(layer.chain_id, threading.Lock())
         with alone:
@@ -185,7 +185,7 @@ class LayerFiles:
         with self._lock:  # it may be entered again: a tree is let go of amid any allocation
             self._weight += weight
 
-    def _compare(self, layer: ArchiveLayer, plain: Plain) -> None:
+    def _compare(self, layer: BlobLayer, plain: Plain) -> None:
         """Report a blob that is not what its name, or the config, says: it is shown all the same."""
         label = layer.blob.label
         if layer.digest and plain.digest != layer.digest:

@@ -1,0 +1,76 @@
+"""`io.containerd.content.v1.content`: the blobs, by digest. The form is that of an OCI layout.
+
+Source: containerd `plugins/content/local/store.go`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from typing import TYPE_CHECKING
+
+from layerfs.errors import DigestMismatch, MissingFile
+from layerfs.stores.blobs.outer import DirectoryOuter
+from layerfs.tree.pooledfile import FilePool
+
+if TYPE_CHECKING:
+    from layerfs.formats.descriptors import Descriptor
+    from layerfs.hostdir import HostDir
+    from layerfs.stores.blobs.outer import Blob
+
+__all__ = ["CONTENT", "Content"]
+
+CONTENT = "io.containerd.content.v1.content"
+
+_ALGORITHMS = ("sha256", "sha384", "sha512")
+
+
+class Content:
+    """The blobs of one containerd root; all namespaces share them."""
+
+    def __init__(self, root: HostDir) -> None:
+        """Those below the containerd root `root`."""
+        self._root = root
+        self._outer: DirectoryOuter | None = None
+        with contextlib.suppress(OSError):  # every blob is missing then
+            self._outer = DirectoryOuter(root.subdir(CONTENT), FilePool())
+
+    def name_of(self, digest: str) -> str:
+        """What to call a blob in messages."""
+        return self._root.name_of(f"{CONTENT}/blobs/{digest.replace(':', '/', 1)}")
+
+    def find(self, digest: str) -> Blob | None:
+        """The blob of a digest, whose form was checked; None where it is not there.
+
+        Raises:
+            MalformedFile: it is no regular file, or cannot be read.
+        """
+        if self._outer is None:
+            return None
+        return self._outer.find(f"blobs/{digest.replace(':', '/', 1)}".encode())
+
+    def size(self, digest: str) -> int | None:
+        """Bytes of a blob that is there; None of one that is not, or that cannot be read."""
+        found = self.find(digest)
+        return found.size if found else None
+
+    def document(self, descriptor: Descriptor) -> bytes:
+        """The bytes of a small blob, which hash to its digest.
+
+        Raises:
+            MissingFile: it is not there.
+            DigestMismatch: it is another.
+            MalformedFile: it cannot be read, or is too large for a document.
+        """
+        blob = self.find(descriptor.digest)
+        if blob is None:
+            raise MissingFile(self.name_of(descriptor.digest), "the blob is not in the content store")
+        content = blob.small()
+        algorithm, _, wanted = descriptor.digest.partition(":")
+        if algorithm in _ALGORITHMS:
+            computed = hashlib.new(algorithm, content).hexdigest()
+            if computed != wanted:
+                raise DigestMismatch(
+                    blob.label, "the content does not hash to its name", expected=wanted, found=computed
+                )
+        return content

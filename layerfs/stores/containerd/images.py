@@ -1,0 +1,309 @@
+"""The images of some namespaces: every target with all its names, and the platform of it that is meant.
+
+What an image is called by is its target, an index or a manifest; in the namespace of Kubernetes it is the
+config, as crictl has it.
+
+Sources: moby `daemon/containerd/image_list.go`, `image.go`; containerd `internal/cri/store/image/image.go`.
+"""
+
+from __future__ import annotations
+
+import functools
+import platform as machine
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from layerfs.damage import attempt
+from layerfs.errors import CorruptStore, ImageNotFound, MalformedFile, MissingFile
+from layerfs.formats.descriptors import Descriptor, Manifest, Platform
+from layerfs.formats.errors import FormatError
+from layerfs.formats.platforms import normalised, parse_platform, preference
+from layerfs.formats.reference import Reference, parse_reference
+from layerfs.ids import ImageID, InvalidID, ManifestDigest
+from layerfs.model import Image
+from layerfs.stores.containerd.targets import EMPTY, config_of, manifests_below
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from layerfs.formats.containerdmeta import MetaImage, Namespace
+    from layerfs.formats.imageconfig import ImageConfig
+    from layerfs.stores.containerd.content import Content
+    from layerfs.stores.containerd.targets import ManifestBelow
+
+__all__ = ["KUBERNETES", "ContainerdImage", "Images", "Target"]
+
+KUBERNETES = "k8s.io"
+"""The namespace of Kubernetes, whose images are called by their configs."""
+
+_DANGLING = "moby-dangling@"
+_PARENT = "org.mobyproject.image.parent"
+_ID_NAME = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What names point at.
+
+    Attributes:
+        descriptor: of the index or manifest.
+        metas: the records of the names.
+        by_config: whether an image of it is called by its config.
+    """
+
+    descriptor: Descriptor
+    metas: tuple[MetaImage, ...]
+    by_config: bool
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """As they are written, without what only stands for an image that lost its name."""
+        found = (meta.name for meta in self.metas)
+        return tuple(
+            name for name in found if not name.startswith(_DANGLING) and not _ID_NAME.fullmatch(name)
+        )
+
+    @property
+    def parent(self) -> str | None:
+        """The target that a classic build, or a commit, made it from."""
+        return next((found for meta in self.metas if (found := meta.labels.get(_PARENT))), None)
+
+
+@dataclass(frozen=True)
+class ContainerdImage(Image):
+    """An image for one platform.
+
+    Attributes:
+        target: what its names point at.
+        below: every manifest that is reached from there.
+        chosen: the one of these that it is; None of what is no image.
+        platform: in the usual words.
+        names: every name as it is written.
+    """
+
+    target: Descriptor = field(kw_only=True)
+    below: tuple[ManifestBelow, ...] = ()
+    chosen: ManifestBelow | None = None
+    platform: Platform = field(default_factory=Platform)
+    names: tuple[str, ...] = ()
+
+    @property
+    def manifest(self) -> Manifest | None:
+        """What its manifest says; None of what is no image."""
+        return self.chosen.manifest if self.chosen else None
+
+    @property
+    def name(self) -> str:
+        """What to call it: its first tag, else any name, else its ID."""
+        tags = [reference for reference in self.references if reference.tag]
+        return str(next(iter([*tags, *self.references, *self.names]), self.id))
+
+
+class Images:
+    """The images of some namespaces; each target is read when it is first asked for.
+
+    Attributes:
+        targets: every target by its digest, in the order of their first names.
+        wanted: the platform that was asked for, or None.
+    """
+
+    def __init__(
+        self,
+        spaces: Iterable[Namespace],
+        content: Content,
+        report: Callable[[CorruptStore], None],
+        platform: str | None,
+        meta_name: str,
+    ) -> None:
+        """Know the images of `spaces`.
+
+        Args:
+            spaces: the namespaces; of two that have the same target it is one image.
+            content: has their blobs.
+            report: takes what is wrong.
+            platform: `os/architecture[/variant]` that is meant; raises `ValueError` where it is none.
+            meta_name: the database of the namespaces, as messages call it.
+        """
+        self._content = content
+        self._report = report
+        self._meta_name = meta_name
+        self._below: dict[str, tuple[ManifestBelow, ...]] = {}
+        self._read: dict[str, ContainerdImage | CorruptStore] = {}
+        self.wanted = parse_platform(platform) if platform else None
+        self._preferred = preference(self.wanted or normalised(Platform("linux", machine.machine())))
+        self.targets = self._targets(spaces)
+
+    def _targets(self, spaces: Iterable[Namespace]) -> Mapping[str, Target]:
+        found: dict[str, Target] = {}
+        for space in spaces:
+            for meta in space.images.values():
+                descriptor = attempt(self._report, functools.partial(self._descriptor, meta))
+                if descriptor is None:
+                    continue
+                known = found.get(descriptor.digest)
+                metas = (*known.metas, meta) if known else (meta,)
+                by_config = space.name == KUBERNETES and (known is None or known.by_config)
+                found[descriptor.digest] = Target(descriptor, metas, by_config)
+        return found
+
+    def _descriptor(self, meta: MetaImage) -> Descriptor:
+        try:
+            return Descriptor(ImageID(meta.digest), meta.size, meta.media_type)
+        except InvalidID as error:
+            name = f"{self._meta_name}: image {ascii(meta.name)[1:-1]}"
+            raise MalformedFile(name, "no digest that can be read", found=ascii(meta.digest)[:100]) from error
+
+    # -- by ID ---------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def ids(self) -> Mapping[ImageID, str]:
+        """The target of every image by its ID; of one that is called by its config and has none, its own."""
+        found: dict[ImageID, str] = {}
+        for digest, target in self.targets.items():
+            found[self._id_of(target)] = digest
+        return found
+
+    def _id_of(self, target: Target) -> ImageID:
+        own = ImageID(target.descriptor.digest)
+        if not target.by_config:
+            return own
+        chosen = self._choose(self.below(target))
+        config = chosen.manifest.config if chosen and chosen.manifest else None
+        try:
+            return ImageID(config.digest) if config else own
+        except InvalidID:
+            return own
+
+    @functools.cached_property
+    def references(self) -> Mapping[ImageID, tuple[Reference, ...]]:
+        """The names of every image that are references, in Docker's normal form."""
+        return {image_id: _references(self.targets[target]) for image_id, target in self.ids.items()}
+
+    def id_of_name(self, name: str) -> str:
+        """The ID of the image that has a name, as it is written; empty where there is none."""
+        return self._by_name.get(name, "")
+
+    @functools.cached_property
+    def _by_name(self) -> Mapping[str, ImageID]:
+        found = self.ids.items()
+        return {meta.name: image_id for image_id, target in found for meta in self.targets[target].metas}
+
+    def image(self, image_id: ImageID) -> ContainerdImage:
+        """The image of an ID, or of the digest of a target or of a manifest; raises `CorruptStore`."""
+        digest = self.ids.get(image_id)
+        if digest is None and image_id in self.targets:
+            digest = str(image_id)
+        if digest is None:
+            raise ImageNotFound(f"no such image: {image_id}")
+        known = self._read.get(digest)
+        if known is None:
+            try:
+                known = self._image(image_id, self.targets[digest])
+            except CorruptStore as error:
+                known = error.again()
+            self._read[digest] = known
+        if isinstance(known, CorruptStore):
+            raise known.again()
+        return known
+
+    def every_platform(self, image_id: ImageID) -> list[ContainerdImage]:
+        """The images of all platforms of a target that are there, each called by its own manifest."""
+        target = self.targets[self.ids[image_id]]
+        found: list[ContainerdImage] = []
+        for item in self.below(target):
+            if item.is_image and item.manifest:
+                own = ImageID(item.descriptor.digest) if len(self.below(target)) > 1 else image_id
+                config = attempt(self._report, functools.partial(config_of, self._content, item))
+                if config:
+                    found.append(self._made(own, target, item, config))
+        return found
+
+    def below(self, target: Target) -> tuple[ManifestBelow, ...]:
+        """Every manifest below a target."""
+        digest = target.descriptor.digest
+        if digest not in self._below:
+            self._below[digest] = manifests_below(self._content, target.descriptor)
+        return self._below[digest]
+
+    # -- one image -----------------------------------------------------------------------------
+
+    def _image(self, image_id: ImageID, target: Target) -> ContainerdImage:
+        below = self.below(target)
+        chosen = self._choose(below)
+        if chosen is None:
+            if any(item.is_image for item in below) and self.wanted:
+                there = ", ".join(sorted({str(_platform(item)) for item in below if item.is_image}))
+                raise MissingFile(
+                    self._content.name_of(target.descriptor.digest),
+                    f"there is no image for {self.wanted} below it",
+                    found=there,
+                )
+            return self._made(image_id, target, None, EMPTY)  # no image: an artifact, as a chart
+        if chosen.problem:
+            raise chosen.problem
+        return self._made(image_id, target, chosen, config_of(self._content, chosen))
+
+    def _choose(self, below: Sequence[ManifestBelow]) -> ManifestBelow | None:
+        """The manifest that is meant: of those that are there the best for this machine, or as wished."""
+        images = [item for item in below if item.is_image]
+        there = [item for item in images if item.manifest] or images
+        for wanted in self._preferred:
+            for item in there:
+                if self._platform_of(item) == wanted:
+                    return item
+        if self.wanted:
+            return next((item for item in there if not str(self._platform_of(item))), None)
+        return there[0] if there else None
+
+    def _platform_of(self, item: ManifestBelow) -> Platform:
+        found = _platform(item)
+        if str(found) or not item.manifest:
+            return found
+        try:
+            config = config_of(self._content, item)
+        except CorruptStore:
+            return found
+        return _of_config(config)
+
+    def _made(
+        self, image_id: ImageID, target: Target, chosen: ManifestBelow | None, config: ImageConfig
+    ) -> ContainerdImage:
+        platform = _platform(chosen) if chosen else Platform()
+        return ContainerdImage(
+            image_id,
+            _references(target),
+            config,
+            target.parent,
+            target=target.descriptor,
+            below=self.below(target),
+            chosen=chosen,
+            platform=platform if str(platform) else _of_config(config),
+            names=target.names,
+        )
+
+
+def _platform(item: ManifestBelow) -> Platform:
+    found = item.descriptor.platform
+    return normalised(found) if found and str(found) else Platform()
+
+
+def _of_config(config: ImageConfig) -> Platform:
+    found = Platform(config.os, config.architecture, config.variant)
+    return normalised(found) if str(found) else found
+
+
+def _references(target: Target) -> tuple[Reference, ...]:
+    """The names that are references, and the target in each of their repositories; sorted."""
+    found: set[Reference] = set()
+    for name in target.names:
+        try:
+            reference = parse_reference(name).with_default_tag()
+        except FormatError:
+            continue
+        found.add(reference)
+        if not reference.digest:
+            found.add(
+                Reference(reference.domain, reference.path, None, ManifestDigest(target.descriptor.digest))
+            )
+    return tuple(sorted(found, key=str))

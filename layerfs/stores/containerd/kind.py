@@ -1,0 +1,33 @@
+"""containerd's stores as a kind: of Docker since 29, of Kubernetes, of nerdctl and ctr."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from layerfs.stores.containerd.places import META_DB, is_containerd
+from layerfs.stores.containerd.store import ContainerdStore
+
+if TYPE_CHECKING:
+    from layerfs.hostdir import HostDir
+    from layerfs.stores.registry import Options
+
+__all__ = ["detect", "found_in", "open_kind"]
+
+
+def detect(path: str) -> bool:
+    """Whether there is a containerd root at `path`, or where an engine keeps it below or beside."""
+    return is_containerd(path)
+
+
+def open_kind(path: str, options: Options) -> ContainerdStore:
+    """Open it; raises `DataRootError` with what is there instead, `CorruptStore`, `CacheError`."""
+    return ContainerdStore.open(path, options)
+
+
+def found_in(directory: HostDir, name: bytes) -> str | None:
+    """What an entry of some directory is, in words, if it is a containerd root; no link is followed."""
+    try:
+        directory.lstat(name + b"/" + META_DB.encode())
+    except OSError:
+        return None
+    return "a containerd root"

@@ -1,0 +1,124 @@
+"""What a name means in a containerd root: an image, a container or a layer; the order is that of `naming`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from layerfs.formats.errors import FormatError
+from layerfs.formats.reference import parse_reference
+from layerfs.layernames import HEX, LayerNames, Match, hex_digits
+from layerfs.naming import Names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from layerfs.ids import ImageID
+    from layerfs.layernames import KnownLayer
+    from layerfs.model import Image
+    from layerfs.stores.containerd.images import Images
+    from layerfs.stores.containerd.layers import Placed
+    from layerfs.stores.containerd.storedimages import StoredImages
+
+__all__ = ["ContainerdLayerNames", "ContainerdNames"]
+
+
+class ContainerdNames(Names):
+    """Resolves names in one containerd root."""
+
+    def __init__(self, store: StoredImages, images: Images) -> None:
+        """Resolve in `store`, whose images are `images`."""
+        super().__init__(store, store.layer_names(store.known_layers))
+        self._own = store
+        self._kinds["image"] = _ImageNames(images)
+
+    def spelled(self, image: Image) -> str:
+        """A name by which an image is found here."""
+        return self._own.read_image(image.id).name
+
+
+class _ImageNames:
+    """Names as they are written or in normal form, targets, and digests of manifests and configs."""
+
+    def __init__(self, images: Images) -> None:
+        self._images = images
+
+    def exact(self, name: str) -> list[Match]:
+        """By an ID or digest in full, or by a name."""
+        if digits := hex_digits(name):
+            return self._beginning(digits)
+        return [Match(ids, text, "name") for ids, text in self._called(name)]
+
+    def beginning(self, name: str) -> list[Match]:
+        """By the beginning of an ID, or else of a digest."""
+        found = HEX.fullmatch(name)
+        return self._beginning(found[1]) if found else []
+
+    def _called(self, name: str) -> Iterator[tuple[ImageID, str]]:
+        by_target = {target: image_id for image_id, target in self._images.ids.items()}
+        for target in self._images.targets.values():
+            if name in target.names:
+                yield by_target[target.descriptor.digest], name
+                return
+        try:
+            wanted = parse_reference(name)
+        except FormatError:
+            return
+        if wanted.digest:
+            # the repository must be one of the image's, and a tag beside it means nothing
+            wanted = wanted.without_tag()
+        wanted = wanted.with_default_tag()
+        for image_id, references in self._images.references.items():
+            if wanted in references:
+                yield image_id, str(wanted)
+
+    def _beginning(self, digits: str) -> list[Match]:
+        own = [Match(found, found, "image ID") for found in self._images.ids if found.hex.startswith(digits)]
+        return own or list(self._by_target(digits)) or list(self._below(digits))
+
+    def _by_target(self, digits: str) -> Iterator[Match]:
+        for image_id, target in self._images.ids.items():
+            if target.partition(":")[2].startswith(digits):
+                yield Match(image_id, target, "digest of its target")
+
+    def _below(self, digits: str) -> Iterator[Match]:
+        """By the digest of a manifest below a target, or of a config."""
+        for image_id, target in self._images.ids.items():
+            for item in self._images.below(self._images.targets[target]):
+                config = item.manifest.config if item.manifest else None
+                for digest, what in (
+                    (item.descriptor.digest, "manifest"),
+                    (config and config.digest, "config"),
+                ):
+                    if item.is_image and digest and digest.partition(":")[2].startswith(digits):
+                        yield Match(image_id, digest, f"digest of its {what}")
+
+
+class ContainerdLayerNames(LayerNames):
+    """Chain and diff IDs, numbers and keys of snapshots, digests of blobs."""
+
+    place_meaning = "number of its snapshot"
+
+    def __init__(
+        self,
+        layers: Callable[[], Iterable[KnownLayer]],
+        by_key: Callable[[str], Placed | None],
+        by_digest: Callable[[], Mapping[str, Iterable[str]]],
+    ) -> None:
+        """Know the names of `layers`; `by_key` gives a snapshot, `by_digest` the chain IDs of each blob."""
+        super().__init__(layers)
+        self._by_key = by_key
+        self._by_digest = by_digest
+
+    def link(self, name: str) -> Iterator[Match]:
+        """By the key of its snapshot."""
+        if placed := self._by_key(name):
+            yield Match(placed.place, name, "key of its snapshot")
+
+    def blob(self, name: str) -> Iterator[Match]:
+        """By the digest in full of its blob."""
+        if digits := hex_digits(name):
+            known = {layer.chain_id: layer for layer in self.layers if layer.chain_id}
+            for chain in self._by_digest().get(f"sha256:{digits}", ()):
+                layer = known.get(chain)  # type: ignore[call-overload]
+                if layer and str(layer.diff_id) != f"sha256:{digits}":
+                    yield Match(layer.id, f"sha256:{digits}", "digest of its blob", above=True)

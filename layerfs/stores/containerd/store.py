@@ -1,0 +1,197 @@
+"""A containerd root, opened for reading: the same questions as of a Docker data root.
+
+    store = ContainerdStore.open("/var/lib/containerd")
+    tree = store.tree(store.image("nginx:latest"))
+
+A layer is read from its snapshot; where it has none, from its blob.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from layerfs.damage import attempt
+from layerfs.errors import (
+    LayerNotFound,
+    MissingFile,
+)
+from layerfs.layernames import KnownLayer
+from layerfs.model import NOWHERE, BareLayer, Container, Image, Layer, Place
+from layerfs.stores.containerd.containers import Containers
+from layerfs.stores.containerd.layers import ContainerdLayer, chain_of_key
+from layerfs.stores.containerd.names import ContainerdLayerNames
+from layerfs.stores.containerd.storedimages import StoredImages
+from layerfs.stores.containerd.trees import Trees
+from layerfs.tree.union import UnionTree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from layerfs.cache.blobs import Cache
+    from layerfs.formats.jsontext import Json
+    from layerfs.ids import ChainID, ContainerID
+    from layerfs.model import Named
+    from layerfs.stores.containerd.layers import Placed
+    from layerfs.stores.containerd.places import Opened
+    from layerfs.stores.registry import Options
+    from layerfs.tree.source import LayerSource
+
+__all__ = ["ContainerdStore"]
+
+
+class ContainerdStore(StoredImages):
+    """Some namespaces of one containerd root, open for reading; never written to."""
+
+    def __init__(self, opened: Opened, options: Options, cache: Cache) -> None:
+        """Read a root that is open; see `open`."""
+        super().__init__(opened, options, cache)
+        self._trees = Trees(self._snapshots, self._files)
+        self._containers = Containers(
+            self.docker, self.spaces, self._snapshots, self._images.id_of_name, self.report
+        )
+
+    # -- places --------------------------------------------------------------------------------
+
+    def layer_names(self, layers: Callable[[], Iterable[KnownLayer]]) -> ContainerdLayerNames:
+        """The names of some layers, with keys and digests of blobs."""
+        return ContainerdLayerNames(layers, self._of_no_image, lambda: self._by_digest)
+
+    def _of_no_image(self, key: str) -> Placed | None:
+        """The snapshot of a key that is no chain ID of an image's layer."""
+        return None if chain_of_key(key) in self.layers_by_chain else self._snapshots.of(key)
+
+    @functools.cached_property
+    def _by_digest(self) -> Mapping[str, list[ChainID]]:
+        found: dict[str, list[ChainID]] = {}
+        for layer in self.layers_by_chain.values():
+            if layer.digest:
+                found.setdefault(layer.digest, []).append(layer.chain_id)
+        return found
+
+    def known_layers(self) -> Iterator[KnownLayer]:
+        """Every layer of an image, and then every other snapshot."""
+        layers = self.layers_by_chain.values()
+        yield from (KnownLayer(layer.chain_id, layer.diff_id, layer.cache_id) for layer in layers)
+        known = {layer.cache_id for layer in layers}
+        for place in self._placed:
+            if place not in known:
+                yield KnownLayer(None, None, place)
+
+    @functools.cached_property
+    def _placed(self) -> Mapping[str, Placed]:
+        return {placed.place: placed for placed in self._snapshots.all()}
+
+    def places(self) -> Sequence[str]:
+        """Every snapshot by its place, in the order of their numbers."""
+        return list(self._placed)
+
+    def placed(self, layer: Layer | BareLayer) -> Placed | None:
+        """The snapshot of a layer; None where it has none."""
+        return (
+            self._placed.get(layer.cache_id) if isinstance(layer, BareLayer) else self.own_layer(layer).placed
+        )
+
+    def place(self, layer: Layer | BareLayer) -> Place:
+        """A layer's directory, and the key of its snapshot; what is missing is reported."""
+        placed = self.placed(layer)
+        if placed is None:
+            return NOWHERE
+        number = placed.snapshot.number
+        if number not in placed.snapshotter.numbers():
+            self.report(
+                MissingFile(placed.snapshotter.path_of(number), "the snapshot's directory is missing")
+            )
+            return NOWHERE
+        return Place(placed.snapshotter.path_of(number), None if chain_of_key(placed.key) else placed.key)
+
+    def bare_layer(self, place: str) -> BareLayer:
+        """The snapshot at a place, and the container whose it is; raises `LayerNotFound`."""
+        if place not in self._placed:
+            raise LayerNotFound(f"no such layer: {place}")
+        return self._trees.bare(self._placed[place])
+
+    def content_size(self, layer: BareLayer) -> int | None:
+        """Bytes on disk of a snapshot, directories too; None where it cannot be read (reported)."""
+        return attempt(self.report, lambda: self._trees.disk_usage(self._placed[layer.cache_id]))
+
+    # -- containers ----------------------------------------------------------------------------
+
+    def containers(self) -> Sequence[Container]:
+        """Every container, newest first; also those of which only a part is left."""
+        return sorted(
+            map(self.load_container, self._containers.ids),
+            key=lambda item: (-((item.config and item.config.created_ns) or 0), item.id),
+        )
+
+    def container_names(self) -> Mapping[ContainerID, str | None]:
+        """The name of every container, None where it cannot be read; what is damaged is not reported."""
+        return self._containers.names()
+
+    def load_container(self, container_id: ContainerID) -> Container:
+        """The container of this ID, as far as it can be read; defects are reported."""
+        return self._containers.load(container_id)
+
+    def host_config(self, container: Container) -> Json | None:
+        """What a container asks of the host; None where that is missing or damaged (reported)."""
+        return attempt(self.report, lambda: self._containers.host_config(container.id))
+
+    def layers_below(self, container: Container) -> tuple[Layer, ...]:
+        """The layers of the image that a container stands on, base first; raises `CorruptStore`."""
+        return tuple(item for item in self.stack(container) if isinstance(item, Layer))
+
+    # -- trees ---------------------------------------------------------------------------------
+
+    def stack(self, subject: Named) -> tuple[Layer | BareLayer, ...]:
+        """Every layer of an image, a container or a chain, base first; raises `CorruptStore`.
+
+        What was made by a classic build stands also on what that build's containers had of their own.
+        """
+        if isinstance(subject, Image):
+            return self._trees.stack_of_chain(self.chain(subject))
+        if isinstance(subject, Container):
+            placed = self._containers.placed(subject.id)
+            if placed is None:
+                raise MissingFile(f"container {subject.id}", "it has no snapshot")
+            return self._trees.stack(placed, self.layers_by_chain)
+        if isinstance(subject, BareLayer):
+            return self._trees.stack(self._placed[subject.cache_id], self.layers_by_chain)
+        return self._trees.stack_of_chain(self._chain_to(self.own_layer(subject)))
+
+    def _chain_to(self, layer: ContainerdLayer) -> tuple[ContainerdLayer, ...]:
+        found = [layer]
+        while found[-1].parent is not None:
+            found.append(self.record(found[-1].parent))
+        return tuple(reversed(found))
+
+    def tree(self, subject: Named, *, up_to: int | None = None) -> UnionTree:
+        """The tree of an image, a container, or a single layer (as it is stored).
+
+        Args:
+            subject: what to show.
+            up_to: for an image, show it as of its layer of this number (1 is the base).
+
+        Raises:
+            CorruptStore: a layer that is needed is missing or damaged.
+            LayerNotFound: there is no layer of that number.
+        """
+        if isinstance(subject, BareLayer):
+            return UnionTree([self._trees.stored(self._placed[subject.cache_id])])
+        if isinstance(subject, Layer):
+            return UnionTree([self._trees.stored_layer(self.own_layer(subject))])
+        if isinstance(subject, Image):
+            chain = self.chain(subject, up_to and self.layer_number(subject, up_to))
+            stack: Sequence[Layer | BareLayer] = self._trees.stack_of_chain(chain)
+        else:
+            stack = self.stack(subject)
+        return UnionTree([self.source(layer) for layer in reversed(stack)])
+
+    def tree_below(self, top: Layer | BareLayer) -> UnionTree:
+        """The union of a layer and of all below it; raises `CorruptStore`."""
+        return UnionTree([self.source(layer) for layer in reversed(self.stack(top))])
+
+    def source(self, layer: Layer | BareLayer) -> LayerSource:
+        """A layer by itself as overlayfs reads it; raises `CorruptStore`."""
+        if isinstance(layer, BareLayer):
+            return self._trees.source(self._placed[layer.cache_id])
+        return self._trees.source_of_layer(self.own_layer(layer))

@@ -1,0 +1,276 @@
+"""The part of a containerd store that tells which images and layers there are; it knows no tree."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import TYPE_CHECKING, Self
+
+from layerfs.boltfile import read_boltfile
+from layerfs.cache.blobs import Cache
+from layerfs.cache.options import CacheOptions
+from layerfs.damage import attempt
+from layerfs.errors import (
+    BrokenChain,
+    CorruptStore,
+    DataRootUnreadable,
+    MalformedFile,
+    MissingFile,
+    reason,
+)
+from layerfs.formats.containerdmeta import Namespace, parse_meta
+from layerfs.formats.repositories import Repositories, RepositoryRow
+from layerfs.ids import BlobDigest, ChainID, ImageID, InvalidID, chain_id
+from layerfs.model import Blob, Image, Layer
+from layerfs.store import Store
+from layerfs.stores.blobs.export import PlainTar
+from layerfs.stores.blobs.layers import BlobLayer, LayerFiles
+from layerfs.stores.containerd.content import Content
+from layerfs.stores.containerd.images import ContainerdImage, Images
+from layerfs.stores.containerd.layers import ContainerdLayer, Snapshots
+from layerfs.stores.containerd.names import ContainerdNames
+from layerfs.stores.containerd.places import META_DB, open_containerd
+from layerfs.stores.containerd.snapshotters import read_snapshotters
+from layerfs.stores.containerd.spaces import chosen_spaces
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from layerfs.formats.descriptors import Descriptor
+    from layerfs.ids import DiffID
+    from layerfs.stores.containerd.places import Opened
+    from layerfs.stores.registry import Options
+
+__all__ = ["StoredImages"]
+
+_log = logging.getLogger(__name__)
+
+
+class StoredImages(Store):
+    """The images, layers and containers of some namespaces of one containerd root.
+
+    Attributes:
+        directory: the containerd root.
+        docker: the data root of the Docker Engine that uses it, or None.
+        spaces: the namespaces that are read.
+        content: the blobs.
+        snapshotters: those in use, by name.
+    """
+
+    kind = "containerd"
+
+    def __init__(self, opened: Opened, options: Options, cache: Cache) -> None:
+        """Read a root that is open; see `open`."""
+        super().__init__((opened.docker or opened.directory).display)
+        self.directory = opened.directory
+        self.docker = opened.docker
+        self.meta_name = self.directory.name_of(META_DB)
+        self.content = Content(self.directory)
+        self.snapshotters = read_snapshotters(self.directory, self.report, options.bolt_state)
+        self.spaces = chosen_spaces(
+            self._namespaces(options.bolt_state),
+            options.namespace,
+            is_docker=self.docker is not None,
+            where=self.directory.display,
+        )
+        self._snapshots = Snapshots(self.spaces, self.snapshotters)
+        self._files = LayerFiles(cache, self.report)
+        self._images = Images(self.spaces, self.content, self.report, options.platform, self.meta_name)
+        self._chains: dict[ImageID, tuple[ContainerdLayer, ...]] = {}
+
+    @property
+    def noun(self) -> str:
+        """What to call it in a sentence."""
+        return "a containerd store"
+
+    @property
+    def driver(self) -> str | None:  # type: ignore[override]
+        """The snapshotter, of several in use the first."""
+        return next(iter(self.snapshotters), None)
+
+    @classmethod
+    def open(cls, path: str, options: Options) -> Self:
+        """Open a containerd root, the one of a Docker data root, or one below an evidence tree.
+
+        Raises:
+            DataRootError: there is none, or not the namespace that was asked for.
+            CorruptStore: its `meta.db` cannot be read.
+            ValueError: `options.platform` is none.
+        """
+        cache = Cache(options.cache or CacheOptions(), options.progress)
+        opened = open_containerd(path)
+        cache.avoid(opened.directory)
+        return cls(opened, options, cache)
+
+    def _namespaces(self, state: str) -> Mapping[str, Namespace]:
+        try:
+            database = read_boltfile(self.directory, META_DB, self.report, state)
+        except OSError as error:
+            if isinstance(error, PermissionError):
+                raise DataRootUnreadable(self.meta_name) from error
+            raise MalformedFile(self.meta_name, reason(error)) from error
+        return parse_meta(
+            database.root,
+            lambda error: self.report(
+                MalformedFile(self.meta_name, error.problem, expected=error.expected, found=error.found)
+            ),
+        )
+
+    def evidence(self) -> set[tuple[int, int]]:
+        """The containerd root, and the Docker data root."""
+        found = [item.lstat() for item in (self.directory, self.docker) if item]
+        return {(status.st_dev, status.st_ino) for status in found}
+
+    # -- images --------------------------------------------------------------------------------
+
+    def image_ids(self, beginning: str = "") -> Sequence[ImageID]:
+        """Every image, sound or not, whose digits begin so; sorted."""
+        return sorted(found for found in self._images.ids if found.hex.startswith(beginning))
+
+    def has_image(self, image_id: ImageID) -> bool:
+        """Whether there is an image of this ID, sound or not."""
+        return image_id in self._images.ids
+
+    def read_image(self, image_id: ImageID) -> ContainerdImage:
+        """The image of this ID; raises `CorruptStore`, `ImageNotFound`."""
+        return self._images.image(image_id)
+
+    def images(self, *, all_platforms: bool = False) -> Sequence[Image]:
+        """Every sound image, or each platform of it, newest first; damaged ones are reported and left out."""
+        if not all_platforms:
+            return super().images()
+        found = [image for image_id in self._images.ids for image in self._images.every_platform(image_id)]
+        return sorted(
+            found,
+            key=lambda image: (image.config.created_ns is None, -(image.config.created_ns or 0), image.id),
+        )
+
+    @functools.cached_property
+    def names(self) -> ContainerdNames:
+        """Resolves names."""
+        return ContainerdNames(self, self._images)
+
+    @functools.cached_property
+    def repositories(self) -> Repositories:
+        """The names that are references, in Docker's normal form."""
+        found = self._images.references.items()
+        rows = [RepositoryRow(name, image_id) for image_id, names in found for name in names]
+        return Repositories(tuple(sorted(rows, key=lambda row: row.reference.familiar)))
+
+    def config_bytes(self, image: Image) -> bytes:
+        """The config of an image, byte for byte; raises `CorruptStore`."""
+        manifest = self.own_image(image).manifest
+        if manifest is None or manifest.config is None:
+            raise self._no_image(image)
+        return self.content.document(manifest.config)
+
+    def own_image(self, image: Image) -> ContainerdImage:
+        """An image as this store has it."""
+        return image if isinstance(image, ContainerdImage) else self.read_image(image.id)
+
+    def _no_image(self, image: Image) -> CorruptStore:
+        target = self.own_image(image).target
+        kind = target.media_type or "of no type"
+        return CorruptStore(self.content.name_of(target.digest), f"no image that has layers: {kind}")
+
+    # -- layers --------------------------------------------------------------------------------
+
+    def chain(self, image: Image, up_to: int | None = None) -> tuple[ContainerdLayer, ...]:
+        """The image's layers, base first, or the lowest `up_to`; raises `CorruptStore`."""
+        own = self.own_image(image)
+        if own.chosen is None or own.manifest is None:
+            raise self._no_image(image)
+        key = ImageID(own.chosen.descriptor.digest)
+        if key not in self._chains:
+            self._chains[key] = self._chain(own, own.manifest.layers)
+        return self._chains[key][:up_to]
+
+    def _chain(self, image: ContainerdImage, blobs: Sequence[Descriptor]) -> tuple[ContainerdLayer, ...]:
+        found: list[ContainerdLayer] = []
+        for diff_id, descriptor in zip(image.config.diff_ids, blobs, strict=True):
+            below = found[-1].chain_id if found else None
+            found.append(self._layer(chain_id(below, diff_id), diff_id, below, descriptor))
+        return tuple(found)
+
+    def _layer(
+        self, chain: ChainID, diff_id: DiffID, below: ChainID | None, descriptor: Descriptor
+    ) -> ContainerdLayer:
+        digest = _digest(descriptor.digest)
+        blob = attempt(self.report, lambda: self.content.find(descriptor.digest))
+        packed = None
+        if blob:
+            place = descriptor.blob_path
+            packed = BlobLayer(
+                chain, diff_id, below, digest, descriptor.media_type, place, blob, self._files.size
+            )
+        return ContainerdLayer(chain, diff_id, below, self._snapshots.of(chain), packed, digest)
+
+    @functools.cached_property
+    def layers_by_chain(self) -> Mapping[ChainID, ContainerdLayer]:
+        """Every layer of every image of every platform; images that are damaged are reported."""
+        found: dict[ChainID, ContainerdLayer] = {}
+        for image_id in self._images.ids:
+            for image in self._images.every_platform(image_id):
+                for layer in attempt(self.report, functools.partial(self.chain, image)) or ():
+                    found.setdefault(layer.chain_id, layer)
+        return found
+
+    def layers(self) -> list[ContainerdLayer]:
+        """Every layer of an image, by chain ID, that is unpacked or whose blob is there."""
+        found = self.layers_by_chain
+        return [found[chain] for chain in sorted(found) if found[chain].placed or found[chain].packed]
+
+    def record(self, chain: ChainID) -> ContainerdLayer:
+        """The layer of this chain ID; raises `BrokenChain` where no image tells of it."""
+        found = self.layers_by_chain.get(chain)
+        if found is None:
+            raise BrokenChain(self.meta_name, "no image has a layer of this chain ID", expected=chain)
+        return found
+
+    def own_layer(self, layer: Layer) -> ContainerdLayer:
+        """A layer as this store has it."""
+        return layer if isinstance(layer, ContainerdLayer) else self.record(layer.chain_id)
+
+    def blobs(self, layer: DiffID | None) -> tuple[Blob, ...]:
+        """What a layer was in registries: its blob, and the repositories that it is known to be in."""
+        return tuple(
+            Blob(BlobDigest(digest), self._repositories_of(digest))
+            for digest in sorted(self._digests.get(layer, ()))
+        )
+
+    @functools.cached_property
+    def _digests(self) -> Mapping[DiffID | None, set[str]]:
+        found: dict[DiffID | None, set[str]] = {}
+        for layer in self.layers_by_chain.values():
+            if layer.digest:
+                found.setdefault(layer.diff_id, set()).add(layer.digest)
+        return found
+
+    def _repositories_of(self, digest: str) -> tuple[str, ...]:
+        """What the labels of a blob say that it was pulled from."""
+        found: dict[str, None] = {}
+        for space in self.spaces:
+            blob = space.blob(digest)
+            for name, value in blob.labels.items() if blob else ():
+                if name.startswith(_SOURCE):
+                    found |= {f"{name.removeprefix(_SOURCE)}/{path}": None for path in value.split(",")}
+        return tuple(found)
+
+    def layer_tar(self, layer: Layer) -> PlainTar | None:
+        """The tar whose sha256 is the diff ID; raises `MissingFile` where the blob is not there."""
+        own = self.own_layer(layer)
+        if own.packed is None:
+            name = self.content.name_of(own.digest or own.diff_id)
+            raise MissingFile(name, "the layer's blob is not in the content store")
+        return PlainTar(own.packed, self._files.plain)
+
+
+_SOURCE = "containerd.io/distribution.source."
+"""Begins the label of a blob that says where it was pulled from; the rest is the registry's host."""
+
+
+def _digest(text: str) -> BlobDigest | None:
+    try:
+        return BlobDigest(text)
+    except InvalidID:
+        return None
