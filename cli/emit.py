@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import csv
 import sys
-from itertools import groupby
+from itertools import chain, groupby, islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -158,10 +158,12 @@ class _Return:
 
 
 def _delimited(table: Table[Row], rows: Iterable[Row], delimiter: str) -> Iterator[str]:
-    """A header line of JSON keys, and a line for each row."""
+    """A header line of JSON keys, and a line for each row; nothing where there cannot be any."""
+    found = iter(rows)
+    first = list(islice(found, 1))
     writer = csv.writer(_Return(), delimiter=delimiter, lineterminator="\n")
     yield writer.writerow([column.key for column in table.columns if column.key])
-    for row in rows:
+    for row in chain(first, found):
         yield writer.writerow([_cell(value) for value in table.record(row).values()])
 
 

@@ -1,7 +1,7 @@
 """Every store below a directory: where engines keep them, and in the volumes of each store that is found.
 
-What is tried is opened beneath the directory with no link followed. A link where a store usually lies is
-read, and what it names is tried beneath the directory in its turn. What a store is, its kind says.
+What is tried is opened beneath the directory with no link followed. A link on the way to where a store
+lies is read, and what it names is tried beneath the top of its system. What a store is, its kind says.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from layerfs.errors import CorruptStore, DataRootError, NotADataRoot, reason
 from layerfs.hostdir import HostDir
 from layerfs.model import added_up
+from layerfs.store import RECORDS
+from layerfs.stores.beneath import MOST_LINKS, led_on
+from layerfs.stores.moved import moved
 from layerfs.stores.places import HOME_PLACES, PLACES, VOLUMES, homes, inside_var, unread_kind
 from layerfs.stores.registry import detects, open_store
 
@@ -31,8 +34,8 @@ NOT_READ = "not read yet"
 _PASSWD, _PASSWD_LIMIT = "etc/passwd", 1 << 20
 _REMAPPED = re.compile(r"\d+\.\d+")
 _OWNERS = {"containers-storage": "podman"}
+_KINDS = {"k3s": "containerd", "rke2": "containerd", "podman": "containers-storage"}
 _DEEPEST = 4  # stores in volumes of stores in volumes
-_MOST_LINKS = 8
 
 
 class FoundStore(NamedTuple):
@@ -62,14 +65,25 @@ class FoundStore(NamedTuple):
 
 
 class _Candidate(NamedTuple):
-    """A path to look at, below the directory, and what is known of it."""
+    """A path to look at, below the directory, and what is known of it.
+
+    Attributes:
+        path: where.
+        system: the top of its system, which no link leads out of.
+        owner: as of `FoundStore`; likewise `user` and `inside`.
+        depth: how many stores it is in a volume of.
+        links: how many were read to come here.
+        named_by: the configuration file that says that a store is here, or None.
+    """
 
     path: str
+    system: str = ""
     owner: str = ""
     user: str | None = None
     inside: str | None = None
     depth: int = 0
     links: int = 0
+    named_by: str | None = None
 
 
 def find_stores(path: str, options: Options) -> Iterator[FoundStore]:
@@ -98,6 +112,7 @@ class _Search:
         self._path = path
         self._options = options
         self._seen: set[tuple[int, int]] = set()
+        self._lacking: set[str] = set()
 
     def found(self) -> Iterator[FoundStore]:
         """What lies below the top."""
@@ -108,11 +123,17 @@ class _Search:
                 with self._top.subdir(candidate.path) as directory:
                     store = self._look(candidate, directory)
                     below = list(self._below(candidate, store, directory)) if store else []
-            except OSError:
-                pending.extend(self._linked(candidate))
+                    known = _identity(directory) in self._seen
+            except OSError as error:
+                if linked := list(self._linked(candidate)):
+                    pending.extend(linked)
+                else:
+                    yield from self._lost(candidate, error)
                 continue
             if store:
                 yield store
+            elif not known:
+                yield from self._lost(candidate)
             pending.extend(reversed(below))
 
     def _first(self) -> Iterator[_Candidate]:
@@ -129,8 +150,7 @@ class _Search:
 
     def _look(self, candidate: _Candidate, directory: HostDir) -> FoundStore | None:
         """The store in a directory that was not met before, or None."""
-        status = directory.lstat()
-        identity = (status.st_dev, status.st_ino)
+        identity = _identity(directory)
         names = {os.fsdecode(name) for name in directory.names()}
         if identity in self._seen:
             return None
@@ -160,6 +180,7 @@ class _Search:
 
     def _below(self, candidate: _Candidate, store: FoundStore, directory: HostDir) -> Iterator[_Candidate]:
         """Where stores lie that belong to a store."""
+        candidate = candidate._replace(named_by=None)
         yield candidate._replace(path=_join(candidate.path, "containerd/daemon"))
         for name in _directories(directory):
             if _REMAPPED.fullmatch(name):
@@ -174,32 +195,56 @@ class _Search:
         for name in names:
             inner = _Candidate(
                 _join(candidate.path, VOLUMES, name, "_data"),
+                candidate.system,
                 inside=store.path,
                 depth=candidate.depth + 1,
             )
             yield inner
             for path, owner in (*inside_var(), *PLACES):
-                yield inner._replace(path=_join(inner.path, path), owner=owner)
+                yield inner._replace(path=_join(inner.path, path), system=inner.path, owner=owner)
 
     def _linked(self, candidate: _Candidate) -> Iterator[_Candidate]:
-        """What the link names that lies where a store should, beneath the directory, if it is one."""
+        """What a link on the way to where a store should be names, beneath the top of its system."""
         try:
-            target = os.fsdecode(self._top.readlink(candidate.path))
+            with self._top.subdir(candidate.system) as system:
+                path = led_on(system, candidate.path.removeprefix(candidate.system))
         except OSError:
             return
-        base = "" if target.startswith("/") else posixpath.dirname(candidate.path)
-        path = posixpath.normpath(posixpath.join("/", base, target.lstrip("/"))).lstrip("/")
-        if path and candidate.links < _MOST_LINKS:
-            yield candidate._replace(path=path, links=candidate.links + 1)
+        if path and candidate.links < MOST_LINKS:
+            yield candidate._replace(path=_join(candidate.system, path), links=candidate.links + 1)
+
+    def _lost(self, candidate: _Candidate, error: OSError | None = None) -> Iterator[FoundStore]:
+        """A store that a configuration file names, and that is not there."""
+        if candidate.named_by and candidate.path not in self._lacking:
+            self._lacking.add(candidate.path)
+            is_gone = isinstance(error, FileNotFoundError)
+            why = "no store" if error is None else "not there" if is_gone else error.strerror
+            yield FoundStore(
+                _KINDS.get(candidate.owner, candidate.owner),
+                posixpath.join(self._path, candidate.path),
+                candidate.owner,
+                candidate.user,
+                candidate.inside,
+                f"{why}; named by {posixpath.join(self._path, candidate.named_by)}",
+            )
+
+
+def _identity(directory: HostDir) -> tuple[int, int]:
+    status = directory.lstat()
+    return status.st_dev, status.st_ino
 
 
 def _counts(store: Store) -> tuple[int | None, int | None, int | None]:
-    """The images, containers and bytes of a store; what is damaged of it is reported as ever."""
+    """The images, containers and bytes of a store; what is damaged of it is reported as ever.
+
+    What is told by records that are gone is not known, and not none.
+    """
+    is_told = not store.lacks(RECORDS)
     try:
         return (
-            len(store.image_ids()),
+            len(store.image_ids()) if is_told else None,
             len(store.container_names()) if store.has_containers else None,
-            added_up([layer.size for layer in store.layers()]),
+            added_up([layer.size for layer in store.layers()]) if is_told else None,
         )
     except (DataRootError, CorruptStore):
         return None, None, None
@@ -207,8 +252,10 @@ def _counts(store: Store) -> tuple[int | None, int | None, int | None]:
 
 def _of_system(system: HostDir, at: _Candidate) -> Iterator[_Candidate]:
     """The usual places of a system, and those in the homes of its users."""
+    at = at._replace(system=at.path)
     for path, owner in PLACES:
         yield at._replace(path=_join(at.path, path), owner=owner)
+    yield from _moved(system, at)
     try:
         passwd = system.read(_PASSWD, _PASSWD_LIMIT)
     except OSError:
@@ -216,6 +263,13 @@ def _of_system(system: HostDir, at: _Candidate) -> Iterator[_Candidate]:
     for user, home in homes(passwd):
         for path, owner in HOME_PLACES:
             yield at._replace(path=_join(at.path, home, path), owner=owner, user=user)
+        yield from _moved(system, at._replace(user=user), home)
+
+
+def _moved(system: HostDir, at: _Candidate, home: str = "") -> Iterator[_Candidate]:
+    """Where the configuration of a system, or of a home in it, says that stores are."""
+    for path, owner, named_by in moved(system, home):
+        yield at._replace(path=_join(at.path, path), owner=owner, named_by=_join(at.path, named_by))
 
 
 def _directories(directory: HostDir) -> list[str]:
