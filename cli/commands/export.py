@@ -99,7 +99,7 @@ class Asked(NamedTuple):
 @type_option(*KINDS)
 @root_option
 @click.pass_context
-def command(ctx: click.Context, **given: Any) -> int:
+def command(ctx: click.Context, /, **given: Any) -> int:
     """Export images for docker load or as OCI layouts, and trees and layers as tars.
 
     The formats are docker-archive: for `docker load` of any Engine, which gives the same image IDs and

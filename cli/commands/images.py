@@ -116,8 +116,9 @@ def command(
     from layerfs.analysis.store.listing import image_rows, listed_images
     from layerfs.store import RECORDS
 
+    only = None
     if reference is not None and is_carried(reference):
-        data_root, reference = open_word(ctx, reference)
+        data_root, reference, only = open_word(ctx, reference)
     else:
         data_root = open_root(ctx)
     if reference is not None:
@@ -127,6 +128,8 @@ def command(
     listed = listed_images(
         data_root, _image_filter(data_root, filters), every=every, all_platforms=all_platforms
     )
+    if only is not None:
+        listed = (item for item in listed if item.image.id == only)
     names = image_rows(listed, _told_digests(form, digests=digests))
     rows = list(_rows(data_root, names, usage=usage))
     emit(

@@ -125,8 +125,8 @@ def _lose(name: str) -> Callable[[Path], None]:
     return lambda root: shutil.rmtree(root / name)
 
 
-def _spoil(name: str) -> Callable[[Path], None]:
-    return lambda root: (root / name).write_bytes(b"{") and None
+def _spoil(name: str) -> Callable[[Path], object]:
+    return lambda root: (root / name).write_bytes(b"{")
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def _spoil(name: str) -> Callable[[Path], None]:
     ids=["records lost", "files lost", "names spoiled"],
 )
 def test_what_is_known_of_a_damaged_store(
-    copy: Path, damage: Callable[[Path], None], unknown: set[str], named: str
+    copy: Path, damage: Callable[[Path], object], unknown: set[str], named: str
 ) -> None:
     """Its kind and place, and each number that the intact root has, or none where what told it is gone."""
     intact = _row(copy)
