@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,14 +14,11 @@ if TYPE_CHECKING:
 
     from layerfs.formats.containerdmeta import Namespace
     from layerfs.formats.snapshotdb import Snapshot
-    from layerfs.hostdir import HostDir
     from layerfs.ids import BlobDigest, DiffID
     from layerfs.stores.blobs.layers import BlobLayer
     from layerfs.stores.containerd.snapshotters import Snapshotter
 
-__all__ = ["ContainerdLayer", "Placed", "Snapshots", "chain_of_key", "disk_usage"]
-
-_BLOCK = 512  # bytes that stat(2) counts in
+__all__ = ["ContainerdLayer", "Placed", "Snapshots", "chain_of_key"]
 
 
 class Placed(NamedTuple):
@@ -116,18 +112,3 @@ def chain_of_key(key: str) -> ChainID | None:
         return ChainID(key)
     except InvalidID:
         return None
-
-
-def disk_usage(top: HostDir) -> int:
-    """Bytes on disk of a directory and all below, each inode once, as containerd counts (`fs/du_unix.go`)."""
-    found = top.lstat()
-    blocks = {(found.st_dev, found.st_ino): found.st_blocks}
-    pending = [b""]
-    while pending:
-        path = pending.pop()
-        with top.subdir(path) as directory:
-            for name, found in directory.scan():
-                blocks[found.st_dev, found.st_ino] = found.st_blocks
-                if stat.S_ISDIR(found.st_mode):
-                    pending.append(path + b"/" + name if path else name)
-    return _BLOCK * sum(blocks.values())
