@@ -5,12 +5,10 @@ Sources: containerd `core/metadata/gc.go`, `docs/garbage-collection.md`.
 
 from __future__ import annotations
 
-import functools
 import time
 from typing import TYPE_CHECKING
 
 from layerfs.capabilities import Pinned, Unclaimed
-from layerfs.damage import attempt
 from layerfs.errors import CorruptStore
 from layerfs.formats.errors import FormatError
 from layerfs.formats.gotime import parse_time
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
 
     from layerfs.formats.containerdmeta import MetaLease, Namespace
     from layerfs.ids import ChainID
-    from layerfs.stores.containerd.layers import Placed
+    from layerfs.stores.containerd.layers import Placed, Snapshots
     from layerfs.stores.containerd.snapshotters import Snapshotter
 
 __all__ = ["leased_blobs", "leased_keys", "pinned", "unclaimed"]
@@ -35,6 +33,7 @@ def pinned(
     cached: Iterable[Placed],
     under_images: Iterable[Placed],
     blobs: Iterable[str],
+    snapshots: Snapshots,
     report: Callable[[CorruptStore], None],
 ) -> Pinned:
     """What is needed, and all that it stands on.
@@ -44,9 +43,10 @@ def pinned(
         cached: those that a build cache needs.
         under_images: those that images need: what was left between their layers is no orphan either.
         blobs: the digests of blobs that leases need.
+        snapshots: tells what each stands on.
         report: takes what is wrong.
     """
-    ours, of_cache, of_images = (_Standing(report) for _ in range(3))
+    ours, of_cache, of_images = (_Standing(snapshots, report) for _ in range(3))
     ours.add(held)
     of_cache.add(cached)
     of_images.add(under_images)
@@ -63,19 +63,22 @@ def pinned(
 class _Standing:
     """Some snapshots and all that they stand on: layers of images, and others."""
 
-    def __init__(self, report: Callable[[CorruptStore], None]) -> None:
+    def __init__(self, snapshots: Snapshots, report: Callable[[CorruptStore], None]) -> None:
         self.chains: set[ChainID] = set()
         self.bare: list[Placed] = []
         self.complete = True
+        self._snapshots = snapshots
         self._report = report
         self._seen: set[str] = set()
 
     def add(self, tops: Iterable[Placed]) -> None:
         """Take these, and what they stand on."""
         for top in tops:
-            below = attempt(self._report, functools.partial(_below, top))
-            self.complete = self.complete and below is not None
-            for item in below or ():
+            below, problem = self._snapshots.below(top)
+            if problem:
+                self._report(problem)
+                self.complete = False
+            for item in below:
                 if item.place not in self._seen:
                     self._seen.add(item.place)
                     self._sort(item)
@@ -86,10 +89,6 @@ class _Standing:
             self.chains.add(chain)
         else:
             self.bare.append(item)
-
-
-def _below(placed: Placed) -> list[Placed]:
-    return [placed._replace(snapshot=item) for item in placed.snapshotter.below(placed.snapshot)]
 
 
 def _leases(spaces: Iterable[Namespace]) -> Iterator[MetaLease]:

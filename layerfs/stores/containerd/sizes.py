@@ -138,9 +138,11 @@ class ImageSizes:
     def _stack(self, top: Placed) -> tuple[Part, ...]:
         place = top.place
         if place not in self._stacks:
-            below = attempt(self._report, functools.partial(top.snapshotter.below, top.snapshot))
-            stack = [top._replace(snapshot=snapshot) for snapshot in below or ()]
-            self._stacks[place] = tuple(map(_part, stack)) if stack else (Part(f"below {place}", None),)
+            stack, problem = self._snapshots.below(top)
+            if problem:
+                self._report(problem)
+            unknown = (Part(f"below {place}", None),) if problem else ()
+            self._stacks[place] = (*map(_part, stack), *unknown)
         return self._stacks[place]
 
 
