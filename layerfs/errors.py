@@ -4,6 +4,7 @@
     ├── DataRootError            the directory cannot serve as a data root
     │   ├── NotADataRoot (NoStoreHere) · NotAnArchive · NotInThisKind
     │   ├── StoreGone            image/overlay2 or overlay2 is not there, and nothing else answers
+    │   │   └── NameLost         a name that only what is gone could tell; also a LookupFailed
     │   ├── UnsupportedStorageDriver
     │   │   └── ContainerdImageStore
     │   └── DataRootUnreadable   permission refused; also a CorruptStore
@@ -53,6 +54,7 @@ __all__ = [
     "MalformedFile",
     "MissingFile",
     "MountFailed",
+    "NameLost",
     "NameTooLong",
     "NoStoreHere",
     "NoSuchNamespace",
@@ -167,6 +169,16 @@ class StoreGone(DataRootError):
         """Say what follows from `problem`, which was reported."""
         super().__init__(
             f"without {problem.path} nothing of what was asked for can be read", hint=problem.hint
+        )
+
+
+class NameLost(StoreGone, LookupFailed):
+    """Nothing that is left has a name, and what is gone may have had it."""
+
+    def __init__(self, problem: CorruptStore, name: str, kinds: Sequence[str]) -> None:
+        """Say of which kinds the names were in what `problem` is about, which was reported."""
+        DataRootError.__init__(
+            self, f"{name}: which {' or '.join(kinds)} that is cannot be told without {problem.path}"
         )
 
 

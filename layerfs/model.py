@@ -257,6 +257,7 @@ class Finding(NamedTuple):
         actual: what is there, or None.
         message: what is wrong, in a few words.
         hint: what to do or to know about it, or None.
+        unread: whether something that was to be looked at could not be read, so that nothing is known of it.
     """
 
     code: str
@@ -267,6 +268,7 @@ class Finding(NamedTuple):
     actual: str | None = None
     message: str = ""
     hint: str | None = None
+    unread: bool = False
 
 
 Removes: TypeAlias = Literal["", "path", "costs", "records"]

@@ -23,6 +23,7 @@ from layerfs.tree.union import UnionTree
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
+    from layerfs.errors import NameLost
     from layerfs.formats.jsontext import Json
     from layerfs.formats.repositories import Repositories
     from layerfs.formats.whiteouts import Dialect
@@ -171,6 +172,10 @@ class Store(Accounted, ABC):
     def lacks(self, part: str) -> bool:  # noqa: ARG002 - for kinds of several parts
         """Whether a part is not there at all; that was reported then."""
         return False
+
+    def lost_name(self, name: str, kinds: Sequence[str]) -> NameLost | None:  # noqa: ARG002 - see `lacks`
+        """Why it cannot be told whether something of these kinds has a name; None where it can."""
+        return None
 
     def record_name(self, of: ImageID | ChainID | ContainerID) -> str:
         """What to call, in messages, the file that tells of an image, a layer, a container."""

@@ -21,9 +21,7 @@ SEVERITIES = ("error", "warning", "note")
 
 
 @click.command("doctor")
-@click.option(
-    "--quick", is_flag=True, help="Do not measure files: no sizes of layers, no disk space of findings."
-)
+@click.option("--quick", is_flag=True, help="Read the records alone: count no files, read no tar-split data.")
 @click.option("--verify", is_flag=True, help="Compare every layer's files with its archive too.")
 @click.option(
     "--severity",

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+PARTLY = 1
+
 
 @click.command("inspect")
 @names_argument("NAME...")
@@ -40,7 +42,7 @@ def command(
     kind: str | None,
     size: bool,
     form: str,
-) -> None:
+) -> int:
     """Show all that is known of images, containers and layers, as `docker inspect` does.
 
     NAME is a reference, a container's name, an ID, any name of a layer (chain ID, diff ID, cache ID, short
@@ -59,7 +61,7 @@ def command(
       layerfs inspect --type layer 7Q2XUW…  # the layer of a short link
     """
     from layerfs.analysis.store.inspect import Inspector
-    from layerfs.errors import CorruptStore, LookupFailed
+    from layerfs.errors import CorruptStore, LookupFailed, StoreGone
 
     inspectors: dict[Store, Inspector] = {}
     documents = []
@@ -76,5 +78,9 @@ def command(
     emit_objects(documents, form)
     for failure in failures[:-1]:
         say_error(failure)
-    if failures:
+    if failures and not (documents and isinstance(failures[-1], StoreGone)):
         raise failures[-1]
+    if failures:
+        say_error(failures[-1])
+        return PARTLY
+    return 0

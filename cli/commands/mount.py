@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import syslog
@@ -114,6 +115,7 @@ def command(
     tree = _traced(subject, listed=provenance)
     job = Job(driver_named(driver_name), tree, target, options, _log_to_syslog)
     _say_what_stays_closed(job)
+    _look_at(tree)
     if foreground:
         serve(job, lambda: say("info", f"{title} is mounted on {target}; Ctrl-C unmounts"))
     else:
@@ -161,6 +163,14 @@ def _say_what_stays_closed(job: Job) -> None:
             "the mount keeps from you what the image keeps from ordinary users; "
             "--ignore-permissions shows all that this copy holds",
         )
+
+
+def _look_at(tree: UnionTree) -> None:
+    """List its root, so that what is wrong with a layer is told while there is somebody to tell."""
+    from layerfs.errors import TreeError
+
+    with contextlib.suppress(TreeError):  # whoever enters the mount is told
+        tree.children(tree.root)
 
 
 def _traced(subject: Subject, *, listed: bool) -> UnionTree:

@@ -58,8 +58,8 @@ def command(
     elsewhere. For a path in a layer the trees that still show it are listed too; for a path in a merged/
     directory, the layer that supplies it.
 
-    The exit code is 1 if nothing uses it, 3 if it is not found in this root, and 5 if it is an image whose
-    config is damaged or missing.
+    The exit code is 1 if nothing uses it, 3 if it is not found in this root, 4 if what could tell is gone,
+    and 5 if it is an image whose config is damaged or missing.
 
     \b
     Examples:
@@ -68,7 +68,7 @@ def command(
       layerfs whois --format '{{.Thing}} {{.Orphan}}' $(ls /mnt/docker/overlay2)
     """
     from layerfs.analysis.store.whois import Whois
-    from layerfs.errors import CorruptStore, LookupFailed
+    from layerfs.errors import CorruptStore, LookupFailed, NameLost
 
     known: dict[Store, Whois] = {}
     rows: list[Row] = []
@@ -90,6 +90,8 @@ def command(
     for failure in failures:
         say_error(failure)
     if failures:
+        if any(isinstance(failure, NameLost) for failure in failures):
+            return FINDINGS if rows else EXIT_CODES["DataRootError"]
         strange = any(isinstance(failure, LookupFailed) for failure in failures)
         return EXIT_CODES["LookupFailed" if strange else "CorruptStore"]
     return FINDINGS if any(row.answer.orphan for row in rows) else 0

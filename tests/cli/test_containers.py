@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -120,10 +121,13 @@ def test_container_without_config_is_shown(copy: Path, damage: str | None) -> No
 
 
 def test_container_without_layers_is_shown(copy: Path) -> None:
-    """Where the mount record is gone the container keeps its row, marked, without layers and sizes."""
+    """Where the mount record is gone, and no time tells, the container has a row without layers and sizes."""
     before = _rows(copy, "--size")
     victim = next(row for row in before if row["name"] == "clean")
     shutil.rmtree(copy / MOUNTS / victim["id"])
+    found = layerfs(copy, "containers", "--size", "--format", "json")
+    assert (found.code, found.json) == (1, before)
+    os.utime(copy / "overlay2" / victim["init_id"] / "link")
     found = layerfs(copy, "containers", "--size", "--format", "json")
     assert found.code == 1
     assert f"mounts/{victim['id']}" in found.stderr

@@ -187,7 +187,7 @@ def test_a_kind_that_can_more_is_asked_for_more(toy: Path, monkeypatch: pytest.M
         1,
         "error: top/bin/tool: not what it was [content-altered]",
     )
-    assert "content of 1 layer proven" in done.stdout
+    assert "content of 1 of 2 layers proven" in done.stdout
     assert layerfs(toy, "verify", "--quick", f"{NEW}@1").code == 1
     done = layerfs(toy, "doctor")
     assert done.code == 1

@@ -13,6 +13,7 @@ from tests.hostile.demo import Demo
 from tests.support.nobody import NOBODY, all_as_nobody, layerfs_as_nobody
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Mapping
     from pathlib import Path
 
@@ -154,13 +155,37 @@ def test_verify_of_an_image_whose_record_cannot_be_read(readable: Path, name: st
     demo = Demo(readable)
     place = demo.directory(4) if name in ("link", "lower") else demo.layer(4)
     path = demo.config if name == "config" else place / name
+    done = _verified_without(readable, path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert path.name[:12] in done.stdout
+
+
+@pytest.mark.parametrize("place", [".", "diff", "diff/etc", "diff/etc/motd"])
+def test_verify_of_an_image_whose_layer_cannot_be_read(readable: Path, place: str) -> None:
+    """Whatever of a layer's directory is closed is named, is no error, and no clean result either."""
+    path = Demo(readable).directory(4) / place
+    done = _verified_without(readable, path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert "content of 5 of 6 layers proven" in lines[-1]
+    assert " 0 errors, " in lines[-1]
+    assert any(str(path.relative_to(readable)) in line and "unreadable]" in line for line in lines)
+
+
+def test_verify_of_an_image_that_can_be_read(readable: Path) -> None:
+    """Beside the others: the same image by the same user with nothing closed is clean."""
+    done = layerfs_as_nobody("--root", str(readable), "verify", "--ignore", "mode", "--no-trunc", "demo:1.0")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "content of 6 layers proven" in done.stdout
+
+
+def _verified_without(root: Path, path: Path) -> subprocess.CompletedProcess[str]:
+    """What nobody is told of the image while a file or directory is root's alone."""
     os.chown(path, 0, 0)
     mode = path.stat().st_mode
     path.chmod(0o600)
     try:
-        done = layerfs_as_nobody("--root", str(readable), "verify", "demo:1.0")
+        return layerfs_as_nobody("--root", str(root), "verify", "--ignore", "mode", "--no-trunc", "demo:1.0")
     finally:
         path.chmod(mode)
         os.chown(path, NOBODY, NOBODY)
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert path.name[:12] in done.stdout

@@ -69,9 +69,8 @@ def from_damage(problem: CorruptStore, noun: str, subject: str, severity: Severi
     """
     if isinstance(problem, DataRootUnreadable):
         message = "permission denied"
-        return Finding(
-            f"{noun}-unreadable", severity, subject, problem.path, message=message, hint=problem.hint
-        )
+        code = f"{noun}-unreadable"
+        return Finding(code, severity, subject, problem.path, message=message, hint=problem.hint, unread=True)
     return Finding(
         f"{noun}-{_kind(problem)}",
         severity,

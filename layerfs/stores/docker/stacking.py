@@ -154,7 +154,7 @@ class Stacker:
             with closing(archive.members()) as members:
                 return Originals(members, self._archived_dialect.opaque, room)
         except MissingFile:
-            _log.warning("%s: missing: this layer is shown as on disk", archive.name)
+            _log.warning("%s: missing: this layer is shown as on disk", archive.name, extra={"damage": True})
         except CorruptStore as error:
             _log.warning("%s; this layer is shown as on disk", error, extra={"damage": True})
         except FormatError as error:

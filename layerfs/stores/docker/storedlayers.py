@@ -9,7 +9,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from layerfs.damage import attempt
-from layerfs.errors import BrokenChain, CorruptStore, MissingFile, StoreGone
+from layerfs.errors import BrokenChain, CorruptStore, MissingFile, NameLost, StoreGone
 from layerfs.ids import CacheID, ChainID, ImageID
 from layerfs.store import FILES, RECORDS, Store, walk_down
 from layerfs.stores.docker.containers import ContainerDB
@@ -88,6 +88,11 @@ class StoredLayers(Store):
     def lacks(self, part: str) -> bool:
         """Whether a part is not there at all; that was reported then."""
         return _HALVES[part] in self.gone
+
+    def lost_name(self, name: str, kinds: Sequence[str]) -> NameLost | None:
+        """Names of images and layers are in `image/`, those of containers are not."""
+        unknown = [kind for kind in kinds if kind != "container"]
+        return NameLost(self.gone[IMAGE_HALF], name, unknown) if unknown and self.lacks(RECORDS) else None
 
     # -- what there is ------------------------------------------------------------------------
 
@@ -250,5 +255,7 @@ class StoredLayers(Store):
         layers = tuple(item for item in below if isinstance(item, LayerRecord))
         if len(layers) < len(below):
             path = self.layerdb.mount_name(mount.container_id, "parent")
+            if self.lacks(RECORDS):  # the same for every container
+                path = self.directory.name_of(DIRECTORY_HALF)
             raise BrokenChain(path, "only the directories of the layers below are known")
         return layers
