@@ -122,6 +122,21 @@ def test_containers_hold_their_snapshots(root: ContainerdRoot) -> None:
     assert _orphans(root) == _numbers(root, container, f"{container}-init")
 
 
+def test_containers_and_leases_hold_layers_of_lost_images(root: ContainerdRoot) -> None:
+    """What a container, or its lease alone, stands on is no orphan when the image is gone."""
+
+    def forget_images(space: Tree) -> None:
+        for name in [name for name in space[b"images"] if name]:
+            del space[b"images"][name]
+
+    root.edit_meta(forget_images)
+    held = root.keys_below(root.container("changed"))
+    assert len([key for key in held if key.startswith("sha256:")]) == 3
+    assert not _orphans(root) & _numbers(root, *held)
+    root.remove(root.top / "containers" / root.container("changed"))
+    assert not _orphans(root) & _numbers(root, *held)
+
+
 def test_what_only_lies_there_is_an_orphan(root: ContainerdRoot) -> None:
     """Directories without a record, half made or not, belong to nobody."""
     for name in ("new-123", "999"):

@@ -43,7 +43,7 @@ def pinned(
     Args:
         held: snapshots that containers and leases need.
         cached: those that a build cache needs.
-        under_images: those that images need: what was left between their layers is no orphan either.
+        under_images: the uppermost that images need: what was left between their layers is no orphan either.
         blobs: the digests of blobs that leases need.
         snapshots: tells what each stands on.
         layers: those of images by their chain IDs.
@@ -99,9 +99,9 @@ class _Standing:
 
     def _sort(self, item: Placed) -> None:
         chain = chain_of_key(item.key)
-        if chain and self._places.get(chain, item.place) == item.place:
+        if chain and self._places.get(chain) == item.place:
             self.chains.add(chain)
-        else:  # of no image's layer, or of one that was unpacked again for another namespace
+        else:  # of no image, or of a layer that was unpacked again for another namespace
             self.bare.append(item)
 
 

@@ -174,13 +174,17 @@ class ContainerdStore(StoredImages):
         """What containers, leases and BuildKit's cache need; damage is reported."""
         for problem in self._build_cache.problems:
             self.report(problem)
+        layers = self.layers_by_chain
+        # another namespace or snapshotter may have but the lower ones of the same layers
+        is_one = len(self.spaces) == len(self.snapshotters) == 1
+        tops = layers.keys() - ({layer.parent for layer in layers.values()} if is_one else set())
         found = pinned(
             held=[*self._own_snapshots(), *self._with_keys(kept_keys(self.spaces))],
             cached=self._with_keys(self._build_cache.keys),
-            under_images=self._with_keys(self.layers_by_chain),
+            under_images=self._with_keys(tops),
             blobs=leased_blobs(self.spaces),
             snapshots=self._snapshots,
-            layers=self.layers_by_chain,
+            layers=layers,
             report=self.report,
         )
         return found._replace(complete=found.complete and not self._build_cache.problems)
