@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.command import layerfs
 from tests.support.containerdroots import ContainerdRoot
+from tests.support.recorded import Recorded
 from tests.support.samples import unpack_sample
 
 if TYPE_CHECKING:
@@ -122,6 +123,16 @@ def test_containers_hold_their_snapshots(root: ContainerdRoot) -> None:
     assert _orphans(root) == _numbers(root, container, f"{container}-init")
 
 
+@pytest.mark.parametrize(("year", "holds"), [(b"2001", False), (b"9999", True)])
+def test_expired_lease_holds_nothing(root: ContainerdRoot, year: bytes, holds: bool) -> None:
+    """A lease keeps its snapshots until the time that its label tells."""
+    container = root.container("idle")
+    root.remove(root.top / "containers" / container)
+    until = {b"containerd.io/gc.expire": year + b"-02-03T04:05:06Z"}
+    root.edit_meta(lambda space: space[b"leases"][container.encode()].update({b"labels": until}))
+    assert _orphans(root) == (set() if holds else _numbers(root, container, f"{container}-init"))
+
+
 def test_containers_and_leases_hold_layers_of_lost_images(root: ContainerdRoot) -> None:
     """What a container, or its lease alone, stands on is no orphan when the image is gone."""
 
@@ -185,6 +196,24 @@ def test_image_without_a_name_is_listed_when_asked_for(root: ContainerdRoot) -> 
         assert (target in found.stdout.split()) == is_there
     assert target in {row["id"] for row in _json(root, "images")}
     assert target in {row["id"] for row in _json(root, "system", "df", "-v")["images"]}
+
+
+def test_shared_sizes_of_all_images(root: ContainerdRoot) -> None:
+    """With names for the intermediate images too, what is shared is what the Engine said of all."""
+
+    def name_all(space: Tree) -> None:
+        images = space[b"images"]
+        for number, name in enumerate([name for name in images if name.startswith(b"moby-dangling@")]):
+            images[b"docker.io/library/step:%d" % number] = images.pop(name)
+
+    theirs = {
+        item["Id"]: (item["Size"], item["SharedSize"])
+        for item in Recorded("docker29-containerd-recorded").json("api-images.json")
+    }
+    assert len(theirs) > len(_json(root, "du")["images"])
+    root.edit_meta(name_all)
+    found = _json(root, "du")["images"]
+    assert {row["id"]: (row["size"], row["shared_size"]) for row in found} == theirs
 
 
 def test_kubernetes_sizes_are_those_of_blobs(tmp_path: Path) -> None:
