@@ -124,7 +124,7 @@ def test_containers_hold_their_snapshots(root: ContainerdRoot) -> None:
 
 
 @pytest.mark.parametrize(("year", "holds"), [(b"2001", False), (b"9999", True)])
-def test_expired_lease_holds_nothing(root: ContainerdRoot, year: bytes, holds: bool) -> None:
+def test_expired_lease_holds_nothing(root: ContainerdRoot, year: bytes, *, holds: bool) -> None:
     """A lease keeps its snapshots until the time that its label tells."""
     container = root.container("idle")
     root.remove(root.top / "containers" / container)
