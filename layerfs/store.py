@@ -9,13 +9,14 @@ from __future__ import annotations
 import functools
 import logging
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
+from layerfs.accounts import Accounted
 from layerfs.damage import attempt
 from layerfs.errors import BrokenChain, CorruptStore, LayerNotFound
 from layerfs.formats.whiteouts import TRUSTED
 from layerfs.layernames import KnownLayer, LayerNames
-from layerfs.model import NOWHERE, BareLayer, Container, Image, Layer, added_up
+from layerfs.model import NOWHERE, BareLayer, Container, Image, Layer
 from layerfs.naming import Names
 from layerfs.tree.union import UnionTree
 
@@ -89,7 +90,7 @@ class LayerTar(Protocol):
         """Write it, piece by piece; raises `CorruptStore` when it is not what it should be."""
 
 
-class Store(ABC):
+class Store(Accounted, ABC):
     """One store, open for reading.
 
     Attributes:
@@ -97,12 +98,16 @@ class Store(ABC):
         driver: what its engine calls the way in which layers are stored; None where there is none.
         path: where it was opened, as given.
         has_containers: whether stores of this kind have containers at all.
+        lists_unnamed: whether the client of its engine lists images without a name when it is not asked to.
+        has_graph_driver: whether its engine tells the directories of a stack, as `docker inspect` does.
         damage: every defect met so far, in order.
     """
 
     kind: str = ""
     driver: str | None = None
     has_containers: bool = True
+    lists_unnamed: bool = True
+    has_graph_driver: bool = True
     path: str
 
     @property
@@ -161,7 +166,7 @@ class Store(ABC):
             self.damage.append(problem.again())
             _log.warning("%s", problem, extra={"damage": True})
 
-    def require(self, *parts: str) -> None:  # noqa: B027 - nothing, where a store is one whole
+    def require(self, *parts: str) -> None:
         """Raise `StoreGone` where one of `RECORDS` and `FILES` is not there at all."""
 
     def lacks(self, part: str) -> bool:  # noqa: ARG002 - for kinds of several parts
@@ -222,13 +227,13 @@ class Store(ABC):
         """
         return self.names.image(name)
 
-    def size(self, image: Image) -> int | None:
-        """The image's size in bytes as its engine adds it up, or None where that of a layer is not known."""
-        return added_up([self.layer_size(chain) for chain in image.chain])
-
     def last_tagged(self, image: Image) -> str | None:  # noqa: ARG002 - for kinds that note it
         """When an image was last tagged, as Docker writes a time; None where nothing tells."""
         return None
+
+    def notes(self, subject: Image | Container) -> Mapping[str, Any]:  # noqa: ARG002 - for engines with more
+        """What its engine's own inspection tells besides, in the engine's words; raises `FormatError`."""
+        return {}
 
     # -- layers --------------------------------------------------------------------------------
 
@@ -297,6 +302,14 @@ class Store(ABC):
         """Where a layer's files lie on disk; what is missing is reported."""
         return NOWHERE
 
+    def place_path(self, place: str) -> str:
+        """Where a place lies, below the store's own path."""
+        return f"{self.driver}/{place}"
+
+    def files_path(self, place: str) -> str:
+        """The same of the files in it."""
+        return f"{self.place_path(place)}/diff"
+
     def blobs(self, layer: DiffID | None) -> tuple[Blob, ...]:  # noqa: ARG002 - for kinds that note them
         """What a layer was in registries, as far as the store tells."""
         return ()
@@ -338,6 +351,10 @@ class Store(ABC):
     def layers_below(self, container: Container) -> tuple[Layer, ...]:
         """The layers of the image that a container stands on, base first; raises `CorruptStore`."""
         return self.chain_below(container.top) if container.top else ()
+
+    def images_of(self, container: Container) -> Collection[str]:
+        """The IDs of the images that a container counts as made from, whether they are there or not."""
+        return (container.config.image_id,) if container.config else ()
 
     # -- trees ---------------------------------------------------------------------------------
 

@@ -227,7 +227,8 @@ class View:
         if own is None:
             return UNKNOWN
         virtual = f" (virtual {UNKNOWN if whole is None else human_size(whole)})"
-        return human_size(own) + ("" if whole == 0 or not (row.own and row.top) else virtual)
+        has_below = row.top or self._root.account_rules.init_counts
+        return human_size(own) + (virtual if has_below and whole != 0 else "")
 
     def sizes(self, row: Container) -> ContainerSizes:
         """Its sizes in bytes, read when first asked for: the whole layer must be walked."""
@@ -294,6 +295,8 @@ def container_table(view: View, *, size: bool) -> Table[Container]:
         Column("labels", _config(lambda config: config.labels), "Labels", "LABELS", _labels_text),
         Column("mounts", _config(_mounts), "Mounts", "MOUNTS", view.mounts),
         Column("", _local_volumes, "LocalVolumes", "LOCAL VOLUMES"),
+        Column("", _config(lambda config: config.health), "HealthStatus", "HEALTH STATUS", listed=False),
+        Column("", _config(lambda config: config.platform), "Platform", "PLATFORM", listed=False),
         Column("networks", _config(_networks), "Networks", "NETWORKS", _networks_text),
         Column(
             "size_rw", lambda row: view.sizes(row).read_write if size else None, "Size", "SIZE", view.size

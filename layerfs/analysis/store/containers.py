@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from layerfs.analysis.store.listing import has_labels
 from layerfs.damage import attempt
 from layerfs.errors import LookupFailed
-from layerfs.model import READ_WRITE, added_up
+from layerfs.model import READ_WRITE, BareLayer, added_up
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -40,7 +40,6 @@ __all__ = [
     "listed_containers",
     "networks",
     "ports",
-    "recorded_health",
     "recorded_state",
 ]
 
@@ -130,12 +129,6 @@ def _has_port(config: ContainerConfig, chosen: ContainerFilter) -> bool:
     )
 
 
-def recorded_health(config: ContainerConfig) -> str:
-    """The health as the engine last noted it, one of `HEALTHS`; not yet known is unhealthy, as it has it."""
-    health = _object(config.raw.get("State")).get("Health")
-    return (str(health.get("Status") or "") or "unhealthy") if isinstance(health, dict) else "none"
-
-
 def _unique(prefix: str, containers: Sequence[Container]) -> list[ContainerID]:
     found = [item.id for item in containers if prefix and item.id.startswith(prefix)]
     return found if len(found) == 1 else []
@@ -156,7 +149,7 @@ def _passes(item: Container, chosen: ContainerFilter) -> bool:
         and (chosen.ancestors is None or config.image_id in chosen.ancestors)
         and (not chosen.volumes or not _places(config).isdisjoint(chosen.volumes))
         and (not chosen.networks or _in_network(config, chosen.networks))
-        and (not chosen.healths or recorded_health(config) in chosen.healths)
+        and (not chosen.healths or config.health in chosen.healths)
         and chosen.task in (None, config.raw.get("Managed") is True)
         and (not (chosen.published or chosen.exposed) or _has_port(config, chosen))
     )
@@ -239,8 +232,18 @@ def container_sizes(root: Store, container: Container) -> ContainerSizes:
     if layer is None:
         return ContainerSizes(None, None)
     own = root.content_size(layer)
-    below = attempt(root.report, lambda: added_up(item.size for item in root.layers_below(container)))
+    below = attempt(root.report, lambda: added_up(_sizes_below(root, container, layer)))
     return ContainerSizes(own, None if own is None or below is None else own + below)
+
+
+def _sizes_below(root: Store, container: Container, own: BareLayer) -> Iterator[int | None]:
+    """The sizes of all that is below a container's own layer, by the rules of the store."""
+    if not root.account_rules.init_counts:
+        yield from (item.size for item in root.layers_below(container))
+        return
+    for item in root.stack(container):
+        if item.cache_id != own.cache_id:
+            yield root.content_size(item) if isinstance(item, BareLayer) else item.size
 
 
 def networks(config: ContainerConfig) -> dict[str, str]:

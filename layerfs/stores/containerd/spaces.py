@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from layerfs.formats.containerdmeta import Namespace
 
-__all__ = ["ALL", "chosen_spaces"]
+__all__ = ["ALL", "chosen_spaces", "is_dockers"]
 
 ALL = "all"
 """Asks for every namespace."""
@@ -25,6 +25,11 @@ _DOCKERS = re.compile(r"moby(?:-\d+\.\d+)?")
 _USUAL = ("moby", "k8s.io", "default")
 
 _log = logging.getLogger(__name__)
+
+
+def is_dockers(name: str) -> bool:
+    """Whether a Docker Engine calls its namespace so."""
+    return bool(_DOCKERS.fullmatch(name))
 
 
 def chosen_spaces(
@@ -49,7 +54,7 @@ def chosen_spaces(
             listed = ", ".join(sorted(map(repr, known))) or "none"
             raise NoSuchNamespace(f"{where}: no namespace {wanted!r}", hint=f"there are {listed}")
         return [known[wanted]]
-    if is_docker and (found := [name for name in known if _DOCKERS.fullmatch(name)]):
+    if is_docker and (found := list(filter(is_dockers, known))):
         return [known[found[0]]]
     filled = [name for name, space in known.items() if space.images or space.containers]
     filled.sort(key=lambda name: (_USUAL.index(name) if name in _USUAL else len(_USUAL), name))
