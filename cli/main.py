@@ -24,6 +24,7 @@ from .options import (
     metadata_option,
     namespace_option,
     noted,
+    store_option,
     userns_option,
 )
 from .spellings import GROUPS, WORDS, SpelledGroup
@@ -157,6 +158,7 @@ def load(name: str) -> click.Command:
 )
 @metadata_option(envvar="LAYERFS_METADATA")
 @userns_option(envvar="LAYERFS_USERNS")
+@store_option
 @namespace_option
 @bolt_state_option
 @archive_options

@@ -147,6 +147,10 @@ class Store(ABC):
         """What to call, in messages, the file that tells of an image, a layer, a container."""
         return f"{self.path}: {of}"
 
+    def parts(self) -> Sequence[str]:
+        """What is in it that can be read for itself, as namespaces; nothing in kinds without such."""
+        return ()
+
     # -- images --------------------------------------------------------------------------------
 
     def has_image(self, image_id: ImageID) -> bool:

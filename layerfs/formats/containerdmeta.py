@@ -129,6 +129,11 @@ class Namespace:
         self._bucket = bucket
         self._report = report
 
+    def has(self, part: str) -> bool:
+        """Whether there is anything in one of its parts, as `images` or `containers`."""
+        found = self._bucket.bucket(part.encode())
+        return found is not None and next(iter(found.items()), None) is not None
+
     @functools.cached_property
     def images(self) -> Mapping[str, MetaImage]:
         """Every image by its name."""

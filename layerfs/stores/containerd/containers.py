@@ -43,11 +43,11 @@ class Containers:
         image_of: Callable[[str], str],
         report: Callable[[CorruptStore], None],
     ) -> None:
-        """Read those of a Docker data root, where it is one's, else those of the namespaces.
+        """Read those of a Docker data root, where it is one's, and those of namespaces.
 
         Args:
             docker: the data root, or None.
-            spaces: the namespaces.
+            spaces: the namespaces, without that of a Docker Engine that has notes of its own.
             snapshots: of these.
             image_of: gives the ID of an image by its name; empty where there is none.
             report: takes what is wrong.
@@ -63,7 +63,7 @@ class Containers:
     def _metas(self) -> Mapping[ContainerID, MetaContainer]:
         """The containers that containerd itself knows; Docker's are known better by its own notes."""
         found: dict[ContainerID, MetaContainer] = {}
-        for space in () if self._notes else self._spaces:
+        for space in self._spaces:
             for meta in space.containers.values():
                 try:
                     found.setdefault(ContainerdID(meta.id), meta)

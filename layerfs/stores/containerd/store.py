@@ -47,8 +47,9 @@ class ContainerdStore(StoredImages):
         """Read a root that is open; see `open`."""
         super().__init__(opened, options, cache)
         self._trees = Trees(self._snapshots, self._files)
+        others = [space for space in self.spaces if space.name != self.dockers_namespace]
         self._containers = Containers(
-            self.docker, self.spaces, self._snapshots, self._images.id_of_name, self.report
+            self.docker, others, self._snapshots, self._images.id_of_name, self.report
         )
 
     # -- places --------------------------------------------------------------------------------

@@ -13,16 +13,15 @@ from layerfs.damage import attempt
 from layerfs.errors import (
     BrokenChain,
     CorruptStore,
-    DataRootUnreadable,
     MalformedFile,
     MissingFile,
-    reason,
+    StoreGone,
 )
 from layerfs.formats.containerdmeta import Namespace, parse_meta
 from layerfs.formats.repositories import Repositories, RepositoryRow
 from layerfs.ids import BlobDigest, ChainID, ImageID, InvalidID, chain_id
 from layerfs.model import Blob, Image, Layer
-from layerfs.store import Store
+from layerfs.store import RECORDS, Store
 from layerfs.stores.blobs.export import PlainTar
 from layerfs.stores.blobs.layers import BlobLayer, LayerFiles
 from layerfs.stores.containerd.content import Content
@@ -30,13 +29,14 @@ from layerfs.stores.containerd.images import ContainerdImage, Images
 from layerfs.stores.containerd.layers import ContainerdLayer, Snapshots
 from layerfs.stores.containerd.names import ContainerdNames
 from layerfs.stores.containerd.places import META_DB, open_containerd
-from layerfs.stores.containerd.snapshotters import read_snapshotters
-from layerfs.stores.containerd.spaces import chosen_spaces
+from layerfs.stores.containerd.snapshotters import read_snapshotters, unread
+from layerfs.stores.containerd.spaces import ALL, chosen_spaces, filled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from layerfs.formats.descriptors import Descriptor
+    from layerfs.formats.errors import FormatError
     from layerfs.ids import DiffID
     from layerfs.stores.containerd.places import Opened
     from layerfs.stores.registry import Options
@@ -51,29 +51,35 @@ class StoredImages(Store):
 
     Attributes:
         directory: the containerd root.
-        docker: the data root of the Docker Engine that uses it, or None.
+        docker: the data root of the Docker Engine whose namespace is read, or None.
+        dockers_namespace: that namespace, or None.
         spaces: the namespaces that are read.
         content: the blobs.
         snapshotters: those in use, by name.
+        gone: why nothing of the namespaces can be read; None where it can.
     """
 
     kind = "containerd"
 
     def __init__(self, opened: Opened, options: Options, cache: Cache) -> None:
         """Read a root that is open; see `open`."""
-        super().__init__((opened.docker or opened.directory).display)
+        is_dockers = opened.docker and options.namespace in (None, opened.namespace, ALL)
+        self.docker = opened.docker if is_dockers else None
+        super().__init__((self.docker or opened.directory).display)
         self.directory = opened.directory
-        self.docker = opened.docker
         self.meta_name = self.directory.name_of(META_DB)
         self.content = Content(self.directory)
         self.snapshotters = read_snapshotters(self.directory, self.report, options.bolt_state)
+        self._known, self.gone = self._namespaces(options.bolt_state)
         self.spaces = chosen_spaces(
-            self._namespaces(options.bolt_state),
+            self._known,
             options.namespace,
-            is_docker=self.docker is not None,
+            docker=opened.namespace if opened.docker and not self.gone else None,
             where=self.directory.display,
+            tell=not options.searching,
         )
-        self._snapshots = Snapshots(self.spaces, self.snapshotters)
+        self.dockers_namespace = opened.namespace if self.docker else None
+        self._snapshots = Snapshots(None if self.gone else self.spaces, self.snapshotters)
         self._files = LayerFiles(cache, self.report)
         self._images = Images(self.spaces, self.content, self.report, options.platform, self.meta_name)
         self._chains: dict[ImageID, tuple[ContainerdLayer, ...]] = {}
@@ -98,23 +104,38 @@ class StoredImages(Store):
             ValueError: `options.platform` is none.
         """
         cache = Cache(options.cache or CacheOptions(), options.progress)
-        opened = open_containerd(path)
+        opened = open_containerd(path, tell=not options.searching)
         cache.avoid(opened.directory)
         return cls(opened, options, cache)
 
-    def _namespaces(self, state: str) -> Mapping[str, Namespace]:
+    def _namespaces(self, state: str) -> tuple[Mapping[str, Namespace], CorruptStore | None]:
+        """Every namespace; none, and why, where the database cannot be read, which is reported."""
         try:
             database = read_boltfile(self.directory, META_DB, self.report, state)
         except OSError as error:
-            if isinstance(error, PermissionError):
-                raise DataRootUnreadable(self.meta_name) from error
-            raise MalformedFile(self.meta_name, reason(error)) from error
-        return parse_meta(
-            database.root,
-            lambda error: self.report(
-                MalformedFile(self.meta_name, error.problem, expected=error.expected, found=error.found)
-            ),
-        )
+            gone: CorruptStore = unread(error, self.meta_name, _LOST)
+        except CorruptStore as error:
+            gone = error.again()
+        else:
+            return parse_meta(database.root, self._report_record), None
+        self.report(gone)
+        return {}, gone
+
+    def _report_record(self, error: FormatError) -> None:
+        self.report(MalformedFile(self.meta_name, error.problem, expected=error.expected, found=error.found))
+
+    def require(self, *parts: str) -> None:
+        """Raise `StoreGone` where the names are asked for and their database cannot be read."""
+        if self.gone and RECORDS in parts:
+            raise StoreGone(self.gone)
+
+    def lacks(self, part: str) -> bool:
+        """Whether a part is not there at all; that was reported then."""
+        return part == RECORDS and self.gone is not None
+
+    def parts(self) -> Sequence[str]:
+        """The namespaces that have images or containers."""
+        return filled(self._known)
 
     def evidence(self) -> set[tuple[int, int]]:
         """The containerd root, and the Docker data root."""
@@ -264,6 +285,8 @@ class StoredImages(Store):
             raise MissingFile(name, "the layer's blob is not in the content store")
         return PlainTar(own.packed, self._files.plain)
 
+
+_LOST = "the file is missing: no image is known, nor which snapshot is whose"
 
 _SOURCE = "containerd.io/distribution.source."
 """Begins the label of a blob that says where it was pulled from; the rest is the registry's host."""

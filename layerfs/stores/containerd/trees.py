@@ -5,6 +5,7 @@ Sources: containerd `plugins/snapshots/overlay/overlay.go` (mounts), `plugins/sn
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from layerfs.errors import CorruptStore, MalformedFile, MissingFile, reason
@@ -57,8 +58,10 @@ class Trees:
     def _layer(self, placed: Placed, known: Mapping[ChainID, ContainerdLayer]) -> ContainerdLayer | BareLayer:
         chain = chain_of_key(placed.key)
         layer = known.get(chain) if chain else None
-        # the same chain may be unpacked in other namespaces: then it is another directory
-        return layer if layer and layer.placed == placed else self.bare(placed)
+        if layer is None:
+            return self.bare(placed)
+        # the same chain may be unpacked in several namespaces: each has a directory of its own
+        return layer if layer.placed == placed else replace(layer, placed=placed)
 
     def bare(self, placed: Placed) -> BareLayer:
         """A snapshot as a layer without a chain ID."""
