@@ -147,7 +147,7 @@ class Store(ABC):
         """What to call, in messages, the file that tells of an image, a layer, a container."""
         return f"{self.path}: {of}"
 
-    def parts(self) -> Sequence[str]:
+    def namespaces(self) -> Sequence[str]:
         """What is in it that can be read for itself, as namespaces; nothing in kinds without such."""
         return ()
 

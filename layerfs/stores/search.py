@@ -174,7 +174,7 @@ class _Search:
         if store.lacks(RECORDS):
             yield found._replace(kind=store.kind, problem=_without_path(store.damage[-1], found.path))
             return
-        for part in store.parts() or (None,):
+        for part in store.namespaces() or (None,):
             one = open_store(found.path, options._replace(namespace=part)) if part else store
             images, containers, size = _counts(one)
             yield found._replace(

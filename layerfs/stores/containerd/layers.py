@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -83,39 +82,31 @@ class ContainerdLayer(Layer):
 class Snapshots:
     """The snapshots that some namespaces have, by the keys that they are known by there."""
 
-    def __init__(self, spaces: Sequence[Namespace] | None, snapshotters: Mapping[str, Snapshotter]) -> None:
-        """Those of `spaces`, the first of which that has a key counts; None where the namespaces are lost."""
+    def __init__(self, spaces: Sequence[Namespace], snapshotters: Mapping[str, Snapshotter]) -> None:
+        """Those of `spaces`, the first of which that has a key counts."""
         self._spaces = spaces
         self._snapshotters = snapshotters
 
     def of(self, key: str) -> Placed | None:
         """The snapshot of a key; where several snapshotters have it, one whose files can be read."""
-        found = list(self._every(key) if self._spaces is not None else self._by_key.get(key, ()))
+        found = list(self._every(key))
         readable = (item for item in found if item.snapshotter.is_readable)
         return next(readable, None) or next(iter(found), None)
 
     def _every(self, key: str) -> Iterator[Placed]:
-        for space in self._spaces or ():
+        for space in self._spaces:
             for name, snapshotter in self._snapshotters.items():
                 meta = space.snapshot(name, key)
                 snapshot = snapshotter.snapshot(meta.name) if meta else None
                 if snapshot:
                     yield Placed(snapshotter, snapshot)
 
-    @functools.cached_property
-    def _by_key(self) -> Mapping[str, Sequence[Placed]]:
-        """Every snapshot by the key in its own name."""
-        found: dict[str, list[Placed]] = {}
-        for placed in self.all():
-            found.setdefault(placed.key, []).append(placed)
-        return found
-
     def all(self) -> Iterator[Placed]:
         """Every snapshot of every snapshotter that is one of these namespaces', by number."""
-        names = None if self._spaces is None else {space.name for space in self._spaces}
+        names = {space.name for space in self._spaces}
         for snapshotter in self._snapshotters.values():
             for snapshot in sorted(snapshotter.all.values(), key=lambda item: item.number):
-                if names is None or snapshot.name.partition("/")[0] in names:
+                if snapshot.name.partition("/")[0] in names:
                     yield Placed(snapshotter, snapshot)
 
 

@@ -17,7 +17,6 @@ from layerfs.boltfile import read_boltfile
 from layerfs.damage import attempt
 from layerfs.errors import BrokenChain, CorruptStore, DataRootUnreadable, MalformedFile, MissingFile, reason
 from layerfs.formats.snapshotdb import SnapshotDB
-from layerfs.stores.containerd.places import is_filled, is_there
 from layerfs.stores.sealed import SealedDirs
 
 if TYPE_CHECKING:
@@ -28,15 +27,13 @@ if TYPE_CHECKING:
     from layerfs.formats.snapshotdb import Snapshot
     from layerfs.hostdir import HostDir
 
-__all__ = ["NATIVE", "OVERLAYFS", "Snapshotter", "read_snapshotters", "unread"]
+__all__ = ["NATIVE", "OVERLAYFS", "Snapshotter", "read_snapshotters"]
 
 OVERLAYFS, NATIVE = "overlayfs", "native"
 
 _PREFIX = "io.containerd.snapshotter.v1."
 _READ = {OVERLAYFS: "/fs", NATIVE: ""}
 """The snapshotters whose snapshots are directories, and where below its number each tree lies."""
-
-_LOST = "the file is missing: which snapshot is whose is not known; layers are read from their blobs"
 
 _MOST = 500  # layers that overlayfs takes below one (Linux `fs/overlayfs/params.c`)
 
@@ -149,8 +146,9 @@ def read_snapshotters(
         report: takes what is wrong.
         state: which state of the databases is read, as of `read_boltfile`.
     """
+    names = [os.fsdecode(name).removeprefix(_PREFIX) for name in sorted(root.names()) if _is_one(root, name)]
     found: dict[str, Snapshotter] = {}
-    for name in sorted(_names(root), key=lambda name: (name != OVERLAYFS, name)):
+    for name in sorted(names, key=lambda name: (name != OVERLAYFS, name)):
         path = f"{_PREFIX}{name}/metadata.db"
         database = attempt(report, functools.partial(_opened, root, path, report, state))
         if database is not None:
@@ -158,30 +156,24 @@ def read_snapshotters(
     return found
 
 
-def _names(root: HostDir) -> list[str]:
-    """The snapshotters that have a database, or snapshots, of which one must have told."""
-    found = [os.fsdecode(name) for name in root.names() if name.startswith(_PREFIX.encode())]
-    return [
-        name.removeprefix(_PREFIX)
-        for name in found
-        if is_there(root, f"{name}/metadata.db") or is_filled(root, f"{name}/snapshots")
-    ]
+def _is_one(root: HostDir, name: bytes) -> bool:
+    if not name.startswith(_PREFIX.encode()):
+        return False
+    try:
+        root.lstat(name + b"/metadata.db")
+    except OSError:
+        return False
+    return True
 
 
 def _opened(root: HostDir, path: str, report: Callable[[CorruptStore], None], state: str) -> Bucket:
     try:
         return read_boltfile(root, path, report, state).root
     except OSError as error:
-        raise unread(error, root.name_of(path), _LOST) from error
-
-
-def unread(error: OSError, name: str, lost: str) -> CorruptStore:
-    """That a database cannot be read; `lost` is said where it is missing."""
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return DataRootUnreadable(name)
-    if error.errno == errno.ENOENT:
-        return MissingFile(name, lost)
-    return MalformedFile(name, reason(error))
+        name = root.name_of(path)
+        if error.errno in (errno.EACCES, errno.EPERM):
+            raise DataRootUnreadable(name) from error
+        raise MalformedFile(name, reason(error)) from error
 
 
 def _told(name: str, report: Callable[[CorruptStore], None]) -> Callable[[FormatError], None]:

@@ -133,7 +133,7 @@ class StoredImages(Store):
         """Whether a part is not there at all; that was reported then."""
         return part == RECORDS and self.gone is not None
 
-    def parts(self) -> Sequence[str]:
+    def namespaces(self) -> Sequence[str]:
         """The namespaces that have images or containers."""
         return filled(self._known)
 
