@@ -123,15 +123,15 @@ class Namespace:
     A record that is malformed is told to `report`, and is as one that is not there.
     """
 
-    def __init__(self, name: str, bucket: Bucket, report: Callable[[FormatError], None]) -> None:
-        """The namespace `name`, which is `bucket`."""
+    def __init__(self, name: str, bucket: Bucket | None, report: Callable[[FormatError], None]) -> None:
+        """The namespace `name`, which is `bucket`; None where nothing is known of it but its name."""
         self.name = name
         self._bucket = bucket
         self._report = report
 
     def has(self, part: str) -> bool:
         """Whether there is anything in one of its parts, as `images` or `containers`."""
-        found = self._bucket.bucket(part.encode())
+        found = _inner(self._bucket, (part.encode(),))
         return found is not None and next(iter(found.items()), None) is not None
 
     @functools.cached_property

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.containerd.conftest import linked
 from tests.support.command import layerfs
+from tests.support.samples import linked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,7 +31,6 @@ PLACES = {
     "var/snap/microk8s/common/var/lib/containerd": "microk8s",
     "home/ann/.local/share/containerd": "ann",
 }
-Sample = "Callable[[str], Path]"
 
 
 def _images(root: Path, *arguments: str) -> list[str]:
@@ -41,7 +40,9 @@ def _images(root: Path, *arguments: str) -> list[str]:
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_root_is_found_in_its_usual_place(sample: Sample, tmp_path: Path, place: str) -> None:
+def test_a_root_is_found_in_its_usual_place(
+    sample: Callable[[str], Path], tmp_path: Path, place: str
+) -> None:
     """Below the top of a system each is found, and named with its engine."""
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/passwd").write_text("ann:x:1000:1000::/home/ann:/bin/sh\n")
@@ -52,7 +53,7 @@ def test_a_root_is_found_in_its_usual_place(sample: Sample, tmp_path: Path, plac
     assert "other containerd roots" not in said
 
 
-def test_of_several_roots_the_others_are_named(sample: Sample, tmp_path: Path) -> None:
+def test_of_several_roots_the_others_are_named(sample: Callable[[str], Path], tmp_path: Path) -> None:
     """The system's own is read; one line names the rest, and `--root` chooses."""
     linked(sample(CTR), tmp_path / "var/lib/containerd")
     k3s = linked(sample(CRI), tmp_path / "var/lib/rancher/k3s/agent/containerd")
@@ -80,7 +81,7 @@ DOCKERS = {"inside": _inside, "beside": _beside}
 
 @pytest.mark.parametrize("make", DOCKERS.values(), ids=DOCKERS)
 def test_a_data_root_has_its_containerd_inside_or_beside(
-    sample: Sample, tmp_path: Path, make: Callable[[Path, Path], Path]
+    sample: Callable[[str], Path], tmp_path: Path, make: Callable[[Path, Path], Path]
 ) -> None:
     """Its images and its own notes of containers are shown, from the data root and from above it."""
     docker = make(sample(DOCKER), tmp_path)
@@ -90,7 +91,7 @@ def test_a_data_root_has_its_containerd_inside_or_beside(
         assert layerfs(root, "containers", "--format", "{{.Names}}") == (0, names, "")
 
 
-def test_a_remapped_engine_has_a_namespace_of_its_own(sample: Sample, tmp_path: Path) -> None:
+def test_a_remapped_engine_has_a_namespace_of_its_own(sample: Callable[[str], Path], tmp_path: Path) -> None:
     """Its data root is a directory in the one that it was given, where its containerd is."""
     top = _inside(sample(DOCKER), tmp_path)
     remapped = top / "1000.1000"
@@ -109,13 +110,12 @@ def _rename_namespace(root: Path, old: str, new: str) -> None:
     from tests.support.bolt import Nested, bolt_tree
 
     def renamed(bucket: Bucket) -> Nested:
-        found = {}
+        found: dict[bytes, Any] = {}
         for key, value in bucket.items():
             name = key.replace(old.encode() + b"/", new.encode() + b"/") if b"/" in key else key
             name = new.encode() if name == old.encode() else name
             if isinstance(value, bytes):
-                value = value.replace(f"{old}/".encode(), f"{new}/".encode())
-                found[name] = value
+                found[name] = value.replace(f"{old}/".encode(), f"{new}/".encode())
             else:
                 found[name] = renamed(value)
         return found
@@ -126,7 +126,7 @@ def _rename_namespace(root: Path, old: str, new: str) -> None:
         path.write_bytes(bolt_tree(renamed(open_bolt(*buffer_reader(content)))))
 
 
-def test_what_lies_beside_is_not_reached_by_a_link(sample: Sample, tmp_path: Path) -> None:
+def test_what_lies_beside_is_not_reached_by_a_link(sample: Callable[[str], Path], tmp_path: Path) -> None:
     """A link of the evidence leads nowhere on the host; the path that was looked at is told."""
     docker = _beside(sample(DOCKER), tmp_path / "tree")
     (tmp_path / "tree/var/lib/containerd").rename(tmp_path / "outside")
@@ -179,7 +179,7 @@ CHOICES: Mapping[str, tuple[dict[str, str], object, str]] = {
 
 @pytest.mark.parametrize(("drivers", "settings", "wanted"), CHOICES.values(), ids=CHOICES)
 def test_of_two_stores_the_one_in_use_is_read(
-    sample: Sample, tmp_path: Path, drivers: dict[str, str], settings: object, wanted: str
+    sample: Callable[[str], Path], tmp_path: Path, drivers: dict[str, str], settings: object, wanted: str
 ) -> None:
     """One line tells of the other, from wherever it is opened, and `--store` chooses without a word."""
     own = _two_stores(sample(DOCKER), tmp_path, drivers, settings)
@@ -195,14 +195,16 @@ def test_of_two_stores_the_one_in_use_is_read(
         )
 
 
-def test_a_store_that_is_not_there_is_not_chosen(sample: Sample) -> None:
+def test_a_store_that_is_not_there_is_not_chosen(sample: Callable[[str], Path]) -> None:
     """The error tells which there is."""
     done = layerfs(sample(DOCKER), "--store", "overlay2", "images")
     assert (done.code, done.stdout) == (NO_ROOT, "")
     assert "--store containerd" in done.stderr
 
 
-def test_an_overlay2_root_with_another_engines_store_beside(sample: Sample, tmp_path: Path) -> None:
+def test_an_overlay2_root_with_another_engines_store_beside(
+    sample: Callable[[str], Path], tmp_path: Path
+) -> None:
     """What a node has in containerd is no second store of Docker: told of below a system, not of the root."""
     own = _two_stores(sample(DOCKER), tmp_path, {})
     shutil.rmtree(tmp_path / "var/lib/docker/containerd")
@@ -217,7 +219,7 @@ def test_an_overlay2_root_with_another_engines_store_beside(sample: Sample, tmp_
 # -- namespaces ------------------------------------------------------------------------------------
 
 
-def test_of_several_namespaces_one_is_read(sample: Sample) -> None:
+def test_of_several_namespaces_one_is_read(sample: Callable[[str], Path]) -> None:
     """That is said, and `--namespace` chooses."""
     root = sample(CTR)
     done = layerfs(root, "images", "-q", "--no-trunc")
@@ -230,7 +232,7 @@ def test_of_several_namespaces_one_is_read(sample: Sample) -> None:
     assert "'default', 'k8s.io'" in refused.stderr
 
 
-def test_all_namespaces_have_one_chain_in_several_directories(sample: Sample) -> None:
+def test_all_namespaces_have_one_chain_in_several_directories(sample: Callable[[str], Path]) -> None:
     """Containers stand on the snapshots of their own namespace, and all show the same files."""
     root = sample(CTR)
     found = {
@@ -249,7 +251,7 @@ def test_all_namespaces_have_one_chain_in_several_directories(sample: Sample) ->
 
 @pytest.mark.parametrize("content", [None, b"", b"no database" * 1000], ids=["missing", "empty", "garbage"])
 def test_without_meta_db_containers_of_docker_are_read(
-    sample: Sample, tmp_path: Path, content: bytes | None
+    sample: Callable[[str], Path], tmp_path: Path, content: bytes | None
 ) -> None:
     """No image is known, which is said; Docker's notes and the snapshots of containers are all there."""
     docker = _inside(sample(DOCKER), tmp_path)
@@ -267,7 +269,7 @@ def test_without_meta_db_containers_of_docker_are_read(
 
 @pytest.mark.parametrize("content", [None, b"no database" * 1000], ids=["missing", "garbage"])
 def test_without_a_snapshotters_database_blobs_are_read(
-    sample: Sample, tmp_path: Path, content: bytes | None
+    sample: Callable[[str], Path], tmp_path: Path, content: bytes | None
 ) -> None:
     """Which directory is whose is not known, which is said; images are read from their blobs."""
     root = linked(sample(CRI), tmp_path / "containerd")
@@ -282,7 +284,7 @@ def test_without_a_snapshotters_database_blobs_are_read(
 # -- stores ----------------------------------------------------------------------------------------
 
 
-def test_stores_are_listed_by_namespace(sample: Sample, tmp_path: Path) -> None:
+def test_stores_are_listed_by_namespace(sample: Callable[[str], Path], tmp_path: Path) -> None:
     """Each store once, with its engine and what the other commands count; nothing is said of others."""
     linked(sample(CTR), tmp_path / "var/lib/containerd")
     linked(sample(CRI), tmp_path / "var/lib/rancher/k3s/agent/containerd")

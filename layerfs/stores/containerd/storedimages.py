@@ -13,9 +13,11 @@ from layerfs.damage import attempt
 from layerfs.errors import (
     BrokenChain,
     CorruptStore,
+    DataRootUnreadable,
     MalformedFile,
     MissingFile,
     StoreGone,
+    reason,
 )
 from layerfs.formats.containerdmeta import Namespace, parse_meta
 from layerfs.formats.repositories import Repositories, RepositoryRow
@@ -29,7 +31,7 @@ from layerfs.stores.containerd.images import ContainerdImage, Images
 from layerfs.stores.containerd.layers import ContainerdLayer, Snapshots
 from layerfs.stores.containerd.names import ContainerdNames
 from layerfs.stores.containerd.places import META_DB, open_containerd
-from layerfs.stores.containerd.snapshotters import read_snapshotters, unread
+from layerfs.stores.containerd.snapshotters import database_name, has_database, read_snapshotters
 from layerfs.stores.containerd.spaces import ALL, chosen_spaces, filled
 
 if TYPE_CHECKING:
@@ -73,13 +75,16 @@ class StoredImages(Store):
         self._known, self.gone = self._namespaces(options.bolt_state)
         self.spaces = chosen_spaces(
             self._known,
-            options.namespace,
-            docker=opened.namespace if opened.docker and not self.gone else None,
+            options.namespace or (ALL if self.gone and not self.docker else None),
+            docker=opened.namespace if opened.docker else None,
             where=self.directory.display,
             tell=not options.searching,
         )
         self.dockers_namespace = opened.namespace if self.docker else None
-        self._snapshots = Snapshots(None if self.gone else self.spaces, self.snapshotters)
+        self._report_lost_snapshotters()
+        # of a database that is gone it is said once, and not of each record
+        told = _log.debug if self.gone else self.report
+        self._snapshots = Snapshots(self.spaces, self.snapshotters, told, self.meta_name)
         self._files = LayerFiles(cache, self.report)
         self._images = Images(self.spaces, self.content, self.report, options.platform, self.meta_name)
         self._chains: dict[ImageID, tuple[ContainerdLayer, ...]] = {}
@@ -109,17 +114,19 @@ class StoredImages(Store):
         return cls(opened, options, cache)
 
     def _namespaces(self, state: str) -> tuple[Mapping[str, Namespace], CorruptStore | None]:
-        """Every namespace; none, and why, where the database cannot be read, which is reported."""
+        """Every namespace; and why the database cannot be read, if so: then the names of some alone."""
         try:
             database = read_boltfile(self.directory, META_DB, self.report, state)
         except OSError as error:
-            gone: CorruptStore = unread(error, self.meta_name, _LOST)
+            gone = _unread(error, self.meta_name)
         except CorruptStore as error:
             gone = error.again()
         else:
             return parse_meta(database.root, self._report_record), None
         self.report(gone)
-        return {}, gone
+        snapshots = (name for item in self.snapshotters.values() for name in item.all)
+        names = sorted({name.partition("/")[0] for name in snapshots})
+        return {name: Namespace(name, None, self._report_record) for name in names}, gone
 
     def _report_record(self, error: FormatError) -> None:
         self.report(MalformedFile(self.meta_name, error.problem, expected=error.expected, found=error.found))
@@ -136,6 +143,13 @@ class StoredImages(Store):
     def namespaces(self) -> Sequence[str]:
         """The namespaces that have images or containers."""
         return filled(self._known)
+
+    def _report_lost_snapshotters(self) -> None:
+        """Name the databases that the namespaces need and that are not there; a proxy's lies elsewhere."""
+        for name in dict.fromkeys(name for space in self.spaces for name in space.snapshotters):
+            if not has_database(self.directory, name) and any(space.snapshots(name) for space in self.spaces):
+                problem = "the file is missing: snapshots are known by their numbers alone"
+                self.report(MissingFile(database_name(self.directory, name), problem))
 
     def evidence(self) -> set[tuple[int, int]]:
         """The containerd root, and the Docker data root."""
@@ -290,6 +304,15 @@ _LOST = "the file is missing: no image is known, nor which snapshot is whose"
 
 _SOURCE = "containerd.io/distribution.source."
 """Begins the label of a blob that says where it was pulled from; the rest is the registry's host."""
+
+
+def _unread(error: OSError, name: str) -> CorruptStore:
+    """That the database of the namespaces cannot be read."""
+    if isinstance(error, PermissionError):
+        return DataRootUnreadable(name)
+    if isinstance(error, FileNotFoundError):
+        return MissingFile(name, _LOST)
+    return MalformedFile(name, reason(error))
 
 
 def _digest(text: str) -> BlobDigest | None:
