@@ -130,12 +130,14 @@ class Container:
     Attributes:
         own: its own layers, base first; none where its layers are not known.
         top: the uppermost layer of the image below; None for a container of none, or where it is not known.
+        elsewhere: the driver that has its layers, where that is another store's.
     """
 
     id: ContainerID
     config: ContainerConfig | None
     own: tuple[BareLayer, ...] = ()
     top: ChainID | None = None
+    elsewhere: str | None = None
 
     @property
     def name(self) -> str:

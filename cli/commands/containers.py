@@ -205,7 +205,8 @@ class View:
         """What it was doing when last heard of, and when that was."""
         if row.config is None:
             return "Config missing"
-        return _status(row.config, self._now_ns) + ("" if row.own else " (layers missing)")
+        lacks = f" (layers in {row.elsewhere})" if row.elsewhere else " (layers missing)"
+        return _status(row.config, self._now_ns) + ("" if row.own else lacks)
 
     def mounts(self, row: Container) -> str:
         """Names or sources of its volumes and binds."""

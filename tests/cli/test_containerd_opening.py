@@ -155,6 +155,12 @@ def _two_stores(sample: Path, tree: Path, drivers: Mapping[str, str], settings: 
             continue
         path.unlink()
         path.write_text(json.dumps({**noted, "Driver": drivers[noted["Name"][1:]]}))
+        if drivers[noted["Name"][1:]] == "overlay2":
+            mount = docker / "image/overlay2/layerdb/mounts" / noted["ID"]
+            mount.mkdir(parents=True)
+            (mount / "mount-id").write_text(noted["ID"])
+            (docker / "overlay2" / noted["ID"] / "diff").mkdir(parents=True)
+            (docker / "overlay2" / noted["ID"] / "link").write_text("A" * 26)
     if settings is not None:
         (tree / "etc/docker").mkdir(parents=True)
         (tree / "etc/docker/daemon.json").write_text(json.dumps(settings))
@@ -193,6 +199,21 @@ def test_of_two_stores_the_one_in_use_is_read(
         assert layerfs(tmp_path, "--store", word, "images", "-q", "--no-trunc") == (
             *(0, "".join(f"{image}\n" for image in found), ""),
         )
+
+
+def test_containers_of_the_other_store_are_not_called_damaged(
+    sample: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Each store lists all that Docker notes, and says where the layers are that it has not."""
+    _two_stores(sample(DOCKER), tmp_path, {"changed": "overlay2", "running": "overlayfs"})
+    asked = ("containers", "--format", "{{.Names}} {{.Status}}")
+    for word, elsewhere in (("overlay2", ["running"]), ("containerd", [])):
+        done = layerfs(tmp_path, "--store", word, *asked)
+        assert (done.code, done.stderr) == (0, "")
+        lines = done.stdout.splitlines()
+        assert {line.split()[0] for line in lines} == {"changed", "running"}
+        assert [line.split()[0] for line in lines if "(layers in overlayfs)" in line] == elsewhere
+        assert "missing" not in done.stdout
 
 
 def test_a_store_that_is_not_there_is_not_chosen(sample: Callable[[str], Path]) -> None:

@@ -16,6 +16,7 @@ from layerfs.model import INIT, READ_WRITE, BareLayer, Container
 from layerfs.stores.containerd.layers import chain_of_key
 from layerfs.stores.containerd.metacontainers import ContainerdID, config_of
 from layerfs.stores.docker.containers import ContainerDB
+from layerfs.stores.docker.driver import DRIVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -91,11 +92,12 @@ class Containers:
         if container_id not in self._loaded:
             config = attempt(self._report, lambda: self._config(container_id))
             own = tuple(self._own(container_id))
-            if not own and self._snapshots:  # else it is told what is missing for all
+            elsewhere = config.driver if config and config.driver == DRIVER else None
+            if not own and not elsewhere and self._snapshots:  # else it is told what is missing for all
                 self._report(MissingFile(f"container {container_id}", "it has no snapshot"))
-            self._loaded[container_id] = Container(
-                container_id, config, tuple(layer for layer, _ in own), self._top(own[0][1]) if own else None
-            )
+            layers = tuple(layer for layer, _ in own)
+            top = self._top(own[0][1]) if own else None
+            self._loaded[container_id] = Container(container_id, config, layers, top, elsewhere)
         return self._loaded[container_id]
 
     def placed(self, container_id: ContainerID) -> Placed | None:

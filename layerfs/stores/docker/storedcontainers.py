@@ -65,6 +65,8 @@ class StoredContainers(StoredLayers):
         config = attempt(self.report, lambda: self.containerdb.config(container_id))
         if self.lacks(RECORDS):  # reported once, for all
             return DockerContainer(container_id, config)
+        if config and self.containerdb.has_other_driver(container_id):
+            return DockerContainer(container_id, config, elsewhere=config.driver)
         mount = attempt(
             self.report, lambda: self._mounts.of(container_id, lambda: self._top_of(config), self.report)
         )
