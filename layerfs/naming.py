@@ -273,9 +273,9 @@ class _ContainerNames:
         if own := [found for found in self._known if found == name]:
             return [Match(own[0], name, "container ID")]
         wanted = name.removeprefix("/")
-        return [
-            Match(found, wanted, "name") for found, own in self._known.items() if wanted and own == wanted
-        ]
+        if named := [found for found, own in self._known.items() if wanted and own == wanted]:
+            return [Match(found, wanted, "name") for found in named]
+        return [Match(found, name, "name") for found in self._store.container_aliases().get(name, ())]
 
     def beginning(self, name: str) -> list[Match]:
         """By the beginning of an ID."""

@@ -306,6 +306,14 @@ class Store(ABC):
         """The container of this ID, name, or unique ID prefix."""
         return self.names.container(name)
 
+    def container_records(self, container: Container) -> Json | None:  # noqa: ARG002 - for kinds of others
+        """What there is of a container that is not Docker's, in the words of who wrote it down; or None."""
+        return None
+
+    def container_aliases(self) -> Mapping[str, Sequence[ContainerID]]:
+        """The containers by what else they are called than by their names and IDs."""
+        return {}
+
     def host_config(self, container: Container) -> Json | None:  # noqa: ARG002 - for kinds that have one
         """What a container asks of the host, as the engine keeps it; None where that is not known."""
         return None

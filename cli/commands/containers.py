@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from layerfs.analysis.store.containers import ContainerFilter, ContainerSizes
     from layerfs.formats.containerconfig import ContainerConfig
-    from layerfs.model import Container
+    from layerfs.model import Container, Pod
     from layerfs.store import Store
 
 __all__ = ["View", "command", "container_table"]
@@ -50,17 +50,22 @@ def _filter_values(root: Store, name: str) -> Iterable[Any]:
     values: dict[str, Callable[[ContainerConfig], Iterable[Any]]] = {
         "exited": lambda config: (config.state.exit_code,),
         "id": lambda config: (short_id(config.id),),
-        "label": lambda config: (f"{key}={value}" for key, value in config.labels.items()),
         "network": _networks,
         "volume": lambda config: (mount.name or mount.source for mount in config.mount_points),
     }
+    if name == "label":
+        return (f"{key}={value}" for item in root.containers() for key, value in item.labels.items())
     if name not in values:
         return ()
     return (value for item in root.containers() if item.config for value in values[name](item.config))
 
 
 @click.command("containers")
-@click.option("-a", "--all", "every", is_flag=True, help="As `docker ps` has it; all are always shown.")
+@click.option(
+    *("-a", "--all", "every"),
+    is_flag=True,
+    help="Show the sandboxes of pods too; all other containers are always shown.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Show container IDs only.")
 @click.option("-s", "--size", is_flag=True, help="Show what each container has written, and all it holds.")
 @click.option("-n", "--last", type=click.IntRange(-1), default=-1, metavar="N", help="Show the N newest.")
@@ -76,7 +81,7 @@ def _filter_values(root: Store, name: str) -> Iterable[Any]:
 @click.pass_context
 def command(
     ctx: click.Context,
-    every: bool,  # noqa: ARG001 - all are always shown
+    every: bool,
     quiet: bool,
     size: bool,
     last: int,
@@ -88,7 +93,9 @@ def command(
     """List containers, newest first, as `docker ps --all` does.
 
     The state is the one last recorded. A container recorded as running may have ended since, so it is
-    shown as last seen running; in JSON its `state` is null and `recorded_running` true.
+    shown as last seen running; in JSON its `state` is null and `recorded_running` true. Containers of
+    Kubernetes are shown with their pods; --filter label=NAME=VALUE asks for labels of the pod too. Of
+    containers of nerdctl and ctr nothing on disk tells the state.
 
     \b
     Examples:
@@ -96,16 +103,19 @@ def command(
       layerfs containers --filter ancestor=nginx --filter status=exited
       layerfs containers --format '{{.Names}}: {{.Status}}'
       layerfs containers --format json
+      layerfs containers --filter label=io.kubernetes.pod.name=web-0
     """
     from layerfs.analysis.store.containers import listed_containers
 
     data_root = _with_containers(open_root(ctx))
-    rows = list(listed_containers(data_root, _container_filter(data_root, filters)))
+    found = listed_containers(data_root, _container_filter(data_root, filters))
+    rows = [row for row in found if every or row.kind != "sandbox"]
     limit = 1 if latest and last == -1 else last
     if form == "table" and quiet:
         form = "{{.ID}}"
     view = View(data_root, full=no_trunc)
-    emit(container_table(view, size=size), rows[:limit] if limit > 0 else rows, form)
+    rows = rows[:limit] if limit > 0 else rows
+    emit(container_table(view, size=size, pods=any(row.pod for row in rows)), rows, form)
 
 
 def _with_containers(root: Store) -> Store:
@@ -173,6 +183,10 @@ class View:
     def identity(self, row: Container) -> str:
         """The ID."""
         return row.id if self._full else short_id(row.id)
+
+    def pod_identity(self, row: Container) -> str:
+        """The ID of its pod's sandbox."""
+        return "" if row.pod is None else row.pod.id if self._full else short_id(row.pod.id)
 
     def names(self, row: Container) -> str:
         """The name; nothing where it has none."""
@@ -256,7 +270,7 @@ def _status(config: ContainerConfig, now_ns: int) -> str:
         since = f" (started {_ago(state.started_ns, now_ns)})" if state.started_ns is not None else ""
         return f"Last seen {recorded}{since}"
     if recorded != "exited":
-        return {"removing": "Removal In Progress", "dead": "Dead", "created": "Created"}[recorded]
+        return {"removing": "Removal In Progress"}.get(recorded, recorded.capitalize())
     if state.finished_ns is None:
         return ""
     return f"Exited ({state.exit_code}) {_ago(state.finished_ns, now_ns)}"
@@ -266,8 +280,13 @@ def _ago(then_ns: int, now_ns: int) -> str:
     return f"{human_duration((now_ns - then_ns) / _NANO)} ago"
 
 
-def container_table(view: View, *, size: bool) -> Table[Container]:
-    """All that is told of containers; with `size` also what they take."""
+_SHOWN = ("ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names")
+_SHOWN_OF_PODS = ("ID", "Image", "RunningFor", "Status", "Names", "Attempt", "PodID", "Pod", "PodNamespace")
+"""What `docker ps` shows, and what `crictl ps` does."""
+
+
+def container_table(view: View, *, size: bool, pods: bool = False) -> Table[Container]:
+    """All that is told of containers; with `size` also what they take, with `pods` those of Kubernetes."""
     columns: list[Column[Container]] = [
         Column("id", lambda row: row.id, "ID", "CONTAINER ID", view.identity),
         Column("name", _config(lambda config: config.name), "Names", "NAMES", view.names),
@@ -278,7 +297,7 @@ def container_table(view: View, *, size: bool) -> Table[Container]:
         Column("", _config(lambda config: config.created_ns), "RunningFor", "CREATED", _since),
         Column("state", _state, "State", "STATE", lambda row: _state(row) or "unknown"),
         Column("recorded_state", _config(_recorded)),
-        Column("recorded_running", _config(lambda config: config.state.running)),
+        Column("recorded_running", _config(_recorded_running)),
         Column("", view.status, "Status", "STATUS"),
         Column("exit_code", _exited),
         Column("started", _config(lambda config: rfc3339(config.state.started_ns))),
@@ -292,10 +311,16 @@ def container_table(view: View, *, size: bool) -> Table[Container]:
             "size_rw", lambda row: view.sizes(row).read_write if size else None, "Size", "SIZE", view.size
         ),
         Column("size_root_fs", lambda row: view.sizes(row).root_fs if size else None),
+        Column("pod", _pod(lambda pod: pod.name), "Pod", "POD"),
+        Column("pod_namespace", _pod(lambda pod: pod.namespace), "PodNamespace", "NAMESPACE"),
+        Column("pod_id", _pod(lambda pod: pod.id), "PodID", "POD ID", view.pod_identity),
+        Column("pod_labels", _pod(lambda pod: pod.labels)),
+        Column("attempt", lambda row: row.attempt, "Attempt", "ATTEMPT"),
+        Column("kind", lambda row: row.kind, "Kind", "KIND"),
         Column("mount_id", lambda row: _own(row, "read-write layer")),
         Column("init_id", lambda row: _own(row, "init layer")),
     ]
-    shown = ("ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names")
+    shown = _SHOWN_OF_PODS if pods else _SHOWN
     return Table(columns, (*shown, "Size") if size else shown, {"Label": _label})
 
 
@@ -304,10 +329,19 @@ def _config(value: Callable[[ContainerConfig], Any]) -> Callable[[Container], An
     return lambda row: None if row.config is None else value(row.config)
 
 
-def _recorded(config: ContainerConfig) -> str:
+def _pod(value: Callable[[Pod], Any]) -> Callable[[Container], Any]:
+    """A fact of the pod; None for a container of none."""
+    return lambda row: value(row.pod) if row.pod else None
+
+
+def _recorded(config: ContainerConfig) -> str | None:
     from layerfs.analysis.store.containers import recorded_state
 
-    return recorded_state(config)
+    return recorded_state(config) if config.state.known else None
+
+
+def _recorded_running(config: ContainerConfig) -> bool | None:
+    return config.state.running if config.state.known else None
 
 
 def _state(row: Container) -> str | None:
@@ -346,7 +380,7 @@ def _ports_text(row: Container) -> str:
 
 
 def _label(row: Container, name: str) -> str:
-    return row.config.labels.get(name, "") if row.config else ""
+    return row.labels.get(name, "")
 
 
 def _labels_text(row: Container) -> str:

@@ -164,6 +164,15 @@ class Namespace:
         """Every lease by its ID."""
         return dict(self._all("lease", _lease, b"leases"))
 
+    def container(self, container_id: str) -> MetaContainer | None:
+        """The container of an ID."""
+        return self._one("container", _container, container_id, b"containers")
+
+    def sandbox_extensions(self, sandbox: str) -> Mapping[str, TypedValue]:
+        """What others noted of a sandbox that containerd itself knows (since 1.7), by their names."""
+        found = self._one("sandbox", lambda _, bucket: _extensions(bucket), sandbox, b"sandboxes")
+        return found or {}
+
     def image(self, name: str) -> MetaImage | None:
         """The image of a name."""
         return self._one("image", _image, name, b"images")
@@ -267,7 +276,6 @@ def _snapshot(key: str, bucket: Bucket) -> MetaSnapshot:
 
 def _container(container_id: str, bucket: Bucket) -> MetaContainer:
     values = dict(bucket.values())
-    extensions = bucket.bucket(b"extensions")
 
     def noted(key: bytes) -> str:
         return as_text(values.get(key, b""))
@@ -281,8 +289,13 @@ def _container(container_id: str, bucket: Bucket) -> MetaContainer:
         time_of(values.get(b"createdat")),
         labels_of(bucket),
         any_of(values[b"spec"]) if values.get(b"spec") else None,
-        {as_text(key): any_of(value) for key, value in extensions.values()} if extensions else {},
+        _extensions(bucket),
     )
+
+
+def _extensions(bucket: Bucket) -> dict[str, TypedValue]:
+    found = bucket.bucket(b"extensions")
+    return {as_text(key): any_of(value) for key, value in found.values()} if found else {}
 
 
 def _lease(lease_id: str, bucket: Bucket) -> MetaLease:

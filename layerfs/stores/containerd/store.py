@@ -49,7 +49,7 @@ class ContainerdStore(StoredImages):
         self._trees = Trees(self._snapshots, self._files, self.report)
         others = [space for space in self.spaces if space.name != self.dockers_namespace]
         self._containers = Containers(
-            self.docker, others, self._snapshots, self._images.id_of_name, self.report
+            self.directory, self.docker, others, self._snapshots, self._images.id_of_name, self.report
         )
 
     # -- places --------------------------------------------------------------------------------
@@ -132,6 +132,14 @@ class ContainerdStore(StoredImages):
     def load_container(self, container_id: ContainerID) -> Container:
         """The container of this ID, as far as it can be read; defects are reported."""
         return self._containers.load(container_id)
+
+    def container_records(self, container: Container) -> Json | None:
+        """What there is of a container that is not Docker's, in the words of who wrote it down; or None."""
+        return self._containers.records(container.id)
+
+    def container_aliases(self) -> Mapping[str, Sequence[ContainerID]]:
+        """The containers by the longer names that Kubernetes has for them."""
+        return self._containers.aliases()
 
     def host_config(self, container: Container) -> Json | None:
         """What a container asks of the host; None where that is missing or damaged (reported)."""
