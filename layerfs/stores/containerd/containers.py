@@ -134,12 +134,13 @@ class Containers:
         meta = self._metas.get(container_id)
         if meta is None:
             return None
+        config = self.load(container_id).config
         noted, status = self._kubernetes.metadata(meta), self._kubernetes.status(meta)
         return {
             "Snapshotter": meta.snapshotter,
             "SnapshotKey": meta.snapshot_key,
             "SandboxID": meta.sandbox,
-            "Spec": self._config(container_id).raw,
+            "Spec": config.raw if config else None,
             "Metadata": noted.raw if noted else None,
             "Status": status.raw if status else None,
         }
