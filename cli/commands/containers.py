@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..emit import emit
-from ..filters import Filters, filter_option, invalid_filter, labels
+from ..filters import Filters, filter_option
 from ..options import format_option, no_trunc_option, root_option
-from ..rows.ports import asked_ports, shown_ports
+from ..rows.containerfilters import container_filter, filter_values
+from ..rows.ports import shown_ports
 from ..stores import open_root
-from ..subjects import container_names, image_names
 from ..table import Column, Table
 from ..template.printf import printf
 from ..units import ZERO_TIME_NS, age, clock, ellipsis, human_duration, human_size, rfc3339, short_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
-    from layerfs.analysis.store.containers import ContainerFilter, ContainerSizes
+    from layerfs.analysis.store.containers import ContainerSizes
     from layerfs.formats.containerconfig import ContainerConfig
     from layerfs.model import Container, Pod
     from layerfs.store import Store
@@ -31,33 +31,6 @@ UNKNOWN = "N/A"
 COMMAND_WIDTH, MOUNT_WIDTH = 20, 15
 
 _NANO = 10**9
-
-
-def _filter_values(root: Store, name: str) -> Iterable[Any]:
-    """What a filter may be given, as far as it can be listed."""
-    from layerfs.analysis.store.containers import HEALTHS, STATES
-
-    if name == "health":
-        return HEALTHS
-    if name == "is-task":
-        return ("true", "false")
-    if name == "ancestor":
-        return image_names(root)
-    if name in ("before", "name", "since"):
-        return container_names(root)
-    if name == "status":
-        return STATES
-    values: dict[str, Callable[[ContainerConfig], Iterable[Any]]] = {
-        "exited": lambda config: (config.state.exit_code,),
-        "id": lambda config: (short_id(config.id),),
-        "network": _networks,
-        "volume": lambda config: (mount.name or mount.source for mount in config.mount_points),
-    }
-    if name == "label":
-        return (f"{key}={value}" for item in root.containers() for key, value in item.labels.items())
-    if name not in values:
-        return ()
-    return (value for item in root.containers() if item.config for value in values[name](item.config))
 
 
 @click.command("containers")
@@ -73,7 +46,7 @@ def _filter_values(root: Store, name: str) -> Iterable[Any]:
 @filter_option(
     *("ancestor", "before", "exited", "expose", "health", "id", "is-task", "label", "name", "network"),
     *("publish", "since", "status", "volume"),
-    values=_filter_values,
+    values=filter_values,
 )
 @no_trunc_option
 @format_option
@@ -108,14 +81,14 @@ def command(
     from layerfs.analysis.store.containers import listed_containers
 
     data_root = _with_containers(open_root(ctx))
-    found = listed_containers(data_root, _container_filter(data_root, filters))
+    found = listed_containers(data_root, container_filter(data_root, filters))
     rows = [row for row in found if every or row.kind != "sandbox"]
     limit = 1 if latest and last == -1 else last
     if form == "table" and quiet:
         form = "{{.ID}}"
     view = View(data_root, full=no_trunc)
     rows = rows[:limit] if limit > 0 else rows
-    emit(container_table(view, size=size, pods=any(row.pod for row in rows)), rows, form)
+    emit(container_table(view, size=size, pods=any(item.pod for item in data_root.containers())), rows, form)
 
 
 def _with_containers(root: Store) -> Store:
@@ -125,46 +98,6 @@ def _with_containers(root: Store) -> Store:
     if not root.has_containers:
         raise NotInThisKind(root.path, root.noun, "containers")
     return root
-
-
-def _container_filter(root: Store, filters: Filters) -> ContainerFilter:
-    from layerfs.analysis.store.containers import HEALTHS, STATES, ContainerFilter, descendants
-
-    for state in filters.get("status", ()):
-        if state not in STATES:
-            raise invalid_filter("status", state, f"expected one of {', '.join(STATES)}")
-    for health in filters.get("health", ()):
-        if health not in HEALTHS:
-            raise invalid_filter("health", health, f"expected one of {', '.join(HEALTHS)}")
-    return ContainerFilter(
-        ids=tuple(filters.get("id", ())),
-        names=tuple(filters.get("name", ())),
-        states=tuple(filters.get("status", ())),
-        exit_codes=tuple(map(_exit_code, filters.get("exited", ()))),
-        labels=labels(filters),
-        ancestors=descendants(root, filters["ancestor"]) if "ancestor" in filters else None,
-        before=tuple(root.container(name) for name in filters.get("before", ())),
-        since=tuple(root.container(name) for name in filters.get("since", ())),
-        volumes=tuple(filters.get("volume", ())),
-        networks=tuple(filters.get("network", ())),
-        healths=tuple(filters.get("health", ())),
-        task=_task(filters.get("is-task", [])),
-        published=asked_ports("publish", filters),
-        exposed=asked_ports("expose", filters),
-    )
-
-
-def _task(values: list[str]) -> bool | None:
-    if values and not {"true", "false"} & set(values):
-        raise invalid_filter("is-task", values[0], "expected true or false")
-    return "true" in values if values else None
-
-
-def _exit_code(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError as error:
-        raise invalid_filter("exited", text, "expected an exit code") from error
 
 
 # -- columns -------------------------------------------------------------------------------------
