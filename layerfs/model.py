@@ -117,6 +117,29 @@ class Image:
         """The chain ID of each layer, base first, computed from the config."""
         return chain_ids(self.config.diff_ids)
 
+    @property
+    def listed_references(self) -> tuple[Reference, ...]:
+        """Those of its names that its engine lists."""
+        return self.references
+
+    @property
+    def has_name(self) -> bool:
+        """Whether anything names it."""
+        return bool(self.references)
+
+    @property
+    def platform_name(self) -> str | None:
+        """What it is for, as `linux/arm/v7`; None where its config does not say."""
+        config = self.config
+        if not (config.os and config.architecture):
+            return None
+        return "/".join(filter(None, (config.os, config.architecture, config.variant)))
+
+    @property
+    def target_digest(self) -> str | None:
+        """The digest of the index or manifest that its names point at; None in kinds without one."""
+        return None
+
     @functools.cached_property
     def name(self) -> str:
         """What to call it: its first tag, else its first name, else its ID."""

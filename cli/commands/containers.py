@@ -169,7 +169,8 @@ class View:
         if own is None:
             return UNKNOWN
         virtual = f" (virtual {UNKNOWN if whole is None else human_size(whole)})"
-        return human_size(own) + ("" if whole == 0 or not (row.own and row.top) else virtual)
+        has_below = row.top or self._root.account_rules.init_counts
+        return human_size(own) + (virtual if has_below and whole != 0 else "")
 
     def sizes(self, row: Container) -> ContainerSizes:
         """Its sizes in bytes, read when first asked for: the whole layer must be walked."""
@@ -241,6 +242,8 @@ def container_table(view: View, *, size: bool, pods: bool = False) -> Table[Cont
         Column("labels", _config(lambda config: config.labels), "Labels", "LABELS", _labels_text),
         Column("mounts", _config(_mounts), "Mounts", "MOUNTS", view.mounts),
         Column("", _local_volumes, "LocalVolumes", "LOCAL VOLUMES"),
+        Column("", _config(_health), "HealthStatus", "HEALTH STATUS", listed=False),
+        Column("", _config(lambda config: config.platform), "Platform", "PLATFORM", listed=False),
         Column("networks", _config(_networks), "Networks", "NETWORKS", _networks_text),
         Column(
             "size_rw", lambda row: view.sizes(row).read_write if size else None, "Size", "SIZE", view.size
@@ -277,6 +280,12 @@ def _recorded(config: ContainerConfig) -> str | None:
 
 def _recorded_running(config: ContainerConfig) -> bool | None:
     return config.state.running if config.state.known else None
+
+
+def _health(config: ContainerConfig) -> str:
+    from layerfs.analysis.store.containers import recorded_health
+
+    return recorded_health(config)
 
 
 def _state(row: Container) -> str | None:

@@ -80,6 +80,13 @@ class ContainerConfig:
     log_path: str
     raw: Json
 
+    @property
+    def platform(self) -> str:
+        """What its image is for, as newer engines note it, as `linux/arm/v7`; else the system alone."""
+        noted = self.raw.get("ImagePlatform")
+        found = noted if isinstance(noted, dict) else {"os": self.os}
+        return "/".join(str(found[key]) for key in ("os", "architecture", "variant") if found.get(key))
+
 
 def parse_container_config(content: bytes) -> ContainerConfig:
     """Parse a config.v2.json; raises `FormatError`."""

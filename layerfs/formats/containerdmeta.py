@@ -34,6 +34,7 @@ class MetaImage:
     Attributes:
         digest, media_type, size: of what it names: an index, a manifest, or something else. Not checked.
         created_ns, updated_ns: ns since 1970, or None.
+        annotations: of the descriptor that it was imported by.
     """
 
     name: str
@@ -43,6 +44,7 @@ class MetaImage:
     created_ns: int | None
     updated_ns: int | None
     labels: Mapping[str, str]
+    annotations: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +253,7 @@ def _image(name: str, bucket: Bucket) -> MetaImage:
         time_of(times.get(b"createdat")),
         time_of(times.get(b"updatedat")),
         labels_of(bucket),
+        labels_of(bucket, b"annotations"),
     )
 
 

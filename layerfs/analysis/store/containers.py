@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from layerfs.analysis.store.listing import has_labels
 from layerfs.damage import attempt
 from layerfs.errors import LookupFailed
-from layerfs.model import READ_WRITE, added_up
+from layerfs.model import READ_WRITE, BareLayer, added_up
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -245,8 +245,18 @@ def container_sizes(root: Store, container: Container) -> ContainerSizes:
     if layer is None:
         return ContainerSizes(None, None)
     own = root.content_size(layer)
-    below = attempt(root.report, lambda: added_up(item.size for item in root.layers_below(container)))
+    below = attempt(root.report, lambda: added_up(_sizes_below(root, container, layer)))
     return ContainerSizes(own, None if own is None or below is None else own + below)
+
+
+def _sizes_below(root: Store, container: Container, own: BareLayer) -> Iterator[int | None]:
+    """The sizes of all that is below a container's own layer, by the rules of the store."""
+    if not root.account_rules.init_counts:
+        yield from (item.size for item in root.layers_below(container))
+        return
+    for item in root.stack(container):
+        if item.cache_id != own.cache_id:
+            yield root.content_size(item) if isinstance(item, BareLayer) else item.size
 
 
 def networks(config: ContainerConfig) -> dict[str, str]:

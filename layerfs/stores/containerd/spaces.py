@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from layerfs.formats.containerdmeta import Namespace
     from layerfs.hostdir import HostDir
 
-__all__ = ["ALL", "chosen_spaces", "filled", "has_dockers", "namespaces_of"]
+__all__ = ["ALL", "chosen_spaces", "filled", "has_dockers", "is_dockers", "namespaces_of"]
 
 ALL = "all"
 """Asks for every namespace."""
@@ -29,6 +29,11 @@ _DOCKERS = re.compile(r"moby(?:-\d+\.\d+)?")
 _USUAL = ("moby", "k8s.io", "default")
 
 _log = logging.getLogger(__name__)
+
+
+def is_dockers(name: str) -> bool:
+    """Whether a Docker Engine calls its namespace so."""
+    return bool(_DOCKERS.fullmatch(name))
 
 
 def chosen_spaces(
@@ -79,7 +84,7 @@ def filled(known: Mapping[str, Namespace]) -> list[str]:
 
 def has_dockers(known: Mapping[str, Namespace]) -> bool:
     """Whether a Docker Engine has its images there: without, it has nothing but running containers."""
-    return any(_DOCKERS.fullmatch(name) and space.has("images") for name, space in known.items())
+    return any(is_dockers(name) and space.has("images") for name, space in known.items())
 
 
 def namespaces_of(directory: HostDir, path: str) -> Mapping[str, Namespace]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import logging
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from layerfs.accounts import AccountRules
 from layerfs.boltfile import read_boltfile
 from layerfs.cache.blobs import Cache
 from layerfs.cache.options import CacheOptions
@@ -20,9 +21,10 @@ from layerfs.errors import (
     reason,
 )
 from layerfs.formats.containerdmeta import Namespace, parse_meta
+from layerfs.formats.gotime import format_time
 from layerfs.formats.repositories import Repositories, RepositoryRow
 from layerfs.ids import BlobDigest, ChainID, ImageID, InvalidID, chain_id
-from layerfs.model import Blob, Image, Layer
+from layerfs.model import Blob, Image, Layer, added_up
 from layerfs.store import RECORDS, Store
 from layerfs.stores.blobs.export import PlainTar
 from layerfs.stores.blobs.layers import BlobLayer, LayerFiles
@@ -30,16 +32,20 @@ from layerfs.stores.containerd.content import Content
 from layerfs.stores.containerd.images import ContainerdImage, Images
 from layerfs.stores.containerd.layers import ContainerdLayer, Snapshots
 from layerfs.stores.containerd.names import ContainerdNames
+from layerfs.stores.containerd.notes import notes_of_container, notes_of_image, pulled_from
 from layerfs.stores.containerd.places import META_DB, open_containerd
+from layerfs.stores.containerd.sizes import ImageSizes
 from layerfs.stores.containerd.snapshotters import database_name, has_database, read_snapshotters
-from layerfs.stores.containerd.spaces import ALL, chosen_spaces, filled
+from layerfs.stores.containerd.spaces import ALL, chosen_spaces, filled, is_dockers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from layerfs.accounts import ImageParts
     from layerfs.formats.descriptors import Descriptor
     from layerfs.formats.errors import FormatError
     from layerfs.ids import DiffID
+    from layerfs.model import Container
     from layerfs.stores.containerd.places import Opened
     from layerfs.stores.registry import Options
 
@@ -59,9 +65,19 @@ class StoredImages(Store):
         content: the blobs.
         snapshotters: those in use, by name.
         gone: why nothing of the namespaces can be read; None where it can.
+        bolt_state: which state of databases is read.
     """
 
     kind = "containerd"
+    has_graph_driver = False
+    account_rules = AccountRules(
+        every_image=True,
+        unused_alone=True,
+        whole_cache=True,
+        init_counts=True,
+        containers_listed=True,
+        digits=3,
+    )
 
     def __init__(self, opened: Opened, options: Options, cache: Cache) -> None:
         """Read a root that is open; see `open`."""
@@ -70,6 +86,7 @@ class StoredImages(Store):
         super().__init__((self.docker or opened.directory).display)
         self.directory = opened.directory
         self.meta_name = self.directory.name_of(META_DB)
+        self.bolt_state = options.bolt_state
         self.content = Content(self.directory)
         self.snapshotters = read_snapshotters(self.directory, self.report, options.bolt_state)
         self._known, self.gone = self._namespaces(options.bolt_state)
@@ -87,7 +104,13 @@ class StoredImages(Store):
         self._snapshots = Snapshots(self.spaces, self.snapshotters, told, self.meta_name)
         self._files = LayerFiles(cache, self.report)
         self._images = Images(self.spaces, self.content, self.report, options.platform, self.meta_name)
+        self._sizes = ImageSizes(self.spaces, self.content, self._snapshots, self.report)
         self._chains: dict[ImageID, tuple[ContainerdLayer, ...]] = {}
+
+    @property
+    def lists_unnamed(self) -> bool:  # type: ignore[override]
+        """Whether images without a name are listed: Docker's client hides them since 29."""
+        return not all(is_dockers(space.name) for space in self.spaces)
 
     @property
     def noun(self) -> str:
@@ -171,10 +194,17 @@ class StoredImages(Store):
         return self._images.image(image_id)
 
     def images(self, *, all_platforms: bool = False) -> Sequence[Image]:
-        """Every sound image, or each platform of it, newest first; damaged ones are reported and left out."""
+        """Every sound image, newest first; damaged ones are reported and left out.
+
+        With `all_platforms` each platform of it, also those that were never fetched.
+        """
         if not all_platforms:
             return super().images()
-        found = [image for image_id in self._images.ids for image in self._images.every_platform(image_id)]
+        found = [
+            image
+            for image_id in self._images.ids
+            for image in self._images.every_platform(image_id, missing=True)
+        ]
         return sorted(
             found,
             key=lambda image: (image.config.created_ns is None, -(image.config.created_ns or 0), image.id),
@@ -198,6 +228,48 @@ class StoredImages(Store):
         if manifest is None or manifest.config is None:
             raise self._no_image(image)
         return self.content.document(manifest.config)
+
+    # -- sizes ---------------------------------------------------------------------------------
+
+    def size(self, image: Image) -> int | None:
+        """The size of an image as its engine prints it: crictl that of its blobs, Docker all on disk."""
+        own = self.own_image(image)
+        if self._images.targets[own.target.digest].by_config:
+            return self._sizes.referenced(own)
+        return self.disk_usage(own)
+
+    def inspected_size(self, image: Image) -> int:
+        """What `docker image inspect` calls the size: that of the blobs of one platform, with its indexes."""
+        return self._sizes.referenced(self.own_image(image))
+
+    def packed_size(self, image: Image) -> int | None:
+        """Bytes of an image's blobs that are there, as Docker's CONTENT SIZE."""
+        return self._sizes.packed(self.own_image(image))
+
+    def disk_usage(self, image: Image) -> int | None:
+        """Bytes of all blobs and snapshots of an image: Docker's DISK USAGE; None where one is not known."""
+        return added_up(part.size for part in self.parts(image).counted)
+
+    def parts(self, image: Image) -> ImageParts:
+        """The blobs and snapshots of an image; a size that is not known (reported) is None."""
+        return self._sizes.parts(self.own_image(image))
+
+    # -- what is noted of images ---------------------------------------------------------------
+
+    def last_tagged(self, image: Image) -> str | None:
+        """When a name was last made to point at the image's target."""
+        metas = self._images.targets[self.own_image(image).target.digest].metas
+        times = [meta.updated_ns for meta in metas if meta.updated_ns is not None]
+        return format_time(max(times)) if times else None
+
+    def notes(self, subject: Image | Container) -> Mapping[str, Any]:
+        """What Docker's inspection tells besides: descriptors, where it is from; raises `FormatError`."""
+        if isinstance(subject, Image):
+            target = self._images.targets[self.own_image(subject).target.digest]
+            blobs = (space.blob(target.descriptor.digest) for space in self.spaces)
+            return notes_of_image(target, next(filter(None, blobs), None))
+        config = subject.config
+        return notes_of_container(config.raw, config.driver) if config else {}
 
     def own_image(self, image: Image) -> ContainerdImage:
         """An image as this store has it."""
@@ -283,13 +355,8 @@ class StoredImages(Store):
 
     def _repositories_of(self, digest: str) -> tuple[str, ...]:
         """What the labels of a blob say that it was pulled from."""
-        found: dict[str, None] = {}
-        for space in self.spaces:
-            blob = space.blob(digest)
-            for name, value in blob.labels.items() if blob else ():
-                if name.startswith(_SOURCE):
-                    found |= {f"{name.removeprefix(_SOURCE)}/{path}": None for path in value.split(",")}
-        return tuple(found)
+        blobs = (space.blob(digest) for space in self.spaces)
+        return tuple(dict.fromkeys(name for blob in blobs if blob for name in pulled_from(blob.labels)))
 
     def layer_tar(self, layer: Layer) -> PlainTar | None:
         """The tar whose sha256 is the diff ID; raises `MissingFile` where the blob is not there."""
@@ -301,9 +368,6 @@ class StoredImages(Store):
 
 
 _LOST = "the file is missing: no image is known, nor which snapshot is whose"
-
-_SOURCE = "containerd.io/distribution.source."
-"""Begins the label of a blob that says where it was pulled from; the rest is the registry's host."""
 
 
 def _unread(error: OSError, name: str) -> CorruptStore:
