@@ -308,9 +308,13 @@ class Store(ABC):
         """What the engine notes for overlayfs of the layers below, uppermost first; None if nothing."""
         return None
 
-    def bare_layer(self, place: str) -> BareLayer:
-        """The layer without a chain ID at a place; raises `LayerNotFound`."""
+    def bare_layer(self, place: str) -> Layer | BareLayer:
+        """The layer at a place that no chain ID means; raises `LayerNotFound`."""
         raise LayerNotFound(f"no such layer: {place}")
+
+    def chain_of_twin(self, place: str) -> ChainID | None:  # noqa: ARG002 - for kinds with namespaces
+        """The layer that lies at a place once more; None where it is none."""
+        return None
 
     # -- containers ----------------------------------------------------------------------------
 

@@ -267,6 +267,30 @@ def test_all_namespaces_have_one_chain_in_several_directories(sample: Callable[[
     assert len(hashes) == 1
 
 
+def test_a_layer_that_lies_twice_is_known_in_both_places(sample: Callable[[str], Path]) -> None:
+    """Each directory is read by its own number, and neither is called an orphan or a build's."""
+    root = sample(CTR)
+    asked = ("--namespace", "all")
+    layers = {
+        space: {
+            row["chain_id"]: row
+            for row in layerfs(root, "--namespace", space, "layers", "--format", "json").json
+        }
+        for space in ("default", "k8s.io")
+    }
+    both = layers["default"].keys() & layers["k8s.io"].keys()
+    pairs = [(layers["default"][chain], layers["k8s.io"][chain]) for chain in both]
+    twins = [pair for pair in pairs if pair[0]["cache_id"] and pair[1]["cache_id"]]
+    assert twins
+    for row in (row for pair in twins for row in pair):
+        (shown,) = layerfs(root, *asked, "inspect", row["cache_id"]).json
+        assert (shown["ChainID"], shown["Directory"]) == (row["chain_id"], row["directory"])
+        (told,) = layerfs(root, *asked, "whois", row["cache_id"], "--format", "json").json
+        assert (told["chain_id"], told["directory"]) == (row["chain_id"], row["directory"])
+        assert (told["orphan"], told["buildkit"]) == (False, False)
+        assert told["images"]
+
+
 # -- damage ----------------------------------------------------------------------------------------
 
 
