@@ -11,13 +11,13 @@ import logging
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from layerfs.accounts import AccountRules, ImageParts, Part
+from layerfs.accounts import Accounted
 from layerfs.damage import attempt
 from layerfs.errors import BrokenChain, CorruptStore, LayerNotFound
 from layerfs.formats.whiteouts import TRUSTED
 from layerfs.layerchain import walk_down
 from layerfs.layernames import KnownLayer, LayerNames
-from layerfs.model import NOWHERE, BareLayer, Container, Image, Layer, added_up
+from layerfs.model import NOWHERE, BareLayer, Container, Image, Layer
 from layerfs.naming import Names
 from layerfs.tree.union import UnionTree
 
@@ -49,7 +49,7 @@ FILES = "files"
 _log = logging.getLogger(__name__)
 
 
-class Store(ABC):
+class Store(Accounted, ABC):
     """One store, open for reading.
 
     Attributes:
@@ -59,7 +59,6 @@ class Store(ABC):
         has_containers: whether stores of this kind have containers at all.
         lists_unnamed: whether the client of its engine lists images without a name when it is not asked to.
         has_graph_driver: whether its engine tells the directories of a stack, as `docker inspect` does.
-        account_rules: how its engine adds up what images, containers and a build cache take.
         damage: every defect met so far, in order.
     """
 
@@ -68,7 +67,6 @@ class Store(ABC):
     has_containers: bool = True
     lists_unnamed: bool = True
     has_graph_driver: bool = True
-    account_rules: AccountRules = AccountRules()
     path: str
 
     @property
@@ -127,7 +125,7 @@ class Store(ABC):
             self.damage.append(problem.again())
             _log.warning("%s", problem, extra={"damage": True})
 
-    def require(self, *parts: str) -> None:  # noqa: B027 - nothing, where a store is one whole
+    def require(self, *parts: str) -> None:
         """Raise `StoreGone` where one of `RECORDS` and `FILES` is not there at all."""
 
     def lacks(self, part: str) -> bool:  # noqa: ARG002 - for kinds of several parts
@@ -191,27 +189,6 @@ class Store(ABC):
             CorruptStore: it is the image meant, but its config is damaged.
         """
         return self.names.image(name)
-
-    def size(self, image: Image) -> int | None:
-        """The image's size in bytes as its engine adds it up, or None where that of a layer is not known."""
-        return added_up([self.layer_size(chain) for chain in image.chain])
-
-    def inspected_size(self, image: Image) -> int | None:
-        """The size that its engine tells where it describes one image; of most the same."""
-        return self.size(image)
-
-    def packed_size(self, image: Image) -> int | None:  # noqa: ARG002 - for kinds that keep blobs
-        """Bytes of an image's blobs, as they are in registries; None in kinds that do not keep them."""
-        return None
-
-    def disk_usage(self, image: Image) -> int | None:  # noqa: ARG002 - for kinds with more than one form
-        """Bytes on disk of all that is kept of an image; None where that is not known."""
-        return None
-
-    def parts(self, image: Image) -> ImageParts:
-        """What an image takes, part by part; the size of a part is None where it is not known (reported)."""
-        layers = (Part(chain, self.layer_size(chain), is_layer=True) for chain in image.chain)
-        return ImageParts(tuple(layers))
 
     def last_tagged(self, image: Image) -> str | None:  # noqa: ARG002 - for kinds that note it
         """When an image was last tagged, as Docker writes a time; None where nothing tells."""

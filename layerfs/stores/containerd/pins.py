@@ -34,6 +34,7 @@ def pinned(
     under_images: Iterable[Placed],
     blobs: Iterable[str],
     snapshots: Snapshots,
+    bases: Collection[ChainID],
     report: Callable[[CorruptStore], None],
 ) -> Pinned:
     """What is needed, and all that it stands on.
@@ -44,9 +45,10 @@ def pinned(
         under_images: those that images need: what was left between their layers is no orphan either.
         blobs: the digests of blobs that leases need.
         snapshots: tells what each stands on.
+        bases: the base layers of images: whatever damaged records say, these stand on nothing.
         report: takes what is wrong.
     """
-    ours, of_cache, of_images = (_Standing(snapshots, report) for _ in range(3))
+    ours, of_cache, of_images = (_Standing(snapshots, bases, report) for _ in range(3))
     ours.add(held)
     of_cache.add(cached)
     of_images.add(under_images)
@@ -63,11 +65,14 @@ def pinned(
 class _Standing:
     """Some snapshots and all that they stand on: layers of images, and others."""
 
-    def __init__(self, snapshots: Snapshots, report: Callable[[CorruptStore], None]) -> None:
+    def __init__(
+        self, snapshots: Snapshots, bases: Collection[ChainID], report: Callable[[CorruptStore], None]
+    ) -> None:
         self.chains: set[ChainID] = set()
         self.bare: list[Placed] = []
         self.complete = True
         self._snapshots = snapshots
+        self._bases = bases
         self._report = report
         self._seen: set[str] = set()
 
@@ -77,7 +82,10 @@ class _Standing:
             below, problem = self._snapshots.below(top)
             if problem:
                 self._report(problem)
-                self.complete = False
+                keys = [item.key for item in below]
+                bases = [number for number, key in enumerate(keys) if key in self._bases]
+                self.complete = self.complete and bool(bases)
+                below = below[max(bases, default=0) :]
             for item in below:
                 if item.place not in self._seen:
                     self._seen.add(item.place)

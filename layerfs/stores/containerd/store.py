@@ -192,6 +192,7 @@ class ContainerdStore(StoredImages):
             under_images=[layer.placed for layer in self.layers_by_chain.values() if layer.placed],
             blobs=leased_blobs(self.spaces),
             snapshots=self._snapshots,
+            bases={chain for chain, layer in self.layers_by_chain.items() if layer.parent is None},
             report=self.report,
         )
         return found._replace(
