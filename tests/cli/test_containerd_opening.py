@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.bolt import bolt_tree
 from tests.support.command import layerfs
 from tests.support.samples import linked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from tests.support.bolt import Nested
 
 pytestmark = pytest.mark.root
 
@@ -63,6 +66,16 @@ def test_of_several_roots_the_others_are_named(sample: Callable[[str], Path], tm
     assert layerfs(k3s, "images").stderr == ""
 
 
+def test_a_root_in_which_nothing_is_gives_way(sample: Callable[[str], Path], tmp_path: Path) -> None:
+    """A service that nobody uses has a root too: it is not read, and not told of."""
+    empty = tmp_path / "var/lib/containerd" / META
+    empty.parent.mkdir(parents=True)
+    empty.write_bytes(bolt_tree({b"v1": {b"version": b"\x08"}}))
+    linked(sample(CRI), tmp_path / "var/lib/rancher/k3s/agent/containerd")
+    assert _images(tmp_path) == _images(sample(CRI))
+    assert layerfs(tmp_path, "images").stderr == ""
+
+
 # -- Docker ----------------------------------------------------------------------------------------
 
 
@@ -107,7 +120,6 @@ def test_a_remapped_engine_has_a_namespace_of_its_own(sample: Callable[[str], Pa
 def _rename_namespace(root: Path, old: str, new: str) -> None:
     """Write the databases of a root anew, with another name of a namespace."""
     from layerfs.formats.bolt import Bucket, buffer_reader, open_bolt
-    from tests.support.bolt import Nested, bolt_tree
 
     def renamed(bucket: Bucket) -> Nested:
         found: dict[bytes, Any] = {}
