@@ -25,7 +25,7 @@ from layerfs.stores.containerd.buildcache import BuildCache
 from layerfs.stores.containerd.containers import Containers
 from layerfs.stores.containerd.layers import ContainerdLayer, chain_of_key, chain_to
 from layerfs.stores.containerd.names import ContainerdLayerNames
-from layerfs.stores.containerd.pins import leased_blobs, leased_keys, pinned, unclaimed
+from layerfs.stores.containerd.pins import kept_keys, leased_blobs, pinned, unclaimed
 from layerfs.stores.containerd.storedimages import StoredImages
 from layerfs.stores.containerd.trees import Trees
 from layerfs.stores.docker.volumes import volumes
@@ -186,13 +186,17 @@ class ContainerdStore(StoredImages):
         """What containers, leases and BuildKit's cache need; damage is reported."""
         for problem in self._build_cache.problems:
             self.report(problem)
+        layers = self.layers_by_chain
+        # another namespace or snapshotter may have but the lower ones of the same layers
+        is_one = len(self.spaces) == len(self.snapshotters) == 1
+        tops = layers.keys() - ({layer.parent for layer in layers.values()} if is_one else set())
         found = pinned(
-            held=[*self._own_snapshots(), *self._with_keys(leased_keys(self.spaces))],
+            held=[*self._own_snapshots(), *self._with_keys(kept_keys(self.spaces))],
             cached=self._with_keys(self._build_cache.keys),
-            under_images=[layer.placed for layer in self.layers_by_chain.values() if layer.placed],
+            under_images=self._with_keys(tops),
             blobs=leased_blobs(self.spaces),
             snapshots=self._snapshots,
-            bases={chain for chain, layer in self.layers_by_chain.items() if layer.parent is None},
+            layers=layers,
             report=self.report,
         )
         return found._replace(
@@ -221,7 +225,7 @@ class ContainerdStore(StoredImages):
                 yield self._placed[layer.cache_id]
 
     def _with_keys(self, keys: Iterable[str]) -> list[Placed]:
-        return [placed for key in sorted(keys) if (placed := self._snapshots.of(key))]
+        return [placed for key in sorted(keys) for placed in self._snapshots.every(key)]
 
     @property
     def places_path(self) -> str:
