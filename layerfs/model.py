@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 from layerfs.ids import chain_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from layerfs.formats.containerconfig import ContainerConfig
     from layerfs.formats.imageconfig import ImageConfig
@@ -35,6 +35,7 @@ __all__ = [
     "LayerInfo",
     "Named",
     "Place",
+    "Pod",
     "Remedy",
     "Removes",
     "Severity",
@@ -147,18 +148,51 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
+class Pod:
+    """A pod of Kubernetes, as its sandbox tells.
+
+    Attributes:
+        name, namespace, uid: what Kubernetes calls it; its namespace is none of containerd's.
+        id: of its sandbox.
+        attempt: how many sandboxes it had before; None where that is not known.
+        labels: the pod's.
+    """
+
+    name: str
+    namespace: str
+    uid: str
+    id: str
+    attempt: int | None
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Container:
     """A container: its config and its layers; either may be missing from a damaged or cut-down store.
 
     Attributes:
         own: its own layers, base first; none where its layers are not known.
         top: the uppermost layer of the image below; None for a container of none, or where it is not known.
+        elsewhere: the driver that has its layers, where that is another store's.
+        pod: whose it is in Kubernetes; None elsewhere.
+        attempt: how many times Kubernetes made it before; None elsewhere.
+        kind: `container`, or `sandbox` for what holds a pod together.
     """
 
     id: ContainerID
     config: ContainerConfig | None
     own: tuple[BareLayer, ...] = ()
     top: ChainID | None = None
+    elsewhere: str | None = None
+    pod: Pod | None = None
+    attempt: int | None = None
+    kind: str = "container"
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Its own labels, and its pod's where it has none of that name."""
+        own = self.config.labels if self.config else {}
+        return {**self.pod.labels, **own} if self.pod else own
 
     @property
     def name(self) -> str:

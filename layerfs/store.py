@@ -9,12 +9,13 @@ from __future__ import annotations
 import functools
 import logging
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from layerfs.accounts import Accounted
 from layerfs.damage import attempt
 from layerfs.errors import BrokenChain, CorruptStore, LayerNotFound
 from layerfs.formats.whiteouts import TRUSTED
+from layerfs.layerchain import walk_down
 from layerfs.layernames import KnownLayer, LayerNames
 from layerfs.model import NOWHERE, BareLayer, Container, Image, Layer
 from layerfs.naming import Names
@@ -28,16 +29,15 @@ if TYPE_CHECKING:
     from layerfs.formats.repositories import Repositories
     from layerfs.formats.whiteouts import Dialect
     from layerfs.ids import ChainID, ContainerID, DiffID, ImageID
+    from layerfs.layerchain import AnyLayer
+    from layerfs.layertar import LayerTar
     from layerfs.model import Blob, Named, Place
     from layerfs.tree.source import LayerSource
 
 __all__ = [
     "FILES",
     "RECORDS",
-    "Buffer",
-    "LayerTar",
     "Store",
-    "walk_down",
 ]
 
 RECORDS = "records"
@@ -46,48 +46,7 @@ RECORDS = "records"
 FILES = "files"
 """The part of a store that has the files of layers."""
 
-Buffer: TypeAlias = bytes | memoryview
-"""A piece of a tar."""
-
-AnyLayer = TypeVar("AnyLayer", bound=Layer)
-
 _log = logging.getLogger(__name__)
-
-
-def walk_down(
-    top: ChainID, layer_of: Callable[[ChainID], AnyLayer | None], until: Collection[ChainID] = ()
-) -> Iterator[AnyLayer]:
-    """A layer and those that it stands on, uppermost first: each once, also where records lead in a circle.
-
-    Args:
-        top: the uppermost layer.
-        layer_of: gives the layer of a chain ID; the walk ends where it gives None. What it raises is raised.
-        until: layers at which to stop: neither they nor those below them are looked at.
-    """
-    seen: set[ChainID] = set()
-    at: ChainID | None = top
-    while at is not None and at not in until and at not in seen:
-        layer = layer_of(at)
-        if layer is None:
-            return
-        yield layer
-        seen.add(at)
-        at = layer.parent
-
-
-class LayerTar(Protocol):
-    """The tar of a layer, which can be written as often as it is wanted."""
-
-    @property
-    def diff_id(self) -> DiffID:
-        """Its sha256."""
-
-    @property
-    def size(self) -> int:
-        """Its bytes; raises `CorruptStore`."""
-
-    def write(self, write: Callable[[Buffer], object]) -> None:
-        """Write it, piece by piece; raises `CorruptStore` when it is not what it should be."""
 
 
 class Store(Accounted, ABC):
@@ -180,6 +139,10 @@ class Store(Accounted, ABC):
     def record_name(self, of: ImageID | ChainID | ContainerID) -> str:
         """What to call, in messages, the file that tells of an image, a layer, a container."""
         return f"{self.path}: {of}"
+
+    def namespaces(self) -> Sequence[str]:
+        """What is in it that can be read for itself, as namespaces; nothing in kinds without such."""
+        return ()
 
     # -- images --------------------------------------------------------------------------------
 
@@ -322,9 +285,13 @@ class Store(Accounted, ABC):
         """What the engine notes for overlayfs of the layers below, uppermost first; None if nothing."""
         return None
 
-    def bare_layer(self, place: str) -> BareLayer:
-        """The layer without a chain ID at a place; raises `LayerNotFound`."""
+    def bare_layer(self, place: str) -> Layer | BareLayer:
+        """The layer at a place that no chain ID means; raises `LayerNotFound`."""
         raise LayerNotFound(f"no such layer: {place}")
+
+    def chain_of_twin(self, place: str) -> ChainID | None:  # noqa: ARG002 - for kinds with namespaces
+        """The layer that lies at a place once more; None where it is none."""
+        return None
 
     # -- containers ----------------------------------------------------------------------------
 
@@ -343,6 +310,14 @@ class Store(Accounted, ABC):
     def container(self, name: str) -> Container:
         """The container of this ID, name, or unique ID prefix."""
         return self.names.container(name)
+
+    def container_records(self, container: Container) -> Json | None:  # noqa: ARG002 - for kinds of others
+        """What there is of a container that is not Docker's, in the words of who wrote it down; or None."""
+        return None
+
+    def container_aliases(self) -> Mapping[str, Sequence[ContainerID]]:
+        """The containers by what else they are called than by their names and IDs."""
+        return {}
 
     def host_config(self, container: Container) -> Json | None:  # noqa: ARG002 - for kinds that have one
         """What a container asks of the host, as the engine keeps it; None where that is not known."""

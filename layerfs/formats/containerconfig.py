@@ -27,7 +27,11 @@ __all__ = ["ContainerConfig", "ContainerState", "MountPoint", "parse_container_c
 
 @dataclass(frozen=True, slots=True)
 class ContainerState:
-    """The state as last written: stale after a crash. Times in ns since the epoch, None for never."""
+    """The state as last written: stale after a crash. Times in ns since the epoch, None for never.
+
+    Attributes:
+        known: whether anything was written; else the rest means nothing.
+    """
 
     running: bool
     paused: bool
@@ -37,6 +41,7 @@ class ContainerState:
     error: str
     started_ns: int | None
     finished_ns: int | None
+    known: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ __all__ = [
     "HEALTHS",
     "LIVE",
     "STATES",
+    "UNKNOWN",
     "ContainerFilter",
     "ContainerSizes",
     "Port",
@@ -48,7 +49,10 @@ _PORT = re.compile("[0-9]{1,5}")
 LIVE = ("running", "paused", "restarting")
 """States that claim a process: what the engine noted, and nobody can know offline."""
 
-STATES = (*LIVE, "removing", "dead", "created", "exited")
+UNKNOWN = "unknown"
+"""The state of what nobody noted a state of."""
+
+STATES = (*LIVE, "removing", "dead", "created", "exited", UNKNOWN)
 
 HEALTHS = ("starting", "healthy", "unhealthy", "none")
 
@@ -145,7 +149,7 @@ def _passes(item: Container, chosen: ContainerFilter) -> bool:
         (not chosen.names or any(_named(config.name, pattern) for pattern in chosen.names))
         and (not chosen.states or state in chosen.states)
         and (not chosen.exit_codes or (ended and config.state.exit_code in chosen.exit_codes))
-        and has_labels(config.labels, chosen.labels)
+        and has_labels(item.labels, chosen.labels)
         and (chosen.ancestors is None or config.image_id in chosen.ancestors)
         and (not chosen.volumes or not _places(config).isdisjoint(chosen.volumes))
         and (not chosen.networks or _in_network(config, chosen.networks))
@@ -204,8 +208,10 @@ def descendants(root: Store, names: Collection[str]) -> set[str]:
 
 
 def recorded_state(config: ContainerConfig) -> str:
-    """The state as the engine last noted it, in its words: one of `STATES`."""
+    """The state as the engine last noted it, in its words: one of `STATES`, `UNKNOWN` where it did not."""
     state = config.state
+    if not state.known:
+        return UNKNOWN
     if state.running:
         return "paused" if state.paused else "restarting" if state.restarting else "running"
     if _object(config.raw.get("State")).get("RemovalInProgress") is True:

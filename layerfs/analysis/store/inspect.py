@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from layerfs.analysis.store.containers import container_sizes
 from layerfs.analysis.store.layers import LayerRow, LayerTable
+from layerfs.analysis.store.ocicontainers import described
 from layerfs.damage import attempt
 from layerfs.errors import MalformedFile
 from layerfs.formats.errors import FormatError
@@ -65,6 +66,8 @@ class Inspector:
     def _described(self, subject: Named) -> Document:
         if isinstance(subject, Image):
             return self._checked(self._root.record_name(subject.id), self._image, subject)
+        if isinstance(subject, Container) and self._root.container_records(subject) is not None:
+            return self._checked(f"container {subject.id}", self._others_container, subject)
         if isinstance(subject, Container):
             path = f"{self._root.path.rstrip('/')}/containers/{subject.id}/config.v2.json"
             return self._checked(path, self._container, subject)
@@ -205,6 +208,15 @@ class Inspector:
         if container.config is None:
             found |= dict.fromkeys(found.keys() - _NOT_CONFIG)
         return found
+
+    def _others_container(self, container: Container) -> Document:
+        """A container that no Docker Engine noted."""
+        below = self._below(container)
+        return {
+            **described(container, self._root.container_records(container) or {}),
+            **(self._container_sizes(container, below) if self._sizes else {}),
+            "Layers": None if below is None else self._stack(below, container.own),
+        }
 
     def _own_file(self, container: Container, recorded: str) -> str:
         """Where a file of the container's directory is in this root; a path of another place as it is."""

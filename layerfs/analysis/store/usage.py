@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 from layerfs.analysis.store.holders import Holders
 from layerfs.analysis.store.listing import container_counts, listed_images
 from layerfs.capabilities import Accountable
+from layerfs.layerchain import walk_down
 from layerfs.model import added_up
-from layerfs.store import walk_down
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

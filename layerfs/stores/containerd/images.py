@@ -209,9 +209,12 @@ class Images:
         found = ((image_id, self.targets[target]) for image_id, target in self.ids.items())
         return {image_id: _references(target.names, target.descriptor) for image_id, target in found}
 
-    def id_of_name(self, name: str) -> str:
-        """The ID of the image that has a name, as it is written; empty where there is none."""
-        return self._by_name.get(name, "")
+    def id_of_name(self, name: str, config: str = "") -> str:
+        """The ID of the image that has a name, as it is written; empty where there is none.
+
+        Where an image is called by `config`, it is that, as the name may mean another since.
+        """
+        return config if config in self.ids else self._by_name.get(name, config)
 
     @functools.cached_property
     def _by_name(self) -> Mapping[str, ImageID]:

@@ -8,6 +8,7 @@ A layer is read from its snapshot; where it has none, from its blob.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from layerfs.layernames import KnownLayer
 from layerfs.model import NOWHERE, BareLayer, Container, Image, Layer, Place
 from layerfs.stores.containerd.buildcache import BuildCache
 from layerfs.stores.containerd.containers import Containers
-from layerfs.stores.containerd.layers import chain_of_key, chain_to
+from layerfs.stores.containerd.layers import ContainerdLayer, chain_of_key, chain_to
 from layerfs.stores.containerd.names import ContainerdLayerNames
 from layerfs.stores.containerd.pins import kept_keys, leased_blobs, pinned, unclaimed
 from layerfs.stores.containerd.storedimages import StoredImages
@@ -53,8 +54,9 @@ class ContainerdStore(StoredImages):
         """Read a root that is open; see `open`."""
         super().__init__(opened, options, cache)
         self._trees = Trees(self._snapshots, self._files, self.report)
+        others = [space for space in self.spaces if space.name != self.dockers_namespace]
         self._containers = Containers(
-            self.docker, self.spaces, self._snapshots, self._images.id_of_name, self.report
+            self.directory, self.docker, others, self._snapshots, self._images.id_of_name, self.report
         )
 
     # -- places --------------------------------------------------------------------------------
@@ -124,10 +126,12 @@ class ContainerdStore(StoredImages):
         name = placed.snapshotter.path_of(placed.snapshot.number) + inside
         return name.removeprefix(self.path.rstrip("/") + "/")
 
-    def bare_layer(self, place: str) -> BareLayer:
+    def bare_layer(self, place: str) -> Layer | BareLayer:
         """The snapshot at a place, and the container whose it is; raises `LayerNotFound`."""
         if place not in self._placed:
             raise LayerNotFound(f"no such layer: {place}")
+        if place in self._twins:
+            return self._twins[place]
         return self._trees.bare(self._placed[place])
 
     def content_size(self, layer: BareLayer) -> int | None:
@@ -150,6 +154,14 @@ class ContainerdStore(StoredImages):
     def load_container(self, container_id: ContainerID) -> Container:
         """The container of this ID, as far as it can be read; defects are reported."""
         return self._containers.load(container_id)
+
+    def container_records(self, container: Container) -> Json | None:
+        """What there is of a container that is not Docker's, in the words of who wrote it down; or None."""
+        return self._containers.records(container.id)
+
+    def container_aliases(self) -> Mapping[str, Sequence[ContainerID]]:
+        """The containers by the longer names that Kubernetes has for them."""
+        return self._containers.aliases()
 
     def host_config(self, container: Container) -> Json | None:
         """What a container asks of the host; None where that is missing or damaged (reported)."""
@@ -187,7 +199,25 @@ class ContainerdStore(StoredImages):
             layers=layers,
             report=self.report,
         )
-        return found._replace(complete=found.complete and not self._build_cache.problems)
+        return found._replace(
+            places=found.places | self._twins.keys(),
+            complete=found.complete and not self._build_cache.problems,
+        )
+
+    @functools.cached_property
+    def _twins(self) -> Mapping[str, ContainerdLayer]:
+        """The layers of images by the places where they lie once more, of other namespaces."""
+        found: dict[str, ContainerdLayer] = {}
+        for place, placed in self._placed.items():
+            chain = chain_of_key(placed.key) if placed.snapshot.name else None
+            layer = self.layers_by_chain.get(chain) if chain else None
+            if layer and layer.placed and layer.placed != placed:
+                found[place] = dataclasses.replace(layer, placed=placed)
+        return found
+
+    def chain_of_twin(self, place: str) -> ChainID | None:
+        """The layer that lies at a place once more, as a second namespace has it; None where it is none."""
+        return self._twins[place].chain_id if place in self._twins else None
 
     def _own_snapshots(self) -> Iterator[Placed]:
         for container in self.containers():

@@ -17,6 +17,7 @@ from layerfs.errors import (
     DataRootUnreadable,
     MalformedFile,
     MissingFile,
+    StoreGone,
     reason,
 )
 from layerfs.formats.containerdmeta import Namespace, parse_meta
@@ -24,7 +25,7 @@ from layerfs.formats.gotime import format_time
 from layerfs.formats.repositories import Repositories, RepositoryRow
 from layerfs.ids import BlobDigest, ChainID, ImageID, InvalidID, chain_id
 from layerfs.model import Blob, Image, Layer, added_up
-from layerfs.store import Store
+from layerfs.store import RECORDS, Store
 from layerfs.stores.blobs.export import PlainTar
 from layerfs.stores.blobs.layers import BlobLayer, LayerFiles
 from layerfs.stores.containerd.content import Content
@@ -35,13 +36,14 @@ from layerfs.stores.containerd.notes import notes_of_container, notes_of_image, 
 from layerfs.stores.containerd.places import META_DB, open_containerd
 from layerfs.stores.containerd.sizes import ImageSizes
 from layerfs.stores.containerd.snapshotters import database_name, has_database, read_snapshotters
-from layerfs.stores.containerd.spaces import chosen_spaces, is_dockers
+from layerfs.stores.containerd.spaces import ALL, chosen_spaces, filled, is_dockers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from layerfs.accounts import ImageParts
     from layerfs.formats.descriptors import Descriptor
+    from layerfs.formats.errors import FormatError
     from layerfs.ids import DiffID
     from layerfs.model import Container
     from layerfs.stores.containerd.places import Opened
@@ -57,10 +59,12 @@ class StoredImages(Store):
 
     Attributes:
         directory: the containerd root.
-        docker: the data root of the Docker Engine that uses it, or None.
+        docker: the data root of the Docker Engine whose namespace is read, or None.
+        dockers_namespace: that namespace, or None.
         spaces: the namespaces that are read.
         content: the blobs.
         snapshotters: those in use, by name.
+        gone: why nothing of the namespaces can be read; None where it can.
         bolt_state: which state of databases is read.
     """
 
@@ -77,21 +81,27 @@ class StoredImages(Store):
 
     def __init__(self, opened: Opened, options: Options, cache: Cache) -> None:
         """Read a root that is open; see `open`."""
-        super().__init__((opened.docker or opened.directory).display)
+        is_dockers = opened.docker and options.namespace in (None, opened.namespace, ALL)
+        self.docker = opened.docker if is_dockers else None
+        super().__init__((self.docker or opened.directory).display)
         self.directory = opened.directory
-        self.docker = opened.docker
         self.meta_name = self.directory.name_of(META_DB)
         self.bolt_state = options.bolt_state
         self.content = Content(self.directory)
         self.snapshotters = read_snapshotters(self.directory, self.report, options.bolt_state)
+        self._known, self.gone = self._namespaces(options.bolt_state)
         self.spaces = chosen_spaces(
-            self._namespaces(options.bolt_state),
-            options.namespace,
-            is_docker=self.docker is not None,
+            self._known,
+            options.namespace or (ALL if self.gone and not self.docker else None),
+            docker=opened.namespace if opened.docker else None,
             where=self.directory.display,
+            tell=not options.searching,
         )
+        self.dockers_namespace = opened.namespace if self.docker else None
         self._report_lost_snapshotters()
-        self._snapshots = Snapshots(self.spaces, self.snapshotters, self.report, self.meta_name)
+        # of a database that is gone it is said once, and not of each record
+        told = _log.debug if self.gone else self.report
+        self._snapshots = Snapshots(self.spaces, self.snapshotters, told, self.meta_name)
         self._files = LayerFiles(cache, self.report)
         self._images = Images(self.spaces, self.content, self.report, options.platform, self.meta_name)
         self._sizes = ImageSizes(self.spaces, self.content, self._snapshots, self.report)
@@ -122,23 +132,40 @@ class StoredImages(Store):
             ValueError: `options.platform` is none.
         """
         cache = Cache(options.cache or CacheOptions(), options.progress)
-        opened = open_containerd(path)
+        opened = open_containerd(path, tell=not options.searching)
         cache.avoid(opened.directory)
         return cls(opened, options, cache)
 
-    def _namespaces(self, state: str) -> Mapping[str, Namespace]:
+    def _namespaces(self, state: str) -> tuple[Mapping[str, Namespace], CorruptStore | None]:
+        """Every namespace; and why the database cannot be read, if so: then the names of some alone."""
         try:
             database = read_boltfile(self.directory, META_DB, self.report, state)
         except OSError as error:
-            if isinstance(error, PermissionError):
-                raise DataRootUnreadable(self.meta_name) from error
-            raise MalformedFile(self.meta_name, reason(error)) from error
-        return parse_meta(
-            database.root,
-            lambda error: self.report(
-                MalformedFile(self.meta_name, error.problem, expected=error.expected, found=error.found)
-            ),
-        )
+            gone = _unread(error, self.meta_name)
+        except CorruptStore as error:
+            gone = error.again()
+        else:
+            return parse_meta(database.root, self._report_record), None
+        self.report(gone)
+        snapshots = (name for item in self.snapshotters.values() for name in item.all)
+        names = sorted({name.partition("/")[0] for name in snapshots})
+        return {name: Namespace(name, None, self._report_record) for name in names}, gone
+
+    def _report_record(self, error: FormatError) -> None:
+        self.report(MalformedFile(self.meta_name, error.problem, expected=error.expected, found=error.found))
+
+    def require(self, *parts: str) -> None:
+        """Raise `StoreGone` where the names are asked for and their database cannot be read."""
+        if self.gone and RECORDS in parts:
+            raise StoreGone(self.gone)
+
+    def lacks(self, part: str) -> bool:
+        """Whether a part is not there at all; that was reported then."""
+        return part == RECORDS and self.gone is not None
+
+    def namespaces(self) -> Sequence[str]:
+        """The namespaces that have images or containers."""
+        return filled(self._known)
 
     def _report_lost_snapshotters(self) -> None:
         """Name the databases that the namespaces need and that are not there; a proxy's lies elsewhere."""
@@ -338,6 +365,18 @@ class StoredImages(Store):
             name = self.content.name_of(own.digest or own.diff_id)
             raise MissingFile(name, "the layer's blob is not in the content store")
         return PlainTar(own.packed, self._files.plain)
+
+
+_LOST = "the file is missing: no image is known, nor which snapshot is whose"
+
+
+def _unread(error: OSError, name: str) -> CorruptStore:
+    """That the database of the namespaces cannot be read."""
+    if isinstance(error, PermissionError):
+        return DataRootUnreadable(name)
+    if isinstance(error, FileNotFoundError):
+        return MissingFile(name, _LOST)
+    return MalformedFile(name, reason(error))
 
 
 def _digest(text: str) -> BlobDigest | None:

@@ -5,6 +5,7 @@ Sources: containerd `plugins/snapshots/overlay/overlay.go` (mounts), `plugins/sn
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from layerfs.errors import CorruptStore, DataRootUnreadable, MalformedFile, MissingFile, reason
@@ -99,9 +100,11 @@ class Trees:
     ) -> ContainerdLayer | BareLayer:
         chain = chain_of_key(placed.key)
         layer = known.get(chain) if chain else None
-        # the same chain may be unpacked in other namespaces: then it is another directory
         if layer and layer.placed == placed:
             return layer
+        if layer and layer.placed and placed.snapshot.name:
+            # the same chain may be unpacked in several namespaces: each has a directory of its own
+            return replace(layer, placed=placed)
         if whole:
             placed.snapshotter.tree(placed.snapshot.number)
         return self.bare(placed)
