@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from layerfs.ids import DiffID, chain_id
+from layerfs.ids import ChainID, DiffID, chain_id
 from tests.support.bolt import bolt_tree
 from tests.support.boltfiles import trusting
 
@@ -105,16 +105,20 @@ class ContainerdRoot:
             digest = document["manifests"][0]["digest"]
         return digest
 
+    def place_of(self, key: str) -> str:
+        """The name of the directory of the snapshot of a key."""
+        name = self.space()[b"snapshots"][self.snapshotter.encode()][key.encode()][b"name"]
+        return str(read_database(self.snapshots)[b"v1"][b"snapshots"][name][b"id"][0])
+
     def placed(self, image: str) -> list[PlacedSnapshot]:
         """The layers of an unpacked image, base first."""
         manifest = self.document(self.manifest_digest(image))
         config = self.document(manifest["config"]["digest"])
         keys = self.space()[b"snapshots"][self.snapshotter.encode()]
-        records = read_database(self.snapshots)[b"v1"][b"snapshots"]
         found: list[PlacedSnapshot] = []
         for diff_id, blob in zip(config["rootfs"]["diff_ids"], manifest["layers"], strict=True):
-            chain = chain_id(found[-1].chain_id if found else None, DiffID(diff_id))  # type: ignore[arg-type]
-            name = keys[chain.encode()][b"name"]
-            directory = self.snapshots.parent / "snapshots" / str(records[name][b"id"][0])
-            found.append(PlacedSnapshot(chain, diff_id, blob["digest"], name.decode(), directory))
+            chain = chain_id(ChainID(found[-1].chain_id) if found else None, DiffID(diff_id))
+            name = keys[chain.encode()][b"name"].decode()
+            directory = self.snapshots.parent / "snapshots" / self.place_of(chain)
+            found.append(PlacedSnapshot(chain, diff_id, blob["digest"], name, directory))
         return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -117,9 +118,8 @@ class DirectoryRecord(Record):
     def kept(self) -> Iterator[None]:
         """Put it back at the end, whatever became of it."""
         away = self.path.with_name(self.path.name + ".away")
-        shutil.copytree(self.path, self.path.with_name(self.path.name + ".made"), symlinks=True)
         self.path.rename(away)
-        self.path.with_name(self.path.name + ".made").rename(self.path)
+        subprocess.run(["cp", "-a", away, self.path], check=True)
         try:
             yield
         finally:
@@ -186,11 +186,15 @@ def containerd_records(root: Path, image: str, number: int) -> Mapping[str, Reco
     store = ContainerdRoot(root / "containerd/daemon", "moby")
     layers = store.placed(f"docker.io/library/{image}")
     ours, theirs = layers[number - 1], layers[number]
+    manifest = store.manifest_digest(f"docker.io/library/{image}")
+    config = store.document(manifest)["config"]["digest"]
     return {
         "meta": BoltRecord(store.meta, store.meta, _meta_place(ours), _meta_place(theirs)),
         "snapshot": BoltRecord(store.snapshots, store.snapshots, _place(ours), _place(theirs)),
         "blob": Record(store.blob(ours.digest), store.blob(theirs.digest)),
         "directory": DirectoryRecord(ours.directory, theirs.directory),
+        "manifest": Record(store.blob(manifest), store.blob(ours.digest)),
+        "config": Record(store.blob(config), store.blob(manifest)),
     }
 
 
