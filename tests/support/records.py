@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,15 +10,16 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from layerfs.ids import chain_ids
 from tests.support.bolt import bolt_tree
-from tests.support.containerdroots import ContainerdRoot, read_database
+from tests.support.boltfiles import read
+from tests.support.containerdroots import ContainerdRoot
 from tests.support.planting import placed_layers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from tests.support.containerdroots import PlacedSnapshot
     from tests.support.planting import PlacedLayer
 
 __all__ = [
@@ -98,7 +100,7 @@ class BoltRecord(Record):
 
     def swap(self) -> None:
         """Let it be the other layer's."""
-        other = _inner(read_database(self.path), self.others_place)
+        other = _inner(read(self.path.read_bytes()), self.others_place)
         self._change(lambda parent: parent.update({self.place[-1]: other}))
 
     def hide(self) -> None:
@@ -106,7 +108,7 @@ class BoltRecord(Record):
         self._change(lambda parent: parent.update({self.place[-1]: b"value"}))
 
     def _change(self, change: Callable[[dict[bytes, Any]], object]) -> None:
-        tree = read_database(self.path)
+        tree = read(self.path.read_bytes())
         change(_inner(tree, self.place[:-1]))
         self.path.write_bytes(bolt_tree(tree))
 
@@ -183,27 +185,33 @@ def _files(root: Path, layer: PlacedLayer) -> dict[str, Path]:
 
 def containerd_records(root: Path, image: str, number: int) -> Mapping[str, Record]:
     """Those of a layer of Docker's: what names its snapshot, what numbers it, its blob, its directory."""
-    store = ContainerdRoot(root / "containerd/daemon", "moby")
-    layers = store.placed(f"docker.io/library/{image}")
-    ours, theirs = layers[number - 1], layers[number]
-    manifest = store.manifest_digest(f"docker.io/library/{image}")
-    config = store.document(manifest)["config"]["digest"]
+    store = ContainerdRoot(root, "containerd/daemon", "moby")
+    name = f"docker.io/library/{image}"
+    manifest, config, ours, theirs = (
+        store.blob(store.digest_of(name, which))
+        for which in ("manifest", "config", str(number), str(number + 1))
+    )
+    diff_ids = json.loads(config.read_bytes())["rootfs"]["diff_ids"]
+    key, other = chain_ids(diff_ids)[number - 1 : number + 1]
+    snapshots = store.snapshotter / "metadata.db"
     return {
-        "meta": BoltRecord(store.meta, store.meta, _meta_place(ours), _meta_place(theirs)),
-        "snapshot": BoltRecord(store.snapshots, store.snapshots, _place(ours), _place(theirs)),
-        "blob": Record(store.blob(ours.digest), store.blob(theirs.digest)),
-        "directory": DirectoryRecord(ours.directory, theirs.directory),
-        "manifest": Record(store.blob(manifest), store.blob(ours.digest)),
-        "config": Record(store.blob(config), store.blob(manifest)),
+        "meta": BoltRecord(store.meta, store.meta, _in_meta(key), _in_meta(other)),
+        "snapshot": BoltRecord(
+            snapshots, snapshots, _in_snapshots(store.name(key)), _in_snapshots(store.name(other))
+        ),
+        "blob": Record(ours, theirs),
+        "directory": DirectoryRecord(store.directory(key), store.directory(other)),
+        "manifest": Record(manifest, ours),
+        "config": Record(config, manifest),
     }
 
 
-def _meta_place(layer: PlacedSnapshot) -> tuple[bytes, ...]:
-    return b"v1", b"moby", b"snapshots", b"overlayfs", layer.chain_id.encode()
+def _in_meta(key: str) -> tuple[bytes, ...]:
+    return b"v1", b"moby", b"snapshots", b"overlayfs", key.encode()
 
 
-def _place(layer: PlacedSnapshot) -> tuple[bytes, ...]:
-    return b"v1", b"snapshots", layer.name.encode()
+def _in_snapshots(name: bytes) -> tuple[bytes, ...]:
+    return b"v1", b"snapshots", name
 
 
 # -- what befalls them ---------------------------------------------------------------------------

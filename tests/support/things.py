@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
-from tests.support.containerdroots import ContainerdRoot, changed_database
+from layerfs.ids import chain_ids
+from tests.support.containerdroots import ContainerdRoot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.support.boltfiles import Tree
 
 __all__ = [
     "Thing", "containerd_things", "name_image_in_containerd", "name_image_in_overlay2", "overlay2_things"
@@ -95,18 +98,16 @@ def _layers(root: Path) -> Iterator[Thing]:
 
 def containerd_things(root: Path) -> list[Thing]:
     """A container, an image, and layers of the recorded data root of Docker 29."""
-    store = ContainerdRoot(root / "containerd/daemon", "moby")
+    store = ContainerdRoot(root, "containerd/daemon", "moby")
     container = _container(root)
-    target = store.targets()[PULLED]
-    manifest = store.manifest_digest(PULLED)
-    config = store.document(manifest)["config"]["digest"]
-    digests = {digest: None for digest in (target, manifest, config)}
+    target, config = store.digest_of(PULLED, "manifest"), store.digest_of(PULLED, "config")
+    digests = dict.fromkeys((target, config))
     image = Thing("image", (target, *_spelled(digests), PULLED, f"{PULLED.rpartition(':')[0]}@{target}"))
-    top = store.placed(PULLED)[-1]
-    names = {name: None for name in (top.chain_id, top.diff_id, top.digest)}
-    layer = Thing("layer", (top.chain_id, *_spelled(names)))
-    own = store.place_of(container.names[0])
-    init = store.place_of(f"{container.names[0]}-init")
+    diff_ids = json.loads(store.blob(config).read_bytes())["rootfs"]["diff_ids"]
+    top = chain_ids(diff_ids)[-1]
+    names = dict.fromkeys((str(top), diff_ids[-1], store.digest_of(PULLED, str(len(diff_ids)))))
+    layer = Thing("layer", (top, *_spelled(names)))
+    own, init = (store.directory(f"{container.names[0]}{end}").name for end in ("", "-init"))
     bare = [Thing("bare", (own,)), Thing("bare", (init, f"{container.names[0]}-init"))]
     return [container, image, layer, *bare]
 
@@ -120,8 +121,11 @@ def _spelled(digests: dict[str, None]) -> Iterator[str]:
 
 def name_image_in_containerd(root: Path, repository: str, image: str) -> None:
     """Give the target of an image the name `repository:latest`, as Docker writes it."""
-    store = ContainerdRoot(root / "containerd/daemon", "moby")
-    with changed_database(store.meta) as tree:
-        images = tree[b"v1"][b"moby"][b"images"]
+    store = ContainerdRoot(root, "containerd/daemon", "moby")
+
+    def add(space: Tree) -> None:
+        images = space[b"images"]
         record = next(row for row in images.values() if row[b"target"][b"digest"] == image.encode())
         images[f"docker.io/library/{repository}:latest".encode()] = record
+
+    store.edit_meta(add)

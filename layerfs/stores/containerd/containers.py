@@ -91,7 +91,7 @@ class Containers:
         if container_id not in self._loaded:
             config = attempt(self._report, lambda: self._config(container_id))
             own = tuple(self._own(container_id))
-            if not own:
+            if not own and self._snapshots:  # else it is told what is missing for all
                 self._report(MissingFile(f"container {container_id}", "it has no snapshot"))
             self._loaded[container_id] = Container(
                 container_id, config, tuple(layer for layer, _ in own), self._top(own[0][1]) if own else None
@@ -124,4 +124,5 @@ class Containers:
 
     def _top(self, lowest: Placed) -> ChainID | None:
         """The uppermost layer of the image below the lowest of its own layers."""
-        return chain_of_key(lowest.snapshot.parent.split("/", 2)[-1])
+        below, _ = self._snapshots.below(lowest)
+        return chain_of_key(below[-2].key if len(below) > 1 else lowest.key_below)

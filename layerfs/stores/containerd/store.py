@@ -19,7 +19,7 @@ from layerfs.errors import (
 from layerfs.layernames import KnownLayer
 from layerfs.model import NOWHERE, BareLayer, Container, Image, Layer, Place
 from layerfs.stores.containerd.containers import Containers
-from layerfs.stores.containerd.layers import ContainerdLayer, chain_of_key
+from layerfs.stores.containerd.layers import chain_of_key, chain_to
 from layerfs.stores.containerd.names import ContainerdLayerNames
 from layerfs.stores.containerd.storedimages import StoredImages
 from layerfs.stores.containerd.trees import Trees
@@ -46,7 +46,7 @@ class ContainerdStore(StoredImages):
     def __init__(self, opened: Opened, options: Options, cache: Cache) -> None:
         """Read a root that is open; see `open`."""
         super().__init__(opened, options, cache)
-        self._trees = Trees(self._snapshots, self._files)
+        self._trees = Trees(self._snapshots, self._files, self.report)
         self._containers = Containers(
             self.docker, self.spaces, self._snapshots, self._images.id_of_name, self.report
         )
@@ -158,13 +158,7 @@ class ContainerdStore(StoredImages):
             return tuple(own.get(layer.cache_id or "", layer) for layer in stack)
         if isinstance(subject, BareLayer):
             return self._trees.stack(self._placed[subject.cache_id], self.layers_by_chain)
-        return self._trees.stack_of_chain(self._chain_to(self.own_layer(subject)))
-
-    def _chain_to(self, layer: ContainerdLayer) -> tuple[ContainerdLayer, ...]:
-        found = [layer]
-        while found[-1].parent is not None:
-            found.append(self.record(found[-1].parent))
-        return tuple(reversed(found))
+        return self._trees.stack_of_chain(chain_to(self.own_layer(subject), self.layers_by_chain))
 
     def tree(self, subject: Named, *, up_to: int | None = None) -> UnionTree:
         """The tree of an image, a container, or a single layer (as it is stored).

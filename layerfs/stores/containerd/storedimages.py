@@ -30,7 +30,7 @@ from layerfs.stores.containerd.images import ContainerdImage, Images
 from layerfs.stores.containerd.layers import ContainerdLayer, Snapshots
 from layerfs.stores.containerd.names import ContainerdNames
 from layerfs.stores.containerd.places import META_DB, open_containerd
-from layerfs.stores.containerd.snapshotters import read_snapshotters
+from layerfs.stores.containerd.snapshotters import database_name, has_database, read_snapshotters
 from layerfs.stores.containerd.spaces import chosen_spaces
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ class StoredImages(Store):
             is_docker=self.docker is not None,
             where=self.directory.display,
         )
-        self._snapshots = Snapshots(self.spaces, self.snapshotters)
+        self._report_lost_snapshotters()
+        self._snapshots = Snapshots(self.spaces, self.snapshotters, self.report, self.meta_name)
         self._files = LayerFiles(cache, self.report)
         self._images = Images(self.spaces, self.content, self.report, options.platform, self.meta_name)
         self._chains: dict[ImageID, tuple[ContainerdLayer, ...]] = {}
@@ -115,6 +116,13 @@ class StoredImages(Store):
                 MalformedFile(self.meta_name, error.problem, expected=error.expected, found=error.found)
             ),
         )
+
+    def _report_lost_snapshotters(self) -> None:
+        """Name the databases that the namespaces need and that are not there; a proxy's lies elsewhere."""
+        for name in dict.fromkeys(name for space in self.spaces for name in space.snapshotters):
+            if not has_database(self.directory, name) and any(space.snapshots(name) for space in self.spaces):
+                problem = "the file is missing: snapshots are known by their numbers alone"
+                self.report(MissingFile(database_name(self.directory, name), problem))
 
     def evidence(self) -> set[tuple[int, int]]:
         """The containerd root, and the Docker data root."""

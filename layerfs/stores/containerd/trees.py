@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layerfs.errors import CorruptStore, MalformedFile, MissingFile, reason
+from layerfs.errors import CorruptStore, DataRootUnreadable, MalformedFile, MissingFile, reason
 from layerfs.formats.whiteouts import TRUSTED
 from layerfs.model import INIT, WHOLE, BareLayer
-from layerfs.stores.containerd.layers import ContainerdLayer, chain_of_key, disk_usage
+from layerfs.stores.containerd.layers import ContainerdLayer, chain_of_key, chain_to, disk_usage
 from layerfs.tree.overlay import OverlayLayer, RawLayer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from layerfs.ids import ChainID
     from layerfs.stores.blobs.layers import BlobLayer, LayerFiles
@@ -27,38 +27,82 @@ __all__ = ["Trees"]
 class Trees:
     """Makes stacks and sources of the layers of one store."""
 
-    def __init__(self, snapshots: Snapshots, files: LayerFiles) -> None:
-        """Read snapshots of `snapshots`, and blobs by `files`."""
+    def __init__(
+        self, snapshots: Snapshots, files: LayerFiles, report: Callable[[CorruptStore], None]
+    ) -> None:
+        """Read snapshots of `snapshots`, and blobs by `files`; what is wrong and made good is reported."""
         self._snapshots = snapshots
         self._files = files
+        self._report = report
 
     # -- stacks --------------------------------------------------------------------------------
 
     def stack_of_chain(self, chain: Sequence[ContainerdLayer]) -> tuple[ContainerdLayer | BareLayer, ...]:
         """What makes the tree of a chain, base first: its snapshots, or what there is of them and its blobs.
 
-        Raises:
-            CorruptStore: a layer is neither unpacked nor packed, or the records of its snapshots are damaged.
+        What is wrong with the snapshots is reported, and the chain itself tells what is below what.
         """
         top = chain[-1] if chain else None
         if top and top.placed and top.placed.snapshotter.is_readable:
-            return self.stack(top.placed, {layer.chain_id: layer for layer in chain})
+            try:
+                return self.stack(top.placed, {layer.chain_id: layer for layer in chain}, whole=True)
+            except DataRootUnreadable:
+                raise
+            except CorruptStore as error:
+                self._report(error.instead("the image is made of the layers of its config"))
         return tuple(chain)
 
     def stack(
-        self, placed: Placed, known: Mapping[ChainID, ContainerdLayer]
+        self, placed: Placed, known: Mapping[ChainID, ContainerdLayer], *, whole: bool = False
     ) -> tuple[ContainerdLayer | BareLayer, ...]:
-        """What a snapshot stands on, and itself, base first; raises `CorruptStore`."""
-        if placed.snapshotter.is_whole:
-            return (self.bare(placed),)
-        below = (placed._replace(snapshot=item) for item in placed.snapshotter.below(placed.snapshot))
-        return tuple(self._layer(item, known) for item in below)
+        """What a snapshot stands on, and itself, base first.
 
-    def _layer(self, placed: Placed, known: Mapping[ChainID, ContainerdLayer]) -> ContainerdLayer | BareLayer:
+        Where the records of what is below are damaged, a layer of `known` tells the rest.
+
+        Args:
+            placed: the snapshot.
+            known: the layers that are of images.
+            whole: whether each directory must be there that is of none of these.
+
+        Raises:
+            CorruptStore: what is below cannot be told, or a directory is missing.
+        """
+        if placed.snapshotter.is_whole:
+            return (self._item(placed, {}, whole=whole),)
+        own, problem = self._snapshots.below(placed)
+        lower: tuple[ContainerdLayer, ...] = ()
+        if problem:
+            number, layer = self._told_by(own, known, problem)
+            self._report(problem.instead(f"layer {layer.chain_id} tells what is below"))
+            own, lower = own[number:], chain_to(layer, known)
+        return *lower, *(self._item(item, known, whole=whole) for item in own)
+
+    def _told_by(
+        self, own: Sequence[Placed], known: Mapping[ChainID, ContainerdLayer], problem: CorruptStore
+    ) -> tuple[int, ContainerdLayer]:
+        """The layer that takes the place of the lowest snapshots, and how many these are; raises `problem`.
+
+        Where one is missing it is the nearest to that; of those that go round in a circle the uppermost.
+        """
+        keys = [own[0].key_below, *(item.key for item in own)]
+        numbers = range(len(keys)) if isinstance(problem, MissingFile) else range(len(own), -1, -1)
+        for number in numbers:
+            chain = chain_of_key(keys[number])
+            if chain and (layer := known.get(chain)):
+                return number, layer
+        raise problem
+
+    def _item(
+        self, placed: Placed, known: Mapping[ChainID, ContainerdLayer], *, whole: bool
+    ) -> ContainerdLayer | BareLayer:
         chain = chain_of_key(placed.key)
         layer = known.get(chain) if chain else None
         # the same chain may be unpacked in other namespaces: then it is another directory
-        return layer if layer and layer.placed == placed else self.bare(placed)
+        if layer and layer.placed == placed:
+            return layer
+        if whole:
+            placed.snapshotter.tree(placed.snapshot.number)
+        return self.bare(placed)
 
     def bare(self, placed: Placed) -> BareLayer:
         """A snapshot as a layer without a chain ID."""
@@ -91,7 +135,14 @@ class Trees:
         """A layer as it was unpacked, or would be; raises `CorruptStore` where it is in neither form."""
         placed = layer.placed
         if placed and placed.snapshotter.is_readable and not placed.snapshotter.is_whole:
-            return self.stored(placed)
+            try:
+                return self.stored(placed)
+            except DataRootUnreadable:
+                raise
+            except CorruptStore as error:
+                if layer.packed is None:
+                    raise
+                self._report(error.instead(f"its blob is read: {layer.packed.blob.label}"))
         packed = self._packed(layer)
         self._files.tree(packed)  # its root is looked at now, so it is now that damage is told
         return self._files.stored(packed)
