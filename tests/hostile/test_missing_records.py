@@ -322,6 +322,8 @@ def test_what_one_record_of_a_snapshot_tells_is_told_by_others(
             assert found.code in (right.code, DAMAGED, CORRUPT), said
             assert len(found.stderr.splitlines()) == len(set(found.stderr.splitlines())), said
             assert command not in LISTINGS or found.code in (right.code, DAMAGED), said
+            if (name, damage) == ("snapshot", "another's") and command[0] in ("images", "history"):
+                continue  # its size is the other's: only counting tells
             if found.code == right.code and command[0] not in ("export", "layers"):
                 assert found.stdout == right.stdout, said
             elif found.code != right.code:
