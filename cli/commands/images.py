@@ -29,6 +29,7 @@ __all__ = ["command"]
 NONE = "<none>"
 UNKNOWN = "N/A"
 
+_ONLY_IDS = "{{.ID}}"
 _TAGGED = "table {{.Repository}}\t{{.Tag}}"
 _REST = "\t{{.ID}}\t{{if .CreatedSince}}{{.CreatedSince}}{{else}}N/A{{end}}\t{{.Size}}"
 _USAGE = "\t{{.SharedSize}}\t{{.UniqueSize}}\t{{.FreedSize}}\t{{.Containers}}"
@@ -126,7 +127,11 @@ def command(
         data_root, _image_filter(data_root, filters), every=every, all_platforms=all_platforms
     )
     names = image_rows(listed, _told_digests(form, digests=digests))
-    rows = list(_rows(data_root, names, usage=usage))
+    only_ids = form == _ONLY_IDS and sort is None and not usage
+    if only_ids:  # without what it costs to know the others
+        rows = [Row(name, None, 0, None) for name in names]
+    else:
+        rows = list(_rows(data_root, names, usage=usage))
     emit(
         _table(full=no_trunc, platforms=all_platforms, usage=usage),
         _sorted(rows, sort) if sort else rows,
@@ -139,7 +144,7 @@ def _layout(form: str, *, quiet: bool, digests: bool, platforms: bool, usage: bo
     if form == "table":
         digest = "\t{{.Digest}}" if digests else ""
         platform = "\t{{.Platform}}" if platforms else ""
-        return "{{.ID}}" if quiet else _TAGGED + digest + platform + _REST + (_USAGE if usage else "")
+        return _ONLY_IDS if quiet else _TAGGED + digest + platform + _REST + (_USAGE if usage else "")
     if form.startswith("table") and digests and "{{.Digest}}" not in form:
         return form + "\t{{.Digest}}"
     return form
