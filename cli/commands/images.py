@@ -11,6 +11,7 @@ from click.shell_completion import CompletionItem
 from ..emit import emit, is_template
 from ..filters import Filters, filter_option, invalid_filter, labels, moment
 from ..options import format_option, no_trunc_option, root_option
+from ..rows.identities import NONE
 from ..stores import is_carried, open_root, open_word
 from ..subjects import complete_images, image_names
 from ..table import Column, Table
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-NONE = "<none>"
 UNKNOWN = "N/A"
 
 _ONLY_IDS = "{{.ID}}"
@@ -73,14 +73,16 @@ def _filter_values(root: Store, name: str) -> Iterable[str]:
 @click.option("-a", "--all", "every", is_flag=True, help="Show intermediate images too.")
 @click.option("-q", "--quiet", is_flag=True, help="Show image IDs only.")
 @click.option("--digests", is_flag=True, help="Show manifest digests.")
-@click.option("--all-platforms", is_flag=True, help="Show each platform of an image for several, and which.")
-@click.option("--usage", is_flag=True, help="Show what is shared, unique, and freed by removing the image.")
+@click.option("--all-platforms", is_flag=True, help="List every platform of a multi-platform image.")
+@click.option(
+    "--usage", is_flag=True, help="Show shared and unique size, and what removing the image would free."
+)
 @filter_option("dangling", "label", "before", "since", "until", "reference", values=_filter_values)
 @click.option(
     "--sort",
     metavar="COLUMN",
     shell_complete=_complete_sort,
-    help="Sort by a column: names from A, the newest and largest first; -COLUMN the other way round.",
+    help="Sort by a column: names in order, newest and largest first. -COLUMN reverses the order.",
 )
 @no_trunc_option
 @format_option
@@ -101,8 +103,8 @@ def command(
 ) -> None:
     """List images, newest first, as `docker images` does.
 
-    REFERENCE is a name, perhaps with a tag, or a pattern such as 'team/*:1.?'. It may carry a store, as in
-    ./app.tar or oci:layout:1.25.
+    REFERENCE is a name, with or without a tag, or a pattern such as 'team/*:1.?'. It can name its store, as
+    in ./app.tar or oci:layout:1.25.
 
     \b
     Examples:
@@ -197,7 +199,7 @@ def _account(root: Store) -> Callable[[Image], ImageUsage]:
     from layerfs.capabilities import Accountable, lacking
 
     if not isinstance(root, Accountable):
-        raise lacking(root)
+        raise lacking(root, "images --usage")
     usage = StoreUsage(root)
     known: dict[str, ImageUsage] = {}
 

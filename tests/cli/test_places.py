@@ -109,6 +109,20 @@ def test_relative_path_behind_a_colon_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("words", [(":/etc",), (":/etc", "/root"), (":etc",)], ids=str)
+@pytest.mark.parametrize("command", [*BOTH_FORMS, "cp", "find"])
+def test_path_without_a_name_is_refused(
+    store: Path, tmp_path: Path, command: str, words: tuple[str, ...]
+) -> None:
+    """A colon with nothing before it is answered with both forms that may have been meant."""
+    destination = [str(tmp_path / "copy")] if command == "cp" else []
+    refused = layerfs(store, command, *words, *destination)
+    assert (refused.code, refused.stdout) == (2, "")
+    assert f"{words[0]}: no NAME before the colon: write NAME:/etc; " in refused.stderr
+    assert ", /etc alone" in refused.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("command", [name for name in BOTH_FORMS if name not in NO_PATH_NEEDED])
 def test_missing_path_is_shown_in_both_forms(store: Store, command: str) -> None:
     """A whole name without a path gets the two ways to write one."""
