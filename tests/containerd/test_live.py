@@ -8,19 +8,67 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fixtures.archives import Layer
 from layerfs.stores.containerd.store import ContainerdStore
 from layerfs.stores.registry import Options
-from tests.containerd.conftest import BASE, UPPER
 from tests.support.command import layerfs
+from tests.support.containerd import running
 from tests.support.kernel import kernel_snapshot
+from tests.support.layouts import Layout, as_tar
+from tests.support.samples import unpack_sample
 from tests.support.snapshot import diff_snapshots, snapshot
 from tests.support.treeview import tree_snapshot
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from layerfs.model import BareLayer, Layer
     from tests.support.containerd import Containerd
 
 pytestmark = [pytest.mark.containerd, pytest.mark.kernel, pytest.mark.root]
+
+BASE, UPPER, ODD = "docker.io/library/base:1", "docker.io/library/upper:1", "odd name/without:registry"
+
+
+def _archive(program: bytes) -> bytes:
+    """An archive of two images, a base with `program` and one on it with every kind of mark."""
+    base = Layer().dir("bin").file("bin/fx", program, 0o755).dir("etc").file("etc/motd", b"base\n")
+    base.file("etc/issue", b"issue\n").dir("srv").file("srv/old", b"old").symlink("etc/link", "motd")
+    base.dir("opt").file("opt/kept", b"kept").link("opt/also", "opt/kept")
+    upper = Layer().dir("etc").file("etc/motd", b"upper\n").whiteout("etc/issue")
+    upper.dir("srv").opaque("srv").file("srv/new", b"new")
+    third = Layer().dir("opt").file("opt/third", b"3")
+    layers = [base.done(), upper.done(), third.done()]
+    layout = Layout()
+    layout.name(layout.image(layers[:1], config={"Cmd": ["/bin/fx"]}), BASE)
+    layout.name(layout.image(layers, config={"Labels": {"a": "b"}}), UPPER)
+    return as_tar(layout.done())
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containerd]:
+    """A containerd that runs: images unpacked and not, two namespaces, native, leftovers, containers."""
+    place = tmp_path_factory.mktemp("containerd")
+    sample = unpack_sample("containerd-1.6-store", place / "sample")
+    program = next(sample.glob("io.containerd.snapshotter.v1.overlayfs/snapshots/*/fs/bin/fx")).read_bytes()
+    (place / "images.tar").write_bytes(_archive(program))
+    (place / "live").mkdir()
+    with running(place / "live") as found:
+        for namespace, options in (("default", ()), ("packed", ("--no-unpack",)), ("k8s.io", ())):
+            found.ctr("images", "import", *options, str(place / "images.tar"), namespace=namespace)
+        native = ("--snapshotter", "native")
+        found.ctr("images", "import", *native, str(place / "images.tar"), namespace="native")
+        found.ctr("images", "tag", UPPER, ODD)
+        top = next(row[0] for row in found.rows("snapshots", "ls") if row[1].startswith("sha256:"))
+        found.ctr("snapshots", "prepare", "left-active", top)
+        words = ("write", "/edited", "e", ",", "rm", "/etc/motd", ",", "append", "/opt/kept", "more")
+        found.ctr("run", "--null-io", UPPER, "web", "/bin/fx", *words)
+        found.ctr("run", "--null-io", BASE, "alone", "/bin/fx", "write", "/x", "y")
+        found.ctr("images", "rm", "--sync", BASE)
+        found.ctr("snapshots", "view", "left-view", top)
+        found.ctr("snapshots", "label", "left-view", "containerd.io/gc.root=now")
+        yield found
+
 
 SNAPSHOTTERS = {"default": "overlayfs", "k8s.io": "overlayfs", "packed": "overlayfs", "native": "native"}
 """The namespaces of the store, and the snapshotter that each uses."""
@@ -94,7 +142,7 @@ def test_containers_are_those_that_ctr_lists(live: Containerd, namespace: str) -
     """Every ID with its image, also of one whose image is gone."""
     wanted = {row[0]: row[1] for row in live.rows("containers", "ls", namespace=namespace)}
     store = _store(live, namespace)
-    assert {item.id: item.config.image_name for item in store.containers() if item.config} == wanted
+    assert {item.id: item.config.image for item in store.containers() if item.config} == wanted
     assert set(wanted) == ({"web", "alone"} if namespace == "default" else set())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,15 +16,13 @@ if TYPE_CHECKING:
     from layerfs.errors import CorruptStore
     from layerfs.formats.containerdmeta import Namespace
     from layerfs.formats.snapshotdb import Snapshot
-    from layerfs.hostdir import HostDir
     from layerfs.ids import BlobDigest, DiffID
     from layerfs.stores.blobs.layers import BlobLayer
     from layerfs.stores.containerd.snapshotters import Snapshotter
 
-__all__ = ["ContainerdLayer", "Placed", "Snapshots", "chain_of_key", "chain_to", "disk_usage"]
+__all__ = ["ContainerdLayer", "Placed", "Snapshots", "chain_of_key", "chain_to"]
 
 _MOST = 500  # layers that overlayfs takes below one (Linux `fs/overlayfs/params.c`)
-_BLOCK = 512  # bytes that stat(2) counts in
 
 
 class Placed(NamedTuple):
@@ -225,18 +222,3 @@ def chain_to(top: ContainerdLayer, known: Mapping[ChainID, ContainerdLayer]) -> 
 def _key(name: str) -> str:
     """The key in a snapshotter's name `<namespace>/<number>/<key>`."""
     return name.split("/", 2)[-1]
-
-
-def disk_usage(top: HostDir) -> int:
-    """Bytes on disk of a directory and all below, each inode once, as containerd counts (`fs/du_unix.go`)."""
-    found = top.lstat()
-    blocks = {(found.st_dev, found.st_ino): found.st_blocks}
-    pending = [b""]
-    while pending:
-        path = pending.pop()
-        with top.subdir(path) as directory:
-            for name, found in directory.scan():
-                blocks[found.st_dev, found.st_ino] = found.st_blocks
-                if stat.S_ISDIR(found.st_mode):
-                    pending.append(path + b"/" + name if path else name)
-    return _BLOCK * sum(blocks.values())

@@ -5,17 +5,20 @@ Sources: containerd `plugins/snapshots/overlay/overlay.go` (mounts), `plugins/sn
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from layerfs.errors import CorruptStore, DataRootUnreadable, MalformedFile, MissingFile, reason
 from layerfs.formats.whiteouts import TRUSTED
 from layerfs.model import INIT, WHOLE, BareLayer
-from layerfs.stores.containerd.layers import ContainerdLayer, chain_of_key, chain_to, disk_usage
+from layerfs.stores.containerd.diskusage import disk_usage
+from layerfs.stores.containerd.layers import ContainerdLayer, chain_of_key, chain_to
 from layerfs.tree.overlay import OverlayLayer, RawLayer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from layerfs.hostdir import HostDir
     from layerfs.ids import ChainID
     from layerfs.stores.blobs.layers import BlobLayer, LayerFiles
     from layerfs.stores.containerd.layers import Placed, Snapshots
@@ -97,9 +100,11 @@ class Trees:
     ) -> ContainerdLayer | BareLayer:
         chain = chain_of_key(placed.key)
         layer = known.get(chain) if chain else None
-        # the same chain may be unpacked in other namespaces: then it is another directory
         if layer and layer.placed == placed:
             return layer
+        if layer and layer.placed and placed.snapshot.name:
+            # the same chain may be unpacked in several namespaces: each has a directory of its own
+            return replace(layer, placed=placed)
         if whole:
             placed.snapshotter.tree(placed.snapshot.number)
         return self.bare(placed)
@@ -119,13 +124,7 @@ class Trees:
 
     def stored(self, placed: Placed) -> RawLayer:
         """A snapshot as it is on disk; raises `CorruptStore`."""
-        snapshotter, number = placed.snapshotter, placed.snapshot.number
-        if not snapshotter.is_readable:
-            problem = (
-                f"the files of the snapshotter {snapshotter.name} cannot be read, only blobs of its layers"
-            )
-            raise CorruptStore(snapshotter.path_of(number), problem)
-        return RawLayer(snapshotter.tree(number))
+        return RawLayer(_files(placed))
 
     def source_of_layer(self, layer: ContainerdLayer) -> LayerSource:
         """A layer as overlayfs reads it; raises `CorruptStore`."""
@@ -153,10 +152,26 @@ class Trees:
         where = f"layer {layer.chain_id}"
         raise MissingFile(where, "it is not unpacked, and its blob is not in the content store")
 
-    def disk_usage(self, placed: Placed) -> int:
-        """Bytes on disk of a snapshot's files, directories too; raises `CorruptStore`."""
-        directory = placed.snapshotter.tree(placed.snapshot.number)
+    @staticmethod
+    def size(placed: Placed) -> int:
+        """Bytes on disk of a snapshot, directories too: as noted when it was done, or else as they are now.
+
+        Raises:
+            CorruptStore: it is not noted, and its files cannot be read.
+        """
+        if placed.snapshot.size is not None:
+            return placed.snapshot.size
+        directory = _files(placed)
         try:
             return disk_usage(directory)
         except OSError as error:
             raise MalformedFile(directory.display, reason(error)) from error
+
+
+def _files(placed: Placed) -> HostDir:
+    """The directory of a snapshot's files; raises `CorruptStore`."""
+    snapshotter, number = placed.snapshotter, placed.snapshot.number
+    if not snapshotter.is_readable:
+        problem = f"the files of the snapshotter {snapshotter.name} cannot be read, only blobs of its layers"
+        raise CorruptStore(snapshotter.path_of(number), problem)
+    return snapshotter.tree(number)
