@@ -95,7 +95,9 @@ def test_images_are_those_that_ctr_lists(live: Containerd, namespace: str) -> No
     listed = live.ctr("images", "ls", namespace=namespace).splitlines()[1:]
     wanted = dict(re.split(r"\s+application/\S+\s+", line)[:2] for line in listed)
     store = _store(live, namespace)
-    found = {name: image.target.digest for image in map(store.own_image, store.images()) for name in image.names}
+    found = {
+        name: image.target.digest for image in map(store.own_image, store.images()) for name in image.names
+    }
     assert found == {name: rest.split()[0] for name, rest in wanted.items()}
     assert found
     assert store.damage == []
@@ -108,7 +110,9 @@ def test_snapshots_are_those_that_ctr_lists(live: Containerd, namespace: str) ->
     wanted = {row[0]: (row[1] if len(row) > 2 else "", row[-1].lower()) for row in rows}
     usage = live.rows("snapshots", "--snapshotter", name, "usage", namespace=namespace)
     store = _store(live, namespace)
-    records = [item for item in store.snapshotters[name].all.values() if item.name.startswith(f"{namespace}/")]
+    records = [
+        item for item in store.snapshotters[name].all.values() if item.name.startswith(f"{namespace}/")
+    ]
     found = {_key(item.name): (_key(item.parent), item.kind) for item in records}
     assert found == wanted
     assert bool(found) == (namespace != "packed")
@@ -164,7 +168,9 @@ def _is_of_unpacking(line: str, *, whole: bool) -> bool:
 
     Of a whole tree, which is copied for each layer, the times of all directories; and it counts their links.
     """
-    return line.startswith("b'': mtime_ns") or (whole and (": nlink: expected 1, " in line or ": mtime_ns: " in line))
+    return line.startswith("b'': mtime_ns") or (
+        whole and (": nlink: expected 1, " in line or ": mtime_ns: " in line)
+    )
 
 
 def test_a_whole_tree_is_its_directory(live: Containerd) -> None:
@@ -176,14 +182,19 @@ def test_a_whole_tree_is_its_directory(live: Containerd) -> None:
     assert directory
     assert Path(directory).parent.parent.name == "io.containerd.snapshotter.v1.native"
     assert diff_snapshots(snapshot(Path(directory)), tree_snapshot(store.tree(image))) == []
-    for command in (["changes", UPPER], ["blame", "-R", "--hidden", UPPER], ["waste", UPPER], ["deleted", UPPER]):
+    for command in (
+        ["changes", UPPER],
+        ["blame", "-R", "--hidden", UPPER],
+        ["waste", UPPER],
+        ["deleted", UPPER],
+    ):
         found = layerfs(live.root, "--namespace", "whole", *command)
         assert found.code in (0, 1), (command, found.stderr)
 
 
 @pytest.mark.parametrize("key", ["web", "alone", "left-active", "left-view"])
 def test_snapshots_are_as_ctr_would_mount_them(live: Containerd, key: str) -> None:
-    """A container, also one whose image is gone, and what nobody needs: the kernel's mount of ctr's options."""
+    """A container, also one without its image, and what nobody needs: the kernel's mount of ctr's options."""
     (line,) = live.ctr("snapshots", "mounts", "/mnt", key).splitlines()
     options = dict(item.partition("=")[::2] for item in line.split()[-1].split(","))
     layers = [Path(path) for path in (options.get("upperdir"), *options["lowerdir"].split(":")) if path]

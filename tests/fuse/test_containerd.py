@@ -38,7 +38,9 @@ def test_mounts_are_the_kernels(root: Path, tmp_path: Path, variant: str, name: 
         assert diff_snapshots(kernel_snapshot(layers), snapshot(mounted)) == []
 
 
-def test_packed_images_are_mounted(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, variant: str) -> None:
+def test_packed_images_are_mounted(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, variant: str
+) -> None:
     """Where only blobs can be read, the mount shows what the tree of them has."""
     root = unpack_sample("containerd-2.1-erofs", tmp_path_factory.mktemp("erofs"))
     store = open_store(root, Options())

@@ -1,4 +1,4 @@
-"""containerd stores made to harm: names that lead out, links and pipes in place of files, documents without end."""
+"""containerd stores made to harm: names that lead out, links and pipes for files, documents without end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(60)]
 
-SECRET = "what lies outside of the store"
+OUTSIDE = "what lies outside of the store"
 SOUND = (0, 1, 2, 3, 4, 5, 6)
 COMMANDS = """
 images -a --digests
@@ -68,7 +68,7 @@ def _asked(root: Path, commands: Sequence[str] = COMMANDS) -> list[Result]:
     for command, done in zip(commands, found, strict=True):
         assert done.code in SOUND, (command, done.stderr)
         assert not re.search(r"Traceback|\[Errno|bug in layerfs", done.stderr), (command, done.stderr)
-        assert SECRET not in done.stdout + done.stderr, command
+        assert OUTSIDE not in done.stdout + done.stderr, command
         _has_no_power(done.stderr)
         if not command.startswith("export"):
             _has_no_power(done.stdout)
@@ -105,7 +105,7 @@ def test_nothing_is_followed_or_waited_for(tmp_path: Path, place: str, what: str
     path.rename(outside)
     for file in [outside, *outside.rglob("file")]:
         if file.name == "file" or place == "file":
-            file.write_text(SECRET)
+            file.write_text(OUTSIDE)
     if what == "link":
         path.symlink_to(outside)
     else:
@@ -117,10 +117,15 @@ def test_numbers_keys_and_digests_lead_nowhere(tmp_path: Path) -> None:
     """Nothing that a database says is a path: not with `..`, not with slashes, not beyond 64 bits."""
     builder = _store(tmp_path / "root")
     (tmp_path / "secret").mkdir()
-    (tmp_path / "secret/file").write_text(SECRET)
-    (tmp_path / "secret/status").write_text(json.dumps({"Version": SECRET, "Reason": SECRET}))
-    images, target = builder.space[b"images"], {b"mediatype": f"{OCI}.manifest.v1+json".encode(), b"size": b"\2"}
-    for number, digest in enumerate(("../../secret/file", "sha256:../../../../secret/file", "sha256:" + "A" * 64, "")):
+    (tmp_path / "secret/file").write_text(OUTSIDE)
+    (tmp_path / "secret/status").write_text(json.dumps({"Version": OUTSIDE, "Reason": OUTSIDE}))
+    images, target = (
+        builder.space[b"images"],
+        {b"mediatype": f"{OCI}.manifest.v1+json".encode(), b"size": b"\2"},
+    )
+    for number, digest in enumerate(
+        ("../../secret/file", "sha256:../../../../secret/file", "sha256:" + "A" * 64, "")
+    ):
         images[b"out:%d" % number] = {b"target": {**target, b"digest": digest.encode()}}
     for key in ("../../../secret", "/etc/passwd", "a/b/c", "..", "."):
         made = builder.snapshot(key, None)
@@ -136,7 +141,7 @@ def test_numbers_keys_and_digests_lead_nowhere(tmp_path: Path) -> None:
         for command in ("ls", "inspect", "diff", "find"):
             found = layerfs(root, command, key)
             assert found.code in (1, 2, 3, 4, 5), (command, key, found)
-            assert SECRET not in found.stdout + found.stderr
+            assert OUTSIDE not in found.stdout + found.stderr
 
 
 def test_names_have_no_power(tmp_path: Path) -> None:
@@ -156,7 +161,13 @@ def test_names_have_no_power(tmp_path: Path) -> None:
     root = builder.finish()
     images, *_ = _asked(root)
     assert "evil" in images.stdout
-    for command in (["inspect", name], ["ls", name], ["history", "evil:1"], ["whois", name], ["--namespace", name, "images"]):
+    for command in (
+        ["inspect", name],
+        ["ls", name],
+        ["history", "evil:1"],
+        ["whois", name],
+        ["--namespace", name, "images"],
+    ):
         done = layerfs(root, *(word.replace("\0", "") for word in command))
         assert done.code in SOUND, done
         _has_no_power(done.stdout + done.stderr)
@@ -219,12 +230,23 @@ def test_documents_without_end_are_named(
         assert "bug" not in found.stderr, found.stderr
 
 
-OTHERS = ("btrfs", "zfs", "blockfile", "devmapper", "erofs", "stargz", "nydus", "soci", "overlaybd", "x\x1b[1m")
+OTHERS = (
+    "btrfs",
+    "zfs",
+    "blockfile",
+    "devmapper",
+    "erofs",
+    "stargz",
+    "nydus",
+    "soci",
+    "overlaybd",
+    "x\x1b[1m",
+)
 
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_layers_of_other_snapshotters_are_read_from_their_blobs(tmp_path: Path, name: str) -> None:
-    """What their directories hold is never taken for a layer; that is said once, and what lacks its blob too."""
+    """What their directories hold is never taken for a layer; that is said once, and so is a lost blob."""
     builder = _store(tmp_path / "root", snapshotter=name)
     root = builder.finish()
     shown = ascii(name)[1:-1]

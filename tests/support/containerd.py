@@ -1,4 +1,4 @@
-"""A real containerd of the test's own, and Debian's `ctr` to speak to it; it ends with the block, and all it started."""
+"""A real containerd of the test's own, and Debian's `ctr` to speak to it; it ends with the block."""
 
 from __future__ import annotations
 
