@@ -1,4 +1,4 @@
-"""Images of which more is stacked than their layers: each layer has its number, its command and its own changes."""
+"""Images of which more is stacked than their layers: each layer has its number, command and changes."""
 
 from __future__ import annotations
 

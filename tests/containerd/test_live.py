@@ -1,4 +1,4 @@
-"""A store that a real containerd has open: what layerfs reads is what `ctr` says, and the trees are the kernel's."""
+"""A store that a real containerd has open: layerfs reads what `ctr` says, and the trees are the kernel's."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from tests.support.treeview import tree_snapshot
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from layerfs.model import BareLayer, Layer
+    from layerfs.model import BareLayer
+    from layerfs.model import Layer as StoredLayer
     from tests.support.containerd import Containerd
 
 pytestmark = [pytest.mark.containerd, pytest.mark.kernel, pytest.mark.root]
@@ -86,7 +87,7 @@ def _store(live: Containerd, namespace: str) -> ContainerdStore:
     return ContainerdStore.open(str(live.root), Options(namespace=namespace))
 
 
-def _layer(store: ContainerdStore, key: str) -> Layer | BareLayer:
+def _layer(store: ContainerdStore, key: str) -> StoredLayer | BareLayer:
     return store.layer(key)
 
 

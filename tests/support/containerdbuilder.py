@@ -94,6 +94,7 @@ class ContainerdBuilder:
         }
         self.records: dict[bytes, Any] = {}
         self._parents: dict[bytes, Any] = {}
+        self._last = 0  # number of a snapshot
         self._namespace = namespace
         self._snapshotter = snapshotter
         self._top = path / f"{_SNAPSHOTTER}{snapshotter}"
@@ -117,7 +118,8 @@ class ContainerdBuilder:
 
     def snapshot(self, key: str, below: BuiltSnapshot | None, *, active: bool = False) -> BuiltSnapshot:
         """Add a snapshot of a key."""
-        number = len(self.records) + 1
+        self._last += 1
+        number = self._last
         name = f"{self._namespace}/{number}/{key}"
         top = self._top / "snapshots" / str(number)
         tree = top if self._snapshotter == "native" else top / "fs"

@@ -210,8 +210,8 @@ def _containerd_names(path: Path, count: int) -> None:
     )
     below = [builder.manifest([base], comment=name) for name in nothing]
     for name, manifest in zip(nothing, below, strict=True):
-        builder.name(manifest, f"docker.io/library/other-{name}:1", labels=dict.fromkeys(nothing, "v"))
-    builder.name(builder.index(below), "docker.io/library/index:1")
+        builder.name(manifest, f"docker.io/library/other-{name}:1")
+    builder.name(builder.index(below), "docker.io/library/index:1", labels=dict.fromkeys(nothing, "v"))
     builder.container("box", "docker.io/library/app:1", top)
     for name in nothing:
         builder.container(f"box-{name}", f"docker.io/library/other-{name}:1", base, {name.encode(): b"v"})
