@@ -124,8 +124,8 @@ class ContainerdImage(Image):
     @property
     def name(self) -> str:
         """What to call it: its first tag, else any name, else its ID."""
-        tags = [reference for reference in self.references if reference.tag]
-        return str(next(iter([*tags, *self.references, *self.names]), self.id))
+        tagged = (reference for reference in self.references if reference.tag)
+        return str(next(tagged, None) or next(iter(self.references or self.names), self.id))
 
 
 class Images:

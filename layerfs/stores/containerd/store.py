@@ -105,7 +105,7 @@ class ContainerdStore(StoredImages):
         if placed is None:
             return NOWHERE
         number = placed.snapshot.number
-        if number not in placed.snapshotter.numbers():
+        if number not in placed.snapshotter.numbers:
             self.report(
                 MissingFile(placed.snapshotter.path_of(number), "the snapshot's directory is missing")
             )
