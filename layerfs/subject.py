@@ -135,7 +135,7 @@ def open_subject(
     if up_to is not None:
         tree = store.tree(found, up_to=up_to)
         chain: Sequence[Layer | BareLayer] = store.chain(found, up_to)
-        stack = chain if len(chain) == len(tree.layers) else store.stack(chain[-1])  # type: ignore[arg-type]
+        stack = chain if len(chain) == len(tree.layers) else store.stack(chain[-1])
         return Subject(store, tree, f"{title} up to layer {up_to}", numbered(stack), found)
     assert layer is not None  # noqa: S101 - one of the two is given
     record = store.record(found.chain[store.layer_number(found, layer) - 1])

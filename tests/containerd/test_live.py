@@ -46,6 +46,16 @@ def _archive(program: bytes) -> bytes:
     return as_tar(layout.done())
 
 
+IMPORTS = {
+    "default": "",
+    "k8s.io": "",
+    "packed": "--no-unpack",
+    "native": "--snapshotter native",
+    "whole": "--snapshotter native",
+}
+"""By namespace how the images are imported into it."""
+
+
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containerd]:
     """A containerd that runs: images unpacked and not, two namespaces, native, leftovers, containers."""
@@ -55,11 +65,8 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containerd]:
     (place / "images.tar").write_bytes(_archive(program))
     (place / "live").mkdir()
     with running(place / "live") as found:
-        for namespace, options in (("default", ()), ("packed", ("--no-unpack",)), ("k8s.io", ())):
-            found.ctr("images", "import", *options, str(place / "images.tar"), namespace=namespace)
-        for namespace in ("native", "whole"):
-            options = ("--snapshotter", "native")
-            found.ctr("images", "import", *options, str(place / "images.tar"), namespace=namespace)
+        for namespace, option in IMPORTS.items():
+            found.ctr("images", "import", *option.split(), str(place / "images.tar"), namespace=namespace)
         found.ctr("images", "tag", UPPER, ODD)
         top = next(row[0] for row in found.rows("snapshots", "ls") if row[1].startswith("sha256:"))
         found.ctr("snapshots", "prepare", "left-active", top)

@@ -214,7 +214,7 @@ class Inspector:
         below = self._below(container)
         return {
             **described(container, self._root.container_records(container) or {}),
-            **(self._container_sizes(container.own, below) if self._sizes else {}),
+            **(self._container_sizes(container, below) if self._sizes else {}),
             "Layers": None if below is None else self._stack(below, container.own),
         }
 
