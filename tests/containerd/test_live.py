@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fixtures.archives import Layer
+from layerfs.model import BareLayer
 from layerfs.stores.containerd.store import ContainerdStore
 from layerfs.stores.registry import Options
 from tests.support.command import layerfs
@@ -22,7 +23,6 @@ from tests.support.treeview import tree_snapshot
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from layerfs.model import BareLayer
     from layerfs.model import Layer as StoredLayer
     from tests.support.containerd import Containerd
 
@@ -128,7 +128,7 @@ def test_snapshots_are_those_that_ctr_lists(live: Containerd, namespace: str) ->
     for key in found:
         placed = store.placed(_layer(store, key))
         assert placed
-        taken[key] = store.content_size(store.bare_layer(placed.place)) or 0
+        taken[key] = store.content_size(BareLayer(placed.place)) or 0
     told = {row[0]: f"{row[1]} {row[2]}" for row in usage if wanted[row[0]][1] != "view"}  # not counted
     assert told == {key: f"{size / 1024:.1f} KiB" for key, size in taken.items() if key in told}
     for item in records:
