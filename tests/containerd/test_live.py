@@ -46,6 +46,9 @@ def _archive(program: bytes) -> bytes:
     return as_tar(layout.done())
 
 
+CONTAINER = ("--null-io", "--cgroup", "")
+"""How containers are run: without control groups, whose names the whole machine shares."""
+
 IMPORTS = {
     "default": "",
     "k8s.io": "",
@@ -71,8 +74,8 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containerd]:
         top = next(row[0] for row in found.rows("snapshots", "ls") if row[1].startswith("sha256:"))
         found.ctr("snapshots", "prepare", "left-active", top)
         words = ("write", "/edited", "e", ",", "rm", "/etc/motd", ",", "append", "/opt/kept", "more")
-        found.ctr("run", "--null-io", UPPER, "web", "/bin/fx", *words)
-        found.ctr("run", "--null-io", BASE, "alone", "/bin/fx", "write", "/x", "y")
+        found.ctr("run", *CONTAINER, UPPER, "web", "/bin/fx", *words)
+        found.ctr("run", *CONTAINER, BASE, "alone", "/bin/fx", "write", "/x", "y")
         found.ctr("images", "rm", "--sync", BASE)
         found.ctr("snapshots", "view", "left-view", top)
         found.ctr("snapshots", "label", "left-view", "containerd.io/gc.root=now")
