@@ -39,17 +39,18 @@ USAGE_SORT_KEYS = ("shared_size", "unique_size", "freed_size")
 
 
 class Sizes:
-    """The sizes of an image in bytes, each reckoned once; None where it is not known.
-
-    Attributes:
-        size: as its engine prints it.
-    """
+    """The sizes of an image in bytes, each reckoned when it is asked for; None where it is not known."""
 
     def __init__(self, root: Store, image: Image, usage: ImageUsage | None) -> None:
         """Those of `image` in `root`; `usage` where that was reckoned already."""
         self._root = root
         self._image = image
-        self.size = usage.size if usage else root.size(image)
+        self._usage = usage
+
+    @functools.cached_property
+    def size(self) -> int | None:
+        """As its engine prints it."""
+        return self._usage.size if self._usage else self._root.size(self._image)
 
     @functools.cached_property
     def content(self) -> int | None:

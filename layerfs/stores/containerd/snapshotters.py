@@ -124,8 +124,9 @@ class Snapshotter:
                 size = None
             yield self._root.name_of(path), size
 
-    def numbers(self) -> dict[int, bytes]:
-        """The directories of snapshots that there are, by number."""
+    @functools.cached_property
+    def numbers(self) -> Mapping[int, bytes]:
+        """The directories of snapshots that there are, by number; read once."""
         found = self._snapshots
         names = found.names() if found else []
         return {
@@ -135,7 +136,7 @@ class Snapshotter:
     def strays(self) -> list[Snapshot]:
         """The directories that no record is of, as snapshots without a name; by number."""
         known = {snapshot.number for snapshot in self.all.values()}
-        there = sorted(number for number in self.numbers() if number not in known)
+        there = sorted(number for number in self.numbers if number not in known)
         return [Snapshot("", number, ACTIVE, "", None, None, {}) for number in there]
 
     def leftovers(self) -> list[bytes]:
@@ -193,7 +194,7 @@ def read_snapshotters(
         records = SnapshotDB(database, _told(root.name_of(path), report))
         snapshotter = Snapshotter(root, name, records, report)
         snapshotter.has_records = database is not None
-        if snapshotter.has_records or (snapshotter.is_readable and snapshotter.numbers()):
+        if snapshotter.has_records or (snapshotter.is_readable and snapshotter.numbers):
             found[name] = snapshotter
     return found
 

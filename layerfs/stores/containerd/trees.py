@@ -5,6 +5,7 @@ Sources: containerd `plugins/snapshots/overlay/overlay.go` (mounts), `plugins/sn
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -22,9 +23,12 @@ if TYPE_CHECKING:
     from layerfs.ids import ChainID
     from layerfs.stores.blobs.layers import BlobLayer, LayerFiles
     from layerfs.stores.containerd.layers import Placed, Snapshots
+    from layerfs.stores.containerd.snapshotters import Snapshotter
     from layerfs.tree.source import LayerSource, StoredLayer
 
 __all__ = ["Trees"]
+
+_log = logging.getLogger(__name__)
 
 
 class Trees:
@@ -37,6 +41,7 @@ class Trees:
         self._snapshots = snapshots
         self._files = files
         self._report = report
+        self._told: set[str] = set()
 
     # -- stacks --------------------------------------------------------------------------------
 
@@ -143,14 +148,27 @@ class Trees:
                     raise
                 self._report(error.instead(f"its blob is read: {layer.packed.blob.label}"))
         packed = self._packed(layer)
+        if placed and not placed.snapshotter.is_readable:
+            self._tell_unreadable(placed.snapshotter)
         self._files.tree(packed)  # its root is looked at now, so it is now that damage is told
         return self._files.stored(packed)
 
     def _packed(self, layer: ContainerdLayer) -> BlobLayer:
         if layer.packed:
             return layer.packed
-        where = f"layer {layer.chain_id}"
-        raise MissingFile(where, "it is not unpacked, and its blob is not in the content store")
+        where, problem = f"layer {layer.chain_id}", "it is not unpacked"
+        if layer.placed and not layer.placed.snapshotter.is_readable:
+            problem = f"the files of the snapshotter {layer.placed.snapshotter.name} cannot be read"
+        raise MissingFile(where, f"{problem}, and its blob is not in the content store")
+
+    def _tell_unreadable(self, snapshotter: Snapshotter) -> None:
+        """Say once of a snapshotter that its files are not what is shown."""
+        if snapshotter.name not in self._told:
+            self._told.add(snapshotter.name)
+            _log.warning(
+                "the files of the snapshotter %s cannot be read: its layers are read from their blobs",
+                ascii(snapshotter.name)[1:-1],
+            )
 
     @staticmethod
     def size(placed: Placed) -> int:
