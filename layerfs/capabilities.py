@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
     from layerfs.formats.buildkit import BuildKitRecord
     from layerfs.ids import ChainID, DiffID, ImageID
+    from layerfs.layertar import LayerTar
     from layerfs.model import Diagnosis, Finding, Image, Layer
-    from layerfs.store import LayerTar, Store
+    from layerfs.store import Store
 
 __all__ = [
     "Accountable",
@@ -55,11 +56,13 @@ class Pinned(NamedTuple):
     Attributes:
         chains: layers.
         places: layers without a chain ID, and of containers.
+        others: the names of parts of images that are no layers.
         complete: whether all that could need a layer could be read.
     """
 
     chains: frozenset[ChainID] = frozenset()
     places: frozenset[str] = frozenset()
+    others: frozenset[str] = frozenset()
     complete: bool = True
 
 

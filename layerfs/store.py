@@ -9,13 +9,15 @@ from __future__ import annotations
 import functools
 import logging
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any
 
+from layerfs.accounts import Accounted
 from layerfs.damage import attempt
 from layerfs.errors import BrokenChain, CorruptStore, LayerNotFound
 from layerfs.formats.whiteouts import TRUSTED
+from layerfs.layerchain import walk_down
 from layerfs.layernames import KnownLayer, LayerNames
-from layerfs.model import NOWHERE, BareLayer, Container, Image, Layer, added_up
+from layerfs.model import NOWHERE, BareLayer, Container, Image, Layer
 from layerfs.naming import Names
 from layerfs.tree.union import UnionTree
 
@@ -27,16 +29,15 @@ if TYPE_CHECKING:
     from layerfs.formats.repositories import Repositories
     from layerfs.formats.whiteouts import Dialect
     from layerfs.ids import ChainID, ContainerID, DiffID, ImageID
+    from layerfs.layerchain import AnyLayer
+    from layerfs.layertar import LayerTar
     from layerfs.model import Blob, Named, Place
     from layerfs.tree.source import LayerSource
 
 __all__ = [
     "FILES",
     "RECORDS",
-    "Buffer",
-    "LayerTar",
     "Store",
-    "walk_down",
 ]
 
 RECORDS = "records"
@@ -45,51 +46,10 @@ RECORDS = "records"
 FILES = "files"
 """The part of a store that has the files of layers."""
 
-Buffer: TypeAlias = bytes | memoryview
-"""A piece of a tar."""
-
-AnyLayer = TypeVar("AnyLayer", bound=Layer)
-
 _log = logging.getLogger(__name__)
 
 
-def walk_down(
-    top: ChainID, layer_of: Callable[[ChainID], AnyLayer | None], until: Collection[ChainID] = ()
-) -> Iterator[AnyLayer]:
-    """A layer and those that it stands on, uppermost first: each once, also where records lead in a circle.
-
-    Args:
-        top: the uppermost layer.
-        layer_of: gives the layer of a chain ID; the walk ends where it gives None. What it raises is raised.
-        until: layers at which to stop: neither they nor those below them are looked at.
-    """
-    seen: set[ChainID] = set()
-    at: ChainID | None = top
-    while at is not None and at not in until and at not in seen:
-        layer = layer_of(at)
-        if layer is None:
-            return
-        yield layer
-        seen.add(at)
-        at = layer.parent
-
-
-class LayerTar(Protocol):
-    """The tar of a layer, which can be written as often as it is wanted."""
-
-    @property
-    def diff_id(self) -> DiffID:
-        """Its sha256."""
-
-    @property
-    def size(self) -> int:
-        """Its bytes; raises `CorruptStore`."""
-
-    def write(self, write: Callable[[Buffer], object]) -> None:
-        """Write it, piece by piece; raises `CorruptStore` when it is not what it should be."""
-
-
-class Store(ABC):
+class Store(Accounted, ABC):
     """One store, open for reading.
 
     Attributes:
@@ -97,12 +57,16 @@ class Store(ABC):
         driver: what its engine calls the way in which layers are stored; None where there is none.
         path: where it was opened, as given.
         has_containers: whether stores of this kind have containers at all.
+        lists_unnamed: whether the client of its engine lists images without a name when it is not asked to.
+        has_graph_driver: whether its engine tells the directories of a stack, as `docker inspect` does.
         damage: every defect met so far, in order.
     """
 
     kind: str = ""
     driver: str | None = None
     has_containers: bool = True
+    lists_unnamed: bool = True
+    has_graph_driver: bool = True
     path: str
 
     @property
@@ -161,7 +125,7 @@ class Store(ABC):
             self.damage.append(problem.again())
             _log.warning("%s", problem, extra={"damage": True})
 
-    def require(self, *parts: str) -> None:  # noqa: B027 - nothing, where a store is one whole
+    def require(self, *parts: str) -> None:
         """Raise `StoreGone` where one of `RECORDS` and `FILES` is not there at all."""
 
     def lacks(self, part: str) -> bool:  # noqa: ARG002 - for kinds of several parts
@@ -175,6 +139,10 @@ class Store(ABC):
     def record_name(self, of: ImageID | ChainID | ContainerID) -> str:
         """What to call, in messages, the file that tells of an image, a layer, a container."""
         return f"{self.path}: {of}"
+
+    def namespaces(self) -> Sequence[str]:
+        """What is in it that can be read for itself, as namespaces; nothing in kinds without such."""
+        return ()
 
     # -- images --------------------------------------------------------------------------------
 
@@ -222,13 +190,13 @@ class Store(ABC):
         """
         return self.names.image(name)
 
-    def size(self, image: Image) -> int | None:
-        """The image's size in bytes as its engine adds it up, or None where that of a layer is not known."""
-        return added_up([self.layer_size(chain) for chain in image.chain])
-
     def last_tagged(self, image: Image) -> str | None:  # noqa: ARG002 - for kinds that note it
         """When an image was last tagged, as Docker writes a time; None where nothing tells."""
         return None
+
+    def notes(self, subject: Image | Container) -> Mapping[str, Any]:  # noqa: ARG002 - for engines with more
+        """What its engine's own inspection tells besides, in the engine's words; raises `FormatError`."""
+        return {}
 
     # -- layers --------------------------------------------------------------------------------
 
@@ -297,6 +265,14 @@ class Store(ABC):
         """Where a layer's files lie on disk; what is missing is reported."""
         return NOWHERE
 
+    def place_path(self, place: str) -> str:
+        """Where a place lies, below the store's own path."""
+        return f"{self.driver}/{place}"
+
+    def files_path(self, place: str) -> str:
+        """The same of the files in it."""
+        return f"{self.place_path(place)}/diff"
+
     def blobs(self, layer: DiffID | None) -> tuple[Blob, ...]:  # noqa: ARG002 - for kinds that note them
         """What a layer was in registries, as far as the store tells."""
         return ()
@@ -309,9 +285,13 @@ class Store(ABC):
         """What the engine notes for overlayfs of the layers below, uppermost first; None if nothing."""
         return None
 
-    def bare_layer(self, place: str) -> BareLayer:
-        """The layer without a chain ID at a place; raises `LayerNotFound`."""
+    def bare_layer(self, place: str) -> Layer | BareLayer:
+        """The layer at a place that no chain ID means; raises `LayerNotFound`."""
         raise LayerNotFound(f"no such layer: {place}")
+
+    def chain_of_twin(self, place: str) -> ChainID | None:  # noqa: ARG002 - for kinds with namespaces
+        """The layer that lies at a place once more; None where it is none."""
+        return None
 
     # -- containers ----------------------------------------------------------------------------
 
@@ -331,6 +311,14 @@ class Store(ABC):
         """The container of this ID, name, or unique ID prefix."""
         return self.names.container(name)
 
+    def container_records(self, container: Container) -> Json | None:  # noqa: ARG002 - for kinds of others
+        """What there is of a container that is not Docker's, in the words of who wrote it down; or None."""
+        return None
+
+    def container_aliases(self) -> Mapping[str, Sequence[ContainerID]]:
+        """The containers by what else they are called than by their names and IDs."""
+        return {}
+
     def host_config(self, container: Container) -> Json | None:  # noqa: ARG002 - for kinds that have one
         """What a container asks of the host, as the engine keeps it; None where that is not known."""
         return None
@@ -338,6 +326,10 @@ class Store(ABC):
     def layers_below(self, container: Container) -> tuple[Layer, ...]:
         """The layers of the image that a container stands on, base first; raises `CorruptStore`."""
         return self.chain_below(container.top) if container.top else ()
+
+    def images_of(self, container: Container) -> Collection[str]:
+        """The IDs of the images that a container counts as made from, whether they are there or not."""
+        return (container.config.image_id,) if container.config else ()
 
     # -- trees ---------------------------------------------------------------------------------
 

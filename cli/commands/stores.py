@@ -57,6 +57,7 @@ def command(ctx: click.Context, path: str | None, form: str) -> None:
         Column("containers", lambda row: row.containers, "Containers", "CONTAINERS", _containers),
         Column("size", lambda row: row.size, "Size", "SIZE", _size),
         Column("path", lambda row: row.path, "Path", "PATH"),
+        Column("namespace", lambda row: row.part, "Namespace", "NAMESPACE"),
         Column("inside", lambda row: row.inside, "Inside", "INSIDE"),
         Column("problem", lambda row: row.problem, "Problem", "PROBLEM"),
     ]
@@ -73,11 +74,10 @@ def command(ctx: click.Context, path: str | None, form: str) -> None:
 
 
 def _owner(row: FoundStore, *, kind: bool) -> str:
-    """The engine, with the kind of its store where that is no matter of course, and the user whose it is."""
-    usual = row.kind in (row.owner, _STORES.get(row.owner)) or not kind
-    return " ".join(
-        [row.owner, *([] if usual else [f"({row.kind})"]), *([f"of {row.user}"] if row.user else [])]
-    )
+    """The engine and the user whose it is; with `kind` also what is no matter of course of the store."""
+    usual = row.kind in (row.owner, _STORES.get(row.owner))
+    what = " ".join(filter(None, ["" if usual else row.kind, row.part])) if kind else ""
+    return row.owner + (f" ({what})" if what else "") + (f" of {row.user}" if row.user else "")
 
 
 def _containers(row: FoundStore) -> str:

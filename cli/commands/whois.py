@@ -115,10 +115,10 @@ def _facts(answer: Answer, thing: str) -> Iterator[tuple[str, str | None]]:
     if answer.spot:
         yield "Path", _spot_text(answer.spot)
     yield "Command", None if answer.created_by is None else printable(answer.created_by)
-    yield "Cache ID", answer.cache_id
+    yield "Cache ID", printable(answer.cache_id or "")
     yield "Chain ID", answer.chain_id
     yield "Diff ID", answer.diff_id
-    yield "Link", answer.link
+    yield "Link", printable(answer.link or "")
     yield "Directory", printable(_absolute(answer) or "")
     for user in sorted(answer.users, key=lambda user: not _names(user)):
         yield _user_kind(user).capitalize(), _user_text(user)
@@ -143,6 +143,8 @@ def _user_text(user: User) -> str:
     words = [short_id(user.owner.id)]
     if names := _names(user):
         words.append(printable(", ".join(names)))
+    if pod := getattr(user.owner, "pod", None):
+        words.append(printable(f"(pod {pod.namespace}/{pod.name})"))
     if user.hidden:
         words.append(f"hides it: layer {user.hidden.by}, {user.hidden.how} {escaped(user.hidden.at)}")
     elif user.sees is not None:

@@ -17,8 +17,18 @@ from layerfs.model import added_up
 from layerfs.store import RECORDS
 from layerfs.stores.beneath import MOST_LINKS, led_on
 from layerfs.stores.moved import moved
-from layerfs.stores.places import HOME_PLACES, PLACES, VOLUMES, homes, inside_var, unread_kind
-from layerfs.stores.registry import detects, open_store
+from layerfs.stores.places import (
+    HOME_PLACES,
+    PASSWD,
+    PASSWD_LIMIT,
+    PLACES,
+    VOLUMES,
+    homes,
+    inside_var,
+    owner_of_part,
+    unread_kind,
+)
+from layerfs.stores.registry import KINDS, STORES, kinds_at, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +41,6 @@ __all__ = ["NOT_READ", "FoundStore", "find_stores"]
 NOT_READ = "not read yet"
 """The problem of a store whose kind is known by its name alone."""
 
-_PASSWD, _PASSWD_LIMIT = "etc/passwd", 1 << 20
 _REMAPPED = re.compile(r"\d+\.\d+")
 _OWNERS = {"containers-storage": "podman"}
 _KINDS = {"k3s": "containerd", "rke2": "containerd", "podman": "containers-storage"}
@@ -48,6 +57,7 @@ class FoundStore(NamedTuple):
         user: whose home it is in; None outside of homes.
         inside: the path of the store in whose volume it lies, or None.
         problem: why nothing is known of it, or None.
+        part: which of several parts of one store it is, as a namespace; None for all of it.
         images: how many, or None where that is not known; likewise the rest.
         containers: how many.
         size: bytes of its layers, as its engine counts them.
@@ -62,6 +72,7 @@ class FoundStore(NamedTuple):
     images: int | None = None
     containers: int | None = None
     size: int | None = None
+    part: str | None = None
 
 
 class _Candidate(NamedTuple):
@@ -121,8 +132,8 @@ class _Search:
             candidate = pending.pop()
             try:
                 with self._top.subdir(candidate.path) as directory:
-                    store = self._look(candidate, directory)
-                    below = list(self._below(candidate, store, directory)) if store else []
+                    stores = self._look(candidate, directory)
+                    below = list(self._below(candidate, stores[0], directory)) if stores else []
                     known = _identity(directory) in self._seen
             except OSError as error:
                 if linked := list(self._linked(candidate)):
@@ -130,9 +141,8 @@ class _Search:
                 else:
                     yield from self._lost(candidate, error)
                 continue
-            if store:
-                yield store
-            elif not known:
+            yield from stores
+            if not known:
                 yield from self._lost(candidate)
             pending.extend(reversed(below))
 
@@ -148,35 +158,61 @@ class _Search:
             except OSError:
                 continue
 
-    def _look(self, candidate: _Candidate, directory: HostDir) -> FoundStore | None:
-        """The store in a directory that was not met before, or None."""
+    def _look(self, candidate: _Candidate, directory: HostDir) -> list[FoundStore]:
+        """The stores in a directory that was not met before, each with its parts."""
         identity = _identity(directory)
         names = {os.fsdecode(name) for name in directory.names()}
         if identity in self._seen:
-            return None
+            return []
         kind = unread_kind(names)
         path = posixpath.join(self._path, candidate.path) if candidate.path else self._path
-        is_known = detects(path)
-        if kind is None and not is_known:
-            return None
+        kinds = kinds_at(path)
+        if kind is None and not kinds:
+            return []
         found = FoundStore(kind or "", path, candidate.owner, candidate.user, candidate.inside, NOT_READ)
-        if is_known:
-            found = self._opened(found, identity)
-        if found.kind:
+        if kind in KINDS and not kinds:
+            found = found._replace(problem=_why_not(path, self._options))
+        opened = [item for word in kinds for item in self._opened(found, identity, word)]
+        stores = opened or ([found] if kind else [])
+        if stores:
             self._seen.add(identity)
-            return found._replace(owner=found.owner or _OWNERS.get(found.kind, found.kind))
-        return None
+        return [item._replace(owner=item.owner or _OWNERS.get(item.kind, item.kind)) for item in stores]
 
-    def _opened(self, found: FoundStore, identity: tuple[int, int]) -> FoundStore:
-        """A store as its kind reads it; without a kind where that is another directory's."""
+    def _opened(self, found: FoundStore, identity: tuple[int, int], kind: str) -> Iterator[FoundStore]:
+        """A store as a kind reads it, part by part; nothing where that is another directory's."""
+        word = next((word for word, known in STORES.items() if known == kind), None)
+        options = self._options._replace(store=word, searching=True)
         try:
-            store = open_store(found.path, self._options)
+            store = open_store(found.path, options)
         except (DataRootError, CorruptStore) as error:
-            return found._replace(kind=found.kind or "unknown", problem=str(error))
+            yield found._replace(kind=found.kind or kind, problem=_without_path(error, found.path))
+            return
         if identity not in store.evidence():
-            return found  # further below: a place of its own
-        images, containers, size = _counts(store)
-        return found._replace(kind=store.kind, problem=None, images=images, containers=containers, size=size)
+            return  # further below: a place of its own
+        self._seen |= store.evidence()
+        if store.lacks(RECORDS):
+            images, containers, size = _counts(store)
+            yield found._replace(
+                kind=store.kind,
+                problem=_without_path(store.damage[-1], found.path),
+                images=images,
+                containers=containers,
+                size=size,
+            )
+            return
+        for part in store.namespaces() or (None,):
+            one = open_store(found.path, options._replace(namespace=part)) if part else store
+            images, containers, size = _counts(one)
+            yield found._replace(
+                kind=one.kind,
+                path=one.path if one.path.startswith(self._path) else found.path,
+                owner=owner_of_part(part, found.owner),
+                problem=None,
+                images=images,
+                containers=containers,
+                size=size,
+                part=part,
+            )
 
     def _below(self, candidate: _Candidate, store: FoundStore, directory: HostDir) -> Iterator[_Candidate]:
         """Where stores lie that belong to a store."""
@@ -234,18 +270,29 @@ def _identity(directory: HostDir) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
+def _why_not(path: str, options: Options) -> str:
+    """Why a directory cannot be opened that looks like a store."""
+    try:
+        open_store(path, options)
+    except (DataRootError, CorruptStore) as error:
+        return _without_path(error, path)
+    return NOT_READ
+
+
+def _without_path(error: Exception, path: str) -> str:
+    return str(error).removeprefix(f"{path}: ").removeprefix(f"{path}/")
+
+
 def _counts(store: Store) -> tuple[int | None, int | None, int | None]:
     """The images, containers and bytes of a store; what is damaged of it is reported as ever.
 
     What is told by records that are gone is not known, and not none.
     """
-    is_told = not store.lacks(RECORDS)
     try:
-        return (
-            len(store.image_ids()) if is_told else None,
-            len(store.container_names()) if store.has_containers else None,
-            added_up([layer.size for layer in store.layers()]) if is_told else None,
-        )
+        containers = len(store.container_names()) if store.has_containers else None
+        if store.lacks(RECORDS):
+            return None, containers or None, None
+        return len(store.image_ids()), containers, added_up([layer.size for layer in store.layers()])
     except (DataRootError, CorruptStore):
         return None, None, None
 
@@ -257,7 +304,7 @@ def _of_system(system: HostDir, at: _Candidate) -> Iterator[_Candidate]:
         yield at._replace(path=_join(at.path, path), owner=owner)
     yield from _moved(system, at)
     try:
-        passwd = system.read(_PASSWD, _PASSWD_LIMIT)
+        passwd = system.read(PASSWD, PASSWD_LIMIT)
     except OSError:
         return
     for user, home in homes(passwd):

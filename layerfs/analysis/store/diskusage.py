@@ -13,7 +13,13 @@ import functools
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from layerfs.analysis.store.containers import LIVE, ContainerFilter, listed_containers, recorded_state
+from layerfs.analysis.store.containers import (
+    LIVE,
+    UNKNOWN,
+    ContainerFilter,
+    listed_containers,
+    recorded_state,
+)
 from layerfs.analysis.store.usage import StoreUsage
 from layerfs.capabilities import Accountable
 from layerfs.model import READ_WRITE
@@ -58,7 +64,7 @@ class ContainerUsage(NamedTuple):
     def active(self) -> bool:
         """Whether it was recorded as running, paused or restarting."""
         config = self.container.config
-        return config is not None and recorded_state(config) in LIVE
+        return config is not None and recorded_state(config) in (*LIVE, UNKNOWN)
 
 
 class VolumeUsage(NamedTuple):
@@ -167,9 +173,10 @@ class DiskUsage:
     def _cache_total(self) -> Total:
         if self.cache is None:
             return Total("Build Cache", None, None, None, None)
-        # as the Engine has it: what an image has too counts among the images
-        size = _sum(item.size for item in self.cache if not item.shared)
-        return Total("Build Cache", len(self.cache), 0, size, size)
+        # as the Engine has it: what an image has too counts among the images, in older ones only there
+        own = _sum(item.size for item in self.cache if not item.shared)
+        whole = _sum(item.size for item in self.cache) if self._root.account_rules.whole_cache else own
+        return Total("Build Cache", len(self.cache), 0, whole, own)
 
 
 def _sum(sizes: Iterable[int | None]) -> int | None:

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from layerfs.errors import BrokenChain, MissingFile
 from layerfs.ids import ChainID, InvalidID
 from layerfs.model import Layer
 from layerfs.stores.containerd.snapshotters import OVERLAYFS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from layerfs.errors import CorruptStore
     from layerfs.formats.containerdmeta import Namespace
     from layerfs.formats.snapshotdb import Snapshot
-    from layerfs.hostdir import HostDir
     from layerfs.ids import BlobDigest, DiffID
     from layerfs.stores.blobs.layers import BlobLayer
     from layerfs.stores.containerd.snapshotters import Snapshotter
 
-__all__ = ["ContainerdLayer", "Placed", "Snapshots", "chain_of_key", "disk_usage"]
+__all__ = ["ContainerdLayer", "Placed", "Snapshots", "chain_of_key", "chain_to"]
 
-_BLOCK = 512  # bytes that stat(2) counts in
+_MOST = 500  # layers that overlayfs takes below one (Linux `fs/overlayfs/params.c`)
 
 
 class Placed(NamedTuple):
@@ -45,7 +45,12 @@ class Placed(NamedTuple):
     @property
     def key(self) -> str:
         """What its namespace knows it by: a chain ID, a container's ID, or another word."""
-        return self.snapshot.name.split("/", 2)[-1]
+        return _key(self.snapshot.name)
+
+    @property
+    def key_below(self) -> str:
+        """Likewise of the snapshot that it stands on; empty for a base."""
+        return _key(self.snapshot.parent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,34 +85,118 @@ class ContainerdLayer(Layer):
 
 
 class Snapshots:
-    """The snapshots that some namespaces have, by the keys that they are known by there."""
+    """The snapshots that some namespaces have, by the keys that they are known by there.
 
-    def __init__(self, spaces: Sequence[Namespace], snapshotters: Mapping[str, Snapshotter]) -> None:
-        """Those of `spaces`, the first of which that has a key counts."""
+    A snapshot of which only one of the two databases tells is found by that one, and this is reported.
+    """
+
+    def __init__(
+        self,
+        spaces: Sequence[Namespace],
+        snapshotters: Mapping[str, Snapshotter],
+        report: Callable[[CorruptStore], None],
+        meta_name: str,
+    ) -> None:
+        """Those of `spaces`, the first of which that has a key counts.
+
+        Args:
+            spaces: the namespaces.
+            snapshotters: have the files.
+            report: takes what is wrong.
+            meta_name: the database of the namespaces, as messages call it.
+        """
         self._spaces = spaces
         self._snapshotters = snapshotters
+        self._report = report
+        self._meta_name = meta_name
+
+    def __bool__(self) -> bool:
+        """Whether there is a snapshotter whose records can be read."""
+        return any(snapshotter.has_records for snapshotter in self._snapshotters.values())
 
     def of(self, key: str) -> Placed | None:
         """The snapshot of a key; where several snapshotters have it, one whose files can be read."""
-        found = list(self._every(key))
+        found = self.every(key)
         readable = (item for item in found if item.snapshotter.is_readable)
         return next(readable, None) or next(iter(found), None)
 
+    def every(self, key: str) -> list[Placed]:
+        """The snapshots of a key in all namespaces and snapshotters, in their order."""
+        return list(self._every(key)) or list(self._unnamed(key))
+
     def _every(self, key: str) -> Iterator[Placed]:
         for space in self._spaces:
-            for name, snapshotter in self._snapshotters.items():
-                meta = space.snapshot(name, key)
-                snapshot = snapshotter.snapshot(meta.name) if meta else None
-                if snapshot:
+            for snapshotter in self._snapshotters.values():
+                if placed := self._named(space, snapshotter, key):
+                    yield placed
+
+    def _named(self, space: Namespace, snapshotter: Snapshotter, key: str) -> Placed | None:
+        """What a snapshotter has for the key of a namespace; that there is nothing for it is reported."""
+        meta = space.snapshot(snapshotter.name, key)
+        if meta and _key(meta.name) != key:
+            return None  # another's, as there is none of its own
+        snapshot = snapshotter.snapshot(meta.name) if meta else None
+        if meta and snapshot is None and snapshotter.has_records:
+            name = snapshotter.record_name(meta.name)
+            self._report(MissingFile(name, "there is no sound record of the snapshot"))
+        return Placed(snapshotter, snapshot) if snapshot else None
+
+    def _unnamed(self, key: str) -> Iterator[Placed]:
+        """Snapshots that a snapshotter has for a key, and of which no namespace tells."""
+        for space in self._spaces:
+            for snapshotter in self._snapshotters.values():
+                if snapshot := snapshotter.by_key(space.name, key):
+                    name = f"{self._meta_name}: {space.name}: snapshot {ascii(key)[1:-1]}"
+                    used = f"that of {snapshotter.database_name} is used"
+                    self._report(MissingFile(name, "there is no record").instead(used))
                     yield Placed(snapshotter, snapshot)
 
+    def below(self, top: Placed) -> tuple[tuple[Placed, ...], CorruptStore | None]:
+        """A snapshot and all that it stands on, base first; and why the lowest is not the base.
+
+        That is None, or that the one below it is missing, or is below itself. What the namespace notes of
+        a snapshot is used where the snapshotter's record is wrong, and this is reported.
+        """
+        found, seen = [top], {top.snapshot.name}
+        while found[-1].snapshot.parent and len(found) <= _MOST:
+            at = found[-1]
+            snapshot = at.snapshotter.snapshot(at.snapshot.parent)
+            if snapshot and snapshot.name not in seen:
+                below: Placed | None = at._replace(snapshot=snapshot)
+            else:
+                problem = _wrong_parent(at, snapshot)
+                known, below = self._noted_below(at)
+                if not known or (below and below.snapshot.name in seen):
+                    return tuple(reversed(found)), problem
+                told = f"it is {below.key}" if below else "it is a base"
+                self._report(problem.instead(f"{told} as {self._meta_name} has it"))
+            if below is None:
+                break
+            seen.add(below.snapshot.name)
+            found.append(below)
+        if len(found) > _MOST:
+            name = top.snapshotter.record_name(top.snapshot.name)
+            return tuple(reversed(found)), BrokenChain(name, "it stands on too many others")
+        return tuple(reversed(found)), None
+
+    def _noted_below(self, at: Placed) -> tuple[bool, Placed | None]:
+        """Whether a namespace tells what a snapshot stands on, and that; None is nothing."""
+        for space in self._spaces:
+            meta = space.snapshot(at.snapshotter.name, at.key)
+            if meta and meta.name == at.snapshot.name:
+                below = self._named(space, at.snapshotter, meta.parent) if meta.parent else None
+                return below is not None or not meta.parent, below
+        return False, None
+
     def all(self) -> Iterator[Placed]:
-        """Every snapshot of every snapshotter that is one of these namespaces', by number."""
+        """Every snapshot of every snapshotter that is of these namespaces, or without a record, by number."""
         names = {space.name for space in self._spaces}
         for snapshotter in self._snapshotters.values():
             for snapshot in sorted(snapshotter.all.values(), key=lambda item: item.number):
                 if snapshot.name.partition("/")[0] in names:
                     yield Placed(snapshotter, snapshot)
+            for snapshot in snapshotter.strays() if snapshotter.is_readable else ():
+                yield Placed(snapshotter, snapshot)
 
 
 def chain_of_key(key: str) -> ChainID | None:
@@ -118,16 +207,22 @@ def chain_of_key(key: str) -> ChainID | None:
         return None
 
 
-def disk_usage(top: HostDir) -> int:
-    """Bytes on disk of a directory and all below, each inode once, as containerd counts (`fs/du_unix.go`)."""
-    found = top.lstat()
-    blocks = {(found.st_dev, found.st_ino): found.st_blocks}
-    pending = [b""]
-    while pending:
-        path = pending.pop()
-        with top.subdir(path) as directory:
-            for name, found in directory.scan():
-                blocks[found.st_dev, found.st_ino] = found.st_blocks
-                if stat.S_ISDIR(found.st_mode):
-                    pending.append(path + b"/" + name if path else name)
-    return _BLOCK * sum(blocks.values())
+def _wrong_parent(at: Placed, parent: Snapshot | None) -> CorruptStore:
+    """What is wrong with a record that names what is missing, or what stands on it."""
+    name, said = at.snapshotter.record_name(at.snapshot.name), at.snapshot.parent
+    if parent is None:
+        return MissingFile(name, "what it stands on has no sound record", expected=said)
+    return BrokenChain(name, "the snapshot is below itself", found=said)
+
+
+def chain_to(top: ContainerdLayer, known: Mapping[ChainID, ContainerdLayer]) -> tuple[ContainerdLayer, ...]:
+    """A layer and all below it, base first; a layer is known only with those below it."""
+    found = [top]
+    while (parent := found[-1].parent) is not None:
+        found.append(known[parent])
+    return tuple(reversed(found))
+
+
+def _key(name: str) -> str:
+    """The key in a snapshotter's name `<namespace>/<number>/<key>`."""
+    return name.split("/", 2)[-1]

@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING
 
 from layerfs.boltfile import read_boltfile
 from layerfs.damage import attempt
-from layerfs.errors import BrokenChain, CorruptStore, DataRootUnreadable, MalformedFile, MissingFile, reason
-from layerfs.formats.snapshotdb import SnapshotDB
+from layerfs.errors import CorruptStore, DataRootUnreadable, MalformedFile, MissingFile, reason
+from layerfs.formats.snapshotdb import ACTIVE, Snapshot, SnapshotDB
+from layerfs.stores.containerd.diskusage import disk_usage
 from layerfs.stores.sealed import SealedDirs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from layerfs.formats.bolt import Bucket
     from layerfs.formats.errors import FormatError
-    from layerfs.formats.snapshotdb import Snapshot
     from layerfs.hostdir import HostDir
 
-__all__ = ["NATIVE", "OVERLAYFS", "Snapshotter", "read_snapshotters"]
+__all__ = ["NATIVE", "OVERLAYFS", "Snapshotter", "database_name", "has_database", "read_snapshotters"]
 
 OVERLAYFS, NATIVE = "overlayfs", "native"
 
@@ -35,7 +35,7 @@ _PREFIX = "io.containerd.snapshotter.v1."
 _READ = {OVERLAYFS: "/fs", NATIVE: ""}
 """The snapshotters whose snapshots are directories, and where below its number each tree lies."""
 
-_MOST = 500  # layers that overlayfs takes below one (Linux `fs/overlayfs/params.c`)
+_MOST_DIGITS = 20  # of a number of 64 bits
 
 
 class Snapshotter:
@@ -46,62 +46,98 @@ class Snapshotter:
         path: its directory, relative to the root.
         is_whole: whether a snapshot is a whole tree, and no layer on others.
         is_readable: whether its snapshots are directories that can be read.
+        files: where in the directory of a snapshot its files are: nothing, or a name after a slash.
+        has_records: whether its `metadata.db` is there and can be read.
     """
+
+    has_records = True
 
     def __init__(
         self,
         root: HostDir,
         name: str,
         database: SnapshotDB,
+        report: Callable[[CorruptStore], None],
     ) -> None:
-        """The snapshotter called `name` below `root`, whose records are `database`."""
+        """The snapshotter called `name` below `root`, whose records are `database`; `report` takes damage."""
         self.name = name
         self.path = _PREFIX + name
         self.is_whole = name == NATIVE
         self.is_readable = name in _READ
+        self.files = _READ.get(name, "")
         self._root = root
         self._database = database
+        self._report = report
 
     @property
+    def database_name(self) -> str:
+        """Its `metadata.db`, as messages call it."""
+        return database_name(self._root, self.name)
+
+    @functools.cached_property
     def all(self) -> Mapping[str, Snapshot]:
-        """Every snapshot by its name."""
-        return self._database.all
+        """Every snapshot by its name, also those whose record is lost; that is reported."""
+        for snapshot in self._database.lost.values():
+            self._tell_lost(snapshot)
+        return {**self._database.lost, **self._database.all}
 
     def snapshot(self, name: str) -> Snapshot | None:
-        """The snapshot of a name `<namespace>/<number>/<key>`."""
-        return self._database.snapshot(name)
+        """The snapshot of a name `<namespace>/<number>/<key>`; where its record is lost, that is reported."""
+        found = self._database.snapshot(name)
+        if found is None and (found := self._database.lost.get(name)):
+            self._tell_lost(found)
+        return found
 
-    def below(self, snapshot: Snapshot) -> tuple[Snapshot, ...]:
-        """A snapshot and all that it stands on, base first.
+    def _tell_lost(self, snapshot: Snapshot) -> None:
+        used = f"it is snapshot {snapshot.number} by its links with others"
+        name = self.record_name(snapshot.name)
+        self._report(MissingFile(name, "there is no sound record of the snapshot").instead(used))
 
-        Raises:
-            CorruptStore: one is missing, or is below itself.
-        """
-        found = [snapshot]
-        seen = {snapshot.name}
-        while found[-1].parent:
-            at = found[-1]
-            below = self.snapshot(at.parent)
-            if below is None:
-                raise MissingFile(self._record(at), "the snapshot below has no record", expected=at.parent)
-            if below.name in seen or len(found) > _MOST:
-                problem = "the snapshot is below itself" if below.name in seen else "too many snapshots"
-                raise BrokenChain(self._record(at), problem, found=at.parent)
-            seen.add(below.name)
-            found.append(below)
-        return tuple(reversed(found))
+    def by_key(self, namespace: str, key: str) -> Snapshot | None:
+        """The snapshot that a namespace made last for a key, by the names here alone."""
+        names = self._by_key.get((namespace, key))
+        return self.snapshot(names) if names else None
+
+    @functools.cached_property
+    def _by_key(self) -> Mapping[tuple[str, str], str]:
+        found: dict[tuple[str, str], tuple[int, str]] = {}
+        for name in {*self._database.names(), *self._database.lost}:
+            namespace, _, rest = name.partition("/")
+            number, _, key = rest.partition("/")
+            at = namespace, key
+            made = int(number) if number.isdecimal() and len(number) < _MOST_DIGITS else 0
+            found[at] = max(found.get(at, (-1, "")), (made, name))
+        return {at: name for at, (_, name) in found.items()}
 
     def path_of(self, number: int) -> str:
         """The directory of a snapshot, as messages call it."""
         return self._root.name_of(f"{self.path}/snapshots/{number}")
 
-    def numbers(self) -> dict[int, bytes]:
-        """The directories of snapshots that there are, by number."""
+    def strangers(self) -> Iterator[tuple[str, int | None]]:
+        """The leftovers' paths, and the bytes on disk of each; None where these cannot be counted."""
+        for name in self.leftovers():
+            path = os.fsencode(f"{self.path}/snapshots/") + name
+            try:
+                with self._root.subdir(path) as directory:
+                    size: int | None = disk_usage(directory)
+            except OSError:
+                size = None
+            yield self._root.name_of(path), size
+
+    @functools.cached_property
+    def numbers(self) -> Mapping[int, bytes]:
+        """The directories of snapshots that there are, by number; read once."""
         found = self._snapshots
         names = found.names() if found else []
         return {
             int(name): name for name in names if name.isdigit() and not (name[:1] == b"0" and len(name) > 1)
         }
+
+    def strays(self) -> list[Snapshot]:
+        """The directories that no record is of, as snapshots without a name; by number."""
+        known = {snapshot.number for snapshot in self.all.values()}
+        there = sorted(number for number in self.numbers if number not in known)
+        return [Snapshot("", number, ACTIVE, "", None, None, {}) for number in there]
 
     def leftovers(self) -> list[bytes]:
         """The other names among them, as `new-123456`; sorted."""
@@ -110,7 +146,7 @@ class Snapshotter:
 
     def tree(self, number: int) -> HostDir:
         """The files of a snapshot; a descriptor is held only while it is used. Raises `CorruptStore`."""
-        path = f"{number}{_READ[self.name]}"
+        path = f"{number}{self.files}"
         name = self._root.name_of(f"{self.path}/snapshots/{path}")
         try:
             return self._layers.open(path)
@@ -121,8 +157,9 @@ class Snapshotter:
                 raise DataRootUnreadable(name) from error
             raise MalformedFile(name, reason(error)) from error
 
-    def _record(self, snapshot: Snapshot) -> str:
-        return f"{self._root.name_of(self.path)}/metadata.db: {ascii(snapshot.name)[1:-1]}"
+    def record_name(self, name: str) -> str:
+        """The record of a name, as messages call it."""
+        return f"{self.database_name}: {ascii(name)[1:-1]}"
 
     @functools.cached_property
     def _snapshots(self) -> HostDir | None:
@@ -139,31 +176,47 @@ class Snapshotter:
 def read_snapshotters(
     root: HostDir, report: Callable[[CorruptStore], None], state: str
 ) -> dict[str, Snapshotter]:
-    """The snapshotters in use, by name, overlayfs first; what cannot be read is reported, and left out.
+    """The snapshotters in use, by name, overlayfs first, also those whose records are lost; that is reported.
 
     Args:
         root: the containerd root.
         report: takes what is wrong.
         state: which state of the databases is read, as of `read_boltfile`.
     """
-    names = [os.fsdecode(name).removeprefix(_PREFIX) for name in sorted(root.names()) if _is_one(root, name)]
+    there = (os.fsdecode(name) for name in sorted(root.names()))
+    names = [name.removeprefix(_PREFIX) for name in there if name.startswith(_PREFIX)]
     found: dict[str, Snapshotter] = {}
     for name in sorted(names, key=lambda name: (name != OVERLAYFS, name)):
-        path = f"{_PREFIX}{name}/metadata.db"
-        database = attempt(report, functools.partial(_opened, root, path, report, state))
-        if database is not None:
-            found[name] = Snapshotter(root, name, SnapshotDB(database, _told(root.name_of(path), report)))
+        path = _database_of(name)
+        database = None
+        if has_database(root, name):
+            database = attempt(report, functools.partial(_opened, root, path, report, state))
+        records = SnapshotDB(database, _told(root.name_of(path), report))
+        snapshotter = Snapshotter(root, name, records, report)
+        snapshotter.has_records = database is not None
+        if snapshotter.has_records or (snapshotter.is_readable and snapshotter.numbers):
+            found[name] = snapshotter
     return found
 
 
-def _is_one(root: HostDir, name: bytes) -> bool:
-    if not name.startswith(_PREFIX.encode()):
+def has_database(root: HostDir, name: str) -> bool:
+    """Whether the snapshotter called `name` has a `metadata.db`, sound or not."""
+    if "/" in name or "\0" in name:
         return False
     try:
-        root.lstat(name + b"/metadata.db")
+        root.lstat(_database_of(name))
     except OSError:
         return False
     return True
+
+
+def database_name(root: HostDir, name: str) -> str:
+    """The `metadata.db` of a snapshotter, as messages call it."""
+    return root.name_of(_database_of(name))
+
+
+def _database_of(name: str) -> str:
+    return f"{_PREFIX}{name}/metadata.db"
 
 
 def _opened(root: HostDir, path: str, report: Callable[[CorruptStore], None], state: str) -> Bucket:

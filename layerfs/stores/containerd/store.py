@@ -8,6 +8,7 @@ A layer is read from its snapshot; where it has none, from its blob.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import TYPE_CHECKING
 
@@ -16,19 +17,25 @@ from layerfs.errors import (
     LayerNotFound,
     MissingFile,
 )
+from layerfs.formats.errors import FormatError
+from layerfs.formats.jsontext import mapping, text
 from layerfs.layernames import KnownLayer
 from layerfs.model import NOWHERE, BareLayer, Container, Image, Layer, Place
+from layerfs.stores.containerd.buildcache import BuildCache
 from layerfs.stores.containerd.containers import Containers
-from layerfs.stores.containerd.layers import ContainerdLayer, chain_of_key
+from layerfs.stores.containerd.layers import ContainerdLayer, chain_of_key, chain_to
 from layerfs.stores.containerd.names import ContainerdLayerNames
+from layerfs.stores.containerd.pins import kept_keys, leased_blobs, pinned, unclaimed
 from layerfs.stores.containerd.storedimages import StoredImages
 from layerfs.stores.containerd.trees import Trees
+from layerfs.stores.docker.volumes import volumes
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from layerfs.cache.blobs import Cache
+    from layerfs.capabilities import CacheRecord, Pinned, Unclaimed, Volume
     from layerfs.formats.jsontext import Json
     from layerfs.ids import ChainID, ContainerID
     from layerfs.model import Named
@@ -46,9 +53,10 @@ class ContainerdStore(StoredImages):
     def __init__(self, opened: Opened, options: Options, cache: Cache) -> None:
         """Read a root that is open; see `open`."""
         super().__init__(opened, options, cache)
-        self._trees = Trees(self._snapshots, self._files)
+        self._trees = Trees(self._snapshots, self._files, self.report)
+        others = [space for space in self.spaces if space.name != self.dockers_namespace]
         self._containers = Containers(
-            self.docker, self.spaces, self._snapshots, self._images.id_of_name, self.report
+            self.directory, self.docker, others, self._snapshots, self._images.id_of_name, self.report
         )
 
     # -- places --------------------------------------------------------------------------------
@@ -98,22 +106,37 @@ class ContainerdStore(StoredImages):
         if placed is None:
             return NOWHERE
         number = placed.snapshot.number
-        if number not in placed.snapshotter.numbers():
+        if number not in placed.snapshotter.numbers:
             self.report(
                 MissingFile(placed.snapshotter.path_of(number), "the snapshot's directory is missing")
             )
             return NOWHERE
         return Place(placed.snapshotter.path_of(number), None if chain_of_key(placed.key) else placed.key)
 
-    def bare_layer(self, place: str) -> BareLayer:
+    def place_path(self, place: str) -> str:
+        """A snapshot's directory, below the store's own path."""
+        return self._below(place, "")
+
+    def files_path(self, place: str) -> str:
+        """The directory of its files."""
+        return self._below(place, self._placed[place].snapshotter.files)
+
+    def _below(self, place: str, inside: str) -> str:
+        placed = self._placed[place]
+        name = placed.snapshotter.path_of(placed.snapshot.number) + inside
+        return name.removeprefix(self.path.rstrip("/") + "/")
+
+    def bare_layer(self, place: str) -> Layer | BareLayer:
         """The snapshot at a place, and the container whose it is; raises `LayerNotFound`."""
         if place not in self._placed:
             raise LayerNotFound(f"no such layer: {place}")
+        if place in self._twins:
+            return self._twins[place]
         return self._trees.bare(self._placed[place])
 
     def content_size(self, layer: BareLayer) -> int | None:
-        """Bytes on disk of a snapshot, directories too; None where it cannot be read (reported)."""
-        return attempt(self.report, lambda: self._trees.disk_usage(self._placed[layer.cache_id]))
+        """Bytes on disk of a snapshot, directories too; None where they cannot be counted (reported)."""
+        return attempt(self.report, lambda: self._trees.size(self._placed[layer.cache_id]))
 
     # -- containers ----------------------------------------------------------------------------
 
@@ -132,6 +155,14 @@ class ContainerdStore(StoredImages):
         """The container of this ID, as far as it can be read; defects are reported."""
         return self._containers.load(container_id)
 
+    def container_records(self, container: Container) -> Json | None:
+        """What there is of a container that is not Docker's, in the words of who wrote it down; or None."""
+        return self._containers.records(container.id)
+
+    def container_aliases(self) -> Mapping[str, Sequence[ContainerID]]:
+        """The containers by the longer names that Kubernetes has for them."""
+        return self._containers.aliases()
+
     def host_config(self, container: Container) -> Json | None:
         """What a container asks of the host; None where that is missing or damaged (reported)."""
         return attempt(self.report, lambda: self._containers.host_config(container.id))
@@ -139,6 +170,83 @@ class ContainerdStore(StoredImages):
     def layers_below(self, container: Container) -> tuple[Layer, ...]:
         """The layers of the image that a container stands on, base first; raises `CorruptStore`."""
         return tuple(item for item in self.stack(container) if isinstance(item, Layer))
+
+    def images_of(self, container: Container) -> Collection[str]:
+        """The images that have the manifest a container was made from, as Docker notes it; else its image."""
+        raw = container.config.raw if container.config else {}
+        try:
+            manifest = text(mapping(raw, "ImageManifest"), "digest")
+        except FormatError:
+            manifest = ""
+        return self._images.with_manifest(manifest) or super().images_of(container)
+
+    # -- accounts ------------------------------------------------------------------------------
+
+    def pinned(self) -> Pinned:
+        """What containers, leases and BuildKit's cache need; damage is reported."""
+        for problem in self._build_cache.problems:
+            self.report(problem)
+        layers = self.layers_by_chain
+        # another namespace or snapshotter may have but the lower ones of the same layers
+        is_one = len(self.spaces) == len(self.snapshotters) == 1
+        tops = layers.keys() - ({layer.parent for layer in layers.values()} if is_one else set())
+        found = pinned(
+            held=[*self._own_snapshots(), *self._with_keys(kept_keys(self.spaces))],
+            cached=self._with_keys(self._build_cache.keys),
+            under_images=self._with_keys(tops),
+            blobs=leased_blobs(self.spaces),
+            snapshots=self._snapshots,
+            layers=layers,
+            report=self.report,
+        )
+        return found._replace(
+            places=found.places | self._twins.keys(),
+            complete=found.complete and not self._build_cache.problems,
+        )
+
+    @functools.cached_property
+    def _twins(self) -> Mapping[str, ContainerdLayer]:
+        """The layers of images by the places where they lie once more, of other namespaces."""
+        found: dict[str, ContainerdLayer] = {}
+        for place, placed in self._placed.items():
+            chain = chain_of_key(placed.key) if placed.snapshot.name else None
+            layer = self.layers_by_chain.get(chain) if chain else None
+            if layer and layer.placed and layer.placed != placed:
+                found[place] = dataclasses.replace(layer, placed=placed)
+        return found
+
+    def chain_of_twin(self, place: str) -> ChainID | None:
+        """The layer that lies at a place once more, as a second namespace has it; None where it is none."""
+        return self._twins[place].chain_id if place in self._twins else None
+
+    def _own_snapshots(self) -> Iterator[Placed]:
+        for container in self.containers():
+            for layer in container.own:
+                yield self._placed[layer.cache_id]
+
+    def _with_keys(self, keys: Iterable[str]) -> list[Placed]:
+        return [placed for key in sorted(keys) for placed in self._snapshots.every(key)]
+
+    @property
+    def places_path(self) -> str:
+        """The containerd root, as messages call it."""
+        return self.directory.display
+
+    def unclaimed(self, needed: Collection[str]) -> Iterator[Unclaimed]:
+        """The snapshots that are not in `needed`, and directories that are no snapshot's."""
+        return unclaimed(self._placed.values(), self.snapshotters.values(), needed, self._trees.size)
+
+    def volumes(self) -> Sequence[Volume] | None:
+        """The volumes of a Docker Engine; None where there are none, or not one's (or damaged)."""
+        return volumes(self.docker, self.report) if self.docker else None
+
+    @functools.cached_property
+    def _build_cache(self) -> BuildCache:
+        return BuildCache(self.docker, list(self.snapshotters), self.bolt_state)
+
+    def build_cache(self) -> Sequence[CacheRecord] | None:
+        """BuildKit's records; None where they are damaged (reported)."""
+        return self._build_cache.counted(self._snapshots, self._trees.size, self._sizes.blob, self.report)
 
     # -- trees ---------------------------------------------------------------------------------
 
@@ -153,16 +261,12 @@ class ContainerdStore(StoredImages):
             placed = self._containers.placed(subject.id)
             if placed is None:
                 raise MissingFile(f"container {subject.id}", "it has no snapshot")
-            return self._trees.stack(placed, self.layers_by_chain)
+            own = {layer.cache_id: layer for layer in subject.own}
+            stack = self._trees.stack(placed, self.layers_by_chain)
+            return tuple(own.get(layer.cache_id or "", layer) for layer in stack)
         if isinstance(subject, BareLayer):
             return self._trees.stack(self._placed[subject.cache_id], self.layers_by_chain)
-        return self._trees.stack_of_chain(self._chain_to(self.own_layer(subject)))
-
-    def _chain_to(self, layer: ContainerdLayer) -> tuple[ContainerdLayer, ...]:
-        found = [layer]
-        while found[-1].parent is not None:
-            found.append(self.record(found[-1].parent))
-        return tuple(reversed(found))
+        return self._trees.stack_of_chain(chain_to(self.own_layer(subject), self.layers_by_chain))
 
     def tree(self, subject: Named, *, up_to: int | None = None) -> UnionTree:
         """The tree of an image, a container, or a single layer (as it is stored).

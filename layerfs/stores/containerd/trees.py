@@ -5,60 +5,114 @@ Sources: containerd `plugins/snapshots/overlay/overlay.go` (mounts), `plugins/sn
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from layerfs.errors import CorruptStore, MalformedFile, MissingFile, reason
+from layerfs.errors import CorruptStore, DataRootUnreadable, MalformedFile, MissingFile, reason
 from layerfs.formats.whiteouts import TRUSTED
 from layerfs.model import INIT, WHOLE, BareLayer
-from layerfs.stores.containerd.layers import ContainerdLayer, chain_of_key, disk_usage
+from layerfs.stores.containerd.diskusage import disk_usage
+from layerfs.stores.containerd.layers import ContainerdLayer, chain_of_key, chain_to
 from layerfs.tree.overlay import OverlayLayer, RawLayer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from layerfs.hostdir import HostDir
     from layerfs.ids import ChainID
     from layerfs.stores.blobs.layers import BlobLayer, LayerFiles
     from layerfs.stores.containerd.layers import Placed, Snapshots
+    from layerfs.stores.containerd.snapshotters import Snapshotter
     from layerfs.tree.source import LayerSource, StoredLayer
 
 __all__ = ["Trees"]
+
+_log = logging.getLogger(__name__)
 
 
 class Trees:
     """Makes stacks and sources of the layers of one store."""
 
-    def __init__(self, snapshots: Snapshots, files: LayerFiles) -> None:
-        """Read snapshots of `snapshots`, and blobs by `files`."""
+    def __init__(
+        self, snapshots: Snapshots, files: LayerFiles, report: Callable[[CorruptStore], None]
+    ) -> None:
+        """Read snapshots of `snapshots`, and blobs by `files`; what is wrong and made good is reported."""
         self._snapshots = snapshots
         self._files = files
+        self._report = report
+        self._told: set[str] = set()
 
     # -- stacks --------------------------------------------------------------------------------
 
     def stack_of_chain(self, chain: Sequence[ContainerdLayer]) -> tuple[ContainerdLayer | BareLayer, ...]:
         """What makes the tree of a chain, base first: its snapshots, or what there is of them and its blobs.
 
-        Raises:
-            CorruptStore: a layer is neither unpacked nor packed, or the records of its snapshots are damaged.
+        What is wrong with the snapshots is reported, and the chain itself tells what is below what.
         """
         top = chain[-1] if chain else None
         if top and top.placed and top.placed.snapshotter.is_readable:
-            return self.stack(top.placed, {layer.chain_id: layer for layer in chain})
+            try:
+                return self.stack(top.placed, {layer.chain_id: layer for layer in chain}, whole=True)
+            except DataRootUnreadable:
+                raise
+            except CorruptStore as error:
+                self._report(error.instead("the image is made of the layers of its config"))
         return tuple(chain)
 
     def stack(
-        self, placed: Placed, known: Mapping[ChainID, ContainerdLayer]
+        self, placed: Placed, known: Mapping[ChainID, ContainerdLayer], *, whole: bool = False
     ) -> tuple[ContainerdLayer | BareLayer, ...]:
-        """What a snapshot stands on, and itself, base first; raises `CorruptStore`."""
-        if placed.snapshotter.is_whole:
-            return (self.bare(placed),)
-        below = (placed._replace(snapshot=item) for item in placed.snapshotter.below(placed.snapshot))
-        return tuple(self._layer(item, known) for item in below)
+        """What a snapshot stands on, and itself, base first.
 
-    def _layer(self, placed: Placed, known: Mapping[ChainID, ContainerdLayer]) -> ContainerdLayer | BareLayer:
+        Where the records of what is below are damaged, a layer of `known` tells the rest.
+
+        Args:
+            placed: the snapshot.
+            known: the layers that are of images.
+            whole: whether each directory must be there that is of none of these.
+
+        Raises:
+            CorruptStore: what is below cannot be told, or a directory is missing.
+        """
+        if placed.snapshotter.is_whole:
+            return (self._item(placed, {}, whole=whole),)
+        own, problem = self._snapshots.below(placed)
+        lower: tuple[ContainerdLayer, ...] = ()
+        if problem:
+            number, layer = self._told_by(own, known, problem)
+            self._report(problem.instead(f"layer {layer.chain_id} tells what is below"))
+            own, lower = own[number:], chain_to(layer, known)
+        return *lower, *(self._item(item, known, whole=whole) for item in own)
+
+    def _told_by(
+        self, own: Sequence[Placed], known: Mapping[ChainID, ContainerdLayer], problem: CorruptStore
+    ) -> tuple[int, ContainerdLayer]:
+        """The layer that takes the place of the lowest snapshots, and how many these are; raises `problem`.
+
+        Where one is missing it is the nearest to that; of those that go round in a circle the uppermost.
+        """
+        keys = [own[0].key_below, *(item.key for item in own)]
+        numbers = range(len(keys)) if isinstance(problem, MissingFile) else range(len(own), -1, -1)
+        for number in numbers:
+            chain = chain_of_key(keys[number])
+            if chain and (layer := known.get(chain)):
+                return number, layer
+        raise problem
+
+    def _item(
+        self, placed: Placed, known: Mapping[ChainID, ContainerdLayer], *, whole: bool
+    ) -> ContainerdLayer | BareLayer:
         chain = chain_of_key(placed.key)
         layer = known.get(chain) if chain else None
-        # the same chain may be unpacked in other namespaces: then it is another directory
-        return layer if layer and layer.placed == placed else self.bare(placed)
+        if layer and layer.placed == placed:
+            return layer
+        if layer and layer.placed and placed.snapshot.name:
+            # the same chain may be unpacked in several namespaces: each has a directory of its own
+            return replace(layer, placed=placed)
+        if whole:
+            placed.snapshotter.tree(placed.snapshot.number)
+        return self.bare(placed)
 
     def bare(self, placed: Placed) -> BareLayer:
         """A snapshot as a layer without a chain ID."""
@@ -75,13 +129,7 @@ class Trees:
 
     def stored(self, placed: Placed) -> RawLayer:
         """A snapshot as it is on disk; raises `CorruptStore`."""
-        snapshotter, number = placed.snapshotter, placed.snapshot.number
-        if not snapshotter.is_readable:
-            problem = (
-                f"the files of the snapshotter {snapshotter.name} cannot be read, only blobs of its layers"
-            )
-            raise CorruptStore(snapshotter.path_of(number), problem)
-        return RawLayer(snapshotter.tree(number))
+        return RawLayer(_files(placed))
 
     def source_of_layer(self, layer: ContainerdLayer) -> LayerSource:
         """A layer as overlayfs reads it; raises `CorruptStore`."""
@@ -91,21 +139,57 @@ class Trees:
         """A layer as it was unpacked, or would be; raises `CorruptStore` where it is in neither form."""
         placed = layer.placed
         if placed and placed.snapshotter.is_readable and not placed.snapshotter.is_whole:
-            return self.stored(placed)
+            try:
+                return self.stored(placed)
+            except DataRootUnreadable:
+                raise
+            except CorruptStore as error:
+                if layer.packed is None:
+                    raise
+                self._report(error.instead(f"its blob is read: {layer.packed.blob.label}"))
         packed = self._packed(layer)
+        if placed and not placed.snapshotter.is_readable:
+            self._tell_unreadable(placed.snapshotter)
         self._files.tree(packed)  # its root is looked at now, so it is now that damage is told
         return self._files.stored(packed)
 
     def _packed(self, layer: ContainerdLayer) -> BlobLayer:
         if layer.packed:
             return layer.packed
-        where = f"layer {layer.chain_id}"
-        raise MissingFile(where, "it is not unpacked, and its blob is not in the content store")
+        where, problem = f"layer {layer.chain_id}", "it is not unpacked"
+        if layer.placed and not layer.placed.snapshotter.is_readable:
+            problem = f"the files of the snapshotter {layer.placed.snapshotter.name} cannot be read"
+        raise MissingFile(where, f"{problem}, and its blob is not in the content store")
 
-    def disk_usage(self, placed: Placed) -> int:
-        """Bytes on disk of a snapshot's files, directories too; raises `CorruptStore`."""
-        directory = placed.snapshotter.tree(placed.snapshot.number)
+    def _tell_unreadable(self, snapshotter: Snapshotter) -> None:
+        """Say once of a snapshotter that its files are not what is shown."""
+        if snapshotter.name not in self._told:
+            self._told.add(snapshotter.name)
+            _log.warning(
+                "the files of the snapshotter %s cannot be read: its layers are read from their blobs",
+                ascii(snapshotter.name)[1:-1],
+            )
+
+    @staticmethod
+    def size(placed: Placed) -> int:
+        """Bytes on disk of a snapshot, directories too: as noted when it was done, or else as they are now.
+
+        Raises:
+            CorruptStore: it is not noted, and its files cannot be read.
+        """
+        if placed.snapshot.size is not None:
+            return placed.snapshot.size
+        directory = _files(placed)
         try:
             return disk_usage(directory)
         except OSError as error:
             raise MalformedFile(directory.display, reason(error)) from error
+
+
+def _files(placed: Placed) -> HostDir:
+    """The directory of a snapshot's files; raises `CorruptStore`."""
+    snapshotter, number = placed.snapshotter, placed.snapshot.number
+    if not snapshotter.is_readable:
+        problem = f"the files of the snapshotter {snapshotter.name} cannot be read, only blobs of its layers"
+        raise CorruptStore(snapshotter.path_of(number), problem)
+    return snapshotter.tree(number)

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     from layerfs.capabilities import Salvager
     from layerfs.formats.reference import Reference
+    from layerfs.layertar import LayerTar
     from layerfs.model import Image, Layer
-    from layerfs.store import LayerTar, Store
+    from layerfs.store import Store
 
 __all__ = ["ExportImage", "lacking", "original", "parents", "platform_of", "salvaged", "tags_asked_for"]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from layerfs.formats.reference import Reference
-    from layerfs.store import LayerTar
+    from layerfs.layertar import LayerTar
     from layerfs.views.export.images import ExportImage
     from layerfs.views.export.packing import Packing
     from layerfs.views.export.places import Destination

@@ -162,6 +162,7 @@ GLOBAL = {
     "metadata": ("--metadata", "tar-split"),
     "userns": ("--userns", "231072"),
     "bolt_state": ("--bolt-state", "previous"),
+    "store": ("--store", "containerd"),
     "namespace": ("--namespace", "all"),
     "platform": ("--platform", "linux/arm64"),
     "cache_dir": ("--cache-dir", "/cache"),
@@ -208,7 +209,7 @@ def _choices() -> dict[str, object]:
     [
         (errors.ImageNotFound("x"), 3),
         (errors.AmbiguousName("x", ["xa", "xb"]), 3),
-        (errors.ContainerdImageStore("x"), 4),
+        (errors.ContainerdMissing("x"), 4),
         (errors.DigestMismatch("file", "x"), 5),
         (errors.PathNotFound(b"x"), 6),
         (errors.UnsupportedOverlay(b"x"), 6),
