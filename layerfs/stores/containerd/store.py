@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from layerfs.cache.blobs import Cache
+    from layerfs.capabilities import Check, VerifyOptions
     from layerfs.formats.jsontext import Json
     from layerfs.ids import ChainID, ContainerID
     from layerfs.model import Named
@@ -132,6 +133,10 @@ class ContainerdStore(StoredImages):
         """The container of this ID, as far as it can be read; defects are reported."""
         return self._containers.load(container_id)
 
+    def placed_of(self, container: Container) -> Placed | None:
+        """The writable snapshot of a container."""
+        return self._containers.placed(container.id)
+
     def host_config(self, container: Container) -> Json | None:
         """What a container asks of the host; None where that is missing or damaged (reported)."""
         return attempt(self.report, lambda: self._containers.host_config(container.id))
@@ -183,6 +188,19 @@ class ContainerdStore(StoredImages):
     def tree_below(self, top: Layer | BareLayer) -> UnionTree:
         """The union of a layer and of all below it; raises `CorruptStore`."""
         return UnionTree([self.source(layer) for layer in reversed(self.stack(top))])
+
+    def tree_under(self, placed: Placed) -> UnionTree | None:
+        """What a snapshot stands on, None for a base; raises `CorruptStore`."""
+        below = self._trees.stack(placed, self.layers_by_chain)[:-1]
+        return UnionTree([self.source(layer) for layer in reversed(below)]) if below else None
+
+    # -- checks --------------------------------------------------------------------------------
+
+    def verification(self, names: Sequence[tuple[str, int | None]], options: VerifyOptions) -> Check:
+        """The check of what the names mean, or of everything; see `Verifiable`."""
+        from layerfs.stores.containerd.checks.verification import verification  # noqa: PLC0415 - see there
+
+        return verification(self, names, options)
 
     def source(self, layer: Layer | BareLayer) -> LayerSource:
         """A layer by itself as overlayfs reads it; raises `CorruptStore`."""

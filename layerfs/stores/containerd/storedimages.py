@@ -55,9 +55,11 @@ class StoredImages(Store):
         spaces: the namespaces that are read.
         content: the blobs.
         snapshotters: those in use, by name.
+        cache: decompresses blobs.
     """
 
     kind = "containerd"
+    _is_quiet = False
 
     def __init__(self, opened: Opened, options: Options, cache: Cache) -> None:
         """Read a root that is open; see `open`."""
@@ -75,14 +77,37 @@ class StoredImages(Store):
         )
         self._report_lost_snapshotters()
         self._snapshots = Snapshots(self.spaces, self.snapshotters, self.report, self.meta_name)
+        self.cache = cache
         self._files = LayerFiles(cache, self.report)
         self._images = Images(self.spaces, self.content, self.report, options.platform, self.meta_name)
         self._chains: dict[ImageID, tuple[ContainerdLayer, ...]] = {}
+
+    def keep_quiet(self) -> None:
+        """Log no defect from now on: whoever asks tells of all that is in `damage`."""
+        self._is_quiet = True
+
+    def report(self, problem: CorruptStore) -> None:
+        """Note a defect that does not stop the answer, and log it once."""
+        if not self._is_quiet:
+            super().report(problem)
+        elif (text := str(problem)) not in self._reported:
+            self._reported.add(text)
+            self.damage.append(problem.again())
 
     @property
     def noun(self) -> str:
         """What to call it in a sentence."""
         return "a containerd store"
+
+    @property
+    def targets(self) -> Images:
+        """The images as their names point at them."""
+        return self._images
+
+    @property
+    def snapshots(self) -> Snapshots:
+        """The snapshots of the namespaces."""
+        return self._snapshots
 
     @property
     def driver(self) -> str | None:  # type: ignore[override]
