@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from typing import TYPE_CHECKING
 
 from layerfs.errors import DigestMismatch, MissingFile
@@ -57,6 +58,11 @@ class Content:
             names = self._outer.below(f"blobs/{algorithm}".encode()) if self._outer else ()
             for name in sorted(names):
                 yield algorithm, name.decode("ascii", "backslashreplace")
+
+    def ingests(self) -> list[str]:
+        """The directories of downloads that did not end, sorted."""
+        names = self._outer.below(b"ingest") if self._outer else ()
+        return sorted(os.fsdecode(name) for name in names)
 
     def size(self, digest: str) -> int | None:
         """Bytes of a blob that is there; None of one that is not, or that cannot be read."""

@@ -149,6 +149,11 @@ class Snapshots:
                     self._report(MissingFile(name, "there is no record").instead(used))
                     yield Placed(snapshotter, snapshot)
 
+    def is_unnamed(self, placed: Placed) -> bool:
+        """Whether no namespace that is read has a snapshot."""
+        metas = (space.snapshot(placed.snapshotter.name, placed.key) for space in self._spaces)
+        return all(meta is None or meta.name != placed.snapshot.name for meta in metas)
+
     def below(self, top: Placed) -> tuple[tuple[Placed, ...], CorruptStore | None]:
         """A snapshot and all that it stands on, base first; and why the lowest is not the base.
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from layerfs.cache.blobs import Cache
-    from layerfs.capabilities import Check, VerifyOptions
+    from layerfs.capabilities import Check, DoctorOptions, DoctorReport, Progress, VerifyOptions
     from layerfs.formats.jsontext import Json
     from layerfs.ids import ChainID, ContainerID
     from layerfs.model import Named
@@ -201,6 +201,12 @@ class ContainerdStore(StoredImages):
         from layerfs.stores.containerd.checks.verification import verification  # noqa: PLC0415 - see there
 
         return verification(self, names, options)
+
+    def diagnose(self, options: DoctorOptions, on_progress: Progress) -> DoctorReport:
+        """Examine all of it; see `Diagnosable`."""
+        from layerfs.stores.containerd.checks.doctor import diagnose  # noqa: PLC0415 - see there
+
+        return diagnose(self, options, on_progress)
 
     def source(self, layer: Layer | BareLayer) -> LayerSource:
         """A layer by itself as overlayfs reads it; raises `CorruptStore`."""

@@ -53,6 +53,7 @@ class StoredImages(Store):
         directory: the containerd root.
         docker: the data root of the Docker Engine that uses it, or None.
         spaces: the namespaces that are read.
+        every_space: those and the others.
         content: the blobs.
         snapshotters: those in use, by name.
         cache: decompresses blobs.
@@ -69,8 +70,10 @@ class StoredImages(Store):
         self.meta_name = self.directory.name_of(META_DB)
         self.content = Content(self.directory)
         self.snapshotters = read_snapshotters(self.directory, self.report, options.bolt_state)
+        namespaces = self._namespaces(options.bolt_state)
+        self.every_space = tuple(namespaces.values())
         self.spaces = chosen_spaces(
-            self._namespaces(options.bolt_state),
+            namespaces,
             options.namespace,
             is_docker=self.docker is not None,
             where=self.directory.display,

@@ -244,12 +244,15 @@ class Records:
 
     def blobs(self, passed: Collection[str]) -> Iterator[Finding]:
         """Every blob that is there, hashed, and those that are not; but for the digests `passed`."""
-        there = set()
         for algorithm, name in self._store.content.files():
             digest = f"{algorithm}:{name}"
-            there.add(digest)
             if digest not in passed:
                 yield from self._blob(digest)
+        yield from self.missing_blobs(passed)
+
+    def missing_blobs(self, passed: Collection[str]) -> Iterator[Finding]:
+        """The blobs that namespaces have and that are not there; but for the digests `passed`."""
+        there = {f"{algorithm}:{name}" for algorithm, name in self._store.content.files()}
         noted = {digest for space in self._store.spaces for digest in space.blobs}
         for digest in sorted(noted - there - set(passed)):
             name = self._store.content.name_of(digest)
