@@ -177,8 +177,8 @@ def _export_images(context: click.Context, named: Sequence[Found], form: str) ->
     there = [base.store.image(base.name) for base in since]
     images = _images(_everything(context) if given["everything"] else _asked_for(named), given)
     wanted = lacking(images, there) if there else None
-    layers = {tar.diff_id: tar for image in images for tar in image.layers}
-    total = sum(tar.size for diff_id, tar in layers.items() if wanted is None or diff_id in wanted)
+    sizes = {diff_id: size for image in images for diff_id, size in image.sizes.items()}
+    total = sum(size for diff_id, size in sizes.items() if wanted is None or diff_id in wanted)
     with ExitStack() as opened:
         place = _open_place(context, opened, total, directory=form == "oci")
         spools = os.path.dirname(os.fsencode(given["output"].rstrip("/"))) or b"."

@@ -29,11 +29,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from layerfs.cache.blobs import Cache
-    from layerfs.capabilities import Check, DoctorOptions, DoctorReport, Progress, VerifyOptions
+    from layerfs.capabilities import (
+        Check,
+        DoctorOptions,
+        DoctorReport,
+        Progress,
+        Salvager,
+        StoredImage,
+        VerifyOptions,
+    )
     from layerfs.formats.jsontext import Json
     from layerfs.ids import ChainID, ContainerID
     from layerfs.model import Named
-    from layerfs.stores.containerd.layers import Placed
+    from layerfs.stores.containerd.layers import ContainerdLayer, Placed
     from layerfs.stores.containerd.places import Opened
     from layerfs.stores.registry import Options
     from layerfs.tree.source import LayerSource
@@ -193,6 +201,27 @@ class ContainerdStore(StoredImages):
         """What a snapshot stands on, None for a base; raises `CorruptStore`."""
         below = self._trees.stack(placed, self.layers_by_chain)[:-1]
         return UnionTree([self.source(layer) for layer in reversed(below)]) if below else None
+
+    def tree_of_snapshot(self, layer: ContainerdLayer) -> UnionTree:
+        """The files of a layer as they are unpacked, and not its blob; raises `CorruptStore`."""
+        placed = layer.placed
+        if placed is None or placed.snapshotter.is_whole:
+            raise MissingFile(f"layer {layer.chain_id}", "it is not unpacked as a layer")
+        return UnionTree([self._trees.stored(placed)])
+
+    # -- export --------------------------------------------------------------------------------
+
+    def stored_image(self, image: Image) -> StoredImage | None:
+        """An image byte for byte; see `Keeping`."""
+        from layerfs.stores.containerd.exporting import stored_image  # noqa: PLC0415 - see there
+
+        return stored_image(self, image)
+
+    def salvager(self) -> Salvager:
+        """What rebuilds damaged layers; see `Salvageable`."""
+        from layerfs.stores.containerd.exporting import Salvage  # noqa: PLC0415 - see there
+
+        return Salvage(self)
 
     # -- checks --------------------------------------------------------------------------------
 

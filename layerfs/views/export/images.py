@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from layerfs.capabilities import Keeping
 from layerfs.errors import NotInThisKind
 from layerfs.formats.errors import FormatError
 from layerfs.formats.reference import parse_reference
-from layerfs.ids import ChainID, ImageID, chain_ids
+from layerfs.ids import ImageID, chain_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from layerfs.capabilities import Salvager
+    from layerfs.capabilities import Salvager, StoredImage
     from layerfs.formats.reference import Reference
+    from layerfs.ids import ChainID, DiffID
     from layerfs.model import Image, Layer
     from layerfs.store import LayerTar, Store
 
@@ -31,6 +33,7 @@ class ExportImage:
         tags: the names it is to have.
         parent: the image the engine noted as its parent, unchecked.
         platform: as OCI's descriptors say it.
+        stored: its manifest and layers byte for byte, where they are kept so; then these are written.
     """
 
     config: bytes
@@ -38,11 +41,19 @@ class ExportImage:
     tags: tuple[Reference, ...]
     parent: str | None = None
     platform: Mapping[str, str] = field(default_factory=dict)
+    stored: StoredImage | None = None
 
     @property
     def id(self) -> ImageID:
         """Its ID."""
         return ImageID.of(self.config)
+
+    @property
+    def sizes(self) -> dict[DiffID, int]:
+        """Bytes of each layer as it is written, by its diff ID; raises `CorruptStore`."""
+        stored = self.stored.layers if self.stored else (None,) * len(self.layers)
+        pairs = zip(self.layers, stored, strict=True)
+        return {tar.diff_id: blob.size if blob else tar.size for tar, blob in pairs}
 
     @property
     def chain(self) -> tuple[ChainID, ...]:
@@ -54,7 +65,8 @@ def original(root: Store, image: Image, tags: Iterable[Reference]) -> ExportImag
     """The image as it is; raises `CorruptStore` where a layer is missing."""
     layers = tuple(layer_tar(root, record) for record in root.chain(image))
     config = root.config_bytes(image)
-    return ExportImage(config, layers, tuple(tags), image.parent, platform_of(image))
+    stored = root.stored_image(image) if isinstance(root, Keeping) else None
+    return ExportImage(config, layers, tuple(tags), image.parent, platform_of(image), stored)
 
 
 def salvaged(salvager: Salvager, image: Image, tags: Iterable[Reference]) -> ExportImage:
