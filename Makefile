@@ -20,8 +20,9 @@ help: ## list the targets
 demo: system-demo $(RUNTIME) ## unpack a small real data root, list it, explain it, mount it
 	@$(WITH_VENV) scripts/demo.sh
 
+# file by file in their order: the quick ones are last, and no worker waits for another
 test: system-test $(DEV) ## every test this machine can run; skips are counted at the end
-	@$(WITH_VENV) pytest --numprocesses auto --dist loadfile
+	@$(WITH_VENV) pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 check: system-python $(DEV) ## format, lint, types and the fast tests: half a minute, no root
 	@$(WITH_VENV) ruff format --check --quiet . || { echo "run: make fix"; exit 1; }

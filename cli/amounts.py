@@ -19,7 +19,7 @@ _POWERS = "kmgtpe"
 
 
 class Limit(NamedTuple):
-    """A limit on a part of a whole: in bytes, or as a share from 0 to 1; `text` is as it was typed."""
+    """A limit, in bytes or as a share of a whole from 0 to 1; `text` is what was typed."""
 
     text: str
     size: int | None = None

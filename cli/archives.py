@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from .options import choice, complete_directory, noted
 
@@ -21,12 +22,12 @@ _Function = TypeVar("_Function", bound="Callable[..., Any] | click.Command")
 
 
 def archive_options(command: _Function) -> _Function:
-    """Add them; no parameters of the function, as only what is here asks for them."""
+    """Add these options. They are no parameters of the function: the functions of this module read them."""
     options = (
         click.option(
             "--platform",
             metavar="OS/ARCH",
-            help="Of an archive's image for several platforms the one that is meant, as linux/arm/v7.",
+            help="Which platform of a multi-platform image in an archive to use, such as linux/arm/v7.",
             **noted("platform"),
         ),
         click.option(
@@ -35,20 +36,25 @@ def archive_options(command: _Function) -> _Function:
             envvar="LAYERFS_CACHE_DIR",
             show_envvar=True,
             shell_complete=complete_directory,
-            help="Where decompressed layers of archives are kept. By default ~/.cache/layerfs.",
+            help="Where to keep decompressed layers of archives. Default: ~/.cache/layerfs.",
             **noted("cache-dir"),
         ),
-        click.option("--no-cache", is_flag=True, help="Keep nothing decompressed.", **noted("no-cache")),
+        click.option(
+            "--no-cache",
+            is_flag=True,
+            help="Do not keep decompressed layers of archives.",
+            **noted("no-cache"),
+        ),
         click.option(
             "--largest-layer",
             metavar="SIZE",
-            help="The most that a layer of an archive may have when it is decompressed. By default 64 GiB.",
+            help="Largest size of a decompressed layer of an archive. Default: 64 GiB.",
             **noted("largest-layer", _size),
         ),
         click.option(
             "--decoder-memory",
             metavar="SIZE",
-            help="The memory that a zstd window or xz may take. By default 128 MiB.",
+            help="Most memory for a zstd window or for xz. Default: 128 MiB.",
             **noted("decoder-memory", _size),
         ),
     )
@@ -80,11 +86,23 @@ def selected_platform(context: click.Context) -> str | None:
 def cache_directory(context: click.Context) -> str | None:
     """Where the cache is; None with `--no-cache`, and where this user has no home directory."""
     if choice(context, "no-cache"):
+        if _typed(context, "cache_dir"):
+            raise click.UsageError("--cache-dir and --no-cache exclude each other")
         return None
     if chosen := choice(context, "cache-dir"):
         return os.path.abspath(str(chosen))
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return os.path.join(base, "layerfs") if os.path.isabs(base) else None
+
+
+def _typed(context: click.Context, name: str) -> bool:
+    """Whether the command line itself has an option, before the command's name or behind it."""
+    at: click.Context | None = context
+    while at is not None:
+        if at.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            return True
+        at = at.parent
+    return False
 
 
 def selected_cache(context: click.Context) -> CacheOptions:

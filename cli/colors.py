@@ -55,7 +55,7 @@ def color_option(function: _Function) -> _Function:
         "--color",
         type=click.Choice(("auto", "always", "never")),
         **noted("color"),
-        help="Whether to use colours; auto: on a terminal, unless NO_COLOR is set. LS_COLORS is heeded.",
+        help="When to use colours; auto: on a terminal, unless NO_COLOR is set. LS_COLORS is used.",
     )(function)
 
 

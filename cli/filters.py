@@ -62,7 +62,7 @@ def filter_option(
         metavar="NAME=VALUE",
         callback=parse,
         shell_complete=complete,
-        help=f"Show only what fits; NAME is one of {', '.join(names)}. May be repeated.",
+        help=f"Show only what matches; NAME is one of {', '.join(names)}. Can be repeated.",
     )
 
 

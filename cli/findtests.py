@@ -24,7 +24,7 @@ __all__ = ["Wanted", "dashed", "test_options", "wanted"]
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
 _TIMES = "a date, a time such as 2024-05-01T12:00Z or @SECONDS, or a duration before now such as 24h"
-_ANY_CASE = "Likewise, in any case of letters."
+_ANY_CASE = "The same, ignoring case."
 
 
 class Wanted(NamedTuple):
@@ -107,16 +107,14 @@ _OPTIONS = (
     dashed("newer", "newer", metavar="FILE|TIME", help="Modified after a file of the tree, or after a time."),
     dashed("newermt", "newermt", metavar="TIME", help="Modified after a time."),
     _test("mtime", "days_old", "[+-]N", "Modified N whole days ago, more (+N) or less (-N).", clock=True),
-    _test(
-        "mmin", "minutes_old", "[+-]N", "Likewise in minutes, of which a part counts as whole.", clock=True
-    ),
+    _test("mmin", "minutes_old", "[+-]N", "The same in minutes, rounded up.", clock=True),
     dashed("empty", "empty", is_flag=True, help="A file of no bytes, or a directory with nothing in it."),
     dashed(
         "sha256",
         "digests",
         callback=_digests,
         metavar="HEX",
-        help="A file of this content; given twice, of either.",
+        help="Its content has this digest; if given twice, one of them.",
     ),
     dashed(
         "maxdepth",
@@ -134,8 +132,8 @@ _OPTIONS = (
         metavar="N",
         help="At least N levels below a start path.",
     ),
-    dashed("live", "live", is_flag=True, help="What is seen: the default, but with --all."),
-    dashed("deleted", "deleted", is_flag=True, help="What a later layer hides; with -live also the rest."),
+    dashed("live", "live", is_flag=True, help="What the tree shows; the default without --all."),
+    dashed("deleted", "deleted", is_flag=True, help="What a later layer hides; with -live both are shown."),
 )
 
 

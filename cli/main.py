@@ -6,6 +6,7 @@ imported before one is run. Used as the entry point of the installed script; `ru
 
 from __future__ import annotations
 
+import copy
 import gc
 import importlib
 import os
@@ -20,7 +21,8 @@ from .guesses import did_you_mean
 from .options import (
     DEFAULT_ROOT,
     bolt_state_option,
-    complete_directory,
+    choice,
+    complete_path,
     metadata_option,
     namespace_option,
     noted,
@@ -42,29 +44,29 @@ COMMANDS = {
     "chain-id": "Compute the chain ID of an image's layers, or of diff IDs given base first",
     "inspect": "Show all that is known of images, containers and layers, as `docker inspect` does",
     "containers": "List containers, newest first, as `docker ps --all` does",
-    "du": "Show what images and layers take, share, and would really free",
-    "mount": "Mount an image, container or layer read-only on a directory; list what is mounted",
-    "umount": "Unmount what `layerfs mount` mounted; also when its server has died",
+    "du": "Show the disk space that images and layers take, share, and would free if removed",
+    "mount": "Mount an image, container or layer read-only on a directory, or list what is mounted",
+    "umount": "Unmount what `layerfs mount` mounted, also if its server has died",
     "mount-helper": "Let mount(8) and /etc/fstab mount images, by a helper in /sbin",
     "ls": "List directories of an image, container or layer, as ls(1) would in its mount",
     "tree": "Draw a directory of an image, container or layer as a tree",
     "stat": "Show all attributes of files, and which layer supplied them",
     "cat": "Write files of an image, container or layer to standard output, byte for byte",
     "cp": "Copy files and directories of an image, container or layer to the host",
-    "export": "Write images for docker load or as OCI layouts, trees and layers as tars",
+    "export": "Export images for docker load or as OCI layouts, and trees and layers as tars",
     "hashes": "List digests of all files of an image, container or layer, as sha256sum does",
-    "diff": "Show what is different between A and B: images, IMAGE@N, containers, layers",
+    "diff": "Show the differences between A and B: images, IMAGE@N, containers or layers",
     "changes": "Show what each layer of an image or container did, base first, and the step that made it",
     "blame": "Show which layers of an image or container supplied, changed, hid or revealed a path",
     "deleted": "List the files of an image or container that a later layer hides, and recover them",
     "find": "Find entries by name, attributes or content: in one tree, or in all layers of the root",
     "waste": "Show the bytes that an image or container stores and its tree does not show",
-    "whois": "Tell whose a thing is: its layer, the command that made it, everyone using it",
-    "verify": "Check that images and layers are what they were when they were pulled or built",
+    "whois": "Show what an ID, name or path belongs to: its layer, the command that made it, and its users",
+    "verify": "Check that images and layers are unchanged since they were pulled or built",
     "doctor": "Find all that is damaged, missing, orphaned, left over, half-written or stale in a data root",
     "timeline": "Show when files of all layers, images and containers were made and changed",
     "stores": "List every store below a directory: of all engines, in homes, and in volumes of each other",
-    "cache": "Show what decompressed layers of archives take, or remove them",
+    "cache": "Show the disk space of the cache of decompressed layers, or clear it",
     "completion": "Print the shell code that completes commands, references and paths",
 }
 """Name and first help line of every command, in the order of `--help`; `commands/<name>.py` holds it
@@ -136,7 +138,27 @@ def load(name: str) -> click.Command:
     module = importlib.import_module(f".commands.{name.replace('-', '_')}", __package__)
     command = module.command
     assert isinstance(command, click.Command)  # noqa: S101 - tells mypy what the test of the table proves
+    _take_global_options(command)
     return command
+
+
+def _take_global_options(command: click.Command) -> None:
+    """Let a command take what may stand before its name behind it as well; its help tells that in a line."""
+    taken = {text for option in command.params for text in (*option.opts, *option.secondary_opts)}
+    for option in cli.params:
+        if isinstance(option, click.Option) and not option.is_eager and not taken & set(option.opts):
+            behind = copy.copy(option)
+            behind.hidden, behind.envvar, behind.default = True, None, None  # what stands before it counts
+            command.params.append(behind)
+    command.epilog = "Options of `layerfs` itself, as --userns or --platform, are taken here too."
+
+
+def _more_is_said(context: click.Context, _parameter: click.Parameter, typed: bool) -> bool:
+    """Behind the command's name what is said is being shown already."""
+    log: LogToStderr | None = context.find_root().obj
+    if log:
+        log.show_all()
+    return typed
 
 
 @click.group(
@@ -149,7 +171,7 @@ def load(name: str) -> click.Command:
     default=DEFAULT_ROOT,
     show_envvar=True,
     show_default=True,
-    shell_complete=complete_directory,
+    shell_complete=complete_path,
     **noted("root"),
     help="What to read: a data root (live, a copy, or the directory above a copied var/lib/docker), an "
     "archive of docker save, Podman or skopeo, an OCI layout; - is standard input. Not needed for a NAME "
@@ -160,14 +182,20 @@ def load(name: str) -> click.Command:
 @namespace_option
 @bolt_state_option
 @archive_options
-@click.option("-v", "--verbose", is_flag=True, help="Show on standard error how answers were found.")
+@click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    **noted("verbose", _more_is_said),
+    help="Show on standard error how answers were found.",
+)
 @click.version_option(package_name="layerfs", prog_name="layerfs", message="%(prog)s %(version)s")
 @click.pass_context
-def cli(ctx: click.Context, verbose: bool) -> None:
+def cli(ctx: click.Context) -> None:
     """See through Docker data roots and image archives without Docker, and without writing a byte to them."""
     from .messages import LogToStderr
 
-    ctx.obj = ctx.with_resource(LogToStderr(verbose=verbose))
+    ctx.obj = ctx.with_resource(LogToStderr(verbose=choice(ctx, "verbose", False)))
 
 
 def main() -> None:
@@ -202,7 +230,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
         if instruction := os.environ.get(COMPLETION_VARIABLE):
             return _complete(instruction)
         code = _invoke(list(sys.argv[1:] if arguments is None else arguments))
-        _flush()
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     except click.ClickException as error:
@@ -221,11 +248,23 @@ def _invoke(arguments: list[str]) -> int:
     """Run the command; 1 when it went well but damage was reported on the way."""
     with cli.make_context("layerfs", arguments) as context:
         try:
-            result: int | None = cli.invoke(context)
-        except click.exceptions.Exit as leaving:
-            result = leaving.exit_code
+            result = _result(context)
+            _flush()
+        except (click.ClickException, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:  # noqa: BLE001 - told while it is known what was told before
+            return _report(error)
         log: LogToStderr | None = context.obj
         return result or (FINDINGS if log and log.damage else 0)
+
+
+def _result(context: click.Context) -> int | None:
+    """What the command returns, or leaves with."""
+    try:
+        result: int | None = cli.invoke(context)
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    return result
 
 
 def _complete(instruction: str) -> int:

@@ -71,7 +71,7 @@ def _page(name: str, command: click.Command, version: str) -> str:
     sections = {
         "SYNOPSIS": _synopsis(context),
         "DESCRIPTION": [_text(title.rstrip(".") + "."), *_paragraphs(rest)],
-        "OPTIONS": _options(context),
+        "OPTIONS": [*_options(context), ".PP", _marked(command.epilog or "")],
         "SEE ALSO": [r"\fBlayerfs\fR(1)"],
     }
     return _assembled(f"layerfs-{name.replace(' ', '-')}", title.rstrip("."), sections, version)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LogToStderr", "printable", "say", "say_error", "way_out"]
 
+SAID_ALREADY = "cannot go on without what is named above"
+
 _MORE_ROOM = "free some space there, or write to another place"
 _WAYS_OUT = {
     errno.EACCES: "run as root, or as the owner",
@@ -44,12 +46,24 @@ def say(severity: str, message: str) -> None:
 
 
 def say_error(error: Exception) -> None:
-    """Write what went wrong in a line, and how to go on, where that is known, in another."""
+    """Write what went wrong in a line, and how to go on, where that is known, in another.
+
+    What the engine's log told already, as it met the damage on the way, is not told twice.
+    """
     from layerfs.errors import reason
 
-    say("error", reason(error))
+    message = reason(error)
+    log = _log()
+    say("error", SAID_ALREADY if log and message in log.said else message)
     if hint := way_out(error):
         say("hint", hint)
+
+
+def _log() -> LogToStderr | None:
+    """What shows the engine's log for the command that runs."""
+    context = click.get_current_context(silent=True)
+    log = context.find_root().obj if context else None
+    return log if isinstance(log, LogToStderr) else None
 
 
 def way_out(error: Exception) -> str | None:
@@ -66,15 +80,21 @@ class LogToStderr(logging.Handler):
     Attributes:
         damage: whether a record carried `extra={"damage": True}`: the data root is damaged, so what
             the command shows is incomplete.
+        said: the lines that were shown.
     """
 
     def __init__(self, *, verbose: bool = False) -> None:
         """Show warnings and worse; with `verbose` everything."""
         super().__init__(logging.DEBUG if verbose else logging.WARNING)
         self.damage = False
-        self._said: set[str] = set()
+        self.said: set[str] = set()
         self._logger = logging.getLogger("layerfs")
         self._level_before = self._logger.level
+
+    def show_all(self) -> None:
+        """Show everything from now on."""
+        self.setLevel(logging.DEBUG)
+        self._logger.setLevel(logging.DEBUG)
 
     def __enter__(self) -> Self:
         """Start to listen to the logger `layerfs`."""
@@ -94,6 +114,6 @@ class LogToStderr(logging.Handler):
         """Show one record, unless the same line was shown before."""
         self.damage = self.damage or bool(getattr(record, "damage", False))
         message = record.getMessage()
-        if message not in self._said:
-            self._said.add(message)
+        if message not in self.said:
+            self.said.add(message)
             say(record.levelname.lower(), message)

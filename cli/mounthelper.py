@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .commands.mount import command as mount_command
-from .main import INTERNAL_ERROR, INTERRUPTED, run
+from .main import INTERNAL_ERROR, INTERRUPTED, load, run
 from .messages import say
 
 if TYPE_CHECKING:
@@ -130,7 +129,7 @@ def _options_of_mount() -> dict[str, click.Option]:
     """Every long option of `layerfs mount` without its dashes."""
     return {
         text.removeprefix("--"): option
-        for option in mount_command.params
+        for option in load("mount").params
         if isinstance(option, click.Option) and option.name not in _NOT_FOR_MOUNT
         for text in (*option.opts, *option.secondary_opts)
         if text.startswith("--")

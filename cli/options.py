@@ -17,6 +17,7 @@ __all__ = [
     "bolt_state_option",
     "choice",
     "complete_directory",
+    "complete_path",
     "exclude_option",
     "format_option",
     "include_option",
@@ -24,6 +25,7 @@ __all__ = [
     "namespace_option",
     "no_trunc_option",
     "noted",
+    "one_of",
     "root_option",
     "selected_bolt_state",
     "selected_metadata",
@@ -44,6 +46,11 @@ def complete_directory(
 ) -> list[CompletionItem]:
     """Let the shell itself complete a directory of the host."""
     return [CompletionItem(typed, type="dir")]
+
+
+def complete_path(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+    """Let the shell itself complete a file or directory of the host."""
+    return [CompletionItem(typed, type="file")]
 
 
 def noted(
@@ -68,6 +75,23 @@ def noted(
     return {"expose_value": False, "callback": note}
 
 
+def one_of(name: str) -> dict[str, Any]:
+    """The settings of a flag that is one of several for one thing; `choice` gives the flag without dashes.
+
+    Two of them together are refused: neither is meant more than the other.
+    """
+
+    def note(context: click.Context, parameter: click.Parameter, given: bool) -> None:
+        if not given:
+            return
+        option = max(parameter.opts, key=len).removeprefix("--")
+        if other := context.meta.get(_NOTED + name):
+            raise click.UsageError(f"--{other} and --{option} exclude each other", context)
+        context.meta[_NOTED + name] = option
+
+    return {"is_flag": True, "expose_value": False, "callback": note}
+
+
 def choice(context: click.Context, name: str, default: Any = None) -> Any:
     """The value of an option that has the settings of `noted`."""
     return context.meta.get(_NOTED + name, default)
@@ -83,8 +107,8 @@ def root_option(command: _Function) -> _Function:
     decorate = click.option(
         "--root",
         metavar="PATH",
-        shell_complete=complete_directory,
-        help="Data root to read, also accepted before the command's name.",
+        shell_complete=complete_path,
+        help="What to read: a data root or an archive, also accepted before the command's name.",
         **noted("root"),
     )
     return decorate(command)
@@ -98,8 +122,8 @@ def metadata_option(*, envvar: str | None = None) -> Callable[[_Function], _Func
         envvar=envvar,
         show_envvar=True,
         **noted("metadata"),
-        help="Where modes, owners, times and marks come from: the disk, or each layer's tar-split.json.gz. "
-        "By default the disk, unless a copy lost them.",
+        help="Where to read modes, owners, times and overlay marks: from the disk, or from each layer's "
+        "tar-split.json.gz. auto uses the disk, unless the root is a copy that lost them.",
     )
 
 
@@ -111,8 +135,8 @@ def userns_option(*, envvar: str | None = None) -> Callable[[_Function], _Functi
         envvar=envvar,
         show_envvar=True,
         **noted("userns", _read_userns),
-        help="The engine's user namespace, whose owners are shown: the host's number of its root, or ranges "
-        "INSIDE:OUTSIDE:COUNT,...[/for groups]. By default found; none shows the numbers on disk.",
+        help="The engine's user namespace, to show owners as inside it: the host's ID of its root, or ranges "
+        "INSIDE:OUTSIDE:COUNT,...[/for groups]. auto finds it; none shows the IDs on disk.",
     )
 
 
@@ -140,8 +164,8 @@ def bolt_state_option(command: _Function) -> _Function:
         "--bolt-state",
         type=click.Choice(("newest", "previous")),
         **noted("bolt-state"),
-        help="Which state of the engine's bolt databases to read. Each holds the one before its last "
-        "transaction too, for when the newest is damaged.",
+        help="Which state of the engine's bolt databases to read. Each database also has the state before "
+        "its last transaction, which may be readable when the newest is damaged.",
     )(command)
 
 
@@ -180,7 +204,7 @@ def include_option(function: _Function) -> _Function:
         "--include",
         metavar="GLOB",
         multiple=True,
-        help="Only paths that fit, and what is below them; repeatable.",
+        help="Show only paths that match, and what is below them. Can be repeated.",
     )(function)
 
 
@@ -190,16 +214,17 @@ def exclude_option(function: _Function) -> _Function:
         "--exclude",
         metavar="GLOB",
         multiple=True,
-        help="No paths that fit, nor what is below them; repeatable.",
+        help="Leave out paths that match, and what is below them. Can be repeated.",
     )(function)
 
 
-def type_option(
-    *kinds: str, name: str = "--type", of: str = "NAME is", them: str = "it"
-) -> Callable[[_Function], _Function]:
-    """Add `--type`, as the argument `kind`, for a NAME that could be several things."""
+def type_option(*kinds: str, name: str = "--type", of: str = "NAME") -> Callable[[_Function], _Function]:
+    """Add `--type`, as the argument `kind`, for a NAME that is ambiguous."""
     return click.option(
-        name, "kind", type=click.Choice(kinds), help=f"What {of}, if {them} could be several things."
+        name,
+        "kind",
+        type=click.Choice(kinds),
+        help=f"Kind of {of}, if the name is ambiguous.",
     )
 
 
@@ -212,8 +237,8 @@ def format_option(function: _Function) -> _Function:
         metavar="FORMAT",
         callback=_read_format,
         shell_complete=_complete_format,
-        help="table, json, jsonl (or ndjson), csv, tsv, a tabulate format such as github, or a Go template "
-        "such as '{{.ID}}' or 'table {{.ID}}\\t{{.Size}}'.",
+        help="Output format: table, json, jsonl (or ndjson), csv, tsv, a tabulate format such as github, or "
+        "a Go template such as '{{.ID}}' or 'table {{.ID}}\\t{{.Size}}'.",
     )
     return decorate(function)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OpenPlace",
-    "Place",
+    "TypedPlace",
     "Words",
     "complete_place",
     "complete_source",
@@ -31,6 +31,7 @@ __all__ = [
     "open_words",
     "place_argument",
     "read_place",
+    "refuse_nameless",
     "refuse_relative",
     "split_place",
     "split_source",
@@ -39,7 +40,7 @@ __all__ = [
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
 
-class Place(NamedTuple):
+class TypedPlace(NamedTuple):
     """What a tree is of, and the paths in it, as they were typed; no path where none was given."""
 
     name: str
@@ -84,7 +85,7 @@ def place_argument(paths: str) -> Callable[[_Function], _Function]:
 def open_place(context: click.Context, given: Words) -> OpenPlace:
     """The store, the name and the paths that the words mean; raises as `find_name`, and usage errors."""
     if unnamed := open_words(context, given.words):
-        _check(Place(unnamed.name, unnamed.paths), given.shown, joined=False)
+        _check(TypedPlace(unnamed.name, unnamed.paths), given.shown, joined=False)
         return unnamed
     place = read_place(given.words, given.shown)
     found = find_name(context, place.name)
@@ -121,13 +122,13 @@ def place_metavar(paths: str) -> str:
     return f"NAME {paths}|NAME:/PATH{'...' * paths.endswith('...')}"
 
 
-def read_place(words: Sequence[str], paths: str = "[PATH]...", *, lenient: bool = False) -> Place:
+def read_place(words: Sequence[str], paths: str = "[PATH]...", *, lenient: bool = False) -> TypedPlace:
     """The place that the words of a command line mean; raises a usage error, unless `lenient`."""
     name, first = split_place(words[0]) if words else ("", None)
     if first is None:
-        found = Place(name, tuple(words[1:]))
+        found = TypedPlace(name, tuple(words[1:]))
     else:
-        found = Place(name, (first, *(_in_same_tree(name, word) for word in words[1:])))
+        found = TypedPlace(name, (first, *(_in_same_tree(name, word) for word in words[1:])))
     if not lenient:
         _check(found, paths, joined=first is not None)
     return found
@@ -139,11 +140,12 @@ def _in_same_tree(name: str, word: str) -> str:
     return word if path is None or other != name else path
 
 
-def _check(found: Place, paths: str, *, joined: bool) -> None:
+def _check(found: TypedPlace, paths: str, *, joined: bool) -> None:
     """Refuse fewer or more paths than the command takes, and one that lacks its slash."""
     name, given = found
     if not name:
         _refuse("Missing argument 'NAME'.")
+    refuse_nameless(name)
     if not given:
         refuse_relative(name)
         if not paths.startswith("["):
@@ -179,9 +181,20 @@ def split_source(word: str) -> tuple[str, str]:
 
 def refuse_relative(word: str) -> None:
     """A usage error for a NAME with a path behind its colon that lacks the slash, with the right form."""
+    refuse_nameless(word)
     name, colon, path = word.rpartition(":")
     if colon and not is_carried(word) and not _is_name(word) and _is_name(name):
         _refuse(f"{word}: a PATH behind a colon begins with a slash: {name}:/{path}")
+
+
+def refuse_nameless(word: str) -> None:
+    """A usage error for a path behind a colon that no NAME precedes, with the right forms."""
+    if word.startswith(":"):
+        path = "/" + word[1:].lstrip("/")
+        _refuse(
+            f"{word}: no NAME before the colon: write NAME:{path}; "
+            f"where --root is a store of one image, {path} alone"
+        )
 
 
 def _is_name(word: str) -> bool:

@@ -103,7 +103,7 @@ def find_names(context: click.Context, words: Sequence[str], missing: str) -> li
 
 
 def find_thing(context: click.Context, word: str) -> Found:
-    """As `find_name`, for commands to which a path is first of all one in the chosen store.
+    """As `find_name`, for commands that look for a path in the chosen store first.
 
     It is one below that store, and one that is no store here: as another host has it.
     """
@@ -136,7 +136,7 @@ def open_word(context: click.Context, word: str) -> tuple[Store, str | None]:
 
 
 def is_carried(word: str) -> bool:
-    """Whether a word carries its store, as far as it tells alone."""
+    """Whether the form of a word says that it carries its store."""
     from layerfs.stores.transports import carried
 
     return carried(word) is not None
@@ -181,7 +181,7 @@ def _found(context: click.Context, name: Carried) -> Found:
 
 
 def _check_ref(store: Store, at: Located, word: str) -> None:
-    """Raise `LookupFailed`, which names the store, where it has nothing of that name."""
+    """Raise `LookupFailed`, with the name of the store, if nothing in it has that name."""
     from layerfs.errors import LookupFailed
 
     from .subjects import split_layer
@@ -221,7 +221,7 @@ def _open(context: click.Context, at: Located) -> Store:
 
 
 def store_options(context: click.Context) -> Options:
-    """How the command line wants stores to be read."""
+    """The options of the command line for reading stores."""
     from layerfs.stores.registry import Options
 
     return Options(
@@ -296,7 +296,7 @@ def _in_root(context: click.Context, word: str) -> str | None:
 
 
 def _matches(context: click.Context, name: str) -> Sequence[Match]:
-    """What the chosen store has of a name. What is wrong with it is said when it is asked for an answer."""
+    """What a name means in the chosen store. Damage is reported later, when the answer is asked for."""
     import logging
 
     from layerfs.errors import LayerfsError

@@ -43,7 +43,7 @@ class _Output(io.FileIO):
 
 
 class _Messages(io.FileIO):
-    """Standard error: where it takes nothing, nothing can be said of that."""
+    """Standard error; its own errors are ignored, as they cannot be reported."""
 
     def write(self, data: ReadableBuffer, /) -> int:
         """As `FileIO`, but never an error."""
@@ -63,7 +63,7 @@ def _text(raw: io.FileIO) -> io.TextIOWrapper:
 
 
 def _open_closed() -> None:
-    """Fill the places of closed streams, or the next file that is opened would be taken for one."""
+    """Open /dev/null in place of closed streams, or the next file that is opened would be taken for one."""
     for fd, flags in enumerate(_FOR_UNUSED):
         try:
             os.fstat(fd)

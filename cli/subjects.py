@@ -31,6 +31,8 @@ __all__ = [
     "container_names",
     "image_names",
     "layer_options",
+    "name_argument",
+    "names_argument",
     "open_sides",
     "open_subject",
     "paths_below",
@@ -45,6 +47,16 @@ KINDS = ("container", "image", "layer")
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
 
+def name_argument(metavar: str | None = None) -> Callable[[_Function], _Function]:
+    """Add the argument `name`: an image, container or layer; None where it was left out."""
+    return click.argument("name", metavar=metavar, required=False, shell_complete=complete_names)
+
+
+def names_argument(metavar: str) -> Callable[[_Function], _Function]:
+    """Add the argument `names`: any number of images, containers and layers."""
+    return click.argument("names", metavar=metavar, nargs=-1, shell_complete=complete_names)
+
+
 def subject_options(function: _Function) -> _Function:
     """`--up-to`, `--layer`, `--type`, `--metadata` and `--root`, for commands that show one tree."""
     return layer_options(type_option(*KINDS)(metadata_option()(root_option(function))))
@@ -56,10 +68,13 @@ def layer_options(function: _Function) -> _Function:
         "--layer",
         type=click.IntRange(1),
         metavar="N",
-        help="Layer N of the image alone, as it is on disk.",
+        help="Show only layer N of the image, as it is on disk.",
     )
     as_of = click.option(
-        "--up-to", type=click.IntRange(1), metavar="N", help="The image as of its layer N (1 is the base)."
+        "--up-to",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Show the image as of its layer N (1 is the base).",
     )
     return as_of(alone(function))
 
@@ -90,7 +105,7 @@ def split_layer(name: str) -> tuple[str, int | None]:
 
 
 def open_sides(root: Store, name: str, *, kind: str | None) -> tuple[Subject, Subject]:
-    """What NAME's uppermost layer stands on, and what it makes of that; raises as `open_subject`.
+    """The tree below NAME's uppermost layer, and the tree with it; raises as `open_subject`.
 
     For a container these are its image, with the files that the engine prepares, and the container.
     A layer is seen on top of the layers below it.
@@ -139,7 +154,7 @@ def complete_names(context: click.Context, _parameter: click.Parameter, typed: s
 
 
 def _transports(typed: str) -> list[CompletionItem]:
-    """Those that begin as typed, once something is."""
+    """Those that begin with what was typed; none if nothing was typed."""
     from layerfs.stores.transports import TRANSPORTS
 
     return _items(typed, [f"{name}:" for name in TRANSPORTS]) if typed else []
@@ -255,7 +270,7 @@ def silently(context: click.Context, names: Callable[..., Iterable[str]], *given
 
 
 def _without_errors(names: Callable[[], Iterable[str]]) -> list[str]:
-    """What `names` gives; nothing where the root or the name cannot be read: a shell wants no errors."""
+    """What `names` gives; nothing if the root or the name cannot be read, as a shell shows no errors."""
     from layerfs.errors import LayerfsError
 
     try:

@@ -67,7 +67,7 @@ def human_duration(seconds: float) -> str:
 
 
 def age(then_ns: int | None, now_ns: int | None = None) -> str:
-    """How long ago, as Docker's CREATED column; `N/A` where nobody knows."""
+    """How long ago, as in Docker's CREATED column; `N/A` if that is not known."""
     if then_ns is None:
         return "N/A"
     # Docker's own clocks here count whole seconds: the engine gives them so
@@ -107,7 +107,7 @@ def local_clock(local: time.struct_time, between: str = " ") -> str:
 
 
 def local_offset(local: time.struct_time, colon: str = "") -> str:
-    """What the zone is ahead of UTC: `+0700`."""
+    """The offset of the zone from UTC: `+0700`."""
     seconds = local.tm_gmtoff or 0
     minutes = abs(seconds) // 60
     return f"{'-' if seconds < 0 else '+'}{minutes // 60:02}{colon}{minutes % 60:02}"

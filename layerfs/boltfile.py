@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from layerfs.errors import MalformedFile
+from layerfs.errors import MalformedFile, OneStateLost
 from layerfs.formats.bolt import Database, buffer_reader
 from layerfs.formats.boltpages import read_metas
 from layerfs.formats.errors import FormatError
@@ -70,7 +70,7 @@ def read_boltfile(
             MalformedFile(name, f"changed during each of {_TRIES} readings: what is read of it may be torn")
         )
     if found.problem:
-        report(MalformedFile(name, found.problem))
+        report((OneStateLost if found.lacks_meta else MalformedFile)(name, found.problem))
     elif state == PREVIOUS:
         _log.warning("%s: read as of transaction %d, the state before its newest", name, found.meta.txid)
     return found

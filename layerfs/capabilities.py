@@ -46,7 +46,7 @@ Progress: TypeAlias = "Callable[[str, int, int], object]"
 
 
 def unwatched(_part: str, _amount: int, _total: int) -> None:
-    """The `Progress` of work that nobody watches."""
+    """The `Progress` of work without a progress bar: it does nothing."""
 
 
 # -- who needs what, and what it takes -----------------------------------------------------------
@@ -321,6 +321,6 @@ class Salvageable(Protocol):
         """What rebuilds them."""
 
 
-def lacking(store: Store) -> NotInThisKind:
-    """The error of a command that needs a capability which `store` does not have."""
-    return NotInThisKind(store.path, store.noun, "records of a Docker Engine, from which this is read")
+def lacking(store: Store, command: str) -> NotInThisKind:
+    """The error of a command, as `system df`, that needs a capability which `store` does not have."""
+    return NotInThisKind(store.path, store.noun, f"layerfs {command} does not support it")

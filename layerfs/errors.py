@@ -4,6 +4,7 @@
     ├── DataRootError            the directory cannot serve as a data root
     │   ├── NotADataRoot (NoStoreHere) · NotAnArchive · NotInThisKind
     │   ├── StoreGone            image/overlay2 or overlay2 is not there, and nothing else answers
+    │   │   └── NameLost         a name that only what is gone could tell; also a LookupFailed
     │   ├── UnsupportedStorageDriver
     │   │   └── ContainerdImageStore
     │   └── DataRootUnreadable   permission refused; also a CorruptStore
@@ -53,6 +54,7 @@ __all__ = [
     "MalformedFile",
     "MissingFile",
     "MountFailed",
+    "NameLost",
     "NameTooLong",
     "NoStoreHere",
     "NoSuchNamespace",
@@ -153,11 +155,11 @@ class AmbiguousName(LookupFailed):
 
 
 class NotInThisKind(DataRootError):
-    """A store of this kind has nothing of the sort that was asked for."""
+    """A store of this kind has nothing of the sort that was asked for, or cannot be asked for it."""
 
-    def __init__(self, path: str, noun: str, lacks: str) -> None:
-        """Say of the store at `path`, which is a `noun` ("an archive"), what it `lacks`."""
-        super().__init__(f"{path}: {noun}: it has no {lacks}")
+    def __init__(self, path: str, noun: str, problem: str) -> None:
+        """Say of the store at `path`, which is a `noun` ("an archive"), why it cannot answer."""
+        super().__init__(f"{path}: {noun}: {problem}")
 
 
 class StoreGone(DataRootError):
@@ -167,6 +169,16 @@ class StoreGone(DataRootError):
         """Say what follows from `problem`, which was reported."""
         super().__init__(
             f"without {problem.path} nothing of what was asked for can be read", hint=problem.hint
+        )
+
+
+class NameLost(StoreGone, LookupFailed):
+    """Nothing that is left has a name, and what is gone may have had it."""
+
+    def __init__(self, problem: CorruptStore, name: str, kinds: Sequence[str]) -> None:
+        """Say of which kinds the names were in what `problem` is about, which was reported."""
+        DataRootError.__init__(
+            self, f"{name}: which {' or '.join(kinds)} that is cannot be told without {problem.path}"
         )
 
 
@@ -200,9 +212,9 @@ class CorruptStore(LayerfsError):
         super().__init__(f"{path}: {problem}" + (f" ({', '.join(parts)})" if parts else ""), hint=hint)
 
     def again(self) -> Self:
-        """The same, to keep or to raise once more: without the frames it came through.
+        """The same error without its traceback, to keep or to raise again.
 
-        Those hold whatever was open there; of a thousand kept errors that is a thousand descriptors.
+        A traceback holds whatever was open there; of a thousand kept errors that is a thousand descriptors.
         """
         same = type(self).__new__(type(self), *self.args)
         same.__dict__.update(self.__dict__)
@@ -237,6 +249,10 @@ class MissingFile(CorruptStore):
 
 class MalformedFile(CorruptStore):
     """A file does not have the form it must have (or is too large, or no regular file)."""
+
+
+class OneStateLost(MalformedFile):
+    """Of the two states that a file keeps one is lost; whoever opens it goes on with the other."""
 
 
 class DigestMismatch(CorruptStore):

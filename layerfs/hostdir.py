@@ -369,7 +369,7 @@ def empty_file() -> int:
 
 
 def is_there(path: str) -> bool:
-    """Whether the host has something at a path that the user typed, be it a link that leads nowhere."""
+    """Whether the host has something at a path that the user typed; a broken link counts."""
     return os.path.lexists(path)
 
 

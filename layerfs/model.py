@@ -191,7 +191,7 @@ Named: TypeAlias = Image | Container | Layer | BareLayer
 
 
 class Place(NamedTuple):
-    """Where a layer lies.
+    """Where a layer's files are.
 
     Attributes:
         directory: the path of its directory, beginning like the store's own; None where it has none.
@@ -234,6 +234,7 @@ class Finding(NamedTuple):
         actual: what is there, or None.
         message: what is wrong, in a few words.
         hint: what to do or to know about it, or None.
+        unread: whether something that was to be looked at could not be read, so that nothing is known of it.
     """
 
     code: str
@@ -244,6 +245,7 @@ class Finding(NamedTuple):
     actual: str | None = None
     message: str = ""
     hint: str | None = None
+    unread: bool = False
 
 
 Removes: TypeAlias = Literal["", "path", "costs", "records"]

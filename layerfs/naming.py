@@ -23,6 +23,7 @@ from layerfs.errors import (
     InvalidReference,
     LayerNotFound,
     LookupFailed,
+    NameLost,
 )
 from layerfs.formats.errors import FormatError
 from layerfs.formats.reference import parse_reference
@@ -97,7 +98,7 @@ class Names:
         """What `name` means to a command about images: an image, and only if none has it a container."""
         try:
             return self.image(name)
-        except (ImageNotFound, InvalidReference):
+        except (ImageNotFound, InvalidReference, NameLost):
             found = self.anything(name, ("image", "container"))
         assert isinstance(found, (Image, Container))  # noqa: S101 - as asked for
         return found
@@ -212,6 +213,8 @@ class Names:
     def _absent(self, name: str, kinds: Sequence[str]) -> LookupFailed:
         """That nothing is called so; what is damaged, and may have had the name, is reported."""
         self._report_damage(kinds)
+        if lost := self._store.lost_name(name, kinds):
+            return lost
         hint = self._hint(name, kinds)
         if len(kinds) > 1:
             return LookupFailed(f"no such {', '.join(kinds[:-1])} or {kinds[-1]}: {name}", hint=hint)

@@ -67,7 +67,7 @@ class Pool:
         return found
 
     def _drop_oldest(self) -> HostDir:
-        """What was used longest ago, now closed by whoever lets go of it; the lock is held."""
+        """The least recently used directory, taken out of the pool; to be called with the lock held."""
         (key, path), dropped = self._open.popitem(last=False)
         if paths := self._paths.get(key):
             paths.discard(path)
@@ -81,7 +81,7 @@ class Pool:
         return bool(dropped)
 
     def forget(self, key: int) -> None:
-        """Let go of a directory and of those below it."""
+        """Forget a directory and those below it."""
         with self._lock:
             dropped = [self._open.pop((key, path)) for path in self._paths.pop(key, ())]
         del dropped
@@ -112,7 +112,7 @@ class PooledDir(HostDir):
         return self._pool.get(self._key, _ITSELF, self._opener)
 
     def close(self) -> None:
-        """Let go of it now, and of what `at` gave."""
+        """Forget it now, and what `at` gave."""
         self._pool.forget(self._key)
 
     def at(self, path: bytes) -> HostDir:

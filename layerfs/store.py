@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import logging
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 from layerfs.damage import attempt
 from layerfs.errors import BrokenChain, CorruptStore, LayerNotFound
@@ -22,6 +22,7 @@ from layerfs.tree.union import UnionTree
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
+    from layerfs.errors import NameLost
     from layerfs.formats.jsontext import Json
     from layerfs.formats.repositories import Repositories
     from layerfs.formats.whiteouts import Dialect
@@ -35,6 +36,7 @@ __all__ = [
     "Buffer",
     "LayerTar",
     "Store",
+    "walk_down",
 ]
 
 RECORDS = "records"
@@ -46,7 +48,30 @@ FILES = "files"
 Buffer: TypeAlias = bytes | memoryview
 """A piece of a tar."""
 
+AnyLayer = TypeVar("AnyLayer", bound=Layer)
+
 _log = logging.getLogger(__name__)
+
+
+def walk_down(
+    top: ChainID, layer_of: Callable[[ChainID], AnyLayer | None], until: Collection[ChainID] = ()
+) -> Iterator[AnyLayer]:
+    """A layer and those that it stands on, uppermost first: each once, also where records lead in a circle.
+
+    Args:
+        top: the uppermost layer.
+        layer_of: gives the layer of a chain ID; the walk ends where it gives None. What it raises is raised.
+        until: layers at which to stop: neither they nor those below them are looked at.
+    """
+    seen: set[ChainID] = set()
+    at: ChainID | None = top
+    while at is not None and at not in until and at not in seen:
+        layer = layer_of(at)
+        if layer is None:
+            return
+        yield layer
+        seen.add(at)
+        at = layer.parent
 
 
 class LayerTar(Protocol):
@@ -143,6 +168,10 @@ class Store(ABC):
         """Whether a part is not there at all; that was reported then."""
         return False
 
+    def lost_name(self, name: str, kinds: Sequence[str]) -> NameLost | None:  # noqa: ARG002 - see `lacks`
+        """Why it cannot be told whether something of these kinds has a name; None where it can."""
+        return None
+
     def record_name(self, of: ImageID | ChainID | ContainerID) -> str:
         """What to call, in messages, the file that tells of an image, a layer, a container."""
         return f"{self.path}: {of}"
@@ -226,14 +255,14 @@ class Store(ABC):
         Raises:
             CorruptStore: a layer is missing or damaged, or is below itself.
         """
-        found: dict[ChainID, Layer] = {}
-        at: ChainID | None = top
-        while at is not None and at not in until:
-            if at in found:
-                raise BrokenChain(self.record_name(at), "the layer is below itself")
-            found[at] = self.record(at)
-            at = found[at].parent
-        return tuple(reversed(found.values()))
+        return self.whole_chain(list(walk_down(top, self.record, until)))
+
+    def whole_chain(self, found: Sequence[AnyLayer]) -> tuple[AnyLayer, ...]:
+        """What `walk_down` found, base first; raises `BrokenChain` where a layer is below itself."""
+        below = found[-1].parent if found else None
+        if below and any(layer.chain_id == below for layer in found):
+            raise BrokenChain(self.record_name(below), "the layer is below itself")
+        return tuple(reversed(found))
 
     def layer_number(self, image: Image, number: int) -> int:
         """`number`, if the image has a layer of that number (1 is the base); raises `LayerNotFound`."""
@@ -287,7 +316,7 @@ class Store(ABC):
     # -- containers ----------------------------------------------------------------------------
 
     def containers(self) -> Sequence[Container]:
-        """Every container, newest first; also those of which only a part is left."""
+        """Every container, newest first; also those of which only some records are left."""
         return ()
 
     def container_names(self) -> Mapping[ContainerID, str | None]:

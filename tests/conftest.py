@@ -8,7 +8,9 @@ in CI, a test may be skipped only for want of what no package could bring.
 from __future__ import annotations
 
 import collections
+import gc
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -22,10 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from pathlib import Path
 
+    from tests.support.reusable import Reusable
+
 _REQUIRE_ALL = "LAYERFS_REQUIRE_ALL"
 REQUIRE_ALL = bool(os.environ.get(_REQUIRE_ALL))
 
 _unavailable = pytest.StashKey[set[str]]()
+_has_failed = pytest.StashKey[bool]()
 
 hypothesis.settings.register_profile(
     "default",
@@ -41,6 +46,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Forget the developer's own settings and the shell's, and work below one short directory."""
     config.stash[_unavailable] = set()
     hear_signals()
+    # told to write no bytecode, each of the many processes that tests start would compile all anew
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     for name in list(os.environ):
         if name.startswith(("DOCKER_", "LAYERFS_", "_LAYERFS_")) and name != _REQUIRE_ALL:
             del os.environ[name]
@@ -51,6 +59,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.basetemp = str(leftovers.session_directory())
     # decompressed layers are kept in the session's directory, not in the developer's home
     os.environ["XDG_CACHE_HOME"] = f"{config.option.basetemp}/cache"
+
+
+def pytest_collection_finish() -> None:
+    """Spare the collector of garbage the thousands of tests: it would look at each of them time and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -67,6 +81,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Where everything is required, turn the avoidable skips into failures."""
     report = yield
+    if report.failed:
+        item.stash[_has_failed] = True
     reason = _reason(report) if report.skipped else None
     if REQUIRE_ALL and reason and reason not in item.config.stash[_unavailable]:
         report.outcome = "failed"
@@ -119,3 +135,18 @@ def dataroot_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.support.fixture import fixture_root
 
     return fixture_root(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def _reusable(dataroot_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Reusable:
+    from tests.support.reusable import Reusable
+
+    return Reusable(dataroot_path, tmp_path_factory.mktemp("reusable"))
+
+
+@pytest.fixture
+def copy(request: pytest.FixtureRequest, _reusable: Reusable, tmp_path: Path) -> Iterator[Path]:
+    """A copy of the recorded data root that the test may damage; after a failure it is kept as it is."""
+    yield _reusable.lend(tmp_path / "root")
+    if not request.node.stash.get(_has_failed, False):
+        _reusable.take_back(tmp_path / "root")

@@ -14,14 +14,15 @@ from ..options import format_option, metadata_option, no_trunc_option, root_opti
 from ..places import Words, complete_place, open_place, place_metavar
 from ..progress import phases, progress
 from ..rows.entries import Complaints, escaped, lossless, type_word
+from ..rows.identities import cache_id_column, chain_id_column, diff_id_column, id_words
 from ..rows.provenance import backing_path, command_words, kind_option, open_stack
 from ..stores import open_root
 from ..subjects import tree_path
 from ..table import Column, Table
-from ..units import human_size, rfc3339, short_id
+from ..units import human_size, rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from layerfs.analysis.tree.blame import Blame, Content, Event
     from layerfs.analysis.tree.versions import Version
@@ -81,12 +82,12 @@ class Row(NamedTuple):
 @click.command("blame")
 @click.argument("words", metavar=place_metavar("[PATH]"), nargs=-1, shell_complete=complete_place)
 @click.option(
-    "--all", "everywhere", is_flag=True, help="Across all images of the root: give a PATH and no NAME."
+    "--all", "everywhere", is_flag=True, help="Search all images of the root: give a PATH and no NAME."
 )
-@click.option("-a", "intermediate", is_flag=True, help="With --all: name intermediate images too.")
-@click.option("-d", "itself", is_flag=True, help="A directory itself, not its entries.")
-@click.option("-R", "--recursive", is_flag=True, help="All entries below a directory.")
-@click.option("--hidden", is_flag=True, help="Of a directory also entries that are gone.")
+@click.option("-a", "intermediate", is_flag=True, help="With --all: show intermediate images too.")
+@click.option("-d", "itself", is_flag=True, help="Show a directory itself, not its entries.")
+@click.option("-R", "--recursive", is_flag=True, help="Show all entries below a directory.")
+@click.option("--hidden", is_flag=True, help="Show the entries of a directory that are gone too.")
 @no_trunc_option
 @format_option
 @kind_option
@@ -107,13 +108,13 @@ def command(
 ) -> int:
     """Show which layers of an image or container supplied, changed, hid or revealed a path.
 
-    Oldest first; what the final tree shows is marked `*`. ACTION is `added`, `changed` (other content),
-    `metadata` (the same content; DETAIL tells what differs), `copied` (nothing differs), `type changed`,
-    `hidden` (DETAIL tells by what), or `revealed` (there again after it was hidden, or moved here with its
-    directory). A directory made anew, without its old entries, is `changed: opaque`.
+    The oldest comes first; what the final tree shows is marked `*`. ACTION is `added`, `changed` (other
+    content), `metadata` (the same content; DETAIL says what differs), `copied` (nothing differs), `type
+    changed`, `hidden` (DETAIL says by what), or `revealed` (visible again after it was hidden, or moved
+    here with its directory). A directory that replaces one, without the old entries, is `changed: opaque`.
 
-    Of a directory each entry has a line: the layer that last changed what is seen. Without PATH it is
-    the root. A PATH that no layer has is looked up through the links of the final tree.
+    For a directory there is a line for each entry, with the layer that last changed what is seen. Without
+    PATH it is the root. A PATH that is in no layer is looked up through the links of the final tree.
 
     \b
     Examples:
@@ -124,10 +125,7 @@ def command(
     """
     from layerfs.store import RECORDS
 
-    if everywhere and (len(words) != 1 or itself or recursive or hidden or kind):
-        raise click.UsageError("--all takes one PATH, and no NAME, -d, -R, --hidden or --type")
-    if intermediate and not everywhere:
-        raise click.UsageError("-a needs --all")
+    _check(words, ctx.params)
     if everywhere:
         data_root = open_root(ctx)
         data_root.require(RECORDS)
@@ -139,7 +137,8 @@ def command(
 
     at = open_place(ctx, Words(words, "[PATH]"))
     subject = open_stack(at.store, at.name, kind)
-    complaints = Complaints(*map(tree_path, at.paths or ("/",)))
+    complaints = Complaints()
+    complaints.ask(subject.tree, *map(tree_path, at.paths or ("/",)))
     blame = Blame(subject.tree, Digests(complaints.add), complaints.add)
     path = blame.locate(tree_path(*at.paths or ("/",)))
     if not itself and blame.is_directory(path):
@@ -151,6 +150,17 @@ def command(
         found = iter(list(found))  # the progress bar is gone before the first line
     emit(_table(shown, full=no_trunc), found, form)
     return complaints.code
+
+
+def _check(words: Sequence[str], given: Mapping[str, Any]) -> None:
+    """Refuse what does not go together."""
+    of_directory = [name for name in ("recursive", "hidden") if given[name]]
+    if given["everywhere"] and (len(words) != 1 or given["itself"] or of_directory or given["kind"]):
+        raise click.UsageError("--all takes one PATH, and no NAME, -d, -R, --hidden or --type")
+    if given["itself"] and of_directory:
+        raise click.UsageError(f"-d and --{of_directory[0]} exclude each other: a directory, or its entries")
+    if given["intermediate"] and not given["everywhere"]:
+        raise click.UsageError("-a needs --all")
 
 
 def _rows(blame: Blame, subject: Subject, events: Iterable[Event], *, read: bool) -> Iterator[Row]:
@@ -169,7 +179,7 @@ def _rows(blame: Blame, subject: Subject, events: Iterable[Event], *, read: bool
 
 
 def _everywhere(root: Store, path: bytes, complaints: Complaints, *, every: bool) -> Iterator[Row]:
-    """Every image is asked; named are those that `images` lists, and others where none of these has it."""
+    """The rows over all images. An image that `images` does not list is named only if no other has it."""
     from layerfs.analysis.store.blameall import blame_all
     from layerfs.analysis.store.history import history
     from layerfs.analysis.store.listing import listed_images
@@ -226,8 +236,7 @@ def _column(
 
 
 def _table(shown: tuple[str, ...], *, full: bool) -> Table[Row]:
-    def identity(value: str | None) -> str:
-        return (value or "") if full else short_id(value or "")
+    identity = id_words(full=full)
 
     def text(value: str | None) -> str:
         return "" if value is None else escaped(value.encode("utf-8", "surrogateescape"))
@@ -274,9 +283,9 @@ def _table(shown: tuple[str, ...], *, full: bool) -> Table[Row]:
         _column("mtime", "MTime", "MTIME", _of(lambda version: rfc3339(version.stat.mtime_ns))),
         _column("target", "Target", "TARGET", target, text),
         _column("sha256", "SHA256", "SHA256", lambda row: row.content().sha256, hash_words),
-        _column("diff_id", "DiffID", "DIFF ID", lambda row: row.ids[0], identity),
-        _column("chain_id", "ChainID", "CHAIN ID", lambda row: row.ids[1], identity),
-        _column("cache_id", "CacheID", "CACHE ID", lambda row: row.ids[2], identity),
+        diff_id_column(lambda row: row.ids[0], identity),
+        chain_id_column(lambda row: row.ids[1], identity),
+        cache_id_column(lambda row: row.ids[2], identity),
         _column("backing_path", "BackingPath", "BACKING PATH", lambda row: row.backing_path),
         _column(
             "created_by", "CreatedBy", "CREATED BY", lambda row: row.created_by, command_words(full=full)

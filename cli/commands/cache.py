@@ -13,10 +13,10 @@ __all__ = ["command"]
 @click.argument("what", type=click.Choice(("info", "clear")), default="info")
 @click.pass_context
 def command(ctx: click.Context, what: str) -> None:
-    """Show what decompressed layers of archives take, or remove them.
+    """Show the disk space of the cache of decompressed layers, or clear it.
 
-    Layers of archives are decompressed once and kept for the next command, in a directory that is closed to
-    others; --cache-dir, before the command's name, chooses another one, and --no-cache none.
+    Compressed layers of archives are decompressed once and kept for the next command, in a directory that
+    other users cannot read. --cache-dir chooses another directory, and --no-cache keeps nothing.
 
     \b
     Examples:

@@ -10,6 +10,7 @@ from click.core import ParameterSource
 from ..emit import emit
 from ..messages import say
 from ..options import format_option, root_option
+from ..rows.identities import chain_id_column, diff_id_column
 from ..stores import find_name, open_root
 from ..subjects import complete_images
 from ..table import Column, Table
@@ -41,7 +42,7 @@ class Step(NamedTuple):
 
 @click.command("chain-id")
 @click.argument("names", metavar="IMAGE | DIFF_ID...", nargs=-1, shell_complete=complete_images)
-@click.option("--steps", is_flag=True, help="Show every sha256 as a line to paste into a shell.")
+@click.option("--steps", is_flag=True, help="Print each sha256 as a command line for a shell.")
 @format_option
 @root_option
 @click.pass_context
@@ -53,7 +54,7 @@ def command(
 ) -> None:
     """Compute the chain ID of an image's layers, or of diff IDs given base first.
 
-    Diff IDs need no data root. Any --format shows a row for each layer, base first.
+    For diff IDs no data root is read. With --format there is a row for each layer, base first.
 
     \b
     Examples:
@@ -111,9 +112,9 @@ def _of_image(ctx: click.Context, name: str | None) -> Sequence[DiffID]:
 def _table() -> Table[Step]:
     columns: tuple[Column[Step], ...] = (
         Column("index", lambda row: row.number, "Index", "INDEX"),
-        Column("diff_id", lambda row: row.diff_id, "DiffID", "DIFF ID"),
+        diff_id_column(lambda row: row.diff_id),
         Column("parent", lambda row: row.parent, "Parent", "PARENT"),
-        Column("chain_id", lambda row: row.chain_id, "ChainID", "CHAIN ID"),
+        chain_id_column(lambda row: row.chain_id),
         Column("command", lambda row: row.line if row.parent else None, "Command", "COMMAND"),
     )
     return Table(columns, ("Index", "DiffID", "ChainID"))

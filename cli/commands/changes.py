@@ -13,9 +13,10 @@ from ..options import format_option, metadata_option, no_trunc_option, root_opti
 from ..progress import progress
 from ..rows.changes import View
 from ..rows.entries import Complaints
+from ..rows.identities import cache_id_column, chain_id_column, diff_id_column
 from ..rows.provenance import kind_option, open_owner, own_words
 from ..stores import find_name
-from ..subjects import complete_names
+from ..subjects import name_argument
 from ..table import Column, Table
 from ..units import ellipsis, human_size, rfc3339
 
@@ -33,7 +34,7 @@ KINDS = ("added", "modified", "metadata", "type", "deleted")
 
 
 @click.command("changes")
-@click.argument("name", metavar="NAME", required=False, shell_complete=complete_names)
+@name_argument("NAME")
 @click.option(
     "--layer", type=click.IntRange(1), metavar="N", help="List what layer N did, as `diff IMAGE@N-1 IMAGE@N`."
 )
@@ -53,9 +54,10 @@ def command(
 ) -> int:
     """Show what each layer of an image or container did, base first, and the step that made it.
 
-    Counted are entries; BYTES are those of the files a layer adds, changes, or has a copy of because
-    of changed attributes, IDENTICAL those of files that it has again without any change: together the size
-    of the layer. --format json tells the bytes of each kind, those of what it deletes too.
+    The columns of changes count entries. BYTES is the size of the files that a layer adds, changes, or
+    copies because their attributes changed; IDENTICAL is the size of files that are copied without any
+    change. Together they are the size of the layer. --format json also has the bytes of each kind of
+    change, and of what the layer deletes.
 
     \b
     Examples:
@@ -118,9 +120,9 @@ def _table(name: str, *, full: bool) -> Table[LayerChanges]:
     columns: list[Column[LayerChanges]] = [
         Column("layer", lambda row: row.number, "Layer", "LAYER"),
         Column("kind", lambda row: row.kind, "Kind", "KIND"),
-        Column("diff_id", lambda row: row.diff_id, "DiffID", "DIFF ID"),
-        Column("chain_id", lambda row: row.chain_id, "ChainID", "CHAIN ID"),
-        Column("cache_id", lambda row: row.layer.cache_id, "CacheID", "CACHE ID"),
+        diff_id_column(lambda row: row.diff_id),
+        chain_id_column(lambda row: row.chain_id),
+        cache_id_column(lambda row: row.layer.cache_id),
         *(_count_column(kind) for kind in KINDS),
         Column(
             "bytes",

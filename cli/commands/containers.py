@@ -60,9 +60,18 @@ def _filter_values(root: Store, name: str) -> Iterable[Any]:
 
 
 @click.command("containers")
-@click.option("-a", "--all", "every", is_flag=True, help="As `docker ps` has it; all are always shown.")
+@click.option(
+    "-a",
+    "--all",
+    "every",
+    is_flag=True,
+    expose_value=False,
+    help="Accepted as by `docker ps`; all containers are shown anyway.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Show container IDs only.")
-@click.option("-s", "--size", is_flag=True, help="Show what each container has written, and all it holds.")
+@click.option(
+    "-s", "--size", is_flag=True, help="Show the bytes that each container has written, and its total size."
+)
 @click.option("-n", "--last", type=click.IntRange(-1), default=-1, metavar="N", help="Show the N newest.")
 @click.option("-l", "--latest", is_flag=True, help="Show the newest.")
 @filter_option(
@@ -76,7 +85,6 @@ def _filter_values(root: Store, name: str) -> Iterable[Any]:
 @click.pass_context
 def command(
     ctx: click.Context,
-    every: bool,  # noqa: ARG001 - all are always shown
     quiet: bool,
     size: bool,
     last: int,
@@ -87,8 +95,8 @@ def command(
 ) -> None:
     """List containers, newest first, as `docker ps --all` does.
 
-    The state is the one last recorded. A container recorded as running may have ended since, so it is
-    shown as last seen running; in JSON its `state` is null and `recorded_running` true.
+    The state is the one last recorded. A container recorded as running may have ended since, so it is shown
+    as last seen running; in JSON its `state` is null and `recorded_running` is true.
 
     \b
     Examples:
@@ -109,11 +117,11 @@ def command(
 
 
 def _with_containers(root: Store) -> Store:
-    """The same store; raises `NotInThisKind` where no store of its kind has containers."""
+    """`root` itself; raises `NotInThisKind` if stores of its kind have no containers."""
     from layerfs.errors import NotInThisKind
 
     if not root.has_containers:
-        raise NotInThisKind(root.path, root.noun, "containers")
+        raise NotInThisKind(root.path, root.noun, "it has no containers")
     return root
 
 
@@ -179,7 +187,7 @@ class View:
         return row.config.name if row.config else ""
 
     def image(self, row: Container) -> str:
-        """The image as the user called it, or by its ID where that now means another."""
+        """The image's name as the user gave it, or its ID if the name now means another image."""
         name = self.image_name(row)
         if name is None:
             return UNKNOWN
@@ -187,7 +195,7 @@ class View:
         return name or "<no image>" if self._full else _short_image(name, row.config.image_id)
 
     def image_name(self, row: Container) -> str | None:
-        """The image's name, or None where nobody knows."""
+        """The image's name, or None if it is not known."""
         from layerfs.analysis.store.containers import image_name
 
         return image_name(self._root, row.config) if row.config else None
@@ -202,7 +210,7 @@ class View:
         return printf("%q", text if self._full else ellipsis(text, COMMAND_WIDTH))
 
     def status(self, row: Container) -> str:
-        """What it was doing when last heard of, and when that was."""
+        """Its last recorded state, and when that was."""
         if row.config is None:
             return "Config missing"
         return _status(row.config, self._now_ns) + ("" if row.own else " (layers missing)")
@@ -222,7 +230,7 @@ class View:
         return human_size(own) + ("" if whole == 0 or not (row.own and row.top) else virtual)
 
     def sizes(self, row: Container) -> ContainerSizes:
-        """What it takes in bytes: read when first asked for, as the whole layer must be walked."""
+        """Its sizes in bytes, read when first asked for: the whole layer must be walked."""
         from layerfs.analysis.store.containers import container_sizes
 
         if row.id not in self._sizes:
@@ -310,7 +318,7 @@ def _recorded(config: ContainerConfig) -> str:
 
 
 def _state(row: Container) -> str | None:
-    """The state where it is certain: whether a container recorded as running still runs, nobody knows."""
+    """The state if it is certain; None for a container recorded as running, which may have ended since."""
     return None if row.config is None or row.config.state.running else _recorded(row.config)
 
 

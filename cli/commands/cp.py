@@ -43,9 +43,17 @@ class Source(NamedTuple):
 @click.command("cp")
 @click.argument("sources", metavar="NAME:/PATH...", nargs=-1, shell_complete=complete_source)
 @click.argument("dest", metavar="DEST", type=click.Path())
-@click.option("-L", "--follow-link", "follow", is_flag=True, help="Follow a link that PATH is, in its tree.")
-@click.option("--force", is_flag=True, help="Replace files; give directories that are there new attributes.")
-@click.option("--specials", is_flag=True, help="Make FIFOs, sockets and devices too.")
+@click.option(
+    "-L",
+    "--follow-link",
+    "follow",
+    is_flag=True,
+    help="If PATH is a symbolic link, copy what it leads to in its tree.",
+)
+@click.option(
+    "--force", is_flag=True, help="Replace existing files, and set the attributes of existing directories."
+)
+@click.option("--specials", is_flag=True, help="Create FIFOs, sockets and devices too.")
 @subject_options
 @click.pass_context
 def command(
@@ -61,10 +69,10 @@ def command(
 ) -> int:
     """Copy files and directories of an image, container or layer to the host.
 
-    As with `docker cp` and cp(1), what is copied goes into DEST if that is a directory, and else becomes
-    DEST; PATH/. is what a directory holds. Mode, times, links and holes are kept, and owners and extended
-    attributes as far as privilege allows. Links are copied as links. A file that is there is not replaced,
-    and nothing is ever written outside DEST, or through a link in it.
+    As with `docker cp` and cp(1), sources are copied into DEST if it is a directory; otherwise the source
+    becomes DEST. PATH/. means the contents of a directory. Mode, times, links and holes are kept, and
+    owners and extended attributes if you may set them. Symbolic links are copied as links. An existing file
+    is not replaced, and nothing is written outside DEST, or through a link in it.
 
     \b
     Examples:
@@ -105,7 +113,7 @@ def _sources(
     *,
     follow: bool,
 ) -> Iterator[Source]:
-    """What the arguments name; what is not there is a complaint."""
+    """The sources that the arguments name; what does not exist is a complaint."""
     from layerfs.errors import TreeError
 
     subjects: dict[str | None, Subject] = {}
@@ -137,7 +145,7 @@ def _destination(forbidden: set[tuple[int, int]], dest: str, *, several: bool) -
 
 
 class _Copies:
-    """The copies of a run, and what is said of them."""
+    """The copies of one run, and the messages about them."""
 
     def __init__(self, copy: CopyOut, dest: str, complaints: Complaints) -> None:
         self._copy = copy

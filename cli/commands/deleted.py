@@ -24,6 +24,7 @@ from ..options import (
 from ..places import Words, open_place, place_argument
 from ..progress import progress
 from ..rows.entries import Complaints, escaped, lossless, type_word
+from ..rows.identities import cache_id_column, diff_id_column
 from ..rows.provenance import backing_path, command_words, kind_option, open_stack, short_name
 from ..subjects import tree_path
 from ..table import Column, Table
@@ -57,7 +58,7 @@ class Row(NamedTuple):
         return self.item.version.stat
 
 
-class Choice(NamedTuple):
+class Selection(NamedTuple):
     """Which versions are shown; the account of wasted bytes is over all."""
 
     layer: int | None
@@ -80,10 +81,10 @@ class Choice(NamedTuple):
 
 @click.command("deleted")
 @place_argument("[PATH]...")
+@click.option("--layer", "layer", type=click.IntRange(1), metavar="N", help="Show only versions in layer N.")
 @click.option(
-    "--layer", "layer", type=click.IntRange(1), metavar="N", help="Only versions that lie in layer N."
+    "--hidden-by", type=click.IntRange(1), metavar="N", help="Show only versions that layer N hides."
 )
-@click.option("--hidden-by", type=click.IntRange(1), metavar="N", help="Only versions that layer N hides.")
 @include_option
 @exclude_option
 @click.option(
@@ -91,7 +92,7 @@ class Choice(NamedTuple):
     "target",
     type=click.Path(file_okay=False),
     metavar="DIR",
-    help="Copy them to DIR/LAYER-ID/PATH; DIR must be new or empty.",
+    help="Copy the files to DIR/LAYER-ID/PATH; DIR must be new or empty.",
 )
 @no_trunc_option
 @format_option
@@ -113,14 +114,14 @@ def command(
 ) -> int:
     """List the files of an image or container that a later layer hides, and recover them.
 
-    A row is one version of a file, link or device: where it still lies, which layer hides it, and HOW:
-    by a whiteout (deleted), an opaque directory (its directory was made anew), replaced by another
-    version, or with its type changed. WASTED counts each inode once, and not if another name is visible.
-    Read one with `layerfs cat IMAGE@LAYER PATH`.
+    A row is one version of a file, link or device: the layer that has it, the layer that hides it, and HOW:
+    by a whiteout (deleted), by an opaque directory (its directory was made anew), replaced by another
+    version, or with its type changed. WASTED counts each inode once, and only if no other name of it is
+    visible. `layerfs cat IMAGE@LAYER PATH` reads a version.
 
-    --recover copies them out with mode, times, and, as far as privilege allows, owner and extended
-    attributes; links and holes are kept, devices, FIFOs and sockets are not made. DIR/LAYER-ID is named
-    by the layer's number and diff ID (in a container's own layers, the cache ID).
+    --recover copies the files with mode and times, and with owners and extended attributes if you may set
+    them. Links and holes are kept; devices, FIFOs and sockets are not made. LAYER-ID is the layer's number
+    and diff ID, or the cache ID of a container's own layer.
 
     \b
     Examples:
@@ -133,7 +134,7 @@ def command(
     data_root = at.store
     subject = open_stack(data_root, at.name, kind)
     below = [b"/" + tree_path(path).strip(b"/") + b"/" for path in at.paths]
-    choice = Choice(
+    choice = Selection(
         layer,
         hidden_by,
         [top if top != b"//" else b"/" for top in below],
@@ -164,7 +165,7 @@ def _refuse_unknown(tree: UnionTree, paths: Sequence[bytes], complaints: Complai
             complaints.refuse(PathNotFound(path.rstrip(b"/") or b"/"))
 
 
-def _rows(tree: UnionTree, choice: Choice, complaints: Complaints) -> Iterator[Row]:
+def _rows(tree: UnionTree, choice: Selection, complaints: Complaints) -> Iterator[Row]:
     from layerfs.analysis.tree.deleted import deleted
     from layerfs.analysis.tree.versions import node_of
     from layerfs.errors import TreeError
@@ -256,7 +257,7 @@ def _table(subject: Subject, *, full: bool, recovered: bool) -> Table[Row]:
     def layer(row: Row) -> int:
         return row.item.version.layer
 
-    columns = (
+    columns: tuple[Column[Row], ...] = (
         _column("path", "Path", "PATH", lambda row: lossless(row.item.version.path), text),
         _column("type", "Type", "TYPE", lambda row: type_word(row.stat.mode)),
         _column("size", "Size", "SIZE", lambda row: row.stat.size, size),
@@ -272,8 +273,8 @@ def _table(subject: Subject, *, full: bool, recovered: bool) -> Table[Row]:
         _column("nlink", "NLink", "NLINK", lambda row: row.stat.nlink),
         _column("inode", "Inode", "INODE", lambda row: row.stat.ino),
         _column("target", "Target", "TARGET", lambda row: row.target and lossless(row.target), text),
-        _column("diff_id", "DiffID", "DIFF ID", lambda row: subject.layer(layer(row)).diff_id),
-        _column("cache_id", "CacheID", "CACHE ID", lambda row: subject.layer(layer(row)).cache_id),
+        diff_id_column(lambda row: subject.layer(layer(row)).diff_id),
+        cache_id_column(lambda row: subject.layer(layer(row)).cache_id),
         _column(
             "backing_path",
             "BackingPath",

@@ -19,7 +19,7 @@ from ..rows.entries import Complaints, escaped
 from ..rows.tallies import stat_rows, stat_table
 from ..rows.textdiff import unified
 from ..stores import find_name
-from ..subjects import KINDS, complete_names, open_sides, open_subject
+from ..subjects import KINDS, complete_names, name_argument, open_sides, open_subject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -53,14 +53,18 @@ def _attributes(_context: click.Context, parameter: click.Parameter, given: Sequ
 
 
 @click.command("diff")
-@click.argument("name", metavar="A", required=False, shell_complete=complete_names)
+@name_argument("A")
 @click.argument("other", metavar="[B]", required=False, shell_complete=complete_names)
-@click.option("--stat", "stat_", is_flag=True, help="Entries and bytes by kind of change and by directory.")
-@click.option("--summary", is_flag=True, help="Entries and bytes by kind of change.")
-@click.option("-p", "--content", is_flag=True, help="Also the contents, as a unified diff.")
-@click.option("--hash", "hashes", is_flag=True, help="Also the sha256 of files before and after.")
-@click.option("--name-only", is_flag=True, help="Paths only.")
-@click.option("-z", "--null", is_flag=True, help="With --name-only: raw paths, each ended by a zero byte.")
+@click.option(
+    "--stat", "stat_", is_flag=True, help="Show entries and bytes by kind of change and by directory."
+)
+@click.option("--summary", is_flag=True, help="Show entries and bytes by kind of change.")
+@click.option("-p", "--content", is_flag=True, help="Show the contents too, as a unified diff.")
+@click.option("--hash", "hashes", is_flag=True, help="Show the sha256 of files before and after.")
+@click.option("--name-only", is_flag=True, help="Show paths only.")
+@click.option(
+    "-z", "--null", is_flag=True, help="With --name-only: end each path with NUL, and do not escape it."
+)
 @include_option
 @exclude_option
 @click.option(
@@ -68,16 +72,16 @@ def _attributes(_context: click.Context, parameter: click.Parameter, given: Sequ
     metavar="ATTRIBUTE,...",
     multiple=True,
     callback=_attributes,
-    help=f"Attributes that do not count: {', '.join(ATTRIBUTES)}.",
+    help=f"Ignore differences in these attributes: {', '.join(ATTRIBUTES)}.",
 )
 @click.option(
     "--docker/--no-docker",
     default=None,
-    help="Tell changes as `docker diff` does: A, C, D, contents never read. The default for one container.",
+    help="Show changes as `docker diff` does: A, C, D; contents are not read. The default for one container.",
 )
 @color_option
 @format_option
-@type_option(*KINDS, of="A and B are", them="they")
+@type_option(*KINDS, of="A and B")
 @metadata_option()
 @root_option
 @click.pass_context
@@ -98,14 +102,14 @@ def command(
     form: str,
     kind: str | None,
 ) -> int:
-    """Show what is different between A and B: images, IMAGE@N, containers, layers.
+    """Show the differences between A and B: images, IMAGE@N, containers or layers.
 
-    With A alone: what an image's top layer, or a layer, did to what is below it; for a container what
-    `docker diff` tells. Contents are compared byte by byte, but layers below both are never read.
+    With A alone: what the top layer of an image, or a layer, changed of what is below it; for a container,
+    what `docker diff` shows. Contents are compared byte by byte, but layers that both have are never read.
 
-    A line is added, deleted, modified (its bytes), metadata (attributes only), or type. GLOB is for
-    the whole path where it has a slash, else for the last name; `*` also stands for slashes. Exits
-    with 1 where anything differs.
+    Each line says added, deleted, modified (the contents), metadata (attributes only) or type. A GLOB with
+    a slash is matched with the whole path, any other with the last name; `*` also matches slashes. The exit
+    code is 1 if anything differs.
 
     \b
     Examples:
@@ -126,6 +130,8 @@ def command(
             open_subject(first.store, first.name, kind=kind, up_to=None, layer=None),
             open_subject(second.store, second.name, kind=kind, up_to=None, layer=None),
         )
+    if docker and hashes:
+        raise click.UsageError("Docker's changes show no --hash: it needs --no-docker")
     if docker and ignore:
         raise click.UsageError("what Docker's changes ignore is fixed: --ignore needs --no-docker")
     complaints = Complaints(met=EXIT_CODES["TreeError"])  # 1 is that they differ
@@ -156,7 +162,7 @@ def _is_container(subject: Subject) -> bool:
 
 
 class _Counted:
-    """Changes on their way; `any` tells whether there was one."""
+    """Passes changes on; `any` tells whether there was one."""
 
     def __init__(self, changes: Iterable[Change]) -> None:
         self._changes = changes
@@ -207,7 +213,7 @@ def _show(view: View, changes: Iterable[Change], style: Style, form: str) -> Non
 
 
 def _write_content(view: View, change: Change) -> None:
-    """The contents as they are; on a terminal without power over it."""
+    """The contents unchanged; on a terminal with control characters escaped."""
     from layerfs.errors import TreeError
 
     if change.kind == "metadata":

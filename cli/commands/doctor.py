@@ -21,14 +21,14 @@ SEVERITIES = ("error", "warning", "note")
 
 
 @click.command("doctor")
-@click.option("--quick", is_flag=True, help="Do not count files: no sizes of layers, no bytes of findings.")
+@click.option("--quick", is_flag=True, help="Read the records alone: count no files, read no tar-split data.")
 @click.option("--verify", is_flag=True, help="Compare every layer's files with its archive too.")
 @click.option(
     "--severity",
     type=click.Choice(SEVERITIES),
     default="note",
     show_default=True,
-    help="Leave out what is less severe.",
+    help="Show only findings of at least this severity.",
 )
 @no_trunc_option
 @color_option
@@ -45,10 +45,10 @@ def command(
 ) -> int:
     """Find all that is damaged, missing, orphaned, left over, half-written or stale in a data root.
 
-    Of each finding it says what an Engine would do with it when it starts and later, which images and
-    containers it concerns, what it takes on disk, and what an administrator could do. Nothing is changed.
-    The contents of layers are read with --verify only. Exits with 1 where an error or a warning is found,
-    with 0 where there are but notes, and with 4 where half of the store is not there.
+    For each finding it shows what an Engine would do with it at start and later, which images and
+    containers are affected, how much disk space it takes, and what an administrator could do. Nothing is
+    changed. The contents of layers are read with --verify only. The exit code is 1 if an error or a warning
+    is found, 0 if there are only notes, and 4 if half of the store is missing.
 
     \b
     Examples:
@@ -64,7 +64,7 @@ def command(
         raise click.UsageError("--quick and --verify exclude each other")
     store = open_root(ctx)
     if not isinstance(store, Diagnosable):
-        raise lacking(store)
+        raise lacking(store, "doctor")
     options = DoctorOptions(sizes=not quick, verify=verify, processes=len(os.sched_getaffinity(0)))
     with phases({"layers": "Verifying", "sizes": "Counting layers", "costs": "Counting findings"}) as told:
         report = store.diagnose(options, told)

@@ -1,4 +1,4 @@
-"""`layerfs du`: who takes and shares how much, and what removal would really free."""
+"""`layerfs du`: the disk space that images and layers take, share, and would free if removed."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import click
 
 from ..emit import emit, emit_json
 from ..options import format_option, no_trunc_option, root_option
+from ..rows.identities import NONE, cache_id_column, chain_id_column, diff_id_column, id_words
 from ..stores import open_root
-from ..subjects import complete_names
+from ..subjects import names_argument
 from ..table import Column, Table
 
 if TYPE_CHECKING:
@@ -24,17 +25,18 @@ __all__ = ["command"]
 
 Row: TypeAlias = dict[str, Any]
 
-NONE = "<none>"
 UNKNOWN = "N/A"
 ORPHAN = "<orphan>"
 TOTAL = "TOTAL"
 
 
 @click.command("du")
-@click.argument("names", metavar="[IMAGE|CONTAINER]...", nargs=-1, shell_complete=complete_names)
+@names_argument("[IMAGE|CONTAINER]...")
 @click.option("--layers", is_flag=True, help="Show each layer once, with who uses it, and the orphans.")
 @click.option("--what-if", is_flag=True, help="Show what removing these together would free.")
-@click.option("--sort", metavar="COLUMN", help="Sort by a column such as freed: largest first, names from A.")
+@click.option(
+    "--sort", metavar="COLUMN", help="Sort by a column such as freed: largest first, names in order."
+)
 @no_trunc_option
 @format_option
 @root_option
@@ -48,12 +50,12 @@ def command(
     no_trunc: bool,
     form: str,
 ) -> None:
-    """Show what images and layers take, share, and would really free.
+    """Show the disk space that images and layers take, share, and would free if removed.
 
-    SIZE, SHARED SIZE and UNIQUE SIZE are those of `docker system df -v`. FREED SIZE is what goes when
-    the image is removed, and with it the untagged parents that only it needs: a layer stays as long as
-    another image, a container, or BuildKit's cache needs it. The row TOTAL counts each layer once. Of a
-    container go the two directories of its own; its log and its volumes are not counted.
+    SIZE, SHARED SIZE and UNIQUE SIZE are those of `docker system df -v`. FREED SIZE is what removing the
+    image would free, together with the untagged parents that only it needs: a layer stays as long as
+    another image, a container, or BuildKit's cache needs it. The row TOTAL counts each layer once. Removing
+    a container removes its own two directories; its log and its volumes are not counted.
 
     \b
     Examples:
@@ -73,7 +75,7 @@ def command(
         raise click.UsageError("--layers and --what-if exclude each other")
     store = open_root(ctx)
     if not isinstance(store, Accountable):
-        raise lacking(store)
+        raise lacking(store, "du")
     store.require(RECORDS)
     if what_if:
         images, containers = _named(store, names)
@@ -158,7 +160,7 @@ def _image_table(*, full: bool) -> Table[Row]:
     columns = (
         _column("repository", "Repository", "REPOSITORY", lambda value: NONE if value is None else value),
         _column("tag", "Tag", "TAG", lambda value: NONE if value is None else value),
-        _column("id", "ID", "IMAGE ID", _identity(full=full)),
+        _column("id", "ID", "IMAGE ID", id_words(full=full, missing=NONE)),
         _column("references", "References", "REFERENCES", ", ".join),
         _column("size", "Size", "SIZE", _size),
         _column("shared_size", "SharedSize", "SHARED SIZE", _size),
@@ -229,12 +231,12 @@ def _layer_total(rows: Sequence[Row], orphans: Iterable[Orphan]) -> Row:
 
 
 def _layer_table(users: Callable[[Row], str], *, full: bool) -> Table[Row]:
-    identity = _identity(full=full)
+    identity = id_words(full=full, missing=NONE)
     columns = (
-        _column("chain_id", "ChainID", "CHAIN ID", identity),
-        _column("diff_id", "DiffID", "DIFF ID", identity),
+        chain_id_column(_key("chain_id"), identity),
+        diff_id_column(_key("diff_id"), identity),
         _column("parent", "Parent", "PARENT", identity),
-        _column("cache_id", "CacheID", "CACHE ID", identity),
+        cache_id_column(_key("cache_id"), identity),
         _column("size", "Size", "SIZE", _size),
         _column("images", "Images", "IMAGES", _count),
         _column("containers", "Containers", "CONTAINERS", _count),
@@ -300,11 +302,11 @@ def _unlayered(row: Row, note: str) -> Row:
 
 
 def _what_if_table(users: Callable[[Row], str], *, full: bool) -> Table[Row]:
-    identity = _identity(full=full)
+    identity = id_words(full=full, missing=NONE)
     columns = (
-        _column("chain_id", "ChainID", "CHAIN ID", identity),
-        _column("diff_id", "DiffID", "DIFF ID", identity),
-        _column("cache_id", "CacheID", "CACHE ID", identity),
+        chain_id_column(_key("chain_id"), identity),
+        diff_id_column(_key("diff_id"), identity),
+        cache_id_column(_key("cache_id"), identity),
         _column("size", "Size", "SIZE", _size),
         _column("freed_size", "FreedSize", "FREED SIZE", _size),
         Column("", users, "KeptFor", "KEPT FOR"),
@@ -315,14 +317,12 @@ def _what_if_table(users: Callable[[Row], str], *, full: bool) -> Table[Row]:
 # -- cells ---------------------------------------------------------------------------------------
 
 
+def _key(name: str) -> Callable[[Row], Any]:
+    return lambda row: row[name]
+
+
 def _column(key: str, placeholder: str, header: str, words: Callable[[Any], str]) -> Column[Row]:
-    return Column(key, lambda row: row[key], placeholder, header, lambda row: words(row[key]))
-
-
-def _identity(*, full: bool) -> Callable[[str | None], str]:
-    from ..units import short_id
-
-    return lambda value: NONE if value is None else value if full else short_id(value)
+    return Column(key, _key(key), placeholder, header, lambda row: words(row[key]))
 
 
 def _size(value: int | None) -> str:
@@ -336,7 +336,7 @@ def _count(value: Sequence[str]) -> str:
 
 
 def _users(usage: StoreUsage, nobody: str, *, full: bool) -> Callable[[Row], str]:
-    """Who uses the layer of a row, by name; `nobody` where nobody does."""
+    """The names of the users of a row's layer; `nobody` if there are none."""
     from ..units import ellipsis
 
     names: dict[str, str] = {}

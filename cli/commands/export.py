@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from ..leftout import LeftOut, Made
+from ..main import EXIT_CODES
 from ..options import root_option, type_option
 from ..progress import byte_progress
 from ..stores import evidence, find_name, find_names, open_root
-from ..subjects import KINDS, complete_names, open_subject, split_layer
+from ..subjects import KINDS, complete_names, names_argument, open_subject, split_layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -42,39 +44,42 @@ class Asked(NamedTuple):
 
 
 @click.command("export")
-@click.argument("names", metavar="NAME...", nargs=-1, shell_complete=complete_names)
+@names_argument("NAME...")
 @click.option(
     "-o",
     "--output",
     default=STDOUT,
     metavar="FILE|DIR/|-",
-    help="Where to; - is standard output, the default.",
+    help="Where to write; - is standard output, the default.",
 )
 @click.option(
     "--format",
     "form",
     type=click.Choice(FORMATS),
-    help="By default docker-archive for images, rootfs for a container or IMAGE@N, layer for a layer.",
+    help="Default: docker-archive for images, rootfs for a container or IMAGE@N, layer for a layer.",
 )
 @click.option(
-    "--all", "everything", is_flag=True, help="Every image that `layerfs images` lists, with all its tags."
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Export every image that `layerfs images` lists, with all its tags.",
 )
-@click.option("--all-tags", is_flag=True, help="Every tag of the images named, not only those given.")
+@click.option("--all-tags", is_flag=True, help="Export all tags of the images, not only those given.")
 @click.option(
     "--since",
     metavar="IMAGE",
     multiple=True,
     shell_complete=complete_names,
-    help="Leave out the layers of IMAGE: the other side has them. Repeatable.",
+    help="Leave out the layers of IMAGE, which the receiver has already. Can be repeated.",
 )
 @click.option(
     "--layer", type=click.IntRange(1), metavar="N", help="With --format layer: layer N of the image."
 )
-@click.option("--compress", type=click.Choice(["gzip"]), help="With --format oci: compress layers.")
+@click.option("--compress", type=click.Choice(["gzip"]), help="With --format oci: compress the layers.")
 @click.option(
-    "--salvage", is_flag=True, help="Export what can be rebuilt of damaged layers; say what cannot."
+    "--salvage", is_flag=True, help="Export what can be rebuilt of damaged layers; report what cannot."
 )
-@click.option("-f", "--force", is_flag=True, help="Replace FILE where it is there already.")
+@click.option("-f", "--force", is_flag=True, help="Replace FILE if it exists.")
 @type_option(*KINDS)
 @root_option
 @click.pass_context
@@ -85,22 +90,24 @@ def command(
     form: str | None,
     everything: bool,
     all_tags: bool,  # noqa: ARG001 - read from the context, as others
-    since: tuple[str, ...],
+    since: tuple[str, ...],  # noqa: ARG001
     layer: int | None,
-    compress: str | None,
-    salvage: bool,  # noqa: ARG001
+    compress: str | None,  # noqa: ARG001
+    salvage: bool,
     force: bool,
     kind: str | None,
-) -> None:
-    """Write images for docker load or as OCI layouts, trees and layers as tars.
+) -> int:
+    """Export images for docker load or as OCI layouts, and trees and layers as tars.
 
-    docker-archive: for `docker load` of any Engine, which gives the same image IDs and names. It is an OCI
-    layout as well. oci: a tar, or a directory where the name ends in a slash or is one. rootfs: the
-    tree, as `docker export` writes it. layer: the tar that a layer was registered from; of a container,
-    what `docker commit` would make. Images in one archive share their layers.
+    The formats are docker-archive: for `docker load` of any Engine, which gives the same image IDs and
+    names; it is an OCI layout as well. oci: a layout as a tar, or as a directory if FILE ends in a slash or
+    is a directory. rootfs: the tree, as `docker export` writes it. layer: the tar that a layer was
+    registered from; for a container, what `docker commit` would make. Images in one archive share their
+    layers.
 
-    Everything is checked while it is written: a damaged layer stops the export, and names the file. FILE
-    appears when it is complete. --salvage goes on with what there is: then layers and images get other IDs.
+    Everything is checked while it is written: a damaged layer stops the export with an error that names the
+    file. --all leaves out the damaged images, and exits with 1. FILE appears when it is complete. With
+    --salvage the export goes on with what can be read; damaged layers and their images get other IDs then.
 
     \b
     Examples:
@@ -115,25 +122,23 @@ def command(
     form = _check_usage(ctx.params)
     named = [] if everything else find_names(ctx, names, "give NAMEs, or --all, and not both")
     if form in FOR_IMAGES or (form is None and (everything or len(names) > 1)):
-        _export_images(ctx, named, form or FOR_IMAGES[0])
-        return
+        return _export_images(ctx, named, form or FOR_IMAGES[0])
     data_root, whole, _ = named[0]
     name, number = split_layer(whole)
     found = data_root.names.anything(name, (kind,) if kind else KINDS)
     form = form or _default_format(found, number)
     if form in FOR_IMAGES:
-        _export_images(ctx, named, form)
-        return
-    if since or compress:
-        raise click.UsageError("--since and --compress are for images")
+        return _export_images(ctx, named, form)
+    _check_not_for_images(ctx.params, form)
     total = 0
     if form == "rootfs":
         produce, total = _rootfs(data_root, whole, kind)
     else:
-        produce, total = _layer(data_root, found, number or layer, salvage=ctx.params["salvage"])
+        produce, total = _layer(data_root, found, number or layer, salvage=salvage)
     with ExitStack() as opened:
         write = _open(ctx, output, opened, total, force=force)
         produce(write)
+    return 0
 
 
 def _check_usage(given: Mapping[str, Any]) -> str | None:
@@ -156,6 +161,15 @@ def _check_usage(given: Mapping[str, Any]) -> str | None:
     return str(form) if form else None
 
 
+def _check_not_for_images(given: Mapping[str, Any], form: str) -> None:
+    """Refuse what means nothing to a tree or a layer."""
+    for option in ("since", "compress", "all_tags"):
+        if given[option]:
+            raise click.UsageError(f"--{option.replace('_', '-')} is for images")
+    if form == "rootfs" and given["salvage"]:
+        raise click.UsageError("--salvage rebuilds images and layers; a tree is read as it is")
+
+
 def _default_format(found: Named, number: int | None) -> str:
     from layerfs.model import Container, Image
 
@@ -167,7 +181,35 @@ def _default_format(found: Named, number: int | None) -> str:
 # -- images --------------------------------------------------------------------------------------
 
 
-def _export_images(context: click.Context, named: Sequence[Found], form: str) -> None:
+def _export_images(context: click.Context, named: Sequence[Found], form: str) -> int:
+    """Write images; the exit code.
+
+    With --all those that cannot be rebuilt are left out. That is seen when they are written, and what was
+    begun is begun anew without them; standard output cannot be, so for it each layer is tried before.
+    """
+    from layerfs.errors import CorruptStore
+
+    given = context.params
+    if not given["everything"]:
+        _write_images(context, [item.image for item in _images(_asked_for(named), given)], form)
+        return 0
+    left_out = LeftOut()
+    images = _images(_everything(context), given, left_out)
+    if given["output"] != STDOUT:
+        try:
+            _write_images(context, [item.image for item in images], form)
+        except CorruptStore:
+            pass
+        else:
+            return left_out.code
+    whole = [item.image for item in images if left_out.can_be_rebuilt(item)]
+    if images and not whole:
+        return EXIT_CODES["CorruptStore"]
+    _write_images(context, whole, form)
+    return left_out.code
+
+
+def _write_images(context: click.Context, images: Sequence[ExportImage], form: str) -> None:
     from layerfs.views.export.images import lacking
     from layerfs.views.export.layout import Layout, write_docker_archive, write_oci
     from layerfs.views.export.packing import Packing
@@ -175,7 +217,6 @@ def _export_images(context: click.Context, named: Sequence[Found], form: str) ->
     given = context.params
     since = [find_name(context, name) for name in given["since"]]
     there = [base.store.image(base.name) for base in since]
-    images = _images(_everything(context) if given["everything"] else _asked_for(named), given)
     wanted = lacking(images, there) if there else None
     sizes = {diff_id: size for image in images for diff_id, size in image.sizes.items()}
     total = sum(size for diff_id, size in sizes.items() if wanted is None or diff_id in wanted)
@@ -187,8 +228,12 @@ def _export_images(context: click.Context, named: Sequence[Found], form: str) ->
         (write_oci if form == "oci" else write_docker_archive)(layout, images)
 
 
-def _images(asked: Sequence[Asked], given: Mapping[str, Any]) -> list[ExportImage]:
-    """The images asked for, each once."""
+def _images(asked: Sequence[Asked], given: Mapping[str, Any], left_out: LeftOut | None = None) -> list[Made]:
+    """The images asked for, each once; raises `CorruptStore` for one that is not there in full.
+
+    With `left_out` that is told what it would raise, and the others are given.
+    """
+    from layerfs.errors import CorruptStore
     from layerfs.views.export.images import original, salvaged, tags_asked_for
 
     found: dict[str, Asked] = {}
@@ -201,10 +246,21 @@ def _images(asked: Sequence[Asked], given: Mapping[str, Any]) -> list[ExportImag
         tags.setdefault(image.id, {}).update(
             dict.fromkeys(tag for tag in names if tag.tag and not tag.digest)
         )
-    if not given["salvage"]:
-        return [original(item.store, item.image, tags[image_id]) for image_id, item in found.items()]
-    salvagers = {store: _salvager(store) for store in {item.store for item in found.values()}}
-    return [salvaged(salvagers[item.store], item.image, tags[image_id]) for image_id, item in found.items()]
+    stores = {item.store for item in found.values()} if given["salvage"] else ()
+    salvagers = {store: _salvager(store) for store in stores}
+    made = []
+    for image_id, (store, image, _) in found.items():
+        name = store.names.spelled(image) if image.references else image_id
+        try:
+            if store in salvagers:
+                made.append(Made(name, salvaged(salvagers[store], image, tags[image_id])))
+            else:
+                made.append(Made(name, original(store, image, tags[image_id])))
+        except CorruptStore as error:
+            if left_out is None:
+                raise
+            left_out.add(name, error)
+    return made
 
 
 def _salvager(root: Store) -> Salvager:
@@ -212,7 +268,7 @@ def _salvager(root: Store) -> Salvager:
     from layerfs.capabilities import Salvageable, lacking
 
     if not isinstance(root, Salvageable):
-        raise lacking(root)
+        raise lacking(root, "export --salvage")
     return root.salvager()
 
 

@@ -14,7 +14,7 @@ from ..emit import emit
 from ..findtests import dashed, test_options, wanted
 from ..findwords import FindCommand
 from ..options import format_option, metadata_option, no_trunc_option, root_option, type_option
-from ..places import OpenPlace, complete_place, open_words, read_place, refuse_relative
+from ..places import OpenPlace, complete_place, open_words, read_place, refuse_nameless, refuse_relative
 from ..progress import clear_bar, progress
 from ..rows.entries import Complaints, escaped
 from ..rows.findings import InRoot, InTree, ls_line, root_table, tree_table
@@ -85,10 +85,12 @@ def command(
 ) -> int:
     """Find entries by name, attributes or content: in one tree, or in all layers of the root.
 
-    NAME is an image, a container or a layer. A word that begins with a slash and has no wildcard is a
-    path to start at, as find's; any other is the PATTERN, which fits names, or whole paths if it has a slash.
-    Tests are find's, with one dash or two; all that are given must hold. --all reads each layer once, however
-    many images use it, and tells for each entry which images and containers show and hide it.
+    NAME is an image, a container or a layer. As in find(1), a word that begins with a slash and has no
+    wildcard is a path to start at. Any other word is the PATTERN: it is matched with names, or with whole
+    paths if it has a slash. Tests are those of find(1), with one dash or two; all of them must hold.
+
+    --all reads each layer once, however many images use it, and shows for each entry which images and
+    containers show it and which hide it.
 
     \b
     Examples:
@@ -112,8 +114,9 @@ def command(
     else:
         at = _place(ctx, words)
         starts, pattern = _paths(at.paths)
-        complaints = Complaints(*map(tree_path, starts or ["/"]))
         subject = open_subject(at.store, at.name, kind=kind, up_to=up_to, layer=layer)
+        complaints = Complaints()
+        complaints.ask(subject.tree, *map(tree_path, starts or ["/"]))
         _in_tree(subject, wanted(tests, pattern, subject.tree, starts), output, complaints)
     return complaints.code
 
@@ -125,6 +128,7 @@ def _place(context: click.Context, words: tuple[str, ...]) -> OpenPlace:
     if not words:
         raise click.UsageError("Missing argument 'NAME' (or --all).")
     name, others = read_place(words, lenient=True)
+    refuse_nameless(name)
     if not others:
         refuse_relative(name)
     _paths(others)

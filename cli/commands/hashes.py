@@ -11,8 +11,7 @@ import click
 from click.core import ParameterSource
 
 from ..emit import emit
-from ..main import FINDINGS
-from ..options import format_option
+from ..options import choice, format_option, one_of
 from ..places import Words, open_place, place_argument
 from ..progress import progress
 from ..rows.entries import Complaints, escaped, lossless
@@ -51,7 +50,7 @@ class Row(NamedTuple):
 
 
 def _algorithm(name: str) -> Callable[..., Any]:
-    return click.option(f"--{name}", "algorithm", flag_value=name, help=f"List {name} digests.")
+    return click.option(f"--{name}", **one_of("algorithm"), help=f"List {name} digests.")
 
 
 @click.command("hashes")
@@ -60,12 +59,17 @@ def _algorithm(name: str) -> Callable[..., Any]:
     "--all-versions",
     "every",
     is_flag=True,
-    help="Every version in every layer, hidden ones too, where it lies.",
+    help="List every version in every layer, hidden ones too, by its path in the data root.",
 )
 @_algorithm("md5")
 @_algorithm("sha1")
 @_algorithm("sha512")
-@click.option("-z", "--zero", is_flag=True, help="End each line with a NUL, and escape no names.")
+@click.option(
+    "-z",
+    "--zero",
+    is_flag=True,
+    help="End each line with NUL instead of a line feed, and do not escape names.",
+)
 @format_option
 @subject_options
 @click.pass_context
@@ -73,7 +77,6 @@ def command(
     ctx: click.Context,
     place: Words,
     every: bool,
-    algorithm: str | None,
     zero: bool,
     form: str,
     kind: str | None,
@@ -82,11 +85,13 @@ def command(
 ) -> int:
     """List digests of all files of an image, container or layer, as sha256sum does.
 
-    Of regular files, all or those at and below PATH. Paths are relative to the root of the tree, so that
-    `sha256sum -c` takes the list in a mount of it, or in a copy. With --all-versions they are relative to
-    the data root: each file version of each layer, hidden ones too, where it lies; of an archive that is the
-    layer's member and the path in it. --format tells more of each: layer, state, what hides it. The exit code
-    is 1 if a file could not be read.
+    Regular files are listed: all, or those at and below PATH. Paths are relative to the root of the tree,
+    so that `sha256sum -c` accepts the list in a mount or a copy of it.
+
+    With --all-versions every version of a file in every layer is listed, hidden ones too. Its path is
+    relative to the data root; in an archive it is the member of the layer, and the path in it. --format
+    also shows the layer, the state, and what hides a version. The exit code is 1 if a file could not be
+    read, and 6 if it is one of those named.
 
     \b
     Examples:
@@ -101,16 +106,18 @@ def command(
         raise click.UsageError("--zero and --format exclude each other")
     at = open_place(ctx, place)
     subject = open_subject(at.store, at.name, kind=kind, up_to=up_to, layer=layer)
+    algorithm = str(choice(ctx, "algorithm", "sha256"))
     complaints = Complaints()
+    complaints.ask(subject.tree, *map(tree_path, at.paths or ("/",)), follow=True)
     files = _files(subject, at.paths, complaints, every=every)
-    rows = _rows(subject, files, algorithm or "sha256", complaints)
+    rows = _rows(subject, files, algorithm, complaints)
     if given:
-        emit(_table(algorithm or "sha256"), rows, form)
+        emit(_table(algorithm), rows, form)
     else:
         _print(
             rows, _lying(at.store.path.rstrip("/")) if every else lambda row: b"." + row.file.path, zero=zero
         )
-    return FINDINGS if complaints.code else 0
+    return complaints.code
 
 
 def _files(

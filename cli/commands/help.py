@@ -1,4 +1,4 @@
-"""`layerfs help`: what `--help` shows, for those who ask so."""
+"""`layerfs help`: the same as `--help`."""
 
 from __future__ import annotations
 

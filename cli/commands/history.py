@@ -9,15 +9,14 @@ import click
 
 from ..emit import emit
 from ..options import format_option, no_trunc_option, root_option
+from ..rows.identities import cache_id_column, chain_id_column, diff_id_column, id_words
 from ..rows.provenance import kind_option, open_owner, own_words
 from ..stores import find_name
 from ..subjects import complete_images
 from ..table import Column, Table
-from ..units import ZERO_TIME_NS, age, ellipsis, human_size, local_rfc3339, rfc3339, short_id
+from ..units import ZERO_TIME_NS, age, ellipsis, human_size, local_rfc3339, rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from layerfs.analysis.store.history import HistoryRow
 
 __all__ = ["command"]
@@ -53,7 +52,7 @@ def _plain_flag(argument: str) -> str:
     "-H",
     "--human/--no-human",
     default=True,
-    help="Print sizes and ages in words (the default), or in bytes and times; also --human=false.",
+    help="Print sizes and ages in words (the default), or bytes and times. --human=false works too.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Show image IDs only.")
 @click.option("--layers", is_flag=True, help="Show which layer each step made.")
@@ -74,9 +73,10 @@ def command(
 ) -> None:
     """Show the steps that made an image, newest first, as `docker history` does.
 
-    What Docker does not say: which layer a step made, by its number (1 is the base), diff ID, chain ID
-    and cache ID; with --layers, in JSON, and as {{.Layer}}, {{.DiffID}}, {{.ChainID}}, {{.CacheID}}.
-    A name that no image has may be a container's: its own layers come first, then the steps of its image.
+    Unlike Docker, it can also show which layer a step made: its number (1 is the base), diff ID, chain ID
+    and cache ID. They are shown with --layers, in JSON, and as {{.Layer}}, {{.DiffID}}, {{.ChainID}} and
+    {{.CacheID}}. If no image has the name, it may be a container's: then its own layers come first, and
+    after them the steps of its image.
 
     \b
     Examples:
@@ -94,8 +94,7 @@ def command(
 
 
 def _table(name: str, *, human: bool, layers: bool, full: bool) -> Table[HistoryRow]:
-    def short(value: Callable[[HistoryRow], str | None]) -> Callable[[HistoryRow], str]:
-        return lambda row: (value(row) or "") if full else short_id(value(row) or "")
+    identity = id_words(full=full)
 
     def size(row: HistoryRow) -> str:
         if row.size is None:
@@ -114,7 +113,7 @@ def _table(name: str, *, human: bool, layers: bool, full: bool) -> Table[History
 
     columns: list[Column[HistoryRow]] = [
         Column(
-            "image_id", lambda row: row.image_id, "ID", "IMAGE", short(lambda row: row.image_id or MISSING)
+            "image_id", lambda row: row.image_id, "ID", "IMAGE", lambda row: identity(row.image_id or MISSING)
         ),
         Column("created", _created, "CreatedAt", "CREATED AT", _created_at),
         Column("", _created, "CreatedSince", "CREATED", since),
@@ -122,9 +121,9 @@ def _table(name: str, *, human: bool, layers: bool, full: bool) -> Table[History
         Column("comment", lambda row: row.entry.comment, "Comment", "COMMENT"),
         Column("size", lambda row: row.size, "Size", "SIZE", size),
         Column("empty_layer", lambda row: row.entry.empty_layer),
-        Column("diff_id", lambda row: row.diff_id, "DiffID", "DIFF ID", short(lambda row: row.diff_id)),
-        Column("chain_id", lambda row: row.chain_id, "ChainID", "CHAIN ID", short(lambda row: row.chain_id)),
-        Column("cache_id", lambda row: row.cache_id, "CacheID", "CACHE ID", short(lambda row: row.cache_id)),
+        diff_id_column(lambda row: row.diff_id, identity),
+        chain_id_column(lambda row: row.chain_id, identity),
+        cache_id_column(lambda row: row.cache_id, identity),
         Column("", lambda row: row.number, "Layer", "LAYER"),
     ]
     made = ("Layer", "DiffID", "CacheID") if layers else ()

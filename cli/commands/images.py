@@ -11,6 +11,7 @@ from click.shell_completion import CompletionItem
 from ..emit import emit, is_template
 from ..filters import Filters, filter_option, invalid_filter, labels, moment
 from ..options import format_option, no_trunc_option, root_option
+from ..rows.identities import NONE
 from ..stores import is_carried, open_root, open_word
 from ..subjects import complete_images, image_names
 from ..table import Column, Table
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-NONE = "<none>"
 UNKNOWN = "N/A"
 
+_ONLY_IDS = "{{.ID}}"
 _TAGGED = "table {{.Repository}}\t{{.Tag}}"
 _REST = "\t{{.ID}}\t{{if .CreatedSince}}{{.CreatedSince}}{{else}}N/A{{end}}\t{{.Size}}"
 _USAGE = "\t{{.SharedSize}}\t{{.UniqueSize}}\t{{.FreedSize}}\t{{.Containers}}"
@@ -72,14 +73,16 @@ def _filter_values(root: Store, name: str) -> Iterable[str]:
 @click.option("-a", "--all", "every", is_flag=True, help="Show intermediate images too.")
 @click.option("-q", "--quiet", is_flag=True, help="Show image IDs only.")
 @click.option("--digests", is_flag=True, help="Show manifest digests.")
-@click.option("--all-platforms", is_flag=True, help="Show each platform of an image for several, and which.")
-@click.option("--usage", is_flag=True, help="Show what is shared, unique, and freed by removing the image.")
+@click.option("--all-platforms", is_flag=True, help="List every platform of a multi-platform image.")
+@click.option(
+    "--usage", is_flag=True, help="Show shared and unique size, and what removing the image would free."
+)
 @filter_option("dangling", "label", "before", "since", "until", "reference", values=_filter_values)
 @click.option(
     "--sort",
     metavar="COLUMN",
     shell_complete=_complete_sort,
-    help="Sort by a column: names from A, the newest and largest first; -COLUMN the other way round.",
+    help="Sort by a column: names in order, newest and largest first. -COLUMN reverses the order.",
 )
 @no_trunc_option
 @format_option
@@ -100,8 +103,8 @@ def command(
 ) -> None:
     """List images, newest first, as `docker images` does.
 
-    REFERENCE is a name, perhaps with a tag, or a pattern such as 'team/*:1.?'. It may carry a store, as in
-    ./app.tar or oci:layout:1.25.
+    REFERENCE is a name, with or without a tag, or a pattern such as 'team/*:1.?'. It can name its store, as
+    in ./app.tar or oci:layout:1.25.
 
     \b
     Examples:
@@ -126,7 +129,11 @@ def command(
         data_root, _image_filter(data_root, filters), every=every, all_platforms=all_platforms
     )
     names = image_rows(listed, _told_digests(form, digests=digests))
-    rows = list(_rows(data_root, names, usage=usage))
+    only_ids = form == _ONLY_IDS and sort is None and not usage
+    if only_ids:  # without what it costs to know the others
+        rows = [Row(name, None, 0, None) for name in names]
+    else:
+        rows = list(_rows(data_root, names, usage=usage))
     emit(
         _table(full=no_trunc, platforms=all_platforms, usage=usage),
         _sorted(rows, sort) if sort else rows,
@@ -139,7 +146,7 @@ def _layout(form: str, *, quiet: bool, digests: bool, platforms: bool, usage: bo
     if form == "table":
         digest = "\t{{.Digest}}" if digests else ""
         platform = "\t{{.Platform}}" if platforms else ""
-        return "{{.ID}}" if quiet else _TAGGED + digest + platform + _REST + (_USAGE if usage else "")
+        return _ONLY_IDS if quiet else _TAGGED + digest + platform + _REST + (_USAGE if usage else "")
     if form.startswith("table") and digests and "{{.Digest}}" not in form:
         return form + "\t{{.Digest}}"
     return form
@@ -192,7 +199,7 @@ def _account(root: Store) -> Callable[[Image], ImageUsage]:
     from layerfs.capabilities import Accountable, lacking
 
     if not isinstance(root, Accountable):
-        raise lacking(root)
+        raise lacking(root, "images --usage")
     usage = StoreUsage(root)
     known: dict[str, ImageUsage] = {}
 

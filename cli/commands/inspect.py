@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from ..emit import emit_objects
-from ..messages import say
+from ..messages import say_error
 from ..options import root_option, type_option
 from ..stores import find_name
-from ..subjects import KINDS, complete_names
+from ..subjects import KINDS, names_argument
 
 if TYPE_CHECKING:
     from layerfs.errors import LayerfsError
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+PARTLY = 1
+
 
 @click.command("inspect")
-@click.argument("names", metavar="NAME...", nargs=-1, shell_complete=complete_names)
+@names_argument("NAME...")
 @type_option(*KINDS)
 @click.option("-s", "--size", is_flag=True, help="Also measure containers and their own layers.")
 @click.option(
@@ -40,14 +42,15 @@ def command(
     kind: str | None,
     size: bool,
     form: str,
-) -> None:
+) -> int:
     """Show all that is known of images, containers and layers, as `docker inspect` does.
 
-    NAME is a container's name, a reference, an ID, or any name of a layer (chain ID, diff ID, cache ID,
-    short link, digest of its blob), or the beginning of an ID. The key type, which Docker has not, tells
-    which it is; neither has Docker the key Layers: each layer's IDs, directories and digests in registries,
-    base first. Paths of what lies in the data root are where it lies now; RecordedPaths has them as the
-    engine wrote them down. A container's State is what was last written down.
+    NAME is a reference, a container's name, an ID, any name of a layer (chain ID, diff ID, cache ID, short
+    link, digest of its blob), or the beginning of an ID.
+
+    Two keys are not Docker's: type tells what was found, and Layers has the IDs, directories and digests in
+    registries of each layer, base first. Paths of files in the data root are those where they are now;
+    RecordedPaths has them as the engine wrote them. The State of a container is the one last recorded.
 
     \b
     Examples:
@@ -58,7 +61,7 @@ def command(
       layerfs inspect --type layer 7Q2XUW…  # the layer of a short link
     """
     from layerfs.analysis.store.inspect import Inspector
-    from layerfs.errors import CorruptStore, LookupFailed
+    from layerfs.errors import CorruptStore, LookupFailed, StoreGone
 
     inspectors: dict[Store, Inspector] = {}
     documents = []
@@ -74,6 +77,10 @@ def command(
             failures.append(error)
     emit_objects(documents, form)
     for failure in failures[:-1]:
-        say("error", str(failure))
-    if failures:
+        say_error(failure)
+    if failures and not (documents and isinstance(failures[-1], StoreGone)):
         raise failures[-1]
+    if failures:
+        say_error(failures[-1])
+        return PARTLY
+    return 0

@@ -9,11 +9,12 @@ import click
 
 from ..emit import emit
 from ..options import format_option, no_trunc_option, root_option
+from ..rows.identities import chain_id_column, diff_id_column, id_words
 from ..rows.provenance import kind_option, open_owner, own_words
 from ..stores import find_name, open_root
-from ..subjects import complete_names
+from ..subjects import name_argument
 from ..table import Column, Table
-from ..units import ellipsis, human_size, short_id
+from ..units import ellipsis, human_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,14 +31,14 @@ SHOWN_WITH_DIGESTS = ("Index", "DiffID", "Digests", "CacheID", "Size", "Reposito
 
 
 @click.command("layers")
-@click.argument("name", required=False, shell_complete=complete_names)
+@name_argument()
 @click.option(
-    "-q", "--quiet", is_flag=True, help="Show chain IDs only; of a container's own layers cache IDs."
+    "-q", "--quiet", is_flag=True, help="Show chain IDs only; for a container's own layers, cache IDs."
 )
 @click.option(
     "--digests",
     is_flag=True,
-    help="Show what each layer was in registries, by pulls and pushes: its digest there.",
+    help="Show the digest of each layer in registries, as noted by pulls and pushes.",
 )
 @no_trunc_option
 @format_option
@@ -55,9 +56,10 @@ def command(
 ) -> None:
     """List the layers of an image or container, base first, or all layers of the root.
 
-    All layers come parents first; INDEX is a layer's number in its chain. A container has the layers of its
-    image and two of its own, which have no diff ID and no chain ID. --format json also tells each layer's
-    parent and directory, its digests in registries, and the images and containers that need it.
+    Without NAME all layers are listed, parents before children. INDEX is a layer's number in its chain. A
+    container has the layers of its image and two of its own, which have no diff ID and no chain ID.
+    --format json also has each layer's parent and directory, its digests in registries, and the images and
+    containers that need it.
 
     \b
     Examples:
@@ -87,11 +89,7 @@ def _rows(layers: LayerTable, owner: Image | Container | None) -> list[LayerRow]
 
 
 def _table(layers: LayerTable, *, digests: bool, full: bool) -> Table[LayerRow]:
-    def shown(text: str | None) -> str:
-        return MISSING if text is None else text if full else short_id(text)
-
-    def identity(text: str | None, row: LayerRow) -> str:
-        return "" if text is None and row.kind != "layer" else shown(text)
+    shown = id_words(full=full, missing=MISSING)
 
     def cache_id(row: LayerRow) -> str:
         """A container's two directories differ in what is behind the digits."""
@@ -106,16 +104,8 @@ def _table(layers: LayerTable, *, digests: bool, full: bool) -> Table[LayerRow]:
         Column("index", lambda row: row.index, "Index", "INDEX", lambda row: str(row.index or "?")),
         Column("kind", lambda row: row.kind, "Kind", "KIND"),
         Column("", lambda row: shown(row.chain_id or row.cache_id), "ID", "ID"),
-        Column(
-            "diff_id", lambda row: row.diff_id, "DiffID", "DIFF ID", lambda row: identity(row.diff_id, row)
-        ),
-        Column(
-            "chain_id",
-            lambda row: row.chain_id,
-            "ChainID",
-            "CHAIN ID",
-            lambda row: identity(row.chain_id, row),
-        ),
+        diff_id_column(lambda row: row.diff_id, id_words(full=full)),
+        chain_id_column(lambda row: row.chain_id, id_words(full=full)),
         Column("parent", lambda row: row.parent, "Parent", "PARENT", lambda row: shown(row.parent or "")),
         Column("cache_id", lambda row: row.cache_id, "CacheID", "CACHE ID", cache_id),
         Column("link", lambda row: row.link, "Link", "LINK", lambda row: shown(row.link)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -25,10 +25,13 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+LONG, SINGLE, COLUMNS = "long", "single", "columns"
+_LAYOUT = "layerfs.ls.layout"
+
 _ACCESS_LISTS = (b"system.posix_acl_access", b"system.posix_acl_default")
 
 
-class Choice(NamedTuple):
+class ListOptions(NamedTuple):
     """Which entries are listed, and in which order."""
 
     hidden: bool
@@ -36,8 +39,7 @@ class Choice(NamedTuple):
     itself: bool
     recursive: bool
     long: bool
-    by_time: bool
-    by_size: bool
+    order: str | None
     reverse: bool
 
 
@@ -55,23 +57,57 @@ class Group(NamedTuple):
     measured: list[Line]
 
 
+def _laid_out(layout: str) -> dict[str, Any]:
+    """The settings of a flag that chooses how entries are laid out: the last one counts, as in ls(1)."""
+
+    def note(context: click.Context, _parameter: click.Parameter, given: bool) -> bool:
+        if given and not (layout == SINGLE and context.meta.get(_LAYOUT) == LONG):
+            context.meta[_LAYOUT] = layout
+        return given
+
+    return {"is_flag": True, "callback": note}
+
+
 @click.command("ls")
 @place_argument("[PATH]...")
-@click.option("-l", "long", is_flag=True, help="Mode, links, owners, size, time and target of each entry.")
-@click.option("-n", "numeric", is_flag=True, help="Like -l: owners are always numbers.")
-@click.option("--full-time", is_flag=True, help="Like -l, with times to the nanosecond.")
-@click.option("--layers", is_flag=True, help="Before each entry, the layer that supplied it; 1 is the base.")
-@click.option("-i", "inode", is_flag=True, help="Before each entry, its inode number.")
-@click.option("-h", "human", is_flag=True, help="Sizes in powers of 1024.")
-@click.option("-a", "every", is_flag=True, help="Also names that begin with a dot, and `.` and `..`.")
-@click.option("-A", "almost", is_flag=True, help="Also names that begin with a dot.")
-@click.option("-d", "itself", is_flag=True, help="Directories themselves, not their entries.")
-@click.option("-R", "recursive", is_flag=True, help="All directories below, too.")
-@click.option("-t", "by_time", is_flag=True, help="Newest first.")
-@click.option("-S", "by_size", is_flag=True, help="Largest first.")
-@click.option("-r", "reverse", is_flag=True, help="In reverse order.")
-@click.option("-1", "single", is_flag=True, help="One name a line, as everywhere but on a terminal.")
-@click.option("-C", "columns", is_flag=True, help="Names in columns, as on a terminal.")
+@click.option(
+    "-l",
+    expose_value=False,
+    **_laid_out(LONG),
+    help="Show mode, links, owners, size, time and target of each entry.",
+)
+@click.option(
+    "-n", expose_value=False, **_laid_out(LONG), help="Like -l; owners are always shown as numbers."
+)
+@click.option("--full-time", **_laid_out(LONG), help="Like -l, with times to the nanosecond.")
+@click.option(
+    "--layers", is_flag=True, help="Show before each entry the layer that supplied it; 1 is the base."
+)
+@click.option("-i", "inode", is_flag=True, help="Show before each entry its inode number.")
+@click.option("-h", "human", is_flag=True, help="Show sizes in powers of 1024.")
+@click.option(
+    "-a", "hidden", flag_value="all", help="Show names that begin with a dot too, and `.` and `..`."
+)
+@click.option("-A", "hidden", flag_value="almost", help="Show names that begin with a dot too.")
+@click.option("-d", "itself", is_flag=True, help="List directories themselves, not their entries.")
+@click.option("-R", "recursive", is_flag=True, help="List subdirectories recursively.")
+@click.option("-t", "order", flag_value="time", help="Sort by time, newest first.")
+@click.option("-S", "order", flag_value="size", help="Sort by size, largest first.")
+@click.option("-r", "reverse", is_flag=True, help="Reverse the order.")
+@click.option(
+    "-1",
+    "single",
+    expose_value=False,
+    **_laid_out(SINGLE),
+    help="List one name a line; the default if the output is no terminal.",
+)
+@click.option(
+    "-C",
+    "columns",
+    expose_value=False,
+    **_laid_out(COLUMNS),
+    help="List names in columns; the default on a terminal.",
+)
 @color_option
 @format_option
 @subject_options
@@ -79,21 +115,15 @@ class Group(NamedTuple):
 def command(
     ctx: click.Context,
     place: Words,
-    long: bool,
-    numeric: bool,
     full_time: bool,
     layers: bool,
     inode: bool,
     human: bool,
-    every: bool,
-    almost: bool,
+    hidden: str | None,
     itself: bool,
     recursive: bool,
-    by_time: bool,
-    by_size: bool,
+    order: str | None,
     reverse: bool,
-    single: bool,
-    columns: bool,
     form: str,
     kind: str | None,
     up_to: int | None,
@@ -101,7 +131,8 @@ def command(
 ) -> int:
     """List directories of an image, container or layer, as ls(1) would in its mount.
 
-    Names are in byte order. What a terminal cannot show is escaped as by `ls -b`.
+    Names are in byte order. What a terminal cannot show is escaped as by `ls -b`. Of flags for the same
+    thing, as -t and -S, the last one counts.
 
     \b
     Examples:
@@ -113,15 +144,16 @@ def command(
     at = open_place(ctx, place)
     subject = open_subject(at.store, at.name, kind=kind, up_to=up_to, layer=layer)
     text = form == "table"
-    long = long or numeric or full_time
-    hidden = every or almost
-    choice = Choice(hidden, every and text, itself, recursive, long, by_time, by_size, reverse)
+    layout = ctx.meta.get(_LAYOUT)
+    long = layout == LONG
+    choice = ListOptions(bool(hidden), hidden == "all" and text, itself, recursive, long, order, reverse)
     complaints = Complaints()
     groups = _groups(subject, at.paths or ("/",), choice, complaints)
     if not text:
         emit(ENTRY_TABLE, (line.entry for group in groups for line in group.listed), form)
         return complaints.code
-    width = shutil.get_terminal_size().columns if columns or (sys.stdout.isatty() and not single) else None
+    in_columns = layout == COLUMNS or (layout is None and sys.stdout.isatty())
+    width = shutil.get_terminal_size().columns if in_columns else None
 
     def has_acl(entry: Entry) -> bool:
         return _has_acl(entry, complaints)
@@ -149,7 +181,7 @@ def _text(groups: Iterable[Group], style: Style, *, titled: bool) -> Iterator[st
 
 
 def _groups(
-    subject: Subject, paths: Sequence[str], choice: Choice, complaints: Complaints
+    subject: Subject, paths: Sequence[str], choice: ListOptions, complaints: Complaints
 ) -> Iterator[Group]:
     """What is to be listed: files named first, then each directory."""
     from layerfs.errors import TreeError
@@ -172,7 +204,7 @@ def _groups(
                 yield from _directories(subject, line, choice, complaints)
 
 
-def _named(subject: Subject, path: bytes, choice: Choice) -> Node:
+def _named(subject: Subject, path: bytes, choice: ListOptions) -> Node:
     """The entry a path means: as in ls(1), a link to a directory is that directory unless -l or -d."""
     from layerfs.errors import TreeError
 
@@ -186,7 +218,7 @@ def _named(subject: Subject, path: bytes, choice: Choice) -> Node:
     return node
 
 
-def _directories(subject: Subject, top: Line, choice: Choice, complaints: Complaints) -> Iterator[Group]:
+def _directories(subject: Subject, top: Line, choice: ListOptions, complaints: Complaints) -> Iterator[Group]:
     """A directory, and with -R what is below it, each directory before its own."""
     from layerfs.errors import TreeError
 
@@ -215,12 +247,12 @@ def _directories(subject: Subject, top: Line, choice: Choice, complaints: Compla
             pending += reversed(below)
 
 
-def _sorted(listed: list[Line], choice: Choice) -> list[Line]:
+def _sorted(listed: list[Line], choice: ListOptions) -> list[Line]:
     def rank(line: Line) -> tuple[int, bytes]:
         found = line.entry.node.stat
-        if choice.by_size:
+        if choice.order == "size":
             return -found.size, line.label
-        return (-found.mtime_ns if choice.by_time else 0), line.label
+        return (-found.mtime_ns if choice.order == "time" else 0), line.label
 
     return sorted(listed, key=rank, reverse=choice.reverse)
 

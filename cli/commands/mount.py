@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import syslog
@@ -15,7 +16,7 @@ from ..messages import say
 from ..options import complete_directory, format_option
 from ..rows.mounts import list_mounts
 from ..stores import chosen_with_one_image, find_name
-from ..subjects import complete_names, open_subject, subject_options
+from ..subjects import name_argument, open_subject, subject_options
 
 if TYPE_CHECKING:
     from layerfs.subject import Subject
@@ -26,35 +27,37 @@ __all__ = ["command"]
 
 
 @click.command("mount")
-@click.argument("name", required=False, shell_complete=complete_names)
+@name_argument()
 @click.argument("mountpoint", required=False, type=Path, shell_complete=complete_directory)
-@click.option("-f", "--foreground", is_flag=True, help="Serve until Ctrl-C, SIGTERM or umount, then return.")
-@click.option("--allow-other", is_flag=True, help="Let other users look into the mount.")
+@click.option(
+    "-f", "--foreground", is_flag=True, help="Stay in the foreground until Ctrl-C, SIGTERM or umount."
+)
+@click.option("--allow-other", is_flag=True, help="Let other users access the mount.")
 @click.option(
     "--ignore-permissions",
     is_flag=True,
-    help="Read all that the disk lets you read, whoever may read it in the image. Not with --allow-other.",
+    help="Ignore the permissions in the image: read all that the disk lets you read. Not with --allow-other.",
 )
-@click.option("--noexec", is_flag=True, help="Let nothing in the mount be executed.")
+@click.option("--noexec", is_flag=True, help="Do not allow programs in the mount to be executed.")
 @click.option(
     "--driver",
     "driver_name",
     type=click.Choice(["native", "fusepy"]),
     default="native",
     show_default=True,
-    help="What talks to the kernel: native does it itself, fusepy needs libfuse 2.",
+    help="FUSE driver: native needs no library, fusepy needs libfuse 2.",
 )
 @click.option(
     "--passthrough/--no-passthrough",
     default=True,
-    help="Whether the kernel may read files itself, where it can (native driver, root, Linux 6.9). "
-    "Without, small files are faster the second time.  [default: passthrough]",
+    help="Let the kernel read files itself where it can (native driver, root, Linux 6.9). "
+    "Without it, small files are faster the second time.  [default: passthrough]",
 )
 @click.option(
     "--provenance",
     is_flag=True,
-    help="Also list the user.layerfs.* attributes, which any mount answers: layer, diff_id, chain_id, "
-    "created_by, versions.",
+    help="Also list the user.layerfs.* attributes, which can be read in every mount: layer, diff_id, "
+    "chain_id, created_by, versions.",
 )
 @format_option
 @subject_options
@@ -75,10 +78,10 @@ def command(
     up_to: int | None,
     layer: int | None,
 ) -> None:
-    """Mount an image, container or layer read-only on a directory; list what is mounted.
+    """Mount an image, container or layer read-only on a directory, or list what is mounted.
 
-    Returns when the mount can be used; `layerfs umount MOUNTPOINT` or umount(8) ends it.
-    What goes wrong later is told to syslog, or with -f to standard error.
+    Returns when the mount can be used. `layerfs umount MOUNTPOINT` or umount(8) ends it. Later errors go to
+    syslog, or with -f to standard error.
 
     \b
     Examples:
@@ -112,6 +115,7 @@ def command(
     tree = _traced(subject, listed=provenance)
     job = Job(driver_named(driver_name), tree, target, options, _log_to_syslog)
     _say_what_stays_closed(job)
+    _look_at(tree)
     if foreground:
         serve(job, lambda: say("info", f"{title} is mounted on {target}; Ctrl-C unmounts"))
     else:
@@ -120,7 +124,7 @@ def command(
 
 
 def _given(ctx: click.Context, *, but: tuple[str, ...] = ()) -> list[str]:
-    """The parameters that stand on the command line."""
+    """The parameters that were given on the command line."""
     return [
         name
         for name in ctx.params
@@ -129,7 +133,7 @@ def _given(ctx: click.Context, *, but: tuple[str, ...] = ()) -> list[str]:
 
 
 def _arguments(ctx: click.Context, name: str | None, mountpoint: Path | None) -> tuple[str | None, Path]:
-    """What to mount and where; refuses what cannot be meant. A store with one image needs no NAME."""
+    """What to mount and where; raises a usage error. A store with one image needs no NAME."""
     if name and not mountpoint and chosen_with_one_image(ctx):
         mountpoint, name = Path(name), None
     elif name is None or mountpoint is None:
@@ -151,7 +155,7 @@ def _check_usage(ctx: click.Context) -> None:
 
 
 def _say_what_stays_closed(job: Job) -> None:
-    """Tell a user whose files these are on disk, but not in the image, how to read them all."""
+    """Tell a user who owns the files on disk, but not in the image, how to read all of them."""
     own = job.tree.root.stat.uid == os.geteuid()
     if os.geteuid() != 0 and not own and not job.options.ignore_permissions:
         say(
@@ -159,6 +163,14 @@ def _say_what_stays_closed(job: Job) -> None:
             "the mount keeps from you what the image keeps from ordinary users; "
             "--ignore-permissions shows all that this copy holds",
         )
+
+
+def _look_at(tree: UnionTree) -> None:
+    """List its root, so that what is wrong with a layer is told while there is somebody to tell."""
+    from layerfs.errors import TreeError
+
+    with contextlib.suppress(TreeError):  # whoever enters the mount is told
+        tree.children(tree.root)
 
 
 def _traced(subject: Subject, *, listed: bool) -> UnionTree:

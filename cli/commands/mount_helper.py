@@ -7,10 +7,10 @@ import os
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
 
 import click
 
+from ..options import choice, one_of
 from ..rootonly import changeable
 
 __all__ = ["command"]
@@ -33,14 +33,15 @@ print(json.dumps([*sys.path, *(s.origin for s in specs if s), *(p for s in specs
 
 
 @click.command("mount-helper")
-@click.option("--install", "action", flag_value="install", help=f"Write it to {PLACE}.")
-@click.option("--remove", "action", flag_value="remove", help="Remove it from there.")
-def command(action: str | None) -> None:
+@click.option("--install", **one_of("action"), help=f"Write it to {PLACE}.")
+@click.option("--remove", **one_of("action"), help="Remove it from there.")
+@click.pass_context
+def command(ctx: click.Context) -> None:
     """Let mount(8) and /etc/fstab mount images, by a helper in /sbin.
 
-    Without an option the helper is shown: a small program that mount(8) looks for. It runs this very
-    Python, shut off from the environment (-I). It is not installed where anyone but root could change
-    that Python or layerfs, as mount(8) runs it as root.
+    Without an option the helper is printed: a small program that mount(8) looks for. It runs this Python,
+    isolated from the environment (-I). As mount(8) runs it as root, it is not installed where anyone but
+    root could change that Python or layerfs.
 
     \b
     Examples:
@@ -50,11 +51,12 @@ def command(action: str | None) -> None:
     """
     from layerfs.errors import MountFailed
 
+    action = choice(ctx, "action")
     if action is None:
         click.echo(_program(), nl=False)
         return
     try:
-        _install() if action == "install" else _remove()
+        click.echo(_install() if action == "install" else _remove())
     except OSError as error:
         raise MountFailed(f"{error.filename or PLACE}: {error.strerror}") from error
 
@@ -63,8 +65,8 @@ def _program() -> str:
     return f"#!{sys.executable} -I\n{_OURS}\nfrom layerfs_cli.mounthelper import main\n\nmain()\n"
 
 
-def _install() -> None:
-    """Write the helper; raises `MountFailed` where that would be unsafe or useless."""
+def _install() -> str:
+    """Write the helper, and say so; raises `MountFailed` where that would be unsafe or useless."""
     from layerfs.errors import MountFailed
 
     if os.geteuid() != 0:
@@ -76,13 +78,17 @@ def _install() -> None:
         raise MountFailed(f"{problem}, and mount(8) would run it as root", hint=_ANOTHER)
     _check_replaceable()
     _write(_program().encode())
+    return f"wrote {PLACE}, which runs {interpreter}"
 
 
-def _remove() -> None:
-    """Take the helper away, if it is there and ours."""
+def _remove() -> str:
+    """Take the helper away, if it is there and ours, and say so."""
     _check_replaceable()
-    with suppress(FileNotFoundError):
+    try:
         os.unlink(PLACE)
+    except FileNotFoundError:
+        return f"{PLACE} is not there: nothing to remove"
+    return f"removed {PLACE}"
 
 
 def _parts(interpreter: str) -> list[str]:
@@ -118,7 +124,7 @@ def _check_replaceable() -> None:
 
 
 def _write(program: bytes) -> None:
-    """Put the program in its place at once, never half of it."""
+    """Install the program atomically."""
     directory = os.path.dirname(PLACE)
     with tempfile.NamedTemporaryFile(dir=directory, prefix=".layerfs-", delete=False) as file:
         try:

@@ -59,7 +59,7 @@ class Report:
 
 @click.command("stat")
 @place_argument("PATH...")
-@click.option("-L", "--dereference", is_flag=True, help="Of a symbolic link, show what it leads to.")
+@click.option("-L", "--dereference", is_flag=True, help="Follow symbolic links.")
 @format_option
 @subject_options
 @click.pass_context
@@ -74,8 +74,8 @@ def command(
 ) -> int:
     """Show all attributes of files, and which layer supplied them.
 
-    What stat(1) would say in the mount; then the layer, the files of the data root behind it, and the
-    extended attributes.
+    First comes what stat(1) would show in a mount, then the layer, the files of the data root behind the
+    entry, and its extended attributes.
 
     \b
     Examples:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..emit import emit
-from ..options import DEFAULT_ROOT, complete_directory, format_option, selected_root
+from ..options import DEFAULT_ROOT, complete_directory, format_option, root_option, selected_root
 from ..stores import store_options
 from ..table import Column, Table
 from ..units import human_size
@@ -23,14 +23,16 @@ UNKNOWN = "N/A"
 @click.command("stores")
 @click.argument("path", required=False, shell_complete=complete_directory)
 @format_option
+@root_option
 @click.pass_context
 def command(ctx: click.Context, path: str | None, form: str) -> None:
     """List every store below a directory: of all engines, in homes, and in volumes of each other.
 
-    PATH is the top of a system (by default --root, or this one), such as a mounted disk image, or a directory
-    in which stores or copies of systems lie. Looked at are the usual places of Docker, containerd, k3s, RKE2,
-    k0s, MicroK8s, Podman and BuildKit, also in the homes that its /etc/passwd names, and the volumes of each
-    store that is found, for engines that ran in containers. Every path is resolved beneath PATH.
+    PATH is the top of a system (by default --root, or this system), such as a mounted disk image, or a
+    directory that contains stores or copies of systems. The usual places of Docker, containerd, k3s, RKE2,
+    k0s, MicroK8s, Podman and BuildKit are searched, also in the homes of its /etc/passwd, and in the
+    volumes of each store that is found, for engines that ran in containers. Every path is resolved beneath
+    PATH.
 
     \b
     Examples:

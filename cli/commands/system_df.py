@@ -8,6 +8,7 @@ import click
 
 from ..emit import emit, emit_json
 from ..options import format_option, root_option
+from ..rows.identities import NONE
 from ..stores import open_root
 from ..table import Column, Table
 from ..units import age, human_size, rfc3339, short_id
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-NONE = "<none>"
 UNKNOWN = "N/A"
 
 
@@ -55,7 +55,7 @@ def command(
         raise click.UsageError("-v has several tables: its --format is table or json")
     store = open_root(ctx)
     if not isinstance(store, Accountable):
-        raise lacking(store)
+        raise lacking(store, "system df")
     usage = DiskUsage(store)
     if not verbose:
         emit(_SUMMARY, usage.summary(), form)

@@ -21,7 +21,7 @@ from ..rows.findings import InRoot
 from ..rows.provenance import kind_option
 from ..rows.timeline import Event, FileRow, body_line, engine_line, timeline_table
 from ..stores import find_names, open_root
-from ..subjects import KINDS, complete_names
+from ..subjects import KINDS, names_argument
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -43,15 +43,26 @@ class Digests(NamedTuple):
 
 
 @click.command("timeline")
-@click.argument("names", metavar="NAME...|--all", nargs=-1, shell_complete=complete_names)
-@click.option("--all", "everything", is_flag=True, help="All layers, images and containers of the data root.")
-@click.option("--bodyfile", is_flag=True, help="Lines for mactime(1) of the Sleuth Kit 3 and later.")
-@click.option("--since", metavar="TIME", help="From TIME on: a date or time in UTC, or 24h before now.")
-@click.option("--until", metavar="TIME", help="Until before TIME.")
-@click.option("--md5", is_flag=True, help="With the MD5 of each file's content.")
-@click.option("--sha256", is_flag=True, help="With the sha256 of each file's content; not in a bodyfile.")
+@names_argument("NAME...|--all")
 @click.option(
-    "--owners", "every_owner", is_flag=True, help="In JSON and CSV all images and containers of each row."
+    "--all", "everything", is_flag=True, help="Show all layers, images and containers of the data root."
+)
+@click.option(
+    "--bodyfile", is_flag=True, help="Write a bodyfile for mactime(1) of the Sleuth Kit 3 or later."
+)
+@click.option(
+    "--since",
+    metavar="TIME",
+    help="Show what happened at or after TIME: a date or time in UTC, or a duration before now, as 24h.",
+)
+@click.option("--until", metavar="TIME", help="Show what happened before TIME.")
+@click.option("--md5", is_flag=True, help="Add the MD5 of each file's content.")
+@click.option("--sha256", is_flag=True, help="Add the sha256 of each file's content; not in a bodyfile.")
+@click.option(
+    "--owners",
+    "every_owner",
+    is_flag=True,
+    help="In JSON and CSV list all images and containers of each row.",
 )
 @no_trunc_option
 @format_option
@@ -74,12 +85,14 @@ def command(
 ) -> int:
     """Show when files of all layers, images and containers were made and changed.
 
-    NAME is an image or a container. Each version of each file in each layer, hidden ones and whiteouts too,
-    has its times of modification (m), last access (a) and change of attributes (c): m is what the image
-    says, a and c are this host's. The engine adds steps of builds, and when images and containers were made,
-    tagged, started and finished. All times are in UTC, earliest first; a bodyfile is as the layers lie, and
-    tells in brackets behind each name its layer, the images that have it, and what hides it. A table shortens
-    long paths, unless --no-trunc, and names one image of many.
+    NAME is an image or a container. Each version of each file in each layer, with hidden ones and
+    whiteouts, has three times: modification (m), last access (a) and change of attributes (c). m is that of
+    the image; a and c are of this host. The engine's records add the steps of builds, and when images and
+    containers were created, tagged, started and finished.
+
+    All times are in UTC, earliest first. A bodyfile is in the order of the layers; in brackets behind each
+    name it has the layer, the images that have it, and what hides it. A table shortens long paths and shows
+    one of several images, unless --no-trunc is given.
 
     \b
     Examples:
@@ -95,7 +108,7 @@ def command(
     if bodyfile and (given or sha256 or every_owner):
         raise click.UsageError("--bodyfile excludes --format, --sha256 and --owners: its fields are given")
     if names and everything:
-        raise click.UsageError("give NAMEs, or --all")
+        raise click.UsageError("give NAMEs, or --all, and not both")
     period = Period(_time("--since", since), _time("--until", until))
     chosen = {open_root(ctx): None} if everything else _owners(ctx, names, kind)
     forests = [Forest(store, owners) for store, owners in chosen.items()]
@@ -136,7 +149,7 @@ def _owners(
     from layerfs.model import Container, Image
 
     found: dict[Store, list[Owner] | None] = {}
-    for store, name, _ in find_names(context, names, "give NAMEs, or --all"):
+    for store, name, _ in find_names(context, names, "give NAMEs, or --all, and not both"):
         owner = store.names.anything(name, (kind,) if kind else KINDS[:2])
         owners = found.setdefault(store, [])
         if owners is not None and isinstance(owner, (Image, Container)):

@@ -28,8 +28,8 @@ __all__ = ["command"]
 @click.command("tree")
 @place_argument("[PATH]")
 @click.option("-L", "depth", type=click.IntRange(1), metavar="N", help="No more than N levels down.")
-@click.option("-d", "directories", is_flag=True, help="Directories only.")
-@click.option("-a", "hidden", is_flag=True, help="Also names that begin with a dot.")
+@click.option("-d", "directories", is_flag=True, help="List directories only.")
+@click.option("-a", "hidden", is_flag=True, help="Show names that begin with a dot too.")
 @color_option
 @format_option
 @subject_options
@@ -47,7 +47,8 @@ def command(
 ) -> int:
     """Draw a directory of an image, container or layer as a tree.
 
-    JSON is one object, a directory's entries under its `contents`; the other formats have a row an entry.
+    --format json gives one object, with the entries of a directory in its `contents`. The other formats
+    have a row for each entry.
 
     \b
     Examples:

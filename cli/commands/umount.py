@@ -35,9 +35,9 @@ def _complete_mounts(
     type=Path,  # click.Path would look at it: not at a mount whose server is dead, or does not answer
     shell_complete=_complete_mounts,
 )
-@click.option("-l", "--lazy", is_flag=True, help="Detach now, clean up when nobody uses it any more.")
+@click.option("-l", "--lazy", is_flag=True, help="Detach now, and clean up when it is no longer in use.")
 def command(mountpoints: tuple[Path, ...], lazy: bool) -> int:
-    """Unmount what `layerfs mount` mounted; also when its server has died.
+    """Unmount what `layerfs mount` mounted, also if its server has died.
 
     Example: layerfs umount /mnt
     """

@@ -15,7 +15,7 @@ from ..options import format_option, no_trunc_option, root_option
 from ..progress import clear_bar, phases
 from ..rows.verdicts import Tally, finding_line, finding_table
 from ..stores import find_names, find_thing, open_root
-from ..subjects import complete_names, split_layer
+from ..subjects import names_argument, split_layer
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -39,20 +39,25 @@ class Chosen(NamedTuple):
 
 
 @click.command("verify")
-@click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=complete_names)
-@click.option("--all", "everything", is_flag=True, help="Every image and every layer, used or not.")
-@click.option("--quick", is_flag=True, help="The records only: the files of layers are not read.")
-@click.option("--no-attributes", is_flag=True, help="Contents, types and links only.")
+@names_argument("[NAME]...")
+@click.option("--all", "everything", is_flag=True, help="Check every image and every layer, used or not.")
+@click.option("--quick", is_flag=True, help="Check the records only; the files of layers are not read.")
+@click.option("--no-attributes", is_flag=True, help="Check contents, types and links only.")
 @click.option(
     "--ignore",
     metavar="LIST",
     callback=lambda _ctx, _param, text: _aspects(text),
-    help=f"Attributes that this copy is known to have lost: some of {','.join(ASPECTS)}.",
+    help=f"Ignore attributes that this copy has lost: some of {','.join(ASPECTS)}.",
 )
 @click.option("--strict", is_flag=True, help="Exit with 1 for warnings and notes too.")
-@click.option("--list-all", is_flag=True, help="Name every entry, also where a copy lost the same of all.")
 @click.option(
-    "--jobs", type=click.IntRange(1), metavar="N", help="Layers at a time; default: all processors."
+    "--list-all", is_flag=True, help="List every entry, even if a copy lost the same attributes of all."
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Check N layers at a time. Default: the number of processors.",
 )
 @no_trunc_option
 @format_option
@@ -71,20 +76,20 @@ def command(
     no_trunc: bool,
     form: str,
 ) -> int:
-    """Check that images and layers are what they were when they were pulled or built.
+    """Check that images and layers are unchanged since they were pulled or built.
 
-    Of an image the config is hashed, the chain IDs are computed, and the records of each layer compared
-    with both. Of a layer the original tar is made anew and hashed, and every file is compared with its
-    checksum and its header: content, type, permissions, owner, time, extended attributes, links; so is
-    what is missing, and what is there besides. NAME is an image, IMAGE@N, or a layer by any ID, short link
+    For an image the config is hashed, the chain IDs are computed, and the records of each layer are
+    compared with both. For a layer the original tar is rebuilt and hashed, and every file is compared with
+    its checksum and its header: content, type, permissions, owner, time, extended attributes and links.
+    Missing and additional files are found too. NAME is an image, IMAGE@N, or a layer by any ID, short link
     or path. A layer is read once, however many images have it.
 
-    Of an archive every digest, size and diff ID is computed from the bytes, and the tars are read. With NAME
-    only the layers of that image are; the archive's own documents always are.
+    For an archive every digest, size and diff ID is computed from the bytes, and the tars are read. With
+    NAME only the layers of that image are read; the documents of the archive are always checked.
 
-    Exits with 1 where an error is found, or a record cannot be read. Warnings and notes are what cannot
-    be checked, or is no sign of a change: a sparse file, a socket of a build. docs/verify.md lists the
-    codes, and says what a clean result does not prove.
+    The exit code is 1 if an error is found, or something cannot be read. Other warnings and notes are what
+    cannot be checked, or is no sign of a change: a sparse file, a socket of a build. docs/verify.md lists
+    the codes, and says what a clean result does not prove.
 
     \b
     Examples:
@@ -108,7 +113,7 @@ def command(
     else:
         emit(finding_table(), (finding for check in checks for finding in check.findings()), form)
     severities = sum((check.tally.severities for check in checks), Counter[str]())
-    is_wrong = severities["error"] or any(check.tally.unreadable for check in checks)
+    is_wrong = severities["error"] or any(check.tally.unread for check in checks)
     return FINDINGS if is_wrong or (strict and severities.total()) else 0
 
 
@@ -151,7 +156,7 @@ def _check(store: Store, names: tuple[str, ...], options: VerifyOptions) -> Stor
         wanted: set[ImageID | ChainID] | None = {*chosen.images, *chosen.chains} if names else None
         return StoreCheck(store, Tally(len(chosen.images), len(chosen.chains)), _by_digests(store, wanted))
     if not isinstance(store, Verifiable):
-        raise lacking(store)
+        raise lacking(store, "verify")
     here = os.fsencode(os.path.abspath(store.path))
     return StoreCheck(store, *_by_files(store, names, options._replace(path=here)))
 
@@ -200,6 +205,7 @@ def _by_files(
     def findings() -> Iterator[Finding]:
         with phases({"layers": "Verifying"}) as told:
             yield from check.findings(told)
-        tally.proved(check.proven, check.proven_size, check.seconds)
+        if not options.quick:
+            tally.proved(check.proven, check.proven_size, check.seconds)
 
     return tally, findings()

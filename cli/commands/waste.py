@@ -16,7 +16,7 @@ from ..rows.entries import Complaints
 from ..rows.provenance import kind_option, open_stack
 from ..rows.waste import Account, exceeds, layer_table, path_table, score_words, size_words, total_table
 from ..stores import find_names, open_root
-from ..subjects import complete_names
+from ..subjects import name_argument
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -35,32 +35,34 @@ TOP = 10
 
 
 @click.command("waste")
-@click.argument("name", required=False, shell_complete=complete_names)
-@click.option("--all", "everything", is_flag=True, help="Every image that `images` lists, a row each.")
-@click.option("-a", "intermediate", is_flag=True, help="With --all: intermediate images too.")
-@click.option("--layers", is_flag=True, help="A row for each layer, and nothing else.")
-@click.option("--paths", is_flag=True, help="A row for each path, and nothing else.")
-@click.option("--duplicates", is_flag=True, help="Show files that are there several times, byte for byte.")
+@name_argument()
+@click.option("--all", "everything", is_flag=True, help="Show every image that `images` lists, one row each.")
+@click.option("-a", "intermediate", is_flag=True, help="With --all: show intermediate images too.")
+@click.option("--layers", is_flag=True, help="Show a row for each layer, and nothing else.")
+@click.option("--paths", is_flag=True, help="Show a row for each path, and nothing else.")
+@click.option(
+    "--duplicates", is_flag=True, help="Show files that are stored several times with the same content."
+)
 @click.option(
     "--top",
     type=click.IntRange(0),
     default=TOP,
     show_default=True,
     metavar="N",
-    help="The N paths, or groups of duplicates, that waste most; 0 is all.",
+    help="Show the N paths, or groups of duplicates, that waste most; 0 shows all.",
 )
 @click.option(
-    "--min-size", callback=parse_size, metavar="SIZE", help="With --duplicates: pass over smaller files."
+    "--min-size", callback=parse_size, metavar="SIZE", help="With --duplicates: ignore smaller files."
 )
-@click.option("--allocated", is_flag=True, help="Count the blocks that files take, not their lengths.")
+@click.option("--allocated", is_flag=True, help="Count allocated blocks, not file lengths.")
 @click.option(
-    "--max-wasted", callback=parse_limit, metavar="SIZE|PERCENT", help="Exit with 1 where more is wasted."
+    "--max-wasted", callback=parse_limit, metavar="SIZE|PERCENT", help="Exit with 1 if more is wasted."
 )
 @click.option(
     "--min-efficiency",
     type=click.FloatRange(0, 1),
     metavar="SCORE",
-    help="Exit with 1 where the score is lower.",
+    help="Exit with 1 if the efficiency is lower.",
 )
 @no_trunc_option
 @format_option
@@ -87,9 +89,9 @@ def command(
 ) -> int:
     """Show the bytes that an image or container stores and its tree does not show.
 
-    STORED is what Docker counts: each inode of a layer once, at its length, no directories. WASTED is an
-    inode of which the final tree shows no name, each once. The efficiency is 1 - wasted / stored. HIDES
-    is what a layer made unreachable in those below. For --max-wasted, a part such as 5% is of STORED.
+    STORED is the size as Docker counts it: the length of each inode of a layer once, without directories.
+    WASTED is the size of inodes that have no name in the final tree. The efficiency is 1 - wasted / stored.
+    HIDES is what a layer hides of the layers below it. A percentage for --max-wasted is of STORED.
 
     \b
     Examples:

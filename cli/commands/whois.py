@@ -50,15 +50,16 @@ def command(
     things: tuple[str, ...],
     form: str,
 ) -> int:
-    """Tell whose a thing is: its layer, the command that made it, everyone using it.
+    """Show what an ID, name or path belongs to: its layer, the command that made it, and its users.
 
-    THING is what an alert, a log or another tool shows: a cache ID, a short link, a chain ID, a diff ID, the
-    digest of a blob or manifest, an image or container, the beginning of an ID, or a path below the root,
-    also as another host has it: /var/lib/docker/overlay2/... although --root is a copy elsewhere. For a path
-    in a layer, who still shows it is told too; for one in a merged/ directory, which layer supplies it.
+    THING is what an alert, a log or another tool shows: a cache ID, a short link, a chain ID, a diff ID,
+    the digest of a blob or manifest, an image or container, the beginning of an ID, or a path below the
+    root. The path can be that of another host: /var/lib/docker/overlay2/... also works if --root is a copy
+    elsewhere. For a path in a layer the trees that still show it are listed too; for a path in a merged/
+    directory, the layer that supplies it.
 
-    The exit code is 1 if nothing uses it, 3 if it is nothing of this root, 5 if it is an image whose config
-    is damaged or missing.
+    The exit code is 1 if nothing uses it, 3 if it is not found in this root, 4 if what could tell is gone,
+    and 5 if it is an image whose config is damaged or missing.
 
     \b
     Examples:
@@ -67,7 +68,7 @@ def command(
       layerfs whois --format '{{.Thing}} {{.Orphan}}' $(ls /mnt/docker/overlay2)
     """
     from layerfs.analysis.store.whois import Whois
-    from layerfs.errors import CorruptStore, LookupFailed
+    from layerfs.errors import CorruptStore, LookupFailed, NameLost
 
     known: dict[Store, Whois] = {}
     rows: list[Row] = []
@@ -89,6 +90,8 @@ def command(
     for failure in failures:
         say_error(failure)
     if failures:
+        if any(isinstance(failure, NameLost) for failure in failures):
+            return FINDINGS if rows else EXIT_CODES["DataRootError"]
         strange = any(isinstance(failure, LookupFailed) for failure in failures)
         return EXIT_CODES["LookupFailed" if strange else "CorruptStore"]
     return FINDINGS if any(row.answer.orphan for row in rows) else 0

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from layerfs.errors import TreeError
     from layerfs.subject import Subject
     from layerfs.tree.node import Node
+    from layerfs.tree.union import UnionTree
 
 __all__ = ["ENTRY_COLUMNS", "ENTRY_TABLE", "Complaints", "Entry", "escaped", "lossless", "type_word"]
 
@@ -48,13 +49,27 @@ class Complaints:
             asked: the paths that the user named.
             met: the exit code for what was met on the way, where 1 means something else.
         """
-        self._asked = {_plain(path) for path in asked}
+        self._asked = [_plain(path) for path in asked]
         self._met = met
         self.code = 0
 
+    def ask(self, tree: UnionTree, *paths: bytes, follow: bool = False) -> None:
+        """Let it know of more paths that the user named, wherever links of a tree lead from there.
+
+        With `follow` also links that they end in.
+        """
+        from layerfs.analysis.tree.find import without_links
+
+        for path in paths:
+            self._asked += [_plain(path), without_links(tree, path, follow=follow)]
+
     def add(self, error: TreeError) -> None:
-        """Say it, and remember that it happened: met on the way, unless its path was asked for."""
-        if _plain(error.path) in self._asked:
+        """Say it, and remember that it happened: met on the way, unless it keeps from what was asked for.
+
+        That is its path itself, or one below a directory that cannot be read.
+        """
+        at, below = _plain(error.path), _plain(error.path).rstrip(b"/") + b"/"
+        if any(path == at or path.startswith(below) for path in self._asked):
             self.refuse(error)
         else:
             say_error(error)

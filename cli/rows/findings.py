@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..escape import printable
 from ..table import Column, Table
-from ..units import rfc3339, short_id
+from ..units import rfc3339
 from .entries import escaped, lossless, type_word
+from .identities import cache_id_column, chain_id_column, diff_id_column, id_words
 from .listing import clock_short
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from layerfs.analysis.store.seen import LayerHit, Sight
     from layerfs.analysis.tree.find import Hit
     from layerfs.analysis.tree.versions import Hidden
-    from layerfs.ids import Identity
     from layerfs.model import LayerInfo
     from layerfs.tree.node import FileStat
 
@@ -157,17 +157,13 @@ _ENTRY_COLUMNS: tuple[Column[Any], ...] = (
 
 def tree_table() -> Table[InTree]:
     """The columns of findings in one tree."""
-
-    def identity(name: str) -> Any:
-        return lambda row: _text(getattr(row.layer, name, None))
-
     return Table(
         (
             *_ENTRY_COLUMNS,
             _column("layer", "Layer", lambda row: row.layer.number if row.layer else None),
-            _column("diff_id", "DiffID", identity("diff_id")),
-            _column("chain_id", "ChainID", identity("chain_id")),
-            _column("cache_id", "CacheID", identity("cache_id")),
+            diff_id_column(lambda row: row.layer and row.layer.diff_id),
+            chain_id_column(lambda row: row.layer and row.layer.chain_id),
+            cache_id_column(lambda row: row.layer and row.layer.cache_id),
             _column("hidden", "Hidden", lambda row: _hidden(row.found.hidden), _hidden_words),
         ),
         ("Layer", "State", "Type", "Mode", "UID", "GID", "Size", "MTime", "Path"),
@@ -176,20 +172,14 @@ def tree_table() -> Table[InTree]:
 
 def root_table(*, full: bool) -> Table[InRoot]:
     """The columns of findings in a root; `full` shows all names."""
-
-    def identity(name: str) -> Any:
-        return lambda row: _text(getattr(row.found.stage, name))
-
-    def cell(name: str) -> Any:
-        return lambda row: _shortened(getattr(row.found.stage, name), full=full)
-
+    words = id_words(full=full)
     return Table(
         (
             *_ENTRY_COLUMNS,
             _column("layer", "Layer", lambda row: row.found.stage.number),
-            _column("diff_id", "DiffID", identity("diff_id"), cell("diff_id")),
-            _column("chain_id", "ChainID", identity("chain_id"), cell("chain_id")),
-            Column("cache_id", identity("cache_id"), "CacheID", "CACHE ID", cell("cache_id")),
+            diff_id_column(lambda row: row.found.stage.diff_id, words),
+            chain_id_column(lambda row: row.found.stage.chain_id, words),
+            cache_id_column(lambda row: row.found.stage.cache_id, words),
             Column(
                 "visible_in",
                 lambda row: [owner_value(sight.owner) for sight in row.seen],
@@ -209,15 +199,6 @@ def root_table(*, full: bool) -> Table[InRoot]:
         ),
         ("State", "Layer", "CacheID", "VisibleIn", "HiddenIn", "Path"),
     )
-
-
-def _text(identity: Identity | None) -> str | None:
-    return None if identity is None else str(identity)
-
-
-def _shortened(identity: Identity | None, *, full: bool) -> str:
-    text = str(identity or "")
-    return text if full else short_id(text)
 
 
 def _hidden(hidden: Hidden | None) -> dict[str, Any] | None:
@@ -258,7 +239,7 @@ def _sorted_names(owners: Sequence[Owner], *, full: bool) -> Iterator[str]:
     nameless = []
     for owner in owners:
         if owner.name == owner.id:
-            nameless.append(_shortened(owner.id, full=full))
+            nameless.append(id_words(full=full)(owner.id))
         else:
             yield owner.name
     yield from nameless

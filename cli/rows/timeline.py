@@ -86,7 +86,7 @@ class Event:
 
 
 def body_line(file: FileRow) -> str:
-    """A line of a bodyfile: times in whole seconds, 0 for the one that nobody knows."""
+    """A line of a bodyfile: times in whole seconds, 0 for the one that is not known."""
     found = file.stat
     times = (found.atime_ns, found.mtime_ns, found.ctime_ns)
     kind = "w" if file.whiteout else _BODY_TYPES.get(found.kind, "-")

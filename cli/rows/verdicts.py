@@ -21,44 +21,42 @@ _LONG_ID = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 
 
 class Tally:
-    """Counts what is found.
+    """Counts findings.
 
     Attributes:
         severities: how many findings of each.
-        unreadable: how many records could not be looked at.
+        unread: how many findings say that something could not be read.
     """
 
     def __init__(self, images: int, layers: int) -> None:
-        """Nothing was found yet in so many images and layers."""
+        """Count the findings of a number of images and layers."""
         self.severities: Counter[str] = Counter()
-        self.unreadable = 0
-        self._seconds = 0.0
+        self.unread = 0
         self._images = images
         self._layers = layers
-        self._proven = 0
-        self._size = 0
+        self._read = ""
 
     def counted(self, findings: Iterable[Finding]) -> Iterator[Finding]:
-        """The findings, counted as they go by."""
+        """Pass the findings on, and count them."""
         for finding in findings:
             self.severities[finding.severity] += 1
-            # a directory is a layer's own, among what was compared of it
-            self.unreadable += finding.code.endswith("-unreadable") and finding.code != "directory-unreadable"
+            self.unread += finding.unread
             yield finding
 
     def proved(self, layers: int, size: int, seconds: float) -> None:
-        """So many layers were proven; their contents, of `size` bytes, took so long."""
-        self._proven, self._size, self._seconds = layers, size, seconds
+        """Note how many layers were proven, how many bytes all have, and how many seconds that took."""
+        if not self._layers:
+            return
+        count = "" if layers == self._layers else f"{layers} of "
+        rate = f", {human_size(int(size / seconds))}/s" if seconds else ""
+        read = f" ({human_size(size)}{rate})" if size else ""
+        self._read = f"; content of {count}{_count(self._layers, 'layer')} proven{read}"
 
     def summary(self) -> str:
-        """All of it in a line."""
+        """The summary, in one line."""
         what = [_count(self._images, "image")] * bool(self._images) + [_count(self._layers, "layer")]
         found = [_count(self.severities[name], name) for name in ("error", "warning", "note")]
-        read = ""
-        if self._size:
-            rate = f", {human_size(int(self._size / self._seconds))}/s" if self._seconds else ""
-            read = f"; content of {_count(self._proven, 'layer')} proven ({human_size(self._size)}{rate})"
-        return f"{', '.join(what)}: {', '.join(found)}{read}"
+        return f"{', '.join(what)}: {', '.join(found)}{self._read}"
 
 
 def _count(number: int, noun: str) -> str:
@@ -85,5 +83,5 @@ def finding_table() -> Table[Finding]:
 
         return Column(key, value, key.capitalize(), key.upper())
 
-    keys = ("code", "severity", "subject", "path", "expected", "actual", "message")
+    keys = ("code", "severity", "subject", "path", "expected", "actual", "message", "unread")
     return Table(tuple(map(column, keys)), ("Severity", "Code", "Path", "Expected", "Actual", "Message"))

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..messages import say
 from ..table import Column, Table
-from ..units import human_size, short_id
+from ..units import human_size
 from .entries import escaped, lossless
+from .identities import NONE, cache_id_column, chain_id_column, diff_id_column, id_words
 from .provenance import command_words
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ __all__ = ["Account", "exceeds", "layer_table", "path_table", "score_words", "si
 
 Row: TypeAlias = dict[str, Any]
 
-NONE = "<none>"
 EXCEEDED = 1
 
 
@@ -38,13 +38,13 @@ class Account:
 
     @classmethod
     def of(cls, subject: Subject, complaints: Complaints, *, allocated: bool) -> Account:
-        """Count; what cannot be read is a complaint."""
+        """Measure the waste; what cannot be read is a complaint."""
         from layerfs.analysis.tree.waste import waste
 
         return cls(subject, waste(subject.tree, allocated=allocated, problem=complaints.add))
 
     def total_row(self) -> Row:
-        """All of it as a row."""
+        """The whole tree as a row."""
         return {
             "name": self._subject.title,
             "id": getattr(self._subject.of, "id", None),
@@ -128,7 +128,7 @@ def total_table(*, full: bool) -> Table[Row]:
     """Images, or one image or container."""
     columns = (
         Column("name", lambda row: row["name"], "Name", "NAME", _name),
-        _column("id", "ID", "ID", _identity(full=full)),
+        _column("id", "ID", "ID", id_words(full=full, missing=NONE)),
         _column("layer_count", "Layers", "LAYERS", str),
         _column("stored", "Stored", "STORED", size_words),
         _column("wasted", "Wasted", "WASTED", size_words),
@@ -144,22 +144,18 @@ def _name(row: Row) -> str:
 
 def layer_table(*, full: bool) -> Table[Row]:
     """Layers; those of a container's own have no diff ID."""
-    identity = _identity(full=full)
-    columns = (
+    identity = id_words(full=full, missing=NONE)
+    columns: tuple[Column[Row], ...] = (
         _column("number", "Layer", "LAYER", str),
-        _column("diff_id", "DiffID", "DIFF ID", identity),
-        _column("chain_id", "ChainID", "CHAIN ID", identity),
-        _column("cache_id", "CacheID", "CACHE ID", identity),
+        diff_id_column(lambda row: row["diff_id"], identity),
+        chain_id_column(lambda row: row["chain_id"], identity),
+        cache_id_column(lambda row: row["cache_id"], identity),
         _column("stored", "Stored", "STORED", size_words),
         _column("wasted", "Wasted", "WASTED", size_words),
         _column("hides", "Hides", "HIDES", size_words),
         _column("created_by", "CreatedBy", "CREATED BY", command_words(full=full)),
     )
     return Table(columns, ("Layer", "CacheID", "Stored", "Wasted", "Hides", "CreatedBy"))
-
-
-def _identity(*, full: bool) -> Callable[[str | None], str]:
-    return lambda value: NONE if value is None else value if full else short_id(value)
 
 
 def path_table() -> Table[Row]:
@@ -193,5 +189,5 @@ def size_words(value: int) -> str:
 
 
 def score_words(value: float) -> str:
-    """Four digits, never more than is true: only what wastes nothing is 1.0000."""
+    """Four decimal digits, rounded down: only an image that wastes nothing has 1.0000."""
     return f"{math.floor(value * 10_000) / 10_000:.4f}"

@@ -270,11 +270,11 @@ class _Jump(Exception):
 
 
 class _Break(_Jump):
-    """For good."""
+    """Leaves it for good."""
 
 
 class _Continue(_Jump):
-    """For the next item."""
+    """Goes on with the next item."""
 
 
 def _jump(kind: type[_Jump]) -> Node:

@@ -41,7 +41,7 @@ _PREFIX = "sha256:"
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A blob as it lies in a file.
+    """A blob as it is stored in a file.
 
     Attributes:
         label: its name in messages.
@@ -121,7 +121,7 @@ class Cache:
         self._seen: dict[tuple[str, int], Plain] = {}  # what this process read itself, by stamp
 
     def avoid(self, directory: HostDir) -> None:
-        """Make nothing below this directory: `CacheError` where the cache lies in it."""
+        """Never write below this directory; raises `CacheError` if the cache is in it."""
         found = directory.lstat()
         self._avoid.add((found.st_dev, found.st_ino))
 
@@ -131,7 +131,7 @@ class Cache:
 
     @contextmanager
     def watched(self, told: Callable[[str, int, int], None]) -> Iterator[None]:
-        """While it is entered, `told` hears of blobs that are read, in place of who was named at first."""
+        """Within this context `told` is called for blobs that are read, instead of the first function."""
         before, self._progress = self._progress, told
         try:
             yield

@@ -125,7 +125,7 @@ class Folder:
         self._total, self._until_scan = total, _BETWEEN_SCANS
 
     def clear(self) -> Usage:
-        """Remove every file that nobody is just writing; what there was."""
+        """Remove every file that is not being written; returns what there was."""
         files = size = 0
         for name in os.listdir(self._fd):
             with suppress(OSError):
@@ -146,7 +146,7 @@ class Folder:
         return Usage(len(found), sum(found))
 
     def _remove_abandoned(self, name: str) -> None:
-        """Remove what a process left that ended while it wrote: nobody has the lock."""
+        """Remove the file of a process that ended while it wrote: it is not locked."""
         fd = self.open(name)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -218,7 +218,7 @@ def _checked(fd: int, name: str) -> int:
 
 
 def _refuse_inside(path: str, avoid: Collection[tuple[int, int]]) -> None:
-    """Raise `CacheError` where `path`, or what exists of the way to it, lies in one of `avoid`."""
+    """Raise `CacheError` if `path`, or the part of it that exists, is in one of `avoid`."""
     fd = _nearest(path)
     try:
         while True:

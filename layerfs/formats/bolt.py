@@ -80,6 +80,7 @@ class Database:
         other: the other state that the file has; None where its meta or its outermost page is damaged.
         problem: what is wrong with the states, and which is read; None where nothing is, and where the one
             before the newest was asked for.
+        lacks_meta: whether that is one of its two meta pages; bbolt opens it with the other.
         root: the outermost bucket.
     """
 
@@ -114,6 +115,7 @@ class Database:
         self.other: Meta | None = next((meta for meta, _ in sound if meta is not self.meta), None)
         lost = newest_lost if bad else None
         self.problem = None if previous else _problem(self.meta, metas[0], lost=lost)
+        self.lacks_meta = self.problem is not None and self.meta is metas[0]
         self.root = Bucket(_State(pages, damaged, {}), self.meta.root, 0, self.meta.sequence)
 
     def buckets(self) -> Iterator[Bucket]:

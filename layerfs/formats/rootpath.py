@@ -1,4 +1,4 @@
-"""Paths of a data root as other tools write them: what of the engine's a path lies in.
+"""Paths of a data root as other tools write them: which layer, image or container a path belongs to.
 
 An alert or audit log names files by their place on its own host, so a path is recognised by its shape,
 whatever directory the root has there.
@@ -72,7 +72,7 @@ def _components(path: bytes) -> list[bytes]:
 
 
 def _parse(names: Sequence[bytes], start: int) -> RootPath | None:
-    """What lies, from component `start` on, below a data root, or None for what is of no layer and image."""
+    """What the components from `start` on are below a data root; None if they belong to no layer or image."""
     for prefix, kind in _PREFIXES.items():
         at = start + prefix.count(b"/") + 1
         if len(names) <= at or b"/".join(names[start:at]) != prefix:

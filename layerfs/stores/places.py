@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-__all__ = ["HOME_PLACES", "PLACES", "VOLUMES", "Place", "homes", "inside_var", "unread_kind"]
+__all__ = ["HOME_PLACES", "PLACES", "VOLUMES", "UsualPlace", "homes", "inside_var", "unread_kind"]
 
 
-class Place(NamedTuple):
+class UsualPlace(NamedTuple):
     """Where a store usually lies below the top of a system, and what engine keeps it there."""
 
     path: str
@@ -23,23 +23,23 @@ class Place(NamedTuple):
 
 
 PLACES = (
-    Place("var/lib/docker", "docker"),
-    Place("var/snap/docker/common/var-lib-docker", "docker"),
-    Place("var/lib/containerd", "containerd"),
-    Place("var/lib/rancher/k3s/agent/containerd", "k3s"),
-    Place("var/lib/rancher/rke2/agent/containerd", "rke2"),
-    Place("var/lib/k0s/containerd", "k0s"),
-    Place("var/snap/microk8s/common/var/lib/containerd", "microk8s"),
-    Place("var/lib/containers/storage", "podman"),
-    Place("var/lib/buildkit", "buildkit"),
+    UsualPlace("var/lib/docker", "docker"),
+    UsualPlace("var/snap/docker/common/var-lib-docker", "docker"),
+    UsualPlace("var/lib/containerd", "containerd"),
+    UsualPlace("var/lib/rancher/k3s/agent/containerd", "k3s"),
+    UsualPlace("var/lib/rancher/rke2/agent/containerd", "rke2"),
+    UsualPlace("var/lib/k0s/containerd", "k0s"),
+    UsualPlace("var/snap/microk8s/common/var/lib/containerd", "microk8s"),
+    UsualPlace("var/lib/containers/storage", "podman"),
+    UsualPlace("var/lib/buildkit", "buildkit"),
 )
 """Below the top of a system."""
 
 HOME_PLACES = (
-    Place(".local/share/docker", "docker"),
-    Place(".local/share/containerd", "containerd"),
-    Place(".local/share/containers/storage", "podman"),
-    Place(".local/share/buildkit", "buildkit"),
+    UsualPlace(".local/share/docker", "docker"),
+    UsualPlace(".local/share/containerd", "containerd"),
+    UsualPlace(".local/share/containers/storage", "podman"),
+    UsualPlace(".local/share/buildkit", "buildkit"),
 )
 """Below the home of a user, of engines without root."""
 
@@ -68,10 +68,12 @@ def unread_kind(names: Collection[str]) -> str | None:
     return next((kind for marks, kind in _MARKS if all(mark in names for mark in marks)), None)
 
 
-def inside_var() -> Iterator[Place]:
+def inside_var() -> Iterator[UsualPlace]:
     """Where stores lie in a volume that was mounted as a store itself, or as /var or /var/lib of a system."""
     for top in ("var/lib/", "var/"):
-        yield from (Place(path.removeprefix(top), owner) for path, owner in PLACES if path.startswith(top))
+        yield from (
+            UsualPlace(path.removeprefix(top), owner) for path, owner in PLACES if path.startswith(top)
+        )
 
 
 def homes(passwd: bytes) -> Iterator[tuple[str, str]]:

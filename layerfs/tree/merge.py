@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from layerfs.tree.source import Entry, LayerSource, Marks
 
-__all__ = ["look_up", "merge_directory"]
+__all__ = ["look_up", "merge_directory", "put_on"]
 
 
 def merge_directory(layers: Sequence[LayerSource], directory: Node) -> dict[bytes, Node]:
@@ -29,6 +29,18 @@ def merge_directory(layers: Sequence[LayerSource], directory: Node) -> dict[byte
 def look_up(layers: Sequence[LayerSource], directory: Node, name: bytes) -> Node | None:
     """The one entry `name` of `directory`, without listing anything; raises as `merge_directory` does."""
     return _Merge(layers, directory).one(name)
+
+
+def put_on(layers: Sequence[LayerSource], directory: Node, entry: Entry, below: Node | None) -> Node | None:
+    """What an entry of the uppermost place of `directory` makes of a name whose entry without it is known.
+
+    Args:
+        layers: the layers of the tree.
+        directory: the directory.
+        entry: what its uppermost place has of the name.
+        below: the entry of that name which its other places make; None if they have none.
+    """
+    return _Merge(layers, directory).on(entry, below)
 
 
 def _alone(layers: Sequence[LayerSource], directory: Node) -> dict[bytes, Node]:
@@ -74,6 +86,15 @@ class _Merge:
             if name in self._settled:
                 break
         return self._visible.get(name)
+
+    def on(self, entry: Entry, below: Node | None) -> Node | None:
+        """Take one entry of the uppermost place, and then what the others are known to make."""
+        self._take(self._directory.part, (entry,))
+        node = self._visible.get(entry.name)
+        if node and below and below.is_dir and entry.name not in self._settled:
+            node.lower += below.parts
+            node.refusal = node.refusal or below.refusal
+        return node
 
     def _take(self, part: Part, entries: Iterable[Entry]) -> list[bytes]:
         """Take one place's entries into the merge; its names, in its order."""

@@ -190,7 +190,7 @@ class Originals:
         return len(path) >= _PATH_MAX or max(map(len, [*names, made])) > _NAME_MAX
 
     def settle(self) -> None:
-        """Let go of what only unpacking needs."""
+        """Free what only unpacking needs."""
         self._equal.clear()
 
     def _fault(self, path: bytes, what: str) -> None:

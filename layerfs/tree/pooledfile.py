@@ -72,7 +72,7 @@ class FilePool:
         return file
 
     def forget(self, key: int) -> None:
-        """Let go of a file."""
+        """Forget a file."""
         with self._lock:
             dropped = self._open.pop(key, None)
         del dropped

@@ -66,20 +66,25 @@ class UnionTree:
         self.layers = tuple(layers)
         self._lock = threading.Lock()
         self._devices: dict[int, int] = {}
-        self.root = self._root()
+        self._roots = tuple(Part(index, b"") for index in range(len(self.layers)))
+        self.root = self.root_as_of(0)
 
-    def _root(self) -> Node:
-        """The root: attributes of the uppermost layer, and every layer merges (it is never opaque)."""
+    def root_as_of(self, top: int) -> Node:
+        """A new root of the tree without the layers above a layer, given by its index in `layers`.
+
+        Its attributes are that layer's, and every layer merges (a root is never opaque). What is found from
+        it are nodes like any others: their places are those in this tree.
+        """
         if not self.layers:
             return Node(b"", None, _EMPTY_ROOT, Part(0, b""), entries=Entries(complete=True))
-        top, *lower = (Part(index, b"") for index in range(len(self.layers)))
+        layer = self.layers[top]
         try:
-            entry = self.layers[0].entry(b"")
+            entry = layer.entry(b"")
         except OSError as error:
-            raise _unreadable(b"/", self.layers[0], error) from error
+            raise _unreadable(b"/", layer, error) from error
         if entry is None or not entry.stat.is_dir:
-            raise NotADirectory(b"/", f"{self.layers[0].label}: the layer's root is not a directory")
-        return Node(b"", None, entry.stat, top, tuple(lower))
+            raise NotADirectory(b"/", f"{layer.label}: the layer's root is not a directory")
+        return Node(b"", None, entry.stat, self._roots[top], self._roots[top + 1 :])
 
     # -- names ---------------------------------------------------------------------------------
 

@@ -304,7 +304,7 @@ class CopyOut:
             raise
 
     def _special(self, parent: int, original: CopySource, name: bytes) -> None:
-        """A FIFO, socket or device, which nobody may open before it is dressed."""
+        """A FIFO, socket or device; nobody may open it before its attributes are set."""
         found = original.stat
         os.mknod(name, found.kind, found.rdev, dir_fd=parent)
         try:

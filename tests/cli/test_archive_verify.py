@@ -198,14 +198,6 @@ def test_refusals(saved: Saved, write: Write, arguments: tuple[str, ...], code: 
     assert (done.code, done.stdout) == (code, "")
 
 
-def test_what_an_archive_has_not_is_a_sentence(saved: Saved, write: Write) -> None:
-    """It names the archive, and says what it does not have."""
-    archive = write(saved.members)
-    said = layerfs(archive, "du").stderr
-    lacks = "it has no records of a Docker Engine, from which this is read"
-    assert said == f"layerfs: error: {archive}: an archive: {lacks}\n"
-
-
 def test_progress_is_told_in_bytes_of_all_layers(saved: Saved, write: Write) -> None:
     """Who watches hears of every stored byte of the layers once, and of no more than there are."""
     told: list[tuple[str, int, int]] = []

@@ -295,19 +295,15 @@ def test_a_layer_is_exported_as_its_tar(dataroot_path: Path, forms: Forms, demo:
 # -- what an archive has not -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "command",
-    [("containers",), ("du",), ("doctor",), ("system", "df"), ("images", "--usage")],
-    ids=" ".join,
-)
+@pytest.mark.parametrize("command", ["containers", "du", "doctor", "system df", "images --usage"])
 @pytest.mark.parametrize("form", ["docker-archive", "OCI layout"])
-def test_what_it_has_not_is_said(forms: Forms, form: str, command: tuple[str, ...]) -> None:
+def test_what_it_has_not_is_said(forms: Forms, form: str, command: str) -> None:
     """In one sentence that names the archive, with exit code 4."""
     here = forms[form].path
-    done = layerfs(here, *command)
+    done = layerfs(here, *command.split())
+    why = "it has no containers" if command == "containers" else f"layerfs {command} does not support it"
     assert (done.code, done.stdout) == (4, "")
-    assert done.stderr.startswith(f"layerfs: error: {here}: an archive: it has no ")
-    assert done.stderr.count("\n") == 1
+    assert done.stderr == f"layerfs: error: {here}: an archive: {why}\n"
 
 
 def test_duplicates_name_layers_without_a_cache_id(forms: Forms) -> None:

@@ -23,12 +23,13 @@ SUBJECT_COMMANDS = {
 def test_number_in_the_name_means_up_to(dataroot_path: Path, command: str) -> None:
     """`IMAGE@N` gives what `--up-to N IMAGE` gives, for every layer and every way to name the image."""
     arguments = SUBJECT_COMMANDS[command]
+    names = ("demo", "demo:1.0", _image_id(dataroot_path), _digest_reference(dataroot_path))
     shown = set()
     for number in range(2, 7):
         expected = layerfs(dataroot_path, command, "--up-to", str(number), "demo:latest", *arguments)
         assert expected.code == 0
         shown.add(expected.stdout)
-        for name in ("demo", "demo:1.0", _image_id(dataroot_path), _digest_reference(dataroot_path)):
+        for name in names:
             assert layerfs(dataroot_path, command, f"{name}@{number}", *arguments) == expected
     assert len(shown) > 1
 
@@ -75,9 +76,7 @@ def _image_id(root: Path) -> str:
 
 
 def _digest_reference(root: Path) -> str:
-    rows = layerfs(root, "images", "--digests", "--format", "json").json
+    rows, image = layerfs(root, "images", "--digests", "--format", "json").json, _image_id(root)
     return next(
-        f"{row['repository']}@{row['digest']}"
-        for row in rows
-        if row["id"] == _image_id(root) and row["digest"]
+        f"{row['repository']}@{row['digest']}" for row in rows if row["id"] == image and row["digest"]
     )

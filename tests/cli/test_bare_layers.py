@@ -159,9 +159,9 @@ def test_what_needs_a_record_is_refused(damaged: Path, own: Own) -> None:
         assert (done.code, done.stdout) == (code, ""), command
 
 
-def test_a_lost_link_ends_only_what_needs_it(dataroot_path: Path, tmp_path: Path) -> None:
+def test_a_lost_link_ends_only_what_needs_it(copy: Path) -> None:
     """Of an orphan whose `lower` leads nowhere the files are listed, and the missing link is named."""
-    root = private_copy(dataroot_path, tmp_path / "root")
+    root = copy
     top = root / "overlay2" / ("0" * 64)
     (top / "diff").mkdir(parents=True)
     (top / "diff/file").write_text("x")

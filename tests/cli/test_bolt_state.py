@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import struct
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from layerfs.boltfile import read_boltfile
 from tests.support.boltfiles import page_size, patched, root_of, trusting
 from tests.support.command import layerfs
 from tests.support.fixture import private_copy
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import FrameType
 
 SNAPSHOTS, RECORDS = "buildkit/snapshots.db", "buildkit/metadata_v2.db"
 
@@ -73,6 +76,24 @@ def test_a_record_that_is_left_is_listed(copy: Path) -> None:
     left = {row["id"]: row for row in found.json["build_cache"]}
     assert left.keys() == {row["id"] for row in whole}
     assert [left[row["id"]] == row for row in whole if row["id"] != lost] == [True] * (len(whole) - 1)
+
+
+@pytest.mark.parametrize("command", ["du", "system df -v", "doctor"])
+def test_each_database_is_read_once(dataroot_path: Path, command: str) -> None:
+    """However many accounts of it a command makes."""
+    calls: list[str] = []
+
+    def count(frame: FrameType, event: str, _argument: object) -> None:
+        if event == "call" and frame.f_code is read_boltfile.__code__:
+            calls.append(frame.f_locals["path"])
+
+    sys.setprofile(count)
+    try:
+        layerfs(dataroot_path, *command.split())
+    finally:
+        sys.setprofile(None)
+    assert SNAPSHOTS in calls
+    assert len(calls) == len(set(calls))
 
 
 def test_another_word_is_a_usage_error(dataroot_path: Path) -> None:

@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from layerfs import DataRoot
 from tests.support.changes import changed_paths, refused
 from tests.support.command import configs, layer_files, layerfs
-from tests.support.fixture import private_copy
 from tests.support.kernel import check_trusted_xattrs, kernel_snapshot, private_dir, refusals
 from tests.support.layerspec import materialise
 from tests.support.mounts import stacked_by_docker
@@ -240,9 +239,9 @@ def test_an_image_of_no_layers_has_no_rows(dataroot_path: Path) -> None:
     assert _rows(dataroot_path, "zero/scratch:1") == []
 
 
-def test_a_missing_layer_is_damage(dataroot_path: Path, tmp_path: Path) -> None:
+def test_a_missing_layer_is_damage(copy: Path) -> None:
     """Where a layer's directory is gone the command says which, instead of counting wrongly."""
-    root = private_copy(dataroot_path, tmp_path / "root")
+    root = copy
     opened = DataRoot.open(root)
     cache_id = opened.chain(opened.image("demo"))[2].cache_id
     shutil.rmtree(root / "overlay2" / cache_id)

@@ -47,6 +47,8 @@ def _offered(root: Path, line: str, **environment: str) -> list[str]:
         ("layerfs stat demo:latest /etc/motd /et", ["plain,/etc/"]),
         ("layerfs stat --type container chang", ["plain,changed"]),
         ("layerfs mount demo:latest /m", ["dir,/m"]),
+        ("layerfs --root /m", ["file,/m"]),
+        ("layerfs ls --root /m", ["file,/m"]),
         ("layerfs cat no-such-image /", []),
         ("layerfs cat demo:latest /none/x", []),
         (r"layerfs ls lab/names:1 /\ spa", [r"plain,/\ spaces\ /"]),

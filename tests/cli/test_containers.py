@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support.command import layerfs
-from tests.support.fixture import private_copy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,12 +20,6 @@ KEYS = [
     *("size_rw", "size_root_fs", "mount_id", "init_id"),
 ]
 MOUNTS = "image/overlay2/layerdb/mounts"
-
-
-@pytest.fixture
-def copy(dataroot_path: Path, tmp_path: Path) -> Path:
-    """A data root that the test may damage."""
-    return private_copy(dataroot_path, tmp_path / "root")
 
 
 def _rows(root: Path, *arguments: str) -> list[dict[str, Any]]:
@@ -127,10 +121,13 @@ def test_container_without_config_is_shown(copy: Path, damage: str | None) -> No
 
 
 def test_container_without_layers_is_shown(copy: Path) -> None:
-    """Where the mount record is gone the container keeps its row, marked, without layers and sizes."""
+    """Where the mount record is gone, and no time tells, the container has a row without layers and sizes."""
     before = _rows(copy, "--size")
     victim = next(row for row in before if row["name"] == "clean")
     shutil.rmtree(copy / MOUNTS / victim["id"])
+    found = layerfs(copy, "containers", "--size", "--format", "json")
+    assert (found.code, found.json) == (1, before)
+    os.utime(copy / "overlay2" / victim["init_id"] / "link")
     found = layerfs(copy, "containers", "--size", "--format", "json")
     assert found.code == 1
     assert f"mounts/{victim['id']}" in found.stderr

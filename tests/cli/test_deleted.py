@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from layerfs import DataRoot
-from tests.support.command import layerfs
+from tests.support.command import layerfs, run_bytes
 from tests.support.hiding import objects, wasted
 from tests.support.images import image_of
 from tests.support.layerspec import WHITEOUT, Device, Dir, File, LayerSpec, Link, Meta, Symlink
@@ -69,8 +69,7 @@ def test_every_version_can_be_read_as_of_its_layer(dataroot_path: Path) -> None:
     rows = layerfs(dataroot_path, "deleted", "--format", "json", "demo").json
     assert len(rows) == 2
     for row in rows:
-        command = [LAYERFS, "--root", dataroot_path, "cat", f"demo@{row['layer']}", row["path"]]
-        done = subprocess.run(command, capture_output=True, check=True)
+        done = run_bytes(dataroot_path, "cat", f"demo@{row['layer']}", row["path"])
         assert done.stdout == Path(row["backing_path"]).read_bytes()
         assert row["created_by"]
         assert row["hidden_by_command"]

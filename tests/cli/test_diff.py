@@ -20,7 +20,6 @@ from layerfs import DataRoot
 from layerfs.formats.gotime import parse_time
 from tests.support.changes import changed_paths, refused
 from tests.support.command import layerfs
-from tests.support.fixture import private_copy
 from tests.support.kernel import kernel_snapshot, refusals
 from tests.support.mounts import stacked_by_docker
 from tests.support.places import Places
@@ -520,9 +519,9 @@ def test_containers_take_our_kinds_on_request(dataroot_path: Path) -> None:
     assert "/etc/hosts" not in told
 
 
-def test_what_cannot_be_read_is_told_and_the_rest_goes_on(dataroot_path: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_told_and_the_rest_goes_on(copy: Path) -> None:
     """A directory or file that is refused is an error on its own line, and the exit code says so."""
-    root = private_copy(dataroot_path, tmp_path / "root")
+    root = copy
     layer = DataRoot.open(root).chain(DataRoot.open(root).image("lab/redirect:1"))[1]
     diff = root / "overlay2" / layer.cache_id / "diff"
     os.setxattr(diff / "moved", "trusted.overlay.redirect", b"/old/../x")

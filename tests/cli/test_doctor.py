@@ -17,7 +17,6 @@ from layerfs.model import GROUPS
 from layerfs.stores.docker.checks.remedies import REMEDIES
 from tests.support.command import configs, forget_image, layer_files, layerfs
 from tests.support.doctoring import allocated, container_id, doctor, found
-from tests.support.fixture import private_copy
 from tests.support.rootbuilder import RootBuilder
 
 if TYPE_CHECKING:
@@ -27,9 +26,9 @@ STORE = "image/overlay2"
 
 
 @pytest.fixture
-def root(dataroot_path: Path, tmp_path: Path) -> Path:
+def root(copy: Path) -> Path:
     """A copy of the recorded root that the test may change."""
-    return private_copy(dataroot_path, tmp_path / "root")
+    return copy
 
 
 def _layers_of(root: Path, image: str) -> list[str]:

@@ -11,19 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.command import add_image, configs, forget_image, layer_files, layerfs
-from tests.support.fixture import private_copy
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 LAYERDB = "image/overlay2/layerdb/sha256"
 STRANGER = "0123456789abcdef" * 4
-
-
-@pytest.fixture
-def copy(dataroot_path: Path, tmp_path: Path) -> Path:
-    """A data root that the test may change."""
-    return private_copy(dataroot_path, tmp_path / "root")
 
 
 def _du(root: Path, *arguments: str) -> dict[str, Any]:

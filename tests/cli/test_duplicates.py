@@ -16,7 +16,6 @@ import pytest
 from layerfs import DataRoot
 from layerfs.analysis.tree.duplicates import Duplicates
 from tests.support.command import forget_image, layerfs
-from tests.support.fixture import private_copy
 from tests.support.layerspec import Dir, File, LayerSpec, Link, Meta, materialise
 from tests.support.places import Places
 from tests.support.processes import Running
@@ -102,9 +101,9 @@ def test_groups_of_an_image_are_those_of_sha256(dataroot_path: Path, image: str)
     assert found["copies"] == sum(len(copies) - 1 for copies in expected.values())
 
 
-def test_groups_of_the_root_are_those_of_sha256(dataroot_path: Path, tmp_path: Path) -> None:
+def test_groups_of_the_root_are_those_of_sha256(copy: Path) -> None:
     """The same over the layers of all images, each layer once, and the sums are right."""
-    root = private_copy(dataroot_path, tmp_path / "root")
+    root = copy
     for name in METACOPIES:
         layerfs_image = DataRoot.open(root).image(name)
         forget_image(root, layerfs_image.id)
@@ -297,11 +296,9 @@ class _Opens:
 
 
 @pytest.mark.parametrize("image", ["demo", "lab/nodes:1", "buildkit", "lab/attributes:1"])
-def test_only_files_of_a_size_that_occurs_twice_are_read_and_once(
-    dataroot_path: Path, tmp_path: Path, image: str
-) -> None:
+def test_only_files_of_a_size_that_occurs_twice_are_read_and_once(copy: Path, image: str) -> None:
     """Files of a size of their own, devices, FIFOs and sockets are never opened; the others once an inode."""
-    root = private_copy(dataroot_path, tmp_path / "root")
+    root = copy
     tops = list(_directories(root, image).values())
     sizes: defaultdict[int, dict[int, str]] = defaultdict(dict)
     for top in tops:
@@ -364,9 +361,9 @@ def test_file_that_changes_meanwhile_is_left_out(tmp_path: Path, event: str) -> 
     assert ["/b: " in str(problem) for problem in problems] == [True]
 
 
-def test_layer_that_vanishes_is_left_out(dataroot_path: Path, tmp_path: Path) -> None:
+def test_layer_that_vanishes_is_left_out(copy: Path) -> None:
     """A layer without its directory is reported and the others are compared; alone it is an error."""
-    root = private_copy(dataroot_path, tmp_path / "root")
+    root = copy
     directories = _directories(root, "lab/hundred")
     gone = min(directories)
     os.rename(directories[gone], directories[gone] + "-gone")

@@ -9,6 +9,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -21,8 +22,7 @@ from layerfs import DataRoot
 from layerfs.views.export.newfile import NewFile
 from tests.bench.mounts import LAYERFS
 from tests.support.archives import document, images_of, members, names
-from tests.support.command import configs, run_bytes
-from tests.support.fixture import private_copy
+from tests.support.command import configs, forget_image, run_bytes
 from tests.support.kernel import overlay_mount
 from tests.support.mounts import stacked_by_docker
 from tests.support.processes import Running
@@ -49,9 +49,9 @@ def _export(root: Path, *arguments: str) -> bytes:
 
 
 @pytest.fixture
-def damaged(dataroot_path: Path, tmp_path: Path) -> tuple[Path, Path]:
+def damaged(copy: Path) -> tuple[Path, Path]:
     """A copy of the recorded root, and a file of `demo`'s second layer that was altered in it."""
-    root = private_copy(dataroot_path, tmp_path / "root")
+    root = copy
     path = root / "overlay2" / _layers(root)[1]["cache_id"] / "diff/etc/motd"
     path.write_bytes(path.read_bytes().swapcase())
     return root, path
@@ -104,9 +104,8 @@ def test_blobs_are_named_by_their_digests(dataroot_path: Path, form: str) -> Non
     assert all(OURS.fullmatch(name) for name in names(archive))
 
 
-def test_the_same_images_make_the_same_archive(dataroot_path: Path, tmp_path: Path) -> None:
+def test_the_same_images_make_the_same_archive(dataroot_path: Path, copy: Path) -> None:
     """An archive does not depend on when, where and as whom it was made."""
-    copy = private_copy(dataroot_path, tmp_path / "root")
     for form in (["--format", "docker-archive"], ["--format", "oci", "--compress", "gzip"]):
         assert _export(dataroot_path, *form, "demo:1.0") == _export(copy, *form, "demo:1.0")
 
@@ -255,9 +254,9 @@ def _without_access_time(path: Path) -> dict[str, int]:
     }
 
 
-def test_nothing_is_written_below_the_data_root(dataroot_path: Path, tmp_path: Path) -> None:
+def test_nothing_is_written_below_the_data_root(copy: Path, tmp_path: Path) -> None:
     """A FILE or directory in the data root is refused, also through a link and from within."""
-    root = private_copy(dataroot_path, tmp_path / "root")
+    root = copy
     (tmp_path / "link").symlink_to(root / "containers")
     before = snapshot(root)
     for target in (root / "new", root / "overlay2/l/new", tmp_path / "link/new"):
@@ -317,9 +316,74 @@ def test_a_bad_layer_stops_the_export(
     assert b"index.json" not in run_bytes(root, "export", *arguments).stdout
 
 
-def test_an_altered_header_stops_the_export(dataroot_path: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [(), ("--format", "oci"), ("--format", "oci", "--compress", "gzip")])
+def test_all_leaves_out_what_cannot_be_rebuilt(
+    damaged: tuple[Path, Path], tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    """Images with an altered or missing layer are named, all others exported, wherever to."""
+    root, _ = damaged
+    gone = _layers(root, "lab/types:1")[-1]
+    shutil.rmtree(root / "overlay2" / gone["cache_id"])
+    altered = _layers(root)[:2]
+    listed = json.loads(run_bytes(root, "images", "--format", "json").stdout)
+    diff_ids = {image: of["rootfs"].get("diff_ids") or [] for image, of in configs(root).items()}
+    bad = [[layer["diff_id"] for layer in altered], diff_ids[_id(listed, "lab/types")]]
+    lost = {image for image, ids in diff_ids.items() if any(ids[: len(of)] == of for of in bad)}
+    lost.add(_id(listed, UNSAVABLE.partition(":")[0]))
+    whole = {row["id"] for row in listed} - lost
+    found = run_bytes(root, "export", "--all", *options)
+    assert found.code == 1
+    said = [line for line in found.stderr.splitlines() if "is left out: " in line]
+    assert len(said) == len(lost & {row["id"] for row in listed}) < len(whole)
+    assert all(str(root) in line for line in said)
+    rows = document(found.stdout, "index.json")["manifests"]
+    manifests = {row["digest"]: document(found.stdout, _blob(row["digest"])) for row in rows}
+    assert {manifest["config"]["digest"] for manifest in manifests.values()} == whole
+    assert all(_digest(content) == f"sha256:{name[-64:]}" for name, content in _blobs(found.stdout))
+    places = ("file.tar", "directory/") if options else ("file.tar",)
+    for place in places:
+        again = run_bytes(root, "export", "--all", *options, "-o", f"{tmp_path}/{place}")
+        assert (again.code, sorted(again.stderr.splitlines())) == (1, sorted(found.stderr.splitlines()))
+    assert (tmp_path / "file.tar").read_bytes() == found.stdout
+    if options:
+        index = (tmp_path / "directory/index.json").read_bytes()
+        assert json.loads(index) == document(found.stdout, "index.json")
+
+
+def _id(listed: list[dict[str, Any]], repository: str) -> str:
+    return next(str(row["id"]) for row in listed if row["repository"] == repository)
+
+
+def _blob(digest: str) -> str:
+    return f"blobs/{digest.replace(':', '/')}"
+
+
+def _blobs(archive: bytes) -> Iterator[tuple[str, bytes]]:
+    return (
+        (member.name, content)
+        for member, content in members(archive)
+        if member.isreg() and member.name.startswith("blobs/")
+    )
+
+
+def test_all_of_a_root_where_nothing_can_be_rebuilt(copy: Path, tmp_path: Path) -> None:
+    """No archive is made of it: exit code 5."""
+    root = copy
+    for row in _layers(root, "base:1"):
+        (root / "image/overlay2/layerdb/sha256" / row["chain_id"][7:] / "tar-split.json.gz").unlink()
+    [base] = json.loads(run_bytes(root, "images", "--format", "json", "base:1").stdout)
+    for image in configs(root):
+        if image != base["id"]:
+            forget_image(root, image)
+    found = run_bytes(root, "export", "--all", "-o", str(tmp_path / "all.tar"))
+    assert found.code == 5
+    assert "base:1 is left out" in found.stderr
+    assert not (tmp_path / "all.tar").exists()
+
+
+def test_an_altered_header_stops_the_export(copy: Path) -> None:
     """tar-split data that say something else than the layer's tar are found out by its digest."""
-    root = private_copy(dataroot_path, tmp_path / "root")
+    root = copy
     layer = _layers(root)[1]
     path = root / "image/overlay2/layerdb/sha256" / layer["chain_id"].removeprefix("sha256:")
     path /= "tar-split.json.gz"
@@ -337,9 +401,9 @@ def test_an_altered_header_stops_the_export(dataroot_path: Path, tmp_path: Path)
     assert layer["diff_id"] in found.stderr
 
 
-def test_data_that_were_never_closed_are_good(dataroot_path: Path, tmp_path: Path) -> None:
+def test_data_that_were_never_closed_are_good(dataroot_path: Path, copy: Path) -> None:
     """tar-split data whose gzip stream early engines never closed make the same archive."""
-    root = private_copy(dataroot_path, tmp_path / "root")
+    root = copy
     for path in root.glob("image/overlay2/layerdb/sha256/*/tar-split.json.gz"):
         packer = zlib.compressobj(wbits=31)
         content = packer.compress(gzip.decompress(path.read_bytes()))
@@ -350,10 +414,10 @@ def test_data_that_were_never_closed_are_good(dataroot_path: Path, tmp_path: Pat
         assert _export(root, *arguments, "demo") == _export(dataroot_path, "demo")
 
 
-def test_a_copy_without_attributes_gives_the_same_image(dataroot_path: Path, tmp_path: Path) -> None:
+def test_a_copy_without_attributes_gives_the_same_image(dataroot_path: Path, copy: Path) -> None:
     """Owners, modes, times, devices and extended attributes of the copy have no part in an archive."""
     names_of = ["demo", "lab/whiteouts:1", "lab/opaque:1", "lab/attributes:1", "lab/xattrs:1"]
-    root = private_copy(dataroot_path, tmp_path / "root")
+    root = copy
     for image in names_of:
         for layer in _layers(root, image):
             _strip(root / "overlay2" / layer["cache_id"] / "diff")

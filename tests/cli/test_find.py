@@ -17,7 +17,6 @@ import pytest
 
 from layerfs import DataRoot
 from tests.support.command import configs, layerfs
-from tests.support.fixture import private_copy
 from tests.support.images import image_of
 from tests.support.layerspec import Dir, File, LayerSpec
 from tests.support.processes import Running
@@ -308,9 +307,9 @@ def test_all_with_live_and_deleted(dataroot_path: Path) -> None:
     assert 0 < len(live) < len(every)
 
 
-def test_all_searches_what_nobody_uses(dataroot_path: Path, tmp_path: Path) -> None:
+def test_all_searches_what_nobody_uses(copy: Path) -> None:
     """A directory that no record names is searched too, and its state is unused."""
-    root = private_copy(dataroot_path, tmp_path / "root")
+    root = copy
     left = root / "overlay2" / ("ab" * 32) / "diff/opt"
     left.mkdir(parents=True)
     (left / "leftover").write_text("x")
@@ -392,9 +391,9 @@ def test_template_and_placeholders(dataroot_path: Path) -> None:
 # -- damage --------------------------------------------------------------------------------------
 
 
-def test_lost_layer_leaves_the_rest(dataroot_path: Path, tmp_path: Path) -> None:
+def test_lost_layer_leaves_the_rest(copy: Path) -> None:
     """With a layer's directory gone --all searches the others; who sees through it is not claimed. Exit 1."""
-    root = private_copy(dataroot_path, tmp_path / "root")
+    root = copy
     lost = _diff(root, "demo:latest", 5)
     shutil.rmtree(lost)
     done = layerfs(root, "find", "--all", "password.txt", "--format", "json")
@@ -407,9 +406,9 @@ def test_lost_layer_leaves_the_rest(dataroot_path: Path, tmp_path: Path) -> None
     assert "demo:1.0" in {owner["name"] for row in above for owner in row["visible_in"]}
 
 
-def test_damaged_record_does_not_hide_its_directory(dataroot_path: Path, tmp_path: Path) -> None:
+def test_damaged_record_does_not_hide_its_directory(copy: Path) -> None:
     """A layer whose record is damaged is still searched as the layer it is."""
-    root = private_copy(dataroot_path, tmp_path / "root")
+    root = copy
     data = DataRoot.open(root)
     layer = data.chain(data.image("demo:latest"))[2]
     (root / "image/overlay2/layerdb/sha256" / layer.chain_id.hex / "size").write_text("8\n")

@@ -9,7 +9,6 @@ import pytest
 
 from layerfs.ids import chain_ids
 from tests.support.command import add_image, configs, layer_files, layerfs
-from tests.support.fixture import private_copy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,12 +18,6 @@ KEYS = [
     *("diff_id", "chain_id", "cache_id"),
 ]
 DRIVER = "image/overlay2"
-
-
-@pytest.fixture
-def copy(dataroot_path: Path, tmp_path: Path) -> Path:
-    """A data root that the test may damage."""
-    return private_copy(dataroot_path, tmp_path / "root")
 
 
 def _rows(root: Path, image: str) -> list[dict[str, Any]]:

@@ -13,7 +13,6 @@ import pytest
 
 from layerfs.ids import chain_ids
 from tests.support.command import add_image, configs, layerfs
-from tests.support.fixture import private_copy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,12 +20,6 @@ if TYPE_CHECKING:
 DRIVER = "image/overlay2"
 KEYS = ["repository", "tag", "digest", "id", "created", "size", "containers"]
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
-
-
-@pytest.fixture
-def copy(dataroot_path: Path, tmp_path: Path) -> Path:
-    """A data root that the test may damage."""
-    return private_copy(dataroot_path, tmp_path / "root")
 
 
 def _rows(root: Path, *arguments: str) -> list[dict[str, Any]]:

@@ -10,13 +10,6 @@ from typing import Any
 import pytest
 
 from tests.support.command import add_image, configs, layer_files, layerfs
-from tests.support.fixture import private_copy
-
-
-@pytest.fixture
-def copy(dataroot_path: Path, tmp_path: Path) -> Path:
-    """A data root that the test may damage."""
-    return private_copy(dataroot_path, tmp_path / "root")
 
 
 def _documents(root: Path, *arguments: str) -> list[dict[str, Any]]:

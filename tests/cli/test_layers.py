@@ -9,18 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.command import configs, layer_files, layerfs
-from tests.support.fixture import private_copy
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 LAYERDB = "image/overlay2/layerdb/sha256"
-
-
-@pytest.fixture
-def copy(dataroot_path: Path, tmp_path: Path) -> Path:
-    """A data root that the test may damage."""
-    return private_copy(dataroot_path, tmp_path / "root")
 
 
 def _rows(root: Path, *arguments: str) -> list[dict[str, Any]]:

@@ -51,6 +51,7 @@ OPTIONS = (
     "-t",
     "-i1",
 )
+LAST_ONE_COUNTS = ("-St", "-tS", "-lC", "-C1l", "-l1", "-C1", "-1C", "-aA", "-Aa", "-n1C")
 
 
 @pytest.fixture(params=IMAGES)
@@ -81,7 +82,7 @@ def _gnu_ls(top: Path, *arguments: str | bytes) -> str:
 
 
 def _is_long(arguments: tuple[str | bytes, ...]) -> bool:
-    return any(re.fullmatch(r"-\w*l\w*|--full-time", os.fsdecode(word)) for word in arguments)
+    return any(re.fullmatch(r"-\w*l[^C\W]*|--full-time", os.fsdecode(word)) for word in arguments)
 
 
 @pytest.mark.kernel
@@ -103,6 +104,20 @@ def test_text_is_that_of_ls(
     assert ours.stderr == ""
     assert ours.code == 0
     assert ours.stdout == _gnu_ls(mounted, *options.split(), "--", *names)
+
+
+@pytest.mark.kernel
+def test_the_last_of_several_flags_for_one_thing_counts(
+    dataroot_path: Path, mounted_by_kernel: MountedByKernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Order and layout are those of the last flag that chooses one, as in ls(1)."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    with mounted_by_kernel("lab/attributes:1") as merged:
+        for options in LAST_ONE_COUNTS:
+            ours = layerfs(dataroot_path, "ls", options, "lab/attributes:1")
+            assert (ours.code, ours.stdout) == (0, _gnu_ls(merged, options)), options
 
 
 @pytest.mark.kernel

@@ -44,7 +44,7 @@ def _rendered(page: Path) -> str:
 
 def _options(command: click.Command) -> Iterator[str]:
     for parameter in command.params:
-        if isinstance(parameter, click.Option):
+        if isinstance(parameter, click.Option) and not parameter.hidden:
             yield from parameter.opts
 
 
@@ -63,7 +63,7 @@ def test_pages_are_plain_ascii() -> None:
 @pytest.mark.man
 @pytest.mark.parametrize("name", COMMANDS)
 def test_page_tells_what_help_tells(tmp_path: Path, name: str) -> None:
-    """Name, first line, every option, and the lines of the examples as they are."""
+    """Name, first line, every option that the help has, and the lines of the examples as they are."""
     page = tmp_path / f"layerfs-{name}.1"
     page.write_text(PAGES[page.name])
     shown, command = _rendered(page), load(name)

@@ -14,7 +14,6 @@ import pytest
 from layerfs import DataRoot
 from tests.support.command import Result, layerfs
 from tests.support.copies import COPIES, NOBODY
-from tests.support.fixture import private_copy
 from tests.support.rootbuilder import RootBuilder
 from tests.support.tarsplit import tar_split
 
@@ -131,9 +130,9 @@ def test_containers_are_as_on_disk(copied: Path) -> None:
     assert {owner for layer, owner in owners.items() if layer <= 6} == {0}
 
 
-def test_an_intact_root_is_read_from_disk(dataroot_path: Path, tmp_path: Path) -> None:
+def test_an_intact_root_is_read_from_disk(copy: Path) -> None:
     """Where attributes survived, with containers or without, the disk counts and nothing is said."""
-    root = private_copy(dataroot_path, tmp_path / "root")
+    root = copy
     record = DataRoot.open(root).chain(DataRoot.open(root).image("lab/opaque:1"))[-1]
     for mounts in (True, False):
         if not mounts:
@@ -150,9 +149,9 @@ def test_an_intact_root_is_read_from_disk(dataroot_path: Path, tmp_path: Path) -
         assert (archived.json[0]["uid"], archived.stderr) == (0, "")
 
 
-def test_a_copy_that_was_given_away_keeps_its_marks(dataroot_path: Path, tmp_path: Path) -> None:
+def test_a_copy_that_was_given_away_keeps_its_marks(dataroot_path: Path, copy: Path) -> None:
     """After `chown -R` of an exact copy images have their owners, containers their opaque directories."""
-    root = private_copy(dataroot_path, tmp_path / "root")
+    root = copy
     subprocess.run(["chown", "-R", "--no-dereference", "1000:1000", root], check=True)
     found = layerfs(root, "ls", "-lR", "lab/attributes:1")
     assert found.stdout == layerfs(dataroot_path, "ls", "-lR", "lab/attributes:1").stdout
@@ -162,9 +161,9 @@ def test_a_copy_that_was_given_away_keeps_its_marks(dataroot_path: Path, tmp_pat
         assert names == layerfs(dataroot_path, "ls", "-AR", container).stdout != ""
 
 
-def test_a_copy_in_a_directory_of_the_users_own(dataroot_path: Path, tmp_path: Path) -> None:
+def test_a_copy_in_a_directory_of_the_users_own(dataroot_path: Path, copy: Path) -> None:
     """That the top of an exact copy belongs to whoever made it changes nothing."""
-    root = private_copy(dataroot_path, tmp_path / "root")
+    root = copy
     os.chown(root, 1000, 1000)
     for name in ("lab/opaque:1", "changed"):
         assert layerfs(root, "ls", "-lR", name) == layerfs(dataroot_path, "ls", "-lR", name)
@@ -288,9 +287,11 @@ def test_one_layer_that_differs_is_its_own_affair(tmp_path: Path) -> None:
     assert (found.code, found.stdout, found.stderr) == (0, "1970-01-01T00:01:17Z\n" * 2, "")
 
 
-def test_who_cannot_see_the_marks_gets_them_from_the_archives(dataroot_path: Path, tmp_path: Path) -> None:
+def test_who_cannot_see_the_marks_gets_them_from_the_archives(
+    dataroot_path: Path, tmp_path: Path, copy: Path
+) -> None:
     """An ordinary user reads an intact root as root does, and is told why."""
-    root = private_copy(dataroot_path, tmp_path / "root")
+    root = copy
     subprocess.run(["chmod", "-R", "a+rX", root], check=True)
     for place in (tmp_path, *tmp_path.parents):
         place.chmod(place.stat().st_mode | 0o001)

@@ -6,9 +6,8 @@ it is asked by the ID in full.
 
 from __future__ import annotations
 
-import json
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,11 +17,13 @@ from tests.support.fixture import private_copy
 from tests.support.storekinds import STORE_KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
-STORE = "image/overlay2"
-CONTAINER, IMAGE = "changed", "localhost:5000/team/tagged"
+    from tests.support.storekinds import StoreKind
+    from tests.support.things import Thing
+
+CONTAINER = "changed"
 ALL = frozenset({"container", "image", "layer", "bare"})
 OWNERS = frozenset({"container", "image"})
 
@@ -69,71 +70,23 @@ NAMELESS |= {"system", "mount-helper"}
 """Commands that take no name of a thing in a root, or are others' spellings."""
 
 
-class Thing(NamedTuple):
-    """Something, and its names; the first is the ID in full."""
-
-    kind: str
-    names: tuple[str, ...]
-
-
 @pytest.fixture(scope="module", params=STORE_KINDS, ids=lambda kind: kind.name)
-def root(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A root of each kind."""
-    made: Path = request.param.make(tmp_path_factory.mktemp("names"))
-    return made
+def kind(request: pytest.FixtureRequest) -> StoreKind:
+    """Each kind of store."""
+    found: StoreKind = request.param
+    return found
 
 
 @pytest.fixture(scope="module")
-def things(root: Path) -> list[Thing]:
+def root(kind: StoreKind, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root of each kind."""
+    return kind.make(tmp_path_factory.mktemp("names"))
+
+
+@pytest.fixture(scope="module")
+def things(kind: StoreKind, root: Path) -> list[Thing]:
     """One of each kind, with every name it has."""
-    return [_container(root), _image(root), *_layers(root)]
-
-
-def _read(path: Path) -> str:
-    return path.read_text().strip()
-
-
-def _container(root: Path) -> Thing:
-    for config in (root / "containers").glob("*/config.v2.json"):
-        if json.loads(config.read_bytes())["Name"] == f"/{CONTAINER}":
-            found = config.parent.name
-            return Thing("container", (found, CONTAINER, f"/{CONTAINER}", found[:12], found[:7]))
-    raise AssertionError(CONTAINER)
-
-
-def _image(root: Path) -> Thing:
-    """A pulled image: by tag, ID, and the digest of its manifest."""
-    rows = json.loads((root / STORE / "repositories.json").read_bytes())["Repositories"][IMAGE]
-    tag = next(name for name in rows if "@" not in name)
-    image, digits = rows[tag], rows[tag].removeprefix("sha256:")
-    digest = next(name for name in rows if "@" in name and rows[name] == image).partition("@")[2]
-    manifest = digest.removeprefix("sha256:")
-    ids = (image, digits, digits[:12], f"sha256:{digits[:12]}", digits[:7])
-    return Thing("image", (*ids, tag, f"{IMAGE}@{digest}", digest, manifest, manifest[:12], digest[:20]))
-
-
-def _layers(root: Path) -> Iterator[Thing]:
-    """The layer of a blob, and a container's own two."""
-    records = {_read(path / "diff"): path for path in sorted((root / STORE / "layerdb/sha256").iterdir())}
-    counted = [_read(path / "diff") for path in (root / STORE / "layerdb/sha256").iterdir()]
-    blobs = sorted((root / STORE / "distribution/diffid-by-digest/sha256").iterdir())
-    blob = next(path for path in blobs if counted.count(_read(path)) == 1)
-    record = records[_read(blob)]
-    cache_id, diff_id = _read(record / "cache-id"), _read(blob)
-    link = _read(root / "overlay2" / cache_id / "link")
-    yield Thing(
-        "layer",
-        (
-            *(f"sha256:{record.name}", record.name, record.name[:12], f"sha256:{record.name[:12]}"),
-            *(diff_id, diff_id[7:], diff_id[7:19], cache_id, cache_id[:12]),
-            *(link, f"l/{link}", link[:12], f"sha256:{blob.name}", blob.name, blob.name[:12], blob.name[:30]),
-        ),
-    )
-    mount = root / STORE / "layerdb/mounts" / _container(root).names[0]
-    own, init = _read(mount / "mount-id"), _read(mount / "init-id")
-    for directory, beginnings in ((own, (own[:12], own[:30])), (init, (f"{own[:12]}-init", init[:66]))):
-        link = _read(root / "overlay2" / directory / "link")
-        yield Thing("bare", (directory, *beginnings, link, f"l/{link}", link[:12]))
+    return kind.things(root)
 
 
 def test_every_command_is_asked() -> None:
@@ -155,11 +108,13 @@ def test_every_name_with_every_command(root: Path, things: list[Thing], command:
     for thing in things:
         if command == "chain-id" and thing.kind == "layer":
             continue  # it takes diff IDs as such, also of other roots
+        if command == "whois" and thing.kind == "container":
+            thing = thing._replace(names=thing.names[1:])  # its ID may also be the name of its layer
         expected = ask(thing.names[0])
         if thing.kind in kinds:
             assert expected[0] not in (3, 70), (thing, expected)
         else:
-            assert expected[:2] in ((2, ""), (3, "")), (thing, expected)
+            assert expected[:2] in ((2, ""), (3, ""), (4, "")), (thing, expected)
         for name in thing.names[1:]:
             found = ask(name)
             assert found[:2] == expected[:2], (name, found)
@@ -171,13 +126,12 @@ def _anonymous(text: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def twins(root: Path, things: list[Thing], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def twins(
+    kind: StoreKind, root: Path, things: list[Thing], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A root in which the container's name is the image's too."""
     copy = private_copy(root, tmp_path_factory.mktemp("twins") / "root")
-    names = copy / STORE / "repositories.json"
-    document = json.loads(names.read_bytes())
-    document["Repositories"][CONTAINER] = {f"{CONTAINER}:latest": things[1].names[0]}
-    names.write_text(json.dumps(document))
+    kind.name_image(copy, CONTAINER, things[1].names[0])
     return copy
 
 

@@ -10,7 +10,6 @@ import pytest
 
 from layerfs_cli.spellings import GROUPS, WORDS
 from tests.support.command import layerfs
-from tests.support.fixture import private_copy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -121,9 +120,9 @@ def test_what_is_unknown_is_told_with_what_is_like_it(
 
 
 @pytest.fixture
-def damaged(dataroot_path: Path, tmp_path: Path) -> Path:
+def damaged(copy: Path) -> Path:
     """A root of the test's own."""
-    return private_copy(dataroot_path, tmp_path / "root")
+    return copy
 
 
 def _totals(root: Path) -> dict[str, tuple[int | None, int | None]]:

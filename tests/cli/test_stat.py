@@ -12,7 +12,6 @@ import pytest
 
 from layerfs import DataRoot
 from tests.support.command import layerfs
-from tests.support.fixture import private_copy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,9 +150,9 @@ def test_missing_path_is_told_and_the_rest_shown(dataroot_path: Path) -> None:
 
 
 @pytest.mark.root
-def test_hostile_attribute_is_harmless(dataroot_path: Path, tmp_path: Path) -> None:
+def test_hostile_attribute_is_harmless(copy: Path) -> None:
     """Attribute names and values from the image reach the terminal escaped."""
-    root = private_copy(dataroot_path, tmp_path / "root")
+    root = copy
     data = DataRoot.open(root)
     layer = data.chain(data.image("demo:latest"))[-1]
     top = root / "overlay2" / layer.cache_id / "diff"

@@ -438,9 +438,9 @@ def test_hard_links_and_moved_directories(tmp_path: Path) -> None:
     assert set(found) == {(1, "/"), (1, "/old"), (1, "/old/f"), (1, "/g"), (2, "/"), (2, "/old"), (2, "/new")}
 
 
-def test_damage_is_named_and_the_rest_goes_on(dataroot_path: Path, tmp_path: Path) -> None:
+def test_damage_is_named_and_the_rest_goes_on(copy: Path) -> None:
     """A layer that is gone is named on standard error; all others are there; the exit code is 1."""
-    broken = private_copy(dataroot_path, tmp_path / "root")
+    broken = copy
     gone = layerfs(broken, "layers", "--format", "json", "demo").json[2]["cache_id"]
     shutil.rmtree(broken / "overlay2" / gone)
     done = layerfs(broken, "timeline", "--format", "jsonl", "demo")

@@ -10,7 +10,6 @@ import pytest
 
 from layerfs import DataRoot
 from tests.support.command import layerfs
-from tests.support.fixture import private_copy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -83,9 +82,9 @@ def test_hidden_names_show_on_request(dataroot_path: Path) -> None:
     assert any(name.startswith(".") for name in names)
 
 
-def test_depth_is_no_limit(dataroot_path: Path, tmp_path: Path) -> None:
+def test_depth_is_no_limit(copy: Path) -> None:
     """A tree of five hundred levels is drawn, and written as JSON, to its end."""
-    root = private_copy(dataroot_path, tmp_path / "root")
+    root = copy
     data = DataRoot.open(root)
     fd = os.open(root / "overlay2" / data.chain(data.image("base:1"))[-1].cache_id / "diff", os.O_RDONLY)
     for _ in range(500):
@@ -103,9 +102,9 @@ def test_depth_is_no_limit(dataroot_path: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.root
-def test_unreadable_directory_is_told(dataroot_path: Path, tmp_path: Path) -> None:
+def test_unreadable_directory_is_told(copy: Path) -> None:
     """A directory that cannot be shown is marked, told, and makes the exit code 1; the rest is drawn."""
-    root = private_copy(dataroot_path, tmp_path / "root")
+    root = copy
     data = DataRoot.open(root)
     top = root / "overlay2" / data.chain(data.image("lab/redirect:1"))[-1].cache_id / "diff"
     os.setxattr(top / "moved", "trusted.overlay.redirect", b"/../escape")

@@ -10,7 +10,6 @@ import pytest
 from layerfs import DataRoot
 from layerfs_cli.units import human_size
 from tests.support.command import layer_files, layerfs
-from tests.support.fixture import private_copy
 from tests.support.layerspec import WHITEOUT, Dir, File, LayerSpec, Link, Meta, materialise
 from tests.support.rootbuilder import BuiltLayer, RootBuilder
 
@@ -322,9 +321,8 @@ def test_hostile_names_are_escaped(tmp_path: Path) -> None:
     assert _waste(root, "app:1")["paths"][0]["path"] == "/\x1b[2J\n\udcff"
 
 
-def test_image_without_a_layer_is_left_out_of_all(dataroot_path: Path, tmp_path: Path) -> None:
+def test_image_without_a_layer_is_left_out_of_all(copy: Path) -> None:
     """With --all a damaged image is reported, exit code 1, and the others counted; alone it is an error."""
-    copy = private_copy(dataroot_path, tmp_path / "root")
     root = DataRoot.open(copy)
     broken = root.image("lab/types:1")
     shutil.rmtree(copy / "overlay2" / root.chain(broken)[-1].cache_id)

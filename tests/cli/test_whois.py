@@ -9,19 +9,12 @@ import pytest
 
 from layerfs import DataRoot
 from tests.support.command import configs, forget_image, layer_files, layerfs
-from tests.support.fixture import private_copy
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 LAYERDB = "image/overlay2/layerdb/sha256"
 STRANGER = "0123456789abcdef" * 4
-
-
-@pytest.fixture
-def copy(dataroot_path: Path, tmp_path: Path) -> Path:
-    """A data root that the test may damage."""
-    return private_copy(dataroot_path, tmp_path / "root")
 
 
 def _ask(root: Path, *things: str, code: int = 0) -> list[dict[str, Any]]:
@@ -66,10 +59,9 @@ def test_every_name_of_every_layer(dataroot_path: Path) -> None:
 
 def test_diff_id_of_several_layers(dataroot_path: Path) -> None:
     """A diff ID gives every layer that has it."""
-    stored = layer_files(dataroot_path)
-    for diff_id in {files["diff"] for files in stored.values()}:
-        expected = {chain for chain, files in stored.items() if files["diff"] == diff_id}
-        assert {answer["chain_id"] for answer in _ask(dataroot_path, diff_id)} == expected
+    stored = {(files["diff"], chain) for chain, files in layer_files(dataroot_path).items()}
+    answers = _ask(dataroot_path, *sorted({diff_id for diff_id, _ in stored}))
+    assert {(answer["thing"], answer["chain_id"]) for answer in answers} == stored
 
 
 def test_tags_and_command_are_told(dataroot_path: Path) -> None:

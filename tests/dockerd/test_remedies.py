@@ -5,16 +5,20 @@ Each defect is on an image of its own, so that one Engine tells of many.
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
 import os
 import shutil
 import stat
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from layerfs.stores.docker.checks.remedies import REMEDIES
+from tests.support.command import layerfs
 from tests.support.doctoring import container_id, found
 from tests.support.engine import Engine, EngineError, copy_root
 from tests.support.planting import PlacedLayer, placed_layers
@@ -132,6 +136,7 @@ def _clear(path: Path) -> None:
 BY_HAND: dict[str, Callable[[Path, Row], None]] = {
     **dict.fromkeys(("diff-missing", "diff-malformed", "diff-wrong", "size-wrong"), _write),
     **dict.fromkeys(("parent-missing", "parent-malformed", "parent-wrong", "init-id-missing"), _write),
+    **dict.fromkeys(("cache-id-wrong", "link-wrong"), _write),
     **dict.fromkeys(("size-missing", "size-malformed"), _write_size),
     **dict.fromkeys(("cache-id-missing", "cache-id-malformed"), _write_cache_id),
     **dict.fromkeys(("link-missing", "link-malformed"), _write_link),
@@ -147,17 +152,17 @@ RELOADED = ("config-missing", "name-dangling")
 AGAIN = tuple(
     code for code, remedy in REMEDIES.items() if "remove the containers and images" in remedy.suggestion
 )
-BY_ENGINE = {"image-unused": "image prune --force", "container-dead": "rm"}
+BY_ENGINE = {
+    "image-unused": "image prune --force",
+    "container-dead": "rm",
+    "container-image-missing": "export and import",
+    "history-wrong": "build",
+}
+COPIED_AGAIN = ("store-missing", "store-malformed")
+LOOKED_AT_AGAIN = ("layer-unclaimed", "directory-unclaimed")
+"""What is gone, or has another code, once what is damaged is repaired."""
 NOT_CARRIED_OUT = {
-    "history-wrong": "the image has to be built again",
-    "container-image-missing": "commit is a choice, and nothing is wrong",
-    "layer-unclaimed": "after what is damaged is mended: then it is another code",
-    "directory-unclaimed": "likewise",
     "entry-unknown": "whose it is only its owner knows",
-    "store-missing": "half of the data root is not there: only another copy has it",
-    "store-malformed": "likewise",
-    "cache-id-wrong": "the file is written as after cache-id-malformed",
-    "link-wrong": "the file is written as after link-malformed",
 }
 
 
@@ -200,6 +205,21 @@ def _short_link(layer: PlacedLayer) -> Path:
     return layer.directory.parent / "l" / (layer.directory / "link").read_text()
 
 
+def _anothers_link(layer: PlacedLayer) -> None:
+    """Let `link` name the short link of another layer."""
+    own = (layer.directory / "link").read_text()
+    links = (path.name for path in (layer.directory.parent / "l").iterdir())
+    (layer.directory / "link").write_text(min(name for name in links if name != own))
+
+
+def _unclose(layer: PlacedLayer) -> None:
+    """Leave the gzip stream without its end, as engines of 1.10 did."""
+    path = layer.record / "tar-split.json.gz"
+    packer = zlib.compressobj(wbits=31)
+    text = gzip.decompress(path.read_bytes())
+    path.write_bytes(packer.compress(text) + packer.flush(zlib.Z_SYNC_FLUSH))
+
+
 def _relink(target: str) -> Damage:
     def damage(layer: PlacedLayer) -> None:
         link = _short_link(layer)
@@ -235,7 +255,7 @@ def _check_works(engine: Engine, *images: str) -> None:
 
 def test_every_remedy_is_in_a_table_here() -> None:
     """No code is left out: it is mended by hand, by the Engine, by loading again, or it is said why not."""
-    done = {*BY_HAND, *AGAIN, *RELOADED, *BY_ENGINE, *NOT_CARRIED_OUT}
+    done = {*BY_HAND, *AGAIN, *RELOADED, *BY_ENGINE, *COPIED_AGAIN, *LOOKED_AT_AGAIN, *NOT_CARRIED_OUT}
     done |= {code for code, remedy in REMEDIES.items() if remedy.removes}
     done |= {code for code, remedy in REMEDIES.items() if remedy.suggestion == "none needed"}
     assert done == set(REMEDIES)
@@ -252,6 +272,8 @@ WRITTEN: dict[str, tuple[str, int, Damage]] = {
     "parent-malformed": ("lab/tar-forms:1", 3, _writing("parent", "x")),
     "parent-wrong": ("lab/hundred:latest", 40, _writing("parent", OTHER)),
     "cache-id-missing": ("lab/attributes:1", 2, _removing("cache-id")),
+    "cache-id-wrong": ("lab/hundred:latest", 60, _writing("cache-id", "0" * 64)),
+    "link-wrong": ("lab/hundred:latest", 80, _anothers_link),
     "link-missing": ("lab/opaque-values:1", 2, lambda layer: (layer.directory / "link").unlink()),
     "link-malformed": ("lab/root-attributes:1", 2, lambda layer: (layer.directory / "link").write_text("?")),
     "short-link-missing": ("lab/xattr-whiteouts:1", 2, lambda layer: _short_link(layer).unlink()),
@@ -309,6 +331,7 @@ LOADED: dict[str, tuple[str, int, Damage]] = {
     "parent-malformed": ("lab/attributes:1", 2, _writing("parent", "x")),
     "tar-split-missing": ("lab/opaque-values:1", 2, _removing("tar-split.json.gz")),
     "tar-split-malformed": ("lab/root-attributes:1", 2, _writing("tar-split.json.gz", "x")),
+    "tar-split-unclosed": ("lab/tar-forms:1", 3, _unclose),
     "directory-missing": ("lab/xattr-whiteouts:1", 3, lambda layer: _clear(layer.directory)),
     "directory-malformed": ("committed:1", 7, lambda layer: _replace_by_file(layer.diff)),
     "layer-altered": ("lab/links:1", 2, lambda layer: (layer.diff / "more").write_text("x")),
@@ -440,7 +463,7 @@ def test_what_is_removed_by_hand(root: Path, before: Rows) -> None:
         rows = _new(root, before)
         seen |= {code for code, _ in rows}
         _cure(root, rows)
-    assert seen >= codes | {"layer-orphaned"}
+    assert seen >= codes | {"layer-orphaned", *LOOKED_AT_AGAIN}
     left = {code for code, _ in _new(root, before) if REMEDIES[code].suggestion != "none needed"}
     assert left <= {"image-unused"}
     with Engine(root) as mended:
@@ -450,8 +473,25 @@ def test_what_is_removed_by_hand(root: Path, before: Rows) -> None:
     assert {code for (code, _), row in _new(root, before).items() if row["severity"] != "note"} == set()
 
 
-def test_what_is_moved_away(root: Path, before: Rows) -> None:
-    """With damaged names and a damaged build cache out of the way an Engine starts; images have their IDs."""
+def _broken(root: Path) -> set[tuple[str, str]]:
+    """What is found in half a root: code and path."""
+    done = layerfs(root, "doctor", "--quick", "--format", "json")
+    return {(row["code"], row["path"]) for row in done.json}
+
+
+def test_what_is_moved_away(root: Path, dataroot_path: Path, before: Rows) -> None:
+    """With damaged names and a damaged build cache out of the way an Engine starts; images have their IDs.
+
+    What is not there at all was copied again before that.
+    """
+    for code, half in zip(COPIED_AGAIN, ("image", "overlay2"), strict=True):
+        _clear(root / half)
+        if code == "store-malformed":
+            (root / half).write_text("x")
+        assert code in {found for found, _ in _broken(root)}
+        shutil.rmtree(root)
+        copy_root(dataroot_path, root)
+    assert _new(root, before, "--quick") == {}
     image = f"sha256:{_image_hex(root, 'demo:1.0')}"
     (root / STORE / "repositories.json").write_text("{")
     (root / "buildkit/snapshots.db").write_bytes(b"garbage")
@@ -465,6 +505,52 @@ def test_what_is_moved_away(root: Path, before: Rows) -> None:
         _check_works(mended, "demo:again")
     after = _new(root, before, "--quick")
     assert not {"names-malformed", "buildkit-malformed"} & {code for code, _ in after}
+
+
+def test_what_an_engine_does(root: Path, before: Rows, tmp_path: Path) -> None:
+    """The files of a container whose image is gone are kept; an image of a wrong history is built again."""
+    store = root / STORE
+    config = json.loads((store / "imagedb/content/sha256" / _image_hex(root, "demo:1.0")).read_bytes())
+    config["history"] += [{"created": "2020-01-01T00:00:00Z", "created_by": "nothing"}]
+    content = json.dumps(config).encode()
+    wrong = hashlib.sha256(content).hexdigest()
+    (store / "imagedb/content/sha256" / wrong).write_bytes(content)
+    names = json.loads((store / "repositories.json").read_bytes())
+    names["Repositories"]["wrong"] = {"wrong:1": f"sha256:{wrong}"}
+    (store / "repositories.json").write_text(json.dumps(names))
+    (tmp_path / "context").mkdir()
+    (tmp_path / "context/Dockerfile").write_text("FROM demo:1.0\nLABEL again=1\n")
+    assert "history-wrong" in {code for code, _ in _new(root, before, "--quick")}
+    orphans = [row for (code, _), row in before.items() if code == "container-image-missing"]
+    assert orphans
+    with Engine(root) as mended:
+        with pytest.raises(EngineError, match="history"):
+            mended.history("wrong:1")
+        mended.cli("rmi", "wrong:1")
+        mended.build(tmp_path / "context", "--tag", "wrong:1")
+        assert mended.history("wrong:1")
+        for number, row in enumerate(orphans):
+            container = row["subject"].split()[1]
+            mended.import_tar(mended.cli_bytes("export", container), f"kept:{number}")
+            mended.cli("rm", container)
+            _check_works(mended, "wrong:1", f"kept:{number}")
+    after = found(root, "--quick")
+    assert {code for code, _ in after}.isdisjoint({"history-wrong", "container-image-missing"})
+
+
+@pytest.mark.parametrize("meta", [0, 1])
+def test_lost_meta_page_of_the_build_cache_stops_no_engine(root: Path, before: Rows, meta: int) -> None:
+    """Bbolt opens a database with the meta page that is left: an Engine starts, as the finding says."""
+    path = root / "buildkit/snapshots.db"
+    content = bytearray(path.read_bytes())
+    page = int.from_bytes(content[24:28], "little")  # the page size, in the first meta
+    content[meta * page + 16 : meta * page + 64] = b"\xff" * 48
+    path.write_bytes(content)
+    new = _new(root, before, "--quick")
+    told = {code: row["severity"] for (code, _), row in new.items() if row["severity"] != "note"}
+    assert told == {"buildkit-state-lost": "warning"}
+    with Engine(root) as engine:
+        _check_works(engine, "demo:1.0")
 
 
 def test_other_driver_stops_an_engine_that_is_not_told(root: Path) -> None:

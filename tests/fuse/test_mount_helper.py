@@ -232,10 +232,13 @@ unset PYTHONPATH
 site=$(echo venv/lib/python*/site-packages)
 $layerfs mount-helper > shown || exit 10
 mount -t fuse.layerfs demo point -o root=/mnt/root && exit 11
-$layerfs mount-helper --install && $layerfs mount-helper --install || exit 12
+$layerfs mount-helper --install >said && $layerfs mount-helper --install || exit 12
+[ "$(cat said)" = "wrote $helper, which runs /mnt/venv/bin/python" ] || exit 26
 cmp shown $helper && [ "$(head -1 $helper)" = '#!/mnt/venv/bin/python -I' ] || exit 13
 [ "$(stat -c %u:%a $helper)" = 0:755 ] || exit 14
-$layerfs mount-helper --remove && $layerfs mount-helper --remove && [ ! -e $helper ] || exit 15
+$layerfs mount-helper --remove >said && [ "$(cat said)" = "removed $helper" ] || exit 27
+$layerfs mount-helper --remove >said && [ ! -e $helper ] || exit 15
+grep -q "$helper is not there" said || exit 28
 as_user $layerfs mount-helper --install; [ $? = 7 ] || exit 16
 echo other > $helper
 $layerfs mount-helper --install; [ $? = 7 ] || exit 17

@@ -218,41 +218,40 @@ def test_killed_reader_does_not_wait_for_the_disk(tmp_path: Path, slow_disk: Slo
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-def test_eight_readers_for_a_minute_get_no_wrong_byte(tmp_path: Path, variant: str) -> None:
-    """Eight processes read random parts of files, dropping what is cached; every byte is right."""
+def test_eight_readers_get_no_wrong_byte(tmp_path: Path, variant: str) -> None:
+    """Eight processes read random parts of files, dropping what is cached; every byte is right.
+
+    What the kernel has cached does not reach the server, so each file is dropped when it is opened.
+    """
     layer = tmp_path / "0"
     layer.mkdir()
     for number in range(40):
         (layer / str(number)).write_bytes(bytes([number, number ^ 0x5A]) * (number * 3000 + 1))
-    seconds = 60 if variant == "native" else 10
+    rounds = 1600 if variant == "native" else 300  # 3 to 5 requests each reach the server
     code = """
-import os, random, sys, time
-end, place = time.monotonic() + float(sys.argv[2]), sys.argv[1]
-rounds = 0
-while time.monotonic() < end:
+import os, random, sys
+place = sys.argv[1]
+for _ in range(int(sys.argv[2])):
     number = random.randrange(40)
     fd = os.open(f"{place}/{number}", os.O_RDONLY)
     size = os.fstat(fd).st_size
     assert size == 2 * (number * 3000 + 1), (number, size)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
     for _ in range(20):
         offset, length = random.randrange(size), random.randrange(1, 200000)
         pattern = bytes([number, number ^ 0x5A]) * (length // 2 + 2)
         wanted = pattern[offset % 2 :][: min(length, size - offset)]
         found = os.pread(fd, length, offset)
         assert found == wanted, (number, offset, length, len(found))
-    if rounds % 50 == 0:
-        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
     os.close(fd)
-    rounds += 1
-print(rounds)
 """
     with served(union_of([layer]), tmp_path / "m", variant) as mounted:
-        command = [sys.executable, "-c", code, str(mounted), str(seconds)]
-        readers = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(8)]
+        command = [sys.executable, "-c", code, str(mounted), str(rounds)]
+        readers = [subprocess.Popen(command) for _ in range(8)]
         try:
-            counts = [int(reader.communicate(timeout=150)[0] or 0) for reader in readers]
+            codes = [reader.wait(timeout=150) for reader in readers]
         finally:
             for reader in readers:
                 reader.kill()
                 reader.wait()
-    assert all(counts), counts
+    assert codes == [0] * 8

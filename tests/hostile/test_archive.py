@@ -10,7 +10,6 @@ import pytest
 from layerfs import DataRoot
 from layerfs.errors import CorruptStore
 from layerfs.formats.tarsplit import Member
-from tests.support.fixture import private_copy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,9 +21,9 @@ pytestmark = pytest.mark.root
 
 
 @pytest.fixture
-def private_root(dataroot_path: Path, tmp_path: Path) -> Path:
+def private_root(copy: Path) -> Path:
     """A copy of the recorded root that the test may damage."""
-    return private_copy(dataroot_path, tmp_path / "root")
+    return copy
 
 
 CANNOT_BE_REBUILT = ("sparse", ".wh.sparse-not")

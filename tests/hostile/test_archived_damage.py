@@ -5,7 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import subprocess
+import sys
 import tarfile
+import zlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -39,8 +42,30 @@ class Small:
         self.root = builder.finish()
         for layer in (self.base, self.top):
             self.tar_split(layer).write_bytes(tar_split(layer.diff))
-            for path in layer.diff.iterdir():
-                os.chown(path, 1000, 1000)
+            self.give(layer.diff, 1000)
+
+    @classmethod
+    def whole(cls, place: Path) -> Small:
+        """One that lost nothing."""
+        small = cls(place)
+        for layer in (small.base, small.top):
+            small.give(layer.diff, 5)
+        return small
+
+    @classmethod
+    def copied(cls, place: Path) -> Small:
+        """One that an ordinary user copied: all of it is his."""
+        small = cls(place)
+        for directory, _, names in os.walk(small.root):
+            for name in (".", *names):
+                os.chown(os.path.join(directory, name), 1000, 1000, follow_symlinks=False)
+        return small
+
+    @staticmethod
+    def give(diff: Path, owner: int) -> None:
+        """Give everything in a layer to a user."""
+        for path in diff.iterdir():
+            os.chown(path, owner, owner)
 
     def tar_split(self, layer: BuiltLayer) -> Path:
         return self.root / "image/overlay2/layerdb/sha256" / layer.chain_id.hex / "tar-split.json.gz"
@@ -107,6 +132,111 @@ def test_a_damaged_archive_leaves_the_disk(small: Small, damage: Callable[[bytes
         assert "bug in layerfs" not in layerfs(small.root, *command).stderr
 
 
+# -- where nobody asked for archives ---------------------------------------------------------------
+
+CHEAP = {
+    name: damage for name, damage in DAMAGES.items() if name not in ("one huge line", "millions of lines")
+}
+READINGS = {
+    "ls": ("ls", "-l", "small:1"),
+    "cat": ("cat", "small:1", "/top"),
+    "find": ("find", "--all", "top"),
+    "export": ("export", "--format", "rootfs", "small:1", "-o", "-"),
+}
+
+
+def _damage(small: Small, damage: str) -> Path:
+    """Damage the upper layer's archive, or remove it; its path."""
+    path = small.tar_split(small.top)
+    packed = path.read_bytes()
+    path.unlink()
+    if damage != "absent":
+        path.write_bytes(CHEAP[damage](packed))
+    return path
+
+
+@pytest.mark.parametrize("damage", [*CHEAP, "absent"])
+def test_automatic_mode_tells_of_what_it_could_not_use(tmp_path: Path, damage: str) -> None:
+    """Of a copy that lost attributes every command names, once, the archive that cannot give them back."""
+    small = Small.copied(tmp_path / "root")
+    path = _damage(small, damage)
+    for command in READINGS.values():
+        found = layerfs(small.root, *command)
+        said = [line for line in found.stderr.splitlines() if str(path) in line]
+        assert (found.code, len(said)) == (DAMAGED, 1), (command, found.stderr)
+        assert said[0].endswith("this layer is shown as on disk")
+
+
+@pytest.mark.parametrize("damage", [*CHEAP, "absent"])
+def test_a_root_that_needs_no_archive_is_read_without_a_word(tmp_path: Path, damage: str) -> None:
+    """With all attributes on disk a damaged archive is an affair of `doctor`, `verify` and `export`."""
+    small = Small.whole(tmp_path / "root")
+    _damage(small, damage)
+    for command in READINGS.values():
+        found = layerfs(small.root, *command)
+        assert (found.code, found.stderr) == (0, ""), command
+
+
+HEADERS = ("a path twice", "a header of zeros")
+"""What only who reads the headers finds: `doctor --verify`."""
+FIRST_SIGHT = {"absent": "missing", "empty": "malformed", "not gzip": "malformed"}
+"""What is found without reading it, and how it is called."""
+
+
+@pytest.mark.parametrize("damage", [*CHEAP, "absent"])
+@pytest.mark.parametrize("make", [Small.whole, Small.copied], ids=["whole", "copied"])
+def test_doctor_names_it(tmp_path: Path, make: Callable[[Path], Small], damage: str) -> None:
+    """`doctor` finds every damage of an archive, if need be with --verify; --quick what is seen at once."""
+    small = make(tmp_path / "root")
+    path = small.tar_split(small.top)
+    assert _codes(small, path, "--verify") == set()
+    assert _damage(small, damage) == path
+    code = f"tar-split-{FIRST_SIGHT.get(damage, 'malformed')}"
+    for options, finds in (
+        (("--verify",), True),
+        ((), damage not in HEADERS),
+        (("--quick",), damage in FIRST_SIGHT),
+    ):
+        assert _codes(small, path, *options) == ({code} if finds else set()), options
+
+
+def _codes(small: Small, path: Path, *options: str) -> set[str]:
+    """What `doctor` finds of an archive."""
+    found = layerfs(small.root, "doctor", *options, "--format", "json")
+    codes = {row["code"] for row in found.json if row["path"] == str(path)}
+    return codes - {"tar-split-altered"}  # what is in it was made up
+
+
+def test_doctor_tells_of_a_stream_without_an_end(small: Small) -> None:
+    """One that ends with a line may be whole, as early engines never closed it: a warning."""
+    path = small.tar_split(small.top)
+    packer = zlib.compressobj(wbits=31)
+    text = gzip.decompress(path.read_bytes())
+    path.write_bytes(packer.compress(text) + packer.flush(zlib.Z_SYNC_FLUSH))
+    assert _codes(small, path) == {"tar-split-unclosed"}
+
+
+@pytest.mark.fuse
+@pytest.mark.parametrize("damage", ["truncated", "not JSON", "absent"])
+def test_a_mount_tells_of_it_before_it_returns(tmp_path: Path, damage: str) -> None:
+    """Who mounts a copy that lost its attributes is told at once of an archive that cannot be used."""
+    small = Small.copied(tmp_path / "root")
+    path = _damage(small, damage)
+    mounted = tmp_path / "mounted"
+    mounted.mkdir()
+    command = [sys.executable, "-m", "layerfs", "--root", str(small.root)]
+    done = subprocess.run(
+        [*command, "mount", "small:1", mounted], capture_output=True, text=True, check=False
+    )
+    try:
+        owners = {entry.name: entry.stat().st_uid for entry in os.scandir(mounted)}
+    finally:
+        subprocess.run([*command, "umount", mounted], check=True)
+    assert done.returncode == 0, done.stderr
+    assert len([line for line in done.stderr.splitlines() if str(path) in line]) == 1
+    assert (owners["top"], owners["base"]) == (1000, 5)
+
+
 @pytest.mark.parametrize("kind", ["absent", "link", "fifo", "directory"])
 def test_an_absent_archive_leaves_the_disk(small: Small, kind: str) -> None:
     """Without an archive the layer is shown as on disk, and that is said; what is in its place is damage."""
@@ -119,7 +249,7 @@ def test_an_absent_archive_leaves_the_disk(small: Small, kind: str) -> None:
     elif kind == "directory":
         path.mkdir()
     found = layerfs(small.root, *ARCHIVED, "ls", "small:1")
-    assert found.code == (0 if kind == "absent" else DAMAGED)
+    assert found.code == DAMAGED
     said = next(line for line in found.stderr.splitlines() if f"{path}: " in line)
     assert said.endswith("this layer is shown as on disk")
     assert ("missing" in said) == (kind == "absent")

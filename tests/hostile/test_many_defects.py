@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -53,6 +54,12 @@ def open_copy(dataroot_path: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     root = private_copy(dataroot_path, tmp_path_factory.mktemp("open") / "root")
     subprocess.run(["chmod", "-R", "a+rX", root], check=True)
     return root
+
+
+@pytest.fixture(scope="module")
+def whole(open_copy: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """What a command line says to an ordinary user where nothing is closed; each is run once."""
+    return functools.cache(functools.partial(_run, open_copy, user=NOBODY))
 
 
 @contextmanager
@@ -123,21 +130,24 @@ def _one_container(root: Path) -> Path:
     "arguments", [("images",), ("layers",), ("containers",), ("du",), ("find", "--all", "motd"), ("doctor",)]
 )
 def test_what_this_user_may_not_read_leaves_the_rest(
-    open_copy: Path, closed: Callable[[Path], Path], arguments: tuple[str, ...]
+    open_copy: Path,
+    whole: Callable[..., subprocess.CompletedProcess[str]],
+    closed: Callable[[Path], Path],
+    arguments: tuple[str, ...],
 ) -> None:
     """A listing names what an ordinary user may not read, and goes on; nothing is called lost."""
-    whole = _run(open_copy, *arguments, user=NOBODY)
+    before = whole(*arguments)
     with _closed(closed(open_copy)):
         found = _run(open_copy, *arguments, user=NOBODY)
     name = os.path.relpath(closed(open_copy), open_copy)
-    if found.stdout != whole.stdout or arguments != ("containers",):  # which need no config, no size
+    if found.stdout != before.stdout or arguments != ("containers",):  # which need no config, no size
         assert found.returncode == DAMAGED, found.stderr
     assert found.stdout.strip()
-    said = set(found.stderr.splitlines()) - set(whole.stderr.splitlines())
+    said = set(found.stderr.splitlines()) - set(before.stderr.splitlines())
     assert all(name in line for line in said if "permission denied" in line)
     assert "missing" not in "".join(said)
     assert not said or any(name in line for line in said)
-    assert said or found.stdout == whole.stdout or name in found.stdout
+    assert said or found.stdout == before.stdout or name in found.stdout
 
 
 def test_nothing_readable_is_exit_4(open_copy: Path) -> None:

@@ -16,7 +16,6 @@ from layerfs.analysis.tree.versions import node_of
 from layerfs.views.copyout import CopyOut, CopySource
 from layerfs.views.place import open_target
 from tests.support.command import layerfs
-from tests.support.fixture import private_copy
 from tests.support.images import image_of
 from tests.support.kernel import private_dir
 from tests.support.layerspec import WHITEOUT, Dir, File, LayerSpec, Link, Meta, Symlink, materialise
@@ -143,9 +142,9 @@ def _everything(root: Path) -> list[tuple[str, int, int]]:
     return [(str(path), status.st_ctime_ns, status.st_mtime_ns) for path, status in found]
 
 
-def test_the_evidence_stays_as_it_is(dataroot_path: Path, tmp_path: Path) -> None:
+def test_the_evidence_stays_as_it_is(copy: Path, tmp_path: Path) -> None:
     """Recovery changes no byte, name or time in the root, access times included."""
-    root = private_copy(dataroot_path, tmp_path / "root")
+    root = copy
     entries = _below(root)
     for path in entries:  # old access times, so that relatime would renew them
         os.utime(path, ns=(10**18, path.lstat().st_mtime_ns), follow_symlinks=False)

@@ -12,7 +12,6 @@ import pytest
 
 from tests.support.archives import members
 from tests.support.command import run_bytes
-from tests.support.fixture import private_copy
 
 if TYPE_CHECKING:
     import tarfile
@@ -29,9 +28,9 @@ def _layers(root: Path, image: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     "image", ["demo", "lab/links:1", "lab/names:1", "lab/tar-forms:1", "lab/attributes:1"]
 )
-def test_all_else_survives(dataroot_path: Path, tmp_path: Path, image: str, what: str) -> None:
+def test_all_else_survives(dataroot_path: Path, copy: Path, image: str, what: str) -> None:
     """One damaged file at a time: every other member of the salvaged tar is what the original had."""
-    root = private_copy(dataroot_path, tmp_path / "root")
+    root = copy
     tried = 0
     for layer in _layers(root, image)[:3]:
         original = {member.name: (member, content) for member, content in _whole(dataroot_path, layer)}
@@ -92,9 +91,9 @@ def _said(member: tarfile.TarInfo, content: bytes) -> tuple[object, ...]:
     )
 
 
-def test_a_hard_link_outlives_its_first_name(dataroot_path: Path, tmp_path: Path) -> None:
+def test_a_hard_link_outlives_its_first_name(dataroot_path: Path, copy: Path) -> None:
     """Where a file's first name is gone, its other names still bring its content."""
-    root = private_copy(dataroot_path, tmp_path / "root")
+    root = copy
     layer, original, link = next(
         (layer, original, member)
         for layer in _layers(root, "lab/links:1")

@@ -10,9 +10,11 @@ import pytest
 
 from fixtures.unpack import unpack
 from tests.hostile.demo import Demo
-from tests.support.nobody import NOBODY, layerfs_as_nobody
+from tests.support.nobody import NOBODY, all_as_nobody, layerfs_as_nobody
 
 if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Mapping
     from pathlib import Path
 
 pytestmark = pytest.mark.root
@@ -35,6 +37,9 @@ WALKS = [
     "cp demo:/ {target}",
 ]
 
+LEADING = ("demo /bin/to", "demo /bin/to-to")
+"""Links that lead to the directory that nobody may read."""
+
 ASKINGS = [
     "ls demo /root",
     "tree demo /root",
@@ -44,7 +49,25 @@ ASKINGS = [
     "deleted demo /nope",
     "ls demo /nope",
     "cp demo:/nope {target}",
+    "hashes demo /root",
+    "hashes demo /nope",
+    "deleted demo /root/x",
+    *(f"{command} {end}" for command in ("ls", "tree", "hashes") for end in LEADING),
+    *(f"{command} {end}/" for command in ("ls -l", "find", "find -live -deleted") for end in LEADING),
+    *(
+        f"{command} {end}/x"
+        for command in ("ls", "ls -d", "stat", "stat -L", "cat", "tree", "hashes", "find", "blame")
+        for end in LEADING
+    ),
+    "cp demo:/bin/to/x {target}",
 ]
+
+THEMSELVES = [
+    f"{command} {end}"
+    for command in ("ls -d", "ls -l", "stat", "stat -L", "find", "blame", "blame -d")
+    for end in LEADING
+]
+"""What is asked of a link, or of its target's attributes, which the directory above the target has."""
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +79,10 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if directory.is_dir():
             os.chown(directory, 0, 0)
             directory.chmod(0o700)
+    programs = Demo(root).directory(1) / "diff/bin"
+    for name, target in (("to", "/root"), ("to-to", "../bin/to")):
+        (programs / name).symlink_to(target)
+        os.chown(programs / name, NOBODY, NOBODY, follow_symlinks=False)
     return root
 
 
@@ -76,18 +103,44 @@ def _given(place: Path) -> Path:
     return root
 
 
-@pytest.mark.parametrize(
-    ("line", "code"),
-    [*((line, MET) for line in WALKS), *((line, ASKED) for line in ASKINGS), ("diff demo@2 demo", TROUBLE)],
-)
-def test_exit_code(closed: Path, line: str, code: int) -> None:
-    """A walk goes on, names what it cannot read, and exits with 1 (`diff` 6); what was asked for is 6."""
+EXPECTED = {
+    **dict.fromkeys(WALKS, MET),
+    **dict.fromkeys(ASKINGS, ASKED),
+    **dict.fromkeys(THEMSELVES, 0),
+    "diff demo@2 demo": TROUBLE,
+}
+
+
+@pytest.fixture(scope="module")
+def answers(closed: Path) -> Mapping[str, tuple[int, str]]:
+    """Exit code and messages of every line."""
     with tempfile.TemporaryDirectory() as target:
-        os.chown(target, NOBODY, NOBODY)
-        words = line.format(target=target).split()
-        done = layerfs_as_nobody("--root", str(closed), "--metadata", "disk", *words)
-    assert (done.returncode, "error" in done.stderr) == (code, True), done.stderr
-    assert "/root" in done.stderr or "/nope" in done.stderr
+        places = [os.path.join(target, str(number)) for number in range(len(EXPECTED))]
+        for place in places:
+            os.mkdir(place)
+            os.chown(place, NOBODY, NOBODY)
+        os.chmod(target, 0o755)
+        before = ("--root", str(closed), "--metadata", "disk")
+        lines = [
+            [*before, *line.format(target=place).split()]
+            for line, place in zip(EXPECTED, places, strict=True)
+        ]
+        return dict(zip(EXPECTED, all_as_nobody(lines), strict=True))
+
+
+@pytest.mark.parametrize("line", EXPECTED)
+def test_exit_code(answers: Mapping[str, tuple[int, str]], line: str) -> None:
+    """A walk goes on, names what it cannot read, and exits with 1 (`diff` 6); what was asked for is 6.
+
+    A link itself, and what the directory above its target tells of that, are there for all.
+    """
+    code, said = answers[line]
+    assert code == EXPECTED[line], said
+    if code:
+        assert "error" in said
+        assert "/root" in said or "/nope" in said
+    else:
+        assert said == ""
 
 
 # -- records ---------------------------------------------------------------------------------------
@@ -102,13 +155,37 @@ def test_verify_of_an_image_whose_record_cannot_be_read(readable: Path, name: st
     demo = Demo(readable)
     place = demo.directory(4) if name in ("link", "lower") else demo.layer(4)
     path = demo.config if name == "config" else place / name
+    done = _verified_without(readable, path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert path.name[:12] in done.stdout
+
+
+@pytest.mark.parametrize("place", [".", "diff", "diff/etc", "diff/etc/motd"])
+def test_verify_of_an_image_whose_layer_cannot_be_read(readable: Path, place: str) -> None:
+    """Whatever of a layer's directory is closed is named, is no error, and no clean result either."""
+    path = Demo(readable).directory(4) / place
+    done = _verified_without(readable, path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert "content of 5 of 6 layers proven" in lines[-1]
+    assert " 0 errors, " in lines[-1]
+    assert any(str(path.relative_to(readable)) in line and "unreadable]" in line for line in lines)
+
+
+def test_verify_of_an_image_that_can_be_read(readable: Path) -> None:
+    """Beside the others: the same image by the same user with nothing closed is clean."""
+    done = layerfs_as_nobody("--root", str(readable), "verify", "--ignore", "mode", "--no-trunc", "demo:1.0")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "content of 6 layers proven" in done.stdout
+
+
+def _verified_without(root: Path, path: Path) -> subprocess.CompletedProcess[str]:
+    """What nobody is told of the image while a file or directory is root's alone."""
     os.chown(path, 0, 0)
     mode = path.stat().st_mode
     path.chmod(0o600)
     try:
-        done = layerfs_as_nobody("--root", str(readable), "verify", "demo:1.0")
+        return layerfs_as_nobody("--root", str(root), "verify", "--ignore", "mode", "--no-trunc", "demo:1.0")
     finally:
         path.chmod(mode)
         os.chown(path, NOBODY, NOBODY)
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert path.name[:12] in done.stdout

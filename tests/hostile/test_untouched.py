@@ -21,55 +21,57 @@ import pytest
 from layerfs_cli.main import COMMANDS
 from layerfs_cli.spellings import GROUPS
 from tests.support.command import layerfs
-from tests.support.fixture import private_copy
 from tests.support.images import image_of
 from tests.support.kernel import private_dir
 from tests.support.layerspec import Dir, File, LayerSpec, Symlink
 from tests.support.layouts import Layout, as_directory, as_tar, layer_of
+from tests.support.storekinds import STORE_KINDS, each_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from tests.support.storekinds import StoreKind
+
 pytestmark = pytest.mark.root
 
-NAMES = ("demo", "buildkit", "lab/whiteouts:1", "changed")
+NAMES = ("{image}", "{other}", "{odd}", "{container}")
 INVOCATIONS: Mapping[str, list[list[str]]] = {
     "images": [["-a", "--usage", "--digests"]],
     "containers": [["--size"]],
-    "history": [["--layers", "demo"], ["changed"]],
-    "layers": [[], ["demo"], ["--digests", "changed"]],
-    "chain-id": [["--steps", "demo"]],
+    "history": [["--layers", "{image}"], ["{container}"]],
+    "layers": [[], ["{image}"], ["--digests", "{container}"]],
+    "chain-id": [["--steps", "{image}"]],
     "inspect": [[name] for name in NAMES],
-    "du": [[], ["--layers"], ["--what-if", "demo"]],
-    "diff": [["demo@3", "demo"], ["demo", "buildkit"], ["changed"], ["--stat", "demo"]],
-    "changes": [["demo"], ["--layer", "4", "demo"], ["changed"]],
+    "du": [[], ["--layers"], ["--what-if", "{image}"]],
+    "diff": [["{image}@2", "{image}"], ["{image}", "{other}"], ["{container}"], ["--stat", "{image}"]],
+    "changes": [["{image}"], ["--layer", "2", "{image}"], ["{container}"]],
     "waste": [["--all"], ["--duplicates", "--all"], *([name] for name in NAMES[:-1])],
     "blame": [
-        ["demo", "/etc/motd"],
+        ["{image}", "/etc/motd"],
         ["--all", "/etc/motd"],
         *(["-R", "--hidden", "--no-trunc", name] for name in NAMES),
     ],
-    "deleted": [*(["--no-trunc", name] for name in NAMES), ["--recover", "{out}/deleted", "changed"]],
+    "deleted": [*(["--no-trunc", name] for name in NAMES), ["--recover", "{out}/deleted", "{container}"]],
     "ls": [["-lR", name] for name in NAMES],
     "tree": [[name] for name in NAMES],
-    "stat": [["demo", "/etc/motd", "/bin/sh"]],
-    "cat": [["demo", "/etc/motd", "/bin/fx"]],
-    "cp": [["--specials", f"{name}:/", f"{{out}}/cp-{number}"] for number, name in enumerate(NAMES)],
-    "hashes": [["demo"], ["--all-versions", "changed"]],
-    "timeline": [["--all", "--sha256"], ["--bodyfile", "--md5", "demo", "changed"]],
+    "stat": [["{image}", "/etc/motd", "/bin/sh"]],
+    "cat": [["{image}", "/etc/motd", "/bin/fx"]],
+    "cp": [["--specials", name + ":/", f"{{out}}/cp-{number}"] for number, name in enumerate(NAMES)],
+    "hashes": [["{image}"], ["--all-versions", "{container}"]],
+    "timeline": [["--all", "--sha256"], ["--bodyfile", "--md5", "{image}", "{container}"]],
     "find": [
         *([name, "-live", "-deleted", "-ls"] for name in NAMES),
         ["--all", "-ls", "--sha256", "0" * 64],
         ["--all"],
     ],
-    "whois": [["demo", "changed"]],
+    "whois": [["{image}", "{container}"]],
     "verify": [["--all"]],
     "doctor": [[]],
-    "export": [["demo", "-o", "-"]],
+    "export": [["{image}", "-o", "-"]],
     "mount": [
-        *(["--driver", driver, "demo", "{mnt}"] for driver in ("native", "fusepy")),
-        ["--no-passthrough", "changed", "{mnt}"],
-        ["--layer", "5", "demo", "{mnt}"],
+        *(["--driver", driver, "{image}", "{mnt}"] for driver in ("native", "fusepy")),
+        ["--no-passthrough", "{container}", "{mnt}"],
+        ["--layer", "2", "{image}", "{mnt}"],
     ],
     "umount": [],  # ends each of these
     "mount-helper": [[]],
@@ -78,10 +80,14 @@ INVOCATIONS: Mapping[str, list[list[str]]] = {
     "completion": [["bash"]],
     "system": [["df"], ["df", "-v"]],
 }
-"""What each command is run with; `{out}` is a directory to write to, `{mnt}` one to mount on."""
+"""What each command is run with: names of the kind of store; `{out}` to write to, `{mnt}` to mount on."""
 
 FINDINGS = ("diff", "verify", "doctor")
 """What finds something in the recorded root, and says so with its exit code."""
+
+NOT_IN_THIS_KIND = 4
+
+_NO_NAMES: Mapping[str, str] = {}
 
 LAYERFS = str(Path(sys.executable).with_name("layerfs"))
 
@@ -179,8 +185,8 @@ def _use(mounted: Path) -> int:
     return number
 
 
-def _run(root: Path, command: list[str], out: Path, mnt: Path) -> None:
-    words = [word.format(out=out, mnt=mnt) for word in command]
+def _run(root: Path, command: list[str], out: Path, mnt: Path, names: Mapping[str, str] = _NO_NAMES) -> None:
+    words = [word.format(out=out, mnt=mnt, **names) for word in command]
     if words[0] == "mount":
         subprocess.run([LAYERFS, "--root", root, *words], check=True)
         try:
@@ -189,6 +195,8 @@ def _run(root: Path, command: list[str], out: Path, mnt: Path) -> None:
             subprocess.run([LAYERFS, "--root", root, "umount", mnt], check=True)
         return
     done = layerfs(root, *words)
+    if done.code == NOT_IN_THIS_KIND and "records of a Docker Engine" in done.stderr:
+        return
     assert done.code in ((0, 1) if words[0] in FINDINGS else (0, 1, 6)), (command, done.stderr)
 
 
@@ -200,21 +208,23 @@ def _changes(before: dict[bytes, tuple[object, ...]], after: dict[bytes, tuple[o
     }
 
 
+@each_kind
 @pytest.mark.fuse
 @pytest.mark.timeout(900)
-def test_nothing_changes(dataroot_path: Path) -> None:
+def test_nothing_changes(kind: StoreKind) -> None:
     """After each command every entry has its attributes and times, access times included, and its bytes."""
     with private_dir() as place:
         _needs_access_times(place)
-        root = private_copy(dataroot_path, place / "root")
+        (place / "root").mkdir()
+        root = kind.make(place / "root")
         (place / "out").mkdir()
         (place / "mnt").mkdir()
         contents = _contents(root)
         _age(root)
         before = _state(root)
-        assert len(before) > 1000
+        assert len(before) > 400
         for command in _commands():
-            _run(root, command, place / "out", place / "mnt")
+            _run(root, command, place / "out", place / "mnt", kind.names)
             assert _changes(before, _state(root)) == {}, command
         assert _contents(root) == contents
 
@@ -262,16 +272,17 @@ def test_nothing_of_an_archive_changes() -> None:
         assert _contents(evidence) == contents
 
 
+@each_kind
 @pytest.mark.fuse
 @pytest.mark.kernel
 @pytest.mark.timeout(900)
-def test_nothing_changes_below_a_read_only_bind_mount(dataroot_path: Path) -> None:
+def test_nothing_changes_below_a_read_only_bind_mount(kind: StoreKind) -> None:
     """On a read-only mount every command does its work, and the root behind it stays as it is."""
     with private_dir() as place:
         _needs_access_times(place)
-        root = private_copy(dataroot_path, place / "root")
-        for name in ("out", "mnt", "bound"):
+        for name in ("root", "out", "mnt", "bound"):
             (place / name).mkdir()
+        root = kind.make(place / "root")
         contents = _contents(root)
         _age(root)
         before = _state(root)
@@ -279,7 +290,7 @@ def test_nothing_changes_below_a_read_only_bind_mount(dataroot_path: Path) -> No
         try:
             subprocess.run(["mount", "-o", "remount,bind,ro", place / "bound"], check=True)
             for command in _commands():
-                _run(place / "bound", command, place / "out", place / "mnt")
+                _run(place / "bound", command, place / "out", place / "mnt", kind.names)
                 assert _changes(before, _state(root)) == {}, command
         finally:
             subprocess.run(["umount", "--lazy", place / "bound"], check=True)
@@ -316,7 +327,8 @@ RAW = ("cat", "completion", "cp", "export", "hashes", "mount")
 @pytest.mark.parametrize("command", [found for found in _commands() if found[0] not in RAW], ids=" ".join)
 def test_no_control_byte_reaches_a_terminal(dataroot_path: Path, tmp_path: Path, command: list[str]) -> None:
     """Tables never carry a control character, whatever names and histories the root holds."""
-    command = [word.replace("lab/whiteouts:1", "lab/names:1").format(out=tmp_path) for word in command]
+    names = {**STORE_KINDS[0].names, "odd": "lab/names:1"}
+    command = [word.format(out=tmp_path, **names) for word in command]
     found = layerfs(dataroot_path, *command)
     assert not set(found.stdout.encode("utf-8", "surrogateescape")) & set(CONTROL)
     assert not set(found.stderr.encode("utf-8", "surrogateescape")) & set(CONTROL)

@@ -13,7 +13,6 @@ import pytest
 
 from layerfs.formats.checksum import crc64
 from tests.support.command import layerfs
-from tests.support.fixture import private_copy
 from tests.support.planting import PLANTS, image_only, placed_layers, unchanged_times
 
 if TYPE_CHECKING:
@@ -61,9 +60,9 @@ def test_intact_root_has_no_error(dataroot_path: Path) -> None:
     assert layerfs(dataroot_path, "verify", "--all", "--strict").code == FOUND
 
 
-def test_all_at_once(dataroot_path: Path, tmp_path: Path) -> None:
+def test_all_at_once(copy: Path) -> None:
     """Every kind of tampering at once: each is named where it was done, by several processes as by one."""
-    root = private_copy(dataroot_path, tmp_path / "root")
+    root = copy
     wanted: set[tuple[str, str]] = set()
     for plant in PLANTS.values():
         layer = placed_layers(root, plant.image)[plant.layer - 1]

@@ -20,7 +20,6 @@ from layerfs.analysis.store.findall import find_all
 from layerfs.analysis.store.forest import Forest
 from layerfs.analysis.tree.versions import versions
 from tests.support.command import layer_files, layerfs
-from tests.support.fixture import private_copy
 from tests.support.kernel import check_trusted_xattrs, overlay_mount, private_dir
 from tests.support.layerspec import materialise
 from tests.support.places import Places
@@ -218,11 +217,9 @@ def test_each_directory_of_each_layer_is_read_once(dataroot_path: Path, watch: _
     assert len(uses) > 2 * len(layer_files(dataroot_path))
 
 
-def test_each_inode_that_passes_all_else_is_read_once(
-    dataroot_path: Path, tmp_path: Path, watch: _Watch
-) -> None:
+def test_each_inode_that_passes_all_else_is_read_once(copy: Path, watch: _Watch) -> None:
     """--sha256 opens the regular files that pass the other tests, each inode once, and nothing else."""
-    root = private_copy(dataroot_path, tmp_path / "root")
+    root = copy
     for layer in DataRoot.open(root).chain(DataRoot.open(root).image("lab/metacopy:1")):
         shutil.rmtree(root / "overlay2" / layer.cache_id / "diff")  # the data of such files lie elsewhere
         (root / "overlay2" / layer.cache_id / "diff").mkdir()

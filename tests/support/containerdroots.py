@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.support.boltfiles import Tree
 
-__all__ = ["ContainerdRoot"]
+__all__ = ["ContainerdRoot", "plain"]
 
 
 class ContainerdRoot:
@@ -170,12 +170,12 @@ class ContainerdRoot:
     def _edit(self, path: Path, change: Callable[[Tree], object]) -> None:
         tree = read(path.read_bytes())
         change(tree)
-        self.write(path, bolt_tree(_plain(tree)))
+        self.write(path, bolt_tree(plain(tree)))
 
 
-def _plain(tree: Tree) -> Tree:
+def plain(tree: Tree) -> Tree:
     """Without the sequences of buckets."""
-    return {key: value if isinstance(value, bytes) else _plain(value) for key, value in tree.items() if key}
+    return {key: value if isinstance(value, bytes) else plain(value) for key, value in tree.items() if key}
 
 
 def _put_back(path: Path, content: bytes, mode: int) -> None:

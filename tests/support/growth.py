@@ -8,16 +8,17 @@ step; where that could grow, a test says so and gives it so much that a loop in 
 
 from __future__ import annotations
 
+import cProfile
 import gc
 import sys
 import threading
 import tracemalloc
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FrameType
+    from types import CodeType, FrameType
 
 __all__ = ["Growth", "growth_of_memory", "growth_of_steps", "peak", "steps"]
 
@@ -35,30 +36,48 @@ class Growth(NamedTuple):
 
 
 def steps(run: Callable[[], object]) -> Counter[str]:
-    """How often each line is begun and each function of C is called, in all threads that a call begins."""
-    counts: Counter[tuple[str, int]] = Counter()
+    """How often each line is begun, in all threads that a call begins, and in this one each function of C."""
+    lines: dict[int, _Lines] = {}
 
-    def trace(frame: FrameType, _event: str, _argument: Any) -> Any:
-        counts[frame.f_code.co_filename, frame.f_lineno] += 1
-        return trace
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        code = frame.f_code
+        if id(code) not in lines:  # by its number, as to hash what a function is made of takes long
+            lines[id(code)] = _Lines(code)
+        return lines[id(code)].count(frame, event, argument)
 
-    def profile(_frame: FrameType, event: str, argument: Any) -> None:
-        if event == "c_call":
-            counts[argument.__qualname__, 0] += 1
-
-    before = sys.gettrace(), sys.getprofile()
+    before = sys.gettrace()
+    calls = cProfile.Profile(subcalls=False)
     gc.disable()  # it closes what was left open when it likes
     threading.settrace(trace)
     sys.settrace(trace)
-    sys.setprofile(profile)
+    calls.enable()
     try:
         run()
     finally:
-        sys.setprofile(before[1])
-        sys.settrace(before[0])
+        calls.disable()
+        sys.settrace(before)
         threading.settrace(None)
         gc.enable()
-    return Counter({f"{name}:{line}": count for (name, line), count in counts.items()})
+    counted = Counter(
+        {entry.code: entry.callcount for entry in calls.getstats() if isinstance(entry.code, str)}
+    )
+    for found in lines.values():
+        counted.update({f"{found.code.co_filename}:{line}": count for line, count in found.counts.items()})
+    return counted
+
+
+class _Lines:
+    """How often each line of a piece of code is begun."""
+
+    def __init__(self, code: CodeType) -> None:
+        self.code = code
+        counts: defaultdict[int, int] = defaultdict(int)
+
+        def count(frame: FrameType, _event: str, _argument: Any) -> Any:  # the less it does the better
+            counts[frame.f_lineno] += 1
+            return count
+
+        self.counts, self.count = counts, count
 
 
 def peak(run: Callable[[], object]) -> int:

@@ -1,4 +1,4 @@
-"""A data root in which every place that holds a string holds a hostile one.
+"""A data root, and archives, in which every place that holds a string holds a hostile one.
 
 The places are found, not listed: every text and every key of every JSON document, every small file of the
 engine's, and a name in every directory. What an engine reads as a number, a time or an ID is made hostile in
@@ -15,11 +15,22 @@ import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
+from fixtures.archives import Layer as FixtureLayer
+from tests.support.layouts import OCI, Layout, as_tar, digest
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["EVIL", "EVIL_NAME", "FORGED", "make_hostile", "one_of_each_kind"]
+__all__ = [
+    "EVIL",
+    "EVIL_NAME",
+    "FORGED",
+    "hostile_archive",
+    "hostile_layout",
+    "make_hostile",
+    "one_of_each_kind",
+]
 
 FORGED = "FORGED"
 """What a line must not begin with: it stands behind every kind of line end."""
@@ -34,6 +45,9 @@ EVIL_NAME = (
     .encode("utf-8", "surrogateescape")
 )
 """The same as a name of a file."""
+
+_NAME = os.fsdecode(EVIL_NAME)
+_KEY = EVIL.replace("\x00", "").replace("\ud800", "")  # of a PAX record: characters alone
 
 _IDENTITY = re.compile(r"(sha256:)?[0-9a-f]{64}|\d{4}-\d\d-\d\dT.*")
 _KINDS = ("bind", "volume", "tmpfs", "linux", "amd64", "layers", "overlay2", "local", "rprivate")
@@ -50,6 +64,55 @@ def make_hostile(root: Path) -> None:
     _layers(root)
     _records(root)
     _names(root)
+
+
+def hostile_archive(path: Path) -> None:
+    """Write a docker-archive of images `evil:N` as in `make_hostile`; `evil:0` is called `changed` too."""
+    layers = {f"{number}/{_KEY}/layer.tar": tar for number, tar in enumerate(_tars())}
+    members, rows = dict(layers), []
+    for number, document in enumerate(_configs(list(layers.values()))):
+        members[f"{number}-{_KEY}.json"] = json.dumps(document).encode()
+        tags = [f"evil:{number}", EVIL, f"evil:{EVIL}", *(["changed"] if number == 0 else [])]
+        rows.append({"Config": f"{number}-{_KEY}.json", "RepoTags": tags, "Layers": list(layers), EVIL: EVIL})
+    members["manifest.json"] = json.dumps(rows).encode()
+    members["repositories"] = json.dumps({EVIL: {EVIL: EVIL}}).encode()
+    members[_NAME] = b""
+    path.write_bytes(as_tar(members))
+
+
+def hostile_layout(path: Path) -> None:
+    """The same as a tar of an OCI layout."""
+    layout, tars = Layout(), _tars()
+    for number, document in enumerate(_configs(tars)):
+        config = layout.document(document, f"{OCI}.config.v1+json", annotations={EVIL: EVIL})
+        layers = [layout.blob(tar, f"{OCI}.layer.v1.tar", annotations={EVIL: EVIL}) for tar in tars]
+        manifest = {"schemaVersion": 2, "config": config, "layers": layers, EVIL: EVIL}
+        found = layout.document(manifest, f"{OCI}.manifest.v1+json")
+        for name in (f"evil:{number}", EVIL, *(["changed"] if number == 0 else [])):
+            layout.name(found, name)
+    layout.name(layout.blob(b"?", EVIL), EVIL)
+    path.write_bytes(as_tar(layout.done()))
+
+
+def _tars() -> list[bytes]:
+    """Two layers with hostile names, targets and attributes."""
+    base, upper = FixtureLayer(), FixtureLayer()
+    base.dir("etc").file("etc/motd", b"1", uname=_NAME, gname=_NAME).file("gone", b"x")
+    upper.dir("etc").file("etc/motd", b"2").whiteout("gone")
+    for layer in (base, upper):
+        layer.dir(_NAME).file(f"{_NAME}/{_NAME}", b"x", xattrs={f"user.{_KEY}": EVIL_NAME})
+        layer.symlink(f"{_NAME}-link", _NAME).link(f"{_NAME}-also", f"{_NAME}/{_NAME}")
+    return [base.done(), upper.done()]
+
+
+def _configs(tars: Sequence[bytes]) -> Iterator[Any]:
+    """Hostile configs of an image of some layers."""
+    steps = [
+        {"created": "2026-01-01T00:00:00Z", "created_by": "s", "comment": "c", "author": "a"} for _ in tars
+    ]
+    rootfs = {"type": "layers", "diff_ids": [digest(tar) for tar in tars]}
+    config = {"os": "linux", "architecture": "amd64", "created": steps[0]["created"], "history": steps}
+    yield from _hostile(config | {"rootfs": rootfs} | _IMAGE_TEXTS)
 
 
 def _leaves(value: Any, at: Path_ = ()) -> Iterator[tuple[Path_, Any]]:

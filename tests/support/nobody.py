@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
-__all__ = ["BECOME_NOBODY", "NOBODY", "layerfs_as_nobody"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["BECOME_NOBODY", "NOBODY", "all_as_nobody", "layerfs_as_nobody"]
 
 NOBODY = 65534
 
@@ -28,6 +33,32 @@ from layerfs_cli.main import run
 become_nobody()
 sys.exit(run(sys.argv[1:]))
 """
+
+
+_RUN_ALL = f"""{BECOME_NOBODY}
+import io, json, sys
+from contextlib import redirect_stderr, redirect_stdout
+from layerfs_cli.main import run
+become_nobody()
+done = []
+for words in json.load(sys.stdin):
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="surrogateescape") for _ in range(2))
+    with redirect_stdout(out), redirect_stderr(err):
+        code = run(words)
+    err.flush()
+    done.append((code, err.buffer.getvalue().decode("utf-8", "replace")))
+json.dump(done, sys.stdout)
+"""
+
+
+def all_as_nobody(lines: Sequence[Sequence[str]]) -> list[tuple[int, str]]:
+    """Run several command lines in one process as a user who is not root: exit code and messages of each."""
+    command = [sys.executable, "-c", _RUN_ALL]
+    given = json.dumps(lines)
+    done = subprocess.run(
+        command, input=given, capture_output=True, text=True, check=True, env={"PATH": os.defpath}
+    )
+    return [(code, said) for code, said in json.loads(done.stdout)]
 
 
 def layerfs_as_nobody(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -1,11 +1,19 @@
-"""The records of a layer and of a container in an overlay2 root, and what can befall each."""
+"""The records of a layer in each kind of store, and what can befall each."""
 
 from __future__ import annotations
 
+import json
 import os
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+import shutil
+import subprocess
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from layerfs.ids import chain_ids
+from tests.support.bolt import bolt_tree
+from tests.support.boltfiles import read
+from tests.support.containerdroots import ContainerdRoot, plain
 from tests.support.planting import placed_layers
 
 if TYPE_CHECKING:
@@ -14,19 +22,149 @@ if TYPE_CHECKING:
 
     from tests.support.planting import PlacedLayer
 
-__all__ = ["DAMAGES", "Record", "damaged", "overlay2_records"]
+__all__ = [
+    "DAMAGES", "BoltRecord", "DirectoryRecord", "Record", "containerd_records", "damaged", "overlay2_records"
+]  # fmt: skip
+
+_GARBAGE = b"\xff garbage\n"
 
 
-class Record(NamedTuple):
-    """One record of a layer.
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record of a layer that is a file.
 
     Attributes:
-        path: its file.
+        path: its file, which messages name.
         others: the same file of another layer: what a mistake would put there.
     """
 
     path: Path
     others: Path
+
+    @property
+    def is_there(self) -> bool:
+        """Whether this layer has one."""
+        return self.path.exists()
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Put it back at the end, whatever became of it."""
+        content = _content(self.path)
+        try:
+            yield
+        finally:
+            if self.path.is_dir() and not self.path.is_symlink():
+                self.path.rmdir()
+            self.path.unlink(missing_ok=True)
+            _put(self.path, content)
+
+    def remove(self) -> None:
+        """Lose it."""
+        self.path.unlink()
+
+    def write(self, content: bytes) -> None:
+        """Let it say something else."""
+        self.path.unlink()
+        self.path.write_bytes(content)
+
+    def swap(self) -> None:
+        """Let it be the other layer's."""
+        self.path.unlink()
+        _put(self.path, _content(self.others))
+
+    def hide(self) -> None:
+        """Make it unreadable: a directory, as nobody can keep root from a file."""
+        self.path.unlink()
+        self.path.mkdir()
+
+
+@dataclass(frozen=True, slots=True)
+class BoltRecord(Record):
+    """A record that is a bucket in a bolt database; `path` is the database.
+
+    Attributes:
+        place: the names of the buckets down to it.
+        others_place: those of the same record of another layer.
+    """
+
+    place: tuple[bytes, ...]
+    others_place: tuple[bytes, ...]
+
+    def remove(self) -> None:
+        """Lose it."""
+        self._change(lambda parent: parent.pop(self.place[-1]))
+
+    def write(self, content: bytes) -> None:
+        """Let every value in it be another; none at all for nothing."""
+        self._change(lambda parent: parent.update({self.place[-1]: _filled(parent[self.place[-1]], content)}))
+
+    def swap(self) -> None:
+        """Let it be the other layer's."""
+        other = _inner(plain(read(self.path.read_bytes())), self.others_place)
+        self._change(lambda parent: parent.update({self.place[-1]: other}))
+
+    def hide(self) -> None:
+        """Put a value where the bucket was."""
+        self._change(lambda parent: parent.update({self.place[-1]: b"value"}))
+
+    def _change(self, change: Callable[[dict[bytes, Any]], object]) -> None:
+        tree = plain(read(self.path.read_bytes()))
+        change(_inner(tree, self.place[:-1]))
+        self.path.write_bytes(bolt_tree(tree))
+
+
+class DirectoryRecord(Record):
+    """A record that is a directory of files."""
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Put it back at the end, whatever became of it."""
+        away = self.path.with_name(self.path.name + ".away")
+        self.path.rename(away)
+        subprocess.run(["cp", "-a", away, self.path], check=True)
+        try:
+            yield
+        finally:
+            self._clear()
+            away.rename(self.path)
+
+    def _clear(self) -> None:
+        if self.path.is_dir() and not self.path.is_symlink():
+            shutil.rmtree(self.path)
+        else:
+            self.path.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Lose it."""
+        self._clear()
+
+    def write(self, content: bytes) -> None:
+        """Have a file in its place."""
+        self._clear()
+        self.path.write_bytes(content)
+
+    def swap(self) -> None:
+        """Have a link to the other's in its place."""
+        self._clear()
+        self.path.symlink_to(self.others)
+
+    def hide(self) -> None:
+        """Have a pipe in its place, which nobody writes to."""
+        self._clear()
+        os.mkfifo(self.path)
+
+
+def _filled(bucket: dict[bytes, Any], content: bytes) -> dict[bytes, Any]:
+    return dict.fromkeys((key for key, value in bucket.items() if isinstance(value, bytes)), content)
+
+
+def _inner(tree: dict[bytes, Any], place: tuple[bytes, ...]) -> dict[bytes, Any]:
+    for name in place:
+        tree = tree[name]
+    return tree
+
+
+# -- of each kind --------------------------------------------------------------------------------
 
 
 def overlay2_records(root: Path, image: str, number: int) -> Mapping[str, Record]:
@@ -45,52 +183,59 @@ def _files(root: Path, layer: PlacedLayer) -> dict[str, Path]:
     }
 
 
-def _remove(record: Record) -> None:
-    record.path.unlink()
+def containerd_records(root: Path, image: str, number: int) -> Mapping[str, Record]:
+    """Those of a layer of Docker's: what names its snapshot, what numbers it, its blob, its directory."""
+    store = ContainerdRoot(root, "containerd/daemon", "moby")
+    name = f"docker.io/library/{image}"
+    manifest, config, ours, theirs = (
+        store.blob(store.digest_of(name, which))
+        for which in ("manifest", "config", str(number), str(number + 1))
+    )
+    diff_ids = json.loads(config.read_bytes())["rootfs"]["diff_ids"]
+    key, other = chain_ids(diff_ids)[number - 1 : number + 1]
+    snapshots = store.snapshotter / "metadata.db"
+    return {
+        "meta": BoltRecord(store.meta, store.meta, _in_meta(key), _in_meta(other)),
+        "snapshot": BoltRecord(
+            snapshots, snapshots, _in_snapshots(store.name(key)), _in_snapshots(store.name(other))
+        ),
+        "blob": Record(ours, theirs),
+        "directory": DirectoryRecord(store.directory(key), store.directory(other)),
+        "manifest": Record(manifest, ours),
+        "config": Record(config, manifest),
+    }
 
 
-def _write(content: bytes) -> Callable[[Record], None]:
-    def damage(record: Record) -> None:
-        record.path.unlink()
-        record.path.write_bytes(content)
-
-    return damage
+def _in_meta(key: str) -> tuple[bytes, ...]:
+    return b"v1", b"moby", b"snapshots", b"overlayfs", key.encode()
 
 
-def _swap(record: Record) -> None:
-    record.path.unlink()
-    _put(record.path, _content(record.others))
+def _in_snapshots(name: bytes) -> tuple[bytes, ...]:
+    return b"v1", b"snapshots", name
 
 
-def _hide(record: Record) -> None:
-    record.path.unlink()
-    record.path.mkdir()
+# -- what befalls them ---------------------------------------------------------------------------
 
 
 DAMAGES: Mapping[str, Callable[[Record], None]] = {
-    "missing": _remove,
-    "empty": _write(b""),
-    "garbage": _write(b"\xff garbage\n"),
-    "another's": _swap,
-    "unreadable": _hide,
+    "missing": lambda record: record.remove(),
+    "empty": lambda record: record.write(b""),
+    "garbage": lambda record: record.write(_GARBAGE),
+    "another's": lambda record: record.swap(),
+    "unreadable": lambda record: record.hide(),
 }
-"""What can befall a record; an unreadable one is a directory, as nobody can keep root from a file."""
+"""What can befall a record."""
 
 
 @contextmanager
 def damaged(records: list[Record], damage: Callable[[Record], None]) -> Iterator[None]:
     """Damage records, and put them back."""
-    kept = [_content(record.path) for record in records]
-    for record in records:
-        damage(record)
-    try:
+    with ExitStack() as stack:
+        for record in records:
+            stack.enter_context(record.kept())
+        for record in records:
+            damage(record)
         yield
-    finally:
-        for record, content in zip(records, kept, strict=True):
-            if record.path.is_dir() and not record.path.is_symlink():
-                record.path.rmdir()
-            record.path.unlink(missing_ok=True)
-            _put(record.path, content)
 
 
 def _content(path: Path) -> bytes | str:

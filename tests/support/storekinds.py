@@ -11,13 +11,21 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fixtures.unpack import unpack
-from tests.support.records import overlay2_records
+from tests.support.records import containerd_records, overlay2_records
+from tests.support.samples import unpack_sample
+from tests.support.things import (
+    containerd_things,
+    name_image_in_containerd,
+    name_image_in_overlay2,
+    overlay2_things,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from tests.support.records import Record
+    from tests.support.things import Thing
 
 __all__ = ["STORE_KINDS", "StoreKind", "each_kind"]
 
@@ -31,14 +39,48 @@ class StoreKind:
         make: unpacks the recorded store of this kind below an existing directory of the test's own, which
             may be damaged at will; its path.
         records: the records of a layer of an image of it, by name: the store, the image, the number (base 1).
+        things: things in it with every name they have.
+        name_image: gives an image of it, by its ID, the name `<repository>:latest`.
+        image, other, odd: the names of three images in it; the first has several layers, and `/etc/motd`.
+        tagged: the first with another tag than `latest`.
+        hosted: an image with a registry that has a port.
+        container: the name of a container that changed something, on an image in it.
     """
 
     name: str
     make: Callable[[Path], Path]
     records: Callable[[Path, str, int], Mapping[str, Record]]
+    things: Callable[[Path], list[Thing]]
+    name_image: Callable[[Path, str, str], None]
+    image: str
+    tagged: str
+    other: str
+    odd: str
+    hosted: str
+    container: str = "changed"
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """What to put for `{image}` and so on in the words of a command line."""
+        wanted = ("image", "tagged", "other", "odd", "hosted", "container")
+        return {name: getattr(self, name) for name in wanted}
 
 
-STORE_KINDS = (StoreKind("overlay2", unpack, overlay2_records),)
+def _containerd(path: Path) -> Path:
+    """The data root of a Docker Engine whose images are in a containerd store of its own."""
+    return unpack_sample("docker29-containerd", path)
+
+
+STORE_KINDS = (
+    StoreKind(
+        "overlay2", unpack, overlay2_records, overlay2_things, name_image_in_overlay2,
+        "demo", "demo:1.0", "buildkit", "lab/whiteouts:1", "localhost:5000/team/tagged:2",
+    ),
+    StoreKind(
+        "containerd", _containerd, containerd_records, containerd_things, name_image_in_containerd,
+        "multi", "multi:1", "buildkit:1", "dockertypes:1", "localhost:5057/team/pulled:1",
+    ),
+)  # fmt: skip
 
 each_kind = pytest.mark.parametrize("kind", STORE_KINDS, ids=lambda kind: kind.name)
 """Runs a test once for each kind of store, as the parameter `kind`."""

@@ -20,11 +20,11 @@ from layerfs.tree.node import Part
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from layerfs.tree.node import Node
 
-__all__ = ["Pair", "Walk", "below_top", "differences"]
+__all__ = ["Pair", "Walk", "below_top", "compared", "differences"]
 
 
 class Pair(NamedTuple):
@@ -66,8 +66,15 @@ def differences(
         same: is told of each entry of `after` that was compared and does not differ; what both trees
             take from the same layers alone is not compared.
     """
-    comparison = Comparison(before, after, complain, ignore)
-    for pair in Walk(before, after, complain, skip):
+    pairs = Walk(before, after, complain, skip)
+    return compared(pairs, Comparison(before, after, complain, ignore), same)
+
+
+def compared(
+    pairs: Iterable[Pair], comparison: Comparison, same: Callable[[Node], None] | None = None
+) -> Iterator[Change]:
+    """Those of some pairs that differ; `same` as in `differences`."""
+    for pair in pairs:
         change = comparison.change(*pair)
         if change is not None:
             yield change

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from layerfs.analysis.diff.difference import differences
+from layerfs.analysis.diff.changes import Comparison
+from layerfs.analysis.diff.difference import compared
+from layerfs.analysis.diff.layersteps import LayerSteps
 from layerfs.analysis.diff.tally import Tally
 from layerfs.analysis.store.history import history
 from layerfs.analysis.store.stack import container_layers, made_from
@@ -74,9 +76,11 @@ def layer_changes(
     made_by = {row.number: row.entry for row in history(root, image) if row.number} if image else {}
     layers = container_layers(root, owner) if isinstance(owner, Container) else root.chain(owner)
     tree = root.tree(owner)
+    steps, comparison = LayerSteps(tree, complain), Comparison(tree, tree, complain)
     for number, layer in enumerate(layers, 1):
-        tally = Tally(of_layer=True)
-        for change in differences(*step(tree, number), complain, same=tally.add_same):
+        top = len(layers) - number
+        tally = Tally(top)
+        for change in compared(steps.add(top), comparison, tally.add_same):
             tally.add(change)
         yield LayerChanges(number, layer, made_by.get(number), tally)
 

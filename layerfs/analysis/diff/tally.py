@@ -23,15 +23,20 @@ class Tally:
         entries: how many entries of each kind, directories among them.
         size: bytes of all but directories, as Docker counts a layer's size (a symbolic link has its
             target's length): of what is deleted the old ones, else the new ones.
-        identical: how many entries of the uppermost layer are as they were without it.
+        identical: how many entries of the layer are as they were without it.
     """
 
-    def __init__(self, *, of_layer: bool = False) -> None:
-        """Nothing is counted yet; with `of_layer` new bytes are those in the uppermost layer alone."""
+    def __init__(self, layer: int | None = None) -> None:
+        """Nothing is counted yet.
+
+        Args:
+            layer: count as new only the bytes in this layer, the uppermost of the trees that are compared,
+                given by its index in the newer one; None counts all.
+        """
         self.entries: Counter[str] = Counter()
         self.size: Counter[str] = Counter()
         self.identical = 0
-        self._of_layer = of_layer
+        self._layer = layer
         self._linked: set[tuple[int, int]] = set()
         self._identical_size = 0
         self._identical_links: dict[tuple[int, int], int] = {}
@@ -48,7 +53,7 @@ class Tally:
         """Count one change."""
         self.entries[change.kind] += 1
         found = change.node.stat
-        if found.is_dir or (self._of_layer and change.after and change.after.part.layer):
+        if found.is_dir or (change.after and not self._is_new(change.after)):
             return  # what a redirect moves here stays where it is
         if found.nlink > 1:
             inode = found.dev, found.ino
@@ -57,9 +62,12 @@ class Tally:
             self._linked.add(inode)
         self.size[change.kind] += found.size
 
+    def _is_new(self, node: Node) -> bool:
+        return self._layer is None or node.part.layer == self._layer
+
     def add_same(self, node: Node) -> None:
-        """Count an entry that does not differ, if the uppermost layer has it."""
-        if node.part.layer or node.parent is None:
+        """Count an entry that does not differ, if the layer has it."""
+        if not self._is_new(node) or node.parent is None:
             return
         self.identical += 1
         found = node.stat

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from layerfs.errors import DataRootUnreadable, DigestMismatch, MalformedFile, MissingFile
+from layerfs.errors import DataRootUnreadable, DigestMismatch, MalformedFile, MissingFile, OneStateLost
 from layerfs.model import Finding, Severity
 
 if TYPE_CHECKING:
@@ -64,14 +64,13 @@ def directory_subject(name: str) -> str:
 def from_damage(problem: CorruptStore, noun: str, subject: str, severity: Severity = "error") -> Finding:
     """The finding for what a reader of the store raised or yielded.
 
-    Its code is `noun` and, by the kind of the error, `missing`, `malformed`, `altered`, `wrong` or
-    `unreadable`.
+    Its code is `noun` and, by the kind of the error, `missing`, `malformed`, `state-lost`, `altered`,
+    `wrong` or `unreadable`.
     """
     if isinstance(problem, DataRootUnreadable):
         message = "permission denied"
-        return Finding(
-            f"{noun}-unreadable", severity, subject, problem.path, message=message, hint=problem.hint
-        )
+        code = f"{noun}-unreadable"
+        return Finding(code, severity, subject, problem.path, message=message, hint=problem.hint, unread=True)
     return Finding(
         f"{noun}-{_kind(problem)}",
         severity,
@@ -87,6 +86,8 @@ def from_damage(problem: CorruptStore, noun: str, subject: str, severity: Severi
 def _kind(problem: CorruptStore) -> str:
     if isinstance(problem, MissingFile):
         return "missing"
+    if isinstance(problem, OneStateLost):
+        return "state-lost"
     if isinstance(problem, MalformedFile):
         return "malformed"
     return "altered" if isinstance(problem, DigestMismatch) else "wrong"

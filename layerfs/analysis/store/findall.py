@@ -122,7 +122,12 @@ def _normal(path: bytes) -> bytes:
 
 def contents_of(forest: Forest, stage: Stage) -> Contents:
     """What the entries of one layer hold: its parts have index 0; those below serve what it lacks."""
-    return Contents([layer for layer in map(forest.source, stage.chain()) if layer])
+
+    def below() -> list[LayerSource]:
+        return [layer for layer in map(forest.source, stage.chain()[1:]) if layer]
+
+    own = forest.source(stage)
+    return Contents([own] if own else [], below)
 
 
 def _ask_versions(forest: Forest, stage: Stage, findings: Iterable[LayerHit]) -> None:

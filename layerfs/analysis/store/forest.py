@@ -33,7 +33,10 @@ Owner: TypeAlias = Image | Container
 
 @dataclass(slots=True, eq=False)
 class Stage:
-    """A layer on top of all that are below it.
+    """A layer on top of all that are below it, in a forest.
+
+    A `Subject` has the one tree that a name means. A stage is a part of many: it knows what stands on it, and
+    there is one also for a layer that is damaged or missing, of which no tree can be made.
 
     Attributes:
         below: the stage it stands on; None for a base, and where that is not known.

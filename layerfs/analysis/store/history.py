@@ -117,7 +117,7 @@ def _ancestry(root: Store, image: Image, limit: int) -> Iterator[ImageID]:
 
 
 def _parent(root: Store, image: Image) -> Image | None:
-    """The parent, if the note names a sound image; nobody checked the note."""
+    """The parent, if the note names a sound image; the note is unchecked text."""
     try:
         parent = ImageID(image.parent or "")
     except InvalidID:

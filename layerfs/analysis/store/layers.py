@@ -30,6 +30,9 @@ __all__ = ["LayerRow", "LayerTable"]
 class LayerRow:
     """One layer, what made it, and who needs it.
 
+    A listing shows this also of a layer whose record is damaged, and of layers of no tree. `LayerInfo` is the
+    part of it that a tree knows of its layers: to fill the rest all of the store is read.
+
     Attributes:
         index: its number in its chain, 1 for the base; None where the chain is broken.
         diff_id: sha256 of its uncompressed tar; None for a layer without a record.

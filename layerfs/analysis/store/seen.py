@@ -1,4 +1,4 @@
-"""What a search through the layers has found and, at the point it is at, is still to be seen.
+"""The findings of a search through the layers, and which are still visible at the layer it has reached.
 
 `Seen` is a tree of findings by path, changed as layers hide some of them and put back as the search
 leaves those layers; a `LayerHit` keeps who hides it.

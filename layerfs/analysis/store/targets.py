@@ -80,6 +80,8 @@ class Targets:
             for match in matches.values():
                 if isinstance(match.id, ImageID):
                     self._root.read_image(match.id)  # it is of this root, and why it cannot be read is told
+        if lost := self._root.lost_name(thing, ("container", "image", "layer")):
+            raise lost
         raise LookupFailed(
             f"nothing of this data root: {thing}",
             hint="known are cache, chain, diff, image and container IDs, links, paths below the root, and "

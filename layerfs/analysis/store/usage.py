@@ -1,4 +1,4 @@
-"""Who uses which layer, and what removing images and containers would really free.
+"""Who uses which layer, and what removing images and containers would free.
 
 Two accounts of the same store: SHARED and UNIQUE as the Engine prints them (references of listed
 images, by chain ID), and FREED, which plays through what the Engine does on removal: a layer goes
@@ -22,6 +22,7 @@ from layerfs.analysis.store.listing import container_counts, listed_images
 from layerfs.capabilities import Accountable
 from layerfs.damage import attempt
 from layerfs.model import added_up
+from layerfs.store import walk_down
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -223,12 +224,7 @@ class StoreUsage:
 
     def _below(self, top: ChainID) -> list[ChainID]:
         """A layer and those it stands on, base first, as far as they are sound."""
-        found: dict[ChainID, None] = {}
-        at: ChainID | None = top
-        while at is not None and at not in found and at in self._layers:
-            found[at] = None
-            at = self._layers[at].parent
-        return list(reversed(found))
+        return [layer.chain_id for layer in walk_down(top, self._layers.get)][::-1]
 
     def _released(self, tops: Iterable[ChainID]) -> Iterator[Layer]:
         """The layers to which nothing refers once a holder of each of `tops` is gone, in that order."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from layerfs.tree.node import FileStat, Node
     from layerfs.tree.source import LayerSource
 
-__all__ = ["Contents", "Hit", "find", "is_superseded", "number_of"]
+__all__ = ["Contents", "Hit", "find", "is_superseded", "number_of", "without_links"]
 
 _OWNERS_LIMIT = 16 << 20
 _LARGEST_OWNER = (1 << 32) - 2  # the last of 32 bits is -1, which stands for none
@@ -106,7 +106,7 @@ class _Start(NamedTuple):
         try:
             node = tree.resolve(typed, follow=False)
         except TreeError as error:
-            return cls(tree, typed, _hidden_path(tree, typed), error)
+            return cls(tree, typed, without_links(tree, typed), error)
         return cls(tree, typed, node.path, node)
 
     def renamed(self, path: bytes) -> tuple[bytes, int]:
@@ -117,8 +117,15 @@ class _Start(NamedTuple):
         return self.typed.rstrip(b"/") + b"/" + below, below.count(b"/") + 1
 
 
-def _hidden_path(tree: UnionTree, typed: bytes) -> bytes:
-    """The path that one would have that the tree does not show: links are followed as far as it does."""
+def without_links(tree: UnionTree, typed: bytes, *, follow: bool = False) -> bytes:
+    """Where a path leads; of one that the tree does not show links are followed as far as it does.
+
+    With `follow` also a link that it ends in.
+    """
+    try:
+        return tree.resolve(typed, follow=follow).path
+    except TreeError:
+        pass
     names = [name for name in typed.split(b"/") if name]
     for end in range(len(names) - 1, 0, -1):
         try:
@@ -188,9 +195,17 @@ def _is_filled(tree: UnionTree, node: Node) -> bool:
 class Contents:
     """What the entries of some layers hold; a file of several names is read once."""
 
-    def __init__(self, layers: Sequence[LayerSource]) -> None:
-        """Read entries of `layers`, uppermost first."""
+    def __init__(
+        self, layers: Sequence[LayerSource], below: Callable[[], Sequence[LayerSource]] = tuple
+    ) -> None:
+        """Read entries of `layers`, uppermost first.
+
+        Args:
+            layers: those whose entries are read.
+            below: gives the layers below these; called only for a file without data of its own.
+        """
         self._layers = layers
+        self._below = below
         self._digests: dict[tuple[int, int, str], str] = {}
 
     def location(self, part: Part) -> str:
@@ -231,7 +246,7 @@ class Contents:
         if layer.has_data(part.path, opened):
             return opened
         # a metacopy: as of its own layer every object of that layer is in the tree, where the layer has it
-        tree = UnionTree(self._layers[part.layer :])
+        tree = UnionTree([*self._layers[part.layer :], *self._below()])
         return tree.open(tree.resolve(b"/" + part.path, follow=False))
 
     def _unreadable(self, part: Part, error: OSError) -> TreeError:

@@ -244,7 +244,7 @@ class Attributes:
 
 
 def _outside(ids: IDMap, inside: int, actual: int) -> int:
-    """Who a file of a header's user belongs to; whoever has it where that cannot be told."""
+    """The ID on disk of a user of a header; `actual` where the namespace does not tell it."""
     outside = None if inside & _NOBODY == _NOBODY else ids.outside(inside)
     return actual if outside is None else outside
 

@@ -1,4 +1,4 @@
-"""The bytes of a layer's tar as they come by: their sha256, and the CRC-64 of each file among them.
+"""The bytes of a layer's tar as a stream: their sha256, and the CRC-64 of each file in it.
 
 Source: vbatts/tar-split `tar/asm/assemble.go`.
 """

@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 
 __all__ = ["LayerFindings"]
 
+_UNREAD = "unreadable"
+"""What is found where nothing is known of an entry, or of a part of it."""
+
 _SEVERITIES: dict[str, Severity] = {
     "tar-split-unclosed": "warning",
     "root-altered": "warning",
-    "unreadable": "warning",
+    _UNREAD: "warning",
     "sparse-member": "note",
     "member-overtaken": "note",
     "whiteout-with-content": "note",
@@ -36,7 +39,7 @@ _LOST_TOGETHER = {
     "xattr-extra": "have an additional extended attribute",
     "opaque-missing": "lost an opaque mark",
     "whiteout-missing": "are no longer whiteouts",
-    "unreadable": "cannot be read",
+    _UNREAD: "cannot be read",
 }
 """What a careless copy, or a reader without privilege, does to nearly all entries alike."""
 
@@ -78,7 +81,8 @@ class LayerFindings:
         self._text += len(name) + len(expected or "") + len(actual or "")
         if self._text <= _MOST_TEXT or self._counts[code] == 1:
             severity = _SEVERITIES.get(code, "error")
-            self._found.append(Finding(code, severity, self._subject, name, expected, actual, message))
+            found = Finding(code, severity, self._subject, name, expected, actual, message)
+            self._found.append(found._replace(unread=code == _UNREAD))
 
     def result(self) -> list[Finding]:
         """All that was found, by path."""
@@ -94,7 +98,7 @@ class LayerFindings:
 
     def _is_common(self, code: str) -> bool:
         count = self._counts[code]
-        return count > _FEW and (count * _PART > self.entries or code == "unreadable")
+        return count > _FEW and (count * _PART > self.entries or code == _UNREAD)
 
     def _summed_up(self, code: str) -> Finding:
         example = next(finding for finding in self._found if finding.code == code)

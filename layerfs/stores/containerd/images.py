@@ -129,6 +129,7 @@ class Images:
         self._report = report
         self._meta_name = meta_name
         self._below: dict[str, tuple[ManifestBelow, ...]] = {}
+        self._configs: dict[str, ImageConfig | CorruptStore] = {}
         self._read: dict[str, ContainerdImage | CorruptStore] = {}
         self.wanted = parse_platform(platform) if platform else None
         self._preferred = preference(self.wanted or normalised(Platform("linux", machine.machine())))
@@ -214,7 +215,7 @@ class Images:
         for item in self.below(target):
             if item.is_image and item.manifest:
                 own = ImageID(item.descriptor.digest) if len(self.below(target)) > 1 else image_id
-                config = attempt(self._report, functools.partial(config_of, self._content, item))
+                config = attempt(self._report, functools.partial(self._config, item))
                 if config:
                     found.append(self._made(own, target, item, config))
         return found
@@ -242,12 +243,14 @@ class Images:
             return self._made(image_id, target, None, EMPTY)  # no image: an artifact, as a chart
         if chosen.problem:
             raise chosen.problem
-        return self._made(image_id, target, chosen, config_of(self._content, chosen))
+        return self._made(image_id, target, chosen, self._config(chosen))
 
     def _choose(self, below: Sequence[ManifestBelow]) -> ManifestBelow | None:
         """The manifest that is meant: of those that are there the best for this machine, or as wished."""
         images = [item for item in below if item.is_image]
         there = [item for item in images if item.manifest] or images
+        if len(there) == 1 and not self.wanted:
+            return there[0]  # its platform makes no difference, and need not be read
         for wanted in self._preferred:
             for item in there:
                 if self._platform_of(item) == wanted:
@@ -261,10 +264,23 @@ class Images:
         if str(found) or not item.manifest:
             return found
         try:
-            config = config_of(self._content, item)
+            config = self._config(item)
         except CorruptStore:
             return found
         return _of_config(config)
+
+    def _config(self, item: ManifestBelow) -> ImageConfig:
+        """The config of a manifest that is there, read once; raises `CorruptStore`."""
+        digest = item.descriptor.digest
+        if digest not in self._configs:
+            try:
+                self._configs[digest] = config_of(self._content, item)
+            except CorruptStore as error:
+                self._configs[digest] = error.again()
+        known = self._configs[digest]
+        if isinstance(known, CorruptStore):
+            raise known.again()
+        return known
 
     def _made(
         self, image_id: ImageID, target: Target, chosen: ManifestBelow | None, config: ImageConfig

@@ -133,6 +133,8 @@ class Snapshots:
     def _named(self, space: Namespace, snapshotter: Snapshotter, key: str) -> Placed | None:
         """What a snapshotter has for the key of a namespace; that there is nothing for it is reported."""
         meta = space.snapshot(snapshotter.name, key)
+        if meta and _key(meta.name) != key:
+            return None  # another's, as there is none of its own
         snapshot = snapshotter.snapshot(meta.name) if meta else None
         if meta and snapshot is None and snapshotter.has_records:
             name = snapshotter.record_name(meta.name)

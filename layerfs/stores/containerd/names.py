@@ -117,8 +117,21 @@ class ContainerdLayerNames(LayerNames):
     def blob(self, name: str) -> Iterator[Match]:
         """By the digest in full of its blob."""
         if digits := hex_digits(name):
-            known = {layer.chain_id: layer for layer in self.layers if layer.chain_id}
-            for chain in self._by_digest().get(f"sha256:{digits}", ()):
+            yield from (match for match in self._blobs() if match.text.endswith(digits))
+
+    def every_name(self) -> Iterator[Match]:
+        """Every name of every layer; keys are no digests, and are known in full only."""
+        yield from super().every_name()
+        yield from self._blobs()
+
+    def begins(self, match: Match, name: str) -> bool:
+        """Likewise; a number has no beginning: 1 is not 15."""
+        return match.meaning != self.place_meaning and super().begins(match, name)
+
+    def _blobs(self) -> Iterator[Match]:
+        known = {layer.chain_id: layer for layer in self.layers if layer.chain_id}
+        for digest, chains in self._by_digest().items():
+            for chain in chains:
                 layer = known.get(chain)  # type: ignore[call-overload]
-                if layer and str(layer.diff_id) != f"sha256:{digits}":
-                    yield Match(layer.id, f"sha256:{digits}", "digest of its blob", above=True)
+                if layer and str(layer.diff_id) != digest:
+                    yield Match(layer.id, digest, "digest of its blob", above=True)

@@ -166,7 +166,9 @@ class ContainerdStore(StoredImages):
             placed = self._containers.placed(subject.id)
             if placed is None:
                 raise MissingFile(f"container {subject.id}", "it has no snapshot")
-            return self._trees.stack(placed, self.layers_by_chain)
+            own = {layer.cache_id: layer for layer in subject.own}
+            stack = self._trees.stack(placed, self.layers_by_chain)
+            return tuple(own.get(layer.cache_id or "", layer) for layer in stack)
         if isinstance(subject, BareLayer):
             return self._trees.stack(self._placed[subject.cache_id], self.layers_by_chain)
         return self._trees.stack_of_chain(chain_to(self.own_layer(subject), self.layers_by_chain))

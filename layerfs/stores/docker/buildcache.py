@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from layerfs.capabilities import CacheRecord
 from layerfs.damage import attempt
 from layerfs.ids import CacheID, InvalidID
-from layerfs.stores.docker.buildkit import read_buildkit_records, read_buildkit_snapshots
+from layerfs.stores.docker.buildkit import read_buildkit_records
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,7 @@ __all__ = ["build_cache"]
 def build_cache(root: DataRoot) -> list[CacheRecord] | None:
     """The records that count, as `docker system df` counts; None where they are damaged (reported)."""
     records, in_records = read_buildkit_records(root.directory, root.bolt_state)
-    kept, in_snapshots = read_buildkit_snapshots(root.directory, root.bolt_state)
+    kept, in_snapshots = root.snapshots
     for problem in (*in_records, *in_snapshots):
         root.report(problem)
     if (in_records and not records) or (in_snapshots and not kept):

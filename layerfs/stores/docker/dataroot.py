@@ -22,6 +22,7 @@ from layerfs.ids import CacheID, ImageID
 from layerfs.model import NOWHERE, BareLayer, Container, Image, Layer, Place
 from layerfs.store import FILES, RECORDS
 from layerfs.stores.docker.barelayers import BareLayers, place_of
+from layerfs.stores.docker.buildkit import read_buildkit_snapshots
 from layerfs.stores.docker.distribution import Distribution
 from layerfs.stores.docker.driver import DRIVER, open_data_root
 from layerfs.stores.docker.layerarchive import LayerArchive
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
         VerifyOptions,
         Volume,
     )
+    from layerfs.formats.buildkit import BuildKitSnapshot
     from layerfs.formats.idmap import Owners
     from layerfs.formats.reference import Reference
     from layerfs.formats.whiteouts import Dialect
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     from layerfs.ids import DiffID
     from layerfs.layernames import KnownLayer
     from layerfs.model import Blob, Named
+    from layerfs.stores.docker.buildkit import Readable
     from layerfs.tree.source import LayerSource
     from layerfs.tree.union import UnionTree
 
@@ -201,6 +204,11 @@ class DataRoot(StoredContainers):
             self.report(problem)
         links = [self.link(cache_id) for cache_id in stack[1:]]
         return None if None in links else [f"l/{link}" for link in links]
+
+    @functools.cached_property
+    def snapshots(self) -> Readable[BuildKitSnapshot]:
+        """BuildKit's snapshots, read once; what is wrong with them is not reported here."""
+        return read_buildkit_snapshots(self.directory, self.bolt_state)
 
     def pinned(self) -> Pinned:
         """What BuildKit's cache needs, and the directories of containers and of that; damage is reported."""

@@ -96,7 +96,7 @@ class ImageDB:
         )
 
     def parent(self, image: ImageID) -> str | None:
-        """The parent image's ID as the engine noted it: raw text, validated by nobody."""
+        """The parent image's ID as the engine noted it: raw text, not validated."""
         text = self._note(image, "parent")
         return text.decode("utf-8", "replace") if text else None
 

@@ -123,6 +123,12 @@ class LayerArchive:
         with self._unzipped() as stream:
             return tarsplit.archive_marks(stream)
 
+    def read_through(self) -> None:
+        """Read every line to the end, understanding no header; raises as `members`, and sets `unclosed`."""
+        with self._unzipped(cut=True) as stream:
+            for _ in tarsplit.entries(stream):
+                pass
+
     @contextmanager
     def _unzipped(self, *, cut: bool = False) -> Iterator[_Unzipped]:
         fd = self._layerdb.tar_split(self.chain_id)

@@ -2,24 +2,29 @@
 
 The engine mounts a container by its directory's `lower`; `layerdb` notes the same in `parent`, the -init
 layer's `lower` repeats it, and the container's config names the image. Where they differ, what most of
-them say is used and noted.
+them say is used and noted. Which directory is a container's `layerdb` alone tells; without it, the time at
+which it was made.
 
 Sources: moby `layer/filestore.go`, `layer/mounted_layer.go`, `daemon/graphdriver/overlay2/overlay.go`.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.errors import BrokenChain, CorruptStore, MissingFile
 from layerfs.ids import CacheID, ChainID, InvalidID
+from layerfs.stores.docker.creation import made_together
 from layerfs.stores.docker.layerdb import MountRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from layerfs.ids import ContainerID, LinkID
+    from layerfs.stores.docker.containers import ContainerDB
     from layerfs.stores.docker.layerdb import LayerDB, NotedMount
     from layerfs.stores.docker.overlay2 import Overlay2
     from layerfs.stores.docker.records import Records
@@ -46,11 +51,14 @@ class _Witness(NamedTuple):
 class Mounts:
     """The layers of one store's containers."""
 
-    def __init__(self, layerdb: LayerDB, overlay2: Overlay2, records: Records) -> None:
+    def __init__(
+        self, layerdb: LayerDB, overlay2: Overlay2, records: Records, containerdb: ContainerDB
+    ) -> None:
         """Join the parts of the store."""
         self._layerdb = layerdb
         self._overlay2 = overlay2
         self._records = records
+        self._containerdb = containerdb
 
     def of(
         self,
@@ -91,7 +99,30 @@ class Mounts:
             return by_init
         if noted.mount_id:
             return noted.mount_id
-        raise next(iter(noted.problems.values())).again()
+        problem = next(iter(noted.problems.values()))
+        if found := self._by_creation.get(container):
+            note(problem.instead(f"{found} is used, which was made when the container was, and no other"))
+            return found
+        raise problem.again()
+
+    @functools.cached_property
+    def _by_creation(self) -> Mapping[ContainerID, CacheID]:
+        """The read-write layer of each container, by when it was made; what another claims is left out."""
+        begun: dict[ContainerID, int] = {}
+        for container in self._containerdb.container_ids():
+            with contextlib.suppress(CorruptStore):
+                created = self._containerdb.config(container).created_ns
+                if created is not None and not self._containerdb.has_other_driver(container):
+                    begun[container] = created
+        made: dict[CacheID, int] = {}
+        for cache_id in self._overlay2.cache_ids():
+            own = _without_init(cache_id)
+            when = self._overlay2.made_ns(cache_id) if own else None
+            if own and when is not None:
+                made[own] = when
+        claims = self._records.directories.claims
+        found = made_together(begun, made)
+        return {key: own for key, own in found.items() if own in self._overlay2 and own not in claims}
 
     def _init_id(
         self,

@@ -1,4 +1,4 @@
-"""A directory that is not there, for readers of one that may be missing."""
+"""A directory that does not exist, for readers of one that may be missing."""
 
 from __future__ import annotations
 

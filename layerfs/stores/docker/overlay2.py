@@ -80,6 +80,13 @@ class Overlay2:
                 raise MissingFile(self._root.name_of(path), "the layer's directory is missing") from error
             raise explain(error, self._root.name_of(path)) from error
 
+    def made_ns(self, cache_id: CacheID) -> int | None:
+        """When the engine made a layer's directory, by the `link` that it wrote then; None without one."""
+        try:
+            return self._root.lstat(f"overlay2/{cache_id}/link").st_mtime_ns
+        except OSError:
+            return None
+
     def link(self, cache_id: CacheID) -> LinkID | None:
         """The layer's short name in `l/`, or None where the file is missing; raises `CorruptStore`."""
         path = f"overlay2/{cache_id}/link"

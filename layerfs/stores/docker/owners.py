@@ -1,4 +1,4 @@
-"""Whose the files of a data root are: `OwnerJudge` finds the user namespace of its engine.
+"""Who owns the files of a data root: `OwnerJudge` finds the user namespace of its engine.
 
 The name of a remapped root says it (`231072.231072`). Under another name, or of a rootless engine, it is
 found from the root itself: the engine's own directories belong to root inside, and an archive's user
@@ -168,7 +168,7 @@ def _spread(sizes: Sequence[tuple[int, ChainID]]) -> list[tuple[int, ChainID]]:
 
 
 def _agree(pairs: tuple[int, Sequence[_Pair]]) -> bool:
-    """Whether nobody but root is root: a copy without owners gives all files to one user."""
+    """Whether at most half of the files are root's: in a copy without owners all are of one user."""
     base, found = pairs
     return 2 * sum(pair.outside == base for pair in found) <= len(found)
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from layerfs.capabilities import Pinned, Unclaimed
 from layerfs.errors import CorruptStore
-from layerfs.stores.docker.buildkit import read_buildkit_snapshots
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -27,7 +26,7 @@ __all__ = ["owned_directories", "pinned", "unclaimed"]
 def pinned(root: DataRoot) -> Pinned:
     """What is needed by others than images; damage is reported to `root`."""
     containers = root.containers()
-    snapshots, problems = read_buildkit_snapshots(root.directory, root.bolt_state)
+    snapshots, problems = root.snapshots
     for problem in problems:
         root.report(problem)
     mounts = [item.mount for item in containers if item.mount]

@@ -9,15 +9,17 @@ from __future__ import annotations
 import collections
 import enum
 import functools
+import itertools
 import logging
 import weakref
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from layerfs.errors import BrokenChain, CorruptStore, MissingFile
 from layerfs.formats.errors import FormatError
 from layerfs.formats.whiteouts import TRUSTED
 from layerfs.ids import CacheID
+from layerfs.store import walk_down
 from layerfs.stores.docker.fidelity import Fidelity
 from layerfs.stores.docker.layerarchive import LayerArchive
 from layerfs.stores.docker.overlay2 import MAX_STACK
@@ -152,7 +154,7 @@ class Stacker:
             with closing(archive.members()) as members:
                 return Originals(members, self._archived_dialect.opaque, room)
         except MissingFile:
-            _log.warning("%s: missing: this layer is shown as on disk", archive.name)
+            _log.warning("%s: missing: this layer is shown as on disk", archive.name, extra={"damage": True})
         except CorruptStore as error:
             _log.warning("%s; this layer is shown as on disk", error, extra={"damage": True})
         except FormatError as error:
@@ -181,13 +183,10 @@ class Stacker:
         if isinstance(layer, CacheID):
             return ()
         chain = [layer]
-        try:
-            while (parent := chain[-1].parent) and parent not in self._fidelity.asked:
-                if len(chain) == MAX_STACK:
-                    break
-                chain.append(self._records.layer(parent))
-        except CorruptStore:
-            pass
+        if layer.parent:
+            below = walk_down(layer.parent, self._records.layer, self._fidelity.asked)
+            with suppress(CorruptStore):
+                chain.extend(itertools.islice(below, MAX_STACK - 1))
         return tuple(reversed(chain))
 
     def _tell_lost(self, lost: str) -> None:

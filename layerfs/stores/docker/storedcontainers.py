@@ -9,6 +9,7 @@ from layerfs.damage import attempt
 from layerfs.errors import CorruptStore
 from layerfs.ids import ChainID, ContainerID, ImageID, InvalidID
 from layerfs.store import RECORDS
+from layerfs.stores.docker.driver import DIRECTORY_HALF
 from layerfs.stores.docker.layerdb import DockerContainer, LayerRecord
 from layerfs.stores.docker.mounts import Mounts
 from layerfs.stores.docker.storedlayers import StoredLayers
@@ -30,7 +31,7 @@ class StoredContainers(StoredLayers):
     def __init__(self, directory: HostDir, bolt_state: str) -> None:
         """Read the data root open as `directory`, its databases in one of their states."""
         super().__init__(directory, bolt_state)
-        self._mounts = Mounts(self.layerdb, self.overlay2, self.records)
+        self._mounts = Mounts(self.layerdb, self.overlay2, self.records, self.containerdb)
         self._containers: dict[ContainerID, DockerContainer] = {}
 
     @functools.cached_property
@@ -63,12 +64,17 @@ class StoredContainers(StoredLayers):
 
     def _load_container(self, container_id: ContainerID) -> DockerContainer:
         config = attempt(self.report, lambda: self.containerdb.config(container_id))
-        if self.lacks(RECORDS):  # reported once, for all
-            return DockerContainer(container_id, config)
-        mount = attempt(
-            self.report, lambda: self._mounts.of(container_id, lambda: self._top_of(config), self.report)
-        )
+        # that no record is there at all was reported once, for all
+        report = self._report_time if self.lacks(RECORDS) else self.report
+        lost = (lambda _: None) if self.lacks(RECORDS) else self.report
+        mount = attempt(lost, lambda: self._mounts.of(container_id, lambda: self._top_of(config), report))
         return DockerContainer.of(container_id, config, mount)
+
+    def _report_time(self, problem: CorruptStore) -> None:
+        """Report how containers' layers are known where no record tells, once and not for each."""
+        del problem  # it is about a file of a directory that is not there
+        told = "which layers are a container's is told by when they were made"
+        self.report(CorruptStore(self.directory.name_of(DIRECTORY_HALF), told))
 
     def _top_of(self, config: ContainerConfig | None) -> ChainID | None:
         """The uppermost layer of the image that a container was made from, while that is known."""

@@ -9,9 +9,9 @@ import functools
 from typing import TYPE_CHECKING
 
 from layerfs.damage import attempt
-from layerfs.errors import BrokenChain, CorruptStore, MissingFile, StoreGone
+from layerfs.errors import BrokenChain, CorruptStore, MissingFile, NameLost, StoreGone
 from layerfs.ids import CacheID, ChainID, ImageID
-from layerfs.store import FILES, RECORDS, Store
+from layerfs.store import FILES, RECORDS, Store, walk_down
 from layerfs.stores.docker.containers import ContainerDB
 from layerfs.stores.docker.driver import DIRECTORY_HALF, HALVES, IMAGE_HALF, lacking
 from layerfs.stores.docker.imagedb import ImageDB
@@ -88,6 +88,11 @@ class StoredLayers(Store):
     def lacks(self, part: str) -> bool:
         """Whether a part is not there at all; that was reported then."""
         return _HALVES[part] in self.gone
+
+    def lost_name(self, name: str, kinds: Sequence[str]) -> NameLost | None:
+        """Names of images and layers are in `image/`, those of containers are not."""
+        unknown = [kind for kind in kinds if kind != "container"]
+        return NameLost(self.gone[IMAGE_HALF], name, unknown) if unknown and self.lacks(RECORDS) else None
 
     # -- what there is ------------------------------------------------------------------------
 
@@ -201,22 +206,22 @@ class StoredLayers(Store):
             CorruptStore: as `record`, or there are more layers than overlayfs can stack.
         """
         records: list[LayerRecord] = []
-        at: ChainID | None = top
         try:
-            while at is not None:
-                if at in self._unsound:
-                    raise self._unsound[at].again()
-                if at in until:
-                    break
+            for record in walk_down(top, self._sound_record, until):
                 if len(records) == MAX_STACK:
                     raise self._too_deep(records[-1])
-                records.append(self.record(at))
-                at = records[-1].parent
+                records.append(record)
+            return self.whole_chain(records)
         except CorruptStore as error:
             # what stands on these ends here too: many layers on a damaged one are each looked at once
             self._unsound.update(dict.fromkeys((record.chain_id for record in records), error.again()))
             raise
-        return tuple(reversed(records))
+
+    def _sound_record(self, chain: ChainID) -> LayerRecord:
+        """As `record`; raises also what a walk over the layer met below it."""
+        if chain in self._unsound:
+            raise self._unsound[chain].again()
+        return self.record(chain)
 
     def _too_deep(self, record: LayerRecord) -> BrokenChain:
         name = self.layerdb.file_name(record.chain_id, "parent")
@@ -250,5 +255,7 @@ class StoredLayers(Store):
         layers = tuple(item for item in below if isinstance(item, LayerRecord))
         if len(layers) < len(below):
             path = self.layerdb.mount_name(mount.container_id, "parent")
+            if self.lacks(RECORDS):  # the same for every container
+                path = self.directory.name_of(DIRECTORY_HALF)
             raise BrokenChain(path, "only the directories of the layers below are known")
         return layers

@@ -79,7 +79,7 @@ def layer_tar(root: Store, layer: Layer) -> LayerTar:
     """The tar of a layer; raises `CorruptStore`, and `NotInThisKind` where the store keeps none."""
     found = root.layer_tar(layer)
     if found is None:
-        raise NotInThisKind(root.path, root.noun, "tars of layers: only trees can be exported")
+        raise NotInThisKind(root.path, root.noun, "it has no tars of layers: only trees can be exported")
     return found
 
 

@@ -96,7 +96,7 @@ class NewFile:
         return os.open(part, _NEW, mode, dir_fd=self._directory), part
 
     def _other_name(self) -> bytes:
-        """A name beside the file's own that nobody else will use."""
+        """A name in the file's directory that nothing else uses."""
         return b".%s.%s.part" % (self._name[:200], os.urandom(6).hex().encode())
 
     def _finish(self) -> None:

@@ -1,4 +1,4 @@
-"""Compressed layers: the digest and length of one are known only when it is done, so it waits in a spool.
+"""Compressed layers. Digest and length are known only at the end, so a layer is written to a spool first.
 
 The same layer gives the same bytes with the same zlib: no name, no time.
 """

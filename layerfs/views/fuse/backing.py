@@ -70,7 +70,7 @@ class BackingFiles:
         return backing
 
     def release(self, node_id: int) -> None:
-        """One open less; the ID of one that nobody has open is kept until many others were."""
+        """Count one open less. The ID of a file that is not open is kept until many others were opened."""
         with self._lock:
             backing, opens = self._open.pop(node_id, (0, 0))
             if opens > 1:
@@ -81,7 +81,7 @@ class BackingFiles:
                     self._give_back(self._idle.popitem(last=False)[1])
 
     def forget(self, node_id: int) -> None:
-        """The kernel forgot the inode, which nobody has open then."""
+        """The kernel forgot the inode, which is not open any more."""
         with self._lock:
             backing = self._idle.pop(node_id, None)
             if backing is not None:

@@ -1,4 +1,4 @@
-"""Threads that serve by turns: one takes requests, and another takes over when it is held up.
+"""Threads that serve requests: one at a time takes them, and another takes over when it is blocked.
 
 Python threads that all want to run hinder each other at every system call, so several servers are
 slower than one. But one alone would let a slow disk stall everybody. So one thread leads: it takes a

@@ -1,4 +1,4 @@
-"""Whether a mount still answers, found out without being held up by one that does not.
+"""Whether a mount still answers; a mount that does not answer does not block the check.
 
 Source: Linux `fs/fuse/{dev,dir,inode}.c`: statfs(2) always asks the server, but on behalf of a user who may
 not look in, it is answered without; a server that has ended is ENOTCONN.
@@ -34,7 +34,7 @@ _STATES = {0: State.ALIVE, errno.ENOTCONN: State.DEAD, errno.ECONNABORTED: State
 
 
 def ask(mount: Mount) -> State:
-    """The state of a mount that no other hides, asked on behalf of somebody who may look in.
+    """The state of a mount that no other hides, asked by a user who may access it.
 
     In a process of its own, which can be given up. Where we cannot become its owner, nobody knows.
     """

@@ -184,7 +184,7 @@ def _way_out(path: Path, reason: str) -> str | None:
 
 
 def detach(path: Path) -> None:
-    """Take our own mount off at once, whoever still uses it; for a server that ends, so it never fails."""
+    """Detach our own mount at once, even if it is in use. It never fails, as it is for a server that ends."""
     try:
         if os.geteuid() == 0:
             _unmount_as_root(path, lazy=True)

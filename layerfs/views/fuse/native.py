@@ -184,7 +184,7 @@ class Session:
             error_number(error)
 
     def _interrupt(self, unique: int) -> None:
-        """Let go of an asker that is being killed while the disk does not answer; ours is then ignored.
+        """Release a process that is being killed while the disk does not respond; a later answer is ignored.
 
         Any other signal waits, as it would on overlayfs: programs do not expect EINTR of a file.
         """

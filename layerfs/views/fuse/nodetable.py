@@ -1,4 +1,4 @@
-"""Which nodes the kernel holds: their node IDs, and when to let go.
+"""Which nodes the kernel holds: their node IDs, and when to forget them.
 
 The kernel counts its look-ups of every node and gives them back with FORGET; a node that is
 forgotten is dropped here, and a directory drops its children with it, so memory follows what

@@ -1,4 +1,4 @@
-"""Prefetch: what will probably be asked next is prepared while nothing is asked.
+"""Prefetch: what will probably be requested next is prepared while there are no requests.
 
 Whoever lists a directory often goes on into those in it (find, du, tar, rsync, grep -r), and whoever looks
 a file up often opens it. Between a reply and the next request the asker is busy, and the server would

@@ -157,6 +157,52 @@ def test_root_is_the_nearest_given(
     assert seen == [expected]
 
 
+GLOBAL = {
+    "root": ("--root", "/elsewhere"),
+    "metadata": ("--metadata", "tar-split"),
+    "userns": ("--userns", "231072"),
+    "bolt_state": ("--bolt-state", "previous"),
+    "namespace": ("--namespace", "all"),
+    "platform": ("--platform", "linux/arm64"),
+    "cache_dir": ("--cache-dir", "/cache"),
+    "no_cache": ("--no-cache",),
+    "largest_layer": ("--largest-layer", "1k"),
+    "decoder_memory": ("--decoder-memory", "1k"),
+    "verbose": ("--verbose",),
+}
+
+
+def test_no_global_option_is_left_out() -> None:
+    """All that may stand before a command's name is in the table."""
+    options = (option for option in cli.params if isinstance(option, click.Option))
+    assert GLOBAL.keys() == {option.name for option in options if not option.is_eager}
+
+
+@pytest.mark.parametrize("words", GLOBAL.values(), ids=" ".join)
+@pytest.mark.parametrize("name", COMMANDS)
+def test_global_option_is_the_same_before_and_behind_the_name(
+    name: str, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every command takes each of them in both places, as the same choice; behind the name it overrules."""
+    monkeypatch.setenv("LAYERFS_USERNS", "none")
+    seen: list[dict[str, object]] = []
+    monkeypatch.setattr(load(name), "callback", lambda **_: seen.append(_choices()))
+    monkeypatch.setattr(load(name), "params", [item for item in load(name).params if not item.required])
+    assert layerfs("/", *words, name).code == layerfs("/", name, *words).code == 0
+    assert layerfs("/", "--userns", "1000", "--cache-dir", "/other", name, *words).code == 0
+    before, behind, overruled = seen
+    assert before == behind == {**before, **{key: overruled[key] for key in _chosen(words)}}
+
+
+def _chosen(words: tuple[str, ...]) -> list[str]:
+    return [f"layerfs.{words[0].removeprefix('--')}"]
+
+
+def _choices() -> dict[str, object]:
+    meta = click.get_current_context().meta
+    return {key: value for key, value in meta.items() if key.startswith("layerfs.")}
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [

@@ -22,6 +22,10 @@ WORDS = st.text(st.characters(exclude_characters='"\\', exclude_categories=["Cs"
         ("root=/a=b", ["--root=/a=b"]),
         ("root=", ["--root="]),
         ("ignore_permissions,no_passthrough", ["--ignore-permissions", "--no-passthrough"]),
+        (
+            "userns=231072,no_cache,platform=linux/arm64",
+            ["--userns=231072", "--no-cache", "--platform=linux/arm64"],
+        ),
         ("noexec,exec", []),
         ("exec,noexec", ["--noexec"]),
     ],

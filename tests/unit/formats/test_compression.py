@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import bz2
+import functools
 import gzip
 import lzma
 import os
@@ -40,6 +41,11 @@ def _pieces(blob: bytes, size: int = 60_001) -> Iterator[bytes]:
     return (blob[at : at + size] for at in range(0, len(blob), size))
 
 
+@functools.cache
+def _blob(name: str) -> bytes:
+    return BLOBS[name]()
+
+
 def _content(blob: bytes, **options: int) -> bytes:
     return b"".join(decompressed(_pieces(blob), Compression.of(blob[:HEAD_BYTES]), **options))
 
@@ -47,7 +53,7 @@ def _content(blob: bytes, **options: int) -> bytes:
 @pytest.mark.parametrize("name", BLOBS)
 def test_content_comes_back(name: str) -> None:
     """A blob's content is what was compressed, however many streams it was compressed to."""
-    blob = BLOBS[name]()
+    blob = _blob(name)
     assert Compression.of(blob[:HEAD_BYTES]) == name.split(",", 1)[0]
     assert _content(blob) == DATA
 
@@ -55,7 +61,7 @@ def test_content_comes_back(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in BLOBS if name != "none"])
 def test_pieces_are_bounded(name: str) -> None:
     """No piece is larger than a mebibyte, whatever it was compressed to."""
-    blob = BLOBS[name]()
+    blob = _blob(name)
     found = decompressed([blob], Compression.of(blob[:HEAD_BYTES]))
     assert max(map(len, found)) <= 1 << 20
 
@@ -65,14 +71,14 @@ def test_pieces_are_bounded(name: str) -> None:
 def test_a_blob_that_is_cut_off_is_refused(name: str, cut: int) -> None:
     """A blob that ends before its end is an error, not a shorter content."""
     with pytest.raises(FormatError, match="cut off"):
-        _content(BLOBS[name]()[:cut])
+        _content(_blob(name)[:cut])
 
 
 @pytest.mark.parametrize("name", ["gzip", "zstd", "bzip2, two streams"])
 def test_what_follows_a_stream_must_be_one(name: str) -> None:
     """Bytes behind the last stream that are none are an error, as for the engines' readers."""
     with pytest.raises(FormatError, match="damaged"):
-        _content(BLOBS[name]() + b"rubbish and more rubbish")
+        _content(_blob(name) + b"rubbish and more rubbish")
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from layerfs.formats.snapshotdb import ACTIVE, COMMITTED, SnapshotDB
 from tests.support.samples import unpack_sample
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from layerfs.formats.containerdmeta import Namespace
@@ -58,7 +58,7 @@ def meta(root: Path) -> dict[str, Namespace]:
     return found
 
 
-def snapshots(root: Path, snapshotter: str) -> dict[str, Snapshot]:
+def snapshots(root: Path, snapshotter: str) -> Mapping[str, Snapshot]:
     """The snapshots of a snapshotter; likewise."""
     content = (root / f"io.containerd.snapshotter.v1.{snapshotter}/metadata.db").read_bytes()
     faults: list[FormatError] = []

@@ -1,8 +1,8 @@
 """Everything that is wrong with a data root, in one report.
 
-Joins the checks of records (`structure`), of sizes (`layersize`), of what nothing needs (`orphans`), of what
-was left behind (`leftovers`, `foreign`, `stale`), and says of each finding what it is to an Engine
-(`remedies`), whom it concerns, and what it costs (`allocation`).
+Joins the checks of records (`structure`), of sizes (`layersize`), of tar-split data (`headers`), of what
+nothing needs (`orphans`), of what was left behind (`leftovers`, `foreign`, `stale`), and says of each
+finding what it is to an Engine (`remedies`), whom it concerns, and what it costs (`allocation`).
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from layerfs.analysis.doctor.findings import (
 )
 from layerfs.analysis.verify.attributes import ASPECTS
 from layerfs.capabilities import DoctorReport, VerifyOptions
-from layerfs.errors import CorruptStore
+from layerfs.errors import CorruptStore, OneStateLost
 from layerfs.ids import ChainID, InvalidID
-from layerfs.model import GROUPS, Diagnosis
+from layerfs.model import GROUPS, Diagnosis, Severity
 from layerfs.stores.docker.checks.foreign import foreign
+from layerfs.stores.docker.checks.headers import header_findings
 from layerfs.stores.docker.checks.layersize import size_findings
 from layerfs.stores.docker.checks.leftovers import Scanner
 from layerfs.stores.docker.checks.orphans import Orphans
@@ -92,8 +93,8 @@ class _Doctor:
         return sorted(self._survey.layers)
 
     def sizes(self, chain: ChainID) -> Iterator[Diagnosis]:
-        """What is found when the files of a layer are counted."""
-        return map(self.judged, size_findings(self.root, chain))
+        """What is found when the files of a layer are counted, and its tar-split data read."""
+        return map(self.judged, (*size_findings(self.root, chain), *header_findings(self.root, chain)))
 
     def judged(self, finding: Finding) -> Diagnosis:
         """What a finding means that another check has made."""
@@ -131,7 +132,9 @@ class _Doctor:
             findings += structure.layer(chain)
         for container_id in sorted({*self.root.containerdb.container_ids(), *survey.mounts}):
             findings += structure.container(container_id)
-        findings += (from_damage(problem, "buildkit", ROOT) for problem in survey.snapshots_problems)
+        for problem in survey.snapshots_problems:
+            severity: Severity = "warning" if isinstance(problem, OneStateLost) else "error"
+            findings.append(from_damage(problem, "buildkit", ROOT, severity))
         self._dropped = frozenset(self._dropped_of(findings))
         for finding in findings:
             yield Found(finding, self._damage_costs(finding))
@@ -164,11 +167,11 @@ class _Doctor:
     def _is_dropped(self, finding: Finding) -> bool:
         """Whether an Engine does not load the layer; a wrong parent is followed if there is one."""
         wrong_parent = finding.code == "parent-wrong" and finding.actual not in self._survey.layers
-        return wrong_parent or remedy_of(finding.code).drops
+        return wrong_parent or remedy_of(finding).drops
 
     def _diagnosis(self, found: Found) -> Diagnosis:
         finding, costs = found
-        remedy = remedy_of(finding.code)
+        remedy = remedy_of(finding)
         affects, remove = self._affected(finding.subject), tuple(self._removed(found, remedy.removes))
         return Diagnosis(finding, remedy, affects, costs, remove=remove)
 

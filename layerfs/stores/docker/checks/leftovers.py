@@ -180,6 +180,7 @@ def unreadable(directory: HostDir, path: bytes, error: OSError) -> Finding:
         *("directory-unreadable", "error", ROOT, directory.name_of(path), "a directory"),
         actual=error.strerror,
         message="what is in it cannot be told",
+        unread=True,
     )
 
 

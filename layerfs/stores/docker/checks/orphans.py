@@ -127,7 +127,7 @@ class Orphans:
         return self._link(cache_id) is not None
 
     def _short_links(self) -> Iterator[Found]:
-        """Short links to nothing, and to directories that go by another name, or by none that tells."""
+        """Short links to nothing, and to directories that have another; what may be the right one is none."""
         overlay2 = self._root.overlay2
         try:
             links = overlay2.short_links()
@@ -140,7 +140,7 @@ class Orphans:
             target = overlay2.link_target(link)
             if target is None or (target not in overlay2 and target not in self._survey.directories):
                 actual, message = target and f"../{target}/diff", "the short link leads nowhere"
-            elif target in overlay2 and (own := self._link(target)):
+            elif target in overlay2 and (own := self._link(target)) and overlay2.link_target(own) == target:
                 actual, message = f"../{target}/diff", f"the directory goes by the short name {own}"
             else:
                 continue

@@ -7,7 +7,12 @@ Each suggestion was carried out for an Engine, which was sound then: `tests/dock
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from layerfs.model import Remedy
+
+if TYPE_CHECKING:
+    from layerfs.model import Finding
 
 __all__ = ["REMEDIES", "remedy_of"]
 
@@ -125,6 +130,7 @@ REMEDIES = {
     "chain-wrong": Remedy("damaged", "", "save and push fail", _RELOAD, removes="records"),
     "tar-split-missing": Remedy("missing", "", "save and push fail; everything else works", _AGAIN),
     "tar-split-malformed": Remedy("damaged", "", "save and push fail; everything else works", _AGAIN),
+    "tar-split-unclosed": Remedy("damaged", "", "save and push fail; everything else works", _AGAIN),
     "layer-altered": Remedy(
         "damaged",
         "",
@@ -219,7 +225,10 @@ REMEDIES = {
         removes="costs",
     ),
     "container-image-missing": Remedy(
-        "stale", "", "none: the layers are held by the container", "docker commit keeps it as an image"
+        "stale",
+        "",
+        "commit fails, nothing else: the layers are held by the container",
+        "load or pull the image again, or keep the files: docker export the container, docker import that",
     ),
     "container-dead": Remedy("half-written", "lists it as dead", "", "docker rm it again"),
     "container-stale": Remedy("stale", "notes it as exited, or restarts it by its policy", "", _NOTHING),
@@ -247,6 +256,7 @@ REMEDIES = {
     "buildkit-malformed": Remedy(
         "damaged", "refuses to start", "", "move buildkit/ away: the build cache is lost, images are not"
     ),
+    "buildkit-state-lost": Remedy("damaged", "starts with the other state", "", _NOTHING),
     # -- leftovers
     "removing-left": Remedy(
         "leftover",
@@ -296,8 +306,6 @@ _CONTENTS = Remedy(
 _UNREADABLE = Remedy("unreadable", "", "", "run as root, or as the owner of the copy")
 
 
-def remedy_of(code: str) -> Remedy:
-    """What a code means; one that is not in the table is of the comparison with a layer's archive."""
-    if code.endswith("-unreadable"):
-        return _UNREADABLE
-    return REMEDIES.get(code, _CONTENTS)
+def remedy_of(finding: Finding) -> Remedy:
+    """What a finding means; one of no code of the table is of the comparison with a layer's archive."""
+    return _UNREADABLE if finding.unread else REMEDIES.get(finding.code, _CONTENTS)

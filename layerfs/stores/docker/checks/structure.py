@@ -219,6 +219,7 @@ class Structure:
             yield Finding(
                 *(f"tar-split-{state}", "error", layer_subject(chain), path, "a gzip file", state),
                 message="the layer's original tar cannot be told",
+                unread=state == "unreadable",
             )
 
     def _cache_id(self, chain: ChainID, cache_id: CacheID, found: Directory | None) -> Iterator[Finding]:

@@ -1,7 +1,8 @@
 """Everything a data root holds, and who needs what: each record by itself, so that no damage hides the rest.
 
-`Holders` tells the same of sound roots, and stops at what we may not read; this goes on, and says of what
-is not known that it is not known.
+`Holders` tells who needs each sound layer, in every kind of store. It is made of what `Store` gives, which
+reports damage and stops at what may not be read. A survey is made of Docker's single records, as here damage
+is looked for: it has layers without a sound record too, and tells what is certain.
 
 Sources: moby `layer/layer_store.go` (references), `builder/builder-next/adapters/snapshot/snapshot.go`.
 """
@@ -15,7 +16,6 @@ from typing import TYPE_CHECKING
 from layerfs.analysis.doctor.findings import container_subject, image_subject
 from layerfs.errors import CorruptStore
 from layerfs.ids import chain_ids
-from layerfs.stores.docker.buildkit import read_buildkit_snapshots
 from layerfs.stores.docker.overlay2 import MAX_STACK
 from layerfs.stores.docker.pins import owned_directories
 
@@ -58,9 +58,7 @@ class Survey:
             item: self.root.layerdb.noted_mount(item) for item in self.root.layerdb.container_ids()
         }
         self.configs = dict(self._configs())
-        self.snapshots, self.snapshots_problems = read_buildkit_snapshots(
-            self.root.directory, self.root.bolt_state
-        )
+        self.snapshots, self.snapshots_problems = self.root.snapshots
         self.above = self._above()
         self.users = self._users()
         self.cached = frozenset(self._cached())

@@ -330,13 +330,12 @@ class Verification:
         how = f"signal {-lost.exit_code}" if lost.exit_code < 0 else f"exit code {lost.exit_code}"
         message = "the process that compared this layer died: it is not compared"
         finding = Finding("not-compared", "error", layer_subject(job.chain_id), path, None, how, message)
-        return LayerVerdict((finding,), proven=False, tar_size=0)
+        return LayerVerdict((finding._replace(unread=True),), proven=False, tar_size=0)
 
 
 def _softened(finding: Finding) -> Finding:
     """What a reader without privilege cannot look at is no sign of a change."""
-    unreadable = finding.code.endswith("-unreadable")
-    return finding._replace(severity="warning") if unreadable else finding
+    return finding._replace(severity="warning") if finding.unread else finding
 
 
 def _of_path(name: str, root_path: bytes) -> str | None:

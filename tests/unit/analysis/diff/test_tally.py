@@ -49,11 +49,11 @@ def test_a_file_of_several_names_counts_its_bytes_once() -> None:
 
 
 def _layers(*stack: Layout) -> list[Tally]:
-    """The tally of each layer, base first, as `changes` counts them."""
+    """The tally of each layer, base first, as `changes --layer` finds them."""
     tree = tree_of(*stack)
     tallies = []
     for number in range(1, len(stack) + 1):
-        tally = Tally(of_layer=True)
+        tally = Tally(0)
         for change in differences(*step(tree, number), fail, same=tally.add_same):
             tally.add(change)
         tallies.append(tally)

@@ -1,0 +1,64 @@
+"""Images that cannot be exported as they are, and so are left out where all are asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from .main import FINDINGS
+from .messages import say, way_out
+
+if TYPE_CHECKING:
+    from layerfs.errors import CorruptStore
+    from layerfs.store import LayerTar
+    from layerfs.views.export.images import ExportImage
+
+__all__ = ["LeftOut", "Made"]
+
+
+class Made(NamedTuple):
+    """An image to write, and what its user calls it."""
+
+    name: str
+    image: ExportImage
+
+
+class LeftOut:
+    """Names the images that cannot be rebuilt.
+
+    Attributes:
+        code: the exit code.
+    """
+
+    def __init__(self) -> None:
+        """None yet."""
+        self.code = 0
+        self._tried: dict[str, CorruptStore | None] = {}
+
+    def add(self, name: str, error: CorruptStore) -> None:
+        """Say which one it is, why, and what could be done."""
+        from layerfs.errors import reason
+
+        self.code = FINDINGS
+        say("error", f"{name} is left out: {reason(error)}")
+        if hint := way_out(error):
+            say("hint", hint)
+
+    def can_be_rebuilt(self, item: Made) -> bool:
+        """Whether all layers can be written, found by doing it, each layer once; says why not."""
+        for chain, layer in zip(item.image.chain, item.image.layers, strict=True):
+            if chain not in self._tried:
+                self._tried[chain] = _damage(layer)
+            if error := self._tried[chain]:
+                self.add(item.name, error)
+                return False
+        return True
+
+
+def _damage(layer: LayerTar) -> CorruptStore | None:
+    from layerfs.errors import CorruptStore
+
+    try:
+        layer.write(lambda _piece: None)
+    except CorruptStore as error:
+        return error
+    return None

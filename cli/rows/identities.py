@@ -1,0 +1,65 @@
+"""The columns DIFF ID, CHAIN ID and CACHE ID, and how tables show IDs: one definition for all commands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from ..table import Column
+from ..units import short_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["NONE", "cache_id_column", "chain_id_column", "diff_id_column", "id_words"]
+
+NONE = "<none>"
+"""What Docker's tables have where there is no name or ID."""
+
+Row = TypeVar("Row")
+
+
+def id_words(*, full: bool, missing: str = "") -> Callable[[str | None], str]:
+    """How an ID looks in a table: in full or its first 12 digits; `missing` where there is none."""
+
+    def words(value: str | None) -> str:
+        if value is None:
+            return missing
+        return value if full else short_id(value)
+
+    return words
+
+
+def diff_id_column(
+    value: Callable[[Row], str | None], words: Callable[[str | None], str] | None = None
+) -> Column[Row]:
+    """The sha256 of a layer's tar.
+
+    Args:
+        value: the ID of a row in full; None where it has none.
+        words: what a table shows of it; by default all of it.
+    """
+    return _column("diff_id", "DiffID", "DIFF ID", value, words)
+
+
+def chain_id_column(
+    value: Callable[[Row], str | None], words: Callable[[str | None], str] | None = None
+) -> Column[Row]:
+    """The identity of a layer on those below it; see `diff_id_column`."""
+    return _column("chain_id", "ChainID", "CHAIN ID", value, words)
+
+
+def cache_id_column(
+    value: Callable[[Row], str | None], words: Callable[[str | None], str] | None = None
+) -> Column[Row]:
+    """The name of a layer's directory; see `diff_id_column`."""
+    return _column("cache_id", "CacheID", "CACHE ID", value, words)
+
+
+def _column(
+    key: str,
+    placeholder: str,
+    header: str,
+    value: Callable[[Row], str | None],
+    words: Callable[[str | None], str] | None,
+) -> Column[Row]:
+    return Column(key, value, placeholder, header, words and (lambda row: words(value(row))))
