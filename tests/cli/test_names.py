@@ -126,9 +126,7 @@ def _anonymous(text: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def twins(
-    kind: StoreKind, root: Path, things: list[Thing], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def twins(kind: StoreKind, root: Path, things: list[Thing], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root in which the container's name is the image's too."""
     copy = private_copy(root, tmp_path_factory.mktemp("twins") / "root")
     kind.name_image(copy, CONTAINER, things[1].names[0])

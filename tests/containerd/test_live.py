@@ -46,7 +46,9 @@ def test_images_are_those_that_ctr_lists(live: Containerd, namespace: str) -> No
     listed = live.ctr("images", "ls", namespace=namespace).splitlines()[1:]
     wanted = dict(re.split(r"\s+application/\S+\s+", line)[:2] for line in listed)
     store = _store(live, namespace)
-    found = {name: image.target.digest for image in map(store.own_image, store.images()) for name in image.names}
+    found = {
+        name: image.target.digest for image in map(store.own_image, store.images()) for name in image.names
+    }
     assert found == {name: rest.split()[0] for name, rest in wanted.items()}
     assert found
     assert store.damage == []
@@ -59,7 +61,9 @@ def test_snapshots_are_those_that_ctr_lists(live: Containerd, namespace: str) ->
     wanted = {row[0]: (row[1] if len(row) > 2 else "", row[-1].lower()) for row in rows}
     usage = live.rows("snapshots", "--snapshotter", name, "usage", namespace=namespace)
     store = _store(live, namespace)
-    records = [item for item in store.snapshotters[name].all.values() if item.name.startswith(f"{namespace}/")]
+    records = [
+        item for item in store.snapshotters[name].all.values() if item.name.startswith(f"{namespace}/")
+    ]
     found = {_key(item.name): (_key(item.parent), item.kind) for item in records}
     assert found == wanted
     assert bool(found) == (namespace != "packed")

@@ -165,9 +165,13 @@ class ContainerdBuilder:
     def index(self, manifests: Sequence[Mapping[str, Any]], **fields: Any) -> dict[str, Any]:
         """Add an index; its descriptor."""
         kind = f"{OCI}.index.v1+json"
-        return self.document({"schemaVersion": 2, "mediaType": kind, "manifests": list(manifests), **fields}, kind)
+        return self.document(
+            {"schemaVersion": 2, "mediaType": kind, "manifests": list(manifests), **fields}, kind
+        )
 
-    def name(self, descriptor: Mapping[str, Any], *names: str, labels: Mapping[str, str] | None = None) -> None:
+    def name(
+        self, descriptor: Mapping[str, Any], *names: str, labels: Mapping[str, str] | None = None
+    ) -> None:
         """Give what is described names."""
         target = {
             b"digest": str(descriptor["digest"]).encode(),
@@ -187,7 +191,11 @@ class ContainerdBuilder:
         return found
 
     def container(
-        self, container_id: str, image: str, below: BuiltSnapshot | None, labels: Mapping[bytes, bytes] | None = None
+        self,
+        container_id: str,
+        image: str,
+        below: BuiltSnapshot | None,
+        labels: Mapping[bytes, bytes] | None = None,
     ) -> BuiltSnapshot:
         """Add a container as ctr makes one, with its writable snapshot."""
         spec = json.dumps({"process": {"args": ["sh"], "cwd": "/"}}).encode()
@@ -217,6 +225,8 @@ def many_images(path: Path, images: int, layers: int = 6, namespace: str = "defa
         stack: list[BuiltSnapshot] = []
         for depth in range(layers):
             stack.append(builder.layer(stack[-1] if stack else None, b"%d %d" % (number, depth)))
-        history = [{"created": "2026-01-01T00:00:00Z", "created_by": f"RUN step {depth}"} for depth in range(layers)]
+        history = [
+            {"created": "2026-01-01T00:00:00Z", "created_by": f"RUN step {depth}"} for depth in range(layers)
+        ]
         builder.image([f"registry.example:5000/team-{number % 9}/app-{number}:1.0"], stack, history=history)
     return builder.finish()

@@ -20,7 +20,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["OCI", "PACKERS", "Layout", "as_directory", "as_tar", "digest", "empty_tar", "layer_of", "unpack_sample"]
+__all__ = [
+    "OCI",
+    "PACKERS",
+    "Layout",
+    "as_directory",
+    "as_tar",
+    "digest",
+    "empty_tar",
+    "layer_of",
+    "unpack_sample",
+]
 
 OCI = "application/vnd.oci.image"
 DOCKER = "application/vnd.docker"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layerfs.capabilities import StoredImage
-from layerfs.errors import CorruptStore, DataRootUnreadable, MissingFile
+from layerfs.errors import CorruptStore, DataRootUnreadable
 from layerfs.formats.compression import Compression
 from layerfs.ids import ImageID
 from layerfs.stores.blobs.export import PlainTar, StoredBlob
@@ -36,14 +36,9 @@ def stored_image(store: ContainerdStore, image: Image) -> StoredImage | None:
         return None
     blobs, is_old = [], True
     for layer in layers:
-        if layer.packed is None:
-            name = store.content.name_of(layer.digest or layer.diff_id)
-            raise MissingFile(
-                name, "the layer's blob is not in the content store",
-                hint="--salvage makes tars of the snapshots, --format rootfs needs no blobs",
-            )  # fmt: skip
-        blobs.append(StoredBlob(layer.packed, str(layer.digest)))
-        is_old = is_old and packed(layer.packed.blob).compression not in _NEWER
+        blob = store.packed(layer)
+        blobs.append(StoredBlob(blob, str(layer.digest)))
+        is_old = is_old and packed(blob.blob).compression not in _NEWER
     descriptor = own.chosen.descriptor
     return StoredImage(store.content.document(descriptor), descriptor.media_type, tuple(blobs), is_old)
 

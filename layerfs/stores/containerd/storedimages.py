@@ -294,11 +294,17 @@ class StoredImages(Store):
 
     def layer_tar(self, layer: Layer) -> PlainTar | None:
         """The tar whose sha256 is the diff ID; raises `MissingFile` where the blob is not there."""
-        own = self.own_layer(layer)
-        if own.packed is None:
-            name = self.content.name_of(own.digest or own.diff_id)
-            raise MissingFile(name, "the layer's blob is not in the content store")
-        return PlainTar(own.packed, self._files.plain)
+        return PlainTar(self.packed(self.own_layer(layer)), self._files.plain)
+
+    def packed(self, layer: ContainerdLayer) -> BlobLayer:
+        """A layer's blob; raises `MissingFile` where it is not there."""
+        if layer.packed is None:
+            raise MissingFile(
+                self.content.name_of(layer.digest or layer.diff_id),
+                "the layer's blob is not in the content store",
+                hint="--salvage makes tars of the snapshots, and --format rootfs needs no blobs",
+            )
+        return layer.packed
 
 
 _SOURCE = "containerd.io/distribution.source."
