@@ -137,3 +137,17 @@ def test_damaged_blob_is_made_anew_of_its_snapshot(root: ContainerdRoot) -> None
         assert not (root.top.parent / "no.tar").exists()
         found = run_bytes(root.top, "export", "--salvage", "multi:1")
     assert (found.code, "generated from its snapshot" in found.stderr) == (1, True)
+
+
+def test_all_leaves_out_what_is_damaged(root: ContainerdRoot) -> None:
+    """With --all an image whose blob was altered is named and left out, and the others leave as they are."""
+    with root.mended():
+        path = root.blob(root.digest_of(IMAGES["dockertypes:1"], "3"))
+        root.write(path, path.read_bytes() + b"\0")
+        found = run_bytes(root.top, "export", "--all")
+    names = {
+        name for row in json.loads(_files(found.stdout)["manifest.json"]) for name in row["RepoTags"] or ()
+    }
+    assert (found.code, "dockertypes:1 is left out" in found.stderr) == (1, True)
+    assert "multi:1" in names
+    assert "dockertypes:1" not in names

@@ -14,7 +14,7 @@ from layerfs.ids import ImageID, chain_ids
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from layerfs.capabilities import Salvager, StoredImage
+    from layerfs.capabilities import LayerBlob, Salvager, StoredImage
     from layerfs.formats.reference import Reference
     from layerfs.ids import ChainID, DiffID
     from layerfs.model import Image, Layer
@@ -49,11 +49,14 @@ class ExportImage:
         return ImageID.of(self.config)
 
     @property
+    def written(self) -> Sequence[LayerTar | LayerBlob]:
+        """Its layers as they are written, base first."""
+        return self.stored.layers if self.stored else self.layers
+
+    @property
     def sizes(self) -> dict[DiffID, int]:
         """Bytes of each layer as it is written, by its diff ID; raises `CorruptStore`."""
-        stored = self.stored.layers if self.stored else (None,) * len(self.layers)
-        pairs = zip(self.layers, stored, strict=True)
-        return {tar.diff_id: blob.size if blob else tar.size for tar, blob in pairs}
+        return {tar.diff_id: written.size for tar, written in zip(self.layers, self.written, strict=True)}
 
     @property
     def chain(self) -> tuple[ChainID, ...]:

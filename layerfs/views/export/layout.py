@@ -68,7 +68,8 @@ class Layout:
         kind = f"{_OCI}.layer.v1.tar"
         if self._packing is None:
             found = _descriptor(kind, tar.diff_id, tar.size)
-            if wanted:
+            if wanted and tar.diff_id not in self._written:  # it may be another image's blob
+                self._written.add(tar.diff_id)
                 self._place.file(blob_name(tar.diff_id), tar.size, tar.write)
             return found
         with self._packing.pack(tar) as packed:

@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING
 
 from layerfs.analysis.doctor.allocation import Allocation
 from layerfs.analysis.doctor.findings import (
-    ROOT,
     SEVERITIES,
     Found,
     container_subject,
-    from_damage,
     image_subject,
 )
 from layerfs.analysis.verify.attributes import ASPECTS
@@ -91,12 +89,8 @@ class _Doctor:
             yield from verdict.findings
 
     def reported(self, told: set[str]) -> Iterator[Found]:
-        """What is wrong with databases, and whatever else was met on the way; but for the paths `told`."""
-        for problem in self._store.damage:
-            if any(path in problem.path for path in told):
-                continue
-            noun = "database" if problem.path.endswith(".db") else "record"
-            yield Found(from_damage(problem, noun, ROOT))
+        """Whatever else was met on the way; but for the paths `told`."""
+        return map(Found, self._records.reported(told))
 
     def diagnosis(self, found: Found) -> Diagnosis:
         """What a finding means."""

@@ -18,7 +18,7 @@ from layerfs.analysis.doctor.findings import (
     image_subject,
     layer_subject,
 )
-from layerfs.errors import CorruptStore, DataRootUnreadable, MissingFile
+from layerfs.errors import CorruptStore, DataRootUnreadable, MissingFile, OneStateLost
 from layerfs.formats.snapshotdb import COMMITTED
 from layerfs.stores.blobs.layers import packed
 from layerfs.stores.containerd.layers import chain_of_key
@@ -258,6 +258,14 @@ class Records:
             name = self._store.content.name_of(digest)
             message = "a namespace has the blob, and the content store has not"
             yield Finding("blob-missing", "error", ROOT, name, message=message)
+
+    def reported(self, told: Collection[str]) -> Iterator[Finding]:
+        """What is wrong with databases, and whatever else was met on the way; but for the paths `told`."""
+        for problem in self._store.damage:
+            if problem.path not in told:
+                noun = "database" if problem.path.endswith(".db") else "record"
+                severity = "warning" if isinstance(problem, OneStateLost) else self._severity(problem)
+                yield from_damage(problem, noun, ROOT, severity)
 
     def _blob(self, digest: str) -> Iterator[Finding]:
         try:

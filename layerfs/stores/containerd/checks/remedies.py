@@ -24,6 +24,9 @@ REMEDIES = {
         "copy the root again; `layerfs` reads blobs, and snapshots by their numbers",
     ),
     "database-malformed": Remedy("damaged", "may refuse to start (not tried)", "", _PREVIOUS),
+    "database-state-lost": Remedy(
+        "damaged", "starts with the other state", "what was done last may be lost", _NOTHING
+    ),
     "database-wrong": Remedy("damaged", "", "what it says of that is not used", _PREVIOUS),
     "database-altered": Remedy("damaged", "", "what it says of that is not used", _PREVIOUS),
     # -- images

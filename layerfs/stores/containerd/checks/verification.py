@@ -24,7 +24,7 @@ from layerfs.stores.containerd.checks.records import Records
 from layerfs.syscalls import is_system_admin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from layerfs.cache.blobs import Plain
     from layerfs.capabilities import Progress, VerifyOptions
@@ -160,11 +160,9 @@ class Verification:
         if is_all and not self._options.quick:
             yield from self._records.blobs({layer.digest or layer.diff_id for layer in layers})
 
-    def reported(self, told: set[str]) -> Iterator[Finding]:
-        """What is wrong with databases, and whatever else was met; but for the paths `told`."""
-        for problem in self._store.damage:
-            if problem.path not in told and not any(path in problem.path for path in told):
-                yield from_damage(problem, "record", ROOT)
+    def reported(self, told: Collection[str]) -> Iterator[Finding]:
+        """Whatever else was met; but for the paths `told`."""
+        return self._records.reported(told)
 
     def _not_compared(self) -> Iterator[Finding]:
         if self._options.quick:
@@ -311,7 +309,7 @@ class Verification:
         packed = self._store.layers_by_chain[chain].packed
         path = packed.blob.label if packed else self._store.path
         finding = Finding("not-compared", "error", layer_subject(chain), path, None, how, message)
-        return LayerVerdict((finding,), proven=False, tar_size=0)
+        return LayerVerdict((finding._replace(unread=True),), proven=False, tar_size=0)
 
 
 def _passed_over(placed: Placed, subject: str) -> tuple[Sequence[Finding], bool]:
