@@ -59,11 +59,16 @@ def test_every_damage_is_found(root: ContainerdRoot, name: str) -> None:
     with root.mended():
         DAMAGES[name].do(root)
         rows = doctor(root, "--verify") if "blob" in name else doctor(root)
+        checked = layerfs(
+            root.top, "verify", "--all", "--jobs", "1", *(() if "blob" in name else ("--quick",))
+        )
     errors = [row for row in rows if row["severity"] == "error"]
     assert errors or name.endswith("unnamed"), rows
     of_contents = {"layer-malformed", "layer-altered", "diff-id-wrong", "not-compared"}
     assert {row["code"] for row in rows} <= {*REMEDIES, *of_contents}
     assert rows
+    assert "bug in layerfs" not in checked.stderr
+    assert checked.code == (0 if name.endswith(("unnamed", "discarded")) and not errors else 1), checked
 
 
 def test_leftovers_are_notes_with_their_bytes(root: ContainerdRoot) -> None:

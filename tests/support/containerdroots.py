@@ -161,13 +161,14 @@ class ContainerdRoot:
 
     def edit_meta(self, change: Callable[[Tree], object]) -> None:
         """Change what meta.db has of the namespace."""
-        self._edit(self.meta, lambda tree: change(self.space(tree)))
+        self.edit(self.meta, lambda tree: change(self.space(tree)))
 
     def edit_snapshots(self, change: Callable[[Tree], object]) -> None:
         """Change the `v1` of overlayfs's metadata.db."""
-        self._edit(self.snapshotter / "metadata.db", lambda tree: change(tree[b"v1"]))
+        self.edit(self.snapshotter / "metadata.db", lambda tree: change(tree[b"v1"]))
 
-    def _edit(self, path: Path, change: Callable[[Tree], object]) -> None:
+    def edit(self, path: Path, change: Callable[[Tree], object]) -> None:
+        """Change a database."""
         tree = read(path.read_bytes())
         change(tree)
         self.write(path, bolt_tree(plain(tree)))
