@@ -26,6 +26,7 @@ from .options import (
     metadata_option,
     namespace_option,
     noted,
+    store_option,
     userns_option,
 )
 from .spellings import GROUPS, WORDS, SpelledGroup
@@ -179,6 +180,7 @@ def _more_is_said(context: click.Context, _parameter: click.Parameter, typed: bo
 )
 @metadata_option(envvar="LAYERFS_METADATA")
 @userns_option(envvar="LAYERFS_USERNS")
+@store_option
 @namespace_option
 @bolt_state_option
 @archive_options

@@ -31,7 +31,9 @@ __all__ = [
     "selected_metadata",
     "selected_namespace",
     "selected_root",
+    "selected_store",
     "selected_userns",
+    "store_option",
     "type_option",
     "userns_option",
 ]
@@ -180,6 +182,25 @@ def namespace_option(command: _Function) -> _Function:
         help="Which namespace of a containerd store to read, or all. By default Docker's own, or the one "
         "that has images.",
     )(command)
+
+
+def store_option(command: _Function) -> _Function:
+    """Add `--store`; no parameter of the function, as only `selected_store` asks for it."""
+    return click.option(
+        "--store",
+        type=click.Choice(("overlay2", "containerd")),
+        envvar="LAYERFS_STORE",
+        show_envvar=True,
+        **noted("store"),
+        help="Which store to read where a data root has images in both. By default the one that its "
+        "containers use, else the one that Docker would choose.",
+    )(command)
+
+
+def selected_store(context: click.Context) -> str | None:
+    """The choice of `--store`."""
+    found: str | None = choice(context, "store")
+    return found
 
 
 def selected_namespace(context: click.Context) -> str | None:

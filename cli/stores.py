@@ -14,6 +14,7 @@ from .options import (
     selected_metadata,
     selected_namespace,
     selected_root,
+    selected_store,
     selected_userns,
 )
 
@@ -232,6 +233,7 @@ def store_options(context: click.Context) -> Options:
         progress=blob_progress(),
         bolt_state=selected_bolt_state(context),
         namespace=selected_namespace(context),
+        store=selected_store(context),
     )
 
 

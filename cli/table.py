@@ -25,6 +25,7 @@ class Column(Generic[Row]):
         placeholder: its name in templates; empty for what only JSON shows.
         header: its table header.
         cell: its words; by default the value's text.
+        listed: whether `{{json .}}` has it among the placeholders: Docker's has not what only we have.
     """
 
     key: str
@@ -32,6 +33,7 @@ class Column(Generic[Row]):
     placeholder: str = ""
     header: str = ""
     cell: Callable[[Row], str] | None = None
+    listed: bool = True
 
     def words(self, row: Row) -> str:
         """The cell of `row`, safe for a terminal."""
@@ -71,13 +73,21 @@ class Table(Generic[Row]):
             return lambda argument: shown(method(row, argument))
 
         methods = {name: bound(method) for name, method in self.methods.items()}
-        return Fields(columns, lambda name: columns[name].words(row), methods=methods)
+        listed, others = self._listed(columns)
+        return Fields(listed, lambda name: columns[name].words(row), methods=methods, unlisted=others)
 
     def headers(self) -> Fields:
         """The placeholders of the header line."""
         columns = self.by_placeholder()
         methods = dict.fromkeys(self.methods, _method_header)
-        return Fields(columns, lambda name: columns[name].header, methods=methods)
+        listed, others = self._listed(columns)
+        return Fields(listed, lambda name: columns[name].header, methods=methods, unlisted=others)
+
+    @staticmethod
+    def _listed(columns: Mapping[str, Column[Row]]) -> tuple[list[str], list[str]]:
+        """The placeholders that `{{json .}}` has, and the others."""
+        listed = [name for name, column in columns.items() if column.listed]
+        return listed, [name for name, column in columns.items() if not column.listed]
 
     def by_placeholder(self) -> dict[str, Column[Row]]:
         """The columns by their names in templates, sorted as Go's maps are."""

@@ -58,11 +58,13 @@ class Pinned(NamedTuple):
     Attributes:
         chains: layers.
         places: layers without a chain ID, and of containers.
+        others: the names of parts of images that are no layers.
         complete: whether all that could need a layer could be read.
     """
 
     chains: frozenset[ChainID] = frozenset()
     places: frozenset[str] = frozenset()
+    others: frozenset[str] = frozenset()
     complete: bool = True
 
 

@@ -5,8 +5,7 @@
     │   ├── NotADataRoot (NoStoreHere) · NotAnArchive · NotInThisKind
     │   ├── StoreGone            image/overlay2 or overlay2 is not there, and nothing else answers
     │   │   └── NameLost         a name that only what is gone could tell; also a LookupFailed
-    │   ├── UnsupportedStorageDriver
-    │   │   └── ContainerdImageStore
+    │   ├── UnsupportedStorageDriver · ContainerdMissing
     │   └── DataRootUnreadable   permission refused; also a CorruptStore
     ├── LookupFailed             a name the user gave matches nothing, or too much
     │   ├── InvalidReference · ImageNotFound · LayerNotFound · ContainerNotFound
@@ -38,7 +37,7 @@ __all__ = [
     "BrokenChain",
     "CacheError",
     "ContainerNotFound",
-    "ContainerdImageStore",
+    "ContainerdMissing",
     "CorruptStore",
     "DataRootError",
     "DataRootUnreadable",
@@ -112,8 +111,8 @@ class UnsupportedStorageDriver(DataRootError):
     """A data root of another storage driver, or of another tool."""
 
 
-class ContainerdImageStore(UnsupportedStorageDriver):
-    """The images are in containerd's store (the default of fresh Docker 29 installs)."""
+class ContainerdMissing(DataRootError):
+    """The images of a Docker data root are in a containerd root that is not there."""
 
 
 class NoSuchNamespace(DataRootError):

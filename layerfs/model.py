@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 from layerfs.ids import chain_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from layerfs.formats.containerconfig import ContainerConfig
     from layerfs.formats.imageconfig import ImageConfig
@@ -35,6 +35,7 @@ __all__ = [
     "LayerInfo",
     "Named",
     "Place",
+    "Pod",
     "Remedy",
     "Removes",
     "Severity",
@@ -116,11 +117,53 @@ class Image:
         """The chain ID of each layer, base first, computed from the config."""
         return chain_ids(self.config.diff_ids)
 
+    @property
+    def listed_references(self) -> tuple[Reference, ...]:
+        """Those of its names that its engine lists."""
+        return self.references
+
+    @property
+    def has_name(self) -> bool:
+        """Whether anything names it."""
+        return bool(self.references)
+
+    @property
+    def platform_name(self) -> str | None:
+        """What it is for, as `linux/arm/v7`; None where its config does not say."""
+        config = self.config
+        if not (config.os and config.architecture):
+            return None
+        return "/".join(filter(None, (config.os, config.architecture, config.variant)))
+
+    @property
+    def target_digest(self) -> str | None:
+        """The digest of the index or manifest that its names point at; None in kinds without one."""
+        return None
+
     @functools.cached_property
     def name(self) -> str:
         """What to call it: its first tag, else its first name, else its ID."""
         tags = [reference for reference in self.references if reference.tag]
         return str(next(iter(tags or self.references), self.id))
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A pod of Kubernetes, as its sandbox tells.
+
+    Attributes:
+        name, namespace, uid: what Kubernetes calls it; its namespace is none of containerd's.
+        id: of its sandbox.
+        attempt: how many sandboxes it had before; None where that is not known.
+        labels: the pod's.
+    """
+
+    name: str
+    namespace: str
+    uid: str
+    id: str
+    attempt: int | None
+    labels: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +173,26 @@ class Container:
     Attributes:
         own: its own layers, base first; none where its layers are not known.
         top: the uppermost layer of the image below; None for a container of none, or where it is not known.
+        elsewhere: the driver that has its layers, where that is another store's.
+        pod: whose it is in Kubernetes; None elsewhere.
+        attempt: how many times Kubernetes made it before; None elsewhere.
+        kind: `container`, or `sandbox` for what holds a pod together.
     """
 
     id: ContainerID
     config: ContainerConfig | None
     own: tuple[BareLayer, ...] = ()
     top: ChainID | None = None
+    elsewhere: str | None = None
+    pod: Pod | None = None
+    attempt: int | None = None
+    kind: str = "container"
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Its own labels, and its pod's where it has none of that name."""
+        own = self.config.labels if self.config else {}
+        return {**self.pod.labels, **own} if self.pod else own
 
     @property
     def name(self) -> str:

@@ -273,12 +273,12 @@ class _ContainerNames:
 
     def exact(self, name: str) -> list[Match]:
         """By the ID, or the name with or without its slash."""
-        if name in self._known:
-            return [Match(ContainerID(name), name, "container ID")]
+        if own := [found for found in self._known if found == name]:
+            return [Match(own[0], name, "container ID")]
         wanted = name.removeprefix("/")
-        return [
-            Match(found, wanted, "name") for found, own in self._known.items() if wanted and own == wanted
-        ]
+        if named := [found for found, own in self._known.items() if wanted and own == wanted]:
+            return [Match(found, wanted, "name") for found in named]
+        return [Match(found, name, "name") for found in self._store.container_aliases().get(name, ())]
 
     def beginning(self, name: str) -> list[Match]:
         """By the beginning of an ID."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 import functools
 import logging
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
+from layerfs.accounts import AccountRules, ImageParts, Part
 from layerfs.damage import attempt
 from layerfs.errors import BrokenChain, CorruptStore, LayerNotFound
 from layerfs.formats.whiteouts import TRUSTED
@@ -97,12 +98,18 @@ class Store(ABC):
         driver: what its engine calls the way in which layers are stored; None where there is none.
         path: where it was opened, as given.
         has_containers: whether stores of this kind have containers at all.
+        lists_unnamed: whether the client of its engine lists images without a name when it is not asked to.
+        has_graph_driver: whether its engine tells the directories of a stack, as `docker inspect` does.
+        account_rules: how its engine adds up what images, containers and a build cache take.
         damage: every defect met so far, in order.
     """
 
     kind: str = ""
     driver: str | None = None
     has_containers: bool = True
+    lists_unnamed: bool = True
+    has_graph_driver: bool = True
+    account_rules: AccountRules = AccountRules()
     path: str
 
     @property
@@ -176,6 +183,10 @@ class Store(ABC):
         """What to call, in messages, the file that tells of an image, a layer, a container."""
         return f"{self.path}: {of}"
 
+    def namespaces(self) -> Sequence[str]:
+        """What is in it that can be read for itself, as namespaces; nothing in kinds without such."""
+        return ()
+
     # -- images --------------------------------------------------------------------------------
 
     def has_image(self, image_id: ImageID) -> bool:
@@ -226,9 +237,30 @@ class Store(ABC):
         """The image's size in bytes as its engine adds it up, or None where that of a layer is not known."""
         return added_up([self.layer_size(chain) for chain in image.chain])
 
+    def inspected_size(self, image: Image) -> int | None:
+        """The size that its engine tells where it describes one image; of most the same."""
+        return self.size(image)
+
+    def packed_size(self, image: Image) -> int | None:  # noqa: ARG002 - for kinds that keep blobs
+        """Bytes of an image's blobs, as they are in registries; None in kinds that do not keep them."""
+        return None
+
+    def disk_usage(self, image: Image) -> int | None:  # noqa: ARG002 - for kinds with more than one form
+        """Bytes on disk of all that is kept of an image; None where that is not known."""
+        return None
+
+    def parts(self, image: Image) -> ImageParts:
+        """What an image takes, part by part; the size of a part is None where it is not known (reported)."""
+        layers = (Part(chain, self.layer_size(chain), is_layer=True) for chain in image.chain)
+        return ImageParts(tuple(layers))
+
     def last_tagged(self, image: Image) -> str | None:  # noqa: ARG002 - for kinds that note it
         """When an image was last tagged, as Docker writes a time; None where nothing tells."""
         return None
+
+    def notes(self, subject: Image | Container) -> Mapping[str, Any]:  # noqa: ARG002 - for engines with more
+        """What its engine's own inspection tells besides, in the engine's words; raises `FormatError`."""
+        return {}
 
     # -- layers --------------------------------------------------------------------------------
 
@@ -297,6 +329,14 @@ class Store(ABC):
         """Where a layer's files lie on disk; what is missing is reported."""
         return NOWHERE
 
+    def place_path(self, place: str) -> str:
+        """Where a place lies, below the store's own path."""
+        return f"{self.driver}/{place}"
+
+    def files_path(self, place: str) -> str:
+        """The same of the files in it."""
+        return f"{self.place_path(place)}/diff"
+
     def blobs(self, layer: DiffID | None) -> tuple[Blob, ...]:  # noqa: ARG002 - for kinds that note them
         """What a layer was in registries, as far as the store tells."""
         return ()
@@ -331,6 +371,14 @@ class Store(ABC):
         """The container of this ID, name, or unique ID prefix."""
         return self.names.container(name)
 
+    def container_records(self, container: Container) -> Json | None:  # noqa: ARG002 - for kinds of others
+        """What there is of a container that is not Docker's, in the words of who wrote it down; or None."""
+        return None
+
+    def container_aliases(self) -> Mapping[str, Sequence[ContainerID]]:
+        """The containers by what else they are called than by their names and IDs."""
+        return {}
+
     def host_config(self, container: Container) -> Json | None:  # noqa: ARG002 - for kinds that have one
         """What a container asks of the host, as the engine keeps it; None where that is not known."""
         return None
@@ -338,6 +386,10 @@ class Store(ABC):
     def layers_below(self, container: Container) -> tuple[Layer, ...]:
         """The layers of the image that a container stands on, base first; raises `CorruptStore`."""
         return self.chain_below(container.top) if container.top else ()
+
+    def images_of(self, container: Container) -> Collection[str]:
+        """The IDs of the images that a container counts as made from, whether they are there or not."""
+        return (container.config.image_id,) if container.config else ()
 
     # -- trees ---------------------------------------------------------------------------------
 

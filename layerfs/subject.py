@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import functools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from layerfs.analysis.store.history import history
-from layerfs.analysis.store.stack import made_from
+from layerfs.analysis.store.stack import container_layers, made_from
 from layerfs.errors import CorruptStore
 from layerfs.model import INIT, WHOLE, BareLayer, Container, Image, Layer, LayerInfo
+from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,12 +23,12 @@ if TYPE_CHECKING:
     from layerfs.store import Store
     from layerfs.tree.node import Node
     from layerfs.tree.source import LayerSource
-    from layerfs.tree.union import UnionTree
 
 __all__ = [
     "KINDS",
     "LayerChoiceError",
     "Subject",
+    "by_layers",
     "layers_of",
     "numbered",
     "open_subject",
@@ -79,10 +80,8 @@ class Subject:
         return self.tree.layers[self._index(number)]
 
     def _index(self, number: int) -> int:
-        """Where in `layers` the layer of a number is; mostly it is counted from the base."""
-        if self.layers[-number].number == number:
-            return len(self.layers) - number
-        return next(index for index, layer in enumerate(self.layers) if layer.number == number)
+        """Where in `layers` the layer of a number is, of a subject `by_layers`."""
+        return len(self.layers) - number
 
     def created_by(self, number: int) -> str | None:
         """The history entry that made the layer of a number; None for a container's own layers.
@@ -135,9 +134,9 @@ def open_subject(
     title = _title(found, name)
     if up_to is not None:
         tree = store.tree(found, up_to=up_to)
-        return Subject(
-            store, tree, f"{title} up to layer {up_to}", numbered(store.chain(found, up_to)), found
-        )
+        chain: Sequence[Layer | BareLayer] = store.chain(found, up_to)
+        stack = chain if len(chain) == len(tree.layers) else store.stack(chain[-1])
+        return Subject(store, tree, f"{title} up to layer {up_to}", numbered(stack), found)
     assert layer is not None  # noqa: S101 - one of the two is given
     record = store.record(found.chain[store.layer_number(found, layer) - 1])
     layers = (LayerInfo.of(layer, record),)
@@ -149,6 +148,31 @@ def subject_of(store: Store, found: Named, name: str) -> Subject:
     """The whole tree of something that was called `name`; raises `CorruptStore`."""
     alone = store.source(found) if isinstance(found, (BareLayer, Layer)) else None
     return Subject(store, store.tree(found), _title(found, name), layers_of(store, found), found, alone)
+
+
+def by_layers(subject: Subject, up_to: int | None = None) -> Subject:
+    """An image or container as its layers alone, one for each number, as they were packed.
+
+    Mostly that is the subject itself. What a kind of store has between the layers of an image is left out,
+    and what it unpacks as one whole tree is read from the layers' blobs.
+
+    Args:
+        subject: the image, perhaps as of a layer, or the container.
+        up_to: the number of that layer.
+
+    Raises:
+        CorruptStore: a layer can be read in no other form.
+    """
+    depth = len(subject.layers)
+    if [layer.number for layer in subject.layers] == [*range(depth, 0, -1)]:
+        return subject
+    store, owner = subject.store, subject.of
+    assert isinstance(owner, (Container, Image))  # noqa: S101 - a layer has one number, or none
+    layers: Sequence[Layer | BareLayer] = (
+        store.chain(owner, up_to) if isinstance(owner, Image) else container_layers(store, owner)
+    )
+    tree = UnionTree([store.source(layer) for layer in reversed(layers)])
+    return replace(subject, tree=tree, layers=numbered(layers))
 
 
 def split_layer(name: str) -> tuple[str, int | None]:

@@ -28,7 +28,7 @@ FLOORS = (
     ("layerfs.hostdir", "layerfs.likely"),
     ("layerfs.boltfile", "layerfs.pool"),
     ("layerfs.cache", "layerfs.tree"),
-    ("layerfs.damage", "layerfs.model"),
+    ("layerfs.accounts", "layerfs.damage", "layerfs.model"),
     ("layerfs.layernames",),
     ("layerfs.naming", "layerfs.store"),
     ("layerfs.capabilities",),

@@ -192,6 +192,7 @@ def _everywhere(root: Store, path: bytes, complaints: Complaints, *, every: bool
         found = blame_all(root, path, digests, on_progress=told, problem=complaints.add)
     for item in found:
         named = [image for image in item.images if image.id in listed] or item.images
+        named_ids = {image.id for image in named}
         # the image with the least above the layer is the nearest to its making
         maker = min(item.images, key=lambda image: len(image.config.diff_ids))
         made_by = {row.number: row.entry.created_by for row in history(root, maker)}
@@ -203,7 +204,7 @@ def _everywhere(root: Store, path: bytes, complaints: Complaints, *, every: bool
             made_by.get(item.event.step.layer),
             f"{item.directory}/{lossless(after.part)}" if after else None,
             tuple(named),
-            tuple(image for image in item.visible_in if image in named),
+            tuple(image for image in item.visible_in if image.id in named_ids),
         )
 
 

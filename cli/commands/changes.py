@@ -97,9 +97,9 @@ def _step(root: Store, owner: Image | Container, number: int) -> tuple[Subject, 
     """The image or container as of the layer below, and as of the layer."""
     from layerfs.analysis.diff.layerchanges import step
     from layerfs.errors import LayerNotFound
-    from layerfs.subject import subject_of
+    from layerfs.subject import by_layers, subject_of
 
-    whole = subject_of(root, owner, owner.name)
+    whole = by_layers(subject_of(root, owner, owner.name))
     depth = len(whole.layers)
     if number > depth:
         raise LayerNotFound(

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..emit import emit
-from ..filters import Filters, filter_option, invalid_filter, labels
+from ..filters import Filters, filter_option
 from ..options import format_option, no_trunc_option, root_option
-from ..rows.ports import asked_ports, shown_ports
+from ..rows.containerfilters import container_filter, filter_values
+from ..rows.ports import shown_ports
 from ..stores import open_root
-from ..subjects import container_names, image_names
 from ..table import Column, Table
 from ..template.printf import printf
 from ..units import ZERO_TIME_NS, age, clock, ellipsis, human_duration, human_size, rfc3339, short_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
-    from layerfs.analysis.store.containers import ContainerFilter, ContainerSizes
+    from layerfs.analysis.store.containers import ContainerSizes
     from layerfs.formats.containerconfig import ContainerConfig
-    from layerfs.model import Container
+    from layerfs.model import Container, Pod
     from layerfs.store import Store
 
 __all__ = ["View", "command", "container_table"]
@@ -33,40 +33,11 @@ COMMAND_WIDTH, MOUNT_WIDTH = 20, 15
 _NANO = 10**9
 
 
-def _filter_values(root: Store, name: str) -> Iterable[Any]:
-    """What a filter may be given, as far as it can be listed."""
-    from layerfs.analysis.store.containers import HEALTHS, STATES
-
-    if name == "health":
-        return HEALTHS
-    if name == "is-task":
-        return ("true", "false")
-    if name == "ancestor":
-        return image_names(root)
-    if name in ("before", "name", "since"):
-        return container_names(root)
-    if name == "status":
-        return STATES
-    values: dict[str, Callable[[ContainerConfig], Iterable[Any]]] = {
-        "exited": lambda config: (config.state.exit_code,),
-        "id": lambda config: (short_id(config.id),),
-        "label": lambda config: (f"{key}={value}" for key, value in config.labels.items()),
-        "network": _networks,
-        "volume": lambda config: (mount.name or mount.source for mount in config.mount_points),
-    }
-    if name not in values:
-        return ()
-    return (value for item in root.containers() if item.config for value in values[name](item.config))
-
-
 @click.command("containers")
 @click.option(
-    "-a",
-    "--all",
-    "every",
+    *("-a", "--all", "every"),
     is_flag=True,
-    expose_value=False,
-    help="Accepted as by `docker ps`; all containers are shown anyway.",
+    help="Show the sandboxes of pods too; all other containers are always shown.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Show container IDs only.")
 @click.option(
@@ -77,7 +48,7 @@ def _filter_values(root: Store, name: str) -> Iterable[Any]:
 @filter_option(
     *("ancestor", "before", "exited", "expose", "health", "id", "is-task", "label", "name", "network"),
     *("publish", "since", "status", "volume"),
-    values=_filter_values,
+    values=filter_values,
 )
 @no_trunc_option
 @format_option
@@ -85,6 +56,7 @@ def _filter_values(root: Store, name: str) -> Iterable[Any]:
 @click.pass_context
 def command(
     ctx: click.Context,
+    every: bool,
     quiet: bool,
     size: bool,
     last: int,
@@ -96,7 +68,9 @@ def command(
     """List containers, newest first, as `docker ps --all` does.
 
     The state is the one last recorded. A container recorded as running may have ended since, so it is shown
-    as last seen running; in JSON its `state` is null and `recorded_running` is true.
+    as last seen running; in JSON its `state` is null and `recorded_running` is true. Containers of Kubernetes
+    are shown with their pods; --filter label=NAME=VALUE asks for labels of the pod too. Of containers of
+    nerdctl and ctr nothing on disk tells the state.
 
     \b
     Examples:
@@ -104,16 +78,19 @@ def command(
       layerfs containers --filter ancestor=nginx --filter status=exited
       layerfs containers --format '{{.Names}}: {{.Status}}'
       layerfs containers --format json
+      layerfs containers --filter label=io.kubernetes.pod.name=web-0
     """
     from layerfs.analysis.store.containers import listed_containers
 
     data_root = _with_containers(open_root(ctx))
-    rows = list(listed_containers(data_root, _container_filter(data_root, filters)))
+    found = listed_containers(data_root, container_filter(data_root, filters))
+    rows = [row for row in found if every or row.kind != "sandbox"]
     limit = 1 if latest and last == -1 else last
     if form == "table" and quiet:
         form = "{{.ID}}"
     view = View(data_root, full=no_trunc)
-    emit(container_table(view, size=size), rows[:limit] if limit > 0 else rows, form)
+    rows = rows[:limit] if limit > 0 else rows
+    emit(container_table(view, size=size, pods=any(item.pod for item in data_root.containers())), rows, form)
 
 
 def _with_containers(root: Store) -> Store:
@@ -123,46 +100,6 @@ def _with_containers(root: Store) -> Store:
     if not root.has_containers:
         raise NotInThisKind(root.path, root.noun, "it has no containers")
     return root
-
-
-def _container_filter(root: Store, filters: Filters) -> ContainerFilter:
-    from layerfs.analysis.store.containers import HEALTHS, STATES, ContainerFilter, descendants
-
-    for state in filters.get("status", ()):
-        if state not in STATES:
-            raise invalid_filter("status", state, f"expected one of {', '.join(STATES)}")
-    for health in filters.get("health", ()):
-        if health not in HEALTHS:
-            raise invalid_filter("health", health, f"expected one of {', '.join(HEALTHS)}")
-    return ContainerFilter(
-        ids=tuple(filters.get("id", ())),
-        names=tuple(filters.get("name", ())),
-        states=tuple(filters.get("status", ())),
-        exit_codes=tuple(map(_exit_code, filters.get("exited", ()))),
-        labels=labels(filters),
-        ancestors=descendants(root, filters["ancestor"]) if "ancestor" in filters else None,
-        before=tuple(root.container(name) for name in filters.get("before", ())),
-        since=tuple(root.container(name) for name in filters.get("since", ())),
-        volumes=tuple(filters.get("volume", ())),
-        networks=tuple(filters.get("network", ())),
-        healths=tuple(filters.get("health", ())),
-        task=_task(filters.get("is-task", [])),
-        published=asked_ports("publish", filters),
-        exposed=asked_ports("expose", filters),
-    )
-
-
-def _task(values: list[str]) -> bool | None:
-    if values and not {"true", "false"} & set(values):
-        raise invalid_filter("is-task", values[0], "expected true or false")
-    return "true" in values if values else None
-
-
-def _exit_code(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError as error:
-        raise invalid_filter("exited", text, "expected an exit code") from error
 
 
 # -- columns -------------------------------------------------------------------------------------
@@ -181,6 +118,10 @@ class View:
     def identity(self, row: Container) -> str:
         """The ID."""
         return row.id if self._full else short_id(row.id)
+
+    def pod_identity(self, row: Container) -> str:
+        """The ID of its pod's sandbox."""
+        return "" if row.pod is None else row.pod.id if self._full else short_id(row.pod.id)
 
     def names(self, row: Container) -> str:
         """The name; nothing where it has none."""
@@ -213,7 +154,8 @@ class View:
         """Its last recorded state, and when that was."""
         if row.config is None:
             return "Config missing"
-        return _status(row.config, self._now_ns) + ("" if row.own else " (layers missing)")
+        lacks = f" (layers in {row.elsewhere})" if row.elsewhere else " (layers missing)"
+        return _status(row.config, self._now_ns) + ("" if row.own else lacks)
 
     def mounts(self, row: Container) -> str:
         """Names or sources of its volumes and binds."""
@@ -227,7 +169,8 @@ class View:
         if own is None:
             return UNKNOWN
         virtual = f" (virtual {UNKNOWN if whole is None else human_size(whole)})"
-        return human_size(own) + ("" if whole == 0 or not (row.own and row.top) else virtual)
+        has_below = row.top or self._root.account_rules.init_counts
+        return human_size(own) + (virtual if has_below and whole != 0 else "")
 
     def sizes(self, row: Container) -> ContainerSizes:
         """Its sizes in bytes, read when first asked for: the whole layer must be walked."""
@@ -263,7 +206,7 @@ def _status(config: ContainerConfig, now_ns: int) -> str:
         since = f" (started {_ago(state.started_ns, now_ns)})" if state.started_ns is not None else ""
         return f"Last seen {recorded}{since}"
     if recorded != "exited":
-        return {"removing": "Removal In Progress", "dead": "Dead", "created": "Created"}[recorded]
+        return {"removing": "Removal In Progress"}.get(recorded, recorded.capitalize())
     if state.finished_ns is None:
         return ""
     return f"Exited ({state.exit_code}) {_ago(state.finished_ns, now_ns)}"
@@ -273,8 +216,13 @@ def _ago(then_ns: int, now_ns: int) -> str:
     return f"{human_duration((now_ns - then_ns) / _NANO)} ago"
 
 
-def container_table(view: View, *, size: bool) -> Table[Container]:
-    """All that is told of containers; with `size` also what they take."""
+_SHOWN = ("ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names")
+_SHOWN_OF_PODS = ("ID", "Image", "RunningFor", "Status", "Names", "Attempt", "PodID", "Pod", "PodNamespace")
+"""What `docker ps` shows, and what `crictl ps` does."""
+
+
+def container_table(view: View, *, size: bool, pods: bool = False) -> Table[Container]:
+    """All that is told of containers; with `size` also what they take, with `pods` those of Kubernetes."""
     columns: list[Column[Container]] = [
         Column("id", lambda row: row.id, "ID", "CONTAINER ID", view.identity),
         Column("name", _config(lambda config: config.name), "Names", "NAMES", view.names),
@@ -285,7 +233,7 @@ def container_table(view: View, *, size: bool) -> Table[Container]:
         Column("", _config(lambda config: config.created_ns), "RunningFor", "CREATED", _since),
         Column("state", _state, "State", "STATE", lambda row: _state(row) or "unknown"),
         Column("recorded_state", _config(_recorded)),
-        Column("recorded_running", _config(lambda config: config.state.running)),
+        Column("recorded_running", _config(_recorded_running)),
         Column("", view.status, "Status", "STATUS"),
         Column("exit_code", _exited),
         Column("started", _config(lambda config: rfc3339(config.state.started_ns))),
@@ -294,15 +242,23 @@ def container_table(view: View, *, size: bool) -> Table[Container]:
         Column("labels", _config(lambda config: config.labels), "Labels", "LABELS", _labels_text),
         Column("mounts", _config(_mounts), "Mounts", "MOUNTS", view.mounts),
         Column("", _local_volumes, "LocalVolumes", "LOCAL VOLUMES"),
+        Column("", _config(_health), "HealthStatus", "HEALTH STATUS", listed=False),
+        Column("", _config(lambda config: config.platform), "Platform", "PLATFORM", listed=False),
         Column("networks", _config(_networks), "Networks", "NETWORKS", _networks_text),
         Column(
             "size_rw", lambda row: view.sizes(row).read_write if size else None, "Size", "SIZE", view.size
         ),
         Column("size_root_fs", lambda row: view.sizes(row).root_fs if size else None),
+        Column("pod", _pod(lambda pod: pod.name), "Pod", "POD"),
+        Column("pod_namespace", _pod(lambda pod: pod.namespace), "PodNamespace", "NAMESPACE"),
+        Column("pod_id", _pod(lambda pod: pod.id), "PodID", "POD ID", view.pod_identity),
+        Column("pod_labels", _pod(lambda pod: pod.labels)),
+        Column("attempt", lambda row: row.attempt, "Attempt", "ATTEMPT"),
+        Column("kind", lambda row: row.kind, "Kind", "KIND"),
         Column("mount_id", lambda row: _own(row, "read-write layer")),
         Column("init_id", lambda row: _own(row, "init layer")),
     ]
-    shown = ("ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names")
+    shown = _SHOWN_OF_PODS if pods else _SHOWN
     return Table(columns, (*shown, "Size") if size else shown, {"Label": _label})
 
 
@@ -311,10 +267,25 @@ def _config(value: Callable[[ContainerConfig], Any]) -> Callable[[Container], An
     return lambda row: None if row.config is None else value(row.config)
 
 
-def _recorded(config: ContainerConfig) -> str:
+def _pod(value: Callable[[Pod], Any]) -> Callable[[Container], Any]:
+    """A fact of the pod; None for a container of none."""
+    return lambda row: value(row.pod) if row.pod else None
+
+
+def _recorded(config: ContainerConfig) -> str | None:
     from layerfs.analysis.store.containers import recorded_state
 
-    return recorded_state(config)
+    return recorded_state(config) if config.state.known else None
+
+
+def _recorded_running(config: ContainerConfig) -> bool | None:
+    return config.state.running if config.state.known else None
+
+
+def _health(config: ContainerConfig) -> str:
+    from layerfs.analysis.store.containers import recorded_health
+
+    return recorded_health(config)
 
 
 def _state(row: Container) -> str | None:
@@ -353,7 +324,7 @@ def _ports_text(row: Container) -> str:
 
 
 def _label(row: Container, name: str) -> str:
-    return row.config.labels.get(name, "") if row.config else ""
+    return row.labels.get(name, "")
 
 
 def _labels_text(row: Container) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,14 +39,53 @@ SORT_KEYS = ("repository", "tag", "digest", "id", "created", "size", "containers
 USAGE_SORT_KEYS = ("shared_size", "unique_size", "freed_size")
 
 
+class Sizes:
+    """The sizes of an image in bytes, each reckoned once; None where it is not known.
+
+    Attributes:
+        size: as its engine prints it.
+    """
+
+    def __init__(self, root: Store, image: Image, usage: ImageUsage | None) -> None:
+        """Those of `image` in `root`; `usage` where that was reckoned already."""
+        self._root = root
+        self._image = image
+        self.size = usage.size if usage else root.size(image)
+
+    @functools.cached_property
+    def content(self) -> int | None:
+        """Of its blobs, in kinds of store that keep them."""
+        return self._root.packed_size(self._image)
+
+    @functools.cached_property
+    def on_disk(self) -> int | None:
+        """Of all that is kept of it, where that is more than one form."""
+        return self._root.disk_usage(self._image)
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One line; `usage` only where it was asked for."""
 
     name: ImageRow
-    size: int | None
+    sizes: Sizes | None
     containers: int
     usage: ImageUsage | None
+
+    @property
+    def size(self) -> int | None:
+        """The size that its engine prints."""
+        return self.sizes.size if self.sizes else None
+
+    @property
+    def content(self) -> int | None:
+        """Bytes of its blobs."""
+        return self.sizes.content if self.sizes else None
+
+    @property
+    def on_disk(self) -> int | None:
+        """What it takes on disk."""
+        return self.sizes.on_disk if self.sizes else None
 
     def of_usage(self, part: str) -> int | None:
         """The part `shared`, `unique` or `freed` of the size, where it is known."""
@@ -126,19 +166,20 @@ def command(
     form = _layout(form, quiet=quiet, digests=digests, platforms=all_platforms, usage=usage)
     data_root.require(RECORDS)
     listed = listed_images(
-        data_root, _image_filter(data_root, filters), every=every, all_platforms=all_platforms
+        data_root,
+        _image_filter(data_root, filters),
+        every=every,
+        all_platforms=all_platforms,
+        as_engine=is_template(form),
     )
     names = image_rows(listed, _told_digests(form, digests=digests))
-    only_ids = form == _ONLY_IDS and sort is None and not usage
-    if only_ids:  # without what it costs to know the others
+    if form == _ONLY_IDS and sort is None and not usage:  # without what it costs to know the rest
         rows = [Row(name, None, 0, None) for name in names]
     else:
         rows = list(_rows(data_root, names, usage=usage))
-    emit(
-        _table(full=no_trunc, platforms=all_platforms, usage=usage),
-        _sorted(rows, sort) if sort else rows,
-        form,
-    )
+    counted = data_root.account_rules.containers_listed
+    table = _table(full=no_trunc, platforms=all_platforms, usage=usage, counted=counted)
+    emit(table, _sorted(rows, sort) if sort else rows, form)
 
 
 def _layout(form: str, *, quiet: bool, digests: bool, platforms: bool, usage: bool) -> str:
@@ -187,10 +228,13 @@ def _rows(root: Store, names: Iterable[ImageRow], *, usage: bool) -> Iterator[Ro
 
     containers = container_counts(root)
     account = _account(root) if usage else None
+    sizes: dict[str, Sizes] = {}
     for name in names:
-        part = account(name.image) if account else None
-        size = part.size if part else root.size(name.image)
-        yield Row(name, size, containers[name.image.id], part)
+        image = name.image
+        part = account(image) if account else None
+        if image.id not in sizes:
+            sizes[image.id] = Sizes(root, image, part)
+        yield Row(name, sizes[image.id], containers[image.id], part)
 
 
 def _account(root: Store) -> Callable[[Image], ImageUsage]:
@@ -236,7 +280,7 @@ def _sort_value(row: Row, key: str) -> Any:
 # -- columns -------------------------------------------------------------------------------------
 
 
-def _table(*, full: bool, platforms: bool, usage: bool) -> Table[Row]:
+def _table(*, full: bool, platforms: bool, usage: bool, counted: bool) -> Table[Row]:
     columns: list[Column[Row]] = [
         Column("repository", lambda row: row.name.repository, "Repository", "REPOSITORY", _repository),
         Column("tag", lambda row: row.name.tag, "Tag", "TAG", lambda row: row.name.tag or NONE),
@@ -246,11 +290,41 @@ def _table(*, full: bool, platforms: bool, usage: bool) -> Table[Row]:
         Column("", _created, "CreatedSince", "CREATED", _created_since),
         Column("size", lambda row: row.size, "Size", "SIZE", lambda row: _size(row.size)),
         Column("", lambda row: row.size, "VirtualSize", "SIZE", lambda row: _size(row.size, 4)),
-        Column("containers", lambda row: row.containers, "Containers", "CONTAINERS", _containers),
+        Column(
+            "content_size",
+            lambda row: row.sizes and row.sizes.content,
+            "ContentSize",
+            "CONTENT SIZE",
+            lambda row: _size(row.content),
+            listed=False,
+        ),
+        Column(
+            "disk_usage",
+            lambda row: row.sizes and row.sizes.on_disk,
+            "DiskUsage",
+            "DISK USAGE",
+            lambda row: _size(row.on_disk),
+            listed=False,
+        ),
+        Column(
+            "target",
+            lambda row: row.name.image.target_digest,
+            "Target",
+            "TARGET",
+            lambda row: row.name.image.target_digest or UNKNOWN,
+            listed=False,
+        ),
+        Column("containers", lambda row: row.containers, "Containers", "CONTAINERS", _containers(counted)),
     ]
     if platforms:
         columns.append(
-            Column("platform", _platform, "Platform", "PLATFORM", lambda row: _platform(row) or UNKNOWN)
+            Column(
+                "platform",
+                lambda row: row.name.image.platform_name,
+                "Platform",
+                "PLATFORM",
+                lambda row: row.name.image.platform_name or UNKNOWN,
+            )
         )
     columns += [_usage_column(part, in_data=usage) for part in ("shared", "unique")]
     if usage:
@@ -270,14 +344,6 @@ def _usage_column(part: str, *, in_data: bool) -> Column[Row]:
 
     key = f"{part}_size" if in_data else ""
     return Column(key, value, f"{part.title()}Size", f"{part.upper()} SIZE", cell)
-
-
-def _platform(row: Row) -> str | None:
-    """What the image is for, as `linux/arm/v7`; None where its config does not say."""
-    config = row.name.image.config
-    if not (config.os and config.architecture):
-        return None
-    return "/".join(filter(None, (config.os, config.architecture, config.variant)))
 
 
 def _created(row: Row) -> int | None:
@@ -316,6 +382,6 @@ def _size(size: int | None, digits: int = 3) -> str:
     return UNKNOWN if size is None else human_size(size, digits)
 
 
-def _containers(row: Row) -> str:
-    """Docker counts them only where it accounts for disk usage."""
-    return str(row.containers) if row.usage else UNKNOWN
+def _containers(counted: bool) -> Callable[[Row], str]:
+    """How many, where the engine counts them: older ones only where they account for disk usage."""
+    return lambda row: str(row.containers) if counted or row.usage else UNKNOWN

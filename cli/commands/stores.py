@@ -49,6 +49,7 @@ def command(ctx: click.Context, path: str | None, form: str) -> None:
         Column("containers", lambda row: row.containers, "Containers", "CONTAINERS", _containers),
         Column("size", lambda row: row.size, "Size", "SIZE", _size),
         Column("path", lambda row: row.path, "Path", "PATH", _path),
+        Column("namespace", lambda row: row.part, "Namespace", "NAMESPACE"),
         Column("inside", lambda row: row.inside, "Inside", "INSIDE"),
         Column("problem", lambda row: row.problem, "Problem", "PROBLEM"),
     ]

@@ -68,7 +68,7 @@ def command(
 def _tell(root: Store, usage: DiskUsage) -> None:
     """Docker's four tables, each under its headline."""
     click.echo("Images space usage:\n")
-    emit(_IMAGES, usage.images, "table")
+    emit(_images(root.account_rules.digits), usage.images, "table")
     click.echo("\nContainers space usage:\n")
     emit(_containers(root, usage), [item.container for item in usage.containers], "table")
     click.echo("\nLocal Volumes space usage:\n")
@@ -86,7 +86,7 @@ def _document(root: Store, usage: DiskUsage) -> dict[str, Any]:
     containers = [item.container for item in usage.containers]
     return {
         "summary": records(_SUMMARY, usage.summary()),
-        "images": records(_IMAGES, usage.images),
+        "images": records(_images(root.account_rules.digits), usage.images),
         "containers": records(_containers(root, usage), containers),
         "volumes": records(_VOLUMES, usage.volumes),
         "build_cache": records(_CACHE, usage.cache),
@@ -147,26 +147,28 @@ def _ago(time_ns: int | None) -> str:
     return "" if time_ns is None else age(time_ns)
 
 
-_IMAGES: Table[ImageUsage] = Table(
-    (
-        Column(
-            "repository",
-            lambda row: _tag(row)[0],
-            "Repository",
-            "REPOSITORY",
-            lambda row: _tag(row)[0] or NONE,
+def _images(digits: int) -> Table[ImageUsage]:
+    """The table of images; the whole size has so many digits."""
+    return Table(
+        (
+            Column(
+                "repository",
+                lambda row: _tag(row)[0],
+                "Repository",
+                "REPOSITORY",
+                lambda row: _tag(row)[0] or NONE,
+            ),
+            Column("tag", lambda row: _tag(row)[1], "Tag", "TAG", lambda row: _tag(row)[1] or NONE),
+            Column("id", lambda row: row.image.id, "ID", "IMAGE ID", lambda row: short_id(row.image.id)),
+            Column("created", lambda row: rfc3339(row.image.config.created_ns)),
+            Column("", lambda row: _ago(row.image.config.created_ns), "CreatedSince", "CREATED"),
+            _sized("size", "Size", "SIZE", lambda row: row.size, digits),
+            _sized("shared_size", "SharedSize", "SHARED SIZE", lambda row: row.shared),
+            _sized("unique_size", "UniqueSize", "UNIQUE SIZE", lambda row: row.unique),
+            Column("containers", lambda row: row.containers, "Containers", "CONTAINERS"),
         ),
-        Column("tag", lambda row: _tag(row)[1], "Tag", "TAG", lambda row: _tag(row)[1] or NONE),
-        Column("id", lambda row: row.image.id, "ID", "IMAGE ID", lambda row: short_id(row.image.id)),
-        Column("created", lambda row: rfc3339(row.image.config.created_ns)),
-        Column("", lambda row: _ago(row.image.config.created_ns), "CreatedSince", "CREATED"),
-        _sized("size", "Size", "SIZE", lambda row: row.size),
-        _sized("shared_size", "SharedSize", "SHARED SIZE", lambda row: row.shared),
-        _sized("unique_size", "UniqueSize", "UNIQUE SIZE", lambda row: row.unique),
-        Column("containers", lambda row: row.containers, "Containers", "CONTAINERS"),
-    ),
-    ("Repository", "Tag", "ID", "CreatedSince", "Size", "SharedSize", "UniqueSize", "Containers"),
-)
+        ("Repository", "Tag", "ID", "CreatedSince", "Size", "SharedSize", "UniqueSize", "Containers"),
+    )
 
 
 def _containers(root: Store, usage: DiskUsage) -> Table[Container]:

@@ -115,10 +115,10 @@ def _facts(answer: Answer, thing: str) -> Iterator[tuple[str, str | None]]:
     if answer.spot:
         yield "Path", _spot_text(answer.spot)
     yield "Command", None if answer.created_by is None else printable(answer.created_by)
-    yield "Cache ID", answer.cache_id
+    yield "Cache ID", printable(answer.cache_id or "")
     yield "Chain ID", answer.chain_id
     yield "Diff ID", answer.diff_id
-    yield "Link", answer.link
+    yield "Link", printable(answer.link or "")
     yield "Directory", printable(_absolute(answer) or "")
     for user in sorted(answer.users, key=lambda user: not _names(user)):
         yield _user_kind(user).capitalize(), _user_text(user)

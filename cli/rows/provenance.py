@@ -36,13 +36,14 @@ kind_option = type_option(*KINDS[:2])
 
 
 def open_stack(root: Store, name: str, kind: str | None) -> Subject:
-    """The image (also as of a layer) or container that NAME means; raises as `open_subject`."""
+    """The layers of the image (also as of one) or container that NAME means; raises as `open_subject`."""
     from layerfs.model import BareLayer, Layer
+    from layerfs.subject import by_layers, split_layer
 
     subject = open_subject(root, name, kind=kind, up_to=None, layer=None)
     if isinstance(subject.of, (BareLayer, Layer)):
         raise click.UsageError(f"{name} is a layer alone: name an image or a container")
-    return subject
+    return by_layers(subject, split_layer(name)[1])
 
 
 def open_owner(root: Store, name: str, kind: str | None, *, image_first: bool = False) -> Image | Container:

@@ -35,6 +35,7 @@ class Fields(Mapping[str, Any]):
         find: Callable[[str], Any],
         also: Mapping[str, str] | None = None,
         methods: Mapping[str, Callable[[str], str]] | None = None,
+        unlisted: Iterable[str] = (),
     ) -> None:
         """Answer for `names` with what `find` returns.
 
@@ -43,16 +44,19 @@ class Fields(Mapping[str, Any]):
             find: the value of a key.
             also: further names of some of them.
             methods: what is no key, as it takes an argument: `{{.Label "name"}}`.
+            unlisted: keys too, but not among those of the whole, as `json` gives it.
         """
         self._names = dict.fromkeys(names)
+        self._unlisted = dict.fromkeys(unlisted)
         self._find = find
         self._also = also or {}
         self._methods = methods or {}
 
     def __getitem__(self, name: str) -> Any:
         name = self._also.get(name, name)
-        if name not in self._names:
-            raise TemplateError(f"there is no field .{name}; there are {', '.join(sorted(self._names))}")
+        if name not in self._names and name not in self._unlisted:
+            known = ", ".join(sorted(self._names | self._unlisted))
+            raise TemplateError(f"there is no field .{name}; there are {known}")
         return self._find(name)
 
     def call(self, name: str, arguments: list[Any]) -> str:

@@ -89,6 +89,8 @@ class BuildKitRecord:
         snapshot: the key of its snapshot.
         has_files: whether it has a snapshot at all; a record of a blob alone has none.
         twin: the record that has the same content and is what counts, or empty.
+        chain_id: the chain ID of its content as a layer, where that was noted.
+        blob: the digest of the layer's blob, likewise; else empty.
     """
 
     key: str
@@ -102,6 +104,8 @@ class BuildKitRecord:
     snapshot: str
     has_files: bool
     twin: str
+    chain_id: ChainID | None = None
+    blob: str = ""
 
 
 def parse_records(root: Bucket) -> list[BuildKitRecord]:
@@ -125,6 +129,8 @@ def _record(key: str, bucket: Bucket) -> BuildKitRecord:
         snapshot=text(noted, "cache.snapshot") or key,
         has_files=not flag(noted, "cache.blobonly"),
         twin=text(noted, "cache.equalMutable"),
+        chain_id=_chain_id("", text(noted, "cache.chainID")),
+        blob=text(noted, "cache.blob"),
     )
 
 

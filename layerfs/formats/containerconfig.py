@@ -27,7 +27,11 @@ __all__ = ["ContainerConfig", "ContainerState", "MountPoint", "parse_container_c
 
 @dataclass(frozen=True, slots=True)
 class ContainerState:
-    """The state as last written: stale after a crash. Times in ns since the epoch, None for never."""
+    """The state as last written: stale after a crash. Times in ns since the epoch, None for never.
+
+    Attributes:
+        known: whether anything was written; else the rest means nothing.
+    """
 
     running: bool
     paused: bool
@@ -37,6 +41,7 @@ class ContainerState:
     error: str
     started_ns: int | None
     finished_ns: int | None
+    known: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,13 @@ class ContainerConfig:
     labels: dict[str, str]
     log_path: str
     raw: Json
+
+    @property
+    def platform(self) -> str:
+        """What its image is for, as newer engines note it, as `linux/arm/v7`; else the system alone."""
+        noted = self.raw.get("ImagePlatform")
+        found = noted if isinstance(noted, dict) else {"os": self.os}
+        return "/".join(str(found[key]) for key in ("os", "architecture", "variant") if found.get(key))
 
 
 def parse_container_config(content: bytes) -> ContainerConfig:

@@ -35,6 +35,7 @@ class MetaImage:
     Attributes:
         digest, media_type, size: of what it names: an index, a manifest, or something else. Not checked.
         created_ns, updated_ns: ns since 1970, or None.
+        annotations: of the descriptor that it was imported by.
     """
 
     name: str
@@ -44,6 +45,7 @@ class MetaImage:
     created_ns: int | None
     updated_ns: int | None
     labels: Mapping[str, str]
+    annotations: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +126,16 @@ class Namespace:
     A record that is malformed is told to `report`, and is as one that is not there.
     """
 
-    def __init__(self, name: str, bucket: Bucket, report: Callable[[FormatError], None]) -> None:
-        """The namespace `name`, which is `bucket`."""
+    def __init__(self, name: str, bucket: Bucket | None, report: Callable[[FormatError], None]) -> None:
+        """The namespace `name`, which is `bucket`; None where nothing is known of it but its name."""
         self.name = name
         self._bucket = bucket
         self._report = report
+
+    def has(self, part: str) -> bool:
+        """Whether there is anything in one of its parts, as `images` or `containers`."""
+        found = _inner(self._bucket, (part.encode(),))
+        return found is not None and next(iter(found.items()), None) is not None
 
     @functools.cached_property
     def images(self) -> Mapping[str, MetaImage]:
@@ -159,6 +166,15 @@ class Namespace:
     def leases(self) -> Mapping[str, MetaLease]:
         """Every lease by its ID."""
         return dict(self._all("lease", _lease, b"leases"))
+
+    def container(self, container_id: str) -> MetaContainer | None:
+        """The container of an ID."""
+        return self._one("container", _container, container_id, b"containers")
+
+    def sandbox_extensions(self, sandbox: str) -> Mapping[str, TypedValue]:
+        """What others noted of a sandbox that containerd itself knows (since 1.7), by their names."""
+        found = self._one("sandbox", _sandbox, sandbox, b"sandboxes")
+        return found or {}
 
     def image(self, name: str) -> MetaImage | None:
         """The image of a name."""
@@ -235,6 +251,7 @@ def _image(name: str, bucket: Bucket, lenient: Leniently) -> MetaImage:
         lenient.time(times.get(b"createdat")),
         lenient.time(times.get(b"updatedat")),
         labels_of(bucket),
+        labels_of(bucket, b"annotations"),
     )
 
 
@@ -263,7 +280,6 @@ def _snapshot(key: str, bucket: Bucket, lenient: Leniently) -> MetaSnapshot:
 
 def _container(container_id: str, bucket: Bucket, lenient: Leniently) -> MetaContainer:
     values = dict(bucket.values())
-    extensions = bucket.bucket(b"extensions")
 
     def noted(key: bytes) -> str:
         return as_text(values.get(key, b""))
@@ -277,12 +293,18 @@ def _container(container_id: str, bucket: Bucket, lenient: Leniently) -> MetaCon
         lenient.time(values.get(b"createdat")),
         labels_of(bucket),
         lenient.typed(values.get(b"spec")),
-        {
-            as_text(key): found
-            for key, value in (extensions.values() if extensions else ())
-            if (found := lenient.typed(value))
-        },
+        _extensions(bucket, lenient),
     )
+
+
+def _sandbox(_: str, bucket: Bucket, lenient: Leniently) -> dict[str, TypedValue]:
+    return _extensions(bucket, lenient)
+
+
+def _extensions(bucket: Bucket, lenient: Leniently) -> dict[str, TypedValue]:
+    found = bucket.bucket(b"extensions")
+    pairs = ((as_text(key), lenient.typed(value)) for key, value in (found.values() if found else ()))
+    return {key: value for key, value in pairs if value}
 
 
 def _lease(lease_id: str, bucket: Bucket, lenient: Leniently) -> MetaLease:

@@ -108,6 +108,11 @@ class Manifest:
     is_index: bool
     is_artifact: bool = False
 
+    @property
+    def named(self) -> tuple[Descriptor, ...]:
+        """All that it names, in the order of the document."""
+        return (*self.manifests, *([self.config] if self.config else ()), *self.layers)
+
 
 @dataclass(frozen=True, slots=True)
 class ArchiveEntry:

@@ -30,12 +30,16 @@ _TIME = re.compile(r"(.*?:\d\d:\d\d)(?:[.,](\d+))?(?:[Zz]|([+-]\d\d:\d\d))")
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a struct: its key, how its value is decoded, and when it is left out."""
+    """One field of a struct: its key, how its value is decoded, and when it is left out.
+
+    What older engines do not know (`omit_absent`) is told where the document has it.
+    """
 
     name: str
     decode: Callable[[Any], Any]
     omit_empty: bool = False
     omit_null: bool = False
+    omit_absent: bool = False
 
     def omits(self, value: Any) -> bool:
         """Whether Go leaves the field out: where it is `omitempty`, for a pointer only when it is nil."""
@@ -46,6 +50,8 @@ def encode(document: Json | None, fields: tuple[Field, ...]) -> dict[str, Any]:
     """The document as the engine would write it; raises `FormatError` where it would refuse it."""
     found: dict[str, Any] = {}
     for field in fields:
+        if field.omit_absent and field.name not in (document or {}):
+            continue
         try:
             value = field.decode(_lookup(document or {}, field.name))
         except TypeError as error:
@@ -230,6 +236,8 @@ ENDPOINT = (
     Field("GlobalIPv6PrefixLen", _integer),
     Field("MacAddress", _text),
     Field("DriverOpts", _mapping(_text)),
+    Field("GwPriority", _integer, omit_absent=True),
+    Field("DNSNames", _texts, omit_absent=True),
 )
 """`network.EndpointSettings`: a container in one network."""
 

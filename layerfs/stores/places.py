@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-__all__ = ["HOME_PLACES", "PLACES", "VOLUMES", "UsualPlace", "homes", "inside_var", "unread_kind"]
+__all__ = [
+    "HOME_PLACES",
+    "PASSWD",
+    "PASSWD_LIMIT",
+    "PLACES",
+    "VOLUMES",
+    "UsualPlace",
+    "homes",
+    "inside_var",
+    "owner_of_part",
+    "unread_kind",
+]
 
 
 class UsualPlace(NamedTuple):
@@ -43,6 +54,9 @@ HOME_PLACES = (
 )
 """Below the home of a user, of engines without root."""
 
+PASSWD, PASSWD_LIMIT = "etc/passwd", 1 << 20
+"""The file below the top of a system that names homes, and how long it may be."""
+
 VOLUMES = "volumes"
 """The directory of a store below which each volume has its files in `_data`."""
 
@@ -66,6 +80,16 @@ _MARKS = (
 def unread_kind(names: Collection[str]) -> str | None:
     """What kind of store a directory of these names is, as far as names tell; None where it is none."""
     return next((kind for marks, kind in _MARKS if all(mark in names for mark in marks)), None)
+
+
+_PART_OWNERS = {"moby": "docker", "k8s.io": "kubernetes", "buildkit": "buildkit"}
+"""The engines by the namespaces that they have in a containerd root."""
+
+
+def owner_of_part(part: str | None, owner: str) -> str:
+    """The engine whose a namespace of a store is that `owner` keeps."""
+    known = _PART_OWNERS.get((part or "").split("-")[0])
+    return known if known and owner in ("", "containerd", "docker") else owner
 
 
 def inside_var() -> Iterator[UsualPlace]:

@@ -2,7 +2,8 @@
 
 The module of a kind has `detect(path) -> bool`, which is cheap, and never raises for what is another's; and
 `open_kind(path, options) -> Store`, which raises `DataRootError`, with what the path is instead. It may have
-`found_in(directory, name) -> str | None`: what an entry of a directory is, in words, where it is of its kind.
+`found_in(directory, name) -> str | None`: what an entry of a directory is, in words, where it is of its kind;
+and `is_meant(path) -> bool`: whether it is read where a path is of a kind before it too.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from layerfs.boltfile import NEWEST
-from layerfs.errors import NoStoreHere
+from layerfs.errors import NoStoreHere, NotADataRoot
 from layerfs.hostdir import HostDir
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from layerfs.cache.options import CacheOptions
     from layerfs.store import Store
 
-__all__ = ["KINDS", "Options", "detects", "open_store"]
+__all__ = ["KINDS", "STORES", "Options", "kinds_at", "open_store"]
 
 KINDS = {
     "docker": "layerfs.stores.docker.kind",
@@ -30,6 +31,9 @@ KINDS = {
     "archive": "layerfs.stores.archive.kind",
 }
 """The module of each kind, in the order in which they are asked; what is of no kind, the first one names."""
+
+STORES = {"overlay2": "docker", "containerd": "containerd"}
+"""What chooses of several stores at one path, as Docker calls each, and the kind that it is."""
 
 _LOOKED_AT = 200
 _SHOWN = 5
@@ -45,6 +49,8 @@ class Options(NamedTuple):
         cache: where and how far blobs are decompressed; see `CacheOptions`.
         bolt_state: which state of bolt databases is read, `newest` or `previous`.
         namespace: which one of a containerd root is read, or `all`; None for the one that has images.
+        store: which one is read where a path has several, a word of `STORES`; None for the one in use.
+        searching: whether every store is being looked for: then none tells of the others beside it.
         progress: told the label of a blob that is read as a whole, its bytes done, and all of them.
     """
 
@@ -55,6 +61,8 @@ class Options(NamedTuple):
     progress: Callable[[str, int, int], None] | None = None
     bolt_state: str = NEWEST
     namespace: str | None = None
+    store: str | None = None
+    searching: bool = False
 
 
 class _Kind(Protocol):
@@ -73,10 +81,10 @@ def open_store(path: str | Path, options: Options | None = None) -> Store:
         CorruptStore: it is so damaged that nothing of it can be read.
     """
     text = str(path)
-    names = list(KINDS.values())
-    found = next((kind for kind in map(_load, names) if kind.detect(text)), None)
+    options = options or Options()
+    kind = _load(_chosen(text, options.store))
     try:
-        return (found or _load(names[0])).open_kind(text, options or Options())
+        return kind.open_kind(text, options)
     except NoStoreHere as error:
         inside = _stores_inside(text)
         if not inside:
@@ -88,10 +96,32 @@ def open_store(path: str | Path, options: Options | None = None) -> Store:
         ) from error
 
 
+def _chosen(path: str, store: str | None) -> str:
+    """The kind that is meant: the word `store` is for those that lie together, and leaves others alone."""
+    found = kinds_at(path)
+    together = {word: kind for word, kind in STORES.items() if kind in found}
+    if store in together:
+        return together[store]
+    if store and together:
+        there = " or ".join(f"--store {word}" for word in together)
+        raise NotADataRoot(
+            f"{path}: there is no {store} store of images", hint=f"what there is, {there} reads"
+        )
+    for kind in found[1:]:
+        if getattr(_load(kind), "is_meant", _not_meant)(path):
+            return kind
+    return next(iter(found or KINDS))
+
+
+def _not_meant(_path: str) -> bool:
+    """Of a kind that does not say, what is before it is meant."""
+    return False
+
+
 def _stores_inside(path: str) -> list[tuple[str, str]]:
     """Every store in a directory that is none itself: its name, and what it is."""
     shown: list[tuple[str, str]] = []
-    kinds = [_load(name) for name in KINDS.values()]
+    kinds = [_load(name) for name in KINDS]
     with HostDir.open(path) as directory:
         for name in sorted(directory.names())[:_LOOKED_AT]:
             words = (getattr(kind, "found_in", _nothing)(directory, name) for kind in kinds)
@@ -104,10 +134,10 @@ def _nothing(_directory: HostDir, _name: bytes) -> None:
     """What a kind finds that does not look."""
 
 
-def detects(path: str) -> bool:
-    """Whether what is at `path` is of a kind that can be read; never raises."""
-    return any(_load(name).detect(path) for name in KINDS.values())
+def kinds_at(path: str) -> list[str]:
+    """The kinds that what is at `path` is of, in the order of `KINDS`; never raises."""
+    return [kind for kind in KINDS if _load(kind).detect(path)]
 
 
-def _load(name: str) -> _Kind:
-    return cast("_Kind", importlib.import_module(name))
+def _load(kind: str) -> _Kind:
+    return cast("_Kind", importlib.import_module(KINDS[kind]))

@@ -14,8 +14,19 @@ from typing import TYPE_CHECKING, NamedTuple
 from layerfs.errors import CorruptStore, DataRootError, NotADataRoot, reason
 from layerfs.hostdir import HostDir
 from layerfs.model import added_up
-from layerfs.stores.places import HOME_PLACES, PLACES, VOLUMES, homes, inside_var, unread_kind
-from layerfs.stores.registry import detects, open_store
+from layerfs.store import RECORDS
+from layerfs.stores.places import (
+    HOME_PLACES,
+    PASSWD,
+    PASSWD_LIMIT,
+    PLACES,
+    VOLUMES,
+    homes,
+    inside_var,
+    owner_of_part,
+    unread_kind,
+)
+from layerfs.stores.registry import KINDS, STORES, kinds_at, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +39,6 @@ __all__ = ["NOT_READ", "FoundStore", "find_stores"]
 NOT_READ = "not read yet"
 """The problem of a store whose kind is known by its name alone."""
 
-_PASSWD, _PASSWD_LIMIT = "etc/passwd", 1 << 20
 _REMAPPED = re.compile(r"\d+\.\d+")
 _OWNERS = {"containers-storage": "podman"}
 _DEEPEST = 4  # stores in volumes of stores in volumes
@@ -45,6 +55,7 @@ class FoundStore(NamedTuple):
         user: whose home it is in; None outside of homes.
         inside: the path of the store in whose volume it lies, or None.
         problem: why nothing is known of it, or None.
+        part: which of several parts of one store it is, as a namespace; None for all of it.
         images: how many, or None where that is not known; likewise the rest.
         containers: how many.
         size: bytes of its layers, as its engine counts them.
@@ -59,6 +70,7 @@ class FoundStore(NamedTuple):
     images: int | None = None
     containers: int | None = None
     size: int | None = None
+    part: str | None = None
 
 
 class _Candidate(NamedTuple):
@@ -106,13 +118,12 @@ class _Search:
             candidate = pending.pop()
             try:
                 with self._top.subdir(candidate.path) as directory:
-                    store = self._look(candidate, directory)
-                    below = list(self._below(candidate, store, directory)) if store else []
+                    stores = self._look(candidate, directory)
+                    below = list(self._below(candidate, stores[0], directory)) if stores else []
             except OSError:
                 pending.extend(self._linked(candidate))
                 continue
-            if store:
-                yield store
+            yield from stores
             pending.extend(reversed(below))
 
     def _first(self) -> Iterator[_Candidate]:
@@ -127,36 +138,55 @@ class _Search:
             except OSError:
                 continue
 
-    def _look(self, candidate: _Candidate, directory: HostDir) -> FoundStore | None:
-        """The store in a directory that was not met before, or None."""
+    def _look(self, candidate: _Candidate, directory: HostDir) -> list[FoundStore]:
+        """The stores in a directory that was not met before, each with its parts."""
         status = directory.lstat()
         identity = (status.st_dev, status.st_ino)
         names = {os.fsdecode(name) for name in directory.names()}
         if identity in self._seen:
-            return None
+            return []
         kind = unread_kind(names)
         path = posixpath.join(self._path, candidate.path) if candidate.path else self._path
-        is_known = detects(path)
-        if kind is None and not is_known:
-            return None
+        kinds = kinds_at(path)
+        if kind is None and not kinds:
+            return []
         found = FoundStore(kind or "", path, candidate.owner, candidate.user, candidate.inside, NOT_READ)
-        if is_known:
-            found = self._opened(found, identity)
-        if found.kind:
+        if kind in KINDS and not kinds:
+            found = found._replace(problem=_why_not(path, self._options))
+        opened = [item for word in kinds for item in self._opened(found, identity, word)]
+        stores = opened or ([found] if kind else [])
+        if stores:
             self._seen.add(identity)
-            return found._replace(owner=found.owner or _OWNERS.get(found.kind, found.kind))
-        return None
+        return [item._replace(owner=item.owner or _OWNERS.get(item.kind, item.kind)) for item in stores]
 
-    def _opened(self, found: FoundStore, identity: tuple[int, int]) -> FoundStore:
-        """A store as its kind reads it; without a kind where that is another directory's."""
+    def _opened(self, found: FoundStore, identity: tuple[int, int], kind: str) -> Iterator[FoundStore]:
+        """A store as a kind reads it, part by part; nothing where that is another directory's."""
+        word = next((word for word, known in STORES.items() if known == kind), None)
+        options = self._options._replace(store=word, searching=True)
         try:
-            store = open_store(found.path, self._options)
+            store = open_store(found.path, options)
         except (DataRootError, CorruptStore) as error:
-            return found._replace(kind=found.kind or "unknown", problem=str(error))
+            yield found._replace(kind=found.kind or kind, problem=_without_path(error, found.path))
+            return
         if identity not in store.evidence():
-            return found  # further below: a place of its own
-        images, containers, size = _counts(store)
-        return found._replace(kind=store.kind, problem=None, images=images, containers=containers, size=size)
+            return  # further below: a place of its own
+        self._seen |= store.evidence()
+        if store.lacks(RECORDS):
+            yield found._replace(kind=store.kind, problem=_without_path(store.damage[-1], found.path))
+            return
+        for part in store.namespaces() or (None,):
+            one = open_store(found.path, options._replace(namespace=part)) if part else store
+            images, containers, size = _counts(one)
+            yield found._replace(
+                kind=one.kind,
+                path=one.path if one.path.startswith(self._path) else found.path,
+                owner=owner_of_part(part, found.owner),
+                problem=None,
+                images=images,
+                containers=containers,
+                size=size,
+                part=part,
+            )
 
     def _below(self, candidate: _Candidate, store: FoundStore, directory: HostDir) -> Iterator[_Candidate]:
         """Where stores lie that belong to a store."""
@@ -193,6 +223,19 @@ class _Search:
             yield candidate._replace(path=path, links=candidate.links + 1)
 
 
+def _why_not(path: str, options: Options) -> str:
+    """Why a directory cannot be opened that looks like a store."""
+    try:
+        open_store(path, options)
+    except (DataRootError, CorruptStore) as error:
+        return _without_path(error, path)
+    return NOT_READ
+
+
+def _without_path(error: Exception, path: str) -> str:
+    return str(error).removeprefix(f"{path}: ").removeprefix(f"{path}/")
+
+
 def _counts(store: Store) -> tuple[int | None, int | None, int | None]:
     """The images, containers and bytes of a store; what is damaged of it is reported as ever."""
     try:
@@ -210,7 +253,7 @@ def _of_system(system: HostDir, at: _Candidate) -> Iterator[_Candidate]:
     for path, owner in PLACES:
         yield at._replace(path=_join(at.path, path), owner=owner)
     try:
-        passwd = system.read(_PASSWD, _PASSWD_LIMIT)
+        passwd = system.read(PASSWD, PASSWD_LIMIT)
     except OSError:
         return
     for user, home in homes(passwd):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,7 @@ import pytest
 from layerfs import DataRoot
 from tests.support.kernel import overlay_mount
 from tests.support.mounts import stacked_by_docker
+from tests.support.samples import unpack_sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,3 +30,10 @@ def mounted_by_kernel(dataroot_path: Path) -> Callable[[str], AbstractContextMan
             yield top
 
     return mount
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Unpacks a recorded store of another engine, once; nobody changes it."""
+    top = tmp_path_factory.mktemp("samples")
+    return functools.cache(lambda name: unpack_sample(name, top / name))

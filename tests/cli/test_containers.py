@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 KEYS = [
     *("id", "name", "image", "image_id", "command", "created", "state", "recorded_state", "recorded_running"),
     *("exit_code", "started", "finished", "ports", "labels", "mounts", "networks"),
-    *("size_rw", "size_root_fs", "mount_id", "init_id"),
+    *("size_rw", "size_root_fs", "pod", "pod_namespace", "pod_id", "pod_labels", "attempt", "kind"),
+    *("mount_id", "init_id"),
 ]
 MOUNTS = "image/overlay2/layerdb/mounts"
 
@@ -109,7 +110,7 @@ def test_container_without_config_is_shown(copy: Path, damage: str | None) -> No
     found = layerfs(copy, "containers", "--size", "--format", "json")
     assert found.code == 1
     assert f"{victim['id']}/config.v2.json" in found.stderr
-    left = {"id", "size_rw", "size_root_fs", "mount_id", "init_id"}
+    left = {"id", "size_rw", "size_root_fs", "kind", "mount_id", "init_id"}
     row = next(row for row in found.json if row["id"] == victim["id"])
     assert row == {key: victim[key] if key in left else None for key in KEYS}
     assert [row for row in found.json if row["id"] != victim["id"]] == [

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DRIVER = "image/overlay2"
-KEYS = ["repository", "tag", "digest", "id", "created", "size", "containers"]
+KEYS = ["repository", "tag", "digest", "id", "created", "size", "content_size", "disk_usage", "target"]
+KEYS += ["containers"]
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
 

@@ -108,14 +108,15 @@ def test_every_name_with_every_command(root: Path, things: list[Thing], command:
     for thing in things:
         if command == "chain-id" and thing.kind == "layer":
             continue  # it takes diff IDs as such, also of other roots
+        names = thing.names
         if command == "whois" and thing.kind == "container":
-            thing = thing._replace(names=thing.names[1:])  # its ID may also be the name of its layer
-        expected = ask(thing.names[0])
+            names = names[1:]  # its ID may also be the name of its layer
+        expected = ask(names[0])
         if thing.kind in kinds:
             assert expected[0] not in (3, 70), (thing, expected)
         else:
             assert expected[:2] in ((2, ""), (3, ""), (4, "")), (thing, expected)
-        for name in thing.names[1:]:
+        for name in names[1:]:
             found = ask(name)
             assert found[:2] == expected[:2], (name, found)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.bolt import bolt_tree
 from tests.support.command import layerfs
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def system(tmp_path: Path) -> Path:
 
 def _containerd(path: Path) -> None:
     (path / DATABASE).parent.mkdir(parents=True)
-    (path / DATABASE).write_bytes(b"")
+    (path / DATABASE).write_bytes(bolt_tree({b"v1": {}}))
 
 
 def _podman(path: Path) -> None:

@@ -1,0 +1,1 @@
+"""containerd's stores beside what their engines said of them."""

@@ -29,7 +29,7 @@ JSON = ("--format", "json")
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "images": ("images", *JSON),
     "layers": ("layers", *JSON),
-    "containers": ("containers", *JSON),
+    "containers": ("containers", "--size", *JSON),
     "inspect": ("inspect", IMAGE),
     "ls": ("ls", "-laR", IMAGE),
     "cat": ("cat", IMAGE, "/etc/passwd"),

@@ -92,48 +92,6 @@ def test_what_means_the_same_is_answered_alike(
         assert answers(docker, DOCKER) == right
 
 
-def test_version_and_name_of_the_namespace(docker: ContainerdRoot) -> None:
-    """Of a Docker Engine with users of its own the namespace has another name; older layouts no version."""
-    right = answers(docker, DOCKER[:5])
-
-    def rename(tree: Tree) -> None:
-        version = tree[b"v1"]
-        version[b"moby-100000.100000"] = version.pop(b"moby")
-        version.pop(b"version")
-
-    with docker.mended():
-        docker.edit(docker.meta, rename)
-        docker.edit_snapshots(
-            lambda tree: tree.update(
-                {
-                    b"snapshots": _renamed(tree[b"snapshots"], parents=True),
-                    b"parents": {key: _name(value) for key, value in tree[b"parents"].items() if key},
-                }
-            )
-        )
-        docker.edit(docker.meta, _renamed_meta)
-        assert answers(docker, DOCKER[:5]) == right
-
-
-def _name(name: bytes) -> bytes:
-    return b"moby-100000.100000/" + name.partition(b"/")[2]
-
-
-def _renamed(records: Tree, *, parents: bool) -> Tree:
-    found: Tree = {}
-    for name, record in records.items():
-        if name:
-            parent = {b"parent": _name(record[b"parent"])} if parents and b"parent" in record else {}
-            found[_name(name)] = {**record, **parent}
-    return found
-
-
-def _renamed_meta(tree: Tree) -> None:
-    for record in tree[b"v1"][b"moby-100000.100000"][b"snapshots"][b"overlayfs"].values():
-        if isinstance(record, dict):
-            record[b"name"] = _name(record[b"name"])
-
-
 # -- images of other forms ---------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""A real containerd of the test's own, and Debian's `ctr` to speak to it; it ends with the block, and all it started."""
+"""A real containerd of the test's own, and Debian's `ctr` to speak to it; it ends with the block."""
 
 from __future__ import annotations
 
@@ -57,15 +57,15 @@ class Containerd:
         return [line.split() for line in self.ctr(*arguments, namespace=namespace).splitlines()[1:]]
 
     @contextmanager
-    def mounted(self, image: str, place: Path, *options: str, namespace: str = "default") -> Iterator[Path]:
-        """An image as `ctr images mount` shows it."""
+    def mounted(self, image: str, place: Path, namespace: str = "default") -> Iterator[Path]:
+        """An image as `ctr images mount` shows it, by overlayfs."""
         place.mkdir()
-        self.ctr("images", "mount", *options, image, place, namespace=namespace)
+        self.ctr("images", "mount", image, place, namespace=namespace)
         try:
             yield place
         finally:
             subprocess.run(["umount", place], check=True)
-            self.ctr("snapshots", *options, "rm", str(place), namespace=namespace)
+            self.ctr("snapshots", "rm", str(place), namespace=namespace)
             place.rmdir()
 
 

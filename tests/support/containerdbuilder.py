@@ -1,4 +1,4 @@
-"""A containerd root written from nothing, without containerd: as many images, snapshots and containers as wanted.
+"""A containerd root written without containerd: as many images, snapshots and containers as wanted.
 
 Sources: containerd `core/metadata/buckets.go`, `core/snapshots/storage/bolt.go`; Go `time.MarshalBinary`,
 `encoding/binary` (Varint).
@@ -49,6 +49,10 @@ def time_bytes(seconds: int = _CREATED) -> bytes:
     return struct.pack(">BqIh", 1, seconds + _YEAR_1, 0, -1)
 
 
+def _raw(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
 _TIMES = {b"createdat": time_bytes(), b"updatedat": time_bytes()}
 
 
@@ -90,6 +94,7 @@ class ContainerdBuilder:
         }
         self.records: dict[bytes, Any] = {}
         self._parents: dict[bytes, Any] = {}
+        self._last = 0  # number of a snapshot
         self._namespace = namespace
         self._snapshotter = snapshotter
         self._top = path / f"{_SNAPSHOTTER}{snapshotter}"
@@ -113,19 +118,20 @@ class ContainerdBuilder:
 
     def snapshot(self, key: str, below: BuiltSnapshot | None, *, active: bool = False) -> BuiltSnapshot:
         """Add a snapshot of a key."""
-        number = len(self.records) + 1
+        self._last += 1
+        number = self._last
         name = f"{self._namespace}/{number}/{key}"
         top = self._top / "snapshots" / str(number)
         tree = top if self._snapshotter == "native" else top / "fs"
         tree.mkdir(parents=True)
         record = {b"id": unsigned(number), b"kind": _ACTIVE if active else _COMMITTED, **_TIMES}
-        meta = {b"name": name.encode(), **_TIMES}
+        meta = {b"name": _raw(name), **_TIMES}
         if below:
-            record[b"parent"], meta[b"parent"] = below.name.encode(), below.key.encode()
+            record[b"parent"], meta[b"parent"] = _raw(below.name), _raw(below.key)
         if not active:
             record |= {b"size": signed(4096), b"inodes": signed(1)}
-        self.records[name.encode()] = record
-        self.space[b"snapshots"][self._snapshotter.encode()][key.encode()] = meta
+        self.records[_raw(name)] = record
+        self.space[b"snapshots"][self._snapshotter.encode()][_raw(key)] = meta
         return BuiltSnapshot(key, name, tree)
 
     def layer(
@@ -178,11 +184,10 @@ class ContainerdBuilder:
             b"mediatype": str(descriptor["mediaType"]).encode(),
             b"size": signed(descriptor["size"]),
         }
-        kept = {key.encode("utf-8", "surrogateescape"): value.encode("utf-8", "surrogateescape")
-                for key, value in (labels or {}).items()}  # fmt: skip
+        kept = {_raw(key): _raw(value) for key, value in (labels or {}).items()}
         for name in names:
             record = {b"target": target, **_TIMES, **({b"labels": kept} if kept else {})}
-            self.space[b"images"][name.encode("utf-8", "surrogateescape")] = record
+            self.space[b"images"][_raw(name)] = record
 
     def image(self, names: Sequence[str], layers: Sequence[BuiltSnapshot], **config: Any) -> dict[str, Any]:
         """Add an image with names; the descriptor of its manifest."""
@@ -200,10 +205,10 @@ class ContainerdBuilder:
         """Add a container as ctr makes one, with its writable snapshot."""
         spec = json.dumps({"process": {"args": ["sh"], "cwd": "/"}}).encode()
         url = b"types.containerd.io/opencontainers/runtime-spec/1/Spec"
-        self.space[b"containers"][container_id.encode("utf-8", "surrogateescape")] = {
+        self.space[b"containers"][_raw(container_id)] = {
             b"image": image.encode(),
             b"snapshotter": self._snapshotter.encode(),
-            b"snapshotKey": container_id.encode("utf-8", "surrogateescape"),
+            b"snapshotKey": _raw(container_id),
             b"spec": b"\x0a" + unsigned(len(url)) + url + b"\x12" + unsigned(len(spec)) + spec,
             **_TIMES,
             **({b"labels": dict(labels)} if labels else {}),

@@ -14,6 +14,8 @@ import tarfile
 from typing import TYPE_CHECKING, Any
 
 from tests.support.bolt import bolt_database
+from tests.support.containerdbuilder import ContainerdBuilder
+from tests.support.layouts import layer_of
 from tests.support.rootbuilder import RootBuilder
 from tests.support.tarsplit import lines_of, tar_split
 
@@ -194,7 +196,54 @@ def container(
     (builder.path / "overlay2" / mount / "diff").mkdir(parents=True)
 
 
+def _containerd_names(path: Path, count: int) -> None:
+    """Names of one target, labels, steps, images on one layer, containers, snapshots of nobody."""
+    builder = ContainerdBuilder(path)
+    base = builder.layer(None, layer_of({"file": b"content"}), lambda tree: (tree / "file").touch())
+    top = builder.layer(base, layer_of({"new": b"content"}))
+    nothing = {f"k{number}": None for number in range(count)}
+    steps = [{"created": _CREATED, "created_by": f"ENV {name}", "empty_layer": True} for name in nothing]
+    config = {"Labels": nothing, "Volumes": nothing, "ExposedPorts": nothing, "Env": [*nothing]}
+    names = [f"docker.io/library/repository-{name}:1" for name in nothing]
+    builder.image(
+        ["docker.io/library/app:1", *names], [base, top], config=config, history=[*steps, {}, {}], **nothing
+    )
+    below = [builder.manifest([base], comment=name) for name in nothing]
+    for name, manifest in zip(nothing, below, strict=True):
+        builder.name(manifest, f"docker.io/library/other-{name}:1")
+    builder.name(builder.index(below), "docker.io/library/index:1", labels=dict.fromkeys(nothing, "v"))
+    builder.container("box", "docker.io/library/app:1", top)
+    for name in nothing:
+        builder.container(f"box-{name}", f"docker.io/library/other-{name}:1", base, {name.encode(): b"v"})
+        builder.snapshot(f"left-{name}", base)
+    builder.finish()
+
+
+def _containerd_damage(path: Path, count: int) -> None:
+    """Lost blobs, snapshots that stand on nothing, lost directories, names of nothing, malformed records."""
+    builder = ContainerdBuilder(path)
+    base = builder.layer(None, layer_of({"file": b"content"}), lambda tree: (tree / "file").touch())
+    builder.image(["docker.io/library/app:1"], [base])
+    builder.container("box", "docker.io/library/app:1", base)
+    for number in range(count):
+        lost = builder.snapshot(f"lost-{number}", base)
+        lost.tree.rmdir()
+        del builder.records[builder.snapshot(f"record-{number}", base).name.encode()]
+        on_it = builder.snapshot(f"on-{number}", lost, active=True)
+        builder.records[on_it.name.encode()][b"parent"] = b"nothing"
+        builder.records[b"odd %d" % number] = {b"id": b"\xff"}
+        missing = {"mediaType": "application/json", "digest": f"sha256:{_digest(str(number))}", "size": 1}
+        builder.name(missing, f"docker.io/library/missing-{number}:1")
+        builder.space[b"images"][b"odd %d" % number] = {b"target": {b"digest": b"none"}}
+        top = builder.layer(base, layer_of({f"file-{number}": b"x"}))
+        builder.image([f"docker.io/library/packed-{number}:1"], [base, top])
+        del builder.space[b"snapshots"][b"overlayfs"][top.key.encode()]
+        (path / "io.containerd.snapshotter.v1.overlayfs/snapshots" / f"new-{number}").mkdir()
+    builder.finish()
+
+
 GROWN: Mapping[str, Mapping[str, Callable[[Path, int], None]]] = {
     "overlay2": {"names": _many_names, "damage": _damaged, "contents": _contents},
+    "containerd": {"names": _containerd_names, "damage": _containerd_damage},
 }
 """What grows, by the name of the kind of store."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-__all__ = ["unpack_sample"]
+__all__ = ["linked", "unpack_sample"]
 
 _STORES = Path(__file__).parents[2] / "fixtures/containerd"
 _TAR = ("tar", "--xattrs", "--xattrs-include=*", "--numeric-owner", "--warning=no-timestamp", "-xJf")
@@ -17,3 +17,10 @@ def unpack_sample(name: str, dest: Path) -> Path:
     subprocess.run([*_TAR, str(_STORES / f"{name}.tar.xz"), "-C", str(dest)], check=True)
     (found,) = dest.iterdir()
     return found
+
+
+def linked(source: Path, dest: Path) -> Path:
+    """A copy whose files are the same files: replace one, never write into it."""
+    dest.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["cp", "-al", str(source), str(dest)], check=True)
+    return dest

@@ -76,6 +76,8 @@ def layer_changes(
     made_by = {row.number: row.entry for row in history(root, image) if row.number} if image else {}
     layers = container_layers(root, owner) if isinstance(owner, Container) else root.chain(owner)
     tree = root.tree(owner)
+    if len(tree.layers) != len(layers):  # it has more between them, or all of them as one
+        tree = UnionTree([root.source(layer) for layer in reversed(layers)])
     steps, comparison = LayerSteps(tree, complain), Comparison(tree, tree, complain)
     for number, layer in enumerate(layers, 1):
         top = len(layers) - number

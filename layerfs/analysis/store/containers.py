@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from layerfs.analysis.store.listing import has_labels
 from layerfs.damage import attempt
 from layerfs.errors import LookupFailed
-from layerfs.model import READ_WRITE, added_up
+from layerfs.model import READ_WRITE, BareLayer, added_up
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -31,6 +31,7 @@ __all__ = [
     "HEALTHS",
     "LIVE",
     "STATES",
+    "UNKNOWN",
     "ContainerFilter",
     "ContainerSizes",
     "Port",
@@ -49,7 +50,10 @@ _PORT = re.compile("[0-9]{1,5}")
 LIVE = ("running", "paused", "restarting")
 """States that claim a process: what the engine noted, and nobody can know offline."""
 
-STATES = (*LIVE, "removing", "dead", "created", "exited")
+UNKNOWN = "unknown"
+"""The state of what nobody noted a state of."""
+
+STATES = (*LIVE, "removing", "dead", "created", "exited", UNKNOWN)
 
 HEALTHS = ("starting", "healthy", "unhealthy", "none")
 
@@ -152,7 +156,7 @@ def _passes(item: Container, chosen: ContainerFilter) -> bool:
         (not chosen.names or any(_named(config.name, pattern) for pattern in chosen.names))
         and (not chosen.states or state in chosen.states)
         and (not chosen.exit_codes or (ended and config.state.exit_code in chosen.exit_codes))
-        and has_labels(config.labels, chosen.labels)
+        and has_labels(item.labels, chosen.labels)
         and (chosen.ancestors is None or config.image_id in chosen.ancestors)
         and (not chosen.volumes or not _places(config).isdisjoint(chosen.volumes))
         and (not chosen.networks or _in_network(config, chosen.networks))
@@ -211,8 +215,10 @@ def descendants(root: Store, names: Collection[str]) -> set[str]:
 
 
 def recorded_state(config: ContainerConfig) -> str:
-    """The state as the engine last noted it, in its words: one of `STATES`."""
+    """The state as the engine last noted it, in its words: one of `STATES`, `UNKNOWN` where it did not."""
     state = config.state
+    if not state.known:
+        return UNKNOWN
     if state.running:
         return "paused" if state.paused else "restarting" if state.restarting else "running"
     if _object(config.raw.get("State")).get("RemovalInProgress") is True:
@@ -239,8 +245,18 @@ def container_sizes(root: Store, container: Container) -> ContainerSizes:
     if layer is None:
         return ContainerSizes(None, None)
     own = root.content_size(layer)
-    below = attempt(root.report, lambda: added_up(item.size for item in root.layers_below(container)))
+    below = attempt(root.report, lambda: added_up(_sizes_below(root, container, layer)))
     return ContainerSizes(own, None if own is None or below is None else own + below)
+
+
+def _sizes_below(root: Store, container: Container, own: BareLayer) -> Iterator[int | None]:
+    """The sizes of all that is below a container's own layer, by the rules of the store."""
+    if not root.account_rules.init_counts:
+        yield from (item.size for item in root.layers_below(container))
+        return
+    for item in root.stack(container):
+        if item.cache_id != own.cache_id:
+            yield root.content_size(item) if isinstance(item, BareLayer) else item.size
 
 
 def networks(config: ContainerConfig) -> dict[str, str]:

@@ -167,9 +167,10 @@ class DiskUsage:
     def _cache_total(self) -> Total:
         if self.cache is None:
             return Total("Build Cache", None, None, None, None)
-        # as the Engine has it: what an image has too counts among the images
-        size = _sum(item.size for item in self.cache if not item.shared)
-        return Total("Build Cache", len(self.cache), 0, size, size)
+        # as the Engine has it: what an image has too counts among the images, in older ones only there
+        own = _sum(item.size for item in self.cache if not item.shared)
+        whole = _sum(item.size for item in self.cache) if self._root.account_rules.whole_cache else own
+        return Total("Build Cache", len(self.cache), 0, whole, own)
 
 
 def _sum(sizes: Iterable[int | None]) -> int | None:

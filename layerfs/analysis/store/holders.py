@@ -36,6 +36,7 @@ class Holders:
         images: the images that need a layer, newest first.
         containers: the containers that need a layer, newest first.
         buildkit: the layers that BuildKit's cache needs.
+        others: the names of parts of images that are no layers, and that others than images need.
         directories: places that containers or BuildKit own; no image's layer is among them.
         complete: whether everything that could hold a layer could be read; if not, a layer or
             directory that nothing is known to hold may still be held.
@@ -45,6 +46,7 @@ class Holders:
     images: Mapping[ChainID, tuple[Image, ...]]
     containers: Mapping[ChainID, tuple[Container, ...]]
     buildkit: frozenset[ChainID]
+    others: frozenset[str]
     directories: frozenset[str]
     complete: bool
 
@@ -64,6 +66,7 @@ class Holders:
             _inverted(needed),
             _inverted(mounted),
             pinned.chains,
+            pinned.others,
             pinned.places,
             complete=pinned.complete
             and len(images) == len(root.image_ids())

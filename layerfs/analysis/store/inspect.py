@@ -1,8 +1,8 @@
 """All that is known of one image, container or layer, as the documents of `docker inspect`.
 
-Field names, order and values are the engine's (API 1.41); the paths are those of this data root; each
-document begins with the key `type` and ends with `Layers` (base first), which the engine has not. What damage
-makes unknown is null.
+Field names, order and values are the engine's (API 1.41, and what 1.52 tells more); the paths are those of
+this data root; each document begins with the key `type` and ends with `Layers` (base first), which the
+engine has not. What damage makes unknown is null.
 
 Every path of something in the data root is its path in the root that is read, wherever that was when the
 engine wrote it down: that is where its files are now. What was written down is under `RecordedPaths`.
@@ -16,13 +16,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from layerfs.analysis.store.containers import container_sizes
 from layerfs.analysis.store.layers import LayerRow, LayerTable
+from layerfs.analysis.store.ocicontainers import described
 from layerfs.damage import attempt
 from layerfs.errors import MalformedFile
 from layerfs.formats.errors import FormatError
 from layerfs.formats.gostruct import CONFIG, MOUNT_POINT, NETWORK_SETTINGS, STATE, encode, go_time
 from layerfs.formats.jsontext import flag, integer, mapping, objects_by_name, text, texts
-from layerfs.model import BareLayer, Container, Image, added_up
+from layerfs.model import BareLayer, Container, Image
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,6 +66,8 @@ class Inspector:
     def _described(self, subject: Named) -> Document:
         if isinstance(subject, Image):
             return self._checked(self._root.record_name(subject.id), self._image, subject)
+        if isinstance(subject, Container) and self._root.container_records(subject) is not None:
+            return self._checked(f"container {subject.id}", self._others_container, subject)
         if isinstance(subject, Container):
             path = f"{self._root.path.rstrip('/')}/containers/{subject.id}/config.v2.json"
             return self._checked(path, self._container, subject)
@@ -83,7 +87,7 @@ class Inspector:
     def _image(self, image: Image) -> Document:
         raw = image.config.raw
         rows = self._layers.of_image(image)
-        size = self._root.size(image)
+        size = self._root.inspected_size(image)
         history = image.config.history
         config = raw.get("config")
         found = {
@@ -110,6 +114,7 @@ class Inspector:
                 **({"Layers": [row.diff_id for row in rows]} if rows else {}),
             },
             "Metadata": {"LastTagTime": self._root.last_tagged(image)},
+            **self._root.notes(image),
             "Layers": [self._brief(row) for row in rows],
         }
         return {key: value for key, value in found.items() if value or key not in ("Variant", "OsVersion")}
@@ -142,7 +147,7 @@ class Inspector:
             "Link": row.link,
             "Size": row.size,
             "Directory": self._directory(row.cache_id) if row.cache_id and row.directory else None,
-            "DiffDir": self._directory(row.cache_id, "diff") if row.cache_id and row.directory else None,
+            "DiffDir": self._files(row.cache_id) if row.cache_id and row.directory else None,
             "Distribution": [
                 {"Digest": blob.digest, "Repositories": list(blob.repositories)}
                 for blob in self._layers.blobs(row.diff_id)
@@ -150,17 +155,20 @@ class Inspector:
         }
 
     def _directory(self, cache_id: str, *names: str) -> str:
-        return "/".join([self._path.rstrip("/"), self._root.driver or "", cache_id, *names])
+        return "/".join([self._path.rstrip("/"), self._root.place_path(cache_id), *names])
+
+    def _files(self, cache_id: str) -> str:
+        return f"{self._path.rstrip('/')}/{self._root.files_path(cache_id)}"
 
     def _graph_driver(self, stack: Sequence[str | None]) -> Document:
         """Where the engine would have the stack (uppermost first); no data where a layer is missing."""
         known = [cache_id for cache_id in stack if cache_id]
         data = None
-        if stack and len(known) == len(stack):
-            lower = ":".join(self._directory(cache_id, "diff") for cache_id in known[1:])
+        if stack and len(known) == len(stack) and self._root.has_graph_driver:
+            lower = ":".join(self._files(cache_id) for cache_id in known[1:])
             data = {"LowerDir": lower} if lower else {}
             data["MergedDir"] = self._directory(known[0], "merged")
-            data["UpperDir"] = self._directory(known[0], "diff")
+            data["UpperDir"] = self._files(known[0])
             data["WorkDir"] = self._directory(known[0], "work")
         return {"Data": data, "Name": self._root.driver}
 
@@ -189,10 +197,11 @@ class Inspector:
             "ExecIDs": None,
             "HostConfig": self._root.host_config(container),
             "GraphDriver": self._graph_driver(stack or []),
-            **(self._container_sizes(above, below) if self._sizes else {}),
+            **(self._container_sizes(container, below) if self._sizes else {}),
             "Mounts": [self._mount(mounts[name]) for name in sorted(mounts)],
             "Config": encode(mapping(raw, "Config"), CONFIG),
             "NetworkSettings": encode(mapping(raw, "NetworkSettings"), NETWORK_SETTINGS),
+            **self._root.notes(container),
             "RecordedPaths": _texts(raw, *_OWN_FILES) | {"Mounts": _sources(mounts)},
             "Layers": None if below is None else self._stack(below, above),
         }
@@ -200,17 +209,26 @@ class Inspector:
             found |= dict.fromkeys(found.keys() - _NOT_CONFIG)
         return found
 
+    def _others_container(self, container: Container) -> Document:
+        """A container that no Docker Engine noted."""
+        below = self._below(container)
+        return {
+            **described(container, self._root.container_records(container) or {}),
+            **(self._container_sizes(container, below) if self._sizes else {}),
+            "Layers": None if below is None else self._stack(below, container.own),
+        }
+
     def _own_file(self, container: Container, recorded: str) -> str:
         """Where a file of the container's directory is in this root; a path of another place as it is."""
         own = f"/containers/{container.id}/"
         _, is_own, name = recorded.partition(own)
         return self._path.rstrip("/") + own + name if is_own and ".." not in name else recorded
 
-    def _container_sizes(self, above: Sequence[BareLayer], below: list[LayerRow] | None) -> Document:
-        own = self._root.content_size(above[-1]) if above else None
-        whole = None if below is None else added_up([own, *(row.size for row in below)])
-        # without image layers the engine adds nothing up
-        return {"SizeRw": own, "SizeRootFs": 0 if below == [] else whole}
+    def _container_sizes(self, container: Container, below: list[LayerRow] | None) -> Document:
+        own, whole = container_sizes(self._root, container)
+        # without image layers an engine with graph drivers adds nothing up
+        is_nothing = below == [] and not self._root.account_rules.init_counts
+        return {"SizeRw": own, "SizeRootFs": 0 if is_nothing else whole}
 
     def _stack(self, below: list[LayerRow], above: Sequence[BareLayer]) -> list[Document]:
         """The layers of a container, base first, its own at the end."""
@@ -245,7 +263,7 @@ class Inspector:
             "Link": link,
             "Size": self._root.content_size(layer) if self._sizes else None,
             "Directory": self._directory(cache_id) if present else None,
-            "DiffDir": self._directory(cache_id, "diff") if present else None,
+            "DiffDir": self._files(cache_id) if present else None,
             "Distribution": [],
         }
 

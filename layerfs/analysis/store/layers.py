@@ -96,10 +96,22 @@ class LayerTable:
         """The layers of a container, its own last; raises `CorruptStore`."""
         own = own_layers(self._root, container)
         image = made_from(self._root, container)
-        rows = self.of_image(image) if image else self.of_chain(self._root.layers_below(container))
+        if image:
+            below = self._below(container)
+            rows = [below.get(row.chain_id, row) for row in self.of_image(image)]
+        else:
+            rows = self.of_chain(self._root.layers_below(container))
         for layer in own:
             rows.append(self._bare(len(rows) + 1, rows[-1].chain_id if rows else None, layer))
         return rows
+
+    def _below(self, container: Container) -> Mapping[ChainID | None, LayerRow]:
+        """The layers that a container stands on; the same chain may lie in other directories too."""
+        try:
+            chain = self._root.layers_below(container)
+        except CorruptStore:  # told with the rows of its image
+            return {}
+        return {row.chain_id: row for row in self.of_chain(chain)}
 
     def blobs(self, diff_id: DiffID | None) -> tuple[Blob, ...]:
         """What a layer was in registries, as pulls and pushes noted it; damaged notes are reported."""

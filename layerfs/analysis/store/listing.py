@@ -78,6 +78,7 @@ def listed_images(
     *,
     every: bool = False,
     all_platforms: bool = False,
+    as_engine: bool = False,
 ) -> Iterator[ListedImage]:
     """The images of a listing, newest first.
 
@@ -86,6 +87,8 @@ def listed_images(
         chosen: the filter, if there is one.
         every: also intermediate images, as `-a`.
         all_platforms: each of an image for several platforms.
+        as_engine: by those names alone by which the client of the store's engine shows an image; one that
+            has none is left out where the client does so.
 
     Raises:
         FormatError: a pattern for references is malformed.
@@ -93,13 +96,15 @@ def listed_images(
     chosen = chosen or ImageFilter()
     images = root.images(all_platforms=all_platforms)
     parents = {image.parent for image in images}
+    needs_name = as_engine and not (every or root.lists_unnamed or chosen.dangling is not None)
     for image in images:
         is_head = image.id not in parents
-        if chosen.dangling and not is_head:
+        if (chosen.dangling and not is_head) or (needs_name and not image.has_name):
             continue
         if not _passes(image, chosen):
             continue
-        names = tuple(name for name in image.references if _named(name, chosen.references))
+        known = image.listed_references if as_engine else image.references
+        names = tuple(name for name in known if _named(name, chosen.references))
         if names:
             if chosen.dangling and any(name.tag for name in names):
                 continue
@@ -155,4 +160,4 @@ def image_rows(listed: Iterable[ListedImage], digests: Digests = "hidden") -> It
 
 def container_counts(root: Store) -> Mapping[str, int]:
     """How many containers, in whatever state, were made from each image ID."""
-    return Counter(item.config.image_id for item in root.containers() if item.config)
+    return Counter(image_id for item in root.containers() for image_id in root.images_of(item))

@@ -1,8 +1,8 @@
 """Who uses which layer, and what removing images and containers would free.
 
-Two accounts of the same store: SHARED and UNIQUE as the Engine prints them (references of listed
-images, by chain ID), and FREED, which plays through what the Engine does on removal: a layer goes
-when neither an image, a container, BuildKit's cache, nor a layer above it refers to it any more.
+Two accounts of the same store: SHARED and UNIQUE as the Engine prints them (parts that several listed images
+have: layers, in some kinds blobs too), and FREED, which plays through what the Engine does on removal: a
+layer goes when neither an image, a container, BuildKit's cache, nor a layer above it refers to it any more.
 
 Sources: moby `daemon/images/images.go`, `daemon/images/service.go`, `daemon/disk_usage.go`
 (v20.10.24), `daemon/images/image_delete.go` (which parents go with an image),
@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING
 from layerfs.analysis.store.holders import Holders
 from layerfs.analysis.store.listing import container_counts, listed_images
 from layerfs.capabilities import Accountable
-from layerfs.damage import attempt
 from layerfs.model import added_up
 from layerfs.store import walk_down
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from layerfs.accounts import Part
     from layerfs.ids import ChainID
     from layerfs.model import Container, Image, Layer
     from layerfs.store import Store
@@ -38,11 +38,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ImageUsage:
-    """Sizes in bytes; None where a layer of the image is damaged or missing.
+    """Sizes in bytes; None where a part of the image is damaged or missing.
 
     Attributes:
         image: the image.
-        size: all its layers.
+        size: all its parts.
         shared: those that another listed image has too.
         unique: the others.
         freed: what would really go with it.
@@ -127,7 +127,8 @@ class StoreUsage:
         self._chains = {image.id: image.chain for image in self._images.values()}
         self._children = Counter(image.parent for image in self._images.values() if image.parent)
         self._listed = [item.image for item in listed_images(root)]
-        self._uses = Counter(chain for image in self._listed for chain in self._chains[image.id])
+        self._parts = {image.id: root.parts(image) for image in self._images.values()}
+        self._uses = Counter(name for image in self._listed for name in self._shareable(image))
         self._unlisted = self._images.keys() - {image.id for image in self._listed}
         self._containers = container_counts(root)
         self._references = self._count_references()
@@ -160,40 +161,57 @@ class StoreUsage:
         An intermediate image, which the engine gives no account of, counts as a user of its layers.
         """
         containers = self._containers[image.id]
-        layers = attempt(self.root.report, lambda: self.root.chain(image))
-        if layers is None:
+        if not self._is_whole(image):
             return ImageUsage(image, None, None, None, None, containers)
-        others = 0 if image.id in self._unlisted else 1
-        size = added_up(layer.size for layer in layers)
-        shared = added_up(layer.size for layer in layers if self._uses[layer.chain_id] > others)
-        unique = added_up(layer.size for layer in layers if self._uses[layer.chain_id] <= others)
-        return ImageUsage(image, size, shared, unique, self.what_if([image]).freed_size, containers)
+        counted = self._parts[image.id].counted
+        shared, own = self._shared_and_own(counted, 0 if image.id in self._unlisted else 1)
+        size = added_up(part.size for part in counted)
+        return ImageUsage(image, size, shared, own, self.what_if([image]).freed_size, containers)
+
+    def _shareable(self, image: Image) -> set[str]:
+        """The names of what others may have too."""
+        return {part.name for part in self._parts[image.id].counted if part.shareable}
+
+    def _shared_and_own(self, parts: Iterable[Part], others: int) -> tuple[int | None, int | None]:
+        """Bytes of what more than `others` of the listed images have, each part once, and of all the rest."""
+        shared: dict[str, int | None] = {}
+        own: list[int | None] = []
+        for part in parts:
+            if part.shareable and self._uses[part.name] > others and part.name not in shared:
+                shared[part.name] = part.size
+            else:
+                own.append(part.size)
+        return added_up(shared.values()), added_up(own)
 
     @property
     def total_size(self) -> int | None:
-        """Bytes of all layers that listed images use, each once: the Engine's LayersSize.
+        """Bytes of all that images need, each part once: the Engine's LayersSize.
 
-        None where a layer is damaged or missing; so are the sizes below.
+        None where a part is damaged or missing; so are the sizes below.
         """
-        return self._sum(self._uses)
+        images = self._images.values() if self.root.account_rules.every_image else self._listed
+        whole = [self._parts[image.id] for image in images]
+        return self._sum(part for parts in whole for part in (*parts.counted, *parts.beside))
 
     @property
     def shared_size(self) -> int | None:
-        """Bytes of all layers that several listed images use, each once."""
-        return self._sum(chain for chain, uses in self._uses.items() if uses > 1)
+        """Bytes of all parts that several listed images need, each once."""
+        counted = (part for image in self._listed for part in self._parts[image.id].counted)
+        return self._sum(part for part in counted if part.shareable and self._uses[part.name] > 1)
 
     @property
     def reclaimable_size(self) -> int | None:
-        """What the Engine calls reclaimable: `total_size` less the unique part of images in use."""
+        """What the Engine calls reclaimable, by the rules of the store."""
+        alone = self.root.account_rules.unused_alone
+        counted = [self.of(image) for image in self._listed if bool(self._containers[image.id]) != alone]
+        if alone:
+            return added_up(item.unique for item in counted)
         total = self.total_size
-        if total is None:
-            return None
-        used = [self.of(image) for image in self._listed if self._containers[image.id]]
-        return total - sum(item.unique or 0 for item in used)
+        return None if total is None else total - sum(item.unique or 0 for item in counted)
 
-    def _sum(self, chains: Iterable[ChainID]) -> int | None:
-        layers = [self._layers.get(chain) for chain in chains]
-        return added_up(layer.size if layer else None for layer in layers)
+    @staticmethod
+    def _sum(parts: Iterable[Part]) -> int | None:
+        return added_up({part.name: part.size for part in parts}.values())
 
     # -- removal -------------------------------------------------------------------------------
 
@@ -207,7 +225,11 @@ class StoreUsage:
         needed = [self._chains[image.id] for image in removed] + list(map(self._below, stood_on))
         chains = dict.fromkeys(chain for needs in needed for chain in needs)
         kept = [self._layers[chain] for chain in chains if chain in self._layers and chain not in freed]
-        sizes = [layer.size for layer in freed.values()] + [found.size for found in directories]
+        sizes = [
+            *(layer.size for layer in freed.values()),
+            *(found.size for found in directories),
+            *(part.size for part in self._alone(removed)),
+        ]
         size = added_up(sizes) if all(self._is_whole(image) for image in removed) else None
         return WhatIf(
             tuple(removed),
@@ -217,6 +239,29 @@ class StoreUsage:
             tuple(freed.values()),
             tuple(kept),
         )
+
+    def _alone(self, removed: Iterable[Image]) -> list[Part]:
+        """What is no layer, and only these images need."""
+        parts = {part.name: part for image in removed for part in self._every_part(image)}
+        gone = Counter(name for image in removed for name in {part.name for part in self._every_part(image)})
+        return [
+            part
+            for name, part in parts.items()
+            if not part.is_layer and gone[name] == self._needs[name] and name not in self.holders.others
+        ]
+
+    @functools.cached_property
+    def _needs(self) -> Counter[str]:
+        """How many images need each part, listed or not."""
+        return Counter(
+            name
+            for image in self._images.values()
+            for name in {part.name for part in self._every_part(image)}
+        )
+
+    def _every_part(self, image: Image) -> Iterator[Part]:
+        yield from self._parts[image.id].counted
+        yield from self._parts[image.id].beside
 
     def _own_directories(self, container: Container) -> Iterator[OwnDirectory]:
         for layer in container.own:

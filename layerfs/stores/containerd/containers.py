@@ -7,6 +7,7 @@ Sources: moby `daemon/containerd/image_snapshot.go`; containerd `core/containers
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from layerfs.damage import attempt
@@ -14,8 +15,10 @@ from layerfs.errors import CorruptStore, MissingFile
 from layerfs.ids import ContainerID, InvalidID
 from layerfs.model import INIT, READ_WRITE, BareLayer, Container
 from layerfs.stores.containerd.layers import chain_of_key
-from layerfs.stores.containerd.metacontainers import ContainerdID, config_of
+from layerfs.stores.containerd.metacontainers import ContainerdID, config_of, name_of
+from layerfs.stores.containerd.pods import SANDBOX, Kubernetes
 from layerfs.stores.docker.containers import ContainerDB
+from layerfs.stores.docker.driver import DRIVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,19 +40,21 @@ class Containers:
 
     def __init__(
         self,
+        root: HostDir,
         docker: HostDir | None,
         spaces: Sequence[Namespace],
         snapshots: Snapshots,
-        image_of: Callable[[str], str],
+        image_of: Callable[[str, str], str],
         report: Callable[[CorruptStore], None],
     ) -> None:
-        """Read those of a Docker data root, where it is one's, else those of the namespaces.
+        """Read those of a Docker data root, where it is one's, and those of namespaces.
 
         Args:
+            root: the containerd root.
             docker: the data root, or None.
-            spaces: the namespaces.
+            spaces: the namespaces, without that of a Docker Engine that has notes of its own.
             snapshots: of these.
-            image_of: gives the ID of an image by its name; empty where there is none.
+            image_of: gives the ID of an image by its name and its config; empty where there is none.
             report: takes what is wrong.
         """
         self._notes = ContainerDB(docker) if docker else None
@@ -57,13 +62,14 @@ class Containers:
         self._snapshots = snapshots
         self._image_of = image_of
         self._report = report
+        self._kubernetes = Kubernetes(root, spaces, report)
         self._loaded: dict[ContainerID, Container] = {}
 
     @functools.cached_property
     def _metas(self) -> Mapping[ContainerID, MetaContainer]:
         """The containers that containerd itself knows; Docker's are known better by its own notes."""
         found: dict[ContainerID, MetaContainer] = {}
-        for space in () if self._notes else self._spaces:
+        for space in self._spaces:
             for meta in space.containers.values():
                 try:
                     found.setdefault(ContainerdID(meta.id), meta)
@@ -81,7 +87,7 @@ class Containers:
         found: dict[ContainerID, str | None] = {}
         for container_id in self.ids:
             try:
-                found[container_id] = self._config(container_id).name
+                found[container_id] = self._name(container_id)
             except CorruptStore:
                 found[container_id] = None
         return found
@@ -91,11 +97,13 @@ class Containers:
         if container_id not in self._loaded:
             config = attempt(self._report, lambda: self._config(container_id))
             own = tuple(self._own(container_id))
-            if not own and self._snapshots:  # else it is told what is missing for all
+            elsewhere = config.driver if config and config.driver == DRIVER else None
+            if not own and not elsewhere and self._snapshots:  # else it is told what is missing for all
                 self._report(MissingFile(f"container {container_id}", "it has no snapshot"))
-            self._loaded[container_id] = Container(
-                container_id, config, tuple(layer for layer, _ in own), self._top(own[0][1]) if own else None
-            )
+            layers = tuple(layer for layer, _ in own)
+            top = self._top(own[0][1]) if own else None
+            found = Container(container_id, config, layers, top, elsewhere)
+            self._loaded[container_id] = self._in_pod(found)
         return self._loaded[container_id]
 
     def placed(self, container_id: ContainerID) -> Placed | None:
@@ -107,10 +115,55 @@ class Containers:
         """What it asks of the host; None where nothing tells; raises `CorruptStore`."""
         return self._notes.host_config(container_id) if self._notes else None
 
+    def aliases(self) -> Mapping[str, Sequence[ContainerID]]:
+        """The containers by what else they are called: in full by Kubernetes, and behind their pod."""
+        found: dict[str, list[ContainerID]] = {}
+        for container_id, meta in self._metas.items():
+            noted, pod = self._kubernetes.metadata(meta), self._kubernetes.pod(meta)
+            if noted is None:
+                continue
+            names = [noted.full_name]
+            if pod and self._kubernetes.kind(meta) != SANDBOX:
+                names += [f"{pod.name}/{noted.name}", f"{pod.namespace}/{pod.name}/{noted.name}"]
+            for name in names:
+                found.setdefault(name, []).append(container_id)
+        return found
+
+    def records(self, container_id: ContainerID) -> Json | None:
+        """What there is of a container that is not Docker's, in the words of who wrote it down; or None."""
+        meta = self._metas.get(container_id)
+        if meta is None:
+            return None
+        config = self.load(container_id).config
+        noted, status = self._kubernetes.metadata(meta), self._kubernetes.status(meta)
+        return {
+            "Snapshotter": meta.snapshotter,
+            "SnapshotKey": meta.snapshot_key,
+            "SandboxID": meta.sandbox,
+            "Spec": config.raw if config else None,
+            "Metadata": noted.raw if noted else None,
+            "Status": status.raw if status else None,
+        }
+
+    def _in_pod(self, container: Container) -> Container:
+        """The same, with what Kubernetes tells of it."""
+        meta = self._metas.get(container.id)
+        noted = self._kubernetes.metadata(meta) if meta else None
+        if meta is None or noted is None:
+            return container
+        pod, kind = self._kubernetes.pod(meta), self._kubernetes.kind(meta)
+        return replace(container, pod=pod, attempt=noted.attempt, kind=kind)
+
+    def _name(self, container_id: ContainerID) -> str:
+        meta = self._metas.get(container_id)
+        return name_of(meta, self._kubernetes.metadata(meta)) if meta else self._config(container_id).name
+
     def _config(self, container_id: ContainerID) -> ContainerConfig:
         meta = self._metas.get(container_id)
         if meta:
-            return config_of(meta, self._image_of(meta.image))
+            noted, status = self._kubernetes.metadata(meta), self._kubernetes.status(meta)
+            image_id = self._image_of(meta.image, noted.image_ref if noted else "")
+            return config_of(meta, image_id, noted, status)
         assert self._notes  # noqa: S101 - what containerd does not know is Docker's
         return self._notes.config(container_id)
 

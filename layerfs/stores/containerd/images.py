@@ -94,10 +94,38 @@ class ContainerdImage(Image):
         return self.chosen.manifest if self.chosen else None
 
     @property
+    def listed_references(self) -> tuple[Reference, ...]:
+        """Its tags, and its target in the repository of the last name alone, as Docker lists them."""
+        last = _references(self.names[-1:], self.target)
+        return tuple(name for name in self.references if name.tag or not name.digest or name in last)
+
+    @property
+    def has_name(self) -> bool:
+        """Whether anything names it, be it a reference or not."""
+        return bool(self.names)
+
+    @property
+    def target_digest(self) -> str:
+        """What its names point at."""
+        return self.target.digest
+
+    @property
+    def platform_name(self) -> str | None:
+        """What it is for, as `linux/arm/v7`, in the words of the index where that says."""
+        noted = self.chosen.descriptor.platform if self.chosen else None
+        return str(noted or "") or str(self.platform) or None
+
+    @property
+    def shown(self) -> tuple[ManifestBelow, ...]:
+        """The manifests that it stands for: all below its target, or one platform that is shown alone."""
+        alone = self.chosen and self.id == self.chosen.descriptor.digest != self.target.digest
+        return (self.chosen,) if alone and self.chosen else self.below
+
+    @property
     def name(self) -> str:
         """What to call it: its first tag, else any name, else its ID."""
-        tags = [reference for reference in self.references if reference.tag]
-        return str(next(iter([*tags, *self.references, *self.names]), self.id))
+        tagged = (reference for reference in self.references if reference.tag)
+        return str(next(tagged, None) or next(iter(self.references or self.names), self.id))
 
 
 class Images:
@@ -179,16 +207,32 @@ class Images:
     @functools.cached_property
     def references(self) -> Mapping[ImageID, tuple[Reference, ...]]:
         """The names of every image that are references, in Docker's normal form."""
-        return {image_id: _references(self.targets[target]) for image_id, target in self.ids.items()}
+        found = ((image_id, self.targets[target]) for image_id, target in self.ids.items())
+        return {image_id: _references(target.names, target.descriptor) for image_id, target in found}
 
-    def id_of_name(self, name: str) -> str:
-        """The ID of the image that has a name, as it is written; empty where there is none."""
-        return self._by_name.get(name, "")
+    def id_of_name(self, name: str, config: str = "") -> str:
+        """The ID of the image that has a name, as it is written; empty where there is none.
+
+        Where an image is called by `config`, it is that, as the name may mean another since.
+        """
+        return config if config in self.ids else self._by_name.get(name, config)
 
     @functools.cached_property
     def _by_name(self) -> Mapping[str, ImageID]:
         found = self.ids.items()
         return {meta.name: image_id for image_id, target in found for meta in self.targets[target].metas}
+
+    def with_manifest(self, digest: str) -> list[ImageID]:
+        """The images that have a manifest of this digest below their target."""
+        return self._by_manifest.get(digest, [])
+
+    @functools.cached_property
+    def _by_manifest(self) -> Mapping[str, list[ImageID]]:
+        found: dict[str, list[ImageID]] = {}
+        for image_id, target in self.ids.items():
+            for item in self.below(self.targets[target]):
+                found.setdefault(item.descriptor.digest, []).append(image_id)
+        return found
 
     def image(self, image_id: ImageID) -> ContainerdImage:
         """The image of an ID, or of the digest of a target or of a manifest; raises `CorruptStore`."""
@@ -208,16 +252,23 @@ class Images:
             raise known.again()
         return known
 
-    def every_platform(self, image_id: ImageID) -> list[ContainerdImage]:
-        """The images of all platforms of a target that are there, each called by its own manifest."""
+    def every_platform(self, image_id: ImageID, *, missing: bool = False) -> list[ContainerdImage]:
+        """The images of all platforms of a target, each called by its own manifest.
+
+        Args:
+            image_id: of the image.
+            missing: also those of which nothing is there, without a config.
+        """
         target = self.targets[self.ids[image_id]]
         found: list[ContainerdImage] = []
         for item in self.below(target):
+            own = ImageID(item.descriptor.digest) if len(self.below(target)) > 1 else image_id
             if item.is_image and item.manifest:
-                own = ImageID(item.descriptor.digest) if len(self.below(target)) > 1 else image_id
                 config = attempt(self._report, functools.partial(self._config, item))
                 if config:
                     found.append(self._made(own, target, item, config))
+            elif item.is_image and missing and isinstance(item.problem, MissingFile):
+                found.append(self._made(own, target, item, EMPTY))
         return found
 
     def below(self, target: Target) -> tuple[ManifestBelow, ...]:
@@ -288,7 +339,7 @@ class Images:
         platform = _platform(chosen) if chosen else Platform()
         return ContainerdImage(
             image_id,
-            _references(target),
+            _references(target.names, target.descriptor),
             config,
             target.parent,
             target=target.descriptor,
@@ -309,17 +360,16 @@ def _of_config(config: ImageConfig) -> Platform:
     return normalised(found) if str(found) else found
 
 
-def _references(target: Target) -> tuple[Reference, ...]:
+def _references(names: Iterable[str], target: Descriptor) -> tuple[Reference, ...]:
     """The names that are references, and the target in each of their repositories; sorted."""
     found: set[Reference] = set()
-    for name in target.names:
+    for name in names:
         try:
             reference = parse_reference(name).with_default_tag()
         except FormatError:
             continue
         found.add(reference)
         if not reference.digest:
-            found.add(
-                Reference(reference.domain, reference.path, None, ManifestDigest(target.descriptor.digest))
-            )
+            digest = ManifestDigest(target.digest)
+            found.add(Reference(reference.domain, reference.path, None, digest))
     return tuple(sorted(found, key=str))

@@ -6,17 +6,23 @@ from typing import TYPE_CHECKING
 
 from layerfs.stores.containerd.places import META_DB, is_containerd
 from layerfs.stores.containerd.store import ContainerdStore
+from layerfs.stores.containerd.twostores import is_containerd_meant
 
 if TYPE_CHECKING:
     from layerfs.hostdir import HostDir
     from layerfs.stores.registry import Options
 
-__all__ = ["detect", "found_in", "open_kind"]
+__all__ = ["detect", "found_in", "is_meant", "open_kind"]
 
 
 def detect(path: str) -> bool:
     """Whether there is a containerd root at `path`, or where an engine keeps it below or beside."""
     return is_containerd(path)
+
+
+def is_meant(path: str) -> bool:
+    """Whether it is read where there is an overlay2 data root at `path` too; says so once."""
+    return is_containerd_meant(path)
 
 
 def open_kind(path: str, options: Options) -> ContainerdStore:

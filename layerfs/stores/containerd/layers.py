@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,15 +16,13 @@ if TYPE_CHECKING:
     from layerfs.errors import CorruptStore
     from layerfs.formats.containerdmeta import Namespace
     from layerfs.formats.snapshotdb import Snapshot
-    from layerfs.hostdir import HostDir
     from layerfs.ids import BlobDigest, DiffID
     from layerfs.stores.blobs.layers import BlobLayer
     from layerfs.stores.containerd.snapshotters import Snapshotter
 
-__all__ = ["ContainerdLayer", "Placed", "Snapshots", "chain_of_key", "chain_to", "disk_usage"]
+__all__ = ["ContainerdLayer", "Placed", "Snapshots", "chain_of_key", "chain_to"]
 
 _MOST = 500  # layers that overlayfs takes below one (Linux `fs/overlayfs/params.c`)
-_BLOCK = 512  # bytes that stat(2) counts in
 
 
 class Placed(NamedTuple):
@@ -160,29 +157,38 @@ class Snapshots:
         """A snapshot and all that it stands on, base first; and why the lowest is not the base.
 
         That is None, or that the one below it is missing, or is below itself. What the namespace notes of
-        a snapshot is used where the snapshotter's record is wrong, and this is reported.
+        snapshots is used where the snapshotter's records are wrong, and this is reported.
         """
+        found, problem = self._walk(top, noted=False)
+        if problem:
+            others, other_problem = self._walk(top, noted=True)
+            if other_problem is None:
+                self._report(problem.instead(f"what {self._meta_name} has is used"))
+                return others, None
+        return found, problem
+
+    def _walk(self, top: Placed, *, noted: bool) -> tuple[tuple[Placed, ...], CorruptStore | None]:
+        """As `below`, by the snapshotter's records alone, or by what the namespace notes where it does."""
         found, seen = [top], {top.snapshot.name}
-        while found[-1].snapshot.parent and len(found) <= _MOST:
+        problem: CorruptStore | None = None
+        while problem is None:
             at = found[-1]
-            snapshot = at.snapshotter.snapshot(at.snapshot.parent)
-            if snapshot and snapshot.name not in seen:
-                below: Placed | None = at._replace(snapshot=snapshot)
-            else:
-                problem = _wrong_parent(at, snapshot)
-                known, below = self._noted_below(at)
-                if not known or (below and below.snapshot.name in seen):
-                    return tuple(reversed(found)), problem
-                told = f"it is {below.key}" if below else "it is a base"
-                self._report(problem.instead(f"{told} as {self._meta_name} has it"))
+            is_told, below = self._noted_below(at) if noted else (False, None)
+            if not is_told and at.snapshot.parent:
+                snapshot = at.snapshotter.snapshot(at.snapshot.parent)
+                below = at._replace(snapshot=snapshot) if snapshot else None
+                problem = None if below else _wrong_parent(at, None)
             if below is None:
                 break
-            seen.add(below.snapshot.name)
-            found.append(below)
-        if len(found) > _MOST:
-            name = top.snapshotter.record_name(top.snapshot.name)
-            return tuple(reversed(found)), BrokenChain(name, "it stands on too many others")
-        return tuple(reversed(found)), None
+            if below.snapshot.name in seen:
+                problem = _wrong_parent(at, below.snapshot)
+            elif len(found) > _MOST:
+                name = top.snapshotter.record_name(top.snapshot.name)
+                problem = BrokenChain(name, "it stands on too many others")
+            else:
+                seen.add(below.snapshot.name)
+                found.append(below)
+        return tuple(reversed(found)), problem
 
     def _noted_below(self, at: Placed) -> tuple[bool, Placed | None]:
         """Whether a namespace tells what a snapshot stands on, and that; None is nothing."""
@@ -231,18 +237,3 @@ def chain_to(top: ContainerdLayer, known: Mapping[ChainID, ContainerdLayer]) -> 
 def _key(name: str) -> str:
     """The key in a snapshotter's name `<namespace>/<number>/<key>`."""
     return name.split("/", 2)[-1]
-
-
-def disk_usage(top: HostDir) -> int:
-    """Bytes on disk of a directory and all below, each inode once, as containerd counts (`fs/du_unix.go`)."""
-    found = top.lstat()
-    blocks = {(found.st_dev, found.st_ino): found.st_blocks}
-    pending = [b""]
-    while pending:
-        path = pending.pop()
-        with top.subdir(path) as directory:
-            for name, found in directory.scan():
-                blocks[found.st_dev, found.st_ino] = found.st_blocks
-                if stat.S_ISDIR(found.st_mode):
-                    pending.append(path + b"/" + name if path else name)
-    return _BLOCK * sum(blocks.values())

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from layerfs.formats.containerdmeta import MetaContainer
+    from layerfs.formats.cri import CRIMetadata, CRIStatus
     from layerfs.formats.jsontext import Json
 
-__all__ = ["ContainerdID", "config_of"]
+__all__ = ["ContainerdID", "config_of", "name_of"]
 
 _NERDCTL_NAME = "nerdctl/name"
-_CRI = ("io.cri-containerd.container.metadata", "io.cri-containerd.sandbox.metadata")
 
 
 class ContainerdID(ContainerID):
@@ -34,33 +34,41 @@ class ContainerdID(ContainerID):
     noun = "container ID"
 
 
-def config_of(meta: MetaContainer, image_id: str) -> ContainerConfig:
-    """A container's config; `image_id` is of its image, empty where there is none; raises `CorruptStore`."""
+def name_of(meta: MetaContainer, noted: CRIMetadata | None) -> str:
+    """What a container is called by whoever made it."""
+    return (noted and noted.name) or meta.labels.get(_NERDCTL_NAME) or meta.id
+
+
+def config_of(
+    meta: MetaContainer, image_id: str, noted: CRIMetadata | None, status: CRIStatus | None
+) -> ContainerConfig:
+    """A container's config.
+
+    Args:
+        meta: its record.
+        image_id: of its image, empty where there is none.
+        noted: what Kubernetes notes of it.
+        status: the state that Kubernetes notes; without one nothing tells the state.
+
+    Raises:
+        CorruptStore: its specification is malformed.
+    """
     try:
         spec = load_object(meta.spec.value) if meta.spec else {}
         process = mapping(spec, "process")
         return ContainerConfig(
             id=ContainerdID(meta.id),
-            name=_name(meta),
+            name=name_of(meta, noted),
             image_id=image_id,
             image_ref=meta.image,
             driver=meta.snapshotter,
             os="linux" if "linux" in spec else "",
-            created_ns=meta.created_ns,
+            created_ns=(status and status.created_ns) or meta.created_ns,
             command=tuple(texts(process, "args")),
-            state=ContainerState(
-                running=False,
-                paused=False,
-                restarting=False,
-                dead=False,
-                exit_code=0,
-                error="",
-                started_ns=None,
-                finished_ns=None,
-            ),
+            state=_state(status),
             mount_points=tuple(_mounts(spec)),
             labels=dict(meta.labels),
-            log_path="",
+            log_path=text(noted.raw, "LogPath") if noted else "",
             raw=spec,
         )
     except FormatError as error:
@@ -72,14 +80,19 @@ def config_of(meta: MetaContainer, image_id: str) -> ContainerConfig:
         ) from error
 
 
-def cri_metadata(meta: MetaContainer) -> Json:
-    """What Kubernetes' interface noted of it; empty where it is none of that; raises `FormatError`."""
-    noted = next((meta.extensions[key] for key in _CRI if key in meta.extensions), None)
-    return mapping(load_object(noted.value), "Metadata") if noted else {}
-
-
-def _name(meta: MetaContainer) -> str:
-    return text(cri_metadata(meta), "Name") or meta.labels.get(_NERDCTL_NAME) or meta.id
+def _state(status: CRIStatus | None) -> ContainerState:
+    """What Kubernetes wrote down; whether others have a task, only a containerd that runs could tell."""
+    return ContainerState(
+        running=bool(status and status.started_ns and not status.finished_ns),
+        paused=False,
+        restarting=False,
+        dead=False,
+        exit_code=status.exit_code if status else 0,
+        error=status.message if status else "",
+        started_ns=status.started_ns if status else None,
+        finished_ns=status.finished_ns if status else None,
+        known=status is not None,
+    )
 
 
 def _mounts(spec: Json) -> Iterator[MountPoint]:

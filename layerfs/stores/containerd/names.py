@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from layerfs.formats.errors import FormatError
 from layerfs.formats.reference import parse_reference
+from layerfs.ids import ImageID
 from layerfs.layernames import HEX, LayerNames, Match, hex_digits
 from layerfs.naming import Names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from layerfs.ids import ImageID
+    from layerfs.formats.reference import Reference
     from layerfs.layernames import KnownLayer
     from layerfs.model import Image
     from layerfs.stores.containerd.images import Images
@@ -45,7 +47,8 @@ class _ImageNames:
     def exact(self, name: str) -> list[Match]:
         """By an ID or digest in full, or by a name."""
         if digits := hex_digits(name):
-            return self._beginning(digits)
+            own = ImageID.from_hex(digits)
+            return [Match(own, own, "image ID")] if own in self._images.ids else self._beginning(digits)
         return [Match(ids, text, "name") for ids, text in self._called(name)]
 
     def beginning(self, name: str) -> list[Match]:
@@ -54,11 +57,9 @@ class _ImageNames:
         return self._beginning(found[1]) if found else []
 
     def _called(self, name: str) -> Iterator[tuple[ImageID, str]]:
-        by_target = {target: image_id for image_id, target in self._images.ids.items()}
-        for target in self._images.targets.values():
-            if name in target.names:
-                yield by_target[target.descriptor.digest], name
-                return
+        if found := self._written.get(name):
+            yield found, name
+            return
         try:
             wanted = parse_reference(name)
         except FormatError:
@@ -67,9 +68,26 @@ class _ImageNames:
             # the repository must be one of the image's, and a tag beside it means nothing
             wanted = wanted.without_tag()
         wanted = wanted.with_default_tag()
+        for image_id in self._by_reference.get(wanted, ()):
+            yield image_id, str(wanted)
+
+    @functools.cached_property
+    def _written(self) -> Mapping[str, ImageID]:
+        """The first image that has each name as it is written."""
+        found: dict[str, ImageID] = {}
+        by_target = {target: image_id for image_id, target in self._images.ids.items()}
+        for digest, target in self._images.targets.items():
+            for name in target.names:
+                found.setdefault(name, by_target[digest])
+        return found
+
+    @functools.cached_property
+    def _by_reference(self) -> Mapping[Reference, list[ImageID]]:
+        found: dict[Reference, list[ImageID]] = {}
         for image_id, references in self._images.references.items():
-            if wanted in references:
-                yield image_id, str(wanted)
+            for reference in references:
+                found.setdefault(reference, []).append(image_id)
+        return found
 
     def _beginning(self, digits: str) -> list[Match]:
         own = [Match(found, found, "image ID") for found in self._images.ids if found.hex.startswith(digits)]

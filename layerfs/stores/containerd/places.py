@@ -1,31 +1,42 @@
 """Where a containerd root lies: it alone, inside a Docker data root or beside it, or below an evidence tree.
 
-Sources: containerd `docs/ops.md`; moby `daemon/command/daemon.go` (initContainerd); the documentation of k3s,
-RKE2, k0s and MicroK8s.
+Sources: containerd `docs/ops.md`; moby `daemon/command/daemon.go` (initContainerd, which is before the data
+root of a remapped engine is chosen); the documentation of k3s, RKE2, k0s, MicroK8s and nerdctl.
 """
 
 from __future__ import annotations
 
 import errno
+import logging
+import os
 import posixpath
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.errors import DataRootUnreadable, NoStoreHere, NotADataRoot
 from layerfs.hostdir import HostDir
-from layerfs.stores.places import PLACES
+from layerfs.stores.containerd.spaces import has_dockers, namespaces_of
+from layerfs.stores.places import HOME_PLACES, PASSWD, PASSWD_LIMIT, PLACES, homes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["META_DB", "Opened", "is_containerd", "is_docker", "open_containerd"]
+__all__ = ["META_DB", "Opened", "is_containerd", "is_filled", "is_there", "open_containerd"]
 
 META_DB = "io.containerd.metadata.v1.bolt/meta.db"
-"""What makes a directory a containerd root."""
+"""Where a containerd root has its names."""
 
+_MARKS = ("io.containerd.metadata.v1.bolt", "io.containerd.snapshotter.v1.overlayfs/metadata.db")
+"""What makes a directory a containerd root; one is enough, as the other may be lost."""
+
+_SNAPSHOTS = "io.containerd.snapshotter.v1.overlayfs/snapshots"
 _INSIDE_DOCKER = "containerd/daemon"
 _DOCKER = "var/lib/docker"
-_BESIDE = "../containerd"
+_BESIDE = "containerd"
+_REMAPPED = re.compile(r"\d+\.\d+")
 _ENGINES = ("docker", "containerd", "k3s", "rke2", "k0s", "microk8s")
+
+_log = logging.getLogger(__name__)
 
 
 class Opened(NamedTuple):
@@ -33,81 +44,199 @@ class Opened(NamedTuple):
 
     Attributes:
         directory: the root itself.
-        docker: the data root of the Docker Engine that uses it; None where it is not known to be one's.
+        docker: the data root of the Docker Engine that has its images in it; None where it is not one's.
+        namespace: that engine's.
+        owner: the engine that keeps it.
     """
 
     directory: HostDir
-    docker: HostDir | None
+    docker: HostDir | None = None
+    namespace: str = "moby"
+    owner: str = "containerd"
 
 
 def is_containerd(path: str) -> bool:
     """Whether `open_containerd` opens `path`."""
     try:
-        open_containerd(path)
+        return bool(_every(path))
     except (NotADataRoot, DataRootUnreadable):
         return False
-    return True
 
 
-def is_docker(directory: HostDir) -> bool:
+def _is_root(directory: HostDir) -> bool:
+    """Whether a directory is a containerd root, by what lies in it."""
+    return any(is_there(directory, mark) for mark in _MARKS)
+
+
+def _is_docker(directory: HostDir) -> bool:
     """Whether a directory is a Docker data root, by what lies in it."""
-    return _is_there(directory, "containers") and (
-        _is_there(directory, "buildkit")
-        or _is_there(directory, "volumes")
-        or _is_there(directory, "engine-id")
+    return is_there(directory, "containers") and (
+        is_there(directory, "buildkit") or is_there(directory, "volumes") or is_there(directory, "engine-id")
     )
 
 
-def open_containerd(path: str) -> Opened:
+def open_containerd(path: str, *, tell: bool = False) -> Opened:
     """Open a containerd root, or the one of a Docker data root or an evidence tree; no link is followed.
+
+    Of several the likeliest is taken; with `tell` the others are told of.
 
     Raises:
         NoStoreHere: there is none.
         NotADataRoot, DataRootUnreadable: the directory cannot be opened.
     """
+    found = _every(path)
+    if not found:
+        raise NoStoreHere(
+            f"{path}: no containerd root: there is no {META_DB} in it",
+            hint="give /var/lib/containerd, or a copy of it, or a Docker data root",
+        )
+    chosen, *others = found
+    _log.info("%s: the containerd root of %s is read", chosen.directory.display, chosen.owner)
+    if others and tell:
+        listed = ", ".join(f"{item.directory.display} ({item.owner})" for item in others)
+        _log.warning(
+            "%s is read (%s); there are other containerd roots: %s (--root chooses)",
+            *(chosen.directory.display, chosen.owner, listed),
+        )
+    return chosen
+
+
+def _every(path: str) -> list[Opened]:
+    """The containerd roots that a directory may stand for, each once, the likeliest first."""
     try:
         top = HostDir.open(path)
     except PermissionError as error:
         raise DataRootUnreadable(path) from error
     except OSError as error:
         raise NotADataRoot(f"{path}: {error.strerror}", hint="choose another with --root") from error
-    found = next(_in(top, path), None)
-    if found is None:
-        raise NoStoreHere(
-            f"{path}: no containerd root: there is no {META_DB} in it",
-            hint="give /var/lib/containerd, or a copy of it, or a Docker data root",
-        )
-    return found
+    found: dict[tuple[int, int], Opened] = {}
+    for opened in _candidates(top, path):
+        status = opened.directory.lstat()
+        found.setdefault((status.st_dev, status.st_ino), opened)
+    return list(found.values())
 
 
-def _in(top: HostDir, path: str) -> Iterator[Opened]:
-    """The containerd roots that a directory may stand for, the likeliest first."""
-    if _is_there(top, META_DB):
-        yield Opened(top, _docker_above(path))
-    if docker := _subdir(top, _INSIDE_DOCKER):
-        yield from _checked(docker, top if is_docker(top) else None)
-    if is_docker(top) and (beside := _opened(posixpath.join(path, _BESIDE))):
-        yield from _checked(beside, top)
-    docker = _subdir(top, _DOCKER)
-    if docker and (own := _subdir(docker, _INSIDE_DOCKER)):
-        yield from _checked(own, docker)
-    for place, owner in PLACES:
-        if owner in _ENGINES and (found := _subdir(top, place)):
-            yield from _checked(found, docker if owner == "containerd" else None)
+def _candidates(top: HostDir, path: str) -> Iterator[Opened]:
+    """What `top`, which the user called `path`, is itself; else what lies in and beside it, or below it."""
+    if _is_root(top):
+        yield _alone(top, path)
+    elif _is_docker(top):
+        yield from _of_docker(top, _up(path), posixpath.basename(posixpath.abspath(path)))
+    else:
+        yield from _remapped(top)
+        yield from _below(top)
 
 
-def _checked(directory: HostDir, docker: HostDir | None) -> Iterator[Opened]:
-    if _is_there(directory, META_DB):
-        yield Opened(directory, docker)
-
-
-def _docker_above(path: str) -> HostDir | None:
-    """The Docker data root whose `containerd/daemon` is at `path`."""
+def _alone(top: HostDir, path: str) -> Opened:
+    """A containerd root, and the data root whose `containerd/daemon` it is."""
     whole = posixpath.abspath(path)
-    if not whole.endswith("/" + _INSIDE_DOCKER):
-        return None
-    above = _opened(whole.removesuffix("/" + _INSIDE_DOCKER))
-    return above if above and is_docker(above) else None
+    above = (
+        _opened(whole.removesuffix("/" + _INSIDE_DOCKER) or "/")
+        if whole.endswith("/" + _INSIDE_DOCKER)
+        else None
+    )
+    for docker in (above, *(_subroots(above) if above else ())):
+        if docker and _is_docker(docker) and _is_dockers(top, docker):
+            return Opened(top, docker, _namespace(docker), "docker")
+    return Opened(top)
+
+
+def _of_docker(docker: HostDir, above: HostDir | None, name: str) -> Iterator[Opened]:
+    """Where a Docker data root called `name` may have its images: inside, or beside it in `above`."""
+    is_remapped = _REMAPPED.fullmatch(name) is not None
+    namespace = f"moby-{name}" if is_remapped else "moby"
+    further = _up(above.display) if above and is_remapped else None
+    places = [(docker, _INSIDE_DOCKER), (above, _BESIDE)]
+    if is_remapped:  # its directory is in the one that the engine was given
+        places = [(docker, _INSIDE_DOCKER), (above, _INSIDE_DOCKER), (further, _BESIDE)]
+    for base, place in places:
+        found = _root_at(base, place) if base else None
+        if found and _is_dockers(found, docker):
+            yield Opened(found, docker, namespace, "docker")
+
+
+def _remapped(top: HostDir) -> Iterator[Opened]:
+    """The containerd root in the directory of a remapped engine, whose data root is a directory in it."""
+    inside = _root_at(top, _INSIDE_DOCKER)
+    if inside is None:
+        return
+    subroots = [item for item in _subroots(top) if _is_docker(item)]
+    if len(subroots) > 1:
+        listed = " ".join(item.display for item in subroots)
+        raise NotADataRoot(
+            f"{top.display}: a root with user namespace remapping; its data roots are {listed}",
+            hint=f"choose one: --root {subroots[0].display}",
+        )
+    docker = subroots[0] if subroots else None
+    yield Opened(inside, docker, _namespace(docker) if docker else "moby", "docker")
+
+
+def _below(top: HostDir) -> Iterator[Opened]:
+    """The usual places below the top of a system, and those in the homes of its users."""
+    docker = _subdir(top, _DOCKER)
+    if docker and _is_docker(docker):
+        yield from _of_docker(docker, _subdir(top, posixpath.dirname(_DOCKER)), "docker")
+    elif docker:
+        yield from _remapped(docker)
+    for place, owner in PLACES:
+        if owner in _ENGINES and (found := _root_at(top, place)):
+            yield Opened(found, owner=owner)
+    for user, home in _homes(top):
+        for place, owner in HOME_PLACES:
+            if owner in _ENGINES and (found := _root_at(top, f"{home}/{place}")):
+                yield Opened(found, owner=f"{user}, without root")
+
+
+def _homes(top: HostDir) -> Iterator[tuple[str, str]]:
+    try:
+        passwd = top.read(PASSWD, PASSWD_LIMIT)
+    except OSError:
+        return
+    yield from homes(passwd)
+
+
+def _is_dockers(directory: HostDir, docker: HostDir) -> bool:
+    """Whether a data root has its images in a containerd root: a graph driver only runs containers by it."""
+    if not is_there(docker, "image/overlay2"):
+        return True
+    known = namespaces_of(directory, META_DB)
+    return has_dockers(known) if known else is_filled(directory, _SNAPSHOTS)
+
+
+def is_filled(directory: HostDir, path: str) -> bool:
+    """Whether there is anything in the directory at a path."""
+    try:
+        with directory.subdir(path) as inner:
+            return bool(inner.names())
+    except OSError:
+        return False
+
+
+def _namespace(docker: HostDir) -> str:
+    """The namespace of the engine of a data root, which is called by its users where it is remapped."""
+    name = posixpath.basename(posixpath.abspath(docker.display))
+    return f"moby-{name}" if _REMAPPED.fullmatch(name) else "moby"
+
+
+def _subroots(top: HostDir) -> list[HostDir]:
+    """The data roots of a remapped engine."""
+    names = sorted(os.fsdecode(name) for name in top.names())
+    found = (_subdir(top, name) for name in names if _REMAPPED.fullmatch(name))
+    return [item for item in found if item]
+
+
+def _root_at(directory: HostDir, path: str) -> HostDir | None:
+    found = _subdir(directory, path)
+    return found if found and _is_root(found) else None
+
+
+def _up(path: str) -> HostDir | None:
+    """The directory above one that the user named; links in it are not followed any more."""
+    above = _opened(posixpath.join(path, ".."))
+    plain = _opened(posixpath.normpath(posixpath.join(path, "..")))  # the same, unless the path is a link
+    if above and plain and posixpath.samestat(above.lstat(), plain.lstat()):
+        return plain
+    return above
 
 
 def _opened(path: str) -> HostDir | None:
@@ -126,7 +255,8 @@ def _subdir(directory: HostDir, path: str) -> HostDir | None:
         return None
 
 
-def _is_there(directory: HostDir, path: str) -> bool:
+def is_there(directory: HostDir, path: str) -> bool:
+    """Whether there is anything at a path."""
     try:
         directory.lstat(path)
     except PermissionError as error:

@@ -17,10 +17,11 @@ from layerfs.boltfile import read_boltfile
 from layerfs.damage import attempt
 from layerfs.errors import CorruptStore, DataRootUnreadable, MalformedFile, MissingFile, reason
 from layerfs.formats.snapshotdb import ACTIVE, Snapshot, SnapshotDB
+from layerfs.stores.containerd.diskusage import disk_usage
 from layerfs.stores.sealed import SealedDirs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from layerfs.formats.bolt import Bucket
     from layerfs.formats.errors import FormatError
@@ -45,6 +46,7 @@ class Snapshotter:
         path: its directory, relative to the root.
         is_whole: whether a snapshot is a whole tree, and no layer on others.
         is_readable: whether its snapshots are directories that can be read.
+        files: where in the directory of a snapshot its files are: nothing, or a name after a slash.
         has_records: whether its `metadata.db` is there and can be read.
     """
 
@@ -62,6 +64,7 @@ class Snapshotter:
         self.path = _PREFIX + name
         self.is_whole = name == NATIVE
         self.is_readable = name in _READ
+        self.files = _READ.get(name, "")
         self._root = root
         self._database = database
         self._report = report
@@ -114,8 +117,20 @@ class Snapshotter:
         """The directory of a snapshot, as messages call it."""
         return self._root.name_of(f"{self.path}/snapshots/{number}")
 
-    def numbers(self) -> dict[int, bytes]:
-        """The directories of snapshots that there are, by number."""
+    def strangers(self) -> Iterator[tuple[str, int | None]]:
+        """The leftovers' paths, and the bytes on disk of each; None where these cannot be counted."""
+        for name in self.leftovers():
+            path = os.fsencode(f"{self.path}/snapshots/") + name
+            try:
+                with self._root.subdir(path) as directory:
+                    size: int | None = disk_usage(directory)
+            except OSError:
+                size = None
+            yield self._root.name_of(path), size
+
+    @functools.cached_property
+    def numbers(self) -> Mapping[int, bytes]:
+        """The directories of snapshots that there are, by number; read once."""
         found = self._snapshots
         names = found.names() if found else []
         return {
@@ -125,7 +140,7 @@ class Snapshotter:
     def strays(self) -> list[Snapshot]:
         """The directories that no record is of, as snapshots without a name; by number."""
         known = {snapshot.number for snapshot in self.all.values()}
-        there = sorted(number for number in self.numbers() if number not in known)
+        there = sorted(number for number in self.numbers if number not in known)
         return [Snapshot("", number, ACTIVE, "", None, None, {}) for number in there]
 
     def leftovers(self) -> list[bytes]:
@@ -135,7 +150,7 @@ class Snapshotter:
 
     def tree(self, number: int) -> HostDir:
         """The files of a snapshot; a descriptor is held only while it is used. Raises `CorruptStore`."""
-        path = f"{number}{_READ[self.name]}"
+        path = f"{number}{self.files}"
         name = self._root.name_of(f"{self.path}/snapshots/{path}")
         try:
             return self._layers.open(path)
@@ -183,7 +198,7 @@ def read_snapshotters(
         records = SnapshotDB(database, _told(root.name_of(path), report))
         snapshotter = Snapshotter(root, name, records, report)
         snapshotter.has_records = database is not None
-        if snapshotter.has_records or (snapshotter.is_readable and snapshotter.numbers()):
+        if snapshotter.has_records or (snapshotter.is_readable and snapshotter.numbers):
             found[name] = snapshotter
     return found
 

@@ -1,6 +1,7 @@
 """Which namespaces of a containerd root are read.
 
-Sources: containerd `docs/namespaces.md`; moby `daemon/daemon.go` (ContainersNamespace).
+Sources: containerd `docs/namespaces.md`; moby `daemon/daemon.go` (ContainersNamespace), of which that of a
+remapped engine is called by its users.
 """
 
 from __future__ import annotations
@@ -9,14 +10,17 @@ import logging
 import re
 from typing import TYPE_CHECKING
 
-from layerfs.errors import NoSuchNamespace
+from layerfs.boltfile import NEWEST, read_boltfile
+from layerfs.errors import CorruptStore, NoSuchNamespace
+from layerfs.formats.containerdmeta import parse_meta
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from layerfs.formats.containerdmeta import Namespace
+    from layerfs.hostdir import HostDir
 
-__all__ = ["ALL", "chosen_spaces"]
+__all__ = ["ALL", "chosen_spaces", "filled", "has_dockers", "is_dockers", "namespaces_of"]
 
 ALL = "all"
 """Asks for every namespace."""
@@ -27,8 +31,13 @@ _USUAL = ("moby", "k8s.io", "default")
 _log = logging.getLogger(__name__)
 
 
+def is_dockers(name: str) -> bool:
+    """Whether a Docker Engine calls its namespace so."""
+    return bool(_DOCKERS.fullmatch(name))
+
+
 def chosen_spaces(
-    known: Mapping[str, Namespace], wanted: str | None, *, is_docker: bool, where: str
+    known: Mapping[str, Namespace], wanted: str | None, *, docker: str | None, where: str, tell: bool = True
 ) -> Sequence[Namespace]:
     """The namespaces that are meant.
 
@@ -36,27 +45,55 @@ def chosen_spaces(
         known: all there are, by name.
         wanted: the name of one, or `all`; None for the one that has images. Of several that have images the
             usual ones come first, and the others are told of once.
-        is_docker: whether a Docker Engine uses the root.
+        docker: the namespace of the Docker Engine that has its images in the root; None where there is none.
         where: the root, for messages.
+        tell: whether to tell of others.
 
     Raises:
         NoSuchNamespace: there is no namespace of that name.
     """
     if wanted == ALL and ALL not in known:
-        return list(known.values())
+        return [known[name] for name in dict.fromkeys((*filled(known), *known))]
     if wanted is not None:
         if wanted not in known:
             listed = ", ".join(sorted(map(repr, known))) or "none"
             raise NoSuchNamespace(f"{where}: no namespace {wanted!r}", hint=f"there are {listed}")
         return [known[wanted]]
-    if is_docker and (found := [name for name in known if _DOCKERS.fullmatch(name)]):
-        return [known[found[0]]]
-    filled = [name for name, space in known.items() if space.images or space.containers]
-    filled.sort(key=lambda name: (_USUAL.index(name) if name in _USUAL else len(_USUAL), name))
-    if len(filled) > 1:
-        others = ", ".join(filled[1:])
+    if docker is not None and (docker in known or not known):
+        return [known[docker]] if known else []
+    names = filled(known)
+    if docker is not None:
+        others = f"; there are images in {', '.join(names)} (--namespace chooses)" if names else ""
+        if tell:
+            _log.warning("%s: there is no namespace %s: Docker has no images in it%s", where, docker, others)
+        return []
+    if tell and len(names) > 1:
         _log.warning(
             "%s: namespace %s is read; there are images in %s too (--namespace chooses, all reads all)",
-            *(where, filled[0], others),
+            *(where, names[0], ", ".join(names[1:])),
         )
-    return [known[name] for name in filled[:1] or sorted(known)[:1]]
+    return [known[name] for name in names[:1] or sorted(known)[:1]]
+
+
+def filled(known: Mapping[str, Namespace]) -> list[str]:
+    """The namespaces that have images, or, where none has, containers; the usual ones first."""
+    found = [name for name, space in known.items() if space.has("images")]
+    found = found or [name for name, space in known.items() if space.has("containers")]
+    return sorted(found, key=lambda name: (_USUAL.index(name) if name in _USUAL else len(_USUAL), name))
+
+
+def has_dockers(known: Mapping[str, Namespace]) -> bool:
+    """Whether a Docker Engine has its images there: without, it has nothing but running containers."""
+    return any(is_dockers(name) and space.has("images") for name, space in known.items())
+
+
+def namespaces_of(directory: HostDir, path: str) -> Mapping[str, Namespace]:
+    """The namespaces of the database at `path` in a root, for a first look: nothing is reported."""
+
+    def ignore(_problem: Exception) -> None:
+        """What is wrong is told when the root is read."""
+
+    try:
+        return parse_meta(read_boltfile(directory, path, ignore, NEWEST).root, ignore)
+    except (OSError, CorruptStore):
+        return {}

@@ -16,31 +16,43 @@ from layerfs.errors import (
     LayerNotFound,
     MissingFile,
 )
+from layerfs.formats.errors import FormatError
+from layerfs.formats.jsontext import mapping, text
 from layerfs.layernames import KnownLayer
 from layerfs.model import NOWHERE, BareLayer, Container, Image, Layer, Place
+from layerfs.stores.blobs.export import PlainTar
+from layerfs.stores.containerd.buildcache import BuildCache
 from layerfs.stores.containerd.containers import Containers
 from layerfs.stores.containerd.layers import chain_of_key, chain_to
 from layerfs.stores.containerd.names import ContainerdLayerNames
+from layerfs.stores.containerd.pins import leased_blobs, leased_keys, pinned, unclaimed
 from layerfs.stores.containerd.storedimages import StoredImages
 from layerfs.stores.containerd.trees import Trees
+from layerfs.stores.docker.volumes import volumes
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from layerfs.cache.blobs import Cache
     from layerfs.capabilities import (
+        CacheRecord,
         Check,
         DoctorOptions,
         DoctorReport,
+        Pinned,
         Progress,
         Salvager,
         StoredImage,
+        Unclaimed,
         VerifyOptions,
+        Volume,
     )
+    from layerfs.errors import CorruptStore
     from layerfs.formats.jsontext import Json
     from layerfs.ids import ChainID, ContainerID
     from layerfs.model import Named
+    from layerfs.stores.blobs.layers import BlobLayer
     from layerfs.stores.containerd.layers import ContainerdLayer, Placed
     from layerfs.stores.containerd.places import Opened
     from layerfs.stores.registry import Options
@@ -52,13 +64,28 @@ __all__ = ["ContainerdStore"]
 class ContainerdStore(StoredImages):
     """Some namespaces of one containerd root, open for reading; never written to."""
 
+    _is_quiet = False
+
     def __init__(self, opened: Opened, options: Options, cache: Cache) -> None:
         """Read a root that is open; see `open`."""
         super().__init__(opened, options, cache)
         self._trees = Trees(self._snapshots, self._files, self.report)
+        others = [space for space in self.spaces if space.name != self.dockers_namespace]
         self._containers = Containers(
-            self.docker, self.spaces, self._snapshots, self._images.id_of_name, self.report
+            self.directory, self.docker, others, self._snapshots, self._images.id_of_name, self.report
         )
+
+    def keep_quiet(self) -> None:
+        """Log no defect from now on: whoever asks tells of all that is in `damage`."""
+        self._is_quiet = True
+
+    def report(self, problem: CorruptStore) -> None:
+        """Note a defect that does not stop the answer, and log it once."""
+        if not self._is_quiet:
+            super().report(problem)
+        elif (text := str(problem)) not in self._reported:
+            self._reported.add(text)
+            self.damage.append(problem.again())
 
     # -- places --------------------------------------------------------------------------------
 
@@ -107,12 +134,25 @@ class ContainerdStore(StoredImages):
         if placed is None:
             return NOWHERE
         number = placed.snapshot.number
-        if number not in placed.snapshotter.numbers():
+        if number not in placed.snapshotter.numbers:
             self.report(
                 MissingFile(placed.snapshotter.path_of(number), "the snapshot's directory is missing")
             )
             return NOWHERE
         return Place(placed.snapshotter.path_of(number), None if chain_of_key(placed.key) else placed.key)
+
+    def place_path(self, place: str) -> str:
+        """A snapshot's directory, below the store's own path."""
+        return self._below(place, "")
+
+    def files_path(self, place: str) -> str:
+        """The directory of its files."""
+        return self._below(place, self._placed[place].snapshotter.files)
+
+    def _below(self, place: str, inside: str) -> str:
+        placed = self._placed[place]
+        name = placed.snapshotter.path_of(placed.snapshot.number) + inside
+        return name.removeprefix(self.path.rstrip("/") + "/")
 
     def bare_layer(self, place: str) -> BareLayer:
         """The snapshot at a place, and the container whose it is; raises `LayerNotFound`."""
@@ -121,8 +161,8 @@ class ContainerdStore(StoredImages):
         return self._trees.bare(self._placed[place])
 
     def content_size(self, layer: BareLayer) -> int | None:
-        """Bytes on disk of a snapshot, directories too; None where it cannot be read (reported)."""
-        return attempt(self.report, lambda: self._trees.disk_usage(self._placed[layer.cache_id]))
+        """Bytes on disk of a snapshot, directories too; None where they cannot be counted (reported)."""
+        return attempt(self.report, lambda: self._trees.size(self._placed[layer.cache_id]))
 
     # -- containers ----------------------------------------------------------------------------
 
@@ -145,6 +185,14 @@ class ContainerdStore(StoredImages):
         """The writable snapshot of a container."""
         return self._containers.placed(container.id)
 
+    def container_records(self, container: Container) -> Json | None:
+        """What there is of a container that is not Docker's, in the words of who wrote it down; or None."""
+        return self._containers.records(container.id)
+
+    def container_aliases(self) -> Mapping[str, Sequence[ContainerID]]:
+        """The containers by the longer names that Kubernetes has for them."""
+        return self._containers.aliases()
+
     def host_config(self, container: Container) -> Json | None:
         """What a container asks of the host; None where that is missing or damaged (reported)."""
         return attempt(self.report, lambda: self._containers.host_config(container.id))
@@ -152,6 +200,60 @@ class ContainerdStore(StoredImages):
     def layers_below(self, container: Container) -> tuple[Layer, ...]:
         """The layers of the image that a container stands on, base first; raises `CorruptStore`."""
         return tuple(item for item in self.stack(container) if isinstance(item, Layer))
+
+    def images_of(self, container: Container) -> Collection[str]:
+        """The images that have the manifest a container was made from, as Docker notes it; else its image."""
+        raw = container.config.raw if container.config else {}
+        try:
+            manifest = text(mapping(raw, "ImageManifest"), "digest")
+        except FormatError:
+            manifest = ""
+        return self._images.with_manifest(manifest) or super().images_of(container)
+
+    # -- accounts ------------------------------------------------------------------------------
+
+    def pinned(self) -> Pinned:
+        """What containers, leases and BuildKit's cache need; damage is reported."""
+        for problem in self._build_cache.problems:
+            self.report(problem)
+        found = pinned(
+            held=[*self._own_snapshots(), *self._with_keys(leased_keys(self.spaces))],
+            cached=self._with_keys(self._build_cache.keys),
+            under_images=[layer.placed for layer in self.layers_by_chain.values() if layer.placed],
+            blobs=leased_blobs(self.spaces),
+            snapshots=self._snapshots,
+            report=self.report,
+        )
+        return found._replace(complete=found.complete and not self._build_cache.problems)
+
+    def _own_snapshots(self) -> Iterator[Placed]:
+        for container in self.containers():
+            for layer in container.own:
+                yield self._placed[layer.cache_id]
+
+    def _with_keys(self, keys: Iterable[str]) -> list[Placed]:
+        return [placed for key in sorted(keys) if (placed := self._snapshots.of(key))]
+
+    @property
+    def places_path(self) -> str:
+        """The containerd root, as messages call it."""
+        return self.directory.display
+
+    def unclaimed(self, needed: Collection[str]) -> Iterator[Unclaimed]:
+        """The snapshots that are not in `needed`, and directories that are no snapshot's."""
+        return unclaimed(self._placed.values(), self.snapshotters.values(), needed, self._trees.size)
+
+    def volumes(self) -> Sequence[Volume] | None:
+        """The volumes of a Docker Engine; None where there are none, or not one's (or damaged)."""
+        return volumes(self.docker, self.report) if self.docker else None
+
+    @functools.cached_property
+    def _build_cache(self) -> BuildCache:
+        return BuildCache(self.docker, list(self.snapshotters), self.bolt_state)
+
+    def build_cache(self) -> Sequence[CacheRecord] | None:
+        """BuildKit's records; None where they are damaged (reported)."""
+        return self._build_cache.counted(self._snapshots, self._trees.size, self._sizes.blob, self.report)
 
     # -- trees ---------------------------------------------------------------------------------
 
@@ -212,6 +314,20 @@ class ContainerdStore(StoredImages):
         return UnionTree([self._trees.stored(placed)])
 
     # -- export --------------------------------------------------------------------------------
+
+    def layer_tar(self, layer: Layer) -> PlainTar | None:
+        """The tar whose sha256 is the diff ID; raises `MissingFile` where the blob is not there."""
+        return PlainTar(self.packed(self.own_layer(layer)), self._files.plain)
+
+    def packed(self, layer: ContainerdLayer) -> BlobLayer:
+        """A layer's blob; raises `MissingFile` where it is not there."""
+        if layer.packed is None:
+            raise MissingFile(
+                self.content.name_of(layer.digest or layer.diff_id),
+                "the layer's blob is not in the content store",
+                hint="--salvage makes tars of the snapshots, and --format rootfs needs no blobs",
+            )
+        return layer.packed
 
     def stored_image(self, image: Image) -> StoredImage | None:
         """An image byte for byte; see `Keeping`."""

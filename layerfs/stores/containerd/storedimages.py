@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import logging
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from layerfs.accounts import AccountRules
 from layerfs.boltfile import read_boltfile
 from layerfs.cache.blobs import Cache
 from layerfs.cache.options import CacheOptions
@@ -16,28 +17,34 @@ from layerfs.errors import (
     DataRootUnreadable,
     MalformedFile,
     MissingFile,
+    StoreGone,
     reason,
 )
 from layerfs.formats.containerdmeta import Namespace, parse_meta
+from layerfs.formats.gotime import format_time
 from layerfs.formats.repositories import Repositories, RepositoryRow
 from layerfs.ids import BlobDigest, ChainID, ImageID, InvalidID, chain_id
-from layerfs.model import Blob, Image, Layer
-from layerfs.store import Store
-from layerfs.stores.blobs.export import PlainTar
+from layerfs.model import Blob, Image, Layer, added_up
+from layerfs.store import RECORDS, Store
 from layerfs.stores.blobs.layers import BlobLayer, LayerFiles
 from layerfs.stores.containerd.content import Content
 from layerfs.stores.containerd.images import ContainerdImage, Images
 from layerfs.stores.containerd.layers import ContainerdLayer, Snapshots
 from layerfs.stores.containerd.names import ContainerdNames
+from layerfs.stores.containerd.notes import notes_of_container, notes_of_image, pulled_from
 from layerfs.stores.containerd.places import META_DB, open_containerd
+from layerfs.stores.containerd.sizes import ImageSizes
 from layerfs.stores.containerd.snapshotters import database_name, has_database, read_snapshotters
-from layerfs.stores.containerd.spaces import chosen_spaces
+from layerfs.stores.containerd.spaces import ALL, chosen_spaces, filled, is_dockers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from layerfs.accounts import ImageParts
     from layerfs.formats.descriptors import Descriptor
+    from layerfs.formats.errors import FormatError
     from layerfs.ids import DiffID
+    from layerfs.model import Container
     from layerfs.stores.containerd.places import Opened
     from layerfs.stores.registry import Options
 
@@ -51,51 +58,62 @@ class StoredImages(Store):
 
     Attributes:
         directory: the containerd root.
-        docker: the data root of the Docker Engine that uses it, or None.
+        docker: the data root of the Docker Engine whose namespace is read, or None.
+        dockers_namespace: that namespace, or None.
         spaces: the namespaces that are read.
         every_space: those and the others.
         content: the blobs.
         snapshotters: those in use, by name.
         cache: decompresses blobs.
+        gone: why nothing of the namespaces can be read; None where it can.
+        bolt_state: which state of databases is read.
     """
 
     kind = "containerd"
-    _is_quiet = False
+    has_graph_driver = False
+    account_rules = AccountRules(
+        every_image=True,
+        unused_alone=True,
+        whole_cache=True,
+        init_counts=True,
+        containers_listed=True,
+        digits=3,
+    )
 
     def __init__(self, opened: Opened, options: Options, cache: Cache) -> None:
         """Read a root that is open; see `open`."""
-        super().__init__((opened.docker or opened.directory).display)
+        is_dockers = opened.docker and options.namespace in (None, opened.namespace, ALL)
+        self.docker = opened.docker if is_dockers else None
+        super().__init__((self.docker or opened.directory).display)
         self.directory = opened.directory
-        self.docker = opened.docker
         self.meta_name = self.directory.name_of(META_DB)
+        self.bolt_state = options.bolt_state
         self.content = Content(self.directory)
         self.snapshotters = read_snapshotters(self.directory, self.report, options.bolt_state)
-        namespaces = self._namespaces(options.bolt_state)
-        self.every_space = tuple(namespaces.values())
+        self._known, self.gone = self._namespaces(options.bolt_state)
+        self.every_space = tuple(self._known.values())
         self.spaces = chosen_spaces(
-            namespaces,
-            options.namespace,
-            is_docker=self.docker is not None,
+            self._known,
+            options.namespace or (ALL if self.gone and not self.docker else None),
+            docker=opened.namespace if opened.docker else None,
             where=self.directory.display,
+            tell=not options.searching,
         )
+        self.dockers_namespace = opened.namespace if self.docker else None
         self._report_lost_snapshotters()
-        self._snapshots = Snapshots(self.spaces, self.snapshotters, self.report, self.meta_name)
+        # of a database that is gone it is said once, and not of each record
+        told = _log.debug if self.gone else self.report
+        self._snapshots = Snapshots(self.spaces, self.snapshotters, told, self.meta_name)
         self.cache = cache
         self._files = LayerFiles(cache, self.report)
         self._images = Images(self.spaces, self.content, self.report, options.platform, self.meta_name)
+        self._sizes = ImageSizes(self.spaces, self.content, self._snapshots, self.report)
         self._chains: dict[ImageID, tuple[ContainerdLayer, ...]] = {}
 
-    def keep_quiet(self) -> None:
-        """Log no defect from now on: whoever asks tells of all that is in `damage`."""
-        self._is_quiet = True
-
-    def report(self, problem: CorruptStore) -> None:
-        """Note a defect that does not stop the answer, and log it once."""
-        if not self._is_quiet:
-            super().report(problem)
-        elif (text := str(problem)) not in self._reported:
-            self._reported.add(text)
-            self.damage.append(problem.again())
+    @property
+    def lists_unnamed(self) -> bool:  # type: ignore[override]
+        """Whether images without a name are listed: Docker's client hides them since 29."""
+        return not all(is_dockers(space.name) for space in self.spaces)
 
     @property
     def noun(self) -> str:
@@ -127,23 +145,40 @@ class StoredImages(Store):
             ValueError: `options.platform` is none.
         """
         cache = Cache(options.cache or CacheOptions(), options.progress)
-        opened = open_containerd(path)
+        opened = open_containerd(path, tell=not options.searching)
         cache.avoid(opened.directory)
         return cls(opened, options, cache)
 
-    def _namespaces(self, state: str) -> Mapping[str, Namespace]:
+    def _namespaces(self, state: str) -> tuple[Mapping[str, Namespace], CorruptStore | None]:
+        """Every namespace; and why the database cannot be read, if so: then the names of some alone."""
         try:
             database = read_boltfile(self.directory, META_DB, self.report, state)
         except OSError as error:
-            if isinstance(error, PermissionError):
-                raise DataRootUnreadable(self.meta_name) from error
-            raise MalformedFile(self.meta_name, reason(error)) from error
-        return parse_meta(
-            database.root,
-            lambda error: self.report(
-                MalformedFile(self.meta_name, error.problem, expected=error.expected, found=error.found)
-            ),
-        )
+            gone = _unread(error, self.meta_name)
+        except CorruptStore as error:
+            gone = error.again()
+        else:
+            return parse_meta(database.root, self._report_record), None
+        self.report(gone)
+        snapshots = (name for item in self.snapshotters.values() for name in item.all)
+        names = sorted({name.partition("/")[0] for name in snapshots})
+        return {name: Namespace(name, None, self._report_record) for name in names}, gone
+
+    def _report_record(self, error: FormatError) -> None:
+        self.report(MalformedFile(self.meta_name, error.problem, expected=error.expected, found=error.found))
+
+    def require(self, *parts: str) -> None:
+        """Raise `StoreGone` where the names are asked for and their database cannot be read."""
+        if self.gone and RECORDS in parts:
+            raise StoreGone(self.gone)
+
+    def lacks(self, part: str) -> bool:
+        """Whether a part is not there at all; that was reported then."""
+        return part == RECORDS and self.gone is not None
+
+    def namespaces(self) -> Sequence[str]:
+        """The namespaces that have images or containers."""
+        return filled(self._known)
 
     def _report_lost_snapshotters(self) -> None:
         """Name the databases that the namespaces need and that are not there; a proxy's lies elsewhere."""
@@ -172,10 +207,17 @@ class StoredImages(Store):
         return self._images.image(image_id)
 
     def images(self, *, all_platforms: bool = False) -> Sequence[Image]:
-        """Every sound image, or each platform of it, newest first; damaged ones are reported and left out."""
+        """Every sound image, newest first; damaged ones are reported and left out.
+
+        With `all_platforms` each platform of it, also those that were never fetched.
+        """
         if not all_platforms:
             return super().images()
-        found = [image for image_id in self._images.ids for image in self._images.every_platform(image_id)]
+        found = [
+            image
+            for image_id in self._images.ids
+            for image in self._images.every_platform(image_id, missing=True)
+        ]
         return sorted(
             found,
             key=lambda image: (image.config.created_ns is None, -(image.config.created_ns or 0), image.id),
@@ -199,6 +241,48 @@ class StoredImages(Store):
         if manifest is None or manifest.config is None:
             raise self._no_image(image)
         return self.content.document(manifest.config)
+
+    # -- sizes ---------------------------------------------------------------------------------
+
+    def size(self, image: Image) -> int | None:
+        """The size of an image as its engine prints it: crictl that of its blobs, Docker all on disk."""
+        own = self.own_image(image)
+        if self._images.targets[own.target.digest].by_config:
+            return self._sizes.referenced(own)
+        return self.disk_usage(own)
+
+    def inspected_size(self, image: Image) -> int:
+        """What `docker image inspect` calls the size: that of the blobs of one platform, with its indexes."""
+        return self._sizes.referenced(self.own_image(image))
+
+    def packed_size(self, image: Image) -> int | None:
+        """Bytes of an image's blobs that are there, as Docker's CONTENT SIZE."""
+        return self._sizes.packed(self.own_image(image))
+
+    def disk_usage(self, image: Image) -> int | None:
+        """Bytes of all blobs and snapshots of an image: Docker's DISK USAGE; None where one is not known."""
+        return added_up(part.size for part in self.parts(image).counted)
+
+    def parts(self, image: Image) -> ImageParts:
+        """The blobs and snapshots of an image; a size that is not known (reported) is None."""
+        return self._sizes.parts(self.own_image(image))
+
+    # -- what is noted of images ---------------------------------------------------------------
+
+    def last_tagged(self, image: Image) -> str | None:
+        """When a name was last made to point at the image's target."""
+        metas = self._images.targets[self.own_image(image).target.digest].metas
+        times = [meta.updated_ns for meta in metas if meta.updated_ns is not None]
+        return format_time(max(times)) if times else None
+
+    def notes(self, subject: Image | Container) -> Mapping[str, Any]:
+        """What Docker's inspection tells besides: descriptors, where it is from; raises `FormatError`."""
+        if isinstance(subject, Image):
+            target = self._images.targets[self.own_image(subject).target.digest]
+            blobs = (space.blob(target.descriptor.digest) for space in self.spaces)
+            return notes_of_image(target, next(filter(None, blobs), None))
+        config = subject.config
+        return notes_of_container(config.raw, config.driver) if config else {}
 
     def own_image(self, image: Image) -> ContainerdImage:
         """An image as this store has it."""
@@ -284,31 +368,20 @@ class StoredImages(Store):
 
     def _repositories_of(self, digest: str) -> tuple[str, ...]:
         """What the labels of a blob say that it was pulled from."""
-        found: dict[str, None] = {}
-        for space in self.spaces:
-            blob = space.blob(digest)
-            for name, value in blob.labels.items() if blob else ():
-                if name.startswith(_SOURCE):
-                    found |= {f"{name.removeprefix(_SOURCE)}/{path}": None for path in value.split(",")}
-        return tuple(found)
-
-    def layer_tar(self, layer: Layer) -> PlainTar | None:
-        """The tar whose sha256 is the diff ID; raises `MissingFile` where the blob is not there."""
-        return PlainTar(self.packed(self.own_layer(layer)), self._files.plain)
-
-    def packed(self, layer: ContainerdLayer) -> BlobLayer:
-        """A layer's blob; raises `MissingFile` where it is not there."""
-        if layer.packed is None:
-            raise MissingFile(
-                self.content.name_of(layer.digest or layer.diff_id),
-                "the layer's blob is not in the content store",
-                hint="--salvage makes tars of the snapshots, and --format rootfs needs no blobs",
-            )
-        return layer.packed
+        blobs = (space.blob(digest) for space in self.spaces)
+        return tuple(dict.fromkeys(name for blob in blobs if blob for name in pulled_from(blob.labels)))
 
 
-_SOURCE = "containerd.io/distribution.source."
-"""Begins the label of a blob that says where it was pulled from; the rest is the registry's host."""
+_LOST = "the file is missing: no image is known, nor which snapshot is whose"
+
+
+def _unread(error: OSError, name: str) -> CorruptStore:
+    """That the database of the namespaces cannot be read."""
+    if isinstance(error, PermissionError):
+        return DataRootUnreadable(name)
+    if isinstance(error, FileNotFoundError):
+        return MissingFile(name, _LOST)
+    return MalformedFile(name, reason(error))
 
 
 def _digest(text: str) -> BlobDigest | None:

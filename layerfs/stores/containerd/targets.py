@@ -40,12 +40,14 @@ class ManifestBelow(NamedTuple):
         manifest: what it says; None where it is not in the content store, or is damaged.
         problem: why `manifest` is None.
         is_image: whether it is one, as far as its descriptor and itself tell: no attestation, no artifact.
+        indexes: those by which it is reached from the target, uppermost first.
     """
 
     descriptor: Descriptor
     manifest: Manifest | None
     problem: CorruptStore | None
     is_image: bool
+    indexes: tuple[Descriptor, ...] = ()
 
 
 def manifests_below(content: Content, top: Descriptor) -> tuple[ManifestBelow, ...]:
@@ -53,11 +55,13 @@ def manifests_below(content: Content, top: Descriptor) -> tuple[ManifestBelow, .
 
     An index that cannot be read stands for all below it, with its problem.
     """
-    return tuple(_below(content, top, 0, set()))
+    return tuple(_below(content, top, (), set()))
 
 
-def _below(content: Content, descriptor: Descriptor, depth: int, seen: set[str]) -> Iterator[ManifestBelow]:
-    if descriptor.digest in seen or depth > _DEEPEST or len(seen) > _MOST:
+def _below(
+    content: Content, descriptor: Descriptor, above: tuple[Descriptor, ...], seen: set[str]
+) -> Iterator[ManifestBelow]:
+    if descriptor.digest in seen or len(above) > _DEEPEST or len(seen) > _MOST:
         return
     seen.add(descriptor.digest)
     platform = descriptor.platform or Platform()
@@ -65,13 +69,13 @@ def _below(content: Content, descriptor: Descriptor, depth: int, seen: set[str])
     try:
         manifest = parsed(content, descriptor, parse_manifest)
     except CorruptStore as error:
-        yield ManifestBelow(descriptor, None, error.again(), not pseudo)
+        yield ManifestBelow(descriptor, None, error.again(), not pseudo, above)
         return
     if not manifest.is_index:
-        yield ManifestBelow(descriptor, manifest, None, not (pseudo or manifest.is_artifact))
+        yield ManifestBelow(descriptor, manifest, None, not (pseudo or manifest.is_artifact), above)
         return
     for child in manifest.manifests:
-        yield from _below(content, child, depth + 1, seen)
+        yield from _below(content, child, (*above, descriptor), seen)
 
 
 def config_of(content: Content, found: ManifestBelow) -> ImageConfig:

@@ -5,23 +5,30 @@ Sources: containerd `plugins/snapshots/overlay/overlay.go` (mounts), `plugins/sn
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from layerfs.errors import CorruptStore, DataRootUnreadable, MalformedFile, MissingFile, reason
 from layerfs.formats.whiteouts import TRUSTED
 from layerfs.model import INIT, WHOLE, BareLayer
-from layerfs.stores.containerd.layers import ContainerdLayer, chain_of_key, chain_to, disk_usage
+from layerfs.stores.containerd.diskusage import disk_usage
+from layerfs.stores.containerd.layers import ContainerdLayer, chain_of_key, chain_to
 from layerfs.tree.overlay import OverlayLayer, RawLayer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from layerfs.hostdir import HostDir
     from layerfs.ids import ChainID
     from layerfs.stores.blobs.layers import BlobLayer, LayerFiles
     from layerfs.stores.containerd.layers import Placed, Snapshots
+    from layerfs.stores.containerd.snapshotters import Snapshotter
     from layerfs.tree.source import LayerSource, StoredLayer
 
 __all__ = ["Trees"]
+
+_log = logging.getLogger(__name__)
 
 
 class Trees:
@@ -34,6 +41,7 @@ class Trees:
         self._snapshots = snapshots
         self._files = files
         self._report = report
+        self._told: set[str] = set()
 
     # -- stacks --------------------------------------------------------------------------------
 
@@ -97,9 +105,11 @@ class Trees:
     ) -> ContainerdLayer | BareLayer:
         chain = chain_of_key(placed.key)
         layer = known.get(chain) if chain else None
-        # the same chain may be unpacked in other namespaces: then it is another directory
         if layer and layer.placed == placed:
             return layer
+        if layer and layer.placed and placed.snapshot.name:
+            # the same chain may be unpacked in several namespaces: each has a directory of its own
+            return replace(layer, placed=placed)
         if whole:
             placed.snapshotter.tree(placed.snapshot.number)
         return self.bare(placed)
@@ -119,13 +129,7 @@ class Trees:
 
     def stored(self, placed: Placed) -> RawLayer:
         """A snapshot as it is on disk; raises `CorruptStore`."""
-        snapshotter, number = placed.snapshotter, placed.snapshot.number
-        if not snapshotter.is_readable:
-            problem = (
-                f"the files of the snapshotter {snapshotter.name} cannot be read, only blobs of its layers"
-            )
-            raise CorruptStore(snapshotter.path_of(number), problem)
-        return RawLayer(snapshotter.tree(number))
+        return RawLayer(_files(placed))
 
     def source_of_layer(self, layer: ContainerdLayer) -> LayerSource:
         """A layer as overlayfs reads it; raises `CorruptStore`."""
@@ -144,19 +148,48 @@ class Trees:
                     raise
                 self._report(error.instead(f"its blob is read: {layer.packed.blob.label}"))
         packed = self._packed(layer)
+        if placed and not placed.snapshotter.is_readable:
+            self._tell_unreadable(placed.snapshotter)
         self._files.tree(packed)  # its root is looked at now, so it is now that damage is told
         return self._files.stored(packed)
 
     def _packed(self, layer: ContainerdLayer) -> BlobLayer:
         if layer.packed:
             return layer.packed
-        where = f"layer {layer.chain_id}"
-        raise MissingFile(where, "it is not unpacked, and its blob is not in the content store")
+        where, problem = f"layer {layer.chain_id}", "it is not unpacked"
+        if layer.placed and not layer.placed.snapshotter.is_readable:
+            problem = f"the files of the snapshotter {layer.placed.snapshotter.name} cannot be read"
+        raise MissingFile(where, f"{problem}, and its blob is not in the content store")
 
-    def disk_usage(self, placed: Placed) -> int:
-        """Bytes on disk of a snapshot's files, directories too; raises `CorruptStore`."""
-        directory = placed.snapshotter.tree(placed.snapshot.number)
+    def _tell_unreadable(self, snapshotter: Snapshotter) -> None:
+        """Say once of a snapshotter that its files are not what is shown."""
+        if snapshotter.name not in self._told:
+            self._told.add(snapshotter.name)
+            _log.warning(
+                "the files of the snapshotter %s cannot be read: its layers are read from their blobs",
+                ascii(snapshotter.name)[1:-1],
+            )
+
+    @staticmethod
+    def size(placed: Placed) -> int:
+        """Bytes on disk of a snapshot, directories too: as noted when it was done, or else as they are now.
+
+        Raises:
+            CorruptStore: it is not noted, and its files cannot be read.
+        """
+        if placed.snapshot.size is not None:
+            return placed.snapshot.size
+        directory = _files(placed)
         try:
             return disk_usage(directory)
         except OSError as error:
             raise MalformedFile(directory.display, reason(error)) from error
+
+
+def _files(placed: Placed) -> HostDir:
+    """The directory of a snapshot's files; raises `CorruptStore`."""
+    snapshotter, number = placed.snapshotter, placed.snapshot.number
+    if not snapshotter.is_readable:
+        problem = f"the files of the snapshotter {snapshotter.name} cannot be read, only blobs of its layers"
+        raise CorruptStore(snapshotter.path_of(number), problem)
+    return snapshotter.tree(number)

@@ -38,9 +38,9 @@ def read_buildkit_snapshots(root: HostDir, state: str) -> Readable[BuildKitSnaps
     return _parsed(root, _SNAPSHOTS, state, parse_snapshots)
 
 
-def read_buildkit_records(root: HostDir, state: str) -> Readable[BuildKitRecord]:
-    """The records of BuildKit's cache, likewise."""
-    return _parsed(root, _RECORDS, state, parse_records)
+def read_buildkit_records(root: HostDir, state: str, path: str = _RECORDS) -> Readable[BuildKitRecord]:
+    """The records of BuildKit's cache, likewise; `path` is that of the database below the data root."""
+    return _parsed(root, path, state, parse_records)
 
 
 def _parsed(root: HostDir, path: str, state: str, parse: Callable[[Bucket], list[Item]]) -> Readable[Item]:

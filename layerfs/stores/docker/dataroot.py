@@ -227,7 +227,7 @@ class DataRoot(StoredContainers):
         """The volumes of the engine's own driver; None where there is no `volumes/` (or it is damaged)."""
         from layerfs.stores.docker.volumes import volumes  # noqa: PLC0415 - only accounts need it
 
-        return volumes(self)
+        return volumes(self.directory, self.report)
 
     def build_cache(self) -> list[CacheRecord] | None:
         """BuildKit's records; None where they are damaged (reported)."""

@@ -1,7 +1,7 @@
 """Which kind of store a directory holds, found out and said plainly.
 
-Only overlay2 roots are read. Everything else a user is likely to point at is recognised by its
-own marks, so that the error names it and says where to look instead.
+Only overlay2 roots are read here. Everything else a user is likely to point at, and no other kind reads, is
+recognised by its own marks, so that the error names it and says where to look instead.
 
 Sources: moby `daemon/daemon.go`, `daemon/image_store_choice.go`; containerd `docs/ops.md`;
 containers/storage `docs/containers-storage.conf.5.md`; OCI image-spec `image-layout.md`.
@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import errno
 import os
+import posixpath
 import re
 from typing import TYPE_CHECKING
 
 from layerfs.errors import (
-    ContainerdImageStore,
+    ContainerdMissing,
     CorruptStore,
     DataRootError,
     DataRootUnreadable,
@@ -37,7 +38,6 @@ __all__ = [
     "IMAGE_HALF",
     "OTHER_DRIVERS",
     "found_in",
-    "has_containerd_images",
     "is_data_root",
     "lacking",
     "open_data_root",
@@ -62,9 +62,6 @@ OTHER_DRIVERS = (
 )  # fmt: skip
 _EVIDENCE_PATH = "var/lib/docker"
 _REMAPPED = re.compile(r"\d+\.\d+")
-_CONTAINERD = ("containerd/daemon", "")
-_SNAPSHOTS = "io.containerd.snapshotter.v1.overlayfs/snapshots"
-_METADATA = "io.containerd.metadata.v1.bolt"
 _LAYOUT_MARKS = ("oci-layout", "manifest.json")
 _INSIDE = ("imagedb", "layerdb", "repositories.json")
 
@@ -73,7 +70,7 @@ def open_data_root(path: str | Path) -> HostDir:
     """Open the overlay2 data root at `path`, or at `path`/var/lib/docker.
 
     Raises:
-        NotADataRoot, UnsupportedStorageDriver, ContainerdImageStore, DataRootUnreadable.
+        NotADataRoot, UnsupportedStorageDriver, ContainerdMissing, DataRootUnreadable.
     """
     directory = _open(path)
     if _exists(directory, f"image/{DRIVER}"):
@@ -103,12 +100,6 @@ def _checked(directory: HostDir) -> HostDir:
     """The directory, if it is an overlay2 data root; an error that says what it is otherwise."""
     names = {os.fsdecode(name) for name in _list(directory)}
     overlay2 = _exists(directory, f"image/{DRIVER}")
-    if has_containerd_images(directory) and not _has_images(directory):
-        raise ContainerdImageStore(
-            f"{directory.display}: its images are in containerd's image store "
-            "(the default of fresh Docker 29 installs), which layerfs does not read yet",
-            hint="Docker can be switched back with the feature flag containerd-snapshotter=false",
-        )
     if overlay2 or _exists(directory, f"{DRIVER}/l") or {DRIVER, "containers"} <= names:
         return directory
     _refuse_other_stores(directory, names)
@@ -135,9 +126,11 @@ def _refuse_other_stores(directory: HostDir, names: set[str]) -> None:
             f"{where}: a containers-storage root (Podman, CRI-O, Buildah), which layerfs does not read yet"
         )
     if {"containers", "volumes"} <= names or {"containers", "engine-id"} <= names:
-        raise ContainerdImageStore(
-            f"{where}: a Docker data root without image/{DRIVER}: its images are in containerd's own root",
-            hint="usually /var/lib/containerd; layerfs does not read containerd's image store yet",
+        beside = posixpath.normpath(posixpath.join(where, "../containerd"))
+        raise ContainerdMissing(
+            f"{where}: a Docker data root without image/{DRIVER}: its images are in a containerd root, which "
+            f"is neither at {where}/containerd/daemon nor at {beside}",
+            hint="find the root of that containerd (usually /var/lib/containerd), and give it with --root",
         )
     if any(mark in names for mark in _LAYOUT_MARKS):
         raise NotADataRoot(f"{where}: an image archive or OCI layout, not a Docker data root")
@@ -165,19 +158,6 @@ def lacking(directory: HostDir, half: str) -> CorruptStore | None:
             return MissingFile(directory.name_of(at), f"the directory is missing: {HALVES[half]}")
         found.close()
     return None
-
-
-def has_containerd_images(directory: HostDir) -> bool:
-    """Whether containerd keeps snapshots here, in Docker's own containerd or at the top."""
-    return any(
-        _exists(directory, f"{base}/{_METADATA}".lstrip("/"))
-        and _is_filled(directory, f"{base}/{_SNAPSHOTS}".lstrip("/"))
-        for base in _CONTAINERD
-    )
-
-
-def _has_images(directory: HostDir) -> bool:
-    return _is_filled(directory, f"image/{DRIVER}/imagedb/content/sha256")
 
 
 def _has_layers(directory: HostDir) -> bool:

@@ -88,7 +88,7 @@ class DockerContainer(Container):
             return cls(container_id, config)
         own = [BareLayer(mount.init_id, INIT, container_id)] if mount.init_id else []
         own.append(BareLayer(mount.mount_id, READ_WRITE, container_id))
-        return cls(container_id, config, tuple(own), mount.parent, mount)
+        return cls(container_id, config, tuple(own), mount.parent, mount=mount)
 
 
 class NotedLayer(NamedTuple):

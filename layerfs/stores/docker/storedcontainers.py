@@ -64,6 +64,8 @@ class StoredContainers(StoredLayers):
 
     def _load_container(self, container_id: ContainerID) -> DockerContainer:
         config = attempt(self.report, lambda: self.containerdb.config(container_id))
+        if config and self.containerdb.has_other_driver(container_id):
+            return DockerContainer(container_id, config, elsewhere=config.driver)
         # that no record is there at all was reported once, for all
         report = self._report_time if self.lacks(RECORDS) else self.report
         lost = (lambda _: None) if self.lacks(RECORDS) else self.report

@@ -16,8 +16,10 @@ from layerfs.stores.docker.files import explain, open_optional
 from layerfs.stores.docker.overlay2 import inode_sizes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from layerfs.errors import CorruptStore
     from layerfs.hostdir import HostDir
-    from layerfs.stores.docker.dataroot import DataRoot
 
 __all__ = ["Volumes", "volumes"]
 
@@ -61,10 +63,13 @@ class Volumes:
             raise explain(error, self._directory.name_of(place)) from error
 
 
-def volumes(root: DataRoot) -> list[Volume] | None:
-    """Every volume with its size, by name; None where there is no `volumes/`. Damage is reported."""
-    found = attempt(root.report, lambda: Volumes(root.directory))
-    names = attempt(root.report, found.names) if found and found.exist else None
+def volumes(root: HostDir, report: Callable[[CorruptStore], None]) -> list[Volume] | None:
+    """Every volume of a data root with its size, by name; None where there is no `volumes/`.
+
+    Damage is told to `report`.
+    """
+    found = attempt(report, lambda: Volumes(root))
+    names = attempt(report, found.names) if found and found.exist else None
     if found is None or names is None:
         return None
-    return [Volume(name, attempt(root.report, functools.partial(found.size, name))) for name in names]
+    return [Volume(name, attempt(report, functools.partial(found.size, name))) for name in names]

@@ -208,7 +208,7 @@ def _choices() -> dict[str, object]:
     [
         (errors.ImageNotFound("x"), 3),
         (errors.AmbiguousName("x", ["xa", "xb"]), 3),
-        (errors.ContainerdImageStore("x"), 4),
+        (errors.ContainerdMissing("x"), 4),
         (errors.DigestMismatch("file", "x"), 5),
         (errors.PathNotFound(b"x"), 6),
         (errors.UnsupportedOverlay(b"x"), 6),

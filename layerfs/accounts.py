@@ -1,0 +1,60 @@
+"""What an image takes, part by part, and the rules by which its engine adds such parts up.
+
+Sources: moby `daemon/images/images.go`, `daemon/disk_usage.go` (v20.10.24) of graph drivers;
+`daemon/containerd/image_list.go`, `image_inspect.go`, `service.go` (v29) of containerd's store.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["AccountRules", "ImageParts", "Part"]
+
+
+class Part(NamedTuple):
+    """Something on disk that an image needs, as a layer or a blob.
+
+    Attributes:
+        name: tells parts of one store apart.
+        size: bytes, as the engine counts them; None where that is not known.
+        shareable: whether it counts as shared where several images have it.
+        is_layer: whether it is a layer, which others may hold too; then its name is its chain ID.
+    """
+
+    name: str
+    size: int | None
+    shareable: bool = True
+    is_layer: bool = False
+
+
+class ImageParts(NamedTuple):
+    """The parts of an image.
+
+    Attributes:
+        counted: what its size is the sum of; a part that is counted twice is here twice.
+        beside: what counts only in the total of a store.
+    """
+
+    counted: tuple[Part, ...]
+    beside: tuple[Part, ...] = ()
+
+
+class AccountRules(NamedTuple):
+    """Where engines differ in adding up; as given here, those with graph drivers do.
+
+    Attributes:
+        every_image: the total is that of all images, not only of those that are listed.
+        unused_alone: reclaimable is what images without containers have for themselves; else it is all but
+            what the images with containers have for themselves.
+        whole_cache: what the build cache shares with images counts as the cache's too.
+        init_counts: the -init layer of a container counts in its root file system.
+        containers_listed: the list of images tells how many containers were made from each.
+        digits: how many digits sizes of images have in the lists of disk usage.
+    """
+
+    every_image: bool = False
+    unused_alone: bool = False
+    whole_cache: bool = False
+    init_counts: bool = False
+    containers_listed: bool = False
+    digits: int = 4

@@ -1,0 +1,137 @@
+"""What needs snapshots and blobs besides images: containers, build cache, leases; and what nothing needs.
+
+Sources: containerd `core/metadata/gc.go`, `docs/garbage-collection.md`.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from layerfs.capabilities import Pinned, Unclaimed
+from layerfs.errors import CorruptStore
+from layerfs.formats.errors import FormatError
+from layerfs.formats.gotime import parse_time
+from layerfs.stores.containerd.layers import chain_of_key
+from layerfs.stores.containerd.sizes import blob_part_name, snapshot_part_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator
+
+    from layerfs.formats.containerdmeta import MetaLease, Namespace
+    from layerfs.ids import ChainID
+    from layerfs.stores.containerd.layers import Placed, Snapshots
+    from layerfs.stores.containerd.snapshotters import Snapshotter
+
+__all__ = ["leased_blobs", "leased_keys", "pinned", "unclaimed"]
+
+_EXPIRE = "containerd.io/gc.expire"
+
+
+def pinned(
+    held: Iterable[Placed],
+    cached: Iterable[Placed],
+    under_images: Iterable[Placed],
+    blobs: Iterable[str],
+    snapshots: Snapshots,
+    report: Callable[[CorruptStore], None],
+) -> Pinned:
+    """What is needed, and all that it stands on.
+
+    Args:
+        held: snapshots that containers and leases need.
+        cached: those that a build cache needs.
+        under_images: those that images need: what was left between their layers is no orphan either.
+        blobs: the digests of blobs that leases need.
+        snapshots: tells what each stands on.
+        report: takes what is wrong.
+    """
+    ours, of_cache, of_images = (_Standing(snapshots, report) for _ in range(3))
+    ours.add(held)
+    of_cache.add(cached)
+    of_images.add(under_images)
+    every = (ours, of_cache, of_images)
+    parts = (snapshot_part_name(item) for found in (ours, of_cache) for item in found.bare)
+    return Pinned(
+        frozenset(of_cache.chains),
+        frozenset(item.place for found in every for item in found.bare),
+        frozenset((*parts, *map(blob_part_name, blobs))),
+        complete=all(found.complete for found in every),
+    )
+
+
+class _Standing:
+    """Some snapshots and all that they stand on: layers of images, and others."""
+
+    def __init__(self, snapshots: Snapshots, report: Callable[[CorruptStore], None]) -> None:
+        self.chains: set[ChainID] = set()
+        self.bare: list[Placed] = []
+        self.complete = True
+        self._snapshots = snapshots
+        self._report = report
+        self._seen: set[str] = set()
+
+    def add(self, tops: Iterable[Placed]) -> None:
+        """Take these, and what they stand on."""
+        for top in tops:
+            below, problem = self._snapshots.below(top)
+            if problem:
+                self._report(problem)
+                self.complete = False
+            for item in below:
+                if item.place not in self._seen:
+                    self._seen.add(item.place)
+                    self._sort(item)
+
+    def _sort(self, item: Placed) -> None:
+        chain = chain_of_key(item.key)
+        if chain:
+            self.chains.add(chain)
+        else:
+            self.bare.append(item)
+
+
+def _leases(spaces: Iterable[Namespace]) -> Iterator[MetaLease]:
+    """Those that still keep something: one that has expired does not, whoever looks."""
+    for space in spaces:
+        yield from (lease for lease in space.leases.values() if not _has_expired(lease))
+
+
+def _has_expired(lease: MetaLease) -> bool:
+    try:
+        expires = parse_time(lease.labels.get(_EXPIRE, ""))
+    except FormatError:
+        return False
+    return expires is not None and expires < time.time_ns()
+
+
+def leased_keys(spaces: Iterable[Namespace]) -> set[str]:
+    """The keys of snapshots that leases keep."""
+    return {key for lease in _leases(spaces) for _, key in lease.snapshots}
+
+
+def leased_blobs(spaces: Iterable[Namespace]) -> set[str]:
+    """The digests of blobs that leases keep."""
+    return {digest for lease in _leases(spaces) for digest in lease.blobs}
+
+
+def unclaimed(
+    placed: Iterable[Placed],
+    snapshotters: Iterable[Snapshotter],
+    needed: Collection[str],
+    size_of: Callable[[Placed], int],
+) -> Iterator[Unclaimed]:
+    """The snapshots that are not in `needed`, and then the directories that are no snapshot's.
+
+    `size_of` counts the bytes of a snapshot; raises `CorruptStore`.
+    """
+    for item in placed:
+        if item.place not in needed:
+            try:
+                size: int | None = size_of(item)
+            except CorruptStore:
+                size = None
+            yield Unclaimed(item.place, item.snapshotter.path_of(item.snapshot.number), size)
+    for snapshotter in snapshotters:
+        for path, size in snapshotter.strangers():
+            yield Unclaimed(None, path, size)
