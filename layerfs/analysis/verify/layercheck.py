@@ -293,18 +293,15 @@ class LayerCheck:
     def _device(self, member: Member, found: os.stat_result) -> None:
         numbers = os.major(found.st_rdev), os.minor(found.st_rdev)
         if numbers != member.header.device:
-            said = _device_words(member.header.device), _device_words(numbers)
-            self.found.add("device-altered", member.path, *said, "another device")
+            expected, actual = (f"{major}:{minor}" for major, minor in (member.header.device, numbers))
+            self.found.add("device-altered", member.path, expected, actual, "another device")
 
     # -- marks ---------------------------------------------------------------------------------
 
     def _marker(self, member: Member, name: bytes) -> None:
         """A member that is no entry but hides one: a whiteout, or the mark of an opaque directory."""
         path, header = member.path, member.header
-        above = self._place
-        while above and above not in self._marked:
-            self._marked.add(above)
-            above = above.rpartition(b"/")[0]
+        self._marked.add_with_parents(self._place)
         if member.content.size:
             self._disk_size -= member.content.size
             self.content.whole = self.content.whole and not member.has_content
@@ -399,7 +396,3 @@ def _join(parent: bytes, name: bytes) -> bytes:
 
 def _is_whiteout(found: os.stat_result) -> bool:
     return stat.S_ISCHR(found.st_mode) and found.st_rdev == 0
-
-
-def _device_words(numbers: tuple[int, int]) -> str:
-    return f"{numbers[0]}:{numbers[1]}"
