@@ -14,7 +14,7 @@ __all__ = ["REMEDIES", "remedy_of"]
 _AGAIN = "remove the image and its snapshots, then pull or import it again (not tried)"
 _PREVIOUS = "look at the older state with --bolt-state previous; copy the root again"
 _COLLECTED = "the next garbage collection removes it"
-_NOTHING = "nothing"
+_NOTHING = "none needed"
 _CREATE = "create it again (not tried)"
 
 REMEDIES = {

@@ -37,8 +37,7 @@ __all__ = ["LayerVerdict", "Verification", "verification"]
 
 _MARKS = ("whiteout-missing", "opaque-missing")
 _LOST_MARKS = (
-    "none of its {count} whiteouts and opaque marks was unpacked, as by containerd 2.2.0 to 2.2.2 with "
-    "max_concurrent_unpacks: what they hid shows again"
+    "{which}, as by containerd 2.2.0 to 2.2.2 with max_concurrent_unpacks: what was hidden shows again"
 )
 
 
@@ -295,7 +294,10 @@ class Verification:
         count = len(marks.opaque) + len(marks.whiteouts)
         if not lost or self._options.list_all or len(lost) < count:
             return list(found)
-        message = _LOST_MARKS.format(count=count)
+        which = f"none of its {count} whiteouts and opaque marks was unpacked"
+        message = _LOST_MARKS.format(
+            which=which if count > 1 else "its only whiteout or opaque mark was not unpacked"
+        )
         hint = "remove the image and pull it again with another containerd; --list-all names every mark"
         fault = Finding(
             "marks-not-unpacked", "error", layer_subject(layer.chain_id), diff.display,
