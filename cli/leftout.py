@@ -10,7 +10,7 @@ from .messages import say, way_out
 if TYPE_CHECKING:
     from layerfs.capabilities import LayerBlob
     from layerfs.errors import CorruptStore
-    from layerfs.store import LayerTar
+    from layerfs.layertar import LayerTar
     from layerfs.views.export.images import ExportImage
 
 __all__ = ["LeftOut", "Made"]

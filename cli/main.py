@@ -174,9 +174,9 @@ def _more_is_said(context: click.Context, _parameter: click.Parameter, typed: bo
     show_default=True,
     shell_complete=complete_path,
     **noted("root"),
-    help="What to read: a data root (live, a copy, or the directory above a copied var/lib/docker), an "
-    "archive of docker save, Podman or skopeo, an OCI layout; - is standard input. Not needed for a NAME "
-    "that carries its store, as ./app.tar or oci:DIR.",
+    help="What to read: a Docker data root or a containerd root (live, a copy, or the top of a copied "
+    "system), an archive of docker save, Podman or skopeo, an OCI layout; - is standard input. Not needed "
+    "for a NAME that carries its store, as ./app.tar or oci:DIR.",
 )
 @metadata_option(envvar="LAYERFS_METADATA")
 @userns_option(envvar="LAYERFS_USERNS")

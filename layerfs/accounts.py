@@ -6,9 +6,16 @@ Sources: moby `daemon/images/images.go`, `daemon/disk_usage.go` (v20.10.24) of g
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from abc import abstractmethod
+from typing import TYPE_CHECKING, NamedTuple
 
-__all__ = ["AccountRules", "ImageParts", "Part"]
+from layerfs.model import added_up
+
+if TYPE_CHECKING:
+    from layerfs.ids import ChainID
+    from layerfs.model import Image
+
+__all__ = ["AccountRules", "Accounted", "ImageParts", "Part"]
 
 
 class Part(NamedTuple):
@@ -58,3 +65,38 @@ class AccountRules(NamedTuple):
     init_counts: bool = False
     containers_listed: bool = False
     digits: int = 4
+
+
+class Accounted:
+    """What has images whose sizes an engine adds up; given here as engines with graph drivers do.
+
+    Attributes:
+        account_rules: how the engine adds up what images, containers and a build cache take.
+    """
+
+    account_rules: AccountRules = AccountRules()
+
+    @abstractmethod
+    def layer_size(self, chain: ChainID) -> int | None:
+        """A layer's size in bytes; None where it is not known, which is reported."""
+
+    def size(self, image: Image) -> int | None:
+        """The image's size in bytes as its engine adds it up, or None where that of a layer is not known."""
+        return added_up([self.layer_size(chain) for chain in image.chain])
+
+    def inspected_size(self, image: Image) -> int | None:
+        """The size that its engine tells where it describes one image; of most the same."""
+        return self.size(image)
+
+    def packed_size(self, image: Image) -> int | None:  # noqa: ARG002 - for kinds that keep blobs
+        """Bytes of an image's blobs, as they are in registries; None in kinds that do not keep them."""
+        return None
+
+    def disk_usage(self, image: Image) -> int | None:  # noqa: ARG002 - for kinds with more than one form
+        """Bytes on disk of all that is kept of an image; None where that is not known."""
+        return None
+
+    def parts(self, image: Image) -> ImageParts:
+        """What an image takes, part by part; the size of a part is None where it is not known (reported)."""
+        layers = (Part(chain, self.layer_size(chain), is_layer=True) for chain in image.chain)
+        return ImageParts(tuple(layers))

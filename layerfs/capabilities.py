@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
     from layerfs.formats.buildkit import BuildKitRecord
     from layerfs.ids import BlobDigest, ChainID, DiffID, ImageID
+    from layerfs.layertar import LayerTar
     from layerfs.model import Diagnosis, Finding, Image, Layer
-    from layerfs.store import LayerTar, Store
+    from layerfs.store import Store
 
 __all__ = [
     "Accountable",

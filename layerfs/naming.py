@@ -273,8 +273,9 @@ class _ContainerNames:
 
     def exact(self, name: str) -> list[Match]:
         """By the ID, or the name with or without its slash."""
-        if own := [found for found in self._known if found == name]:
-            return [Match(own[0], name, "container ID")]
+        if name in self._known:
+            own = next(found for found in self._known if found == name)  # of the type that this kind has
+            return [Match(own, name, "container ID")]
         wanted = name.removeprefix("/")
         if named := [found for found, own in self._known.items() if wanted and own == wanted]:
             return [Match(found, wanted, "name") for found in named]

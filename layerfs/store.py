@@ -9,14 +9,15 @@ from __future__ import annotations
 import functools
 import logging
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from layerfs.accounts import AccountRules, ImageParts, Part
+from layerfs.accounts import Accounted
 from layerfs.damage import attempt
 from layerfs.errors import BrokenChain, CorruptStore, LayerNotFound
 from layerfs.formats.whiteouts import TRUSTED
+from layerfs.layerchain import walk_down
 from layerfs.layernames import KnownLayer, LayerNames
-from layerfs.model import NOWHERE, BareLayer, Container, Image, Layer, added_up
+from layerfs.model import NOWHERE, BareLayer, Container, Image, Layer
 from layerfs.naming import Names
 from layerfs.tree.union import UnionTree
 
@@ -28,16 +29,15 @@ if TYPE_CHECKING:
     from layerfs.formats.repositories import Repositories
     from layerfs.formats.whiteouts import Dialect
     from layerfs.ids import ChainID, ContainerID, DiffID, ImageID
+    from layerfs.layerchain import AnyLayer
+    from layerfs.layertar import LayerTar
     from layerfs.model import Blob, Named, Place
     from layerfs.tree.source import LayerSource
 
 __all__ = [
     "FILES",
     "RECORDS",
-    "Buffer",
-    "LayerTar",
     "Store",
-    "walk_down",
 ]
 
 RECORDS = "records"
@@ -46,51 +46,10 @@ RECORDS = "records"
 FILES = "files"
 """The part of a store that has the files of layers."""
 
-Buffer: TypeAlias = bytes | memoryview
-"""A piece of a tar."""
-
-AnyLayer = TypeVar("AnyLayer", bound=Layer)
-
 _log = logging.getLogger(__name__)
 
 
-def walk_down(
-    top: ChainID, layer_of: Callable[[ChainID], AnyLayer | None], until: Collection[ChainID] = ()
-) -> Iterator[AnyLayer]:
-    """A layer and those that it stands on, uppermost first: each once, also where records lead in a circle.
-
-    Args:
-        top: the uppermost layer.
-        layer_of: gives the layer of a chain ID; the walk ends where it gives None. What it raises is raised.
-        until: layers at which to stop: neither they nor those below them are looked at.
-    """
-    seen: set[ChainID] = set()
-    at: ChainID | None = top
-    while at is not None and at not in until and at not in seen:
-        layer = layer_of(at)
-        if layer is None:
-            return
-        yield layer
-        seen.add(at)
-        at = layer.parent
-
-
-class LayerTar(Protocol):
-    """The tar of a layer, which can be written as often as it is wanted."""
-
-    @property
-    def diff_id(self) -> DiffID:
-        """Its sha256."""
-
-    @property
-    def size(self) -> int:
-        """Its bytes; raises `CorruptStore`."""
-
-    def write(self, write: Callable[[Buffer], object]) -> None:
-        """Write it, piece by piece; raises `CorruptStore` when it is not what it should be."""
-
-
-class Store(ABC):
+class Store(Accounted, ABC):
     """One store, open for reading.
 
     Attributes:
@@ -100,7 +59,6 @@ class Store(ABC):
         has_containers: whether stores of this kind have containers at all.
         lists_unnamed: whether the client of its engine lists images without a name when it is not asked to.
         has_graph_driver: whether its engine tells the directories of a stack, as `docker inspect` does.
-        account_rules: how its engine adds up what images, containers and a build cache take.
         damage: every defect met so far, in order.
     """
 
@@ -109,7 +67,6 @@ class Store(ABC):
     has_containers: bool = True
     lists_unnamed: bool = True
     has_graph_driver: bool = True
-    account_rules: AccountRules = AccountRules()
     path: str
 
     @property
@@ -168,7 +125,7 @@ class Store(ABC):
             self.damage.append(problem.again())
             _log.warning("%s", problem, extra={"damage": True})
 
-    def require(self, *parts: str) -> None:  # noqa: B027 - nothing, where a store is one whole
+    def require(self, *parts: str) -> None:
         """Raise `StoreGone` where one of `RECORDS` and `FILES` is not there at all."""
 
     def lacks(self, part: str) -> bool:  # noqa: ARG002 - for kinds of several parts
@@ -232,27 +189,6 @@ class Store(ABC):
             CorruptStore: it is the image meant, but its config is damaged.
         """
         return self.names.image(name)
-
-    def size(self, image: Image) -> int | None:
-        """The image's size in bytes as its engine adds it up, or None where that of a layer is not known."""
-        return added_up([self.layer_size(chain) for chain in image.chain])
-
-    def inspected_size(self, image: Image) -> int | None:
-        """The size that its engine tells where it describes one image; of most the same."""
-        return self.size(image)
-
-    def packed_size(self, image: Image) -> int | None:  # noqa: ARG002 - for kinds that keep blobs
-        """Bytes of an image's blobs, as they are in registries; None in kinds that do not keep them."""
-        return None
-
-    def disk_usage(self, image: Image) -> int | None:  # noqa: ARG002 - for kinds with more than one form
-        """Bytes on disk of all that is kept of an image; None where that is not known."""
-        return None
-
-    def parts(self, image: Image) -> ImageParts:
-        """What an image takes, part by part; the size of a part is None where it is not known (reported)."""
-        layers = (Part(chain, self.layer_size(chain), is_layer=True) for chain in image.chain)
-        return ImageParts(tuple(layers))
 
     def last_tagged(self, image: Image) -> str | None:  # noqa: ARG002 - for kinds that note it
         """When an image was last tagged, as Docker writes a time; None where nothing tells."""
@@ -349,9 +285,13 @@ class Store(ABC):
         """What the engine notes for overlayfs of the layers below, uppermost first; None if nothing."""
         return None
 
-    def bare_layer(self, place: str) -> BareLayer:
-        """The layer without a chain ID at a place; raises `LayerNotFound`."""
+    def bare_layer(self, place: str) -> Layer | BareLayer:
+        """The layer at a place that no chain ID means; raises `LayerNotFound`."""
         raise LayerNotFound(f"no such layer: {place}")
+
+    def chain_of_twin(self, place: str) -> ChainID | None:  # noqa: ARG002 - for kinds with namespaces
+        """The layer that lies at a place once more; None where it is none."""
+        return None
 
     # -- containers ----------------------------------------------------------------------------
 

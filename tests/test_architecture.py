@@ -29,6 +29,7 @@ FLOORS = (
     ("layerfs.boltfile", "layerfs.pool"),
     ("layerfs.cache", "layerfs.tree"),
     ("layerfs.accounts", "layerfs.damage", "layerfs.model"),
+    ("layerfs.layerchain", "layerfs.layertar"),
     ("layerfs.layernames",),
     ("layerfs.naming", "layerfs.store"),
     ("layerfs.capabilities",),

@@ -242,7 +242,7 @@ def container_table(view: View, *, size: bool, pods: bool = False) -> Table[Cont
         Column("labels", _config(lambda config: config.labels), "Labels", "LABELS", _labels_text),
         Column("mounts", _config(_mounts), "Mounts", "MOUNTS", view.mounts),
         Column("", _local_volumes, "LocalVolumes", "LOCAL VOLUMES"),
-        Column("", _config(_health), "HealthStatus", "HEALTH STATUS", listed=False),
+        Column("", _config(lambda config: config.health), "HealthStatus", "HEALTH STATUS", listed=False),
         Column("", _config(lambda config: config.platform), "Platform", "PLATFORM", listed=False),
         Column("networks", _config(_networks), "Networks", "NETWORKS", _networks_text),
         Column(
@@ -280,12 +280,6 @@ def _recorded(config: ContainerConfig) -> str | None:
 
 def _recorded_running(config: ContainerConfig) -> bool | None:
     return config.state.running if config.state.known else None
-
-
-def _health(config: ContainerConfig) -> str:
-    from layerfs.analysis.store.containers import recorded_health
-
-    return recorded_health(config)
 
 
 def _state(row: Container) -> str | None:

@@ -279,10 +279,16 @@ def _show_what_if(usage: StoreUsage, outcome: WhatIf, form: str, sort: str | Non
     if form == "json":
         document: Row = {"freed_size": outcome.freed_size, "images": [image.id for image in outcome.removed]}
         document |= {"containers": [container.id for container in outcome.containers], "directories": own}
+        document["others"] = [{"name": part.name, "size": part.size} for part in outcome.others]
         emit_json(document | {"layers": freed, "kept": kept})
         return
     names = {container.id: container.name for container in outcome.containers}
     rows = [_unlayered(row, f"goes with container {names[row['container']]}") for row in own]
+    if outcome.others:
+        size = added_up(part.size for part in outcome.others)
+        rows.append(
+            _unlayered({"cache_id": NONE, "size": size}, f"blobs and the like: {len(outcome.others)}")
+        )
     rows += [row | {"freed_size": row["size"], "note": ""} for row in freed]
     rows = _sorted([*rows, *(row | {"freed_size": 0} for row in kept)], sort)
     if form == "table":

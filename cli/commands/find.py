@@ -115,9 +115,10 @@ def command(
         at = _place(ctx, words)
         starts, pattern = _paths(at.paths)
         subject = open_subject(at.store, at.name, kind=kind, up_to=up_to, layer=layer)
+        conditions = wanted(tests, pattern, subject.tree, starts)  # also sees that the paths can be any
         complaints = Complaints()
         complaints.ask(subject.tree, *map(tree_path, starts or ["/"]))
-        _in_tree(subject, wanted(tests, pattern, subject.tree, starts), output, complaints)
+        _in_tree(subject, conditions, output, complaints)
     return complaints.code
 
 

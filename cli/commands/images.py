@@ -153,6 +153,7 @@ def command(
       layerfs images --filter since=base:1 --filter until=24h
       layerfs images --usage --sort freed_size
       layerfs images --format '{{.ID}} {{.Repository}}:{{.Tag}}'
+      layerfs images --format '{{.ID}} {{.DiskUsage}} {{.ContentSize}}'
     """
     from layerfs.analysis.store.listing import image_rows, listed_images
     from layerfs.store import RECORDS

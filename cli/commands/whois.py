@@ -143,6 +143,8 @@ def _user_text(user: User) -> str:
     words = [short_id(user.owner.id)]
     if names := _names(user):
         words.append(printable(", ".join(names)))
+    if pod := getattr(user.owner, "pod", None):
+        words.append(printable(f"(pod {pod.namespace}/{pod.name})"))
     if user.hidden:
         words.append(f"hides it: layer {user.hidden.by}, {user.hidden.how} {escaped(user.hidden.at)}")
     elif user.sees is not None:

@@ -81,6 +81,13 @@ class ContainerConfig:
     raw: Json
 
     @property
+    def health(self) -> str:
+        """The health as last written: a word, or `none`; not yet known is unhealthy, as the engine has it."""
+        state = self.raw.get("State")
+        health = state.get("Health") if isinstance(state, dict) else None
+        return (str(health.get("Status") or "") or "unhealthy") if isinstance(health, dict) else "none"
+
+    @property
     def platform(self) -> str:
         """What its image is for, as newer engines note it, as `linux/arm/v7`; else the system alone."""
         noted = self.raw.get("ImagePlatform")

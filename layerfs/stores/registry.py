@@ -135,8 +135,13 @@ def _nothing(_directory: HostDir, _name: bytes) -> None:
 
 
 def kinds_at(path: str) -> list[str]:
-    """The kinds that what is at `path` is of, in the order of `KINDS`; never raises."""
-    return [kind for kind in KINDS if _load(kind).detect(path)]
+    """The kinds that what is at `path` is of, in the order of `KINDS`; never raises.
+
+    They are several only of those that lie together; others are not even imported where there is one.
+    """
+    found = [kind for kind in STORES.values() if _load(kind).detect(path)]
+    others = (kind for kind in KINDS if kind not in STORES.values())
+    return found or [kind for kind in others if _load(kind).detect(path)][:1]
 
 
 def _load(kind: str) -> _Kind:

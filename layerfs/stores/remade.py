@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from layerfs.errors import CorruptStore
-    from layerfs.store import Buffer, LayerTar
+    from layerfs.layertar import Buffer, LayerTar
     from layerfs.views.export.members import Write
 
 __all__ = ["Made", "lost_layer", "tell_loss", "with_layers"]

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.bolt import bolt_tree
 from tests.support.command import layerfs
 from tests.support.samples import linked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from tests.support.bolt import Nested
 
 pytestmark = pytest.mark.root
 
@@ -63,6 +66,16 @@ def test_of_several_roots_the_others_are_named(sample: Callable[[str], Path], tm
     assert layerfs(k3s, "images").stderr == ""
 
 
+def test_a_root_in_which_nothing_is_gives_way(sample: Callable[[str], Path], tmp_path: Path) -> None:
+    """A service that nobody uses has a root too: it is not read, and not told of."""
+    empty = tmp_path / "var/lib/containerd" / META
+    empty.parent.mkdir(parents=True)
+    empty.write_bytes(bolt_tree({b"v1": {b"version": b"\x08"}}))
+    linked(sample(CRI), tmp_path / "var/lib/rancher/k3s/agent/containerd")
+    assert _images(tmp_path) == _images(sample(CRI))
+    assert layerfs(tmp_path, "images").stderr == ""
+
+
 # -- Docker ----------------------------------------------------------------------------------------
 
 
@@ -107,7 +120,6 @@ def test_a_remapped_engine_has_a_namespace_of_its_own(sample: Callable[[str], Pa
 def _rename_namespace(root: Path, old: str, new: str) -> None:
     """Write the databases of a root anew, with another name of a namespace."""
     from layerfs.formats.bolt import Bucket, buffer_reader, open_bolt
-    from tests.support.bolt import Nested, bolt_tree
 
     def renamed(bucket: Bucket) -> Nested:
         found: dict[bytes, Any] = {}
@@ -265,6 +277,30 @@ def test_all_namespaces_have_one_chain_in_several_directories(sample: Callable[[
         layerfs(root, "--namespace", space, "hashes", "multi:1") for space in ("default", "k8s.io", "all")
     }
     assert len(hashes) == 1
+
+
+def test_a_layer_that_lies_twice_is_known_in_both_places(sample: Callable[[str], Path]) -> None:
+    """Each directory is read by its own number, and neither is called an orphan or a build's."""
+    root = sample(CTR)
+    asked = ("--namespace", "all")
+    layers = {
+        space: {
+            row["chain_id"]: row
+            for row in layerfs(root, "--namespace", space, "layers", "--format", "json").json
+        }
+        for space in ("default", "k8s.io")
+    }
+    both = layers["default"].keys() & layers["k8s.io"].keys()
+    pairs = [(layers["default"][chain], layers["k8s.io"][chain]) for chain in both]
+    twins = [pair for pair in pairs if pair[0]["cache_id"] and pair[1]["cache_id"]]
+    assert twins
+    for row in (row for pair in twins for row in pair):
+        (shown,) = layerfs(root, *asked, "inspect", row["cache_id"]).json
+        assert (shown["ChainID"], shown["Directory"]) == (row["chain_id"], row["directory"])
+        (told,) = layerfs(root, *asked, "whois", row["cache_id"], "--format", "json").json
+        assert (told["chain_id"], told["directory"]) == (row["chain_id"], row["directory"])
+        assert (told["orphan"], told["buildkit"]) == (False, False)
+        assert told["images"]
 
 
 # -- damage ----------------------------------------------------------------------------------------

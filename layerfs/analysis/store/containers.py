@@ -41,7 +41,6 @@ __all__ = [
     "listed_containers",
     "networks",
     "ports",
-    "recorded_health",
     "recorded_state",
 ]
 
@@ -134,12 +133,6 @@ def _has_port(config: ContainerConfig, chosen: ContainerFilter) -> bool:
     )
 
 
-def recorded_health(config: ContainerConfig) -> str:
-    """The health as the engine last noted it, one of `HEALTHS`; not yet known is unhealthy, as it has it."""
-    health = _object(config.raw.get("State")).get("Health")
-    return (str(health.get("Status") or "") or "unhealthy") if isinstance(health, dict) else "none"
-
-
 def _unique(prefix: str, containers: Sequence[Container]) -> list[ContainerID]:
     found = [item.id for item in containers if prefix and item.id.startswith(prefix)]
     return found if len(found) == 1 else []
@@ -160,7 +153,7 @@ def _passes(item: Container, chosen: ContainerFilter) -> bool:
         and (chosen.ancestors is None or config.image_id in chosen.ancestors)
         and (not chosen.volumes or not _places(config).isdisjoint(chosen.volumes))
         and (not chosen.networks or _in_network(config, chosen.networks))
-        and (not chosen.healths or recorded_health(config) in chosen.healths)
+        and (not chosen.healths or config.health in chosen.healths)
         and chosen.task in (None, config.raw.get("Managed") is True)
         and (not (chosen.published or chosen.exposed) or _has_port(config, chosen))
     )

@@ -13,7 +13,13 @@ import functools
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from layerfs.analysis.store.containers import LIVE, ContainerFilter, listed_containers, recorded_state
+from layerfs.analysis.store.containers import (
+    LIVE,
+    UNKNOWN,
+    ContainerFilter,
+    listed_containers,
+    recorded_state,
+)
 from layerfs.analysis.store.usage import StoreUsage
 from layerfs.capabilities import Accountable
 from layerfs.model import READ_WRITE
@@ -58,7 +64,7 @@ class ContainerUsage(NamedTuple):
     def active(self) -> bool:
         """Whether it was recorded as running, paused or restarting."""
         config = self.container.config
-        return config is not None and recorded_state(config) in LIVE
+        return config is not None and recorded_state(config) in (*LIVE, UNKNOWN)
 
 
 class VolumeUsage(NamedTuple):

@@ -46,6 +46,7 @@ class Stage:
         diff_id: likewise.
         record: what the store has of it; None also where that is damaged or missing.
         used: whether anything is known to need it; None where what could need it is damaged.
+        twin: the layer that lies here once more, as a second namespace has it.
         owners: the images and containers whose tree ends here.
         above: the stages that stand on it.
         first: the place of its owners in `Forest.owners`; those of the stages above follow them.
@@ -59,6 +60,7 @@ class Stage:
     diff_id: DiffID | None = None
     record: Layer | None = None
     used: bool | None = True
+    twin: Stage | None = None
     owners: list[Owner] = field(default_factory=list)
     above: list[Stage] = field(default_factory=list)
     first: int = 0
@@ -201,7 +203,9 @@ class Forest:
         for cache_id in self._root.places():
             if cache_id not in known:
                 used = cache_id in self.holders.directories or (False if self.holders.complete else None)
-                self._own[cache_id] = self._attached(Stage(None, None, cache_id, used=used))
+                chain = self._root.chain_of_twin(cache_id)
+                twin = self.by_chain.get(chain) if chain else None
+                self._own[cache_id] = self._attached(Stage(None, None, cache_id, used=used, twin=twin))
 
     def _attached(self, stage: Stage) -> Stage:
         (stage.below.above if stage.below else self.bases).append(stage)

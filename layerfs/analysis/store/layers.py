@@ -6,7 +6,7 @@ Sources: OCI image-spec `config.md` (history and layers), moby `layer/filestore.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from layerfs.analysis.store.holders import Holders
@@ -97,21 +97,26 @@ class LayerTable:
         own = own_layers(self._root, container)
         image = made_from(self._root, container)
         if image:
-            below = self._below(container)
-            rows = [below.get(row.chain_id, row) for row in self.of_image(image)]
+            rows = self._standing(container, self.of_image(image))
         else:
             rows = self.of_chain(self._root.layers_below(container))
         for layer in own:
             rows.append(self._bare(len(rows) + 1, rows[-1].chain_id if rows else None, layer))
         return rows
 
-    def _below(self, container: Container) -> Mapping[ChainID | None, LayerRow]:
-        """The layers that a container stands on; the same chain may lie in other directories too."""
+    def _standing(self, container: Container, rows: list[LayerRow]) -> list[LayerRow]:
+        """The rows of an image, with the directories that a container of it stands on, if they are others."""
         try:
-            chain = self._root.layers_below(container)
-        except CorruptStore:  # told with the rows of its image
-            return {}
-        return {row.chain_id: row for row in self.of_chain(chain)}
+            chain = {layer.chain_id: layer for layer in self._root.layers_below(container)}
+        except CorruptStore:  # told with the rows
+            return rows
+        return [self._elsewhere(row, chain.get(row.chain_id)) if row.chain_id else row for row in rows]
+
+    def _elsewhere(self, row: LayerRow, layer: Layer | None) -> LayerRow:
+        if layer is None or layer.cache_id == row.cache_id:
+            return row
+        directory, link = self._root.place(layer)
+        return replace(row, layer=layer, size=layer.size, link=link, directory=directory)
 
     def blobs(self, diff_id: DiffID | None) -> tuple[Blob, ...]:
         """What a layer was in registries, as pulls and pushes noted it; damaged notes are reported."""

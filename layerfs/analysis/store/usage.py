@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 from layerfs.analysis.store.holders import Holders
 from layerfs.analysis.store.listing import container_counts, listed_images
 from layerfs.capabilities import Accountable
+from layerfs.layerchain import walk_down
 from layerfs.model import added_up
-from layerfs.store import walk_down
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -99,6 +99,7 @@ class WhatIf:
         containers: the containers that would go.
         directories: what these have of their own.
         freed_size: bytes that would go; None where a layer of theirs is damaged or missing.
+        others: what would go and is no layer, as the blobs of images.
         layers: the layers that would go, in the order in which the engine removes them.
         kept: their other layers, base first, which something else needs.
     """
@@ -107,6 +108,7 @@ class WhatIf:
     containers: tuple[Container, ...]
     directories: tuple[OwnDirectory, ...]
     freed_size: int | None
+    others: tuple[Part, ...]
     layers: tuple[Layer, ...]
     kept: tuple[Layer, ...]
 
@@ -225,10 +227,11 @@ class StoreUsage:
         needed = [self._chains[image.id] for image in removed] + list(map(self._below, stood_on))
         chains = dict.fromkeys(chain for needs in needed for chain in needs)
         kept = [self._layers[chain] for chain in chains if chain in self._layers and chain not in freed]
+        others = self._alone(removed)
         sizes = [
             *(layer.size for layer in freed.values()),
             *(found.size for found in directories),
-            *(part.size for part in self._alone(removed)),
+            *(part.size for part in others),
         ]
         size = added_up(sizes) if all(self._is_whole(image) for image in removed) else None
         return WhatIf(
@@ -236,6 +239,7 @@ class StoreUsage:
             tuple(containers),
             tuple(directories),
             size,
+            tuple(others),
             tuple(freed.values()),
             tuple(kept),
         )

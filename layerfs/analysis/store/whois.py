@@ -145,22 +145,23 @@ class Whois:
 
     def _layer(self, stage: Stage, meaning: str) -> Answer:
         forest, cache_id = self._forest, stage.cache_id
-        owners = forest.owners_of(stage)
+        known = stage.twin or stage
+        owners = forest.owners_of(known)
         bare = BareLayer(cache_id) if cache_id else None
         place = self._root.place(bare) if bare and self._root.has_place(bare.cache_id) else NOWHERE
         size = self._root.content_size(bare) if bare and not stage.record else None
-        cached = stage.used is True and stage.chain_id is None and not owners
+        cached = stage.used is True and known.chain_id is None and not owners
         return Answer(
             meaning,
-            _kind(stage),
-            number=stage.number,
+            _kind(known),
+            number=known.number,
             cache_id=cache_id,
-            chain_id=stage.chain_id,
-            diff_id=stage.diff_id,
+            chain_id=known.chain_id,
+            diff_id=known.diff_id,
             link=place.link,
             size=stage.record.size if stage.record else size,
             directory=place.directory,
-            created_by=self._created_by(stage, owners),
+            created_by=self._created_by(known, owners),
             users=tuple(map(User, owners)),
             buildkit=cached or stage.chain_id in forest.holders.buildkit,
             orphan=None if stage.used is None else not stage.used,

@@ -16,8 +16,8 @@ from layerfs.views.export.members import TreeTar
 if TYPE_CHECKING:
     from layerfs.errors import LayerfsError
     from layerfs.ids import ChainID, DiffID
+    from layerfs.layertar import LayerTar
     from layerfs.model import Image, Layer
-    from layerfs.store import LayerTar
     from layerfs.stores.containerd.layers import ContainerdLayer
     from layerfs.stores.containerd.store import ContainerdStore
     from layerfs.views.export.members import Write

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layerfs.stores.containerd.places import META_DB, is_containerd
-from layerfs.stores.containerd.store import ContainerdStore
-from layerfs.stores.containerd.twostores import is_containerd_meant
 
 if TYPE_CHECKING:
     from layerfs.hostdir import HostDir
+    from layerfs.stores.containerd.store import ContainerdStore
     from layerfs.stores.registry import Options
 
 __all__ = ["detect", "found_in", "is_meant", "open_kind"]
@@ -22,11 +21,15 @@ def detect(path: str) -> bool:
 
 def is_meant(path: str) -> bool:
     """Whether it is read where there is an overlay2 data root at `path` too; says so once."""
+    from layerfs.stores.containerd.twostores import is_containerd_meant  # noqa: PLC0415 - as below
+
     return is_containerd_meant(path)
 
 
 def open_kind(path: str, options: Options) -> ContainerdStore:
     """Open it; raises `DataRootError` with what is there instead, `CorruptStore`, `CacheError`."""
+    from layerfs.stores.containerd.store import ContainerdStore  # noqa: PLC0415 - not for a look at another's path
+
     return ContainerdStore.open(path, options)
 
 

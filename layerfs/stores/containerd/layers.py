@@ -116,12 +116,15 @@ class Snapshots:
 
     def of(self, key: str) -> Placed | None:
         """The snapshot of a key; where several snapshotters have it, one whose files can be read."""
-        found = list(self.every(key)) or list(self._unnamed(key))
+        found = self.every(key)
         readable = (item for item in found if item.snapshotter.is_readable)
         return next(readable, None) or next(iter(found), None)
 
-    def every(self, key: str) -> Iterator[Placed]:
-        """The snapshots of a key, of every namespace and snapshotter."""
+    def every(self, key: str) -> list[Placed]:
+        """The snapshots of a key in all namespaces and snapshotters, in their order."""
+        return list(self._every(key)) or list(self._unnamed(key))
+
+    def _every(self, key: str) -> Iterator[Placed]:
         for space in self._spaces:
             for snapshotter in self._snapshotters.values():
                 if placed := self._named(space, snapshotter, key):

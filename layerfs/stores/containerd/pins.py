@@ -16,15 +16,16 @@ from layerfs.stores.containerd.layers import chain_of_key
 from layerfs.stores.containerd.sizes import blob_part_name, snapshot_part_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from layerfs.formats.containerdmeta import MetaLease, Namespace
     from layerfs.ids import ChainID
-    from layerfs.stores.containerd.layers import Placed, Snapshots
+    from layerfs.stores.containerd.layers import ContainerdLayer, Placed, Snapshots
     from layerfs.stores.containerd.snapshotters import Snapshotter
 
-__all__ = ["leased_blobs", "leased_keys", "pinned", "unclaimed"]
+__all__ = ["kept_keys", "leased_blobs", "pinned", "unclaimed"]
 
+_ROOT = "containerd.io/gc.root"
 _EXPIRE = "containerd.io/gc.expire"
 
 
@@ -34,6 +35,7 @@ def pinned(
     under_images: Iterable[Placed],
     blobs: Iterable[str],
     snapshots: Snapshots,
+    layers: Mapping[ChainID, ContainerdLayer],
     report: Callable[[CorruptStore], None],
 ) -> Pinned:
     """What is needed, and all that it stands on.
@@ -41,12 +43,13 @@ def pinned(
     Args:
         held: snapshots that containers and leases need.
         cached: those that a build cache needs.
-        under_images: those that images need: what was left between their layers is no orphan either.
+        under_images: the uppermost that images need: what was left between their layers is no orphan either.
         blobs: the digests of blobs that leases need.
         snapshots: tells what each stands on.
+        layers: those of images by their chain IDs.
         report: takes what is wrong.
     """
-    ours, of_cache, of_images = (_Standing(snapshots, report) for _ in range(3))
+    ours, of_cache, of_images = (_Standing(snapshots, layers, report) for _ in range(3))
     ours.add(held)
     of_cache.add(cached)
     of_images.add(under_images)
@@ -63,11 +66,19 @@ def pinned(
 class _Standing:
     """Some snapshots and all that they stand on: layers of images, and others."""
 
-    def __init__(self, snapshots: Snapshots, report: Callable[[CorruptStore], None]) -> None:
+    def __init__(
+        self,
+        snapshots: Snapshots,
+        layers: Mapping[ChainID, ContainerdLayer],
+        report: Callable[[CorruptStore], None],
+    ) -> None:
         self.chains: set[ChainID] = set()
         self.bare: list[Placed] = []
         self.complete = True
         self._snapshots = snapshots
+        self._places = {chain: layer.cache_id for chain, layer in layers.items()}
+        # whatever damaged records say, a base stands on nothing
+        self._bases = {chain for chain, layer in layers.items() if layer.parent is None}
         self._report = report
         self._seen: set[str] = set()
 
@@ -77,7 +88,10 @@ class _Standing:
             below, problem = self._snapshots.below(top)
             if problem:
                 self._report(problem)
-                self.complete = False
+                keys = [item.key for item in below]
+                bases = [number for number, key in enumerate(keys) if key in self._bases]
+                self.complete = self.complete and bool(bases)
+                below = below[max(bases, default=0) :]
             for item in below:
                 if item.place not in self._seen:
                     self._seen.add(item.place)
@@ -85,9 +99,9 @@ class _Standing:
 
     def _sort(self, item: Placed) -> None:
         chain = chain_of_key(item.key)
-        if chain:
+        if chain and self._places.get(chain) == item.place:
             self.chains.add(chain)
-        else:
+        else:  # of no image, or of a layer that was unpacked again for another namespace
             self.bare.append(item)
 
 
@@ -105,9 +119,12 @@ def _has_expired(lease: MetaLease) -> bool:
     return expires is not None and expires < time.time_ns()
 
 
-def leased_keys(spaces: Iterable[Namespace]) -> set[str]:
-    """The keys of snapshots that leases keep."""
-    return {key for lease in _leases(spaces) for _, key in lease.snapshots}
+def kept_keys(spaces: Sequence[Namespace]) -> set[str]:
+    """The keys of snapshots that leases keep, and of those that are to be kept by their labels."""
+    leased = {key for lease in _leases(spaces) for _, key in lease.snapshots}
+    parts = ((space, name) for space in spaces for name in space.snapshotters)
+    every = (item for space, name in parts for item in space.snapshots(name).values())
+    return leased | {item.key for item in every if _ROOT in item.labels}
 
 
 def leased_blobs(spaces: Iterable[Namespace]) -> set[str]:

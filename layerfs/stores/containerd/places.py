@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.errors import DataRootUnreadable, NoStoreHere, NotADataRoot
 from layerfs.hostdir import HostDir
-from layerfs.stores.containerd.spaces import has_dockers, namespaces_of
+from layerfs.stores.containerd.spaces import filled, has_dockers, namespaces_of
 from layerfs.stores.places import HOME_PLACES, PASSWD, PASSWD_LIMIT, PLACES, homes
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _is_docker(directory: HostDir) -> bool:
 def open_containerd(path: str, *, tell: bool = False) -> Opened:
     """Open a containerd root, or the one of a Docker data root or an evidence tree; no link is followed.
 
-    Of several the likeliest is taken; with `tell` the others are told of.
+    Of several in which there is something the likeliest is taken; with `tell` the others are told of.
 
     Raises:
         NoStoreHere: there is none.
@@ -90,6 +90,8 @@ def open_containerd(path: str, *, tell: bool = False) -> Opened:
             f"{path}: no containerd root: there is no {META_DB} in it",
             hint="give /var/lib/containerd, or a copy of it, or a Docker data root",
         )
+    if len(found) > 1:  # one in which nothing is, as of a service that nobody uses, is not meant
+        found = [item for item in found if filled(namespaces_of(item.directory, META_DB))] or found[:1]
     chosen, *others = found
     _log.info("%s: the containerd root of %s is read", chosen.directory.display, chosen.owner)
     if others and tell:

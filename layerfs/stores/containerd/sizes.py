@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from layerfs.formats.containerdmeta import Namespace
     from layerfs.formats.descriptors import Descriptor
     from layerfs.formats.imageconfig import ImageConfig
+    from layerfs.ids import ChainID
     from layerfs.stores.containerd.content import Content
     from layerfs.stores.containerd.images import ContainerdImage
     from layerfs.stores.containerd.layers import Placed, Snapshots
@@ -61,7 +62,7 @@ class ImageSizes:
         self._snapshots = snapshots
         self._report = report
         self._noted: dict[str, int | None] = {}
-        self._stacks: dict[str, tuple[Part, ...]] = {}
+        self._stacks: dict[ChainID | None, tuple[Part, ...]] = {}
         self._parts: dict[tuple[str, str], ImageParts] = {}
 
     def parts(self, image: ContainerdImage) -> ImageParts:
@@ -124,8 +125,11 @@ class ImageSizes:
         """What its layers and all that they stand on take; nothing where the uppermost is not unpacked."""
         config = self._config(image, item)
         chain = chain_ids(config.diff_ids) if config else ()
-        placed = self._snapshots.of(chain[-1]) if chain else None
-        return self._stack(placed) if placed else ()
+        top = chain[-1] if chain else None
+        if top not in self._stacks:
+            placed = self._snapshots.of(top) if top else None
+            self._stacks[top] = self._stack(placed, chain) if placed else ()
+        return self._stacks[top]
 
     def _config(self, image: ContainerdImage, item: ManifestBelow) -> ImageConfig | None:
         if item == image.chosen:
@@ -135,15 +139,14 @@ class ImageSizes:
             return None
         return attempt(self._report, functools.partial(config_of, self._content, item))
 
-    def _stack(self, top: Placed) -> tuple[Part, ...]:
-        place = top.place
-        if place not in self._stacks:
-            stack, problem = self._snapshots.below(top)
-            if problem:
-                self._report(problem)
-            unknown = (Part(f"below {place}", None),) if problem else ()
-            self._stacks[place] = (*map(_part, stack), *unknown)
-        return self._stacks[place]
+    def _stack(self, top: Placed, chain: Sequence[ChainID]) -> tuple[Part, ...]:
+        """What it stands on by the records; where these are damaged (reported), the base is the config's."""
+        stack, problem = self._snapshots.below(top)
+        if problem:
+            self._report(problem)
+            keys = [item.key for item in stack]
+            stack = stack[keys.index(chain[0]) :] if set(chain) <= set(keys) else ()
+        return tuple(map(_part, stack)) or (Part(f"below {top.place}", None),)
 
 
 def _part(placed: Placed) -> Part:

@@ -10,9 +10,7 @@ import logging
 import re
 from typing import TYPE_CHECKING
 
-from layerfs.boltfile import NEWEST, read_boltfile
 from layerfs.errors import CorruptStore, NoSuchNamespace
-from layerfs.formats.containerdmeta import parse_meta
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -89,6 +87,8 @@ def has_dockers(known: Mapping[str, Namespace]) -> bool:
 
 def namespaces_of(directory: HostDir, path: str) -> Mapping[str, Namespace]:
     """The namespaces of the database at `path` in a root, for a first look: nothing is reported."""
+    from layerfs.boltfile import NEWEST, read_boltfile  # noqa: PLC0415 - only where there is such a root
+    from layerfs.formats.containerdmeta import parse_meta  # noqa: PLC0415 - likewise
 
     def ignore(_problem: Exception) -> None:
         """What is wrong is told when the root is read."""

@@ -8,6 +8,7 @@ A layer is read from its snapshot; where it has none, from its blob.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import TYPE_CHECKING
 
@@ -23,9 +24,9 @@ from layerfs.model import NOWHERE, BareLayer, Container, Image, Layer, Place
 from layerfs.stores.blobs.export import PlainTar
 from layerfs.stores.containerd.buildcache import BuildCache
 from layerfs.stores.containerd.containers import Containers
-from layerfs.stores.containerd.layers import chain_of_key, chain_to
+from layerfs.stores.containerd.layers import ContainerdLayer, chain_of_key, chain_to
 from layerfs.stores.containerd.names import ContainerdLayerNames
-from layerfs.stores.containerd.pins import leased_blobs, leased_keys, pinned, unclaimed
+from layerfs.stores.containerd.pins import kept_keys, leased_blobs, pinned, unclaimed
 from layerfs.stores.containerd.storedimages import StoredImages
 from layerfs.stores.containerd.trees import Trees
 from layerfs.stores.docker.volumes import volumes
@@ -154,10 +155,12 @@ class ContainerdStore(StoredImages):
         name = placed.snapshotter.path_of(placed.snapshot.number) + inside
         return name.removeprefix(self.path.rstrip("/") + "/")
 
-    def bare_layer(self, place: str) -> BareLayer:
+    def bare_layer(self, place: str) -> Layer | BareLayer:
         """The snapshot at a place, and the container whose it is; raises `LayerNotFound`."""
         if place not in self._placed:
             raise LayerNotFound(f"no such layer: {place}")
+        if place in self._twins:
+            return self._twins[place]
         return self._trees.bare(self._placed[place])
 
     def content_size(self, layer: BareLayer) -> int | None:
@@ -216,15 +219,38 @@ class ContainerdStore(StoredImages):
         """What containers, leases and BuildKit's cache need; damage is reported."""
         for problem in self._build_cache.problems:
             self.report(problem)
+        layers = self.layers_by_chain
+        # another namespace or snapshotter may have but the lower ones of the same layers
+        is_one = len(self.spaces) == len(self.snapshotters) == 1
+        tops = layers.keys() - ({layer.parent for layer in layers.values()} if is_one else set())
         found = pinned(
-            held=[*self._own_snapshots(), *self._with_keys(leased_keys(self.spaces))],
+            held=[*self._own_snapshots(), *self._with_keys(kept_keys(self.spaces))],
             cached=self._with_keys(self._build_cache.keys),
-            under_images=[layer.placed for layer in self.layers_by_chain.values() if layer.placed],
+            under_images=self._with_keys(tops),
             blobs=leased_blobs(self.spaces),
             snapshots=self._snapshots,
+            layers=layers,
             report=self.report,
         )
-        return found._replace(complete=found.complete and not self._build_cache.problems)
+        return found._replace(
+            places=found.places | self._twins.keys(),
+            complete=found.complete and not self._build_cache.problems,
+        )
+
+    @functools.cached_property
+    def _twins(self) -> Mapping[str, ContainerdLayer]:
+        """The layers of images by the places where they lie once more, of other namespaces."""
+        found: dict[str, ContainerdLayer] = {}
+        for place, placed in self._placed.items():
+            chain = chain_of_key(placed.key) if placed.snapshot.name else None
+            layer = self.layers_by_chain.get(chain) if chain else None
+            if layer and layer.placed and layer.placed != placed:
+                found[place] = dataclasses.replace(layer, placed=placed)
+        return found
+
+    def chain_of_twin(self, place: str) -> ChainID | None:
+        """The layer that lies at a place once more, as a second namespace has it; None where it is none."""
+        return self._twins[place].chain_id if place in self._twins else None
 
     def _own_snapshots(self) -> Iterator[Placed]:
         for container in self.containers():
@@ -232,7 +258,7 @@ class ContainerdStore(StoredImages):
                 yield self._placed[layer.cache_id]
 
     def _with_keys(self, keys: Iterable[str]) -> list[Placed]:
-        return [placed for key in sorted(keys) if (placed := self._snapshots.of(key))]
+        return [placed for key in sorted(keys) for placed in self._snapshots.every(key)]
 
     @property
     def places_path(self) -> str:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from layerfs.formats.tarsplit import ArchiveMarks, Paths
     from layerfs.hostdir import HostDir
     from layerfs.ids import ChainID
-    from layerfs.store import Buffer
+    from layerfs.layertar import Buffer
     from layerfs.stores.docker.layerdb import LayerDB
     from layerfs.tree.content import Content
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from layerfs.ids import DiffID
-    from layerfs.store import Buffer
+    from layerfs.layertar import Buffer
     from layerfs.stores.docker.layerarchive import Fault, LayerArchive
 
 __all__ = ["SPARSE", "OriginalTar", "sparse_members", "tell"]

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from layerfs.errors import LayerfsError
     from layerfs.formats.tarsplit import Member
     from layerfs.ids import ChainID
+    from layerfs.layertar import LayerTar
     from layerfs.model import Image, Layer
-    from layerfs.store import LayerTar
     from layerfs.stores.docker.dataroot import DataRoot
     from layerfs.stores.docker.layerarchive import Fault, LayerArchive
     from layerfs.views.export.members import Write

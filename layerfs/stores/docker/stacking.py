@@ -19,7 +19,7 @@ from layerfs.errors import BrokenChain, CorruptStore, MissingFile
 from layerfs.formats.errors import FormatError
 from layerfs.formats.whiteouts import TRUSTED
 from layerfs.ids import CacheID
-from layerfs.store import walk_down
+from layerfs.layerchain import walk_down
 from layerfs.stores.docker.fidelity import Fidelity
 from layerfs.stores.docker.layerarchive import LayerArchive
 from layerfs.stores.docker.overlay2 import MAX_STACK

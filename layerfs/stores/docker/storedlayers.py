@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from layerfs.damage import attempt
 from layerfs.errors import BrokenChain, CorruptStore, MissingFile, NameLost, StoreGone
 from layerfs.ids import CacheID, ChainID, ImageID
-from layerfs.store import FILES, RECORDS, Store, walk_down
+from layerfs.layerchain import walk_down
+from layerfs.store import FILES, RECORDS, Store
 from layerfs.stores.docker.containers import ContainerDB
 from layerfs.stores.docker.driver import DIRECTORY_HALF, HALVES, IMAGE_HALF, lacking
 from layerfs.stores.docker.imagedb import ImageDB

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from layerfs.capabilities import LayerBlob, Salvager, StoredImage
     from layerfs.formats.reference import Reference
     from layerfs.ids import ChainID, DiffID
+    from layerfs.layertar import LayerTar
     from layerfs.model import Image, Layer
-    from layerfs.store import LayerTar, Store
+    from layerfs.store import Store
 
 __all__ = ["ExportImage", "lacking", "original", "parents", "platform_of", "salvaged", "tags_asked_for"]
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from layerfs.capabilities import LayerBlob, StoredImage
     from layerfs.formats.reference import Reference
-    from layerfs.store import LayerTar
+    from layerfs.layertar import LayerTar
     from layerfs.views.export.images import ExportImage
     from layerfs.views.export.packing import Packing
     from layerfs.views.export.places import Destination

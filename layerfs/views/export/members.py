@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
     from layerfs.formats.whiteouts import Dialect
-    from layerfs.store import Buffer
+    from layerfs.layertar import Buffer
     from layerfs.tree.content import Content
     from layerfs.tree.node import Node
     from layerfs.tree.union import UnionTree

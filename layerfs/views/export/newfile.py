@@ -16,7 +16,7 @@ from layerfs.views.place import BadTarget, Destination, naming, open_destination
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from layerfs.store import Buffer
+    from layerfs.layertar import Buffer
 
 __all__ = ["NewFile"]
 

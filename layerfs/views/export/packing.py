@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import IO
 
-    from layerfs.store import Buffer, LayerTar
+    from layerfs.layertar import Buffer, LayerTar
     from layerfs.views.export.members import Write
 
 __all__ = ["Packed", "Packing"]

@@ -162,6 +162,7 @@ GLOBAL = {
     "metadata": ("--metadata", "tar-split"),
     "userns": ("--userns", "231072"),
     "bolt_state": ("--bolt-state", "previous"),
+    "store": ("--store", "containerd"),
     "namespace": ("--namespace", "all"),
     "platform": ("--platform", "linux/arm64"),
     "cache_dir": ("--cache-dir", "/cache"),
