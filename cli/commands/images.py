@@ -30,7 +30,6 @@ __all__ = ["command"]
 
 UNKNOWN = "N/A"
 
-_ONLY_IDS = "{{.ID}}"
 _TAGGED = "table {{.Repository}}\t{{.Tag}}"
 _REST = "\t{{.ID}}\t{{if .CreatedSince}}{{.CreatedSince}}{{else}}N/A{{end}}\t{{.Size}}"
 _USAGE = "\t{{.SharedSize}}\t{{.UniqueSize}}\t{{.FreedSize}}\t{{.Containers}}"
@@ -40,17 +39,18 @@ USAGE_SORT_KEYS = ("shared_size", "unique_size", "freed_size")
 
 
 class Sizes:
-    """The sizes of an image in bytes, each reckoned once; None where it is not known.
-
-    Attributes:
-        size: as its engine prints it.
-    """
+    """The sizes of an image in bytes, each reckoned when it is asked for; None where it is not known."""
 
     def __init__(self, root: Store, image: Image, usage: ImageUsage | None) -> None:
         """Those of `image` in `root`; `usage` where that was reckoned already."""
         self._root = root
         self._image = image
-        self.size = usage.size if usage else root.size(image)
+        self._usage = usage
+
+    @functools.cached_property
+    def size(self) -> int | None:
+        """As its engine prints it."""
+        return self._usage.size if self._usage else self._root.size(self._image)
 
     @functools.cached_property
     def content(self) -> int | None:
@@ -174,10 +174,7 @@ def command(
         as_engine=is_template(form),
     )
     names = image_rows(listed, _told_digests(form, digests=digests))
-    if form == _ONLY_IDS and sort is None and not usage:  # without what it costs to know the rest
-        rows = [Row(name, None, 0, None) for name in names]
-    else:
-        rows = list(_rows(data_root, names, usage=usage))
+    rows = list(_rows(data_root, names, usage=usage))
     counted = data_root.account_rules.containers_listed
     table = _table(full=no_trunc, platforms=all_platforms, usage=usage, counted=counted)
     emit(table, _sorted(rows, sort) if sort else rows, form)
@@ -188,7 +185,7 @@ def _layout(form: str, *, quiet: bool, digests: bool, platforms: bool, usage: bo
     if form == "table":
         digest = "\t{{.Digest}}" if digests else ""
         platform = "\t{{.Platform}}" if platforms else ""
-        return _ONLY_IDS if quiet else _TAGGED + digest + platform + _REST + (_USAGE if usage else "")
+        return "{{.ID}}" if quiet else _TAGGED + digest + platform + _REST + (_USAGE if usage else "")
     if form.startswith("table") and digests and "{{.Digest}}" not in form:
         return form + "\t{{.Digest}}"
     return form

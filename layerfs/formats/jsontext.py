@@ -152,7 +152,8 @@ def _typed(document: Json, key: str, kind: type, default: Any) -> Any:
     found = document.get(key)
     if found is None:
         folded = key.casefold()
-        found = next((document[name] for name in document if name.casefold() == folded), None)
+        alike = (name for name in document if len(name) == len(key) and name.casefold() == folded)
+        found = next((document[name] for name in alike), None)
     return default if found is None else _checked(found, kind, key)
 
 

@@ -25,12 +25,25 @@ PROMISES = {"layerfs --help": 0.15, "layerfs images": 0.5}
 
 
 def measure(
-    root: Path, runs: int, progress: Callable[[str], None], others: Mapping[str, Path] = MappingProxyType({})
+    root: Path,
+    containerd: Path,
+    runs: int,
+    progress: Callable[[str], None],
+    others: Mapping[str, Path] = MappingProxyType({}),
 ) -> Medians:
-    """The median seconds of each command on the data root `root`; `others` are more programs of layerfs."""
+    """The median seconds of each command; `others` are more programs of layerfs.
+
+    Args:
+        root: a Docker data root.
+        containerd: a containerd root of as many images.
+        runs: how often.
+        progress: is told what is going on.
+        others: by the names they have in the table.
+    """
     commands = _floor()
     for name, program in {"layerfs": LAYERFS, **others}.items():
         commands |= _commands(name, program, root)
+        commands |= _listings(name, program, containerd)
     for command in commands.values():
         seconds(command)  # once for the caches
     contenders = {name: _contender(command) for name, command in commands.items()}
@@ -53,6 +66,14 @@ def _commands(name: str, program: Path, root: Path) -> dict[str, list[str]]:
         f"{name} images -a --format json": [*layerfs, "images", "-a", "--format", "json"],
         f"{name} du": [*layerfs, "du"],
         f"{name} history IMAGE": [*layerfs, "history", MEASURED_IMAGE],
+    }
+
+
+def _listings(name: str, program: Path, root: Path) -> dict[str, list[str]]:
+    layerfs = [str(program), "--root", str(root)]
+    return {
+        f"{name} --root CONTAINERD images -q": [*layerfs, "images", "-q"],
+        f"{name} --root CONTAINERD images": [*layerfs, "images"],
     }
 
 

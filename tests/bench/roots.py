@@ -21,6 +21,7 @@ from tests.bench.packing import (
     to_layout,
     unpack_layers,
 )
+from tests.support import containerdbuilder
 from tests.support.rootbuilder import many_images
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ __all__ = [
     "IMAGES",
     "MEASURED_IMAGE",
     "TreeRoot",
+    "containerd_root",
     "image_size",
     "images_root",
     "layer_tars",
@@ -51,6 +53,11 @@ _SPACE_NEEDED = 5 << 30
 def images_root(place: Path) -> Path:
     """A data root with `IMAGES` images."""
     return _once(place / f"images-{IMAGES}", lambda path: many_images(path, IMAGES))
+
+
+def containerd_root(place: Path) -> Path:
+    """A containerd root with `IMAGES` images, and five snapshots each."""
+    return _once(place / f"containerd-{IMAGES}", lambda path: containerdbuilder.many_images(path, IMAGES, 5))
 
 
 @dataclass(frozen=True, slots=True)

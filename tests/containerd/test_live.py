@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fixtures.archives import Layer
+from layerfs.model import BareLayer
 from layerfs.stores.containerd.store import ContainerdStore
 from layerfs.stores.registry import Options
 from tests.support.command import layerfs
@@ -22,7 +23,6 @@ from tests.support.treeview import tree_snapshot
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from layerfs.model import BareLayer
     from layerfs.model import Layer as StoredLayer
     from tests.support.containerd import Containerd
 
@@ -46,6 +46,19 @@ def _archive(program: bytes) -> bytes:
     return as_tar(layout.done())
 
 
+CONTAINER = ("--null-io", "--cgroup", "")
+"""How containers are run: without control groups, whose names the whole machine shares."""
+
+IMPORTS = {
+    "default": "",
+    "k8s.io": "",
+    "packed": "--no-unpack",
+    "native": "--snapshotter native",
+    "whole": "--snapshotter native",
+}
+"""By namespace how the images are imported into it."""
+
+
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containerd]:
     """A containerd that runs: images unpacked and not, two namespaces, native, leftovers, containers."""
@@ -55,17 +68,14 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containerd]:
     (place / "images.tar").write_bytes(_archive(program))
     (place / "live").mkdir()
     with running(place / "live") as found:
-        for namespace, options in (("default", ()), ("packed", ("--no-unpack",)), ("k8s.io", ())):
-            found.ctr("images", "import", *options, str(place / "images.tar"), namespace=namespace)
-        for namespace in ("native", "whole"):
-            options = ("--snapshotter", "native")
-            found.ctr("images", "import", *options, str(place / "images.tar"), namespace=namespace)
+        for namespace, option in IMPORTS.items():
+            found.ctr("images", "import", *option.split(), str(place / "images.tar"), namespace=namespace)
         found.ctr("images", "tag", UPPER, ODD)
         top = next(row[0] for row in found.rows("snapshots", "ls") if row[1].startswith("sha256:"))
         found.ctr("snapshots", "prepare", "left-active", top)
         words = ("write", "/edited", "e", ",", "rm", "/etc/motd", ",", "append", "/opt/kept", "more")
-        found.ctr("run", "--null-io", UPPER, "web", "/bin/fx", *words)
-        found.ctr("run", "--null-io", BASE, "alone", "/bin/fx", "write", "/x", "y")
+        found.ctr("run", *CONTAINER, UPPER, "web", "/bin/fx", *words)
+        found.ctr("run", *CONTAINER, BASE, "alone", "/bin/fx", "write", "/x", "y")
         found.ctr("images", "rm", "--sync", BASE)
         found.ctr("snapshots", "view", "left-view", top)
         found.ctr("snapshots", "label", "left-view", "containerd.io/gc.root=now")
@@ -121,7 +131,7 @@ def test_snapshots_are_those_that_ctr_lists(live: Containerd, namespace: str) ->
     for key in found:
         placed = store.placed(_layer(store, key))
         assert placed
-        taken[key] = store.content_size(store.bare_layer(placed.place)) or 0
+        taken[key] = store.content_size(BareLayer(placed.place)) or 0
     told = {row[0]: f"{row[1]} {row[2]}" for row in usage if wanted[row[0]][1] != "view"}  # not counted
     assert told == {key: f"{size / 1024:.1f} KiB" for key, size in taken.items() if key in told}
     for item in records:

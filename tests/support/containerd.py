@@ -27,6 +27,10 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 [ttrpc]
   address = "{0}/socket.ttrpc"
 """
+# runc notes containers below /run/containerd by their names alone: these must be nobody else's
+_START = """\
+mkdir -p /run/containerd && mount -t tmpfs tmpfs /run/containerd && exec containerd --config "$1"
+"""
 _PATIENCE = 60  # seconds until it must answer
 
 
@@ -73,7 +77,7 @@ class Containerd:
 def running(path: Path) -> Iterator[Containerd]:
     """Start one with its files below `path`, a directory of its own; it is killed at the end."""
     (path / "config.toml").write_text(CONFIG.format(path))
-    command = in_own_namespaces("containerd", "--config", str(path / "config.toml"))
+    command = in_own_namespaces("sh", "-c", _START, "containerd", str(path / "config.toml"))
     alive, held = os.pipe()  # what it starts holds this open as long as it runs
     with (
         (path / "log").open("wb") as log,

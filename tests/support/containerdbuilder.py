@@ -205,13 +205,14 @@ class ContainerdBuilder:
         """Add a container as ctr makes one, with its writable snapshot."""
         spec = json.dumps({"process": {"args": ["sh"], "cwd": "/"}}).encode()
         url = b"types.containerd.io/opencontainers/runtime-spec/1/Spec"
+        noted: dict[bytes, Any] = {b"labels": dict(labels)} if labels else {}
         self.space[b"containers"][_raw(container_id)] = {
             b"image": image.encode(),
             b"snapshotter": self._snapshotter.encode(),
             b"snapshotKey": _raw(container_id),
             b"spec": b"\x0a" + unsigned(len(url)) + url + b"\x12" + unsigned(len(spec)) + spec,
             **_TIMES,
-            **({b"labels": dict(labels)} if labels else {}),
+            **noted,
         }
         return self.snapshot(container_id, below, active=True)
 
