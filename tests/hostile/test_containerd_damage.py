@@ -29,6 +29,7 @@ JSON = ("--format", "json")
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "images": ("images", *JSON),
     "layers": ("layers", *JSON),
+    "du": ("du", *JSON),
     "containers": ("containers", "--size", *JSON),
     "inspect": ("inspect", IMAGE),
     "ls": ("ls", "-laR", IMAGE),
@@ -201,13 +202,13 @@ def garbage(_content: bytes) -> bytes:
     return b"\xff garbage\n"
 
 
-SIZES = ("images", "layers", "containers", "inspect")
+SIZES = ("images", "du", "layers", "containers", "inspect")
 """Commands that tell the sizes of snapshots, which only their records have."""
 PLACES = ("layers", "inspect", "whois")
 """Commands that tell of directories."""
 TIMES = ("ls", "container", "else container", "timeline")
 """Commands that show when the engine made directories which no tar tells of; blobs do not have that."""
-OF_CONTAINER = ("containers", "container", "diff", "find")
+OF_CONTAINER = ("du", "containers", "container", "diff", "find")
 OF_IMAGE = tuple(name for name in COMMANDS if "else" not in name and name not in ("container", "diff"))
 NO_DATABASE = (*SIZES, *PLACES, *TIMES, *OF_CONTAINER, "waste")
 
@@ -265,6 +266,8 @@ def test_damage_hides_nothing_else(root: ContainerdRoot, right: Mapping[str, Out
     with root.mended():
         damage.do(root)
         for command, arguments in COMMANDS.items():
+            if (name, command) == ("leftovers", "du"):
+                continue  # it counts them
             found, wanted = run_bytes(root.top, *arguments), right[command]
             lines = found.stderr.splitlines()
             assert len(lines) == len(set(lines)), (command, lines)
