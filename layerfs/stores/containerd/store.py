@@ -140,7 +140,7 @@ class ContainerdStore(StoredImages):
                 MissingFile(placed.snapshotter.path_of(number), "the snapshot's directory is missing")
             )
             return NOWHERE
-        return Place(placed.snapshotter.path_of(number), None if chain_of_key(placed.key) else placed.key)
+        return Place(placed.snapshotter.path_of(number), placed.key)
 
     def place_path(self, place: str) -> str:
         """A snapshot's directory, below the store's own path."""
