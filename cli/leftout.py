@@ -8,6 +8,7 @@ from .main import FINDINGS
 from .messages import say, way_out
 
 if TYPE_CHECKING:
+    from layerfs.capabilities import LayerBlob
     from layerfs.errors import CorruptStore
     from layerfs.layertar import LayerTar
     from layerfs.views.export.images import ExportImage
@@ -45,7 +46,7 @@ class LeftOut:
 
     def can_be_rebuilt(self, item: Made) -> bool:
         """Whether all layers can be written, found by doing it, each layer once; says why not."""
-        for chain, layer in zip(item.image.chain, item.image.layers, strict=True):
+        for chain, layer in zip(item.image.chain, item.image.written, strict=True):
             if chain not in self._tried:
                 self._tried[chain] = _damage(layer)
             if error := self._tried[chain]:
@@ -54,7 +55,7 @@ class LeftOut:
         return True
 
 
-def _damage(layer: LayerTar) -> CorruptStore | None:
+def _damage(layer: LayerTar | LayerBlob) -> CorruptStore | None:
     from layerfs.errors import CorruptStore
 
     try:

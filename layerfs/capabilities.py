@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from layerfs.formats.buildkit import BuildKitRecord
-    from layerfs.ids import ChainID, DiffID, ImageID
+    from layerfs.ids import BlobDigest, ChainID, DiffID, ImageID
     from layerfs.layertar import LayerTar
     from layerfs.model import Diagnosis, Finding, Image, Layer
     from layerfs.store import Store
@@ -27,10 +27,13 @@ __all__ = [
     "DoctorOptions",
     "DoctorReport",
     "Holding",
+    "Keeping",
+    "LayerBlob",
     "Pinned",
     "Progress",
     "Salvageable",
     "Salvager",
+    "StoredImage",
     "Unclaimed",
     "Verifiable",
     "VerifyOptions",
@@ -252,6 +255,48 @@ class Diagnosable(Protocol):
             options: how much.
             on_progress: is told of the parts `sizes` and `costs`, in items, and `layers`, in bytes.
         """
+
+
+# -- what is kept byte for byte ------------------------------------------------------------------
+
+
+class LayerBlob(Protocol):
+    """A layer as it is stored, packed or not, which can be written as often as it is wanted.
+
+    Attributes:
+        digest: its sha256.
+        size: its bytes.
+    """
+
+    digest: BlobDigest
+    size: int
+
+    def write(self, write: Callable[[bytes], object]) -> None:
+        """Write it, piece by piece; raises `CorruptStore` when it is not what it should be."""
+
+
+class StoredImage(NamedTuple):
+    """An image as registries have it, byte for byte.
+
+    Attributes:
+        manifest: its bytes.
+        media_type: of the manifest.
+        layers: base first.
+        loads_anywhere: whether every Engine can read its layers: not those packed by zstd.
+    """
+
+    manifest: bytes
+    media_type: str
+    layers: tuple[LayerBlob, ...]
+    loads_anywhere: bool = True
+
+
+@runtime_checkable
+class Keeping(Protocol):
+    """A store that keeps images as they were pulled or built."""
+
+    def stored_image(self, image: Image) -> StoredImage | None:
+        """An image byte for byte; None where it cannot be named by sha256; raises `CorruptStore`."""
 
 
 # -- what can be saved ---------------------------------------------------------------------------

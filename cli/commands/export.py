@@ -222,8 +222,8 @@ def _write_images(context: click.Context, given: Given, images: Sequence[ExportI
     since = [find_name(context, name) for name in given.since]
     there = [base.store.image(base.name) for base in since]
     wanted = lacking(images, there) if there else None
-    layers = {tar.diff_id: tar for image in images for tar in image.layers}
-    total = sum(tar.size for diff_id, tar in layers.items() if wanted is None or diff_id in wanted)
+    sizes = {diff_id: size for image in images for diff_id, size in image.sizes.items()}
+    total = sum(size for diff_id, size in sizes.items() if wanted is None or diff_id in wanted)
     with ExitStack() as opened:
         place = _open_place(context, given, opened, total, directory=form == "oci")
         spools = os.path.dirname(os.fsencode(given.output.rstrip("/"))) or b"."

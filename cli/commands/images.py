@@ -68,14 +68,24 @@ class Row:
     """One line; `usage` only where it was asked for."""
 
     name: ImageRow
-    sizes: Sizes
+    sizes: Sizes | None
     containers: int
     usage: ImageUsage | None
 
     @property
     def size(self) -> int | None:
         """The size that its engine prints."""
-        return self.sizes.size
+        return self.sizes.size if self.sizes else None
+
+    @property
+    def content(self) -> int | None:
+        """Bytes of its blobs."""
+        return self.sizes.content if self.sizes else None
+
+    @property
+    def on_disk(self) -> int | None:
+        """What it takes on disk."""
+        return self.sizes.on_disk if self.sizes else None
 
     def of_usage(self, part: str) -> int | None:
         """The part `shared`, `unique` or `freed` of the size, where it is known."""
@@ -283,18 +293,18 @@ def _table(*, full: bool, platforms: bool, usage: bool, counted: bool) -> Table[
         Column("", lambda row: row.size, "VirtualSize", "SIZE", lambda row: _size(row.size, 4)),
         Column(
             "content_size",
-            lambda row: row.sizes.content,
+            lambda row: row.sizes and row.sizes.content,
             "ContentSize",
             "CONTENT SIZE",
-            lambda row: _size(row.sizes.content),
+            lambda row: _size(row.content),
             listed=False,
         ),
         Column(
             "disk_usage",
-            lambda row: row.sizes.on_disk,
+            lambda row: row.sizes and row.sizes.on_disk,
             "DiskUsage",
             "DISK USAGE",
-            lambda row: _size(row.sizes.on_disk),
+            lambda row: _size(row.on_disk),
             listed=False,
         ),
         Column(

@@ -7,14 +7,28 @@ Sources: containerd `core/metadata/boltutil/helpers.go`, `core/snapshots/storage
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from layerfs.formats.errors import FormatError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from layerfs.formats.bolt import Bucket
 
-__all__ = ["TypedValue", "any_of", "as_bytes", "as_text", "integer_of", "labels_of", "time_of", "unsigned_of"]
+__all__ = [
+    "Leniently",
+    "TypedValue",
+    "any_of",
+    "as_bytes",
+    "as_text",
+    "integer_of",
+    "labels_of",
+    "time_of",
+    "unsigned_of",
+]
+
+_Value = TypeVar("_Value")
 
 _TIME = struct.Struct(">BqIh")  # version, seconds since year 1, nanoseconds, minutes of the zone
 _TIME_SIZES = {1: 15, 2: 16}  # by version; the second ends in seconds of the zone
@@ -82,6 +96,33 @@ def labels_of(bucket: Bucket, name: bytes = b"labels") -> dict[str, str]:
     """The texts by name in the bucket `name` of `bucket`; a bucket that is not there is empty."""
     found = bucket.bucket(name)
     return {as_text(key): as_text(value) for key, value in found.values()} if found else {}
+
+
+class Leniently:
+    """Reads values that a record can do without: a malformed one is told, and as one that is not there."""
+
+    def __init__(self, told: Callable[[FormatError], None]) -> None:
+        """Tell `told` what is wrong."""
+        self._told = told
+
+    def time(self, raw: bytes | None) -> int | None:
+        """See `time_of`."""
+        return self._read(time_of, raw)
+
+    def integer(self, raw: bytes | None) -> int | None:
+        """See `integer_of`; None where there is none."""
+        return self._read(integer_of, raw)
+
+    def typed(self, raw: bytes | None) -> TypedValue | None:
+        """See `any_of`; None where there is none."""
+        return self._read(any_of, raw)
+
+    def _read(self, parse: Callable[[bytes], _Value], raw: bytes | None) -> _Value | None:
+        try:
+            return parse(raw) if raw else None
+        except FormatError as error:
+            self._told(error)
+            return None
 
 
 def _varint(raw: bytes, at: int) -> tuple[int, int]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from layerfs.formats.boltvalues import any_of, as_bytes, as_text, integer_of, labels_of, time_of
+from layerfs.formats.boltvalues import Leniently, as_bytes, as_text, labels_of
 from layerfs.formats.errors import FormatError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["MetaBlob", "MetaContainer", "MetaImage", "MetaLease", "MetaSnapshot", "Namespace", "parse_meta"]
 
 _Record = TypeVar("_Record")
+_Parser: TypeAlias = "Callable[[str, Bucket, Leniently], _Record]"
 
 _PARTS = (b"images", b"content", b"snapshots", b"containers", b"leases", b"labels")
 
@@ -172,7 +173,7 @@ class Namespace:
 
     def sandbox_extensions(self, sandbox: str) -> Mapping[str, TypedValue]:
         """What others noted of a sandbox that containerd itself knows (since 1.7), by their names."""
-        found = self._one("sandbox", lambda _, bucket: _extensions(bucket), sandbox, b"sandboxes")
+        found = self._one("sandbox", _sandbox, sandbox, b"sandboxes")
         return found or {}
 
     def image(self, name: str) -> MetaImage | None:
@@ -187,29 +188,26 @@ class Namespace:
         """The snapshot of a key."""
         return self._one("snapshot", _snapshot, key, b"snapshots", as_bytes(snapshotter))
 
-    def _all(
-        self, noun: str, parse: Callable[[str, Bucket], _Record], *path: bytes
-    ) -> Iterator[tuple[str, _Record]]:
+    def _all(self, noun: str, parse: _Parser[_Record], *path: bytes) -> Iterator[tuple[str, _Record]]:
         parent = _inner(self._bucket, path)
         for key, inner in parent.buckets() if parent else ():
             if (found := self._parsed(noun, parse, as_text(key), inner)) is not None:
                 yield as_text(key), found
 
-    def _one(
-        self, noun: str, parse: Callable[[str, Bucket], _Record], key: str, *path: bytes
-    ) -> _Record | None:
+    def _one(self, noun: str, parse: _Parser[_Record], key: str, *path: bytes) -> _Record | None:
         parent = _inner(self._bucket, path)
         inner = parent.bucket(as_bytes(key)) if parent and key else None
         return self._parsed(noun, parse, key, inner) if inner else None
 
-    def _parsed(
-        self, noun: str, parse: Callable[[str, Bucket], _Record], key: str, bucket: Bucket
-    ) -> _Record | None:
-        try:
-            return parse(key, bucket)
-        except FormatError as error:
+    def _parsed(self, noun: str, parse: _Parser[_Record], key: str, bucket: Bucket) -> _Record | None:
+        def told(error: FormatError) -> None:
             problem = f"{self.name}: {noun} {ascii(key)[1:-1]}: {error.problem}"
             self._report(FormatError(problem, expected=error.expected, found=error.found))
+
+        try:
+            return parse(key, bucket, Leniently(told))
+        except FormatError as error:
+            told(error)
             return None
 
 
@@ -240,7 +238,7 @@ def _inner(bucket: Bucket | None, path: Iterable[bytes]) -> Bucket | None:
     return bucket
 
 
-def _image(name: str, bucket: Bucket) -> MetaImage:
+def _image(name: str, bucket: Bucket, lenient: Leniently) -> MetaImage:
     target = bucket.bucket(b"target")
     if target is None:
         raise FormatError("names nothing", expected="a bucket target")
@@ -249,22 +247,25 @@ def _image(name: str, bucket: Bucket) -> MetaImage:
         name,
         as_text(said.get(b"digest", b"")),
         as_text(said.get(b"mediatype", b"")),
-        integer_of(said.get(b"size", b"\0")),
-        time_of(times.get(b"createdat")),
-        time_of(times.get(b"updatedat")),
+        lenient.integer(said.get(b"size")) or 0,
+        lenient.time(times.get(b"createdat")),
+        lenient.time(times.get(b"updatedat")),
         labels_of(bucket),
         labels_of(bucket, b"annotations"),
     )
 
 
-def _blob(digest: str, bucket: Bucket) -> MetaBlob:
+def _blob(digest: str, bucket: Bucket, lenient: Leniently) -> MetaBlob:
     values = dict(bucket.values())
     return MetaBlob(
-        digest, integer_of(values.get(b"size", b"\0")), time_of(values.get(b"createdat")), labels_of(bucket)
+        digest,
+        lenient.integer(values.get(b"size")) or 0,
+        lenient.time(values.get(b"createdat")),
+        labels_of(bucket),
     )
 
 
-def _snapshot(key: str, bucket: Bucket) -> MetaSnapshot:
+def _snapshot(key: str, bucket: Bucket, lenient: Leniently) -> MetaSnapshot:
     values = dict(bucket.values())
     if not values.get(b"name"):
         raise FormatError("the snapshotter's name for it is missing")
@@ -272,12 +273,12 @@ def _snapshot(key: str, bucket: Bucket) -> MetaSnapshot:
         key,
         as_text(values[b"name"]),
         as_text(values.get(b"parent", b"")),
-        time_of(values.get(b"createdat")),
+        lenient.time(values.get(b"createdat")),
         labels_of(bucket),
     )
 
 
-def _container(container_id: str, bucket: Bucket) -> MetaContainer:
+def _container(container_id: str, bucket: Bucket, lenient: Leniently) -> MetaContainer:
     values = dict(bucket.values())
 
     def noted(key: bytes) -> str:
@@ -289,23 +290,28 @@ def _container(container_id: str, bucket: Bucket) -> MetaContainer:
         noted(b"snapshotter"),
         noted(b"snapshotKey"),
         noted(b"sandboxid"),
-        time_of(values.get(b"createdat")),
+        lenient.time(values.get(b"createdat")),
         labels_of(bucket),
-        any_of(values[b"spec"]) if values.get(b"spec") else None,
-        _extensions(bucket),
+        lenient.typed(values.get(b"spec")),
+        _extensions(bucket, lenient),
     )
 
 
-def _extensions(bucket: Bucket) -> dict[str, TypedValue]:
+def _sandbox(_: str, bucket: Bucket, lenient: Leniently) -> dict[str, TypedValue]:
+    return _extensions(bucket, lenient)
+
+
+def _extensions(bucket: Bucket, lenient: Leniently) -> dict[str, TypedValue]:
     found = bucket.bucket(b"extensions")
-    return {as_text(key): any_of(value) for key, value in found.values()} if found else {}
+    pairs = ((as_text(key), lenient.typed(value)) for key, value in (found.values() if found else ()))
+    return {key: value for key, value in pairs if value}
 
 
-def _lease(lease_id: str, bucket: Bucket) -> MetaLease:
+def _lease(lease_id: str, bucket: Bucket, lenient: Leniently) -> MetaLease:
     snapshotters, content = bucket.bucket(b"snapshots"), bucket.bucket(b"content")
     return MetaLease(
         lease_id,
-        time_of(bucket.value(b"createdat")),
+        lenient.time(bucket.value(b"createdat")),
         labels_of(bucket),
         frozenset(
             (as_text(snapshotter), as_text(key))

@@ -6,6 +6,7 @@ Source: Go `time` package (RFC3339Nano); moby writes every time this way.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import re
 
 from layerfs.formats.errors import FormatError
@@ -20,6 +21,7 @@ _CYCLE_YEARS, _CYCLE_DAYS = 400, 146097  # after which the calendar is the same 
 _ZERO_TIME = (dt.date(1, 1, 1).toordinal() - _EPOCH) * 86400 * 10**9
 
 
+@functools.lru_cache(1 << 10)  # the steps of a build often share theirs
 def parse_time(text: str) -> int | None:
     """Nanoseconds since the epoch; None for Go's zero time, which stands for "never".
 

@@ -150,11 +150,20 @@ def _typed(document: Json, key: str, kind: type, default: Any) -> Any:
     that the document brings takes `texts_by_name` or `objects_by_name`.
     """
     found = document.get(key)
+    if type(found) is kind:  # mostly; a store of thousands of images asks for hundreds of thousands of fields
+        return found
     if found is None:
-        folded = key.casefold()
-        alike = (name for name in document if len(name) == len(key) and name.casefold() == folded)
-        found = next((document[name] for name in alike), None)
+        found = _alike(document, key)
     return default if found is None else _checked(found, kind, key)
+
+
+def _alike(document: Json, key: str) -> Any:
+    """The value of the first key that is the same but for upper and lower case; None where there is none."""
+    size, folded = len(key), key.casefold()
+    for name in document:
+        if len(name) == size and name.casefold() == folded:
+            return document[name]
+    return None
 
 
 def _checked(found: Any, kind: type, where: str) -> Any:

@@ -4,7 +4,9 @@ An alert or audit log names files by their place on its own host, so a path is r
 whatever directory the root has there.
 
 Source: moby `daemon/graphdriver/overlay2/overlay.go`, `layer/filestore.go`, `image/fs.go`,
-`distribution/metadata/v2_metadata_service.go`, `volume/local/local.go`.
+`distribution/metadata/v2_metadata_service.go`, `volume/local/local.go`, `daemon/snapshotter/mount.go`;
+containerd `plugins/snapshots/overlay/overlay.go`, `plugins/content/local/store.go`,
+`core/runtime/v2/bundle.go`.
 """
 
 from __future__ import annotations
@@ -26,19 +28,29 @@ _PREFIXES = {
     b"image/overlay2/distribution/diffid-by-digest/sha256": "blob",
     b"image/overlay2/distribution/v2metadata-by-diffid/sha256": "diff",
     b"containers": "container",
+    b"rootfs/overlayfs": "mounted",
+    b"io.containerd.runtime.v2.task": "task",
+    b"io.containerd.grpc.v1.cri/containers": "container",
+    b"io.containerd.grpc.v1.cri/sandboxes": "container",
+    b"io.containerd.content.v1.content/blobs/sha256": "content",
     b"volumes": "volume",
 }
 """What the name behind a prefix is; a longer prefix comes before its own beginning."""
+
+_SNAPSHOTTER, _OVERLAYFS = b"io.containerd.snapshotter.v1.", b"overlayfs"
+_FILES, _WHOLE = b"fs", b"native"
 
 
 class RootPath(NamedTuple):
     """A path, taken apart.
 
     Attributes:
-        kind: what `name` names: `directory` (of `overlay2/`), `link`, `chain`, `diff`, `blob`, `image`,
-            `container` or `volume`; the digests without their algorithm.
-        name: the name.
-        area: of a layer's directory the part: `diff`, `merged`, `work`, `link`, …; else empty.
+        kind: what `name` names: `directory` (of `overlay2/`, or of a snapshotter), `link`, `chain`, `diff`,
+            `blob`, `content` (any blob of containerd's), `image`, `container` or `volume`; digests without
+            their algorithm.
+        name: the name; of a snapshotter's directory the place of its snapshot.
+        area: of a layer's directory the part: `diff` (its files), `merged`, `work`, `link`, …; `merged` of a
+            container's tree that is mounted; else empty.
         inner: the path inside that, without a leading slash.
     """
 
@@ -73,6 +85,8 @@ def _components(path: bytes) -> list[bytes]:
 
 def _parse(names: Sequence[bytes], start: int) -> RootPath | None:
     """What the components from `start` on are below a data root; None if they belong to no layer or image."""
+    if names[start].startswith(_SNAPSHOTTER):
+        return _snapshot(names[start].removeprefix(_SNAPSHOTTER), names[start + 1 :])
     for prefix, kind in _PREFIXES.items():
         at = start + prefix.count(b"/") + 1
         if len(names) <= at or b"/".join(names[start:at]) != prefix:
@@ -82,8 +96,25 @@ def _parse(names: Sequence[bytes], start: int) -> RootPath | None:
             return RootPath(kind, name, _text(rest[0]) if rest else "", b"/".join(rest[1:]))
         if kind == "link":  # a link leads to diff/ itself
             return RootPath(kind, name, "diff" if rest else "", b"/".join(rest))
+        if kind == "mounted":
+            return RootPath("container", name, "merged", b"/".join(rest))
+        if kind == "task":  # a namespace, and a container's directory in it
+            inside = b"/".join(rest[2:]) if rest[1:2] == [b"rootfs"] else b""
+            return RootPath("container", _text(rest[0]), "merged", inside) if rest else None
         return RootPath(kind, name)
     return None
+
+
+def _snapshot(snapshotter: bytes, names: Sequence[bytes]) -> RootPath | None:
+    """What lies in a snapshotter's directory."""
+    if names[:1] != [b"snapshots"] or len(names) < 2:
+        return None
+    place = names[1] if snapshotter == _OVERLAYFS else snapshotter + b"/" + names[1]
+    rest = names[2:]
+    if snapshotter == _WHOLE:
+        return RootPath("directory", _text(place), "diff", b"/".join(rest))
+    area = "diff" if rest[:1] == [_FILES] else _text(b"".join(rest[:1]))
+    return RootPath("directory", _text(place), area, b"/".join(rest[1:]))
 
 
 def _text(name: bytes) -> str:

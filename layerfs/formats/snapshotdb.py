@@ -9,7 +9,7 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from layerfs.formats.boltvalues import as_bytes, as_text, integer_of, labels_of, time_of, unsigned_of
+from layerfs.formats.boltvalues import Leniently, as_bytes, as_text, labels_of, unsigned_of
 from layerfs.formats.errors import FormatError
 
 if TYPE_CHECKING:
@@ -117,11 +117,14 @@ class SnapshotDB:
         return self._bucket.buckets() if self._bucket else iter(())
 
     def _parsed(self, name: str, bucket: Bucket) -> Snapshot | None:
-        try:
-            return _snapshot(name, bucket)
-        except FormatError as error:
+        def told(error: FormatError) -> None:
             problem = f"snapshot {ascii(name)[1:-1]}: {error.problem}"
             self._report(FormatError(problem, expected=error.expected, found=error.found))
+
+        try:
+            return _snapshot(name, bucket, Leniently(told))
+        except FormatError as error:
+            told(error)
             return None
 
 
@@ -141,7 +144,7 @@ def _link(key: bytes, name: str) -> _Link:
     return _Link(name, unsigned_of(key[end + 2 :]), unsigned_of(key))
 
 
-def _snapshot(name: str, bucket: Bucket) -> Snapshot:
+def _snapshot(name: str, bucket: Bucket, lenient: Leniently) -> Snapshot:
     values = dict(bucket.values())
     kind = _KINDS.get(values.get(b"kind", b""))
     if kind is None or b"id" not in values:
@@ -151,7 +154,7 @@ def _snapshot(name: str, bucket: Bucket) -> Snapshot:
         unsigned_of(values[b"id"]),
         kind,
         as_text(values.get(b"parent", b"")),
-        integer_of(values[b"size"]) if b"size" in values else None,
-        time_of(values.get(b"createdat")),
+        lenient.integer(values.get(b"size")),
+        lenient.time(values.get(b"createdat")),
         labels_of(bucket),
     )

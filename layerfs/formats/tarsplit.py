@@ -138,6 +138,12 @@ class Paths:
         """Remember a path."""
         self._hashes.add(hash(path))
 
+    def add_with_parents(self, path: bytes) -> None:
+        """Remember a path and all directories that it is in, but for the root."""
+        while path and path not in self:
+            self.add(path)
+            path = path.rpartition(b"/")[0]
+
     def discard(self, path: bytes) -> None:
         """Forget a path, if it was added."""
         self._hashes.discard(hash(path))

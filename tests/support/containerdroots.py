@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+import subprocess
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
@@ -113,6 +115,15 @@ class ContainerdRoot:
         ]
         return found
 
+    def layers(self, name: str) -> list[str]:
+        """The chain IDs of an image's layers, base first."""
+        config = json.loads(self.blob(self.digest_of(name, "config")).read_bytes())
+        first, *others = config["rootfs"]["diff_ids"]
+        found = [first]
+        for diff_id in others:
+            found.append(f"sha256:{hashlib.sha256(f'{found[-1]} {diff_id}'.encode()).hexdigest()}")
+        return found
+
     # -- damage --------------------------------------------------------------------------------
 
     def write(self, path: Path, content: bytes) -> None:
@@ -130,6 +141,17 @@ class ContainerdRoot:
         path.rename(away)
         self._undo.callback(away.rename, path)
 
+    def keep(self, path: Path) -> None:
+        """Let a directory be changed at will, with all attributes."""
+        away = self.top.parent / f"kept-{path.name}"
+        subprocess.run(["cp", "-a", str(path), str(away)], check=True)
+
+        def undo() -> None:
+            shutil.rmtree(path)
+            away.rename(path)
+
+        self._undo.callback(undo)
+
     def make(self, path: Path, *names: str) -> None:
         """Make a directory, and others in it."""
         self._undo.callback(shutil.rmtree, path)
@@ -139,13 +161,14 @@ class ContainerdRoot:
 
     def edit_meta(self, change: Callable[[Tree], object]) -> None:
         """Change what meta.db has of the namespace."""
-        self._edit(self.meta, lambda tree: change(self.space(tree)))
+        self.edit(self.meta, lambda tree: change(self.space(tree)))
 
     def edit_snapshots(self, change: Callable[[Tree], object]) -> None:
         """Change the `v1` of overlayfs's metadata.db."""
-        self._edit(self.snapshotter / "metadata.db", lambda tree: change(tree[b"v1"]))
+        self.edit(self.snapshotter / "metadata.db", lambda tree: change(tree[b"v1"]))
 
-    def _edit(self, path: Path, change: Callable[[Tree], object]) -> None:
+    def edit(self, path: Path, change: Callable[[Tree], object]) -> None:
+        """Change a database."""
         tree = read(path.read_bytes())
         change(tree)
         self.write(path, bolt_tree(plain(tree)))

@@ -1,7 +1,7 @@
 """What a name from an alert, an audit log or another tool points at: a layer, an image, a container.
 
-Every name that `naming` knows is known here, and every path of a Docker data root; damaged records
-count as far as they can be read.
+Every name that `naming` knows is known here, and every path of a Docker data root or of containerd's; damaged
+records count as far as they can be read.
 
 Sources: moby `layer/filestore.go`, `daemon/graphdriver/overlay2/overlay.go`.
 """
@@ -121,6 +121,8 @@ class Targets:
             yield from self._having("diff_id", digest)
         elif place.kind == "blob":
             yield from self._of_layers(self._layers.blob(name))
+        elif place.kind == "content":
+            yield from self._of_layers(iter(self._names.of_every_kind(digest)))
         elif place.kind == "volume":
             yield from self._mounting(name)
         else:

@@ -118,6 +118,9 @@ class Whois:
     def _answer(self, target: Target) -> Answer:
         named, meaning, place = target
         if not isinstance(named, Stage):
+            top = self._tops.get(named.id)
+            if top and place and place.inner and place.area == "merged":
+                return self._at(top, meaning, place)
             return self._owner(named, meaning)
         if place and place.inner and place.area in ("diff", "merged"):
             return self._at(named, meaning, place)

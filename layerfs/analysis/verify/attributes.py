@@ -84,6 +84,7 @@ class Attributes:
         in_place: whether the layer was written in place, as BuildKit's are, and not unpacked from its tar.
         opaque: the attribute that marks a directory opaque.
         naive: whether the engine applies archives through overlayfs.
+        copies_up: whether directories without a header get what the same ones below have.
         rootless: whether it is root of a user namespace only, which cannot make devices.
     """
 
@@ -96,6 +97,7 @@ class Attributes:
         sees_all: bool,
         owners: Owners = SAME,
         naive: bool = False,
+        copies_up: bool = False,
     ) -> None:
         """Compare `aspects`.
 
@@ -106,12 +108,14 @@ class Attributes:
             sees_all: whether this process sees `trusted.*` attributes.
             owners: the user namespace of the engine.
             naive: whether the engine applies archives through overlayfs; see `hiding`.
+            copies_up: see the class; so it is in any case where `naive`.
         """
         self.aspects = aspects
         self.in_place = in_place
         self.opaque = dialect.opaque
         self._sees_all = sees_all
         self.naive = naive
+        self.copies_up = copies_up or naive
         self.rootless = dialect is USER
         self._owners = owners
         self._implied_modes = (_IMPLIED_MODE, _NAIVE_MODE) if naive else (_IMPLIED_MODE,)

@@ -19,7 +19,7 @@ from layerfs.tree.overlay import OverlayLayer, RawLayer
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from layerfs.analysis.verify.kept import KeptTar
     from layerfs.formats.tarsplit import ArchiveMarks
@@ -106,6 +106,17 @@ class Hiding:
         except _DAMAGE:
             return None
         return node.stat if node else None
+
+    def xattrs_below(self, path: bytes) -> Mapping[bytes, bytes | None]:
+        """The extended attributes that users see at `path` in the layers below; empty for nothing."""
+        try:
+            below = self._below
+            node = _find(below, path) if below else None
+            return (
+                {name: below.xattr(node, name) for name in below.xattr_names(node)} if below and node else {}
+            )
+        except (*_DAMAGE, OSError):
+            return {}
 
     # -- the trees -----------------------------------------------------------------------------
 

@@ -19,11 +19,13 @@ class KeptTar(Protocol):
 
     Attributes:
         name: the file that tells of the tar, for messages.
+        noun: what this is, for the codes of findings: `tar-split`, or `tar` itself.
         diff: the layer's own tree as it is on disk.
         unclosed: whether `members` came to an end that was never written, but may be the right one.
     """
 
     name: str
+    noun: str
     diff: HostDir
     unclosed: bool
 

@@ -96,6 +96,7 @@ class LayerCheck:
         self._seen = Paths()  # members, by their names
         self._made = Paths()  # what they made elsewhere: whiteouts, and what lies behind links
         self._overwritten = Paths()  # whiteouts where something else is
+        self._marked = Paths()  # directories on the way to marks, which may leave nothing else
         self._parent: bytes | None = None  # of the members that come by now, and where they really are
         self._place = b""
         self._directory: HostDir | None = None
@@ -119,7 +120,9 @@ class LayerCheck:
                     self._member(member)
         except CorruptStore as error:
             self.content.whole = False
-            self.found.add("tar-split-malformed", error.path, error.expected, error.found, error.problem)
+            self.found.add(
+                f"{self._archive.noun}-malformed", error.path, error.expected, error.found, error.problem
+            )
             self._inodes.finish()
             self._judge(diff_id, complete=False)
             return
@@ -174,7 +177,9 @@ class LayerCheck:
         """Compare both names, and count the size as the engine may have: by headers, or by inodes."""
         if header.name != member.content.name and clean_name(header.name) != member.path:
             said = ascii(header.name)[1:], ascii(member.content.name)[1:]
-            self.found.add("tar-split-altered", self._archive.name, *said, "a name is not its header's")
+            self.found.add(
+                f"{self._archive.noun}-altered", self._archive.name, *said, "a name is not its header's"
+            )
         size = member.content.size
         self._tar_size += size
         if size and header.kind == stat.S_IFREG:
@@ -288,14 +293,15 @@ class LayerCheck:
     def _device(self, member: Member, found: os.stat_result) -> None:
         numbers = os.major(found.st_rdev), os.minor(found.st_rdev)
         if numbers != member.header.device:
-            said = _device_words(member.header.device), _device_words(numbers)
-            self.found.add("device-altered", member.path, *said, "another device")
+            expected, actual = (f"{major}:{minor}" for major, minor in (member.header.device, numbers))
+            self.found.add("device-altered", member.path, expected, actual, "another device")
 
     # -- marks ---------------------------------------------------------------------------------
 
     def _marker(self, member: Member, name: bytes) -> None:
         """A member that is no entry but hides one: a whiteout, or the mark of an opaque directory."""
         path, header = member.path, member.header
+        self._marked.add_with_parents(self._place)
         if member.content.size:
             self._disk_size -= member.content.size
             self.content.whole = self.content.whole and not member.has_content
@@ -346,7 +352,8 @@ class LayerCheck:
             )
         elif altered:
             message = "every file fits its checksum, and yet this is not the layer's tar"
-            self.found.add("tar-split-altered", self._archive.name, diff_id, self.content.diff_id, message)
+            said = diff_id, self.content.diff_id
+            self.found.add(f"{self._archive.noun}-altered", self._archive.name, *said, message)
         whole = complete and (self.proven or not unclosed)
         if whole and not altered:
             self.sizes = frozenset({self._tar_size, self._disk_size - self._repeats.size})
@@ -358,7 +365,7 @@ class LayerCheck:
             if stray.found is None:
                 reason = stray.problem.strerror if stray.problem else None
                 self.found.add("unreadable", stray.path, None, reason, "cannot be looked at")
-            elif stray.implied:
+            elif stray.implied or (stray.path in self._marked and stat.S_ISDIR(stray.found.st_mode)):
                 with self._diff.subdir(stray.path) as directory:
                     self._entries.compare_implied(stray.path, directory)
             else:
@@ -389,7 +396,3 @@ def _join(parent: bytes, name: bytes) -> bytes:
 
 def _is_whiteout(found: os.stat_result) -> bool:
     return stat.S_ISCHR(found.st_mode) and found.st_rdev == 0
-
-
-def _device_words(numbers: tuple[int, int]) -> str:
-    return f"{numbers[0]}:{numbers[1]}"

@@ -103,6 +103,8 @@ class EntryCheck:
             self._add(path, difference._replace(code=difference.code if path else "root-altered"))
         if self.wants_xattrs:
             names = directory.xattr_names()
+            below = self._hiding.xattrs_below(path) if names and self._attributes.copies_up and path else {}
+            names = [name for name in names if name not in below or below[name] != directory.xattr(b"", name)]
             self._compare_xattrs(path, directory, b"", names, None, found.st_mode)
 
     def compare_root(self, directory: HostDir, header: Header) -> None:
@@ -114,7 +116,7 @@ class EntryCheck:
 
     def _is_copied_up(self, path: bytes, found: os.stat_result) -> bool:
         """Whether a directory has the attributes of the same one below, through which it was entered."""
-        below = self._hiding.attributes_below(path) if self._attributes.naive and path else None
+        below = self._hiding.attributes_below(path) if self._attributes.copies_up and path else None
         return below is not None and (below.mode, below.uid, below.gid) == (
             found.st_mode,
             *self._attributes.inside(found),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from typing import TYPE_CHECKING
 
 from layerfs.errors import DigestMismatch, MissingFile
@@ -14,6 +15,8 @@ from layerfs.stores.blobs.outer import DirectoryOuter
 from layerfs.tree.pooledfile import FilePool
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from layerfs.formats.descriptors import Descriptor
     from layerfs.hostdir import HostDir
     from layerfs.stores.blobs.outer import Blob
@@ -48,6 +51,18 @@ class Content:
         if self._outer is None:
             return None
         return self._outer.find(f"blobs/{digest.replace(':', '/', 1)}".encode())
+
+    def files(self) -> Iterator[tuple[str, str]]:
+        """The algorithm and the digits of every blob that is there, sorted."""
+        for algorithm in _ALGORITHMS:
+            names = self._outer.below(f"blobs/{algorithm}".encode()) if self._outer else ()
+            for name in sorted(names):
+                yield algorithm, name.decode("ascii", "backslashreplace")
+
+    def ingests(self) -> list[str]:
+        """The directories of downloads that did not end, sorted."""
+        names = self._outer.below(b"ingest") if self._outer else ()
+        return sorted(os.fsdecode(name) for name in names)
 
     def size(self, digest: str) -> int | None:
         """Bytes of a blob that is there; None of one that is not, or that cannot be read."""

@@ -151,33 +151,47 @@ class Snapshots:
                     self._report(MissingFile(name, "there is no record").instead(used))
                     yield Placed(snapshotter, snapshot)
 
+    def is_unnamed(self, placed: Placed) -> bool:
+        """Whether no namespace that is read has a snapshot."""
+        metas = (space.snapshot(placed.snapshotter.name, placed.key) for space in self._spaces)
+        return all(meta is None or meta.name != placed.snapshot.name for meta in metas)
+
     def below(self, top: Placed) -> tuple[tuple[Placed, ...], CorruptStore | None]:
         """A snapshot and all that it stands on, base first; and why the lowest is not the base.
 
         That is None, or that the one below it is missing, or is below itself. What the namespace notes of
-        a snapshot is used where the snapshotter's record is wrong, and this is reported.
+        snapshots is used where the snapshotter's records are wrong, and this is reported.
         """
+        found, problem = self._walk(top, noted=False)
+        if problem:
+            others, other_problem = self._walk(top, noted=True)
+            if other_problem is None:
+                self._report(problem.instead(f"what {self._meta_name} has is used"))
+                return others, None
+        return found, problem
+
+    def _walk(self, top: Placed, *, noted: bool) -> tuple[tuple[Placed, ...], CorruptStore | None]:
+        """As `below`, by the snapshotter's records alone, or by what the namespace notes where it does."""
         found, seen = [top], {top.snapshot.name}
-        while found[-1].snapshot.parent and len(found) <= _MOST:
+        problem: CorruptStore | None = None
+        while problem is None:
             at = found[-1]
-            snapshot = at.snapshotter.snapshot(at.snapshot.parent)
-            if snapshot and snapshot.name not in seen:
-                below: Placed | None = at._replace(snapshot=snapshot)
-            else:
-                problem = _wrong_parent(at, snapshot)
-                known, below = self._noted_below(at)
-                if not known or (below and below.snapshot.name in seen):
-                    return tuple(reversed(found)), problem
-                told = f"it is {below.key}" if below else "it is a base"
-                self._report(problem.instead(f"{told} as {self._meta_name} has it"))
+            is_told, below = self._noted_below(at) if noted else (False, None)
+            if not is_told and at.snapshot.parent:
+                snapshot = at.snapshotter.snapshot(at.snapshot.parent)
+                below = at._replace(snapshot=snapshot) if snapshot else None
+                problem = None if below else _wrong_parent(at, None)
             if below is None:
                 break
-            seen.add(below.snapshot.name)
-            found.append(below)
-        if len(found) > _MOST:
-            name = top.snapshotter.record_name(top.snapshot.name)
-            return tuple(reversed(found)), BrokenChain(name, "it stands on too many others")
-        return tuple(reversed(found)), None
+            if below.snapshot.name in seen:
+                problem = _wrong_parent(at, below.snapshot)
+            elif len(found) > _MOST:
+                name = top.snapshotter.record_name(top.snapshot.name)
+                problem = BrokenChain(name, "it stands on too many others")
+            else:
+                seen.add(below.snapshot.name)
+                found.append(below)
+        return tuple(reversed(found)), problem
 
     def _noted_below(self, at: Placed) -> tuple[bool, Placed | None]:
         """Whether a namespace tells what a snapshot stands on, and that; None is nothing."""

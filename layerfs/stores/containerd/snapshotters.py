@@ -81,6 +81,10 @@ class Snapshotter:
             self._tell_lost(snapshot)
         return {**self._database.lost, **self._database.all}
 
+    def has_record(self, name: str) -> bool:
+        """Whether there is a sound record of a name."""
+        return self._database.snapshot(name) is not None
+
     def snapshot(self, name: str) -> Snapshot | None:
         """The snapshot of a name `<namespace>/<number>/<key>`; where its record is lost, that is reported."""
         found = self._database.snapshot(name)

@@ -21,6 +21,7 @@ from layerfs.formats.errors import FormatError
 from layerfs.formats.jsontext import mapping, text
 from layerfs.layernames import KnownLayer
 from layerfs.model import NOWHERE, BareLayer, Container, Image, Layer, Place
+from layerfs.stores.blobs.export import PlainTar
 from layerfs.stores.containerd.buildcache import BuildCache
 from layerfs.stores.containerd.containers import Containers
 from layerfs.stores.containerd.layers import ContainerdLayer, chain_of_key, chain_to
@@ -35,11 +36,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from layerfs.cache.blobs import Cache
-    from layerfs.capabilities import CacheRecord, Pinned, Unclaimed, Volume
+    from layerfs.capabilities import (
+        CacheRecord,
+        Check,
+        DoctorOptions,
+        DoctorReport,
+        Pinned,
+        Progress,
+        Salvager,
+        StoredImage,
+        Unclaimed,
+        VerifyOptions,
+        Volume,
+    )
+    from layerfs.errors import CorruptStore
     from layerfs.formats.jsontext import Json
     from layerfs.ids import ChainID, ContainerID
     from layerfs.model import Named
-    from layerfs.stores.containerd.layers import Placed
+    from layerfs.stores.blobs.layers import BlobLayer
+    from layerfs.stores.containerd.layers import ContainerdLayer, Placed
     from layerfs.stores.containerd.places import Opened
     from layerfs.stores.registry import Options
     from layerfs.tree.source import LayerSource
@@ -50,6 +65,8 @@ __all__ = ["ContainerdStore"]
 class ContainerdStore(StoredImages):
     """Some namespaces of one containerd root, open for reading; never written to."""
 
+    _is_quiet = False
+
     def __init__(self, opened: Opened, options: Options, cache: Cache) -> None:
         """Read a root that is open; see `open`."""
         super().__init__(opened, options, cache)
@@ -58,6 +75,18 @@ class ContainerdStore(StoredImages):
         self._containers = Containers(
             self.directory, self.docker, others, self._snapshots, self._images.id_of_name, self.report
         )
+
+    def keep_quiet(self) -> None:
+        """Log no defect from now on: whoever asks tells of all that is in `damage`."""
+        self._is_quiet = True
+
+    def report(self, problem: CorruptStore) -> None:
+        """Note a defect that does not stop the answer, and log it once."""
+        if not self._is_quiet:
+            super().report(problem)
+        elif (text := str(problem)) not in self._reported:
+            self._reported.add(text)
+            self.damage.append(problem.again())
 
     # -- places --------------------------------------------------------------------------------
 
@@ -111,7 +140,7 @@ class ContainerdStore(StoredImages):
                 MissingFile(placed.snapshotter.path_of(number), "the snapshot's directory is missing")
             )
             return NOWHERE
-        return Place(placed.snapshotter.path_of(number), None if chain_of_key(placed.key) else placed.key)
+        return Place(placed.snapshotter.path_of(number), placed.key)
 
     def place_path(self, place: str) -> str:
         """A snapshot's directory, below the store's own path."""
@@ -154,6 +183,10 @@ class ContainerdStore(StoredImages):
     def load_container(self, container_id: ContainerID) -> Container:
         """The container of this ID, as far as it can be read; defects are reported."""
         return self._containers.load(container_id)
+
+    def placed_of(self, container: Container) -> Placed | None:
+        """The writable snapshot of a container."""
+        return self._containers.placed(container.id)
 
     def container_records(self, container: Container) -> Json | None:
         """What there is of a container that is not Docker's, in the words of who wrote it down; or None."""
@@ -293,6 +326,60 @@ class ContainerdStore(StoredImages):
     def tree_below(self, top: Layer | BareLayer) -> UnionTree:
         """The union of a layer and of all below it; raises `CorruptStore`."""
         return UnionTree([self.source(layer) for layer in reversed(self.stack(top))])
+
+    def tree_under(self, placed: Placed) -> UnionTree | None:
+        """What a snapshot stands on, None for a base; raises `CorruptStore`."""
+        below = self._trees.stack(placed, self.layers_by_chain)[:-1]
+        return UnionTree([self.source(layer) for layer in reversed(below)]) if below else None
+
+    def tree_of_snapshot(self, layer: ContainerdLayer) -> UnionTree:
+        """The files of a layer as they are unpacked, and not its blob; raises `CorruptStore`."""
+        placed = layer.placed
+        if placed is None or placed.snapshotter.is_whole:
+            raise MissingFile(f"layer {layer.chain_id}", "it is not unpacked as a layer")
+        return UnionTree([self._trees.stored(placed)])
+
+    # -- export --------------------------------------------------------------------------------
+
+    def layer_tar(self, layer: Layer) -> PlainTar | None:
+        """The tar whose sha256 is the diff ID; raises `MissingFile` where the blob is not there."""
+        return PlainTar(self.packed(self.own_layer(layer)), self._files.plain)
+
+    def packed(self, layer: ContainerdLayer) -> BlobLayer:
+        """A layer's blob; raises `MissingFile` where it is not there."""
+        if layer.packed is None:
+            raise MissingFile(
+                self.content.name_of(layer.digest or layer.diff_id),
+                "the layer's blob is not in the content store",
+                hint="--salvage makes tars of the snapshots, and --format rootfs needs no blobs",
+            )
+        return layer.packed
+
+    def stored_image(self, image: Image) -> StoredImage | None:
+        """An image byte for byte; see `Keeping`."""
+        from layerfs.stores.containerd.exporting import stored_image  # noqa: PLC0415 - see there
+
+        return stored_image(self, image)
+
+    def salvager(self) -> Salvager:
+        """What rebuilds damaged layers; see `Salvageable`."""
+        from layerfs.stores.containerd.exporting import Salvage  # noqa: PLC0415 - see there
+
+        return Salvage(self)
+
+    # -- checks --------------------------------------------------------------------------------
+
+    def verification(self, names: Sequence[tuple[str, int | None]], options: VerifyOptions) -> Check:
+        """The check of what the names mean, or of everything; see `Verifiable`."""
+        from layerfs.stores.containerd.checks.verification import verification  # noqa: PLC0415 - see there
+
+        return verification(self, names, options)
+
+    def diagnose(self, options: DoctorOptions, on_progress: Progress) -> DoctorReport:
+        """Examine all of it; see `Diagnosable`."""
+        from layerfs.stores.containerd.checks.doctor import diagnose  # noqa: PLC0415 - see there
+
+        return diagnose(self, options, on_progress)
 
     def source(self, layer: Layer | BareLayer) -> LayerSource:
         """A layer by itself as overlayfs reads it; raises `CorruptStore`."""

@@ -26,7 +26,6 @@ from layerfs.formats.repositories import Repositories, RepositoryRow
 from layerfs.ids import BlobDigest, ChainID, ImageID, InvalidID, chain_id
 from layerfs.model import Blob, Image, Layer, added_up
 from layerfs.store import RECORDS, Store
-from layerfs.stores.blobs.export import PlainTar
 from layerfs.stores.blobs.layers import BlobLayer, LayerFiles
 from layerfs.stores.containerd.content import Content
 from layerfs.stores.containerd.images import ContainerdImage, Images
@@ -62,8 +61,10 @@ class StoredImages(Store):
         docker: the data root of the Docker Engine whose namespace is read, or None.
         dockers_namespace: that namespace, or None.
         spaces: the namespaces that are read.
+        every_space: those and the others.
         content: the blobs.
         snapshotters: those in use, by name.
+        cache: decompresses blobs.
         gone: why nothing of the namespaces can be read; None where it can.
         bolt_state: which state of databases is read.
     """
@@ -90,6 +91,7 @@ class StoredImages(Store):
         self.content = Content(self.directory)
         self.snapshotters = read_snapshotters(self.directory, self.report, options.bolt_state)
         self._known, self.gone = self._namespaces(options.bolt_state)
+        self.every_space = tuple(self._known.values())
         self.spaces = chosen_spaces(
             self._known,
             options.namespace or (ALL if self.gone and not self.docker else None),
@@ -102,6 +104,7 @@ class StoredImages(Store):
         # of a database that is gone it is said once, and not of each record
         told = _log.debug if self.gone else self.report
         self._snapshots = Snapshots(self.spaces, self.snapshotters, told, self.meta_name)
+        self.cache = cache
         self._files = LayerFiles(cache, self.report)
         self._images = Images(self.spaces, self.content, self.report, options.platform, self.meta_name)
         self._sizes = ImageSizes(self.spaces, self.content, self._snapshots, self.report)
@@ -116,6 +119,16 @@ class StoredImages(Store):
     def noun(self) -> str:
         """What to call it in a sentence."""
         return "a containerd store"
+
+    @property
+    def targets(self) -> Images:
+        """The images as their names point at them."""
+        return self._images
+
+    @property
+    def snapshots(self) -> Snapshots:
+        """The snapshots of the namespaces."""
+        return self._snapshots
 
     @property
     def driver(self) -> str | None:  # type: ignore[override]
@@ -357,14 +370,6 @@ class StoredImages(Store):
         """What the labels of a blob say that it was pulled from."""
         blobs = (space.blob(digest) for space in self.spaces)
         return tuple(dict.fromkeys(name for blob in blobs if blob for name in pulled_from(blob.labels)))
-
-    def layer_tar(self, layer: Layer) -> PlainTar | None:
-        """The tar whose sha256 is the diff ID; raises `MissingFile` where the blob is not there."""
-        own = self.own_layer(layer)
-        if own.packed is None:
-            name = self.content.name_of(own.digest or own.diff_id)
-            raise MissingFile(name, "the layer's blob is not in the content store")
-        return PlainTar(own.packed, self._files.plain)
 
 
 _LOST = "the file is missing: no image is known, nor which snapshot is whose"

@@ -64,9 +64,12 @@ class LayerArchive:
     Attributes:
         chain_id: the layer.
         name: its `tar-split.json.gz`, for messages.
+        noun: what that is, for the codes of findings.
         diff: its own tree as it is on disk.
         unclosed: whether `members` came to the end of a gzip stream that has none.
     """
+
+    noun = "tar-split"
 
     def __init__(self, chain: ChainID, layerdb: LayerDB, diff: HostDir) -> None:
         """The archive of the layer `chain`, unpacked in `diff`."""

@@ -10,26 +10,25 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
-import logging
 from typing import TYPE_CHECKING
 
 from layerfs.analysis.verify.strays import strays
 from layerfs.errors import CorruptStore, DataRootUnreadable, MalformedFile
 from layerfs.formats.tarheader import BLOCK
-from layerfs.formats.tarpack import END, pack, padding
+from layerfs.formats.tarpack import pack, padding
 from layerfs.formats.tarsplit import Segment, clean_name
 from layerfs.ids import DiffID, ImageID, chain_id
 from layerfs.stores.docker.originaltar import SPARSE, OriginalTar, sparse_members, tell
+from layerfs.stores.remade import Made, lost_layer, tell_loss, with_layers
 from layerfs.views.export.members import TreeTar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from layerfs.errors import LayerfsError
     from layerfs.formats.tarsplit import Member
     from layerfs.ids import ChainID
-    from layerfs.layertar import Buffer, LayerTar
+    from layerfs.layertar import LayerTar
     from layerfs.model import Image, Layer
     from layerfs.stores.docker.dataroot import DataRoot
     from layerfs.stores.docker.layerarchive import Fault, LayerArchive
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["Salvage"]
 
 _CHUNK = 1 << 20
-
-_log = logging.getLogger(__name__)
 
 
 class Salvage:
@@ -60,10 +57,10 @@ class Salvage:
         config = self._root.imagedb.config_bytes(image.id)
         diff_ids = [layer.diff_id for layer in layers]
         if diff_ids != list(image.config.diff_ids):
-            config = _with_layers(config, diff_ids)
+            config = with_layers(config, diff_ids)
         made = ImageID.of(config)
         if made != image.id:
-            _lost(f"image {image.name}: {image.id} becomes {made}")
+            tell_loss(f"image {image.name}: {image.id} becomes {made}")
         return config, tuple(layers)
 
     def _chained(self, chain: ChainID, diff_id: DiffID) -> LayerTar:
@@ -74,7 +71,7 @@ class Salvage:
             except DataRootUnreadable:  # nothing shows that it is lost
                 raise
             except CorruptStore as error:
-                self._known[chain, diff_id] = _nothing(diff_id, error)
+                self._known[chain, diff_id] = lost_layer(diff_id, error)
             else:
                 self._known[chain, diff_id] = self.layer(record, diff_id)
         return self._known[chain, diff_id]
@@ -86,7 +83,7 @@ class Salvage:
         except DataRootUnreadable:
             raise
         except CorruptStore as error:
-            return _nothing(diff_id, error)
+            return lost_layer(diff_id, error)
         digest = hashlib.sha256()
         try:
             faults = {fault.path: fault for fault in archive.rebuild(digest.update, cut=True)}
@@ -97,16 +94,16 @@ class Salvage:
             if self._is_anothers(archive, record, faults=bool(faults)):
                 raise MalformedFile(archive.name, "does not list the layer's files")
         except CorruptStore as error:
-            _lost(f"{error}: the layer's tar is generated from {archive.diff.display}")
-            return self._told(_Made(functools.partial(self._generate, record), diff_id), diff_id)
+            tell_loss(f"{error}: the layer's tar is generated from {archive.diff.display}")
+            return self._told(Made(functools.partial(self._generate, record), diff_id), diff_id)
         for fault in faults.values():
-            _lost(f"{tell(archive, fault)}: {_fate(fault)}")
+            tell_loss(f"{tell(archive, fault)}: {_fate(fault)}")
         sparse = sparse_members(archive)
         for path in sparse:
-            _lost(f"{archive.diff.name_of(path)}: {SPARSE}: exported whole")
+            tell_loss(f"{archive.diff.name_of(path)}: {SPARSE}: exported whole")
         if not faults and not sparse:
-            _lost(f"{archive.name}: does not make the layer's tar: exported as it is")
-        return self._told(_Made(_Mending(archive, faults).write, diff_id), diff_id)
+            tell_loss(f"{archive.name}: does not make the layer's tar: exported as it is")
+        return self._told(Made(_Mending(archive, faults).write, diff_id), diff_id)
 
     def _is_anothers(self, archive: LayerArchive, record: Layer, *, faults: bool) -> bool:
         """Whether tar-split data that do not make the layer's tar are not of this layer at all."""
@@ -123,39 +120,13 @@ class Salvage:
         """The tar of what is in `diff/` now."""
 
         def skip(error: LayerfsError) -> None:
-            _lost(f"{error}: left out")
+            tell_loss(f"{error}: left out")
 
         TreeTar(self._root.tree(record), write, whiteouts=self._root.dialect, skip=skip).write_all()
 
-    def _told(self, made: _Made, diff_id: DiffID) -> LayerTar:
-        _lost(f"layer {diff_id} becomes {made.diff_id}")
+    def _told(self, made: Made, diff_id: DiffID) -> LayerTar:
+        tell_loss(f"layer {diff_id} becomes {made.diff_id}")
         return made
-
-
-class _Made:
-    """A tar that is made the same way twice: to know its digest and length, and to write it."""
-
-    def __init__(self, make: Callable[[Write], object], instead_of: DiffID) -> None:
-        self._make = make
-        self._instead_of = instead_of
-        self.diff_id, self.size = self._measure(lambda _piece: None)
-
-    def write(self, write: Write) -> None:
-        """Write it; raises `CorruptStore` where the root has changed meanwhile."""
-        if self._measure(write) != (self.diff_id, self.size):
-            raise MalformedFile(f"layer {self._instead_of}", "changed while it was read")
-
-    def _measure(self, write: Write) -> tuple[DiffID, int]:
-        digest, size = hashlib.sha256(), 0
-
-        def counted(piece: Buffer) -> None:
-            nonlocal size
-            size += len(piece)
-            digest.update(piece)
-            write(piece)
-
-        self._make(counted)
-        return DiffID.from_hex(digest.hexdigest()), size
 
 
 class _Mending:
@@ -235,20 +206,3 @@ def _fate(fault: Fault) -> str:
     if fault.what in ("content", "size"):
         return "exported as it is on disk"
     return "left out"
-
-
-def _nothing(diff_id: DiffID, error: CorruptStore) -> LayerTar:
-    made = _Made(lambda write: write(END), diff_id)
-    _lost(f"{error}: layer {diff_id} is lost, an empty one takes its place: {made.diff_id}")
-    return made
-
-
-def _with_layers(config: bytes, diff_ids: list[DiffID]) -> bytes:
-    """The config with other layers; all else as it is."""
-    document = json.loads(config)
-    document["rootfs"]["diff_ids"] = diff_ids
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _lost(message: str) -> None:
-    _log.warning("%s", message, extra={"damage": True})

@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from layerfs.capabilities import Keeping
 from layerfs.errors import NotInThisKind
 from layerfs.formats.errors import FormatError
 from layerfs.formats.reference import parse_reference
-from layerfs.ids import ChainID, ImageID, chain_ids
+from layerfs.ids import ImageID, chain_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from layerfs.capabilities import Salvager
+    from layerfs.capabilities import LayerBlob, Salvager, StoredImage
     from layerfs.formats.reference import Reference
+    from layerfs.ids import ChainID, DiffID
     from layerfs.layertar import LayerTar
     from layerfs.model import Image, Layer
     from layerfs.store import Store
@@ -32,6 +34,7 @@ class ExportImage:
         tags: the names it is to have.
         parent: the image the engine noted as its parent, unchecked.
         platform: as OCI's descriptors say it.
+        stored: its manifest and layers byte for byte, where they are kept so; then these are written.
     """
 
     config: bytes
@@ -39,11 +42,22 @@ class ExportImage:
     tags: tuple[Reference, ...]
     parent: str | None = None
     platform: Mapping[str, str] = field(default_factory=dict)
+    stored: StoredImage | None = None
 
     @property
     def id(self) -> ImageID:
         """Its ID."""
         return ImageID.of(self.config)
+
+    @property
+    def written(self) -> Sequence[LayerTar | LayerBlob]:
+        """Its layers as they are written, base first."""
+        return self.stored.layers if self.stored else self.layers
+
+    @property
+    def sizes(self) -> dict[DiffID, int]:
+        """Bytes of each layer as it is written, by its diff ID; raises `CorruptStore`."""
+        return {tar.diff_id: written.size for tar, written in zip(self.layers, self.written, strict=True)}
 
     @property
     def chain(self) -> tuple[ChainID, ...]:
@@ -55,7 +69,8 @@ def original(root: Store, image: Image, tags: Iterable[Reference]) -> ExportImag
     """The image as it is; raises `CorruptStore` where a layer is missing."""
     layers = tuple(layer_tar(root, record) for record in root.chain(image))
     config = root.config_bytes(image)
-    return ExportImage(config, layers, tuple(tags), image.parent, platform_of(image))
+    stored = root.stored_image(image) if isinstance(root, Keeping) else None
+    return ExportImage(config, layers, tuple(tags), image.parent, platform_of(image), stored)
 
 
 def salvaged(salvager: Salvager, image: Image, tags: Iterable[Reference]) -> ExportImage:

@@ -11,6 +11,7 @@ Sources: OCI image-spec `image-layout.md`, `manifest.md`, `annotations.md`; moby
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from layerfs.ids import Digest
@@ -19,6 +20,7 @@ from layerfs.views.export.images import parents
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+    from layerfs.capabilities import LayerBlob, StoredImage
     from layerfs.formats.reference import Reference
     from layerfs.layertar import LayerTar
     from layerfs.views.export.images import ExportImage
@@ -66,7 +68,8 @@ class Layout:
         kind = f"{_OCI}.layer.v1.tar"
         if self._packing is None:
             found = _descriptor(kind, tar.diff_id, tar.size)
-            if wanted:
+            if wanted and tar.diff_id not in self._written:  # it may be another image's blob
+                self._written.add(tar.diff_id)
                 self._place.file(blob_name(tar.diff_id), tar.size, tar.write)
             return found
         with self._packing.pack(tar) as packed:
@@ -74,6 +77,13 @@ class Layout:
                 self._written.add(packed.digest)
                 self._place.file(blob_name(packed.digest), packed.size, packed.write)
             return _descriptor(kind + "+gzip", packed.digest, packed.size)
+
+    def blob(self, blob: LayerBlob, diff_id: str) -> None:
+        """Write a layer as it is stored, unless it is there, or not wanted."""
+        wanted = self._lacking is None or diff_id in self._lacking
+        if wanted and blob.digest not in self._written:
+            self._written.add(blob.digest)
+            self._place.file(blob_name(blob.digest), blob.size, blob.write)
 
     def document(self, kind: str, content: bytes) -> Descriptor:
         """Write a config or manifest, unless it is there; its descriptor."""
@@ -89,6 +99,8 @@ class Layout:
 
     def image(self, image: ExportImage) -> Descriptor:
         """Write an image: layers, config, manifest; the manifest's descriptor."""
+        if image.stored and self._packing is None:
+            return self._stored(image, image.stored)
         layers = [self.layer(tar) for tar in image.layers]
         config = self.document("config", image.config)
         manifest = {
@@ -98,6 +110,14 @@ class Layout:
             "layers": layers,
         }
         found = self.document("manifest", _json(manifest))
+        return found | ({"platform": dict(image.platform)} if image.platform else {})
+
+    def _stored(self, image: ExportImage, stored: StoredImage) -> Descriptor:
+        """Write an image byte for byte."""
+        for tar, blob in zip(image.layers, stored.layers, strict=True):
+            self.blob(blob, tar.diff_id)
+        self.document("config", image.config)
+        found = self.document("manifest", stored.manifest) | {"mediaType": stored.media_type}
         return found | ({"platform": dict(image.platform)} if image.platform else {})
 
     def finish(self, manifests: Iterable[Descriptor]) -> None:
@@ -120,12 +140,13 @@ def write_docker_archive(layout: Layout, images: Sequence[ExportImage]) -> None:
     manifests: list[Descriptor] = []
     rows: list[dict[str, Any]] = []
     repositories: dict[str, dict[str, str]] = {}
+    images = [image if image.stored and image.stored.loads_anywhere else _plain(image) for image in images]
     for image, parent in zip(images, parents(images), strict=True):
         manifests += _named(layout.image(image), image.tags, lambda tag: tag.tag or "")
         row = {
             "Config": blob_name(image.id),
             "RepoTags": [tag.familiar for tag in image.tags] or None,
-            "Layers": [blob_name(tar.diff_id) for tar in image.layers],
+            "Layers": [blob_name(digest) for digest in _digests(image)],
         }
         rows.append(row | ({"Parent": parent} if parent else {}))
         for tag in image.tags if image.layers else ():
@@ -134,6 +155,20 @@ def write_docker_archive(layout: Layout, images: Sequence[ExportImage]) -> None:
     if repositories:
         layout.file("repositories", _json(repositories))
     layout.file("manifest.json", _json(rows))
+
+
+def _plain(image: ExportImage) -> ExportImage:
+    """The image with its layers as plain tars, which every Engine reads."""
+    return replace(image, stored=None)
+
+
+def _digests(image: ExportImage) -> list[Digest]:
+    """What the layers are called in the layout."""
+    return (
+        [blob.digest for blob in image.stored.layers]
+        if image.stored
+        else [tar.diff_id for tar in image.layers]
+    )
 
 
 def blob_name(digest: Digest) -> str:

@@ -1,0 +1,1 @@
+"""What can be wrong with a containerd root, and what that means."""

@@ -1,0 +1,184 @@
+"""A layer's tar beside its snapshot: what containerd makes of each header, for `analysis.verify`.
+
+containerd unpacks otherwise than Docker's own stores: it drops `trusted.*`, passes over every header of the
+layer's root, and a base layer is unpacked with nothing below it, so that its whiteouts only delete.
+
+Source: containerd `pkg/archive/tar.go` (applyNaive), `tar_unix.go`, `core/diff/apply/apply_linux.go`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from layerfs.errors import MalformedFile, reason
+from layerfs.formats import tarindex
+from layerfs.formats.checksum import crc64
+from layerfs.formats.errors import FormatError
+from layerfs.formats.tarsplit import ArchiveMarks, FilePayload, Member, Paths, Segment, clean_name
+from layerfs.formats.unpacked import OPAQUE_MARKER, WHITEOUT
+from layerfs.tree.overlay import RawLayer
+from layerfs.tree.stretch import Stretch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from layerfs.cache.blobs import Plain
+    from layerfs.formats.tarheader import Header
+    from layerfs.formats.tarindex import TarMember
+    from layerfs.hostdir import HostDir
+    from layerfs.tree.content import Content
+
+__all__ = ["BlobTar"]
+
+_PIECE = 1 << 20
+_LAST_TIME = (1 << 63) - 1  # nanoseconds; later times, and those before 1970, become the epoch
+
+
+class BlobTar:
+    """See `analysis.verify.kept.KeptTar`, also for its attributes.
+
+    Attributes:
+        is_base: whether the layer was unpacked with nothing below it.
+    """
+
+    noun = "tar"
+    unclosed = False
+
+    def __init__(self, name: str, plain: Plain, diff: HostDir, *, is_base: bool) -> None:
+        """The tar `plain` of the blob called `name`, unpacked in `diff`."""
+        self.name = name
+        self.diff = diff
+        self.is_base = is_base
+        self._plain = plain
+        self._layer = RawLayer(diff)
+
+    def members(self, seen: Paths | None = None, *, cut: bool = False) -> Iterator[Member | Segment]:
+        """See `KeptTar`; the bytes between contents go by as segments."""
+        del cut
+        seen = Paths() if seen is None else seen
+        dropped = self._dropped() if self.is_base else frozenset()
+        done = self._plain.offset
+        for number, member in enumerate(self._entries()):
+            if number in dropped:
+                continue
+            begin = member.extents[0].offset if member.extents else done
+            yield from self._segments(done, begin)
+            path = clean_name(member.header.name)
+            again = path in seen
+            seen.add(path)
+            done = begin if member.header.sparse else begin + (member.size if member.extents else 0)
+            yield self._member(member, path, again=again)
+        yield from self._segments(done, self._plain.offset + self._plain.size)
+
+    def repeated(self) -> dict[bytes, int]:
+        """How often the tar names each path that it names more than once."""
+        dropped = self._dropped() if self.is_base else frozenset()
+        counts = Counter(
+            clean_name(member.header.name)
+            for number, member in enumerate(self._entries())
+            if number not in dropped
+        )
+        return {path: count for path, count in counts.items() if count > 1}
+
+    def marks(self) -> ArchiveMarks:
+        """The whiteouts of what the tar does not have itself, and the opaque directories."""
+        paths, opaque, whiteouts = Paths(), set(), set()
+        for member in self._entries():
+            path = clean_name(member.header.name)
+            parent, _, name = path.rpartition(b"/")
+            if name == OPAQUE_MARKER:
+                opaque.add(parent)
+            elif name.startswith(WHITEOUT):
+                whiteouts.add(_hidden(path))
+            else:
+                paths.add(path)
+        return ArchiveMarks(frozenset(opaque), frozenset(path for path in whiteouts if path not in paths))
+
+    def open(self, path: bytes) -> Content:
+        """The regular file that was unpacked to `path`; raises `OSError`."""
+        return self._layer.open(path)
+
+    def _entries(self) -> Iterator[TarMember]:
+        """Every member; raises `MalformedFile`."""
+        file, offset, size = self._plain.file, self._plain.offset, self._plain.size
+        try:
+            yield from tarindex.members(lambda at, length: file.pread(length, at), size, offset)
+        except FormatError as error:
+            raise MalformedFile(
+                self.name, error.problem, expected=error.expected, found=error.found
+            ) from error
+        except OSError as error:
+            raise MalformedFile(self.name, reason(error)) from error
+
+    def _dropped(self) -> frozenset[int]:
+        """The numbers of members of a base that a whiteout after them deletes."""
+        paths = [clean_name(member.header.name) for member in self._entries()]
+        last: dict[bytes, int] = {}
+        for number, path in enumerate(paths):
+            name = path.rpartition(b"/")[2]
+            if name.startswith(WHITEOUT) and name != OPAQUE_MARKER:
+                last[_hidden(path)] = number
+        if not last:
+            return frozenset()
+        return frozenset(
+            number
+            for number, path in enumerate(paths)
+            if any(last.get(above, -1) > number for above in _with_parents(path))
+        )
+
+    def _segments(self, begin: int, end: int) -> Iterator[Segment]:
+        for at in range(begin, end, _PIECE):
+            yield Segment(self._read(at, min(_PIECE, end - at)))
+
+    def _read(self, at: int, size: int) -> bytes:
+        try:
+            return self._plain.file.pread(size, at)
+        except OSError as error:
+            raise MalformedFile(self.name, reason(error)) from error
+
+    def _member(self, member: TarMember, path: bytes, *, again: bool) -> Member:
+        header = member.header._replace(
+            mtime_ns=_stored_time(member.header), xattrs=_stored_xattrs(member.header)
+        )
+        name = header.name if path else b"./"
+        return Member(b"", header, FilePayload(name, member.size, self._checksum(member, path)), path, again)
+
+    def _checksum(self, member: TarMember, path: bytes) -> bytes:
+        """The CRC-64 of a content; of one with holes only if the file is as long: it may be of any length."""
+        if not member.size or (member.header.sparse and not self._is_as_long(path, member.size)):
+            return b""
+        found = 0
+        try:
+            for piece in Stretch(self._plain.file, member.size, member.extents).chunks():
+                found = crc64(piece, found)
+        except OSError as error:
+            raise MalformedFile(self.name, reason(error)) from error
+        return found.to_bytes(8)
+
+    def _is_as_long(self, path: bytes, size: int) -> bool:
+        try:
+            return self.diff.lstat(path).st_size == size
+        except OSError:
+            return False
+
+
+def _hidden(path: bytes) -> bytes:
+    """What the whiteout at `path` hides."""
+    parent, _, name = path.rpartition(b"/")
+    hidden = name[len(WHITEOUT) :]
+    return parent + b"/" + hidden if parent else hidden
+
+
+def _with_parents(path: bytes) -> Iterator[bytes]:
+    while path:
+        yield path
+        path = path.rpartition(b"/")[0]
+
+
+def _stored_time(header: Header) -> int:
+    return header.mtime_ns if 0 <= header.mtime_ns <= _LAST_TIME else 0
+
+
+def _stored_xattrs(header: Header) -> dict[bytes, bytes]:
+    return {name: value for name, value in header.xattrs.items() if not name.startswith(b"trusted.")}

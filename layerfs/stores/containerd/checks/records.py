@@ -1,0 +1,292 @@
+"""Whether the records of a containerd root agree: meta.db, those of snapshotters, blobs and directories.
+
+Sources: containerd `core/metadata/{snapshot,content,gc}.go`, `core/snapshots/storage/bolt.go`.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from typing import TYPE_CHECKING, NamedTuple
+
+from layerfs.analysis.doctor.findings import (
+    ROOT,
+    Finding,
+    container_subject,
+    directory_subject,
+    from_damage,
+    image_subject,
+    layer_subject,
+)
+from layerfs.errors import CorruptStore, DataRootUnreadable, MissingFile, OneStateLost
+from layerfs.formats.snapshotdb import COMMITTED
+from layerfs.stores.blobs.layers import packed
+from layerfs.stores.containerd.layers import chain_of_key
+from layerfs.stores.containerd.targets import config_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from layerfs.analysis.doctor.findings import Severity
+    from layerfs.formats.containerdmeta import MetaBlob, MetaSnapshot, Namespace
+    from layerfs.ids import ImageID
+    from layerfs.stores.blobs.outer import Blob
+    from layerfs.stores.containerd.images import Target
+    from layerfs.stores.containerd.layers import ContainerdLayer
+    from layerfs.stores.containerd.snapshotters import Snapshotter
+    from layerfs.stores.containerd.store import ContainerdStore
+    from layerfs.stores.containerd.targets import ManifestBelow
+
+__all__ = ["Noted", "Records"]
+
+_INIT = "-init"
+_UNCOMPRESSED = "containerd.io/uncompressed"
+
+
+class Noted(NamedTuple):
+    """A snapshot as a namespace notes it."""
+
+    space: Namespace
+    snapshotter: Snapshotter | None
+    meta: MetaSnapshot
+
+
+class Records:
+    """Compares the records of one store; nothing is reported to it, all is a `Finding`."""
+
+    def __init__(self, store: ContainerdStore) -> None:
+        """Compare those of `store`."""
+        self._store = store
+
+    # -- images --------------------------------------------------------------------------------
+
+    def image(self, image_id: ImageID) -> Iterator[Finding]:
+        """What is wrong with the documents of an image, of all its platforms that were ever here."""
+        target = self._store.targets.targets[self._store.targets.ids[image_id]]
+        below = self._store.targets.below(target)
+        there = [item for item in below if item.manifest]
+        for item in below:
+            problem = item.problem
+            if item.manifest and item.is_image:
+                problem = self._of_config(item)
+            elif isinstance(problem, MissingFile) and there and not self._entry(item.descriptor.digest):
+                continue  # another platform's, which nobody fetched
+            if problem:
+                yield from_damage(problem, "image", image_subject(image_id), self._severity(problem))
+        yield from self._of_target(image_id, target, below)
+
+    def _of_config(self, item: ManifestBelow) -> CorruptStore | None:
+        try:
+            config_of(self._store.content, item)
+        except CorruptStore as error:
+            return error
+        return None
+
+    def _of_target(
+        self, image_id: ImageID, target: Target, below: Sequence[ManifestBelow]
+    ) -> Iterator[Finding]:
+        """Whether the documents are as long as what names them says."""
+        known = {target.descriptor.digest: target.descriptor}
+        known |= {item.descriptor.digest: item.descriptor for item in below}
+        for item in below:
+            if item.manifest and item.manifest.config:
+                known[item.manifest.config.digest] = item.manifest.config
+        for digest, descriptor in known.items():
+            try:
+                size = self._store.content.size(digest)
+            except CorruptStore:
+                continue
+            if size is not None and size != descriptor.size:
+                yield Finding(
+                    "size-differs", "error", image_subject(image_id), self._store.content.name_of(digest),
+                    f"{descriptor.size} bytes", f"{size} bytes", "not as long as its descriptor says",
+                )  # fmt: skip
+
+    def _entry(self, digest: str) -> MetaBlob | None:
+        """What a namespace notes of a blob."""
+        return next((found for space in self._store.spaces if (found := space.blob(digest))), None)
+
+    @staticmethod
+    def _severity(problem: CorruptStore) -> Severity:
+        return "warning" if isinstance(problem, DataRootUnreadable) else "error"
+
+    # -- layers --------------------------------------------------------------------------------
+
+    def layer(self, layer: ContainerdLayer) -> Iterator[Finding]:
+        """What is wrong with the records of a layer, but for those of its snapshot."""
+        subject = layer_subject(layer.chain_id)
+        digest = layer.digest or layer.diff_id
+        if layer.packed is None:
+            yield self._without_blob(layer, subject, digest)
+        entry = self._entry(digest)
+        noted = entry.labels.get(_UNCOMPRESSED) if entry else None
+        if noted and noted != layer.diff_id:
+            yield Finding(
+                "uncompressed-wrong", "error", subject, f"{self._store.meta_name}: blob {digest}",
+                layer.diff_id, noted, "what its label says is not the layer of the config",
+            )  # fmt: skip
+
+    def _without_blob(self, layer: ContainerdLayer, subject: str, digest: str) -> Finding:
+        name = self._store.content.name_of(digest)
+        try:
+            self._store.content.find(digest)
+        except CorruptStore as error:
+            return from_damage(error, "blob", subject, self._severity(error))
+        if layer.placed is None:
+            message = "the layer is neither unpacked, nor is its blob in the content store"
+            return Finding("layer-missing", "error", subject, name, message=message)
+        if self._entry(digest):
+            return Finding(
+                "blob-missing", "error", subject, name, message="the blob is not in the content store"
+            )
+        message = "the blob was discarded when the layer was unpacked: its files cannot be compared"
+        hint = "the image can be run, but not exported or pushed"
+        return Finding("blob-discarded", "note", subject, name, message=message, hint=hint)
+
+    # -- snapshots -----------------------------------------------------------------------------
+
+    def snapshots(self, only: Collection[str] | None = None) -> Iterator[Finding]:
+        """Whether what namespaces note of snapshots is what snapshotters have; `only` those of some keys."""
+        for noted in self.noted:
+            if only is None or noted.meta.key in only:
+                yield from self._snapshot(noted)
+
+    @functools.cached_property
+    def noted(self) -> Sequence[Noted]:
+        """Every snapshot of every namespace that is read."""
+        return [
+            Noted(space, self._store.snapshotters.get(name), meta)
+            for space in self._store.spaces
+            for name in space.snapshotters
+            for meta in space.snapshots(name).values()
+        ]
+
+    def _snapshot(self, noted: Noted) -> Iterator[Finding]:
+        snapshotter, meta = noted.snapshotter, noted.meta
+        if snapshotter is None or not snapshotter.has_records:
+            return  # told for all of them
+        name, subject = snapshotter.record_name(meta.name), self.subject(meta.key)
+        snapshot = snapshotter.snapshot(meta.name)
+        if not snapshotter.has_record(meta.name):
+            number = str(snapshot.number) if snapshot else None
+            yield Finding(
+                "snapshot-unrecorded", "error", subject, name, number, None,
+                "there is no sound record of the snapshot",
+                "the expected number is what its links with others tell" if number else None,
+            )  # fmt: skip
+        if snapshot is None:
+            return
+        below = snapshotter.snapshot(snapshot.parent) if snapshot.parent else None
+        if snapshot.parent and (below is None or self._circles(snapshotter, snapshot.name)):
+            yield Finding(
+                "parent-wrong", "error", subject, name, meta.parent or None, snapshot.parent,
+                "what it stands on has no sound record" if below is None else "the snapshot is below itself",
+            )  # fmt: skip
+        elif snapshot.parent.split("/", 2)[-1] != meta.parent:
+            yield Finding(
+                "parent-wrong", "error", subject, name, meta.parent or None, snapshot.parent or None,
+                "it does not stand on what the namespace notes",
+            )  # fmt: skip
+        if chain_of_key(meta.key) and snapshot.kind != COMMITTED and snapshotter.has_record(meta.name):
+            message = "a layer of an image that can be written to"
+            yield Finding("snapshot-uncommitted", "error", subject, name, COMMITTED, snapshot.kind, message)
+        if snapshotter.is_readable:
+            yield from self._directory(snapshotter, snapshot.number, subject)
+
+    def _circles(self, snapshotter: Snapshotter, name: str) -> bool:
+        """Whether a snapshot is below itself, by the records alone."""
+        return name in self._below_themselves(snapshotter.name)
+
+    @functools.cache  # noqa: B019 - as long as a check
+    def _below_themselves(self, snapshotter: str) -> frozenset[str]:
+        """The names of all that are part of a circle."""
+        every = self._store.snapshotters[snapshotter].all
+        done: set[str] = set()
+        found: set[str] = set()
+        for name in every:
+            way: dict[str, int] = {}
+            while name in every and name not in done and name not in way:
+                way[name] = len(way)
+                name = every[name].parent  # noqa: PLW2901 - one step down
+            if name in way:
+                found.update(item for item, number in way.items() if number >= way[name])
+            done.update(way)
+        return frozenset(found)
+
+    def _directory(self, snapshotter: Snapshotter, number: int, subject: str) -> Iterator[Finding]:
+        try:
+            snapshotter.tree(number).close()
+        except CorruptStore as error:
+            yield from_damage(error, "directory", subject, self._severity(error))
+
+    def subject(self, key: str) -> str:
+        """Whose a snapshot is."""
+        chain = chain_of_key(key)
+        if chain and chain in self._store.layers_by_chain:
+            return layer_subject(chain)
+        owners = self._containers
+        if owner := owners.get(key) or owners.get(key.removesuffix(_INIT)):
+            return owner
+        placed = self._store.snapshots.of(key)
+        return directory_subject(placed.place) if placed else ROOT
+
+    @functools.cached_property
+    def _containers(self) -> Mapping[str, str]:
+        """The subjects of containers by the keys of their snapshots."""
+        found: dict[str, str] = {}
+        for container in self._store.containers():
+            found[container.id] = container_subject(container.id)
+            if placed := self._store.placed_of(container):
+                found[placed.key] = container_subject(container.id)
+        return found
+
+    # -- blobs ---------------------------------------------------------------------------------
+
+    def blobs(self, passed: Collection[str]) -> Iterator[Finding]:
+        """Every blob that is there, hashed, and those that are not; but for the digests `passed`."""
+        for algorithm, name in self._store.content.files():
+            digest = f"{algorithm}:{name}"
+            if digest not in passed:
+                yield from self._blob(digest)
+        yield from self.missing_blobs(passed)
+
+    def missing_blobs(self, passed: Collection[str]) -> Iterator[Finding]:
+        """The blobs that namespaces have and that are not there; but for the digests `passed`."""
+        there = {f"{algorithm}:{name}" for algorithm, name in self._store.content.files()}
+        noted = {digest for space in self._store.spaces for digest in space.blobs}
+        for digest in sorted(noted - there - set(passed)):
+            name = self._store.content.name_of(digest)
+            message = "a namespace has the blob, and the content store has not"
+            yield Finding("blob-missing", "error", ROOT, name, message=message)
+
+    def reported(self, told: Collection[str]) -> Iterator[Finding]:
+        """What is wrong with databases, and whatever else was met on the way; but for the paths `told`."""
+        for problem in self._store.damage:
+            if problem.path not in told:
+                noun = "database" if problem.path.endswith(".db") else "record"
+                severity = "warning" if isinstance(problem, OneStateLost) else self._severity(problem)
+                yield from_damage(problem, noun, ROOT, severity)
+
+    def _blob(self, digest: str) -> Iterator[Finding]:
+        try:
+            blob = self._store.content.find(digest)
+            computed = _hash(blob, digest.partition(":")[0]) if blob else digest
+        except CorruptStore as error:
+            yield from_damage(error, "blob", ROOT, self._severity(error))
+            return
+        if blob and computed and computed != digest:
+            yield Finding(
+                "blob-altered", "error", ROOT, blob.label, digest, computed,
+                "the content does not hash to its name",
+            )  # fmt: skip
+
+
+def _hash(blob: Blob, algorithm: str) -> str | None:
+    """The digest of a blob; None by an algorithm that is not known."""
+    try:
+        found = hashlib.new(algorithm)
+    except ValueError:
+        return None
+    for _ in packed(blob).pieces(found.update):
+        pass
+    return f"{algorithm}:{found.hexdigest()}"

@@ -1,0 +1,82 @@
+"""What each finding in a containerd root means, and what could be done about it.
+
+What was not carried out for a real engine says so.
+
+Sources: containerd `core/metadata/gc.go`, `core/metadata/db.go`, `plugins/snapshots/overlay/overlay.go`.
+"""
+
+from __future__ import annotations
+
+from layerfs.model import Remedy
+
+__all__ = ["REMEDIES", "remedy_of"]
+
+_AGAIN = "remove the image and its snapshots, then pull or import it again (not tried)"
+_PREVIOUS = "look at the older state with --bolt-state previous; copy the root again"
+_COLLECTED = "the next garbage collection removes it"
+_NOTHING = "none needed"
+_CREATE = "create it again (not tried)"
+
+REMEDIES = {
+    # -- databases
+    "database-missing": Remedy(
+        "missing", "makes it anew, empty (not tried)", "images on its snapshots cannot be used",
+        "copy the root again; `layerfs` reads blobs, and snapshots by their numbers",
+    ),
+    "database-malformed": Remedy("damaged", "may refuse to start (not tried)", "", _PREVIOUS),
+    "database-state-lost": Remedy(
+        "damaged", "starts with the other state", "what was done last may be lost", _NOTHING
+    ),
+    "database-wrong": Remedy("damaged", "", "what it says of that is not used", _PREVIOUS),
+    "database-altered": Remedy("damaged", "", "what it says of that is not used", _PREVIOUS),
+    # -- images
+    "image-missing": Remedy("missing", "", "the image cannot be used", _AGAIN),
+    "image-malformed": Remedy("damaged", "", "the image cannot be used", _AGAIN),
+    "image-altered": Remedy("damaged", "", "the image is not what its digest says", _AGAIN),
+    "image-wrong": Remedy("damaged", "", "the image cannot be used", _AGAIN),
+    "size-differs": Remedy("damaged", "", "the image is not what its digest says", _AGAIN),
+    # -- blobs
+    "layer-missing": Remedy("missing", "", "the image cannot be run or exported", _AGAIN),
+    "blob-missing": Remedy("missing", "", "exports and pushes that need it fail", _AGAIN),
+    "blob-malformed": Remedy("damaged", "", "exports and pushes that need it fail", _AGAIN),
+    "blob-wrong": Remedy("damaged", "", "exports and pushes that need it fail", _AGAIN),
+    "blob-discarded": Remedy(
+        "stale", "", "the image runs, but cannot be exported or pushed: as with discard_unpacked_layers",
+        "pull it again (not tried); `layerfs export --salvage` makes tars of the snapshots",
+    ),
+    "blob-unclaimed": Remedy("orphaned", "", _COLLECTED, _NOTHING),
+    "uncompressed-wrong": Remedy("damaged", "", "another layer may be taken for this one", _AGAIN),
+    # -- snapshots
+    "snapshot-unrecorded": Remedy("missing", "", "what stands on it cannot be used", _AGAIN),
+    "snapshot-uncommitted": Remedy("half-written", "", "the image cannot be used", _AGAIN),
+    "snapshot-unnamed": Remedy("orphaned", "", _COLLECTED, _NOTHING),
+    "snapshot-orphaned": Remedy("orphaned", "", _COLLECTED, _NOTHING),
+    "snapshot-unclaimed": Remedy("orphaned", "", "", "repair what is damaged, then look again"),
+    "parent-wrong": Remedy("damaged", "", "what stands on it sees other layers, or cannot be used", _AGAIN),
+    "directory-missing": Remedy("missing", "", "what stands on it cannot be used", _AGAIN),
+    "directory-malformed": Remedy("damaged", "", "what stands on it cannot be used", _AGAIN),
+    "directory-wrong": Remedy("damaged", "", "what stands on it cannot be used", _AGAIN),
+    "directory-orphaned": Remedy("orphaned", "", "the snapshotter's cleanup removes it", _NOTHING),
+    # -- containers, leases, leftovers
+    "container-missing": Remedy("missing", "", "the container cannot be used", _CREATE),
+    "container-malformed": Remedy("damaged", "", "the container cannot be used", _CREATE),
+    "record-missing": Remedy("missing", "", "", _PREVIOUS),
+    "record-malformed": Remedy("damaged", "", "", _PREVIOUS),
+    "record-altered": Remedy("damaged", "", "", _PREVIOUS),
+    "record-wrong": Remedy("damaged", "", "", _PREVIOUS),
+    "lease-expired": Remedy("stale", "", _COLLECTED, _NOTHING),
+    "ingest-left": Remedy(
+        "half-written", "", "the download goes on where it ended, or is collected", _NOTHING
+    ),
+    "temporary-left": Remedy("leftover", "", "the snapshotter's cleanup removes it", _NOTHING),
+}  # fmt: skip
+
+_CONTENTS = Remedy("damaged", "", "containers get what is there", "see docs/verify.md; " + _AGAIN)
+_UNREADABLE = Remedy("unreadable", "", "", "run as root, or as the owner of the copy")
+
+
+def remedy_of(code: str) -> Remedy:
+    """What a code means; one that is not in the table is of the comparison of files with blobs."""
+    if code.endswith("-unreadable"):
+        return _UNREADABLE
+    return REMEDIES.get(code, _CONTENTS)
