@@ -34,10 +34,11 @@ UNKNOWN = "not known: records that could use it are damaged"
 
 
 class Row(NamedTuple):
-    """An answer, and what was asked."""
+    """An answer, what was asked, and of which store."""
 
     thing: str
     answer: Answer
+    store: Store
 
 
 @click.command("whois")
@@ -78,7 +79,7 @@ def command(
             store, name, _ = find_thing(ctx, thing)
             if store not in known:
                 known[store] = Whois(store, os.fsencode(os.path.abspath(store.path)))
-            rows += (Row(thing, answer) for answer in known[store].answers(name))
+            rows += (Row(thing, answer, store) for answer in known[store].answers(name))
         except (CorruptStore, LookupFailed) as error:
             failures.append(error)
     if ctx.get_parameter_source("form") == ParameterSource.DEFAULT:
@@ -102,12 +103,12 @@ def command(
 
 def _lines(row: Row) -> Iterator[str]:
     """A label and a value each, as stat(1)."""
-    for label, value in _facts(row.answer, row.thing):
+    for label, value in _facts(row.answer, row.thing, row.store):
         if value:
             yield f"{label + ':':>12} {value}\n"
 
 
-def _facts(answer: Answer, thing: str) -> Iterator[tuple[str, str | None]]:
+def _facts(answer: Answer, thing: str, store: Store) -> Iterator[tuple[str, str | None]]:
     number = f" {answer.number}" if answer.number and answer.kind.endswith("layer") else ""
     size = "" if answer.size is None else f", {answer.size} bytes"
     yield "Thing", printable(thing)
@@ -115,10 +116,10 @@ def _facts(answer: Answer, thing: str) -> Iterator[tuple[str, str | None]]:
     if answer.spot:
         yield "Path", _spot_text(answer.spot)
     yield "Command", None if answer.created_by is None else printable(answer.created_by)
-    yield "Cache ID", printable(answer.cache_id or "")
+    yield _label(store.place_word), printable(answer.cache_id or "")
     yield "Chain ID", answer.chain_id
     yield "Diff ID", answer.diff_id
-    yield "Link", printable(answer.link or "")
+    yield _label(store.link_word), printable(answer.link or "")
     yield "Directory", printable(_absolute(answer) or "")
     for user in sorted(answer.users, key=lambda user: not _names(user)):
         yield _user_kind(user).capitalize(), _user_text(user)
@@ -126,6 +127,10 @@ def _facts(answer: Answer, thing: str) -> Iterator[tuple[str, str | None]]:
         yield "Build cache", "BuildKit's"
     if answer.orphan is None or answer.orphan:
         yield "Used by", NOBODY if answer.orphan else UNKNOWN
+
+
+def _label(word: str) -> str:
+    return word[:1].upper() + word[1:]
 
 
 def _spot_text(spot: Spot) -> str:
