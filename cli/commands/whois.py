@@ -54,8 +54,8 @@ def command(
     """Show what an ID, name or path belongs to: its layer, the command that made it, and its users.
 
     THING is what an alert, a log or another tool shows: a cache ID, a short link, a chain ID, a diff ID,
-    the digest of a blob or manifest, an image or container, the beginning of an ID, or a path below the
-    root. The path can be that of another host: /var/lib/docker/overlay2/... also works if --root is a copy
+    the digest of a blob or manifest, the number or key of a snapshot, an image or container, the beginning
+    of an ID, or a path below the root. The path can be that of another host: /var/lib/docker/overlay2/... also works if --root is a copy
     elsewhere. For a path in a layer the trees that still show it are listed too; for a path in a merged/
     directory, the layer that supplies it.
 
