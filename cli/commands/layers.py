@@ -34,7 +34,10 @@ SHOWN_WITH_DIGESTS = ("Index", "DiffID", "Digests", "CacheID", "Size", "Reposito
 @click.command("layers")
 @name_argument()
 @click.option(
-    "-q", "--quiet", is_flag=True, help="Show chain IDs only; for a container's own layers, cache IDs."
+    "-q",
+    "--quiet",
+    is_flag=True,
+    help="Show chain IDs only; for a container's own layers, those of their places.",
 )
 @click.option(
     "--digests",

@@ -55,9 +55,9 @@ def command(
 
     THING is what an alert, a log or another tool shows: a cache ID, a short link, a chain ID, a diff ID,
     the digest of a blob or manifest, the number or key of a snapshot, an image or container, the beginning
-    of an ID, or a path below the root. The path can be that of another host: /var/lib/docker/overlay2/... also works if --root is a copy
-    elsewhere. For a path in a layer the trees that still show it are listed too; for a path in a merged/
-    directory, the layer that supplies it.
+    of an ID, or a path below the root. The path can be that of another host: /var/lib/docker/overlay2/...
+    also works if --root is a copy elsewhere. For a path in a layer the trees that still show it are listed
+    too; for a path in a merged/ directory, the layer that supplies it.
 
     The exit code is 1 if nothing uses it, 3 if it is not found in this root, 4 if what could tell is gone,
     and 5 if it is an image whose config is damaged or missing.
