@@ -37,7 +37,7 @@ SHOWN_WITH_DIGESTS = ("Index", "DiffID", "Digests", "CacheID", "Size", "Reposito
     "-q",
     "--quiet",
     is_flag=True,
-    help="Show chain IDs only; for a container's own layers, those of their places.",
+    help="Show chain IDs only; for a container's own layers, the names of their directories.",
 )
 @click.option(
     "--digests",
