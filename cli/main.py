@@ -202,7 +202,7 @@ def _more_is_said(context: click.Context, _parameter: click.Parameter, typed: bo
 @click.version_option(package_name="layerfs", prog_name="layerfs", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
-    """See through Docker data roots and image archives without Docker, and without writing a byte to them."""
+    """See through roots of Docker and containerd, and archives of images, without writing a byte to them."""
     from .messages import LogToStderr
 
     ctx.obj = ctx.with_resource(LogToStderr(verbose=choice(ctx, "verbose", False)))

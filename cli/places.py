@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from .stores import chosen_with_one_image, find_name, is_carried
+from .stores import chosen_with_one_image, find_name, is_carried, is_known
 from .subjects import complete_names, paths_below, split_layer
 
 if TYPE_CHECKING:
@@ -180,10 +180,14 @@ def split_source(word: str) -> tuple[str, str]:
 
 
 def refuse_relative(word: str) -> None:
-    """A usage error for a NAME with a path behind its colon that lacks the slash, with the right form."""
+    """A usage error for a NAME with a path behind its colon that lacks the slash, with the right form.
+
+    containerd has images whose names are no references: what the chosen store knows is a NAME.
+    """
     refuse_nameless(word)
     name, colon, path = word.rpartition(":")
-    if colon and not is_carried(word) and not _is_name(word) and _is_name(name):
+    refused = colon and not is_carried(word) and not _is_name(word) and _is_name(name)
+    if refused and not is_known(click.get_current_context(), split_layer(word)[0]):
         _refuse(f"{word}: a PATH behind a colon begins with a slash: {name}:/{path}")
 
 

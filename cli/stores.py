@@ -145,6 +145,11 @@ def is_carried(word: str) -> bool:
     return carried(word) is not None
 
 
+def is_known(context: click.Context, name: str) -> bool:
+    """Whether something in the chosen store is called so in full; nothing is reported."""
+    return bool(_matches(context, name))
+
+
 def chosen_with_one_image(context: click.Context) -> Store | None:
     """The store that `--root` or LAYERFS_ROOT chose, if there is nothing in it but one image."""
     from layerfs.errors import LookupFailed

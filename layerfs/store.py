@@ -57,6 +57,9 @@ class Store(Accounted, ABC):
         driver: what its engine calls the way in which layers are stored; None where there is none.
         path: where it was opened, as given.
         has_containers: whether stores of this kind have containers at all.
+        place_word: what a user of its engine calls where a layer lies, as `cache_id` of JSON has it.
+        link_word: likewise a layer's other name, `link` of JSON.
+        has_every_layer_unpacked: whether each layer lies in a directory: one without is damaged.
         lists_unnamed: whether the client of its engine lists images without a name when it is not asked to.
         has_graph_driver: whether its engine tells the directories of a stack, as `docker inspect` does.
         damage: every defect met so far, in order.
@@ -65,6 +68,9 @@ class Store(Accounted, ABC):
     kind: str = ""
     driver: str | None = None
     has_containers: bool = True
+    place_word: str = "cache ID"
+    link_word: str = "link"
+    has_every_layer_unpacked: bool = False
     lists_unnamed: bool = True
     has_graph_driver: bool = True
     path: str

@@ -184,7 +184,8 @@ def _show_layers(usage: StoreUsage, form: str, sort: str | None, *, full: bool) 
     rows = _sorted(rows, sort)
     if form == "table":
         rows.append(_layer_total(rows, orphans))
-    emit(_layer_table(_users(usage, ORPHAN if usage.orphans else "", full=full), full=full), rows, form)
+    users = _users(usage, ORPHAN if usage.orphans else "", full=full)
+    emit(_layer_table(usage.root, users, full=full), rows, form)
 
 
 def _largest_first(usage: StoreUsage) -> list[Layer]:
@@ -230,13 +231,13 @@ def _layer_total(rows: Sequence[Row], orphans: Iterable[Orphan]) -> Row:
     }
 
 
-def _layer_table(users: Callable[[Row], str], *, full: bool) -> Table[Row]:
+def _layer_table(store: Store, users: Callable[[Row], str], *, full: bool) -> Table[Row]:
     identity = id_words(full=full, missing=NONE)
     columns = (
         chain_id_column(_key("chain_id"), identity),
         diff_id_column(_key("diff_id"), identity),
         _column("parent", "Parent", "PARENT", identity),
-        cache_id_column(_key("cache_id"), identity),
+        cache_id_column(_key("cache_id"), identity, store.place_word),
         _column("size", "Size", "SIZE", _size),
         _column("images", "Images", "IMAGES", _count),
         _column("containers", "Containers", "CONTAINERS", _count),
@@ -295,7 +296,8 @@ def _show_what_if(usage: StoreUsage, outcome: WhatIf, form: str, sort: str | Non
         whole = added_up(row["size"] for row in rows)
         total = {"chain_id": TOTAL, "cache_id": "", "diff_id": "", "note": ""}
         rows.append(total | {"size": whole, "freed_size": outcome.freed_size})
-    emit(_what_if_table(_users(usage, "an unused layer above it", full=full), full=full), rows, form)
+    users = _users(usage, "an unused layer above it", full=full)
+    emit(_what_if_table(usage.root, users, full=full), rows, form)
 
 
 def _own_row(found: OwnDirectory) -> Row:
@@ -307,12 +309,12 @@ def _unlayered(row: Row, note: str) -> Row:
     return {"chain_id": None, "diff_id": None, **row, "freed_size": row["size"], "note": note}
 
 
-def _what_if_table(users: Callable[[Row], str], *, full: bool) -> Table[Row]:
+def _what_if_table(store: Store, users: Callable[[Row], str], *, full: bool) -> Table[Row]:
     identity = id_words(full=full, missing=NONE)
     columns = (
         chain_id_column(_key("chain_id"), identity),
         diff_id_column(_key("diff_id"), identity),
-        cache_id_column(_key("cache_id"), identity),
+        cache_id_column(_key("cache_id"), identity, store.place_word),
         _column("size", "Size", "SIZE", _size),
         _column("freed_size", "FreedSize", "FREED SIZE", _size),
         Column("", users, "KeptFor", "KEPT FOR"),

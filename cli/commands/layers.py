@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from layerfs.analysis.store.layers import LayerRow, LayerTable
     from layerfs.model import Container, Image
+    from layerfs.store import Store
 
 __all__ = ["command"]
 
@@ -33,7 +34,10 @@ SHOWN_WITH_DIGESTS = ("Index", "DiffID", "Digests", "CacheID", "Size", "Reposito
 @click.command("layers")
 @name_argument()
 @click.option(
-    "-q", "--quiet", is_flag=True, help="Show chain IDs only; for a container's own layers, cache IDs."
+    "-q",
+    "--quiet",
+    is_flag=True,
+    help="Show chain IDs only; for a container's own layers, the names of their directories.",
 )
 @click.option(
     "--digests",
@@ -77,7 +81,7 @@ def command(
     data_root.require(RECORDS)
     layers = LayerTable(data_root)
     rows = _rows(layers, None if name is None else open_owner(data_root, name, kind))
-    emit(_table(layers, digests=digests, full=no_trunc), rows, "{{.ID}}" if quiet else form)
+    emit(_table(data_root, layers, digests=digests, full=no_trunc), rows, "{{.ID}}" if quiet else form)
 
 
 def _rows(layers: LayerTable, owner: Image | Container | None) -> list[LayerRow]:
@@ -88,8 +92,9 @@ def _rows(layers: LayerTable, owner: Image | Container | None) -> list[LayerRow]
     return layers.of_container(owner) if isinstance(owner, Container) else layers.of_image(owner)
 
 
-def _table(layers: LayerTable, *, digests: bool, full: bool) -> Table[LayerRow]:
-    shown = id_words(full=full, missing=MISSING)
+def _table(store: Store, layers: LayerTable, *, digests: bool, full: bool) -> Table[LayerRow]:
+    missing = MISSING if store.has_every_layer_unpacked else ""
+    shown = id_words(full=full, missing=missing)
 
     def cache_id(row: LayerRow) -> str:
         """A container's two directories differ in what is behind the digits."""
@@ -107,8 +112,8 @@ def _table(layers: LayerTable, *, digests: bool, full: bool) -> Table[LayerRow]:
         diff_id_column(lambda row: row.diff_id, id_words(full=full)),
         chain_id_column(lambda row: row.chain_id, id_words(full=full)),
         Column("parent", lambda row: row.parent, "Parent", "PARENT", lambda row: shown(row.parent or "")),
-        Column("cache_id", lambda row: row.cache_id, "CacheID", "CACHE ID", cache_id),
-        Column("link", lambda row: row.link, "Link", "LINK", lambda row: shown(row.link)),
+        Column("cache_id", lambda row: row.cache_id, "CacheID", store.place_word.upper(), cache_id),
+        Column("link", lambda row: row.link, "Link", store.link_word.upper(), lambda row: shown(row.link)),
         Column(
             "size",
             lambda row: row.size,
@@ -117,7 +122,7 @@ def _table(layers: LayerTable, *, digests: bool, full: bool) -> Table[LayerRow]:
             lambda row: UNKNOWN if row.size is None else human_size(row.size),
         ),
         Column("created_by", lambda row: row.created_by, "CreatedBy", "CREATED BY", created_by),
-        Column("directory", _directory, "Directory", "DIRECTORY", lambda row: _directory(row) or MISSING),
+        Column("directory", _directory, "Directory", "DIRECTORY", lambda row: _directory(row) or missing),
         Column(
             "images",
             lambda row: [image.id for image in row.images],

@@ -34,10 +34,11 @@ UNKNOWN = "not known: records that could use it are damaged"
 
 
 class Row(NamedTuple):
-    """An answer, and what was asked."""
+    """An answer, what was asked, and of which store."""
 
     thing: str
     answer: Answer
+    store: Store
 
 
 @click.command("whois")
@@ -53,10 +54,10 @@ def command(
     """Show what an ID, name or path belongs to: its layer, the command that made it, and its users.
 
     THING is what an alert, a log or another tool shows: a cache ID, a short link, a chain ID, a diff ID,
-    the digest of a blob or manifest, an image or container, the beginning of an ID, or a path below the
-    root. The path can be that of another host: /var/lib/docker/overlay2/... also works if --root is a copy
-    elsewhere. For a path in a layer the trees that still show it are listed too; for a path in a merged/
-    directory, the layer that supplies it.
+    the digest of a blob or manifest, the number or key of a snapshot, an image or container, the beginning
+    of an ID, or a path below the root. The path can be that of another host: /var/lib/docker/overlay2/...
+    also works if --root is a copy elsewhere. For a path in a layer the trees that still show it are listed
+    too; for a path in a merged/ directory, the layer that supplies it.
 
     The exit code is 1 if nothing uses it, 3 if it is not found in this root, 4 if what could tell is gone,
     and 5 if it is an image whose config is damaged or missing.
@@ -78,7 +79,7 @@ def command(
             store, name, _ = find_thing(ctx, thing)
             if store not in known:
                 known[store] = Whois(store, os.fsencode(os.path.abspath(store.path)))
-            rows += (Row(thing, answer) for answer in known[store].answers(name))
+            rows += (Row(thing, answer, store) for answer in known[store].answers(name))
         except (CorruptStore, LookupFailed) as error:
             failures.append(error)
     if ctx.get_parameter_source("form") == ParameterSource.DEFAULT:
@@ -102,12 +103,12 @@ def command(
 
 def _lines(row: Row) -> Iterator[str]:
     """A label and a value each, as stat(1)."""
-    for label, value in _facts(row.answer, row.thing):
+    for label, value in _facts(row.answer, row.thing, row.store):
         if value:
             yield f"{label + ':':>12} {value}\n"
 
 
-def _facts(answer: Answer, thing: str) -> Iterator[tuple[str, str | None]]:
+def _facts(answer: Answer, thing: str, store: Store) -> Iterator[tuple[str, str | None]]:
     number = f" {answer.number}" if answer.number and answer.kind.endswith("layer") else ""
     size = "" if answer.size is None else f", {answer.size} bytes"
     yield "Thing", printable(thing)
@@ -115,10 +116,10 @@ def _facts(answer: Answer, thing: str) -> Iterator[tuple[str, str | None]]:
     if answer.spot:
         yield "Path", _spot_text(answer.spot)
     yield "Command", None if answer.created_by is None else printable(answer.created_by)
-    yield "Cache ID", printable(answer.cache_id or "")
+    yield _label(store.place_word), printable(answer.cache_id or "")
     yield "Chain ID", answer.chain_id
     yield "Diff ID", answer.diff_id
-    yield "Link", printable(answer.link or "")
+    yield _label(store.link_word), printable(answer.link or "")
     yield "Directory", printable(_absolute(answer) or "")
     for user in sorted(answer.users, key=lambda user: not _names(user)):
         yield _user_kind(user).capitalize(), _user_text(user)
@@ -126,6 +127,10 @@ def _facts(answer: Answer, thing: str) -> Iterator[tuple[str, str | None]]:
         yield "Build cache", "BuildKit's"
     if answer.orphan is None or answer.orphan:
         yield "Used by", NOBODY if answer.orphan else UNKNOWN
+
+
+def _label(word: str) -> str:
+    return word[:1].upper() + word[1:]
 
 
 def _spot_text(spot: Spot) -> str:

@@ -170,8 +170,8 @@ def tree_table() -> Table[InTree]:
     )
 
 
-def root_table(*, full: bool) -> Table[InRoot]:
-    """The columns of findings in a root; `full` shows all names."""
+def root_table(place_word: str, *, full: bool) -> Table[InRoot]:
+    """The columns of findings in a root that calls a layer's place so; `full` shows all names."""
     words = id_words(full=full)
     return Table(
         (
@@ -179,7 +179,7 @@ def root_table(*, full: bool) -> Table[InRoot]:
             _column("layer", "Layer", lambda row: row.found.stage.number),
             diff_id_column(lambda row: row.found.stage.diff_id, words),
             chain_id_column(lambda row: row.found.stage.chain_id, words),
-            cache_id_column(lambda row: row.found.stage.cache_id, words),
+            cache_id_column(lambda row: row.found.stage.cache_id, words, place_word),
             Column(
                 "visible_in",
                 lambda row: [owner_value(sight.owner) for sight in row.seen],

@@ -49,10 +49,12 @@ def chain_id_column(
 
 
 def cache_id_column(
-    value: Callable[[Row], str | None], words: Callable[[str | None], str] | None = None
+    value: Callable[[Row], str | None],
+    words: Callable[[str | None], str] | None = None,
+    called: str = "cache ID",
 ) -> Column[Row]:
-    """The name of a layer's directory; see `diff_id_column`."""
-    return _column("cache_id", "CacheID", "CACHE ID", value, words)
+    """The name of a layer's directory, of which the store says how it is `called`; see `diff_id_column`."""
+    return _column("cache_id", "CacheID", called.upper(), value, words)
 
 
 def _column(

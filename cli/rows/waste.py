@@ -43,6 +43,11 @@ class Account:
 
         return cls(subject, waste(subject.tree, allocated=allocated, problem=complaints.add))
 
+    @property
+    def place_word(self) -> str:
+        """What its store calls a layer's place."""
+        return self._subject.store.place_word
+
     def total_row(self) -> Row:
         """The whole tree as a row."""
         return {
@@ -142,14 +147,14 @@ def _name(row: Row) -> str:
     return NONE if row["name"] == row["id"] else str(row["name"])
 
 
-def layer_table(*, full: bool) -> Table[Row]:
-    """Layers; those of a container's own have no diff ID."""
+def layer_table(place_word: str, *, full: bool) -> Table[Row]:
+    """Layers of a store that calls a layer's place so; those of a container's own have no diff ID."""
     identity = id_words(full=full, missing=NONE)
     columns: tuple[Column[Row], ...] = (
         _column("number", "Layer", "LAYER", str),
         diff_id_column(lambda row: row["diff_id"], identity),
         chain_id_column(lambda row: row["chain_id"], identity),
-        cache_id_column(lambda row: row["cache_id"], identity),
+        cache_id_column(lambda row: row["cache_id"], identity, place_word),
         _column("stored", "Stored", "STORED", size_words),
         _column("wasted", "Wasted", "WASTED", size_words),
         _column("hides", "Hides", "HIDES", size_words),

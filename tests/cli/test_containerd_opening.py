@@ -27,7 +27,7 @@ SNAPSHOTS = "io.containerd.snapshotter.v1.overlayfs/metadata.db"
 NO_ROOT, DAMAGED = 4, 1
 
 PLACES = {
-    "var/lib/containerd": "containerd",
+    "var/lib/containerd": "kubernetes",
     "var/lib/rancher/k3s/agent/containerd": "k3s",
     "var/lib/rancher/rke2/agent/containerd": "rke2",
     "var/lib/k0s/containerd": "k0s",

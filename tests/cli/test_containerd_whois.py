@@ -116,3 +116,48 @@ def test_everything_is_gone_over(docker: ContainerdRoot) -> None:
     chains = {docker.directory(chain).name for chain in docker.layers(NAME)}
     assert blame.code == 0
     assert len(blame.json) >= len(chains)
+
+
+def test_a_container_is_told_once_though_its_snapshot_has_its_id(
+    docker: ContainerdRoot, node: ContainerdRoot
+) -> None:
+    """Its ID in full is the key of its snapshot: one answer, with both."""
+    for root in (docker, node):
+        for row in layerfs(root.top, "containers", "-a", "--format", "json").json:
+            found = whois(root, row["id"])
+            assert (found["kind"], found["link"]) == ("container", row["id"])
+
+
+def test_words_are_those_of_the_store(docker: ContainerdRoot) -> None:
+    """Snapshots have numbers and keys; cache IDs and links are overlay2's."""
+    place = docker.directory(docker.layers(NAME)[1]).name
+    told = [layerfs(docker.top, "whois", place).stdout, layerfs(docker.top, "whois", "nothing").stderr]
+    tables = (["layers"], ["du", "--layers"], ["find", "--all", "motd"], ["waste", "--layers", "multi"])
+    told += [layerfs(docker.top, *command).stdout.splitlines()[0] for command in tables]
+    for text in told:
+        assert "snapshot" in text.lower(), text
+        assert "cache id" not in text.lower(), text
+        assert "link" not in text.lower(), text
+
+
+def test_a_layer_that_is_not_unpacked_is_not_called_missing(tmp_path: Path) -> None:
+    """Of an image that was only downloaded nothing is lost: its cells are empty."""
+    top = unpack_sample("containerd-1.6-store", tmp_path)
+    done = layerfs(top, "layers", "contentonly:1")
+    assert done.code == 0
+    assert "missing" not in done.stdout
+    (row,) = layerfs(top, "layers", "--format", "json", "contentonly:1").json
+    assert (row["cache_id"], row["directory"]) == (None, None)
+
+
+ODD = "odd name/without:registry"
+
+
+@pytest.mark.parametrize("command", ["ls", "tree", "blame", "deleted", "hashes", "find"])
+def test_a_name_that_is_no_reference_is_a_name(tmp_path: Path, command: str) -> None:
+    """Containerd lets an image be called anything: what the store knows is no path that lacks its slash."""
+    top = unpack_sample("containerd-1.6-store", tmp_path)
+    space = ("--namespace", "default")
+    assert layerfs(top, *space, command, ODD).stdout == layerfs(top, *space, command, "base:1").stdout != ""
+    refused = layerfs(top, *space, command, "base:1:etc")
+    assert (refused.code, "base:1:/etc" in refused.stderr) == (2, True), refused

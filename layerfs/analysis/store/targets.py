@@ -15,13 +15,13 @@ from layerfs.errors import LookupFailed
 from layerfs.formats.rootpath import RootPath, root_paths
 from layerfs.ids import ContainerID, ImageID
 from layerfs.layernames import KnownLayer
+from layerfs.model import Container
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from layerfs.analysis.store.forest import Forest
     from layerfs.layernames import Match
-    from layerfs.model import Container
     from layerfs.store import Store
 
 __all__ = ["Named", "Target", "Targets"]
@@ -76,16 +76,16 @@ class Targets:
             for match in self._names.of_every_kind(thing):
                 matches.setdefault(match.id, match)
             if found := [target for match in matches.values() for target in self._targets(match)]:
-                return found
+                return list(_each_once(found))
             for match in matches.values():
                 if isinstance(match.id, ImageID):
                     self._root.read_image(match.id)  # it is of this root, and why it cannot be read is told
         if lost := self._root.lost_name(thing, ("container", "image", "layer")):
             raise lost
         raise LookupFailed(
-            f"nothing of this data root: {thing}",
-            hint="known are cache, chain, diff, image and container IDs, links, paths below the root, and "
-            "digests of blobs and manifests",
+            f"nothing of this root: {thing}",
+            hint=f"known are {self._root.place_word}s, {self._root.link_word}s, chain, diff, image and "
+            "container IDs, names, paths below the root, and digests of blobs and manifests",
         )
 
     def _targets(self, match: Match) -> Iterator[Target]:
@@ -144,3 +144,12 @@ class Targets:
     def _owners(self) -> list[Owner]:
         """Every image and container, those without layers too."""
         return [*self._root.images(), *self._root.containers()]
+
+
+def _each_once(found: list[Target]) -> Iterator[Target]:
+    """Without the layer of a container that is called as the container is: its answer tells of both."""
+    containers = {target.named.id for target in found if isinstance(target.named, Container)}
+    for target in found:
+        own = isinstance(target.named, Stage) and {owner.id for owner in target.named.owners} & containers
+        if not own:
+            yield target

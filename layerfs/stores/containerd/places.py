@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from layerfs.errors import DataRootUnreadable, NoStoreHere, NotADataRoot
 from layerfs.hostdir import HostDir
 from layerfs.stores.containerd.spaces import filled, has_dockers, namespaces_of
-from layerfs.stores.places import HOME_PLACES, PASSWD, PASSWD_LIMIT, PLACES, homes
+from layerfs.stores.places import HOME_PLACES, PASSWD, PASSWD_LIMIT, PLACES, homes, owner_of_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,14 +93,21 @@ def open_containerd(path: str, *, tell: bool = False) -> Opened:
     if len(found) > 1:  # one in which nothing is, as of a service that nobody uses, is not meant
         found = [item for item in found if filled(namespaces_of(item.directory, META_DB))] or found[:1]
     chosen, *others = found
-    _log.info("%s: the containerd root of %s is read", chosen.directory.display, chosen.owner)
+    if _log.isEnabledFor(logging.INFO):
+        _log.info("%s: the containerd root of %s is read", chosen.directory.display, _users(chosen))
     if others and tell:
-        listed = ", ".join(f"{item.directory.display} ({item.owner})" for item in others)
+        listed = ", ".join(f"{item.directory.display} ({_users(item)})" for item in others)
         _log.warning(
             "%s is read (%s); there are other containerd roots: %s (--root chooses)",
-            *(chosen.directory.display, chosen.owner, listed),
+            *(chosen.directory.display, _users(chosen), listed),
         )
     return chosen
+
+
+def _users(opened: Opened) -> str:
+    """The engines that have images or containers in a root, as far as the place and the namespaces tell."""
+    spaces = filled(namespaces_of(opened.directory, META_DB))
+    return ", ".join(dict.fromkeys(owner_of_part(name, opened.owner) for name in spaces)) or opened.owner
 
 
 def _every(path: str) -> list[Opened]:

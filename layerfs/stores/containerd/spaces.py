@@ -66,9 +66,10 @@ def chosen_spaces(
             _log.warning("%s: there is no namespace %s: Docker has no images in it%s", where, docker, others)
         return []
     if tell and len(names) > 1:
+        what = "images and containers" if _has_containers(known, names[1:]) else "images"
         _log.warning(
-            "%s: namespace %s is read; there are images in %s too (--namespace chooses, all reads all)",
-            *(where, names[0], ", ".join(names[1:])),
+            "%s: namespace %s is read; there are %s in %s too (--namespace chooses, all reads all)",
+            *(where, names[0], what, ", ".join(names[1:])),
         )
     return [known[name] for name in names[:1] or sorted(known)[:1]]
 
@@ -78,6 +79,10 @@ def filled(known: Mapping[str, Namespace]) -> list[str]:
     found = [name for name, space in known.items() if space.has("images")]
     found = found or [name for name, space in known.items() if space.has("containers")]
     return sorted(found, key=lambda name: (_USUAL.index(name) if name in _USUAL else len(_USUAL), name))
+
+
+def _has_containers(known: Mapping[str, Namespace], names: Sequence[str]) -> bool:
+    return any(known[name].has("containers") for name in names)
 
 
 def has_dockers(known: Mapping[str, Namespace]) -> bool:

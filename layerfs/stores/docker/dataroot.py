@@ -77,6 +77,7 @@ class DataRoot(StoredContainers):
 
     kind = "docker"
     driver = DRIVER
+    has_every_layer_unpacked = True
 
     def __init__(
         self,
