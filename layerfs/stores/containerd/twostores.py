@@ -16,7 +16,8 @@ from layerfs.errors import CorruptStore, DataRootError
 from layerfs.formats.errors import FormatError
 from layerfs.formats.jsontext import load_object, mapping, text
 from layerfs.hostdir import HostDir
-from layerfs.stores.containerd.places import is_filled, open_containerd
+from layerfs.stores.containerd.places import META_DB, is_filled, open_containerd
+from layerfs.stores.containerd.spaces import has_dockers, namespaces_of
 from layerfs.stores.docker.containers import ContainerDB
 from layerfs.stores.docker.driver import DRIVER, open_data_root
 
@@ -30,6 +31,7 @@ __all__ = ["is_containerd_meant"]
 _CONTAINERD = "containerd"
 _USUAL = "/var/lib/docker"
 _SETTINGS, _SETTINGS_LIMIT = "etc/docker/daemon.json", 1 << 20
+_LAYERS = f"{DRIVER}/l"
 _RECORDS = (f"image/{DRIVER}/imagedb/content/sha256", f"image/{DRIVER}/layerdb/mounts")
 
 _log = logging.getLogger(__name__)
@@ -42,14 +44,18 @@ def is_containerd_meant(path: str) -> bool:
         opened = open_containerd(path)
     except (DataRootError, CorruptStore):
         return False
-    has_overlay2 = any(is_filled(docker, records) for records in _RECORDS)
+    has_records = any(is_filled(docker, records) for records in _RECORDS)
+    has_overlay2 = has_records or is_filled(docker, _LAYERS)
     if opened.docker is None:
         return _is_other_engine_meant(docker, opened, has_overlay2=has_overlay2)
     if not has_overlay2:
         return True
-    found, why = (
-        _by_containers(docker) or _by_settings(docker) or (DRIVER, "as Docker does where there is one")
-    )
+    by_itself = (DRIVER, "as Docker does where there is one")
+    if not has_records:  # what is lost must not be answered with what is there, as nobody would be told
+        if not has_dockers(namespaces_of(opened.directory, META_DB)):
+            return False
+        by_itself = (_CONTAINERD, "as the records of overlay2 are gone")
+    found, why = _by_containers(docker) or _by_settings(docker) or by_itself
     other = _CONTAINERD if found == DRIVER else DRIVER
     where = f" at {opened.directory.display}" if other == _CONTAINERD else ""
     _log.warning(
