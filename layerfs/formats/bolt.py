@@ -266,7 +266,7 @@ class Bucket:
         if index is not None:
             return index.get(key)
         number, keys = self._root, _Range()
-        beside: dict[int, tuple[int, _Range]] = {}
+        branches: list[tuple[Page, int, _Range]] = []
         for _ in range(_MAX_DEPTH + 1):
             page = self._page(number, keys)
             if page is None:
@@ -274,25 +274,28 @@ class Bucket:
             if not _is_ordered(page, keys):
                 return self._index().get(key)
             if not page.children:
-                return page.find(key) or self._astray(key, page, beside)
+                return page.find(key) or self._astray(key, page, branches)
             place = max(bisect_right(page.keys, key) - 1, 0)
-            for side in (-1, 1):
-                if 0 <= place + side < len(page.children):
-                    beside[side] = _below(page, place + side, keys)
+            branches.append((page, place, keys))
             number, keys = _below(page, place, keys)
         self._lost(FormatError("it is too deep"), number, keys)
         return None
 
-    def _astray(self, key: bytes, leaf: Page, beside: dict[int, tuple[int, _Range]]) -> Element | None:
-        """The element of a key that is not in its leaf, where a branch may have named the wrong one.
+    def _astray(self, key: bytes, leaf: Page, branches: list[tuple[Page, int, _Range]]) -> Element | None:
+        """The element of a key that is not in its leaf, where one of the branches above named the wrong one.
 
         A key of a branch that is wrong, and still in order, sends to the leaf beside: then the key would be
         at an end of this leaf, and the leaf beside holds what it should not.
         """
         side = -1 if leaf.keys[:1] > [key] else 1 if leaf.keys[-1:] < [key] else 0
-        if side not in beside:
+        beside = (
+            _below(page, place + side, keys)
+            for page, place, keys in reversed(branches)
+            if side and 0 <= place + side < len(page.children)
+        )
+        number, keys = next(beside, (None, _Range()))
+        if number is None:
             return None
-        number, keys = beside[side]
         for _ in range(_MAX_DEPTH):
             page = self._page(number, keys)
             if page and not _is_ordered(page, keys):
