@@ -318,7 +318,7 @@ class Bucket:
         return index
 
     def _page(self, number: int, keys: _Range) -> tuple[Page | None, bool]:
-        """A page of this bucket, or None; and whether its keys are in order, within `keys`. Faults are told."""
+        """A page of this bucket, or None; whether its keys are in order, within `keys`. Faults are told."""
         try:
             if self._inline is None:
                 page = self._state.pages.page(number, self._at)
