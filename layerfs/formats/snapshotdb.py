@@ -62,11 +62,14 @@ class SnapshotDB:
         self._bucket = version.bucket(b"snapshots") if version else None
         self._links = version.bucket(b"parents") if version else None
         self._report = report
+        self._read: dict[str, Snapshot | None] = {}
 
     def snapshot(self, name: str) -> Snapshot | None:
-        """The snapshot of a name."""
-        found = self._bucket.bucket(as_bytes(name)) if self._bucket and name else None
-        return self._parsed(name, found) if found else None
+        """The snapshot of a name; each is read once, as many may stand on it."""
+        if name not in self._read:
+            found = self._bucket.bucket(as_bytes(name)) if self._bucket and name else None
+            self._read[name] = self._parsed(name, found) if found else None
+        return self._read[name]
 
     @functools.cached_property
     def all(self) -> Mapping[str, Snapshot]:
