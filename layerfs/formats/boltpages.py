@@ -298,17 +298,18 @@ def _sound(slots: list[_Slot], count: int, size: int) -> tuple[list[_Slot], str 
         slots = slots[: max(slots[0].at // _PAGE_HEADER.size - 1, 1)]
     found: list[_Slot] = []
     used = _PAGE_HEADER.size * (1 + len(slots))
-    ends = [slot.at for slot in slots[1:]]
-    for slot, end in zip(slots, [*ends, None], strict=False):
-        if slot.end > size:
+    starts = [slot.at for slot in slots[1:]]
+    for slot, following in zip(slots, [*starts, None], strict=False):
+        at, value_at, end, _ = slot
+        if end > size:
             wrong = "an element points outside it"
-        elif slot.at < used or end not in (slot.end, None):
+        elif at < used or following not in (end, None):
             wrong = "elements overlap, or leave gaps"
-        elif not 0 < slot.value_at - slot.at <= _LARGEST_KEY:
+        elif not 0 < value_at - at <= _LARGEST_KEY:
             wrong = "an element has no key, or too long a key"
         else:
             found.append(slot)
-            used = slot.end
+            used = end
             continue
         fault = fault or wrong
     return found, fault
