@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import csv
 import sys
-from itertools import groupby
+from itertools import chain, groupby, islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from .table import Row, Table
+    from .template.compile import Template
 
 __all__ = ["checked_format", "emit", "emit_json", "emit_objects", "format_names", "is_template"]
 
@@ -75,11 +76,19 @@ def emit_objects(objects: Iterable[dict[str, Any]], form: str) -> None:
         try:
             template = compile_template(form)
             for item in objects:
-                sys.stdout.write(template.render(inspected(shown(item))) + "\n")
+                sys.stdout.write(_inspected_text(template, shown(item)) + "\n")
         except TemplateError as error:
             raise _bad_format(str(error)) from error
     else:
         raise _bad_format(f"{form!r}: choose json, jsonl, or a template such as '{{{{.Id}}}}'")
+
+
+def _inspected_text(template: Template, document: dict[str, Any]) -> str:
+    """What a template makes of a document: by Go's names of its fields, or else by those in JSON."""
+    try:
+        return template.render(inspected(document, typed=True))
+    except TemplateError:
+        return template.render(inspected(document, typed=False))
 
 
 def is_template(form: str) -> bool:
@@ -158,10 +167,12 @@ class _Return:
 
 
 def _delimited(table: Table[Row], rows: Iterable[Row], delimiter: str) -> Iterator[str]:
-    """A header line of JSON keys, and a line for each row."""
+    """A header line of JSON keys, and a line for each row; nothing where there cannot be any."""
+    found = iter(rows)
+    first = list(islice(found, 1))
     writer = csv.writer(_Return(), delimiter=delimiter, lineterminator="\n")
     yield writer.writerow([column.key for column in table.columns if column.key])
-    for row in rows:
+    for row in chain(first, found):
         yield writer.writerow([_cell(value) for value in table.record(row).values()])
 
 

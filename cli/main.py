@@ -6,7 +6,6 @@ imported before one is run. Used as the entry point of the installed script; `ru
 
 from __future__ import annotations
 
-import copy
 import gc
 import importlib
 import os
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
     from .messages import LogToStderr
 
-__all__ = ["COMMANDS", "LazyGroup", "cli", "load", "main", "run"]
+__all__ = ["COMMANDS", "Behind", "LazyGroup", "cli", "load", "main", "run"]
 
 COMMANDS = {
     "images": "List images, newest first, as `docker images` does",
@@ -143,14 +142,23 @@ def load(name: str) -> click.Command:
     return command
 
 
+class Behind(click.Option):
+    """A global option behind a command's name: taken and completed there, but not in the help of each."""
+
+    def __init__(self, option: click.Option) -> None:
+        self.__dict__.update(option.__dict__)
+        self.envvar = self.default = None  # what stands before the name counts
+
+    def get_help_record(self, ctx: click.Context) -> None:
+        """None: a line below the options tells of all."""
+
+
 def _take_global_options(command: click.Command) -> None:
     """Let a command take what may stand before its name behind it as well; its help tells that in a line."""
     taken = {text for option in command.params for text in (*option.opts, *option.secondary_opts)}
     for option in cli.params:
         if isinstance(option, click.Option) and not option.is_eager and not taken & set(option.opts):
-            behind = copy.copy(option)
-            behind.hidden, behind.envvar, behind.default = True, None, None  # what stands before it counts
-            command.params.append(behind)
+            command.params.append(Behind(option))
     command.epilog = "Options of `layerfs` itself, as --userns or --platform, are taken here too."
 
 

@@ -21,6 +21,7 @@ from .options import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from layerfs.ids import ImageID
     from layerfs.layernames import Match
     from layerfs.store import Store
     from layerfs.stores.registry import Options
@@ -126,14 +127,15 @@ def find_thing(context: click.Context, word: str) -> Found:
             raise error from None
 
 
-def open_word(context: click.Context, word: str) -> tuple[Store, str | None]:
-    """The store that a word carries, and the REF behind it; raises as `find_name`."""
-    from layerfs.stores.transports import carried
+def open_word(context: click.Context, word: str) -> tuple[Store, str | None, ImageID | None]:
+    """The store that a word carries, and the REF behind it, or the image by its index; as `find_name`."""
+    from layerfs.stores.transports import carried, image_at
 
     found = carried(word)
     assert found is not None  # noqa: S101 - asked for such words only
     at = _located(context, found)
-    return _open(context, at), at.ref
+    store = _open(context, at)
+    return store, at.ref, None if at.number is None else image_at(at, store)
 
 
 def is_carried(word: str) -> bool:
@@ -173,8 +175,12 @@ def _is_chosen(context: click.Context) -> bool:
 
 
 def _found(context: click.Context, name: Carried) -> Found:
+    from layerfs.stores.transports import image_at
+
     at = _located(context, name)
     store = _open(context, at)
+    if at.number is not None:
+        return Found(store, image_at(at, store) + at.as_of, given=False)
     if at.ref is not None:
         _check_ref(store, at, name.word)
         return Found(store, at.ref)

@@ -199,7 +199,7 @@ def _in_store_of(context: click.Context, word: str) -> list[str]:
     from .stores import open_word
 
     def names() -> Iterator[str]:
-        store, _ = open_word(context, word)
+        store, _, _ = open_word(context, word)
         yield from (store.names.spelled(image) for image in store.images())
 
     return _without_errors(names)

@@ -249,12 +249,12 @@ def container_table(view: View, *, size: bool, pods: bool = False) -> Table[Cont
             "size_rw", lambda row: view.sizes(row).read_write if size else None, "Size", "SIZE", view.size
         ),
         Column("size_root_fs", lambda row: view.sizes(row).root_fs if size else None),
-        Column("pod", _pod(lambda pod: pod.name), "Pod", "POD"),
-        Column("pod_namespace", _pod(lambda pod: pod.namespace), "PodNamespace", "NAMESPACE"),
-        Column("pod_id", _pod(lambda pod: pod.id), "PodID", "POD ID", view.pod_identity),
+        Column("pod", _pod(lambda pod: pod.name), "Pod", "POD", listed=False),
+        Column("pod_namespace", _pod(lambda pod: pod.namespace), "PodNamespace", "NAMESPACE", listed=False),
+        Column("pod_id", _pod(lambda pod: pod.id), "PodID", "POD ID", view.pod_identity, listed=False),
         Column("pod_labels", _pod(lambda pod: pod.labels)),
-        Column("attempt", lambda row: row.attempt, "Attempt", "ATTEMPT"),
-        Column("kind", lambda row: row.kind, "Kind", "KIND"),
+        Column("attempt", lambda row: row.attempt, "Attempt", "ATTEMPT", listed=False),
+        Column("kind", lambda row: row.kind, "Kind", "KIND", listed=False),
         Column("mount_id", lambda row: _own(row, "read-write layer")),
         Column("init_id", lambda row: _own(row, "init layer")),
     ]

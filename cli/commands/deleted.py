@@ -117,7 +117,8 @@ def command(
     A row is one version of a file, link or device: the layer that has it, the layer that hides it, and HOW:
     by a whiteout (deleted), by an opaque directory (its directory was made anew), replaced by another
     version, or with its type changed. WASTED counts each inode once, and only if no other name of it is
-    visible. `layerfs cat IMAGE@LAYER PATH` reads a version.
+    visible. `layerfs cat IMAGE@LAYER PATH` reads a version. A PATH that is in no layer, or ends in a slash,
+    is looked up through the links of the final tree.
 
     --recover copies the files with mode and times, and with owners and extended attributes if you may set
     them. Links and holes are kept; devices, FIFOs and sockets are not made. LAYER-ID is the layer's number
@@ -133,16 +134,9 @@ def command(
     at = open_place(ctx, place)
     data_root = at.store
     subject = open_stack(data_root, at.name, kind)
-    below = [b"/" + tree_path(path).strip(b"/") + b"/" for path in at.paths]
-    choice = Selection(
-        layer,
-        hidden_by,
-        [top if top != b"//" else b"/" for top in below],
-        Globs(include) if include else None,
-        Globs(exclude),
-    )
-    complaints = Complaints(*(below or [b"/"]))
-    _refuse_unknown(subject.tree, below, complaints)
+    complaints = Complaints()
+    below = [top for path in at.paths for top in _tops(subject.tree, tree_path(path), complaints)]
+    choice = Selection(layer, hidden_by, below, Globs(include) if include else None, Globs(exclude))
     copies = None if target is None else _Copies(data_root, subject, target)
     rows = list(_rows(subject.tree, choice, complaints))
     if copies:
@@ -153,16 +147,36 @@ def command(
     return complaints.code or (FINDINGS if copies and copies.failed else 0)
 
 
-def _refuse_unknown(tree: UnionTree, paths: Sequence[bytes], complaints: Complaints) -> None:
-    """Name the paths that no layer ever had."""
-    from layerfs.analysis.tree.versions import versions
+def _tops(tree: UnionTree, typed: bytes, complaints: Complaints) -> list[bytes]:
+    """What a path means, with a slash at its end: the beginning of what is at and below it.
+
+    That is the path itself where any layer has it. Where none has it, and also where it ends in a slash, it
+    is where links lead in the final tree. A path that nobody ever had is named.
+    """
+    from layerfs.analysis.tree.find import without_links
     from layerfs.errors import PathNotFound
 
-    for path in paths:
-        problems: list[Exception] = []
-        found = versions(tree.layers, below=path, depth=0, problem=problems.append)
-        if next(found, None) is None and not problems:
-            complaints.refuse(PathNotFound(path.rstrip(b"/") or b"/"))
+    follow = typed.endswith(b"/")
+    complaints.ask(tree, typed, follow=follow)
+    literal = [place for place in [typed] if _is_known(tree, place)]
+    led = [] if literal and not follow else [without_links(tree, typed, follow=follow)]
+    found = literal + [place for place in led if _is_known(tree, place)]
+    if not found:
+        complaints.refuse(PathNotFound(typed.rstrip(b"/") or b"/"))
+    return [_with_slash(place) for place in found or [typed]]
+
+
+def _with_slash(path: bytes) -> bytes:
+    return b"/" + b"".join(name + b"/" for name in path.split(b"/") if name not in (b"", b"."))
+
+
+def _is_known(tree: UnionTree, path: bytes) -> bool:
+    """Whether any layer has an entry at a path, or cannot be read there."""
+    from layerfs.analysis.tree.versions import versions
+
+    problems: list[Exception] = []
+    found = versions(tree.layers, below=path, depth=0, problem=problems.append)
+    return next(found, None) is not None or bool(problems)
 
 
 def _rows(tree: UnionTree, choice: Selection, complaints: Complaints) -> Iterator[Row]:

@@ -17,7 +17,7 @@ from ..stores import evidence, find_name, find_names, open_root
 from ..subjects import KINDS, complete_names, names_argument, open_subject, split_layer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from layerfs.capabilities import Salvager
     from layerfs.model import Image, Named
@@ -33,6 +33,22 @@ __all__ = ["command"]
 FOR_IMAGES = ("docker-archive", "oci")
 FORMATS = (*FOR_IMAGES, "rootfs", "layer")
 STDOUT = "-"
+
+
+class Given(NamedTuple):
+    """The words and options of the command line, as their help tells."""
+
+    names: tuple[str, ...]
+    output: str
+    form: str | None
+    everything: bool
+    all_tags: bool
+    since: tuple[str, ...]
+    layer: int | None
+    compress: str | None
+    salvage: bool
+    force: bool
+    kind: str | None
 
 
 class Asked(NamedTuple):
@@ -83,20 +99,7 @@ class Asked(NamedTuple):
 @type_option(*KINDS)
 @root_option
 @click.pass_context
-def command(
-    ctx: click.Context,
-    names: tuple[str, ...],
-    output: str,
-    form: str | None,
-    everything: bool,
-    all_tags: bool,  # noqa: ARG001 - read from the context, as others
-    since: tuple[str, ...],  # noqa: ARG001
-    layer: int | None,
-    compress: str | None,  # noqa: ARG001
-    salvage: bool,
-    force: bool,
-    kind: str | None,
-) -> int:
+def command(ctx: click.Context, /, **given: Any) -> int:
     """Export images for docker load or as OCI layouts, and trees and layers as tars.
 
     The formats are docker-archive: for `docker load` of any Engine, which gives the same image IDs and
@@ -119,54 +122,57 @@ def command(
       layerfs export --format rootfs app:1@3 | tar -t
       layerfs export --layer 2 app:1 | sha256sum     # the layer's diff ID
     """
-    form = _check_usage(ctx.params)
-    named = [] if everything else find_names(ctx, names, "give NAMEs, or --all, and not both")
-    if form in FOR_IMAGES or (form is None and (everything or len(names) > 1)):
-        return _export_images(ctx, named, form or FOR_IMAGES[0])
-    data_root, whole, _ = named[0]
+    return _export(ctx, Given(**given))
+
+
+def _export(context: click.Context, given: Given) -> int:
+    """Find out what is meant, and in which format; the exit code."""
+    form = _check_usage(given)
+    named = [] if given.everything else find_names(context, given.names, "give NAMEs, or --all, and not both")
+    if form in FOR_IMAGES or (form is None and (given.everything or len(given.names) > 1)):
+        return _export_images(context, given, named, form or FOR_IMAGES[0])
+    store, whole, _ = named[0]
     name, number = split_layer(whole)
-    found = data_root.names.anything(name, (kind,) if kind else KINDS)
+    found = store.names.anything(name, (given.kind,) if given.kind else KINDS)
     form = form or _default_format(found, number)
     if form in FOR_IMAGES:
-        return _export_images(ctx, named, form)
-    _check_not_for_images(ctx.params, form)
-    total = 0
+        return _export_images(context, given, named, form)
+    _check_not_for_images(given, form)
     if form == "rootfs":
-        produce, total = _rootfs(data_root, whole, kind)
+        produce, total = _rootfs(store, whole, given.kind)
     else:
-        produce, total = _layer(data_root, found, number or layer, salvage=salvage)
+        produce, total = _layer(store, found, number or given.layer, salvage=given.salvage)
     with ExitStack() as opened:
-        write = _open(ctx, output, opened, total, force=force)
-        produce(write)
+        produce(_open(context, given, opened, total))
     return 0
 
 
-def _check_usage(given: Mapping[str, Any]) -> str | None:
+def _check_usage(given: Given) -> str | None:
     """Refuse what does not go together; the format, as far as the options alone say it."""
-    names, form = given["names"], given["form"]
-    if names and given["everything"]:
+    names, form = given.names, given.form
+    if names and given.everything:
         raise click.UsageError("give NAMEs, or --all, and not both")
-    if given["layer"] is not None:
+    if given.layer is not None:
         if form not in (None, "layer"):
             raise click.UsageError("--layer needs --format layer")
         form = "layer"
-    if form in ("rootfs", "layer") and (len(names) > 1 or given["everything"]):
+    if form in ("rootfs", "layer") and (len(names) > 1 or given.everything):
         raise click.UsageError(f"--format {form} takes one NAME")
-    if form in FOR_IMAGES and given["kind"] not in (None, "image"):
-        raise click.UsageError(f"--format {form} is for images, not for a {given['kind']}")
-    if given["compress"] and form != "oci":
+    if form in FOR_IMAGES and given.kind not in (None, "image"):
+        raise click.UsageError(f"--format {form} is for images, not for a {given.kind}")
+    if given.compress and form != "oci":
         raise click.UsageError("--compress needs --format oci")
-    if given["output"] == STDOUT and sys.stdout.isatty():
+    if given.output == STDOUT and sys.stdout.isatty():
         raise click.UsageError("an archive is not for a terminal: use -o FILE, or redirect the output")
     return str(form) if form else None
 
 
-def _check_not_for_images(given: Mapping[str, Any], form: str) -> None:
+def _check_not_for_images(given: Given, form: str) -> None:
     """Refuse what means nothing to a tree or a layer."""
-    for option in ("since", "compress", "all_tags"):
-        if given[option]:
-            raise click.UsageError(f"--{option.replace('_', '-')} is for images")
-    if form == "rootfs" and given["salvage"]:
+    for option, value in (("since", given.since), ("compress", given.compress), ("all-tags", given.all_tags)):
+        if value:
+            raise click.UsageError(f"--{option} is for images")
+    if form == "rootfs" and given.salvage:
         raise click.UsageError("--salvage rebuilds images and layers; a tree is read as it is")
 
 
@@ -181,7 +187,7 @@ def _default_format(found: Named, number: int | None) -> str:
 # -- images --------------------------------------------------------------------------------------
 
 
-def _export_images(context: click.Context, named: Sequence[Found], form: str) -> int:
+def _export_images(context: click.Context, given: Given, named: Sequence[Found], form: str) -> int:
     """Write images; the exit code.
 
     With --all those that cannot be rebuilt are left out. That is seen when they are written, and what was
@@ -189,15 +195,14 @@ def _export_images(context: click.Context, named: Sequence[Found], form: str) ->
     """
     from layerfs.errors import CorruptStore
 
-    given = context.params
-    if not given["everything"]:
-        _write_images(context, [item.image for item in _images(_asked_for(named), given)], form)
+    if not given.everything:
+        _write_images(context, given, [item.image for item in _images(_asked_for(named), given)], form)
         return 0
     left_out = LeftOut()
     images = _images(_everything(context), given, left_out)
-    if given["output"] != STDOUT:
+    if given.output != STDOUT:
         try:
-            _write_images(context, [item.image for item in images], form)
+            _write_images(context, given, [item.image for item in images], form)
         except CorruptStore:
             pass
         else:
@@ -205,30 +210,29 @@ def _export_images(context: click.Context, named: Sequence[Found], form: str) ->
     whole = [item.image for item in images if left_out.can_be_rebuilt(item)]
     if images and not whole:
         return EXIT_CODES["CorruptStore"]
-    _write_images(context, whole, form)
+    _write_images(context, given, whole, form)
     return left_out.code
 
 
-def _write_images(context: click.Context, images: Sequence[ExportImage], form: str) -> None:
+def _write_images(context: click.Context, given: Given, images: Sequence[ExportImage], form: str) -> None:
     from layerfs.views.export.images import lacking
     from layerfs.views.export.layout import Layout, write_docker_archive, write_oci
     from layerfs.views.export.packing import Packing
 
-    given = context.params
-    since = [find_name(context, name) for name in given["since"]]
+    since = [find_name(context, name) for name in given.since]
     there = [base.store.image(base.name) for base in since]
     wanted = lacking(images, there) if there else None
     sizes = {diff_id: size for image in images for diff_id, size in image.sizes.items()}
     total = sum(size for diff_id, size in sizes.items() if wanted is None or diff_id in wanted)
     with ExitStack() as opened:
-        place = _open_place(context, opened, total, directory=form == "oci")
-        spools = os.path.dirname(os.fsencode(given["output"].rstrip("/"))) or b"."
-        packing = Packing(None if given["output"] == STDOUT else spools) if given["compress"] else None
+        place = _open_place(context, given, opened, total, directory=form == "oci")
+        spools = os.path.dirname(os.fsencode(given.output.rstrip("/"))) or b"."
+        packing = Packing(None if given.output == STDOUT else spools) if given.compress else None
         layout = Layout(place, wanted, packing)
         (write_oci if form == "oci" else write_docker_archive)(layout, images)
 
 
-def _images(asked: Sequence[Asked], given: Mapping[str, Any], left_out: LeftOut | None = None) -> list[Made]:
+def _images(asked: Sequence[Asked], given: Given, left_out: LeftOut | None = None) -> list[Made]:
     """The images asked for, each once; raises `CorruptStore` for one that is not there in full.
 
     With `left_out` that is told what it would raise, and the others are given.
@@ -241,12 +245,12 @@ def _images(asked: Sequence[Asked], given: Mapping[str, Any], left_out: LeftOut 
     for item in asked:
         image = item.image
         found.setdefault(image.id, item)
-        every = item.name is None or given["all_tags"]
+        every = item.name is None or given.all_tags
         names = image.references if every else tags_asked_for(image, item.name or "")
         tags.setdefault(image.id, {}).update(
             dict.fromkeys(tag for tag in names if tag.tag and not tag.digest)
         )
-    stores = {item.store for item in found.values()} if given["salvage"] else ()
+    stores = {item.store for item in found.values()} if given.salvage else ()
     salvagers = {store: _salvager(store) for store in stores}
     made = []
     for image_id, (store, image, _) in found.items():
@@ -337,30 +341,35 @@ def _layer(
 # -- where it goes -------------------------------------------------------------------------------
 
 
-def _open_place(context: click.Context, opened: ExitStack, total: int, *, directory: bool) -> Destination:
+def _open_place(
+    context: click.Context, given: Given, opened: ExitStack, total: int, *, directory: bool
+) -> Destination:
     """A directory or a tar."""
     from layerfs.views.export.places import Directory, Tar
     from layerfs.views.place import BadTarget
 
-    path = context.params["output"]
+    path = given.output
     if directory and path != STDOUT and (path.endswith("/") or os.path.isdir(path)):
         try:
             return opened.enter_context(Directory(os.fsencode(path), evidence(context)))
         except BadTarget as error:
             raise click.BadParameter(f"{path}: {error}", param_hint="--output") from error
-    return opened.enter_context(Tar(_open(context, path, opened, total, force=context.params["force"])))
+    return opened.enter_context(Tar(_open(context, given, opened, total)))
 
 
-def _open(context: click.Context, path: str, opened: ExitStack, total: int, *, force: bool) -> Write:
+def _open(context: click.Context, given: Given, opened: ExitStack, total: int) -> Write:
     """What takes an archive's bytes, and shows on a terminal how many they are."""
     from layerfs.views.export.newfile import NewFile
     from layerfs.views.place import BadTarget
 
+    path = given.output
     if path == STDOUT:
         write: Write = sys.stdout.buffer.write
     else:
         try:
-            write = opened.enter_context(NewFile(os.fsencode(path), evidence(context), force=force)).write
+            write = opened.enter_context(
+                NewFile(os.fsencode(path), evidence(context), force=given.force)
+            ).write
         except BadTarget as error:
             raise click.BadParameter(f"{path}: {error}", param_hint="--output") from error
     if not (total and sys.stderr.isatty()):

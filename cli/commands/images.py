@@ -158,8 +158,9 @@ def command(
     from layerfs.analysis.store.listing import image_rows, listed_images
     from layerfs.store import RECORDS
 
+    only = None
     if reference is not None and is_carried(reference):
-        data_root, reference = open_word(ctx, reference)
+        data_root, reference, only = open_word(ctx, reference)
     else:
         data_root = open_root(ctx)
     if reference is not None:
@@ -173,6 +174,8 @@ def command(
         all_platforms=all_platforms,
         as_engine=is_template(form),
     )
+    if only is not None:
+        listed = (item for item in listed if item.image.id == only)
     names = image_rows(listed, _told_digests(form, digests=digests))
     rows = list(_rows(data_root, names, usage=usage))
     counted = data_root.account_rules.containers_listed

@@ -7,17 +7,21 @@ from typing import TYPE_CHECKING
 import click
 
 from ..emit import emit
+from ..escape import printable
 from ..options import DEFAULT_ROOT, complete_directory, format_option, root_option, selected_root
 from ..stores import store_options
 from ..table import Column, Table
 from ..units import human_size
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from layerfs.stores.search import FoundStore
 
 __all__ = ["command"]
 
 UNKNOWN = "N/A"
+_STORES = {"podman": "containers-storage"}  # of whom nobody would say that
 
 
 @click.command("stores")
@@ -30,9 +34,10 @@ def command(ctx: click.Context, path: str | None, form: str) -> None:
 
     PATH is the top of a system (by default --root, or this system), such as a mounted disk image, or a
     directory that contains stores or copies of systems. The usual places of Docker, containerd, k3s, RKE2,
-    k0s, MicroK8s, Podman and BuildKit are searched, also in the homes of its /etc/passwd, and in the
-    volumes of each store that is found, for engines that ran in containers. Every path is resolved beneath
-    PATH.
+    k0s, MicroK8s, Podman and BuildKit are searched, also in the homes of its /etc/passwd, where a
+    configuration file below PATH moved them (data-root of daemon.json, root of containerd's config.toml,
+    data-dir of k3s, and the like), and in the volumes of each store that is found, for engines that ran in
+    containers. Every path is resolved beneath PATH; a store that is configured and not there is listed.
 
     \b
     Examples:
@@ -41,26 +46,38 @@ def command(ctx: click.Context, path: str | None, form: str) -> None:
     """
     from layerfs.stores.search import find_stores
 
+    def owner(row: FoundStore) -> str:
+        return _owner(row, kind=form == "table")
+
     columns: list[Column[FoundStore]] = [
         Column("kind", lambda row: row.kind, "Kind", "KIND"),
-        Column("owner", lambda row: row.owner, "Owner", "OWNER", _owner),
+        Column("owner", lambda row: row.owner, "Owner", "OWNER", owner),
         Column("user", lambda row: row.user, "User", "USER"),
         Column("images", lambda row: row.images, "Images", "IMAGES", lambda row: _number(row.images)),
         Column("containers", lambda row: row.containers, "Containers", "CONTAINERS", _containers),
         Column("size", lambda row: row.size, "Size", "SIZE", _size),
-        Column("path", lambda row: row.path, "Path", "PATH", _path),
+        Column("path", lambda row: row.path, "Path", "PATH"),
         Column("namespace", lambda row: row.part, "Namespace", "NAMESPACE"),
         Column("inside", lambda row: row.inside, "Inside", "INSIDE"),
         Column("problem", lambda row: row.problem, "Problem", "PROBLEM"),
     ]
-    shown = ["Kind", "Owner", "Images", "Containers", "Size", "Path"]
+    is_table = form == "table"
+    shown = ["Owner", "Images", "Containers", "Size", "Path"]
     root = selected_root(ctx)
     top = path or ("/" if root == DEFAULT_ROOT else root)
-    emit(Table(columns, shown), find_stores(top, store_options(ctx)), form)
+    rows: Iterable[FoundStore] = find_stores(top, store_options(ctx))
+    rows = list(rows) if is_table else rows
+    emit(Table(columns, shown if is_table else ["Kind", *shown, "Problem"]), rows, form)
+    notes = {f"{row.path}: {row.problem}": None for row in rows if row.problem} if is_table else {}
+    if notes:
+        click.echo("\n" + "\n".join(map(printable, notes)))
 
 
-def _owner(row: FoundStore) -> str:
-    return f"{row.owner} of {row.user}" if row.user else row.owner
+def _owner(row: FoundStore, *, kind: bool) -> str:
+    """The engine and the user whose it is; with `kind` also what is no matter of course of the store."""
+    usual = row.kind in (row.owner, _STORES.get(row.owner))
+    what = " ".join(filter(None, ["" if usual else row.kind, row.part])) if kind else ""
+    return row.owner + (f" ({what})" if what else "") + (f" of {row.user}" if row.user else "")
 
 
 def _containers(row: FoundStore) -> str:
@@ -73,7 +90,3 @@ def _number(value: int | None) -> str:
 
 def _size(row: FoundStore) -> str:
     return UNKNOWN if row.size is None else human_size(row.size)
-
-
-def _path(row: FoundStore) -> str:
-    return f"{row.path} ({row.problem})" if row.problem else row.path

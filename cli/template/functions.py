@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from ..escape import json_text, printable
-from .printf import go_text, printf
+from .printf import go_struct, go_text, printf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -112,7 +112,13 @@ def truth(value: Any) -> bool:
 
 
 def _json(value: Any) -> str:
-    return json_text(_raw(value))
+    text = json_text(_raw(value))
+    return _for_html(text) if type(value) is Fields else text
+
+
+def _for_html(text: str) -> str:
+    """What Go makes of a row: it is marshalled by itself, and so made safe for HTML."""
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _index(value: Any, *keys: Any) -> Any:
@@ -232,7 +238,7 @@ def _print(*values: Any) -> str:
     for number, value in enumerate(values):
         if number and not isinstance(value, str) and not isinstance(values[number - 1], str):
             text += " "
-        text += go_text(value)
+        text += go_struct(value)
     return text
 
 
@@ -274,7 +280,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "slice": _slice,
     "len": _length,
     "print": _print,
-    "println": lambda *values: " ".join(go_text(value) for value in values) + "\n",
+    "println": lambda *values: " ".join(map(go_struct, values)) + "\n",
     "printf": printf,
     "eq": _equal,
     "ne": lambda first, second: not _equal(first, second),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["go_text", "printf"]
+__all__ = ["go_struct", "go_text", "printf"]
 
 _VERB = re.compile(r"%([-+# 0]*)(\d*)(?:\.(\d*))?(.)", re.DOTALL)
 _QUOTED = {"\a": "a", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t", "\v": "v", "\\": "\\", '"': '"'}
@@ -63,7 +63,7 @@ def _format(verb: str, value: Any, flags: str, width: str, precision: str | None
     elif verb == "q" and isinstance(value, str):
         text = _quote(value)
     elif verb == "v" or (verb == "s" and not number and not isinstance(value, bool) and value is not None):
-        text = go_text(value)
+        text = go_struct(value, named="+" in flags)
         text = text[: int(precision or 0)] if precision is not None and isinstance(value, str) else text
     elif verb == "t" and isinstance(value, bool):
         text = go_text(value)
@@ -72,6 +72,13 @@ def _format(verb: str, value: Any, flags: str, width: str, precision: str | None
     if "-" in flags:
         return text.ljust(int(width or 0))
     return text.zfill(int(width or 0)) if "0" in flags and number else text.rjust(int(width or 0))
+
+
+def go_struct(value: Any, *, named: bool = False) -> str:
+    """As `go_text`, but a struct has the mark of a pointer, and as of %+v the names of its fields."""
+    words = getattr(value, "words", None)
+    text = words(named=named) if words else None
+    return go_text(value) if text is None else ("&" if value.is_pointer else "") + str(text)
 
 
 def _kind(value: Any) -> str:

@@ -116,7 +116,7 @@ class Database:
         lost = newest_lost if bad else None
         self.problem = None if previous else _problem(self.meta, metas[0], lost=lost)
         self.lacks_meta = self.problem is not None and self.meta is metas[0]
-        self.root = Bucket(_State(pages, damaged, {}), self.meta.root, 0, self.meta.sequence)
+        self.root = Bucket(_State(pages, damaged, {}, set()), self.meta.root, 0, self.meta.sequence)
 
     def buckets(self) -> Iterator[Bucket]:
         """Every bucket at whatever depth, the outermost first, each before those in it."""
@@ -154,6 +154,7 @@ class _State(NamedTuple):
     pages: Pages
     told: Callable[[Damaged], None] | None
     indexes: dict[int, dict[bytes, Element]]
+    disordered: set[int]
 
     def lost(self, damaged: Damaged) -> None:
         """Tell of damage, or raise it."""
@@ -266,9 +267,8 @@ class Bucket:
 
     def _find(self, key: bytes) -> Element | None:
         """The element of this key; None where there is none, or its page is lost, which was told."""
-        index = self._state.indexes.get(self._at)
-        if index is not None:
-            return index.get(key)
+        if self._at in self._state.disordered:
+            return self._index().get(key)
         number, keys = self._root, _Range()
         branches: list[tuple[Page, int, _Range]] = []
         for _ in range(_MAX_DEPTH + 1):
@@ -311,6 +311,10 @@ class Bucket:
 
     def _index(self) -> dict[bytes, Element]:
         """All elements by their keys: for a bucket whose keys are not in order."""
+        self._state.disordered.add(self._at)
+        known = self._state.indexes.get(self._at)
+        if known is not None:
+            return known
         index: dict[bytes, Element] = {}
         for element in self._elements():
             index.setdefault(element.key, element)
@@ -329,6 +333,7 @@ class Bucket:
             return None, False
         is_ordered = _is_ordered(page, keys)
         if page.fault or not is_ordered:
+            self._state.disordered.add(self._at)  # from now on, what is there is found by any key
             self._lost(FormatError(page.fault or "its keys belong elsewhere"), number, keys)
         return page, is_ordered
 

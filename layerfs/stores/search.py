@@ -1,7 +1,7 @@
 """Every store below a directory: where engines keep them, and in the volumes of each store that is found.
 
-What is tried is opened beneath the directory with no link followed. A link where a store usually lies is
-read, and what it names is tried beneath the directory in its turn. What a store is, its kind says.
+What is tried is opened beneath the directory with no link followed. A link on the way to where a store
+lies is read, and what it names is tried beneath the top of its system. What a store is, its kind says.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from layerfs.errors import CorruptStore, DataRootError, NotADataRoot, reason
 from layerfs.hostdir import HostDir
 from layerfs.model import added_up
 from layerfs.store import RECORDS
+from layerfs.stores.beneath import MOST_LINKS, led_on
+from layerfs.stores.moved import moved
 from layerfs.stores.places import (
     HOME_PLACES,
     PASSWD,
@@ -41,8 +43,8 @@ NOT_READ = "not read yet"
 
 _REMAPPED = re.compile(r"\d+\.\d+")
 _OWNERS = {"containers-storage": "podman"}
+_KINDS = {"k3s": "containerd", "rke2": "containerd", "podman": "containers-storage"}
 _DEEPEST = 4  # stores in volumes of stores in volumes
-_MOST_LINKS = 8
 
 
 class FoundStore(NamedTuple):
@@ -74,14 +76,25 @@ class FoundStore(NamedTuple):
 
 
 class _Candidate(NamedTuple):
-    """A path to look at, below the directory, and what is known of it."""
+    """A path to look at, below the directory, and what is known of it.
+
+    Attributes:
+        path: where.
+        system: the top of its system, which no link leads out of.
+        owner: as of `FoundStore`; likewise `user` and `inside`.
+        depth: how many stores it is in a volume of.
+        links: how many were read to come here.
+        named_by: the configuration file that says that a store is here, or None.
+    """
 
     path: str
+    system: str = ""
     owner: str = ""
     user: str | None = None
     inside: str | None = None
     depth: int = 0
     links: int = 0
+    named_by: str | None = None
 
 
 def find_stores(path: str, options: Options) -> Iterator[FoundStore]:
@@ -110,6 +123,7 @@ class _Search:
         self._path = path
         self._options = options
         self._seen: set[tuple[int, int]] = set()
+        self._lacking: set[str] = set()
 
     def found(self) -> Iterator[FoundStore]:
         """What lies below the top."""
@@ -120,10 +134,16 @@ class _Search:
                 with self._top.subdir(candidate.path) as directory:
                     stores = self._look(candidate, directory)
                     below = list(self._below(candidate, stores[0], directory)) if stores else []
-            except OSError:
-                pending.extend(self._linked(candidate))
+                    known = _identity(directory) in self._seen
+            except OSError as error:
+                if linked := list(self._linked(candidate)):
+                    pending.extend(linked)
+                else:
+                    yield from self._lost(candidate, error)
                 continue
             yield from stores
+            if not known:
+                yield from self._lost(candidate)
             pending.extend(reversed(below))
 
     def _first(self) -> Iterator[_Candidate]:
@@ -140,8 +160,7 @@ class _Search:
 
     def _look(self, candidate: _Candidate, directory: HostDir) -> list[FoundStore]:
         """The stores in a directory that was not met before, each with its parts."""
-        status = directory.lstat()
-        identity = (status.st_dev, status.st_ino)
+        identity = _identity(directory)
         names = {os.fsdecode(name) for name in directory.names()}
         if identity in self._seen:
             return []
@@ -172,7 +191,14 @@ class _Search:
             return  # further below: a place of its own
         self._seen |= store.evidence()
         if store.lacks(RECORDS):
-            yield found._replace(kind=store.kind, problem=_without_path(store.damage[-1], found.path))
+            images, containers, size = _counts(store)
+            yield found._replace(
+                kind=store.kind,
+                problem=_without_path(store.damage[-1], found.path),
+                images=images,
+                containers=containers,
+                size=size,
+            )
             return
         for part in store.namespaces() or (None,):
             one = open_store(found.path, options._replace(namespace=part)) if part else store
@@ -190,6 +216,7 @@ class _Search:
 
     def _below(self, candidate: _Candidate, store: FoundStore, directory: HostDir) -> Iterator[_Candidate]:
         """Where stores lie that belong to a store."""
+        candidate = candidate._replace(named_by=None)
         yield candidate._replace(path=_join(candidate.path, "containerd/daemon"))
         for name in _directories(directory):
             if _REMAPPED.fullmatch(name):
@@ -204,23 +231,43 @@ class _Search:
         for name in names:
             inner = _Candidate(
                 _join(candidate.path, VOLUMES, name, "_data"),
+                candidate.system,
                 inside=store.path,
                 depth=candidate.depth + 1,
             )
             yield inner
             for path, owner in (*inside_var(), *PLACES):
-                yield inner._replace(path=_join(inner.path, path), owner=owner)
+                yield inner._replace(path=_join(inner.path, path), system=inner.path, owner=owner)
 
     def _linked(self, candidate: _Candidate) -> Iterator[_Candidate]:
-        """What the link names that lies where a store should, beneath the directory, if it is one."""
+        """What a link on the way to where a store should be names, beneath the top of its system."""
         try:
-            target = os.fsdecode(self._top.readlink(candidate.path))
+            with self._top.subdir(candidate.system) as system:
+                path = led_on(system, candidate.path.removeprefix(candidate.system))
         except OSError:
             return
-        base = "" if target.startswith("/") else posixpath.dirname(candidate.path)
-        path = posixpath.normpath(posixpath.join("/", base, target.lstrip("/"))).lstrip("/")
-        if path and candidate.links < _MOST_LINKS:
-            yield candidate._replace(path=path, links=candidate.links + 1)
+        if path and candidate.links < MOST_LINKS:
+            yield candidate._replace(path=_join(candidate.system, path), links=candidate.links + 1)
+
+    def _lost(self, candidate: _Candidate, error: OSError | None = None) -> Iterator[FoundStore]:
+        """A store that a configuration file names, and that is not there."""
+        if candidate.named_by and candidate.path not in self._lacking:
+            self._lacking.add(candidate.path)
+            is_gone = isinstance(error, FileNotFoundError)
+            why = "no store" if error is None else "not there" if is_gone else error.strerror
+            yield FoundStore(
+                _KINDS.get(candidate.owner, candidate.owner),
+                posixpath.join(self._path, candidate.path),
+                candidate.owner,
+                candidate.user,
+                candidate.inside,
+                f"{why}; named by {posixpath.join(self._path, candidate.named_by)}",
+            )
+
+
+def _identity(directory: HostDir) -> tuple[int, int]:
+    status = directory.lstat()
+    return status.st_dev, status.st_ino
 
 
 def _why_not(path: str, options: Options) -> str:
@@ -237,21 +284,25 @@ def _without_path(error: Exception, path: str) -> str:
 
 
 def _counts(store: Store) -> tuple[int | None, int | None, int | None]:
-    """The images, containers and bytes of a store; what is damaged of it is reported as ever."""
+    """The images, containers and bytes of a store; what is damaged of it is reported as ever.
+
+    What is told by records that are gone is not known, and not none.
+    """
     try:
-        return (
-            len(store.image_ids()),
-            len(store.container_names()) if store.has_containers else None,
-            added_up([layer.size for layer in store.layers()]),
-        )
+        containers = len(store.container_names()) if store.has_containers else None
+        if store.lacks(RECORDS):
+            return None, containers or None, None
+        return len(store.image_ids()), containers, added_up([layer.size for layer in store.layers()])
     except (DataRootError, CorruptStore):
         return None, None, None
 
 
 def _of_system(system: HostDir, at: _Candidate) -> Iterator[_Candidate]:
     """The usual places of a system, and those in the homes of its users."""
+    at = at._replace(system=at.path)
     for path, owner in PLACES:
         yield at._replace(path=_join(at.path, path), owner=owner)
+    yield from _moved(system, at)
     try:
         passwd = system.read(PASSWD, PASSWD_LIMIT)
     except OSError:
@@ -259,6 +310,13 @@ def _of_system(system: HostDir, at: _Candidate) -> Iterator[_Candidate]:
     for user, home in homes(passwd):
         for path, owner in HOME_PLACES:
             yield at._replace(path=_join(at.path, home, path), owner=owner, user=user)
+        yield from _moved(system, at._replace(user=user), home)
+
+
+def _moved(system: HostDir, at: _Candidate, home: str = "") -> Iterator[_Candidate]:
+    """Where the configuration of a system, or of a home in it, says that stores are."""
+    for path, owner, named_by in moved(system, home):
+        yield at._replace(path=_join(at.path, path), owner=owner, named_by=_join(at.path, named_by))
 
 
 def _directories(directory: HostDir) -> list[str]:

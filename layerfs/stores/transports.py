@@ -2,7 +2,7 @@
 
 A path begins with `/`, `./` or `../`, and may have a REF behind a colon as well; `-` is standard input. Bare
 words are names in the store that was chosen. `carried` looks at the word alone, `located` asks the host which
-of its colons ends the path.
+of its colons ends the path. In place of a REF some take `@INDEX`, as skopeo does.
 """
 
 from __future__ import annotations
@@ -18,10 +18,21 @@ from layerfs.stores.registry import open_store
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from layerfs.ids import ImageID
     from layerfs.store import Store
     from layerfs.stores.registry import Options
 
-__all__ = ["STDIN", "TRANSPORTS", "Carried", "Located", "Transport", "carried", "located", "open_located"]
+__all__ = [
+    "STDIN",
+    "TRANSPORTS",
+    "Carried",
+    "Located",
+    "Transport",
+    "carried",
+    "image_at",
+    "located",
+    "open_located",
+]
 
 STDIN = "-"
 """The path that means standard input."""
@@ -29,6 +40,7 @@ STDIN = "-"
 _LONGEST_PATH = 4096
 _LONGEST_NUMBER = 10
 _NUMBER = re.compile(r"@[0-9]{1,9}")
+_INDEX = re.compile(r"@([0-9]{1,9})(@[0-9]{1,9})?")
 
 
 class Transport(NamedTuple):
@@ -38,16 +50,18 @@ class Transport(NamedTuple):
         module: has `open_transport(transport, path, options)`.
         default: where the path may be left out, the one that is meant then: all is a REF that does not begin
             with a slash.
+        numbered: whether `@INDEX` may stand for a REF; then the module has `image_at`.
     """
 
     module: str
     default: str | None = None
+    numbered: bool = False
 
 
 TRANSPORTS = {
-    "docker-archive": Transport("layerfs.stores.archive.transports"),
-    "oci": Transport("layerfs.stores.archive.transports"),
-    "oci-archive": Transport("layerfs.stores.archive.transports"),
+    "docker-archive": Transport("layerfs.stores.archive.transports", numbered=True),
+    "oci": Transport("layerfs.stores.archive.transports", numbered=True),
+    "oci-archive": Transport("layerfs.stores.archive.transports", numbered=True),
     "dir": Transport("layerfs.stores.archive.transports"),
 }
 """Every transport, a line each."""
@@ -74,18 +88,23 @@ class Located(NamedTuple):
         transport: of `TRANSPORTS`; empty for a plain path.
         path: of the host; `STDIN` is standard input.
         ref: the name in the store; None where there is none: the only image is meant.
-        as_of: `@N` where it stands behind the path alone, else empty.
+        as_of: `@N` where it stands behind the path alone or an index, else empty.
+        number: the place of the image in the store's own list, the first is 0; None where none is given.
     """
 
     transport: str
     path: str
     ref: str | None
     as_of: str = ""
+    number: int | None = None
 
 
 class _Opener(Protocol):
     def open_transport(self, transport: str, path: str, options: Options) -> Store:
         """Open it; raises `DataRootError` where it is not of the kind that the transport says."""
+
+    def image_at(self, transport: str, store: Store, index: int) -> ImageID:
+        """The image at a place of the store's own list; raises `LookupFailed`, `CorruptStore`."""
 
 
 def carried(word: str) -> Carried | None:
@@ -128,7 +147,20 @@ def located(name: Carried) -> Located:
     if rest == ":":
         raise InvalidReference(f"{name.word!r} has no reference behind its last colon")
     ref = rest[1:] if rest.startswith(":") else None
+    if ref and (indexed := _INDEX.fullmatch(ref)):
+        _check_numbered(name, ref)
+        return Located(name.transport, paths[found[0]], None, indexed[2] or "", int(indexed[1]))
     return Located(name.transport, paths[found[0]], ref, rest if ref is None else "")
+
+
+def _check_numbered(name: Carried, ref: str) -> None:
+    """Raise `InvalidReference` where nobody numbers images."""
+    if not (name.transport and TRANSPORTS[name.transport].numbered):
+        words = [word for word, transport in TRANSPORTS.items() if transport.numbered]
+        raise InvalidReference(
+            f"{name.word!r}: :{ref} is the place of an image in a list only with {', '.join(words)}",
+            hint=f"layer {ref[1:]} of the only image is {name.word.removesuffix(':' + ref)}{ref}",
+        )
 
 
 def _ends(text: str) -> Iterator[int]:
@@ -148,5 +180,14 @@ def open_located(at: Located, options: Options) -> Store:
     """Open the store of a NAME; raises as `registry.open_store`."""
     if not at.transport:
         return open_store(at.path, options)
-    module = importlib.import_module(TRANSPORTS[at.transport].module)
-    return cast("_Opener", module).open_transport(at.transport, at.path, options)
+    return _module(at).open_transport(at.transport, at.path, options)
+
+
+def image_at(at: Located, store: Store) -> ImageID:
+    """The image that the index of a NAME means in its store; raises `LookupFailed`, `CorruptStore`."""
+    assert at.number is not None  # noqa: S101 - asked only then
+    return _module(at).image_at(at.transport, store, at.number)
+
+
+def _module(at: Located) -> _Opener:
+    return cast("_Opener", importlib.import_module(TRANSPORTS[at.transport].module))

@@ -559,6 +559,67 @@ def test_standard_input(stores: Path, words: str, source: str) -> None:
     assert done.stdout == expected
 
 
+# -- the place of an image in its archive -------------------------------------------------------------
+
+
+def _id(word: str) -> str:
+    return _run("inspect", "-f", "{{.Id}}", word).stdout.strip().removeprefix("sha256:")
+
+
+@pytest.mark.skopeo
+@pytest.mark.usefixtures("stores")
+@pytest.mark.parametrize("index", ["0", "1", "01", "2", "x", "-1", ""])
+def test_an_index_is_skopeos(index: str) -> None:
+    """`:@INDEX` is the image that skopeo takes, and refused where skopeo refuses it."""
+    word = f"docker-archive:two.tar:@{index}"
+    theirs = subprocess.run(
+        ["skopeo", "inspect", "--config", "--raw", word], check=False, capture_output=True
+    )
+    ours = _run("inspect", "-f", "{{.Id}}", word)
+    if theirs.returncode:
+        assert (ours.code, ours.stdout) == (3, "")
+    else:
+        assert (ours.code, _id(word)) == (0, hashlib.sha256(theirs.stdout).hexdigest())
+
+
+@pytest.mark.usefixtures("stores")
+@pytest.mark.parametrize("transport", ["oci", "oci-archive"])
+def test_an_index_of_a_layout_is_that_of_its_list(stores: Path, tmp_path: Path, transport: str) -> None:
+    """There it counts the manifests of index.json, as containers-transports(5) says."""
+    path = stores / "two.tar"
+    if transport == "oci":
+        path = tmp_path / "two"
+        shutil.unpack_archive(stores / "two.tar", path, filter="data")
+    with tarfile.open(stores / "two.tar") as tar:
+        listed = json.load(tar.extractfile("index.json") or io.BytesIO())["manifests"]
+        manifests = [json.load(tar.extractfile(_member(item)) or io.BytesIO()) for item in listed]
+    expected = [manifest["config"]["digest"].removeprefix("sha256:") for manifest in manifests]
+    assert len(set(expected)) == 2
+    assert [_id(f"{transport}:{path}:@{number}") for number in range(2)] == expected
+    assert _run("inspect", f"{transport}:{path}:@2").code == 3
+
+
+def _member(descriptor: dict[str, str]) -> str:
+    return f"blobs/{descriptor['digest'].replace(':', '/')}"
+
+
+@pytest.mark.usefixtures("stores")
+def test_an_index_is_no_layer() -> None:
+    """The colon tells them apart, also where both stand; what cannot be meant is told, with the other."""
+    whole, first = _run("ls", "-R", f"./two.tar:{IMAGE}", "/etc"), _run("ls", f"./two.tar:{IMAGE}@2", "/etc")
+    assert _run("ls", "-R", "docker-archive:two.tar:@0:/etc") == whole
+    assert _run("ls", "docker-archive:two.tar:@0@2:/etc") == first
+    assert first.stdout
+    assert first.stdout != whole.stdout
+    assert _run("ls", "docker-archive:two.tar@1").code == 3  # of which image?
+    for word in ("docker-archive:one.tar:@1", "./one.tar:@1", "dir:dir:@1"):
+        done = _run("ls", word)
+        assert (done.code, done.stdout) == (3, "")
+        assert f"layer 1 of the only image is {word.replace(':@', '@')}\n" in done.stderr
+    rows = _run("images", "--format", "json", "docker-archive:two.tar:@1").json
+    assert [(row["repository"], row["tag"]) for row in rows] == [("base", "1")]
+
+
 # -- images, completion, directories above ---------------------------------------------------------
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from click.shell_completion import ShellComplete
 
+from layerfs_cli.main import COMMANDS, Behind, cli, load
 from tests.support.command import layerfs
 
 LAYERFS = str(Path(sys.executable).with_name("layerfs"))
@@ -49,6 +52,10 @@ def _offered(root: Path, line: str, **environment: str) -> list[str]:
         ("layerfs mount demo:latest /m", ["dir,/m"]),
         ("layerfs --root /m", ["file,/m"]),
         ("layerfs ls --root /m", ["file,/m"]),
+        ("layerfs ls --us", ["plain,--userns"]),
+        ("layerfs ls --bolt-state=p", ["plain,previous"]),
+        ("layerfs image ls --platf", ["plain,--platform"]),
+        ("layerfs ls --userns none --us", []),
         ("layerfs cat no-such-image /", []),
         ("layerfs cat demo:latest /none/x", []),
         (r"layerfs ls lab/names:1 /\ spa", [r"plain,/\ spaces\ /"]),
@@ -83,6 +90,23 @@ def test_offers_what_fits(dataroot_path: Path, line: str, offered: list[str]) ->
     """Commands, options, references, containers and paths are offered, from where bash goes on typing."""
     found = _offered(dataroot_path, line)
     assert set(offered) <= set(found) if offered else found == []
+
+
+def _options(words: list[str]) -> set[str]:
+    """The options that are offered behind some words."""
+    return {item.value for item in ShellComplete(cli, {}, "layerfs", "").get_completions(words, "--")}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_global_options_behind_every_command(command: str) -> None:
+    """What may stand before a command's name is offered behind it too, once, and is not in each help."""
+    before = _options([]) - {"--version"}
+    assert {"--userns", "--platform", "--verbose"} < before
+    assert before <= _options([command])
+    shown = set(re.findall(r"^  (?:-., )?(--[\w-]+)", layerfs("/", command, "--help").stdout, re.MULTILINE))
+    own = {text for option in load(command).params for text in option.opts if not isinstance(option, Behind)}
+    assert "--help" in shown
+    assert shown & before <= own | {"--help"}
 
 
 @pytest.fixture

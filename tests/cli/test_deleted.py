@@ -122,6 +122,34 @@ def test_a_hard_link_wastes_once_and_not_while_a_name_is_visible(tmp_path: Path)
     assert {row["path"]: row["wasted"] for row in rows} == {"/a": 0, "/b": 100, "/gone": 0}
 
 
+def test_a_path_that_goes_through_a_link(tmp_path: Path) -> None:
+    """What no layer has at a path is looked for where links lead, also what the final tree hides there.
+
+    A link itself is followed where a slash stands behind it, as find(1) does; hidden files of a directory
+    that it took the place of are there all the same.
+    """
+    base = LayerSpec(
+        Dir({b"real": Dir({b"f": Link(0)}), b"to": Symlink(b"real"), b"was": Dir({b"g": Link(1)})}),
+        (File(b"x" * 100), File(b"y" * 50)),
+    )
+    root, _ = image_of(
+        tmp_path, base, LayerSpec(Dir({b"real": Dir({b"f": WHITEOUT}), b"was": Symlink(b"/real")}))
+    )
+    found = {
+        path: {row["path"] for row in layerfs(root, "deleted", "--format", "json", "test:1", path).json}
+        for path in ("/to/f", "/to/", "to//./f", "/to", "/real", "/was", "/was/", "/was/f")
+    }
+    assert found == {
+        **{path: {"/real/f"} for path in ("/to/f", "/to/", "to//./f", "/real")},
+        "/to": set(),
+        "/was": {"/was/g"},
+        "/was/": {"/was/g", "/real/f"},
+        "/was/f": {"/real/f"},
+    }
+    done = layerfs(root, "deleted", "test:1", "/to/none")
+    assert (done.code, "/to/none" in done.stderr) == (6, True)
+
+
 def test_a_layer_alone_is_refused(dataroot_path: Path) -> None:
     """One layer by itself hides nothing: a usage error says so."""
     layer = layerfs(dataroot_path, "layers", "-q", "--no-trunc", "demo").stdout.split()[-1]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
-from layerfs_cli.main import COMMANDS, cli, load
+from layerfs_cli.main import COMMANDS, Behind, cli, load
 from layerfs_cli.manpages import EXIT_STATUS, manual_pages
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def _rendered(page: Path) -> str:
 
 def _options(command: click.Command) -> Iterator[str]:
     for parameter in command.params:
-        if isinstance(parameter, click.Option) and not parameter.hidden:
+        if isinstance(parameter, click.Option) and not isinstance(parameter, Behind):
             yield from parameter.opts
 
 

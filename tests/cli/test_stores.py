@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +12,7 @@ from tests.support.bolt import bolt_tree
 from tests.support.command import layerfs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 K3S = "var/lib/rancher/k3s/agent/containerd"
@@ -119,12 +121,189 @@ def test_copies_of_systems_side_by_side(system: Path) -> None:
     assert _found(system.parent).keys() == {"copied", "system/var/lib/containerd"}
 
 
-def test_a_damaged_store_is_named(system: Path) -> None:
-    """A Docker data root that cannot be opened is a row with what is wrong."""
-    (system / "var/lib/docker/image/overlay2/imagedb").mkdir(parents=True)
-    (system / "var/lib/docker/containers").mkdir(parents=True)
-    done = layerfs("/none", "stores", str(system), "--format", "json")
-    assert [row["kind"] for row in done.json] == ["docker"]
+def _lose(name: str) -> Callable[[Path], None]:
+    return lambda root: shutil.rmtree(root / name)
+
+
+def _spoil(name: str) -> Callable[[Path], object]:
+    return lambda root: (root / name).write_bytes(b"{")
+
+
+@pytest.mark.parametrize(
+    ("damage", "unknown", "named"),
+    [
+        (_lose("image"), {"images", "size"}, "image: the directory is missing"),
+        (_lose("overlay2"), set(), "overlay2: the directory is missing"),
+        (_spoil("image/overlay2/repositories.json"), set(), "repositories.json: truncated or invalid JSON"),
+    ],
+    ids=["records lost", "files lost", "names spoiled"],
+)
+def test_what_is_known_of_a_damaged_store(
+    copy: Path, damage: Callable[[Path], object], unknown: set[str], named: str
+) -> None:
+    """Its kind and place, and each number that the intact root has, or none where what told it is gone."""
+    intact = _row(copy)
+    damage(copy)
+    done = layerfs(copy, "stores", "--format", "json")
+    assert (done.code, f"{copy}/{named}" in done.stderr or named in done.stderr) == (1, True)
+    row = next(row for row in done.json if row["path"] == str(copy))
+    known = intact.keys() - unknown - {"problem"}
+    assert {key: row[key] for key in known} == {key: intact[key] for key in known}
+    assert {key for key in ("images", "containers", "size") if row[key] is None} == unknown
+
+
+def _row(root: Path) -> dict[str, Any]:
+    """The row of a root itself."""
+    done = layerfs(root, "stores", "--format", "json")
+    row: dict[str, Any] = next(row for row in done.json if row["path"] == str(root))
+    return row
+
+
+def test_a_store_that_cannot_be_read_at_all_says_so(system: Path) -> None:
+    """One of another storage driver is known, with a problem, and no numbers."""
+    for name in ("image/btrfs", "containers"):
+        (system / "var/lib/docker" / name).mkdir(parents=True)
+    row = _found(system)["var/lib/docker"]
+    assert row["kind"] == "docker"
+    assert row["problem"]
+    assert {row[key] for key in ("images", "containers", "size")} == {None}
+
+
+# -- stores that were moved --------------------------------------------------------------------------
+
+CONFIGS = {
+    "etc/docker/daemon.json": ('{"data-root": "%s"}', "docker"),
+    "etc/containerd/config.toml": ('version = 2\nroot = "%s"\n[grpc]\nroot = "/not/this"\n', "containerd"),
+    "etc/rancher/k3s/config.yaml": ("server: x\ndata-dir: '%s' # a disk\n", "k3s"),
+    "etc/rancher/rke2/config.yaml": ("data-dir: %s\n", "rke2"),
+    "etc/containers/storage.conf": ('[storage]\ngraphroot = "%s"\n', "podman"),
+    "etc/buildkit/buildkitd.toml": ('root = "%s"\n', "buildkit"),
+    "home/ann/.config/docker/daemon.json": ('\ufeff{"graph": "%s"}', "docker"),
+    "home/ann/.config/containerd/config.toml": ("root = '%s'\n", "containerd"),
+    "home/ann/.config/containers/storage.conf": ('[storage]\ngraphroot = "%s"\n', "podman"),
+    "home/ann/.config/buildkit/buildkitd.toml": ('root = "%s"\n', "buildkit"),
+}
+BELOW = {"k3s": "/agent/containerd", "rke2": "/agent/containerd"}
+
+
+def _configure(system: Path, name: str, text: str | bytes) -> None:
+    (system / name).parent.mkdir(parents=True, exist_ok=True)
+    (system / name).write_bytes(text.encode() if isinstance(text, str) else text)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("path", ["/srv/moved", "/../../srv//./moved/", "/disk/moved"])
+def test_a_moved_store_is_found(system: Path, name: str, path: str) -> None:
+    """Where the engine's own file says, beneath the evidence, also by a link there; with owner and user."""
+    text, owner = CONFIGS[name]
+    _configure(system, name, text % path)
+    _podman(system / f"srv/moved{BELOW.get(owner, '')}")
+    (system / "disk").symlink_to("/srv")
+    rows = _found(system)
+    assert list(rows) == [f"srv/moved{BELOW.get(owner, '')}"]
+    row = next(iter(rows.values()))
+    assert (row["owner"], row["user"]) == (owner, "ann" if name.startswith("home") else None)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("why", ["not there", "no store"])
+def test_a_moved_store_that_is_not_there_is_told(system: Path, name: str, why: str) -> None:
+    """Its disk was not copied, or not mounted: a row says where it should be, and which file says so."""
+    text, owner = CONFIGS[name]
+    _configure(system, name, text % "/srv/moved")
+    if why == "no store":
+        (system / "srv/moved/agent/containerd").mkdir(parents=True)
+    rows = _found(system)
+    assert list(rows) == [f"srv/moved{BELOW.get(owner, '')}"]
+    row = next(iter(rows.values()))
+    assert row["owner"] == owner
+    assert row["problem"] == f"{why}; named by {system}/{name}"
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_moved_store_is_never_outside(system: Path, name: str) -> None:
+    """A path that goes up, and a link that does, are beneath the evidence, where nothing is."""
+    outside = system.parent / "outside"
+    _podman(outside)
+    _podman(outside / "agent/containerd")
+    (system / "link").symlink_to("../outside")
+    for path in ("/../outside", "/link", str(outside), "outside", "../outside"):
+        _configure(system, name, CONFIGS[name][0] % path)
+        done = layerfs(system, "stores", "--format", "json")
+        problems = [row["problem"] for row in done.json]
+        assert problems == ([f"not there; named by {system}/{name}"] if path.startswith("/") else [])
+        assert all(row["path"].startswith(f"{system}/") for row in done.json)
+
+
+HOSTILE = {
+    "cut": b'{"a": [',
+    "not UTF-8": b"\xff\xfe",
+    "deep": b"[" * 60_000,
+    "deep in TOML": b"a=" + b"[" * 60_000,
+    "a long key": b".".join([b"a"] * 30_000) + b"=1",
+    "large": b" " * (1 << 17),
+}
+
+
+@pytest.mark.parametrize("name", ["etc/docker/daemon.json", "etc/containerd/config.toml"])
+@pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_configuration_hides_nothing(system: Path, name: str, content: bytes) -> None:
+    """It is named, with exit code 1, and all other stores are listed."""
+    _configure(system, name, content)
+    _podman(system / PODMAN)
+    done = layerfs(system, "stores", "--format", "json")
+    assert [row["path"] for row in done.json] == [f"{system}/{PODMAN}"]
+    assert done.code == 1
+    assert f"{system}/{name}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"{}", b'{"data-root": 5}', b'{"data-root": "rel"}', b'{"data-root": "/\\u0000"}'),
+        *(b'{"data-root": "/"}', b'{"data-root": "/var/lib/docker"}'),
+    ],
+)
+def test_a_configuration_that_moves_nothing(system: Path, content: bytes) -> None:
+    """Nothing is added, and nothing said."""
+    _configure(system, "etc/docker/daemon.json", content)
+    assert _found(system) == {}
+
+
+def test_a_configuration_that_is_no_file(system: Path) -> None:
+    """A FIFO is not opened, a link leads to a file beneath the evidence."""
+    (system / "etc/docker").mkdir()
+    os.mkfifo(system / "etc/docker/daemon.json")
+    done = layerfs(system, "stores", "--format", "json")
+    assert (done.code, done.json) == (1, [])
+    (system / "etc/docker/daemon.json").unlink()
+    (system / "etc/docker/daemon.json").symlink_to("/etc/static.json")
+    _configure(system, "etc/static.json", '{"data-root": "/srv/moved"}')
+    _podman(system / "srv/moved")
+    assert list(_found(system)) == ["srv/moved"]
+
+
+# -- what is shown -------------------------------------------------------------------------------------
+
+
+def test_a_table_keeps_problems_below(system: Path) -> None:
+    """No cell is wider for a problem; each is told once, with its store."""
+    _podman(system / PODMAN)
+    lines = layerfs(system, "stores").stdout.splitlines()
+    assert lines[0].split() == ["OWNER", "IMAGES", "CONTAINERS", "SIZE", "PATH"]
+    assert lines[1].split() == ["podman", "of", "ann", "N/A", "N/A", "N/A", f"{system}/{PODMAN}"]
+    assert lines[2:] == ["", f"{system}/{PODMAN}: not read yet"]
+    assert layerfs(system, "stores", "--format", "{{.Path}} {{.Problem}}").stdout == f"{lines[3]}\n".replace(
+        ": ", " "
+    )
+
+
+@pytest.mark.parametrize("form", ["table", "json", "jsonl", "csv", "tsv", "github", "{{.Path}}"])
+def test_what_fails_prints_nothing(system: Path, form: str) -> None:
+    """No header is left of a list that cannot be had."""
+    done = layerfs(system / "etc/passwd", "stores", "--format", form)
+    assert (done.code, done.stdout) == (4, "")
+    assert "Not a directory" in done.stderr
 
 
 def test_a_directory_that_is_not_there(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -186,13 +187,85 @@ def test_null_is_used_as_docker_does(engine: Engine, name: str, template: str) -
 def test_null_of_a_container_is_printed_as_docker_does(engine: Engine) -> None:
     """The lists, maps and pointers of `HostConfig`, and the rest that may be null."""
     names = [item["Id"] for item in engine.containers() if item["Names"] != ["/mounts"]]
-    fields = [f".HostConfig.{name}" for name in HOST_CONFIG_FIELDS if name != "Annotations"]  # of Docker 23
+    fields = [f".HostConfig.{name}" for name in HOST_CONFIG_FIELDS if name != "Resources"]
     fields += [".ExecIDs", ".State.Health", ".Mounts", ".Args", ".NetworkSettings.SecondaryIPAddresses"]
     template = "\n".join(f"{field} {{{{{field}}}}}" for field in fields)
     ours = layerfs(engine.root, "inspect", "--type", "container", "--format", template, *names)
     assert ours.stdout.split("\n") == engine.cli("container", "inspect", "--format", template, *names).split(
         "\n"
     )
+
+
+ADDRESS = re.compile("0xc[0-9a-f]+")
+"""What Go prints of a pointer inside of a struct."""
+
+STRUCTS = {
+    "container": [
+        *(
+            "{{.State}}",
+            '{{printf "%v" .State}}',
+            '{{printf "%+v" .State}}',
+            "{{.Config}}",
+            "{{.GraphDriver}}",
+        ),
+        *(
+            "{{.HostConfig.RestartPolicy}}",
+            "{{.HostConfig.LogConfig}}",
+            '{{printf "%+v" .HostConfig.LogConfig}}',
+        ),
+        *("{{.Mounts}}", "{{range .Mounts}}{{.}}{{end}}", "{{.NetworkSettings.NetworkSettingsBase}}"),
+        *("{{.SizeRw}}", "{{.SizeRootFs}} {{json .SizeRw}}", "{{if .SizeRw}}y{{else}}n{{end}}", "{{.Node}}"),
+        *(
+            "{{.ID}}",
+            "{{.Id}}",
+            "{{.HostConfig.DNS}}",
+            "{{.HostConfig.Dns}} {{.State}}",
+            "{{.Id}} {{.State}}",
+        ),
+        *("{{.HostConfig.CPUShares}}", "{{.HostConfig.CpuShares}}", "{{println .State}}", "{{.HostConfig}}"),
+        *("{{.HostConfig.Resources}}", "{{.NetworkSettings.DefaultNetworkSettings}}"),
+    ],
+    "image": [
+        *(
+            "{{.Config}}",
+            '{{printf "%+v" .Config}}',
+            "{{.ContainerConfig}}",
+            "{{.RootFS}}",
+            "{{.GraphDriver}}",
+        ),
+        *('{{printf "%+v" .RootFS}}', "{{.RootFS.BaseLayer}}", "{{.Metadata}}", "{{.Metadata.LastTagTime}}"),
+        *("{{json .Metadata}}", "{{.Id}} {{.Metadata}}", "{{.ID}} {{.RootFS}}", "{{.OsVersion}}"),
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", STRUCTS)
+@pytest.mark.parametrize("size", [False, True], ids=["", "--size"])
+def test_a_whole_struct_is_printed_as_docker_does(engine: Engine, kind: str, *, size: bool) -> None:
+    """In the order of its fields; by Go's names of fields it is a struct, by those of JSON a map.
+
+    Where the client prints the address of something, that is printed here.
+    """
+    options = ["--size"] if size and kind == "container" else []
+    if kind == "container":
+        names = [item["Id"] for item in engine.containers()]
+    else:
+        images = [engine.image(item["Id"]) for item in engine.images()]
+        names = [item["Id"] for item in images if item["Config"] and not _has_pointers(item)]
+    assert len(names) >= 10
+    for text in STRUCTS[kind]:
+        theirs = engine.cli(kind, "inspect", *options, "--format", text, *names)
+        ours = layerfs(engine.root, "inspect", "--type", kind, *options, "--format", text, *names)
+        assert (ours.code, ours.stderr) == (0, "")
+        for our_line, their_line in zip(ours.stdout.split("\n"), theirs.split("\n"), strict=True):
+            parts = [re.escape(part) for part in ADDRESS.split(their_line)]
+            assert re.fullmatch("(?:true|false|[0-9]+)".join(parts), our_line), text
+
+
+def _has_pointers(image: dict[str, Any]) -> bool:
+    """Whether addresses would be printed of its configuration."""
+    configs = [image["Config"], image["ContainerConfig"] or {}]
+    return any(config.get("Healthcheck") or config.get("StopTimeout") is not None for config in configs)
 
 
 def test_field_that_no_struct_has_is_refused_as_docker_does(engine: Engine) -> None:

@@ -53,10 +53,14 @@ ASKINGS = [
     "hashes demo /nope",
     "deleted demo /root/x",
     *(f"{command} {end}" for command in ("ls", "tree", "hashes") for end in LEADING),
-    *(f"{command} {end}/" for command in ("ls -l", "find", "find -live -deleted") for end in LEADING),
+    *(
+        f"{command} {end}/"
+        for command in ("ls -l", "find", "find -live -deleted", "deleted")
+        for end in LEADING
+    ),
     *(
         f"{command} {end}/x"
-        for command in ("ls", "ls -d", "stat", "stat -L", "cat", "tree", "hashes", "find", "blame")
+        for command in ("ls", "ls -d", "stat", "stat -L", "cat", "tree", "hashes", "find", "blame", "deleted")
         for end in LEADING
     ),
     "cp demo:/bin/to/x {target}",

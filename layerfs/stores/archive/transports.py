@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from layerfs.errors import MalformedFile, NotAnArchive
-from layerfs.stores.archive.archived import Form
-from layerfs.stores.archive.dockerarchive import MANIFEST
+from layerfs.errors import ImageNotFound, MalformedFile, NotAnArchive
+from layerfs.formats.descriptors import parse_manifest
+from layerfs.ids import ImageID
+from layerfs.stores.archive.archived import Form, read_parsed
+from layerfs.stores.archive.dockerarchive import MANIFEST, archive_entries, archive_image
 from layerfs.stores.archive.kind import open_kind
+from layerfs.stores.archive.layout import INDEX
+from layerfs.stores.archive.store import ArchiveStore
 from layerfs.stores.blobs.outer import DirectoryOuter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from layerfs.stores.archive.store import ArchiveStore
+    from layerfs.errors import CorruptStore
+    from layerfs.store import Store
     from layerfs.stores.registry import Options
 
-__all__ = ["open_transport"]
+__all__ = ["image_at", "open_transport"]
 
 _DOCKER_ARCHIVE = "docker-archive"
+_Listed = TypeVar("_Listed")
 
 
 def open_transport(transport: str, path: str, options: Options) -> ArchiveStore:
@@ -38,6 +44,42 @@ def open_transport(transport: str, path: str, options: Options) -> ArchiveStore:
             hint=f"write {fitting[0]}:{path}" if fitting else f"write {plain}",
         )
     return store
+
+
+def image_at(transport: str, store: Store, index: int) -> ImageID:
+    """The image at a place of `manifest.json`, of a layout of `index.json`; the first is 0, as for skopeo.
+
+    Raises:
+        ImageNotFound: the list is shorter, or names what is no image.
+        CorruptStore: the list, or the config of the image, cannot be read.
+    """
+    assert isinstance(store, ArchiveStore)  # noqa: S101 - as `open_transport` gives it
+    if transport == _DOCKER_ARCHIVE:
+        entries = archive_entries(store.outer, _raise)
+        entry = _at(store, transport, entries, index)
+        return ImageID.of(archive_image(store.outer, entry).config_bytes)
+    blob = store.outer.find(INDEX)
+    manifests = read_parsed(blob, parse_manifest).manifests if blob else ()
+    return store.names.image_id(_at(store, transport, manifests, index).digest)
+
+
+def _at(store: ArchiveStore, transport: str, listed: Sequence[_Listed], index: int) -> _Listed:
+    """One of a list in a member; raises `ImageNotFound`, with what there is."""
+    if index < len(listed):
+        return listed[index]
+    member = MANIFEST if transport == _DOCKER_ARCHIVE else INDEX
+    there = "no image" if not listed else f"{len(listed)} images, the last is @{len(listed) - 1}"
+    there = "one image, @0" if len(listed) == 1 else there
+    raise ImageNotFound(
+        f"{store.path}: no image @{index}: {member.decode()} lists {there}",
+        hint=f"layer {index} of the only image is {transport}:{store.path}@{index}"
+        if len(listed) == 1
+        else None,
+    )
+
+
+def _raise(error: CorruptStore) -> None:
+    raise error
 
 
 def _transports(store: ArchiveStore) -> Iterator[str]:

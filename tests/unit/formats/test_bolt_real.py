@@ -392,6 +392,16 @@ def test_whatever_is_wrong_is_an_error_of_its_own_and_costs_what_is_there(data: 
     assert taken < 2 * len(content) + 8192 + 64 * (len(told) + len(pages))
 
 
+def test_what_was_listed_is_found_also_where_its_key_belongs_elsewhere() -> None:
+    """A key that was changed, and is before all others now: whoever was given it can ask for it."""
+    content = bytearray(real("made/page-1024").content)
+    struct.pack_into("<I", content, 5 * 1024 + 157, 0)
+    database = Database(*buffer_reader(content), damaged=lambda _: None)
+    listed = [(bucket, key, value) for bucket in database.buckets() for key, value in bucket.values()]
+    assert any(key.startswith(b"\0") for _, key, _ in listed)
+    assert all(bucket.value(key) is not None for bucket, key, _ in listed)
+
+
 @given(content=some.binary(max_size=300), page=some.integers(1, 5))
 def test_bytes_that_are_no_database(content: bytes, page: int) -> None:
     """Anything else is no database."""

@@ -1,0 +1,90 @@
+"""Where the configuration files of engines say that their stores are.
+
+Sources: moby `daemon/config/config.go` (`data-root`, before that `graph`); containerd
+`docs/man/containerd-config.toml.5.md` (`root`); BuildKit `docs/buildkitd.toml.md` (`root`);
+containers/storage `docs/containers-storage.conf.5.md` (`graphroot`); the documentation of k3s
+and RKE2 (`data-dir`).
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+from layerfs.formats.errors import FormatError
+from layerfs.formats.jsontext import load_object
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["CONFIG_LIMIT", "containerd_root", "docker_root", "kubernetes_root", "podman_root"]
+
+CONFIG_LIMIT = 1 << 16
+"""Bytes of a configuration file."""
+
+_LONGEST_LINE = 1 << 12  # the time that tomllib takes grows with the square of a key's parts
+
+_DATA_DIR = re.compile(
+    r"""^(["']?)data-dir\1[ \t]*:[ \t]+(?:"([^"\n]*)"|'([^'\n]*)'|([^\s"'#][^\s#]*))[ \t]*(?:#.*)?\r?$""",
+    re.MULTILINE,
+)
+
+
+def docker_root(content: bytes) -> str | None:
+    """The path that a `daemon.json` gives as `data-root`, None where it gives none; raises `FormatError`."""
+    if not content.strip():
+        return None  # to the Engine it is {}
+    found = load_object(_text(content).encode())
+    return _path(found, "data-root") or _path(found, "graph")
+
+
+def containerd_root(content: bytes) -> str | None:
+    """The path that a `config.toml` of containerd, or BuildKit's, gives as `root`; as `docker_root`."""
+    return _path(_toml(content), "root")
+
+
+def podman_root(content: bytes) -> str | None:
+    """The path that a `storage.conf` gives as `graphroot`; as `docker_root`."""
+    storage = _toml(content).get("storage")
+    return _path(storage, "graphroot") if isinstance(storage, dict) else None
+
+
+def kubernetes_root(content: bytes) -> str | None:
+    """The path of the containerd root below what a `config.yaml` of k3s or RKE2 gives as `data-dir`.
+
+    Of YAML only a line of the outermost mapping is understood. Raises `FormatError` for what is no text.
+    """
+    found = _DATA_DIR.search(_text(content))
+    path = next(filter(None, found.groups()[1:]), "") if found else ""
+    return f"{path.rstrip('/')}/agent/containerd" if _is_path(path) else None
+
+
+def _path(found: Mapping[str, Any], key: str) -> str | None:
+    value = found.get(key)
+    return value if _is_path(value) else None
+
+
+def _is_path(value: object) -> TypeGuard[str]:
+    """Whether it is a path that is the same wherever the engine was started."""
+    return isinstance(value, str) and value.startswith("/") and "\0" not in value
+
+
+def _toml(content: bytes) -> dict[str, Any]:
+    text = _text(content)
+    longest = max(map(len, text.split("\n")))
+    if longest > _LONGEST_LINE:
+        raise FormatError("TOML that cannot be read", found=f"a line of {longest} characters")
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise FormatError("invalid TOML", found=str(error)) from error
+    except (RecursionError, ValueError) as error:
+        raise FormatError("TOML that cannot be read", found="a value nested too deep or too long") from error
+
+
+def _text(content: bytes) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FormatError("not UTF-8", found=f"byte 0x{content[error.start]:02x} at {error.start}") from error

@@ -1,0 +1,105 @@
+"""Stores that are not in their engine's usual place: what its configuration says in a copy of a system."""
+
+from __future__ import annotations
+
+import logging
+import posixpath
+from typing import TYPE_CHECKING, NamedTuple
+
+from layerfs.errors import reason
+from layerfs.formats.engineconfig import (
+    CONFIG_LIMIT,
+    containerd_root,
+    docker_root,
+    kubernetes_root,
+    podman_root,
+)
+from layerfs.formats.errors import FormatError
+from layerfs.stores.beneath import MOST_LINKS, led_on
+from layerfs.stores.places import PLACES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from layerfs.hostdir import HostDir
+
+__all__ = ["MovedStore", "moved"]
+
+_log = logging.getLogger(__name__)
+
+
+class _Config(NamedTuple):
+    """A configuration file below the top of a system, whose it is, and what finds a path in it."""
+
+    path: str
+    owner: str
+    root: Callable[[bytes], str | None]
+
+
+_CONFIGS = (
+    _Config("etc/docker/daemon.json", "docker", docker_root),
+    _Config("etc/containerd/config.toml", "containerd", containerd_root),
+    _Config("etc/rancher/k3s/config.yaml", "k3s", kubernetes_root),
+    _Config("etc/rancher/rke2/config.yaml", "rke2", kubernetes_root),
+    _Config("etc/containers/storage.conf", "podman", podman_root),
+    _Config("etc/buildkit/buildkitd.toml", "buildkit", containerd_root),
+)
+_HOME_CONFIGS = (
+    _Config(".config/docker/daemon.json", "docker", docker_root),
+    _Config(".config/containerd/config.toml", "containerd", containerd_root),
+    _Config(".config/containers/storage.conf", "podman", podman_root),
+    _Config(".config/buildkit/buildkitd.toml", "buildkit", containerd_root),
+)
+_USUAL = {place.path for place in PLACES}
+
+
+class MovedStore(NamedTuple):
+    """Where a store was moved.
+
+    Attributes:
+        path: below the top of the system, never above it.
+        owner: the engine.
+        named_by: the configuration file that says so, below the top.
+    """
+
+    path: str
+    owner: str
+    named_by: str
+
+
+def moved(system: HostDir, home: str = "") -> Iterator[MovedStore]:
+    """The stores that configuration files name, in a home or for all of the system.
+
+    One that cannot be understood is reported as damage; what it names is not known.
+    """
+    for config in _HOME_CONFIGS if home else _CONFIGS:
+        name = posixpath.join(home, config.path)
+        try:
+            root = config.root(_read(system, name))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except (OSError, FormatError) as error:
+            _tell(system.name_of(name), error)
+            continue
+        path = posixpath.normpath(root).lstrip("/") if root else ""
+        if path and (home or path not in _USUAL):
+            yield MovedStore(path, config.owner, name)
+
+
+def _read(system: HostDir, name: str) -> bytes:
+    """A file of a system, wherever links of it lead beneath its top."""
+    for _ in range(MOST_LINKS):
+        try:
+            return system.read(name, CONFIG_LIMIT)
+        except OSError:
+            further = led_on(system, name)
+            if further is None:
+                raise
+            name = further
+    return system.read(name, CONFIG_LIMIT)
+
+
+def _tell(name: str, error: OSError | FormatError) -> None:
+    """Report a configuration file that cannot be understood."""
+    what = reason(error) if isinstance(error, OSError) else f"{name}: {error} ({error.found})"
+    _log.warning("%s: where it puts the engine's store is not known", what, extra={"damage": True})
