@@ -83,7 +83,8 @@ class Content:
         if algorithm in _ALGORITHMS:
             computed = hashlib.new(algorithm, content).hexdigest()
             if computed != wanted:
-                name = self.name_of(descriptor.digest)
+                blob = self.find(descriptor.digest)  # a link is called by what it leads to
+                name = blob.label if blob else self.name_of(descriptor.digest)
                 raise DigestMismatch(
                     name, "the content does not hash to its name", expected=wanted, found=computed
                 )
