@@ -216,6 +216,7 @@ def main() -> None:
 
     prepare()
     code = run()
+    gc.freeze()  # else the interpreter looks through everything for circles once more before it ends
     try:
         _flush()
     except OSError:

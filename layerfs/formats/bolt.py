@@ -201,7 +201,11 @@ class Bucket:
 
     def values(self) -> Iterator[tuple[bytes, bytes]]:
         """Every key that holds a value."""
-        return ((key, value) for key, value in self.items() if isinstance(value, bytes))
+        for element in self._elements():
+            if element.is_bucket:
+                self._inner(element)  # tells what is wrong with it, as all that lists elements does
+            else:
+                yield element.key, bytes(element.value)
 
     def buckets(self) -> Iterator[tuple[bytes, Bucket]]:
         """Every bucket inside this one."""
@@ -247,7 +251,7 @@ class Bucket:
         seen: set[int] = set()
         while pending:
             number, keys, depth = pending.pop()
-            page = None if self._met(number, keys, depth, seen) else self._page(number, keys)
+            page = None if self._met(number, keys, depth, seen) else self._page(number, keys)[0]
             if page:
                 below = (_below(page, place, keys) for place in reversed(range(len(page.children))))
                 pending.extend((child, within, depth + 1) for child, within in below)
@@ -266,36 +270,39 @@ class Bucket:
         if self._at in self._state.disordered:
             return self._index().get(key)
         number, keys = self._root, _Range()
-        beside: dict[int, tuple[int, _Range]] = {}
+        branches: list[tuple[Page, int, _Range]] = []
         for _ in range(_MAX_DEPTH + 1):
-            page = self._page(number, keys)
+            page, is_ordered = self._page(number, keys)
             if page is None:
                 return None
-            if not _is_ordered(page, keys):
+            if not is_ordered:
                 return self._index().get(key)
             if not page.children:
-                return page.find(key) or self._astray(key, page, beside)
+                return page.find(key) or self._astray(key, page, branches)
             place = max(bisect_right(page.keys, key) - 1, 0)
-            for side in (-1, 1):
-                if 0 <= place + side < len(page.children):
-                    beside[side] = _below(page, place + side, keys)
+            branches.append((page, place, keys))
             number, keys = _below(page, place, keys)
         self._lost(FormatError("it is too deep"), number, keys)
         return None
 
-    def _astray(self, key: bytes, leaf: Page, beside: dict[int, tuple[int, _Range]]) -> Element | None:
-        """The element of a key that is not in its leaf, where a branch may have named the wrong one.
+    def _astray(self, key: bytes, leaf: Page, branches: list[tuple[Page, int, _Range]]) -> Element | None:
+        """The element of a key that is not in its leaf, where one of the branches above named the wrong one.
 
         A key of a branch that is wrong, and still in order, sends to the leaf beside: then the key would be
         at an end of this leaf, and the leaf beside holds what it should not.
         """
         side = -1 if leaf.keys[:1] > [key] else 1 if leaf.keys[-1:] < [key] else 0
-        if side not in beside:
+        beside = (
+            _below(page, place + side, keys)
+            for page, place, keys in reversed(branches)
+            if side and 0 <= place + side < len(page.children)
+        )
+        number, keys = next(beside, (None, _Range()))
+        if number is None:
             return None
-        number, keys = beside[side]
         for _ in range(_MAX_DEPTH):
-            page = self._page(number, keys)
-            if page and not _is_ordered(page, keys):
+            page, is_ordered = self._page(number, keys)
+            if page and not is_ordered:
                 return self._index().get(key)
             if not page or not page.children:
                 break
@@ -314,8 +321,8 @@ class Bucket:
         self._state.indexes[self._at] = index
         return index
 
-    def _page(self, number: int, keys: _Range) -> Page | None:
-        """A page of this bucket, whose keys must be within `keys`; None where it is lost, which was told."""
+    def _page(self, number: int, keys: _Range) -> tuple[Page | None, bool]:
+        """A page of this bucket, or None; whether its keys are in order, within `keys`. Faults are told."""
         try:
             if self._inline is None:
                 page = self._state.pages.page(number, self._at)
@@ -323,11 +330,12 @@ class Bucket:
                 page = self._small = self._small or inline_page(self._inline, self._at + _BUCKET_HEADER.size)
         except FormatError as error:
             self._lost(error, number, keys)
-            return None
-        if page.fault or not _is_ordered(page, keys):
+            return None, False
+        is_ordered = _is_ordered(page, keys)
+        if page.fault or not is_ordered:
             self._state.disordered.add(self._at)  # from now on, what is there is found by any key
             self._lost(FormatError(page.fault or "its keys belong elsewhere"), number, keys)
-        return page
+        return page, is_ordered
 
     def _lost(self, error: FormatError, number: int, keys: _Range) -> None:
         self._state.lost(Damaged(error, None if self._inline is not None else number, self.names, keys))

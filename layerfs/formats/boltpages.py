@@ -10,9 +10,9 @@ Sources: etcd-io/bbolt `internal/common/{page,meta,bucket}.go`, `node.go` (write
 
 from __future__ import annotations
 
+import operator
 import struct
 from bisect import bisect_left
-from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from layerfs.formats.errors import FormatError
@@ -152,7 +152,7 @@ class Page:
         self.elements = elements
         self.children = children
         self.size = size
-        self.ordered = all(before < key for before, key in pairwise(keys))
+        self.ordered = all(map(operator.lt, keys, keys[1:]))
         self.fault = fault or (None if self.ordered else "its keys are not in order")
         self._places: dict[bytes, int] | None = None
 
@@ -243,8 +243,8 @@ def _branch(data: memoryview) -> Page:
     """The keys and children of a branch."""
     count = _PAGE_HEADER.unpack_from(data)[2]
     slots = [
-        _Slot(_PAGE_HEADER.size * (1 + index) + position, key_size, 0, child)
-        for index, (position, key_size, child) in enumerate(_elements(data, _BRANCH_ELEMENT, count))
+        _Slot(base + position, base + position + key_size, base + position + key_size, child)
+        for base, (position, key_size, child) in _elements(data, _BRANCH_ELEMENT, count)
     ]
     sound, fault = _sound(slots, count, len(data))
     if not sound:
@@ -257,48 +257,34 @@ def _leaf(data: memoryview, start: int) -> Page:
     """The elements of a leaf that begins at byte `start` of the file."""
     count = _PAGE_HEADER.unpack_from(data)[2]
     slots = [
-        _Slot(_PAGE_HEADER.size * (1 + index) + position, key_size, value_size, flags)
-        for index, (flags, position, key_size, value_size) in enumerate(_elements(data, _LEAF_ELEMENT, count))
+        _Slot(base + position, base + position + key_size, base + position + key_size + value_size, flags)
+        for base, (flags, position, key_size, value_size) in _elements(data, _LEAF_ELEMENT, count)
     ]
     sound, fault = _sound(slots, count, len(data))
-    if any(slot.what not in (0, _IS_BUCKET) for slot in sound):
-        fault = fault or "an element is neither value nor bucket"
-        sound = [slot for slot in sound if slot.what in (0, _IS_BUCKET)]
     found = [
-        Element(
-            bytes(data[slot.at : slot.value_at]),
-            data[slot.value_at : slot.end],
-            slot.what == _IS_BUCKET,
-            start + slot.value_at,
-        )
-        for slot in sound
+        Element(bytes(data[at:value_at]), data[value_at:end], what == _IS_BUCKET, start + value_at)
+        for at, value_at, end, what in sound
+        if what in (0, _IS_BUCKET)
     ]
+    if len(found) < len(sound):
+        fault = fault or "an element is neither value nor bucket"
     return Page([element.key for element in found], found, [], len(data), fault)
 
 
 class _Slot(NamedTuple):
-    """Where an element says that its key and value lie in its page, and its flags or child page."""
+    """Where in its page an element says that its key, its value and its end are; its flags or child page."""
 
     at: int
-    key_size: int
-    value_size: int
+    value_at: int
+    end: int
     what: int
 
-    @property
-    def value_at(self) -> int:
-        """Where its key ends."""
-        return self.at + self.key_size
 
-    @property
-    def end(self) -> int:
-        """Where its value ends."""
-        return self.at + self.key_size + self.value_size
-
-
-def _elements(data: memoryview, form: struct.Struct, count: int) -> Iterator[tuple[int, ...]]:
-    """The elements at the beginning of a page, as many of them as there is room for."""
+def _elements(data: memoryview, form: struct.Struct, count: int) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Where each element at the beginning of a page is, and what it says: as many as there is room for."""
     taken = min(count, len(data) // form.size - 1)
-    return form.iter_unpack(data[_PAGE_HEADER.size : _PAGE_HEADER.size + taken * form.size])
+    first, end = _PAGE_HEADER.size, _PAGE_HEADER.size + taken * form.size
+    return zip(range(first, end, form.size), form.iter_unpack(data[first:end]), strict=True)
 
 
 def _sound(slots: list[_Slot], count: int, size: int) -> tuple[list[_Slot], str | None]:
@@ -312,17 +298,18 @@ def _sound(slots: list[_Slot], count: int, size: int) -> tuple[list[_Slot], str 
         slots = slots[: max(slots[0].at // _PAGE_HEADER.size - 1, 1)]
     found: list[_Slot] = []
     used = _PAGE_HEADER.size * (1 + len(slots))
-    ends = [slot.at for slot in slots[1:]]
-    for slot, end in zip(slots, [*ends, None], strict=False):
-        if slot.end > size:
+    starts = [slot.at for slot in slots[1:]]
+    for slot, following in zip(slots, [*starts, None], strict=False):
+        at, value_at, end, _ = slot
+        if end > size:
             wrong = "an element points outside it"
-        elif slot.at < used or end not in (slot.end, None):
+        elif at < used or following not in (end, None):
             wrong = "elements overlap, or leave gaps"
-        elif not 0 < slot.key_size <= _LARGEST_KEY:
+        elif not 0 < value_at - at <= _LARGEST_KEY:
             wrong = "an element has no key, or too long a key"
         else:
             found.append(slot)
-            used = slot.end
+            used = end
             continue
         fault = fault or wrong
     return found, fault

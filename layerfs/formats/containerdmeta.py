@@ -131,6 +131,7 @@ class Namespace:
         self.name = name
         self._bucket = bucket
         self._report = report
+        self._parents: dict[tuple[bytes, ...], Bucket] = {}
 
     def has(self, part: str) -> bool:
         """Whether there is anything in one of its parts, as `images` or `containers`."""
@@ -195,7 +196,9 @@ class Namespace:
                 yield as_text(key), found
 
     def _one(self, noun: str, parse: _Parser[_Record], key: str, *path: bytes) -> _Record | None:
-        parent = _inner(self._bucket, path)
+        parent = self._parents.get(path) or _inner(self._bucket, path)
+        if parent:
+            self._parents[path] = parent  # thousands are asked for one by one
         inner = parent.bucket(as_bytes(key)) if parent and key else None
         return self._parsed(noun, parse, key, inner) if inner else None
 

@@ -159,9 +159,9 @@ def _typed(document: Json, key: str, kind: type, default: Any) -> Any:
 
 def _alike(document: Json, key: str) -> Any:
     """The value of the first key that is the same but for upper and lower case; None where there is none."""
-    size, folded = len(key), key.casefold()
+    size = len(key)
     for name in document:
-        if len(name) == size and name.casefold() == folded:
+        if len(name) == size and name.casefold() == key.casefold():
             return document[name]
     return None
 

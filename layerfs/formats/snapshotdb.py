@@ -62,11 +62,17 @@ class SnapshotDB:
         self._bucket = version.bucket(b"snapshots") if version else None
         self._links = version.bucket(b"parents") if version else None
         self._report = report
+        self._read: dict[str, Snapshot] = {}
 
     def snapshot(self, name: str) -> Snapshot | None:
-        """The snapshot of a name."""
-        found = self._bucket.bucket(as_bytes(name)) if self._bucket and name else None
-        return self._parsed(name, found) if found else None
+        """The snapshot of a name; each is read once, as many may stand on it."""
+        if name in self._read:
+            return self._read[name]
+        bucket = self._bucket.bucket(as_bytes(name)) if self._bucket and name else None
+        found = self._parsed(name, bucket) if bucket else None
+        if found:
+            self._read[name] = found
+        return found
 
     @functools.cached_property
     def all(self) -> Mapping[str, Snapshot]:

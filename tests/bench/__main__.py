@@ -118,6 +118,21 @@ def _mounts(place: Path, runs: int, others: Mapping[str, Path]) -> str:
     return report.mount_section(medians, held, len(tree.layers))
 
 
+def _stores(place: Path, runs: int) -> str:
+    for name in ("root", "kernel", "fuse"):
+        if missing := CAPABILITIES[name]():
+            return f"## Kinds of stores\n\nNot measured: {missing.reason}.\n"
+    _progress("one image with many files in a data root and in a containerd root")
+    tree = roots.tree_root(place)
+    contenders = {
+        kind: functools.partial(reading.walks, *mounted)
+        for kind, mounted in mounts.stores(tree, roots.containerd_tree(place)).items()
+    }
+    medians = alternate(contenders, runs, _progress)
+    _progress("")
+    return report.store_section(medians, reading.contents(tree), len(tree.layers))
+
+
 def _diff(place: Path, runs: int) -> str:
     for name in ("root", "kernel"):
         if missing := CAPABILITIES[name]():
@@ -188,6 +203,7 @@ _BESIDE: dict[str, Callable[[Path, int, Mapping[str, Path]], str]] = {
 """Parts in which another checkout's program can take turns."""
 
 _PARTS: dict[str, Callable[[Path, int], str]] = {
+    "stores": _stores,
     "memory": _memory,
     "diff": _diff,
     "export": _export,

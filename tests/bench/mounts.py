@@ -28,10 +28,23 @@ if TYPE_CHECKING:
 
     from tests.bench.roots import TreeRoot
 
-__all__ = ["FUSE_OVERLAYFS", "KERNEL", "LAYERFS", "Mounted", "Mounter", "drop_caches", "mounter", "mounters"]
+__all__ = [
+    "CONTAINERD",
+    "FUSE_OVERLAYFS",
+    "KERNEL",
+    "LAYERFS",
+    "OVERLAY2",
+    "Mounted",
+    "Mounter",
+    "drop_caches",
+    "mounter",
+    "mounters",
+    "stores",
+]
 
 KERNEL = "kernel overlayfs"
 FUSE_OVERLAYFS = "fuse-overlayfs"
+OVERLAY2, CONTAINERD = "overlay2", "containerd"
 LAYERFS = Path(sys.executable).with_name("layerfs")
 
 _PEAK = re.compile(r"VmHWM:\s+(\d+) kB")
@@ -79,6 +92,14 @@ def mounters(tree: TreeRoot, others: Mapping[str, Path] = MappingProxyType({})) 
         commands[FUSE_OVERLAYFS] = ["fuse-overlayfs", "-o", lower]
     commands[KERNEL] = ["mount", "-t", "overlay", "overlay", "-o", f"ro,{lower}"]
     return {name: mounter(command) for name, command in commands.items()}
+
+
+def stores(overlay2: TreeRoot, containerd: TreeRoot) -> dict[str, tuple[Mounter, TreeRoot]]:
+    """The same image in each kind of store, mounted by layerfs: what mounts it, and the tree."""
+    return {
+        kind: (mounter([str(LAYERFS), "mount", "--root", str(tree.path), IMAGE]), tree)
+        for kind, tree in ((OVERLAY2, overlay2), (CONTAINERD, containerd))
+    }
 
 
 def mounter(command: list[str]) -> Mounter:

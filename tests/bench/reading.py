@@ -25,7 +25,17 @@ if TYPE_CHECKING:
     from tests.bench.mounts import Mounter
     from tests.bench.roots import TreeRoot
 
-__all__ = ["MEMORY_ROWS", "TIME_ROWS", "Contents", "contents", "one_pass", "read_small", "walk"]
+__all__ = [
+    "MEMORY_ROWS",
+    "TIME_ROWS",
+    "WALK_ROWS",
+    "Contents",
+    "contents",
+    "one_pass",
+    "read_small",
+    "walk",
+    "walks",
+]
 
 _SMALL_FILES = 5_000
 _RANDOM_READS = 20_000
@@ -47,6 +57,7 @@ TIME_ROWS = {
     "big again": f"read a file of {BIG_SIZE >> 20} MiB, again",
     "random": f"{_RANDOM_READS:,} random reads of 4 KiB, fresh mount",
 }
+WALK_ROWS = {key: TIME_ROWS[key] for key in ("ready", "walk disk", "walk fresh", "walk again")}
 MEMORY_ROWS = {
     "memory mounted": "just mounted, MiB",
     "memory walked": "after a walk, MiB",
@@ -109,6 +120,21 @@ def one_pass(mounter: Mounter, tree: TreeRoot, held: Contents) -> dict[str, floa
             if again:
                 found[again] = work(mounted.path, held)
             found["memory all"] = max(found.get("memory all", 0), mounted.peak_memory() / 2**20)
+    return found
+
+
+def walks(mounter: Mounter, tree: TreeRoot) -> dict[str, float]:
+    """The mount and the walks alone; the values by the keys of `WALK_ROWS`."""
+    found: dict[str, float] = {}
+    _warm_layers(tree)
+    drop_caches()
+    with mounter() as mounted:
+        _warm_tools()
+        found["walk disk"] = walk(mounted.path)
+    _warm_layers(tree)
+    with mounter() as mounted:
+        found["ready"] = mounted.ready
+        found["walk fresh"], found["walk again"] = walk(mounted.path), walk(mounted.path)
     return found
 
 

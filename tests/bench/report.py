@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.bench import archives, commands, diffs, exporting, memory, reading, verifying
-from tests.bench.mounts import FUSE_OVERLAYFS, KERNEL
+from tests.bench.mounts import CONTAINERD, FUSE_OVERLAYFS, KERNEL, OVERLAY2
 from tests.bench.packing import BIG_SIZE
 from tests.bench.roots import IMAGES
 
@@ -29,6 +29,7 @@ __all__ = [
     "export_section",
     "memory_section",
     "mount_section",
+    "store_section",
     "verify_section",
 ]
 
@@ -91,7 +92,7 @@ def command_section(medians: Medians) -> str:
         rows.append([f"`{name}`", f"{values[commands.ROW]:.3f}", limit])
     text = (
         f"A generated data root of {IMAGES:,} images, five layers each, many of them shared; "
-        "CONTAINERD has as many."
+        "CONTAINERD has as many, shared alike."
     )
     return f"## Commands\n\n{text}\n\n" + _table(["command", "seconds", "promised"], rows)
 
@@ -119,6 +120,19 @@ by a Docker Engine, with replaced files, whiteouts, opaque directories, and one 
         f"## Mounts\n\n{text}\n{_table(columns, rows)}\n"
         f"Peak memory of the server process:\n\n{_table(['', *servers], memory)}"
     )
+
+
+def store_section(medians: Medians, held: Contents, layers: int) -> str:
+    """The same image mounted from each kind of store."""
+    text = (
+        f"The image of {held.entries:,} entries in {layers} layers, mounted by layerfs from the Docker data "
+        "root, and from a containerd root with the same files by hard links."
+    )
+    rows = [
+        _mount_row(title, key, medians, [CONTAINERD], [OVERLAY2]) for key, title in reading.WALK_ROWS.items()
+    ]
+    columns = ["seconds", OVERLAY2, CONTAINERD, f"÷ {OVERLAY2}"]
+    return f"## Kinds of stores\n\n{text}\n\n{_table(columns, rows)}"
 
 
 def diff_section(medians: Medians, held: Contents, layers: int) -> str:

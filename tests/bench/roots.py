@@ -5,7 +5,9 @@ Both are made once and kept in `.bench/`; removing that directory is all it take
 
 from __future__ import annotations
 
+import functools
 import shutil
+import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,10 +24,10 @@ from tests.bench.packing import (
     unpack_layers,
 )
 from tests.support import containerdbuilder
-from tests.support.rootbuilder import many_images
+from tests.support.rootbuilder import SHARING, many_images
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "MEASURED_IMAGE",
     "TreeRoot",
     "containerd_root",
+    "containerd_tree",
     "image_size",
     "images_root",
     "layer_tars",
@@ -56,8 +59,11 @@ def images_root(place: Path) -> Path:
 
 
 def containerd_root(place: Path) -> Path:
-    """A containerd root with `IMAGES` images, and five snapshots each."""
-    return _once(place / f"containerd-{IMAGES}", lambda path: containerdbuilder.many_images(path, IMAGES, 5))
+    """A containerd root with `IMAGES` images, whose layers are shared as those of `images_root`."""
+    build = functools.partial(
+        containerdbuilder.many_images, images=IMAGES, layers=len(SHARING), sharing=SHARING
+    )
+    return _once(place / f"containerd-{IMAGES}", build)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +82,29 @@ class TreeRoot:
 def tree_root(place: Path) -> TreeRoot:
     """A data root, written by a real Engine, whose image `IMAGE` is this machine's `/usr`; needs root."""
     return _with_layers(_once(place / "engine-tree", lambda path: load_into_engine(path, _archive(place))))
+
+
+def containerd_tree(place: Path) -> TreeRoot:
+    """A containerd root of the image of `tree_root`: the same files by hard links, as fast to read."""
+    layers = tree_root(place).layers
+    path = _once(place / "containerd-tree", lambda path: _to_containerd(path, layers))
+    found = path / "io.containerd.snapshotter.v1.overlayfs/snapshots"
+    return TreeRoot(path, tuple(found / str(number) / "fs" for number in range(len(layers), 0, -1)))
+
+
+def _to_containerd(path: Path, layers: Sequence[Path]) -> None:
+    """Make each of the layers, uppermost first, a snapshot; what its blob holds is read by no mount."""
+    builder = containerdbuilder.ContainerdBuilder(path)
+    stack: list[containerdbuilder.BuiltSnapshot] = []
+    for number, layer in enumerate(reversed(layers)):
+        fill = functools.partial(_link_tree, layer)
+        stack.append(builder.layer(stack[-1] if stack else None, b"layer %d" % number, fill))
+    builder.image([IMAGE], stack)
+    builder.finish()
+
+
+def _link_tree(source: Path, target: Path) -> None:
+    subprocess.run(["cp", "--archive", "--link", f"{source}/.", target], check=True)
 
 
 def image_size(tree: TreeRoot) -> int:

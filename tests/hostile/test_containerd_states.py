@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support.command import Output, run_bytes
+from tests.support.containerdbuilder import CONTENT, ContainerdBuilder
 from tests.support.containerdroots import ContainerdRoot
 from tests.support.samples import unpack_sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from tests.support.boltfiles import Tree
 
@@ -216,3 +219,24 @@ def test_sandbox_alone(node: ContainerdRoot) -> None:
         )
         found = answers(node, NODE)
     assert all(output.code == 0 for output in found.values())
+
+
+@pytest.mark.parametrize("what", ["manifest", "directory"])
+def test_documents_by_links_within_the_content_store(tmp_path: Path, what: str) -> None:
+    """Who moved blobs to another place of the same store, and linked them, has the same images."""
+    builder = ContainerdBuilder(tmp_path / "root")
+    layer = builder.layer(None, b"no tar")
+    manifest = builder.image(["docker.io/library/app:1"], [layer])["digest"]
+    root = builder.finish()
+    before = run_bytes(root, "images", *JSON)
+    blobs = root / CONTENT
+    blob = blobs / manifest.removeprefix("sha256:") if what == "manifest" else blobs
+    moved = blob.rename(blobs.with_name("moved"))
+    blob.symlink_to(os.path.relpath(moved, blob.parent))
+    after = run_bytes(root, "images", *JSON)
+    assert before.stdout
+    if what == "manifest":
+        assert after == before
+    else:  # a directory is never reached through a link
+        assert "not followed" in after.stderr
+        assert not json.loads(after.stdout)

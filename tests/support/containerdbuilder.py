@@ -224,13 +224,22 @@ class ContainerdBuilder:
         return self.path
 
 
-def many_images(path: Path, images: int, layers: int = 6, namespace: str = "default") -> Path:
-    """A root with so many images, each of so many layers of its own, with a tag and a command a layer."""
+def many_images(
+    path: Path, images: int, layers: int = 6, namespace: str = "default", sharing: Sequence[int] = ()
+) -> Path:
+    """A root with so many images, each of so many layers, with a tag and a command a layer.
+
+    Of how many images a layer is, base first, says `sharing`; without it each has its own.
+    """
     builder = ContainerdBuilder(path, namespace)
+    made: dict[tuple[int, int], BuiltSnapshot] = {}
     for number in range(images):
         stack: list[BuiltSnapshot] = []
         for depth in range(layers):
-            stack.append(builder.layer(stack[-1] if stack else None, b"%d %d" % (number, depth)))
+            place = (number // sharing[depth] if sharing else number, depth)
+            if place not in made:
+                made[place] = builder.layer(stack[-1] if stack else None, b"%d %d" % place)
+            stack.append(made[place])
         history = [
             {"created": "2026-01-01T00:00:00Z", "created_by": f"RUN step {depth}"} for depth in range(layers)
         ]

@@ -212,7 +212,8 @@ def _content_size(directory: str) -> int:
 
 # -- a root with many images ---------------------------------------------------------------------
 
-_SHARING = (100, 20, 4, 1, 1)
+SHARING = (100, 20, 4, 1, 1)
+"""Of how many images each layer of `many_images` is, base first."""
 """How many images share a layer, from the base upwards."""
 
 
@@ -226,7 +227,7 @@ def many_images(path: Path, count: int) -> Path:
     layers: dict[tuple[int, int], BuiltLayer] = {}
     for number in range(count):
         top: BuiltLayer | None = None
-        for depth, shared_by in enumerate(_SHARING):
+        for depth, shared_by in enumerate(SHARING):
             place = (depth, number // shared_by)
             if place not in layers:
                 layers[place] = builder.layer(top, _one_file(depth, number))

@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from layerfs.hostdir import HostDir
     from layerfs.tree.pooledfile import FilePool, Readable
 
-__all__ = ["Blob", "DirectoryOuter", "Outer", "TarOuter"]
+__all__ = ["MOST_SMALL", "Blob", "DirectoryOuter", "Outer", "TarOuter"]
 
 _MOST_LINKS = 40
 _MOST_MEMBERS = 1 << 21
 _MOST_REPEATED = 100
-_MOST_SMALL = 32 << 20
+MOST_SMALL = 32 << 20
+"""Bytes that a document may have."""
 
 
 class Blob(NamedTuple):
@@ -57,9 +58,9 @@ class Blob(NamedTuple):
 
     def small(self) -> bytes:
         """All of them, of a document; raises `MalformedFile` where they are too many for one."""
-        if self.size > _MOST_SMALL:
+        if self.size > MOST_SMALL:
             raise MalformedFile(
-                self.label, "too large", expected=f"at most {_MOST_SMALL} bytes", found=str(self.size)
+                self.label, "too large", expected=f"at most {MOST_SMALL} bytes", found=str(self.size)
             )
         try:
             return self.content.read()

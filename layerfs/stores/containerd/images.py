@@ -96,6 +96,8 @@ class ContainerdImage(Image):
     @property
     def listed_references(self) -> tuple[Reference, ...]:
         """Its tags, and its target in the repository of the last name alone, as Docker lists them."""
+        if len(self.names) < 2:
+            return self.references
         last = _references(self.names[-1:], self.target)
         return tuple(name for name in self.references if name.tag or not name.digest or name in last)
 
