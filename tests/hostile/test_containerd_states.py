@@ -185,19 +185,25 @@ def _first(space: Tree, kind: bytes) -> Tree:
 
 @pytest.mark.parametrize("spec", [b"\x0a\x01x\x12\x02\xff\xff", b"\x0a\x7fx", b"\xff", b""])
 def test_container_whose_spec_is_of_no_known_type(node: ContainerdRoot, spec: bytes) -> None:
-    """It is listed, and its tree is shown; what cannot be read is said unless it is not there."""
+    """It is listed with its image and its tree is shown; what cannot be read is said if it is there."""
     right = answers(node, NODE)
-    listed = {row["id"] for row in json.loads(right["containers --format json"].stdout)}
+    listed = _with_images(right["containers --format json"])
     (key,) = (key.decode() for key in node.space()[b"containers"] if key and _is_app(node, key))
     tree = run_bytes(node.top, "ls", "-laR", key)
     with node.mended():
         node.edit_meta(lambda space: _first(space, b"container").update({b"spec": spec}))
         found = answers(node, NODE)
         shown = run_bytes(node.top, "ls", "-laR", key)
-    assert {row["id"] for row in json.loads(found["containers --format json"].stdout)} == listed
+    assert _with_images(found["containers --format json"]) == listed
+    assert found["images --format json"].stdout == right["images --format json"].stdout
     assert (shown.stdout, shown.code in (0, DAMAGED)) == (tree.stdout, True)
     assert found["ls -laR multi:1"].stdout == right["ls -laR multi:1"].stdout
     assert bool(spec) == (found["containers --format json"].code == DAMAGED)
+
+
+def _with_images(found: Output) -> set[tuple[str, str]]:
+    """The listed containers, and the image of each."""
+    return {(row["id"], row["image"]) for row in json.loads(found.stdout)}
 
 
 def _is_app(node: ContainerdRoot, key: bytes) -> bool:
