@@ -103,8 +103,8 @@ def _unpackless(root: ContainerdRoot, name: str) -> None:
             del links[link]
 
     root.edit_snapshots(change)
-    for key in root.layers(name):
-        root.edit_meta(lambda space, key=key: space[b"snapshots"][b"overlayfs"].pop(key.encode()))
+    chain = root.layers(name)
+    root.edit_meta(lambda space: [space[b"snapshots"][b"overlayfs"].pop(key.encode()) for key in chain])
     root.blob(root.digest_of(name, "2")).unlink()
 
 

@@ -222,3 +222,45 @@ def test_sandbox_alone(node: ContainerdRoot) -> None:
         )
         found = answers(node, NODE)
     assert all(output.code == 0 for output in found.values())
+
+
+# -- older layouts, and what only one namespace has ---------------------------------------------------
+
+
+def _no_version(tree: Tree) -> None:
+    """The first layout notes no version."""
+    tree[b"v1"].pop(b"version", None)
+
+
+def _version_2(tree: Tree) -> None:
+    """An older one has another number, and a bucket of downloads that go on."""
+    tree[b"v1"][b"version"] = b"\4"
+    tree[b"v1"][b"moby"][b"content"][b"ingests"] = {b"pull-1": {b"ref": b"moby/1/pull-1"}}
+    tree[b"v1"][b"moby"][b"content"][b"ingest"] = {b"pull-2": b"moby/2/pull-2"}
+
+
+def _sandboxes(tree: Tree) -> None:
+    """The third has the sandboxes of all namespaces beside these."""
+    tree[b"v1"][b"sandboxes"] = {b"pod": {b"labels": {b"a": b"b"}}}
+
+
+def _entry_elsewhere(tree: Tree) -> None:
+    """Another namespace has a blob that this one has not, and whose file is gone."""
+    blobs = tree[b"v1"][b"moby"][b"content"][b"blob"]
+    digest = b"sha256:" + b"5" * 64
+    tree[b"v1"][b"other"] = {b"content": {b"blob": {digest: dict(next(iter(_buckets(blobs))))}}}
+
+
+def _buckets(tree: Tree) -> list[Tree]:
+    return [value for value in tree.values() if isinstance(value, dict)]
+
+
+@pytest.mark.parametrize("change", [_no_version, _version_2, _sandboxes, _entry_elsewhere])
+def test_layouts_of_every_version_are_answered_alike(
+    docker: ContainerdRoot, change: Callable[[Tree], object]
+) -> None:
+    """What the versions of meta.db differ in, and what another namespace has, changes no answer."""
+    right = answers(docker, DOCKER)
+    with docker.mended():
+        docker.edit(docker.meta, change)
+        assert answers(docker, DOCKER) == right

@@ -14,8 +14,8 @@ __all__ = ["REMEDIES", "remedy_of"]
 _AGAIN = "remove every image that needs it (`ctr images rm --sync`), then pull or import them again"
 _AGAIN_UNTRIED = _AGAIN + " (not tried)"
 _ANEW = (
-    "start the engine on the snapshotter with its directory moved away; remove all images on it, then pull or "
-    "import them again"
+    "start the engine on the snapshotter with its directory moved away; remove all images on it, "
+    "then pull or import them again"
 )
 _PREVIOUS = "look at the older state with --bolt-state previous; copy the root again"
 _COLLECTED = "the next garbage collection removes it"
