@@ -36,6 +36,7 @@ class CRIMetadata:
         sandbox: the ID of a container's sandbox; empty for a sandbox.
         image_ref: the config digest of a container's image.
         labels: what Kubernetes was asked to label it with.
+        log_path: the file of its log.
         raw: all of it.
     """
 
@@ -47,6 +48,7 @@ class CRIMetadata:
     sandbox: str
     image_ref: str
     labels: Mapping[str, str]
+    log_path: str
     raw: Json
 
 
@@ -80,6 +82,7 @@ def parse_cri_metadata(content: bytes) -> CRIMetadata:
         sandbox=text(noted, "SandboxID"),
         image_ref=text(noted, "ImageRef"),
         labels=texts_by_name(mapping(config, "labels")),
+        log_path=text(noted, "LogPath"),
         raw=noted,
     )
 

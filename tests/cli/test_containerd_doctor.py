@@ -110,6 +110,18 @@ def test_a_snapshot_nobody_needs_is_an_orphan(root: ContainerdRoot) -> None:
         assert doctor(root) == []
 
 
+@pytest.mark.parametrize("which", ["manifest", "config"])
+def test_what_a_damaged_image_may_need_is_no_orphan(root: ContainerdRoot, which: str) -> None:
+    """Nobody can tell what an image needs whose documents are gone: its snapshots are not called orphans."""
+    name = "docker.io/library/dockertypes:1"
+    own = {str(root.directory(key)) for key in root.layers(name)[1:]}
+    with root.mended():
+        root.remove(root.blob(root.digest_of(name, which)))
+        rows = doctor(root)
+    found = {row["path"]: row["code"] for row in rows if row["code"].startswith("snapshot-")}
+    assert found == dict.fromkeys(own, "snapshot-unclaimed")
+
+
 def test_an_unreadable_database_is_told_with_its_state(root: ContainerdRoot) -> None:
     """A newest state that is damaged is a warning, and the one that is read is named."""
     content = bytearray(root.meta.read_bytes())

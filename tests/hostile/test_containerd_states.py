@@ -188,19 +188,25 @@ def _first(space: Tree, kind: bytes) -> Tree:
 
 @pytest.mark.parametrize("spec", [b"\x0a\x01x\x12\x02\xff\xff", b"\x0a\x7fx", b"\xff", b""])
 def test_container_whose_spec_is_of_no_known_type(node: ContainerdRoot, spec: bytes) -> None:
-    """It is listed, and its tree is shown; what cannot be read is said unless it is not there."""
+    """It is listed with its image and its tree is shown; what cannot be read is said if it is there."""
     right = answers(node, NODE)
-    listed = {row["id"] for row in json.loads(right["containers --format json"].stdout)}
+    listed = _with_images(right["containers --format json"])
     (key,) = (key.decode() for key in node.space()[b"containers"] if key and _is_app(node, key))
     tree = run_bytes(node.top, "ls", "-laR", key)
     with node.mended():
         node.edit_meta(lambda space: _first(space, b"container").update({b"spec": spec}))
         found = answers(node, NODE)
         shown = run_bytes(node.top, "ls", "-laR", key)
-    assert {row["id"] for row in json.loads(found["containers --format json"].stdout)} == listed
+    assert _with_images(found["containers --format json"]) == listed
+    assert found["images --format json"].stdout == right["images --format json"].stdout
     assert (shown.stdout, shown.code in (0, DAMAGED)) == (tree.stdout, True)
     assert found["ls -laR multi:1"].stdout == right["ls -laR multi:1"].stdout
     assert bool(spec) == (found["containers --format json"].code == DAMAGED)
+
+
+def _with_images(found: Output) -> set[tuple[str, str]]:
+    """The listed containers, and the image of each."""
+    return {(row["id"], row["image"]) for row in json.loads(found.stdout)}
 
 
 def _is_app(node: ContainerdRoot, key: bytes) -> bool:
@@ -240,3 +246,45 @@ def test_documents_by_links_within_the_content_store(tmp_path: Path, what: str) 
     else:  # a directory is never reached through a link
         assert "not followed" in after.stderr
         assert not json.loads(after.stdout)
+
+
+# -- older layouts, and what only one namespace has ---------------------------------------------------
+
+
+def _no_version(tree: Tree) -> None:
+    """The first layout notes no version."""
+    tree[b"v1"].pop(b"version", None)
+
+
+def _version_2(tree: Tree) -> None:
+    """An older one has another number, and a bucket of downloads that go on."""
+    tree[b"v1"][b"version"] = b"\4"
+    tree[b"v1"][b"moby"][b"content"][b"ingests"] = {b"pull-1": {b"ref": b"moby/1/pull-1"}}
+    tree[b"v1"][b"moby"][b"content"][b"ingest"] = {b"pull-2": b"moby/2/pull-2"}
+
+
+def _sandboxes(tree: Tree) -> None:
+    """The third has the sandboxes of all namespaces beside these."""
+    tree[b"v1"][b"sandboxes"] = {b"pod": {b"labels": {b"a": b"b"}}}
+
+
+def _entry_elsewhere(tree: Tree) -> None:
+    """Another namespace has a blob that this one has not, and whose file is gone."""
+    blobs = tree[b"v1"][b"moby"][b"content"][b"blob"]
+    digest = b"sha256:" + b"5" * 64
+    tree[b"v1"][b"other"] = {b"content": {b"blob": {digest: dict(next(iter(_buckets(blobs))))}}}
+
+
+def _buckets(tree: Tree) -> list[Tree]:
+    return [value for value in tree.values() if isinstance(value, dict)]
+
+
+@pytest.mark.parametrize("change", [_no_version, _version_2, _sandboxes, _entry_elsewhere])
+def test_layouts_of_every_version_are_answered_alike(
+    docker: ContainerdRoot, change: Callable[[Tree], object]
+) -> None:
+    """What the versions of meta.db differ in, and what another namespace has, changes no answer."""
+    right = answers(docker, DOCKER)
+    with docker.mended():
+        docker.edit(docker.meta, change)
+        assert answers(docker, DOCKER) == right

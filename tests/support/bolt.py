@@ -6,10 +6,11 @@ Source: etcd-io/bbolt `internal/common/{page,meta,bucket}.go`.
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 __all__ = ["PAGE", "bolt_database", "bolt_file", "bolt_tree", "leaf"]
 
@@ -65,7 +66,8 @@ def _inline(items: Sequence[tuple[bytes, bytes, bool]]) -> bytes:
     return bytes(inline)
 
 
-Nested: TypeAlias = "Mapping[bytes, bytes | Nested]"
+Nested: TypeAlias = "Mapping[bytes, bytes | int | Nested]"
+"""A bucket: values by key, another for a bucket, and its sequence at the empty key, else its length."""
 
 
 def bolt_tree(tree: Nested) -> bytes:
@@ -77,7 +79,7 @@ def bolt_tree(tree: Nested) -> bytes:
 
 def _write(tree: Nested, pages: list[bytes]) -> int:
     """Write a bucket's pages behind those there are, and give its root page."""
-    items = [_item(key, value, pages) for key, value in sorted(tree.items())]
+    items = [_item(key, value, pages) for key, value in sorted(tree.items()) if not isinstance(value, int)]
     below = [(page[0][0] if page else b"", _add(pages, page)) for page in _split(items)]
     while len(below) > 1:
         groups = [below[at : at + _FAN] for at in range(0, len(below), _FAN)]
@@ -88,13 +90,13 @@ def _write(tree: Nested, pages: list[bytes]) -> int:
 def _item(key: bytes, value: bytes | Nested, pages: list[bytes]) -> tuple[bytes, bytes, bool]:
     if isinstance(value, bytes):
         return key, value, False
-    if all(isinstance(inner, bytes) for inner in value.values()):
-        inline = _inline(
-            [(name, inner, False) for name, inner in sorted(value.items()) if isinstance(inner, bytes)]
-        )
+    sequence = value.get(b"", len(value))
+    inner = [(name, found, False) for name, found in sorted(value.items()) if isinstance(found, bytes)]
+    if not any(isinstance(found, Mapping) for found in value.values()):
+        inline = _inline(inner)
         if len(inline) <= PAGE // 4:
-            return key, struct.pack("<QQ", 0, len(value)) + inline, True
-    return key, struct.pack("<QQ", _write(value, pages), len(value)), True
+            return key, struct.pack("<QQ", 0, sequence) + inline, True
+    return key, struct.pack("<QQ", _write(value, pages), sequence), True
 
 
 def _split(items: Sequence[tuple[bytes, bytes, bool]]) -> list[list[tuple[bytes, bytes, bool]]]:

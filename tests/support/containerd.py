@@ -75,8 +75,9 @@ class Containerd:
 
 @contextmanager
 def running(path: Path) -> Iterator[Containerd]:
-    """Start one with its files below `path`, a directory of its own; it is killed at the end."""
+    """Start one with its files below `path`, a directory of its own, maybe again; it is killed at the end."""
     (path / "config.toml").write_text(CONFIG.format(path))
+    (path / "socket").unlink(missing_ok=True)  # of one that was killed
     command = in_own_namespaces("sh", "-c", _START, "containerd", str(path / "config.toml"))
     alive, held = os.pipe()  # what it starts holds this open as long as it runs
     with (

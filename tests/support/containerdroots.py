@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.support.boltfiles import Tree
 
-__all__ = ["ContainerdRoot", "plain"]
+__all__ = ["ContainerdRoot"]
 
 
 class ContainerdRoot:
@@ -171,12 +171,7 @@ class ContainerdRoot:
         """Change a database."""
         tree = read(path.read_bytes())
         change(tree)
-        self.write(path, bolt_tree(plain(tree)))
-
-
-def plain(tree: Tree) -> Tree:
-    """Without the sequences of buckets."""
-    return {key: value if isinstance(value, bytes) else plain(value) for key, value in tree.items() if key}
+        self.write(path, bolt_tree(tree))
 
 
 def _put_back(path: Path, content: bytes, mode: int) -> None:

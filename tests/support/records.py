@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from layerfs.ids import chain_ids
 from tests.support.bolt import bolt_tree
 from tests.support.boltfiles import read
-from tests.support.containerdroots import ContainerdRoot, plain
+from tests.support.containerdroots import ContainerdRoot
 from tests.support.planting import placed_layers
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class BoltRecord(Record):
 
     def swap(self) -> None:
         """Let it be the other layer's."""
-        other = _inner(plain(read(self.path.read_bytes())), self.others_place)
+        other = _inner(read(self.path.read_bytes()), self.others_place)
         self._change(lambda parent: parent.update({self.place[-1]: other}))
 
     def hide(self) -> None:
@@ -108,7 +108,7 @@ class BoltRecord(Record):
         self._change(lambda parent: parent.update({self.place[-1]: b"value"}))
 
     def _change(self, change: Callable[[dict[bytes, Any]], object]) -> None:
-        tree = plain(read(self.path.read_bytes()))
+        tree = read(self.path.read_bytes())
         change(_inner(tree, self.place[:-1]))
         self.path.write_bytes(bolt_tree(tree))
 

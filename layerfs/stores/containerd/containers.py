@@ -15,7 +15,7 @@ from layerfs.errors import CorruptStore, MissingFile
 from layerfs.ids import ContainerID, InvalidID
 from layerfs.model import INIT, READ_WRITE, BareLayer, Container
 from layerfs.stores.containerd.layers import chain_of_key
-from layerfs.stores.containerd.metacontainers import ContainerdID, config_of, name_of
+from layerfs.stores.containerd.metacontainers import NO_SPEC, ContainerdID, config_of, name_of, spec_of
 from layerfs.stores.containerd.pods import SANDBOX, Kubernetes
 from layerfs.stores.docker.containers import ContainerDB
 from layerfs.stores.docker.driver import DRIVER
@@ -140,7 +140,7 @@ class Containers:
             "Snapshotter": meta.snapshotter,
             "SnapshotKey": meta.snapshot_key,
             "SandboxID": meta.sandbox,
-            "Spec": config.raw if config else None,
+            "Spec": (config and config.raw) or None,
             "Metadata": noted.raw if noted else None,
             "Status": status.raw if status else None,
         }
@@ -163,7 +163,8 @@ class Containers:
         if meta:
             noted, status = self._kubernetes.metadata(meta), self._kubernetes.status(meta)
             image_id = self._image_of(meta.image, noted.image_ref if noted else "")
-            return config_of(meta, image_id, noted, status)
+            spec = attempt(self._report, lambda: spec_of(meta)) or NO_SPEC
+            return config_of(meta, spec, image_id, noted, status)
         assert self._notes  # noqa: S101 - what containerd does not know is Docker's
         return self._notes.config(container_id)
 

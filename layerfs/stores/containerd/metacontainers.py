@@ -6,7 +6,7 @@ Sources: OCI runtime-spec `config.md`; containerd `internal/cri/labels/labels.go
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from layerfs.errors import MalformedFile
 from layerfs.formats.containerconfig import ContainerConfig, ContainerState, MountPoint
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from layerfs.formats.cri import CRIMetadata, CRIStatus
     from layerfs.formats.jsontext import Json
 
-__all__ = ["ContainerdID", "config_of", "name_of"]
+__all__ = ["NO_SPEC", "ContainerdID", "RuntimeSpec", "config_of", "name_of", "spec_of"]
 
 _NERDCTL_NAME = "nerdctl/name"
 
@@ -34,42 +34,40 @@ class ContainerdID(ContainerID):
     noun = "container ID"
 
 
+class RuntimeSpec(NamedTuple):
+    """What is used of the OCI runtime specification of a container.
+
+    Attributes:
+        os: `linux`, or empty.
+        command: path and arguments of its main process.
+        mounts: the bind mounts.
+        raw: the whole document.
+    """
+
+    os: str
+    command: tuple[str, ...]
+    mounts: tuple[MountPoint, ...]
+    raw: Json
+
+
+NO_SPEC = RuntimeSpec("", (), (), {})
+"""Stands for one that is not there, or damaged: the record has the name of the image beside it."""
+
+
 def name_of(meta: MetaContainer, noted: CRIMetadata | None) -> str:
     """What a container is called by whoever made it."""
     return (noted and noted.name) or meta.labels.get(_NERDCTL_NAME) or meta.id
 
 
-def config_of(
-    meta: MetaContainer, image_id: str, noted: CRIMetadata | None, status: CRIStatus | None
-) -> ContainerConfig:
-    """A container's config.
-
-    Args:
-        meta: its record.
-        image_id: of its image, empty where there is none.
-        noted: what Kubernetes notes of it.
-        status: the state that Kubernetes notes; without one nothing tells the state.
-
-    Raises:
-        CorruptStore: its specification is malformed.
-    """
+def spec_of(meta: MetaContainer) -> RuntimeSpec:
+    """What a container's specification says; nothing where there is none. Raises `CorruptStore`."""
     try:
         spec = load_object(meta.spec.value) if meta.spec else {}
-        process = mapping(spec, "process")
-        return ContainerConfig(
-            id=ContainerdID(meta.id),
-            name=name_of(meta, noted),
-            image_id=image_id,
-            image_ref=meta.image,
-            driver=meta.snapshotter,
-            os="linux" if "linux" in spec else "",
-            created_ns=(status and status.created_ns) or meta.created_ns,
-            command=tuple(texts(process, "args")),
-            state=_state(status),
-            mount_points=tuple(_mounts(spec)),
-            labels=dict(meta.labels),
-            log_path=text(noted.raw, "LogPath") if noted else "",
-            raw=spec,
+        return RuntimeSpec(
+            "linux" if "linux" in spec else "",
+            tuple(texts(mapping(spec, "process"), "args")),
+            tuple(_mounts(spec)),
+            spec,
         )
     except FormatError as error:
         raise MalformedFile(
@@ -78,6 +76,39 @@ def config_of(
             expected=error.expected,
             found=error.found,
         ) from error
+
+
+def config_of(
+    meta: MetaContainer,
+    spec: RuntimeSpec,
+    image_id: str,
+    noted: CRIMetadata | None,
+    status: CRIStatus | None,
+) -> ContainerConfig:
+    """A container's config.
+
+    Args:
+        meta: its record.
+        spec: its specification.
+        image_id: of its image, empty where there is none.
+        noted: what Kubernetes notes of it.
+        status: the state that Kubernetes notes; without one nothing tells the state.
+    """
+    return ContainerConfig(
+        id=ContainerdID(meta.id),
+        name=name_of(meta, noted),
+        image_id=image_id,
+        image_ref=meta.image,
+        driver=meta.snapshotter,
+        os=spec.os,
+        created_ns=(status and status.created_ns) or meta.created_ns,
+        command=spec.command,
+        state=_state(status),
+        mount_points=spec.mounts,
+        labels=dict(meta.labels),
+        log_path=noted.log_path if noted else "",
+        raw=spec.raw,
+    )
 
 
 def _state(status: CRIStatus | None) -> ContainerState:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from layerfs.stores.containerd.layers import ContainerdLayer, Placed, Snapshots
     from layerfs.stores.containerd.snapshotters import Snapshotter
 
-__all__ = ["kept_keys", "leased_blobs", "pinned", "unclaimed"]
+__all__ = ["has_expired", "kept_keys", "leased_blobs", "pinned", "unclaimed"]
 
 _ROOT = "containerd.io/gc.root"
 _EXPIRE = "containerd.io/gc.expire"
@@ -108,10 +108,11 @@ class _Standing:
 def _leases(spaces: Iterable[Namespace]) -> Iterator[MetaLease]:
     """Those that still keep something: one that has expired does not, whoever looks."""
     for space in spaces:
-        yield from (lease for lease in space.leases.values() if not _has_expired(lease))
+        yield from (lease for lease in space.leases.values() if not has_expired(lease))
 
 
-def _has_expired(lease: MetaLease) -> bool:
+def has_expired(lease: MetaLease) -> bool:
+    """Whether a lease keeps nothing any more, as of now."""
     try:
         expires = parse_time(lease.labels.get(_EXPIRE, ""))
     except FormatError:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layerfs.analysis.doctor.findings import ROOT, Finding, Found, directory_subject
-from layerfs.stores.containerd.checks.needs import Needs, has_expired
 from layerfs.stores.containerd.content import CONTENT
 from layerfs.stores.containerd.layers import Placed
+from layerfs.stores.containerd.pins import has_expired
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,13 +69,15 @@ def _of_snapshotter(store: ContainerdStore, snapshotter: Snapshotter) -> Iterato
 
 
 def _orphans(store: ContainerdStore) -> Iterator[Found]:
-    needs = Needs(store)
+    pinned = store.pinned()
+    needed = pinned.places | {layer.cache_id for layer in store.layers_by_chain.values()}
+    # whatever could not be read, an image or a lease, might need one
+    complete = pinned.complete and not store.damage
     for placed in store.snapshots.all():
-        name = placed.snapshot.name
-        if not name or name in needs.names or store.snapshots.is_unnamed(placed):
+        if not placed.snapshot.name or placed.place in needed or store.snapshots.is_unnamed(placed):
             continue
         path = f"{placed.snapshotter.path}/snapshots/{placed.snapshot.number}"
-        code = "snapshot-orphaned" if needs.complete else "snapshot-unclaimed"
+        code = "snapshot-orphaned" if complete else "snapshot-unclaimed"
         yield _found(store, code, path, subject=directory_subject(placed.place))
 
 

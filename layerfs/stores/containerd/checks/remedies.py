@@ -11,7 +11,12 @@ from layerfs.model import Remedy
 
 __all__ = ["REMEDIES", "remedy_of"]
 
-_AGAIN = "remove the image and its snapshots, then pull or import it again (not tried)"
+_AGAIN = "remove every image that needs it (`ctr images rm --sync`), then pull or import them again"
+_AGAIN_UNTRIED = _AGAIN + " (not tried)"
+_ANEW = (
+    "start the engine on the snapshotter with its directory moved away; remove all images on it, "
+    "then pull or import them again"
+)
 _PREVIOUS = "look at the older state with --bolt-state previous; copy the root again"
 _COLLECTED = "the next garbage collection removes it"
 _NOTHING = "none needed"
@@ -20,8 +25,8 @@ _CREATE = "create it again (not tried)"
 REMEDIES = {
     # -- databases
     "database-missing": Remedy(
-        "missing", "makes it anew, empty (not tried)", "images on its snapshots cannot be used",
-        "copy the root again; `layerfs` reads blobs, and snapshots by their numbers",
+        "missing", "makes it anew, empty", "no snapshot can be made where a directory has its number",
+        "of a snapshotter: " + _ANEW,
     ),
     "database-malformed": Remedy("damaged", "may refuse to start (not tried)", "", _PREVIOUS),
     "database-state-lost": Remedy(
@@ -31,31 +36,31 @@ REMEDIES = {
     "database-altered": Remedy("damaged", "", "what it says of that is not used", _PREVIOUS),
     # -- images
     "image-missing": Remedy("missing", "", "the image cannot be used", _AGAIN),
-    "image-malformed": Remedy("damaged", "", "the image cannot be used", _AGAIN),
+    "image-malformed": Remedy("damaged", "", "the image cannot be used", _AGAIN_UNTRIED),
     "image-altered": Remedy("damaged", "", "the image is not what its digest says", _AGAIN),
-    "image-wrong": Remedy("damaged", "", "the image cannot be used", _AGAIN),
+    "image-wrong": Remedy("damaged", "", "the image cannot be used", _AGAIN_UNTRIED),
     "size-differs": Remedy("damaged", "", "the image is not what its digest says", _AGAIN),
     # -- blobs
     "layer-missing": Remedy("missing", "", "the image cannot be run or exported", _AGAIN),
     "blob-missing": Remedy("missing", "", "exports and pushes that need it fail", _AGAIN),
-    "blob-malformed": Remedy("damaged", "", "exports and pushes that need it fail", _AGAIN),
-    "blob-wrong": Remedy("damaged", "", "exports and pushes that need it fail", _AGAIN),
+    "blob-malformed": Remedy("damaged", "", "exports and pushes that need it fail", _AGAIN_UNTRIED),
+    "blob-wrong": Remedy("damaged", "", "exports and pushes that need it fail", _AGAIN_UNTRIED),
     "blob-discarded": Remedy(
         "stale", "", "the image runs, but cannot be exported or pushed: as with discard_unpacked_layers",
-        "pull it again (not tried); `layerfs export --salvage` makes tars of the snapshots",
+        _AGAIN + "; `layerfs export --salvage` makes tars of the snapshots",
     ),
     "blob-unclaimed": Remedy("orphaned", "", _COLLECTED, _NOTHING),
     "uncompressed-wrong": Remedy("damaged", "", "another layer may be taken for this one", _AGAIN),
     # -- snapshots
-    "snapshot-unrecorded": Remedy("missing", "", "what stands on it cannot be used", _AGAIN),
+    "snapshot-unrecorded": Remedy("missing", "", "what stands on it cannot be used", _ANEW),
     "snapshot-uncommitted": Remedy("half-written", "", "the image cannot be used", _AGAIN),
     "snapshot-unnamed": Remedy("orphaned", "", _COLLECTED, _NOTHING),
     "snapshot-orphaned": Remedy("orphaned", "", _COLLECTED, _NOTHING),
     "snapshot-unclaimed": Remedy("orphaned", "", "", "repair what is damaged, then look again"),
-    "parent-wrong": Remedy("damaged", "", "what stands on it sees other layers, or cannot be used", _AGAIN),
+    "parent-wrong": Remedy("damaged", "", "what stands on it sees other layers, or cannot be used", _ANEW),
     "directory-missing": Remedy("missing", "", "what stands on it cannot be used", _AGAIN),
     "directory-malformed": Remedy("damaged", "", "what stands on it cannot be used", _AGAIN),
-    "directory-wrong": Remedy("damaged", "", "what stands on it cannot be used", _AGAIN),
+    "directory-wrong": Remedy("damaged", "", "what stands on it cannot be used", _AGAIN_UNTRIED),
     "directory-orphaned": Remedy("orphaned", "", "the snapshotter's cleanup removes it", _NOTHING),
     # -- containers, leases, leftovers
     "container-missing": Remedy("missing", "", "the container cannot be used", _CREATE),
@@ -71,7 +76,7 @@ REMEDIES = {
     "temporary-left": Remedy("leftover", "", "the snapshotter's cleanup removes it", _NOTHING),
 }  # fmt: skip
 
-_CONTENTS = Remedy("damaged", "", "containers get what is there", "see docs/verify.md; " + _AGAIN)
+_CONTENTS = Remedy("damaged", "", "containers get what is there", "see docs/verify.md; " + _AGAIN_UNTRIED)
 _UNREADABLE = Remedy("unreadable", "", "", "run as root, or as the owner of the copy")
 
 
