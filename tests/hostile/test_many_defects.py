@@ -145,7 +145,7 @@ def test_what_this_user_may_not_read_leaves_the_rest(
     assert found.stdout.strip()
     said = set(found.stderr.splitlines()) - set(before.stderr.splitlines())
     assert all(name in line for line in said if "permission denied" in line)
-    assert "missing" not in "".join(said)
+    assert "missing" not in "".join(said), sorted(said)
     assert not said or any(name in line for line in said)
     assert said or found.stdout == before.stdout or name in found.stdout
 

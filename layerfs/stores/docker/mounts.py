@@ -136,7 +136,7 @@ class Mounts:
         if noted.init_id == expected or expected not in self._overlay2:
             return noted.init_id
         path = self._layerdb.mount_name(container, "init-id")
-        problem = noted.problems.get("init-id")
+        problem = noted.problems.get("init-id") or noted.problems.get("")
         if problem is None and noted.init_id is None:
             problem = MissingFile(path, "the file is missing")
         problem = problem or BrokenChain(path, "another's directory", expected=expected, found=noted.init_id)
@@ -209,8 +209,8 @@ class Mounts:
 
     def _parent_problem(self, mount: MountRecord, noted: NotedMount) -> CorruptStore:
         path = self._layerdb.mount_name(mount.container_id, "parent")
-        if "parent" in noted.problems:
-            return noted.problems["parent"]
+        if problem := noted.problems.get("parent") or noted.problems.get(""):
+            return problem
         if noted.parent is None:
             return MissingFile(path, "the file is missing")
         return BrokenChain(path, "not the layer below the container", found=noted.parent)
