@@ -7,6 +7,7 @@ is read and was closed meanwhile; whoever reads holds it, so it is never closed 
 from __future__ import annotations
 
 import collections
+import functools
 import itertools
 import threading
 from typing import TYPE_CHECKING, Protocol
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable
 
-__all__ = ["FilePool", "PooledFile", "Readable"]
+__all__ = ["FilePool", "PooledFile", "Readable", "shared_files"]
 
 _PART, _MOST = 8, 256
 
@@ -76,6 +77,12 @@ class FilePool:
         with self._lock:
             dropped = self._open.pop(key, None)
         del dropped
+
+
+@functools.cache
+def shared_files() -> FilePool:
+    """The pool of this process: so many files are open, however many stores are."""
+    return FilePool()
 
 
 class PooledFile:

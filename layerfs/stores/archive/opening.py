@@ -19,7 +19,7 @@ from layerfs.hostdir import HostDir
 from layerfs.stores.archive.contents import form_of
 from layerfs.stores.blobs.outer import DirectoryOuter, TarOuter
 from layerfs.tree.openfile import OpenFile
-from layerfs.tree.pooledfile import FilePool
+from layerfs.tree.pooledfile import shared_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -80,7 +80,7 @@ def is_archive(path: str) -> bool:
     """Whether a path is this kind's to open: every file, and directories that hold a layout or an archive."""
     try:
         with HostDir.open(path) as directory:
-            return form_of(DirectoryOuter(directory, FilePool())) is not None
+            return form_of(DirectoryOuter(directory, shared_files())) is not None
     except NotADirectoryError:
         return True
     except (OSError, MalformedFile):
@@ -107,7 +107,7 @@ def open_archive(path: str, cache: Cache) -> OpenedArchive:
     except OSError as error:
         raise NotAnArchive(f"{path}: {error.strerror}", hint="choose another with --root") from error
     cache.avoid(directory)
-    outer = DirectoryOuter(directory, FilePool())
+    outer = DirectoryOuter(directory, shared_files())
     form = form_of(outer)
     if form is None:
         raise NotAnArchive(
@@ -201,7 +201,7 @@ def found_in(directory: HostDir, name: bytes) -> str | None:
         mode = directory.lstat(name).st_mode
         if stat.S_ISDIR(mode):
             with directory.subdir(name) as inner:
-                form = form_of(DirectoryOuter(inner, FilePool()))
+                form = form_of(DirectoryOuter(inner, shared_files()))
                 return None if form is None else str(form)
         if not stat.S_ISREG(mode):
             return None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from layerfs.errors import DigestMismatch, MissingFile
 from layerfs.stores.blobs.outer import MOST_SMALL, DirectoryOuter
-from layerfs.tree.pooledfile import FilePool
+from layerfs.tree.pooledfile import shared_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,7 +37,7 @@ class Content:
         self._root = root
         self._outer: DirectoryOuter | None = None
         with contextlib.suppress(OSError):  # every blob is missing then
-            self._outer = DirectoryOuter(root.subdir(CONTENT), FilePool())
+            self._outer = DirectoryOuter(root.subdir(CONTENT), shared_files())
 
     def name_of(self, digest: str) -> str:
         """What to call a blob in messages."""

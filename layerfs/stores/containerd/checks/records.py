@@ -57,6 +57,7 @@ class Records:
     def __init__(self, store: ContainerdStore) -> None:
         """Compare those of `store`."""
         self._store = store
+        self._below_themselves = functools.cache(self._find_circles)
 
     # -- images --------------------------------------------------------------------------------
 
@@ -197,8 +198,7 @@ class Records:
         """Whether a snapshot is below itself, by the records alone."""
         return name in self._below_themselves(snapshotter.name)
 
-    @functools.cache  # noqa: B019 - as long as a check
-    def _below_themselves(self, snapshotter: str) -> frozenset[str]:
+    def _find_circles(self, snapshotter: str) -> frozenset[str]:
         """The names of all that are part of a circle."""
         every = self._store.snapshotters[snapshotter].all
         done: set[str] = set()
