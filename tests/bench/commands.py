@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -43,11 +44,18 @@ def measure(
     commands = _floor()
     for name, program in {"layerfs": LAYERFS, **others}.items():
         commands |= _commands(name, program, root)
-        commands |= _listings(name, program, containerd)
+        if program is LAYERFS or _reads(program, containerd):  # an older one may not know this kind
+            commands |= _listings(name, program, containerd)
     for command in commands.values():
         seconds(command)  # once for the caches
     contenders = {name: _contender(command) for name, command in commands.items()}
     return alternate(contenders, runs, progress)
+
+
+def _reads(program: Path, root: Path) -> bool:
+    """Whether a program can list the images of a root."""
+    command = [str(program), "--root", str(root), "images", "-q"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def _floor() -> dict[str, list[str]]:

@@ -128,7 +128,10 @@ def _ours(engine: Engine, name: str) -> list[tuple[str, str]]:
 
 
 def _run(engine: Engine, name: str, steps: str, *options: str, image: str = IMAGE) -> None:
-    engine.cli("run", "--name", name, "--network", "none", *options, image, "/bin/fx", *steps.split())
+    engine.cli("create", "--name", name, "--network", "none", *options, image, "/bin/fx", *steps.split())
+    engine.cli("start", name)
+    # `run` stays attached, and fails now and then where a container ends as soon as this one
+    assert engine.cli("wait", name).strip() == "0"
 
 
 def test_recorded_containers(engine: Engine) -> None:
@@ -164,7 +167,10 @@ def test_mounts_are_their_mount_points(own_engine: Engine) -> None:
 
 def test_a_container_that_runs(own_engine: Engine) -> None:
     """A live container is read as it is at this moment, also one that was never started or copied into."""
-    _run(own_engine, "living", "write /x x , rm /file , sleep 1000", "--detach")
+    steps = "write /x x , rm /file , sleep 1000"
+    own_engine.cli(
+        "run", "--detach", "--name", "living", "--network", "none", IMAGE, "/bin/fx", *steps.split()
+    )
     own_engine.cli("exec", "living", "/bin/fx", "append", "/dir/a", "more")
     assert ("/dir/a", "C") in _ours(own_engine, "living")
     assert _ours(own_engine, "living") == _theirs(own_engine, "living")
