@@ -12,6 +12,7 @@ import itertools
 import threading
 from typing import TYPE_CHECKING, Protocol
 
+from layerfs.hostdir import RESERVES
 from layerfs.pool import share_of_descriptors
 from layerfs.tree.openfile import OpenFile
 
@@ -49,6 +50,7 @@ class FilePool:
         self._lock = threading.RLock()  # a file may be collected, and forgotten, amid an allocation
         self._open: collections.OrderedDict[int, OpenFile] = collections.OrderedDict()
         self._numbers = itertools.count()
+        RESERVES.add(self)
 
     def new_key(self) -> int:
         """A number for one more file, distinct in this pool."""
@@ -71,6 +73,13 @@ class FilePool:
             while len(self._open) > self._most:
                 dropped.append(self._open.popitem(last=False)[1])
         return file
+
+    def give_back(self) -> bool:
+        """Close half of what is open, what was used longest ago; False where nothing is."""
+        with self._lock:
+            number = (len(self._open) + 1) // 2
+            dropped = [self._open.popitem(last=False)[1] for _ in range(number)]
+        return bool(dropped)
 
     def forget(self, key: int) -> None:
         """Forget a file."""
