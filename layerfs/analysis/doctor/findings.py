@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.errors import DataRootUnreadable, DigestMismatch, MalformedFile, MissingFile, OneStateLost
-from layerfs.model import Finding, Severity
+from layerfs.model import GROUPS, Finding, Severity
 
 if TYPE_CHECKING:
     from layerfs.errors import CorruptStore
     from layerfs.ids import ChainID, ContainerID, ImageID
+    from layerfs.model import Diagnosis
 
 __all__ = [
     "ROOT",
@@ -25,6 +26,7 @@ __all__ = [
     "from_damage",
     "image_subject",
     "layer_subject",
+    "worst_first",
 ]
 
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
@@ -32,6 +34,17 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
 ROOT = "root"
 """The subject of what concerns the store as a whole."""
+
+
+def worst_first(diagnosis: Diagnosis) -> tuple[int, int, str, str]:
+    """The key by which diagnoses are sorted for a report."""
+    finding = diagnosis.finding
+    return (
+        SEVERITIES.index(finding.severity),
+        GROUPS.index(diagnosis.remedy.group),
+        finding.code,
+        finding.path,
+    )
 
 
 class Found(NamedTuple):

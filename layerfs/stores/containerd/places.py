@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from layerfs.errors import DataRootUnreadable, NoStoreHere, NotADataRoot
 from layerfs.hostdir import HostDir
 from layerfs.stores.containerd.spaces import filled, has_dockers, namespaces_of
+from layerfs.stores.looks import is_filled, is_there, open_top
 from layerfs.stores.places import HOME_PLACES, PASSWD, PASSWD_LIMIT, PLACES, homes, owner_of_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["META_DB", "Opened", "is_containerd", "is_filled", "is_there", "open_containerd"]
+__all__ = ["META_DB", "Opened", "is_containerd", "open_containerd"]
 
 META_DB = "io.containerd.metadata.v1.bolt/meta.db"
 """Where a containerd root has its names."""
@@ -112,12 +113,7 @@ def _users(opened: Opened) -> str:
 
 def _every(path: str) -> list[Opened]:
     """The containerd roots that a directory may stand for, each once, the likeliest first."""
-    try:
-        top = HostDir.open(path)
-    except PermissionError as error:
-        raise DataRootUnreadable(path) from error
-    except OSError as error:
-        raise NotADataRoot(f"{path}: {error.strerror}", hint="choose another with --root") from error
+    top = open_top(path)
     found: dict[tuple[int, int], Opened] = {}
     for opened in _candidates(top, path):
         status = opened.directory.lstat()
@@ -212,15 +208,6 @@ def _is_dockers(directory: HostDir, docker: HostDir) -> bool:
     return has_dockers(known) if known else is_filled(directory, _SNAPSHOTS)
 
 
-def is_filled(directory: HostDir, path: str) -> bool:
-    """Whether there is anything in the directory at a path."""
-    try:
-        with directory.subdir(path) as inner:
-            return bool(inner.names())
-    except OSError:
-        return False
-
-
 def _namespace(docker: HostDir) -> str:
     """The namespace of the engine of a data root, which is called by its users where it is remapped."""
     name = posixpath.basename(posixpath.abspath(docker.display))
@@ -262,14 +249,3 @@ def _subdir(directory: HostDir, path: str) -> HostDir | None:
         if error.errno == errno.EACCES:
             raise DataRootUnreadable(directory.name_of(path)) from error
         return None
-
-
-def is_there(directory: HostDir, path: str) -> bool:
-    """Whether there is anything at a path."""
-    try:
-        directory.lstat(path)
-    except PermissionError as error:
-        raise DataRootUnreadable(directory.name_of(path)) from error
-    except OSError:
-        return False
-    return True

@@ -16,10 +16,11 @@ from layerfs.errors import CorruptStore, DataRootError
 from layerfs.formats.errors import FormatError
 from layerfs.formats.jsontext import load_object, mapping, text
 from layerfs.hostdir import HostDir
-from layerfs.stores.containerd.places import META_DB, is_filled, open_containerd
+from layerfs.stores.containerd.places import META_DB, open_containerd
 from layerfs.stores.containerd.spaces import has_dockers, namespaces_of
 from layerfs.stores.docker.containers import ContainerDB
 from layerfs.stores.docker.driver import DRIVER, open_data_root
+from layerfs.stores.looks import is_filled
 
 if TYPE_CHECKING:
     from layerfs.formats.containerconfig import ContainerConfig

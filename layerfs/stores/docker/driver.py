@@ -25,11 +25,13 @@ from layerfs.errors import (
     NotADataRoot,
     UnsupportedStorageDriver,
 )
-from layerfs.hostdir import HostDir
 from layerfs.stores.docker.files import open_optional
+from layerfs.stores.looks import is_filled, is_there, open_top
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from layerfs.hostdir import HostDir
 
 __all__ = [
     "DIRECTORY_HALF",
@@ -72,8 +74,8 @@ def open_data_root(path: str | Path) -> HostDir:
     Raises:
         NotADataRoot, UnsupportedStorageDriver, ContainerdMissing, DataRootUnreadable.
     """
-    directory = _open(path)
-    if _exists(directory, f"image/{DRIVER}"):
+    directory = open_top(path)
+    if is_there(directory, f"image/{DRIVER}"):
         return _checked(directory)
     return _checked(_evidence(directory) or directory)
 
@@ -91,7 +93,7 @@ def found_in(directory: HostDir, name: bytes) -> str | None:
     """What an entry of some directory is, in words, if it is a data root; no link is followed."""
     try:
         with directory.subdir(name) as inner:
-            return "a Docker data root" if _exists(inner, f"image/{DRIVER}") else None
+            return "a Docker data root" if is_there(inner, f"image/{DRIVER}") else None
     except (OSError, DataRootError):
         return None
 
@@ -99,8 +101,8 @@ def found_in(directory: HostDir, name: bytes) -> str | None:
 def _checked(directory: HostDir) -> HostDir:
     """The directory, if it is an overlay2 data root; an error that says what it is otherwise."""
     names = {os.fsdecode(name) for name in _list(directory)}
-    overlay2 = _exists(directory, f"image/{DRIVER}")
-    if overlay2 or _exists(directory, f"{DRIVER}/l") or {DRIVER, "containers"} <= names:
+    overlay2 = is_there(directory, f"image/{DRIVER}")
+    if overlay2 or is_there(directory, f"{DRIVER}/l") or {DRIVER, "containers"} <= names:
         return directory
     _refuse_other_stores(directory, names)
     raise NoStoreHere(
@@ -112,7 +114,7 @@ def _checked(directory: HostDir) -> HostDir:
 def _refuse_other_stores(directory: HostDir, names: set[str]) -> None:
     """Raise the error that names a store layerfs knows and cannot read."""
     where = directory.display
-    drivers = [name for name in OTHER_DRIVERS if _exists(directory, f"image/{name}")]
+    drivers = [name for name in OTHER_DRIVERS if is_there(directory, f"image/{name}")]
     if drivers:
         raise UnsupportedStorageDriver(f"{where}: storage driver {drivers[0]!r}: layerfs reads only {DRIVER}")
     if subroots := sorted(name for name in names if _REMAPPED.fullmatch(name)):
@@ -161,7 +163,7 @@ def lacking(directory: HostDir, half: str) -> CorruptStore | None:
 
 
 def _has_layers(directory: HostDir) -> bool:
-    return _is_filled(directory, f"{IMAGE_HALF}/layerdb/sha256")
+    return is_filled(directory, f"{IMAGE_HALF}/layerdb/sha256")
 
 
 def _evidence(directory: HostDir) -> HostDir | None:
@@ -178,35 +180,8 @@ def _evidence(directory: HostDir) -> HostDir | None:
     return inner
 
 
-def _open(path: str | Path) -> HostDir:
-    try:
-        return HostDir.open(path)
-    except PermissionError as error:
-        raise DataRootUnreadable(str(path)) from error
-    except OSError as error:
-        raise NotADataRoot(f"{path}: {error.strerror}", hint="choose another with --root") from error
-
-
 def _list(directory: HostDir) -> list[bytes]:
     try:
         return directory.names()
     except PermissionError as error:
         raise DataRootUnreadable(directory.display) from error
-
-
-def _exists(directory: HostDir, path: str) -> bool:
-    try:
-        directory.lstat(path)
-    except PermissionError as error:
-        raise DataRootUnreadable(directory.name_of(path)) from error
-    except OSError:
-        return False
-    return True
-
-
-def _is_filled(directory: HostDir, path: str) -> bool:
-    try:
-        with directory.subdir(path) as inner:
-            return bool(inner.names())
-    except OSError:
-        return False

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 
 from layerfs.analysis.doctor.allocation import Allocation
 from layerfs.analysis.doctor.findings import (
-    SEVERITIES,
     Found,
     container_subject,
     image_subject,
+    worst_first,
 )
 from layerfs.analysis.verify.attributes import ASPECTS
 from layerfs.capabilities import DoctorReport, VerifyOptions
 from layerfs.ids import ChainID, InvalidID
-from layerfs.model import GROUPS, Diagnosis
+from layerfs.layerchain import walk_down
+from layerfs.model import Diagnosis
 from layerfs.stores.containerd.checks.leftovers import leftovers
 from layerfs.stores.containerd.checks.records import Records
 from layerfs.stores.containerd.checks.remedies import remedy_of
@@ -52,7 +53,7 @@ def diagnose(store: ContainerdStore, options: DoctorOptions, on_progress: Progre
         diagnoses = priced
     total = allocation.total if options.sizes else None
     gone = any(not item.has_records for item in store.snapshotters.values())
-    return DoctorReport(sorted(diagnoses, key=_order), total, allocation.complete, doctor.names(), gone)
+    return DoctorReport(sorted(diagnoses, key=worst_first), total, allocation.complete, doctor.names(), gone)
 
 
 class _Doctor:
@@ -108,17 +109,10 @@ class _Doctor:
         for image in self._store.images():
             for layer in image.chain:
                 found.setdefault(layer, {})[image_subject(image.id)] = None
-        for container in self._store.containers():
-            for layer in self._chain_below(container.top):
-                found.setdefault(layer, {})[container_subject(container.id)] = None
-        return found
-
-    def _chain_below(self, top: ChainID | None) -> list[ChainID]:
-        found: list[ChainID] = []
         known = self._store.layers_by_chain
-        while top is not None and top in known:
-            found.append(top)
-            top = known[top].parent
+        for container in self._store.containers():
+            for below in walk_down(container.top, known.get) if container.top else ():
+                found.setdefault(below.chain_id, {})[container_subject(container.id)] = None
         return found
 
     def _affected(self, subject: str) -> tuple[str, ...]:
@@ -129,13 +123,3 @@ class _Doctor:
             return tuple(self._users.get(ChainID(name), ()))
         except InvalidID:
             return ()
-
-
-def _order(diagnosis: Diagnosis) -> tuple[int, int, str, str]:
-    finding = diagnosis.finding
-    return (
-        SEVERITIES.index(finding.severity),
-        GROUPS.index(diagnosis.remedy.group),
-        finding.code,
-        finding.path,
-    )

@@ -7,16 +7,16 @@ blob, several layers at a time. A layer is checked once, however many images hav
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from layerfs.analysis.doctor.findings import ROOT, Finding, from_damage, layer_subject
+from layerfs.analysis.doctor.findings import Finding, from_damage, layer_subject
 from layerfs.analysis.verify.attributes import Attributes
 from layerfs.analysis.verify.hiding import Hiding
 from layerfs.analysis.verify.layercheck import LayerCheck
 from layerfs.analysis.verify.layerfindings import LayerFindings
 from layerfs.analysis.verify.repeats import PathRepeated
-from layerfs.analysis.verify.workers import Lost, in_processes
-from layerfs.errors import AmbiguousName, CorruptStore, LayerNotFound
+from layerfs.analysis.verify.verdicts import LayerVerdict, called, in_order, not_compared
+from layerfs.errors import CorruptStore
 from layerfs.ids import ChainID, ImageID
 from layerfs.stores.blobs.layers import LayerFiles
 from layerfs.stores.containerd.checks.blobtar import BlobTar
@@ -41,20 +41,6 @@ _LOST_MARKS = (
 )
 
 
-class LayerVerdict(NamedTuple):
-    """What came of the check of a layer.
-
-    Attributes:
-        findings: sorted by path.
-        proven: whether what is unpacked is the tar whose sha256 is the diff ID.
-        tar_size: bytes of that tar.
-    """
-
-    findings: Sequence[Finding]
-    proven: bool
-    tar_size: int
-
-
 def verification(
     store: ContainerdStore, names: Sequence[tuple[str, int | None]], options: VerifyOptions
 ) -> _NamedCheck:
@@ -71,12 +57,12 @@ def verification(
             images[image.id] = None
             chains |= dict.fromkeys(image.chain[: store.layer_number(image, number)])
             continue
-        for called in found.called(name):
-            if isinstance(called, ImageID):
-                images[called] = None
-                chains |= dict.fromkeys(found.chains_of(called))
+        for item in found.called(name):
+            if isinstance(item, ImageID):
+                images[item] = None
+                chains |= dict.fromkeys(found.chains_of(item))
             else:
-                chains[called] = None
+                chains[item] = None
     return _NamedCheck(found, list(images), list(chains), is_all=False)
 
 
@@ -125,16 +111,7 @@ class Verification:
 
     def called(self, name: str) -> list[ImageID | ChainID]:
         """The image, or else the layers, that a name means, damaged ones too; raises `LookupFailed`."""
-        matches = self._store.names.matches(name, ("image", "layer"))
-        if len({match.text for match in matches}) > 1 and len(ids := {match.id for match in matches}) > 1:
-            raise AmbiguousName(name, sorted(ids))
-        found = [match.id for match in matches if isinstance(match.id, (ImageID, ChainID))]
-        if not found:
-            raise LayerNotFound(
-                f"{name} is no image's layer: it has no archive that it could be compared with",
-                hint="`layerfs whois` tells whose it is",
-            )
-        return list(dict.fromkeys(found))
+        return called(name, self._store.names.matches(name, ("image", "layer")))
 
     def chains_of(self, image: ImageID) -> list[ChainID]:
         """The layers of an image for all its platforms; none where it is damaged, which `records` finds."""
@@ -164,15 +141,8 @@ class Verification:
         return self._records.reported(told)
 
     def _not_compared(self) -> Iterator[Finding]:
-        if self._options.quick:
-            return
-        path = self._store.directory.display
-        if "owner" in self._options.aspects and self._foreign:
-            message = "the root is not root's: owners are not compared"
-            yield Finding("owners-not-compared", "warning", ROOT, path, message=message)
-        if not self._sees_all:
-            message = "trusted.* attributes cannot be seen without root: opaque marks are not compared"
-            yield Finding("marks-not-compared", "warning", ROOT, path, message=message)
+        foreign = "the root is not root's" if self._foreign else None
+        return not_compared(self._store.directory.display, self._options, foreign, sees_all=self._sees_all)
 
     # -- contents ------------------------------------------------------------------------------
 
@@ -180,25 +150,12 @@ class Verification:
         """Check the blobs of layers, and their files, by several processes; in the order of `chains`."""
         known = self._store.layers_by_chain
         jobs = [chain for chain in chains if chain in known and known[chain].packed]
-        jobs = [] if self._options.quick else jobs
-        work = {chain: _size(known[chain]) for chain in jobs}
-        total, done = sum(work.values()), dict.fromkeys(jobs, 0)
+        work = {} if self._options.quick else {chain: _size(known[chain]) for chain in jobs}
+        return in_order(self.check, work, self._options.processes, on_progress, self._where)
 
-        def told(chain: ChainID, amount: int) -> None:
-            amount = min(amount, work[chain] - done[chain])
-            done[chain] += amount
-            on_progress("layers", amount, total)
-
-        ready: dict[ChainID, LayerVerdict] = {}
-        waiting = iter(jobs)
-        at = next(waiting, None)
-        longest_first = sorted(jobs, key=lambda chain: -work[chain])
-        for chain, verdict in in_processes(self.check, longest_first, self._options.processes, told):
-            told(chain, work[chain])
-            ready[chain] = self._lost(chain, verdict) if isinstance(verdict, Lost) else verdict
-            while at in ready:
-                yield ready.pop(at)
-                at = next(waiting, None)
+    def _where(self, chain: ChainID) -> tuple[str, str]:
+        packed = self._store.layers_by_chain[chain].packed
+        return layer_subject(chain), packed.blob.label if packed else self._store.path
 
     def check(self, chain: ChainID, told: Callable[[int], object] = lambda _count: None) -> LayerVerdict:
         """Check one layer: its blob, and its files where they are unpacked as directories."""
@@ -304,14 +261,6 @@ class Verification:
             None, None, message, hint,
         )  # fmt: skip
         return [fault, *(finding for finding in found if finding.code not in _MARKS)]
-
-    def _lost(self, chain: ChainID, lost: Lost) -> LayerVerdict:
-        how = f"signal {-lost.exit_code}" if lost.exit_code < 0 else f"exit code {lost.exit_code}"
-        message = "the process that compared this layer died: it is not compared"
-        packed = self._store.layers_by_chain[chain].packed
-        path = packed.blob.label if packed else self._store.path
-        finding = Finding("not-compared", "error", layer_subject(chain), path, None, how, message)
-        return LayerVerdict((finding._replace(unread=True),), proven=False, tar_size=0)
 
 
 def _passed_over(placed: Placed, subject: str) -> tuple[Sequence[Finding], bool]:

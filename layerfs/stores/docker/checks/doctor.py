@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING
 from layerfs.analysis.doctor.allocation import Allocation
 from layerfs.analysis.doctor.findings import (
     ROOT,
-    SEVERITIES,
     Finding,
     Found,
     container_subject,
     from_damage,
     image_subject,
+    worst_first,
 )
 from layerfs.analysis.verify.attributes import ASPECTS
 from layerfs.capabilities import DoctorReport, VerifyOptions
 from layerfs.errors import CorruptStore, OneStateLost
 from layerfs.ids import ChainID, InvalidID
-from layerfs.model import GROUPS, Diagnosis, Severity
+from layerfs.model import Diagnosis, Severity
 from layerfs.stores.docker.checks.foreign import foreign
 from layerfs.stores.docker.checks.headers import header_findings
 from layerfs.stores.docker.checks.layersize import size_findings
@@ -62,7 +62,7 @@ def diagnose(root: DataRoot, options: DoctorOptions, on_progress: Progress) -> D
         for diagnosis in found:
             priced.append(doctor.priced(diagnosis))
             on_progress("costs", 1, len(found))
-        found = sorted(priced, key=_order)
+        found = sorted(priced, key=worst_first)
     total = doctor.allocation.total if options.sizes else None
     return DoctorReport(found, total, doctor.allocation.complete, doctor.names(), bool(root.gone))
 
@@ -85,7 +85,7 @@ class _Doctor:
 
     def examine(self) -> list[Diagnosis]:
         """All that is found without counting files, the worst first."""
-        return sorted((self._diagnosis(found) for found in self._found()), key=_order)
+        return sorted((self._diagnosis(found) for found in self._found()), key=worst_first)
 
     @property
     def layers(self) -> Sequence[ChainID]:
@@ -200,13 +200,3 @@ class _Doctor:
             return tuple(self._survey.users.get(ChainID(name), ()))
         except InvalidID:
             return ()
-
-
-def _order(diagnosis: Diagnosis) -> tuple[int, int, str, str]:
-    finding = diagnosis.finding
-    return (
-        SEVERITIES.index(finding.severity),
-        GROUPS.index(diagnosis.remedy.group),
-        finding.code,
-        finding.path,
-    )

@@ -11,17 +11,16 @@ from __future__ import annotations
 import functools
 import re
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from layerfs.analysis.doctor.findings import ROOT, Finding, layer_subject
+from layerfs.analysis.doctor.findings import Finding, layer_subject
 from layerfs.analysis.verify.attributes import Attributes
 from layerfs.analysis.verify.hiding import Hiding
 from layerfs.analysis.verify.layercheck import LayerCheck
 from layerfs.analysis.verify.layerfindings import LayerFindings
 from layerfs.analysis.verify.repeats import PathRepeated
-from layerfs.analysis.verify.workers import Lost, in_processes
-from layerfs.errors import AmbiguousName, CorruptStore, LayerNotFound, LookupFailed
+from layerfs.analysis.verify.verdicts import LayerVerdict, called, in_order, not_compared
+from layerfs.errors import CorruptStore, LookupFailed
 from layerfs.formats.rootpath import root_paths
 from layerfs.formats.whiteouts import USER
 from layerfs.ids import ChainID, ImageID, chain_ids
@@ -67,21 +66,6 @@ class LayerJob(NamedTuple):
     work: int
 
 
-@dataclass(frozen=True, slots=True)
-class LayerVerdict:
-    """What came of a job.
-
-    Attributes:
-        findings: sorted by path.
-        proven: whether the layer's tar could be made anew and hashes to the diff ID.
-        tar_size: bytes of that tar.
-    """
-
-    findings: Sequence[Finding]
-    proven: bool
-    tar_size: int
-
-
 def verification(
     root: DataRoot, names: Sequence[tuple[str, int | None]], options: VerifyOptions
 ) -> _NamedCheck:
@@ -98,12 +82,12 @@ def verification(
             images.append(image.id)
             chains += found.chains_of(image.id)[: root.layer_number(image, number)]
             continue
-        for called in found.called(name, options.path):
-            if isinstance(called, ImageID):
-                images.append(called)
-                chains += found.chains_of(called)
+        for item in found.called(name, options.path):
+            if isinstance(item, ImageID):
+                images.append(item)
+                chains += found.chains_of(item)
             else:
-                chains.append(called)
+                chains.append(item)
     return _NamedCheck(found, dict.fromkeys(images), dict.fromkeys(chains), quick=options.quick)
 
 
@@ -167,15 +151,7 @@ class Verification:
         wanted = None if self._is_image(name) else _of_path(name, root_path)
         kinds = ("image", "layer") if wanted is None else ("layer",)
         matches = self._root.names.matches(wanted or name, kinds)
-        if len({match.text for match in matches}) > 1 and len(ids := {match.id for match in matches}) > 1:
-            raise AmbiguousName(name, sorted(ids))
-        found = [match.id for match in matches if isinstance(match.id, (ImageID, ChainID))]
-        if not found:
-            raise LayerNotFound(
-                f"{name} is no image's layer: it has no archive that it could be compared with",
-                hint="`layerfs whois` tells whose it is",
-            )
-        return list(dict.fromkeys(found))
+        return called(name, matches)
 
     def _is_image(self, name: str) -> bool:
         """Whether a reference that looks like a path is an image's."""
@@ -201,15 +177,8 @@ class Verification:
         return list({(finding.code, finding.subject, finding.path): finding for finding in found}.values())
 
     def _not_compared(self) -> Iterator[Finding]:
-        if self._options.quick:
-            return
-        path = self._root.directory.display
-        if "owner" in self._options.aspects and self._foreign:
-            message = "the data root is not root's, nor a user namespace's: owners are not compared"
-            yield Finding("owners-not-compared", "warning", ROOT, path, message=message)
-        if not self._sees_all:
-            message = "trusted.* attributes cannot be seen without root: opaque marks are not compared"
-            yield Finding("marks-not-compared", "warning", ROOT, path, message=message)
+        foreign = "the data root is not root's, nor a user namespace's" if self._foreign else None
+        return not_compared(self._root.directory.display, self._options, foreign, sees_all=self._sees_all)
 
     # -- contents ------------------------------------------------------------------------------
 
@@ -231,25 +200,12 @@ class Verification:
         return LayerJob(chain, cache_id, diff_id, noted.size, work)
 
     def verdicts(self, jobs: Sequence[LayerJob], on_progress: Progress) -> Iterator[LayerVerdict]:
-        """Compare layers, the longest first, by several processes; the verdicts in the order of `jobs`."""
-        total = sum(job.work for job in jobs)
-        done = dict.fromkeys(jobs, 0)
+        """Compare layers, by several processes; the verdicts in the order of `jobs`."""
+        work = {job: job.work for job in jobs}
+        return in_order(self.check, work, self._options.processes, on_progress, self._where)
 
-        def told(job: LayerJob, amount: int) -> None:
-            amount = min(amount, job.work - done[job])  # what was noted of its size may be wrong
-            done[job] += amount
-            on_progress("layers", amount, total)
-
-        ready: dict[LayerJob, LayerVerdict] = {}
-        waiting = iter(jobs)
-        at = next(waiting, None)
-        longest_first = sorted(jobs, key=lambda job: -job.work)
-        for job, verdict in in_processes(self.check, longest_first, self._options.processes, told):
-            told(job, job.work)
-            ready[job] = self._lost(job, verdict) if isinstance(verdict, Lost) else verdict
-            while at in ready:
-                yield ready.pop(at)
-                at = next(waiting, None)
+    def _where(self, job: LayerJob) -> tuple[str, str]:
+        return layer_subject(job.chain_id), self._root.overlay2.path_of(job.cache_id)
 
     def check(self, job: LayerJob, told: Callable[[int], object] = lambda _count: None) -> LayerVerdict:
         """Compare one layer."""
@@ -324,13 +280,6 @@ class Verification:
             if any(map(dialect.tells_of_copies, names)):
                 return True
         return False
-
-    def _lost(self, job: LayerJob, lost: Lost) -> LayerVerdict:
-        path = self._root.overlay2.path_of(job.cache_id)
-        how = f"signal {-lost.exit_code}" if lost.exit_code < 0 else f"exit code {lost.exit_code}"
-        message = "the process that compared this layer died: it is not compared"
-        finding = Finding("not-compared", "error", layer_subject(job.chain_id), path, None, how, message)
-        return LayerVerdict((finding._replace(unread=True),), proven=False, tar_size=0)
 
 
 def _softened(finding: Finding) -> Finding:
