@@ -1,1 +1,1 @@
-"""Bytes in, values out: the file formats of the data root. Opens no file."""
+"""The file formats of every kind of store: parsers from bytes to values. Nothing here opens a file."""

@@ -1,4 +1,4 @@
-"""`v2metadata-by-diffid/`: the blobs that a layer was in registries.
+"""`v2metadata-by-diffid/`: under which digests registries have a layer, and in which repositories.
 
 Source: moby `distribution/metadata/v2_metadata_service.go` (V2Metadata).
 """
@@ -15,7 +15,7 @@ __all__ = ["BlobSource", "parse_blob_sources"]
 
 
 class BlobSource(NamedTuple):
-    """A blob, and a repository that had it.
+    """A blob of a registry, and a repository it was pulled from or pushed to.
 
     Attributes:
         digest: of the blob's bytes.
@@ -27,9 +27,9 @@ class BlobSource(NamedTuple):
 
 
 def parse_blob_sources(content: bytes) -> tuple[BlobSource, ...]:
-    """Every pair once, in the order of the notes, oldest first; raises `FormatError`.
+    """The blobs of one layer, oldest first, each pair once; raises `FormatError`.
 
-    The engine notes a pair once for each account that pulled or pushed it.
+    The file has a pair once for each account that pulled or pushed it.
     """
     found: dict[BlobSource, None] = {}
     for item in load_objects(content):

@@ -1,10 +1,10 @@
-"""A bolt database: buckets and keys, nothing else; only the pages that are asked for are read.
+"""A bolt database: buckets, keys and values. Only the pages that a question needs are read.
 
     database = Database(read, size)
     image = database.root.bucket(b"v1").bucket(b"images")
 
-A damaged page ends what is read (`Damaged`), or, where somebody is told, it alone is left out. Used for the
-databases of BuildKit and containerd.
+A damaged page raises `Damaged`; with the argument `damaged`, that is called instead, and only this page is
+left out.
 
 Sources: etcd-io/bbolt `bucket.go`, `cursor.go`, `internal/common/bucket.go`; pages as `boltpages` has them.
 """
@@ -34,10 +34,10 @@ class Damaged(FormatError):
     """A page, or a bucket, is not what it must be, and what it holds is lost.
 
     Attributes:
-        page: its number; None of what is wrong inside a page.
+        page: its number; None for a fault inside a page.
         bucket: the names of the bucket and of those it is in, outermost first.
-        first: the key from which on keys are lost; None where it is not known.
-        last: the key before which they end; likewise.
+        first: the first key of the range that is lost; None where it is not known.
+        last: the key behind the end of that range; None where it is not known.
     """
 
     def __init__(self, error: FormatError, page: int | None, bucket: tuple[bytes, ...], keys: _Range) -> None:
@@ -77,10 +77,10 @@ class Database:
 
     Attributes:
         meta: the state that is read.
-        other: the other state that the file has; None where its meta or its outermost page is damaged.
-        problem: what is wrong with the states, and which is read; None where nothing is, and where the one
-            before the newest was asked for.
-        lacks_meta: whether that is one of its two meta pages; bbolt opens it with the other.
+        other: the other of the two states in the file; None where its meta or its outermost page is damaged.
+        problem: what is wrong with the states, and which one is read; None where both are sound, and where
+            the state before the newest was asked for.
+        lacks_meta: whether the problem is a damaged meta page; bbolt opens the file with the other one.
         root: the outermost bucket.
     """
 
@@ -95,16 +95,16 @@ class Database:
         """Choose the state to read: the newest whose outermost page is sound.
 
         Args:
-            read: gives the bytes at an offset, so many; fewer at the end of the file.
+            read: called with an offset and a length, gives those bytes; fewer at the end of the file.
             size: of the file, in bytes.
             previous: choose the state before the newest.
-            damaged: told of each page that is left out; by default it is raised.
+            damaged: called for each page that is left out; by default the error is raised.
 
         Raises:
             FormatError: it is no bolt database, or has no such state.
         """
         metas, bad = read_metas(read, size)
-        # of one transaction and the next, what an unsound meta claims to be tells which of them is lost
+        # the two metas are of consecutive transactions: the ID in a damaged one tells which of them is lost
         newest_lost = bool(bad) and bad[0].claims != metas[0].txid - 1
         states = [(meta, Pages(read, size, meta)) for meta in metas]
         sound = [(meta, pages) for meta, pages in states if _is_rooted(pages, meta)]
@@ -128,7 +128,7 @@ class Database:
 
 
 def _is_rooted(pages: Pages, meta: Meta) -> bool:
-    """Whether the page can be read at which everything begins."""
+    """Whether the outermost page of this state can be read."""
     try:
         pages.page(meta.root, 0)
     except FormatError:
@@ -137,7 +137,7 @@ def _is_rooted(pages: Pages, meta: Meta) -> bool:
 
 
 def _problem(used: Meta, newest: Meta, *, lost: bool | None) -> str | None:
-    """What to say of the states; `lost` is whether the newest meta is, None where both are sound."""
+    """The text of `Database.problem`; `lost`: whether the newest meta is damaged, None if both are sound."""
     as_of = f"read as of transaction {used.txid}"
     if used is not newest:
         return f"the root of its newest state (transaction {newest.txid}) is damaged: {as_of}"
@@ -157,7 +157,7 @@ class _State(NamedTuple):
     disordered: set[int]
 
     def lost(self, damaged: Damaged) -> None:
-        """Tell of damage, or raise it."""
+        """Report damage to the caller's function, or raise it."""
         if self.told is None:
             raise damaged
         self.told(damaged)
@@ -166,11 +166,11 @@ class _State(NamedTuple):
 class Bucket:
     """One bucket: its values and the buckets inside it, in the order of their keys.
 
-    Every method raises `Damaged`, where nobody is told instead.
+    Every method raises `Damaged`, unless the database was opened with the argument `damaged`.
 
     Attributes:
         names: its name, behind those of the buckets it is in.
-        sequence: the counter that its users may keep in it.
+        sequence: the counter that bolt keeps with a bucket for those who use it.
     """
 
     def __init__(
@@ -182,7 +182,7 @@ class Bucket:
         names: tuple[bytes, ...] = (),
         inline: memoryview | None = None,
     ) -> None:
-        """The bucket whose tree starts at page `root`, or in `inline`; it is noted at byte `at`."""
+        """The bucket whose tree starts at page `root`, or is in `inline`; its entry is at byte `at`."""
         self._state = state
         self._root = root
         self._at = at
@@ -203,7 +203,7 @@ class Bucket:
         """Every key that holds a value."""
         for element in self._elements():
             if element.is_bucket:
-                self._inner(element)  # tells what is wrong with it, as all that lists elements does
+                self._inner(element)  # reports a damaged bucket, as every listing of elements does
             else:
                 yield element.key, bytes(element.value)
 
@@ -219,12 +219,12 @@ class Bucket:
         return bytes(found.value) if found and not found.is_bucket else None
 
     def bucket(self, name: bytes) -> Bucket | None:
-        """The bucket called `name` inside this one, or None; likewise."""
+        """The bucket called `name` inside this one, or None; looks only at the pages on the way to it."""
         found = self._find(name)
         return self._inner(found) if found and found.is_bucket else None
 
     def _inner(self, element: Element) -> Bucket | None:
-        """The bucket that an element is; None where it is damaged, which was told."""
+        """The bucket that an element is; None where it is damaged, which was reported."""
         names = (*self.names, element.key)
         try:
             root, sequence, inline = self._heading(element)
@@ -258,7 +258,7 @@ class Bucket:
                 yield from page.elements
 
     def _met(self, number: int, keys: _Range, depth: int, seen: set[int]) -> bool:
-        """Whether a page is reached again, or is too deep; that is told."""
+        """Whether a page was reached before, or is too deep in the tree; that is reported."""
         if number in seen or depth > _MAX_DEPTH:
             self._lost(FormatError("it is reached twice, or too deep"), number, keys)
             return True
@@ -266,7 +266,7 @@ class Bucket:
         return False
 
     def _find(self, key: bytes) -> Element | None:
-        """The element of this key; None where there is none, or its page is lost, which was told."""
+        """The element of this key; None where there is none, or its page is lost, which was reported."""
         if self._at in self._state.disordered:
             return self._index().get(key)
         number, keys = self._root, _Range()
@@ -286,10 +286,10 @@ class Bucket:
         return None
 
     def _astray(self, key: bytes, leaf: Page, branches: list[tuple[Page, int, _Range]]) -> Element | None:
-        """The element of a key that is not in its leaf, where one of the branches above named the wrong one.
+        """Look for a key in the leaf beside the one that the branches lead to; None if it is not there.
 
-        A key of a branch that is wrong, and still in order, sends to the leaf beside: then the key would be
-        at an end of this leaf, and the leaf beside holds what it should not.
+        A branch may hold a wrong key and still be in order. It then leads to a neighbour of the right leaf:
+        the key would be the first or the last of this leaf, and the neighbour has keys outside its range.
         """
         side = -1 if leaf.keys[:1] > [key] else 1 if leaf.keys[-1:] < [key] else 0
         beside = (
@@ -322,7 +322,7 @@ class Bucket:
         return index
 
     def _page(self, number: int, keys: _Range) -> tuple[Page | None, bool]:
-        """A page of this bucket, or None; whether its keys are in order, within `keys`. Faults are told."""
+        """A page of this bucket, or None; whether its keys are in order and within `keys`. Reports faults."""
         try:
             if self._inline is None:
                 page = self._state.pages.page(number, self._at)
@@ -333,7 +333,7 @@ class Bucket:
             return None, False
         is_ordered = _is_ordered(page, keys)
         if page.fault or not is_ordered:
-            self._state.disordered.add(self._at)  # from now on, what is there is found by any key
+            self._state.disordered.add(self._at)  # from now on keys are looked up among all elements
             self._lost(FormatError(page.fault or "its keys belong elsewhere"), number, keys)
         return page, is_ordered
 
@@ -342,7 +342,7 @@ class Bucket:
 
 
 def _is_ordered(page: Page, keys: _Range) -> bool:
-    """Whether the keys of a page are in order, and within those it must have."""
+    """Whether the keys of a page are in order, and all within `keys`."""
     if not page.ordered or not page.keys:
         return page.ordered
     return (keys.first is None or keys.first <= page.keys[0]) and (
@@ -351,7 +351,7 @@ def _is_ordered(page: Page, keys: _Range) -> bool:
 
 
 def _below(page: Page, place: int, keys: _Range) -> tuple[int, _Range]:
-    """A child of a branch, and the keys that it must have; the branch has `keys` itself."""
+    """The page of a child of a branch, and the range of its keys; `keys` is the range of the branch."""
     last = page.keys[place + 1] if place + 1 < len(page.keys) else keys.last
     return page.children[place], _Range(page.keys[place], last)
 
@@ -362,6 +362,6 @@ def open_bolt(read: Read, size: int) -> Bucket:
 
 
 def buffer_reader(buffer: bytes | bytearray | memoryview) -> tuple[Read, int]:
-    """What reads a database that is in memory, or mapped; the first two arguments of `Database`."""
+    """The arguments `read` and `size` of `Database` for a file that is in memory, or mapped."""
     view = memoryview(buffer).toreadonly()
     return (lambda at, size: view[at : at + size]), len(view)

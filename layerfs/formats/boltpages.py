@@ -1,9 +1,9 @@
-"""The pages of a bolt database: its two metas, and what one leaf or branch holds.
+"""The pages of a bolt database: the two metas, and single leaves and branches.
 
-Pages of a fixed size; pages 0 and 1 are metas, each a whole state of the database: a transaction writes no
-page of the state before it, and its meta last. A page with more in it than fits goes on in the pages behind
-it. The writer gives each page to one bucket and lays elements down one behind the other, in order; what says
-otherwise is damage, and no byte is taken for two things, whatever a hostile file makes of its pages.
+All pages have one size. Pages 0 and 1 are metas, each the start of a whole state of the database: a
+transaction overwrites no page of the state before it, and writes its meta last. A page that holds too much
+goes on in the pages behind it. The writer gives each page to one bucket, and writes elements one behind the
+other, in order; anything else is damage. So a hostile file cannot make one byte count as two elements.
 
 Sources: etcd-io/bbolt `internal/common/{page,meta,bucket}.go`, `node.go` (write), `db.go` (getPageSize).
 """
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     Read: TypeAlias = Callable[[int, int], bytes | memoryview]
-    """Gives so many bytes from an offset on; fewer at the end of the file."""
+    """Called with an offset and a length, gives those bytes; fewer at the end of the file."""
 
 __all__ = ["BadMeta", "Element", "Meta", "Page", "Pages", "inline_page", "read_metas"]
 
-_MAGIC = b"\xed\xda\x0c\xed"  # 0xED0CDAED, the least byte first
+_MAGIC = b"\xed\xda\x0c\xed"  # 0xED0CDAED, little-endian
 _VERSION = 2
 _PAGE_HEADER = struct.Struct("<QHHI")  # id, flags, count, overflow
 _META = struct.Struct(
@@ -37,8 +37,8 @@ _BRANCH, _LEAF = 1, 2
 _IS_BUCKET = 1
 _LARGEST_KEY = 32768
 _PAGE_SIZES = [1 << power for power in range(9, 25)]
-_MAX_EXTENT = 64 << 20  # bytes of a page with those behind it: engines put in a few hundred an element
-_KEPT = 16 << 20  # bytes of pages that are kept for the next look
+_MAX_EXTENT = 64 << 20  # bytes of one page; elements of engines have a few hundred
+_KEPT = 16 << 20  # bytes of pages that are kept in memory
 _FNV_OFFSET, _FNV_PRIME = 0xCBF29CE484222325, 0x100000001B3
 
 
@@ -63,7 +63,7 @@ class Meta(NamedTuple):
 
 
 class BadMeta(NamedTuple):
-    """A meta that is not what its checksum says: its page, and the transaction that it claims to be of."""
+    """A meta with a wrong checksum: its page, and the ID of the transaction that it says wrote it."""
 
     page: int
     claims: int | None
@@ -73,7 +73,7 @@ class Element(NamedTuple):
     """A key of a leaf, and what it holds.
 
     Attributes:
-        at: where the value lies, which no other has: a byte of the file.
+        at: where the value lies, as a byte of the file; no other element has the same.
     """
 
     key: bytes
@@ -83,9 +83,10 @@ class Element(NamedTuple):
 
 
 def read_metas(read: Read, size: int) -> tuple[list[Meta], list[BadMeta]]:
-    """The sound metas, newest first, and those that are not; raises `FormatError` where none is sound.
+    """The sound metas, newest first, and the others; raises `FormatError` where none is sound.
 
-    The second meta is wherever the page size puts it, which only the first one tells.
+    The first meta tells the page size, and so the place of the second; where it is damaged, all sizes are
+    tried.
     """
     metas: list[Meta] = []
     bad: list[BadMeta] = []
@@ -112,7 +113,7 @@ def read_metas(read: Read, size: int) -> tuple[list[Meta], list[BadMeta]]:
 
 
 def _meta(read: Read, page: int, at: int) -> Meta | BadMeta:
-    """The meta at byte `at`, where that is the place of `page`."""
+    """The meta of page `page`, which is at byte `at`."""
     content = bytes(read(at + _PAGE_HEADER.size, _META.size))
     if len(content) != _META.size:
         return BadMeta(page, None)
@@ -180,7 +181,7 @@ class Pages:
         self._kept_bytes = 0
 
     def page(self, number: int, owner: int) -> Page:
-        """A page, read for the bucket that is noted at byte `owner`; raises `FormatError` with why not."""
+        """A page, read for the bucket whose entry is at byte `owner`; raises `FormatError`."""
         found = self._kept.get(number)
         if found is None or self._owners[number] != (owner, number):
             found = self._parse(number, owner)
@@ -272,7 +273,7 @@ def _leaf(data: memoryview, start: int) -> Page:
 
 
 class _Slot(NamedTuple):
-    """Where in its page an element says that its key, its value and its end are; its flags or child page."""
+    """Where an element says that its key, its value and its end lie in the page; its flags or child page."""
 
     at: int
     value_at: int
@@ -281,14 +282,14 @@ class _Slot(NamedTuple):
 
 
 def _elements(data: memoryview, form: struct.Struct, count: int) -> Iterator[tuple[int, tuple[int, ...]]]:
-    """Where each element at the beginning of a page is, and what it says: as many as there is room for."""
+    """The elements at the beginning of a page, as (where it is, its fields): as many as there is room for."""
     taken = min(count, len(data) // form.size - 1)
     first, end = _PAGE_HEADER.size, _PAGE_HEADER.size + taken * form.size
     return zip(range(first, end, form.size), form.iter_unpack(data[first:end]), strict=True)
 
 
 def _sound(slots: list[_Slot], count: int, size: int) -> tuple[list[_Slot], str | None]:
-    """The elements of a page of `size` bytes that can be as they say, and what is wrong with the first other.
+    """The possible elements of a page of `size` bytes, and what is wrong with the first impossible one.
 
     The first key lies behind all elements, and each element ends where the next one's key begins.
     """

@@ -1,4 +1,4 @@
-"""The values that containerd keeps in bolt: times, integers, protobuf's `Any`, texts by name.
+"""The values in containerd's bolt databases: times, integers, protobuf's `Any`, labels.
 
 Sources: containerd `core/metadata/boltutil/helpers.go`, `core/snapshots/storage/bolt.go`; Go
 `time.MarshalBinary`, `encoding/binary` (Varint); protobuf `any.proto`.
@@ -46,12 +46,12 @@ class TypedValue(NamedTuple):
 
 
 def as_text(raw: bytes) -> str:
-    """A text or key; bytes that are no UTF-8 become surrogates, so none is lost."""
+    """A text or key; bytes that are not UTF-8 become surrogates, as `os.fsdecode` makes them."""
     return raw.decode("utf-8", "surrogateescape")
 
 
 def as_bytes(text: str) -> bytes:
-    """The bytes of which `as_text` makes this text."""
+    """The bytes of a text that `as_text` made."""
     return text.encode("utf-8", "surrogateescape")
 
 
@@ -93,16 +93,16 @@ def any_of(raw: bytes) -> TypedValue:
 
 
 def labels_of(bucket: Bucket, name: bytes = b"labels") -> dict[str, str]:
-    """The texts by name in the bucket `name` of `bucket`; a bucket that is not there is empty."""
+    """The labels in the bucket `name` of `bucket`; empty where there is no such bucket."""
     found = bucket.bucket(name)
     return {as_text(key): as_text(value) for key, value in found.values()} if found else {}
 
 
 class Leniently:
-    """Reads values that a record can do without: a malformed one is told, and as one that is not there."""
+    """Reads optional values of a record: a malformed one is reported and becomes None."""
 
     def __init__(self, told: Callable[[FormatError], None]) -> None:
-        """Tell `told` what is wrong."""
+        """Report malformed values to `told`."""
         self._told = told
 
     def time(self, raw: bytes | None) -> int | None:

@@ -1,4 +1,4 @@
-"""BuildKit's databases: which layers and directories its cache holds, and what it notes of each record.
+"""BuildKit's databases: the snapshots of its cache with their layers and directories, and its cache records.
 
 In `snapshots.db` each bucket at the top is a snapshot; a value `committed` names its directory in
 `overlay2/`, a value `chainid` the layer it became. In `metadata_v2.db` the bucket `_main` has a bucket for
@@ -34,9 +34,9 @@ class BuildKitSnapshot:
 
     Attributes:
         key: its name.
-        parent: the snapshot below, or empty.
-        directories: names in `overlay2/` it may own (a name that is no directory there owns nothing).
-        chain_id: the layer it stands for, or None.
+        parent: the key of the snapshot below, or empty.
+        directories: names in `overlay2/` that may be its own; some of them may not exist there.
+        chain_id: the chain ID of its layer, or None.
     """
 
     key: str
@@ -46,7 +46,7 @@ class BuildKitSnapshot:
 
 
 def parse_snapshots(root: Bucket) -> list[BuildKitSnapshot]:
-    """Every snapshot of the database whose outermost bucket is `root`; errors as of that."""
+    """Every snapshot in the database with the outermost bucket `root`; raises what the bucket raises."""
     found = []
     for key, bucket in root.buckets():
         values = {
@@ -82,15 +82,15 @@ class BuildKitRecord:
         parent: the record it is built on, or empty.
         kind: what made it, such as `source.local`; `regular` where nothing is noted.
         description: in BuildKit's words.
-        size: bytes, where BuildKit has reckoned them; else None.
+        size: bytes; None where BuildKit has not computed them.
         created_ns: when it was made, in ns since the epoch, or None.
-        last_used_ns: likewise when it was last used.
+        last_used_ns: when it was last used, in ns since the epoch, or None.
         usage_count: how often it was used.
         snapshot: the key of its snapshot.
-        has_files: whether it has a snapshot at all; a record of a blob alone has none.
-        twin: the record that has the same content and is what counts, or empty.
-        chain_id: the chain ID of its content as a layer, where that was noted.
-        blob: the digest of the layer's blob, likewise; else empty.
+        has_files: whether it has a snapshot; a record that is only a blob has none.
+        twin: the key of another record with the same content, which is counted instead of this one; or empty.
+        chain_id: the chain ID of its content as a layer, or None.
+        blob: the digest of the layer's blob, or empty.
     """
 
     key: str
@@ -109,7 +109,7 @@ class BuildKitRecord:
 
 
 def parse_records(root: Bucket) -> list[BuildKitRecord]:
-    """Every record of the cache, of the database whose outermost bucket is `root`; errors as of that."""
+    """Every cache record in the database with the outermost bucket `root`; raises what the bucket raises."""
     main = root.bucket(b"_main")
     return [_record(key.decode("utf-8", "replace"), bucket) for key, bucket in main.buckets()] if main else []
 
@@ -135,7 +135,7 @@ def _record(key: str, bucket: Bucket) -> BuildKitRecord:
 
 
 def _noted(bucket: Bucket) -> Iterator[tuple[str, object]]:
-    """The values of a record that are JSON; what else a version may note is none of ours."""
+    """The values of a record that are JSON; others are ignored, as versions of BuildKit differ in them."""
     for name, value in bucket.values():
         try:
             yield name.decode("utf-8", "replace"), load_object(value).get("value")

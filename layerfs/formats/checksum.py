@@ -1,6 +1,6 @@
 """The CRC-64 (ISO 3309) that tar-split keeps of each file; `crc64(piece, before)` continues one.
 
-A module of its own, as loading fastcrc takes milliseconds that a listing need not pay.
+A module of its own, because loading fastcrc takes milliseconds, and most commands do not need it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""How a blob is compressed, told by its first bytes, and its content decompressed piece by piece.
+"""Which compression a blob has, by its first bytes; and decompression, piece by piece.
 
-Names and media types are never believed. What the engines take for one stream is one here: several
-members of gzip, several frames of zstd (skippable ones among them), several streams of bzip2 and xz.
+Names and media types are not used. As for the engines, a blob may consist of several gzip members, zstd
+frames (also skippable ones), or bzip2 or xz streams.
 
 Sources: RFC 1952, RFC 8878 (zstd), the .xz format 1.1.0; moby `pkg/archive/archive.go` (DetectCompression).
 """
@@ -29,7 +29,7 @@ _PIECE = 1 << 20
 
 
 class Compression(enum.StrEnum):
-    """A way to compress; `NONE` where the first bytes are those of no known one."""
+    """A compression format; `NONE` where the first bytes are of no known one."""
 
     NONE = "none"
     GZIP = "gzip"
@@ -39,7 +39,7 @@ class Compression(enum.StrEnum):
 
     @classmethod
     def of(cls, head: bytes) -> Compression:
-        """What a blob that begins with `head` is compressed with."""
+        """The compression of a blob that begins with `head`."""
         if head.startswith(b"\x1f\x8b"):
             return cls.GZIP
         if head.startswith(b"\x28\xb5\x2f\xfd") or (head[1:4] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50):
@@ -50,7 +50,7 @@ class Compression(enum.StrEnum):
 
 
 class _Decoder(Protocol):
-    """One member, frame or stream; as those of `bz2` and `lzma`."""
+    """Decompresses one member, frame or stream, with the interface of `bz2.BZ2Decompressor`."""
 
     @property
     def eof(self) -> bool:
@@ -58,11 +58,11 @@ class _Decoder(Protocol):
 
     @property
     def needs_input(self) -> bool:
-        """Whether it has given all that it can of what it got."""
+        """Whether it needs more input before it can give more content."""
 
     @property
     def unused_data(self) -> bytes:
-        """What came after its end."""
+        """The input behind the end of its stream."""
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
         """Up to `max_length` bytes of content."""
@@ -98,7 +98,7 @@ class _GzipDecoder:
 def decompressed(
     pieces: Iterable[bytes], compression: Compression, memory: int = MEMORY_LIMIT
 ) -> Iterator[bytes]:
-    """The content of a compressed blob in pieces of at most a mebibyte; `pieces` itself where it is none.
+    """The content of a blob in pieces of at most 1 MiB; `pieces` itself where it is not compressed.
 
     Args:
         pieces: the blob's bytes, in order.
@@ -146,7 +146,7 @@ def _unpadded(piece: bytes) -> bytes:
 def _decoder(
     compression: Compression, memory: int
 ) -> tuple[Callable[[], _Decoder], tuple[type[Exception], ...]]:
-    """What makes a decoder for one stream, and what it raises."""
+    """A function that makes a decoder for one stream, and the errors that such a decoder raises."""
     if compression is Compression.GZIP:
         return _GzipDecoder, (zlib.error,)
     if compression is Compression.BZIP2:

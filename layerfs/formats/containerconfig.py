@@ -1,4 +1,4 @@
-"""config.v2.json: what the engine noted of a container.
+"""config.v2.json: the engine's record of a container.
 
 Source: moby `container/container.go`, `container/state.go`, `volume/mounts/mounts.go`.
 """
@@ -27,10 +27,10 @@ __all__ = ["ContainerConfig", "ContainerState", "MountPoint", "parse_container_c
 
 @dataclass(frozen=True, slots=True)
 class ContainerState:
-    """The state as last written: stale after a crash. Times in ns since the epoch, None for never.
+    """The state as last written; outdated after a crash. Times in ns since the epoch, None for never.
 
     Attributes:
-        known: whether anything was written; else the rest means nothing.
+        known: whether a state was written; if not, the other fields mean nothing.
     """
 
     running: bool
@@ -57,7 +57,7 @@ class MountPoint:
 
 @dataclass(frozen=True, slots=True)
 class ContainerConfig:
-    """What layerfs uses of a container's config; `raw` is the whole document.
+    """The fields of a container's config that layerfs uses; `raw` is the whole document.
 
     Attributes:
         name: without the leading slash.
@@ -82,14 +82,14 @@ class ContainerConfig:
 
     @property
     def health(self) -> str:
-        """The health as last written: a word, or `none`; not yet known is unhealthy, as the engine has it."""
+        """The health as last written; `none` without a health check, `unhealthy` for an empty status."""
         state = self.raw.get("State")
         health = state.get("Health") if isinstance(state, dict) else None
         return (str(health.get("Status") or "") or "unhealthy") if isinstance(health, dict) else "none"
 
     @property
     def platform(self) -> str:
-        """What its image is for, as newer engines note it, as `linux/arm/v7`; else the system alone."""
+        """The platform of its image, such as `linux/arm/v7`; of older engines the operating system alone."""
         noted = self.raw.get("ImagePlatform")
         found = noted if isinstance(noted, dict) else {"os": self.os}
         return "/".join(str(found[key]) for key in ("os", "architecture", "variant") if found.get(key))

@@ -1,6 +1,6 @@
 """containerd's `meta.db`: namespaces, and in each the names of images, blobs, snapshots and containers.
 
-A namespace is there if its bucket is. A record that is malformed is reported and left out; the rest is read.
+A namespace exists if its bucket does. A malformed record is reported and left out; the rest is read.
 
 Source: containerd `core/metadata/buckets.go`.
 """
@@ -30,10 +30,10 @@ _PARTS = (b"images", b"content", b"snapshots", b"containers", b"leases", b"label
 
 @dataclass(frozen=True, slots=True)
 class MetaImage:
-    """A name of an image, which may be no reference: any text that is not empty.
+    """A name of an image: any text but the empty one, and so not always a reference.
 
     Attributes:
-        digest, media_type, size: of what it names: an index, a manifest, or something else. Not checked.
+        digest, media_type, size: of its target: an index, a manifest, or something else. Not checked.
         created_ns, updated_ns: ns since 1970, or None.
         annotations: of the descriptor that it was imported by.
     """
@@ -50,7 +50,7 @@ class MetaImage:
 
 @dataclass(frozen=True, slots=True)
 class MetaBlob:
-    """A blob that a namespace has.
+    """A blob in a namespace.
 
     Attributes:
         size: bytes.
@@ -65,7 +65,7 @@ class MetaBlob:
 
 @dataclass(frozen=True, slots=True)
 class MetaLease:
-    """What keeps things from being collected.
+    """A lease: it keeps snapshots and blobs from garbage collection.
 
     Attributes:
         created_ns: ns since 1970, or None.
@@ -82,11 +82,11 @@ class MetaLease:
 
 @dataclass(frozen=True, slots=True)
 class MetaSnapshot:
-    """A snapshot as a namespace knows it.
+    """A snapshot in a namespace.
 
     Attributes:
-        key: what it is asked for by: a chain ID, a container's ID, …
-        name: what the snapshotter knows it by; see `snapshotdb.Snapshot`.
+        key: its name in the namespace: a chain ID, a container's ID, …
+        name: its name in the snapshotter's database; see `snapshotdb.Snapshot`.
         parent: the key of the one below in this namespace; empty for a base.
     """
 
@@ -99,14 +99,14 @@ class MetaSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class MetaContainer:
-    """A container; of Docker's only those that run, and without a snapshot.
+    """A container. Of Docker's containers only running ones are here, without a snapshot.
 
     Attributes:
         image: the name of its image.
         snapshot_key: its writable snapshot, in `snapshotter`; empty for Docker's.
         sandbox: the ID of its sandbox; empty where it has none.
         spec: the OCI runtime specification, as JSON; None where there is none.
-        extensions: what others noted, by their names.
+        extensions: data of containerd's clients, by their names.
     """
 
     id: str
@@ -121,20 +121,20 @@ class MetaContainer:
 
 
 class Namespace:
-    """What one namespace has; read when it is asked for, what is asked for by name alone.
+    """The records of one namespace, read when they are asked for; a record asked for by name is read alone.
 
-    A record that is malformed is told to `report`, and is as one that is not there.
+    A malformed record is given to `report`, and otherwise treated as missing.
     """
 
     def __init__(self, name: str, bucket: Bucket | None, report: Callable[[FormatError], None]) -> None:
-        """The namespace `name`, which is `bucket`; None where nothing is known of it but its name."""
+        """The namespace `name` with its bucket; None where only the name is known."""
         self.name = name
         self._bucket = bucket
         self._report = report
         self._parents: dict[tuple[bytes, ...], Bucket] = {}
 
     def has(self, part: str) -> bool:
-        """Whether there is anything in one of its parts, as `images` or `containers`."""
+        """Whether one of its parts, such as `images` or `containers`, has any record."""
         found = _inner(self._bucket, (part.encode(),))
         return found is not None and next(iter(found.items()), None) is not None
 
@@ -173,7 +173,7 @@ class Namespace:
         return self._one("container", _container, container_id, b"containers")
 
     def sandbox_extensions(self, sandbox: str) -> Mapping[str, TypedValue]:
-        """What others noted of a sandbox that containerd itself knows (since 1.7), by their names."""
+        """Data of containerd's clients in a record of a sandbox (since containerd 1.7), by their names."""
         found = self._one("sandbox", _sandbox, sandbox, b"sandboxes")
         return found or {}
 
@@ -198,7 +198,7 @@ class Namespace:
     def _one(self, noun: str, parse: _Parser[_Record], key: str, *path: bytes) -> _Record | None:
         parent = self._parents.get(path) or _inner(self._bucket, path)
         if parent:
-            self._parents[path] = parent  # thousands are asked for one by one
+            self._parents[path] = parent  # callers ask for thousands one by one
         inner = parent.bucket(as_bytes(key)) if parent and key else None
         return self._parsed(noun, parse, key, inner) if inner else None
 
@@ -219,7 +219,7 @@ def parse_meta(root: Bucket, report: Callable[[FormatError], None]) -> dict[str,
 
     Args:
         root: the outermost bucket of the database.
-        report: takes what is wrong with a record, which is left out.
+        report: called with the fault of each record that is left out.
     """
     version = root.bucket(b"v1")
     return {
@@ -230,7 +230,7 @@ def parse_meta(root: Bucket, report: Callable[[FormatError], None]) -> dict[str,
 
 
 def _is_namespace(bucket: Bucket) -> bool:
-    """Whether `v1/sandboxes` is a namespace of that name; of version 3 it has the sandboxes of all."""
+    """Whether `v1/sandboxes` is a namespace of that name; in version 3 it holds all sandboxes instead."""
     return any(bucket.bucket(part) for part in _PARTS)
 
 

@@ -1,4 +1,4 @@
-"""What Kubernetes' interface notes of containers and pods in containerd, and of the state of a container.
+"""The records that containerd's CRI plugin (Kubernetes) keeps of containers, pods, and states of containers.
 
 Sources: containerd `internal/cri/store/container/{metadata,status}.go`,
 `internal/cri/store/sandbox/metadata.go`; cri-api `runtime/v1/api.proto`.
@@ -21,23 +21,23 @@ CRI_KINDS = {
     "io.cri-containerd.sandbox.metadata": "sandbox",
     "metadata": "sandbox",
 }
-"""The extensions of containers, and of sandboxes, that hold these notes, and what they are of."""
+"""The extensions that hold these records; the value tells what the record is of."""
 
 
 @dataclass(frozen=True, slots=True)
 class CRIMetadata:
-    """The notes of a container, or of the sandbox of a pod.
+    """The record of a container, or of the sandbox of a pod.
 
     Attributes:
-        full_name: `<container>_<pod>_<namespace>_<uid>_<attempt>`; of a sandbox without the first part.
-        name: the container's own name; of a sandbox the pod's.
+        full_name: `<container>_<pod>_<namespace>_<uid>_<attempt>`; for a sandbox without the first part.
+        name: the container's own name; for a sandbox the pod's.
         namespace, uid: the pod's; empty for a container.
         attempt: how many times it was made before, 0 for the first.
         sandbox: the ID of a container's sandbox; empty for a sandbox.
         image_ref: the config digest of a container's image.
-        labels: what Kubernetes was asked to label it with.
+        labels: the labels that Kubernetes gave it.
         log_path: the file of its log.
-        raw: all of it.
+        raw: the whole document.
     """
 
     full_name: str
@@ -57,7 +57,7 @@ class CRIStatus:
     """The state of a container as it was last written down; times in ns since 1970, None for never.
 
     Attributes:
-        raw: all of it.
+        raw: the whole document.
     """
 
     created_ns: int | None

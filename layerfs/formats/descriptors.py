@@ -1,6 +1,6 @@
-"""OCI descriptors, indexes and manifests, and their Docker twins; `manifest.json` of docker archives.
+"""OCI descriptors, indexes and manifests, and Docker's equivalents; `manifest.json` of docker archives.
 
-Media types are used where they tell an index from a manifest, and not believed further.
+Media types are used only to tell an index from a manifest.
 
 Sources: OCI image-spec `descriptor.md`, `image-index.md`, `manifest.md`; distribution `manifest v2 schema 2`;
 moby `daemon/internal/image/tarexport`; containers/image `docker/internal/tarfile/types.go`.
@@ -32,24 +32,24 @@ _MANIFESTS = (
 )
 
 _EMPTY = "application/vnd.oci.empty.v1+json"
-"""The config of what is no image."""
+"""The media type of the config of an artifact that is no image."""
 
 NAME = "io.containerd.image.name"
-"""The annotation with a full reference, of Docker and containerd."""
+"""The annotation in which Docker and containerd write a full reference."""
 REF_NAME = "org.opencontainers.image.ref.name"
-"""A tag by the specification; a full reference by Podman, skopeo and Buildah."""
+"""The annotation for a tag, by the specification; Podman, skopeo and Buildah write a full reference in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """What an image is for; empty texts where nothing says."""
+    """The platform of an image; a text is empty where it is not known."""
 
     os: str = ""
     architecture: str = ""
     variant: str = ""
 
     def __str__(self) -> str:
-        """As `docker` spells it: `linux/arm/v7`."""
+        """As Docker writes it: `linux/arm/v7`."""
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
 
 
@@ -59,11 +59,11 @@ class Descriptor:
 
     Attributes:
         digest: `algorithm:value`, checked for its form only.
-        size: bytes, as whoever wrote it says.
-        media_type: likewise.
-        platform: of a manifest in an index; None where it does not say.
+        size: bytes, as the descriptor says; not checked.
+        media_type: as the descriptor says; not checked.
+        platform: of a manifest in an index; None where it is not given.
         annotations: texts by name.
-        artifact_type: what it is, where it is no image.
+        artifact_type: the type of an artifact that is no image; else empty.
     """
 
     digest: str
@@ -75,17 +75,17 @@ class Descriptor:
 
     @property
     def is_index(self) -> bool:
-        """Whether it says that it is a list of manifests."""
+        """Whether its media type is that of an index."""
         return self.media_type in _INDEXES
 
     @property
     def is_attestation(self) -> bool:
-        """Whether it tells of another manifest, and is no image (BuildKit)."""
+        """Whether it is an attestation of another manifest (BuildKit), and no image."""
         return "vnd.docker.reference.type" in self.annotations
 
     @property
     def blob_path(self) -> str:
-        """Where a layout keeps it."""
+        """The path of the blob in a layout."""
         algorithm, _, value = self.digest.partition(":")
         return f"blobs/{algorithm}/{value}"
 
@@ -98,7 +98,7 @@ class Manifest:
         manifests: of an index; empty for a manifest.
         config: of a manifest; None for an index.
         layers: of a manifest, base first.
-        is_index: which of both it is.
+        is_index: whether it is an index.
         is_artifact: whether it is a manifest of something that is no image.
     """
 
@@ -110,7 +110,7 @@ class Manifest:
 
     @property
     def named(self) -> tuple[Descriptor, ...]:
-        """All that it names, in the order of the document."""
+        """Every descriptor in it, in the order of the document."""
         return (*self.manifests, *([self.config] if self.config else ()), *self.layers)
 
 
@@ -130,7 +130,7 @@ class ArchiveEntry:
 
 
 def parse_manifest(content: bytes) -> Manifest:
-    """An index (`index.json` too) or a manifest, told apart by what it holds; raises `FormatError`."""
+    """Parse an index (`index.json` too) or a manifest, told apart by their keys; raises `FormatError`."""
     document = load_object(content)
     media_type = text(document, "mediaType")
     is_index = media_type in _INDEXES or (media_type not in _MANIFESTS and "manifests" in document)

@@ -1,4 +1,4 @@
-"""Where the configuration files of engines say that their stores are.
+"""The paths of stores in the configuration files of engines.
 
 Sources: moby `daemon/config/config.go` (`data-root`, before that `graph`); containerd
 `docs/man/containerd-config.toml.5.md` (`root`); BuildKit `docs/buildkitd.toml.md` (`root`);
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["CONFIG_LIMIT", "containerd_root", "docker_root", "kubernetes_root", "podman_root"]
 
 CONFIG_LIMIT = 1 << 16
-"""Bytes of a configuration file."""
+"""The most bytes that a configuration file may have."""
 
-_LONGEST_LINE = 1 << 12  # the time that tomllib takes grows with the square of a key's parts
+_LONGEST_LINE = 1 << 12  # tomllib takes time that grows with the square of a key's parts
 
 _DATA_DIR = re.compile(
     r"""^(["']?)data-dir\1[ \t]*:[ \t]+(?:"([^"\n]*)"|'([^'\n]*)'|([^\s"'#][^\s#]*))[ \t]*(?:#.*)?\r?$""",
@@ -34,7 +34,7 @@ _DATA_DIR = re.compile(
 def docker_root(content: bytes) -> str | None:
     """The path that a `daemon.json` gives as `data-root`, None where it gives none; raises `FormatError`."""
     if not content.strip():
-        return None  # to the Engine it is {}
+        return None  # the Engine takes an empty file for {}
     found = load_object(_text(content).encode())
     return _path(found, "data-root") or _path(found, "graph")
 
@@ -66,7 +66,7 @@ def _path(found: Mapping[str, Any], key: str) -> str | None:
 
 
 def _is_path(value: object) -> TypeGuard[str]:
-    """Whether it is a path that is the same wherever the engine was started."""
+    """Whether it is an absolute path."""
     return isinstance(value, str) and value.startswith("/") and "\0" not in value
 
 

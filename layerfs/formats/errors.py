@@ -1,6 +1,6 @@
-"""The one error of this floor: bytes are not what their format says.
+"""The one error of this package: bytes do not follow their format.
 
-The store floor turns it into a `MalformedFile` that names the file.
+The stores turn it into a `MalformedFile`, which names the file.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ class FormatError(ValueError):
     """What is wrong, what was expected, and what was found instead (both optional)."""
 
     def __init__(self, problem: str, *, expected: str | None = None, found: str | None = None) -> None:
-        """Keep the three apart: the store adds the file's name."""
+        """Keep the three apart, for the message of `MalformedFile`."""
         super().__init__(problem)
         self.problem = problem
         self.expected = expected

@@ -3,7 +3,7 @@ r"""Shell patterns as find(1) takes them: fnmatch(3) without flags, or with FNM_
 `*` and `?` match anything, a leading dot and a slash included; `[...]` a set, `[!...]` its complement,
 with ranges and POSIX classes (of ASCII); a backslash takes the next character literally.
 
-A name is matched as text: UTF-8, and each byte that is none as a character of its own.
+A name is matched as UTF-8 text; each byte that is not UTF-8 counts as one character.
 
 Source: POSIX.1-2017 XCU 2.13; glibc `posix/fnmatch_loop.c`.
 """
@@ -37,8 +37,8 @@ _CLASSES = {
 
 
 def compile_glob(pattern: str, *, ignore_case: bool = False) -> re.Pattern[str]:
-    """A regular expression whose `fullmatch` is what fnmatch(3) would say; every pattern means something."""
-    # a star takes as little as it can and never gives back: without that, stars would multiply
+    """A regular expression whose `fullmatch` gives the answer of fnmatch(3). No pattern is an error."""
+    # atomic groups: a star never backtracks, so time does not grow exponentially with the stars
     first, *others = _runs(pattern)
     body = first
     if others:
@@ -84,7 +84,7 @@ class _Bracket(NamedTuple):
 
 
 def _bracket(pattern: str, at: int) -> _Bracket | None:
-    """The set that begins behind a bracket, or None where it never ends and the bracket is just that."""
+    """The set that begins behind a bracket; None where it has no end, so the bracket is a plain character."""
     negated = pattern[at : at + 1] in ("!", "^")
     at += negated
     first, members = at, ""
@@ -106,7 +106,7 @@ def _bracket(pattern: str, at: int) -> _Bracket | None:
 
 
 def _class(pattern: str, at: int) -> tuple[str, int] | None:
-    """A POSIX class as `[:alpha:]`, and where it ends; one that is unknown holds nothing."""
+    """A POSIX class such as `[:alpha:]`, and where it ends; an unknown class has no characters."""
     if not pattern.startswith("[:", at):
         return None
     end = pattern.find(":]", at + 2)
@@ -117,7 +117,7 @@ def _class(pattern: str, at: int) -> tuple[str, int] | None:
 
 
 def _element(pattern: str, at: int) -> tuple[str, int]:
-    """One character of a set, and where it ends: itself, escaped, or as `[=a=]` and `[.-.]`."""
+    """One character of a set, and where it ends: plain, escaped, or as `[=a=]` or `[.-.]`."""
     for sign in "=.":
         if pattern.startswith(f"[{sign}", at) and pattern.startswith(f"{sign}]", at + 3):
             return pattern[at + 2], at + 5

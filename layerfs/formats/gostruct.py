@@ -1,4 +1,4 @@
-"""The engine's JSON objects as it writes them out itself: its fields, its order, its zero values.
+"""JSON objects as the engine prints them: with its fields, their order and their zero values.
 
 The engine decodes a document into a Go struct and encodes that, so unknown keys vanish, missing ones
 appear with zero values, and `omitempty` decides what is left out. A tuple of `Field`s describes such a
@@ -32,7 +32,7 @@ _TIME = re.compile(r"(.*?:\d\d:\d\d)(?:[.,](\d+))?(?:[Zz]|([+-]\d\d:\d\d))")
 class Field:
     """One field of a struct: its key, how its value is decoded, and when it is left out.
 
-    What older engines do not know (`omit_absent`) is told where the document has it.
+    A field that only newer engines know (`omit_absent`) is left out where the document has none.
     """
 
     name: str
@@ -85,7 +85,7 @@ def _lookup(document: Json, key: str) -> Any:
     return next((document[name] for name in document if name.casefold() == folded), None)
 
 
-# -- decoders: what Go makes of a value; TypeError says what it must be ---------------------------
+# -- decoders: the value that Go makes of a JSON value; a TypeError says which type it must have ----
 
 
 def _text(value: Any) -> str:
@@ -107,7 +107,7 @@ def _integer(value: Any) -> int:
 
 
 def _pointer(decode: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """A pointer keeps the difference between null and zero."""
+    """A pointer: null stays null, and does not become a zero value."""
     return lambda value: None if value is None else decode(value)
 
 
@@ -120,7 +120,7 @@ def _texts(value: Any) -> list[str] | None:
 
 
 def _words(value: Any) -> list[str] | None:
-    """A command: an array, or one text that is its only word (StrSlice)."""
+    """A command (StrSlice): an array of texts, or one text, which is its only element."""
     return [_text(value)] if isinstance(value, str) else _texts(value)
 
 
@@ -193,7 +193,7 @@ CONFIG = (
     Field("StopTimeout", _pointer(_integer), omit_null=True),
     Field("Shell", _words, omit_empty=True),
 )
-"""`container.Config`: how a container is run; of images and containers alike."""
+"""`container.Config`: how a container is run; the same struct for images and containers."""
 
 STATE = (
     Field("Running", _flag),

@@ -17,11 +17,11 @@ _TIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,18}))?(?:[Zz]|([+-])(\d\d):(\d\d))"
 )
 _EPOCH = dt.date(1970, 1, 1).toordinal()
-_CYCLE_YEARS, _CYCLE_DAYS = 400, 146097  # after which the calendar is the same again
+_CYCLE_YEARS, _CYCLE_DAYS = 400, 146097  # the Gregorian calendar repeats after these
 _ZERO_TIME = (dt.date(1, 1, 1).toordinal() - _EPOCH) * 86400 * 10**9
 
 
-@functools.lru_cache(1 << 10)  # the steps of a build often share theirs
+@functools.lru_cache(1 << 10)  # the steps of a build often have the same time
 def parse_time(text: str) -> int | None:
     """Nanoseconds since the epoch; None for Go's zero time, which stands for "never".
 
@@ -48,7 +48,7 @@ def parse_time(text: str) -> int | None:
 def format_time(nanoseconds: int) -> str:
     """RFC 3339 in UTC, with as many digits of the fraction as needed.
 
-    A file system keeps times of 64 bits: years have more digits then, or a sign, as date(1) writes them.
+    A file system's times have 64 bits: a year may have more than four digits, or a sign, as in date(1).
     """
     seconds, fraction = divmod(nanoseconds, 10**9)
     days, rest = divmod(seconds, 86400)

@@ -1,7 +1,7 @@
-"""Users and groups of a user namespace: which number of the host is which inside.
+"""The maps of a user namespace between IDs of users and groups inside and outside.
 
-An engine with `userns-remap`, or a rootless one, unpacks the archive's user 33 as the host's 100033. Docker
-shows 33, and so do we. A map is a list of ranges, as in uid_map(5).
+An engine with `userns-remap`, or a rootless one, unpacks user 33 of an archive as user 100033 of the host.
+Docker shows 33, and so does layerfs. A map is a list of ranges, as in user_namespaces(7).
 
 Sources: user_namespaces(7); moby `pkg/idtools/idtools.go` (ToHost, ToContainer).
 """
@@ -17,15 +17,15 @@ from layerfs.formats.errors import FormatError
 __all__ = ["OVERFLOW", "SAME", "IDMap", "IDRange", "Owners", "parse_owners", "shifted"]
 
 OVERFLOW = 65534
-"""What the kernel shows inside for an ID that has no number there ("nobody")."""
+"""The ID that the kernel shows inside for an ID that is not mapped ("nobody")."""
 
-_ALL = (1 << 32) - 1  # the last number is none: to chown(2) it means "leave it"
+_ALL = (1 << 32) - 1  # the last number is no ID: chown(2) takes it for "leave as it is"
 _BASES = re.compile(r"([0-9]{1,10})(?:\.([0-9]{1,10}))?")
 _RANGES = re.compile(r"[0-9]{1,10}:[0-9]{1,10}:[0-9]{1,10}(?:,[0-9]{1,10}:[0-9]{1,10}:[0-9]{1,10})*")
 
 
 class IDRange(NamedTuple):
-    """`length` numbers: from `inside` on in the namespace, from `outside` on outside."""
+    """`length` IDs: from `inside` on in the namespace, from `outside` on on the host."""
 
     inside: int
     outside: int
@@ -34,25 +34,25 @@ class IDRange(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class IDMap:
-    """The numbers of users, or of groups.
+    """The map of users, or of groups.
 
     Attributes:
-        ranges: none is the map of no namespace, in which every number is itself.
-        whole: whether these are all; else a number in none of them stays what it is.
+        ranges: empty without a namespace; then every ID is mapped to itself.
+        whole: whether these are all ranges; if not, an ID outside of them stays as it is.
     """
 
     ranges: tuple[IDRange, ...] = ()
     whole: bool = True
 
     def inside(self, outside: int) -> int:
-        """The number inside; `OVERFLOW` for one that has none."""
+        """The ID inside; `OVERFLOW` for one that is not mapped."""
         for item in self.ranges:
             if 0 <= outside - item.outside < item.length:
                 return outside - item.outside + item.inside
         return OVERFLOW if self.ranges and self.whole else outside
 
     def outside(self, inside: int) -> int | None:
-        """The number outside, or None where there is none, or none is known."""
+        """The ID outside; None where there is none, or where it is not known."""
         for item in self.ranges:
             if 0 <= inside - item.inside < item.length:
                 return inside - item.inside + item.outside
@@ -71,21 +71,21 @@ class Owners(NamedTuple):
         return not (self.users.ranges or self.groups.ranges)
 
     def inside(self, uid: int, gid: int) -> tuple[int, int]:
-        """An owner of the host as the namespace has it."""
+        """The owner inside, for an owner on the host."""
         return self.users.inside(uid), self.groups.inside(gid)
 
 
 SAME = Owners(IDMap(), IDMap())
-"""No namespace."""
+"""The maps without a user namespace."""
 
 
 def shifted(base: int) -> IDMap:
-    """The map that adds `base`; how many numbers the engine was given is not known, and does not matter."""
+    """The map that adds `base`; how many IDs the engine was given is not known, so it goes on to the last."""
     return IDMap((IDRange(0, base, _ALL - base),) if base else ())
 
 
 def parse_owners(text: str) -> Owners:
-    """The maps that a user wrote.
+    """Parse the maps of users and groups that a user typed.
 
     Args:
         text: `none`; `BASE` or `UID.GID`, the number of root outside, as the engine names its data root;

@@ -1,4 +1,4 @@
-"""The image config: what an image ID is the hash of.
+"""The image config. An image ID is the sha256 of its bytes.
 
 Sources: moby `image/image.go`, `api/types/container/config.go`; OCI image-spec `config.md`.
 """
@@ -37,7 +37,7 @@ class HistoryEntry:
 
 @dataclass(frozen=True, slots=True)
 class ImageConfig:
-    """What layerfs uses of a config; `raw` is the whole document.
+    """The fields of a config that layerfs uses; `raw` is the whole document.
 
     Attributes:
         created_ns: ns since the epoch; None where it is missing.

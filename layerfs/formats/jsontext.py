@@ -1,8 +1,7 @@
 """JSON from untrusted bytes, and typed access to it.
 
-Parsers of this floor take a document apart with these functions, so a wrong type anywhere becomes a
-`FormatError` that says where. Go's decoder matches keys without regard to case; so do we, exact
-matches first.
+The parsers of this package use these functions, so a wrong type anywhere becomes a `FormatError` that says
+where. Keys match without regard to case, exact matches first, as in Go's decoder.
 """
 
 from __future__ import annotations
@@ -46,9 +45,9 @@ _ESCAPE = re.compile(
 
 
 def load_object(content: bytes) -> Json:
-    """The JSON object in `content`; raises `FormatError` for anything else, however odd.
+    """The JSON object in `content`; raises `FormatError` for anything else.
 
-    No text in it has half a surrogate pair: to Go that is no character, and it reads U+FFFD instead.
+    Half a surrogate pair in a text becomes U+FFFD, as in Go.
     """
     found: Json = _loaded(content, dict)
     return found
@@ -72,7 +71,7 @@ def _loaded(content: bytes, kind: type) -> Any:
         raise
     except RecursionError as error:
         raise FormatError("JSON that cannot be read", found="arrays or objects nested too deep") from error
-    except ValueError as error:  # the only one left is Python's own limit
+    except ValueError as error:  # the only ValueError left is Python's limit of digits
         raise FormatError("JSON that cannot be read", found="a number of thousands of digits") from error
     if not isinstance(found, kind):
         raise FormatError(f"not a JSON {_NAMES[kind].split()[-1]}", found=_name(found))
@@ -134,23 +133,23 @@ def texts(document: Json, key: str) -> tuple[str, ...]:
 
 
 def texts_by_name(document: Json) -> dict[str, str]:
-    """An object whose keys are not known before, and whose values are texts; a null is empty."""
+    """The texts of an object whose keys are not fixed; null becomes the empty text."""
     return {name: "" if found is None else _checked(found, str, name) for name, found in document.items()}
 
 
 def objects_by_name(document: Json) -> dict[str, Json]:
-    """An object whose keys are not known before, and whose values are objects; a null is empty."""
+    """The objects of an object whose keys are not fixed; null becomes the empty object."""
     return {name: {} if found is None else _checked(found, dict, name) for name, found in document.items()}
 
 
 def _typed(document: Json, key: str, kind: type, default: Any) -> Any:
     """The value of a field.
 
-    A missing one costs a look at every key, so the field must be one of ours: whoever goes through keys
-    that the document brings takes `texts_by_name` or `objects_by_name`.
+    Looking for a missing key goes through all keys. So `key` must be a fixed name: for keys that come from
+    the document there are `texts_by_name` and `objects_by_name`.
     """
     found = document.get(key)
-    if type(found) is kind:  # mostly; a store of thousands of images asks for hundreds of thousands of fields
+    if type(found) is kind:  # the usual case, made fast: large stores have 100,000s of fields
         return found
     if found is None:
         found = _alike(document, key)
@@ -158,7 +157,7 @@ def _typed(document: Json, key: str, kind: type, default: Any) -> Any:
 
 
 def _alike(document: Json, key: str) -> Any:
-    """The value of the first key that is the same but for upper and lower case; None where there is none."""
+    """The value of the first key that is equal without regard to case; None where there is none."""
     size = len(key)
     for name in document:
         if len(name) == size and name.casefold() == key.casefold():

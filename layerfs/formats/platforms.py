@@ -1,4 +1,4 @@
-"""Which of an image's platforms is meant: containerd's order of preference.
+"""Which platforms of an image would do for a wanted one: containerd's order of preference.
 
 Source: containerd `platforms` (defaults_unix.go, compare.go): a variant of ARM runs the older ones.
 """
@@ -49,7 +49,7 @@ def parse_platform(text: str) -> Platform:
 
 
 def preference(wanted: Platform) -> Sequence[Platform]:
-    """What would do for `wanted`, best first."""
+    """The platforms that would do for `wanted`, best first."""
     if wanted.architecture == "arm64" and not wanted.variant:
         return (wanted, *(Platform(wanted.os, "arm", variant) for variant in _ARM))
     if wanted.architecture == "arm" and wanted.variant in _ARM:

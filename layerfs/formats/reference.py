@@ -55,7 +55,7 @@ class Reference:
         if self.domain != DEFAULT_DOMAIN:
             return self.name
         short = self.path.removeprefix(_OFFICIAL)
-        # a path that would read as another name keeps its prefix
+        # a path that would be parsed as another name keeps its prefix
         return short if "/" not in short else self.path
 
     @property
@@ -80,12 +80,12 @@ class Reference:
         return self if self.tag or self.digest else replace(self, tag=DEFAULT_TAG)
 
     def without_tag(self) -> Reference:
-        """This reference by digest alone."""
+        """This reference without its tag."""
         return replace(self, tag=None)
 
 
 def parse_reference(text: str) -> Reference:
-    """Parse and normalise what a user or repositories.json calls an image.
+    """Parse a reference that a user typed, or of repositories.json, to normal form.
 
     Raises:
         FormatError: it is no reference; the problem is in Docker's words.
@@ -129,7 +129,7 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def reference_matches(pattern: str, reference: Reference) -> bool:
-    """Whether Docker's `reference` filter takes it: the pattern fits the whole familiar form or the name.
+    """Whether Docker's filter `reference` matches: the pattern fits the familiar form or name.
 
     Raises:
         FormatError: the pattern is malformed.

@@ -32,7 +32,7 @@ class RepositoryRow:
 
 @dataclass(frozen=True)
 class Repositories:
-    """The rows that are names, sorted, and in `problems` what was ignored as the engine ignores it."""
+    """The valid rows, sorted; `problems` says which others were left out, as the engine ignores them."""
 
     rows: tuple[RepositoryRow, ...] = ()
     problems: tuple[str, ...] = ()
@@ -47,7 +47,7 @@ class Repositories:
 
 
 def parse_repositories(content: bytes) -> Repositories:
-    """The rows of repositories.json; the inner key decides which name a row is.
+    """Parse repositories.json; the name of a row is its inner key.
 
     Raises:
         FormatError: not the JSON it should be.

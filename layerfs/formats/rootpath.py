@@ -1,7 +1,7 @@
-"""Paths of a data root as other tools write them: which layer, image or container a path belongs to.
+"""Paths of files in a store, as other tools report them: which layer, image or container each belongs to.
 
-An alert or audit log names files by their place on its own host, so a path is recognised by its shape,
-whatever directory the root has there.
+Alerts and audit logs have paths of the host they were made on. So a path is recognised by the names of a
+store's directories in it, wherever the store was on that host.
 
 Source: moby `daemon/graphdriver/overlay2/overlay.go`, `layer/filestore.go`, `image/fs.go`,
 `distribution/metadata/v2_metadata_service.go`, `volume/local/local.go`, `daemon/snapshotter/mount.go`;
@@ -35,20 +35,20 @@ _PREFIXES = {
     b"io.containerd.content.v1.content/blobs/sha256": "content",
     b"volumes": "volume",
 }
-"""What the name behind a prefix is; a longer prefix comes before its own beginning."""
+"""The kind of the name behind each prefix; longer prefixes come first."""
 
 _SNAPSHOTTER, _OVERLAYFS = b"io.containerd.snapshotter.v1.", b"overlayfs"
 _FILES, _WHOLE = b"fs", b"native"
 
 
 class RootPath(NamedTuple):
-    """A path, taken apart.
+    """The parts of a path.
 
     Attributes:
         kind: what `name` names: `directory` (of `overlay2/`, or of a snapshotter), `link`, `chain`, `diff`,
             `blob`, `content` (any blob of containerd's), `image`, `container` or `volume`; digests without
             their algorithm.
-        name: the name; of a snapshotter's directory the place of its snapshot.
+        name: the name; for a snapshotter's directory the place of the snapshot.
         area: of a layer's directory the part: `diff` (its files), `merged`, `work`, `link`, …; `merged` of a
             container's tree that is mounted; else empty.
         inner: the path inside that, without a leading slash.
@@ -61,7 +61,7 @@ class RootPath(NamedTuple):
 
 
 def root_paths(path: bytes, root: bytes) -> Iterator[RootPath]:
-    """What a path may be, the likeliest first: below `root`, or else below a data root of any place.
+    """The possible meanings of a path, the likeliest first: below `root`, else below a data root anywhere.
 
     `.`, `..` and repeated slashes are taken as text; no file is looked at.
     """
@@ -84,7 +84,7 @@ def _components(path: bytes) -> list[bytes]:
 
 
 def _parse(names: Sequence[bytes], start: int) -> RootPath | None:
-    """What the components from `start` on are below a data root; None if they belong to no layer or image."""
+    """The parts of a path, if a data root has its components from `start` on; None if they fit no kind."""
     if names[start].startswith(_SNAPSHOTTER):
         return _snapshot(names[start].removeprefix(_SNAPSHOTTER), names[start + 1 :])
     for prefix, kind in _PREFIXES.items():
@@ -94,11 +94,11 @@ def _parse(names: Sequence[bytes], start: int) -> RootPath | None:
         name, rest = _text(names[at]), names[at + 1 :]
         if kind == "directory":
             return RootPath(kind, name, _text(rest[0]) if rest else "", b"/".join(rest[1:]))
-        if kind == "link":  # a link leads to diff/ itself
+        if kind == "link":  # a link points at diff/ itself
             return RootPath(kind, name, "diff" if rest else "", b"/".join(rest))
         if kind == "mounted":
             return RootPath("container", name, "merged", b"/".join(rest))
-        if kind == "task":  # a namespace, and a container's directory in it
+        if kind == "task":  # a namespace, then a container's directory
             inside = b"/".join(rest[2:]) if rest[1:2] == [b"rootfs"] else b""
             return RootPath("container", _text(rest[0]), "merged", inside) if rest else None
         return RootPath(kind, name)
@@ -106,7 +106,7 @@ def _parse(names: Sequence[bytes], start: int) -> RootPath | None:
 
 
 def _snapshot(snapshotter: bytes, names: Sequence[bytes]) -> RootPath | None:
-    """What lies in a snapshotter's directory."""
+    """The parts of a path in a snapshotter's directory."""
     if names[:1] != [b"snapshots"] or len(names) < 2:
         return None
     place = names[1] if snapshotter == _OVERLAYFS else snapshotter + b"/" + names[1]

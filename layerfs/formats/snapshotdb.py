@@ -1,4 +1,4 @@
-"""`metadata.db` of a containerd snapshotter: which directory each snapshot is, and what it stands on.
+"""`metadata.db` of a containerd snapshotter: the directory and the parent of each snapshot.
 
 Source: containerd `core/snapshots/storage/bolt.go`.
 """
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["ACTIVE", "COMMITTED", "VIEW", "Snapshot", "SnapshotDB"]
 
 VIEW, ACTIVE, COMMITTED = "view", "active", "committed"
-"""What a snapshot is: read-only on another, writable, or done, so that others may stand on it."""
+"""The kinds of snapshots: read-only, writable, and finished (only such a one can be a parent)."""
 
 _UNKNOWN = "unknown"
-"""Stands for the namespace of a snapshot of which only the number is known."""
+"""The namespace in the name of a snapshot of which only the number is known."""
 
 _MORE = 0x80  # set in every byte of a varint but the last
 
@@ -39,9 +39,9 @@ class Snapshot:
         number: the name of its directory in `snapshots/`, as a number.
         kind: `VIEW`, `ACTIVE` or `COMMITTED`.
         parent: the name of the snapshot below; empty for a base.
-        size: bytes on disk, directories included, when it was committed; None for others.
+        size: bytes on disk, directories included, as measured when it was committed; None if it was not.
         created_ns: ns since 1970, or None.
-        labels: those that the snapshotter was told.
+        labels: the labels that the snapshotter was given.
     """
 
     name: str
@@ -54,10 +54,10 @@ class Snapshot:
 
 
 class SnapshotDB:
-    """The snapshots of one snapshotter; one that is malformed is told to `report`, and left out."""
+    """The snapshots of one snapshotter; a malformed one is given to `report`, and left out."""
 
     def __init__(self, root: Bucket | None, report: Callable[[FormatError], None]) -> None:
-        """Those of the database whose outermost bucket is `root`; None where that is lost."""
+        """The snapshots in the database with the outermost bucket `root`; None where that is lost."""
         version = root.bucket(b"v1") if root else None
         self._bucket = version.bucket(b"snapshots") if version else None
         self._links = version.bucket(b"parents") if version else None
@@ -65,7 +65,7 @@ class SnapshotDB:
         self._read: dict[str, Snapshot] = {}
 
     def snapshot(self, name: str) -> Snapshot | None:
-        """The snapshot of a name; each is read once, as many may stand on it."""
+        """The snapshot of a name, or None; each is read only once, as it may be the parent of many."""
         if name in self._read:
             return self._read[name]
         bucket = self._bucket.bucket(as_bytes(name)) if self._bucket and name else None
@@ -81,15 +81,16 @@ class SnapshotDB:
         return {snapshot.name: snapshot for snapshot in found if snapshot}
 
     def names(self) -> Iterator[str]:
-        """The name of every snapshot, sound or not; none is looked at."""
+        """The name of every snapshot, sound or not; the records are not read."""
         return (as_text(key) for key, _ in self._buckets())
 
     @functools.cached_property
     def lost(self) -> Mapping[str, Snapshot]:
-        """Every snapshot without a sound record that links tell of, with what it stands on or what is on it.
+        """Snapshots without a sound record, as far as the links in `v1/parents` tell of them, by name.
 
-        Each snapshot but a base is linked with the one below: by both numbers, under its name. One whose
-        number is another's is left out; what it stands on may have a name that nothing has.
+        Each snapshot with a parent has a link: the numbers of both, and its name. A snapshot is left out if
+        another has its number. The name of its parent may be made up (`unknown/<number>`), where only the
+        number is known.
         """
         records = self.all
         numbers = {link.name: link.number for link in self._all_links if link.name not in records}
@@ -135,7 +136,7 @@ class SnapshotDB:
 
 
 class _Link(NamedTuple):
-    """What `v1/parents` tells of a snapshot: its number, and that of the one below."""
+    """A link of `v1/parents`: the number of a snapshot, and that of its parent."""
 
     name: str
     number: int
@@ -143,7 +144,7 @@ class _Link(NamedTuple):
 
 
 def _link(key: bytes, name: str) -> _Link:
-    """The link of a key: two unsigned varints, and a zero between them."""
+    """Parse a key of `v1/parents`: two unsigned varints with a zero between them."""
     end = next((at for at, byte in enumerate(key) if byte < _MORE), len(key))
     if key[end + 1 : end + 2] != b"\0":
         raise FormatError("malformed link of a snapshot with the one below", found=key[:20].hex())

@@ -1,4 +1,4 @@
-"""A tar header as the engine's own reader takes it: one member's name, type and attributes.
+"""Tar headers, read as the engine's own reader reads them: one member's name, type and attributes.
 
 `parse` takes the bytes that lie between the content of one member and that of the next: padding,
 extended headers, and the header itself. What the engine ignores is ignored here: global extended
@@ -30,7 +30,7 @@ BLOCK = 512
 
 _FORMATS = {
     b"0": stat.S_IFREG,
-    b"7": stat.S_IFREG,  # "contiguous": POSIX has it read as a regular file
+    b"7": stat.S_IFREG,  # "contiguous": POSIX lets readers treat it as a regular file
     b"S": stat.S_IFREG,  # GNU sparse
     b"2": stat.S_IFLNK,
     b"3": stat.S_IFCHR,
@@ -56,7 +56,7 @@ _NO_XATTRS: Mapping[bytes, bytes] = MappingProxyType({})
 
 
 class Header(NamedTuple):
-    """What a tar says of one member.
+    """One member of a tar, without its content.
 
     Attributes:
         name: as in the archive, not cleaned.
@@ -68,7 +68,7 @@ class Header(NamedTuple):
         linkname: the target of a symbolic link, or the member that a hard link repeats.
         device: major and minor number of a device.
         xattrs: extended attributes from PAX records.
-        sparse: whether the content is stored with holes left out; then tar-split cannot rebuild it.
+        sparse: whether holes are left out of the stored content; then tar-split cannot rebuild the tar.
     """
 
     name: bytes
@@ -90,17 +90,17 @@ class Header(NamedTuple):
 
     @property
     def is_hard_link(self) -> bool:
-        """Whether it only gives another name to a member before it."""
+        """Whether it is a hard link: another name of a member before it."""
         return self.type == _LINK
 
     @property
     def is_entry(self) -> bool:
-        """Whether the engine makes an entry of it; global extended headers are none."""
+        """Whether the engine makes an entry of it; not of global extended headers."""
         return self.type != _GLOBAL
 
 
 def parse(raw: bytes, at: int = 0) -> Header:
-    """The header in `raw`, from byte `at` on: extended headers, and the one they belong to.
+    """Parse the header of one member from byte `at` of `raw` on, with the extended headers before it.
 
     Raises:
         FormatError: there is no header, or it is malformed.
@@ -164,7 +164,7 @@ def _header(block: bytes, records: Mapping[bytes, bytes]) -> Header:
 
 
 def _extended(header: Header, records: Mapping[bytes, bytes]) -> Header:
-    """The header with what PAX records, or GNU's long names, say instead."""
+    """The header with the fields that PAX records, or GNU's long names, replace."""
     return header._replace(
         name=records.get(b"GNU.sparse.name", header.name),
         uid=_record(records, b"uid", header.uid),
@@ -184,8 +184,8 @@ def _device(block: bytes) -> tuple[int, int]:
 def _name(block: bytes, name: bytes, magic: bytes) -> bytes:
     name = name.split(b"\0", 1)[0]
     if magic != _MAGIC_POSIX or not block[345]:
-        return name  # GNU and the oldest format have other things where the prefix is
-    prefix = block[345:476] if block[508:512] == b"tar\0" else block[345:500]  # star's is shorter
+        return name  # GNU and the oldest format have other fields in the place of the prefix
+    prefix = block[345:476] if block[508:512] == b"tar\0" else block[345:500]  # the prefix of star is shorter
     prefix = prefix.split(b"\0", 1)[0]
     return prefix + b"/" + name
 
@@ -223,7 +223,7 @@ def number(field: bytes, what: str) -> int:
         raise _malformed(what, field) from error
 
 
-_often_number = functools.lru_cache(1024)(number)  # modes, owners and times repeat from member to member
+_often_number = functools.lru_cache(1024)(number)  # many members have the same mode, owner and time
 
 
 def _time(text: bytes) -> int:
@@ -238,7 +238,7 @@ def _time(text: bytes) -> int:
 
 
 def _pax_records(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The records of an extended header; an empty value takes nothing over from it."""
+    """The records of an extended header but those with an empty value, which replace no field."""
     at = 0
     while at < len(content):
         space = content.find(b" ", at, at + 20)

@@ -1,8 +1,8 @@
-"""The members of a tar that can be read at any place: header, and where the content lies.
+"""The members of a tar that is read at offsets: the header of each, and where its content lies.
 
-Only headers are read, so a tar of gigabytes costs one look at each of its members. Like the engine's own
-reader, this ends at two blocks of zeros or at the end of the data, and takes nothing else for an end: a
-damaged header is an error that names its place (Python's `tarfile` ends there in silence).
+Only headers are read, so the time depends on the number of members, not on their sizes. As for the engine's
+own reader, a tar ends at two blocks of zeros or at the end of the data. A damaged header is an error that
+names its place; Python's `tarfile` takes it for the end.
 
 Sources: POSIX pax(1); GNU tar manual, "Storing Sparse Files" (old GNU; PAX 0.0, 0.1, 1.0);
 Go `archive/tar` (`reader.go`).
@@ -30,7 +30,7 @@ _AHEAD = 1 << 12
 
 
 class Extent(NamedTuple):
-    """A stretch of a file's content: `length` bytes from `start` of the file lie at `offset` of the tar."""
+    """A part of a file's content: `length` bytes from `start` of the file lie at `offset` of the tar."""
 
     start: int
     length: int
@@ -43,8 +43,8 @@ class TarMember(NamedTuple):
     Attributes:
         header: what the tar says of it.
         at: where its headers begin, in bytes from the beginning of the tar.
-        size: bytes of content that the file has, holes included.
-        extents: where the content lies, in order; what none covers reads as zeros.
+        size: bytes of the file, holes included.
+        extents: where the content lies, in order; everything between them reads as zeros.
     """
 
     header: Header
@@ -57,7 +57,8 @@ def members(read: Callable[[int, int], bytes], size: int, begin: int = 0) -> Ite
     """Every member of a tar, in order.
 
     Args:
-        read: gives up to so many bytes from an offset of the file, fewer only at its end.
+        read: called with an offset of the file and a length, gives those bytes; fewer only at the end of the
+            file.
         size: bytes of the tar.
         begin: where in the file it begins; extents count from the beginning of the file.
 
@@ -83,7 +84,7 @@ def members(read: Callable[[int, int], bytes], size: int, begin: int = 0) -> Ite
 def _content(
     window: _Window, header: Header, records: Mapping[bytes, bytes], raw: bytes, begin: int, stored: int
 ) -> tuple[int, tuple[Extent, ...], int]:
-    """How many bytes a member's file has, where they lie, and where what is stored of it begins."""
+    """The size of a member's file, its extents, and the offset of its stored bytes."""
     if header.type == b"S":
         return _old_sparse(window, raw[-BLOCK:], begin, stored)
     if header.sparse:
@@ -93,7 +94,7 @@ def _content(
 
 
 def _stored(header: Header, raw: bytes, records: Mapping[bytes, bytes]) -> int:
-    """Bytes behind the headers; also of a type that makes no entry."""
+    """Bytes of content behind the headers, also for a type that makes no entry."""
     if header.kind == stat.S_IFREG:
         return header.size
     if header.kind or header.is_hard_link:
@@ -106,10 +107,10 @@ def _padded(size: int) -> int:
 
 
 class _Window:
-    """Reads a little more than asked for, as the next header mostly follows soon."""
+    """Reads more than asked for, as the next header often lies close behind."""
 
     def __init__(self, read: Callable[[int, int], bytes], end: int) -> None:
-        """Read by `read`, nothing from `end` on: what follows a tar in its file is not its own."""
+        """Read by `read`, but nothing from `end` on: a tar may be only a part of its file."""
         self._read = read
         self._end = end
         self._start, self._data = 0, b""
@@ -142,7 +143,7 @@ def _headers(window: _Window, at: int) -> tuple[int, bytes] | None:
         size = _padded(_size_of(block))
         if size > _MAX_HEADERS - len(pieces):
             raise FormatError("an extended tar header is too large", found=f"at byte {begin}")
-        if kind == _GLOBAL:  # the engines' reader makes a member of it, which they pass over
+        if kind == _GLOBAL:  # the engines' reader takes it for a member, which the engines ignore
             tarheader.parse(block)
             at += size
             begin, pieces = at, b""
@@ -167,7 +168,7 @@ def _size_of(block: bytes) -> int:
 def _old_sparse(
     window: _Window, block: bytes, begin: int, stored: int
 ) -> tuple[int, tuple[Extent, ...], int]:
-    """Size, extents, and where the content begins: maps in the header and in blocks behind it."""
+    """Size, extents, and where the content begins; the map is in the header and in blocks behind it."""
     real = tarheader.number(block[483:495], "realsize")
     pairs = list(_old_map(block, 386, 4))
     more = block[482]
@@ -194,7 +195,7 @@ def _old_map(block: bytes, at: int, count: int) -> Iterator[tuple[int, int]]:
 def _pax_sparse(
     window: _Window, records: Mapping[bytes, bytes], begin: int, stored: int
 ) -> tuple[int, tuple[Extent, ...]]:
-    """Size and extents: of formats 0.0 and 0.1 by the records, of 1.0 by the map that begins the content."""
+    """Size and extents: the map is in the records (formats 0.0, 0.1), or begins the content (1.0)."""
     real = _decimal(records.get(b"GNU.sparse.realsize") or records.get(b"GNU.sparse.size"))
     if records.get(b"GNU.sparse.major") == b"1":
         pairs, length = _leading_map(window, begin, stored)
@@ -207,7 +208,7 @@ def _pax_sparse(
 
 
 def _leading_map(window: _Window, begin: int, stored: int) -> tuple[list[tuple[int, int]], int]:
-    """The pairs of a 1.0 map (lines of decimal digits, their number first), and the bytes that it takes."""
+    """The pairs of a map of format 1.0 (decimal lines: first how many, then the numbers), and its bytes."""
     numbers: list[int] = []
     rest, length = b"", 0
     while not numbers or len(numbers) <= 2 * numbers[0]:
@@ -230,7 +231,7 @@ def _decimal(text: bytes | None) -> int:
 
 
 def _extents(pairs: list[tuple[int, int]], begin: int, stored: int, real: int) -> tuple[Extent, ...]:
-    """The parts of a sparse file that hold data, in order and apart (Go `validateSparseEntries`)."""
+    """The extents of a sparse file; they must be in order and not overlap (Go `validateSparseEntries`)."""
     found, at, end = [], begin, 0
     for start, length in pairs:
         if start < end or length < 0 or start + length > real:

@@ -1,7 +1,7 @@
-"""A tar header byte for byte as Go's `archive/tar` writes it for the engine: `tarheader` the other way.
+"""Makes tar headers, byte for byte as Go's `archive/tar` writes them for the engine.
 
-USTAR where everything fits, PAX records for what does not. So a tar of the same entries in the same order
-is the one that the engine would have made, and has its digest.
+Values that do not fit into a USTAR header are PAX records. A tar of the same entries in the same order is the
+one that the engine would make, and has the same digest.
 
 Sources: Go `archive/tar` (`writer.go`, `strconv.go`, `common.go`: allowedFormats).
 """
@@ -28,9 +28,9 @@ _NOT_ASCII = bytes([0, *range(0x80, 0x100)])
 
 
 def pack(header: Header) -> bytes:
-    """The bytes before a member's content: its PAX records, where it needs any, and its header.
+    """The bytes before a member's content: its PAX records, if it needs any, and its header.
 
-    `mode` goes in as it is, with the type's bits if it has them. Nothing is stored sparse.
+    `mode` is written as it is, type bits included. `sparse` is ignored: the content is written in full.
 
     Raises:
         ValueError: a device number that no format has room for.
@@ -44,12 +44,12 @@ def pack(header: Header) -> bytes:
 
 
 def padding(size: int) -> bytes:
-    """What follows a content of `size` bytes up to the next header."""
+    """The zeros between a content of `size` bytes and the next header."""
     return bytes(-size % BLOCK)
 
 
 def _records(header: Header) -> dict[bytes, bytes]:
-    """What the fields of the plain header have no room for."""
+    """The values for which the fields of the USTAR header have no room, as PAX records."""
     records = {b"SCHILY.xattr." + name: value for name, value in header.xattrs.items()}
     names = {b"path": header.name, b"linkpath": header.linkname}
     records |= {key: name for key, name in names.items() if len(name) > _NAME or _ascii(name) != name}
@@ -68,7 +68,7 @@ def _time(nanoseconds: int) -> bytes:
 
 
 def _split(name: bytes) -> tuple[bytes, bytes]:
-    """A long name in two at a slash, as USTAR keeps it; the first is empty where it cannot, or need not."""
+    """A name as USTAR's prefix and name, split at a slash if it is long; ("", name) if it cannot be split."""
     if len(name) <= _NAME or _ascii(name) != name:
         return b"", name
     length = _PREFIX + 1 if len(name) > _PREFIX + 1 else len(name) - name.endswith(b"/")
@@ -80,7 +80,7 @@ def _split(name: bytes) -> tuple[bytes, bytes]:
 
 
 def _extended(name: bytes, records: Mapping[bytes, bytes]) -> bytes:
-    """The member in front of a member that holds its records."""
+    """The extended header with these records, which precedes the header of `name`."""
     data = b"".join(_record(key, value) for key, value in sorted(records.items()))
     directory, _, last = name.rpartition(b"/")
     parts = [directory.strip(b"/"), b"PaxHeaders.0", last]
@@ -99,7 +99,7 @@ def _record(key: bytes, value: bytes) -> bytes:
 
 
 def _block(header: Header, name: bytes, prefix: bytes, link: bytes | None = None) -> bytes:
-    """The header itself; what does not fit a field is in the records, and the field is cut, or zero."""
+    """The USTAR header; a field whose value is in the PAX records is cut, or zero."""
     major, minor = header.device
     if not (_fits(major, 8) and _fits(minor, 8)):
         raise ValueError(f"no tar format has room for the device {major}:{minor}")
@@ -113,7 +113,7 @@ def _block(header: Header, name: bytes, prefix: bytes, link: bytes | None = None
 
 
 def _summed(fields: bytes, kind: bytes, target: bytes, device: bytes, prefix: bytes) -> bytes:
-    """The fields before and after the checksum, with it; user and group have no names."""
+    """The header from its fields, with the checksum; names of user and group are empty."""
     rest = kind + target + b"ustar\x0000" + bytes(64) + device + prefix
     total = sum(fields) + sum(rest) + 8 * ord(" ")
     return (fields + b"%06o\0 " % total + rest).ljust(BLOCK, b"\0")
@@ -121,7 +121,7 @@ def _summed(fields: bytes, kind: bytes, target: bytes, device: bytes, prefix: by
 
 def _text(text: bytes, width: int) -> bytes:
     if len(text) > width and text[width - 1 : width] == b"/":
-        return text[:width].rstrip(b"/").ljust(width, b"\0")  # else readers would take it for a directory
+        return text[:width].rstrip(b"/").ljust(width, b"\0")  # a slash at the end would mean a directory
     return text[:width].ljust(width, b"\0")
 
 

@@ -1,9 +1,9 @@
-r"""tar-split: the headers of a layer's original tar, and where its files' bytes go.
+r"""tar-split: the headers of a layer's original tar, and the places of its files' contents.
 
 One JSON object a line: `{"type":2,"payload":<base64>}` is a raw segment of the tar, and
-`{"type":1,"name":…,"size":…,"payload":<base64 of the CRC-64>}` a file's content. The names alone tell
-which directories the archive marked opaque and what it whited out, and that is read without
-taking the lines apart: a base layer has tens of megabytes of them.
+`{"type":1,"name":…,"size":…,"payload":<base64 of the CRC-64>}` a file's content. Which directories the
+archive marks as opaque, and which names it whites out, follows from the names alone. These are read without
+parsing every line as JSON, because a base layer has tens of megabytes of them.
 
 Source: vbatts/tar-split `tar/storage/{entry,packer}.go` (NewJSONPacker refuses a name that comes twice);
 OCI image-spec `layer.md` (whiteouts).
@@ -38,21 +38,21 @@ __all__ = [
 ]
 
 MAX_BYTES = 2 << 30
-"""Unpacked bytes: the largest real layers stay far below; what follows more is an attack."""
+"""The most unpacked bytes: the largest real layers stay far below, so more is an attack."""
 
 MAX_LINE = 8 << 20
-"""Bytes in a line: the writer's segments are at most a mebibyte before base64."""
+"""The most bytes in a line: the writer's segments have at most 1 MiB before base64."""
 
 MAX_LINES = 1 << 24
-"""Two or three for each member: several times what the largest real layers have."""
+"""The most lines: two or three for each member, several times as many as in the largest real layers."""
 
 MAX_SEGMENTS = 1 << 16
-"""Between two contents: the writer makes two or three; of what follows the end, one for each of its reads."""
+"""The most segments between two contents: the writer makes two or three, and more behind the tar's end."""
 
-_MAX_HEADERS = 16 << 20  # bytes between two contents: PAX records hold names and attributes only
+_MAX_HEADERS = 16 << 20  # the most bytes between two contents: PAX records hold names and attributes only
 _CHUNK = 1 << 20
 
-# What Go writes for nearly every line; whatever is spelled otherwise is left to the JSON parser.
+# The form in which Go writes nearly every line; lines of another form are parsed as JSON.
 _SEGMENT = b'{"type":2,"payload":"'
 _SEGMENT_END = b'","position":'
 _CONTENT = re.compile(
@@ -62,7 +62,7 @@ _CONTENT = re.compile(
 _OPAQUE = b".wh..wh..opq"
 _WHITEOUT = b".wh."
 _HIDING = (_WHITEOUT, b'"name_raw"')
-"""A line that tells of a name says it in clear, or in base64 where it is not UTF-8."""
+"""Lines that may name a whiteout have one of these: a name is in clear, or in base64 if it is not UTF-8."""
 
 
 class Readable(Protocol):
@@ -73,13 +73,13 @@ class Readable(Protocol):
 
 
 class Segment(NamedTuple):
-    """Bytes of the tar between contents: headers, padding, the end."""
+    """Bytes of the tar between two contents: headers, padding, the end of the tar."""
 
     payload: bytes
 
 
 class FilePayload(NamedTuple):
-    """The place of a file's content: its name in the archive, its bytes, its CRC-64 (empty for none)."""
+    """The place of a file's content: its name in the archive, its size, its CRC-64 (empty for none)."""
 
     name: bytes
     size: int
@@ -91,10 +91,10 @@ class Member(NamedTuple):
 
     Attributes:
         raw: the bytes that come before its content, verbatim: padding, extended headers, header.
-        header: what they say.
-        content: where its content goes: for a member without content a size of 0.
-        path: where it was unpacked to below `diff/`; for a whiteout, the path of its marker.
-        again: whether a member before it was unpacked to the same path, by another spelling of it.
+        header: these bytes, parsed.
+        content: the place of its content; the size is 0 for a member without content.
+        path: where the engine unpacked it below `diff/`; for a whiteout, the path of its `.wh.` name.
+        again: whether a member before it has the same path, spelled in another way.
     """
 
     raw: bytes
@@ -105,25 +105,25 @@ class Member(NamedTuple):
 
     @property
     def has_content(self) -> bool:
-        """Whether the tar has its content: not where the header is of a link or directory with a size."""
+        """Whether the tar has content for it; a link or directory may have a size without content."""
         return self.content.size > 0 and (self.header.size > 0 or self.header.sparse)
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveMarks:
-    """What an archive hides in the layers below: paths without a leading slash, `b""` is the root."""
+    """What an archive hides in the layers below, as paths without a leading slash; `b""` is the root."""
 
     opaque: frozenset[bytes]
     whiteouts: frozenset[bytes]
 
 
 class Paths:
-    """A set of paths that remembers 64 keyed bits of each, so that long ones cost no more than short ones."""
+    """A set of paths. It keeps a keyed hash of 64 bits of each, so long paths take no more memory."""
 
     __slots__ = ("_hashes",)
 
     def __init__(self) -> None:
-        """No path yet."""
+        """An empty set."""
         self._hashes: set[int] = set()
 
     def __contains__(self, path: bytes) -> bool:
@@ -135,34 +135,35 @@ class Paths:
         return len(self._hashes)
 
     def add(self, path: bytes) -> None:
-        """Remember a path."""
+        """Add a path."""
         self._hashes.add(hash(path))
 
     def add_with_parents(self, path: bytes) -> None:
-        """Remember a path and all directories that it is in, but for the root."""
+        """Add a path and all its parent directories but the root."""
         while path and path not in self:
             self.add(path)
             path = path.rpartition(b"/")[0]
 
     def discard(self, path: bytes) -> None:
-        """Forget a path, if it was added."""
+        """Remove a path, if it is in the set."""
         self._hashes.discard(hash(path))
 
 
 class _Spellings:
-    """The names that came by: each spelling once, though several may be unpacked to one path.
+    """The names of the members so far. A spelling may come once; several spellings may have one path.
 
-    tar-split's writer cleans a name and refuses one that it had, yet tells `/etc` and `../etc` from `etc`.
+    tar-split's writer refuses a name that came before, after `filepath.Clean`, which keeps `/etc`, `../etc`
+    and `etc` apart.
     """
 
     def __init__(self, paths: Paths) -> None:
-        """Add to `paths` where members are unpacked to."""
+        """Add the path of each member to `paths`."""
         self._paths = paths
-        self._odd = Paths()  # spellings that are not their path: few archives have any
-        self._only_odd = Paths()  # paths that have no other spelling yet
+        self._odd = Paths()  # spellings that differ from their path, which few archives have
+        self._only_odd = Paths()  # paths that did not come spelled as themselves so far
 
     def add(self, name: bytes, path: bytes) -> bool:
-        """Whether the path came by before; raises `FormatError` where this spelling did."""
+        """Add a name; whether its path came before. Raises `FormatError` if this spelling came before."""
         again = path in self._paths
         spelling = _spelling(name, path)
         if spelling == path:
@@ -180,7 +181,7 @@ class _Spellings:
 
 
 def entries(stream: Readable) -> Iterator[Segment | FilePayload]:
-    """Every entry of an unpacked tar-split stream, in order; raises `FormatError`."""
+    """Every entry of a decompressed tar-split stream, in order; raises `FormatError`."""
     for line in _lines(stream):
         if line.startswith(_SEGMENT) and (end := line.find(_SEGMENT_END, len(_SEGMENT))) > 0:
             try:
@@ -195,15 +196,15 @@ def entries(stream: Readable) -> Iterator[Segment | FilePayload]:
 
 
 def members(stream: Readable, seen: Paths | None = None) -> Iterator[Member | Segment]:
-    """Every member of the tar, in order, and the bytes after the last as segments.
+    """Every member of the tar, in order, then the bytes behind the last one as segments.
 
-    All `raw`, contents and segments one after the other are the tar, byte for byte. The path of every
-    member that makes an entry is added to `seen`.
+    All `raw`, contents and segments, put together, are the tar byte for byte. The path of every member that
+    makes an entry is added to `seen`.
 
     Raises:
         FormatError: the stream or a header in it is malformed, or a name occurs twice.
     """
-    pieces: list[bytes] = []  # joined once, however many there are
+    pieces: list[bytes] = []  # joined only once, so that many segments do not cost quadratic time
     length = padding = run = 0
     spellings = _Spellings(Paths() if seen is None else seen)
     for entry in entries(stream):
@@ -211,7 +212,7 @@ def members(stream: Readable, seen: Paths | None = None) -> Iterator[Member | Se
             run += 1
             if run > MAX_SEGMENTS:
                 raise FormatError("too many tar-split segments in a row", expected=f"at most {MAX_SEGMENTS}")
-            if length > _MAX_HEADERS:  # what follows the end of an archive may be anything
+            if length > _MAX_HEADERS:  # behind the end of the tar there may be anything
                 yield Segment(b"".join(pieces))
                 pieces, length = [], 0
             pieces.append(entry.payload)
@@ -222,7 +223,7 @@ def members(stream: Readable, seen: Paths | None = None) -> Iterator[Member | Se
         path = clean_name(entry.name)
         again = header.is_entry and spellings.add(entry.name, path)
         yield Member(raw, header, entry, path, again)
-        # the content of a global header is among the raw bytes, its padding is not
+        # the raw bytes have the content of a global header, but not its padding
         padding = -(header.size if header.is_entry else len(raw) - padding) % tarheader.BLOCK
         pieces, length, run = [], 0, 0
     yield Segment(b"".join(pieces))
@@ -231,8 +232,7 @@ def members(stream: Readable, seen: Paths | None = None) -> Iterator[Member | Se
 def archive_marks(stream: Readable) -> ArchiveMarks:
     """The whiteouts and opaque directories of a layer's archive; raises `FormatError`.
 
-    A name that the archive also contains itself is no whiteout: the engine applies whiteouts to the
-    layers below only, and leaves what the same archive brings.
+    Whiteouts hide names of the layers below only: one may have the name of an entry of the same archive.
     """
     opaque: set[bytes] = set()
     whiteouts: set[bytes] = set()
@@ -252,7 +252,7 @@ def archive_marks(stream: Readable) -> ArchiveMarks:
 
 
 def clean_name(name: bytes) -> bytes:
-    """A name of the archive as the path it is unpacked to: confined to the root, no `.` or `..`."""
+    """The path to which a name of the archive is unpacked: below the root, without `.` and `..`."""
     if b"/." not in name and b"//" not in name and name[:1] not in (b"/", b".", b""):
         return name[:-1] if name.endswith(b"/") else name
     parts: list[bytes] = []
@@ -265,7 +265,7 @@ def clean_name(name: bytes) -> bytes:
 
 
 def _spelling(name: bytes, path: bytes) -> bytes:
-    """A name as Go's `filepath.Clean` gives it: the path, but for a slash or `..` in front."""
+    """A name as Go's `filepath.Clean` gives it: its path, but a slash or `..` at the front stays."""
     if name.startswith(b"/"):
         return b"/" + path
     cleaned = posixpath.normpath(name) if b".." in name else path
@@ -273,7 +273,7 @@ def _spelling(name: bytes, path: bytes) -> bytes:
 
 
 def _lines(stream: Readable, words: Sequence[bytes] = ()) -> Iterator[bytes]:
-    """The lines of the stream, each and all of them bounded; with `words`, at least those that have one."""
+    """The lines of the stream, within the limits above; with `words`, at least those with one of them."""
     rest, total, count = b"", 0, 0
     for chunk in _with_line_ends(stream):
         total += len(chunk)
@@ -295,7 +295,7 @@ def _lines(stream: Readable, words: Sequence[bytes] = ()) -> Iterator[bytes]:
 
 
 def _with_line_ends(stream: Readable) -> Iterator[bytes]:
-    """The stream in pieces that each end a line, but for the last: a reader may give a byte at a time."""
+    """The stream in pieces that end at the end of a line, but for the last; a read may give one byte."""
     held: list[bytes] = []
     size = 0
     while chunk := stream.read(_CHUNK):

@@ -1,7 +1,7 @@
-"""What the engine makes of a tar header on disk: the attributes that an entry of `diff/` must have.
+"""The attributes that an entry of `diff/` must have, given the tar header it was unpacked from.
 
-A header is not what lies on disk: the engine skips some of it, and the kernel changes the rest. Here
-are the rules of both, as functions from headers to what lstat and getxattr then tell.
+They differ from the header, because the engine leaves out some attributes, and the kernel changes others. The
+functions here follow both, from headers to the values that lstat(2) and getxattr(2) give.
 
 Sources: moby `pkg/archive/archive.go` (Unpack, createTarFile), `archive_linux.go` (ConvertRead),
 `pkg/system/chtimes.go`, `utimes_unix.go` (v20.10.24); Linux `fs/posix_acl.c`, `uapi/linux/capability.h`.
@@ -37,14 +37,14 @@ __all__ = [
 ]
 
 WHITEOUT = b".wh."
-"""A member whose name begins so is no entry: the rest of its name is what it hides."""
+"""A member whose name begins with this makes no entry: it hides the name that follows."""
 OPAQUE_MARKER = b".wh..wh..opq"
 
 ACL_ACCESS, ACL_DEFAULT = b"system.posix_acl_access", b"system.posix_acl_default"
 CAPABILITY = b"security.capability"
 
-_LAST_TIME = (1 << 63) - 1  # nanoseconds, in 2262; later times become the epoch
-_ZERO_TIME = -62135596800 * 10**9  # Go's, of the year 1: to utimensat(2) the engine says "leave it"
+_LAST_TIME = (1 << 63) - 1  # nanoseconds, in 2262; the engine makes later times the epoch
+_ZERO_TIME = -62135596800 * 10**9  # Go's zero time, of the year 1: the engine does not set it (UTIME_OMIT)
 _SECOND = 10**9
 _RANGES = (
     (-(1 << 31), (1 << 31) - 1),  # XFS without bigtime; ext2, ext3, and ext4 with inodes of 128 bytes
@@ -52,23 +52,23 @@ _RANGES = (
     (-(1 << 31), 16299260424),  # XFS with bigtime: 2^64 ns
     (0, (1 << 32) - 1),  # EROFS, older f2fs and others without a sign
 )
-"""Seconds that file systems have room for (Linux `fs/ext4/ext4.h`, `fs/xfs/libxfs/xfs_format.h`)."""
+"""Ranges of seconds that file systems can store (Linux `fs/ext4/ext4.h`, `fs/xfs/libxfs/xfs_format.h`)."""
 _UNITS = (_SECOND, 1000, 100)
-"""Nanoseconds that a file system may count in."""
+"""The units, in nanoseconds, in which file systems store times."""
 _NOT_FOR_USERS = (stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO)
 _CAPABILITY_V2_BYTES = 20
 
 
 def ignores_root(name: bytes) -> bool:
-    """Whether a member that names the layer's root is passed over: `./` is, `/` and `..` are not."""
+    """Whether a member names the layer's root in a way that the engine ignores: `./`, not `/` or `..`."""
     return posixpath.normpath(name) == b"."
 
 
 def stored_mtime(header: Header) -> int:
-    """The time in nanoseconds that the engine gives an entry.
+    """The time of modification that the engine sets, in nanoseconds since 1970.
 
-    What is before 1970 or after 2262 becomes the epoch; the time of a symbolic link is computed in 64
-    bits and wraps.
+    A time before 1970 or after 2262 becomes the epoch; but the time of a symbolic link wraps around in 64
+    bits.
     """
     time = header.mtime_ns
     if header.kind == stat.S_IFLNK:
@@ -77,21 +77,21 @@ def stored_mtime(header: Header) -> int:
 
 
 def is_stored_time(header: Header, found: int, changed: int) -> bool:
-    """Whether a time on disk is what the engine's system call made of a header's, on some file system.
+    """Whether a time on disk is that of a header, as some file system stores it.
 
-    A file system keeps the times it can: earlier and later ones become its first and its last (before
-    Linux 5.4 the bits that do not fit are lost), and some have no fractions.
+    A time outside the range of a file system becomes its first or last one (before Linux 5.4 the higher bits
+    were lost), and some file systems store no fractions.
 
     Args:
         header: of the entry.
         found: its time of modification, in nanoseconds.
-        changed: its time of change, by which a file system without fractions is known.
+        changed: its time of status change, which shows whether the file system stores fractions.
     """
     wanted = stored_mtime(header)
     if found == wanted:
         return True
     if header.kind == stat.S_IFLNK and header.mtime_ns == _ZERO_TIME:
-        return True  # left as it was when the link was made
+        return True  # not set, so it is the time at which the link was made
     seconds, fraction = divmod(wanted, _SECOND)
     if found // _SECOND == seconds:
         return any(found == wanted - fraction % unit and changed % unit == 0 for unit in _UNITS)
@@ -108,11 +108,11 @@ def _wrapped(time: int, first: int, last: int) -> int:
 
 
 def stored_xattrs(xattrs: Mapping[bytes, bytes], kind: int, mode: int) -> dict[bytes, bytes]:
-    """The attributes of a header as the kernel keeps them on an entry of type `kind` and `mode`."""
+    """A header's extended attributes as the kernel stores them on an entry of type `kind` and `mode`."""
     found = {}
     for name, value in xattrs.items():
         if name.startswith(b"user.") and kind in _NOT_FOR_USERS:
-            continue  # refused by the kernel, and that is ignored by the engine
+            continue  # the kernel refuses these, and the engine ignores that
         if name in (ACL_ACCESS, ACL_DEFAULT):
             acl = None if kind == stat.S_IFLNK else _stored_acl(value, mode if name == ACL_ACCESS else None)
             if acl is None:
@@ -124,11 +124,10 @@ def stored_xattrs(xattrs: Mapping[bytes, bytes], kind: int, mode: int) -> dict[b
 
 
 def add_hard_link(before: Header, xattrs: dict[bytes, bytes], link: Header, kind: int) -> Header:
-    """The header of an inode of type `kind` after one more name was linked to it: the last one wins.
+    """The header of an inode of type `kind` after a hard link to it was unpacked: that of the link.
 
-    A change of owner costs a file its capabilities; mode and time of a symbolic link stay. The inode's
-    attributes are kept in `xattrs`, which is changed: there may be as many names as headers, so nothing
-    goes through all that earlier ones had.
+    But mode and time of a symbolic link stay, and a change of owner removes a file's capabilities. `xattrs`
+    are the extended attributes of the inode, and are changed in place, as one inode may have very many names.
     """
     xattrs.pop(CAPABILITY, None)
     xattrs.update(link.xattrs)
@@ -137,14 +136,14 @@ def add_hard_link(before: Header, xattrs: dict[bytes, bytes], link: Header, kind
 
 
 def plain_capability(value: bytes) -> bytes:
-    """File capabilities without the user namespace they are bound to (revision 3 as revision 2)."""
+    """File capabilities without the root ID of a user namespace (revision 3 becomes revision 2)."""
     if len(value) > _CAPABILITY_V2_BYTES and value[3] == 3:
         return value[:3] + b"\2" + value[4:_CAPABILITY_V2_BYTES]
     return value
 
 
 def capability_inside(value: bytes, users: IDMap) -> bytes:
-    """File capabilities as a user namespace sees them: those that its own root gave, without that."""
+    """File capabilities as a user namespace sees them: if its own root gave them, without the root ID."""
     if len(value) > _CAPABILITY_V2_BYTES and users.inside(int.from_bytes(value[20:24], "little")) == 0:
         return plain_capability(value)
     return value
@@ -158,9 +157,9 @@ _NOBODY = 0xFFFFFFFF
 
 
 def _stored_acl(value: bytes, mode: int | None) -> bytes | None:
-    """A list as the kernel gives it back; None for one that says no more than the mode.
+    """An access control list as the kernel gives it back; None for one that says no more than the mode.
 
-    The engine sets the list first and the mode then, which overwrites the list's own classes.
+    The engine sets the list before the mode, and the mode overwrites entries of the list.
     """
     if len(value) % _ACL_ENTRY.size != _ACL_HEAD.size:
         return value
@@ -179,7 +178,7 @@ def _stored_acl(value: bytes, mode: int | None) -> bytes | None:
 
 
 def acl_inside(value: bytes, owners: Owners) -> bytes:
-    """A list of a file system with the users and groups that a namespace sees."""
+    """An access control list with its users and groups as a namespace sees them."""
     if len(value) % _ACL_ENTRY.size != _ACL_HEAD.size:
         return value
     ids = {_USER: owners.users, _GROUP: owners.groups}

@@ -1,8 +1,8 @@
-"""The overlay dialects: which extended attributes are marks, and how plain ones are escaped.
+"""The dialects of overlayfs: which extended attributes are its marks, and how those of users are escaped.
 
-A dialect is the prefix overlayfs keeps for itself: `trusted.overlay.`, or `user.overlay.` when
-mounted with `userxattr`. Every name below the active prefix is hidden from users, known or not; a
-stored `<prefix>overlay.NAME` is an escaped `<prefix>NAME` and is presented as that.
+A dialect is the prefix that overlayfs keeps for itself: `trusted.overlay.`, or `user.overlay.` when mounted
+with `userxattr`. Every attribute with this prefix is hidden from users, also unknown ones. A stored
+`<prefix>overlay.NAME` is an escaped `<prefix>NAME`, and users see it under that name.
 
 Source: Linux `fs/overlayfs/xattrs.c`, `fs/overlayfs/overlayfs.h`.
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 __all__ = ["OPAQUE", "TRUSTED", "USER", "Dialect"]
 
 OPAQUE = b"y"
-"""The one value of the opaque mark that hides lower layers; `x` and the rest do not."""
+"""The only value of the opaque mark that hides lower layers; others, such as `x`, do not."""
 
 _ESCAPE = b"overlay."
 _BOOKKEEPING = frozenset({b"origin", b"impure", b"nlink", b"upper", b"uuid", b"protattr"})
@@ -22,40 +22,40 @@ _BOOKKEEPING = frozenset({b"origin", b"impure", b"nlink", b"upper", b"uuid", b"p
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """One prefix and the names below it."""
+    """One prefix, and the names of the marks with it."""
 
     prefix: bytes
 
     @property
     def opaque(self) -> bytes:
-        """On a directory: nothing below merges, if the value is `OPAQUE`."""
+        """On a directory: nothing of lower layers is merged into it, if the value is `OPAQUE`."""
         return self.prefix + b"opaque"
 
     @property
     def redirect(self) -> bytes:
-        """On a directory or metacopy file: where it goes on in lower layers."""
+        """On a directory or metacopy file: its path in lower layers."""
         return self.prefix + b"redirect"
 
     @property
     def metacopy(self) -> bytes:
-        """On a regular file: attributes only, the data are below."""
+        """On a regular file: it has only attributes; the data are in a lower layer."""
         return self.prefix + b"metacopy"
 
     @property
     def whiteout(self) -> bytes:
-        """On an empty regular file: a whiteout."""
+        """On an empty regular file: it is a whiteout."""
         return self.prefix + b"whiteout"
 
     def private(self, stored: bytes) -> bool:
-        """Whether a stored attribute is overlayfs's own: hidden and meaningful."""
+        """Whether a stored attribute is overlayfs's own, and so hidden from users."""
         return stored.startswith(self.prefix) and not stored.startswith(self.prefix + _ESCAPE)
 
     def is_bookkeeping(self, stored: bytes) -> bool:
-        """Whether it is what overlayfs notes on the entries of an upper layer, which changes nothing seen."""
+        """Whether it is a note of overlayfs on an entry of an upper layer that changes nothing for users."""
         return stored.startswith(self.prefix) and stored[len(self.prefix) :] in _BOOKKEEPING
 
     def tells_of_copies(self, stored: bytes) -> bool:
-        """Whether overlayfs noted that something was copied up: the layer was written through a mount."""
+        """Whether overlayfs writes it on copied-up entries: then the layer was written through a mount."""
         return stored in (self.prefix + b"origin", self.prefix + b"impure")
 
     def presented_name(self, stored: bytes) -> bytes | None:

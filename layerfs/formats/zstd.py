@@ -20,7 +20,7 @@ __all__ = ["decoder"]
 
 
 def decoder(memory: int) -> tuple[Callable[[], Any], tuple[type[Exception], ...]]:
-    """What makes a decoder of one frame whose window is at most `memory` bytes, and what that raises."""
+    """A function that makes decoders of one frame, its window at most `memory` bytes; and their errors."""
     largest = max(10, memory.bit_length() - 1)
     options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: min(largest, 31)}
     return lambda: zstd.ZstdDecompressor(options=options), (zstd.ZstdError, EOFError)
