@@ -1,1 +1,1 @@
-"""What a tree can be shown as. Sees a tree and nothing else."""
+"""What is made of a tree: mounts, copies, exports. Nothing here knows a kind of store."""

@@ -1,4 +1,4 @@
-"""The content of a file copied into another: what is a hole stays a hole."""
+"""Copies the content of a file into another; holes stay holes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _CHUNK = 1 << 20
 
 
 def copy_content(source: Content, target: int) -> None:
-    """Copy all bytes of a content to the descriptor of an empty file, holes left as holes.
+    """Copy `source` to the descriptor of an empty file, without writing its holes.
 
     Raises:
-        OSError: reading or writing failed, or the file became shorter meanwhile.
+        OSError: reading or writing failed, or the source became shorter meanwhile.
     """
     size = source.size
     offset = 0
@@ -37,7 +37,7 @@ def copy_content(source: Content, target: int) -> None:
 
 
 def _copy_range(source: Content, target: int, start: int, end: int) -> int:
-    """Copy the bytes of one range; where it ended."""
+    """Copy the bytes of one range; returns where it ended."""
     while start < end and (data := source.pread(min(_CHUNK, end - start), start)):
         view = memoryview(data)
         while view:

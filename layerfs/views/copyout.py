@@ -1,9 +1,9 @@
-"""Copying out of the evidence: entries of a layer or a tree made anew in a directory of the host.
+"""Copies entries of a layer or a tree to a directory of the host.
 
-`CopyOut` writes below one directory that it holds by descriptor, and nowhere else: every component is
-opened from the one before, following no link, and only directories it made itself are entered, or was
-told to add to, so neither hostile names, nor links, nor somebody who meddles at the same time lead it
-elsewhere. Nothing is overwritten unless asked for.
+`CopyOut` writes only below one directory, of which it has a descriptor. It opens every component of a path
+from the one before, follows no link, and enters only directories that it made itself or was told to add to.
+So hostile names, links, or somebody who changes directories at the same time cannot lead it elsewhere.
+Nothing is overwritten unless asked for.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ _NOT_TAKEN = (
 
 
 class NotCopied(OSError):
-    """A FIFO, socket or device: it has no content, and none is made on the host unless asked for."""
+    """The original is a FIFO, socket or device, which is not made on the host unless asked for."""
 
 
 class CopySource(NamedTuple):
-    """What is copied: an entry of a tree, visible or, as `versions.node_of` makes it, hidden."""
+    """An entry to copy: a node of a tree, or one of a hidden version (`versions.node_of`)."""
 
     tree: UnionTree
     node: Node
@@ -56,7 +56,7 @@ class CopySource(NamedTuple):
         return self.node.stat
 
     def xattrs(self) -> Iterator[tuple[bytes, bytes]]:
-        """Its extended attributes as the union shows them, without those that are overlayfs's own."""
+        """Its extended attributes as the union shows them, without overlayfs's own."""
         for name in self.tree.xattr_names(self.node):
             value = self.tree.xattr(self.node, name)
             if value is not None:
@@ -64,7 +64,7 @@ class CopySource(NamedTuple):
 
 
 class _Made(NamedTuple):
-    """A directory that is entered, and what it is to look like in the end."""
+    """A directory that copies are made in, and the original that gives it its attributes at the end."""
 
     identity: tuple[int, int]
     original: CopySource | None
@@ -74,8 +74,8 @@ class CopyOut:
     """Makes copies below one directory; as a context manager it finishes directories at the end.
 
     Attributes:
-        not_kept: attributes that the host does not let us keep, with how often.
-        unfinished: directories that could not be given their attributes, and why.
+        not_kept: attributes that the host refused to set, each with how often.
+        unfinished: directories whose attributes could not be set, each with the error.
     """
 
     def __init__(
@@ -87,10 +87,10 @@ class CopyOut:
         specials: bool = False,
         forbidden: Collection[tuple[int, int]] = (),
     ) -> None:
-        """Take over `fd`, a directory's.
+        """Copy below the directory `fd`, which is closed at the end.
 
         Args:
-            fd: where copies go.
+            fd: a descriptor of the directory for the copies.
             merge: enter directories that are there already; they keep their attributes.
             replace: put copies in the place of other entries, and give directories that are there
                 the attributes of the originals. A directory is never replaced.
@@ -123,8 +123,7 @@ class CopyOut:
 
         Args:
             path: relative, without `.` and `..`.
-            original: what it takes its attributes from when all is copied; without one it stays
-                its owner's alone.
+            original: gives it its attributes when everything is copied; without one its mode stays 0700.
         """
         if not path and self._replace:
             self._made[path] = self._made[path]._replace(original=original)
@@ -145,7 +144,7 @@ class CopyOut:
                 os.close(fd)
 
     def _existing(self, parent: int, name: bytes) -> tuple[int, int]:
-        """A directory that was there before; anything else there, a link too, is in the way."""
+        """Open a directory that exists already; raises `FileExistsError` for anything else, also a link."""
         try:
             fd = os.open(name, _DIRECTORY, dir_fd=parent)
         except OSError as error:
@@ -161,13 +160,13 @@ class CopyOut:
         return found
 
     def has(self, path: bytes) -> bool:
-        """Whether the directory `path` is entered already."""
+        """Whether the directory `path` was made or added to already."""
         return path in self._made
 
     def file(self, path: bytes, original: CopySource) -> None:
-        """Copy what is no directory to `path`, whose parent must have been made.
+        """Copy an entry that is no directory to `path`, whose parent must have been made.
 
-        What is interrupted or fails leaves nothing. A second name of a file becomes a hard link.
+        A copy that fails or is interrupted leaves nothing. A second name of a file becomes a hard link.
 
         Args:
             path: relative, without `.` and `..`.
@@ -197,7 +196,7 @@ class CopyOut:
         raise NotCopied(errno.EINVAL, "a FIFO, socket or device: not created")
 
     def _put(self, parent: int, name: bytes, make: Callable[[bytes], None]) -> None:
-        """Make an entry where there is none, or, where that is wanted, in the place of another."""
+        """Make an entry that is not there, or, with `replace`, in the place of another."""
         there = _status(parent, name)
         if there is None:
             make(name)
@@ -212,14 +211,14 @@ class CopyOut:
             make(new)
             try:
                 os.rename(new, name, src_dir_fd=parent, dst_dir_fd=parent)
-            finally:  # rename(2) leaves both names of one file
+            finally:  # rename(2) does nothing if both are names of one file
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(new, dir_fd=parent)
 
     # -- places --------------------------------------------------------------------------------
 
     def _parent(self, path: bytes) -> tuple[int, bytes]:
-        """The directory an entry goes into, which stays open until the next call, and its name."""
+        """The directory of an entry, as a descriptor that is open until the next call; and the entry's name."""
         directory, _, name = path.rpartition(b"/")
         if name in (b"", b".", b".."):
             raise ValueError(f"no name: {path!r}")
@@ -230,9 +229,9 @@ class CopyOut:
         return self._at, name
 
     def _open(self, path: bytes) -> int:
-        """A descriptor of a directory of ours: from where we are, or, where that fails, from the top.
+        """Open a directory that was made here: from the current one, or, if that fails, from the top.
 
-        A walk goes to and fro between neighbours, so what is deep down is not reached from the top each time.
+        A walk goes from one directory to its neighbours; opening each deep one from the top would be slow.
         """
         try:
             return self._go(os.dup(self._at), self._at_path, path)
@@ -240,7 +239,7 @@ class CopyOut:
             return self._go(os.dup(self._top), b"", path)
 
     def _go(self, fd: int, at: bytes, path: bytes) -> int:
-        """From the directory `at`, open as `fd`, up to what it has in common with `path`, and down."""
+        """Open `path`, going up from the directory `at` (open as `fd`) to the common parent, then down."""
         while at and at != path and not path.startswith(at + b"/"):
             at = at.rpartition(b"/")[0]
             fd = self._enter(fd, b"..", at)
@@ -250,7 +249,7 @@ class CopyOut:
         return fd
 
     def _enter(self, fd: int, name: bytes, path: bytes) -> int:
-        """The directory `name` of one that is closed, if it is the one of ours that `path` is."""
+        """Open `name` in `fd`, and close `fd`; raises `OSError` unless it is the directory made as `path`."""
         try:
             below = os.open(name, _DIRECTORY, dir_fd=fd)
         finally:
@@ -272,7 +271,7 @@ class CopyOut:
             os.close(fd)
 
     def _regular(self, parent: int, original: CopySource, name: bytes) -> None:
-        """A file without a name until it is complete; where the host has no such files, a removed one."""
+        """Make a file that has no name until it is complete; without O_TMPFILE, it is removed on failure."""
         with original.tree.open(original.node) as source:
             fd, named = _create(parent, name)
             try:
@@ -304,7 +303,7 @@ class CopyOut:
             raise
 
     def _special(self, parent: int, original: CopySource, name: bytes) -> None:
-        """A FIFO, socket or device; nobody may open it before its attributes are set."""
+        """Make a FIFO, socket or device; nobody may open it before its attributes are set."""
         found = original.stat
         os.mknod(name, found.kind, found.rdev, dir_fd=parent)
         try:
@@ -320,8 +319,8 @@ class CopyOut:
             raise
 
     def _finish(self) -> None:
-        """The directories, inner ones first, as a finished one may no longer be entered or written."""
-        for path, made in reversed(self._made.items()):  # each was made after the one it is in
+        """Set the attributes of the directories, inner ones first, as they may forbid to enter or write."""
+        for path, made in reversed(self._made.items()):  # each directory was made after its parent
             if made.original is not None:
                 try:
                     self._finish_one(path, made.original)
@@ -329,7 +328,7 @@ class CopyOut:
                     self.unfinished.append((path, error))
 
     def _finish_one(self, path: bytes, original: CopySource) -> None:
-        # we stand in the one above, as nobody may be able to leave a finished one
+        # from the parent, as a finished directory may not allow to go up from it
         parent, name = self._parent(path) if path else (self._top, b".")
         fd = self._enter(os.dup(parent), name, path)
         try:
@@ -340,9 +339,9 @@ class CopyOut:
     # -- attributes ----------------------------------------------------------------------------
 
     def _dress(self, place: int | bytes, original: CopySource) -> None:
-        """Owner first, as that clears set-ID bits and capabilities; times last."""
+        """Set the attributes: the owner first, as that clears set-ID bits and capabilities; times last."""
         found = original.stat
-        mode = stat.S_IMODE(found.mode) & ~_SET_ID  # as cp(1): without its owner a set-ID file is another's
+        mode = stat.S_IMODE(found.mode) & ~_SET_ID  # as cp(1): only the original owner keeps them
         with self._privilege("owner"):
             os.chown(place, found.uid, found.gid)
             mode = stat.S_IMODE(found.mode)
@@ -355,7 +354,7 @@ class CopyOut:
 
     @contextlib.contextmanager
     def _privilege(self, what: str) -> Iterator[None]:
-        """Go on where the host does not let us keep an attribute, and count it."""
+        """Go on if the host refuses to set an attribute, and count it."""
         try:
             yield
         except OSError as error:
@@ -365,7 +364,7 @@ class CopyOut:
 
 
 def _status(parent: int, name: bytes) -> os.stat_result | None:
-    """What is in a directory under a name; None for nothing."""
+    """The attributes of a name in a directory; None where there is nothing."""
     try:
         return os.lstat(name, dir_fd=parent)
     except FileNotFoundError:
@@ -373,10 +372,10 @@ def _status(parent: int, name: bytes) -> os.stat_result | None:
 
 
 def _create(parent: int, name: bytes) -> tuple[int, bool]:
-    """A new file to write, and whether it has its name already."""
+    """A descriptor of a new file, and whether it has its name already."""
     try:
         return os.open(".", _NAMELESS, 0o600, dir_fd=parent), False
     except OSError as error:
-        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR):  # of the file system, or of the kernel
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR):  # no O_TMPFILE here
             raise
     return os.open(name, _NEW, 0o600, dir_fd=parent), True

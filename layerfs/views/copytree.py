@@ -1,4 +1,4 @@
-"""Copying what a tree shows: an entry, or all that is below a directory, under a name of the host."""
+"""Copies a part of a tree to the host: an entry, or a directory with all that is below it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["Copied", "copy_tree"]
 
 
 class Copied(NamedTuple):
-    """What became of an entry.
+    """The result for one entry.
 
     Attributes:
         node: the entry.
-        path: where its copy is, below the target; empty for the target itself.
-        error: why there is none, or why it is not whole (`NotCopied` for what was not wanted); or None.
+        path: the path of its copy below the target; empty for the target itself.
+        error: why it was not copied, or not wholly (`NotCopied`: it is a special file); or None.
     """
 
     node: Node
@@ -37,13 +37,13 @@ def copy_tree(tree: UnionTree, visits: Iterable[Visit], path: bytes, copy: CopyO
     Where a directory cannot be made, what is below it is left out.
 
     Args:
-        tree: what is walked.
+        tree: the tree that is walked.
         visits: as `tree.walk.walk` gives them: the top first, parents before their children.
-        path: what the top becomes, below the target; empty to add what is in it to the target itself.
-        copy: where to.
+        path: the path of the top below the target; empty to add the top's entries to the target itself.
+        copy: makes the copies.
     """
-    refused: int | None = None  # the depth of a directory that could not be made
-    places: list[bytes] = []  # of the copies of the directories that the walk is in
+    refused: int | None = None  # the depth of a directory that was not made; what is below it is left out
+    places: list[bytes] = []  # paths of the copies of the directories that the walk is in
     for visit in visits:
         node = visit.node
         if refused is not None and visit.depth > refused:

@@ -1,7 +1,7 @@
-"""Where copies go: a directory of the host, held by descriptor, that is not below the data root.
+"""The target of copies: a descriptor of a directory of the host that is not below the data root.
 
-The user names it, so links on the way to it are followed; that it is not in the evidence is found out
-from its descriptor, so whatever path leads there.
+The user names it, so links on the way to it are followed. Whether it is below the data root is found out from
+the descriptor, so it does not matter by which path.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ _PLACE = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class BadTarget(ValueError):
-    """The directory to write to is not one that may be written to; the message says why."""
+    """Nothing may be written to this place; the message says why."""
 
 
 class Destination(NamedTuple):
-    """Where to copy to.
+    """The target of a copy.
 
     Attributes:
-        fd: a directory's.
-        name: of what is to be made or replaced in it; None where the directory itself was named.
+        fd: a descriptor of a directory.
+        name: the name to make or replace in it; None where the directory itself was named.
     """
 
     fd: int
@@ -48,14 +48,14 @@ class Destination(NamedTuple):
 
 
 def open_target(path: bytes, forbidden: Collection[tuple[int, int]]) -> int:
-    """A descriptor of the directory `path`: a new one for its owner alone, or one that is empty.
+    """A descriptor of the directory `path`, which is made (mode 0700) or must be empty.
 
     Args:
         path: as the user gave it; its last component must not be a symbolic link.
         forbidden: `(st_dev, st_ino)` of directories that it must neither be nor be below.
 
     Raises:
-        BadTarget: it is not empty, no directory, a link, or lies where nothing may be written.
+        BadTarget: it is not empty, no directory, a link, or in a directory where nothing may be written.
         OSError: the host refuses.
     """
     with naming(path):
@@ -81,15 +81,15 @@ def _open_target(name: bytes, forbidden: Collection[tuple[int, int]]) -> int:
 
 
 def open_destination(path: bytes, forbidden: Collection[tuple[int, int]]) -> Destination:
-    """Where cp(1) would copy to: into the directory `path`, or to that name in the directory above.
+    """The place to which cp(1) would copy: into the directory `path`, or to that name in its parent.
 
     Args:
         path: as the user gave it; a link to a directory is one.
         forbidden: `(st_dev, st_ino)` of directories that it must neither be nor be below.
 
     Raises:
-        BadTarget: it lies where nothing may be written, or is no directory and ends in a slash.
-        OSError: the host refuses; there is no directory to make the name in.
+        BadTarget: it is in a directory where nothing may be written, or ends in a slash and is no directory.
+        OSError: it cannot be opened; or its parent does not exist.
     """
     with naming(path):
         return _open_destination(path, forbidden)
@@ -97,7 +97,7 @@ def open_destination(path: bytes, forbidden: Collection[tuple[int, int]]) -> Des
 
 @contextlib.contextmanager
 def naming(path: bytes) -> Iterator[None]:
-    """Let an error of the host in the block tell the path that the user knows, whatever part of it failed."""
+    """Put `path`, as the user knows it, into every `OSError` of the block, whatever part of it failed."""
     try:
         yield
     except LayerfsError:
@@ -144,7 +144,7 @@ def _check_empty(fd: int) -> None:
 
 
 def _check_place(fd: int, forbidden: Collection[tuple[int, int]]) -> None:
-    """Go up to the host's root by `..`, which no link can bend."""
+    """Raise `BadTarget` if a directory above is forbidden; goes up by `..`, which is no link."""
     at, below = os.dup(fd), None
     try:
         while (here := identity(at)) != below:
@@ -158,6 +158,6 @@ def _check_place(fd: int, forbidden: Collection[tuple[int, int]]) -> None:
 
 
 def identity(fd: int) -> tuple[int, int]:
-    """What a descriptor is of: `(st_dev, st_ino)`."""
+    """`(st_dev, st_ino)` of an open file or directory."""
     found = os.fstat(fd)
     return found.st_dev, found.st_ino

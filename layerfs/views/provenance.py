@@ -1,8 +1,8 @@
-"""A tree whose entries tell where they come from, as extended attributes `user.layerfs.*`.
+"""A tree whose entries have the layer they come from in extended attributes `user.layerfs.*`.
 
-They answer getfattr(1) in a mount, and are listed only on request, so that copies of a mount stay clean.
-An attribute that a file really has wins. Linux knows `user.*` of regular files and directories only
-(xattr(7)); of other entries, `layerfs stat` and `blame` tell.
+In a mount getfattr(1) reads them; they are listed only on request, so that copies of a mount do not get them.
+If a file has an attribute of such a name itself, that is shown. Linux allows `user.*` only on regular files
+and directories (xattr(7)); for other entries there are `layerfs stat` and `blame`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _VALUE_LIMIT = 1 << 16
 
 
 class TracedTree(UnionTree):
-    """A tree with the attributes `layer`, `diff_id`, `chain_id`, `created_by` and `versions` on top."""
+    """A tree with the additional attributes `layer`, `diff_id`, `chain_id`, `created_by` and `versions`."""
 
     def __init__(
         self,
@@ -36,12 +36,13 @@ class TracedTree(UnionTree):
         *,
         listed: bool,
     ) -> None:
-        """Trace `tree`.
+        """Show `tree` with them.
 
         Args:
-            tree: what to show.
+            tree: the tree to show.
             infos: its layers, uppermost first.
-            created_by: the command that made the layer of a number; not asked before somebody wants to know.
+            created_by: called with a layer's number, gives the command that made it; called only when
+                somebody reads the attribute.
             listed: whether listxattr(2) names the attributes.
         """
         super().__init__(tree.layers)
@@ -57,7 +58,7 @@ class TracedTree(UnionTree):
         }
 
     def xattr_names(self, node: Node) -> list[bytes]:
-        """As `UnionTree`; ours follow, if they are to be listed."""
+        """As in `UnionTree`; with `listed` followed by the names of these."""
         names = super().xattr_names(node)
         if self._listed and (node.is_dir or node.stat.is_file):
             ours = (_PREFIX + name for name in self._values if self._value(node, name) is not None)
@@ -65,7 +66,7 @@ class TracedTree(UnionTree):
         return names
 
     def xattr(self, node: Node, name: bytes) -> bytes | None:
-        """As `UnionTree`, and ours."""
+        """As in `UnionTree`, or the value of one of these."""
         value = super().xattr(node, name)
         if value is None and name.startswith(_PREFIX):
             value = self._value(node, name.removeprefix(_PREFIX))
@@ -87,5 +88,5 @@ class TracedTree(UnionTree):
         return "\n".join(lines)
 
     def _number(self, place: int) -> int:
-        """The number of a layer from its place in this stack, 1 for the lowest."""
+        """The number of the layer that is `place` in this stack, where 1 is the lowest."""
         return self._infos[-place].number or place

@@ -1,4 +1,4 @@
-"""Recovering hidden file versions: each copied out as its layer has it, in a directory of that layer."""
+"""Recovers hidden versions of files: copies each, as its layer has it, to a directory for that layer."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ __all__ = ["Recovered", "recover"]
 
 
 class Recovered(NamedTuple):
-    """What became of a version.
+    """The result for one version.
 
     Attributes:
-        version: the version.
-        path: where its copy is, below the target; another version may have the same, as a file of a
-            moved directory is at two paths.
-        error: why there is none (`NotCopied` for what is never copied), or None.
+        version: the hidden version.
+        path: the path of its copy below the target. Two versions may have the same path here, because a file
+            in a renamed directory is a version at two paths.
+        error: why it was not copied (`NotCopied`: it is a special file), or None.
     """
 
     version: Version
@@ -36,15 +36,15 @@ class Recovered(NamedTuple):
 def recover(
     tree: UnionTree, found: Iterable[Version], folder: Callable[[int], bytes], copy: CopyOut
 ) -> Iterator[Recovered]:
-    """Copy versions out, one after another, each to `<folder>/<its path in its layer>`.
+    """Copy versions, one after another, each to `<folder>/<its path in its layer>`.
 
-    Directories on the way are made as the layer has them.
+    Directories on the way get the attributes that they have in the layer.
 
     Args:
-        tree: what the versions are of.
-        found: what to copy, no directories.
-        folder: the name of a layer's directory, by its number.
-        copy: where to.
+        tree: the tree that the versions are of.
+        found: the versions to copy, no directories.
+        folder: called with a layer's number, gives the name of its directory.
+        copy: makes the copies.
     """
     done: dict[bytes, OSError | None] = {}
     for version in found:
@@ -61,7 +61,7 @@ def recover(
 
 
 def _make_parents(tree: UnionTree, version: Version, top: bytes, copy: CopyOut) -> None:
-    """The layer's directory, its owner's alone, and those of the layer that the version lies in."""
+    """Make the directory for the layer (mode 0700), and in it the directories on the way to the version."""
     copy.directory(top, None)
     index = len(tree.layers) - version.layer
     missing: list[bytes] = []

@@ -1,1 +1,1 @@
-"""Archives of what a data root holds, written as streams: for Docker, for OCI tools, or as plain tars."""
+"""Exports images and trees as streams: docker archives, OCI layouts, and plain tars."""

@@ -1,4 +1,4 @@
-"""A layer without an archive as the tar that `docker commit` would make of it.
+"""Makes the tar of a layer that has no archive, as `docker commit` would.
 
 Source: moby `daemon/commit.go` (exportContainerRw), `daemon/graphdriver/overlay2/overlay.go` (Diff).
 """
@@ -22,12 +22,11 @@ __all__ = ["write_bare_layer"]
 
 
 def write_bare_layer(root: Store, layer: BareLayer, write: Write) -> None:
-    """Write what a layer changed of those below it, deletions as `.wh.` members.
+    """Write the changes of a layer against the layers below it, deletions as `.wh.` members.
 
     Raises:
-        CorruptStore: it, or a layer below it, is not known, or not there.
-        UnsupportedOverlay: a directory was renamed in a way that no tar of changes can tell.
-        TreeError: something cannot be read.
+        CorruptStore: it, or a layer below it, is not known, or missing. UnsupportedOverlay: it has a renamed
+        directory (a redirect), which a tar of changes cannot express. TreeError: something cannot be read.
     """
     own = root.tree(layer)
     whole = root.tree_below(layer)
@@ -36,7 +35,7 @@ def write_bare_layer(root: Store, layer: BareLayer, write: Write) -> None:
             raise UnsupportedOverlay(visit.node.path, "a renamed directory: no tar of changes can tell that")
 
     def content(node: Node) -> Content:
-        """What its mount shows: the bytes of a file whose attributes alone changed lie further down."""
+        """The content as its mount shows it: that of a metacopy is in a lower layer."""
         return whole.open(whole.resolve(node.path, follow=False))
 
     TreeTar(own, write, whiteouts=root.dialect, content=content).write_all()

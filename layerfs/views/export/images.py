@@ -1,4 +1,4 @@
-"""What is exported of an image: its config byte for byte, and its layers as tars."""
+"""The images to export: each with its config byte for byte, and its layers as tars."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class ExportImage:
     Attributes:
         config: the config's bytes; its ID is their sha256.
         layers: base first.
-        tags: the names it is to have.
-        parent: the image the engine noted as its parent, unchecked.
-        platform: as OCI's descriptors say it.
-        stored: its manifest and layers byte for byte, where they are kept so; then these are written.
+        tags: the names that it gets in the archive.
+        parent: the ID of its parent as the engine wrote it; not checked.
+        platform: in the form of OCI's descriptors.
+        stored: its manifest and layers byte for byte, if the store keeps them; then these are written.
     """
 
     config: bytes
@@ -66,7 +66,7 @@ class ExportImage:
 
 
 def original(root: Store, image: Image, tags: Iterable[Reference]) -> ExportImage:
-    """The image as it is; raises `CorruptStore` where a layer is missing."""
+    """The image as it was built; raises `CorruptStore` if a layer is missing."""
     layers = tuple(layer_tar(root, record) for record in root.chain(image))
     config = root.config_bytes(image)
     stored = root.stored_image(image) if isinstance(root, Keeping) else None
@@ -74,7 +74,7 @@ def original(root: Store, image: Image, tags: Iterable[Reference]) -> ExportImag
 
 
 def salvaged(salvager: Salvager, image: Image, tags: Iterable[Reference]) -> ExportImage:
-    """The image as far as it can be rebuilt; its ID may be another then."""
+    """The image as far as it can be rebuilt; it may get another ID."""
     config, layers = salvager.image(image)
     return ExportImage(config, layers, tuple(tags), image.parent, platform_of(image))
 
@@ -88,7 +88,7 @@ def layer_tar(root: Store, layer: Layer) -> LayerTar:
 
 
 def tags_asked_for(image: Image, name: str) -> tuple[Reference, ...]:
-    """The tag that `name` means, if that found the image; none for an ID or digest, as `docker save`."""
+    """The tag to export if a user named the image `name`; none for an ID or digest, as in `docker save`."""
     try:
         wanted = parse_reference(name).with_default_tag()
     except FormatError:
@@ -97,7 +97,7 @@ def tags_asked_for(image: Image, name: str) -> tuple[Reference, ...]:
 
 
 def platform_of(image: Image) -> dict[str, str]:
-    """What the image is for, as OCI's descriptors say it; empty where the config does not say."""
+    """The platform of the image in the form of OCI's descriptors; empty where the config has none."""
     config = image.config
     if not (config.architecture and config.os):
         return {}
@@ -106,15 +106,15 @@ def platform_of(image: Image) -> dict[str, str]:
 
 
 def parents(images: Sequence[ExportImage]) -> list[str | None]:
-    """The parent of each image, as far as it is exported too: no other would be known where they arrive."""
+    """The parent of each image, or None if it is not among `images`: `docker load` knows only these."""
     known = {str(image.id) for image in images}
     return [image.parent if image.parent in known and image.parent != image.id else None for image in images]
 
 
 def lacking(images: Sequence[ExportImage], there: Iterable[Image]) -> frozenset[str]:
-    """The diff IDs of the layers that an Engine which has the images `there` still has to be given.
+    """The diff IDs of the layers that an Engine with the images `there` does not have yet.
 
-    An Engine knows a layer by its chain: the same layer on others is one that it has not got.
+    An Engine knows a layer by its chain ID: the same layer on other layers is another one to it.
     """
     known = {chain for image in there for chain in image.chain}
     return frozenset(

@@ -1,8 +1,8 @@
-"""An OCI image layout, and the archive of `docker save`, which is one with a `manifest.json` more.
+"""Writes OCI image layouts, and archives for `docker load`, which are layouts with a `manifest.json`.
 
-Engines before version 25 read only `manifest.json`, newer ones and OCI tools either; so one archive
-serves all. Layers and manifests are named by their digests, so what images share is written once.
-What says that an archive is whole is written last.
+Engines before version 25 read only `manifest.json`, OCI tools only the layout, newer engines both; so one
+archive serves all. Blobs are named by their digests, so what images share is written once. The index is
+written last, as an archive with an index is taken for a whole one.
 
 Sources: OCI image-spec `image-layout.md`, `manifest.md`, `annotations.md`; moby `image/tarexport/save.go`
 (v20.10 and v25), `load.go`.
@@ -58,7 +58,7 @@ class Layout:
         place.directory("blobs/sha256")
 
     def layer(self, tar: LayerTar) -> Descriptor:
-        """Write a layer, unless it is there, or not wanted; its descriptor."""
+        """Write a layer, unless it is there already or not wanted; returns its descriptor."""
         if tar.diff_id not in self._layers:
             self._layers[tar.diff_id] = self._layer(tar)
         return self._layers[tar.diff_id]
@@ -68,7 +68,7 @@ class Layout:
         kind = f"{_OCI}.layer.v1.tar"
         if self._packing is None:
             found = _descriptor(kind, tar.diff_id, tar.size)
-            if wanted and tar.diff_id not in self._written:  # it may be another image's blob
+            if wanted and tar.diff_id not in self._written:  # it may be there as a blob of another image
                 self._written.add(tar.diff_id)
                 self._place.file(blob_name(tar.diff_id), tar.size, tar.write)
             return found
@@ -79,14 +79,14 @@ class Layout:
             return _descriptor(kind + "+gzip", packed.digest, packed.size)
 
     def blob(self, blob: LayerBlob, diff_id: str) -> None:
-        """Write a layer as it is stored, unless it is there, or not wanted."""
+        """Write a layer as it is stored, unless it is there already or not wanted."""
         wanted = self._lacking is None or diff_id in self._lacking
         if wanted and blob.digest not in self._written:
             self._written.add(blob.digest)
             self._place.file(blob_name(blob.digest), blob.size, blob.write)
 
     def document(self, kind: str, content: bytes) -> Descriptor:
-        """Write a config or manifest, unless it is there; its descriptor."""
+        """Write a config or manifest, unless it is there already; returns its descriptor."""
         digest = Digest.of(content)
         if digest not in self._written:
             self._written.add(digest)
@@ -98,7 +98,7 @@ class Layout:
         self._place.file(name, len(content), lambda write: write(content))
 
     def image(self, image: ExportImage) -> Descriptor:
-        """Write an image: layers, config, manifest; the manifest's descriptor."""
+        """Write an image: layers, config, manifest; returns the manifest's descriptor."""
         if image.stored and self._packing is None:
             return self._stored(image, image.stored)
         layers = [self.layer(tar) for tar in image.layers]
@@ -113,7 +113,7 @@ class Layout:
         return found | ({"platform": dict(image.platform)} if image.platform else {})
 
     def _stored(self, image: ExportImage, stored: StoredImage) -> Descriptor:
-        """Write an image byte for byte."""
+        """Write an image byte for byte; returns the manifest's descriptor."""
         for tar, blob in zip(image.layers, stored.layers, strict=True):
             self.blob(blob, tar.diff_id)
         self.document("config", image.config)
@@ -121,14 +121,14 @@ class Layout:
         return found | ({"platform": dict(image.platform)} if image.platform else {})
 
     def finish(self, manifests: Iterable[Descriptor]) -> None:
-        """Write what makes it a layout."""
+        """Write `index.json` and `oci-layout`."""
         index = {"schemaVersion": 2, "mediaType": f"{_OCI}.index.v1+json", "manifests": list(manifests)}
         self.file("index.json", _json(index))
         self.file("oci-layout", _json({"imageLayoutVersion": "1.0.0"}))
 
 
 def write_oci(layout: Layout, images: Iterable[ExportImage]) -> None:
-    """An OCI image layout; each image is in it under each of its names; raises `CorruptStore`."""
+    """Write an OCI image layout with an entry for each name of each image; raises `CorruptStore`."""
     manifests: list[Descriptor] = []
     for image in images:
         manifests += _named(layout.image(image), image.tags, lambda tag: tag.familiar)
@@ -136,7 +136,7 @@ def write_oci(layout: Layout, images: Iterable[ExportImage]) -> None:
 
 
 def write_docker_archive(layout: Layout, images: Sequence[ExportImage]) -> None:
-    """What `docker load` reads, of any Engine; raises `CorruptStore`."""
+    """Write an archive that `docker load` of any Engine reads; raises `CorruptStore`."""
     manifests: list[Descriptor] = []
     rows: list[dict[str, Any]] = []
     repositories: dict[str, dict[str, str]] = {}
@@ -163,7 +163,7 @@ def _plain(image: ExportImage) -> ExportImage:
 
 
 def _digests(image: ExportImage) -> list[Digest]:
-    """What the layers are called in the layout."""
+    """The digests of the layers in the layout."""
     return (
         [blob.digest for blob in image.stored.layers]
         if image.stored
@@ -172,7 +172,7 @@ def _digests(image: ExportImage) -> list[Digest]:
 
 
 def blob_name(digest: Digest) -> str:
-    """Where a blob lies in a layout."""
+    """The path of a blob in a layout."""
     return f"blobs/sha256/{digest.hex}"
 
 
@@ -183,7 +183,7 @@ def _descriptor(kind: str, digest: str, size: int) -> Descriptor:
 def _named(
     manifest: Descriptor, tags: Sequence[Reference], name: Callable[[Reference], str]
 ) -> list[Descriptor]:
-    """The manifest once for each name, or once without one."""
+    """The manifest's descriptor once for each name, or once without a name."""
 
     def names(tag: Reference) -> Mapping[str, str]:
         return {_IMAGE_NAME: tag.canonical, _REF_NAME: name(tag)}

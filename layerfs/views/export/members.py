@@ -1,7 +1,7 @@
-"""Entries of a tree as members of a tar, as `docker export` and `docker commit` make them.
+"""Writes a tree as a tar, as `docker export` and `docker commit` do.
 
-In the order of names, hard links after their first name, times in whole seconds, of the extended
-attributes `security.capability` alone; sockets cannot be in a tar.
+Members are in the order of their names, a hard link after the file's first name; times are in whole seconds;
+`security.capability` is the only extended attribute; sockets are left out.
 
 Source: moby `pkg/archive/archive.go` (TarWithOptions, addTarFile), `archive_linux.go` (ConvertWrite).
 """
@@ -61,11 +61,12 @@ class TreeTar:
         """Write `tree`.
 
         Args:
-            tree: a union; or, with `whiteouts`, a layer as it is on disk.
-            write: takes the tar, piece by piece.
+            tree: a union; or, with `whiteouts`, a single layer as it is on disk.
+            write: called with each piece of the tar.
             whiteouts: the dialect of a layer: its whiteouts and opaque marks become `.wh.` members.
-            content: opens a regular file, by default as `tree` does.
-            skip: is told of what cannot be read, which then is left out; without it, it is raised.
+            content: opens a regular file; by default `tree` does.
+            skip: called with the error of an entry that cannot be read, and is left out; by default the error
+                is raised.
         """
         self._tree = tree
         self._write = write
@@ -76,7 +77,7 @@ class TreeTar:
         self._buffer = memoryview(bytearray(_CHUNK))
 
     def write_all(self) -> None:
-        """The whole tar, end included; raises `TreeError` where something cannot be read."""
+        """Write the whole tar, end included; raises `TreeError` if something cannot be read."""
         for visit in walk(self._tree, self._tree.root):
             try:
                 if visit.node.parent is not None:
@@ -90,7 +91,7 @@ class TreeTar:
         self._write(END)
 
     def _add(self, node: Node) -> None:
-        """One entry; nothing of it is written when it cannot be read."""
+        """Write one entry; of an entry that cannot be read, nothing is written."""
         kind = _TYPES.get(node.stat.kind)
         if kind is None:  # a socket
             return
@@ -129,7 +130,7 @@ class TreeTar:
         return header
 
     def _capability(self, node: Node) -> bytes | None:
-        """The file's capabilities; without the root user of a namespace, which means nothing elsewhere."""
+        """The file's capabilities, without the root ID of a user namespace, which means nothing elsewhere."""
         value = self._tree.xattr(node, _CAPABILITY)
         if value and value[_REVISION_AT : _REVISION_AT + 1] == bytes([_REVISION_3]):
             revision = bytes([_REVISION_2])
@@ -140,7 +141,7 @@ class TreeTar:
         return self._tree.xattr(node, dialect.opaque) == OPAQUE
 
     def _regular(self, node: Node, header: Header) -> None:
-        """A file that has content: exactly as many bytes as its header says."""
+        """Write a file with content: exactly as many bytes as its header says."""
         with self._open(node) as file:
             self._write(pack(header))
             done = 0

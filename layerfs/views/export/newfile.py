@@ -1,6 +1,6 @@
-"""A file of the host that appears only when it is complete.
+"""A new file on the host that gets its name only when it is complete.
 
-It is written without a name, in the directory it will be in, so whatever ends the process leaves nothing.
+It is written without a name (O_TMPFILE) in its directory, so nothing is left if the process is killed.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ _BUFFER = 1 << 20
 
 
 class NewFile:
-    """A context manager: the file gets its name at the end of the block, or is gone if that failed."""
+    """A context manager: the file gets its name at the end of the block, or is removed if the block fails."""
 
     def __init__(self, path: bytes, forbidden: Collection[tuple[int, int]], *, force: bool = False) -> None:
         """Begin the file `path`.
 
         Args:
-            path: as the user gave it.
+            path: as the user typed it.
             forbidden: `(st_dev, st_ino)` of directories that it must not be below.
             force: whether it may replace a regular file.
 
         Raises:
-            BadTarget: it is there already, or lies where nothing may be written.
-            OSError: the host refuses.
+            BadTarget: it exists already, or is in a directory where nothing may be written. OSError: the file
+            cannot be made.
         """
         place = open_destination(path, forbidden)
         self._directory, self._path = place.fd, path
@@ -57,7 +57,7 @@ class NewFile:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_rest: object) -> None:
-        """Give the file its name, or leave nothing."""
+        """Give the file its name, or remove it."""
         try:
             if kind is None:
                 with naming(self._path):
@@ -71,7 +71,7 @@ class NewFile:
             self._file.write(piece)
 
     def _check(self, *, force: bool, forbidden: Collection[tuple[int, int]] = ()) -> bool:
-        """Whether a file of this name is to be replaced; never one that is read."""
+        """Whether a file of this name is there to be replaced; raises `BadTarget` if it must not be."""
         try:
             found = os.lstat(self._name, dir_fd=self._directory)
         except FileNotFoundError:
@@ -85,12 +85,12 @@ class NewFile:
         return True
 
     def _create(self) -> tuple[int, bytes | None]:
-        """A descriptor of a file without a name; where the host has no such files, of one with another."""
+        """A descriptor of a file without a name; without O_TMPFILE, of one with a temporary name, also given."""
         mode = 0o666
         try:
             return os.open(".", _NAMELESS, mode, dir_fd=self._directory), None
         except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR):  # of the file system, or of the kernel
+            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR):  # no O_TMPFILE here
                 raise
         part = self._other_name()
         return os.open(part, _NEW, mode, dir_fd=self._directory), part
@@ -104,7 +104,7 @@ class NewFile:
         if self._part is None and not self._replaces:
             self._link(self._name)
             return
-        if self._part is None:  # a link replaces nothing; a rename does, at once
+        if self._part is None:  # link(2) cannot replace a file; rename(2) can, atomically
             part = self._other_name()
             self._link(part)
             self._part = part
@@ -117,9 +117,9 @@ class NewFile:
         os.link(b"/proc/self/fd/%d" % self._file.fileno(), name, dst_dir_fd=self._directory)
 
     def _discard(self) -> None:
-        """Close everything, and remove what still has the other name."""
+        """Close everything, and remove a file that still has its temporary name."""
         try:
-            self._file.raw.close()  # what is still buffered is not wanted, or was flushed
+            self._file.raw.close()  # buffered data are not wanted any more, or are flushed already
         finally:
             if self._part is not None:
                 os.unlink(self._part, dir_fd=self._directory)

@@ -1,6 +1,6 @@
-"""Compressed layers. Digest and length are known only at the end, so a layer is written to a spool first.
+"""Compresses layers, each to a temporary file, as digest and length must be known before it is written.
 
-The same layer gives the same bytes with the same zlib: no name, no time.
+The gzip header has no name and no time: one layer gives the same bytes with the same zlib.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 
 class Packed(NamedTuple):
-    """A compressed layer, which can be read until its block ends."""
+    """A compressed layer, valid until the block of `Packing.pack` ends."""
 
     digest: Digest
     size: int
     spool: IO[bytes]
 
     def write(self, write: Write) -> None:
-        """Write it, piece by piece."""
+        """Pass its bytes to `write`, piece by piece."""
         self.spool.seek(0)
         while piece := self.spool.read(_CHUNK):
             write(piece)
@@ -45,12 +45,12 @@ class Packing:
     """Compresses with gzip."""
 
     def __init__(self, directory: bytes | None = None) -> None:
-        """Keep spools, files without a name, in `directory`; by default where the host has such files."""
+        """Keep the temporary files, which have no name, in `directory`; None is the system's usual one."""
         self._directory = None if directory is None else os.fsdecode(directory)
 
     @contextmanager
     def pack(self, tar: LayerTar) -> Iterator[Packed]:
-        """A layer, compressed; raises `CorruptStore`."""
+        """A context manager that gives a layer, compressed; raises `CorruptStore`."""
         digest = hashlib.sha256()
         packer = zlib.compressobj(wbits=_GZIP)
         with tempfile.TemporaryFile(dir=self._directory, buffering=_CHUNK) as spool:

@@ -1,4 +1,4 @@
-"""Where the files of an image layout go: a tar, or a directory of the host."""
+"""Destinations of an image layout: a tar, or a directory of the host."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _BUFFER = 1 << 20
 
 
 class Destination(Protocol):
-    """Takes files one after the other; names are relative and ours."""
+    """Takes files one after the other; their names are relative, and made by `layout`."""
 
     def directory(self, name: str) -> None:
         """Make a directory."""
 
     def file(self, name: str, size: int, produce: Callable[[Write], object]) -> None:
-        """Make a file of `size` bytes, which `produce` writes."""
+        """Make a file of `size` bytes; `produce` is given a function that writes them."""
 
 
 class Tar:
-    """A tar that is the same for the same files: no time, no owner."""
+    """A tar without times and owners, so that the same files give the same bytes."""
 
     def __init__(self, write: Write) -> None:
         """Write through `write`."""
@@ -42,7 +42,7 @@ class Tar:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_rest: object) -> None:
-        """End the archive, if all went well: an unfinished one must not look whole."""
+        """End the archive if the block succeeded: an unfinished one must not look whole."""
         if kind is None:
             self._write(END)
 
@@ -58,7 +58,7 @@ class Tar:
 
 
 class Directory:
-    """A new or empty directory; what was made in it is removed again when the block fails."""
+    """A new or empty directory; everything made in it is removed if the block fails."""
 
     def __init__(self, path: bytes, forbidden: Collection[tuple[int, int]]) -> None:
         """Open or make `path`; raises as `place.open_target`."""
@@ -74,7 +74,7 @@ class Directory:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_rest: object) -> None:
-        """Keep what was made, or leave nothing."""
+        """Keep the files, or remove them if the block failed."""
         try:
             if kind is not None:
                 self._remove()
@@ -88,7 +88,7 @@ class Directory:
         self._made.append((name, True))
 
     def file(self, name: str, size: int, produce: Callable[[Write], object]) -> None:
-        """Make a file; how long it is, is what `produce` writes."""
+        """Make a file; its size is what `produce` writes."""
         del size
         with naming(self._place(name)):
             fd = os.open(name, _NEW, 0o666, dir_fd=self._top)
