@@ -218,7 +218,7 @@ class CopyOut:
     # -- places --------------------------------------------------------------------------------
 
     def _parent(self, path: bytes) -> tuple[int, bytes]:
-        """The directory of an entry, as a descriptor that is open until the next call; and the entry's name."""
+        """The directory of an entry, as a descriptor open until the next call; and the entry's name."""
         directory, _, name = path.rpartition(b"/")
         if name in (b"", b".", b".."):
             raise ValueError(f"no name: {path!r}")

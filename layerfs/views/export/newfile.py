@@ -85,7 +85,7 @@ class NewFile:
         return True
 
     def _create(self) -> tuple[int, bytes | None]:
-        """A descriptor of a file without a name; without O_TMPFILE, of one with a temporary name, also given."""
+        """A descriptor of a file without a name; without O_TMPFILE, of one with a temporary name."""
         mode = 0o666
         try:
             return os.open(".", _NAMELESS, mode, dir_fd=self._directory), None
