@@ -93,7 +93,7 @@ def any_of(raw: bytes) -> TypedValue:
 
 
 def labels_of(bucket: Bucket, name: bytes = b"labels") -> dict[str, str]:
-    """The labels in the bucket `name` of `bucket`; empty where there is no such bucket."""
+    """The texts by name in the bucket `name` of `bucket`; a bucket that is not there is empty."""
     found = bucket.bucket(name)
     return {as_text(key): as_text(value) for key, value in found.values()} if found else {}
 
