@@ -1,1 +1,1 @@
-"""Answers about a store: functions from values to values."""
+"""Questions about trees and stores, answered through the protocols of `tree.source` and `store`."""

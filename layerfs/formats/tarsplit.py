@@ -135,11 +135,11 @@ class Paths:
         return len(self._hashes)
 
     def add(self, path: bytes) -> None:
-        """Add a path."""
+        """Remember a path."""
         self._hashes.add(hash(path))
 
     def add_with_parents(self, path: bytes) -> None:
-        """Add a path and all its parent directories but the root."""
+        """Remember a path and all directories that it is in, but for the root."""
         while path and path not in self:
             self.add(path)
             path = path.rpartition(b"/")[0]
@@ -163,7 +163,7 @@ class _Spellings:
         self._only_odd = Paths()  # paths that did not come spelled as themselves so far
 
     def add(self, name: bytes, path: bytes) -> bool:
-        """Add a name; whether its path came before. Raises `FormatError` if this spelling came before."""
+        """Whether the path came by before; raises `FormatError` where this spelling did."""
         again = path in self._paths
         spelling = _spelling(name, path)
         if spelling == path:
@@ -181,7 +181,7 @@ class _Spellings:
 
 
 def entries(stream: Readable) -> Iterator[Segment | FilePayload]:
-    """Every entry of a decompressed tar-split stream, in order; raises `FormatError`."""
+    """Every entry of an unpacked tar-split stream, in order; raises `FormatError`."""
     for line in _lines(stream):
         if line.startswith(_SEGMENT) and (end := line.find(_SEGMENT_END, len(_SEGMENT))) > 0:
             try:
@@ -223,7 +223,7 @@ def members(stream: Readable, seen: Paths | None = None) -> Iterator[Member | Se
         path = clean_name(entry.name)
         again = header.is_entry and spellings.add(entry.name, path)
         yield Member(raw, header, entry, path, again)
-        # the raw bytes have the content of a global header, but not its padding
+        # the content of a global header is among the raw bytes, its padding is not
         padding = -(header.size if header.is_entry else len(raw) - padding) % tarheader.BLOCK
         pieces, length, run = [], 0, 0
     yield Segment(b"".join(pieces))
@@ -273,7 +273,7 @@ def _spelling(name: bytes, path: bytes) -> bytes:
 
 
 def _lines(stream: Readable, words: Sequence[bytes] = ()) -> Iterator[bytes]:
-    """The lines of the stream, within the limits above; with `words`, at least those with one of them."""
+    """The lines of the stream, each and all of them bounded; with `words`, at least those that have one."""
     rest, total, count = b"", 0, 0
     for chunk in _with_line_ends(stream):
         total += len(chunk)

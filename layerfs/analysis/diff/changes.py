@@ -1,4 +1,4 @@
-"""What can be different about one path of two trees: `Change`, its `Kind`, and how two nodes compare."""
+"""One path of two trees: what changed (`Change`, `Kind`), and the comparison of its two entries."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["ATTRIBUTES", "CAPABILITY", "Change", "Comparison", "Kind", "xattrs"]
 
 ATTRIBUTES = ("content", "target", "rdev", "mode", "uid", "gid", "mtime", "capability", "xattr")
-"""What two entries of one type can differ in, in the order in which it is told."""
+"""The attributes in which two entries of one type can differ, in the order of output."""
 
 CAPABILITY = b"security.capability"
 
@@ -28,8 +28,8 @@ _CHUNK = 1 << 20
 class Kind(enum.StrEnum):
     """What happened to a path.
 
-    `METADATA` is a change of attributes alone, the link target and device number among them;
-    `CHANGED` is Docker's coarse word for every change that is neither an addition nor a deletion.
+    `METADATA` is a change only of attributes, which include the link target and the device number. `CHANGED`
+    is Docker's word for every change but an addition or a deletion.
     """
 
     ADDED = "added"
@@ -47,8 +47,8 @@ class Change:
     Attributes:
         kind: what happened to it.
         before: its entry in the first tree, or None.
-        after: its entry in the second tree, or None; one of the two is there.
-        attributes: which of `ATTRIBUTES` differ, where both are of one type.
+        after: its entry in the second tree, or None; at least one of the two is not None.
+        attributes: which of `ATTRIBUTES` differ, if both are of one type.
     """
 
     kind: Kind
@@ -58,7 +58,7 @@ class Change:
 
     @property
     def node(self) -> Node:
-        """The newest entry there is of it."""
+        """The entry of the second tree, or else that of the first."""
         node = self.after or self.before
         assert node is not None  # noqa: S101 - a change is of something
         return node
@@ -72,7 +72,7 @@ class Change:
 class Comparison:
     """Compares entries of two trees.
 
-    What cannot be read is told to `complain`, and is not taken for a difference.
+    What cannot be read is reported to `complain`, and does not count as a difference.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Comparison:
         return tuple(name for name in ATTRIBUTES if name in found)
 
     def _plain(self, before: Node, after: Node) -> Iterator[str]:
-        """What lstat(2) tells."""
+        """The attributes of lstat(2) that differ."""
         old, new = before.stat, after.stat
         if old.mode != new.mode:
             yield "mode"
@@ -127,7 +127,7 @@ class Comparison:
             yield "content"
 
     def _same_bytes(self, before: Node, after: Node) -> bool:
-        """Whether two files hold the same; reads them only if their sizes are equal and they are two."""
+        """Whether two files have the same content; reads them only if they are two inodes of equal size."""
         if before.stat.size != after.stat.size:
             return False
         with self._trees[0].open(before) as old, self._trees[1].open(after) as new:
@@ -156,7 +156,7 @@ def xattrs(tree: UnionTree, node: Node) -> dict[bytes, bytes]:
 
 
 def _same_file(old: Content, new: Content) -> bool:
-    """Whether both are one file of the store."""
+    """Whether both are the same file of the store."""
     return old.identity == new.identity
 
 

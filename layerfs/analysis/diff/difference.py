@@ -1,10 +1,10 @@
-"""Where two trees can differ, found from the layers that differ: what both stand on is never listed.
+"""The differences between two trees. Directories of the layers that both share are not listed.
 
-Two stacks often end in the same layers. Below a directory in which the same places of that common
-base show through on both sides, only names that a layer above the base mentions (entries and
-whiteouts alike) can be different: these are collected from those layers alone, and looked up in both
-trees. Where other places of the base show through, because a mark above hides them on one side or a
-redirect leads elsewhere, the directory is listed in both trees, and so on below it.
+Two stacks often end in the same lower layers, the common base. If a directory merges with the same
+directories of the base in both trees, then only names that a layer above the base has in it, as an entry or a
+whiteout, can differ. These names are collected from those layers, and looked up in both trees. If the
+directory merges with different directories of the base (one side has a mark that hides some, or a redirect),
+it is listed in both trees, and so are those below it.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ __all__ = ["Pair", "Walk", "below_top", "compared", "differences"]
 
 
 class Pair(NamedTuple):
-    """One path in two trees; None where one of the trees has nothing there."""
+    """The entries at one path of two trees; None if that tree has nothing there."""
 
     before: Node | None
     after: Node | None
 
     @property
     def node(self) -> Node:
-        """The newer entry of the two."""
+        """The entry of the second tree, or else that of the first."""
         node = self.after or self.before
         assert node is not None  # noqa: S101 - a pair is of something
         return node
 
 
 def below_top(tree: UnionTree) -> UnionTree:
-    """What the uppermost layer of a tree stands on."""
+    """A tree without its uppermost layer."""
     return UnionTree(tree.layers[1:])
 
 
@@ -58,13 +58,13 @@ def differences(
     """Every path that differs: parents first, names in byte order.
 
     Args:
-        before: one tree.
-        after: the other.
-        complain: is told of what cannot be read; it is left out.
-        ignore: attributes (of `changes.ATTRIBUTES`) whose differences do not count.
-        skip: paths to leave out with all that is below them.
-        same: is told of each entry of `after` that was compared and does not differ; what both trees
-            take from the same layers alone is not compared.
+        before: the older tree.
+        after: the newer tree.
+        complain: called for what cannot be read, which is left out.
+        ignore: attributes (of `changes.ATTRIBUTES`) that are not compared.
+        skip: called with a path; true leaves it out, with all that is below it.
+        same: called for each entry of `after` that was compared and does not differ. An entry that both trees
+            take from the common base is not compared.
     """
     pairs = Walk(before, after, complain, skip)
     return compared(pairs, Comparison(before, after, complain, ignore), same)
@@ -73,7 +73,7 @@ def differences(
 def compared(
     pairs: Iterable[Pair], comparison: Comparison, same: Callable[[Node], None] | None = None
 ) -> Iterator[Change]:
-    """Those of some pairs that differ; `same` as in `differences`."""
+    """The changes among some pairs; `same` as in `differences`."""
     for pair in pairs:
         change = comparison.change(*pair)
         if change is not None:
@@ -83,28 +83,28 @@ def compared(
 
 
 class _Side:
-    """One tree, its layers divided into its own and the common base."""
+    """One of the two trees, its layers divided into its own and those of the common base."""
 
     def __init__(self, tree: UnionTree, common: int) -> None:
         self.tree = tree
         self._own = len(tree.layers) - common
 
     def own(self, node: Node) -> Iterator[Part]:
-        """The places of a directory that the other tree does not have."""
+        """The parts of a directory that are in its own layers."""
         return (part for part in node.parts if part.layer < self._own)
 
     def base(self, node: Node) -> tuple[Part, ...]:
-        """The places in the common base, counted from its top, so that both trees' compare."""
+        """The parts in the common base, layers counted from its top, so that parts of both trees compare."""
         return tuple(
             Part(part.layer - self._own, part.path) for part in node.parts if part.layer >= self._own
         )
 
     def is_of_base(self, node: Node) -> bool:
-        """Whether nothing but the common base contributes to an entry."""
+        """Whether an entry comes from the common base: then all of its parts do."""
         return node.part.layer >= self._own
 
     def mentioned(self, node: Node) -> set[bytes]:
-        """Names that layers of its own mention in a directory, whatever they say of them."""
+        """The names of entries and whiteouts that its own layers have in a directory."""
         names: set[bytes] = set()
         for part in self.own(node):
             layer = self.tree.layers[part.layer]
@@ -115,7 +115,7 @@ class _Side:
         return names
 
     def find(self, directory: Node, name: bytes) -> Node | None:
-        """The entry of that name, or None; however many are asked for, nothing is listed for it."""
+        """The entry of that name, or None; never lists the directory for it."""
         try:
             return look_up(self.tree.layers, directory, name)
         except OSError as error:
@@ -124,7 +124,7 @@ class _Side:
 
 
 class Walk:
-    """Iterates over every pair that may differ: parents first, names in byte order."""
+    """Iterates over the pairs that may differ: parents first, names in byte order."""
 
     def __init__(
         self,
@@ -143,7 +143,7 @@ class Walk:
         self._into_deleted = into_deleted
 
     def __iter__(self) -> Iterator[Pair]:
-        """The pairs, the roots first unless one tree has no layer: then that root is made up."""
+        """The pairs; the roots are the first one, unless a tree has no layer."""
         top = Pair(self._before.tree.root, self._after.tree.root)
         pending = [] if self._both_of_base(top) else [top]
         while pending:
@@ -158,7 +158,7 @@ class Walk:
                 self._complain(error)
 
     def _below(self, pair: Pair) -> list[Pair]:
-        """The pairs in a directory; raises `TreeError` where one of the two cannot be read."""
+        """The pairs in a directory; raises `TreeError` if one of the two cannot be read."""
         before = pair.before if pair.before is not None and pair.before.is_dir else None
         after = pair.after if pair.after is not None and pair.after.is_dir else None
         if before is None or after is None:
@@ -174,11 +174,11 @@ class Walk:
         else:
             old, new = self._before.tree.children(before), self._after.tree.children(after)
             found = [Pair(old.get(name), new.get(name)) for name in sorted(old.keys() | new.keys())]
-        # where the base shows through alike and nothing above it has the name, it is one entry
+        # the base merges in alike, and no layer above it has the name: it is the same entry
         return [pair for pair in found if any(pair) and not (agree and self._both_of_base(pair))]
 
     def _one_sided(self, before: Node | None, after: Node | None) -> list[Pair]:
-        """What is in a directory that only one tree has."""
+        """The pairs in a directory that only one tree has."""
         if after is not None:
             children = self._after.tree.children(after)
             return [Pair(None, node) for _, node in sorted(children.items())]
@@ -205,6 +205,6 @@ class Walk:
 
 
 def _common_base(before: UnionTree, after: UnionTree) -> int:
-    """How many layers both stacks end in."""
+    """How many lower layers both stacks have in common."""
     pairs = zip(reversed(before.layers), reversed(after.layers), strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0].identity == pair[1].identity, pairs))

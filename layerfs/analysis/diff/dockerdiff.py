@@ -1,8 +1,8 @@
-"""Differences as `docker diff` tells them: added, changed, deleted, by attributes alone.
+"""Differences as `docker diff` prints them: added, changed, deleted, judged by attributes only.
 
 Docker never compares contents: a file counts as changed by its size, modification time, mode,
-owner, device number or capability. What was in a deleted directory is not told, and a directory
-counts as changed when anything in it is.
+owner, device number or capability. The contents of a deleted directory are left out, and a directory counts
+as changed if anything in it changed.
 
 Source: moby `pkg/archive/changes.go`, `changes_unix.go`, `changes_linux.go` of v20.10.24.
 """
@@ -35,7 +35,7 @@ def docker_changes(
     *,
     skip: Callable[[bytes], bool] | None = None,
 ) -> list[Change]:
-    """What `docker diff` would tell of two trees, sorted by path; arguments as of `differences`."""
+    """The changes that `docker diff` would print, sorted by path; arguments as of `differences`."""
     visited: dict[bytes, Pair] = {}
     found: dict[bytes, Change] = {}
     for pair in Walk(before, after, complain, skip, into_deleted=False):
@@ -62,7 +62,7 @@ def _mark_above(path: bytes, visited: Mapping[bytes, Pair], found: dict[bytes, C
 def _kind(
     before: UnionTree, after: UnionTree, pair: Pair, complain: Callable[[TreeError], None]
 ) -> Kind | None:
-    """What happened to one path by itself."""
+    """The change of one path, without regard to what is below it."""
     if pair.before is None:
         return Kind.ADDED
     if pair.after is None:
@@ -81,13 +81,13 @@ def _stat_differs(old: FileStat, new: FileStat) -> bool:
     """Docker's `statDifferent`."""
     if (old.mode, old.uid, old.gid, old.rdev) != (new.mode, new.uid, new.gid, new.rdev):
         return True
-    # Docker tests the bit of a directory, which block devices and sockets have as well
+    # Docker tests only the bit of S_IFDIR, which block devices and sockets have too
     if old.mode & stat.S_IFDIR:
         return False
     return old.size != new.size or not _same_time(old.mtime_ns, new.mtime_ns)
 
 
 def _same_time(old_ns: int, new_ns: int) -> bool:
-    """Whether times are equal, or would be had neither lost its fraction of a second."""
+    """Whether times are equal, or one lost its fraction and their seconds are equal."""
     old, new = divmod(old_ns, _NANO), divmod(new_ns, _NANO)
     return old[0] == new[0] and (old[1] == new[1] or not old[1] or not new[1])

@@ -1,4 +1,4 @@
-"""What each layer of an image or container did, beside the history entry that made it."""
+"""What each layer of an image or container changed, with the history entry that made it."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class LayerChanges:
 
     Attributes:
         number: 1 is the base.
-        layer: its record, or what a container's own layer is without one.
-        made_by: the history entry that made it; None where the history does not tell.
-        tally: what it changed of the layers below; its bytes, those of what is identical among them, are
-            those of the layer, each inode counted once.
+        layer: its record; of a container's own layer, which has no record, a `BareLayer`.
+        made_by: the history entry that made it; None if the history does not tell.
+        tally: its changes to the tree of the layers below. Bytes are those in this layer, also of entries
+            that are identical to those below; each inode counts once.
     """
 
     number: int
@@ -67,7 +67,7 @@ class LayerChanges:
 def layer_changes(
     root: Store, owner: Image | Container, complain: Callable[[TreeError], None]
 ) -> Iterator[LayerChanges]:
-    """Each layer of an image or container, base first; `complain` is told of what cannot be read.
+    """What each layer changed, base first; `complain` is called for what cannot be read.
 
     Raises:
         CorruptStore: a layer is missing or damaged.
@@ -76,7 +76,7 @@ def layer_changes(
     made_by = {row.number: row.entry for row in history(root, image) if row.number} if image else {}
     layers = container_layers(root, owner) if isinstance(owner, Container) else root.chain(owner)
     tree = root.tree(owner)
-    if len(tree.layers) != len(layers):  # it has more between them, or all of them as one
+    if len(tree.layers) != len(layers):  # in some kinds a tree has other layers: more, or one for all
         tree = UnionTree([root.source(layer) for layer in reversed(layers)])
     steps, comparison = LayerSteps(tree, complain), Comparison(tree, tree, complain)
     for number, layer in enumerate(layers, 1):
@@ -88,6 +88,6 @@ def layer_changes(
 
 
 def step(tree: UnionTree, number: int) -> tuple[UnionTree, UnionTree]:
-    """A tree as of the layer below layer `number` (1 is the base), and as of that layer."""
+    """The tree of the layers below layer `number` (1 is the base), and the tree up to that layer."""
     index = len(tree.layers) - number
     return UnionTree(tree.layers[index + 1 :]), UnionTree(tree.layers[index:])

@@ -1,7 +1,7 @@
-"""A tree that grows by one layer after the other, and what each layer can have changed of it.
+"""A tree to which one layer after the other is added, and the pairs that each layer may have changed.
 
-`difference.Walk` looks up every name in both trees, each time in all layers below. Here what the lower
-layers show is known when a layer is put on them, so that a layer costs what it holds, however many are below.
+`difference.Walk` looks up every name in all layers of both trees. Here the merged tree of the lower layers is
+kept in memory, so the time for a layer depends on its own entries, not on how many layers are below.
 """
 
 from __future__ import annotations
@@ -24,20 +24,21 @@ __all__ = ["LayerSteps"]
 
 
 class LayerSteps:
-    """The layers of one tree, added base first; what is shown so far is kept, entry for entry."""
+    """The layers of one tree, added base first; every entry of the tree so far is kept in memory."""
 
     def __init__(self, tree: UnionTree, complain: Callable[[TreeError], None]) -> None:
-        """Begin with nothing; `complain` is told of what cannot be read, which is left out."""
+        """Begin with an empty tree; `complain` is called for what cannot be read, which is left out."""
         self._tree = tree
         self._complain = complain
         self._root = UnionTree(()).root
         self._top = len(tree.layers)
 
     def add(self, top: int) -> Iterator[Pair]:
-        """Add the layer of an index (the last is the base), and give each pair that may differ by it.
+        """Add the layer of an index (the last is the base), and give each pair that it may have changed.
 
-        As `difference.Walk` gives them: parents first, names in byte order, what was in a directory that is
-        gone too. All have to be taken before the next layer is added. The nodes are of the whole tree.
+        In the order of `difference.Walk`: parents first, names in byte order; with what was in a directory
+        that is gone. All pairs must be taken before the next layer is added. The nodes belong to the whole
+        tree.
         """
         made_up = self._top == len(self._tree.layers)
         top_pair = Pair(self._root, self._tree.root_as_of(top))
@@ -53,7 +54,7 @@ class LayerSteps:
                 self._complain(error)
 
     def _below(self, pair: Pair) -> list[Pair]:
-        """The pairs in a directory; raises `TreeError` where it cannot be read, with or without the layer."""
+        """The pairs in a directory; raises `TreeError` if it cannot be read, with or without the layer."""
         before = pair.before if pair.before is not None and pair.before.is_dir else None
         after = pair.after if pair.after is not None and pair.after.is_dir else None
         if before and after:
@@ -67,11 +68,11 @@ class LayerSteps:
         return [Pair(old.get(name), new.get(name)) for name in sorted(old.keys() | new.keys())]
 
     def _places_below(self, node: Node) -> tuple[object, ...]:
-        """The places of a directory that are in lower layers."""
+        """The parts of a directory that are in lower layers."""
         return node.lower if node.within.layer == self._top else node.parts
 
     def _merged(self, before: Node, after: Node) -> list[Pair]:
-        """The entries of the layer on those below, which go on in a directory as they were."""
+        """The pairs of a directory that still merges with the same lower ones: names in the new layer."""
         known = before.entries if before.entries is not None and before.entries.complete else None
         entries = self._entries(after)
         if known is None:
@@ -89,7 +90,7 @@ class LayerSteps:
         return [pair for pair in pairs if any(pair)]
 
     def _entries(self, node: Node) -> list[Entry]:
-        """What the layer has in a directory, in byte order of names."""
+        """The entries of the new layer in a directory, in byte order of names."""
         if node.within.layer != self._top:
             return []
         layer = self._tree.layers[self._top]
@@ -99,7 +100,7 @@ class LayerSteps:
             raise UnreadableEntry(node.path, f"{layer.label}: {error.strerror or error}") from error
 
     def _looked_up(self, before: Node, after: Node, name: bytes) -> Pair:
-        """A name in a directory of which not all can be read."""
+        """One name of a directory that cannot be listed in every layer."""
         try:
             return Pair(*(look_up(self._tree.layers, node, name) for node in (before, after)))
         except OSError as error:

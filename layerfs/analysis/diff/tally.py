@@ -1,4 +1,4 @@
-"""Changes counted: how many entries of each kind, and how many bytes they hold."""
+"""Counts changes: entries of each kind, and their bytes."""
 
 from __future__ import annotations
 
@@ -17,21 +17,20 @@ __all__ = ["Tally"]
 
 
 class Tally:
-    """Counts by the word of the kind; a file with several hard links counts its bytes once.
+    """Counts by kind; the bytes of a file with several hard links count once.
 
     Attributes:
-        entries: how many entries of each kind, directories among them.
-        size: bytes of all but directories, as Docker counts a layer's size (a symbolic link has its
-            target's length): of what is deleted the old ones, else the new ones.
-        identical: how many entries of the layer are as they were without it.
+        entries: how many entries of each kind, directories included.
+        size: bytes by kind, of all but directories, as Docker counts a layer's size (of a symbolic link the
+            length of its target): for deletions of the old entry, else of the new one.
+        identical: how many entries of the layer are equal to those of the layers below.
     """
 
     def __init__(self, layer: int | None = None) -> None:
         """Nothing is counted yet.
 
         Args:
-            layer: count as new only the bytes in this layer, the uppermost of the trees that are compared,
-                given by its index in the newer one; None counts all.
+            layer: the index of a layer in the newer tree: only bytes in this layer count; None counts all.
         """
         self.entries: Counter[str] = Counter()
         self.size: Counter[str] = Counter()
@@ -43,7 +42,7 @@ class Tally:
 
     @classmethod
     def of(cls, changes: Iterable[Change]) -> Tally:
-        """Count all of them."""
+        """Count all changes."""
         tally = cls()
         for change in changes:
             tally.add(change)
@@ -54,7 +53,7 @@ class Tally:
         self.entries[change.kind] += 1
         found = change.node.stat
         if found.is_dir or (change.after and not self._is_new(change.after)):
-            return  # what a redirect moves here stays where it is
+            return  # the bytes of what a redirect moves here are in another layer
         if found.nlink > 1:
             inode = found.dev, found.ino
             if inode in self._linked:
@@ -66,7 +65,7 @@ class Tally:
         return self._layer is None or node.part.layer == self._layer
 
     def add_same(self, node: Node) -> None:
-        """Count an entry that does not differ, if the layer has it."""
+        """Count an entry that did not change, if it is in the layer."""
         if not self._is_new(node) or node.parent is None:
             return
         self.identical += 1
@@ -80,11 +79,11 @@ class Tally:
 
     @property
     def identical_size(self) -> int:
-        """Bytes of those that do not differ; of a file that also has a name that does, none."""
+        """Bytes of the identical entries, without files of which another name changed."""
         linked = self._identical_links.items()
         return self._identical_size + sum(size for inode, size in linked if inode not in self._linked)
 
     @property
     def new_size(self) -> int:
-        """Bytes of what is there afterwards."""
+        """Bytes of all changed entries but the deleted ones."""
         return self.size.total() - self.size[Kind.DELETED]

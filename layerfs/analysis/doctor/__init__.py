@@ -1,1 +1,1 @@
-"""What can be wrong with a store, what it means, and what it costs."""
+"""Parts of `doctor` that every kind of store shares: findings, and what files take on disk."""

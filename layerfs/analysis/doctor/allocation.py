@@ -1,7 +1,7 @@
-"""What files cost on disk: blocks allocated, every inode once.
+"""What files take on disk: their allocated blocks, every inode once.
 
-Unlike the engine's sizes this counts directories, rounding and extended blocks, and holes not at all: it
-is what removing the files would give back.
+The engine's sizes are sums of file lengths. This also counts directories and whole blocks, but no holes: it
+is the space that removing the files would free.
 
 Source: POSIX du(1).
 """
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Allocation"]
 
-_BLOCK = 512  # of st_blocks, whatever the file system's own
+_BLOCK = 512  # the unit of st_blocks, on every file system
 
 
 class Allocation:
-    """Counts what lies below paths of one directory.
+    """Adds up the blocks of paths below one directory.
 
     Attributes:
         total: bytes of everything counted so far, each inode once.
-        complete: whether nothing was met that could not be read.
+        complete: whether everything could be read so far.
     """
 
     def __init__(self, directory: HostDir) -> None:
@@ -38,9 +38,9 @@ class Allocation:
         self._seen: set[tuple[int, int]] = set()
 
     def of(self, paths: Iterable[bytes]) -> int:
-        """Bytes allocated for the entries at `paths` and all below them, each inode once.
+        """Bytes allocated for `paths` and all below them; an inode that was counted before adds nothing.
 
-        Other file systems that are mounted there are not entered; paths that are gone cost nothing.
+        Does not enter other file systems that are mounted there. Missing paths count 0.
         """
         counted = 0
         own: set[tuple[int, int]] = set()

@@ -1,6 +1,6 @@
-"""Findings in a store: how a `model.Finding` is made of an error, and what findings can concern.
+"""Makes findings (`model.Finding`) from errors, and names their subjects.
 
-Codes are stable, words are not. `docs/doctor.md` and `docs/verify.md` list the codes.
+Codes are stable, messages are not. `docs/doctor.md` and `docs/verify.md` list the codes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 """Worst first: the engine loses or refuses something; something is impaired or wasted; good to know."""
 
 ROOT = "root"
-"""The subject of what concerns the store as a whole."""
+"""The subject of findings about the whole store."""
 
 
 def worst_first(diagnosis: Diagnosis) -> tuple[int, int, str, str]:
@@ -48,37 +48,37 @@ def worst_first(diagnosis: Diagnosis) -> tuple[int, int, str, str]:
 
 
 class Found(NamedTuple):
-    """A finding, and the paths below the store whose files are what it costs."""
+    """A finding, and the paths below the store whose files are counted as its size."""
 
     finding: Finding
     costs: tuple[bytes, ...] = ()
 
 
 def image_subject(image: ImageID) -> str:
-    """The subject of what concerns an image."""
+    """The subject of findings about an image."""
     return f"image {image}"
 
 
 def layer_subject(chain: ChainID) -> str:
-    """The subject of what concerns a layer."""
+    """The subject of findings about a layer."""
     return f"layer {chain}"
 
 
 def container_subject(container: ContainerID) -> str:
-    """The subject of what concerns a container."""
+    """The subject of findings about a container."""
     return f"container {container}"
 
 
 def directory_subject(name: str) -> str:
-    """The subject of what concerns a directory where layers lie that is of no layer and no container."""
+    """The subject of findings about a directory for layers that belongs to no layer and no container."""
     return f"directory {name}"
 
 
 def from_damage(problem: CorruptStore, noun: str, subject: str, severity: Severity = "error") -> Finding:
-    """The finding for what a reader of the store raised or yielded.
+    """The finding for an error that a reader of the store raised or yielded.
 
-    Its code is `noun` and, by the kind of the error, `missing`, `malformed`, `state-lost`, `altered`,
-    `wrong` or `unreadable`.
+    Its code is `<noun>-<word>`. The word depends on the class of the error: `missing`, `malformed`,
+    `state-lost`, `altered`, `wrong` or `unreadable`.
     """
     if isinstance(problem, DataRootUnreadable):
         message = "permission denied"

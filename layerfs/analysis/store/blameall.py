@@ -1,7 +1,7 @@
-"""Who did what to a path, across all images of a root: each layer is asked once, whoever uses it.
+"""What layers did to a path in all images of a store; a layer that several images share is read once.
 
-What a layer did to a path depends on the layers below it alone, so it is told once for all images that
-stand on it.
+What a layer did to a path depends only on the layers below it, so it is the same for all images with this
+layer.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ __all__ = ["SharedEvent", "blame_all"]
 
 @dataclass(frozen=True, slots=True)
 class SharedEvent:
-    """What a layer did to the path, in every image that has the layer.
+    """What a layer did to the path, which is the same in every image with the layer.
 
     Attributes:
         event: what it did.
         layer: the layer.
-        content: what came of it, told while the layer is open.
-        directory: where that lies, the root of the layer that holds it; None where nothing is seen.
+        content: the content of the path after it, read while the layer is open.
+        directory: the directory of the layer that holds this content; None if the path is not there.
         images: the images that have the layer.
-        visible_in: those of them whose tree shows what came of it.
+        visible_in: those of them whose final tree shows this content.
     """
 
     event: Event
@@ -59,17 +59,17 @@ def blame_all(
     on_progress: Progress = unwatched,
     problem: Callable[[TreeError], None],
 ) -> list[SharedEvent]:
-    """What happened to `path` in all images; damaged ones are reported to `root` and left out.
+    """What layers did to `path`, in all images; damaged images are reported to `root` and left out.
 
     Args:
         root: the store.
-        path: links on the way are followed in each image's own tree, where no layer of it has the path.
+        path: if no layer of an image has it, links on the way are followed in the tree of that image.
         digests: of contents.
-        on_progress: is told of `images`.
-        problem: told of what cannot be read, and the rest goes on.
+        on_progress: called with the part `images`.
+        problem: called for what cannot be read, which is left out.
 
     Raises:
-        PathNotFound: no image ever had it.
+        PathNotFound: no layer of any image has it.
     """
     found: dict[tuple[ChainID, bytes], SharedEvent] = {}
     stacks = _Stacks(root)
@@ -103,7 +103,7 @@ def blame_all(
 
 
 class _Stacks:
-    """Trees of images, given in the order of their chains: what they share is opened once, and asked once."""
+    """Opens trees of images; if they come in the order of their chains, shared layers are read once."""
 
     def __init__(self, root: Store) -> None:
         self._root = root
@@ -129,7 +129,7 @@ def _common(left: Sequence[Layer], right: Sequence[Layer]) -> Iterator[Layer]:
 
 
 class _Remembering:
-    """A layer that is asked about each path once; only few paths are asked about here."""
+    """A layer source that remembers its answers for each path, as only few paths are asked for."""
 
     def __init__(self, layer: LayerSource) -> None:
         self._layer = layer
@@ -149,5 +149,5 @@ class _Remembering:
         return self._marks[path]
 
     def __getattr__(self, name: str) -> Any:
-        """Everything else, by the layer itself."""
+        """Everything else is that of the layer."""
         return getattr(self._layer, name)

@@ -1,7 +1,6 @@
-"""Which containers a listing shows, and what is known of each without a running engine.
+"""Which containers a listing shows, and what the store tells of each.
 
-What the engine noted of a running container is stale once the engine is gone: nothing here claims that
-one runs.
+The engine's record of a running container may be outdated, so nothing here says that a container runs.
 
 Sources: moby `daemon/list.go`, `container/view.go`, `container/state.go`,
 `daemon/images/image_unix.go` (sizes) of v20.10.24.
@@ -47,10 +46,10 @@ __all__ = [
 _PORT = re.compile("[0-9]{1,5}")
 
 LIVE = ("running", "paused", "restarting")
-"""States that claim a process: what the engine noted, and nobody can know offline."""
+"""Recorded states of a container with a process; whether it still runs cannot be known offline."""
 
 UNKNOWN = "unknown"
-"""The state of what nobody noted a state of."""
+"""The state of a container without a recorded state."""
 
 STATES = (*LIVE, "removing", "dead", "created", "exited", UNKNOWN)
 
@@ -59,10 +58,10 @@ HEALTHS = ("starting", "healthy", "unhealthy", "none")
 
 @dataclass(frozen=True, slots=True)
 class ContainerFilter:
-    """What `--filter` asks for; every condition given must hold, one value of each is enough.
+    """The conditions of `--filter`; all that are given must hold, each with at least one of its values.
 
     Attributes:
-        ids: prefixes of IDs; one that fits several containers means none.
+        ids: prefixes of IDs; a prefix of several IDs matches none.
         names: regular expressions, searched for anywhere in the name.
         states: as recorded.
         exit_codes: of containers that ran and ended.
@@ -70,10 +69,10 @@ class ContainerFilter:
         ancestors: IDs of images they were made from; None for any.
         before, since: created before / after these containers; all must hold.
         volumes: names, sources or mount points of their volumes and binds.
-        networks: names, or prefixes of IDs, of their networks.
+        networks: names of networks, or prefixes of their IDs.
         healths: as recorded, of `HEALTHS`.
         task: whether a swarm manages them; None for either.
-        published, exposed: ports as `80/tcp`, of the host and of the container; one of either is enough.
+        published, exposed: ports such as `80/tcp`, on the host and in the container; one of each is enough.
     """
 
     ids: tuple[str, ...] = ()
@@ -93,7 +92,7 @@ class ContainerFilter:
 
 
 class Port(NamedTuple):
-    """A port of a container: as exposed, or as published on an address of the host."""
+    """A port of a container: only exposed, or published on an address of the host."""
 
     private: int
     address: str
@@ -102,7 +101,7 @@ class Port(NamedTuple):
 
 
 class ContainerSizes(NamedTuple):
-    """Bytes in the read-write layer, and in that and the image together; None where unreadable."""
+    """Bytes in the read-write layer, and in it and the image together; None if they cannot be read."""
 
     read_write: int | None
     root_fs: int | None
@@ -112,7 +111,7 @@ class ContainerSizes(NamedTuple):
 
 
 def listed_containers(root: Store, chosen: ContainerFilter) -> Iterator[Container]:
-    """The containers of a listing, newest first; also those of which only a part is left."""
+    """The containers of a listing, newest first; also those with only a part of their records."""
     containers = root.containers()
     position = {item.id: index for index, item in enumerate(containers)}
     ids = {found for prefix in chosen.ids for found in _unique(prefix, containers)}
@@ -125,7 +124,7 @@ def listed_containers(root: Store, chosen: ContainerFilter) -> Iterator[Containe
 
 
 def _has_port(config: ContainerConfig, chosen: ContainerFilter) -> bool:
-    """Whether a port asked for was published, or exposed, when the engine last noted its ports."""
+    """Whether a wanted port was published, or exposed, when the engine last recorded the ports."""
     return any(
         f"{port.public}/{port.protocol}" in chosen.published
         or f"{port.private}/{port.protocol}" in chosen.exposed
@@ -139,9 +138,9 @@ def _unique(prefix: str, containers: Sequence[Container]) -> list[ContainerID]:
 
 
 def _passes(item: Container, chosen: ContainerFilter) -> bool:
-    """The conditions on the container itself; one without a config meets none."""
+    """Whether a container meets the conditions on its config; one without a config meets none."""
     if item.config is None:
-        # what was asked of its ID and its age is judged already
+        # conditions on ID and age were checked before
         return replace(chosen, ids=(), before=(), since=()) == ContainerFilter()
     config, state = item.config, recorded_state(item.config)
     ended = state not in LIVE and config.state.started_ns is not None
@@ -160,7 +159,7 @@ def _passes(item: Container, chosen: ContainerFilter) -> bool:
 
 
 def _named(name: str, pattern: str) -> bool:
-    """Whether a pattern is found in a name, with or without its slash; a malformed one is found in none."""
+    """Whether a pattern is found in a name, with or without its slash; a malformed pattern never is."""
     try:
         return any(pattern == form or re.search(pattern, form) for form in (name, f"/{name}"))
     except re.error:
@@ -185,7 +184,7 @@ def _in_network(config: ContainerConfig, wanted: tuple[str, ...]) -> bool:
 
 
 def descendants(root: Store, names: Collection[str]) -> set[str]:
-    """The images called by these names and all built on them; a name that means none adds none."""
+    """The IDs of the images with these names, and of all images built on them; unknown names are ignored."""
     found = set()
     for name in names:
         try:
@@ -208,7 +207,7 @@ def descendants(root: Store, names: Collection[str]) -> set[str]:
 
 
 def recorded_state(config: ContainerConfig) -> str:
-    """The state as the engine last noted it, in its words: one of `STATES`, `UNKNOWN` where it did not."""
+    """The last state that the engine recorded: one of `STATES`, or `UNKNOWN` if there is none."""
     state = config.state
     if not state.known:
         return UNKNOWN
@@ -222,7 +221,7 @@ def recorded_state(config: ContainerConfig) -> str:
 
 
 def image_name(root: Store, config: ContainerConfig) -> str:
-    """What the user typed for the image, while that still means it; else the image's ID."""
+    """The image's name as the user typed it, if it still means this image; else the image's ID."""
     if config.image_ref == config.image_id:
         return config.image_id
     try:
@@ -233,7 +232,7 @@ def image_name(root: Store, config: ContainerConfig) -> str:
 
 
 def container_sizes(root: Store, container: Container) -> ContainerSizes:
-    """How many bytes a container takes, as `docker ps --size` counts; defects are reported to `root`."""
+    """The bytes of a container as `docker ps --size` counts them; defects are reported to `root`."""
     layer = container.own_layer(READ_WRITE)
     if layer is None:
         return ContainerSizes(None, None)
@@ -243,7 +242,7 @@ def container_sizes(root: Store, container: Container) -> ContainerSizes:
 
 
 def _sizes_below(root: Store, container: Container, own: BareLayer) -> Iterator[int | None]:
-    """The sizes of all that is below a container's own layer, by the rules of the store."""
+    """The sizes of all layers below a container's own one, by the rules of the store."""
     if not root.account_rules.init_counts:
         yield from (item.size for item in root.layers_below(container))
         return
@@ -260,7 +259,7 @@ def networks(config: ContainerConfig) -> dict[str, str]:
 
 
 def ports(config: ContainerConfig) -> list[Port]:
-    """The ports as last noted, sorted; an engine notes them while the container runs."""
+    """The ports as last recorded, sorted; an engine records them while the container runs."""
     found: list[Port] = []
     for name, bindings in _object(_network_settings(config).get("Ports")).items():
         number, _, protocol = name.partition("/")

@@ -1,7 +1,7 @@
-"""What the Engine's `docker system df` tells, read from disk: images, containers, volumes, build cache.
+"""The numbers of `docker system df`, from the disk: images, containers, volumes, build cache.
 
-Nothing is in use offline but what was recorded so: a container counts as active if it was recorded as
-running, a record of the build cache never.
+Use is taken from the records: a container counts as active if it is recorded as running; a record of the
+build cache never is.
 
 Sources: moby `daemon/disk_usage.go`, `builder/builder-next/controller.go`; buildkit `cache/manager.go`
 (DiskUsage, markShared); docker/cli `cli/command/formatter/disk_usage.go`, `buildcache.go`.
@@ -41,10 +41,10 @@ class Total(NamedTuple):
 
     Attributes:
         kind: `Images`, `Containers`, `Local Volumes` or `Build Cache`.
-        total: how many there are; None where nobody knows.
-        active: how many of them are in use.
-        size: bytes of all; None where one is not known.
-        reclaimable: bytes of those that are not in use, as the Engine reckons.
+        total: how many there are; None if that is not known.
+        active: how many of these are in use.
+        size: bytes of all; None if one of their sizes is not known.
+        reclaimable: bytes of those that are not in use, as the Engine computes it.
     """
 
     kind: str
@@ -55,7 +55,7 @@ class Total(NamedTuple):
 
 
 class ContainerUsage(NamedTuple):
-    """A container, and the bytes it has written; None where they cannot be read."""
+    """A container, and the bytes in its own layer; None if they cannot be read."""
 
     container: Container
     size: int | None
@@ -68,7 +68,7 @@ class ContainerUsage(NamedTuple):
 
 
 class VolumeUsage(NamedTuple):
-    """A volume, how many containers mount it, and its bytes; None where they cannot be read."""
+    """A volume, how many containers mount it, and its bytes; None if they cannot be read."""
 
     name: str
     links: int
@@ -76,7 +76,7 @@ class VolumeUsage(NamedTuple):
 
 
 class CacheUsage(NamedTuple):
-    """A record of the build cache, its bytes, and whether an image has its layers too."""
+    """A record of the build cache, its bytes, and whether images have its layers too."""
 
     record: BuildKitRecord
     size: int | None
@@ -84,10 +84,10 @@ class CacheUsage(NamedTuple):
 
 
 class DiskUsage:
-    """The account of one store; what is damaged is reported to it, and its size is None."""
+    """The disk usage of one store; damage is reported to the store, and gives a size of None."""
 
     def __init__(self, root: Store) -> None:
-        """Account for `root`, each part when it is first asked for."""
+        """Measure `root`; each part is computed when it is first asked for."""
         self._root = root
 
     @functools.cached_property
@@ -113,7 +113,7 @@ class DiskUsage:
 
     @functools.cached_property
     def volumes(self) -> list[VolumeUsage] | None:
-        """The volumes, by name; None where there is no such part, or an unreadable one."""
+        """The volumes, by name; None if the store has no such part, or it cannot be read."""
         links = Counter(
             mount.name
             for item in self._root.containers()
@@ -126,7 +126,7 @@ class DiskUsage:
 
     @functools.cached_property
     def cache(self) -> list[CacheUsage] | None:
-        """The records of the build cache, the longest unused first; None where they are damaged."""
+        """The records of the build cache, the longest unused first; None if they are damaged."""
         counted = self._root.build_cache() if isinstance(self._root, Accountable) else None
         if counted is None:
             return None
@@ -135,7 +135,7 @@ class DiskUsage:
         return sorted(found, key=lambda item: (item.record.last_used_ns or 0, item.record.key))
 
     def _shared(self, counted: Sequence[CacheRecord]) -> set[str]:
-        """The records that are the top of an image, and those they are built on."""
+        """The keys of the records that have the top layer of an image, and of all their parents."""
         tops = {image.chain[-1] for image in self._root.images() if image.chain}
         parents = {item.record.key: item.record.parent for item in counted}
         found: set[str] = set()
@@ -173,7 +173,7 @@ class DiskUsage:
     def _cache_total(self) -> Total:
         if self.cache is None:
             return Total("Build Cache", None, None, None, None)
-        # as the Engine has it: what an image has too counts among the images, in older ones only there
+        # as in the Engine: what images have too counts with the images; in older Engines only there
         own = _sum(item.size for item in self.cache if not item.shared)
         whole = _sum(item.size for item in self.cache) if self._root.account_rules.whole_cache else own
         return Total("Build Cache", len(self.cache), 0, whole, own)

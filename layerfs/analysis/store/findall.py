@@ -1,9 +1,9 @@
-"""The entries of all layers of a store that fit: every layer is read once, however many images use it.
+"""Searches the entries of all layers of a store; a layer that several images use is read once.
 
-The layers are gone through from the bases upwards, as they stand on each other. What a layer hides of
-what was found below it is out of sight while the search is above that layer, and noted: so of each
-finding it is known at the end which images and containers see it, and which do not. In memory are the
-findings of one chain, and the entries of no layer.
+The search goes through the layers from the bases upwards. When a layer hides something that was found in a
+lower one, that is noted, and undone when the search leaves the layer. So it is known of each finding which
+images and containers show it, and which do not. Only the findings of one chain of layers are in memory at a
+time.
 
 Sources: Linux `Documentation/filesystems/overlayfs.rst`; the rules are those of `versions`.
 """
@@ -35,12 +35,12 @@ __all__ = ["Below", "contents_of", "find_all"]
 
 
 class _Level(NamedTuple):
-    """A layer the search is at or above.
+    """A layer in which the search is, or above which.
 
     Attributes:
-        mark: where to go back to when it is left.
-        found: what fits in it.
-        moves: whether it, or a layer below it, moves directories.
+        mark: the state of `Seen` to go back to when the layer is left.
+        found: the findings in it.
+        moves: whether it, or a layer below it, has redirects.
     """
 
     mark: int
@@ -54,15 +54,15 @@ def find_all(
     problem: Callable[[TreeError], None],
     whiteout: Callable[[LayerHit], None] | None = None,
 ) -> Iterator[list[LayerHit]]:
-    """Search all layers of a root; there are `len(forest)` steps, most of them perhaps with nothing.
+    """Search all layers of a store; gives `len(forest)` lists of findings, of which many may be empty.
 
-    A step gives what one layer has when all about it is known: layers come after those above them.
+    The list of a layer comes when all is known of it, which is after the lists of the layers above.
 
     Args:
-        forest: the layers of the root; those that are missing or damaged are reported.
-        test: what fits. A directory is empty if its layer has nothing in it.
-        problem: told of directories that cannot be read, before the search goes on.
-        whiteout: given every whiteout on disk, which no test is asked of.
+        forest: the layers of the store; missing and damaged ones are reported.
+        test: the test of an entry. A directory counts as empty if its layer has nothing in it.
+        problem: called for each directory that cannot be read, and is left out.
+        whiteout: called with every whiteout on disk; these are not tested.
     """
     seen = Seen()
     levels: list[_Level] = []
@@ -92,14 +92,14 @@ def find_all(
 
 
 class Below:
-    """The test of a search that begins at some paths of every layer, as no tree says where links lead.
+    """The test of a search below some paths. They are paths of layers: no link is followed.
 
     Attributes:
-        missing: those of the paths that were in no layer.
+        missing: those of the paths that no layer had.
     """
 
     def __init__(self, starts: Iterable[bytes], test: Predicate) -> None:
-        """What is at or below one of `starts`, absolute paths, and passes `test`, told its level there."""
+        """Accept entries at or below one of `starts` (absolute paths) that pass `test` there."""
         self._test = test
         self._starts = {start: start.rstrip(b"/") + b"/" for start in map(_normal, starts)}
         self.missing = list(self._starts)
@@ -121,7 +121,7 @@ def _normal(path: bytes) -> bytes:
 
 
 def contents_of(forest: Forest, stage: Stage) -> Contents:
-    """What the entries of one layer hold: its parts have index 0; those below serve what it lacks."""
+    """Reads the contents of one layer, which has index 0; data of metacopies come from the layers below."""
 
     def below() -> list[LayerSource]:
         return [layer for layer in map(forest.source, stage.chain()[1:]) if layer]
@@ -131,7 +131,7 @@ def contents_of(forest: Forest, stage: Stage) -> Contents:
 
 
 def _ask_versions(forest: Forest, stage: Stage, findings: Iterable[LayerHit]) -> None:
-    """Where a layer moves directories (a redirect), paths differ: ask the walk through the whole stack."""
+    """A redirect gives an entry other paths in higher layers, so `versions` of the whole stack is asked."""
     chain = stage.chain()
     layers = [layer for layer in map(forest.source, chain) if layer]
     if len(layers) < len(chain):
@@ -139,7 +139,7 @@ def _ask_versions(forest: Forest, stage: Stage, findings: Iterable[LayerHit]) ->
     sights: dict[tuple[Stage, bytes], Hidden | None] = {}
     for found in versions(layers, problem=lambda _: None):
         place = (chain[len(chain) - found.layer], b"/" + found.part)
-        if place not in sights or found.hidden is None:  # seen at one of its paths is seen
+        if place not in sights or found.hidden is None:  # visible at one of its paths is visible
             sights[place] = found.hidden
     for item in findings:
         if (item.stage, item.path) in sights:
@@ -147,10 +147,10 @@ def _ask_versions(forest: Forest, stage: Stage, findings: Iterable[LayerHit]) ->
 
 
 class _Reading:
-    """One layer read once: what fits in it, while what it hides goes out of sight.
+    """Reads one layer: gives its findings, and notes what it hides of the findings below.
 
     Attributes:
-        moves: whether a directory continues elsewhere below.
+        moves: whether it has a redirect.
         whiteouts: the absolute paths and attributes of those met on the way.
     """
 
@@ -165,7 +165,7 @@ class _Reading:
         self.whiteouts: list[tuple[bytes, FileStat]] = []
 
     def fitting(self, test: Predicate) -> Iterator[tuple[bytes, FileStat]]:
-        """The absolute paths and attributes of all that fits, parents first, names in byte order."""
+        """The absolute paths and attributes of the entries that fit: parents first, names in byte order."""
         seen = self._seen.root
         try:
             root = self._layer.entry(b"")
@@ -191,7 +191,7 @@ class _Reading:
                     pending.append((join(path, entry.name), entry.stat, below))
 
     def _entries(self, path: bytes) -> list[Entry] | None:
-        """The entries of a directory, sorted, or None where it cannot be read."""
+        """The entries of a directory, sorted; None if it cannot be read."""
         try:
             return sorted(self._layer.scan(path))
         except OSError as error:
@@ -199,7 +199,7 @@ class _Reading:
             return None
 
     def _hide(self, path: bytes, entry: Entry, seen: SeenDirectory) -> SeenDirectory:
-        """Take out of sight what an entry hides; what is still seen below it."""
+        """Note what an entry hides; gives the findings below it that are still visible."""
         if not seen:
             self._merges(path, entry)
             return seen
@@ -217,7 +217,7 @@ class _Reading:
         return seen
 
     def _merges(self, path: bytes, entry: Entry) -> bool:
-        """Whether a directory goes on below by its marks, which matter only above what was found."""
+        """Whether a directory merges with lower ones; its marks are read only if there are findings below."""
         if self._stage.below is None or not self._seen.root or entry.whiteout or not entry.stat.is_dir:
             return True
         try:

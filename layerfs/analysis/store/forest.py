@@ -1,8 +1,7 @@
-"""All layers of a store as the trees they form: each once, on the layer below it.
+"""All layers of a store as a forest: each layer once, on its parent.
 
-Chains share their lower layers, so what concerns every image is asked once of each layer, from the bases
-upwards. Beside the layers of images these are the layers of containers, and the directories of
-`overlay2/` that belong to neither.
+Images share their lower layers, so a question about all images is answered by one walk from the bases
+upwards. The forest also has the layers of containers, and directories for layers that belong to neither.
 
 Sources: moby `layer/layer_store.go`, `layer/filestore.go`.
 """
@@ -33,24 +32,24 @@ Owner: TypeAlias = Image | Container
 
 @dataclass(slots=True, eq=False)
 class Stage:
-    """A layer on top of all that are below it, in a forest.
+    """A layer in a forest.
 
-    A `Subject` has the one tree that a name means. A stage is a part of many: it knows what stands on it, and
-    there is one also for a layer that is damaged or missing, of which no tree can be made.
+    A `Subject` has the one tree of a name. A stage is part of the trees of many images. It knows the stages
+    above it, and exists also for a damaged or missing layer, of which no tree can be made.
 
     Attributes:
-        below: the stage it stands on; None for a base, and where that is not known.
-        number: 1 for a base; None where what is below is not known.
-        cache_id: its directory in `overlay2/`; None where no record tells, not even a damaged one.
+        below: its parent; None for a base, and where it is not known.
+        number: 1 for a base; None where the layers below are not known.
+        cache_id: the name of its directory; None where no record tells it, not even a damaged one.
         chain_id: of an image's layer; None for layers of containers and for leftovers.
-        diff_id: likewise.
-        record: what the store has of it; None also where that is damaged or missing.
-        used: whether anything is known to need it; None where what could need it is damaged.
-        twin: the layer that lies here once more, as a second namespace has it.
-        owners: the images and containers whose tree ends here.
-        above: the stages that stand on it.
-        first: the place of its owners in `Forest.owners`; those of the stages above follow them.
-        last: the place behind the last of all these.
+        diff_id: of an image's layer; None for layers of containers and for leftovers.
+        record: its record in the store; None where that is damaged or missing.
+        used: whether anything needs it; None where that is not known, because of damage.
+        twin: the stage of the same layer in the same directory, as another namespace records it.
+        owners: the images and containers of which it is the top layer.
+        above: the stages directly on it.
+        first: the index of its owners in `Forest.owners`; the owners of the stages above follow.
+        last: the index behind the last of these.
     """
 
     below: Stage | None
@@ -78,18 +77,18 @@ class Forest:
     """The stages of one store, or of some images and containers of it.
 
     Attributes:
-        holders: who needs which layer.
-        bases: the stages that stand on nothing.
-        owners: every image and container that has layers, in the order in which `walk` meets them.
+        holders: what needs each layer.
+        bases: the stages without a parent.
+        owners: every image and container with layers, in the order of `walk`.
         by_chain: the stages of images' layers.
     """
 
     def __init__(self, root: Store, owners: Iterable[Owner] | None = None) -> None:
-        """Read the records of `root`; what is damaged is reported to it.
+        """Read the records of `root`; damage is reported to it.
 
         Args:
             root: the store.
-            owners: whose layers to take; None for all layers there are.
+            owners: take only the layers of these; None for all layers of the store.
         """
         self._root = root
         self.holders = Holders.of(root)
@@ -108,7 +107,7 @@ class Forest:
         return len(self.by_chain) + len(self._own)
 
     def walk(self) -> Iterator[tuple[Stage, bool]]:
-        """Every stage when it is entered (True) and, after all above it, when it is left (False)."""
+        """Every stage twice: with True before the stages above it, with False after them."""
         pending = [(stage, True) for stage in reversed(self.bases)]
         while pending:
             stage, entering = pending.pop()
@@ -118,19 +117,19 @@ class Forest:
                 pending += [(above, True) for above in reversed(stage.above)]
 
     def stages(self) -> Iterator[Stage]:
-        """Every stage, those below first."""
+        """Every stage, lower ones first."""
         return (stage for stage, entering in self.walk() if entering)
 
     def owners_of(self, stage: Stage) -> list[Owner]:
-        """The images and containers whose tree has a layer."""
+        """The images and containers whose tree has the layer of `stage`."""
         return self.owners[stage.first : stage.last]
 
     def source(self, stage: Stage) -> LayerSource | None:
-        """A layer as overlayfs reads it, or None where it is missing or damaged, which is reported."""
+        """A layer as overlayfs reads it; None if it is missing or damaged, which is reported."""
         layer = stage.record or (BareLayer(stage.cache_id) if stage.cache_id else None)
         return attempt(self._root.report, lambda: self._root.source(layer)) if layer else None
 
-    # -- growing -------------------------------------------------------------------------------
+    # -- building ------------------------------------------------------------------------------
 
     def _add_everything(self) -> None:
         for image in self._root.images():
@@ -138,7 +137,7 @@ class Forest:
         for layer in self.holders.layers.values():
             self._add_layer(layer)
         for chain in self._root.chain_ids():
-            if chain not in self.by_chain:  # damaged, and of no image
+            if chain not in self.by_chain:  # a damaged layer that no image has
                 self._layer_stage(None, chain, None).number = None
         for container in self._root.containers():
             self._add_container(container)
@@ -155,7 +154,7 @@ class Forest:
             self._add_container(owner)
 
     def _add_image(self, image: Image) -> None:
-        """An image's layers by its config: chain IDs are computed, never believed."""
+        """Add the layers of an image, with chain IDs computed from its config."""
         below: Stage | None = None
         for diff_id, chain in zip(image.config.diff_ids, image.chain, strict=True):
             below = self._layer_stage(below, chain, diff_id)
@@ -163,7 +162,7 @@ class Forest:
             below.owners.append(image)
 
     def _add_layer(self, layer: Layer) -> None:
-        """A layer that perhaps no image has, on its parents if they are sound."""
+        """Add a layer that may be of no image, on its parents if they are sound."""
         if layer.chain_id in self.by_chain:
             return
         try:
@@ -189,7 +188,7 @@ class Forest:
         return found
 
     def _add_container(self, container: Container) -> None:
-        """The -init and the read-write layer; on nothing known where the image's layers are damaged."""
+        """Add the own layers of a container; they are bases if the layers below them are damaged."""
         below = self.by_chain.get(container.top) if container.top else None
         for layer in container.own:
             number = below.number and below.number + 1 if below else (None if container.top else 1)
@@ -198,7 +197,7 @@ class Forest:
             below.owners.append(container)
 
     def _add_leftovers(self) -> None:
-        """Directories that no record names: BuildKit's, or nobody's."""
+        """Add the directories that no record of a layer or container names: BuildKit's, or nobody's."""
         known = {stage.cache_id for stage in self.by_chain.values()} | self._own.keys()
         for cache_id in self._root.places():
             if cache_id not in known:

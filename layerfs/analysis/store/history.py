@@ -1,4 +1,4 @@
-"""The history of an image or container, each row paired with the layer it made.
+"""The history of an image or container, each row with the layer that its step made.
 
 Source: moby `daemon/images/image_history.go` (v20.10.24), `image/image.go`.
 """
@@ -30,14 +30,14 @@ class HistoryRow:
     """One history entry.
 
     Attributes:
-        entry: the entry of the config.
-        image_id: the image this row ends, by the engine's notes; None where it keeps none.
-        number: of the layer the entry made, 1 for the base; None for an empty layer.
+        entry: the entry in the config.
+        image_id: the image after this step, by the engine's notes of parents; None where there is none.
+        number: the number of the layer it made, 1 for the base; None for an empty layer.
         diff_id: that layer's diff ID; None also for a container's own.
-        chain_id: that layer's chain ID; likewise.
-        cache_id: its directory; None for an empty layer or where nothing tells it.
-        size: bytes the entry added: 0 for an empty layer, None where that is not known.
-        kind: `layer`; `init layer` or `read-write layer` of a container, of which no history tells.
+        chain_id: that layer's chain ID; None also for a container's own.
+        cache_id: the name of its directory; None for an empty layer, or where it is not known.
+        size: bytes of the layer; 0 for an empty layer, None where that is not known.
+        kind: `layer`; for a container's own layers, which no history has, `init layer` or `read-write layer`.
     """
 
     entry: HistoryEntry
@@ -53,8 +53,7 @@ class HistoryRow:
 def history(root: Store, owner: Image | Container) -> list[HistoryRow]:
     """The rows of `docker history`, newest first; defects of layers are reported to `root`.
 
-    Of a container these are its own layers and then the rows of its image; or, where the image is gone, of
-    its layers.
+    For a container these are its own layers, then the rows of its image; without the image, its lower layers.
 
     Raises:
         CorruptStore: the layers of a container are not known.
@@ -72,7 +71,7 @@ def _of_container(root: Store, container: Container) -> list[HistoryRow]:
 
 
 def _unknown(root: Store, container: Container, number: int, layer: Layer | BareLayer) -> HistoryRow:
-    """A layer of which no history tells."""
+    """The row of a layer without a history entry."""
     if not isinstance(layer, BareLayer):
         entry = HistoryEntry(None, "", "", "", empty_layer=False)
         return HistoryRow(entry, None, number, layer.diff_id, layer.chain_id, layer.cache_id, layer.size)
@@ -91,7 +90,7 @@ def _of_image(root: Store, image: Image) -> list[HistoryRow]:
 
 
 def _oldest_first(root: Store, image: Image) -> Iterator[HistoryRow]:
-    """Each entry with the layer it made: those not marked empty take the layers in turn."""
+    """The rows of an image: entries that are not marked empty take the layers in turn."""
     layers = enumerate(zip(image.config.diff_ids, image.chain, strict=True), 1)
     for index, entry in enumerate(image.config.history):
         if entry.empty_layer:
@@ -107,7 +106,7 @@ def _oldest_first(root: Store, image: Image) -> Iterator[HistoryRow]:
 
 
 def _ancestry(root: Store, image: Image, limit: int) -> Iterator[ImageID]:
-    """The IDs of the newest rows: by the engine's `parent` notes, as far as those images are there."""
+    """The image IDs of the newest rows: the image, then its parents by the engine's notes, if they exist."""
     at: Image | None = image
     for _ in range(limit):
         if at is None:
@@ -117,7 +116,7 @@ def _ancestry(root: Store, image: Image, limit: int) -> Iterator[ImageID]:
 
 
 def _parent(root: Store, image: Image) -> Image | None:
-    """The parent, if the note names a sound image; the note is unchecked text."""
+    """The parent of an image, if the engine's note, which is unchecked text, names a sound image."""
     try:
         parent = ImageID(image.parent or "")
     except InvalidID:

@@ -1,7 +1,7 @@
-"""Who holds each layer: images, containers, and what else a kind of store knows, as BuildKit's cache.
+"""What needs each layer: images, containers, and others that a kind of store knows, such as BuildKit's cache.
 
-A layer stays in the store as long as one of them needs it, so this is the ground of every account of disk
-space, and of the lists of users beside a layer.
+An engine keeps a layer while one of them needs it. So all accounts of disk space, and the lists of users of a
+layer, are made from this.
 
 Sources: moby `layer/layer_store.go` (references), `builder/builder-next/adapters/snapshot/snapshot.go`.
 """
@@ -29,17 +29,17 @@ Holder = TypeVar("Holder")
 
 @dataclass(frozen=True, slots=True)
 class Holders:
-    """What holds the layers of one store.
+    """What needs the layers of one store.
 
     Attributes:
         layers: every sound layer.
         images: the images that need a layer, newest first.
         containers: the containers that need a layer, newest first.
         buildkit: the layers that BuildKit's cache needs.
-        others: the names of parts of images that are no layers, and that others than images need.
-        directories: places that containers or BuildKit own; no image's layer is among them.
-        complete: whether everything that could hold a layer could be read; if not, a layer or
-            directory that nothing is known to hold may still be held.
+        others: the names of image parts that are no layers, and that something else than an image needs.
+        directories: directories that containers or BuildKit own; no layer of an image is among them.
+        complete: whether all records of what may need a layer could be read; if not, a layer or directory
+            that nothing seems to need may be needed.
     """
 
     layers: Mapping[ChainID, Layer]
@@ -52,7 +52,7 @@ class Holders:
 
     @classmethod
     def of(cls, root: Store) -> Holders:
-        """Read every image and container of `root`, and what else needs layers; damage is reported to it."""
+        """Read all images and containers of `root`, and what else needs layers; damage is reported to it."""
         layers = {layer.chain_id: layer for layer in root.layers()}
         images = root.images()
         containers = root.containers()
@@ -75,12 +75,12 @@ class Holders:
         )
 
     def held(self, chain: ChainID) -> bool:
-        """Whether anything is known to hold the layer."""
+        """Whether anything is known to need the layer."""
         return chain in self.images or chain in self.containers or chain in self.buildkit
 
 
 def _made_good(root: Store, chains: Iterable[ChainID]) -> Iterator[tuple[ChainID, Layer]]:
-    """Layers that images need and that have no sound record, as far as anything else tells of them."""
+    """Layers of images without a sound record, as far as they can be known from elsewhere."""
     for chain in chains:
         try:
             yield chain, root.record(chain)
@@ -89,14 +89,14 @@ def _made_good(root: Store, chains: Iterable[ChainID]) -> Iterator[tuple[ChainID
 
 
 def _below(root: Store, container: Container) -> tuple[Layer, ...] | None:
-    """The image layers a container stands on; None where they are damaged, which is reported."""
+    """The image layers below a container; None if they are damaged, which is reported."""
     return attempt(root.report, lambda: root.layers_below(container))
 
 
 def _inverted(
     holders: Iterable[tuple[Holder, Iterable[ChainID]]],
 ) -> Mapping[ChainID, tuple[Holder, ...]]:
-    """From what each holder needs to who needs each layer."""
+    """Turn (holder, its layers) into layer -> its holders."""
     found: dict[ChainID, dict[int, Holder]] = {}
     for number, (holder, needs) in enumerate(holders):
         for chain in needs:

@@ -1,11 +1,11 @@
-"""All that is known of one image, container or layer, as the documents of `docker inspect`.
+"""The documents of `inspect`: everything about one image, container or layer, as in `docker inspect`.
 
-Field names, order and values are the engine's (API 1.41, and what 1.52 tells more); the paths are those of
-this data root; each document begins with the key `type` and ends with `Layers` (base first), which the
-engine has not. What damage makes unknown is null.
+Field names, order and values are the engine's (API 1.41, with the new fields of 1.52). In addition each
+document begins with the key `type` and ends with `Layers` (base first). What is unknown because of damage is
+null.
 
-Every path of something in the data root is its path in the root that is read, wherever that was when the
-engine wrote it down: that is where its files are now. What was written down is under `RecordedPaths`.
+Paths of things in the data root are paths in the root that is read, which may be a copy. The paths that the
+engine recorded are under `RecordedPaths`.
 
 Sources: moby `daemon/images/image_inspect.go`, `api/server/router/image/image_routes.go`,
 `daemon/inspect.go`, `api/types/types.go`, `daemon/graphdriver/overlay2/overlay.go` (GetMetadata).
@@ -43,17 +43,17 @@ _VOLUME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 
 
 class Inspector:
-    """Describes what is in one data root."""
+    """Makes the documents of one store."""
 
     def __init__(self, root: Store, path: str, *, sizes: bool = False) -> None:
-        """Describe what is in `root`; its paths begin with `path`; `sizes` measures containers."""
+        """Describe things in `root`; `path` is the prefix of their paths; `sizes` measures containers."""
         self._sizes = sizes
         self._root = root
         self._path = path
         self._layers = LayerTable(root)
 
     def describe(self, subject: Named) -> Document:
-        """The document of an image, a container or a layer, and which it is; raises `CorruptStore`."""
+        """The document of an image, a container or a layer; raises `CorruptStore`."""
         kind = (
             "image"
             if isinstance(subject, Image)
@@ -75,7 +75,7 @@ class Inspector:
 
     @staticmethod
     def _checked(name: str, describe: Any, subject: Any) -> Document:
-        """A field of the wrong type is a defect of the file it is read from."""
+        """Turn a `FormatError` (a field of the wrong type) into a `MalformedFile` of the record."""
         try:
             found: Document = describe(subject)
         except FormatError as error:
@@ -161,7 +161,7 @@ class Inspector:
         return f"{self._path.rstrip('/')}/{self._root.files_path(cache_id)}"
 
     def _graph_driver(self, stack: Sequence[str | None]) -> Document:
-        """Where the engine would have the stack (uppermost first); no data where a layer is missing."""
+        """`GraphDriver` for a stack of directories (uppermost first); without data if a layer is missing."""
         known = [cache_id for cache_id in stack if cache_id]
         data = None
         if stack and len(known) == len(stack) and self._root.has_graph_driver:
@@ -210,7 +210,7 @@ class Inspector:
         return found
 
     def _others_container(self, container: Container) -> Document:
-        """A container that no Docker Engine noted."""
+        """The document of a container that no Docker Engine recorded."""
         below = self._below(container)
         return {
             **described(container, self._root.container_records(container) or {}),
@@ -219,14 +219,14 @@ class Inspector:
         }
 
     def _own_file(self, container: Container, recorded: str) -> str:
-        """Where a file of the container's directory is in this root; a path of another place as it is."""
+        """The path in this root of a file in the container's directory; other paths stay as they are."""
         own = f"/containers/{container.id}/"
         _, is_own, name = recorded.partition(own)
         return self._path.rstrip("/") + own + name if is_own and ".." not in name else recorded
 
     def _container_sizes(self, container: Container, below: list[LayerRow] | None) -> Document:
         own, whole = container_sizes(self._root, container)
-        # without image layers an engine with graph drivers adds nothing up
+        # engines with graph drivers give no sum if the image layers are not known
         is_nothing = below == [] and not self._root.account_rules.init_counts
         return {"SizeRw": own, "SizeRootFs": 0 if is_nothing else whole}
 
@@ -236,7 +236,7 @@ class Inspector:
         return [*map(self._brief, below), *(self._own_layer(index, layer) for index, layer in own)]
 
     def _mount(self, raw: Json) -> Document:
-        # what the engine calls Mode it keeps under another name
+        # the engine stores Mode under another name
         mount = encode({**raw, "Mode": text(raw, "Relabel")}, MOUNT_POINT)
         name = str(mount.get("Name", ""))
         if mount.get("Type") == "volume" and mount.get("Driver") == "local" and _VOLUME.fullmatch(name):
@@ -244,14 +244,14 @@ class Inspector:
         return mount
 
     def _below(self, container: Container) -> list[LayerRow] | None:
-        """The image layers it stands on, base first; None where they are damaged, which is reported."""
+        """The image layers below it, base first; None if they are damaged, which is reported."""
         if not container.own:
             return None
         chain = attempt(self._root.report, lambda: self._root.layers_below(container))
         return None if chain is None else self._layers.of_chain(chain)
 
     def _own_layer(self, index: int, layer: BareLayer) -> Document:
-        """The -init or read-write layer of a container: known by its directory alone."""
+        """The row of the -init or read-write layer of a container, which has only a directory."""
         cache_id = layer.cache_id
         present = self._root.has_place(cache_id)
         link = self._root.place(layer).link if present else None
@@ -279,12 +279,12 @@ def _texts(raw: Json, *keys: str) -> Document:
 
 
 def _sources(mounts: Mapping[str, Json]) -> dict[str, str]:
-    """What each mount point is of, as it was written down."""
+    """The recorded source of each mount point."""
     return {name: text(mounts[name], "Source") for name in sorted(mounts)}
 
 
 def _state(raw: Json) -> Document:
-    """The state as it was last written down, which a crash makes stale."""
+    """The state as last written; outdated after a crash."""
     state = encode(raw, STATE)
     status = "exited"
     if state["Running"]:

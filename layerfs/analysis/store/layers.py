@@ -1,4 +1,4 @@
-"""Layers as rows: of one image or container, or all of a root, each with its names, its maker and its users.
+"""Layers of an image, a container or a store, each with its names, the step that made it, and its users.
 
 Sources: OCI image-spec `config.md` (history and layers), moby `layer/filestore.go`.
 """
@@ -28,22 +28,22 @@ __all__ = ["LayerRow", "LayerTable"]
 
 @dataclass(frozen=True, slots=True)
 class LayerRow:
-    """One layer, what made it, and who needs it.
+    """One layer, what made it, and what needs it.
 
-    A listing shows this also of a layer whose record is damaged, and of layers of no tree. `LayerInfo` is the
-    part of it that a tree knows of its layers: to fill the rest all of the store is read.
+    A listing also shows layers with a damaged record, and layers of no tree, which have no `LayerInfo`. And
+    the users of a layer are known only when the whole store was read, which a tree does not need.
 
     Attributes:
-        index: its number in its chain, 1 for the base; None where the chain is broken.
+        index: its number in its chain, 1 for the base; None if the chain is broken.
         diff_id: sha256 of its uncompressed tar; None for a layer without a record.
-        chain_id: its place in the store; likewise.
-        parent: the layer below; None for a base layer, and where that has no chain ID.
-        layer: its record, or what it is without one; None where the record is damaged or missing.
-        size: bytes as the engine counts; None where that is not known.
-        link: another short name, as that in `overlay2/l/`; None where it has none.
-        directory: its directory, relative like the store's own path; None where it is missing.
-        created_by: the history entry that made it; in a list of all layers, as the smallest image
-            that has it tells.
+        chain_id: its chain ID; None for a layer without a record.
+        parent: the chain ID of the layer below; None for a base layer, and if the layer below has none.
+        layer: its record, or a `BareLayer` for one without; None if the record is damaged or missing.
+        size: bytes as the engine counts them; None if not known.
+        link: its short name, such as the one in `overlay2/l/`; None if it has none.
+        directory: its directory, as a path relative to that of the store; None if it is missing.
+        created_by: the history entry that made it; in a list of all layers, that of the image with the fewest
+            layers.
         images: the images that need it, newest first.
         containers: the containers that need it, newest first.
         buildkit: whether BuildKit's cache needs it.
@@ -64,7 +64,7 @@ class LayerRow:
 
     @property
     def cache_id(self) -> str | None:
-        """Its directory's name."""
+        """The name of its directory."""
         return self.layer.cache_id if self.layer else None
 
     @property
@@ -77,13 +77,13 @@ class LayerTable:
     """The layers of one store, with who holds them."""
 
     def __init__(self, root: Store, holders: Holders | None = None) -> None:
-        """Show the layers of `root`; `holders`, if they were already found."""
+        """Read the layers of `root`; `holders` if they are known already."""
         self._root = root
         self.holders = holders or Holders.of(root)
         self._made_by: dict[ImageID, Mapping[ChainID, str]] = {}
 
     def of_image(self, image: Image) -> list[LayerRow]:
-        """The layers of an image, base first, by its config; a missing one is reported and left empty."""
+        """The layers of an image, base first, by its config; a missing one is reported."""
         made_by = self.made_by(image)
         parents = (None, *image.chain)
         numbered = enumerate(zip(image.config.diff_ids, image.chain, parents, strict=False), 1)
@@ -105,10 +105,10 @@ class LayerTable:
         return rows
 
     def _standing(self, container: Container, rows: list[LayerRow]) -> list[LayerRow]:
-        """The rows of an image, with the directories that a container of it stands on, if they are others."""
+        """The rows of an image's layers, but with the directories that a container of it uses."""
         try:
             chain = {layer.chain_id: layer for layer in self._root.layers_below(container)}
-        except CorruptStore:  # told with the rows
+        except CorruptStore:  # reported with the rows
             return rows
         return [self._elsewhere(row, chain.get(row.chain_id)) if row.chain_id else row for row in rows]
 
@@ -119,7 +119,7 @@ class LayerTable:
         return replace(row, layer=layer, size=layer.size, link=link, directory=directory)
 
     def blobs(self, diff_id: DiffID | None) -> tuple[Blob, ...]:
-        """What a layer was in registries, as pulls and pushes noted it; damaged notes are reported."""
+        """The blobs of a layer in registries, from the records of pulls and pushes; reports damaged ones."""
         return self._root.blobs(diff_id)
 
     def of_chain(self, chain: Sequence[Layer]) -> list[LayerRow]:
@@ -127,11 +127,11 @@ class LayerTable:
         return [self._found(index, layer) for index, layer in enumerate(chain, 1)]
 
     def of_root(self) -> list[LayerRow]:
-        """Every sound layer: parents before children, what is built on a layer right after it."""
+        """Every sound layer: parents before children, the children of a layer directly after it."""
         return [self._found(index, layer) for index, layer in _parents_first(self._root, self.holders.layers)]
 
     def of_layer(self, layer: Layer | BareLayer) -> LayerRow:
-        """A layer by itself; a defect of the layers below it is reported."""
+        """The row of one layer; a defect of the layers below it is reported."""
         if isinstance(layer, BareLayer):
             return self._of_bare(layer)
         index = attempt(self._root.report, lambda: len(self._root.chain_below(layer.chain_id)))
@@ -148,7 +148,7 @@ class LayerTable:
         return self._bare(index, parent, layer)
 
     def _bare(self, index: int | None, parent: ChainID | None, layer: BareLayer) -> LayerRow:
-        """A layer without a record."""
+        """The row of a layer without a record."""
         directory, link = self._root.place(layer)
         size = self._root.content_size(layer) if directory else None
         owner = layer.container_id
@@ -159,13 +159,13 @@ class LayerTable:
 
     def _found(self, index: int | None, layer: Layer) -> LayerRow:
         images = self.holders.images.get(layer.chain_id, ())
-        # the image with the least above the layer is the nearest to its making
+        # the image with the fewest layers above it is the closest to the build that made it
         maker = min(images, key=lambda image: len(image.config.diff_ids), default=None)
         created_by = self.made_by(maker).get(layer.chain_id) if maker else None
         return self._row((index, layer.diff_id, layer.chain_id, layer.parent), layer, created_by)
 
     def made_by(self, image: Image) -> Mapping[ChainID, str]:
-        """What made each layer of an image, as far as its history tells."""
+        """The step that made each layer of an image, as far as its history tells."""
         if image.id not in self._made_by:
             steps = (entry.created_by for entry in image.config.history if not entry.empty_layer)
             self._made_by[image.id] = dict(zip(image.chain, steps, strict=False))
@@ -200,7 +200,7 @@ def _record(root: Store, chain: ChainID) -> Layer | None:
 
 
 def _parents_first(root: Store, layers: Mapping[ChainID, Layer]) -> Iterator[tuple[int | None, Layer]]:
-    """Each layer with its number in its chain; one whose chain is broken has none."""
+    """Each layer with its number in its chain, None if the chain is broken."""
     above: dict[ChainID, list[Layer]] = defaultdict(list)
     pending: list[tuple[int | None, Layer]] = []
     for layer in sorted(layers.values(), key=lambda item: item.chain_id, reverse=True):
@@ -217,7 +217,7 @@ def _parents_first(root: Store, layers: Mapping[ChainID, Layer]) -> Iterator[tup
 
 
 def _is_sound(root: Store, layer: Layer) -> bool:
-    """Whether the layer's parent is there, and the two make its chain ID; reported where not."""
+    """Whether the layer's parent exists and its chain ID is right; reports it if not."""
     computed = chain_id(layer.parent, layer.diff_id)
     if computed != layer.chain_id:
         name = f"{root.record_name(layer.chain_id)}/parent"

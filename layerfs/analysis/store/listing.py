@@ -31,17 +31,17 @@ __all__ = [
 ]
 
 Digests = Literal["hidden", "tagged", "all"]
-"""Which rows tell manifest digests: none; those of tags; also those without a tag, one row a digest."""
+"""Which rows have manifest digests: none; those of tags; also rows for digests without a tag."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFilter:
-    """What `--filter` asks for; every condition given must hold.
+    """The conditions of `--filter`; all that are given must hold.
 
     Attributes:
         dangling: only images without a tag (True), or only images with a name (False).
         labels: label names with the value wanted, or None for any value.
-        before, since: images created before / after this one; several must all hold.
+        before, since: images created before / after these ones; all must hold.
         until_ns: created before this time, in ns since the epoch.
         references: shell patterns for names; one of them must match.
     """
@@ -56,7 +56,7 @@ class ImageFilter:
 
 @dataclass(frozen=True, slots=True)
 class ListedImage:
-    """An image and those of its names that the listing shows."""
+    """An image, and the names of it that the listing shows."""
 
     image: Image
     references: tuple[Reference, ...]
@@ -85,10 +85,10 @@ def listed_images(
     Args:
         root: the store.
         chosen: the filter, if there is one.
-        every: also intermediate images, as `-a`.
-        all_platforms: each of an image for several platforms.
-        as_engine: by those names alone by which the client of the store's engine shows an image; one that
-            has none is left out where the client does so.
+        every: also intermediate images, as with `-a`.
+        all_platforms: every platform of an image for several platforms.
+        as_engine: only names that the client of the store's engine shows; an image without one is left out if
+            the client leaves it out.
 
     Raises:
         FormatError: a pattern for references is malformed.
@@ -114,7 +114,7 @@ def listed_images(
 
 
 def _passes(image: Image, chosen: ImageFilter) -> bool:
-    """The conditions on the image itself."""
+    """Whether an image meets the conditions on its config."""
     created = image.config.created_ns
     return (
         all(_age_key(created) < _age_key(other.config.created_ns) for other in chosen.before)
@@ -125,12 +125,12 @@ def _passes(image: Image, chosen: ImageFilter) -> bool:
 
 
 def has_labels(labels: Mapping[str, str], wanted: Iterable[tuple[str, str | None]]) -> bool:
-    """Whether all labels wanted are there, each with its value unless any value will do."""
+    """Whether all wanted labels are there, each with the wanted value; None is any value."""
     return all(name in labels and value in (None, labels[name]) for name, value in wanted)
 
 
 def _age_key(created_ns: int | None) -> float:
-    """A time to compare; an image without one is older than every other."""
+    """A sort key: an image without a time is older than every other."""
     return float("-inf") if created_ns is None else created_ns
 
 
@@ -139,9 +139,9 @@ def _named(name: Reference, patterns: tuple[str, ...]) -> bool:
 
 
 def image_rows(listed: Iterable[ListedImage], digests: Digests = "hidden") -> Iterator[ImageRow]:
-    """One row a tag and, where digests are told, digest; an image without names is one row.
+    """A row for each tag, and each digest where these are shown; an image without names has one row.
 
-    A repository known by digest alone is one row without a tag.
+    A repository with only digests has one row without a tag.
     """
     for item in listed:
         if not item.references:

@@ -1,4 +1,4 @@
-"""A container that no Docker Engine noted, as a document: in Docker's words as far as they go, then its own.
+"""The `inspect` document of a container that no Docker Engine recorded: Docker's fields, then others.
 
 Sources: moby `api/types/container`; OCI runtime-spec `config.md`; crictl `inspect`.
 """
@@ -20,11 +20,11 @@ __all__ = ["described"]
 
 
 def described(container: Container, records: Json) -> dict[str, Any]:
-    """The document but for sizes and layers; what is not known is null.
+    """The document without sizes and layers; what is not known is null.
 
     Args:
         container: the container.
-        records: what else is to be told of it, as of `Store.container_records`.
+        records: the additional fields, from `Store.container_records`.
 
     Raises:
         FormatError: a field of its specification is of the wrong type.
@@ -70,7 +70,7 @@ def _configured(config: ContainerConfig) -> dict[str, Any]:
 
 
 def _state(config: ContainerConfig) -> dict[str, Any]:
-    """The state as it was last written down, which a crash makes stale; all null where nothing was."""
+    """The state as last written, outdated after a crash; all null if none was written."""
     state = config.state
     found: dict[str, Any] = {
         "Status": recorded_state(config),

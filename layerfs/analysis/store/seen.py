@@ -1,7 +1,7 @@
-"""The findings of a search through the layers, and which are still visible at the layer it has reached.
+"""The findings of `findall`, and which of them are visible at the layer that the search has reached.
 
-`Seen` is a tree of findings by path, changed as layers hide some of them and put back as the search
-leaves those layers; a `LayerHit` keeps who hides it.
+`Seen` is a tree of the visible findings by path. A layer that hides some changes it, and when the search
+leaves the layer the change is undone. A `LayerHit` keeps which layers hide it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ __all__ = ["LayerHit", "Seen", "SeenDirectory", "Sight"]
 
 
 class Sight(NamedTuple):
-    """How one tree stands to a finding.
+    """Whether the tree of one image or container shows a finding.
 
     Attributes:
         owner: the image or container.
-        known: whether it is known at all; not, where a layer between is missing or damaged.
-        hidden: what hides it there; None where it is seen.
+        known: whether that is known; it is not if a layer above it is missing or damaged.
+        hidden: what hides it there; None if it is visible.
     """
 
     owner: Owner
@@ -35,10 +35,10 @@ class Sight(NamedTuple):
 
 
 class LayerHit:
-    """An entry of a layer that fits.
+    """An entry of a layer that fits the search.
 
     Attributes:
-        path: absolute, as its layer has it.
+        path: its absolute path in its layer.
         stat: its attributes.
         stage: its layer.
     """
@@ -46,7 +46,7 @@ class LayerHit:
     __slots__ = ("_forest", "_hiding", "_told", "path", "stage", "stat")
 
     def __init__(self, forest: Forest, stage: Stage, path: bytes, stat: FileStat) -> None:
-        """An entry of `stage`, which nothing hides yet."""
+        """An entry of `stage`, not hidden so far."""
         self._forest = forest
         self._hiding: list[tuple[Stage, Hidden | None]] = []
         self._told: dict[int, Hidden | None] = {}
@@ -55,17 +55,17 @@ class LayerHit:
         self.stat = stat
 
     def hide(self, stage: Stage, hidden: Hidden | None) -> None:
-        """Note that a stage hides it from all above; None where what the stage does is not known."""
+        """Note that it is hidden in all trees with `stage`; None if it is not known whether it is."""
         self._hiding.append((stage, hidden))
 
     def tell(self, stage: Stage, hidden: Hidden | None) -> None:
-        """Note how the owners of one stage stand to it, whatever `hide` was told."""
+        """Note whether it is hidden for the owners of one stage; this overrules `hide`."""
         for index in range(stage.first, stage.first + len(stage.owners)):
             self._told[index] = hidden
 
     def sights(self) -> Iterator[Sight]:
-        """Every tree with this layer; final once the search has left the layer."""
-        hiding = iter(self._hiding)  # in the order of the walk, and none above another
+        """For every tree with this layer whether it shows it; final when the search has left the layer."""
+        hiding = iter(self._hiding)  # in the order of the walk; none of these stages is above another
         stage, hidden = next(hiding, (None, None))
         for index in range(self.stage.first, self.stage.last):
             while stage and index >= stage.last:
@@ -80,18 +80,18 @@ class LayerHit:
 
     @property
     def is_live(self) -> bool:
-        """Whether a tree shows it."""
+        """Whether any tree shows it."""
         return any(sight.known and sight.hidden is None for sight in self.sights())
 
     @property
     def is_deleted(self) -> bool:
-        """Whether it is hidden from a tree, by more than another directory's attributes."""
+        """Whether any tree hides it; a directory whose attributes alone are replaced does not count."""
         hidden = (sight.hidden for sight in self.sights())
         return any(item is not None and not is_superseded(self.stat, item) for item in hidden)
 
 
 SeenDirectory: TypeAlias = "dict[bytes, SeenDirectory | LayerHit]"
-"""What is seen at a path and below it: by name again such a dict, and under `HERE` the finding itself."""
+"""The visible findings at and below a path: a dict for each name, and under `HERE` the finding itself."""
 
 HERE = b""
 
@@ -103,23 +103,23 @@ class _Change(NamedTuple):
 
 
 class Seen:
-    """The findings that are seen, by path.
+    """The visible findings, by path.
 
     Attributes:
-        root: all of them.
+        root: those at and below `/`.
     """
 
     def __init__(self) -> None:
-        """Nothing is seen yet."""
+        """No findings."""
         self.root: SeenDirectory = {}
         self._changes: list[_Change] = []
 
     def mark(self) -> int:
-        """A point to go back to."""
+        """The current state, for `go_back`."""
         return len(self._changes)
 
     def go_back(self, mark: int) -> None:
-        """Undo every change since that point."""
+        """Undo every change since that state."""
         while len(self._changes) > mark:
             where, name, before = self._changes.pop()
             if before is None:
@@ -128,7 +128,7 @@ class Seen:
                 where[name] = before
 
     def add(self, found: LayerHit) -> None:
-        """See one more."""
+        """Add a visible finding."""
         at = self.root
         for name in filter(None, found.path.split(b"/")):
             below = at.get(name)
@@ -140,24 +140,24 @@ class Seen:
 
     @staticmethod
     def below(at: SeenDirectory, name: bytes) -> SeenDirectory:
-        """What is seen at a name; an empty place of its own where nothing is."""
+        """The findings at and below a name in `at`; a new empty dict if there are none."""
         found = at.get(name)
         return found if isinstance(found, dict) else {}
 
     @staticmethod
     def here(at: SeenDirectory) -> LayerHit | None:
-        """The finding at a place itself."""
+        """The finding at a path itself."""
         found = at.get(HERE)
         return found if isinstance(found, LayerHit) else None
 
     def hide_one(self, at: SeenDirectory, stage: Stage, hidden: Hidden) -> None:
-        """Hide what is at a place itself, not what is below it."""
+        """Hide the finding at a path itself, not those below it."""
         if found := self.here(at):
             found.hide(stage, hidden)
             self._set(at, HERE, None)
 
     def hide_all(self, at: SeenDirectory, stage: Stage, hidden: Hidden | None) -> None:
-        """Hide what is at a place and below it; None where it is not known whether that is so."""
+        """Hide the findings at and below a path; None if it is not known whether they are hidden."""
         pending = [at]
         while pending:
             for item in pending.pop().values():

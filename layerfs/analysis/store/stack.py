@@ -1,4 +1,4 @@
-"""The layers of an image or container, base first, and the image that tells what made them.
+"""The layers of a container, base first, and the image it was made from.
 
 A container has the layers of its image, and two of its own.
 """
@@ -21,7 +21,7 @@ def own_layers(root: Store, container: Container) -> tuple[BareLayer, ...]:
     """The -init layer, where it has one, and the read-write layer of a container.
 
     Raises:
-        MissingFile: its layers are not known.
+        MissingFile: they are not known.
     """
     if not container.own:
         path = root.record_name(container.id)
@@ -35,7 +35,7 @@ def container_layers(root: Store, container: Container) -> tuple[Layer | BareLay
 
 
 def made_from(root: Store, container: Container) -> Image | None:
-    """The image a container was made from, if that is still there, and the layers below are that image's."""
+    """The image a container was made from; None if it is gone, or the container has other layers below."""
     try:
         image_id = ImageID(container.config.image_id if container.config else "")
     except InvalidID:

@@ -1,7 +1,7 @@
-"""What a name from an alert, an audit log or another tool points at: a layer, an image, a container.
+"""Finds the layer, image or container that a name or path from an alert, an audit log or a tool means.
 
-Every name that `naming` knows is known here, and every path of a Docker data root or of containerd's; damaged
-records count as far as they can be read.
+These are the names of `naming`, and paths of Docker's data roots and of containerd's roots. Damaged records
+are used as far as they can be read.
 
 Sources: moby `layer/filestore.go`, `daemon/graphdriver/overlay2/overlay.go`.
 """
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 __all__ = ["Named", "Target", "Targets"]
 
 Named: TypeAlias = Stage | Owner
-"""What a name can mean."""
+"""What a name can mean: a layer, an image or a container."""
 
 
 class Target(NamedTuple):
-    """What a name points at.
+    """One meaning of a name.
 
     Attributes:
         named: the layer, image or container.
-        meaning: how the name was understood, as `cache ID`.
-        place: the path, where the name is one.
+        meaning: the kind of name, such as `cache ID`.
+        place: the parts of the path, if the name is one.
     """
 
     named: Named
@@ -48,7 +48,7 @@ class Targets:
     """The names of one store."""
 
     def __init__(self, root: Store, forest: Forest, path: bytes) -> None:
-        """Know the names in `root`, whose absolute path is `path`, and whose layers are `forest`."""
+        """Find names in `root`; `path` is its absolute path, `forest` has its layers."""
         self._root = root
         self._forest = forest
         self._path = path
@@ -56,18 +56,17 @@ class Targets:
         self._names = root.names.with_layers(self._layers)
 
     def _known_layers(self) -> Iterator[KnownLayer]:
-        """Also those of which only an image's config tells."""
+        """The layers, also those known only from an image's config."""
         for stage in self._forest.stages():
             if stage.chain_id or stage.cache_id:
                 yield KnownLayer(stage.chain_id, stage.diff_id, stage.cache_id)
 
     def find(self, thing: str) -> list[Target]:
-        """What `thing` points at; several layers for a diff ID they share, containers for a volume.
+        """The meanings of `thing`; several for a diff ID of several layers or a volume of several containers.
 
         Raises:
-            LookupFailed: at nothing in this root.
-            AmbiguousName: it is the beginning of several IDs.
-            CorruptStore: at an image alone whose config is damaged or missing.
+            LookupFailed: it means nothing in this store. AmbiguousName: it is the beginning of several IDs.
+            CorruptStore: it means only an image whose config is damaged or missing.
         """
         if "\0" not in thing:
             if found := list(self._by_path(thing)):
@@ -79,7 +78,7 @@ class Targets:
                 return list(_each_once(found))
             for match in matches.values():
                 if isinstance(match.id, ImageID):
-                    self._root.read_image(match.id)  # it is of this root, and why it cannot be read is told
+                    self._root.read_image(match.id)  # the image exists: raise why it cannot be read
         if lost := self._root.lost_name(thing, ("container", "image", "layer")):
             raise lost
         raise LookupFailed(
@@ -89,7 +88,7 @@ class Targets:
         )
 
     def _targets(self, match: Match) -> Iterator[Target]:
-        """The layer, image or container of an ID; nothing for an image that is damaged, which is reported."""
+        """The layer, image or container of an ID; nothing for a damaged image, which is reported."""
         if isinstance(match.id, ContainerID):
             yield Target(self._root.load_container(match.id), match.meaning)
         elif isinstance(match.id, ImageID):
@@ -142,12 +141,12 @@ class Targets:
         return [stage for stage in self._forest.stages() if getattr(stage, attribute) == value]
 
     def _owners(self) -> list[Owner]:
-        """Every image and container, those without layers too."""
+        """Every image and container, also those without layers."""
         return [*self._root.images(), *self._root.containers()]
 
 
 def _each_once(found: list[Target]) -> Iterator[Target]:
-    """Without the layer of a container that is called as the container is: its answer tells of both."""
+    """Drop duplicates, and a layer with the name of its container: the answer for the container has both."""
     containers = {target.named.id for target in found if isinstance(target.named, Container)}
     for target in found:
         own = isinstance(target.named, Stage) and {owner.id for owner in target.named.owners} & containers

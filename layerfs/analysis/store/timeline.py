@@ -1,8 +1,7 @@
-"""What happened when: every time that layers have of their files, and those that the engine noted.
+"""The times of a store: those of all files in its layers, and those that the engine recorded.
 
-A layer's file has three times, of which one may be the same moment as another. The engine has the steps
-of each image's history, and when images and containers were made, tagged, started and stopped. Each layer
-is read once.
+A file has three times, of which some may be equal. The engine records when the steps of an image ran, and
+when images and containers were made, tagged, started and stopped. Each layer is read once.
 
 Sources: stat(2); moby `image/image.go`, `container/state.go`; OCI image-spec `config.md` (history).
 """
@@ -45,20 +44,20 @@ class What(enum.StrEnum):
 
 
 class Period(NamedTuple):
-    """From a time on, until before another, in ns since the epoch; None is no limit."""
+    """The time from a moment (included) to another (excluded), in ns since the epoch; None is no limit."""
 
     since_ns: int | None = None
     until_ns: int | None = None
 
     def holds(self, time_ns: int) -> bool:
-        """Whether a time is in it."""
+        """Whether a time is in this period."""
         return (self.since_ns is None or self.since_ns <= time_ns) and (
             self.until_ns is None or time_ns < self.until_ns
         )
 
 
 class Moment(NamedTuple):
-    """A time of a file, in ns since the epoch, and which of its times it is, as mactime(1) has it: `m.c.`."""
+    """A time of a file, in ns since the epoch, and which of its times it is, in mactime(1)'s form: `m.c.`."""
 
     time_ns: int
     macb: str
@@ -69,12 +68,13 @@ class EngineEvent:
     """What the engine noted.
 
     Attributes:
-        time_ns: when, in ns since the epoch.
+        time_ns: ns since the epoch.
         what: what happened.
-        owners: to which images, or to which container.
+        owners: the images, or the container, it happened to.
         text: the command of a step; else empty.
-        layer: number of the layer that a step made; None for a step without one, and for anything else.
-        chain_id: of that layer.
+        layer: the number of the layer that a step made; None for a step without a layer, and for other
+            events.
+        chain_id: the chain ID of that layer.
     """
 
     time_ns: int
@@ -91,14 +91,14 @@ class EngineEvent:
 def file_versions(
     forest: Forest, problem: Callable[[TreeError], None]
 ) -> Iterator[tuple[list[LayerHit], list[LayerHit]]]:
-    """Everything that the layers hold; there are `len(forest)` steps, each of one layer.
+    """All entries of the layers; gives `len(forest)` items, one for each layer.
 
     Args:
         forest: the layers.
-        problem: told of directories that cannot be read.
+        problem: called for each directory that cannot be read.
 
     Yields:
-        What a layer has, directories included, and the whiteouts in it and in layers just above.
+        The entries of a layer, directories included; and the whiteouts that were met since the last item.
     """
     whiteouts: list[LayerHit] = []
     for found in find_all(forest, lambda _: True, problem, whiteouts.append):
@@ -118,9 +118,9 @@ def moments(found: FileStat) -> list[Moment]:
 
 
 def engine_events(root: Store, owners: Iterable[Owner]) -> list[EngineEvent]:
-    """What the engine noted of images and containers, and of the images that containers were made from.
+    """The engine's events of images and containers, and of the images that containers were made from.
 
-    A step that several images have in common is one event. What is damaged is reported to `root`.
+    A step that several images share is one event. Damage is reported to `root`.
     """
     steps: dict[tuple[EngineEvent, int], list[Owner]] = {}
     found: list[EngineEvent] = []
@@ -151,7 +151,7 @@ def _with_images(root: Store, owners: Iterable[Owner]) -> Iterator[Owner]:
 
 
 def _steps(image: Image) -> Iterator[EngineEvent]:
-    """The history of an image; owners are left out, so that a step is the same in every image."""
+    """The steps of an image's history, without owners, so that a shared step is equal in every image."""
     layers = enumerate(image.chain, 1)
     for entry in image.config.history:
         number, chain = (None, None) if entry.empty_layer else next(layers, (None, None))

@@ -1,4 +1,4 @@
-"""Who did what to a path: the steps from its first version to the one seen, layer by layer."""
+"""What each layer did to a path: the steps from its first version to the visible one."""
 
 from __future__ import annotations
 
@@ -25,11 +25,10 @@ __all__ = ["Action", "Blame", "Content", "Digests", "Event", "Step"]
 class Action(enum.StrEnum):
     """What a layer did to a path.
 
-    `ADDED`: it is there for the first time. `CHANGED`: other content, link target or device number; of a
-    directory, made anew, so that what it had is hidden. `METADATA`: the same content, other attributes.
-    `COPIED`: the layer has it again, and nothing differs. `TYPE_CHANGED`: it is of another type.
-    `HIDDEN`: it is gone. `REVEALED`: it is there again after it was hidden, or a directory that holds it
-    was moved here.
+    `ADDED`: it is there for the first time. `CHANGED`: other content, link target or device number; a
+    directory was replaced by a new one, which hides the old entries. `METADATA`: the same content, other
+    attributes. `COPIED`: the layer has it again without a difference. `TYPE_CHANGED`: it has another type.
+    `HIDDEN`: it is gone. `REVEALED`: it is there again after it was hidden, or its directory was moved here.
     """
 
     ADDED = "added"
@@ -43,14 +42,14 @@ class Action(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A layer from which on a path shows something else, or nothing.
+    """A change of what is visible at a path, from one layer to the next.
 
     Attributes:
         path: the path.
-        layer: number of the layer, 1 for the base.
-        before: what was seen until then, or None.
-        after: what is seen from then on, or None.
-        first: whether nothing was ever seen before.
+        layer: number of the layer that makes the change, 1 for the base.
+        before: what was visible before, or None.
+        after: what is visible after, or None.
+        first: whether nothing was visible there in any lower layer.
         visible: whether `after` is what the final tree shows.
     """
 
@@ -63,13 +62,13 @@ class Step:
 
 
 class Event(NamedTuple):
-    """A step and what it amounts to.
+    """A step, and what the layer did in it.
 
     Attributes:
         step: the step.
         action: what the layer did.
         changes: which attributes differ, of `changes.ATTRIBUTES`.
-        hidden: how the layer hid what was there, or made a directory anew; else None.
+        hidden: how the layer hid what was there, or replaced a directory; else None.
     """
 
     step: Step
@@ -79,22 +78,22 @@ class Event(NamedTuple):
 
 
 class Content(NamedTuple):
-    """What a version says, where it could be read: sha256 of a regular file, target of a symbolic link."""
+    """The content of a version, where it can be read: sha256 of a file, or target of a symbolic link."""
 
     sha256: str | None = None
     target: bytes | None = None
 
 
 class Digests:
-    """sha256 of regular files, each inode read at most once, by whatever tree it is found in."""
+    """The sha256 of regular files; each inode is read at most once, also if several trees have it."""
 
     def __init__(self, problem: Callable[[TreeError], None]) -> None:
-        """Tell `problem` of what cannot be read."""
+        """Call `problem` for what cannot be read."""
         self._problem = problem
         self._known: dict[tuple[int, int], str | None] = {}
 
     def of(self, tree: UnionTree, version: Version) -> str | None:
-        """In hexadecimal; None for what is no regular file, or cannot be read."""
+        """The sha256 in hexadecimal; None if it is no regular file, or cannot be read."""
         if not version.stat.is_file:
             return None
         key = (version.stat.dev, version.stat.ino)
@@ -122,18 +121,18 @@ class Blame:
     """The steps of the paths of one tree."""
 
     def __init__(self, tree: UnionTree, digests: Digests, problem: Callable[[TreeError], None]) -> None:
-        """Ask about `tree`; `problem` is told of what cannot be read, and the rest goes on."""
+        """Ask about `tree`; `problem` is called for what cannot be read, which is left out."""
         self._tree = tree
         self._digests = digests
         self._problem = problem
-        # contents are compared by their digests, which are shown anyway
+        # contents are compared by their digests, which are needed for the output
         self._comparison = Comparison(tree, tree, problem, ignore=("content",))
 
     def locate(self, path: bytes) -> bytes:
-        """The path itself where any layer has it; else where links on the way lead in the final tree.
+        """The path itself if any layer has it; else the path without links, as the final tree resolves them.
 
         Raises:
-            TreeError: it is not there either.
+            TreeError: the final tree does not have it.
         """
         literal = b"/" + b"/".join(name for name in path.split(b"/") if name not in (b"", b"."))
         if any(self._steps(literal)):
@@ -141,12 +140,12 @@ class Blame:
         return self._tree.resolve(path, follow=False).path
 
     def is_directory(self, path: bytes) -> bool:
-        """Whether the final tree has a directory there."""
+        """Whether the final tree has a directory at `path`."""
         last = next((step for step in self._steps(path) if step.visible), None)
         return bool(last and last.after and last.after.stat.is_dir)
 
     def steps(self, path: bytes) -> list[Step]:
-        """What happened to one path, oldest first; nothing below it is read."""
+        """The steps of one path, oldest first; nothing below it is read."""
         return list(self._steps(path))
 
     def _steps(self, path: bytes) -> Iterator[Step]:
@@ -169,7 +168,7 @@ class Blame:
                     yield last
 
     def event(self, step: Step) -> Event:
-        """What a step amounts to; reads files of equal size to see whether their content is equal."""
+        """What the layer did in a step; reads files of equal size to compare their contents."""
         before, after = step.before, step.after
         if after is None:
             return Event(step, Action.HIDDEN, hidden=before.hidden if before else None)
@@ -186,7 +185,7 @@ class Blame:
         return Event(step, Action.METADATA if changes else Action.COPIED, changes)
 
     def content(self, step: Step) -> Content:
-        """What is seen after a step; reads it, if it is a regular file."""
+        """The content after a step; reads it, if it is a regular file."""
         if step.after is None:
             return Content()
         target = None
@@ -209,7 +208,7 @@ class Blame:
         return self._digests.of(self._tree, before) == self._digests.of(self._tree, after)
 
     def _made_anew(self, version: Version) -> bool:
-        """Whether a directory is cut off from what lower layers have of it."""
+        """Whether a directory does not merge with those of lower layers."""
         if not version.stat.is_dir or not version.part:
             return False
         layer = self._tree.layers[-version.layer]
@@ -226,14 +225,14 @@ def _steps(found: Iterable[Version]) -> Iterator[Step]:
     known = list(found)
     numbers = {item.since for item in known} | {item.hidden.by for item in known if item.hidden}
     coming = sorted(enumerate(known), key=lambda item: max(item[1].layer, item[1].since), reverse=True)
-    seen: list[tuple[int, Version]] = []  # a heap: what is or was seen, in the order of `known`
+    seen: list[tuple[int, Version]] = []  # a heap of what is or was visible, in the order of `known`
     before: Version | None = None
     first = True
     for number in sorted(numbers):
         while coming and max(coming[-1][1].layer, coming[-1][1].since) <= number:
             heapq.heappush(seen, coming.pop())
         while seen and not seen[0][1].seen_in(number):
-            heapq.heappop(seen)  # what is hidden once stays hidden
+            heapq.heappop(seen)  # a hidden version stays hidden
         after = seen[0][1] if seen else None
         if after is not before:
             visible = after is not None and after.hidden is None

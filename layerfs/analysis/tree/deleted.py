@@ -1,4 +1,4 @@
-"""File versions that a later layer hides: where each still lies, and the bytes it wastes."""
+"""Finds versions of files that a higher layer hides: where each lies, and the bytes that it wastes."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ __all__ = ["Deleted", "deleted"]
 
 
 class Deleted(NamedTuple):
-    """A hidden version of what is no directory.
+    """A hidden version of an entry that is no directory.
 
     Attributes:
         version: the version.
         hidden: what hides it.
-        wasted: bytes: those of its inode, told once, at the name that was visible longest; 0 where
-            another name of it, or a metacopy of it, is visible.
+        wasted: bytes of its inode. They count once, at the name that was visible longest; 0 if another name
+            of it, or a metacopy of it, is visible.
     """
 
     version: Version
@@ -34,11 +34,11 @@ class Deleted(NamedTuple):
 
 
 def deleted(tree: UnionTree, *, problem: Callable[[TreeError], None] | None = None) -> Iterator[Deleted]:
-    """Every hidden file version of a tree's layers, by path in the order of a walk, oldest first.
+    """Every hidden version of a file in a tree's layers, in the order of a walk, the oldest of a path first.
 
     Args:
         tree: an image's or a container's.
-        problem: told of what cannot be read, and the walk goes on; without it that is raised.
+        problem: called for what cannot be read, which is left out; None raises the error.
 
     Raises:
         TreeError: as `versions`.
@@ -51,12 +51,12 @@ def deleted(tree: UnionTree, *, problem: Callable[[TreeError], None] | None = No
             wasted[item.path, file.layer] += file.size
     for version in hidden:
         if version.hidden:
-            # of two versions in one layer and at one path, one was moved there: the bytes count once
+            # if a layer has two versions at one path, one was moved there: the bytes count once
             yield Deleted(version, version.hidden, wasted.pop((version.path, version.layer), 0))
 
 
 def _noted(found: Iterable[Version], hidden: list[Version]) -> Iterator[Version]:
-    """Pass versions on, and keep the hidden files."""
+    """Pass versions on, and add the hidden files to `hidden`."""
     for version in found:
         if version.hidden and not version.stat.is_dir:
             hidden.append(version)

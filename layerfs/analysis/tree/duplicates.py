@@ -1,7 +1,7 @@
-"""Files that are byte for byte the same: across the paths of a layer, across layers, across images.
+"""Finds files with equal contents in one layer, or in the layers of several images.
 
-Every layer is listed once, whoever uses it; then only regular files whose size occurs at least twice are
-read, each once. One inode is one copy, however many names it has.
+Every layer is listed once, also if several images use it. Then only regular files whose size occurs at least
+twice are read, each once. One inode is one copy, also if it has several names.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Copy:
     """One inode, by all its names.
 
     Attributes:
-        places: at least one; several for hard links.
-        taken: bytes: its length, or what it takes on disk, as was asked for.
+        places: its names: at least one, several for hard links.
+        taken: bytes: its length or, with `allocated`, what it takes on disk.
     """
 
     places: tuple[FileName, ...]
@@ -61,13 +61,13 @@ class Group:
 
     @property
     def saved(self) -> int:
-        """Bytes taken by all but the largest copy."""
+        """Bytes of all but the largest copy."""
         taken = [copy.taken for copy in self.copies]
         return sum(taken) - max(taken)
 
 
 class _File:
-    """A regular file as it was listed; small, as there are many."""
+    """A regular file that was listed; small, as there are many."""
 
     __slots__ = ("directory", "layer", "more", "name", "taken")
 
@@ -85,9 +85,9 @@ class _File:
 
 
 class Duplicates:
-    """A search for equal files, made once by `search`.
+    """One search for equal files; `search` runs it.
 
-    A file's memory is that of its name; contents are held a mebibyte at a time.
+    For each file about its name is in memory; contents are read in pieces of 1 MiB.
 
     Attributes:
         files: distinct inodes listed so far.
@@ -106,10 +106,10 @@ class Duplicates:
 
         Args:
             layers: each opens one distinct layer; few are open at a time.
-            min_size: smaller files are passed over; empty ones always are.
-            allocated: account the blocks that files take on disk instead of their lengths.
-            problem: told of a layer or an entry that cannot be read, and the search goes on; without
-                it that is raised.
+            min_size: smaller files are left out; empty ones always are.
+            allocated: count the blocks that files take on disk instead of their lengths.
+            problem: called for a layer or an entry that cannot be read, which is left out; None raises the
+                error.
         """
         self.files = 0
         self.taken = 0
@@ -122,10 +122,10 @@ class Duplicates:
         self._found: dict[tuple[int, bytes], list[_File]] = {}
 
     def search(self, on_progress: Progress = unwatched) -> list[Group]:
-        """What is there more than once: what saves most first, then by content.
+        """The groups of equal files: those that save most come first, then by content.
 
         Args:
-            on_progress: is told of `listing`, in layers, and of `reading`, in files.
+            on_progress: called with the part `listing`, counted in layers, and `reading`, counted in files.
         """
         for index in range(len(self._layers)):
             if layer := self._open(index):
@@ -171,7 +171,7 @@ class Duplicates:
             return ()
 
     def _add(self, index: int, directory: bytes, name: bytes, stat: FileStat) -> None:
-        """Note a file under its size, or one more name of an inode that was met before."""
+        """Note a file under its size, or another name of an inode that is known."""
         if stat.nlink > 1:
             known = self._linked.get((stat.dev, stat.ino))
             if known:
@@ -207,7 +207,7 @@ class Duplicates:
                 on_progress("reading", 1, total)
 
     def _digest(self, layer: LayerSource, file: _File, size: int) -> bytes | None:
-        """The sha256 of a file; None where it cannot be read or has no content of its own (metacopy)."""
+        """The sha256 of a file; None if it cannot be read or has no content of its own (metacopy)."""
         path = file.place.path
         try:
             with layer.open(path) as opened:

@@ -1,6 +1,6 @@
-"""The entries of one tree that fit: those it shows, and those that its layers have and it hides.
+"""Searches the entries of one tree, visible ones and those of its layers that it hides.
 
-`predicates` says what fits; contents are another step (`Contents`), as reading files takes long.
+The tests are made by `predicates`. Contents are read separately (`Contents`), as that takes long.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 __all__ = ["Contents", "Hit", "find", "is_superseded", "number_of", "without_links"]
 
 _OWNERS_LIMIT = 16 << 20
-_LARGEST_OWNER = (1 << 32) - 2  # the last of 32 bits is -1, which stands for none
+_LARGEST_OWNER = (1 << 32) - 2  # the last number of 32 bits is -1, which means no owner
 
 
 class Hit(NamedTuple):
-    """An entry that fits.
+    """An entry that passes the test.
 
     Attributes:
-        path: where the tree has it, or had it as of the layers below what hides it; it begins with the
-            start path as that was given, whatever links lead there.
+        path: its path in the tree, or in the tree of the layers below the one that hides it. It begins with
+            the start path as that was given, also if links are in it.
         stat: its attributes.
         part: the layer it lies in, as an index of the stack (0 is uppermost), and its path there.
         hidden: what hides it; None where the tree shows it.
@@ -60,18 +60,19 @@ def find(
     depth: int | None = None,
     starts: Iterable[bytes] = (b"/",),
 ) -> Iterator[Hit]:
-    """The entries of a tree that fit, at and below each start path: parents first, names in byte order.
+    """The entries at and below each start path that pass a test: parents first, names in byte order.
 
     Args:
-        tree: where to look.
-        test: what fits.
-        problem: told of directories that cannot be read, before the search goes on.
-        live: find what the tree shows.
-        deleted: find what a layer hides from it. That a directory has another's attributes above its own
-            does not count: nothing of it is gone.
-        depth: how many levels below a start path to go down; None is all.
-        starts: absolute paths, one after the other. As in find(1) a link is not followed where one ends,
-            unless by a slash. `problem` is told of one that the tree has not, nor had if `deleted`.
+        tree: the tree to search.
+        test: the test.
+        problem: called for each directory that cannot be read, and is left out.
+        live: find visible entries.
+        deleted: find hidden entries. A directory that merges with one above it, which replaces only its
+            attributes, does not count as hidden.
+        depth: how many levels to go down from a start path; None is all.
+        starts: absolute paths. As in find(1), a link at the end of a path is followed only if there is a
+            slash behind it. `problem` is called for a path that the tree does not have, and, if `deleted`,
+            that no layer had.
     """
     for path in starts:
         start = _Start.of(tree, path)
@@ -80,19 +81,19 @@ def find(
         elif not live:
             yield from _hidden(start, test, problem, depth)
         else:
-            shown = _shown(start, test, lambda _: None, depth)  # the other walk meets the same problems
+            shown = _shown(start, test, lambda _: None, depth)  # the other walk reports the same problems
             hidden = _hidden(start, test, problem, depth)
             yield from heapq.merge(shown, hidden, key=lambda found: found.path.split(b"/"))
 
 
 class _Start(NamedTuple):
-    """Where a search begins.
+    """A start path of a search.
 
     Attributes:
-        tree: in which tree.
-        typed: the path as it was given.
+        tree: the tree.
+        typed: the path as the caller gave it.
         path: the same without links.
-        found: the node there, or why there is none.
+        found: the node at this path, or the error why there is none.
     """
 
     tree: UnionTree
@@ -102,7 +103,7 @@ class _Start(NamedTuple):
 
     @classmethod
     def of(cls, tree: UnionTree, typed: bytes) -> _Start:
-        """Look where a path leads."""
+        """Resolve a path."""
         try:
             node = tree.resolve(typed, follow=False)
         except TreeError as error:
@@ -110,7 +111,7 @@ class _Start(NamedTuple):
         return cls(tree, typed, node.path, node)
 
     def renamed(self, path: bytes) -> tuple[bytes, int]:
-        """A path at or below this as find(1) prints it, and how many levels below."""
+        """A path at or below this one as find(1) prints it, and its depth below this one."""
         if path == self.path:
             return self.typed, 0
         below = path.removeprefix(self.path).lstrip(b"/")
@@ -118,9 +119,9 @@ class _Start(NamedTuple):
 
 
 def without_links(tree: UnionTree, typed: bytes, *, follow: bool = False) -> bytes:
-    """Where a path leads; of one that the tree does not show links are followed as far as it does.
+    """A path with its links resolved; if the tree does not have it, as far as the tree has its components.
 
-    With `follow` also a link that it ends in.
+    With `follow` a link at its end is resolved too.
     """
     try:
         return tree.resolve(typed, follow=follow).path
@@ -149,7 +150,7 @@ def _shown(
         path, _ = start.renamed(node.path)
         filled = functools.partial(_is_filled, start.tree, node)
         if test(Candidate(path, node.stat, filled, visit.depth)):
-            # of a merged directory the kernel gives one link
+            # for merged directories the kernel gives a link count of 1
             yield Hit(path, node.stat._replace(nlink=node.nlink), node.part)
 
 
@@ -170,16 +171,16 @@ def _hidden(
 
 
 def is_superseded(stat: FileStat, hidden: Hidden) -> bool:
-    """Whether of a directory nothing is hidden but its attributes, by those of one above it."""
+    """Whether only the attributes of a directory are hidden, by a directory that merges with it."""
     return stat.is_dir and hidden.how is How.REPLACED
 
 
 def _has_entries(layers: Sequence[LayerSource], place: Part) -> bool:
-    """Whether a hidden directory holds anything in its own layer."""
+    """Whether a hidden directory has entries in its own layer."""
     try:
         return any(not entry.whiteout for entry in layers[place.layer].scan(place.path))
     except OSError:
-        return True  # nobody knows; the walk tells what makes it unreadable
+        return True  # not known; the walk reports why it cannot be read
 
 
 def _is_filled(tree: UnionTree, node: Node) -> bool:
@@ -193,15 +194,15 @@ def _is_filled(tree: UnionTree, node: Node) -> bool:
 
 
 class Contents:
-    """What the entries of some layers hold; a file of several names is read once."""
+    """Reads the contents of entries; a file with several names is read once."""
 
     def __init__(
         self, layers: Sequence[LayerSource], below: Callable[[], Sequence[LayerSource]] = tuple
     ) -> None:
-        """Read entries of `layers`, uppermost first.
+        """Read entries of `layers`.
 
         Args:
-            layers: those whose entries are read.
+            layers: the layers whose entries are read, uppermost first.
             below: gives the layers below these; called only for a file without data of its own.
         """
         self._layers = layers
@@ -209,7 +210,7 @@ class Contents:
         self._digests: dict[tuple[int, int, str], str] = {}
 
     def location(self, part: Part) -> str:
-        """Where an entry lies, for messages and other tools; bytes that are no UTF-8 as in `os.fsdecode`."""
+        """The place of an entry, for messages and tools; bytes that are not UTF-8 as in `os.fsdecode`."""
         label = self._layers[part.layer].label if self._layers else ""
         return f"{label}/{os.fsdecode(part.path)}" if part.path else label
 
@@ -225,7 +226,7 @@ class Contents:
         return self.digest(part, stat, "sha256")
 
     def digest(self, part: Part, stat: FileStat, algorithm: str) -> str:
-        """As `sha256`, by an algorithm that `hashlib` knows."""
+        """As `sha256`, with an algorithm that `hashlib` knows."""
         inode = (stat.dev, stat.ino, algorithm)
         if inode in self._digests:
             return self._digests[inode]
@@ -245,7 +246,7 @@ class Contents:
         opened = layer.open(part.path)
         if layer.has_data(part.path, opened):
             return opened
-        # a metacopy: as of its own layer every object of that layer is in the tree, where the layer has it
+        # a metacopy: a tree up to its own layer has each entry of that layer at its path in the layer
         tree = UnionTree([*self._layers[part.layer :], *self._below()])
         return tree.open(tree.resolve(b"/" + part.path, follow=False))
 
@@ -260,13 +261,12 @@ class Contents:
 
 
 def number_of(tree: UnionTree, database: bytes, name: str) -> str:
-    """The number that a tree's own `/etc/passwd` or `/etc/group` has for a name.
+    """The ID that a tree's own `/etc/passwd` or `/etc/group` has for a name.
 
-    A name that is a number stands for itself, unless it is listed.
+    A number is its own ID, unless it is listed as a name.
 
     Raises:
-        LookupFailed: it is not listed there.
-        TreeError: the file cannot be read.
+        LookupFailed: it has no such name. TreeError: the file cannot be read.
     """
     wanted = name.encode("utf-8", "surrogateescape")
     try:
@@ -285,7 +285,7 @@ def number_of(tree: UnionTree, database: bytes, name: str) -> str:
 
 
 def _owner(field: bytes) -> int | None:
-    """The number of a user or group; None for what is none, or more than the kernel has."""
+    """The ID in a field; None if it is no number, or larger than the kernel's IDs."""
     digits = field.lstrip(b"0") or field[-1:]
     number = int(digits) if digits.isdigit() and len(digits) <= 10 else None
     return number if number is not None and number <= _LARGEST_OWNER else None

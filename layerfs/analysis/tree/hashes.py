@@ -1,7 +1,6 @@
-"""Digests of the files of a tree: of those that it shows, or of every version that its layers have.
+"""Computes digests of the files of a tree: of the visible ones, or of every version in its layers.
 
-Files are read by several threads at once, as hashing leaves Python's lock; a file of several names is
-read once.
+Several threads read files, as hashing releases Python's lock; a file with several names is read once.
 """
 
 from __future__ import annotations
@@ -30,17 +29,17 @@ __all__ = ["ALGORITHMS", "Hashed", "HashedFile", "every_version", "hashes", "sho
 ALGORITHMS = ("sha256", "md5", "sha1", "sha512")
 
 _AHEAD = 64
-"""Files begun, or read and not yet taken, for each thread."""
+"""For each thread, the most files that are being read or whose digests were not yet taken."""
 
 
 class HashedFile(NamedTuple):
-    """A regular file that is to be read.
+    """A regular file to read.
 
     Attributes:
-        path: absolute, where a tree shows it, or did before it was hidden.
-        node: by which its tree reads it.
+        path: its absolute path in the tree; if it is hidden, in the tree before that.
+        node: the node with which the tree reads it.
         part: the layer that holds it, as an index of the stack (0 is uppermost), and its path there.
-        data: the same of its bytes, which differs for a metacopy.
+        data: the same for its bytes, which for a metacopy are elsewhere.
         hidden: what hides it; None where the tree shows it.
     """
 
@@ -57,7 +56,7 @@ class HashedFile(NamedTuple):
 
 
 class Hashed(NamedTuple):
-    """A file with its digest in hexadecimal digits, or why it has none."""
+    """A file with its digest in hexadecimal digits, or the error why it has none."""
 
     file: HashedFile
     digest: str | None
@@ -70,9 +69,9 @@ def shown_files(
     """The regular files at and below some nodes, each once, in the byte order of their paths.
 
     Args:
-        tree: what the nodes are of.
-        tops: where to look.
-        problem: told of what cannot be read; it is left out.
+        tree: the tree of the nodes.
+        tops: the nodes.
+        problem: called for what cannot be read, which is left out.
     """
     found: dict[bytes, HashedFile] = {}
     for top in tops:
@@ -95,8 +94,8 @@ def every_version(
 
     Args:
         tree: an image's or a container's.
-        tops: where to look, no links followed.
-        problem: told of what cannot be read; it is left out.
+        tops: the paths; links are not followed.
+        problem: called for what cannot be read, which is left out.
     """
     found: dict[tuple[bytes, Part], HashedFile] = {}
     for top in tops:
@@ -118,12 +117,12 @@ def every_version(
 
 
 def hashes(tree: UnionTree, files: Sequence[HashedFile], algorithm: str, threads: int) -> Iterator[Hashed]:
-    """Read files, and give them in their order with their digests.
+    """Read files, and give each with its digest, in their order.
 
     Args:
-        tree: what they are of.
-        files: what to read.
-        algorithm: one that `hashlib` knows.
+        tree: the tree of the files.
+        files: the files.
+        algorithm: a name that `hashlib` knows.
         threads: how many files to read at once.
     """
     stopped = threading.Event()
@@ -148,7 +147,7 @@ def hashes(tree: UnionTree, files: Sequence[HashedFile], algorithm: str, threads
                 yield _hashed(*begun.popleft())
         while begun:
             yield _hashed(*begun.popleft())
-    finally:  # whoever interrupts does not wait for the end of a large file
+    finally:  # an interrupt does not wait for the end of a large file
         stopped.set()
         pool.shutdown(cancel_futures=True)
 

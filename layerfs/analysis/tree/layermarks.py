@@ -1,4 +1,4 @@
-"""What overlayfs reads in an entry of a layer, which by itself is a device, a file or a directory.
+"""The overlayfs marks of an entry of a layer, read from the device, file or directory that it is on disk.
 
 Sources: Linux `Documentation/filesystems/overlayfs.rst`; the rules are those of `tree.overlay`.
 """
@@ -21,10 +21,10 @@ class LayerMarks(NamedTuple):
     """The marks of one entry.
 
     Attributes:
-        whiteout: it is nothing but the mark of a deletion.
-        opaque: of a directory: what lower layers have in it is hidden.
-        redirect: of a directory or metacopy: where in lower layers it goes on, as the mark has it.
-        metacopy: of a file: it has attributes only, and its data are in a lower layer.
+        whiteout: it is a whiteout.
+        opaque: a directory that hides what lower layers have in it.
+        redirect: of a directory or metacopy: the path in lower layers, as written in the mark.
+        metacopy: a file with attributes only; its data are in a lower layer.
     """
 
     whiteout: bool = False
@@ -44,7 +44,7 @@ def marks_of(layer: LayerSource, node: Node) -> LayerMarks:
         node: an entry of the tree of that layer alone, as it is on disk.
 
     Raises:
-        TreeError: they cannot be read.
+        TreeError: the marks cannot be read.
     """
     if node.parent is None:  # the root of a layer is never opaque
         return NO_MARKS

@@ -1,7 +1,7 @@
-"""The tests of find(1): each a function that makes, from what was written, a predicate over an entry.
+"""The tests of find(1): each function turns the text of an option into a predicate over an entry.
 
-What they mean is what GNU find means: sizes are rounded up to their unit, patterns match a leading dot, a
-list of types is any of them. All raise `FormatError` for what they do not understand.
+They mean the same as in GNU find: sizes are rounded up to their unit, patterns match a leading dot, a list of
+types matches any of them. All raise `FormatError` for a text they do not understand.
 
 Source: GNU findutils 4.9 `find/parser.c`, `find/pred.c`; gnulib `lib/modechange.c`.
 """
@@ -43,10 +43,10 @@ __all__ = [
 
 
 class Candidate(NamedTuple):
-    """An entry to be tested.
+    """An entry to test.
 
     Attributes:
-        path: its path, absolute; as find(1) has it, it begins with the start path as that was typed.
+        path: its absolute path; as in find(1), it begins with the start path as that was typed.
         stat: its attributes.
         has_entries: for a directory, whether there is anything in it.
         depth: levels below the start path.
@@ -86,7 +86,7 @@ _ACTION = re.compile(r"([-+=])([rwxXst]*|[ugo])(?=[-+=]|$)")
 
 
 def every(predicates: Iterable[Predicate]) -> Predicate:
-    """All of them; nothing asked is always true."""
+    """A predicate that is true if all are; with no predicates it is always true."""
     wanted = tuple(predicates)
     return lambda found: all(predicate(found) for predicate in wanted)
 
@@ -107,7 +107,7 @@ def lies_at(pattern: str, *, ignore_case: bool = False) -> Predicate:
 
 
 def path_matches(pattern: str, *, ignore_case: bool = False) -> Predicate:
-    """`-regex`, `-iregex`: the whole path matches a regular expression of Python's."""
+    """`-regex`, `-iregex`: the whole path matches a regular expression in Python's syntax."""
     try:
         fits = re.compile(pattern, re.DOTALL | (re.IGNORECASE if ignore_case else 0)).fullmatch
     except (re.error, RecursionError, OverflowError) as error:
@@ -158,9 +158,9 @@ def is_newer(than_ns: int) -> Predicate:
 
 
 def days_old(days: str, *, now_ns: int) -> Predicate:
-    """`-mtime`: modified so many whole days before now; `+N` more, `-N` less, N perhaps a fraction."""
+    """`-mtime`: modified so many whole days before now; `+N` more, `-N` less; N may have a fraction."""
     sign, age = _age(days, _DAY)
-    # findutils gives a second more to those that are younger (parse_time, DAYSECS - 1)
+    # findutils adds a second for `-N` (parse_time, DAYSECS - 1)
     return _modified(sign, now_ns - age - (_NANO if sign == "-" else _DAY), _DAY)
 
 
@@ -178,7 +178,7 @@ def _age(text: str, unit: int) -> tuple[str, int]:
 
 
 def _modified(sign: str, then_ns: int, window: int) -> Predicate:
-    """Before (`+`) or after (`-`) a time, else in the window that begins just after it."""
+    """Modified before (`+`) or after (`-`) a time, else within `window` ns after it."""
     if sign == "+":
         return lambda found: found.stat.mtime_ns < then_ns
     if sign == "-":
@@ -226,7 +226,7 @@ def empty(found: Candidate) -> bool:
 def permits(mode: str) -> Predicate:
     """`-perm`: exactly a mode, `-MODE` all of its bits, `/MODE` any of them; octal or symbolic.
 
-    No bits at all are always there, with both signs.
+    A mode of 0 with a sign is always true.
     """
     sign = mode[:1] if mode[:1] in ("-", "/") else ""
     of_file, of_directory = _modes(mode.removeprefix(sign), mode)
@@ -244,7 +244,7 @@ def permits(mode: str) -> Predicate:
 
 
 def _modes(text: str, whole: str) -> tuple[int, int]:
-    """What a mode is for a file and for a directory: `X` makes the difference."""
+    """The mode for a file, and the one for a directory, which differ with `X`."""
     if _OCTAL.fullmatch(text) and int(text, 8) <= _MODE_BITS:
         return int(text, 8), int(text, 8)
     clauses = [_CLAUSE.fullmatch(clause) for clause in text.split(",")]
@@ -260,7 +260,7 @@ def _modes(text: str, whole: str) -> tuple[int, int]:
 
 
 def _changed(mode: int, who: str, sign: str, what: str, *, is_dir: bool) -> int:
-    """What chmod(1) makes of a mode, without a umask."""
+    """The mode after a chmod(1) with a umask of 0."""
     affected = 0
     for letter in who or "a":
         affected |= _WHO[letter]

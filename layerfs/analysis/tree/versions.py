@@ -1,7 +1,7 @@
-"""Every version of every entry in a stack of layers: who holds it, and which layer hides it, if one does.
+"""Every version of every entry in a stack of layers: the layer that has it, and the layer that hides it.
 
-The union shows one object a path; the others are still in their layers. This walk tells of all of them,
-hidden directories included, by the rules of `tree.merge`.
+The union shows one version of each path; the others are still in their layers. The walk gives all of them,
+also of hidden directories, by the rules of `tree.merge`.
 
 Sources: Linux `Documentation/filesystems/overlayfs.rst`, `fs/overlayfs/{namei,readdir}.c`.
 """
@@ -26,7 +26,7 @@ __all__ = ["Hidden", "How", "Version", "node_of", "versions"]
 
 
 class How(enum.StrEnum):
-    """In which way a layer hides what lower layers have."""
+    """The ways in which a layer hides what lower layers have."""
 
     WHITEOUT = "whiteout"
     OPAQUE = "opaque"
@@ -39,8 +39,9 @@ class Hidden(NamedTuple):
 
     Attributes:
         by: number of the layer that hides it, 1 for the base.
-        how: in which way.
-        at: path of the whiteout, the opaque directory, or the entry in its place: its own or one above.
+        how: the way.
+        at: path of the whiteout, the opaque directory, or the entry in its place. It is the path of the
+            version, or of a directory above it.
     """
 
     by: int
@@ -50,17 +51,17 @@ class Hidden(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One object of one layer, at a path where some view of the stack shows it.
+    """An entry of one layer, at a path where the tree of some lower part of the stack shows it.
 
     Attributes:
         path: absolute.
         layer: number of the layer that holds it, 1 for the base.
-        stat: its attributes; hard links are versions of their own with the same `dev` and `ino`.
+        stat: its attributes. Hard links are separate versions with the same `dev` and `ino`.
         part: its path within that layer.
         hidden: what hides it, the lowest layer first; None where the final tree shows it.
-        since: number of the layer from which it is at this path: its own, but for what lies in a
-            directory that a higher layer moved here (a redirect). Such an object has a version more,
-            where its own layer has it.
+        since: number of the layer from which on it is at this path. That is its own layer, unless a higher
+            layer moved its directory here (a redirect). Then the entry has another version, at its path in
+            its own layer.
     """
 
     path: bytes
@@ -82,24 +83,24 @@ def versions(
     depth: int | None = None,
     problem: Callable[[TreeError], None] | None = None,
 ) -> Iterator[Version]:
-    """Every object of every layer, whiteouts excepted: exactly one a path is not hidden, or none.
+    """Every entry of every layer but whiteouts. Of each path at most one version is not hidden.
 
-    Parents come first, names in byte order, the versions of one path together and oldest first. A
-    version is hidden once, by the lowest layer above it that does: a whiteout hides what is at and below
-    its name; an opaque directory what lower layers have inside; any object the lower ones of its
-    path. So a directory over a directory supersedes its attributes (`REPLACED`) and not its entries.
-    Where a layer both has an opaque directory and a file in it, the lower file is hidden by the
-    directory, which is further out. A directory moved here is opaque to what else had its name.
-    A metacopy file hides the file that has its data, as any other would.
+    Parents come first, names in byte order, the versions of one path together, oldest first. A version is
+    hidden by the lowest layer above it that hides it. A whiteout hides what is at and below its name. An
+    opaque directory hides what lower layers have in it. Any other entry hides the lower ones at its path; of
+    a directory, a directory above it hides only the attributes (`REPLACED`), not the entries. If a layer has
+    an opaque directory and a file in it, a lower file of that name is hidden by the opaque directory, which
+    comes first on the path. A directory that was moved to a path is opaque for others at that path. A
+    metacopy hides the file that has its data, like any other file.
 
-    Each directory of a layer is read once, and once more where it was moved to; what is held in memory
-    are the entries of the directories on the way.
+    Each directory of a layer is read once, and again at each path it was moved to. In memory are the entries
+    of the directories on the way down.
 
     Args:
         layers: uppermost first, as in `UnionTree.layers`.
-        below: one path, or a subtree, and nothing else is read; no link is followed, `..` is no name.
+        below: give only this path and what is below it. No link is followed, and `..` is not resolved.
         depth: how many levels below that path to go down; None is all.
-        problem: told of what cannot be read, and the walk goes on; without it that is raised.
+        problem: called for what cannot be read, which is left out; None raises the error.
 
     Raises:
         TreeError: a directory cannot be read, or its marks cannot be followed.
@@ -109,7 +110,7 @@ def versions(
 
 
 def node_of(tree: UnionTree, version: Version) -> Node:
-    """A version as a node by which its tree reads it: content, target and attributes, but no entries."""
+    """A node with which the tree reads a version: content, target and attributes, but no entries."""
     index = len(tree.layers) - version.layer
     top = Node(b"", None, tree.root.stat, Part(index, b""))
     directory, _, name = version.part.rpartition(b"/")
@@ -118,7 +119,7 @@ def node_of(tree: UnionTree, version: Version) -> Node:
     if not directory:
         top.lower = tuple(Part(lower, b"") for lower in range(index + 1, len(tree.layers)))
         return Node(name, top, version.stat, top.within)
-    # where a metacopy's data may be: as the layer had it, redirected directories apart
+    # where the data of a metacopy may be, without regard to redirects of directories
     lower = tuple(Part(lower, directory) for lower in range(index + 1, len(tree.layers)))
     parent = Node(directory, top, tree.root.stat, top.within, lower)
     return Node(name, parent, version.stat, Part(index, directory))
@@ -129,28 +130,28 @@ def _raise(error: TreeError) -> None:
 
 
 class _Place(NamedTuple):
-    """A directory of a layer, and the layer by which it is at the path in question."""
+    """A directory of a layer, and the layer from which on it is at this path."""
 
     part: Part
     since: int
 
 
 class _Chain(NamedTuple):
-    """Directories that merge, uppermost first, and what hides all of their entries alike."""
+    """Directories that merge, uppermost first, and what hides all of their entries."""
 
     places: Sequence[_Place]
     hidden: Hidden | None
 
 
 class _Item(NamedTuple):
-    """What a layer has at a path."""
+    """An entry or whiteout of a layer at a path."""
 
     place: _Place
     entry: Entry
 
 
 class _Found(NamedTuple):
-    """A path: its versions, and the directories there, each chain hidden by something else."""
+    """The versions at a path, and the chains of directories there; each chain is hidden by something else."""
 
     path: bytes
     versions: Sequence[Version]
@@ -165,7 +166,7 @@ class _Walk:
         self._problem = problem
 
     def below(self, names: Sequence[bytes], depth: int | None) -> Iterator[Version]:
-        """Go down to a path by its names, then through what is there."""
+        """Go down to a path by its names, then walk what is there."""
         found = self._root()
         for name in names:
             items = [(chain, self._probe(found, chain, name)) for chain in found.chains]
@@ -184,7 +185,7 @@ class _Walk:
     # -- reading -------------------------------------------------------------------------------
 
     def _root(self) -> _Found:
-        """The roots of all layers: they merge whatever their marks are."""
+        """The roots of all layers, which merge whatever their marks are."""
         objects: list[Version] = []
         places: list[_Place] = []
         hidden: Hidden | None = None
@@ -204,7 +205,7 @@ class _Walk:
         return _Found(b"/", objects[::-1], [_Chain(places, None)] if places else [])
 
     def _entries(self, directory: _Found) -> dict[bytes, list[tuple[_Chain, list[_Item]]]]:
-        """What each chain of a directory has of each name, uppermost first."""
+        """For each name in a directory, the items of each chain, uppermost first."""
         by_name: dict[bytes, list[tuple[_Chain, list[_Item]]]] = {}
         for chain in directory.chains:
             of_chain: dict[bytes, list[_Item]] = {}
@@ -216,7 +217,7 @@ class _Walk:
         return by_name
 
     def _scan(self, path: bytes, place: _Place) -> Iterable[tuple[bytes, _Item]]:
-        """One directory of one layer."""
+        """The names and items of one directory of one layer."""
         layer = self._layers[place.part.layer]
         try:
             return [(entry.name, _Item(place, entry)) for entry in layer.scan(place.part.path)]
@@ -225,7 +226,7 @@ class _Walk:
             return ()
 
     def _probe(self, directory: _Found, chain: _Chain, name: bytes) -> list[_Item]:
-        """What a chain has of one name, uppermost first; the directories are not listed."""
+        """The items of one name in a chain, uppermost first; the directories are not listed."""
         items: list[_Item] = []
         for place in chain.places:
             layer, within = self._layers[place.part.layer], join(place.part.path, name)
@@ -240,7 +241,7 @@ class _Walk:
     # -- folding -------------------------------------------------------------------------------
 
     def _fold(self, path: bytes, found: Iterable[tuple[_Chain, Sequence[_Item]]]) -> _Found:
-        """One path, from what the chains of its parent have there."""
+        """The versions and chains at one path, from the items of its parent's chains."""
         objects: list[Version] = []
         chains: list[_Chain] = []
         for parent, items in found:
@@ -252,7 +253,7 @@ class _Walk:
         return _Found(path, sorted(objects, key=lambda item: (item.since, item.layer)), chains)
 
     def marks(self, path: bytes, place: _Place, parent: _Chain) -> tuple[bool, list[_Place]]:
-        """Whether a directory is cut off from what is below it, and where else it goes on."""
+        """Whether a directory does not merge with lower ones at its path, and the places of its redirect."""
         index, within = place.part
         moved: list[_Place] = []
         if index == len(self._layers) - 1:
@@ -285,7 +286,7 @@ class _Walk:
 
 
 class _Fold:
-    """One name in one chain, uppermost first: its objects, and the chains of its directories."""
+    """Collects the versions of one name in one chain, and the chains of its directories, uppermost first."""
 
     def __init__(self, walk: _Walk, path: bytes, parent: _Chain) -> None:
         self._walk = walk
@@ -298,7 +299,7 @@ class _Fold:
         self._above: _Item | None = None
 
     def add(self, item: _Item) -> None:
-        """Take what the next lower layer has."""
+        """Add the item of the next lower layer."""
         place, entry = item
         index, directory = place.part
         number = self._walk.number(index)
@@ -320,7 +321,7 @@ class _Fold:
         return self._chains
 
     def _hidden(self, found: FileStat) -> Hidden | None:
-        """What hides the next object: the one above it, or what hides all of this chain."""
+        """What hides the next version: the one above it, or what hides the whole chain."""
         if self._above is None:
             return self._parent.hidden
         place, entry = self._above
@@ -338,7 +339,7 @@ class _Fold:
             self._end(Hidden(self._walk.number(place.part.layer), How.OPAQUE, self._path))
 
     def _end(self, cut: Hidden | None) -> None:
-        """No lower directory merges with those gathered: what it has is hidden by `cut`."""
+        """Close the current chain of directories: the entries of lower ones are hidden by `cut`."""
         if self._merging:
             self._chains.append(_Chain(self._merging, self._cut))
             self._merging = []

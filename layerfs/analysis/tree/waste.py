@@ -1,8 +1,8 @@
-"""What an image stores and its tree does not show: bytes per layer, per path, and a score.
+"""Bytes that an image stores but its tree does not show, for each layer and path, and a score.
 
-Stored is what Docker counts: each inode of a layer once, at its full length, directories not at all.
-Wasted is an inode of which the final tree shows no name; one that is a metacopy's data is shown by the
-metacopy. So every hidden version counts once, whatever hides it and however often.
+Stored are, as Docker counts, the lengths of all inodes of a layer but directories, each once. An inode is
+wasted if the final tree shows none of its names; the data of a metacopy count as shown if the metacopy is. So
+a hidden version counts once, even if several layers hide it.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ __all__ = ["LayerWaste", "PathWaste", "Waste", "WastedFile", "waste"]
 
 @dataclass(frozen=True, slots=True)
 class WastedFile:
-    """An inode that the final tree shows nowhere.
+    """An inode of which the final tree shows no name.
 
     Attributes:
         layer: number of the layer that holds it, 1 for the base.
         size: bytes.
         names: how many paths it had.
-        hidden: what hid the last of them.
+        hidden: what hides the path that was visible longest.
     """
 
     layer: int
@@ -43,7 +43,7 @@ class WastedFile:
 
 @dataclass(frozen=True, slots=True)
 class PathWaste:
-    """What is wasted at one path; an inode of several names is accounted where it was visible longest."""
+    """The wasted inodes at one path; one with several names counts at the path that was visible longest."""
 
     path: bytes
     files: tuple[WastedFile, ...]
@@ -56,13 +56,13 @@ class PathWaste:
 
 @dataclass(frozen=True, slots=True)
 class LayerWaste:
-    """The account of one layer, in bytes.
+    """The sums of one layer, in bytes.
 
     Attributes:
         number: 1 for the base.
-        stored: what it holds.
-        wasted: what of that the final tree does not show.
-        hides: what of lower layers it made unreachable.
+        stored: all files in it.
+        wasted: those that the final tree does not show.
+        hides: the wasted files of lower layers that it hides.
     """
 
     number: int
@@ -73,7 +73,7 @@ class LayerWaste:
 
 @dataclass(frozen=True, slots=True)
 class Waste:
-    """The account of a stack of layers.
+    """The sums of a stack of layers.
 
     Attributes:
         layers: base first.
@@ -111,13 +111,13 @@ def waste(
     problem: Callable[[TreeError], None] | None = None,
     found: Iterable[Version] | None = None,
 ) -> Waste:
-    """The account of a tree's layers.
+    """Add up the layers of a tree.
 
     Args:
         tree: an image's or a container's.
         allocated: count the blocks that files take on disk instead of their lengths.
-        problem: told of what cannot be read, and the count goes on; without it that is raised.
-        found: all its versions, where somebody walks through them anyway.
+        problem: called for what cannot be read, which is left out; None raises the error.
+        found: all its versions, if the caller walks through them anyway.
     """
     problem = problem or _raise
     if found is None:
@@ -132,7 +132,7 @@ class _Inode(NamedTuple):
 
 
 class _Name(NamedTuple):
-    """A hidden name of an inode; `own` unless a higher layer moved it there."""
+    """A hidden name of an inode; `own` is false if a higher layer moved it there."""
 
     path: bytes
     hidden: Hidden
@@ -140,7 +140,7 @@ class _Name(NamedTuple):
 
 
 class _Shown(NamedTuple):
-    """A visible file above the base: it may be a metacopy."""
+    """A visible file above the base, which may be a metacopy."""
 
     layer: int
     part: bytes
@@ -148,7 +148,7 @@ class _Shown(NamedTuple):
 
 
 class _Account:
-    """Versions as they come, added up."""
+    """Adds up versions."""
 
     def __init__(
         self,
@@ -184,7 +184,7 @@ class _Account:
             self._lengths.add(found.size)
             self._hidden.setdefault(inode, []).append(_Name(version.path, version.hidden, own))
             return
-        if found.nlink > 1 or not own:  # else this is its only name
+        if found.nlink > 1 or not own:  # here an inode has this one name
             self._visible.add(inode)
         if version.layer > 1 and found.is_file and found.size:
             self._files[found.size].append(_Shown(version.layer, version.part, version.path))
@@ -197,7 +197,7 @@ class _Account:
         self._visible.update(self._data_of_metacopies())
         by_path: defaultdict[bytes, list[WastedFile]] = defaultdict(list)
         for inode, names in self._hidden.items():
-            # an only name is visible where the inode lies, though it be hidden where it was moved to
+            # an only name may be visible in its own directory and hidden where it was moved to
             if inode not in self._visible and any(name.own for name in names):
                 last = max(names, key=lambda name: name.hidden.by)
                 file = WastedFile(inode.layer, self._sizes[inode], len(names), last.hidden)
@@ -217,7 +217,7 @@ class _Account:
             yield LayerWaste(number, self._stored[number], wasted[number], hides[number])
 
     def _data_of_metacopies(self) -> Iterator[_Inode]:
-        """The inodes that visible metacopies take their data from; the kernel gives both one length."""
+        """The inodes with the data of visible metacopies; both have the same length."""
         for length in self._lengths & self._files.keys():
             for shown in self._files[length]:
                 try:

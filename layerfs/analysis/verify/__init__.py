@@ -1,1 +1,1 @@
-"""A layer beside the tar it was unpacked from, in any kind of store."""
+"""Compares an unpacked layer with the tar it was unpacked from, for every kind of store."""

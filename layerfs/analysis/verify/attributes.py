@@ -1,7 +1,7 @@
-"""Whether an entry on disk has the attributes that the header of its archive gives it.
+"""Compares the attributes of an entry on disk with those of its header in the tar.
 
-What is allowed to differ is here, and nowhere else: labels that the host's kernel adds, the bookkeeping
-of overlayfs, and what the layers that BuildKit writes in place have and their tars lack.
+Every allowed difference is listed in this module: labels that the host's kernel adds, notes of overlayfs, and
+what layers that BuildKit wrote in place have and their tars lack.
 
 Sources: `formats.unpacked`; Linux `fs/overlayfs/overlayfs.h`; moby `pkg/archive/archive.go` (what a tar
 made of a directory leaves out).
@@ -39,20 +39,19 @@ if TYPE_CHECKING:
 __all__ = ["ASPECTS", "Attributes", "Difference", "kind_words", "xattr_words"]
 
 ASPECTS = frozenset({"mode", "owner", "mtime", "xattr"})
-"""What is compared, by the names of the option that passes it over."""
+"""What is compared, by the names that the option for leaving it out takes."""
 
 _IMPLIED_MODE, _NAIVE_MODE = 0o755, 0o600
-"""Of a directory that the archive has no header for, and of `diff/` itself; both belong to root. The second
-is that of an engine that applies archives through overlayfs."""
+"""The mode of a directory without a header, and of `diff/` itself (second: by an engine that is naive)."""
 
 _HOST_LABELS = frozenset(
     {b"security.selinux", b"security.ima", b"security.evm", b"security.apparmor", b"security.SMACK64"}
 )
-"""Attributes that a kernel gives to files by itself."""
+"""Extended attributes that a kernel sets by itself."""
 
 _MARKS = (b"opaque", b"redirect", b"metacopy", b"whiteout")
 
-_NOBODY = 0xFFFFFFFF  # to chown: leave it
+_NOBODY = 0xFFFFFFFF  # chown(2) takes it for "leave as it is"
 _SECOND = 1_000_000_000
 _SHOWN_BYTES = 64
 
@@ -68,7 +67,7 @@ _KINDS = {
 
 
 class Difference(NamedTuple):
-    """One attribute that is not the header's."""
+    """One attribute that differs from the header."""
 
     code: str
     expected: str | None
@@ -81,11 +80,12 @@ class Attributes:
 
     Attributes:
         aspects: which of `ASPECTS` are compared.
-        in_place: whether the layer was written in place, as BuildKit's are, and not unpacked from its tar.
+        in_place: whether the layer was written in place, as by BuildKit, and not unpacked from its tar.
         opaque: the attribute that marks a directory opaque.
-        naive: whether the engine applies archives through overlayfs.
-        copies_up: whether directories without a header get what the same ones below have.
-        rootless: whether it is root of a user namespace only, which cannot make devices.
+        naive: whether the engine unpacks through overlayfs.
+        copies_up: whether a directory without a header gets the attributes of the same directory in lower
+            layers.
+        rootless: whether the engine is root only in a user namespace, and so cannot make devices.
     """
 
     def __init__(
@@ -107,8 +107,8 @@ class Attributes:
             in_place: see the class.
             sees_all: whether this process sees `trusted.*` attributes.
             owners: the user namespace of the engine.
-            naive: whether the engine applies archives through overlayfs; see `hiding`.
-            copies_up: see the class; so it is in any case where `naive`.
+            naive: whether the engine unpacks through overlayfs; see `hiding`.
+            copies_up: see the class; `naive` implies it.
         """
         self.aspects = aspects
         self.in_place = in_place
@@ -123,7 +123,7 @@ class Attributes:
         self._marks = {dialect.prefix + name for name in _MARKS}
 
     def differences(self, found: os.stat_result, header: Header) -> Iterator[Difference]:
-        """What differs of what lstat tells; the type was compared before."""
+        """The differences in the values of lstat(2), but the type, which was compared before."""
         kind = stat.S_IFMT(found.st_mode)
         is_link = kind == stat.S_IFLNK
         if "mode" in self.aspects and not is_link and stat.S_IMODE(found.st_mode) != header.mode:
@@ -136,9 +136,9 @@ class Attributes:
             yield Difference("mtime-altered", *words, "the modification time is not that of the archive")
 
     def implied(self, found: os.stat_result) -> Iterator[Difference]:
-        """What differs for a directory that the engine made without a header."""
+        """The differences of a directory that the engine made without a header."""
         if self.in_place:
-            return  # a container or build step made it, and may have done with it what it liked
+            return  # a container or build step made it, and may have changed everything
         if "mode" in self.aspects and stat.S_IMODE(found.st_mode) not in self._implied_modes:
             words = _octal(_IMPLIED_MODE), _octal(stat.S_IMODE(found.st_mode))
             yield Difference("mode-altered", *words, "the permissions are not those the engine gives")
@@ -146,9 +146,9 @@ class Attributes:
             yield from self.owner(found, 0, 0)
 
     def whiteout(self, found: os.stat_result, header: Header) -> Iterator[Difference]:
-        """What differs for a whiteout: the engine makes it without permissions, and gives it the owner.
+        """The differences of a whiteout: it must have no permissions, and the owner of its header.
 
-        The kernel makes it for root.
+        Or root as its owner, if the kernel made it.
         """
         if "owner" in self.aspects and not (self.naive and self.inside(found) == (0, 0)):
             yield from self.owner(found, header.uid, header.gid)
@@ -157,11 +157,11 @@ class Attributes:
             yield Difference("mode-altered", _octal(0), _octal(mode), "a whiteout has no permissions")
 
     def sees(self, key: bytes) -> bool:
-        """Whether this process would see an extended attribute."""
+        """Whether this process can see an extended attribute of this name."""
         return self._sees_all or not key.startswith(b"trusted.")
 
     def owner(self, found: os.stat_result, uid: int, gid: int) -> Iterator[Difference]:
-        """Whether an entry belongs to the owner of a header."""
+        """The difference between the owner of an entry and that of a header, if there is one."""
         wanted = [
             _outside(ids, number, actual)
             for ids, number, actual in zip(
@@ -173,13 +173,13 @@ class Attributes:
             yield Difference("owner-altered", *words, "the owner is not that of the archive")
 
     def inside(self, found: os.stat_result) -> tuple[int, int]:
-        """An owner as the engine's users see it."""
+        """The owner of an entry inside the engine's user namespace."""
         return self._owners.inside(found.st_uid, found.st_gid)
 
     def _same_time(self, found: os.stat_result, header: Header) -> bool:
         if is_stored_time(header, found.st_mtime_ns, found.st_ctime_ns):
             return True
-        # the tar was made of the directory, and has whole seconds
+        # the tar was made from the directory, with whole seconds
         return self.in_place and found.st_mtime_ns // _SECOND == header.mtime_ns // _SECOND
 
     # -- extended attributes -------------------------------------------------------------------
@@ -192,14 +192,14 @@ class Attributes:
         xattrs: Mapping[bytes, bytes],
         mode: int,
     ) -> Iterator[Difference]:
-        """What differs between the extended attributes on disk and those of a header.
+        """The differences between the extended attributes on disk and those of a header.
 
         Args:
-            directory: where the entry is.
+            directory: the directory of the entry.
             name: its name; empty for the directory itself.
-            names: the attributes it has.
-            xattrs: those its header has.
-            mode: type and permissions as they should be.
+            names: the names of its extended attributes.
+            xattrs: the extended attributes of its header.
+            mode: type and permissions by the header.
         """
         wanted = stored_xattrs(xattrs, stat.S_IFMT(mode), stat.S_IMODE(mode))
         there = frozenset(names)
@@ -219,10 +219,10 @@ class Attributes:
                 yield Difference("xattr-missing", lost, None, "an extended attribute is missing")
 
     def _may_have(self, directory: HostDir, key: bytes) -> bool:
-        """Whether an entry may have an attribute that its header lacks."""
+        """Whether an entry may have an extended attribute that its header lacks."""
         if self._dialect.is_bookkeeping(key):
             return True
-        if self.in_place:  # of all attributes the tar has file capabilities only
+        if self.in_place:  # the tar has no extended attributes but file capabilities
             return key not in self._marks and key != CAPABILITY
         inherited = key in (ACL_ACCESS, ACL_DEFAULT)
         return inherited and directory.xattr(b"", ACL_DEFAULT) is not None
@@ -234,33 +234,33 @@ class Attributes:
         return Difference("xattr-extra", None, xattr_words(key, value), "the archive has no such attribute")
 
     def _normal(self, key: bytes, value: bytes | None, wanted: bytes) -> bytes | None:
-        """A value as the header would have it."""
+        """A value on disk in the form that headers have."""
         if key == CAPABILITY and value:
             in_place = self.in_place and plain_capability(wanted) == wanted
             return plain_capability(value) if in_place else capability_inside(value, self._owners.users)
         if key in (ACL_ACCESS, ACL_DEFAULT) and value and value != wanted:
-            return acl_inside(value, self._owners)  # who set it from outside wrote the archive's numbers
+            return acl_inside(value, self._owners)  # set from outside the namespace, by the archive's numbers
         return value
 
 
 def _outside(ids: IDMap, inside: int, actual: int) -> int:
-    """The ID on disk of a user of a header; `actual` where the namespace does not tell it."""
+    """The ID on disk for an ID of a header; `actual` if the namespace's map does not tell it."""
     outside = None if inside & _NOBODY == _NOBODY else ids.outside(inside)
     return actual if outside is None else outside
 
 
 def _is_refused(key: bytes) -> bool:
-    """Whether the root of a user namespace may not set an attribute, which its engine ignores."""
+    """Whether the kernel refuses this attribute to root of a user namespace, which the engine ignores."""
     return key.startswith((b"trusted.", b"security.")) and key != CAPABILITY
 
 
 def kind_words(mode: int) -> str:
-    """The type of an entry in words."""
+    """The type of an entry, in words."""
     return _KINDS.get(stat.S_IFMT(mode), "of no known type")
 
 
 def xattr_words(key: bytes, value: bytes | None) -> str:
-    """An extended attribute as text: its value as it is where that is printable ASCII, else in hex."""
+    """An extended attribute as text; its value as it is if that is printable ASCII, else in hexadecimal."""
     name = os.fsdecode(key)
     if value is None:
         return name

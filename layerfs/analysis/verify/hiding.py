@@ -1,9 +1,9 @@
-"""Whether a mark that an archive and the disk do not have alike changes what is seen.
+"""Whether marks (whiteouts, opaque directories) that differ between archive and disk change the visible tree.
 
-Most engines unpack a layer by itself and write every mark of its archive. One that applies archives
-through overlayfs ("naive diff": rootless engines, and kernels with redirect_dir on) deletes what is marked:
-the kernel makes single whiteouts where the archive has an opaque directory, none for what never was, and
-marks new directories opaque where something else was before. So marks are compared by what they hide.
+Most engines unpack a layer by itself, and write every mark of its archive. Others unpack through overlayfs
+("naive diff": rootless engines, and kernels with redirect_dir on), where deleting a name makes the kernel
+write the marks: single whiteouts in place of an opaque directory, none for a name that lower layers do not
+have, and opaque marks on new directories in place of other entries. So marks are compared by what they hide.
 
 Sources: moby `pkg/archive/diff.go` (UnpackLayer), `daemon/graphdriver/overlay2/overlay.go`
 (doesSupportNativeDiff); Linux `fs/overlayfs/dir.c`.
@@ -32,7 +32,7 @@ _DAMAGE = (CorruptStore, DataRootError, TreeError)
 
 
 class Hiding:
-    """One layer on those below it. What cannot be told for damage below is taken to matter."""
+    """Judges the marks of one layer. If it cannot be told whether a mark matters, it counts as if it did."""
 
     def __init__(
         self,
@@ -45,10 +45,10 @@ class Hiding:
         """Judge a layer.
 
         Args:
-            archive: of the layer.
-            dialect: which extended attributes are overlayfs's own.
-            below: gives what it stands on, or None for the base.
-            naive: whether its engine uses naive diff; else every mark must be the archive's.
+            archive: the layer's tar.
+            dialect: the extended attributes that are overlayfs's own.
+            below: gives the tree of the layers below, or None for the base.
+            naive: whether its engine uses naive diff; if not, every mark must be in the archive.
         """
         self._naive = naive
         self._archive = archive
@@ -57,7 +57,7 @@ class Hiding:
         self._stored = RawLayer(archive.diff)
 
     def lets_through(self, path: bytes) -> bool:
-        """Whether an entry of the layers below shows at `path`, where there is no whiteout."""
+        """Whether a missing whiteout at `path` makes an entry of the layers below visible."""
         return self._judge(self._lets_through, path)
 
     def _lets_through(self, path: bytes, below: UnionTree) -> bool:
@@ -66,7 +66,7 @@ class Hiding:
         return node is not None and node.part.layer > 0
 
     def merges(self, path: bytes) -> bool:
-        """Whether entries of the layers below show in the directory `path`, which is not opaque."""
+        """Whether a missing opaque mark of `path` makes entries of the layers below visible in it."""
         return self._judge(self._merges, path)
 
     def _merges(self, path: bytes, below: UnionTree) -> bool:
@@ -75,14 +75,14 @@ class Hiding:
         return node is not None and any(item.part.layer for item in _below(self._above, node))
 
     def whiteout_hides(self, path: bytes) -> bool:
-        """Whether a whiteout of the disk alone hides what the archive lets show."""
+        """Whether a whiteout that is only on disk hides something that the archive does not hide."""
         return self._judge(self._whiteout_hides, path)
 
     def _whiteout_hides(self, path: bytes, below: UnionTree) -> bool:
         return _find(below, path) is not None and not self._is_hidden(path)
 
     def opaque_hides(self, path: bytes) -> bool:
-        """Whether a directory that is opaque on disk alone hides what the archive lets show."""
+        """Whether an opaque mark that is only on disk hides something that the archive does not hide."""
         return self._judge(self._opaque_hides, path)
 
     def _opaque_hides(self, path: bytes, below: UnionTree) -> bool:
@@ -100,7 +100,7 @@ class Hiding:
             return True
 
     def attributes_below(self, path: bytes) -> FileStat | None:
-        """What the layers below have at `path`, None for nothing: a directory that is copied up keeps it."""
+        """The attributes of `path` in the layers below, which a copied-up directory keeps; or None."""
         try:
             node = _find(self._below, path) if self._below else None
         except _DAMAGE:
@@ -108,7 +108,7 @@ class Hiding:
         return node.stat if node else None
 
     def xattrs_below(self, path: bytes) -> Mapping[bytes, bytes | None]:
-        """The extended attributes that users see at `path` in the layers below; empty for nothing."""
+        """The extended attributes that users see at `path` in the layers below; empty if it is not there."""
         try:
             below = self._below
             node = _find(below, path) if below else None
@@ -126,7 +126,7 @@ class Hiding:
 
     @functools.cached_property
     def _above(self) -> UnionTree:
-        """The layer as it is on disk on those below it."""
+        """The tree of the layer, as it is on disk, and those below it."""
         below = self._below.layers if self._below else ()
         return UnionTree([OverlayLayer(self._stored, self._dialect), *below])
 
@@ -135,7 +135,7 @@ class Hiding:
         return self._archive.marks()
 
     def _is_hidden(self, path: bytes) -> bool:
-        """Whether the archive hides what is below at `path`."""
+        """Whether the archive hides what the layers below have at `path`."""
         if path in self._marks.whiteouts:
             return True
         while path:
@@ -145,19 +145,19 @@ class Hiding:
         return False
 
     def _is_merged(self, node: Node) -> bool:
-        """Whether the layer has a directory where one below is, and the archive hides nothing there."""
+        """Whether the layer has a directory that by its archive merges with this one of the layers below."""
         path = node.path[1:]
         own = self._stored.entry(path)
         return own is not None and own.stat.is_dir and not self._is_hidden(path)
 
     def _shows(self, node: Node) -> bool:
-        """Whether the archive lets an entry of the layers below show: the layer has none of its own there."""
+        """Whether by the archive this entry of the layers below is visible: nothing hides or replaces it."""
         path = node.path[1:]
         return self._stored.entry(path) is None and not self._is_hidden(path)
 
 
 def _find(tree: UnionTree, path: bytes) -> Node | None:
-    """The entry at `path`, no link followed."""
+    """The entry at `path`, or None; follows no link."""
     node = tree.root
     for name in path.split(b"/") if path else ():
         found = tree.child(node, name) if node.is_dir else None
@@ -168,7 +168,7 @@ def _find(tree: UnionTree, path: bytes) -> Node | None:
 
 
 def _below(tree: UnionTree, top: Node, enter: Callable[[Node], bool] | None = None) -> Iterator[Node]:
-    """Every entry below a directory; of those for which `enter` says so also what is below them."""
+    """Every entry in a directory, and in the directories for which `enter` is true."""
     pending = [top]
     while pending:
         for node in tree.children(pending.pop()).values():

@@ -1,4 +1,4 @@
-"""What a layer was unpacked from, as far as its store keeps it: `KeptTar`, which every check reads."""
+"""`KeptTar`: the tar a layer was unpacked from, as far as its store keeps it. All checks read it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["KeptTar"]
 
 
 class KeptTar(Protocol):
-    """The headers and checksums of a layer's tar, beside the files it was unpacked to.
+    """The headers and checksums of a layer's tar, and the unpacked files.
 
     Attributes:
-        name: the file that tells of the tar, for messages.
-        noun: what this is, for the codes of findings: `tar-split`, or `tar` itself.
-        diff: the layer's own tree as it is on disk.
-        unclosed: whether `members` came to an end that was never written, but may be the right one.
+        name: the file that has the tar or its headers, for messages.
+        noun: the beginning of codes of findings about it: `tar-split`, or `tar`.
+        diff: the unpacked directory of the layer.
+        unclosed: whether the stream that `members` read has no end mark, although it may be complete.
     """
 
     name: str
@@ -30,18 +30,18 @@ class KeptTar(Protocol):
     unclosed: bool
 
     def members(self, seen: Paths | None = None, *, cut: bool = False) -> Iterator[Member | Segment]:
-        """Every member in order, and the bytes after the last one.
+        """Every member in order, then the bytes behind the last one.
 
         Args:
-            seen: the path of every member that makes an entry is added to it.
-            cut: take a stream that was never closed for complete.
+            seen: gets the path of every member that makes an entry.
+            cut: accept a stream without an end mark as complete.
 
         Raises:
-            CorruptStore: what tells of the tar is missing, truncated or damaged; what came before was good.
+            CorruptStore: the file is missing, truncated or damaged; members before that are good.
         """
 
     def marks(self) -> ArchiveMarks:
-        """The whiteouts and opaque directories; raises as `members`."""
+        """The whiteouts and opaque directories of the tar; raises as `members`."""
 
     def open(self, path: bytes) -> Content:
         """The regular file that was unpacked to `path`; raises `OSError`."""

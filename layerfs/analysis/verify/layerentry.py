@@ -1,8 +1,7 @@
-"""The attributes of one entry after the other beside the headers of their archive.
+"""Compares the attributes of entries with their headers, and reports differences.
 
-Joins `attributes` (what may differ) with the disk and with what was found; keeps what can only be told at
-the end: which directories were marked opaque, and of inodes with several names, until all names came by,
-what their last header says.
+`attributes` says what may differ. Some comparisons wait until all members were read: opaque directories,
+whose mark may come later, and inodes with several names, for which the last header counts.
 
 Source: moby `pkg/archive/archive.go` (createTarFile: every header of an inode is applied).
 """
@@ -32,14 +31,14 @@ __all__ = ["EntryCheck", "Inodes", "link_words"]
 
 
 class EntryCheck:
-    """Compares attributes, and adds what differs to the findings.
+    """Compares attributes, and adds differences to the findings.
 
     Attributes:
-        wants_xattrs: whether extended attributes are compared.
+        wants_xattrs: whether extended attributes are compared at all.
     """
 
     def __init__(self, attributes: Attributes, found: LayerFindings, hiding: Hiding) -> None:
-        """Compare by `attributes`, and marks by what they hide."""
+        """Compare with `attributes`, and judge marks with `hiding`."""
         self._hiding = hiding
         self.wants_xattrs = "xattr" in attributes.aspects
         self._attributes = attributes
@@ -56,15 +55,15 @@ class EntryCheck:
         header: Header,
         names: Sequence[bytes] | None = None,
     ) -> None:
-        """Compare an entry with its header; of the same type they are.
+        """Compare an entry with its header; both are of one type.
 
         Args:
-            path: the entry, below `diff/`.
-            directory: what it lies in.
+            path: the path of the entry, below `diff/`.
+            directory: the directory of the entry.
             name: its name there.
-            found: its attributes.
-            header: what they should be.
-            names: its extended attributes, where they are known already.
+            found: its attributes on disk.
+            header: its header.
+            names: the names of its extended attributes, if they are known already.
         """
         mode = stat.S_IFMT(found.st_mode) | header.mode
         if (
@@ -91,13 +90,13 @@ class EntryCheck:
     ) -> None:
         xattrs = header.xattrs if header else {}
         for difference in self._attributes.xattr_differences(directory, name, names, xattrs, mode):
-            if difference.code == "opaque-extra":  # its marker may come
+            if difference.code == "opaque-extra":  # its `.wh..wh..opq` may come later
                 self._marked[path] = difference
             else:
                 self._add(path, difference)
 
     def compare_implied(self, path: bytes, directory: HostDir) -> None:
-        """Compare a directory without a header: the engine made it, for root; `b""` is `diff/` itself."""
+        """Compare a directory without a header, which the engine made for root; `b""` is `diff/` itself."""
         found = directory.lstat()
         for difference in () if self._is_copied_up(path, found) else self._attributes.implied(found):
             self._add(path, difference._replace(code=difference.code if path else "root-altered"))
@@ -108,14 +107,14 @@ class EntryCheck:
             self._compare_xattrs(path, directory, b"", names, None, found.st_mode)
 
     def compare_root(self, directory: HostDir, header: Header) -> None:
-        """Compare `diff/` with a header `./`: some engines apply it, others make the directory for root."""
+        """Compare `diff/` with a header `./`, which some engines apply; others make `diff/` for root."""
         found = directory.lstat()
         differ = {difference.code for difference in self._attributes.differences(found, header)}
-        if not self._attributes.naive or differ - {"mtime-altered"}:  # entries come after it
+        if not self._attributes.naive or differ - {"mtime-altered"}:  # members after it change it
             self.compare_implied(b"", directory)
 
     def _is_copied_up(self, path: bytes, found: os.stat_result) -> bool:
-        """Whether a directory has the attributes of the same one below, through which it was entered."""
+        """Whether a directory was copied up, and so has the attributes of the same directory below."""
         below = self._hiding.attributes_below(path) if self._attributes.copies_up and path else None
         return below is not None and (below.mode, below.uid, below.gid) == (
             found.st_mode,
@@ -123,12 +122,12 @@ class EntryCheck:
         )
 
     def compare_whiteout(self, path: bytes, found: os.stat_result, header: Header) -> None:
-        """Compare a whiteout with the header of its marker: the engine gives it the owner alone."""
+        """Compare a whiteout with the header of its `.wh.` member: the engine sets only the owner."""
         for difference in self._attributes.whiteout(found, header):
             self._add(path, difference)
 
     def compare_opaque(self, path: bytes, directory: HostDir | None) -> None:
-        """Compare a directory that a marker names opaque."""
+        """Check a directory that a member `.wh..wh..opq` marks as opaque."""
         self._opaque.add(path)
         mark = self._attributes.opaque
         try:
@@ -141,7 +140,7 @@ class EntryCheck:
             self._found.add("opaque-missing", path, *said, "what the directory hid shows again")
 
     def finish(self) -> None:
-        """Name the directories that no marker names opaque; all members came by."""
+        """Report opaque directories without such a member, when all members were read."""
         for path, difference in sorted(self._marked.items()):
             if path not in self._opaque and self._hiding.opaque_hides(path):
                 self._add(path, difference)
@@ -152,7 +151,7 @@ class EntryCheck:
 
 @dataclass(slots=True)
 class _Inode:
-    """An inode until all its names came by."""
+    """An inode of which some names were not read yet."""
 
     path: bytes
     header: Header
@@ -162,7 +161,7 @@ class _Inode:
 
 
 class Inodes:
-    """The inodes of several names, and whether they are those of the archive."""
+    """Compares the inodes with several names."""
 
     def __init__(self, diff: HostDir, entries: EntryCheck, found: LayerFindings) -> None:
         """Compare the inodes below `diff`."""
@@ -172,7 +171,7 @@ class Inodes:
         self._open: dict[int, _Inode] = {}
 
     def first_name(self, path: bytes, header: Header, found: os.stat_result) -> None:
-        """An entry that has an inode of its own in the archive, and several names on disk."""
+        """Add a member that is no hard link in the archive, but has several names on disk."""
         other = self._open.get(found.st_ino)
         if other is None:
             self._open[found.st_ino] = _Inode(path, header, dict(header.xattrs), stat.S_IFMT(found.st_mode))
@@ -182,14 +181,14 @@ class Inodes:
         self._one_more_name(other, found)
 
     def further_name(self, path: bytes, header: Header, found: os.stat_result, named: Paths) -> None:
-        """A hard link; `named` are the members so far."""
+        """Add a hard link; `named` has the paths of the members so far."""
         target = clean_name(header.linkname)
         try:
             linked = self._diff.lstat(target)
         except OSError:
             linked = None
         if linked is None and target in named:
-            return  # that one is missing, and was named
+            return  # that one is missing, which was reported
         if linked is None or (linked.st_dev, linked.st_ino) != (found.st_dev, found.st_ino):
             said = link_words(header), f"{kind_words(found.st_mode)} of its own"
             self._found.add("hard-link-broken", path, *said, "no longer the same file")
@@ -203,7 +202,7 @@ class Inodes:
             self._compare(self._open.pop(found.st_ino))
 
     def finish(self) -> None:
-        """Compare the inodes that have more names than came by."""
+        """Compare the inodes of which not all names were read."""
         for inode in self._open.values():
             self._compare(inode)
         self._open.clear()
@@ -218,5 +217,5 @@ class Inodes:
 
 
 def link_words(header: Header) -> str:
-    """What a hard link is to be, in words."""
+    """A hard link in words, for `expected` of a finding."""
     return f"a hard link to {os.fsdecode(clean_name(header.linkname))}"

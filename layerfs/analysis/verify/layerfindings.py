@@ -1,4 +1,4 @@
-"""The findings of one layer: named one by one, but where a copy lost the same of nearly all.
+"""Collects the findings of one layer, and sums up those that a bad copy makes for nearly every entry.
 
 `docs/verify.md` explains the codes.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["LayerFindings"]
 
 _UNREAD = "unreadable"
-"""What is found where nothing is known of an entry, or of a part of it."""
+"""The code for an entry, or a part of it, that cannot be read."""
 
 _SEVERITIES: dict[str, Severity] = {
     "tar-split-unclosed": "warning",
@@ -29,7 +29,7 @@ _SEVERITIES: dict[str, Severity] = {
     "link-with-size": "note",
     "socket-kept": "note",
 }
-"""Of the codes that are no errors."""
+"""The severities of codes that are not errors."""
 
 _LOST_TOGETHER = {
     "mode-altered": "have other permissions",
@@ -41,27 +41,27 @@ _LOST_TOGETHER = {
     "whiteout-missing": "are no longer whiteouts",
     _UNREAD: "cannot be read",
 }
-"""What a careless copy, or a reader without privilege, does to nearly all entries alike."""
+"""Codes that nearly all entries get in a careless copy, or without privilege; and the words of their sum."""
 
 _FEW = 20
-"""So many findings of a code are always named one by one."""
+"""Up to so many findings of a code are never summed up."""
 _PART = 4
-"""A code found of one in so many entries is what a copy lost, and not what somebody changed."""
+"""A code of at least one in so many entries is summed up: a copy lost it, nobody changed single files."""
 
 _MOST_TEXT = 64 << 20
-"""Characters of findings that are kept of one layer: a hostile archive can name millions of paths."""
+"""The most characters of findings for one layer: a hostile archive can have millions of paths."""
 
 
 class LayerFindings:
-    """Collects what is found in one layer.
+    """Collects the findings of one layer.
 
     Attributes:
-        entries: how many entries were looked at.
+        entries: how many entries were checked.
         total: how many findings were added.
     """
 
     def __init__(self, subject: str, diff: HostDir, *, list_all: bool) -> None:
-        """Collect for a layer unpacked in `diff`; with `list_all` nothing is summed up."""
+        """Collect for the layer unpacked in `diff`; with `list_all` nothing is summed up."""
         self.entries = 0
         self.total = 0
         self._subject = subject
@@ -85,7 +85,7 @@ class LayerFindings:
             self._found.append(found._replace(unread=code == _UNREAD))
 
     def result(self) -> list[Finding]:
-        """All that was found, by path."""
+        """All findings, sorted by path."""
         lost = set() if self._list_all else {code for code in _LOST_TOGETHER if self._is_common(code)}
         found = [finding for finding in self._found if finding.code not in lost]
         found.sort(key=lambda finding: (finding.path, finding.code))

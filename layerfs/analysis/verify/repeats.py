@@ -1,8 +1,8 @@
-"""Members of an archive whose path comes again, spelled otherwise: `./etc/` and `/etc/`.
+"""Members of an archive with equal paths that are spelled differently, such as `./etc/` and `/etc/`.
 
-The engine unpacks one after the other: of files the last is on disk, directories add up. Which one is the
-last has to be known before, and nearly no archive needs that; so a check begins without, and begins again
-with the paths that are repeated when it must.
+The engine unpacks one after the other: the last file is on disk; directories merge. A check must know in
+advance which member is the last. As nearly no archive has such paths, a check begins without this knowledge;
+if it meets one, it begins again with the list of repeated paths.
 
 Source: moby `pkg/archive/archive.go` (Unpack).
 """
@@ -24,14 +24,14 @@ __all__ = ["PathRepeated", "Repeats"]
 
 
 class PathRepeated(Exception):
-    """The archive names a path twice: the check has to be begun again."""
+    """The archive has a path twice: the check must begin again, with the repeated paths."""
 
 
 class Repeats:
-    """The paths of one layer that come several times.
+    """The repeated paths of one layer.
 
     Attributes:
-        size: bytes of the files that others took the place of.
+        size: bytes of the files that later members replaced.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Repeats:
         content: LayerContent,
         found: LayerFindings,
     ) -> None:
-        """How often each path comes, and what takes contents and findings."""
+        """`counts` tells how often each path comes; the rest collects contents and findings."""
         self.size = 0
         self._archive = archive
         self._left = dict(counts)
@@ -50,14 +50,14 @@ class Repeats:
         self._kept: dict[bytes, Mapping[bytes, bytes]] = {}
 
     def __contains__(self, path: bytes) -> bool:
-        """Whether it comes several times."""
+        """Whether a path is repeated."""
         return path in self._left
 
     def last(self, member: Member) -> Member | None:
-        """The member with all attributes its path has; None where another comes, and this one is passed over.
+        """The last member of its path, with merged attributes; None for an earlier one, which is skipped.
 
         Raises:
-            PathRepeated: it is not known which is the last.
+            PathRepeated: the repeated paths are not known.
         """
         left = self._left.get(member.path)
         if left is None:
@@ -85,7 +85,7 @@ class Repeats:
             self._found.add("member-overtaken", member.path, None, None, message)
 
     def _has_same_content(self, member: Member) -> bool:
-        """Whether the file that is there now gives this member's content too; it is added to the tar."""
+        """Whether the file on disk has this replaced member's content too; then it is added to the tar."""
         try:
             file = self._archive.open(member.path)
         except OSError:

@@ -1,6 +1,6 @@
-"""What lies in a layer's directory and is named by no header of its archive.
+"""Finds entries of a layer's directory that have no header in its archive.
 
-A directory without a header is implied if something below it has one: the engine made it on the way.
+A directory without a header is implied if something below it has one: then the engine made it.
 
 Source: moby `pkg/archive/archive.go` (createImpliedDirectories).
 """
@@ -24,8 +24,8 @@ class Stray(NamedTuple):
 
     Attributes:
         path: below `diff/`.
-        found: its attributes; None where they, or for a directory its entries, cannot be read.
-        implied: whether it is a directory on the way to an entry that has one.
+        found: its attributes; None if they, or a directory's entries, cannot be read.
+        implied: whether it is a directory above an entry with a header.
         problem: why it cannot be read.
     """
 
@@ -37,7 +37,7 @@ class Stray(NamedTuple):
 
 @dataclass(slots=True)
 class _Level:
-    """A directory that is being walked."""
+    """A directory in which the walk is."""
 
     path: bytes
     has_header: bool
@@ -46,9 +46,9 @@ class _Level:
 
 
 def strays(diff: HostDir, has_header: Callable[[bytes], bool]) -> Iterator[Stray]:
-    """Walk `diff/`, and give everything for which `has_header` is false; directories after their entries.
+    """Walk `diff/`, and give each entry for which `has_header` is false, directories after their entries.
 
-    What vanishes meanwhile is left out. Not recursive, so the depth of a hostile tree is no limit.
+    An entry that vanishes meanwhile is left out. Not recursive, so hostile trees may be deep.
     """
     with diff.subdir(b"") as directory:
         levels = [_Level(b"", has_header=True, entries=iter(directory.listing()))]

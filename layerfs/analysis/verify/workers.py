@@ -1,7 +1,7 @@
-"""The same work for many items, by as many processes as there are processors.
+"""Does one function for many items, in several processes.
 
-Processes are forked, so they have what the caller has open. They end with the caller, however it ends;
-one that dies is reported and replaced.
+Processes are forked, so they have the caller's open files. They end when the caller ends, in whatever way.
+One that dies is reported and replaced.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _CONTEXT = multiprocessing.get_context("fork")
-_PATIENCE = 5  # seconds a process may take to end
+_PATIENCE = 5  # seconds that a process gets to end
 
 
 class Lost(NamedTuple):
-    """The process that had an item died: by a signal (then negative), or with an exit code."""
+    """The process for an item died: with an exit code, or by a signal (a negative number)."""
 
     exit_code: int
 
 
 class _Failed(NamedTuple):
-    """A bug: the work raised; the text is its traceback."""
+    """The work raised an exception, which is a bug; the text is the traceback."""
 
     traceback: str
 
@@ -52,13 +52,13 @@ def in_processes(
     count: int,
     told: Callable[[Item, int], object],
 ) -> Generator[tuple[Item, Result | Lost], None, None]:
-    """Do `work` for every item, begun in their order, and give each result when it is there.
+    """Do `work` for every item, begun in their order; gives each result as soon as it is there.
 
     Args:
-        work: is called with an item, and a function by which it says from time to time how far it is.
-        items: what can be sent through a pipe.
-        count: how many processes; 1 is this one.
-        told: what is called with what `work` says.
+        work: called with an item, and a function to call from time to time with its progress.
+        items: objects that can be pickled.
+        count: how many processes; with 1 the work is done in this one.
+        told: called with an item and its progress.
 
     Raises:
         RuntimeError: `work` raised in a process.
@@ -83,7 +83,7 @@ class _Crew:
     def run(
         self, items: Sequence[Item], told: Callable[[Item, int], object]
     ) -> Generator[tuple[Item, Result | Lost], None, None]:
-        """Hand over one item after the other; see `in_processes`."""
+        """Give the processes one item after the other; see `in_processes`."""
         pending = deque(range(len(items)))
         while pending or self._busy:
             while pending and len(self._busy) < self._count:
@@ -92,7 +92,7 @@ class _Crew:
                 worker, number = self._busy[pipe]  # type: ignore[index]
                 try:
                     said = worker.pipe.recv()
-                except (EOFError, ConnectionResetError):  # reset: it died before it read its item
+                except (EOFError, ConnectionResetError):  # connection reset: it died before it read its item
                     del self._busy[worker.pipe]
                     yield items[number], Lost(_exit_code(worker))
                     continue
@@ -108,14 +108,14 @@ class _Crew:
     def _hand_over(self, items: Sequence[Item], number: int) -> None:
         worker = self._idle.pop() if self._idle else self._start()
         self._busy[worker.pipe] = worker, number
-        with suppress(BrokenPipeError, ConnectionResetError):  # it died: seen when its pipe is read
+        with suppress(BrokenPipeError, ConnectionResetError):  # it died; reading its pipe will tell
             worker.pipe.send(items[number])
 
     def _start(self) -> _Worker:
         ours, theirs = _CONTEXT.Pipe()
         foreign = [ours, *self._busy, *(worker.pipe for worker in self._idle)]
         process = _CONTEXT.Process(target=_serve, args=(theirs, foreign, self._work), daemon=True)
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # until it ignores it
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # until `_serve` ignores it
         try:
             process.start()
         finally:
@@ -142,10 +142,10 @@ def _exit_code(worker: _Worker) -> int:
 
 
 def _serve(pipe: Connection, foreign: Sequence[Connection], work: Callable[..., object]) -> None:
-    """What a process does, until its pipe is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; the caller ends us
+    """The main loop of a process, until its pipe is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; the caller ends this process
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    for other in foreign:  # while these are open here, their other ends see no end
+    for other in foreign:  # as long as they are open here, the other processes see no end of file
         other.close()
     with suppress(EOFError, BrokenPipeError):
         while True:
