@@ -321,6 +321,10 @@ class Store(Accounted, ABC):
         """What there is of a container that is not Docker's, in the words of who wrote it down; or None."""
         return None
 
+    def config_name(self, container: ContainerID) -> str:
+        """What to call, in messages, the record that has the config of a container."""
+        return f"{self.path}: container {container}"
+
     def container_aliases(self) -> Mapping[str, Sequence[ContainerID]]:
         """The containers by what else they are called than by their names and IDs."""
         return {}

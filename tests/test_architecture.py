@@ -52,6 +52,11 @@ FLOORS = (
 STORE_TYPES = {"CacheID", "DockerContainer", "LayerRecord", "LinkID", "MountRecord"}
 """What only the package of a kind of store may name, and `formats`."""
 
+KIND_FILES = (
+    *("config.v2.json", "imagedb", "layerdb", "overlay2", "repositories.json", "tar-split.json"),
+    *("meta.db", "metadata.db"),
+)
+"""Files and directories of single kinds of store: the engine outside their packages has no such text."""
 
 ONLY_IMPORTER = {
     "backports": "layerfs.formats.zstd",
@@ -134,14 +139,33 @@ def nobody_knows_a_kind_of_store(module: Module) -> Iterator[str]:
 
 
 def _kinds_known(module: Module) -> Iterator[str]:
+    packages = tuple(f"layerfs.stores.{kind}." for kind in registry.KINDS)
     for found in module.imports():
-        packages = [f"layerfs.stores.{kind}." for kind in registry.KINDS]
-        if found.target == "layerfs.DataRoot" or found.target.startswith(tuple(packages)):
+        if found.target == "layerfs.DataRoot" or f"{found.target}.".startswith(packages):
             yield f"line {found.line}: imports {found.target}"
-    for node in ast.walk(module.tree):
-        name = node.id if isinstance(node, ast.Name) else node.name if isinstance(node, ast.alias) else ""
+    for node in module.nodes:
+        name = _name(node)
         if name in STORE_TYPES:
             yield f"line {node.lineno}: names {name}"  # type: ignore[attr-defined]
+    for text, line in module.texts():
+        if f"{text}.".startswith(packages):
+            yield f"line {line}: the module {text}"
+
+
+def _name(node: ast.AST) -> str:
+    """The last name of an expression or an import."""
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else node.name if isinstance(node, ast.alias) else ""
+
+
+def engine_has_no_files_of_a_kind(module: Module) -> Iterator[str]:
+    """No path and no message of the engine has a file of one kind of store, but in that kind's package."""
+    if not module.within("layerfs") or module.within("layerfs.stores", "layerfs.formats"):
+        return
+    for text, line in module.texts():
+        if any(file in text for file in KIND_FILES):
+            yield f"line {line}: {text!r}"
 
 
 def third_parties_have_one_importer(module: Module) -> Iterator[str]:
@@ -305,6 +329,7 @@ def _export_order(name: str) -> tuple[int, str]:
 SOURCE_RULES = (
     imports_only_downward,
     nobody_knows_a_kind_of_store,
+    engine_has_no_files_of_a_kind,
     third_parties_have_one_importer,
     tables_know_no_click,
     formats_know_no_files,
@@ -331,6 +356,12 @@ VIOLATIONS = [
     (imports_only_downward, "layerfs.views.fuse.server", "import layerfs_cli.main"),
     (nobody_knows_a_kind_of_store, "layerfs.naming", "from layerfs.stores.docker.layerdb import LayerDB"),
     (nobody_knows_a_kind_of_store, "layerfs_cli.rows.waste", "from layerfs.ids import CacheID"),
+    (nobody_knows_a_kind_of_store, "layerfs_cli.rows.waste", "from layerfs import ids\nids.LinkID('x')"),
+    (nobody_knows_a_kind_of_store, "layerfs_cli.rows.waste", "def f():\n    import layerfs.stores.docker"),
+    (nobody_knows_a_kind_of_store, "layerfs_cli.rows.waste", "from layerfs.stores import archive"),
+    (nobody_knows_a_kind_of_store, "layerfs.naming", "import_module('layerfs.stores.containerd.store')"),
+    (engine_has_no_files_of_a_kind, "layerfs.analysis.store.inspect", "path = f'{x}/overlay2/{y}'"),
+    (engine_has_no_files_of_a_kind, "layerfs.tree.archived", "def f():\n    raise OSError(b'layerdb')"),
     (nobody_knows_a_kind_of_store, "layerfs.analysis.store.forest", "def f(x: MountRecord): pass"),
     (third_parties_have_one_importer, "layerfs.views.fuse.server", "from fuse import FUSE"),
     (third_parties_have_one_importer, "layerfs_cli.commands.images", "import tabulate"),

@@ -50,6 +50,8 @@ class ArchivedLayer(RawLayer):
         key: int,
         originals: Callable[[], Originals | None],
         owners: Owners = SAME,
+        *,
+        told_by: str = "its archive",
     ) -> None:
         """Show `directory`.
 
@@ -58,9 +60,11 @@ class ArchivedLayer(RawLayer):
             key: distinct among layers, and always the same for this one: inode numbers are made of it.
             originals: asked once, when the layer is first looked at; None leaves it as it is on disk.
             owners: of what is shown as it is on disk, as `RawLayer` has it.
+            told_by: what the originals were read from, for messages.
         """
         super().__init__(directory, owners)
         self._load = originals
+        self._told_by = told_by
         self._lock = threading.Lock()
         self._loaded: tuple[Originals | None] | None = None
         self._device, self._inodes = inode_base(key)
@@ -97,7 +101,7 @@ class ArchivedLayer(RawLayer):
         if original is None:
             return super().scan(path)
         if original.kind != stat.S_IFDIR:
-            raise NotADirectoryError(errno.ENOTDIR, "is not a directory in tar-split.json.gz")
+            raise NotADirectoryError(errno.ENOTDIR, f"is not a directory in {self._told_by}")
         try:
             found = {entry.name: entry for entry in super().scan(path)}
         except OSError as error:
@@ -128,7 +132,7 @@ class ArchivedLayer(RawLayer):
         if original is None:
             return super().open(path)
         if original.kind != stat.S_IFREG:
-            raise OSError(errno.EINVAL, "is no regular file in tar-split.json.gz")
+            raise OSError(errno.EINVAL, f"is no regular file in {self._told_by}")
         for name in (path, self._other_place(original)):
             if name is not None:
                 try:
@@ -138,7 +142,7 @@ class ArchivedLayer(RawLayer):
                         raise
         if original.size == 0:
             return OpenFile(empty_file())
-        raise OSError(errno.EIO, "its content is not on disk: it is known from tar-split.json.gz only")
+        raise OSError(errno.EIO, f"its content is not on disk: it is known from {self._told_by} only")
 
     def xattr_names(self, path: bytes) -> list[bytes]:
         """Every extended attribute it had."""

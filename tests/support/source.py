@@ -83,6 +83,16 @@ class Module:
             if found.target.startswith("os."):
                 yield found.target.removeprefix("os."), found.line
 
+    def texts(self) -> Iterator[tuple[str, int]]:
+        """Every text and every bytes of the code but docstrings, with its line."""
+        alone = {id(node.value) for node in self.nodes if isinstance(node, ast.Expr)}
+        for node in self.nodes:
+            if isinstance(node, ast.Constant) and id(node) not in alone:
+                if isinstance(node.value, str):
+                    yield node.value, node.lineno
+                elif isinstance(node.value, bytes):
+                    yield node.value.decode("latin-1"), node.lineno
+
     def _imports(self, top: ast.AST, *, for_types: bool) -> Iterator[Import]:
         for node in ast.iter_child_nodes(top):
             if isinstance(node, ast.Import):

@@ -69,8 +69,7 @@ class Inspector:
         if isinstance(subject, Container) and self._root.container_records(subject) is not None:
             return self._checked(f"container {subject.id}", self._others_container, subject)
         if isinstance(subject, Container):
-            path = f"{self._root.path.rstrip('/')}/containers/{subject.id}/config.v2.json"
-            return self._checked(path, self._container, subject)
+            return self._checked(self._root.config_name(subject.id), self._container, subject)
         return self._layer(subject)
 
     @staticmethod

@@ -332,11 +332,11 @@ class LayerCheck:
 
     def _judge(self, diff_id: DiffID, *, complete: bool) -> bool:
         """Whether the archive is all there, so that what it lacks can be told; name the files that misfit."""
-        unclosed = self._archive.unclosed
+        file, noun, unclosed = self._archive.name, self._archive.noun, self._archive.unclosed
         self.proven = complete and self.content.whole and self.content.diff_id == diff_id
         for path, expected, actual in self._misfits:
             if self.proven:
-                message = "the content is the original; its checksum in tar-split.json.gz is not"
+                message = f"the content is the original; its checksum in {file.rpartition('/')[2]} is not"
                 self.found.add("checksum-altered", path, actual, expected, message)
             else:
                 self.found.add("content-altered", path, expected, actual, "the content was changed")
@@ -345,15 +345,12 @@ class LayerCheck:
             message = (
                 "the gzip stream was never closed, as early engines left it: the content is the original"
             )
-            self.found.add("tar-split-unclosed", self._archive.name, None, None, message)
+            self.found.add(f"{noun}-unclosed", file, None, None, message)
         elif unclosed:
-            self.found.add(
-                "tar-split-malformed", self._archive.name, None, None, "the file ends before its end"
-            )
+            self.found.add(f"{noun}-malformed", file, None, None, "the file ends before its end")
         elif altered:
             message = "every file fits its checksum, and yet this is not the layer's tar"
-            said = diff_id, self.content.diff_id
-            self.found.add(f"{self._archive.noun}-altered", self._archive.name, *said, message)
+            self.found.add(f"{noun}-altered", file, diff_id, self.content.diff_id, message)
         whole = complete and (self.proven or not unclosed)
         if whole and not altered:
             self.sizes = frozenset({self._tar_size, self._disk_size - self._repeats.size})

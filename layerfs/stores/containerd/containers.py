@@ -111,6 +111,10 @@ class Containers:
         meta = self._metas.get(container_id)
         return self._snapshots.of(meta.snapshot_key if meta and meta.snapshot_key else container_id)
 
+    def config_name(self, container_id: ContainerID) -> str | None:
+        """The path of Docker's config of a container, for messages; None where there is no Docker."""
+        return self._notes.config_name(container_id) if self._notes else None
+
     def host_config(self, container_id: ContainerID) -> Json | None:
         """What it asks of the host; None where nothing tells; raises `CorruptStore`."""
         return self._notes.host_config(container_id) if self._notes else None

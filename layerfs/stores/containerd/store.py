@@ -192,6 +192,10 @@ class ContainerdStore(StoredImages):
         """What there is of a container that is not Docker's, in the words of who wrote it down; or None."""
         return self._containers.records(container.id)
 
+    def config_name(self, container: ContainerID) -> str:
+        """The record with a container's config: Docker's file, where Docker has it."""
+        return self._containers.config_name(container) or super().config_name(container)
+
     def container_aliases(self) -> Mapping[str, Sequence[ContainerID]]:
         """The containers by the longer names that Kubernetes has for them."""
         return self._containers.aliases()

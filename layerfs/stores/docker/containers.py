@@ -68,13 +68,17 @@ class ContainerDB:
             return False
 
     def _read(self, container: ContainerID) -> ContainerConfig:
-        path = f"containers/{container}/config.v2.json"
+        path = _config_path(container)
         config = parse_file(self._root, path, parse_container_config, JSON_LIMIT)
         if config.id != container:
             raise MalformedFile(
                 self._root.name_of(path), "another container's config", expected=container, found=config.id
             )
         return config
+
+    def config_name(self, container: ContainerID) -> str:
+        """The path of the config of one container, for messages."""
+        return self._root.name_of(_config_path(container))
 
     def host_config(self, container: ContainerID) -> Json | None:
         """How the host was to run one container; None where that is not noted; raises `CorruptStore`."""
@@ -83,6 +87,10 @@ class ContainerDB:
     def host_config_name(self, container: ContainerID) -> str:
         """The path of that file, for messages."""
         return self._root.name_of(_host_config_path(container))
+
+
+def _config_path(container: ContainerID) -> str:
+    return f"containers/{container}/config.v2.json"
 
 
 def _host_config_path(container: ContainerID) -> str:

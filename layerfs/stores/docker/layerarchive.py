@@ -19,6 +19,7 @@ from layerfs.errors import MalformedFile, MissingFile, reason
 from layerfs.formats import tarsplit
 from layerfs.formats.errors import FormatError
 from layerfs.formats.tarsplit import Member, Segment
+from layerfs.stores.docker.layerdb import TAR_SPLIT
 from layerfs.tree.overlay import RawLayer
 from layerfs.tree.union import UnionTree
 
@@ -74,7 +75,7 @@ class LayerArchive:
     def __init__(self, chain: ChainID, layerdb: LayerDB, diff: HostDir) -> None:
         """The archive of the layer `chain`, unpacked in `diff`."""
         self.chain_id = chain
-        self.name = layerdb.file_name(chain, "tar-split.json.gz")
+        self.name = layerdb.file_name(chain, TAR_SPLIT)
         self.diff = diff
         self.unclosed = False
         self._layerdb = layerdb

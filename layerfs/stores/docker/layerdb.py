@@ -29,7 +29,18 @@ if TYPE_CHECKING:
     from layerfs.hostdir import HostDir
     from layerfs.stores.docker.files import Problem
 
-__all__ = ["DockerContainer", "LayerDB", "LayerRecord", "MountRecord", "NotedLayer", "NotedMount"]
+__all__ = [
+    "TAR_SPLIT",
+    "DockerContainer",
+    "LayerDB",
+    "LayerRecord",
+    "MountRecord",
+    "NotedLayer",
+    "NotedMount",
+]
+
+TAR_SPLIT = "tar-split.json.gz"
+"""The file of a layer's record with the headers of its original tar."""
 
 _GZIP = b"\x1f\x8b\x08"
 
@@ -178,7 +189,7 @@ class LayerDB:
         """
         if self._layers is None:
             return None
-        path = f"{chain.hex}/tar-split.json.gz"
+        path = f"{chain.hex}/{TAR_SPLIT}"
         try:
             return self._layers.open_file(path)
         except FileNotFoundError:
@@ -189,7 +200,7 @@ class LayerDB:
     def tar_split_state(self, chain: ChainID) -> str | None:
         """`missing`, `malformed` or `unreadable` where the layer's `tar-split.json.gz` is at first sight."""
         try:
-            fd = self._layers.open_file(f"{chain.hex}/tar-split.json.gz") if self._layers else None
+            fd = self._layers.open_file(f"{chain.hex}/{TAR_SPLIT}") if self._layers else None
         except FileNotFoundError:
             return "missing"
         except PermissionError:
@@ -204,7 +215,7 @@ class LayerDB:
     def tar_split_size(self, chain: ChainID) -> int:
         """How long the layer's `tar-split.json.gz` is; 0 where it is missing."""
         try:
-            return self._layers.lstat(f"{chain.hex}/tar-split.json.gz").st_size if self._layers else 0
+            return self._layers.lstat(f"{chain.hex}/{TAR_SPLIT}").st_size if self._layers else 0
         except OSError:
             return 0
 

@@ -22,6 +22,7 @@ from layerfs.ids import CacheID
 from layerfs.layerchain import walk_down
 from layerfs.stores.docker.fidelity import Fidelity
 from layerfs.stores.docker.layerarchive import LayerArchive
+from layerfs.stores.docker.layerdb import TAR_SPLIT
 from layerfs.stores.docker.overlay2 import MAX_STACK
 from layerfs.stores.docker.owners import OwnerJudge
 from layerfs.tree.archived import ArchivedLayer
@@ -140,7 +141,7 @@ class Stacker:
             directory = self._overlay2.diff(layer.cache_id)
             key = int(layer.chain_id.hex[:15], 16)
             originals = functools.partial(self._originals, layer, directory)
-            found = ArchivedLayer(directory, key, originals, self.owners)
+            found = ArchivedLayer(directory, key, originals, self.owners, told_by=TAR_SPLIT)
             self._archived[layer.chain_id] = found
         self._recent.append(found)
         return found

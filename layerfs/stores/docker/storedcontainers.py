@@ -91,6 +91,10 @@ class StoredContainers(StoredLayers):
         """The container of this ID, name, or unique ID prefix."""
         return self.load_container(self.names.container(name).id)
 
+    def config_name(self, container: ContainerID) -> str:
+        """The path of a container's `config.v2.json`, for messages."""
+        return self.containerdb.config_name(container)
+
     def layers_below(self, container: Container) -> tuple[LayerRecord, ...]:
         """The layers of the image that a container stands on, base first; raises `CorruptStore`."""
         mount = self._mount(container)

@@ -26,6 +26,7 @@ from layerfs.analysis.doctor.findings import (
 from layerfs.errors import CorruptStore, DataRootUnreadable
 from layerfs.ids import CacheID, chain_id, chain_ids
 from layerfs.stores.docker.driver import DIRECTORY_HALF, IMAGE_HALF
+from layerfs.stores.docker.layerdb import TAR_SPLIT
 from layerfs.stores.docker.overlay2 import MAX_STACK
 from layerfs.stores.docker.refstore import read_repositories
 
@@ -213,7 +214,7 @@ class Structure:
         return [found.cache_id if found else None for found in directories]
 
     def _tar_split(self, chain: ChainID) -> Iterator[Finding]:
-        path = self.root.layerdb.file_name(chain, "tar-split.json.gz")
+        path = self.root.layerdb.file_name(chain, TAR_SPLIT)
         state = self.root.layerdb.tar_split_state(chain)
         if state:
             yield Finding(
