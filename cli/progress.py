@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import TextIO
 
     from layerfs.capabilities import Progress
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["byte_progress", "clear_bar", "phases", "progress"]
 
 Item = TypeVar("Item")
+
+_IN_BYTES = frozenset({"layers"})
+"""The parts of long work that the engine measures in bytes; all others in items."""
 
 _bars = 0  # on the terminal now
 
@@ -87,13 +90,8 @@ def byte_progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 @contextmanager
-def phases(labels: Mapping[str, str], in_bytes: Container[str] = ("layers",)) -> Iterator[Progress]:
-    """What the engine tells of long work, a bar for each part of it in turn.
-
-    Args:
-        labels: what to call the parts.
-        in_bytes: the parts that are measured in bytes, and not in items.
-    """
+def phases(labels: Mapping[str, str]) -> Iterator[Progress]:
+    """Give a function for `on_progress` of the engine; it draws a bar for each part, labelled by `labels`."""
     with ExitStack() as shown:
         now = ""
         advance: Callable[[int], object] = lambda _amount: None  # noqa: E731
@@ -103,7 +101,7 @@ def phases(labels: Mapping[str, str], in_bytes: Container[str] = ("layers",)) ->
             if part != now:
                 shown.close()
                 now = part
-                bar = byte_progress if part in in_bytes else _item_progress
+                bar = byte_progress if part in _IN_BYTES else _item_progress
                 advance = shown.enter_context(bar(labels[part], total))
             advance(amount)
 

@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 OPAQUE = Meta(xattrs={b"trusted.overlay.opaque": b"y"})
 
 
-def _root(path: Path, *layers: Mapping[bytes, Node] | LayerSpec, name: str = "app:1") -> Path:
-    """A data root with one image of these layers, base first, each made by `step N`."""
+def _root(path: Path, *layers: Mapping[bytes, Node] | LayerSpec) -> Path:
+    """A data root with the image `app:1` of these layers, base first, each made by `step N`."""
     builder = RootBuilder(path)
     top: BuiltLayer | None = None
     for layer in layers:
         spec = layer if isinstance(layer, LayerSpec) else LayerSpec(Dir(layer))
         top = builder.layer(top, lambda directory, spec=spec: materialise(spec, directory))  # type: ignore[misc]
     history = [{"created_by": f"step {number}"} for number in range(1, len(layers) + 1)]
-    builder.image(top, name, config={"history": history})
+    builder.image(top, "app:1", config={"history": history})
     return builder.finish()
 
 

@@ -71,8 +71,8 @@ def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
         yield made
 
 
-def _request(opcode: int, node_id: int, body: bytes, unique: int = 7) -> bytes:
-    return IN_HEADER.pack(IN_HEADER.size + len(body), opcode, unique, node_id, 0, 0, 1, 0, 0) + body
+def _request(opcode: int, node_id: int, body: bytes) -> bytes:
+    return IN_HEADER.pack(IN_HEADER.size + len(body), opcode, 7, node_id, 0, 0, 1, 0, 0) + body
 
 
 @given(

@@ -51,7 +51,6 @@ _KEY = EVIL.replace("\x00", "").replace("\ud800", "")  # of a PAX record: charac
 
 _IDENTITY = re.compile(r"(sha256:)?[0-9a-f]{64}|\d{4}-\d\d-\d\dT.*")
 _KINDS = ("bind", "volume", "tmpfs", "linux", "amd64", "layers", "overlay2", "local", "rprivate")
-_RECORD_LIMIT = 1 << 16
 
 Path_ = tuple[Any, ...]
 

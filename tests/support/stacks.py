@@ -85,10 +85,8 @@ _ON_FILES = _xattr_maps((*_FILE_XATTRS, b"security.capability"), _FIXED)
 _ON_DIRS = _xattr_maps(_DIR_XATTRS, _FIXED)
 
 
-def _metas(
-    xattrs: st.SearchStrategy[dict[bytes, bytes]], modes: st.SearchStrategy[int] = _MODES
-) -> st.SearchStrategy[Meta]:
-    return st.one_of(st.just(Meta()), st.builds(Meta, modes, _OWNERS, _OWNERS, _TIMES, xattrs))
+def _metas(xattrs: st.SearchStrategy[dict[bytes, bytes]]) -> st.SearchStrategy[Meta]:
+    return st.one_of(st.just(Meta()), st.builds(Meta, _MODES, _OWNERS, _OWNERS, _TIMES, xattrs))
 
 
 def _marked(meta: Meta, opaque: Mapping[bytes, bytes]) -> Meta:

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     from layerfs.tree.node import FileStat, Node
     from layerfs.tree.union import UnionTree
 
-__all__ = ["ALGORITHMS", "Hashed", "HashedFile", "every_version", "hashes", "shown_files"]
-
-ALGORITHMS = ("sha256", "md5", "sha1", "sha512")
+__all__ = ["Hashed", "HashedFile", "every_version", "hashes", "shown_files"]
 
 _AHEAD = 64
 """For each thread, the most files that are being read or whose digests were not yet taken."""

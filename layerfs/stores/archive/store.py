@@ -29,7 +29,7 @@ from layerfs.stores.archive.contents import images_of
 from layerfs.stores.archive.images import ArchiveImage, Images
 from layerfs.stores.archive.names import ArchiveNames
 from layerfs.stores.archive.opening import open_archive
-from layerfs.stores.blobs.export import PlainTar, StoredBlob
+from layerfs.stores.blobs.export import PlainTar
 from layerfs.stores.blobs.layers import BlobLayer, LayerFiles, missing
 from layerfs.tree.union import UnionTree
 
@@ -175,10 +175,6 @@ class ArchiveStore(Store):
         """The config of an image, byte for byte; of what has none, the one that was made up for it."""
         return self.read_image(image.id).archived.config_bytes
 
-    def has_config(self, image: Image) -> bool:
-        """Whether the archive has a config of the image; a root file system, and before 1.10, it has none."""
-        return self.read_image(image.id).archived.place is not None
-
     def manifest_bytes(self, image: Image) -> bytes | None:
         """The manifest of an image, byte for byte; None where its form has none."""
         return self.read_image(image.id).archived.manifest_bytes
@@ -302,10 +298,6 @@ class ArchiveStore(Store):
     def layer_tar(self, layer: Layer) -> PlainTar:
         """A layer as the tar whose sha256 is its diff ID."""
         return PlainTar(self._own(layer), self.files.plain)
-
-    def stored_blob(self, layer: BlobLayer) -> StoredBlob:
-        """A layer as it is stored; raises `CorruptStore`, as its digest may have to be computed."""
-        return StoredBlob(layer, layer.digest or self.files.plain(layer.blob).digest)
 
     def faults(
         self, only: Collection[ImageID | ChainID] | None = None, on_progress: Progress = unwatched

@@ -32,8 +32,8 @@ def _members(headers: Iterable[Header]) -> Iterator[Member | Segment]:
     yield Segment(b"")
 
 
-def _unpacked(*headers: Header, most: int = 1000) -> Originals:
-    return Originals(_members(headers), OPAQUE, most)
+def _unpacked(*headers: Header) -> Originals:
+    return Originals(_members(headers), OPAQUE, 1000)
 
 
 def _kinds(found: Originals) -> dict[bytes, int]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 
-from layerfs.analysis.tree.hashes import ALGORITHMS, every_version, hashes, shown_files
+from layerfs.analysis.tree.hashes import every_version, hashes, shown_files
 from layerfs.errors import PathNotFound, TreeError, UnreadableEntry
 from layerfs.tree.union import UnionTree
 from tests.support.hiding import objects
@@ -46,7 +46,7 @@ def test_every_version_of_it(stack: list[LayerSpec]) -> None:
     ] == expected
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", ["sha256", "md5", "sha1", "sha512"])
 @pytest.mark.parametrize("threads", [1, 4])
 def test_any_number_of_threads_keeps_the_order(algorithm: str, threads: int) -> None:
     """More files than are begun at a time come in their order, each with its own digest."""

@@ -10,6 +10,7 @@ import pytest
 
 from layerfs.errors import DigestMismatch
 from layerfs.ids import ImageID
+from layerfs.stores.blobs.export import StoredBlob
 from tests.support.layouts import PACKERS, Layout, as_directory, digest, layer_of
 from tests.support.treeview import tree_snapshot
 
@@ -41,7 +42,7 @@ def test_blobs_and_tars(pack: str, opened: Open) -> None:
     assert ImageID.of(store.config_bytes(image)) == image.id
     assert digest(store.manifest_bytes(image) or b"") == described["digest"]
     for layer, tar in zip(store.chain(image), LAYERS, strict=True):
-        plain, stored = store.layer_tar(layer), store.stored_blob(layer)
+        plain, stored = store.layer_tar(layer), StoredBlob(layer, str(layer.digest))
         assert (plain.diff_id, plain.size, _written(plain)) == (digest(tar), len(tar), tar)
         packed = PACKERS[pack](tar)
         if not pack.startswith("xz"):  # two runs of which give the same bytes, too, but need not
@@ -56,7 +57,7 @@ def test_a_recorded_archive_written_anew(opened: Open, recorded: dict[str, Path]
     layout = Layout()
     for image in store.images(all_platforms=True):
         for layer in store.chain(image):
-            layout.blob(_written(store.stored_blob(layer)), layer.media_type)
+            layout.blob(_written(StoredBlob(layer, str(layer.digest))), layer.media_type)
         layout.blob(store.config_bytes(image), "")
         manifest = layout.blob(
             store.manifest_bytes(image) or b"", "application/vnd.oci.image.manifest.v1+json"
@@ -79,6 +80,6 @@ def test_what_is_not_what_it_should_be_is_not_given(opened: Open) -> None:
     place = f"blobs/sha256/{digest(gzip.compress(LAYERS[0], mtime=0))[7:]}"
     store = opened(members | {place: gzip.compress(LAYERS[1])})
     layer = store.chain(store.image("app:1"))[0]
-    for what in (store.layer_tar(layer), store.stored_blob(layer)):
+    for what in (store.layer_tar(layer), StoredBlob(layer, str(layer.digest))):
         with pytest.raises(DigestMismatch):
             _written(what)

@@ -92,7 +92,7 @@ def test_an_exported_container_is_one_tree(name: str, recorded: dict[str, Path],
     store = opened(recorded[name])
     assert store.form is Form.ROOTFS
     image = store.image()
-    assert not store.has_config(image)
+    assert image.archived.place is None
     assert (image.references, len(store.chain(image))) == ((), 1)
     found = tree_snapshot(store.tree(image))
     with tarfile.open(recorded[name], errors="surrogateescape") as tar:
@@ -260,7 +260,7 @@ def test_before_1_10(opened: Open, recorded: dict[str, Path], tmp_path: Path) ->
     }
     for name in ("base:1", "multi:1", "twice:1"):
         image = store.image(name)
-        assert not store.has_config(image)
+        assert image.archived.place is None
         assert image.chain == whole.image(name).chain
         assert tree_snapshot(store.tree(image)) == tree_snapshot(whole.tree(whole.image(name)))
     assert [fault.code for fault in store.faults()] == []

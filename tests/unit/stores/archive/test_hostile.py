@@ -43,8 +43,8 @@ def _config(*layers: bytes) -> bytes:
     ).encode()
 
 
-def _rows(*places: str, config: str = "c.json") -> bytes:
-    return json.dumps([{"Config": config, "RepoTags": ["app:1"], "Layers": places}]).encode()
+def _rows(*places: str) -> bytes:
+    return json.dumps([{"Config": "c.json", "RepoTags": ["app:1"], "Layers": places}]).encode()
 
 
 @pytest.mark.parametrize(
