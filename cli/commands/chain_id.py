@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
@@ -10,34 +10,16 @@ from click.core import ParameterSource
 from ..emit import emit
 from ..messages import say
 from ..options import format_option, root_option
-from ..rows.identities import chain_id_column, diff_id_column
+from ..rows.chainsteps import Step, step_table
 from ..stores import find_name, open_root
 from ..subjects import complete_images
-from ..table import Column, Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from layerfs.ids import ChainID, DiffID
+    from layerfs.ids import DiffID
 
 __all__ = ["command"]
-
-
-class Step(NamedTuple):
-    """One layer's place in the chain; `parent` is the chain below it."""
-
-    number: int
-    diff_id: DiffID
-    parent: ChainID | None
-    chain_id: ChainID
-
-    @property
-    def line(self) -> str:
-        """A line for a shell that computes this chain ID; a comment for the base, which needs none."""
-        if self.parent is None:
-            return f"# layer {self.number}: {self.chain_id}, the diff ID of the base"
-        computed = f"printf '%s %s' {self.parent} {self.diff_id} | sha256sum"
-        return f"{computed}   # layer {self.number}: {self.chain_id}"
 
 
 @click.command("chain-id")
@@ -72,7 +54,7 @@ def command(
     if not rows:
         say("note", f"{names[0] if names else 'the image'} has no layers, and so no chain ID")
     if ctx.get_parameter_source("form") is not ParameterSource.DEFAULT:
-        emit(_table(), rows, form)
+        emit(step_table(), rows, form)
         return
     for row in rows if steps else rows[-1:]:
         click.echo(row.line if steps else row.chain_id)
@@ -107,14 +89,3 @@ def _diff_ids(ctx: click.Context, names: tuple[str, ...]) -> Sequence[DiffID]:
 def _of_image(ctx: click.Context, name: str | None) -> Sequence[DiffID]:
     found = find_name(ctx, name, "IMAGE | DIFF_ID...")
     return found.store.image(found.name).config.diff_ids
-
-
-def _table() -> Table[Step]:
-    columns: tuple[Column[Step], ...] = (
-        Column("index", lambda row: row.number, "Index", "INDEX"),
-        diff_id_column(lambda row: row.diff_id),
-        Column("parent", lambda row: row.parent, "Parent", "PARENT"),
-        chain_id_column(lambda row: row.chain_id),
-        Column("command", lambda row: row.line if row.parent else None, "Command", "COMMAND"),
-    )
-    return Table(columns, ("Index", "DiffID", "ChainID"))

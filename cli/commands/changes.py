@@ -13,24 +13,17 @@ from ..options import format_option, metadata_option, no_trunc_option, root_opti
 from ..progress import progress
 from ..rows.changes import View
 from ..rows.entries import Complaints
-from ..rows.identities import cache_id_column, chain_id_column, diff_id_column
-from ..rows.provenance import kind_option, open_owner, own_words
+from ..rows.layerchanges import layer_changes_table
+from ..rows.provenance import kind_option, open_owner
 from ..stores import find_name
 from ..subjects import name_argument
-from ..table import Column, Table
-from ..units import ellipsis, human_size, rfc3339
 
 if TYPE_CHECKING:
-    from layerfs.analysis.diff.layerchanges import LayerChanges
     from layerfs.model import Container, Image
     from layerfs.store import Store
     from layerfs.subject import Subject
 
 __all__ = ["command"]
-
-SHOWN = ("Layer", "Added", "Modified", "Metadata", "Type", "Deleted", "Bytes", "Identical", "CreatedBy")
-CREATED_BY_WIDTH = 36
-KINDS = ("added", "modified", "metadata", "type", "deleted")
 
 
 @click.command("changes")
@@ -76,7 +69,7 @@ def command(
     rows = layer_changes(data_root, owner, complaints.add)
     with progress(rows, "Comparing layers", len(data_root.tree(owner).layers)) as watched:
         listed = list(watched)
-    emit(_table(owner.name, full=no_trunc), listed, form)
+    emit(layer_changes_table(owner.name, full=no_trunc), listed, form)
     return complaints.code
 
 
@@ -109,58 +102,3 @@ def _step(root: Store, owner: Image | Container, number: int) -> tuple[Subject, 
     before, after = step(whole.tree, number)
     layers = whole.layers[depth - number :]
     return replace(whole, tree=before, layers=layers[1:]), replace(whole, tree=after, layers=layers)
-
-
-def _table(name: str, *, full: bool) -> Table[LayerChanges]:
-    def created_by(row: LayerChanges) -> str:
-        made_by = row.made_by.created_by if row.made_by else ""
-        text = made_by.replace("\t", " ") if row.kind == "layer" else own_words(row.kind, name)
-        return text if full else ellipsis(text, CREATED_BY_WIDTH)
-
-    columns: list[Column[LayerChanges]] = [
-        Column("layer", lambda row: row.number, "Layer", "LAYER"),
-        Column("kind", lambda row: row.kind, "Kind", "KIND"),
-        diff_id_column(lambda row: row.diff_id),
-        chain_id_column(lambda row: row.chain_id),
-        cache_id_column(lambda row: row.layer.cache_id),
-        *(_count_column(kind) for kind in KINDS),
-        Column(
-            "bytes",
-            lambda row: row.tally.new_size,
-            "Bytes",
-            "BYTES",
-            lambda row: human_size(row.tally.new_size),
-        ),
-        *(_bytes_column(kind) for kind in KINDS),
-        Column("identical", lambda row: row.tally.identical),
-        Column(
-            "bytes_identical",
-            lambda row: row.tally.identical_size,
-            "Identical",
-            "IDENTICAL",
-            lambda row: human_size(row.tally.identical_size),
-        ),
-        Column("size", lambda row: row.size, "Size", "SIZE", lambda row: human_size(row.size)),
-        Column("created", lambda row: rfc3339(row.made_by.created_ns) if row.made_by else None),
-        Column(
-            "created_by",
-            lambda row: row.made_by.created_by if row.made_by else None,
-            "CreatedBy",
-            "CREATED BY",
-            created_by,
-        ),
-    ]
-    return Table(columns, SHOWN)
-
-
-def _count_column(kind: str) -> Column[LayerChanges]:
-    return Column(
-        kind,
-        lambda row: row.tally.entries[kind],
-        kind.capitalize(),
-        kind.upper(),
-    )
-
-
-def _bytes_column(kind: str) -> Column[LayerChanges]:
-    return Column(f"bytes_{kind}", lambda row: row.tally.size[kind])

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import stat
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -23,39 +22,20 @@ from ..options import (
 )
 from ..places import Words, open_place, place_argument
 from ..progress import progress
-from ..rows.entries import Complaints, escaped, lossless, type_word
-from ..rows.identities import cache_id_column, diff_id_column
-from ..rows.provenance import backing_path, command_words, kind_option, open_stack, short_name
+from ..rows.deleted import DeletedRow, deleted_table, sums
+from ..rows.entries import Complaints, lossless
+from ..rows.provenance import kind_option, open_stack, short_name
 from ..subjects import tree_path
-from ..table import Column, Table
-from ..units import human_size, rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from layerfs.analysis.tree.deleted import Deleted
     from layerfs.store import Store
     from layerfs.subject import Subject
-    from layerfs.tree.node import FileStat
     from layerfs.tree.union import UnionTree
 
 __all__ = ["command"]
-
-SHOWN = ("Path", "Size", "Layer", "HiddenBy", "How", "Wasted")
-RECOVERED = ("Path", "Size", "Layer", "HiddenBy", "How", "Recovered")
-
-
-class Row(NamedTuple):
-    """A hidden version, its target if it is a symbolic link, and its copy below DIR, if there is one."""
-
-    item: Deleted
-    target: bytes | None = None
-    copy: bytes | None = None
-
-    @property
-    def stat(self) -> FileStat:
-        """Its attributes."""
-        return self.item.version.stat
 
 
 class Selection(NamedTuple):
@@ -141,9 +121,9 @@ def command(
     rows = list(_rows(subject.tree, choice, complaints))
     if copies:
         rows = copies.make(rows)
-    emit(_table(subject, full=no_trunc, recovered=copies is not None), rows, form)
+    emit(deleted_table(subject, full=no_trunc, recovered=copies is not None), rows, form)
     if form == "table":
-        click.echo(f"\n{_sums(rows)}")
+        click.echo(f"\n{sums(rows)}")
     return complaints.code or (FINDINGS if copies and copies.failed else 0)
 
 
@@ -179,7 +159,7 @@ def _is_known(tree: UnionTree, path: bytes) -> bool:
     return next(found, None) is not None or bool(problems)
 
 
-def _rows(tree: UnionTree, choice: Selection, complaints: Complaints) -> Iterator[Row]:
+def _rows(tree: UnionTree, choice: Selection, complaints: Complaints) -> Iterator[DeletedRow]:
     from layerfs.analysis.tree.deleted import deleted
     from layerfs.analysis.tree.versions import node_of
     from layerfs.errors import TreeError
@@ -191,16 +171,7 @@ def _rows(tree: UnionTree, choice: Selection, complaints: Complaints) -> Iterato
                 target = tree.readlink(node_of(tree, item.version))
             except TreeError as error:
                 complaints.add(error)
-        yield Row(item, target)
-
-
-def _sums(rows: Sequence[Row]) -> str:
-    """What is below the table."""
-    layers = sorted({row.item.version.layer for row in rows})
-    size, wasted = sum(row.stat.size for row in rows), sum(row.item.wasted for row in rows)
-    where = f" in layer{'s' if len(layers) > 1 else ''} {', '.join(map(str, layers))}" if layers else ""
-    files = f"{len(rows)} hidden file{'' if len(rows) == 1 else 's'}{where}"
-    return f"{files}: {human_size(size, 4)}, {human_size(wasted, 4)} wasted"
+        yield DeletedRow(item, target)
 
 
 # -- recovery ------------------------------------------------------------------------------------
@@ -221,12 +192,12 @@ class _Copies:
         except BadTarget as error:
             raise click.BadParameter(f"{target}: {error}", param_hint="--recover") from error
 
-    def make(self, rows: Sequence[Row]) -> list[Row]:
+    def make(self, rows: Sequence[DeletedRow]) -> list[DeletedRow]:
         """Copy each row's version; the rows, with what became of them."""
         from layerfs.views.copyout import NotCopied
         from layerfs.views.recovery import recover
 
-        copied: list[Row] = []
+        copied: list[DeletedRow] = []
         found = (row.item.version for row in rows)
         with self._copy as copy:
             results = recover(self._subject.tree, found, self._folder, copy)
@@ -248,63 +219,3 @@ class _Copies:
     def _complain(self, path: bytes, error: OSError) -> None:
         self.failed = True
         say("error", f"{self._target}/{lossless(path)}: {reason(error)}")
-
-
-# -- columns -------------------------------------------------------------------------------------
-
-
-def _column(
-    key: str, placeholder: str, header: str, value: Callable[[Row], Any], words: Any = None
-) -> Column[Row]:
-    return Column(key, value, placeholder, header, words and (lambda row: words(value(row))))
-
-
-def _table(subject: Subject, *, full: bool, recovered: bool) -> Table[Row]:
-    command_text = command_words(full=full)
-
-    def text(value: str | None) -> str:
-        return "" if value is None else escaped(value.encode("utf-8", "surrogateescape"))
-
-    def size(value: int) -> str:
-        return human_size(value, 4)
-
-    def layer(row: Row) -> int:
-        return row.item.version.layer
-
-    columns: tuple[Column[Row], ...] = (
-        _column("path", "Path", "PATH", lambda row: lossless(row.item.version.path), text),
-        _column("type", "Type", "TYPE", lambda row: type_word(row.stat.mode)),
-        _column("size", "Size", "SIZE", lambda row: row.stat.size, size),
-        _column("layer", "Layer", "LAYER", layer),
-        _column("hidden_by", "HiddenBy", "HIDDEN BY", lambda row: row.item.hidden.by),
-        _column("how", "How", "HOW", lambda row: str(row.item.hidden.how)),
-        _column("hidden_at", "HiddenAt", "HIDDEN AT", lambda row: lossless(row.item.hidden.at), text),
-        _column("wasted", "Wasted", "WASTED", lambda row: row.item.wasted, size),
-        _column("mode", "Mode", "MODE", lambda row: f"{stat.S_IMODE(row.stat.mode):04o}"),
-        _column("uid", "UID", "UID", lambda row: row.stat.uid),
-        _column("gid", "GID", "GID", lambda row: row.stat.gid),
-        _column("mtime", "MTime", "MTIME", lambda row: rfc3339(row.stat.mtime_ns)),
-        _column("nlink", "NLink", "NLINK", lambda row: row.stat.nlink),
-        _column("inode", "Inode", "INODE", lambda row: row.stat.ino),
-        _column("target", "Target", "TARGET", lambda row: row.target and lossless(row.target), text),
-        diff_id_column(lambda row: subject.layer(layer(row)).diff_id),
-        cache_id_column(lambda row: subject.layer(layer(row)).cache_id),
-        _column(
-            "backing_path",
-            "BackingPath",
-            "BACKING PATH",
-            lambda row: backing_path(subject, layer(row), row.item.version.part),
-        ),
-        _column(
-            "created_by", "CreatedBy", "CREATED BY", lambda row: subject.created_by(layer(row)), command_text
-        ),
-        _column(
-            "hidden_by_command",
-            "HiddenByCommand",
-            "HIDDEN BY COMMAND",
-            lambda row: subject.created_by(row.item.hidden.by),
-            command_text,
-        ),
-        _column("recovered", "Recovered", "RECOVERED", lambda row: row.copy and lossless(row.copy), text),
-    )
-    return Table(columns, RECOVERED if recovered else SHOWN)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -14,39 +14,18 @@ from ..emit import emit
 from ..options import choice, format_option, one_of
 from ..places import Words, open_place, place_argument
 from ..progress import progress
-from ..rows.entries import Complaints, escaped, lossless
+from ..rows.entries import Complaints
+from ..rows.hashes import HashRow, hash_table, print_digests, stored_names
 from ..subjects import open_subject, subject_options, tree_path
-from ..table import Column, Table
-from ..units import human_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from layerfs.analysis.tree.hashes import Hashed, HashedFile
-    from layerfs.model import LayerInfo
+    from layerfs.analysis.tree.hashes import HashedFile
     from layerfs.subject import Subject
 
 
 __all__ = ["command"]
-
-_ESCAPES = {b"\\": rb"\\", b"\n": rb"\n", b"\r": rb"\r"}
-"""Of coreutils: a name that has one of these is escaped, and a backslash begins its line."""
-
-_SHOWN = ("Digest", "Size", "Layer", "State", "Path")
-
-
-class Row(NamedTuple):
-    """A file with its digest, and where it lies."""
-
-    hashed: Hashed
-    algorithm: str
-    layer: LayerInfo | None
-    backing: str
-
-    @property
-    def file(self) -> HashedFile:
-        """The file."""
-        return self.hashed.file
 
 
 def _algorithm(name: str) -> Callable[..., Any]:
@@ -112,11 +91,10 @@ def command(
     files = _files(subject, at.paths, complaints, every=every)
     rows = _rows(subject, files, algorithm, complaints)
     if given:
-        emit(_table(algorithm), rows, form)
+        emit(hash_table(algorithm), rows, form)
     else:
-        _print(
-            rows, _lying(at.store.path.rstrip("/")) if every else lambda row: b"." + row.file.path, zero=zero
-        )
+        names = stored_names(at.store.path.rstrip("/")) if every else lambda row: b"." + row.file.path
+        print_digests(rows, names, zero=zero)
     return complaints.code
 
 
@@ -141,7 +119,7 @@ def _files(
 
 def _rows(
     subject: Subject, files: Sequence[HashedFile], algorithm: str, complaints: Complaints
-) -> Iterator[Row]:
+) -> Iterator[HashRow]:
     from layerfs.analysis.tree.hashes import hashes
 
     found = hashes(subject.tree, files, algorithm, len(os.sched_getaffinity(0)))
@@ -153,84 +131,4 @@ def _rows(
             place, path = hashed.file.data
             label = subject.tree.layers[place].label
             layer = subject.layers[hashed.file.part.layer]
-            yield Row(hashed, algorithm, layer, f"{label}/{os.fsdecode(path)}")
-
-
-# -- lines ---------------------------------------------------------------------------------------
-
-
-def _lying(root: str) -> Callable[[Row], bytes | None]:
-    """Names by where files lie, each once, though several paths or metacopies may have led there.
-
-    They are relative to the store at `root`; behind an archive's name stands a colon, then the member's.
-    """
-    seen: set[str] = set()
-
-    def name(row: Row) -> bytes | None:
-        if row.backing in seen:
-            return None
-        seen.add(row.backing)
-        return b"./" + os.fsencode(row.backing.removeprefix(f"{root}/").removeprefix(f"{root}:"))
-
-    return name
-
-
-def _print(rows: Iterable[Row], name_of: Callable[[Row], bytes | None], *, zero: bool) -> None:
-    for row in rows:
-        name = name_of(row)
-        if row.hashed.digest is None or name is None:
-            continue
-        digest = row.hashed.digest.encode()
-        if zero:
-            sys.stdout.buffer.write(digest + b"  " + name + b"\0")
-        elif sys.stdout.isatty():
-            sys.stdout.write(f"{row.hashed.digest}  {escaped(name)}\n")
-        else:
-            sys.stdout.buffer.write(_line(digest, name))
-
-
-def _line(digest: bytes, name: bytes) -> bytes:
-    """A line of sha256sum(1)."""
-    if not any(special in name for special in _ESCAPES):
-        return digest + b"  " + name + b"\n"
-    for special, shown in _ESCAPES.items():
-        name = name.replace(special, shown)
-    return b"\\" + digest + b"  " + name + b"\n"
-
-
-# -- columns -------------------------------------------------------------------------------------
-
-
-def _column(key: str, placeholder: str, value: Callable[[Row], Any], words: Any = None) -> Column[Row]:
-    return Column(key, value, placeholder, placeholder.upper(), words)
-
-
-def _table(algorithm: str) -> Table[Row]:
-    def identity(name: str) -> Callable[[Row], str | None]:
-        def text(row: Row) -> str | None:
-            found = getattr(row.layer, name, None)
-            return None if found is None else str(found)
-
-        return text
-
-    columns: tuple[Column[Row], ...] = (
-        _column("path", "Path", lambda row: lossless(row.file.path), lambda row: escaped(row.file.path)),
-        Column("algorithm", lambda row: row.algorithm, "Algorithm", "ALGORITHM"),
-        Column("digest", lambda row: row.hashed.digest, "Digest", algorithm.upper()),
-        _column(
-            "size", "Size", lambda row: row.file.stat.size, lambda row: human_size(row.file.stat.size, 4)
-        ),
-        _column("nlink", "NLink", lambda row: row.file.stat.nlink),
-        _column("inode", "Inode", lambda row: row.file.stat.ino),
-        _column("state", "State", lambda row: "hidden" if row.file.hidden else "visible"),
-        _column("layer", "Layer", lambda row: row.layer.number if row.layer else None),
-        _column("diff_id", "DiffID", identity("diff_id")),
-        _column("chain_id", "ChainID", identity("chain_id")),
-        _column("cache_id", "CacheID", identity("cache_id")),
-        Column(
-            "hidden_by", lambda row: row.file.hidden.by if row.file.hidden else None, "HiddenBy", "HIDDEN BY"
-        ),
-        _column("how", "How", lambda row: str(row.file.hidden.how) if row.file.hidden else None),
-        Column("backing_path", lambda row: row.backing, "BackingPath", "BACKING PATH"),
-    )
-    return Table(columns, _SHOWN)
+            yield HashRow(hashed, algorithm, layer, f"{label}/{os.fsdecode(path)}")

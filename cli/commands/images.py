@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
@@ -12,85 +10,21 @@ from click.shell_completion import CompletionItem
 from ..emit import emit, is_template
 from ..filters import Filters, filter_option, invalid_filter, labels, moment
 from ..options import format_option, no_trunc_option, root_option
-from ..rows.identities import NONE
+from ..rows.images import SORT_KEYS, USAGE_SORT_KEYS, image_lines, image_table, sorted_lines
 from ..stores import is_carried, open_root, open_word
 from ..subjects import complete_images, image_names
-from ..table import Column, Table
-from ..units import ZERO_TIME_NS, age, clock, human_size, rfc3339, short_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable
 
-    from layerfs.analysis.store.listing import Digests, ImageFilter, ImageRow
-    from layerfs.analysis.store.usage import ImageUsage
-    from layerfs.model import Image
+    from layerfs.analysis.store.listing import Digests, ImageFilter
     from layerfs.store import Store
 
 __all__ = ["command"]
 
-UNKNOWN = "N/A"
-
 _TAGGED = "table {{.Repository}}\t{{.Tag}}"
 _REST = "\t{{.ID}}\t{{if .CreatedSince}}{{.CreatedSince}}{{else}}N/A{{end}}\t{{.Size}}"
 _USAGE = "\t{{.SharedSize}}\t{{.UniqueSize}}\t{{.FreedSize}}\t{{.Containers}}"
-
-SORT_KEYS = ("repository", "tag", "digest", "id", "created", "size", "containers")
-USAGE_SORT_KEYS = ("shared_size", "unique_size", "freed_size")
-
-
-class Sizes:
-    """The sizes of an image in bytes, each reckoned when it is asked for; None where it is not known."""
-
-    def __init__(self, root: Store, image: Image, usage: ImageUsage | None) -> None:
-        """Those of `image` in `root`; `usage` where that was reckoned already."""
-        self._root = root
-        self._image = image
-        self._usage = usage
-
-    @functools.cached_property
-    def size(self) -> int | None:
-        """As its engine prints it."""
-        return self._usage.size if self._usage else self._root.size(self._image)
-
-    @functools.cached_property
-    def content(self) -> int | None:
-        """Of its blobs, in kinds of store that keep them."""
-        return self._root.packed_size(self._image)
-
-    @functools.cached_property
-    def on_disk(self) -> int | None:
-        """Of all that is kept of it, where that is more than one form."""
-        return self._root.disk_usage(self._image)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line; `usage` only where it was asked for."""
-
-    name: ImageRow
-    sizes: Sizes | None
-    containers: int
-    usage: ImageUsage | None
-
-    @property
-    def size(self) -> int | None:
-        """The size that its engine prints."""
-        return self.sizes.size if self.sizes else None
-
-    @property
-    def content(self) -> int | None:
-        """Bytes of its blobs."""
-        return self.sizes.content if self.sizes else None
-
-    @property
-    def on_disk(self) -> int | None:
-        """What it takes on disk."""
-        return self.sizes.on_disk if self.sizes else None
-
-    def of_usage(self, part: str) -> int | None:
-        """The part `shared`, `unique` or `freed` of the size, where it is known."""
-        found: int | None = getattr(self.usage, part, None)
-        return found
 
 
 def _complete_sort(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
@@ -177,10 +111,10 @@ def command(
     if only is not None:
         listed = (item for item in listed if item.image.id == only)
     names = image_rows(listed, _told_digests(form, digests=digests))
-    rows = list(_rows(data_root, names, usage=usage))
+    rows = list(image_lines(data_root, names, usage=usage))
     counted = data_root.account_rules.containers_listed
-    table = _table(full=no_trunc, platforms=all_platforms, usage=usage, counted=counted)
-    emit(table, _sorted(rows, sort) if sort else rows, form)
+    table = image_table(full=no_trunc, platforms=all_platforms, usage=usage, counted=counted)
+    emit(table, sorted_lines(rows, sort) if sort else rows, form)
 
 
 def _layout(form: str, *, quiet: bool, digests: bool, platforms: bool, usage: bool) -> str:
@@ -222,167 +156,3 @@ def _image_filter(root: Store, filters: Filters) -> ImageFilter:
         until_ns=moment(filters, "until"),
         references=tuple(filters.get("reference", ())),
     )
-
-
-def _rows(root: Store, names: Iterable[ImageRow], *, usage: bool) -> Iterator[Row]:
-    from layerfs.analysis.store.listing import container_counts
-
-    containers = container_counts(root)
-    account = _account(root) if usage else None
-    sizes: dict[str, Sizes] = {}
-    for name in names:
-        image = name.image
-        part = account(image) if account else None
-        if image.id not in sizes:
-            sizes[image.id] = Sizes(root, image, part)
-        yield Row(name, sizes[image.id], containers[image.id], part)
-
-
-def _account(root: Store) -> Callable[[Image], ImageUsage]:
-    """The usage of images, each reckoned once however many names it has."""
-    from layerfs.analysis.store.usage import StoreUsage
-    from layerfs.capabilities import Accountable, lacking
-
-    if not isinstance(root, Accountable):
-        raise lacking(root, "images --usage")
-    usage = StoreUsage(root)
-    known: dict[str, ImageUsage] = {}
-
-    def of(image: Image) -> ImageUsage:
-        return known.get(image.id) or known.setdefault(image.id, usage.of(image))
-
-    return of
-
-
-def _sorted(rows: list[Row], column: str) -> list[Row]:
-    """The rows by one column, the unknown last, otherwise in their order."""
-    usual, key = not column.startswith("-"), column.removeprefix("-").lower().replace("-", "_")
-    keys = (*SORT_KEYS, *USAGE_SORT_KEYS)
-    key = next((known for known in keys if key in (known, known.removesuffix("_size"))), "")
-    if not key:
-        raise click.BadParameter(f"choose one of {', '.join(keys)}", param_hint="--sort")
-    if key in USAGE_SORT_KEYS and not all(row.usage for row in rows):
-        raise click.BadParameter(f"{key} needs --usage", param_hint="--sort")
-    values = [(_sort_value(row, key), row) for row in rows]
-    known = [(value, row) for value, row in values if value is not None]
-    largest_first = bool(known) and isinstance(known[0][0], int)
-    known.sort(key=lambda pair: pair[0], reverse=largest_first == usual)
-    return [row for _, row in known] + [row for value, row in values if value is None]
-
-
-def _sort_value(row: Row, key: str) -> Any:
-    if key == "created":
-        return row.name.image.config.created_ns
-    if key in USAGE_SORT_KEYS:
-        return row.of_usage(key.removesuffix("_size"))
-    return row.name.image.id if key == "id" else getattr(row if hasattr(row, key) else row.name, key)
-
-
-# -- columns -------------------------------------------------------------------------------------
-
-
-def _table(*, full: bool, platforms: bool, usage: bool, counted: bool) -> Table[Row]:
-    columns: list[Column[Row]] = [
-        Column("repository", lambda row: row.name.repository, "Repository", "REPOSITORY", _repository),
-        Column("tag", lambda row: row.name.tag, "Tag", "TAG", lambda row: row.name.tag or NONE),
-        Column("digest", lambda row: row.name.digest, "Digest", "DIGEST", _digest),
-        Column("id", lambda row: row.name.image.id, "ID", "IMAGE ID", _id if full else _short),
-        Column("created", lambda row: rfc3339(_created(row)), "CreatedAt", "CREATED AT", _created_at),
-        Column("", _created, "CreatedSince", "CREATED", _created_since),
-        Column("size", lambda row: row.size, "Size", "SIZE", lambda row: _size(row.size)),
-        Column("", lambda row: row.size, "VirtualSize", "SIZE", lambda row: _size(row.size, 4)),
-        Column(
-            "content_size",
-            lambda row: row.sizes and row.sizes.content,
-            "ContentSize",
-            "CONTENT SIZE",
-            lambda row: _size(row.content),
-            listed=False,
-        ),
-        Column(
-            "disk_usage",
-            lambda row: row.sizes and row.sizes.on_disk,
-            "DiskUsage",
-            "DISK USAGE",
-            lambda row: _size(row.on_disk),
-            listed=False,
-        ),
-        Column(
-            "target",
-            lambda row: row.name.image.target_digest,
-            "Target",
-            "TARGET",
-            lambda row: row.name.image.target_digest or UNKNOWN,
-            listed=False,
-        ),
-        Column("containers", lambda row: row.containers, "Containers", "CONTAINERS", _containers(counted)),
-    ]
-    if platforms:
-        columns.append(
-            Column(
-                "platform",
-                lambda row: row.name.image.platform_name,
-                "Platform",
-                "PLATFORM",
-                lambda row: row.name.image.platform_name or UNKNOWN,
-            )
-        )
-    columns += [_usage_column(part, in_data=usage) for part in ("shared", "unique")]
-    if usage:
-        columns.append(_usage_column("freed", in_data=True))
-    shown = ("Repository", "Tag", "ID", "CreatedSince", "Size")
-    return Table(columns, shown + (("SharedSize", "UniqueSize", "FreedSize", "Containers") if usage else ()))
-
-
-def _usage_column(part: str, *, in_data: bool) -> Column[Row]:
-    """A part of the size; `N/A` in templates, and no part of the data, unless it was asked for."""
-
-    def value(row: Row) -> int | None:
-        return row.of_usage(part)
-
-    def cell(row: Row) -> str:
-        return _size(value(row), 4)
-
-    key = f"{part}_size" if in_data else ""
-    return Column(key, value, f"{part.title()}Size", f"{part.upper()} SIZE", cell)
-
-
-def _created(row: Row) -> int | None:
-    return row.name.image.config.created_ns
-
-
-def _created_at(row: Row) -> str:
-    created = _created(row)
-    return clock(ZERO_TIME_NS if created is None else created)
-
-
-def _created_since(row: Row) -> str:
-    created = _created(row)
-    return "" if created is None else age(created)
-
-
-def _repository(row: Row) -> str:
-    return row.name.repository or NONE
-
-
-def _digest(row: Row) -> str:
-    """`<none>`; nothing where Docker leaves it out: of a repository known by digest alone."""
-    without_tag = row.name.repository is not None and row.name.tag is None
-    return row.name.digest or ("" if without_tag else NONE)
-
-
-def _id(row: Row) -> str:
-    return row.name.image.id
-
-
-def _short(row: Row) -> str:
-    return short_id(row.name.image.id)
-
-
-def _size(size: int | None, digits: int = 3) -> str:
-    return UNKNOWN if size is None else human_size(size, digits)
-
-
-def _containers(counted: bool) -> Callable[[Row], str]:
-    """How many, where the engine counts them: older ones only where they account for disk usage."""
-    return lambda row: str(row.containers) if counted or row.usage else UNKNOWN

@@ -9,9 +9,8 @@ import click
 from ..emit import emit
 from ..escape import printable
 from ..options import DEFAULT_ROOT, complete_directory, format_option, root_option, selected_root
+from ..rows.stores import store_table
 from ..stores import store_options
-from ..table import Column, Table
-from ..units import human_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
     from layerfs.stores.search import FoundStore
 
 __all__ = ["command"]
-
-UNKNOWN = "N/A"
-_STORES = {"podman": "containers-storage"}  # of whom nobody would say that
 
 
 @click.command("stores")
@@ -46,47 +42,12 @@ def command(ctx: click.Context, path: str | None, form: str) -> None:
     """
     from layerfs.stores.search import find_stores
 
-    def owner(row: FoundStore) -> str:
-        return _owner(row, kind=form == "table")
-
-    columns: list[Column[FoundStore]] = [
-        Column("kind", lambda row: row.kind, "Kind", "KIND"),
-        Column("owner", lambda row: row.owner, "Owner", "OWNER", owner),
-        Column("user", lambda row: row.user, "User", "USER"),
-        Column("images", lambda row: row.images, "Images", "IMAGES", lambda row: _number(row.images)),
-        Column("containers", lambda row: row.containers, "Containers", "CONTAINERS", _containers),
-        Column("size", lambda row: row.size, "Size", "SIZE", _size),
-        Column("path", lambda row: row.path, "Path", "PATH"),
-        Column("namespace", lambda row: row.part, "Namespace", "NAMESPACE"),
-        Column("inside", lambda row: row.inside, "Inside", "INSIDE"),
-        Column("problem", lambda row: row.problem, "Problem", "PROBLEM"),
-    ]
     is_table = form == "table"
-    shown = ["Owner", "Images", "Containers", "Size", "Path"]
     root = selected_root(ctx)
     top = path or ("/" if root == DEFAULT_ROOT else root)
     rows: Iterable[FoundStore] = find_stores(top, store_options(ctx))
     rows = list(rows) if is_table else rows
-    emit(Table(columns, shown if is_table else ["Kind", *shown, "Problem"]), rows, form)
+    emit(store_table(joined=is_table), rows, form)
     notes = {f"{row.path}: {row.problem}": None for row in rows if row.problem} if is_table else {}
     if notes:
         click.echo("\n" + "\n".join(map(printable, notes)))
-
-
-def _owner(row: FoundStore, *, kind: bool) -> str:
-    """The engine and the user whose it is; with `kind` also what is no matter of course of the store."""
-    usual = row.kind in (row.owner, _STORES.get(row.owner))
-    what = " ".join(filter(None, ["" if usual else row.kind, row.part])) if kind else ""
-    return row.owner + (f" ({what})" if what else "") + (f" of {row.user}" if row.user else "")
-
-
-def _containers(row: FoundStore) -> str:
-    return _number(row.containers)
-
-
-def _number(value: int | None) -> str:
-    return UNKNOWN if value is None else str(value)
-
-
-def _size(row: FoundStore) -> str:
-    return UNKNOWN if row.size is None else human_size(row.size)

@@ -8,11 +8,11 @@ import click
 
 from ..emit import emit, emit_json
 from ..options import format_option, root_option
+from ..rows.containers import View, container_table
 from ..rows.identities import NONE
 from ..stores import open_root
 from ..table import Column, Table
 from ..units import age, human_size, rfc3339, short_id
-from .containers import View, container_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
