@@ -52,6 +52,14 @@ FLOORS = (
 STORE_TYPES = {"CacheID", "DockerContainer", "LayerRecord", "LinkID", "MountRecord"}
 """What only the package of a kind of store may name, and `formats`."""
 
+BESIDE = {
+    "containerd": {
+        f"layerfs.stores.docker.{name}" for name in ("buildkit", "containers", "driver", "volumes")
+    }
+}
+"""The modules of another kind that a kind may import: Docker keeps containers, volumes and the records of its
+build cache in its own data root, also when its images are in containerd."""
+
 KIND_FILES = (
     *("config.v2.json", "imagedb", "layerdb", "overlay2", "repositories.json", "tar-split.json"),
     *("meta.db", "metadata.db"),
@@ -150,6 +158,18 @@ def _kinds_known(module: Module) -> Iterator[str]:
     for text, line in module.texts():
         if f"{text}.".startswith(packages):
             yield f"line {line}: the module {text}"
+
+
+def kinds_do_not_know_each_other(module: Module) -> Iterator[str]:
+    """A kind of store imports nothing of another, but for what `BESIDE` names."""
+    own = next((kind for kind in registry.KINDS if module.within(f"layerfs.stores.{kind}")), None)
+    if own is None and not module.within("layerfs.stores.blobs"):
+        return
+    others = tuple(f"layerfs.stores.{kind}." for kind in registry.KINDS if kind != own)
+    for found in module.imports():
+        allowed = found.target.rpartition(".")[0] in BESIDE.get(own or "", ())
+        if f"{found.target}.".startswith(others) and not allowed:
+            yield f"line {found.line}: imports {found.target}"
 
 
 def _name(node: ast.AST) -> str:
@@ -330,6 +350,7 @@ SOURCE_RULES = (
     imports_only_downward,
     nobody_knows_a_kind_of_store,
     engine_has_no_files_of_a_kind,
+    kinds_do_not_know_each_other,
     third_parties_have_one_importer,
     tables_know_no_click,
     formats_know_no_files,
@@ -363,6 +384,13 @@ VIOLATIONS = [
     (engine_has_no_files_of_a_kind, "layerfs.analysis.store.inspect", "path = f'{x}/overlay2/{y}'"),
     (engine_has_no_files_of_a_kind, "layerfs.tree.archived", "def f():\n    raise OSError(b'layerdb')"),
     (nobody_knows_a_kind_of_store, "layerfs.analysis.store.forest", "def f(x: MountRecord): pass"),
+    (kinds_do_not_know_each_other, "layerfs.stores.archive.store", "from layerfs.stores import docker"),
+    (
+        kinds_do_not_know_each_other,
+        "layerfs.stores.containerd.store",
+        "def f():\n    from layerfs.stores.docker.layerdb import LayerDB",
+    ),
+    (kinds_do_not_know_each_other, "layerfs.stores.blobs.outer", "import layerfs.stores.archive.store"),
     (third_parties_have_one_importer, "layerfs.views.fuse.server", "from fuse import FUSE"),
     (third_parties_have_one_importer, "layerfs_cli.commands.images", "import tabulate"),
     (third_parties_have_one_importer, "layerfs.naming", "import click.core"),
