@@ -1,1 +1,1 @@
-"""The data root's own files, one directory of it a module. Knows nothing of the union."""
+"""Docker data roots with the storage driver overlay2: readers of its directories, and the store."""

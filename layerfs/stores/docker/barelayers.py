@@ -1,6 +1,6 @@
 """Layers without a record: a container's own two, those of removed containers, and BuildKit's.
 
-They are directories of `overlay2/` that no image's layer names as its own, and they have no diff ID.
+They are directories of `overlay2/` that belong to no layer of an image. They have no diff ID.
 
 Source: moby `layer/layer_store.go` (saveMount), `daemon/graphdriver/overlay2/overlay.go`.
 """
@@ -26,7 +26,7 @@ __all__ = ["BareLayers", "BareStack", "place_of"]
 
 
 class Store(Protocol):
-    """What is needed of a data root."""
+    """The methods of a data root that are used here."""
 
     layerdb: LayerDB
     overlay2: Overlay2
@@ -43,11 +43,11 @@ class Store(Protocol):
 
 
 class BareStack(NamedTuple):
-    """A layer without a record, and what is below it.
+    """A layer without a record, and the layers below it.
 
     Attributes:
-        above: it, and those below it that have no record either, uppermost first.
-        chain: the layers of an image below these, base first.
+        above: it, and those directly below it that have no record either, uppermost first.
+        chain: the layers with a record below these, base first.
     """
 
     above: list[CacheID]
@@ -58,11 +58,11 @@ class BareLayers:
     """The layers without a record of one data root."""
 
     def __init__(self, store: Store) -> None:
-        """Find them in `store`."""
+        """Read them from `store`."""
         self._store = store
 
     def and_known(self) -> Iterator[KnownLayer]:
-        """Every layer that has a record, however damaged, and then those that have none."""
+        """Every layer with a record, sound or damaged, and then those without."""
         layerdb, records = self._store.layerdb, self._store.records
         taken: set[CacheID | None] = set()
         for chain in layerdb.chain_ids():
@@ -77,7 +77,7 @@ class BareLayers:
                 yield KnownLayer(None, None, cache_id)
 
     def layer(self, cache_id: CacheID) -> BareLayer:
-        """The layer of a directory, and the container whose it is."""
+        """The layer of a directory, with its container, if it has one."""
         layerdb = self._store.layerdb
         for container in layerdb.container_ids():
             noted = layerdb.noted_mount(container)
@@ -88,10 +88,10 @@ class BareLayers:
         return BareLayer(cache_id)
 
     def stack(self, layer: BareLayer) -> BareStack:
-        """What a layer stands on, by its container's record or else by its own `lower`.
+        """A layer and those below it, by the record of its container or else by its own `lower`.
 
         Raises:
-            CorruptStore: what is below is damaged, or cannot be told.
+            CorruptStore: the layers below are damaged, or not known.
         """
         mount = self._store.load_container(layer.container_id).mount if layer.container_id else None
         if mount is None or mount.below is not None:
@@ -101,7 +101,7 @@ class BareLayers:
         return BareStack([cache_id for cache_id in own if cache_id], chain)
 
     def _by_lower(self, top: CacheID) -> BareStack:
-        """The layers of `lower`, as far up as they are a chain with the records that it has."""
+        """The stack by `lower`: the lowest directories as a chain of recorded layers, and those above."""
         below = self._lower(top)
         records = {layer.cache_id: layer for layer in self._store.layers()} if below else {}
         highest = next((depth for depth, cache_id in enumerate(below) if cache_id in records), None)

@@ -1,4 +1,4 @@
-"""BuildKit's records as a build cache: which layer each stands for, and what it takes."""
+"""BuildKit's records as a build cache: the layer and the size of each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["build_cache"]
 
 
 def build_cache(root: DataRoot) -> list[CacheRecord] | None:
-    """The records that count, as `docker system df` counts; None where they are damaged (reported)."""
+    """The records that `docker system df` counts; None if they are damaged (reported)."""
     records, in_records = read_buildkit_records(root.directory, root.bolt_state)
     kept, in_snapshots = root.snapshots
     for problem in (*in_records, *in_snapshots):
@@ -47,10 +47,10 @@ def _size(
     *,
     whole: bool,
 ) -> int | None:
-    """What BuildKit noted, or else the bytes of the layer or directory that is the record's.
+    """The size that BuildKit recorded, or else that of the record's layer or directory.
 
-    None where they cannot be counted, or where snapshots were lost (they are not `whole`) and the record's
-    may be one of them.
+    None if it cannot be counted, or if snapshots were lost (not `whole`) and this record's may be one of
+    these.
     """
     if record.size is not None:
         return record.size

@@ -1,4 +1,4 @@
-"""`buildkit/`: the records of BuildKit's cache, and which directories of `overlay2/` belong to it.
+"""`buildkit/`: the records of BuildKit's cache, and its snapshots, which own directories of `overlay2/`.
 
 Sources: moby `builder/builder-next/adapters/snapshot/snapshot.go`, `builder/builder-next/controller.go`.
 """
@@ -27,19 +27,19 @@ Item = TypeVar("Item")
 
 
 class Readable(NamedTuple, Generic[Item]):
-    """What a damaged database still holds, and what is wrong with it; none where there is no database."""
+    """The readable records of a database, which may be damaged, and its problems."""
 
     items: tuple[Item, ...]
     problems: tuple[CorruptStore, ...]
 
 
 def read_buildkit_snapshots(root: HostDir, state: str) -> Readable[BuildKitSnapshot]:
-    """BuildKit's snapshots, in a state as of `read_boltfile`; none where it was never used."""
+    """BuildKit's snapshots; `state` is that of `read_boltfile`. Empty if BuildKit was never used."""
     return _parsed(root, _SNAPSHOTS, state, parse_snapshots)
 
 
 def read_buildkit_records(root: HostDir, state: str, path: str = _RECORDS) -> Readable[BuildKitRecord]:
-    """The records of BuildKit's cache, likewise; `path` is that of the database below the data root."""
+    """The records of BuildKit's cache, likewise, from the database at `path` below the data root."""
     return _parsed(root, path, state, parse_records)
 
 

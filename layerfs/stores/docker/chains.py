@@ -1,7 +1,7 @@
-"""What each chain ID is made of: the layer's diff ID and the layer below, proven by the hash.
+"""Finds for each chain ID the layer's diff ID and the layer below, proven by the hash.
 
-A chain ID is the sha256 of these two, so whatever makes it is right, wherever it was read: in the layer's
-own `diff` and `parent`, in an image's config, or, where these are lost, in the records of other layers.
+A chain ID is the sha256 of these two. So a pair that gives the chain ID is right, wherever it was read: in
+the layer's own `diff` and `parent`, in an image's config, or, if these are lost, in records of other layers.
 
 Source: OCI image-spec `config.md` (Layer ChainID).
 """
@@ -27,25 +27,25 @@ if TYPE_CHECKING:
 __all__ = ["ChainParts", "Chains", "Step"]
 
 _TRIALS = 1 << 18
-"""How many pairs of IDs are tried in all, lest damage makes work that grows with its square."""
+"""The most pairs of IDs that are tried, so that much damage does not cost quadratic time."""
 
 
 class ChainParts(NamedTuple):
-    """What a layer's chain ID is made of."""
+    """The two parts of a layer's chain ID."""
 
     diff_id: DiffID
     parent: ChainID | None
 
 
 class Step(NamedTuple):
-    """A layer on the way down a chain, and what it is made of; None, and the end, where nothing tells."""
+    """A layer on the way down a chain, and its parts; None if they are not known, which ends the way."""
 
     chain: ChainID
     parts: ChainParts | None
 
 
 class Chains:
-    """The chains of one store; what a chain ID is made of is found once."""
+    """The chains of one store; the parts of a chain ID are looked for once."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Chains:
         overlay2: Overlay2,
         digest: Callable[[ChainID], DiffID | None] = lambda _chain: None,
     ) -> None:
-        """Join the halves of a store; `digest` makes a layer's diff ID from its files, where it can."""
+        """Read these parts of a store; `digest` computes a layer's diff ID from its files, or gives None."""
         self._driver_dir = driver_dir
         self._imagedb = imagedb
         self._layerdb = layerdb
@@ -66,20 +66,20 @@ class Chains:
         self._trials = _TRIALS
 
     def place(self, chain: ChainID) -> ChainParts | None:
-        """What a layer is made of; None where nothing tells."""
+        """The parts of a layer's chain ID; None if they are not known."""
         if chain not in self._places:
             self._places[chain] = self._noted(chain) or self.wanted.get(chain) or self._tried(chain)
         return self._places[chain]
 
     def down(self, top: ChainID) -> list[ChainID] | None:
-        """A layer and all below it, uppermost first; None where some cannot be told."""
+        """A layer and all below it, uppermost first; None if one of them is not known."""
         found = list(self.walk(top))
         return None if found[-1].parts is None else [step.chain for step in found]
 
     def walk(self, top: ChainID, until: Container[ChainID] = ()) -> Iterator[Step]:
-        """A layer and all below it, uppermost first, but for those of `until` and what is below them.
+        """A layer and those below it, uppermost first, down to the first one of `until` (left out).
 
-        Ends, whatever is damaged: a chain ID is a hash of the one below.
+        It always ends, as a chain ID is a hash of the one below, so there are no cycles.
         """
         at: ChainID | None = top
         while at is not None and at not in until:
@@ -88,7 +88,7 @@ class Chains:
             at = parts.parent if parts else None
 
     def depth(self, chain: ChainID) -> int | None:
-        """How many layers are below one; None where that cannot be told."""
+        """How many layers are below one; None if that is not known."""
         for at, parts in reversed(list(self.walk(chain, until=self._depths))):
             below = self._depths[parts.parent] if parts and parts.parent else -1
             self._depths[at] = None if parts is None or below is None else below + 1
@@ -96,7 +96,7 @@ class Chains:
 
     @functools.cached_property
     def wanted(self) -> Mapping[ChainID, ChainParts]:
-        """The place of each layer by the configs of all sound images."""
+        """The parts of each chain ID in the configs of all sound images."""
         found: dict[ChainID, ChainParts] = {}
         for image_id in self._imagedb.image_ids():
             try:
@@ -109,10 +109,10 @@ class Chains:
                 below = chain
         return found
 
-    # -- ways to tell ----------------------------------------------------------------------------
+    # -- sources ---------------------------------------------------------------------------------
 
     def _noted(self, chain: ChainID) -> ChainParts | None:
-        """As the layer's own record has it, if that makes its chain ID."""
+        """The parts in the layer's own record, if they give its chain ID."""
         noted = self._layerdb.noted_layer(chain)
         if noted.diff_id is None or "parent" in noted.problems:
             return None
@@ -123,7 +123,7 @@ class Chains:
         )
 
     def _tried(self, chain: ChainID) -> ChainParts | None:
-        """The pair that makes the chain ID, of what the layer's record still says and what others say."""
+        """The pair that gives the chain ID, tried from what is left of the record, and from other records."""
         noted = self._layerdb.noted_layer(chain)
         if "" in noted.problems:
             return None
@@ -141,7 +141,7 @@ class Chains:
             for parent in (None, *self._layer_ids):
                 yield ChainParts(noted.diff_id, parent)
         parents = [noted.parent] if noted.parent else []
-        if self._is_base(chain):  # its chain ID is its diff ID
+        if self._is_base(chain):  # the chain ID of a base is its diff ID
             yield ChainParts(DiffID(chain), None)
         for parent in parents:
             for diff_id in self._diff_ids:
@@ -151,7 +151,7 @@ class Chains:
                 yield ChainParts(found, parent)
 
     def _is_base(self, chain: ChainID) -> bool:
-        """Whether a layer notes no parent, and its directory no layers below."""
+        """Whether a layer's record has no parent, and its directory no `lower`."""
         noted = self._layerdb.noted_layer(chain)
         if not noted.cache_id or noted.parent or "parent" in noted.problems:
             return False
@@ -166,6 +166,6 @@ class Chains:
 
     @functools.cached_property
     def _diff_ids(self) -> list[DiffID]:
-        """Every diff ID that is written anywhere in the store."""
+        """Every diff ID that is recorded anywhere in the store."""
         noted = (self._layerdb.noted_layer(chain).diff_id for chain in self._layer_ids)
         return list(dict.fromkeys([*filter(None, noted), *known_diff_ids(self._driver_dir)]))

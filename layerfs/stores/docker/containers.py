@@ -1,4 +1,4 @@
-"""`containers/`: what the engine noted of each container.
+"""`containers/`: the engine's records of each container.
 
 Source: moby `container/container.go` (config.v2.json, hostconfig.json).
 """
@@ -33,7 +33,7 @@ class ContainerDB:
     """Reader of the `containers/` directory; every config is read at most once.
 
     Attributes:
-        problems: why it cannot be read.
+        problems: why the directory cannot be read.
     """
 
     def __init__(self, root: HostDir) -> None:
@@ -61,7 +61,7 @@ class ContainerDB:
         return known
 
     def has_other_driver(self, container: ContainerID) -> bool:
-        """Whether the config says that another storage driver has the container; False where none tells."""
+        """Whether the config says that the container is of another storage driver; False without a config."""
         try:
             return self.config(container).driver not in ("", DRIVER)
         except (CorruptStore, DataRootUnreadable):
@@ -81,11 +81,11 @@ class ContainerDB:
         return self._root.name_of(_config_path(container))
 
     def host_config(self, container: ContainerID) -> Json | None:
-        """How the host was to run one container; None where that is not noted; raises `CorruptStore`."""
+        """The host config of one container; None if there is none; raises `CorruptStore`."""
         return parse_optional(self._root, _host_config_path(container), load_object, JSON_LIMIT)
 
     def host_config_name(self, container: ContainerID) -> str:
-        """The path of that file, for messages."""
+        """The path of the host config, for messages."""
         return self._root.name_of(_host_config_path(container))
 
 

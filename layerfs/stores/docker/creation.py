@@ -1,10 +1,10 @@
-"""Which directories were made when a container was: what is left to tell where its mount record is lost.
+"""Finds a container's directories by the time they were made, if its mount record is lost.
 
-An engine notes when it begins to make a container, and next makes the directory of the -init layer and its
-`link`, which is never written again; nobody else makes -init layers. So containers and -init layers take
-turns in time. Where they do, without a gap in it, each belongs to the one before; where several were made
-at once, or one of them is gone, nothing is told of all that were made about then. Nor does a copy tell
-that kept no times.
+An engine records when it begins to make a container. Next it makes the directory of the -init layer and its
+`link`, which is never written again; nothing else makes -init layers. So in order of time, containers and
+-init layers alternate, and an -init layer belongs to the container before it. If several were made at about
+the same time, or one of them is gone, no answer is given for any of them; nor in a copy that did not keep
+times.
 
 Sources: moby `daemon/create.go`, `layer/layer_store.go` (CreateRWLayer), `daemon/graphdriver/overlay2`.
 """
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 __all__ = ["made_together"]
 
 _APART = 1_000_000_000
-"""Nanoseconds after which one has nothing to do with the other; mostly an engine takes a thousandth."""
+"""Nanoseconds from a container to its -init layer at most; an engine usually takes about a millisecond."""
 
 _CLOCK = 10_000_000
-"""Nanoseconds by which times of files are behind the clock: the kernel takes that of its last tick."""
+"""Nanoseconds by which times of files may be behind the clock: the kernel takes the time of its last tick."""
 
 _Event: TypeAlias = "tuple[int, ContainerID | CacheID]"
 
@@ -34,11 +34,11 @@ _Event: TypeAlias = "tuple[int, ContainerID | CacheID]"
 def made_together(
     begun: Mapping[ContainerID, int], made: Mapping[CacheID, int]
 ) -> dict[ContainerID, CacheID]:
-    """Which read-write layer is a container's, as far as that can be told.
+    """The read-write layer of each container for which times tell it.
 
     Args:
-        begun: when each container was begun, in nanoseconds.
-        made: when the -init layer of each of these was made.
+        begun: the time in each container's config, in nanoseconds.
+        made: for each read-write layer when its -init layer was made, in nanoseconds.
     """
     events: list[_Event] = [(when - _CLOCK, container) for container, when in begun.items()]
     events += ((when, directory) for directory, when in made.items())
@@ -52,7 +52,7 @@ def made_together(
 
 
 def _groups(events: Sequence[_Event]) -> Iterator[list[ContainerID | CacheID]]:
-    """What was made soon after each other, in order of time."""
+    """Groups of what was made within a short time, in order of time."""
     group: list[ContainerID | CacheID] = []
     last = 0
     for when, what in events:

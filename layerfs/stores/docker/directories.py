@@ -1,10 +1,10 @@
-"""Which directory of `overlay2/` is a layer's: by its `cache-id`, unless that is missing or contradicted.
+"""Finds each layer's directory in `overlay2/`: by its `cache-id`, unless that is missing or contradicted.
 
-A directory's place is told more than once: by `cache-id`; by the `lower` of every layer and container
-above, which count their layers from the base; by its own `lower`, which names the layers below; and by
-what is in it, beside the layer's tar-split data. A `cache-id` that names a directory of its own on the
-right layers is taken as it is. Any other is judged by all of these; what they leave open is not answered,
-so that no layer is ever shown with another's files.
+There are several sources: `cache-id`; the `lower` of every layer and container above, whose entries count
+from the base; the directory's own `lower`, which names the layers below; and its contents, compared with the
+layer's tar-split data. A `cache-id` is used if no other layer has the same one, and the directory is on the
+right layers. Otherwise all sources are compared. If they do not decide it, there is no answer, so that no
+layer is ever shown with files of another.
 
 Source: moby `layer/filestore.go`, `daemon/graphdriver/overlay2/overlay.go`.
 """
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 __all__ = ["Directories", "Directory"]
 
 _MOST_LIKELY = 64
-"""How many directories that nothing names are compared with one layer's tar-split data."""
+"""The most directories without a record that are compared with one layer's tar-split data."""
 
 
 _MOST_CLAIMS = 16
-"""Layers that may note one directory, and each still be asked whether it is theirs."""
+"""The most layers with one directory in their records for which it is checked whose it is."""
 
 
 class Directory(NamedTuple):
@@ -41,7 +41,7 @@ class Directory(NamedTuple):
 
     Attributes:
         cache_id: its name in `overlay2/`.
-        told_by: what tells it, in words, where that is not the layer's own `cache-id`.
+        told_by: the source, in words, if it is not the layer's own `cache-id`; else None.
     """
 
     cache_id: CacheID
@@ -49,20 +49,20 @@ class Directory(NamedTuple):
 
 
 class _Votes(NamedTuple):
-    """What the `lower` files above a layer name as its directory: how many, and the first, name each."""
+    """The directories that `lower` files above a layer name for it: how many name each, and the first."""
 
     of: Counter[CacheID]
     by: dict[CacheID, str]
 
     @property
     def winners(self) -> list[CacheID]:
-        """What most of them name."""
+        """The directories that most files name."""
         most = max(self.of.values(), default=0)
         return [cache_id for cache_id, count in self.of.items() if count == most]
 
 
 class Directories:
-    """The layers' directories of one store; each is judged once."""
+    """The directories of the layers of one store; each is looked for once."""
 
     def __init__(
         self,
@@ -71,13 +71,14 @@ class Directories:
         chains: Chains,
         fits: Callable[[ChainID, CacheID], bool | None],
     ) -> None:
-        """Join the halves of a store.
+        """Read these parts of a store.
 
         Args:
-            layerdb: what layers and containers note.
+            layerdb: the records of layers and containers.
             overlay2: the directories.
-            chains: what stands on what.
-            fits: whether a directory holds what a layer's tar-split data list; None where nothing tells.
+            chains: the chains of layers.
+            fits: tells whether a directory has the entries of a layer's tar-split data; None if that is not
+                known.
         """
         self._layerdb = layerdb
         self._overlay2 = overlay2
@@ -87,28 +88,28 @@ class Directories:
         self._links: dict[CacheID, LinkID | None] = {}
 
     def of(self, chain: ChainID) -> Directory | None:
-        """A layer's directory; None where it cannot be told."""
+        """A layer's directory; None if it is not known."""
         pending = [step.chain for step in self._chains.walk(chain, until=self._found)]
-        for item in reversed(pending):  # those below first: they are asked for
+        for item in reversed(pending):  # lower layers first, as they are needed for the others
             self._found[item] = self._sound(item) or self._judged(item)
         return self._found[chain]
 
     def stack(self, chain: ChainID | None) -> list[CacheID] | None:
-        """The directories of a layer and of all below it, base first; None where one is not known."""
+        """The directories of a layer and of all below it, base first; None if one is not known."""
         down = self._chains.down(chain) if chain else []
         found = None if down is None else [self.of(at) for at in reversed(down)]
         known = [item.cache_id for item in found or () if item]
         return known if found is not None and len(known) == len(found) else None
 
     def named(self, links: Sequence[LinkID]) -> list[CacheID] | None:
-        """The directories of short names, in their order; None where one leads nowhere."""
+        """The directories of short names, in their order; None if one leads nowhere."""
         found = [next(iter(self._linked(link)), None) for link in links]
         known = [cache_id for cache_id in found if cache_id]
         return known if len(known) == len(found) else None
 
     @functools.cached_property
     def claims(self) -> Mapping[str, Sequence[ChainID | ContainerID]]:
-        """Which layers and containers note each name in `overlay2/`."""
+        """For each name in `overlay2/` the layers and containers whose records have it."""
         found: defaultdict[str, list[ChainID | ContainerID]] = defaultdict(list)
         for chain in self._layerdb.chain_ids():
             if cache_id := self._layerdb.noted_cache_id(chain):
@@ -119,19 +120,19 @@ class Directories:
                 found[own].append(container)
         return found
 
-    # -- the usual way ---------------------------------------------------------------------------
+    # -- by cache-id -----------------------------------------------------------------------------
 
     def _sound(self, chain: ChainID) -> Directory | None:
-        """The directory that a layer notes, if that is its alone and stands on the right layers."""
+        """The directory in a layer's record, if no other record has it and it is on the right layers."""
         noted = self._layerdb.noted_cache_id(chain)
         if noted is None or noted not in self._overlay2 or len(self.claims[noted]) != 1:
             return None
         return None if self._is_placed(chain, noted) is False else Directory(noted)
 
     def _is_placed(self, chain: ChainID, cache_id: CacheID) -> bool | None:
-        """Whether a directory's `lower` names the layers below `chain`; None where nothing tells.
+        """Whether a directory's `lower` names the layers below `chain`; None if that is not known.
 
-        It counts them, and the first is the one right below; that one's says the same of the rest.
+        It compares their number, and the first one; the rest follows from the `lower` of that one.
         """
         place, depth = self._chains.place(chain), self._chains.depth(chain)
         lower = self._lower(cache_id)
@@ -143,7 +144,7 @@ class Directories:
         return None if depth and link is None else not depth or lower[0] == link
 
     def _link_below(self, place: ChainParts) -> LinkID | None:
-        """The short name of the layer below, as far as it is known by now."""
+        """The short name of the layer below, if it is known already."""
         if place.parent is None:
             return None
         found = self._found.get(place.parent)
@@ -151,7 +152,7 @@ class Directories:
         return self.link(below) if below else None
 
     def _lower(self, cache_id: CacheID) -> Sequence[LinkID] | None:
-        """A directory's `lower`; empty where there is none; None where it is damaged."""
+        """A directory's `lower`; empty if there is none; None if it is damaged."""
         try:
             return self._overlay2.lower(cache_id) or ()
         except CorruptStore:
@@ -175,7 +176,7 @@ class Directories:
 
     @functools.cached_property
     def _leading_to(self) -> Mapping[CacheID, Sequence[LinkID]]:
-        """The short names in `l/` that lead to each directory."""
+        """For each directory the short names in `l/` that lead to it."""
         found: defaultdict[CacheID, list[LinkID]] = defaultdict(list)
         try:
             links = self._overlay2.short_links()
@@ -186,10 +187,10 @@ class Directories:
                 found[target].append(link)
         return found
 
-    # -- in doubt --------------------------------------------------------------------------------
+    # -- by all sources --------------------------------------------------------------------------
 
     def _judged(self, chain: ChainID) -> Directory | None:
-        """The directory for which most speaks; None where too little speaks for any."""
+        """The directory with the most evidence; None if no directory has enough."""
         noted = self._layerdb.noted_cache_id(chain)
         votes = self._votes.get(chain) or _Votes(Counter(), {})
         named = [item for item in dict.fromkeys([noted, *votes.of]) if item and item in self._overlay2]
@@ -202,11 +203,11 @@ class Directories:
             told_by = "no other record claims it, and it holds what the layer's tar-split data list"
             return Directory(alone[0], told_by)
         if noted and not self._is_anothers(chain, noted) and self._fits(chain, noted) is not False:
-            return Directory(noted)  # perhaps gone, perhaps on the wrong layers: nothing speaks for another
+            return Directory(noted)  # it may be gone or on wrong layers, but there is no evidence for another
         return None
 
     def _points(self, chain: ChainID, cache_id: CacheID) -> int:
-        """How much speaks for a directory: what it holds and who names it more than its own `lower`."""
+        """The weight of the evidence for a directory; contents and votes count more than its own `lower`."""
         votes = self._votes.get(chain)
         named = votes is not None and cache_id in votes.winners
         placed = self._is_placed(chain, cache_id)
@@ -219,9 +220,9 @@ class Directories:
         )
 
     def _is_anothers(self, chain: ChainID, cache_id: CacheID) -> bool:
-        """Whether a directory may well be another layer's, or a container's."""
+        """Whether a directory may belong to another layer, or to a container."""
         claims = self.claims.get(cache_id, ())
-        if len(claims) > _MOST_CLAIMS:  # else each of them would look at all others
+        if len(claims) > _MOST_CLAIMS:  # otherwise each of them would be compared with all others
             return True
         others = [item for item in claims if item != chain]
         if any(not self._is_refuted(item, cache_id) for item in others):
@@ -229,14 +230,14 @@ class Directories:
         return any(item != chain for item in self._voted_for.get(cache_id, ()))
 
     def _is_refuted(self, claimant: ChainID | ContainerID, cache_id: CacheID) -> bool:
-        """Whether a claim is a layer's whose files or whose layers below are not this directory's."""
+        """Whether the claimant is a layer whose files, or lower layers, are not those of the directory."""
         if isinstance(claimant, ChainID):
             return self._fits(claimant, cache_id) is False or self._is_placed(claimant, cache_id) is False
         return False
 
     @functools.cached_property
     def _votes(self) -> Mapping[ChainID, _Votes]:
-        """What the `lower` of all layers and containers say of the directories of layers below."""
+        """For each layer, what the `lower` files of all layers and containers above say is its directory."""
         found: defaultdict[ChainID, _Votes] = defaultdict(lambda: _Votes(Counter(), {}))
         for top, cache_id, own in self._voters():
             lower = (self._lower(cache_id) or ())[own:]
@@ -250,7 +251,7 @@ class Directories:
         return found
 
     def _voters(self) -> Iterator[tuple[ChainID | None, CacheID, int]]:
-        """Directories above layers: the layer right below, and how many of `lower` come before that."""
+        """Directories above layers: (layer below, directory, entries of `lower` before that layer)."""
         for chain in {*self._chains.wanted, *self._layerdb.chain_ids()}:
             place, cache_id = self._chains.place(chain), self._layerdb.noted_cache_id(chain)
             if place and cache_id:
@@ -264,7 +265,7 @@ class Directories:
 
     @functools.cached_property
     def _voted_for(self) -> Mapping[CacheID, Sequence[ChainID]]:
-        """The layers whose directory each is by most of the votes."""
+        """For each directory the layers whose directory it is by most of the votes."""
         found: defaultdict[CacheID, list[ChainID]] = defaultdict(list)
         for chain, votes in self._votes.items():
             for cache_id in votes.winners:
@@ -274,7 +275,7 @@ class Directories:
     # -- names -----------------------------------------------------------------------------------
 
     def _linked(self, link: LinkID) -> list[CacheID]:
-        """The directories that have a short name: by `l/`, or by their own `link` files."""
+        """The directories with a short name: by `l/`, or by their own `link` files."""
         target = self._overlay2.link_target(link)
         there = [target] if target and target in self._overlay2 else []
         if any(self._noted_link(item) in (link, None) for item in there):
@@ -290,7 +291,7 @@ class Directories:
         return found
 
     def _unclaimed_upon(self, chain: ChainID) -> Sequence[CacheID]:
-        """Directories that no record names, on the very layers that are below `chain`."""
+        """Directories without a record that are on the same layers as `chain`."""
         place, depth = self._chains.place(chain), self._chains.depth(chain)
         if place is None or depth is None:
             return ()
@@ -300,7 +301,7 @@ class Directories:
 
     @functools.cached_property
     def _unclaimed(self) -> Mapping[tuple[int, LinkID | None], Sequence[CacheID]]:
-        """Directories that no record names, by the number of layers below and the first of them."""
+        """Directories without a record, by the number of layers below and the first of them."""
         found: defaultdict[tuple[int, LinkID | None], list[CacheID]] = defaultdict(list)
         for cache_id in self._overlay2.cache_ids():
             lower = self._lower(cache_id)

@@ -1,4 +1,4 @@
-"""`distribution/`: which layer a registry's blobs were, as pulls and pushes noted it; a mere cache.
+"""`distribution/`: the layers of registries' blobs, as recorded by pulls and pushes; the engine's cache.
 
 Source: moby `distribution/metadata/v2_metadata_service.go`.
 """
@@ -31,7 +31,7 @@ class Distribution:
     """Reader of one `distribution/` directory.
 
     Attributes:
-        problems: what is wrong with the notes; complete once `blobs` was asked for.
+        problems: what is wrong with the records; complete after `blobs` was read.
     """
 
     def __init__(self, driver_dir: HostDir) -> None:
@@ -41,7 +41,7 @@ class Distribution:
 
     @functools.cached_property
     def blobs(self) -> Mapping[DiffID, tuple[Blob, ...]]:
-        """The blobs of each layer that has any, by both kinds of notes; damaged ones are left out."""
+        """The blobs of each layer, from both kinds of records; damaged ones are left out."""
         found: dict[DiffID, dict[BlobDigest, dict[str, None]]] = {}
         for path, about in distribution_entries(self._driver_dir):
             if not isinstance(about, DiffID):
@@ -63,7 +63,7 @@ class Distribution:
 
 
 def distribution_entries(driver_dir: HostDir) -> Iterator[tuple[str, DiffID | Problem]]:
-    """The path of every note below `driver_dir`, and the layer it is about, or what is wrong with it."""
+    """The path of every record below `driver_dir`, with its layer, or with its problem."""
     for digest in _names(driver_dir, _BY_DIGEST):
         path = f"{_BY_DIGEST}/{digest}"
         try:
@@ -75,7 +75,7 @@ def distribution_entries(driver_dir: HostDir) -> Iterator[tuple[str, DiffID | Pr
 
 
 def known_diff_ids(driver_dir: HostDir) -> list[DiffID]:
-    """Every layer that was pulled or pushed, by its diff ID, sorted."""
+    """The diff IDs of all layers that were pulled or pushed, sorted."""
     return [DiffID.from_hex(name) for name in _names(driver_dir, _BY_DIFF)]
 
 

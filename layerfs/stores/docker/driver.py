@@ -1,7 +1,7 @@
-"""Which kind of store a directory holds, found out and said plainly.
+"""Opens the directory of an overlay2 root, or says what it is instead.
 
-Only overlay2 roots are read here. Everything else a user is likely to point at, and no other kind reads, is
-recognised by its own marks, so that the error names it and says where to look instead.
+Other directories that users are likely to give, and that no kind of store reads, are recognised by their
+entries, so that the error can name them and say where to look instead.
 
 Sources: moby `daemon/daemon.go`, `daemon/image_store_choice.go`; containerd `docs/ops.md`;
 containers/storage `docs/containers-storage.conf.5.md`; OCI image-spec `image-layout.md`.
@@ -48,16 +48,16 @@ __all__ = [
 DRIVER = "overlay2"
 
 IMAGE_HALF = f"image/{DRIVER}"
-"""Where the records are of images, layers, and what containers add."""
+"""The directory with the records of images, layers and containers' own layers."""
 
 DIRECTORY_HALF = DRIVER
-"""Where the files of all layers are."""
+"""The directory with the files of all layers."""
 
 HALVES = {
     IMAGE_HALF: "no image is known, nor what layers a container has",
     DIRECTORY_HALF: "the files of no layer are there",
 }
-"""The two directories that make an overlay2 root, and what is lost with each."""
+"""The two directories of an overlay2 root, and what is lost without each."""
 
 OTHER_DRIVERS = (
     "aufs", "btrfs", "devicemapper", "fuse-overlayfs", "overlay", "vfs", "windowsfilter", "zfs",
@@ -81,7 +81,7 @@ def open_data_root(path: str | Path) -> HostDir:
 
 
 def is_data_root(path: str | Path) -> bool:
-    """Whether `open_data_root` opens `path`; what it raises otherwise says what is there."""
+    """Whether `open_data_root` would open `path`."""
     try:
         open_data_root(path).close()
     except (DataRootError, CorruptStore):
@@ -90,7 +90,7 @@ def is_data_root(path: str | Path) -> bool:
 
 
 def found_in(directory: HostDir, name: bytes) -> str | None:
-    """What an entry of some directory is, in words, if it is a data root; no link is followed."""
+    """The kind of a directory's entry, in words, if it is a data root; follows no link."""
     try:
         with directory.subdir(name) as inner:
             return "a Docker data root" if is_there(inner, f"image/{DRIVER}") else None
@@ -99,7 +99,7 @@ def found_in(directory: HostDir, name: bytes) -> str | None:
 
 
 def _checked(directory: HostDir) -> HostDir:
-    """The directory, if it is an overlay2 data root; an error that says what it is otherwise."""
+    """The directory, if it is an overlay2 data root; else raises the error that says what it is."""
     names = {os.fsdecode(name) for name in _list(directory)}
     overlay2 = is_there(directory, f"image/{DRIVER}")
     if overlay2 or is_there(directory, f"{DRIVER}/l") or {DRIVER, "containers"} <= names:
@@ -112,7 +112,7 @@ def _checked(directory: HostDir) -> HostDir:
 
 
 def _refuse_other_stores(directory: HostDir, names: set[str]) -> None:
-    """Raise the error that names a store layerfs knows and cannot read."""
+    """Raise the error for a store that layerfs recognises and cannot read."""
     where = directory.display
     drivers = [name for name in OTHER_DRIVERS if is_there(directory, f"image/{name}")]
     if drivers:
@@ -143,9 +143,9 @@ def _refuse_other_stores(directory: HostDir, names: set[str]) -> None:
 
 
 def lacking(directory: HostDir, half: str) -> CorruptStore | None:
-    """Why one of `HALVES` cannot be read, if it cannot; names the uppermost directory that is missing.
+    """The error for one of `HALVES` that cannot be read, or None; it names the uppermost missing directory.
 
-    A store without layers has no directories to lose.
+    A store without layers needs no directories, so their absence is no error.
     """
     at = ""
     for name in half.split("/"):
@@ -167,7 +167,7 @@ def _has_layers(directory: HostDir) -> bool:
 
 
 def _evidence(directory: HostDir) -> HostDir | None:
-    """The data root inside an evidence tree: reached without following any of the tree's own links."""
+    """The data root inside a copied system; links in that are not followed."""
     try:
         inner = directory.subdir(_EVIDENCE_PATH)
     except OSError as error:

@@ -1,9 +1,9 @@
-"""Whether a data root still has what its engine gave it: owners, modes, times, attributes, devices.
+"""Judges whether a data root is a copy that lost owners, modes, times, extended attributes or devices.
 
-A copy made without them looks like a data root, and shows another tree. `Fidelity` compares some entries
-with their headers; then it asks for marks of overlayfs: on the layers of containers, which the kernel
-always marks, or the whiteouts and opaque directories that archives tell of. What none of that settles is
-taken to be sound. A good root costs the beginning of one archive.
+Such a copy looks like a data root, but shows another tree. `Fidelity` compares some entries with their
+headers. Then it looks for marks of overlayfs: on the layers of containers, which the kernel always marks, or
+the whiteouts and opaque directories of archives. If none of that gives an answer, the root is taken for a
+sound one. For a sound root only the beginning of one archive is read.
 
 Sources: Linux `fs/overlayfs` (marks of upper layers); moby `pkg/archive/archive_linux.go`.
 """
@@ -39,13 +39,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Fidelity"]
 
-_CONTAINERS = 16  # looked at for surviving marks
-_MARKS = 64  # of each kind, looked for in each layer
-_LISTED, _OTHERS = 256, 16  # layers of the root, of which so many with the shortest archives are looked at
-_ARCHIVES, _ENTRIES = 3, 16  # archives, and entries in each, whose headers are compared with the disk
-_MEMBERS = 4096  # of an archive, looked through for such entries
+_CONTAINERS = 16  # entries in which marks are looked for
+_MARKS = 64  # marks of each kind that are looked for in each layer
+_LISTED, _OTHERS = (
+    256,
+    16,
+)  # layers listed, and those read: the shortest archives
+_ARCHIVES, _ENTRIES = 3, 16  # archives, and entries of each, that are compared with the disk
+_MEMBERS = 4096  # members of an archive in which such entries are looked for
 _SECOND = 1_000_000_000
-_TOLERANCE = 2  # seconds: what FAT and zip keep of a time
+_TOLERANCE = 2  # seconds: the unit in which FAT and zip store times
 
 _ASPECTS = {
     "mtime": "times of modification are not those of the archives",
@@ -57,7 +60,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Verdict(NamedTuple):
-    """A judgement that stands for the whole root: what is lost, or None."""
+    """A judgement of the whole root: what is lost, or None."""
 
     lost: str | None
 
@@ -69,7 +72,7 @@ class Fidelity:
     """The judge of one data root.
 
     Attributes:
-        asked: the layers that were looked at, and did not tell.
+        asked: the layers that were read, and gave no answer.
     """
 
     def __init__(
@@ -92,11 +95,11 @@ class Fidelity:
         self.asked: set[ChainID] = set()
 
     def of(self, chain: Callable[[], Sequence[LayerRecord]]) -> str | None:
-        """What shows that the root lost attributes, in words; None where it seems to have them.
+        """The evidence that the root lost attributes, in words; None if it seems to have them.
 
         Args:
-            chain: gives layers to look at, base first, where the layers of containers do not tell; those
-                `asked` before may be left out. Not called once it is settled.
+            chain: gives layers to read, base first, if the layers of containers give no answer; it may leave
+                out those in `asked`. Not called after a judgement was made.
         """
         if self._verdict is None:
             self._judge([record for record in chain() if record.chain_id not in self.asked])
@@ -112,16 +115,16 @@ class Fidelity:
 
     @functools.cached_property
     def dialect(self) -> Dialect:
-        """`user.` where the root belongs to a rootless engine, else `trusted.`.
+        """The dialect `user.` if the root belongs to a rootless engine, else `trusted.`.
 
-        A rootless engine cannot set `trusted.*`; its own files belong to the ordinary user it runs as. So
-        may those of a copy, whose containers then show whose it was.
+        A rootless engine cannot set `trusted.*`, and its own files belong to the ordinary user it runs as.
+        But so may those of a copy. Then marks on layers of containers tell.
         """
         return TRUSTED if self._owner == 0 or _are_marked(self._container_xattrs, TRUSTED) else USER
 
     @functools.cached_property
     def _owner(self) -> int:
-        """Whose the engine's own files are; the root itself may be a directory made for a copy."""
+        """The owner of the engine's own files; the root itself may be one made for a copy."""
         try:
             return self._root.lstat("image").st_uid
         except OSError:
@@ -129,7 +132,7 @@ class Fidelity:
 
     @property
     def marks_survive(self) -> bool:
-        """Whether overlay attributes are seen on layers of containers, which the kernel always marks."""
+        """Whether layers of containers, which the kernel always marks, have overlay attributes."""
         return _are_marked(self._container_xattrs, self.dialect)
 
     # -- layers of containers ------------------------------------------------------------------
@@ -150,7 +153,7 @@ class Fidelity:
 
     @functools.cached_property
     def _container_xattrs(self) -> list[list[bytes]]:
-        """The attributes that some layers of containers have on their roots; the last ones perhaps marks."""
+        """The names of extended attributes on the roots of some layers of containers."""
         found: list[list[bytes]] = []
         for container in self._layerdb.container_ids():
             if len(found) == _CONTAINERS or any(
@@ -172,11 +175,12 @@ class Fidelity:
     # -- archives ------------------------------------------------------------------------------
 
     def _of_marks(self, chain: Sequence[LayerRecord]) -> _Verdict | None:
-        """Ask archives, shortest first, for whiteouts and opaque directories, until both are seen.
+        """Look for the whiteouts and opaque directories of archives, shortest first, until both were found.
 
-        Those of other layers can show that the copy kept them; that one lacks them may be its own affair.
-        An engine that applies archives through overlayfs ("naive diff": a rootless one, for example) makes
-        other whiteouts than they name; but then the layer's own directory has marks of the kernel.
+        Other layers are read too: they can show that the copy kept marks, while one layer may lack them for
+        reasons of its own. An engine that unpacks through overlayfs ("naive diff", such as a rootless one)
+        makes other whiteouts than the archive has, but then the layer's own directory has marks of the
+        kernel.
         """
         own = {record.chain_id for record in chain}
         upper = (record for record in chain if record.parent)
@@ -198,7 +202,7 @@ class Fidelity:
         return None
 
     def _look_for_marks(self, record: LayerRecord) -> tuple[list[bool], list[bool]]:
-        """Whether the first whiteouts and opaque marks of a layer's archive are on the disk."""
+        """For the first whiteouts and opaque marks of a layer's archive whether the disk has them."""
         marks = self._marks(record)
         if not (marks.whiteouts or marks.opaque):
             return [], []
@@ -214,8 +218,8 @@ class Fidelity:
 
     @functools.cached_property
     def _others(self) -> list[LayerRecord]:
-        """Layers of the root, whatever image they are of, with short archives."""
-        chains = self._layerdb.chain_ids()[:_LISTED]  # in the order of a hash, which is a random one
+        """Some layers of the root with short archives, of any image."""
+        chains = self._layerdb.chain_ids()[:_LISTED]  # in the order of their IDs, which is random
         records: list[LayerRecord] = []
         for size, chain in sorted((self._layerdb.tar_split_size(chain), chain) for chain in chains):
             if size and len(records) < _OTHERS:
@@ -225,9 +229,9 @@ class Fidelity:
         return records
 
     def _of_headers(self, chain: Sequence[LayerRecord]) -> _Verdict | None:
-        """Compare what headers say with the disk: that one layer differs may be its own affair.
+        """Compare entries of layers with their headers: attributes are lost if no layer of several agrees.
 
-        Where they agree, what they do not tell of may still be lost.
+        If they agree, attributes that these entries do not have may still be lost.
         """
         differ: list[str] = []
         if not self._headers_agree:
@@ -244,21 +248,21 @@ class Fidelity:
         return _Verdict(differ[0]) if differ else None
 
     def _late_others(self) -> Iterator[LayerRecord]:
-        """The same as `_others`, not looked for before they are needed."""
+        """As `_others`, but read only when the first one is needed."""
         yield from self._others
 
     def _read_length(self, record: LayerRecord) -> int:
         return self._layerdb.tar_split_size(record.chain_id)
 
     def _read_marks(self, record: LayerRecord) -> ArchiveMarks:
-        """What a layer's archive marks; nothing where it is missing or damaged, which its reader reports."""
+        """The marks of a layer's archive; none if it is missing or damaged, which its reader reports."""
         try:
             return LayerArchive(record.chain_id, self._layerdb, self._overlay2.diff(record.cache_id)).marks()
         except CorruptStore:
             return ArchiveMarks(frozenset(), frozenset())
 
     def _read_samples(self, record: LayerRecord) -> list[_Sample]:
-        """Some entries of a layer."""
+        """Some entries of a layer, compared with their headers."""
         found: list[_Sample] = []
         if not self._length(record):
             return found
@@ -279,7 +283,7 @@ class Fidelity:
     def _say_owner(self) -> None:
         owners = self._owners.owners
         if not owners.are_same and owners.users.whole:
-            return  # files of several users, each where a namespace has it
+            return  # files of several users, whose IDs a namespace may shift
         _log.warning(
             "%s: owned by user %d, and nothing shows whether a rootless engine or a copy made it so: "
             "of a copy, --metadata tar-split shows the original owners",
@@ -289,7 +293,7 @@ class Fidelity:
 
 
 class _Sample(NamedTuple):
-    """An entry beside its header: what agrees; None where that cannot be told."""
+    """A comparison of an entry with its header: for each attribute whether it is equal; None if not known."""
 
     mtime: bool
     mode: bool
@@ -300,14 +304,14 @@ class _Sample(NamedTuple):
         """Compare; `top` is the layer's root on disk."""
         apart = abs(found.st_mtime_ns - stored_mtime(header)) // _SECOND
         archived, actual = (header.uid, header.gid), (found.st_uid, found.st_gid)
-        # a user namespace shifts owners; a copy gives all to one, who then has the layer's root too
+        # a user namespace shifts owners; in a copy all files have one owner, also the layer's root
         tells = any(archived) and actual == (top.st_uid, top.st_gid)
         owner = True if archived == actual else False if tells else None
         return cls(apart <= _TOLERANCE, stat.S_IMODE(found.st_mode) == header.mode, owner)
 
 
 def _difference(samples: Sequence[_Sample]) -> str | None:
-    """What most of the samples of a layer do not have as their headers say, in words."""
+    """The attributes in which most samples of a layer differ from their headers, in words."""
     for aspect, words in _ASPECTS.items():
         told = [agrees for sample in samples if (agrees := getattr(sample, aspect)) is not None]
         if 2 * sum(told) < len(told):
@@ -316,18 +320,18 @@ def _difference(samples: Sequence[_Sample]) -> str | None:
 
 
 def _is_plain(member: Member) -> bool:
-    """Whether it is a file or directory, and not the layer's root, which the engine made."""
+    """Whether it is a file or directory, but not the layer's root, which the engine makes by itself."""
     name = member.path.rpartition(b"/")[2]
     return member.header.kind in (stat.S_IFREG, stat.S_IFDIR) and name != b"" and name[:4] != WHITEOUT
 
 
 def _are_marked(entries: Iterable[Sequence[bytes]], dialect: Dialect) -> bool:
-    """Whether an entry has an attribute of overlayfs among its own."""
+    """Whether any entry has an extended attribute of overlayfs."""
     return any(dialect.private(name) for names in entries for name in names)
 
 
 def _is_whiteout(directory: HostDir, path: bytes, missing: tuple[type[OSError], ...]) -> bool:
-    """Whether there is a whiteout; False for an entry that is not there and need not be."""
+    """Whether there is a whiteout at `path`; `missing` are the errors that mean that nothing is there."""
     try:
         found = directory.lstat(path)
     except missing:

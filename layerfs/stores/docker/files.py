@@ -1,7 +1,7 @@
 """Reading one small file of the data root, with errors that name it.
 
-Every reader of `store` goes through `read_text` or `read_json_bytes`, so a missing, oversized, or
-malformed file becomes the same `CorruptStore` everywhere.
+All readers of the data root use these functions, so a missing, oversized, or malformed file becomes the same
+`CorruptStore` everywhere.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ __all__ = [
 ]
 
 JSON_LIMIT = 32 << 20
-"""Bytes: moby caps image configs far below; a larger JSON document is an attack or garbage."""
+"""The most bytes of a JSON document: moby's limit for image configs is far below, so more is an attack."""
 
 NAME_LIMIT = 64 << 10
-"""Bytes: files that hold an ID, a number, or a list of short links."""
+"""The most bytes of a file with an ID, a number, or a list of short links."""
 
 Problem: TypeAlias = CorruptStore
-"""What every reader of a file may raise: it is damaged, or we may not read it (`DataRootUnreadable`)."""
+"""The errors of all readers: the file is damaged, or may not be read (`DataRootUnreadable`)."""
 
 Value = TypeVar("Value")
 
@@ -59,12 +59,12 @@ def read_file(directory: HostDir, path: str, limit: int = NAME_LIMIT) -> bytes:
 
 
 def read_optional(directory: HostDir, path: str, limit: int = NAME_LIMIT) -> bytes | None:
-    """The bytes of a file, or None where there is none."""
+    """The bytes of a file, or None if there is none."""
     return if_there(directory, path, lambda: directory.read(path, limit))
 
 
 def if_there(directory: HostDir, path: str, read: Callable[[], Value]) -> Value | None:
-    """What `read` makes of the file at `path`, or None where there is none; raises as `read_file`."""
+    """The result of `read` for the file at `path`, or None if there is none; raises as `read_file`."""
     try:
         return read()
     except (Refused, TooLarge, IsADirectoryError) as error:
@@ -81,20 +81,20 @@ def if_there(directory: HostDir, path: str, read: Callable[[], Value]) -> Value 
 def parse_file(
     directory: HostDir, path: str, parse: Callable[[bytes], Value], limit: int = NAME_LIMIT
 ) -> Value:
-    """The value of a file that must exist and parse."""
+    """The parsed value of a file that must exist; raises as `read_file`."""
     return parse_bytes(read_file(directory, path, limit), directory, path, parse)
 
 
 def parse_optional(
     directory: HostDir, path: str, parse: Callable[[bytes], Value], limit: int = NAME_LIMIT
 ) -> Value | None:
-    """The value of a file that must parse if there is one; None where there is none."""
+    """The parsed value of a file, or None if there is none; raises as `read_file`."""
     content = read_optional(directory, path, limit)
     return None if content is None else parse_bytes(content, directory, path, parse)
 
 
 def parse_bytes(content: bytes, directory: HostDir, path: str, parse: Callable[[bytes], Value]) -> Value:
-    """The value of `content`, which was read from `path`."""
+    """The parsed value of `content`, which was read from `path`; raises `MalformedFile`."""
     try:
         return parse(content)
     except FormatError as error:
@@ -103,7 +103,7 @@ def parse_bytes(content: bytes, directory: HostDir, path: str, parse: Callable[[
 
 
 def open_optional(directory: HostDir, path: str) -> HostDir | None:
-    """A directory of the data root, or None where there is none."""
+    """A directory of the data root, or None if there is none."""
     try:
         return directory.subdir(path)
     except OSError as error:
@@ -113,7 +113,7 @@ def open_optional(directory: HostDir, path: str) -> HostDir | None:
 
 
 def open_part(directory: HostDir, path: str, problems: list[Problem]) -> HostDir | None:
-    """The same for a part of the store that the rest can do without: what is wrong joins `problems`."""
+    """As `open_optional`, for an optional part of the store: errors are added to `problems`."""
     try:
         return open_optional(directory, path)
     except CorruptStore as error:
@@ -131,7 +131,7 @@ def explain(error: OSError, name: str) -> MalformedFile | DataRootUnreadable:
 
 
 def identities(directory: HostDir | None, make: Callable[[str], Value]) -> list[Value]:
-    """The names of a directory that are identities; everything else in it is a leftover."""
+    """The names in a directory that `make` accepts; other names are left out."""
     found: list[Value] = []
     for name in directory.names() if directory else ():
         try:

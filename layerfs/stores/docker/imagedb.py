@@ -1,4 +1,4 @@
-"""`image/overlay2/imagedb/`: image configs by image ID, and the little the engine notes beside them.
+"""`image/overlay2/imagedb/`: image configs by image ID, and the engine's records about images.
 
 Source: moby `image/fs.go`, `image/store.go` (v20.10.24 and v28.5).
 """
@@ -44,7 +44,7 @@ class ImageDB:
         self._metadata = open_part(driver_dir, "imagedb/metadata/sha256", self.problems)
 
     def missing(self) -> MissingFile | None:
-        """That the configs' directory is not there, if so."""
+        """The error if the directory of configs is missing, else None."""
         if self._content is not None or self.problems:
             return None
         path = self._driver_dir.name_of("imagedb/content/sha256")
@@ -55,13 +55,13 @@ class ImageDB:
         return self._driver_dir.name_of(_config_path(image))
 
     def image_ids(self) -> list[ImageID]:
-        """Every config's name, sorted; nothing is read yet."""
+        """The IDs of all configs, sorted; the configs are not read."""
         return list(self._ids)
 
     def ids_beginning(self, digits: str) -> list[ImageID]:
         """The names of configs that begin with these hexadecimal digits, sorted."""
         start = bisect.bisect_left(self._ids, f"sha256:{digits}")
-        end = bisect.bisect_left(self._ids, f"sha256:{digits}g")  # the letter behind the last digit
+        end = bisect.bisect_left(self._ids, f"sha256:{digits}g")  # the character after the last digit
         return self._ids[start:end]
 
     @functools.cached_property
@@ -96,7 +96,7 @@ class ImageDB:
         )
 
     def parent(self, image: ImageID) -> str | None:
-        """The parent image's ID as the engine noted it: raw text, not validated."""
+        """The parent image's ID as the engine recorded it: raw text, not checked."""
         text = self._note(image, "parent")
         return text.decode("utf-8", "replace") if text else None
 
@@ -114,12 +114,12 @@ class ImageDB:
         return read_optional(self._metadata, f"{image.hex}/{name}")
 
     def noted_ids(self) -> list[ImageID]:
-        """Every image that there are notes of, sorted, be the image there or not."""
+        """The IDs of all images with records, sorted, also of missing images."""
         return sorted(self._noted)
 
     @functools.cached_property
     def _noted(self) -> frozenset[ImageID]:
-        """The images with notes: few in a big store, as a pulled one has none."""
+        """The images with records; few, as pulled images have none."""
         return frozenset(identities(self._metadata, ImageID.from_hex))
 
 

@@ -19,7 +19,7 @@ def detect(path: str) -> bool:
 
 
 def open_kind(path: str, options: Options) -> DataRoot:
-    """Open it; raises `DataRootError` with what is there instead."""
+    """Open it; raises `DataRootError`, which says what is there instead."""
     return DataRoot.open(
         path, metadata=options.metadata, userns=options.userns, bolt_state=options.bolt_state
     )

@@ -1,7 +1,7 @@
-"""A layer's original tar, made anew: the headers of its `tar-split.json.gz`, the contents of its `diff/`.
+"""Rebuilds a layer's original tar from the headers in `tar-split.json.gz` and the contents in `diff/`.
 
-The engine keeps no layer tars; it keeps what is needed to write them again byte for byte, and so it keeps
-a second witness of every file's name, attributes and CRC-64.
+The engine keeps no tars of layers, only what is needed to rebuild them byte for byte. That is also a second
+record of every file's name, attributes and CRC-64.
 
 Sources: vbatts/tar-split `tar/asm/assemble.go`; moby `layer/ro_layer.go` (TarStream).
 """
@@ -44,13 +44,13 @@ _LEADS_AWAY = (errno.ELOOP, errno.ENOTDIR)
 
 
 class Fault(NamedTuple):
-    """A file whose content is not what the archive had.
+    """A file whose content differs from the archive.
 
     Attributes:
         path: where it was unpacked to, below `diff/`.
         what: `missing`, `unreadable`, `type`, `size` or `content`.
-        expected: as the archive has it: a size, or a CRC-64 as 16 hexadecimal digits.
-        found: likewise, or why it cannot be read.
+        expected: in the archive: a size, or a CRC-64 as 16 hexadecimal digits.
+        found: on disk, in the same form; or why it cannot be read.
     """
 
     path: bytes
@@ -65,9 +65,9 @@ class LayerArchive:
     Attributes:
         chain_id: the layer.
         name: its `tar-split.json.gz`, for messages.
-        noun: what that is, for the codes of findings.
-        diff: its own tree as it is on disk.
-        unclosed: whether `members` came to the end of a gzip stream that has none.
+        noun: the beginning of codes of findings about it.
+        diff: its unpacked directory.
+        unclosed: whether the gzip stream that `members` read has no end mark.
     """
 
     noun = "tar-split"
@@ -84,23 +84,23 @@ class LayerArchive:
     def members(
         self, seen: Paths | None = None, *, cut: bool = False
     ) -> Generator[Member | Segment, None, None]:
-        """Every member in order, and the bytes after the last one.
+        """Every member in order, then the bytes behind the last one.
 
         Args:
-            seen: the path of every member that makes an entry is added to it.
-            cut: take a gzip stream that was never closed for complete: early engines wrote such.
+            seen: gets the path of every member that makes an entry.
+            cut: accept a gzip stream without an end mark, as early engines wrote it, as complete.
 
         Raises:
             MissingFile: the layer has no tar-split data.
-            MalformedFile: they are truncated or damaged; what came before was good.
+            MalformedFile: they are truncated or damaged; members before that are good.
         """
         with self._unzipped(cut=cut) as stream:
             yield from tarsplit.members(stream, seen)
 
     def repeated(self) -> dict[bytes, int]:
-        """How often the archive names each path that it names more than once; raises as `members`.
+        """For each path that the archive has several times, how often; raises as `members`.
 
-        A path can be spelled in several ways. What comes last is on disk, of directories all there is.
+        A path can be spelled in several ways. The last file of a path is on disk; directories merge.
         """
         found: Counter[bytes] = Counter()
         with closing(self.members(cut=True)) as members:
@@ -110,7 +110,7 @@ class LayerArchive:
         return {path: count + 1 for path, count in found.items()}
 
     def overtaken(self) -> Iterator[Member]:
-        """Every member whose path a later one has too; raises as `members`."""
+        """Every member whose path comes again later; raises as `members`."""
         left = self.repeated()
         with closing(self.members(cut=True)) as members:
             for member in members:
@@ -120,12 +120,12 @@ class LayerArchive:
                         yield member
 
     def marks(self) -> ArchiveMarks:
-        """The whiteouts and opaque directories, by names alone: faster than `members`, and raises alike."""
+        """The whiteouts and opaque directories, from names only: faster than `members`; raises as that."""
         with self._unzipped() as stream:
             return tarsplit.archive_marks(stream)
 
     def read_through(self) -> None:
-        """Read every line to the end, understanding no header; raises as `members`, and sets `unclosed`."""
+        """Read every line, but parse no header; sets `unclosed`; raises as `members`."""
         with self._unzipped(cut=True) as stream:
             for _ in tarsplit.entries(stream):
                 pass
@@ -150,7 +150,7 @@ class LayerArchive:
             raise MalformedFile(self.name, "not readable as gzip", found=_reason(error)) from error
 
     def size(self, *, cut: bool = False) -> int:
-        """How many bytes the tar has; arguments and errors as of `members`."""
+        """The bytes of the tar; arguments and errors as of `members`."""
         with closing(self.members(cut=cut)) as members:
             return sum(
                 len(member.payload)
@@ -160,11 +160,10 @@ class LayerArchive:
             )
 
     def rebuild(self, write: Callable[[Buffer], object], *, cut: bool = False) -> Iterator[Fault]:
-        """Write the whole tar, piece by piece, and name each file whose content is not the archive's.
+        """Write the whole tar, piece by piece, and give each file whose content differs.
 
-        After the first fault what was written is no longer the original; whether to go on is the
-        caller's. The end of the iteration is the end of the tar; that it is the right one only the
-        sha256 of all that was written shows.
+        After the first fault the tar is not the original; the caller decides whether to go on. The iteration
+        ends with the tar. Only the sha256 of everything written shows whether it is the right one.
 
         Raises:
             CorruptStore: as `members`.
@@ -181,7 +180,7 @@ class LayerArchive:
                     yield fault
 
     def content(self, member: Member, write: Callable[[Buffer], object], buffer: memoryview) -> Fault | None:
-        """Write a member's content from disk, through `buffer`; what is wrong with it, or None."""
+        """Write a member's content from disk, through `buffer`; returns its fault, or None."""
         from layerfs.formats.checksum import crc64  # noqa: PLC0415 - see there
 
         wanted, size, crc = member.content, 0, 0
@@ -199,7 +198,7 @@ class LayerArchive:
                     break
                 piece = buffer[: min(count, wanted.size - size)]
                 crc = crc64(piece, crc)
-                write(piece)  # outside: that the host takes no more is not the layer's fault
+                write(piece)  # outside of `try`: an error of the output is no fault of the layer
                 size += count
             if size != wanted.size:
                 return Fault(member.path, "size", str(wanted.size), str(file.size))
@@ -210,7 +209,7 @@ class LayerArchive:
     def open(self, path: bytes) -> Content:
         """The regular file that was unpacked to `path`; raises `OSError`.
 
-        A directory on the way may be a symbolic link of this same layer: it is followed, inside it.
+        A directory on the way may be a symbolic link of this layer; it is followed inside the layer.
         """
         try:
             return self._layer.open(path)
@@ -222,10 +221,10 @@ class LayerArchive:
 
 
 class _Unzipped:
-    """A gzip stream, unpacked piece by piece; several in a row are one, as Go reads them."""
+    """A gzip stream, decompressed piece by piece; several streams in a row are one, as in Go."""
 
     def __init__(self, packed: RawIOBase, *, cut: bool) -> None:
-        """Unpack `packed`; with `cut` the end may come before the stream's own."""
+        """Decompress `packed`; with `cut` the end mark may be missing."""
         self._packed = packed
         self._cut = cut
         self.unclosed = False
@@ -256,7 +255,7 @@ class _Unzipped:
 
 
 def _reason(error: Exception) -> str:
-    """What is wrong with a gzip stream; zlib's own words are numbers and names of its code."""
+    """The fault of a gzip stream in words, as those of zlib are numbers and names of its code."""
     return "damaged data" if isinstance(error, zlib.error) else reason(error)
 
 

@@ -1,4 +1,4 @@
-"""`image/overlay2/layerdb/`: the layers by chain ID, and which layers containers hold.
+"""`image/overlay2/layerdb/`: the records of layers by chain ID, and the mount records of containers.
 
 Source: moby `layer/filestore.go`, `layer/layer_store.go` (v20.10.24 and v28.5).
 """
@@ -49,15 +49,15 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class LayerRecord(Layer):
-    """One layer of the store: what its record says, or, where that is missing or wrong, what others say.
+    """One layer of the store, by its record, or by other records where that is missing or wrong.
 
     Attributes:
-        chain_id: its place in the store, the name of its directory.
+        chain_id: its chain ID, which is the name of the record's directory.
         diff_id: sha256 of its uncompressed tar.
-        parent: the layer it stands on; None for a base layer.
+        parent: the layer below; None for a base layer.
         cache_id: its directory in `overlay2/`.
-        size: bytes, as the engine recorded them (see the format's three meanings of `size`), or as its
-            tar-split data add up; None where neither tells.
+        size: bytes, as the engine recorded them, or else by its tar-split data; None if neither is known.
+            Engines count in several ways: see `checks/layersize`.
     """
 
     chain_id: ChainID
@@ -72,9 +72,9 @@ class MountRecord:
     """The layers a container adds: its read-write layer, the -init layer, and the image below.
 
     Attributes:
-        parent: the uppermost layer of the image; None for a container of none, or where it is not known.
-        below: the directories below its own by its own `lower`, base first, where no layer is known that
-            they end in; else None.
+        parent: the uppermost layer of the image; None without an image, or if it is not known.
+        below: the directories below, by its own `lower`, base first, if the layer of the uppermost one is not
+            known; else None.
     """
 
     container_id: ContainerID
@@ -86,7 +86,7 @@ class MountRecord:
 
 @dataclass(frozen=True, slots=True)
 class DockerContainer(Container):
-    """A container, and what the engine noted of its layers; None where that is not known."""
+    """A container with its mount record; None if that is not known."""
 
     mount: MountRecord | None = None
 
@@ -94,7 +94,7 @@ class DockerContainer(Container):
     def of(
         cls, container_id: ContainerID, config: ContainerConfig | None, mount: MountRecord | None
     ) -> DockerContainer:
-        """The container of a config and a mount record, as far as there are some."""
+        """The container of a config and a mount record, each of which may be missing."""
         if mount is None:
             return cls(container_id, config)
         own = [BareLayer(mount.init_id, INIT, container_id)] if mount.init_id else []
@@ -103,10 +103,10 @@ class DockerContainer(Container):
 
 
 class NotedLayer(NamedTuple):
-    """What the files of a layer's record say, each by itself; None where a file is missing or damaged.
+    """The values in the files of a layer's record; None for a missing or damaged file.
 
     Attributes:
-        problems: what is wrong, by the name of the file; `""` is the directory.
+        problems: the errors, by the names of the files; `""` is the directory.
     """
 
     diff_id: DiffID | None
@@ -117,7 +117,7 @@ class NotedLayer(NamedTuple):
 
 
 class NotedMount(NamedTuple):
-    """What the files of a container's mount record say, each by itself; see `NotedLayer`."""
+    """The values in the files of a container's mount record; see `NotedLayer`."""
 
     mount_id: CacheID | None
     init_id: CacheID | None
@@ -126,7 +126,7 @@ class NotedMount(NamedTuple):
 
 
 class LayerDB:
-    """Reader of one `layerdb/` directory: what each file says; every record is read at most once.
+    """Reader of one `layerdb/` directory; every record is read at most once.
 
     Attributes:
         problems: why parts of it cannot be read.
@@ -150,11 +150,11 @@ class LayerDB:
         return self._driver_dir.name_of(f"layerdb/mounts/{container}" + (f"/{name}" if name else ""))
 
     def chain_ids(self) -> list[ChainID]:
-        """Every layer directory, sorted; leftovers such as `…-removing` are no layers."""
+        """The chain IDs of all records, sorted, without leftovers such as `…-removing`."""
         return sorted(identities(self._layers, ChainID.from_hex))
 
     def noted_layer(self, chain: ChainID) -> NotedLayer:
-        """What each file of a layer's record says, and all that is wrong with them."""
+        """The values in the files of a layer's record, and their errors."""
         found = self._noted.get(chain)
         if found is None:
             found = self._noted[chain] = self._read_layer(chain)
@@ -172,7 +172,7 @@ class LayerDB:
             )
 
     def noted_cache_id(self, chain: ChainID) -> CacheID | None:
-        """The directory that a layer notes, whatever the rest of its record is."""
+        """The `cache-id` of a layer, even if the rest of its record is damaged."""
         known = self._noted.get(chain)
         if known or self._layers is None:
             return known.cache_id if known else None
@@ -198,7 +198,7 @@ class LayerDB:
             raise explain(error, self._layers.name_of(path)) from error
 
     def tar_split_state(self, chain: ChainID) -> str | None:
-        """`missing`, `malformed` or `unreadable` where the layer's `tar-split.json.gz` is at first sight."""
+        """`missing`, `malformed` or `unreadable`, judged by its first bytes; None for a sound file."""
         try:
             fd = self._layers.open_file(f"{chain.hex}/{TAR_SPLIT}") if self._layers else None
         except FileNotFoundError:
@@ -213,18 +213,18 @@ class LayerDB:
             return None if stream.read(len(_GZIP)) == _GZIP else "malformed"
 
     def tar_split_size(self, chain: ChainID) -> int:
-        """How long the layer's `tar-split.json.gz` is; 0 where it is missing."""
+        """Bytes of the layer's `tar-split.json.gz`; 0 if it is missing."""
         try:
             return self._layers.lstat(f"{chain.hex}/{TAR_SPLIT}").st_size if self._layers else 0
         except OSError:
             return 0
 
     def container_ids(self) -> list[ContainerID]:
-        """Every container that holds layers, sorted."""
+        """The IDs of all mount records, sorted."""
         return sorted(identities(self._mounts, ContainerID))
 
     def noted_mount(self, container: ContainerID) -> NotedMount:
-        """What each file of a container's mount record says, and all that is wrong with them."""
+        """The values in the files of a container's mount record, and their errors."""
         found = self._noted_mounts.get(container)
         if found is None:
             found = self._noted_mounts[container] = self._read_mount(container)
@@ -241,20 +241,20 @@ class LayerDB:
             )
 
     def _lost(self, part: str, missing: MissingFile) -> Problem:
-        """Why a record of a part is not there: perhaps as the part itself cannot be read."""
+        """The error for a missing record; perhaps the directory of all records cannot be read."""
         path = self._driver_dir.name_of(f"layerdb/{part}")
         return next((problem for problem in self.problems if path.startswith(problem.path)), missing)
 
 
 class _Record:
-    """A directory of one-line files, each read by itself; open while it is entered.
+    """A directory of one-line files; a context manager.
 
     Attributes:
-        problems: what was wrong with the files asked for, by name.
+        problems: the errors of the files that were read, by name.
     """
 
     def __init__(self, above: HostDir | None, name: str, lost: Problem) -> None:
-        """Open the directory `name`; `lost` is what is wrong where there is none."""
+        """Open the directory `name`; `lost` is the error if there is none."""
         self.problems: dict[str, Problem] = {}
         self._directory: HostDir | None = None
         try:

@@ -1,4 +1,4 @@
-"""The names that only Docker's layers have: cache IDs, short links, digests of registries' blobs.
+"""The names that Docker's layers have besides chain and diff IDs: cache IDs, short links, digests of blobs.
 
 Sources: moby `layer/filestore.go`, `daemon/graphdriver/overlay2/overlay.go`,
 `distribution/metadata/v2_metadata_service.go`.
@@ -30,22 +30,23 @@ _LINK = 26
 
 
 class DockerLayerNames(LayerNames):
-    """The names of some layers of a data root."""
+    """Finds layers of a data root by name."""
 
     place_meaning = "cache ID"
 
     def __init__(
         self, layers: Callable[[], Iterable[KnownLayer]], overlay2: Overlay2, distribution: Distribution
     ) -> None:
-        """Know the names of `layers`, which are asked for when a name could be one of theirs."""
+        """Find among `layers`, which is called only when a name could be of one of them."""
         super().__init__(layers)
         self._overlay2 = overlay2
         self._distribution = distribution
 
     def beginning(self, name: str) -> list[Match]:
-        """Every layer of which an ID, a link or a blob's digest begins so.
+        """Every layer with an ID, a link or a blob's digest that begins with `name`.
 
-        Of a container's two directories the beginning that they share means its own, not the -init.
+        A beginning of both names of a container's directories means the read-write layer, not the -init
+        layer.
         """
         found = super().beginning(name)
         texts = {match.text for match in found}
@@ -54,14 +55,14 @@ class DockerLayerNames(LayerNames):
     # -- in full -------------------------------------------------------------------------------
 
     def may_be_place(self, name: str) -> bool:
-        """Whether it is worth reading all records: directories that are gone have the engine's long names."""
+        """Whether a name may be a cache ID, so that all records must be read."""
         try:
             return CacheID(name) in self._overlay2 or len(name) >= _SHORTEST
         except InvalidID:
             return False
 
     def link(self, name: str) -> Iterator[Match]:
-        """By the short link, or, where that is lost, by the layers' own `link` files."""
+        """By the short link, or, if that is lost, by the `link` files of layers."""
         if (link := _link(name)) is None:
             return
         target = self._overlay2.link_target(link)
@@ -72,7 +73,7 @@ class DockerLayerNames(LayerNames):
                 yield Match(layer.id, link, "link")
 
     def blob(self, name: str) -> Iterator[Match]:
-        """By the digest in full of a blob that pulls and pushes noted."""
+        """By the full digest of a blob in the records of pulls and pushes."""
         if digits := hex_digits(name):
             yield from (match for match in self._blobs() if match.text.endswith(digits))
 
@@ -87,7 +88,7 @@ class DockerLayerNames(LayerNames):
                 yield Match(layer.id, link, "link")
 
     def begins(self, match: Match, name: str) -> bool:
-        """Whether a name is the beginning of a text; that of an -init directory with its end or without."""
+        """Whether the matched text begins with `name`; `-init` at the end of both is left out."""
         if match.meaning == "link":
             link = _link(name)
             return link is not None and match.text.startswith(link)

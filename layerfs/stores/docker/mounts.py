@@ -1,9 +1,9 @@
-"""The layers of containers as far as anything tells of them: their own, and those of the image below.
+"""Finds the layers of containers: their own, and those of the image below.
 
-The engine mounts a container by its directory's `lower`; `layerdb` notes the same in `parent`, the -init
-layer's `lower` repeats it, and the container's config names the image. Where they differ, what most of
-them say is used and noted. Which directory is a container's `layerdb` alone tells; without it, the time at
-which it was made.
+The layers below are recorded four times: in the `lower` of the container's directory, by which the engine
+mounts it, in the -init layer's `lower`, as `parent` in `layerdb`, and by the image in the container's config.
+If these differ, the answer of most of them is used, and that is reported. A container's own directory is
+recorded only in `layerdb`; without that, the time at which it was made may tell it.
 
 Sources: moby `layer/filestore.go`, `layer/mounted_layer.go`, `daemon/graphdriver/overlay2/overlay.go`.
 """
@@ -35,12 +35,12 @@ _INIT = "-init"
 
 
 class _Witness(NamedTuple):
-    """What one record says of the layers below a container.
+    """One record's answer for the layers below a container.
 
     Attributes:
         below: their directories, base first.
         told_by: the record, in words.
-        top: the uppermost layer, where the record names that.
+        top: the uppermost layer, if the record has it.
     """
 
     below: tuple[CacheID, ...]
@@ -66,12 +66,12 @@ class Mounts:
         image_top: Callable[[], ChainID | None],
         note: Callable[[CorruptStore], object],
     ) -> MountRecord:
-        """The layers of a container; raises `CorruptStore` where its own are not known.
+        """The layers of a container; raises `CorruptStore` if its own are not known.
 
         Args:
-            container: which.
-            image_top: the uppermost layer of the image it was made from; asked for only in doubt.
-            note: told what is missing or wrong, and what is used instead.
+            container: the container.
+            image_top: gives the uppermost layer of its image; called only if records differ.
+            note: called with what is missing or wrong, and what is used instead.
         """
         noted = self._layerdb.noted_mount(container)
         mount_id = self._mount_id(container, noted, note)
@@ -86,7 +86,7 @@ class Mounts:
     def _mount_id(
         self, container: ContainerID, noted: NotedMount, note: Callable[[CorruptStore], object]
     ) -> CacheID:
-        """The read-write layer's directory: as noted, or as the -init layer's name has it."""
+        """The read-write layer's directory, by its record, or by the name of the -init layer."""
         by_init = _without_init(noted.init_id)
         if noted.mount_id and (by_init in (None, noted.mount_id) or not self._is_shared(noted.mount_id)):
             return noted.mount_id
@@ -107,7 +107,7 @@ class Mounts:
 
     @functools.cached_property
     def _by_creation(self) -> Mapping[ContainerID, CacheID]:
-        """The read-write layer of each container, by when it was made; what another claims is left out."""
+        """The read-write layer of each container by time; directories with a record are left out."""
         begun: dict[ContainerID, int] = {}
         for container in self._containerdb.container_ids():
             with contextlib.suppress(CorruptStore):
@@ -149,7 +149,7 @@ class Mounts:
     # -- those below -----------------------------------------------------------------------------
 
     def _agrees(self, mount: MountRecord) -> bool:
-        """Whether the container's `lower` has as many layers as `parent`, and the same on top."""
+        """Whether the container's `lower` and `parent` have the same depth, and the same uppermost layer."""
         links = self._lower(mount.mount_id)
         if links is None:
             return mount.parent is None and mount.init_id is None
@@ -169,12 +169,12 @@ class Mounts:
         image_top: Callable[[], ChainID | None],
         note: Callable[[CorruptStore], object],
     ) -> MountRecord:
-        """The container on what most records say is below it; as noted where none says anything."""
+        """The container with the layers below that most records have; unchanged if no record has any."""
         witnesses = list(self._witnesses(mount, image_top))
         if not witnesses:
             return mount
         votes = Counter(item.below for item in witnesses)
-        best = max(witnesses, key=lambda item: votes[item.below])  # of equals the first
+        best = max(witnesses, key=lambda item: votes[item.below])  # in a tie the first one
         top = next((item.top for item in witnesses if item.top and item.below == best.below), None)
         top = top or self._layer_on(best.below)
         found = MountRecord(
@@ -200,7 +200,7 @@ class Mounts:
             yield _Witness(tuple(below), "the image in its config", top)
 
     def _layer_on(self, below: Sequence[CacheID]) -> ChainID | None:
-        """The layer that has the uppermost of these directories, if it stands on the others."""
+        """The layer of the uppermost of these directories, if the others are those of the layers below it."""
         directories = self._records.directories
         for claimant in directories.claims.get(below[-1], ()) if below else ():
             if isinstance(claimant, ChainID) and directories.stack(claimant) == list(below):
@@ -216,7 +216,7 @@ class Mounts:
         return BrokenChain(path, "not the layer below the container", found=noted.parent)
 
     def _lower(self, cache_id: CacheID) -> Sequence[LinkID] | None:
-        """A directory's `lower`; None where it is missing or damaged."""
+        """A directory's `lower`; None if it is missing or damaged."""
         try:
             return self._overlay2.lower(cache_id)
         except CorruptStore:
@@ -224,7 +224,7 @@ class Mounts:
 
 
 def _without_init(init_id: CacheID | None) -> CacheID | None:
-    """The read-write layer's name in the -init layer's."""
+    """The read-write layer's name, from that of the -init layer."""
     if not init_id or not init_id.endswith(_INIT):
         return None
     try:
@@ -234,7 +234,7 @@ def _without_init(init_id: CacheID | None) -> CacheID | None:
 
 
 def _said(mount: MountRecord) -> str:
-    """What is below a container, in words."""
+    """The layers below a container, in words."""
     if mount.parent:
         return f"{mount.parent} is used"
     return f"{len(mount.below)} directories are used" if mount.below else "nothing is below"

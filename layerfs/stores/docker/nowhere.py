@@ -11,16 +11,16 @@ __all__ = ["Nowhere"]
 
 
 class Nowhere(HostDir):
-    """A directory in which nothing is found."""
+    """A directory without entries, which takes the place of a missing one."""
 
     __slots__ = ()
 
     def __init__(self, above: HostDir) -> None:
-        """Somewhere below `above`, which is what messages call it."""
+        """`above` gives the name for messages."""
         super().__init__(-1, b"", above)
 
     def lstat(self, path: bytes | str = b"") -> os.stat_result:
-        """Nothing; raises ENOENT."""
+        """Raises ENOENT."""
         raise self._missing(os.fsencode(path))
 
     def _open(self, path: bytes, flags: int) -> int:  # noqa: ARG002 - the signature of a directory's

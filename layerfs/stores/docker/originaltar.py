@@ -24,13 +24,13 @@ _HINT = "--salvage exports what can be rebuilt"
 
 
 class OriginalTar:
-    """The very tar that a layer was registered from.
+    """The original tar of a layer; `write` raises unless it is byte for byte the same.
 
-    tar-split data that early engines did not close are taken as they are: the digest tells.
+    tar-split data without an end mark, as early engines wrote them, are accepted: the digest decides.
     """
 
     def __init__(self, archive: LayerArchive, diff_id: DiffID) -> None:
-        """The tar that `archive` rebuilds; `diff_id` is what it must hash to."""
+        """The tar that `archive` rebuilds; `diff_id` is its sha256."""
         self._archive = archive
         self.diff_id = diff_id
 
@@ -40,7 +40,7 @@ class OriginalTar:
         return self._archive.size(cut=True)
 
     def write(self, write: Callable[[Buffer], object]) -> None:
-        """Write it; raises `CorruptStore` at the first file that is not the original, and by its digest."""
+        """Write it; raises `CorruptStore` at the first file that differs, or at the end by the digest."""
         digest = hashlib.sha256()
 
         def checked(piece: Buffer) -> None:
@@ -58,14 +58,14 @@ class OriginalTar:
 
 
 def sparse_members(archive: LayerArchive) -> list[bytes]:
-    """The files that the tar had with holes left out, of which tar-split does not keep where they were."""
+    """The sparse files of the tar; tar-split does not record where their holes were."""
     return [
         member.path for member in archive.members() if isinstance(member, Member) and member.header.sparse
     ]
 
 
 def tell(archive: LayerArchive, fault: Fault, *, hint: str | None = None) -> CorruptStore:
-    """What is wrong with a file of a layer, as an error that names it."""
+    """The fault of a file of a layer as an error that names it."""
     path = archive.diff.name_of(fault.path)
     if fault.what == "missing":
         return MissingFile(path, "the file is missing", hint=hint)

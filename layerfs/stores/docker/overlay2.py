@@ -1,8 +1,8 @@
-"""`overlay2/`: the layers' own directories, their short links, and whether the two agree.
+"""`overlay2/`: the layers' directories, their short links, and whether these agree.
 
-`diff/` is the content; `link`, `lower` and `l/` only repeat for the kernel what `layerdb` says, so
-they are checked and reported, and relied on only where `layerdb` does not tell (`directories`).
-`merged/` and `work/` are never entered.
+`diff/` has the files; `link`, `lower` and `l/` repeat for the kernel what `layerdb` says. So they are checked
+and reported, but used only if `layerdb` gives no answer (`directories`). `merged/` and `work/` are never
+entered.
 
 Source: moby `daemon/graphdriver/overlay2/overlay.go` (v20.10.24 and v28.5).
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["MAX_STACK", "Overlay2", "inode_sizes"]
 
 MAX_STACK = 500
-"""Layers that overlayfs takes below one (Linux `fs/overlayfs/params.c`); an engine makes 125 at most."""
+"""The most layers that overlayfs mounts (Linux `fs/overlayfs/params.c`); engines make at most 125."""
 
 _NOT_LAYERS = frozenset({"backingFsBlockDev"})
 
@@ -39,7 +39,7 @@ class Overlay2:
     """Reader of one `overlay2/` directory.
 
     Attributes:
-        problems: why it cannot be read.
+        problems: why the directory cannot be read.
     """
 
     def __init__(self, root: HostDir) -> None:
@@ -53,7 +53,7 @@ class Overlay2:
         return self._root.name_of(f"overlay2/{cache_id}")
 
     def cache_ids(self) -> list[CacheID]:
-        """Every layer directory, sorted; the engine's short-lived probes are no layers."""
+        """The names of all layer directories, sorted, without the engine's short-lived probes."""
         return [
             cache_id
             for cache_id in sorted(identities(self._directory, CacheID))
@@ -61,7 +61,7 @@ class Overlay2:
         ]
 
     def __contains__(self, cache_id: CacheID | None) -> bool:
-        """Whether the layer has a directory; a layer whose name is not known has none."""
+        """Whether there is a directory of this name; False for None."""
         return cache_id is not None and self._is_dir(cache_id)
 
     def _is_dir(self, cache_id: CacheID) -> bool:
@@ -71,7 +71,7 @@ class Overlay2:
             return False
 
     def diff(self, cache_id: CacheID) -> HostDir:
-        """The layer's own tree, which holds a descriptor only while it is used; raises `CorruptStore`."""
+        """The layer's `diff/`, which has a descriptor only while it is used; raises `CorruptStore`."""
         path = f"overlay2/{cache_id}/diff"
         try:
             return self._layers.open(f"{cache_id}/diff")
@@ -81,19 +81,19 @@ class Overlay2:
             raise explain(error, self._root.name_of(path)) from error
 
     def made_ns(self, cache_id: CacheID) -> int | None:
-        """When the engine made a layer's directory, by the `link` that it wrote then; None without one."""
+        """When the engine made a layer's directory, by the time of its `link`, in ns; None without one."""
         try:
             return self._root.lstat(f"overlay2/{cache_id}/link").st_mtime_ns
         except OSError:
             return None
 
     def link(self, cache_id: CacheID) -> LinkID | None:
-        """The layer's short name in `l/`, or None where the file is missing; raises `CorruptStore`."""
+        """The layer's short name in `l/`, or None if the file is missing; raises `CorruptStore`."""
         path = f"overlay2/{cache_id}/link"
         return parse_optional(self._root, path, layerfiles.parse_link)
 
     def lower(self, cache_id: CacheID) -> tuple[LinkID, ...] | None:
-        """The short names of the layers below, uppermost first, or None where the file is missing."""
+        """The short names of the layers below, uppermost first, or None if the file is missing."""
         path = f"overlay2/{cache_id}/lower"
         return parse_optional(self._root, path, layerfiles.parse_lower)
 
@@ -102,9 +102,9 @@ class Overlay2:
         return sorted(identities(open_optional(self._root, "overlay2/l"), LinkID))
 
     def link_target(self, link: LinkID) -> CacheID | None:
-        """The layer a short link names, or None where the link is missing or leads elsewhere.
+        """The layer that a short link names, or None if the link is missing or leads elsewhere.
 
-        Only the text is read: `../<cache ID>/diff`, or an absolute path ending alike.
+        The link is not followed. Its text must be `../<cache ID>/diff`, or an absolute path with this end.
         """
         try:
             target = os.fsdecode(self._short_link(link))
@@ -136,7 +136,7 @@ class Overlay2:
             return False
 
     def names_in(self, cache_id: CacheID, part: str) -> list[bytes] | None:
-        """What lies in `work/work` or another part of a layer's directory, sorted; None without it."""
+        """The names in a part of a layer's directory, as `work/work`, sorted; None if it is not there."""
         try:
             with self._root.subdir(f"overlay2/{cache_id}/{part}") as directory:
                 return sorted(directory.names())
@@ -144,7 +144,7 @@ class Overlay2:
             return None
 
     def content_size(self, cache_id: CacheID) -> int:
-        """Bytes in a layer's own tree as the engine counts them: each inode once, no directories.
+        """Bytes in a layer's `diff/` as the engine counts them: each inode once, without directories.
 
         Raises:
             CorruptStore: the directory is missing or unreadable.
@@ -156,10 +156,9 @@ class Overlay2:
                 raise explain(error, directory.display) from error
 
     def strangers(self) -> Iterator[tuple[bytes, int | None]]:
-        """The directories in `overlay2/` whose names are of no layer, sorted, and the bytes in each.
+        """The directories in `overlay2/` whose names cannot be a layer's, sorted, and the bytes in each.
 
-        The bytes are those of all that is below, each inode once and no directories; None where that
-        cannot be read.
+        Each inode counts once, directories do not count; None if something cannot be read.
         """
         try:
             with self._root.subdir("overlay2") as directory:
@@ -177,11 +176,12 @@ class Overlay2:
     def inconsistencies(
         self, stack: Sequence[CacheID], link_of: Callable[[CacheID], LinkID | None]
     ) -> Iterator[CorruptStore]:
-        """What `link`, `l/` and `lower` of a stack (uppermost first) say otherwise than `layerdb`.
+        """Contradictions between `layerdb` and `link`, `l/` and `lower` of a stack (uppermost first).
 
         Args:
             stack: the directories.
-            link_of: gives the short name that a directory goes by, whatever its own `link` says.
+            link_of: gives the short name that is in use for a directory, which may differ from its own
+                `link`.
         """
         problems = [self.link_problem(cache_id, link_of) for cache_id in stack]
         problems.append(self.lower_problem(stack, link_of) if len(stack) > 1 else None)
@@ -190,7 +190,7 @@ class Overlay2:
     def link_problem(
         self, cache_id: CacheID, link_of: Callable[[CacheID], LinkID | None]
     ) -> CorruptStore | None:
-        """What is wrong with a layer's `link` file, or with the short link that it names."""
+        """The fault of a layer's `link` file, or of the short link that it names; or None."""
         try:
             link = self.link(cache_id)
         except CorruptStore as error:
@@ -214,7 +214,7 @@ class Overlay2:
         return BrokenChain(name, "the short link leads elsewhere", expected=expected, found=ascii(target)[1:])
 
     def is_absolute(self, link: LinkID) -> bool:
-        """Whether a short link leads to its layer by the place that the data root once had."""
+        """Whether a short link is an absolute path, from the place where the data root once was."""
         try:
             return self._short_link(link).startswith(b"/")
         except OSError:
@@ -223,7 +223,7 @@ class Overlay2:
     def lower_problem(
         self, stack: Sequence[CacheID | None], link_of: Callable[[CacheID], LinkID | None]
     ) -> CorruptStore | None:
-        """What is wrong with the `lower` of a stack's uppermost layer; None in it is a layer not known."""
+        """The fault of the `lower` of a stack's uppermost layer, or None; None in it is an unknown one."""
         top, *below = stack
         if top is None:
             return None
@@ -239,7 +239,7 @@ class Overlay2:
         below: Sequence[CacheID | None],
         link_of: Callable[[CacheID], LinkID | None],
     ) -> CorruptStore | None:
-        """As `lower_problem`; a link is read for each that `lower` names, and not for each layer below."""
+        """As `lower_problem`; reads a link for each entry of `lower`, not for each layer below."""
         name = f"{self.path_of(top)}/lower"
         if lower is None and not below:
             return None

@@ -1,8 +1,8 @@
 """Who owns the files of a data root: `OwnerJudge` finds the user namespace of its engine.
 
-The name of a remapped root says it (`231072.231072`). Under another name, or of a rootless engine, it is
-found from the root itself: the engine's own directories belong to root inside, and an archive's user
-beside the same file's owner on disk tells where the others are.
+The name of a remapped root has the IDs of root (`231072.231072`). Under another name, or for a rootless
+engine, the maps are found in the root itself: the engine's own directories belong to root inside, and the
+owner of a file in an archive, compared with its owner on disk, gives the other IDs.
 
 Sources: moby `daemon/daemon_unix.go` (setupDaemonRoot), `daemon/graphdriver/overlay2/overlay.go` (create);
 rootlesskit (root is the user who runs it, all others are from subuid(5)).
@@ -36,23 +36,25 @@ if TYPE_CHECKING:
 __all__ = ["OwnerJudge"]
 
 _REMAPPED = re.compile(r"[0-9]{1,10}\.[0-9]{1,10}")
-_LAYERS = 16  # with the shortest archives, and of the root, looked at
-_MEMBERS = 1 << 14  # of all their archives, looked through
-_PAIRS, _ENOUGH = 8, 256  # users and groups wanted, as one file may have been given to somebody since
-_SUB_IDS = 100_000  # where ranges of subuid(5) begin, as useradd(8) gives them; ordinary users are below
+_LAYERS = 16  # layers read (those with the shortest archives), and listed
+_MEMBERS = 1 << 14  # members of all these archives that are read
+_PAIRS, _ENOUGH = 8, 256  # users and groups to find, as the owner of a single file may have been changed
+_SUB_IDS = (
+    100_000  # the first ID of ranges in subuid(5), as useradd(8) makes them; ordinary users have lower IDs
+)
 
 _log = logging.getLogger(__name__)
 
 
 class _Pair(NamedTuple):
-    """A number of an archive and the same file's on disk."""
+    """An ID in an archive, and the ID of the same file on disk."""
 
     inside: int
     outside: int
 
 
 class _Root(NamedTuple):
-    """Who is root inside; whether no copy looks like that."""
+    """The owner that is root inside, and whether it is certain, as no copy looks like that."""
 
     uid: int
     gid: int
@@ -60,7 +62,7 @@ class _Root(NamedTuple):
 
 
 class OwnerJudge:
-    """The judge of one data root."""
+    """Finds the user namespace of one data root."""
 
     def __init__(
         self,
@@ -79,14 +81,14 @@ class OwnerJudge:
 
     @functools.cached_property
     def owners(self) -> Owners:
-        """The namespace; `SAME` where there is none, or where a copy lost the owners."""
+        """The maps of the namespace; `SAME` without one, and in a copy that lost owners."""
         if self._chosen is not None:
             return self._chosen
         root = self._root_of_layers()
         return self._with_others(root) if root else SAME
 
     def _root_of_layers(self) -> _Root | None:
-        """Whose the directories of layers are: not root, and the engine's own directory or the name agree."""
+        """The owner of layers' directories, if not root, and if the engine's directory or the name agree."""
         name = self._root.display.rstrip("/").rpartition("/")[2]
         named = _REMAPPED.fullmatch(name) is not None
         try:
@@ -108,23 +110,23 @@ class OwnerJudge:
         return None
 
     def _with_others(self, root: _Root) -> Owners:
-        """The maps in which root is the one found."""
+        """The maps in which `root` is root."""
         uid, gid, certain = root
         users, groups = self._evidence()
         if not all(map(_agree, ((uid, users), (gid, groups)))):
-            return SAME  # a copy: everything belongs to who made it
+            return SAME  # a copy: all files belong to the user who made it
         if not (certain or users or groups):
-            return SAME  # perhaps one
+            return SAME  # may be a copy
         found = Owners(_map_of(uid, users), _map_of(gid, groups))
         if uid == gid and found.users.whole != found.groups.whole:
-            known = found.users if found.users.whole else found.groups  # two ranges that begin alike
+            known = found.users if found.users.whole else found.groups  # both begin at the same ID
             found = Owners(known, known)
         if not (found.users.whole and found.groups.whole):
             _log.info("%s: nothing tells which users of the host are others than root", self._root.display)
         return found
 
     def _evidence(self) -> tuple[list[_Pair], list[_Pair]]:
-        """Users and groups that are not root, each with its number on disk, as far as there are some."""
+        """Some users, and some groups, that are not root, each with its ID on disk."""
         users: list[_Pair] = []
         groups: list[_Pair] = []
         for record, member in itertools.islice(self._members(), _MEMBERS):
@@ -153,7 +155,7 @@ class OwnerJudge:
                 continue
 
     def _records(self) -> Iterator[LayerRecord]:
-        """Some layers, the shortest archives first."""
+        """Some layers, those with the shortest archives first."""
         sizes = sorted((self._layerdb.tar_split_size(chain), chain) for chain in self._layerdb.chain_ids())
         for _, chain in sizes if len(sizes) <= _LAYERS else _spread(sizes):
             try:
@@ -163,18 +165,18 @@ class OwnerJudge:
 
 
 def _spread(sizes: Sequence[tuple[int, ChainID]]) -> list[tuple[int, ChainID]]:
-    """Of many layers some of every length."""
+    """A selection of layers with archives of all lengths."""
     return [sizes[index * len(sizes) // _LAYERS] for index in range(_LAYERS)]
 
 
 def _agree(pairs: tuple[int, Sequence[_Pair]]) -> bool:
-    """Whether at most half of the files are root's: in a copy without owners all are of one user."""
+    """Whether at most half of the files are root's on disk; in a copy without owners all have one owner."""
     base, found = pairs
     return 2 * sum(pair.outside == base for pair in found) <= len(found)
 
 
 def _map_of(base: int, pairs: Sequence[_Pair]) -> IDMap:
-    """The map in which 0 is `base`, and of which most of `pairs` are others."""
+    """The map in which 0 is `base`, and that agrees with most of `pairs`."""
     apart = Counter(pair.outside - pair.inside for pair in pairs)
     offset = apart.most_common(1)[0][0] if apart else None
     if offset == base or (offset is None and base >= _SUB_IDS):
@@ -186,6 +188,6 @@ def _map_of(base: int, pairs: Sequence[_Pair]) -> IDMap:
 
 
 def _from_one(outside: int) -> Iterator[IDRange]:
-    """All numbers from 1 on."""
+    """All IDs from 1 on."""
     for item in shifted(outside).ranges:
         yield IDRange(1, item.outside, item.length)

@@ -1,4 +1,4 @@
-"""What needs layers and directories besides images: containers and BuildKit's cache; and what nothing needs.
+"""What needs layers and directories besides images, as containers and BuildKit; and what nothing needs.
 
 Source: moby `builder/builder-next/adapters/snapshot/snapshot.go`.
 """
@@ -24,7 +24,7 @@ __all__ = ["owned_directories", "pinned", "unclaimed"]
 
 
 def pinned(root: DataRoot) -> Pinned:
-    """What is needed by others than images; damage is reported to `root`."""
+    """What others than images need; damage is reported to `root`."""
     containers = root.containers()
     snapshots, problems = root.snapshots
     for problem in problems:
@@ -41,7 +41,7 @@ def pinned(root: DataRoot) -> Pinned:
 
 
 def _cached(root: DataRoot, snapshots: Iterable[BuildKitSnapshot]) -> Iterator[ChainID]:
-    """The layers of snapshots; one whose layer is gone holds nothing, as the engine has it."""
+    """The layers of snapshots; as in the engine, a snapshot whose layer is gone needs nothing."""
     known = set(root.layerdb.chain_ids())
     told: set[ChainID] = set()
     for snapshot in snapshots:
@@ -60,14 +60,14 @@ def owned_directories(
     for mount in mounts:
         if mount.mount_id:
             yield mount.mount_id
-            # the engine makes the -init layer in any case
+            # the engine always makes an -init layer
             yield mount.init_id or f"{mount.mount_id}-init"
     for snapshot in snapshots:
         yield from snapshot.directories
 
 
 def unclaimed(root: HostDir, overlay2: Overlay2, needed: Collection[str]) -> Iterator[Unclaimed]:
-    """The directories of `overlay2/` that are not in `needed`; last those whose names are of no layer."""
+    """The directories of `overlay2/` that are not in `needed`; last those whose names cannot be a layer's."""
     for cache_id in overlay2.cache_ids():
         if cache_id not in needed:
             try:

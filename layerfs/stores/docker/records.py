@@ -1,8 +1,8 @@
-"""The layers of a data root as far as anything tells of them: one lost record does not deny the rest.
+"""The layers of a data root, also those with a lost or damaged record, as far as they can be known.
 
-Every value of a layer's record stands elsewhere too: the diff ID and the layer below in the chain ID
-(`store.chains`), the directory in `lower` (`store.directories`), the size in the tar-split data. What the
-record says is used where it is sound; what is used instead is noted, for `dataroot` to report.
+Every value of a layer's record can be found elsewhere too: the diff ID and the layer below by the chain ID
+(`chains`), the directory by `lower` (`directories`), the size by the tar-split data. The record is used if it
+is sound. Whatever is used instead is noted, so that `storedlayers` can report it.
 
 Sources: moby `layer/filestore.go`, `layer/layer_store.go`, `daemon/graphdriver/overlay2/overlay.go`.
 """
@@ -38,21 +38,21 @@ if TYPE_CHECKING:
 __all__ = ["Records"]
 
 _SAMPLES, _MEMBERS = 16, 4096
-"""Entries of an archive that are looked for in a directory, and members looked through for them."""
+"""Entries of an archive that are looked for in a directory, and the most members read to choose them."""
 
 _NAMED = 10
-"""Layers that note the same directory and are named in one message."""
+"""The most layers with the same `cache-id` that one message names."""
 
 _BUILDKIT = re.compile(r"[a-z0-9]{25}")
-"""The names that BuildKit gives directories; its layers' sizes leave symbolic links out."""
+"""The form of BuildKit's names of directories; the sizes of its layers do not count symbolic links."""
 
 
 class Records:
-    """The layers of one store; each is made out once.
+    """The layers of one store; each is read once.
 
     Attributes:
-        chains: what each chain ID is made of.
-        directories: which directory is a layer's.
+        chains: the parts of each chain ID.
+        directories: the directory of each layer.
     """
 
     def __init__(self, driver_dir: HostDir, imagedb: ImageDB, layerdb: LayerDB, overlay2: Overlay2) -> None:
@@ -66,7 +66,7 @@ class Records:
         self._notes: dict[ChainID, list[CorruptStore]] = {}
 
     def layer(self, chain: ChainID) -> LayerRecord:
-        """A layer; raises `CorruptStore` where nothing tells its directory or what it is made of."""
+        """A layer; raises `CorruptStore` if its directory, or the parts of its chain ID, are not known."""
         known = self._layers.get(chain)
         if known is None:
             try:
@@ -79,11 +79,11 @@ class Records:
         return known
 
     def notes(self, of: ChainID) -> Sequence[CorruptStore]:
-        """What was found missing or wrong in a record so far, with what is used instead."""
+        """The faults of a record that were found so far, with what is used instead."""
         return self._notes.get(of, ())
 
     def size(self, chain: ChainID) -> int | None:
-        """A layer's size in bytes: as noted, or as its tar-split data add up; None where neither tells."""
+        """A layer's size in bytes, by its record or its tar-split data; None if neither has it."""
         if chain not in self._sizes:
             noted = self._layerdb.noted_layer(chain)
             self._sizes[chain] = noted.size
@@ -119,7 +119,7 @@ class Records:
         return LayerRecord(chain, place.diff_id, place.parent, found.cache_id, self.size(chain))
 
     def _compare(self, chain: ChainID, name: str, noted: str | None, right: str | None) -> None:
-        """Note where a file of the record is not what makes the chain ID."""
+        """Note a file of the record that disagrees with the chain ID."""
         if noted == right:
             return
         problem = self._layerdb.noted_layer(chain).problems.get(name)
@@ -132,7 +132,7 @@ class Records:
         self._note(chain, problem.instead(f"{right or 'no layer'} is used, which makes the chain ID"))
 
     def _untold(self, chain: ChainID) -> CorruptStore:
-        """Why it is not known what a layer is made of."""
+        """The error for a layer whose parts are not known."""
         problems = self._layerdb.noted_layer(chain).problems
         for name in ("", "diff", "parent"):
             if name in problems:
@@ -141,7 +141,7 @@ class Records:
         return BrokenChain(path, "diff and parent do not make this chain ID", expected=chain)
 
     def _undirected(self, chain: ChainID) -> CorruptStore:
-        """Why a layer's directory is not known."""
+        """The error for a layer whose directory is not known."""
         noted = self._layerdb.noted_layer(chain)
         known = noted.problems.get("") or noted.problems.get("cache-id")
         if known:
@@ -167,7 +167,7 @@ class Records:
         return LayerArchive(chain, self._layerdb, self._overlay2.diff(cache_id))
 
     def fits(self, chain: ChainID, cache_id: CacheID) -> bool | None:
-        """Whether most of some entries that a layer's archive lists are in a directory."""
+        """Whether a directory has most of some entries of a layer's archive; None if that is not known."""
         agree = looked_at = 0
         try:
             archive = self._archive(chain, cache_id)
@@ -183,7 +183,7 @@ class Records:
         return 2 * agree > looked_at if looked_at else None
 
     def _added_up(self, chain: ChainID) -> int | None:
-        """What an engine would have noted as the layer's size when it unpacked its archive."""
+        """The size that an engine would record when it unpacks the layer's archive."""
         found = self.directories.of(chain)
         if found is None:
             return None
@@ -201,7 +201,7 @@ class Records:
         return size
 
     def _rebuilt_digest(self, chain: ChainID) -> DiffID | None:
-        """The sha256 of a layer's archive, made anew; the chain ID tells whether it is the layer's."""
+        """The sha256 of a layer's rebuilt tar; the chain ID shows whether it is the right one."""
         noted = self._layerdb.noted_cache_id(chain)
         if not noted:
             return None
@@ -215,13 +215,13 @@ class Records:
 
 
 def _is_plain(member: Member) -> bool:
-    """Whether it is a file or directory, and not the layer's root, which the engine made."""
+    """Whether it is a file or directory, but not the layer's root, which the engine makes by itself."""
     name = member.path.rpartition(b"/")[2]
     return member.header.kind in (stat.S_IFREG, stat.S_IFDIR) and name != b"" and name[:4] != WHITEOUT
 
 
 def _is_there(diff: HostDir, member: Member) -> bool:
-    """Whether a directory has an entry of the same path, type and length."""
+    """Whether a directory has an entry with the same path, type and length."""
     try:
         found = diff.lstat(member.path)
     except OSError:

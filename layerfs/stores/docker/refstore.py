@@ -1,4 +1,4 @@
-"""`image/overlay2/repositories.json`: which names point at which images.
+"""`image/overlay2/repositories.json`: the names of images.
 
 Source: moby `reference/store.go`.
 """
@@ -22,6 +22,6 @@ def read_repositories(driver_dir: HostDir) -> Repositories:
     """The names of the store; a missing file is a store without names.
 
     Raises:
-        CorruptStore: the file is there and not what it must be.
+        CorruptStore: the file is damaged, or cannot be read.
     """
     return parse_optional(driver_dir, _NAME, parse_repositories, JSON_LIMIT) or Repositories()

@@ -1,9 +1,9 @@
-"""What can be rebuilt of damaged layers, and what cannot: `Salvage` makes images that can be loaded again.
+"""Rebuilds damaged layers as far as possible, so that their images can be loaded again.
 
-A layer that is whole stays what it is. Of another, members that are whole stay byte for byte; a file
-that was altered goes in as it is on disk, one that is gone is left out. Without usable tar-split data the
-tar is generated from `diff/`. The layer has another diff ID then, and the image another config and ID.
-Each loss is logged as damage.
+A sound layer is written unchanged. In a damaged one, sound members are written byte for byte; an altered file
+is written as it is on disk, a missing one is left out. Without usable tar-split data the tar is made from
+`diff/`. Then the layer gets another diff ID, and the image another config and ID. Each loss is logged as
+damage.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ _CHUNK = 1 << 20
 
 
 class Salvage:
-    """Rebuilds what can be rebuilt of one data root; a layer is looked at once."""
+    """Rebuilds layers of one data root, each once."""
 
     def __init__(self, root: DataRoot) -> None:
-        """Salvage from `root`."""
+        """Rebuild layers of `root`."""
         self._root = root
         self._known: dict[tuple[ChainID, DiffID], LayerTar] = {}
 
@@ -64,11 +64,11 @@ class Salvage:
         return config, tuple(layers)
 
     def _chained(self, chain: ChainID, diff_id: DiffID) -> LayerTar:
-        """The layer of this place in a chain."""
+        """A layer by its chain ID and diff ID, also without a record."""
         if (chain, diff_id) not in self._known:
             try:
                 record = self._root.record(chain)
-            except DataRootUnreadable:  # nothing shows that it is lost
+            except DataRootUnreadable:  # nothing says that it is lost
                 raise
             except CorruptStore as error:
                 self._known[chain, diff_id] = lost_layer(diff_id, error)
@@ -77,7 +77,7 @@ class Salvage:
         return self._known[chain, diff_id]
 
     def layer(self, record: Layer, diff_id: DiffID) -> LayerTar:
-        """A layer's tar: the original one, or what there is of it."""
+        """A layer's tar: the original one, or what is left of it."""
         try:
             archive = self._root.archive(record)
         except DataRootUnreadable:
@@ -106,7 +106,7 @@ class Salvage:
         return self._told(Made(_Mending(archive, faults).write, diff_id), diff_id)
 
     def _is_anothers(self, archive: LayerArchive, record: Layer, *, faults: bool) -> bool:
-        """Whether tar-split data that do not make the layer's tar are not of this layer at all."""
+        """Whether tar-split data that do not give the layer's tar are those of another layer."""
         if (
             faults
             and self._root.records.fits(record.chain_id, self._root.record(record.chain_id).cache_id)
@@ -117,7 +117,7 @@ class Salvage:
         return any(not stray.implied for stray in strays(archive.diff, listed.__contains__))
 
     def _generate(self, record: Layer, write: Write) -> None:
-        """The tar of what is in `diff/` now."""
+        """Write a tar of the present `diff/`."""
 
         def skip(error: LayerfsError) -> None:
             tell_loss(f"{error}: left out")
@@ -130,7 +130,7 @@ class Salvage:
 
 
 class _Mending:
-    """Writes the tar of a layer some of whose files are not what they were."""
+    """Writes the tar of a layer with altered or missing files."""
 
     def __init__(self, archive: LayerArchive, faults: Mapping[bytes, Fault]) -> None:
         self._archive = archive
@@ -138,9 +138,9 @@ class _Mending:
         self._buffer = memoryview(bytearray(_CHUNK))
 
     def write(self, write: Write) -> None:
-        """Write what there is; raises `CorruptStore`."""
+        """Write what is left; raises `CorruptStore`."""
         left_out: set[bytes] = set()
-        padded, whole = 0, True  # what the original has after the content before, and whether it is wanted
+        padded, whole = 0, True  # padding behind the last content, and whether to write it
         for member in self._archive.members():
             raw = member.payload if isinstance(member, Segment) else member.raw
             if whole:
@@ -155,7 +155,7 @@ class _Mending:
             padded = -size % BLOCK
 
     def _member(self, member: Member, raw: bytes, left_out: set[bytes], write: Write) -> bool:
-        """Write one member as far as it can be; whether it is the original, but for its content."""
+        """Write one member as far as possible; whether its header was written unchanged."""
         path, header = member.path, member.header
         fault = self._faults.get(path)
         if fault and fault.what == "content" and not header.sparse:
@@ -178,7 +178,7 @@ class _Mending:
         return False
 
     def _as_on_disk(self, member: Member, write: Write) -> bool:
-        """Write a regular file with what it has now; False where there is none to read."""
+        """Write a regular file with its present content; False if there is no readable file."""
         try:
             file = self._archive.open(member.path)
         except OSError:
@@ -193,7 +193,7 @@ class _Mending:
 
 
 def _exactly(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """`size` bytes, whatever becomes of the file meanwhile: that changes the digest, and is noticed."""
+    """Exactly `size` bytes, even if the file changes meanwhile; the digest will show that."""
     for piece in pieces:
         yield piece[:size]
         size -= min(size, len(piece))

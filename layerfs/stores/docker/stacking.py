@@ -1,7 +1,7 @@
-"""From layer records to a stack of sources: where `store` and `tree` meet.
+"""Makes stacks of layer sources, and trees, from layer records.
 
-Here is decided where the attributes of a layer's entries come from: the disk, or the headers in its
-`tar-split.json.gz`, where a copy lost them (`fidelity` is the judge).
+The attributes of entries come from the disk or, if a copy lost them (`fidelity` judges that), from the
+headers in the layer's `tar-split.json.gz`.
 """
 
 from __future__ import annotations
@@ -44,16 +44,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Metadata", "Stacker"]
 
-_RECENT = 4  # layers kept although no tree has them: whoever reads a layer twice mostly does so at once
+_RECENT = 4  # layers kept in memory without a tree, as a layer is often read twice in a row
 
 _log = logging.getLogger(__name__)
 
 
 class Metadata(enum.StrEnum):
-    """Where modes, owners, times, extended attributes, devices and marks are taken from."""
+    """The source of modes, owners, times, extended attributes, devices and marks."""
 
     AUTO = "auto"
-    """The disk, unless it shows that it is a copy that lost them."""
+    """The disk, unless it is found to be a copy that lost them."""
 
     DISK = "disk"
     TAR_SPLIT = "tar-split"
@@ -71,7 +71,7 @@ class Stacker:
         metadata: Metadata = Metadata.AUTO,
         userns: str = "auto",
     ) -> None:
-        """Join the two halves of the store; `userns` is what `OwnerJudge` takes."""
+        """Read these parts of a store; `userns` is the argument `chosen` of `OwnerJudge`."""
         self._root = root
         self._layerdb = layerdb
         self._overlay2 = overlay2
@@ -102,15 +102,15 @@ class Stacker:
         return UnionTree(sources)
 
     def source(self, layer: LayerRecord | CacheID) -> LayerSource:
-        """One layer, by its record or its directory alone, as overlayfs reads it; raises `CorruptStore`."""
+        """One layer, by its record or its directory, as overlayfs reads it; raises `CorruptStore`."""
         return self._source(layer, archived=self._is_archived(lambda: self._below(layer)))
 
     def alone(self, layer: LayerRecord) -> UnionTree:
-        """One layer as it is on disk, or was, whiteouts and overlay attributes included."""
+        """One layer by itself, with whiteouts and overlay attributes; attributes may be the archive's."""
         return UnionTree([self._stored(layer, archived=self._is_archived(lambda: self._below(layer)))])
 
     def on_disk(self, cache_id: CacheID) -> UnionTree:
-        """A directory of `overlay2/` as it is on disk, whatever its archive says; raises `CorruptStore`."""
+        """A directory of `overlay2/` with its attributes on disk; raises `CorruptStore`."""
         return UnionTree([RawLayer(self._overlay2.diff(cache_id), self.owners)])
 
     @property
@@ -147,7 +147,7 @@ class Stacker:
         return found
 
     def _originals(self, record: LayerRecord, directory: HostDir) -> Originals | None:
-        """What a layer's archive says; None, which is reported, where it is missing or damaged."""
+        """The attributes in a layer's archive; None if it is missing or damaged, which is reported."""
         archive = LayerArchive(record.chain_id, self._layerdb, directory)
         alive = [layer for found in self._archived.valuerefs() if (layer := found())]
         room = MOST - sum(layer.weight for layer in alive)
@@ -166,7 +166,7 @@ class Stacker:
     # -- decisions -----------------------------------------------------------------------------
 
     def _is_archived(self, chain: Callable[[], Sequence[LayerRecord]]) -> bool:
-        """Whether attributes come from the archives; the layers are asked for only where they must tell."""
+        """Whether attributes come from archives; `chain` is called only if its layers must be read."""
         if self._metadata is not Metadata.AUTO:
             return self._metadata is Metadata.TAR_SPLIT
         lost = self._fidelity.of(chain)
@@ -176,11 +176,11 @@ class Stacker:
 
     @property
     def _archived_dialect(self) -> Dialect:
-        """A copy belongs to whoever made it, which says nothing of the engine."""
+        """The dialect of a copy, whose owner is whoever made it, and says nothing about the engine."""
         return self.dialect if self._fidelity.marks_survive else TRUSTED
 
     def _below(self, layer: LayerRecord | CacheID) -> tuple[LayerRecord, ...]:
-        """A layer and those it stands on, base first, as far as they are sound, known and not `asked`."""
+        """A layer and those below it, base first, without unknown and already `asked` ones."""
         if isinstance(layer, CacheID):
             return ()
         chain = [layer]

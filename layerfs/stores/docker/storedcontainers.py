@@ -1,4 +1,4 @@
-"""A data root's containers: their configs joined with the records of their layers."""
+"""The containers of a data root: their configs and the records of their layers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class StoredContainers(StoredLayers):
     """The containers of one data root; each is read once."""
 
     def __init__(self, directory: HostDir, bolt_state: str) -> None:
-        """Read the data root open as `directory`, its databases in one of their states."""
+        """Read the data root `directory`, and the state `bolt_state` of its databases."""
         super().__init__(directory, bolt_state)
         self._mounts = Mounts(self.layerdb, self.overlay2, self.records, self.containerdb)
         self._containers: dict[ContainerID, DockerContainer] = {}
@@ -39,14 +39,14 @@ class StoredContainers(StoredLayers):
         return list(dict.fromkeys([*self.containerdb.container_ids(), *self.layerdb.container_ids()]))
 
     def containers(self) -> list[DockerContainer]:
-        """Every container, newest first; also those of which only the config or the layers are left."""
+        """Every container, newest first; also one with only a config or only layers."""
         return sorted(
             map(self.load_container, self._container_ids),
             key=lambda item: (-((item.config and item.config.created_ns) or 0), item.id),
         )
 
     def container_names(self) -> dict[ContainerID, str | None]:
-        """The name of every container, None where it cannot be read; what is damaged is not reported."""
+        """The name of every container, None if it cannot be read; damage is not reported."""
         found: dict[ContainerID, str | None] = {}
         for container_id in self._container_ids:
             try:
@@ -66,20 +66,20 @@ class StoredContainers(StoredLayers):
         config = attempt(self.report, lambda: self.containerdb.config(container_id))
         if config and self.containerdb.has_other_driver(container_id):
             return DockerContainer(container_id, config, elsewhere=config.driver)
-        # that no record is there at all was reported once, for all
+        # that all records are missing was reported once
         report = self._report_time if self.lacks(RECORDS) else self.report
         lost = (lambda _: None) if self.lacks(RECORDS) else self.report
         mount = attempt(lost, lambda: self._mounts.of(container_id, lambda: self._top_of(config), report))
         return DockerContainer.of(container_id, config, mount)
 
     def _report_time(self, problem: CorruptStore) -> None:
-        """Report how containers' layers are known where no record tells, once and not for each."""
-        del problem  # it is about a file of a directory that is not there
+        """Report once, and not for each container, that layers are known by time only."""
+        del problem  # it names a file of a missing directory
         told = "which layers are a container's is told by when they were made"
         self.report(CorruptStore(self.directory.name_of(DIRECTORY_HALF), told))
 
     def _top_of(self, config: ContainerConfig | None) -> ChainID | None:
-        """The uppermost layer of the image that a container was made from, while that is known."""
+        """The uppermost layer of the image that a container was made from; None if it is not known."""
         try:
             image_id = ImageID(config.image_id) if config else None
         except InvalidID:
@@ -96,10 +96,10 @@ class StoredContainers(StoredLayers):
         return self.containerdb.config_name(container)
 
     def layers_below(self, container: Container) -> tuple[LayerRecord, ...]:
-        """The layers of the image that a container stands on, base first; raises `CorruptStore`."""
+        """The image layers below a container, base first; raises `CorruptStore`."""
         mount = self._mount(container)
         return self.chain_of_mount(mount) if mount else ()
 
     def _mount(self, container: Container) -> MountRecord | None:
-        """The layers of a container as this store has them."""
+        """The mount record of a container."""
         return self.load_container(container.id).mount

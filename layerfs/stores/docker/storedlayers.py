@@ -1,6 +1,6 @@
-"""The layers of a data root, and what is wrong with them: what is made good or left out is reported, once.
+"""The images and layers of a data root; damage that is repaired or left out is reported once.
 
-The part of `DataRoot` that knows no tree.
+This is the part of `DataRoot` that makes no trees.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ _HALVES = {RECORDS: IMAGE_HALF, FILES: DIRECTORY_HALF}
 
 
 class StoredLayers(Store):
-    """What the store tells of its layers.
+    """The images and layers of one data root.
 
     Attributes:
         directory: the data root itself.
-        bolt_state: which state of its bolt databases is read; as of `read_boltfile`.
-        driver_dir: its `image/overlay2/`; an empty place where that is gone.
-        gone: the parts of the store that are not there, or cannot be read: what they hold is not known.
+        bolt_state: the state of its bolt databases to read, as for `read_boltfile`.
+        driver_dir: its `image/overlay2/`; a `Nowhere` if that is gone.
+        gone: the parts of the store that are missing, or cannot be read.
         damage: every defect met so far, in order.
     """
 
@@ -64,16 +64,16 @@ class StoredLayers(Store):
 
     @property
     def is_whole(self) -> bool:
-        """Whether every part of the store is there and can be read; if not, an owner may be unknown."""
+        """Whether every part of the store can be read; if not, owners of something may be unknown."""
         return not self.part_problems
 
     @functools.cached_property
     def part_problems(self) -> Sequence[CorruptStore]:
-        """Why parts of the store are not there, or cannot be read."""
+        """The errors of parts of the store that are missing, or cannot be read."""
         parts = (self.imagedb, self.layerdb, self.overlay2, self.containerdb)
         found = [*self.gone.values(), *(problem for part in parts for problem in part.problems)]
         if not found and self.layerdb.chain_ids() and (missing := self.imagedb.missing()):
-            found.append(missing)  # a store without layers may have had no images
+            found.append(missing)  # a store without layers may never have had images
         return found
 
     def _report_parts(self) -> None:
@@ -81,24 +81,24 @@ class StoredLayers(Store):
             self.report(problem)
 
     def require(self, *parts: str) -> None:
-        """Raise `StoreGone` where one of these parts of the store is not there: nothing can be answered."""
+        """Raise `StoreGone` if one of these parts of the store is missing."""
         for part in parts:
             if self.lacks(part):
                 raise StoreGone(self.gone[_HALVES[part]])
 
     def lacks(self, part: str) -> bool:
-        """Whether a part is not there at all; that was reported then."""
+        """Whether a part is missing, which was reported."""
         return _HALVES[part] in self.gone
 
     def lost_name(self, name: str, kinds: Sequence[str]) -> NameLost | None:
-        """Names of images and layers are in `image/`, those of containers are not."""
+        """The error for a name of a missing part: names of images and layers are in `image/`."""
         unknown = [kind for kind in kinds if kind != "container"]
         return NameLost(self.gone[IMAGE_HALF], name, unknown) if unknown and self.lacks(RECORDS) else None
 
     # -- what there is ------------------------------------------------------------------------
 
     def image_ids(self, beginning: str = "") -> list[ImageID]:
-        """Every image, sound or not, whose digits begin so; sorted."""
+        """The IDs of all images, sound or not, whose digits begin with `beginning`; sorted."""
         return self.imagedb.ids_beginning(beginning) if beginning else self.imagedb.image_ids()
 
     def has_image(self, image_id: ImageID) -> bool:
@@ -110,21 +110,21 @@ class StoredLayers(Store):
         return self.imagedb.config_bytes(image.id)
 
     def last_tagged(self, image: Image) -> str | None:
-        """When an image was last tagged, as Docker writes a time; None where that is damaged (reported)."""
+        """When an image was last tagged, in Docker's form; None if that is damaged (reported)."""
         return attempt(self.report, lambda: self.imagedb.last_updated(image.id))
 
     def record_name(self, of: ImageID | ChainID | ContainerID) -> str:
-        """The file that tells of an image, the record of a layer, what is noted of a container's layers."""
+        """The path of an image's config, a layer's record, or a container's mount record, for messages."""
         if isinstance(of, ImageID):
             return self.imagedb.file_name(of)
         return self.layerdb.file_name(of) if isinstance(of, ChainID) else self.layerdb.mount_name(of)
 
     def chain_ids(self) -> list[ChainID]:
-        """Every layer with a record, sound or not; sorted."""
+        """The chain IDs of all records, sound or not; sorted."""
         return self.layerdb.chain_ids()
 
     def place_of_chain(self, chain: ChainID) -> CacheID | None:
-        """The directory of a layer as far as anything tells it, also where its record is damaged."""
+        """The directory of a layer, also with a damaged record; None if it is not known."""
         directory = self.records.directories.of(chain)
         return directory.cache_id if directory else None
 
@@ -137,7 +137,7 @@ class StoredLayers(Store):
         return CacheID(place) in self.overlay2
 
     def host_config(self, container: Container) -> Json | None:
-        """What a container asks of the host; None where that is missing or damaged (reported)."""
+        """The host config of a container; None if it is missing or damaged (reported)."""
         try:
             if (found := self.containerdb.host_config(container.id)) is not None:
                 return found
@@ -159,10 +159,10 @@ class StoredLayers(Store):
         return found
 
     def record(self, chain: ChainID) -> LayerRecord:
-        """The layer of this chain ID, as far as anything tells of it; what was made good is reported.
+        """The layer of this chain ID; damage that could be repaired is reported.
 
         Raises:
-            CorruptStore: nothing tells where it is, or what it is made of.
+            CorruptStore: its directory, or the parts of its chain ID, are not known.
         """
         try:
             return self.records.layer(chain)
@@ -170,7 +170,7 @@ class StoredLayers(Store):
             self._report_notes(chain)
 
     def link(self, cache_id: CacheID) -> LinkID | None:
-        """A directory's short name, also where its `link` is missing or wrong; defects are reported."""
+        """A directory's short name, also if its `link` is missing or wrong; defects are reported."""
         found, noted, problem = self.records.directories.link(cache_id), None, None
         path = f"{self.overlay2.path_of(cache_id)}/link"
         try:
@@ -186,7 +186,7 @@ class StoredLayers(Store):
         return found
 
     def layer_size(self, chain: ChainID) -> int | None:
-        """A layer's size in bytes, also where nothing tells its directory; None where it is not known."""
+        """A layer's size in bytes, also if its directory is not known; None if the size is not."""
         try:
             return self.records.size(chain)
         finally:
@@ -201,7 +201,7 @@ class StoredLayers(Store):
 
         Args:
             top: the uppermost layer.
-            until: layers at which to stop: neither they nor those below them are looked at.
+            until: layers at which to stop; they and those below them are not read.
 
         Raises:
             CorruptStore: as `record`, or there are more layers than overlayfs can stack.
@@ -214,12 +214,12 @@ class StoredLayers(Store):
                 records.append(record)
             return self.whole_chain(records)
         except CorruptStore as error:
-            # what stands on these ends here too: many layers on a damaged one are each looked at once
+            # so many layers on a damaged one are each read only once
             self._unsound.update(dict.fromkeys((record.chain_id for record in records), error.again()))
             raise
 
     def _sound_record(self, chain: ChainID) -> LayerRecord:
-        """As `record`; raises also what a walk over the layer met below it."""
+        """As `record`; also raises the error that a walk met below the layer."""
         if chain in self._unsound:
             raise self._unsound[chain].again()
         return self.record(chain)
@@ -229,17 +229,17 @@ class StoredLayers(Store):
         return BrokenChain(name, "more layers than overlayfs can stack", expected=f"at most {MAX_STACK}")
 
     def stack_of_mount(self, mount: MountRecord) -> tuple[LayerRecord | CacheID, ...]:
-        """What is below a container's own layers, base first: layers, or directories of unknown ones.
+        """The layers below a container's own ones, base first; for an unknown layer its directory.
 
         Raises:
-            CorruptStore: a layer is not known, and the container's own `lower` does not tell either.
+            CorruptStore: a layer is not known, also not by the container's own `lower`.
         """
         if mount.below is None:
             return self.chain_below(mount.parent) if mount.parent else ()
         return tuple(self._layer_in(cache_id) or cache_id for cache_id in mount.below)
 
     def _layer_in(self, cache_id: CacheID) -> LayerRecord | None:
-        """The layer that has a directory, where its record tells that much."""
+        """The layer with a directory, if its record is readable."""
         for claimant in self.records.directories.claims.get(cache_id, ()):
             try:
                 layer = self.record(claimant) if isinstance(claimant, ChainID) else None
@@ -251,12 +251,12 @@ class StoredLayers(Store):
         return None
 
     def chain_of_mount(self, mount: MountRecord) -> tuple[LayerRecord, ...]:
-        """The image layers below a container, base first; raises `CorruptStore` where one is not known."""
+        """The image layers below a container, base first; raises `CorruptStore` if one is not known."""
         below = self.stack_of_mount(mount)
         layers = tuple(item for item in below if isinstance(item, LayerRecord))
         if len(layers) < len(below):
             path = self.layerdb.mount_name(mount.container_id, "parent")
-            if self.lacks(RECORDS):  # the same for every container
+            if self.lacks(RECORDS):  # once for all containers
                 path = self.directory.name_of(DIRECTORY_HALF)
             raise BrokenChain(path, "only the directories of the layers below are known")
         return layers

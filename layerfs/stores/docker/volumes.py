@@ -1,4 +1,4 @@
-"""`volumes/`: the volumes that the engine's own driver keeps, a directory each.
+"""`volumes/`: the volumes of the engine's driver `local`, a directory each.
 
 Source: moby `volume/local/local.go`, `pkg/directory/directory_unix.go`.
 """
@@ -35,7 +35,7 @@ class Volumes:
 
     @property
     def exist(self) -> bool:
-        """Whether there is such a directory: a copy may have been made without it."""
+        """Whether the directory exists; a copy may have been made without it."""
         return self._directory is not None
 
     def names(self) -> list[str]:
@@ -49,7 +49,7 @@ class Volumes:
         return sorted(map(os.fsdecode, found))
 
     def size(self, name: str) -> int:
-        """Bytes in a volume as the engine counts them: each inode once, no directories.
+        """Bytes in a volume as the engine counts them: each inode once, without directories.
 
         Raises:
             CorruptStore: it is missing or unreadable.
@@ -64,9 +64,9 @@ class Volumes:
 
 
 def volumes(root: HostDir, report: Callable[[CorruptStore], None]) -> list[Volume] | None:
-    """Every volume of a data root with its size, by name; None where there is no `volumes/`.
+    """Every volume of a data root with its size, by name; None if there is no `volumes/`.
 
-    Damage is told to `report`.
+    Damage is given to `report`.
     """
     found = attempt(report, lambda: Volumes(root))
     names = attempt(report, found.names) if found and found.exist else None
