@@ -1,1 +1,1 @@
-"""Kinds of store, one package each: nothing outside a package names its types."""
+"""The kinds of store, one package each, and what finds and opens stores."""

@@ -1,4 +1,4 @@
-"""Links of the evidence: read, never followed by the kernel, and what they name is beneath the same top."""
+"""Symbolic links of evidence: they are read, not followed by the kernel, and lead only below the same top."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 __all__ = ["MOST_LINKS", "led_on"]
 
 MOST_LINKS = 8
-"""How many links one after the other are read."""
+"""The most links that are read one after the other."""
 
 
 def led_on(top: HostDir, path: str) -> str | None:
-    """A path below `top` with its first link replaced by what that names; None where it has none.
+    """A path below `top` with its first link replaced by its target; None if there is no link in it.
 
-    A target that begins with a slash, or goes up too far, is one below `top`.
+    A target that begins with a slash, or goes up too far, is taken as below `top`.
     """
     names = [name for name in path.split("/") if name]
     for end in range(1, len(names) + 1):

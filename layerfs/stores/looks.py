@@ -1,4 +1,4 @@
-"""A first look at a directory that may be a store: nothing is read, and no link in it is followed."""
+"""Simple checks of a directory that may be a store; no file is read, and no link in it is followed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["is_filled", "is_there", "open_top"]
 
 
 def open_top(path: str | Path) -> HostDir:
-    """Open what the user calls a store; raises `DataRootUnreadable`, `NotADataRoot`."""
+    """Open the path that the user gave as a store; raises `DataRootUnreadable`, `NotADataRoot`."""
     try:
         return HostDir.open(path)
     except PermissionError as error:
@@ -35,7 +35,7 @@ def is_there(directory: HostDir, path: str) -> bool:
 
 
 def is_filled(directory: HostDir, path: str) -> bool:
-    """Whether there is anything in the directory at a path."""
+    """Whether a path is a directory that is not empty."""
     try:
         with directory.subdir(path) as inner:
             return bool(inner.names())

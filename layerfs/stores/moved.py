@@ -1,4 +1,4 @@
-"""Stores that are not in their engine's usual place: what its configuration says in a copy of a system."""
+"""Finds stores outside of the usual places, by the configuration of engines in a copy of a system."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Config(NamedTuple):
-    """A configuration file below the top of a system, whose it is, and what finds a path in it."""
+    """A configuration file: its path below the top, its engine, and a parser that gives the store's path."""
 
     path: str
     owner: str
@@ -54,12 +54,12 @@ _USUAL = {place.path for place in PLACES}
 
 
 class MovedStore(NamedTuple):
-    """Where a store was moved.
+    """A store that was moved.
 
     Attributes:
-        path: below the top of the system, never above it.
+        path: its path below the top of the system.
         owner: the engine.
-        named_by: the configuration file that says so, below the top.
+        named_by: the configuration file that names the path, below the top.
     """
 
     path: str
@@ -68,9 +68,9 @@ class MovedStore(NamedTuple):
 
 
 def moved(system: HostDir, home: str = "") -> Iterator[MovedStore]:
-    """The stores that configuration files name, in a home or for all of the system.
+    """The stores that configuration files name: those in a home, or those of the system.
 
-    One that cannot be understood is reported as damage; what it names is not known.
+    A configuration file that cannot be parsed is reported as damage.
     """
     for config in _HOME_CONFIGS if home else _CONFIGS:
         name = posixpath.join(home, config.path)
@@ -87,7 +87,7 @@ def moved(system: HostDir, home: str = "") -> Iterator[MovedStore]:
 
 
 def _read(system: HostDir, name: str) -> bytes:
-    """A file of a system, wherever links of it lead beneath its top."""
+    """A file of a system; links are followed beneath the top of the system."""
     for _ in range(MOST_LINKS):
         try:
             return system.read(name, CONFIG_LIMIT)
@@ -100,6 +100,6 @@ def _read(system: HostDir, name: str) -> bytes:
 
 
 def _tell(name: str, error: OSError | FormatError) -> None:
-    """Report a configuration file that cannot be understood."""
+    """Report a configuration file that cannot be read or parsed."""
     what = reason(error) if isinstance(error, OSError) else f"{name}: {error} ({error.found})"
     _log.warning("%s: where it puts the engine's store is not known", what, extra={"damage": True})

@@ -1,4 +1,4 @@
-"""Where engines keep their stores, and by what a store is known that no kind reads.
+"""The usual places of stores, and how stores that no kind reads are recognised.
 
 Sources: moby `cmd/dockerd` (rootless: `$XDG_DATA_HOME/docker`); containerd `docs/ops.md`; the
 documentation of k3s, RKE2, k0s and MicroK8s; containers/storage `docs/containers-storage.conf.5.md`; BuildKit
@@ -27,7 +27,7 @@ __all__ = [
 
 
 class UsualPlace(NamedTuple):
-    """Where a store usually lies below the top of a system, and what engine keeps it there."""
+    """A usual place of a store below the top of a system, and the engine that uses it."""
 
     path: str
     owner: str
@@ -44,7 +44,7 @@ PLACES = (
     UsualPlace("var/lib/containers/storage", "podman"),
     UsualPlace("var/lib/buildkit", "buildkit"),
 )
-"""Below the top of a system."""
+"""The places below the top of a system."""
 
 HOME_PLACES = (
     UsualPlace(".local/share/docker", "docker"),
@@ -52,15 +52,15 @@ HOME_PLACES = (
     UsualPlace(".local/share/containers/storage", "podman"),
     UsualPlace(".local/share/buildkit", "buildkit"),
 )
-"""Below the home of a user, of engines without root."""
+"""The places below a user's home, of engines without root."""
 
 PASSWD, PASSWD_LIMIT = "etc/passwd", 1 << 20
-"""The file below the top of a system that names homes, and how long it may be."""
+"""The file below the top of a system with the homes of users, and its most bytes."""
 
 VOLUMES = "volumes"
-"""The directory of a store below which each volume has its files in `_data`."""
+"""The directory of a store with its volumes, each of which has its files in `_data`."""
 
-_HOME = 5  # the field of a passwd line
+_HOME = 5  # the index of the home in a line of passwd
 
 _MARKS = (
     (("io.containerd.metadata.v1.bolt",), "containerd"),
@@ -74,26 +74,26 @@ _MARKS = (
     (("containers", "volumes"), "docker"),
     (("containers", "engine-id"), "docker"),
 )
-"""Names that lie side by side at the top of a store, and what kind it is then."""
+"""Names that are together at the top of a store, and the kind of such a store."""
 
 
 def unread_kind(names: Collection[str]) -> str | None:
-    """What kind of store a directory of these names is, as far as names tell; None where it is none."""
+    """The kind of store of a directory with these names; None if it is not recognised."""
     return next((kind for marks, kind in _MARKS if all(mark in names for mark in marks)), None)
 
 
 _PART_OWNERS = {"moby": "docker", "k8s.io": "kubernetes", "buildkit": "buildkit"}
-"""The engines by the namespaces that they have in a containerd root."""
+"""The engines of some namespaces in a containerd root."""
 
 
 def owner_of_part(part: str | None, owner: str) -> str:
-    """The engine whose a namespace of a store is that `owner` keeps."""
+    """The engine of a namespace in a store of `owner`."""
     known = _PART_OWNERS.get((part or "").split("-")[0])
     return known if known and owner in ("", "containerd", "docker") else owner
 
 
 def inside_var() -> Iterator[UsualPlace]:
-    """Where stores lie in a volume that was mounted as a store itself, or as /var or /var/lib of a system."""
+    """The places in a volume that was mounted as a store itself, or as /var or /var/lib of a system."""
     for top in ("var/lib/", "var/"):
         yield from (
             UsualPlace(path.removeprefix(top), owner) for path, owner in PLACES if path.startswith(top)
@@ -101,7 +101,7 @@ def inside_var() -> Iterator[UsualPlace]:
 
 
 def homes(passwd: bytes) -> Iterator[tuple[str, str]]:
-    """The users of a passwd file and where below the top their homes are, each home once."""
+    """The users of a passwd file with their homes as paths below the top, each home once."""
     seen = {""}
     for line in passwd.decode("utf-8", "surrogateescape").splitlines():
         fields = line.split(":")

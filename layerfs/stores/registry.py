@@ -1,9 +1,9 @@
-"""The kinds of store that can be read, each a line: its package is imported when a path is looked at.
+"""The kinds of store, one line each; the package of a kind is imported only when a path is examined.
 
-The module of a kind has `detect(path) -> bool`, which is cheap, and never raises for what is another's; and
-`open_kind(path, options) -> Store`, which raises `DataRootError`, with what the path is instead. It may have
-`found_in(directory, name) -> str | None`: what an entry of a directory is, in words, where it is of its kind;
-and `is_meant(path) -> bool`: whether it is read where a path is of a kind before it too.
+The module of a kind has `detect(path) -> bool`, which is cheap and does not raise for stores of other kinds;
+and `open_kind(path, options) -> Store`, which raises `DataRootError`, saying what is there instead. It may
+have `found_in(directory, name) -> str | None`, which describes an entry of a directory that is of this kind,
+and `is_meant(path) -> bool`, which decides whether this kind is used if a path is also of a kind before it.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ KINDS = {
     "containerd": "layerfs.stores.containerd.kind",
     "archive": "layerfs.stores.archive.kind",
 }
-"""The module of each kind, in the order in which they are asked; what is of no kind, the first one names."""
+"""The module of each kind, in the order in which they are asked; for a path of no kind the first raises."""
 
 STORES = {"overlay2": "docker", "containerd": "containerd"}
-"""What chooses of several stores at one path, as Docker calls each, and the kind that it is."""
+"""The values of `--store`, which chooses among several stores at one path, and their kinds."""
 
 _LOOKED_AT = 200
 _SHOWN = 5
 
 
 class Options(NamedTuple):
-    """How a store is to be read; a kind takes of it what concerns it.
+    """How to read a store; each kind uses some of these.
 
     Attributes:
-        metadata: where the attributes of files come from; see `DataRoot.open`.
-        userns: the user namespace of the engine; likewise.
-        platform: `os/architecture[/variant]` that is meant where an image is there for several.
+        metadata: the source of attributes of files; see `DataRoot.open`.
+        userns: the user namespace of the engine; see `DataRoot.open`.
+        platform: `os/architecture[/variant]` to choose from an image for several platforms.
         cache: where and how far blobs are decompressed; see `CacheOptions`.
         bolt_state: which state of bolt databases is read, `newest` or `previous`.
         namespace: which one of a containerd root is read, or `all`; None for the one that has images.
@@ -67,18 +67,18 @@ class Options(NamedTuple):
 
 class _Kind(Protocol):
     def detect(self, path: str) -> bool:
-        """Whether what is at `path` is of this kind."""
+        """Whether a store of this kind is at `path`."""
 
     def open_kind(self, path: str, options: Options) -> Store:
         """Open it."""
 
 
 def open_store(path: str | Path, options: Options | None = None) -> Store:
-    """Open what is at `path`, of whatever kind it is.
+    """Open the store at `path`, of any kind.
 
     Raises:
-        DataRootError: it is of no kind, and what it is then; or it cannot be read.
-        CorruptStore: it is so damaged that nothing of it can be read.
+        DataRootError: it is of no kind, or cannot be read; the message says what it is. CorruptStore: it is
+        so damaged that nothing can be read.
     """
     text = str(path)
     options = options or Options()
@@ -97,7 +97,7 @@ def open_store(path: str | Path, options: Options | None = None) -> Store:
 
 
 def _chosen(path: str, store: str | None) -> str:
-    """The kind that is meant: the word `store` is for those that lie together, and leaves others alone."""
+    """The kind to open. `store` chooses only among kinds that can be at one path together."""
     found = kinds_at(path)
     together = {word: kind for word, kind in STORES.items() if kind in found}
     if store in together:
@@ -114,12 +114,12 @@ def _chosen(path: str, store: str | None) -> str:
 
 
 def _not_meant(_path: str) -> bool:
-    """Of a kind that does not say, what is before it is meant."""
+    """`is_meant` of a kind that has none: the kind before it is used."""
     return False
 
 
 def _stores_inside(path: str) -> list[tuple[str, str]]:
-    """Every store in a directory that is none itself: its name, and what it is."""
+    """The stores in a directory that is not one itself, as (name, description)."""
     shown: list[tuple[str, str]] = []
     kinds = [_load(name) for name in KINDS]
     with HostDir.open(path) as directory:
@@ -131,13 +131,13 @@ def _stores_inside(path: str) -> list[tuple[str, str]]:
 
 
 def _nothing(_directory: HostDir, _name: bytes) -> None:
-    """What a kind finds that does not look."""
+    """`found_in` of a kind that has none."""
 
 
 def kinds_at(path: str) -> list[str]:
-    """The kinds that what is at `path` is of, in the order of `KINDS`; never raises.
+    """The kinds of the store at `path`, in the order of `KINDS`; never raises.
 
-    They are several only of those that lie together; others are not even imported where there is one.
+    There are several only for kinds that can be together; other kinds are not imported if one was found.
     """
     found = [kind for kind in STORES.values() if _load(kind).detect(path)]
     others = (kind for kind in KINDS if kind not in STORES.values())

@@ -1,4 +1,4 @@
-"""Layers that are made anew where the original tar is lost, and what that does to their image.
+"""Layers that are rebuilt because the original tar is lost, and the config of an image with such layers.
 
 Each loss is logged as damage.
 """
@@ -27,16 +27,16 @@ _log = logging.getLogger(__name__)
 
 
 class Made:
-    """A tar that is made the same way twice: to know its digest and length, and to write it."""
+    """A generated tar, made twice: once for its digest and length, once to write it."""
 
     def __init__(self, make: Callable[[Write], object], instead_of: DiffID) -> None:
-        """The tar that `make` writes, in place of the layer `instead_of`."""
+        """The tar that `make` writes, which replaces the layer `instead_of`."""
         self._make = make
         self._instead_of = instead_of
         self.diff_id, self.size = self._measure(lambda _piece: None)
 
     def write(self, write: Write) -> None:
-        """Write it; raises `CorruptStore` where the root has changed meanwhile."""
+        """Write it; raises `CorruptStore` if the root changed meanwhile."""
         if self._measure(write) != (self.diff_id, self.size):
             raise MalformedFile(f"layer {self._instead_of}", "changed while it was read")
 
@@ -54,19 +54,19 @@ class Made:
 
 
 def lost_layer(diff_id: DiffID, error: CorruptStore) -> LayerTar:
-    """An empty layer, in place of one of which nothing is left."""
+    """An empty layer, which replaces a lost one."""
     made = Made(lambda write: write(END), diff_id)
     tell_loss(f"{error}: layer {diff_id} is lost, an empty one takes its place: {made.diff_id}")
     return made
 
 
 def with_layers(config: bytes, diff_ids: list[DiffID]) -> bytes:
-    """The config with other layers; all else as it is."""
+    """The config with other diff IDs, otherwise unchanged."""
     document = json.loads(config)
     document["rootfs"]["diff_ids"] = diff_ids
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def tell_loss(message: str) -> None:
-    """Log something that is lost."""
+    """Log a loss as damage."""
     _log.warning("%s", message, extra={"damage": True})

@@ -1,4 +1,4 @@
-"""The directories of layers, opened through one mount of our own, and open only while they are used."""
+"""The directories of layers, opened through a read-only mount of this process, only while they are used."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ __all__ = ["SealedDirs"]
 
 
 class SealedDirs:
-    """What is below one directory of a store that holds the directories of all layers.
+    """Opens directories below the one in a store that has those of all layers.
 
     Attributes:
-        mount: that directory on a mount of our own, see `HostDir.sealed`; itself where that is not allowed,
-            None where it is not there.
+        mount: that directory on a mount of this process, see `HostDir.sealed`; the plain directory if
+            mounting is not allowed; None if it does not exist.
     """
 
     def __init__(self, root: HostDir, path: str, directory: HostDir | None) -> None:
-        """Below `path` of `root`, which is open as `directory`; None where it is not there."""
+        """Open below `path` of `root`; `directory` is that, opened, or None if it does not exist."""
         self._root = root
         self._path = path
         self._directory = directory
@@ -32,17 +32,17 @@ class SealedDirs:
         self.mount = directory.sealed() if directory else None
 
     def open(self, path: str) -> HostDir:
-        """The directory at `path` below, which holds a descriptor only while it is used; raises `OSError`."""
+        """The directory at `path`, which has a descriptor only while it is used; raises `OSError`."""
         name = f"{self._path}/{path}"
         found = PooledDir(self._pool, name, self._root, self._opener(os.fsencode(path)))
         found.lstat()
         return found
 
     def _opener(self, prefix: bytes) -> Callable[[bytes], HostDir]:
-        """What opens a directory below a layer's root: through one sealed mount for all, as each takes time.
+        """A function that opens directories below a layer's root, through one mount for all layers.
 
-        What is mounted on the way is not there; such a layer gets a mount of its own. (Below a layer's
-        root overlayfs does not cross mounts either.)
+        File systems that are mounted on the way are not visible in it; such a layer gets a mount of its own.
+        (Below a layer's root overlayfs does not cross mounts either.)
         """
         sealed = self.mount or self._root
         whole = os.fsencode(self._path) + b"/" + prefix
@@ -61,7 +61,7 @@ def _join(prefix: bytes, path: bytes) -> bytes:
 
 
 def _is_same(sealed: HostDir, path: bytes, directory: HostDir) -> bool:
-    """Whether `path` leads to the same directory there."""
+    """Whether `path` below `sealed` is the same directory."""
     try:
         with sealed.subdir(path) as found:
             return _identity(found) == _identity(directory)

@@ -1,7 +1,7 @@
-"""Every store below a directory: where engines keep them, and in the volumes of each store that is found.
+"""Searches a directory for stores: in the usual places, and in the volumes of each store that is found.
 
-What is tried is opened beneath the directory with no link followed. A link on the way to where a store
-lies is read, and what it names is tried beneath the top of its system. What a store is, its kind says.
+Candidates are opened beneath the directory without following links. If there is a link on the way to a
+candidate, it is read, and its target is tried beneath the top of its system.
 """
 
 from __future__ import annotations
@@ -39,25 +39,25 @@ if TYPE_CHECKING:
 __all__ = ["NOT_READ", "FoundStore", "find_stores"]
 
 NOT_READ = "not read yet"
-"""The problem of a store whose kind is known by its name alone."""
+"""The problem of a store of a kind that layerfs cannot read."""
 
 _REMAPPED = re.compile(r"\d+\.\d+")
 _OWNERS = {"containers-storage": "podman"}
 _KINDS = {"k3s": "containerd", "rke2": "containerd", "podman": "containers-storage"}
-_DEEPEST = 4  # stores in volumes of stores in volumes
+_DEEPEST = 4  # how deep stores in volumes of stores are searched
 
 
 class FoundStore(NamedTuple):
-    """A store that lies below the directory.
+    """A store that was found.
 
     Attributes:
-        kind: the word of its kind.
-        path: where, beginning with the directory that was searched.
-        owner: the engine that keeps it, or a guess by its kind.
-        user: whose home it is in; None outside of homes.
-        inside: the path of the store in whose volume it lies, or None.
-        problem: why nothing is known of it, or None.
-        part: which of several parts of one store it is, as a namespace; None for all of it.
+        kind: the name of its kind.
+        path: its path, beginning with the directory that was searched.
+        owner: the engine that uses it, or a guess by its kind.
+        user: the user in whose home it is; None outside of homes.
+        inside: the path of the store in whose volume it is, or None.
+        problem: why it cannot be read, or None.
+        part: the part of the store, such as a namespace; None for all of it.
         images: how many, or None where that is not known; likewise the rest.
         containers: how many.
         size: bytes of its layers, as its engine counts them.
@@ -76,15 +76,15 @@ class FoundStore(NamedTuple):
 
 
 class _Candidate(NamedTuple):
-    """A path to look at, below the directory, and what is known of it.
+    """A path below the directory that may be a store.
 
     Attributes:
         path: where.
-        system: the top of its system, which no link leads out of.
-        owner: as of `FoundStore`; likewise `user` and `inside`.
-        depth: how many stores it is in a volume of.
-        links: how many were read to come here.
-        named_by: the configuration file that says that a store is here, or None.
+        system: the top of its system; links do not lead out of that.
+        owner: as in `FoundStore`, like `user` and `inside`.
+        depth: in how many stores' volumes it is.
+        links: how many links were read on the way.
+        named_by: the configuration file that names this path, or None.
     """
 
     path: str
@@ -98,11 +98,11 @@ class _Candidate(NamedTuple):
 
 
 def find_stores(path: str, options: Options) -> Iterator[FoundStore]:
-    """The stores below `path`, those of volumes after the store that they are in.
+    """The stores below `path`; those in a store's volumes come after it.
 
     Args:
-        path: a directory of the host: the top of a system, a store, or what lies above several of them.
-        options: how the stores are read that can be.
+        path: a directory of the host: the top of a system, a store, or a directory with several of these.
+        options: how to read the stores.
 
     Raises:
         NotADataRoot: it cannot be opened.
@@ -116,7 +116,7 @@ def find_stores(path: str, options: Options) -> Iterator[FoundStore]:
 
 
 class _Search:
-    """One search, which looks at each directory once."""
+    """One search, which examines each directory once."""
 
     def __init__(self, top: HostDir, path: str, options: Options) -> None:
         self._top = top
@@ -126,7 +126,7 @@ class _Search:
         self._lacking: set[str] = set()
 
     def found(self) -> Iterator[FoundStore]:
-        """What lies below the top."""
+        """The stores below the top."""
         pending = list(reversed(list(self._first())))
         while pending:
             candidate = pending.pop()
@@ -147,7 +147,7 @@ class _Search:
             pending.extend(reversed(below))
 
     def _first(self) -> Iterator[_Candidate]:
-        """The directory itself, and all places in it and in those directly below."""
+        """The first candidates: the directory, and the usual places in it and in its subdirectories."""
         yield _Candidate("")
         yield from _of_system(self._top, _Candidate(""))
         for name in _directories(self._top):
@@ -159,7 +159,7 @@ class _Search:
                 continue
 
     def _look(self, candidate: _Candidate, directory: HostDir) -> list[FoundStore]:
-        """The stores in a directory that was not met before, each with its parts."""
+        """The stores of a directory that was not examined before, part by part."""
         identity = _identity(directory)
         names = {os.fsdecode(name) for name in directory.names()}
         if identity in self._seen:
@@ -179,7 +179,7 @@ class _Search:
         return [item._replace(owner=item.owner or _OWNERS.get(item.kind, item.kind)) for item in stores]
 
     def _opened(self, found: FoundStore, identity: tuple[int, int], kind: str) -> Iterator[FoundStore]:
-        """A store as a kind reads it, part by part; nothing where that is another directory's."""
+        """The parts of a store, opened by its kind; nothing if the kind opened another directory."""
         word = next((word for word, known in STORES.items() if known == kind), None)
         options = self._options._replace(store=word, searching=True)
         try:
@@ -188,7 +188,7 @@ class _Search:
             yield found._replace(kind=found.kind or kind, problem=_without_path(error, found.path))
             return
         if identity not in store.evidence():
-            return  # further below: a place of its own
+            return  # the store is further below, and has its own candidate
         self._seen |= store.evidence()
         if store.lacks(RECORDS):
             images, containers, size = _counts(store)
@@ -215,7 +215,7 @@ class _Search:
             )
 
     def _below(self, candidate: _Candidate, store: FoundStore, directory: HostDir) -> Iterator[_Candidate]:
-        """Where stores lie that belong to a store."""
+        """The candidates in and beside a store."""
         candidate = candidate._replace(named_by=None)
         yield candidate._replace(path=_join(candidate.path, "containerd/daemon"))
         for name in _directories(directory):
@@ -240,7 +240,7 @@ class _Search:
                 yield inner._replace(path=_join(inner.path, path), system=inner.path, owner=owner)
 
     def _linked(self, candidate: _Candidate) -> Iterator[_Candidate]:
-        """What a link on the way to where a store should be names, beneath the top of its system."""
+        """The candidate with the first link on its way resolved, beneath the top of its system."""
         try:
             with self._top.subdir(candidate.system) as system:
                 path = led_on(system, candidate.path.removeprefix(candidate.system))
@@ -250,7 +250,7 @@ class _Search:
             yield candidate._replace(path=_join(candidate.system, path), links=candidate.links + 1)
 
     def _lost(self, candidate: _Candidate, error: OSError | None = None) -> Iterator[FoundStore]:
-        """A store that a configuration file names, and that is not there."""
+        """A store that a configuration file names, but that is missing."""
         if candidate.named_by and candidate.path not in self._lacking:
             self._lacking.add(candidate.path)
             is_gone = isinstance(error, FileNotFoundError)
@@ -271,7 +271,7 @@ def _identity(directory: HostDir) -> tuple[int, int]:
 
 
 def _why_not(path: str, options: Options) -> str:
-    """Why a directory cannot be opened that looks like a store."""
+    """Why a directory that looks like a store cannot be opened."""
     try:
         open_store(path, options)
     except (DataRootError, CorruptStore) as error:
@@ -284,9 +284,9 @@ def _without_path(error: Exception, path: str) -> str:
 
 
 def _counts(store: Store) -> tuple[int | None, int | None, int | None]:
-    """The images, containers and bytes of a store; what is damaged of it is reported as ever.
+    """The numbers of images and containers, and the bytes, of a store; damage is reported.
 
-    What is told by records that are gone is not known, and not none.
+    A number is None, and not 0, if its records are missing.
     """
     try:
         containers = len(store.container_names()) if store.has_containers else None
@@ -314,7 +314,7 @@ def _of_system(system: HostDir, at: _Candidate) -> Iterator[_Candidate]:
 
 
 def _moved(system: HostDir, at: _Candidate, home: str = "") -> Iterator[_Candidate]:
-    """Where the configuration of a system, or of a home in it, says that stores are."""
+    """The candidates that the configuration of a system, or of a home in it, names."""
     for path, owner, named_by in moved(system, home):
         yield at._replace(path=_join(at.path, path), owner=owner, named_by=_join(at.path, named_by))
 

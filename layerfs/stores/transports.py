@@ -1,8 +1,8 @@
-"""NAMEs that carry their store: `docker-archive:FILE[:REF]`, as in containers-transports(5), or a path.
+"""NAMEs that contain their store: `docker-archive:FILE[:REF]`, as in containers-transports(5), or a path.
 
-A path begins with `/`, `./` or `../`, and may have a REF behind a colon as well; `-` is standard input. Bare
-words are names in the store that was chosen. `carried` looks at the word alone, `located` asks the host which
-of its colons ends the path. In place of a REF some take `@INDEX`, as skopeo does.
+A path begins with `/`, `./` or `../`, and may also be followed by a colon and a REF; `-` is standard input.
+Other words are names in the chosen store. `carried` examines only the word; `located` looks for files of the
+host, to find the colon that ends the path. Some transports take `@INDEX` in place of a REF, as in skopeo.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ _INDEX = re.compile(r"@([0-9]{1,9})(@[0-9]{1,9})?")
 
 
 class Transport(NamedTuple):
-    """A word before a colon that says what kind of store follows.
+    """A transport: the word before the colon, which tells the kind of store.
 
     Attributes:
         module: has `open_transport(transport, path, options)`.
-        default: where the path may be left out, the one that is meant then: all is a REF that does not begin
-            with a slash.
-        numbered: whether `@INDEX` may stand for a REF; then the module has `image_at`.
+        default: the path to use if none is given; then text without a slash at its beginning is a REF. None
+            if a path is needed.
+        numbered: whether `@INDEX` is allowed; then the module has `image_at`.
     """
 
     module: str
@@ -64,16 +64,16 @@ TRANSPORTS = {
     "oci-archive": Transport("layerfs.stores.archive.transports", numbered=True),
     "dir": Transport("layerfs.stores.archive.transports"),
 }
-"""Every transport, a line each."""
+"""The transports, one line each."""
 
 
 class Carried(NamedTuple):
-    """A NAME with a store in it.
+    """A NAME that contains a store.
 
     Attributes:
-        word: the whole.
+        word: the whole NAME.
         transport: of `TRANSPORTS`; empty for a plain path.
-        text: what follows: a path, and perhaps a REF.
+        text: the rest: a path, perhaps with a REF.
     """
 
     word: str
@@ -82,14 +82,14 @@ class Carried(NamedTuple):
 
 
 class Located(NamedTuple):
-    """Where a store is, and what in it.
+    """The place of a store, and the name in it.
 
     Attributes:
         transport: of `TRANSPORTS`; empty for a plain path.
         path: of the host; `STDIN` is standard input.
-        ref: the name in the store; None where there is none: the only image is meant.
-        as_of: `@N` where it stands behind the path alone or an index, else empty.
-        number: the place of the image in the store's own list, the first is 0; None where none is given.
+        ref: the name in the store; None for the only image.
+        as_of: `@N`, if it follows the path or an index directly; else empty.
+        number: the index of the image in the store's own list, from 0; None if none is given.
     """
 
     transport: str
@@ -101,14 +101,14 @@ class Located(NamedTuple):
 
 class _Opener(Protocol):
     def open_transport(self, transport: str, path: str, options: Options) -> Store:
-        """Open it; raises `DataRootError` where it is not of the kind that the transport says."""
+        """Open it; raises `DataRootError` if it is not of the kind of the transport."""
 
     def image_at(self, transport: str, store: Store, index: int) -> ImageID:
-        """The image at a place of the store's own list; raises `LookupFailed`, `CorruptStore`."""
+        """The image at an index of the store's own list; raises `LookupFailed`, `CorruptStore`."""
 
 
 def carried(word: str) -> Carried | None:
-    """The parts of a NAME that carries its store; None for a bare word."""
+    """The parts of a NAME that contains its store; None for any other word."""
     if "\0" in word:
         return None
     transport, colon, text = word.partition(":")
@@ -120,12 +120,11 @@ def carried(word: str) -> Carried | None:
 
 
 def located(name: Carried) -> Located:
-    """Where the path of a NAME ends: where the host has something.
+    """Find the end of the path in a NAME: a colon before which there is an existing file.
 
     Raises:
         InvalidReference: there is no path, or an empty REF.
-        AmbiguousName: the host has several things that it could be.
-        NotAnArchive: the host has none.
+        AmbiguousName: several paths in it exist. NotAnArchive: no path in it exists.
     """
     default = TRANSPORTS[name.transport].default if name.transport else None
     if default is not None and not name.text.startswith("/"):
@@ -154,7 +153,7 @@ def located(name: Carried) -> Located:
 
 
 def _check_numbered(name: Carried, ref: str) -> None:
-    """Raise `InvalidReference` where nobody numbers images."""
+    """Raise `InvalidReference` for an index that the transport does not allow."""
     if not (name.transport and TRANSPORTS[name.transport].numbered):
         words = [word for word, transport in TRANSPORTS.items() if transport.numbered]
         raise InvalidReference(
@@ -164,7 +163,7 @@ def _check_numbered(name: Carried, ref: str) -> None:
 
 
 def _ends(text: str) -> Iterator[int]:
-    """Where the path of a NAME may end, first at its first colon; nowhere behind what a path can have."""
+    """The possible ends of the path: each colon, up to the longest path; an `@N` at the end; the end."""
     at = text.find(":")
     while 0 <= at <= _LONGEST_PATH:
         yield at
@@ -184,7 +183,7 @@ def open_located(at: Located, options: Options) -> Store:
 
 
 def image_at(at: Located, store: Store) -> ImageID:
-    """The image that the index of a NAME means in its store; raises `LookupFailed`, `CorruptStore`."""
+    """The image for the index in a NAME; raises `LookupFailed`, `CorruptStore`."""
     assert at.number is not None  # noqa: S101 - asked only then
     return _module(at).image_at(at.transport, store, at.number)
 

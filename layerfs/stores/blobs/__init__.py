@@ -1,1 +1,1 @@
-"""Blobs of layers that no engine unpacked, wherever they lie: their names, their trees, their bytes."""
+"""Layers as blobs that no engine unpacked: members of archives, trees made of tars, and exports."""

@@ -1,4 +1,4 @@
-"""What an archive gives away: each layer as it is stored, and as the plain tar that its diff ID is of."""
+"""Exports layers from blobs: byte for byte as stored, or as the plain tar."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PIECE = 1 << 20
 
 
 class PlainTar:
-    """A layer's tar, without compression; checked while it is written.
+    """A layer's uncompressed tar, checked while it is written.
 
     Attributes:
         diff_id: its sha256.
@@ -41,7 +41,7 @@ class PlainTar:
         return self._open(self._layer.blob).size
 
     def write(self, write: Callable[[bytes], object]) -> None:
-        """Write it, piece by piece; raises `CorruptStore`, at the end where it has another sha256."""
+        """Write it, piece by piece; raises `CorruptStore`, at the end if the sha256 is wrong."""
         plain = self._open(self._layer.blob)
         label = self._layer.blob.label
         found = _copy(label, plain.file, plain.offset, plain.size, write)
@@ -52,7 +52,7 @@ class PlainTar:
 
 
 class StoredBlob:
-    """A layer's blob as it is stored; checked while it is written.
+    """A layer's blob as stored, checked while it is written.
 
     Attributes:
         digest: its sha256.
@@ -68,7 +68,7 @@ class StoredBlob:
         self._blob = layer.blob
 
     def write(self, write: Callable[[bytes], object]) -> None:
-        """Write it, piece by piece; raises `CorruptStore`, at the end where it has another sha256."""
+        """Write it, piece by piece; raises `CorruptStore`, at the end if the sha256 is wrong."""
         blob = self._blob
         found = _copy(blob.label, blob.file, blob.offset, blob.size, write)
         if found != self.digest:
@@ -78,7 +78,7 @@ class StoredBlob:
 
 
 def _copy(label: str, file: Readable, offset: int, size: int, write: Callable[[bytes], object]) -> str:
-    """Write a part of a file; its digest."""
+    """Write a part of a file; returns its digest."""
     digest, at, end = hashlib.sha256(), offset, offset + size
     while at < end:
         try:
@@ -88,6 +88,6 @@ def _copy(label: str, file: Readable, offset: int, size: int, write: Callable[[b
         if not piece:
             raise MalformedFile(label, "the file became shorter while it was read")
         digest.update(piece)
-        write(piece)  # outside: that the host takes no more is not the archive's fault
+        write(piece)  # outside of `try`: an error of the output is no fault of the archive
         at += len(piece)
     return f"sha256:{digest.hexdigest()}"

@@ -1,7 +1,7 @@
-"""The layers of an archive: records, and trees made of their tars, each when it is first asked for.
+"""The layers of an archive: records, and trees made of their tars.
 
-A plain tar is read in place, a compressed one from the cache. A layer's entries are kept in memory as long
-as a tree uses them, and of those used last a few more.
+A plain tar is read in place, a compressed one from the cache. A layer's entries stay in memory while a tree
+uses them; those of the last few layers used stay longer.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BlobLayer", "LayerFiles", "missing", "packed"]
 
-_RECENT = 4  # layers kept although no tree has them: whoever reads a layer twice mostly does so at once
+_RECENT = 4  # layers kept in memory without a tree, as a layer is often read twice in a row
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,13 @@ class BlobLayer(Layer):
     """A layer of an image in an archive, on those below it.
 
     Attributes:
-        chain_id: its identity on top of those below.
+        chain_id: its chain ID.
         diff_id: sha256 of its tar, as the config says.
         parent: the layer below; None for a base.
         digest: of the blob as it is stored; None where the archive does not say.
         media_type: as the manifest says; empty where it does not.
-        place: the member of the archive that holds it, or should hold it.
-        cache_id: None: there is no directory of the engine's.
+        place: the member of the archive that has it, or should have it.
+        cache_id: None, as there is no directory.
     """
 
     chain_id: ChainID
@@ -65,15 +65,15 @@ class BlobLayer(Layer):
 
     @property
     def size(self) -> int | None:
-        """Bytes of its files as Docker counts a layer: every inode once, links by their targets.
+        """Bytes of its files as Docker counts them: each inode once, links by the length of their targets.
 
-        None where its tar cannot be read.
+        None if its tar cannot be read.
         """
         return self.measure(self)
 
 
 def packed(blob: Blob) -> Packed:
-    """A blob as the cache takes it, its compression told by its bytes; raises `MalformedFile`."""
+    """A blob with the compression that its bytes tell, for the cache; raises `MalformedFile`."""
     try:
         head = blob.file.pread(min(HEAD_BYTES, blob.size), blob.offset)
     except OSError as error:
@@ -85,12 +85,12 @@ class LayerFiles:
     """Reads the layers of one archive; safe to use from several threads."""
 
     def __init__(self, cache: Cache, report: Callable[[CorruptStore], None], *, markers: bool = True) -> None:
-        """Decompress by `cache`, and tell `report` what is wrong with a layer that can be read.
+        """Decompress with `cache`; faults of readable layers are given to `report`.
 
         Args:
             cache: see there.
-            report: takes what does not stop the answer.
-            markers: whether the tars are layers; False for a root file system, where `.wh.` means nothing.
+            report: called with faults that do not stop an answer.
+            markers: whether `.wh.` names are whiteouts; False for the tar of a root file system.
         """
         self._cache = cache
         self._report = report
@@ -99,10 +99,10 @@ class LayerFiles:
         self._layers: weakref.WeakValueDictionary[ChainID, TarLayer] = weakref.WeakValueDictionary()
         self._recent: collections.deque[TarLayer] = collections.deque(maxlen=_RECENT)
         self._loading: dict[ChainID, threading.Lock] = {}
-        self._weight = 0  # of all trees that are in memory
+        self._weight = 0  # all trees in memory
 
     def source(self, layer: BlobLayer) -> LayerSource:
-        """A layer as overlayfs would read it, had an engine unpacked it."""
+        """A layer as overlayfs would read it if an engine had unpacked it."""
         stored = self.stored(layer)
         return OverlayLayer(stored, TRUSTED) if self._markers else stored
 
@@ -127,7 +127,7 @@ class LayerFiles:
             raise MalformedFile(layer.blob.label, reason(error)) from error
 
     def size(self, layer: BlobLayer) -> int:
-        """See `BlobLayer.size`; noted in the cache."""
+        """See `BlobLayer.size`; stored in the cache."""
         blob = packed(layer.blob)
         noted = self._cache.recall(blob).get("content")
         if isinstance(noted, int):
@@ -138,15 +138,15 @@ class LayerFiles:
         return found
 
     def diff_id(self, blob: Blob) -> str:
-        """The sha256 of a blob without its compression; raises `CorruptStore`."""
+        """The sha256 of a blob's uncompressed content; raises `CorruptStore`."""
         return self.plain(blob).diff_id
 
     def watched(self, told: Callable[[str, int, int], None]) -> AbstractContextManager[None]:
-        """While it is entered, `told` hears of blobs that are read as a whole; see `Cache.watched`."""
+        """A context in which `told` is called while blobs are read as a whole; see `Cache.watched`."""
         return self._cache.watched(told)
 
     def plain(self, blob: Blob, *, fresh: bool = False) -> Plain:
-        """A blob without compression, which may be the one in the archive; see `Cache.plain`."""
+        """The uncompressed content of a blob, in the archive or the cache; see `Cache.plain`."""
         return self._cache.plain(packed(blob), fresh=fresh)
 
     # -- loading -------------------------------------------------------------------------------
@@ -182,11 +182,11 @@ class LayerFiles:
         return found
 
     def _weigh(self, weight: int) -> None:
-        with self._lock:  # it may be entered again: a tree is let go of amid any allocation
+        with self._lock:  # reentrant, because a tree can be freed during any allocation
             self._weight += weight
 
     def _compare(self, layer: BlobLayer, plain: Plain) -> None:
-        """Report a blob that is not what its name, or the config, says: it is shown all the same."""
+        """Report a blob that disagrees with its name, or with the config; it is shown nevertheless."""
         label = layer.blob.label
         if layer.digest and plain.digest != layer.digest:
             self._report(DigestMismatch(
@@ -199,12 +199,12 @@ class LayerFiles:
 
 
 def missing(label: str, problem: CorruptStore | None) -> CorruptStore:
-    """What to raise of a layer whose blob the archive does not have."""
+    """The error for a layer whose blob is not in the archive."""
     return problem or MissingFile(label, "the layer is not in the archive")
 
 
 def _content_size(tree: TarTree) -> int:
-    """What the engine records as a layer's size (moby `pkg/directory`): directories do not count."""
+    """The size that an engine records for a layer (moby `pkg/directory`): directories do not count."""
     total, seen, pending = 0, set(), [tree.originals.root]
     while pending:
         for child in (pending.pop().children or {}).values():

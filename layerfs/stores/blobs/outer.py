@@ -1,7 +1,7 @@
-"""The outer container of an archive: its members by name, whether it is a tar or a directory.
+"""The members of an archive by name, for a tar and for a directory.
 
-Nothing leads out of it: names are cleaned, links are followed inside only, and of two members with one
-name the last one counts, as for whoever unpacks it.
+Names are cleaned, and links are followed only inside, so nothing leads out of it. Of two members with one
+name the last one counts, as if it were unpacked.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MOST_LINKS = 40
 _MOST_MEMBERS = 1 << 21
 _MOST_REPEATED = 100
 MOST_SMALL = 32 << 20
-"""Bytes that a document may have."""
+"""The most bytes of a document."""
 
 
 class Blob(NamedTuple):
@@ -39,9 +39,9 @@ class Blob(NamedTuple):
 
     Attributes:
         label: its name in messages.
-        file: holds them.
-        offset: where in it they begin.
-        size: how many there are.
+        file: the file that has them.
+        offset: where they begin in it.
+        size: their number.
         place: the member's own name, links followed.
     """
 
@@ -53,11 +53,11 @@ class Blob(NamedTuple):
 
     @property
     def content(self) -> Stretch:
-        """The bytes to be read."""
+        """The bytes, readable at offsets."""
         return Stretch.whole(self.file, self.size, self.offset)
 
     def small(self) -> bytes:
-        """All of them, of a document; raises `MalformedFile` where they are too many for one."""
+        """All bytes of a document; raises `MalformedFile` if it is too large."""
         if self.size > MOST_SMALL:
             raise MalformedFile(
                 self.label, "too large", expected=f"at most {MOST_SMALL} bytes", found=str(self.size)
@@ -73,7 +73,7 @@ class Outer(Protocol):
 
     Attributes:
         label: its name in messages.
-        fault: where and why the reading of its members ended before its end; None where it did not.
+        fault: where and why its members could not be read to the end; None if they could.
         repeated: names that several members have, a hundred at most; the last one counts.
     """
 
@@ -82,36 +82,36 @@ class Outer(Protocol):
     repeated: tuple[bytes, ...]
 
     def names(self) -> Iterable[bytes]:
-        """The cleaned names of its regular files and links, as far as they can be told beforehand."""
+        """The cleaned names of its regular files and links, as far as they are known beforehand."""
 
     def below(self, folder: bytes) -> Iterable[bytes]:
-        """The names of the files and links in one folder, without it."""
+        """The names of the files and links in one folder, without the folder's name."""
 
     def find(self, name: bytes) -> Blob | None:
-        """The file of this name, links followed inside; None where there is none.
+        """The file of this name, following links inside; None if there is none.
 
         Raises:
-            MalformedFile: links lead out of it, or round in a circle; it is no regular file.
+            MalformedFile: links lead out of it, or form a cycle; or it is no regular file.
         """
 
 
 class TarOuter:
-    """A tar that holds others.
+    """A tar with blobs in it.
 
     Attributes:
         label, fault, repeated: see `Outer`.
         whole: the tar itself.
-        tops: the first components of all names; of a root file system they tell what it is.
+        tops: the first components of all names, by which a root file system is recognised.
     """
 
     def __init__(self, label: str, file: Readable, begin: int, size: int) -> None:
-        """Read the headers of the tar that lies in `file`; raises `MalformedFile` where there is none."""
+        """Read the headers of the tar in `file`; raises `MalformedFile` if it is none."""
         self.label = label
         self.fault: MalformedFile | None = None
         self.whole = Blob(label, file, begin, size, b"")
         self.tops: set[bytes] = set()
         self._file = file
-        # of a file where it lies, of a link its target: a name and a pair cost a third of a header
+        # for a file its offset and size, for a link its target: this takes a third of a header's memory
         self._places: dict[bytes, tuple[int, int] | _Link | None] = {}
         repeated: dict[bytes, None] = {}
         try:
@@ -169,12 +169,12 @@ class TarOuter:
         raise MalformedFile(f"{self.label}:{os.fsdecode(name)}", "links that go round in a circle")
 
     def forget(self) -> None:
-        """Let go of the names: of a root file system they are those of its entries."""
+        """Free the names, which for a root file system are those of all entries."""
         self._places = {}
 
 
 class _Link(NamedTuple):
-    """A member that stands for another one."""
+    """A member that is a link to another."""
 
     target: bytes
     symbolic: bool
@@ -187,18 +187,18 @@ class DirectoryOuter:
     repeated: tuple[bytes, ...] = ()
 
     def __init__(self, directory: HostDir, pool: FilePool) -> None:
-        """Read `directory`, whose files `pool` keeps open."""
+        """Read `directory`; `pool` keeps its files open."""
         self.label = directory.display
         self._directory = directory
         self._pool = pool
         self._known: dict[bytes, Blob] = {}
 
     def names(self) -> Iterable[bytes]:
-        """What the directory holds at its top: enough to tell what it is."""
+        """The names at the top of the directory, which are enough to tell its form."""
         return self._directory.names()
 
     def below(self, folder: bytes) -> Iterable[bytes]:
-        """See `Outer`; nothing where there is no such folder."""
+        """See `Outer`; nothing if there is no such folder."""
         try:
             with self._directory.subdir(folder) as found:
                 return found.names()
@@ -225,7 +225,7 @@ class DirectoryOuter:
         raise MalformedFile(f"{self.label}:{os.fsdecode(name)}", "links that go round in a circle")
 
     def _opened(self, name: bytes, label: str) -> Blob:
-        """A file as it is now; one that another took the place of is not read as this one."""
+        """A blob of the present file; if the file is replaced later, reading fails."""
         fd = self._directory.open_file(name)
         first = os.fstat(fd)
 
@@ -242,7 +242,7 @@ class DirectoryOuter:
 
 
 def _target(label: str, name: bytes, target: bytes) -> bytes:
-    """What a symbolic link of an archive leads to; raises `MalformedFile` where that is outside of it."""
+    """The target of a symbolic link in an archive; raises `MalformedFile` if it is outside."""
     parts = name.split(b"/")[:-1]
     outside = target.startswith(b"/")
     for part in target.split(b"/"):

@@ -39,9 +39,7 @@ _REMAPPED = re.compile(r"[0-9]{1,10}\.[0-9]{1,10}")
 _LAYERS = 16  # layers read (those with the shortest archives), and listed
 _MEMBERS = 1 << 14  # members of all these archives that are read
 _PAIRS, _ENOUGH = 8, 256  # users and groups to find, as the owner of a single file may have been changed
-_SUB_IDS = (
-    100_000  # the first ID of ranges in subuid(5), as useradd(8) makes them; ordinary users have lower IDs
-)
+_SUB_IDS = 100_000  # where subuid(5) ranges of useradd(8) begin; ordinary users are below
 
 _log = logging.getLogger(__name__)
 
