@@ -1,4 +1,4 @@
-"""The images of an archive as values: every form of archive ends in the same `ArchivedImage`s."""
+"""The images of an archive as values, the same for every form of archive."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MOST_LAYERS = 1 << 12
 
 
 class Form(enum.StrEnum):
-    """How an archive is laid out."""
+    """The form of an archive."""
 
     OCI = "OCI layout"
     DOCKER = "docker archive"
@@ -36,11 +36,11 @@ class ArchivedLayer:
     """A layer of an image in an archive.
 
     Attributes:
-        name: the digest of its blob, or the member's name where the form has no digests.
+        name: the digest of its blob, or the member's name in forms without digests.
         media_type: as the manifest says; empty where it does not.
-        size: bytes of the blob as the manifest says; None where it does not.
-        blob: None where the archive does not have it.
-        problem: why `blob` is None although there is a member, or None.
+        size: bytes of the blob, by the manifest; None if it does not say.
+        blob: its blob; None if the archive does not have it.
+        problem: the error if there is a member that cannot be used as its blob; else None.
     """
 
     name: str
@@ -56,15 +56,16 @@ class ArchivedImage:
 
     Attributes:
         config_bytes: its config, whose sha256 is the image ID.
-        config: what that says.
+        config: the config, parsed.
         names: references, as they are written.
         layers: base first.
         platform: as the index or the config says.
-        manifest: the digest of its manifest; None where the form has none.
-        manifest_bytes: the manifest; None likewise.
-        top: the digest of what `index.json` names: this manifest, or an index above it; None likewise.
-        place: the member that holds the config; None where it was made up of other things.
-        ref_names: what skopeo calls it in an OCI layout, often a tag alone; `names` may have it in full.
+        manifest: the digest of its manifest; None in forms without manifests.
+        manifest_bytes: the bytes of the manifest, or None.
+        top: the digest in `index.json`, which is of this manifest or of an index above it; or None.
+        place: the member with the config; None if the config was generated.
+        ref_names: the names in an OCI layout that skopeo uses, often only tags; `names` may have the full
+            ones.
     """
 
     config_bytes: bytes
@@ -83,7 +84,7 @@ Value = TypeVar("Value")
 
 
 def parsed(label: str, content: bytes, parse: Callable[[bytes], Value]) -> Value:
-    """What a document says; raises `MalformedFile`."""
+    """Parse a document; raises `MalformedFile`."""
     try:
         return parse(content)
     except FormatError as error:
@@ -91,7 +92,7 @@ def parsed(label: str, content: bytes, parse: Callable[[bytes], Value]) -> Value
 
 
 def read_parsed(blob: Blob, parse: Callable[[bytes], Value]) -> Value:
-    """What the document in `blob` says; raises `MalformedFile`."""
+    """Parse the document in `blob`; raises `MalformedFile`."""
     return parsed(blob.label, blob.small(), parse)
 
 

@@ -1,6 +1,6 @@
-"""Everything that is wrong with an archive: digests, sizes, diff IDs, names, and the tars of its layers.
+"""Finds all faults of an archive: digests, sizes, diff IDs, names, and the tars of its layers.
 
-Every blob is read, whatever the cache knows of it.
+Every blob is read, also if the cache has its content.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ _PACKED = {
     "+zstd": Compression.ZSTD,
     ".tar": Compression.NONE,
 }
-"""What the end of a media type says of the compression."""
+"""The compression for the end of a media type."""
 
 
 def faults_of(
     store: ArchiveStore, only: Collection[ImageID | ChainID] | None = None, on_progress: Progress = unwatched
 ) -> Iterator[Finding]:
-    """Every fault of an archive; the archive's own first, then those of its images, each layer once.
+    """Every fault of an archive: those of documents and blobs, then those of layers, each layer once.
 
     Args:
         store: the archive.
-        only: the images and layers that are wanted, and no others'; None for all.
-        on_progress: is told of `layers`, in bytes as they are stored.
+        only: check only these images and layers; None for all.
+        on_progress: called with the part `layers`, counted in stored bytes.
 
     Raises:
         CacheError: there is no room to decompress a layer.
@@ -69,7 +69,7 @@ def faults_of(
 
 
 class _Meter:
-    """From what the cache tells of each blob to what was done of all layers."""
+    """Adds up the cache's progress of single blobs to that of all layers."""
 
     def __init__(self, total: int, on_progress: Progress) -> None:
         self._total = total
@@ -78,17 +78,17 @@ class _Meter:
         self._before = "", 0
 
     def __call__(self, label: str, done: int, _size: int) -> None:
-        """Hear that of the blob `label` so many bytes are done."""
+        """Note that `done` bytes of the blob `label` are done."""
         name, before = self._before
         self._before = label, done
         new = done - before if name == label and done >= before else done
-        new = min(new, self._total - self._done)  # a blob of two diff IDs is read twice, and counted once
+        new = min(new, self._total - self._done)  # a blob with two diff IDs is read twice, but counts once
         self._done += new
         self._told("layers", new, self._total)
 
 
 def _layer_bytes(store: ArchiveStore, only: Collection[ImageID | ChainID] | None) -> int:
-    """Bytes of the blobs of all layers that are wanted."""
+    """Bytes of the blobs of all layers to check."""
     found = {
         layer.blob.place: layer.blob.size
         for image in store.images(all_platforms=True)
@@ -103,7 +103,7 @@ def _layer_bytes(store: ArchiveStore, only: Collection[ImageID | ChainID] | None
 
 
 def _of_documents(store: ArchiveStore) -> Iterator[Finding]:
-    """What is wrong with the archive itself, and with what names its images and blobs."""
+    """The faults of the archive itself, and of the documents that name images and blobs."""
     outer = store.outer
     if outer.fault:
         yield _of_error(outer.fault, "archive", _ARCHIVE)
@@ -121,7 +121,7 @@ def _of_documents(store: ArchiveStore) -> Iterator[Finding]:
 
 
 def _of_config(store: ArchiveStore, image: ArchiveImage, archived: ArchivedImage) -> Iterator[Finding]:
-    """Docker's archives name a config by its digest, and no reader looks whether that is true."""
+    """A config whose name, in Docker's archives its digest, is wrong; readers do not check that."""
     place = archived.place or ""
     digits = place.rpartition("/")[2].removesuffix(".json")
     if len(digits) == 64 and digits != image.id.hex:
@@ -138,7 +138,7 @@ def _of_config(store: ArchiveStore, image: ArchiveImage, archived: ArchivedImage
 
 
 def _of_index(store: ArchiveStore) -> Iterator[Finding]:
-    """What `index.json` names and is not there, and where `manifest.json` says something else."""
+    """Missing blobs that `index.json` names, and contradictions between it and `manifest.json`."""
     ignored: list[CorruptStore] = []
     entries = index_entries(store.outer, ignored.append)
     seen: set[str] = set()
@@ -154,7 +154,7 @@ def _of_index(store: ArchiveStore) -> Iterator[Finding]:
     }
     for row in rows:
         if row.config not in by_place:
-            continue  # told as an image that cannot be read
+            continue  # reported as an image that cannot be read
         image, archived = by_place[row.config]
         subject, path = f"image {image.id}", f"{store.outer.label}:manifest.json"
         if archived.top is None:
@@ -178,7 +178,7 @@ def _of_index(store: ArchiveStore) -> Iterator[Finding]:
 
 
 def _below(store: ArchiveStore, descriptor: Descriptor, depth: int, seen: set[str]) -> Iterator[Finding]:
-    """The sizes of documents, and the platforms of an index that are not in the archive."""
+    """Wrong sizes of documents, and platforms of an index that are missing in the archive."""
     if descriptor.digest in seen or depth > _DEEPEST:
         return
     seen.add(descriptor.digest)
@@ -197,7 +197,7 @@ def _below(store: ArchiveStore, descriptor: Descriptor, depth: int, seen: set[st
         if manifest.config and (config := store.outer.find(manifest.config.blob_path.encode())):
             yield from _of_size(store, manifest.config, config)
     except CorruptStore:
-        return  # told as an image that cannot be read
+        return  # reported as an image that cannot be read
     for child in manifest.manifests:
         yield from _below(store, child, depth + 1, seen)
 
@@ -212,7 +212,7 @@ def _of_size(store: ArchiveStore, descriptor: Descriptor, blob: Blob) -> Iterato
 
 
 def _of_blobs(store: ArchiveStore) -> Iterator[Finding]:
-    """Blobs that no image uses, and that do not hash to their names; those in use are told with it."""
+    """Blobs that no image uses, and that have a wrong digest; the others are checked with their layers."""
     used = {
         layer.blob.place
         for image in store.images(all_platforms=True)
@@ -273,7 +273,7 @@ def _of_layers(
 def _of_layer(
     store: ArchiveStore, layer: ArchivedLayer, blob: Blob, diff_id: str, subject: str
 ) -> Iterator[Finding]:
-    """A layer's bytes beside its descriptor and the config."""
+    """The faults of a layer's bytes, compared with its descriptor and the config."""
     if layer.size is not None and layer.size != blob.size:
         yield Finding(
             "size-differs", "error", subject, blob.label, f"{layer.size} bytes", f"{blob.size} bytes",
@@ -311,7 +311,7 @@ def _of_layer(
 
 
 def _of_tar(store: ArchiveStore, layer: BlobLayer) -> Iterator[Finding]:
-    """What is odd in a layer's tar, or keeps it from being read."""
+    """What is unusual in a layer's tar, or makes it unreadable."""
     subject = f"layer {layer.chain_id}"
     try:
         faults = store.files.tree(layer).faults

@@ -1,6 +1,6 @@
-"""What an archive is, and which images it holds.
+"""The form of an archive, and its images.
 
-A blob that is missing, or a document that is damaged, is reported; the other images are read.
+Missing blobs and damaged documents are reported; the other images are read.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _OF_A_SYSTEM = {b".dockerenv", b"bin", b"etc", b"lib", b"usr"}
 
 
 def form_of(outer: Outer) -> Form | None:
-    """The form of an archive by the names in it; None for one that holds neither images nor a system."""
+    """The form of an archive by the names in it; None without images and root file system."""
     tops = outer.tops if isinstance(outer, TarOuter) else set(outer.names())
     if {b"oci-layout", INDEX} <= tops:
         return Form.OCI
@@ -44,7 +44,7 @@ def form_of(outer: Outer) -> Form | None:
 
 
 def _is_object(outer: Outer) -> bool:
-    """Whether `manifest.json` is a manifest, and no list of images."""
+    """Whether `manifest.json` is a single manifest, and not a list of images."""
     try:
         blob = outer.find(MANIFEST)
     except MalformedFile:
@@ -55,13 +55,13 @@ def _is_object(outer: Outer) -> bool:
 def images_of(
     outer: Outer, form: Form, report: Callable[[CorruptStore], None], diff_id: Callable[[Blob], str]
 ) -> list[ArchivedImage]:
-    """Every image of every platform; what cannot be read is given to `report`, and left out.
+    """Every image of every platform; unreadable ones are given to `report`, and left out.
 
     Args:
         outer: the archive.
-        form: of it.
-        report: takes what is wrong.
-        diff_id: gives the sha256 of a blob without its compression; may raise `CorruptStore`.
+        form: its form.
+        report: called with each fault.
+        diff_id: gives the sha256 of a blob's uncompressed content; may raise `CorruptStore`.
     """
     images: list[ArchivedImage] = []
     for image in _found(outer, form, report, diff_id):
@@ -87,7 +87,7 @@ def _found(
 
 
 def _system(outer: Outer, diff_id: Callable[[Blob], str]) -> ArchivedImage:
-    """The one tree of a root file system, with the least that a config can say."""
+    """The image for the tar of a root file system, with a minimal config."""
     assert isinstance(outer, TarOuter)  # noqa: S101 - only of a tar this form is found
     whole = outer.whole
     rootfs = {"type": "layers", "diff_ids": [diff_id(whole)]}

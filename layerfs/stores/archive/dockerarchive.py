@@ -35,7 +35,7 @@ MANIFEST = b"manifest.json"
 
 
 def archive_entries(outer: Outer, report: Callable[[CorruptStore], None]) -> Sequence[ArchiveEntry]:
-    """The images of `manifest.json`; none where it is missing, or damaged, which is reported."""
+    """The entries of `manifest.json`; none if it is missing, or damaged, which is reported."""
     try:
         blob = outer.find(MANIFEST)
         return read_parsed(blob, parse_archive_manifest) if blob else ()
@@ -45,7 +45,7 @@ def archive_entries(outer: Outer, report: Callable[[CorruptStore], None]) -> Seq
 
 
 def docker_images(outer: Outer, report: Callable[[CorruptStore], None]) -> Iterator[ArchivedImage]:
-    """The images of a docker archive; what cannot be read is reported."""
+    """The images of a docker archive; unreadable ones are reported."""
     for entry in archive_entries(outer, report):
         if image := attempt(report, functools.partial(archive_image, outer, entry)):
             yield image
@@ -65,14 +65,14 @@ def archive_image(outer: Outer, entry: ArchiveEntry) -> ArchivedImage:
 
 
 def platform_of(config: ImageConfig) -> Platform:
-    """What a config says that it is for."""
+    """The platform in a config."""
     return Platform(config.os, config.architecture, config.variant)
 
 
 def member(
     outer: Outer, path: str, name: str | None = None, media_type: str = "", size: int | None = None
 ) -> ArchivedLayer:
-    """The layer that a member holds, called `name` where that is another."""
+    """The layer in a member; `name` is its name, if that is not the member's."""
     try:
         blob, problem = outer.find(path.encode("utf-8", "surrogateescape")), None
     except MalformedFile as error:
@@ -81,7 +81,7 @@ def member(
 
 
 def directory_images(outer: Outer, report: Callable[[CorruptStore], None]) -> Iterator[ArchivedImage]:
-    """One image: its manifest is `manifest.json`, and blobs are named by the digits of their digest."""
+    """The image of a directory: its manifest is `manifest.json`, and blobs are named by their digits."""
     if image := attempt(report, lambda: _directory_image(outer)):
         yield image
 

@@ -1,7 +1,7 @@
-"""The images of an archive: what is in it, with every name in normal form, and the platform that is meant.
+"""The images of an archive by name and platform.
 
-An archive may hold an image for several platforms under one name. Without a wish the one is meant that
-this machine would run, or else the only one, or the first.
+A name may have images for several platforms. If no platform is asked for, the one that this machine would run
+is chosen, or else the only one, or the first.
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ class ArchiveImage(Image):
     """An image of an archive.
 
     Attributes:
-        variants: how the archive has it; several, as one with compressed layers and one without.
+        variants: its entries in the archive; there may be several, such as one with compressed layers and one
+            without.
         platform: in the usual words.
         tags: names that are only tags, as an OCI layout may have them.
         names: every name as it is written.
-        ref_names: what skopeo calls it, where that is less than a name.
+        ref_names: the names that skopeo uses, if they are not full names.
     """
 
     variants: tuple[ArchivedImage, ...] = ()
@@ -46,7 +47,7 @@ class ArchiveImage(Image):
 
     @property
     def archived(self) -> ArchivedImage:
-        """How the archive has it, or the first of several ways."""
+        """Its entry in the archive, or the first of several."""
         return self.variants[0]
 
     @property
@@ -57,10 +58,10 @@ class ArchiveImage(Image):
 
 
 class Images:
-    """All images, and which of them are meant."""
+    """All images of an archive; chooses among them by name and platform."""
 
     def __init__(self, archived: Iterable[ArchivedImage], wanted: Platform | None = None) -> None:
-        """Know `archived`; `wanted` is the platform asked for."""
+        """Choose among `archived`; `wanted` is the platform asked for, or None."""
         merged: dict[ImageID, list[ArchivedImage]] = {}
         for item in archived:
             merged.setdefault(ImageID.of(item.config_bytes), []).append(item)
@@ -69,9 +70,9 @@ class Images:
         self._preferred = preference(wanted or _of_this_machine())
 
     def shown(self) -> list[ArchiveImage]:
-        """The images that are meant where nothing says which platform: one of each group.
+        """The images to list: of each group of platforms the chosen one.
 
-        With a platform asked for, those that run on it.
+        If a platform was asked for, only images for it.
         """
         groups: dict[object, list[ArchiveImage]] = {}
         for image in self.all.values():
@@ -79,17 +80,17 @@ class Images:
         return [image for group in groups.values() for image in self.meant(group)[:1]]
 
     def meant(self, found: Sequence[ArchiveImage]) -> list[ArchiveImage]:
-        """Those of some images that are meant by their platform: all of the best platform there is."""
+        """Of some images those with the best platform."""
         for wanted in self._preferred:
             if best := [image for image in found if image.platform == wanted]:
                 return best
         if not self.wanted:
             return list(found)
-        # what does not say what it is for runs anywhere, as for the engines
+        # as for engines, an image without a platform runs everywhere
         return [image for image in found if not str(image.platform)]
 
     def called(self, name: str) -> list[ArchiveImage]:
-        """Every image of a name, as written or in normal form, or else as skopeo has it; all platforms."""
+        """Every image with a name, as written or in normal form, or else as in skopeo; of all platforms."""
         return self._named(name) or [image for image in self.all.values() if name in image.ref_names]
 
     def _named(self, name: str) -> list[ArchiveImage]:
@@ -104,7 +105,7 @@ class Images:
             return [image for image in self.all.values() if digest in image.digests]
         wanted = wanted.with_default_tag()
         found = [image for image in self.all.values() if wanted in image.references]
-        # a name alone may have been written where the specification wants a tag
+        # some tools write a name in the annotation for a tag
         return found or [
             image for image in self.all.values() if any(_parsed(tag) == wanted for tag in image.tags)
         ]
@@ -135,7 +136,7 @@ def _image(image_id: ImageID, items: Sequence[ArchivedImage]) -> ArchiveImage:
 
 
 def _reference(name: str) -> Reference | None:
-    """A name in normal form; None where it is a tag alone, or no reference at all."""
+    """A name in normal form; None for a tag alone, and for any text that is no reference."""
     return _parsed(name) if any(mark in name for mark in ":/@") else None
 
 

@@ -27,12 +27,12 @@ __all__ = ["INDEX", "algorithm_of", "index_entries", "layout_images", "name_of"]
 
 INDEX = b"index.json"
 
-_DEEPEST = 8  # indexes in indexes
+_DEEPEST = 8  # how deep indexes in indexes are read
 _ALGORITHMS = ("sha256", "sha384", "sha512")
 
 
 def layout_images(outer: Outer, report: Callable[[CorruptStore], None]) -> Iterator[ArchivedImage]:
-    """The images of `index.json`, and those that only `manifest.json` has; the rest is reported."""
+    """The images of `index.json`, and those only in `manifest.json`; unreadable ones are reported."""
     entries = {entry.config: entry for entry in archive_entries(outer, report)}
     seen: set[str] = set()
     for same in index_entries(outer, report).values():
@@ -51,7 +51,7 @@ def layout_images(outer: Outer, report: Callable[[CorruptStore], None]) -> Itera
 
 
 def index_entries(outer: Outer, report: Callable[[CorruptStore], None]) -> Mapping[str, Sequence[Descriptor]]:
-    """The descriptors of `index.json` by digest; none where it is missing or damaged, which is reported."""
+    """The descriptors of `index.json` by digest; none if it is missing or damaged, which is reported."""
     found: dict[str, list[Descriptor]] = {}
     try:
         blob = outer.find(INDEX)
@@ -65,20 +65,20 @@ def index_entries(outer: Outer, report: Callable[[CorruptStore], None]) -> Mappi
 
 
 def name_of(descriptor: Descriptor) -> str:
-    """A full reference, or the tag alone where that is all that is known; empty for none."""
+    """The name in a descriptor: a full reference, or only a tag; empty if there is none."""
     found = descriptor.annotations
     return found.get(descriptors.NAME) or found.get(descriptors.REF_NAME) or ""
 
 
 def algorithm_of(digest: str) -> str | None:
-    """The algorithm of a digest, if we can compute it."""
+    """The algorithm of a digest; None if layerfs cannot compute it."""
     algorithm = digest.partition(":")[0]
     return algorithm if algorithm in _ALGORITHMS else None
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Goes down from one entry of `index.json`."""
+    """Reads what is below one entry of `index.json`."""
 
     outer: Outer
     entries: dict[str, ArchiveEntry]
@@ -87,7 +87,7 @@ class _Layout:
     seen: set[str]
 
     def with_names(self, image: ArchivedImage) -> ArchivedImage:
-        """The image with the names that `manifest.json` gives it too."""
+        """The image, with its names in `manifest.json` too."""
         entry = self.entries.get(image.place or "")
         return image if entry is None else replace(image, names=(*image.names, *entry.names))
 
@@ -99,7 +99,7 @@ class _Layout:
         try:
             content = self._verified(descriptor, optional=top is not None)
             if content is None:
-                return  # a platform that was not pulled: the index names it all the same
+                return  # a platform that was not pulled, which the index names nevertheless
             manifest = parsed(f"{self.outer.label}:{descriptor.blob_path}", content, parse_manifest)
             if not manifest.is_index:
                 if not manifest.is_artifact:
@@ -130,7 +130,7 @@ class _Layout:
         )
 
     def _verified(self, descriptor: Descriptor, *, optional: bool = False) -> bytes | None:
-        """The bytes of a small blob, which must hash to its name; None where an optional one is missing."""
+        """The bytes of a small blob, checked by its digest; None if an optional one is missing."""
         label = f"{self.outer.label}:{descriptor.blob_path}"
         blob = self.outer.find(descriptor.blob_path.encode())
         if blob is None:

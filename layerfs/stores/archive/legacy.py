@@ -1,7 +1,7 @@
-"""What `docker save` wrote before 1.10: a directory for each layer, with what the image was at that layer.
+"""Archives of `docker save` before 1.10: a directory for each layer, with the config up to it.
 
-There is no config and no diff ID; both are made as an Engine makes them that loads the archive, so the
-image has the same ID there. Only what engines before 1.8.3 wrote was changed more in loading: its ID differs.
+There are no image configs and no diff IDs. Both are generated as an Engine does that loads the archive, so
+the image gets the same ID. (For archives of engines before 1.8.3, loading changed more, so the ID differs.)
 
 Sources: moby `image/spec/v1.md`, `image/tarexport/load.go` (legacyLoadImage), `image/v1/imagev1.go`
 (HistoryFromConfig, MakeConfigFromV1Config); Go `encoding/json` (compact, with HTML escaped).
@@ -35,7 +35,7 @@ _HTML = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\
 
 
 def legacy_ids(outer: Outer) -> list[str]:
-    """The IDs of all layers that such an archive holds."""
+    """The IDs of all layers in such an archive."""
     tops = {name.split(b"/", 1)[0] for name in outer.names()}
     return [top.decode() for top in sorted(tops) if _ID.fullmatch(top) and outer.find(top + b"/json")]
 
@@ -43,7 +43,7 @@ def legacy_ids(outer: Outer) -> list[str]:
 def legacy_images(
     outer: Outer, report: Callable[[CorruptStore], None], diff_id: Callable[[Blob], str]
 ) -> Iterator[ArchivedImage]:
-    """Every image that has a name, or on which no other stands; what cannot be read is reported.
+    """Every image that has a name, or is not the base of another; unreadable ones are reported.
 
     Args:
         outer: the archive.
@@ -71,7 +71,7 @@ def legacy_images(
 
 
 def _names(outer: Outer, report: Callable[[CorruptStore], None]) -> Mapping[str, tuple[str, ...]]:
-    """The names of images by the ID of their uppermost layer, as `repositories` has them."""
+    """The names in `repositories`, by the ID of the uppermost layer."""
     found: dict[str, tuple[str, ...]] = {}
     try:
         blob = outer.find(b"repositories")
@@ -125,7 +125,7 @@ def _chain(outer: Outer, documents: Mapping[str, Json], top: str) -> list[str]:
 
 
 def _history(document: Json) -> dict[str, Any]:
-    """One step of the history, as `HistoryFromConfig` makes it: what is empty is left out."""
+    """One entry of the history, as `HistoryFromConfig` makes it, without empty fields."""
     found = {
         "created": document.get("created") or "0001-01-01T00:00:00Z",
         "author": text(document, "author"),
@@ -136,7 +136,7 @@ def _history(document: Json) -> dict[str, Any]:
 
 
 def _as_go_writes(document: Mapping[str, Any]) -> bytes:
-    """Go's encoding of a map whose values are documents: keys sorted, the order inside of them kept."""
+    """Go's encoding of a map whose values are documents: keys are sorted, but not those inside the values."""
     text_of = json.dumps(
         {name: document[name] for name in sorted(document)}, separators=(",", ":"), ensure_ascii=False
     )

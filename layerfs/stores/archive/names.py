@@ -1,4 +1,4 @@
-"""What a name means in an archive: an image or a layer; the order is that of `naming`."""
+"""Resolves names in an archive to images and layers, in the order of `naming`."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class ArchiveNames(Names):
         self._images = images
 
     def only_image(self) -> ArchiveImage:
-        """As of every store; of an image for several platforms it is the one that is meant."""
+        """The only image, as in every store; of an image for several platforms the chosen one."""
         return self._archive.read_image(super().only_image().id)
 
     def spelled(self, image: Image) -> str:
-        """A name by which an image is found here; a layout may have a tag alone."""
+        """A name by which an image is found here; in a layout it may be only a tag."""
         names = self._archive.read_image(image.id).names
         return image.name if image.references or not names else names[0]
 
@@ -59,7 +59,7 @@ class _ImageNames:
         self._images = images
 
     def exact(self, name: str) -> list[Match]:
-        """By an ID or digest in full, or by a name."""
+        """By a full ID or digest, or by a name."""
         if digits := hex_digits(name):
             return list(self._by_id(digits)) or list(self._by_digest(digits))
         found = self._images.meant(self._images.called(name))
@@ -77,7 +77,7 @@ class _ImageNames:
                 yield Match(image.id, image.id, "image ID")
 
     def _by_digest(self, digits: str) -> Iterator[Match]:
-        """By a manifest's digest; of an index the image of the platform that is meant."""
+        """By the digest of a manifest, or of an index, which means its image for the chosen platform."""
         by_digest: dict[str, list[ArchiveImage]] = {}
         for image in self._images.all.values():
             for digest in image.digests:

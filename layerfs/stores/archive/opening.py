@@ -1,6 +1,6 @@
-"""From what the user named to an open archive: a file, a directory, or standard input.
+"""Opens an archive that the user named: a file, a directory, or standard input.
 
-What is none of ours is told by its first bytes, so that the error says what it is.
+Other files are recognised by their first bytes, so that the error can say what they are.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["STDIN", "OpenedArchive", "found_in", "is_archive", "open_archive"]
 
 STDIN = "-"
-"""Means standard input where a path is expected."""
+"""The path that means standard input."""
 
 _STDIN_LABEL = "standard input"
 _SHOWN = 5
@@ -55,7 +55,7 @@ _OTHERS = (
     (0, b"XFSB", "an image of an XFS file system"),
     (510, b"\x55\xaa", "an image of a disk"),
 )
-"""Where to look, what for, and what it is."""
+"""Other kinds of files: where in the file, which bytes, and what it is."""
 
 
 class OpenedArchive(NamedTuple):
@@ -63,9 +63,9 @@ class OpenedArchive(NamedTuple):
 
     Attributes:
         outer: its members.
-        form: how they are laid out.
-        directory: the directory that it is; None for a file.
-        again: whether the same bytes can be found under the same path by the next command.
+        form: its form.
+        directory: the open directory; None for a file.
+        again: whether the next command can open the same bytes by the same path.
         inode: device and inode of the file or directory.
     """
 
@@ -77,7 +77,7 @@ class OpenedArchive(NamedTuple):
 
 
 def is_archive(path: str) -> bool:
-    """Whether a path is this kind's to open: every file, and directories that hold a layout or an archive."""
+    """Whether this kind opens a path: every file, and directories with a layout or an unpacked archive."""
     try:
         with HostDir.open(path) as directory:
             return form_of(DirectoryOuter(directory, shared_files())) is not None
@@ -88,13 +88,12 @@ def is_archive(path: str) -> bool:
 
 
 def open_archive(path: str, cache: Cache) -> OpenedArchive:
-    """Open what `path` names.
+    """Open the archive at `path`.
 
     Raises:
-        NotAnArchive: it is something else, which is named.
-        DataRootUnreadable: the operating system refuses.
-        CorruptStore: it is damaged.
-        CacheError: there is no room to decompress it, or for what comes from standard input.
+        NotAnArchive: it is something else, as the message says. DataRootUnreadable: it may not be read.
+        CorruptStore: it is damaged. CacheError: there is no room for the decompressed archive, or for
+        standard input.
     """
     if path == STDIN:
         return _of_file(_STDIN_LABEL, open_standard_input(), cache)
@@ -154,7 +153,7 @@ def _of_file(label: str, fd: int, cache: Cache) -> OpenedArchive:
 
 
 def _check_tar(label: str, file: Readable, begin: int, size: int) -> None:
-    """Raise `NotAnArchive`, which says what a file is instead, unless it begins as a tar."""
+    """Raise `NotAnArchive`, which says what the file is, unless it begins like a tar."""
     head = file.pread(min(size, 4096), begin)
     if len(head) < tarheader.BLOCK or not tarheader.is_header(head[: tarheader.BLOCK]):
         raise NotAnArchive(f"{label}: {_what_else(head)}: neither an archive of images nor a tar")
@@ -177,7 +176,7 @@ def _what_else(head: bytes) -> str:
 
 
 def _hint(outer: TarOuter) -> str:
-    """Where in a tar the images are, if they are in a directory of it, and what is in it otherwise."""
+    """A hint for a tar without images at its top: the directory with some, or what is in the tar."""
     for top in sorted(outer.tops):
         if _has(outer, top + b"/index.json") or _has(outer, top + b"/manifest.json"):
             name = ascii(os.fsdecode(top))[1:-1]
@@ -186,7 +185,7 @@ def _hint(outer: TarOuter) -> str:
 
 
 def _inside(directory: HostDir) -> str:
-    """Which layouts and archives are in a directory."""
+    """The layouts and archives in a directory, for a hint."""
     found = [(name, found_in(directory, name)) for name in sorted(directory.names())[:_LOOKED_AT]]
     slashes = {name for name, what in found if what and stat.S_ISDIR(directory.lstat(name).st_mode)}
     shown = [
@@ -196,7 +195,7 @@ def _inside(directory: HostDir) -> str:
 
 
 def found_in(directory: HostDir, name: bytes) -> str | None:
-    """What an entry of some directory is, in words, if it may hold images; no link is followed."""
+    """A description of a directory's entry, if it may be an archive; follows no link."""
     try:
         mode = directory.lstat(name).st_mode
         if stat.S_ISDIR(mode):
