@@ -1,4 +1,4 @@
-"""How archives are read: the options before the command's name, and what they make of them."""
+"""The global options for reading archives, and their values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _Function = TypeVar("_Function", bound="Callable[..., Any] | click.Command")
 
 
 def archive_options(command: _Function) -> _Function:
-    """Add these options. They are no parameters of the function: the functions of this module read them."""
+    """Add the options, which are no parameters of the function: this module's functions give their values."""
     options = (
         click.option(
             "--platform",
@@ -70,7 +70,7 @@ def _size(context: click.Context, parameter: click.Parameter, typed: str) -> int
 
 
 def selected_platform(context: click.Context) -> str | None:
-    """The choice of `--platform`; raises a usage error where it is none."""
+    """The value of `--platform`; raises a usage error if it is no platform."""
     chosen: str | None = choice(context, "platform")
     if not chosen:
         return None
@@ -84,7 +84,7 @@ def selected_platform(context: click.Context) -> str | None:
 
 
 def cache_directory(context: click.Context) -> str | None:
-    """Where the cache is; None with `--no-cache`, and where this user has no home directory."""
+    """The directory of the cache; None with `--no-cache`, and for a user without a home directory."""
     if choice(context, "no-cache"):
         if _typed(context, "cache_dir"):
             raise click.UsageError("--cache-dir and --no-cache exclude each other")
@@ -96,7 +96,7 @@ def cache_directory(context: click.Context) -> str | None:
 
 
 def _typed(context: click.Context, name: str) -> bool:
-    """Whether the command line itself has an option, before the command's name or behind it."""
+    """Whether the command line has an option, before or behind the command's name."""
     at: click.Context | None = context
     while at is not None:
         if at.get_parameter_source(name) is ParameterSource.COMMANDLINE:
@@ -106,7 +106,7 @@ def _typed(context: click.Context, name: str) -> bool:
 
 
 def selected_cache(context: click.Context) -> CacheOptions:
-    """Where and how far blobs of archives are decompressed."""
+    """The options for decompressing blobs of archives."""
     from layerfs.cache.options import CacheOptions
 
     default = CacheOptions()
@@ -119,7 +119,7 @@ def selected_cache(context: click.Context) -> CacheOptions:
 
 
 def blob_progress() -> Callable[[str, int, int], None] | None:
-    """Shows on a terminal how much of a blob was read; None elsewhere."""
+    """A function that shows on a terminal how much of a blob was read; None without a terminal."""
     if sys.stderr is None or not sys.stderr.isatty():
         return None
     from .escape import printable

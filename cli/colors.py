@@ -1,7 +1,7 @@
-"""Colours on a terminal: entries as ls(1) has them, changes as git, severities.
+"""Colours on a terminal: entries as in ls(1), changes as in git, severities of findings.
 
-Only what people read is coloured: no format but the default one, and nothing that is not for a terminal,
-unless `--color=always` asks for it. Text is escaped first, so that these are the only control bytes.
+Only the default format is coloured, and only on a terminal, unless `--color=always` is given. Text is escaped
+before, so the colours are the only control bytes.
 
 Sources: GNU coreutils `src/ls.c` (`color_indicator`, `get_color_indicator`), dircolors(5); https://no-color.org.
 """
@@ -32,7 +32,7 @@ _DEFAULTS = {
     "di": "01;34", "ln": "01;36", "pi": "33", "so": "01;35", "bd": "01;33", "cd": "01;33", "ex": "01;32",
     "su": "37;41", "sg": "30;43", "st": "37;44", "ow": "34;42", "tw": "30;42",
 }  # fmt: skip
-"""What ls(1) has built in, for who has no LS_COLORS."""
+"""The colours that ls(1) uses without LS_COLORS."""
 _KINDS = {
     stat.S_IFLNK: "ln",
     stat.S_IFIFO: "pi",
@@ -42,15 +42,15 @@ _KINDS = {
 }
 
 CHANGES: Mapping[str, str] = {"added": "32", "deleted": "31", "type": "35"}
-"""By kind of change; another is yellow."""
+"""The colours of kinds of changes; other kinds are yellow."""
 SEVERITIES: Mapping[str, str] = {"error": "01;31", "warning": "33", "note": "36"}
 HEADING = "01"
 DIFF: Mapping[str, str] = {"+++": HEADING, "---": HEADING, "@": "36", "+": "32", "-": "31"}
-"""By how a line of a unified diff begins, the longest first."""
+"""The colours of lines of a unified diff, by their beginning, the longest first."""
 
 
 def color_option(function: _Function) -> _Function:
-    """Add `--color`; no parameter of the function, as only `colored` asks for it."""
+    """Add `--color`, which is no parameter of the function: `colored` gives its value."""
     return click.option(
         "--color",
         type=click.Choice(("auto", "always", "never")),
@@ -60,7 +60,7 @@ def color_option(function: _Function) -> _Function:
 
 
 def colored() -> bool:
-    """Whether what is written to standard output is to have colours."""
+    """Whether standard output gets colours."""
     context = click.get_current_context(silent=True)
     chosen = choice(context, "color", "auto") if context else "auto"
     if chosen != "auto":
@@ -69,7 +69,7 @@ def colored() -> bool:
 
 
 def paint(text: str, color: str) -> str:
-    """`text` in a colour; without one as it is."""
+    """`text` in a colour; unchanged if `color` is empty."""
     return f"\x1b[{color}m{text}\x1b[0m" if color and text else text
 
 
@@ -77,7 +77,7 @@ class EntryColors:
     """The colour of each entry, by the user's LS_COLORS."""
 
     def __init__(self) -> None:
-        """Read LS_COLORS; what is no colour in it is left out."""
+        """Read LS_COLORS; invalid entries are ignored."""
         self._kinds = dict(_DEFAULTS)
         self._endings: dict[bytes, str] = {}
         for item in os.environ.get("LS_COLORS", "").split(":"):
@@ -90,7 +90,7 @@ class EntryColors:
                 self._kinds[key] = "" if color.strip("0") == "" else color
 
     def paint(self, entry: Entry, text: str) -> str:
-        """`text`, which is the entry's name, in its colour."""
+        """`text`, which shows the name of `entry`, in its colour."""
         return paint(text, self._of(entry))
 
     def _of(self, entry: Entry) -> str:

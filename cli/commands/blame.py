@@ -48,16 +48,16 @@ EVERYWHERE: tuple[str, ...] = (
 
 
 class Row(NamedTuple):
-    """An event, the layer it happened in, and what made that.
+    """An event, its layer, and the command that made the layer.
 
     Attributes:
-        event: what happened.
-        content: asked for what is seen since: reading a file takes its time.
-        ids: diff ID, chain ID and cache ID of the layer; a container's own have the last alone.
+        event: the event.
+        content: called for the content after the event, as reading a file takes time.
+        ids: diff ID, chain ID and cache ID of the layer; a container's own layers have only the last.
         created_by: the history entry that made the layer, or None.
         backing_path: the file of the data root, or None.
         images: with --all, the images that have the layer.
-        visible_in: those of them that show it.
+        visible_in: those of them that show this version.
     """
 
     event: Event
@@ -70,12 +70,12 @@ class Row(NamedTuple):
 
     @property
     def version(self) -> Version | None:
-        """What is seen since."""
+        """The version after the event, or None."""
         return self.event.step.after
 
     @property
     def visible(self) -> bool:
-        """Whether the final tree, or that of some image, shows it."""
+        """Whether the final tree, or that of any image, shows this version."""
         return bool(self.visible_in) if self.images else self.event.step.visible
 
 
@@ -153,7 +153,7 @@ def command(
 
 
 def _check(words: Sequence[str], given: Mapping[str, Any]) -> None:
-    """Refuse what does not go together."""
+    """Refuse options that exclude each other."""
     of_directory = [name for name in ("recursive", "hidden") if given[name]]
     if given["everywhere"] and (len(words) != 1 or given["itself"] or of_directory or given["kind"]):
         raise click.UsageError("--all takes one PATH, and no NAME, -d, -R, --hidden or --type")
@@ -179,7 +179,7 @@ def _rows(blame: Blame, subject: Subject, events: Iterable[Event], *, read: bool
 
 
 def _everywhere(root: Store, path: bytes, complaints: Complaints, *, every: bool) -> Iterator[Row]:
-    """The rows over all images. An image that `images` does not list is named only if no other has it."""
+    """The rows for all images. Unlisted images are named only if no listed one has the layer."""
     from layerfs.analysis.store.blameall import blame_all
     from layerfs.analysis.store.history import history
     from layerfs.analysis.store.listing import listed_images
@@ -193,7 +193,7 @@ def _everywhere(root: Store, path: bytes, complaints: Complaints, *, every: bool
     for item in found:
         named = [image for image in item.images if image.id in listed] or item.images
         named_ids = {image.id for image in named}
-        # the image with the least above the layer is the nearest to its making
+        # the image with the fewest layers above it is the closest to the build that made it
         maker = min(item.images, key=lambda image: len(image.config.diff_ids))
         made_by = {row.number: row.entry.created_by for row in history(root, maker)}
         after = item.event.step.after
@@ -216,7 +216,7 @@ def _known(content: Content) -> Content:
 
 
 def _detail(row: Row) -> str:
-    """What differs, or what hid it."""
+    """The attributes that differ, or what hid the path."""
     event = row.event
     if event.hidden is None:
         return ", ".join(event.changes)
@@ -226,7 +226,7 @@ def _detail(row: Row) -> str:
 
 
 def _of(value: Callable[[Version], Any]) -> Callable[[Row], Any]:
-    """A value of the version seen; None where there is none."""
+    """A value of the version after the event; None without one."""
     return lambda row: None if row.version is None else value(row.version)
 
 
@@ -297,7 +297,7 @@ def _table(shown: tuple[str, ...], *, full: bool) -> Table[Row]:
 
 
 def _image_columns(names: Callable[[tuple[Image, ...]], str]) -> Iterator[Column[Row]]:
-    """What --all tells."""
+    """The columns of --all."""
     yield Column(
         "images",
         lambda row: [image.name for image in row.images],

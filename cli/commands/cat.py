@@ -55,7 +55,7 @@ def command(
 
 
 def _content(tree: UnionTree, path: bytes) -> Iterator[bytes]:
-    """A file piece by piece; raises `TreeError`, also where reading stops halfway."""
+    """The content of a file, piece by piece; raises `TreeError`, also if reading fails in the middle."""
     from layerfs.errors import UnreadableEntry
 
     with tree.open(tree.resolve(path)) as opened:

@@ -61,7 +61,7 @@ def command(
 
 
 def _diff_ids(ctx: click.Context, names: tuple[str, ...]) -> Sequence[DiffID]:
-    """The diff IDs given, or those of the image named: one digest may be either."""
+    """The diff IDs given, or those of a named image; a single digest may be either."""
     from layerfs.errors import LayerfsError
     from layerfs.ids import DiffID, InvalidID
 
@@ -82,7 +82,7 @@ def _diff_ids(ctx: click.Context, names: tuple[str, ...]) -> Sequence[DiffID]:
         return given
     if any(match.meaning in ("diff ID", "chain ID") for match in found):
         return given
-    # nothing else that has 64 digits is taken for a diff ID
+    # a known name of 64 digits is not taken for a diff ID
     return root.image(names[0]).config.diff_ids if found else given
 
 

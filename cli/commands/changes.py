@@ -74,7 +74,7 @@ def command(
 
 
 def _list(root: Store, owner: Image | Container, number: int, form: str, complaints: Complaints) -> None:
-    """Print what one layer did."""
+    """Print the changes of one layer."""
     from layerfs.analysis.diff.difference import differences
 
     before, after = _step(root, owner, number)
@@ -87,7 +87,7 @@ def _list(root: Store, owner: Image | Container, number: int, form: str, complai
 
 
 def _step(root: Store, owner: Image | Container, number: int) -> tuple[Subject, Subject]:
-    """The image or container as of the layer below, and as of the layer."""
+    """The image or container up to the layer below, and up to the layer."""
     from layerfs.analysis.diff.layerchanges import step
     from layerfs.errors import LayerNotFound
     from layerfs.subject import by_layers, subject_of

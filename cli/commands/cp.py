@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-"""What makes every further copy fail as well."""
+"""Errors after which every further copy would fail too."""
 
 
 class Source(NamedTuple):
-    """What is copied; `name` is None for what is in a directory, without the directory."""
+    """A source of a copy; `name` is None for the contents of a directory."""
 
     subject: Subject
     node: Node
@@ -113,7 +113,7 @@ def _sources(
     *,
     follow: bool,
 ) -> Iterator[Source]:
-    """The sources that the arguments name; what does not exist is a complaint."""
+    """The sources that the arguments name; a missing one is a complaint."""
     from layerfs.errors import TreeError
 
     subjects: dict[str | None, Subject] = {}
@@ -155,7 +155,7 @@ class _Copies:
         self.failed = False
 
     def make(self, source: Source, name: bytes | None) -> None:
-        """Copy one source: as `name`, or under its own into the directory."""
+        """Copy one source: as `name`, or with its own name into the directory."""
         from layerfs.tree.walk import walk
         from layerfs.views.copytree import copy_tree
 
@@ -190,7 +190,7 @@ class _Copies:
             self._complain(result.path, f"{reason(error)}{hint}", named=named)
 
     def finish(self) -> None:
-        """Sum up what was not kept."""
+        """Report attributes that could not be kept."""
         for path, error in self._copy.unfinished:
             self._complain(path, reason(error), named=False)
         tell_not_kept(self._copy)
@@ -202,8 +202,8 @@ class _Copies:
         say("error", f"{self._place(path, named=named)}: {why}")
 
     def _place(self, path: bytes, *, named: bool) -> str:
-        """Where a copy goes, in words."""
+        """The place of a copy, for messages."""
         place = self._dest.rstrip("/") or "/"
-        if named:  # the first component is DEST's own
+        if named:  # the first component is that of DEST
             path = path.partition(b"/")[2]
         return "/".join(filter(None, (place, lossless(path))))

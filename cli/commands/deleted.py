@@ -39,7 +39,7 @@ __all__ = ["command"]
 
 
 class Selection(NamedTuple):
-    """Which versions are shown; the account of wasted bytes is over all."""
+    """Which versions are shown; wasted bytes are computed for all."""
 
     layer: int | None
     hidden_by: int | None
@@ -48,7 +48,7 @@ class Selection(NamedTuple):
     exclude: Globs
 
     def takes(self, item: Deleted) -> bool:
-        """Whether a version is among them."""
+        """Whether a version is shown."""
         path = item.version.path
         return (
             self.layer in (None, item.version.layer)
@@ -128,10 +128,10 @@ def command(
 
 
 def _tops(tree: UnionTree, typed: bytes, complaints: Complaints) -> list[bytes]:
-    """What a path means, with a slash at its end: the beginning of what is at and below it.
+    """The paths that a typed path means, each with a slash at its end, as a prefix of all below it.
 
-    That is the path itself where any layer has it. Where none has it, and also where it ends in a slash, it
-    is where links lead in the final tree. A path that nobody ever had is named.
+    If any layer has the path, it means itself. If no layer has it, or it ends in a slash, it also means where
+    links lead in the final tree. A path that no layer has is a complaint.
     """
     from layerfs.analysis.tree.find import without_links
     from layerfs.errors import PathNotFound
@@ -178,7 +178,7 @@ def _rows(tree: UnionTree, choice: Selection, complaints: Complaints) -> Iterato
 
 
 class _Copies:
-    """The copies of a run; the target is opened, and refused, before anything is read."""
+    """The copies of a run; the target is opened, or refused, before anything is read."""
 
     def __init__(self, root: Store, subject: Subject, target: str) -> None:
         from layerfs.views.copyout import CopyOut
@@ -193,7 +193,7 @@ class _Copies:
             raise click.BadParameter(f"{target}: {error}", param_hint="--recover") from error
 
     def make(self, rows: Sequence[DeletedRow]) -> list[DeletedRow]:
-        """Copy each row's version; the rows, with what became of them."""
+        """Copy each row's version; returns the rows with their copies."""
         from layerfs.views.copyout import NotCopied
         from layerfs.views.recovery import recover
 

@@ -35,7 +35,7 @@ ATTRIBUTES = ("content", "target", "rdev", "mode", "uid", "gid", "mtime", "capab
 
 
 class Style(NamedTuple):
-    """How the changes are shown, besides the format."""
+    """How changes are shown, besides the format."""
 
     name_only: bool
     null: bool
@@ -45,7 +45,7 @@ class Style(NamedTuple):
 
 
 def _attributes(_context: click.Context, parameter: click.Parameter, given: Sequence[str]) -> frozenset[str]:
-    """The attributes of lists with commas."""
+    """The attributes in lists separated by commas."""
     names = frozenset(name.strip() for text in given for name in text.split(","))
     if unknown := sorted(names.difference(ATTRIBUTES)):
         raise click.BadParameter(f"{unknown[0]!r}: there are {', '.join(ATTRIBUTES)}", param=parameter)
@@ -134,7 +134,7 @@ def command(
         raise click.UsageError("Docker's changes show no --hash: it needs --no-docker")
     if docker and ignore:
         raise click.UsageError("what Docker's changes ignore is fixed: --ignore needs --no-docker")
-    complaints = Complaints(met=EXIT_CODES["TreeError"])  # 1 is that they differ
+    complaints = Complaints(met=EXIT_CODES["TreeError"])  # 1 means that they differ
     view = View(*sides, complaints, docker=bool(docker), hashes=hashes)
     counted = _Counted(_changes(view, include, exclude, ignore))
     _show(view, counted, style, form)
@@ -162,7 +162,7 @@ def _is_container(subject: Subject) -> bool:
 
 
 class _Counted:
-    """Passes changes on; `any` tells whether there was one."""
+    """Passes changes on; `any` is true after the first."""
 
     def __init__(self, changes: Iterable[Change]) -> None:
         self._changes = changes
@@ -213,7 +213,7 @@ def _show(view: View, changes: Iterable[Change], style: Style, form: str) -> Non
 
 
 def _write_content(view: View, change: Change) -> None:
-    """The contents unchanged; on a terminal with control characters escaped."""
+    """Write the contents unchanged; on a terminal with control characters escaped."""
     from layerfs.errors import TreeError
 
     if change.kind == "metadata":
@@ -230,7 +230,7 @@ def _write_content(view: View, change: Change) -> None:
 
 
 def _painted(line: str) -> str:
-    """A line of a unified diff in its colour, where there are colours."""
+    """A line of a unified diff in its colour, if colours are on."""
     color = next((color for begin, color in DIFF.items() if line.startswith(begin)), "")
     return paint(line.removesuffix("\n"), color) + "\n" if color and colored() else line
 

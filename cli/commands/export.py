@@ -36,7 +36,7 @@ STDOUT = "-"
 
 
 class Given(NamedTuple):
-    """The words and options of the command line, as their help tells."""
+    """The words and options of the command line; see their help."""
 
     names: tuple[str, ...]
     output: str
@@ -52,7 +52,7 @@ class Given(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """An image to export, and the name it was asked for by; without one it keeps all its tags."""
+    """An image to export, and the name that was given for it; without a name it keeps all its tags."""
 
     store: Store
     image: Image
@@ -126,7 +126,7 @@ def command(ctx: click.Context, /, **given: Any) -> int:
 
 
 def _export(context: click.Context, given: Given) -> int:
-    """Find out what is meant, and in which format; the exit code."""
+    """Find out what to export, and in which format, and do it; returns the exit code."""
     form = _check_usage(given)
     named = [] if given.everything else find_names(context, given.names, "give NAMEs, or --all, and not both")
     if form in FOR_IMAGES or (form is None and (given.everything or len(given.names) > 1)):
@@ -148,7 +148,7 @@ def _export(context: click.Context, given: Given) -> int:
 
 
 def _check_usage(given: Given) -> str | None:
-    """Refuse what does not go together; the format, as far as the options alone say it."""
+    """Refuse options that exclude each other; returns the format, if the options tell it."""
     names, form = given.names, given.form
     if names and given.everything:
         raise click.UsageError("give NAMEs, or --all, and not both")
@@ -168,7 +168,7 @@ def _check_usage(given: Given) -> str | None:
 
 
 def _check_not_for_images(given: Given, form: str) -> None:
-    """Refuse what means nothing to a tree or a layer."""
+    """Refuse options that mean nothing for a tree or a layer."""
     for option, value in (("since", given.since), ("compress", given.compress), ("all-tags", given.all_tags)):
         if value:
             raise click.UsageError(f"--{option} is for images")
@@ -188,10 +188,11 @@ def _default_format(found: Named, number: int | None) -> str:
 
 
 def _export_images(context: click.Context, given: Given, named: Sequence[Found], form: str) -> int:
-    """Write images; the exit code.
+    """Write images; returns the exit code.
 
-    With --all those that cannot be rebuilt are left out. That is seen when they are written, and what was
-    begun is begun anew without them; standard output cannot be, so for it each layer is tried before.
+    With --all, images that cannot be rebuilt are left out. That shows only while they are written; then the
+    output is begun anew without them. As that is impossible for standard output, there each layer is tried
+    before.
     """
     from layerfs.errors import CorruptStore
 
@@ -233,9 +234,9 @@ def _write_images(context: click.Context, given: Given, images: Sequence[ExportI
 
 
 def _images(asked: Sequence[Asked], given: Given, left_out: LeftOut | None = None) -> list[Made]:
-    """The images asked for, each once; raises `CorruptStore` for one that is not there in full.
+    """The images to export, each once; raises `CorruptStore` for an incomplete one.
 
-    With `left_out` that is told what it would raise, and the others are given.
+    With `left_out`, incomplete images are given to that, and left out.
     """
     from layerfs.errors import CorruptStore
     from layerfs.views.export.images import original, salvaged, tags_asked_for
@@ -268,7 +269,7 @@ def _images(asked: Sequence[Asked], given: Given, left_out: LeftOut | None = Non
 
 
 def _salvager(root: Store) -> Salvager:
-    """What rebuilds damaged layers of a store; raises `NotInThisKind`."""
+    """The salvager of a store; raises `NotInThisKind`."""
     from layerfs.capabilities import Salvageable, lacking
 
     if not isinstance(root, Salvageable):
@@ -300,7 +301,7 @@ def _asked_for(named: Sequence[Found]) -> list[Asked]:
 
 
 def _rootfs(root: Store, name: str, kind: str | None) -> tuple[Callable[[Write], object], int]:
-    """What writes the tree, and about how many bytes it is."""
+    """A function that writes the tar of the tree, and its approximate bytes."""
     from layerfs.model import BareLayer, Layer
     from layerfs.views.export.members import TreeTar
 
@@ -314,7 +315,7 @@ def _rootfs(root: Store, name: str, kind: str | None) -> tuple[Callable[[Write],
 def _layer(
     root: Store, found: Named, number: int | None, *, salvage: bool
 ) -> tuple[Callable[[Write], object], int]:
-    """What writes a layer's tar, and how many bytes it is; 0 where that is not known."""
+    """A function that writes a layer's tar, and its bytes; 0 if not known."""
     from layerfs.analysis.store.stack import own_layers
     from layerfs.model import BareLayer, Container, Image
     from layerfs.views.export.commit import write_bare_layer
@@ -344,7 +345,7 @@ def _layer(
 def _open_place(
     context: click.Context, given: Given, opened: ExitStack, total: int, *, directory: bool
 ) -> Destination:
-    """A directory or a tar."""
+    """The destination: a directory or a tar."""
     from layerfs.views.export.places import Directory, Tar
     from layerfs.views.place import BadTarget
 
@@ -358,7 +359,7 @@ def _open_place(
 
 
 def _open(context: click.Context, given: Given, opened: ExitStack, total: int) -> Write:
-    """What takes an archive's bytes, and shows on a terminal how many they are."""
+    """A function that takes an archive's bytes; it shows progress on a terminal."""
     from layerfs.views.export.newfile import NewFile
     from layerfs.views.place import BadTarget
 

@@ -40,7 +40,7 @@ WILDCARDS = "*?[\\"
 
 
 class Output(NamedTuple):
-    """How findings are shown: by a format, or as find does."""
+    """How findings are shown: by a format, or as in find(1)."""
 
     form: str | None
     ls: bool
@@ -48,7 +48,7 @@ class Output(NamedTuple):
 
 
 class Read(NamedTuple):
-    """What was read of an entry, as far as it was wanted."""
+    """What was read of an entry, as far as it is needed."""
 
     target: bytes | None
     sha256: str | None
@@ -115,7 +115,7 @@ def command(
         at = _place(ctx, words)
         starts, pattern = _paths(at.paths)
         subject = open_subject(at.store, at.name, kind=kind, up_to=up_to, layer=layer)
-        conditions = wanted(tests, pattern, subject.tree, starts)  # also sees that the paths can be any
+        conditions = wanted(tests, pattern, subject.tree, starts)  # also checks that the paths are possible
         complaints = Complaints()
         complaints.ask(subject.tree, *map(tree_path, starts or ["/"]))
         _in_tree(subject, conditions, output, complaints)
@@ -178,7 +178,7 @@ def _tree_rows(
     from layerfs.analysis.tree.find import Contents
 
     contents = Contents(subject.tree.layers)
-    # reading is what takes long, so its end should be in sight
+    # reading takes long, so there is a progress bar
     watching = progress(list(found), "Reading files") if chosen.digests else nullcontext(found)
     with watching as watched:
         for item in watched:
@@ -191,7 +191,7 @@ def _tree_rows(
 def _read(
     contents: Contents, part: Part, stat: FileStat, chosen: Wanted, complaints: Complaints
 ) -> Read | None:
-    """What is shown of an entry beside its attributes; None where its content is not what was wanted."""
+    """What is read of an entry; None if its content does not have a wanted digest."""
     from layerfs.errors import TreeError
 
     digest = target = None
@@ -212,7 +212,7 @@ def _read(
 
 
 def _in_root(root: Store, chosen: Wanted, output: Output, complaints: Complaints, *, full: bool) -> None:
-    """Sorted by path, so that what several layers have of it stands together; jsonl as it is found."""
+    """Print findings in all layers: sorted by path, or for jsonl in the order of the search."""
     from layerfs.analysis.store.findall import Below, find_all
     from layerfs.analysis.store.forest import Forest
 
@@ -238,7 +238,7 @@ def _in_root(root: Store, chosen: Wanted, output: Output, complaints: Complaints
 def _complete(
     steps: Iterator[list[LayerHit]], test: Predicate, complaints: Complaints
 ) -> Iterator[list[LayerHit]]:
-    """All steps; after the last it is known, and told, which start paths no layer has."""
+    """Pass the steps on; after the last one, start paths that no layer has are complaints."""
     from layerfs.analysis.store.findall import Below
     from layerfs.errors import PathNotFound
 
@@ -270,7 +270,7 @@ def _root_rows(
 
 
 def _print(rows: Iterable[InTree | InRoot], output: Output) -> None:
-    """Paths as find prints them: as they are, but on a terminal escaped."""
+    """Print paths as find(1) does: unchanged, but escaped on a terminal."""
     now = time.time_ns()
     for row in rows:
         clear_bar(sys.stdout)

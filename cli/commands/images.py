@@ -34,7 +34,7 @@ def _complete_sort(_context: click.Context, _parameter: click.Parameter, typed: 
 
 
 def _filter_values(root: Store, name: str) -> Iterable[str]:
-    """What a filter may be given, as far as it can be listed."""
+    """Values for a filter, for completion."""
     if name == "dangling":
         return ("true", "false")
     if name == "label":
@@ -118,7 +118,7 @@ def command(
 
 
 def _layout(form: str, *, quiet: bool, digests: bool, platforms: bool, usage: bool) -> str:
-    """Docker's tables as the templates they are; `--digests` adds its column to a table of one's own."""
+    """The template of Docker's table for these options; `--digests` adds its column also to other tables."""
     if form == "table":
         digest = "\t{{.Digest}}" if digests else ""
         platform = "\t{{.Platform}}" if platforms else ""
@@ -129,7 +129,7 @@ def _layout(form: str, *, quiet: bool, digests: bool, platforms: bool, usage: bo
 
 
 def _told_digests(form: str, *, digests: bool) -> Digests:
-    """Which rows tell digests: in data all, in a template as Docker has it."""
+    """Which rows have digests: in JSON and the like all, in a template as in Docker."""
     if digests or not is_template(form):
         return "all"
     return "tagged" if "{{.Digest}}" in form else "hidden"

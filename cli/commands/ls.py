@@ -44,12 +44,13 @@ class ListOptions(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Lines that belong together.
+    """The lines of a directory, or of the files given as arguments.
 
     Attributes:
-        title: the path of a directory; None for the files named.
+        title: the path of a directory; None for files given as arguments.
         listed: the lines.
-        measured: the lines that decide how wide columns are: of files named, the directories named too.
+        measured: the lines that set the widths of columns; for files given as arguments also the given
+            directories.
     """
 
     title: bytes | None
@@ -58,7 +59,7 @@ class Group(NamedTuple):
 
 
 def _laid_out(layout: str) -> dict[str, Any]:
-    """The settings of a flag that chooses how entries are laid out: the last one counts, as in ls(1)."""
+    """The settings of a flag that chooses the layout; the last one counts, as in ls(1)."""
 
     def note(context: click.Context, _parameter: click.Parameter, given: bool) -> bool:
         if given and not (layout == SINGLE and context.meta.get(_LAYOUT) == LONG):
@@ -167,13 +168,13 @@ def command(
 
 
 def _text(groups: Iterable[Group], style: Style, *, titled: bool) -> Iterator[str]:
-    """The output, with a header for each directory where there may be several."""
+    """The lines of the output, with a header for each directory if there may be several."""
     for number, group in enumerate(groups):
         if number:
             yield "\n"
         if group.title is not None:
             if titled:
-                # as ls -b: here a colon is what could mislead, and a space could not
+                # as ls -b: in a header a colon is escaped, and a space is not
                 yield escaped(group.title).replace("\\ ", " ").replace(":", "\\:") + ":\n"
             if style.long:
                 yield total_line(group.listed, style)
@@ -183,7 +184,7 @@ def _text(groups: Iterable[Group], style: Style, *, titled: bool) -> Iterator[st
 def _groups(
     subject: Subject, paths: Sequence[str], choice: ListOptions, complaints: Complaints
 ) -> Iterator[Group]:
-    """What is to be listed: files named first, then each directory."""
+    """The groups to list: first the files given as arguments, then each directory."""
     from layerfs.errors import TreeError
 
     named: list[Line] = []
@@ -205,7 +206,7 @@ def _groups(
 
 
 def _named(subject: Subject, path: bytes, choice: ListOptions) -> Node:
-    """The entry a path means: as in ls(1), a link to a directory is that directory unless -l or -d."""
+    """The node of a path; as in ls(1), a link to a directory is followed without -l and -d."""
     from layerfs.errors import TreeError
 
     node = subject.tree.resolve(path, follow=False)
@@ -219,7 +220,7 @@ def _named(subject: Subject, path: bytes, choice: ListOptions) -> Node:
 
 
 def _directories(subject: Subject, top: Line, choice: ListOptions, complaints: Complaints) -> Iterator[Group]:
-    """A directory, and with -R what is below it, each directory before its own."""
+    """A directory, and with -R all directories below it, parents first."""
     from layerfs.errors import TreeError
 
     pending = [(top.label, top.entry.node)]

@@ -120,7 +120,7 @@ def command(
         serve(job, lambda: say("info", f"{title} is mounted on {target}; Ctrl-C unmounts"))
     else:
         serve_detached(job)
-    ctx.obj.damage = False  # what is mounted is mounted: what is missing was said, and is no failure
+    ctx.obj.damage = False  # the mount works: missing parts were reported, and are no failure
 
 
 def _given(ctx: click.Context, *, but: tuple[str, ...] = ()) -> list[str]:
@@ -133,7 +133,7 @@ def _given(ctx: click.Context, *, but: tuple[str, ...] = ()) -> list[str]:
 
 
 def _arguments(ctx: click.Context, name: str | None, mountpoint: Path | None) -> tuple[str | None, Path]:
-    """What to mount and where; raises a usage error. A store with one image needs no NAME."""
+    """The name and the mount point; raises a usage error. A store with one image needs no NAME."""
     if name and not mountpoint and chosen_with_one_image(ctx):
         mountpoint, name = Path(name), None
     elif name is None or mountpoint is None:
@@ -145,7 +145,7 @@ def _arguments(ctx: click.Context, name: str | None, mountpoint: Path | None) ->
 
 
 def _check_usage(ctx: click.Context) -> None:
-    """Refuse options that do not go together, for a mount."""
+    """Refuse options that exclude each other."""
     if "form" in _given(ctx):
         raise click.UsageError("--format is for the list of mounts, which has no NAME")
     if ctx.params["allow_other"] and ctx.params["ignore_permissions"]:
@@ -155,7 +155,7 @@ def _check_usage(ctx: click.Context) -> None:
 
 
 def _say_what_stays_closed(job: Job) -> None:
-    """Tell a user who owns the files on disk, but not in the image, how to read all of them."""
+    """Tell a user who owns the files on disk, but not in the image, how to be able to read all of them."""
     own = job.tree.root.stat.uid == os.geteuid()
     if os.geteuid() != 0 and not own and not job.options.ignore_permissions:
         say(
@@ -166,15 +166,15 @@ def _say_what_stays_closed(job: Job) -> None:
 
 
 def _look_at(tree: UnionTree) -> None:
-    """List its root, so that what is wrong with a layer is told while there is somebody to tell."""
+    """List the root of the tree, so that a damaged layer is reported before the server detaches."""
     from layerfs.errors import TreeError
 
-    with contextlib.suppress(TreeError):  # whoever enters the mount is told
+    with contextlib.suppress(TreeError):  # reported to whoever enters the mount
         tree.children(tree.root)
 
 
 def _traced(subject: Subject, *, listed: bool) -> UnionTree:
-    """The tree with the attributes that tell where an entry comes from."""
+    """The tree with the attributes `user.layerfs.*`."""
     from layerfs.views.provenance import TracedTree
 
     def created_by(number: int) -> str | None:
@@ -185,7 +185,7 @@ def _traced(subject: Subject, *, listed: bool) -> UnionTree:
 
 
 class _LogToSyslog(logging.Handler):
-    """Where a server without a terminal says what goes wrong, each distinct line once."""
+    """Writes the log of a server without a terminal to syslog, each distinct line once."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -200,7 +200,7 @@ class _LogToSyslog(logging.Handler):
 
 
 def _log_to_syslog() -> None:
-    """Let the engine's log go to syslog instead of standard error."""
+    """Send the engine's log to syslog instead of standard error."""
     syslog.openlog("layerfs", syslog.LOG_PID, syslog.LOG_DAEMON)
     logger = logging.getLogger("layerfs")
     logger.handlers[:] = [_LogToSyslog()]

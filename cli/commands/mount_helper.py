@@ -16,7 +16,7 @@ from ..rootonly import changeable
 __all__ = ["command"]
 
 PLACE = "/sbin/mount.fuse.layerfs"
-"""Where mount(8) looks for the helper of the type fuse.layerfs."""
+"""The path at which mount(8) looks for the helper of the type fuse.layerfs."""
 
 _OURS = "# Written by `layerfs mount-helper --install`"
 _ANOTHER = "install layerfs where only root can write, as with `python3 -m venv /opt/layerfs`"
@@ -66,7 +66,7 @@ def _program() -> str:
 
 
 def _install() -> str:
-    """Write the helper, and say so; raises `MountFailed` where that would be unsafe or useless."""
+    """Write the helper; returns a message; raises `MountFailed` if that would be unsafe or useless."""
     from layerfs.errors import MountFailed
 
     if os.geteuid() != 0:
@@ -82,7 +82,7 @@ def _install() -> str:
 
 
 def _remove() -> str:
-    """Take the helper away, if it is there and ours, and say so."""
+    """Remove the helper, if it is there and one of layerfs; returns a message."""
     _check_replaceable()
     try:
         os.unlink(PLACE)
@@ -92,7 +92,7 @@ def _remove() -> str:
 
 
 def _parts(interpreter: str) -> list[str]:
-    """What the helper is made of: its interpreter, and all from which that may load modules."""
+    """The files and directories that the helper runs: its interpreter, and where that loads modules from."""
     from layerfs.errors import MountFailed
 
     done = subprocess.run(  # noqa: S603 - the Python that runs this
@@ -104,12 +104,12 @@ def _parts(interpreter: str) -> list[str]:
             hint=_ANOTHER,
         )
     parts: list[str] = json.loads(done.stdout)
-    configuration = os.path.join(sys.prefix, "pyvenv.cfg")  # names the Python behind a virtual environment
+    configuration = os.path.join(sys.prefix, "pyvenv.cfg")  # it names the Python of a virtual environment
     return [interpreter, configuration, *(part for part in parts if os.path.isabs(part))]
 
 
 def _check_replaceable() -> None:
-    """Leave alone what somebody else put there; raises `MountFailed`."""
+    """Raise `MountFailed` if there is another file at the path."""
     from layerfs.errors import MountFailed
 
     try:

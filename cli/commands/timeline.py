@@ -36,7 +36,7 @@ __all__ = ["command"]
 
 
 class Digests(NamedTuple):
-    """Which digests of contents are wanted."""
+    """The digests of contents that are asked for."""
 
     md5: bool
     sha256: bool
@@ -129,7 +129,7 @@ def command(
 
 
 def _time(option: str, text: str | None) -> int | None:
-    """A time as typed, in UTC unless it says otherwise."""
+    """A time in ns since the epoch, from typed text; UTC if that has no zone."""
     if text is None:
         return None
     now = time.time_ns()
@@ -145,7 +145,7 @@ def _time(option: str, text: str | None) -> int | None:
 def _owners(
     context: click.Context, names: tuple[str, ...], kind: str | None
 ) -> dict[Store, list[Owner] | None]:
-    """The images and containers that are named, by the store that they are in."""
+    """The named images and containers, by store; None for all of a store."""
     from layerfs.model import Container, Image
 
     found: dict[Store, list[Owner] | None] = {}
@@ -168,7 +168,7 @@ def _all(store: Store, owners: list[Owner] | None) -> list[Owner]:
 def _files(
     forest: Forest, period: Period, digests: Digests, complaints: Complaints
 ) -> Iterator[list[FileRow]]:
-    """What each layer has in a period of time."""
+    """The files of each layer with a time in the period."""
     from layerfs.analysis.store.findall import contents_of
     from layerfs.analysis.store.timeline import file_versions
 
@@ -188,7 +188,7 @@ def _is_in(item: LayerHit, period: Period) -> bool:
 
 
 def _row(item: LayerHit, contents: Contents, digests: Digests | None, complaints: Complaints) -> FileRow:
-    """A file with its target and digests; for a whiteout there is nothing to read."""
+    """The row of a file, with its target and digests; a whiteout has none."""
     from layerfs.errors import TreeError
     from layerfs.tree.node import Part
 
@@ -216,7 +216,7 @@ def _moments(files: Iterable[FileRow], period: Period) -> Iterator[Event]:
 
 
 def _print_body(noted: Iterable[EngineEvent], steps: Iterable[list[FileRow]], period: Period) -> None:
-    """As it is read: mactime sorts."""
+    """Print bodyfile lines in the order of reading, as mactime sorts them."""
     for item in noted:
         if period.holds(item.time_ns):
             sys.stdout.write(engine_line(item))

@@ -98,7 +98,7 @@ def _drawn(
     *,
     only_directories: bool,
 ) -> Iterator[str]:
-    """Lines as tree(1) 2.1 draws them, and its summary, which counts the top as well."""
+    """The lines of tree(1) 2.1, and its summary, which counts the top too."""
     colors = EntryColors() if colored() else None
     bars: list[str] = []
     directories = files = whiteouts = 0
@@ -124,9 +124,9 @@ def _drawn(
 
 
 def _nested(subject: Subject, visits: Iterable[Visit], complaints: Complaints) -> Iterator[str]:
-    """The same as one JSON object, written as it is walked, so that no depth is too much.
+    """The tree as one JSON object, written during the walk, so that it can have any depth.
 
-    `contents` is an array for a directory that was looked into, else null.
+    `contents` is an array for a directory that was listed, else null.
     """
     unfinished = 0
     separator = ""

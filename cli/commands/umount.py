@@ -32,7 +32,7 @@ def _complete_mounts(
     metavar="MOUNTPOINT...",
     nargs=-1,
     required=True,
-    type=Path,  # click.Path would look at it: not at a mount whose server is dead, or does not answer
+    type=Path,  # no checks by click.Path, which would access the mount: its server may be dead
     shell_complete=_complete_mounts,
 )
 @click.option("-l", "--lazy", is_flag=True, help="Detach now, and clean up when it is no longer in use.")

@@ -32,7 +32,7 @@ ASPECTS = ("mode", "owner", "mtime", "xattr")
 
 
 class Chosen(NamedTuple):
-    """What is to be checked."""
+    """What to check."""
 
     images: list[ImageID]
     chains: list[ChainID]
@@ -125,7 +125,7 @@ class StoreCheck(NamedTuple):
     found: Iterable[Finding]
 
     def findings(self) -> Iterator[Finding]:
-        """What is found, counted."""
+        """The findings, which are counted here."""
         return self.tally.counted(self.found)
 
 
@@ -169,7 +169,7 @@ def _aspects(text: str | None) -> frozenset[str]:
 
 
 def _in_archive(store: Store, names: tuple[str, ...]) -> Chosen:
-    """The images and layers that the names mean, or all; raises `LookupFailed`."""
+    """The images and layers of the names, or all; raises `LookupFailed`."""
     from layerfs.model import Image, Layer
 
     subjects: list[tuple[Named, int | None]] = []
@@ -190,7 +190,7 @@ def _in_archive(store: Store, names: tuple[str, ...]) -> Chosen:
 
 
 def _by_digests(store: Checkable, wanted: Collection[ImageID | ChainID] | None) -> Iterator[Finding]:
-    """What is found by hashing what is wanted, or all."""
+    """The findings of hashing the wanted images and layers, or all."""
     with phases({"layers": "Verifying"}) as told:
         yield from store.faults(wanted, told)
 
@@ -198,7 +198,7 @@ def _by_digests(store: Checkable, wanted: Collection[ImageID | ChainID] | None) 
 def _by_files(
     store: Verifiable, names: tuple[str, ...], options: VerifyOptions
 ) -> tuple[Tally, Iterator[Finding]]:
-    """What is found by comparing the files of what the names mean, or of all, with their tars."""
+    """The findings of comparing files with tars, for the names or for all."""
     check = store.verification(list(map(split_layer, names)), options)
     tally = Tally(check.images, check.layers)
 

@@ -127,7 +127,7 @@ def command(
 def _chosen_store(
     context: click.Context, name: str | None, kind: str | None, *, everything: bool
 ) -> tuple[Store, Subject | None]:
-    """The store, and what NAME is in it; None for all images."""
+    """The store, and the subject of NAME in it; None for all images."""
     from layerfs.store import RECORDS
 
     if everything:
@@ -140,7 +140,7 @@ def _chosen_store(
 
 
 def _check_usage(given: Mapping[str, Any]) -> None:
-    """Refuse options that do not go together."""
+    """Refuse options that exclude each other."""
     if given["name"] is not None and given["everything"]:
         raise click.UsageError("give a NAME, or --all, and not both")
     if given["intermediate"] and not given["everything"]:
@@ -157,7 +157,7 @@ def _check_usage(given: Mapping[str, Any]) -> None:
 
 
 def _show(account: Account, what: str, top: int, form: str, *, full: bool) -> None:
-    """One image or container: its layers or paths alone, or all of it as the format can."""
+    """Show one image or container: its layers, its paths, or all, as far as the format allows."""
     if what == "layers":
         emit(layer_table(account.place_word, full=full), account.layer_rows(), form)
     elif what == "paths":
@@ -171,7 +171,7 @@ def _show(account: Account, what: str, top: int, form: str, *, full: bool) -> No
 
 
 def _show_tables(account: Account, top: int, *, full: bool) -> None:
-    """The sums in a line, the layers, and the paths that waste most."""
+    """Print the sums, the layers, and the paths that waste most."""
     row = account.total_row()
     click.echo(
         f"{printable(row['name'])}: {size_words(row['wasted'])} of {size_words(row['stored'])} wasted, "
@@ -196,7 +196,7 @@ def _chosen(root: Store, *, every: bool) -> list[Image]:
 
 
 def _rows(root: Store, images: Sequence[Image], complaints: Complaints, *, allocated: bool) -> Iterator[Row]:
-    """A row for each image; those of the same layers are counted once, damaged ones reported."""
+    """A row for each image; images with the same layers are measured once, damaged ones are reported."""
     from layerfs.errors import CorruptStore
 
     known: dict[tuple[str, ...], Row] = {}
