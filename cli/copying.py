@@ -1,4 +1,4 @@
-"""What commands that copy out say of it: what was not kept, and why something is not there."""
+"""Messages of the commands that copy files out: attributes that were not kept, and reasons of failures."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["reason", "tell_not_kept"]
 
 
 def tell_not_kept(copy: CopyOut) -> None:
-    """Sum up the attributes that the host did not let us keep."""
+    """Report the attributes that the host refused to set."""
     for what, times in sorted(copy.not_kept.items()):
         say("warning", f"{what} of {times} copies not kept: the host does not let us")
 
 
 def reason(error: OSError) -> str:
-    """Why something was not done, without the name it was done to."""
+    """The reason of an error, without the file's name."""
     return error.strerror or str(error)

@@ -1,8 +1,8 @@
-r"""Text from a data root made harmless: whatever is not plainly visible is shown escaped.
+r"""Escapes text from a store: everything that is not plainly visible.
 
-Names in an image are bytes; as text they carry each byte that is no UTF-8 as a half character
-(`\udcXX`, the surrogates of `os.fsdecode`). Tables, templates and messages use `printable`, which keeps
-a backslash as it is, as Docker does, and so cannot be undone; JSON loses nothing.
+Names in an image are bytes; in text each byte that is not UTF-8 is a surrogate (`\udcXX`, as of
+`os.fsdecode`). Tables, templates and messages use `printable`, which leaves a backslash unchanged, as Docker
+does, and so cannot be undone. JSON loses nothing.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def printable(text: str) -> str:
-    r"""`text` without power over a terminal.
+    r"""`text` with everything escaped that could control a terminal.
 
-    Control bytes, and bytes that are no UTF-8, come out as `\n` or `\x1b`; what could reorder or hide
-    text (bidirectional controls, zero-width characters, odd spaces) as `\u202e`.
+    Control bytes, and bytes that are not UTF-8, become `\n` or `\x1b`; characters that could reorder or hide
+    text (bidirectional controls, zero-width characters, unusual spaces) become `\u202e`.
     """
     return text if text.isprintable() else "".join(map(_visible, text))
 
 
 def printable_lines(text: str) -> str:
-    """`text` without power over a terminal, its lines and tabs kept."""
+    """As `printable`, but line feeds and tabs stay."""
     if text.isprintable():
         return text
     return "".join(char if char in "\n\t" else _visible(char) for char in text)
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:
-    r"""JSON without power over a terminal and without loss: what is not plainly visible is a `\uXXXX`.
+    r"""JSON in which everything that is not plainly visible is `\uXXXX`; nothing is lost.
 
     Without `indent` it is compact, as Go writes it.
     """
@@ -55,5 +55,5 @@ def _visible(char: str) -> str:
 
 
 def _json_escape(char: str) -> str:
-    # the encoder gives a character beyond the first plane its two halves, and a half its escape
+    # json writes characters beyond U+FFFF, and surrogates, as escapes of surrogates
     return json.dumps(char)[1:-1] if char != "\x7f" else "\\u007f"

@@ -42,7 +42,7 @@ _UNIX = re.compile(r"(-?\d{1,12})(?:\.(\d{1,9}))?")
 def filter_option(
     *names: str, values: Callable[[Store, str], Iterable[Any]] = lambda _root, _name: ()
 ) -> Callable[[_Function], _Function]:
-    """Add `--filter`, which takes these names; `values` are those that completion offers for a name."""
+    """Add `--filter`, which takes these names; `values` gives what completion offers for a name."""
 
     def parse(_context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> Filters:
         return _parse(parameter, values, names)

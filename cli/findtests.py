@@ -28,15 +28,15 @@ _ANY_CASE = "The same, ignoring case."
 
 
 class Wanted(NamedTuple):
-    """What is looked for.
+    """The entries to find.
 
     Attributes:
-        test: what the entry itself must pass.
-        live: also what is seen.
-        deleted: also what is hidden.
+        test: the test of the entry itself.
+        live: whether to find visible entries.
+        deleted: whether to find hidden entries.
         depth: levels below a start path; None is all.
-        digests: one of which the content must have; empty for any content.
-        starts: paths where to begin; empty for the root.
+        digests: the content must have one of these; empty for any content.
+        starts: the start paths; empty for the root.
     """
 
     test: Predicate
@@ -48,15 +48,15 @@ class Wanted(NamedTuple):
 
 
 def dashed(name: str, variable: str, **settings: Any) -> Callable[[_Function], _Function]:
-    """An option with one dash or two; one that takes a value may be repeated."""
+    """An option with one dash or two; with a value it may be repeated."""
     several = {"multiple": True} if not settings.get("is_flag") and settings.get("multiple", True) else {}
     return click.option(f"-{name}", f"--{name}", variable, **{**settings, **several})
 
 
 def _test(name: str, maker: str, metavar: str, text: str, *, clock: bool = False, **settings: bool) -> Any:
-    """An option whose values are made into predicates by a function of `analysis.predicates`.
+    """An option whose values a function of `analysis.tree.predicates` makes into predicates.
 
-    With `clock` that is told what time it is.
+    With `clock` that function gets the present time.
     """
 
     def parse(_context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> list[Predicate]:
@@ -147,12 +147,11 @@ def test_options(function: _Function) -> _Function:
 def wanted(
     options: Mapping[str, Any], pattern: str | None, tree: UnionTree | None, starts: Iterable[str]
 ) -> Wanted:
-    """What the options ask for, below `starts`; `tree` is the one that is searched, None for a whole root.
+    """The entries to find below `starts`; `tree` is the tree that is searched, None for all layers.
 
     Raises:
-        click.UsageError: a value makes no sense, perhaps only in a whole root.
-        LookupFailed: a user or group is not known in the tree.
-        TreeError: a file to compare with cannot be found.
+        click.UsageError: a value is invalid, or cannot be used for all layers. LookupFailed: a user or group
+        is not known in the tree. TreeError: a file to compare with cannot be found.
     """
     from layerfs.analysis.tree import predicates
 
@@ -179,14 +178,14 @@ def wanted(
 
 
 def _bare(pattern: str) -> Predicate:
-    """A pattern without an option: of a name, or of a path if it has a slash."""
+    """The test of a pattern without an option: for the name, or for the path if it has a slash."""
     if "/" not in pattern:
         return _predicate("is_named", pattern, None)
     return _predicate("lies_at", pattern if pattern.startswith(("/", "*")) else f"/{pattern}", None)
 
 
 def _number(tree: UnionTree | None, database: bytes, name: str, option: str) -> str:
-    """The number of a user or group; what a name means differs from image to image."""
+    """The ID of a user or group; a name needs a tree, as it may have another ID in another image."""
     from layerfs.analysis.tree.find import number_of
 
     if tree is not None:
@@ -209,7 +208,7 @@ def _moment(text: str, option: str) -> int:
 
 
 def _reference(tree: UnionTree | None, text: str) -> int:
-    """When a file of the tree was modified (a link itself, not its target), or the time that a text means."""
+    """The time of modification of a file in the tree (of a link itself), or the time that a text means."""
     when = None if text.startswith("/") and tree is not None else _time(text)
     if when is not None:
         return when

@@ -1,6 +1,6 @@
-"""The words of find(1) that `layerfs find` does not have, each with what to use in its place.
+"""The options of find(1) that `layerfs find` does not have, each with what to use instead.
 
-Options are told from their values before click sees them: it would take `-print` for `-p -r -i …`.
+Unknown options are found before click parses them, as click would take `-print` for `-p -r -i …`.
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ _INSTEAD = {
 
 
 class FindCommand(click.Command):
-    """The command, whose options have one dash and many letters."""
+    """The command `find`, whose options have one dash and several letters."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Refuse the first word that is no option of this command, whole, and go on as click does."""
+        """Refuse the first unknown option as a whole word; then parse as click does."""
         for word in self._unknown(ctx, args):
             if word in _INSTEAD:
                 raise click.UsageError(f"{word}: {_INSTEAD[word]}", ctx)
@@ -77,7 +77,7 @@ class FindCommand(click.Command):
         return super().parse_args(ctx, args)
 
     def _unknown(self, ctx: click.Context, args: list[str]) -> Iterator[str]:
-        """Each word that is neither an option, the value of one, nor an argument."""
+        """Each word that is neither an option, nor the value of one, nor an argument."""
         options = self._options(ctx)
         words = iter(args)
         for word in words:

@@ -14,7 +14,7 @@ __all__ = ["Globs"]
 
 
 class Globs:
-    """Patterns of which one must fit: the whole path where it has a slash, else the last component."""
+    """Patterns of which one must match: the whole path if it has a slash, else the last component."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
         """Take the patterns; `*` also stands for slashes, as in find(1)'s -path."""
@@ -23,12 +23,12 @@ class Globs:
         self._names = _either(pattern for pattern in given if "/" not in pattern)
 
     def fits(self, path: bytes) -> bool:
-        """Whether a pattern fits this very path."""
+        """Whether a pattern matches this path."""
         text = os.fsdecode(path)
         return bool(self._paths.match(text) or self._names.match(text.rpartition("/")[2]))
 
     def fits_or_above(self, path: bytes) -> bool:
-        """Whether a pattern fits the path or a directory above it."""
+        """Whether a pattern matches the path or a directory above it."""
         while path:
             if self.fits(path):
                 return True
@@ -37,5 +37,5 @@ class Globs:
 
 
 def _either(patterns: Iterable[str]) -> re.Pattern[str]:
-    """An expression for all of them; for none, one that nothing fits."""
+    """A regular expression for any of the patterns; without patterns it matches nothing."""
     return re.compile("|".join(map(fnmatch.translate, patterns)) or r"(?!)")

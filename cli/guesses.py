@@ -1,4 +1,4 @@
-"""What a word that means nothing may have been meant to be."""
+"""Suggestions for an unknown word."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["did_you_mean"]
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A question to put behind an error: the known words most like `word`; empty where none is like it."""
+    """A question for the end of an error message, with known words like `word`; empty if there are none."""
     from difflib import get_close_matches
 
     like = get_close_matches(word, list(known))

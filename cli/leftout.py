@@ -1,4 +1,4 @@
-"""Images that cannot be exported as they are, and so are left out where all are asked for."""
+"""Images that `export --all` leaves out, because they cannot be exported as they were."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["LeftOut", "Made"]
 
 
 class Made(NamedTuple):
-    """An image to write, and what its user calls it."""
+    """An image to write, and its name for messages."""
 
     name: str
     image: ExportImage
@@ -31,12 +31,12 @@ class LeftOut:
     """
 
     def __init__(self) -> None:
-        """None yet."""
+        """Nothing is left out yet."""
         self.code = 0
         self._tried: dict[str, CorruptStore | None] = {}
 
     def add(self, name: str, error: CorruptStore) -> None:
-        """Say which one it is, why, and what could be done."""
+        """Report an image, why it is left out, and what could be done."""
         from layerfs.errors import reason
 
         self.code = FINDINGS
@@ -45,7 +45,7 @@ class LeftOut:
             say("hint", hint)
 
     def can_be_rebuilt(self, item: Made) -> bool:
-        """Whether all layers can be written, found by doing it, each layer once; says why not."""
+        """Whether all layers can be written, which is tried for each layer once; reports why not."""
         for chain, layer in zip(item.image.chain, item.image.written, strict=True):
             if chain not in self._tried:
                 self._tried[chain] = _damage(layer)

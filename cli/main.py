@@ -77,7 +77,7 @@ COMPLETION_VARIABLE = "_LAYERFS_COMPLETE"
 DESCRIPTORS = 4096
 
 _NEW_OBJECTS = 100_000
-"""Objects made until Python looks for cycles: there are hardly any, and looking takes time in long lists."""
+"""Objects made between garbage collections, which are slow in long lists; there are hardly any cycles."""
 
 FINDINGS = 1
 INTERRUPTED = 130
@@ -112,14 +112,14 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does; of a word that is no command, say which it is like."""
+        """As in click; the error for an unknown word suggests commands like it."""
         word = args[0]
         if not ctx.resilient_parsing and not word.startswith("-") and self.get_command(ctx, word) is None:
             ctx.fail(f"No such command {word!r}{did_you_mean(word, (*COMMANDS, *WORDS, *GROUPS))}")
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Commands without importing them, Docker's words once one is begun, and options."""
+        """Complete commands, without importing them; Docker's words after a first letter; and options."""
         words = (*WORDS, *GROUPS) if incomplete else ()
         found = [CompletionItem(word) for word in (*COMMANDS, *words) if word.startswith(incomplete)]
         return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
@@ -143,18 +143,18 @@ def load(name: str) -> click.Command:
 
 
 class Behind(click.Option):
-    """A global option behind a command's name: taken and completed there, but not in the help of each."""
+    """A global option behind a command's name: accepted and completed, but not in the command's help."""
 
     def __init__(self, option: click.Option) -> None:
         self.__dict__.update(option.__dict__)
-        self.envvar = self.default = None  # what stands before the name counts
+        self.envvar = self.default = None  # the value given before the name counts
 
     def get_help_record(self, ctx: click.Context) -> None:
-        """None: a line below the options tells of all."""
+        """None: a line below the options mentions all global options."""
 
 
 def _take_global_options(command: click.Command) -> None:
-    """Let a command take what may stand before its name behind it as well; its help tells that in a line."""
+    """Let a command accept the global options behind its name; its help says so in one line."""
     taken = {text for option in command.params for text in (*option.opts, *option.secondary_opts)}
     for option in cli.params:
         if isinstance(option, click.Option) and not option.is_eager and not taken & set(option.opts):
@@ -163,7 +163,7 @@ def _take_global_options(command: click.Command) -> None:
 
 
 def _more_is_said(context: click.Context, _parameter: click.Parameter, typed: bool) -> bool:
-    """Behind the command's name what is said is being shown already."""
+    """The callback of `--verbose` behind the command's name, when the log is already shown."""
     log: LogToStderr | None = context.find_root().obj
     if log:
         log.show_all()
@@ -216,17 +216,17 @@ def main() -> None:
 
     prepare()
     code = run()
-    gc.freeze()  # else the interpreter looks through everything for circles once more before it ends
+    gc.freeze()  # without this the interpreter would collect garbage once more before it ends
     try:
         _flush()
     except OSError:
-        # already reported; the interpreter would complain once more when it flushes at exit
+        # already reported; the interpreter would report it again when it flushes at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
 
 
 def _take_descriptors() -> None:
-    """Have as many descriptors as the host allows us: deep images are read faster when all is kept open."""
+    """Raise the limit of descriptors as far as allowed: deep images are faster if all files stay open."""
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -256,7 +256,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _invoke(arguments: list[str]) -> int:
-    """Run the command; 1 when it went well but damage was reported on the way."""
+    """Run the command; returns 1 if it succeeded but damage was reported."""
     with cli.make_context("layerfs", arguments) as context:
         try:
             result = _result(context)
@@ -270,7 +270,7 @@ def _invoke(arguments: list[str]) -> int:
 
 
 def _result(context: click.Context) -> int | None:
-    """What the command returns, or leaves with."""
+    """What the command returns, or gives to `context.exit`."""
     try:
         result: int | None = cli.invoke(context)
     except click.exceptions.Exit as leaving:
@@ -279,7 +279,7 @@ def _result(context: click.Context) -> int | None:
 
 
 def _complete(instruction: str) -> int:
-    """Answer the shell, in silence: it shows what we write amid what its user types."""
+    """Answer the shell's completion without messages, which would appear in what the user types."""
     import logging
 
     from .shells import register
@@ -298,7 +298,7 @@ def _flush() -> None:
 
 
 def _show(error: click.ClickException) -> None:
-    """What click says of a wrong usage, which may repeat a name, without power over a terminal."""
+    """Print click's usage error, with names in it escaped."""
     import io
 
     from .escape import printable_lines
@@ -309,7 +309,7 @@ def _show(error: click.ClickException) -> None:
 
 
 def _report(error: Exception) -> int:
-    """Say what went wrong in a line, and how to go on in another; return the exit code."""
+    """Print the error in one line, and a hint in another; returns the exit code."""
     from .messages import say, say_error
 
     if os.environ.get("LAYERFS_DEBUG"):

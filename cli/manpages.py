@@ -1,6 +1,6 @@
-r"""Manual pages, made from what `--help` tells: `layerfs.1`, and a page for each command.
+r"""Manual pages, made from the texts of `--help`: `layerfs.1`, and a page for each command.
 
-Run when the package is built (`setup.py`), so that the pages cannot lag behind. Source: man(7).
+Run when the package is built (`setup.py`), so that the pages are never outdated. Source: man(7).
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _page(name: str, command: click.Command, version: str) -> str:
 
 
 def _main_page(version: str) -> str:
-    """The page of the whole, which leads to the others."""
+    """The page of layerfs, which refers to the others."""
     context = click.Context(cli, info_name="layerfs")
     title = inspect.cleandoc(cli.help or "").rstrip(".")
     words = [*WORDS, *(f"{word} {second}" for word, seconds in GROUPS.items() for second in seconds)]
@@ -133,7 +133,7 @@ def _entry(term: str, about: str, behind: str = "") -> list[str]:
 
 
 def _paragraphs(text: str) -> Iterator[str]:
-    r"""The paragraphs of a help text; those that click's mark, `\b`, begins keep their lines."""
+    r"""The paragraphs of a help text; a paragraph that begins with click's mark `\b` keeps its lines."""
     for paragraph in filter(None, text.split("\n\n")):
         if paragraph.startswith("\b"):
             yield from (".PP", ".nf", *map(_text, paragraph.removeprefix("\b\n").split("\n")), ".fi")
@@ -142,13 +142,13 @@ def _paragraphs(text: str) -> Iterator[str]:
 
 
 def _marked(text: str) -> str:
-    """Text in whose backquotes is what one types."""
+    """Text as troff, with the parts in backquotes in bold."""
     parts = _CODE.split(text)
     return "".join(rf"\fB{_text(part)}\fR" if at % 2 else _text(part) for at, part in enumerate(parts))
 
 
 def _text(text: str) -> str:
-    """Text that no part of means anything to troff."""
+    """Text with everything escaped that has a meaning in troff."""
     escaped = "".join(_ESCAPES.get(char) or _ascii(char) for char in text)
     return rf"\&{escaped}" if escaped.startswith(".") else escaped
 

@@ -1,4 +1,4 @@
-"""What the command says on standard error: warnings and errors, each one safe line."""
+"""Messages on standard error: warnings and errors, each in one escaped line."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _WAYS_OUT = {
     errno.EPERM: "run as root, or as the owner",
     errno.EROFS: "write to a place that is not mounted read-only",
 }
-"""What to do when the host refuses, by its number."""
+"""Hints for errors of the host, by their numbers."""
 
 
 def say(severity: str, message: str) -> None:
@@ -46,9 +46,9 @@ def say(severity: str, message: str) -> None:
 
 
 def say_error(error: Exception) -> None:
-    """Write what went wrong in a line, and how to go on, where that is known, in another.
+    """Write an error in one line, and its hint, if there is one, in another.
 
-    What the engine's log told already, as it met the damage on the way, is not told twice.
+    An error that the engine's log has shown already is not repeated.
     """
     from layerfs.errors import reason
 
@@ -60,14 +60,14 @@ def say_error(error: Exception) -> None:
 
 
 def _log() -> LogToStderr | None:
-    """What shows the engine's log for the command that runs."""
+    """The handler that shows the engine's log for the running command."""
     context = click.get_current_context(silent=True)
     log = context.find_root().obj if context else None
     return log if isinstance(log, LogToStderr) else None
 
 
 def way_out(error: Exception) -> str | None:
-    """What to do about an error, where that is known; of the root's own errors only they know."""
+    """The hint of an error, if there is one; errors about a store bring their own."""
     if isinstance(error, OSError) and not hasattr(error, "hint") and error.errno is not None:
         return _WAYS_OUT.get(error.errno)
     hint: str | None = getattr(error, "hint", None)
@@ -78,8 +78,8 @@ class LogToStderr(logging.Handler):
     """Shows the engine's log while it is entered, every distinct line once.
 
     Attributes:
-        damage: whether a record carried `extra={"damage": True}`: the data root is damaged, so what
-            the command shows is incomplete.
+        damage: whether a record had `extra={"damage": True}`: the store is damaged, so the output may be
+            incomplete.
         said: the lines that were shown.
     """
 

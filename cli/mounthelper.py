@@ -1,8 +1,8 @@
-"""What mount(8) runs for `-t fuse.layerfs`, and for such lines of /etc/fstab: `layerfs mount` in its words.
+"""What mount(8) runs for `-t fuse.layerfs`, also from /etc/fstab: it translates to `layerfs mount`.
 
-Called as `mount.fuse.layerfs NAME DIR [-sfnv] [-o OPTIONS]`. Of the options, mount(8) adds `rw` or `ro`,
-keeps quotes and backslashes, and hands on what it understands itself. It makes an absolute path of a NAME
-that exists in its working directory.
+Called as `mount.fuse.layerfs NAME DIR [-sfnv] [-o OPTIONS]`. mount(8) adds `rw` or `ro` to the options, keeps
+quotes and backslashes, and also passes on the options that it handles itself. If NAME is a file in its
+working directory, it passes an absolute path.
 
 Sources: mount(8) "External helpers"; libmount `context_mount.c` (exec_helper), `optstr.c`.
 """
@@ -28,7 +28,7 @@ _OPTION = re.compile(r'(?:[^",\\]|\\.|"[^"]*"|["\\])+', re.DOTALL)
 _KEPT_TOGETHER = re.compile(r'"([^"]*)"|\\([,\\])', re.DOTALL)
 
 _NOT_FOR_MOUNT = ("foreground", "form", "help")
-"""Options of `layerfs mount` that make no sense here."""
+"""Options of `layerfs mount` that cannot be used here."""
 
 _UNDERSTOOD = frozenset(
     {
@@ -39,12 +39,12 @@ _UNDERSTOOD = frozenset(
         "comment", "default_permissions",
     }
 )  # fmt: skip
-"""Options of every mount. One of ours is read-only, without devices and set-user-ID, whatever they say."""
+"""Options of every mount, which are ignored: mounts are always read-only, without devices and set-user-ID."""
 
 _MOUNT_USAGE, _MOUNT_BUG, _MOUNT_INTERRUPTED, _MOUNT_FAILED = 1, 4, 8, 32  # exit codes of mount(8)
 _EXIT_CODES = {
     0: 0,
-    1: 0,  # mounted, with something to tell
+    1: 0,  # mounted, with a warning
     2: _MOUNT_USAGE,
     INTERNAL_ERROR: _MOUNT_BUG,
     INTERRUPTED: _MOUNT_INTERRUPTED,
@@ -92,7 +92,7 @@ def helper(name: str, directory: str, options: Sequence[str], sloppy: bool, fake
 
 
 def layerfs_words(name: str, directory: str, options: str, *, sloppy: bool = False) -> list[str]:
-    """The command line of `layerfs` for what mount(8) was asked.
+    """The command line of `layerfs` for the arguments of mount(8).
 
     Raises:
         BadOption: an option is unknown (unless `sloppy`), or a value is missing or too much.
@@ -119,7 +119,7 @@ def layerfs_words(name: str, directory: str, options: str, *, sloppy: bool = Fal
 
 
 def _split(options: str) -> Iterator[tuple[str, str | None]]:
-    """Keys and values; a comma is part of a value in quotes, or behind a backslash."""
+    """The keys and values; a comma in quotes, or behind a backslash, is part of a value."""
     for item in _OPTION.findall(options):
         key, equals, value = item.partition("=")
         yield key, _KEPT_TOGETHER.sub(lambda found: found[1] or found[2] or "", value) if equals else None

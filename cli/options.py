@@ -1,4 +1,4 @@
-"""The options that several commands share, and the choices made by them."""
+"""The options that several commands share, and their values."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ __all__ = [
 
 DEFAULT_ROOT = "/var/lib/docker"
 
-_NOTED = "layerfs."  # begins the keys of choices, which commands share with the contexts above
+_NOTED = "layerfs."  # the beginning of keys in `Context.meta`, which all contexts of a run share
 
 
 def complete_directory(
@@ -58,13 +58,13 @@ def complete_path(_context: click.Context, _parameter: click.Parameter, typed: s
 def noted(
     name: str, read: Callable[[click.Context, click.Parameter, Any], Any] | None = None
 ) -> dict[str, Any]:
-    """The settings of an option that is no parameter of its command: `choice` gives its value.
+    """The settings of an option that is no parameter of its command; `choice` gives its value.
 
-    What is given last counts, so behind the command's name the option overrules the one before it.
+    The last one given counts, so an option behind the command's name overrules one before it.
 
     Args:
-        name: what to ask `choice` for.
-        read: makes a value of what was typed, or None for no choice; raises a usage error.
+        name: the name for `choice`.
+        read: converts the typed text to the value, or to None for none; raises a usage error.
     """
 
     def note(context: click.Context, parameter: click.Parameter, typed: Any) -> None:
@@ -78,9 +78,9 @@ def noted(
 
 
 def one_of(name: str) -> dict[str, Any]:
-    """The settings of a flag that is one of several for one thing; `choice` gives the flag without dashes.
+    """The settings of one of several flags for one thing; `choice` gives the flag without dashes.
 
-    Two of them together are refused: neither is meant more than the other.
+    Two different ones together are refused.
     """
 
     def note(context: click.Context, parameter: click.Parameter, given: bool) -> None:
@@ -95,7 +95,7 @@ def one_of(name: str) -> dict[str, Any]:
 
 
 def choice(context: click.Context, name: str, default: Any = None) -> Any:
-    """The value of an option that has the settings of `noted`."""
+    """The value of an option with the settings of `noted` or `one_of`."""
     return context.meta.get(_NOTED + name, default)
 
 
@@ -143,7 +143,7 @@ def userns_option(*, envvar: str | None = None) -> Callable[[_Function], _Functi
 
 
 def _read_userns(_context: click.Context, _parameter: click.Parameter, chosen: str) -> str:
-    """Check it where it is given."""
+    """Check the value where it is given."""
     from layerfs.formats.errors import FormatError
     from layerfs.formats.idmap import parse_owners
 

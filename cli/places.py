@@ -1,9 +1,8 @@
 """`NAME:/PATH`: a tree and a path in it in one word, and the same as two: `NAME PATH`.
 
-The one place for the rule, which looks at the word alone and at no data root: the NAME ends at the first
-`:/`, and the PATH is all that follows its colon. A NAME has no `:/` in it but behind a transport, as in
-`oci:/layout`. Where the chosen store has one image, a first word that begins with a slash is a PATH in that.
-Also completes both forms.
+The rule depends only on the word, not on a store: the NAME ends at the first `:/`, and the PATH begins at
+this slash. A NAME contains `:/` only behind a transport, as in `oci:/layout`. If the chosen store has only
+one image, a first word that begins with a slash is a PATH in that. Both forms are completed here too.
 """
 
 from __future__ import annotations
@@ -41,14 +40,14 @@ _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
 
 class TypedPlace(NamedTuple):
-    """What a tree is of, and the paths in it, as they were typed; no path where none was given."""
+    """A name and paths in its tree, as typed; no paths if none were given."""
 
     name: str
     paths: tuple[str, ...]
 
 
 class Words(NamedTuple):
-    """The words of a command line that are to be a place, and how the help shows their paths."""
+    """The words of a command line for a place, and the form of paths in the help."""
 
     words: tuple[str, ...]
     shown: str
@@ -60,7 +59,7 @@ class OpenPlace(NamedTuple):
     Attributes:
         store: the store.
         name: the name in it.
-        paths: as they were typed; none where none was given.
+        paths: the paths as typed; empty if none were given.
     """
 
     store: Store
@@ -93,9 +92,9 @@ def open_place(context: click.Context, given: Words) -> OpenPlace:
 
 
 def open_words(context: click.Context, words: Sequence[str], marks: str = "") -> OpenPlace | None:
-    """The only image of the chosen store, where the words are paths in it, or there are none; else None.
+    """The only image of the chosen store, if the words are paths in it, or there are no words; else None.
 
-    A word with one of `marks` in it is no NAME either.
+    A word with one of `marks` in it is no NAME.
     """
     from layerfs.errors import LayerfsError
 
@@ -118,7 +117,7 @@ def _is_bare_path(word: str) -> bool:
 
 
 def place_metavar(paths: str) -> str:
-    """Both forms, as usage shows them."""
+    """Both forms, for the usage line."""
     return f"NAME {paths}|NAME:/PATH{'...' * paths.endswith('...')}"
 
 
@@ -135,13 +134,13 @@ def read_place(words: Sequence[str], paths: str = "[PATH]...", *, lenient: bool 
 
 
 def _in_same_tree(name: str, word: str) -> str:
-    """The path of a further `NAME:/PATH`; any other word as it is."""
+    """The PATH of another `NAME:/PATH` with the same NAME; any other word unchanged."""
     other, path = split_place(word)
     return word if path is None or other != name else path
 
 
 def _check(found: TypedPlace, paths: str, *, joined: bool) -> None:
-    """Refuse fewer or more paths than the command takes, and one that lacks its slash."""
+    """Refuse too few or too many paths, and a path without a slash."""
     name, given = found
     if not name:
         _refuse("Missing argument 'NAME'.")
@@ -158,7 +157,7 @@ def _check(found: TypedPlace, paths: str, *, joined: bool) -> None:
 
 
 def split_place(word: str) -> tuple[str, str | None]:
-    """The NAME and the PATH of `NAME:/PATH`; of any other word the whole, and None."""
+    """The NAME and the PATH of `NAME:/PATH`; for any other word (word, None)."""
     from layerfs.stores.transports import carried
 
     found = carried(word)
@@ -180,9 +179,9 @@ def split_source(word: str) -> tuple[str, str]:
 
 
 def refuse_relative(word: str) -> None:
-    """A usage error for a NAME with a path behind its colon that lacks the slash, with the right form.
+    """Raise a usage error for a NAME with a colon and a path without a slash; it shows the right form.
 
-    containerd has images whose names are no references: what the chosen store knows is a NAME.
+    Names that the chosen store has are accepted, as containerd has names that are no references.
     """
     refuse_nameless(word)
     name, colon, path = word.rpartition(":")
@@ -192,7 +191,7 @@ def refuse_relative(word: str) -> None:
 
 
 def refuse_nameless(word: str) -> None:
-    """A usage error for a path behind a colon that no NAME precedes, with the right forms."""
+    """Raise a usage error for a path behind a colon without a NAME; it shows the right forms."""
     if word.startswith(":"):
         path = "/" + word[1:].lstrip("/")
         _refuse(
@@ -210,7 +209,7 @@ def _is_name(word: str) -> bool:
     try:
         parse_reference(name)
     except FormatError:
-        return ":" not in name  # an ID, or a container, whose name is no reference
+        return ":" not in name  # an ID, or a container's name, which is no reference
     return True
 
 
@@ -222,7 +221,7 @@ def _refuse(problem: str) -> NoReturn:
 
 
 def complete_place(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
-    """A NAME, and paths in its tree: in a word of their own, or behind `NAME:`."""
+    """Complete a NAME, and paths in its tree, in a separate word or behind `NAME:`."""
     given = context.params.get("place")
     before = read_place((given.words if given else context.params.get("words")) or (), lenient=True)
     if before.name and split_place(typed)[1] is None:
@@ -231,7 +230,7 @@ def complete_place(context: click.Context, parameter: click.Parameter, typed: st
 
 
 def complete_source(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
-    """`NAME:/PATH` in one word."""
+    """Complete `NAME:/PATH` in one word."""
     name, path = split_place(typed)
     if path is not None:
         return [CompletionItem(f"{name}:{found}") for found in paths_below(context, name, path)]

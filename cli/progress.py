@@ -1,4 +1,4 @@
-"""A progress bar on standard error, for work that may take long; none where that is no terminal."""
+"""Progress bars on standard error, for work that may take long; none without a terminal."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Item = TypeVar("Item")
 _IN_BYTES = frozenset({"layers"})
 """The parts of long work that the engine measures in bytes; all others in items."""
 
-_bars = 0  # on the terminal now
+_bars = 0  # bars on the terminal now
 
 
 def clear_bar(stream: TextIO) -> None:
-    """Take a bar out of the line where `stream` is about to print; it is drawn again below that."""
+    """Erase the bar before something is printed to `stream`; it is drawn again below that."""
     if _bars and stream.isatty():
         sys.stderr.write("\r\x1b[K")
         sys.stderr.flush()
@@ -34,7 +34,7 @@ def clear_bar(stream: TextIO) -> None:
 
 @contextmanager
 def _while_shown() -> Iterator[None]:
-    """Around a bar: nothing of it is left when it has ended, in the line that click has left by then."""
+    """A context for a bar, which erases it from its line when it has ended."""
     global _bars  # noqa: PLW0603 - there is one terminal
     _bars += 1
     try:
@@ -47,17 +47,17 @@ def _while_shown() -> Iterator[None]:
 
 @contextmanager
 def progress(items: Iterable[Item], label: str, length: int | None = None) -> Iterator[Iterable[Item]]:
-    """Give `items` on to a loop, and show how many of `length` it has taken.
+    """Pass `items` to a loop, and show how many of `length` it has taken.
 
     Args:
-        items: taken as the loop goes.
-        label: what is being done.
-        length: how many there are, where `items` does not know.
+        items: taken one by one.
+        label: the label of the bar.
+        length: how many items there are, if `items` has no length.
     """
     if not sys.stderr.isatty():
         yield items
         return
-    steps = max(1, (length or 0) // 200)  # drawing costs more than many a step
+    steps = max(1, (length or 0) // 200)  # drawing takes longer than many steps
     with (
         _while_shown(),
         click.progressbar(items, label=label, length=length, file=sys.stderr, update_min_steps=steps) as bar,
@@ -114,7 +114,7 @@ def _item_progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
     if not sys.stderr.isatty():
         yield lambda _amount: None
         return
-    steps = max(1, total // 200)  # drawing costs more than many a step
+    steps = max(1, total // 200)  # drawing takes longer than many steps
     with (
         _while_shown(),
         click.progressbar(length=total, label=label, file=sys.stderr, update_min_steps=steps) as bar,

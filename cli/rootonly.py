@@ -1,4 +1,4 @@
-"""Whether anyone but root can change what a program is made of: its files, and all directories above.
+"""Checks whether users other than root can change files of a program, or directories above them.
 
 Sources: path_resolution(7), inode(7) (the sticky bit).
 """
@@ -20,9 +20,9 @@ _BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 def changeable(tops: Iterable[str]) -> str | None:
-    """The first of these files and directories, or of all below and above them, that others can change.
+    """The first of these files and directories, or of those below and above them, that others can change.
 
-    Returns it with the reason, in words; None where only root can. Symbolic links are followed, step by step.
+    Returned with the reason, in words; None if only root can. Symbolic links are followed, step by step.
     """
     pending, seen = list(tops), set()
     while pending:
@@ -44,7 +44,7 @@ def changeable(tops: Iterable[str]) -> str | None:
 
 
 def _on_the_way(path: str) -> Iterator[str]:
-    """What is wrong with each component of `path`, and of the links in it, from the root down."""
+    """The problem of each component of `path`, and of links in it, from the root down."""
     pending, at, links = list(reversed(PurePath(path).parts[1:])), "/", 0
     if problem := _problem("/", os.lstat("/")):
         yield problem
@@ -56,11 +56,11 @@ def _on_the_way(path: str) -> Iterator[str]:
         here = os.path.join(at, name)
         try:
             status = os.lstat(here)
-        except FileNotFoundError:  # fine, unless somebody else can make it
+        except FileNotFoundError:  # missing, which is no problem unless somebody else can make it
             if above.st_mode & _BY_OTHERS:
                 yield f"{here}: anyone can make it"
             return
-        # above what is asked for, a sticky bit will do: what is root's can then not be replaced
+        # in directories above, a sticky bit is enough: root's entries in them cannot be replaced
         if problem := _problem(here, status, sticky=bool(pending)):
             yield problem
         if stat.S_ISLNK(status.st_mode):
@@ -78,8 +78,8 @@ def _on_the_way(path: str) -> Iterator[str]:
 
 
 def _problem(path: str, status: os.stat_result, *, sticky: bool = False) -> str | None:
-    """Why others than root can change one entry; access lists count, as the group bits are their mask."""
-    if stat.S_ISLNK(status.st_mode):  # can only be replaced, which takes its directory
+    """Why others than root can change one entry; the group bits include access lists, as their mask."""
+    if stat.S_ISLNK(status.st_mode):  # it can only be replaced, for which its directory counts
         return None
     if status.st_uid != 0:
         return f"{path}: belongs to user {status.st_uid}"
