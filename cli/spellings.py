@@ -1,4 +1,4 @@
-"""Docker's own words for commands that have another name here: `ps`, `image ls`, `system df`.
+"""Docker's words for commands that have another name here, such as `ps`, `image ls`, `system df`.
 
 Source: docker/cli `cli/command/commands`.
 """
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["GROUPS", "WORDS", "SpelledGroup"]
 
 WORDS: Mapping[str, str] = {"ps": "containers", "version": "version", "help": "help"}
-"""The command of ours that one word of Docker's stands for."""
+"""The commands for single words of Docker's."""
 
 GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "image": {
@@ -32,14 +32,14 @@ GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {
     },
     "system": {"df": ("system-df",)},
 }
-"""The command, with options, that two words of Docker's stand for."""
+"""The commands, with options, for two words of Docker's."""
 
 
 class SpelledGroup(click.Group):
     """The first of two words."""
 
     def __init__(self, name: str, load: Callable[[str], click.Command]) -> None:
-        """Spell commands of ours, which `load` imports."""
+        """Group commands, which `load` imports."""
         super().__init__(name, help=f"What Docker calls `{name} …`.", add_help_option=True)
         self._words = GROUPS[name]
         self._load = load
@@ -49,7 +49,7 @@ class SpelledGroup(click.Group):
         return list(self._words)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """The command of ours for a second word."""
+        """The command for a second word."""
         return self._load(self._words[cmd_name][0]) if cmd_name in self._words else None
 
     def resolve_command(
@@ -67,7 +67,7 @@ class SpelledGroup(click.Group):
             formatter.write_dl([(word, self._means(word, *ours)) for word, ours in self._words.items()])
 
     def _means(self, word: str, name: str, *options: str) -> str:
-        """What a second word stands for, or does where we have no other name for it."""
+        """The command for a second word, or, if that has no other name, what it does."""
         if name == f"{self.name}-{word}":
             return self._load(name).get_short_help_str(100)
         return " ".join(["layerfs", name, *options])

@@ -1,4 +1,4 @@
-"""The stores of a command line: the one that was chosen, and those that NAMEs carry; each is opened once."""
+"""The stores of a command line: the chosen one, and those contained in NAMEs; each is opened once."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ _KINDS = ("container", "image")
 
 
 class Found(NamedTuple):
-    """Where a NAME is to be looked up.
+    """A NAME, resolved to its store.
 
     Attributes:
         store: the store.
         name: the name in it.
-        given: whether the command line has a name; otherwise it is one of the only image.
+        given: whether the command line has a name; if not, it is a name of the only image.
     """
 
     store: Store
@@ -66,12 +66,12 @@ def open_root(context: click.Context) -> Store:
 
 
 def find_name(context: click.Context, word: str | None, argument: str = "NAME") -> Found:
-    """The store and the name that a NAME means; without one, the only image of the store that was chosen.
+    """The store and the name of a NAME; without one, the only image of the chosen store.
 
     Raises:
-        LookupFailed: it may mean several things, or the store has several images and no name was given.
-        DataRootError, CorruptStore: its store cannot be opened.
-        UsageError: there is no NAME, and the chosen store does not make one needless.
+        LookupFailed: it is ambiguous, or no name was given and the store has several images. DataRootError,
+        CorruptStore: its store cannot be opened. UsageError: there is no NAME, and the chosen store does not
+        make one needless.
     """
     from layerfs.errors import DataRootError
     from layerfs.hostdir import is_there
@@ -95,9 +95,9 @@ def find_name(context: click.Context, word: str | None, argument: str = "NAME") 
 
 
 def find_names(context: click.Context, words: Sequence[str], missing: str) -> list[Found]:
-    """Each of several NAMEs; where there is none, the only image of the store that was chosen.
+    """Each of several NAMEs; without any, the only image of the chosen store.
 
-    Raises as `find_name`; `missing` is what a usage error says where there is neither.
+    Raises as `find_name`; `missing` is the text of the usage error if there is neither.
     """
     if not words and chosen_with_one_image(context) is None:
         raise click.UsageError(missing, context)
@@ -105,9 +105,9 @@ def find_names(context: click.Context, words: Sequence[str], missing: str) -> li
 
 
 def find_thing(context: click.Context, word: str) -> Found:
-    """As `find_name`, for commands that look for a path in the chosen store first.
+    """As `find_name`, for commands that first look for a path in the chosen store.
 
-    It is one below that store, and one that is no store here: as another host has it.
+    A path below that store, and a path that is no store on this host, are names in the chosen store.
     """
     from layerfs.errors import DataRootError
     from layerfs.stores.transports import carried
@@ -128,7 +128,7 @@ def find_thing(context: click.Context, word: str) -> Found:
 
 
 def open_word(context: click.Context, word: str) -> tuple[Store, str | None, ImageID | None]:
-    """The store that a word carries, and the REF behind it, or the image by its index; as `find_name`."""
+    """The store in a word, and its REF, or the image of its index; raises as `find_name`."""
     from layerfs.stores.transports import carried, image_at
 
     found = carried(word)
@@ -139,19 +139,19 @@ def open_word(context: click.Context, word: str) -> tuple[Store, str | None, Ima
 
 
 def is_carried(word: str) -> bool:
-    """Whether the form of a word says that it carries its store."""
+    """Whether a word has the form of a NAME that contains its store."""
     from layerfs.stores.transports import carried
 
     return carried(word) is not None
 
 
 def is_known(context: click.Context, name: str) -> bool:
-    """Whether something in the chosen store is called so in full; nothing is reported."""
+    """Whether the chosen store has something with this full name; damage is not reported."""
     return bool(_matches(context, name))
 
 
 def chosen_with_one_image(context: click.Context) -> Store | None:
-    """The store that `--root` or LAYERFS_ROOT chose, if there is nothing in it but one image."""
+    """The store that `--root` or LAYERFS_ROOT chose, if it has only one image, and nothing else."""
     from layerfs.errors import LookupFailed
 
     if not _is_chosen(context):
@@ -165,7 +165,7 @@ def chosen_with_one_image(context: click.Context) -> Store | None:
 
 
 def evidence(context: click.Context) -> set[tuple[int, int]]:
-    """What nothing may be written below, of all stores that are open."""
+    """The directories of all open stores, below which nothing may be written."""
     opened: dict[Located, Store] = context.meta.get(_OPEN, {})
     return set().union(*(store.evidence() for store in opened.values()))
 
@@ -215,7 +215,7 @@ def _only(store: Store, word: str) -> str:
     try:
         image = store.names.only_image()
     except AmbiguousName as error:
-        dashes = "-- " if word == "-" else ""  # or it would begin like an option
+        dashes = "-- " if word == "-" else ""  # otherwise it would begin like an option
         hint = f"write the one that you mean behind it, as {dashes}{word}:{error.candidates[0]}"
         raise AmbiguousName(word, error.candidates, hint=hint) from error
     return store.names.spelled(image) if image.references else image.id
@@ -225,7 +225,7 @@ def _open(context: click.Context, at: Located) -> Store:
     from layerfs.stores.transports import STDIN, Located, open_located
 
     opened: dict[Located, Store] = context.meta.setdefault(_OPEN, {})
-    transport = "" if at.path == STDIN else at.transport  # what comes but once is opened once
+    transport = "" if at.path == STDIN else at.transport  # standard input can be read only once
     key = Located(transport, at.path, None)
     if key not in opened:
         opened[key] = open_located(at, store_options(context))
@@ -252,7 +252,7 @@ def store_options(context: click.Context) -> Options:
 
 
 def _may_be_a_containers(name: Carried) -> bool:
-    """Whether a path has the form of a container's name with its slash, as `/web`."""
+    """Whether a path has the form of a container's name with a slash, such as `/web`."""
     return not name.transport and name.word.startswith("/") and not set("/:") & set(name.word[1:])
 
 
@@ -274,7 +274,7 @@ def _located(context: click.Context, name: Carried) -> Located:
 
 
 def _refuse_ambiguous(context: click.Context, name: Carried) -> None:
-    """Raise `AmbiguousName` where the chosen store has a thing that is called as a store is."""
+    """Raise `AmbiguousName` if the chosen store has something with the same name as a store."""
     from layerfs.errors import AmbiguousName
 
     if not (name.transport or _may_be_a_containers(name)):
@@ -289,7 +289,7 @@ def _refuse_ambiguous(context: click.Context, name: Carried) -> None:
 
 
 def _in_root(context: click.Context, word: str) -> str | None:
-    """Another name of what the chosen store has of this name; None where there is none, or no store."""
+    """Another name of what has this name in the chosen store; None if nothing has, or there is no store."""
     from layerfs.formats.errors import FormatError
     from layerfs.formats.reference import parse_reference
     from layerfs.ids import ImageID
@@ -309,7 +309,7 @@ def _in_root(context: click.Context, word: str) -> str | None:
 
 
 def _matches(context: click.Context, name: str) -> Sequence[Match]:
-    """What a name means in the chosen store. Damage is reported later, when the answer is asked for."""
+    """The matches of a name in the chosen store; damage is not reported here."""
     import logging
 
     from layerfs.errors import LayerfsError
@@ -318,7 +318,8 @@ def _matches(context: click.Context, name: str) -> Sequence[Match]:
 
     root = selected_root(context)
     if root == STDIN or Located("", root, None) in context.meta.get(_OPEN, {}):
-        return open_root(context).names.in_full(name, _KINDS)  # it is open, or can be opened only once
+        # it is open already, or can be opened only once
+        return open_root(context).names.in_full(name, _KINDS)
     before = logging.root.manager.disable
     logging.disable()
     try:

@@ -1,10 +1,10 @@
-"""The standard streams of this process: open, in UTF-8, and telling their names when they fail.
+"""The standard streams of this process: open, in UTF-8, and with their names in errors.
 
-Names on disk are bytes, and what is printed of them must be these bytes whatever the locale says, as GNU
-tools have it. Inside, text is UTF-8 with `surrogateescape`, which loses nothing; so arguments must be read
-that way too. Python decides that before it runs a line, hence `prepare` may start this process again.
-A terminal of another character set is shown what that set has, the rest escaped: to it, the bytes of a
-harmless name in UTF-8 can be control bytes.
+Names on disk are bytes, and they must be printed as these bytes in every locale, as GNU tools do. Inside,
+text is UTF-8 with `surrogateescape`, which loses nothing, so arguments must be read in the same way. Python
+decides that when it starts, so `prepare` may start this program again. On a terminal with another character
+set, characters that it does not have are escaped, because UTF-8 bytes of a harmless name could be control
+bytes there.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 __all__ = ["prepare"]
 
 _FOR_UNUSED = (os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)
-"""How /dev/null takes the place of a closed stream: output that is lost is an error, a message is not."""
+"""How /dev/null is opened for closed streams: writing to standard output fails, writing messages does not."""
 
 
 def prepare() -> None:
-    """Make the streams ready; to be called first, by the process's entry point alone."""
+    """Prepare the streams; called first, only by the entry point of the process."""
     _open_closed()
     _restart_in_utf8()
     sys.stdout = _text(_Output(1, "w", closefd=False))
@@ -32,7 +32,7 @@ def prepare() -> None:
 
 
 class _Output(io.FileIO):
-    """Standard output, whose errors say that it is."""
+    """Standard output, with its name in errors."""
 
     def write(self, data: ReadableBuffer, /) -> int:
         """As `FileIO`."""
@@ -43,7 +43,7 @@ class _Output(io.FileIO):
 
 
 class _Messages(io.FileIO):
-    """Standard error; its own errors are ignored, as they cannot be reported."""
+    """Standard error; errors of writing are ignored, as they cannot be reported."""
 
     def write(self, data: ReadableBuffer, /) -> int:
         """As `FileIO`, but never an error."""
@@ -54,7 +54,7 @@ class _Messages(io.FileIO):
 
 
 def _text(raw: io.FileIO) -> io.TextIOWrapper:
-    """The text stream over a descriptor; a terminal sees each line at once, and messages come at once."""
+    """The text stream over a descriptor, flushed after each line on a terminal, and for messages always."""
     encoding, errors = ("utf-8", "surrogateescape") if not raw.isatty() else (_charset(), "backslashreplace")
     at_once = raw.isatty() or isinstance(raw, _Messages)
     return io.TextIOWrapper(
@@ -63,17 +63,17 @@ def _text(raw: io.FileIO) -> io.TextIOWrapper:
 
 
 def _open_closed() -> None:
-    """Open /dev/null in place of closed streams, or the next file that is opened would be taken for one."""
+    """Open /dev/null for closed streams; otherwise the next file opened would get their descriptor."""
     for fd, flags in enumerate(_FOR_UNUSED):
         try:
             os.fstat(fd)
         except OSError:
-            opened = os.open(os.devnull, flags)  # the lowest free number: this one
+            opened = os.open(os.devnull, flags)  # open(2) takes the lowest free number, which is this one
             os.set_inheritable(opened, True)
 
 
 def _restart_in_utf8() -> None:
-    """Start this program again in Python's UTF-8 mode, where the locale has another character set."""
+    """Start this program again in Python's UTF-8 mode, if the locale has another character set."""
     if sys.flags.utf8_mode or sys.getfilesystemencoding() == "utf-8" or not sys.executable:
         return
     program, *words = _command_line()
@@ -81,7 +81,7 @@ def _restart_in_utf8() -> None:
 
 
 def _command_line() -> list[bytes]:
-    """The words of this process as they were typed: decoding may have lost some of them."""
+    """The arguments of this process as bytes, as decoding may have lost some."""
     try:
         with open("/proc/self/cmdline", "rb") as file:
             return file.read().split(b"\0")[:-1]
@@ -90,7 +90,7 @@ def _command_line() -> list[bytes]:
 
 
 def _charset() -> str:
-    """The character set of the terminal; for the one of the C locale UTF-8, as Python takes it."""
+    """The character set of the terminal; UTF-8 for the C locale, as in Python."""
     import codecs
     import locale
 

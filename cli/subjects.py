@@ -1,6 +1,6 @@
-"""What a command is about: the data root, and the image, container or layer that a NAME means.
+"""The image, container or layer that a NAME means, as a `Subject`.
 
-Shared by every command that takes a name; also completes names and the paths inside their trees.
+Shared by all commands with a NAME; also completes names and the paths inside their trees.
 """
 
 from __future__ import annotations

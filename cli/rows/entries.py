@@ -33,30 +33,30 @@ _ESCAPES = dict(zip("\a\b\t\n\v\f\r \\", (rf"\{letter}" for letter in "abtnvfr \
 
 
 MARK_WORDS = ("whiteout", "opaque", "redirect", "metacopy")
-"""What overlayfs can read in an entry of a layer; the names of `LayerMarks`."""
+"""The marks of overlayfs in an entry of a layer: the fields of `LayerMarks`."""
 
 
 class Complaints:
-    """Errors that concern one entry and do not stop a command; `code` is what it then exits with.
+    """Errors about single entries, which do not stop a command; `code` is its exit code.
 
-    What was asked for and cannot be had outweighs what was met on the way there.
+    An error about something that was asked for counts more than one met on the way.
     """
 
     def __init__(self, *asked: bytes, met: int = FINDINGS) -> None:
-        """Nothing has gone wrong yet.
+        """No errors yet.
 
         Args:
             asked: the paths that the user named.
-            met: the exit code for what was met on the way, where 1 means something else.
+            met: the exit code for errors on the way, if 1 means something else.
         """
         self._asked = [_plain(path) for path in asked]
         self._met = met
         self.code = 0
 
     def ask(self, tree: UnionTree, *paths: bytes, follow: bool = False) -> None:
-        """Let it know of more paths that the user named, wherever links of a tree lead from there.
+        """Add paths that the user named, and where the links of a tree lead from there.
 
-        With `follow` also links that they end in.
+        With `follow` links at their ends too.
         """
         from layerfs.analysis.tree.find import without_links
 
@@ -64,9 +64,9 @@ class Complaints:
             self._asked += [_plain(path), without_links(tree, path, follow=follow)]
 
     def add(self, error: TreeError) -> None:
-        """Say it, and remember that it happened: met on the way, unless it keeps from what was asked for.
+        """Report an error, and note whether it prevents an answer about a path that was asked for.
 
-        That is its path itself, or one below a directory that cannot be read.
+        It does if it is about such a path, or about an unreadable directory above it.
         """
         at, below = _plain(error.path), _plain(error.path).rstrip(b"/") + b"/"
         if any(path == at or path.startswith(below) for path in self._asked):
@@ -76,7 +76,7 @@ class Complaints:
             self.code = self.code or self._met
 
     def refuse(self, error: TreeError) -> None:
-        """Say it of what was asked for itself, wherever links led from there."""
+        """Report an error about a path that was asked for, also if links led elsewhere."""
         say_error(error)
         self.code = EXIT_CODES["TreeError"]
 
@@ -89,10 +89,10 @@ class Entry(NamedTuple):
     """An entry of a subject's tree.
 
     Attributes:
-        subject: whose.
+        subject: the tree's subject.
         node: the entry.
-        target: of a symbolic link, where it leads.
-        marks: what overlayfs reads in it; None but in a layer alone.
+        target: the target of a symbolic link.
+        marks: its marks; None except in the tree of a single layer.
     """
 
     subject: Subject
@@ -102,7 +102,7 @@ class Entry(NamedTuple):
 
     @classmethod
     def of(cls, subject: Subject, node: Node, complaints: Complaints) -> Entry:
-        """Describe `node`; a link, or marks, that cannot be read are a complaint."""
+        """The entry of `node`; an unreadable link, or mark, is a complaint."""
         from layerfs.analysis.tree.layermarks import marks_of
         from layerfs.errors import TreeError
 
@@ -129,12 +129,12 @@ class Entry(NamedTuple):
 
     @property
     def is_whiteout(self) -> bool:
-        """Whether a layer deletes with it, and has nothing else there."""
+        """Whether it is only a whiteout."""
         return self.marks is not None and self.marks.whiteout
 
     @property
     def mark_words(self) -> list[str]:
-        """The words of its marks, such as `whiteout`; mostly none."""
+        """The words of its marks, such as `whiteout`; usually none."""
         return [word for word in MARK_WORDS if getattr(self.marks, word, None) not in (None, False)]
 
     @property
@@ -149,7 +149,7 @@ class Entry(NamedTuple):
 def escaped(name: bytes) -> str:
     r"""A name as `ls -b` shows it: `\n`, `\ `, `\\`, and octal for what is not printable UTF-8."""
     text = lossless(name)
-    if text.isprintable() and _ESCAPES.keys().isdisjoint(text):  # nearly every name, and much faster
+    if text.isprintable() and _ESCAPES.keys().isdisjoint(text):  # nearly all names, and much faster
         return text
     return "".join(map(_escaped_character, text))
 
@@ -215,9 +215,9 @@ ENTRY_COLUMNS: tuple[Column[Entry], ...] = (
     ),
     _column("redirect", "Redirect", _redirect),
 )
-"""What is known of an entry, by stable JSON keys; `layer` counts from the base, which is 1.
+"""The columns of an entry, with stable JSON keys; `layer` is a number, 1 for the base.
 
-`marks` and `redirect` are what overlayfs reads in an entry of a layer alone, else null.
+`marks` and `redirect` are null except in the tree of a single layer.
 """
 
 ENTRY_TABLE = Table(ENTRY_COLUMNS, ("Layer", "Type", "Mode", "UID", "GID", "Size", "MTime", "Path"))

@@ -1,4 +1,4 @@
-"""What `layerfs find` shows of a finding: its columns, its lines, in one tree and in a whole data root."""
+"""The columns and lines of `layerfs find`, for findings in one tree and in all layers of a store."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _DEVICES = (stat.S_IFCHR, stat.S_IFBLK)
 
 @dataclass(frozen=True, slots=True)
 class InTree:
-    """A finding of one tree.
+    """A finding in one tree.
 
     Attributes:
         found: the finding.
-        target: of a symbolic link.
-        backing: where it lies on disk.
-        sha256: of its content, where that was asked for.
-        layer: its layer; None in an image of no layers.
+        target: the target of a symbolic link.
+        backing: its path on disk.
+        sha256: the digest of its content, if that was asked for. layer: its layer; None in an image without
+        layers.
     """
 
     found: Hit
@@ -55,7 +55,7 @@ class InTree:
 
     @property
     def place(self) -> str:
-        """The layer's number, for the long format."""
+        """The number of its layer, for the long format."""
         number = self.layer.number if self.layer else None
         return f"{'-' if number is None else number:>3}"
 
@@ -68,7 +68,7 @@ class InTree:
 
 @dataclass(frozen=True, slots=True)
 class InRoot:
-    """A finding in a whole root: as `InTree`, and how each tree that has its layer stands to it."""
+    """A finding among all layers: as `InTree`, and whether each tree with its layer shows it."""
 
     found: LayerHit
     target: bytes | None
@@ -99,18 +99,18 @@ class InRoot:
 
     @property
     def place(self) -> str:
-        """The state and the layer, for the long format."""
+        """Its state and its layer, for the long format."""
         return f"{self.state:<7} {(self.found.stage.cache_id or '-')[:12]:<12}"
 
     @property
     def remark(self) -> str:
-        """Who sees it."""
+        """The trees that show it."""
         seen = _names(self.seen, full=False)
         return f"  ({printable(seen)})" if seen else ""
 
 
 def ls_line(row: InTree | InRoot, now_ns: int) -> str:
-    """The fields of `find -ls`, owners as numbers, after where it is and before what hides or shows it."""
+    """The fields of `find -ls`, with owners as numbers, between the place and the remark."""
     found = row.found.stat
     size = str(found.size)
     if found.kind in _DEVICES:
@@ -171,7 +171,7 @@ def tree_table() -> Table[InTree]:
 
 
 def root_table(place_word: str, *, full: bool) -> Table[InRoot]:
-    """The columns of findings in a root that calls a layer's place so; `full` shows all names."""
+    """The columns of findings among all layers; `place_word` is the store's word for a layer's place."""
     words = id_words(full=full)
     return Table(
         (
@@ -216,7 +216,7 @@ def _hidden_words(row: InTree) -> str:
 
 
 def owner_value(owner: Owner) -> dict[str, Any]:
-    """An image or container as a value."""
+    """An image or container as a JSON value."""
     from layerfs.model import Image
 
     kind = "image" if isinstance(owner, Image) else "container"
@@ -228,7 +228,7 @@ def _names(sights: Sequence[Sight], *, full: bool) -> str:
 
 
 def owners_text(owners: Sequence[Owner], *, full: bool, most: int = _SHOWN_OWNERS) -> str:
-    """The names of trees, the first few of many; one that has none by the beginning of its ID."""
+    """The names of images and containers, at most `most`; one without a name by the beginning of its ID."""
     names = list(_sorted_names(owners, full=full))
     more = 0 if full else max(len(names) - most, 0)
     return ", ".join(names[: len(names) - more]) + (f" and {more} more" if more else "")

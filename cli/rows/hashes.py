@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 __all__ = ["HashRow", "hash_table", "print_digests", "stored_names"]
 
 _ESCAPES = {b"\\": rb"\\", b"\n": rb"\n", b"\r": rb"\r"}
-"""Of coreutils: a name that has one of these is escaped, and a backslash begins its line."""
+"""As in coreutils: a name with one of these is escaped, and its line begins with a backslash."""
 _SHOWN = ("Digest", "Size", "Layer", "State", "Path")
 
 
 class HashRow(NamedTuple):
-    """A file with its digest, and where it lies."""
+    """A file with its digest, and its path on disk."""
 
     hashed: Hashed
     algorithm: str
@@ -38,9 +38,9 @@ class HashRow(NamedTuple):
 
 
 def stored_names(root: str) -> Callable[[HashRow], bytes | None]:
-    """Names by where files lie, each once, though several paths or metacopies may have led there.
+    """Names for lines by the path on disk, each once, as several paths or metacopies may have the same.
 
-    They are relative to the store at `root`; behind an archive's name stands a colon, then the member's.
+    They are relative to the store at `root`; in an archive they are the member and the path in it.
     """
     seen: set[str] = set()
 

@@ -63,7 +63,7 @@ def _created(row: HistoryRow) -> str | None:
 
 
 def _time(row: HistoryRow) -> int:
-    """When, for tables: where nobody noted it, Docker counts from its zero time."""
+    """The time for tables; if it is not recorded, Docker shows its zero time."""
     return ZERO_TIME_NS if row.entry.created_ns is None else row.entry.created_ns
 
 

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 __all__ = ["NONE", "cache_id_column", "chain_id_column", "diff_id_column", "id_words"]
 
 NONE = "<none>"
-"""What Docker's tables have where there is no name or ID."""
+"""The text of Docker's tables for a missing name or ID."""
 
 Row = TypeVar("Row")
 
 
 def id_words(*, full: bool, missing: str = "") -> Callable[[str | None], str]:
-    """How an ID looks in a table: in full or its first 12 digits; `missing` where there is none."""
+    """A function that shows an ID in full, or its first 12 digits; `missing` is shown for none."""
 
     def words(value: str | None) -> str:
         if value is None:
@@ -35,8 +35,8 @@ def diff_id_column(
     """The sha256 of a layer's tar.
 
     Args:
-        value: the ID of a row in full; None where it has none.
-        words: what a table shows of it; by default all of it.
+        value: gives the full ID of a row, or None.
+        words: makes the text of the table; by default the full ID.
     """
     return _column("diff_id", "DiffID", "DIFF ID", value, words)
 
@@ -44,7 +44,7 @@ def diff_id_column(
 def chain_id_column(
     value: Callable[[Row], str | None], words: Callable[[str | None], str] | None = None
 ) -> Column[Row]:
-    """The identity of a layer on those below it; see `diff_id_column`."""
+    """The chain ID of a layer; see `diff_id_column`."""
     return _column("chain_id", "ChainID", "CHAIN ID", value, words)
 
 
@@ -53,7 +53,7 @@ def cache_id_column(
     words: Callable[[str | None], str] | None = None,
     called: str = "cache ID",
 ) -> Column[Row]:
-    """The name of a layer's directory, of which the store says how it is `called`; see `diff_id_column`."""
+    """The name of a layer's directory; `called` is the store's word for it; see `diff_id_column`."""
     return _column("cache_id", "CacheID", called.upper(), value, words)
 
 

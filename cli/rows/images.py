@@ -28,33 +28,33 @@ USAGE_SORT_KEYS = ("shared_size", "unique_size", "freed_size")
 
 
 class Sizes:
-    """The sizes of an image in bytes, each reckoned when it is asked for; None where it is not known."""
+    """The sizes of an image in bytes, each computed when it is asked for; None if not known."""
 
     def __init__(self, root: Store, image: Image, usage: ImageUsage | None) -> None:
-        """Those of `image` in `root`; `usage` where that was reckoned already."""
+        """The sizes of `image` in `root`; `usage` if that was computed already."""
         self._root = root
         self._image = image
         self._usage = usage
 
     @functools.cached_property
     def size(self) -> int | None:
-        """As its engine prints it."""
+        """The size that its engine prints."""
         return self._usage.size if self._usage else self._root.size(self._image)
 
     @functools.cached_property
     def content(self) -> int | None:
-        """Of its blobs, in kinds of store that keep them."""
+        """Bytes of its blobs, in kinds of store that keep them."""
         return self._root.packed_size(self._image)
 
     @functools.cached_property
     def on_disk(self) -> int | None:
-        """Of all that is kept of it, where that is more than one form."""
+        """Bytes of its blobs and unpacked layers, in kinds of store that keep both."""
         return self._root.disk_usage(self._image)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line; `usage` only where it was asked for."""
+    """One line; `usage` only if it was asked for."""
 
     name: ImageRow
     sizes: Sizes | None
@@ -73,11 +73,11 @@ class Row:
 
     @property
     def on_disk(self) -> int | None:
-        """What it takes on disk."""
+        """Bytes of its blobs and unpacked layers."""
         return self.sizes.on_disk if self.sizes else None
 
     def of_usage(self, part: str) -> int | None:
-        """The part `shared`, `unique` or `freed` of the size, where it is known."""
+        """The part `shared`, `unique` or `freed` of the size, if it is known."""
         found: int | None = getattr(self.usage, part, None)
         return found
 
@@ -98,7 +98,7 @@ def image_lines(root: Store, names: Iterable[ImageRow], *, usage: bool) -> Itera
 
 
 def _account(root: Store) -> Callable[[Image], ImageUsage]:
-    """The usage of images, each reckoned once however many names it has."""
+    """A function for the usage of an image, which is computed once for all of its names."""
     from layerfs.analysis.store.usage import StoreUsage
     from layerfs.capabilities import Accountable, lacking
 
@@ -114,7 +114,7 @@ def _account(root: Store) -> Callable[[Image], ImageUsage]:
 
 
 def sorted_lines(rows: list[Row], column: str) -> list[Row]:
-    """The rows by one column, the unknown last, otherwise in their order."""
+    """The rows sorted by one column, unknown values last."""
     usual, key = not column.startswith("-"), column.removeprefix("-").lower().replace("-", "_")
     keys = (*SORT_KEYS, *USAGE_SORT_KEYS)
     key = next((known for known in keys if key in (known, known.removesuffix("_size"))), "")
@@ -192,7 +192,7 @@ def image_table(*, full: bool, platforms: bool, usage: bool, counted: bool) -> T
 
 
 def _usage_column(part: str, *, in_data: bool) -> Column[Row]:
-    """A part of the size; `N/A` in templates, and no part of the data, unless it was asked for."""
+    """A part of the size; if it was not asked for, `N/A` in templates, and not in JSON."""
 
     def value(row: Row) -> int | None:
         return row.of_usage(part)
@@ -223,7 +223,7 @@ def _repository(row: Row) -> str:
 
 
 def _digest(row: Row) -> str:
-    """`<none>`; nothing where Docker leaves it out: of a repository known by digest alone."""
+    """The digest, or `<none>`; empty as in Docker for a repository with only digests."""
     without_tag = row.name.repository is not None and row.name.tag is None
     return row.name.digest or ("" if without_tag else NONE)
 
@@ -241,5 +241,5 @@ def _size(size: int | None, digits: int = 3) -> str:
 
 
 def _containers(counted: bool) -> Callable[[Row], str]:
-    """How many, where the engine counts them: older ones only where they account for disk usage."""
+    """The number of containers, if the engine counts them: older engines do that only for disk usage."""
     return lambda row: str(row.containers) if counted or row.usage else UNKNOWN

@@ -30,7 +30,7 @@ def layer_table(store: Store, layers: LayerTable, *, digests: bool, full: bool) 
     shown = id_words(full=full, missing=missing)
 
     def cache_id(row: LayerRow) -> str:
-        """A container's two directories differ in what is behind the digits."""
+        """Of a container's two directories only one ends in `-init`."""
         init = "-init" if row.kind == "init layer" and not full else ""
         return shown(row.cache_id) + init
 
@@ -78,7 +78,7 @@ def layer_table(store: Store, layers: LayerTable, *, digests: bool, full: bool) 
 def _blob_columns(
     layers: LayerTable, shown: Callable[[str], str]
 ) -> tuple[Column[LayerRow], Column[LayerRow]]:
-    """What a layer was in registries."""
+    """The columns of a layer's blobs in registries."""
 
     def blobs(row: LayerRow) -> list[dict[str, Any]]:
         found = layers.blobs(row.diff_id)
@@ -98,7 +98,7 @@ def _blob_columns(
 
 
 def _own_words(row: LayerRow) -> str | None:
-    """What stands for the command of a container's own layer."""
+    """The text in place of a command for a container's own layer."""
     return own_words(row.kind, row.containers[0].name) if row.kind != "layer" and row.containers else None
 
 

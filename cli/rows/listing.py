@@ -1,4 +1,4 @@
-"""The text of `ls`: lines in the long format, names one a line or in columns.
+"""The text of `ls`: lines in the long format, or names, one in a line or in columns.
 
 Sizes, widths and dates follow GNU coreutils (`src/ls.c`, gnulib `lib/human.c`) in the C locale, with
 owners as numbers: what a number is called depends on files that the image may have changed.
@@ -37,10 +37,10 @@ class Style:
         full_time: times to the nanosecond.
         inode: the inode number before each line.
         layers: the number of the layer before each line.
-        width: characters a line of columns may have; None is one name a line.
-        now_ns: what recent means.
-        has_acl: whether an entry has an access list.
-        colors: what entries are painted with, or None.
+        width: the most characters of a line of columns; None for one name in a line.
+        now_ns: the present time, for recent times.
+        has_acl: tells whether an entry has an access list.
+        colors: the colours of entries, or None.
     """
 
     long: bool
@@ -59,14 +59,14 @@ class Style:
 
 
 class Line(NamedTuple):
-    """An entry under the name it is listed by: its own, a path as given, `.` or `..`."""
+    """An entry, and the name in the list: its own, a path as typed, `.` or `..`."""
 
     label: bytes
     entry: Entry
 
 
 def total_line(listed: Sequence[Line], style: Style) -> str:
-    """The first line of a directory in the long format: what its entries take on disk."""
+    """The first line of a directory in the long format: the blocks of its entries."""
     taken = sum(line.entry.node.stat.blocks for line in listed) * 512
     return f"total {_human(taken) if style.human else -(-taken // 1024)}\n"
 
@@ -94,13 +94,13 @@ def lines(listed: Sequence[Line], style: Style, measured: Sequence[Line]) -> Ite
 
 
 def _mark(line: Line) -> str:
-    """What a layer means by an entry, behind its name; a space in a name is escaped."""
+    """The marks behind a name, in the tree of a single layer."""
     text = line.entry.mark_text
     return text and f" {text}"
 
 
 def _prefixes(listed: Sequence[Line], style: Style) -> list[str]:
-    """All that stands before the names, as wide as its widest."""
+    """The fields before the names, with equal widths."""
     cells: list[list[str]] = []
     entries = [line.entry for line in listed]
     if style.layers:

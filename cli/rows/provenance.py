@@ -1,4 +1,4 @@
-"""Where a version comes from: the layer of a number, and the command that made it."""
+"""The layer that a version comes from, and the command that made it."""
 
 from __future__ import annotations
 
@@ -52,9 +52,8 @@ def open_owner(root: Store, name: str, kind: str | None, *, image_first: bool = 
     Args:
         root: the data root.
         name: what was given.
-        kind: which of the two, where that was said.
-        image_first: whether the command is Docker's, and about images: a container only if no image has
-            the name.
+        kind: which of the two, if that was given.
+        image_first: whether an image is preferred, as in Docker's commands about images.
     """
     from layerfs.model import Container, Image
 
@@ -70,7 +69,7 @@ def open_owner(root: Store, name: str, kind: str | None, *, image_first: bool = 
 
 
 def own_words(kind: str, container: str) -> str:
-    """What stands in the place of a command for a layer that no step of a build made."""
+    """The text in place of a command for a layer that no build step made."""
     return f"({kind} of {container})"
 
 
@@ -81,12 +80,12 @@ def short_name(subject: Subject, number: int) -> str:
 
 
 def backing_path(subject: Subject, number: int, part: bytes) -> str:
-    """The file of the data root behind a path of the layer of a number."""
+    """The path on disk of a path in the layer of a number."""
     return f"{subject.source(number).label}/{lossless(part)}"
 
 
 def command_words(*, full: bool) -> Callable[[str | None], str]:
-    """How CREATED BY looks in a table."""
+    """A function that makes the text of CREATED BY."""
 
     def words(text: str | None) -> str:
         text = (text or "").replace("\t", " ")

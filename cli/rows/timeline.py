@@ -1,4 +1,4 @@
-"""What `layerfs timeline` shows of an event: its columns, and the lines of a bodyfile.
+"""The columns of `layerfs timeline`, and the lines of its bodyfile.
 
 Sources: Sleuth Kit `tsk/fs/fs_name.c` (types, `tsk_fs_name_print_mac_md5`), `tools/timeline/mactime.base`.
 """
@@ -37,13 +37,13 @@ _BODY_TYPES = {
     stat.S_IFIFO: "p",
     stat.S_IFSOCK: "h",
 }
-"""The Sleuth Kit's letters, where a socket is an `h` and a whiteout a `w`."""
+"""The Sleuth Kit's letters of types: a socket is `h`, a whiteout `w`."""
 _DELETING = ("whiteout", "opaque")
 
 
 @dataclass(frozen=True, slots=True)
 class FileRow:
-    """What a layer has of a path; `whiteout` where that is the mark of a deletion."""
+    """A file of a layer, or a whiteout."""
 
     row: InRoot
     whiteout: bool = False
@@ -62,7 +62,7 @@ class FileRow:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something at a time: of a file, or else noted by the engine."""
+    """An event: a time of a file, or a record of the engine."""
 
     time_ns: int
     macb: str
@@ -76,7 +76,7 @@ class Event:
 
     @property
     def key(self) -> tuple[int, str, bytes, int]:
-        """What events are sorted by: the time; then the engine's before files, by path and layer."""
+        """The sort key: the time; at equal times first the engine's events, then files by path and layer."""
         if self.file is None:
             return self.time_ns, str(self.engine and self.engine.what), b"", 0
         return self.time_ns, "~", self.file.row.found.path, self.file.row.found.stage.number or 0
@@ -86,7 +86,7 @@ class Event:
 
 
 def body_line(file: FileRow) -> str:
-    """A line of a bodyfile: times in whole seconds, 0 for the one that is not known."""
+    """A line of a bodyfile: times in whole seconds; 0 for the time of birth, which is not known."""
     found = file.stat
     times = (found.atime_ns, found.mtime_ns, found.ctime_ns)
     kind = "w" if file.whiteout else _BODY_TYPES.get(found.kind, "-")
@@ -96,7 +96,7 @@ def body_line(file: FileRow) -> str:
 
 
 def engine_line(event: EngineEvent) -> str:
-    """What the engine noted, as a file of that name of which every time is that one."""
+    """An event of the engine as a line of a file with this name, all of whose times are equal."""
     name = _body_text(f"[{event.what}] {owners_text(event.owners, full=False)}{_step_words(event)}")
     seconds = event.time_ns // _NANO
     return "|".join(map(str, (0, name, 0, "-/----------", 0, 0, 0, *[seconds] * 4))) + "\n"
@@ -108,7 +108,7 @@ def _step_words(event: EngineEvent) -> str:
 
 
 def _body_name(file: FileRow) -> str:
-    """The path, and what tells its versions apart, as mactime knows a file by its name alone."""
+    """The path, and what distinguishes its versions, as mactime knows only the name."""
     row = file.row
     target = f" -> {lossless(row.target)}" if row.target is not None else ""
     stage = row.found.stage
@@ -123,7 +123,7 @@ def _layer_words(stage: Stage) -> str:
 
 
 def _mark(file: FileRow) -> str:
-    """What became of it, in words like the Sleuth Kit's."""
+    """Its state, in words like the Sleuth Kit's."""
     row = file.row
     if file.whiteout:
         return " (whiteout)"
@@ -147,7 +147,7 @@ def _owners(sights: Sequence[Sight]) -> list[Owner]:
 
 
 def _body_text(text: str) -> str:
-    r"""Text as a field: without the separator and line ends, escaped as `ls -b` does, but for spaces."""
+    r"""Text as a field, escaped as in `ls -b` but for spaces, so without separators and line ends."""
     shown = escaped(text.encode("utf-8", "surrogateescape"))
     return shown.replace(r"\ ", " ").replace("|", r"\174")
 
@@ -211,7 +211,7 @@ _FILE_COLUMNS: tuple[Column[Event], ...] = (
 def _owner_columns(
     owners: Callable[[Event], Sequence[Owner]], *, full: bool, every: bool
 ) -> list[Column[Event]]:
-    """Whose an event is: the first of many and their number, or each of them."""
+    """The columns of the images and containers of an event: the first of many and their number, or all."""
 
     def missed(event: Event) -> Sequence[Sight]:
         return event.file.row.missed if event.file else ()
@@ -242,7 +242,7 @@ def _owner_columns(
 
 
 def _middle_out(path: str) -> str:
-    """A path no wider than the column, as other columns follow; its end tells more than its middle."""
+    """A path shortened in the middle to the width of the column."""
     head = _TEXT_WIDTH // 3
     return path if len(path) <= _TEXT_WIDTH else f"{path[:head]}…{path[head + 1 - _TEXT_WIDTH :]}"
 

@@ -1,4 +1,4 @@
-"""Findings as lines and rows, and the sum of them."""
+"""Findings as lines and rows, and their summary."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Tally:
         self._read = ""
 
     def counted(self, findings: Iterable[Finding]) -> Iterator[Finding]:
-        """Pass the findings on, and count them."""
+        """Count findings while passing them on."""
         for finding in findings:
             self.severities[finding.severity] += 1
             self.unread += finding.unread

@@ -1,4 +1,4 @@
-"""The account of an image's waste as rows: of the image, its layers, and its paths."""
+"""The waste of an image as rows: of the image, its layers, and its paths."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ class Account:
     """The waste of one image or container, as rows."""
 
     def __init__(self, subject: Subject, found: Waste) -> None:
-        """Show what was `found` of a subject's tree."""
+        """Show the sums `found` for a subject's tree."""
         self._subject = subject
         self._found = found
 
     @classmethod
     def of(cls, subject: Subject, complaints: Complaints, *, allocated: bool) -> Account:
-        """Measure the waste; what cannot be read is a complaint."""
+        """Measure the waste of a subject; what cannot be read is a complaint."""
         from layerfs.analysis.tree.waste import waste
 
         return cls(subject, waste(subject.tree, allocated=allocated, problem=complaints.add))
 
     @property
     def place_word(self) -> str:
-        """What its store calls a layer's place."""
+        """The store's word for a layer's place."""
         return self._subject.store.place_word
 
     def total_row(self) -> Row:
@@ -74,12 +74,12 @@ class Account:
         return [_path_row(item) for item in self._found.paths[: top or None]]
 
     def document(self, top: int) -> Row:
-        """All of it."""
+        """All rows in one object."""
         return self.total_row() | {"layers": self.layer_rows(), "paths": self.path_rows(top)}
 
 
 def exceeds(row: Row, max_wasted: Limit | None, min_efficiency: float | None) -> int:
-    """Say on standard error which limits a row breaks; the exit code."""
+    """Report the limits that a row exceeds; returns the exit code."""
     wasted, stored, broken = row["wasted"], row["stored"], []
     if max_wasted and max_wasted.exceeded(wasted, stored):
         part = f"{size_words(wasted)} of {size_words(stored)} ({100 * wasted / (stored or 1):.4g}%)"
@@ -148,7 +148,7 @@ def _name(row: Row) -> str:
 
 
 def layer_table(place_word: str, *, full: bool) -> Table[Row]:
-    """Layers of a store that calls a layer's place so; those of a container's own have no diff ID."""
+    """The columns of layers; `place_word` is the store's word for a layer's place."""
     identity = id_words(full=full, missing=NONE)
     columns: tuple[Column[Row], ...] = (
         _column("number", "Layer", "LAYER", str),
@@ -164,7 +164,7 @@ def layer_table(place_word: str, *, full: bool) -> Table[Row]:
 
 
 def path_table() -> Table[Row]:
-    """The paths at which an image wastes."""
+    """The columns of paths with wasted bytes."""
 
     def layers(row: Row) -> str:
         return ",".join(str(version["layer"]) for version in row["versions"])
@@ -194,5 +194,5 @@ def size_words(value: int) -> str:
 
 
 def score_words(value: float) -> str:
-    """Four decimal digits, rounded down: only an image that wastes nothing has 1.0000."""
+    """Four decimal digits, rounded down, so that only an image without waste has 1.0000."""
     return f"{math.floor(value * 10_000) / 10_000:.4f}"
