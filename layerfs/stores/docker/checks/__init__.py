@@ -1,1 +1,1 @@
-"""What is wrong with a Docker data root: `verification` of layers, `doctor` of everything."""
+"""The checks of Docker data roots: `verification` of images and layers, `doctor` of everything."""

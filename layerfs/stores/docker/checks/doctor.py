@@ -1,8 +1,8 @@
-"""Everything that is wrong with a data root, in one report.
+"""Examines a data root, and makes one report of all faults.
 
-Joins the checks of records (`structure`), of sizes (`layersize`), of tar-split data (`headers`), of what
-nothing needs (`orphans`), of what was left behind (`leftovers`, `foreign`, `stale`), and says of each
-finding what it is to an Engine (`remedies`), whom it concerns, and what it costs (`allocation`).
+Joins the checks of records (`structure`), of sizes (`layersize`), of tar-split data (`headers`), of things
+that nothing needs (`orphans`), and of things left behind (`leftovers`, `foreign`, `stale`). Adds to each
+finding its meaning for an Engine (`remedies`), whom it affects, and its bytes on disk (`allocation`).
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class _Doctor:
     """Examines one data root.
 
     Attributes:
-        allocation: counts what findings cost; its total is that of all that was counted.
+        allocation: counts bytes on disk of findings; its total is that of everything counted.
     """
 
     def __init__(self, root: DataRoot) -> None:
@@ -84,7 +84,7 @@ class _Doctor:
         self._dropped: frozenset[ChainID] = frozenset()
 
     def examine(self) -> list[Diagnosis]:
-        """All that is found without counting files, the worst first."""
+        """All findings that need no counting of files, the worst first."""
         return sorted((self._diagnosis(found) for found in self._found()), key=worst_first)
 
     @property
@@ -93,19 +93,19 @@ class _Doctor:
         return sorted(self._survey.layers)
 
     def sizes(self, chain: ChainID) -> Iterator[Diagnosis]:
-        """What is found when the files of a layer are counted, and its tar-split data read."""
+        """The findings of counting the files of a layer and reading its tar-split data."""
         return map(self.judged, (*size_findings(self.root, chain), *header_findings(self.root, chain)))
 
     def judged(self, finding: Finding) -> Diagnosis:
-        """What a finding means that another check has made."""
+        """The diagnosis of a finding that another check made."""
         return self._diagnosis(Found(finding))
 
     def priced(self, diagnosis: Diagnosis) -> Diagnosis:
-        """The same with what it costs on disk."""
+        """The diagnosis with its bytes on disk."""
         return diagnosis._replace(bytes=self.allocation.of(diagnosis.costs))
 
     def compare(self, found: list[Diagnosis], processes: int, on_progress: Progress) -> list[ChainID]:
-        """Compare layers with their archives, and add what is found; the layers for which there is one."""
+        """Compare layers with their archives, and add the findings; returns the layers that were compared."""
         verification = Verification(self.root, VerifyOptions(ASPECTS, processes=processes))
         jobs = verification.jobs(self.layers)
         for verdict in verification.verdicts(jobs, on_progress):
@@ -113,7 +113,7 @@ class _Doctor:
         return [job.chain_id for job in jobs]
 
     def names(self) -> dict[str, str]:
-        """What to call images and containers, by their subjects; of an image its first name."""
+        """The names of images (the first one) and containers, by their subjects."""
         found: dict[str, str] = {}
         with contextlib.suppress(CorruptStore):
             for row in reversed(read_repositories(self.root.driver_dir).rows):
@@ -145,16 +145,16 @@ class _Doctor:
         yield from stale(survey)
 
     def _dropped_of(self, findings: Iterable[Finding]) -> Iterator[ChainID]:
-        """The layers that an Engine drops for what is wrong with themselves."""
+        """The layers that an Engine does not load because of their own faults."""
         for finding in findings:
             kind, _, name = finding.subject.partition(" ")
             if kind == "layer" and self._is_dropped(finding):
                 yield ChainID(name)
 
     def _damage_costs(self, finding: Finding) -> tuple[bytes, ...]:
-        """What a damaged record makes useless: the layers that are dropped, a lost container's own.
+        """The paths that a damaged record makes useless: unloaded layers, a lost container's own ones.
 
-        What stands on another layer that is dropped counts with that one, so no layer is in many sums.
+        Layers above another one that is not loaded count with that, so that no layer counts several times.
         """
         kind, _, name = finding.subject.partition(" ")
         if kind == "layer" and self._is_dropped(finding):
@@ -165,7 +165,7 @@ class _Doctor:
         return ()
 
     def _is_dropped(self, finding: Finding) -> bool:
-        """Whether an Engine does not load the layer; a wrong parent is followed if there is one."""
+        """Whether an Engine does not load the layer; it accepts a wrong parent if that exists."""
         wrong_parent = finding.code == "parent-wrong" and finding.actual not in self._survey.layers
         return wrong_parent or remedy_of(finding).drops
 
@@ -176,7 +176,7 @@ class _Doctor:
         return Diagnosis(finding, remedy, affects, costs, remove=remove)
 
     def _removed(self, found: Found, what: Removes) -> Iterator[str]:
-        """What a remedy removes by hand, as far as it is there; layers on others that are dropped, there."""
+        """The existing paths that a remedy removes by hand; layers above unloaded ones go with those."""
         finding, costs = found
         paths: Iterable[bytes] = ()
         if what == "path":

@@ -1,6 +1,6 @@
-"""What other storage drivers, older engines and containerd left in a data root, beside its own store.
+"""Finds what other storage drivers, older engines and containerd left in a data root.
 
-No command of an Engine that uses overlay2 gives this space back.
+No command of an Engine with overlay2 frees this space.
 
 Sources: moby `daemon/graphdriver/driver.go` (scanPriorDrivers), `migrate/v1/migratev1.go` (v17.03),
 `daemon/daemon.go`, `daemon/image_store_choice.go`; containerd `docs/ops.md`.
@@ -43,7 +43,7 @@ _CONTAINERD_STORE = "images and snapshots of containerd's image store; this root
 
 
 def foreign(directory: HostDir) -> Iterator[Found]:
-    """All of it in the data root open as `directory`; what cannot be read is not there."""
+    """All findings in the data root `directory`; unreadable things are left out."""
     for name in _names(directory, b""):
         if match := _OF_DRIVER.fullmatch(name):
             yield from _of_driver(directory, name, match, "layers")
@@ -65,7 +65,7 @@ def _of_driver(directory: HostDir, path: bytes, match: re.Match[bytes], what: st
 
 
 def _containerd(directory: HostDir) -> Iterator[Found]:
-    """Every engine makes these directories, and keeps the manifests of what it pulls there: no layers."""
+    """Layers in containerd's directories; engines with overlay2 keep only manifests there."""
     stores = [name for name in _names(directory, _CONTAINERD) if _STORES.fullmatch(name)]
     paths = [_CONTAINERD + b"/" + name for name in stores]
     is_used = any(_names(directory, path + b"/snapshots") for path in paths)
@@ -80,7 +80,7 @@ def _found(directory: HostDir, code: str, path: bytes, message: str) -> Found:
 
 
 def _is_manifest(directory: HostDir, blob: bytes) -> bool:
-    """Whether a blob begins as JSON; so does what cannot be read, as nothing else can be said of it."""
+    """Whether a blob begins like JSON, or cannot be read."""
     try:
         fd = directory.open_file(_BLOBS + b"/" + blob)
     except OSError:
@@ -92,7 +92,7 @@ def _is_manifest(directory: HostDir, blob: bytes) -> bool:
 
 
 def _called(match: re.Match[bytes]) -> str:
-    """A driver, by a name that is one of the list; another name that begins so is of no engine."""
+    """The name of the driver in a matched name."""
     driver = f"the storage driver {match[1].decode()}"
     return f"{driver}, set aside" if match[2] else driver
 

@@ -1,7 +1,7 @@
-"""Whether a layer's `tar-split.json.gz` can be read to its end: it is what `save` and lossy copies need.
+"""Checks that a layer's `tar-split.json.gz` can be read to its end, for `docker save` and lossy copies.
 
-At first sight, whether it is there and begins as gzip, `structure` has looked. Here every line is read, and
-no header in it understood: that, and whether the tar is the layer's, is what `verification` finds.
+`structure` checks whether it exists and begins like gzip. Here every line is read, but headers are not
+parsed: those, and whether the tar is the layer's, are checked by `verification`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["header_findings"]
 
 
 def header_findings(root: DataRoot, chain: ChainID) -> Iterator[Finding]:
-    """What is wrong with a layer's tar-split data; nothing where that was found at first sight."""
+    """The faults of a layer's tar-split data, without those that `structure` finds."""
     directory = root.records.directories.of(chain)
     if directory is None or root.layerdb.tar_split_state(chain):
         return

@@ -1,9 +1,9 @@
-"""Whether a layer's `size` is the size of its files, and its files have the sizes they once had.
+"""Checks a layer's `size`, and the sizes of its files.
 
-The engine counts once, when a layer is registered, and adds up what it noted ever after. There are two
-ways it counts (every inode's length, symbolic links included; or the contents of regular files alone, as
-for BuildKit), and the layer's `tar-split.json.gz` gives both as they were: so a wrong number and changed
-files can be told apart, without reading a file's content.
+The engine counts once, when a layer is registered, and later uses the recorded number. It counts in two ways:
+the lengths of all inodes, symbolic links included; or only the contents of regular files, as for BuildKit.
+The layer's `tar-split.json.gz` gives both original sizes, so a wrong record and changed files can be
+distinguished without reading contents.
 
 Sources: moby `pkg/directory/directory_unix.go`, `layer/layer_store.go` (applyTar).
 """
@@ -28,7 +28,7 @@ __all__ = ["size_findings"]
 
 
 def size_findings(root: DataRoot, chain: ChainID) -> Iterator[Finding]:
-    """What is wrong with a layer's `size`, or with the sizes of its files; nothing where nothing tells."""
+    """The faults of a layer's `size`, and of the sizes of its files, as far as they are known."""
     noted, directory = root.layerdb.noted_layer(chain), root.records.directories.of(chain)
     if noted.size is None or directory is None:
         return
@@ -52,7 +52,7 @@ def size_findings(root: DataRoot, chain: ChainID) -> Iterator[Finding]:
 
 
 def _original_sizes(root: DataRoot, chain: ChainID) -> tuple[int, int] | None:
-    """Bytes of all entries, and of regular files alone, as registered; None where no record tells."""
+    """The original bytes of all entries, and of regular files only; None if they are not known."""
     try:
         archive = root.archive(root.records.layer(chain))
         links = contents = 0
@@ -69,7 +69,7 @@ def _original_sizes(root: DataRoot, chain: ChainID) -> tuple[int, int] | None:
 
 
 def _copied_up(archive: LayerArchive, member: Member, seen: Paths) -> int:
-    """Bytes of a file of a layer below that an engine copied up, to give it the name of this member."""
+    """Bytes of a file of a lower layer that the engine copied up to make this hard link."""
     target = clean_name(member.header.linkname) if member.header.is_hard_link else b""
     if not target or target in seen:
         return 0

@@ -1,6 +1,7 @@
-"""What an interrupted engine leaves behind, and what lies in a data root that no engine puts there.
+"""Finds what an interrupted engine left behind, and things that no engine puts into a data root.
 
-Every directory of the store has names that belong in it; the others are told by their shape.
+For every directory of the store there is a list of names that belong in it; other names are judged by their
+form.
 
 Sources: moby `layer/filestore.go` (write-set, -removing), `pkg/ioutils/fswriters.go` (.tmp-),
 `daemon/graphdriver/overlayutils/overlayutils.go` and `overlay2/check.go` (probes), `daemon/daemon.go`
@@ -30,7 +31,7 @@ __all__ = ["Scanner", "driver_prefix", "is_probe"]
 
 
 class _Rules(NamedTuple):
-    """What the names in a directory are: those that belong there, and the others by the code of a finding."""
+    """The names that belong in a directory, and the forms of others by the code of their finding."""
 
     belong: re.Pattern[bytes]
     others: tuple[tuple[re.Pattern[bytes], str], ...] = ()
@@ -69,7 +70,7 @@ _ONLY_TEMPORARY = _Rules(re.compile(rb"(?!\.tmp-).*", re.DOTALL), (_TEMPORARY,))
 _NOT_LAYERS = (b"l", b"backingFsBlockDev")
 
 _UNDONE = ("removing-left", "transaction-left")
-"""What may have a directory in `overlay2/`, which a file `cache-id` names."""
+"""The codes of leftovers that may have a directory in `overlay2/`, named in their `cache-id`."""
 
 _SEVERITIES: Mapping[str, Severity] = {
     "removing-left": "warning",
@@ -86,7 +87,7 @@ _WORDS = {
 
 
 def is_probe(name: str) -> bool:
-    """Whether a name in `overlay2/` is of a directory with which the engine tries out the file system."""
+    """Whether a name in `overlay2/` is that of an engine's test of the file system."""
     return bool(_PROBES.fullmatch(name))
 
 
@@ -100,21 +101,21 @@ def driver_prefix(directory: HostDir) -> bytes:
 
 
 class Scanner:
-    """Looks through the directories of one data root.
+    """Scans the directories of one data root.
 
     Attributes:
-        undone: names in `overlay2/` that belong to a layer whose removal or registration did not end.
+        undone: names in `overlay2/` of layers whose removal or registration was not finished.
     """
 
     def __init__(self, directory: HostDir, claimed: Container[str]) -> None:
-        """Scan the data root open as `directory`, of which records claim some names in `overlay2/`."""
+        """Scan the data root `directory`; `claimed` are the names in `overlay2/` that records have."""
         self._directory = directory
         self._claimed = claimed
         self.undone: set[str] = set()
         self._store = driver_prefix(directory)
 
     def scan(self) -> Iterator[Found]:
-        """Every name that does not belong where it is, and every directory that cannot be read."""
+        """Every name that does not belong in its directory, and every unreadable directory."""
         for path, rules in _STORE.items():
             if path or self._store:
                 yield from self._look((self._store + path).rstrip(b"/"), rules)
@@ -141,7 +142,7 @@ class Scanner:
             yield self._found(codes[0] if codes else "entry-unknown", path + b"/" + name)
 
     def _overlay2(self) -> Iterator[Found]:
-        """What is in `overlay2/` and is no directory of a layer."""
+        """Everything in `overlay2/` that is no directory of a layer."""
         for name, found in self._entries(b"overlay2"):
             if is_probe(os.fsdecode(name)):
                 yield self._found("probe-left", b"overlay2/" + name)
@@ -164,7 +165,7 @@ class Scanner:
         return Found(finding, (path, *(self._directory_of(path) if code in _UNDONE else ())))
 
     def _directory_of(self, record: bytes) -> Iterator[bytes]:
-        """Where the files are of a layer that is half there; nothing where they are another's too."""
+        """The directory of a half-registered layer; nothing if another layer has the same."""
         try:
             cache_id = parse_optional(self._directory, os.fsdecode(record) + "/cache-id", parse_cache_id)
         except CorruptStore:

@@ -1,8 +1,8 @@
-"""What nothing in a data root needs any more: layers, directories, links, images, notes.
+"""Finds what nothing in a data root needs: layers, directories, links, images, records about images.
 
-A layer is needed by images, by containers, and by BuildKit's cache; a directory of `overlay2/` is claimed
-by a layer, a container or BuildKit. Only where all of those could be read is something an orphan;
-otherwise it is unclaimed, and perhaps a damaged record needs it.
+A layer is needed by images, containers and BuildKit's cache; a directory of `overlay2/` is claimed by a
+layer, a container or BuildKit. Something is an orphan only if all of these could be read. Otherwise it is
+unclaimed, as a damaged record may need it.
 
 Sources: moby `layer/layer_store.go`, `image/store.go` (Heads), `daemon/graphdriver/overlay2/overlay.go`.
 """
@@ -39,17 +39,17 @@ class Orphans:
     """Finds what nothing needs in one data root."""
 
     def __init__(self, survey: Survey) -> None:
-        """Look at what `survey` found."""
+        """Use the records in `survey`."""
         self._survey = survey
         self._root = survey.root
         self._structure = survey.structure
         self._store = driver_prefix(survey.root.directory)
 
     def find(self, undone: Container[str] = ()) -> Iterator[Found]:
-        """Everything that nothing needs, and everything of which that cannot be told.
+        """Everything that nothing needs, or that perhaps nothing needs.
 
         Args:
-            undone: names in `overlay2/` that are found already, as parts of something else.
+            undone: names in `overlay2/` that were reported already with something else.
         """
         yield from self._layers()
         yield from self._directories(undone)
@@ -59,18 +59,18 @@ class Orphans:
         yield from self._distribution()
 
     def layer_paths(self, chain: ChainID) -> tuple[bytes, ...]:
-        """What a layer takes: its record, and its directory where it is the only one to claim it."""
+        """The paths of a layer: its record, and its directory if nothing else claims that."""
         record = self.record_path(chain)
         cache_id = self._structure.directory_of(chain)
         shared = cache_id is None or len(self._structure.claims.get(cache_id, ())) > 1
         return (record,) if shared else (record, f"overlay2/{cache_id}".encode())
 
     def record_path(self, chain: ChainID) -> bytes:
-        """Where the record of a layer lies."""
+        """The path of a layer's record."""
         return self._store + f"layerdb/sha256/{chain.hex}".encode()
 
     def container_paths(self, container: str) -> Iterator[bytes]:
-        """What a container takes: its records, and its two directories."""
+        """The paths of a container: its records, and its two directories."""
         yield f"containers/{container}".encode()
         yield self._store + f"layerdb/mounts/{container}".encode()
         mount = self._survey.mounts.get(ContainerID(container))
@@ -119,7 +119,7 @@ class Orphans:
             return None
 
     def _is_whole(self, cache_id: CacheID) -> bool:
-        """Whether a directory has what the engine makes first: its own tree and its short name."""
+        """Whether a directory has `diff` and `link`, which the engine makes first."""
         try:
             self._root.overlay2.diff(cache_id).close()
         except CorruptStore:
@@ -127,15 +127,15 @@ class Orphans:
         return self._link(cache_id) is not None
 
     def _short_links(self) -> Iterator[Found]:
-        """Short links to nothing, and to directories that have another; what may be the right one is none."""
+        """Short links to nothing, or to a directory with another short name."""
         overlay2 = self._root.overlay2
         try:
             links = overlay2.short_links()
-        except CorruptStore:  # the scanner names it
+        except CorruptStore:  # reported by the scanner
             return
         owned = {self._link(cache_id) for cache_id in overlay2.cache_ids()}
         for link in links:
-            if link in owned:  # right or wrong, `structure` looks at it
+            if link in owned:  # checked by `structure`
                 continue
             target = overlay2.link_target(link)
             if target is None or (target not in overlay2 and target not in self._survey.directories):
@@ -156,7 +156,7 @@ class Orphans:
     # -- images and notes ------------------------------------------------------------------------
 
     def _images(self) -> Iterator[Found]:
-        """Images without a name, a child or a container: what `docker image prune` would remove."""
+        """Images without a name, a child or a container, which `docker image prune` would remove."""
         try:
             named = {row.image_id for row in read_repositories(self._root.driver_dir).rows}
         except CorruptStore:
@@ -184,7 +184,7 @@ class Orphans:
             return None
 
     def _metadata(self) -> Iterator[Found]:
-        """Notes about images that are gone."""
+        """Records about missing images."""
         for image in self._root.imagedb.noted_ids():
             if image not in self._root.imagedb:
                 path = self._store + f"imagedb/metadata/sha256/{image.hex}".encode()
@@ -195,7 +195,7 @@ class Orphans:
                 yield Found(finding, (path,))
 
     def _distribution(self) -> Iterator[Found]:
-        """Notes about a registry's blobs that are of no layer here."""
+        """Records about registries' blobs that belong to no layer here."""
         known = {self._structure.noted(chain).diff_id for chain in self._survey.layers}
         for image in self._survey.images:
             config = self._structure.config(image)
@@ -215,5 +215,5 @@ class Orphans:
 
 
 def _fate(nobody: str, *, certain: bool) -> str:
-    """`No image … needs this`, or that it cannot be told."""
+    """The words `No image … needs this`, or that this is not certain."""
     return f"no {nobody}" if certain else f"no {nobody}, but records that could are damaged"

@@ -1,8 +1,8 @@
-"""What each finding means to an Engine, and what an administrator could do: a table by code.
+"""A table by code: what a finding means for an Engine, and what an administrator could do.
 
-`at_start` and `later` are what a Docker Engine that is given the data root does, as observed with 20.10;
-empty is nothing. Nothing here is ever done by layerfs; `docs/doctor.md` is the same table.
-Each suggestion was carried out for an Engine, which was sound then: `tests/dockerd/test_remedies.py`.
+`at_start` and `later` say what a Docker Engine does with such a data root, as observed with 20.10; empty
+means nothing. layerfs itself does nothing of this. `docs/doctor.md` has the same table. Each suggestion was
+tried with an Engine, which was sound afterwards: `tests/dockerd/test_remedies.py`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _NOTHING = "none needed"
 
 
 def _dropped(group: str, write: str = "") -> Remedy:
-    """A layer that is not loaded: mended by writing a file, or else loaded again."""
+    """The remedy for a layer that is not loaded: write a file, or else pull or load it again."""
     suggestion = f"{write}; or {_RELOAD}" if write else _RELOAD
     return Remedy(group, _DROPPED, _NO_LAYER, suggestion, drops=True, removes="records")
 
@@ -307,5 +307,5 @@ _UNREADABLE = Remedy("unreadable", "", "", "run as root, or as the owner of the 
 
 
 def remedy_of(finding: Finding) -> Remedy:
-    """What a finding means; one of no code of the table is of the comparison with a layer's archive."""
+    """The remedy of a finding; other codes are those of the comparison with a layer's archive."""
     return _UNREADABLE if finding.unread else REMEDIES.get(finding.code, _CONTENTS)

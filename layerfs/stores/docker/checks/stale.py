@@ -1,7 +1,7 @@
-"""What is left of containers that no host runs any more: state, mounts, the kernel's scratch files.
+"""Finds remains of containers that run no more: state, mounts, the kernel's work files.
 
-A container's `State` is written when it changes, and nobody corrects it after a crash or in a copy.
-Whether it is really running on this host shows its `merged/`: only then it is a mount.
+A container's `State` is written when it changes, and is wrong after a crash and in a copy. A container runs
+on this host only if its `merged/` is a mount.
 
 Sources: moby `daemon/daemon.go` (restore), `container/state.go`,
 `daemon/graphdriver/overlay2/overlay.go`; Linux `fs/overlayfs/super.c` (work directory).
@@ -27,7 +27,7 @@ __all__ = ["stale"]
 
 
 def stale(survey: Survey) -> Iterator[Found]:
-    """What containers of `survey` claim to be and are not, and what their mounts left."""
+    """Wrong states of containers in `survey`, and remains of their mounts."""
     overlay2 = survey.root.overlay2
     mounted = frozenset(item for item in overlay2.cache_ids() if overlay2.is_mounted(item))
     for container_id, config in survey.configs.items():
@@ -72,7 +72,7 @@ def _has_image(survey: Survey, image_id: str) -> bool:
 
 
 def _mount(survey: Survey, cache_id: CacheID) -> Iterator[Found]:
-    """What a mount of a directory left behind, or a copy took along."""
+    """The remains of a mount of a directory, also in a copy."""
     overlay2 = survey.root.overlay2
     claims = survey.structure.claims.get(cache_id)
     subject = claims[0] if claims else directory_subject(cache_id)
