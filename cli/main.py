@@ -77,7 +77,7 @@ COMPLETION_VARIABLE = "_LAYERFS_COMPLETE"
 DESCRIPTORS = 4096
 
 _NEW_OBJECTS = 100_000
-"""Objects made between garbage collections, which are slow in long lists; there are hardly any cycles."""
+"""Objects made until Python looks for cycles: there are hardly any, and looking takes time in long lists."""
 
 FINDINGS = 1
 INTERRUPTED = 130

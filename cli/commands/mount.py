@@ -120,7 +120,7 @@ def command(
         serve(job, lambda: say("info", f"{title} is mounted on {target}; Ctrl-C unmounts"))
     else:
         serve_detached(job)
-    ctx.obj.damage = False  # the mount works: missing parts were reported, and are no failure
+    ctx.obj.damage = False  # what is mounted is mounted: what is missing was said, and is no failure
 
 
 def _given(ctx: click.Context, *, but: tuple[str, ...] = ()) -> list[str]:

@@ -171,7 +171,7 @@ def tree_table() -> Table[InTree]:
 
 
 def root_table(place_word: str, *, full: bool) -> Table[InRoot]:
-    """The columns of findings among all layers; `place_word` is the store's word for a layer's place."""
+    """The columns of findings in a root that calls a layer's place so; `full` shows all names."""
     words = id_words(full=full)
     return Table(
         (

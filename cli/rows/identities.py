@@ -53,7 +53,7 @@ def cache_id_column(
     words: Callable[[str | None], str] | None = None,
     called: str = "cache ID",
 ) -> Column[Row]:
-    """The name of a layer's directory; `called` is the store's word for it; see `diff_id_column`."""
+    """The name of a layer's directory, of which the store says how it is `called`; see `diff_id_column`."""
     return _column("cache_id", "CacheID", called.upper(), value, words)
 
 

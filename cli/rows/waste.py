@@ -45,7 +45,7 @@ class Account:
 
     @property
     def place_word(self) -> str:
-        """The store's word for a layer's place."""
+        """What its store calls a layer's place."""
         return self._subject.store.place_word
 
     def total_row(self) -> Row:
@@ -148,7 +148,7 @@ def _name(row: Row) -> str:
 
 
 def layer_table(place_word: str, *, full: bool) -> Table[Row]:
-    """The columns of layers; `place_word` is the store's word for a layer's place."""
+    """Layers of a store that calls a layer's place so; those of a container's own have no diff ID."""
     identity = id_words(full=full, missing=NONE)
     columns: tuple[Column[Row], ...] = (
         _column("number", "Layer", "LAYER", str),

@@ -333,7 +333,7 @@ class Bucket:
             return None, False
         is_ordered = _is_ordered(page, keys)
         if page.fault or not is_ordered:
-            self._state.disordered.add(self._at)  # from now on keys are looked up among all elements
+            self._state.disordered.add(self._at)  # from now on, what is there is found by any key
             self._lost(FormatError(page.fault or "its keys belong elsewhere"), number, keys)
         return page, is_ordered
 
@@ -342,7 +342,7 @@ class Bucket:
 
 
 def _is_ordered(page: Page, keys: _Range) -> bool:
-    """Whether the keys of a page are in order, and all within `keys`."""
+    """Whether the keys of a page are in order, and within those it must have."""
     if not page.ordered or not page.keys:
         return page.ordered
     return (keys.first is None or keys.first <= page.keys[0]) and (
@@ -351,7 +351,7 @@ def _is_ordered(page: Page, keys: _Range) -> bool:
 
 
 def _below(page: Page, place: int, keys: _Range) -> tuple[int, _Range]:
-    """The page of a child of a branch, and the range of its keys; `keys` is the range of the branch."""
+    """A child of a branch, and the keys that it must have; the branch has `keys` itself."""
     last = page.keys[place + 1] if place + 1 < len(page.keys) else keys.last
     return page.children[place], _Range(page.keys[place], last)
 

@@ -27,7 +27,7 @@ __all__ = ["ContainerConfig", "ContainerState", "MountPoint", "parse_container_c
 
 @dataclass(frozen=True, slots=True)
 class ContainerState:
-    """The state as last written; outdated after a crash. Times in ns since the epoch, None for never.
+    """The state as last written: stale after a crash. Times in ns since the epoch, None for never.
 
     Attributes:
         known: whether a state was written; if not, the other fields mean nothing.
@@ -57,7 +57,7 @@ class MountPoint:
 
 @dataclass(frozen=True, slots=True)
 class ContainerConfig:
-    """The fields of a container's config that layerfs uses; `raw` is the whole document.
+    """What layerfs uses of a container's config; `raw` is the whole document.
 
     Attributes:
         name: without the leading slash.

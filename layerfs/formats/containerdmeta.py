@@ -1,6 +1,6 @@
 """containerd's `meta.db`: namespaces, and in each the names of images, blobs, snapshots and containers.
 
-A namespace exists if its bucket does. A malformed record is reported and left out; the rest is read.
+A namespace is there if its bucket is. A record that is malformed is reported and left out; the rest is read.
 
 Source: containerd `core/metadata/buckets.go`.
 """
@@ -30,7 +30,7 @@ _PARTS = (b"images", b"content", b"snapshots", b"containers", b"leases", b"label
 
 @dataclass(frozen=True, slots=True)
 class MetaImage:
-    """A name of an image: any text but the empty one, and so not always a reference.
+    """A name of an image, which may be no reference: any text that is not empty.
 
     Attributes:
         digest, media_type, size: of its target: an index, a manifest, or something else. Not checked.
@@ -50,7 +50,7 @@ class MetaImage:
 
 @dataclass(frozen=True, slots=True)
 class MetaBlob:
-    """A blob in a namespace.
+    """A blob that a namespace has.
 
     Attributes:
         size: bytes.
@@ -65,7 +65,7 @@ class MetaBlob:
 
 @dataclass(frozen=True, slots=True)
 class MetaLease:
-    """A lease: it keeps snapshots and blobs from garbage collection.
+    """What keeps things from being collected.
 
     Attributes:
         created_ns: ns since 1970, or None.
@@ -82,7 +82,7 @@ class MetaLease:
 
 @dataclass(frozen=True, slots=True)
 class MetaSnapshot:
-    """A snapshot in a namespace.
+    """A snapshot as a namespace knows it.
 
     Attributes:
         key: its name in the namespace: a chain ID, a container's ID, …
@@ -99,7 +99,7 @@ class MetaSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class MetaContainer:
-    """A container. Of Docker's containers only running ones are here, without a snapshot.
+    """A container; of Docker's only those that run, and without a snapshot.
 
     Attributes:
         image: the name of its image.
@@ -127,7 +127,7 @@ class Namespace:
     """
 
     def __init__(self, name: str, bucket: Bucket | None, report: Callable[[FormatError], None]) -> None:
-        """The namespace `name` with its bucket; None where only the name is known."""
+        """The namespace `name`, which is `bucket`; None where nothing is known of it but its name."""
         self.name = name
         self._bucket = bucket
         self._report = report
@@ -173,7 +173,7 @@ class Namespace:
         return self._one("container", _container, container_id, b"containers")
 
     def sandbox_extensions(self, sandbox: str) -> Mapping[str, TypedValue]:
-        """Data of containerd's clients in a record of a sandbox (since containerd 1.7), by their names."""
+        """What others noted of a sandbox that containerd itself knows (since 1.7), by their names."""
         found = self._one("sandbox", _sandbox, sandbox, b"sandboxes")
         return found or {}
 
@@ -230,7 +230,7 @@ def parse_meta(root: Bucket, report: Callable[[FormatError], None]) -> dict[str,
 
 
 def _is_namespace(bucket: Bucket) -> bool:
-    """Whether `v1/sandboxes` is a namespace of that name; in version 3 it holds all sandboxes instead."""
+    """Whether `v1/sandboxes` is a namespace of that name; of version 3 it has the sandboxes of all."""
     return any(bucket.bucket(part) for part in _PARTS)
 
 

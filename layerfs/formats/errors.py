@@ -12,7 +12,7 @@ class FormatError(ValueError):
     """What is wrong, what was expected, and what was found instead (both optional)."""
 
     def __init__(self, problem: str, *, expected: str | None = None, found: str | None = None) -> None:
-        """Keep the three apart, for the message of `MalformedFile`."""
+        """Keep the three apart: the store adds the file's name."""
         super().__init__(problem)
         self.problem = problem
         self.expected = expected

@@ -34,7 +34,7 @@ class IDRange(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class IDMap:
-    """The map of users, or of groups.
+    """The numbers of users, or of groups.
 
     Attributes:
         ranges: empty without a namespace; then every ID is mapped to itself.

@@ -37,7 +37,7 @@ class HistoryEntry:
 
 @dataclass(frozen=True, slots=True)
 class ImageConfig:
-    """The fields of a config that layerfs uses; `raw` is the whole document.
+    """What layerfs uses of a config; `raw` is the whole document.
 
     Attributes:
         created_ns: ns since the epoch; None where it is missing.

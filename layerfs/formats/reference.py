@@ -80,7 +80,7 @@ class Reference:
         return self if self.tag or self.digest else replace(self, tag=DEFAULT_TAG)
 
     def without_tag(self) -> Reference:
-        """This reference without its tag."""
+        """This reference by digest alone."""
         return replace(self, tag=None)
 
 

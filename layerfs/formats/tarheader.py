@@ -223,7 +223,7 @@ def number(field: bytes, what: str) -> int:
         raise _malformed(what, field) from error
 
 
-_often_number = functools.lru_cache(1024)(number)  # many members have the same mode, owner and time
+_often_number = functools.lru_cache(1024)(number)  # modes, owners and times repeat from member to member
 
 
 def _time(text: bytes) -> int:

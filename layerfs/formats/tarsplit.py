@@ -111,7 +111,7 @@ class Member(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ArchiveMarks:
-    """What an archive hides in the layers below, as paths without a leading slash; `b""` is the root."""
+    """What an archive hides in the layers below: paths without a leading slash, `b""` is the root."""
 
     opaque: frozenset[bytes]
     whiteouts: frozenset[bytes]

@@ -22,7 +22,7 @@ _BOOKKEEPING = frozenset({b"origin", b"impure", b"nlink", b"upper", b"uuid", b"p
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """One prefix, and the names of the marks with it."""
+    """One prefix and the names below it."""
 
     prefix: bytes
 

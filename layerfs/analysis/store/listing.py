@@ -56,7 +56,7 @@ class ImageFilter:
 
 @dataclass(frozen=True, slots=True)
 class ListedImage:
-    """An image, and the names of it that the listing shows."""
+    """An image and those of its names that the listing shows."""
 
     image: Image
     references: tuple[Reference, ...]
@@ -139,9 +139,9 @@ def _named(name: Reference, patterns: tuple[str, ...]) -> bool:
 
 
 def image_rows(listed: Iterable[ListedImage], digests: Digests = "hidden") -> Iterator[ImageRow]:
-    """A row for each tag, and each digest where these are shown; an image without names has one row.
+    """One row a tag and, where digests are told, digest; an image without names is one row.
 
-    A repository with only digests has one row without a tag.
+    A repository known by digest alone is one row without a tag.
     """
     for item in listed:
         if not item.references:

@@ -51,7 +51,7 @@ class Hidden(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """An entry of one layer, at a path where the tree of some lower part of the stack shows it.
+    """One object of one layer, at a path where some view of the stack shows it.
 
     Attributes:
         path: absolute.
@@ -241,7 +241,7 @@ class _Walk:
     # -- folding -------------------------------------------------------------------------------
 
     def _fold(self, path: bytes, found: Iterable[tuple[_Chain, Sequence[_Item]]]) -> _Found:
-        """The versions and chains at one path, from the items of its parent's chains."""
+        """One path, from what the chains of its parent have there."""
         objects: list[Version] = []
         chains: list[_Chain] = []
         for parent, items in found:
@@ -299,7 +299,7 @@ class _Fold:
         self._above: _Item | None = None
 
     def add(self, item: _Item) -> None:
-        """Add the item of the next lower layer."""
+        """Take what the next lower layer has."""
         place, entry = item
         index, directory = place.part
         number = self._walk.number(index)

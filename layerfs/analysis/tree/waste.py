@@ -184,7 +184,7 @@ class _Account:
             self._lengths.add(found.size)
             self._hidden.setdefault(inode, []).append(_Name(version.path, version.hidden, own))
             return
-        if found.nlink > 1 or not own:  # here an inode has this one name
+        if found.nlink > 1 or not own:  # else this is its only name
             self._visible.add(inode)
         if version.layer > 1 and found.is_file and found.size:
             self._files[found.size].append(_Shown(version.layer, version.part, version.path))

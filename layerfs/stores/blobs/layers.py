@@ -85,12 +85,12 @@ class LayerFiles:
     """Reads the layers of one archive; safe to use from several threads."""
 
     def __init__(self, cache: Cache, report: Callable[[CorruptStore], None], *, markers: bool = True) -> None:
-        """Decompress with `cache`; faults of readable layers are given to `report`.
+        """Decompress by `cache`, and tell `report` what is wrong with a layer that can be read.
 
         Args:
             cache: see there.
-            report: called with faults that do not stop an answer.
-            markers: whether `.wh.` names are whiteouts; False for the tar of a root file system.
+            report: takes what does not stop the answer.
+            markers: whether the tars are layers; False for a root file system, where `.wh.` means nothing.
         """
         self._cache = cache
         self._report = report
