@@ -147,7 +147,7 @@ class Stacker:
         return found
 
     def _originals(self, record: LayerRecord, directory: HostDir) -> Originals | None:
-        """The attributes in a layer's archive; None if it is missing or damaged, which is reported."""
+        """What a layer's archive says; None, which is reported, where it is missing or damaged."""
         archive = LayerArchive(record.chain_id, self._layerdb, directory)
         alive = [layer for found in self._archived.valuerefs() if (layer := found())]
         room = MOST - sum(layer.weight for layer in alive)
