@@ -164,7 +164,7 @@ def _header(block: bytes, records: Mapping[bytes, bytes]) -> Header:
 
 
 def _extended(header: Header, records: Mapping[bytes, bytes]) -> Header:
-    """The header with the fields that PAX records, or GNU's long names, replace."""
+    """The header with what PAX records, or GNU's long names, say instead."""
     return header._replace(
         name=records.get(b"GNU.sparse.name", header.name),
         uid=_record(records, b"uid", header.uid),

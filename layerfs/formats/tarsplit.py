@@ -49,10 +49,10 @@ MAX_LINES = 1 << 24
 MAX_SEGMENTS = 1 << 16
 """The most segments between two contents: the writer makes two or three, and more behind the tar's end."""
 
-_MAX_HEADERS = 16 << 20  # the most bytes between two contents: PAX records hold names and attributes only
+_MAX_HEADERS = 16 << 20  # bytes between two contents: PAX records hold names and attributes only
 _CHUNK = 1 << 20
 
-# The form in which Go writes nearly every line; lines of another form are parsed as JSON.
+# What Go writes for nearly every line; whatever is spelled otherwise is left to the JSON parser.
 _SEGMENT = b'{"type":2,"payload":"'
 _SEGMENT_END = b'","position":'
 _CONTENT = re.compile(

@@ -1,6 +1,6 @@
-"""The checks of several layers, and their verdicts in order, for every kind of store.
+"""What the check of layers gives, whatever kind of store they are in: a verdict each, in order.
 
-Each kind has its own check of one layer, which runs here in several processes.
+A kind's own check of one layer runs in several processes; what holds for all kinds is here.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _Job = TypeVar("_Job")
 
 
 class LayerVerdict(NamedTuple):
-    """The result of the check of one layer.
+    """What came of the check of a layer.
 
     Attributes:
         findings: sorted by path.
-        proven: whether the unpacked files give the tar whose sha256 is the diff ID.
+        proven: whether what is unpacked is the tar whose sha256 is the diff ID.
         tar_size: bytes of that tar.
     """
 
@@ -44,19 +44,19 @@ def in_order(
     on_progress: Progress,
     where: Callable[[_Job], tuple[str, str]],
 ) -> Iterator[LayerVerdict]:
-    """Check layers in several processes, largest first; gives the verdicts in the order of `work`.
+    """Check layers, the longest first, by several processes; the verdicts in the order of `work`.
 
     Args:
-        check: checks one layer; it calls the function it is given with the number of bytes done since.
-        work: the layers, each with its size in bytes.
-        processes: how many processes.
-        on_progress: called with the part `layers`, counted in bytes.
-        where: gives subject and path of the finding for a layer whose process died.
+        check: checks one, and says by the function it is given how many bytes are done since.
+        work: how long each takes, in bytes.
+        processes: how many at a time.
+        on_progress: is told of the part `layers`, in bytes.
+        where: the subject and the path of what is said of a layer whose process died.
     """
     total, done = sum(work.values()), dict.fromkeys(work, 0)
 
     def told(job: _Job, amount: int) -> None:
-        amount = min(amount, work[job] - done[job])  # the recorded size may be wrong
+        amount = min(amount, work[job] - done[job])  # what was noted of its size may be wrong
         done[job] += amount
         on_progress("layers", amount, total)
 
@@ -82,13 +82,13 @@ def _lost(subject: str, path: str, lost: Lost) -> LayerVerdict:
 def not_compared(
     path: str, options: VerifyOptions, foreign: str | None, *, sees_all: bool
 ) -> Iterator[Finding]:
-    """Findings for attributes that cannot be compared, in any layer.
+    """What of the attributes of all layers cannot be compared.
 
     Args:
         path: of the store.
-        options: what to compare.
-        foreign: in words, who does not own the store, if its owners mean nothing here; None if they do.
-        sees_all: whether this process can see `trusted.*` attributes.
+        options: what is compared.
+        foreign: whose the root is not, in words, where its owners tell nothing; None where they do.
+        sees_all: whether `trusted.*` attributes can be seen.
     """
     if options.quick:
         return
@@ -101,10 +101,10 @@ def not_compared(
 
 
 def called(name: str, matches: Sequence[Match]) -> list[ImageID | ChainID]:
-    """The image, or else the layers, among the matches of a name, also damaged ones.
+    """The image, or else the layers, that a name means by its matches, damaged ones too.
 
     Raises:
-        LookupFailed: the name means several, or something without an archive to compare with.
+        LookupFailed: it means several, or something that has no archive to be compared with.
     """
     if len({match.text for match in matches}) > 1 and len(ids := {match.id for match in matches}) > 1:
         raise AmbiguousName(name, sorted(ids))
