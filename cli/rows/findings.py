@@ -32,7 +32,7 @@ _DEVICES = (stat.S_IFCHR, stat.S_IFBLK)
 
 @dataclass(frozen=True, slots=True)
 class InTree:
-    """A finding in one tree.
+    """A finding of one tree.
 
     Attributes:
         found: the finding.
@@ -68,7 +68,7 @@ class InTree:
 
 @dataclass(frozen=True, slots=True)
 class InRoot:
-    """A finding among all layers: as `InTree`, and whether each tree with its layer shows it."""
+    """A finding in a whole root: as `InTree`, and how each tree that has its layer stands to it."""
 
     found: LayerHit
     target: bytes | None

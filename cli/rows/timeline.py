@@ -43,7 +43,7 @@ _DELETING = ("whiteout", "opaque")
 
 @dataclass(frozen=True, slots=True)
 class FileRow:
-    """A file of a layer, or a whiteout."""
+    """What a layer has of a path; `whiteout` where that is the mark of a deletion."""
 
     row: InRoot
     whiteout: bool = False
@@ -62,7 +62,7 @@ class FileRow:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event: a time of a file, or a record of the engine."""
+    """Something at a time: of a file, or else noted by the engine."""
 
     time_ns: int
     macb: str

@@ -58,7 +58,7 @@ HEALTHS = ("starting", "healthy", "unhealthy", "none")
 
 @dataclass(frozen=True, slots=True)
 class ContainerFilter:
-    """The conditions of `--filter`; all that are given must hold, each with at least one of its values.
+    """What `--filter` asks for; every condition given must hold, one value of each is enough.
 
     Attributes:
         ids: prefixes of IDs; a prefix of several IDs matches none.
@@ -140,7 +140,7 @@ def _unique(prefix: str, containers: Sequence[Container]) -> list[ContainerID]:
 def _passes(item: Container, chosen: ContainerFilter) -> bool:
     """Whether a container meets the conditions on its config; one without a config meets none."""
     if item.config is None:
-        # conditions on ID and age were checked before
+        # what was asked of its ID and its age is judged already
         return replace(chosen, ids=(), before=(), since=()) == ContainerFilter()
     config, state = item.config, recorded_state(item.config)
     ended = state not in LIVE and config.state.started_ns is not None

@@ -29,7 +29,7 @@ Holder = TypeVar("Holder")
 
 @dataclass(frozen=True, slots=True)
 class Holders:
-    """What needs the layers of one store.
+    """What holds the layers of one store.
 
     Attributes:
         layers: every sound layer.

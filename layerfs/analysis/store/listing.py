@@ -36,7 +36,7 @@ Digests = Literal["hidden", "tagged", "all"]
 
 @dataclass(frozen=True, slots=True)
 class ImageFilter:
-    """The conditions of `--filter`; all that are given must hold.
+    """What `--filter` asks for; every condition given must hold.
 
     Attributes:
         dangling: only images without a tag (True), or only images with a name (False).

@@ -42,7 +42,7 @@ class Action(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A change of what is visible at a path, from one layer to the next.
+    """A layer from which on a path shows something else, or nothing.
 
     Attributes:
         path: the path.

@@ -26,7 +26,7 @@ __all__ = ["LayerWaste", "PathWaste", "Waste", "WastedFile", "waste"]
 
 @dataclass(frozen=True, slots=True)
 class WastedFile:
-    """An inode of which the final tree shows no name.
+    """An inode that the final tree shows nowhere.
 
     Attributes:
         layer: number of the layer that holds it, 1 for the base.
@@ -43,7 +43,7 @@ class WastedFile:
 
 @dataclass(frozen=True, slots=True)
 class PathWaste:
-    """The wasted inodes at one path; one with several names counts at the path that was visible longest."""
+    """What is wasted at one path; an inode of several names is accounted where it was visible longest."""
 
     path: bytes
     files: tuple[WastedFile, ...]
@@ -56,7 +56,7 @@ class PathWaste:
 
 @dataclass(frozen=True, slots=True)
 class LayerWaste:
-    """The sums of one layer, in bytes.
+    """The account of one layer, in bytes.
 
     Attributes:
         number: 1 for the base.
@@ -73,7 +73,7 @@ class LayerWaste:
 
 @dataclass(frozen=True, slots=True)
 class Waste:
-    """The sums of a stack of layers.
+    """The account of a stack of layers.
 
     Attributes:
         layers: base first.
