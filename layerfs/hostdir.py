@@ -18,16 +18,16 @@ import weakref
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from layerfs.errors import HostExhausted
+from layerfs.hostfile import HostFile
 from layerfs.syscalls import PATH_CHUNK, open_beneath, own_mount, split_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from types import TracebackType
 
 __all__ = [
     "RESERVES",
     "HostDir",
-    "HostFile",
     "Refused",
     "TooLarge",
     "check_direct",
@@ -48,7 +48,7 @@ _PATH_LIMIT = 1 << 15
 """Bytes of a path, eight times what a program can name: each step so deep down costs the way from the top."""
 
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-_READ_CHUNK, _LARGE_CHUNK = 1 << 16, 1 << 20
+_READ_CHUNK = 1 << 16
 
 _KINDS = {
     stat.S_IFIFO: "a FIFO",
@@ -172,18 +172,20 @@ class HostDir:
         """Every name in the directory, in the file system's order."""
         return [os.fsencode(name) for name in _enough(os.listdir, self.fd)]
 
-    def scan(self) -> Iterator[tuple[bytes, os.stat_result]]:
+    def scan(self) -> list[tuple[bytes, os.stat_result]]:
         """Every name with its lstat, in the file system's order; a name that vanishes is left out."""
-        with _enough(os.scandir, self.fd) as found:
-            for entry in found:
+        found: list[tuple[bytes, os.stat_result]] = []
+        with _enough(os.scandir, self.fd) as entries:
+            for entry in entries:
                 try:
-                    yield os.fsencode(entry.name), entry.stat(follow_symlinks=False)
+                    found.append((os.fsencode(entry.name), entry.stat(follow_symlinks=False)))
                 except FileNotFoundError:
                     continue
+        return found
 
     def lstat(self, path: bytes | str = b"") -> os.stat_result:
         """The attributes of the entry itself."""
-        raw = os.fsencode(path)
+        raw = path if isinstance(path, bytes) else os.fsencode(path)
         if not raw:
             return os.fstat(self.fd)
         if b"/" not in raw:
@@ -219,7 +221,7 @@ class HostDir:
                 raise IsADirectoryError(errno.EISDIR, "is a directory", self.name_of(raw))
             if kind != stat.S_IFREG:
                 raise Refused(errno.EINVAL, f"is {_KINDS.get(kind, 'no regular file')}", self.name_of(raw))
-            return self._without_atime(functools.partial(os.open, f"/proc/self/fd/{held}"), _READ)
+            return self._without_atime(f"/proc/self/fd/{held}", _READ)
         finally:
             os.close(held)
 
@@ -228,7 +230,7 @@ class HostDir:
 
         For those who look at every entry anyway: without `open_file`'s second look, a third of its calls.
         """
-        return self._without_atime(lambda flags: os.open(name, flags, dir_fd=self.fd), _READ | os.O_NOFOLLOW)
+        return self._without_atime(name, _READ | os.O_NOFOLLOW)
 
     def listing(self) -> list[tuple[bytes, bool]]:
         """Every name, and whether it is a directory, in the file system's order."""
@@ -267,34 +269,43 @@ class HostDir:
     def _open(self, path: bytes, flags: int) -> int:
         """Open `path` below this directory, in pieces the kernel takes, following nothing."""
         if not path:
-            return self._without_atime(lambda all_flags: os.open(".", all_flags, dir_fd=self.fd), flags)
+            return self._without_atime(".", flags)
         if b"/" not in path and path not in (b".", b".."):
-            return self._without_atime(
-                lambda all_flags: os.open(path, all_flags | os.O_NOFOLLOW, dir_fd=self.fd), flags
-            )
+            return self._without_atime(path, flags | os.O_NOFOLLOW)
+        if len(path) <= PATH_CHUNK:
+            return self._without_atime(path, flags, open_beneath)
         if len(path) > _PATH_LIMIT:
             raise OSError(errno.ENAMETOOLONG, f"lies deeper than {_PATH_LIMIT} bytes of path")
         at, opened = self.fd, -1
         try:
             while len(path) > PATH_CHUNK:
                 head, path = split_path(path)
-                below = open_beneath(at, head, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+                below = open_beneath(head, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=at)
                 if opened >= 0:
                     os.close(opened)
                 at = opened = below
-            return self._without_atime(lambda all_flags: open_beneath(at, path, all_flags), flags)
+            return self._without_atime(path, flags, open_beneath, at)
         finally:
             if opened >= 0:
                 os.close(opened)
 
-    def _without_atime(self, opener: Callable[[int], int], flags: int) -> int:
-        """Open with O_NOATIME while it is allowed (owner or CAP_FOWNER only; open(2))."""
+    def _without_atime(
+        self, path: bytes | str, flags: int, opener: Callable[..., int] = os.open, at: int | None = None
+    ) -> int:
+        """Open with O_NOATIME while it is allowed (owner or CAP_FOWNER only; open(2)).
+
+        `path` is below the directory `at`, by default this one.
+        """
+        dir_fd = self.fd if at is None else at
         if self._noatime and not flags & os.O_PATH:
             try:
-                return _enough(opener, flags | os.O_NOATIME)
+                return opener(path, flags | os.O_NOATIME, dir_fd=dir_fd)
             except PermissionError:
                 self._noatime = 0
-        return _enough(opener, flags)
+            except OSError as error:
+                _make_room(error)
+                return self._without_atime(path, flags, opener, at)
+        return _enough(functools.partial(opener, path, dir_fd=dir_fd), flags)
 
 
 def _enough(opening: Callable[[_Given], _Opened], given: _Given) -> _Opened:
@@ -303,45 +314,15 @@ def _enough(opening: Callable[[_Given], _Opened], given: _Given) -> _Opened:
         try:
             return opening(given)
         except OSError as error:
-            if error.errno not in _EXHAUSTED:
-                raise
-            if not any(reserve.give_back() for reserve in list(RESERVES)):
-                raise HostExhausted(error.errno) from error
+            _make_room(error)
 
 
-class HostFile:
-    """A regular file read in parts, of `size` bytes as it was opened; not mapped, as it may shrink."""
-
-    def __init__(self, fd: int) -> None:
-        """Take over `fd`."""
-        self._fd = fd
-        self.size = os.fstat(fd).st_size
-
-    def __enter__(self) -> Self:
-        """Use as a context manager to close the descriptor at the end."""
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        """Close the descriptor."""
-        os.close(self._fd)
-
-    def read(self, offset: int, size: int) -> bytes:
-        """`size` bytes from `offset` on; fewer at the end."""
-        return os.pread(self._fd, size, offset)
-
-    def beginning(self, size: int) -> memoryview:
-        """The first `size` bytes, at once in memory; holes take none, what is behind the end is zero."""
-        content, at = memoryview(bytearray(size)), 0
-        while at < size:
-            try:
-                at = os.lseek(self._fd, at, os.SEEK_DATA)
-            except OSError as error:
-                if error.errno == errno.ENXIO:  # nothing but a hole is left; others know no holes
-                    break
-            if not (done := os.preadv(self._fd, [content[at : at + _LARGE_CHUNK]], at)):
-                break
-            at += done
-        return content
+def _make_room(error: OSError) -> None:
+    """Close what can be done without where the host had no descriptor left; raises any other error again."""
+    if error.errno not in _EXHAUSTED:
+        raise error
+    if not any(reserve.give_back() for reserve in list(RESERVES)):
+        raise HostExhausted(error.errno) from error
 
 
 def xattr_of(place: bytes | int, name: bytes, *, follow_symlinks: bool = True) -> bytes | None:

@@ -7,7 +7,6 @@ is in use is held by whoever uses it, so closing never takes a descriptor from u
 from __future__ import annotations
 
 import collections
-import itertools
 import resource
 import threading
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ from layerfs.hostdir import RESERVES, HostDir
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 __all__ = ["Pool", "PooledDir", "share_of_descriptors"]
 
@@ -33,64 +32,90 @@ def share_of_descriptors(part: int, most: int) -> int:
     return most if limit == resource.RLIM_INFINITY else max(_FEWEST, min(most, limit // part))
 
 
+class _Opened:
+    """An open directory.
+
+    Attributes:
+        directory: it, or None once it is no longer in the pool.
+        known: where its `PooledDir` looks for it, under `path`.
+        used: whether it was used since the pool last looked at it.
+    """
+
+    __slots__ = ("directory", "known", "path", "used")
+
+    def __init__(self, directory: HostDir, known: dict[bytes, _Opened], path: bytes) -> None:
+        self.directory: HostDir | None = directory
+        self.known = known
+        self.path = path
+        self.used = False
+
+
 class Pool:
-    """The directories used last, open; safe to use from several threads."""
+    """The directories used of late, open; safe to use from several threads.
+
+    A use only sets a mark. What is to be closed is looked for in the order in which it was opened, and what
+    has a mark loses it and gets another turn: nearly as good as closing what was used longest ago, and a use
+    costs next to nothing.
+    """
 
     def __init__(self, most: int | None = None) -> None:
         """Keep at most `most` open, by default a part of what this process may have."""
         self._most = share_of_descriptors(_PART, _MOST) if most is None else most
         self._lock = threading.RLock()  # a directory may be collected, and forgotten, amid an allocation
-        self._open: collections.OrderedDict[tuple[int, bytes], HostDir] = collections.OrderedDict()
-        self._paths: collections.defaultdict[int, set[bytes]] = collections.defaultdict(set)
-        self._numbers = itertools.count()
+        self._queue: collections.deque[_Opened] = collections.deque()  # some of them no longer in the pool
+        self._number = 0
         RESERVES.add(self)
 
-    def new_key(self) -> int:
-        """A number for one more directory, distinct in this pool."""
-        return next(self._numbers)
-
-    def get(self, key: int, path: bytes, opener: Callable[[bytes], HostDir]) -> HostDir:
-        """The directory at `path` of the one with this key, opened by `opener` if it is not; raises alike."""
-        name = key, path
+    def put(self, known: dict[bytes, _Opened], path: bytes, directory: HostDir) -> None:
+        """Take a directory into the pool, to be found in `known` under `path` while it is there."""
+        opened = _Opened(directory, known, path)
+        dropped: list[HostDir | None] = []  # closed outside the lock, by whoever lets go of them last
         with self._lock:
-            found = self._open.get(name)
-            if found is not None:
-                self._open.move_to_end(name)
-                return found
-        found = opener(path)
-        dropped: list[HostDir] = []  # closed outside the lock, by whoever lets go of them last
-        with self._lock:
-            self._open[name] = found
-            self._paths[key].add(path)
-            while len(self._open) > self._most:
-                dropped.append(self._drop_oldest())
-        return found
+            if path in known:  # opened by another thread meanwhile
+                dropped.append(self._drop(known[path]))
+            known[path] = opened
+            self._queue.append(opened)
+            self._number += 1
+            while self._number > self._most or len(self._queue) > _FEWEST + 2 * self._most:
+                dropped.append(self._drop_one())
 
-    def _drop_oldest(self) -> HostDir:
-        """The least recently used directory, taken out of the pool; to be called with the lock held."""
-        (key, path), dropped = self._open.popitem(last=False)
-        if paths := self._paths.get(key):
-            paths.discard(path)
-        return dropped
+    def _drop(self, opened: _Opened) -> HostDir | None:
+        """Take a directory out of the pool; to be called with the lock held."""
+        directory, opened.directory = opened.directory, None
+        if directory is not None:
+            del opened.known[opened.path]
+            self._number -= 1
+        return directory
+
+    def _drop_one(self) -> HostDir | None:
+        """Take one out that was not used of late; to be called with the lock held."""
+        while True:
+            opened = self._queue.popleft()
+            if opened.directory is None or not opened.used:
+                return self._drop(opened)
+            opened.used = False
+            self._queue.append(opened)
 
     def give_back(self) -> bool:
         """Close half of what is open, and keep no more from now on; False where nothing is."""
+        dropped: list[HostDir | None] = []
         with self._lock:
-            self._most = len(self._open) // 2
-            dropped = [self._drop_oldest() for _ in range(len(self._open) - self._most)]
+            self._most = self._number // 2
+            while self._number > self._most:
+                dropped.append(self._drop_one())
         return bool(dropped)
 
-    def forget(self, key: int) -> None:
-        """Forget a directory and those below it."""
+    def forget(self, known: dict[bytes, _Opened]) -> None:
+        """Take out all that are in `known`."""
         with self._lock:
-            dropped = [self._open.pop((key, path)) for path in self._paths.pop(key, ())]
+            dropped = [self._drop(opened) for opened in list(known.values())]
         del dropped
 
 
 class PooledDir(HostDir):
     """A `HostDir` that a pool may close, and that opens itself again."""
 
-    __slots__ = ("_key", "_opener", "_pool")
+    __slots__ = ("_known", "_opener", "_pool")
 
     def __init__(
         self, pool: Pool, name: str | bytes, above: HostDir | None, opener: Callable[[bytes], HostDir]
@@ -105,19 +130,26 @@ class PooledDir(HostDir):
         """
         super().__init__(-1, name, above)
         self._pool = pool
-        self._key = pool.new_key()
+        self._known: dict[bytes, _Opened] = {}
         self._opener = opener
 
     def _now(self) -> HostDir:
-        return self._pool.get(self._key, _ITSELF, self._opener)
+        return self.at(_ITSELF)
 
     def close(self) -> None:
         """Forget it now, and what `at` gave."""
-        self._pool.forget(self._key)
+        self._pool.forget(self._known)
 
     def at(self, path: bytes) -> HostDir:
         """The directory at `path`, kept open for the next who asks."""
-        return self._pool.get(self._key, path, self._opener)
+        opened = self._known.get(path)
+        directory = opened.directory if opened else None
+        if opened is None or directory is None:
+            directory = self._opener(path)
+            self._pool.put(self._known, path, directory)
+        else:
+            opened.used = True
+        return directory
 
     def subdir(self, path: bytes | str) -> HostDir:
         """See `HostDir`."""
@@ -135,7 +167,7 @@ class PooledDir(HostDir):
         """See `HostDir`."""
         return self._now().names()
 
-    def scan(self) -> Iterator[tuple[bytes, os.stat_result]]:
+    def scan(self) -> list[tuple[bytes, os.stat_result]]:
         """See `HostDir`."""
         return self._now().scan()
 

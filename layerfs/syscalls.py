@@ -10,7 +10,7 @@ import ctypes
 import errno
 import functools
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,29 +53,36 @@ class _MountAttr(ctypes.Structure):
     )
 
 
-def openat2(dir_fd: int, path: bytes, flags: int) -> int:
+def openat2(path: bytes, flags: int, *, dir_fd: int) -> int:
     """Open a path below a directory, following no link and never leaving it; raises `OSError`."""
-    how = _OpenHow(flags, 0, _RESOLVE)
-    fd = int(_syscall()(_SYS_OPENAT2, dir_fd, path, ctypes.byref(how), ctypes.sizeof(how)))
+    how, size = _how(flags)
+    fd = int(_syscall()(_SYS_OPENAT2, dir_fd, path, how, size))
     if fd < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), os.fsdecode(path))
     return fd
 
 
-def open_beneath(dir_fd: int, path: bytes, flags: int) -> int:
-    """Open `path` below `dir_fd`, following no link and never leaving it."""
+@functools.cache
+def _how(flags: int) -> tuple[Any, int]:
+    """A reference to a `struct open_how`, which the kernel only reads, and its size."""
+    how = _OpenHow(flags, 0, _RESOLVE)
+    return ctypes.byref(how), ctypes.sizeof(how)
+
+
+def open_beneath(path: bytes, flags: int, *, dir_fd: int) -> int:
+    """Open `path` below `dir_fd` as open(2) does, following no link and never leaving it."""
     try:
-        return openat2(dir_fd, path, flags)
+        return openat2(path, flags, dir_fd=dir_fd)
     except OSError as error:
         # ENOSYS: Linux before 5.6; EPERM: some sandboxes refuse what they do not know;
         # EAGAIN: something was renamed on the host meanwhile, so the kernel cannot tell where `..` leads
         if error.errno not in (errno.ENOSYS, errno.EPERM, errno.EAGAIN):
             raise
-        return _open_by_component(dir_fd, path, flags)
+        return _open_by_component(path, flags, dir_fd=dir_fd)
 
 
-def _open_by_component(dir_fd: int, path: bytes, flags: int) -> int:
+def _open_by_component(path: bytes, flags: int, *, dir_fd: int) -> int:
     """What openat2 does, one component at a time."""
     *parents, name = path.split(b"/")
     at, opened = dir_fd, -1

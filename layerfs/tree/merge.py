@@ -7,28 +7,35 @@ Sources: Linux `fs/overlayfs/readdir.c` (ovl_dir_read_merged), `fs/overlayfs/nam
 
 from __future__ import annotations
 
+from stat import S_ISDIR
 from typing import TYPE_CHECKING
 
 from layerfs.errors import reason
+from layerfs.tree.listing import Listing
 from layerfs.tree.lower import Descent, InvalidRedirect, join
 from layerfs.tree.node import Node, Part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from layerfs.tree.node import FileStat
     from layerfs.tree.source import Entry, LayerSource, Marks
 
 __all__ = ["look_up", "merge_directory", "put_on"]
 
 
-def merge_directory(layers: Sequence[LayerSource], directory: Node) -> dict[bytes, Node]:
-    """The entries of `directory` by name, in the kernel's order; raises `OSError` as a layer gives it."""
+def merge_directory(layers: Sequence[LayerSource], directory: Node) -> Listing:
+    """The entries of `directory`, in the kernel's order; raises `OSError` as a layer gives it."""
     return _Merge(layers, directory).merged() if directory.lower else _alone(layers, directory)
 
 
 def look_up(layers: Sequence[LayerSource], directory: Node, name: bytes) -> Node | None:
     """The one entry `name` of `directory`, without listing anything; raises as `merge_directory` does."""
-    return _Merge(layers, directory).one(name)
+    if directory.lower:
+        return _Merge(layers, directory).one(name)
+    part = directory.part
+    entry = layers[part.layer].entry(join(part.path, name))
+    return None if entry is None or entry.whiteout else _only(layers, directory, entry, part)
 
 
 def put_on(layers: Sequence[LayerSource], directory: Node, entry: Entry, below: Node | None) -> Node | None:
@@ -43,19 +50,29 @@ def put_on(layers: Sequence[LayerSource], directory: Node, entry: Entry, below: 
     return _Merge(layers, directory).on(entry, below)
 
 
-def _alone(layers: Sequence[LayerSource], directory: Node) -> dict[bytes, Node]:
+def _alone(layers: Sequence[LayerSource], directory: Node) -> Listing:
     """A directory of one place, as most are: its own entries without the whiteouts."""
     part = directory.part
-    entries = {
-        entry.name: Node(entry.name, directory, entry.stat, part)
-        for entry in layers[part.layer].scan(part.path)
-        if not entry.whiteout
-    }
-    if part.layer < len(layers) - 1:  # a directory in it may have been moved here from below
-        for node in entries.values():
-            if node.is_dir:
-                _take_marks(layers, directory, node, part)
-    return entries
+    names: list[bytes] = []
+    stats: list[FileStat] = []
+    directories: dict[bytes, Node] = {}
+    for entry in layers[part.layer].scan(part.path):
+        name, found, whiteout = entry
+        if whiteout:
+            continue
+        names.append(name)
+        stats.append(found)
+        if S_ISDIR(found.mode):
+            directories[name] = _only(layers, directory, entry, part)
+    return Listing(directory, names, stats, [part] * len(names), directories)
+
+
+def _only(layers: Sequence[LayerSource], directory: Node, entry: Entry, part: Part) -> Node:
+    """An entry of a directory of one place; a directory in it may have been moved here from below."""
+    node = Node(entry.name, directory, entry.stat, part)
+    if node.is_dir and part.layer < len(layers) - 1:
+        _take_marks(layers, directory, node, part)
+    return node
 
 
 class _Merge:
@@ -64,17 +81,22 @@ class _Merge:
     def __init__(self, layers: Sequence[LayerSource], directory: Node) -> None:
         self._layers = layers
         self._directory = directory
-        self._visible: dict[bytes, Node] = {}
+        self._visible: dict[bytes, tuple[FileStat, Part]] = {}
+        self._directories: dict[bytes, Node] = {}
         self._settled: set[bytes] = set()
 
-    def merged(self) -> dict[bytes, Node]:
+    def merged(self) -> Listing:
         """Go through the places, uppermost first."""
         *upper, lowest = self._directory.parts
         orders = [self._take(part, self._layers[part.layer].scan(part.path)) for part in upper]
         # the kernel lists the lowest directory's names first, then what upper layers add
         orders.insert(0, self._take(lowest, self._layers[lowest.layer].scan(lowest.path)))
-        names = dict.fromkeys(name for order in orders for name in order)
-        return {name: self._visible[name] for name in names if name in self._visible}
+        visible = self._visible
+        every = dict.fromkeys(name for order in orders for name in order)
+        names = [name for name in every if name in visible]
+        stats = [visible[name][0] for name in names]
+        places = [visible[name][1] for name in names]
+        return Listing(self._directory, names, stats, places, self._directories)
 
     def one(self, name: bytes) -> Node | None:
         """Ask the places for one name, uppermost first, until nothing below can add to it."""
@@ -85,16 +107,22 @@ class _Merge:
                 self._take(part, (entry,))
             if name in self._settled:
                 break
-        return self._visible.get(name)
+        return self._node(name)
 
     def on(self, entry: Entry, below: Node | None) -> Node | None:
         """Take one entry of the uppermost place, and then what the others are known to make."""
         self._take(self._directory.part, (entry,))
-        node = self._visible.get(entry.name)
+        node = self._node(entry.name)
         if node and below and below.is_dir and entry.name not in self._settled:
             node.lower += below.parts
             node.refusal = node.refusal or below.refusal
         return node
+
+    def _node(self, name: bytes) -> Node | None:
+        """What is visible under a name."""
+        if name not in self._visible:
+            return None
+        return self._directories.get(name) or Node(name, self._directory, *self._visible[name])
 
     def _take(self, part: Part, entries: Iterable[Entry]) -> list[bytes]:
         """Take one place's entries into the merge; its names, in its order."""
@@ -110,14 +138,15 @@ class _Merge:
             else:
                 self._settled.add(entry.name)
                 if entry.name not in self._visible:
-                    self._visible[entry.name] = Node(entry.name, self._directory, entry.stat, part)
+                    self._visible[entry.name] = entry.stat, part
         return names
 
     def _take_directory(self, part: Part, entry: Entry) -> None:
         """A directory: the first one found is what is seen, those below merge into it."""
-        node = self._visible.get(entry.name)
+        node = self._directories.get(entry.name)
         if node is None:
-            node = self._visible[entry.name] = Node(entry.name, self._directory, entry.stat, part)
+            node = self._directories[entry.name] = Node(entry.name, self._directory, entry.stat, part)
+            self._visible[entry.name] = entry.stat, part
         else:
             node.lower += (Part(part.layer, join(part.path, entry.name)),)
         if part.layer < len(self._layers) - 1:

@@ -9,7 +9,7 @@ import operator
 import stat
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 if TYPE_CHECKING:
     import os
@@ -42,7 +42,9 @@ class FileStat(NamedTuple):
     @classmethod
     def of(cls, found: os.stat_result) -> Self:
         """The attributes that stat(2) returned, without the floats Python adds."""
-        return cls._make(_FIELDS(found))
+        return tuple.__new__(
+            cls, _FIELDS(found)
+        )  # as _make does: every entry of every layer goes through here
 
     @property
     def kind(self) -> int:
@@ -103,7 +105,6 @@ class Node:
         lower: for a directory, the places in lower layers that merge into it, uppermost first.
         refusal: why this entry cannot be followed further, or None.
         entries: for a directory, its children as far as they were asked for.
-        handle: what a view of the tree knows this node by; the tree itself never looks at it.
     """
 
     name: bytes
@@ -113,7 +114,6 @@ class Node:
     lower: tuple[Part, ...] = ()
     refusal: str | None = None
     entries: Entries | None = field(default=None, repr=False)
-    handle: Any = field(default=None, repr=False)
 
     @property
     def path(self) -> bytes:

@@ -74,8 +74,11 @@ class RawLayer(Unmarked):
     def scan(self, path: bytes) -> Iterable[Entry]:
         """Every entry of the directory at `path`."""
         # a listing needs a descriptor of its own, as its position belongs to the descriptor
-        with self._at(path + b"/")[0].subdir(b"") as directory:
-            return [Entry(name, self._stat_of(found), whiteout=False) for name, found in directory.scan()]
+        with self._directory.subdir(path) as directory:
+            found = directory.scan()
+        if self._owners:
+            return [Entry(name, self._stat_of(stat), whiteout=False) for name, stat in found]
+        return [Entry(name, FileStat.of(stat), whiteout=False) for name, stat in found]
 
     def readlink(self, path: bytes) -> bytes:
         """The target of the link at `path`."""
@@ -150,7 +153,9 @@ class OverlayLayer:
         """Every entry of the directory at `path`."""
         prefix = path + b"/" if path else b""
         return [
-            self._judged(prefix + entry.name, entry) if _may_be_whiteout(entry.stat) else entry
+            entry
+            if entry.stat.size or not _may_be_whiteout(entry.stat)  # nearly all: decided without a call
+            else self._judged(prefix + entry.name, entry)
             for entry in self._stored.scan(path)
         ]
 

@@ -28,6 +28,7 @@ from layerfs.errors import (
     UnreadableEntry,
     UnsupportedOverlay,
 )
+from layerfs.tree.listing import Listing
 from layerfs.tree.lower import Descent, InvalidRedirect, join
 from layerfs.tree.merge import look_up, merge_directory
 from layerfs.tree.node import Entries, FileStat, Node, Part
@@ -39,14 +40,14 @@ if TYPE_CHECKING:
     from layerfs.tree.content import Content
     from layerfs.tree.source import LayerSource
 
-__all__ = ["MAX_SYMLINKS", "UnionTree"]
+__all__ = ["ASKED_BEFORE_LISTING", "MAX_SYMLINKS", "UnionTree"]
 
 MAX_SYMLINKS = 40
 """Links followed in one resolution, as in Linux (path_resolution(7))."""
 
 _NAME_MAX = 255  # linux/limits.h; of a tree without layers
 
-_ASKED_BEFORE_LISTING = 32
+ASKED_BEFORE_LISTING = 32
 """Names asked for one by one until the whole directory is worth listing."""
 
 _EMPTY_ROOT = FileStat(0o040755, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0)
@@ -92,20 +93,26 @@ class UnionTree:
         """The entries of a directory by name, in the kernel's order; do not modify the dict."""
         if node.entries is not None and node.entries.complete:
             return node.entries
-        _check_enterable(node)
-        try:
-            merged = merge_directory(self.layers, node)
-        except OSError as error:
-            raise _unreadable(node.path, self.layers[node.part.layer], error) from error
+        listing = self.listing(node)
         with self._lock:
             known = node.entries or Entries()
             if not known.complete:
                 # who was asked for by name stays the same node
                 known = Entries(
-                    {name: known.get(name, child) for name, child in merged.items()}, complete=True
+                    {child.name: known.get(child.name, child) for child in listing.nodes()}, complete=True
                 )
                 node.entries = known
         return known
+
+    def listing(self, node: Node) -> Listing:
+        """The entries of a directory, merged anew: of these nothing is kept."""
+        if not self.layers:
+            return Listing(node, [], [], [], {})
+        _check_enterable(node)
+        try:
+            return merge_directory(self.layers, node)
+        except OSError as error:
+            raise _unreadable(node.path, self.layers[node.part.layer], error) from error
 
     def child(self, node: Node, name: bytes) -> Node | None:
         """The entry `name` of a directory, or None; `.` and `..` are not names.
@@ -114,21 +121,13 @@ class UnionTree:
 
         A directory is not listed for a few names: on a cold disk, that would read many inodes for one.
         """
-        if len(name) > self._name_max:
-            _check_enterable(node)
-            raise NameTooLong(join(node.path, name))
+        self.check_name(node, name)
         known = node.entries
         if known is not None and (known.complete or name in known):
             return known.get(name)
-        if known is not None and known.asked >= _ASKED_BEFORE_LISTING:
+        if known is not None and known.asked >= ASKED_BEFORE_LISTING:
             return self.children(node).get(name)
-        _check_enterable(node)
-        if b"/" in name or name in (b"", b".", b".."):
-            return None
-        try:
-            found = look_up(self.layers, node, name)
-        except OSError as error:
-            raise _unreadable(join(node.path, name), self.layers[node.part.layer], error) from error
+        found = self.look_up(node, name)
         with self._lock:
             if node.entries is None:
                 node.entries = Entries()
@@ -136,6 +135,23 @@ class UnionTree:
             if found is None or node.entries.complete:
                 return node.entries.get(name)
             return node.entries.setdefault(name, found)
+
+    def look_up(self, node: Node, name: bytes) -> Node | None:
+        """As `child`, asked anew in each layer: of this nothing is kept."""
+        self.check_name(node, name)
+        _check_enterable(node)
+        if not self.layers or b"/" in name or name in (b"", b".", b".."):
+            return None
+        try:
+            return look_up(self.layers, node, name)
+        except OSError as error:
+            raise _unreadable(join(node.path, name), self.layers[node.part.layer], error) from error
+
+    def check_name(self, node: Node, name: bytes) -> None:
+        """Raise for a name that no layer could hold."""
+        if len(name) > self._name_max:
+            _check_enterable(node)
+            raise NameTooLong(join(node.path, name))
 
     @functools.cached_property
     def _name_max(self) -> int:
@@ -262,13 +278,17 @@ class UnionTree:
 
         A device below 0 is none of the host's: its layer gave a number that is distinct already.
         """
-        if node.stat.dev < 0:
-            return node.stat.ino
-        device = self._devices.get(node.stat.dev)
-        if device is None:
+        return node.stat.ino ^ self.device_bits(node.stat.dev)
+
+    def device_bits(self, device: int) -> int:
+        """The bits by which the inode numbers of a device differ from those of others in this tree."""
+        if device < 0:
+            return 0
+        number = self._devices.get(device)
+        if number is None:
             with self._lock:  # two threads must not number two devices alike
-                device = self._devices.setdefault(node.stat.dev, len(self._devices))
-        return node.stat.ino ^ (device << 48)
+                number = self._devices.setdefault(device, len(self._devices))
+        return number << 48
 
 
 def _check_enterable(node: Node) -> None:

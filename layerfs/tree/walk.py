@@ -5,6 +5,7 @@ Not recursive, so the depth of a hostile tree is no limit.
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.errors import TreeError
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from layerfs.tree.union import UnionTree
 
 __all__ = ["Visit", "walk"]
+
+_NAME = attrgetter("name")
 
 
 class Visit(NamedTuple):
@@ -55,9 +58,16 @@ def walk(
         children: list[Node] = []
         if enter:
             try:
-                children = [child for _, child in sorted(tree.children(node).items()) if keep(child)]
+                children = [child for child in _entries(tree, node) if keep(child)]
             except TreeError as error:
                 problem = error
         yield Visit(node, level, last, enter and not problem, problem)
         below = [(child, level + 1, index == len(children)) for index, child in enumerate(children, 1)]
         pending += reversed(below)
+
+
+def _entries(tree: UnionTree, directory: Node) -> list[Node]:
+    """What is in a directory, by name; nothing is kept, so that memory does not grow with the tree."""
+    known = directory.entries
+    nodes = known.values() if known is not None and known.complete else tree.listing(directory).nodes()
+    return sorted(nodes, key=_NAME)

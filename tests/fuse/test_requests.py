@@ -8,6 +8,7 @@ import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,7 +23,6 @@ from tests.support.treeview import union_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 pytestmark = [pytest.mark.fuse, pytest.mark.root]
 
@@ -211,3 +211,37 @@ def test_trusted_attributes_are_roots_alone(tmp_path: Path, variant: str) -> Non
     with served(union_of(layers), tmp_path / "m", variant, options) as ours, overlay_mount(layers) as theirs:
         assert listed(ours, *user) == listed(theirs, *user)
         assert listed(ours) == listed(theirs)
+
+
+@pytest.mark.parametrize("stacked", [False, True], ids=["plain file system", "overlayfs"])
+def test_the_kernel_reads_files_itself_also_on_an_overlayfs(tmp_path: Path, *, stacked: bool) -> None:
+    """With passthrough the server reads no data, even of layers in a container, on an overlayfs."""
+    size = 4 << 20
+    below = [tmp_path / "1", tmp_path / "2"]
+    for number, place in enumerate(below):
+        (place / "layer").mkdir(parents=True)
+        (place / "layer" / f"file{number}").write_bytes(os.urandom(size))
+    with contextlib.ExitStack() as stack:
+        top = stack.enter_context(overlay_mount(below)) if stacked else below[0]
+        others = set(_children())
+        mounted = stack.enter_context(served(union_of([top / "layer"]), tmp_path / "m", "native+passthrough"))
+        (server,) = set(_children()) - others
+        before = _bytes_read(server)
+        for file in mounted.iterdir():
+            assert file.read_bytes() == (top / "layer" / file.name).read_bytes()
+        assert _bytes_read(server) - before < size // 4
+
+
+def _children() -> list[int]:
+    """The processes that this one started and that go on."""
+    return [
+        int(number)
+        for task in Path("/proc/self/task").iterdir()
+        for number in (task / "children").read_text().split()
+    ]
+
+
+def _bytes_read(process: int) -> int:
+    """The bytes that a process read by system calls, from whatever."""
+    fields = dict(line.split(": ") for line in Path(f"/proc/{process}/io").read_text().splitlines())
+    return int(fields["rchar"])

@@ -12,7 +12,8 @@ import pytest
 
 from layerfs.boltfile import PREVIOUS, read_boltfile
 from layerfs.errors import CorruptStore, MalformedFile
-from layerfs.hostdir import HostDir, HostFile, Refused
+from layerfs.hostdir import HostDir, Refused
+from layerfs.hostfile import HostFile
 from tests.support.boltfiles import (
     everything,
     next_transaction,

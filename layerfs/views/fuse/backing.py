@@ -1,19 +1,22 @@
 """FUSE passthrough: the kernel reads a backing file itself, and the server only opens it.
 
 Every open of one inode shares one backing ID, as the kernel demands. An ID outlives the last release
-for a while, as registering costs more than all the rest of answering OPEN.
+for a while (`idle.py`).
 
 Source: Linux `fs/fuse/passthrough.c`, `fs/fuse/backing.c` (6.9 and later; needs CAP_SYS_ADMIN).
 """
 
 from __future__ import annotations
 
-import collections
 import fcntl
+import logging
 import struct
 import threading
 from typing import TYPE_CHECKING
 
+from layerfs.errors import reason
+from layerfs.hostdir import RESERVES
+from layerfs.views.fuse.idle import IdleFiles, share_of_files
 from layerfs.views.fuse.protocol import BACKING_MAP, DEV_IOC_BACKING_CLOSE, DEV_IOC_BACKING_OPEN
 
 if TYPE_CHECKING:
@@ -23,19 +26,20 @@ if TYPE_CHECKING:
 
 __all__ = ["BackingFiles"]
 
-_IDLE = 8192
-"""Backing IDs kept that nobody has open; each holds a file of the kernel, but no descriptor of ours."""
+_log = logging.getLogger(__name__)
 
 
 class BackingFiles:
     """The backing IDs registered on one FUSE descriptor; safe to use from several threads."""
 
-    def __init__(self, device: int) -> None:
-        """Register on `device`."""
+    def __init__(self, device: int, most_idle: int | None = None) -> None:
+        """Register on `device`; keep at most `most_idle` that nobody has open, else `share_of_files`."""
         self._device = device
         self._lock = threading.Lock()
         self._open: dict[int, tuple[int, int]] = {}  # node ID → backing ID, number of opens
-        self._idle: collections.OrderedDict[int, int] = collections.OrderedDict()
+        self._idle = IdleFiles(share_of_files() if most_idle is None else most_idle)
+        self._refused = False
+        RESERVES.add(self)
 
     def open(self, node_id: int, open_file: Callable[[], Content]) -> int | None:
         """The backing ID of an inode whose bytes `open_file` gives; None where the kernel refuses them."""
@@ -50,7 +54,7 @@ class BackingFiles:
     def _reuse(self, node_id: int) -> int | None:
         """Count one more open of a registered inode."""
         backing, opens = self._open.get(node_id, (0, 0))
-        backing = backing or self._idle.pop(node_id, 0)
+        backing = backing or self._idle.take(node_id) or 0
         if not backing:
             return None
         self._open[node_id] = backing, opens + 1
@@ -64,7 +68,10 @@ class BackingFiles:
             backing: int = fcntl.ioctl(
                 self._device, DEV_IOC_BACKING_OPEN, bytearray(BACKING_MAP.pack(fd, 0, 0))
             )
-        except OSError:
+        except OSError as error:
+            if not self._refused:
+                self._refused = True
+                _log.info("the kernel does not read backing files itself: %s", reason(error))
             return None
         self._open[node_id] = backing, 1
         return backing
@@ -76,16 +83,22 @@ class BackingFiles:
             if opens > 1:
                 self._open[node_id] = backing, opens - 1
             elif opens:
-                self._idle[node_id] = backing
-                if len(self._idle) > _IDLE:
-                    self._give_back(self._idle.popitem(last=False)[1])
+                self._give_back(self._idle.add(node_id, backing))
 
     def forget(self, node_id: int) -> None:
         """The kernel forgot the inode, which is not open any more."""
         with self._lock:
-            backing = self._idle.pop(node_id, None)
-            if backing is not None:
-                self._give_back(backing)
+            self._give_back(self._idle.take(node_id))
 
-    def _give_back(self, backing: int) -> None:
-        fcntl.ioctl(self._device, DEV_IOC_BACKING_CLOSE, struct.pack("=I", backing))
+    def give_back(self) -> bool:
+        """Give back half of what nobody has open, and keep no more from now on; False where nothing is."""
+        with self._lock:
+            before = len(self._idle)
+            self._idle.most = before // 2
+            while len(self._idle) > self._idle.most:
+                self._give_back(self._idle.drop())
+        return before > 0
+
+    def _give_back(self, backing: int | None) -> None:
+        if backing is not None:
+            fcntl.ioctl(self._device, DEV_IOC_BACKING_CLOSE, struct.pack("=I", backing))

@@ -20,7 +20,7 @@ from layerfs.views.fuse.attach import attach
 from layerfs.views.fuse.backing import BackingFiles
 from layerfs.views.fuse.crew import Crew
 from layerfs.views.fuse.device import Device, is_dying
-from layerfs.views.fuse.mountpoint import detach, tune_readahead
+from layerfs.views.fuse.mountpoint import detach, mount_table, tune_readahead
 from layerfs.views.fuse.protocol import (
     IN_HEADER,
     INIT_IN,
@@ -48,6 +48,8 @@ _MAX_PAGES = 256
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _MAX_WRITE = 4096
 _MAX_READAHEAD = 2 << 20
+
+_OVERLAY = "overlay"
 
 _WANTED = (
     InitFlags.ASYNC_READ
@@ -91,7 +93,7 @@ class NativeDriver:
         # hundreds of thousands of them for cycles that are not there would cost a third of a walk
         gc.disable()
         try:
-            session.negotiate(_wanted(options))
+            session.negotiate(_wanted(options), _stack_depth(tree))
             tune_readahead(mountpoint)
             ready()
             session.run()
@@ -113,8 +115,11 @@ class Session:
         self.requests = requests
         self._askers: dict[int, int] = {}  # requests in work: unique → thread ID
 
-    def negotiate(self, wanted: InitFlags = _WANTED) -> None:
-        """Answer INIT: what is wanted and this kernel lacks is simply not used; raises `MountFailed`."""
+    def negotiate(self, wanted: InitFlags = _WANTED, stack_depth: int = 1) -> None:
+        """Answer INIT: what is wanted and this kernel lacks is simply not used; raises `MountFailed`.
+
+        `stack_depth` is how many file systems are upon each other here; backing files must be of fewer.
+        """
         while True:
             request = self._device.receive(lambda: False)
             if request is None:
@@ -136,7 +141,7 @@ class Session:
             granted = flags & wanted
             if granted & InitFlags.PASSTHROUGH:
                 self.requests.use_passthrough(BackingFiles(self._device.fd))
-            self._device.reply(unique, 0, _init_reply(min(minor, MINOR), readahead, granted))
+            self._device.reply(unique, 0, _init_reply(min(minor, MINOR), readahead, granted, stack_depth))
             if major == KERNEL_VERSION:
                 return
 
@@ -203,7 +208,19 @@ def _wanted(options: MountOptions) -> InitFlags:
     return wanted
 
 
-def _init_reply(minor: int, readahead: int, granted: int) -> bytes:
+def _stack_depth(tree: UnionTree) -> int:
+    """2 where layers lie on an overlayfs, as of a container; else 1, so that an overlayfs may lie on ours.
+
+    The kernel takes no more than 2 in all, and backing files of a file system with fewer.
+    """
+    device = tree.root.stat.dev
+    if device < 0:  # none of the host's
+        return 1
+    name = f"{os.major(device)}:{os.minor(device)}"
+    return 2 if any(mount.device == name and mount.fs_type == _OVERLAY for mount in mount_table()) else 1
+
+
+def _init_reply(minor: int, readahead: int, granted: int, stack_depth: int) -> bytes:
     return INIT_OUT.pack(
         KERNEL_VERSION,
         minor,
@@ -216,7 +233,7 @@ def _init_reply(minor: int, readahead: int, granted: int) -> bytes:
         _MAX_PAGES,
         0,
         granted >> 32,
-        1 if granted & InitFlags.PASSTHROUGH else 0,  # max_stack_depth: backing files on a plain file system
+        stack_depth if granted & InitFlags.PASSTHROUGH else 0,  # max_stack_depth
         0,
     )
 

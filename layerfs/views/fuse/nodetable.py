@@ -1,42 +1,66 @@
 """Which nodes the kernel holds: their node IDs, and when to forget them.
 
-The kernel counts its look-ups of every node and gives them back with FORGET; a node that is
-forgotten is dropped here, and a directory drops its children with it, so memory follows what
-the kernel keeps. Names of one hard-linked file share a node ID, as they share an inode.
+The kernel counts its look-ups of every node and gives them back with FORGET. A listing of which no entry is
+held is dropped, so memory follows what the kernel keeps.
+
+Most entries have a node ID made of the number of their folder and their index in it, and no object of their
+own (`packed.py`). A node is apart that was looked up before its directory was listed, and a file of several
+names: these share a node ID, as they share an inode.
 """
 
 from __future__ import annotations
 
-import os
 import threading
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
-from layerfs.views.fuse.protocol import ROOT_ID
+from layerfs.tree.union import ASKED_BEFORE_LISTING
+from layerfs.views.fuse.packed import DOTS, FOREVER, PackedListing, attributes_of, padded
+from layerfs.views.fuse.protocol import ATTR, DIRENTPLUS, ENTRY_OUT, NODE_ID, ROOT_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from layerfs.tree.node import Node
     from layerfs.tree.union import UnionTree
 
-__all__ = ["Attributes", "Held", "NodeTable", "attributes_of"]
+__all__ = ["NodeTable"]
 
-_NANO = 10**9
-_BLOCK_SIZE = 4096
-
-Attributes: TypeAlias = tuple[int, ...]
-"""The fields of `fuse_attr`, in its order; the first is the inode number."""
+_INDEX = (1 << 32) - 1
+"""The part of a node ID that is the index in a folder; the rest is the folder's number, 0 for nodes apart."""
 
 
-class Held:
-    """A node the kernel knows: its ID, and the number of its look-ups."""
+class _Folder:
+    """A directory that the kernel looks into.
 
-    __slots__ = ("count", "id", "node")
+    Attributes:
+        node: the directory.
+        number: distinguishes the node IDs of its entries from those of others.
+        asked: how many names were looked up before it was listed.
+        named: the nodes of those that the kernel holds.
+        listing: its entries, or None.
+    """
 
-    def __init__(self, node_id: int, node: Node) -> None:
+    __slots__ = ("asked", "listing", "named", "node", "number")
+
+    def __init__(self, node: Node, number: int) -> None:
+        """Look into `node`."""
+        self.node = node
+        self.number = number
+        self.asked = 0
+        self.named: dict[bytes, _Apart] = {}
+        self.listing: PackedListing | None = None
+
+
+class _Apart:
+    """A node with its own ID, the number of its look-ups, and the folder, if any, that knows its name."""
+
+    __slots__ = ("count", "folder", "id", "node")
+
+    def __init__(self, node_id: int, node: Node, folder: _Folder | None) -> None:
         """Hold `node` under `node_id`; nobody has looked it up yet."""
         self.id = node_id
         self.node = node
+        self.folder = folder
         self.count = 0
 
 
@@ -45,93 +69,247 @@ class NodeTable:
 
     def __init__(self, tree: UnionTree) -> None:
         """Begin with the root, which is never forgotten."""
+        self._tree = tree
         self._lock = threading.Lock()
-        self._held: dict[int, Held] = {}
-        self._linked: dict[tuple[int, int, int], Held] = {}  # files of several names
-        self._next = ROOT_ID
-        (self.root,) = self.hold([tree.root])
+        self._apart = {ROOT_ID: _Apart(ROOT_ID, tree.root, None)}
+        self._next_id = ROOT_ID + 1
+        self._linked: dict[tuple[int, int], _Apart] = {}  # files of several names
+        self._entered: dict[int, _Folder] = {}  # by the node ID of the directory
+        self._listed: dict[int, _Folder] = {}  # by number
+        self._next_number = 1
 
     def __getitem__(self, node_id: int) -> Node:
         """The node behind an ID; raises `KeyError` for one the kernel should not have."""
-        return self._held[node_id].node
+        number, index = node_id >> 32, node_id & _INDEX
+        return self._held(number, index).node_of(index) if number else self._apart[node_id].node
+
+    def attributes(self, node_id: int) -> bytes:
+        """`fuse_attr` of a node; raises `KeyError` as above."""
+        number, index = node_id >> 32, node_id & _INDEX
+        if number:
+            return self._held(number, index).attributes(index)
+        return ATTR.pack(*self._attributes(self._apart[node_id].node))
+
+    def _attributes(self, node: Node) -> tuple[int, ...]:
+        return attributes_of(node.stat, self._tree.inode(node), node.nlink)
+
+    def _held(self, number: int, index: int) -> PackedListing:
+        """The listing of an entry that the kernel holds; raises `KeyError`."""
+        listing = self._listed[number].listing
+        if listing is None or index >= len(listing) or not listing.counts[index]:
+            raise KeyError(number, index)
+        return listing
+
+    # -- look-ups --------------------------------------------------------------------------------
+
+    def look_up(self, node_id: int, name: bytes) -> bytes | None:
+        """`fuse_entry_out` of a name in a directory, as one more look-up of it; None where there is nothing.
+
+        Raises:
+            KeyError: for an ID that is not held.
+            TreeError: as the tree does.
+        """
+        folder = self._enter(node_id)
+        if folder.listing is None and folder.asked < ASKED_BEFORE_LISTING:
+            found = self._tree.look_up(folder.node, name)
+            with self._lock:
+                folder.asked += 1
+                if found is None:
+                    return None
+                if folder.listing is None:
+                    return self._count_apart(self._named(folder, found))
+        listing = self._list(folder)
+        with self._lock:
+            listing = self._keep(folder, listing)
+            index = listing.find(name)
+            if index is None:
+                self._tree.check_name(folder.node, name)
+                return None
+            if apart := self._apart_at(folder, listing, index):
+                return self._count_apart(apart)
+            listing.count(index, index + 1)
+            return listing.entry(index)
+
+    def page(self, node_id: int, offset: int, room: int) -> bytes:
+        """Entries of a directory from an offset on, as READDIRPLUS gives them, of at most `room` bytes.
+
+        That is one more look-up of each but `.` and `..`. An entry's offset is its number, from 1.
+        Raises as `look_up`.
+        """
+        folder = self._enter(node_id)
+        listing = self._list(folder)
+        dots = self._dots(folder.node)[offset:] if offset < DOTS else []
+        if sum(map(len, dots)) > room:
+            return dots[0] if len(dots[0]) <= room else b""
+        head = b"".join(dots)
+        begin = max(0, offset - DOTS)
+        with self._lock:
+            listing = self._keep(folder, listing)
+            end = listing.fitting(begin, room - len(head))
+            page = listing.page(begin, end)
+            listing.count(begin, end)
+            others = listing.apart_between(begin, end)
+            if others:
+                page = self._with_others(folder, listing, page, begin, others)
+        return head + page if head else page
+
+    def _with_others(
+        self, folder: _Folder, listing: PackedListing, page: bytes, begin: int, others: Sequence[int]
+    ) -> bytes:
+        """A page that begins with the entry `begin`, with the IDs of those apart."""
+        patched = bytearray(page)
+        for index in others:
+            if apart := self._apart_at(folder, listing, index):
+                listing.uncount(index, 1)
+                apart.count += 1
+                NODE_ID.pack_into(patched, listing.offset(begin, index), apart.id)
+        return bytes(patched)
+
+    def _dots(self, node: Node) -> list[bytes]:
+        """`.` and `..`: the kernel ignores what is said of them, and does not count a look-up."""
+        return [
+            padded(
+                DIRENTPLUS.pack(
+                    0, 0, FOREVER, FOREVER, 0, 0, *self._attributes(at),
+                    self._tree.inode(at), number, number, at.stat.mode >> 12,
+                ) + b"." * number
+            )
+            for number, at in enumerate((node, node.parent or node), 1)
+        ]  # fmt: skip
+
+    def directories(self, node_id: int) -> list[int]:
+        """The IDs of the directories in a directory that was listed; not of those apart."""
+        folder = self._entered.get(node_id)
+        listing = folder.listing if folder else None
+        if folder is None or listing is None:
+            return []
+        first = folder.number << 32
+        return [first | index for index in listing.directories]
+
+    def expects(self, node_id: int) -> bool:
+        """Whether a directory is held and was not listed yet."""
+        folder = self._entered.get(node_id)
+        return node_id in self and (folder is None or folder.listing is None)
+
+    def prepare(self, node_id: int) -> None:
+        """List a directory for who may ask; raises as `look_up`."""
+        folder = self._enter(node_id)
+        listing = self._list(folder)
+        with self._lock:
+            self._keep(folder, listing)
+
+    def _enter(self, node_id: int) -> _Folder:
+        folder = self._entered.get(node_id)
+        if folder is None:
+            node = self[node_id]
+            with self._lock:
+                folder = self._entered.setdefault(node_id, _Folder(node, self._next_number))
+                self._next_number += 1
+        return folder
+
+    def _list(self, folder: _Folder) -> PackedListing:
+        """A directory's entries; not with the lock held, as a disk may be slow."""
+        return folder.listing or PackedListing(
+            self._tree, self._tree.listing(folder.node), folder.number << 32
+        )
+
+    def _keep(self, folder: _Folder, listing: PackedListing) -> PackedListing:
+        """Keep a listing, unless there is one by now, which is returned."""
+        if folder.listing is None:
+            folder.listing = listing
+            self._listed[folder.number] = folder
+            for name in folder.named:
+                listing.set_apart(name)
+        return folder.listing
+
+    def _apart_at(self, folder: _Folder, listing: PackedListing, index: int) -> _Apart | None:
+        """The node apart that an entry is, if it is one."""
+        if not listing.is_apart(index):
+            return None
+        named = folder.named.get(listing.name(index))
+        if named is not None:
+            return named
+        node = listing.node_of(index)
+        return self._new(node, None) if _is_linked(node) else None
+
+    def _named(self, folder: _Folder, node: Node) -> _Apart:
+        """The node apart of what was looked up."""
+        return folder.named.get(node.name) or self._new(node, folder)
+
+    def _new(self, node: Node, folder: _Folder | None) -> _Apart:
+        """A node apart, made unless it is another name of one."""
+        key = self._key(node) if _is_linked(node) else None
+        found = self._linked.get(key) if key else None
+        if found is None:
+            found = self._apart[self._next_id] = _Apart(self._next_id, node, None if key else folder)
+            self._next_id += 1
+            if key:
+                self._linked[key] = found
+            elif folder:
+                folder.named[node.name] = found
+        return found
+
+    def _key(self, node: Node) -> tuple[int, int]:
+        """What the names of a hard-linked file share."""
+        return node.within.layer, self._tree.inode(node)
+
+    def _count_apart(self, apart: _Apart) -> bytes:
+        apart.count += 1
+        return ENTRY_OUT.pack(apart.id, 0, FOREVER, FOREVER, 0, 0, *self._attributes(apart.node))
+
+    # -- giving back -----------------------------------------------------------------------------
 
     def __contains__(self, node_id: object) -> bool:
         """Whether the kernel holds this ID."""
-        return node_id in self._held
+        try:
+            return self[node_id] is not None  # type: ignore[index]
+        except (KeyError, TypeError):
+            return False
 
-    def __len__(self) -> int:
-        """How many nodes are held."""
-        return len(self._held)
-
-    def hold(self, nodes: Iterable[Node]) -> list[int]:
-        """Count one look-up of each node, giving it an ID if it has none; their IDs."""
+    def forget(self, node_id: int, count: int) -> bool:
+        """Give back look-ups; whether none is left. An ID that is not held is ignored."""
+        number, index = node_id >> 32, node_id & _INDEX
         with self._lock:
-            return [self._hold(node) for node in nodes]
+            gone = self._forget(number, index, count) if number else self._forget_apart(node_id, count)
+            if (
+                gone
+                and (folder := self._entered.pop(node_id, None))
+                and not (folder.listing and folder.listing.held)
+            ):
+                self._drop(folder)
+        return gone
 
-    def _hold(self, node: Node) -> int:
-        held: Held | None = node.handle
-        if held is None:
-            held = self._linked.get(_inode_of(node)) if _is_linked(node) else None
-        if held is None:
-            held = Held(self._next, node)
-            self._next += 1
-            self._held[held.id] = held
-            if _is_linked(node):
-                self._linked[_inode_of(node)] = held
-            else:
-                node.handle = held
-        held.count += 1
-        return held.id
+    def _forget(self, number: int, index: int, count: int) -> bool:
+        folder = self._listed.get(number)
+        listing = folder.listing if folder else None
+        if folder is None or listing is None or index >= len(listing):
+            return True
+        if not listing.uncount(index, count):
+            return False
+        if not listing.held:
+            self._drop(folder)
+        return True
 
-    def forget(self, node_id: int, count: int) -> None:
-        """Give back look-ups; the last one drops the node. An ID that is not held is ignored."""
-        with self._lock:
-            held = self._held.get(node_id)
-            if held is None:
-                return
-            held.count -= count
-            if held.count > 0 or node_id == self.root:
-                return
-            del self._held[node_id]
-            self._linked.pop(_inode_of(held.node), None)
-            held.node.handle = None
-            held.node.entries = None  # merged again if it is ever asked for
+    def _drop(self, folder: _Folder) -> None:
+        """Let go of a listing: it is made again if it is ever asked for."""
+        folder.listing = None
+        self._listed.pop(folder.number, None)
+
+    def _forget_apart(self, node_id: int, count: int) -> bool:
+        apart = self._apart.get(node_id)
+        if apart is None:
+            return True
+        apart.count -= count
+        if apart.count > 0 or node_id == ROOT_ID:
+            return False
+        del self._apart[node_id]
+        if apart.folder:
+            del apart.folder.named[apart.node.name]
+        else:
+            self._linked.pop(self._key(apart.node), None)
+        return True
 
 
 def _is_linked(node: Node) -> bool:
     """Whether this file may have another name; a directory never has."""
     return node.stat.nlink > 1 and not node.is_dir
-
-
-def _inode_of(node: Node) -> tuple[int, int, int]:
-    """What the names of a hard-linked file share."""
-    return node.within.layer, node.stat.dev, node.stat.ino
-
-
-def attributes_of(node: Node, inode: int) -> Attributes:
-    """`fuse_attr` of a node."""
-    mode, nlink, uid, gid, rdev, size, blocks, _, _, atime, mtime, ctime = node.stat
-    return (
-        inode,
-        size,
-        blocks,
-        atime // _NANO,
-        mtime // _NANO,
-        ctime // _NANO,
-        atime % _NANO,
-        mtime % _NANO,
-        ctime % _NANO,
-        mode,
-        1 if node.lower else nlink,
-        uid,
-        gid,
-        _kernel_device(rdev) if rdev else 0,
-        _BLOCK_SIZE,
-        0,
-    )
-
-
-def _kernel_device(rdev: int) -> int:
-    """A device number as the kernel packs it into 32 bits (new_encode_dev)."""
-    major, minor = os.major(rdev), os.minor(rdev)
-    return (minor & 0xFF) | (major << 8) | ((minor & ~0xFF) << 12)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from layerfs.errors import TreeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
-    from layerfs.tree.node import Node
+    from layerfs.views.fuse.nodetable import NodeTable
 
 __all__ = ["Prefetch"]
 
@@ -26,25 +26,24 @@ _EXPECTED = 1024
 class Prefetch:
     """What is expected, directories in a stack, the next one last; safe to use from several threads."""
 
-    def __init__(self, merge: Callable[[Node], object], prepare: Callable[[int], object]) -> None:
+    def __init__(self, nodes: NodeTable, prepare: Callable[[int], object]) -> None:
         """Expect nothing yet.
 
         Args:
-            merge: makes a directory ready to be listed.
+            nodes: makes a directory ready to be listed.
             prepare: makes the file of a node ID ready to be read.
         """
-        self._merge = merge
+        self._nodes = nodes
         self._prepare = prepare
-        self._expected: list[Node] = []
+        self._expected: list[int] = []
         self._file: int | None = None
 
     def expect_file(self, node_id: int) -> None:
         """A file was looked up."""
         self._file = node_id
 
-    def expect(self, listed: Iterable[Node]) -> None:
+    def expect(self, directories: Sequence[int]) -> None:
         """A directory was listed: those in it are next, in its order."""
-        directories = [node for node in listed if node.is_dir and node.entries is None]
         self._expected.extend(reversed(directories))
         del self._expected[:-_EXPECTED]
 
@@ -56,10 +55,10 @@ class Prefetch:
                 self._prepare(file)
             return True
         try:
-            node = self._expected.pop()
+            directory = self._expected.pop()
         except IndexError:
             return False
-        if node.entries is None and node.handle is not None:  # else it was listed already, or forgotten
-            with suppress(TreeError):
-                self._merge(node)
+        if self._nodes.expects(directory):  # else it was listed already, or forgotten
+            with suppress(TreeError, KeyError):
+                self._nodes.prepare(directory)
         return True

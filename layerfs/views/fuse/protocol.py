@@ -12,14 +12,15 @@ import enum
 from struct import Struct
 
 __all__ = [
-    "ATTR_OUT",
+    "ATTR",
+    "ATTR_VALID",
     "BACKING_MAP",
     "BATCH_FORGET_IN",
     "DEV_IOC_BACKING_CLOSE",
     "DEV_IOC_BACKING_OPEN",
-    "DIRENT",
     "DIRENTPLUS",
     "ENTRY_OUT",
+    "ENTRY_START",
     "FORGET_IN",
     "FORGET_ONE",
     "GETXATTR_IN",
@@ -34,6 +35,7 @@ __all__ = [
     "LSEEK_OUT",
     "MINOR",
     "MIN_MINOR",
+    "NODE_ID",
     "OPEN_IN",
     "OPEN_OUT",
     "OUT_HEADER",
@@ -69,14 +71,18 @@ time_gran, max_pages, map_alignment, flags2, max_stack_depth, request_timeout, u
 _ATTR = "QQQqqqIIIIIIIIII"
 """fuse_attr: ino, size, blocks, atime, mtime, ctime, their nsec, mode, nlink, uid, gid, rdev, blksize,
 flags."""
-ATTR_OUT = Struct("=QI4x" + _ATTR)
-"""fuse_attr_out: attr_valid, attr_valid_nsec, fuse_attr."""
+ATTR = Struct("=" + _ATTR)
+"""fuse_attr alone."""
+ATTR_VALID = Struct("=QI4x")
+"""fuse_attr_out before its fuse_attr: attr_valid, attr_valid_nsec."""
+ENTRY_START = Struct("=Q92xI")
+"""The nodeid and the mode of a fuse_entry_out."""
+NODE_ID = Struct("=Q")
+"""The nodeid with which fuse_entry_out begins."""
 ENTRY_OUT = Struct("=QQQQII" + _ATTR)
 """fuse_entry_out: nodeid, generation, entry_valid, attr_valid, their nsec, fuse_attr."""
-DIRENT = Struct("=QQII")
-"""fuse_dirent before its name: ino, off, namelen, type."""
 DIRENTPLUS = Struct("=QQQQII" + _ATTR + "QQII")
-"""fuse_direntplus before its name: fuse_entry_out and fuse_dirent."""
+"""fuse_direntplus before its name: fuse_entry_out and fuse_dirent (ino, off, namelen, type)."""
 OPEN_IN = Struct("=II")
 """fuse_open_in: flags, open_flags."""
 OPEN_OUT = Struct("=QIi")

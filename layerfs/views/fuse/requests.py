@@ -14,19 +14,20 @@ import logging
 import os
 import struct
 import threading
-from typing import TYPE_CHECKING, NamedTuple
+from stat import S_ISREG
+from typing import TYPE_CHECKING
 
 from layerfs.errors import HostExhausted, reason
 from layerfs.hostdir import check_direct
 from layerfs.pool import share_of_descriptors
-from layerfs.views.fuse.nodetable import NodeTable, attributes_of
+from layerfs.views.fuse.nodetable import NodeTable
+from layerfs.views.fuse.packed import FOREVER
 from layerfs.views.fuse.prefetch import Prefetch
 from layerfs.views.fuse.protocol import (
-    ATTR_OUT,
+    ATTR_VALID,
     BATCH_FORGET_IN,
-    DIRENT,
-    DIRENTPLUS,
     ENTRY_OUT,
+    ENTRY_START,
     FORGET_IN,
     FORGET_ONE,
     GETXATTR_IN,
@@ -46,30 +47,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from layerfs.tree.content import Content
-    from layerfs.tree.node import Node
     from layerfs.tree.union import UnionTree
     from layerfs.views.fuse.backing import BackingFiles
 
 __all__ = ["Requests"]
 
-_FOREVER = 365 * 86400
-"""Seconds an entry, its attributes, and its absence stay valid: an image does not change."""
-
 _OPEN_FILES, _PART = 256, 4
 """Files kept open, and of the descriptors there may be; the layers' directories take others."""
-_DOTS = 2  # entries of a listing before its names
 _SEEK_DATA, _SEEK_HOLE = os.SEEK_DATA, os.SEEK_HOLE
 
-_NEGATIVE = ENTRY_OUT.pack(0, 0, _FOREVER, 0, 0, 0, *[0] * 16)
+_ATTR_VALID = ATTR_VALID.pack(FOREVER, 0)
+_NEGATIVE = ENTRY_OUT.pack(0, 0, FOREVER, 0, 0, 0, *[0] * 16)
 
 _log = logging.getLogger(__name__)
-
-
-class _Page(NamedTuple):
-    """A part of a listing: the number of entries before it, and its own."""
-
-    offset: int
-    entries: list[tuple[bytes, Node]]
 
 
 class Requests:
@@ -79,17 +69,15 @@ class Requests:
         """Answer from `tree`."""
         self.tree = tree
         self.nodes = NodeTable(tree)
-        self.prefetch = Prefetch(tree.children, self._prepare)
+        self.prefetch = Prefetch(self.nodes, self._prepare)
         self.backing: BackingFiles | None = None
         self._lock = threading.Lock()
-        self._listed: dict[int, list[tuple[bytes, Node]]] = {}  # directories that are being read
         self._most_files = share_of_descriptors(_PART, _OPEN_FILES)
         self._files: collections.OrderedDict[int, Content] = collections.OrderedDict()
         self.answers: dict[int, Callable[[int, bytes], bytes]] = {
             Opcode.LOOKUP: self.lookup,
             Opcode.GETATTR: self.getattr,
             Opcode.READLINK: self.readlink,
-            Opcode.READDIR: self.readdir,
             Opcode.READDIRPLUS: self.readdirplus,
             Opcode.GETXATTR: self.getxattr,
             Opcode.STATFS: self.statfs,
@@ -100,26 +88,21 @@ class Requests:
 
     def lookup(self, node_id: int, body: bytes) -> bytes:
         """LOOKUP: the entry of a name; its absence is an answer that the kernel keeps."""
-        name = body.partition(b"\0")[0]
-        node = self.nodes[node_id]
-        child = self.tree.child(node, name)
-        if child is None:
+        entry = self.nodes.look_up(node_id, body.partition(b"\0")[0])
+        if entry is None:
             return _NEGATIVE
-        (held,) = self.nodes.hold([child])
-        if child.stat.is_file:
+        held, mode = ENTRY_START.unpack_from(entry)
+        if S_ISREG(mode):
             self.prefetch.expect_file(held)
-        attributes = attributes_of(child, self.tree.inode(child))
-        return ENTRY_OUT.pack(held, 0, _FOREVER, _FOREVER, 0, 0, *attributes)
+        return entry
 
     def forget(self, node_id: int, body: bytes) -> None:
         """FORGET: look-ups given back; never answered."""
         self._forget(node_id, FORGET_IN.unpack_from(body)[0])
 
     def _forget(self, node_id: int, count: int) -> None:
-        self.nodes.forget(node_id, count)
-        if self.backing is not None and node_id not in self.nodes:
+        if self.nodes.forget(node_id, count) and self.backing is not None:
             self.backing.forget(node_id)
-        self._listed.pop(node_id, None)  # a listing that was given up half-way
 
     def batch_forget(self, body: bytes) -> None:
         """BATCH_FORGET: many of them."""
@@ -128,62 +111,23 @@ class Requests:
         for index in range(min(count, available)):
             self._forget(*FORGET_ONE.unpack_from(body, BATCH_FORGET_IN.size + index * FORGET_ONE.size))
 
-    def readdir(self, node_id: int, body: bytes) -> bytes:
-        """READDIR: names, numbers and types."""
-        page = self._page(node_id, body, DIRENT.size)
-        return b"".join(
-            _padded(DIRENT.pack(self.tree.inode(node), offset, len(name), node.stat.mode >> 12) + name)
-            for offset, (name, node) in enumerate(page.entries, page.offset + 1)
-        )
-
     def readdirplus(self, node_id: int, body: bytes) -> bytes:
-        """READDIRPLUS: the same with each entry looked up, so a walk costs a request a directory."""
-        page = self._page(node_id, body, DIRENTPLUS.size)
-        # the kernel ignores what is said of . and .., and does not count a look-up
-        dots = max(0, _DOTS - page.offset)
-        ids = [0] * dots + self.nodes.hold(node for _, node in page.entries[dots:])
-        pieces: list[bytes] = []
-        for offset, (held, (name, node)) in enumerate(zip(ids, page.entries, strict=False), page.offset + 1):
-            inode = self.tree.inode(node)
-            head = DIRENTPLUS.pack(
-                held, 0, _FOREVER, _FOREVER, 0, 0,
-                *attributes_of(node, inode),
-                inode, offset, len(name), node.stat.mode >> 12,
-            )  # fmt: skip
-            pieces.append(_padded(head + name))
-        return b"".join(pieces)
+        """READDIRPLUS: names, each looked up, so a walk costs two requests a directory.
 
-    def _page(self, node_id: int, body: bytes, head_size: int) -> _Page:
-        """The entries from the offset on, as many as fit; an entry's offset is its number, from 1."""
+        READDIR is never asked: every kernel that speaks the oldest protocol we do takes this instead.
+        """
         _, offset, room, *_ = READ_IN.unpack_from(body)
-        entries = self._entries(node_id, offset)
-        end = offset
-        while end < len(entries):
-            room -= (head_size + len(entries[end][0]) + 7) & ~7
-            if room < 0:
-                break
-            end += 1
-        if end >= len(entries):
-            self._listed.pop(node_id, None)
-        return _Page(offset, entries[offset:end])
-
-    def _entries(self, node_id: int, offset: int) -> list[tuple[bytes, Node]]:
-        """The directory as it is numbered; kept from the first request of a listing to the last."""
-        entries = self._listed.get(node_id)
-        if entries is None or offset == 0:
-            node = self.nodes[node_id]
-            entries = [(b".", node), (b"..", node.parent or node), *self.tree.children(node).items()]
-            self._listed[node_id] = entries
-            self.prefetch.expect(child for _, child in entries[_DOTS:])
-        return entries
+        page = self.nodes.page(node_id, offset, room)
+        if not offset:
+            self.prefetch.expect(self.nodes.directories(node_id))
+        return page
 
     # -- attributes and contents -----------------------------------------------------------------
 
     def getattr(self, node_id: int, body: bytes) -> bytes:
         """GETATTR."""
         del body
-        node = self.nodes[node_id]
-        return ATTR_OUT.pack(_FOREVER, 0, *attributes_of(node, self.tree.inode(node)))
+        return _ATTR_VALID + self.nodes.attributes(node_id)
 
     def readlink(self, node_id: int, body: bytes) -> bytes:
         """READLINK."""
@@ -285,10 +229,6 @@ class Requests:
             found.f_namemax,
             found.f_frsize,
         )
-
-
-def _padded(entry: bytes) -> bytes:
-    return entry + bytes(-len(entry) % 8)
 
 
 def _sized(value: bytes, size: int) -> bytes:

@@ -1,0 +1,46 @@
+"""A regular file of the host, open for reading parts of it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Self
+
+__all__ = ["HostFile"]
+
+_LARGE_CHUNK = 1 << 20
+
+
+class HostFile:
+    """A regular file read in parts, of `size` bytes as it was opened; not mapped, as it may shrink."""
+
+    def __init__(self, fd: int) -> None:
+        """Take over `fd`."""
+        self._fd = fd
+        self.size = os.fstat(fd).st_size
+
+    def __enter__(self) -> Self:
+        """Use as a context manager to close the descriptor at the end."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Close the descriptor."""
+        os.close(self._fd)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """`size` bytes from `offset` on; fewer at the end."""
+        return os.pread(self._fd, size, offset)
+
+    def beginning(self, size: int) -> memoryview:
+        """The first `size` bytes, at once in memory; holes take none, what is behind the end is zero."""
+        content, at = memoryview(bytearray(size)), 0
+        while at < size:
+            try:
+                at = os.lseek(self._fd, at, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno == errno.ENXIO:  # nothing but a hole is left; others know no holes
+                    break
+            if not (done := os.preadv(self._fd, [content[at : at + _LARGE_CHUNK]], at)):
+                break
+            at += done
+        return content
