@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fixtures.unpack import unpack
+from tests.support.hostilecontainerd import hostile_docker29
+from tests.support.hostility import hostile_overlay2
 from tests.support.records import containerd_records, overlay2_records
 from tests.support.samples import unpack_sample
 from tests.support.things import (
@@ -40,6 +42,7 @@ class StoreKind:
             may be damaged at will; its path.
         records: the records of a layer of an image of it, by name: the store, the image, the number (base 1).
         things: things in it with every name they have.
+        make_hostile: puts hostile texts everywhere in one that was made; the images are called `evil:N` then.
         name_image: gives an image of it, by its ID, the name `<repository>:latest`.
         image, other, odd: the names of three images in it; the first has several layers, and `/etc/motd`.
         tagged: the first with another tag than `latest`.
@@ -51,6 +54,7 @@ class StoreKind:
     make: Callable[[Path], Path]
     records: Callable[[Path, str, int], Mapping[str, Record]]
     things: Callable[[Path], list[Thing]]
+    make_hostile: Callable[[Path], None]
     name_image: Callable[[Path, str, str], None]
     image: str
     tagged: str
@@ -73,11 +77,13 @@ def _containerd(path: Path) -> Path:
 
 STORE_KINDS = (
     StoreKind(
-        "overlay2", unpack, overlay2_records, overlay2_things, name_image_in_overlay2,
+        "overlay2", unpack, overlay2_records, overlay2_things, hostile_overlay2,
+        name_image_in_overlay2,
         "demo", "demo:1.0", "buildkit", "lab/whiteouts:1", "localhost:5000/team/tagged:2",
     ),
     StoreKind(
-        "containerd", _containerd, containerd_records, containerd_things, name_image_in_containerd,
+        "containerd", _containerd, containerd_records, containerd_things, hostile_docker29,
+        name_image_in_containerd,
         "multi", "multi:1", "buildkit:1", "dockertypes:1", "localhost:5057/team/pulled:1",
     ),
 )  # fmt: skip
