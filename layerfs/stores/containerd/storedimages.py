@@ -166,7 +166,8 @@ class StoredImages(Store):
         return {name: Namespace(name, None, self._report_record) for name in names}, gone
 
     def _report_record(self, error: FormatError) -> None:
-        self.report(MalformedFile(self.meta_name, error.problem, expected=error.expected, found=error.found))
+        name = error.place(self.meta_name)
+        self.report(MalformedFile(name, error.problem, expected=error.expected, found=error.found))
 
     def require(self, *parts: str) -> None:
         """Raise `StoreGone` where the names are asked for and their database cannot be read."""
