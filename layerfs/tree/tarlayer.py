@@ -60,7 +60,8 @@ class TarTree:
             file: holds the tar.
             members: in order; extents count from the beginning of the file.
             most: entries that there may be.
-            markers, deleting: see `Originals`.
+            markers: see `Originals`.
+            deleting: likewise.
         """
         self.file = file
         self.originals = Originals((), TRUSTED.opaque, most, markers=markers, deleting=deleting)
