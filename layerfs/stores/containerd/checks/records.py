@@ -47,8 +47,11 @@ _UNRECORDED = (
 )
 _DISCARDED_HERE = "the namespace of the image has discarded the blob, which is there for others"
 _CANNOT_LEAVE = "the image can be run, but not exported or pushed"
-_OF_CONTAINER = re.compile(r"(?:(?:^|: )container |/containers/)([^/:]+)")
-"""Whose a record is that is called by a container's ID."""
+_OF_CONTAINER = {
+    "container": re.compile(r"(?:^|: )container ([^/:]+)"),
+    "container-notes": re.compile(r"/containers/([^/:]+)/"),
+}
+"""What a record is that is called by a container's ID: containerd's, or a file of Docker or Kubernetes."""
 
 
 class Noted(NamedTuple):
@@ -321,9 +324,12 @@ class Records:
         """What something that was reported is of: a noun, and a subject."""
         if path.endswith(".db"):
             return "database", ROOT
-        named = _OF_CONTAINER.search(path)
-        owner = next((item for item in self._containers_known if named and item == named[1]), None)
-        return ("container", container_subject(owner)) if owner else ("record", ROOT)
+        for noun, pattern in _OF_CONTAINER.items():
+            named = pattern.search(path)
+            owner = next((item for item in self._containers_known if named and item == named[1]), None)
+            if owner:
+                return noun, container_subject(owner)
+        return "record", ROOT
 
     @functools.cached_property
     def _containers_known(self) -> Collection[ContainerID]:

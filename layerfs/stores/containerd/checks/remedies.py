@@ -21,6 +21,8 @@ _BY_DATABASE = f"of a snapshotter: {_ANEW}; of meta.db: {_ELSEWHERE}"
 _PREVIOUS = "look at the older state with --bolt-state previous; copy the root again"
 _COLLECTED = "the next garbage collection removes it"
 _NOTHING = "none needed"
+_UNKNOWN = "Docker or Kubernetes may not know the container, or its state"
+_MADE_AGAIN = "remove the container, then create it again (not tried)"
 _CREATE = "remove the container (`ctr containers rm`), then create it again"
 
 REMEDIES = {
@@ -69,9 +71,11 @@ REMEDIES = {
     # -- containers, leases, leftovers
     "container-missing": Remedy("missing", "", "the container cannot be used", _CREATE),
     "container-malformed": Remedy(
-        "damaged", "", "no container of its namespace can be listed, and it cannot be removed",
-        f"{_ELSEWHERE}; of a Docker Engine: create it again (not tried)",
+        "damaged", "", "if its record is cut, no container of its namespace can be listed, nor it removed",
+        _ELSEWHERE,
     ),
+    "container-notes-missing": Remedy("missing", "", _UNKNOWN, _MADE_AGAIN),
+    "container-notes-malformed": Remedy("damaged", "", _UNKNOWN, _MADE_AGAIN),
     "record-missing": Remedy("missing", "", "", _PREVIOUS),
     "record-malformed": Remedy("damaged", "", "", _PREVIOUS),
     "record-altered": Remedy("damaged", "", "", _PREVIOUS),
