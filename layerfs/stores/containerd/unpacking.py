@@ -16,13 +16,17 @@ if TYPE_CHECKING:
 
 __all__ = ["as_unpacked"]
 
+_DROPPED = b"trusted."
 _LAST_TIME = (1 << 63) - 1  # nanoseconds; later times, and those before 1970, become the epoch
 
 
 def as_unpacked(header: Header) -> Header:
     """The header of which Docker would make what containerd makes of this one."""
-    return header._replace(
-        name=header.name if clean_name(header.name) else b"./",
-        mtime_ns=header.mtime_ns if 0 <= header.mtime_ns <= _LAST_TIME else 0,
-        xattrs={name: value for name, value in header.xattrs.items() if not name.startswith(b"trusted.")},
-    )
+    if not header.name.strip(b"./") and not clean_name(header.name):
+        header = header._replace(name=b"./")
+    if not 0 <= header.mtime_ns <= _LAST_TIME:
+        header = header._replace(mtime_ns=0)
+    if any(name.startswith(_DROPPED) for name in header.xattrs):
+        kept = {name: value for name, value in header.xattrs.items() if not name.startswith(_DROPPED)}
+        header = header._replace(xattrs=kept)
+    return header

@@ -43,7 +43,7 @@ __all__ = ["Noted", "Records"]
 _INIT = "-init"
 _UNCOMPRESSED = "containerd.io/uncompressed"
 _UNRECORDED = (
-    "the namespace of the image has no record of this blob, though it is there: it is not found by it"
+    "the blob is there, but the namespace of the image has no record of it: its engine does not find it"
 )
 _DISCARDED_HERE = "the namespace of the image has discarded the blob, which is there for others"
 _CANNOT_LEAVE = "the image can be run, but not exported or pushed"
