@@ -84,7 +84,7 @@ def diagnosis_table(*, full: bool) -> Table[Row]:
 
 
 def report_lines(rows: Sequence[Row], place: str, names: Mapping[str, str], *, full: bool) -> Iterator[str]:
-    """The report, a line at a time: by group, severity and code.
+    """The report, a line at a time: by group, severity and code, and by what could be done.
 
     Args:
         rows: the findings.
@@ -100,9 +100,9 @@ def report_lines(rows: Sequence[Row], place: str, names: Mapping[str, str], *, f
         yield paint(group.upper(), HEADING if colored() else "")
         chosen = sorted(
             (row for row in rows if row["group"] == group),
-            key=lambda row: (ranks[row["severity"]], row["code"]),
+            key=lambda row: (ranks[row["severity"]], row["code"], row["suggestion"]),
         )
-        for _, of_code in groupby(chosen, key=lambda row: (row["severity"], row["code"])):
+        for _, of_code in groupby(chosen, key=lambda row: (row["severity"], row["code"], row["suggestion"])):
             yield from _code_lines(list(of_code), place, names, full=full)
         yield ""
 

@@ -204,8 +204,8 @@ class Namespace:
 
     def _parsed(self, noun: str, parse: _Parser[_Record], key: str, bucket: Bucket) -> _Record | None:
         def told(error: FormatError) -> None:
-            problem = f"{self.name}: {noun} {ascii(key)[1:-1]}: {error.problem}"
-            self._report(FormatError(problem, expected=error.expected, found=error.found))
+            part = f"{self.name}: {noun} {ascii(key)[1:-1]}"
+            self._report(FormatError(error.problem, expected=error.expected, found=error.found, part=part))
 
         try:
             return parse(key, bucket, Leniently(told))

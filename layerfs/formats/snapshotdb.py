@@ -125,8 +125,8 @@ class SnapshotDB:
 
     def _parsed(self, name: str, bucket: Bucket) -> Snapshot | None:
         def told(error: FormatError) -> None:
-            problem = f"snapshot {ascii(name)[1:-1]}: {error.problem}"
-            self._report(FormatError(problem, expected=error.expected, found=error.found))
+            part = f"snapshot {ascii(name)[1:-1]}"
+            self._report(FormatError(error.problem, expected=error.expected, found=error.found, part=part))
 
         try:
             return _snapshot(name, bucket, Leniently(told))

@@ -110,7 +110,13 @@ class Originals:
     """
 
     def __init__(
-        self, members: Iterable[Member | Segment], opaque: bytes, most: int = MOST, *, markers: bool = True
+        self,
+        members: Iterable[Member | Segment],
+        opaque: bytes,
+        most: int = MOST,
+        *,
+        markers: bool = True,
+        deleting: bool = False,
     ) -> None:
         """Unpack `members`.
 
@@ -119,6 +125,7 @@ class Originals:
             opaque: the attribute that marks a directory as opaque.
             most: how much may be kept, in entries; a kibibyte of names and values counts as four.
             markers: whether names that begin with `.wh.` are whiteouts, as in layers, or names.
+            deleting: whether a whiteout deletes what the same archive had before it.
 
         Raises:
             FormatError: there is more than that; and what `members` raises.
@@ -130,6 +137,7 @@ class Originals:
         self._most = most
         self._opaque = opaque
         self._markers = markers
+        self._deleting = deleting
         self._numbers = 1
         self._steps = 0
         self._entered: tuple[bytes, Original] = b"", self.root
@@ -222,7 +230,10 @@ class Originals:
             self._fault(path, "a whiteout of nothing: left out")
             return
         if directory.children and name in directory.children:
-            self._fault(path, "a whiteout of what the same archive holds: left out")
+            if self._deleting:
+                self._delete(directory, name)
+            else:
+                self._fault(path, "a whiteout of what the same archive holds: left out")
             return
         made = self._put(directory, name, self._new(stat.S_IFCHR))
         self._own(made, header)
@@ -344,6 +355,13 @@ class Originals:
         directory.children[name] = child
         self._weigh(len(name) + len(child.target))
         return child
+
+    def _delete(self, directory: Original, name: bytes) -> None:
+        assert directory.children  # noqa: S101 - it has the name
+        gone = directory.children.pop(name)
+        directory.links -= gone.kind == stat.S_IFDIR
+        self._drop(gone)
+        self._entered = b"", self.root  # it may have been below
 
     @staticmethod
     def _drop(gone: Original) -> None:

@@ -46,7 +46,13 @@ class TarTree:
     """
 
     def __init__(
-        self, file: Readable, members: Iterable[TarMember], most: int = MOST, *, markers: bool = True
+        self,
+        file: Readable,
+        members: Iterable[TarMember],
+        most: int = MOST,
+        *,
+        markers: bool = True,
+        deleting: bool = False,
     ) -> None:
         """Unpack `members`, which lie in `file`, in memory; raises `FormatError`.
 
@@ -55,9 +61,10 @@ class TarTree:
             members: in order; extents count from the beginning of the file.
             most: entries that there may be.
             markers: see `Originals`.
+            deleting: likewise.
         """
         self.file = file
-        self.originals = Originals((), TRUSTED.opaque, most, markers=markers)
+        self.originals = Originals((), TRUSTED.opaque, most, markers=markers, deleting=deleting)
         self._places: dict[int, int | Sequence[Extent]] = {}
         for member in members:
             made = self.originals.add(member.header, member.size)

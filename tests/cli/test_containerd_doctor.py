@@ -147,3 +147,18 @@ def test_page_lists_every_code() -> None:
         code: [remedy.group, remedy.at_start or "-", remedy.later or "-", remedy.suggestion or "-"]
         for code, remedy in REMEDIES.items()
     }
+
+
+@pytest.mark.parametrize("content", [None, b"{"])
+def test_what_is_wrong_with_a_container_is_told_as_its_own(
+    root: ContainerdRoot, content: bytes | None
+) -> None:
+    """Docker's notes of it have a code of their own, and name the container."""
+    container = root.container("changed")
+    notes = root.top / f"containers/{container}/config.v2.json"
+    with root.mended():
+        root.remove(notes) if content is None else root.write(notes, content)
+        rows = doctor(root)
+    kind = "missing" if content is None else "malformed"
+    found = {(row["code"], row["subject"]) for row in rows if row["severity"] == "error"}
+    assert found == {(f"container-notes-{kind}", f"container {container}")}

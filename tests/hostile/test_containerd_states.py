@@ -99,10 +99,12 @@ def test_what_means_the_same_is_answered_alike(
 
 
 def _blob(root: ContainerdRoot, document: Any) -> tuple[bytes, int]:
-    """Write a document as a blob; its digest and size."""
+    """Write a document as a blob that the namespace has; its digest and size."""
     content = json.dumps(document).encode()
     digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
     root.write(root.blob(digest), content)
+    record = {b"size": _zigzag(len(content))}
+    root.edit_meta(lambda space: space[b"content"][b"blob"].update({digest.encode(): record}))
     return digest.encode(), len(content)
 
 

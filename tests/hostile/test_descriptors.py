@@ -3,69 +3,46 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import os
 import resource
-import tarfile
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
 from layerfs.hostdir import RESERVES
-from layerfs.ids import DiffID
-from layerfs.stores.docker.dataroot import DataRoot
+from layerfs.stores.registry import Options, open_store
 from tests.support.command import layerfs, run_bytes
 from tests.support.mounts import VARIANTS, served
-from tests.support.rootbuilder import BuiltLayer, RootBuilder
-from tests.support.tarsplit import lines_of
+from tests.support.storekinds import STORE_KINDS
+from tests.support.tarstacks import member
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.support.storekinds import StoreKind
+    from tests.support.tarstacks import Members
+
 pytestmark = pytest.mark.root
 
-_IMAGES, _DEPTH = 2, 110
-_FEW = 100  # descriptors: fewer than an image has layers
+_IMAGES, _DEPTH = 2, 70
+_FEW = 60  # descriptors: fewer than an image has layers
 _HOST_ERROR = 74
 
 
-@pytest.fixture(scope="module")
-def deep(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data root of two images with 110 layers each, none shared, and their archives."""
-    builder = RootBuilder(tmp_path_factory.mktemp("deep") / "root")
-    for image in range(_IMAGES):
-        top: BuiltLayer | None = None
-        for number in range(_DEPTH):
-            top = _add(builder, top, image, number)
-        builder.image(top, f"deep:{image}")
-    return builder.finish()
+@pytest.fixture(scope="module", params=STORE_KINDS, ids=lambda kind: kind.name)
+def deep(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of two images with 70 layers each, none shared, and the bytes of their tars."""
+    kind: StoreKind = request.param
+    images = {
+        f"deep:{image}": [_layer(image, number) for number in range(_DEPTH)] for image in range(_IMAGES)
+    }
+    return kind.of_tars(tmp_path_factory.mktemp("deep") / "root", images)
 
 
-def _add(builder: RootBuilder, below: BuiltLayer | None, image: int, number: int) -> BuiltLayer:
-    members = [_member(f"d{j}/k{image}_{number}", b"%d %d" % (image, number)) for j in range(3)]
-    tar = b"".join(
-        info.tobuf(tarfile.PAX_FORMAT) + content + bytes(-len(content) % 512) for info, content in members
-    )
-
-    def fill(diff: Path) -> None:
-        for info, content in members:
-            path = diff / info.name
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(content)
-            os.utime(path, (0, 0))
-
-    layer = builder.layer(below, fill, DiffID.from_hex(hashlib.sha256(tar + bytes(1024)).hexdigest()))
-    record = builder.path / "image/overlay2/layerdb/sha256" / layer.chain_id.hex
-    (record / "tar-split.json.gz").write_bytes(lines_of(iter(members)))
-    return layer
-
-
-def _member(name: str, content: bytes) -> tuple[tarfile.TarInfo, bytes]:
-    info = tarfile.TarInfo(name)
-    info.size, info.mode = len(content), 0o644
-    return info, content
+def _layer(image: int, number: int) -> Members:
+    return [member(f"d{j}/k{image}_{number}", b"%d %d" % (image, number)) for j in range(3)]
 
 
 @contextmanager
@@ -136,7 +113,7 @@ def test_copies_need_few_descriptors(deep: Path, tmp_path: Path) -> None:
 def test_mounts_need_few_descriptors(deep: Path, tmp_path: Path, driver: str) -> None:
     """A mount of more layers than descriptors shows every file's content."""
     with _limited(_FEW):
-        root = DataRoot.open(deep)
+        root = open_store(deep, Options())
         with served(root.tree(root.image("deep:1")), tmp_path / "mnt", driver) as place:
             for name in sorted(os.listdir(place / "d2")):
                 image, number = name.removeprefix("k").split("_")

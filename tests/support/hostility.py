@@ -1,4 +1,4 @@
-"""A data root, and archives, in which every place that holds a string holds a hostile one.
+"""An overlay2 data root, and archives, in which every place that holds a string holds a hostile one.
 
 The places are found, not listed: every text and every key of every JSON document, every small file of the
 engine's, and a name in every directory. What an engine reads as a number, a time or an ID is made hostile in
@@ -26,9 +26,16 @@ __all__ = [
     "EVIL",
     "EVIL_NAME",
     "FORGED",
+    "HOSTILE_CONTAINER",
+    "IMAGE_TEXTS",
+    "add_entries",
+    "add_names",
+    "copy_containers",
     "hostile_archive",
+    "hostile_copies",
     "hostile_layout",
-    "make_hostile",
+    "hostile_overlay2",
+    "hostile_tars",
     "one_of_each_kind",
 ]
 
@@ -49,25 +56,32 @@ EVIL_NAME = (
 _NAME = os.fsdecode(EVIL_NAME)
 _KEY = EVIL.replace("\x00", "").replace("\ud800", "")  # of a PAX record: characters alone
 
+HOSTILE_CONTAINER = hashlib.sha256(b"container 0").hexdigest()
+"""The ID of the container all of whose texts are hostile; `copy_containers` makes it first."""
+
+_TREES = frozenset((b"diff", b"work", b"merged", b"fs"))
+"""Directories with what is in images and containers, which is not the engine's own."""
+
 _IDENTITY = re.compile(r"(sha256:)?[0-9a-f]{64}|\d{4}-\d\d-\d\dT.*")
 _KINDS = ("bind", "volume", "tmpfs", "linux", "amd64", "layers", "overlay2", "local", "rprivate")
 
 Path_ = tuple[Any, ...]
 
 
-def make_hostile(root: Path) -> None:
+def hostile_overlay2(root: Path) -> None:
     """Make every string of a data root hostile; `root` is the test's own, and must be writable."""
     _images(root)
     _containers(root)
     _repositories(root)
-    _layers(root)
+    for diff in _diffs(root):
+        add_entries(diff)
     _records(root)
-    _names(root)
+    add_names(root)
 
 
 def hostile_archive(path: Path) -> None:
-    """Write a docker-archive of images `evil:N` as in `make_hostile`; `evil:0` is called `changed` too."""
-    layers = {f"{number}/{_KEY}/layer.tar": tar for number, tar in enumerate(_tars())}
+    """Write a docker-archive of images `evil:N` as in a root; `evil:0` is called `changed` too."""
+    layers = {f"{number}/{_KEY}/layer.tar": tar for number, tar in enumerate(hostile_tars())}
     members, rows = dict(layers), []
     for number, document in enumerate(_configs(list(layers.values()))):
         members[f"{number}-{_KEY}.json"] = json.dumps(document).encode()
@@ -81,7 +95,7 @@ def hostile_archive(path: Path) -> None:
 
 def hostile_layout(path: Path) -> None:
     """The same as a tar of an OCI layout."""
-    layout, tars = Layout(), _tars()
+    layout, tars = Layout(), hostile_tars()
     for number, document in enumerate(_configs(tars)):
         config = layout.document(document, f"{OCI}.config.v1+json", annotations={EVIL: EVIL})
         layers = [layout.blob(tar, f"{OCI}.layer.v1.tar", annotations={EVIL: EVIL}) for tar in tars]
@@ -93,8 +107,8 @@ def hostile_layout(path: Path) -> None:
     path.write_bytes(as_tar(layout.done()))
 
 
-def _tars() -> list[bytes]:
-    """Two layers with hostile names, targets and attributes."""
+def hostile_tars() -> list[bytes]:
+    """The tars of two layers with hostile names, targets and attributes."""
     base, upper = FixtureLayer(), FixtureLayer()
     base.dir("etc").file("etc/motd", b"1", uname=_NAME, gname=_NAME).file("gone", b"x")
     upper.dir("etc").file("etc/motd", b"2").whiteout("gone")
@@ -111,7 +125,7 @@ def _configs(tars: Sequence[bytes]) -> Iterator[Any]:
     ]
     rootfs = {"type": "layers", "diff_ids": [digest(tar) for tar in tars]}
     config = {"os": "linux", "architecture": "amd64", "created": steps[0]["created"], "history": steps}
-    yield from _hostile(config | {"rootfs": rootfs} | _IMAGE_TEXTS)
+    yield from hostile_copies(config | {"rootfs": rootfs} | IMAGE_TEXTS)
 
 
 def _leaves(value: Any, at: Path_ = ()) -> Iterator[tuple[Path_, Any]]:
@@ -146,7 +160,7 @@ def _keys(document: Any) -> None:
             _keys(value)
 
 
-def _hostile(document: Any) -> Iterator[Any]:
+def hostile_copies(document: Any) -> Iterator[Any]:
     """The document with all free texts and keys hostile; then copies with one other value hostile each."""
     whole = copy.deepcopy(document)
     for at, value in _leaves(document):
@@ -161,7 +175,7 @@ def _hostile(document: Any) -> Iterator[Any]:
             yield damaged
 
 
-_IMAGE_TEXTS: dict[str, Any] = {
+IMAGE_TEXTS: dict[str, Any] = {
     "author": "a", "comment": "c", "variant": "v", "os.version": "o", "container": "c", "docker_version": "d",
     "config": {
         "Labels": {"k": "v"}, "User": "u", "WorkingDir": "w", "Volumes": {"/v": {}},
@@ -185,8 +199,8 @@ def _images(root: Path) -> None:
     content = root / "image/overlay2/imagedb/content/sha256"
     names = json.loads((root / "image/overlay2/repositories.json").read_text())
     demo = names["Repositories"]["demo"]["demo:latest"].removeprefix("sha256:")
-    config = json.loads((content / demo).read_bytes()) | _IMAGE_TEXTS
-    for number, document in enumerate(_hostile(config)):
+    config = json.loads((content / demo).read_bytes()) | IMAGE_TEXTS
+    for number, document in enumerate(hostile_copies(config)):
         raw = json.dumps(document).encode()
         image = hashlib.sha256(raw).hexdigest()
         (content / image).write_bytes(raw)
@@ -197,19 +211,31 @@ def _images(root: Path) -> None:
 def _containers(root: Path) -> None:
     """Hostile containers beside the container `changed`, on the same layers."""
     mounts = root / "image/overlay2/layerdb/mounts"
+    original, copies = copy_containers(root)
+    for name in copies:
+        shutil.copytree(mounts / original, mounts / name)
+
+
+def copy_containers(root: Path) -> tuple[str, list[str]]:
+    """Write Docker's notes of hostile containers beside those of `changed`; its ID, and theirs."""
     for path in sorted((root / "containers").glob("*/config.v2.json")):
         config = json.loads(path.read_bytes())
         if config["Name"] == "/changed":
             break
-    for number, document in enumerate(_hostile(config | _CONTAINER_TEXTS)):
+    config["Config"]["Labels"] = {"k": "v"}
+    names = []
+    for number, document in enumerate(hostile_copies(config | _CONTAINER_TEXTS)):
         name = hashlib.sha256(b"container %d" % number).hexdigest()
+        names.append(name)
         shutil.copytree(path.parent, root / "containers" / name, symlinks=True)
-        shutil.copytree(mounts / config["ID"], mounts / name)
         if document["ID"] == config["ID"]:
             document["ID"] = name
         (root / "containers" / name / "config.v2.json").write_text(json.dumps(document))
         settings = json.loads((path.parent / "hostconfig.json").read_bytes())
-        (root / "containers" / name / "hostconfig.json").write_text(json.dumps(next(_hostile(settings))))
+        (root / "containers" / name / "hostconfig.json").write_text(
+            json.dumps(next(hostile_copies(settings)))
+        )
+    return config["ID"], names
 
 
 def _repositories(root: Path) -> None:
@@ -255,35 +281,31 @@ def _own_files(root: Path) -> Iterator[Path]:
             yield root / directory / name
 
 
-def _names(root: Path) -> None:
+def add_names(root: Path) -> None:
     """A file and a directory with a hostile name in every directory of the engine's own."""
     for directory, below, _ in list(os.walk(os.fsencode(root))):
         parts = directory.split(b"/")
-        if {b"diff", b"work", b"merged"} & set(parts) or EVIL_NAME in parts:
+        if not _TREES.isdisjoint(parts) or EVIL_NAME in parts:
             below.clear()
             continue
         with open(os.path.join(directory, EVIL_NAME), "wb"):
             os.mkdir(os.path.join(directory, EVIL_NAME + b".d"))
 
 
-def _layers(root: Path) -> None:
-    """In the uppermost layer of `demo`, of `changed`, and in a leftover directory: entries of every kind."""
-    for diff in _diffs(root):
-        place = os.fsencode(diff)
-        for name, make in {
-            b"file": os.mknod,
-            b"directory": os.mkdir,
-            b"fifo": os.mkfifo,
-        }.items():
-            make(os.path.join(place, name + EVIL_NAME))
-        os.symlink(EVIL_NAME, os.path.join(place, b"link" + EVIL_NAME))
-        for name in (b"file", b"directory"):
-            path = os.path.join(place, name + EVIL_NAME)
-            os.setxattr(path, b"user." + EVIL_NAME, EVIL_NAME)
-            os.setxattr(path, b"trusted.overlay.redirect", b"/" + EVIL_NAME)
+def add_entries(directory: Path) -> None:
+    """Make hostile entries of every kind in a directory of a layer."""
+    place = os.fsencode(directory)
+    for name, make in {b"file": os.mknod, b"directory": os.mkdir, b"fifo": os.mkfifo}.items():
+        make(os.path.join(place, name + EVIL_NAME))
+    os.symlink(EVIL_NAME, os.path.join(place, b"link" + EVIL_NAME))
+    for name in (b"file", b"directory"):
+        path = os.path.join(place, name + EVIL_NAME)
+        os.setxattr(path, b"user." + EVIL_NAME, EVIL_NAME)
+        os.setxattr(path, b"trusted.overlay.redirect", b"/" + EVIL_NAME)
 
 
 def _diffs(root: Path) -> Iterator[Path]:
+    """The trees of `changed`, and of a leftover directory, which is made."""
     layerdb = root / "image/overlay2/layerdb"
     for mount_id in layerdb.glob("mounts/*/mount-id"):
         with_config = root / "containers" / mount_id.parent.name / "config.v2.json"

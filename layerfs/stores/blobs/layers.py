@@ -25,10 +25,12 @@ from layerfs.tree.overlay import OverlayLayer
 from layerfs.tree.tarlayer import TarLayer, TarTree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
 
     from layerfs.cache.blobs import Cache, Plain
+    from layerfs.formats.tarheader import Header
+    from layerfs.formats.tarindex import TarMember
     from layerfs.ids import BlobDigest, ChainID, DiffID
     from layerfs.stores.blobs.outer import Blob
     from layerfs.tree.originals import Original
@@ -84,17 +86,27 @@ def packed(blob: Blob) -> Packed:
 class LayerFiles:
     """Reads the layers of one archive; safe to use from several threads."""
 
-    def __init__(self, cache: Cache, report: Callable[[CorruptStore], None], *, markers: bool = True) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        report: Callable[[CorruptStore], None],
+        *,
+        markers: bool = True,
+        as_unpacked: Callable[[Header], Header] | None = None,
+    ) -> None:
         """Decompress by `cache`, and tell `report` what is wrong with a layer that can be read.
 
         Args:
             cache: see there.
             report: takes what does not stop the answer.
             markers: whether the tars are layers; False for a root file system, where `.wh.` means nothing.
+            as_unpacked: what the engine makes of a header before it unpacks it as `tree.originals` does;
+                one that does so unpacks base layers with nothing below them, where whiteouts only delete.
         """
         self._cache = cache
         self._report = report
         self._markers = markers
+        self._as_unpacked = as_unpacked
         self._lock = threading.RLock()
         self._layers: weakref.WeakValueDictionary[ChainID, TarLayer] = weakref.WeakValueDictionary()
         self._recent: collections.deque[TarLayer] = collections.deque(maxlen=_RECENT)
@@ -167,9 +179,10 @@ class LayerFiles:
             try:
                 found = TarTree(
                     file,
-                    members(lambda at, length: file.pread(length, at), size, offset),
+                    self._taken(members(lambda at, length: file.pread(length, at), size, offset)),
                     room,
                     markers=self._markers,
+                    deleting=self._as_unpacked is not None and layer.parent is None,
                 )
             except FormatError as error:
                 raise MalformedFile(
@@ -180,6 +193,11 @@ class LayerFiles:
         for fault in found.faults:
             self._report(CorruptStore(blob.label, fault))
         return found
+
+    def _taken(self, found: Iterable[TarMember]) -> Iterable[TarMember]:
+        """Members with their headers as the engine takes them."""
+        change = self._as_unpacked
+        return (item._replace(header=change(item.header)) for item in found) if change else found
 
     def _weigh(self, weight: int) -> None:
         with self._lock:  # reentrant, because a tree can be freed during any allocation

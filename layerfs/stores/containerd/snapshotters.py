@@ -236,5 +236,5 @@ def _opened(root: HostDir, path: str, report: Callable[[CorruptStore], None], st
 def _told(name: str, report: Callable[[CorruptStore], None]) -> Callable[[FormatError], None]:
     """What reports damage of records as that of a file."""
     return lambda error: report(
-        MalformedFile(name, error.problem, expected=error.expected, found=error.found)
+        MalformedFile(error.place(name), error.problem, expected=error.expected, found=error.found)
     )

@@ -159,9 +159,10 @@ class ContainerdStore(StoredImages):
         """The snapshot at a place, and the container whose it is; raises `LayerNotFound`."""
         if place not in self._placed:
             raise LayerNotFound(f"no such layer: {place}")
-        if place in self._twins:
+        placed = self._placed[place]
+        if place in self._twins and not placed.snapshotter.is_whole:  # a whole tree is shown as it is there
             return self._twins[place]
-        return self._trees.bare(self._placed[place])
+        return self._trees.bare(placed)
 
     def content_size(self, layer: BareLayer) -> int | None:
         """Bytes on disk of a snapshot, directories too; None where they cannot be counted (reported)."""

@@ -36,6 +36,7 @@ from layerfs.stores.containerd.places import META_DB, open_containerd
 from layerfs.stores.containerd.sizes import ImageSizes
 from layerfs.stores.containerd.snapshotters import database_name, has_database, read_snapshotters
 from layerfs.stores.containerd.spaces import ALL, chosen_spaces, filled, is_dockers
+from layerfs.stores.containerd.unpacking import as_unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -106,7 +107,7 @@ class StoredImages(Store):
         told = _log.debug if self.gone else self.report
         self._snapshots = Snapshots(self.spaces, self.snapshotters, told, self.meta_name)
         self.cache = cache
-        self._files = LayerFiles(cache, self.report)
+        self._files = LayerFiles(cache, self.report, as_unpacked=as_unpacked)
         self._images = Images(self.spaces, self.content, self.report, options.platform, self.meta_name)
         self._sizes = ImageSizes(self.spaces, self.content, self._snapshots, self.report)
         self._chains: dict[ImageID, tuple[ContainerdLayer, ...]] = {}
@@ -166,7 +167,8 @@ class StoredImages(Store):
         return {name: Namespace(name, None, self._report_record) for name in names}, gone
 
     def _report_record(self, error: FormatError) -> None:
-        self.report(MalformedFile(self.meta_name, error.problem, expected=error.expected, found=error.found))
+        name = error.place(self.meta_name)
+        self.report(MalformedFile(name, error.problem, expected=error.expected, found=error.found))
 
     def require(self, *parts: str) -> None:
         """Raise `StoreGone` where the names are asked for and their database cannot be read."""

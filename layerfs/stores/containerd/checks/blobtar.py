@@ -1,7 +1,7 @@
 """A layer's tar beside its snapshot: what containerd makes of each header, for `analysis.verify`.
 
-containerd unpacks otherwise than Docker's own stores: it drops `trusted.*`, passes over every header of the
-layer's root, and a base layer is unpacked with nothing below it, so that its whiteouts only delete.
+containerd unpacks otherwise than Docker's own stores (`unpacking`), and a base layer is unpacked with nothing
+below it, so that its whiteouts only delete.
 
 Source: containerd `pkg/archive/tar.go` (applyNaive), `tar_unix.go`, `core/diff/apply/apply_linux.go`.
 """
@@ -17,6 +17,7 @@ from layerfs.formats.checksum import crc64
 from layerfs.formats.errors import FormatError
 from layerfs.formats.tarsplit import ArchiveMarks, FilePayload, Member, Paths, Segment, clean_name
 from layerfs.formats.unpacked import OPAQUE_MARKER, WHITEOUT
+from layerfs.stores.containerd.unpacking import as_unpacked
 from layerfs.tree.overlay import RawLayer
 from layerfs.tree.stretch import Stretch
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from layerfs.cache.blobs import Plain
-    from layerfs.formats.tarheader import Header
     from layerfs.formats.tarindex import TarMember
     from layerfs.hostdir import HostDir
     from layerfs.tree.content import Content
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["BlobTar"]
 
 _PIECE = 1 << 20
-_LAST_TIME = (1 << 63) - 1  # nanoseconds; later times, and those before 1970, become the epoch
 
 
 class BlobTar:
@@ -138,11 +137,9 @@ class BlobTar:
             raise MalformedFile(self.name, reason(error)) from error
 
     def _member(self, member: TarMember, path: bytes, *, again: bool) -> Member:
-        header = member.header._replace(
-            mtime_ns=_stored_time(member.header), xattrs=_stored_xattrs(member.header)
-        )
-        name = header.name if path else b"./"
-        return Member(b"", header, FilePayload(name, member.size, self._checksum(member, path)), path, again)
+        header = as_unpacked(member.header)
+        payload = FilePayload(header.name, member.size, self._checksum(member, path))
+        return Member(b"", header, payload, path, again)
 
     def _checksum(self, member: TarMember, path: bytes) -> bytes:
         """The CRC-64 of a content; of one with holes only if the file is as long: it may be of any length."""
@@ -174,11 +171,3 @@ def _with_parents(path: bytes) -> Iterator[bytes]:
     while path:
         yield path
         path = path.rpartition(b"/")[0]
-
-
-def _stored_time(header: Header) -> int:
-    return header.mtime_ns if 0 <= header.mtime_ns <= _LAST_TIME else 0
-
-
-def _stored_xattrs(header: Header) -> dict[bytes, bytes]:
-    return {name: value for name, value in header.xattrs.items() if not name.startswith(b"trusted.")}

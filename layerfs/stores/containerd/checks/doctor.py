@@ -96,7 +96,9 @@ class _Doctor:
     def diagnosis(self, found: Found) -> Diagnosis:
         """What a finding means."""
         finding, costs = found
-        return Diagnosis(finding, remedy_of(finding.code), self._affected(finding.subject), costs)
+        return Diagnosis(
+            finding, remedy_of(finding.code, finding.subject), self._affected(finding.subject), costs
+        )
 
     def names(self) -> dict[str, str]:
         """What to call images and containers, by their subjects."""

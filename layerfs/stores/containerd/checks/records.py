@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.analysis.doctor.findings import (
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from layerfs.analysis.doctor.findings import Severity
     from layerfs.formats.containerdmeta import MetaBlob, MetaSnapshot, Namespace
-    from layerfs.ids import ImageID
+    from layerfs.ids import ContainerID, ImageID
     from layerfs.stores.blobs.outer import Blob
     from layerfs.stores.containerd.images import Target
     from layerfs.stores.containerd.layers import ContainerdLayer
@@ -41,6 +42,16 @@ __all__ = ["Noted", "Records"]
 
 _INIT = "-init"
 _UNCOMPRESSED = "containerd.io/uncompressed"
+_UNRECORDED = (
+    "the blob is there, but the namespace of the image has no record of it: its engine does not find it"
+)
+_DISCARDED_HERE = "the namespace of the image has discarded the blob, which is there for others"
+_CANNOT_LEAVE = "the image can be run, but not exported or pushed"
+_OF_CONTAINER = {
+    "container": re.compile(r"(?:^|: )container ([^/:]+)"),
+    "container-notes": re.compile(r"/containers/([^/:]+)/"),
+}
+"""What a record is that is called by a container's ID: containerd's, or a file of Docker or Kubernetes."""
 
 
 class Noted(NamedTuple):
@@ -97,11 +108,54 @@ class Records:
                 size = self._store.content.size(digest)
             except CorruptStore:
                 continue
-            if size is not None and size != descriptor.size:
+            if size is None:
+                continue
+            if size != descriptor.size:
                 yield Finding(
                     "size-differs", "error", image_subject(image_id), self._store.content.name_of(digest),
                     f"{descriptor.size} bytes", f"{size} bytes", "not as long as its descriptor says",
                 )  # fmt: skip
+            for space in self._without_entry(target.descriptor.digest, digest):
+                yield Finding(
+                    "blob-unrecorded", "error", image_subject(image_id), self._entry_name(space, digest),
+                    message=_UNRECORDED,
+                )  # fmt: skip
+        for item in below:
+            for descriptor in item.manifest.layers if item.manifest else ():
+                yield from self._of_layer(target.descriptor.digest, descriptor.digest)
+
+    def _of_layer(self, target: str, digest: str) -> Iterator[Finding]:
+        """Whether the namespaces that have an image have the blob of its layer too, where it is there."""
+        layer = self._layers_by_digest.get(digest)
+        if layer is None or layer.packed is None:
+            return  # told with the layer
+        subject = layer_subject(layer.chain_id)
+        for space in self._without_entry(target, digest):
+            name = self._entry_name(space, digest)
+            if layer.placed:
+                yield Finding(
+                    "blob-discarded", "note", subject, name, message=_DISCARDED_HERE, hint=_CANNOT_LEAVE
+                )
+            else:
+                yield Finding("blob-unrecorded", "error", subject, name, message=_UNRECORDED)
+
+    @functools.cached_property
+    def _layers_by_digest(self) -> Mapping[str, ContainerdLayer]:
+        return {layer.digest or layer.diff_id: layer for layer in self._store.layers_by_chain.values()}
+
+    def _without_entry(self, target: str, digest: str) -> Iterator[Namespace]:
+        """The namespaces that have a target, and not the blob."""
+        for space in self._store.spaces:
+            if target in self._targets_of[space.name] and space.blob(digest) is None:
+                yield space
+
+    @functools.cached_property
+    def _targets_of(self) -> Mapping[str, set[str]]:
+        """The digests that the images of each namespace point at."""
+        return {space.name: {meta.digest for meta in space.images.values()} for space in self._store.spaces}
+
+    def _entry_name(self, space: Namespace, digest: str) -> str:
+        return f"{self._store.meta_name}: {ascii(space.name)[1:-1]}: blob {digest}"
 
     def _entry(self, digest: str) -> MetaBlob | None:
         """What a namespace notes of a blob."""
@@ -141,8 +195,7 @@ class Records:
                 "blob-missing", "error", subject, name, message="the blob is not in the content store"
             )
         message = "the blob was discarded when the layer was unpacked: its files cannot be compared"
-        hint = "the image can be run, but not exported or pushed"
-        return Finding("blob-discarded", "note", subject, name, message=message, hint=hint)
+        return Finding("blob-discarded", "note", subject, name, message=message, hint=_CANNOT_LEAVE)
 
     # -- snapshots -----------------------------------------------------------------------------
 
@@ -263,9 +316,24 @@ class Records:
         """What is wrong with databases, and whatever else was met on the way; but for the paths `told`."""
         for problem in self._store.damage:
             if problem.path not in told:
-                noun = "database" if problem.path.endswith(".db") else "record"
+                noun, subject = self._whose(problem.path)
                 severity = "warning" if isinstance(problem, OneStateLost) else self._severity(problem)
-                yield from_damage(problem, noun, ROOT, severity)
+                yield from_damage(problem, noun, subject, severity)
+
+    def _whose(self, path: str) -> tuple[str, str]:
+        """What something that was reported is of: a noun, and a subject."""
+        if path.endswith(".db"):
+            return "database", ROOT
+        for noun, pattern in _OF_CONTAINER.items():
+            named = pattern.search(path)
+            owner = next((item for item in self._containers_known if named and item == named[1]), None)
+            if owner:
+                return noun, container_subject(owner)
+        return "record", ROOT
+
+    @functools.cached_property
+    def _containers_known(self) -> Collection[ContainerID]:
+        return self._store.container_names().keys()
 
     def _blob(self, digest: str) -> Iterator[Finding]:
         try:

@@ -12,39 +12,46 @@ from layerfs.model import Remedy
 __all__ = ["REMEDIES", "remedy_of"]
 
 _AGAIN = "remove every image that needs it (`ctr images rm --sync`), then pull or import them again"
-_AGAIN_UNTRIED = _AGAIN + " (not tried)"
 _ANEW = (
     "start the engine on the snapshotter with its directory moved away; remove all images on it, "
     "then pull or import them again"
 )
+_ELSEWHERE = "start the engine on a new root, pull or import all images and create all containers again there"
+_BY_DATABASE = f"of a snapshotter: {_ANEW}; of meta.db: {_ELSEWHERE}"
 _PREVIOUS = "look at the older state with --bolt-state previous; copy the root again"
 _COLLECTED = "the next garbage collection removes it"
 _NOTHING = "none needed"
-_CREATE = "create it again (not tried)"
+_UNKNOWN = "Docker or Kubernetes may not know the container, or its state"
+_MADE_AGAIN = "remove the container, then create it again (not tried)"
+_CREATE = "remove the container (`ctr containers rm`), then create it again"
 
 REMEDIES = {
     # -- databases
     "database-missing": Remedy(
-        "missing", "makes it anew, empty", "no snapshot can be made where a directory has its number",
-        "of a snapshotter: " + _ANEW,
+        "missing", "makes it anew, empty",
+        "no snapshot can be made where a directory has its number, or another its name", _BY_DATABASE,
     ),
-    "database-malformed": Remedy("damaged", "may refuse to start (not tried)", "", _PREVIOUS),
+    "database-malformed": Remedy(
+        "damaged", "does not start, or refuses what is in it", "it may end when it is asked",
+        f"look at the older state with --bolt-state previous; {_BY_DATABASE}",
+    ),
     "database-state-lost": Remedy(
         "damaged", "starts with the other state", "what was done last may be lost", _NOTHING
     ),
-    "database-wrong": Remedy("damaged", "", "what it says of that is not used", _PREVIOUS),
-    "database-altered": Remedy("damaged", "", "what it says of that is not used", _PREVIOUS),
     # -- images
     "image-missing": Remedy("missing", "", "the image cannot be used", _AGAIN),
-    "image-malformed": Remedy("damaged", "", "the image cannot be used", _AGAIN_UNTRIED),
+    "image-malformed": Remedy(
+        "damaged", "", "the image cannot be used", _AGAIN + "; one whose digest is right was made like that"
+    ),
     "image-altered": Remedy("damaged", "", "the image is not what its digest says", _AGAIN),
-    "image-wrong": Remedy("damaged", "", "the image cannot be used", _AGAIN_UNTRIED),
     "size-differs": Remedy("damaged", "", "the image is not what its digest says", _AGAIN),
     # -- blobs
     "layer-missing": Remedy("missing", "", "the image cannot be run or exported", _AGAIN),
     "blob-missing": Remedy("missing", "", "exports and pushes that need it fail", _AGAIN),
-    "blob-malformed": Remedy("damaged", "", "exports and pushes that need it fail", _AGAIN_UNTRIED),
-    "blob-wrong": Remedy("damaged", "", "exports and pushes that need it fail", _AGAIN_UNTRIED),
+    "blob-malformed": Remedy("damaged", "", "exports and pushes that need it fail", _AGAIN),
+    "blob-unrecorded": Remedy(
+        "missing", "", "the image cannot be used; a blob that nobody has is collected", _AGAIN
+    ),
     "blob-discarded": Remedy(
         "stale", "", "the image runs, but cannot be exported or pushed: as with discard_unpacked_layers",
         _AGAIN + "; `layerfs export --salvage` makes tars of the snapshots",
@@ -60,11 +67,15 @@ REMEDIES = {
     "parent-wrong": Remedy("damaged", "", "what stands on it sees other layers, or cannot be used", _ANEW),
     "directory-missing": Remedy("missing", "", "what stands on it cannot be used", _AGAIN),
     "directory-malformed": Remedy("damaged", "", "what stands on it cannot be used", _AGAIN),
-    "directory-wrong": Remedy("damaged", "", "what stands on it cannot be used", _AGAIN_UNTRIED),
     "directory-orphaned": Remedy("orphaned", "", "the snapshotter's cleanup removes it", _NOTHING),
     # -- containers, leases, leftovers
     "container-missing": Remedy("missing", "", "the container cannot be used", _CREATE),
-    "container-malformed": Remedy("damaged", "", "the container cannot be used", _CREATE),
+    "container-malformed": Remedy(
+        "damaged", "", "if its record is cut, no container of its namespace can be listed, nor it removed",
+        _ELSEWHERE,
+    ),
+    "container-notes-missing": Remedy("missing", "", _UNKNOWN, _MADE_AGAIN),
+    "container-notes-malformed": Remedy("damaged", "", _UNKNOWN, _MADE_AGAIN),
     "record-missing": Remedy("missing", "", "", _PREVIOUS),
     "record-malformed": Remedy("damaged", "", "", _PREVIOUS),
     "record-altered": Remedy("damaged", "", "", _PREVIOUS),
@@ -76,12 +87,17 @@ REMEDIES = {
     "temporary-left": Remedy("leftover", "", "the snapshotter's cleanup removes it", _NOTHING),
 }  # fmt: skip
 
-_CONTENTS = Remedy("damaged", "", "containers get what is there", "see docs/verify.md; " + _AGAIN_UNTRIED)
+_CONTENTS = Remedy("damaged", "", "containers get what is there", "see docs/verify.md; " + _AGAIN)
+_OF_CONTAINERS = {code: Remedy(REMEDIES[code].group, "", REMEDIES["container-missing"].later, _CREATE)
+                  for code in ("directory-missing", "directory-malformed")}  # fmt: skip
+"""What is another where it is a container's own."""
 _UNREADABLE = Remedy("unreadable", "", "", "run as root, or as the owner of the copy")
 
 
-def remedy_of(code: str) -> Remedy:
+def remedy_of(code: str, subject: str = "") -> Remedy:
     """What a code means; one that is not in the table is of the comparison of files with blobs."""
     if code.endswith("-unreadable"):
         return _UNREADABLE
+    if subject.startswith("container ") and code in _OF_CONTAINERS:
+        return _OF_CONTAINERS[code]
     return REMEDIES.get(code, _CONTENTS)
