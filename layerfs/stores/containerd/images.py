@@ -159,6 +159,7 @@ class Images:
         self._report = report
         self._meta_name = meta_name
         self._below: dict[str, tuple[ManifestBelow, ...]] = {}
+        self._references: dict[str, tuple[Reference, ...]] = {}
         self._configs: dict[str, ImageConfig | CorruptStore] = {}
         self._read: dict[str, ContainerdImage | CorruptStore] = {}
         self.wanted = parse_platform(platform) if platform else None
@@ -209,8 +210,13 @@ class Images:
     @functools.cached_property
     def references(self) -> Mapping[ImageID, tuple[Reference, ...]]:
         """The names of every image that are references, in Docker's normal form."""
-        found = ((image_id, self.targets[target]) for image_id, target in self.ids.items())
-        return {image_id: _references(target.names, target.descriptor) for image_id, target in found}
+        return {image_id: self._references_of(self.targets[target]) for image_id, target in self.ids.items()}
+
+    def _references_of(self, target: Target) -> tuple[Reference, ...]:
+        digest = target.descriptor.digest
+        if digest not in self._references:
+            self._references[digest] = _references(target.names, target.descriptor)
+        return self._references[digest]
 
     def id_of_name(self, name: str, config: str = "") -> str:
         """The ID of the image that has a name, as it is written; empty where there is none.
@@ -341,7 +347,7 @@ class Images:
         platform = _platform(chosen) if chosen else Platform()
         return ContainerdImage(
             image_id,
-            _references(target.names, target.descriptor),
+            self._references_of(target),
             config,
             target.parent,
             target=target.descriptor,
