@@ -123,6 +123,24 @@ class Image:
         return self.references
 
     @property
+    def other_names(self) -> tuple[str, ...]:
+        """Its names that are no references, in kinds of store where such can be."""
+        return ()
+
+    @property
+    def every_name(self) -> tuple[str, ...]:
+        """Its references as Docker shows them, and its other names."""
+        return (*map(str, self.references), *self.other_names)
+
+    @property
+    def first_tag(self) -> tuple[str | None, str | None]:
+        """Repository and tag of its first name with a tag; else another name, whole, and no tag."""
+        tags = sorted((name for name in self.references if name.tag), key=lambda name: name.canonical)
+        if tags:
+            return tags[0].familiar_name, tags[0].tag
+        return next(iter(self.other_names), None), None
+
+    @property
     def has_name(self) -> bool:
         """Whether anything names it."""
         return bool(self.references)

@@ -196,6 +196,10 @@ class Store(Accounted, ABC):
         """
         return self.names.image(name)
 
+    def other_names(self) -> Collection[str]:
+        """The names of images that are no references."""
+        return ()
+
     def last_tagged(self, image: Image) -> str | None:  # noqa: ARG002 - for kinds that note it
         """When an image was last tagged, as Docker writes a time; None where nothing tells."""
         return None

@@ -214,8 +214,8 @@ def numbered(stack: Sequence[Layer | BareLayer]) -> tuple[LayerInfo, ...]:
 def _title(found: Named, name: str) -> str:
     """What to call it: of an image's names the one that was used."""
     if isinstance(found, Image):
-        known = {str(reference) for reference in found.references}
-        return next((text for text in (name, f"{name}:latest") if text in known), found.name)
+        known = (text for text in (name, f"{name}:latest") if text in found.every_name)
+        return next(known, found.name)
     if isinstance(found, Container):
         return found.name
     return found.cache_id if isinstance(found, BareLayer) else found.chain_id

@@ -253,7 +253,7 @@ def _table(shown: tuple[str, ...], *, full: bool) -> Table[Row]:
         return None if found is None else lossless(found)
 
     def names(images: tuple[Image, ...]) -> str:
-        return ", ".join(image.name if image.references else identity(image.id) for image in images)
+        return ", ".join(image.name if image.has_name else identity(image.id) for image in images)
 
     columns: tuple[Column[Row], ...] = (
         _column("path", "Path", "PATH", lambda row: lossless(row.event.step.path), text),

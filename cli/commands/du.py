@@ -127,12 +127,12 @@ def _show_images(usage: StoreUsage, form: str, sort: str | None, *, full: bool) 
 
 
 def _image_row(usage: ImageUsage) -> Row:
-    tags = sorted((name for name in usage.image.references if name.tag), key=lambda name: name.canonical)
+    repository, tag = usage.image.first_tag
     return {
-        "repository": tags[0].familiar_name if tags else None,
-        "tag": tags[0].tag if tags else None,
+        "repository": repository,
+        "tag": tag,
         "id": usage.image.id,
-        "references": [name.familiar for name in usage.image.references],
+        "references": list(usage.image.every_name),
         "size": usage.size,
         "shared_size": usage.shared,
         "unique_size": usage.unique,
@@ -349,7 +349,7 @@ def _users(usage: StoreUsage, nobody: str, *, full: bool) -> Callable[[Row], str
 
     names: dict[str, str] = {}
     for image in usage.root.images():
-        names[image.id] = image.name if image.references else f"image {image.id.short}"
+        names[image.id] = image.name if image.has_name else f"image {image.id.short}"
     for container in usage.root.containers():
         names[container.id] = f"container {container.name}"
 

@@ -236,6 +236,10 @@ class StoredImages(Store):
         rows = [RepositoryRow(name, image_id) for image_id, names in found for name in names]
         return Repositories(tuple(sorted(rows, key=lambda row: row.reference.familiar)))
 
+    def other_names(self) -> list[str]:
+        """The names that are no references."""
+        return self._images.other_names()
+
     def config_bytes(self, image: Image) -> bytes:
         """The config of an image, byte for byte; raises `CorruptStore`."""
         manifest = self.own_image(image).manifest

@@ -108,7 +108,7 @@ def test_a_record_at_one_look_is_what_its_elements_are() -> None:
             content = bytearray(sound)
             content[at] ^= change
             told: list[str] = []
-            bucket = Database(*buffer_reader(content), damaged=lambda lost, told=told: told.append(str(lost)))
+            bucket = Database(*buffer_reader(content), damaged=lambda lost, told=told: told.append(str(lost)))  # type: ignore[misc]
             record = bucket.root.bucket(b"a")
             assert record
             told.clear()
