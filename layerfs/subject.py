@@ -90,6 +90,12 @@ class Subject:
         """
         return self._commands.get(number)
 
+    def own_kind(self, number: int) -> str | None:
+        """What a container's own layer is, as `BareLayer.kind` has it; None for every other layer."""
+        own = self.of.own if isinstance(self.of, Container) else ()
+        place = self.layer(number).cache_id
+        return next((layer.kind for layer in own if layer.cache_id == place), None)
+
     @functools.cached_property
     def _commands(self) -> Mapping[int, str]:
         image = self.of if isinstance(self.of, Image) else None

@@ -15,7 +15,7 @@ from ..places import Words, complete_place, open_place, place_metavar
 from ..progress import phases, progress
 from ..rows.entries import Complaints, escaped, lossless, type_word
 from ..rows.identities import cache_id_column, chain_id_column, diff_id_column, id_words
-from ..rows.provenance import backing_path, command_words, kind_option, open_stack
+from ..rows.provenance import backing_path, command_words, kind_option, maker, open_stack
 from ..stores import open_root
 from ..subjects import tree_path
 from ..table import Column, Table
@@ -55,6 +55,7 @@ class Row(NamedTuple):
         content: asked for what is seen since: reading a file takes its time.
         ids: diff ID, chain ID and cache ID of the layer; a container's own have the last alone.
         created_by: the history entry that made the layer, or None.
+        maker: what a table says of that; of a container's own layer, whose it is.
         backing_path: the file of the data root, or None.
         images: with --all, the images that have the layer.
         visible_in: those of them that show it.
@@ -64,6 +65,7 @@ class Row(NamedTuple):
     content: Callable[[], Content]
     ids: tuple[str | None, str | None, str | None]
     created_by: str | None
+    maker: str | None
     backing_path: str | None
     images: tuple[Image, ...] = ()
     visible_in: tuple[Image, ...] = ()
@@ -175,7 +177,7 @@ def _rows(blame: Blame, subject: Subject, events: Iterable[Event], *, read: bool
             content = functools.partial(blame.content, event.step)
             if read:
                 content()
-            yield Row(event, content, ids, subject.created_by(number), backing)
+            yield Row(event, content, ids, subject.created_by(number), maker(subject, number), backing)
 
 
 def _everywhere(root: Store, path: bytes, complaints: Complaints, *, every: bool) -> Iterator[Row]:
@@ -201,6 +203,7 @@ def _everywhere(root: Store, path: bytes, complaints: Complaints, *, every: bool
             item.event,
             functools.partial(_known, item.content),
             (item.layer.diff_id, item.layer.chain_id, item.layer.cache_id),
+            made_by.get(item.event.step.layer),
             made_by.get(item.event.step.layer),
             f"{item.directory}/{lossless(after.part)}" if after else None,
             tuple(named),
@@ -238,6 +241,7 @@ def _column(
 
 def _table(shown: tuple[str, ...], *, full: bool) -> Table[Row]:
     identity = id_words(full=full)
+    command = command_words(full=full)
 
     def text(value: str | None) -> str:
         return "" if value is None else escaped(value.encode("utf-8", "surrogateescape"))
@@ -288,8 +292,12 @@ def _table(shown: tuple[str, ...], *, full: bool) -> Table[Row]:
         chain_id_column(lambda row: row.ids[1], identity),
         cache_id_column(lambda row: row.ids[2], identity),
         _column("backing_path", "BackingPath", "BACKING PATH", lambda row: row.backing_path),
-        _column(
-            "created_by", "CreatedBy", "CREATED BY", lambda row: row.created_by, command_words(full=full)
+        Column(
+            "created_by",
+            lambda row: row.created_by,
+            "CreatedBy",
+            "CREATED BY",
+            lambda row: command(row.maker),
         ),
         *(_image_columns(names) if shown is EVERYWHERE else ()),
     )

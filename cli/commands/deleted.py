@@ -25,7 +25,7 @@ from ..places import Words, open_place, place_argument
 from ..progress import progress
 from ..rows.entries import Complaints, escaped, lossless, type_word
 from ..rows.identities import cache_id_column, diff_id_column
-from ..rows.provenance import backing_path, command_words, kind_option, open_stack, short_name
+from ..rows.provenance import backing_path, command_words, kind_option, maker, open_stack, short_name
 from ..subjects import tree_path
 from ..table import Column, Table
 from ..units import human_size, rfc3339
@@ -260,7 +260,13 @@ def _column(
 
 
 def _table(subject: Subject, *, full: bool, recovered: bool) -> Table[Row]:
-    command_text = command_words(full=full)
+    command = command_words(full=full)
+
+    def maker_column(key: str, placeholder: str, header: str, number: Callable[[Row], int]) -> Column[Row]:
+        def cell(row: Row) -> str:
+            return command(maker(subject, number(row)))
+
+        return Column(key, lambda row: subject.created_by(number(row)), placeholder, header, cell)
 
     def text(value: str | None) -> str:
         return "" if value is None else escaped(value.encode("utf-8", "surrogateescape"))
@@ -295,15 +301,9 @@ def _table(subject: Subject, *, full: bool, recovered: bool) -> Table[Row]:
             "BACKING PATH",
             lambda row: backing_path(subject, layer(row), row.item.version.part),
         ),
-        _column(
-            "created_by", "CreatedBy", "CREATED BY", lambda row: subject.created_by(layer(row)), command_text
-        ),
-        _column(
-            "hidden_by_command",
-            "HiddenByCommand",
-            "HIDDEN BY COMMAND",
-            lambda row: subject.created_by(row.item.hidden.by),
-            command_text,
+        maker_column("created_by", "CreatedBy", "CREATED BY", layer),
+        maker_column(
+            "hidden_by_command", "HiddenByCommand", "HIDDEN BY COMMAND", lambda row: row.item.hidden.by
         ),
         _column("recovered", "Recovered", "RECOVERED", lambda row: row.copy and lossless(row.copy), text),
     )

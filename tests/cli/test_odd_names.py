@@ -61,7 +61,7 @@ def test_whoever_names_an_image_names_it_so(store: Path) -> None:
     )
     assert (alone["tag"], alone["references"]) == (None, [ALONE])
     shown = ALONE.replace("\x1b", "\\x1b")
-    for command in (["du"], ["du", "--layers"], ["system", "df", "-v"], ["whois", UPPER]):
+    for command in (["du"], ["du", "--layers"], ["system", "df", "-v"], ["whois", ALONE]):
         done = layerfs(store, *command)
         assert done.code == 0
         assert shown in done.stdout, command
