@@ -63,6 +63,16 @@ class Layer:
 
     __slots__ = ()
 
+    @property
+    def blob_digest(self) -> BlobDigest | None:
+        """The digest of its blob, in kinds of store that keep it and where it is there."""
+        return None
+
+    @property
+    def blob_size(self) -> int | None:
+        """Bytes of that blob."""
+        return None
+
     if TYPE_CHECKING:  # for a derived class to say as fields or properties
 
         @property

@@ -241,7 +241,6 @@ def _column(
 
 def _table(shown: tuple[str, ...], *, full: bool) -> Table[Row]:
     identity = id_words(full=full)
-    command = command_words(full=full)
 
     def text(value: str | None) -> str:
         return "" if value is None else escaped(value.encode("utf-8", "surrogateescape"))
@@ -292,16 +291,17 @@ def _table(shown: tuple[str, ...], *, full: bool) -> Table[Row]:
         chain_id_column(lambda row: row.ids[1], identity),
         cache_id_column(lambda row: row.ids[2], identity),
         _column("backing_path", "BackingPath", "BACKING PATH", lambda row: row.backing_path),
-        Column(
-            "created_by",
-            lambda row: row.created_by,
-            "CreatedBy",
-            "CREATED BY",
-            lambda row: command(row.maker),
-        ),
+        _maker_column(full=full),
         *(_image_columns(names) if shown is EVERYWHERE else ()),
     )
     return Table(columns, shown)
+
+
+def _maker_column(*, full: bool) -> Column[Row]:
+    command = command_words(full=full)
+    return Column(
+        "created_by", lambda row: row.created_by, "CreatedBy", "CREATED BY", lambda row: command(row.maker)
+    )
 
 
 def _image_columns(names: Callable[[tuple[Image, ...]], str]) -> Iterator[Column[Row]]:

@@ -18,6 +18,7 @@ from ..units import ZERO_TIME_NS, age, ellipsis, human_size, local_rfc3339, rfc3
 
 if TYPE_CHECKING:
     from layerfs.analysis.store.history import HistoryRow
+    from layerfs.store import Store
 
 __all__ = ["command"]
 
@@ -90,10 +91,10 @@ def command(
     owner = open_owner(data_root, name, kind, image_first=True)
     rows = history(data_root, owner)
     form = "{{.ID}}" if quiet and form == "table" else form
-    emit(_table(owner.name, human=human, layers=layers, full=no_trunc), rows, form)
+    emit(_table(owner.name, data_root, human=human, layers=layers, full=no_trunc), rows, form)
 
 
-def _table(name: str, *, human: bool, layers: bool, full: bool) -> Table[HistoryRow]:
+def _table(name: str, store: Store, *, human: bool, layers: bool, full: bool) -> Table[HistoryRow]:
     identity = id_words(full=full)
 
     def size(row: HistoryRow) -> str:
@@ -123,10 +124,10 @@ def _table(name: str, *, human: bool, layers: bool, full: bool) -> Table[History
         Column("empty_layer", lambda row: row.entry.empty_layer),
         diff_id_column(lambda row: row.diff_id, identity),
         chain_id_column(lambda row: row.chain_id, identity),
-        cache_id_column(lambda row: row.cache_id, identity),
+        cache_id_column(lambda row: row.cache_id, identity, store.place_word),
         Column("", lambda row: row.number, "Layer", "LAYER"),
     ]
-    made = ("Layer", "DiffID", "CacheID") if layers else ()
+    made = (("Layer", "DiffID", "CacheID") if store.has_places else ("Layer", "DiffID")) if layers else ()
     created = "CreatedSince" if human else "CreatedAt"
     return Table(columns, ("ID", *made, created, "CreatedBy", "Size", "Comment"))
 

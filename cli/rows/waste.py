@@ -44,6 +44,11 @@ class Account:
         return cls(subject, waste(subject.tree, allocated=allocated, problem=complaints.add))
 
     @property
+    def has_places(self) -> bool:
+        """Whether its store has such places."""
+        return self._subject.store.has_places
+
+    @property
     def place_word(self) -> str:
         """What its store calls a layer's place."""
         return self._subject.store.place_word
@@ -171,7 +176,8 @@ def layer_table(account: Account, *, full: bool) -> Table[Row]:
             lambda row: command(account.maker(row["number"])),
         ),
     )
-    return Table(columns, ("Layer", "CacheID", "Stored", "Wasted", "Hides", "CreatedBy"))
+    identified = "CacheID" if account.has_places else "DiffID"
+    return Table(columns, ("Layer", identified, "Stored", "Wasted", "Hides", "CreatedBy"))
 
 
 def path_table() -> Table[Row]:

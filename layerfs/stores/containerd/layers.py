@@ -83,6 +83,16 @@ class ContainerdLayer(Layer):
         """Bytes on disk that its snapshot took when it was made, as the engine has it; 0 without one."""
         return self.placed.snapshot.size if self.placed else 0
 
+    @property
+    def blob_digest(self) -> BlobDigest | None:
+        """Of its blob, where that is in the content store."""
+        return self.digest if self.packed else None
+
+    @property
+    def blob_size(self) -> int | None:
+        """Bytes of its blob."""
+        return self.packed.blob_size if self.packed else None
+
 
 class Snapshots:
     """The snapshots that some namespaces have, by the keys that they are known by there.
