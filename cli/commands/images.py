@@ -31,7 +31,8 @@ __all__ = ["command"]
 UNKNOWN = "N/A"
 
 _TAGGED = "table {{.Repository}}\t{{.Tag}}"
-_REST = "\t{{.ID}}\t{{if .CreatedSince}}{{.CreatedSince}}{{else}}N/A{{end}}\t{{.Size}}"
+_SIZE = "\t{{.Size}}"
+_REST = "\t{{.ID}}\t{{if .CreatedSince}}{{.CreatedSince}}{{else}}N/A{{end}}" + _SIZE
 _USAGE = "\t{{.SharedSize}}\t{{.UniqueSize}}\t{{.FreedSize}}\t{{.Containers}}"
 
 SORT_KEYS = ("repository", "tag", "digest", "id", "created", "size", "containers")
@@ -50,7 +51,12 @@ class Sizes:
     @functools.cached_property
     def size(self) -> int | None:
         """As its engine prints it."""
-        return self._usage.size if self._usage else self._root.size(self._image)
+        return self._root.size(self._image)
+
+    @property
+    def is_all(self) -> bool:
+        """Whether that is all that the image takes, which parts of it are shared: of Kubernetes it is not."""
+        return self._usage is None or self._usage.size == self.size
 
     @functools.cached_property
     def content(self) -> int | None:
@@ -180,6 +186,8 @@ def command(
     rows = list(_rows(data_root, names, usage=usage))
     counted = data_root.account_rules.containers_listed
     table = _table(full=no_trunc, platforms=all_platforms, usage=usage, counted=counted)
+    if usage and form.startswith(_TAGGED) and not all(row.sizes.is_all for row in rows if row.sizes):
+        form = form.replace(_SIZE, f"{_SIZE}\t{{{{.DiskUsage}}}}")  # what the parts are parts of
     emit(table, _sorted(rows, sort) if sort else rows, form)
 
 
