@@ -2,7 +2,7 @@
 
 A namespace is there if its bucket is. A record that is malformed is reported and left out; the rest is read.
 
-Source: containerd `core/metadata/buckets.go`.
+Sources: containerd `core/metadata/buckets.go`, and `migrations.go` of what older ones wrote.
 """
 
 from __future__ import annotations
@@ -123,10 +123,24 @@ class Namespace:
     A record that is malformed is told to `report`, and is as one that is not there.
     """
 
-    def __init__(self, name: str, bucket: Bucket | None, report: Callable[[FormatError], None]) -> None:
-        """The namespace `name`, which is `bucket`; None where nothing is known of it but its name."""
+    def __init__(
+        self,
+        name: str,
+        bucket: Bucket | None,
+        report: Callable[[FormatError], None],
+        outside: Bucket | None = None,
+    ) -> None:
+        """Know a namespace.
+
+        Args:
+            name: of the namespace.
+            bucket: has all of it; None where nothing is known of it but its name.
+            report: told what is malformed.
+            outside: has its sandboxes, before containerd 2.0; None where there is no such.
+        """
         self.name = name
         self._bucket = bucket
+        self._outside = outside
         self._report = report
         self._parents: dict[tuple[bytes, ...], Bucket] = {}
 
@@ -172,7 +186,8 @@ class Namespace:
     def sandbox_extensions(self, sandbox: str) -> Mapping[str, TypedValue]:
         """What others noted of a sandbox that containerd itself knows (since 1.7), by their names."""
         found = self._one("sandbox", _sandbox, sandbox, b"sandboxes")
-        return found or {}
+        older = _inner(self._outside, (b"sandboxes", as_bytes(sandbox))) if found is None else None
+        return found or (older and self._parsed("sandbox", _sandbox, sandbox, older)) or {}
 
     def image(self, name: str) -> MetaImage | None:
         """The image of a name."""
@@ -220,14 +235,14 @@ def parse_meta(root: Bucket, report: Callable[[FormatError], None]) -> dict[str,
     """
     version = root.bucket(b"v1")
     return {
-        as_text(key): Namespace(as_text(key), bucket, report)
+        as_text(key): Namespace(as_text(key), bucket, report, root.bucket(key))
         for key, bucket in (version.buckets() if version else ())
         if key != b"sandboxes" or _is_namespace(bucket)
     }
 
 
 def _is_namespace(bucket: Bucket) -> bool:
-    """Whether `v1/sandboxes` is a namespace of that name; of version 3 it has the sandboxes of all."""
+    """Whether `v1/sandboxes` is a namespace of that name, and not the sandboxes of one called `v1`."""
     return any(bucket.bucket(part) for part in _PARTS)
 
 

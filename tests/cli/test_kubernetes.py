@@ -95,6 +95,11 @@ def _rows(root: Path, *arguments: str) -> dict[str, dict[str, Any]]:
 
 def _changed(sample: Path, dest: Path, change: Callable[[dict[bytes, Any]], None]) -> Path:
     """A copy of a store, whose namespace of Kubernetes was changed."""
+    return _rewritten(sample, dest, lambda tree: change(tree[b"v1"][b"k8s.io"]))
+
+
+def _rewritten(sample: Path, dest: Path, change: Callable[[dict[bytes, Any]], None]) -> Path:
+    """A copy of a store, whose database was changed."""
     from layerfs.formats.bolt import Bucket, buffer_reader, open_bolt
 
     def plain(bucket: Bucket) -> dict[bytes, Any]:
@@ -102,7 +107,7 @@ def _changed(sample: Path, dest: Path, change: Callable[[dict[bytes, Any]], None
 
     root = linked(sample, dest)
     tree = plain(open_bolt(*buffer_reader((root / META).read_bytes())))
-    change(tree[b"v1"][b"k8s.io"])
+    change(tree)
     (root / META).unlink()
     found: Nested = tree
     (root / META).write_bytes(bolt_tree(found))
@@ -295,6 +300,18 @@ def test_a_pod_without_its_sandbox_is_told_by_others(sample: Callable[[str], Pat
         root = _changed(sample(CRI), tmp_path / str(number), change)
         row = _rows(root)[APP]
         assert (row["pod"], row["pod_namespace"], row["pod_id"]) == ("web-0", "shop", SANDBOX)
+
+
+def test_sandboxes_of_containerd_before_2_are_read(sample: Callable[[str], Path], tmp_path: Path) -> None:
+    """They lie outside of the namespace, in the outermost bucket: labels of the pod are told by nothing else."""
+
+    def older(tree: dict[bytes, Any]) -> None:
+        space = tree[b"v1"][b"k8s.io"]
+        del space[b"containers"][SANDBOX.encode()]
+        tree[b"k8s.io"] = {b"sandboxes": space.pop(b"sandboxes")}
+
+    root = _rewritten(sample(CRI), tmp_path / "root", older)
+    assert _rows(root)[APP]["pod_labels"] == _rows(sample(CRI))[APP]["pod_labels"] != {}
 
 
 @pytest.mark.parametrize("content", [None, b"{", b'{"CreatedAt": "late"}'], ids=["gone", "cut", "odd"])
