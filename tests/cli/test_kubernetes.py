@@ -283,6 +283,16 @@ def test_nerdctls_names_are_known(sample: Callable[[str], Path], tmp_path: Path)
     assert layerfs(root, "containers", "-q", "-f", "label=nerdctl/platform").stdout == f"{APP[:12]}\n"
 
 
+def test_usage_has_both_sizes(sample: Callable[[str], Path]) -> None:
+    """SIZE is crictl's with `--usage` too; DISK USAGE is the sum of what is shared and what is not."""
+    plain = {row["id"]: row for row in layerfs(sample(CRI), "images", "--format", "json").json}
+    for row in layerfs(sample(CRI), "images", "--usage", "--format", "json").json:
+        assert row["size"] == plain[row["id"]]["size"]
+        assert row["disk_usage"] == row["shared_size"] + row["unique_size"] != row["size"]
+    assert "DISK USAGE" in layerfs(sample(CRI), "images", "--usage").stdout
+    assert "DISK USAGE" not in layerfs(sample(CRI), "images").stdout
+
+
 # -- what is lost ----------------------------------------------------------------------------------
 
 
