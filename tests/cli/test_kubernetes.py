@@ -313,7 +313,7 @@ def test_a_pod_without_its_sandbox_is_told_by_others(sample: Callable[[str], Pat
 
 
 def test_sandboxes_of_containerd_before_2_are_read(sample: Callable[[str], Path], tmp_path: Path) -> None:
-    """They lie outside of the namespace, in the outermost bucket: labels of the pod are told by nothing else."""
+    """They lie outside of the namespace, in the outermost bucket; nothing else tells the pod's labels."""
 
     def older(tree: dict[bytes, Any]) -> None:
         space = tree[b"v1"][b"k8s.io"]
