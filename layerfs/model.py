@@ -65,7 +65,7 @@ class Layer:
 
     @property
     def blob_digest(self) -> BlobDigest | None:
-        """The digest of its blob, in kinds of store that keep it and where it is there."""
+        """The digest of its blob, in kinds of store that know it; whether it is there, `export` tells."""
         return None
 
     @property

@@ -64,6 +64,7 @@ class ContainerdLayer(Layer):
         placed: its snapshot; None where it is not unpacked.
         packed: its blob; None where that is not in the content store.
         digest: of its blob, as the manifest says; None where it does not, or by another algorithm.
+        blob_size: bytes of that blob, as the manifest says, be it there or not.
     """
 
     chain_id: ChainID
@@ -72,6 +73,7 @@ class ContainerdLayer(Layer):
     placed: Placed | None = None
     packed: BlobLayer | None = None
     digest: BlobDigest | None = None
+    blob_size: int | None = None
 
     @property
     def cache_id(self) -> str | None:
@@ -85,13 +87,8 @@ class ContainerdLayer(Layer):
 
     @property
     def blob_digest(self) -> BlobDigest | None:
-        """Of its blob, where that is in the content store."""
-        return self.digest if self.packed else None
-
-    @property
-    def blob_size(self) -> int | None:
-        """Bytes of its blob."""
-        return self.packed.blob_size if self.packed else None
+        """As `digest`."""
+        return self.digest
 
 
 class Snapshots:

@@ -328,7 +328,9 @@ class StoredImages(Store):
             packed = BlobLayer(
                 chain, diff_id, below, digest, descriptor.media_type, place, blob, self._files.size
             )
-        return ContainerdLayer(chain, diff_id, below, self._snapshots.of(chain), packed, digest)
+        return ContainerdLayer(
+            chain, diff_id, below, self._snapshots.of(chain), packed, digest, descriptor.size
+        )
 
     @functools.cached_property
     def layers_by_chain(self) -> Mapping[ChainID, ContainerdLayer]:
