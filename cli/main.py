@@ -76,7 +76,7 @@ COMPLETION_VARIABLE = "_LAYERFS_COMPLETE"
 
 DESCRIPTORS = 4096
 
-_NEW_OBJECTS = 100_000
+_NEW_OBJECTS = 300_000
 """Objects made until Python looks for cycles: there are hardly any, and looking takes time in long lists."""
 
 FINDINGS = 1

@@ -218,7 +218,7 @@ def _only(store: Store, word: str) -> str:
         dashes = "-- " if word == "-" else ""  # otherwise it would begin like an option
         hint = f"write the one that you mean behind it, as {dashes}{word}:{error.candidates[0]}"
         raise AmbiguousName(word, error.candidates, hint=hint) from error
-    return store.names.spelled(image) if image.references else image.id
+    return store.names.spelled(image) if image.has_name else image.id
 
 
 def _open(context: click.Context, at: Located) -> Store:

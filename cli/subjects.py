@@ -225,7 +225,7 @@ def _items(typed: str, *lists: Iterable[str]) -> list[CompletionItem]:
 
 def image_names(root: Store) -> Iterator[str]:
     """Every name of an image, as Docker shows it."""
-    yield from sorted(str(row.reference) for row in root.repositories.rows)
+    yield from sorted((*(str(row.reference) for row in root.repositories.rows), *root.other_names()))
 
 
 def container_names(root: Store) -> Iterator[str]:

@@ -63,6 +63,16 @@ class Layer:
 
     __slots__ = ()
 
+    @property
+    def blob_digest(self) -> BlobDigest | None:
+        """The digest of its blob, in kinds of store that know it; whether it is there, `export` tells."""
+        return None
+
+    @property
+    def blob_size(self) -> int | None:
+        """Bytes of that blob."""
+        return None
+
     if TYPE_CHECKING:  # for a derived class to say as fields or properties
 
         @property
@@ -121,6 +131,24 @@ class Image:
     def listed_references(self) -> tuple[Reference, ...]:
         """Those of its names that its engine lists."""
         return self.references
+
+    @property
+    def other_names(self) -> tuple[str, ...]:
+        """Its names that are no references, in kinds of store where such can be."""
+        return ()
+
+    @property
+    def every_name(self) -> tuple[str, ...]:
+        """Its references as Docker shows them, and its other names."""
+        return (*map(str, self.references), *self.other_names)
+
+    @property
+    def first_tag(self) -> tuple[str | None, str | None]:
+        """Repository and tag of its first name with a tag; else another name, whole, and no tag."""
+        tags = sorted((name for name in self.references if name.tag), key=lambda name: name.canonical)
+        if tags:
+            return tags[0].familiar_name, tags[0].tag
+        return next(iter(self.other_names), None), None
 
     @property
     def has_name(self) -> bool:

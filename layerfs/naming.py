@@ -134,7 +134,7 @@ class Names:
         """
         images = self._store.images()
         parents = {image.parent for image in images}
-        found = [image for image in images if image.references or image.id not in parents]
+        found = [image for image in images if image.has_name or image.id not in parents]
         if not found:
             raise ImageNotFound(f"{self._store.path}: there is no image in it that can be read")
         damaged = [item for item in self._store.image_ids() if self._store.load_image(item) is None]

@@ -59,7 +59,9 @@ class Store(Accounted, ABC):
         has_containers: whether stores of this kind have containers at all.
         place_word: what a user of its engine calls where a layer lies, as `cache_id` of JSON has it.
         link_word: likewise a layer's other name, `link` of JSON.
+        has_places: whether layers lie in directories, so that there are such names at all.
         has_every_layer_unpacked: whether each layer lies in a directory: one without is damaged.
+        has_pods: whether its containers are listed as those of pods, as Kubernetes' client does.
         lists_unnamed: whether the client of its engine lists images without a name when it is not asked to.
         has_graph_driver: whether its engine tells the directories of a stack, as `docker inspect` does.
         damage: every defect met so far, in order.
@@ -70,7 +72,9 @@ class Store(Accounted, ABC):
     has_containers: bool = True
     place_word: str = "cache ID"
     link_word: str = "link"
+    has_places: bool = True
     has_every_layer_unpacked: bool = False
+    has_pods: bool = False
     lists_unnamed: bool = True
     has_graph_driver: bool = True
     path: str
@@ -195,6 +199,10 @@ class Store(Accounted, ABC):
             CorruptStore: it is the image meant, but its config is damaged.
         """
         return self.names.image(name)
+
+    def other_names(self) -> Collection[str]:
+        """The names of images that are no references."""
+        return ()
 
     def last_tagged(self, image: Image) -> str | None:  # noqa: ARG002 - for kinds that note it
         """When an image was last tagged, as Docker writes a time; None where nothing tells."""

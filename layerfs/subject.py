@@ -90,6 +90,12 @@ class Subject:
         """
         return self._commands.get(number)
 
+    def own_kind(self, number: int) -> str | None:
+        """What a container's own layer is, as `BareLayer.kind` has it; None for every other layer."""
+        own = self.of.own if isinstance(self.of, Container) else ()
+        place = self.layer(number).cache_id
+        return next((layer.kind for layer in own if layer.cache_id == place), None)
+
     @functools.cached_property
     def _commands(self) -> Mapping[int, str]:
         image = self.of if isinstance(self.of, Image) else None
@@ -214,8 +220,8 @@ def numbered(stack: Sequence[Layer | BareLayer]) -> tuple[LayerInfo, ...]:
 def _title(found: Named, name: str) -> str:
     """What to call it: of an image's names the one that was used."""
     if isinstance(found, Image):
-        known = {str(reference) for reference in found.references}
-        return next((text for text in (name, f"{name}:latest") if text in known), found.name)
+        known = (text for text in (name, f"{name}:latest") if text in found.every_name)
+        return next(known, found.name)
     if isinstance(found, Container):
         return found.name
     return found.cache_id if isinstance(found, BareLayer) else found.chain_id

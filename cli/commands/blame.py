@@ -15,7 +15,7 @@ from ..places import Words, complete_place, open_place, place_metavar
 from ..progress import phases, progress
 from ..rows.entries import Complaints, escaped, lossless, type_word
 from ..rows.identities import cache_id_column, chain_id_column, diff_id_column, id_words
-from ..rows.provenance import backing_path, command_words, kind_option, open_stack
+from ..rows.provenance import backing_path, command_words, kind_option, maker, open_stack
 from ..stores import open_root
 from ..subjects import tree_path
 from ..table import Column, Table
@@ -55,6 +55,7 @@ class Row(NamedTuple):
         content: called for the content after the event, as reading a file takes time.
         ids: diff ID, chain ID and cache ID of the layer; a container's own layers have only the last.
         created_by: the history entry that made the layer, or None.
+        maker: what a table says of that; of a container's own layer, whose it is.
         backing_path: the file of the data root, or None.
         images: with --all, the images that have the layer.
         visible_in: those of them that show this version.
@@ -64,6 +65,7 @@ class Row(NamedTuple):
     content: Callable[[], Content]
     ids: tuple[str | None, str | None, str | None]
     created_by: str | None
+    maker: str | None
     backing_path: str | None
     images: tuple[Image, ...] = ()
     visible_in: tuple[Image, ...] = ()
@@ -175,7 +177,7 @@ def _rows(blame: Blame, subject: Subject, events: Iterable[Event], *, read: bool
             content = functools.partial(blame.content, event.step)
             if read:
                 content()
-            yield Row(event, content, ids, subject.created_by(number), backing)
+            yield Row(event, content, ids, subject.created_by(number), maker(subject, number), backing)
 
 
 def _everywhere(root: Store, path: bytes, complaints: Complaints, *, every: bool) -> Iterator[Row]:
@@ -201,6 +203,7 @@ def _everywhere(root: Store, path: bytes, complaints: Complaints, *, every: bool
             item.event,
             functools.partial(_known, item.content),
             (item.layer.diff_id, item.layer.chain_id, item.layer.cache_id),
+            made_by.get(item.event.step.layer),
             made_by.get(item.event.step.layer),
             f"{item.directory}/{lossless(after.part)}" if after else None,
             tuple(named),
@@ -253,7 +256,7 @@ def _table(shown: tuple[str, ...], *, full: bool) -> Table[Row]:
         return None if found is None else lossless(found)
 
     def names(images: tuple[Image, ...]) -> str:
-        return ", ".join(image.name if image.references else identity(image.id) for image in images)
+        return ", ".join(image.name if image.has_name else identity(image.id) for image in images)
 
     columns: tuple[Column[Row], ...] = (
         _column("path", "Path", "PATH", lambda row: lossless(row.event.step.path), text),
@@ -288,12 +291,17 @@ def _table(shown: tuple[str, ...], *, full: bool) -> Table[Row]:
         chain_id_column(lambda row: row.ids[1], identity),
         cache_id_column(lambda row: row.ids[2], identity),
         _column("backing_path", "BackingPath", "BACKING PATH", lambda row: row.backing_path),
-        _column(
-            "created_by", "CreatedBy", "CREATED BY", lambda row: row.created_by, command_words(full=full)
-        ),
+        _maker_column(full=full),
         *(_image_columns(names) if shown is EVERYWHERE else ()),
     )
     return Table(columns, shown)
+
+
+def _maker_column(*, full: bool) -> Column[Row]:
+    command = command_words(full=full)
+    return Column(
+        "created_by", lambda row: row.created_by, "CreatedBy", "CREATED BY", lambda row: command(row.maker)
+    )
 
 
 def _image_columns(names: Callable[[tuple[Image, ...]], str]) -> Iterator[Column[Row]]:

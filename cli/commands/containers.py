@@ -76,7 +76,7 @@ def command(
         form = "{{.ID}}"
     view = View(data_root, full=no_trunc)
     rows = rows[:limit] if limit > 0 else rows
-    emit(container_table(view, size=size, pods=any(item.pod for item in data_root.containers())), rows, form)
+    emit(container_table(view, size=size, pods=data_root.has_pods), rows, form)
 
 
 def _with_containers(root: Store) -> Store:

@@ -9,7 +9,14 @@ import click
 
 from ..emit import emit, emit_json
 from ..options import format_option, no_trunc_option, root_option
-from ..rows.identities import NONE, cache_id_column, chain_id_column, diff_id_column, id_words
+from ..rows.identities import (
+    NONE,
+    cache_id_column,
+    chain_id_column,
+    diff_id_column,
+    id_words,
+    place_or_blob,
+)
 from ..stores import open_root
 from ..subjects import names_argument
 from ..table import Column, Table
@@ -22,6 +29,8 @@ if TYPE_CHECKING:
     from layerfs.store import Store
 
 __all__ = ["command"]
+
+_NO_BLOB: Row = {"blob": None, "blob_size": None}
 
 Row: TypeAlias = dict[str, Any]
 
@@ -127,12 +136,12 @@ def _show_images(usage: StoreUsage, form: str, sort: str | None, *, full: bool) 
 
 
 def _image_row(usage: ImageUsage) -> Row:
-    tags = sorted((name for name in usage.image.references if name.tag), key=lambda name: name.canonical)
+    repository, tag = usage.image.first_tag
     return {
-        "repository": tags[0].familiar_name if tags else None,
-        "tag": tags[0].tag if tags else None,
+        "repository": repository,
+        "tag": tag,
         "id": usage.image.id,
-        "references": [name.familiar for name in usage.image.references],
+        "references": list(usage.image.every_name),
         "size": usage.size,
         "shared_size": usage.shared,
         "unique_size": usage.unique,
@@ -203,7 +212,9 @@ def _layer_row(usage: StoreUsage, layer: Layer, removed: Iterable[Image | Contai
         "diff_id": layer.diff_id,
         "parent": layer.parent,
         "cache_id": layer.cache_id,
+        "blob": layer.blob_digest,
         "size": layer.size,
+        "blob_size": layer.blob_size,
         "images": [image.id for image in images],
         "containers": [container.id for container in containers],
         "buildkit": layer.chain_id in usage.holders.buildkit,
@@ -213,8 +224,8 @@ def _layer_row(usage: StoreUsage, layer: Layer, removed: Iterable[Image | Contai
 def _unregistered_row(orphan: Orphan) -> Row:
     """A directory that is no layer's."""
     name = orphan.cache_id or os.path.basename(orphan.directory)
-    row: Row = {"chain_id": None, "diff_id": None, "parent": None, "cache_id": name}
-    return row | {"size": orphan.size, "images": [], "containers": [], "buildkit": False}
+    row: Row = {"chain_id": None, "diff_id": None, "parent": None, "cache_id": name, "blob": None}
+    return row | {"size": orphan.size, "blob_size": None, "images": [], "containers": [], "buildkit": False}
 
 
 def _layer_total(rows: Sequence[Row], orphans: Iterable[Orphan]) -> Row:
@@ -224,6 +235,7 @@ def _layer_total(rows: Sequence[Row], orphans: Iterable[Orphan]) -> Row:
     used = sum(row["size"] or 0 for row in rows if row["images"])
     parts = {"images": used, "containers or build cache alone": whole - used - orphaned, "orphans": orphaned}
     return {
+        **_NO_BLOB,
         **dict.fromkeys(("diff_id", "parent", "cache_id", "images", "containers", "buildkit"), ""),
         "chain_id": TOTAL,
         "size": whole,
@@ -237,8 +249,10 @@ def _layer_table(store: Store, users: Callable[[Row], str], *, full: bool) -> Ta
         chain_id_column(_key("chain_id"), identity),
         diff_id_column(_key("diff_id"), identity),
         _column("parent", "Parent", "PARENT", identity),
-        cache_id_column(_key("cache_id"), identity, store.place_word),
+        cache_id_column(_key("cache_id"), identity, store.place_word, place_or_blob(identity)),
+        _column("blob", "Blob", "BLOB", identity),
         _column("size", "Size", "SIZE", _size),
+        _column("blob_size", "BlobSize", "BLOB SIZE", _size),
         _column("images", "Images", "IMAGES", _count),
         _column("containers", "Containers", "CONTAINERS", _count),
         _column("buildkit", "BuildKit", "BUILDKIT", str),
@@ -294,7 +308,7 @@ def _show_what_if(usage: StoreUsage, outcome: WhatIf, form: str, sort: str | Non
     rows = _sorted([*rows, *(row | {"freed_size": 0} for row in kept)], sort)
     if form == "table":
         whole = added_up(row["size"] for row in rows)
-        total = {"chain_id": TOTAL, "cache_id": "", "diff_id": "", "note": ""}
+        total = {"chain_id": TOTAL, "cache_id": "", "diff_id": "", **_NO_BLOB, "note": ""}
         rows.append(total | {"size": whole, "freed_size": outcome.freed_size})
     users = _users(usage, "an unused layer above it", full=full)
     emit(_what_if_table(usage.root, users, full=full), rows, form)
@@ -306,7 +320,7 @@ def _own_row(found: OwnDirectory) -> Row:
 
 def _unlayered(row: Row, note: str) -> Row:
     """A directory of a container as a row among layers."""
-    return {"chain_id": None, "diff_id": None, **row, "freed_size": row["size"], "note": note}
+    return {"chain_id": None, "diff_id": None, **_NO_BLOB, **row, "freed_size": row["size"], "note": note}
 
 
 def _what_if_table(store: Store, users: Callable[[Row], str], *, full: bool) -> Table[Row]:
@@ -314,8 +328,10 @@ def _what_if_table(store: Store, users: Callable[[Row], str], *, full: bool) -> 
     columns = (
         chain_id_column(_key("chain_id"), identity),
         diff_id_column(_key("diff_id"), identity),
-        cache_id_column(_key("cache_id"), identity, store.place_word),
+        cache_id_column(_key("cache_id"), identity, store.place_word, place_or_blob(identity)),
+        _column("blob", "Blob", "BLOB", identity),
         _column("size", "Size", "SIZE", _size),
+        _column("blob_size", "BlobSize", "BLOB SIZE", _size),
         _column("freed_size", "FreedSize", "FREED SIZE", _size),
         Column("", users, "KeptFor", "KEPT FOR"),
     )
@@ -349,7 +365,7 @@ def _users(usage: StoreUsage, nobody: str, *, full: bool) -> Callable[[Row], str
 
     names: dict[str, str] = {}
     for image in usage.root.images():
-        names[image.id] = image.name if image.references else f"image {image.id.short}"
+        names[image.id] = image.name if image.has_name else f"image {image.id.short}"
     for container in usage.root.containers():
         names[container.id] = f"container {container.name}"
 

@@ -255,7 +255,7 @@ def _images(asked: Sequence[Asked], given: Given, left_out: LeftOut | None = Non
     salvagers = {store: _salvager(store) for store in stores}
     made = []
     for image_id, (store, image, _) in found.items():
-        name = store.names.spelled(image) if image.references else image_id
+        name = store.names.spelled(image) if image.has_name else image_id
         try:
             if store in salvagers:
                 made.append(Made(name, salvaged(salvagers[store], image, tags[image_id])))
@@ -282,7 +282,7 @@ def _everything(context: click.Context) -> list[Asked]:
     root = open_root(context)
     images = root.images()
     below = {image.parent for image in images}
-    return [Asked(root, image, None) for image in images if image.references or image.id not in below]
+    return [Asked(root, image, None) for image in images if image.has_name or image.id not in below]
 
 
 def _asked_for(named: Sequence[Found]) -> list[Asked]:

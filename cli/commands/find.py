@@ -222,7 +222,7 @@ def _in_root(root: Store, chosen: Wanted, output: Output, complaints: Complaints
     form = output.form or "table"
     if form == "jsonl":
         rows = (row for found in steps for row in _root_rows(forest, found, chosen, complaints))
-        emit(root_table(root.place_word, full=full), rows, form)
+        emit(root_table(root, full=full), rows, form)
         return
     listed: list[InRoot] = []
     with progress(steps, "Searching layers", len(forest)) as watched:
@@ -232,7 +232,7 @@ def _in_root(root: Store, chosen: Wanted, output: Output, complaints: Complaints
     if output.ls or output.print0:
         _print(listed, output)
     else:
-        emit(root_table(root.place_word, full=full), listed, form)
+        emit(root_table(root, full=full), listed, form)
 
 
 def _complete(

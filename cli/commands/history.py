@@ -80,4 +80,4 @@ def command(
     owner = open_owner(data_root, name, kind, image_first=True)
     rows = history(data_root, owner)
     form = "{{.ID}}" if quiet and form == "table" else form
-    emit(history_table(owner.name, human=human, layers=layers, full=no_trunc), rows, form)
+    emit(history_table(owner.name, data_root, human=human, layers=layers, full=no_trunc), rows, form)

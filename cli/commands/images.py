@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _TAGGED = "table {{.Repository}}\t{{.Tag}}"
-_REST = "\t{{.ID}}\t{{if .CreatedSince}}{{.CreatedSince}}{{else}}N/A{{end}}\t{{.Size}}"
+_SIZE = "\t{{.Size}}"
+_REST = "\t{{.ID}}\t{{if .CreatedSince}}{{.CreatedSince}}{{else}}N/A{{end}}" + _SIZE
 _USAGE = "\t{{.SharedSize}}\t{{.UniqueSize}}\t{{.FreedSize}}\t{{.Containers}}"
 
 
@@ -114,6 +115,8 @@ def command(
     rows = list(image_lines(data_root, names, usage=usage))
     counted = data_root.account_rules.containers_listed
     table = image_table(full=no_trunc, platforms=all_platforms, usage=usage, counted=counted)
+    if usage and form.startswith(_TAGGED) and not all(row.sizes.is_all for row in rows if row.sizes):
+        form = form.replace(_SIZE, f"{_SIZE}\t{{{{.DiskUsage}}}}")  # what the parts are parts of
     emit(table, sorted_lines(rows, sort) if sort else rows, form)
 
 

@@ -131,15 +131,13 @@ _SUMMARY: Table[Total] = Table(
 )
 
 
-def _tag(row: ImageUsage) -> tuple[str | None, str | None]:
-    """Repository and tag of an image's first name."""
-    tags = sorted((name for name in row.image.references if name.tag), key=lambda name: name.canonical)
-    return (tags[0].familiar_name, tags[0].tag) if tags else (None, None)
-
-
 def _named(key: str, placeholder: str, part: int) -> Column[ImageUsage]:
     return Column(
-        key, lambda row: _tag(row)[part], placeholder, key.upper(), lambda row: _tag(row)[part] or NONE
+        key,
+        lambda row: row.image.first_tag[part],
+        placeholder,
+        key.upper(),
+        lambda row: row.image.first_tag[part] or NONE,
     )
 
 
@@ -153,12 +151,18 @@ def _images(digits: int) -> Table[ImageUsage]:
         (
             Column(
                 "repository",
-                lambda row: _tag(row)[0],
+                lambda row: row.image.first_tag[0],
                 "Repository",
                 "REPOSITORY",
-                lambda row: _tag(row)[0] or NONE,
+                lambda row: row.image.first_tag[0] or NONE,
             ),
-            Column("tag", lambda row: _tag(row)[1], "Tag", "TAG", lambda row: _tag(row)[1] or NONE),
+            Column(
+                "tag",
+                lambda row: row.image.first_tag[1],
+                "Tag",
+                "TAG",
+                lambda row: row.image.first_tag[1] or NONE,
+            ),
             Column("id", lambda row: row.image.id, "ID", "IMAGE ID", lambda row: short_id(row.image.id)),
             Column("created", lambda row: rfc3339(row.image.config.created_ns)),
             Column("", lambda row: _ago(row.image.config.created_ns), "CreatedSince", "CREATED"),

@@ -159,7 +159,7 @@ def _check_usage(given: Mapping[str, Any]) -> None:
 def _show(account: Account, what: str, top: int, form: str, *, full: bool) -> None:
     """Show one image or container: its layers, its paths, or all, as far as the format allows."""
     if what == "layers":
-        emit(layer_table(account.place_word, full=full), account.layer_rows(), form)
+        emit(layer_table(account, full=full), account.layer_rows(), form)
     elif what == "paths":
         emit(path_table(), account.path_rows(top), form)
     elif form == "json":
@@ -179,7 +179,7 @@ def _show_tables(account: Account, top: int, *, full: bool) -> None:
     )
     if row["layer_count"]:
         click.echo()
-        emit(layer_table(account.place_word, full=full), account.layer_rows(), "table")
+        emit(layer_table(account, full=full), account.layer_rows(), "table")
     if row["wasted_paths"]:
         click.echo()
         emit(path_table(), account.path_rows(top), "table")

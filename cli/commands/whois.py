@@ -168,7 +168,7 @@ def _names(user: User) -> list[str]:
     from layerfs.model import Image
 
     if isinstance(user.owner, Image):
-        return [str(reference) for reference in user.owner.references]
+        return list(user.owner.every_name)
     return [user.owner.name] if user.owner.name != user.owner.id else []
 
 

@@ -9,7 +9,7 @@ from ..table import Column, Table
 from ..units import human_size, rfc3339
 from .entries import escaped, lossless, type_word
 from .identities import cache_id_column, diff_id_column
-from .provenance import backing_path, command_words
+from .provenance import backing_path, command_words, maker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,7 +54,15 @@ def _column(
 
 def deleted_table(subject: Subject, *, full: bool, recovered: bool) -> Table[DeletedRow]:
     """The columns of hidden versions of `subject`; `recovered` shows where the copies are."""
-    command_text = command_words(full=full)
+    command = command_words(full=full)
+
+    def maker_column(
+        key: str, placeholder: str, header: str, number: Callable[[DeletedRow], int]
+    ) -> Column[DeletedRow]:
+        def cell(row: DeletedRow) -> str:
+            return command(maker(subject, number(row)))
+
+        return Column(key, lambda row: subject.created_by(number(row)), placeholder, header, cell)
 
     def text(value: str | None) -> str:
         return "" if value is None else escaped(value.encode("utf-8", "surrogateescape"))
@@ -89,15 +97,9 @@ def deleted_table(subject: Subject, *, full: bool, recovered: bool) -> Table[Del
             "BACKING PATH",
             lambda row: backing_path(subject, layer(row), row.item.version.part),
         ),
-        _column(
-            "created_by", "CreatedBy", "CREATED BY", lambda row: subject.created_by(layer(row)), command_text
-        ),
-        _column(
-            "hidden_by_command",
-            "HiddenByCommand",
-            "HIDDEN BY COMMAND",
-            lambda row: subject.created_by(row.item.hidden.by),
-            command_text,
+        maker_column("created_by", "CreatedBy", "CREATED BY", layer),
+        maker_column(
+            "hidden_by_command", "HiddenByCommand", "HIDDEN BY COMMAND", lambda row: row.item.hidden.by
         ),
         _column("recovered", "Recovered", "RECOVERED", lambda row: row.copy and lossless(row.copy), text),
     )

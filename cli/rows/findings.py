@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from layerfs.analysis.tree.find import Hit
     from layerfs.analysis.tree.versions import Hidden
     from layerfs.model import LayerInfo
+    from layerfs.store import Store
     from layerfs.tree.node import FileStat
 
 __all__ = ["InRoot", "InTree", "ls_line", "owner_value", "owners_text", "root_table", "tree_table"]
@@ -170,8 +171,8 @@ def tree_table() -> Table[InTree]:
     )
 
 
-def root_table(place_word: str, *, full: bool) -> Table[InRoot]:
-    """The columns of findings in a root that calls a layer's place so; `full` shows all names."""
+def root_table(store: Store, *, full: bool) -> Table[InRoot]:
+    """The columns of findings in a whole store; `full` shows all names."""
     words = id_words(full=full)
     return Table(
         (
@@ -179,7 +180,7 @@ def root_table(place_word: str, *, full: bool) -> Table[InRoot]:
             _column("layer", "Layer", lambda row: row.found.stage.number),
             diff_id_column(lambda row: row.found.stage.diff_id, words),
             chain_id_column(lambda row: row.found.stage.chain_id, words),
-            cache_id_column(lambda row: row.found.stage.cache_id, words, place_word),
+            cache_id_column(lambda row: row.found.stage.cache_id, words, store.place_word),
             Column(
                 "visible_in",
                 lambda row: [owner_value(sight.owner) for sight in row.seen],
@@ -197,7 +198,7 @@ def root_table(place_word: str, *, full: bool) -> Table[InRoot]:
                 lambda row: _names(row.missed, full=full),
             ),
         ),
-        ("State", "Layer", "CacheID", "VisibleIn", "HiddenIn", "Path"),
+        ("State", "Layer", "CacheID" if store.has_places else "DiffID", "VisibleIn", "HiddenIn", "Path"),
     )
 
 

@@ -11,6 +11,7 @@ from .provenance import own_words
 
 if TYPE_CHECKING:
     from layerfs.analysis.store.history import HistoryRow
+    from layerfs.store import Store
 
 __all__ = ["history_table"]
 
@@ -19,7 +20,7 @@ UNKNOWN = "N/A"
 CREATED_BY_WIDTH = 45
 
 
-def history_table(name: str, *, human: bool, layers: bool, full: bool) -> Table[HistoryRow]:
+def history_table(name: str, store: Store, *, human: bool, layers: bool, full: bool) -> Table[HistoryRow]:
     """The columns of the history of `name`; `layers` shows those of the layers too."""
     identity = id_words(full=full)
 
@@ -50,10 +51,10 @@ def history_table(name: str, *, human: bool, layers: bool, full: bool) -> Table[
         Column("empty_layer", lambda row: row.entry.empty_layer),
         diff_id_column(lambda row: row.diff_id, identity),
         chain_id_column(lambda row: row.chain_id, identity),
-        cache_id_column(lambda row: row.cache_id, identity),
+        cache_id_column(lambda row: row.cache_id, identity, store.place_word),
         Column("", lambda row: row.number, "Layer", "LAYER"),
     ]
-    made = ("Layer", "DiffID", "CacheID") if layers else ()
+    made = (("Layer", "DiffID", "CacheID") if store.has_places else ("Layer", "DiffID")) if layers else ()
     created = "CreatedSince" if human else "CreatedAt"
     return Table(columns, ("ID", *made, created, "CreatedBy", "Size", "Comment"))
 

@@ -8,9 +8,9 @@ from ..table import Column
 from ..units import short_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-__all__ = ["NONE", "cache_id_column", "chain_id_column", "diff_id_column", "id_words"]
+__all__ = ["NONE", "cache_id_column", "chain_id_column", "diff_id_column", "id_words", "place_or_blob"]
 
 NONE = "<none>"
 """The text of Docker's tables for a missing name or ID."""
@@ -52,9 +52,25 @@ def cache_id_column(
     value: Callable[[Row], str | None],
     words: Callable[[str | None], str] | None = None,
     called: str = "cache ID",
+    cell: Callable[[Row], str] | None = None,
 ) -> Column[Row]:
-    """The name of a layer's directory, of which the store says how it is `called`; see `diff_id_column`."""
+    """The name of a layer's directory, of which the store says how it is `called`; see `diff_id_column`.
+
+    With `cell` a table shows that of a row instead.
+    """
+    if cell:
+        return Column("cache_id", value, "CacheID", called.upper(), cell)
     return _column("cache_id", "CacheID", called.upper(), value, words)
+
+
+def place_or_blob(identity: Callable[[str | None], str]) -> Callable[[Mapping[str, str | None]], str]:
+    """Where the layer of a row lies: one that is not unpacked is its blob alone."""
+
+    def words(row: Mapping[str, str | None]) -> str:
+        is_packed = row["cache_id"] is None and row["blob"] is not None
+        return f"blob {identity(row['blob'])}" if is_packed else identity(row["cache_id"])
+
+    return words
 
 
 def _column(

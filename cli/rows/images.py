@@ -39,7 +39,12 @@ class Sizes:
     @functools.cached_property
     def size(self) -> int | None:
         """The size that its engine prints."""
-        return self._usage.size if self._usage else self._root.size(self._image)
+        return self._root.size(self._image)
+
+    @property
+    def is_all(self) -> bool:
+        """Whether that is all that the image takes, which parts of it are shared: of Kubernetes it is not."""
+        return self._usage is None or self._usage.size == self.size
 
     @functools.cached_property
     def content(self) -> int | None:

@@ -21,6 +21,7 @@ __all__ = ["layer_table"]
 MISSING = "<missing>"
 UNKNOWN = "N/A"
 SHOWN = ("Index", "DiffID", "ChainID", "CacheID", "Link", "Size", "CreatedBy")
+PLACES = ("CacheID", "Link")
 SHOWN_WITH_DIGESTS = ("Index", "DiffID", "Digests", "CacheID", "Size", "Repositories", "CreatedBy")
 
 
@@ -54,6 +55,13 @@ def layer_table(store: Store, layers: LayerTable, *, digests: bool, full: bool) 
             "SIZE",
             lambda row: UNKNOWN if row.size is None else human_size(row.size),
         ),
+        Column(
+            "blob_size",
+            lambda row: row.blob_size,
+            "BlobSize",
+            "BLOB SIZE",
+            lambda row: UNKNOWN if row.blob_size is None else human_size(row.blob_size),
+        ),
         Column("created_by", lambda row: row.created_by, "CreatedBy", "CREATED BY", created_by),
         Column("directory", _directory, "Directory", "DIRECTORY", lambda row: _directory(row) or missing),
         Column(
@@ -72,7 +80,8 @@ def layer_table(store: Store, layers: LayerTable, *, digests: bool, full: bool) 
         ),
         *_blob_columns(layers, shown),
     )
-    return Table(columns, SHOWN_WITH_DIGESTS if digests else SHOWN)
+    names = SHOWN_WITH_DIGESTS if digests else SHOWN
+    return Table(columns, [name for name in names if store.has_places or name not in PLACES])
 
 
 def _blob_columns(

@@ -23,6 +23,7 @@ __all__ = [
     "backing_path",
     "command_words",
     "kind_option",
+    "maker",
     "open_owner",
     "open_stack",
     "own_words",
@@ -71,6 +72,13 @@ def open_owner(root: Store, name: str, kind: str | None, *, image_first: bool = 
 def own_words(kind: str, container: str) -> str:
     """The text in place of a command for a layer that no build step made."""
     return f"({kind} of {container})"
+
+
+def maker(subject: Subject, number: int) -> str | None:
+    """What made the layer of a number, for tables: a command, or whose own layer it is; None if not known."""
+    command = subject.created_by(number)
+    kind = subject.own_kind(number) if command is None else None
+    return own_words(kind, subject.title) if kind else command
 
 
 def short_name(subject: Subject, number: int) -> str:

@@ -10,7 +10,7 @@ from ..table import Column, Table
 from ..units import human_size
 from .entries import escaped, lossless
 from .identities import NONE, cache_id_column, chain_id_column, diff_id_column, id_words
-from .provenance import command_words
+from .provenance import command_words, maker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +44,11 @@ class Account:
         return cls(subject, waste(subject.tree, allocated=allocated, problem=complaints.add))
 
     @property
+    def has_places(self) -> bool:
+        """Whether its store has such places."""
+        return self._subject.store.has_places
+
+    @property
     def place_word(self) -> str:
         """What its store calls a layer's place."""
         return self._subject.store.place_word
@@ -59,6 +64,10 @@ class Account:
             "efficiency": self._found.efficiency,
             "wasted_paths": len(self._found.paths),
         }
+
+    def maker(self, number: int) -> str | None:
+        """What made its layer of a number, for tables."""
+        return maker(self._subject, number)
 
     def layer_rows(self) -> list[Row]:
         """Its layers as rows, base first."""
@@ -147,20 +156,28 @@ def _name(row: Row) -> str:
     return NONE if row["name"] == row["id"] else str(row["name"])
 
 
-def layer_table(place_word: str, *, full: bool) -> Table[Row]:
-    """Layers of a store that calls a layer's place so; those of a container's own have no diff ID."""
+def layer_table(account: Account, *, full: bool) -> Table[Row]:
+    """The layers of an image or container; those of a container's own have no diff ID."""
+    command = command_words(full=full)
     identity = id_words(full=full, missing=NONE)
     columns: tuple[Column[Row], ...] = (
         _column("number", "Layer", "LAYER", str),
         diff_id_column(lambda row: row["diff_id"], identity),
         chain_id_column(lambda row: row["chain_id"], identity),
-        cache_id_column(lambda row: row["cache_id"], identity, place_word),
+        cache_id_column(lambda row: row["cache_id"], identity, account.place_word),
         _column("stored", "Stored", "STORED", size_words),
         _column("wasted", "Wasted", "WASTED", size_words),
         _column("hides", "Hides", "HIDES", size_words),
-        _column("created_by", "CreatedBy", "CREATED BY", command_words(full=full)),
+        Column(
+            "created_by",
+            lambda row: row["created_by"],
+            "CreatedBy",
+            "CREATED BY",
+            lambda row: command(account.maker(row["number"])),
+        ),
     )
-    return Table(columns, ("Layer", "CacheID", "Stored", "Wasted", "Hides", "CreatedBy"))
+    identified = "CacheID" if account.has_places else "DiffID"
+    return Table(columns, ("Layer", identified, "Stored", "Wasted", "Hides", "CreatedBy"))
 
 
 def path_table() -> Table[Row]:

@@ -13,15 +13,18 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from layerfs.formats.boltpages import Pages, inline_page, read_metas
+from layerfs.formats.boltpages import Pages, inline_page, plain_values, read_metas
 from layerfs.formats.errors import FormatError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from layerfs.formats.boltpages import Element, Meta, Page, Read
+
+_Range: TypeAlias = "tuple[bytes | None, bytes | None]"
+"""The keys from the first on, before the last; None is without end."""
 
 __all__ = ["Bucket", "Damaged", "Database", "buffer_reader", "open_bolt"]
 
@@ -54,16 +57,12 @@ class Damaged(FormatError):
         )
 
 
-class _Range(NamedTuple):
-    """The keys from the first on, before the last; None is without end."""
-
-    first: bytes | None = None
-    last: bytes | None = None
+_EVERY_KEY: _Range = (None, None)
 
 
 def _range_words(keys: _Range) -> str:
-    first = f" from {_shown(keys.first)}" if keys.first else ""
-    last = f" before {_shown(keys.last)}" if keys.last is not None else ""
+    first = f" from {_shown(keys[0])}" if keys[0] else ""
+    last = f" before {_shown(keys[1])}" if keys[1] is not None else ""
     return first + last
 
 
@@ -173,6 +172,8 @@ class Bucket:
         sequence: the counter that bolt keeps with a bucket for those who use it.
     """
 
+    __slots__ = ("_at", "_inline", "_root", "_small", "_state", "names", "sequence")
+
     def __init__(
         self,
         state: _State,
@@ -213,6 +214,19 @@ class Bucket:
             if element.is_bucket and (inner := self._inner(element)):
                 yield element.key, inner
 
+    def contents(self) -> tuple[dict[bytes, bytes], dict[bytes, Bucket]]:
+        """Its values and the buckets inside it, by their keys: of a record, at one look."""
+        if self._inline is not None and (found := plain_values(self._inline)) is not None:
+            return found, {}
+        values: dict[bytes, bytes] = {}
+        buckets: dict[bytes, Bucket] = {}
+        for element in self._elements():
+            if not element.is_bucket:
+                values[element.key] = bytes(element.value)
+            elif inner := self._inner(element):
+                buckets.setdefault(element.key, inner)  # as `bucket` finds it
+        return values, buckets
+
     def value(self, key: bytes) -> bytes | None:
         """The value of `key`, or None; looks only at the pages on the way to it."""
         found = self._find(key)
@@ -229,7 +243,7 @@ class Bucket:
         try:
             root, sequence, inline = self._heading(element)
         except FormatError as error:
-            self._state.lost(Damaged(error, None, names, _Range()))
+            self._state.lost(Damaged(error, None, names, _EVERY_KEY))
             return None
         return Bucket(self._state, root, element.at, sequence, names, inline)
 
@@ -247,7 +261,11 @@ class Bucket:
 
     def _elements(self) -> Iterator[Element]:
         """Every element of the tree, in key order."""
-        pending: list[tuple[int, _Range, int]] = [(self._root, _Range(), 0)]
+        if self._inline is not None:
+            page = self._page(0, _EVERY_KEY)[0]
+            yield from page.elements if page else ()
+            return
+        pending: list[tuple[int, _Range, int]] = [(self._root, _EVERY_KEY, 0)]
         seen: set[int] = set()
         while pending:
             number, keys, depth = pending.pop()
@@ -269,7 +287,7 @@ class Bucket:
         """The element of this key; None where there is none, or its page is lost, which was reported."""
         if self._at in self._state.disordered:
             return self._index().get(key)
-        number, keys = self._root, _Range()
+        number, keys = self._root, _EVERY_KEY
         branches: list[tuple[Page, int, _Range]] = []
         for _ in range(_MAX_DEPTH + 1):
             page, is_ordered = self._page(number, keys)
@@ -278,7 +296,7 @@ class Bucket:
             if not is_ordered:
                 return self._index().get(key)
             if not page.children:
-                return page.find(key) or self._astray(key, page, branches)
+                return page.find(key) or (self._astray(key, page, branches) if branches else None)
             place = max(bisect_right(page.keys, key) - 1, 0)
             branches.append((page, place, keys))
             number, keys = _below(page, place, keys)
@@ -297,7 +315,7 @@ class Bucket:
             for page, place, keys in reversed(branches)
             if side and 0 <= place + side < len(page.children)
         )
-        number, keys = next(beside, (None, _Range()))
+        number, keys = next(beside, (None, _EVERY_KEY))
         if number is None:
             return None
         for _ in range(_MAX_DEPTH):
@@ -331,7 +349,7 @@ class Bucket:
         except FormatError as error:
             self._lost(error, number, keys)
             return None, False
-        is_ordered = _is_ordered(page, keys)
+        is_ordered = page.ordered and (keys is _EVERY_KEY or _is_within(page.keys, keys))
         if page.fault or not is_ordered:
             self._state.disordered.add(self._at)  # from now on, what is there is found by any key
             self._lost(FormatError(page.fault or "its keys belong elsewhere"), number, keys)
@@ -341,19 +359,16 @@ class Bucket:
         self._state.lost(Damaged(error, None if self._inline is not None else number, self.names, keys))
 
 
-def _is_ordered(page: Page, keys: _Range) -> bool:
-    """Whether the keys of a page are in order, and within those it must have."""
-    if not page.ordered or not page.keys:
-        return page.ordered
-    return (keys.first is None or keys.first <= page.keys[0]) and (
-        keys.last is None or page.keys[-1] < keys.last
-    )
+def _is_within(found: list[bytes], keys: _Range) -> bool:
+    """Whether the keys of a page, which are in order, are within those that it must have."""
+    first, last = keys
+    return not found or ((first is None or first <= found[0]) and (last is None or found[-1] < last))
 
 
 def _below(page: Page, place: int, keys: _Range) -> tuple[int, _Range]:
     """A child of a branch, and the keys that it must have; the branch has `keys` itself."""
-    last = page.keys[place + 1] if place + 1 < len(page.keys) else keys.last
-    return page.children[place], _Range(page.keys[place], last)
+    names = page.keys
+    return page.children[place], (names[place], names[place + 1] if place + 1 < len(names) else keys[1])
 
 
 def open_bolt(read: Read, size: int) -> Bucket:

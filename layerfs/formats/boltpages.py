@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Read: TypeAlias = Callable[[int, int], bytes | memoryview]
     """Called with an offset and a length, gives those bytes; fewer at the end of the file."""
 
-__all__ = ["BadMeta", "Element", "Meta", "Page", "Pages", "inline_page", "read_metas"]
+__all__ = ["BadMeta", "Element", "Meta", "Page", "Pages", "inline_page", "plain_values", "read_metas"]
 
 _MAGIC = b"\xed\xda\x0c\xed"  # 0xED0CDAED, little-endian
 _VERSION = 2
@@ -240,6 +240,30 @@ def inline_page(value: memoryview, start: int) -> Page:
     return _leaf(value, start)
 
 
+def plain_values(value: memoryview) -> dict[bytes, bytes] | None:
+    """What a small bucket holds, at one look, as records are many; None where anything is odd."""
+    content = bytes(value)
+    if len(content) < _PAGE_HEADER.size:
+        return None
+    number, flags, count, overflow = _PAGE_HEADER.unpack_from(content)
+    element_at = _PAGE_HEADER.size
+    at = element_at * (1 + count)
+    if (number, flags, overflow) != (0, _LEAF, 0) or at > len(content):
+        return None
+    found: dict[bytes, bytes] = {}
+    before = b""
+    for is_bucket, position, key_size, value_size in _LEAF_ELEMENT.iter_unpack(content[element_at:at]):
+        value_at = at + key_size
+        key = content[at:value_at]
+        if is_bucket or element_at + position != at or key <= before or key_size > _LARGEST_KEY:
+            return None
+        at = value_at + value_size
+        found[key] = content[value_at:at]
+        element_at += _LEAF_ELEMENT.size
+        before = key
+    return found if at <= len(content) else None
+
+
 def _branch(data: memoryview) -> Page:
     """The keys and children of a branch."""
     count = _PAGE_HEADER.unpack_from(data)[2]
@@ -257,19 +281,41 @@ def _branch(data: memoryview) -> Page:
 def _leaf(data: memoryview, start: int) -> Page:
     """The elements of a leaf that begins at byte `start` of the file."""
     count = _PAGE_HEADER.unpack_from(data)[2]
-    slots = [
-        _Slot(base + position, base + position + key_size, base + position + key_size + value_size, flags)
-        for base, (flags, position, key_size, value_size) in _elements(data, _LEAF_ELEMENT, count)
-    ]
-    sound, fault = _sound(slots, count, len(data))
-    found = [
-        Element(bytes(data[at:value_at]), data[value_at:end], what == _IS_BUCKET, start + value_at)
-        for at, value_at, end, what in sound
-        if what in (0, _IS_BUCKET)
-    ]
-    if len(found) < len(sound):
-        fault = fault or "an element is neither value nor bucket"
+    found, fault = _plain(data, count, start), None
+    if found is None:
+        slots = [
+            _Slot(base + position, base + position + key_size, base + position + key_size + value_size, flags)
+            for base, (flags, position, key_size, value_size) in _elements(data, _LEAF_ELEMENT, count)
+        ]
+        sound, fault = _sound(slots, count, len(data))
+        found = [
+            Element(bytes(data[at:value_at]), data[value_at:end], what == _IS_BUCKET, start + value_at)
+            for at, value_at, end, what in sound
+            if what in (0, _IS_BUCKET)
+        ]
+        if len(found) < len(sound):
+            fault = fault or "an element is neither value nor bucket"
     return Page([element.key for element in found], found, [], len(data), fault)
+
+
+def _plain(data: memoryview, count: int, start: int) -> list[Element] | None:
+    """The elements of a leaf in which nothing is wrong, in one go, as leaves are many; None of another."""
+    element_at, size = _PAGE_HEADER.size, len(data)
+    at = element_at * (1 + count)
+    if at > size:
+        return None
+    found: list[Element] = []
+    content = bytes(data)  # keys are cut out of it faster
+    for flags, position, key_size, value_size in _LEAF_ELEMENT.iter_unpack(content[element_at:at]):
+        value_at = at + key_size
+        end = value_at + value_size
+        is_sound = element_at + position == at and 0 < key_size <= _LARGEST_KEY and end <= size
+        if not is_sound or flags > _IS_BUCKET:
+            return None
+        found.append(Element(content[at:value_at], data[value_at:end], flags == _IS_BUCKET, start + value_at))
+        at = end
+        element_at += _LEAF_ELEMENT.size
+    return found
 
 
 class _Slot(NamedTuple):

@@ -23,7 +23,7 @@ __all__ = [
     "as_bytes",
     "as_text",
     "integer_of",
-    "labels_of",
+    "texts_of",
     "time_of",
     "unsigned_of",
 ]
@@ -92,10 +92,9 @@ def any_of(raw: bytes) -> TypedValue:
     return TypedValue(as_text(fields[_TYPE_URL]), fields[_VALUE])
 
 
-def labels_of(bucket: Bucket, name: bytes = b"labels") -> dict[str, str]:
-    """The texts by name in the bucket `name` of `bucket`; a bucket that is not there is empty."""
-    found = bucket.bucket(name)
-    return {as_text(key): as_text(value) for key, value in found.values()} if found else {}
+def texts_of(bucket: Bucket | None) -> dict[str, str]:
+    """The texts in a bucket, as labels, by their names; a bucket that is not there is empty."""
+    return {as_text(key): as_text(value) for key, value in bucket.contents()[0].items()} if bucket else {}
 
 
 class Leniently:

@@ -2,16 +2,16 @@
 
 A namespace is there if its bucket is. A record that is malformed is reported and left out; the rest is read.
 
-Source: containerd `core/metadata/buckets.go`.
+Sources: containerd `core/metadata/buckets.go`, and `migrations.go` of what older ones wrote.
 """
 
 from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
-from layerfs.formats.boltvalues import Leniently, as_bytes, as_text, labels_of
+from layerfs.formats.boltvalues import Leniently, as_bytes, as_text, texts_of
 from layerfs.formats.errors import FormatError
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ _Parser: TypeAlias = "Callable[[str, Bucket, Leniently], _Record]"
 _PARTS = (b"images", b"content", b"snapshots", b"containers", b"leases", b"labels")
 
 
-@dataclass(frozen=True, slots=True)
-class MetaImage:
+class MetaImage(NamedTuple):
     """A name of an image, which may be no reference: any text that is not empty.
 
     Attributes:
@@ -48,8 +47,7 @@ class MetaImage:
     annotations: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class MetaBlob:
+class MetaBlob(NamedTuple):
     """A blob that a namespace has.
 
     Attributes:
@@ -80,8 +78,7 @@ class MetaLease:
     blobs: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class MetaSnapshot:
+class MetaSnapshot(NamedTuple):
     """A snapshot as a namespace knows it.
 
     Attributes:
@@ -126,10 +123,24 @@ class Namespace:
     A malformed record is given to `report`, and otherwise treated as missing.
     """
 
-    def __init__(self, name: str, bucket: Bucket | None, report: Callable[[FormatError], None]) -> None:
-        """The namespace `name`, which is `bucket`; None where nothing is known of it but its name."""
+    def __init__(
+        self,
+        name: str,
+        bucket: Bucket | None,
+        report: Callable[[FormatError], None],
+        outside: Bucket | None = None,
+    ) -> None:
+        """Know a namespace.
+
+        Args:
+            name: of the namespace.
+            bucket: has all of it; None where nothing is known of it but its name.
+            report: told what is malformed.
+            outside: has its sandboxes, before containerd 2.0; None where there is no such.
+        """
         self.name = name
         self._bucket = bucket
+        self._outside = outside
         self._report = report
         self._parents: dict[tuple[bytes, ...], Bucket] = {}
 
@@ -175,7 +186,8 @@ class Namespace:
     def sandbox_extensions(self, sandbox: str) -> Mapping[str, TypedValue]:
         """What others noted of a sandbox that containerd itself knows (since 1.7), by their names."""
         found = self._one("sandbox", _sandbox, sandbox, b"sandboxes")
-        return found or {}
+        older = _inner(self._outside, (b"sandboxes", as_bytes(sandbox))) if found is None else None
+        return found or (older and self._parsed("sandbox", _sandbox, sandbox, older)) or {}
 
     def image(self, name: str) -> MetaImage | None:
         """The image of a name."""
@@ -223,14 +235,14 @@ def parse_meta(root: Bucket, report: Callable[[FormatError], None]) -> dict[str,
     """
     version = root.bucket(b"v1")
     return {
-        as_text(key): Namespace(as_text(key), bucket, report)
+        as_text(key): Namespace(as_text(key), bucket, report, root.bucket(key))
         for key, bucket in (version.buckets() if version else ())
         if key != b"sandboxes" or _is_namespace(bucket)
     }
 
 
 def _is_namespace(bucket: Bucket) -> bool:
-    """Whether `v1/sandboxes` is a namespace of that name; of version 3 it has the sandboxes of all."""
+    """Whether `v1/sandboxes` is a namespace of that name, and not the sandboxes of one called `v1`."""
     return any(bucket.bucket(part) for part in _PARTS)
 
 
@@ -242,10 +254,11 @@ def _inner(bucket: Bucket | None, path: Iterable[bytes]) -> Bucket | None:
 
 
 def _image(name: str, bucket: Bucket, lenient: Leniently) -> MetaImage:
-    target = bucket.bucket(b"target")
+    times, buckets = bucket.contents()
+    target = buckets.get(b"target")
     if target is None:
         raise FormatError("names nothing", expected="a bucket target")
-    said, times = dict(target.values()), dict(bucket.values())
+    said = target.contents()[0]
     return MetaImage(
         name,
         as_text(said.get(b"digest", b"")),
@@ -253,23 +266,23 @@ def _image(name: str, bucket: Bucket, lenient: Leniently) -> MetaImage:
         lenient.integer(said.get(b"size")) or 0,
         lenient.time(times.get(b"createdat")),
         lenient.time(times.get(b"updatedat")),
-        labels_of(bucket),
-        labels_of(bucket, b"annotations"),
+        texts_of(buckets.get(b"labels")),
+        texts_of(buckets.get(b"annotations")),
     )
 
 
 def _blob(digest: str, bucket: Bucket, lenient: Leniently) -> MetaBlob:
-    values = dict(bucket.values())
+    values, buckets = bucket.contents()
     return MetaBlob(
         digest,
         lenient.integer(values.get(b"size")) or 0,
         lenient.time(values.get(b"createdat")),
-        labels_of(bucket),
+        texts_of(buckets.get(b"labels")),
     )
 
 
 def _snapshot(key: str, bucket: Bucket, lenient: Leniently) -> MetaSnapshot:
-    values = dict(bucket.values())
+    values, buckets = bucket.contents()
     if not values.get(b"name"):
         raise FormatError("the snapshotter's name for it is missing")
     return MetaSnapshot(
@@ -277,12 +290,12 @@ def _snapshot(key: str, bucket: Bucket, lenient: Leniently) -> MetaSnapshot:
         as_text(values[b"name"]),
         as_text(values.get(b"parent", b"")),
         lenient.time(values.get(b"createdat")),
-        labels_of(bucket),
+        texts_of(buckets.get(b"labels")),
     )
 
 
 def _container(container_id: str, bucket: Bucket, lenient: Leniently) -> MetaContainer:
-    values = dict(bucket.values())
+    values, buckets = bucket.contents()
 
     def noted(key: bytes) -> str:
         return as_text(values.get(key, b""))
@@ -294,19 +307,18 @@ def _container(container_id: str, bucket: Bucket, lenient: Leniently) -> MetaCon
         noted(b"snapshotKey"),
         noted(b"sandboxid"),
         lenient.time(values.get(b"createdat")),
-        labels_of(bucket),
+        texts_of(buckets.get(b"labels")),
         lenient.typed(values.get(b"spec")),
-        _extensions(bucket, lenient),
+        _extensions(buckets.get(b"extensions"), lenient),
     )
 
 
 def _sandbox(_: str, bucket: Bucket, lenient: Leniently) -> dict[str, TypedValue]:
-    return _extensions(bucket, lenient)
+    return _extensions(bucket.bucket(b"extensions"), lenient)
 
 
-def _extensions(bucket: Bucket, lenient: Leniently) -> dict[str, TypedValue]:
-    found = bucket.bucket(b"extensions")
-    pairs = ((as_text(key), lenient.typed(value)) for key, value in (found.values() if found else ()))
+def _extensions(bucket: Bucket | None, lenient: Leniently) -> dict[str, TypedValue]:
+    pairs = ((as_text(key), lenient.typed(value)) for key, value in (bucket.values() if bucket else ()))
     return {key: value for key, value in pairs if value}
 
 
@@ -315,7 +327,7 @@ def _lease(lease_id: str, bucket: Bucket, lenient: Leniently) -> MetaLease:
     return MetaLease(
         lease_id,
         lenient.time(bucket.value(b"createdat")),
-        labels_of(bucket),
+        texts_of(bucket.bucket(b"labels")),
         frozenset(
             (as_text(snapshotter), as_text(key))
             for snapshotter, inner in (snapshotters.buckets() if snapshotters else ())

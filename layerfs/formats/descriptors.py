@@ -9,14 +9,15 @@ moby `daemon/internal/image/tarexport`; containers/image `docker/internal/tarfil
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from layerfs.formats.errors import FormatError
-from layerfs.formats.jsontext import Json, array, integer, load_object, load_objects, mapping, text, texts
+from layerfs.formats.jsontext import Json, array, fields, load_object, load_objects, mapping, text, texts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["ArchiveEntry", "Descriptor", "Manifest", "Platform", "parse_archive_manifest", "parse_manifest"]
 
@@ -53,8 +54,10 @@ class Platform:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
 
 
-@dataclass(frozen=True, slots=True)
-class Descriptor:
+_NO_TEXTS: Mapping[str, str] = MappingProxyType({})
+
+
+class Descriptor(NamedTuple):
     """A blob by its digest.
 
     Attributes:
@@ -70,7 +73,7 @@ class Descriptor:
     size: int
     media_type: str
     platform: Platform | None = None
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = _NO_TEXTS
     artifact_type: str = ""
 
     @property
@@ -88,6 +91,17 @@ class Descriptor:
         """The path of the blob in a layout."""
         algorithm, _, value = self.digest.partition(":")
         return f"blobs/{algorithm}/{value}"
+
+
+_FIELDS: Sequence[tuple[str, type, Any]] = (
+    ("digest", str, ""),
+    ("size", int, 0),
+    ("mediaType", str, ""),
+    ("platform", dict, None),
+    ("annotations", dict, {}),
+    ("artifactType", str, ""),
+)
+"""Of a descriptor, as `Descriptor` has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,18 +171,16 @@ def _entry(item: Json) -> ArchiveEntry:
 def _descriptor(item: object) -> Descriptor:
     if not isinstance(item, dict):
         raise FormatError("wrong type of a descriptor", expected="an object")
-    digest = text(item, "digest")
+    digest, size, media_type, platform, annotations, artifact_type = fields(item, _FIELDS)
     if not _DIGEST.fullmatch(digest):
         raise FormatError("malformed digest in a descriptor", found=ascii(digest[:100]))
-    platform = mapping(item, "platform") if item.get("platform") is not None else None
-    annotations = mapping(item, "annotations")
     return Descriptor(
         digest,
-        integer(item, "size"),
-        text(item, "mediaType"),
+        size,
+        media_type,
         None if platform is None else _platform(platform),
-        {name: value for name, value in annotations.items() if isinstance(value, str)},
-        text(item, "artifactType"),
+        {name: value for name, value in annotations.items() if isinstance(value, str)} or _NO_TEXTS,
+        artifact_type,
     )
 
 

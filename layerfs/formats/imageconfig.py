@@ -6,12 +6,14 @@ Sources: moby `image/image.go`, `api/types/container/config.go`; OCI image-spec 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from layerfs.formats.errors import FormatError
+from layerfs.formats.gotime import parse_time
 from layerfs.formats.jsontext import (
     Json,
     array,
-    flag,
+    fields,
     load_object,
     mapping,
     text,
@@ -21,11 +23,13 @@ from layerfs.formats.jsontext import (
 )
 from layerfs.ids import DiffID, InvalidID
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 __all__ = ["HistoryEntry", "ImageConfig", "parse_image_config"]
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryEntry:
+class HistoryEntry(NamedTuple):
     """One step of a build; `created_ns` in ns since the epoch, None where it is not known."""
 
     created_ns: int | None
@@ -33,6 +37,16 @@ class HistoryEntry:
     author: str
     comment: str
     empty_layer: bool
+
+
+_STEP: Sequence[tuple[str, type, Any]] = (
+    ("created", str, ""),
+    ("created_by", str, ""),
+    ("author", str, ""),
+    ("comment", str, ""),
+    ("empty_layer", bool, False),
+)
+"""Of a step, as `HistoryEntry` has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +100,5 @@ def _diff_ids(rootfs: Json) -> tuple[DiffID, ...]:
 def _entry(item: object) -> HistoryEntry:
     if not isinstance(item, dict):
         raise FormatError("wrong type of history entry", expected="an object")
-    return HistoryEntry(
-        created_ns=time_ns(item, "created"),
-        created_by=text(item, "created_by"),
-        author=text(item, "author"),
-        comment=text(item, "comment"),
-        empty_layer=flag(item, "empty_layer"),
-    )
+    created, created_by, author, comment, empty_layer = fields(item, _STEP)
+    return HistoryEntry(parse_time(created) if created else None, created_by, author, comment, empty_layer)

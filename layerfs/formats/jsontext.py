@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Json",
     "array",
+    "fields",
     "flag",
     "integer",
     "load_object",
@@ -61,7 +62,7 @@ def load_objects(content: bytes) -> Sequence[Json]:
 
 def _loaded(content: bytes, kind: type) -> Any:
     try:
-        found = json.loads(_whole_characters(content.decode("utf-8")), parse_constant=_refuse_constant)
+        found = _DECODER.decode(_whole_characters(content.decode("utf-8")))
     except UnicodeDecodeError as error:
         raise FormatError("not UTF-8", found=f"byte 0x{content[error.start]:02x} at {error.start}") from error
     except json.JSONDecodeError as error:
@@ -89,6 +90,31 @@ def _whole_characters(document: str) -> str:
 
 def _refuse_constant(name: str) -> None:
     raise FormatError("truncated or invalid JSON", found=name)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
+def fields(document: Json, wanted: Sequence[tuple[str, type, Any]]) -> list[Any]:
+    """Some fields of an object at once, in the order in which they are asked for; as `text` and the others.
+
+    For objects that come by ten thousands: where every key that it has is asked for, none of the missing
+    ones can be there in other letters, and need not be looked for.
+
+    Args:
+        document: the object.
+        wanted: of each field its key, its type, and what it is where it is missing or null.
+    """
+    found = [document.get(key) for key, _, _ in wanted]
+    has_others = len(document) > len(found) - found.count(None)
+    for place, (key, kind, default) in enumerate(wanted):
+        value = found[place]
+        if type(value) is kind:
+            continue
+        if value is None and has_others:
+            value = _alike(document, key)
+        found[place] = default if value is None else _checked(value, kind, key)
+    return found
 
 
 def text(document: Json, key: str) -> str:

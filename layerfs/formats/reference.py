@@ -12,7 +12,7 @@ from functools import lru_cache
 from layerfs.formats.errors import FormatError
 from layerfs.ids import InvalidID, ManifestDigest
 
-__all__ = ["Reference", "parse_reference", "reference_matches"]
+__all__ = ["Reference", "parse_reference", "reference_matches", "text_matches"]
 
 DEFAULT_DOMAIN = "docker.io"
 DEFAULT_TAG = "latest"
@@ -134,8 +134,12 @@ def reference_matches(pattern: str, reference: Reference) -> bool:
     Raises:
         FormatError: the pattern is malformed.
     """
-    wanted = _path_match(pattern)
-    return bool(wanted.fullmatch(reference.familiar) or wanted.fullmatch(reference.familiar_name))
+    return text_matches(pattern, reference.familiar) or text_matches(pattern, reference.familiar_name)
+
+
+def text_matches(pattern: str, text: str) -> bool:
+    """Whether a pattern of the `reference` filter fits a whole text; raises as `reference_matches`."""
+    return bool(_path_match(pattern).fullmatch(text))
 
 
 @lru_cache(maxsize=64)

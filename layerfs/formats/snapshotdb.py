@@ -6,10 +6,9 @@ Source: containerd `core/snapshots/storage/bolt.go`.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from layerfs.formats.boltvalues import Leniently, as_bytes, as_text, labels_of, unsigned_of
+from layerfs.formats.boltvalues import Leniently, as_bytes, as_text, texts_of, unsigned_of
 from layerfs.formats.errors import FormatError
 
 if TYPE_CHECKING:
@@ -25,13 +24,14 @@ VIEW, ACTIVE, COMMITTED = "view", "active", "committed"
 _UNKNOWN = "unknown"
 """The namespace in the name of a snapshot of which only the number is known."""
 
+_LABELS = b"labels"
+
 _MORE = 0x80  # set in every byte of a varint but the last
 
 _KINDS = {b"\1": VIEW, b"\2": ACTIVE, b"\3": COMMITTED}
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """One snapshot.
 
     Attributes:
@@ -152,7 +152,7 @@ def _link(key: bytes, name: str) -> _Link:
 
 
 def _snapshot(name: str, bucket: Bucket, lenient: Leniently) -> Snapshot:
-    values = dict(bucket.values())
+    values, buckets = bucket.contents()
     kind = _KINDS.get(values.get(b"kind", b""))
     if kind is None or b"id" not in values:
         raise FormatError("no kind or no number", expected="both")
@@ -163,5 +163,5 @@ def _snapshot(name: str, bucket: Bucket, lenient: Leniently) -> Snapshot:
         as_text(values.get(b"parent", b"")),
         lenient.integer(values.get(b"size")),
         lenient.time(values.get(b"createdat")),
-        labels_of(bucket),
+        texts_of(buckets.get(_LABELS)),
     )

@@ -96,8 +96,9 @@ def _progress(text: str) -> None:
 def _commands(place: Path, runs: int, others: Mapping[str, Path]) -> str:
     _progress(f"a data root of {roots.IMAGES} images")
     root, containerd = roots.images_root(place), roots.containerd_root(place)
+    big = roots.big_root(place)
     # they are short and so vary more; they also cost little
-    medians = commands.measure(root, containerd, 3 * runs, _progress, others)
+    medians = commands.measure(root, containerd, big, 3 * runs, _progress, others)
     _progress("")
     return report.command_section(medians)
 

@@ -21,13 +21,14 @@ __all__ = ["PROMISES", "ROW", "measure"]
 
 ROW = "seconds"
 
-PROMISES = {"layerfs --help": 0.15, "layerfs images": 0.5}
+PROMISES = {"layerfs --help": 0.15, "layerfs images": 0.5, "layerfs --root BIG images -q": 1.0}
 """Seconds that a command is to stay under."""
 
 
 def measure(
     root: Path,
     containerd: Path,
+    big: Path,
     runs: int,
     progress: Callable[[str], None],
     others: Mapping[str, Path] = MappingProxyType({}),
@@ -37,6 +38,7 @@ def measure(
     Args:
         root: a Docker data root.
         containerd: a containerd root of as many images.
+        big: another, of a busy node.
         runs: how often.
         progress: is told what is going on.
         others: by the names they have in the table.
@@ -45,7 +47,8 @@ def measure(
     for name, program in {"layerfs": LAYERFS, **others}.items():
         commands |= _commands(name, program, root)
         if program is LAYERFS or _reads(program, containerd):  # an older one may not know this kind
-            commands |= _listings(name, program, containerd)
+            commands |= _listings(name, program, "CONTAINERD", containerd)
+            commands |= _listings(name, program, "BIG", big)
     for command in commands.values():
         seconds(command)  # once for the caches
     contenders = {name: _contender(command) for name, command in commands.items()}
@@ -77,11 +80,11 @@ def _commands(name: str, program: Path, root: Path) -> dict[str, list[str]]:
     }
 
 
-def _listings(name: str, program: Path, root: Path) -> dict[str, list[str]]:
+def _listings(name: str, program: Path, word: str, root: Path) -> dict[str, list[str]]:
     layerfs = [str(program), "--root", str(root)]
     return {
-        f"{name} --root CONTAINERD images -q": [*layerfs, "images", "-q"],
-        f"{name} --root CONTAINERD images": [*layerfs, "images"],
+        f"{name} --root {word} images -q": [*layerfs, "images", "-q"],
+        f"{name} --root {word} images": [*layerfs, "images"],
     }
 
 

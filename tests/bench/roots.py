@@ -31,9 +31,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "BIG",
+    "BIG_LAYERS",
     "IMAGES",
     "MEASURED_IMAGE",
     "TreeRoot",
+    "big_root",
     "containerd_root",
     "containerd_tree",
     "image_size",
@@ -47,6 +50,8 @@ __all__ = [
 ]
 
 IMAGES = 1000
+BIG = 5000
+BIG_LAYERS = 6
 MEASURED_IMAGE = "registry.example:5000/team-5/app-100:1.0"
 """An image of the big root whose history is asked for."""
 
@@ -64,6 +69,12 @@ def containerd_root(place: Path) -> Path:
         containerdbuilder.many_images, images=IMAGES, layers=len(SHARING), sharing=SHARING
     )
     return _once(place / f"containerd-{IMAGES}", build)
+
+
+def big_root(place: Path) -> Path:
+    """A containerd root with `BIG` images, each with `BIG_LAYERS` layers of its own."""
+    build = functools.partial(containerdbuilder.many_images, images=BIG, layers=BIG_LAYERS)
+    return _once(place / f"containerd-{BIG}", build)
 
 
 @dataclass(frozen=True, slots=True)

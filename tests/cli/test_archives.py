@@ -107,6 +107,7 @@ OF_THE_STORE = {
         "image_id",
         "visible_in",
         "hidden_in",
+        "blob_size",
         "distribution",
         "name",
         "buildkit",

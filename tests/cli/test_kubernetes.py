@@ -95,6 +95,11 @@ def _rows(root: Path, *arguments: str) -> dict[str, dict[str, Any]]:
 
 def _changed(sample: Path, dest: Path, change: Callable[[dict[bytes, Any]], None]) -> Path:
     """A copy of a store, whose namespace of Kubernetes was changed."""
+    return _rewritten(sample, dest, lambda tree: change(tree[b"v1"][b"k8s.io"]))
+
+
+def _rewritten(sample: Path, dest: Path, change: Callable[[dict[bytes, Any]], None]) -> Path:
+    """A copy of a store, whose database was changed."""
     from layerfs.formats.bolt import Bucket, buffer_reader, open_bolt
 
     def plain(bucket: Bucket) -> dict[bytes, Any]:
@@ -102,7 +107,7 @@ def _changed(sample: Path, dest: Path, change: Callable[[dict[bytes, Any]], None
 
     root = linked(sample, dest)
     tree = plain(open_bolt(*buffer_reader((root / META).read_bytes())))
-    change(tree[b"v1"][b"k8s.io"])
+    change(tree)
     (root / META).unlink()
     found: Nested = tree
     (root / META).write_bytes(bolt_tree(found))
@@ -278,6 +283,16 @@ def test_nerdctls_names_are_known(sample: Callable[[str], Path], tmp_path: Path)
     assert layerfs(root, "containers", "-q", "-f", "label=nerdctl/platform").stdout == f"{APP[:12]}\n"
 
 
+def test_usage_has_both_sizes(sample: Callable[[str], Path]) -> None:
+    """SIZE is crictl's with `--usage` too; DISK USAGE is the sum of what is shared and what is not."""
+    plain = {row["id"]: row for row in layerfs(sample(CRI), "images", "--format", "json").json}
+    for row in layerfs(sample(CRI), "images", "--usage", "--format", "json").json:
+        assert row["size"] == plain[row["id"]]["size"]
+        assert row["disk_usage"] == row["shared_size"] + row["unique_size"] != row["size"]
+    assert "DISK USAGE" in layerfs(sample(CRI), "images", "--usage").stdout
+    assert "DISK USAGE" not in layerfs(sample(CRI), "images").stdout
+
+
 # -- what is lost ----------------------------------------------------------------------------------
 
 
@@ -295,6 +310,18 @@ def test_a_pod_without_its_sandbox_is_told_by_others(sample: Callable[[str], Pat
         root = _changed(sample(CRI), tmp_path / str(number), change)
         row = _rows(root)[APP]
         assert (row["pod"], row["pod_namespace"], row["pod_id"]) == ("web-0", "shop", SANDBOX)
+
+
+def test_sandboxes_of_containerd_before_2_are_read(sample: Callable[[str], Path], tmp_path: Path) -> None:
+    """They lie outside of the namespace, in the outermost bucket; nothing else tells the pod's labels."""
+
+    def older(tree: dict[bytes, Any]) -> None:
+        space = tree[b"v1"][b"k8s.io"]
+        del space[b"containers"][SANDBOX.encode()]
+        tree[b"k8s.io"] = {b"sandboxes": space.pop(b"sandboxes")}
+
+    root = _rewritten(sample(CRI), tmp_path / "root", older)
+    assert _rows(root)[APP]["pod_labels"] == _rows(sample(CRI))[APP]["pod_labels"] != {}
 
 
 @pytest.mark.parametrize("content", [None, b"{", b'{"CreatedAt": "late"}'], ids=["gone", "cut", "odd"])

@@ -17,6 +17,7 @@ from layerfs.formats.containerconfig import parse_container_config
 from layerfs.formats.errors import FormatError
 from layerfs.formats.gotime import format_time, parse_time
 from layerfs.formats.imageconfig import parse_image_config
+from layerfs.formats.jsontext import fields, flag, mapping, text
 from layerfs.formats.reference import parse_reference
 from layerfs.formats.repositories import parse_repositories
 from layerfs.ids import ChainID, DiffID, Identity, InvalidID, chain_ids
@@ -106,3 +107,23 @@ def test_archive_names_are_confined(name: bytes) -> None:
     assert not cleaned.startswith(b"/")
     assert b".." not in cleaned.split(b"/")
     assert tarsplit.clean_name(cleaned) == cleaned
+
+
+_SPELLINGS = st.sampled_from(["size", "Size", "SIZE", "created", "Created", "empty", "eMpty", "other"])
+_VALUES = st.none() | st.booleans() | st.just("text") | st.just(1) | st.just({"a": "b"})
+
+
+@given(st.dictionaries(_SPELLINGS, _VALUES))
+def test_fields_at_once_are_what_each_is_alone(document: dict[str, object]) -> None:
+    """`fields` finds odd spellings, and refuses wrong types, as one look after the other does."""
+
+    def outcome(read: Callable[[], object]) -> object:
+        try:
+            return read()
+        except FormatError as error:
+            return str(error)
+
+    wanted = [("created", str, ""), ("empty", bool, False), ("size", dict, {})]
+    assert outcome(lambda: fields(document, wanted)) == outcome(
+        lambda: [text(document, "created"), flag(document, "empty"), mapping(document, "size")]
+    )

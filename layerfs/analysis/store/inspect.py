@@ -268,9 +268,13 @@ class Inspector:
 
 
 def _names(image: Image, *, tagged: bool) -> list[str]:
-    """The image's tags or digests, in the order of their full names, as the engine sorts them."""
+    """The image's tags or digests, in the order of their full names, as the engine sorts them.
+
+    Names that are no references are among the tags, as Docker has it.
+    """
     names = [name for name in image.references if bool(name.tag) == tagged]
-    return [name.familiar for name in sorted(names, key=lambda name: name.canonical)]
+    found = [name.familiar for name in sorted(names, key=lambda name: name.canonical)]
+    return [*found, *image.other_names] if tagged else found
 
 
 def _texts(raw: Json, *keys: str) -> Document:

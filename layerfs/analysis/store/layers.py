@@ -68,6 +68,11 @@ class LayerRow:
         return self.layer.cache_id if self.layer else None
 
     @property
+    def blob_size(self) -> int | None:
+        """Bytes of its blob, in kinds of store that keep it."""
+        return self.layer.blob_size if isinstance(self.layer, Layer) else None
+
+    @property
     def kind(self) -> str:
         """`layer`, or what `BareLayer.kind` says."""
         return self.layer.kind if isinstance(self.layer, BareLayer) else "layer"

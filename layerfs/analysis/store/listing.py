@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from layerfs.formats.reference import reference_matches
+from layerfs.formats.reference import reference_matches, text_matches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -56,10 +56,11 @@ class ImageFilter:
 
 @dataclass(frozen=True, slots=True)
 class ListedImage:
-    """An image and those of its names that the listing shows."""
+    """An image and those of its names that the listing shows; `others` are no references."""
 
     image: Image
     references: tuple[Reference, ...]
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +106,13 @@ def listed_images(
             continue
         known = image.listed_references if as_engine else image.references
         names = tuple(name for name in known if _named(name, chosen.references))
-        if names:
-            if chosen.dangling and any(name.tag for name in names):
+        others = tuple(name for name in image.other_names if _called(name, chosen.references))
+        if names or others:
+            if chosen.dangling and (others or any(name.tag for name in names)):
                 continue
         elif chosen.dangling is False or chosen.references or not (every or is_head):
             continue
-        yield ListedImage(image, names)
+        yield ListedImage(image, names, others)
 
 
 def _passes(image: Image, chosen: ImageFilter) -> bool:
@@ -138,13 +140,17 @@ def _named(name: Reference, patterns: tuple[str, ...]) -> bool:
     return not patterns or any(reference_matches(pattern, name) for pattern in patterns)
 
 
+def _called(name: str, patterns: tuple[str, ...]) -> bool:
+    return not patterns or any(text_matches(pattern, name) for pattern in patterns)
+
+
 def image_rows(listed: Iterable[ListedImage], digests: Digests = "hidden") -> Iterator[ImageRow]:
     """One row a tag and, where digests are told, digest; an image without names is one row.
 
-    A repository known by digest alone is one row without a tag.
+    A repository known by digest alone is one row without a tag; so is a name that is no reference.
     """
     for item in listed:
-        if not item.references:
+        if not item.references and not item.others:
             yield ImageRow(item.image)
         by_repository: dict[str, list[Reference]] = {}
         for name in item.references:
@@ -156,6 +162,7 @@ def image_rows(listed: Iterable[ListedImage], digests: Digests = "hidden") -> It
             for tag in tags or [None]:
                 for digest in known or [None]:
                     yield ImageRow(item.image, repository, tag, digest)
+        yield from (ImageRow(item.image, name) for name in item.others)
 
 
 def container_counts(root: Store) -> Mapping[str, int]:

@@ -312,7 +312,7 @@ class StoreUsage:
     def _stays(self, parent: Image, orphaned: Mapping[str, int], gone: Mapping[str, int]) -> bool:
         """Whether a parent has a name, another child, or a container of its own."""
         containers = self._containers[parent.id] - gone.get(parent.id, 0)
-        return bool(parent.references or self._children[parent.id] > orphaned[parent.id] or containers > 0)
+        return bool(parent.has_name or self._children[parent.id] > orphaned[parent.id] or containers > 0)
 
     # -- orphans -------------------------------------------------------------------------------
 

@@ -63,6 +63,7 @@ class ArchiveStore(Store):
 
     kind = "archive"
     has_containers = False
+    has_places = False
 
     def __init__(self, path: str, opened: OpenedArchive, cache: Cache, platform: str | None = None) -> None:
         """Read an archive that is open; see `open`."""

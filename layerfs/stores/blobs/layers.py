@@ -73,6 +73,16 @@ class BlobLayer(Layer):
         """
         return self.measure(self)
 
+    @property
+    def blob_digest(self) -> BlobDigest | None:
+        """Of its blob, where the archive says it."""
+        return self.digest
+
+    @property
+    def blob_size(self) -> int:
+        """Bytes as they are stored."""
+        return self.blob.size
+
 
 def packed(blob: Blob) -> Packed:
     """A blob with the compression that its bytes tell, for the cache; raises `MalformedFile`."""

@@ -9,9 +9,11 @@ import contextlib
 import functools
 import hashlib
 import os
+import stat
 from typing import TYPE_CHECKING
 
 from layerfs.errors import DigestMismatch, MissingFile
+from layerfs.hostfile import HostFile
 from layerfs.stores.blobs.outer import MOST_SMALL, DirectoryOuter
 from layerfs.tree.pooledfile import shared_files
 
@@ -95,7 +97,7 @@ class Content:
         algorithm, _, name = digest.partition(":")
         if folder := self._folders.get(algorithm):
             with contextlib.suppress(OSError):  # what is no plain file is told below
-                return folder.read(name, MOST_SMALL)
+                return _read(folder, os.fsencode(name))
         blob = self.find(digest)
         if blob is None:
             raise MissingFile(self.name_of(digest), "the blob is not in the content store")
@@ -109,3 +111,12 @@ class Content:
             with contextlib.suppress(OSError):
                 found[algorithm] = self._root.subdir(f"{CONTENT}/blobs/{algorithm}")
         return found
+
+
+def _read(folder: HostDir, name: bytes) -> bytes:
+    """All of a document: as `HostDir.read`, with half of its calls, as a listing reads thousands."""
+    status = folder.lstat(name)
+    if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_SMALL:
+        return folder.read(name, MOST_SMALL)  # which tells why not
+    with HostFile(folder.open_seen(name)) as file:
+        return file.read(0, status.st_size)

@@ -12,7 +12,7 @@ import functools
 import platform as machine
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.damage import attempt
 from layerfs.errors import CorruptStore, ImageNotFound, MalformedFile, MissingFile
@@ -80,6 +80,7 @@ class ContainerdImage(Image):
         chosen: the one of these that it is; None of what is no image.
         platform: in the usual words.
         names: every name as it is written.
+        other_names: those that are no references.
     """
 
     target: Descriptor = field(kw_only=True)
@@ -87,6 +88,7 @@ class ContainerdImage(Image):
     chosen: ManifestBelow | None = None
     platform: Platform = field(default_factory=Platform)
     names: tuple[str, ...] = ()
+    other_names: tuple[str, ...] = ()
 
     @property
     def manifest(self) -> Manifest | None:
@@ -98,7 +100,7 @@ class ContainerdImage(Image):
         """Its tags, and its target in the repository of the last name alone, as Docker lists them."""
         if len(self.names) < 2:
             return self.references
-        last = _references(self.names[-1:], self.target)
+        last = _told_apart(self.names[-1:], self.target).references
         return tuple(name for name in self.references if name.tag or not name.digest or name in last)
 
     @property
@@ -159,6 +161,7 @@ class Images:
         self._report = report
         self._meta_name = meta_name
         self._below: dict[str, tuple[ManifestBelow, ...]] = {}
+        self._names: dict[str, _Names] = {}
         self._configs: dict[str, ImageConfig | CorruptStore] = {}
         self._read: dict[str, ContainerdImage | CorruptStore] = {}
         self.wanted = parse_platform(platform) if platform else None
@@ -210,7 +213,17 @@ class Images:
     def references(self) -> Mapping[ImageID, tuple[Reference, ...]]:
         """The names of every image that are references, in Docker's normal form."""
         found = ((image_id, self.targets[target]) for image_id, target in self.ids.items())
-        return {image_id: _references(target.names, target.descriptor) for image_id, target in found}
+        return {image_id: self._names_of(target).references for image_id, target in found}
+
+    def other_names(self) -> list[str]:
+        """The names of all images that are no references."""
+        return [name for target in self.targets.values() for name in self._names_of(target).others]
+
+    def _names_of(self, target: Target) -> _Names:
+        digest = target.descriptor.digest
+        if digest not in self._names:
+            self._names[digest] = _told_apart(target.names, target.descriptor)
+        return self._names[digest]
 
     def id_of_name(self, name: str, config: str = "") -> str:
         """The ID of the image that has a name, as it is written; empty where there is none.
@@ -341,7 +354,7 @@ class Images:
         platform = _platform(chosen) if chosen else Platform()
         return ContainerdImage(
             image_id,
-            _references(target.names, target.descriptor),
+            self._names_of(target).references,
             config,
             target.parent,
             target=target.descriptor,
@@ -349,6 +362,7 @@ class Images:
             chosen=chosen,
             platform=platform if str(platform) else _of_config(config),
             names=target.names,
+            other_names=self._names_of(target).others,
         )
 
 
@@ -362,16 +376,25 @@ def _of_config(config: ImageConfig) -> Platform:
     return normalised(found) if str(found) else found
 
 
-def _references(names: Iterable[str], target: Descriptor) -> tuple[Reference, ...]:
-    """The names that are references, and the target in each of their repositories; sorted."""
+class _Names(NamedTuple):
+    """The names of a target: those that are references, sorted, and the others."""
+
+    references: tuple[Reference, ...]
+    others: tuple[str, ...]
+
+
+def _told_apart(names: Iterable[str], target: Descriptor) -> _Names:
+    """The names of a target; the target in each of their repositories is a reference too."""
     found: set[Reference] = set()
+    others: list[str] = []
     for name in names:
         try:
             reference = parse_reference(name).with_default_tag()
         except FormatError:
+            others.append(name)
             continue
         found.add(reference)
         if not reference.digest:
             digest = ManifestDigest(target.digest)
             found.add(Reference(reference.domain, reference.path, None, digest))
-    return tuple(sorted(found, key=str))
+    return _Names(tuple(sorted(found, key=str)), tuple(dict.fromkeys(others)))

@@ -64,6 +64,7 @@ class ContainerdLayer(Layer):
         placed: its snapshot; None where it is not unpacked.
         packed: its blob; None where that is not in the content store.
         digest: of its blob, as the manifest says; None where it does not, or by another algorithm.
+        blob_size: bytes of that blob, as the manifest says, be it there or not.
     """
 
     chain_id: ChainID
@@ -72,6 +73,7 @@ class ContainerdLayer(Layer):
     placed: Placed | None = None
     packed: BlobLayer | None = None
     digest: BlobDigest | None = None
+    blob_size: int | None = None
 
     @property
     def cache_id(self) -> str | None:
@@ -82,6 +84,11 @@ class ContainerdLayer(Layer):
     def size(self) -> int | None:
         """Bytes on disk that its snapshot took when it was made, as the engine has it; 0 without one."""
         return self.placed.snapshot.size if self.placed else 0
+
+    @property
+    def blob_digest(self) -> BlobDigest | None:
+        """As `digest`."""
+        return self.digest
 
 
 class Snapshots:

@@ -24,6 +24,7 @@ from layerfs.model import NOWHERE, BareLayer, Container, Image, Layer, Place
 from layerfs.stores.blobs.export import PlainTar
 from layerfs.stores.containerd.buildcache import BuildCache
 from layerfs.stores.containerd.containers import Containers
+from layerfs.stores.containerd.images import KUBERNETES
 from layerfs.stores.containerd.layers import ContainerdLayer, chain_of_key, chain_to
 from layerfs.stores.containerd.names import ContainerdLayerNames
 from layerfs.stores.containerd.pins import kept_keys, leased_blobs, pinned, unclaimed
@@ -176,6 +177,12 @@ class ContainerdStore(StoredImages):
             map(self.load_container, self._containers.ids),
             key=lambda item: (-((item.config and item.config.created_ns) or 0), item.id),
         )
+
+    @property
+    def has_pods(self) -> bool:  # type: ignore[override]
+        """Whether there is a pod, or nothing but the namespace of Kubernetes, be it without containers."""
+        is_kubernetes = {space.name for space in self.spaces} == {KUBERNETES}
+        return is_kubernetes or any(item.pod for item in self.containers())
 
     def container_names(self) -> Mapping[ContainerID, str | None]:
         """The name of every container, None where it cannot be read; what is damaged is not reported."""

@@ -238,6 +238,10 @@ class StoredImages(Store):
         rows = [RepositoryRow(name, image_id) for image_id, names in found for name in names]
         return Repositories(tuple(sorted(rows, key=lambda row: row.reference.familiar)))
 
+    def other_names(self) -> list[str]:
+        """The names that are no references."""
+        return self._images.other_names()
+
     def config_bytes(self, image: Image) -> bytes:
         """The config of an image, byte for byte; raises `CorruptStore`."""
         manifest = self.own_image(image).manifest
@@ -326,7 +330,9 @@ class StoredImages(Store):
             packed = BlobLayer(
                 chain, diff_id, below, digest, descriptor.media_type, place, blob, self._files.size
             )
-        return ContainerdLayer(chain, diff_id, below, self._snapshots.of(chain), packed, digest)
+        return ContainerdLayer(
+            chain, diff_id, below, self._snapshots.of(chain), packed, digest, descriptor.size
+        )
 
     @functools.cached_property
     def layers_by_chain(self) -> Mapping[ChainID, ContainerdLayer]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from layerfs.formats.bolt import open_bolt
+from layerfs.formats.bolt import Database, buffer_reader, open_bolt
 from layerfs.formats.errors import FormatError
 from tests.support.bolt import PAGE, bolt_database, bolt_file, leaf
 
@@ -97,3 +97,24 @@ def test_what_overlaps_is_refused(pages: list[bytes]) -> None:
     """No byte is read for two elements, so a small file cannot say much."""
     with pytest.raises(FormatError):
         _read(_open(bolt_file(pages)))
+
+
+def test_a_record_at_one_look_is_what_its_elements_are() -> None:
+    """Of every small bucket with one byte changed, `contents` gives and tells the same as key by key."""
+    sound = bolt_database({"a": {"id": "\x05", "kind": "\x03", "parent": "moby/1/x"}})
+    start = sound.index(b"a" + struct.pack("<QQ", 0, 0)) + 17
+    for at in range(start, start + 16 + 48 + 24):
+        for change in (1, 0x10, 0xFF):
+            content = bytearray(sound)
+            content[at] ^= change
+            told: list[str] = []
+            bucket = Database(*buffer_reader(content), damaged=lambda lost, told=told: told.append(str(lost)))  # type: ignore[misc]
+            record = bucket.root.bucket(b"a")
+            assert record
+            told.clear()
+            values, buckets = record.contents()
+            once = list(told)
+            told.clear()
+            assert values == dict(record.values()), at
+            assert not buckets
+            assert once == told, at
