@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import stat
 import syslog
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,10 +43,11 @@ __all__ = ["command"]
 @click.option(
     "--driver",
     "driver_name",
-    type=click.Choice(["native", "fusepy"]),
+    type=click.Choice(["native", "fusepy", "kernel"]),
     default="native",
     show_default=True,
-    help="FUSE driver: native needs no library, fusepy needs libfuse 2.",
+    help="What shows it. native and fusepy (libfuse 2) are FUSE; kernel is the kernel's own overlayfs: "
+    "fastest, for root, Linux 6.8 and unpacked layers.",
 )
 @click.option(
     "--passthrough/--no-passthrough",
@@ -89,6 +91,7 @@ def command(
       layerfs mount --up-to 2 nginx:latest /mnt  # the image as of layer 2
       layerfs mount --layer 3 nginx:latest /mnt  # layer 3 alone, with whiteouts
       layerfs mount my-container /mnt            # what the container would see
+      layerfs mount --driver kernel big /mnt     # as fast as the kernel itself, for root
       layerfs mount                              # what is mounted, dead or alive
       getfattr -n user.layerfs.created_by /mnt/etc/motd  # the step that made it
     """
@@ -115,6 +118,7 @@ def command(
     tree = _traced(subject, listed=provenance)
     job = Job(driver_named(driver_name), tree, target, options, _log_to_syslog)
     _say_what_stays_closed(job)
+    _say_who_looks_in(job)
     _look_at(tree)
     if foreground:
         serve(job, lambda: say("info", f"{title} is mounted on {target}; Ctrl-C unmounts"))
@@ -152,6 +156,33 @@ def _check_usage(ctx: click.Context) -> None:
         raise click.UsageError(
             "--allow-other and --ignore-permissions exclude each other: others would see what is not theirs"
         )
+    _check_kernel_usage(ctx)
+
+
+def _check_kernel_usage(ctx: click.Context) -> None:
+    """Refuse what only a server of ours can do, where the kernel shows the layers by itself."""
+    if ctx.params["driver_name"] != "kernel":
+        return
+    if ctx.params["provenance"]:
+        raise click.UsageError(
+            "--driver kernel has no user.layerfs.* attributes: `layerfs stat` and `layerfs blame` tell the "
+            "same, or --driver native"
+        )
+    if ctx.params["ignore_permissions"]:
+        raise click.UsageError(
+            "--driver kernel goes by the permissions in the image, which root need not mind: leave out "
+            "--ignore-permissions, or take --driver native"
+        )
+
+
+def _say_who_looks_in(job: Job) -> None:
+    """Tell that others may look in, where they could and were not meant to."""
+    from layerfs.views.fuse.driver import Unattended
+
+    reached = all(place.stat().st_mode & stat.S_IXOTH for place in job.mountpoint.parents)
+    if isinstance(job.driver, Unattended) and reached and not job.options.allow_other:
+        say("info", "other users can look in: the kernel's overlayfs goes by owners and modes alone")
+        say("hint", "below a directory of mode 0700 they cannot; --allow-other says that they may")
 
 
 def _say_what_stays_closed(job: Job) -> None:
