@@ -16,7 +16,7 @@ from layerfs.hostdir import RESERVES
 from layerfs.ids import DiffID
 from layerfs.stores.docker.dataroot import DataRoot
 from tests.support.command import layerfs, run_bytes
-from tests.support.mounts import VARIANTS, served
+from tests.support.mounts import FUSE, served
 from tests.support.rootbuilder import BuiltLayer, RootBuilder
 from tests.support.tarsplit import lines_of
 
@@ -132,7 +132,7 @@ def test_copies_need_few_descriptors(deep: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.fuse
-@pytest.mark.parametrize("driver", VARIANTS)
+@pytest.mark.parametrize("driver", FUSE)
 def test_mounts_need_few_descriptors(deep: Path, tmp_path: Path, driver: str) -> None:
     """A mount of more layers than descriptors shows every file's content."""
     with _limited(_FEW):

@@ -11,7 +11,7 @@ import pytest
 from layerfs import DataRoot
 from tests.support.copies import COPIES
 from tests.support.kernel import kernel_snapshot, refusals
-from tests.support.mounts import VARIANTS, served, stacked_by_docker
+from tests.support.mounts import FUSE, served, stacked_by_docker
 from tests.support.snapshot import Entry, snapshot
 from tests.support.treeview import tree_snapshot
 
@@ -103,7 +103,7 @@ def test_every_tree_is_the_kernels_of_the_intact_root(
 
 
 @pytest.mark.fuse
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", FUSE)
 def test_every_mount_is_the_kernels_of_the_intact_root(
     dataroot_path: Path, tmp_path: Path, variant: str
 ) -> None:
