@@ -32,10 +32,6 @@ _MOUNT_TABLE = "/proc/self/mountinfo"
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-class _Told(BaseException):
-    """A signal said that it is over; no error of anybody's."""
-
-
 class KernelDriver:
     """Has the kernel stack the layers."""
 
@@ -45,65 +41,72 @@ class KernelDriver:
 
     def mount(self, tree: UnionTree, mountpoint: Path, options: MountOptions) -> None:
         """Mount, and be done; see `Unattended`."""
-        self._mount(tree, mountpoint, options)
+        with self._made(tree, mountpoint, options) as mount:
+            _attach(mount, mountpoint)
 
     def serve(
         self, tree: UnionTree, mountpoint: Path, options: MountOptions, ready: Callable[[], None]
     ) -> None:
         """Mount, and wait until unmounted or signalled; see `Driver`."""
-        with _told_by_signals():
-            device = self._mount(tree, mountpoint, options)
-            try:
-                ready()
-                _wait_until_gone(mountpoint, device)
-            finally:
-                detach_own(mountpoint, device)
+        with ExitStack() as held:
+            with self._made(tree, mountpoint, options) as mount:
+                told = held.enter_context(_told_by_signals())
+                device = _attach(mount, mountpoint)
+                held.callback(detach_own, mountpoint, device)
+            ready()
+            _wait_until_gone(mountpoint, device, told)
 
-    def _mount(self, tree: UnionTree, mountpoint: Path, options: MountOptions) -> str:
-        """Mount; the device of what is mounted. Nothing is left if anything raises, Ctrl-C too."""
+    @contextmanager
+    def _made(self, tree: UnionTree, mountpoint: Path, options: MountOptions) -> Iterator[int]:
+        """A mount that is nowhere to be seen, by a descriptor: open, it would keep a mount busy."""
         if not is_system_admin():
             raise MountFailed(
                 f"{mountpoint}: only root mounts the kernel's overlayfs", hint="--driver native needs no root"
             )
         source = KERNEL_SOURCE + options.source
         wanted = Wanted(lower_directories(tree), source, mountpoint, options.noexec)
-        with ExitStack() as held:
-            mount = make_overlay(wanted, self._ways)
-            held.callback(os.close, mount)  # an open descriptor would keep the mount busy
-            device = device_of(os.fstat(mount))
-            try:
-                attach(mount, mountpoint)
-            except OSError as error:
-                raise MountFailed(f"{mountpoint}: {reason(error)}") from error
-            except BaseException:
-                detach_own(mountpoint, device)
-                raise
-        return device
+        mount = make_overlay(wanted, self._ways)
+        try:
+            yield mount
+        finally:
+            os.close(mount)
 
 
-def _wait_until_gone(mountpoint: Path, device: str) -> None:
+def _attach(mount: int, mountpoint: Path) -> str:
+    """Put it on its place; its device. Nothing is left there if anything raises, Ctrl-C too."""
+    device = device_of(os.fstat(mount))
+    try:
+        attach(mount, mountpoint)
+    except OSError as error:
+        raise MountFailed(f"{mountpoint}: {reason(error)}") from error
+    except BaseException:
+        detach_own(mountpoint, device)
+        raise
+    return device
+
+
+def _wait_until_gone(mountpoint: Path, device: str, told: int) -> None:
     with open(_MOUNT_TABLE, "rb") as table:
-        changes = select.poll()
-        changes.register(table, select.POLLPRI)
+        events = select.poll()
+        events.register(table, select.POLLPRI)  # something was mounted or unmounted
+        events.register(told, select.POLLIN)
         while is_mounted_on(mountpoint, device):
-            changes.poll()
+            if any(fd == told for fd, _ in events.poll()):
+                return
 
 
 @contextmanager
-def _told_by_signals() -> Iterator[None]:
-    """The first signal that ends a program ends the block, by `_Told`, and those after it do nothing."""
-
-    def tell(_number: int, _frame: object) -> None:
-        for number in _ENDING:
-            signal.signal(number, signal.SIG_IGN)
-        raise _Told
-
+def _told_by_signals() -> Iterator[int]:
+    """A descriptor that can be read once a signal said that it is over: these do nothing else meanwhile."""
+    told, tell = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     heeded = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, tell) for number in heeded}
+    before = {number: signal.signal(number, lambda *_: None) for number in heeded}
+    signal.set_wakeup_fd(tell)
     try:
-        yield
-    except _Told:
-        pass
+        yield told
     finally:
+        signal.set_wakeup_fd(-1)
         for number, handler in before.items():
             signal.signal(number, handler)
+        os.close(told)
+        os.close(tell)
