@@ -118,12 +118,12 @@ def command(
     tree = _traced(subject, listed=provenance)
     job = Job(driver_named(driver_name), tree, target, options, _log_to_syslog)
     _say_what_stays_closed(job)
-    _say_who_looks_in(job)
     _look_at(tree)
     if foreground:
         serve(job, lambda: say("info", f"{title} is mounted on {target}; Ctrl-C unmounts"))
     else:
         serve_detached(job)
+        _say_who_looks_in(job)
     ctx.obj.damage = False  # what is mounted is mounted: what is missing was said, and is no failure
 
 

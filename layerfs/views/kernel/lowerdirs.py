@@ -10,6 +10,7 @@ Source: Linux `Documentation/filesystems/overlayfs.rst` ("Permission model"), `f
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.errors import MountFailed, reason
@@ -64,7 +65,7 @@ def _directory(layer: OverlayLayer, dialect: Dialect) -> HostDir:
     if isinstance(stored, ArchivedLayer):
         raise MountFailed(
             f"{layer.label}: what it lost is taken from tar-split.json.gz, which the kernel does not read",
-            hint="--driver native shows them; --metadata disk shows what is left on disk",
+            hint="--driver native shows it; --metadata disk shows what is left on disk",
         )
     if not isinstance(stored, RawLayer):
         raise MountFailed(
@@ -92,8 +93,8 @@ def _check_marks(directory: HostDir, dialect: Dialect) -> None:
         for path, names in _marked(directory):
             if found := marks.keys() & names:
                 raise MountFailed(
-                    f"{directory.name_of(path)}: has a {marks[found.pop()]} mark, "
-                    "which is not followed in a mount of untrusted layers",
+                    f"{directory.name_of(path)}: carries a {marks[found.pop()]} mark, which the kernel does "
+                    "not follow in layers that nobody vouches for",
                     hint="--driver native follows it, to lower layers only",
                 )
     except OSError as error:
@@ -103,16 +104,22 @@ def _check_marks(directory: HostDir, dialect: Dialect) -> None:
 
 
 def _marked(directory: HostDir) -> Iterator[tuple[bytes, list[bytes]]]:
-    """Every entry with extended attributes: its path and their names; the root of a layer is never marked."""
+    """Every entry with extended attributes: its path, and their names. The root of a layer is not asked.
+
+    What vanishes meanwhile, from the layer of a container that runs, is left out.
+    """
     pending = [b""]
     while pending:
         path = pending.pop()
-        with directory.subdir(path) as opened:
+        with suppress(FileNotFoundError), directory.subdir(path) as opened:
             prefix = path + b"/" if path else b""
             place = b"/proc/self/fd/%d/" % opened.fd
             for name, is_directory in opened.listing():
-                # as `HostDir.xattr_names` does it, at a third of the cost
-                if names := os.listxattr(place + name, follow_symlinks=False):
+                try:  # as `HostDir.xattr_names` does it, at a third of the cost
+                    names = os.listxattr(place + name, follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                if names:
                     yield prefix + name, [os.fsencode(found) for found in names]
                 if is_directory:
                     pending.append(prefix + name)
