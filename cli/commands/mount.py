@@ -58,8 +58,8 @@ __all__ = ["command"]
 @click.option(
     "--provenance",
     is_flag=True,
-    help="Also list the user.layerfs.* attributes, which can be read in every mount: layer, diff_id, "
-    "chain_id, created_by, versions.",
+    help="Also list the user.layerfs.* attributes, which can be read in every FUSE mount: layer, "
+    "diff_id, chain_id, created_by, versions.",
 )
 @format_option
 @subject_options
