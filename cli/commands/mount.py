@@ -102,7 +102,7 @@ def command(
     from layerfs.views.fuse.driver import MountOptions
     from layerfs.views.fuse.drivers import driver_named
     from layerfs.views.fuse.mountpoint import check_mountpoint
-    from layerfs.views.fuse.server import Job, serve, serve_detached
+    from layerfs.views.fuse.server import Job
 
     data_root, name, _ = find_name(ctx, name)
     subject = open_subject(data_root, name, kind=kind, up_to=up_to, layer=layer)
@@ -119,12 +119,23 @@ def command(
     job = Job(driver_named(driver_name), tree, target, options, _log_to_syslog)
     _say_what_stays_closed(job)
     _look_at(tree)
+    _mount(job, foreground=foreground)
+    ctx.obj.damage = False  # what is mounted is mounted: what is missing was said, and is no failure
+
+
+def _mount(job: Job, *, foreground: bool) -> None:
+    """Mount, and come back when the mount can be used, or when it has ended."""
+    from layerfs.views.fuse.server import serve, serve_detached
+
+    def ready() -> None:
+        say("info", f"{job.options.source} is mounted on {job.mountpoint}; Ctrl-C unmounts")
+        _say_who_looks_in(job)
+
     if foreground:
-        serve(job, lambda: say("info", f"{title} is mounted on {target}; Ctrl-C unmounts"))
+        serve(job, ready)
     else:
         serve_detached(job)
         _say_who_looks_in(job)
-    ctx.obj.damage = False  # what is mounted is mounted: what is missing was said, and is no failure
 
 
 def _given(ctx: click.Context, *, but: tuple[str, ...] = ()) -> list[str]:
