@@ -6,6 +6,7 @@ import ast
 import errno
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from layerfs import DataRoot
 from layerfs.errors import MountFailed
 from layerfs.formats.whiteouts import TRUSTED, USER
 from layerfs.hostdir import HostDir
@@ -27,6 +29,7 @@ from layerfs.views.kernel.driver import KernelDriver
 from layerfs.views.kernel.overlayfs import Way
 from tests.fuse.conftest import NOT_BY_THE_KERNEL
 from tests.support.command import layerfs
+from tests.support.images import image_of
 from tests.support.kernel import kernel_snapshot, overlay_mount
 from tests.support.layerspec import WHITEOUT, Dir, File, LayerSpec, Meta, materialise, materialise_stack
 from tests.support.layouts import Layout, as_tar, layer_of
@@ -229,6 +232,34 @@ def test_many_layers_with_long_paths(tmp_path: Path, way: str) -> None:
     with served(union_of(layers), tmp_path / "m", way) as mounted:
         assert sorted(os.listdir(mounted)) == sorted([*map(str, range(300)), "last"])
         assert (mounted / "last").read_bytes() == b"0"
+
+
+@WAYS
+def test_few_descriptors_are_enough(tmp_path: Path, way: str) -> None:
+    """Where there are not descriptors enough for a mount of each layer, the kernel is given names."""
+    root, _ = image_of(
+        tmp_path / "root", *[LayerSpec(Dir({b"%d" % number: File()})) for number in range(100)]
+    )
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 60, hard))
+    try:
+        store = DataRoot.open(root)
+        with served(store.tree(store.image("test:1")), tmp_path / "m", way) as mounted:
+            assert len(os.listdir(mounted)) == 100
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_other_overlays_are_left_alone(tmp_path: Path) -> None:
+    """An overlay that layerfs did not mount is neither listed nor taken off."""
+    with overlay_mount(materialise_stack(STACK, tmp_path)) as theirs:
+        found = find_mount(theirs)
+        assert found
+        assert (found.fs_type, found.is_ours) == ("overlay", False)
+        with pytest.raises(MountFailed, match="not a layerfs mount but overlay"):
+            unmount(theirs)
 
 
 @WAYS

@@ -61,7 +61,8 @@ class KernelDriver:
         """A mount that is nowhere to be seen, by a descriptor: open, it would keep a mount busy."""
         if not is_system_admin():
             raise MountFailed(
-                f"{mountpoint}: only root mounts the kernel's overlayfs", hint="--driver native needs no root"
+                f"{mountpoint}: only root of the host (CAP_SYS_ADMIN) mounts the kernel's overlayfs",
+                hint="--driver native needs no root",
             )
         source = KERNEL_SOURCE + options.source
         wanted = Wanted(lower_directories(tree), source, mountpoint, options.noexec)

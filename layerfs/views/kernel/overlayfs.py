@@ -21,7 +21,7 @@ import os
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from layerfs.errors import MountFailed, reason
+from layerfs.errors import HostExhausted, MountFailed, reason
 from layerfs.formats.whiteouts import USER
 from layerfs.pool import on_host
 from layerfs.syscalls import NewFileSystem, attach_mount, own_mount
@@ -80,7 +80,8 @@ def make_overlay(wanted: Wanted, ways: Sequence[Way] = tuple(Way)) -> int:
         problem = f"{wanted.place}: {len(layers)} layers: the kernel's overlayfs stacks {_MAX_LOWER} at most"
         raise MountFailed(problem, hint="--driver native stacks them")
     for way in ways[:-1]:
-        with suppress(OSError):  # an older kernel, or something that fails in every way
+        # an older kernel, too few descriptors for so many mounts, or something that fails in every way
+        with suppress(OSError, HostExhausted):
             return _made(wanted, layers, way)
     try:
         return _made(wanted, layers, ways[-1])
