@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from layerfs import DataRoot
 from layerfs.errors import MountFailed
@@ -30,14 +32,15 @@ from layerfs.views.kernel.overlayfs import Way
 from tests.fuse.conftest import NOT_BY_THE_KERNEL
 from tests.support.command import layerfs
 from tests.support.images import image_of
-from tests.support.kernel import kernel_snapshot, overlay_mount
+from tests.support.kernel import kernel_snapshot, overlay_mount, private_dir, refusals
 from tests.support.layerspec import WHITEOUT, Dir, File, LayerSpec, Meta, materialise, materialise_stack
 from tests.support.layouts import Layout, as_tar, layer_of
-from tests.support.mounts import KERNEL, eventually, served, shown
+from tests.support.mounts import KERNEL, eventually, have_far_marks, served, shown
 from tests.support.nobody import BECOME_NOBODY
 from tests.support.oldkernel import FSCONFIG, FSOPEN, Refusal, refusing
 from tests.support.processes import Running
 from tests.support.snapshot import diff_snapshots
+from tests.support.stacks import redirect_stacks, stacks
 from tests.support.treeview import union_of
 
 if TYPE_CHECKING:
@@ -444,6 +447,22 @@ def test_stack_too_deep_is_refused(tmp_path: Path, way: str) -> None:
         ):
             pass
         assert str(twice) in str(refused.value)
+
+
+@settings(max_examples=30)
+@given(stack=st.one_of(stacks(), redirect_stacks(max_layers=2)), userxattr=st.booleans())
+def test_generated_stack_is_shown_or_refused(stack: list[LayerSpec], *, userxattr: bool) -> None:
+    """Any stack, in both mark dialects, is refused if a mark is on it that is not followed, else shown."""
+    with private_dir() as work:
+        layers = materialise_stack(stack, work)
+        tree = union_of(layers, userxattr=userxattr)
+        if have_far_marks(layers, userxattr=userxattr):
+            with pytest.raises(MountFailed, match=r"carries a"), served(tree, work / "m", "kernel"):
+                pass
+            return
+        expected = refusals(kernel_snapshot(layers, userxattr=userxattr, redirects=not userxattr))
+        with served(tree, work / "m", "kernel") as mounted:
+            assert diff_snapshots(expected, refusals(shown(mounted, "kernel", layers))) == []
 
 
 # -- interrupted ---------------------------------------------------------------------------------

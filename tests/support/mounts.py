@@ -50,7 +50,6 @@ FUSE = (*(name for name in DRIVERS if name not in KERNEL), "native+passthrough")
 
 VARIANTS = (*FUSE, *KERNEL)
 
-_FAR_MARKS = {"trusted.overlay.redirect", "trusted.overlay.metacopy"}
 
 _OPTIONS = MountOptions("test")
 _PATIENCE = 30  # seconds until something that must happen counts as not happening
@@ -98,10 +97,12 @@ def shown(mountpoint: Path, driver: str, layers: Sequence[Path]) -> Snapshot:
     return found
 
 
-def have_far_marks(layers: Sequence[Path]) -> bool:
+def have_far_marks(layers: Sequence[Path], *, userxattr: bool = False) -> bool:
     """Whether a redirect or metacopy is on any entry below the roots of the layers."""
+    prefix = "user" if userxattr else "trusted"
+    marks = {f"{prefix}.overlay.redirect", f"{prefix}.overlay.metacopy"}
     return any(
-        _FAR_MARKS & set(os.listxattr(os.path.join(place, name), follow_symlinks=False))
+        marks & set(os.listxattr(os.path.join(place, name), follow_symlinks=False))
         for layer in layers
         for place, directories, files in os.walk(layer)
         for name in (*directories, *files)
