@@ -28,7 +28,7 @@ __all__ = [
     "detach_own",
     "device_of",
     "find_mount",
-    "is_mounted_on",
+    "is_mounted",
     "mount_on",
     "mount_table",
     "tune_readahead",
@@ -215,9 +215,9 @@ def detach(path: Path) -> None:
         _log.debug("%s", reason(error))
 
 
-def is_mounted_on(path: Path, device: str) -> bool:
-    """Whether the file system of a device is mounted on this very path, perhaps below another."""
-    return any(mount.path == path and mount.device == device for mount in mount_table())
+def is_mounted(device: str) -> bool:
+    """Whether the file system of a device is mounted, wherever: its directory may have got another name."""
+    return any(mount.device == device for mount in mount_table())
 
 
 def detach_own(path: Path, device: str) -> None:

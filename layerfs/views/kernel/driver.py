@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from layerfs.errors import MountFailed, reason
 from layerfs.syscalls import is_system_admin
-from layerfs.views.fuse.mountpoint import KERNEL_SOURCE, detach_own, device_of, is_mounted_on
+from layerfs.views.fuse.mountpoint import KERNEL_SOURCE, detach_own, device_of, is_mounted
 from layerfs.views.kernel.lowerdirs import lower_directories
 from layerfs.views.kernel.overlayfs import Wanted, Way, attach, make_overlay
 
@@ -54,11 +54,11 @@ class KernelDriver:
                 device = _attach(mount, mountpoint)
                 held.callback(detach_own, mountpoint, device)
             ready()
-            _wait_until_gone(mountpoint, device, told)
+            _wait_until_gone(device, told)
 
     @contextmanager
     def _made(self, tree: UnionTree, mountpoint: Path, options: MountOptions) -> Iterator[int]:
-        """A mount that is nowhere to be seen, by a descriptor: open, it would keep a mount busy."""
+        """A mount that is nowhere to be seen, by a descriptor for the block: open, it keeps a mount busy."""
         if not is_system_admin():
             raise MountFailed(
                 f"{mountpoint}: only root of the host (CAP_SYS_ADMIN) mounts the kernel's overlayfs",
@@ -86,12 +86,12 @@ def _attach(mount: int, mountpoint: Path) -> str:
     return device
 
 
-def _wait_until_gone(mountpoint: Path, device: str, told: int) -> None:
+def _wait_until_gone(device: str, told: int) -> None:
     with open(_MOUNT_TABLE, "rb") as table:
         events = select.poll()
         events.register(table, select.POLLPRI)  # something was mounted or unmounted
         events.register(told, select.POLLIN)
-        while is_mounted_on(mountpoint, device):
+        while is_mounted(device):
             if any(fd == told for fd, _ in events.poll()):
                 return
 

@@ -25,7 +25,7 @@ from layerfs.errors import HostExhausted, MountFailed, reason
 from layerfs.formats.whiteouts import USER
 from layerfs.pool import on_host
 from layerfs.syscalls import NewFileSystem, attach_mount, own_mount
-from layerfs.views.fuse.mountpoint import detach_own, device_of, mount_table
+from layerfs.views.fuse.mountpoint import KERNEL_SOURCE, detach_own, device_of, mount_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -124,7 +124,7 @@ def _add(made: NewFileSystem, directory: int, way: Way, held: ExitStack) -> None
 def _add_empty(made: NewFileSystem, place: Path, way: Way, held: ExitStack) -> None:
     """Give an empty directory, in memory. To be given by its name it must be mounted, for that moment."""
     with NewFileSystem("tmpfs") as memory:
-        memory.configure("source", b"layerfs:")
+        memory.configure("source", KERNEL_SOURCE.encode())
         memory.configure("mode", b"755")
         empty = memory.mount()
     held.callback(os.close, empty)
