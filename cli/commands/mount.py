@@ -7,6 +7,7 @@ import logging
 import os
 import stat
 import syslog
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ import click
 from ..escape import printable
 from ..messages import say
 from ..options import complete_directory, format_option
+from ..progress import phases
 from ..rows.mounts import list_mounts
 from ..stores import chosen_with_one_image, find_name
 from ..subjects import name_argument, open_subject, subject_options
@@ -127,15 +129,20 @@ def _mount(job: Job, *, foreground: bool) -> None:
     """Mount, and come back when the mount can be used, or when it has ended."""
     from layerfs.views.fuse.server import serve, serve_detached
 
-    def ready() -> None:
-        say("info", f"{job.options.source} is mounted on {job.mountpoint}; Ctrl-C unmounts")
-        _say_who_looks_in(job)
+    with contextlib.ExitStack() as shown:
+        bar = shown.enter_context(phases({"layers": "looking through the layers"}, in_bytes=()))
+        job = job._replace(options=replace(job.options, on_progress=bar))
 
-    if foreground:
-        serve(job, ready)
-    else:
+        def ready() -> None:
+            shown.close()
+            say("info", f"{job.options.source} is mounted on {job.mountpoint}; Ctrl-C unmounts")
+            _say_who_looks_in(job)
+
+        if foreground:
+            serve(job, ready)
+            return
         serve_detached(job)
-        _say_who_looks_in(job)
+    _say_who_looks_in(job)
 
 
 def _given(ctx: click.Context, *, but: tuple[str, ...] = ()) -> list[str]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from layerfs.capabilities import Progress
     from layerfs.tree.union import UnionTree
 
 __all__ = ["FILE_SYSTEM", "Driver", "MountOptions", "Unattended"]
@@ -32,6 +33,7 @@ class MountOptions:
         ignore_permissions: whoever may look into the mount may read all that the server can read, whatever
             owners and modes say; not to be had together with `allow_other`.
         noexec: let nothing in it be executed.
+        on_progress: told of what takes long before the mount is usable: the part, what was done, the total.
     """
 
     source: str
@@ -39,6 +41,7 @@ class MountOptions:
     passthrough: bool = True
     ignore_permissions: bool = False
     noexec: bool = False
+    on_progress: Progress | None = None
 
     def __post_init__(self) -> None:
         """Refuse what would open the files of some users to others."""

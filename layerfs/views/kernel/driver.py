@@ -64,8 +64,8 @@ class KernelDriver:
                 f"{mountpoint}: only root of the host (CAP_SYS_ADMIN) mounts the kernel's overlayfs",
                 hint="--driver native needs no root",
             )
-        source = KERNEL_SOURCE + options.source
-        wanted = Wanted(lower_directories(tree), source, mountpoint, options.noexec)
+        lower = lower_directories(tree, options.on_progress)
+        wanted = Wanted(lower, KERNEL_SOURCE + options.source, mountpoint, options.noexec)
         mount = make_overlay(wanted, self._ways)
         try:
             yield mount

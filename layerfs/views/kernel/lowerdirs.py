@@ -21,6 +21,7 @@ from layerfs.tree.overlay import OverlayLayer, RawLayer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from layerfs.capabilities import Progress
     from layerfs.formats.whiteouts import Dialect
     from layerfs.hostdir import HostDir
     from layerfs.tree.source import LayerSource
@@ -41,13 +42,21 @@ class LowerDirectories(NamedTuple):
     dialect: Dialect
 
 
-def lower_directories(tree: UnionTree) -> LowerDirectories:
-    """What the kernel is to stack for `tree`; raises `MountFailed` where it would show another."""
+def lower_directories(tree: UnionTree, on_progress: Progress | None = None) -> LowerDirectories:
+    """What the kernel is to stack for `tree`; raises `MountFailed` where it would show another.
+
+    Args:
+        tree: what is to be shown.
+        on_progress: told of each of its `layers` that was looked through.
+    """
     layers = [_stackable(layer) for layer in tree.layers]
     dialect = layers[0].dialect if layers else TRUSTED
     directories = tuple(_directory(layer, dialect) for layer in layers)
+    told = on_progress or (lambda _part, _amount, _total: None)
+    told("layers", 0, len(directories))
     for directory in directories:
         _check_marks(directory, dialect)
+        told("layers", 1, len(directories))
     return LowerDirectories(directories, dialect)
 
 
