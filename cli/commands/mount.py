@@ -130,7 +130,7 @@ def _mount(job: Job, *, foreground: bool) -> None:
     from layerfs.views.fuse.server import serve, serve_detached
 
     with contextlib.ExitStack() as shown:
-        bar = shown.enter_context(phases({"layers": "looking through the layers"}, in_bytes=()))
+        bar = shown.enter_context(phases({"layers": "Looking through layers"}, in_bytes=()))
         job = job._replace(options=replace(job.options, on_progress=bar))
 
         def ready() -> None:
