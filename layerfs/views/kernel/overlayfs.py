@@ -173,8 +173,8 @@ def _refusal_of_all(place: Path, error: OSError) -> MountFailed:
     """For a kernel that has no such overlayfs, or not for us."""
     if error.errno == errno.ENODEV:
         return MountFailed(f"{place}: this kernel has no overlayfs", hint="load the module: modprobe overlay")
-    needs = "it takes Linux 6.8 and root; --driver native takes neither"
-    return MountFailed(f"{place}: the kernel's overlayfs cannot be mounted so: {reason(error)}", hint=needs)
+    needs = "that takes Linux 6.8, and root of the host; --driver native takes neither"
+    return MountFailed(f"{place}: the kernel's overlayfs cannot be mounted: {reason(error)}", hint=needs)
 
 
 def _words(layer: HostDir, error: OSError) -> str:
