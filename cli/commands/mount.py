@@ -197,8 +197,9 @@ def _say_who_looks_in(job: Job) -> None:
     """Tell that others may look in, where they could and were not meant to."""
     from layerfs.views.fuse.driver import Unattended
 
-    reached = all(place.stat().st_mode & stat.S_IXOTH for place in job.mountpoint.parents)
-    if isinstance(job.driver, Unattended) and reached and not job.options.allow_other:
+    if job.options.allow_other or not isinstance(job.driver, Unattended):
+        return
+    if all(place.stat().st_mode & stat.S_IXOTH for place in job.mountpoint.parents):
         say("info", "other users can look in: the kernel's overlayfs goes by owners and modes alone")
         say("hint", "below a directory of mode 0700 they cannot; --allow-other says that they may")
 
