@@ -93,7 +93,7 @@ def command(
       layerfs mount --up-to 2 nginx:latest /mnt  # the image as of layer 2
       layerfs mount --layer 3 nginx:latest /mnt  # layer 3 alone, with whiteouts
       layerfs mount my-container /mnt            # what the container would see
-      layerfs mount --driver kernel big /mnt     # as fast as the kernel itself, for root
+      layerfs mount --driver kernel big /mnt     # as fast as the kernel itself
       layerfs mount                              # what is mounted, dead or alive
       getfattr -n user.layerfs.created_by /mnt/etc/motd  # the step that made it
     """
