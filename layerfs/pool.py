@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable
 
-__all__ = ["Pool", "PooledDir", "share_of_descriptors"]
+__all__ = ["Pool", "PooledDir", "on_host", "share_of_descriptors"]
 
 _FEWEST, _MOST = 8, 1024
 _PART = 3
@@ -159,6 +159,10 @@ class PooledDir(HostDir):
         """See `HostDir`."""
         return self._now().sealed()
 
+    def on_host(self) -> HostDir:
+        """See the function `on_host`: it is where its name below `above` leads."""
+        return self._above.subdir(self._name) if self._above else self.subdir(_ITSELF)
+
     def statvfs(self) -> os.statvfs_result:
         """See `HostDir`."""
         return self._now().statvfs()
@@ -202,3 +206,8 @@ class PooledDir(HostDir):
     def xattr(self, path: bytes, name: bytes) -> bytes | None:
         """See `HostDir`."""
         return self._now().xattr(path, name)
+
+
+def on_host(directory: HostDir) -> HostDir:
+    """The same directory opened once more, on the host's own mount and no sealed one; raises `OSError`."""
+    return directory.on_host() if isinstance(directory, PooledDir) else directory.subdir(_ITSELF)

@@ -1,7 +1,7 @@
-"""System calls that Python has no name for: openat2, open_tree and mount_setattr; and what this process may.
+"""System calls that Python has no name for: openat2 and those that make mounts; and what this process may.
 
 Their numbers are the same on every architecture that got them through the common table. Sources:
-openat2(2), mount_setattr(2); Linux `fs/namespace.c` (open_tree).
+openat2(2), mount_setattr(2); Linux `fs/namespace.c` (open_tree, fsmount, move_mount), `fs/fsopen.c`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,21 @@ import ctypes
 import errno
 import functools
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["PATH_CHUNK", "is_system_admin", "open_beneath", "openat2", "own_mount", "split_path"]
+__all__ = [
+    "PATH_CHUNK",
+    "NewFileSystem",
+    "attach_mount",
+    "is_system_admin",
+    "open_beneath",
+    "openat2",
+    "own_mount",
+    "split_path",
+]
 
 PATH_CHUNK = 4000
 """Bytes that a system call takes in one path, below PATH_MAX."""
@@ -27,11 +36,22 @@ _RESOLVE_BENEATH = 0x08
 _RESOLVE = _RESOLVE_BENEATH | _RESOLVE_NO_SYMLINKS | _RESOLVE_NO_MAGICLINKS
 
 _SYS_OPEN_TREE = 428
+_SYS_MOVE_MOUNT = 429
+_SYS_FSOPEN = 430
+_SYS_FSCONFIG = 431
+_SYS_FSMOUNT = 432
 _SYS_MOUNT_SETATTR = 442
 _OPEN_TREE_CLONE = 1
 _AT_EMPTY_PATH = 0x1000
 _CAP_SYS_ADMIN = 1 << 21
+_MOVE_MOUNT_EMPTY_PATHS = 0x04 | 0x40  # both the mount and its place are given by descriptor
+_FSCONFIG_FLAG, _FSCONFIG_STRING, _FSCONFIG_FD, _FSCONFIG_CREATE = 0, 1, 5, 6
+_FS_CLOEXEC = 1
+_LOG_LINE = 4096
 _MOUNT_ATTR_RDONLY = 0x01
+_MOUNT_ATTR_NOSUID = 0x02
+_MOUNT_ATTR_NODEV = 0x04
+_MOUNT_ATTR_NOEXEC = 0x08
 _MOUNT_ATTR_NOATIME = 0x10
 _MOUNT_ATTR_ATIMES = 0x70  # the kinds of noting accesses, of which one is chosen
 
@@ -120,6 +140,62 @@ def own_mount(fd: int) -> int:
         os.close(mount)
         return -1
     return mount
+
+
+class NewFileSystem:
+    """A file system that is being made. Methods raise `OSError`; `told` is what the kernel says of it."""
+
+    def __init__(self, kind: str) -> None:
+        """Begin one of this type (fsopen)."""
+        self._fd = _call(_SYS_FSOPEN, kind.encode(), _FS_CLOEXEC)
+
+    def __enter__(self) -> Self:
+        """Use as a context manager to close it at the end; what was mounted of it stays."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Close it."""
+        os.close(self._fd)
+
+    def configure(self, key: str, value: bytes | int | None = None) -> None:
+        """Set an option: to bytes (at most 255), to an open file, or without a value (fsconfig)."""
+        name = key.encode()
+        if value is None:
+            _call(_SYS_FSCONFIG, self._fd, _FSCONFIG_FLAG, name, None, 0)
+        elif isinstance(value, int):
+            _call(_SYS_FSCONFIG, self._fd, _FSCONFIG_FD, name, None, value)
+        else:
+            _call(_SYS_FSCONFIG, self._fd, _FSCONFIG_STRING, name, value, 0)
+
+    def mount(self, *, noexec: bool = False) -> int:
+        """Make it; the descriptor of a mount of it that is nowhere to be seen, `ro,nosuid,nodev`."""
+        _call(_SYS_FSCONFIG, self._fd, _FSCONFIG_CREATE, None, None, 0)
+        attributes = _MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV
+        return _call(_SYS_FSMOUNT, self._fd, _FS_CLOEXEC, attributes | _MOUNT_ATTR_NOEXEC * noexec)
+
+    def told(self) -> str:
+        """The last error that the kernel has words for; nothing where it has none."""
+        last = b""
+        while True:
+            try:
+                line = os.read(self._fd, _LOG_LINE)
+            except OSError:  # ENODATA: that was all
+                return os.fsdecode(last).strip()
+            last = line[2:] if line.startswith(b"e ") else last
+
+
+def attach_mount(mount: int, place: int) -> None:
+    """Put a mount that is nowhere to be seen on a directory; both are descriptors. Raises `OSError`."""
+    _call(_SYS_MOVE_MOUNT, mount, b"", place, b"", _MOVE_MOUNT_EMPTY_PATHS)
+
+
+def _call(*arguments: object) -> int:
+    """The result of a system call; raises `OSError`."""
+    result = int(_syscall()(*arguments))
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
 
 
 @functools.cache

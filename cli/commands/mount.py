@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import stat
 import syslog
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ import click
 from ..escape import printable
 from ..messages import say
 from ..options import complete_directory, format_option
+from ..progress import phases
 from ..rows.mounts import list_mounts
 from ..stores import chosen_with_one_image, find_name
 from ..subjects import name_argument, open_subject, subject_options
@@ -42,10 +45,11 @@ __all__ = ["command"]
 @click.option(
     "--driver",
     "driver_name",
-    type=click.Choice(["native", "fusepy"]),
+    type=click.Choice(["native", "fusepy", "kernel"]),
     default="native",
     show_default=True,
-    help="FUSE driver: native needs no library, fusepy needs libfuse 2.",
+    help="What shows it. native and fusepy (libfuse 2) are FUSE; kernel is the kernel's own overlayfs: "
+    "fastest, for root, Linux 6.8 and unpacked layers.",
 )
 @click.option(
     "--passthrough/--no-passthrough",
@@ -56,8 +60,8 @@ __all__ = ["command"]
 @click.option(
     "--provenance",
     is_flag=True,
-    help="Also list the user.layerfs.* attributes, which can be read in every mount: layer, diff_id, "
-    "chain_id, created_by, versions.",
+    help="Also list the user.layerfs.* attributes, which can be read in every FUSE mount: layer, "
+    "diff_id, chain_id, created_by, versions.",
 )
 @format_option
 @subject_options
@@ -89,6 +93,7 @@ def command(
       layerfs mount --up-to 2 nginx:latest /mnt  # the image as of layer 2
       layerfs mount --layer 3 nginx:latest /mnt  # layer 3 alone, with whiteouts
       layerfs mount my-container /mnt            # what the container would see
+      layerfs mount --driver kernel big /mnt     # as fast as the kernel itself
       layerfs mount                              # what is mounted, dead or alive
       getfattr -n user.layerfs.created_by /mnt/etc/motd  # the step that made it
     """
@@ -99,7 +104,7 @@ def command(
     from layerfs.views.fuse.driver import MountOptions
     from layerfs.views.fuse.drivers import driver_named
     from layerfs.views.fuse.mountpoint import check_mountpoint
-    from layerfs.views.fuse.server import Job, serve, serve_detached
+    from layerfs.views.fuse.server import Job
 
     data_root, name, _ = find_name(ctx, name)
     subject = open_subject(data_root, name, kind=kind, up_to=up_to, layer=layer)
@@ -116,11 +121,28 @@ def command(
     job = Job(driver_named(driver_name), tree, target, options, _log_to_syslog)
     _say_what_stays_closed(job)
     _look_at(tree)
-    if foreground:
-        serve(job, lambda: say("info", f"{title} is mounted on {target}; Ctrl-C unmounts"))
-    else:
-        serve_detached(job)
+    _mount(job, foreground=foreground)
     ctx.obj.damage = False  # what is mounted is mounted: what is missing was said, and is no failure
+
+
+def _mount(job: Job, *, foreground: bool) -> None:
+    """Mount, and come back when the mount can be used, or when it has ended."""
+    from layerfs.views.fuse.server import serve, serve_detached
+
+    with contextlib.ExitStack() as shown:
+        bar = shown.enter_context(phases({"marks": "Looking through layers"}))
+        job = job._replace(options=replace(job.options, on_progress=bar))
+
+        def ready() -> None:
+            shown.close()
+            say("info", f"{job.options.source} is mounted on {job.mountpoint}; Ctrl-C unmounts")
+            _say_who_looks_in(job)
+
+        if foreground:
+            serve(job, ready)
+            return
+        serve_detached(job)
+    _say_who_looks_in(job)
 
 
 def _given(ctx: click.Context, *, but: tuple[str, ...] = ()) -> list[str]:
@@ -152,6 +174,34 @@ def _check_usage(ctx: click.Context) -> None:
         raise click.UsageError(
             "--allow-other and --ignore-permissions exclude each other: others would see what is not theirs"
         )
+    _check_kernel_usage(ctx)
+
+
+def _check_kernel_usage(ctx: click.Context) -> None:
+    """Refuse what only a server of ours can do, where the kernel shows the layers by itself."""
+    if ctx.params["driver_name"] != "kernel":
+        return
+    if ctx.params["provenance"]:
+        raise click.UsageError(
+            "--driver kernel has no user.layerfs.* attributes: `layerfs stat` and `layerfs blame` tell the "
+            "same, or --driver native"
+        )
+    if ctx.params["ignore_permissions"]:
+        raise click.UsageError(
+            "--driver kernel goes by the permissions in the image, which root need not mind: leave out "
+            "--ignore-permissions, or take --driver native"
+        )
+
+
+def _say_who_looks_in(job: Job) -> None:
+    """Tell that others may look in, where they could and were not meant to."""
+    from layerfs.views.fuse.driver import Unattended
+
+    if job.options.allow_other or not isinstance(job.driver, Unattended):
+        return
+    if all(place.stat().st_mode & stat.S_IXOTH for place in job.mountpoint.parents):
+        say("info", "other users can look in: the kernel's overlayfs goes by owners and modes alone")
+        say("hint", "below a directory of mode 0700 they cannot; --allow-other says that they may")
 
 
 def _say_what_stays_closed(job: Job) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["list_mounts"]
 
-_INTERNAL = ("user_id=", "group_id=")
+_INTERNAL = ("user_id=", "group_id=", "lowerdir+=")
 
 
 def list_mounts(form: str) -> None:
@@ -24,13 +24,13 @@ def list_mounts(form: str) -> None:
 
 
 def _options(row: Served) -> list[str]:
-    """As mount(8) shows them, without whose it is."""
+    """As mount(8) shows them, without whose it is and of which layers."""
     return [option for option in row.mount.options if not option.startswith(_INTERNAL)]
 
 
 _TABLE: Table[Served] = Table(
     [
-        Column("name", lambda row: row.mount.source, "Name", "NAME"),
+        Column("name", lambda row: row.mount.name, "Name", "NAME"),
         Column("mountpoint", lambda row: os.fspath(row.mount.path), "Mountpoint", "MOUNTPOINT"),
         Column("pid", lambda row: row.pid, "PID", "PID"),
         Column("state", lambda row: row.state.value, "State", "STATE"),

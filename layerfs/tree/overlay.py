@@ -45,6 +45,16 @@ class RawLayer(Unmarked):
         self._owners = None if owners.are_same else owners
 
     @property
+    def directory(self) -> HostDir:
+        """The directory on disk."""
+        return self._directory
+
+    @property
+    def has_owners_of_disk(self) -> bool:
+        """Whether owners are those on disk: those of no user namespace."""
+        return self._owners is None
+
+    @property
     def label(self) -> str:
         """The directory's name in messages."""
         return self._directory.display
@@ -129,6 +139,16 @@ class OverlayLayer:
         """Read `stored` in `dialect`, which says what attribute prefix is private: `trusted.` or `user.`."""
         self._stored = stored
         self._dialect = dialect
+
+    @property
+    def stored(self) -> StoredLayer:
+        """What is read."""
+        return self._stored
+
+    @property
+    def dialect(self) -> Dialect:
+        """What its marks are."""
+        return self._dialect
 
     @property
     def label(self) -> str:

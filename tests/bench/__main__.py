@@ -173,8 +173,8 @@ def _memory(place: Path, _runs: int) -> str:
         if missing := CAPABILITIES[name]():
             return f"## Memory\n\nNot measured: {missing.reason}.\n"
     _progress("a data root of one image with half a million entries")
-    contenders = mounts.mounters(roots.many_root(place))
-    contenders.pop(mounts.KERNEL)
+    mounters = mounts.mounters(roots.many_root(place))
+    contenders = {name: mounter for name, mounter in mounters.items() if name not in mounts.WITHOUT_SERVER}
     found = {}
     for name, mounter in contenders.items():
         _progress(f"memory: {name}")

@@ -34,6 +34,7 @@ __all__ = [
     "KERNEL",
     "LAYERFS",
     "OVERLAY2",
+    "WITHOUT_SERVER",
     "Mounted",
     "Mounter",
     "drop_caches",
@@ -44,6 +45,9 @@ __all__ = [
 
 KERNEL = "kernel overlayfs"
 FUSE_OVERLAYFS = "fuse-overlayfs"
+WITHOUT_SERVER = (KERNEL, "layerfs, kernel")
+"""What has no process whose memory could be measured."""
+
 OVERLAY2, CONTAINERD = "overlay2", "containerd"
 LAYERFS = Path(sys.executable).with_name("layerfs")
 
@@ -86,6 +90,8 @@ def mounters(tree: TreeRoot, others: Mapping[str, Path] = MappingProxyType({})) 
     for name, program in {"layerfs": LAYERFS, **others}.items():
         ours = [str(program), "mount", "--root", str(tree.path)]
         for driver in DRIVERS:
+            if driver == "kernel" and program is not LAYERFS:
+                continue  # another checkout may not have it, and there is nothing in it to compare
             commands[f"{name}, {driver}"] = [*ours, "--driver", driver, IMAGE]
         commands[f"{name}, native, --no-passthrough"] = [*ours, "--no-passthrough", IMAGE]
     if shutil.which("fuse-overlayfs"):

@@ -3,7 +3,8 @@
 `find`, `cat`, `grep`, `tar` and `dd` do the work, so the time is that of the file system. "From the
 disk" means that the kernel had forgotten everything, if not the host of a virtual machine; "fresh
 mount", that the layers' own files are in the caches while the mount is new; "again", that the same was
-done on this mount before.
+done on this mount before. Before `layerfs, kernel` mounts it looks through all layers for marks: so it pays
+for a walk from the disk in the mount already.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.bench import archives, commands, diffs, exporting, memory, reading, verifying
-from tests.bench.mounts import CONTAINERD, FUSE_OVERLAYFS, KERNEL, OVERLAY2
+from tests.bench.mounts import CONTAINERD, FUSE_OVERLAYFS, KERNEL, OVERLAY2, WITHOUT_SERVER
 from tests.bench.packing import BIG_SIZE
 from tests.bench.roots import BIG, BIG_LAYERS, IMAGES
 
@@ -111,12 +111,12 @@ by a Docker Engine, with replaced files, whiteouts, opaque directories, and one 
     columns = ["seconds", *others]
     for name in ours:
         columns += [name, *(f"÷ {other.split()[0]}" for other in others)]
+    servers = [name for name in (*ours, *others) if name not in WITHOUT_SERVER]
     rows = [_mount_row(title, key, medians, ours, others) for key, title in reading.TIME_ROWS.items()]
     memory = [
-        [title, *(f"{medians[name][key]:.0f}" for name in (*ours, *others) if name != KERNEL)]
+        [title, *(f"{medians[name][key]:.0f}" for name in servers)]
         for key, title in reading.MEMORY_ROWS.items()
     ]
-    servers = [name for name in (*ours, *others) if name != KERNEL]
     return (
         f"## Mounts\n\n{text}\n{_table(columns, rows)}\n"
         f"Peak memory of the server process:\n\n{_table(['', *servers], memory)}"

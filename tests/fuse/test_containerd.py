@@ -9,7 +9,7 @@ import pytest
 from layerfs.stores.registry import Options, open_store
 from tests.support.containerdroots import ContainerdRoot
 from tests.support.kernel import kernel_snapshot
-from tests.support.mounts import served
+from tests.support.mounts import served, shown
 from tests.support.samples import unpack_sample
 from tests.support.snapshot import diff_snapshots, snapshot
 from tests.support.treeview import tree_snapshot
@@ -35,7 +35,7 @@ def test_mounts_are_the_kernels(root: Path, tmp_path: Path, variant: str, name: 
     top = files.container(name) if name == "changed" else str(store.chain(found)[-1].chain_id)  # type: ignore[arg-type]
     layers = [files.directory(key) / "fs" for key in files.keys_below(top)]
     with served(store.tree(found), tmp_path / "m", variant) as mounted:
-        assert diff_snapshots(kernel_snapshot(layers), snapshot(mounted)) == []
+        assert diff_snapshots(kernel_snapshot(layers), shown(mounted, variant, layers)) == []
 
 
 def test_packed_images_are_mounted(

@@ -21,7 +21,7 @@ from layerfs.views.fuse.mountpoint import find_mount
 from tests.support.command import layerfs as layerfs_command
 from tests.support.installs import install_for_all, python_for_all
 from tests.support.kernel import kernel_snapshot
-from tests.support.mounts import eventually, mount_line, servers, stacked_by_docker
+from tests.support.mounts import KERNEL, eventually, mount_line, servers, shown, stacked_by_docker
 from tests.support.planting import image_only, placed_layers
 from tests.support.processes import Running
 from tests.support.snapshot import diff_snapshots, snapshot
@@ -92,17 +92,18 @@ def test_driver_option_names_every_driver() -> None:
     assert option.default == DEFAULT_DRIVER
 
 
-def test_mount_is_usable_on_return(mounting: Mounting) -> None:
+def test_mount_is_usable_on_return(mounting: Mounting, driver: str) -> None:
     """When the command returns, the tree is there, read-only, under the image's name; its server lives."""
     done = mounting.mount()
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert (mounting.mountpoint / "etc" / "motd").read_bytes()
     line = mount_line(mounting.mountpoint)
     assert line is not None
-    assert (line[0], line[2]) == (IMAGE, "fuse.layerfs")
+    by_kernel = driver in KERNEL
+    assert (line[0], line[2]) == (f"layerfs:{IMAGE}", "overlay") if by_kernel else (IMAGE, "fuse.layerfs")
     assert {"ro", "nosuid", "nodev"} <= set(line[3].split(","))
     assert "allow_other" not in line[3]
-    assert mounting.server()
+    assert len(servers(mounting.mountpoint)) == (not by_kernel)
 
 
 @pytest.mark.parametrize(
@@ -364,13 +365,13 @@ def test_one_layer_mounts_as_it_is_on_disk(mounting: Mounting) -> None:
 
 
 @pytest.mark.kernel
-def test_earlier_state_mounts(mounting: Mounting) -> None:
+def test_earlier_state_mounts(mounting: Mounting, driver: str) -> None:
     """--up-to shows what the kernel shows of the image's layers up to that one."""
     root = DataRoot.open(mounting.root)
     layer = root.chain(root.image("lab/whiteouts:1"))[2]
     assert mounting.mount("--up-to", "3", name="lab/whiteouts:1").returncode == 0
-    expected = kernel_snapshot(stacked_by_docker(mounting.root, layer.cache_id))
-    assert diff_snapshots(expected, snapshot(mounting.mountpoint)) == []
+    layers = stacked_by_docker(mounting.root, layer.cache_id)
+    assert diff_snapshots(kernel_snapshot(layers), shown(mounting.mountpoint, driver, layers)) == []
 
 
 @pytest.mark.root

@@ -81,13 +81,14 @@ INSTALL = "env -u PYTHONPATH $layerfs mount-helper --install || exit 93\n"
 
 
 class Case(NamedTuple):
-    """What mount(8) is given, and what comes of it: its exit code, the source, and flags of the mount."""
+    """What mount(8) is given, and what comes of it: exit code, source, flags and type of the mount."""
 
     words: str
     code: int = 0
     source: str = "demo:latest"
     flags: Sequence[str] = ()
     says: str = ""
+    kind: str = "fuse.layerfs"
 
 
 MOUNTED = [
@@ -107,6 +108,12 @@ MOUNTED = [
     ),
     Case(
         "demo point -o root=/mnt/root,allow_other,driver=fusepy", flags=["allow_other", "default_permissions"]
+    ),
+    Case(
+        "demo point -o root=/mnt/root,driver=kernel,noexec",
+        source="layerfs:demo:latest",
+        flags=["noexec"],
+        kind="overlay",
     ),
     Case("demo point -o 'root=\"/mnt/a,b\",metadata=disk,no-passthrough'"),
     Case(r"demo point -o 'provenance,root=/mnt/a\,b'"),
@@ -157,7 +164,7 @@ def test_real_mount_mounts_images(place: Place) -> None:
     for case, (code, line, digest) in zip(MOUNTED, answers, strict=True):
         assert (case.words, int(code)) == (case.words, 0), done.stderr
         source, point, kind, options, *_ = line.split(" ")
-        assert (source, point, kind) == (case.source, "/mnt/point", "fuse.layerfs"), case.words
+        assert (source, point, kind) == (case.source, "/mnt/point", case.kind), case.words
         assert {"ro", "nosuid", "nodev", *case.flags} <= set(options.split(",")), case.words
         assert ("noexec" in options) == ("noexec" in case.flags), case.words
         assert digest.split()[0] == _digest_of_motd(place.dataroot, case.source), case.words

@@ -13,7 +13,7 @@ import pytest
 from layerfs.hostdir import RESERVES
 from layerfs.stores.registry import Options, open_store
 from tests.support.command import layerfs, run_bytes
-from tests.support.mounts import VARIANTS, served
+from tests.support.mounts import FUSE, served
 from tests.support.storekinds import STORE_KINDS
 from tests.support.tarstacks import member
 
@@ -109,7 +109,7 @@ def test_copies_need_few_descriptors(deep: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.fuse
-@pytest.mark.parametrize("driver", VARIANTS)
+@pytest.mark.parametrize("driver", FUSE)
 def test_mounts_need_few_descriptors(deep: Path, tmp_path: Path, driver: str) -> None:
     """A mount of more layers than descriptors shows every file's content."""
     with _limited(_FEW):

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layerfs import DataRoot
+from layerfs.views.fuse.mountpoint import find_mount
+from tests.support.command import layerfs
 from tests.support.copies import COPIES
 from tests.support.kernel import kernel_snapshot, refusals
-from tests.support.mounts import VARIANTS, served, stacked_by_docker
+from tests.support.mounts import FUSE, served, stacked_by_docker
 from tests.support.snapshot import Entry, snapshot
 from tests.support.treeview import tree_snapshot
 
@@ -102,8 +104,18 @@ def test_every_tree_is_the_kernels_of_the_intact_root(
     assert compared > 30
 
 
+def test_the_kernels_own_mount_of_a_copy_is_refused(copied: tuple[Path, Copy], tmp_path: Path) -> None:
+    """What the copy lost the kernel cannot make good: nothing is mounted, with the way out."""
+    place, _ = copied
+    (tmp_path / "m").mkdir()
+    done = layerfs(place, "mount", "--driver", "kernel", "demo:latest", str(tmp_path / "m"))
+    assert (done.code, "tar-split.json.gz" in done.stderr) == (7, True), done.stderr
+    assert "hint: --driver native shows it" in done.stderr
+    assert find_mount(tmp_path / "m") is None
+
+
 @pytest.mark.fuse
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", FUSE)
 def test_every_mount_is_the_kernels_of_the_intact_root(
     dataroot_path: Path, tmp_path: Path, variant: str
 ) -> None:

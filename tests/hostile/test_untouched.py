@@ -23,9 +23,11 @@ from layerfs_cli.spellings import GROUPS
 from tests.support.command import layerfs
 from tests.support.images import image_of
 from tests.support.kernel import private_dir
-from tests.support.layerspec import Dir, File, LayerSpec, Symlink
+from tests.support.layerspec import Dir, File, LayerSpec, Symlink, materialise_stack
 from tests.support.layouts import Layout, as_directory, as_tar, layer_of
+from tests.support.mounts import KERNEL, served
 from tests.support.storekinds import STORE_KINDS, each_kind
+from tests.support.treeview import union_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -69,7 +71,7 @@ INVOCATIONS: Mapping[str, list[list[str]]] = {
     "doctor": [[]],
     "export": [["{image}", "-o", "-"]],
     "mount": [
-        *(["--driver", driver, "{image}", "{mnt}"] for driver in ("native", "fusepy")),
+        *(["--driver", driver, "{image}", "{mnt}"] for driver in ("native", "fusepy", "kernel")),
         ["--no-passthrough", "{container}", "{mnt}"],
         ["--layer", "2", "{image}", "{mnt}"],
     ],
@@ -167,12 +169,17 @@ def _needs_access_times(place: Path) -> None:
 # -- running it all ------------------------------------------------------------------------------
 
 
-def _use(mounted: Path) -> int:
-    """Walk a mount, and read all files and links; how many entries there are."""
+def _use(mounted: Path, *, ghosts: bool = False) -> int:
+    """Walk a mount, and read all files and links; how many entries there are.
+
+    The kernel's overlayfs lists some whiteouts that it then does not find: `ghosts`.
+    """
     number = 0
     for directory, names, files in os.walk(mounted):
         for name in [*names, *files]:
             path = Path(directory, name)
+            if ghosts and not os.path.lexists(path):
+                continue
             number += 1
             for attribute in os.listxattr(path, follow_symlinks=False):
                 os.getxattr(path, attribute, follow_symlinks=False)
@@ -188,7 +195,7 @@ def _run(root: Path, command: list[str], out: Path, mnt: Path, names: Mapping[st
     if words[0] == "mount":
         subprocess.run([LAYERFS, "--root", root, *words], check=True)
         try:
-            assert _use(mnt) > 0
+            assert _use(mnt, ghosts="kernel" in words) > 0
         finally:
             subprocess.run([LAYERFS, "--root", root, "umount", mnt], check=True)
         return
@@ -265,6 +272,28 @@ def test_nothing_of_an_archive_changes() -> None:
                 words = [word.replace("{store}", store) for word in command]
                 _run(evidence / store, words, place / "out", place / "mnt")
                 assert _changes(before, _state(evidence)) == {}, (store, command)
+        assert _contents(evidence) == contents
+
+
+@pytest.mark.fuse
+@pytest.mark.kernel
+@pytest.mark.parametrize("way", KERNEL)
+def test_kernels_own_mount_notes_no_access(way: str) -> None:
+    """However the kernel is given the layers: what is read through its overlayfs keeps all times."""
+    below = Dir({b"d": Dir({b"f": File(b"x"), b"link": Symlink(b"f")})})
+    above = Dir({b"d": Dir({b"g": File(b"y")}), b"alone": Dir({b"h": File(b"z")})})
+    with private_dir() as place:
+        _needs_access_times(place)
+        evidence = place / "evidence"
+        evidence.mkdir()
+        layers = materialise_stack([LayerSpec(above), LayerSpec(below)], evidence)
+        contents = _contents(evidence)
+        _age(evidence)
+        before = _state(evidence)
+        for stack, number in ((layers, 6), (layers[:1], 4)):
+            with served(union_of(stack), place / "m", way) as mounted:
+                assert _use(mounted) == number
+            assert _changes(before, _state(evidence)) == {}
         assert _contents(evidence) == contents
 
 

@@ -18,16 +18,38 @@ from layerfs.views.fuse.driver import MountOptions
 from layerfs.views.fuse.drivers import DRIVERS, driver_named
 from layerfs.views.fuse.mountpoint import unmount
 from layerfs.views.fuse.server import Job, serve_detached
+from layerfs.views.kernel.driver import KernelDriver
+from layerfs.views.kernel.overlayfs import Way
+from tests.support.snapshot import snapshot, without_ghosts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from layerfs.tree.union import UnionTree
+    from layerfs.views.fuse.driver import Driver
+    from tests.support.snapshot import Snapshot
 
-__all__ = ["VARIANTS", "eventually", "mount_line", "served", "servers", "stacked_by_docker"]
+__all__ = [
+    "FUSE",
+    "KERNEL",
+    "VARIANTS",
+    "eventually",
+    "have_far_marks",
+    "mount_line",
+    "served",
+    "servers",
+    "shown",
+    "stacked_by_docker",
+]
 
-VARIANTS = (*DRIVERS, "native+passthrough")
-"""The drivers, in every mode they have."""
+KERNEL = ("kernel", "kernel+named")
+"""The driver without a server: as this kernel has it, and as those before Linux 6.15."""
+
+FUSE = (*(name for name in DRIVERS if name not in KERNEL), "native+passthrough")
+"""The drivers with one, in every mode they have."""
+
+VARIANTS = (*FUSE, *KERNEL)
+
 
 _OPTIONS = MountOptions("test")
 _PATIENCE = 30  # seconds until something that must happen counts as not happening
@@ -42,10 +64,12 @@ def served(
     `driver` is one of `VARIANTS`: a driver's name, perhaps with the mode it is to use.
     """
     mountpoint.mkdir()
-    name, _, mode = driver.partition("+")
-    options = replace(options, passthrough=mode == "passthrough")
-    job = Job(driver_named(name), tree, mountpoint, options, detached=lambda: None)
-    server = serve_detached(job)
+    options = replace(options, passthrough=driver == "native+passthrough")
+    try:
+        server = serve_detached(Job(_driver(driver), tree, mountpoint, options, detached=lambda: None))
+    except MountFailed:
+        mountpoint.rmdir()  # which it could not be if anything were mounted there
+        raise
     try:
         yield mountpoint
     finally:
@@ -53,8 +77,36 @@ def served(
             unmount(mountpoint)
         except MountFailed:
             unmount(mountpoint, lazy=True)
-        _see_off(server)
+        if server is not None:
+            _see_off(server)
     mountpoint.rmdir()
+
+
+def _driver(variant: str) -> Driver:
+    name, _, mode = variant.partition("+")
+    return KernelDriver([Way.NAMED]) if mode == "named" else driver_named(name)
+
+
+def shown(mountpoint: Path, driver: str, layers: Sequence[Path]) -> Snapshot:
+    """What a mount of these layers shows; the kernel's without what `kernel_snapshot` leaves out, too."""
+    found = snapshot(mountpoint)
+    if driver in KERNEL:
+        found = without_ghosts(found)
+        if len(layers) == 1:  # an empty one below makes the root a merged directory
+            found[b""] = replace(found[b""], nlink=layers[0].stat().st_nlink)
+    return found
+
+
+def have_far_marks(layers: Sequence[Path], *, userxattr: bool = False) -> bool:
+    """Whether a redirect or metacopy is on any entry below the roots of the layers."""
+    prefix = "user" if userxattr else "trusted"
+    marks = {f"{prefix}.overlay.redirect", f"{prefix}.overlay.metacopy"}
+    return any(
+        marks & set(os.listxattr(os.path.join(place, name), follow_symlinks=False))
+        for layer in layers
+        for place, directories, files in os.walk(layer)
+        for name in (*directories, *files)
+    )
 
 
 def _see_off(server: int) -> None:

@@ -1,4 +1,4 @@
-"""What a FUSE driver is: the interface between a mount and whatever talks to the kernel.
+"""What a driver is: the interface between a mount and whatever talks to the kernel.
 
 A driver only translates; what the tree looks like is decided in `layerfs.tree`.
 """
@@ -6,18 +6,19 @@ A driver only translates; what the tree looks like is decided in `layerfs.tree`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from layerfs.capabilities import Progress
     from layerfs.tree.union import UnionTree
 
-__all__ = ["FILE_SYSTEM", "Driver", "MountOptions"]
+__all__ = ["FILE_SYSTEM", "Driver", "MountOptions", "Unattended"]
 
 FILE_SYSTEM = "layerfs"
-"""Subtype of the mount: /proc/mounts says `fuse.layerfs`."""
+"""Subtype of a FUSE mount: /proc/mounts says `fuse.layerfs`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class MountOptions:
         ignore_permissions: whoever may look into the mount may read all that the server can read, whatever
             owners and modes say; not to be had together with `allow_other`.
         noexec: let nothing in it be executed.
+        on_progress: told of what takes long before the mount is usable: the part, what was done, the total.
     """
 
     source: str
@@ -39,6 +41,7 @@ class MountOptions:
     passthrough: bool = True
     ignore_permissions: bool = False
     noexec: bool = False
+    on_progress: Progress | None = None
 
     def __post_init__(self) -> None:
         """Refuse what would open the files of some users to others."""
@@ -53,6 +56,18 @@ class Driver(Protocol):
         self, tree: UnionTree, mountpoint: Path, options: MountOptions, ready: Callable[[], None]
     ) -> None:
         """Mount, call `ready` once the kernel talks to us, and serve until unmounted or signalled.
+
+        Raises:
+            MountFailed: nothing is left mounted.
+        """
+
+
+@runtime_checkable
+class Unattended(Protocol):
+    """A driver whose mounts need no process that serves them."""
+
+    def mount(self, tree: UnionTree, mountpoint: Path, options: MountOptions) -> None:
+        """Mount, and be done.
 
         Raises:
             MountFailed: nothing is left mounted.

@@ -1,4 +1,4 @@
-"""The FUSE drivers by name; each is imported only when it is asked for, with what it needs."""
+"""The drivers by name; each is imported only when it is asked for, with what it needs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_DRIVER", "DRIVERS", "driver_named"]
 
-DRIVERS = ("native", "fusepy")
+DRIVERS = ("native", "fusepy", "kernel")
 DEFAULT_DRIVER = "native"
 
 
@@ -28,4 +28,8 @@ def driver_named(name: str) -> Driver:
         from layerfs.views.fuse.fusepy_driver import FusepyDriver  # noqa: PLC0415 - fails without libfuse 2
 
         return FusepyDriver()
+    if name == "kernel":
+        from layerfs.views.kernel.driver import KernelDriver  # noqa: PLC0415 - only what is asked for
+
+        return KernelDriver()
     raise KeyError(name)

@@ -31,8 +31,8 @@ class Served(NamedTuple):
 
     Attributes:
         mount: its line of the mount table.
-        pid: the process that serves it; None where there is none, or none that we may see.
-        state: whether it is served.
+        pid: the process that serves it, or waits for its end; None where there is none that we may see.
+        state: whether it is served; what the kernel does by itself always is.
     """
 
     mount: Mount
@@ -54,8 +54,8 @@ def our_mounts() -> list[Served]:
     found = []
     for mount in mounts:
         pid = servers.get((mount.device, mount.uid))
-        state = State.ALIVE if pid is not None else State.UNKNOWN
-        if pid is None and visible[mount.path] is mount:
+        state = State.UNKNOWN if pid is None and mount.is_served else State.ALIVE
+        if state is State.UNKNOWN and visible[mount.path] is mount:
             state = ask(mount)
         found.append(Served(mount, pid, state))
     return found

@@ -21,16 +21,24 @@ from layerfs.views.fuse.driver import FILE_SYSTEM
 from layerfs.views.fuse.liveness import State, ask
 
 __all__ = [
+    "KERNEL_SOURCE",
     "Mount",
     "check_mountpoint",
     "detach",
+    "detach_own",
+    "device_of",
     "find_mount",
+    "is_mounted",
     "mount_on",
     "mount_table",
     "tune_readahead",
     "unmount",
 ]
 
+KERNEL_SOURCE = "layerfs:"
+"""What the source of a mount of ours begins with that is of a file system of the kernel's own."""
+
+_KERNEL_TYPES = ("overlay", "tmpfs")
 _MNT_DETACH = 2
 _READAHEAD_KB = 2048
 _UMOUNT_NOFOLLOW = 8
@@ -47,7 +55,7 @@ class Mount:
     Attributes:
         path: where it is mounted.
         fs_type: with the subtype, as `fuse.layerfs`.
-        source: of ours, the name of the image, container or layer.
+        source: of ours, the name of the image, container or layer, perhaps behind `KERNEL_SOURCE`.
         device: `major:minor`.
         options: of the mount, then of the file system.
     """
@@ -61,7 +69,17 @@ class Mount:
     @property
     def is_ours(self) -> bool:
         """Whether this is a mount of ours, by whichever driver."""
+        return self.is_served or (self.fs_type in _KERNEL_TYPES and self.source.startswith(KERNEL_SOURCE))
+
+    @property
+    def is_served(self) -> bool:
+        """Whether it is of ours, and a process answers for it."""
         return self.fs_type == f"fuse.{FILE_SYSTEM}"
+
+    @property
+    def name(self) -> str:
+        """Of ours, the name of the image, container or layer."""
+        return self.source if self.is_served else self.source.removeprefix(KERNEL_SOURCE)
 
     @property
     def uid(self) -> int:
@@ -97,9 +115,10 @@ def mount_table() -> list[Mount]:
 
 def _mount_of(line: bytes) -> Mount:
     left, _, right = line.partition(b" - ")
-    _, _, device, _, path, options, *_ = map(_unescape, left.split(b" "))
-    fs_type, source, more = map(_unescape, right.split(b" ", 2))
-    return Mount(Path(path), fs_type, source, device, tuple(dict.fromkeys(f"{options},{more}".split(","))))
+    _, _, device, _, path, options, *_ = left.split(b" ")
+    fs_type, source, more = right.split(b" ", 2)
+    shown = tuple(dict.fromkeys(map(_unescape, [*options.split(b","), *more.split(b",")])))
+    return Mount(Path(_unescape(path)), _unescape(fs_type), _unescape(source), _unescape(device), shown)
 
 
 def _unescape(field: bytes) -> str:
@@ -112,7 +131,7 @@ def check_mountpoint(path: Path, data_root: Path) -> Path:
     if mounted and mounted.is_ours:
         dead = ask(mounted) is State.DEAD
         raise MountFailed(
-            f"{path}: {mounted.source} is mounted there "
+            f"{path}: {mounted.name} is mounted there "
             + ("still, but its server is dead" if dead else "already"),
             hint=f"`layerfs umount {shlex.quote(os.fspath(path))}` first",
         )
@@ -150,8 +169,10 @@ def unmount(path: Path, *, lazy: bool = False) -> Mount:
         )
     if os.geteuid() == 0:
         _unmount_as_root(mounted.path, lazy=lazy)
-    else:
+    elif mounted.is_served:
         _unmount_as_user(mounted.path, lazy=lazy)
+    else:
+        raise MountFailed(f"{path}: root mounted it, by the kernel's overlayfs", hint="run as root")
     return mounted
 
 
@@ -192,6 +213,23 @@ def detach(path: Path) -> None:
             _unmount_as_user(path, lazy=True)
     except MountFailed as error:
         _log.debug("%s", reason(error))
+
+
+def is_mounted(device: str) -> bool:
+    """Whether the file system of a device is mounted, wherever: its directory may have got another name."""
+    return any(mount.device == device for mount in mount_table())
+
+
+def detach_own(path: Path, device: str) -> None:
+    """Detach the file system of a device at once, if it is the topmost on this path. It never fails."""
+    mounted = mount_on(path)
+    if mounted and mounted.device == device:
+        detach(path)
+
+
+def device_of(status: os.stat_result) -> str:
+    """The device of an entry as the mount table writes it."""
+    return f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}"
 
 
 def tune_readahead(path: Path) -> None:

@@ -10,6 +10,7 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from layerfs.errors import LayerfsError, MountFailed, reason
+from layerfs.views.fuse.driver import Unattended
 from layerfs.views.fuse.mounted import mark_server
 from layerfs.views.fuse.mountpoint import find_mount, unmount
 
@@ -55,12 +56,17 @@ def serve(job: Job, ready: Callable[[], None]) -> None:
         job.driver.serve(job.tree, job.mountpoint, job.options, marked)
 
 
-def serve_detached(job: Job) -> int:
+def serve_detached(job: Job) -> int | None:
     """Mount in a process of its own, and return that process's ID when the mount can be used.
+
+    A mount that needs no process has none.
 
     Raises:
         MountFailed: with what the server said; nothing is left mounted.
     """
+    if isinstance(job.driver, Unattended):
+        job.driver.mount(job.tree, job.mountpoint, job.options)
+        return None
     if sys.stdout is not None:
         sys.stdout.flush()  # or both processes would write what is still buffered
     listen, speak = os.pipe()

@@ -1,0 +1,113 @@
+"""The `kernel` driver: the kernel's own overlayfs over the directories of the layers, without a server.
+
+What is mounted stays until somebody takes it off; in the foreground that is waited for.
+
+Source: proc_pid_mountinfo(5) (poll).
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from layerfs.errors import MountFailed, reason
+from layerfs.syscalls import is_system_admin
+from layerfs.views.fuse.mountpoint import KERNEL_SOURCE, detach_own, device_of, is_mounted
+from layerfs.views.kernel.lowerdirs import lower_directories
+from layerfs.views.kernel.overlayfs import Wanted, Way, attach, make_overlay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from layerfs.tree.union import UnionTree
+    from layerfs.views.fuse.driver import MountOptions
+
+__all__ = ["KernelDriver"]
+
+_MOUNT_TABLE = "/proc/self/mountinfo"
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class KernelDriver:
+    """Has the kernel stack the layers."""
+
+    def __init__(self, ways: Sequence[Way] = tuple(Way)) -> None:
+        """Give it the layers in one of these ways, the first that it takes."""
+        self._ways = ways
+
+    def mount(self, tree: UnionTree, mountpoint: Path, options: MountOptions) -> None:
+        """Mount, and be done; see `Unattended`."""
+        with self._made(tree, mountpoint, options) as mount:
+            _attach(mount, mountpoint)
+
+    def serve(
+        self, tree: UnionTree, mountpoint: Path, options: MountOptions, ready: Callable[[], None]
+    ) -> None:
+        """Mount, and wait until unmounted or signalled; see `Driver`."""
+        with ExitStack() as held:
+            with self._made(tree, mountpoint, options) as mount:
+                told = held.enter_context(_told_by_signals())
+                device = _attach(mount, mountpoint)
+                held.callback(detach_own, mountpoint, device)
+            ready()
+            _wait_until_gone(device, told)
+
+    @contextmanager
+    def _made(self, tree: UnionTree, mountpoint: Path, options: MountOptions) -> Iterator[int]:
+        """A mount that is nowhere to be seen, by a descriptor for the block: open, it keeps a mount busy."""
+        if not is_system_admin():
+            raise MountFailed(
+                f"{mountpoint}: only root of the host (CAP_SYS_ADMIN) mounts the kernel's overlayfs",
+                hint="--driver native needs no root",
+            )
+        lower = lower_directories(tree, options.on_progress)
+        wanted = Wanted(lower, KERNEL_SOURCE + options.source, mountpoint, options.noexec)
+        mount = make_overlay(wanted, self._ways)
+        try:
+            yield mount
+        finally:
+            os.close(mount)
+
+
+def _attach(mount: int, mountpoint: Path) -> str:
+    """Put it on its place; its device. Nothing is left there if anything raises, Ctrl-C too."""
+    device = device_of(os.fstat(mount))
+    try:
+        attach(mount, mountpoint)
+    except OSError as error:
+        raise MountFailed(f"{mountpoint}: {reason(error)}") from error
+    except BaseException:
+        detach_own(mountpoint, device)
+        raise
+    return device
+
+
+def _wait_until_gone(device: str, told: int) -> None:
+    with open(_MOUNT_TABLE, "rb") as table:
+        events = select.poll()
+        events.register(table, select.POLLPRI)  # something was mounted or unmounted
+        events.register(told, select.POLLIN)
+        while is_mounted(device):
+            if any(fd == told for fd, _ in events.poll()):
+                return
+
+
+@contextmanager
+def _told_by_signals() -> Iterator[int]:
+    """A descriptor that can be read once a signal said that it is over: these do nothing else meanwhile."""
+    told, tell = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    heeded = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda *_: None) for number in heeded}
+    signal.set_wakeup_fd(tell)
+    try:
+        yield told
+    finally:
+        signal.set_wakeup_fd(-1)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(told)
+        os.close(tell)
