@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from .template.functions import Fields, shown
+from .template.fields import Fields, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -93,6 +93,11 @@ class Table(Generic[Row]):
         """The columns by their names in templates, sorted as Go's maps are."""
         found = {column.placeholder: column for column in self.columns if column.placeholder}
         return dict(sorted(found.items()))
+
+    def shown_columns(self) -> list[Column[Row]]:
+        """Those that a table shows by default, in its order."""
+        columns = self.by_placeholder()
+        return [columns[name] for name in self.shown]
 
     def record(self, row: Row) -> dict[str, Any]:
         """The typed values of a row."""

@@ -14,7 +14,6 @@ import click
 from ..escape import printable
 from ..messages import say
 from ..options import complete_directory, format_option
-from ..rows.mounts import list_mounts
 from ..stores import chosen_with_one_image, find_name
 from ..subjects import name_argument, open_subject, subject_options
 
@@ -93,7 +92,7 @@ def command(
       getfattr -n user.layerfs.created_by /mnt/etc/motd  # the step that made it
     """
     if name is None and not _given(ctx, but=("form",)):
-        list_mounts(form)
+        _list_mounts(form)
         return
     name, mountpoint = _arguments(ctx, name, mountpoint)
     from layerfs.views.fuse.driver import MountOptions
@@ -121,6 +120,12 @@ def command(
     else:
         serve_detached(job)
     ctx.obj.damage = False  # what is mounted is mounted: what is missing was said, and is no failure
+
+
+def _list_mounts(form: str) -> None:
+    from ..rows.mounts import list_mounts
+
+    list_mounts(form)
 
 
 def _given(ctx: click.Context, *, but: tuple[str, ...] = ()) -> list[str]:
