@@ -8,8 +8,7 @@ Source: containerd `core/metadata/buckets.go`.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 from layerfs.formats.boltvalues import Leniently, as_bytes, as_text, labels_of
 from layerfs.formats.errors import FormatError
@@ -28,8 +27,7 @@ _Parser: TypeAlias = "Callable[[str, Bucket, Leniently], _Record]"
 _PARTS = (b"images", b"content", b"snapshots", b"containers", b"leases", b"labels")
 
 
-@dataclass(frozen=True, slots=True)
-class MetaImage:
+class MetaImage(NamedTuple):
     """A name of an image, which may be no reference: any text that is not empty.
 
     Attributes:
@@ -48,8 +46,7 @@ class MetaImage:
     annotations: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class MetaBlob:
+class MetaBlob(NamedTuple):
     """A blob that a namespace has.
 
     Attributes:
@@ -63,8 +60,7 @@ class MetaBlob:
     labels: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class MetaLease:
+class MetaLease(NamedTuple):
     """What keeps things from being collected.
 
     Attributes:
@@ -80,8 +76,7 @@ class MetaLease:
     blobs: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class MetaSnapshot:
+class MetaSnapshot(NamedTuple):
     """A snapshot as a namespace knows it.
 
     Attributes:
@@ -97,8 +92,7 @@ class MetaSnapshot:
     labels: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class MetaContainer:
+class MetaContainer(NamedTuple):
     """A container; of Docker's only those that run, and without a snapshot.
 
     Attributes:

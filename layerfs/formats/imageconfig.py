@@ -5,7 +5,7 @@ Sources: moby `image/image.go`, `api/types/container/config.go`; OCI image-spec 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from layerfs.formats.errors import FormatError
 from layerfs.formats.jsontext import (
@@ -24,8 +24,7 @@ from layerfs.ids import DiffID, InvalidID
 __all__ = ["HistoryEntry", "ImageConfig", "parse_image_config"]
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryEntry:
+class HistoryEntry(NamedTuple):
     """One step of a build; `created_ns` in ns since the epoch, None where it is not known."""
 
     created_ns: int | None
@@ -35,8 +34,7 @@ class HistoryEntry:
     empty_layer: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ImageConfig:
+class ImageConfig(NamedTuple):
     """What layerfs uses of a config; `raw` is the whole document.
 
     Attributes:
