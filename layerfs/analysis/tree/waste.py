@@ -174,6 +174,16 @@ class _Account:
 
     def _add(self, version: Version) -> None:
         found, own = version.stat, version.since == version.layer
+        if version.hidden or found.nlink > 1 or not own:
+            self._add_inode(version, own=own)
+        else:  # its only name, which is shown
+            self._stored[version.layer] += self._size(found)
+        if version.hidden is None and version.layer > 1 and found.size and found.is_file:
+            self._files[found.size].append(_Shown(version.layer, version.part, version.path))
+
+    def _add_inode(self, version: Version, *, own: bool) -> None:
+        """One name of an inode that has several, or is hidden there."""
+        found = version.stat
         inode = _Inode(version.layer, found.dev, found.ino)
         if own and (found.nlink == 1 or inode not in self._counted):
             self._stored[version.layer] += self._size(found)
@@ -183,11 +193,8 @@ class _Account:
             self._sizes[inode] = self._size(found)
             self._lengths.add(found.size)
             self._hidden.setdefault(inode, []).append(_Name(version.path, version.hidden, own))
-            return
-        if found.nlink > 1 or not own:  # else this is its only name
+        else:
             self._visible.add(inode)
-        if version.layer > 1 and found.is_file and found.size:
-            self._files[found.size].append(_Shown(version.layer, version.part, version.path))
 
     def _size(self, found: FileStat) -> int:
         return found.blocks * 512 if self._allocated else found.size
