@@ -57,13 +57,14 @@ _HOMES = {
 """The module of each name."""
 
 
-def __getattr__(name: str) -> object:
-    for home, names in _HOMES.items():
-        if name in names:
-            found = globals()[name] = getattr(importlib.import_module(f"layerfs.{home}"), name)
-            return found
-    raise AttributeError(f"module 'layerfs' has no attribute {name!r}")
+if not TYPE_CHECKING:  # or every name would be one to a type checker
 
+    def __getattr__(name: str) -> object:
+        for home, names in _HOMES.items():
+            if name in names:
+                found = globals()[name] = getattr(importlib.import_module(f"layerfs.{home}"), name)
+                return found
+        raise AttributeError(f"module 'layerfs' has no attribute {name!r}")
 
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

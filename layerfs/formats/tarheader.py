@@ -203,7 +203,7 @@ def _is_sound(block: bytes, field: bytes) -> bool:
 
 @functools.lru_cache(1 << 13)
 def _adler_of(field: bytes) -> int:
-    """The lower half of the Adler-32 that a header with this checksum has; few headers have one of their own."""
+    """The lower half of the Adler-32 that a header with this checksum has; many have the same."""
     total = number(field, "checksum") + sum(field) - len(field) * ord(" ")
     return (total + 1) % _ADLER_MODULUS
 
