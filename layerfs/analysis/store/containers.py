@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from layerfs.analysis.store.listing import has_labels
@@ -57,8 +56,7 @@ STATES = (*LIVE, "removing", "dead", "created", "exited", UNKNOWN)
 HEALTHS = ("starting", "healthy", "unhealthy", "none")
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerFilter:
+class ContainerFilter(NamedTuple):
     """What `--filter` asks for; every condition given must hold, one value of each is enough.
 
     Attributes:
@@ -142,7 +140,7 @@ def _passes(item: Container, chosen: ContainerFilter) -> bool:
     """The conditions on the container itself; one without a config meets none."""
     if item.config is None:
         # what was asked of its ID and its age is judged already
-        return replace(chosen, ids=(), before=(), since=()) == ContainerFilter()
+        return chosen._replace(ids=(), before=(), since=()) == ContainerFilter()
     config, state = item.config, recorded_state(item.config)
     ended = state not in LIVE and config.state.started_ns is not None
     return (

@@ -8,7 +8,6 @@ metacopy. So every hidden version counts once, whatever hides it and however oft
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.analysis.tree.versions import versions
@@ -24,8 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["LayerWaste", "PathWaste", "Waste", "WastedFile", "waste"]
 
 
-@dataclass(frozen=True, slots=True)
-class WastedFile:
+class WastedFile(NamedTuple):
     """An inode that the final tree shows nowhere.
 
     Attributes:
@@ -41,8 +39,7 @@ class WastedFile:
     hidden: Hidden
 
 
-@dataclass(frozen=True, slots=True)
-class PathWaste:
+class PathWaste(NamedTuple):
     """What is wasted at one path; an inode of several names is accounted where it was visible longest."""
 
     path: bytes
@@ -54,8 +51,7 @@ class PathWaste:
         return sum(file.size for file in self.files)
 
 
-@dataclass(frozen=True, slots=True)
-class LayerWaste:
+class LayerWaste(NamedTuple):
     """The account of one layer, in bytes.
 
     Attributes:
@@ -71,8 +67,7 @@ class LayerWaste:
     hides: int
 
 
-@dataclass(frozen=True, slots=True)
-class Waste:
+class Waste(NamedTuple):
     """The account of a stack of layers.
 
     Attributes:
