@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import re
-from fractions import Fraction
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 __all__ = ["Limit", "parse_limit", "parse_size"]
 
@@ -37,6 +39,8 @@ def _size(text: str) -> int | None:
     if not match:
         return None
     number, prefix, binary = match.groups()
+    from fractions import Fraction  # with decimal: too large to load for who types no amount
+
     power = _POWERS.index(prefix.lower()) + 1 if prefix else 0
     return int(Fraction(number) * (1024 if binary else 1000) ** power)
 
@@ -56,6 +60,8 @@ def parse_limit(ctx: click.Context | None, param: click.Parameter | None, text: 
     if text is None:
         return None
     if match := _PERCENT.fullmatch(text.strip()):
+        from fractions import Fraction  # as above
+
         return Limit(text, share=Fraction(match[1]) / 100)
     size = _size(text)
     if size is None:

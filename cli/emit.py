@@ -14,7 +14,6 @@ The only importer of tabulate. Text from a data root is escaped before it reache
 
 from __future__ import annotations
 
-import csv
 import sys
 from itertools import chain, groupby, islice
 from typing import TYPE_CHECKING, Any
@@ -23,14 +22,12 @@ import click
 
 from .escape import json_text, printable
 from .progress import clear_bar
-from .template.compile import compile_template
-from .template.functions import TemplateError, shown
-from .template.govalues import inspected
+from .template.fields import TemplateError, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from .table import Row, Table
+    from .table import Column, Row, Table
     from .template.compile import Template
 
 __all__ = ["checked_format", "emit", "emit_json", "emit_objects", "format_names", "is_template"]
@@ -74,7 +71,7 @@ def emit_objects(objects: Iterable[dict[str, Any]], form: str) -> None:
             sys.stdout.write(json_text(item) + "\n")
     elif is_template(form):
         try:
-            template = compile_template(form)
+            template = _compiled(form)
             for item in objects:
                 sys.stdout.write(_inspected_text(template, shown(item)) + "\n")
         except TemplateError as error:
@@ -85,6 +82,8 @@ def emit_objects(objects: Iterable[dict[str, Any]], form: str) -> None:
 
 def _inspected_text(template: Template, document: dict[str, Any]) -> str:
     """What a template makes of a document: by Go's names of its fields, or else by those in JSON."""
+    from .template.govalues import inspected
+
     try:
         return template.render(inspected(document, typed=True))
     except TemplateError:
@@ -94,6 +93,13 @@ def _inspected_text(template: Template, document: dict[str, Any]) -> str:
 def is_template(form: str) -> bool:
     """Whether a format is a template rather than a name."""
     return "{{" in form
+
+
+def _compiled(form: str) -> Template:
+    """A template, compiled; who is given none does not load the compiler."""
+    from .template.compile import compile_template
+
+    return compile_template(form)
 
 
 def _bad_format(problem: str) -> click.BadParameter:
@@ -112,21 +118,27 @@ def _pieces(table: Table[Row], rows: Iterable[Row], form: str) -> Iterator[str]:
     elif form in DELIMITERS:
         yield from _delimited(table, rows, DELIMITERS[form])
     elif form == "table":
-        yield from _docker_table(table, rows, "\t".join(f"{{{{.{name}}}}}" for name in table.shown))
+        columns = table.shown_columns()
+        yield from _aligned([[column.header for column in columns], *_words(columns, rows)])
     elif is_template(form) and form.startswith("table"):
-        yield from _docker_table(table, rows, form.removeprefix("table").strip(" "))
+        yield from _aligned(_cells(table, rows, form.removeprefix("table").strip(" ")))
     elif is_template(form):
-        template = compile_template(form.strip(" "))
+        template = _compiled(form.strip(" "))
         yield from (template.render(table.fields(row)) + "\n" for row in rows)
     else:
         yield _tabulated(table, rows, form)
 
 
-def _docker_table(table: Table[Row], rows: Iterable[Row], template: str) -> Iterator[str]:
-    """Docker's layout: the template's cells end in tabs, and a tabwriter lines them up."""
-    line = compile_template(template)
+def _words(columns: Sequence[Column[Row]], rows: Iterable[Row]) -> list[list[str]]:
+    """The cells of each row."""
+    return [[column.words(row) for column in columns] for row in rows]
+
+
+def _cells(table: Table[Row], rows: Iterable[Row], template: str) -> list[list[str]]:
+    """The cells of the header line and of each row, which end in tabs of the template."""
+    line = _compiled(template)
     texts = [line.render_header(table.headers()), *(line.render(table.fields(row)) for row in rows)]
-    yield from _aligned([cells.split("\t") for text in texts for cells in text.split("\n")])
+    return [cells.split("\t") for text in texts for cells in text.split("\n")]
 
 
 def _aligned(lines: list[list[str]]) -> Iterator[str]:
@@ -149,12 +161,11 @@ def _tabulated(table: Table[Row], rows: Iterable[Row], form: str) -> str:
     import tabulate
 
     _require_format(form)
-    columns = table.by_placeholder()
-    shown = [columns[name] for name in table.shown]
-    cells = [[column.words(row) for column in shown] for row in rows]
+    columns = table.shown_columns()
+    cells = _words(columns, rows)
     if form in MARKDOWN:  # tabulate leaves alone what would begin another cell
         cells = [[cell.replace("|", "\\|") for cell in line] for line in cells]
-    headers = [column.header for column in shown]
+    headers = [column.header for column in columns]
     return tabulate.tabulate(cells, headers=headers, tablefmt=form, disable_numparse=True) + "\n"
 
 
@@ -168,6 +179,8 @@ class _Return:
 
 def _delimited(table: Table[Row], rows: Iterable[Row], delimiter: str) -> Iterator[str]:
     """A header line of JSON keys, and a line for each row; nothing where there cannot be any."""
+    import csv
+
     found = iter(rows)
     first = list(islice(found, 1))
     writer = csv.writer(_Return(), delimiter=delimiter, lineterminator="\n")
@@ -207,7 +220,7 @@ def checked_format(form: str) -> str:
         return "jsonl"
     if is_template(form):
         try:
-            compile_template(form)
+            _compiled(form)
         except TemplateError as error:
             raise _bad_format(str(error)) from error
     else:

@@ -5,7 +5,6 @@ Unknown options are found before click parses them, as click would take `-print`
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 import click
@@ -72,6 +71,8 @@ class FindCommand(click.Command):
                 raise click.UsageError(f"{word}: {_INSTEAD[word]}", ctx)
             if word.startswith("-newer"):
                 raise click.UsageError(f"{word}: {_TIMES}", ctx)
+            import difflib
+
             alike = [name for name in self._options(ctx) if name.startswith("--") or word[:2] != "--"]
             raise click.NoSuchOption(word, possibilities=difflib.get_close_matches(word, alike), ctx=ctx)
         return super().parse_args(ctx, args)

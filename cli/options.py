@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _Function = TypeVar("_Function", bound="Callable[..., Any] | click.Command")
 
 __all__ = [
+    "DEFAULT_FORMAT",
     "DEFAULT_ROOT",
     "bolt_state_option",
     "choice",
@@ -38,6 +39,7 @@ __all__ = [
     "userns_option",
 ]
 
+DEFAULT_FORMAT = "table"
 DEFAULT_ROOT = "/var/lib/docker"
 
 _NOTED = "layerfs."  # the beginning of keys in `Context.meta`, which all contexts of a run share
@@ -254,7 +256,7 @@ def format_option(function: _Function) -> _Function:
     decorate = click.option(
         "--format",
         "form",
-        default="table",
+        default=DEFAULT_FORMAT,
         metavar="FORMAT",
         callback=_read_format,
         shell_complete=_complete_format,
@@ -270,6 +272,8 @@ def no_trunc_option(function: _Function) -> _Function:
 
 
 def _read_format(_context: click.Context, _parameter: click.Parameter, form: str) -> str:
+    if form == DEFAULT_FORMAT:  # what knows all others is not needed
+        return form
     from .emit import checked_format
 
     return checked_format(form)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from .template.functions import Fields, shown
+from .template.fields import Fields, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -15,8 +15,7 @@ __all__ = ["Column", "Row", "Table"]
 Row = TypeVar("Row")
 
 
-@dataclass(frozen=True, slots=True)
-class Column(Generic[Row]):
+class Column(NamedTuple, Generic[Row]):
     """One fact of a row.
 
     Attributes:
@@ -51,8 +50,7 @@ def _method_header(argument: str) -> str:
     return argument.rpartition(".")[2].replace("-", " ").replace("_", " ")
 
 
-@dataclass(frozen=True, slots=True)
-class Table(Generic[Row]):
+class Table(NamedTuple, Generic[Row]):
     """All columns of a command's rows.
 
     Attributes:
@@ -63,7 +61,7 @@ class Table(Generic[Row]):
 
     columns: Sequence[Column[Row]]
     shown: Sequence[str]
-    methods: Mapping[str, Callable[[Row, str], str]] = field(default_factory=dict)
+    methods: Mapping[str, Callable[[Row, str], str]] = MappingProxyType({})
 
     def fields(self, row: Row) -> Fields:
         """The placeholders of a row; its words are found when asked for."""
@@ -93,6 +91,11 @@ class Table(Generic[Row]):
         """The columns by their names in templates, sorted as Go's maps are."""
         found = {column.placeholder: column for column in self.columns if column.placeholder}
         return dict(sorted(found.items()))
+
+    def shown_columns(self) -> list[Column[Row]]:
+        """Those that a table shows by default, in its order."""
+        columns = self.by_placeholder()
+        return [columns[name] for name in self.shown]
 
     def record(self, row: Row) -> dict[str, Any]:
         """The typed values of a row."""

@@ -13,15 +13,13 @@ import logging
 from typing import TYPE_CHECKING
 
 from layerfs.errors import MalformedFile, OneStateLost
-from layerfs.formats.bolt import Database, buffer_reader
-from layerfs.formats.boltpages import read_metas
 from layerfs.formats.errors import FormatError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from layerfs.errors import CorruptStore
-    from layerfs.formats.bolt import Damaged
+    from layerfs.formats.bolt import Damaged, Database
     from layerfs.hostdir import HostDir
 
 __all__ = ["NEWEST", "PREVIOUS", "read_boltfile"]
@@ -50,6 +48,8 @@ def read_boltfile(
         OSError: as of `HostDir.file`.
         MalformedFile: it is no bolt database, has no such state, or is too large.
     """
+    from layerfs.formats.bolt import Database, buffer_reader  # noqa: PLC0415 - most roots have none to read
+
     name = directory.name_of(path)
 
     def tell(damaged: Damaged) -> None:
@@ -85,6 +85,8 @@ def _way_out(database: Database) -> str:
 
 def _content(directory: HostDir, path: bytes | str) -> tuple[memoryview, bool]:
     """The bytes that are in use, and whether nothing changed while they were read; raises `FormatError`."""
+    from layerfs.formats.boltpages import read_metas  # noqa: PLC0415 - as above
+
     content = memoryview(b"")
     for _ in range(_TRIES):
         with directory.file(path) as file:

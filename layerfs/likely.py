@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,5 +31,7 @@ def likely_names(name: str, references: Iterable[Reference], containers: Iterabl
             shown[reference.familiar.lower()] = reference.familiar
             shown.setdefault(short.lower(), reference.familiar)
     shown.update((container.lower(), container) for container in containers)
+    from difflib import get_close_matches  # noqa: PLC0415 - large, and only mistakes need it
+
     known = [text for text in shown if len(text) <= _LONGEST]
     return list(dict.fromkeys(shown[text] for text in get_close_matches(name.lower(), known)))

@@ -175,8 +175,7 @@ class Image:
         return str(next(iter(tags or self.references), self.id))
 
 
-@dataclass(frozen=True, slots=True)
-class Pod:
+class Pod(NamedTuple):
     """A pod of Kubernetes, as its sandbox tells.
 
     Attributes:
@@ -232,8 +231,7 @@ class Container:
         return next((layer for layer in self.own if layer.kind == kind), None)
 
 
-@dataclass(frozen=True, slots=True)
-class BareLayer:
+class BareLayer(NamedTuple):
     """A layer that is no image's: it has no chain ID, no diff ID, and no archive.
 
     Attributes:

@@ -10,8 +10,6 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from layerfs.analysis.store.history import history
-from layerfs.analysis.store.stack import container_layers, made_from
 from layerfs.errors import CorruptStore
 from layerfs.model import INIT, WHOLE, BareLayer, Container, Image, Layer, LayerInfo
 from layerfs.tree.union import UnionTree
@@ -98,6 +96,9 @@ class Subject:
 
     @functools.cached_property
     def _commands(self) -> Mapping[int, str]:
+        from layerfs.analysis.store.history import history  # noqa: PLC0415 - few ask what made a layer
+        from layerfs.analysis.store.stack import made_from  # noqa: PLC0415 - likewise
+
         image = self.of if isinstance(self.of, Image) else None
         if isinstance(self.of, Container):
             image = made_from(self.store, self.of)
@@ -172,6 +173,8 @@ def by_layers(subject: Subject, up_to: int | None = None) -> Subject:
     depth = len(subject.layers)
     if [layer.number for layer in subject.layers] == [*range(depth, 0, -1)]:
         return subject
+    from layerfs.analysis.store.stack import container_layers  # noqa: PLC0415 - few stores get here
+
     store, owner = subject.store, subject.of
     assert isinstance(owner, (Container, Image))  # noqa: S101 - a layer has one number, or none
     layers: Sequence[Layer | BareLayer] = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -154,7 +153,7 @@ def command(
         emit(ENTRY_TABLE, (line.entry for group in groups for line in group.listed), form)
         return complaints.code
     in_columns = layout == COLUMNS or (layout is None and sys.stdout.isatty())
-    width = shutil.get_terminal_size().columns if in_columns else None
+    width = _terminal_width() if in_columns else None
 
     def has_acl(entry: Entry) -> bool:
         return _has_acl(entry, complaints)
@@ -165,6 +164,12 @@ def command(
     for line in _text(groups, style, titled=titled):
         sys.stdout.write(line)
     return complaints.code
+
+
+def _terminal_width() -> int:
+    import shutil  # with all that it needs for archives
+
+    return shutil.get_terminal_size().columns
 
 
 def _text(groups: Iterable[Group], style: Style, *, titled: bool) -> Iterator[str]:

@@ -17,7 +17,6 @@ from ..escape import printable
 from ..messages import say
 from ..options import complete_directory, format_option
 from ..progress import phases
-from ..rows.mounts import list_mounts
 from ..stores import chosen_with_one_image, find_name
 from ..subjects import name_argument, open_subject, subject_options
 
@@ -98,7 +97,7 @@ def command(
       getfattr -n user.layerfs.created_by /mnt/etc/motd  # the step that made it
     """
     if name is None and not _given(ctx, but=("form",)):
-        list_mounts(form)
+        _list_mounts(form)
         return
     name, mountpoint = _arguments(ctx, name, mountpoint)
     from layerfs.views.fuse.driver import MountOptions
@@ -143,6 +142,12 @@ def _mount(job: Job, *, foreground: bool) -> None:
             return
         serve_detached(job)
     _say_who_looks_in(job)
+
+
+def _list_mounts(form: str) -> None:
+    from ..rows.mounts import list_mounts
+
+    list_mounts(form)
 
 
 def _given(ctx: click.Context, *, but: tuple[str, ...] = ()) -> list[str]:

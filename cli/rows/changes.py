@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..escape import printable
 from ..table import Column, Table
@@ -27,8 +26,7 @@ LETTERS = {"added": "A", "deleted": "D", "changed": "C", "modified": "M", "metad
 _WIDTH = 10  # of the first word of a line
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """The two trees that changes are of, and how to show them.
 
     Attributes:

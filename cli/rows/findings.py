@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..escape import printable
 from ..table import Column, Table
@@ -31,8 +30,7 @@ _SHOWN_OWNERS = 3
 _DEVICES = (stat.S_IFCHR, stat.S_IFBLK)
 
 
-@dataclass(frozen=True, slots=True)
-class InTree:
+class InTree(NamedTuple):
     """A finding of one tree.
 
     Attributes:
@@ -67,8 +65,7 @@ class InTree:
         return f"  ({_hidden_words(self)})" if hidden else ""
 
 
-@dataclass(frozen=True, slots=True)
-class InRoot:
+class InRoot(NamedTuple):
     """A finding in a whole root: as `InTree`, and how each tree that has its layer stands to it."""
 
     found: LayerHit

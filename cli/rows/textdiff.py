@@ -5,7 +5,6 @@ Names that patch(1) would misread are quoted as git quotes them.
 
 from __future__ import annotations
 
-import difflib
 import io
 from typing import TYPE_CHECKING
 
@@ -49,6 +48,8 @@ def unified(
     if b"\0" in old[:_LOOKED_AT] or b"\0" in new[:_LOOKED_AT]:
         yield b"Binary files %s and %s differ\n" % (old_name, new_name)
         return
+    import difflib  # few look at differences of texts
+
     lines = difflib.diff_bytes(difflib.unified_diff, _lines(old), _lines(new), old_name, new_name)
     for line in lines:
         yield line if line.endswith(b"\n") else line + b"\n\\ No newline at end of file\n"

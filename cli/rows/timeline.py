@@ -6,8 +6,7 @@ Sources: Sleuth Kit `tsk/fs/fs_name.c` (types, `tsk_fs_name_print_mac_md5`), `to
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..table import Column, Table
 from ..units import ellipsis, human_size, rfc3339
@@ -41,8 +40,7 @@ _BODY_TYPES = {
 _DELETING = ("whiteout", "opaque")
 
 
-@dataclass(frozen=True, slots=True)
-class FileRow:
+class FileRow(NamedTuple):
     """What a layer has of a path; `whiteout` where that is the mark of a deletion."""
 
     row: InRoot
@@ -60,8 +58,7 @@ class FileRow:
         return "whiteout" if self.whiteout else self.row.state
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """Something at a time: of a file, or else noted by the engine."""
 
     time_ns: int

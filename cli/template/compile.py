@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from .expression import Expression, Scope, Token, compile_expression, tokenize, unquote
-from .functions import FUNCTIONS, HEADER_FUNCTIONS, TemplateError, truth
+from .fields import TemplateError
+from .functions import FUNCTIONS, HEADER_FUNCTIONS, truth
 from .printf import go_text
 
 __all__ = ["Template", "TemplateError", "compile_template"]

@@ -9,7 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from .functions import FUNCTIONS, Fields, TemplateError, truth
+from .fields import Fields, TemplateError
+from .functions import FUNCTIONS, truth
 from .printf import go_text
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from .functions import Fields, TemplateError
+from .fields import Fields, TemplateError
 from .printf import go_struct
 
 if TYPE_CHECKING:

@@ -127,7 +127,7 @@ class Cache:
 
     def unkept(self) -> Cache:
         """The same limits for what will not be seen again: nothing is kept."""
-        return Cache(replace(self.options, directory=None), self._progress)
+        return Cache(self.options._replace(directory=None), self._progress)
 
     @contextmanager
     def watched(self, told: Callable[[str, int, int], None]) -> Iterator[None]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from layerfs.formats.compression import MEMORY_LIMIT
 
 __all__ = ["CacheOptions"]
 
 
-@dataclass(frozen=True, slots=True)
-class CacheOptions:
+class CacheOptions(NamedTuple):
     """How much may be used to decompress.
 
     Attributes:

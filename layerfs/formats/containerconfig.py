@@ -5,7 +5,7 @@ Source: moby `container/container.go`, `container/state.go`, `volume/mounts/moun
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from layerfs.formats.errors import FormatError
 from layerfs.formats.jsontext import (
@@ -25,8 +25,7 @@ from layerfs.ids import ContainerID, InvalidID
 __all__ = ["ContainerConfig", "ContainerState", "MountPoint", "parse_container_config"]
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerState:
+class ContainerState(NamedTuple):
     """The state as last written: stale after a crash. Times in ns since the epoch, None for never.
 
     Attributes:
@@ -44,8 +43,7 @@ class ContainerState:
     known: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class MountPoint:
+class MountPoint(NamedTuple):
     """A volume or bind mount; not part of the union. Paths are the original host's."""
 
     type: str
@@ -55,8 +53,7 @@ class MountPoint:
     writable: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerConfig:
+class ContainerConfig(NamedTuple):
     """What layerfs uses of a container's config; `raw` is the whole document.
 
     Attributes:

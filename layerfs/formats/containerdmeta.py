@@ -8,7 +8,6 @@ Sources: containerd `core/metadata/buckets.go`, and `migrations.go` of what olde
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 from layerfs.formats.boltvalues import Leniently, as_bytes, as_text, texts_of
@@ -61,8 +60,7 @@ class MetaBlob(NamedTuple):
     labels: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class MetaLease:
+class MetaLease(NamedTuple):
     """What keeps things from being collected.
 
     Attributes:
@@ -94,8 +92,7 @@ class MetaSnapshot(NamedTuple):
     labels: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class MetaContainer:
+class MetaContainer(NamedTuple):
     """A container; of Docker's only those that run, and without a snapshot.
 
     Attributes:

@@ -10,8 +10,7 @@ Source: moby `api/types/container/config.go`, `api/types/types.go` (v20.10.24); 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from layerfs.formats.errors import FormatError
 from layerfs.formats.gotime import parse_time
@@ -28,8 +27,7 @@ ZERO_TIME = "0001-01-01T00:00:00Z"
 _TIME = re.compile(r"(.*?:\d\d:\d\d)(?:[.,](\d+))?(?:[Zz]|([+-]\d\d:\d\d))")
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """One field of a struct: its key, how its value is decoded, and when it is left out.
 
     A field that only newer engines know (`omit_absent`) is left out where the document has none.

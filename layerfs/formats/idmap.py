@@ -9,7 +9,6 @@ Sources: user_namespaces(7); moby `pkg/idtools/idtools.go` (ToHost, ToContainer)
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from layerfs.formats.errors import FormatError
@@ -32,8 +31,7 @@ class IDRange(NamedTuple):
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class IDMap:
+class IDMap(NamedTuple):
     """The numbers of users, or of groups.
 
     Attributes:

@@ -5,7 +5,6 @@ Sources: moby `image/image.go`, `api/types/container/config.go`; OCI image-spec 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from layerfs.formats.errors import FormatError
@@ -49,8 +48,7 @@ _STEP: Sequence[tuple[str, type, Any]] = (
 """Of a step, as `HistoryEntry` has them."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImageConfig:
+class ImageConfig(NamedTuple):
     """What layerfs uses of a config; `raw` is the whole document.
 
     Attributes:

@@ -6,8 +6,8 @@ Source: distribution/reference `regexp.go`, `normalize.go`, `match.go`; Go `path
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 from layerfs.formats.errors import FormatError
 from layerfs.ids import InvalidID, ManifestDigest
@@ -28,8 +28,7 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _BARE_ID = re.compile(r"[a-f0-9]{64}")
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """A name in normal form: the registry is always there, `library/` too.
 
     Attributes:
@@ -77,11 +76,11 @@ class Reference:
 
     def with_default_tag(self) -> Reference:
         """This reference, with `:latest` where it names neither a tag nor a digest."""
-        return self if self.tag or self.digest else replace(self, tag=DEFAULT_TAG)
+        return self if self.tag or self.digest else self._replace(tag=DEFAULT_TAG)
 
     def without_tag(self) -> Reference:
         """This reference by digest alone."""
-        return replace(self, tag=None)
+        return self._replace(tag=None)
 
 
 def parse_reference(text: str) -> Reference:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.formats.errors import FormatError
 from layerfs.formats.jsontext import load_object, mapping, objects_by_name
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Repositories", "RepositoryRow", "parse_repositories"]
 
 
-@dataclass(frozen=True, slots=True)
-class RepositoryRow:
+class RepositoryRow(NamedTuple):
     """A name, and the image it points at."""
 
     reference: Reference

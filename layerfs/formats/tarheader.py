@@ -48,8 +48,8 @@ _SPARSE_MAP = b"GNU.sparse.map"
 _SPARSE_PAIR = (b"GNU.sparse.offset", b"GNU.sparse.numbytes")
 _TEXTS = (b"path", b"linkpath", b"GNU.sparse.name")
 _MAGIC_POSIX = b"ustar\0"
-_FIELDS = struct.Struct("100s 8s 8s 8s 12s 12s 8s 1s 100s 6s")
-"""Name, mode, uid, gid, size, mtime, checksum, type, link name, magic."""
+_FIELDS = struct.Struct("100s 24s 12s 12s 8s 1s 100s 6s")
+"""Name; mode, uid and gid; size, mtime, checksum, type, link name, magic."""
 _NANOSECONDS = 1_000_000_000
 _ADLER_MODULUS = 65521
 _NO_XATTRS: Mapping[bytes, bytes] = MappingProxyType({})
@@ -139,7 +139,7 @@ def is_header(block: bytes) -> bool:
 
 
 def _header(block: bytes, records: Mapping[bytes, bytes]) -> Header:
-    name, mode, uid, gid, size, mtime, checksum, kind, link, magic = _FIELDS.unpack_from(block)
+    name, owner, size, mtime, checksum, kind, link, magic = _FIELDS.unpack_from(block)
     if not _is_sound(block, checksum):
         if not any(block):
             raise FormatError("no tar header", found="an empty block")
@@ -150,12 +150,10 @@ def _header(block: bytes, records: Mapping[bytes, bytes]) -> Header:
     header = Header(
         name,
         kind,
-        _often_number(mode, "mode") & 0o7777,
-        _often_number(uid, "uid"),
-        _often_number(gid, "gid"),
+        *_mode_and_owner(owner),
         number(size, "size") if kind in _WITH_CONTENT else 0,
-        _often_number(mtime, "mtime") * _NANOSECONDS,
-        link.split(b"\0", 1)[0],
+        _nanoseconds(mtime),
+        link.split(b"\0", 1)[0] if link[0] else b"",
         _device(block) if kind in b"34" else (0, 0),
         _NO_XATTRS,
         kind == b"S",
@@ -200,8 +198,13 @@ def _is_sound(block: bytes, field: bytes) -> bool:
 
     Adler-32 holds that sum in its lower half, and takes a tenth of the time of `sum`.
     """
-    total = number(field, "checksum") + sum(field) - len(field) * ord(" ")
-    return any(field) and (total + 1) % _ADLER_MODULUS == zlib.adler32(block) & 0xFFFF
+    return _lower_half(field) == zlib.adler32(block) & 0xFFFF and any(field)
+
+
+@functools.lru_cache(8192)
+def _lower_half(field: bytes) -> int:
+    """The lower half of the Adler-32 of a block with this checksum in it."""
+    return (number(field, "checksum") + sum(field) - len(field) * ord(" ") + 1) % _ADLER_MODULUS
 
 
 def _record(records: Mapping[bytes, bytes], key: bytes, otherwise: int) -> int:
@@ -223,7 +226,17 @@ def number(field: bytes, what: str) -> int:
         raise _malformed(what, field) from error
 
 
-_often_number = functools.lru_cache(1024)(number)  # modes, owners and times repeat from member to member
+@functools.lru_cache(1024)
+def _mode_and_owner(field: bytes) -> tuple[int, int, int]:
+    """Three numbers that repeat from member to member."""
+    mode, uid, gid = field[:8], field[8:16], field[16:]
+    return number(mode, "mode") & 0o7777, number(uid, "uid"), number(gid, "gid")
+
+
+@functools.lru_cache(1024)
+def _nanoseconds(field: bytes) -> int:
+    """A time, which repeats too: what was installed together has one."""
+    return number(field, "mtime") * _NANOSECONDS
 
 
 def _time(text: bytes) -> int:

@@ -16,7 +16,6 @@ import binascii
 import json
 import posixpath
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from layerfs.formats import tarheader
@@ -109,8 +108,7 @@ class Member(NamedTuple):
         return self.content.size > 0 and (self.header.size > 0 or self.header.sparse)
 
 
-@dataclass(frozen=True, slots=True)
-class ArchiveMarks:
+class ArchiveMarks(NamedTuple):
     """What an archive hides in the layers below: paths without a leading slash, `b""` is the root."""
 
     opaque: frozenset[bytes]

@@ -9,7 +9,7 @@ Source: Linux `fs/overlayfs/xattrs.c`, `fs/overlayfs/overlayfs.h`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["OPAQUE", "TRUSTED", "USER", "Dialect"]
 
@@ -20,8 +20,7 @@ _ESCAPE = b"overlay."
 _BOOKKEEPING = frozenset({b"origin", b"impure", b"nlink", b"upper", b"uuid", b"protattr"})
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
+class Dialect(NamedTuple):
     """One prefix and the names below it."""
 
     prefix: bytes

@@ -258,7 +258,8 @@ class Originals:
         """Give an entry the attributes of a header; another name's come over those it has."""
         kind, mode = made.kind, header.mode
         self._own(made, header)
-        self._take_xattrs(made, header)
+        if header.xattrs or made.xattrs:
+            self._take_xattrs(made, header)
         if kind == stat.S_IFLNK:
             made.mode = kind | 0o777
             if header.is_hard_link:
@@ -272,8 +273,6 @@ class Originals:
 
         An inode may have as many names as there are headers: nothing goes through all it has already.
         """
-        if not header.xattrs and not made.xattrs:
-            return
         kept = {name: made.xattrs[name] for name in (ACL_ACCESS, ACL_DEFAULT) if name in made.xattrs}
         for name in (CAPABILITY, *kept):
             self._set(made, name, None)
@@ -303,9 +302,9 @@ class Originals:
 
     def _own(self, made: Original, header: Header) -> None:
         uid, gid = header.uid & _NOBODY, header.gid & _NOBODY
-        if uid != _NOBODY:
+        if uid not in (made.uid, _NOBODY):
             made.uid = self._shared(uid)
-        if gid != _NOBODY:
+        if gid not in (made.gid, _NOBODY):
             made.gid = self._shared(gid)
 
     # -- the tree ------------------------------------------------------------------------------
@@ -351,7 +350,9 @@ class Originals:
         before = directory.children.get(name)
         if before is not None:
             self._drop(before)
-        directory.links += (child.kind == stat.S_IFDIR) - (before is not None and before.kind == stat.S_IFDIR)
+            directory.links -= before.kind == stat.S_IFDIR
+        if child.kind == stat.S_IFDIR:
+            directory.links += 1
         directory.children[name] = child
         self._weigh(len(name) + len(child.target))
         return child

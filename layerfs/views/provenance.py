@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layerfs.analysis.tree.versions import versions
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
@@ -80,6 +79,8 @@ class TracedTree(UnionTree):
 
     def _versions(self, node: Node) -> str:
         """A line for each version of the path, oldest first: the layer, and what hides it."""
+        from layerfs.analysis.tree.versions import versions  # noqa: PLC0415 - before a mount is ready nobody asks
+
         lines = []
         for version in versions(self.layers, below=node.path, depth=0):
             hidden = version.hidden

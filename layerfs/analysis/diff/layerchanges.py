@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.analysis.diff.changes import Comparison
 from layerfs.analysis.diff.difference import compared
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["LayerChanges", "layer_changes", "step"]
 
 
-@dataclass(frozen=True, slots=True)
-class LayerChanges:
+class LayerChanges(NamedTuple):
     """One layer of an image or container.
 
     Attributes:

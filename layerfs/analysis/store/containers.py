@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from layerfs.analysis.store.listing import has_labels
@@ -56,8 +55,7 @@ STATES = (*LIVE, "removing", "dead", "created", "exited", UNKNOWN)
 HEALTHS = ("starting", "healthy", "unhealthy", "none")
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerFilter:
+class ContainerFilter(NamedTuple):
     """What `--filter` asks for; every condition given must hold, one value of each is enough.
 
     Attributes:
@@ -141,7 +139,7 @@ def _passes(item: Container, chosen: ContainerFilter) -> bool:
     """Whether a container meets the conditions on its config; one without a config meets none."""
     if item.config is None:
         # what was asked of its ID and its age is judged already
-        return replace(chosen, ids=(), before=(), since=()) == ContainerFilter()
+        return chosen._replace(ids=(), before=(), since=()) == ContainerFilter()
     config, state = item.config, recorded_state(item.config)
     ended = state not in LIVE and config.state.started_ns is not None
     return (

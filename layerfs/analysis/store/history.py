@@ -5,8 +5,7 @@ Source: moby `daemon/images/image_history.go` (v20.10.24), `image/image.go`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.analysis.store.stack import container_layers, made_from, own_layers
 from layerfs.damage import attempt
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["HistoryRow", "history"]
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryRow:
+class HistoryRow(NamedTuple):
     """One history entry.
 
     Attributes:
@@ -85,7 +83,7 @@ def _of_image(root: Store, image: Image) -> list[HistoryRow]:
     rows = list(_oldest_first(root, image))
     rows.reverse()
     for index, image_id in enumerate(_ancestry(root, image, len(rows))):
-        rows[index] = replace(rows[index], image_id=image_id)
+        rows[index] = rows[index]._replace(image_id=image_id)
     return rows
 
 

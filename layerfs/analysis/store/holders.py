@@ -8,8 +8,7 @@ Sources: moby `layer/layer_store.go` (references), `builder/builder-next/adapter
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from layerfs.capabilities import Holding, Pinned
 from layerfs.damage import attempt
@@ -27,8 +26,7 @@ __all__ = ["Holders"]
 Holder = TypeVar("Holder")
 
 
-@dataclass(frozen=True, slots=True)
-class Holders:
+class Holders(NamedTuple):
     """What holds the layers of one store.
 
     Attributes:

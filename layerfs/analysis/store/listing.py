@@ -7,8 +7,7 @@ Sources: moby `daemon/images/images.go` (Images; v20.10.24, and `image_list.go` 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from layerfs.formats.reference import reference_matches, text_matches
 
@@ -34,8 +33,7 @@ Digests = Literal["hidden", "tagged", "all"]
 """Which rows have manifest digests: none; those of tags; also rows for digests without a tag."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImageFilter:
+class ImageFilter(NamedTuple):
     """What `--filter` asks for; every condition given must hold.
 
     Attributes:
@@ -54,8 +52,7 @@ class ImageFilter:
     references: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ListedImage:
+class ListedImage(NamedTuple):
     """An image and those of its names that the listing shows; `others` are no references."""
 
     image: Image
@@ -63,8 +60,7 @@ class ListedImage:
     others: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ImageRow:
+class ImageRow(NamedTuple):
     """One line of a listing; a missing repository, tag, or digest is None."""
 
     image: Image

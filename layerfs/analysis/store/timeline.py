@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.analysis.store.findall import find_all
@@ -63,8 +62,7 @@ class Moment(NamedTuple):
     macb: str
 
 
-@dataclass(frozen=True, slots=True)
-class EngineEvent:
+class EngineEvent(NamedTuple):
     """What the engine noted.
 
     Attributes:
@@ -133,7 +131,7 @@ def engine_events(root: Store, owners: Iterable[Owner]) -> list[EngineEvent]:
             found += _of_image(root, owner)
         else:
             found += _of_container(owner)
-    found += (replace(step, owners=tuple(images)) for (step, _), images in steps.items())
+    found += (step._replace(owners=tuple(images)) for (step, _), images in steps.items())
     return found
 
 

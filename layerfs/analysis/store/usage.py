@@ -14,8 +14,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.analysis.store.holders import Holders
 from layerfs.analysis.store.listing import container_counts, listed_images
@@ -36,8 +35,7 @@ __all__ = ["ImageUsage", "Orphan", "OwnDirectory", "StoreUsage", "WhatIf"]
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class ImageUsage:
+class ImageUsage(NamedTuple):
     """Sizes in bytes; None where a part of the image is damaged or missing.
 
     Attributes:
@@ -57,8 +55,7 @@ class ImageUsage:
     containers: int
 
 
-@dataclass(frozen=True, slots=True)
-class Orphan:
+class Orphan(NamedTuple):
     """A place on disk that nothing uses.
 
     Attributes:
@@ -75,8 +72,7 @@ class Orphan:
     size: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class OwnDirectory:
+class OwnDirectory(NamedTuple):
     """A place on disk that goes with its container.
 
     Attributes:
@@ -90,8 +86,7 @@ class OwnDirectory:
     size: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class WhatIf:
+class WhatIf(NamedTuple):
     """What removing images and containers together would do.
 
     Attributes:

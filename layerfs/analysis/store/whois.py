@@ -8,7 +8,6 @@ Source: moby `layer/layer_store.go` (references).
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.analysis.store.forest import Forest, Stage
@@ -63,8 +62,7 @@ class User(NamedTuple):
     hidden: Hidden | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """Whose a name is.
 
     Attributes:
@@ -136,7 +134,7 @@ class Whois:
         top = self._tops.get(owner.id)
         answer = self._layer(top, meaning) if top else Answer(meaning, kind)
         created_by = self._created_by(top, [owner]) if top else None
-        return replace(answer, kind=kind, created_by=created_by, users=tuple(users), orphan=False)
+        return answer._replace(kind=kind, created_by=created_by, users=tuple(users), orphan=False)
 
     @functools.cached_property
     def _tops(self) -> Mapping[str, Stage]:
@@ -189,7 +187,7 @@ class Whois:
             entry = None
         answer = self._layer(stage, meaning)
         users = tuple(self._user(user.owner, stage, path) for user in answer.users) if entry else answer.users
-        return replace(answer, spot=Spot(b"/" + path, entry, merged), users=users)
+        return answer._replace(spot=Spot(b"/" + path, entry, merged), users=users)
 
     def _supplier(self, top: Stage, path: bytes) -> tuple[Stage, bytes]:
         """The layer that supplies a path of a layer's union with those below; the layer where none does."""

@@ -6,7 +6,6 @@ import enum
 import hashlib
 import heapq
 import itertools
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.analysis.diff.changes import Comparison
@@ -40,8 +39,7 @@ class Action(enum.StrEnum):
     REVEALED = "revealed"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """A layer from which on a path shows something else, or nothing.
 
     Attributes:

@@ -7,7 +7,6 @@ twice are read, each once. One inode is one copy, also if it has several names.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.capabilities import unwatched
@@ -32,8 +31,7 @@ class FileName(NamedTuple):
     path: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
+class Copy(NamedTuple):
     """One inode, by all its names.
 
     Attributes:
@@ -45,8 +43,7 @@ class Copy:
     taken: int
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """Files with the same content.
 
     Attributes:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 import stat
-from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from layerfs.formats.errors import FormatError
@@ -174,6 +173,8 @@ def _age(text: str, unit: int) -> tuple[str, int]:
     match = _AGE.fullmatch(text)
     if not match:
         raise FormatError("no number", expected="[+-]N", found=text)
+    from fractions import Fraction  # noqa: PLC0415 - with decimal: too large to load for who asks no age
+
     return match[1], int(Fraction(match[2].rstrip(".")) * unit)
 
 

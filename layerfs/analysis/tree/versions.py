@@ -9,7 +9,6 @@ Sources: Linux `Documentation/filesystems/overlayfs.rst`, `fs/overlayfs/{namei,r
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.errors import TreeError, UnreadableEntry, UnsupportedOverlay
@@ -49,8 +48,7 @@ class Hidden(NamedTuple):
     at: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(NamedTuple):
     """One object of one layer, at a path where some view of the stack shows it.
 
     Attributes:
@@ -240,8 +238,12 @@ class _Walk:
 
     # -- folding -------------------------------------------------------------------------------
 
-    def _fold(self, path: bytes, found: Iterable[tuple[_Chain, Sequence[_Item]]]) -> _Found:
+    def _fold(self, path: bytes, found: Sequence[tuple[_Chain, Sequence[_Item]]]) -> _Found:
         """One path, from what the chains of its parent have there."""
+        if len(found) == 1 and len(found[0][1]) == 1:
+            chain, (item,) = found[0]
+            if not (item.entry.whiteout or item.entry.stat.is_dir):  # most: nothing hides it, and it nothing
+                return _Found(path, (self.version(path, item, chain.hidden),), ())
         objects: list[Version] = []
         chains: list[_Chain] = []
         for parent, items in found:
@@ -251,6 +253,12 @@ class _Walk:
             objects += fold.objects
             chains += fold.finished()
         return _Found(path, sorted(objects, key=lambda item: (item.since, item.layer)), chains)
+
+    def version(self, path: bytes, item: _Item, hidden: Hidden | None) -> Version:
+        """What a layer has at a path, which `hidden` hides."""
+        (index, directory), since = item.place
+        part = join(directory, path.rpartition(b"/")[2])
+        return Version(path, self.number(index), item.entry.stat, part, hidden, since)
 
     def marks(self, path: bytes, place: _Place, parent: _Chain) -> tuple[bool, list[_Place]]:
         """Whether a directory does not merge with lower ones at its path, and the places of its redirect."""
@@ -301,16 +309,14 @@ class _Fold:
     def add(self, item: _Item) -> None:
         """Take what the next lower layer has."""
         place, entry = item
-        index, directory = place.part
-        number = self._walk.number(index)
+        number = self._walk.number(place.part.layer)
         if entry.whiteout:
             self._end(Hidden(number, How.WHITEOUT, self._path))
         else:
-            part = Part(index, join(directory, self._path.rpartition(b"/")[2]))
-            hidden = self._hidden(entry.stat)
-            self.objects.append(Version(self._path, number, entry.stat, part.path, hidden, place.since))
+            version = self._walk.version(self._path, item, self._hidden(entry.stat))
+            self.objects.append(version)
             if entry.stat.is_dir:
-                self._merge(_Place(part, place.since))
+                self._merge(_Place(Part(place.part.layer, version.part), place.since))
             else:
                 self._end(Hidden(number, How.TYPE_CHANGED, self._path))
         self._above = item

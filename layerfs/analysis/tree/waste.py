@@ -8,7 +8,6 @@ a hidden version counts once, even if several layers hide it.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.analysis.tree.versions import versions
@@ -24,8 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["LayerWaste", "PathWaste", "Waste", "WastedFile", "waste"]
 
 
-@dataclass(frozen=True, slots=True)
-class WastedFile:
+class WastedFile(NamedTuple):
     """An inode that the final tree shows nowhere.
 
     Attributes:
@@ -41,8 +39,7 @@ class WastedFile:
     hidden: Hidden
 
 
-@dataclass(frozen=True, slots=True)
-class PathWaste:
+class PathWaste(NamedTuple):
     """What is wasted at one path; an inode of several names is accounted where it was visible longest."""
 
     path: bytes
@@ -54,8 +51,7 @@ class PathWaste:
         return sum(file.size for file in self.files)
 
 
-@dataclass(frozen=True, slots=True)
-class LayerWaste:
+class LayerWaste(NamedTuple):
     """The account of one layer, in bytes.
 
     Attributes:
@@ -71,8 +67,7 @@ class LayerWaste:
     hides: int
 
 
-@dataclass(frozen=True, slots=True)
-class Waste:
+class Waste(NamedTuple):
     """The account of a stack of layers.
 
     Attributes:
@@ -174,6 +169,16 @@ class _Account:
 
     def _add(self, version: Version) -> None:
         found, own = version.stat, version.since == version.layer
+        if version.hidden or found.nlink > 1 or not own:
+            self._add_inode(version, own=own)
+        else:  # its only name, which is shown
+            self._stored[version.layer] += self._size(found)
+        if version.hidden is None and version.layer > 1 and found.size and found.is_file:
+            self._files[found.size].append(_Shown(version.layer, version.part, version.path))
+
+    def _add_inode(self, version: Version, *, own: bool) -> None:
+        """One name of an inode that has several, or is hidden there."""
+        found = version.stat
         inode = _Inode(version.layer, found.dev, found.ino)
         if own and (found.nlink == 1 or inode not in self._counted):
             self._stored[version.layer] += self._size(found)
@@ -183,11 +188,8 @@ class _Account:
             self._sizes[inode] = self._size(found)
             self._lengths.add(found.size)
             self._hidden.setdefault(inode, []).append(_Name(version.path, version.hidden, own))
-            return
-        if found.nlink > 1 or not own:  # else this is its only name
+        else:
             self._visible.add(inode)
-        if version.layer > 1 and found.is_file and found.size:
-            self._files[found.size].append(_Shown(version.layer, version.part, version.path))
 
     def _size(self, found: FileStat) -> int:
         return found.blocks * 512 if self._allocated else found.size

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layerfs.errors import CorruptStore, DataRootUnreadable, MalformedFile
-from layerfs.formats.containerconfig import parse_container_config
 from layerfs.formats.jsontext import load_object
 from layerfs.ids import ContainerID
 from layerfs.stores.docker.driver import DRIVER
@@ -68,6 +67,8 @@ class ContainerDB:
             return False
 
     def _read(self, container: ContainerID) -> ContainerConfig:
+        from layerfs.formats.containerconfig import parse_container_config  # noqa: PLC0415 - if there is any
+
         path = _config_path(container)
         config = parse_file(self._root, path, parse_container_config, JSON_LIMIT)
         if config.id != container:

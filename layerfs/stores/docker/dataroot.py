@@ -22,14 +22,11 @@ from layerfs.ids import CacheID, ImageID
 from layerfs.model import NOWHERE, BareLayer, Container, Image, Layer, Place
 from layerfs.store import FILES, RECORDS
 from layerfs.stores.docker.barelayers import BareLayers, place_of
-from layerfs.stores.docker.buildkit import read_buildkit_snapshots
 from layerfs.stores.docker.distribution import Distribution
 from layerfs.stores.docker.driver import DRIVER, open_data_root
 from layerfs.stores.docker.layerarchive import LayerArchive
 from layerfs.stores.docker.layerdb import LayerRecord
 from layerfs.stores.docker.layernames import DockerLayerNames
-from layerfs.stores.docker.originaltar import OriginalTar
-from layerfs.stores.docker.pins import pinned, unclaimed
 from layerfs.stores.docker.refstore import read_repositories
 from layerfs.stores.docker.stacking import Metadata, Stacker
 from layerfs.stores.docker.storedcontainers import StoredContainers
@@ -59,6 +56,7 @@ if TYPE_CHECKING:
     from layerfs.layernames import KnownLayer
     from layerfs.model import Blob, Named
     from layerfs.stores.docker.buildkit import Readable
+    from layerfs.stores.docker.originaltar import OriginalTar
     from layerfs.tree.source import LayerSource
     from layerfs.tree.union import UnionTree
 
@@ -209,10 +207,14 @@ class DataRoot(StoredContainers):
     @functools.cached_property
     def snapshots(self) -> Readable[BuildKitSnapshot]:
         """BuildKit's snapshots, read once; what is wrong with them is not reported here."""
+        from layerfs.stores.docker.buildkit import read_buildkit_snapshots  # noqa: PLC0415 - few ask
+
         return read_buildkit_snapshots(self.directory, self.bolt_state)
 
     def pinned(self) -> Pinned:
         """What BuildKit's cache needs, and the directories of containers and of that; damage is reported."""
+        from layerfs.stores.docker.pins import pinned  # noqa: PLC0415 - only accounts need it
+
         return pinned(self)
 
     @property
@@ -222,6 +224,8 @@ class DataRoot(StoredContainers):
 
     def unclaimed(self, needed: Collection[str]) -> Iterator[Unclaimed]:
         """The directories of `overlay2/` that are not in `needed`."""
+        from layerfs.stores.docker.pins import unclaimed  # noqa: PLC0415 - only accounts need it
+
         return unclaimed(self.directory, self.overlay2, needed)
 
     def volumes(self) -> list[Volume] | None:
@@ -310,6 +314,8 @@ class DataRoot(StoredContainers):
 
     def layer_tar(self, layer: Layer) -> OriginalTar:
         """The tar that a layer was registered from; raises `CorruptStore` where its directory is missing."""
+        from layerfs.stores.docker.originaltar import OriginalTar  # noqa: PLC0415 - only exports need it
+
         return OriginalTar(self.archive(layer), layer.diff_id)
 
     def archive(self, layer: Layer) -> LayerArchive:

@@ -10,7 +10,6 @@ import functools
 from typing import TYPE_CHECKING
 
 from layerfs.errors import DigestMismatch, MissingFile
-from layerfs.formats.gostruct import go_time
 from layerfs.formats.imageconfig import parse_image_config
 from layerfs.ids import ImageID
 from layerfs.stores.docker.files import (
@@ -102,6 +101,8 @@ class ImageDB:
 
     def last_updated(self, image: ImageID) -> str:
         """When the image was last tagged, as the engine writes a time; raises `CorruptStore`."""
+        from layerfs.formats.gostruct import go_time  # noqa: PLC0415 - only inspection needs it
+
         text = self._note(image, "lastUpdated") or b""
         path = f"imagedb/metadata/sha256/{image.hex}/lastUpdated"
         return parse_bytes(

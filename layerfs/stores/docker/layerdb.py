@@ -67,8 +67,7 @@ class LayerRecord(Layer):
     size: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class MountRecord:
+class MountRecord(NamedTuple):
     """The layers a container adds: its read-write layer, the -init layer, and the image below.
 
     Attributes:

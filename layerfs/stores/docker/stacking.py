@@ -25,8 +25,6 @@ from layerfs.stores.docker.layerarchive import LayerArchive
 from layerfs.stores.docker.layerdb import TAR_SPLIT
 from layerfs.stores.docker.overlay2 import MAX_STACK
 from layerfs.stores.docker.owners import OwnerJudge
-from layerfs.tree.archived import ArchivedLayer
-from layerfs.tree.originals import MOST, Originals
 from layerfs.tree.overlay import OverlayLayer, RawLayer
 from layerfs.tree.union import UnionTree
 
@@ -40,6 +38,8 @@ if TYPE_CHECKING:
     from layerfs.stores.docker.layerdb import LayerDB, LayerRecord
     from layerfs.stores.docker.overlay2 import Overlay2
     from layerfs.stores.docker.records import Records
+    from layerfs.tree.archived import ArchivedLayer
+    from layerfs.tree.originals import Originals
     from layerfs.tree.source import LayerSource
 
 __all__ = ["Metadata", "Stacker"]
@@ -138,6 +138,8 @@ class Stacker:
             return RawLayer(self._overlay2.diff(layer.cache_id), self.owners)
         found = self._archived.get(layer.chain_id)
         if found is None:
+            from layerfs.tree.archived import ArchivedLayer  # noqa: PLC0415 - only copies need it
+
             directory = self._overlay2.diff(layer.cache_id)
             key = int(layer.chain_id.hex[:15], 16)
             originals = functools.partial(self._originals, layer, directory)
@@ -148,6 +150,8 @@ class Stacker:
 
     def _originals(self, record: LayerRecord, directory: HostDir) -> Originals | None:
         """What a layer's archive says; None, which is reported, where it is missing or damaged."""
+        from layerfs.tree.originals import MOST, Originals  # noqa: PLC0415 - only copies need it
+
         archive = LayerArchive(record.chain_id, self._layerdb, directory)
         alive = [layer for found in self._archived.valuerefs() if (layer := found())]
         room = MOST - sum(layer.weight for layer in alive)

@@ -1,15 +1,12 @@
 """Getting a `/dev/fuse` descriptor that is mounted: by mount(2) as root, else through fusermount3.
 
-Sources: mount(2), fuse(4), libfuse `lib/mount.c` (the protocol of `_FUSE_COMMFD`).
+Sources: mount(2), fuse(4).
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
-import shutil
-import socket
-import subprocess
 from typing import TYPE_CHECKING
 
 from layerfs.errors import MountFailed
@@ -63,28 +60,10 @@ def _access(options: MountOptions) -> str:
 
 
 def _mount_as_user(mountpoint: Path, options: MountOptions) -> int:
-    """Let the set-user-ID helper mount; it hands the descriptor over on a socket."""
-    helper = shutil.which("fusermount3") or shutil.which("fusermount")
-    if helper is None:
-        raise MountFailed(f"{mountpoint}: fusermount3 is not installed", hint="install the package fuse3")
+    from layerfs.views.fuse.fusermount import mount_by_helper  # noqa: PLC0415 - root needs no helper
+
     source = options.source.replace("\\", "\\\\").replace(",", "\\,")
     flags = f"ro,nosuid,nodev,fsname={source},subtype={FILE_SYSTEM}{_access(options)}"
     if options.noexec:
         flags += ",noexec"
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        done = subprocess.run(  # noqa: S603 - a fixed helper, and a path as one argument
-            [helper, "-o", flags, "--", os.fspath(mountpoint)],
-            env={"PATH": os.defpath, "_FUSE_COMMFD": str(theirs.fileno())},
-            pass_fds=[theirs.fileno()],
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise MountFailed(f"{mountpoint}: {done.stderr.strip() or 'fusermount3 failed'}")
-        _, received, _, _ = socket.recv_fds(ours, 1, 1)
-    if not received:
-        raise MountFailed(f"{mountpoint}: fusermount3 handed no descriptor over")
-    os.set_inheritable(received[0], False)  # noqa: FBT003 - the signature is the os module's
-    return received[0]
+    return mount_by_helper(mountpoint, flags)

@@ -1,6 +1,6 @@
 """The mount point: what may be mounted on, what is mounted there, and taking it off again.
 
-Source: proc_pid_mountinfo(5), umount2(2), fusermount3(1).
+Source: proc_pid_mountinfo(5), umount2(2).
 """
 
 from __future__ import annotations
@@ -11,10 +11,8 @@ import logging
 import os
 import re
 import shlex
-import shutil
-import subprocess
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from layerfs.errors import MountFailed, reason
 from layerfs.views.fuse.driver import FILE_SYSTEM
@@ -48,8 +46,7 @@ _OCTAL = re.compile(rb"\\([0-7]{3})")
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(NamedTuple):
     """One line of the mount table.
 
     Attributes:
@@ -185,15 +182,9 @@ def _unmount_as_root(path: Path, *, lazy: bool) -> None:
 
 
 def _unmount_as_user(path: Path, *, lazy: bool) -> None:
-    helper = shutil.which("fusermount3") or shutil.which("fusermount")
-    if helper is None:
-        raise MountFailed(f"{path}: fusermount3 is not installed", hint="install the package fuse3")
-    command = [helper, "-u", *(["-z"] if lazy else []), "--", str(path)]
-    done = subprocess.run(  # noqa: S603 - a list, and the helper's own `--` before the path
-        command, capture_output=True, text=True, errors="surrogateescape", check=False
-    )
-    if done.returncode:
-        reason = done.stderr.strip() or "fusermount3 failed"
+    from layerfs.views.fuse.fusermount import unmount_by_helper  # noqa: PLC0415 - root needs no helper
+
+    if (reason := unmount_by_helper(path, lazy=lazy)) is not None:
         raise MountFailed(f"{path}: {reason}", hint=_way_out(path, reason))
 
 

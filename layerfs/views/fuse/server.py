@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import tempfile
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
@@ -70,7 +69,7 @@ def serve_detached(job: Job) -> int | None:
     if sys.stdout is not None:
         sys.stdout.flush()  # or both processes would write what is still buffered
     listen, speak = os.pipe()
-    with tempfile.TemporaryFile() as complaints:
+    with os.fdopen(os.memfd_create("layerfs-complaints"), "w+b") as complaints:
         child = os.fork()
         if child == 0:
             os.close(listen)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from layerfs_cli.template.compile import TemplateError, compile_template
-from layerfs_cli.template.functions import Fields
+from layerfs_cli.template.fields import Fields
 from tests.support.docker_client import docker
 
 # what `docker image inspect` knows the types of, so that Go prints it as it is
