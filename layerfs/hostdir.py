@@ -183,7 +183,7 @@ class HostDir:
 
     def lstat(self, path: bytes | str = b"") -> os.stat_result:
         """The attributes of the entry itself."""
-        raw = os.fsencode(path)
+        raw = path if isinstance(path, bytes) else os.fsencode(path)
         if not raw:
             return os.fstat(self.fd)
         if b"/" not in raw:
@@ -228,7 +228,7 @@ class HostDir:
 
         For those who look at every entry anyway: without `open_file`'s second look, a third of its calls.
         """
-        return self._without_atime(lambda flags: os.open(name, flags, dir_fd=self.fd), _READ | os.O_NOFOLLOW)
+        return self._without_atime(functools.partial(os.open, name, dir_fd=self.fd), _READ | os.O_NOFOLLOW)
 
     def listing(self) -> list[tuple[bytes, bool]]:
         """Every name, and whether it is a directory, in the file system's order."""
@@ -373,9 +373,9 @@ def is_there(path: str) -> bool:
     return os.path.lexists(path)
 
 
-def xattr_names_of(fd: int) -> list[str]:
-    """The names of an open file's extended attributes, as the operating system gives them."""
-    return os.listxattr(fd)
+def xattr_names_of(fd: int) -> list[bytes]:
+    """The names of an open file's extended attributes."""
+    return [os.fsencode(name) for name in os.listxattr(fd)]
 
 
 class _Located:
