@@ -354,9 +354,9 @@ def is_there(path: str) -> bool:
     return os.path.lexists(path)
 
 
-def xattr_names_of(fd: int) -> list[str]:
-    """The names of an open file's extended attributes, as the operating system gives them."""
-    return os.listxattr(fd)
+def xattr_names_of(fd: int) -> list[bytes]:
+    """The names of an open file's extended attributes."""
+    return [os.fsencode(name) for name in os.listxattr(fd)]
 
 
 class _Located:

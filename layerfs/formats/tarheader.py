@@ -38,6 +38,7 @@ _FORMATS = {
     b"5": stat.S_IFDIR,
     b"6": stat.S_IFIFO,
 }
+_LONG_NAMES = {b"path", b"linkpath"}
 _LINK, _GLOBAL, _EXTENDED, _LONG_NAME, _LONG_LINK = b"1", b"g", b"x", b"L", b"K"
 _BEFORE_A_HEADER = (_EXTENDED, _LONG_NAME, _LONG_LINK)
 _WITH_CONTENT = (b"0", b"7", b"S")
@@ -112,12 +113,11 @@ def parse_with_records(raw: bytes, at: int = 0) -> tuple[Header, Mapping[bytes, 
     """The header as `parse` gives it, and the records of its extended headers by name."""
     records: dict[bytes, bytes] = {}
     while at + BLOCK <= len(raw):
-        block = raw[at : at + BLOCK]
-        at += BLOCK
-        kind = block[156:157]
+        kind = raw[at + 156 : at + 157]
         if kind not in _BEFORE_A_HEADER:
-            return _header(block, records), records
-        size = number(block[124:136], "size")
+            return _header(raw[at : at + BLOCK], records), records
+        size = number(raw[at + 124 : at + 136], "size")
+        at += BLOCK
         content = raw[at : at + size]
         if len(content) != size:
             raise FormatError("an extended tar header is cut off", expected=f"{size} bytes")
@@ -163,6 +163,9 @@ def _header(block: bytes, records: Mapping[bytes, bytes]) -> Header:
 
 def _extended(header: Header, records: Mapping[bytes, bytes]) -> Header:
     """The header with what PAX records, or GNU's long names, say instead."""
+    if records.keys() <= _LONG_NAMES:
+        linkname = records.get(b"linkpath")
+        return header._replace(linkname=linkname) if linkname else header
     return header._replace(
         name=records.get(b"GNU.sparse.name", header.name),
         uid=_record(records, b"uid", header.uid),

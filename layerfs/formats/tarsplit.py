@@ -22,7 +22,7 @@ from layerfs.formats import tarheader
 from layerfs.formats.errors import FormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
 __all__ = [
     "ArchiveMarks",
@@ -49,15 +49,19 @@ MAX_SEGMENTS = 1 << 16
 """The most segments between two contents: the writer makes two or three, and more behind the tar's end."""
 
 _MAX_HEADERS = 16 << 20  # bytes between two contents: PAX records hold names and attributes only
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16  # what is unpacked stays in the processor's cache until it is parsed
+_SHOWN = 60  # bytes of a malformed line
 
 # What Go writes for nearly every line; whatever is spelled otherwise is left to the JSON parser.
 _SEGMENT = b'{"type":2,"payload":"'
 _SEGMENT_END = b'","position":'
-_CONTENT = re.compile(
-    rb'\{"type":1,"name":"([ !#-\[\]-~]*)"(?:,"size":([0-9]{1,18}))?,'
-    rb'"payload":(?:null|"([A-Za-z0-9+/]{11}=)"),"position":[0-9]+\}\r?'
+_CONTENT_LINE = (
+    rb'\{"type":1,"name":"([ !#-\[\]-~]*+)"(?:,"size":([0-9]{1,18}))?,'
+    rb'"payload":(?:null|"([A-Za-z0-9+/]{11}=)"),"position":[0-9]++\}\r?'
 )
+_CONTENT = re.compile(_CONTENT_LINE)
+_BOTH = re.compile(rb'\{"type":2,"payload":"([^"]*+)","position":[0-9]++\}\n' + _CONTENT_LINE + rb"\n")
+"""A segment and the content after it, which is all there is of nearly every member."""
 _OPAQUE = b".wh..wh..opq"
 _WHITEOUT = b".wh."
 _HIDING = (_WHITEOUT, b'"name_raw"')
@@ -132,14 +136,17 @@ class Paths:
         """How many there are."""
         return len(self._hashes)
 
-    def add(self, path: bytes) -> None:
-        """Remember a path."""
-        self._hashes.add(hash(path))
+    def add(self, path: bytes) -> bool:
+        """Remember a path; False if it was added before."""
+        number, hashes = hash(path), self._hashes
+        if number in hashes:
+            return False
+        hashes.add(number)
+        return True
 
     def add_with_parents(self, path: bytes) -> None:
         """Remember a path and all directories that it is in, but for the root."""
-        while path and path not in self:
-            self.add(path)
+        while path and self.add(path):
             path = path.rpartition(b"/")[0]
 
     def discard(self, path: bytes) -> None:
@@ -162,35 +169,61 @@ class _Spellings:
 
     def add(self, name: bytes, path: bytes) -> bool:
         """Whether the path came by before; raises `FormatError` where this spelling did."""
-        again = path in self._paths
-        spelling = _spelling(name, path)
+        again = not self._paths.add(path)
+        spelling = path if name == path else _spelling(name, path)
         if spelling == path:
             if again and path not in self._only_odd:
                 raise FormatError("a path occurs twice in tar-split data", found=ascii(path))
             self._only_odd.discard(path)
         else:
-            if spelling in self._odd:
+            if not self._odd.add(spelling):
                 raise FormatError("a path occurs twice in tar-split data", found=ascii(spelling))
-            self._odd.add(spelling)
             if not again:
                 self._only_odd.add(path)
-        self._paths.add(path)
         return again
 
 
 def entries(stream: Readable) -> Iterator[Segment | FilePayload]:
     """Every entry of an unpacked tar-split stream, in order; raises `FormatError`."""
-    for line in _lines(stream):
-        if line.startswith(_SEGMENT) and (end := line.find(_SEGMENT_END, len(_SEGMENT))) > 0:
-            try:
-                yield Segment(binascii.a2b_base64(line[len(_SEGMENT) : end], strict_mode=True))
-            except binascii.Error as error:
-                raise _malformed(line) from error
-        elif found := _CONTENT.fullmatch(line):
-            name, size, checksum = found.groups()
-            yield FilePayload(name, int(size or 0), binascii.a2b_base64(checksum) if checksum else b"")
-        elif line.strip():
-            yield _entry(line)
+    for payload, content in _steps(stream):
+        if payload is not None:
+            yield Segment(payload)
+        if content is not None:
+            yield content
+
+
+def _steps(stream: Readable) -> Iterator[tuple[bytes | None, FilePayload | None]]:
+    """What comes next: the payload of a segment, a content, or one after the other; raises `FormatError`."""
+    for lines in _whole_lines(stream):
+        at = 0
+        while at < len(lines):
+            both = _BOTH.match(lines, at)
+            if both:
+                segment, name, size, checksum = both.groups()
+                yield _payload(segment, lines, at), _content(name, size, checksum)
+                at = both.end()
+                continue
+            end = lines.find(b"\n", at)
+            line = lines[at : end if end >= 0 else len(lines)]
+            at += len(line) + 1
+            if line.startswith(_SEGMENT) and (end := line.find(_SEGMENT_END, len(_SEGMENT))) > 0:
+                yield _payload(line[len(_SEGMENT) : end], line), None
+            elif found := _CONTENT.fullmatch(line):
+                yield None, _content(*found.groups())
+            elif line.strip():
+                yield _entry(line)
+
+
+def _payload(packed: bytes, lines: bytes, at: int = 0) -> bytes:
+    """The bytes of a segment, whose line begins at byte `at` of `lines`."""
+    try:
+        return binascii.a2b_base64(packed, strict_mode=True)
+    except binascii.Error as error:
+        raise _malformed(lines, at) from error
+
+
+def _content(name: bytes, size: bytes | None, checksum: bytes | None) -> FilePayload:
+    return FilePayload(name, int(size) if size else 0, binascii.a2b_base64(checksum) if checksum else b"")
 
 
 def members(stream: Readable, seen: Paths | None = None) -> Iterator[Member | Segment]:
@@ -205,24 +238,24 @@ def members(stream: Readable, seen: Paths | None = None) -> Iterator[Member | Se
     pieces: list[bytes] = []  # joined only once, so that many segments do not cost quadratic time
     length = padding = run = 0
     spellings = _Spellings(Paths() if seen is None else seen)
-    for entry in entries(stream):
-        if isinstance(entry, Segment):
+    for payload, entry in _steps(stream):
+        if payload is not None:
             run += 1
             if run > MAX_SEGMENTS:
                 raise FormatError("too many tar-split segments in a row", expected=f"at most {MAX_SEGMENTS}")
             if length > _MAX_HEADERS:  # behind the end of the tar there may be anything
                 yield Segment(b"".join(pieces))
                 pieces, length = [], 0
-            pieces.append(entry.payload)
-            length += len(entry.payload)
+            pieces.append(payload)
+            length += len(payload)
+        if entry is None:
             continue
         raw = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         header = tarheader.parse(raw, padding)
-        path = clean_name(entry.name)
-        again = header.is_entry and spellings.add(entry.name, path)
-        yield Member(raw, header, entry, path, again)
+        path, is_entry = clean_name(entry.name), header.is_entry
+        yield Member(raw, header, entry, path, is_entry and spellings.add(entry.name, path))
         # the content of a global header is among the raw bytes, its padding is not
-        padding = -(header.size if header.is_entry else len(raw) - padding) % tarheader.BLOCK
+        padding = -(header.size if is_entry else len(raw) - padding) % tarheader.BLOCK
         pieces, length, run = [], 0, 0
     yield Segment(b"".join(pieces))
 
@@ -234,18 +267,19 @@ def archive_marks(stream: Readable) -> ArchiveMarks:
     """
     opaque: set[bytes] = set()
     whiteouts: set[bytes] = set()
-    for line in _lines(stream, _HIDING):
-        if not any(word in line for word in _HIDING):
+    for lines in _whole_lines(stream):
+        if not any(word in lines for word in _HIDING):
             continue
-        entry = _entry(line)
-        if not isinstance(entry, FilePayload):
-            continue
-        directory, _, name = clean_name(entry.name).rpartition(b"/")
-        if name == _OPAQUE:
-            opaque.add(directory)
-        elif name.startswith(_WHITEOUT) and len(name) > len(_WHITEOUT):
-            hidden = name[len(_WHITEOUT) :]
-            whiteouts.add(directory + b"/" + hidden if directory else hidden)
+        for line in lines.split(b"\n"):
+            entry = _entry(line)[1] if any(word in line for word in _HIDING) else None
+            if entry is None:
+                continue
+            directory, _, name = clean_name(entry.name).rpartition(b"/")
+            if name == _OPAQUE:
+                opaque.add(directory)
+            elif name.startswith(_WHITEOUT) and len(name) > len(_WHITEOUT):
+                hidden = name[len(_WHITEOUT) :]
+                whiteouts.add(directory + b"/" + hidden if directory else hidden)
     return ArchiveMarks(frozenset(opaque), frozenset(whiteouts))
 
 
@@ -270,26 +304,23 @@ def _spelling(name: bytes, path: bytes) -> bytes:
     return cleaned if cleaned != b"." else path
 
 
-def _lines(stream: Readable, words: Sequence[bytes] = ()) -> Iterator[bytes]:
-    """The lines of the stream, each and all of them bounded; with `words`, at least those that have one."""
+def _whole_lines(stream: Readable) -> Iterator[bytes]:
+    """The stream in pieces of whole lines, each and all of them bounded; the last may lack its end."""
     rest, total, count = b"", 0, 0
     for chunk in _with_line_ends(stream):
         total += len(chunk)
         if total > MAX_BYTES:
             raise FormatError("tar-split data is too large", expected=f"at most {MAX_BYTES} bytes unpacked")
         data = rest + chunk
-        if words and not any(word in data for word in words):
-            rest = data[data.rfind(b"\n") + 1 :]
-        else:
-            *lines, rest = data.split(b"\n")
-            count += len(lines)
-            if count > MAX_LINES:
-                raise FormatError("tar-split data have too many lines", expected=f"at most {MAX_LINES}")
-            yield from lines
+        end = data.rfind(b"\n") + 1
+        lines, rest = data[:end], data[end:]
+        count += lines.count(b"\n")
+        if count > MAX_LINES:
+            raise FormatError("tar-split data have too many lines", expected=f"at most {MAX_LINES}")
+        yield lines
         if len(rest) > MAX_LINE:
             raise FormatError("a tar-split line is too long", expected=f"at most {MAX_LINE} bytes")
-    if rest:
-        yield rest
+    yield rest
 
 
 def _with_line_ends(stream: Readable) -> Iterator[bytes]:
@@ -306,12 +337,13 @@ def _with_line_ends(stream: Readable) -> Iterator[bytes]:
         yield b"".join(held)
 
 
-def _entry(line: bytes) -> Segment | FilePayload:
+def _entry(line: bytes) -> tuple[bytes | None, FilePayload | None]:
+    """A line of any spelling, as `_steps` gives it."""
     try:
         found = json.loads(line)
         kind, payload = found["type"], base64.b64decode(found.get("payload") or "", validate=True)
         if kind == 2:
-            return Segment(payload)
+            return payload, None
         raw = found.get("name_raw")
         name = (
             base64.b64decode(raw, validate=True) if raw else found["name"].encode("utf-8", "surrogateescape")
@@ -319,10 +351,11 @@ def _entry(line: bytes) -> Segment | FilePayload:
         size = found.get("size", 0)
         if kind != 1 or not isinstance(size, int) or size < 0 or b"\0" in name:
             raise _malformed(line)
-        return FilePayload(name, size, payload)
+        return None, FilePayload(name, size, payload)
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError, binascii.Error) as error:
         raise _malformed(line) from error
 
 
-def _malformed(line: bytes) -> FormatError:
-    return FormatError("malformed tar-split entry", found=ascii(line[:60].decode("latin-1")))
+def _malformed(line: bytes, at: int = 0) -> FormatError:
+    line = line[at : at + _SHOWN].partition(b"\n")[0]
+    return FormatError("malformed tar-split entry", found=ascii(line.decode("latin-1")))

@@ -12,23 +12,21 @@ Sources: moby `pkg/archive/archive.go` (Unpack, createTarFile), `layer/ro_layer.
 from __future__ import annotations
 
 import errno
-import functools
 import os
 import stat
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from layerfs.analysis.verify.attributes import kind_words
+from layerfs.analysis.verify.helddirs import HeldDirs
 from layerfs.analysis.verify.layercontent import LayerContent
 from layerfs.analysis.verify.layerentry import EntryCheck, Inodes, link_words
 from layerfs.analysis.verify.repeats import Repeats
 from layerfs.analysis.verify.strays import strays
-from layerfs.errors import CorruptStore, TreeError
+from layerfs.errors import CorruptStore
 from layerfs.formats.tarsplit import Paths, Segment, clean_name
 from layerfs.formats.unpacked import OPAQUE_MARKER, WHITEOUT, ignores_root
 from layerfs.hostdir import xattr_names_of
-from layerfs.tree.overlay import RawLayer
-from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -45,9 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LayerCheck"]
 
-_LEADS_AWAY = (errno.ELOOP, errno.ENOTDIR)
 _REFUSED = (errno.EACCES, errno.EPERM)
-_DIRECTORIES_HELD = 16
 _NO_NAMES = (b"", b".", b"..")
 
 
@@ -69,6 +65,7 @@ class LayerCheck:
         hiding: Hiding,
         *,
         told: Callable[[int], object],
+        beside: bool = False,
         repeated: Mapping[bytes, int] = MappingProxyType({}),
     ) -> None:
         """Check a layer.
@@ -79,15 +76,16 @@ class LayerCheck:
             attributes: how to compare them.
             hiding: what the layer's marks hide.
             told: called with the number of bytes from time to time.
+            beside: whether a thread does the hashing, as there is a processor for it.
             repeated: `archive.repeated()`, once `PathRepeated` was raised for want of it.
         """
-        self.content = LayerContent(told)
+        self.content = LayerContent(told, beside=beside)
         self.found = found
         self.proven = False
         self.sizes: frozenset[int] = frozenset()
         self._archive = archive
         self._diff = archive.diff
-        self._subdir = functools.lru_cache(_DIRECTORIES_HELD)(archive.diff.subdir)
+        self._directories = HeldDirs(archive.diff)
         self._attributes = attributes
         self._hiding = hiding
         self._repeats = Repeats(archive, repeated, self.content, found)
@@ -112,6 +110,10 @@ class LayerCheck:
             PathRepeated: the archive names a path twice, and which comes last has to be known before.
             OSError: the layer's own directory cannot be read.
         """
+        with self.content:
+            self._run(diff_id)
+
+    def _run(self, diff_id: DiffID) -> None:
         try:
             for member in self._archive.members(self._seen, cut=True):
                 if isinstance(member, Segment):
@@ -192,20 +194,9 @@ class LayerCheck:
         self._parent = self._place = parent
         self._directory, self._refusal = None, None
         try:
-            self._directory = self._subdir(parent)
+            self._directory, self._place = self._directories.resolve(parent)
         except OSError as error:
             self._refusal = error
-            if error.errno in _LEADS_AWAY:
-                self._enter_through_links(parent)
-
-    def _enter_through_links(self, parent: bytes) -> None:
-        tree = UnionTree([RawLayer(self._diff)])
-        try:
-            node = tree.resolve(parent)
-            self._directory = self._diff.subdir(node.part.path)
-            self._place = node.part.path
-        except (TreeError, OSError):
-            return
 
     def _entry(self, member: Member, directory: HostDir, name: bytes, found: os.stat_result) -> None:
         """Compare an entry with its header."""
@@ -213,20 +204,21 @@ class LayerCheck:
         if header.is_hard_link:
             self._hard_link(member, found)
             return
-        if stat.S_IFMT(mode) != header.kind:
+        kind = header.kind
+        if stat.S_IFMT(mode) != kind:
             self.content.whole = self.content.whole and not member.has_content
-            self.found.add(
-                "type-altered", member.path, kind_words(header.kind), kind_words(mode), "of another type"
-            )
+            self.found.add("type-altered", member.path, kind_words(kind), kind_words(mode), "of another type")
             return
         names: Sequence[bytes] | None = None
-        if header.kind == stat.S_IFREG and member.has_content:
+        if kind == stat.S_IFREG and member.has_content:
             names = self._file(member, directory, name)
-        elif header.kind == stat.S_IFLNK:
+        elif kind == stat.S_IFDIR:
+            names = self._xattr_names(name)
+        elif kind == stat.S_IFLNK:
             self._symlink(member, directory, name)
-        elif header.kind in (stat.S_IFCHR, stat.S_IFBLK):
+        elif kind in (stat.S_IFCHR, stat.S_IFBLK):
             self._device(member, found)
-        if found.st_nlink > 1 and header.kind != stat.S_IFDIR:
+        if found.st_nlink > 1 and kind != stat.S_IFDIR:
             self._inodes.first_name(_join(self._place, name), header, found)
         else:
             self._entries.compare(member.path, directory, name, found, header, names)
@@ -273,7 +265,7 @@ class LayerCheck:
         fd = directory.open_seen(name)
         try:
             misfit = self.content.add_file(fd, member.content)
-            names = [os.fsencode(key) for key in xattr_names_of(fd)] if self._entries.wants_xattrs else None
+            names = xattr_names_of(fd) if self._entries.wants_xattrs else None
         finally:
             os.close(fd)
         if misfit and misfit.what == "size":
@@ -283,6 +275,15 @@ class LayerCheck:
         elif misfit:
             self._misfits.append((member.path, misfit.expected, misfit.actual))
         return names
+
+    def _xattr_names(self, name: bytes) -> Sequence[bytes] | None:
+        """Those of a directory, which is opened here, as nearly always entries of it come next."""
+        if not self._entries.wants_xattrs:
+            return None
+        try:
+            return xattr_names_of(self._directories.at(_join(self._place, name)).fd)
+        except OSError:
+            return None
 
     def _symlink(self, member: Member, directory: HostDir, name: bytes) -> None:
         target = directory.readlink(name)

@@ -5,10 +5,10 @@ Source: vbatts/tar-split `tar/asm/assemble.go`.
 
 from __future__ import annotations
 
-import hashlib
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
+from layerfs.analysis.verify.joinedhash import ROOM, JoinedHash
 from layerfs.formats.checksum import crc64
 from layerfs.ids import DiffID
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["LayerContent", "Misfit"]
 
 _SMALL = 1 << 16
-_CHUNK = 1 << 18  # what is read stays in the processor's cache until it is hashed
 _TELL = 1 << 22
 
 
@@ -33,62 +32,86 @@ class Misfit(NamedTuple):
 
 
 class LayerContent:
-    """Takes a tar piece by piece.
+    """Takes a tar piece by piece; a context manager, as a thread may do the hashing.
 
     Attributes:
         size: its bytes so far.
         whole: whether nothing was missing so far; without that the sha256 says nothing.
     """
 
-    def __init__(self, told: Callable[[int], object]) -> None:
-        """Start; `told` is called with the number of bytes from time to time."""
+    def __init__(self, told: Callable[[int], object], *, beside: bool = False) -> None:
+        """Start.
+
+        Args:
+            told: called with the number of bytes from time to time.
+            beside: whether there is a processor for the hashing alone.
+        """
         self.size = 0
         self.whole = True
-        self._told, self._untold = told, 0
-        self._digest = hashlib.sha256()
-        self._buffer = memoryview(bytearray(_CHUNK))
+        self._told, self._tell_at = told, _TELL
+        self._hash = JoinedHash(beside=beside)
+
+    def __enter__(self) -> Self:
+        """The content."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """No more comes."""
+        self._hash.__exit__(*exc_info)
 
     @property
     def diff_id(self) -> DiffID:
         """The diff ID of a layer of this content."""
-        return DiffID.from_hex(self._digest.hexdigest())
+        return DiffID.from_hex(self._hash.hexdigest())
 
-    def add(self, piece: bytes | memoryview) -> None:
+    def add(self, piece: bytes) -> None:
         """Add bytes of the tar."""
         if self.whole:
-            self._digest.update(piece)
-        count = len(piece)
-        self.size += count
-        self._untold += count
-        if self._untold >= _TELL:
-            self._told(self._untold)
-            self._untold = 0
+            self._hash.add(piece)
+        self.size += len(piece)
+        if self.size >= self._tell_at:
+            self._tell()
+
+    def _tell(self) -> None:
+        """Say how many bytes came since this was said last."""
+        self._told(self.size + _TELL - self._tell_at)
+        self._tell_at = self.size + _TELL
 
     def add_file(self, fd: int, wanted: FilePayload) -> Misfit | None:
         """Add the content of the open file, and compare it; after a wrong size the tar is not whole."""
         size = wanted.size
         if size <= _SMALL:
-            content = os.pread(fd, size + 1, 0)
-            if len(content) == size:
-                self.add(content)
-                return self._judged(crc64(content), wanted)
+            room = self._hash.room(size + 1)  # one byte more would be another size
+            if os.preadv(fd, [room], 0) == size:
+                self._fill(size)
+                return _judged(crc64(room[:size]), wanted)
         return self._add_large(fd, wanted)
 
     def _add_large(self, fd: int, wanted: FilePayload) -> Misfit | None:
         size = checksum = 0
         found = os.fstat(fd)
-        while size < wanted.size == found.st_size and (count := os.preadv(fd, [self._buffer], size)):
-            piece = self._buffer[: min(count, wanted.size - size)]
-            checksum = crc64(piece, checksum)
-            self.add(piece)
+        while size < wanted.size == found.st_size:
+            room = self._hash.room(min(wanted.size - size, ROOM))
+            count = os.preadv(fd, [room], size)
+            if not count:
+                break
+            checksum = crc64(room[:count], checksum)
+            self._fill(count)
             size += count
+            if self.size >= self._tell_at:
+                self._tell()
         if size != wanted.size:
             self.whole = False
             return Misfit("size", f"{wanted.size} bytes", f"{found.st_size} bytes")
-        return self._judged(checksum, wanted)
+        return _judged(checksum, wanted)
 
-    @staticmethod
-    def _judged(checksum: int, wanted: FilePayload) -> Misfit | None:
-        if checksum.to_bytes(8) == wanted.crc64:
-            return None
-        return Misfit("content", f"CRC-64 {wanted.crc64.hex()}", f"CRC-64 {checksum:016x}")
+    def _fill(self, count: int) -> None:
+        if self.whole:
+            self._hash.fill(count)
+        self.size += count
+
+
+def _judged(checksum: int, wanted: FilePayload) -> Misfit | None:
+    if checksum.to_bytes(8) == wanted.crc64:
+        return None
+    return Misfit("content", f"CRC-64 {wanted.crc64.hex()}", f"CRC-64 {checksum:016x}")

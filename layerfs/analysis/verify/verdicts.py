@@ -5,7 +5,7 @@ A kind's own check of one layer runs in several processes; what holds for all ki
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from layerfs.analysis.doctor.findings import ROOT, Finding
 from layerfs.analysis.verify.workers import Lost, in_processes
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["LayerVerdict", "called", "in_order", "not_compared"]
 
 _Job = TypeVar("_Job")
+_Checked_contra = TypeVar("_Checked_contra", contravariant=True)
 
 
 class LayerVerdict(NamedTuple):
@@ -37,8 +38,23 @@ class LayerVerdict(NamedTuple):
     tar_size: int
 
 
+class LayerChecker(Protocol[_Checked_contra]):
+    """What a kind of store checks one layer by."""
+
+    def __call__(
+        self, job: _Checked_contra, told: Callable[[int], object], /, *, beside: bool
+    ) -> LayerVerdict:
+        """Check a layer.
+
+        Args:
+            job: which.
+            told: called with how many bytes are done since.
+            beside: whether a thread may do a part: another processor has nothing else to do.
+        """
+
+
 def in_order(
-    check: Callable[[_Job, Callable[[int], object]], LayerVerdict],
+    check: LayerChecker[_Job],
     work: Mapping[_Job, int],
     processes: int,
     on_progress: Progress,
@@ -47,7 +63,7 @@ def in_order(
     """Check layers, the longest first, by several processes; the verdicts in the order of `work`.
 
     Args:
-        check: checks one, and says by the function it is given how many bytes are done since.
+        check: checks one.
         work: how long each takes, in bytes.
         processes: how many at a time.
         on_progress: is told of the part `layers`, in bytes.
@@ -60,11 +76,15 @@ def in_order(
         done[job] += amount
         on_progress("layers", amount, total)
 
+    def checked(job: _Job, told: Callable[[int], object]) -> LayerVerdict:
+        # longer than its share: the other processors are done before it is
+        return check(job, told, beside=processes > 1 and work[job] * processes > total)
+
     ready: dict[_Job, LayerVerdict] = {}
     waiting = iter(work)
     at = next(waiting, None)
     longest_first = sorted(work, key=lambda job: -work[job])
-    for job, verdict in in_processes(check, longest_first, processes, told):
+    for job, verdict in in_processes(checked, longest_first, processes, told):
         told(job, work[job])
         ready[job] = _lost(*where(job), verdict) if isinstance(verdict, Lost) else verdict
         while at in ready:

@@ -133,3 +133,59 @@ def test_lines_as_go_writes_them(name: str, size: int, payload: bytes) -> None:
 def test_clean_names(name: str) -> None:
     """A name is cleaned as a path below the root is, and never leads out of it."""
     assert tarsplit.clean_name(name.encode()) == posixpath.normpath(f"/{name}").strip("/").encode()
+
+
+_NAMES = st.text(st.characters(min_codepoint=32, max_codepoint=0x2FF), min_size=1, max_size=12)
+_ENTRIES = st.lists(
+    st.one_of(
+        st.binary(max_size=40).map(tarsplit.Segment),
+        st.builds(
+            tarsplit.FilePayload,
+            _NAMES.map(str.encode),
+            st.one_of(st.just(0), st.integers(0, 1 << 50)),
+            st.one_of(st.just(b""), st.binary(min_size=8, max_size=8)),
+        ),
+    ),
+    max_size=12,
+)
+
+
+def _go_line(number: int, entry: tarsplit.Segment | tarsplit.FilePayload, *, spaced: bool) -> str:
+    """A line as the engine's own writer has it, or spelled otherwise."""
+    if isinstance(entry, tarsplit.Segment):
+        line: dict[str, object] = {"type": 2, "payload": base64.b64encode(entry.payload).decode()}
+    else:
+        line = {"type": 1, "name": entry.name.decode()}
+        line |= {"size": entry.size} if entry.size else {}
+        line["payload"] = base64.b64encode(entry.crc64).decode() if entry.crc64 else None
+    separators = (", ", ": ") if spaced else (",", ":")
+    return json.dumps(line | {"position": number}, separators=separators, ensure_ascii=spaced)
+
+
+@given(_ENTRIES, st.integers(1, 700), st.data())
+def test_every_spelling_of_a_line(
+    wanted: list[tarsplit.Segment | tarsplit.FilePayload], size: int, data: st.DataObject
+) -> None:
+    """Lines as Go writes them, by ones and by twos, and others give the same, however they arrive."""
+    spaced = data.draw(st.lists(st.booleans(), min_size=len(wanted), max_size=len(wanted)))
+    ends = data.draw(st.sampled_from(["\n", "\r\n", "\n\n"]))
+    last = data.draw(st.sampled_from(["", "\n"]))
+    lines = [_go_line(number, entry, spaced=spaced[number]) for number, entry in enumerate(wanted)]
+    stream = io.BytesIO((ends.join(lines) + last).encode())
+
+    class Slow:
+        def read(self, _size: int, /) -> bytes:
+            return stream.read(size)
+
+    assert list(tarsplit.entries(Slow())) == wanted
+
+
+@pytest.mark.parametrize("payload", ["!", "AAA", "AA A"])
+@pytest.mark.parametrize("after", ["", '\n{"type":1,"name":"x","payload":null,"position":1}\n'])
+def test_damaged_segments(payload: str, after: str) -> None:
+    """A payload that is no base64 is refused, with its line, alone and before a content."""
+    line = f'{{"type":2,"payload":"{payload}","position":0}}'
+    stream = io.BytesIO((line + after).encode())
+    with pytest.raises(FormatError) as raised:
+        list(tarsplit.entries(stream))
+    assert raised.value.found == ascii(line[:60])

@@ -157,7 +157,9 @@ class Verification:
         packed = self._store.layers_by_chain[chain].packed
         return layer_subject(chain), packed.blob.label if packed else self._store.path
 
-    def check(self, chain: ChainID, told: Callable[[int], object] = lambda _count: None) -> LayerVerdict:
+    def check(
+        self, chain: ChainID, told: Callable[[int], object] = lambda _count: None, *, beside: bool = False
+    ) -> LayerVerdict:
         """Check one layer: its blob, and its files where they are unpacked as directories."""
         layer = self._store.layers_by_chain[chain]
         assert layer.packed  # noqa: S101 - of others there is no job
@@ -184,14 +186,22 @@ class Verification:
         for placed in self._store.snapshots.every(chain):
             if placed.snapshotter.is_readable and not placed.snapshotter.is_whole:
                 more, same = (
-                    self._of_files(layer, placed, plain, told) if is_sound else _passed_over(placed, subject)
+                    self._of_files(layer, placed, plain, told, beside=beside)
+                    if is_sound
+                    else _passed_over(placed, subject)
                 )
                 found += more
                 proven = proven and same
         return LayerVerdict(found, proven=proven, tar_size=plain.size)
 
     def _of_files(
-        self, layer: ContainerdLayer, placed: Placed, plain: Plain, told: Callable[[int], object]
+        self,
+        layer: ContainerdLayer,
+        placed: Placed,
+        plain: Plain,
+        told: Callable[[int], object],
+        *,
+        beside: bool,
     ) -> tuple[Sequence[Finding], bool]:
         """What differs between the files of a snapshot and the tar, and whether all contents are the same."""
         assert layer.packed  # noqa: S101 - it was read
@@ -203,9 +213,10 @@ class Verification:
         with diff:
             tar = BlobTar(layer.packed.blob.label, plain, diff, is_base=is_base)
             try:
-                found, checked = self._compare(layer, placed, tar, plain, {}, told)
+                found, checked = self._compare(layer, placed, tar, plain, {}, told, beside=beside)
             except PathRepeated:
-                found, checked = self._compare(layer, placed, tar, plain, tar.repeated(), told)
+                repeated = tar.repeated()
+                found, checked = self._compare(layer, placed, tar, plain, repeated, told, beside=beside)
             result = found.result()
             return result if is_base else self._named_fault(layer, tar, diff, result), checked.proven
 
@@ -217,6 +228,8 @@ class Verification:
         plain: Plain,
         repeated: Mapping[bytes, int],
         told: Callable[[int], object],
+        *,
+        beside: bool,
     ) -> tuple[LayerFindings, LayerCheck]:
         """Compare, knowing the paths that the tar has several times; raises `PathRepeated`."""
         found = LayerFindings(layer_subject(layer.chain_id), tar.diff, list_all=self._options.list_all)
@@ -226,7 +239,7 @@ class Verification:
         )
         # a base has no marks: nothing is below it
         hiding = Hiding(tar, self._store.dialect, lambda: self._below(placed), naive=tar.is_base)
-        checked = LayerCheck(tar, found, attributes, hiding, told=told, repeated=repeated)
+        checked = LayerCheck(tar, found, attributes, hiding, told=told, beside=beside, repeated=repeated)
         try:
             checked.run(type(layer.diff_id)(plain.diff_id))
         except CorruptStore as error:

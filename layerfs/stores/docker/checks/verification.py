@@ -207,7 +207,9 @@ class Verification:
     def _where(self, job: LayerJob) -> tuple[str, str]:
         return layer_subject(job.chain_id), self._root.overlay2.path_of(job.cache_id)
 
-    def check(self, job: LayerJob, told: Callable[[int], object] = lambda _count: None) -> LayerVerdict:
+    def check(
+        self, job: LayerJob, told: Callable[[int], object] = lambda _count: None, *, beside: bool = False
+    ) -> LayerVerdict:
         """Compare one layer."""
         try:
             diff = self._root.overlay2.diff(job.cache_id)
@@ -216,9 +218,9 @@ class Verification:
         with diff:
             archive = LayerArchive(job.chain_id, self._root.layerdb, diff)
             try:
-                found, checked = self._compare(job, archive, {}, told)
+                found, checked = self._compare(job, archive, {}, told, beside=beside)
             except PathRepeated:
-                found, checked = self._compare(job, archive, archive.repeated(), told)
+                found, checked = self._compare(job, archive, archive.repeated(), told, beside=beside)
             if checked.sizes and job.size is not None and job.size not in checked.sizes:
                 path = self._root.layerdb.file_name(job.chain_id, "size")
                 said = " or ".join(map(str, sorted(checked.sizes))), str(job.size)
@@ -231,13 +233,15 @@ class Verification:
         archive: LayerArchive,
         repeated: Mapping[bytes, int],
         told: Callable[[int], object],
+        *,
+        beside: bool,
     ) -> tuple[LayerFindings, LayerCheck]:
         """Compare one layer, of whose archive these paths come several times; raises `PathRepeated`."""
         found = LayerFindings(layer_subject(job.chain_id), archive.diff, list_all=self._options.list_all)
         attributes = self._attributes(job)
         below = functools.partial(self._below, job.chain_id)
         hiding = Hiding(archive, self._root.dialect, below, naive=attributes.naive)
-        checked = LayerCheck(archive, found, attributes, hiding, told=told, repeated=repeated)
+        checked = LayerCheck(archive, found, attributes, hiding, told=told, beside=beside, repeated=repeated)
         try:
             checked.run(job.diff_id)
         except OSError as error:

@@ -1,0 +1,45 @@
+"""Directories that stay open while entries in them come by, as a tar goes through its tree."""
+
+from __future__ import annotations
+
+import errno
+import functools
+from typing import TYPE_CHECKING
+
+from layerfs.errors import TreeError
+from layerfs.tree.overlay import RawLayer
+from layerfs.tree.union import UnionTree
+
+if TYPE_CHECKING:
+    from layerfs.hostdir import HostDir
+
+__all__ = ["HeldDirs"]
+
+_HELD = 16
+_LEADS_AWAY = (errno.ELOOP, errno.ENOTDIR)
+
+
+class HeldDirs:
+    """The directories of a layer that were asked for last; they are not to be closed."""
+
+    def __init__(self, top: HostDir) -> None:
+        """Below `top`."""
+        self._top = top
+        self.at = functools.lru_cache(_HELD)(top.subdir)
+
+    def resolve(self, path: bytes) -> tuple[HostDir, bytes]:
+        """The directory at `path`, or the one of this layer to which links on the way lead; and where it is.
+
+        Raises:
+            OSError: as `HostDir.subdir`.
+        """
+        try:
+            return self.at(path), path
+        except OSError as error:
+            if error.errno not in _LEADS_AWAY:
+                raise
+            try:
+                place = UnionTree([RawLayer(self._top)]).resolve(path).part.path
+                return self._top.subdir(place), place
+            except (TreeError, OSError):
+                raise error from None
