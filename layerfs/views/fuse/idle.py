@@ -2,20 +2,22 @@
 
 Registering a file costs more than all the rest of answering OPEN. Each ID kept holds a file of the kernel and
 what that holds of its own file system, some two KiB in all, but no descriptor of ours. Which makes room for
-another is left to chance: of a scan of more files than are kept, the next finds a part, where it would find
+another is as good as left to chance: of a scan of more files than are kept, the next finds a part, where it would find
 none if the one used longest ago had to go.
 """
 
 from __future__ import annotations
 
 import os
-import random
 
 __all__ = ["IdleFiles", "share_of_files"]
 
 _MOST = 1 << 16
 _FILE_SIZE = 2048
 _PART_OF_MEMORY, _PART_OF_FILES = 64, 8
+_SCATTER = 0x9E3779B1
+"""The golden ratio of 2**32: multiples of it come nowhere near each other for long (Knuth, TAOCP 6.4)."""
+
 _FILE_MAX = "/proc/sys/fs/file-max"
 
 
@@ -36,6 +38,7 @@ class IdleFiles:
     def __init__(self, most: int) -> None:
         """Keep at most `most`."""
         self.most = most
+        self._drops = 0
         self._kept: dict[int, tuple[int, int]] = {}  # node ID → backing ID, place in the list
         self._nodes: list[int] = []
 
@@ -55,8 +58,11 @@ class IdleFiles:
 
     def drop(self) -> int | None:
         """Take out any one; None where there is none."""
-        # no secret depends on it: what is dropped costs whoever opens it again some microseconds
-        return self.take(random.choice(self._nodes)) if self._nodes else None  # noqa: S311
+        if not self._nodes:
+            return None
+        self._drops += 1
+        scattered = self._drops * _SCATTER % (1 << 32)
+        return self.take(self._nodes[scattered * len(self._nodes) >> 32])
 
     def take(self, node_id: int) -> int | None:
         """Take out the one of a node; None where it is not kept."""

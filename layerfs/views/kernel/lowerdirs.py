@@ -73,7 +73,7 @@ def _directory(layer: OverlayLayer, dialect: Dialect) -> HostDir:
     stored = layer.stored
     if isinstance(stored, ArchivedLayer):
         raise MountFailed(
-            f"{layer.label}: what it lost is taken from tar-split.json.gz, which the kernel does not read",
+            f"{layer.label}: what it lost is taken from its archive, which the kernel does not read",
             hint="--driver native shows it; --metadata disk shows what is left on disk",
         )
     if not isinstance(stored, RawLayer):
