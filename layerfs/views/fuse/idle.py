@@ -2,7 +2,7 @@
 
 Registering a file costs more than all the rest of answering OPEN. Each ID kept holds a file of the kernel and
 what that holds of its own file system, some two KiB in all, but no descriptor of ours. Which makes room for
-another is as good as left to chance: of a scan of more files than are kept, the next finds a part, where it would find
+another is left to chance: of a scan of more files than are kept, the next finds a part, where it would find
 none if the one used longest ago had to go.
 """
 
@@ -15,9 +15,6 @@ __all__ = ["IdleFiles", "share_of_files"]
 _MOST = 1 << 16
 _FILE_SIZE = 2048
 _PART_OF_MEMORY, _PART_OF_FILES = 64, 8
-_SCATTER = 0x9E3779B1
-"""The golden ratio of 2**32: multiples of it come nowhere near each other for long (Knuth, TAOCP 6.4)."""
-
 _FILE_MAX = "/proc/sys/fs/file-max"
 
 
@@ -38,7 +35,7 @@ class IdleFiles:
     def __init__(self, most: int) -> None:
         """Keep at most `most`."""
         self.most = most
-        self._drops = 0
+        self._chance = 0
         self._kept: dict[int, tuple[int, int]] = {}  # node ID → backing ID, place in the list
         self._nodes: list[int] = []
 
@@ -60,9 +57,9 @@ class IdleFiles:
         """Take out any one; None where there is none."""
         if not self._nodes:
             return None
-        self._drops += 1
-        scattered = self._drops * _SCATTER % (1 << 32)
-        return self.take(self._nodes[scattered * len(self._nodes) >> 32])
+        # a linear congruential generator (Numerical Recipes) will do, and `random` takes 4 ms to load
+        self._chance = (self._chance * 1664525 + 1013904223) % (1 << 32)
+        return self.take(self._nodes[self._chance * len(self._nodes) >> 32])
 
     def take(self, node_id: int) -> int | None:
         """Take out the one of a node; None where it is not kept."""
