@@ -47,16 +47,16 @@ def lower_directories(tree: UnionTree, on_progress: Progress | None = None) -> L
 
     Args:
         tree: what is to be shown.
-        on_progress: told of each of its `layers` that was looked through.
+        on_progress: told of each layer that was looked through for `marks`.
     """
     layers = [_stackable(layer) for layer in tree.layers]
     dialect = layers[0].dialect if layers else TRUSTED
     directories = tuple(_directory(layer, dialect) for layer in layers)
     told = on_progress or (lambda _part, _amount, _total: None)
-    told("layers", 0, len(directories))
+    told("marks", 0, len(directories))
     for directory in directories:
         _check_marks(directory, dialect)
-        told("layers", 1, len(directories))
+        told("marks", 1, len(directories))
     return LowerDirectories(directories, dialect)
 
 
