@@ -11,13 +11,23 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.formats.errors import FormatError
-from layerfs.formats.jsontext import Json, array, fields, load_object, load_objects, mapping, text, texts
+from layerfs.formats.jsontext import (
+    Json,
+    Wanted,
+    array,
+    fields,
+    load_object,
+    load_objects,
+    mapping,
+    text,
+    texts,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 __all__ = ["ArchiveEntry", "Descriptor", "Manifest", "Platform", "parse_archive_manifest", "parse_manifest"]
 
@@ -93,7 +103,7 @@ class Descriptor(NamedTuple):
         return f"blobs/{algorithm}/{value}"
 
 
-_FIELDS: Sequence[tuple[str, type, Any]] = (
+_FIELDS = Wanted.of(
     ("digest", str, ""),
     ("size", int, 0),
     ("mediaType", str, ""),

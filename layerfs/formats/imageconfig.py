@@ -5,12 +5,13 @@ Sources: moby `image/image.go`, `api/types/container/config.go`; OCI image-spec 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 from layerfs.formats.errors import FormatError
 from layerfs.formats.gotime import parse_time
 from layerfs.formats.jsontext import (
     Json,
+    Wanted,
     array,
     fields,
     load_object,
@@ -21,9 +22,6 @@ from layerfs.formats.jsontext import (
     time_ns,
 )
 from layerfs.ids import DiffID, InvalidID
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 __all__ = ["HistoryEntry", "ImageConfig", "parse_image_config"]
 
@@ -38,7 +36,7 @@ class HistoryEntry(NamedTuple):
     empty_layer: bool
 
 
-_STEP: Sequence[tuple[str, type, Any]] = (
+_STEP = Wanted.of(
     ("created", str, ""),
     ("created_by", str, ""),
     ("author", str, ""),

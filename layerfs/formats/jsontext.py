@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 
 from layerfs.formats.errors import FormatError
 from layerfs.formats.gotime import parse_time
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Json",
+    "Wanted",
     "array",
     "fields",
     "flag",
@@ -95,25 +96,35 @@ def _refuse_constant(name: str) -> None:
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
-def fields(document: Json, wanted: Sequence[tuple[str, type, Any]]) -> list[Any]:
+class Wanted(NamedTuple):
+    """Fields of an object: the key of each, its type, and what it is where it is missing or null."""
+
+    keys: tuple[str, ...]
+    kinds: tuple[type, ...]
+    defaults: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, *wanted: tuple[str, type, Any]) -> Self:
+        """Of key, type and default of each."""
+        return cls(*zip(*wanted, strict=True))
+
+
+def fields(document: Json, wanted: Wanted) -> list[Any]:
     """Some fields of an object at once, in the order in which they are asked for; as `text` and the others.
 
     For objects that come by ten thousands: where every key that it has is asked for, none of the missing
     ones can be there in other letters, and need not be looked for.
-
-    Args:
-        document: the object.
-        wanted: of each field its key, its type, and what it is where it is missing or null.
     """
-    found = [document.get(key) for key, _, _ in wanted]
+    found = list(map(document.get, wanted.keys))
     has_others = len(document) > len(found) - found.count(None)
-    for place, (key, kind, default) in enumerate(wanted):
-        value = found[place]
+    for place, value in enumerate(found):
+        kind = wanted.kinds[place]
         if type(value) is kind:
             continue
+        key = wanted.keys[place]
         if value is None and has_others:
-            value = _alike(document, key)
-        found[place] = default if value is None else _checked(value, kind, key)
+            value = _alike(document, key)  # noqa: PLW2901 - the same field, in other letters
+        found[place] = wanted.defaults[place] if value is None else _checked(value, kind, key)
     return found
 
 

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layerfs.stores.registry import Options, open_store
-from layerfs.views.fuse.drivers import DRIVERS
 from tests.hostile.test_containerd_damage import CONTAINER, DAMAGES, IMAGE, altered, garbage, gone, half
 from tests.support.command import layerfs
 from tests.support.containerdroots import ContainerdRoot
 from tests.support.kernel import kernel_snapshot
-from tests.support.mounts import mount_line, served
+from tests.support.mounts import FUSE, mount_line, served
 from tests.support.samples import unpack_sample
 from tests.support.snapshot import diff_snapshots, snapshot
 
@@ -82,15 +81,15 @@ def test_what_can_be_had_is_mounted(
             place.rmdir()
 
 
-@pytest.mark.parametrize("driver", [driver for driver in DRIVERS if driver != "native"])
+@pytest.mark.parametrize("other", [driver for driver in FUSE if driver != "native"])
 def test_other_drivers_show_the_same(
-    root: ContainerdRoot, right: Mapping[str, Snapshot], tmp_path: Path, driver: str
+    root: ContainerdRoot, right: Mapping[str, Snapshot], tmp_path: Path, other: str
 ) -> None:
     """What is shown of a damaged store is the same by every driver: here a layer that only its blob has."""
     with root.mended():
         DAMAGES["no files of layer 1"].do(root)
         for name in (IMAGE, CONTAINER):
-            assert _differences(right[name], root.top, name, tmp_path / "mnt", driver) == []
+            assert _differences(right[name], root.top, name, tmp_path / "mnt", other) == []
 
 
 # -- a store whose snapshots nobody can read --------------------------------------------------------------

@@ -17,7 +17,7 @@ from layerfs.formats.containerconfig import parse_container_config
 from layerfs.formats.errors import FormatError
 from layerfs.formats.gotime import format_time, parse_time
 from layerfs.formats.imageconfig import parse_image_config
-from layerfs.formats.jsontext import fields, flag, mapping, text
+from layerfs.formats.jsontext import Wanted, fields, flag, mapping, text
 from layerfs.formats.reference import parse_reference
 from layerfs.formats.repositories import parse_repositories
 from layerfs.ids import ChainID, DiffID, Identity, InvalidID, chain_ids
@@ -123,7 +123,7 @@ def test_fields_at_once_are_what_each_is_alone(document: dict[str, object]) -> N
         except FormatError as error:
             return str(error)
 
-    wanted = [("created", str, ""), ("empty", bool, False), ("size", dict, {})]
+    wanted = Wanted.of(("created", str, ""), ("empty", bool, False), ("size", dict, {}))
     assert outcome(lambda: fields(document, wanted)) == outcome(
         lambda: [text(document, "created"), flag(document, "empty"), mapping(document, "size")]
     )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Growth", "growth_of_memory", "growth_of_steps", "peak", "steps"]
 
-_FEW = 8  # times the size: of what is done less often, a few more times is no growth
+_FEW = 10  # times the size: of what is done less often, a few more times is no growth (a cache that is full)
 
 
 class Growth(NamedTuple):

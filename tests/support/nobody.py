@@ -17,6 +17,7 @@ NOBODY = 65534
 
 BECOME_NOBODY = f"""
 import concurrent.futures.process, importlib, multiprocessing.popen_fork, os, pkgutil
+import decimal, difflib, fractions
 import layerfs, layerfs_cli
 for package in (layerfs, layerfs_cli):
     for found in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
