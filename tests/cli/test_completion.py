@@ -170,7 +170,7 @@ def test_root_given_on_the_line_counts(dataroot_path: Path, tmp_path: Path) -> N
     ],
 )
 def test_containers_of_pods_are_offered(sample: Callable[[str], Path], typed: str, offered: str) -> None:
-    """The names that `containers` and the documents use of Kubernetes' containers, once something is typed."""
+    """The names of Kubernetes' containers behind their pods, once something is typed."""
     assert _offered(sample("containerd-2.1-cri"), f"layerfs cat {typed}") == [offered]
     assert "plain,web-0/app" not in _offered(sample("containerd-2.1-cri"), "layerfs cat ")
 
