@@ -57,7 +57,7 @@ class SpelledGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command, and its arguments behind the options that the words stand for."""
         if args[0] not in self._words and not args[0].startswith("-") and not ctx.resilient_parsing:
-            ctx.fail(f"No such command {args[0]!r}; there are {', '.join(self._words)}.")
+            ctx.fail(f"No such command {args[0]!r}; known: {', '.join(self._words)}.")
         name, command, rest = super().resolve_command(ctx, args)
         return name, command, [*self._words.get(args[0], ("",))[1:], *rest]
 

@@ -149,6 +149,8 @@ def complete_names(context: click.Context, _parameter: click.Parameter, typed: s
     if is_carried(typed):
         return _complete_carried(context, typed)
     names = [*silently(context, image_names), *silently(context, container_names)]
+    if typed:  # before that they would say everything twice and thrice
+        names += silently(context, _container_aliases)
     ids = [*silently(context, _image_ids, typed), *silently(context, _container_ids, typed)]
     return [*_items(typed, names, ids), *_transports(typed)]
 
@@ -231,6 +233,11 @@ def image_names(root: Store) -> Iterator[str]:
 def container_names(root: Store) -> Iterator[str]:
     """The name of every container."""
     yield from (container.name for container in root.containers())
+
+
+def _container_aliases(root: Store) -> Iterator[str]:
+    """What else containers are called, as behind their pods."""
+    yield from root.container_aliases()
 
 
 def _image_ids(root: Store, typed: str) -> Iterator[str]:

@@ -245,8 +245,9 @@ class Names:
             return f"there is {other} of that name; here only {'s and '.join(kinds)}s are taken"
         rows = self._store.repositories.rows if "image" in kinds else ()
         containers = self._store.containers() if "container" in kinds else ()
-        own = (item.config.name for item in containers if item.config)
-        likely = likely_names(name, (row.reference for row in rows), own)
+        own = [item.config.name for item in containers if item.config]
+        aliases = self._store.container_aliases() if "container" in kinds else ()
+        likely = likely_names(name, (row.reference for row in rows), [*own, *aliases])
         if likely:
             return f"did you mean {' or '.join(likely)}?"
         *most, last = (command for kind, command in _LISTED.items() if kind in kinds)

@@ -79,7 +79,8 @@ def command(
     from layerfs.store import RECORDS
 
     if bool(names) != what_if:
-        raise click.UsageError("--what-if and names of images or containers need each other")
+        why = "--what-if needs the names of" if what_if else f"names go with `--what-if {' '.join(names)}`:"
+        raise click.UsageError(f"{why} what would be removed")
     if layers and what_if:
         raise click.UsageError("--layers and --what-if exclude each other")
     store = open_root(ctx)

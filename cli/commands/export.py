@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -359,7 +360,7 @@ def _open_place(
 
 
 def _open(context: click.Context, given: Given, opened: ExitStack, total: int) -> Write:
-    """A function that takes an archive's bytes; it shows progress on a terminal."""
+    """A function that takes an archive's bytes; it shows progress on a terminal that is not the reader's."""
     from layerfs.views.export.newfile import NewFile
     from layerfs.views.place import BadTarget
 
@@ -373,7 +374,7 @@ def _open(context: click.Context, given: Given, opened: ExitStack, total: int) -
             ).write
         except BadTarget as error:
             raise click.BadParameter(f"{path}: {error}", param_hint="--output") from error
-    if not (total and sys.stderr.isatty()):
+    if not (total and sys.stderr.isatty()) or (path == STDOUT and _is_pipe()):
         return write
     advance = opened.enter_context(byte_progress("Exporting", total))
 
@@ -382,3 +383,8 @@ def _open(context: click.Context, given: Given, opened: ExitStack, total: int) -
         advance(len(piece))
 
     return counted
+
+
+def _is_pipe() -> bool:
+    """Whether a program reads standard output: it may write to the terminal too, as `docker load` does."""
+    return stat.S_ISFIFO(os.fstat(sys.stdout.fileno()).st_mode)

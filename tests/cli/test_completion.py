@@ -8,12 +8,16 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from click.shell_completion import ShellComplete
 
 from layerfs_cli.main import COMMANDS, Behind, cli, load
 from tests.support.command import layerfs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LAYERFS = str(Path(sys.executable).with_name("layerfs"))
 
@@ -154,6 +158,21 @@ def test_root_given_on_the_line_counts(dataroot_path: Path, tmp_path: Path) -> N
     assert _offered(tmp_path, f"layerfs --root={dataroot_path} cat base") == ["plain,base:1"]
     assert _offered(tmp_path, f"layerfs cat --root {dataroot_path} base") == ["plain,base:1"]
     assert _offered(tmp_path, "layerfs cat base") == []
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("web-0/", "plain,web-0/app"),
+        ("shop/", "plain,shop/web-0/app"),
+        ("web-0/app:/etc/mo", "plain,/etc/motd"),
+    ],
+)
+def test_containers_of_pods_are_offered(sample: Callable[[str], Path], typed: str, offered: str) -> None:
+    """The names of Kubernetes' containers behind their pods, once something is typed."""
+    assert _offered(sample("containerd-2.1-cri"), f"layerfs cat {typed}") == [offered]
+    assert "plain,web-0/app" not in _offered(sample("containerd-2.1-cri"), "layerfs cat ")
 
 
 def test_earlier_layers_complete_their_own_paths(dataroot_path: Path) -> None:

@@ -267,20 +267,20 @@ def test_sort_by_name(dataroot_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "why"),
     [
-        ["--what-if"],
-        ["base:1"],
-        ["--layers", "--what-if", "base:1"],
-        ["--sort", "colour"],
-        ["--format", "nonsense"],
+        (["--what-if"], "--what-if needs the names"),
+        (["base:1"], "names go with `--what-if base:1`"),
+        (["--layers", "--what-if", "base:1"], "exclude each other"),
+        (["--sort", "colour"], "choose one of"),
+        (["--format", "nonsense"], "is no format"),
     ],
 )
-def test_misuse_is_a_usage_error(dataroot_path: Path, arguments: list[str]) -> None:
+def test_misuse_is_a_usage_error(dataroot_path: Path, arguments: list[str], why: str) -> None:
     """What makes no sense together exits with 2 and says why."""
     found = layerfs(dataroot_path, "du", *arguments)
     assert (found.code, found.stdout) == (2, "")
-    assert found.stderr
+    assert why in found.stderr
 
 
 def test_rows_of_the_machine_formats(dataroot_path: Path) -> None:

@@ -454,6 +454,20 @@ def test_progress_is_shown_on_a_terminal(dataroot_path: Path, tmp_path: Path) ->
     assert done.stderr == b""
 
 
+def test_progress_leaves_the_terminal_to_who_reads(dataroot_path: Path) -> None:
+    """In a pipeline the reader has the terminal, as `docker load` with bars of its own."""
+    control, terminal = pty.openpty()
+    command: list[str | Path] = [LAYERFS, "--root", dataroot_path, "export", "demo"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=terminal) as exported:
+        reader = subprocess.run(["tar", "-t"], stdin=exported.stdout, capture_output=True, check=True)
+    assert exported.returncode == 0
+    assert b"manifest.json" in reader.stdout.splitlines()
+    os.write(terminal, b"the end")
+    assert os.read(control, 4096) == b"the end"
+    os.close(terminal)
+    os.close(control)
+
+
 def test_salvage_of_what_is_whole_changes_nothing(dataroot_path: Path) -> None:
     """Without damage `--salvage` is the same export, and exits with 0."""
     assert _export(dataroot_path, "--salvage", "demo") == _export(dataroot_path, "demo")

@@ -238,6 +238,17 @@ def test_a_name_that_two_pods_have_is_refused(sample: Callable[[str], Path], tmp
     assert "Last seen running" in layerfs(root, "containers", "--format", "{{.Status}}").stdout
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("web-0/ap", "web-0/app"), ("shop/wbe-0/app", "shop/web-0/app"), ("bas", "base:1")],
+)
+def test_a_name_behind_a_pod_is_guessed(sample: Callable[[str], Path], typed: str, meant: str) -> None:
+    """What is misspelt is answered with the likeliest name, in the form in which it was asked for."""
+    done = layerfs(sample(CRI), "ls", typed)
+    assert (done.code, done.stdout) == (NOT_FOUND, "")
+    assert f"did you mean {meant}" in done.stderr
+
+
 # -- inspect, trees --------------------------------------------------------------------------------
 
 

@@ -88,7 +88,7 @@ def test_help_of_a_first_word_names_what_there_is(dataroot_path: Path, word: str
         (["find", "demo", ".", "-name", "motd"], 2, ".: a tree has no working directory"),
         (["iamges"], 2, "No such command 'iamges'; did you mean images"),
         (["unmount"], 2, "did you mean umount"),
-        (["image", "lss"], 2, "No such command 'lss'; there are ls, list, history, inspect."),
+        (["image", "lss"], 2, "No such command 'lss'; known: ls, list, history, inspect."),
         (["qqqq"], 2, "No such command 'qqqq'\n"),
         (["images", "--filter", "danglin=true"], 2, "did you mean dangling?"),
         (["ps", "--filter", "anc=x"], 2, "invalid filter 'anc': there are ancestor"),

@@ -14,7 +14,8 @@ from tests.support.nobody import layerfs_as_nobody
 NO_ROOT = 4
 
 KINDS = {
-    "empty": ([], "not a Docker data root"),
+    "empty": ([], "not a Docker data root: there is no image/overlay2 in it, nor a containerd root"),
+    "far above a store": (["a/store/image/overlay2/"], "`layerfs stores DIRECTORY` looks for them"),
     "vfs": (["image/vfs/", "vfs/dir/", "containers/"], "storage driver 'vfs'"),
     "fuse-overlayfs": (["image/fuse-overlayfs/", "fuse-overlayfs/"], "storage driver 'fuse-overlayfs'"),
     "btrfs": (["image/btrfs/layerdb/"], "storage driver 'btrfs'"),

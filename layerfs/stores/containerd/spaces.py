@@ -55,7 +55,8 @@ def chosen_spaces(
     if wanted is not None:
         if wanted not in known:
             listed = ", ".join(sorted(map(repr, known))) or "none"
-            raise NoSuchNamespace(f"{where}: no namespace {wanted!r}", hint=f"there are {listed}")
+            there = "is only" if len(known) == 1 else "are" if known else "is"
+            raise NoSuchNamespace(f"{where}: no namespace {wanted!r}", hint=f"there {there} {listed}")
         return [known[wanted]]
     if docker is not None and (docker in known or not known):
         return [known[docker]] if known else []

@@ -106,8 +106,10 @@ def _checked(directory: HostDir) -> HostDir:
         return directory
     _refuse_other_stores(directory, names)
     raise NoStoreHere(
-        f"{directory.display}: not a Docker data root: there is no image/{DRIVER} in it",
-        hint="give what `docker info` calls Docker Root Dir (usually /var/lib/docker), or a copy of it",
+        f"{directory.display}: not a Docker data root: there is no image/{DRIVER} in it, nor a containerd "
+        "root",
+        hint="give what `docker info` calls Docker Root Dir (usually /var/lib/docker), a containerd root "
+        "(usually /var/lib/containerd), or a copy; `layerfs stores DIRECTORY` looks for them below",
     )
 
 
