@@ -82,7 +82,10 @@ def open_store(path: str | Path, options: Options | None = None) -> Store:
     """
     text = str(path)
     options = options or Options()
-    kind = _load(_chosen(text, options.store))
+    chosen = _chosen(text, options.store)
+    kind = _load(chosen)
+    if options.namespace and not _has_namespaces(chosen):
+        raise _no_namespaces(text, options.namespace)
     try:
         return kind.open_kind(text, options)
     except NoStoreHere as error:
@@ -111,6 +114,17 @@ def _chosen(path: str, store: str | None) -> str:
         if getattr(_load(kind), "is_meant", _not_meant)(path):
             return kind
     return next(iter(found or KINDS))
+
+
+def _has_namespaces(kind: str) -> bool:
+    return getattr(_load(kind), "HAS_NAMESPACES", False)
+
+
+def _no_namespaces(path: str, wanted: str) -> NotADataRoot:
+    """The error for a namespace of a store that has none; the other store there may have some."""
+    others = [word for word, kind in STORES.items() if kind in kinds_at(path) and _has_namespaces(kind)]
+    hint = f"--store {others[0]} reads the one that has" if others else "leave --namespace out"
+    return NotADataRoot(f"{path}: the store has no namespaces, and no '{wanted}'", hint=hint)
 
 
 def _not_meant(_path: str) -> bool:

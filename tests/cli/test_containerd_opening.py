@@ -364,3 +364,16 @@ def test_stores_are_listed_by_namespace(sample: Callable[[str], Path], tmp_path:
             asked = ("--store", "containerd", "--namespace", namespace)
             layers = layerfs(tmp_path / path, *asked, "layers", "--format", "json").json
             assert row["size"] == sum(layer["size"] or 0 for layer in layers if layer["chain_id"])
+
+
+def test_a_namespace_of_a_store_without_is_refused(
+    sample: Callable[[str], Path], tmp_path: Path, dataroot_path: Path
+) -> None:
+    """`--namespace` is never passed over: of two stores in one root it would show the other's images."""
+    done = layerfs(dataroot_path, "--namespace", "k8s.io", "images")
+    assert (done.code, done.stdout) == (NO_ROOT, "")
+    assert "leave --namespace out" in done.stderr
+    _two_stores(sample(DOCKER), tmp_path, {"changed": "overlay2"})
+    done = layerfs(tmp_path, "--namespace", "moby", "images")
+    assert (done.code, "--store containerd reads" in done.stderr) == (NO_ROOT, True), done.stderr
+    assert layerfs(tmp_path, "--namespace", "moby", "--store", "containerd", "images").code == 0

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from layerfs.stores.containerd.store import ContainerdStore
     from layerfs.stores.registry import Options
 
-__all__ = ["detect", "found_in", "is_meant", "open_kind"]
+__all__ = ["HAS_NAMESPACES", "detect", "found_in", "is_meant", "open_kind"]
+
+HAS_NAMESPACES = True
+"""Whether `Options.namespace` means anything here."""
 
 
 def detect(path: str) -> bool:
