@@ -19,10 +19,13 @@ from layerfs.analysis.doctor.findings import (
     image_subject,
     layer_subject,
 )
+from layerfs.boltfile import NEWEST, read_boltfile
 from layerfs.errors import CorruptStore, DataRootUnreadable, MissingFile, OneStateLost
+from layerfs.formats.containerdmeta import parse_meta
 from layerfs.formats.snapshotdb import COMMITTED
 from layerfs.stores.blobs.layers import packed
 from layerfs.stores.containerd.layers import chain_of_key
+from layerfs.stores.containerd.places import META_DB
 from layerfs.stores.containerd.targets import config_of
 
 if TYPE_CHECKING:
@@ -307,10 +310,31 @@ class Records:
         """The blobs that namespaces have and that are not there; but for the digests `passed`."""
         there = {f"{algorithm}:{name}" for algorithm, name in self._store.content.files()}
         noted = {digest for space in self._store.spaces for digest in space.blobs}
-        for digest in sorted(noted - there - set(passed)):
+        missing = noted - there - set(passed)
+        for digest in sorted(self._still_missing(missing)) if missing else ():
             name = self._store.content.name_of(digest)
             message = "a namespace has the blob, and the content store has not"
             yield Finding("blob-missing", "error", ROOT, name, message=message)
+
+    def _still_missing(self, digests: set[str]) -> set[str]:
+        """Those that a second look tells of too: of a store in use, one may be removed between two looks."""
+        if self._store.bolt_state != NEWEST:
+            return digests
+        try:
+            database = read_boltfile(self._store.directory, META_DB, _ignore, NEWEST)
+        except (OSError, CorruptStore):
+            return digests
+        now = parse_meta(database.root, _ignore)
+        noted = {
+            digest for space in self._store.spaces if space.name in now for digest in now[space.name].blobs
+        }
+        return {digest for digest in digests & noted if self._is_missing(digest)}
+
+    def _is_missing(self, digest: str) -> bool:
+        try:
+            return self._store.content.find(digest) is None
+        except CorruptStore:  # it is there, and told of as what it is
+            return False
 
     def reported(self, told: Collection[str]) -> Iterator[Finding]:
         """What is wrong with databases, and whatever else was met on the way; but for the paths `told`."""
@@ -347,6 +371,10 @@ class Records:
                 "blob-altered", "error", ROOT, blob.label, digest, computed,
                 "the content does not hash to its name",
             )  # fmt: skip
+
+
+def _ignore(_problem: object) -> None:
+    """For what was reported when it was read first."""
 
 
 def _hash(blob: Blob, algorithm: str) -> str | None:
