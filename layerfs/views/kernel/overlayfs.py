@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from layerfs.errors import HostExhausted, MountFailed, reason
 from layerfs.formats.whiteouts import USER
 from layerfs.pool import on_host
-from layerfs.syscalls import NewFileSystem, attach_mount, own_mount
+from layerfs.syscalls import NewFileSystem, attach_mount, open_beneath, own_mount
 from layerfs.views.fuse.mountpoint import KERNEL_SOURCE, detach_own, device_of, mount_table
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ __all__ = ["Wanted", "Way", "attach", "make_overlay"]
 _MAX_LOWER = 500  # OVL_MAX_STACK
 _OPTIONS = {"index": b"off", "metacopy": b"off", "redirect_dir": b"nofollow"}
 _FEWEST = 2  # layers that overlayfs wants where none is an upper one
+_AT = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _SOURCE_MAX = 255  # of fsconfig's strings
 
 
@@ -138,7 +139,12 @@ def _add_empty(made: NewFileSystem, place: Path, way: Way, held: ExitStack) -> N
 
 def attach(mount: int, place: Path) -> None:
     """Put a mount on a directory of the host, whose path holds no link; raises `OSError`."""
-    directory = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    top = os.open("/", _AT)
+    try:
+        # a directory on the way that was replaced by a link meanwhile leads nowhere
+        directory = open_beneath(os.fsencode(place.relative_to("/")), _AT, dir_fd=top)
+    finally:
+        os.close(top)
     try:
         attach_mount(mount, directory)
     finally:
