@@ -94,7 +94,7 @@ def _made(wanted: Wanted, layers: Sequence[HostDir], way: Way) -> int:
     """A mount of some of the layers; raises `OSError` with the kernel's words, where it has some."""
     with NewFileSystem("overlay") as made, ExitStack() as held:
         try:
-            made.configure("source", os.fsencode(wanted.source)[:_SOURCE_MAX])
+            made.configure("source", _cut(wanted.source))
             made.configure("ro")
             for key, value in _OPTIONS.items():
                 made.configure(key, value)
@@ -108,6 +108,11 @@ def _made(wanted: Wanted, layers: Sequence[HostDir], way: Way) -> int:
             return made.mount(noexec=wanted.noexec)
         except OSError as error:
             raise OSError(error.errno, made.told() or reason(error)) from error
+
+
+def _cut(source: str) -> bytes:
+    """A source as the kernel takes it, cut between two characters."""
+    return os.fsencode(source)[:_SOURCE_MAX].decode(errors="ignore").encode()
 
 
 def _add(made: NewFileSystem, directory: int, way: Way, held: ExitStack) -> None:
