@@ -350,7 +350,7 @@ def _of_packed(place: Path) -> Path:
     ("name", "options", "words", "way_out"),
     [
         ("demo:latest", ["--layer", "2"], "as it is on disk", []),
-        ("demo:latest", ["--metadata", "tar-split"], "tar-split.json.gz", ["--metadata", "disk"]),
+        ("demo:latest", ["--metadata", "tar-split"], "taken from its archive", ["--metadata", "disk"]),
         ("demo:latest", ["--userns", "100000"], "user namespace", ["--userns", "none"]),
         ("lab/redirect:1", [], "redirect mark", []),
         ("lab/metacopy:1", [], "metacopy mark", []),
