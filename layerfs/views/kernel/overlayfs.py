@@ -112,7 +112,11 @@ def _made(wanted: Wanted, layers: Sequence[HostDir], way: Way) -> int:
 
 def _cut(source: str) -> bytes:
     """A source as the kernel takes it, cut between two characters."""
-    return os.fsencode(source)[:_SOURCE_MAX].decode(errors="ignore").encode()
+    raw = os.fsencode(source)
+    end = min(len(raw), _SOURCE_MAX)
+    while end < len(raw) and raw[end] & 0xC0 == 0x80:  # within a character
+        end -= 1
+    return raw[:end]
 
 
 def _add(made: NewFileSystem, directory: int, way: Way, held: ExitStack) -> None:
