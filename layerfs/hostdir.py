@@ -173,7 +173,10 @@ class HostDir:
         return [os.fsencode(name) for name in _enough(os.listdir, self.fd)]
 
     def scan(self) -> list[tuple[bytes, os.stat_result]]:
-        """Every name with its lstat, in the file system's order; a name that vanishes is left out."""
+        """Every name with its lstat, in the file system's order; a name that vanishes is left out.
+
+        Raises ENOENT where the directory itself was removed.
+        """
         found: list[tuple[bytes, os.stat_result]] = []
         with _enough(os.scandir, self.fd) as entries:
             for entry in entries:
@@ -181,7 +184,17 @@ class HostDir:
                     found.append((os.fsencode(entry.name), entry.stat(follow_symlinks=False)))
                 except FileNotFoundError:
                     continue
+        if not found:
+            self._check_still_there()
         return found
+
+    def _check_still_there(self) -> None:
+        """Raise ENOENT for a directory that was removed since it was opened: the C library lists it as empty.
+
+        Some file systems count no links of directories, so what the kernel calls it must say so too.
+        """
+        if not os.fstat(self.fd).st_nlink and os.readlink(f"/proc/self/fd/{self.fd}").endswith(" (deleted)"):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.display)
 
     def lstat(self, path: bytes | str = b"") -> os.stat_result:
         """The attributes of the entry itself."""

@@ -23,7 +23,7 @@ from layerfs.formats.errors import FormatError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["BLOCK", "Header", "is_header", "number", "parse", "parse_with_records"]
+__all__ = ["BLOCK", "Header", "is_header", "number", "parse", "parse_with_records", "size_of"]
 
 BLOCK = 512
 """Bytes; everything in a tar is padded to a multiple of it."""
@@ -52,6 +52,7 @@ _MAGIC_POSIX = b"ustar\0"
 _FIELDS = struct.Struct("100s 24s 12s 12s 8s 1s 100s 6s")
 """Name; mode, uid and gid; size, mtime, checksum, type, link name, magic."""
 _NANOSECONDS = 1_000_000_000
+_LIMIT = 1 << 63  # numbers are of 64 bits, with a sign
 _ADLER_MODULUS = 65521
 _NO_XATTRS: Mapping[bytes, bytes] = MappingProxyType({})
 
@@ -116,7 +117,7 @@ def parse_with_records(raw: bytes, at: int = 0) -> tuple[Header, Mapping[bytes, 
         kind = raw[at + 156 : at + 157]
         if kind not in _BEFORE_A_HEADER:
             return _header(raw[at : at + BLOCK], records), records
-        size = number(raw[at + 124 : at + 136], "size")
+        size = size_of(raw[at + 124 : at + 136])
         at += BLOCK
         content = raw[at : at + size]
         if len(content) != size:
@@ -151,7 +152,7 @@ def _header(block: bytes, records: Mapping[bytes, bytes]) -> Header:
         name,
         kind,
         *_mode_and_owner(owner),
-        number(size, "size") if kind in _WITH_CONTENT else 0,
+        size_of(size) if kind in _WITH_CONTENT else 0,
         _nanoseconds(mtime),
         link.split(b"\0", 1)[0] if link[0] else b"",
         _device(block) if kind in b"34" else (0, 0),
@@ -170,7 +171,7 @@ def _extended(header: Header, records: Mapping[bytes, bytes]) -> Header:
         name=records.get(b"GNU.sparse.name", header.name),
         uid=_record(records, b"uid", header.uid),
         gid=_record(records, b"gid", header.gid),
-        size=_record(records, b"size", header.size) if header.type in _WITH_CONTENT else 0,
+        size=_size(_record(records, b"size", header.size)) if header.type in _WITH_CONTENT else 0,
         mtime_ns=_time(records[b"mtime"]) if b"mtime" in records else header.mtime_ns,
         linkname=records.get(b"linkpath") or header.linkname,
         xattrs=_xattrs(records),
@@ -218,15 +219,29 @@ def _record(records: Mapping[bytes, bytes], key: bytes, otherwise: int) -> int:
 
 
 def number(field: bytes, what: str) -> int:
-    """An octal number, or one in base 256 (Go `strconv.go`, parseNumeric)."""
+    """An octal number, or one in base 256, of 64 bits (Go `strconv.go`, parseNumeric)."""
     if field[0] & 0x80:
         value = int.from_bytes(field) & ~(0x80 << 8 * (len(field) - 1))
-        return value - (1 << 8 * len(field) - 1) if field[0] & 0x40 else value
+        value -= (1 << 8 * len(field) - 1) if field[0] & 0x40 else 0
+        if not -_LIMIT <= value < _LIMIT:
+            raise _malformed(what, field)
+        return value
     text = field.strip(b" \0")
     try:
         return int(text.split(b"\0", 1)[0], 8) if text else 0
     except ValueError as error:
         raise _malformed(what, field) from error
+
+
+def size_of(field: bytes) -> int:
+    """A number of bytes (Go `reader.go` refuses those below 0)."""
+    return _size(number(field, "size"))
+
+
+def _size(size: int) -> int:
+    if not 0 <= size < _LIMIT:
+        raise FormatError("malformed size in a tar header", found=str(size))
+    return size
 
 
 @functools.lru_cache(1024)

@@ -99,7 +99,7 @@ def _stored(header: Header, raw: bytes, records: Mapping[bytes, bytes]) -> int:
         return header.size
     if header.kind or header.is_hard_link:
         return 0
-    return _decimal(records[b"size"]) if b"size" in records else _size_of(raw[-BLOCK:])
+    return _decimal(records[b"size"]) if b"size" in records else tarheader.size_of(raw[-BLOCK:][124:136])
 
 
 def _padded(size: int) -> int:
@@ -140,7 +140,7 @@ def _headers(window: _Window, at: int) -> tuple[int, bytes] | None:
         kind = block[156:157]
         if kind not in _EXTENSIONS and kind != _GLOBAL:
             return begin, pieces + block
-        size = _padded(_size_of(block))
+        size = _padded(tarheader.size_of(block[124:136]))
         if size > _MAX_HEADERS - len(pieces):
             raise FormatError("an extended tar header is too large", found=f"at byte {begin}")
         if kind == _GLOBAL:  # the engines' reader takes it for a member, which the engines ignore
@@ -155,13 +155,6 @@ def _headers(window: _Window, at: int) -> tuple[int, bytes] | None:
         at += size
 
 
-def _size_of(block: bytes) -> int:
-    size = tarheader.number(block[124:136], "size")
-    if size < 0:
-        raise FormatError("malformed size in a tar header", found=str(size))
-    return size
-
-
 # -- sparse files ----------------------------------------------------------------------------------
 
 
@@ -169,7 +162,7 @@ def _old_sparse(
     window: _Window, block: bytes, begin: int, stored: int
 ) -> tuple[int, tuple[Extent, ...], int]:
     """Size, extents, and where the content begins; the map is in the header and in blocks behind it."""
-    real = tarheader.number(block[483:495], "realsize")
+    real = tarheader.size_of(block[483:495])
     pairs = list(_old_map(block, 386, 4))
     more = block[482]
     while more:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,8 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layerfs import syscalls
+from layerfs.errors import TreeError
 from layerfs.hostdir import HostDir, Refused, TooLarge
 from layerfs.pool import Pool, PooledDir
+from tests.support.treeview import union_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -170,3 +173,26 @@ def test_pool_forgets_what_it_gave_back(tmp_path: Path) -> None:
         for directory in pooled:
             directory.close()
         assert not pool.give_back(), "nothing is open any more"
+
+
+def test_a_directory_that_was_removed_is_not_empty(tmp_path: Path) -> None:
+    """The C library lists nothing of it, as of an empty one; also through a mount of our own."""
+    (tmp_path / "d").mkdir()
+    with HostDir.open(tmp_path / "d") as directory, directory.sealed() as sealed:
+        assert [opened.scan() for opened in (directory, sealed)] == [[], []]
+        (tmp_path / "d").rmdir()
+        for opened in (directory, sealed):
+            with pytest.raises(FileNotFoundError, match=str(tmp_path / "d")):
+                opened.scan()
+
+
+def test_a_layer_that_was_removed_is_missed(tmp_path: Path) -> None:
+    """What merges with it is not shown without it."""
+    layers = [tmp_path / "upper", tmp_path / "lower"]
+    for layer in layers:
+        (layer / layer.name).mkdir(parents=True)
+    tree = union_of(layers)
+    assert set(tree.listing(tree.root).names) == {b"upper", b"lower"}
+    shutil.rmtree(layers[1])
+    with pytest.raises(TreeError, match="No such file"):
+        tree.listing(tree.root)

@@ -3,13 +3,14 @@
 The kernel counts its look-ups of every node and gives them back with FORGET. A listing of which no entry is
 held is dropped, so memory follows what the kernel keeps.
 
-Most entries have a node ID made of the number of their folder and their index in it, and no object of their
+Most entries have a node ID made of the number of their listing and their index in it, and no object of their
 own (`packed.py`). A node is apart that was looked up before its directory was listed, and a file of several
 names: these share a node ID, as they share an inode.
 """
 
 from __future__ import annotations
 
+import itertools
 import threading
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["NodeTable"]
 
 _INDEX = (1 << 32) - 1
-"""The part of a node ID that is the index in a folder; the rest is the folder's number, 0 for nodes apart."""
+"""The part of a node ID that is the index in a listing; the rest is its number, 0 for nodes apart."""
 
 
 class _Folder:
@@ -34,18 +35,16 @@ class _Folder:
 
     Attributes:
         node: the directory.
-        number: distinguishes the node IDs of its entries from those of others.
         asked: how many names were looked up before it was listed.
         named: the nodes of those that the kernel holds.
         listing: its entries, or None.
     """
 
-    __slots__ = ("asked", "listing", "named", "node", "number")
+    __slots__ = ("asked", "listing", "named", "node")
 
-    def __init__(self, node: Node, number: int) -> None:
+    def __init__(self, node: Node) -> None:
         """Look into `node`."""
         self.node = node
-        self.number = number
         self.asked = 0
         self.named: dict[bytes, _Apart] = {}
         self.listing: PackedListing | None = None
@@ -76,7 +75,7 @@ class NodeTable:
         self._linked: dict[tuple[int, int], _Apart] = {}  # files of several names
         self._entered: dict[int, _Folder] = {}  # by the node ID of the directory
         self._listed: dict[int, _Folder] = {}  # by number
-        self._next_number = 1
+        self._numbers = itertools.count(1)  # no ID is given twice, lest a directory changed on the way
 
     def __getitem__(self, node_id: int) -> Node:
         """The node behind an ID; raises `KeyError` for one the kernel should not have."""
@@ -183,8 +182,7 @@ class NodeTable:
         listing = folder.listing if folder else None
         if folder is None or listing is None:
             return []
-        first = folder.number << 32
-        return [first | index for index in listing.directories]
+        return [listing.first_id | index for index in listing.directories]
 
     def expects(self, node_id: int) -> bool:
         """Whether a directory is held and was not listed yet."""
@@ -192,34 +190,32 @@ class NodeTable:
         return node_id in self and (folder is None or folder.listing is None)
 
     def prepare(self, node_id: int) -> None:
-        """List a directory for who may ask; raises as `look_up`."""
+        """List a directory for who may ask; raises as `look_up`. The kernel may forget it meanwhile."""
         folder = self._enter(node_id)
         listing = self._list(folder)
         with self._lock:
-            self._keep(folder, listing)
+            if self._entered.get(node_id) is folder:
+                self._keep(folder, listing)
 
     def _enter(self, node_id: int) -> _Folder:
         folder = self._entered.get(node_id)
         if folder is None:
-            node = self[node_id]
-            with self._lock:
-                folder = self._entered.setdefault(node_id, _Folder(node, self._next_number))
-                self._next_number += 1
+            with self._lock:  # or it might be forgotten before it is there to be let go of
+                folder = self._entered.setdefault(node_id, _Folder(self[node_id]))
         return folder
 
     def _list(self, folder: _Folder) -> PackedListing:
         """A directory's entries; not with the lock held, as a disk may be slow."""
         return folder.listing or PackedListing(
-            self._tree, self._tree.listing(folder.node), folder.number << 32
+            self._tree, self._tree.listing(folder.node), next(self._numbers) << 32
         )
 
     def _keep(self, folder: _Folder, listing: PackedListing) -> PackedListing:
         """Keep a listing, unless there is one by now, which is returned."""
         if folder.listing is None:
             folder.listing = listing
-            self._listed[folder.number] = folder
-            for name in folder.named:
-                listing.set_apart(name)
+            self._listed[listing.first_id >> 32] = folder
+            listing.set_apart(folder.named)
         return folder.listing
 
     def _apart_at(self, folder: _Folder, listing: PackedListing, index: int) -> _Apart | None:
@@ -292,8 +288,9 @@ class NodeTable:
 
     def _drop(self, folder: _Folder) -> None:
         """Let go of a listing: it is made again if it is ever asked for."""
-        folder.listing = None
-        self._listed.pop(folder.number, None)
+        if folder.listing is not None:
+            del self._listed[folder.listing.first_id >> 32]
+            folder.listing = None
 
     def _forget_apart(self, node_id: int, count: int) -> bool:
         apart = self._apart.get(node_id)

@@ -19,7 +19,7 @@ from layerfs.tree.node import FileStat, Node
 from layerfs.views.fuse.protocol import ATTR, DIRENTPLUS, ENTRY_OUT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from layerfs.tree.listing import Listing
     from layerfs.tree.node import Part
@@ -48,6 +48,7 @@ class PackedListing:
 
     Attributes:
         above: the directory.
+        first_id: the node ID of an entry is this and its index.
         counts: the look-ups that the kernel has of each entry by its ID made of the index.
         held: how many entries have any.
         apart: the entries, in order, that may have another ID: files of several names, and whatever is added.
@@ -55,12 +56,14 @@ class PackedListing:
     """
 
     __slots__ = (
-        "_ends", "_index", "_merged", "_packed", "_places", "above", "apart", "counts", "directories", "held",
+        "_ends", "_index", "_merged", "_packed", "_places", "above", "apart", "counts", "directories",
+        "first_id", "held",
     )  # fmt: skip
 
     def __init__(self, tree: UnionTree, listing: Listing, first_id: int) -> None:
-        """Pack a listing of `tree`; the node ID of an entry is `first_id` and its index."""
+        """Pack a listing of `tree`; see the attributes."""
         self.above = listing.directory
+        self.first_id = first_id
         self.held = 0
         self._index: dict[bytes, int] | None = None
         places = listing.places
@@ -84,9 +87,9 @@ class PackedListing:
             for index in self.directories
             if (node := listing.directories[listing.names[index]]).lower or node.refusal
         } or _NONE
-        self._packed, self._ends = self._pack(tree, listing, first_id)
+        self._packed, self._ends = self._pack(tree, listing)
 
-    def _pack(self, tree: UnionTree, listing: Listing, first_id: int) -> tuple[bytes, array[int]]:
+    def _pack(self, tree: UnionTree, listing: Listing) -> tuple[bytes, array[int]]:
         """The entries one behind the other, and where each begins, and the last ends."""
         pieces: list[bytes] = []
         end, ends, head_size = 0, [0], DIRENTPLUS.size
@@ -96,7 +99,7 @@ class PackedListing:
                 device, mixed = found.dev, tree.device_bits(found.dev)
             inode, length, merged = found.ino ^ mixed, len(name), self._merged.get(index)
             head = DIRENTPLUS.pack(
-                first_id + index, 0, FOREVER, FOREVER, 0, 0,
+                self.first_id + index, 0, FOREVER, FOREVER, 0, 0,
                 *attributes_of(found, inode, merged.nlink if merged else found.nlink),
                 inode, index + DOTS + 1, length, found.mode >> 12,
             )  # fmt: skip
@@ -109,11 +112,11 @@ class PackedListing:
         """How many entries there are."""
         return len(self.counts)
 
-    def set_apart(self, name: bytes) -> None:
-        """Note that an entry may have an ID that is not made of its index; a name that is none is ignored."""
-        index = self.find(name)
-        if index is not None and not self.is_apart(index):
-            self.apart = _numbers(sorted([*self.apart, index]))
+    def set_apart(self, names: Iterable[bytes]) -> None:
+        """Note that entries may have IDs that are not made of their index; a name that is none is ignored."""
+        found = {index for name in names if (index := self.find(name)) is not None}
+        if found:
+            self.apart = _numbers(sorted(found.union(self.apart)))
 
     def is_apart(self, index: int) -> bool:
         """Whether an entry may have another ID."""

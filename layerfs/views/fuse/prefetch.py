@@ -10,8 +10,6 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from layerfs.errors import TreeError
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -51,14 +49,13 @@ class Prefetch:
         """Prepare one file, or merge one directory; returns whether there may be more to do."""
         file, self._file = self._file, None
         if file is not None:
-            with suppress(TreeError, KeyError):  # whoever asks for it will be told; forgotten meanwhile
+            with suppress(Exception):  # whoever asks for it will be told; or it was forgotten meanwhile
                 self._prepare(file)
             return True
         try:
             directory = self._expected.pop()
         except IndexError:
             return False
-        if self._nodes.expects(directory):  # else it was listed already, or forgotten
-            with suppress(TreeError, KeyError):
-                self._nodes.prepare(directory)
+        with suppress(Exception):  # likewise: a guess must never end the server
+            self._nodes.prepare(directory)
         return True

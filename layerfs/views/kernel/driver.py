@@ -40,50 +40,50 @@ class KernelDriver:
         self._ways = ways
 
     def mount(self, tree: UnionTree, mountpoint: Path, options: MountOptions) -> None:
-        """Mount, and be done; see `Unattended`."""
-        with self._made(tree, mountpoint, options) as mount:
-            _attach(mount, mountpoint)
+        """Mount, and be done; see `Unattended`. A signal that ends the process leaves nothing mounted."""
+        wanted = _wanted(tree, mountpoint, options)
+        device = ""
+        try:
+            with _undisturbed() as came:
+                device = self._put(wanted)
+                if came():
+                    detach_own(mountpoint, device)
+        except KeyboardInterrupt:  # perhaps since that question
+            detach_own(mountpoint, device)
+            raise
 
     def serve(
         self, tree: UnionTree, mountpoint: Path, options: MountOptions, ready: Callable[[], None]
     ) -> None:
         """Mount, and wait until unmounted or signalled; see `Driver`."""
-        with ExitStack() as held:
-            with self._made(tree, mountpoint, options) as mount:
-                told = held.enter_context(_told_by_signals())
-                device = _attach(mount, mountpoint)
-                held.callback(detach_own, mountpoint, device)
+        wanted = _wanted(tree, mountpoint, options)
+        with _told_by_signals() as told, ExitStack() as held:
+            device = self._put(wanted)
+            held.callback(detach_own, mountpoint, device)
             ready()
             _wait_until_gone(device, told)
 
-    @contextmanager
-    def _made(self, tree: UnionTree, mountpoint: Path, options: MountOptions) -> Iterator[int]:
-        """A mount that is nowhere to be seen, by a descriptor for the block: open, it keeps a mount busy."""
-        if not is_system_admin():
-            raise MountFailed(
-                f"{mountpoint}: only root of the host (CAP_SYS_ADMIN) mounts the kernel's overlayfs",
-                hint="--driver native needs no root",
-            )
-        lower = lower_directories(tree, options.on_progress)
-        wanted = Wanted(lower, KERNEL_SOURCE + options.source, mountpoint, options.noexec)
+    def _put(self, wanted: Wanted) -> str:
+        """Mount it on its place; its device. Ended by a signal half-way, something would stay mounted."""
         mount = make_overlay(wanted, self._ways)
         try:
-            yield mount
+            attach(mount, wanted.place)
+            return device_of(os.fstat(mount))
+        except OSError as error:
+            raise MountFailed(f"{wanted.place}: {reason(error)}") from error
         finally:
-            os.close(mount)
+            os.close(mount)  # open, it keeps a mount busy
 
 
-def _attach(mount: int, mountpoint: Path) -> str:
-    """Put it on its place; its device. Nothing is left there if anything raises, Ctrl-C too."""
-    device = device_of(os.fstat(mount))
-    try:
-        attach(mount, mountpoint)
-    except OSError as error:
-        raise MountFailed(f"{mountpoint}: {reason(error)}") from error
-    except BaseException:
-        detach_own(mountpoint, device)
-        raise
-    return device
+def _wanted(tree: UnionTree, mountpoint: Path, options: MountOptions) -> Wanted:
+    """What to mount; raises `MountFailed` where that is not for us, or nothing for the kernel."""
+    if not is_system_admin():
+        raise MountFailed(
+            f"{mountpoint}: only root of the host (CAP_SYS_ADMIN) mounts the kernel's overlayfs",
+            hint="--driver native needs no root",
+        )
+    lower = lower_directories(tree, options.on_progress)
+    return Wanted(lower, KERNEL_SOURCE + options.source, mountpoint, options.noexec)
 
 
 def _wait_until_gone(device: str, told: int) -> None:
@@ -96,12 +96,27 @@ def _wait_until_gone(device: str, told: int) -> None:
                 return
 
 
+def _heeded() -> set[signal.Signals]:
+    """The signals that end this process."""
+    return {number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN}
+
+
+@contextmanager
+def _undisturbed() -> Iterator[Callable[[], bool]]:
+    """Signals that end the process wait for the end of the block; gives a function that tells if any does."""
+    heeded = _heeded()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, heeded)
+    try:
+        yield lambda: bool(signal.sigpending() & heeded)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 @contextmanager
 def _told_by_signals() -> Iterator[int]:
     """A descriptor that can be read once a signal said that it is over: these do nothing else meanwhile."""
     told, tell = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    heeded = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, lambda *_: None) for number in heeded}
+    before = {number: signal.signal(number, lambda *_: None) for number in _heeded()}
     signal.set_wakeup_fd(tell)
     try:
         yield told

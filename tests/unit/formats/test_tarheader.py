@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerfs.formats import tarheader
+from layerfs.formats import tarheader, tarindex
 from layerfs.formats.errors import FormatError
 
 if TYPE_CHECKING:
@@ -141,6 +141,25 @@ def test_malformed(damage: object) -> None:
     assert callable(damage)
     with pytest.raises(FormatError):
         tarheader.parse(damage(tarfile.TarInfo("f").tobuf()))
+
+
+@pytest.mark.parametrize("size", [-1, -512, -(1 << 80), 1 << 63, 1 << 80])
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.GNUTYPE_SPARSE, tarfile.XHDTYPE, tarfile.XGLTYPE])
+def test_sizes_that_no_file_has(kind: bytes, size: int) -> None:
+    """A size is of 63 bits, as Go's reader has it: one below 0 would lead a reader back to where it was."""
+    info = tarfile.TarInfo("f")
+    info.type = kind
+    raw = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    raw[124:136] = (size & ((1 << 95) - 1) | 1 << 95 | (size < 0) << 94).to_bytes(12)
+    raw[148:156] = b" " * 8
+    raw[148:156] = b"%06o\0 " % sum(raw)
+    tar = bytes(raw) + bytes(1024)
+    with pytest.raises(FormatError):
+        next(tarindex.members(lambda offset, length: tar[offset : offset + length], len(tar)))
+    info.pax_headers = {"size": str(size)}
+    if kind == tarfile.REGTYPE:
+        with pytest.raises(FormatError):
+            tarheader.parse(info.tobuf(tarfile.PAX_FORMAT))
 
 
 @given(st.binary(max_size=2048))
