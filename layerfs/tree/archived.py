@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from layerfs.formats.idmap import Owners
     from layerfs.hostdir import HostDir
     from layerfs.tree.content import Content
-    from layerfs.tree.originals import Original, Originals
+    from layerfs.tree.original import Original
+    from layerfs.tree.originals import Originals
 
 __all__ = ["ArchivedLayer"]
 

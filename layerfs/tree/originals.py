@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from layerfs.formats.errors import FormatError
@@ -29,14 +27,16 @@ from layerfs.formats.unpacked import (
     stored_xattrs,
 )
 from layerfs.formats.whiteouts import OPAQUE
+from layerfs.tree.original import Original
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from layerfs.formats.tarheader import Header
     from layerfs.formats.tarsplit import Member
+    from layerfs.tree.parents import Given
 
-__all__ = ["MOST", "Original", "Originals", "inode_base"]
+__all__ = ["MOST", "Originals", "inode_base"]
 
 MOST = 1 << 22
 """Originals alive at a time, about a gibibyte: several times what the largest real images have."""
@@ -48,9 +48,6 @@ _MAX_SYMLINKS = 40
 _MOST_FAULTS = 100
 _NOBODY = 0xFFFFFFFF  # to chown(2): leave it
 _NAMESPACES = (b"user.", b"trusted.", b"security.", b"system.posix_acl_")
-_NO_XATTRS: Mapping[bytes, bytes] = MappingProxyType({})
-_DIRECTORY = stat.S_IFDIR | 0o755
-_TYPE = 0o170000  # what `stat.S_IFMT` keeps of a mode, without a call for each look at one
 _INODES = 1 << 52  # above those of real disks, below what JSON readers round
 _NUMBER_BITS, _LAYER_BITS = 22, 30
 
@@ -64,42 +61,6 @@ def inode_base(key: int) -> tuple[int, int]:
     return -1 - key, _INODES | key % (1 << _LAYER_BITS) << _NUMBER_BITS
 
 
-@dataclass(slots=True, eq=False)
-class Original:
-    """An entry as it was unpacked.
-
-    Attributes:
-        number: distinct in its layer; the names of one inode share it, as they share this object.
-        mode: type and permissions.
-        uid: numeric owner.
-        gid: likewise.
-        mtime_ns: None for what has no header: nobody knows when it was unpacked.
-        size: bytes of content of a regular file.
-        rdev: the number of a device; 0 with a character device is a whiteout.
-        links: names of a file; of a directory 2 and those in it.
-        target: of a symbolic link.
-        xattrs: as the disk had them, marks of overlayfs too.
-        children: of a directory, by name.
-    """
-
-    number: int
-    mode: int = _DIRECTORY
-    uid: int = 0
-    gid: int = 0
-    mtime_ns: int | None = None
-    size: int = 0
-    rdev: int = 0
-    links: int = 1
-    target: bytes = b""
-    xattrs: Mapping[bytes, bytes] = field(default_factory=lambda: _NO_XATTRS)
-    children: dict[bytes, Original] | None = None
-
-    @property
-    def kind(self) -> int:
-        """The file type bits, as `stat.S_IFREG`."""
-        return self.mode & _TYPE
-
-
 class Originals:
     """The entries of one layer.
 
@@ -107,6 +68,8 @@ class Originals:
         root: the layer's root directory.
         faults: what no engine unpacks, and what was made of it: a sentence each, a hundred at most.
         names: for what has several names, by its number: all of them, where the engine put them.
+        implied: by their numbers the directories that something in them made, before any header of their own:
+            whether what they lie in had a header then.
     """
 
     def __init__(
@@ -125,7 +88,7 @@ class Originals:
             opaque: the attribute that marks a directory as opaque.
             most: how much may be kept, in entries; a kibibyte of names and values counts as four.
             markers: whether names that begin with `.wh.` are whiteouts, as in layers, or names.
-            deleting: whether a whiteout deletes what the same archive had before it.
+            deleting: whether a whiteout deletes what the same archive had before it, and leaves no mark.
 
         Raises:
             FormatError: there is more than that; and what `members` raises.
@@ -133,6 +96,7 @@ class Originals:
         self.root = Original(1, links=2)
         self.faults: list[str] = []
         self.names: dict[int, list[bytes]] = {}
+        self.implied: dict[int, bool] = {}
         self.weight = 1
         self._most = most
         self._opaque = opaque
@@ -182,7 +146,8 @@ class Originals:
         if directory is None:
             self._fault(path, "a part of its path is no directory: left out")
         elif self._markers and name == OPAQUE_MARKER:
-            self._set(directory, self._opaque, OPAQUE)
+            if not self._deleting:
+                self._set(directory, self._opaque, OPAQUE)
         elif self._markers and name.startswith(WHITEOUT):
             self._whiteout(directory, name[len(WHITEOUT) :], header, path)
         elif header.is_hard_link:
@@ -229,11 +194,13 @@ class Originals:
         if not name:
             self._fault(path, "a whiteout of nothing: left out")
             return
-        if directory.children and name in directory.children:
-            if self._deleting:
+        is_there = directory.children is not None and name in directory.children
+        if self._deleting:
+            if is_there:
                 self._delete(directory, name)
-            else:
-                self._fault(path, "a whiteout of what the same archive holds: left out")
+            return
+        if is_there:
+            self._fault(path, "a whiteout of what the same archive holds: left out")
             return
         made = self._put(directory, name, self._new(stat.S_IFCHR))
         self._own(made, header)
@@ -286,6 +253,17 @@ class Originals:
         for name, value in stored_xattrs(kept | taken, made.kind, header.mode).items():
             self._set(made, name, value)
 
+    def inherit(self, made: Original, within: Original, given: Given | None) -> None:
+        """Give one of `implied`, which lies in `within`, what `Original.inherit` tells.
+
+        Raises:
+            FormatError: all entries and values are more than may be kept.
+        """
+        if given and given.xattrs:
+            self._weigh(sum(map(len, given.xattrs.values())))
+        made.inherit(within if self.implied.get(made.number) == within.has_header else None, given)
+        self.implied.pop(made.number, None)
+
     @staticmethod
     def _set(made: Original, name: bytes, value: bytes | None) -> None:
         """Set one attribute, or remove it; no further ones than the kernel would list."""
@@ -324,6 +302,7 @@ class Originals:
             found = (way[-1].children or {}).get(name)
             if found is None and make:
                 found = self._put(way[-1], name, self._new(stat.S_IFDIR))
+                self.implied[found.number] = way[-1].has_header
             if found and found.kind == stat.S_IFLNK and links < _MAX_SYMLINKS:
                 links += 1
                 pending += self._followed(found)

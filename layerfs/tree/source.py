@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Callable, Hashable, Iterable
 
     from layerfs.tree.content import Content
     from layerfs.tree.node import FileStat
+    from layerfs.tree.parents import Given
 
 __all__ = ["NO_MARKS", "Entry", "LayerSource", "Marks", "StoredLayer", "Unmarked"]
 
@@ -84,9 +85,17 @@ class StoredLayer(LayerSource, Protocol):
     def xattr_of_open(self, path: bytes, content: Content, name: bytes) -> bytes | None:
         """One extended attribute of the file at `path`, which is open as `content`."""
 
+    def implied(self, path: bytes) -> Callable[[Given | None], None] | None:
+        """For a directory that still lacks what lower layers give it: what takes this; see `tree.parents`."""
+
 
 class Unmarked:
     """What every stored layer answers of overlayfs's marks: they mean nothing where they are plain data."""
+
+    def implied(self, path: bytes) -> Callable[[Given | None], None] | None:
+        """None: a directory has all its attributes."""
+        del path
+        return None
 
     def marks(self, path: bytes) -> Marks:
         """None: marks are plain data here."""

@@ -9,6 +9,7 @@ Sources: `originals` (the rules of unpacking), OCI image-spec `layer.md`.
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import stat
 import threading
@@ -17,8 +18,10 @@ from typing import TYPE_CHECKING
 from layerfs.errors import CorruptStore
 from layerfs.formats.errors import FormatError
 from layerfs.formats.whiteouts import TRUSTED
+from layerfs.tree.lower import join
 from layerfs.tree.node import FileStat
 from layerfs.tree.originals import MOST, Originals, inode_base
+from layerfs.tree.parents import complete
 from layerfs.tree.source import Entry, Unmarked
 from layerfs.tree.stretch import Stretch
 
@@ -27,7 +30,8 @@ if TYPE_CHECKING:
 
     from layerfs.formats.tarindex import Extent, TarMember
     from layerfs.tree.content import Content
-    from layerfs.tree.originals import Original
+    from layerfs.tree.original import Original
+    from layerfs.tree.parents import Below, Given
     from layerfs.tree.pooledfile import Readable
 
 __all__ = ["TarLayer", "TarTree"]
@@ -86,7 +90,13 @@ class TarTree:
 class TarLayer(Unmarked):
     """A tar as a stored layer; safe to use from several threads."""
 
-    def __init__(self, label: str, key: int, load: Callable[[], TarTree]) -> None:
+    def __init__(
+        self,
+        label: str,
+        key: int,
+        load: Callable[[], TarTree],
+        below: Callable[[], Below | None] = lambda: None,
+    ) -> None:
         """Show a tar.
 
         Args:
@@ -94,10 +104,12 @@ class TarLayer(Unmarked):
             key: distinct among layers, and always the same for this one: inode numbers are made of it.
             load: asked once, when the layer is first looked at; may raise `FormatError`, `CorruptStore`,
                 `OSError`.
+            below: asked once, when a directory without a header is first looked at: what the layer stands on.
         """
         self.label = label
         self._key = key
         self._load = load
+        self._below = functools.cache(below)  # it is kept as long as this layer
         self._lock = threading.Lock()
         self._tree: TarTree | None = None
         self._device, self._inodes = inode_base(key)
@@ -125,7 +137,7 @@ class TarLayer(Unmarked):
 
     def entry(self, path: bytes) -> Entry | None:
         """The entry at `path`, or None."""
-        found = self.tree.originals.find(path)
+        found = self._find(path)
         return self._entry(path.rpartition(b"/")[2], found) if found else None
 
     def scan(self, path: bytes) -> Iterable[Entry]:
@@ -133,7 +145,12 @@ class TarLayer(Unmarked):
         found = self._found(path)
         if found.kind != stat.S_IFDIR:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-        return [self._entry(name, child) for name, child in (found.children or {}).items()]
+        children = found.children or {}
+        if implied := self.tree.originals.implied:
+            for name, child in children.items():
+                if child.number in implied:
+                    self._find(join(path, name))
+        return [self._entry(name, child) for name, child in children.items()]
 
     def readlink(self, path: bytes) -> bytes:
         """The target of the link at `path`."""
@@ -161,8 +178,28 @@ class TarLayer(Unmarked):
         del content
         return self.xattr(path, name)
 
+    def implied(self, path: bytes) -> Callable[[Given | None], None] | None:
+        """For a directory without a header that was not looked at yet: what takes its attributes."""
+        originals = self.tree.originals
+        found = originals.find(path)
+        if found is None or found.number not in originals.implied:
+            return None
+        within = originals.find(path.rpartition(b"/")[0]) or originals.root
+        return functools.partial(originals.inherit, found, within)
+
+    def _find(self, path: bytes) -> Original | None:
+        """What is at `path`, with all that it has."""
+        originals = self.tree.originals
+        found = originals.find(path)
+        if found and found.number in originals.implied:
+            try:
+                complete(self, path, self._below)
+            except FormatError as error:
+                raise OSError(errno.EIO, str(error)) from error
+        return found
+
     def _found(self, path: bytes) -> Original:
-        found = self.tree.originals.find(path)
+        found = self._find(path)
         if found is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         return found

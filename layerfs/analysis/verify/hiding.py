@@ -12,19 +12,21 @@ Sources: moby `pkg/archive/diff.go` (UnpackLayer), `daemon/graphdriver/overlay2/
 from __future__ import annotations
 
 import functools
+import stat
 from typing import TYPE_CHECKING
 
 from layerfs.errors import CorruptStore, DataRootError, TreeError
 from layerfs.tree.overlay import OverlayLayer, RawLayer
+from layerfs.tree.parents import Given, given_to
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from layerfs.analysis.verify.kept import KeptTar
     from layerfs.formats.tarsplit import ArchiveMarks
     from layerfs.formats.whiteouts import Dialect
-    from layerfs.tree.node import FileStat, Node
+    from layerfs.tree.node import Node
 
 __all__ = ["Hiding"]
 
@@ -41,6 +43,7 @@ class Hiding:
         below: Callable[[], UnionTree | None],
         *,
         naive: bool,
+        apart: bool = False,
     ) -> None:
         """Judge a layer.
 
@@ -49,8 +52,11 @@ class Hiding:
             dialect: the extended attributes that are overlayfs's own.
             below: gives the tree of the layers below, or None for the base.
             naive: whether its engine uses naive diff; if not, every mark must be in the archive.
+            apart: whether the engine makes directories without a header as `tree.parents` tells, and not as
+                the kernel copies them up.
         """
         self._naive = naive
+        self._apart = apart
         self._archive = archive
         self._dialect = dialect
         self._make_below = below
@@ -99,24 +105,24 @@ class Hiding:
         except _DAMAGE:
             return True
 
-    def attributes_below(self, path: bytes) -> FileStat | None:
-        """The attributes of `path` in the layers below, which a copied-up directory keeps; or None."""
-        try:
-            node = _find(self._below, path) if self._below else None
-        except _DAMAGE:
-            return None
-        return node.stat if node else None
-
-    def xattrs_below(self, path: bytes) -> Mapping[bytes, bytes | None]:
-        """The extended attributes that users see at `path` in the layers below; empty if it is not there."""
+    def given(self, path: bytes) -> Given | None:
+        """What a directory at `path` that is made without a header takes of the layers below; or None."""
         try:
             below = self._below
-            node = _find(below, path) if below else None
-            return (
-                {name: below.xattr(node, name) for name in below.xattr_names(node)} if below and node else {}
-            )
+            if below is None:
+                return None
+            return self._given_apart(path, below) if self._apart else _given(path, below)
         except (*_DAMAGE, OSError):
-            return {}
+            return None
+
+    def _given_apart(self, path: bytes, below: UnionTree) -> Given | None:
+        layers = (item.stored for item in below.layers if isinstance(item, OverlayLayer))
+        if found := given_to(layers, path):
+            return found
+        within = self._stored.entry(path.rpartition(b"/")[0])
+        if within and within.stat.mode & stat.S_ISGID:  # mkdir(2) takes its group
+            return Given(stat.S_IFDIR | 0o755, 0, within.stat.gid, 0, {})
+        return None
 
     # -- the trees -----------------------------------------------------------------------------
 
@@ -154,6 +160,16 @@ class Hiding:
         """Whether by the archive this entry of the layers below is visible: nothing hides or replaces it."""
         path = node.path[1:]
         return self._stored.entry(path) is None and not self._is_hidden(path)
+
+
+def _given(path: bytes, below: UnionTree) -> Given | None:
+    """The attributes that a directory keeps when the kernel copies it up, and users see."""
+    node = _find(below, path)
+    if node is None:
+        return None
+    values = {name: below.xattr(node, name) for name in below.xattr_names(node)}
+    xattrs = {name: value for name, value in values.items() if value is not None}
+    return Given(node.stat.mode, node.stat.uid, node.stat.gid, node.stat.mtime_ns, xattrs)
 
 
 def _find(tree: UnionTree, path: bytes) -> Node | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from layerfs.analysis.verify.attributes import kind_words, xattr_words
@@ -19,7 +20,7 @@ from layerfs.formats.unpacked import add_hard_link
 from layerfs.formats.whiteouts import OPAQUE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from layerfs.analysis.verify.attributes import Attributes, Difference
     from layerfs.analysis.verify.hiding import Hiding
@@ -76,6 +77,8 @@ class EntryCheck:
                 self._add(path, difference)
         if self.wants_xattrs:
             names = directory.xattr_names(name) if names is None else names
+            if names and header.kind == stat.S_IFDIR:  # what is in it may have made it, before its header
+                names = self._own_names(path, directory, name, names, header.xattrs)
             if names or header.xattrs:
                 self._compare_xattrs(path, directory, name, names, header, mode)
 
@@ -101,10 +104,23 @@ class EntryCheck:
         for difference in () if self._is_copied_up(path, found) else self._attributes.implied(found):
             self._add(path, difference._replace(code=difference.code if path else "root-altered"))
         if self.wants_xattrs:
-            names = directory.xattr_names()
-            below = self._hiding.xattrs_below(path) if names and self._attributes.copies_up and path else {}
-            names = [name for name in names if name not in below or below[name] != directory.xattr(b"", name)]
+            names = self._own_names(path, directory, b"", directory.xattr_names())
             self._compare_xattrs(path, directory, b"", names, None, found.st_mode)
+
+    def _own_names(
+        self,
+        path: bytes,
+        directory: HostDir,
+        name: bytes,
+        names: Sequence[bytes],
+        wanted: Mapping[bytes, bytes] = MappingProxyType({}),
+    ) -> Sequence[bytes]:
+        """The attributes of a directory without those, not `wanted`, that it took of the layers below."""
+        if not path or not self._attributes.copies_up or wanted.keys() >= set(names):
+            return names
+        below = self._hiding.given(path)
+        taken = {key: value for key, value in below.xattrs.items() if key not in wanted} if below else {}
+        return [key for key in names if key not in taken or taken[key] != directory.xattr(name, key)]
 
     def compare_root(self, directory: HostDir, header: Header) -> None:
         """Compare `diff/` with a header `./`, which some engines apply; others make `diff/` for root."""
@@ -115,7 +131,7 @@ class EntryCheck:
 
     def _is_copied_up(self, path: bytes, found: os.stat_result) -> bool:
         """Whether a directory was copied up, and so has the attributes of the same directory below."""
-        below = self._hiding.attributes_below(path) if self._attributes.copies_up and path else None
+        below = self._hiding.given(path) if self._attributes.copies_up and path else None
         return below is not None and (below.mode, below.uid, below.gid) == (
             found.st_mode,
             *self._attributes.inside(found),

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from layerfs.formats.tarindex import TarMember
     from layerfs.ids import BlobDigest, ChainID, DiffID
     from layerfs.stores.blobs.outer import Blob
-    from layerfs.tree.originals import Original
+    from layerfs.tree.original import Original
+    from layerfs.tree.parents import Below
     from layerfs.tree.source import LayerSource
 
 __all__ = ["BlobLayer", "LayerFiles", "missing", "packed"]
@@ -117,11 +118,20 @@ class LayerFiles:
         self._report = report
         self._markers = markers
         self._as_unpacked = as_unpacked
+        self._below: Callable[[BlobLayer], Below | None] = lambda _layer: None
         self._lock = threading.RLock()
         self._layers: weakref.WeakValueDictionary[ChainID, TarLayer] = weakref.WeakValueDictionary()
         self._recent: collections.deque[TarLayer] = collections.deque(maxlen=_RECENT)
         self._loading: dict[ChainID, threading.Lock] = {}
         self._weight = 0  # all trees in memory
+
+    def stand(self, below: Callable[[BlobLayer], Below | None]) -> None:
+        """Unpack from now on as an engine that gives directories without a header what lower layers have.
+
+        Args:
+            below: what a layer stands on, as this engine unpacked it.
+        """
+        self._below = below
 
     def source(self, layer: BlobLayer) -> LayerSource:
         """A layer as overlayfs would read it if an engine had unpacked it."""
@@ -134,7 +144,8 @@ class LayerFiles:
             found = self._layers.get(layer.chain_id)
             if found is None:
                 key = int(layer.chain_id.hex[:15], 16)
-                found = TarLayer(layer.blob.label, key, lambda: self._loaded(layer))
+                load, below = (lambda: self._loaded(layer)), (lambda: self._below(layer))
+                found = TarLayer(layer.blob.label, key, load, below)
                 self._layers[layer.chain_id] = found
             self._recent.append(found)
             return found

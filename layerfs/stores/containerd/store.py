@@ -71,7 +71,7 @@ class ContainerdStore(StoredImages):
     def __init__(self, opened: Opened, options: Options, cache: Cache) -> None:
         """Read a root that is open; see `open`."""
         super().__init__(opened, options, cache)
-        self._trees = Trees(self._snapshots, self._files, self.report)
+        self._trees = Trees(self._snapshots, self._files, self.report, lambda: self.layers_by_chain)
         others = [space for space in self.spaces if space.name != self.dockers_namespace]
         self._containers = Containers(
             self.directory, self.docker, others, self._snapshots, self._images.id_of_name, self.report

@@ -6,6 +6,7 @@ Sources: containerd `plugins/snapshots/overlay/overlay.go` (mounts), `plugins/sn
 from __future__ import annotations
 
 import logging
+import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from layerfs.model import INIT, WHOLE, BareLayer
 from layerfs.stores.containerd.diskusage import disk_usage
 from layerfs.stores.containerd.layers import ContainerdLayer, chain_of_key, chain_to
 from layerfs.tree.overlay import OverlayLayer, RawLayer
+from layerfs.tree.parents import Below
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -35,13 +37,27 @@ class Trees:
     """Makes stacks and sources of the layers of one store."""
 
     def __init__(
-        self, snapshots: Snapshots, files: LayerFiles, report: Callable[[CorruptStore], None]
+        self,
+        snapshots: Snapshots,
+        files: LayerFiles,
+        report: Callable[[CorruptStore], None],
+        known: Callable[[], Mapping[ChainID, ContainerdLayer]],
     ) -> None:
-        """Read snapshots of `snapshots`, and blobs by `files`; what is wrong and made good is reported."""
+        """Read snapshots of `snapshots`, and blobs by `files`; what is wrong and made good is reported.
+
+        Args:
+            snapshots: the snapshots.
+            files: reads blobs.
+            report: takes what is wrong and made good.
+            known: tells the layers that are of images.
+        """
         self._snapshots = snapshots
         self._files = files
         self._report = report
+        self._known = known
         self._told: set[str] = set()
+        self._stacked: weakref.WeakValueDictionary[ChainID, Below] = weakref.WeakValueDictionary()
+        files.stand(lambda layer: self._below(layer.parent))
 
     # -- stacks --------------------------------------------------------------------------------
 
@@ -152,6 +168,22 @@ class Trees:
             self._tell_unreadable(placed.snapshotter)
         self._files.tree(packed)  # its root is looked at now, so it is now that damage is told
         return self._files.stored(packed)
+
+    def _below(self, chain: ChainID | None) -> Below | None:
+        """A layer that others stand on; None below a base, and where it cannot be read, which is reported."""
+        layer = self._known().get(chain) if chain else None
+        if chain is None or layer is None:
+            return None
+        found = self._stacked.get(chain)
+        if found is None:
+            try:
+                stored = self.stored_layer(layer)
+            except CorruptStore as error:
+                shown = "directories above it that have no header in their tar are shown as 0755 of root"
+                self._report(error.instead(shown))
+                return None
+            found = self._stacked[chain] = Below(stored, lambda: self._below(layer.parent))
+        return found
 
     def _packed(self, layer: ContainerdLayer) -> BlobLayer:
         if layer.packed:

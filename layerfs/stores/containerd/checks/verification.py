@@ -17,6 +17,7 @@ from layerfs.analysis.verify.layerfindings import LayerFindings
 from layerfs.analysis.verify.repeats import PathRepeated
 from layerfs.analysis.verify.verdicts import LayerVerdict, called, in_order, not_compared
 from layerfs.errors import CorruptStore
+from layerfs.formats.whiteouts import TRUSTED
 from layerfs.ids import ChainID, ImageID
 from layerfs.stores.blobs.layers import LayerFiles
 from layerfs.stores.containerd.checks.blobtar import BlobTar
@@ -238,7 +239,8 @@ class Verification:
             aspects, self._store.dialect, in_place=False, sees_all=self._sees_all, copies_up=True
         )
         # a base has no marks: nothing is below it
-        hiding = Hiding(tar, self._store.dialect, lambda: self._below(placed), naive=tar.is_base)
+        apart = self._store.dialect is TRUSTED  # in a user namespace it unpacks through overlayfs
+        hiding = Hiding(tar, self._store.dialect, lambda: self._below(placed), naive=tar.is_base, apart=apart)
         checked = LayerCheck(tar, found, attributes, hiding, told=told, beside=beside, repeated=repeated)
         try:
             checked.run(type(layer.diff_id)(plain.diff_id))
