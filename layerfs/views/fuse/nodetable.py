@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 
 __all__ = ["NodeTable"]
 
-_INDEX = (1 << 32) - 1
-"""The part of a node ID that is the index in a listing; the rest is its number, 0 for nodes apart."""
+_INDEX_BITS = 28
+"""The part of a node ID that is the index in a folder; above it is the number of the listing."""
+
+_APART = 1 << 63
+"""The first ID of nodes apart, but for the root's: however long a mount lives, no ID comes a second time."""
 
 
 class _Folder:
@@ -71,7 +74,7 @@ class NodeTable:
         self._tree = tree
         self._lock = threading.Lock()
         self._apart = {ROOT_ID: _Apart(ROOT_ID, tree.root, None)}
-        self._next_id = ROOT_ID + 1
+        self._next_id = _APART
         self._linked: dict[tuple[int, int], _Apart] = {}  # files of several names
         self._entered: dict[int, _Folder] = {}  # by the node ID of the directory
         self._listed: dict[int, _Folder] = {}  # by number
@@ -79,12 +82,12 @@ class NodeTable:
 
     def __getitem__(self, node_id: int) -> Node:
         """The node behind an ID; raises `KeyError` for one the kernel should not have."""
-        number, index = node_id >> 32, node_id & _INDEX
+        number, index = _split(node_id)
         return self._held(number, index).node_of(index) if number else self._apart[node_id].node
 
     def attributes(self, node_id: int) -> bytes:
         """`fuse_attr` of a node; raises `KeyError` as above."""
-        number, index = node_id >> 32, node_id & _INDEX
+        number, index = _split(node_id)
         if number:
             return self._held(number, index).attributes(index)
         return ATTR.pack(*self._attributes(self._apart[node_id].node))
@@ -207,14 +210,14 @@ class NodeTable:
     def _list(self, folder: _Folder) -> PackedListing:
         """A directory's entries; not with the lock held, as a disk may be slow."""
         return folder.listing or PackedListing(
-            self._tree, self._tree.listing(folder.node), next(self._numbers) << 32
+            self._tree, self._tree.listing(folder.node), next(self._numbers) << _INDEX_BITS
         )
 
     def _keep(self, folder: _Folder, listing: PackedListing) -> PackedListing:
         """Keep a listing, unless there is one by now, which is returned."""
         if folder.listing is None:
             folder.listing = listing
-            self._listed[listing.first_id >> 32] = folder
+            self._listed[listing.first_id >> _INDEX_BITS] = folder
             listing.set_apart(folder.named)
         return folder.listing
 
@@ -264,7 +267,7 @@ class NodeTable:
 
     def forget(self, node_id: int, count: int) -> bool:
         """Give back look-ups; whether none is left. An ID that is not held is ignored."""
-        number, index = node_id >> 32, node_id & _INDEX
+        number, index = _split(node_id)
         with self._lock:
             gone = self._forget(number, index, count) if number else self._forget_apart(node_id, count)
             if (
@@ -289,7 +292,7 @@ class NodeTable:
     def _drop(self, folder: _Folder) -> None:
         """Let go of a listing: it is made again if it is ever asked for."""
         if folder.listing is not None:
-            del self._listed[folder.listing.first_id >> 32]
+            del self._listed[folder.listing.first_id >> _INDEX_BITS]
             folder.listing = None
 
     def _forget_apart(self, node_id: int, count: int) -> bool:
@@ -305,6 +308,11 @@ class NodeTable:
         else:
             self._linked.pop(self._key(apart.node), None)
         return True
+
+
+def _split(node_id: int) -> tuple[int, int]:
+    """The number of a listing and the index in it; 0 and something for a node apart."""
+    return (0, 0) if node_id >= _APART else (node_id >> _INDEX_BITS, node_id & ((1 << _INDEX_BITS) - 1))
 
 
 def _is_linked(node: Node) -> bool:
