@@ -8,6 +8,7 @@ import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
@@ -490,7 +491,7 @@ def test_interrupted_mount_leaves_nothing(
         if attached or len(calls) < at:
             attach(mount, place)
         if len(calls) == at:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
 
     for module in ("driver", "overlayfs"):
         monkeypatch.setattr(f"layerfs.views.kernel.{module}.attach", interrupted)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import select
 import signal
+import threading
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from layerfs.errors import MountFailed, reason
 from layerfs.syscalls import is_system_admin
@@ -97,19 +98,29 @@ def _wait_until_gone(device: str, told: int) -> None:
 
 
 def _heeded() -> set[signal.Signals]:
-    """The signals that end this process."""
+    """The signals that end this process; Python hears them in its main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        return set()
     return {number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN}
 
 
 @contextmanager
 def _undisturbed() -> Iterator[Callable[[], bool]]:
-    """Signals that end the process wait for the end of the block; gives a function that tells if any does."""
-    heeded = _heeded()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, heeded)
+    """Signals that end the process wait for the end of the block; gives a function that tells if any does.
+
+    They are noted, not blocked: a signal of the process would come through any thread that blocks none.
+    """
+    came: list[int] = []
+    before: dict[signal.Signals, Any] = {}
     try:
-        yield lambda: bool(signal.sigpending() & heeded)
+        for number in _heeded():
+            before[number] = signal.signal(number, lambda given, _frame: came.append(given))
+        yield lambda: bool(came)
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 @contextmanager

@@ -308,9 +308,8 @@ class Records:
 
     def missing_blobs(self, passed: Collection[str]) -> Iterator[Finding]:
         """The blobs that namespaces have and that are not there; but for the digests `passed`."""
-        there = {f"{algorithm}:{name}" for algorithm, name in self._store.content.files()}
         noted = {digest for space in self._store.spaces for digest in space.blobs}
-        missing = noted - there - set(passed)
+        missing = noted - self._there() - set(passed)
         for digest in sorted(self._still_missing(missing)) if missing else ():
             name = self._store.content.name_of(digest)
             message = "a namespace has the blob, and the content store has not"
@@ -328,13 +327,11 @@ class Records:
         noted = {
             digest for space in self._store.spaces if space.name in now for digest in now[space.name].blobs
         }
-        return {digest for digest in digests & noted if self._is_missing(digest)}
+        return digests & noted - self._there()
 
-    def _is_missing(self, digest: str) -> bool:
-        try:
-            return self._store.content.find(digest) is None
-        except CorruptStore:  # it is there, and told of as what it is
-            return False
+    def _there(self) -> set[str]:
+        """The digests of the blobs that are there now."""
+        return {f"{algorithm}:{name}" for algorithm, name in self._store.content.files()}
 
     def reported(self, told: Collection[str]) -> Iterator[Finding]:
         """What is wrong with databases, and whatever else was met on the way; but for the paths `told`."""
