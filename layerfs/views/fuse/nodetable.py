@@ -15,7 +15,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from layerfs.tree.union import ASKED_BEFORE_LISTING
-from layerfs.views.fuse.packed import DOTS, FOREVER, PackedListing, attributes_of, padded
+from layerfs.views.fuse.packed import DOTS, FOREVER, PackedListing, attributes_of, inode_key, padded
 from layerfs.views.fuse.protocol import ATTR, DIRENTPLUS, ENTRY_OUT, NODE_ID, ROOT_ID
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class NodeTable:
         self._lock = threading.Lock()
         self._apart = {ROOT_ID: _Apart(ROOT_ID, tree.root, None)}
         self._next_id = _APART
-        self._linked: dict[tuple[int, int], _Apart] = {}  # files of several names
+        self._linked: dict[int, int] = {}  # files of several names: the node ID of all of them
         self._entered: dict[int, _Folder] = {}  # by the node ID of the directory
         self._listed: dict[int, _Folder] = {}  # by number
         self._numbers = itertools.count(1)  # no ID is given twice, lest a directory changed on the way
@@ -119,7 +119,7 @@ class NodeTable:
                 if found is None:
                     return None
                 if folder.listing is None:
-                    return self._count_apart(self._named(folder, found))
+                    return self._entry(self._named(folder, found), self._attributes(found))
         listing = self._list(folder)
         with self._lock:
             listing = self._keep(folder, listing)
@@ -127,10 +127,8 @@ class NodeTable:
             if index is None:
                 self._tree.check_name(folder.node, name)
                 return None
-            if apart := self._apart_at(folder, listing, index):
-                return self._count_apart(apart)
-            listing.count(index, index + 1)
-            return listing.entry(index)
+            node_id = self._id_of(folder, listing, index)
+            return self._entry(node_id, ATTR.unpack(listing.attributes(index)))
 
     def page(self, node_id: int, offset: int, room: int) -> bytes:
         """Entries of a directory from an offset on, as READDIRPLUS gives them, of at most `room` bytes.
@@ -161,10 +159,11 @@ class NodeTable:
         """A page that begins with the entry `begin`, with the IDs of those apart."""
         patched = bytearray(page)
         for index in others:
-            if apart := self._apart_at(folder, listing, index):
+            node_id = self._id_of(folder, listing, index)
+            if node_id != listing.first_id | index:
                 listing.uncount(index, 1)
-                apart.count += 1
-                NODE_ID.pack_into(patched, listing.offset(begin, index), apart.id)
+                self._count(node_id)
+                NODE_ID.pack_into(patched, listing.offset(begin, index), node_id)
         return bytes(patched)
 
     def _dots(self, node: Node) -> list[bytes]:
@@ -221,40 +220,48 @@ class NodeTable:
             listing.set_apart(folder.named)
         return folder.listing
 
-    def _apart_at(self, folder: _Folder, listing: PackedListing, index: int) -> _Apart | None:
-        """The node apart that an entry is, if it is one."""
+    def _id_of(self, folder: _Folder, listing: PackedListing, index: int) -> int:
+        """The node ID of an entry: its own, or that of the node apart or of the other name that it is."""
+        own = listing.first_id | index
         if not listing.is_apart(index):
-            return None
+            return own
         named = folder.named.get(listing.name(index))
         if named is not None:
-            return named
-        node = listing.node_of(index)
-        return self._new(node, None) if _is_linked(node) else None
+            return named.id
+        return self._linked.setdefault(listing.inode_key(index), own) if listing.is_linked(index) else own
 
-    def _named(self, folder: _Folder, node: Node) -> _Apart:
-        """The node apart of what was looked up."""
-        return folder.named.get(node.name) or self._new(node, folder)
-
-    def _new(self, node: Node, folder: _Folder | None) -> _Apart:
-        """A node apart, made unless it is another name of one."""
+    def _named(self, folder: _Folder, node: Node) -> int:
+        """The node ID of what was looked up in a directory that is not listed."""
+        known = folder.named.get(node.name)
+        if known is not None:
+            return known.id
         key = self._key(node) if _is_linked(node) else None
-        found = self._linked.get(key) if key else None
+        found = self._linked.get(key) if key is not None else None
         if found is None:
-            found = self._apart[self._next_id] = _Apart(self._next_id, node, None if key else folder)
+            found = self._next_id
             self._next_id += 1
-            if key:
+            self._apart[found] = apart = _Apart(found, node, None if key is not None else folder)
+            if key is None:
+                folder.named[node.name] = apart
+            else:
                 self._linked[key] = found
-            elif folder:
-                folder.named[node.name] = found
         return found
 
-    def _key(self, node: Node) -> tuple[int, int]:
+    def _key(self, node: Node) -> int:
         """What the names of a hard-linked file share."""
-        return node.within.layer, self._tree.inode(node)
+        return inode_key(node.within.layer, self._tree.inode(node))
 
-    def _count_apart(self, apart: _Apart) -> bytes:
-        apart.count += 1
-        return ENTRY_OUT.pack(apart.id, 0, FOREVER, FOREVER, 0, 0, *self._attributes(apart.node))
+    def _entry(self, node_id: int, attributes: tuple[int, ...]) -> bytes:
+        """`fuse_entry_out`, as one more look-up."""
+        self._count(node_id)
+        return ENTRY_OUT.pack(node_id, 0, FOREVER, FOREVER, 0, 0, *attributes)
+
+    def _count(self, node_id: int) -> None:
+        number, index = _split(node_id)
+        if not number:
+            self._apart[node_id].count += 1
+        elif listing := self._listed[number].listing:
+            listing.count(index, index + 1)
 
     # -- giving back -----------------------------------------------------------------------------
 
@@ -291,9 +298,18 @@ class NodeTable:
 
     def _drop(self, folder: _Folder) -> None:
         """Let go of a listing: it is made again if it is ever asked for."""
-        if folder.listing is not None:
-            del self._listed[folder.listing.first_id >> _INDEX_BITS]
-            folder.listing = None
+        listing, folder.listing = folder.listing, None
+        if listing is None:
+            return
+        del self._listed[listing.first_id >> _INDEX_BITS]
+        for index in listing.apart:
+            if listing.is_linked(index):
+                self._unlink(listing.inode_key(index), listing.first_id | index)
+
+    def _unlink(self, key: int, node_id: int) -> None:
+        """A node ID is no longer that of a file of several names."""
+        if self._linked.get(key) == node_id:
+            del self._linked[key]
 
     def _forget_apart(self, node_id: int, count: int) -> bool:
         apart = self._apart.get(node_id)
@@ -306,7 +322,7 @@ class NodeTable:
         if apart.folder:
             del apart.folder.named[apart.node.name]
         else:
-            self._linked.pop(self._key(apart.node), None)
+            self._unlink(self._key(apart.node), node_id)
         return True
 
 

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
 from layerfs.tree.node import FileStat, Node
-from layerfs.views.fuse.protocol import ATTR, DIRENTPLUS, ENTRY_OUT
+from layerfs.views.fuse.protocol import ATTR, DIRENTPLUS, ENTRY_OUT, INODE, MODE_AND_LINKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from layerfs.tree.node import Part
     from layerfs.tree.union import UnionTree
 
-__all__ = ["DOTS", "FOREVER", "Attributes", "PackedListing", "attributes_of", "padded"]
+__all__ = ["DOTS", "FOREVER", "Attributes", "PackedListing", "attributes_of", "inode_key", "padded"]
 
 FOREVER = 365 * 86400
 """Seconds an entry, its attributes, and its absence stay valid: an image does not change."""
@@ -163,6 +163,19 @@ class PackedListing:
             self.held -= 1
         return not left
 
+    def is_linked(self, index: int) -> bool:
+        """Whether an entry is a file that may have another name; a directory never has."""
+        mode, nlink = MODE_AND_LINKS.unpack_from(self._packed, self._ends[index])
+        return nlink > 1 and not S_ISDIR(mode)
+
+    def inode_key(self, index: int) -> int:
+        """See the function of this name."""
+        (inode,) = INODE.unpack_from(self._packed, self._ends[index])
+        return inode_key(self._place(index).layer, inode)
+
+    def _place(self, index: int) -> Part:
+        return self._places[index] if isinstance(self._places, list) else self._places
+
     def fitting(self, begin: int, room: int) -> int:
         """The index behind the entries from `begin` on that take at most `room` bytes."""
         if begin >= len(self) or room <= 0:
@@ -181,9 +194,14 @@ class PackedListing:
         """The node of an entry; made anew but where its own place does not tell all."""
         node = self._merged.get(index)
         if node is None:
-            place = self._places[index] if isinstance(self._places, list) else self._places
-            node = Node(self.name(index), self.above, _stat_of(ATTR.unpack(self.attributes(index))), place)
+            stat = _stat_of(ATTR.unpack(self.attributes(index)))
+            node = Node(self.name(index), self.above, stat, self._place(index))
         return node
+
+
+def inode_key(layer: int, inode: int) -> int:
+    """What the names of one file share: its layer, and the inode number that its tree shows."""
+    return layer << 64 | inode
 
 
 def _numbers(values: list[int]) -> array[int]:

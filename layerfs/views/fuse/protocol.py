@@ -28,6 +28,7 @@ __all__ = [
     "INIT_IN",
     "INIT_IN_OLD",
     "INIT_OUT",
+    "INODE",
     "INTERRUPT_IN",
     "IN_HEADER",
     "KERNEL_VERSION",
@@ -35,6 +36,7 @@ __all__ = [
     "LSEEK_OUT",
     "MINOR",
     "MIN_MINOR",
+    "MODE_AND_LINKS",
     "NODE_ID",
     "OPEN_IN",
     "OPEN_OUT",
@@ -77,6 +79,10 @@ ATTR_VALID = Struct("=QI4x")
 """fuse_attr_out before its fuse_attr: attr_valid, attr_valid_nsec."""
 ENTRY_START = Struct("=Q92xI")
 """The nodeid and the mode of a fuse_entry_out."""
+INODE = Struct("=40xQ")
+"""The inode number of a fuse_entry_out."""
+MODE_AND_LINKS = Struct("=100xII")
+"""The mode and the link count of a fuse_entry_out."""
 NODE_ID = Struct("=Q")
 """The nodeid with which fuse_entry_out begins."""
 ENTRY_OUT = Struct("=QQQQII" + _ATTR)
