@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import statistics
 import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -12,6 +13,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
 __all__ = ["Medians", "alternate", "measured", "seconds"]
+
+_MEASURE = """
+import os, sys, time
+away = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_WRONLY, 0) for fd in (1, 2)]
+started = time.perf_counter()
+process = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ, file_actions=away)
+_, status, used = os.wait4(process, 0)
+print(time.perf_counter() - started, used.ru_maxrss, os.waitstatus_to_exitcode(status))
+"""
+"""Run by a small process, as what the parent has resident counts as its child's until that calls exec(2)."""
 
 Values: TypeAlias = "Mapping[str, float]"
 Medians: TypeAlias = "dict[str, dict[str, float]]"
@@ -44,16 +55,16 @@ def measured(
     good: Iterable[int] = (0,),
 ) -> tuple[float, int]:
     """The seconds that a command took, and the most bytes that it had resident; raises as `seconds`."""
-    started = time.perf_counter()
-    with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
-    ) as running:
-        _, status, used = os.wait4(running.pid, 0)
-        running.returncode = os.waitstatus_to_exitcode(status)
-    elapsed = time.perf_counter() - started
-    if running.returncode not in good:
-        raise RuntimeError(f"{' '.join(command)[:300]}: exit {running.returncode}")
-    return elapsed, used.ru_maxrss << 10
+    said = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", _MEASURE, *command],
+        stdout=subprocess.PIPE,
+        env=environment,
+        check=True,
+    )
+    elapsed, resident, code = said.stdout.split()
+    if int(code) not in good:
+        raise RuntimeError(f"{' '.join(command)[:300]}: exit {int(code)}")
+    return float(elapsed), int(resident) << 10
 
 
 def alternate(
