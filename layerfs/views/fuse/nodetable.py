@@ -4,8 +4,8 @@ The kernel counts its look-ups of every node and gives them back with FORGET. A 
 held is dropped, so memory follows what the kernel keeps.
 
 Most entries have a node ID made of the number of their listing and their index in it, and no object of their
-own (`packed.py`). A node is apart that was looked up before its directory was listed, and a file of several
-names: these share a node ID, as they share an inode.
+own (`packed.py`). A node is apart that was looked up before its directory was listed. The names of one file
+share a node ID, as they share an inode: that of the name which was told first.
 """
 
 from __future__ import annotations
