@@ -186,11 +186,6 @@ class NodeTable:
             return []
         return [listing.first_id | index for index in listing.directories]
 
-    def expects(self, node_id: int) -> bool:
-        """Whether a directory is held and was not listed yet."""
-        folder = self._entered.get(node_id)
-        return node_id in self and (folder is None or folder.listing is None)
-
     def prepare(self, node_id: int) -> None:
         """List a directory for who may ask; raises as `look_up`. The kernel may forget it meanwhile."""
         folder = self._enter(node_id)

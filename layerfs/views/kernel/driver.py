@@ -105,20 +105,29 @@ def _heeded() -> set[signal.Signals]:
 
 
 @contextmanager
+def _heard_by(handler: Callable[[int, object], object]) -> Iterator[None]:
+    """Signals that end the process call `handler` instead, within the block."""
+    before: dict[signal.Signals, Any] = {}
+    try:
+        for number in _heeded():
+            before[number] = signal.signal(number, handler)
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+@contextmanager
 def _undisturbed() -> Iterator[Callable[[], bool]]:
     """Signals that end the process wait for the end of the block; gives a function that tells if any does.
 
     They are noted, not blocked: a signal of the process would come through any thread that blocks none.
     """
     came: list[int] = []
-    before: dict[signal.Signals, Any] = {}
     try:
-        for number in _heeded():
-            before[number] = signal.signal(number, lambda given, _frame: came.append(given))
-        yield lambda: bool(came)
+        with _heard_by(lambda number, _frame: came.append(number)):
+            yield lambda: bool(came)
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
         if came:
             signal.raise_signal(came[0])
 
@@ -127,13 +136,13 @@ def _undisturbed() -> Iterator[Callable[[], bool]]:
 def _told_by_signals() -> Iterator[int]:
     """A descriptor that can be read once a signal said that it is over: these do nothing else meanwhile."""
     told, tell = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    before = {number: signal.signal(number, lambda *_: None) for number in _heeded()}
-    signal.set_wakeup_fd(tell)
     try:
-        yield told
+        with _heard_by(lambda _number, _frame: None):
+            signal.set_wakeup_fd(tell)
+            try:
+                yield told
+            finally:
+                signal.set_wakeup_fd(-1)
     finally:
-        signal.set_wakeup_fd(-1)
-        for number, handler in before.items():
-            signal.signal(number, handler)
         os.close(told)
         os.close(tell)
