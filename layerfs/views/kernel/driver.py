@@ -45,11 +45,9 @@ class KernelDriver:
         wanted = _wanted(tree, mountpoint, options)
         device = ""
         try:
-            with _undisturbed() as came:
+            with _undisturbed(lambda: detach_own(mountpoint, device)):
                 device = self._put(wanted)
-                if came():
-                    detach_own(mountpoint, device)
-        except KeyboardInterrupt:  # perhaps since that question
+        except KeyboardInterrupt:  # perhaps since the end of the block
             detach_own(mountpoint, device)
             raise
 
@@ -118,17 +116,18 @@ def _heard_by(handler: Callable[[int, object], object]) -> Iterator[None]:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[Callable[[], bool]]:
-    """Signals that end the process wait for the end of the block; gives a function that tells if any does.
+def _undisturbed(undo: Callable[[], object]) -> Iterator[None]:
+    """Signals that end the process wait for the end of the block, and then for `undo`.
 
     They are noted, not blocked: a signal of the process would come through any thread that blocks none.
     """
     came: list[int] = []
     try:
         with _heard_by(lambda number, _frame: came.append(number)):
-            yield lambda: bool(came)
+            yield
     finally:
         if came:
+            undo()
             signal.raise_signal(came[0])
 
 
