@@ -246,14 +246,20 @@ class Store(Accounted, ABC):
             raise BrokenChain(self.record_name(below), "the layer is below itself")
         return tuple(reversed(found))
 
-    def layer_number(self, image: Image, number: int) -> int:
-        """`number`, if the image has a layer of that number (1 is the base); raises `LayerNotFound`."""
+    def layer_number(self, image: Image, number: int, name: str | None = None) -> int:
+        """Check the number of a layer, and return it.
+
+        Args:
+            image: the image.
+            number: 1 is its base layer.
+            name: what the user called the image, for the message; None for a name that it has.
+
+        Raises:
+            LayerNotFound: the image has no such layer.
+        """
         depth = len(image.config.diff_ids)
         if not 1 <= number <= depth:
-            raise LayerNotFound(
-                f"{image.name} has no layer {number}",
-                hint=f"its layers are numbered 1 (base) to {depth} (top)" if depth else "it has no layers",
-            )
+            raise LayerNotFound.numbered(name or image.name, number, depth)
         return number
 
     def chain_ids(self) -> Sequence[ChainID]:

@@ -56,7 +56,7 @@ def verification(
         if number is not None:
             image = store.image(name)
             images[image.id] = None
-            chains |= dict.fromkeys(image.chain[: store.layer_number(image, number)])
+            chains |= dict.fromkeys(image.chain[: store.layer_number(image, number, name)])
             continue
         for item in found.called(name):
             if isinstance(item, ImageID):
