@@ -2,7 +2,8 @@ r"""Prints rows in every format.
 
 A command describes its rows once, as a `Table` of `Column`s. `--format` then chooses:
 
-- `table` (default): Docker's layout, byte for byte; `table TEMPLATE`: the columns asked for;
+- `table` (default): Docker's layout, byte for byte, but tables of ours that are too wide for a terminal
+  are made to fit (`fit`); `table TEMPLATE`: the columns asked for;
 - `json`: one array; `jsonl`: an object a line; both typed, and without loss (`escape.json_text`);
 - `csv`, `tsv`: the typed values under the JSON keys, lists as JSON, unknown as nothing; text is escaped
   as in a table, so a line is always a row;
@@ -21,8 +22,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .escape import json_text, printable
+from .fit import fitted, printed_width
 from .progress import clear_bar
 from .template.fields import TemplateError, shown
+from .units import text_width
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -118,8 +121,7 @@ def _pieces(table: Table[Row], rows: Iterable[Row], form: str) -> Iterator[str]:
     elif form in DELIMITERS:
         yield from _delimited(table, rows, DELIMITERS[form])
     elif form == "table":
-        columns = table.shown_columns()
-        yield from _aligned([[column.header for column in columns], *_words(columns, rows)])
+        yield from _listed(table, rows)
     elif is_template(form) and form.startswith("table"):
         yield from _aligned(_cells(table, rows, form.removeprefix("table").strip(" ")))
     elif is_template(form):
@@ -127,6 +129,17 @@ def _pieces(table: Table[Row], rows: Iterable[Row], form: str) -> Iterator[str]:
         yield from (template.render(table.fields(row)) + "\n" for row in rows)
     else:
         yield _tabulated(table, rows, form)
+
+
+def _listed(table: Table[Row], rows: Iterable[Row]) -> Iterator[str]:
+    """The columns that are shown by default, narrower on a terminal that they do not fit."""
+    columns = table.shown_columns()
+    lines = [[column.header for column in columns], *_words(columns, rows)]
+    whole = list(_aligned([[*cells] for cells in lines]))
+    width = printed_width() if table.narrow else None
+    if table.narrow and width is not None and max(map(text_width, whole)) > width + 1:  # with its line feed
+        return fitted(table.shown, lines, table.narrow, width)
+    return iter(whole)
 
 
 def _words(columns: Sequence[Column[Row]], rows: Iterable[Row]) -> list[list[str]]:
