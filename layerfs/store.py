@@ -63,7 +63,6 @@ class Store(Accounted, ABC):
         has_every_layer_unpacked: whether each layer lies in a directory: one without is damaged.
         has_pods: whether its containers are listed as those of pods, as Kubernetes' client does.
         lists_unnamed: whether the client of its engine lists images without a name when it is not asked to.
-        has_graph_driver: whether its engine tells the directories of a stack, as `docker inspect` does.
         damage: every defect met so far, in order.
     """
 
@@ -76,7 +75,6 @@ class Store(Accounted, ABC):
     has_every_layer_unpacked: bool = False
     has_pods: bool = False
     lists_unnamed: bool = True
-    has_graph_driver: bool = True
     path: str
 
     @property
@@ -287,11 +285,15 @@ class Store(Accounted, ABC):
 
     def place_path(self, place: str) -> str:
         """Where a place lies, below the store's own path."""
-        return f"{self.driver}/{place}"
+        return place
 
     def files_path(self, place: str) -> str:
-        """The same of the files in it."""
-        return f"{self.place_path(place)}/diff"
+        """The same for the files in it."""
+        return self.place_path(place)
+
+    def stack_paths(self, places: Sequence[str]) -> Mapping[str, Sequence[str]] | None:  # noqa: ARG002 - see there
+        """The paths of a stack, uppermost first, that `docker inspect` tells, by its words; None for none."""
+        return None
 
     def blobs(self, layer: DiffID | None) -> tuple[Blob, ...]:  # noqa: ARG002 - for kinds that note them
         """What a layer was in registries, as far as the store tells."""

@@ -13,10 +13,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from layerfs.damage import attempt
-from layerfs.errors import (
-    LayerNotFound,
-    MissingFile,
-)
+from layerfs.errors import LayerNotFound, MissingFile
 from layerfs.formats.errors import FormatError
 from layerfs.formats.jsontext import mapping, text
 from layerfs.layernames import KnownLayer
@@ -30,6 +27,7 @@ from layerfs.stores.containerd.names import ContainerdLayerNames
 from layerfs.stores.containerd.pins import kept_keys, leased_blobs, pinned, unclaimed
 from layerfs.stores.containerd.storedimages import StoredImages
 from layerfs.stores.containerd.trees import Trees
+from layerfs.stores.docker.recordedpaths import RecordedPaths
 from layerfs.stores.docker.volumes import volumes
 from layerfs.tree.union import UnionTree
 
@@ -63,7 +61,7 @@ if TYPE_CHECKING:
 __all__ = ["ContainerdStore"]
 
 
-class ContainerdStore(StoredImages):
+class ContainerdStore(StoredImages, RecordedPaths):
     """Some namespaces of one containerd root, open for reading; never written to."""
 
     _is_quiet = False

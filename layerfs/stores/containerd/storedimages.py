@@ -71,7 +71,6 @@ class StoredImages(Store):
     """
 
     kind = "containerd"
-    has_graph_driver = False
     place_word, link_word = "snapshot", "key"
     account_rules = AccountRules(
         every_image=True,
