@@ -332,7 +332,7 @@ class LayerCheck:
     # -- the end -------------------------------------------------------------------------------
 
     def _judge(self, diff_id: DiffID, *, complete: bool) -> bool:
-        """Report the files that differ; returns whether the archive is complete enough to know extra entries."""
+        """Report files that differ; returns whether the archive is complete enough to know extra entries."""
         file, noun, unclosed = self._archive.name, self._archive.noun, self._archive.unclosed
         self.proven = complete and self.content.whole and self.content.diff_id == diff_id
         for path, expected, actual in self._misfits:
