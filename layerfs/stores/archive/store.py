@@ -303,7 +303,7 @@ class ArchiveStore(Store):
     def faults(
         self, only: Collection[ImageID | ChainID] | None = None, on_progress: Progress = unwatched
     ) -> Iterator[Finding]:
-        """All faults of the archive, or those of the images and layers `only`, found by reading; see `checks`."""
+        """All faults of the archive, or of the images and layers `only`, found by reading; see `checks`."""
         return faults_of(self, only, on_progress)
 
 
