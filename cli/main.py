@@ -65,6 +65,7 @@ COMMANDS = {
     "verify": "Check that images and layers are unchanged since they were pulled or built",
     "doctor": "Find all that is damaged, missing, orphaned, left over, half-written or stale in a data root",
     "timeline": "Show when files of all layers, images and containers were made and changed",
+    "explore": "Browse images, their layers, trees and files in the terminal",
     "stores": "List every store below a directory: of all engines, in homes, and in volumes of each other",
     "cache": "Show the disk space of the cache of decompressed layers, or clear it",
     "completion": "Print the shell code that completes commands, references and paths",

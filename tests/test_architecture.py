@@ -43,6 +43,7 @@ FLOORS = (
     ("layerfs_cli.table",),
     ("layerfs_cli",),
     ("layerfs_cli.colors", "layerfs_cli.rows"),
+    ("layerfs_cli.explore",),
     ("layerfs_cli.commands",),
     ("layerfs_cli.mounthelper",),
     ("layerfs.__main__",),
@@ -74,6 +75,8 @@ ONLY_IMPORTER = {
     "tabulate": "layerfs_cli.emit",
     "click": "layerfs_cli",
     "fastcrc": "layerfs.formats.checksum",
+    "textual": "layerfs_cli.explore",
+    "rich": "layerfs_cli.explore",
 }
 
 DOORS = ("layerfs.cache", "layerfs.hostdir", "layerfs.syscalls")

@@ -66,8 +66,8 @@ NAMELESS = {
     "image",
     "container",
 }
-NAMELESS |= {"system", "mount-helper"}
-"""Commands that take no name of a thing in a root, or are others' spellings."""
+NAMELESS |= {"system", "mount-helper", "explore"}
+"""Commands that take no name of a thing in a root, are others' spellings, or need a terminal."""
 
 
 @pytest.fixture(scope="module", params=STORE_KINDS, ids=lambda kind: kind.name)

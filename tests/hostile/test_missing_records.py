@@ -46,6 +46,7 @@ WRONG = [
 NOT_ASKED = {
     "mount": "tests/fuse: it serves the tree that `ls` and `cat` read",
     "umount": "reads no root",
+    "explore": "tests/cli/test_explore: it shows what the other commands print",
     "mount-helper": "reads no root",
     "cache": "reads no root",
     "stores": "counts what others list",

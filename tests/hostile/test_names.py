@@ -34,6 +34,7 @@ TREES = ("changed", "evil:0", "{container}")
 COMMAND_LINES: dict[str, list[str]] = {
     "images": ["-a --usage --digests", "-a --no-trunc", "--filter label={evil}"],
     "containers": ["--size --no-trunc", ""],
+    "explore": ["", "evil:0"],
     "history": ["--layers --no-trunc evil:0", "evil:0"],
     "layers": ["", "evil:0"],
     "chain-id": ["--steps evil:0"],
@@ -82,6 +83,7 @@ NO_FORMAT = (
     "chain-id",
     "completion",
     "cp",
+    "explore",
     "export",
     "mount",
     "mount-helper",

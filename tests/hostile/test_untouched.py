@@ -40,6 +40,7 @@ NAMES = ("{image}", "{other}", "{odd}", "{container}")
 INVOCATIONS: Mapping[str, list[list[str]]] = {
     "images": [["-a", "--usage", "--digests"]],
     "containers": [["--size"]],
+    "explore": [[], ["{image}"]],
     "history": [["--layers", "{image}"], ["{container}"]],
     "layers": [[], ["{image}"], ["--digests", "{container}"]],
     "chain-id": [["--steps", "{image}"]],

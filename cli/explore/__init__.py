@@ -1,0 +1,1 @@
+"""The terminal browser of `layerfs explore`. Only that command imports it, as it needs Textual."""

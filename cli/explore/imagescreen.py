@@ -1,0 +1,386 @@
+"""One image: its layers, and the tree as of one of them, with what that layer did."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from textual.widgets import Input
+
+from ..units import human_size, short_id
+from . import questions
+from .layerrows import LayerRows
+from .rowsview import RowsView
+from .spans import name_text
+from .theme import MARK_WORDS
+from .treeplace import TreePlace
+from .treerows import TreeRows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from textual.app import ComposeResult
+    from textual.events import Key as Pressed
+
+    from layerfs.analysis.tree.waste import Waste
+
+    from .opening import Stack
+    from .questions import Found
+
+__all__ = ["ImageScreen"]
+
+NARROW = 72
+"""Columns below which one pane is shown at a time."""
+
+
+class ImageScreen(TreePlace):
+    """The layers of an image beside the tree as of one of them."""
+
+    DEFAULT_CSS = """
+    ImageScreen #left { width: 40%; border-right: solid ansi_bright_black; }
+    ImageScreen #tree { width: 1fr; }
+    ImageScreen Input { display: none; height: 1; border: none; padding: 0; background: ansi_default;
+        color: ansi_default; }
+    ImageScreen.asking Input { display: block; }
+    """
+
+    def __init__(self, stack: Stack) -> None:
+        """Show `stack`, as of its uppermost layer."""
+        super().__init__(stack)
+        self._layers = LayerRows(stack)
+        self._share = 40
+        self._asked = ""
+
+    # -- what is on it ---------------------------------------------------------------------------
+
+    def compose(self) -> ComposeResult:
+        """As every screen, and a line to type in."""
+        yield from super().compose()
+        yield Input(id="typed")
+
+    def panes(self) -> Iterator[RowsView]:
+        """The layers and the tree."""
+        yield RowsView("layers", id="left")
+        yield RowsView("tree", id="tree")
+
+    @property
+    def layers_view(self) -> RowsView:
+        """The pane of layers."""
+        return self.query_one("#left", RowsView)
+
+    def where(self) -> Sequence[str]:
+        """The image, the layer, the directory."""
+        item = self.current
+        at = name_text(item.path) if item else "/"
+        return ("layerfs", self.stack.subject.title, f"as of layer {self.number} of {self.stack.depth}", at)
+
+    def facts(self) -> str:
+        """What is wasted, what could not be read, what is marked."""
+        words = []
+        if self.rows.marked:
+            words.append(f"{len(self.rows.marked)} marked")
+        if self.problems:
+            words.append(f"! {len(self.problems)} unreadable")
+        if self._layers.waste is not None:
+            words.append(f"{human_size(self._layers.waste.wasted)} wasted")
+        return "  ".join(words)
+
+    def about(self) -> str:
+        """What made the layer; or what happened to the entry."""
+        if self.pane == "layers":
+            index = self.layers_view.cursor
+            return (
+                f"layer {self._layers.number(index)}: {self._layers.step(index)}" if len(self._layers) else ""
+            )
+        found = self.current
+        if found is None:
+            return self._empty()
+        return f"{name_text(found.path)}  {self._story(found)}"
+
+    def _of_layer(self, index: int) -> str:
+        info = self.stack.subject.layer(self._layers.number(index))
+        name = short_id(info.diff_id or info.cache_id or "")
+        return f"layer {info.number} of {self.stack.depth}, {name}: {self._layers.step(index)}"
+
+    def _empty(self) -> str:
+        if self.hits is not None:
+            return "nothing fits; Esc ends the search"
+        return "this image has no files" if not self.stack.depth else ""
+
+    def _story(self, found: Found) -> str:
+        about = found.node.stat
+        what = (
+            f"{about.size:,} bytes" if about.is_file else "directory" if about.is_dir else "no regular file"
+        )
+        text = f"{what} of layer {found.layer}"
+        if found.version and found.version.hidden:
+            return f"{text}; hidden by layer {found.version.hidden.by} ({found.version.hidden.how})"
+        if found.mark:
+            since = "above the base" if self.since_base else f"by layer {self.number}"
+            return f"{text}; {MARK_WORDS[found.mark]} {since}"
+        return found.node.refusal or text
+
+    def begin(self) -> None:
+        """Show the layers and the tree, then count what is wasted."""
+        self.layers_view.show(self._layers)
+        if not self.stack.depth:
+            self.tree_view.show(self.rows)
+            return
+        self.show_layer()
+        stack = self.stack
+
+        def counted(found: Waste) -> None:
+            self._layers.waste = found
+            self.layers_view.refresh()
+
+        self.ask(
+            lambda ticket: questions.counted_waste(stack, lambda _error: None, ticket),
+            counted,
+            key="waste",
+            awaiting="",
+            wait=0,
+        )
+
+    def fit(self) -> None:
+        """Show one pane at a time where two have no room."""
+        narrow = self.app.size.width < NARROW
+        left, tree = self.layers_view, self.tree_view
+        left.display = not narrow or self.focused is left
+        tree.display = not narrow or self.focused is not left
+        left.styles.width = "100%" if narrow else f"{self._share}%"
+
+    # -- panes ------------------------------------------------------------------------------
+
+    def moved(self, view: RowsView) -> None:
+        """Another layer: show the tree as of it."""
+        if view is self.layers_view and view.model is self._layers and len(self._layers):
+            number = self._layers.number(view.cursor)
+            if number != self.number:
+                self.number = number
+                self.show_layer()
+
+    def do_next_pane(self) -> None:
+        """Give the keys to the other pane."""
+        other = self.tree_view if self.view is self.layers_view else self.layers_view
+        other.display = True
+        other.focus()
+        self.call_after_refresh(self.fit)
+
+    def do_open(self) -> None:
+        """Of a layer: go to its tree; open a directory; show a file."""
+        if self.pane == "layers":
+            self.do_next_pane()
+            return
+        found = self.current
+        if found is None:
+            return
+        if found.node.is_dir and self.hits is None:
+            self.do_toggle()
+        elif found.node.is_dir:
+            self.go_to(found.path)
+        else:
+            self.do_text()
+
+    def do_wider(self) -> None:
+        """More room for the layers."""
+        self._share = min(self._share + 5, 70)
+        self.fit()
+
+    def do_narrower(self) -> None:
+        """Less room for the layers."""
+        self._share = max(self._share - 5, 15)
+        self.fit()
+
+    # -- search ----------------------------------------------------------------------------------
+
+    def do_filter(self) -> None:
+        """Let the user type what is searched."""
+        self._ask_for("search", "part of a name, *.so, >1M, layer:4, is:deleted; Enter searches")
+
+    def _ask_for(self, what: str, hint: str, value: str = "") -> None:
+        self._asked = what
+        typed = self.query_one(Input)
+        typed.value, typed.placeholder = value, hint
+        self.add_class("asking")
+        typed.focus()
+
+    def takes_text(self, event: Pressed) -> bool:
+        """While something is typed, only Esc is a key of the screen."""
+        if not self.has_class("asking"):
+            return False
+        if event.key == "escape":
+            self._asked_enough()
+        return True
+
+    def _asked_enough(self) -> None:
+        self.remove_class("asking")
+        self.tree_view.focus()
+        self.draw()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Do what was typed for."""
+        typed, what = event.value, self._asked
+        self._asked_enough()
+        if what == "search":
+            self.search(typed)
+        else:
+            self.copy_to(typed)
+
+    def search(self, typed: str) -> None:
+        """Show what fits; of nothing typed the whole tree."""
+        if not typed.strip():
+            self._end_search()
+            return
+        tree, known = self.union, self.marks
+
+        def answer(found: tuple[list[Found], bool]) -> None:
+            hits, more = found
+            rows = TreeRows()
+            rows.flat, rows.marked, rows.attributes = True, self.rows.marked, self.rows.attributes
+            rows.fill(hits, known)
+            self.hits = rows
+            self.tree_view.show(rows, 0)
+            count = f"the first {len(hits):,}" if more else f"{len(hits):,}"
+            self.say(f"{count} found; Enter on a directory goes there, Esc ends the search")
+
+        self.ask(
+            lambda ticket: questions.search(tree, known, typed, self.complain, ticket), answer, key="search"
+        )
+
+    def _end_search(self) -> None:
+        self.hits = None
+        self.tree_view.show(self.rows, 0)
+
+    def do_back(self) -> None:
+        """End a search; else as everywhere."""
+        if self.hits is not None and not self.explorer.reader.pending:
+            self._end_search()
+        else:
+            super().do_back()
+
+    def go_to(self, path: bytes) -> None:
+        """End a search, and open the directories down to a path."""
+        self.hits = None
+        names = path.strip(b"/").split(b"/")
+        at = 0
+        for depth in range(1, len(names) + 1):
+            index = self.rows.find(b"/" + b"/".join(names[:depth]))
+            if index is None:
+                break
+            at = index
+            item = self.rows.items[index]
+            if depth < len(names) and not item.open:
+                try:
+                    below = questions.children(self.union, item.found, self.marks, hidden=self._hidden)
+                except OSError as error:
+                    self.tell(error)
+                    break
+                self.rows.unfold(index, below, self.marks)
+        self.tree_view.show(self.rows, at)
+
+    # -- other screens ---------------------------------------------------------------------------
+
+    def _file(self, tab: int) -> None:
+        from .filescreen import FileScreen
+
+        found = self.current
+        if found is not None:
+            self.explorer.push_screen(FileScreen(self.stack, self.number, found, tab))
+
+    def do_text(self) -> None:
+        """The text of a file."""
+        self._file(0)
+
+    def do_hex(self) -> None:
+        """The bytes of a file."""
+        self._file(1)
+
+    def do_versions(self) -> None:
+        """The versions of an entry."""
+        self._file(2)
+
+    def do_blame(self) -> None:
+        """What each layer did to an entry."""
+        self._file(3)
+
+    def do_waste(self) -> None:
+        """What is stored and never shown."""
+        from .overlays import WasteScreen
+
+        self.explorer.push_screen(WasteScreen(self.stack))
+
+    def do_compare(self) -> None:
+        """Choose an image to compare with."""
+        from .overlays import PickScreen
+
+        self.explorer.push_screen(PickScreen(self.stack))
+
+    # -- copying ---------------------------------------------------------------------------------
+
+    def do_mark(self) -> None:
+        """Mark or unmark an entry, and go on to the next."""
+        found = self.current
+        if found is not None:
+            key = (found.path, found.layer)
+            if self.rows.marked.pop(key, None) is None:
+                self.rows.marked[key] = found
+            self.tree_view.move_to(self.tree_view.cursor + 1)
+            self.tree_view.refresh()
+
+    def do_unmark(self) -> None:
+        """Unmark all."""
+        self.rows.marked.clear()
+        self.tree_view.refresh()
+
+    def do_copy_out(self) -> None:
+        """Count what is marked, then ask where to."""
+        from .copying import amount
+
+        marked = list(self.rows.marked.values())
+        if not marked:
+            self.say("nothing is marked; m marks what the cursor is on")
+            return
+
+        def answer(found: tuple[int, int]) -> None:
+            count, size = found
+            plural = "entry" if count == 1 else "entries"
+            self._ask_for("copy", f"{count:,} {plural}, {human_size(size)}: name a new directory for them")
+
+        self.ask(lambda ticket: amount(marked, ticket), answer, key="copy")
+
+    def copy_to(self, typed: str) -> None:
+        """Copy what is marked to a new or empty directory."""
+        from .copying import copy_marked
+
+        if not typed.strip():
+            self.say("nothing was copied")
+            return
+        marked, store = list(self.rows.marked.values()), self.stack.subject.store
+        self.ask(
+            lambda ticket: copy_marked(marked, os.fsencode(typed.strip()), store.evidence(), ticket),
+            self.say,
+            key="copy",
+            awaiting="copying … (Esc: stop)",
+        )
+
+    def do_copy_path(self) -> None:
+        """Copy the path."""
+        found = self.current
+        text = os.fsdecode(found.path) if found else ""
+        if not text.isprintable():
+            self.say("the path holds bytes that should not be pasted: not copied")
+            return
+        self.app.copy_to_clipboard(text)
+        self.say(text)
+
+    def command(self) -> Sequence[str]:
+        """The command for what this pane shows."""
+        if self.pane == "layers":
+            return ("changes", self.stack.word, "--layer", str(self.number))
+        name, found = self.stack.word_as_of(self.number), self.current
+        if found is None or (not found.node.is_dir and found.path.rpartition(b"/")[0] == b"/"):
+            return ("ls", "-la", name, "/")
+        path = found.path if found.node.is_dir else found.path.rpartition(b"/")[0] or b"/"
+        if found.gone:
+            return ("blame", self.stack.word, os.fsdecode(found.path))
+        return ("ls", "-la", name, os.fsdecode(path))

@@ -1,0 +1,177 @@
+"""`layerfs explore`: what its screens show is what the other commands print, and every key does its work."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from layerfs_cli.explore import keys
+from tests.support.browsing import Browser, browse
+from tests.support.command import layerfs
+
+DOCS = Path(__file__).parents[2] / "docs/explore.md"
+
+
+# -- the list of images, and the way to a file -----------------------------------------------------
+
+
+def test_first_screen_lists_what_the_root_holds(dataroot_path: Path) -> None:
+    """The four lists have a row for each thing that the commands list; an empty one says where to go."""
+
+    async def script(at: Browser) -> None:
+        counts = [
+            len(layerfs(dataroot_path, "images", "--format", "jsonl").stdout.splitlines()),
+            len(layerfs(dataroot_path, "containers", "--format", "jsonl").stdout.splitlines()),
+            len(layerfs(dataroot_path, "layers", "--format", "jsonl").stdout.splitlines()),
+            len(layerfs(dataroot_path, "doctor", "--quick", "--format", "jsonl").stdout.splitlines()),
+        ]
+        for number, count in enumerate(counts, 1):
+            await at.press(str(number))
+            assert len(at.place.view.model) == count
+            assert f"1 of {count}" in at.text if count else "nothing found" in at.text
+        await at.press("1", "end")
+        assert f"{counts[0]} of {counts[0]}" in at.text
+
+    browse(dataroot_path, None, script, (200, 50))
+
+
+def test_the_way_to_a_file_and_back(dataroot_path: Path) -> None:
+    """From the root by Enter to an image, a layer, a directory, a file; Esc goes the same way back."""
+
+    async def script(at: Browser) -> None:
+        words = [row.word for row in at.place.view.model.rows]  # type: ignore[attr-defined]
+        at.place.view.move_to(words.index("demo:latest"))
+        await at.press("enter")
+        assert "demo:latest > as of layer 6 of 6" in at.lines[0]
+        await at.press("down", "enter")
+        assert "as of layer 5 of 6" in at.lines[0]
+        await at.press(*["j"] * 4)
+        assert "/root/password.txt" in at.lines[0]
+        assert "29 bytes of layer 3; deleted by layer 5" in at.text
+        await at.press("enter")
+        assert "correct horse battery staple" in at.text
+        assert "deleted" in at.lines[0]
+        await at.press("escape", "escape")
+        assert at.lines[0].startswith(f" layerfs > {dataroot_path}"[:30])
+
+    browse(dataroot_path, None, script)
+
+
+def test_every_layer_has_the_marks_of_changes(dataroot_path: Path) -> None:
+    """As of each layer the tree marks what `layerfs changes --layer` lists, and nothing else."""
+    letters = {"added": "A", "deleted": "D", "modified": "M", "metadata": "m", "type": "T"}
+
+    async def script(at: Browser) -> None:
+        from layerfs_cli.explore.imagescreen import ImageScreen
+
+        screen = at.place
+        assert isinstance(screen, ImageScreen)
+        for number in range(6, 1, -1):
+            listed = layerfs(dataroot_path, "changes", "demo", "--layer", str(number), "--format", "jsonl")
+            rows = [json.loads(line) for line in listed.stdout.splitlines()]
+            want = {row["path"].rstrip("/") or "/": letters[row["change"]] for row in rows}
+            want.pop("/", None)
+            assert screen.number == number
+            assert {path.decode(): mark for path, mark in screen.marks.letters.items()} == want
+            shown = {
+                item.found.path.decode(): item.found.mark for item in screen.rows.items if item.found.mark
+            }
+            assert shown == want  # the few directories with changes are open
+            await at.press("down")
+
+    browse(dataroot_path, "demo", script)
+
+
+def test_the_tree_is_that_of_the_command(dataroot_path: Path) -> None:
+    """All directories opened, the rows are the lines of `find`, as of each layer."""
+
+    async def script(at: Browser) -> None:
+        from layerfs_cli.explore.imagescreen import ImageScreen
+
+        screen = at.place
+        assert isinstance(screen, ImageScreen)
+        for number in (6, 3):
+            screen.layers_view.move_to(6 - number)
+            await at.press("tab")
+            for index, item in enumerate(screen.rows.items):  # grows while directories are opened
+                if item.found.node.is_dir and not item.found.gone and not item.open:
+                    screen.tree_view.move_to(index)
+                    await at.press("l")
+            want = layerfs(dataroot_path, "find", f"demo@{number}", "--format", "{{.Path}}").stdout.split(
+                "\n"
+            )
+            have = sorted(item.found.path.decode() for item in screen.rows.items if not item.found.gone)
+            assert have == sorted(path.rstrip("/") for path in want if path not in ("", "/"))
+            await at.press("z", "tab")
+            assert not screen.rows.opened()
+
+    browse(dataroot_path, "demo", script)
+
+
+# -- files -----------------------------------------------------------------------------------------
+
+
+def test_tabs_of_a_file(dataroot_path: Path) -> None:
+    """Text, bytes, versions and blame are what `cat`, `find` and `blame` print."""
+
+    async def script(at: Browser) -> None:
+        await at.press("tab", "/")
+        await at.type("motd")
+        assert "1 found" in at.text
+        await at.press("enter")
+        assert "Welcome. This file was replaced by a later layer." in at.text
+        await at.press("2")
+        assert "57 65 6c 63 6f 6d 65 2e" in at.text
+        await at.press("3")
+        assert at.lines[3].split()[:3] == ["shown", "*", "4"]
+        assert "replaced by layer 4" in at.lines[4]
+        await at.press("4")
+        steps = layerfs(dataroot_path, "blame", "demo", "/etc/motd", "--format", "jsonl").stdout.splitlines()
+        for line, step in zip(at.lines[3:], map(json.loads, steps), strict=False):
+            assert line.split()[0] == step["action"]
+            assert step["sha256"][:12] in line
+        await at.press("3", "down", "enter")
+        assert "66B  layer 2  hidden" in at.lines[0]
+
+    browse(dataroot_path, "demo", script)
+
+
+def test_contents_have_no_power() -> None:
+    """Control bytes of a file are dots, in text and in hexadecimal; markup is text."""
+    from layerfs_cli.explore.filerows import visible_text
+
+    assert visible_text(b"\x1b]0;x\x07 \xff[red]") == "·]0;x· \ufffd[red]"
+    for byte in range(256):
+        assert visible_text(bytes([byte])).isprintable()
+
+
+# -- without a terminal, without Textual -----------------------------------------------------------
+
+
+def test_without_a_terminal_it_names_the_command(dataroot_path: Path) -> None:
+    """Where there is no terminal it exits with 2, and names a command that prints the same."""
+    done = layerfs(dataroot_path, "explore")
+    assert done.code == 2
+    assert "layerfs images prints" in done.stderr
+    done = layerfs(dataroot_path, "explore", "de mo\n")
+    assert done.code == 2
+    assert "layerfs changes 'de mo\\n' prints" in done.stderr
+
+
+# -- keys ------------------------------------------------------------------------------------------
+
+
+def test_table_of_keys_is_that_of_the_page() -> None:
+    """docs/explore.md has the table that the code has."""
+    assert keys.markdown() in DOCS.read_text()
+
+
+@pytest.mark.parametrize("pane", keys.PANES)
+def test_no_key_means_two_things_in_a_pane(pane: str) -> None:
+    """In a pane each key has one row, the footer at most seven, and help is always one of them."""
+    pressed = [name for key in keys.in_pane(pane) for name in key.keys]
+    assert len(pressed) == len(set(pressed))
+    assert len(keys.footer(pane)) <= 7
+    assert keys.footer(pane)[-1].action == "help"
