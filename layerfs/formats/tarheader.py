@@ -41,6 +41,7 @@ _FORMATS = {
 _LONG_NAMES = {b"path", b"linkpath"}
 _LINK, _GLOBAL, _EXTENDED, _LONG_NAME, _LONG_LINK = b"1", b"g", b"x", b"L", b"K"
 _BEFORE_A_HEADER = (_EXTENDED, _LONG_NAME, _LONG_LINK)
+_EXTENDING = frozenset(kind[0] for kind in _BEFORE_A_HEADER)
 _WITH_CONTENT = (b"0", b"7", b"S")
 
 _XATTR = b"SCHILY.xattr."
@@ -55,6 +56,7 @@ _NANOSECONDS = 1_000_000_000
 _LIMIT = 1 << 63  # numbers are of 64 bits, with a sign
 _ADLER_MODULUS = 65521
 _NO_XATTRS: Mapping[bytes, bytes] = MappingProxyType({})
+_NO_RECORDS = _NO_XATTRS
 
 
 class Header(NamedTuple):
@@ -112,6 +114,8 @@ def parse(raw: bytes, at: int = 0) -> Header:
 
 def parse_with_records(raw: bytes, at: int = 0) -> tuple[Header, Mapping[bytes, bytes]]:
     """The header as `parse` gives it, and the records of its extended headers by name."""
+    if len(raw) - at == BLOCK and raw[at + 156] not in _EXTENDING:  # most members have no more
+        return _header(raw[at:], _NO_RECORDS), _NO_RECORDS
     records: dict[bytes, bytes] = {}
     while at + BLOCK <= len(raw):
         kind = raw[at + 156 : at + 157]
@@ -148,7 +152,7 @@ def _header(block: bytes, records: Mapping[bytes, bytes]) -> Header:
     name = records.get(b"path") or _name(block, name, magic)
     if kind == b"\0":
         kind = b"5" if name.endswith(b"/") else b"0"
-    header = Header(
+    header = tuple.__new__(Header, (  # as _make does: every member of every layer goes through here
         name,
         kind,
         *_mode_and_owner(owner),
@@ -158,7 +162,7 @@ def _header(block: bytes, records: Mapping[bytes, bytes]) -> Header:
         _device(block) if kind in b"34" else (0, 0),
         _NO_XATTRS,
         kind == b"S",
-    )
+    ))  # fmt: skip
     return _extended(header, records) if records else header
 
 
