@@ -23,7 +23,7 @@ from layerfs.formats.errors import FormatError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["BLOCK", "Header", "is_header", "number", "parse", "parse_with_records", "size_of"]
+__all__ = ["BLOCK", "Header", "is_header", "number", "parse", "parse_block", "parse_with_records", "size_of"]
 
 BLOCK = 512
 """Bytes; everything in a tar is padded to a multiple of it."""
@@ -41,7 +41,6 @@ _FORMATS = {
 _LONG_NAMES = {b"path", b"linkpath"}
 _LINK, _GLOBAL, _EXTENDED, _LONG_NAME, _LONG_LINK = b"1", b"g", b"x", b"L", b"K"
 _BEFORE_A_HEADER = (_EXTENDED, _LONG_NAME, _LONG_LINK)
-_EXTENDING = frozenset(kind[0] for kind in _BEFORE_A_HEADER)
 _WITH_CONTENT = (b"0", b"7", b"S")
 
 _XATTR = b"SCHILY.xattr."
@@ -56,7 +55,7 @@ _NANOSECONDS = 1_000_000_000
 _LIMIT = 1 << 63  # numbers are of 64 bits, with a sign
 _ADLER_MODULUS = 65521
 _NO_XATTRS: Mapping[bytes, bytes] = MappingProxyType({})
-_NO_RECORDS = _NO_XATTRS
+_NO_RECORDS: Mapping[bytes, bytes] = MappingProxyType({})
 
 
 class Header(NamedTuple):
@@ -114,13 +113,11 @@ def parse(raw: bytes, at: int = 0) -> Header:
 
 def parse_with_records(raw: bytes, at: int = 0) -> tuple[Header, Mapping[bytes, bytes]]:
     """The header as `parse` gives it, and the records of its extended headers by name."""
-    if len(raw) - at == BLOCK and raw[at + 156] not in _EXTENDING:  # most members have no more
-        return _header(raw[at:], _NO_RECORDS), _NO_RECORDS
     records: dict[bytes, bytes] = {}
     while at + BLOCK <= len(raw):
         kind = raw[at + 156 : at + 157]
         if kind not in _BEFORE_A_HEADER:
-            return _header(raw[at : at + BLOCK], records), records
+            return parse_block(raw[at : at + BLOCK], records), records
         size = size_of(raw[at + 124 : at + 136])
         at += BLOCK
         content = raw[at : at + size]
@@ -143,13 +140,14 @@ def is_header(block: bytes) -> bool:
         return False
 
 
-def _header(block: bytes, records: Mapping[bytes, bytes]) -> Header:
+def parse_block(block: bytes, records: Mapping[bytes, bytes] = _NO_RECORDS) -> Header:
+    """The header in one block, extended by `records`; raises as `parse`."""
     name, owner, size, mtime, checksum, kind, link, magic = _FIELDS.unpack_from(block)
     if not _is_sound(block, checksum):
         if not any(block):
             raise FormatError("no tar header", found="an empty block")
         raise FormatError("a tar header's checksum is wrong")
-    name = records.get(b"path") or _name(block, name, magic)
+    name = (records and records.get(b"path")) or _name(block, name, magic)
     if kind == b"\0":
         kind = b"5" if name.endswith(b"/") else b"0"
     header = tuple.__new__(Header, (  # as _make does: every member of every layer goes through here
@@ -232,9 +230,12 @@ def number(field: bytes, what: str) -> int:
         return value
     text = field.strip(b" \0")
     try:
-        return int(text.split(b"\0", 1)[0], 8) if text else 0
-    except ValueError as error:
-        raise _malformed(what, field) from error
+        return int(text, 8)
+    except ValueError:  # nothing, or more behind a zero byte
+        try:
+            return int(text.split(b"\0", 1)[0], 8) if text else 0
+        except ValueError as error:
+            raise _malformed(what, field) from error
 
 
 def size_of(field: bytes) -> int:

@@ -28,7 +28,7 @@ _EXTENSIONS = (b"x", b"L", b"K")
 _GLOBAL = b"g"
 _PLAIN = frozenset(b"%d" % kind for kind in range(8))  # whose size is that of their content
 _AHEAD = 1 << 12
-_CLOSE = 1 << 17
+_CLOSE = 1 << 16
 
 
 class Extent(NamedTuple):
@@ -68,18 +68,20 @@ def members(read: Callable[[int, int], bytes], size: int, begin: int = 0) -> Ite
         FormatError: a header is damaged, or the tar is cut off inside of a member.
     """
     at, window, limit = begin, _Window(read, begin + size), begin + size
-    while (found := _headers(window, at)) is not None:
-        at, raw = found
-        start = at + len(raw)
-        header, records = tarheader.parse_with_records(raw)
-        if header.type in _PLAIN and not header.sparse:
+    while True:
+        block = window(at, BLOCK)
+        if len(block) == BLOCK and block[156:157] in _PLAIN:  # most: nothing extends its header
+            start = at + BLOCK
+            header = tarheader.parse_block(block)
             content = stored = header.size
-            extents: tuple[Extent, ...] = ()
-            if stored:
-                extents = (tuple.__new__(Extent, (0, stored, start)),)
-        else:
+            extents: tuple[Extent, ...] = (tuple.__new__(Extent, (0, stored, start)),) if stored else ()
+        elif (found := _headers(window, at)) is not None:
+            at, raw = found
+            header, records = tarheader.parse_with_records(raw)
             stored = _stored(header, raw, records)
-            content, extents, start = _content(window, header, records, raw, start, stored)
+            content, extents, start = _content(window, header, records, raw, at + len(raw), stored)
+        else:
+            return
         end = start + stored
         if end > limit:
             raise FormatError(
