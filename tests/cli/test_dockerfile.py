@@ -183,11 +183,25 @@ def test_one_layer_of_several_steps(tmp_path: Path) -> None:
         (f"/bin/sh -c #(nop) COPY file:{DIGEST} in /x ", "", True),
         ('/bin/sh -c #(nop) CMD ["fx", "ls"]', "FROM localhost/base:1", False),
     ]
-    root = _image(tmp_path, [layer_of({"x": b"y"})], rows)
+    root = _image(tmp_path, [layer_of({"x": b"y"})], rows, Labels={"io.buildah.version": "1.28.2"})
     text = layerfs(root, "dockerfile").stdout
-    assert "# UNKNOWN: this layer holds what all the steps above have changed" in text
+    assert "# UNKNOWN: what each step has changed: buildah made this one layer of all steps" in text
+    assert "# buildah began here, FROM localhost/base:1\n" in text
     assert layerfs(root, "dockerfile", "--context", str(tmp_path / "c")).code == 0
     assert (tmp_path / "c" / f"UNKNOWN-{DIGEST[:12]}").read_bytes() == b"y"
+
+
+def test_no_file_of_another_step(tmp_path: Path) -> None:
+    """What a copy of the classic builder left as it was is in no layer, and is not taken from a later one."""
+    rows = [
+        (f"/bin/sh -c #(nop) COPY file:{DIGEST} in /x ", "", True),
+        ("/bin/sh -c echo > /x", "", False),
+        ('/bin/sh -c #(nop)  CMD ["x"]', "", False),
+    ]
+    root = _image(tmp_path, [layer_of({"x": b"y"}), layer_of({"z": b"z"})], rows)
+    assert layerfs(root, "dockerfile", "--context", str(tmp_path / "c")).code == 0
+    assert os.listdir(tmp_path / "c") == ["Dockerfile"]
+    assert "# UNKNOWN: what made this layer: CMD changes no file\n" in layerfs(root, "dockerfile").stdout
 
 
 # -- hostile histories -------------------------------------------------------------------------------

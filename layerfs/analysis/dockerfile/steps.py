@@ -221,7 +221,7 @@ class _Maker:
         self._config, self._told, self._complain = config, told, complain
         self._buildah = "io.buildah.version" in config.labels
         self._command = " ".join(config.cmd or ())
-        self._has_base = False
+        self._has_base = self._is_pending = False
 
     def steps(self, base: Image | None) -> Iterator[Step]:
         """The steps behind a base, oldest first."""
@@ -247,24 +247,31 @@ class _Maker:
         return [*rows, *(_Row(None, _NO_ENTRY, number) for number in numbers)]
 
     def _step(self, row: _Row, said: Said, layer: int | None) -> Step:
-        """The step of a row; `layer` is its own, or the next, where a builder makes one layer of several."""
+        """The step of a row; `layer` is its own, or the next: buildah may make one layer of several steps."""
         if row.number is None:
             return self.unknown(row, said, "how this layer was made: the history has no row for it")
         if not said.keyword:
             return self.unknown(row, said, _why(said))
         if said.keyword in ("ADD", "COPY"):
-            place = self._layers.place(layer, self._told.workdir) if layer else None
-            found = copied(said, place)
-            step = self._of(row, said, [found.line] if found.line else [], found.unknown)
+            number = layer if said.builder == "buildah" else row.layer
+            found = copied(said, self._layers.place(number, self._told.workdir) if number else None)
+            lines = [found.line] if found.line else []
+            step = self._of(row, said, lines, [*found.unknown, *self._joined(row, said)])
             return step._replace(items=found.items)
         written = write(said, self._config, self._told)
-        step = self._of(row, said, written.lines, written.unknown)
-        if row.layer and said.keyword in CONFIG_KEYWORDS - {"WORKDIR"}:
-            more = (
-                "this layer holds what all the steps above have changed: the builder made one layer of them"
-            )
-            step = step._replace(unknown=(*step.unknown, more))
+        step = self._of(row, said, written.lines, [*written.unknown, *self._joined(row, said)])
         return step._replace(notes=written.notes)
+
+    def _joined(self, row: _Row, said: Said) -> Iterator[str]:
+        """That a layer holds more than what its row tells of, where that is so."""
+        changes_files = said.keyword not in CONFIG_KEYWORDS
+        if row.layer is None:
+            self._is_pending |= changes_files and said.builder == "buildah"
+        elif self._is_pending:
+            self._is_pending = False
+            yield "what each step has changed: buildah made this one layer of all steps since the last layer"
+        elif not changes_files and said.keyword != "WORKDIR":
+            yield f"what made this layer: {said.keyword} changes no file"
 
     def unknown(self, row: _Row, said: Said, why: str, name: str = "") -> Step:
         """A step of which only the layer is known."""
