@@ -142,7 +142,11 @@ def _take_arguments(said: Said, told: Told, unknown: list[str], notes: list[str]
     found = split_pairs(text, told.arguments) if len(text) < _LONGEST_SPLIT else None
     for name, value, sure in found or ():
         if told.arguments.get(name) != value:
-            notes.append(f"built with --build-arg {name}={shlex.quote(value)}")
+            given = f"{name}={shlex.quote(value)}"
+            is_buildah = said.builder == "buildah"  # which does not tell the default
+            notes.append(
+                f"built with ARG {given}, or --build-arg" if is_buildah else f"built with --build-arg {given}"
+            )
             told.arguments[name] = value
         if not sure:
             unknown.append(f"where the value of the build argument {name} ends")

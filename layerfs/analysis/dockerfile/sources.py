@@ -40,6 +40,7 @@ _BY_DIGEST = re.compile(r"(--link )?(--chown=(.*?) ?)?(file|dir|multi):([0-9a-f]
 _FLAG = re.compile(r"--[a-z-]+(?:=\S*)? ")
 _FROM = re.compile(r"--from=(\S+) ")
 _NOT_RECORDED = "--from, --link, --exclude: BuildKit does not record them"
+_OWNED = "--chown, or --from: what was copied belongs to {}"
 _CONTROL_FILES = frozenset(("Dockerfile", ".dockerignore"))
 _SHOWN = 5
 
@@ -186,7 +187,15 @@ def copied(said: Said, place: Place | None) -> Copied:
     match = _BY_DIGEST.fullmatch(said.text)
     if match:
         flags = [f"--chown={match[3]}"] if match[3] else []
-        return _by_digest(said.keyword, match[4], match[5], match[6], flags, place)
+        found = _by_digest(said.keyword, match[4], match[5], match[6], flags, place)
+        if (
+            said.builder == "buildah"
+            and said.keyword == "COPY"
+            and place
+            and (owner := _owner(match[6], place))
+        ):
+            return found._replace(unknown=(*found.unknown, _OWNED.format(owner)))
+        return found
     return _by_name(said, place)
 
 
@@ -278,7 +287,7 @@ def _by_name(said: Said, place: Place | None) -> Copied:
         and (owner := _owner(dest, place))
         and "--chown" not in " ".join(flags)
     ):
-        unknown.append(f"--chown, or --from: what was copied belongs to {owner}")
+        unknown.append(_OWNED.format(owner))
     return Copied(paths(said.keyword, [*renamed, dest], flags), items, (*unknown, *missing))
 
 
