@@ -40,6 +40,7 @@ __all__ = ["COMMANDS", "Behind", "LazyGroup", "cli", "load", "main", "run"]
 COMMANDS = {
     "images": "List images, newest first, as `docker images` does",
     "history": "Show the steps that made an image, newest first, as `docker history` does",
+    "dockerfile": "Show the history of an image as a Dockerfile, as far as the history tells",
     "layers": "List the layers of an image or container, base first, or all layers of the root",
     "chain-id": "Compute the chain ID of an image's layers, or of diff IDs given base first",
     "inspect": "Show all that is known of images, containers and layers, as `docker inspect` does",
