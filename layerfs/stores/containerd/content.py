@@ -13,22 +13,21 @@ import stat
 from typing import TYPE_CHECKING
 
 from layerfs.errors import DigestMismatch, MissingFile
-from layerfs.hostfile import HostFile
-from layerfs.stores.blobs.outer import MOST_SMALL, DirectoryOuter
-from layerfs.tree.pooledfile import shared_files
+from layerfs.hostfile import read_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from layerfs.formats.descriptors import Descriptor
     from layerfs.hostdir import HostDir
-    from layerfs.stores.blobs.outer import Blob
+    from layerfs.stores.blobs.outer import Blob, DirectoryOuter
 
 __all__ = ["CONTENT", "Content"]
 
 CONTENT = "io.containerd.content.v1.content"
 
-_ALGORITHMS = ("sha256", "sha384", "sha512")
+_ALGORITHMS = {"sha256": hashlib.sha256, "sha384": hashlib.sha384, "sha512": hashlib.sha512}
+_USUAL = 1 << 20  # bytes of a document; a larger one is read as other blobs are
 
 
 class Content:
@@ -37,9 +36,17 @@ class Content:
     def __init__(self, root: HostDir) -> None:
         """Those below the containerd root `root`."""
         self._root = root
-        self._outer: DirectoryOuter | None = None
-        with contextlib.suppress(OSError):  # every blob is missing then
-            self._outer = DirectoryOuter(root.subdir(CONTENT), shared_files())
+
+    @functools.cached_property
+    def _outer(self) -> DirectoryOuter | None:
+        """All of them; None where the directory cannot be opened: every blob is missing then."""
+        from layerfs.stores.blobs.outer import DirectoryOuter  # noqa: PLC0415 - sound documents need no more
+        from layerfs.tree.pooledfile import shared_files  # noqa: PLC0415 - likewise
+
+        try:
+            return DirectoryOuter(self._root.subdir(CONTENT), shared_files())
+        except OSError:
+            return None
 
     def name_of(self, digest: str) -> str:
         """What to call a blob in messages."""
@@ -83,7 +90,7 @@ class Content:
         content = self._small(descriptor.digest)
         algorithm, _, wanted = descriptor.digest.partition(":")
         if algorithm in _ALGORITHMS:
-            computed = hashlib.new(algorithm, content).hexdigest()
+            computed = _ALGORITHMS[algorithm](content).hexdigest()
             if computed != wanted:
                 blob = self.find(descriptor.digest)  # a link is called by what it leads to
                 name = blob.label if blob else self.name_of(descriptor.digest)
@@ -96,9 +103,10 @@ class Content:
         """All of a blob that is a document; raises as `document`."""
         algorithm, _, name = digest.partition(":")
         if folder := self._folders.get(algorithm):
-            with contextlib.suppress(OSError):  # what is no plain file is told below
-                return _read(folder, os.fsencode(name))
-        blob = self.find(digest)
+            with contextlib.suppress(OSError):
+                if (found := _read(folder, name.encode())) is not None:
+                    return found
+        blob = self.find(digest)  # which tells what is no plain file
         if blob is None:
             raise MissingFile(self.name_of(digest), "the blob is not in the content store")
         return blob.small()
@@ -113,10 +121,9 @@ class Content:
         return found
 
 
-def _read(folder: HostDir, name: bytes) -> bytes:
-    """All of a document: as `HostDir.read`, with half of its calls, as a listing reads thousands."""
+def _read(folder: HostDir, name: bytes) -> bytes | None:
+    """All of a plain file of usual size, with few calls, as a listing reads thousands; None of another."""
     status = folder.lstat(name)
-    if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_SMALL:
-        return folder.read(name, MOST_SMALL)  # which tells why not
-    with HostFile(folder.open_seen(name)) as file:
-        return file.read(0, status.st_size)
+    if not stat.S_ISREG(status.st_mode) or status.st_size > _USUAL:
+        return None
+    return read_once(folder.open_seen(name), status.st_size)

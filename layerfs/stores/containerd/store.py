@@ -17,26 +17,17 @@ from layerfs.errors import (
     LayerNotFound,
     MissingFile,
 )
-from layerfs.formats.errors import FormatError
-from layerfs.formats.jsontext import mapping, text
 from layerfs.layernames import KnownLayer
 from layerfs.model import NOWHERE, BareLayer, Container, Image, Layer, Place
-from layerfs.stores.blobs.export import PlainTar
-from layerfs.stores.containerd.buildcache import BuildCache
-from layerfs.stores.containerd.containers import Containers
-from layerfs.stores.containerd.images import KUBERNETES
 from layerfs.stores.containerd.layers import ContainerdLayer, chain_of_key, chain_to
 from layerfs.stores.containerd.names import ContainerdLayerNames
 from layerfs.stores.containerd.pins import kept_keys, leased_blobs, pinned, unclaimed
-from layerfs.stores.containerd.storedimages import StoredImages
-from layerfs.stores.containerd.trees import Trees
-from layerfs.stores.docker.volumes import volumes
+from layerfs.stores.containerd.storedcontainers import StoredContainers
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from layerfs.cache.blobs import Cache
     from layerfs.capabilities import (
         CacheRecord,
         Check,
@@ -51,31 +42,21 @@ if TYPE_CHECKING:
         Volume,
     )
     from layerfs.errors import CorruptStore
-    from layerfs.formats.jsontext import Json
-    from layerfs.ids import ChainID, ContainerID
+    from layerfs.ids import ChainID
     from layerfs.model import Named
+    from layerfs.stores.blobs.export import PlainTar
     from layerfs.stores.blobs.layers import BlobLayer
+    from layerfs.stores.containerd.buildcache import BuildCache
     from layerfs.stores.containerd.layers import ContainerdLayer, Placed
-    from layerfs.stores.containerd.places import Opened
-    from layerfs.stores.registry import Options
     from layerfs.tree.source import LayerSource
 
 __all__ = ["ContainerdStore"]
 
 
-class ContainerdStore(StoredImages):
+class ContainerdStore(StoredContainers):
     """Some namespaces of one containerd root, open for reading; never written to."""
 
     _is_quiet = False
-
-    def __init__(self, opened: Opened, options: Options, cache: Cache) -> None:
-        """Read a root that is open; see `open`."""
-        super().__init__(opened, options, cache)
-        self._trees = Trees(self._snapshots, self._files, self.report, lambda: self.layers_by_chain)
-        others = [space for space in self.spaces if space.name != self.dockers_namespace]
-        self._containers = Containers(
-            self.directory, self.docker, others, self._snapshots, self._images.id_of_name, self.report
-        )
 
     def keep_quiet(self) -> None:
         """Log no defect from now on: whoever asks tells of all that is in `damage`."""
@@ -169,62 +150,6 @@ class ContainerdStore(StoredImages):
         """Bytes on disk of a snapshot, directories too; None where they cannot be counted (reported)."""
         return attempt(self.report, lambda: self._trees.size(self._placed[layer.cache_id]))
 
-    # -- containers ----------------------------------------------------------------------------
-
-    def containers(self) -> Sequence[Container]:
-        """Every container, newest first; also those of which only a part is left."""
-        return sorted(
-            map(self.load_container, self._containers.ids),
-            key=lambda item: (-((item.config and item.config.created_ns) or 0), item.id),
-        )
-
-    @property
-    def has_pods(self) -> bool:  # type: ignore[override]
-        """Whether there is a pod, or nothing but the namespace of Kubernetes, be it without containers."""
-        is_kubernetes = {space.name for space in self.spaces} == {KUBERNETES}
-        return is_kubernetes or any(item.pod for item in self.containers())
-
-    def container_names(self) -> Mapping[ContainerID, str | None]:
-        """The name of every container, None where it cannot be read; what is damaged is not reported."""
-        return self._containers.names()
-
-    def load_container(self, container_id: ContainerID) -> Container:
-        """The container of this ID, as far as it can be read; defects are reported."""
-        return self._containers.load(container_id)
-
-    def placed_of(self, container: Container) -> Placed | None:
-        """The writable snapshot of a container."""
-        return self._containers.placed(container.id)
-
-    def container_records(self, container: Container) -> Json | None:
-        """What there is of a container that is not Docker's, in the words of who wrote it down; or None."""
-        return self._containers.records(container.id)
-
-    def config_name(self, container: ContainerID) -> str:
-        """The record with a container's config: Docker's file, where Docker has it."""
-        return self._containers.config_name(container) or super().config_name(container)
-
-    def container_aliases(self) -> Mapping[str, Sequence[ContainerID]]:
-        """The containers by the longer names that Kubernetes has for them."""
-        return self._containers.aliases()
-
-    def host_config(self, container: Container) -> Json | None:
-        """What a container asks of the host; None where that is missing or damaged (reported)."""
-        return attempt(self.report, lambda: self._containers.host_config(container.id))
-
-    def layers_below(self, container: Container) -> tuple[Layer, ...]:
-        """The layers of the image that a container stands on, base first; raises `CorruptStore`."""
-        return tuple(item for item in self.stack(container) if isinstance(item, Layer))
-
-    def images_of(self, container: Container) -> Collection[str]:
-        """The images that have the manifest a container was made from, as Docker notes it; else its image."""
-        raw = container.config.raw if container.config else {}
-        try:
-            manifest = text(mapping(raw, "ImageManifest"), "digest")
-        except FormatError:
-            manifest = ""
-        return self._images.with_manifest(manifest) or super().images_of(container)
-
     # -- accounts ------------------------------------------------------------------------------
 
     def pinned(self) -> Pinned:
@@ -283,10 +208,14 @@ class ContainerdStore(StoredImages):
 
     def volumes(self) -> Sequence[Volume] | None:
         """The volumes of a Docker Engine; None where there are none, or not one's (or damaged)."""
+        from layerfs.stores.docker.volumes import volumes  # noqa: PLC0415 - for accounts alone
+
         return volumes(self.docker, self.report) if self.docker else None
 
     @functools.cached_property
     def _build_cache(self) -> BuildCache:
+        from layerfs.stores.containerd.buildcache import BuildCache  # noqa: PLC0415 - for accounts alone
+
         return BuildCache(self.docker, list(self.snapshotters), self.bolt_state)
 
     def build_cache(self) -> Sequence[CacheRecord] | None:
@@ -312,6 +241,10 @@ class ContainerdStore(StoredImages):
         if isinstance(subject, BareLayer):
             return self._trees.stack(self._placed[subject.cache_id], self.layers_by_chain)
         return self._trees.stack_of_chain(chain_to(self.own_layer(subject), self.layers_by_chain))
+
+    def layers_below(self, container: Container) -> tuple[Layer, ...]:
+        """The layers of the image that a container stands on, base first; raises `CorruptStore`."""
+        return tuple(item for item in self.stack(container) if isinstance(item, Layer))
 
     def tree(self, subject: Named, *, up_to: int | None = None) -> UnionTree:
         """The tree of an image, a container, or a single layer (as it is stored).
@@ -355,6 +288,8 @@ class ContainerdStore(StoredImages):
 
     def layer_tar(self, layer: Layer) -> PlainTar | None:
         """The tar whose sha256 is the diff ID; raises `MissingFile` where the blob is not there."""
+        from layerfs.stores.blobs.export import PlainTar  # noqa: PLC0415 - for exports alone
+
         return PlainTar(self.packed(self.own_layer(layer)), self._files.plain)
 
     def packed(self, layer: ContainerdLayer) -> BlobLayer:

@@ -57,7 +57,6 @@ class Trees:
         self._known = known
         self._told: set[str] = set()
         self._stacked: weakref.WeakValueDictionary[ChainID, Below] = weakref.WeakValueDictionary()
-        files.stand(lambda layer: self._below(layer.parent))
 
     # -- stacks --------------------------------------------------------------------------------
 
@@ -169,7 +168,7 @@ class Trees:
         self._files.tree(packed)  # its root is looked at now, so it is now that damage is told
         return self._files.stored(packed)
 
-    def _below(self, chain: ChainID | None) -> Below | None:
+    def below(self, chain: ChainID | None) -> Below | None:
         """A layer that others stand on; None below a base, and where it cannot be read, which is reported."""
         layer = self._known().get(chain) if chain else None
         if chain is None or layer is None:
@@ -182,7 +181,7 @@ class Trees:
                 shown = "directories above it that have no header in their tar are shown as 0755 of root"
                 self._report(error.instead(shown))
                 return None
-            found = self._stacked[chain] = Below(stored, lambda: self._below(layer.parent))
+            found = self._stacked[chain] = Below(stored, lambda: self.below(layer.parent))
         return found
 
     def _packed(self, layer: ContainerdLayer) -> BlobLayer:
