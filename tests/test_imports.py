@@ -107,7 +107,7 @@ def test_command_loads_what_it_needs(arguments: tuple[str, ...], dataroot_path: 
 
 
 def test_images_of_containerd_load_no_layers(tmp_path: Path) -> None:
-    """A list of a containerd root's images loads nothing of Docker's records, of trees, or of decompression."""
+    """A list of a containerd root's images loads nothing of Docker's records, of trees, of decompression."""
     containerdbuilder.many_images(tmp_path, images=2, layers=2)
     loaded = _modules_after("--root", str(tmp_path), "images")
     unused = (

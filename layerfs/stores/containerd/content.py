@@ -87,26 +87,38 @@ class Content:
             DigestMismatch: it is another.
             MalformedFile: it cannot be read, or is too large for a document.
         """
-        content = self._small(descriptor.digest)
-        algorithm, _, wanted = descriptor.digest.partition(":")
+        digest = descriptor.digest
+        algorithm, _, wanted = digest.partition(":")
+        content = self._plain(algorithm, wanted)
+        if content is None:
+            content = self._small(digest)
         if algorithm in _ALGORITHMS:
             computed = _ALGORITHMS[algorithm](content).hexdigest()
             if computed != wanted:
-                blob = self.find(descriptor.digest)  # a link is called by what it leads to
-                name = blob.label if blob else self.name_of(descriptor.digest)
+                blob = self.find(digest)  # a link is called by what it leads to
+                name = blob.label if blob else self.name_of(digest)
                 raise DigestMismatch(
                     name, "the content does not hash to its name", expected=wanted, found=computed
                 )
         return content
 
+    def _plain(self, algorithm: str, digits: str) -> bytes | None:
+        """All of a plain file of usual size, with few calls, as a list reads thousands; None of another."""
+        folder = self._folders.get(algorithm)
+        if folder is None:
+            return None
+        name = digits.encode()
+        try:
+            status = folder.lstat(name)
+            if not stat.S_ISREG(status.st_mode) or status.st_size > _USUAL:
+                return None
+            return read_once(folder.open_seen(name), status.st_size)
+        except OSError:
+            return None
+
     def _small(self, digest: str) -> bytes:
-        """All of a blob that is a document; raises as `document`."""
-        algorithm, _, name = digest.partition(":")
-        if folder := self._folders.get(algorithm):
-            with contextlib.suppress(OSError):
-                if (found := _read(folder, name.encode())) is not None:
-                    return found
-        blob = self.find(digest)  # which tells what is no plain file
+        """All of a document that is no plain file, or why it cannot be read; raises as `document`."""
+        blob = self.find(digest)
         if blob is None:
             raise MissingFile(self.name_of(digest), "the blob is not in the content store")
         return blob.small()
@@ -119,11 +131,3 @@ class Content:
             with contextlib.suppress(OSError):
                 found[algorithm] = self._root.subdir(f"{CONTENT}/blobs/{algorithm}")
         return found
-
-
-def _read(folder: HostDir, name: bytes) -> bytes | None:
-    """All of a plain file of usual size, with few calls, as a listing reads thousands; None of another."""
-    status = folder.lstat(name)
-    if not stat.S_ISREG(status.st_mode) or status.st_size > _USUAL:
-        return None
-    return read_once(folder.open_seen(name), status.st_size)

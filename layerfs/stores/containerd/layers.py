@@ -124,18 +124,18 @@ class Snapshots:
     def of(self, key: str) -> Placed | None:
         """The snapshot of a key; where several snapshotters have it, one whose files can be read."""
         found = self.every(key)
-        readable = (item for item in found if item.snapshotter.is_readable)
-        return next(readable, None) or next(iter(found), None)
+        readable = [item for item in found if item.snapshotter.is_readable]
+        return next(iter(readable or found), None)
 
     def every(self, key: str) -> list[Placed]:
         """The snapshots of a key in all namespaces and snapshotters, in their order."""
-        return list(self._every(key)) or list(self._unnamed(key))
-
-    def _every(self, key: str) -> Iterator[Placed]:
-        for space in self._spaces:
-            for snapshotter in self._snapshotters.values():
-                if placed := self._named(space, snapshotter, key):
-                    yield placed
+        found = [
+            placed
+            for space in self._spaces
+            for snapshotter in self._snapshotters.values()
+            if (placed := self._named(space, snapshotter, key))
+        ]
+        return found or list(self._unnamed(key))
 
     def _named(self, space: Namespace, snapshotter: Snapshotter, key: str) -> Placed | None:
         """What a snapshotter has for the key of a namespace; that there is nothing for it is reported."""
@@ -186,7 +186,7 @@ class Snapshots:
             is_told, below = self._noted_below(at) if noted else (False, None)
             if not is_told and at.snapshot.parent:
                 snapshot = at.snapshotter.snapshot(at.snapshot.parent)
-                below = at._replace(snapshot=snapshot) if snapshot else None
+                below = Placed(at.snapshotter, snapshot) if snapshot else None
                 problem = None if below else _wrong_parent(at, None)
             if below is None:
                 break

@@ -22,7 +22,8 @@ from layerfs.formats.repositories import Repositories, RepositoryRow
 from layerfs.model import Image, added_up
 from layerfs.store import RECORDS, Store
 from layerfs.stores.containerd.content import Content
-from layerfs.stores.containerd.images import ContainerdImage, Images
+from layerfs.stores.containerd.image import ContainerdImage
+from layerfs.stores.containerd.images import Images
 from layerfs.stores.containerd.layers import Snapshots
 from layerfs.stores.containerd.names import ContainerdNames
 from layerfs.stores.containerd.notes import notes_of_container, notes_of_image

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from layerfs.formats.descriptors import Descriptor
     from layerfs.ids import DiffID
     from layerfs.stores.blobs.layers import LayerFiles
-    from layerfs.stores.containerd.images import ContainerdImage
+    from layerfs.stores.containerd.image import ContainerdImage
     from layerfs.stores.containerd.places import Opened
     from layerfs.stores.containerd.trees import Trees
     from layerfs.stores.registry import Options
