@@ -163,26 +163,34 @@ class Snapshots:
         metas = (space.snapshot(placed.snapshotter.name, placed.key) for space in self._spaces)
         return all(meta is None or meta.name != placed.snapshot.name for meta in metas)
 
-    def below(self, top: Placed) -> tuple[tuple[Placed, ...], CorruptStore | None]:
+    def below(self, top: Placed, until: str = "") -> tuple[tuple[Placed, ...], CorruptStore | None]:
         """A snapshot and all that it stands on, base first; and why the lowest is not the base.
 
         That is None, or that the one below it is missing, or is below itself. What the namespace notes of
         snapshots is used where the snapshotter's records are wrong, and this is reported.
+
+        Args:
+            top: the snapshot.
+            until: the name of a snapshot; neither it nor what is below it is looked at.
         """
-        found, problem = self._walk(top, noted=False)
+        found, problem = self._walk(top, until, noted=False)
         if problem:
-            others, other_problem = self._walk(top, noted=True)
+            others, other_problem = self._walk(top, until, noted=True)
             if other_problem is None:
                 self._report(problem.instead(f"what {self._meta_name} has is used"))
                 return others, None
         return found, problem
 
-    def _walk(self, top: Placed, *, noted: bool) -> tuple[tuple[Placed, ...], CorruptStore | None]:
+    def _walk(
+        self, top: Placed, until: str, *, noted: bool
+    ) -> tuple[tuple[Placed, ...], CorruptStore | None]:
         """As `below`, by the snapshotter's records alone, or by what the namespace notes where it does."""
         found, seen = [top], {top.snapshot.name}
         problem: CorruptStore | None = None
         while problem is None:
             at = found[-1]
+            if until and at.snapshot.parent == until:
+                break
             is_told, below = self._noted_below(at) if noted else (False, None)
             if not is_told and at.snapshot.parent:
                 snapshot = at.snapshotter.snapshot(at.snapshot.parent)

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from layerfs.stores.blobs.layers import BlobLayer
     from layerfs.stores.containerd.buildcache import BuildCache
     from layerfs.stores.containerd.layers import ContainerdLayer, Placed
-    from layerfs.tree.source import LayerSource
+    from layerfs.tree.source import LayerSource, StoredLayer
 
 __all__ = ["ContainerdStore"]
 
@@ -272,10 +272,18 @@ class ContainerdStore(StoredContainers):
         """The union of a layer and of all below it; raises `CorruptStore`."""
         return UnionTree([self.source(layer) for layer in reversed(self.stack(top))])
 
-    def tree_under(self, placed: Placed) -> UnionTree | None:
-        """What a snapshot stands on, None for a base; raises `CorruptStore`."""
-        below = self._trees.stack(placed, self.layers_by_chain)[:-1]
-        return UnionTree([self.source(layer) for layer in reversed(below)]) if below else None
+    def stored(self, placed: Placed) -> StoredLayer:
+        """A snapshot as it is stored, from its blob where its directory is lost; raises `CorruptStore`."""
+        return self._stored(self._trees.item(placed, self.layers_by_chain))
+
+    def stored_under(self, placed: Placed) -> list[StoredLayer]:
+        """What a snapshot stands on, base first; as `stored`, and raises where it cannot be told."""
+        return [self._stored(layer) for layer in self._trees.stack(placed, self.layers_by_chain)[:-1]]
+
+    def _stored(self, layer: Layer | BareLayer) -> StoredLayer:
+        if isinstance(layer, BareLayer):
+            return self._trees.stored(self._placed[layer.cache_id])
+        return self._trees.stored_layer(self.own_layer(layer))
 
     def tree_of_snapshot(self, layer: ContainerdLayer) -> UnionTree:
         """The files of a layer as they are unpacked, and not its blob; raises `CorruptStore`."""

@@ -91,14 +91,14 @@ class Trees:
             CorruptStore: what is below cannot be told, or a directory is missing.
         """
         if placed.snapshotter.is_whole:
-            return (self._item(placed, {}, whole=whole),)
+            return (self.item(placed, {}, whole=whole),)
         own, problem = self._snapshots.below(placed)
         lower: tuple[ContainerdLayer, ...] = ()
         if problem:
             number, layer = self._told_by(own, known, problem)
             self._report(problem.instead(f"layer {layer.chain_id} tells what is below"))
             own, lower = own[number:], chain_to(layer, known)
-        return *lower, *(self._item(item, known, whole=whole) for item in own)
+        return *lower, *(self.item(item, known, whole=whole) for item in own)
 
     def _told_by(
         self, own: Sequence[Placed], known: Mapping[ChainID, ContainerdLayer], problem: CorruptStore
@@ -115,9 +115,10 @@ class Trees:
                 return number, layer
         raise problem
 
-    def _item(
-        self, placed: Placed, known: Mapping[ChainID, ContainerdLayer], *, whole: bool
+    def item(
+        self, placed: Placed, known: Mapping[ChainID, ContainerdLayer], *, whole: bool = False
     ) -> ContainerdLayer | BareLayer:
+        """The layer that a snapshot is, of `known` where it is of an image; `whole` as in `stack`."""
         chain = chain_of_key(placed.key)
         layer = known.get(chain) if chain else None
         if layer and layer.placed == placed:
