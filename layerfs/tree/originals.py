@@ -88,7 +88,8 @@ class Originals:
             opaque: the attribute that marks a directory as opaque.
             most: how much may be kept, in entries; a kibibyte of names and values counts as four.
             markers: whether names that begin with `.wh.` are whiteouts, as in layers, or names.
-            deleting: whether a whiteout deletes what the same archive had before it, and leaves no mark.
+            deleting: whether a whiteout deletes what the same archive had before it, and leaves no mark; so
+                does a mark of opaque with directories that have no header, and all that is in them.
 
         Raises:
             FormatError: there is more than that; and what `members` raises.
@@ -107,6 +108,7 @@ class Originals:
         self._entered: tuple[bytes, Original] = b"", self.root
         self._asked: tuple[bytes, Original | None] = b"", self.root
         self._equal: dict[int, int] = {}
+        self._deleted: set[tuple[int, bytes]] = set()
         for member in members:
             if not isinstance(member, Segment) and member.header.is_entry:
                 self.add(member.header, member.content.size)
@@ -146,7 +148,9 @@ class Originals:
         if directory is None:
             self._fault(path, "a part of its path is no directory: left out")
         elif self._markers and name == OPAQUE_MARKER:
-            if not self._deleting:
+            if self._deleting:
+                self._delete_bare(directory)
+            else:
                 self._set(directory, self._opaque, OPAQUE)
         elif self._markers and name.startswith(WHITEOUT):
             self._whiteout(directory, name[len(WHITEOUT) :], header, path)
@@ -165,6 +169,7 @@ class Originals:
     def settle(self) -> None:
         """Free what only unpacking needs."""
         self._equal.clear()
+        self._deleted.clear()
 
     def _fault(self, path: bytes, what: str) -> None:
         if len(self.faults) < _MOST_FAULTS:
@@ -198,6 +203,7 @@ class Originals:
         if self._deleting:
             if is_there:
                 self._delete(directory, name)
+                self._deleted.add((directory.number, name))
             return
         if is_there:
             self._fault(path, "a whiteout of what the same archive holds: left out")
@@ -342,6 +348,23 @@ class Originals:
         directory.links -= gone.kind == stat.S_IFDIR
         self._drop(gone)
         self._entered = b"", self.root  # it may have been below
+
+    def _delete_bare(self, directory: Original) -> None:
+        """Delete every directory below one that has no header, and had none before it was deleted once."""
+        pending = [directory] if self.implied else []
+        while pending:
+            place = pending.pop()
+            children = place.children or {}
+            self._steps += len(children)
+            if self._steps > _MOST_STEPS:
+                raise FormatError("the archive has too many marks of opaque in large directories")
+            for name, child in list(children.items()):
+                if child.kind != stat.S_IFDIR:
+                    continue
+                if child.has_header or (place.number, name) in self._deleted:
+                    pending.append(child)
+                else:
+                    self._delete(place, name)
 
     @staticmethod
     def _drop(gone: Original) -> None:

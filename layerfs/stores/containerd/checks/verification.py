@@ -244,13 +244,7 @@ class Verification:
             return self._standing.given(placed, path)
 
         # a base has no marks, as nothing is below it; other layers have each one of their tar
-        hiding = Hiding(
-            tar,
-            self._store.dialect,
-            lambda: None,
-            naive=tar.is_base,
-            gives=None if tar.is_base else gives,
-        )
+        hiding = Hiding(tar, self._store.dialect, lambda: None, naive=tar.is_base, gives=gives)
         checked = LayerCheck(tar, found, attributes, hiding, told=told, beside=beside, repeated=repeated)
         try:
             checked.run(type(layer.diff_id)(plain.diff_id))
