@@ -252,7 +252,6 @@ def _deep(path: Path, depth: int) -> Path:
 
 def test_a_layer_costs_the_same_however_many_are_below_it(tmp_path: Path) -> None:
     """Directories without a header are looked for in the layers below: work grows with these, no faster."""
-
     number = itertools.count()
 
     def run(depth: int) -> Counter[str]:
