@@ -12,6 +12,7 @@ from layerfs.formats.errors import FormatError
 from tests.support.bolt import PAGE, bolt_database, bolt_file, leaf
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from layerfs.formats.bolt import Bucket
@@ -114,11 +115,12 @@ def test_a_record_at_one_look_is_what_its_elements_are() -> None:
             told.clear()
             values = dict(record.values())
             one_by_one = list(told)
-            for look in (
+            looks: tuple[Callable[[], object], ...] = (
                 record.contents,
                 lambda: bucket.root.record(b"a"),  # noqa: B023 - called at once
                 lambda: dict(bucket.root.records())[b"a"],  # noqa: B023 - likewise
-            ):
+            )
+            for look in looks:
                 told.clear()
                 assert look() == (values, {}), at
                 assert told == one_by_one, at
