@@ -89,7 +89,8 @@ class Originals:
             opaque: the attribute that marks a directory as opaque.
             most: how much may be kept, in entries; a kibibyte of names and values counts as four.
             markers: whether names that begin with `.wh.` are whiteouts, as in layers, or names.
-            deleting: whether a whiteout deletes what the same archive had before it, and leaves no mark.
+            deleting: whether a whiteout deletes what the same archive had before it, and leaves no mark; so
+                does a mark of opaque with directories that have no header, and all that is in them.
 
         Raises:
             FormatError: there is more than that; and what `members` raises.
@@ -108,6 +109,7 @@ class Originals:
         self._entered: dict[bytes, Original] = {}  # directories by the paths they were reached by
         self._asked: tuple[bytes, Original | None] = b"", self.root
         self._equal: dict[int, int] = {}
+        self._deleted: set[tuple[int, bytes]] = set()
         for member in members:
             if not isinstance(member, Segment) and member.header.is_entry:
                 self.add(member.header, member.content.size)
@@ -164,6 +166,7 @@ class Originals:
         """Free what only unpacking needs."""
         self._equal.clear()
         self._entered.clear()
+        self._deleted.clear()
 
     def _fault(self, path: bytes, what: str) -> None:
         if len(self.faults) < _MOST_FAULTS:
@@ -190,7 +193,9 @@ class Originals:
     def _mark(self, directory: Original, name: bytes, header: Header, path: bytes) -> None:
         if name != OPAQUE_MARKER:
             self._whiteout(directory, name[len(WHITEOUT) :], header, path)
-        elif not self._deleting:
+        elif self._deleting:
+            self._delete_bare(directory)
+        else:
             self._set(directory, self._opaque, OPAQUE)
 
     def _whiteout(self, directory: Original, name: bytes, header: Header, path: bytes) -> None:
@@ -202,6 +207,7 @@ class Originals:
         if self._deleting:
             if is_there:
                 self._delete(directory, name)
+                self._deleted.add((directory.number, name))
             return
         if is_there:
             self._fault(path, "a whiteout of what the same archive holds: left out")
@@ -360,6 +366,23 @@ class Originals:
         directory.links -= gone.kind == stat.S_IFDIR
         self._drop(gone)
         self._entered.clear()  # it may have led there
+
+    def _delete_bare(self, directory: Original) -> None:
+        """Delete every directory below one that has no header, and had none before it was deleted once."""
+        pending = [directory] if self.implied else []
+        while pending:
+            place = pending.pop()
+            children = place.children or {}
+            self._steps += len(children)
+            if self._steps > _MOST_STEPS:
+                raise FormatError("the archive has too many marks of opaque in large directories")
+            for name, child in list(children.items()):
+                if child.kind != stat.S_IFDIR:
+                    continue
+                if child.has_header or (place.number, name) in self._deleted:
+                    pending.append(child)
+                else:
+                    self._delete(place, name)
 
     @staticmethod
     def _drop(gone: Original) -> None:
