@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from layerfs.formats.tarsplit import Member
     from layerfs.tree.parents import Given
 
-__all__ = ["MOST", "Originals", "inode_base"]
+__all__ = ["MOST", "Originals"]
 
 MOST = 1 << 22
 """Originals alive at a time, about a gibibyte: several times what the largest real images have."""
@@ -49,17 +49,6 @@ _MOST_FAULTS = 100
 _MOST_ENTERED = 4096
 _NOBODY = 0xFFFFFFFF  # to chown(2): leave it
 _NAMESPACES = (b"user.", b"trusted.", b"security.", b"system.posix_acl_")
-_INODES = 1 << 52  # above those of real disks, below what JSON readers round
-_NUMBER_BITS, _LAYER_BITS = 22, 30
-
-
-def inode_base(key: int) -> tuple[int, int]:
-    """The device number of a layer that is on no disk (below 0), and what its inode numbers are added to.
-
-    Args:
-        key: distinct among layers, and always the same for this one.
-    """
-    return -1 - key, _INODES | key % (1 << _LAYER_BITS) << _NUMBER_BITS
 
 
 class Originals:

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 from layerfs.errors import CorruptStore
 from layerfs.formats.errors import FormatError
 from layerfs.formats.whiteouts import TRUSTED
+from layerfs.tree.inodebase import inode_base
 from layerfs.tree.lower import join
 from layerfs.tree.node import FileStat
-from layerfs.tree.originals import MOST, Originals, inode_base
+from layerfs.tree.originals import MOST, Originals
 from layerfs.tree.parents import complete
 from layerfs.tree.source import Entry, Unmarked
 from layerfs.tree.stretch import Stretch
