@@ -21,9 +21,7 @@ _EVERY = ""
 """The value of `--topic` without a word."""
 
 
-def _complete_topic(
-    _context: click.Context, _parameter: click.Parameter, typed: str
-) -> list[CompletionItem]:
+def _complete_topic(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
     from ..topics import TOPICS
 
     return [CompletionItem(word, help=topic.line) for word, topic in TOPICS.items() if word.startswith(typed)]
@@ -76,7 +74,9 @@ def command(
         return explain_topic(ctx, topic, form)
     at = open_place(ctx, Words(words, "[PATH]"))
     if not at.paths:
-        raise click.UsageError("Missing argument 'PATH'")
+        from ..explainname import explain_name
+
+        return explain_name(at, kind=kind, form=form, verbose=verbose, full=no_trunc)
     from ..explainpath import explain_path
 
     return explain_path(ctx, at, kind=kind, form=form, verbose=verbose, full=no_trunc)
