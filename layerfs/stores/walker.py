@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from layerfs.hostdir import HostDir
 
-__all__ = ["MOUNT_AT", "Walker", "computed_chain", "fails", "mounted", "names_listed"]
+__all__ = ["MOUNT_AT", "Walker", "computed_chain", "fails", "mounted", "names_listed", "said"]
 
 MOUNT_AT = "/mnt"
 """Where the printed command mounts."""
@@ -44,7 +44,7 @@ class Walker:
     """
 
     def __init__(self, directory: HostDir) -> None:
-        """Begin at the shell that stands in `directory`."""
+        """Begin with a shell that stands in `directory`."""
         self.directory = directory
         self.steps: list[Step] = []
         self._held: dict[str, str] = {}
@@ -136,11 +136,19 @@ def fails(path: str, read: Callable[[], _Found]) -> _Found:
         raise CorruptStore(path, words) from error
 
 
-def computed_chain(listing: str) -> Sequence[str]:
-    """The lines of a loop that prints the chain IDs of the diff IDs that the command `listing` prints."""
+def computed_chain(*listing: str) -> Sequence[str]:
+    """The lines of a loop that prints the chain IDs of the diff IDs that a command, in lines, prints."""
+    *before, last = listing
+    lines = [*before, f"{last}); do"]
     return (
-        f"C=; for D in $({listing}); do",
+        f"C=; for D in $({lines[0]}",
+        *lines[1:],
         "  [ -z \"$C\" ] || D=$(printf '%s %s' $C $D | sha256sum | cut -c-64)",
         "  C=sha256:${D#*:}; echo $C",
         "done",
     )
+
+
+def said(error: CorruptStore) -> str:
+    """What is wrong, without the file's name."""
+    return error.problem + (f": {error.found}" if error.found else "")

@@ -10,7 +10,7 @@ from layerfs.formats.errors import FormatError
 from layerfs.ids import CacheID, InvalidID, LinkID
 from layerfs.steps import MountLine, Step
 from layerfs.store import FILES
-from layerfs.stores.walker import MOUNT_AT, fails, mounted
+from layerfs.stores.walker import MOUNT_AT, fails, mounted, said
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from layerfs.stores.docker.dataroot import DataRoot
     from layerfs.stores.walker import Walker
 
-__all__ = ["HALF", "DirectorySteps", "said"]
+__all__ = ["HALF", "DirectorySteps"]
 
 _ID = TypeVar("_ID", CacheID, LinkID)
 
@@ -159,12 +159,13 @@ class DirectorySteps:
         for cache_id in stack:
             self.walker.names(f"overlay2/{cache_id}/diff")
         parts = [self._part(cache_id) for cache_id in stack]
-        top, needs = "l/$L", {"L": parts[0].removeprefix("l/")}
+        top = "l/$L"
+        needs = {"L": parts[0].removeprefix("l/")}
         if not parts[0].startswith("l/"):
             top, needs = "$K/diff", {"K": str(stack[0])}
         if len(parts) == 1:
             return self._alone(parts[0], top, needs, names)
-        lines = (f"O=ro,nosuid,nodev,lowerdir={top}:$LOW",)
+        lines: tuple[str, ...] = (f"O=ro,nosuid,nodev,lowerdir={top}:$LOW",)
         if own:
             needs["K"] = str(stack[0])
             lines = ("# the engine has lowerdir=$LOW,upperdir=$K/diff,workdir=$K/work", *lines)
@@ -191,11 +192,6 @@ class DirectorySteps:
         """A directory below `overlay2/` as the mount calls it: by its short name where that leads to it."""
         link = self._root.link(cache_id)
         return f"l/{link}" if self.good_link(link, cache_id) else f"{cache_id}/diff"
-
-
-def said(error: CorruptStore) -> str:
-    """What is wrong, without the file's name."""
-    return error.problem + (f": {error.found}" if error.found else "")
 
 
 def _as(kind: type[_ID], text: str, path: str) -> _ID:

@@ -15,9 +15,9 @@ from layerfs.formats.reference import parse_reference
 from layerfs.ids import CacheID, ContainerID, ImageID
 from layerfs.model import INIT, BareLayer, Container, Image
 from layerfs.steps import Step, Walk
-from layerfs.stores.docker.directorysteps import HALF, DirectorySteps, said
+from layerfs.stores.docker.directorysteps import HALF, DirectorySteps
 from layerfs.stores.docker.files import JSON_LIMIT
-from layerfs.stores.walker import Walker, computed_chain
+from layerfs.stores.walker import Walker, computed_chain, said
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -294,9 +294,9 @@ class _Explained:
             values.append(found)
             sets[variable] = found
         if known is None:
-            error = MissingFile(self._root.layerdb.mount_name(container.id), "its layers are not known")
-            self._walker.add(step._replace(ok=False, problem=said(error), expected=None))
-            raise error
+            lost = MissingFile(self._root.layerdb.mount_name(container.id), "its layers are not known")
+            self._walker.add(step._replace(ok=False, problem=said(lost), expected=None))
+            raise lost
         command = ("M=$I/layerdb/mounts/$CT", *lines) if lines else ()
         self._walker.add(
             step._replace(
