@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import textwrap
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -70,7 +71,7 @@ def walk_document(walk: Walk, name: str, store: str) -> dict[str, Any]:
         "name": name,
         "kind": walk.kind,
         "store": store,
-        "directory": walk.directory,
+        "directory": os.path.abspath(walk.directory),
         "reference": walk.reference,
         "image": walk.image,
         "layers": walk.layers,
@@ -111,7 +112,7 @@ def _heading(walk: Walk, name: str) -> str:
     tools = f" It needs {' and '.join(sorted(used))}." if used else ""
     return (
         f"{printable(name)} is {printable(called)}{depth}. The lines with $ are one script for sh, to "
-        f"be pasted in {printable(walk.directory)}; those with = are what it prints.{tools}"
+        f"be pasted in {printable(os.path.abspath(walk.directory))}; those with = are what it prints.{tools}"
     )
 
 

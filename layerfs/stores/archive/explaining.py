@@ -106,8 +106,7 @@ def _of_tar(outer: Outer, path: str) -> Written:
         is_plain = not raw.startswith(b"-") and b"\\" not in raw
         return is_plain and raw in plain and found[clean_name(raw)] == 1
 
-    needs = {"A": f"./{posixpath.basename(path)}", "B": "blobs/sha256"}
-    return Written('tar -xOf "$A"', needs, is_there)
+    return Written('tar -xOf "$A"', {"A": f"./{posixpath.basename(path)}"}, is_there)
 
 
 def _of_directory(directory: HostDir) -> Written:
@@ -118,7 +117,7 @@ def _of_directory(directory: HostDir) -> Written:
         except OSError:
             return False
 
-    return Written("cat", {"B": "blobs/sha256"}, is_there)
+    return Written("cat", {}, is_there)
 
 
 # -- the forms -------------------------------------------------------------------------------------
@@ -135,7 +134,7 @@ class _Archived:
         archived = image.archived
         chain = image.chain[:up_to]
         if self._store.form is Form.DIR:
-            self._written.needs = {**self._written.needs, "B": "."}
+            self._written.folder = "."
             self._document(_MANIFEST, archived)
             self._config_of_manifest(image, archived, chain)
         elif archived.manifest:
@@ -161,7 +160,8 @@ class _Archived:
         assert archived.manifest_bytes is not None  # noqa: S101 - see above
         self._named(name, archived.top)
         if archived.top != archived.manifest:
-            self._below_index(archived.top, archived)
+            index = self._read(f"blobs/{archived.top.replace(':', '/', 1)}")
+            self._steps.index(archived.top, index, str(archived.platform), self._written.path(archived.top))
         self._steps.manifest(archived.manifest, archived.manifest_bytes, called="DIGEST")
 
     def _named(self, name: str, top: str) -> None:
@@ -182,18 +182,6 @@ class _Archived:
         digests = [str(row.get("digest")) for row in rows]
         command = (f"{reads} | jq -r '.manifests[].digest'",) if self._written.is_there(_INDEX) else ()
         self._steps.add(step._replace(why=why, command=command, values=tuple(digests)), {})
-
-    def _below_index(self, top: str, archived: ArchivedImage) -> None:
-        path = self._written.path(top)
-        rows = _rows(load_object(self._read(f"blobs/{top.replace(':', '/', 1)}")).get("manifests"))
-        platform = str(archived.platform) or "the platform that is meant"
-        step = Step(
-            "DIGEST", "MANIFESTS",
-            f"It is of an index: a manifest for each platform. Taken is that for {platform}.", path,
-            (f"{self._written.blob('T')} | jq -r '.manifests[].digest'",) if path else (),
-            tuple(str(row.get("digest")) for row in rows),
-        )  # fmt: skip
-        self._steps.add(step, {"T": top})
 
     def _document(self, name: str, archived: ArchivedImage) -> None:
         """The manifest of a form in which it has a name."""
@@ -313,6 +301,11 @@ class _Archived:
             writes, needs = f'{self._written.command} "$L"', {"L": place}
         can_write = self._store.form is Form.ROOTFS or self._written.is_there(place)
         step = _LAYER._replace(place=place, layer=number)
+        if layer.name not in (place, digest) and self._store.form is not Form.ROOTFS:
+            why = "The archive has the same layer once more: this member is a link to the other."
+            self._steps.add(
+                step._replace(start="TAR", end="TAR", why=why, place=layer.name, values=(place,)), {}
+            )
         self._steps.layer(writes if can_write else None, needs, step, layer.blob, digest, diff_id)
 
     def layer_alone(self, found: ID) -> None:

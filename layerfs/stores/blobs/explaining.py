@@ -37,14 +37,23 @@ class Written:
 
     Attributes:
         command: `cat`, or tar's call that takes a member's name.
-        needs: variables that it needs, and B, the folder of blobs by digest.
+        needs: variables that it needs.
+        folder: the folder of blobs by digest, variable B of the script.
+        is_there: tells whether a document can be had so, under its own name.
     """
 
-    def __init__(self, command: str, needs: Mapping[str, str], is_there: Callable[[str], bool]) -> None:
-        """Write by `command`; `is_there` tells whether a document can be had so, under its own name."""
+    def __init__(
+        self,
+        command: str,
+        needs: Mapping[str, str],
+        is_there: Callable[[str], bool],
+        folder: str = "blobs/sha256",
+    ) -> None:
+        """Write by `command`."""
         self.command = command
         self.needs = needs
         self.is_there = is_there
+        self.folder = folder
 
     def blob(self, variable: str) -> str:
         """The command that writes the blob whose digest is in a variable."""
@@ -53,7 +62,7 @@ class Written:
     def path(self, digest: str) -> str | None:
         """The path of a blob; None where it cannot be written: of other algorithms, or spelled oddly."""
         algorithm, _, digits = digest.partition(":")
-        path = f"{self.needs['B']}/{digits}"
+        path = f"{self.folder}/{digits}"
         return path if algorithm == "sha256" and self.is_there(path) else None
 
 
@@ -83,7 +92,21 @@ class BlobSteps:
 
     def add(self, step: Step, needs: Mapping[str, str], sets: Mapping[str, str] | None = None) -> None:
         """A step, with what documents need."""
-        self.walker.add(step, {**self.written.needs, **needs}, sets)
+        folder = {"B": self.written.folder} if any("$B" in line for line in step.command) else {}
+        self.walker.add(step, {**self.written.needs, **folder, **needs}, sets)
+
+    def index(self, digest: str, content: bytes, platform: str | None, path: str | None) -> None:
+        """From the digest of an index to the manifests that it lists."""
+        rows = _object(content).get("manifests")
+        found = (
+            tuple(str(row.get("digest")) for row in rows if isinstance(row, dict))
+            if isinstance(rows, list)
+            else ()
+        )
+        meant = platform or "the platform that is meant"
+        why = f"It is of an index: a manifest for each platform. Taken is that for {meant}."
+        command = (f"{self.written.blob('T')} | jq -r '.manifests[].digest'",) if path else ()
+        self.add(Step("DIGEST", "MANIFESTS", why, path, command, found), {"T": digest})
 
     def manifest(self, digest: str, content: bytes, *, called: str = "MANIFEST") -> None:
         """From a manifest's digest to what it names.
@@ -159,7 +182,7 @@ class BlobSteps:
 
     def layer(
         self, writes: str | None, needs: Mapping[str, str], step: Step, blob: Blob, digest: str | None,
-        diff_id: str,
+        diff_id: str, *, listing: bool = True,
     ) -> None:  # fmt: skip
         """From a layer's blob to its tar.
 
@@ -170,6 +193,10 @@ class BlobSteps:
             blob: the blob.
             digest: that it is stored under; None in forms without digests.
             diff_id: as the config has it.
+            listing: whether there is a step that lists the tar.
+
+        Raises:
+            CorruptStore: it cannot be read at all; there is a step that says so.
         """
         try:
             found = looked_through(blob)
@@ -191,7 +218,7 @@ class BlobSteps:
             step._replace(start="BLOB", end="DIFF ID", why=why, problem=problem), plain, needs, found.diff,
             diff_id,
         )  # fmt: skip
-        if found.names is not None:
+        if found.names is not None and listing:
             self._names(step, plain, needs, found)
 
     def _compared(
