@@ -8,8 +8,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from ..options import format_option, metadata_option, no_trunc_option, root_option
-from ..places import Words, complete_place, open_place, place_metavar
+from ..places import Words, complete_place, open_place, place_metavar, split_place
 from ..rows.provenance import kind_option
+from ..stores import is_carried
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,7 +80,8 @@ def command(
         raise click.UsageError("Missing argument 'PATH'")
     from ..explainpath import explain_path
 
-    return explain_path(ctx, at, kind=kind, form=form, verbose=verbose, full=no_trunc)
+    typed = split_place(words[0])[0] if is_carried(words[0]) else at.name
+    return explain_path(ctx, at, typed=typed, kind=kind, form=form, verbose=verbose, full=no_trunc)
 
 
 def _check(words: tuple[str, ...], given: Mapping[str, Any]) -> None:
