@@ -1,21 +1,23 @@
-"""`layerfs explain NAME PATH`: opens the layers, asks the engine, and prints, also where layers are damaged."""
+"""`layerfs explain NAME PATH`: opens the layers, damaged ones too, asks the engine, and prints."""
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
-import click
-
 from .emit import emit_json, emit_objects
 from .main import EXIT_CODES, FINDINGS
-from .messages import say_error
+from .messages import say, say_error
 from .rows.provenance import open_stack
 from .subjects import split_layer, tree_path
 
 if TYPE_CHECKING:
+    import click
+
     from layerfs.analysis.explain.names import Names
     from layerfs.analysis.explain.path import Explanation
+    from layerfs.errors import TreeError
     from layerfs.store import Store
     from layerfs.subject import Subject
 
@@ -28,7 +30,14 @@ _NAMES = 20
 
 
 def explain_path(
-    context: click.Context, at: OpenPlace, *, typed: str, kind: str | None, form: str, verbose: bool, full: bool
+    context: click.Context,
+    at: OpenPlace,
+    *,
+    typed: str,
+    kind: str | None,
+    form: str,
+    verbose: bool,
+    full: bool,
 ) -> int:
     """Explain one path of an image or container; the exit code: 0 if it is shown, 1 if not.
 
@@ -52,7 +61,7 @@ def explain_path(
     else:
         emit_objects([document(subject, found, prover, names, at.name)], form)
     if found.error:
-        say_error(found.error)
+        _complain(found, found.error)
         return EXIT_CODES["TreeError"]
     return 0 if found.is_shown else FINDINGS
 
@@ -61,6 +70,7 @@ def _open(store: Store, name: str, kind: str | None) -> Subject:
     """The layers that NAME means; damaged ones are among them, and refuse to answer."""
     from layerfs.analysis.explain.damaged import as_far_as_readable
     from layerfs.errors import CorruptStore, DataRootError
+    from layerfs.model import Container, Image
     from layerfs.subject import Subject
 
     try:
@@ -70,8 +80,18 @@ def _open(store: Store, name: str, kind: str | None) -> Subject:
     except CorruptStore:
         image, number = split_layer(name)
         owner = store.names.anything(image, (kind,) if kind else ("container", "image"))
+        assert isinstance(owner, (Container, Image))  # noqa: S101 - as asked for
         tree, layers = as_far_as_readable(store, owner, number)
         return Subject(store, tree, name, layers, owner)
+
+
+def _complain(found: Explanation, error: TreeError) -> None:
+    """Say why nothing can be told: which layer cannot be read, if it is for that."""
+    broken = next((row for row in found.last.rows if row.held.error is not None), None)
+    if broken:
+        say("error", f"{os.fsdecode(found.last.path)}: layer {broken.layer}: {broken.held.error}")
+    else:
+        say_error(error)
 
 
 def _names(subject: Subject, found: Explanation, most: int | None) -> Names | None:
@@ -82,7 +102,7 @@ def _names(subject: Subject, found: Explanation, most: int | None) -> Names | No
     if found.node is None or not found.node.is_dir:
         return None
     try:
-        return names(subject.tree, found.components[-1], found.node, most)
+        return names(subject.tree, found.last, found.node, most)
     except TreeError as error:
         say_error(error)
         return None

@@ -22,9 +22,7 @@ _EVERY = ""
 """The value of `--topic` without a word."""
 
 
-def _complete_topic(
-    _context: click.Context, _parameter: click.Parameter, typed: str
-) -> list[CompletionItem]:
+def _complete_topic(_context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
     from ..topics import TOPICS
 
     return [CompletionItem(word, help=topic.line) for word, topic in TOPICS.items() if word.startswith(typed)]
@@ -56,7 +54,7 @@ def command(
     form: str,
     kind: str | None,
 ) -> int:
-    """Explain why a file is in an image or not, layer by layer, or what a word such as whiteout means.
+    """Explain why a file is in an image or not, layer by layer; or a word, such as whiteout.
 
     With a PATH there is a table for each component of it: what lies there in each layer, uppermost first;
     which of the union's rules applies (they are printed at the end); and where the search stops. `*` marks

@@ -7,18 +7,17 @@ import shutil
 import stat
 import textwrap
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..colors import HEADING, colored, paint
 from ..units import ellipsis, human_size
 from .entries import escaped
-from .provenance import maker
 from .verdictwords import a_thing, layer_words, listed, own_word, plural, steps_text, verdict_sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from layerfs.analysis.explain.names import Names
+    from layerfs.analysis.explain.names import Named, Names
     from layerfs.analysis.explain.path import Explanation
     from layerfs.analysis.explain.rows import Component, Held, Row
     from layerfs.subject import Subject
@@ -27,10 +26,13 @@ if TYPE_CHECKING:
 
 __all__ = ["RULES", "explanation_lines", "holds_text"]
 
+_Cells: TypeAlias = tuple[str, str, str, str, str]
+"""Layer, mark, what it holds, rule, effect."""
+
 RULES: dict[int | str, str] = {
     1: "Top down. A name is looked for in the uppermost layer first, then in the next, as long as the "
     "directory above it is kept there.",
-    2: 'First wins. The first file, link, device or whiteout ends the search: a file is shown, a whiteout '
+    2: "First wins. The first file, link, device or whiteout ends the search: a file is shown, a whiteout "
     'means "not here".',
     3: "Directories pile up. Directories of one name are shown as one, down to an opaque one (it still "
     "counts), a whiteout or a file.",
@@ -83,23 +85,22 @@ class _Printer:
                 yield from textwrap.wrap(name, self._width, break_on_hyphens=False) or [name]
                 name = ""
             for layer, mark, what, rule, so in rows:
-                if len(what) > holds:
-                    what = ellipsis(what, holds)
-                begin = f"{name:{_COMPONENT}}{layer:{number}}  {mark:1} {what:{holds}}  {rule:{rules}}  "
+                cell = ellipsis(what, holds)
+                begin = f"{name:{_COMPONENT}}{layer:{number}}  {mark:1} {cell:{holds}}  {rule:{rules}}  "
                 lines = textwrap.wrap(so, max(self._width - indent, 20)) or [""]
                 yield paint((begin + lines[0]).rstrip(), HEADING if self._bold and mark else "")
                 yield from (" " * indent + line for line in lines[1:])
                 name = ""
 
-    def _cells(self, part: Component) -> Iterator[tuple[str, str, str, str, str]]:
+    def _cells(self, part: Component) -> Iterator[_Cells]:
         """The cells of a component: layer, mark, what it holds, rule, effect."""
-        last = part is self._found.components[-1]
+        last = part is self._found.last
         nothing = 0
         deep = len(self._subject.layers) > DEEP and not self._every
         for is_empty, run in groupby(part.rows, key=lambda row: row.held.is_nothing and not self._every):
             rows = list(run)
             if not is_empty:
-                yield from (self._row(part, row, last=last) for row in rows)
+                yield from self._runs([self._row(part, row, last=last) for row in rows])
             elif deep and not any(row.winner for row in rows):
                 nothing += len(rows)
             else:
@@ -107,7 +108,17 @@ class _Printer:
         if nothing:
             yield "others", "", "nothing", "1", f"{nothing} more layers were asked"
 
-    def _empty(self, part: Component, rows: Sequence[Row]) -> tuple[str, str, str, str, str]:
+    def _runs(self, rows: list[_Cells]) -> Iterator[_Cells]:
+        """The rows, more than two equal ones of neighbouring layers as one, unless each was asked for."""
+        for _, run in groupby(rows, key=lambda row: row[1:]):
+            equal = list(run)
+            numbers = [int(row[0]) for row in equal]
+            if len(equal) > 2 and numbers[0] - numbers[-1] == len(equal) - 1 and not self._every:
+                yield (f"{numbers[0]}-{numbers[-1]}", *equal[0][1:])
+            else:
+                yield from equal
+
+    def _empty(self, part: Component, rows: Sequence[Row]) -> _Cells:
         """Neighbouring layers that hold nothing."""
         numbers = f"{rows[0].layer}-{rows[-1].layer}" if len(rows) > 1 else str(rows[0].layer)
         winner = rows[-1].winner
@@ -116,18 +127,46 @@ class _Printer:
         if part.rows[-1] is rows[-1] or winner:
             so = "no more layers to ask"
         if winner and any(row.layer < rows[-1].layer for row in part.rows):
-            so = "asked alone, and has no such name" if len(rows) == 1 else "has no such name either"
+            so = "asked alone, no such name" if len(rows) == 1 else "asked alone, have no such name"
             rule = "5"
         return numbers, "*" if winner else "", "nothing", rule, so
 
-    def _row(self, part: Component, row: Row, *, last: bool) -> tuple[str, str, str, str, str]:
+    def _row(self, part: Component, row: Row, *, last: bool) -> _Cells:
         mark = "*" if row.winner and (last or not row.held.is_directory) else ""
-        source = self._subject.tree.layers[row.part.layer]
         rules = ",".join(str(rule) if isinstance(rule, int) else rule[:1] for rule in row.rules)
-        so = _so(part, row)
-        if kind := own_word(self._subject, row.layer):
-            so += f" ({kind})"
-        return str(row.layer), mark, holds_text(row.held, row.part.path, source.label), rules or "-", so
+        text = holds_text(row.held, row.part.path, in_tar=self._in_tar(row))
+        return str(row.layer), mark, text, rules or "-", _so(part, row)
+
+    def own(self) -> Iterator[str]:
+        """Which of the layers are a container's own."""
+        numbers = sorted({row.layer for part in self._found.components for row in part.rows}, reverse=True)
+        own = [(number, own_word(self._subject, number)) for number in numbers]
+        texts = [f"layer {number} is {word}" for number, word in own if word]
+        if texts:
+            yield from self.wrapped(f"Of these, {', and '.join(texts)}.")
+
+    def archived(self) -> Iterator[str]:
+        """Which marks are not on the disk, but told by an archive."""
+        from layerfs.analysis.explain.places import is_from_archive
+
+        layers = self._subject.tree.layers
+        told = {
+            row.layer
+            for part in self._found.components
+            for row in part.rows
+            if not row.held.is_nothing and is_from_archive(layers[row.part.layer])
+        }
+        if told:
+            numbers = layer_words(sorted(told, reverse=True))
+            yield from self.wrapped(
+                f"Note: modes, owners, times and marks of {numbers} are told by tar-split.json.gz, as this "
+                "copy lost them."
+            )
+
+    def _in_tar(self, row: Row) -> bool:
+        from layerfs.analysis.explain.places import is_tar
+
+        return is_tar(self._subject.tree.layers[row.part.layer])
 
     def history(self) -> Iterator[str]:
         """The history in one paragraph."""
@@ -181,14 +220,13 @@ class _Printer:
 
     def _held_by(self, part: Component) -> str:
         rows = (row for row in part.rows if not row.held.is_nothing)
-        return "; ".join(f"{row.layer} {holds_text(row.held)}" for row in rows)
+        return "; ".join(
+            f"{row.layer} {holds_text(row.held, row.part.path, in_tar=self._in_tar(row))}" for row in rows
+        )
 
-    def _shown(self, item: object) -> str:
-        from layerfs.analysis.explain.names import Named
-
-        assert isinstance(item, Named)  # noqa: S101 - for the type checker
+    def _shown(self, item: Named) -> str:
         if item.shown:
-            return f"yes: layer {listed(item.found.made_of)}"
+            return f"yes: {layer_words(item.found.made_of)}"
         row = next((row for row in item.found.rows if row.winner and not row.held.is_nothing), None)
         if row:
             return f"no: rule {row.rules[0] if row.rules else 2}, layer {row.layer}"
@@ -206,6 +244,8 @@ def explanation_lines(
     yield from printer.table()
     if names:
         yield from printer.names(names)
+    yield from printer.own()
+    yield from printer.archived()
     yield from printer.history()
     if check := prover.check(found):
         yield from printer.proof("Check:", check)
@@ -216,19 +256,18 @@ def explanation_lines(
     if found.kernel_lists:
         name = escaped(found.wanted.rpartition(b"/")[2])
         yield from printer.wrapped(
-            f"Note: as its directory is not merged, the kernel's listing still shows the name (`ls -la` prints "
-            f"`c????????? ? {name}`) and refuses it; layerfs leaves it out."
+            "Note: as its directory is not merged, the kernel's listing still shows the name (`ls -la` "
+            f"prints `c????????? ? {name}`) and refuses it; layerfs leaves it out."
         )
     yield from printer.rules()
 
 
-def holds_text(held: Held, path: bytes = b"", label: str = "") -> str:
+def holds_text(held: Held, path: bytes, *, in_tar: bool) -> str:
     """What a layer holds, in a few words; in an archive's layer marks have their names there."""
     if held.error is not None:
         return "unreadable"
     if held.stat is None:
         return "nothing"
-    in_tar = bool(label) and bool(path) and _is_tar(label)
     if held.whiteout:
         return f".wh.{escaped(path.rpartition(b'/')[2])}" if in_tar else "whiteout"
     mode = f"{stat.S_IMODE(held.stat.mode):04o}"
@@ -248,26 +287,22 @@ def holds_text(held: Held, path: bytes = b"", label: str = "") -> str:
     return f"{a_thing(held.stat).partition(' ')[2]} {mode}"
 
 
-def _is_tar(label: str) -> bool:
-    return not label.rstrip("/").endswith(("/diff", "/fs"))
-
-
 def _so(part: Component, row: Row) -> str:
     """What the search made of what a layer holds."""
     from layerfs.analysis.explain.rows import Effect
 
     held = row.held
-    if row.effect is Effect.UNREADABLE:
-        return f"cannot be read: {held.error}"
     if row.effect is Effect.SHOWN:
         if part.target is not None:
             return f"shown; go on at {escaped(part.target)}"
         return "shown; the search ends here"
     texts = {
         Effect.PASSED: "look further down",
+        Effect.UNREADABLE: "cannot be read: the search cannot go on",
+        Effect.UNASKED: f"not asked, as layer {row.by} cannot be read",
         Effect.ABSENT: '"not here": the search ends',
         Effect.ENDED: "not shown, and ends the search: a directory is above",
-        Effect.HIDDEN: f"not asked any more: hidden by layer {row.by}",
+        Effect.HIDDEN: f"not asked: hidden by layer {row.by}",
         Effect.CUT_OFF: f"cut off by layer {row.by}",
         Effect.REFUSED: "its redirect cannot be followed",
         Effect.WAY: f"on the way of the redirect, at /{escaped(row.part.path)}",
@@ -276,10 +311,10 @@ def _so(part: Component, row: Row) -> str:
         return texts[row.effect]
     so = "kept" if row.effect is Effect.KEPT else "kept; mode, owner, times are its own"
     if held.opaque:
-        so = "kept, and nothing below it shows through"
+        so = "kept, and nothing below it"
     elif held.redirect is not None:
         so += "; go on at its old path"
-    elif row.effect is Effect.KEPT and row.layer == part.made_of[-1]:
+    elif row.effect is Effect.KEPT and (row.layer,) == part.made_of[-1:]:
         so += f": made of {listed(part.made_of)}"
     return so
 

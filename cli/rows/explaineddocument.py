@@ -21,9 +21,7 @@ __all__ = ["document"]
 Json = dict[str, Any]
 
 
-def document(
-    subject: Subject, found: Explanation, prover: Prover, names: Names | None, name: str
-) -> Json:
+def document(subject: Subject, found: Explanation, prover: Prover, names: Names | None, name: str) -> Json:
     """The explanation as one object."""
     node = found.node
     old = next((item for item in reversed(found.past.versions) if item.hidden), None)
@@ -37,8 +35,7 @@ def document(
         "target_path": lossless(found.wanted),
         "layers": len(subject.layers),
         "components": [
-            _component(part, prover, names if part is found.components[-1] else None)
-            for part in found.components
+            _component(part, prover, names if part is found.last else None) for part in found.components
         ],
         "history": [_event(subject, prover, event) for event in found.past.events],
         "check": _proof(prover.check(found)),

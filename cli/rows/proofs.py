@@ -55,7 +55,7 @@ class Prover:
 
     def check(self, found: Explanation) -> Proof | None:
         """The command that shows what decided; None where there is none, or none is safe."""
-        if not found.components:
+        if found.error:
             return None
         if found.blocked:
             return self._of_kind(found.blocked.part, found.blocked.stat)
@@ -65,7 +65,7 @@ class Prover:
             return self._digest(found.node)
         if opaque := self._opaque(found):
             return opaque
-        row = next((row for row in found.components[-1].rows if row.winner), None)
+        row = next((row for row in found.last.rows if row.winner), None)
         return self.of(row.part, row.held) if row else None
 
     def of(self, part: Part, held: Held) -> Proof | None:
@@ -95,24 +95,24 @@ class Prover:
         content = self._content(version)
         if reachable is None or content is None:
             return None
-        words = ("layerfs", *options_again(self._context), "cat", reachable, version.path)
+        words = ["layerfs", *options_again(self._context), "cat", reachable]
         if (text := _one_line(content)) is not None:
-            return Proof(pasted(*words), text)
-        return Proof(f"{pasted(*words)} | sha256sum", hashlib.sha256(content).hexdigest())
+            return Proof(pasted(*words, version.path), text)
+        return Proof(f"{pasted(*words, version.path)} | sha256sum", hashlib.sha256(content).hexdigest())
 
     def reachable(self, version: Version) -> str | None:
-        """The name under which commands show a hidden version: the image as of the last layer that shows it."""
+        """The name under which commands show a version: the image as of the first layer that shows it."""
         from layerfs.analysis.store.stack import made_from
         from layerfs.model import Container, Image
         from layerfs.subject import split_layer
 
-        number = version.hidden.by - 1 if version.hidden else None
+        number = max(version.layer, version.since)
         image = self._subject.of
         name = split_layer(self._name)[0]
         if isinstance(image, Container):
             image = made_from(self._subject.store, image)
             name = image.name if image else name
-        if number is None or not isinstance(image, Image) or number > len(image.config.diff_ids):
+        if not version.seen_in(number) or not isinstance(image, Image) or number > len(image.config.diff_ids):
             return None
         return f"{name.removeprefix('sha256:')}@{number}"
 
@@ -141,8 +141,8 @@ class Prover:
         """The digest of a file that lies in no directory, as in an archive."""
         number = str(len(self._subject.layers) - node.part.layer)
         options = options_again(self._context)
-        words = ("layerfs", *options, "cat", "--layer", number, self._name, b"/" + node.part.path)
-        return Proof(f"{pasted(*words)} | sha256sum", value)
+        words = ["layerfs", *options, "cat", "--layer", number, self._name]
+        return Proof(f"{pasted(*words, b'/' + node.part.path)} | sha256sum", value)
 
     def _link(self, part: Part, target: bytes | None) -> Proof | None:
         text = (target or b"").decode("utf-8", "surrogateescape")

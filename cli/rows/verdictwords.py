@@ -12,7 +12,7 @@ from .entries import escaped
 from .provenance import maker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from layerfs.analysis.explain.names import Names
     from layerfs.analysis.explain.path import Explanation
@@ -25,6 +25,7 @@ __all__ = ["a_thing", "layer_words", "listed", "own_word", "plural", "steps_text
 
 _STEP_WIDTH = 40
 _MOST_EVENTS = 8
+_FEW = 6
 _SHELL = re.compile(r"^/bin/sh -c (#\(nop\) +)?")
 
 _A = {
@@ -43,10 +44,21 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def listed(numbers: Iterable[int]) -> str:
-    """`5`, `5 and 2`, `5, 3 and 2`."""
-    texts = [str(number) for number in numbers]
+def listed(numbers: Sequence[int]) -> str:
+    """`5`, `5 and 2`, `5, 3 and 2`; of many numbers those that follow each other as `99-2`."""
+    texts = _runs(numbers) if len(numbers) > _FEW else [str(number) for number in numbers]
     return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+
+
+def _runs(numbers: Sequence[int]) -> list[str]:
+    """Numbers that go down, those that follow each other together."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and runs[-1][-1] == number + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return [f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
 
 
 def layer_words(numbers: Sequence[int]) -> str:
@@ -81,16 +93,16 @@ def _words(subject: Subject, found: Explanation, names: Names | None) -> str:
     if found.verdict is Verdict.SHOWN:
         return _shown(subject, found, names)
     if found.verdict is Verdict.UNKNOWN:
-        return _unknown(subject, found)
+        return _unknown(found)
     if found.verdict is Verdict.LOOP:
         return "not there: its links lead in a circle, or are more than 40."
     if found.verdict is Verdict.BROKEN_LINK and found.link:
         by = f" of layer {len(subject.layers) - found.link.found.part.layer}" if found.link.found else ""
-        gone = "" if found.past.end is None else f" {_gone(subject, found)}"
+        gone = "" if found.past.end is None else f" {_gone(found)}"
         return f"not there: a link{by} leads to {escaped(found.wanted)}, which is not there.{gone}"
     at = "" if found.wanted == found.path else f" Looked for as {escaped(found.wanted)}."
     if found.past.end:
-        return f"not there. {_gone(subject, found)}{at}"
+        return f"not there. {_gone(found)}{at}"
     if found.blocked:
         number = len(subject.layers) - found.blocked.part.layer
         blocked = f"{escaped(found.blocked.path)} is {a_thing(found.blocked.stat)} (layer {number})"
@@ -104,14 +116,15 @@ def _words(subject: Subject, found: Explanation, names: Names | None) -> str:
 def _shown(subject: Subject, found: Explanation, names: Names | None) -> str:
     node = found.node
     assert node is not None  # noqa: S101 - as it is shown
-    made_of = found.components[-1].made_of if found.components[-1].path == node.path else ()
-    numbers = made_of or (len(subject.layers) - node.part.layer,)
+    numbers = found.last.made_of or (len(subject.layers) - node.part.layer,)
     links = any(part.target is not None for part in found.components)
     by_link = f"by a link, as {escaped(node.path)}: " if links else ""
     if node.is_dir:
         own = ""
-        what = f"a directory made of {layer_words(numbers)}" if len(numbers) > 1 else (
-            f"a directory of layer {numbers[0]} alone"
+        what = (
+            f"a directory made of {layer_words(numbers)}"
+            if len(numbers) > 1
+            else (f"a directory of layer {numbers[0]} alone")
         )
         tail = f" It lists {plural(names.shown, 'name')}." if names else ""
         return f"shown, {by_link}{what}{own}.{tail}"
@@ -130,15 +143,17 @@ def _shown(subject: Subject, found: Explanation, names: Names | None) -> str:
 
 
 def _counted(old: int) -> str:
-    return "One older version is" if old == 1 else f"{old} older versions are"
+    words = ("", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
+    number = words[old] if old < len(words) else str(old)
+    return f"{number} older version{' is' if old == 1 else 's are'}"
 
 
-def _unknown(subject: Subject, found: Explanation) -> str:
+def _unknown(found: Explanation) -> str:
     """What the layers tell that were read before the one that cannot be."""
-    last = found.components[-1] if found.components else None
-    broken = next((row for row in (last.rows if last else ()) if row.held.error is not None), None)
-    if last is None or broken is None:
-        return f"cannot be told: {found.error.message if hasattr(found.error, 'message') else found.error}"
+    last = found.last
+    broken = next((row for row in last.rows if row.held.error is not None), None)
+    if broken is None:
+        return f"cannot be told: {found.error.strerror if found.error else ''}"
     above = [row for row in last.rows if row.layer > broken.layer]
     if not above:
         return f"cannot be told: layer {broken.layer}, the first to be asked, cannot be read."
@@ -149,20 +164,22 @@ def _unknown(subject: Subject, found: Explanation) -> str:
     return f"cannot be told: layer {broken.layer} cannot be read. As far as {span}{at}: {thing}."
 
 
-def _gone(subject: Subject, found: Explanation) -> str:
+def _gone(found: Explanation) -> str:
     """What the last thing there was hidden by."""
     end = found.past.end
-    assert end is not None and end.hidden is not None and end.step.before is not None  # noqa: S101
+    assert end  # noqa: S101 - asked for only then
+    assert end.hidden  # noqa: S101 - as that is its end
+    assert end.step.before  # noqa: S101 - likewise
     version = end.step.before
     what = "it"
     if version.stat.is_file:
         what = f"its {plural(version.stat.size, 'byte')}"
     where = f"{what} {'are' if version.stat.is_file else 'is'} in layer {version.layer}"
-    how = _how(subject, found, end.hidden)
+    how = _how(found, end.hidden)
     return f"{how[0].upper()}{how[1:]}; {where}."
 
 
-def _how(subject: Subject, found: Explanation, hidden: Hidden) -> str:
+def _how(found: Explanation, hidden: Hidden) -> str:
     """What a layer did to hide a path."""
     from layerfs.analysis.tree.versions import How
 
@@ -207,15 +224,16 @@ def _event(subject: Subject, found: Explanation, event: Event, *, full: bool) ->
     size = f", {plural(after.stat.size, 'byte')}" if after and after.stat.is_file else ""
     by = f"by layer {number}{_made_by(subject, number, full=full)}"
     if event.action is Action.HIDDEN and event.hidden:
-        how = _how(subject, found, event.hidden)
+        how = _how(found, event.hidden)
         return f"{how}{_made_by(subject, event.hidden.by, full=full)}"
+    again = "added again" if after and after.layer == number == after.since else "there again"
     words = {
         Action.ADDED: f"added {by}{size}",
         Action.CHANGED: f"replaced {by}{size}",
         Action.METADATA: f"{', '.join(event.changes) or 'attributes'} changed {by}",
         Action.COPIED: f"written again {by} without a change",
         Action.TYPE_CHANGED: f"turned into {a_thing(after.stat) if after else 'nothing'} {by}{size}",
-        Action.REVEALED: f"there again {by}{size}",
+        Action.REVEALED: f"{again} {by}{size}",
     }
     if event.hidden and after and after.stat.is_dir:
         return f"made anew {by}, without what was in it"

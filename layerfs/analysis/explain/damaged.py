@@ -85,7 +85,9 @@ class UnreadableLayer(Unmarked):
 def as_far_as_readable(
     store: Store, owner: Image | Container, up_to: int | None = None
 ) -> tuple[UnionTree, tuple[LayerInfo, ...]]:
-    """The tree of an image or container whose damaged layers refuse to answer, and the layers, uppermost first.
+    """The tree of an image or container, whose damaged layers refuse to answer, and its layers.
+
+    The layers are uppermost first.
 
     Args:
         store: the store.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -79,7 +80,5 @@ def _in(tree: UnionTree, part: Part) -> list[bytes]:
 
 def _look_up(traced: TracedTree, directory: Node, name: bytes) -> None:
     """Look a name up; what cannot be read is in its rows."""
-    try:
+    with contextlib.suppress(TreeError):
         traced.child(directory, name)
-    except TreeError:
-        pass

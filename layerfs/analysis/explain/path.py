@@ -19,14 +19,12 @@ from layerfs.errors import (
     PathNotFound,
     SymlinkLoop,
     TreeError,
-    reason,
 )
 from layerfs.tree.trace import TracedTree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from layerfs.analysis.tree.versions import Version
     from layerfs.tree.node import Node
     from layerfs.tree.source import LayerSource
     from layerfs.tree.trace import Lookup
@@ -94,6 +92,12 @@ class Explanation:
         return self.error is None and all(row.held.error is None for row in rows)
 
     @property
+    def last(self) -> Component:
+        """The look-up that decided: of what is shown, or of what was not found."""
+        at = self.node.path if self.node else None
+        return next((part for part in self.components if part.path == at), self.components[-1])
+
+    @property
     def is_shown(self) -> bool:
         """Whether something is there."""
         return self.verdict is Verdict.SHOWN
@@ -117,8 +121,8 @@ def explain(tree: UnionTree, path: bytes) -> Explanation:
         found.verdict, found.node, found.wanted = Verdict.SHOWN, node, node.path
         found.past = past(tree, found.wanted)
     found.components = _components(tree.layers, traced.lookups)
-    if not found.components:
-        found.components = [root_component(tree.layers)]
+    if not found.components or (found.node and found.node.parent is None):
+        found.components.append(root_component(tree.layers))
     if found.verdict not in (Verdict.SHOWN, Verdict.UNKNOWN) and traced.lookups:
         found.kernel_lists = _is_ghost(traced.lookups[-1], found.components[-1])
     return found
@@ -167,7 +171,7 @@ def _why_hidden(found: Explanation) -> Verdict:
 
 
 def _first_missing(tree: UnionTree, names: Sequence[bytes]) -> int:
-    """How many names of a path that cannot be resolved must be taken until it cannot be; 0 for all of them."""
+    """How many of the names of a path are needed until it cannot be resolved."""
     good, bad = 0, len(names)
     while bad - good > 1:
         middle = (good + bad) // 2

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from layerfs.hostdir import HostDir
 from layerfs.tree.archived import ArchivedLayer
 from layerfs.tree.overlay import OverlayLayer, RawLayer
+from layerfs.tree.tarlayer import TarLayer
 
 if TYPE_CHECKING:
     from layerfs.tree.node import Part
     from layerfs.tree.source import LayerSource
 
-__all__ = ["OnDisk", "disk_path", "is_from_archive", "marked_by"]
+__all__ = ["OnDisk", "disk_path", "is_from_archive", "is_tar", "marked_by"]
 
 _SHORT = 12
 _LONG = 20
@@ -81,6 +82,11 @@ def _pattern(directory: str, name: str) -> str | None:
 def is_from_archive(layer: LayerSource) -> bool:
     """Whether attributes and marks are told by the layer's archive, as the disk lost them."""
     return isinstance(layer, OverlayLayer) and isinstance(layer.stored, ArchivedLayer)
+
+
+def is_tar(layer: LayerSource) -> bool:
+    """Whether a layer is read from a tar, in which marks are names."""
+    return isinstance(layer, OverlayLayer) and isinstance(layer.stored, TarLayer)
 
 
 def marked_by(layer: LayerSource, mark: str) -> str | None:

@@ -33,8 +33,9 @@ class Effect(enum.StrEnum):
     `PASSED`: nothing there, the next layer is asked. `KEPT`: a directory that is merged; `TOP` is the first,
     whose attributes are shown. `SHOWN`: it is what the union has. `ABSENT`: a whiteout says that nothing is
     there. `ENDED`: a file or whiteout below a directory, which ends the merge. `HIDDEN`: the search ended
-    above. `CUT_OFF`: the directory it is in, or itself, was cut off by a layer above. `UNREADABLE`: no answer.
-    `REFUSED`: its redirect cannot be followed. `WAY`: on the way of a redirect, and not merged.
+    above. `CUT_OFF`: the directory it is in, or itself, was cut off by a layer above. `UNREADABLE`: it
+    gave no answer. `UNASKED`: the search got no further for that. `REFUSED`: its redirect cannot be
+    followed. `WAY`: on the way of a redirect, and not merged.
     """
 
     PASSED = "passed"
@@ -46,6 +47,7 @@ class Effect(enum.StrEnum):
     HIDDEN = "hidden"
     CUT_OFF = "cut-off"
     UNREADABLE = "unreadable"
+    UNASKED = "not-asked"
     REFUSED = "refused"
     WAY = "redirect"
 
@@ -125,7 +127,7 @@ class Component:
     @property
     def asked(self) -> list[int]:
         """The numbers of the layers that the search asked."""
-        unasked = (Effect.HIDDEN, Effect.CUT_OFF)
+        unasked = (Effect.HIDDEN, Effect.CUT_OFF, Effect.UNASKED)
         return [row.layer for row in self.rows if row.effect not in unasked]
 
 
@@ -242,9 +244,13 @@ def _below(
         stop = asked[-1]
         shown = any(row.effect in (Effect.TOP, Effect.KEPT) for row in asked)
         effect, rules = (Effect.CUT_OFF, (5,)) if shown else (Effect.HIDDEN, ())
+        if stop.effect is Effect.UNREADABLE:
+            effect, rules = Effect.UNASKED, ()
         places = _unasked(lookup.directory.parts, known, name)
         by = max((row.layer for row in asked if _ends(row)), default=stop.layer)
-        rows += (Row(len(layers) - part.layer, part, held(layers, part), effect, rules, by) for part in places)
+        rows += (
+            Row(len(layers) - part.layer, part, held(layers, part), effect, rules, by) for part in places
+        )
     inherited = [(Part(part.layer, join(part.path, name)), by) for part, by in cuts.items()]
     rows += (
         Row(len(layers) - part.layer, part, held(layers, part), Effect.CUT_OFF, (5,), by)
