@@ -150,6 +150,11 @@ def _judge(found: Explanation, tree: TracedTree, error: TreeError) -> None:
         return
     if isinstance(error, NotADirectory):
         found.blocked = _in_the_way(tree, names, error)
+        try:
+            _check_readable(tree, found.blocked)
+        except TreeError as refused:  # as the kernel does when it looks it up
+            found.error = refused
+            return
     elif not isinstance(error, (PathNotFound, NameTooLong)):
         found.error = error
         return
@@ -193,7 +198,7 @@ def _link(tree: TracedTree, names: Sequence[bytes]) -> Lookup | None:
     return next(at, None) if node.stat.is_symlink else None
 
 
-def _in_the_way(tree: TracedTree, names: Sequence[bytes], error: NotADirectory) -> Node | None:
+def _in_the_way(tree: TracedTree, names: Sequence[bytes], error: NotADirectory) -> Node:
     """What is no directory, although the path goes on, or ends in a slash."""
     found = (item.found for item in tree.lookups if item.found and item.found.path == error.path)
     return next(found, None) or tree.resolve(b"/".join(names))
