@@ -8,8 +8,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from ..options import format_option, metadata_option, no_trunc_option, root_option
-from ..places import Words, complete_place, open_place, place_metavar
+from ..places import Words, complete_place, open_place, place_metavar, split_place
 from ..rows.provenance import kind_option
+from ..stores import is_carried
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +54,7 @@ def command(
     form: str,
     kind: str | None,
 ) -> int:
-    """Explain why a file is in an image or not, layer by layer, or what a word such as whiteout means.
+    """Explain why a file is in an image or not, layer by layer; or a word, such as whiteout.
 
     With a PATH there is a table for each component of it: what lies there in each layer, uppermost first;
     which of the union's rules applies (they are printed at the end); and where the search stops. `*` marks
@@ -79,7 +80,8 @@ def command(
         return explain_name(at, kind=kind, form=form, verbose=verbose, full=no_trunc)
     from ..explainpath import explain_path
 
-    return explain_path(ctx, at, kind=kind, form=form, verbose=verbose, full=no_trunc)
+    typed = split_place(words[0])[0] if is_carried(words[0]) else at.name
+    return explain_path(ctx, at, typed=typed, kind=kind, form=form, verbose=verbose, full=no_trunc)
 
 
 def _check(words: tuple[str, ...], given: Mapping[str, Any]) -> None:
