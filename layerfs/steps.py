@@ -19,7 +19,8 @@ class Step(NamedTuple):
     Attributes:
         start, end: what it leads from and to, in capitals as of a table.
         why: one or two sentences.
-        place: the file or directory it is read from, relative to the walk's directory; None if it is computed.
+        place: the file or directory it is read from, relative to the walk's directory; None if it is
+            computed.
         command: lines of a POSIX shell; none where nothing harmless could be printed.
         values: the lines that the command prints on an intact store and on this one, if `ok`; where it is
             not ok, what was found, if anything.

@@ -75,7 +75,7 @@ def command(
         return explain_topic(ctx, topic, form)
     at = open_place(ctx, Words(words, "[PATH]"))
     if not at.paths:
-        from ..explainname import explain_name
+        from ..rows.explainname import explain_name
 
         return explain_name(at, kind=kind, form=form, verbose=verbose, full=no_trunc)
     from ..explainpath import explain_path

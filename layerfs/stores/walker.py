@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from layerfs.errors import CorruptStore, DataRootUnreadable, reason
 from layerfs.formats.shelltext import assigned, listed
-from layerfs.steps import Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from layerfs.hostdir import HostDir
+    from layerfs.steps import Step
 
 __all__ = ["MOUNT_AT", "Walker", "computed_chain", "fails", "mounted", "names_listed", "said"]
 
@@ -78,7 +78,7 @@ class Walker:
     # -- what is on disk -----------------------------------------------------------------------
 
     def text(self, path: str) -> str:
-        """What `$(cat path)` is of a small file; raises `CorruptStore` where that is no plain line of text."""
+        """What `$(cat path)` is of a small file; raises `CorruptStore` unless it is one plain word."""
         content = self.read(path, _SMALL).rstrip(b"\n")
         if not _LINE.fullmatch(content):
             shown = ascii(content[:80].decode("utf-8", "replace"))
@@ -114,7 +114,7 @@ def names_listed(names: Sequence[bytes], written: str) -> tuple[tuple[str, ...],
 
 
 def mounted(step: Step, names: Sequence[bytes] | None) -> Step:
-    """A step that mounts, which then lists what is at the top of the tree; `names` is that, if it is known."""
+    """A step that mounts, which then lists the top of the tree; `names` is what is there, if known."""
     if names is None:
         return step
     command, values = names_listed(names, MOUNT_AT)

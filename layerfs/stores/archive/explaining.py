@@ -131,6 +131,7 @@ class _Archived:
         self._every = every
 
     def image(self, name: str, image: ArchiveImage, up_to: int | None) -> None:
+        """The steps of an image; raises `CorruptStore` where they cannot go on."""
         archived = image.archived
         chain = image.chain[:up_to]
         if self._store.form is Form.DIR:

@@ -209,10 +209,7 @@ class BlobSteps:
                 step._replace(start="BLOB", end="DIGEST", why=why), writes, needs, found.digest, digest
             )
         plain = _unpacked(writes, found.compression)
-        why = "The SHA-256 of the layer's tar"
-        why += {
-            Compression.NONE: ".", Compression.GZIP: ", so it is unpacked first.",
-        }.get(found.compression, f"; it is packed by {found.compression}, which zcat does not unpack.")  # fmt: skip
+        why = f"The SHA-256 of the layer's tar{_packing(found.compression)}."
         problem = said(found.problem) if found.problem else None
         self._compared(
             step._replace(start="BLOB", end="DIFF ID", why=why, problem=problem), plain, needs, found.diff,
@@ -251,6 +248,15 @@ class BlobSteps:
                 ),
                 needs,
             )
+
+
+def _packing(compression: Compression) -> str:
+    """What is to be said of how a tar is packed."""
+    if compression is Compression.NONE:
+        return ""
+    if compression is Compression.GZIP:
+        return ", so it is unpacked first"
+    return f"; it is packed by {compression}, which zcat does not unpack"
 
 
 def _unpacked(writes: str | None, compression: Compression) -> str | None:

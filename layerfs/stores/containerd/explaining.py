@@ -61,6 +61,7 @@ class _Explained:
             return False
 
     def walk(self, name: str, found: ID, up_to: int | None) -> Walk:
+        """The walk; see `explained`."""
         failure = None
         try:
             if isinstance(found, ImageID):
@@ -142,8 +143,8 @@ class _Explained:
         if not known:
             step = step._replace(
                 start="ID",
-                why="It is the digest of a target, or of what is below one: records of a bolt database lead to "
-                "the target. No everyday tool reads bolt; grep shows that the database holds it.",
+                why="A record of a bolt database leads to the digest of the image, or of the index above it. "
+                "No everyday tool reads bolt; grep shows that the database holds it.",
             )
         self._searched(step, {**({"N": known[0]} if known else {}), "T": target})
 
@@ -283,8 +284,8 @@ class _Explained:
             lines: tuple[str, ...] = (f"mount --bind -o ro,nosuid,nodev {path} {MOUNT_AT}",)
         else:
             why = (
-                "Each record names the one below; so the stack is this, uppermost first. Read-only, for root, on "
-                "a copy: a mount changes access times."
+                "Each record names the one below; so the stack is this, uppermost first. Read-only; for "
+                "root, on a copy: a mount changes access times."
             )
             needs["LOW"] = ":".join(parts)
             lines = (

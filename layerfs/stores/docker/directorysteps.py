@@ -105,7 +105,7 @@ class DirectorySteps:
                     ok=True, expected=None,
                 )  # fmt: skip
             else:
-                step = step._replace(problem=f"overlay2/l/{noted} leads to {ascii(found)}")
+                step = step._replace(problem=f"overlay2/l/{noted} leads to {found!a}")
         self.walker.add(step, {"K": cache_id}, {"L": noted})
 
     def _target(self, link: LinkID) -> str:
@@ -173,8 +173,8 @@ class DirectorySteps:
         why = "As the engine does it, but read-only. For root, on a copy: a mount changes access times."
         if own:
             why = (
-                "Read-only, with the container's own layer uppermost: the engine has it as upperdir, to write "
-                "to. For root, on a copy: a mount changes access times."
+                "Read-only, with the container's own layer uppermost, which the engine has as upperdir, to "
+                "write to it. For root, on a copy: a mount changes access times."
             )
         needs["LOW"] = ":".join(parts[1:])
         step = mounted(Step("LOWER", "TREE", why, command=lines, needs_root=True), names)

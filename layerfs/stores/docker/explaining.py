@@ -58,6 +58,7 @@ class _Explained:
         self._mount: MountLine | None = None
 
     def walk(self, name: str, found: ID, up_to: int | None) -> Walk:
+        """The walk; see `explained`."""
         failure = None
         try:
             if isinstance(found, ImageID):

@@ -6,16 +6,16 @@ import shutil
 import sys
 from typing import TYPE_CHECKING
 
-from .emit import emit, emit_json
-from .escape import json_text
-from .options import DEFAULT_FORMAT
-from .rows.walks import StepRow, step_table, walk_document, walk_lines
-from .subjects import KINDS, split_layer
+from ..emit import emit, emit_json
+from ..escape import json_text
+from ..options import DEFAULT_FORMAT
+from ..subjects import KINDS, split_layer
+from .walks import StepRow, step_table, walk_document, walk_lines
 
 if TYPE_CHECKING:
     from layerfs.steps import Walk
 
-    from .places import OpenPlace
+    from ..places import OpenPlace
 
 __all__ = ["explain_name"]
 
