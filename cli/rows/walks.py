@@ -132,7 +132,8 @@ def _step_lines(number: int, step: Step, width: int, *, full: bool) -> Iterator[
     if step.ok is None:
         yield from _wrapped("(not computed here: it would take a while)", width, _INDENT)
     if step.problem:
-        yield from _wrapped(_cut(printable(step.problem), full=full), width, _WRONG)
+        where = f"{step.place}: " if step.place and not step.command else ""
+        yield from _wrapped(_cut(printable(where + step.problem), full=full), width, _WRONG)
     if step.expected and not step.ok:
         yield from _value_lines(step.expected, width, _WRONG + "expected ", full=full)
 

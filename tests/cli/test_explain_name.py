@@ -1,4 +1,4 @@
-"""`layerfs explain NAME`: what it prints is pasted into a shell, and prints the values that stand beside it."""
+"""`layerfs explain NAME`: what it prints is pasted into a shell, and gives the values that stand below."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _ids(root: Path, kind: StoreKind) -> list[str]:
 
 
 def test_script_prints_the_values(root: Path, kind: StoreKind) -> None:
-    """Whatever is explained, the printed lines are one script for sh, which prints the values to the letter."""
+    """Whatever is explained, the lines are one script for sh, which prints the values to the letter."""
     for name in (*kind.names.values(), *NAMES[kind.name], *_ids(root, kind)):
         found = explained(root, name)
         assert (name, found.code, found.problems) == (name, 0, {})
