@@ -159,10 +159,7 @@ def _judge(found: Explanation, tree: TracedTree, error: TreeError) -> None:
         found.error = error
         return
     found.past = past(tree, found.wanted)
-    if found.link and not isinstance(error, NotADirectory):
-        found.verdict = Verdict.BROKEN_LINK
-    else:
-        found.verdict = _why_hidden(found)
+    found.verdict = Verdict.BROKEN_LINK if found.link else _why_hidden(found)
 
 
 def _why_hidden(found: Explanation) -> Verdict:
@@ -170,7 +167,7 @@ def _why_hidden(found: Explanation) -> Verdict:
     end = found.past.end
     if end is None or end.hidden is None:
         return Verdict.NOT_A_DIRECTORY if found.blocked else Verdict.NEVER
-    if found.blocked and found.link is None:
+    if found.blocked:
         return Verdict.REPLACED
     return _HIDDEN.get(end.hidden.how, Verdict.REPLACED)
 
