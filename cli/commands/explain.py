@@ -75,7 +75,9 @@ def command(
         return explain_topic(ctx, topic, form)
     at = open_place(ctx, Words(words, "[PATH]"))
     if not at.paths:
-        raise click.UsageError("Missing argument 'PATH'")
+        from ..rows.explainname import explain_name
+
+        return explain_name(at, kind=kind, form=form, verbose=verbose, full=no_trunc)
     from ..explainpath import explain_path
 
     typed = split_place(words[0])[0] if is_carried(words[0]) else at.name
