@@ -38,8 +38,8 @@ class Text(NamedTuple):
 TEXTS: Mapping[str, Text] = {
     "whiteout": Text(
         "a mark in an upper layer that says: this name is deleted",
-        "A layer cannot change the layers below it. To delete a file of a lower layer, the upper layer gets a "
-        "whiteout of the same name. Who looks the name up meets the whiteout first, and stops.",
+        "A layer cannot change the layers below it. To delete a file of a lower layer, the upper layer "
+        "gets a whiteout of the same name. Who looks the name up meets the whiteout first, and stops.",
         "The bytes stay in the lower layer, and in every copy of the image. A secret that a later step "
         "deletes is not gone; the image does not get smaller either.",
         "In overlay2 and containerd a character device with the numbers 0,0. In a tar, as in archives and "
@@ -57,9 +57,9 @@ TEXTS: Mapping[str, Text] = {
         "lower layers have in it is not shown, and nobody looks there.",
         "It is written when one step removes a directory and makes it again. Then there is no whiteout for "
         "any single file, so only the lower layer tells what was lost.",
-        "The extended attribute trusted.overlay.opaque with the value y on the directory; user.overlay.opaque "
-        "where an ordinary user runs the engine. In a tar an empty file .wh..wh..opq in the directory. No "
-        "value but y hides anything.",
+        "The extended attribute trusted.overlay.opaque with the value y on the directory; "
+        "user.overlay.opaque where an ordinary user runs the engine. In a tar an empty file .wh..wh..opq "
+        "in the directory. No value but y hides anything.",
         (
             ("the entry", "overlay2/l8mwc7mwljpu…/diff/srv/www (layer 10 of buildkit)"),
             ("what it says", "opaque; the files of layer 2 below it are cut off"),
@@ -69,8 +69,8 @@ TEXTS: Mapping[str, Text] = {
     ),
     "diff-id": Text(
         "the SHA-256 of a layer's tar, as it is uncompressed",
-        "A diff ID names what one layer changes: it is the SHA-256 of the layer's tar before compression. The "
-        "config of an image lists the diff IDs of its layers, base first.",
+        "A diff ID names what one layer changes: it is the SHA-256 of the layer's tar before compression. "
+        "The config of an image lists the diff IDs of its layers, base first.",
         "The same change has the same diff ID in every image, whatever is below it. Compression does not "
         "matter: the digest of the compressed bytes is another one (see distribution-digest).",
         "In the image's config, below rootfs.diff_ids; and in a Docker data root in "
@@ -83,9 +83,11 @@ TEXTS: Mapping[str, Text] = {
         "the name of a layer together with all layers below it",
         "The chain ID of the base layer is its diff ID. That of every other layer is the SHA-256 of the text "
         '"PARENT DIFF": the chain ID of the layer below, a space, and its own diff ID.',
-        "What a layer holds on disk depends on what is below it, so engines store a layer under its chain ID. "
-        "Two images share a layer on disk exactly if the chain IDs are equal; equal diff IDs are not enough.",
-        "The name of the directory image/overlay2/layerdb/sha256/CHAIN. In containerd the name of a snapshot.",
+        "What a layer holds on disk depends on what is below it, so engines store a layer under its chain "
+        "ID. Two images share a layer on disk exactly if the chain IDs are equal; equal diff IDs are not "
+        "enough.",
+        "The name of the directory image/overlay2/layerdb/sha256/CHAIN. In containerd the name of a "
+        "snapshot.",
         (
             ("chain ID of layer 1 of demo", "sha256:89f209027169…"),
             ("diff ID of layer 2", "sha256:8174434d51ad…"),
@@ -96,10 +98,11 @@ TEXTS: Mapping[str, Text] = {
     ),
     "cache-id": Text(
         "the random name of the directory with a layer's files",
-        "Docker's overlay2 driver keeps the files of each layer in a directory of its own, overlay2/CACHE_ID. "
-        "The name is random: nothing can be computed from it, and it is another one on every host.",
-        "One small file connects the two names of a layer. Where that is lost, nothing but its contents tells "
-        "what a directory is; where its layer is gone, it is an orphan, and takes space.",
+        "Docker's overlay2 driver keeps the files of each layer in a directory of its own, "
+        "overlay2/CACHE_ID. The name is random: nothing can be computed from it, and it is another one on "
+        "every host.",
+        "One small file connects the two names of a layer. Where that is lost, nothing but its contents "
+        "tells what a directory is; where its layer is gone, it is an orphan, and takes space.",
         "image/overlay2/layerdb/sha256/CHAIN/cache-id has the name; overlay2/CACHE_ID/diff has the files, "
         "overlay2/CACHE_ID/lower the layers below.",
         (
@@ -114,9 +117,9 @@ TEXTS: Mapping[str, Text] = {
         "the SHA-256 of an image's config",
         "The config is a JSON file with the settings, the history, and the diff IDs of all layers of an "
         "image. Its SHA-256 is the image ID; so the ID names contents, settings and history together.",
-        "Change one label, and the ID is another, although all layers are the same. Names such as demo:latest "
-        "only point at an ID, and can be moved. In Docker's containerd store the ID shown is the digest of "
-        "the manifest or index instead.",
+        "Change one label, and the ID is another, although all layers are the same. Names such as "
+        "demo:latest only point at an ID, and can be moved. In Docker's containerd store the ID shown is "
+        "the digest of the manifest or index instead.",
         "image/overlay2/imagedb/content/sha256/ID in a Docker data root; a blob among others in containerd, "
         "and in OCI layouts.",
         (("SHA-256 of the config of demo", "sha256:f30982bad869…"),),
@@ -127,8 +130,8 @@ TEXTS: Mapping[str, Text] = {
         "a list of one config and its compressed layers, for transport",
         "A manifest names what is sent for one image: the config and each layer, by the digest and the size "
         "of its bytes as they are sent, that is, compressed.",
-        "The manifest says what is transported, the config what is unpacked. So an image has two lists of its "
-        "layers: digests in the manifest, diff IDs in the config.",
+        "The manifest says what is transported, the config what is unpacked. So an image has two lists of "
+        "its layers: digests in the manifest, diff IDs in the config.",
         "A blob in containerd's content store, in OCI layouts and registries; manifest.json in archives of "
         "docker save. A classic Docker data root keeps none.",
         (
@@ -157,8 +160,8 @@ TEXTS: Mapping[str, Text] = {
         "the SHA-256 of a layer or manifest as a registry sends it",
         "Layers are compressed for transport. The digest of the compressed bytes is what registries and "
         "manifests name; a pull by digest, NAME@sha256:…, names a manifest so.",
-        "Compression is not exact: the same layer compressed twice has two digests, and still one diff ID. So "
-        "a digest proves what was sent, a diff ID what was unpacked.",
+        "Compression is not exact: the same layer compressed twice has two digests, and still one diff ID. "
+        "So a digest proves what was sent, a diff ID what was unpacked.",
         "image/overlay2/distribution/ of a Docker data root notes which diff ID had which digest; in "
         "containerd and OCI layouts it is the name of the blob.",
         (
@@ -187,18 +190,18 @@ TEXTS: Mapping[str, Text] = {
         "<missing> in a history: the step's own image is not stored here",
         "A history has a line for each step of the build. The first column is the ID of the image as of that "
         "step; where no such image is stored, it is <missing>.",
-        "Nothing is lost or damaged. Pulled images, and those that BuildKit made, have only the last ID; only "
-        "the classic builder keeps an image for each step (see intermediate).",
+        "Nothing is lost or damaged. Pulled images, and those that BuildKit made, have only the last ID; "
+        "only the classic builder keeps an image for each step (see intermediate).",
         "The steps are in the config of the image, below history. An image of a step would have a config of "
         "its own.",
-        (("steps of demo", "9"), ("of them <missing>", "8")),
+        (("steps of buildkit", "15"), ("of them <missing>", "14")),
         ("layerfs history NAME", "layerfs images -a"),
         ("intermediate", "image-id"),
     ),
     "dangling": Text(
         "an image without a name, <none>:<none>",
-        "An image that no name points at, and that is no step of another image. Mostly a newer build took its "
-        "tag: the tag was moved, and the old image stayed.",
+        "An image that no name points at, and that is no step of another image. Mostly a newer build took "
+        "its tag: the tag was moved, and the old image stayed.",
         "It keeps its layers on disk until it is removed, as docker image prune does. What would be freed is "
         "only what no other image has.",
         "A config that repositories.json (in containerd: the list of images) does not mention.",
@@ -220,7 +223,8 @@ TEXTS: Mapping[str, Text] = {
     "copy-up": Text(
         "a lower file is copied whole before it is changed",
         "A container writes into a layer of its own, on top of the image. Before it changes a file of the "
-        "image, overlayfs copies the whole file up into that layer, also for one byte, or for its mode alone.",
+        "image, overlayfs copies the whole file up into that layer, also for one byte, or for its mode "
+        "alone.",
         "One line added to a file of a gigabyte takes a gigabyte. RUN chown -R in a Dockerfile copies all it "
         "touches, so the image grows by that.",
         "The file lies in the container's own layer and, as before, in the layer of the image.",
@@ -280,8 +284,8 @@ TEXTS: Mapping[str, Text] = {
         "A snapshot is a directory with the files of a layer, and a note of its parent. A committed one is a "
         "layer of an image and does not change; an active one is what a container writes into; a view is to "
         "look only.",
-        "Committed snapshots are named by the chain ID of the layer. Images that are fetched and not unpacked "
-        "have blobs, and no snapshots.",
+        "Committed snapshots are named by the chain ID of the layer. Images that are fetched and not "
+        "unpacked have blobs, and no snapshots.",
         "snapshots/N/fs below io.containerd.snapshotter.v1.overlayfs; N is a counter. Which name has which N "
         "is in metadata.db there, and the names of each namespace in meta.db: databases of the bolt format.",
         (

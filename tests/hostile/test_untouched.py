@@ -66,6 +66,11 @@ INVOCATIONS: Mapping[str, list[list[str]]] = {
         ["--all", "-ls", "--sha256", "0" * 64],
         ["--all"],
     ],
+    "explain": [
+        *([name, "/etc/motd"] for name in NAMES),
+        ["--format", "json", "-v", "{container}", "/"],
+        *(["--topic", word] for word in ("whiteout", "copy-up", "shared-size", "missing")),
+    ],
     "whois": [["{image}", "{container}"]],
     "verify": [["--all"]],
     "doctor": [[]],
