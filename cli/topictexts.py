@@ -52,7 +52,7 @@ TEXTS: Mapping[str, Text] = {
         ("opaque", "copy-up"),
     ),
     "opaque": Text(
-        "a directory that hides everything of its name in lower layers",
+        "a directory that hides what lower layers have in it",
         "Directories of one name in several layers are shown as one. An opaque directory ends that: what "
         "lower layers have in it is not shown, and nobody looks there.",
         "It is written when one step removes a directory and makes it again. Then there is no whiteout for "
@@ -127,7 +127,7 @@ TEXTS: Mapping[str, Text] = {
         ("diff-id", "manifest"),
     ),
     "manifest": Text(
-        "a list of one config and its compressed layers, for transport",
+        "a list of one config and its layers, for transport",
         "A manifest names what is sent for one image: the config and each layer, by the digest and the size "
         "of its bytes as they are sent, that is, compressed.",
         "The manifest says what is transported, the config what is unpacked. So an image has two lists of "
@@ -157,7 +157,7 @@ TEXTS: Mapping[str, Text] = {
         ("manifest", "image-id"),
     ),
     "distribution-digest": Text(
-        "the SHA-256 of a layer or manifest as a registry sends it",
+        "the SHA-256 of what a registry sends",
         "Layers are compressed for transport. The digest of the compressed bytes is what registries and "
         "manifests name; a pull by digest, NAME@sha256:…, names a manifest so.",
         "Compression is not exact: the same layer compressed twice has two digests, and still one diff ID. "
@@ -187,7 +187,7 @@ TEXTS: Mapping[str, Text] = {
         ("chain-id", "dangling"),
     ),
     "missing": Text(
-        "<missing> in a history: the step's own image is not stored here",
+        "a step in a history whose own image is not stored",
         "A history has a line for each step of the build. The first column is the ID of the image as of that "
         "step; where no such image is stored, it is <missing>.",
         "Nothing is lost or damaged. Pulled images, and those that BuildKit made, have only the last ID; "
@@ -210,7 +210,7 @@ TEXTS: Mapping[str, Text] = {
         ("intermediate", "shared-size"),
     ),
     "intermediate": Text(
-        "a nameless image of the classic builder: a step of another",
+        "a nameless image of a build: a step of another",
         "The classic builder keeps an image for each step of a build, so that a later build can begin there. "
         "Each has a link to its parent; images -a shows them.",
         "It has no layer that the finished image has not, so it costs only its config. And it shows an image "
@@ -251,7 +251,7 @@ TEXTS: Mapping[str, Text] = {
         ("copy-up", "redirect"),
     ),
     "redirect": Text(
-        "a renamed directory: its contents stay under the old name below",
+        "a renamed directory whose contents stay in lower layers",
         "With the option redirect_dir overlayfs can rename a directory of a lower layer without a copy: the "
         "new directory has a mark with the old path, and its contents are looked for there.",
         "Without the option a rename of such a directory fails (EXDEV), and mv copies all. A tool that does "

@@ -21,7 +21,12 @@ EVIL = ("$(touch x)", "a b'c\"d`touch x`", "two\nlines\n", "-n", "%s\\n*\\", "ü
 def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The recorded archives, unpacked; those that were unpacked already are packed beside it."""
     top = tmp_path_factory.mktemp("archives")
-    for name in ("docker20-save-legacy", "docker29-save-two-images", "oci-layout-plain", "podman-save-formats"):
+    for name in (
+        "docker20-save-legacy",
+        "docker29-save-two-images",
+        "oci-layout-plain",
+        "podman-save-formats",
+    ):
         (top / name).mkdir()
         subprocess.run(["tar", "-xJf", STORES / f"{name}.tar.xz", "-C", top / name], check=True)
     for name in ("docker20-save-legacy", "docker29-save-two-images"):
@@ -100,7 +105,8 @@ def test_paths_have_no_power(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "member", ["--checkpoint-action=exec=touch x", "$(touch x).json", "a'b c.json", "back\\slash", "new\nline"]
+    "member",
+    ["--checkpoint-action=exec=touch x", "$(touch x).json", "a'b c.json", "back\\slash", "new\nline"],
 )
 def test_members_have_no_power(tmp_path: Path, member: str) -> None:
     """What manifest.json calls config and layers is no option and no command, whatever it is."""

@@ -6,17 +6,17 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from layerfs.errors import LayerfsError
+from layerfs.analysis.store.stack import container_layers
+from layerfs.errors import LayerfsError, TreeError
 from layerfs.model import READ_WRITE
-from layerfs.subject import by_layers, open_subject, subject_of
 from layerfs.tree.lower import join
+from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from layerfs.model import Image, Layer
+    from layerfs.model import BareLayer, Image, Layer
     from layerfs.store import Store
-    from layerfs.subject import Subject
     from layerfs.tree.source import Entry, LayerSource
 
 __all__ = ["Example", "find_example"]
@@ -76,6 +76,11 @@ class _Search:
                 except LayerfsError:
                     continue
 
+    def sources(self, layers: Sequence[Layer | BareLayer]) -> list[LayerSource]:
+        """Layers to read from."""
+        self.check()
+        return [self.store.source(layer) for layer in layers]
+
     def entries(self, layer: LayerSource) -> Iterator[tuple[bytes, Entry]]:
         """Every entry below a layer's root."""
         pending = [b""]
@@ -116,7 +121,7 @@ def _whiteout(search: _Search) -> Example | None:
         for path, entry in search.entries(source):
             if not entry.whiteout:
                 continue
-            below = _layer_below(by_layers(open_subject(search.store, f"{image.id}@{number}"), number), path)
+            below = _layer_below(search.sources(search.store.chain(image, number)), path)
             if below is not None:
                 place = _in_layer(search.store, layer, path)
                 facts = (("the whiteout", place), ("the file", f"still in layer {below}"))
@@ -124,10 +129,10 @@ def _whiteout(search: _Search) -> Example | None:
     return None
 
 
-def _layer_below(subject: Subject, path: bytes) -> int | None:
-    """The number of the first layer below the uppermost that has a file at a path."""
-    below = zip(subject.layers[1:], subject.tree.layers[1:], strict=True)
-    return next((info.number for info, layer in below if _has_file(layer, path)), None)
+def _layer_below(layers: Sequence[LayerSource], path: bytes) -> int | None:
+    """The number of the first layer below the uppermost that has a file at a path; layers are base first."""
+    below = (number for number in range(len(layers) - 1, 0, -1) if _has_file(layers[number - 1], path))
+    return next(below, None)
 
 
 def _has_file(layer: LayerSource, path: bytes) -> bool:
@@ -166,11 +171,23 @@ def _redirect(search: _Search) -> Example | None:
 
 
 def _metacopy(search: _Search) -> Example | None:
-    def fits(layer: LayerSource, path: bytes, entry: Entry) -> str | None:
-        is_copy = entry.stat.is_file and not entry.whiteout and layer.metacopy(path)
-        return "attributes only" if is_copy else None
-
-    return _marked(search, fits)
+    """A file whose data are found."""
+    for image, number, layer, source in search.layers():
+        for path, entry in search.entries(source) if number > 1 else ():
+            if entry.whiteout or not entry.stat.is_file or source.metacopy(path) is None:
+                continue
+            tree = UnionTree(search.sources(search.store.chain(image, number))[::-1])
+            try:
+                data = tree.data_part(tree.resolve(path, follow=False))
+            except TreeError:
+                continue
+            facts = (
+                ("the entry", _in_layer(search.store, layer, path)),
+                ("what it says", "attributes only"),
+                ("the bytes", f"in layer {number - data.layer}"),
+            )
+            return Example(image.name, facts, b"/" + path, number)
+    return None
 
 
 def _hard_links(search: _Search) -> Example | None:
@@ -190,17 +207,17 @@ def _copy_up(search: _Search) -> Example | None:
         if own is None or not container.top:
             continue
         search.check()
-        subject = subject_of(store, container, container.name)
+        layers = search.sources(container_layers(store, container))
         for path, entry in search.entries(store.source(own)):
             if not entry.stat.is_file or entry.whiteout:
                 continue
-            below = _layer_below(subject, path)
+            below = _layer_below(layers, path)
             if below is not None:
                 facts = (
                     ("in the image", f"layer {below} has the file"),
                     ("in the container", f"a copy of all of it, {entry.stat.size} bytes now"),
                 )
-                return Example(container.name, facts, b"/" + path, subject.layers[0].number)
+                return Example(container.name, facts, b"/" + path, len(layers))
     return None
 
 
