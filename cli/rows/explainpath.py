@@ -99,7 +99,7 @@ def _names(subject: Subject, found: Explanation, most: int | None) -> Names | No
     from layerfs.analysis.explain.names import names
     from layerfs.errors import TreeError
 
-    if found.node is None or not found.node.is_dir:
+    if found.node is None or not found.node.is_dir or not subject.layers:
         return None
     try:
         return names(subject.tree, found.last, found.node, most)

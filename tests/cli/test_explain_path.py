@@ -101,6 +101,8 @@ VERDICTS = {
     ("lab/metacopy:1", "/renamed"): "shown",
     ("lab/redirect:1", "/moved/a"): "shown",
     ("lab/xattr-whiteouts:1", "/"): "shown",
+    ("zero/scratch:1", "/"): "shown",
+    ("zero/scratch:1", "/x"): "never",
 }
 
 
@@ -156,6 +158,15 @@ def test_a_deep_stack_is_short(dataroot_path: Path) -> None:
     every = layerfs(dataroot_path, "explain", "-v", "lab/hundred", "/").stdout.splitlines()
     assert len(short) < 40
     assert len(every) > 100
+
+
+def test_the_page_shows_what_is_printed(dataroot_path: Path) -> None:
+    """docs/explain.md shows whole answers; only the root has another path there."""
+    page = " ".join((STORES.parents[1] / "docs/explain.md").read_text().split())
+    for path in ("/etc/motd", "/root/password.txt"):
+        text = layerfs(dataroot_path, "explain", "demo", path).stdout.partition("Rules:")[0]
+        told = text.replace(f"--root {dataroot_path} ", "").replace(str(dataroot_path), ".demo/dataroot")
+        assert " ".join(told.split()) in page
 
 
 # -- every name ----------------------------------------------------------------------------------
