@@ -7,7 +7,6 @@ shell takes every name as one word, whatever it holds.
 from __future__ import annotations
 
 import os
-import shlex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,8 +22,10 @@ def quoted(word: str | bytes) -> str | None:
 
     That is a word with a byte or a character that is not plainly visible.
     """
+    from layerfs.formats import shelltext
+
     text = word if isinstance(word, str) else word.decode("utf-8", "surrogateescape")
-    return shlex.quote(text) if text.isprintable() else None
+    return shelltext.quoted(text) if text.isprintable() else None
 
 
 def pasted(*words: str | bytes) -> str:

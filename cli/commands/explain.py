@@ -78,7 +78,7 @@ def command(
         from ..rows.explainname import explain_name
 
         return explain_name(at, kind=kind, form=form, verbose=verbose, full=no_trunc)
-    from ..explainpath import explain_path
+    from ..rows.explainpath import explain_path
 
     typed = split_place(words[0])[0] if is_carried(words[0]) else at.name
     return explain_path(ctx, at, typed=typed, kind=kind, form=form, verbose=verbose, full=no_trunc)

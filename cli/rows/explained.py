@@ -135,7 +135,20 @@ class _Printer:
         mark = "*" if row.winner and (last or not row.held.is_directory) else ""
         rules = ",".join(str(rule) if isinstance(rule, int) else rule[:1] for rule in row.rules)
         text = holds_text(row.held, row.part.path, in_tar=self._in_tar(row))
-        return str(row.layer), mark, text, rules or "-", _so(part, row)
+        return str(row.layer), mark, text, rules or "-", self._so(part, row)
+
+    def _so(self, part: Component, row: Row) -> str:
+        """What the search made of what a layer holds; of a metacopy where its bytes are."""
+        from layerfs.analysis.explain.rows import Effect
+
+        data = self._found.data
+        if row.held.metacopy and row.effect is Effect.SHOWN and part is self._found.last:
+            if data is None:
+                return "refused: its bytes cannot be found"
+            return f"shown; its bytes are in layer {len(self._subject.layers) - data.layer}"
+        if data == row.part and row.effect is not Effect.SHOWN:
+            return "its bytes are shown"
+        return _so(part, row)
 
     def own(self) -> Iterator[str]:
         """Which of the layers are a container's own."""
@@ -211,7 +224,8 @@ class _Printer:
         yield ""
         cells = [(escaped(item.name), self._held_by(item.found), self._shown(item)) for item in names.notable]
         name = min(max(4, *(len(cell[0]) for cell in cells)), 24)
-        by = min(max(9, *(len(cell[1]) for cell in cells)), self._width - name - 24)
+        room = self._width - name - 4 - max(len(cell[2]) for cell in cells)
+        by = min(max(9, *(len(cell[1]) for cell in cells)), max(room, 9))
         yield f"{'NAME':{name}}  {'IN LAYERS':{by}}  SHOWN"
         for first, second, third in cells:
             yield f"{ellipsis(first, name):{name}}  {ellipsis(second, by):{by}}  {third}"
@@ -241,6 +255,8 @@ def explanation_lines(
     printer = _Printer(subject, found, every=every, full=full)
     verdict = verdict_sentence(subject, found, names)
     yield from (paint(line, HEADING if colored() else "") for line in printer.wrapped(verdict))
+    if not subject.layers:
+        return
     yield from printer.table()
     if names:
         yield from printer.names(names)
@@ -274,7 +290,7 @@ def holds_text(held: Held, path: bytes, *, in_tar: bool) -> str:
     if held.stat.is_dir:
         words = f"directory {mode}"
         words += (", .wh..wh..opq" if in_tar else ", opaque") if held.opaque else ""
-        return words + (f", redirect to {escaped(held.redirect)}" if held.redirect is not None else "")
+        return words + (", redirect" if held.redirect is not None else "")
     if held.stat.is_symlink:
         return f"link -> {escaped(held.target or b'')}"
     if held.stat.is_file:
@@ -313,7 +329,7 @@ def _so(part: Component, row: Row) -> str:
     if held.opaque:
         so = "kept, and nothing below it"
     elif held.redirect is not None:
-        so += "; go on at its old path"
+        so += f"; go on at {escaped(held.redirect)}"
     elif row.effect is Effect.KEPT and (row.layer,) == part.made_of[-1:]:
         so += f": made of {listed(part.made_of)}"
     return so

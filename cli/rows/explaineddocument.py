@@ -30,7 +30,7 @@ def document(subject: Subject, found: Explanation, prover: Prover, names: Names 
         "path": lossless(found.path),
         "verdict": str(found.verdict),
         "kind": type_word(node.stat.mode) if node else None,
-        "layer": len(subject.layers) - node.part.layer if node else None,
+        "layer": len(subject.layers) - node.part.layer if node and subject.layers else None,
         "size": node.stat.size if node else None,
         "target_path": lossless(found.wanted),
         "layers": len(subject.layers),

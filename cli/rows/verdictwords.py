@@ -90,6 +90,8 @@ def verdict_sentence(subject: Subject, found: Explanation, names: Names | None) 
 def _words(subject: Subject, found: Explanation, names: Names | None) -> str:
     from layerfs.analysis.explain.path import Verdict
 
+    if not subject.layers:
+        return "shown: the empty root." if found.is_shown else "not there: there are no layers."
     if found.verdict is Verdict.SHOWN:
         return _shown(subject, found, names)
     if found.verdict is Verdict.UNKNOWN:

@@ -124,6 +124,7 @@ class _NotingLayer:
         return getattr(self._layer, name)
 
     def entry(self, path: bytes) -> Entry | None:
+        """The layer's entry, noted."""
         part = Part(self._index, path)
         try:
             found = self._layer.entry(path)
@@ -134,6 +135,7 @@ class _NotingLayer:
         return found
 
     def marks(self, path: bytes) -> Marks:
+        """The layer's marks, noted."""
         part = Part(self._index, path)
         try:
             found = self._layer.marks(path)

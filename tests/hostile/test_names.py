@@ -56,6 +56,7 @@ COMMAND_LINES: dict[str, list[str]] = {
     "deleted": ["--no-trunc {container}", "--no-trunc evil:0"],
     "find": ["changed", "--all -ls", "changed -ls"],
     "waste": ["evil:0", "--all", "--duplicates evil:0"],
+    "explain": ["{container} /etc/motd", "-v evil:0 /", "{container} {evil}", "--topic copy-up"],
     "whois": ["evil:0 {container} {evil}"],
     "verify": ["evil:0", "--all"],
     "doctor": ["--verify"],

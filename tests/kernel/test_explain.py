@@ -48,7 +48,7 @@ _SAYS = {
     Verdict.REPLACED: {"ENOTDIR", "ENOENT"},
     Verdict.NOT_A_DIRECTORY: {"ENOTDIR"},
     Verdict.NEVER: {"ENOENT"},
-    Verdict.BROKEN_LINK: {"ENOENT"},
+    Verdict.BROKEN_LINK: {"ENOENT", "ENOTDIR"},
     Verdict.LOOP: {"ELOOP"},
     Verdict.UNKNOWN: {"refused"},
 }

@@ -25,7 +25,7 @@ from layerfs.tree.trace import TracedTree
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from layerfs.tree.node import Node
+    from layerfs.tree.node import Node, Part
     from layerfs.tree.source import LayerSource
     from layerfs.tree.trace import Lookup
     from layerfs.tree.union import UnionTree
@@ -64,6 +64,7 @@ class Explanation:
         path: as it was asked for.
         verdict: what becomes of it.
         node: what is shown; None if nothing is.
+        data: of a file that is shown, where its bytes lie; of a metacopy in a lower layer.
         components: each name that was looked up, in order.
         wanted: the path without links, whose history is told; of what is not there as far as links lead.
         past: its history.
@@ -77,6 +78,7 @@ class Explanation:
     path: bytes
     verdict: Verdict
     node: Node | None = None
+    data: Part | None = None
     components: list[Component] = field(default_factory=list)
     wanted: bytes = b"/"
     past: Past = field(default_factory=Past)
@@ -114,7 +116,7 @@ def explain(tree: UnionTree, path: bytes) -> Explanation:
     found = Explanation(path, Verdict.UNKNOWN)
     try:
         node = traced.resolve(path)
-        _check_readable(traced, node)
+        found.data = _data(traced, node)
     except TreeError as error:
         _judge(found, traced, error)
     else:
@@ -128,12 +130,11 @@ def explain(tree: UnionTree, path: bytes) -> Explanation:
     return found
 
 
-def _check_readable(tree: UnionTree, node: Node) -> None:
-    """Raise for what is listed, but leads nowhere: the kernel refuses to look it up."""
+def _data(tree: UnionTree, node: Node) -> Part | None:
+    """Where the bytes of a file lie; raises for what is listed but leads nowhere: the kernel refuses it."""
     if node.refusal:
         tree.listing(node)
-    if node.stat.is_file:
-        tree.data_part(node)
+    return tree.data_part(node) if node.stat.is_file else None
 
 
 def _judge(found: Explanation, tree: TracedTree, error: TreeError) -> None:
@@ -151,7 +152,7 @@ def _judge(found: Explanation, tree: TracedTree, error: TreeError) -> None:
     if isinstance(error, NotADirectory):
         found.blocked = _in_the_way(tree, names, error)
         try:
-            _check_readable(tree, found.blocked)
+            _data(tree, found.blocked)
         except TreeError as refused:  # as the kernel does when it looks it up
             found.error = refused
             return
@@ -159,10 +160,7 @@ def _judge(found: Explanation, tree: TracedTree, error: TreeError) -> None:
         found.error = error
         return
     found.past = past(tree, found.wanted)
-    if found.link and not isinstance(error, NotADirectory):
-        found.verdict = Verdict.BROKEN_LINK
-    else:
-        found.verdict = _why_hidden(found)
+    found.verdict = Verdict.BROKEN_LINK if found.link else _why_hidden(found)
 
 
 def _why_hidden(found: Explanation) -> Verdict:
@@ -170,7 +168,7 @@ def _why_hidden(found: Explanation) -> Verdict:
     end = found.past.end
     if end is None or end.hidden is None:
         return Verdict.NOT_A_DIRECTORY if found.blocked else Verdict.NEVER
-    if found.blocked and found.link is None:
+    if found.blocked:
         return Verdict.REPLACED
     return _HIDDEN.get(end.hidden.how, Verdict.REPLACED)
 

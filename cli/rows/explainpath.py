@@ -6,11 +6,11 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from .emit import emit_json, emit_objects
-from .main import EXIT_CODES, FINDINGS
-from .messages import say, say_error
-from .rows.provenance import open_stack
-from .subjects import split_layer, tree_path
+from ..emit import emit_json, emit_objects
+from ..main import EXIT_CODES, FINDINGS
+from ..messages import say, say_error
+from ..subjects import split_layer, tree_path
+from .provenance import open_stack
 
 if TYPE_CHECKING:
     import click
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from layerfs.store import Store
     from layerfs.subject import Subject
 
-    from .places import OpenPlace
+    from ..places import OpenPlace
 
 __all__ = ["explain_path"]
 
@@ -45,9 +45,9 @@ def explain_path(
     """
     from layerfs.analysis.explain.path import explain
 
-    from .rows.explained import explanation_lines
-    from .rows.explaineddocument import document
-    from .rows.proofs import Prover
+    from .explained import explanation_lines
+    from .explaineddocument import document
+    from .proofs import Prover
 
     subject = _open(at.store, at.name, kind)
     found = explain(subject.tree, tree_path(at.paths[0]))
@@ -99,7 +99,7 @@ def _names(subject: Subject, found: Explanation, most: int | None) -> Names | No
     from layerfs.analysis.explain.names import names
     from layerfs.errors import TreeError
 
-    if found.node is None or not found.node.is_dir:
+    if found.node is None or not found.node.is_dir or not subject.layers:
         return None
     try:
         return names(subject.tree, found.last, found.node, most)
