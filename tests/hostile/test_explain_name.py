@@ -55,7 +55,8 @@ def test_links_lead_no_command_astray(
     root, name = roots[kind.name], kind.names[which]
     outside = tmp_path / "outside"
     tried = 0
-    for place in _places(root, name):
+    others = set(_places(root, kind.image)) if which == "container" else set()
+    for place in (place for place in _places(root, name) if place not in others):
         place.rename(outside)
         try:
             place.symlink_to(outside)
@@ -67,7 +68,7 @@ def test_links_lead_no_command_astray(
             place.unlink()
             outside.rename(place)
         tried += 1
-    assert tried > 4
+    assert tried > 3
 
 
 @pytest.mark.parametrize("target", ["/etc", "../../../../../../etc", "../x/../../..", "."])
