@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..escape import printable
 from ..table import Column, Table
+from ..units import ellipsis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,6 +24,9 @@ _LONG = re.compile(
     r"(?<![0-9A-Za-z])([0-9a-f]{12}|[A-Z2-7]{12})(?:[0-9a-f]{20,}|[A-Z2-7]{13,})(?![0-9A-Za-z])"
 )
 """An ID, or the name of a short link."""
+
+_BETWEEN = "  "
+_MOST_LINES, _FIRST_LINES = 5, 2
 
 _TOOLS = ("jq", "getfattr")
 """What of a script's commands is not on every system."""
@@ -95,7 +99,7 @@ def walk_lines(walk: Walk, name: str, width: int, *, full: bool) -> Iterator[str
     yield from _wrapped(_heading(walk, name), width, "")
     for number, step in enumerate(walk.steps, 1):
         yield from _step_lines(number, step, width, full=full)
-    for text in _endings(walk, name):
+    for text in _endings(walk):
         yield ""
         yield from _wrapped(text, width, "")
 
@@ -136,35 +140,41 @@ def _step_lines(number: int, step: Step, width: int, *, full: bool) -> Iterator[
 
 
 def _value_lines(values: Sequence[str], width: int, mark: str, *, full: bool) -> Iterator[str]:
-    """Values one a line, or as many as fit where they are cut."""
+    """Values one a line; where they are cut as many as fit, and of many lines the first and the last."""
     shown = [_cut(printable(value), full=full) for value in values]
-    if full:
-        yield from (mark + value for value in shown)
-        return
-    line = ""
-    for value in shown:
-        if line and len(mark) + len(line) + 2 + len(value) > width:
-            yield mark + line
-            line = ""
-        line = f"{line}  {value}" if line else value
-        if len(mark) + len(line) > width:  # a long list of one value
-            line = line[: width - len(mark) - 1] + "…"
+    room = width - len(mark)
+    lines = [[value] for value in shown] if full else list(_packed(shown, room))
+    if not full and len(lines) > _MOST_LINES:
+        left_out = sum(map(len, lines[_FIRST_LINES:-1]))
+        lines[_FIRST_LINES:-1] = [[f"… {left_out} more; --no-trunc shows all …"]]
+    for line in lines:
+        yield mark + (_BETWEEN.join(line) if full else ellipsis(_BETWEEN.join(line), room))
+
+
+def _packed(values: Sequence[str], room: int) -> Iterator[list[str]]:
+    """Values in lines, as many in each as there is room for."""
+    line: list[str] = []
+    for value in values:
+        if line and len(_BETWEEN.join([*line, value])) > room:
+            yield line
+            line = []
+        line.append(value)
     if line:
-        yield mark + line
+        yield line
 
 
 def _cut(text: str, *, full: bool) -> str:
     return text if full else _LONG.sub(r"\1…", text)
 
 
-def _endings(walk: Walk, name: str) -> Iterator[str]:
+def _endings(walk: Walk) -> Iterator[str]:
     if walk.shortened:
         others = "other layer has" if walk.shortened == 1 else f"other {walk.shortened} layers have"
         yield f"The {others} the same steps from CHAIN ID on: -v shows them."
     if walk.note:
         yield walk.note
     if walk.failure is None and walk.layers:
-        yield f"Next: layerfs explain {printable(name)} /PATH says why a file is there, or is not."
+        yield "With a PATH behind the NAME, explain tells why a file is there, or is not."
 
 
 def _wrapped(text: str, width: int, mark: str) -> list[str]:

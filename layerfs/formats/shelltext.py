@@ -14,8 +14,11 @@ import shlex
 
 __all__ = ["assigned", "folded", "listed", "quoted"]
 
-_PIECE = 50
-"""Characters of a text in one line."""
+_PIECE = 60
+"""Characters of a word in one line."""
+
+_BYTES = 12
+"""Bytes of a text in one line, where each may be written in octal."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@+=,-]*")
 _BARE = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._,+=@:")
@@ -34,10 +37,10 @@ def assigned(variable: str, text: str) -> list[str]:
     if text.isprintable():
         if _PLAIN.fullmatch(text):
             return folded(f"{variable}={text}")
-        return _joined(f"{variable}=", [shlex.quote(piece) for piece in _pieces(text)], "")
+        return _joined(f"{variable}=", _quoted_pieces(text), "")
     raw = text.encode("utf-8", "surrogateescape")
     octal = [chr(byte) if byte in _BARE else "%%" if byte == 37 else f"\\{byte:03o}" for byte in raw]
-    pieces = ["".join(octal[at : at + _PIECE // 4]) for at in range(0, len(octal), _PIECE // 4)]
+    pieces = ["".join(octal[at : at + _BYTES]) for at in range(0, len(octal), _BYTES)]
     # `$(…)` drops line feeds at the end
     found = _joined(f"{variable}=$(printf ", [f"'{piece}'" for piece in (*pieces, ".")], ")")
     return [*found, f"{variable}=${{{variable}%.}}"]
@@ -52,8 +55,15 @@ def folded(line: str, width: int = 75) -> list[str]:
     return [*found, line]
 
 
-def _pieces(text: str) -> list[str]:
-    return [text[at : at + _PIECE] for at in range(0, len(text), _PIECE)] or [""]
+def _quoted_pieces(text: str) -> list[str]:
+    """A text as words that make it up when they are joined, none longer than a line."""
+    found, piece = [], ""
+    for char in text:
+        if piece and len(quoted(piece + char)) > _PIECE:
+            found.append(quoted(piece))
+            piece = ""
+        piece += char
+    return [*found, quoted(piece)]
 
 
 def _joined(before: str, words: list[str], after: str) -> list[str]:

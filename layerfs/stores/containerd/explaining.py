@@ -11,6 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layerfs.errors import CorruptStore, DataRootError, MissingFile
+from layerfs.formats.errors import FormatError
+from layerfs.formats.reference import parse_reference
 from layerfs.ids import ContainerID, ImageID
 from layerfs.model import Container, Image, Layer
 from layerfs.steps import MountLine, Step, Walk
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from layerfs.formats.descriptors import Descriptor
+    from layerfs.formats.reference import Reference
     from layerfs.layernames import ID
     from layerfs.model import BareLayer
     from layerfs.stores.containerd.images import ContainerdImage
@@ -127,26 +130,24 @@ class _Explained:
     def _named(self, name: str, image: ContainerdImage) -> None:
         target = image.target.digest
         metas = self._store.targets.targets[target].metas
-        names = [meta.name for meta in metas]
-        references = {str(item) for item in image.references}
-        if name in references or f"{name}:latest" in references:
-            wanted = name if name in references else f"{name}:latest"
-            self._walk = self._walk._replace(reference=wanted)
-            known = [item for item in names if item == name or item.endswith(f"/{wanted}")]
-        else:
-            known = [item for item in names if item == name]
+        names = {meta.name for meta in metas}
+        reference = _reference(name)
+        if reference in image.references:
+            self._walk = self._walk._replace(reference=str(reference))
+        spelled = (name, reference.canonical if reference else name)
+        known = next((item for item in spelled if item in names), None)
         step = Step(
             "NAME", "TARGET",
             "A name is a record of a bolt database, and leads to a digest. No everyday tool reads bolt, so "
             "the digest is given here; grep shows that the database holds both.", META_DB,
         )  # fmt: skip
-        if not known:
+        if known is None:
             step = step._replace(
                 start="ID",
                 why="A record of a bolt database leads to the digest of the image, or of the index above it. "
                 "No everyday tool reads bolt; grep shows that the database holds it.",
             )
-        self._searched(step, {**({"N": known[0]} if known else {}), "T": target})
+        self._searched(step, {**({"N": known} if known else {}), "T": target})
 
     def _documents(self, image: ContainerdImage, up_to: int | None) -> None:
         chosen = image.chosen
@@ -304,3 +305,10 @@ class _Explained:
         command = self._walker.steps[-1].command
         directories = tuple(f"{folder}/snapshots/{part}" for part in parts)
         self._walk = self._walk._replace(mount=MountLine(command, directories))
+
+
+def _reference(name: str) -> Reference | None:
+    try:
+        return parse_reference(name).with_default_tag()
+    except FormatError:
+        return None

@@ -116,7 +116,7 @@ class DirectorySteps:
 
     def _target(self, link: LinkID) -> str:
         path = f"overlay2/l/{link}"
-        raw = fails(path, lambda: self.walker.directory.readlink(path))
+        raw = fails(path, lambda: self._root.overlay2.link_text(link))
         return raw.decode("ascii", "backslashreplace")
 
     def lower(self, stack: Sequence[CacheID], what: str) -> None:
