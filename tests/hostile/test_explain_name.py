@@ -68,7 +68,7 @@ def test_links_lead_no_command_astray(
             place.unlink()
             outside.rename(place)
         tried += 1
-    assert tried > 3
+    assert tried > 1
 
 
 @pytest.mark.parametrize("target", ["/etc", "../../../../../../etc", "../x/../../..", "."])
@@ -111,39 +111,41 @@ def test_texts_of_records_are_no_shell(copy: Path, file: str, name: str) -> None
     assert not list(copy.rglob("planted"))
 
 
-def _sound(found: Explained) -> bool:
-    return found.code in (0, 1) and bool(found.document["mount"])
+@each_kind
+def test_damage_is_told_and_the_walk_goes_on(roots: Mapping[str, Path], kind: StoreKind) -> None:
+    """Of every record in every state the script works, and mounts the same tree, or it is said why not.
+
+    A script that works without the record does not read it, and so is pasted once.
+    """
+    root = roots[kind.name]
+    number = explained(root, kind.tagged).document["layers"] - 1
+    right = explained(root, f"{kind.tagged}@{number}")
+    for name, record in kind.records(root, kind.tagged, number).items():
+        without = ""
+        for damage, befalls in DAMAGES.items():
+            with damaged([record], befalls):
+                found = explained(root, f"{kind.tagged}@{number}")
+                if found.script != without:
+                    assert (name, damage, pasted(found)) == (name, damage, found.values)
+                without = found.script if damage == "missing" else without
+                _is_told(found, right, name, damage)
 
 
-def _told(found: Explained) -> bool:
-    """Whether a walk says that something is not as it should be, or not there."""
-    return found.code == 1 or any(step["ok"] is None for step in found.document["steps"])
+def _is_told(found: Explained, right: Explained, name: str, damage: str) -> None:
+    """The walk ends with words, or it says what is wrong and ends where the intact one does."""
+    if not (found.code in (0, 1) and found.document["mount"]):
+        assert (name, damage, bool(found.stderr or found.document.get("note"))) == (name, damage, True)
+        return
+    told = found.code == 1 or any(step["ok"] is None for step in found.document["steps"])
+    assert (name, damage, told or _values(found) == _values(right)) == (name, damage, True)
+    if (name, damage) != ("snapshot", "another's"):  # which is told, and no other record knows
+        assert (name, damage, _values(found)[-1]) == (name, damage, _values(right)[-1])
+    if name in STEPS:
+        _says_what_was_expected(found, right, STEPS[name])
 
 
 def _values(found: Explained) -> list[list[str]]:
     return [step["values"] for step in found.document["steps"]]
-
-
-@each_kind
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_damage_is_told_and_the_walk_goes_on(roots: Mapping[str, Path], kind: StoreKind, damage: str) -> None:
-    """Of every record in every state the script works, and mounts the same tree, or it is said why not."""
-    root = roots[kind.name]
-    number = explained(root, kind.tagged).document["layers"] - 1
-    name = f"{kind.tagged}@{number}"
-    right = explained(root, name)
-    for record_name, record in kind.records(root, kind.tagged, number).items():
-        with damaged([record], DAMAGES[damage]):
-            found = explained(root, name)
-            assert (record_name, pasted(found)) == (record_name, found.values)
-            if not _sound(found):
-                assert (record_name, bool(found.stderr or found.document.get("note"))) == (record_name, True)
-                continue
-            assert (record_name, _told(found) or _values(found) == _values(right)) == (record_name, True)
-            if (record_name, damage) != ("snapshot", "another's"):  # which is told, and no other record knows
-                assert (record_name, _values(found)[-1]) == (record_name, _values(right)[-1])
-            if record_name in STEPS:
-                _says_what_was_expected(found, right, STEPS[record_name])
 
 
 def _says_what_was_expected(found: Explained, right: Explained, end: str) -> None:
