@@ -303,9 +303,17 @@ def test_marks_of_an_archive_have_their_names(tmp_path: Path) -> None:
     text = layerfs(root, "explain", "multi:1", "/etc/issue").stdout
     assert "2        .wh.issue        -     not asked: hidden by layer 3" in text
     assert ".wh..wh..opq" in layerfs(root, "explain", "multi:1", "/opt/app").stdout
-    found = _explained(root, "multi:1", "/etc/issue")
-    (printed,) = _pasted([found["check"]["command"]])
-    assert printed.startswith(found["check"]["value"])
+    checks = [
+        _explained(root, name, path)["check"]
+        for name, path in (
+            ("multi:1", "/etc/issue"),
+            ("multi:1@2", "/etc/issue"),
+            ("multi:1", "/opt/app/one"),
+        )
+    ]
+    assert [check["value"] for check in checks[1:]] == ["whiteout", "opaque"]
+    for check, printed in zip(checks, _pasted(check["command"] for check in checks), strict=True):
+        assert printed.startswith(check["value"])
 
 
 def test_a_lossy_copy_says_who_tells_of_marks(dataroot_path: Path, tmp_path: Path) -> None:
@@ -316,6 +324,8 @@ def test_a_lossy_copy_says_who_tells_of_marks(dataroot_path: Path, tmp_path: Pat
     assert "Deleted by layer 5" in done.stdout
     assert "told by tar-split.json.gz" in done.stdout.replace("\n", " ")
     assert "stat -c" not in done.stdout
+    check = _explained(copy, "demo", "/root/password.txt")["check"]
+    assert [text.strip() for text in _pasted([check["command"]])] == [check["value"]] == ["whiteout"]
 
 
 # -- damage --------------------------------------------------------------------------------------
@@ -328,7 +338,7 @@ def test_a_missing_layer_is_a_row(copy: Path) -> None:
     above = layerfs(copy, "explain", "demo", "/var/log")
     assert above.stdout
     found = layerfs(copy, "explain", "--format", "json", "demo", "/etc/motd")
-    assert (found.code, found.json["verdict"], found.json["complete"]) == (6, "unknown", False)
+    assert (found.code, found.json["verdict"], found.json["complete"]) == (5, "unknown", False)
     rows = {row["layer"]: row["effect"] for row in found.json["components"][0]["rows"]}
     assert rows == {6: "passed", 5: "passed", 4: "unreadable", 2: "not-asked"}
     text = layerfs(copy, "explain", "changed", "/etc/motd")
