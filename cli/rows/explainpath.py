@@ -62,7 +62,9 @@ def explain_path(
         emit_objects([document(subject, found, prover, names, at.name)], form)
     if found.error:
         return _complain(subject, found, found.error)
-    return 0 if found.is_shown else FINDINGS
+    for problem in dict.fromkeys(map(str, found.past.problems)):
+        say("error", problem)
+    return 0 if found.is_shown and not found.past.problems else FINDINGS
 
 
 def _open(store: Store, name: str, kind: str | None) -> Subject:
@@ -88,11 +90,12 @@ def _complain(subject: Subject, found: Explanation, error: TreeError) -> int:
     """Say why nothing can be told: which layer cannot be read, if it is for that; the exit code."""
     from layerfs.analysis.explain.damaged import UnreadableLayer
 
-    broken = next((row for row in found.last.rows if row.held.error is not None), None)
+    rows = ((part.path, row) for part in found.components for row in part.rows if row.held.error is not None)
+    path, broken = next(rows, (b"", None))
     if broken is None:
         say_error(error)
         return EXIT_CODES["TreeError"]
-    say("error", f"{os.fsdecode(found.last.path)}: layer {broken.layer}: {broken.held.error}")
+    say("error", f"{os.fsdecode(path)}: layer {broken.layer}: {broken.held.error}")
     as_a_whole = isinstance(subject.tree.layers[broken.part.layer], UnreadableLayer)
     return EXIT_CODES["CorruptStore" if as_a_whole else "TreeError"]
 

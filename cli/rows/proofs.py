@@ -57,7 +57,7 @@ class Prover:
 
     def check(self, found: Explanation) -> Proof | None:
         """The command that shows what decided; None where there is none, or none is safe."""
-        if found.error:
+        if found.error and not found.likely:
             return None
         if found.blocked:
             return self._of_kind(found.blocked.part, found.blocked.stat)
@@ -85,9 +85,7 @@ class Prover:
 
     def place_of(self, version: Version) -> str | None:
         """Where a version of an entry lies."""
-        from layerfs.tree.node import Part
-
-        return self.place(Part(len(self._subject.layers) - version.layer, version.part))
+        return self.place(self._part(version))
 
     def old(self, version: Version) -> Proof | None:
         """The command that gives a hidden file back; None where no name of an image means its layers."""
@@ -97,10 +95,25 @@ class Prover:
         content = self._content(version)
         if reachable is None or content is None:
             return None
-        words = ["layerfs", *options_again(self._context), "cat", reachable]
+        command: str | None = pasted("layerfs", *options_again(self._context), "cat", reachable, version.path)
+        if self._is_damaged():  # then the image as of a layer may be refused, and the layer alone is not
+            command = self._in_layer(self._part(version), ("cat",))
+        if command is None:
+            return None
         if (text := _one_line(content)) is not None:
-            return Proof(pasted(*words, version.path), text)
-        return Proof(f"{pasted(*words, version.path)} | sha256sum", hashlib.sha256(content).hexdigest())
+            return Proof(command, text)
+        return Proof(f"{command} | sha256sum", hashlib.sha256(content).hexdigest())
+
+    def _is_damaged(self) -> bool:
+        from layerfs.analysis.explain.damaged import UnreadableLayer
+
+        return any(isinstance(layer, UnreadableLayer) for layer in self._subject.tree.layers)
+
+    def _part(self, version: Version) -> Part:
+        """The place of a version in the stack."""
+        from layerfs.tree.node import Part
+
+        return Part(len(self._subject.layers) - version.layer, version.part)
 
     def reachable(self, version: Version) -> str | None:
         """The name under which commands show a version: the image as of the first layer that shows it."""
@@ -176,7 +189,7 @@ class Prover:
 
         rows = (row for part in reversed(found.components) for row in part.rows if row.held.opaque)
         row = None if found.is_shown else next(rows, None)
-        if row is None or found.verdict != "cut-off":
+        if row is None or (found.likely or found.verdict) != "cut-off":
             return None
         layer = self._subject.tree.layers[row.part.layer]
         mark = marked_by(layer, "opaque")

@@ -332,17 +332,30 @@ def test_a_lossy_copy_says_who_tells_of_marks(dataroot_path: Path, tmp_path: Pat
 
 
 def test_a_missing_layer_is_a_row(copy: Path) -> None:
-    """What layers above a missing one decide is told; for all else it is said how far the others tell."""
+    """Nothing is called sure, and what the other layers tell is told; every command gives its value."""
     (layer,) = (copy / "overlay2").glob("2a1dc5135962*")
     shutil.rmtree(layer)
-    above = layerfs(copy, "explain", "demo", "/var/log")
-    assert above.stdout
-    found = layerfs(copy, "explain", "--format", "json", "demo", "/etc/motd")
-    assert (found.code, found.json["verdict"], found.json["complete"]) == (5, "unknown", False)
-    rows = {row["layer"]: row["effect"] for row in found.json["components"][0]["rows"]}
-    assert rows == {6: "passed", 5: "passed", 4: "unreadable", 2: "not-asked"}
+    wanted = {
+        "/etc/motd": ("shown", 2),
+        "/var/log/build.log": ("shown", 6),
+        "/root/password.txt": ("deleted", None),
+        "/no/such": ("never", None),
+    }
+    found = {path: layerfs(copy, "explain", "--format", "json", "demo", path) for path in wanted}
+    assert {(item.code, item.json["verdict"], item.json["complete"]) for item in found.values()} == {
+        (5, "unknown", False)
+    }
+    assert {path: (item.json["likely"], item.json["layer"]) for path, item in found.items()} == wanted
+    rows = found["/etc/motd"].json["components"][0]["rows"]
+    assert [row["effect"] for row in rows] == [
+        *("passed", "passed", "unreadable", "passed", "kept-top", "passed"),
+    ]
+    proofs = [item.json[key] for item in found.values() for key in ("check", "old") if item.json[key]]
+    assert len(proofs) > 3
+    for proof, printed in zip(proofs, _pasted(proof["command"] for proof in proofs), strict=True):
+        assert printed.startswith(proof["value"]), proof
     text = layerfs(copy, "explain", "changed", "/etc/motd")
-    assert "layer 4 cannot be read. As far as layers 8-5 tell" in text.stdout
+    assert "layer 4 cannot be read. As far as the others tell: shown" in " ".join(text.stdout.split())
     assert "bug" not in text.stderr
 
 
