@@ -38,7 +38,12 @@ def _complete_topic(_context: click.Context, _parameter: click.Parameter, typed:
     shell_complete=_complete_topic,
     help="Explain a word, with an example from the root; without WORD, list what there is.",
 )
-@click.option("-v", "--verbose", is_flag=True, help="Show each layer, also one that holds nothing.")
+@click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    help="Show the steps of each layer; with a PATH also the layers that hold nothing.",
+)
 @no_trunc_option
 @format_option
 @kind_option
@@ -54,7 +59,11 @@ def command(
     form: str,
     kind: str | None,
 ) -> int:
-    """Explain why a file is in an image or not, layer by layer; or a word, such as whiteout.
+    """Explain how a name leads to directories, why a file is there or not, and what a word means.
+
+    Of a NAME alone each step is shown by which one gets from it to directories and to the mount: its values,
+    the file that they stand in, and the command that prints them. The commands are one script for sh, to be
+    pasted where the store lies; the mount is for root. The exit code is 1 if a step is not as it should be.
 
     With a PATH there is a table for each component of it: what lies there in each layer, uppermost first;
     which of the union's rules applies (they are printed at the end); and where the search stops. `*` marks
@@ -63,6 +72,8 @@ def command(
 
     \b
     Examples:
+      layerfs explain nginx:latest
+      layerfs explain --no-trunc web | sed -n 's/^   \\$ //p'  # the script alone
       layerfs explain nginx:latest /etc/passwd
       layerfs explain web /var/log/secret.log  # of a container
       layerfs explain --topic whiteout

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..emit import emit, emit_json
 from ..escape import json_text
+from ..main import FINDINGS
 from ..options import DEFAULT_FORMAT
 from ..subjects import KINDS, split_layer
 from .walks import StepRow, step_table, walk_document, walk_lines
@@ -23,7 +24,7 @@ _NARROW, _WIDE = 80, 120
 
 
 def explain_name(at: OpenPlace, *, kind: str | None, form: str, verbose: bool, full: bool) -> int:
-    """Print the walk of a NAME; raises what ended it early, after that.
+    """Print the walk of a NAME; 1 if a step is not as it should be. Raises what ended it early, after that.
 
     Args:
         at: the store, and the name in it.
@@ -44,7 +45,7 @@ def explain_name(at: OpenPlace, *, kind: str | None, form: str, verbose: bool, f
         emit(step_table(), [StepRow(number, step) for number, step in enumerate(walk.steps, 1)], form)
     if walk.failure:
         raise walk.failure
-    return 0
+    return FINDINGS if any(step.ok is False for step in walk.steps) else 0
 
 
 def _walk(at: OpenPlace, kind: str | None, *, every: bool) -> Walk:

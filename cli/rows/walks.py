@@ -27,8 +27,6 @@ _LONG = re.compile(
 _TOOLS = ("jq", "getfattr")
 """What of a script's commands is not on every system."""
 
-_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-
 
 class StepRow(NamedTuple):
     """A step, and its number."""
@@ -117,8 +115,7 @@ def _heading(walk: Walk, name: str) -> str:
 
 
 def _counted(number: int, noun: str) -> str:
-    word = _NUMBERS[number] if number < len(_NUMBERS) else str(number)
-    return f"{word} {noun}{'' if number == 1 else 's'}"
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _step_lines(number: int, step: Step, width: int, *, full: bool) -> Iterator[str]:
@@ -132,7 +129,8 @@ def _step_lines(number: int, step: Step, width: int, *, full: bool) -> Iterator[
     if step.ok is None:
         yield from _wrapped("(not computed here: it would take a while)", width, _INDENT)
     if step.problem:
-        yield from _wrapped(_cut(printable(step.problem), full=full), width, _WRONG)
+        where = f"{step.place}: " if step.place and not step.command else ""
+        yield from _wrapped(_cut(printable(where + step.problem), full=full), width, _WRONG)
     if step.expected and not step.ok:
         yield from _value_lines(step.expected, width, _WRONG + "expected ", full=full)
 
@@ -161,14 +159,8 @@ def _cut(text: str, *, full: bool) -> str:
 
 def _endings(walk: Walk, name: str) -> Iterator[str]:
     if walk.shortened:
-        others = (
-            "The other layer has"
-            if walk.shortened == 1
-            else f"The other {_NUMBERS[walk.shortened]} have"
-            if walk.shortened < len(_NUMBERS)
-            else f"The other {walk.shortened} have"
-        )
-        yield f"{others} the same steps below CHAIN ID: -v shows them."
+        others = "other layer has" if walk.shortened == 1 else f"other {walk.shortened} layers have"
+        yield f"The {others} the same steps from CHAIN ID on: -v shows them."
     if walk.note:
         yield walk.note
     if walk.failure is None and walk.layers:

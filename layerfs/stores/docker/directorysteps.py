@@ -70,7 +70,13 @@ class DirectorySteps:
     def files(self, cache_id: CacheID, number: int | None, what: str = "What this layer changed") -> None:
         """What a layer's directory holds; raises `CorruptStore`."""
         path = f"overlay2/{cache_id}/diff"
-        step = Step("CACHE ID", "FILES", f"{what}, as overlayfs stores it.", path, layer=number)
+        step = Step(
+            "CACHE ID",
+            "FILES",
+            f"{what}, as overlayfs stores it: a name that it deleted is a device 0,0.",
+            path,
+            layer=number,
+        )
         try:
             command, values = self.walker.listing(path, "overlay2/$K/diff")
         except CorruptStore as error:
