@@ -23,7 +23,7 @@ from tests.support.rootbuilder import RootBuilder
 from tests.support.storekinds import each_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from tests.support.rootbuilder import BuiltLayer
     from tests.support.storekinds import StoreKind
@@ -239,6 +239,20 @@ def _stack(root: Path, *layers: LayerSpec) -> list[Path]:
     builder.image(made[-1], "made:1")
     builder.finish()
     return [layer.diff for layer in reversed(made)]
+
+
+def test_commands_read_the_same_store(sample: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The options that chose a store are in the printed commands; what the environment says is not."""
+    root = sample("containerd-1.6-store")
+    found = layerfs(root, "--namespace", "default", "explain", "--format", "json", "multi:1", "/etc/issue")
+    old = found.json["old"]
+    assert f"layerfs --root {root} --namespace default cat multi:1@1" in old["command"]
+    assert [text.strip() for text in _pasted([old["command"]])] == [old["value"]]
+    monkeypatch.setenv("LAYERFS_ROOT", str(root))
+    monkeypatch.setenv("LAYERFS_NAMESPACE", "default")
+    again = layerfs(root, "explain", "--format", "json", "multi:1", "/etc/issue").json["old"]
+    assert again["command"] == "layerfs cat multi:1@1 /etc/issue"
+    assert _pasted([again["command"]])[0].strip() == again["value"]
 
 
 # -- links ---------------------------------------------------------------------------------------

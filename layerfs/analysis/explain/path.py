@@ -72,8 +72,8 @@ class Explanation:
         blocked: of `NOT_A_DIRECTORY` and `REPLACED`: what is in the way.
         link: of `BROKEN_LINK` and `LOOP`: the link.
         error: of `UNKNOWN`: why nothing can be told.
-        likely: of `UNKNOWN`, where a whole layer is missing or damaged: what the others tell. Then all else is
-            what they tell.
+        likely: of `UNKNOWN`, where a whole layer is missing or damaged: what the others tell. Then all else
+            is what they tell.
         kernel_lists: whether the kernel lists a name that it does not find: a whiteout in a directory that is
             not merged. None where the path is shown or cannot be told.
     """
