@@ -146,6 +146,8 @@ class _Printer:
             if data is None:
                 return "refused: its bytes cannot be found"
             return f"shown; its bytes are in layer {len(self._subject.layers) - data.layer}"
+        if self._found.likely and row.effect is Effect.UNREADABLE:
+            return "cannot be read, and is passed over"
         if data == row.part and row.effect is not Effect.SHOWN:
             return "its bytes are shown"
         return _so(part, row)

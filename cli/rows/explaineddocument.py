@@ -29,6 +29,7 @@ def document(subject: Subject, found: Explanation, prover: Prover, names: Names 
         "name": name,
         "path": lossless(found.path),
         "verdict": str(found.verdict),
+        "likely": found.likely and str(found.likely),
         "kind": type_word(node.stat.mode) if node else None,
         "layer": len(subject.layers) - node.part.layer if node and subject.layers else None,
         "size": node.stat.size if node else None,

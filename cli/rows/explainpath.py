@@ -61,9 +61,10 @@ def explain_path(
     else:
         emit_objects([document(subject, found, prover, names, at.name)], form)
     if found.error:
-        _complain(found, found.error)
-        return EXIT_CODES["TreeError"]
-    return 0 if found.is_shown else FINDINGS
+        return _complain(subject, found, found.error)
+    for problem in dict.fromkeys(map(str, found.past.problems)):
+        say("error", problem)
+    return 0 if found.is_shown and not found.past.problems else FINDINGS
 
 
 def _open(store: Store, name: str, kind: str | None) -> Subject:
@@ -85,13 +86,18 @@ def _open(store: Store, name: str, kind: str | None) -> Subject:
         return Subject(store, tree, name, layers, owner)
 
 
-def _complain(found: Explanation, error: TreeError) -> None:
-    """Say why nothing can be told: which layer cannot be read, if it is for that."""
-    broken = next((row for row in found.last.rows if row.held.error is not None), None)
-    if broken:
-        say("error", f"{os.fsdecode(found.last.path)}: layer {broken.layer}: {broken.held.error}")
-    else:
+def _complain(subject: Subject, found: Explanation, error: TreeError) -> int:
+    """Say why nothing can be told: which layer cannot be read, if it is for that; the exit code."""
+    from layerfs.analysis.explain.damaged import UnreadableLayer
+
+    rows = ((part.path, row) for part in found.components for row in part.rows if row.held.error is not None)
+    path, broken = next(rows, (b"", None))
+    if broken is None:
         say_error(error)
+        return EXIT_CODES["TreeError"]
+    say("error", f"{os.fsdecode(path)}: layer {broken.layer}: {broken.held.error}")
+    as_a_whole = isinstance(subject.tree.layers[broken.part.layer], UnreadableLayer)
+    return EXIT_CODES["CorruptStore" if as_a_whole else "TreeError"]
 
 
 def _names(subject: Subject, found: Explanation, most: int | None) -> Names | None:

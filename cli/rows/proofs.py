@@ -7,10 +7,12 @@ import os
 import stat
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..options import options_again
+from ..options import options_again, selected_root
 from ..paste import pasted, quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import click
 
     from layerfs.analysis.explain.path import Explanation
@@ -55,7 +57,7 @@ class Prover:
 
     def check(self, found: Explanation) -> Proof | None:
         """The command that shows what decided; None where there is none, or none is safe."""
-        if found.error:
+        if found.error and not found.likely:
             return None
         if found.blocked:
             return self._of_kind(found.blocked.part, found.blocked.stat)
@@ -74,7 +76,7 @@ class Prover:
             return None
         if held.stat.is_symlink:
             return self._link(part, held.target)
-        return self._of_kind(part, held.stat)
+        return self._of_kind(part, held.stat) or self._by_layerfs(part, held)
 
     def place(self, part: Part) -> str | None:
         """Where an entry lies, to be shown: a path, perhaps with a pattern."""
@@ -83,9 +85,7 @@ class Prover:
 
     def place_of(self, version: Version) -> str | None:
         """Where a version of an entry lies."""
-        from layerfs.tree.node import Part
-
-        return self.place(Part(len(self._subject.layers) - version.layer, version.part))
+        return self.place(self._part(version))
 
     def old(self, version: Version) -> Proof | None:
         """The command that gives a hidden file back; None where no name of an image means its layers."""
@@ -95,26 +95,48 @@ class Prover:
         content = self._content(version)
         if reachable is None or content is None:
             return None
-        words = ["layerfs", *options_again(self._context), "cat", reachable]
+        command: str | None = pasted("layerfs", *options_again(self._context), "cat", reachable, version.path)
+        if self._is_damaged():  # then the image as of a layer may be refused, and the layer alone is not
+            command = self._in_layer(self._part(version), ("cat",))
+        if command is None:
+            return None
         if (text := _one_line(content)) is not None:
-            return Proof(pasted(*words, version.path), text)
-        return Proof(f"{pasted(*words, version.path)} | sha256sum", hashlib.sha256(content).hexdigest())
+            return Proof(command, text)
+        return Proof(f"{command} | sha256sum", hashlib.sha256(content).hexdigest())
+
+    def _is_damaged(self) -> bool:
+        from layerfs.analysis.explain.damaged import UnreadableLayer
+
+        return any(isinstance(layer, UnreadableLayer) for layer in self._subject.tree.layers)
+
+    def _part(self, version: Version) -> Part:
+        """The place of a version in the stack."""
+        from layerfs.tree.node import Part
+
+        return Part(len(self._subject.layers) - version.layer, version.part)
 
     def reachable(self, version: Version) -> str | None:
         """The name under which commands show a version: the image as of the first layer that shows it."""
+        number = max(version.layer, version.since)
+        name = self._image_with(number)
+        return f"{name}@{number}" if name and version.seen_in(number) else None
+
+    def _image_with(self, number: int) -> str | None:
+        """The name of the image that has the layer of a number; None for a container's own layers."""
         from layerfs.analysis.store.stack import made_from
         from layerfs.model import Container, Image
         from layerfs.subject import split_layer
 
-        number = max(version.layer, version.since)
         image = self._subject.of
         name = split_layer(self._name)[0]
+        if name.startswith("-") or selected_root(self._context) == "-":
+            return None  # standard input is read only once
         if isinstance(image, Container):
             image = made_from(self._subject.store, image)
             name = image.name if image else name
-        if not version.seen_in(number) or not isinstance(image, Image) or number > len(image.config.diff_ids):
+        if not isinstance(image, Image) or number > len(image.config.diff_ids):
             return None
-        return f"{name.removeprefix('sha256:')}@{number}"
+        return name.removeprefix("sha256:")
 
     # -- single commands ---------------------------------------------------------------------------
 
@@ -135,14 +157,27 @@ class Prover:
         except (TreeError, OSError):
             return None
         value = digest.hexdigest()
-        return self._run(("sha256sum",), part, value) or self._by_layerfs(node, value)
+        if proof := self._run(("sha256sum",), part, value):
+            return proof
+        command = self._in_layer(part, ("cat",))
+        return Proof(f"{command} | sha256sum", value) if command else None
 
-    def _by_layerfs(self, node: Node, value: str) -> Proof:
-        """The digest of a file that lies in no directory, as in an archive."""
-        number = str(len(self._subject.layers) - node.part.layer)
-        options = options_again(self._context)
-        words = ["layerfs", *options, "cat", "--layer", number, self._name]
-        return Proof(f"{pasted(*words, b'/' + node.part.path)} | sha256sum", value)
+    def _in_layer(self, part: Part, command: Sequence[str]) -> str | None:
+        """A command of layerfs about a place in one layer of the image, where no other tool can look."""
+        number = len(self._subject.layers) - part.layer
+        name = self._image_with(number)
+        if name is None or not part.path:
+            return None
+        words = ["layerfs", *options_again(self._context), *command, "--layer", str(number), name]
+        return pasted(*words, b"/" + part.path)
+
+    def _by_layerfs(self, part: Part, held: Held) -> Proof | None:
+        """What `stat` says of an entry of a layer that lies in no directory, or whose disk lost its marks."""
+        words = [word for word in ("whiteout", "opaque", "redirect", "metacopy") if getattr(held, word)]
+        if not words:
+            return None
+        command = self._in_layer(part, ("stat", "--format", "{{.Marks}}"))
+        return Proof(command, ",".join(words)) if command else None
 
     def _link(self, part: Part, target: bytes | None) -> Proof | None:
         text = (target or b"").decode("utf-8", "surrogateescape")
@@ -154,13 +189,14 @@ class Prover:
 
         rows = (row for part in reversed(found.components) for row in part.rows if row.held.opaque)
         row = None if found.is_shown else next(rows, None)
-        if row is None or found.verdict != "cut-off":
+        if row is None or (found.likely or found.verdict) != "cut-off":
             return None
         layer = self._subject.tree.layers[row.part.layer]
         mark = marked_by(layer, "opaque")
         if mark is None or is_from_archive(layer):
-            return None
-        return self._run(("getfattr", "--only-values", "-n", mark), row.part, "y")
+            return self._by_layerfs(row.part, row.held)
+        proof = self._run(("getfattr", "--only-values", "-n", mark), row.part, "y")
+        return proof or self._by_layerfs(row.part, row.held)
 
     def _of_kind(self, part: Part, found: FileStat) -> Proof | None:
         """What stat(1) says of an entry that is no link."""

@@ -84,7 +84,12 @@ def own_word(subject: Subject, number: int) -> str | None:
 def verdict_sentence(subject: Subject, found: Explanation, names: Names | None) -> str:
     """What becomes of the path, and why."""
     path = escaped(found.path if found.path.startswith(b"/") else b"/" + found.path)
-    return f"{path}: {_words(subject, found, names)}"
+    doubt = ""
+    if found.likely:
+        numbers = {row.layer for part in found.components for row in part.rows if row.held.error is not None}
+        doubt = f"cannot be told for sure: {layer_words(sorted(numbers, reverse=True))} cannot be read. "
+        doubt += "As far as the others tell: "
+    return f"{path}: {doubt}{_words(subject, found, names)}"
 
 
 def _words(subject: Subject, found: Explanation, names: Names | None) -> str:
@@ -92,13 +97,14 @@ def _words(subject: Subject, found: Explanation, names: Names | None) -> str:
 
     if not subject.layers:
         return "shown: the empty root." if found.is_shown else "not there: there are no layers."
-    if found.verdict is Verdict.SHOWN:
+    verdict = found.likely or found.verdict
+    if verdict is Verdict.SHOWN:
         return _shown(subject, found, names)
-    if found.verdict is Verdict.UNKNOWN:
+    if verdict is Verdict.UNKNOWN:
         return _unknown(found)
-    if found.verdict is Verdict.LOOP:
+    if verdict is Verdict.LOOP:
         return "not there: its links lead in a circle, or are more than 40."
-    if found.verdict is Verdict.BROKEN_LINK and found.link:
+    if verdict is Verdict.BROKEN_LINK and found.link:
         by = f" of layer {len(subject.layers) - found.link.found.part.layer}" if found.link.found else ""
         gone = "" if found.past.end is None else f" {_gone(found)}"
         return f"not there: a link{by} leads to {escaped(found.wanted)}, which is not there.{gone}"
@@ -112,7 +118,8 @@ def _words(subject: Subject, found: Explanation, names: Names | None) -> str:
     ghost = next((row for part in found.components for row in part.rows if row.held.whiteout), None)
     if ghost:
         return f"not there, never was: layer {ghost.layer} has a whiteout that hides nothing.{at}"
-    return f"not there, never was: no layer has it.{at}"
+    every = "no layer" if found.complete else "no layer that can be read"
+    return f"not there, never was: {every} has it.{at}"
 
 
 def _shown(subject: Subject, found: Explanation, names: Names | None) -> str:
@@ -210,6 +217,8 @@ def steps_text(subject: Subject, found: Explanation, *, full: bool) -> str:
     if not texts:
         return ""
     text = "; ".join(texts) + "."
+    if found.past.problems:
+        text += " There may be more: not all of the layers can be read."
     old = next((item for item in reversed(found.past.versions) if item.hidden and item.stat.is_file), None)
     if old:
         source = subject.tree.layers[len(subject.layers) - old.layer]

@@ -23,7 +23,7 @@ from tests.support.rootbuilder import RootBuilder
 from tests.support.storekinds import each_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from tests.support.rootbuilder import BuiltLayer
     from tests.support.storekinds import StoreKind
@@ -241,6 +241,20 @@ def _stack(root: Path, *layers: LayerSpec) -> list[Path]:
     return [layer.diff for layer in reversed(made)]
 
 
+def test_commands_read_the_same_store(sample: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The options that chose a store are in the printed commands; what the environment says is not."""
+    root = sample("containerd-1.6-store")
+    found = layerfs(root, "--namespace", "default", "explain", "--format", "json", "multi:1", "/etc/issue")
+    old = found.json["old"]
+    assert f"layerfs --root {root} --namespace default cat multi:1@1" in old["command"]
+    assert [text.strip() for text in _pasted([old["command"]])] == [old["value"]]
+    monkeypatch.setenv("LAYERFS_ROOT", str(root))
+    monkeypatch.setenv("LAYERFS_NAMESPACE", "default")
+    again = layerfs(root, "explain", "--format", "json", "multi:1", "/etc/issue").json["old"]
+    assert again["command"] == "layerfs cat multi:1@1 /etc/issue"
+    assert _pasted([again["command"]])[0].strip() == again["value"]
+
+
 # -- links ---------------------------------------------------------------------------------------
 
 
@@ -303,9 +317,17 @@ def test_marks_of_an_archive_have_their_names(tmp_path: Path) -> None:
     text = layerfs(root, "explain", "multi:1", "/etc/issue").stdout
     assert "2        .wh.issue        -     not asked: hidden by layer 3" in text
     assert ".wh..wh..opq" in layerfs(root, "explain", "multi:1", "/opt/app").stdout
-    found = _explained(root, "multi:1", "/etc/issue")
-    (printed,) = _pasted([found["check"]["command"]])
-    assert printed.startswith(found["check"]["value"])
+    checks = [
+        _explained(root, name, path)["check"]
+        for name, path in (
+            ("multi:1", "/etc/issue"),
+            ("multi:1@2", "/etc/issue"),
+            ("multi:1", "/opt/app/one"),
+        )
+    ]
+    assert [check["value"] for check in checks[1:]] == ["whiteout", "opaque"]
+    for check, printed in zip(checks, _pasted(check["command"] for check in checks), strict=True):
+        assert printed.startswith(check["value"])
 
 
 def test_a_lossy_copy_says_who_tells_of_marks(dataroot_path: Path, tmp_path: Path) -> None:
@@ -316,23 +338,38 @@ def test_a_lossy_copy_says_who_tells_of_marks(dataroot_path: Path, tmp_path: Pat
     assert "Deleted by layer 5" in done.stdout
     assert "told by tar-split.json.gz" in done.stdout.replace("\n", " ")
     assert "stat -c" not in done.stdout
+    check = _explained(copy, "demo", "/root/password.txt")["check"]
+    assert [text.strip() for text in _pasted([check["command"]])] == [check["value"]] == ["whiteout"]
 
 
 # -- damage --------------------------------------------------------------------------------------
 
 
 def test_a_missing_layer_is_a_row(copy: Path) -> None:
-    """What layers above a missing one decide is told; for all else it is said how far the others tell."""
+    """Nothing is called sure, and what the other layers tell is told; every command gives its value."""
     (layer,) = (copy / "overlay2").glob("2a1dc5135962*")
     shutil.rmtree(layer)
-    above = layerfs(copy, "explain", "demo", "/var/log")
-    assert above.stdout
-    found = layerfs(copy, "explain", "--format", "json", "demo", "/etc/motd")
-    assert (found.code, found.json["verdict"], found.json["complete"]) == (6, "unknown", False)
-    rows = {row["layer"]: row["effect"] for row in found.json["components"][0]["rows"]}
-    assert rows == {6: "passed", 5: "passed", 4: "unreadable", 2: "not-asked"}
+    wanted = {
+        "/etc/motd": ("shown", 2),
+        "/var/log/build.log": ("shown", 6),
+        "/root/password.txt": ("deleted", None),
+        "/no/such": ("never", None),
+    }
+    found = {path: layerfs(copy, "explain", "--format", "json", "demo", path) for path in wanted}
+    assert {(item.code, item.json["verdict"], item.json["complete"]) for item in found.values()} == {
+        (5, "unknown", False)
+    }
+    assert {path: (item.json["likely"], item.json["layer"]) for path, item in found.items()} == wanted
+    rows = found["/etc/motd"].json["components"][0]["rows"]
+    assert [row["effect"] for row in rows] == [
+        *("passed", "passed", "unreadable", "passed", "kept-top", "passed"),
+    ]
+    proofs = [item.json[key] for item in found.values() for key in ("check", "old") if item.json[key]]
+    assert len(proofs) > 3
+    for proof, printed in zip(proofs, _pasted(proof["command"] for proof in proofs), strict=True):
+        assert printed.startswith(proof["value"]), proof
     text = layerfs(copy, "explain", "changed", "/etc/motd")
-    assert "layer 4 cannot be read. As far as layers 8-5 tell" in text.stdout
+    assert "layer 4 cannot be read. As far as the others tell: shown" in " ".join(text.stdout.split())
     assert "bug" not in text.stderr
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from layerfs.tree.content import Content
     from layerfs.tree.source import LayerSource, Marks
 
-__all__ = ["UnreadableLayer", "as_far_as_readable"]
+__all__ = ["SilentLayer", "UnreadableLayer", "as_far_as_readable"]
 
 _ROOT = Entry(b"", FileStat(0o040755, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0), whiteout=False)
 
@@ -34,7 +34,7 @@ class UnreadableLayer(Unmarked):
     def __init__(self, label: str, problem: CorruptStore) -> None:
         """Be the layer called `label`, which has this problem."""
         self.label = label
-        self._problem = problem
+        self.problem = problem
 
     @property
     def identity(self) -> Hashable:
@@ -79,7 +79,20 @@ class UnreadableLayer(Unmarked):
         self._refuse()
 
     def _refuse(self) -> Never:
-        raise OSError(errno.EIO, str(self._problem))
+        raise OSError(errno.EIO, str(self.problem))
+
+
+class SilentLayer(UnreadableLayer):
+    """The same for who wants to know what the other layers tell: it has nothing."""
+
+    def entry(self, path: bytes) -> Entry | None:
+        """Its root, and nothing else."""
+        return None if path else _ROOT
+
+    def scan(self, path: bytes) -> Iterable[Entry]:
+        """Nothing."""
+        del path
+        return ()
 
 
 def as_far_as_readable(

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
+from layerfs.analysis.explain.places import is_tar
 from layerfs.analysis.store.stack import container_layers
 from layerfs.errors import LayerfsError, TreeError
 from layerfs.model import READ_WRITE
@@ -36,6 +37,10 @@ class Example(NamedTuple):
     facts: tuple[tuple[str, str], ...]
     path: bytes | None = None
     layer: int | None = None
+
+
+_LARGEST_TAR = 16 << 20
+"""Bytes of a packed layer that is looked into: to unpack more may take longer than the search may last."""
 
 
 class _OutOfTime(Exception):
@@ -72,9 +77,11 @@ class _Search:
                 self.check()
                 try:
                     layer = self.store.record(chain)
-                    yield image, number, layer, self.store.source(layer)
+                    source = self.store.source(layer)
                 except LayerfsError:
                     continue
+                if not is_tar(source) or (layer.blob_size or _LARGEST_TAR + 1) <= _LARGEST_TAR:
+                    yield image, number, layer, source
 
     def sources(self, layers: Sequence[Layer | BareLayer]) -> list[LayerSource]:
         """Layers to read from."""
@@ -92,6 +99,7 @@ class _Search:
             except OSError:
                 continue
             for entry in found:
+                self.check()
                 path = join(directory, entry.name)
                 yield path, entry
                 if entry.stat.is_dir:

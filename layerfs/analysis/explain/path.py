@@ -10,6 +10,7 @@ import enum
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from layerfs.analysis.explain.damaged import SilentLayer, UnreadableLayer
 from layerfs.analysis.explain.history import Past, past
 from layerfs.analysis.explain.rows import Component, Cuts, Effect, component, root_component
 from layerfs.analysis.tree.versions import How
@@ -21,6 +22,7 @@ from layerfs.errors import (
     TreeError,
 )
 from layerfs.tree.trace import TracedTree
+from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from layerfs.tree.node import Node, Part
     from layerfs.tree.source import LayerSource
     from layerfs.tree.trace import Lookup
-    from layerfs.tree.union import UnionTree
 
 __all__ = ["Explanation", "Verdict", "explain"]
 
@@ -71,6 +72,8 @@ class Explanation:
         blocked: of `NOT_A_DIRECTORY` and `REPLACED`: what is in the way.
         link: of `BROKEN_LINK` and `LOOP`: the link.
         error: of `UNKNOWN`: why nothing can be told.
+        likely: of `UNKNOWN`, where a whole layer is missing or damaged: what the others tell. Then all else
+            is what they tell.
         kernel_lists: whether the kernel lists a name that it does not find: a whiteout in a directory that is
             not merged. None where the path is shown or cannot be told.
     """
@@ -85,11 +88,14 @@ class Explanation:
     blocked: Node | None = None
     link: Lookup | None = None
     error: TreeError | None = None
+    likely: Verdict | None = None
     kernel_lists: bool | None = None
 
     @property
     def complete(self) -> bool:
-        """Whether every layer that was looked at could be read."""
+        """Whether every layer that was looked at could be read, those that are hidden too."""
+        if self.past.problems:
+            return False
         rows = (row for part in self.components for row in part.rows)
         return self.error is None and all(row.held.error is None for row in rows)
 
@@ -112,6 +118,22 @@ def explain(tree: UnionTree, path: bytes) -> Explanation:
         tree: of an image or a container; its layers are numbered from its base.
         path: absolute or relative to the root.
     """
+    found = _explain(tree, path)
+    if found.error is None or not any(isinstance(layer, UnreadableLayer) for layer in tree.layers):
+        return found
+    silent = [
+        SilentLayer(layer.label, layer.problem) if isinstance(layer, UnreadableLayer) else layer
+        for layer in tree.layers
+    ]
+    others = _explain(UnionTree(silent), path)
+    others.likely, others.verdict, others.kernel_lists = others.verdict, Verdict.UNKNOWN, None
+    others.error = found.error
+    others.past.problems.append(found.error)
+    return others
+
+
+def _explain(tree: UnionTree, path: bytes) -> Explanation:
+    """The explanation by all layers."""
     traced = TracedTree(tree.layers)
     found = Explanation(path, Verdict.UNKNOWN)
     try:

@@ -10,6 +10,7 @@ import enum
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from layerfs.analysis.explain.damaged import SilentLayer
 from layerfs.errors import reason
 from layerfs.tree.lower import join
 from layerfs.tree.node import Part
@@ -217,6 +218,9 @@ def _row(layers: Sequence[LayerSource], answer: Answer, found: Node | None, *, a
     if answer.error:
         return Row(number, answer.part, Held(error=reason(answer.error)), Effect.UNREADABLE)
     if entry is None:
+        silent = layers[answer.part.layer]
+        if isinstance(silent, SilentLayer):
+            return Row(number, answer.part, Held(error=str(silent.problem)), Effect.UNREADABLE)
         return Row(number, answer.part, Held(), Effect.PASSED, (1,))
     seen = held(layers, answer.part, entry)
     if entry.whiteout:
