@@ -130,7 +130,7 @@ def _step_lines(number: int, step: Step, width: int, *, full: bool) -> Iterator[
     for line in step.command:
         yield _COMMAND + line
     yield from _value_lines(step.values, width, _VALUE, full=full)
-    if step.ok is None:
+    if step.ok is None and step.command:
         yield from _wrapped("(not computed here: it would take a while)", width, _INDENT)
     if step.problem:
         where = f"{step.place}: " if step.place and not step.command else ""

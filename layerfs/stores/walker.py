@@ -19,7 +19,19 @@ if TYPE_CHECKING:
     from layerfs.hostdir import HostDir
     from layerfs.steps import Step
 
-__all__ = ["MOUNT_AT", "Walker", "computed_chain", "fails", "mounted", "names_listed", "said"]
+__all__ = [
+    "LONGEST_OPTION",
+    "MOUNT_AT",
+    "Walker",
+    "computed_chain",
+    "fails",
+    "mounted",
+    "names_listed",
+    "said",
+]
+
+LONGEST_OPTION = 4000
+"""Bytes of a mount's `lowerdir`: all its options must fit in a page of 4096 bytes."""
 
 MOUNT_AT = "/mnt"
 """Where the printed command mounts."""

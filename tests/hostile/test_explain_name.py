@@ -82,6 +82,9 @@ def test_short_links_lead_to_their_directory_alone(copy: Path, target: str) -> N
         assert pasted(found) == found.values
         assert all("/l/" not in part for part in found.document["mount"]["lowerdir"])
         assert "leads to" in found.problems["LINK"]
+    many = explained(copy, "lab/hundred")
+    assert (pasted(many), many.document["mount"]) == (many.values, None)
+    assert "There is no mount line" in many.text
 
 
 @pytest.mark.parametrize(

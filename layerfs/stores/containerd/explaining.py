@@ -215,7 +215,7 @@ class _Explained:
         )  # fmt: skip
         if not placed.key.startswith("sha256:"):
             step = step._replace(start="KEY", why=step.why.replace("by its chain ID", "by a key"))
-        self._searched(step, {"C": placed.key}, "$S/metadata.db")
+        self._searched(step, {"C": placed.key}, '"$S/metadata.db"')
         path = self._path(placed)
         step = Step(
             "SNAPSHOT",

@@ -10,7 +10,7 @@ from layerfs.formats.errors import FormatError
 from layerfs.ids import CacheID, InvalidID, LinkID
 from layerfs.steps import MountLine, Step
 from layerfs.store import FILES
-from layerfs.stores.walker import MOUNT_AT, fails, mounted, said
+from layerfs.stores.walker import LONGEST_OPTION, MOUNT_AT, fails, mounted, said
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +26,10 @@ _ID = TypeVar("_ID", CacheID, LinkID)
 HALF = {"I": "image/overlay2"}
 """What every command about records needs."""
 
+_TOO_LONG = (
+    "There is no mount line: without short names the directories do not fit in one page of options. "
+    "`layerfs mount` needs none."
+)
 _READ_LINKS = "(IFS=:; for X in $LOW; do readlink overlay2/$X; done)"
 
 
@@ -154,8 +158,12 @@ class DirectorySteps:
 
     # -- mount ---------------------------------------------------------------------------------
 
-    def mount(self, stack: Sequence[CacheID], names: Sequence[bytes] | None, *, own: bool) -> MountLine:
-        """The command that shows the tree; raises `CorruptStore` where a directory is not there.
+    def mount(
+        self, stack: Sequence[CacheID], names: Sequence[bytes] | None, *, own: bool
+    ) -> MountLine | None:
+        """The command that shows the tree, None where it would be too long for the kernel.
+
+        Raises `CorruptStore` where a directory is not there.
 
         Args:
             stack: the directories, uppermost first.
@@ -176,13 +184,16 @@ class DirectorySteps:
             needs["K"] = str(stack[0])
             lines = ("# the engine has lowerdir=$LOW,upperdir=$K/diff,workdir=$K/work", *lines)
         lines = (*lines, f"(cd overlay2 && mount -t overlay overlay -o $O {MOUNT_AT})")
-        why = "As the engine does it, but read-only. For root, on a copy: a mount changes access times."
-        if own:
-            why = (
-                "Read-only, with the container's own layer uppermost, which the engine has as upperdir, to "
-                "write to it. For root, on a copy: a mount changes access times."
-            )
+        what = (
+            "the container's own layer is uppermost, to which the engine writes"
+            if own
+            else "as the engine does it"
+        )
+        why = f"Read-only; {what}. For root, on a copy: a mount changes access times."
         needs["LOW"] = ":".join(parts[1:])
+        if len(needs["LOW"]) > LONGEST_OPTION:
+            self.walker.add(Step("LOWER", "TREE", _TOO_LONG, ok=None))
+            return None
         step = mounted(Step("LOWER", "TREE", why, command=lines, needs_root=True), names)
         self.walker.add(step, needs)
         return MountLine(self.walker.steps[-1].command, tuple(f"overlay2/{part}" for part in parts))
