@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -156,3 +157,22 @@ def test_standard_input_cannot_be_explained() -> None:
     found = layerfs("-", "explain", "x")
     assert found.code != 0
     assert found.stdout == ""
+
+
+def test_links_among_members_are_not_read_by_tar(tmp_path: Path) -> None:
+    """A config or layer that is a link: tar prints nothing of one, so it has no command, or the target's."""
+    layer = layer_of({"f": b"x"})
+    config = json.dumps({"rootfs": {"type": "layers", "diff_ids": [digest(layer)]}}).encode()
+    rows = [{"Config": "config.json", "RepoTags": ["linked:1"], "Layers": ["layer.tar"]}]
+    members = {"manifest.json": json.dumps(rows).encode(), "real.json": config, "real.tar": layer}
+    path = tmp_path / "archive.tar"
+    path.write_bytes(as_tar(members))
+    with tarfile.open(path, "a") as tar:
+        for name, target in (("config.json", "real.json"), ("layer.tar", "real.tar")):
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = tarfile.SYMTYPE, target
+            tar.addfile(link)
+    found = explained(path, "linked:1")
+    assert (found.code, found.problems) == (0, {})
+    assert pasted(found) == found.values
+    assert "real.tar" in found.script

@@ -6,6 +6,7 @@ Sources: OCI image-spec `image-layout.md`; moby `daemon/internal/image/tarexport
 from __future__ import annotations
 
 import posixpath
+import stat
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -97,7 +98,8 @@ def _of_tar(outer: Outer, path: str) -> Written:
     try:
         for item in members(lambda at, length: whole.file.pread(length, at), whole.size, whole.offset):
             found[clean_name(item.header.name)] += 1
-            plain.add(item.header.name)
+            if stat.S_ISREG(item.header.kind) and not item.header.is_hard_link:
+                plain.add(item.header.name)
     except (FormatError, OSError):
         pass  # what is wrong with it was reported when it was opened
 
@@ -188,9 +190,12 @@ class _Archived:
         """The manifest of a form in which it has a name."""
         reads = f"{self._written.command} {name}"
         command: tuple[str, ...] = (f"{reads} | jq -r '.config.digest, .layers[].digest'",)
-        named = descriptors.parse_manifest(archived.manifest_bytes or b"{}").named
+        content = archived.manifest_bytes or b"{}"
+        named = descriptors.parse_manifest(content).named
+        found = load_object(content)
+        spelled = [found.get("config"), *_rows(found.get("layers"))]
         why = "The manifest lists one config and the layers' blobs; each file is called by its digits."
-        if not self._written.is_there(name):
+        if not self._written.is_there(name) or len(spelled) != len(named) or not spelled[0]:
             command = ()
         self._steps.add(Step("NAME", "BLOBS", why, name, command, tuple(item.digest for item in named)), {})
 

@@ -109,7 +109,11 @@ class _Explained:
         inner = [row for row in (repositories or {}).values() if isinstance(row, dict)]
         for key in dict.fromkeys(key for row in inner for key in row):
             if _parsed(key) == reference:
-                return key if [row[key] for row in inner if row.get(key)] == [image_id] else None
+                return (
+                    key
+                    if [row[key] for row in inner if row.get(key) not in (None, False)] == [image_id]
+                    else None
+                )
         return None
 
     def _by_reference(self, key: str, image_id: ImageID) -> None:
@@ -179,7 +183,8 @@ class _Explained:
             (lines,), tuple(image.config.diff_ids[:depth]),
         )  # fmt: skip
         if not _spelled(self._walker.read(path, JSON_LIMIT), image):
-            step = step._replace(command=(), problem="its keys are spelled otherwise than jq wants them")
+            why = f"{step.why} (jq does not find them: the keys are spelled in other letters.)"
+            step = step._replace(command=(), why=why)
         self._walker.add(step, {"CFG": path})
         if not depth:
             return
@@ -188,7 +193,7 @@ class _Explained:
             'SHA-256 of the text "CHAIN-ID-BELOW DIFF-ID".'
         )
         step = step._replace(
-            start="DIFF IDS", end="CHAIN IDS", why=why, place=None, problem=None,
+            start="DIFF IDS", end="CHAIN IDS", why=why, place=None,
             command=tuple(computed_chain(lines)) if step.command else (), values=tuple(image.chain[:depth]),
         )  # fmt: skip
         self._walker.add(step, {"CFG": path}, {"C": step.values[-1]})
