@@ -40,7 +40,7 @@ def _complete_topic(_context: click.Context, _parameter: click.Parameter, typed:
 )
 @click.option(
     "-v",
-    "--verbose",
+    "every",
     is_flag=True,
     help="Show the steps of each layer; with a PATH also the layers that hold nothing.",
 )
@@ -54,7 +54,7 @@ def command(
     ctx: click.Context,
     words: tuple[str, ...],
     topic: str | None,
-    verbose: bool,
+    every: bool,
     no_trunc: bool,
     form: str,
     kind: str | None,
@@ -88,11 +88,11 @@ def command(
     if not at.paths:
         from ..rows.explainname import explain_name
 
-        return explain_name(at, kind=kind, form=form, verbose=verbose, full=no_trunc)
+        return explain_name(at, kind=kind, form=form, verbose=every, full=no_trunc)
     from ..rows.explainpath import explain_path
 
     typed = split_place(words[0])[0] if is_carried(words[0]) else at.name
-    return explain_path(ctx, at, typed=typed, kind=kind, form=form, verbose=verbose, full=no_trunc)
+    return explain_path(ctx, at, typed=typed, kind=kind, form=form, verbose=every, full=no_trunc)
 
 
 def _check(words: tuple[str, ...], given: Mapping[str, Any]) -> None:

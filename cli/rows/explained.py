@@ -132,6 +132,8 @@ class _Printer:
         return numbers, "*" if winner else "", "nothing", rule, so
 
     def _row(self, part: Component, row: Row, *, last: bool) -> _Cells:
+        if row.held.is_nothing:
+            return self._empty(part, [row])
         mark = "*" if row.winner and (last or not row.held.is_directory) else ""
         rules = ",".join(str(rule) if isinstance(rule, int) else rule[:1] for rule in row.rules)
         text = holds_text(row.held, row.part.path, in_tar=self._in_tar(row))
