@@ -61,6 +61,16 @@ class Original:
         """The file type bits, as `stat.S_IFREG`."""
         return self.mode & _TYPE
 
+    def drop(self) -> None:
+        """Take a name from this entry, and from all that is below it; other names of its files stay."""
+        pending = [self]
+        while pending:
+            entry = pending.pop()
+            if entry.kind == stat.S_IFDIR:
+                pending += (entry.children or {}).values()
+            else:
+                entry.links -= 1
+
     def inherit(self, within: Original | None, given: Given | None) -> None:
         """Take what the same directory has further down; what came in a header of its own, later, stays.
 

@@ -339,7 +339,7 @@ class Originals:
             directory.children = {}
         before = directory.children.get(name)
         if before is not None:
-            self._drop(before)
+            before.drop()
             directory.links -= before.kind == stat.S_IFDIR
             if before.kind in (stat.S_IFDIR, stat.S_IFLNK):
                 self._entered.clear()  # it may have led there
@@ -353,7 +353,7 @@ class Originals:
         assert directory.children  # noqa: S101 - it has the name
         gone = directory.children.pop(name)
         directory.links -= gone.kind == stat.S_IFDIR
-        self._drop(gone)
+        gone.drop()
         self._entered.clear()  # it may have led there
 
     def _delete_bare(self, directory: Original) -> None:
@@ -372,17 +372,6 @@ class Originals:
                     pending.append(child)
                 else:
                     self._delete(place, name)
-
-    @staticmethod
-    def _drop(gone: Original) -> None:
-        """What lay at a name, and below it, has a name less; the other names of its files stay."""
-        pending = [gone]
-        while pending:
-            entry = pending.pop()
-            if entry.kind == stat.S_IFDIR:
-                pending += (entry.children or {}).values()
-            else:
-                entry.links -= 1
 
     def _new(self, kind: int) -> Original:
         self._numbers += 1

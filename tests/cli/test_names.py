@@ -37,6 +37,7 @@ USES: Mapping[str, tuple[list[str], frozenset[str]]] = {
     "diff": (["{}"], ALL),
     "dockerfile": (["{}"], OWNERS),
     "du": (["--what-if", "{}"], OWNERS),
+    "explain": (["--format", "{{.verdict}} {{.components}}", "{}", "/etc/motd"], OWNERS),
     "export": (["--format", "oci", "--all-tags", "{}"], frozenset({"image"})),
     "find": (["{}"], ALL),
     "hashes": (["{}"], ALL),

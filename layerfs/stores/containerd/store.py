@@ -43,7 +43,9 @@ if TYPE_CHECKING:
     )
     from layerfs.errors import CorruptStore
     from layerfs.ids import ChainID
+    from layerfs.layernames import ID
     from layerfs.model import Named
+    from layerfs.steps import Walk
     from layerfs.stores.blobs.export import PlainTar
     from layerfs.stores.blobs.layers import BlobLayer
     from layerfs.stores.containerd.buildcache import BuildCache
@@ -247,16 +249,7 @@ class ContainerdStore(StoredContainers):
         return tuple(item for item in self.stack(container) if isinstance(item, Layer))
 
     def tree(self, subject: Named, *, up_to: int | None = None) -> UnionTree:
-        """The tree of an image, a container, or a single layer (as it is stored).
-
-        Args:
-            subject: what to show.
-            up_to: for an image, show it as of its layer of this number (1 is the base).
-
-        Raises:
-            CorruptStore: a layer that is needed is missing or damaged.
-            LayerNotFound: there is no layer of that number.
-        """
+        """The tree of an image, a container, or a single layer (as it is stored); see `Store.tree`."""
         if isinstance(subject, BareLayer):
             return UnionTree([self._trees.stored(self._placed[subject.cache_id])])
         if isinstance(subject, Layer):
@@ -335,6 +328,12 @@ class ContainerdStore(StoredContainers):
         from layerfs.stores.containerd.checks.doctor import diagnose  # noqa: PLC0415 - see there
 
         return diagnose(self, options, on_progress)
+
+    def explained(self, name: str, found: ID, up_to: int | None, *, every: bool) -> Walk:
+        """The walk from a name to snapshots; see `Explaining`."""
+        from layerfs.stores.containerd.explaining import explained  # noqa: PLC0415 - see there
+
+        return explained(self, name, found, up_to, every=every)
 
     def source(self, layer: Layer | BareLayer) -> LayerSource:
         """A layer by itself as overlayfs reads it; raises `CorruptStore`."""
