@@ -140,7 +140,21 @@ def load(name: str) -> click.Command:
     command = module.command
     assert isinstance(command, click.Command)  # noqa: S101 - tells mypy what the test of the table proves
     _take_global_options(command)
+    _say_usage(command)
     return command
+
+
+def _say_usage(command: click.Command) -> None:
+    """Show the usage line with every error of parsing; click omits it where an option lacks its value."""
+
+    def parse_args(context: click.Context, words: list[str]) -> list[str]:
+        try:
+            return type(command).parse_args(command, context, words)
+        except click.UsageError as error:
+            error.ctx = error.ctx or context
+            raise
+
+    command.parse_args = parse_args  # type: ignore[assignment, method-assign]
 
 
 class Behind(click.Option):
@@ -209,6 +223,9 @@ def cli(ctx: click.Context) -> None:
     from .messages import LogToStderr
 
     ctx.obj = ctx.with_resource(LogToStderr(verbose=choice(ctx, "verbose", False)))
+
+
+_say_usage(cli)
 
 
 def main() -> None:

@@ -70,6 +70,7 @@ REFUSED = (
     "export --format rootfs --salvage demo",
     "export --format rootfs --all-tags demo",
     "export --format layer --all-tags demo@1",
+    "export --layer 2 demo@1",
     "find --ls --print0 demo",
     "ls --up-to 2 --layer 1 demo",
     "timeline --all demo",

@@ -86,7 +86,6 @@ FORMATS = {
 RAW = ("find changed", "hashes changed")
 """What prints names as find(1) and sha256sum(1) do, where that is no terminal."""
 NO_FORMAT = (
-    "cache",
     "cat",
     "chain-id",
     "completion",

@@ -78,7 +78,7 @@ def _wanted(tree: UnionTree, mountpoint: Path, options: MountOptions) -> Wanted:
     """What to mount; raises `MountFailed` where that is not for us, or nothing for the kernel."""
     if not is_system_admin():
         raise MountFailed(
-            f"{mountpoint}: only root of the host (CAP_SYS_ADMIN) mounts the kernel's overlayfs",
+            "--driver kernel needs root of the host (CAP_SYS_ADMIN)",
             hint="--driver native needs no root",
         )
     lower = lower_directories(tree, options.on_progress)

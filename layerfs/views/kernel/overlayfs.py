@@ -78,7 +78,7 @@ def make_overlay(wanted: Wanted, ways: Sequence[Way] = tuple(Way)) -> int:
     """
     layers = wanted.lower.directories
     if len(layers) > _MAX_LOWER:
-        problem = f"{wanted.place}: {len(layers)} layers: the kernel's overlayfs stacks {_MAX_LOWER} at most"
+        problem = f"the kernel's overlayfs stacks {_MAX_LOWER} layers at most, and these are {len(layers)}"
         raise MountFailed(problem, hint="--driver native stacks them")
     for way in ways[:-1]:
         # an older kernel, too few descriptors for so many mounts, or something that fails in every way
@@ -169,9 +169,9 @@ def _refusal(wanted: Wanted, way: Way, error: OSError) -> MountFailed:
     fewer = range(len(layers))
     number = bisect.bisect_left(fewer, 1, key=lambda number: _refuses(wanted, number, way))
     if number == 0:  # not even none
-        return _refusal_of_all(wanted.place, error)
+        return _refusal_of_all(error)
     layer = layers[number - 1]
-    problem = f"{layer.display}: the kernel's overlayfs does not take this layer: {_words(layer, error)}"
+    problem = f"the kernel's overlayfs does not take a layer: {_words(layer, error)}: {layer.display}"
     return MountFailed(problem, hint="--driver native reads it")
 
 
@@ -184,12 +184,12 @@ def _refuses(wanted: Wanted, number: int, way: Way) -> bool:
     return False
 
 
-def _refusal_of_all(place: Path, error: OSError) -> MountFailed:
+def _refusal_of_all(error: OSError) -> MountFailed:
     """For a kernel that has no such overlayfs, or not for us."""
     if error.errno == errno.ENODEV:
-        return MountFailed(f"{place}: this kernel has no overlayfs", hint="load the module: modprobe overlay")
-    needs = "that takes Linux 6.8, and root of the host; --driver native takes neither"
-    return MountFailed(f"{place}: the kernel's overlayfs cannot be mounted: {reason(error)}", hint=needs)
+        return MountFailed("this kernel has no overlayfs", hint="load the module: modprobe overlay")
+    needs = "--driver kernel needs Linux 6.8, and root of the host; --driver native needs neither"
+    return MountFailed(f"the kernel's overlayfs cannot be mounted: {reason(error)}", hint=needs)
 
 
 def _words(layer: HostDir, error: OSError) -> str:
