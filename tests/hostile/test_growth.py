@@ -83,6 +83,7 @@ doctor
 timeline --all
 chain-id app:1
 cp app:1:/ {new}
+explain -v app:1
 deleted app:1 --recover {new}
 export --salvage app:1 -o {new}
 export --format rootfs app:1 -o {new}

@@ -40,6 +40,7 @@ verify app:1
 whois app:1
 timeline --sha256 app:1
 chain-id app:1
+explain -v app:1
 export app:1 -o {new}
 """.strip().splitlines()
 

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["explained"]
 
 _MOST_SEARCHED = 128 << 20
-_MOST_SMALL = 32 << 20
 
 _PACKED_NOTE = (
     "There is no mount line: a layer is not unpacked, or not as a directory that can be stacked. "
@@ -54,6 +53,7 @@ class _Explained:
         self._every = every
         self._walker = Walker(store.directory)
         self._steps = BlobSteps(self._walker, Written("cat", {}, self._is_there, f"{CONTENT}/blobs/sha256"))
+        self._databases: dict[str, bytes] = {}
         self._walk = Walk("layer", None, None, None, store.directory.display, ())
 
     def _is_there(self, path: str) -> bool:
@@ -79,6 +79,12 @@ class _Explained:
 
     # -- databases -----------------------------------------------------------------------------
 
+    def _database(self, path: str) -> bytes:
+        """All of a database, read once; raises `CorruptStore`."""
+        if path not in self._databases:
+            self._databases[path] = self._walker.read(path, _MOST_SEARCHED)
+        return self._databases[path]
+
     def _searched(self, step: Step, texts: dict[str, str], shown: str | None = None) -> None:
         """A step that shows that a database holds some texts.
 
@@ -89,7 +95,7 @@ class _Explained:
         """
         assert step.place  # noqa: S101 - see above
         try:
-            content = self._walker.read(step.place, _MOST_SEARCHED)
+            content = self._database(step.place)
         except CorruptStore as error:
             self._walker.add(step._replace(ok=False, problem=said(error)))
             return
