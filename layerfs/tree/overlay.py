@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from layerfs.formats.idmap import SAME
 from layerfs.formats.unpacked import CAPABILITY, capability_inside
 from layerfs.formats.whiteouts import OPAQUE
-from layerfs.hostdir import xattr_of
+from layerfs.hostdir import xattr_of_open
 from layerfs.tree.node import FileStat
 from layerfs.tree.openfile import OpenFile
 from layerfs.tree.source import NO_MARKS, Entry, Marks, Unmarked
@@ -116,7 +116,7 @@ class RawLayer(Unmarked):
     def xattr_of_open(self, path: bytes, content: Content, name: bytes) -> bytes | None:
         """One extended attribute of the file at `path`, which is open as `content`."""
         fd = content.backing_fd()
-        return self.xattr(path, name) if fd is None else xattr_of(fd, name)
+        return self.xattr(path, name) if fd is None else xattr_of_open(fd, name)
 
     def _at(self, path: bytes) -> tuple[HostDir, bytes]:
         """The open directory that `path` is in, and its last component."""

@@ -15,7 +15,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from layerfs.errors import reason
-from layerfs.hostdir import RESERVES
+from layerfs.reserves import RESERVES
 from layerfs.views.fuse.idle import IdleFiles, share_of_files
 from layerfs.views.fuse.protocol import BACKING_MAP, DEV_IOC_BACKING_CLOSE, DEV_IOC_BACKING_OPEN
 
