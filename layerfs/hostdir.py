@@ -15,6 +15,7 @@ import functools
 import os
 import stat
 import sys
+import threading
 from typing import TYPE_CHECKING, Self
 
 from layerfs.hostfile import HostFile
@@ -75,13 +76,14 @@ class HostDir:
     `HostExhausted`, which is no `OSError`: it says nothing of the evidence.
     """
 
-    __slots__ = ("_above", "_name", "_noatime", "_sealed", "fd")
+    __slots__ = ("_above", "_name", "_noatime", "_position", "_sealed", "fd")
 
     def __init__(self, fd: int, name: str | bytes, above: HostDir | None = None) -> None:
         """Take over `fd`; `name` is its name in messages, below `above` where that is given."""
         self.fd = fd
         self._name = name
         self._above = above
+        self._position = threading.Lock()
         self._noatime: int = above._noatime if above else os.O_NOATIME  # noqa: SLF001 - of our own class
         self._sealed: bool = above._sealed if above else False  # noqa: SLF001
 
@@ -175,6 +177,21 @@ class HostDir:
 
         Raises ENOENT where the directory itself was removed.
         """
+        # a descriptor has one position, so another thread takes another descriptor
+        if not self._position.acquire(blocking=False):
+            with self.subdir(b"") as again:
+                return again.scan()
+        try:
+            return self._scan()
+        finally:
+            self._position.release()
+
+    def scan_at(self, path: bytes) -> list[tuple[bytes, os.stat_result]]:
+        """As `scan`, of the directory at `path`."""
+        with self.subdir(path) as directory:
+            return directory.scan()
+
+    def _scan(self) -> list[tuple[bytes, os.stat_result]]:
         found: list[tuple[bytes, os.stat_result]] = []
         with enough(os.scandir, self.fd) as entries:
             for entry in entries:
@@ -335,7 +352,7 @@ def xattr_of(place: bytes | int, name: bytes, *, follow_symlinks: bool = True) -
 
 
 def xattr_of_open(fd: int, name: bytes) -> bytes | None:
-    """As `xattr_of`, of an open file that probably has no attributes: to list none costs less than an error."""
+    """As `xattr_of`, of an open file that probably has none: to list nothing costs less than an error."""
     try:
         names = os.listxattr(fd)
     except OSError as error:

@@ -183,6 +183,10 @@ class PooledDir(HostDir):
         """See `HostDir`."""
         return self._now().scan()
 
+    def scan_at(self, path: bytes) -> list[tuple[bytes, os.stat_result]]:
+        """See `HostDir`; who lists a directory often looks into it next."""
+        return self.at(path).scan()
+
     def lstat(self, path: bytes | str = b"") -> os.stat_result:
         """See `HostDir`."""
         return self._now().lstat(path)

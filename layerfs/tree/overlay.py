@@ -83,9 +83,7 @@ class RawLayer(Unmarked):
 
     def scan(self, path: bytes) -> Iterable[Entry]:
         """Every entry of the directory at `path`."""
-        # a listing needs a descriptor of its own, as its position belongs to the descriptor
-        with self._directory.subdir(path) as directory:
-            found = directory.scan()
+        found = self._directory.scan_at(path)
         if self._owners:
             return [Entry(name, self._stat_of(stat), whiteout=False) for name, stat in found]
         return [Entry(name, FileStat.of(stat), whiteout=False) for name, stat in found]

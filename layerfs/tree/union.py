@@ -15,6 +15,7 @@ import errno
 import functools
 import logging
 import threading
+from stat import S_ISREG
 from typing import TYPE_CHECKING
 
 from layerfs.errors import (
@@ -211,9 +212,9 @@ class UnionTree:
 
     def open(self, node: Node) -> Content:
         """Open a regular file for reading; a metacopy file's data come from the layers below."""
-        if node.is_dir:
-            raise IsADirectory(node.path)
-        if not node.stat.is_file:
+        if not S_ISREG(node.stat.mode):
+            if node.is_dir:
+                raise IsADirectory(node.path)
             raise UnreadableEntry(node.path, "not a regular file: never opened")
         part = node.part
         layer = self.layers[part.layer]
