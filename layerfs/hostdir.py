@@ -136,9 +136,7 @@ class HostDir:
     def below(self, name: bytes) -> HostDir:
         """The directory `name` in this one, which may be closed before it; raises as `subdir`."""
         whole = b"/".join(part for part in (os.fsencode(self._name), name) if part)
-        found = HostDir(self._open(name, _DIRECTORY), whole, self._above)
-        found._noatime, found._sealed = self._noatime, self._sealed
-        return found
+        return HostDir(self._open(name, _DIRECTORY), whole, self._above)
 
     def at(self, path: bytes) -> HostDir:
         """The directory at `path`, which others may use too: not to be closed; raises as `subdir`."""
@@ -148,9 +146,8 @@ class HostDir:
         """The same directory, on a mount that only we have, which is read-only and notes no access.
 
         It keeps what O_NOATIME cannot: the access times of symbolic links, and of files that the
-        kernel reads for a FUSE server; and no device is opened on it, whatever takes a file's place
-        meanwhile. Where that is not allowed (CAP_SYS_ADMIN, Linux 5.12), this directory itself. What
-        is mounted below it is not there.
+        kernel reads for a FUSE server. No device can be opened on it. What is mounted below it is not
+        there. Where that is not allowed (CAP_SYS_ADMIN, Linux 5.12), this directory itself.
         """
         mount = own_mount(self.fd)
         if mount < 0:
@@ -181,29 +178,26 @@ class HostDir:
         if not self._position.acquire(blocking=False):
             with self.subdir(b"") as again:
                 return again.scan()
+        found: list[tuple[bytes, os.stat_result]] = []
         try:
-            return self._scan()
+            with enough(os.scandir, self.fd) as entries:
+                for entry in entries:
+                    try:
+                        # as os.fsencode, but what the name is and how it is encoded is known
+                        name = entry.name.encode(_ENCODING, _ERRORS)
+                        found.append((name, entry.stat(follow_symlinks=False)))
+                    except FileNotFoundError:
+                        continue
         finally:
             self._position.release()
+        if not found:
+            self._check_still_there()
+        return found
 
     def scan_at(self, path: bytes) -> list[tuple[bytes, os.stat_result]]:
         """As `scan`, of the directory at `path`."""
         with self.subdir(path) as directory:
             return directory.scan()
-
-    def _scan(self) -> list[tuple[bytes, os.stat_result]]:
-        found: list[tuple[bytes, os.stat_result]] = []
-        with enough(os.scandir, self.fd) as entries:
-            for entry in entries:
-                try:
-                    # as os.fsencode, without asking each time what the name is and how it is encoded
-                    name = entry.name.encode(_ENCODING, _ERRORS)
-                    found.append((name, entry.stat(follow_symlinks=False)))
-                except FileNotFoundError:
-                    continue
-        if not found:
-            self._check_still_there()
-        return found
 
     def _check_still_there(self) -> None:
         """Raise ENOENT for a directory that was removed since it was opened: the C library lists it as empty.
@@ -216,10 +210,8 @@ class HostDir:
     def lstat(self, path: bytes | str = b"") -> os.stat_result:
         """The attributes of the entry itself."""
         raw = path if isinstance(path, bytes) else os.fsencode(path)
-        if not raw:
-            return os.fstat(self.fd)
         if b"/" not in raw:
-            return os.lstat(raw, dir_fd=self.fd)
+            return os.lstat(raw, dir_fd=self.fd) if raw else os.fstat(self.fd)
         fd = self._open(raw, _LOOK)
         try:
             return os.fstat(fd)
@@ -240,9 +232,8 @@ class HostDir:
     def open_file(self, path: bytes | str) -> int:
         """A descriptor for reading the regular file at `path`; anything else is `Refused`.
 
-        The entry is held by an O_PATH descriptor while its type is checked, so it cannot turn into
-        a device between the look and the open; on a sealed mount it cannot anyway, which saves the
-        second open.
+        The entry is held by an O_PATH descriptor while its type is checked, so it cannot turn into a
+        device between the look and the open. On a sealed mount none is opened anyway.
         """
         raw = os.fsencode(path)
         if self._sealed and raw and b"/" not in raw and stat.S_ISREG(os.lstat(raw, dir_fd=self.fd).st_mode):

@@ -124,7 +124,7 @@ class RawLayer(Unmarked):
 
     def _stat_of(self, found: os.stat_result) -> FileStat:
         stat_of = FileStat.of(found)
-        if self._owners:
+        if self._owners is not None:
             uid, gid = self._owners.inside(stat_of.uid, stat_of.gid)
             return stat_of._replace(uid=uid, gid=gid)
         return stat_of
@@ -165,7 +165,9 @@ class OverlayLayer:
     def entry(self, path: bytes) -> Entry | None:
         """The entry at `path`, or None."""
         found = self._stored.entry(path)
-        return self._judged(path, found) if found and _may_be_whiteout(found.stat) else found
+        if found is None or found.stat.size or not _may_be_whiteout(found.stat):
+            return found
+        return self._judged(path, found)
 
     def scan(self, path: bytes) -> Iterable[Entry]:
         """Every entry of the directory at `path`."""

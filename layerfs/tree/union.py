@@ -15,7 +15,7 @@ import errno
 import functools
 import logging
 import threading
-from stat import S_ISREG
+from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING
 
 from layerfs.errors import (
@@ -48,7 +48,7 @@ MAX_SYMLINKS = 40
 
 _NAME_MAX = 255  # linux/limits.h; of a tree without layers
 
-ASKED_BEFORE_LISTING = 32
+ASKED_BEFORE_LISTING = 128
 """Names asked for one by one until the whole directory is worth listing."""
 
 _EMPTY_ROOT = FileStat(0o040755, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0)
@@ -294,7 +294,7 @@ class UnionTree:
 
 def _check_enterable(node: Node) -> None:
     """Raise where there is nothing to look into."""
-    if not node.is_dir:
+    if not S_ISDIR(node.stat.mode):
         raise NotADirectory(node.path)
     if node.refusal:
         raise UnsupportedOverlay(node.path, node.refusal)
