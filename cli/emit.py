@@ -2,7 +2,8 @@ r"""Prints rows in every format.
 
 A command describes its rows once, as a `Table` of `Column`s. `--format` then chooses:
 
-- `table` (default): Docker's layout, byte for byte; `table TEMPLATE`: the columns asked for;
+- `table` (default): Docker's layout, byte for byte, but tables of ours that are too wide for a terminal
+  are made to fit (`fit`); `table TEMPLATE`: the columns asked for;
 - `json`: one array; `jsonl`: an object a line; both typed, and without loss (`escape.json_text`);
 - `csv`, `tsv`: the typed values under the JSON keys, lists as JSON, unknown as nothing; text is escaped
   as in a table, so a line is always a row;
@@ -21,8 +22,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .escape import json_text, printable
+from .fit import fitted, printed_width
 from .progress import clear_bar
 from .template.fields import TemplateError, shown
+from .units import text_width
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -81,7 +84,7 @@ def emit_objects(objects: Iterable[dict[str, Any]], form: str) -> None:
 
 
 def _inspected_text(template: Template, document: dict[str, Any]) -> str:
-    """What a template makes of a document: by Go's names of its fields, or else by those in JSON."""
+    """Render a document with the names of its fields in Go, or if that fails with those in JSON."""
     from .template.govalues import inspected
 
     try:
@@ -96,7 +99,7 @@ def is_template(form: str) -> bool:
 
 
 def _compiled(form: str) -> Template:
-    """A template, compiled; who is given none does not load the compiler."""
+    """A compiled template; the compiler is loaded only here."""
     from .template.compile import compile_template
 
     return compile_template(form)
@@ -110,7 +113,7 @@ def _bad_format(problem: str) -> click.BadParameter:
 
 
 def _pieces(table: Table[Row], rows: Iterable[Row], form: str) -> Iterator[str]:
-    """The output piece by piece: what can be written a row at a time is."""
+    """The output in pieces; formats that allow it are written row by row."""
     if form == "json":
         yield json_text([table.record(row) for row in rows], indent=2) + "\n"
     elif form == "jsonl":
@@ -118,8 +121,7 @@ def _pieces(table: Table[Row], rows: Iterable[Row], form: str) -> Iterator[str]:
     elif form in DELIMITERS:
         yield from _delimited(table, rows, DELIMITERS[form])
     elif form == "table":
-        columns = table.shown_columns()
-        yield from _aligned([[column.header for column in columns], *_words(columns, rows)])
+        yield from _listed(table, rows)
     elif is_template(form) and form.startswith("table"):
         yield from _aligned(_cells(table, rows, form.removeprefix("table").strip(" ")))
     elif is_template(form):
@@ -127,6 +129,17 @@ def _pieces(table: Table[Row], rows: Iterable[Row], form: str) -> Iterator[str]:
         yield from (template.render(table.fields(row)) + "\n" for row in rows)
     else:
         yield _tabulated(table, rows, form)
+
+
+def _listed(table: Table[Row], rows: Iterable[Row]) -> Iterator[str]:
+    """The columns that are shown by default, narrower on a terminal that they do not fit."""
+    columns = table.shown_columns()
+    lines = [[column.header for column in columns], *_words(columns, rows)]
+    whole = list(_aligned([[*cells] for cells in lines]))
+    width = printed_width() if table.narrow else None
+    if table.narrow and width is not None and max(map(text_width, whole)) > width + 1:  # with its line feed
+        return fitted(table.shown, lines, table.narrow, width)
+    return iter(whole)
 
 
 def _words(columns: Sequence[Column[Row]], rows: Iterable[Row]) -> list[list[str]]:
@@ -142,7 +155,7 @@ def _cells(table: Table[Row], rows: Iterable[Row], template: str) -> list[list[s
 
 
 def _aligned(lines: list[list[str]]) -> Iterator[str]:
-    """What Go's `text/tabwriter` makes of cells; nothing stands behind a line's last one.
+    """Lines as Go's `text/tabwriter` writes them, without blanks after the last cell.
 
     A column is as wide as its widest cell among neighbouring lines that have a further cell.
     """
@@ -163,14 +176,14 @@ def _tabulated(table: Table[Row], rows: Iterable[Row], form: str) -> str:
     _require_format(form)
     columns = table.shown_columns()
     cells = _words(columns, rows)
-    if form in MARKDOWN:  # tabulate leaves alone what would begin another cell
+    if form in MARKDOWN:  # tabulate does not escape it
         cells = [[cell.replace("|", "\\|") for cell in line] for line in cells]
     headers = [column.header for column in columns]
     return tabulate.tabulate(cells, headers=headers, tablefmt=form, disable_numparse=True) + "\n"
 
 
 class _Return:
-    """A file that hands back what is written to it: `writerow` then returns the line."""
+    """A file whose `write` returns the text, so that `writerow` returns the line."""
 
     def write(self, text: str, /) -> str:
         """Return `text`."""
@@ -178,7 +191,7 @@ class _Return:
 
 
 def _delimited(table: Table[Row], rows: Iterable[Row], delimiter: str) -> Iterator[str]:
-    """A header line of JSON keys, and a line for each row; nothing where there cannot be any."""
+    """A header line of JSON keys, and a line for each row."""
     import csv
 
     found = iter(rows)
@@ -211,7 +224,7 @@ def format_names() -> list[str]:
 
 
 def checked_format(form: str) -> str:
-    """A format as `emit` takes it; refused before anything is read. `jsonl` has another common name.
+    """Check a format before anything is read, and return it as `emit` takes it: `ndjson` is `jsonl`.
 
     Raises:
         click.BadParameter: it is none.

@@ -40,6 +40,7 @@ __all__ = ["COMMANDS", "Behind", "LazyGroup", "cli", "load", "main", "run"]
 COMMANDS = {
     "images": "List images, newest first, as `docker images` does",
     "history": "Show the steps that made an image, newest first, as `docker history` does",
+    "dockerfile": "Show the history of an image as a Dockerfile, as far as the history tells",
     "layers": "List the layers of an image or container, base first, or all layers of the root",
     "chain-id": "Compute the chain ID of an image's layers, or of diff IDs given base first",
     "inspect": "Show all that is known of images, containers and layers, as `docker inspect` does",
@@ -139,7 +140,21 @@ def load(name: str) -> click.Command:
     command = module.command
     assert isinstance(command, click.Command)  # noqa: S101 - tells mypy what the test of the table proves
     _take_global_options(command)
+    _say_usage(command)
     return command
+
+
+def _say_usage(command: click.Command) -> None:
+    """Show the usage line with every error of parsing; click omits it where an option lacks its value."""
+
+    def parse_args(context: click.Context, words: list[str]) -> list[str]:
+        try:
+            return type(command).parse_args(command, context, words)
+        except click.UsageError as error:
+            error.ctx = error.ctx or context
+            raise
+
+    command.parse_args = parse_args  # type: ignore[assignment, method-assign]
 
 
 class Behind(click.Option):
@@ -206,6 +221,9 @@ def cli(ctx: click.Context) -> None:
     from .messages import LogToStderr
 
     ctx.obj = ctx.with_resource(LogToStderr(verbose=choice(ctx, "verbose", False)))
+
+
+_say_usage(cli)
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from layerfs.formats.buildkit import BuildKitRecord
-    from layerfs.ids import BlobDigest, ChainID, DiffID, ImageID
+    from layerfs.ids import BlobDigest, ChainID, ContainerID, DiffID, ImageID
     from layerfs.layertar import LayerTar
     from layerfs.model import Diagnosis, Finding, Image, Layer
     from layerfs.store import Store
@@ -31,6 +31,7 @@ __all__ = [
     "LayerBlob",
     "Pinned",
     "Progress",
+    "Recorded",
     "Salvageable",
     "Salvager",
     "StoredImage",
@@ -48,6 +49,20 @@ Progress: TypeAlias = "Callable[[str, int, int], object]"
 
 def unwatched(_part: str, _amount: int, _total: int) -> None:
     """The `Progress` of work without a progress bar: it does nothing."""
+
+
+# -- what was written down -----------------------------------------------------------------------
+
+
+@runtime_checkable
+class Recorded(Protocol):
+    """A store whose engine wrote down paths of the host on which it ran, and that may be a copy now."""
+
+    def path_here(self, container: ContainerID, recorded: str) -> str | None:
+        """Where a file of a container lies, below the store's own path; None for a path outside of it."""
+
+    def volume_path(self, name: str) -> str:
+        """Where the content of a volume of the host lies, below the store's own path."""
 
 
 # -- who needs what, and what it takes -----------------------------------------------------------

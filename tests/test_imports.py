@@ -10,6 +10,7 @@ import pytest
 
 import layerfs
 from layerfs.stores.docker.dataroot import DataRoot
+from tests.support.mounts import eventually, servers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -112,6 +113,7 @@ def test_mount_loads_what_it_needs(dataroot_path: Path, tmp_path: Path) -> None:
         loaded = _modules_after("--root", str(dataroot_path), "mount", "demo:1.0", str(tmp_path))
     finally:
         subprocess.run(["umount", tmp_path], check=False, capture_output=True)
+        eventually(lambda: not servers(tmp_path))
     unused = {"layerfs.analysis", "layerfs_cli.table", "layerfs_cli.emit", "layerfs.views.fuse.fusermount"}
     assert loaded & (NEVER | OF_TREES | unused) == set()
     assert [name for name in loaded if name.startswith(ELSEWHERE)] == []

@@ -9,7 +9,7 @@ import stat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..table import Column, Table
-from ..units import ellipsis, human_size, rfc3339
+from ..units import ellipsis, human_size, middle_ellipsis, rfc3339
 from .entries import escaped, lossless, type_word
 from .findings import owner_value, owners_text
 
@@ -238,12 +238,6 @@ def _owner_columns(
     ]
 
 
-def _middle_out(path: str) -> str:
-    """A path shortened in the middle to the width of the column."""
-    head = _TEXT_WIDTH // 3
-    return path if len(path) <= _TEXT_WIDTH else f"{path[:head]}…{path[head + 1 - _TEXT_WIDTH :]}"
-
-
 def timeline_table(*, full: bool, every_owner: bool) -> Table[Event]:
     """The columns of events; `full` shows whole names and commands.
 
@@ -265,7 +259,7 @@ def timeline_table(*, full: bool, every_owner: bool) -> Table[Event]:
             target = event.file.row.target
             arrow = "" if target is None else f" -> {escaped(target)}"
             path = escaped(event.file.row.found.path) + arrow
-            return path if full else _middle_out(path)
+            return path if full else middle_ellipsis(path, _TEXT_WIDTH)
         text = (event.engine.text if event.engine else "").replace("\t", " ")
         return text if full else ellipsis(text, _TEXT_WIDTH)
 

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..messages import say
-from ..table import Column, Table
+from ..table import Column, Narrow, Table
 from ..units import human_size
 from .entries import escaped, lossless
 from .identities import NONE, cache_id_column, chain_id_column, diff_id_column, id_words
@@ -177,7 +177,8 @@ def layer_table(account: Account, *, full: bool) -> Table[Row]:
         ),
     )
     identified = "CacheID" if account.has_places else "DiffID"
-    return Table(columns, ("Layer", identified, "Stored", "Wasted", "Hides", "CreatedBy"))
+    shown = ("Layer", identified, "Stored", "Wasted", "Hides", "CreatedBy")
+    return Table(columns, shown, narrow=None if full else Narrow({"CreatedBy": 20}, (identified,)))
 
 
 def path_table() -> Table[Row]:

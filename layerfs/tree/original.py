@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from layerfs.tree.parents import Given
 
-__all__ = ["Original"]
+__all__ = ["NO_XATTRS", "Original"]
 
-_NO_XATTRS: Mapping[bytes, bytes] = MappingProxyType({})
+NO_XATTRS: Mapping[bytes, bytes] = MappingProxyType({})
 _DIRECTORY = stat.S_IFDIR | 0o755
 _TYPE = 0o170000  # what `stat.S_IFMT` keeps of a mode, without a call for each look at one
 
@@ -48,7 +48,7 @@ class Original:
     rdev: int = 0
     links: int = 1
     target: bytes = b""
-    xattrs: Mapping[bytes, bytes] = field(default_factory=lambda: _NO_XATTRS)
+    xattrs: Mapping[bytes, bytes] = field(default_factory=lambda: NO_XATTRS)
     children: dict[bytes, Original] | None = None
 
     @property

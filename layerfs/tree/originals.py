@@ -27,7 +27,7 @@ from layerfs.formats.unpacked import (
     stored_xattrs,
 )
 from layerfs.formats.whiteouts import OPAQUE
-from layerfs.tree.original import Original
+from layerfs.tree.original import NO_XATTRS, Original
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,6 +46,7 @@ _MOST_XATTRS = 4096  # of an inode: more have no room in a list of the kernel's 
 _MOST_STEPS = 1 << 24  # components of link targets: the way of every member may lead through links
 _MAX_SYMLINKS = 40
 _MOST_FAULTS = 100
+_MOST_ENTERED = 4096
 _NOBODY = 0xFFFFFFFF  # to chown(2): leave it
 _NAMESPACES = (b"user.", b"trusted.", b"security.", b"system.posix_acl_")
 _INODES = 1 << 52  # above those of real disks, below what JSON readers round
@@ -104,7 +105,7 @@ class Originals:
         self._deleting = deleting
         self._numbers = 1
         self._steps = 0
-        self._entered: tuple[bytes, Original] = b"", self.root
+        self._entered: dict[bytes, Original] = {}  # directories by the paths they were reached by
         self._asked: tuple[bytes, Original | None] = b"", self.root
         self._equal: dict[int, int] = {}
         for member in members:
@@ -145,15 +146,12 @@ class Originals:
         directory = self._enter(folder, make=True)
         if directory is None:
             self._fault(path, "a part of its path is no directory: left out")
-        elif self._markers and name == OPAQUE_MARKER:
-            if not self._deleting:
-                self._set(directory, self._opaque, OPAQUE)
         elif self._markers and name.startswith(WHITEOUT):
-            self._whiteout(directory, name[len(WHITEOUT) :], header, path)
+            self._mark(directory, name, header, path)
+        elif kind := header.kind:
+            return self._entry(directory, name, kind, header, size)
         elif header.is_hard_link:
             return self._link(directory, name, header, path)
-        elif header.kind:
-            return self._entry(directory, name, header, size)
         return None
 
     def _is_too_long(self, path: bytes) -> bool:
@@ -165,13 +163,13 @@ class Originals:
     def settle(self) -> None:
         """Free what only unpacking needs."""
         self._equal.clear()
+        self._entered.clear()
 
     def _fault(self, path: bytes, what: str) -> None:
         if len(self.faults) < _MOST_FAULTS:
             self.faults.append(f"{os.fsdecode(path)}: {what}")
 
-    def _entry(self, directory: Original, name: bytes, header: Header, size: int) -> Original:
-        kind = header.kind
+    def _entry(self, directory: Original, name: bytes, kind: int, header: Header, size: int) -> Original:
         if kind == stat.S_IFDIR:
             made = (directory.children or {}).get(name)
             if made is None or made.kind != kind:  # else what is in it came before
@@ -188,6 +186,12 @@ class Originals:
             self._put(directory, name, made)
         self._dress(made, header)
         return made
+
+    def _mark(self, directory: Original, name: bytes, header: Header, path: bytes) -> None:
+        if name != OPAQUE_MARKER:
+            self._whiteout(directory, name[len(WHITEOUT) :], header, path)
+        elif not self._deleting:
+            self._set(directory, self._opaque, OPAQUE)
 
     def _whiteout(self, directory: Original, name: bytes, header: Header, path: bytes) -> None:
         """A device 0:0 without permissions, of the marker's owner."""
@@ -289,9 +293,22 @@ class Originals:
 
     def _enter(self, folder: bytes, *, make: bool) -> Original | None:
         """The directory at a path, links on the way followed inside the layer; None where there is none."""
-        known, directory = self._entered
-        if known == folder:
-            return directory
+        known = self._entered.get(folder)
+        if known is not None:
+            return known
+        above, _, name = folder.rpartition(b"/")
+        within = self._entered.get(above)
+        found = within.children.get(name) if within and within.children else None
+        if found is None or found.kind != stat.S_IFDIR:
+            found = self._walk_to(folder, make=make)
+        if found is not None:
+            if len(self._entered) >= _MOST_ENTERED:
+                self._entered.clear()
+            self._entered[folder] = found
+        return found
+
+    def _walk_to(self, folder: bytes, *, make: bool) -> Original | None:
+        """See `_enter`."""
         way, pending = [self.root], folder.split(b"/")[::-1]
         links = 0
         while pending:
@@ -311,7 +328,6 @@ class Originals:
                 way.append(found)
             else:
                 return None
-        self._entered = folder, way[-1]
         return way[-1]
 
     def _followed(self, link: Original) -> list[bytes]:
@@ -330,6 +346,8 @@ class Originals:
         if before is not None:
             self._drop(before)
             directory.links -= before.kind == stat.S_IFDIR
+            if before.kind in (stat.S_IFDIR, stat.S_IFLNK):
+                self._entered.clear()  # it may have led there
         if child.kind == stat.S_IFDIR:
             directory.links += 1
         directory.children[name] = child
@@ -341,7 +359,7 @@ class Originals:
         gone = directory.children.pop(name)
         directory.links -= gone.kind == stat.S_IFDIR
         self._drop(gone)
-        self._entered = b"", self.root  # it may have been below
+        self._entered.clear()  # it may have led there
 
     @staticmethod
     def _drop(gone: Original) -> None:
@@ -356,7 +374,10 @@ class Originals:
 
     def _new(self, kind: int) -> Original:
         self._numbers += 1
-        return Original(self._numbers, links=2) if kind == stat.S_IFDIR else Original(self._numbers, kind)
+        if kind == stat.S_IFDIR:
+            return Original(self._numbers, links=2)
+        # all in order, as every entry of every layer goes through here
+        return Original(self._numbers, kind, 0, 0, None, 0, 0, 1, b"", NO_XATTRS)
 
     def _weigh(self, size: int) -> None:
         self.weight += 1 + (size >> 8)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import stat
+import time
 from typing import TYPE_CHECKING
 
 from layerfs.formats.idmap import SAME
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 __all__ = ["OverlayLayer", "RawLayer"]
 
+_SURE = 0.1
+"""Seconds for which a layer that was there counts as there: most names are absent in most layers."""
+
 
 class RawLayer(Unmarked):
     """A `diff/` directory as it is on disk: whiteouts are devices, every attribute shows.
@@ -43,6 +47,7 @@ class RawLayer(Unmarked):
         """Read the layer whose root is `directory`; `owners` is the namespace of the engine."""
         self._directory = directory
         self._owners = None if owners.are_same else owners
+        self._there_until = 0.0
 
     @property
     def directory(self) -> HostDir:
@@ -76,10 +81,26 @@ class RawLayer(Unmarked):
             found = self._stat_of(directory.lstat(name))
         except OSError as error:
             # ENAMETOOLONG: a layer on another file system may hold longer names (ovl_lookup_single)
-            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+            if error.errno in (errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+                return None
+            if error.errno == errno.ENOENT:
+                self._check_it_is_there()
                 return None
             raise
         return Entry(name, found, whiteout=False)
+
+    def _check_it_is_there(self) -> None:
+        """Raise `OSError` where the layer itself was removed: what it had is lost then, and not absent."""
+        now = time.monotonic()
+        if now < self._there_until:
+            return
+        try:
+            links = self._directory.lstat().st_nlink
+        except FileNotFoundError:  # it was closed meanwhile, and is not found again
+            links = 0
+        if not links:
+            raise OSError(errno.EIO, "the layer's directory was removed")
+        self._there_until = now + _SURE
 
     def scan(self, path: bytes) -> Iterable[Entry]:
         """Every entry of the directory at `path`."""

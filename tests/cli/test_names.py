@@ -35,6 +35,7 @@ USES: Mapping[str, tuple[list[str], frozenset[str]]] = {
     "cp": (["{}:/no-such", "{out}"], ALL),
     "deleted": (["{}"], OWNERS),
     "diff": (["{}"], ALL),
+    "dockerfile": (["{}"], OWNERS),
     "du": (["--what-if", "{}"], OWNERS),
     "export": (["--format", "oci", "--all-tags", "{}"], frozenset({"image"})),
     "find": (["{}"], ALL),

@@ -56,6 +56,8 @@ COMMANDS = """
 images
 images -a --digests --format json
 history app:1
+dockerfile --full app:1
+dockerfile --context {new} app:1
 layers
 inspect app:1
 inspect box

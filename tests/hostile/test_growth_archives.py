@@ -27,6 +27,7 @@ COMMANDS = """
 images
 images -a --format json
 history app:1
+dockerfile --full app:1
 layers app:1
 ls -lR app:1 /
 find app:1

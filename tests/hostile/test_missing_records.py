@@ -107,6 +107,7 @@ def _commands(root: Path) -> list[tuple[str, ...]]:
         ("images", *JSON),
         ("images", "--usage", *JSON),
         ("history", IMAGE, *JSON),
+        ("dockerfile", IMAGE),
         ("layers", IMAGE, *JSON),
         ("layers", *JSON),
         ("chain-id", IMAGE),

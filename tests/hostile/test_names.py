@@ -35,6 +35,7 @@ COMMAND_LINES: dict[str, list[str]] = {
     "images": ["-a --usage --digests", "-a --no-trunc", "--filter label={evil}"],
     "containers": ["--size --no-trunc", ""],
     "history": ["--layers --no-trunc evil:0", "evil:0"],
+    "dockerfile": ["evil:0", "--full {container}"],
     "layers": ["", "evil:0"],
     "chain-id": ["--steps evil:0"],
     "inspect": [
@@ -78,7 +79,6 @@ FORMATS = {
 RAW = ("find changed", "hashes changed")
 """What prints names as find(1) and sha256sum(1) do, where that is no terminal."""
 NO_FORMAT = (
-    "cache",
     "cat",
     "chain-id",
     "completion",

@@ -41,6 +41,7 @@ INVOCATIONS: Mapping[str, list[list[str]]] = {
     "images": [["-a", "--usage", "--digests"]],
     "containers": [["--size"]],
     "history": [["--layers", "{image}"], ["{container}"]],
+    "dockerfile": [["--context", "{out}/context", "--full", "{image}"], ["{container}"]],
     "layers": [[], ["{image}"], ["--digests", "{container}"]],
     "chain-id": [["--steps", "{image}"]],
     "inspect": [[name] for name in NAMES],
@@ -246,6 +247,7 @@ IN_ARCHIVES = [
     *(["blame", "-R", "app:1"], ["waste", "app:1"], ["deleted", "app:1"], ["timeline", "app:1"]),
     *(["verify", "--all"], ["whois", "app:1"], ["cp", "app:1:/", "{out}/cp-{store}"]),
     *(["export", "app:1", "-o", "{out}/export-{store}"], ["mount", "app:1", "{mnt}"]),
+    ["dockerfile", "app:1", "--context", "{out}/context-{store}"],
 ]
 """What archives are asked; `{store}` is the name of one."""
 

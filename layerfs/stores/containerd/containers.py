@@ -1,4 +1,4 @@
-"""Containers: those of a Docker Engine by its own notes, those of others by containerd's.
+"""Containers: those of a Docker Engine from its own records, all others from containerd's.
 
 Sources: moby `daemon/containerd/image_snapshot.go`; containerd `core/containers/containers.go`,
 `internal/cri/store/container/metadata.go`.
@@ -47,15 +47,15 @@ class Containers:
         image_of: Callable[[str, str], str],
         report: Callable[[CorruptStore], None],
     ) -> None:
-        """Read those of a Docker data root, where it is one's, and those of namespaces.
+        """Read the containers of a Docker data root, if there is one, and those of namespaces.
 
         Args:
             root: the containerd root.
             docker: the data root, or None.
-            spaces: the namespaces, without that of a Docker Engine that has notes of its own.
-            snapshots: of these.
-            image_of: gives the ID of an image by its name and its config; empty where there is none.
-            report: takes what is wrong.
+            spaces: the namespaces, without that of the Docker Engine, which has records of its own.
+            snapshots: the snapshots of all namespaces.
+            image_of: gives the ID of an image by its name and its config; empty if there is none.
+            report: is told of damage.
         """
         self._notes = ContainerDB(docker) if docker else None
         self._spaces = spaces
@@ -67,7 +67,7 @@ class Containers:
 
     @functools.cached_property
     def _metas(self) -> Mapping[ContainerID, MetaContainer]:
-        """The containers that containerd itself knows; Docker's are known better by its own notes."""
+        """The containers in meta.db; Docker's own records know more of Docker's."""
         found: dict[ContainerID, MetaContainer] = {}
         for space in self._spaces:
             for meta in space.containers.values():
@@ -98,7 +98,7 @@ class Containers:
             config = attempt(self._report, lambda: self._config(container_id))
             own = tuple(self._own(container_id))
             elsewhere = config.driver if config and config.driver == DRIVER else None
-            if not own and not elsewhere and self._snapshots:  # else it is told what is missing for all
+            if not own and not elsewhere and self._snapshots:  # else one report for all was made
                 self._report(MissingFile(f"container {container_id}", "it has no snapshot"))
             layers = tuple(layer for layer, _ in own)
             top = self._top(own[0][1]) if own else None
@@ -112,15 +112,15 @@ class Containers:
         return self._snapshots.of(meta.snapshot_key if meta and meta.snapshot_key else container_id)
 
     def config_name(self, container_id: ContainerID) -> str | None:
-        """The path of Docker's config of a container, for messages; None where there is no Docker."""
+        """The path of Docker's config of a container, for messages; None without a Docker data root."""
         return self._notes.config_name(container_id) if self._notes else None
 
     def host_config(self, container_id: ContainerID) -> Json | None:
-        """What it asks of the host; None where nothing tells; raises `CorruptStore`."""
+        """Its host config; None if there is none; raises `CorruptStore`."""
         return self._notes.host_config(container_id) if self._notes else None
 
     def aliases(self) -> Mapping[str, Sequence[ContainerID]]:
-        """The containers by what else they are called: in full by Kubernetes, and behind their pod."""
+        """The containers by their other names: the full ones of Kubernetes, and those with their pod."""
         found: dict[str, list[ContainerID]] = {}
         for container_id, meta in self._metas.items():
             noted, pod = self._kubernetes.metadata(meta), self._kubernetes.pod(meta)
@@ -134,7 +134,7 @@ class Containers:
         return found
 
     def records(self, container_id: ContainerID) -> Json | None:
-        """What there is of a container that is not Docker's, in the words of who wrote it down; or None."""
+        """The records of a container that is not Docker's, as they were written down; or None."""
         meta = self._metas.get(container_id)
         if meta is None:
             return None
@@ -150,7 +150,7 @@ class Containers:
         }
 
     def _in_pod(self, container: Container) -> Container:
-        """The same, with what Kubernetes tells of it."""
+        """The container, with its pod and labels of Kubernetes."""
         meta = self._metas.get(container.id)
         noted = self._kubernetes.metadata(meta) if meta else None
         if meta is None or noted is None:

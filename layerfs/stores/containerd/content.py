@@ -1,4 +1,4 @@
-"""`io.containerd.content.v1.content`: the blobs, by digest. The form is that of an OCI layout.
+"""`io.containerd.content.v1.content`: the blobs, by digest, laid out as in an OCI layout.
 
 Source: containerd `plugins/content/local/store.go`.
 """
@@ -35,18 +35,18 @@ class Content:
     """The blobs of one containerd root; all namespaces share them."""
 
     def __init__(self, root: HostDir) -> None:
-        """Those below the containerd root `root`."""
+        """Read the content store of the containerd root `root`."""
         self._root = root
         self._outer: DirectoryOuter | None = None
         with contextlib.suppress(OSError):  # every blob is missing then
             self._outer = DirectoryOuter(root.subdir(CONTENT), shared_files())
 
     def name_of(self, digest: str) -> str:
-        """What to call a blob in messages."""
+        """The path of a blob, for messages."""
         return self._root.name_of(f"{CONTENT}/blobs/{digest.replace(':', '/', 1)}")
 
     def find(self, digest: str) -> Blob | None:
-        """The blob of a digest, whose form was checked; None where it is not there.
+        """The blob of a digest (of a valid form); None if it is not there.
 
         Raises:
             MalformedFile: it is no regular file, or cannot be read.
@@ -63,29 +63,29 @@ class Content:
                 yield algorithm, name.decode("ascii", "backslashreplace")
 
     def ingests(self) -> list[str]:
-        """The directories of downloads that did not end, sorted."""
+        """The directories of unfinished downloads, sorted."""
         names = self._outer.below(b"ingest") if self._outer else ()
         return sorted(os.fsdecode(name) for name in names)
 
     def size(self, digest: str) -> int | None:
-        """Bytes of a blob that is there; None of one that is not, or that cannot be read."""
+        """The size of a blob in bytes; None if it is not there, or cannot be read."""
         found = self.find(digest)
         return found.size if found else None
 
     def document(self, descriptor: Descriptor) -> bytes:
-        """The bytes of a small blob, which hash to its digest.
+        """The bytes of a small blob, such as a manifest, checked by its digest.
 
         Raises:
-            MissingFile: it is not there.
-            DigestMismatch: it is another.
-            MalformedFile: it cannot be read, or is too large for a document.
+            MissingFile: the blob is not there.
+            DigestMismatch: its content has another digest.
+            MalformedFile: it cannot be read, or is too large.
         """
         content = self._small(descriptor.digest)
         algorithm, _, wanted = descriptor.digest.partition(":")
         if algorithm in _ALGORITHMS:
             computed = hashlib.new(algorithm, content).hexdigest()
             if computed != wanted:
-                blob = self.find(descriptor.digest)  # a link is called by what it leads to
+                blob = self.find(descriptor.digest)  # a link is named by its target
                 name = blob.label if blob else self.name_of(descriptor.digest)
                 raise DigestMismatch(
                     name, "the content does not hash to its name", expected=wanted, found=computed
@@ -93,10 +93,10 @@ class Content:
         return content
 
     def _small(self, digest: str) -> bytes:
-        """All of a blob that is a document; raises as `document`."""
+        """The whole content of a small blob; raises as `document`, but checks no digest."""
         algorithm, _, name = digest.partition(":")
         if folder := self._folders.get(algorithm):
-            with contextlib.suppress(OSError):  # what is no plain file is told below
+            with contextlib.suppress(OSError):  # other types are reported below
                 return _read(folder, os.fsencode(name))
         blob = self.find(digest)
         if blob is None:
@@ -105,7 +105,7 @@ class Content:
 
     @functools.cached_property
     def _folders(self) -> Mapping[str, HostDir]:
-        """The directories that documents are read in, which need no pool as blobs do: each is read once."""
+        """The directories of blobs, open, for reading documents once; no pool is needed."""
         found: dict[str, HostDir] = {}
         for algorithm in _ALGORITHMS:
             with contextlib.suppress(OSError):
@@ -114,9 +114,9 @@ class Content:
 
 
 def _read(folder: HostDir, name: bytes) -> bytes:
-    """All of a document: as `HostDir.read`, with half of its calls, as a listing reads thousands."""
+    """The content of a file: as `HostDir.read`, with half of its system calls; listings read thousands."""
     status = folder.lstat(name)
     if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_SMALL:
-        return folder.read(name, MOST_SMALL)  # which tells why not
+        return folder.read(name, MOST_SMALL)  # which raises the reason
     with HostFile(folder.open_seen(name)) as file:
         return file.read(0, status.st_size)

@@ -1,7 +1,7 @@
-"""The images of some namespaces: every target with all its names, and the platform of it that is meant.
+"""The images of some namespaces: every target with all its names, and the platform that is used.
 
-What an image is called by is its target, an index or a manifest; in the namespace of Kubernetes it is the
-config, as crictl has it.
+The ID of an image is the digest of its target, an index or a manifest; in the namespace of Kubernetes it is
+that of its config, as in crictl.
 
 Sources: moby `daemon/containerd/image_list.go`, `image.go`; containerd `internal/cri/store/image/image.go`.
 """
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["KUBERNETES", "ContainerdImage", "Images", "Target"]
 
 KUBERNETES = "k8s.io"
-"""The namespace of Kubernetes, whose images are called by their configs."""
+"""The namespace of Kubernetes, in which the ID of an image is the digest of its config."""
 
 _DANGLING = "moby-dangling@"
 _PARENT = "org.mobyproject.image.parent"
@@ -44,12 +44,12 @@ _ID_NAME = re.compile(r"sha256:[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What names point at.
+    """An index or manifest that names point to.
 
     Attributes:
         descriptor: of the index or manifest.
         metas: the records of the names.
-        by_config: whether an image of it is called by its config.
+        by_config: whether its image has the digest of the config as ID.
     """
 
     descriptor: Descriptor
@@ -58,7 +58,7 @@ class Target:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """As they are written, without what only stands for an image that lost its name."""
+        """The names as written, without those that stand for an image that lost its name."""
         found = (meta.name for meta in self.metas)
         return tuple(
             name for name in found if not name.startswith(_DANGLING) and not _ID_NAME.fullmatch(name)
@@ -66,7 +66,7 @@ class Target:
 
     @property
     def parent(self) -> str | None:
-        """The target that a classic build, or a commit, made it from."""
+        """The digest of the target that a classic build or a commit made it from."""
         return next((found for meta in self.metas if (found := meta.labels.get(_PARENT))), None)
 
 
@@ -76,10 +76,10 @@ class ContainerdImage(Image):
 
     Attributes:
         target: what its names point at.
-        below: every manifest that is reached from there.
-        chosen: the one of these that it is; None of what is no image.
-        platform: in the usual words.
-        names: every name as it is written.
+        below: every manifest below the target.
+        chosen: the manifest of this image; None for a target that is no image.
+        platform: its platform, in normal form.
+        names: every name as written.
         other_names: those that are no references.
     """
 
@@ -92,12 +92,12 @@ class ContainerdImage(Image):
 
     @property
     def manifest(self) -> Manifest | None:
-        """What its manifest says; None of what is no image."""
+        """Its manifest; None for a target that is no image."""
         return self.chosen.manifest if self.chosen else None
 
     @property
     def listed_references(self) -> tuple[Reference, ...]:
-        """Its tags, and its target in the repository of the last name alone, as Docker lists them."""
+        """Its tags, and its digest in the repository of the last name, as Docker lists them."""
         if len(self.names) < 2:
             return self.references
         last = _told_apart(self.names[-1:], self.target).references
@@ -105,35 +105,35 @@ class ContainerdImage(Image):
 
     @property
     def has_name(self) -> bool:
-        """Whether anything names it, be it a reference or not."""
+        """Whether it has any name, a reference or not."""
         return bool(self.names)
 
     @property
     def target_digest(self) -> str:
-        """What its names point at."""
+        """The digest that its names point to."""
         return self.target.digest
 
     @property
     def platform_name(self) -> str | None:
-        """What it is for, as `linux/arm/v7`, in the words of the index where that says."""
+        """Its platform, such as `linux/arm/v7`, as the index writes it if it does."""
         noted = self.chosen.descriptor.platform if self.chosen else None
         return str(noted or "") or str(self.platform) or None
 
     @property
     def shown(self) -> tuple[ManifestBelow, ...]:
-        """The manifests that it stands for: all below its target, or one platform that is shown alone."""
+        """The manifests that count as this image: all below its target, or that of the one platform shown."""
         alone = self.chosen and self.id == self.chosen.descriptor.digest != self.target.digest
         return (self.chosen,) if alone and self.chosen else self.below
 
     @property
     def name(self) -> str:
-        """What to call it: its first tag, else any name, else its ID."""
+        """Its first tag, else any name, else its ID."""
         tagged = (reference for reference in self.references if reference.tag)
         return str(next(tagged, None) or next(iter(self.references or self.names), self.id))
 
 
 class Images:
-    """The images of some namespaces; each target is read when it is first asked for.
+    """The images of some namespaces; each target is read when it is needed.
 
     Attributes:
         targets: every target by its digest, in the order of their first names.
@@ -151,11 +151,11 @@ class Images:
         """Know the images of `spaces`.
 
         Args:
-            spaces: the namespaces; of two that have the same target it is one image.
+            spaces: the namespaces; a target that several have is one image.
             content: has their blobs.
-            report: takes what is wrong.
-            platform: `os/architecture[/variant]` that is meant; raises `ValueError` where it is none.
-            meta_name: the database of the namespaces, as messages call it.
+            report: is told of damage.
+            platform: `os/architecture[/variant]` to use; raises `ValueError` if it is malformed.
+            meta_name: the path of meta.db, for messages.
         """
         self._content = content
         self._report = report
@@ -192,7 +192,7 @@ class Images:
 
     @functools.cached_property
     def ids(self) -> Mapping[ImageID, str]:
-        """The target of every image by its ID; of one that is called by its config and has none, its own."""
+        """The target of every image by image ID; an image without a config has the target's digest as ID."""
         found: dict[ImageID, str] = {}
         for digest, target in self.targets.items():
             found[self._id_of(target)] = digest
@@ -226,9 +226,9 @@ class Images:
         return self._names[digest]
 
     def id_of_name(self, name: str, config: str = "") -> str:
-        """The ID of the image that has a name, as it is written; empty where there is none.
+        """The ID of the image with this name, as written; empty if there is none.
 
-        Where an image is called by `config`, it is that, as the name may mean another since.
+        If an image has `config` as its ID, it is that one, as the name may have moved to another image since.
         """
         return config if config in self.ids else self._by_name.get(name, config)
 
@@ -268,11 +268,11 @@ class Images:
         return known
 
     def every_platform(self, image_id: ImageID, *, missing: bool = False) -> list[ContainerdImage]:
-        """The images of all platforms of a target, each called by its own manifest.
+        """The images of all platforms of a target; the ID of each is the digest of its manifest.
 
         Args:
-            image_id: of the image.
-            missing: also those of which nothing is there, without a config.
+            image_id: the ID of the image.
+            missing: also platforms that were never fetched, without a config.
         """
         target = self.targets[self.ids[image_id]]
         found: list[ContainerdImage] = []
@@ -306,17 +306,17 @@ class Images:
                     f"there is no image for {self.wanted} below it",
                     found=there,
                 )
-            return self._made(image_id, target, None, EMPTY)  # no image: an artifact, as a chart
+            return self._made(image_id, target, None, EMPTY)  # no image, but an artifact such as a chart
         if chosen.problem:
             raise chosen.problem
         return self._made(image_id, target, chosen, self._config(chosen))
 
     def _choose(self, below: Sequence[ManifestBelow]) -> ManifestBelow | None:
-        """The manifest that is meant: of those that are there the best for this machine, or as wished."""
+        """The manifest to use: among those that are there the best for this machine, or for `wanted`."""
         images = [item for item in below if item.is_image]
         there = [item for item in images if item.manifest] or images
         if len(there) == 1 and not self.wanted:
-            return there[0]  # its platform makes no difference, and need not be read
+            return there[0]  # the only one: its platform need not be read
         for wanted in self._preferred:
             for item in there:
                 if self._platform_of(item) == wanted:
@@ -336,7 +336,7 @@ class Images:
         return _of_config(config)
 
     def _config(self, item: ManifestBelow) -> ImageConfig:
-        """The config of a manifest that is there, read once; raises `CorruptStore`."""
+        """The config of a manifest, read once; raises `CorruptStore`."""
         digest = item.descriptor.digest
         if digest not in self._configs:
             try:
@@ -384,7 +384,7 @@ class _Names(NamedTuple):
 
 
 def _told_apart(names: Iterable[str], target: Descriptor) -> _Names:
-    """The names of a target; the target in each of their repositories is a reference too."""
+    """Sort the names of a target; its digest in each of their repositories is a reference too."""
     found: set[Reference] = set()
     others: list[str] = []
     for name in names:

@@ -1,7 +1,7 @@
-"""What images take: their blobs as the namespaces note them, and their snapshots as snapshotters do.
+"""The sizes of images: of their blobs, as recorded in meta.db, and of their snapshots, as in metadata.db.
 
-Docker's size of an image is that of all blobs that are there and of all that is unpacked; Kubernetes' is that
-of the blobs of one platform, whether they are there or not.
+For Docker the size of an image is that of all blobs that are there, and of all that is unpacked. For
+Kubernetes it is that of the blobs of one platform, whether they are there or not.
 
 Sources: moby `daemon/containerd/image_list.go` (multiPlatformSummary, computeSharedSize), `image_inspect.go`
 (size), `service.go` (ImageDiskUsage) of v29; containerd `core/images/usage/calculator.go`,
@@ -37,12 +37,12 @@ __all__ = ["ImageSizes", "blob_part_name", "snapshot_part_name"]
 
 
 def blob_part_name(digest: str) -> str:
-    """What a blob is called among the parts of images; a layer's chain ID may be the same digest."""
+    """The name of a blob among the parts of images; it differs from a chain ID with the same digest."""
     return f"blob {digest}"
 
 
 def snapshot_part_name(placed: Placed) -> str:
-    """What a snapshot that is no image's layer is called among the parts of images."""
+    """The name, among the parts of images, of a snapshot that is no layer of an image."""
     return f"snapshot {placed.place}"
 
 
@@ -56,7 +56,7 @@ class ImageSizes:
         snapshots: Snapshots,
         report: Callable[[CorruptStore], None],
     ) -> None:
-        """Those of the images of `spaces`, whose configs are in `content`; `report` takes what is wrong."""
+        """Measure images of `spaces`, whose documents are in `content`; `report` is told of damage."""
         self._spaces = spaces
         self._content = content
         self._snapshots = snapshots
@@ -66,9 +66,9 @@ class ImageSizes:
         self._parts: dict[tuple[str, str], ImageParts] = {}
 
     def parts(self, image: ContainerdImage) -> ImageParts:
-        """The blobs that are there and the snapshots, of an image or of one platform that is shown alone.
+        """The blobs that are there, and the snapshots, of an image or of the one platform that is shown.
 
-        An index counts in the total of a store only.
+        An index counts only in the total of a store.
         """
         key = (image.id, image.target.digest)
         if key not in self._parts:
@@ -82,12 +82,12 @@ class ImageSizes:
         return ImageParts(tuple(counted), tuple(self._present(indexes.values())))
 
     def packed(self, image: ContainerdImage) -> int | None:
-        """Bytes of the blobs that are there, as Docker has it: without indexes."""
+        """Bytes of the blobs that are there, without indexes, as Docker counts."""
         return added_up(part.size for item in image.shown for part in self._blobs(item))
 
     @staticmethod
     def referenced(image: ContainerdImage) -> int:
-        """Bytes of the blobs of one platform, and of the indexes above it, whether they are there or not."""
+        """Bytes of the blobs of one platform, and of the indexes above it, also of missing ones."""
         chosen = image.chosen
         if chosen is None:
             named: tuple[Descriptor, ...] = (image.target,)
@@ -100,10 +100,10 @@ class ImageSizes:
     # -- blobs ---------------------------------------------------------------------------------
 
     def _blobs(self, item: ManifestBelow) -> Iterator[Part]:
-        """A manifest, and what it names, as far as it is there; a blob named twice is there twice."""
+        """A manifest and the blobs that it names, if they are there; one that is named twice comes twice."""
         yield from self._present([item.descriptor, *(item.manifest.named if item.manifest else ())])
         if item.manifest is None and self.blob(item.descriptor.digest) is not None:
-            # it should be readable, so what it names is not known
+            # it is damaged, so the blobs that it names are not known
             yield Part(blob_part_name(f"below {item.descriptor.digest}"), None)
 
     def _present(self, named: Iterable[Descriptor]) -> Iterator[Part]:
@@ -113,7 +113,7 @@ class ImageSizes:
                 yield Part(blob_part_name(descriptor.digest), size)
 
     def blob(self, digest: str) -> int | None:
-        """Bytes of a blob that a namespace has; None of one that it has not."""
+        """The size of a blob that a namespace has a record of, else None."""
         if digest not in self._noted:
             found = (space.blob(digest) for space in self._spaces)
             self._noted[digest] = next((blob.size for blob in found if blob), None)
@@ -122,7 +122,7 @@ class ImageSizes:
     # -- snapshots -----------------------------------------------------------------------------
 
     def _unpacked(self, image: ContainerdImage, item: ManifestBelow) -> tuple[Part, ...]:
-        """What its layers and all that they stand on take; nothing where the uppermost is not unpacked."""
+        """The snapshots of its layers and all below; none if the top layer is not unpacked."""
         config = self._config(image, item)
         chain = chain_ids(config.diff_ids) if config else ()
         top = chain[-1] if chain else None
@@ -140,7 +140,7 @@ class ImageSizes:
         return attempt(self._report, functools.partial(config_of, self._content, item))
 
     def _stack(self, top: Placed, chain: Sequence[ChainID]) -> tuple[Part, ...]:
-        """What it stands on by the records; where these are damaged (reported), the base is the config's."""
+        """The snapshots up to `top`; if records are damaged (reported), those of the config's layers."""
         stack, problem = self._snapshots.below(top)
         if problem:
             self._report(problem)
@@ -150,7 +150,7 @@ class ImageSizes:
 
 
 def _part(placed: Placed) -> Part:
-    """A snapshot; what a classic build left between layers is never shared, as Docker has it."""
+    """A snapshot as a part; one that a classic build left between layers is never shared, as for Docker."""
     chain = chain_of_key(placed.key)
     if chain:
         return Part(chain, placed.snapshot.size, is_layer=True)

@@ -13,10 +13,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from layerfs.damage import attempt
-from layerfs.errors import (
-    LayerNotFound,
-    MissingFile,
-)
+from layerfs.errors import LayerNotFound, MissingFile
 from layerfs.formats.errors import FormatError
 from layerfs.formats.jsontext import mapping, text
 from layerfs.layernames import KnownLayer
@@ -30,6 +27,7 @@ from layerfs.stores.containerd.names import ContainerdLayerNames
 from layerfs.stores.containerd.pins import kept_keys, leased_blobs, pinned, unclaimed
 from layerfs.stores.containerd.storedimages import StoredImages
 from layerfs.stores.containerd.trees import Trees
+from layerfs.stores.docker.recordedpaths import RecordedPaths
 from layerfs.stores.docker.volumes import volumes
 from layerfs.tree.union import UnionTree
 
@@ -63,7 +61,7 @@ if TYPE_CHECKING:
 __all__ = ["ContainerdStore"]
 
 
-class ContainerdStore(StoredImages):
+class ContainerdStore(StoredImages, RecordedPaths):
     """Some namespaces of one containerd root, open for reading; never written to."""
 
     _is_quiet = False
@@ -78,7 +76,7 @@ class ContainerdStore(StoredImages):
         )
 
     def keep_quiet(self) -> None:
-        """Log no defect from now on: whoever asks tells of all that is in `damage`."""
+        """Log no damage from now on; who calls this reports what is in `damage`."""
         self._is_quiet = True
 
     def report(self, problem: CorruptStore) -> None:
@@ -92,11 +90,11 @@ class ContainerdStore(StoredImages):
     # -- places --------------------------------------------------------------------------------
 
     def layer_names(self, layers: Callable[[], Iterable[KnownLayer]]) -> ContainerdLayerNames:
-        """The names of some layers, with keys and digests of blobs."""
+        """The names of some layers, with the keys of snapshots and the digests of blobs."""
         return ContainerdLayerNames(layers, self._of_no_image, lambda: self._by_digest)
 
     def _of_no_image(self, key: str) -> Placed | None:
-        """The snapshot of a key that is no chain ID of an image's layer."""
+        """The snapshot of a key that is not the chain ID of an image's layer."""
         return None if chain_of_key(key) in self.layers_by_chain else self._snapshots.of(key)
 
     @functools.cached_property
@@ -108,7 +106,7 @@ class ContainerdStore(StoredImages):
         return found
 
     def known_layers(self) -> Iterator[KnownLayer]:
-        """Every layer of an image, and then every other snapshot."""
+        """Every layer of an image, then every other snapshot."""
         layers = self.layers_by_chain.values()
         yield from (KnownLayer(layer.chain_id, layer.diff_id, layer.cache_id) for layer in layers)
         known = {layer.cache_id for layer in layers}
@@ -121,11 +119,11 @@ class ContainerdStore(StoredImages):
         return {placed.place: placed for placed in self._snapshots.all()}
 
     def places(self) -> Sequence[str]:
-        """Every snapshot by its place, in the order of their numbers."""
+        """Every snapshot by its place, sorted by number."""
         return list(self._placed)
 
     def placed(self, layer: Layer | BareLayer) -> Placed | None:
-        """The snapshot of a layer; None where it has none."""
+        """The snapshot of a layer; None if it has none."""
         return (
             self._placed.get(layer.cache_id) if isinstance(layer, BareLayer) else self.own_layer(layer).placed
         )
@@ -157,7 +155,7 @@ class ContainerdStore(StoredImages):
         return name.removeprefix(self.path.rstrip("/") + "/")
 
     def bare_layer(self, place: str) -> Layer | BareLayer:
-        """The snapshot at a place, and the container whose it is; raises `LayerNotFound`."""
+        """The snapshot at a place, with its container; raises `LayerNotFound`."""
         if place not in self._placed:
             raise LayerNotFound(f"no such layer: {place}")
         placed = self._placed[place]
@@ -180,7 +178,7 @@ class ContainerdStore(StoredImages):
 
     @property
     def has_pods(self) -> bool:  # type: ignore[override]
-        """Whether there is a pod, or nothing but the namespace of Kubernetes, be it without containers."""
+        """Whether there is a pod, or only the namespace of Kubernetes is read."""
         is_kubernetes = {space.name for space in self.spaces} == {KUBERNETES}
         return is_kubernetes or any(item.pod for item in self.containers())
 
@@ -197,11 +195,11 @@ class ContainerdStore(StoredImages):
         return self._containers.placed(container.id)
 
     def container_records(self, container: Container) -> Json | None:
-        """What there is of a container that is not Docker's, in the words of who wrote it down; or None."""
+        """The records of a container that is not Docker's, as they were written down; or None."""
         return self._containers.records(container.id)
 
     def config_name(self, container: ContainerID) -> str:
-        """The record with a container's config: Docker's file, where Docker has it."""
+        """The path or name of a container's config, for messages."""
         return self._containers.config_name(container) or super().config_name(container)
 
     def container_aliases(self) -> Mapping[str, Sequence[ContainerID]]:
@@ -209,7 +207,7 @@ class ContainerdStore(StoredImages):
         return self._containers.aliases()
 
     def host_config(self, container: Container) -> Json | None:
-        """What a container asks of the host; None where that is missing or damaged (reported)."""
+        """A container's host config; None if it is missing or damaged (reported)."""
         return attempt(self.report, lambda: self._containers.host_config(container.id))
 
     def layers_below(self, container: Container) -> tuple[Layer, ...]:
@@ -217,7 +215,7 @@ class ContainerdStore(StoredImages):
         return tuple(item for item in self.stack(container) if isinstance(item, Layer))
 
     def images_of(self, container: Container) -> Collection[str]:
-        """The images that have the manifest a container was made from, as Docker notes it; else its image."""
+        """The images with the manifest that Docker recorded for a container; else the image of its config."""
         raw = container.config.raw if container.config else {}
         try:
             manifest = text(mapping(raw, "ImageManifest"), "digest")
@@ -232,7 +230,7 @@ class ContainerdStore(StoredImages):
         for problem in self._build_cache.problems:
             self.report(problem)
         layers = self.layers_by_chain
-        # another namespace or snapshotter may have but the lower ones of the same layers
+        # another namespace or snapshotter may have only the lower ones of the same layers
         is_one = len(self.spaces) == len(self.snapshotters) == 1
         tops = layers.keys() - ({layer.parent for layer in layers.values()} if is_one else set())
         found = pinned(
@@ -251,7 +249,7 @@ class ContainerdStore(StoredImages):
 
     @functools.cached_property
     def _twins(self) -> Mapping[str, ContainerdLayer]:
-        """The layers of images by the places where they lie once more, of other namespaces."""
+        """Layers of images by the places of further copies of them, in other namespaces."""
         found: dict[str, ContainerdLayer] = {}
         for place, placed in self._placed.items():
             chain = chain_of_key(placed.key) if placed.snapshot.name else None
@@ -261,7 +259,7 @@ class ContainerdStore(StoredImages):
         return found
 
     def chain_of_twin(self, place: str) -> ChainID | None:
-        """The layer that lies at a place once more, as a second namespace has it; None where it is none."""
+        """The layer of which a place has a further copy, of another namespace; None if it has none."""
         return self._twins[place].chain_id if place in self._twins else None
 
     def _own_snapshots(self) -> Iterator[Placed]:
@@ -278,11 +276,11 @@ class ContainerdStore(StoredImages):
         return self.directory.display
 
     def unclaimed(self, needed: Collection[str]) -> Iterator[Unclaimed]:
-        """The snapshots that are not in `needed`, and directories that are no snapshot's."""
+        """The snapshots that are not in `needed`, and directories without a snapshot."""
         return unclaimed(self._placed.values(), self.snapshotters.values(), needed, self._trees.size)
 
     def volumes(self) -> Sequence[Volume] | None:
-        """The volumes of a Docker Engine; None where there are none, or not one's (or damaged)."""
+        """The Docker Engine's volumes; None if there is no engine, or no volumes, or they are damaged."""
         return volumes(self.docker, self.report) if self.docker else None
 
     @functools.cached_property
@@ -298,7 +296,7 @@ class ContainerdStore(StoredImages):
     def stack(self, subject: Named) -> tuple[Layer | BareLayer, ...]:
         """Every layer of an image, a container or a chain, base first; raises `CorruptStore`.
 
-        What was made by a classic build stands also on what that build's containers had of their own.
+        After a classic build there are also snapshots of the build's containers between the layers.
         """
         if isinstance(subject, Image):
             return self._trees.stack_of_chain(self.chain(subject))
@@ -340,12 +338,12 @@ class ContainerdStore(StoredImages):
         return UnionTree([self.source(layer) for layer in reversed(self.stack(top))])
 
     def tree_under(self, placed: Placed) -> UnionTree | None:
-        """What a snapshot stands on, None for a base; raises `CorruptStore`."""
+        """The tree below a snapshot; None for a base; raises `CorruptStore`."""
         below = self._trees.stack(placed, self.layers_by_chain)[:-1]
         return UnionTree([self.source(layer) for layer in reversed(below)]) if below else None
 
     def tree_of_snapshot(self, layer: ContainerdLayer) -> UnionTree:
-        """The files of a layer as they are unpacked, and not its blob; raises `CorruptStore`."""
+        """A layer from its snapshot, never from its blob; raises `CorruptStore`."""
         placed = layer.placed
         if placed is None or placed.snapshotter.is_whole:
             raise MissingFile(f"layer {layer.chain_id}", "it is not unpacked as a layer")
@@ -363,7 +361,7 @@ class ContainerdStore(StoredImages):
             raise MissingFile(
                 self.content.name_of(layer.digest or layer.diff_id),
                 "the layer's blob is not in the content store",
-                hint="--salvage makes tars of the snapshots, and --format rootfs needs no blobs",
+                hint="--salvage makes tars from the snapshots, and --format rootfs needs no blobs",
             )
         return layer.packed
 

@@ -1,4 +1,4 @@
-"""The part of a containerd store that tells which images and layers there are; it knows no tree."""
+"""The images and layers of a containerd store; this part knows no trees."""
 
 from __future__ import annotations
 
@@ -59,19 +59,18 @@ class StoredImages(Store):
 
     Attributes:
         directory: the containerd root.
-        docker: the data root of the Docker Engine whose namespace is read, or None.
-        dockers_namespace: that namespace, or None.
+        docker: the data root of the Docker Engine whose namespace is read; None if there is none.
+        dockers_namespace: the name of that namespace, or None.
         spaces: the namespaces that are read.
-        every_space: those and the others.
+        every_space: all namespaces.
         content: the blobs.
-        snapshotters: those in use, by name.
+        snapshotters: the snapshotters in use, by name.
         cache: decompresses blobs.
-        gone: why nothing of the namespaces can be read; None where it can.
-        bolt_state: which state of databases is read.
+        gone: why meta.db cannot be read; None if it can.
+        bolt_state: the state of databases that is read, as for `read_boltfile`.
     """
 
     kind = "containerd"
-    has_graph_driver = False
     place_word, link_word = "snapshot", "key"
     account_rules = AccountRules(
         every_image=True,
@@ -103,7 +102,7 @@ class StoredImages(Store):
         )
         self.dockers_namespace = opened.namespace if self.docker else None
         self._report_lost_snapshotters()
-        # of a database that is gone it is said once, and not of each record
+        # a lost database is reported once, not for each record
         told = _log.debug if self.gone else self.report
         self._snapshots = Snapshots(self.spaces, self.snapshotters, told, self.meta_name)
         self.cache = cache
@@ -114,7 +113,7 @@ class StoredImages(Store):
 
     @property
     def lists_unnamed(self) -> bool:  # type: ignore[override]
-        """Whether images without a name are listed: Docker's client hides them since 29."""
+        """Whether images without a name are listed: Docker's client hides them since version 29."""
         return not all(is_dockers(space.name) for space in self.spaces)
 
     @property
@@ -134,17 +133,17 @@ class StoredImages(Store):
 
     @property
     def driver(self) -> str | None:  # type: ignore[override]
-        """The snapshotter, of several in use the first."""
+        """The first snapshotter in use."""
         return next(iter(self.snapshotters), None)
 
     @classmethod
     def open(cls, path: str, options: Options) -> Self:
-        """Open a containerd root, the one of a Docker data root, or one below an evidence tree.
+        """Open a containerd root, or that of a Docker data root or of a whole system.
 
         Raises:
-            DataRootError: there is none, or not the namespace that was asked for.
+            DataRootError: there is none, or it has not the wanted namespace.
             CorruptStore: its `meta.db` cannot be read.
-            ValueError: `options.platform` is none.
+            ValueError: `options.platform` is malformed.
         """
         cache = Cache(options.cache or CacheOptions(), options.progress)
         opened = open_containerd(path, tell=not options.searching)
@@ -152,7 +151,7 @@ class StoredImages(Store):
         return cls(opened, options, cache)
 
     def _namespaces(self, state: str) -> tuple[Mapping[str, Namespace], CorruptStore | None]:
-        """Every namespace; and why the database cannot be read, if so: then the names of some alone."""
+        """Every namespace, and None; or the names of some without content, and why meta.db cannot be read."""
         try:
             database = read_boltfile(self.directory, META_DB, self.report, state)
         except OSError as error:
@@ -171,12 +170,12 @@ class StoredImages(Store):
         self.report(MalformedFile(name, error.problem, expected=error.expected, found=error.found))
 
     def require(self, *parts: str) -> None:
-        """Raise `StoreGone` where the names are asked for and their database cannot be read."""
+        """Raise `StoreGone` if `RECORDS` are needed and meta.db cannot be read."""
         if self.gone and RECORDS in parts:
             raise StoreGone(self.gone)
 
     def lacks(self, part: str) -> bool:
-        """Whether a part is not there at all; that was reported then."""
+        """Whether a part is not there at all; then that was reported."""
         return part == RECORDS and self.gone is not None
 
     def namespaces(self) -> Sequence[str]:
@@ -184,7 +183,7 @@ class StoredImages(Store):
         return filled(self._known)
 
     def _report_lost_snapshotters(self) -> None:
-        """Name the databases that the namespaces need and that are not there; a proxy's lies elsewhere."""
+        """Report each missing database of a snapshotter that namespaces use, except those of proxies."""
         for name in dict.fromkeys(name for space in self.spaces for name in space.snapshotters):
             if not has_database(self.directory, name) and any(space.snapshots(name) for space in self.spaces):
                 problem = "the file is missing: snapshots are known by their numbers alone"
@@ -252,38 +251,38 @@ class StoredImages(Store):
     # -- sizes ---------------------------------------------------------------------------------
 
     def size(self, image: Image) -> int | None:
-        """The size of an image as its engine prints it: crictl that of its blobs, Docker all on disk."""
+        """The size of an image as its engine prints it: of its blobs in crictl, of all on disk in Docker."""
         own = self.own_image(image)
         if self._images.targets[own.target.digest].by_config:
             return self._sizes.referenced(own)
         return self.disk_usage(own)
 
     def inspected_size(self, image: Image) -> int:
-        """What `docker image inspect` calls the size: that of the blobs of one platform, with its indexes."""
+        """The size in `docker image inspect`: that of the blobs of one platform, with its indexes."""
         return self._sizes.referenced(self.own_image(image))
 
     def packed_size(self, image: Image) -> int | None:
-        """Bytes of an image's blobs that are there, as Docker's CONTENT SIZE."""
+        """Bytes of the blobs that are there: Docker's CONTENT SIZE."""
         return self._sizes.packed(self.own_image(image))
 
     def disk_usage(self, image: Image) -> int | None:
-        """Bytes of all blobs and snapshots of an image: Docker's DISK USAGE; None where one is not known."""
+        """Bytes of all blobs and snapshots of an image: Docker's DISK USAGE; None if a size is not known."""
         return added_up(part.size for part in self.parts(image).counted)
 
     def parts(self, image: Image) -> ImageParts:
-        """The blobs and snapshots of an image; a size that is not known (reported) is None."""
+        """The blobs and snapshots of an image; an unknown size is None (reported)."""
         return self._sizes.parts(self.own_image(image))
 
     # -- what is noted of images ---------------------------------------------------------------
 
     def last_tagged(self, image: Image) -> str | None:
-        """When a name was last made to point at the image's target."""
+        """When a name was last set to the image's target."""
         metas = self._images.targets[self.own_image(image).target.digest].metas
         times = [meta.updated_ns for meta in metas if meta.updated_ns is not None]
         return format_time(max(times)) if times else None
 
     def notes(self, subject: Image | Container) -> Mapping[str, Any]:
-        """What Docker's inspection tells besides: descriptors, where it is from; raises `FormatError`."""
+        """The keys that only Docker with containerd has: descriptors, identity; raises `FormatError`."""
         if isinstance(subject, Image):
             target = self._images.targets[self.own_image(subject).target.digest]
             blobs = (space.blob(target.descriptor.digest) for space in self.spaces)
@@ -292,7 +291,7 @@ class StoredImages(Store):
         return notes_of_container(config.raw, config.driver) if config else {}
 
     def own_image(self, image: Image) -> ContainerdImage:
-        """An image as this store has it."""
+        """The image as a `ContainerdImage` of this store."""
         return image if isinstance(image, ContainerdImage) else self.read_image(image.id)
 
     def _no_image(self, image: Image) -> CorruptStore:
@@ -350,18 +349,18 @@ class StoredImages(Store):
         return [found[chain] for chain in sorted(found) if found[chain].placed or found[chain].packed]
 
     def record(self, chain: ChainID) -> ContainerdLayer:
-        """The layer of this chain ID; raises `BrokenChain` where no image tells of it."""
+        """The layer of this chain ID; raises `BrokenChain` if no image has it."""
         found = self.layers_by_chain.get(chain)
         if found is None:
             raise BrokenChain(self.meta_name, "no image has a layer of this chain ID", expected=chain)
         return found
 
     def own_layer(self, layer: Layer) -> ContainerdLayer:
-        """A layer as this store has it."""
+        """The layer as a `ContainerdLayer` of this store."""
         return layer if isinstance(layer, ContainerdLayer) else self.record(layer.chain_id)
 
     def blobs(self, layer: DiffID | None) -> tuple[Blob, ...]:
-        """What a layer was in registries: its blob, and the repositories that it is known to be in."""
+        """The blobs of a layer, each with the repositories that labels say it was pulled from."""
         return tuple(
             Blob(BlobDigest(digest), self._repositories_of(digest))
             for digest in sorted(self._digests.get(layer, ()))
@@ -376,7 +375,7 @@ class StoredImages(Store):
         return found
 
     def _repositories_of(self, digest: str) -> tuple[str, ...]:
-        """What the labels of a blob say that it was pulled from."""
+        """The repositories that a blob was pulled from, by its labels."""
         blobs = (space.blob(digest) for space in self.spaces)
         return tuple(dict.fromkeys(name for blob in blobs if blob for name in pulled_from(blob.labels)))
 
@@ -385,7 +384,7 @@ _LOST = "the file is missing: no image is known, nor which snapshot is whose"
 
 
 def _unread(error: OSError, name: str) -> CorruptStore:
-    """That the database of the namespaces cannot be read."""
+    """The error for a meta.db that cannot be read."""
     if isinstance(error, PermissionError):
         return DataRootUnreadable(name)
     if isinstance(error, FileNotFoundError):

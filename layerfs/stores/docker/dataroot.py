@@ -27,6 +27,7 @@ from layerfs.stores.docker.driver import DRIVER, open_data_root
 from layerfs.stores.docker.layerarchive import LayerArchive
 from layerfs.stores.docker.layerdb import LayerRecord
 from layerfs.stores.docker.layernames import DockerLayerNames
+from layerfs.stores.docker.recordedpaths import RecordedPaths
 from layerfs.stores.docker.refstore import read_repositories
 from layerfs.stores.docker.stacking import Metadata, Stacker
 from layerfs.stores.docker.storedcontainers import StoredContainers
@@ -65,7 +66,7 @@ __all__ = ["DEFAULT_ROOT", "DataRoot"]
 DEFAULT_ROOT = "/var/lib/docker"
 
 
-class DataRoot(StoredContainers):
+class DataRoot(StoredContainers, RecordedPaths):
     """An overlay2 data root: live, copied, relocated, read-only, or damaged; never written to.
 
     Attributes:
