@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 FLOORS = (
     ("layerfs.errors", "layerfs.ids"),
     ("layerfs.formats",),
-    ("layerfs.hostfile", "layerfs.syscalls"),
+    ("layerfs.hostfile", "layerfs.reserves", "layerfs.syscalls"),
     ("layerfs.hostdir", "layerfs.likely"),
     ("layerfs.boltfile", "layerfs.pool"),
     ("layerfs.cache", "layerfs.tree"),

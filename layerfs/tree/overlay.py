@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from layerfs.formats.idmap import SAME
 from layerfs.formats.unpacked import CAPABILITY, capability_inside
 from layerfs.formats.whiteouts import OPAQUE
-from layerfs.hostdir import xattr_of
+from layerfs.hostdir import xattr_of_open
 from layerfs.tree.node import FileStat
 from layerfs.tree.openfile import OpenFile
 from layerfs.tree.source import NO_MARKS, Entry, Marks, Unmarked
@@ -104,9 +104,7 @@ class RawLayer(Unmarked):
 
     def scan(self, path: bytes) -> Iterable[Entry]:
         """Every entry of the directory at `path`."""
-        # a listing needs a descriptor of its own, as its position belongs to the descriptor
-        with self._directory.subdir(path) as directory:
-            found = directory.scan()
+        found = self._directory.scan_at(path)
         if self._owners:
             return [Entry(name, self._stat_of(stat), whiteout=False) for name, stat in found]
         return [Entry(name, FileStat.of(stat), whiteout=False) for name, stat in found]
@@ -137,7 +135,7 @@ class RawLayer(Unmarked):
     def xattr_of_open(self, path: bytes, content: Content, name: bytes) -> bytes | None:
         """One extended attribute of the file at `path`, which is open as `content`."""
         fd = content.backing_fd()
-        return self.xattr(path, name) if fd is None else xattr_of(fd, name)
+        return self.xattr(path, name) if fd is None else xattr_of_open(fd, name)
 
     def _at(self, path: bytes) -> tuple[HostDir, bytes]:
         """The open directory that `path` is in, and its last component."""
@@ -147,7 +145,7 @@ class RawLayer(Unmarked):
 
     def _stat_of(self, found: os.stat_result) -> FileStat:
         stat_of = FileStat.of(found)
-        if self._owners:
+        if self._owners is not None:
             uid, gid = self._owners.inside(stat_of.uid, stat_of.gid)
             return stat_of._replace(uid=uid, gid=gid)
         return stat_of
@@ -188,7 +186,9 @@ class OverlayLayer:
     def entry(self, path: bytes) -> Entry | None:
         """The entry at `path`, or None."""
         found = self._stored.entry(path)
-        return self._judged(path, found) if found and _may_be_whiteout(found.stat) else found
+        if found is None or found.stat.size or not _may_be_whiteout(found.stat):
+            return found
+        return self._judged(path, found)
 
     def scan(self, path: bytes) -> Iterable[Entry]:
         """Every entry of the directory at `path`."""
