@@ -28,7 +28,7 @@ FLOORS = (
     ("layerfs.hostdir", "layerfs.likely"),
     ("layerfs.boltfile", "layerfs.pool"),
     ("layerfs.cache", "layerfs.tree"),
-    ("layerfs.accounts", "layerfs.damage", "layerfs.model"),
+    ("layerfs.accounts", "layerfs.damage", "layerfs.model", "layerfs.steps"),
     ("layerfs.layerchain", "layerfs.layertar"),
     ("layerfs.layernames",),
     ("layerfs.naming", "layerfs.store"),

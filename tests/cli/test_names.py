@@ -36,6 +36,7 @@ USES: Mapping[str, tuple[list[str], frozenset[str]]] = {
     "deleted": (["{}"], OWNERS),
     "diff": (["{}"], ALL),
     "du": (["--what-if", "{}"], OWNERS),
+    "explain": (["--format", "{{.verdict}} {{.components}}", "{}", "/etc/motd"], OWNERS),
     "export": (["--format", "oci", "--all-tags", "{}"], frozenset({"image"})),
     "find": (["{}"], ALL),
     "hashes": (["{}"], ALL),

@@ -137,6 +137,8 @@ def _commands(root: Path) -> list[tuple[str, ...]]:
         ("find", IMAGE),
         ("find", "--all", "motd", *JSON),
         ("waste", IMAGE),
+        ("explain", IMAGE, "/etc/motd"),
+        ("explain", CONTAINER, "/etc"),
         ("whois", layer.chain_id),
         ("timeline", IMAGE),
         ("export", "--format", "rootfs", IMAGE, "-o", "-"),

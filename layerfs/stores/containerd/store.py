@@ -13,10 +13,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from layerfs.damage import attempt
-from layerfs.errors import (
-    LayerNotFound,
-    MissingFile,
-)
+from layerfs.errors import LayerNotFound, MissingFile
 from layerfs.formats.errors import FormatError
 from layerfs.formats.jsontext import mapping, text
 from layerfs.layernames import KnownLayer
@@ -53,7 +50,9 @@ if TYPE_CHECKING:
     from layerfs.errors import CorruptStore
     from layerfs.formats.jsontext import Json
     from layerfs.ids import ChainID, ContainerID
+    from layerfs.layernames import ID
     from layerfs.model import Named
+    from layerfs.steps import Walk
     from layerfs.stores.blobs.layers import BlobLayer
     from layerfs.stores.containerd.layers import ContainerdLayer, Placed
     from layerfs.stores.containerd.places import Opened
@@ -314,16 +313,7 @@ class ContainerdStore(StoredImages):
         return self._trees.stack_of_chain(chain_to(self.own_layer(subject), self.layers_by_chain))
 
     def tree(self, subject: Named, *, up_to: int | None = None) -> UnionTree:
-        """The tree of an image, a container, or a single layer (as it is stored).
-
-        Args:
-            subject: what to show.
-            up_to: for an image, show it as of its layer of this number (1 is the base).
-
-        Raises:
-            CorruptStore: a layer that is needed is missing or damaged.
-            LayerNotFound: there is no layer of that number.
-        """
+        """The tree of an image, a container, or a single layer (as it is stored); see `Store.tree`."""
         if isinstance(subject, BareLayer):
             return UnionTree([self._trees.stored(self._placed[subject.cache_id])])
         if isinstance(subject, Layer):
@@ -392,6 +382,12 @@ class ContainerdStore(StoredImages):
         from layerfs.stores.containerd.checks.doctor import diagnose  # noqa: PLC0415 - see there
 
         return diagnose(self, options, on_progress)
+
+    def explained(self, name: str, found: ID, up_to: int | None, *, every: bool) -> Walk:
+        """The walk from a name to snapshots; see `Explaining`."""
+        from layerfs.stores.containerd.explaining import explained  # noqa: PLC0415 - see there
+
+        return explained(self, name, found, up_to, every=every)
 
     def source(self, layer: Layer | BareLayer) -> LayerSource:
         """A layer by itself as overlayfs reads it; raises `CorruptStore`."""
