@@ -151,7 +151,7 @@ def test_reasons_are_those_of_the_walk_through_one_stack(
         found: dict[tuple[str, str, bytes], object] = {}
         for step in find_all(forest, lambda _: True, lambda _: None):
             for item in step:
-                for sight in item.sights():
+                for sight in item.sights().every:
                     assert sight.known
                     found[sight.owner.id, str(item.stage.cache_id), item.path] = sight.hidden
         for image in root.images():

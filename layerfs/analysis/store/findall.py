@@ -14,7 +14,7 @@ import functools
 import posixpath
 from typing import TYPE_CHECKING, NamedTuple
 
-from layerfs.analysis.store.seen import LayerHit, Seen
+from layerfs.analysis.store.seen import LayerHit, Seen, Sights
 from layerfs.analysis.tree.find import Contents
 from layerfs.analysis.tree.predicates import Candidate
 from layerfs.analysis.tree.versions import Hidden, How, versions
@@ -79,11 +79,12 @@ def find_all(
             seen.hide_all(seen.root, stage, None)
         else:
             reading = _Reading(layer, stage, seen, problem)
-            found = [LayerHit(forest, stage, path, stat) for path, stat in reading.fitting(test)]
+            clear = Sights.clear(forest.owners_of(stage))
+            found = [LayerHit(stage, clear, path, stat) for path, stat in reading.fitting(test)]
             moves = moves or reading.moves
             if whiteout:
                 for path, stat in reading.whiteouts:
-                    whiteout(LayerHit(forest, stage, path, stat))
+                    whiteout(LayerHit(stage, clear, path, stat))
         for item in found:
             seen.add(item)
         levels.append(_Level(mark, found, moves))
