@@ -183,8 +183,7 @@ def _aligned_rows(table: Table[Row], rows: Iterable[Row], key: Callable[[Row], A
     def line(row: Row) -> str:
         cells = [column.words(row) for column in columns]
         for place, cell in enumerate(cells[:-1]):
-            if len(cell) + _PADDING > widths[place]:
-                widths[place] = len(cell) + _PADDING
+            widths[place] = max(widths[place], len(cell) + _PADDING)
         return _TAB.join(cells)  # which is in no cell, as it is not printable
 
     found = _sorted(rows, key, line)

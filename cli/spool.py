@@ -9,13 +9,15 @@ from __future__ import annotations
 import heapq
 import marshal
 import os
+import weakref
 import zlib
 from itertools import chain, islice
 from operator import itemgetter
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import IO
 
 __all__ = ["MOST", "in_order", "kept"]
 
@@ -41,7 +43,7 @@ def kept(texts: Iterable[str]) -> Iterator[str]:
 
 
 def in_order(pairs: Iterable[tuple[Any, str]]) -> Iterator[str]:
-    """The texts, sorted by their keys: plain values, or tuples of such; those with equal keys as they came."""
+    """The texts, sorted by keys, which are plain values or tuples of such; of equal keys as they came."""
     given = iter(pairs)
     spool: _Spool | None = None
     runs: list[list[_Place]] = []
@@ -69,9 +71,10 @@ class _Spool:
 
         self._file: IO[bytes]
         try:
-            self._file = tempfile.TemporaryFile(prefix="layerfs-")  # noqa: SIM115 - lives as long as this object
+            self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - lives as long as this object
         except OSError as error:
             raise _named(error) from error
+        weakref.finalize(self, self._file.close)
         self._end = 0
 
     def put(self, values: list[Any]) -> _Place:
@@ -79,7 +82,9 @@ class _Spool:
         packed = zlib.compress(marshal.dumps(values), _FAST)
         place = _Place(self._end, len(packed))
         try:
-            self._file.write(packed)
+            left = memoryview(packed)
+            while left:
+                left = left[self._file.write(left) :]
         except OSError as error:
             raise _named(error) from error
         self._end += len(packed)
@@ -87,11 +92,9 @@ class _Spool:
 
     def values(self, places: list[_Place]) -> Iterator[Any]:
         """The values of blocks, one after the other."""
-        self._file.flush()
         for place in places:
-            yield from marshal.loads(
-                zlib.decompress(os.pread(self._file.fileno(), place.length, place.offset))
-            )
+            packed = os.pread(self._file.fileno(), place.length, place.offset)
+            yield from marshal.loads(zlib.decompress(packed))  # noqa: S302 - nobody else can write to it
 
 
 def _named(error: OSError) -> OSError:
