@@ -53,6 +53,7 @@ def find_all(
     test: Predicate,
     problem: Callable[[TreeError], None],
     whiteout: Callable[[LayerHit], None] | None = None,
+    hidden: Callable[[LayerHit, Stage, Hidden | None], None] | None = None,
 ) -> Iterator[list[LayerHit]]:
     """Search all layers of a store; gives `len(forest)` lists of findings, of which many may be empty.
 
@@ -63,8 +64,9 @@ def find_all(
         test: the test of an entry. A directory counts as empty if its layer has nothing in it.
         problem: called for each directory that cannot be read, and is left out.
         whiteout: called with every whiteout on disk; these are not tested.
+        hidden: called with a finding, a layer that hides it, and how: None if that layer is missing.
     """
-    seen = Seen()
+    seen = Seen(hidden)
     levels: list[_Level] = []
     for stage, entering in forest.walk():
         if not entering:

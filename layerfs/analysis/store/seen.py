@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from layerfs.analysis.tree.find import is_superseded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from layerfs.analysis.store.forest import Owner, Stage
     from layerfs.analysis.tree.versions import Hidden
@@ -89,6 +89,11 @@ class LayerHit:
         for index in range(stage.first, stage.first + len(stage.owners)):
             self._told[index] = hidden
 
+    @property
+    def told(self) -> Iterable[int]:
+        """The indices of the owners for which `tell` was called, as redirects may show it at another path."""
+        return self._told or ()
+
     def sights(self) -> Sights:
         """For every tree with this layer whether it shows it; final when the search has left the layer."""
         return Sights(self._sights()) if self._hiding or self._told else self.clear
@@ -138,9 +143,10 @@ class Seen:
         root: those at and below `/`.
     """
 
-    def __init__(self) -> None:
-        """No findings."""
+    def __init__(self, hidden: Callable[[LayerHit, Stage, Hidden | None], None] | None = None) -> None:
+        """No findings; `hidden` is told what `LayerHit.hide` is."""
         self.root: SeenDirectory = {}
+        self._told = hidden
         self._changes: list[_Change] = []
 
     def mark(self) -> int:
@@ -182,7 +188,7 @@ class Seen:
     def hide_one(self, at: SeenDirectory, stage: Stage, hidden: Hidden) -> None:
         """Hide the finding at a path itself, not those below it."""
         if found := self.here(at):
-            found.hide(stage, hidden)
+            self._hide(found, stage, hidden)
             self._set(at, HERE, None)
 
     def hide_all(self, at: SeenDirectory, stage: Stage, hidden: Hidden | None) -> None:
@@ -191,11 +197,16 @@ class Seen:
         while pending:
             for item in pending.pop().values():
                 if isinstance(item, LayerHit):
-                    item.hide(stage, hidden)
+                    self._hide(item, stage, hidden)
                 else:
                     pending.append(item)
         for name in list(at):
             self._set(at, name, None)
+
+    def _hide(self, found: LayerHit, stage: Stage, hidden: Hidden | None) -> None:
+        found.hide(stage, hidden)
+        if self._told:
+            self._told(found, stage, hidden)
 
     def _set(self, where: SeenDirectory, name: bytes, value: SeenDirectory | LayerHit | None) -> None:
         self._changes.append(_Change(where, name, where.get(name)))
