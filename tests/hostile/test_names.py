@@ -36,6 +36,7 @@ COMMAND_LINES: dict[str, list[str]] = {
     "containers": ["--size --no-trunc", ""],
     "explore": ["", "evil:0"],
     "history": ["--layers --no-trunc evil:0", "evil:0"],
+    "dockerfile": ["evil:0", "--full {container}"],
     "layers": ["", "evil:0"],
     "chain-id": ["--steps evil:0"],
     "inspect": [
@@ -57,6 +58,14 @@ COMMAND_LINES: dict[str, list[str]] = {
     "deleted": ["--no-trunc {container}", "--no-trunc evil:0"],
     "find": ["changed", "--all -ls", "changed -ls"],
     "waste": ["evil:0", "--all", "--duplicates evil:0"],
+    "explain": [
+        "{container} /etc/motd",
+        "-v evil:0 /",
+        "{container} {evil}",
+        "--topic copy-up",
+        "-v evil:0",
+        "{container}",
+    ],
     "whois": ["evil:0 {container} {evil}"],
     "verify": ["evil:0", "--all"],
     "doctor": ["--verify"],
