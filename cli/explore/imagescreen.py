@@ -39,9 +39,9 @@ class ImageScreen(TreePlace):
     DEFAULT_CSS = """
     ImageScreen #left { width: 40%; border-right: solid ansi_bright_black; }
     ImageScreen #tree { width: 1fr; }
-    ImageScreen Input { display: none; height: 1; border: none; padding: 0; background: ansi_default;
-        color: ansi_default; }
-    ImageScreen.asking Input { display: block; }
+    ImageScreen #typed, ImageScreen #typed:focus { display: none; height: 1; border: none; padding: 0;
+        background: ansi_default; color: ansi_default; }
+    ImageScreen.asking #typed, ImageScreen.asking #typed:focus { display: block; }
     """
 
     def __init__(self, stack: Stack) -> None:
@@ -56,7 +56,7 @@ class ImageScreen(TreePlace):
     def compose(self) -> ComposeResult:
         """As every screen, and a line to type in."""
         yield from super().compose()
-        yield Input(id="typed")
+        yield Input(id="typed", compact=True)
 
     def panes(self) -> Iterator[RowsView]:
         """The layers and the tree."""
@@ -163,8 +163,8 @@ class ImageScreen(TreePlace):
         """Give the keys to the other pane."""
         other = self.tree_view if self.view is self.layers_view else self.layers_view
         other.display = True
-        other.focus()
-        self.call_after_refresh(self.fit)
+        self.set_focus(other)
+        self.fit()
 
     def do_open(self) -> None:
         """Of a layer: go to its tree; open a directory; show a file."""

@@ -202,7 +202,7 @@ class CompareRows:
             f"{human_size(node.stat.size) if node is not None and node.stat.is_file else '-':>9}"
             for node in (change.before, change.after)
         )
-        path = name_text(change.path) + "/" * change.node.is_dir
+        path = name_text(change.path) + "/" * (change.node.is_dir and change.path != b"/")
         return (Span(f"{mark} ", "bold"), Span(f"{sizes}  "), Span(cut_middle(path, width - 22), mark))
 
 

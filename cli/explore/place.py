@@ -119,7 +119,7 @@ class Place(Screen[None], inherit_bindings=False):
             words.append(
                 Span(" " * max(0, width - 2 - len(words[0].text) - len(facts) + 1) + facts + " ", "bar")
             )
-        self.query_one("#where", Line).show(*words, Span(" " * width, "bar"))
+        self.query_one("#where", Line).show(*words)
         self.query_one("#about", Words).show(self.about())
         said = self._awaiting or self._message
         self.query_one("#message", Line).show(Span(said, "error" if self._message else "dim"))
@@ -202,7 +202,7 @@ class Place(Screen[None], inherit_bindings=False):
         row = keys.find(self.pane, pressed or event.key)
         self._message = ""
         if row is None:
-            self.say(f"{printable(event.key)} does nothing here; ? shows all keys")
+            self.say(f"{printable(event.key)} is no key here; ? shows all")
         else:
             self.do(row.action)
 

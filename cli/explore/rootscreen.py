@@ -24,6 +24,9 @@ __all__ = ["ListRows", "Listed", "RootScreen", "image_rows"]
 TABS = ("Images", "Containers", "Layers", "Findings")
 COMMANDS = (("images",), ("containers",), ("layers",), ("doctor", "--quick"))
 
+NUMBERS = {"SIZE", "LAYERS", "LAYER", "N", "USERS", "WASTED", "HIDDEN BY", "STORED IN"}
+"""Columns whose cells end at the same place."""
+
 
 class Listed(NamedTuple):
     """A row of a list: its cells, what it opens (with the word that names it), and a line about it."""
@@ -60,7 +63,8 @@ class ListRows:
             del shown[-1]
         rest = width - sum(size + 2 for (_, size), _ in shown[1:]) - 1
         first = column(cut_middle(cells[0], rest), max(rest, 1))
-        return " " + first + "".join("  " + column(text, size) for (_, size), text in shown[1:])
+        others = (f"  {column(text, size, right=name in NUMBERS)}" for (name, size), text in shown[1:])
+        return f" {first}{''.join(others)}"
 
 
 class RootScreen(Place):
@@ -256,7 +260,7 @@ def _layer_rows(store: Store) -> ListRows:
             str(users),
             made.replace("\t", " "),
         )
-        about = f"needed by {len(row.images)} images, {len(row.containers)} containers: {made}"
+        about = f"images: {len(row.images)}, containers: {len(row.containers)}; {made}"
         rows.append(Listed(cells, row.layer, identity, about))
     return ListRows([("LAYER", 0), ("N", 3), ("SIZE", 8), ("USERS", 5), ("MADE BY", 40)], rows)
 

@@ -85,9 +85,11 @@ class Line(Widget):
 
     def render_line(self, y: int) -> Strip:
         """The line."""
-        style = "" if y else self.spans[0].style if self.spans else ""
-        fill = Span(" " * max(self.size.width - width_of(self.spans), 0), style if style == "bar" else "")
-        return strip((*self.spans, fill) if not y else (), self.size.width)
+        if y or not self.spans:
+            return strip((), self.size.width)
+        rest = self.size.width - width_of(self.spans)
+        filled = Span(" " * rest, "bar") if rest > 0 and self.spans[-1].style.startswith("bar") else Span("")
+        return strip((*self.spans, filled), self.size.width)
 
     def on_click(self, event: Click) -> None:
         """Ask for what was clicked."""
@@ -196,7 +198,7 @@ class RowsView(ScrollView, can_focus=True, inherit_bindings=False):
 
     def render_line(self, y: int) -> Strip:
         """One line of the screen."""
-        width = self.size.width
+        width = self.scrollable_content_region.width
         heading = self.model.heading(width)
         if heading:
             if y == 0:

@@ -175,3 +175,169 @@ def test_no_key_means_two_things_in_a_pane(pane: str) -> None:
     assert len(pressed) == len(set(pressed))
     assert len(keys.footer(pane)) <= 7
     assert keys.footer(pane)[-1].action == "help"
+
+
+async def _open_pane(at: Browser, pane: str) -> None:
+    """Go from an image to a pane."""
+    ways = {
+        "layers": (),
+        "tree": ("tab",),
+        "text": ("tab", "t"),
+        "hex": ("tab", "x"),
+        "versions": ("tab", "v"),
+        "blame": ("tab", "B"),
+        "compare": ("=", "enter"),
+        "waste": ("W",),
+        "pick": ("=",),
+        "help": ("?",),
+        "root": ("escape",),
+    }
+    await at.press(*ways[pane])
+
+
+@pytest.mark.parametrize(
+    ("pane", "size"),
+    [*((pane, (80, 24)) for pane in keys.PANES), ("tree", (40, 30))],
+    ids=str,
+)
+def test_every_key_in_every_pane(dataroot_path: Path, pane: str, size: tuple[int, int]) -> None:
+    """Each key of the table does something in its pane, and the screen stays whole; no other key does."""
+    leaving = {"quit", "suspend", "back", "back_or_quit", "help"}
+
+    async def script(at: Browser) -> None:
+        await _open_pane(at, pane)
+        assert at.place.pane == pane
+        place = at.place
+        for key in keys.in_pane(pane):
+            if key.action in leaving:
+                continue
+            await at.press(key.keys[0])
+            assert "is no key here" not in at.text
+            if place not in at.app.screen_stack:
+                return  # a choice was made, and the screen is gone
+            while at.place is not place or place.has_class("asking"):
+                await at.press("escape")
+            if pane in ("layers", "tree"):
+                place.set_focus(place.query_one("#left" if pane == "layers" else "#tree"))
+            elif pane in ("text", "hex", "versions", "blame"):
+                place.do(pane)
+            await at.settled()
+            assert place.pane == pane
+        await at.press("ctrl+g")
+        assert "is no key here; ? shows all" in at.text
+
+    browse(dataroot_path, "demo", script, size)
+
+
+def test_help_lists_the_keys_and_does_them(dataroot_path: Path) -> None:
+    """? shows every key of the pane; Enter on one does it in the pane below."""
+
+    async def script(at: Browser) -> None:
+        await at.press("?")
+        for key in keys.in_pane("layers"):
+            assert key.does in at.text
+        at.place.view.move_to([key.action for key in keys.in_pane("layers")].index("waste"))
+        await at.press("enter")
+        assert "demo:latest > waste" in at.lines[0]
+
+    browse(dataroot_path, "demo", script, (120, 40))
+
+
+# -- waste, comparison, search, copies -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["demo", "buildkit", "lab/hundred", "changed", "zero/scratch:1"])
+def test_waste_is_that_of_the_command(dataroot_path: Path, name: str) -> None:
+    """The total is what `layerfs waste` counts, and the rows add up to it."""
+
+    async def script(at: Browser) -> None:
+        from layerfs_cli.explore.overlays import WasteScreen
+
+        await at.press("W")
+        screen = at.place
+        assert isinstance(screen, WasteScreen)
+        (row,) = layerfs(dataroot_path, "waste", name, "--format", "jsonl").stdout.splitlines()
+        assert screen.total == json.loads(row)["wasted"]
+
+    browse(dataroot_path, name, script)
+
+
+def test_comparison_is_that_of_diff(dataroot_path: Path) -> None:
+    """Two images of the list compared have the paths that `layerfs diff` lists."""
+
+    async def script(at: Browser) -> None:
+        words = [row.word for row in at.place.view.model.rows]  # type: ignore[attr-defined]
+        for word in ("demo:latest", "buildkit:latest"):
+            at.place.view.move_to(words.index(word))
+            await at.press("=")
+        listed = layerfs(dataroot_path, "diff", "demo", "buildkit", "--format", "{{.Path}}").stdout
+        rows = at.place.view.model
+        have = [change.path.decode() for change in rows.changes]  # type: ignore[attr-defined]
+        assert have == [line.rstrip("/") or "/" for line in listed.splitlines()]
+        assert "6 shared" in at.lines[0]
+
+    browse(dataroot_path, None, script)
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("PASS", ["-iname", "*pass*"]),
+        ("*.log", ["-name", "*.log"]),
+        (">60", ["-type", "f", "-size", "+60c"]),
+        ("<20", ["-type", "f", "-size", "-20c"]),
+        ("o <50", ["-iname", "*o*", "-type", "f", "-size", "-50c"]),
+    ],
+)
+def test_search_finds_what_find_finds(dataroot_path: Path, typed: str, words: list[str]) -> None:
+    """A search has the hits of `layerfs find` with the same tests."""
+
+    async def script(at: Browser) -> None:
+        await at.press("tab", "/")
+        await at.type(typed)
+        want = layerfs(dataroot_path, "find", "demo", *words, "--format", "{{.Path}}").stdout.split()
+        hits = at.place.view.model.items  # type: ignore[attr-defined]
+        assert sorted(item.found.path.decode() for item in hits) == sorted(
+            path for path in want if path != "/"
+        )
+
+    browse(dataroot_path, "demo", script)
+
+
+def test_bad_search_says_what_would_do(dataroot_path: Path) -> None:
+    """A search that means nothing is answered by what one could write, and the tree stays."""
+
+    async def script(at: Browser) -> None:
+        await at.press("tab")
+        for typed, said in ((">x", ">1M"), ("layer:x", "layer:4"), ("is:x", "is:added")):
+            await at.press("/")
+            await at.type(typed)
+            assert said in at.text
+        assert len(at.place.view.model) > 7
+
+    browse(dataroot_path, "demo", script)
+
+
+def test_copying_out_replaces_nothing(dataroot_path: Path, tmp_path: Path) -> None:
+    """Marked entries are copied to their own paths, a deleted one with its layer, once."""
+    target = tmp_path / "out"
+
+    async def script(at: Browser) -> None:
+        await at.press("down", "tab", "j", "m", "j", "j", "m", "m", "ctrl+e")
+        found = layerfs(dataroot_path, "find", "demo@5", "/etc", "/srv", "--format", "{{.Path}}").stdout
+        assert f"{len(found.split()) + 1} entries" in at.text
+        await at.type(str(target))
+        assert "copied to" in at.text
+        before = sorted(target.rglob("*"))
+        await at.press("ctrl+e")
+        await at.type(str(target))
+        assert "is not empty: nothing was copied" in at.text
+        assert sorted(target.rglob("*")) == before
+        await at.press("ctrl+e")
+        await at.type(str(dataroot_path / "new"))
+        assert "lies in the data root" in at.text
+
+    browse(dataroot_path, "demo", script, (120, 30))
+    assert (target / "root/password.txt@layer3").read_text() == "correct horse battery staple\n"
+    assert (target / "etc/motd").read_text() == "Welcome. This file was replaced by a later layer.\n"
+    assert not (dataroot_path / "new").exists()
