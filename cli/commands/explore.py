@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import shlex
 import sys
@@ -47,6 +48,7 @@ def command(ctx: click.Context, name: str | None) -> None:
     if importlib.util.find_spec("textual") is None:
         raise click.UsageError(f"explore needs Textual, which is not installed: {INSTALL}")
     from ..explore.app import explore
+    from ..explore.explaining import explained
     from ..explore.opening import open_stack
 
     words = ["--root", selected_root(ctx)]
@@ -63,4 +65,4 @@ def command(ctx: click.Context, name: str | None) -> None:
 
         return open_store(store.path, store_options(ctx))
 
-    explore(store, stack, words, reopen)
+    explore(store, stack, words, reopen, functools.partial(explained, ctx))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from textual.app import App
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .opening import Stack
     from .reader import Answer
 
+    Explain: TypeAlias = Callable[[Stack, bytes], Sequence[str]]
+
 __all__ = ["Explorer", "explore"]
 
 
@@ -30,6 +32,7 @@ class Explorer(App[None], inherit_bindings=False):
     Attributes:
         reader: the work beside the screen.
         root_words: the options of a command line that choose this store.
+        explain: the lines of why a path is there, or not.
     """
 
     ENABLE_COMMAND_PALETTE = False
@@ -43,6 +46,7 @@ class Explorer(App[None], inherit_bindings=False):
         stack: Stack | None,
         root_words: Sequence[str],
         reopen: Callable[[], Store],
+        explain: Explain,
     ) -> None:
         """Show a store, or something in it at once.
 
@@ -51,6 +55,7 @@ class Explorer(App[None], inherit_bindings=False):
             stack: what to open first, if anything.
             root_words: the options that choose the store.
             reopen: reads the store anew.
+            explain: gives the lines of why a path is there, or not.
         """
         super().__init__(ansi_color=True)
         self.theme = "ansi-dark"
@@ -59,6 +64,7 @@ class Explorer(App[None], inherit_bindings=False):
         self.reader = Reader(self)
         self._stack = stack
         self._reopen = reopen
+        self.explain = explain
         self._root_screen = RootScreen(store)
 
     @property
@@ -95,10 +101,14 @@ class Explorer(App[None], inherit_bindings=False):
 
 
 def explore(
-    store: Store, stack: Stack | None, root_words: Sequence[str], reopen: Callable[[], Store]
+    store: Store,
+    stack: Stack | None,
+    root_words: Sequence[str],
+    reopen: Callable[[], Store],
+    explain: Explain,
 ) -> None:
     """Run the browser until its user leaves it; the terminal is as before, however that ends."""
-    app = Explorer(store, stack, root_words, reopen)
+    app = Explorer(store, stack, root_words, reopen, explain)
     logger = logging.getLogger("layerfs")
     before = logger.propagate, logger.handlers[:]
     logger.handlers[:] = [logging.NullHandler()]  # a line on standard error would tear the screen

@@ -17,7 +17,7 @@ from .place import Place
 from .questions import Found
 from .rootscreen import Listed, ListRows
 from .rowsview import RowsView, TextRows
-from .spans import name_text
+from .spans import name_text, wrapped
 from .treerows import mode_text
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FileScreen"]
 
-TABS = ("Text", "Hex", "Versions", "Blame")
-PANES = ("text", "hex", "versions", "blame")
+TABS = ("Text", "Hex", "Versions", "Blame", "Explain")
+PANES = ("text", "hex", "versions", "blame", "explain")
 KINDS = {0o010000: "a FIFO", 0o020000: "a character device", 0o060000: "a block device", 0o140000: "a socket"}
 
 
@@ -114,7 +114,8 @@ class FileScreen(Place):
             return
         view.show(TextRows(()))
         if number >= 2:
-            self.ask(self._versions_rows if number == 2 else self._blame_rows, self._shown(number), key="tab")
+            work = (self._versions_rows, self._blame_rows, self._explained_rows)[number - 2]
+            self.ask(work, self._shown(number), key="tab")
         elif (why := self._not_a_file()) is not None:
             self._shown(number)(TextRows(why))
         else:
@@ -225,6 +226,11 @@ class FileScreen(Place):
         columns = [("ACTION", 0), ("LAYER", 5), ("*", 1), ("SIZE", 8), ("SHA256", 12), ("STEP", 30)]
         return ListRows(columns, rows)
 
+    def _explained_rows(self, _ticket: Ticket) -> TextRows:
+        width = max(self.app.size.width - 2, 1)  # a command that is cut could not be copied from the screen
+        lines = self.explorer.explain(self._stack, self.found.path)
+        return TextRows([part for line in lines for part in wrapped(line, width, len(line) + 1) or [""]])
+
     def do_open(self) -> None:
         """Show the version under the cursor."""
         if self.tab == 2 and self._versions:
@@ -250,6 +256,10 @@ class FileScreen(Place):
         """What each layer did."""
         self.show_tab(3)
 
+    def do_explain(self) -> None:
+        """Why it is there, or not."""
+        self.show_tab(4)
+
     def do_copy_path(self) -> None:
         """Copy the path."""
         text = os.fsdecode(self.found.path)
@@ -262,6 +272,8 @@ class FileScreen(Place):
     def command(self) -> Sequence[str]:
         """The command for this tab."""
         path, word = os.fsdecode(self.found.path), self._stack.word
+        if self.tab == 4:
+            return ("explain", word, path)
         if self.tab >= 2:
             return ("blame", word, path)
         if self.found.gone:

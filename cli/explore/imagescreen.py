@@ -88,10 +88,7 @@ class ImageScreen(TreePlace):
     def about(self) -> str:
         """What made the layer; or what happened to the entry."""
         if self.pane == "layers":
-            index = self.layers_view.cursor
-            return (
-                f"layer {self._layers.number(index)}: {self._layers.step(index)}" if len(self._layers) else ""
-            )
+            return self._of_layer(self.layers_view.cursor) if len(self._layers) else self._empty()
         found = self.current
         if found is None:
             return self._empty()
@@ -302,6 +299,10 @@ class ImageScreen(TreePlace):
     def do_blame(self) -> None:
         """What each layer did to an entry."""
         self._file(3)
+
+    def do_explain(self) -> None:
+        """Why an entry is there, or not."""
+        self._file(4)
 
     def do_waste(self) -> None:
         """What is stored and never shown."""

@@ -17,6 +17,7 @@ PANES = {
     "hex": "bytes of a file",
     "versions": "versions of a file",
     "blame": "blame of a file",
+    "explain": "explanation of a file",
     "compare": "comparison",
     "waste": "waste",
     "pick": "choice of an image",
@@ -25,7 +26,7 @@ PANES = {
 """The panes that take keys, and what each shows."""
 
 _LISTS = ("root", "layers", "tree", "versions", "compare", "waste", "pick", "help")
-_FILE = ("text", "hex", "versions", "blame")
+_FILE = ("text", "hex", "versions", "blame", "explain")
 _IMAGE = ("layers", "tree")
 
 
@@ -66,12 +67,14 @@ KEYS = (
     Key(("2",), "2", "tab_2", "second tab: containers, or the bytes", ("root", *_FILE)),
     Key(("3",), "3", "tab_3", "third tab: layers, or the versions", ("root", *_FILE)),
     Key(("4",), "4", "tab_4", "fourth tab: findings, or the blame", ("root", *_FILE)),
+    Key(("5",), "5", "tab_5", "fifth tab: why the file is there, or not", _FILE),
     Key(("]",), "]", "next_tab", "next tab", ("root", *_FILE), "next tab"),
     Key(("[",), "[", "previous_tab", "tab before", ("root", *_FILE)),
     Key(("t",), "t", "text", "text of the file", ("tree", *_FILE)),
     Key(("x",), "x", "hex", "bytes of the file", ("tree", *_FILE)),
     Key(("v",), "v", "versions", "versions of the file in all layers", ("tree", *_FILE), "versions"),
-    Key(("B",), "B", "blame", "what each layer did to it", ("tree", *_FILE), "blame"),
+    Key(("B",), "B", "blame", "what each layer did to it", ("tree", *_FILE)),
+    Key(("e",), "e", "explain", "why it is there, or not", ("tree", *_FILE), "explain"),
     Key(
         ("/", "ctrl+f"),
         "/ Ctrl+F",

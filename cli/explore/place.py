@@ -290,6 +290,10 @@ class Place(Screen[None], inherit_bindings=False):
         """The fourth tab."""
         self.show_tab(3)
 
+    def do_tab_5(self) -> None:
+        """The fifth tab."""
+        self.show_tab(4)
+
     def do_next_tab(self) -> None:
         """The next tab."""
         self.show_tab((self.tab + 1) % len(self.tabs()))

@@ -137,7 +137,7 @@ class TreeRows:
     def heading(self, width: int) -> Sequence[Span]:
         """The names of the columns."""
         size = f"{'SIZE':>8} " if width >= 34 else ""
-        mode = "MODE       " if width >= 48 else ""
+        mode = "MODE       " if width >= 44 else ""
         layers = "LAYERS  " if width >= 40 else ""
         more = f"{'OWNER':<12}{'MODIFIED':<20}" if self.attributes and width >= 80 else ""
         arrow = {"name": "", "size": " by size", "entries": " by entries", "time": " by time"}[self.order]
@@ -154,7 +154,7 @@ class TreeRows:
             Span(chosen, "marked"),
             Span(f"{found.mark or ' '} ", found.mark if found.mark == "!" else "bold"),
         ]
-        if width >= 48:
+        if width >= 44:
             spans.append(Span(f"{mode_text(about.mode)} "))
         if self.attributes and width >= 80:
             spans.append(Span(column(f"{about.uid}:{about.gid}", 12)))

@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
+import dataclasses
+import fcntl
 import json
+import os
+import pty
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import termios
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from layerfs.stores.registry import Options, open_store
+from layerfs.subject import open_subject
+from layerfs.tree.memory import Inode, MemoryLayer
+from layerfs.tree.union import UnionTree
+from layerfs_cli.escape import printable
 from layerfs_cli.explore import keys
+from layerfs_cli.explore.opening import Stack
 from tests.support.browsing import Browser, browse
 from tests.support.command import layerfs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from layerfs_cli.explore.spans import Span
 
 DOCS = Path(__file__).parents[2] / "docs/explore.md"
 
@@ -132,10 +155,13 @@ def test_tabs_of_a_file(dataroot_path: Path) -> None:
         for line, step in zip(at.lines[3:], map(json.loads, steps), strict=False):
             assert line.split()[0] == step["action"]
             assert step["sha256"][:12] in line
+        await at.press("5")
+        printed = layerfs(dataroot_path, "explain", "demo", "/etc/motd").stdout.splitlines()
+        assert [line for line in at.lines[2 : 2 + len(printed)] if line] == [line for line in printed if line]
         await at.press("3", "down", "enter")
         assert "66B  layer 2  hidden" in at.lines[0]
 
-    browse(dataroot_path, "demo", script)
+    browse(dataroot_path, "demo", script, (200, 50))
 
 
 def test_contents_have_no_power() -> None:
@@ -186,6 +212,7 @@ async def _open_pane(at: Browser, pane: str) -> None:
         "hex": ("tab", "x"),
         "versions": ("tab", "v"),
         "blame": ("tab", "B"),
+        "explain": ("tab", "e"),
         "compare": ("=", "enter"),
         "waste": ("W",),
         "pick": ("=",),
@@ -219,7 +246,7 @@ def test_every_key_in_every_pane(dataroot_path: Path, pane: str, size: tuple[int
                 await at.press("escape")
             if pane in ("layers", "tree"):
                 place.set_focus(place.query_one("#left" if pane == "layers" else "#tree"))
-            elif pane in ("text", "hex", "versions", "blame"):
+            elif pane in ("text", "hex", "versions", "blame", "explain"):
                 place.do(pane)
             await at.settled()
             assert place.pane == pane
@@ -341,3 +368,147 @@ def test_copying_out_replaces_nothing(dataroot_path: Path, tmp_path: Path) -> No
     assert (target / "root/password.txt@layer3").read_text() == "correct horse battery staple\n"
     assert (target / "etc/motd").read_text() == "Welcome. This file was replaced by a later layer.\n"
     assert not (dataroot_path / "new").exists()
+
+
+# -- what is hostile, huge, damaged or absent ------------------------------------------------------
+
+
+@pytest.mark.parametrize("image", ["lab/names:1", "config/hostile:1", "lab/types:1", "lab/nodes:1"])
+def test_names_have_no_power(dataroot_path: Path, image: str) -> None:
+    """Every row of hostile names is visited, opened and shown: each line is visible text, none is markup."""
+
+    async def script(at: Browser) -> None:
+        from layerfs_cli.explore.imagescreen import ImageScreen
+
+        screen = at.place
+        assert isinstance(screen, ImageScreen)
+        await at.press("tab", "H")
+        index = 0
+        while index < len(screen.rows):
+            screen.tree_view.move_to(index)
+            await at.press("l")
+            assert at.text.replace("\n", "").isprintable()
+            name = printable(os.fsdecode(screen.rows.items[index].found.node.name))
+            if len(name) < 20:
+                assert name in at.lines[0]
+                assert name in at.text.split("\n", 1)[1]
+            index += 1
+        screen.tree_view.move_to(0)
+        for key in "txvBe":
+            await at.press(key)
+            assert at.text.replace("\n", "").isprintable()
+            await at.press("escape")
+
+    browse(dataroot_path, image, script, (120, 30))
+
+
+def test_no_text_is_read_as_markup() -> None:
+    """No module of the browser uses what Textual reads markup in: all text goes through `spans.strip`."""
+    for path in (Path(__file__).parents[2] / "cli/explore").glob("*.py"):
+        words = path.read_text()
+        for name in ("Static", "Label", "notify(", "from_markup", "DataTable", "OptionList", "Markdown"):
+            assert name not in words, path
+
+
+def test_a_directory_of_a_hundred_thousand(dataroot_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It opens, is drawn by lines, and its last entry is one key away."""
+    layer = MemoryLayer({b"many/%06d" % number: Inode(0o100644, content=b"x") for number in range(100_000)})
+    store = open_store(str(dataroot_path), Options())
+    subject = open_subject(store, "base:1")
+    stack = Stack(dataclasses.replace(subject, tree=UnionTree([layer]), layers=subject.layers[:1]), "base:1")
+
+    async def script(at: Browser) -> None:
+        await at.press("tab", "l")
+        assert len(at.place.view.model) == 100_001
+        drawn: list[int] = []
+        row = at.place.view.model.row
+
+        def noted(index: int, width: int) -> Sequence[Span]:
+            drawn.append(index)
+            return row(index, width)
+
+        monkeypatch.setattr(at.place.view.model, "row", noted)
+        await at.press("G")
+        assert "/many/099999" in at.lines[0]
+        assert drawn
+        assert len(set(drawn)) < 60
+
+    browse(dataroot_path, stack, script)
+
+
+def test_damage_is_told_where_it_is_met(copy: Path) -> None:
+    """An image with a lost layer is not opened, and the line says why; the findings name it; others open."""
+    (*_, top) = layerfs(copy, "layers", "demo", "--format", "{{.CacheID}}", "--no-trunc").stdout.split()
+    shutil.rmtree(copy / "overlay2" / top)
+
+    async def script(at: Browser) -> None:
+        await at.press("4")
+        rows = [row.cells[0] for row in at.place.view.model.rows]  # type: ignore[attr-defined]
+        assert any(top in cell for cell in rows)
+        await at.press("1")
+        words = [row.word for row in at.place.view.model.rows]  # type: ignore[attr-defined]
+        for word, opens in (("demo:latest", False), ("base:1", True)):
+            at.place.view.move_to(words.index(word))
+            await at.press("enter")
+            assert at.app.depth == 1 + opens
+            assert opens or top in at.text
+
+    browse(copy, None, script, (240, 30))
+
+
+@pytest.mark.parametrize("way", ["q", "\x03", signal.SIGTERM, signal.SIGHUP], ids=str)
+def test_terminal_is_as_before(dataroot_path: Path, way: str | signal.Signals) -> None:
+    """However it ends, the terminal has its screen, its cursor and its modes again, and no mouse."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    before = termios.tcgetattr(slave)
+    command = [sys.executable, "-m", "layerfs", "--root", str(dataroot_path), "explore"]
+    environ = os.environ | {"TERM": "xterm-256color"}
+    process = subprocess.Popen(
+        command, stdin=slave, stdout=slave, stderr=slave, env=environ, start_new_session=True
+    )
+    try:
+        seen = _read_until(master, b"IMAGE ID")
+        if isinstance(way, str):
+            os.write(master, way.encode())
+        else:
+            process.send_signal(way)
+        seen += _read_until(master, b"\x1b[?1049l")
+        assert process.wait(20) == (0 if isinstance(way, str) else 128 + way)
+        assert termios.tcgetattr(slave) == before
+        for on, off in (
+            (b"\x1b[?1049h", b"\x1b[?1049l"),
+            (b"\x1b[?25l", b"\x1b[?25h"),
+            (b"\x1b[?1000h", b"\x1b[?1000l"),
+        ):
+            assert seen.rindex(on) < seen.rindex(off)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)
+        os.close(slave)
+
+
+def _read_until(master: int, wanted: bytes) -> bytes:
+    """What a terminal is sent until something was in it."""
+    seen = b""
+    while wanted not in seen:
+        assert select.select([master], [], [], 60)[0], seen[-2000:]
+        seen += os.read(master, 65536)
+    return seen
+
+
+def test_without_textual_it_names_the_pip_line(dataroot_path: Path) -> None:
+    """Where Textual is not installed it exits with 2, and says how to install it."""
+    master, slave = pty.openpty()
+    program = (
+        "import sys, importlib.util as u; find = u.find_spec\n"
+        "u.find_spec = lambda name, *more: None if name == 'textual' else find(name, *more)\n"
+        "from layerfs_cli.main import run; sys.exit(run(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", program, "--root", str(dataroot_path), "explore"]
+    done = subprocess.run(command, stdin=slave, stdout=slave, stderr=subprocess.PIPE, check=False)
+    os.close(slave)
+    os.close(master)
+    assert done.returncode == 2
+    assert b"pip install 'layerfs[explore]'" in done.stderr

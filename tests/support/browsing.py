@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from layerfs.stores.registry import Options, open_store
 from layerfs_cli.explore.app import Explorer
+from layerfs_cli.explore.explaining import explained
 from layerfs_cli.explore.opening import open_stack
+from layerfs_cli.main import cli
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 
     from textual.pilot import Pilot
 
+    from layerfs_cli.explore.opening import Stack
     from layerfs_cli.explore.place import Place
 
 __all__ = ["Browser", "browse"]
@@ -86,7 +90,7 @@ class Browser:
 
 def browse(
     root: Path | str,
-    name: str | None,
+    name: str | Stack | None,
     script: Callable[[Browser], Awaitable[None]],
     size: tuple[int, int] = (80, 24),
 ) -> None:
@@ -95,8 +99,14 @@ def browse(
     @asynccontextmanager
     async def opened() -> AsyncIterator[Browser]:
         store = open_store(str(root), Options())
-        stack = open_stack(store, name) if name else None
-        app = Explorer(store, stack, ["--root", str(root)], lambda: open_store(str(root), Options()))
+        stack = open_stack(store, name) if isinstance(name, str) else name
+        app = Explorer(
+            store,
+            stack,
+            ["--root", str(root)],
+            lambda: open_store(str(root), Options()),
+            functools.partial(explained, cli.make_context("layerfs", ["--root", str(root), "images"])),
+        )
         async with app.run_test(size=size) as pilot:
             browser = Browser(app, pilot)
             await browser.settled()
