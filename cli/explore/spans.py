@@ -88,7 +88,9 @@ def strip(spans: Sequence[Span], width: int, base: Style | None = None) -> Strip
         if cell_len(text) > left:
             text = column(text, left)
         style = STYLES[span.style]
-        segments.append(Segment(text, style + base if base else style))
+        if base:  # of what the cursor is on the colour is the cursor's
+            style = style.without_color + base
+        segments.append(Segment(text, style))
         left -= cell_len(text)
         if left <= 0 and index + 1 < len(spans):
             break

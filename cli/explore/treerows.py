@@ -164,7 +164,8 @@ class TreeRows:
         if width >= 40:
             spans.append(Span(column(layers_text(found), 7) + " ", "dim"))
         left = width - sum(len(span.text) for span in spans)
-        return (*spans, Span(self._name(item, left), self._style(found)))
+        indent = self._indent(item, left)
+        return (*spans, Span(indent), Span(self._name(found, left - len(indent)), self._style(found)))
 
     def _size(self, found: Found) -> str:
         if not found.node.is_dir:
@@ -174,18 +175,18 @@ class TreeRows:
         total = self.totals[found.path]
         return str(total.entries) if self.order == "entries" else human_size(total.size)
 
-    def _name(self, item: Item, width: int) -> str:
-        found = item.found
+    def _indent(self, item: Item, width: int) -> str:
+        """What is before the name: how deep it lies, and whether it is open."""
+        if self.flat:
+            return ""
+        fold = (OPEN if item.open else CLOSED) if item.found.node.is_dir else "  "
+        return "  " * min(item.depth, max(width // 4, 1)) + fold
+
+    def _name(self, found: Found, width: int) -> str:
         if self.flat:
             return cut_middle(name_text(found.path) + "/" * found.node.is_dir, width)
-        fold = (OPEN if item.open else CLOSED) if found.node.is_dir else "  "
-        indent = "  " * min(item.depth, max(width // 4, 1)) + fold
         end = f"  (layer {found.layer})" if found.mark == "~" else ""
-        return (
-            indent
-            + cut_middle(name_text(found.node.name) + _tail(found), max(width - len(indent) - len(end), 1))
-            + end
-        )
+        return cut_middle(name_text(found.node.name) + _tail(found), max(width - len(end), 1)) + end
 
     @staticmethod
     def _style(found: Found) -> str:
