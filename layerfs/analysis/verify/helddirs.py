@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["HeldDirs"]
 
 _HELD = 16
+_SHORT = 1 << 12  # bytes of a path; how deep a longer one may go is for `HostDir.subdir` to say
 _LEADS_AWAY = (errno.ELOOP, errno.ENOTDIR)
 
 
@@ -36,7 +37,7 @@ class HeldDirs:
         found = held.pop(path, None)
         if found is None:
             parent, _, name = path.rpartition(b"/")
-            above = held.get(parent) if name else None
+            above = held.get(parent) if name and len(path) < _SHORT else None
             found = self._top.subdir(path) if above is None else above.below(name)
             if len(held) >= _HELD:
                 del held[next(iter(held))]
