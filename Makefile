@@ -30,7 +30,7 @@ check: system-python $(DEV) ## format, lint, types and the fast tests: half a mi
 	@$(WITH_VENV) mypy --no-error-summary
 	@$(WITH_VENV) pytest --quiet --numprocesses auto -m "$(FAST)" tests/unit tests/property tests/test_*.py
 
-bench: system-bench $(DEV) ## measure beside the kernel, fuse-overlayfs, Docker and Podman (root; half an hour)
+bench: system-bench $(DEV) ## measure beside the kernel, fuse-overlayfs, Docker and Podman (root; an hour, 6 million inodes)
 	@$(WITH_VENV) python -m tests.bench
 
 fixtures: system-test $(DEV) ## record fixtures/ anew from a real Docker Engine (root)
