@@ -259,10 +259,7 @@ class HostDir:
     def listing(self) -> list[tuple[bytes, bool]]:
         """Every name, and whether it is a directory, in the file system's order."""
         with enough(os.scandir, self.fd) as found:
-            return [
-                (entry.name.encode(_ENCODING, _ERRORS), entry.is_dir(follow_symlinks=False))
-                for entry in found
-            ]
+            return [(os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)) for entry in found]
 
     def read(self, path: bytes | str, limit: int) -> bytes:
         """The whole content of the regular file at `path`; raises `TooLarge` above `limit` bytes."""
@@ -377,8 +374,7 @@ def is_there(path: str) -> bool:
 
 def xattr_names_of(fd: int) -> list[bytes]:
     """The names of an open file's extended attributes."""
-    names = os.listxattr(fd)
-    return [os.fsencode(name) for name in names] if names else []
+    return [os.fsencode(name) for name in os.listxattr(fd)]
 
 
 class _Located:
