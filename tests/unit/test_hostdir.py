@@ -170,7 +170,7 @@ def test_on_a_sealed_mount_only_files_are_opened(tmp_path: Path) -> None:
 def test_what_turns_into_something_else_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: int, how: str
 ) -> None:
-    """A name in a directory in use may be a file when it is looked at, and another thing when it is opened."""
+    """A name in a directory in use may be a file when looked at, and another thing when it is opened."""
     file = tmp_path / "file"
     file.write_text("x")
     (tmp_path / "other").write_text("another file")
