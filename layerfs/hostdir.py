@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 from layerfs.errors import HostExhausted
 from layerfs.hostfile import HostFile
 from layerfs.syscalls import PATH_CHUNK, open_beneath, own_mount, split_path
+from layerfs.witness import LISTENERS, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -261,7 +262,10 @@ class HostDir:
                 if total > limit:
                     raise TooLarge(errno.EFBIG, f"is larger than {limit} bytes", self.name_of(path))
                 pieces.append(piece)
-            return b"".join(pieces)
+            content = b"".join(pieces)
+            if LISTENERS:
+                tell(self.name_of(path), content)
+            return content
         finally:
             os.close(fd)
 

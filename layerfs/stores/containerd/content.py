@@ -16,6 +16,7 @@ from layerfs.errors import DigestMismatch, MissingFile
 from layerfs.hostfile import HostFile
 from layerfs.stores.blobs.outer import MOST_SMALL, DirectoryOuter
 from layerfs.tree.pooledfile import shared_files
+from layerfs.witness import LISTENERS, tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -119,4 +120,7 @@ def _read(folder: HostDir, name: bytes) -> bytes:
     if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_SMALL:
         return folder.read(name, MOST_SMALL)  # which tells why not
     with HostFile(folder.open_seen(name)) as file:
-        return file.read(0, status.st_size)
+        content = file.read(0, status.st_size)
+    if LISTENERS:
+        tell(folder.name_of(name), content)
+    return content

@@ -1,0 +1,70 @@
+"""The first section: a few figures, and the sentences that most readers want to know."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..units import human_size
+from .markup import Html, element
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["glance"]
+
+Json = dict[str, Any]
+
+
+def glance(twin: Json) -> Html:
+    """Figures, then sentences; what is wrong comes first."""
+    return element(
+        "section",
+        element("h2", "At a glance"),
+        element("ul", *(element("li", sentence) for sentence in _sentences(twin)), class_="verdicts"),
+        element("dl", *_figures(twin), class_="figures"),
+        id="glance",
+    )
+
+
+def _figures(twin: Json) -> Iterator[Html]:
+    totals = twin["totals"]
+    parts = [*twin["images"], *twin["containers"]]
+    wasted = sum(part["waste"]["wasted"] for part in parts if part["waste"])
+    figures = (
+        ("images in the store", f"{totals['images']:,}"),
+        ("containers", f"{totals['containers']:,}"),
+        ("layers", f"{totals['layers']:,}"),
+        ("on disk, each layer once", _size(totals["size"])),
+        ("of it shared by images", _size(totals["shared_size"])),
+        ("wasted in what is reported", human_size(wasted, 4)),
+    )
+    for words, value in figures:
+        yield element("div", element("dt", words), element("dd", value))
+
+
+def _sentences(twin: Json) -> Iterator[str]:
+    findings = twin["findings"]
+    if findings is None:
+        yield "This kind of store has no records that could be examined as a whole."
+    else:
+        bad = sum(row["severity"] != "note" for row in findings)
+        notes = f", and {_count(len(findings) - bad, 'note')}" if len(findings) > bad else ""
+        yield f"doctor found {_count(bad, 'error or warning', 'errors and warnings')}{notes}: see Findings."
+    if twin["verified"] is None:
+        yield "The files of layers were not compared with their archives: --verify does that."
+    else:
+        yield f"verify found {_count(len(twin['verified']), 'difference')}."
+    if twin["problems"]:
+        yield f"{_count(len(twin['problems']), 'thing')} could not be read: see Findings."
+    hidden = sum(len(part["hidden"]) for part in (*twin["images"], *twin["containers"]))
+    yield f"{_count(hidden, 'hidden or deleted file is', 'hidden or deleted files are')} still in the layers."
+
+
+def _count(number: int, one: str, many: str | None = None) -> str:
+    if number == 1:
+        return f"1 {one}"
+    return f"{f'{number:,}' if number else 'no'} {many or f'{one}s'}"
+
+
+def _size(size: int | None) -> str:
+    return "not known" if size is None else human_size(size, 4)

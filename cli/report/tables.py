@@ -1,0 +1,82 @@
+"""Tables of the page: a caption, headings, at most so many rows, and a line that counts what was left out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..units import human_size
+from .markup import Html, element, joined, name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any
+
+__all__ = ["MOST_ROWS", "Col", "short", "size_cell", "table", "words"]
+
+MOST_ROWS = 2000
+"""How many rows a table of the page has; the twin has all."""
+
+Cell = str | Html
+
+
+class Col(NamedTuple):
+    """A column.
+
+    Attributes:
+        heading: what stands above it.
+        cell: what a row has there.
+        number: what to sort by, and that the column is right-aligned; None for text.
+    """
+
+    heading: str
+    cell: Callable[[Any], Cell]
+    number: Callable[[Any], float | None] | None = None
+
+
+def table(
+    caption: str, columns: Sequence[Col], rows: Sequence[Any], most: int = MOST_ROWS, **attributes: str
+) -> Html:
+    """A table in a box of its own that scrolls; empty where there is nothing."""
+    if not rows:
+        return element("p", f"{caption}: none.", class_="none")
+    shown = rows[:most]
+    head = element("tr", *(_heading(column) for column in columns))
+    body = (element("tr", *(_cell(column, row) for column in columns)) for row in shown)
+    left = len(rows) - len(shown)
+    note = element("p", f"{left:,} more: see the JSON.", class_="more") if left else Html("")
+    made = element(
+        "table", element("caption", caption), element("thead", head), element("tbody", *body), **attributes
+    )
+    return joined((element("div", made, class_="box", tabindex="0"), note))
+
+
+def _heading(column: Col) -> Html:
+    return element("th", column.heading, scope="col", class_="n" if column.number else None)
+
+
+def _cell(column: Col, row: Any) -> Html:
+    if column.number is None:
+        return element("td", column.cell(row))
+    value = column.number(row)
+    return element("td", column.cell(row), class_="n", data_v=None if value is None else f"{value:g}")
+
+
+def size_cell(size: int | None) -> str:
+    """Bytes in words."""
+    return "not known" if size is None else human_size(size, 4)
+
+
+def short(identity: str | None) -> Html:
+    """An ID cut to what people read, whole in its title."""
+    if not identity:
+        return Html("")
+    digits = identity.rpartition(":")[2]
+    return element("code", digits[:12], title=identity)
+
+
+def words(parts: Iterable[str]) -> Html:
+    """Several names in one cell."""
+    made: list[Cell] = []
+    for part in parts:
+        made += [", ", name(part)] if made else [name(part)]
+    return joined(made)
