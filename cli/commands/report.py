@@ -55,7 +55,7 @@ def command(
     force: bool,
     kind: str | None,
 ) -> int:
-    """Write a page about images and containers: one file for a browser, without scripts from elsewhere.
+    """Write a page about images and containers: one file for a browser, which needs no network.
 
     It shows where the bytes are, which images share layers, what each layer changed, what is hidden or
     deleted and still there, what doctor and verify find, and when things happened. The evidence part has the

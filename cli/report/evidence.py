@@ -1,4 +1,4 @@
-"""What a case file needs to know of a reading: by whom, of what, when, and the digest of every record read."""
+"""What a case file needs to know of a reading: by whom, of what, when, and the digest of each record."""
 
 from __future__ import annotations
 

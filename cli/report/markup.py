@@ -1,6 +1,6 @@
 """Makes HTML and SVG: the only place that writes a `<`, so that no text of a store can become markup.
 
-A text is escaped twice: what is not plainly visible becomes what the terminal shows for it (`escape.printable`),
+A text is escaped twice: what is not plainly visible becomes what a terminal shows for it (`printable`),
 and what HTML would read as markup becomes a reference. Sources: HTML Living Standard, 13.1.2 and 13.1.4.
 """
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["Html", "element", "joined", "name", "text"]
 
 _MARKS = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;", "`": "&#96;"})
-_EMPTY = frozenset({"br", "circle", "col", "input", "line", "meta", "path", "rect"})
+_EMPTY = frozenset({"input", "meta"})
+"""Elements that have no end tag. Those of SVG have one: a parser of HTML takes none of them for empty."""
 
 
 class Html(str):

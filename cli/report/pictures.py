@@ -92,7 +92,7 @@ def waste_bars(layers: Sequence[Json]) -> Html:
 
 
 def time_strip(timeline: Json) -> Html:
-    """Events above, files below, from the first to the last moment; files far outside are numbers at the ends."""
+    """Events above, files below, from the first to the last moment; empty where there are none."""
     first, last = (_seconds(timeline[key]) for key in ("first", "last"))
     if first is None or last is None or last <= first:
         return Html("")
@@ -121,7 +121,7 @@ def time_strip(timeline: Json) -> Html:
 
 
 def lane(versions: Sequence[Json], depth: int) -> Html:
-    """A dot for each layer that has a version of a path; hollow where it is hidden, a line while it is shown."""
+    """A dot for each layer that has a version of a path, hollow if it is hidden; a line while it is shown."""
     height, y = 16, 8
     parts: list[Html] = [element("title", "; ".join(_lane_words(versions)))]
     for version in versions:

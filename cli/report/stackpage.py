@@ -35,8 +35,8 @@ def _parts(part: Json, number: int) -> Iterator[Html]:
     layers, waste = part["layers"], part["waste"]
     yield element(
         "p",
-        f"{len(layers)} layers store {human_size(waste['stored'], 4)}; {human_size(waste['wasted'], 4)} of it "
-        f"nobody can see in the tree. {len(part['hidden']):,} hidden or deleted files.",
+        f"{len(layers)} layers store {human_size(waste['stored'], 4)}, of which "
+        f"{human_size(waste['wasted'], 4)} are shown nowhere. {len(part['hidden']):,} hidden or deleted files.",
     )
     yield table("Layers, base first", _layer_columns(), layers)
     yield _folded("Steps in full", *_steps(part))

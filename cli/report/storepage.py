@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..units import short_id
 from .markup import Html, element, joined, name
 from .pictures import sharing_matrix, time_strip
 from .tables import Col, short, size_cell, table, words
@@ -18,7 +19,7 @@ Json = dict[str, Any]
 
 def images_section(twin: Json) -> Html:
     """The images, and the layers that several of them have."""
-    names = {part["id"]: part["name"] for part in (*twin["images"], *twin["containers"])}
+    names = twin["names"]
     shared = [row for row in twin["sharing"] if len(row["images"]) + len(row["containers"]) > 1]
     return element(
         "section",
@@ -63,7 +64,7 @@ def _container_columns(names: Mapping[str, str]) -> Sequence[Col]:
 
 def _shared_columns(names: Mapping[str, str]) -> Sequence[Col]:
     def called(key: str) -> Callable[[Json], Html]:
-        return lambda row: words([names.get(item, item.rpartition(":")[2][:12]) for item in row[key]][:20])
+        return lambda row: words(_named(row[key], names))
 
     return (
         Col("Chain ID", lambda row: short(row["chain_id"])),
@@ -72,6 +73,15 @@ def _shared_columns(names: Mapping[str, str]) -> Sequence[Col]:
         Col("Their names", called("images")),
         Col("Containers", called("containers")),
     )
+
+
+def _named(owners: Sequence[str], names: Mapping[str, str], most: int = 20) -> list[str]:
+    """What to call some images or containers; of very many the first, those with a name before the others."""
+    called = [
+        (names[item] == item, short_id(item) if names[item] == item else names[item]) for item in owners
+    ]
+    shown = [text for _, text in sorted(called)[:most]]
+    return [*shown, f"{len(owners) - most} more"] if len(owners) > most else shown
 
 
 def findings_section(twin: Json) -> Html:

@@ -71,7 +71,7 @@ def short(identity: str | None) -> Html:
     if not identity:
         return Html("")
     digits = identity.rpartition(":")[2]
-    return element("code", digits[:12], title=identity)
+    return element("code", digits[:12], title=identity, class_="id")
 
 
 def words(parts: Iterable[str]) -> Html:

@@ -79,7 +79,8 @@ def make_twin(asked: Asked, witness: Witness) -> Json:
         "totals": _totals(usage),
         "images": images,
         "containers": containers,
-        "sharing": list(_sharing(usage, asked.owners)),
+        "sharing": (sharing := list(_sharing(usage, asked.owners))),
+        "names": _names(store, sharing),
         "findings": _doctor(store),
         "verified": None if asked.findings is None else [_finding(item) for item in asked.findings],
         "timeline": timeline_part(events, times),
@@ -168,6 +169,13 @@ def _sharing(usage: StoreUsage, owners: Iterable[Image | Container]) -> Iterator
             "images": [image.id for image in holders.images.get(chain, ())],
             "containers": [item.id for item in holders.containers.get(chain, ())],
         }
+
+
+def _names(store: Store, sharing: Iterable[Json]) -> dict[str, str]:
+    """What to call each image and container that shares a layer, by its ID."""
+    wanted = {item for row in sharing for item in (*row["images"], *row["containers"])}
+    known: list[Image | Container] = [*store.images(), *store.containers()]
+    return {owner.id: owner.name for owner in known if owner.id in wanted}
 
 
 def _chain(store: Store, owner: Image | Container) -> Sequence[ChainID]:
