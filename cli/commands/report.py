@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..escape import json_text
 from ..options import root_option, type_option
 from ..progress import phases, progress
 from ..stores import evidence, find_names, open_root
 from ..subjects import KINDS, names_argument
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from layerfs.ids import ChainID, ImageID
     from layerfs.model import Container, Finding, Image
     from layerfs.store import Store
     from layerfs.views.export.newfile import NewFile
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 PAGE = "report.html"
+STDOUT = "-"
 
 
 @click.command("report")
@@ -32,8 +37,9 @@ PAGE = "report.html"
     "--output",
     default=PAGE,
     show_default=True,
-    metavar="FILE",
-    help="The page to write; its twin in JSON is written beside it, with .json in place of .html.",
+    metavar="FILE.html|FILE.json|-",
+    help="The page to write; its twin in JSON is written beside it, with .json in place of .html. "
+    "FILE.json: the twin alone. -: the page alone, to standard output.",
 )
 @click.option(
     "--verify", is_flag=True, help="Compare every layer's files with its archive too, as `layerfs verify`."
@@ -66,7 +72,7 @@ def command(
       layerfs report nginx:latest -o nginx.html
       layerfs report --all --verify -o case-17.html
       layerfs report web db  # two containers
-      jq '.images[].hidden[].path' nginx.json
+      layerfs report app:1 -o app.json && jq '.images[].hidden[].path' app.json
     """
     from layerfs.witness import witnessed
 
@@ -74,37 +80,77 @@ def command(
 
     if everything and names:
         raise click.UsageError("give NAMEs, or --all, and not both")
-    twin_path = _twin_path(output)
+    page_path, twin_path = _paths(output)
     witness = Witness()
     with witnessed(witness.told), ExitStack() as files:
         store, owners = _chosen(ctx, names, kind, everything=everything)
-        written = [files.enter_context(_new_file(ctx, path, force=force)) for path in (twin_path, output)]
-        from ..report.page import page
+        page_file = _new_file(ctx, files, page_path, force=force)
+        twin_file = _new_file(ctx, files, twin_path, force=force)
         from ..report.twin import Asked, make_twin
 
-        findings = _verified(store, names) if verify else None
+        findings = _verified(store, owners, everything=everything) if verify else None
         with progress(owners, "Reading", len(owners)) as watched:
-            twin = make_twin(Asked(store, list(watched), everything, reproducible, findings), witness)
-        text = json_text(twin, indent=1) + "\n"
-        written[0].write(text.encode("utf-8", "surrogateescape"))
-        for piece in page(twin, text):
-            written[1].write(piece.encode("utf-8"))
-    click.echo(f"{output}: the page; {twin_path}: its twin in JSON")
+            twin = make_twin(Asked(store, owners, everything, reproducible, findings), witness, watched)
+        _write(twin, page_file, twin_file)
+    if page_path != STDOUT:
+        click.echo("; ".join(_said(page_path, twin_path)))
     return 0
 
 
-def _twin_path(output: str) -> str:
-    """Where the twin is written: beside the page."""
-    stem, dot, ending = output.rpartition(".")
-    if dot and ending.lower() in ("html", "htm") and "/" not in ending:
-        return f"{stem}.json"
-    raise click.BadParameter(f"{output!r} does not end in .html", param_hint="--output")
+def _paths(output: str) -> tuple[str | None, str | None]:
+    """Where the page and the twin are written; None for what is not wanted."""
+    if output == STDOUT:
+        if sys.stdout.isatty():
+            raise click.UsageError("a page is not for a terminal: use -o FILE.html, or redirect the output")
+        return STDOUT, None
+    stem, ending = os.path.splitext(output)
+    if ending.lower() in (".html", ".htm"):
+        return output, f"{stem}.json"
+    if ending.lower() == ".json":
+        return None, output
+    raise click.BadParameter(f"{output!r} ends neither in .html nor in .json", param_hint="--output")
 
 
-def _new_file(context: click.Context, path: str, *, force: bool) -> NewFile:
+def _said(page_path: str | None, twin_path: str | None) -> Iterator[str]:
+    if page_path:
+        yield f"{page_path}: the page"
+    if twin_path:
+        yield f"{twin_path}: {'its' if page_path else 'the'} twin in JSON"
+
+
+def _new_file(context: click.Context, files: ExitStack, path: str | None, *, force: bool) -> NewFile | None:
+    """A file that appears at the end of the block; None for standard output, and for nothing."""
     from layerfs.views.export.newfile import NewFile
+    from layerfs.views.place import BadTarget
 
-    return NewFile(os.fsencode(path), evidence(context), force=force)
+    if path in (None, STDOUT):
+        return None
+    try:
+        return files.enter_context(NewFile(os.fsencode(path), evidence(context), force=force))
+    except BadTarget as error:
+        raise click.BadParameter(f"{path}: {error}", param_hint="--output") from error
+
+
+def _write(twin: dict[str, Any], page_file: NewFile | None, twin_file: NewFile | None) -> None:
+    """Write both whole, so that nothing but two names is missing when the first gets its name."""
+    from ..report.page import page
+    from ..report.twintext import twin_text
+
+    digest = None
+    if twin_file:
+        noted = sha256()
+        for line in twin_text(twin):
+            noted.update(line)
+            twin_file.write(line)
+        digest = noted.hexdigest()
+        twin_file.flush()
+        if not page_file:
+            return
+    write = page_file.write if page_file else sys.stdout.buffer.write
+    for piece in page(twin, digest):
+        write(piece.encode("utf-8"))
+    if page_file:
+        page_file.flush()
 
 
 def _chosen(
@@ -127,16 +173,42 @@ def _chosen(
     return stores[0], [*chosen.values()]
 
 
-def _verified(store: Store, names: tuple[str, ...]) -> list[Finding]:
-    """What `verify` finds in the images and layers of the report."""
+def _verified(store: Store, owners: list[Image | Container], *, everything: bool) -> list[Finding]:
+    """What `verify` finds in the images and layers of the report, or in all there are."""
     from layerfs.capabilities import Checkable, Verifiable, VerifyOptions, lacking
 
+    images, chains = _wanted(store, owners)
+    if not (images or chains or everything):
+        return []
     with phases({"layers": "Verifying"}) as told:
         if isinstance(store, Checkable):
-            return list(store.faults(None, told))
+            return list(store.faults(None if everything else {*images, *chains}, told))
         if not isinstance(store, Verifiable):
             raise lacking(store, "verify")
         options = VerifyOptions(
             frozenset(("mode", "owner", "mtime", "xattr")), processes=len(os.sched_getaffinity(0))
         )
-        return list(store.verification([(name, None) for name in names], options).findings(told))
+        named = [] if everything else [(name, None) for name in (*images, *chains)]
+        return list(store.verification(named, options).findings(told))
+
+
+def _wanted(
+    store: Store, owners: list[Image | Container]
+) -> tuple[dict[ImageID, None], dict[ChainID, None]]:
+    """The images, and the layers below the containers; in archives also the layers of the images."""
+    from layerfs.capabilities import Checkable
+    from layerfs.errors import CorruptStore
+    from layerfs.model import Image
+
+    images: dict[ImageID, None] = {}
+    chains: dict[ChainID, None] = {}
+    for owner in owners:
+        if isinstance(owner, Image):
+            images[owner.id] = None
+            chains |= dict.fromkeys(owner.chain) if isinstance(store, Checkable) else {}
+            continue
+        try:
+            chains |= dict.fromkeys(layer.chain_id for layer in store.layers_below(owner))
+        except CorruptStore as error:
+            store.report(error)
+    return images, chains

@@ -35,14 +35,14 @@ _WORDS = (
 )
 
 
-def ending(twin: Json, digest: str) -> Html:
+def ending(twin: Json, digest: str | None) -> Html:
     """The evidence, and the explanations."""
     return Html(_evidence(twin, digest) + _how())
 
 
-def _evidence(twin: Json, digest: str) -> Html:
+def _evidence(twin: Json, digest: str | None) -> Html:
     evidence, root = twin["evidence"], twin["root"]
-    facts = [*_facts(evidence), *_facts(root), ("sha256 of the twin", digest)]
+    facts = [*_facts(evidence), *_facts(root), ("sha256 of the twin", digest or "the twin was not written")]
     columns = (
         Col("Record", lambda row: name(row["path"])),
         Col("Bytes", lambda row: f"{row['size']:,}", lambda row: row["size"]),

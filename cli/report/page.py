@@ -21,12 +21,12 @@ __all__ = ["page"]
 Json = dict[str, Any]
 
 
-def page(twin: Json, twin_text: str) -> Iterator[str]:
+def page(twin: Json, twin_digest: str | None) -> Iterator[str]:
     """The page in pieces.
 
     Args:
         twin: what it shows.
-        twin_text: the file of the twin, whose digest the page tells.
+        twin_digest: the sha256 of the twin's file; None where none is written.
     """
     style, script = (_ours(name) for name in ("style.css", "script.js"))
     yield "<!doctype html>\n"
@@ -42,7 +42,7 @@ def page(twin: Json, twin_text: str) -> Iterator[str]:
         yield stack_section(part, number)
     yield findings_section(twin)
     yield timeline_section(twin)
-    yield ending(twin, hashlib.sha256(twin_text.encode("utf-8", "surrogateescape")).hexdigest())
+    yield ending(twin, twin_digest)
     yield f"</main>\n<script>{script}</script></body></html>\n"
 
 

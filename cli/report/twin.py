@@ -14,7 +14,7 @@ from .stacks import Problems, stack_part
 from .times import FileTimes, timeline_part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from layerfs.analysis.store.usage import ImageUsage, StoreUsage
     from layerfs.ids import ChainID
@@ -39,7 +39,6 @@ class Asked(NamedTuple):
         everything: whether that is all of the store.
         reproducible: whether times and what is only so on this host are left out.
         findings: what `verify` found, if that was asked for.
-        on_owner: told of each image and container before it is read.
     """
 
     store: Store
@@ -47,11 +46,16 @@ class Asked(NamedTuple):
     everything: bool
     reproducible: bool = False
     findings: Sequence[Finding] | None = None
-    on_owner: Callable[[Image | Container], None] = lambda _owner: None
 
 
-def make_twin(asked: Asked, witness: Witness) -> Json:
-    """Read all that the report tells; what cannot be read is in `problems`, and the rest goes on."""
+def make_twin(asked: Asked, witness: Witness, watched: Iterable[Image | Container] | None = None) -> Json:
+    """Read all that the report tells; what cannot be read is in `problems`, and the rest goes on.
+
+    Args:
+        asked: what it is about.
+        witness: was told of what was read so far.
+        watched: the images and containers again, by something that counts them.
+    """
     from layerfs.analysis.store.timeline import engine_events
     from layerfs.analysis.store.usage import StoreUsage
     from layerfs.model import Image
@@ -61,8 +65,7 @@ def make_twin(asked: Asked, witness: Witness) -> Json:
     account = {item.image.id: item for item in usage.listed()}
     images: list[Json] = []
     containers: list[Json] = []
-    for owner in asked.owners:
-        asked.on_owner(owner)
+    for owner in asked.owners if watched is None else watched:
         times.begin()
         if isinstance(owner, Image):
             images.append(
