@@ -192,9 +192,7 @@ def _verified(store: Store, owners: list[Image | Container], *, everything: bool
         return list(store.verification(named, options).findings(told))
 
 
-def _wanted(
-    store: Store, owners: list[Image | Container]
-) -> tuple[dict[ImageID, None], dict[ChainID, None]]:
+def _wanted(store: Store, owners: list[Image | Container]) -> tuple[dict[ImageID, None], dict[ChainID, None]]:
     """The images, and the layers below the containers; in archives also the layers of the images."""
     from layerfs.capabilities import Checkable
     from layerfs.errors import CorruptStore

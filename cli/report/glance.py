@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..units import human_size
 from .markup import Html, element
+from .words import count, size_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,9 +34,9 @@ def _figures(twin: Json) -> Iterator[Html]:
         ("images in the store", f"{totals['images']:,}"),
         ("containers", f"{totals['containers']:,}"),
         ("layers", f"{totals['layers']:,}"),
-        ("on disk, each layer once", _size(totals["size"])),
-        ("of it shared by images", _size(totals["shared_size"])),
-        ("wasted in what is reported", human_size(wasted, 4)),
+        ("on disk, each layer once", size_words(totals["size"])),
+        ("of it shared by images", size_words(totals["shared_size"])),
+        ("wasted in what is reported", size_words(wasted)),
     )
     for words, value in figures:
         yield element("div", element("dt", words), element("dd", value))
@@ -48,23 +48,13 @@ def _sentences(twin: Json) -> Iterator[str]:
         yield "This kind of store has no records that could be examined as a whole."
     else:
         bad = sum(row["severity"] != "note" for row in findings)
-        notes = f", and {_count(len(findings) - bad, 'note')}" if len(findings) > bad else ""
-        yield f"doctor found {_count(bad, 'error or warning', 'errors and warnings')}{notes}: see Findings."
+        notes = f", and {count(len(findings) - bad, 'note')}" if len(findings) > bad else ""
+        yield f"doctor found {count(bad, 'error or warning', 'errors and warnings')}{notes}: see Findings."
     if twin["verified"] is None:
         yield "The files of layers were not compared with their archives: --verify does that."
     else:
-        yield f"verify found {_count(len(twin['verified']), 'difference')}."
+        yield f"verify found {count(len(twin['verified']), 'difference')}."
     if twin["problems"]:
-        yield f"{_count(len(twin['problems']), 'thing')} could not be read: see Findings."
+        yield f"{count(len(twin['problems']), 'thing')} could not be read: see Findings."
     hidden = sum(len(part["hidden"]) for part in (*twin["images"], *twin["containers"]))
-    yield f"{_count(hidden, 'hidden or deleted file is', 'hidden or deleted files are')} still in the layers."
-
-
-def _count(number: int, one: str, many: str | None = None) -> str:
-    if number == 1:
-        return f"1 {one}"
-    return f"{f'{number:,}' if number else 'no'} {many or f'{one}s'}"
-
-
-def _size(size: int | None) -> str:
-    return "not known" if size is None else human_size(size, 4)
+    yield f"{count(hidden, 'hidden or deleted file is', 'hidden or deleted files are')} still in the layers."

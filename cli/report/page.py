@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from .ending import ending
 from .glance import glance
 from .markup import Html, element, joined
-from .stackpage import stack_section
+from .stackpage import Room, stack_section
 from .storepage import findings_section, images_section, timeline_section
+from .words import called, count, plain_name, when
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 __all__ = ["page"]
 
 Json = dict[str, Any]
+
+_MOST_PARTS = 100
+"""Images, and containers, with a section of their own."""
+
+_MOST_OPEN = 30
+"""How many of them the contents name without being asked."""
 
 
 def page(twin: Json, twin_digest: str | None) -> Iterator[str]:
@@ -38,8 +45,10 @@ def page(twin: Json, twin_digest: str | None) -> Iterator[str]:
     yield "<main>\n"
     yield glance(twin)
     yield images_section(twin)
-    for number, part in enumerate((*twin["images"], *twin["containers"]), 1):
-        yield stack_section(part, number)
+    parts = _parts(twin)
+    numbers = {part["id"]: number for number, part in enumerate(parts, 1)}
+    for number, part in enumerate(parts, 1):
+        yield stack_section(part, number, Room.of(len(parts)), numbers)
     yield findings_section(twin)
     yield timeline_section(twin)
     yield ending(twin, twin_digest)
@@ -73,10 +82,18 @@ def _digest(content: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
 
 
+def _parts(twin: Json) -> list[Json]:
+    """The images and containers that have a section of their own."""
+    return [*twin["images"][:_MOST_PARTS], *twin["containers"][:_MOST_PARTS]]
+
+
 def _title(twin: Json) -> str:
-    parts = [*twin["images"], *twin["containers"]]
-    about = parts[0]["name"] if len(parts) == 1 else f"{len(twin['images'])} images"
-    return f"layerfs report: {about}"
+    images, containers = twin["images"], twin["containers"]
+    if len(images) + len(containers) == 1:
+        return f"layerfs report: {plain_name((images or containers)[0])}"
+    counts = [count(len(images), "image")] if images or not containers else []
+    counts += [count(len(containers), "container")] if containers else []
+    return f"layerfs report: {' and '.join(counts)}"
 
 
 def _switch() -> Html:
@@ -92,19 +109,22 @@ def _switch() -> Html:
 def _header(twin: Json) -> Html:
     root = twin["root"]
     where = element("bdi", root["path"], dir="ltr") if root.get("path") else Html("a store")
-    when = twin["evidence"].get("ended")
+    ended = twin["evidence"].get("ended")
     return element(
         "header",
         element("h1", _title(twin)),
-        element("p", "Read from ", where, f", kind {root['kind']}", f", {when[:19]}Z" if when else "", "."),
+        element(
+            "p",
+            "Read from ",
+            where,
+            f", kind {root['kind']}",
+            *((", ", when(ended), " UTC") if ended else ()),
+            ".",
+        ),
     )
 
 
 def _contents(twin: Json) -> Html:
-    parts = [
-        element("li", element("a", part["name"], href=f"#part-{number}"))
-        for number, part in enumerate((*twin["images"], *twin["containers"]), 1)
-    ]
     items = [("glance", "At a glance"), ("images", "Images and what they share")]
     last = [
         ("findings", "Findings"),
@@ -113,9 +133,26 @@ def _contents(twin: Json) -> Html:
         ("how", "How to read this"),
     ]
     links = [element("li", element("a", words, href=f"#{name}")) for name, words in items]
-    inner = element("ol", *parts) if len(parts) <= 200 else Html("")
-    links.append(element("li", element("a", "Each image and container", href="#part-1"), inner))
+    links += _each_part(twin)
     links += [element("li", element("a", words, href=f"#{name}")) for name, words in last]
     return element(
         "nav", element("h2", "Contents"), element("ol", *links), id="contents", aria_label="Contents"
     )
+
+
+def _each_part(twin: Json) -> list[Html]:
+    """The line of the contents with all images and containers; none where there are none."""
+    parts = _parts(twin)
+    left = len(twin["images"]) + len(twin["containers"]) - len(parts)
+    if not parts:
+        return []
+    links = (
+        element("li", element("a", called(part), href=f"#part-{number}"))
+        for number, part in enumerate(parts, 1)
+    )
+    listed = element("ol", *links, class_="parts")
+    words = f"Each image and container ({len(parts)})"
+    note = f" {left:,} more have no section: the tables and the JSON have them." if left else ""
+    if len(parts) <= _MOST_OPEN:
+        return [element("li", element("a", words, href="#part-1"), note, listed)]
+    return [element("li", element("details", element("summary", words), listed), note)]

@@ -8,8 +8,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ..units import human_size, short_id
+from ..escape import printable
+from ..units import ellipsis, human_size, short_id
 from .markup import Html, element
+from .words import plain_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -43,10 +45,10 @@ def sharing_matrix(images: Sequence[Json], sharing: Sequence[Json]) -> Html:
     ]
     for line, image in enumerate(rows):
         y = line * _CELL
-        parts.append(element("text", _cut(image["name"], 28), x=0, y=y + _CELL - 3))
+        parts.append(element("text", ellipsis(printable(plain_name(image)), 28), x=0, y=y + _CELL - 3))
         held = set(image["chain"])
         parts += [
-            element("rect", element_title(image, chain), x=_NAME_WIDTH + at * _CELL, y=y + 1, width=_CELL - 2,
+            element("rect", _cell_title(image, chain), x=_NAME_WIDTH + at * _CELL, y=y + 1, width=_CELL - 2,
                     height=_CELL - 2, class_="on" if chain in held else "off")
             for at, chain in enumerate(columns)
         ]  # fmt: skip
@@ -61,9 +63,9 @@ def sharing_matrix(images: Sequence[Json], sharing: Sequence[Json]) -> Html:
     )
 
 
-def element_title(image: Json, chain: str) -> Html:
+def _cell_title(image: Json, chain: str) -> Html:
     """What a pointer on a cell shows."""
-    return element("title", f"{image['name']}: {short_id(chain)}")
+    return element("title", f"{plain_name(image)}: {short_id(chain)}")
 
 
 def waste_bars(layers: Sequence[Json]) -> Html:
@@ -154,7 +156,3 @@ def _seconds(moment: str | None) -> float | None:
         return datetime.fromisoformat(moment[:19]).replace(tzinfo=UTC).timestamp()
     except ValueError:  # a year that datetime does not know
         return None
-
-
-def _cut(value: str, width: int) -> str:
-    return value if len(value) <= width else f"{value[: width - 1]}…"

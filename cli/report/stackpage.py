@@ -2,56 +2,98 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..units import human_size
+from ..escape import printable
+from ..units import ellipsis
 from .markup import Html, element, joined, name
 from .pictures import lane, waste_bars
-from .tables import MOST_ROWS, Col, short, size_cell, table
+from .tables import Col, table
 from .treemap import treemap
+from .words import called, count, short, size_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["stack_section"]
+__all__ = ["Room", "stack_section"]
 
 Json = dict[str, Any]
 
-_MOST_LANES = 200
-_MOST_DIRECTORIES = 300
+
+class Room(NamedTuple):
+    """How much of an image or container the page shows; the twin has all of it.
+
+    Attributes:
+        changes: rows of changes, of all its layers.
+        hidden: rows of hidden files.
+        lanes: paths with several versions.
+        directories: rows of directories.
+        tiles: rectangles of the picture.
+    """
+
+    changes: int
+    hidden: int
+    lanes: int
+    directories: int
+    tiles: int
+
+    @classmethod
+    def of(cls, parts: int) -> Room:
+        """The room for each of several parts: a page that a browser still opens at once has so many rows."""
+        return cls(*(max(whole // parts, 10) for whole in (1200, 400, 150, 150, 400)))
 
 
-def stack_section(part: Json, number: int) -> Html:
-    """All that the twin says of an image or container."""
-    heading = element("h2", name(part["name"]), " ", element("small", short(part["id"])))
+def stack_section(part: Json, number: int, room: Room, numbers: Mapping[str, int]) -> Html:
+    """What the twin says of an image or container.
+
+    Args:
+        part: its part of the twin.
+        number: its number on the page.
+        room: how much of it is shown.
+        numbers: the numbers of all by their IDs.
+    """
+    heading = element("h2", called(part), " ", element("small", short(part["id"])))
     if part["damage"]:
         return element(
             "section", heading, element("p", part["damage"], class_="s-error"), id=f"part-{number}"
         )
-    return element("section", heading, *_parts(part, number), id=f"part-{number}")
+    return element("section", heading, *_parts(part, number, room, numbers), id=f"part-{number}")
 
 
-def _parts(part: Json, number: int) -> Iterator[Html]:
+def _parts(part: Json, number: int, room: Room, numbers: Mapping[str, int]) -> Iterator[Html]:
     layers, waste = part["layers"], part["waste"]
+    hidden = count(len(part["hidden"]), "hidden or deleted file")
     yield element(
         "p",
-        f"{len(layers)} layers store {human_size(waste['stored'], 4)}, of which "
-        f"{human_size(waste['wasted'], 4)} are shown nowhere. {len(part['hidden']):,} hidden or deleted files.",
+        f"{count(len(layers), 'layer')} with {size_words(waste['stored'])} in files, of which "
+        f"{size_words(waste['wasted'])} are shown nowhere; {hidden}.",
     )
     yield table("Layers, base first", _layer_columns(), layers)
     yield _folded("Steps in full", *_steps(part))
     yield _folded(
-        "Where the bytes are", treemap(part["directories"], number), _directory_table(part), is_open=True
+        "Where the bytes are",
+        treemap(part["directories"], number, room.tiles),
+        _directory_table(part, room),
+        is_open=True,
     )
     yield _folded("Which layers waste", waste_bars(layers), _waste_table(layers))
-    yield _folded("Hidden and deleted files", _hidden_table(part), is_open=bool(part["hidden"]))
-    yield _folded("Paths with several versions", *_lanes(part))
-    most = max(MOST_ROWS // max(len(layers), 1), 20)
+    yield _folded("Hidden and deleted files", _hidden_table(part, room), is_open=bool(part["hidden"]))
+    yield _folded("Paths with several versions", *_lanes(part, room))
+    own = sum(layer["changes_in"] is None for layer in layers)
     for layer in layers:
-        title = f"Layer {layer['index']}: {_counted(layer)}"
         yield _folded(
-            title, table(f"Changes of layer {layer['index']}", _change_columns(), _largest(layer), most)
+            f"Layer {layer['index']}: {_counted(layer)}",
+            _changes(layer, room.changes // max(own, 1), numbers),
         )
+
+
+def _changes(layer: Json, most: int, numbers: Mapping[str, int]) -> Html:
+    """What a layer changed; of one that was on the page before, where."""
+    if layer["changes_in"] is None:
+        return table(f"Changes of layer {layer['index']}", _change_columns(), _largest(layer), max(most, 5))
+    target = numbers.get(layer["changes_in"])
+    link = element("a", "is listed above", href=f"#part-{target}") if target else Html("is in the JSON")
+    return element("p", "The same layer ", link, ", with its changes.", class_="none")
 
 
 def _folded(title: str, *children: Html, is_open: bool = False) -> Html:
@@ -76,12 +118,12 @@ def _steps(part: Json) -> Iterator[Html]:
 def _layer_columns() -> Sequence[Col]:
     return (
         Col("#", lambda row: str(row["index"]), lambda row: row["index"]),
-        Col("Step", lambda row: name((row["step"] or "")[:160])),
-        Col("Size", lambda row: size_cell(row["size"]), lambda row: row["size"]),
-        Col("Added", lambda row: _count(row, "added"), lambda row: row["counts"].get("added", 0)),
-        Col("Changed", lambda row: _count(row, "modified", "metadata", "type"), _changed),
-        Col("Deleted", lambda row: _count(row, "deleted"), lambda row: row["counts"].get("deleted", 0)),
-        Col("Wasted", lambda row: size_cell(row["wasted"]), lambda row: row["wasted"]),
+        Col("Step", lambda row: name(ellipsis(printable(row["step"] or ""), 160))),
+        Col("Size", lambda row: size_words(row["size"]), lambda row: row["size"]),
+        Col("Added", lambda row: _total(row, "added"), lambda row: row["counts"].get("added", 0)),
+        Col("Changed", lambda row: _total(row, "modified", "metadata", "type"), _changed),
+        Col("Deleted", lambda row: _total(row, "deleted"), lambda row: row["counts"].get("deleted", 0)),
+        Col("Wasted", lambda row: size_words(row["wasted"]), lambda row: row["wasted"]),
         Col("Diff ID", lambda row: short(row["diff_id"])),
         Col("Chain ID", lambda row: short(row["chain_id"])),
         Col("Place", lambda row: short(row["place"])),
@@ -92,7 +134,7 @@ def _changed(row: Json) -> int:
     return sum(row["counts"].get(kind, 0) for kind in ("modified", "metadata", "type"))
 
 
-def _count(row: Json, *kinds: str) -> str:
+def _total(row: Json, *kinds: str) -> str:
     return f"{sum(row['counts'].get(kind, 0) for kind in kinds):,}"
 
 
@@ -110,47 +152,49 @@ def _change_columns() -> Sequence[Col]:
         Col("Change", lambda row: row["kind"]),
         Col("Path", lambda row: name(row["path"])),
         Col("Type", lambda row: row["type"]),
-        Col("Size", lambda row: size_cell(row["size"]), lambda row: row["size"]),
-        Col("Was", lambda row: "" if row["size_before"] is None else size_cell(row["size_before"])),
+        Col("Size", lambda row: size_words(row["size"]), lambda row: row["size"]),
+        Col("Was", lambda row: "" if row["size_before"] is None else size_words(row["size_before"])),
         Col("What differs", lambda row: ", ".join(row["attributes"])),
     )
 
 
-def _directory_table(part: Json) -> Html:
+def _directory_table(part: Json, room: Room) -> Html:
     rows = sorted(part["directories"], key=lambda row: -(row["shown"] + row["wasted"]))
     total = sum(row["shown"] + row["wasted"] for row in rows) or 1
     columns = (
         Col("Directory", lambda row: name(row["path"])),
         Col("Layer", lambda row: str(row["layer"]), lambda row: row["layer"]),
-        Col("Shown", lambda row: size_cell(row["shown"]), lambda row: row["shown"]),
-        Col("Wasted", lambda row: size_cell(row["wasted"]), lambda row: row["wasted"]),
+        Col("Shown", lambda row: size_words(row["shown"]), lambda row: row["shown"]),
+        Col("Wasted", lambda row: size_words(row["wasted"]), lambda row: row["wasted"]),
         Col("Part", lambda row: f"{100 * (row['shown'] + row['wasted']) / total:.1f} %"),
     )
-    return table("Files in each directory itself, by layer", columns, rows, _MOST_DIRECTORIES, class_="sort")
+    return table("Files in each directory itself, by layer", columns, rows, room.directories, class_="sort")
 
 
 def _waste_table(layers: Sequence[Json]) -> Html:
     columns = (
         Col("Layer", lambda row: str(row["index"]), lambda row: row["index"]),
-        Col("Stored", lambda row: size_cell(row["stored"]), lambda row: row["stored"]),
-        Col("Of it wasted", lambda row: size_cell(row["wasted"]), lambda row: row["wasted"]),
-        Col("Hides of lower layers", lambda row: size_cell(row["hides"]), lambda row: row["hides"]),
+        Col("Stored", lambda row: size_words(row["stored"]), lambda row: row["stored"]),
+        Col("Of it wasted", lambda row: size_words(row["wasted"]), lambda row: row["wasted"]),
+        Col("Hides of lower layers", lambda row: size_words(row["hides"]), lambda row: row["hides"]),
     )
     return table("Waste by layer", columns, layers)
 
 
-def _hidden_table(part: Json) -> Html:
+def _hidden_table(part: Json, room: Room) -> Html:
     columns = (
         Col("Path", lambda row: name(row["path"])),
-        Col("Size", lambda row: size_cell(row["size"]), lambda row: row["size"]),
+        Col("Size", lambda row: size_words(row["size"]), lambda row: row["size"]),
         Col("In layer", lambda row: str(row["layer"]), lambda row: row["layer"]),
         Col("Hidden by", lambda row: f"layer {row['hidden_by']}: {row['how']}"),
-        Col("Wasted", lambda row: size_cell(row["wasted"]), lambda row: row["wasted"]),
+        Col("Wasted", lambda row: size_words(row["wasted"]), lambda row: row["wasted"]),
     )
-    return table("Hidden and deleted files, still stored", columns, part["hidden"], class_="sort")
+    return table(
+        "Hidden and deleted files, still stored", columns, part["hidden"], room.hidden, class_="sort"
+    )
 
 
-def _lanes(part: Json) -> Iterator[Html]:
+def _lanes(part: Json, room: Room) -> Iterator[Html]:
     depth = len(part["layers"])
     columns = (
         Col("Path", lambda row: name(row["path"])),
@@ -158,12 +202,12 @@ def _lanes(part: Json) -> Iterator[Html]:
         Col("Versions", _versions),
     )
     rows = sorted(part["lanes"], key=lambda row: (-len(row["versions"]), row["path"]))
-    yield table("A dot is a version; hollow where a later layer hides it", columns, rows, _MOST_LANES)
+    yield table("A dot is a version; hollow where a later layer hides it", columns, rows, room.lanes)
 
 
 def _versions(row: Json) -> Html:
     return joined(
-        element("div", f"layer {item['layer']}: {human_size(item['size'], 4)}", _fate(item))
+        element("div", f"layer {item['layer']}: {size_words(item['size'])}", _fate(item))
         for item in row["versions"]
     )
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .times import FileTimes
 
-__all__ = ["Problems", "stack_part"]
+__all__ = ["Problems", "Told", "stack_part"]
 
 Json = dict[str, Any]
 
@@ -87,15 +87,28 @@ class _Seen:
         self._group = []
 
 
-def stack_part(store: Store, name: str, kind: str, problems: Problems, times: FileTimes) -> Json:
+class Told(NamedTuple):
+    """What goes through all images and containers of a report.
+
+    Attributes:
+        problems: takes what cannot be read.
+        times: takes the times of files, of each layer once.
+        changes: by chain ID whose layer it was when its changes were told.
+    """
+
+    problems: Problems
+    times: FileTimes
+    changes: dict[str, str]
+
+
+def stack_part(store: Store, name: str, kind: str, told: Told) -> Json:
     """What the twin says of the layers of an image or container, base first.
 
     Args:
         store: where it is.
         name: its ID.
         kind: `image` or `container`.
-        problems: takes what cannot be read.
-        times: takes the times of files, of each layer once.
+        told: of the images and containers before; what is told here is added.
 
     Raises:
         CorruptStore: a layer is missing or damaged.
@@ -108,18 +121,24 @@ def stack_part(store: Store, name: str, kind: str, problems: Problems, times: Fi
     subject = open_stack(store, name, kind)
     owner = subject.of
     assert isinstance(owner, (Container, Image))  # noqa: S101 - as asked for
-    seen = _Seen(subject, times)
-    found = seen.watched(versions(subject.tree.layers, problem=problems.add))
-    account = waste(subject.tree, problem=problems.add, found=found)
+    seen = _Seen(subject, told.times)
+    found = seen.watched(versions(subject.tree.layers, problem=told.problems.add))
+    account = waste(subject.tree, problem=told.problems.add, found=found)
     changes: defaultdict[int, list[Json]] = defaultdict(list)
 
+    first = {layer.number: told.changes.get(layer.chain_id or "") for layer in subject.layers}
+
     def noted(number: int, change: Change) -> None:
-        changes[number].append(_change(change))
+        if first[number] is None:
+            changes[number].append(_change(change))
 
     layers = [
-        _layer(subject, layer, changes[layer.number], account)
-        for layer in layer_changes(store, owner, problems.add, noted)
+        _layer(subject, layer, changes[layer.number], account) | {"changes_in": first[layer.number]}
+        for layer in layer_changes(store, owner, told.problems.add, noted)
     ]
+    for layer in subject.layers:
+        if layer.chain_id:
+            told.changes.setdefault(layer.chain_id, name)
     return {
         "layers": layers,
         "waste": {"stored": account.stored, "wasted": account.wasted, "efficiency": account.efficiency},

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from ..units import short_id
 from .markup import Html, element, joined, name
 from .pictures import sharing_matrix, time_strip
-from .tables import Col, short, size_cell, table, words
+from .tables import Col, table
+from .words import called, names, short, size_words, when
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,30 +20,32 @@ Json = dict[str, Any]
 
 def images_section(twin: Json) -> Html:
     """The images, and the layers that several of them have."""
-    names = twin["names"]
     shared = [row for row in twin["sharing"] if len(row["images"]) + len(row["containers"]) > 1]
     return element(
         "section",
         element("h2", "Images and what they share"),
         table("Images", _image_columns(), twin["images"], class_="sort"),
-        table("Containers", _container_columns(names), twin["containers"], class_="sort"),
+        table("Containers", _container_columns(twin["names"]), twin["containers"], class_="sort"),
         sharing_matrix(twin["images"], twin["sharing"]),
         table(
-            "Layers that more than one image or container has", _shared_columns(names), shared, class_="sort"
+            "Layers that more than one image or container has",
+            _shared_columns(twin["names"]),
+            shared,
+            class_="sort",
         ),
         id="images",
     )
 
 
 def _size_column(heading: str, key: str) -> Col:
-    return Col(heading, lambda row: size_cell(row[key]), lambda row: row[key])
+    return Col(heading, lambda row: size_words(row[key]), lambda row: row[key])
 
 
 def _image_columns() -> Sequence[Col]:
     return (
-        Col("Names", lambda row: words(row["references"] or ["<none>"])),
+        Col("Names", lambda row: names(row["references"] or ["<none>"])),
         Col("ID", lambda row: short(row["id"])),
-        Col("Created", lambda row: (row["created"] or "")[:19]),
+        Col("Created", lambda row: when(row["created"])),
         Col("Platform", lambda row: row["platform"] or ""),
         Col("Layers", lambda row: str(len(row["chain"])), lambda row: len(row["chain"])),
         _size_column("Size", "size"),
@@ -52,35 +55,33 @@ def _image_columns() -> Sequence[Col]:
     )
 
 
-def _container_columns(names: Mapping[str, str]) -> Sequence[Col]:
+def _container_columns(known: Mapping[str, str]) -> Sequence[Col]:
     return (
-        Col("Name", lambda row: name(row["name"])),
+        Col("Name", called),
         Col("ID", lambda row: short(row["id"])),
-        Col("Image", lambda row: name(names[row["image"]]) if row["image"] in names else short(row["image"])),
-        Col("Created", lambda row: (row["created"] or "")[:19]),
+        Col("Image", lambda row: name(known[row["image"]]) if row["image"] in known else short(row["image"])),
+        Col("Created", lambda row: when(row["created"])),
         Col("Pod", lambda row: name(row["pod"] or "")),
     )
 
 
-def _shared_columns(names: Mapping[str, str]) -> Sequence[Col]:
-    def called(key: str) -> Callable[[Json], Html]:
-        return lambda row: words(_named(row[key], names))
+def _shared_columns(known: Mapping[str, str]) -> Sequence[Col]:
+    def called_by(key: str) -> Callable[[Json], Html]:
+        return lambda row: names(_named(row[key], known))
 
     return (
         Col("Chain ID", lambda row: short(row["chain_id"])),
         _size_column("Size", "size"),
         Col("Images", lambda row: str(len(row["images"])), lambda row: len(row["images"])),
-        Col("Their names", called("images")),
-        Col("Containers", called("containers")),
+        Col("Their names", called_by("images")),
+        Col("Containers", called_by("containers")),
     )
 
 
-def _named(owners: Sequence[str], names: Mapping[str, str], most: int = 20) -> list[str]:
+def _named(owners: Sequence[str], known: Mapping[str, str], most: int = 10) -> list[str]:
     """What to call some images or containers; of very many the first, those with a name before the others."""
-    called = [
-        (names[item] == item, short_id(item) if names[item] == item else names[item]) for item in owners
-    ]
-    shown = [text for _, text in sorted(called)[:most]]
+    named = [(known[item] == item, short_id(item) if known[item] == item else known[item]) for item in owners]
+    shown = [text for _, text in sorted(named)[:most]]
     return [*shown, f"{len(owners) - most} more"] if len(owners) > most else shown
 
 
@@ -106,7 +107,7 @@ def _doctor_columns() -> Sequence[Col]:
         Col("Code", lambda row: element("code", row["code"])),
         Col("Where", lambda row: name(row["path"])),
         Col("What", lambda row: joined((row["message"], *_difference(row)))),
-        Col("On disk", lambda row: size_cell(row["bytes"]), lambda row: row["bytes"]),
+        Col("On disk", lambda row: size_words(row["bytes"]), lambda row: row["bytes"]),
         Col("What could be done", lambda row: row["suggestion"]),
     )
 
@@ -136,7 +137,7 @@ def timeline_section(twin: Json) -> Html:
         for item in timeline["outliers"]
     ]
     columns = (
-        Col("Time (UTC)", lambda row: (row["time"] or "")[:19]),
+        Col("Time (UTC)", lambda row: when(row["time"])),
         Col("What", lambda row: row["what"]),
         Col("Layer", lambda row: str(row["layer"] or ""), lambda row: row["layer"]),
         Col("Step", lambda row: name(row["text"])),

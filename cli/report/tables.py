@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..units import human_size
-from .markup import Html, element, joined, name
+from .markup import Html, element, joined
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
-__all__ = ["MOST_ROWS", "Col", "short", "size_cell", "table", "words"]
+__all__ = ["MOST_ROWS", "Col", "table"]
 
 MOST_ROWS = 2000
 """How many rows a table of the page has; the twin has all."""
@@ -43,7 +42,7 @@ def table(
     head = element("tr", *(_heading(column) for column in columns))
     body = (element("tr", *(_cell(column, row) for column in columns)) for row in shown)
     left = len(rows) - len(shown)
-    note = element("p", f"{left:,} more: see the JSON.", class_="more") if left else Html("")
+    note = element("p", f"{left:,} more, which the JSON has.", class_="more") if left else Html("")
     made = element(
         "table", element("caption", caption), element("thead", head), element("tbody", *body), **attributes
     )
@@ -59,24 +58,3 @@ def _cell(column: Col, row: Any) -> Html:
         return element("td", column.cell(row))
     value = column.number(row)
     return element("td", column.cell(row), class_="n", data_v=None if value is None else f"{value:g}")
-
-
-def size_cell(size: int | None) -> str:
-    """Bytes in words."""
-    return "not known" if size is None else human_size(size, 4)
-
-
-def short(identity: str | None) -> Html:
-    """An ID cut to what people read, whole in its title."""
-    if not identity:
-        return Html("")
-    digits = identity.rpartition(":")[2]
-    return element("code", digits[:12], title=identity, class_="id")
-
-
-def words(parts: Iterable[str]) -> Html:
-    """Several names in one cell."""
-    made: list[Cell] = []
-    for part in parts:
-        made += [", ", name(part)] if made else [name(part)]
-    return joined(made)

@@ -6,20 +6,20 @@ Source: Bruls, Huizing, van Wijk, "Squarified Treemaps" (2000).
 from __future__ import annotations
 
 from collections import defaultdict
+from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..escape import printable
 from ..units import human_size
 from .markup import Html, element
+from .words import count, size_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["treemap"]
+__all__ = ["Box", "Tile", "rolled_up", "squarified", "treemap"]
 
 _WIDTH, _HEIGHT = 960.0, 420.0
-_MOST = 400
-"""Rectangles a picture has at most; the rest of a layer is one."""
-
 _PALETTE = 8
 _LETTER, _LINE = 6.6, 13.0
 """Width and height of a character of the labels, in units of the picture."""
@@ -35,20 +35,30 @@ class Box(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """Bytes to show: `path` is empty for the rest of a layer."""
+    """Bytes to show.
+
+    Attributes:
+        path: a directory, in which the files are.
+        layer: the layer that has them.
+        size: bytes shown and wasted.
+        wasted: of these, the wasted ones.
+        below: whether files of directories below it are among them.
+    """
 
     path: str
     layer: int
     size: int
     wasted: int
+    below: bool = False
 
 
-def treemap(directories: Sequence[dict[str, Any]], number: int) -> Html:
+def treemap(directories: Sequence[dict[str, Any]], number: int, most: int = 400) -> Html:
     """The picture; empty where there are no bytes.
 
     Args:
         directories: as in the twin.
         number: of the picture on the page, for IDs.
+        most: rectangles that it has at most, or one a layer.
     """
     layers: defaultdict[int, list[Tile]] = defaultdict(list)
     for row in directories:
@@ -61,14 +71,12 @@ def treemap(directories: Sequence[dict[str, Any]], number: int) -> Html:
     total = sum(sums.values())
     order = sorted(layers, key=lambda layer: -sums[layer])
     parts: list[Html] = []
-    for layer, box in zip(
-        order, squarified([sums[layer] for layer in order], Box(0, 0, _WIDTH, _HEIGHT)), strict=True
-    ):
-        most = max(1, round(_MOST * sums[layer] / total))
-        parts += _layer(_cut(sorted(layers[layer], key=lambda tile: -tile.size), most), box)
+    boxes = squarified([sums[layer] for layer in order], Box(0, 0, _WIDTH, _HEIGHT))
+    for layer, box in zip(order, boxes, strict=True):
+        parts += _layer(rolled_up(layers[layer], max(1, most * sums[layer] // total)), box)
     title, described = f"map-t{number}", f"map-d{number}"
     label = "Bytes by layer and directory"
-    text = f"{len(order)} layers, {human_size(total, 4)}. Hatched: wasted. The table below has the numbers."
+    text = f"{count(len(order), 'layer')}, {size_words(total)}. Hatched: wasted. The table has the numbers."
     return element(
         "svg",
         element("title", label, id=title),
@@ -81,25 +89,33 @@ def treemap(directories: Sequence[dict[str, Any]], number: int) -> Html:
     )
 
 
-def _cut(tiles: list[Tile], most: int) -> list[Tile]:
-    """The largest, and one for all others."""
-    if len(tiles) <= most:
-        return tiles
-    rest = tiles[most:]
-    size, wasted = sum(tile.size for tile in rest), sum(tile.wasted for tile in rest)
-    return [*tiles[:most], Tile("", tiles[0].layer, size, wasted)]
+def rolled_up(tiles: Sequence[Tile], most: int) -> list[Tile]:
+    """At most so many tiles of a layer: the smallest become a part of the directory above, in turn."""
+    kept = {tile.path: tile for tile in tiles}
+    smallest = [(tile.size, tile.path) for tile in tiles]
+    heapify(smallest)
+    while len(kept) > most and smallest:
+        size, path = heappop(smallest)
+        if path == "/" or path not in kept or kept[path].size != size:  # the top stays; this one has grown
+            continue
+        tile = kept.pop(path)
+        above = path.rpartition("/")[0] or "/"
+        other = kept.get(above, Tile(above, tile.layer, 0, 0))
+        grown = Tile(above, tile.layer, other.size + size, other.wasted + tile.wasted, below=True)
+        kept[above] = grown
+        heappush(smallest, (grown.size, above))
+    return sorted(kept.values(), key=lambda tile: (-tile.size, tile.path))
 
 
-def _layer(tiles: list[Tile], box: Box) -> Iterator[Html]:
-    tiles = sorted(tiles, key=lambda tile: -tile.size)
+def _layer(tiles: Sequence[Tile], box: Box) -> Iterator[Html]:
     for tile, place in zip(tiles, squarified([tile.size for tile in tiles], box), strict=True):
         yield _tile(tile, place)
 
 
 def _tile(tile: Tile, box: Box) -> Html:
-    what = tile.path or "other directories"
-    wasted = f", {human_size(tile.wasted, 4)} of it wasted" if tile.wasted else ""
-    title = element("title", f"{what}: layer {tile.layer}, {human_size(tile.size, 4)}{wasted}")
+    below = " and what is below it" if tile.below else ""
+    wasted = f", {size_words(tile.wasted)} of it wasted" if tile.wasted else ""
+    title = element("title", f"{tile.path}{below}: layer {tile.layer}, {size_words(tile.size)}{wasted}")
     place = {"x": f"{box.x:.1f}", "y": f"{box.y:.1f}", "height": f"{box.height:.1f}"}
     parts = [
         title,
@@ -108,18 +124,29 @@ def _tile(tile: Tile, box: Box) -> Html:
     if tile.wasted:
         width = box.width * tile.wasted / tile.size
         parts.append(element("rect", width=f"{width:.1f}", class_="w", **place))
-    parts += _labels(tile, what, box)
+    parts += _labels(tile, box)
     return element("g", *parts)
 
 
-def _labels(tile: Tile, what: str, box: Box) -> Iterator[Html]:
-    """The name and size, where there is room for them."""
+def _labels(tile: Tile, box: Box) -> Iterator[Html]:
+    """The layer, the name and the size, where there is room for them."""
     room = int((box.width - 8) / _LETTER)
-    lines = (f"{tile.layer} {what}", human_size(tile.size))
+    lines = (f"{tile.layer} {_end(tile, room - 1 - len(str(tile.layer)))}", human_size(tile.size))
     for number, line in enumerate(lines, 1):
-        if room >= min(len(line), 6) and box.height >= number * _LINE + 4:
-            cut = line if len(line) <= room else f"{line[: room - 1]}…"
-            yield element("text", cut, x=f"{box.x + 4:.1f}", y=f"{box.y + number * _LINE:.1f}")
+        if room >= min(len(line), 8) and box.height >= number * _LINE + 4:
+            shown = line if len(line) <= room else f"{line[: room - 1]}…"
+            yield element("text", shown, x=f"{box.x + 4:.1f}", y=f"{box.y + number * _LINE:.1f}")
+
+
+def _end(tile: Tile, room: int) -> str:
+    """As many of the last components of its path as there is room for, at least one."""
+    path = printable(tile.path).rstrip("/") + ("/" if tile.below or tile.path == "/" else "")
+    if len(path) <= room:
+        return path
+    start = path.find("/", len(path) - room + 1)
+    if start in (-1, len(path) - 1):
+        start = path.rfind("/", 0, -1)
+    return f"…{path[start:]}" if start > 0 else path
 
 
 def squarified(sizes: Sequence[float], box: Box) -> list[Box]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..rows.diagnoses import row_of
 from ..units import rfc3339
 from .evidence import evidence_part, root_part
-from .stacks import Problems, stack_part
+from .stacks import Problems, Told, stack_part
 from .times import FileTimes, timeline_part
 
 if TYPE_CHECKING:
@@ -60,20 +60,19 @@ def make_twin(asked: Asked, witness: Witness, watched: Iterable[Image | Containe
     from layerfs.analysis.store.usage import StoreUsage
     from layerfs.model import Image
 
-    store, problems, times = asked.store, Problems(), FileTimes()
+    store, told = asked.store, Told(Problems(), FileTimes(), {})
     usage = StoreUsage(store)
     account = {item.image.id: item for item in usage.listed()}
     images: list[Json] = []
     containers: list[Json] = []
     for owner in asked.owners if watched is None else watched:
-        times.begin()
+        told.times.begin()
         if isinstance(owner, Image):
             images.append(
-                _image(store, owner, account.get(owner.id) or usage.of(owner))
-                | _stack(asked, owner, problems, times)
+                _image(store, owner, account.get(owner.id) or usage.of(owner)) | _stack(asked, owner, told)
             )
         else:
-            containers.append(_container(owner) | _stack(asked, owner, problems, times))
+            containers.append(_container(owner) | _stack(asked, owner, told))
     events = engine_events(store, asked.owners)
     return {
         "schema": SCHEMA,
@@ -86,20 +85,20 @@ def make_twin(asked: Asked, witness: Witness, watched: Iterable[Image | Containe
         "names": _names(store, sharing),
         "findings": _doctor(store),
         "verified": None if asked.findings is None else [_finding(item) for item in asked.findings],
-        "timeline": timeline_part(events, times),
-        "problems": [*map(str, store.damage), *problems.texts],
+        "timeline": timeline_part(events, told.times),
+        "problems": [*map(str, store.damage), *told.problems.texts],
         "evidence": evidence_part(store, witness, reproducible=asked.reproducible),
     }
 
 
-def _stack(asked: Asked, owner: Image | Container, problems: Problems, times: FileTimes) -> Json:
+def _stack(asked: Asked, owner: Image | Container, told: Told) -> Json:
     """The layers of an image or container; without them, why they cannot be read."""
     from layerfs.errors import CorruptStore
     from layerfs.model import Image
 
     kind = "image" if isinstance(owner, Image) else "container"
     try:
-        return {"damage": None} | stack_part(asked.store, owner.id, kind, problems, times)
+        return {"damage": None} | stack_part(asked.store, owner.id, kind, told)
     except CorruptStore as error:
         asked.store.report(error)
         empty: Json = {"layers": [], "waste": None, "hidden": [], "lanes": [], "directories": []}

@@ -1,4 +1,4 @@
-"""The text of a twin: indented JSON in which a row of plain values is one line, for jq, grep and diff alike."""
+"""The text of a twin: indented JSON in which a row of plain values is one line, for jq, grep and diff."""
 
 from __future__ import annotations
 
