@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 import time
+from stat import S_ISREG
 from typing import TYPE_CHECKING, Any
 
 from ..units import rfc3339
@@ -40,10 +41,10 @@ class Witness:
         self._read[name] = size, digest.hexdigest()
 
     def rows(self, root: str) -> list[Json]:
-        """Each record by its path below `root`, in order."""
-        top = root.rstrip("/") + "/"
+        """Each record by its path below `root`, or its name in the archive `root`, in order."""
+        top = root.rstrip("/")
         return [
-            {"path": name.removeprefix(top), "size": size, "sha256": digest}
+            {"path": name.removeprefix(f"{top}/").removeprefix(f"{top}:"), "size": size, "sha256": digest}
             for name, (size, digest) in sorted(self._read.items())
         ]
 
@@ -82,13 +83,14 @@ def root_part(store: Store, *, reproducible: bool) -> Json:
 
 
 def _place(path: str) -> Json:
-    """The device, inode and file system of a path of this host; null where it cannot be looked at."""
+    """The device, inode and file system of a path of this host, of a file size and time; null if not known."""
     try:
         found, system = os.stat(path), os.statvfs(path)
     except OSError:
-        return {"device": None, "inode": None, "file_system": None, "mount_options": None}
+        return dict.fromkeys(("device", "inode", "file_system", "mount_options", "read_only"))
     kind, options = _mounted(found.st_dev)
-    return {
+    file = {"size": found.st_size, "modified": rfc3339(found.st_mtime_ns)} if S_ISREG(found.st_mode) else {}
+    return file | {
         "device": f"{os.major(found.st_dev)}:{os.minor(found.st_dev)}",
         "inode": found.st_ino,
         "file_system": kind,

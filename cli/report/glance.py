@@ -49,7 +49,7 @@ def _sentences(twin: Json) -> Iterator[str]:
     else:
         bad = sum(row["severity"] != "note" for row in findings)
         notes = f", and {count(len(findings) - bad, 'note')}" if len(findings) > bad else ""
-        yield f"doctor found {count(bad, 'error or warning', 'errors and warnings')}{notes}: see Findings."
+        yield f"doctor found {count(bad, 'error or warning', 'errors or warnings')}{notes}: see Findings."
     if twin["verified"] is None:
         yield "The files of layers were not compared with their archives: --verify does that."
     else:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .ending import ending
 from .glance import glance
 from .markup import Html, element, joined
+from .pictures import hatching
 from .stackpage import Room, stack_section
 from .storepage import findings_section, images_section, timeline_section
 from .words import called, count, plain_name, when
@@ -39,6 +40,7 @@ def page(twin: Json, twin_digest: str | None) -> Iterator[str]:
     yield "<!doctype html>\n"
     yield f'<html lang="en"><head>{_head(twin, style, script)}</head><body>\n'
     yield element("a", "Skip to the contents", href="#contents", class_="skip")
+    yield hatching()
     yield _switch()
     yield _header(twin)
     yield _contents(twin)
@@ -101,7 +103,7 @@ def _switch() -> Html:
     return element(
         "div",
         element("input", type="checkbox", id="other-colours"),
-        element("label", "Other colours", for_="other-colours"),
+        element("label", "Light or dark", for_="other-colours"),
         class_="switch",
     )
 

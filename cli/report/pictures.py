@@ -16,12 +16,19 @@ from .words import plain_name
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["lane", "sharing_matrix", "time_strip", "waste_bars"]
+__all__ = ["hatching", "lane", "sharing_matrix", "time_strip", "waste_bars"]
 
 Json = dict[str, Any]
 
 _CELL, _NAME_WIDTH, _MOST_IMAGES, _MOST_LAYERS = 14, 190, 60, 110
 _LANE_STEP, _BAR_WIDTH = 14, 560
+
+
+def hatching() -> Html:
+    """What all pictures of the page fill wasted bytes with; shows nothing itself."""
+    lines = element("path", d="M0 6L6 0")
+    pattern = element("pattern", lines, id="hatch", width=6, height=6, patternUnits="userSpaceOnUse")
+    return element("svg", element("defs", pattern), class_="defs", width=0, height=0, aria_hidden="true")
 
 
 def sharing_matrix(images: Sequence[Json], sharing: Sequence[Json]) -> Html:

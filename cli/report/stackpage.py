@@ -159,16 +159,20 @@ def _change_columns() -> Sequence[Col]:
 
 
 def _directory_table(part: Json, room: Room) -> Html:
-    rows = sorted(part["directories"], key=lambda row: -(row["shown"] + row["wasted"]))
-    total = sum(row["shown"] + row["wasted"] for row in rows) or 1
+    rows = sorted(part["directories"], key=lambda row: -_bytes(row))
+    total = sum(map(_bytes, rows)) or 1
     columns = (
         Col("Directory", lambda row: name(row["path"])),
         Col("Layer", lambda row: str(row["layer"]), lambda row: row["layer"]),
         Col("Shown", lambda row: size_words(row["shown"]), lambda row: row["shown"]),
         Col("Wasted", lambda row: size_words(row["wasted"]), lambda row: row["wasted"]),
-        Col("Part", lambda row: f"{100 * (row['shown'] + row['wasted']) / total:.1f} %"),
+        Col("Part", lambda row: f"{100 * _bytes(row) / total:.1f} %", _bytes),
     )
     return table("Files in each directory itself, by layer", columns, rows, room.directories, class_="sort")
+
+
+def _bytes(row: Json) -> int:
+    return int(row["shown"] + row["wasted"])
 
 
 def _waste_table(layers: Sequence[Json]) -> Html:

@@ -43,7 +43,7 @@ def _size_column(heading: str, key: str) -> Col:
 
 def _image_columns() -> Sequence[Col]:
     return (
-        Col("Names", lambda row: names(row["references"] or ["<none>"])),
+        Col("Names", lambda row: _references(row["references"])),
         Col("ID", lambda row: short(row["id"])),
         Col("Created", lambda row: when(row["created"])),
         Col("Platform", lambda row: row["platform"] or ""),
@@ -53,6 +53,16 @@ def _image_columns() -> Sequence[Col]:
         _size_column("Unique", "unique_size"),
         _size_column("Freed by removal", "freed_size"),
     )
+
+
+def _references(texts: Sequence[str]) -> Html:
+    """Names of an image; digests cut, and whole in the title."""
+    made: list[str | Html] = []
+    for whole in texts or ["<none>"]:
+        stem, sign, digest = whole.partition("@sha256:")
+        cut = element("bdi", f"{stem}{sign}{digest[:12]}", dir="ltr", title=whole) if sign else name(whole)
+        made += [", ", cut] if made else [cut]
+    return joined(made)
 
 
 def _container_columns(known: Mapping[str, str]) -> Sequence[Col]:
@@ -123,7 +133,7 @@ def _verify_columns() -> Sequence[Col]:
 
 def _difference(row: Json) -> list[str | Html]:
     parts: list[str | Html] = []
-    for key, word in (("expected", " expected "), ("actual", ", found ")):
+    for key, word in (("expected", "; expected "), ("actual", "; found ")):
         if row[key] is not None:
             parts += [word, name(row[key])]
     return parts

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_ROWS", "Col", "table"]
 
-MOST_ROWS = 2000
+MOST_ROWS = 1000
 """How many rows a table of the page has; the twin has all."""
 
 Cell = str | Html

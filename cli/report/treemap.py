@@ -122,8 +122,9 @@ def _tile(tile: Tile, box: Box) -> Html:
         element("rect", width=f"{box.width:.1f}", class_=f"t{tile.layer % _PALETTE}", **place),
     ]
     if tile.wasted:
-        width = box.width * tile.wasted / tile.size
-        parts.append(element("rect", width=f"{width:.1f}", class_="w", **place))
+        height = box.height * tile.wasted / tile.size
+        place |= {"y": f"{box.y + box.height - height:.1f}", "height": f"{height:.1f}"}
+        parts.append(element("rect", width=f"{box.width:.1f}", class_="w", **place))
     parts += _labels(tile, box)
     return element("g", *parts)
 
