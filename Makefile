@@ -64,7 +64,7 @@ system-bench: system-test
 
 system-test: system-python
 	@scripts/packages.sh --optional libfuse2 fuse3 attr fuse-overlayfs docker.io docker-registry gcc libc6-dev patch rsync \
-	    skopeo umoci sleuthkit yara clamav locales zsh fish man-db
+	    skopeo umoci sleuthkit yara clamav locales zsh fish man-db chromium
 
 .venv/bin/python: | system-python
 	@$(PYTHON) -m venv .venv

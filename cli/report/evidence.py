@@ -83,7 +83,7 @@ def root_part(store: Store, *, reproducible: bool) -> Json:
 
 
 def _place(path: str) -> Json:
-    """The device, inode and file system of a path of this host, of a file size and time; null if not known."""
+    """The device, inode and file system of a path of this host, size and time of a file; null: not known."""
     try:
         found, system = os.stat(path), os.statvfs(path)
     except OSError:

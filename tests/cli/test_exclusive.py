@@ -37,6 +37,7 @@ WORDS = {
 NO_ANSWER = {
     "cat", "changes", "deleted", "whois", "stores", "cache", "completion",  # a flag at most
     "doctor", "mount", "umount", "mount-helper", "export", "cp",  # see `REFUSED`, and their own tests
+    "report",
     "ls",  # beside ls(1) in its own tests
 }  # fmt: skip
 
@@ -74,6 +75,7 @@ REFUSED = (
     "ls --up-to 2 --layer 1 demo",
     "timeline --all demo",
     "verify --all demo",
+    "report --all demo",
     "waste --layers --paths demo",
 )
 
