@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.root, pytest.mark.chromium]
 
 TAGS = {
-    "a", "b", "bdi", "body", "button", "caption", "circle", "code", "dd", "defs", "desc", "details", "div", "dl",
-    "dt", "g", "h1", "h2", "h3", "head", "header", "html", "input", "label", "li", "line", "main", "meta", "nav", "ol",
-    "p", "path", "pattern", "rect", "script", "section", "small", "span", "style", "summary", "svg", "table", "tbody",
-    "td", "text", "th", "thead", "title", "tr", "ul",
-}  # fmt: skip
+    *("a", "b", "bdi", "body", "button", "caption", "circle", "code", "dd", "defs", "desc", "details", "div"),
+    *("dl", "dt", "g", "h1", "h2", "h3", "head", "header", "html", "input", "label", "li", "line", "main"),
+    *("meta", "nav", "ol", "p", "path", "pattern", "rect", "script", "section", "small", "span", "style"),
+    *("summary", "svg", "table", "tbody", "td", "text", "th", "thead", "title", "tr", "ul"),
+}
+"""Elements that a page is made of."""
+
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 WIDTHS = (360, 1280, 1920)
 IN_PAGE = """
