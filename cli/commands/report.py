@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..main import FINDINGS
 from ..options import root_option, type_option
 from ..progress import phases, progress
 from ..stores import evidence, find_names, open_root
@@ -94,7 +95,7 @@ def command(
         _write(twin, page_file, twin_file)
     if page_path != STDOUT:
         click.echo("; ".join(_said(page_path, twin_path)))
-    return 0
+    return FINDINGS if twin["problems"] else 0
 
 
 def _paths(output: str) -> tuple[str | None, str | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..messages import say_error
 from ..rows.entries import lossless, type_word
 from ..rows.provenance import maker, open_stack
 
@@ -34,8 +35,10 @@ class Problems:
         self.texts: dict[str, None] = {}
 
     def add(self, error: TreeError) -> None:
-        """Note an error about an entry."""
-        self.texts[str(error)] = None
+        """Note an error about an entry, and say it the first time: images share layers."""
+        if str(error) not in self.texts:
+            self.texts[str(error)] = None
+            say_error(error)
 
 
 class _Seen:

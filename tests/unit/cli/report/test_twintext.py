@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from layerfs_cli.report.twintext import twin_text
@@ -17,6 +17,7 @@ DOCUMENTS = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(st.dictionaries(st.text(), DOCUMENTS))
 def test_document_is_the_same(twin: dict[str, object]) -> None:
     """Read again, it is what it was."""
