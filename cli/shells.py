@@ -1,10 +1,9 @@
-r"""Completion in bash, zsh and fish: click's protocol, made to survive what they do to words.
+r"""Completion in bash, zsh and fish: click's, adapted to how these shells split and replace words.
 
-Bash cuts `nginx:latest` into three words and replaces only the last, so the whole line is split
-here, by a shell's rules, and of each answer only what bash will replace is given back. What goes on is
-completed without the space that would end it: a directory, a name up to its colon, a filter up to its
-value; fish sees by itself that these go on. A shell replaces the whole of `--option=value`, so the option is
-given back too.
+Bash splits `nginx:latest` into three words and replaces only the last. So the whole line is split here, by a
+shell's rules, and only the part of each answer is printed that bash will replace. After an answer that the
+user will continue (a directory, a name up to its colon, a filter up to its value) there is no space; fish
+does that by itself. A shell replaces the whole of `--option=value`, so the answer has the option too.
 
 Source: bash(1), COMP_WORDBREAKS and "Programmable Completion"; zshcompwid(1), compadd.
 """
@@ -80,7 +79,7 @@ _SPECIAL = re.compile(r"([^\w@%+=:,./~-])")
 
 
 def _whole(typed: str, item: CompletionItem) -> str:
-    """What replaces the whole word: of `--option=value` click completes the value alone."""
+    """The text for the whole word: click completes only the value of `--option=value`."""
     option, equals, _ = typed.partition("=")
     value = str(item.value)
     is_value = typed.startswith("-") and equals and not value.startswith(typed)
@@ -88,7 +87,7 @@ def _whole(typed: str, item: CompletionItem) -> str:
 
 
 class BashWithColons(BashComplete):
-    """What the function in `source_template` asks."""
+    """Bash: answers the function in `source_template`."""
 
     name = "bash"
     source_template = _BASH
@@ -101,7 +100,7 @@ class BashWithColons(BashComplete):
         return words[1:-1], self._typed
 
     def format_completion(self, item: CompletionItem) -> str:
-        """An answer: its kind, and what replaces the part of the word that bash sees."""
+        """One answer: its kind, and the text for the part of the word that bash replaces."""
         breaks = [char for char in _BREAKS if char in os.environ.get("COMP_WORDBREAKS", _BREAKS)]
         kept = max((self._typed.rfind(char) + 1 for char in breaks), default=0)
         value = _whole(self._typed, item)
@@ -111,7 +110,7 @@ class BashWithColons(BashComplete):
 
 
 class ZshWithoutSpaces(ZshComplete):
-    """Click's own, but for the function that asks."""
+    """Zsh: as in click, with another function in the shell."""
 
     name = "zsh"
     source_template = _ZSH
@@ -123,12 +122,12 @@ class ZshWithoutSpaces(ZshComplete):
         return words, self._typed
 
     def format_completion(self, item: CompletionItem) -> str:
-        """An answer, in three lines."""
+        """One answer, in three lines."""
         return f"{item.type}\n{_whole(self._typed, item)}\n_"
 
 
 class FishWithOptions(FishComplete):
-    """Click's own, but for values behind an equals sign."""
+    """Fish: as in click, but values after an equals sign are completed too."""
 
     name = "fish"
     _typed = ""
@@ -139,12 +138,12 @@ class FishWithOptions(FishComplete):
         return words, self._typed
 
     def format_completion(self, item: CompletionItem) -> str:
-        """An answer, in a line."""
+        """One answer, in one line."""
         return f"{item.type},{_whole(self._typed, item)}"
 
 
 def register() -> None:
-    """Take the place of click's own completions."""
+    """Replace click's own completions."""
     add_completion_class(BashWithColons)
     add_completion_class(ZshWithoutSpaces)
     add_completion_class(FishWithOptions)

@@ -48,7 +48,7 @@ _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
 
 def name_argument(metavar: str | None = None) -> Callable[[_Function], _Function]:
-    """Add the argument `name`: an image, container or layer; None where it was left out."""
+    """Add the argument `name`: an image, container or layer; None if it was left out."""
     return click.argument("name", metavar=metavar, required=False, shell_complete=complete_names)
 
 
@@ -63,7 +63,7 @@ def subject_options(function: _Function) -> _Function:
 
 
 def layer_options(function: _Function) -> _Function:
-    """`--up-to` and `--layer`: of an image, what only some of its layers show."""
+    """`--up-to` and `--layer`: only some layers of an image."""
     alone = click.option(
         "--layer",
         type=click.IntRange(1),
@@ -107,8 +107,8 @@ def split_layer(name: str) -> tuple[str, int | None]:
 def open_sides(root: Store, name: str, *, kind: str | None) -> tuple[Subject, Subject]:
     """The tree below NAME's uppermost layer, and the tree with it; raises as `open_subject`.
 
-    For a container these are its image, with the files that the engine prepares, and the container.
-    A layer is seen on top of the layers below it.
+    For a container these are its image with the files of its init layer, and the container. For a layer they
+    are the union of the layers below it, and that union with the layer.
     """
     from layerfs.analysis.diff.difference import below_top
     from layerfs.model import BareLayer, Layer
@@ -131,7 +131,7 @@ def tree_path(text: str) -> bytes:
 
 
 def complete_images(context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
-    """Image references that begin as typed; IDs only once hex digits are typed; paths of the host."""
+    """Image references that begin as typed, IDs once hex digits are typed, and paths of the host."""
     if is_carried(typed):
         return _complete_carried(context, typed)
     found = _items(typed, silently(context, image_names), silently(context, _image_ids, typed))
@@ -139,9 +139,9 @@ def complete_images(context: click.Context, _parameter: click.Parameter, typed: 
 
 
 def complete_names(context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:
-    """References, container names and IDs that begin as typed; behind `IMAGE@` the numbers of its layers.
+    """References, container names and IDs that begin as typed; after `IMAGE@` the numbers of its layers.
 
-    Of a word that carries its store, files and directories, and behind its colon the names in it.
+    For a NAME that includes its store: files and directories, and after the colon the names in the store.
     """
     name, at, number = typed.rpartition("@")
     if at and (number.isdecimal() or not number):
@@ -149,7 +149,7 @@ def complete_names(context: click.Context, _parameter: click.Parameter, typed: s
     if is_carried(typed):
         return _complete_carried(context, typed)
     names = [*silently(context, image_names), *silently(context, container_names)]
-    if typed:  # before that they would say everything twice and thrice
+    if typed:  # not before: each container has several names
         names += silently(context, _container_aliases)
     ids = [*silently(context, _image_ids, typed), *silently(context, _container_ids, typed)]
     return [*_items(typed, names, ids), *_transports(typed)]
@@ -163,7 +163,7 @@ def _transports(typed: str) -> list[CompletionItem]:
 
 
 def _complete_carried(context: click.Context, typed: str) -> list[CompletionItem]:
-    """The end of a path of the host, or a name in the store that is at it."""
+    """Complete a path of the host, or after the path a name in that store."""
     from layerfs.stores.transports import carried
 
     name = carried(typed)
@@ -236,7 +236,7 @@ def container_names(root: Store) -> Iterator[str]:
 
 
 def _container_aliases(root: Store) -> Iterator[str]:
-    """What else containers are called, as behind their pods."""
+    """Other names of containers, such as those with their pods."""
     yield from root.container_aliases()
 
 
@@ -249,7 +249,7 @@ def _container_ids(root: Store, typed: str) -> Iterator[str]:
 
 
 def _ids_like(typed: str, ids: Iterable[str]) -> Iterator[str]:
-    """IDs in the form in which one is being typed: 12 digits of it, or all."""
+    """IDs in the form that is being typed: 12 digits, or all."""
     digits = typed.removeprefix("sha256:")
     if not re.fullmatch("[0-9a-f]{2,}" if digits == typed else "[0-9a-f]*", digits):
         return
@@ -262,7 +262,7 @@ def _layer_numbers(root: Store, name: str) -> Iterator[str]:
 
 
 def _in_tree_of(context: click.Context, word: str, names: Callable[[Store, str], Iterable[str]]) -> list[str]:
-    """What `names` gives of the store and the name that a NAME means."""
+    """The result of `names` for the store and the name that a NAME means; empty on errors."""
 
     def found() -> Iterable[str]:
         at = find_name(context, word)
@@ -272,12 +272,12 @@ def _in_tree_of(context: click.Context, word: str, names: Callable[[Store, str],
 
 
 def silently(context: click.Context, names: Callable[..., Iterable[str]], *given: str) -> list[str]:
-    """What `names` gives of the chosen store."""
+    """The result of `names` for the chosen store; empty on errors."""
     return _without_errors(lambda: names(open_root(context), *given))
 
 
 def _without_errors(names: Callable[[], Iterable[str]]) -> list[str]:
-    """What `names` gives; nothing if the root or the name cannot be read, as a shell shows no errors."""
+    """The result of `names`; empty if the root or the name cannot be read, as a shell shows no errors."""
     from layerfs.errors import LayerfsError
 
     try:

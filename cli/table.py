@@ -10,7 +10,7 @@ from .template.fields import Fields, shown
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["Column", "Row", "Table"]
+__all__ = ["Column", "Narrow", "Row", "Table"]
 
 Row = TypeVar("Row")
 
@@ -50,6 +50,21 @@ def _method_header(argument: str) -> str:
     return argument.rpartition(".")[2].replace("-", " ").replace("_", " ")
 
 
+class Narrow(NamedTuple):
+    """How a table fits a terminal that is too narrow for it; see `fit`.
+
+    Attributes:
+        shortened: the placeholders of columns whose text may be cut, and the width that each of them keeps.
+            They are cut in this order.
+        left_out: the placeholders of columns to leave out, one after the other, if cutting is not enough.
+        middle: those of `shortened` that are cut in the middle, as their ends tell most.
+    """
+
+    shortened: Mapping[str, int]
+    left_out: Sequence[str] = ()
+    middle: Sequence[str] = ()
+
+
 class Table(NamedTuple, Generic[Row]):
     """All columns of a command's rows.
 
@@ -57,11 +72,13 @@ class Table(NamedTuple, Generic[Row]):
         columns: the facts.
         shown: the placeholders of those that a table shows by default.
         methods: placeholders that take an argument, as `{{.Label "name"}}`, and their words.
+        narrow: how the table fits a narrow terminal; None if its lines may be longer, as Docker's are.
     """
 
     columns: Sequence[Column[Row]]
     shown: Sequence[str]
     methods: Mapping[str, Callable[[Row, str], str]] = MappingProxyType({})
+    narrow: Narrow | None = None
 
     def fields(self, row: Row) -> Fields:
         """The placeholders of a row; its words are found when asked for."""

@@ -20,8 +20,10 @@ __all__ = [
     "local_offset",
     "local_rfc3339",
     "local_time",
+    "middle_ellipsis",
     "rfc3339",
     "short_id",
+    "text_width",
 ]
 
 ZERO_TIME_NS = -62135596800 * 10**9
@@ -122,15 +124,33 @@ def rfc3339(then_ns: int | None) -> str | None:
 
 def ellipsis(text: str, width: int) -> str:
     """`text` in at most `width` columns, the last an ellipsis where something was cut."""
-    if len(text) <= width and (text.isascii() or sum(map(_columns, text)) <= width):
+    if text_width(text) <= width:
         return text
-    taken = kept = 0
-    for char in text:
+    return text[: _fitting(text, width - 1)] + "…" if width > 0 else ""
+
+
+def middle_ellipsis(text: str, width: int) -> str:
+    """`text` in at most `width` columns, with an ellipsis in place of its middle where something was cut."""
+    if text_width(text) <= width:
+        return text
+    head = text[: _fitting(text, width // 3)]
+    tail = _fitting(text[::-1], width - width // 3 - 1)
+    return f"{head}…{text[len(text) - tail :]}" if width > 0 else ""
+
+
+def text_width(text: str) -> int:
+    """The columns of a text on a terminal."""
+    return len(text) if text.isascii() else sum(map(_columns, text))
+
+
+def _fitting(text: str, width: int) -> int:
+    """How many of the first characters take at most `width` columns."""
+    taken = 0
+    for kept, char in enumerate(text):
         taken += _columns(char)
-        if taken > width - 1:
-            break
-        kept += 1
-    return text[:kept] + "…" if width > 0 else ""
+        if taken > width:
+            return kept
+    return len(text)
 
 
 def _columns(char: str) -> int:

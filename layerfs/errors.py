@@ -134,6 +134,12 @@ class ImageNotFound(LookupFailed):
 class LayerNotFound(LookupFailed):
     """No such layer."""
 
+    @classmethod
+    def numbered(cls, name: str, number: int, depth: int) -> LayerNotFound:
+        """For what was called `name` and has `depth` layers, none of that number."""
+        hint = f"its layers are numbered 1 (base) to {depth} (top)" if depth else "it has no layers"
+        return cls(f"{name} has no layer {number}", hint=hint)
+
 
 class ContainerNotFound(LookupFailed):
     """No such container."""

@@ -63,7 +63,6 @@ class Store(Accounted, ABC):
         has_every_layer_unpacked: whether each layer lies in a directory: one without is damaged.
         has_pods: whether its containers are listed as those of pods, as Kubernetes' client does.
         lists_unnamed: whether the client of its engine lists images without a name when it is not asked to.
-        has_graph_driver: whether its engine tells the directories of a stack, as `docker inspect` does.
         damage: every defect met so far, in order.
     """
 
@@ -76,7 +75,6 @@ class Store(Accounted, ABC):
     has_every_layer_unpacked: bool = False
     has_pods: bool = False
     lists_unnamed: bool = True
-    has_graph_driver: bool = True
     path: str
 
     @property
@@ -246,14 +244,20 @@ class Store(Accounted, ABC):
             raise BrokenChain(self.record_name(below), "the layer is below itself")
         return tuple(reversed(found))
 
-    def layer_number(self, image: Image, number: int) -> int:
-        """`number`, if the image has a layer of that number (1 is the base); raises `LayerNotFound`."""
+    def layer_number(self, image: Image, number: int, name: str | None = None) -> int:
+        """Check the number of a layer, and return it.
+
+        Args:
+            image: the image.
+            number: 1 is its base layer.
+            name: what the user called the image, for the message; None for a name that it has.
+
+        Raises:
+            LayerNotFound: the image has no such layer.
+        """
         depth = len(image.config.diff_ids)
         if not 1 <= number <= depth:
-            raise LayerNotFound(
-                f"{image.name} has no layer {number}",
-                hint=f"its layers are numbered 1 (base) to {depth} (top)" if depth else "it has no layers",
-            )
+            raise LayerNotFound.numbered(name or image.name, number, depth)
         return number
 
     def chain_ids(self) -> Sequence[ChainID]:
@@ -281,11 +285,15 @@ class Store(Accounted, ABC):
 
     def place_path(self, place: str) -> str:
         """Where a place lies, below the store's own path."""
-        return f"{self.driver}/{place}"
+        return place
 
     def files_path(self, place: str) -> str:
-        """The same of the files in it."""
-        return f"{self.place_path(place)}/diff"
+        """The same for the files in it."""
+        return self.place_path(place)
+
+    def stack_paths(self, places: Sequence[str]) -> Mapping[str, Sequence[str]] | None:  # noqa: ARG002 - see there
+        """The paths of a stack, uppermost first, that `docker inspect` tells, by its words; None for none."""
+        return None
 
     def blobs(self, layer: DiffID | None) -> tuple[Blob, ...]:  # noqa: ARG002 - for kinds that note them
         """What a layer was in registries, as far as the store tells."""

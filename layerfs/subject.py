@@ -140,12 +140,13 @@ def open_subject(
         raise LayerChoiceError(f"{name} is no image, whose layers have numbers")
     title = _title(found, name)
     if up_to is not None:
+        store.layer_number(found, up_to, name)
         tree = store.tree(found, up_to=up_to)
         chain: Sequence[Layer | BareLayer] = store.chain(found, up_to)
         stack = chain if len(chain) == len(tree.layers) else store.stack(chain[-1])
         return Subject(store, tree, f"{title} up to layer {up_to}", numbered(stack), found)
     assert layer is not None  # noqa: S101 - one of the two is given
-    record = store.record(found.chain[store.layer_number(found, layer) - 1])
+    record = store.record(found.chain[store.layer_number(found, layer, name) - 1])
     layers = (LayerInfo.of(layer, record),)
     source = store.source(record)
     return Subject(store, store.tree(record), f"{title} layer {layer} alone", layers, record, source)

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 FLOORS = (
     ("layerfs.errors", "layerfs.ids"),
     ("layerfs.formats",),
-    ("layerfs.hostfile", "layerfs.syscalls", "layerfs.witness"),
+    ("layerfs.hostfile", "layerfs.reserves", "layerfs.syscalls", "layerfs.witness"),
     ("layerfs.hostdir", "layerfs.likely"),
     ("layerfs.boltfile", "layerfs.pool"),
     ("layerfs.cache", "layerfs.tree"),
-    ("layerfs.accounts", "layerfs.damage", "layerfs.model"),
+    ("layerfs.accounts", "layerfs.damage", "layerfs.model", "layerfs.steps"),
     ("layerfs.layerchain", "layerfs.layertar"),
     ("layerfs.layernames",),
     ("layerfs.naming", "layerfs.store"),
@@ -55,7 +55,8 @@ STORE_TYPES = {"CacheID", "DockerContainer", "LayerRecord", "LinkID", "MountReco
 
 BESIDE = {
     "containerd": {
-        f"layerfs.stores.docker.{name}" for name in ("buildkit", "containers", "driver", "volumes")
+        f"layerfs.stores.docker.{name}"
+        for name in ("buildkit", "containers", "driver", "recordedpaths", "volumes")
     }
 }
 """The modules of another kind that a kind may import: Docker keeps containers, volumes and the records of its
@@ -63,6 +64,7 @@ build cache in its own data root, also when its images are in containerd."""
 
 KIND_FILES = (
     *("config.v2.json", "imagedb", "layerdb", "overlay2", "repositories.json", "tar-split.json"),
+    *("/containers/", "/merged", "/volumes/", "/work", "/_data"),
     *("meta.db", "metadata.db"),
 )
 """Files and directories of single kinds of store: the engine outside their packages has no such text."""
@@ -384,6 +386,7 @@ VIOLATIONS = [
     (nobody_knows_a_kind_of_store, "layerfs.naming", "import_module('layerfs.stores.containerd.store')"),
     (engine_has_no_files_of_a_kind, "layerfs.analysis.store.inspect", "path = f'{x}/overlay2/{y}'"),
     (engine_has_no_files_of_a_kind, "layerfs.tree.archived", "def f():\n    raise OSError(b'layerdb')"),
+    (engine_has_no_files_of_a_kind, "layerfs.analysis.store.inspect", "own = f'/containers/{x}/'"),
     (nobody_knows_a_kind_of_store, "layerfs.analysis.store.forest", "def f(x: MountRecord): pass"),
     (kinds_do_not_know_each_other, "layerfs.stores.archive.store", "from layerfs.stores import docker"),
     (

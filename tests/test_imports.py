@@ -10,6 +10,8 @@ import pytest
 
 import layerfs
 from layerfs.stores.docker.dataroot import DataRoot
+from tests.support import containerdbuilder
+from tests.support.mounts import eventually, servers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,6 +107,24 @@ def test_command_loads_what_it_needs(arguments: tuple[str, ...], dataroot_path: 
     assert [name for name in loaded if name.startswith(ELSEWHERE)] == []
 
 
+def test_images_of_containerd_load_no_layers(tmp_path: Path) -> None:
+    """A list of a containerd root's images loads nothing of Docker's records, of trees, of decompression."""
+    containerdbuilder.many_images(tmp_path, images=2, layers=2)
+    loaded = _modules_after("--root", str(tmp_path), "images")
+    unused = (
+        *(
+            "layerfs.stores.docker.dataroot",
+            "layerfs.stores.archive",
+            "layerfs.stores.blobs",
+            "layerfs.views",
+        ),
+        *("layerfs.stores.containerd.trees", "layerfs.stores.containerd.pods", "layerfs.formats.buildkit"),
+        *("layerfs.cache.blobs", "layerfs.tree.overlay", "layerfs.tree.tarlayer", "layerfs.analysis.tree"),
+    )
+    assert [name for name in loaded if name.startswith(unused)] == []
+    assert loaded & NEVER == set()
+
+
 @pytest.mark.fuse
 def test_mount_loads_what_it_needs(dataroot_path: Path, tmp_path: Path) -> None:
     """A mount that is ready has loaded no list of mounts, no helper that root has no need of, no history."""
@@ -112,6 +132,7 @@ def test_mount_loads_what_it_needs(dataroot_path: Path, tmp_path: Path) -> None:
         loaded = _modules_after("--root", str(dataroot_path), "mount", "demo:1.0", str(tmp_path))
     finally:
         subprocess.run(["umount", tmp_path], check=False, capture_output=True)
+        eventually(lambda: not servers(tmp_path))
     unused = {"layerfs.analysis", "layerfs_cli.table", "layerfs_cli.emit", "layerfs.views.fuse.fusermount"}
     assert loaded & (NEVER | OF_TREES | unused) == set()
     assert [name for name in loaded if name.startswith(ELSEWHERE)] == []

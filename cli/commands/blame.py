@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-import stat
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,72 +12,20 @@ from ..emit import emit
 from ..options import format_option, metadata_option, no_trunc_option, root_option
 from ..places import Words, complete_place, open_place, place_metavar
 from ..progress import phases, progress
-from ..rows.entries import Complaints, escaped, lossless, type_word
-from ..rows.identities import cache_id_column, chain_id_column, diff_id_column, id_words
-from ..rows.provenance import backing_path, command_words, kind_option, maker, open_stack
+from ..rows.blame import ENTRIES, EVERYWHERE, HISTORY, BlameRow, blame_table
+from ..rows.entries import Complaints, lossless
+from ..rows.provenance import backing_path, kind_option, maker, open_stack
 from ..stores import open_root
 from ..subjects import tree_path
-from ..table import Column, Table
-from ..units import human_size, rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from layerfs.analysis.tree.blame import Blame, Content, Event
-    from layerfs.analysis.tree.versions import Version
-    from layerfs.model import Image
     from layerfs.store import Store
     from layerfs.subject import Subject
 
 __all__ = ["command"]
-
-HISTORY: tuple[str, ...] = ("Layer", "Action", "Detail", "Visible", "Mode", "Size", "SHA256", "CreatedBy")
-ENTRIES: tuple[str, ...] = ("Layer", "Action", "Mode", "Size", "Path", "CreatedBy")
-EVERYWHERE: tuple[str, ...] = (
-    "ChainID",
-    "Layer",
-    "Action",
-    "Detail",
-    "Mode",
-    "Size",
-    "SHA256",
-    "Images",
-    "VisibleIn",
-)
-
-
-class Row(NamedTuple):
-    """An event, its layer, and the command that made the layer.
-
-    Attributes:
-        event: the event.
-        content: called for the content after the event, as reading a file takes time.
-        ids: diff ID, chain ID and cache ID of the layer; a container's own layers have only the last.
-        created_by: the history entry that made the layer, or None.
-        maker: what a table says of that; of a container's own layer, whose it is.
-        backing_path: the file of the data root, or None.
-        images: with --all, the images that have the layer.
-        visible_in: those of them that show this version.
-    """
-
-    event: Event
-    content: Callable[[], Content]
-    ids: tuple[str | None, str | None, str | None]
-    created_by: str | None
-    maker: str | None
-    backing_path: str | None
-    images: tuple[Image, ...] = ()
-    visible_in: tuple[Image, ...] = ()
-
-    @property
-    def version(self) -> Version | None:
-        """The version after the event, or None."""
-        return self.event.step.after
-
-    @property
-    def visible(self) -> bool:
-        """Whether the final tree, or that of any image, shows this version."""
-        return bool(self.visible_in) if self.images else self.event.step.visible
 
 
 @click.command("blame")
@@ -133,7 +80,7 @@ def command(
         data_root.require(RECORDS)
         complaints = Complaints(tree_path(words[0]))
         rows = list(_everywhere(data_root, tree_path(words[0]), complaints, every=intermediate))
-        emit(_table(EVERYWHERE, full=no_trunc), rows, form)
+        emit(blame_table(EVERYWHERE, full=no_trunc), rows, form)
         return complaints.code
     from layerfs.analysis.tree.blame import Blame, Digests
 
@@ -150,7 +97,7 @@ def command(
     found = _rows(blame, subject, map(blame.event, steps), read=form != "table")
     if sys.stdout.isatty() and sys.stderr.isatty():
         found = iter(list(found))  # the progress bar is gone before the first line
-    emit(_table(shown, full=no_trunc), found, form)
+    emit(blame_table(shown, full=no_trunc), found, form)
     return complaints.code
 
 
@@ -165,7 +112,7 @@ def _check(words: Sequence[str], given: Mapping[str, Any]) -> None:
         raise click.UsageError("-a needs --all")
 
 
-def _rows(blame: Blame, subject: Subject, events: Iterable[Event], *, read: bool) -> Iterator[Row]:
+def _rows(blame: Blame, subject: Subject, events: Iterable[Event], *, read: bool) -> Iterator[BlameRow]:
     """Events as rows; with `read`, contents are read as they come, while the bar runs."""
     with progress(events, "Reading layers") as bar:
         for event in bar:
@@ -177,10 +124,10 @@ def _rows(blame: Blame, subject: Subject, events: Iterable[Event], *, read: bool
             content = functools.partial(blame.content, event.step)
             if read:
                 content()
-            yield Row(event, content, ids, subject.created_by(number), maker(subject, number), backing)
+            yield BlameRow(event, content, ids, subject.created_by(number), maker(subject, number), backing)
 
 
-def _everywhere(root: Store, path: bytes, complaints: Complaints, *, every: bool) -> Iterator[Row]:
+def _everywhere(root: Store, path: bytes, complaints: Complaints, *, every: bool) -> Iterator[BlameRow]:
     """The rows for all images. Unlisted images are named only if no listed one has the layer."""
     from layerfs.analysis.store.blameall import blame_all
     from layerfs.analysis.store.history import history
@@ -199,7 +146,7 @@ def _everywhere(root: Store, path: bytes, complaints: Complaints, *, every: bool
         maker = min(item.images, key=lambda image: len(image.config.diff_ids))
         made_by = {row.number: row.entry.created_by for row in history(root, maker)}
         after = item.event.step.after
-        yield Row(
+        yield BlameRow(
             item.event,
             functools.partial(_known, item.content),
             (item.layer.diff_id, item.layer.chain_id, item.layer.cache_id),
@@ -212,111 +159,5 @@ def _everywhere(root: Store, path: bytes, complaints: Complaints, *, every: bool
 
 
 def _known(content: Content) -> Content:
+    """The content of a version that was read already, for `BlameRow.content`."""
     return content
-
-
-# -- columns -------------------------------------------------------------------------------------
-
-
-def _detail(row: Row) -> str:
-    """The attributes that differ, or what hid the path."""
-    event = row.event
-    if event.hidden is None:
-        return ", ".join(event.changes)
-    if event.hidden.at == event.step.path:
-        return str(event.hidden.how)
-    return f"{event.hidden.how}: {escaped(event.hidden.at)}"
-
-
-def _of(value: Callable[[Version], Any]) -> Callable[[Row], Any]:
-    """A value of the version after the event; None without one."""
-    return lambda row: None if row.version is None else value(row.version)
-
-
-def _column(
-    key: str, placeholder: str, header: str, value: Callable[[Row], Any], words: Any = None
-) -> Column[Row]:
-    return Column(key, value, placeholder, header, words and (lambda row: words(value(row))))
-
-
-def _table(shown: tuple[str, ...], *, full: bool) -> Table[Row]:
-    identity = id_words(full=full)
-
-    def text(value: str | None) -> str:
-        return "" if value is None else escaped(value.encode("utf-8", "surrogateescape"))
-
-    def size(value: int | None) -> str:
-        return "" if value is None else human_size(value, 4)
-
-    def hash_words(value: str | None) -> str:
-        return (value or "") if full else (value or "")[:12]
-
-    def target(row: Row) -> str | None:
-        found = row.content().target
-        return None if found is None else lossless(found)
-
-    def names(images: tuple[Image, ...]) -> str:
-        return ", ".join(image.name if image.has_name else identity(image.id) for image in images)
-
-    columns: tuple[Column[Row], ...] = (
-        _column("path", "Path", "PATH", lambda row: lossless(row.event.step.path), text),
-        _column("layer", "Layer", "LAYER", lambda row: row.event.step.layer),
-        _column("action", "Action", "ACTION", lambda row: str(row.event.action)),
-        Column("", _detail, "Detail", "DETAIL"),
-        _column("changes", "Changes", "CHANGES", lambda row: list(row.event.changes), ", ".join),
-        _column("how", "How", "HOW", lambda row: row.event.hidden and str(row.event.hidden.how)),
-        _column(
-            "hidden_at",
-            "HiddenAt",
-            "HIDDEN AT",
-            lambda row: row.event.hidden and lossless(row.event.hidden.at),
-            text,
-        ),
-        _column("visible", "Visible", "VISIBLE", lambda row: row.visible, lambda value: "*" if value else ""),
-        _column("type", "Type", "TYPE", _of(lambda version: type_word(version.stat.mode))),
-        _column("size", "Size", "SIZE", _of(lambda version: version.stat.size), size),
-        Column(
-            "mode",
-            _of(lambda version: f"{stat.S_IMODE(version.stat.mode):04o}"),
-            "Mode",
-            "MODE",
-            lambda row: "" if row.version is None else stat.filemode(row.version.stat.mode),
-        ),
-        _column("uid", "UID", "UID", _of(lambda version: version.stat.uid)),
-        _column("gid", "GID", "GID", _of(lambda version: version.stat.gid)),
-        _column("mtime", "MTime", "MTIME", _of(lambda version: rfc3339(version.stat.mtime_ns))),
-        _column("target", "Target", "TARGET", target, text),
-        _column("sha256", "SHA256", "SHA256", lambda row: row.content().sha256, hash_words),
-        diff_id_column(lambda row: row.ids[0], identity),
-        chain_id_column(lambda row: row.ids[1], identity),
-        cache_id_column(lambda row: row.ids[2], identity),
-        _column("backing_path", "BackingPath", "BACKING PATH", lambda row: row.backing_path),
-        _maker_column(full=full),
-        *(_image_columns(names) if shown is EVERYWHERE else ()),
-    )
-    return Table(columns, shown)
-
-
-def _maker_column(*, full: bool) -> Column[Row]:
-    command = command_words(full=full)
-    return Column(
-        "created_by", lambda row: row.created_by, "CreatedBy", "CREATED BY", lambda row: command(row.maker)
-    )
-
-
-def _image_columns(names: Callable[[tuple[Image, ...]], str]) -> Iterator[Column[Row]]:
-    """The columns of --all."""
-    yield Column(
-        "images",
-        lambda row: [image.name for image in row.images],
-        "Images",
-        "IMAGES",
-        lambda row: names(row.images),
-    )
-    yield Column(
-        "visible_in",
-        lambda row: [image.name for image in row.visible_in],
-        "VisibleIn",
-        "VISIBLE IN",
-        lambda row: names(row.visible_in),
-    )

@@ -64,7 +64,7 @@ def command(
     complaints = Complaints()
     owner = open_owner(data_root, name, kind)
     if layer is not None:
-        _list(data_root, owner, layer, form, complaints)
+        _list(_step(data_root, owner, name, layer), form, complaints)
         return complaints.code
     rows = layer_changes(data_root, owner, complaints.add)
     with progress(rows, "Comparing layers", len(data_root.tree(owner).layers)) as watched:
@@ -73,11 +73,11 @@ def command(
     return complaints.code
 
 
-def _list(root: Store, owner: Image | Container, number: int, form: str, complaints: Complaints) -> None:
-    """Print the changes of one layer."""
+def _list(step: tuple[Subject, Subject], form: str, complaints: Complaints) -> None:
+    """Print what differs between what is below a layer, and that with the layer."""
     from layerfs.analysis.diff.difference import differences
 
-    before, after = _step(root, owner, number)
+    before, after = step
     view = View(before, after, complaints)
     changes = differences(before.tree, after.tree, complaints.add)
     if form == "table":
@@ -86,8 +86,12 @@ def _list(root: Store, owner: Image | Container, number: int, form: str, complai
         emit(view.table(), changes, form)
 
 
-def _step(root: Store, owner: Image | Container, number: int) -> tuple[Subject, Subject]:
-    """The image or container up to the layer below, and up to the layer."""
+def _step(root: Store, owner: Image | Container, name: str, number: int) -> tuple[Subject, Subject]:
+    """The image or container called `name` up to the layer below, and up to the layer.
+
+    Raises:
+        LayerNotFound: there is no layer of this number.
+    """
     from layerfs.analysis.diff.layerchanges import step
     from layerfs.errors import LayerNotFound
     from layerfs.subject import by_layers, subject_of
@@ -95,10 +99,7 @@ def _step(root: Store, owner: Image | Container, number: int) -> tuple[Subject, 
     whole = by_layers(subject_of(root, owner, owner.name))
     depth = len(whole.layers)
     if number > depth:
-        raise LayerNotFound(
-            f"{owner.name} has no layer {number}",
-            hint=f"its layers are numbered 1 (base) to {depth} (top)" if depth else "it has no layers",
-        )
+        raise LayerNotFound.numbered(name, number, depth)
     before, after = step(whole.tree, number)
     layers = whole.layers[depth - number :]
     return replace(whole, tree=before, layers=layers[1:]), replace(whole, tree=after, layers=layers)

@@ -142,7 +142,10 @@ def _export(context: click.Context, given: Given) -> int:
     if form == "rootfs":
         produce, total = _rootfs(store, whole, given.kind)
     else:
-        produce, total = _layer(store, found, number or given.layer, salvage=given.salvage)
+        if number is not None and given.layer is not None:
+            raise click.UsageError(f"{whole} names a layer already: --layer cannot be given too")
+        number = given.layer if number is None else number
+        produce, total = _layer(store, found, name, number, salvage=given.salvage)
     with ExitStack() as opened:
         produce(_open(context, given, opened, total))
     return 0
@@ -181,7 +184,7 @@ def _default_format(found: Named, number: int | None) -> str:
     from layerfs.model import Container, Image
 
     if isinstance(found, Image):
-        return "rootfs" if number else FOR_IMAGES[0]
+        return FOR_IMAGES[0] if number is None else "rootfs"
     return "rootfs" if isinstance(found, Container) else "layer"
 
 
@@ -314,9 +317,9 @@ def _rootfs(root: Store, name: str, kind: str | None) -> tuple[Callable[[Write],
 
 
 def _layer(
-    root: Store, found: Named, number: int | None, *, salvage: bool
+    root: Store, found: Named, name: str, number: int | None, *, salvage: bool
 ) -> tuple[Callable[[Write], object], int]:
-    """A function that writes a layer's tar, and its bytes; 0 if not known."""
+    """A function that writes a layer's tar, and its bytes; 0 if not known. The user called it `name`."""
     from layerfs.analysis.store.stack import own_layers
     from layerfs.model import BareLayer, Container, Image
     from layerfs.views.export.commit import write_bare_layer
@@ -325,7 +328,7 @@ def _layer(
     if isinstance(found, Image):
         if number is None:
             raise click.UsageError("an image has several layers: use --layer N, or IMAGE@N")
-        found = root.record(found.chain[root.layer_number(found, number) - 1])
+        found = root.record(found.chain[root.layer_number(found, number, name) - 1])
     elif number is not None:
         raise click.UsageError("--layer and @N need an image")
     if isinstance(found, Container):

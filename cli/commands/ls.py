@@ -10,6 +10,7 @@ import click
 
 from ..colors import EntryColors, color_option, colored
 from ..emit import emit
+from ..fit import terminal_width
 from ..options import format_option
 from ..places import Words, open_place, place_argument
 from ..rows.entries import ENTRY_TABLE, Complaints, Entry, escaped
@@ -153,7 +154,7 @@ def command(
         emit(ENTRY_TABLE, (line.entry for group in groups for line in group.listed), form)
         return complaints.code
     in_columns = layout == COLUMNS or (layout is None and sys.stdout.isatty())
-    width = _terminal_width() if in_columns else None
+    width = terminal_width() if in_columns else None
 
     def has_acl(entry: Entry) -> bool:
         return _has_acl(entry, complaints)
@@ -164,12 +165,6 @@ def command(
     for line in _text(groups, style, titled=titled):
         sys.stdout.write(line)
     return complaints.code
-
-
-def _terminal_width() -> int:
-    import shutil  # with all that it needs for archives
-
-    return shutil.get_terminal_size().columns
 
 
 def _text(groups: Iterable[Group], style: Style, *, titled: bool) -> Iterator[str]:

@@ -172,18 +172,19 @@ def _in_archive(store: Store, names: tuple[str, ...]) -> Chosen:
     """The images and layers of the names, or all; raises `LookupFailed`."""
     from layerfs.model import Image, Layer
 
-    subjects: list[tuple[Named, int | None]] = []
+    subjects: list[tuple[Named, str | None, int | None]] = []
     for given in names:
         name, number = split_layer(given)
-        subjects.append((store.image(name) if number is not None else store.find(name), number))
+        subjects.append((store.find(name) if number is None else store.image(name), name, number))
     if not names:
-        subjects = [(image, None) for image in map(store.read_image, store.image_ids())]
+        subjects = [(image, None, None) for image in map(store.read_image, store.image_ids())]
     images: list[ImageID] = []
     chains: list[ChainID] = []
-    for subject, number in subjects:
+    for subject, called, number in subjects:
         if isinstance(subject, Image):
             images.append(subject.id)
-            chains += subject.chain[: number and store.layer_number(subject, number)]
+            depth = None if number is None else store.layer_number(subject, number, called)
+            chains += subject.chain[:depth]
         elif isinstance(subject, Layer):
             chains.append(subject.chain_id)
     return Chosen(list(dict.fromkeys(images)), list(dict.fromkeys(chains)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..table import Column, Table
+from ..table import Column, Narrow, Table
 from ..units import ellipsis, human_size, rfc3339
 from .identities import cache_id_column, chain_id_column, diff_id_column
 from .provenance import own_words
@@ -60,7 +60,7 @@ def layer_changes_table(name: str, *, full: bool) -> Table[LayerChanges]:
             created_by,
         ),
     ]
-    return Table(columns, SHOWN)
+    return Table(columns, SHOWN, narrow=None if full else Narrow({"CreatedBy": 12}))
 
 
 def _count_column(kind: str) -> Column[LayerChanges]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from ..table import Column, Table
+from ..table import Column, Narrow, Table
 from ..units import ellipsis, human_size
 from .identities import chain_id_column, diff_id_column, id_words
 from .provenance import own_words
@@ -81,7 +81,9 @@ def layer_table(store: Store, layers: LayerTable, *, digests: bool, full: bool) 
         *_blob_columns(layers, shown),
     )
     names = SHOWN_WITH_DIGESTS if digests else SHOWN
-    return Table(columns, [name for name in names if store.has_places or name not in PLACES])
+    narrow = Narrow({"CreatedBy": 20}, ("Link", "Repositories", "ChainID"))
+    shown_names = [name for name in names if store.has_places or name not in PLACES]
+    return Table(columns, shown_names, narrow=None if full else narrow)
 
 
 def _blob_columns(

@@ -1,7 +1,7 @@
 r"""The part of Go's text/template that Docker's users write behind `--format`.
 
 Actions: fields, `if`, `with`, `range`, `break`, `continue`, `define`, `template`, `block`, variables,
-pipelines, comments, `{{- -}}`, and Docker's functions (`template_functions`). A template is compiled once
+pipelines, comments, `{{- -}}`, and Docker's functions (`functions`). A template is compiled once
 and rendered for each row.
 
 Differences from Go: no types are known, so a key that a map lacks gives `<no value>` (only of `Fields`
@@ -31,17 +31,17 @@ _ACTION = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _SPACE = " \t\r\n"
-_DEEPEST = 50  # templates in templates; Go's limit is 100,000
+_DEEPEST = 50  # levels of templates in templates; Go's limit is 100,000
 
 Node: TypeAlias = Callable[[Any, Scope], Iterator[str]]
-"""Yields the text of a part of the template, for a dot in a scope."""
+"""A part of a template: yields its text for a value of the dot, in a scope."""
 
 
 class Template:
     """A compiled template."""
 
     def __init__(self, body: list[Node], named: Mapping[str, list[Node]]) -> None:
-        """Render `body`, which may use the templates `named`."""
+        """Make a template of `body`, in which the templates `named` can be used."""
         self._body = body
         self._named = named
 
@@ -118,7 +118,7 @@ class _Parser:
         return nodes, []
 
     def _node(self, word: str, tokens: list[Token]) -> Node:
-        """What an action is; that of an unknown word is a pipeline."""
+        """Compile an action by its first word; one that begins with no known word is a pipeline."""
         if word in _BLOCKS:
             self._blocks.append(word)
             try:
@@ -136,7 +136,7 @@ class _Parser:
         return _action(tokens)
 
     def _definition(self, word: str, tokens: list[Token]) -> Node:
-        """A template with a name; a block is used where it stands, too."""
+        """Compile a `define` or `block`; a block is also used where it stands."""
         name, data = _named(tokens)
         if word == "define" and (self._blocks or len(tokens) > 2):
             raise TemplateError("unexpected {{define}}")
@@ -267,11 +267,11 @@ def _range(variables: list[str], head: Expression, body: list[Node], otherwise: 
 
 
 class _Jump(Exception):
-    """Leaves the body of a `range`."""
+    """Ends the body of a `range`."""
 
 
 class _Break(_Jump):
-    """Leaves it for good."""
+    """Ends the whole `range`."""
 
 
 class _Continue(_Jump):
@@ -300,7 +300,7 @@ def _template(name: str, data: Expression | None) -> Node:
 
 
 def _items(value: Any) -> list[tuple[Any, Any]]:
-    """What `range` goes over: a list by number, a map sorted by key."""
+    """The keys and values for `range`: a list by number, a map sorted by key."""
     if value is None:
         return []
     if isinstance(value, Mapping):

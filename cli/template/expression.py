@@ -38,7 +38,7 @@ _CONSTANTS = {"true": True, "false": False, "nil": None}
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What names mean: functions, the variables of the block and of those around it, templates.
+    """What the names in a template mean: functions, variables of the block and of outer blocks, templates.
 
     `depth` counts the templates around it.
     """
@@ -49,12 +49,12 @@ class Scope:
     depth: int = 0
 
     def inner(self) -> Scope:
-        """The scope of a block inside."""
+        """The scope of an inner block."""
         return Scope(self.functions, self.variables.new_child(), self.named, self.depth)
 
 
 Expression: TypeAlias = "Callable[[Any, Scope], Any]"
-"""Evaluates for a dot in a scope; raises `TemplateError`."""
+"""An expression: gives its value for a value of the dot, in a scope; raises `TemplateError`."""
 
 
 class Token(NamedTuple):
@@ -88,7 +88,7 @@ def compile_expression(tokens: Sequence[Token]) -> Expression:
 
 
 def _pipeline(rest: list[Token]) -> Expression:
-    """Commands separated by `|`, up to a closing parenthesis; takes them from the end of `rest`."""
+    """Compile commands separated by `|`, up to a closing parenthesis; takes tokens from the end of `rest`."""
     value = _command(rest, None)
     while rest and rest[-1] == Token("sign", "|"):
         rest.pop()
@@ -97,7 +97,7 @@ def _pipeline(rest: list[Token]) -> Expression:
 
 
 def _command(rest: list[Token], piped: Expression | None) -> Expression:
-    """One value, or a function with its arguments, the piped value last."""
+    """Compile one value, or a function with its arguments; the piped value is the last argument."""
     first = rest[-1] if rest else None
     name = ""
     if rest and rest[-1].kind == "word" and rest[-1].text not in _CONSTANTS:
@@ -173,7 +173,7 @@ def _field(start: Expression, path: str) -> Expression:
 
 
 def _method(name: str, operands: Sequence[Expression]) -> Expression:
-    """A field that takes an argument: `.Label "name"`."""
+    """Compile a field with an argument: `.Label "name"`."""
 
     def evaluate(dot: Any, scope: Scope) -> Any:
         if not isinstance(dot, Fields):
@@ -205,7 +205,7 @@ def _call(name: str, operands: Sequence[Expression]) -> Expression:
 
 
 def _shortcut(operands: Sequence[Expression], *, stop: bool) -> Expression:
-    """`and`, `or`: the first value whose truth decides, or the last."""
+    """Compile `and` or `or`: the first value that decides the result, or the last."""
     if not operands:
         raise TemplateError(f"{'or' if stop else 'and'} needs an argument")
 

@@ -1,4 +1,4 @@
-"""What a template is applied to: the fields of a row, and texts made printable. Imports no compiler."""
+"""The values that a template is applied to: the fields of a row, and printable texts. Imports no compiler."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class TemplateError(ValueError):
 
 
 class Fields(Mapping[str, Any]):
-    """A mapping with a fixed set of keys, each found when asked for: another key is an error."""
+    """A mapping with fixed keys, whose values are computed when they are needed; another key is an error."""
 
     def __init__(
         self,
@@ -28,14 +28,14 @@ class Fields(Mapping[str, Any]):
         methods: Mapping[str, Callable[[str], str]] | None = None,
         unlisted: Iterable[str] = (),
     ) -> None:
-        """Answer for `names` with what `find` returns.
+        """Have the keys `names`, with the values that `find` returns.
 
         Args:
             names: the keys.
-            find: the value of a key.
-            also: further names of some of them.
-            methods: what is no key, as it takes an argument: `{{.Label "name"}}`.
-            unlisted: keys too, but not among those of the whole, as `json` gives it.
+            find: gives the value of a key.
+            also: further names of some keys.
+            methods: fields that take an argument and are no keys: `{{.Label "name"}}`.
+            unlisted: keys that `{{json .}}` leaves out.
         """
         self._names = dict.fromkeys(names)
         self._unlisted = dict.fromkeys(unlisted)
@@ -51,7 +51,7 @@ class Fields(Mapping[str, Any]):
         return self._find(name)
 
     def call(self, name: str, arguments: list[Any]) -> str:
-        """What the method `name` says of its one argument."""
+        """The value of the method `name` for its one argument."""
         if name not in self._methods:
             raise TemplateError(f".{name} takes no argument")
         if len(arguments) != 1 or not isinstance(arguments[0], str):
@@ -66,7 +66,7 @@ class Fields(Mapping[str, Any]):
 
 
 class Shown(str):
-    """Text that was made printable; `raw` is what it was, which `json` gives."""
+    """A printable text; `raw` is the original, which `json` prints."""
 
     __slots__ = ("raw",)
 
@@ -80,7 +80,7 @@ class Shown(str):
 
 
 def shown(value: Any) -> Any:
-    """A document whose texts and keys are printable, each a `Shown` where that changes it."""
+    """A document with printable texts and keys; each that had to be changed is a `Shown`."""
     if isinstance(value, str):
         return value if value.isprintable() else Shown(printable(value), value)
     if isinstance(value, dict):

@@ -24,7 +24,7 @@ _WORD_START = re.compile(r"(?:^|(?<=[\x00-/:-@\[-^`{-\x7f\s])).", re.DOTALL)
 
 
 def _raw(value: Any) -> Any:
-    """What a value was made of, by `shown` or in `govalues`."""
+    """The original of a value that `shown` or `govalues` made."""
     if hasattr(value, "raw"):
         return _raw(value.raw)
     if isinstance(value, Mapping):
@@ -33,7 +33,7 @@ def _raw(value: Any) -> Any:
 
 
 def truth(value: Any) -> bool:
-    """Whether `if` takes it: Go calls empty what Python does."""
+    """Whether a value is true for `if`: the same values are empty in Go and in Python."""
     return bool(value)
 
 
@@ -43,7 +43,7 @@ def _json(value: Any) -> str:
 
 
 def _for_html(text: str) -> str:
-    """What Go makes of a row: it is marshalled by itself, and so made safe for HTML."""
+    """The JSON of a row as Go writes it, with escapes for HTML, as a row marshals itself."""
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
@@ -64,7 +64,7 @@ def _index(value: Any, *keys: Any) -> Any:
 
 
 def _lookup(value: Mapping[str, Any], key: Any) -> Any:
-    """The item of a map; of one that lacks it, Go's zero value, which is "" in a map of strings."""
+    """The item of a map; if it is missing, Go's zero value, which is "" in a map of strings."""
     if not isinstance(key, str):
         raise TemplateError(f"cannot index a map with {go_text(key)}")
     if key in value or isinstance(value, Fields):
@@ -122,7 +122,7 @@ def _text(value: Any) -> str:
 
 
 def _one_character(char: str, changed: str) -> str:
-    """`changed`, unless it is longer: Go changes the case of each character alone."""
+    """`changed`, or `char` if that is longer: Go changes each character by itself."""
     return changed if len(changed) == 1 else char
 
 
@@ -131,7 +131,7 @@ def _pad(text: str, before: int, after: int) -> str:
 
 
 def _comparable(first: Any, second: Any, *, ordered: bool = False) -> None:
-    """Refuse what Go refuses to compare; nil is equal to nil alone, and has no order."""
+    """Raise `TemplateError` for values that Go does not compare; nil equals only nil, and has no order."""
     if not ordered and None in (first, second):
         return
     if isinstance(first, (list, Mapping)) or isinstance(second, (list, Mapping)):
@@ -219,7 +219,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "js": _js,
     "urlquery": _urlquery,
 }
-"""By name; `and` and `or` are not here, as they evaluate no more than they need."""
+"""The functions by name, without `and` and `or`, which do not evaluate all their arguments."""
 
 HEADER_FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     **FUNCTIONS,
@@ -227,4 +227,4 @@ HEADER_FUNCTIONS: Mapping[str, Callable[..., Any]] = {
         ("json", "split", "join", "title", "lower", "upper", "truncate"), lambda header, *_: header
     ),
 }
-"""For the header line of a table, which stays as it is."""
+"""The functions for the header line of a table: they do not change its words."""

@@ -1,4 +1,4 @@
-"""What an inspected document is to Go in a template: the structs, and the types, that JSON does not tell.
+"""Go's types of an inspected document, for templates: structs, nil and zero values, which JSON does not have.
 
 To Docker's client a document is a struct: a list or map that is null prints as an empty one, a key that
 is left out has its zero value, and a pointer that is null is `<nil>`. What no struct has a field for is
@@ -55,13 +55,13 @@ class _NilPointer:
 
 
 class _Empty(dict[str, Any]):
-    """A struct without fields, as the values of a set are."""
+    """A struct without fields: the values of a set."""
 
     go_text = "{}"
 
 
 class _Set(dict[str, Any]):
-    """A map whose values say nothing, such as the ports exposed; `raw` is what it was."""
+    """A map used as a set, such as the exposed ports; `raw` is the original."""
 
     def __init__(self, raw: Mapping[str, Any] = MappingProxyType({})) -> None:
         super().__init__({key: _Empty() for key in raw})
@@ -69,20 +69,20 @@ class _Set(dict[str, Any]):
 
 
 class _Pointed(int):
-    """A number behind a pointer: it is there, also where it is 0."""
+    """A number behind a pointer: it is not empty, even if it is 0."""
 
     def __bool__(self) -> bool:
         return True
 
 
 class _Time(str):
-    """A moment: printed as Go prints one, in JSON as it was."""
+    """A time: printed as Go prints one; in JSON unchanged."""
 
     __slots__ = ()
 
     @property
     def go_text(self) -> str:
-        """The words of `time.Time.String`."""
+        """The text of `time.Time.String`."""
         found = _TIME.fullmatch(self or "0001-01-01T00:00:00Z")
         if found is None:
             return str(self)
@@ -98,8 +98,8 @@ class Struct:
     """The fields of a Go struct, in order.
 
     Attributes:
-        kinds: by a field's name in JSON what makes its zero value, its own `Struct`, or a list of one.
-        names: its name in Go, where that is another.
+        kinds: for a field's name in JSON, a function for its zero value, its own `Struct`, or a list of one.
+        names: for a field's name in JSON, its name in Go if that differs.
         is_pointer: whether its parent has a pointer to it.
         is_embedded: whether its fields are those of its parent in JSON.
     """
@@ -126,17 +126,17 @@ class Struct:
         self.embedded = {key: kind for key, kind in kinds.items() if _is_embedded(kind)}
 
     def find(self, name: str) -> Any:
-        """What is known of a field, also of an embedded struct; None where nothing is."""
+        """The kind of a field, also of one in an embedded struct; None if it is unknown."""
         found = _NilMap if name in self._later else self.kinds.get(name)
         inner = (kind.find(name) for kind in self.embedded.values())
         return found if found is not None else next((kind for kind in inner if kind is not None), None)
 
     def fields(self) -> tuple[str, ...]:
-        """Their names in Go."""
+        """The names of the fields in Go."""
         return tuple(self.names.get(key, key) for key in self.kinds)
 
     def is_renamed(self, key: str) -> bool:
-        """Whether a key in JSON is another field's name in Go, or none's."""
+        """Whether a key in JSON is not the name of its field in Go."""
         return any(key in struct.names for struct in (self, *self.embedded.values()))
 
     def key_of(self, name: str) -> str:
@@ -151,10 +151,10 @@ def _is_embedded(kind: Any) -> bool:
 
 
 class GoStruct(Fields):
-    """A document, or an object in it, with what Go knows of its fields; `raw` is the object itself."""
+    """A document, or an object in it, as a Go struct; `raw` is the object itself."""
 
     def __init__(self, raw: Mapping[str, Any], struct: Struct, *, typed: bool) -> None:
-        """Show `raw`, which is a `struct`; with `typed` by the names in Go, else by those in JSON and Go."""
+        """Show `raw` as a `struct`; with `typed` by its names in Go, else by those in JSON and in Go."""
         super().__init__(raw, raw.__getitem__)
         self.raw = raw
         self._struct = struct
@@ -162,7 +162,7 @@ class GoStruct(Fields):
         self.is_pointer = typed and struct.is_pointer
 
     def __getitem__(self, name: str) -> Any:
-        """The value of a field; raises `TemplateError` for what is none."""
+        """The value of a field; raises `TemplateError` if there is no such field."""
         if name in self._struct.embedded:
             return self._inner(self.raw, self._struct.embedded[name])
         key = self._struct.key_of(name)
@@ -175,7 +175,7 @@ class GoStruct(Fields):
         return GoStruct(raw, struct, typed=self._typed)
 
     def _shown(self, value: Any, kind: Any) -> Any:
-        """A value as what it is to Go."""
+        """A value with its type in Go."""
         if isinstance(kind, Struct):
             return self._inner(value, kind) if isinstance(value, Mapping) else None
         if isinstance(kind, list):
@@ -192,11 +192,11 @@ class GoStruct(Fields):
 
     @property
     def go_text(self) -> str | None:
-        """As `%v` writes a struct; None where it is a map."""
+        """The text of `%v` for a struct; None if it is shown as a map."""
         return self.words(named=False)
 
     def words(self, *, named: bool) -> str | None:
-        """All values in the order of the fields, as `%+v` with their names; None where it is a map."""
+        """All values in the order of the fields, with names if `named`; None if it is shown as a map."""
         if not (self._typed and self._struct.kinds):
             return None
         found: list[str] = []
@@ -308,9 +308,9 @@ HOST_CONFIG_FIELDS = (*_HOST_CONFIG.fields(), *_RESOURCES.fields())
 
 
 def inspected(document: Mapping[str, Any], *, typed: bool) -> Fields:
-    """The document of an image or a container as Docker's client has it; that of a layer as it is.
+    """The document of an image or container with the types of Docker's client; that of a layer unchanged.
 
-    With `typed` its structs, else its JSON.
+    With `typed` its fields have their names in Go, else those in JSON.
     """
     is_docker = "GraphDriver" in document
     struct = (_CONTAINER if "State" in document else _IMAGE) if is_docker else _UNKNOWN

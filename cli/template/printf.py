@@ -30,7 +30,7 @@ def go_text(value: Any) -> str:
 
 
 def printf(form: str, *values: Any) -> str:
-    """Go's Sprintf, with its notes such as `%!d(string=x)` on what does not fit."""
+    """Go's Sprintf, with its error texts such as `%!d(string=x)`."""
     rest = list(values)
 
     def replace(match: re.Match[str]) -> str:
@@ -75,14 +75,14 @@ def _format(verb: str, value: Any, flags: str, width: str, precision: str | None
 
 
 def go_struct(value: Any, *, named: bool = False) -> str:
-    """As `go_text`, but a struct has the mark of a pointer, and as of %+v the names of its fields."""
+    """As `go_text`; a pointer to a struct begins with `&`; `named` adds the names of fields, as %+v."""
     words = getattr(value, "words", None)
     text = words(named=named) if words else None
     return go_text(value) if text is None else ("&" if value.is_pointer else "") + str(text)
 
 
 def _kind(value: Any) -> str:
-    """The name of Go's type, as far as it is known here."""
+    """The name of a value's type in Go, as far as it is known here."""
     if value is None:
         return "<nil>"
     if isinstance(value, bool):

@@ -70,6 +70,26 @@ def test_what_is_no_layer_is_refused(dataroot_path: Path, arguments: list[str], 
     assert (found.code, found.stdout) == (code, "")
 
 
+@pytest.mark.parametrize(
+    "words", ["ls {}@9", "ls --layer 9 {}", "ls --up-to 9 {}", "cat {}@9 /x", "mount {}@9 {out}", "diff {}@9",
+              "export --layer 9 {}", "export --format rootfs {}@9", "export --format layer {}@0",
+              "changes --layer 9 {}", "verify {}@9", "hashes {}@9", "blame {}@9 /etc"]
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["demo", "demo:latest", "{id}"])
+def test_the_image_is_called_as_the_user_called_it(
+    dataroot_path: Path, tmp_path: Path, words: str, name: str
+) -> None:
+    """The error for a layer that is not there has the name that was typed, not another one of the image."""
+    typed = name.replace("{id}", _image_id(dataroot_path))
+    line = [word.replace("{}", typed).replace("{out}", str(tmp_path)) for word in words.split()]
+    found = layerfs(dataroot_path, *line)
+    number = 0 if "@0" in words else 9
+    assert (found.code, found.stdout) == (3, "")
+    error, hint = found.stderr.splitlines()
+    assert error == f"layerfs: error: {typed} has no layer {number}"
+    assert hint == "layerfs: hint: its layers are numbered 1 (base) to 6 (top)"
+
+
 def _image_id(root: Path) -> str:
     row = layerfs(root, "images", "--no-trunc", "--format", "json", "demo:latest").json[0]
     return str(row["id"])

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from layerfs.analysis.store.containers import container_sizes
 from layerfs.analysis.store.layers import LayerRow, LayerTable
 from layerfs.analysis.store.ocicontainers import described
+from layerfs.capabilities import Recorded
 from layerfs.damage import attempt
 from layerfs.errors import MalformedFile
 from layerfs.formats.errors import FormatError
@@ -153,22 +154,21 @@ class Inspector:
             ],
         }
 
-    def _directory(self, cache_id: str, *names: str) -> str:
-        return "/".join([self._path.rstrip("/"), self._root.place_path(cache_id), *names])
+    def _absolute(self, path: str) -> str:
+        return f"{self._path.rstrip('/')}/{path}"
+
+    def _directory(self, cache_id: str) -> str:
+        return self._absolute(self._root.place_path(cache_id))
 
     def _files(self, cache_id: str) -> str:
-        return f"{self._path.rstrip('/')}/{self._root.files_path(cache_id)}"
+        return self._absolute(self._root.files_path(cache_id))
 
     def _graph_driver(self, stack: Sequence[str | None]) -> Document:
         """`GraphDriver` for a stack of directories (uppermost first); without data if a layer is missing."""
         known = [cache_id for cache_id in stack if cache_id]
         data = None
-        if stack and len(known) == len(stack) and self._root.has_graph_driver:
-            lower = ":".join(self._files(cache_id) for cache_id in known[1:])
-            data = {"LowerDir": lower} if lower else {}
-            data["MergedDir"] = self._directory(known[0], "merged")
-            data["UpperDir"] = self._files(known[0])
-            data["WorkDir"] = self._directory(known[0], "work")
+        if stack and len(known) == len(stack) and (paths := self._root.stack_paths(known)) is not None:
+            data = {word: ":".join(map(self._absolute, found)) for word, found in paths.items()}
         return {"Data": data, "Name": self._root.driver}
 
     # -- containers ----------------------------------------------------------------------------
@@ -218,10 +218,9 @@ class Inspector:
         }
 
     def _own_file(self, container: Container, recorded: str) -> str:
-        """The path in this root of a file in the container's directory; other paths stay as they are."""
-        own = f"/containers/{container.id}/"
-        _, is_own, name = recorded.partition(own)
-        return self._path.rstrip("/") + own + name if is_own and ".." not in name else recorded
+        """The path in this root of a file that the engine keeps for a container; others stay as they are."""
+        here = self._root.path_here(container.id, recorded) if isinstance(self._root, Recorded) else None
+        return recorded if here is None else self._absolute(here)
 
     def _container_sizes(self, container: Container, below: list[LayerRow] | None) -> Document:
         own, whole = container_sizes(self._root, container)
@@ -238,8 +237,9 @@ class Inspector:
         # the engine stores Mode under another name
         mount = encode({**raw, "Mode": text(raw, "Relabel")}, MOUNT_POINT)
         name = str(mount.get("Name", ""))
-        if mount.get("Type") == "volume" and mount.get("Driver") == "local" and _VOLUME.fullmatch(name):
-            mount["Source"] = f"{self._path.rstrip('/')}/volumes/{name}/_data"
+        is_local = mount.get("Type") == "volume" and mount.get("Driver") == "local"
+        if is_local and _VOLUME.fullmatch(name) and isinstance(self._root, Recorded):
+            mount["Source"] = self._absolute(self._root.volume_path(name))
         return mount
 
     def _below(self, container: Container) -> list[LayerRow] | None:

@@ -1,9 +1,9 @@
-"""One layer beside its archive: every content, every attribute, and that nothing is there besides.
+"""Compares one layer with its archive: every content, every attribute, and entries without a header.
 
-The headers and checksums that the store keeps of the tar come by once, in its order. Of each the entry
-on disk is looked at, its content goes into the sha256 that must be the diff ID, and its own CRC-64 tells
-whether it is this file that does not fit. Then the directories are walked for what no header names.
-Memory: 64 bits for each path, what is pending of hard links, and what is found.
+The headers and checksums of the tar are read once, in its order. For each, the entry on disk is compared,
+its content is added to the sha256 that must be the diff ID, and its CRC-64 shows whether this file differs.
+Then all directories are walked for entries without a header.
+Memory: 64 bits for each path, unfinished hard links, and the findings.
 
 Sources: moby `pkg/archive/archive.go` (Unpack, createTarFile), `layer/ro_layer.go`; vbatts/tar-split
 `tar/asm/assemble.go`.
@@ -51,10 +51,10 @@ class LayerCheck:
     """Checks one layer.
 
     Attributes:
-        content: what was read; its size is the tar's.
-        found: what is found.
+        content: the tar as it was made again; its size is that of the tar.
+        found: the findings.
         proven: whether the content hashed to the diff ID.
-        sizes: what the engine may have noted as the layer's size, by each of its ways to count.
+        sizes: the sizes that the engine may have recorded for the layer, one for each way to count.
     """
 
     def __init__(
@@ -71,13 +71,13 @@ class LayerCheck:
         """Check a layer.
 
         Args:
-            archive: of the layer.
-            found: takes what is found.
+            archive: the layer's archive.
+            found: collects the findings.
             attributes: how to compare them.
             hiding: what the layer's marks hide.
             told: called with the number of bytes from time to time.
-            beside: whether a thread does the hashing, as there is a processor for it.
-            repeated: `archive.repeated()`, once `PathRepeated` was raised for want of it.
+            beside: whether a thread does the hashing, as a processor is free for it.
+            repeated: `archive.repeated()`; needed only after `PathRepeated` was raised.
         """
         self.content = LayerContent(told, beside=beside)
         self.found = found
@@ -92,10 +92,10 @@ class LayerCheck:
         self._entries = EntryCheck(attributes, found, hiding)
         self._inodes = Inodes(archive.diff, self._entries, found)
         self._seen = Paths()  # members, by their names
-        self._made = Paths()  # what they made elsewhere: whiteouts, and what lies behind links
-        self._overwritten = Paths()  # whiteouts where something else is
-        self._marked = Paths()  # directories on the way to marks, which may leave nothing else
-        self._parent: bytes | None = None  # of the members that come by now, and where they really are
+        self._made = Paths()  # entries that they made elsewhere: whiteouts, and those behind links
+        self._overwritten = Paths()  # whiteouts in whose place is something else
+        self._marked = Paths()  # directories above marks, which may have no header
+        self._parent: bytes | None = None  # of the members that are read now, and where it really is
         self._place = b""
         self._directory: HostDir | None = None
         self._refusal: OSError | None = None
@@ -104,10 +104,10 @@ class LayerCheck:
         self._tar_size = self._disk_size = 0
 
     def run(self, diff_id: DiffID) -> None:
-        """Compare everything; the layer's tar should hash to `diff_id`.
+        """Compare everything; the sha256 of the layer's tar should be `diff_id`.
 
         Raises:
-            PathRepeated: the archive names a path twice, and which comes last has to be known before.
+            PathRepeated: the archive has a path twice, and `repeated` is needed to know which comes last.
             OSError: the layer's own directory cannot be read.
         """
         with self.content:
@@ -136,7 +136,7 @@ class LayerCheck:
     # -- members -------------------------------------------------------------------------------
 
     def _member(self, member: Member) -> None:
-        """Look at what a member became, in the order in which the engine made it."""
+        """Compare what the engine made of a member; called in the order of the tar."""
         self.content.add(member.raw)
         if not member.header.is_entry:
             return
@@ -146,7 +146,7 @@ class LayerCheck:
             self._last(last)
 
     def _last(self, member: Member) -> None:
-        """Look at what is on disk of a member's path."""
+        """Compare what is on disk at the path of a member."""
         path = member.path
         if not path:
             self._root(member)
@@ -176,7 +176,7 @@ class LayerCheck:
             self.found.add("unreadable", path, None, error.strerror, "cannot be read")
 
     def _note(self, header: Header, member: Member) -> None:
-        """Compare both names, and count the size as the engine may have: by headers, or by inodes."""
+        """Compare the two names of a member, and add its size in each way that the engine may count."""
         if header.name != member.content.name and clean_name(header.name) != member.path:
             said = ascii(header.name)[1:], ascii(member.content.name)[1:]
             self.found.add(
@@ -190,7 +190,7 @@ class LayerCheck:
             self._disk_size += len(header.linkname)
 
     def _enter(self, parent: bytes) -> None:
-        """Open the directory at `parent`, or the one of this layer to which links on the way lead."""
+        """Open the directory at `parent`; links on the way to it are followed within the layer."""
         self._parent = self._place = parent
         self._directory, self._refusal = None, None
         try:
@@ -226,15 +226,15 @@ class LayerCheck:
     def _hard_link(self, member: Member, found: os.stat_result) -> None:
         target = clean_name(member.header.linkname)
         if target in self._repeats:
-            return  # the file it was joined with may be the one that is gone
+            return  # the file that it was a link to may be the one that is missing
         if self._attributes.naive and target not in self._seen:
-            self._made.add(target)  # of a layer below, copied up to be joined with
+            self._made.add(target)  # a file of a layer below, copied up for a hard link
         self._inodes.further_name(member.path, member.header, found, self._seen)
 
     def _absent(self, member: Member, error: OSError) -> None:
-        """An entry that is not there, or cannot be looked at."""
+        """Report an entry that is missing, or that cannot be read."""
         if self._attributes.rootless and member.header.kind in (stat.S_IFCHR, stat.S_IFBLK):
-            return  # the root of a user namespace makes no devices
+            return  # the root of a user namespace cannot make devices
         if member.has_content:
             self.content.whole = False
         if error.errno in _REFUSED:
@@ -242,10 +242,10 @@ class LayerCheck:
             return
         header = member.header
         expected = link_words(header) if header.is_hard_link else kind_words(header.kind)
-        self.found.add("entry-missing", member.path, expected, None, "the archive has it, the disk does not")
+        self.found.add("entry-missing", member.path, expected, None, "it is in the archive, but not on disk")
 
     def _root(self, member: Member) -> None:
-        """The layer's own directory: a header `./` changes nothing, `/` does."""
+        """Compare the layer's own directory: a header of `./` had no effect on it, one of `/` has."""
         if not stat.S_ISDIR(member.header.kind):
             return
         self._root_has_header = True
@@ -257,7 +257,7 @@ class LayerCheck:
     # -- what entries have besides attributes --------------------------------------------------
 
     def _file(self, member: Member, directory: HostDir, name: bytes) -> Sequence[bytes] | None:
-        """Read a regular file; the names of its extended attributes, as it is open already."""
+        """Read a regular file; returns the names of its extended attributes, as the file is open here."""
         if member.header.sparse:
             self.content.whole = False
             message = "stored with holes in the archive: its tar cannot be rebuilt, the content was compared"
@@ -277,7 +277,7 @@ class LayerCheck:
         return names
 
     def _xattr_names(self, name: bytes) -> Sequence[bytes] | None:
-        """Those of a directory, which is opened here, as nearly always entries of it come next."""
+        """The names of a directory's extended attributes; it stays open, as its entries mostly come next."""
         if not self._entries.wants_xattrs:
             return None
         try:
@@ -300,7 +300,7 @@ class LayerCheck:
     # -- marks ---------------------------------------------------------------------------------
 
     def _marker(self, member: Member, name: bytes) -> None:
-        """A member that is no entry but hides one: a whiteout, or the mark of an opaque directory."""
+        """Compare a whiteout, or the mark of an opaque directory."""
         path, header = member.path, member.header
         self._marked.add_with_parents(self._place)
         if member.content.size:
@@ -332,7 +332,7 @@ class LayerCheck:
     # -- the end -------------------------------------------------------------------------------
 
     def _judge(self, diff_id: DiffID, *, complete: bool) -> bool:
-        """Whether the archive is all there, so that what it lacks can be told; name the files that misfit."""
+        """Report files that differ; returns whether the archive is complete enough to know extra entries."""
         file, noun, unclosed = self._archive.name, self._archive.noun, self._archive.unclosed
         self.proven = complete and self.content.whole and self.content.diff_id == diff_id
         for path, expected, actual in self._misfits:
@@ -358,7 +358,7 @@ class LayerCheck:
         return whole
 
     def _walk(self) -> None:
-        """Name what no header names; compare the directories that the engine made on the way."""
+        """Report entries without a header; compare the directories that the engine made without one."""
         for stray in strays(self._diff, self._has_header):
             if stray.found is None:
                 reason = stray.problem.strerror if stray.problem else None

@@ -1,4 +1,4 @@
-"""The bytes of a layer's tar as a stream: their sha256, and the CRC-64 of each file in it.
+"""The stream of a layer's tar: its sha256, and the CRC-64 of each file in it.
 
 Source: vbatts/tar-split `tar/asm/assemble.go`.
 """
@@ -24,7 +24,7 @@ _TELL = 1 << 22
 
 
 class Misfit(NamedTuple):
-    """A file whose content is not that of the archive; `what` is `size` or `content`."""
+    """A file that differs from the archive; `what` differs: `size` or `content`."""
 
     what: str
     expected: str
@@ -32,11 +32,11 @@ class Misfit(NamedTuple):
 
 
 class LayerContent:
-    """Takes a tar piece by piece; a context manager, as a thread may do the hashing.
+    """Hashes a tar piece by piece; a context manager, as a thread may do the hashing.
 
     Attributes:
-        size: its bytes so far.
-        whole: whether nothing was missing so far; without that the sha256 says nothing.
+        size: the bytes so far.
+        whole: whether nothing was missing so far; otherwise the sha256 means nothing.
     """
 
     def __init__(self, told: Callable[[int], object], *, beside: bool = False) -> None:
@@ -56,12 +56,12 @@ class LayerContent:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        """No more comes."""
+        """End the hashing."""
         self._hash.__exit__(*exc_info)
 
     @property
     def diff_id(self) -> DiffID:
-        """The diff ID of a layer of this content."""
+        """The sha256 of all bytes, as a diff ID."""
         return DiffID.from_hex(self._hash.hexdigest())
 
     def add(self, piece: bytes) -> None:
@@ -73,12 +73,12 @@ class LayerContent:
             self._tell()
 
     def _tell(self) -> None:
-        """Say how many bytes came since this was said last."""
+        """Call `told` with the number of bytes since the last call."""
         self._told(self.size + _TELL - self._tell_at)
         self._tell_at = self.size + _TELL
 
     def add_file(self, fd: int, wanted: FilePayload) -> Misfit | None:
-        """Add the content of the open file, and compare it; after a wrong size the tar is not whole."""
+        """Add the content of an open file, and compare it; if its size is wrong, the tar is not whole."""
         size = wanted.size
         if size <= _SMALL:
             room = self._hash.room(size + 1)  # one byte more would be another size

@@ -1,6 +1,6 @@
-"""What the check of layers gives, whatever kind of store they are in: a verdict each, in order.
+"""Runs the check of layers in several processes, for every kind of store; the results come in order.
 
-A kind's own check of one layer runs in several processes; what holds for all kinds is here.
+How one layer is checked is the kind's own `LayerChecker`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _Checked_contra = TypeVar("_Checked_contra", contravariant=True)
 
 
 class LayerVerdict(NamedTuple):
-    """What came of the check of a layer.
+    """The result of the check of one layer.
 
     Attributes:
         findings: sorted by path.
@@ -39,7 +39,7 @@ class LayerVerdict(NamedTuple):
 
 
 class LayerChecker(Protocol[_Checked_contra]):
-    """What a kind of store checks one layer by."""
+    """The check of one layer, in one kind of store."""
 
     def __call__(
         self, job: _Checked_contra, told: Callable[[int], object], /, *, beside: bool
@@ -47,9 +47,9 @@ class LayerChecker(Protocol[_Checked_contra]):
         """Check a layer.
 
         Args:
-            job: which.
-            told: called with how many bytes are done since.
-            beside: whether a thread may do a part: another processor has nothing else to do.
+            job: the layer.
+            told: called with the number of bytes since the last call.
+            beside: whether a thread may do a part, as another processor is free.
         """
 
 
@@ -60,14 +60,14 @@ def in_order(
     on_progress: Progress,
     where: Callable[[_Job], tuple[str, str]],
 ) -> Iterator[LayerVerdict]:
-    """Check layers, the longest first, by several processes; the verdicts in the order of `work`.
+    """Check layers by several processes, the longest first; yields the verdicts in the order of `work`.
 
     Args:
-        check: checks one.
-        work: how long each takes, in bytes.
-        processes: how many at a time.
-        on_progress: is told of the part `layers`, in bytes.
-        where: the subject and the path of what is said of a layer whose process died.
+        check: checks one layer.
+        work: the layers, each with its bytes as a measure of the time.
+        processes: the number of processes.
+        on_progress: is called for the part `layers`, in bytes.
+        where: the subject and path for the finding about a layer whose process died.
     """
     total, done = sum(work.values()), dict.fromkeys(work, 0)
 
@@ -77,7 +77,7 @@ def in_order(
         on_progress("layers", amount, total)
 
     def checked(job: _Job, told: Callable[[int], object]) -> LayerVerdict:
-        # longer than its share: the other processors are done before it is
+        # longer than its share: other processors will be free before it is done
         return check(job, told, beside=processes > 1 and work[job] * processes > total)
 
     ready: dict[_Job, LayerVerdict] = {}
@@ -102,12 +102,12 @@ def _lost(subject: str, path: str, lost: Lost) -> LayerVerdict:
 def not_compared(
     path: str, options: VerifyOptions, foreign: str | None, *, sees_all: bool
 ) -> Iterator[Finding]:
-    """What of the attributes of all layers cannot be compared.
+    """The findings about attributes that cannot be compared in any layer.
 
     Args:
-        path: of the store.
-        options: what is compared.
-        foreign: whose the root is not, in words, where its owners tell nothing; None where they do.
+        path: the path of the store.
+        options: the options of the check.
+        foreign: words for who does not own the root, if its owners mean nothing; None if they do.
         sees_all: whether `trusted.*` attributes can be seen.
     """
     if options.quick:
@@ -121,7 +121,7 @@ def not_compared(
 
 
 def called(name: str, matches: Sequence[Match]) -> list[ImageID | ChainID]:
-    """The image, or else the layers, that a name means by its matches, damaged ones too.
+    """The image, or else the layers, that a name means by its matches, also damaged ones.
 
     Raises:
         LookupFailed: it means several, or something that has no archive to be compared with.

@@ -1,9 +1,9 @@
-"""An archive or layout, opened for reading: the same questions as of a data root.
+"""An archive or layout, open for reading: it answers the same questions as a data root.
 
     store = ArchiveStore.open("nginx.tar")
     tree = store.tree(store.image("nginx:latest"))
 
-Nothing of it is unpacked to files. What does not stop an answer is reported, and kept in `damage`.
+Nothing is unpacked to files. Damage that does not prevent an answer is reported, and kept in `damage`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ if TYPE_CHECKING:
 
     from layerfs.capabilities import Progress
     from layerfs.ids import DiffID
+    from layerfs.layernames import ID
     from layerfs.model import BareLayer, Finding, Named
+    from layerfs.steps import Walk
     from layerfs.stores.archive.archived import ArchivedImage, ArchivedLayer
     from layerfs.stores.archive.opening import OpenedArchive
     from layerfs.tree.source import LayerSource
@@ -53,10 +55,10 @@ class ArchiveStore(Store):
     """The images of one archive or layout.
 
     Attributes:
-        kind: what kind of store it is.
+        kind: the kind of store, `archive`.
         path: where it was opened, as given.
-        form: how it is laid out.
-        inode: device and inode of the archive, which nothing may be written over.
+        form: its layout, such as an OCI layout.
+        inode: device and inode of the archive, which must never be overwritten.
         outer: its members.
         files: reads its layers.
     """
@@ -81,7 +83,7 @@ class ArchiveStore(Store):
 
     @property
     def noun(self) -> str:
-        """What to call it in a sentence."""
+        """The words for it in a sentence, with an article."""
         return "an archive"
 
     @functools.cached_property
@@ -106,16 +108,16 @@ class ArchiveStore(Store):
 
         Args:
             path: a file or a directory; `-` is standard input.
-            cache: where and how far blobs are decompressed; nothing is kept by default.
-            platform: `os/architecture[/variant]` of the images that are meant.
-            progress: told the label of a blob that is read as a whole, its bytes done, and all of them.
+            cache: where blobs are decompressed to, and its limits; by default nothing is kept.
+            platform: `os/architecture[/variant]` of the images to use.
+            progress: called while a blob is decompressed, with its label, the bytes read, and all its bytes.
 
         Raises:
-            NotAnArchive: it is something else, which is named.
-            DataRootUnreadable: the operating system refuses.
-            CorruptStore: it is so damaged that nothing of it can be read.
-            CacheError: there is no room to decompress it.
-            ValueError: `platform` is none.
+            NotAnArchive: it is something else; the message says what.
+            DataRootUnreadable: the operating system does not let it be read.
+            CorruptStore: it is too damaged to read anything.
+            CacheError: it cannot be decompressed, for example for lack of space.
+            ValueError: `platform` is malformed.
         """
         kept = Cache(cache or CacheOptions(), progress)
         return cls(str(path), open_archive(str(path), kept), kept, platform)
@@ -123,18 +125,18 @@ class ArchiveStore(Store):
     # -- images --------------------------------------------------------------------------------
 
     def image_ids(self, beginning: str = "") -> Sequence[ImageID]:
-        """Every image of every platform whose digits begin so; sorted."""
+        """The IDs of all images of all platforms whose digits begin with `beginning`; sorted."""
         return sorted(found for found in self._images.all if found.hex.startswith(beginning))
 
     def has_image(self, image_id: ImageID) -> bool:
-        """Whether there is an image of this ID, of whatever platform."""
+        """Whether there is an image of this ID, of any platform."""
         return image_id in self._images.all
 
     def images(self, *, all_platforms: bool = False) -> list[ArchiveImage]:
         """Every sound image, newest first.
 
         Args:
-            all_platforms: of an image for several platforms each, and not only the one that is meant.
+            all_platforms: every platform of an image, not only the one that is used.
         """
         found = list(self._images.all.values()) if all_platforms else self._images.shown()
         return sorted(
@@ -143,7 +145,7 @@ class ArchiveStore(Store):
         )
 
     def load_image(self, image_id: ImageID) -> ArchiveImage | None:
-        """The image of this ID, or None where there is none that can be read."""
+        """The image of this ID; None if there is none, or it cannot be read."""
         return self._images.all.get(image_id)
 
     def read_image(self, image_id: ImageID) -> ArchiveImage:
@@ -154,7 +156,7 @@ class ArchiveStore(Store):
         return found
 
     def image(self, name: str | None = None) -> ArchiveImage:
-        """The image called `name`; without a name the only one there is.
+        """The image called `name`; for an empty name the only image.
 
         A name is a reference, as it is written or in Docker's normal form; a tag of a layout; an image ID or
         the digest of a manifest, or the beginning of one.
@@ -168,16 +170,16 @@ class ArchiveStore(Store):
 
     @functools.cached_property
     def repositories(self) -> Repositories:
-        """The names of all images that are meant, in Docker's normal form."""
+        """The names of all images, in Docker's normal form."""
         rows = [RepositoryRow(name, image.id) for image in self.images() for name in image.references]
         return Repositories(tuple(sorted(rows, key=lambda row: row.reference.familiar)))
 
     def config_bytes(self, image: Image) -> bytes:
-        """The config of an image, byte for byte; of what has none, the one that was made up for it."""
+        """The config of an image, byte for byte; if it has none, the one that was made for it."""
         return self.read_image(image.id).archived.config_bytes
 
     def manifest_bytes(self, image: Image) -> bytes | None:
-        """The manifest of an image, byte for byte; None where its form has none."""
+        """The manifest of an image, byte for byte; None if the form of the archive has none."""
         return self.read_image(image.id).archived.manifest_bytes
 
     def chain(self, image: Image, up_to: int | None = None) -> tuple[BlobLayer, ...]:
@@ -195,7 +197,7 @@ class ArchiveStore(Store):
         return self.chain_of(last)
 
     def chain_of(self, archived: ArchivedImage) -> tuple[BlobLayer, ...]:
-        """The layers of one way in which the archive has an image; as `chain`."""
+        """The layers of one of the ways in which the archive has an image; as `chain`."""
         found: list[BlobLayer] = []
         for diff_id, layer in zip(archived.config.diff_ids, archived.layers, strict=True):
             if layer.blob is None:
@@ -216,14 +218,14 @@ class ArchiveStore(Store):
         return tuple(found)
 
     def _measured(self, layer: BlobLayer) -> int | None:
-        """A layer's size; None where its tar cannot be read, which is reported."""
+        """A layer's size; None if its tar cannot be read (reported)."""
         return attempt(self.report, lambda: self.files.size(layer))
 
     # -- layers --------------------------------------------------------------------------------
 
     @functools.cached_property
     def layers_by_chain(self) -> Mapping[ChainID, BlobLayer]:
-        """Every layer of every image that is whole; images that are not are reported."""
+        """Every layer of every complete image; other images are reported."""
         found: dict[ChainID, BlobLayer] = {}
         for image in self.images(all_platforms=True):
             try:
@@ -238,19 +240,19 @@ class ArchiveStore(Store):
         return [layer for _, layer in sorted(self.layers_by_chain.items())]
 
     def record(self, chain: ChainID) -> BlobLayer:
-        """The layer of this chain ID; raises `BrokenChain` where there is none."""
+        """The layer of this chain ID; raises `BrokenChain` if there is none."""
         found = self.layers_by_chain.get(chain)
         if found is None:
             raise BrokenChain(self.path, "there is no layer of this chain ID", expected=chain)
         return found
 
     def blobs(self, layer: DiffID | None) -> tuple[Blob, ...]:
-        """What a layer is as it is stored here."""
+        """The blobs of a layer in this archive."""
         return tuple(Blob(digest, ()) for digest in sorted(self._digests.get(layer, ())))
 
     @functools.cached_property
     def _digests(self) -> Mapping[DiffID | None, set[BlobDigest]]:
-        """The digests that the blobs of each diff ID are stored under."""
+        """The digests of the stored blobs, by diff ID."""
         found: dict[DiffID | None, set[BlobDigest]] = {}
         for layer in self.layers_by_chain.values():
             if layer.digest:
@@ -258,7 +260,7 @@ class ArchiveStore(Store):
         return found
 
     def _own(self, layer: Layer | BareLayer) -> BlobLayer:
-        """A layer that this store gave; it is not looked up, as that would look at every image."""
+        """The layer as a `BlobLayer` of this store; it is not looked up, as that would read every image."""
         assert isinstance(layer, BlobLayer)  # noqa: S101 - the store gives no others
         return layer
 
@@ -291,7 +293,7 @@ class ArchiveStore(Store):
 
     def _union(self, chain: Sequence[BlobLayer]) -> UnionTree:
         if chain:
-            self.files.tree(chain[-1])  # its root is looked at now, so it is now that damage is told
+            self.files.tree(chain[-1])  # damage is to be reported now, not at the first access
         return UnionTree([self.files.source(layer) for layer in reversed(chain)])
 
     # -- export --------------------------------------------------------------------------------
@@ -300,15 +302,21 @@ class ArchiveStore(Store):
         """A layer as the tar whose sha256 is its diff ID."""
         return PlainTar(self._own(layer), self.files.plain)
 
+    def explained(self, name: str, found: ID, up_to: int | None, *, every: bool) -> Walk:
+        """The walk from a name to tars; see `Explaining`."""
+        from layerfs.stores.archive.explaining import explained  # noqa: PLC0415 - few ask
+
+        return explained(self, name, found, up_to, every=every)
+
     def faults(
         self, only: Collection[ImageID | ChainID] | None = None, on_progress: Progress = unwatched
     ) -> Iterator[Finding]:
-        """Everything that is wrong with the archive, found by reading all of it; see `checks`."""
+        """All faults of the archive, or of the images and layers `only`, found by reading; see `checks`."""
         return faults_of(self, only, on_progress)
 
 
 def _digest(layer: ArchivedLayer) -> BlobDigest | None:
-    """The digest that a layer's blob is kept under; None where it has none, or of another algorithm."""
+    """The digest of a layer's stored blob; None if it has none, or one of another algorithm."""
     try:
         return BlobDigest(layer.name.removeprefix("blobs/").replace("/", ":"))
     except InvalidID:

@@ -1,4 +1,4 @@
-"""The transports of archives and layouts: each is for some forms, and nothing else is read by its name."""
+"""The transports of archives and layouts: each reads some forms, and refuses all others."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def open_transport(transport: str, path: str, options: Options) -> ArchiveStore:
     """Open the archive at `path`.
 
     Raises:
-        NotAnArchive: it is none, or of another form than `transport` says.
+        NotAnArchive: it is no archive, or of a form that `transport` does not read.
         CorruptStore, CacheError: as `ArchiveStore.open`.
     """
     store = open_kind(path, options)
@@ -47,11 +47,11 @@ def open_transport(transport: str, path: str, options: Options) -> ArchiveStore:
 
 
 def image_at(transport: str, store: Store, index: int) -> ImageID:
-    """The image at a place of `manifest.json`, of a layout of `index.json`; the first is 0, as for skopeo.
+    """The image at an index of `manifest.json`, or in a layout of `index.json`; the first is 0, as in skopeo.
 
     Raises:
-        ImageNotFound: the list is shorter, or names what is no image.
-        CorruptStore: the list, or the config of the image, cannot be read.
+        ImageNotFound: the list is shorter, or the entry is no image.
+        CorruptStore: the list or the image's config cannot be read.
     """
     assert isinstance(store, ArchiveStore)  # noqa: S101 - as `open_transport` gives it
     if transport == _DOCKER_ARCHIVE:
@@ -64,7 +64,7 @@ def image_at(transport: str, store: Store, index: int) -> ImageID:
 
 
 def _at(store: ArchiveStore, transport: str, listed: Sequence[_Listed], index: int) -> _Listed:
-    """One of a list in a member; raises `ImageNotFound`, with what there is."""
+    """An entry of a list in a member; raises `ImageNotFound`, which says what the list has."""
     if index < len(listed):
         return listed[index]
     member = MANIFEST if transport == _DOCKER_ARCHIVE else INDEX
@@ -83,7 +83,7 @@ def _raise(error: CorruptStore) -> None:
 
 
 def _transports(store: ArchiveStore) -> Iterator[str]:
-    """Every transport by which an archive is read; a layout may be a docker archive as well."""
+    """Every transport that reads an archive; a layout can be a docker archive too."""
     directory = isinstance(store.outer, DirectoryOuter)
     if store.form is Form.OCI:
         yield "oci" if directory else "oci-archive"

@@ -1,4 +1,4 @@
-"""BuildKit's cache of a Docker Engine that keeps it in containerd: records in a database, files in snapshots.
+"""BuildKit's cache, of a Docker Engine with a containerd store: records in a database, files in snapshots.
 
 Source: buildkit `cache/manager.go` (DiskUsage), `cache/refs.go` (size); moby `builder/builder-next/worker`.
 """
@@ -24,7 +24,7 @@ __all__ = ["BuildCache"]
 
 
 class BuildCache:
-    """The records of the cache of one Docker data root; none where it is no Docker's.
+    """The records of the cache of one Docker data root; empty without one.
 
     Attributes:
         records: those that can be read.
@@ -32,11 +32,11 @@ class BuildCache:
     """
 
     def __init__(self, docker: HostDir | None, snapshotters: Collection[str], state: str) -> None:
-        """Read those of the snapshotters.
+        """Read the records.
 
         Args:
             docker: the data root, or None.
-            snapshotters: their names.
+            snapshotters: the names of the snapshotters whose records are read.
             state: which state of the databases is read, as of `read_boltfile`.
         """
         self.records: list[BuildKitRecord] = []
@@ -50,7 +50,7 @@ class BuildCache:
 
     @property
     def keys(self) -> set[str]:
-        """The keys of snapshots that records have, and of those through which they are read."""
+        """The keys of the snapshots of the records, and of the views through which BuildKit reads them."""
         own = {key for record in self.records for key in (record.key, record.snapshot)}
         return own | {f"{key}-view" for key in own}
 
@@ -61,12 +61,12 @@ class BuildCache:
         blob_size: Callable[[str], int | None],
         report: Callable[[CorruptStore], None],
     ) -> Sequence[CacheRecord] | None:
-        """The records that count, as `docker system df` counts; None where they are damaged (reported).
+        """The records that `docker system df` counts; None if they are damaged (reported).
 
         Args:
-            snapshots: has their files.
-            size: counts the bytes of one; raises `CorruptStore`.
-            blob_size: gives the bytes of a blob that is there, else None.
+            snapshots: finds the snapshots of the records.
+            size: counts the bytes of a snapshot; raises `CorruptStore`.
+            blob_size: gives the size of a blob that is there, else None.
             report: takes what is wrong.
         """
         for problem in self.problems:
@@ -87,7 +87,7 @@ def _size(
     size: Callable[[Placed], int],
     blob_size: Callable[[str], int | None],
 ) -> int:
-    """What BuildKit noted, or else what it would count: a snapshot of its own, and its blob."""
+    """The size that BuildKit wrote down, or else would count: that of its own snapshot and its blob."""
     if record.size is not None:
         return record.size
     placed = snapshots.of(record.snapshot) if record.has_files else None

@@ -1,4 +1,4 @@
-"""Containers: those of a Docker Engine by its own notes, those of others by containerd's.
+"""Containers: those of a Docker Engine from its own records, all others from containerd's.
 
 Sources: moby `daemon/containerd/image_snapshot.go`; containerd `core/containers/containers.go`,
 `internal/cri/store/container/metadata.go`.
@@ -15,8 +15,6 @@ from layerfs.errors import CorruptStore, MissingFile
 from layerfs.ids import ContainerID, InvalidID
 from layerfs.model import INIT, READ_WRITE, BareLayer, Container
 from layerfs.stores.containerd.layers import chain_of_key
-from layerfs.stores.containerd.metacontainers import NO_SPEC, ContainerdID, config_of, name_of, spec_of
-from layerfs.stores.containerd.pods import SANDBOX, Kubernetes
 from layerfs.stores.docker.containers import ContainerDB
 from layerfs.stores.docker.driver import DRIVER
 
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
     from layerfs.hostdir import HostDir
     from layerfs.ids import ChainID
     from layerfs.stores.containerd.layers import Placed, Snapshots
+    from layerfs.stores.containerd.pods import Kubernetes
 
 __all__ = ["Containers"]
 
@@ -47,28 +46,38 @@ class Containers:
         image_of: Callable[[str, str], str],
         report: Callable[[CorruptStore], None],
     ) -> None:
-        """Read those of a Docker data root, where it is one's, and those of namespaces.
+        """Read the containers of a Docker data root, if there is one, and those of namespaces.
 
         Args:
             root: the containerd root.
             docker: the data root, or None.
-            spaces: the namespaces, without that of a Docker Engine that has notes of its own.
-            snapshots: of these.
-            image_of: gives the ID of an image by its name and its config; empty where there is none.
-            report: takes what is wrong.
+            spaces: the namespaces, without that of the Docker Engine, which has records of its own.
+            snapshots: the snapshots of all namespaces.
+            image_of: gives the ID of an image by its name and its config; empty if there is none.
+            report: is told of damage.
         """
         self._notes = ContainerDB(docker) if docker else None
         self._spaces = spaces
         self._snapshots = snapshots
         self._image_of = image_of
         self._report = report
-        self._kubernetes = Kubernetes(root, spaces, report)
+        self._root = root
         self._loaded: dict[ContainerID, Container] = {}
 
     @functools.cached_property
+    def _kubernetes(self) -> Kubernetes:
+        from layerfs.stores.containerd.pods import Kubernetes  # noqa: PLC0415 - where containerd has containers
+
+        return Kubernetes(self._root, self._spaces, self._report)
+
+    @functools.cached_property
     def _metas(self) -> Mapping[ContainerID, MetaContainer]:
-        """The containers that containerd itself knows; Docker's are known better by its own notes."""
+        """The containers in meta.db; Docker's own records know more of Docker's."""
         found: dict[ContainerID, MetaContainer] = {}
+        if not any(space.containers for space in self._spaces):
+            return found
+        from layerfs.stores.containerd.metacontainers import ContainerdID  # noqa: PLC0415 - as above
+
         for space in self._spaces:
             for meta in space.containers.values():
                 try:
@@ -98,7 +107,7 @@ class Containers:
             config = attempt(self._report, lambda: self._config(container_id))
             own = tuple(self._own(container_id))
             elsewhere = config.driver if config and config.driver == DRIVER else None
-            if not own and not elsewhere and self._snapshots:  # else it is told what is missing for all
+            if not own and not elsewhere and self._snapshots:  # else one report for all was made
                 self._report(MissingFile(f"container {container_id}", "it has no snapshot"))
             layers = tuple(layer for layer, _ in own)
             top = self._top(own[0][1]) if own else None
@@ -112,15 +121,17 @@ class Containers:
         return self._snapshots.of(meta.snapshot_key if meta and meta.snapshot_key else container_id)
 
     def config_name(self, container_id: ContainerID) -> str | None:
-        """The path of Docker's config of a container, for messages; None where there is no Docker."""
+        """The path of Docker's config of a container, for messages; None without a Docker data root."""
         return self._notes.config_name(container_id) if self._notes else None
 
     def host_config(self, container_id: ContainerID) -> Json | None:
-        """What it asks of the host; None where nothing tells; raises `CorruptStore`."""
+        """Its host config; None if there is none; raises `CorruptStore`."""
         return self._notes.host_config(container_id) if self._notes else None
 
     def aliases(self) -> Mapping[str, Sequence[ContainerID]]:
-        """The containers by what else they are called: in full by Kubernetes, and behind their pod."""
+        """The containers by their other names: the full ones of Kubernetes, and those with their pod."""
+        from layerfs.stores.containerd.pods import SANDBOX  # noqa: PLC0415 - as above
+
         found: dict[str, list[ContainerID]] = {}
         for container_id, meta in self._metas.items():
             noted, pod = self._kubernetes.metadata(meta), self._kubernetes.pod(meta)
@@ -134,7 +145,7 @@ class Containers:
         return found
 
     def records(self, container_id: ContainerID) -> Json | None:
-        """What there is of a container that is not Docker's, in the words of who wrote it down; or None."""
+        """The records of a container that is not Docker's, as they were written down; or None."""
         meta = self._metas.get(container_id)
         if meta is None:
             return None
@@ -150,7 +161,7 @@ class Containers:
         }
 
     def _in_pod(self, container: Container) -> Container:
-        """The same, with what Kubernetes tells of it."""
+        """The container, with its pod and labels of Kubernetes."""
         meta = self._metas.get(container.id)
         noted = self._kubernetes.metadata(meta) if meta else None
         if meta is None or noted is None:
@@ -160,11 +171,21 @@ class Containers:
 
     def _name(self, container_id: ContainerID) -> str:
         meta = self._metas.get(container_id)
-        return name_of(meta, self._kubernetes.metadata(meta)) if meta else self._config(container_id).name
+        if meta is None:
+            return self._config(container_id).name
+        from layerfs.stores.containerd.metacontainers import name_of  # noqa: PLC0415 - as above
+
+        return name_of(meta, self._kubernetes.metadata(meta))
 
     def _config(self, container_id: ContainerID) -> ContainerConfig:
         meta = self._metas.get(container_id)
         if meta:
+            from layerfs.stores.containerd.metacontainers import (  # noqa: PLC0415 - as above
+                NO_SPEC,
+                config_of,
+                spec_of,
+            )
+
             noted, status = self._kubernetes.metadata(meta), self._kubernetes.status(meta)
             image_id = self._image_of(meta.image, noted.image_ref if noted else "")
             spec = attempt(self._report, lambda: spec_of(meta)) or NO_SPEC

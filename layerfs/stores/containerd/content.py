@@ -1,4 +1,4 @@
-"""`io.containerd.content.v1.content`: the blobs, by digest. The form is that of an OCI layout.
+"""`io.containerd.content.v1.content`: the blobs, by digest, laid out as in an OCI layout.
 
 Source: containerd `plugins/content/local/store.go`.
 """
@@ -13,9 +13,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from layerfs.errors import DigestMismatch, MissingFile
-from layerfs.hostfile import HostFile
-from layerfs.stores.blobs.outer import MOST_SMALL, DirectoryOuter
-from layerfs.tree.pooledfile import shared_files
+from layerfs.hostfile import read_once
 from layerfs.witness import LISTENERS, tell
 
 if TYPE_CHECKING:
@@ -23,31 +21,40 @@ if TYPE_CHECKING:
 
     from layerfs.formats.descriptors import Descriptor
     from layerfs.hostdir import HostDir
-    from layerfs.stores.blobs.outer import Blob
+    from layerfs.stores.blobs.outer import Blob, DirectoryOuter
 
 __all__ = ["CONTENT", "Content"]
 
 CONTENT = "io.containerd.content.v1.content"
 
-_ALGORITHMS = ("sha256", "sha384", "sha512")
+_ALGORITHMS = {"sha256": hashlib.sha256, "sha384": hashlib.sha384, "sha512": hashlib.sha512}
+_USUAL = 1 << 20  # bytes of a document; a larger one is read as other blobs are
 
 
 class Content:
     """The blobs of one containerd root; all namespaces share them."""
 
     def __init__(self, root: HostDir) -> None:
-        """Those below the containerd root `root`."""
+        """Read the content store of the containerd root `root`."""
         self._root = root
-        self._outer: DirectoryOuter | None = None
-        with contextlib.suppress(OSError):  # every blob is missing then
-            self._outer = DirectoryOuter(root.subdir(CONTENT), shared_files())
+
+    @functools.cached_property
+    def _outer(self) -> DirectoryOuter | None:
+        """All of them; None where the directory cannot be opened: every blob is missing then."""
+        from layerfs.stores.blobs.outer import DirectoryOuter  # noqa: PLC0415 - sound documents need no more
+        from layerfs.tree.pooledfile import shared_files  # noqa: PLC0415 - likewise
+
+        try:
+            return DirectoryOuter(self._root.subdir(CONTENT), shared_files())
+        except OSError:
+            return None
 
     def name_of(self, digest: str) -> str:
-        """What to call a blob in messages."""
+        """The path of a blob, for messages."""
         return self._root.name_of(f"{CONTENT}/blobs/{digest.replace(':', '/', 1)}")
 
     def find(self, digest: str) -> Blob | None:
-        """The blob of a digest, whose form was checked; None where it is not there.
+        """The blob of a digest (of a valid form); None if it is not there.
 
         Raises:
             MalformedFile: it is no regular file, or cannot be read.
@@ -64,41 +71,57 @@ class Content:
                 yield algorithm, name.decode("ascii", "backslashreplace")
 
     def ingests(self) -> list[str]:
-        """The directories of downloads that did not end, sorted."""
+        """The directories of unfinished downloads, sorted."""
         names = self._outer.below(b"ingest") if self._outer else ()
         return sorted(os.fsdecode(name) for name in names)
 
     def size(self, digest: str) -> int | None:
-        """Bytes of a blob that is there; None of one that is not, or that cannot be read."""
+        """The size of a blob in bytes; None if it is not there, or cannot be read."""
         found = self.find(digest)
         return found.size if found else None
 
     def document(self, descriptor: Descriptor) -> bytes:
-        """The bytes of a small blob, which hash to its digest.
+        """The bytes of a small blob, such as a manifest, checked by its digest.
 
         Raises:
-            MissingFile: it is not there.
-            DigestMismatch: it is another.
-            MalformedFile: it cannot be read, or is too large for a document.
+            MissingFile: the blob is not there.
+            DigestMismatch: its content has another digest.
+            MalformedFile: it cannot be read, or is too large.
         """
-        content = self._small(descriptor.digest)
-        algorithm, _, wanted = descriptor.digest.partition(":")
+        digest = descriptor.digest
+        algorithm, _, wanted = digest.partition(":")
+        content = self._plain(algorithm, wanted)
+        if content is None:
+            content = self._small(digest)
         if algorithm in _ALGORITHMS:
-            computed = hashlib.new(algorithm, content).hexdigest()
+            computed = _ALGORITHMS[algorithm](content).hexdigest()
             if computed != wanted:
-                blob = self.find(descriptor.digest)  # a link is called by what it leads to
-                name = blob.label if blob else self.name_of(descriptor.digest)
+                blob = self.find(digest)  # a link is called by what it leads to
+                name = blob.label if blob else self.name_of(digest)
                 raise DigestMismatch(
                     name, "the content does not hash to its name", expected=wanted, found=computed
                 )
         return content
 
+    def _plain(self, algorithm: str, digits: str) -> bytes | None:
+        """All of a plain file of usual size, with few calls, as a list reads thousands; None of another."""
+        folder = self._folders.get(algorithm)
+        if folder is None:
+            return None
+        name = digits.encode()
+        try:
+            status = folder.lstat(name)
+            if not stat.S_ISREG(status.st_mode) or status.st_size > _USUAL:
+                return None
+            content = read_once(folder.open_seen(name), status.st_size)
+        except OSError:
+            return None
+        if LISTENERS:
+            tell(folder.name_of(name), content)
+        return content
+
     def _small(self, digest: str) -> bytes:
-        """All of a blob that is a document; raises as `document`."""
-        algorithm, _, name = digest.partition(":")
-        if folder := self._folders.get(algorithm):
-            with contextlib.suppress(OSError):  # what is no plain file is told below
-                return _read(folder, os.fsencode(name))
+        """All of a document that is no plain file, or why it cannot be read; raises as `document`."""
         blob = self.find(digest)
         if blob is None:
             raise MissingFile(self.name_of(digest), "the blob is not in the content store")
@@ -106,21 +129,9 @@ class Content:
 
     @functools.cached_property
     def _folders(self) -> Mapping[str, HostDir]:
-        """The directories that documents are read in, which need no pool as blobs do: each is read once."""
+        """The directories of blobs, open, for reading documents once; no pool is needed."""
         found: dict[str, HostDir] = {}
         for algorithm in _ALGORITHMS:
             with contextlib.suppress(OSError):
                 found[algorithm] = self._root.subdir(f"{CONTENT}/blobs/{algorithm}")
         return found
-
-
-def _read(folder: HostDir, name: bytes) -> bytes:
-    """All of a document: as `HostDir.read`, with half of its calls, as a listing reads thousands."""
-    status = folder.lstat(name)
-    if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_SMALL:
-        return folder.read(name, MOST_SMALL)  # which tells why not
-    with HostFile(folder.open_seen(name)) as file:
-        content = file.read(0, status.st_size)
-    if LISTENERS:
-        tell(folder.name_of(name), content)
-    return content

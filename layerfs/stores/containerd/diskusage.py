@@ -1,4 +1,4 @@
-"""How containerd counts what a directory takes on disk.
+"""Disk usage of a directory, counted as containerd does.
 
 Source: containerd/continuity `fs/du_unix.go`.
 """
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["disk_usage"]
 
-_BLOCK = 512  # bytes that stat(2) counts in
+_BLOCK = 512  # the unit of st_blocks in bytes
 
 
 def disk_usage(top: HostDir) -> int:

@@ -1,4 +1,4 @@
-"""What leaves a containerd root: images byte for byte; of those whose blobs are gone what can be rebuilt."""
+"""Images for `export`: byte for byte as stored, or rebuilt where blobs are gone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Salvage", "stored_image"]
 
 _NEWER = (Compression.ZSTD,)
-"""Ways to pack layers that Engines before version 23 do not know."""
+"""Compressions of layers that Engines before version 23 cannot read."""
 
 
 def stored_image(store: ContainerdStore, image: Image) -> StoredImage | None:
@@ -62,7 +62,7 @@ class Salvage:
         return config, layers
 
     def layer(self, record: Layer, diff_id: DiffID) -> LayerTar:
-        """A layer's tar: the original one, or what there is of it."""
+        """A layer's tar: the original one, or one of what is left."""
         own = self._store.own_layer(record)
         if own.chain_id not in self._known:
             self._known[own.chain_id] = self._rebuilt(own, diff_id)
@@ -72,7 +72,7 @@ class Salvage:
         try:
             tar = self._store.layer_tar(layer)
             assert isinstance(tar, PlainTar)  # noqa: S101 - the store gives no others
-            tar.write(lambda _piece: None)  # that it is the original is seen at its end
+            tar.write(lambda _piece: None)  # only at its end it is known to be the original
         except DataRootUnreadable:
             raise
         except CorruptStore as error:

@@ -1,4 +1,4 @@
-"""containerd's stores as a kind: of Docker since 29, of Kubernetes, of nerdctl and ctr."""
+"""The kind `containerd`: the stores of Docker since 29, of Kubernetes, of nerdctl and of ctr."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ if TYPE_CHECKING:
 __all__ = ["HAS_NAMESPACES", "detect", "found_in", "is_meant", "open_kind"]
 
 HAS_NAMESPACES = True
-"""Whether `Options.namespace` means anything here."""
+"""Whether this kind of store uses `Options.namespace`."""
 
 
 def detect(path: str) -> bool:
-    """Whether there is a containerd root at `path`, or where an engine keeps it below or beside."""
+    """Whether `path` is a containerd root, or has one at a usual place below or beside it."""
     return is_containerd(path)
 
 
 def is_meant(path: str) -> bool:
-    """Whether it is read where there is an overlay2 data root at `path` too; says so once."""
+    """Whether the containerd root at `path` is read, and not the overlay2 root there; logs the choice."""
     from layerfs.stores.containerd.twostores import is_containerd_meant  # noqa: PLC0415 - as below
 
     return is_containerd_meant(path)
 
 
 def open_kind(path: str, options: Options) -> ContainerdStore:
-    """Open it; raises `DataRootError` with what is there instead, `CorruptStore`, `CacheError`."""
+    """Open the store; raises `DataRootError` (which names what is there), `CorruptStore`, `CacheError`."""
     from layerfs.stores.containerd.store import ContainerdStore  # noqa: PLC0415 - not for a look at another's path
 
     return ContainerdStore.open(path, options)
 
 
 def found_in(directory: HostDir, name: bytes) -> str | None:
-    """What an entry of some directory is, in words, if it is a containerd root; no link is followed."""
+    """Words for the entry `name` if it is a containerd root, else None; no link is followed."""
     try:
         directory.lstat(name + b"/" + META_DB.encode())
     except OSError:

@@ -1,4 +1,4 @@
-"""The layers of a containerd root: unpacked as a snapshot, or packed as a blob, or both."""
+"""The layers of a containerd root: unpacked as a snapshot, packed as a blob, or both."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MOST = 500  # layers that overlayfs takes below one (Linux `fs/overlayfs/params
 
 
 class Placed(NamedTuple):
-    """A snapshot, and whose it is.
+    """A snapshot and its snapshotter.
 
     Attributes:
         snapshotter: has its files.
@@ -38,33 +38,33 @@ class Placed(NamedTuple):
 
     @property
     def place(self) -> str:
-        """The name of its directory; of other snapshotters than overlayfs with theirs before it."""
+        """Its number; with another snapshotter than overlayfs after the name of that: `erofs/17`."""
         number = str(self.snapshot.number)
         return number if self.snapshotter.name == OVERLAYFS else f"{self.snapshotter.name}/{number}"
 
     @property
     def key(self) -> str:
-        """What its namespace knows it by: a chain ID, a container's ID, or another word."""
+        """Its key in the namespace: a chain ID, a container's ID, or another word."""
         return _key(self.snapshot.name)
 
     @property
     def key_below(self) -> str:
-        """Likewise of the snapshot that it stands on; empty for a base."""
+        """The key of the snapshot below it; empty for a base."""
         return _key(self.snapshot.parent)
 
 
 @dataclass(frozen=True, slots=True)
 class ContainerdLayer(Layer):
-    """A layer of an image, on those below it.
+    """A layer of an image.
 
     Attributes:
         chain_id: its identity on top of those below.
         diff_id: sha256 of its tar, as the config says.
         parent: the layer below; None for a base.
-        placed: its snapshot; None where it is not unpacked.
-        packed: its blob; None where that is not in the content store.
-        digest: of its blob, as the manifest says; None where it does not, or by another algorithm.
-        blob_size: bytes of that blob, as the manifest says, be it there or not.
+        placed: its snapshot; None if it is not unpacked.
+        packed: its blob; None if that is not in the content store.
+        digest: of its blob, as in the manifest; None if it is not there, or of an unknown algorithm.
+        blob_size: bytes of that blob, as in the manifest, whether the blob is there or not.
     """
 
     chain_id: ChainID
@@ -82,7 +82,7 @@ class ContainerdLayer(Layer):
 
     @property
     def size(self) -> int | None:
-        """Bytes on disk that its snapshot took when it was made, as the engine has it; 0 without one."""
+        """Bytes on disk that its snapshot took when it was made, as recorded; 0 without a snapshot."""
         return self.placed.snapshot.size if self.placed else 0
 
     @property
@@ -92,9 +92,9 @@ class ContainerdLayer(Layer):
 
 
 class Snapshots:
-    """The snapshots that some namespaces have, by the keys that they are known by there.
+    """The snapshots of some namespaces, by their keys.
 
-    A snapshot of which only one of the two databases tells is found by that one, and this is reported.
+    A snapshot that only one of meta.db and metadata.db has is found too, and reported.
     """
 
     def __init__(
@@ -104,13 +104,13 @@ class Snapshots:
         report: Callable[[CorruptStore], None],
         meta_name: str,
     ) -> None:
-        """Those of `spaces`, the first of which that has a key counts.
+        """Know the snapshots of `spaces`; if several have a key, the first one counts.
 
         Args:
             spaces: the namespaces.
             snapshotters: have the files.
             report: takes what is wrong.
-            meta_name: the database of the namespaces, as messages call it.
+            meta_name: the path of meta.db, for messages.
         """
         self._spaces = spaces
         self._snapshotters = snapshotters
@@ -118,30 +118,30 @@ class Snapshots:
         self._meta_name = meta_name
 
     def __bool__(self) -> bool:
-        """Whether there is a snapshotter whose records can be read."""
+        """Whether any snapshotter has records that can be read."""
         return any(snapshotter.has_records for snapshotter in self._snapshotters.values())
 
     def of(self, key: str) -> Placed | None:
-        """The snapshot of a key; where several snapshotters have it, one whose files can be read."""
+        """The snapshot of a key; if several snapshotters have it, one whose files can be read."""
         found = self.every(key)
-        readable = (item for item in found if item.snapshotter.is_readable)
-        return next(readable, None) or next(iter(found), None)
+        readable = [item for item in found if item.snapshotter.is_readable]
+        return next(iter(readable or found), None)
 
     def every(self, key: str) -> list[Placed]:
         """The snapshots of a key in all namespaces and snapshotters, in their order."""
-        return list(self._every(key)) or list(self._unnamed(key))
-
-    def _every(self, key: str) -> Iterator[Placed]:
-        for space in self._spaces:
-            for snapshotter in self._snapshotters.values():
-                if placed := self._named(space, snapshotter, key):
-                    yield placed
+        found = [
+            placed
+            for space in self._spaces
+            for snapshotter in self._snapshotters.values()
+            if (placed := self._named(space, snapshotter, key))
+        ]
+        return found or list(self._unnamed(key))
 
     def _named(self, space: Namespace, snapshotter: Snapshotter, key: str) -> Placed | None:
-        """What a snapshotter has for the key of a namespace; that there is nothing for it is reported."""
+        """The snapshot of a snapshotter for a key of a namespace; if there is none, that is reported."""
         meta = space.snapshot(snapshotter.name, key)
         if meta and _key(meta.name) != key:
-            return None  # another's, as there is none of its own
+            return None  # without a record of its own it may be another namespace's
         snapshot = snapshotter.snapshot(meta.name) if meta else None
         if meta and snapshot is None and snapshotter.has_records:
             name = snapshotter.record_name(meta.name)
@@ -149,7 +149,7 @@ class Snapshots:
         return Placed(snapshotter, snapshot) if snapshot else None
 
     def _unnamed(self, key: str) -> Iterator[Placed]:
-        """Snapshots that a snapshotter has for a key, and of which no namespace tells."""
+        """Snapshots for a key that metadata.db has, and meta.db has not."""
         for space in self._spaces:
             for snapshotter in self._snapshotters.values():
                 if snapshot := snapshotter.by_key(space.name, key):
@@ -159,34 +159,42 @@ class Snapshots:
                     yield Placed(snapshotter, snapshot)
 
     def is_unnamed(self, placed: Placed) -> bool:
-        """Whether no namespace that is read has a snapshot."""
+        """Whether no namespace that is read has this snapshot."""
         metas = (space.snapshot(placed.snapshotter.name, placed.key) for space in self._spaces)
         return all(meta is None or meta.name != placed.snapshot.name for meta in metas)
 
-    def below(self, top: Placed) -> tuple[tuple[Placed, ...], CorruptStore | None]:
+    def below(self, top: Placed, until: str = "") -> tuple[tuple[Placed, ...], CorruptStore | None]:
         """A snapshot and all that it stands on, base first; and why the lowest is not the base.
 
         That is None, or that the one below it is missing, or is below itself. What the namespace notes of
         snapshots is used where the snapshotter's records are wrong, and this is reported.
+
+        Args:
+            top: the snapshot.
+            until: the name of a snapshot; neither it nor what is below it is looked at.
         """
-        found, problem = self._walk(top, noted=False)
+        found, problem = self._walk(top, until, noted=False)
         if problem:
-            others, other_problem = self._walk(top, noted=True)
+            others, other_problem = self._walk(top, until, noted=True)
             if other_problem is None:
                 self._report(problem.instead(f"what {self._meta_name} has is used"))
                 return others, None
         return found, problem
 
-    def _walk(self, top: Placed, *, noted: bool) -> tuple[tuple[Placed, ...], CorruptStore | None]:
-        """As `below`, by the snapshotter's records alone, or by what the namespace notes where it does."""
+    def _walk(
+        self, top: Placed, until: str, *, noted: bool
+    ) -> tuple[tuple[Placed, ...], CorruptStore | None]:
+        """As `below`, by metadata.db only, or with `noted` by the parents in meta.db where it has them."""
         found, seen = [top], {top.snapshot.name}
         problem: CorruptStore | None = None
         while problem is None:
             at = found[-1]
+            if until and at.snapshot.parent == until:
+                break
             is_told, below = self._noted_below(at) if noted else (False, None)
             if not is_told and at.snapshot.parent:
                 snapshot = at.snapshotter.snapshot(at.snapshot.parent)
-                below = at._replace(snapshot=snapshot) if snapshot else None
+                below = Placed(at.snapshotter, snapshot) if snapshot else None
                 problem = None if below else _wrong_parent(at, None)
             if below is None:
                 break
@@ -194,14 +202,14 @@ class Snapshots:
                 problem = _wrong_parent(at, below.snapshot)
             elif len(found) > _MOST:
                 name = top.snapshotter.record_name(top.snapshot.name)
-                problem = BrokenChain(name, "it stands on too many others")
+                problem = BrokenChain(name, "too many snapshots are below it")
             else:
                 seen.add(below.snapshot.name)
                 found.append(below)
         return tuple(reversed(found)), problem
 
     def _noted_below(self, at: Placed) -> tuple[bool, Placed | None]:
-        """Whether a namespace tells what a snapshot stands on, and that; None is nothing."""
+        """Whether meta.db has the parent of a snapshot, and the parent; None for a base."""
         for space in self._spaces:
             meta = space.snapshot(at.snapshotter.name, at.key)
             if meta and meta.name == at.snapshot.name:
@@ -210,7 +218,7 @@ class Snapshots:
         return False, None
 
     def all(self) -> Iterator[Placed]:
-        """Every snapshot of every snapshotter that is of these namespaces, or without a record, by number."""
+        """Every snapshot of these namespaces, and every directory without a record, by number."""
         names = {space.name for space in self._spaces}
         for snapshotter in self._snapshotters.values():
             for snapshot in sorted(snapshotter.all.values(), key=lambda item: item.number):
@@ -221,7 +229,7 @@ class Snapshots:
 
 
 def chain_of_key(key: str) -> ChainID | None:
-    """The chain ID that a key is, or None."""
+    """The key as a chain ID; None if it is none."""
     try:
         return ChainID(key)
     except InvalidID:
@@ -229,15 +237,15 @@ def chain_of_key(key: str) -> ChainID | None:
 
 
 def _wrong_parent(at: Placed, parent: Snapshot | None) -> CorruptStore:
-    """What is wrong with a record that names what is missing, or what stands on it."""
+    """The problem of a record whose parent is missing, or is above it."""
     name, said = at.snapshotter.record_name(at.snapshot.name), at.snapshot.parent
     if parent is None:
-        return MissingFile(name, "what it stands on has no sound record", expected=said)
+        return MissingFile(name, "the snapshot below has no sound record", expected=said)
     return BrokenChain(name, "the snapshot is below itself", found=said)
 
 
 def chain_to(top: ContainerdLayer, known: Mapping[ChainID, ContainerdLayer]) -> tuple[ContainerdLayer, ...]:
-    """A layer and all below it, base first; a layer is known only with those below it."""
+    """A layer and all below it, base first; every layer in `known` has those below it there."""
     found = [top]
     while (parent := found[-1].parent) is not None:
         found.append(known[parent])

@@ -1,4 +1,4 @@
-"""A container as containerd notes it, in the words that all kinds of store have for one.
+"""The config of a container, made from its record in meta.db.
 
 Sources: OCI runtime-spec `config.md`; containerd `internal/cri/labels/labels.go`; nerdctl `docs/dir.md`.
 """
@@ -27,7 +27,7 @@ _NERDCTL_NAME = "nerdctl/name"
 
 
 class ContainerdID(ContainerID):
-    """What containerd takes for a container's ID (`pkg/identifiers`)."""
+    """A container's ID as containerd allows it (`pkg/identifiers`)."""
 
     __slots__ = ()
     pattern = re.compile(r"(?=.{1,76}\Z)[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*")
@@ -35,7 +35,7 @@ class ContainerdID(ContainerID):
 
 
 class RuntimeSpec(NamedTuple):
-    """What is used of the OCI runtime specification of a container.
+    """The used parts of a container's OCI runtime specification.
 
     Attributes:
         os: `linux`, or empty.
@@ -51,16 +51,16 @@ class RuntimeSpec(NamedTuple):
 
 
 NO_SPEC = RuntimeSpec("", (), (), {})
-"""Stands for one that is not there, or damaged: the record has the name of the image beside it."""
+"""Stands for an image that is missing or damaged; the record has its name too."""
 
 
 def name_of(meta: MetaContainer, noted: CRIMetadata | None) -> str:
-    """What a container is called by whoever made it."""
+    """The name that the maker of a container gave it."""
     return (noted and noted.name) or meta.labels.get(_NERDCTL_NAME) or meta.id
 
 
 def spec_of(meta: MetaContainer) -> RuntimeSpec:
-    """What a container's specification says; nothing where there is none. Raises `CorruptStore`."""
+    """A container's specification; an empty one if there is none. Raises `CorruptStore`."""
     try:
         spec = load_object(meta.spec.value) if meta.spec else {}
         return RuntimeSpec(
@@ -90,9 +90,9 @@ def config_of(
     Args:
         meta: its record.
         spec: its specification.
-        image_id: of its image, empty where there is none.
-        noted: what Kubernetes notes of it.
-        status: the state that Kubernetes notes; without one nothing tells the state.
+        image_id: the ID of its image, empty if there is none.
+        noted: the metadata that Kubernetes wrote down, or None.
+        status: the state that Kubernetes wrote down; without it the state is not known.
     """
     return ContainerConfig(
         id=ContainerdID(meta.id),
@@ -112,7 +112,7 @@ def config_of(
 
 
 def _state(status: CRIStatus | None) -> ContainerState:
-    """What Kubernetes wrote down; whether others have a task, only a containerd that runs could tell."""
+    """The state that Kubernetes wrote down; of others only a running containerd knows whether they run."""
     return ContainerState(
         running=bool(status and status.started_ns and not status.finished_ns),
         paused=False,
@@ -127,7 +127,7 @@ def _state(status: CRIStatus | None) -> ContainerState:
 
 
 def _mounts(spec: Json) -> Iterator[MountPoint]:
-    """The bind mounts; all others are of the system, as /proc."""
+    """The bind mounts; all others are of the system, such as /proc."""
     for item in array(spec, "mounts"):
         if isinstance(item, dict) and _is_bind(item):
             options = texts(item, "options")

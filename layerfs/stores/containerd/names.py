@@ -28,7 +28,7 @@ class ContainerdNames(Names):
     """Resolves names in one containerd root."""
 
     def __init__(self, store: StoredImages, images: Images) -> None:
-        """Resolve in `store`, whose images are `images`."""
+        """Resolve names in `store`, whose images are `images`."""
         super().__init__(store, store.layer_names(store.known_layers))
         self._own = store
         self._kinds["image"] = _ImageNames(images)
@@ -45,14 +45,14 @@ class _ImageNames:
         self._images = images
 
     def exact(self, name: str) -> list[Match]:
-        """By an ID or digest in full, or by a name."""
+        """The images with this ID or digest in full, or this name."""
         if digits := hex_digits(name):
             own = ImageID.from_hex(digits)
             return [Match(own, own, "image ID")] if own in self._images.ids else self._beginning(digits)
         return [Match(ids, text, "name") for ids, text in self._called(name)]
 
     def beginning(self, name: str) -> list[Match]:
-        """By the beginning of an ID, or else of a digest."""
+        """The images whose ID begins so, or else those of which a digest does."""
         found = HEX.fullmatch(name)
         return self._beginning(found[1]) if found else []
 
@@ -65,7 +65,7 @@ class _ImageNames:
         except FormatError:
             return
         if wanted.digest:
-            # the repository must be one of the image's, and a tag beside it means nothing
+            # the image must have a name in this repository; a tag beside the digest is ignored
             wanted = wanted.without_tag()
         wanted = wanted.with_default_tag()
         for image_id in self._by_reference.get(wanted, ()):
@@ -99,7 +99,7 @@ class _ImageNames:
                 yield Match(image_id, target, "digest of its target")
 
     def _below(self, digits: str) -> Iterator[Match]:
-        """By the digest of a manifest below a target, or of a config."""
+        """The images with this digest of a manifest below their target, or of a config."""
         for image_id, target in self._images.ids.items():
             for item in self._images.below(self._images.targets[target]):
                 config = item.manifest.config if item.manifest else None
@@ -122,28 +122,28 @@ class ContainerdLayerNames(LayerNames):
         by_key: Callable[[str], Placed | None],
         by_digest: Callable[[], Mapping[str, Iterable[str]]],
     ) -> None:
-        """Know the names of `layers`; `by_key` gives a snapshot, `by_digest` the chain IDs of each blob."""
+        """Know the names of `layers`; `by_key` finds a snapshot, `by_digest` has the chain IDs of a blob."""
         super().__init__(layers)
         self._by_key = by_key
         self._by_digest = by_digest
 
     def link(self, name: str) -> Iterator[Match]:
-        """By the key of its snapshot."""
+        """The layer with this snapshot key."""
         if placed := self._by_key(name):
             yield Match(placed.place, name, "key of its snapshot")
 
     def blob(self, name: str) -> Iterator[Match]:
-        """By the digest in full of its blob."""
+        """The layer whose blob has this digest, in full."""
         if digits := hex_digits(name):
             yield from (match for match in self._blobs() if match.text.endswith(digits))
 
     def every_name(self) -> Iterator[Match]:
-        """Every name of every layer; keys are no digests, and are known in full only."""
+        """Every name of every layer; keys of snapshots count only in full, as they are no digests."""
         yield from super().every_name()
         yield from self._blobs()
 
     def begins(self, match: Match, name: str) -> bool:
-        """Likewise; a number has no beginning: 1 is not 15."""
+        """As in `LayerNames`; numbers are compared in full: 1 is not the beginning of 15."""
         return match.meaning != self.place_meaning and super().begins(match, name)
 
     def _blobs(self) -> Iterator[Match]:

@@ -1,4 +1,4 @@
-"""What Docker tells of an image or container beside what all kinds of store know, in its own words.
+"""The keys that `docker inspect` has only with a containerd store.
 
 Sources: moby `daemon/containerd/image_inspect.go`, `image_identity.go`, `daemon/inspect.go` (v29).
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from layerfs.formats.containerdmeta import MetaBlob
     from layerfs.formats.jsontext import Json
-    from layerfs.stores.containerd.images import Target
+    from layerfs.stores.containerd.image import Target
 
 __all__ = ["SOURCE", "notes_of_container", "notes_of_image", "pulled_from"]
 
@@ -27,10 +27,10 @@ _BUILD = "moby/build.ref."
 
 
 def notes_of_image(target: Target, blob: MetaBlob | None) -> dict[str, Any]:
-    """Its `Descriptor`, and its `Identity` as far as labels tell it: signatures were checked by others.
+    """`Descriptor`, and `Identity` as far as labels tell it: signatures are not checked.
 
     Args:
-        target: what its names point at.
+        target: the descriptor that its names point to.
         blob: the record of that blob; None where there is none.
     """
     found = target.descriptor
@@ -75,7 +75,7 @@ def pulled_from(labels: Mapping[str, str]) -> Iterator[str]:
 
 
 def notes_of_container(raw: Json, snapshotter: str) -> dict[str, Any]:
-    """Its `Storage`, and the `ImageManifestDescriptor` that its config has; raises `FormatError`."""
+    """`Storage`, and the `ImageManifestDescriptor` of its config; raises `FormatError`."""
     manifest = mapping(raw, "ImageManifest")
     platform = mapping(raw, "ImagePlatform")
     return {

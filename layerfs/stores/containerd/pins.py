@@ -1,4 +1,4 @@
-"""What needs snapshots and blobs besides images: containers, build cache, leases; and what nothing needs.
+"""What needs snapshots and blobs besides images (containers, build cache, leases), and what nothing needs.
 
 Sources: containerd `core/metadata/gc.go`, `docs/garbage-collection.md`.
 """
@@ -38,15 +38,15 @@ def pinned(
     layers: Mapping[ChainID, ContainerdLayer],
     report: Callable[[CorruptStore], None],
 ) -> Pinned:
-    """What is needed, and all that it stands on.
+    """The snapshots and blobs that are needed, with the snapshots below them.
 
     Args:
         held: snapshots that containers and leases need.
         cached: those that a build cache needs.
-        under_images: the uppermost that images need: what was left between their layers is no orphan either.
+        under_images: the top snapshots of images: a snapshot that a build left between layers is no orphan.
         blobs: the digests of blobs that leases need.
-        snapshots: tells what each stands on.
-        layers: those of images by their chain IDs.
+        snapshots: finds the snapshots below each.
+        layers: the layers of images by chain ID.
         report: takes what is wrong.
     """
     ours, of_cache, of_images = (_Standing(snapshots, layers, report) for _ in range(3))
@@ -64,7 +64,7 @@ def pinned(
 
 
 class _Standing:
-    """Some snapshots and all that they stand on: layers of images, and others."""
+    """Some snapshots and all snapshots below them: layers of images, and others."""
 
     def __init__(
         self,
@@ -77,13 +77,13 @@ class _Standing:
         self.complete = True
         self._snapshots = snapshots
         self._places = {chain: layer.cache_id for chain, layer in layers.items()}
-        # whatever damaged records say, a base stands on nothing
+        # also if damaged records say otherwise
         self._bases = {chain for chain, layer in layers.items() if layer.parent is None}
         self._report = report
         self._seen: set[str] = set()
 
     def add(self, tops: Iterable[Placed]) -> None:
-        """Take these, and what they stand on."""
+        """Add these snapshots, and those below them."""
         for top in tops:
             below, problem = self._snapshots.below(top)
             if problem:
@@ -106,13 +106,13 @@ class _Standing:
 
 
 def _leases(spaces: Iterable[Namespace]) -> Iterator[MetaLease]:
-    """Those that still keep something: one that has expired does not, whoever looks."""
+    """The leases that have not expired."""
     for space in spaces:
         yield from (lease for lease in space.leases.values() if not has_expired(lease))
 
 
 def has_expired(lease: MetaLease) -> bool:
-    """Whether a lease keeps nothing any more, as of now."""
+    """Whether a lease has expired by the clock of this machine."""
     try:
         expires = parse_time(lease.labels.get(_EXPIRE, ""))
     except FormatError:
@@ -121,7 +121,7 @@ def has_expired(lease: MetaLease) -> bool:
 
 
 def kept_keys(spaces: Sequence[Namespace]) -> set[str]:
-    """The keys of snapshots that leases keep, and of those that are to be kept by their labels."""
+    """The keys of snapshots that leases keep, or that a label `containerd.io/gc.root` keeps."""
     leased = {key for lease in _leases(spaces) for _, key in lease.snapshots}
     parts = ((space, name) for space in spaces for name in space.snapshotters)
     every = (item for space, name in parts for item in space.snapshots(name).values())
@@ -139,7 +139,7 @@ def unclaimed(
     needed: Collection[str],
     size_of: Callable[[Placed], int],
 ) -> Iterator[Unclaimed]:
-    """The snapshots that are not in `needed`, and then the directories that are no snapshot's.
+    """The snapshots that are not in `needed`, and then the directories without a snapshot.
 
     `size_of` counts the bytes of a snapshot; raises `CorruptStore`.
     """

@@ -1,4 +1,4 @@
-"""Where a containerd root lies: it alone, inside a Docker data root or beside it, or below an evidence tree.
+"""Where a containerd root lies: at the path itself, in or beside a Docker data root, or below a system's top.
 
 Sources: containerd `docs/ops.md`; moby `daemon/command/daemon.go` (initContainerd, which is before the data
 root of a remapped engine is chosen); the documentation of k3s, RKE2, k0s, MicroK8s and nerdctl.
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["META_DB", "Opened", "is_containerd", "open_containerd"]
 
 META_DB = "io.containerd.metadata.v1.bolt/meta.db"
-"""Where a containerd root has its names."""
+"""Where the names of images are in a containerd root."""
 
 _MARKS = ("io.containerd.metadata.v1.bolt", "io.containerd.snapshotter.v1.overlayfs/metadata.db")
-"""What makes a directory a containerd root; one is enough, as the other may be lost."""
+"""A directory with one of these is a containerd root; one is enough, as the other may be lost."""
 
 _SNAPSHOTS = "io.containerd.snapshotter.v1.overlayfs/snapshots"
 _INSIDE_DOCKER = "containerd/daemon"
@@ -45,9 +45,9 @@ class Opened(NamedTuple):
 
     Attributes:
         directory: the root itself.
-        docker: the data root of the Docker Engine that has its images in it; None where it is not one's.
-        namespace: that engine's.
-        owner: the engine that keeps it.
+        docker: the data root of the Docker Engine that has its images in it; None if there is none.
+        namespace: the namespace of that engine.
+        owner: the name of the engine that it belongs to.
     """
 
     directory: HostDir
@@ -77,9 +77,9 @@ def _is_docker(directory: HostDir) -> bool:
 
 
 def open_containerd(path: str, *, tell: bool = False) -> Opened:
-    """Open a containerd root, or the one of a Docker data root or an evidence tree; no link is followed.
+    """Open a containerd root, or that of a Docker data root or of a whole system; no link is followed.
 
-    Of several in which there is something the likeliest is taken; with `tell` the others are told of.
+    If several have images or containers, the likeliest is opened; with `tell` the others are logged.
 
     Raises:
         NoStoreHere: there is none.
@@ -91,7 +91,7 @@ def open_containerd(path: str, *, tell: bool = False) -> Opened:
             f"{path}: no containerd root: there is no {META_DB} in it",
             hint="give /var/lib/containerd, or a copy of it, or a Docker data root",
         )
-    if len(found) > 1:  # one in which nothing is, as of a service that nobody uses, is not meant
+    if len(found) > 1:  # an empty one, as of a service that nobody uses, does not count
         found = [item for item in found if filled(namespaces_of(item.directory, META_DB))] or found[:1]
     chosen, *others = found
     if _log.isEnabledFor(logging.INFO):
@@ -122,7 +122,7 @@ def _every(path: str) -> list[Opened]:
 
 
 def _candidates(top: HostDir, path: str) -> Iterator[Opened]:
-    """What `top`, which the user called `path`, is itself; else what lies in and beside it, or below it."""
+    """The root that `top` is, which the user called `path`; else those in, beside or below it."""
     if _is_root(top):
         yield _alone(top, path)
     elif _is_docker(top):
@@ -133,7 +133,7 @@ def _candidates(top: HostDir, path: str) -> Iterator[Opened]:
 
 
 def _alone(top: HostDir, path: str) -> Opened:
-    """A containerd root, and the data root whose `containerd/daemon` it is."""
+    """A containerd root, with the Docker data root above it if it is `containerd/daemon` in one."""
     whole = posixpath.abspath(path)
     above = (
         _opened(whole.removesuffix("/" + _INSIDE_DOCKER) or "/")
@@ -147,12 +147,12 @@ def _alone(top: HostDir, path: str) -> Opened:
 
 
 def _of_docker(docker: HostDir, above: HostDir | None, name: str) -> Iterator[Opened]:
-    """Where a Docker data root called `name` may have its images: inside, or beside it in `above`."""
+    """The roots that a Docker data root called `name` may use: inside it, or beside it in `above`."""
     is_remapped = _REMAPPED.fullmatch(name) is not None
     namespace = f"moby-{name}" if is_remapped else "moby"
     further = _up(above.display) if above and is_remapped else None
     places = [(docker, _INSIDE_DOCKER), (above, _BESIDE)]
-    if is_remapped:  # its directory is in the one that the engine was given
+    if is_remapped:  # the data root is a directory in the one that the engine was given
         places = [(docker, _INSIDE_DOCKER), (above, _INSIDE_DOCKER), (further, _BESIDE)]
     for base, place in places:
         found = _root_at(base, place) if base else None
@@ -161,7 +161,7 @@ def _of_docker(docker: HostDir, above: HostDir | None, name: str) -> Iterator[Op
 
 
 def _remapped(top: HostDir) -> Iterator[Opened]:
-    """The containerd root in the directory of a remapped engine, whose data root is a directory in it."""
+    """The containerd root in the directory of a remapped engine; the data root is a directory in it too."""
     inside = _root_at(top, _INSIDE_DOCKER)
     if inside is None:
         return
@@ -201,7 +201,7 @@ def _homes(top: HostDir) -> Iterator[tuple[str, str]]:
 
 
 def _is_dockers(directory: HostDir, docker: HostDir) -> bool:
-    """Whether a data root has its images in a containerd root: a graph driver only runs containers by it."""
+    """Whether a data root has its images in a containerd root; else it has only running containers there."""
     if not is_there(docker, "image/overlay2"):
         return True
     known = namespaces_of(directory, META_DB)
@@ -209,7 +209,7 @@ def _is_dockers(directory: HostDir, docker: HostDir) -> bool:
 
 
 def _namespace(docker: HostDir) -> str:
-    """The namespace of the engine of a data root, which is called by its users where it is remapped."""
+    """The namespace of a data root's engine; with userns-remap the numbers of its users are in the name."""
     name = posixpath.basename(posixpath.abspath(docker.display))
     return f"moby-{name}" if _REMAPPED.fullmatch(name) else "moby"
 
@@ -229,7 +229,7 @@ def _root_at(directory: HostDir, path: str) -> HostDir | None:
 def _up(path: str) -> HostDir | None:
     """The directory above one that the user named; links in it are not followed any more."""
     above = _opened(posixpath.join(path, ".."))
-    plain = _opened(posixpath.normpath(posixpath.join(path, "..")))  # the same, unless the path is a link
+    plain = _opened(posixpath.normpath(posixpath.join(path, "..")))  # only if the path is no link
     if above and plain and posixpath.samestat(above.lstat(), plain.lstat()):
         return plain
     return above

@@ -1,4 +1,4 @@
-"""What Kubernetes notes of the containers of a root: their names, their pods, and their states.
+"""What Kubernetes wrote down of containers: their names, their pods, and their states.
 
 Sources: containerd `internal/cri/labels/labels.go`, `internal/cri/annotations/annotations.go`,
 `internal/cri/store/container/status.go`.
@@ -28,34 +28,34 @@ if TYPE_CHECKING:
 __all__ = ["SANDBOX", "Kubernetes"]
 
 SANDBOX = "sandbox"
-"""The kind of what holds a pod together."""
+"""The kind of a pod's sandbox, as labels have it."""
 
 _STATES, _STATE_LIMIT = "io.containerd.grpc.v1.cri/containers", 1 << 20
 _ANNOTATIONS = "io.kubernetes.cri.sandbox-"
 
 
 class Kubernetes:
-    """The notes of Kubernetes in one containerd root; each is read once."""
+    """The records of Kubernetes in one containerd root; each is read once."""
 
     def __init__(
         self, root: HostDir, spaces: Sequence[Namespace], report: Callable[[CorruptStore], None]
     ) -> None:
-        """Those of `spaces` of the root; `report` takes what is wrong."""
+        """Read the records of `spaces` in the root; `report` is told of damage."""
         self._root = root
         self._spaces = spaces
         self._report = report
         self._parsed: dict[tuple[str, bytes], CRIMetadata | None] = {}
 
     def metadata(self, meta: MetaContainer) -> CRIMetadata | None:
-        """What is noted of a container or sandbox; None where it is none of Kubernetes, or damaged."""
+        """The metadata of a container or sandbox; None if it is not of Kubernetes, or damaged."""
         return self._noted(f"container {ascii(meta.id)[1:-1]}", meta.extensions)
 
     def kind(self, meta: MetaContainer) -> str:
-        """`container`, or `sandbox` for what holds a pod together."""
+        """`container`, or `sandbox` for that of a pod."""
         return next((CRI_KINDS[key] for key in CRI_KINDS if key in meta.extensions), "container")
 
     def pod(self, meta: MetaContainer) -> Pod | None:
-        """The pod of a container or sandbox; None where it is of none."""
+        """The pod of a container or sandbox; None if it has none."""
         noted = self.metadata(meta)
         if noted is None:
             return None
@@ -66,14 +66,14 @@ class Kubernetes:
         return _pod(sandbox, found) if found else _annotated(sandbox, meta)
 
     def status(self, meta: MetaContainer) -> CRIStatus | None:
-        """The state of a container as last written down; None where nothing tells, which is reported."""
+        """The state of a container as last written down; None if it is lost (reported)."""
         if self.metadata(meta) is None or self.kind(meta) == SANDBOX or not self._has_states:
             return None
         return attempt(self._report, lambda: self._status(f"{_STATES}/{meta.id}/status"))
 
     @functools.cached_property
     def _has_states(self) -> bool:
-        """Whether the states are there: they are told missing once, for all."""
+        """Whether the directory of states is there; if not, that is reported once."""
         try:
             self._root.lstat(_STATES)
         except OSError as error:
@@ -91,7 +91,7 @@ class Kubernetes:
             raise MalformedFile(name, error.problem, expected=error.expected, found=error.found) from error
 
     def _sandbox(self, sandbox: str) -> CRIMetadata | None:
-        """The notes of a sandbox, from its container or else its own record."""
+        """The metadata of a sandbox, from its container or else from its own record."""
         for space in self._spaces:
             if meta := space.container(sandbox):
                 return self.metadata(meta)
@@ -122,7 +122,7 @@ def _pod(sandbox: str, noted: CRIMetadata) -> Pod:
 
 
 def _annotated(sandbox: str, meta: MetaContainer) -> Pod | None:
-    """A pod whose sandbox has no record, by what the container's own specification repeats of it."""
+    """A pod whose sandbox has no record, from the annotations in the container's specification."""
     try:
         said = mapping(load_object(meta.spec.value), "annotations") if meta.spec else {}
         name, namespace, uid = (text(said, _ANNOTATIONS + part) for part in ("name", "namespace", "uid"))

@@ -1,7 +1,7 @@
-"""What images take: their blobs as the namespaces note them, and their snapshots as snapshotters do.
+"""The sizes of images: of their blobs, as recorded in meta.db, and of their snapshots, as in metadata.db.
 
-Docker's size of an image is that of all blobs that are there and of all that is unpacked; Kubernetes' is that
-of the blobs of one platform, whether they are there or not.
+For Docker the size of an image is that of all blobs that are there, and of all that is unpacked. For
+Kubernetes it is that of the blobs of one platform, whether they are there or not.
 
 Sources: moby `daemon/containerd/image_list.go` (multiPlatformSummary, computeSharedSize), `image_inspect.go`
 (size), `service.go` (ImageDiskUsage) of v29; containerd `core/images/usage/calculator.go`,
@@ -21,7 +21,7 @@ from layerfs.stores.containerd.layers import chain_of_key
 from layerfs.stores.containerd.targets import config_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from layerfs.errors import CorruptStore
     from layerfs.formats.containerdmeta import Namespace
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from layerfs.formats.imageconfig import ImageConfig
     from layerfs.ids import ChainID
     from layerfs.stores.containerd.content import Content
-    from layerfs.stores.containerd.images import ContainerdImage
+    from layerfs.stores.containerd.image import ContainerdImage
     from layerfs.stores.containerd.layers import Placed, Snapshots
     from layerfs.stores.containerd.targets import ManifestBelow
 
@@ -37,12 +37,12 @@ __all__ = ["ImageSizes", "blob_part_name", "snapshot_part_name"]
 
 
 def blob_part_name(digest: str) -> str:
-    """What a blob is called among the parts of images; a layer's chain ID may be the same digest."""
+    """The name of a blob among the parts of images; it differs from a chain ID with the same digest."""
     return f"blob {digest}"
 
 
 def snapshot_part_name(placed: Placed) -> str:
-    """What a snapshot that is no image's layer is called among the parts of images."""
+    """The name, among the parts of images, of a snapshot that is no layer of an image."""
     return f"snapshot {placed.place}"
 
 
@@ -56,19 +56,20 @@ class ImageSizes:
         snapshots: Snapshots,
         report: Callable[[CorruptStore], None],
     ) -> None:
-        """Those of the images of `spaces`, whose configs are in `content`; `report` takes what is wrong."""
+        """Measure images of `spaces`, whose documents are in `content`; `report` is told of damage."""
         self._spaces = spaces
         self._content = content
         self._snapshots = snapshots
         self._report = report
-        self._noted: dict[str, int | None] = {}
+        self._blob_parts: dict[str, Part | None] = {}
+        self._snapshot_parts: dict[tuple[str, str], Part] = {}
         self._stacks: dict[ChainID | None, tuple[Part, ...]] = {}
         self._parts: dict[tuple[str, str], ImageParts] = {}
 
     def parts(self, image: ContainerdImage) -> ImageParts:
-        """The blobs that are there and the snapshots, of an image or of one platform that is shown alone.
+        """The blobs that are there, and the snapshots, of an image or of the one platform that is shown.
 
-        An index counts in the total of a store only.
+        An index counts only in the total of a store.
         """
         key = (image.id, image.target.digest)
         if key not in self._parts:
@@ -82,12 +83,12 @@ class ImageSizes:
         return ImageParts(tuple(counted), tuple(self._present(indexes.values())))
 
     def packed(self, image: ContainerdImage) -> int | None:
-        """Bytes of the blobs that are there, as Docker has it: without indexes."""
+        """Bytes of the blobs that are there, without indexes, as Docker counts."""
         return added_up(part.size for item in image.shown for part in self._blobs(item))
 
     @staticmethod
     def referenced(image: ContainerdImage) -> int:
-        """Bytes of the blobs of one platform, and of the indexes above it, whether they are there or not."""
+        """Bytes of the blobs of one platform, and of the indexes above it, also of missing ones."""
         chosen = image.chosen
         if chosen is None:
             named: tuple[Descriptor, ...] = (image.target,)
@@ -99,30 +100,31 @@ class ImageSizes:
 
     # -- blobs ---------------------------------------------------------------------------------
 
-    def _blobs(self, item: ManifestBelow) -> Iterator[Part]:
-        """A manifest, and what it names, as far as it is there; a blob named twice is there twice."""
-        yield from self._present([item.descriptor, *(item.manifest.named if item.manifest else ())])
-        if item.manifest is None and self.blob(item.descriptor.digest) is not None:
-            # it should be readable, so what it names is not known
-            yield Part(blob_part_name(f"below {item.descriptor.digest}"), None)
+    def _blobs(self, item: ManifestBelow) -> Sequence[Part]:
+        """A manifest and the blobs that it names, if they are there; one that is named twice comes twice."""
+        found = self._present([item.descriptor, *(item.manifest.named if item.manifest else ())])
+        if item.manifest is None and found:  # it should be readable, so what it names is not known
+            found.append(Part(blob_part_name(f"below {item.descriptor.digest}"), None))
+        return found
 
-    def _present(self, named: Iterable[Descriptor]) -> Iterator[Part]:
-        for descriptor in named:
-            size = self.blob(descriptor.digest)
-            if size is not None:
-                yield Part(blob_part_name(descriptor.digest), size)
+    def _present(self, named: Iterable[Descriptor]) -> list[Part]:
+        return [part for descriptor in named if (part := self._blob(descriptor.digest))]
 
     def blob(self, digest: str) -> int | None:
-        """Bytes of a blob that a namespace has; None of one that it has not."""
-        if digest not in self._noted:
-            found = (space.blob(digest) for space in self._spaces)
-            self._noted[digest] = next((blob.size for blob in found if blob), None)
-        return self._noted[digest]
+        """The size of a blob that a namespace has a record of, else None."""
+        part = self._blob(digest)
+        return part.size if part else None
+
+    def _blob(self, digest: str) -> Part | None:
+        if digest not in self._blob_parts:
+            found = next(filter(None, [space.blob(digest) for space in self._spaces]), None)
+            self._blob_parts[digest] = Part(blob_part_name(digest), found.size) if found else None
+        return self._blob_parts[digest]
 
     # -- snapshots -----------------------------------------------------------------------------
 
     def _unpacked(self, image: ContainerdImage, item: ManifestBelow) -> tuple[Part, ...]:
-        """What its layers and all that they stand on take; nothing where the uppermost is not unpacked."""
+        """The snapshots of its layers and all below; none if the top layer is not unpacked."""
         config = self._config(image, item)
         chain = chain_ids(config.diff_ids) if config else ()
         top = chain[-1] if chain else None
@@ -140,18 +142,24 @@ class ImageSizes:
         return attempt(self._report, functools.partial(config_of, self._content, item))
 
     def _stack(self, top: Placed, chain: Sequence[ChainID]) -> tuple[Part, ...]:
-        """What it stands on by the records; where these are damaged (reported), the base is the config's."""
+        """The snapshots up to `top`; if records are damaged (reported), those of the config's layers."""
         stack, problem = self._snapshots.below(top)
         if problem:
             self._report(problem)
             keys = [item.key for item in stack]
             stack = stack[keys.index(chain[0]) :] if set(chain) <= set(keys) else ()
-        return tuple(map(_part, stack)) or (Part(f"below {top.place}", None),)
+        return tuple(map(self._part, stack)) or (Part(f"below {top.place}", None),)
 
-
-def _part(placed: Placed) -> Part:
-    """A snapshot; what a classic build left between layers is never shared, as Docker has it."""
-    chain = chain_of_key(placed.key)
-    if chain:
-        return Part(chain, placed.snapshot.size, is_layer=True)
-    return Part(snapshot_part_name(placed), placed.snapshot.size, shareable=False)
+    def _part(self, placed: Placed) -> Part:
+        """A snapshot as a part; what a classic build left between layers is never shared, as for Docker."""
+        key = placed.snapshotter.name, placed.snapshot.name
+        found = self._snapshot_parts.get(key)
+        if found is None:
+            chain, size = chain_of_key(placed.key), placed.snapshot.size
+            found = (
+                Part(chain, size, is_layer=True)
+                if chain
+                else Part(snapshot_part_name(placed), size, shareable=False)
+            )
+            self._snapshot_parts[key] = found
+        return found

@@ -1,6 +1,6 @@
-"""The snapshotters of a containerd root: which snapshots there are, and where the files of each lie.
+"""The snapshotters of a containerd root: their snapshots, and the directories of the files.
 
-A snapshotter is in use where it has a `metadata.db`; containerd makes the directory of each that it knows.
+A snapshotter is in use if it has a `metadata.db`: containerd makes directories for unused ones too.
 
 Sources: containerd `core/snapshots/storage/bolt.go`, `plugins/snapshots/overlay/overlay.go`,
 `plugins/snapshots/native/native.go`.
@@ -33,7 +33,7 @@ OVERLAYFS, NATIVE = "overlayfs", "native"
 
 _PREFIX = "io.containerd.snapshotter.v1."
 _READ = {OVERLAYFS: "/fs", NATIVE: ""}
-"""The snapshotters whose snapshots are directories, and where below its number each tree lies."""
+"""The snapshotters whose snapshots are directories, and the place of the files below `snapshots/<number>`."""
 
 _MOST_DIGITS = 20  # of a number of 64 bits
 
@@ -42,11 +42,11 @@ class Snapshotter:
     """One snapshotter of a containerd root.
 
     Attributes:
-        name: as namespaces call it.
+        name: its name, as in meta.db.
         path: its directory, relative to the root.
-        is_whole: whether a snapshot is a whole tree, and no layer on others.
+        is_whole: whether a snapshot has the whole tree, and not only one layer.
         is_readable: whether its snapshots are directories that can be read.
-        files: where in the directory of a snapshot its files are: nothing, or a name after a slash.
+        files: where the files are in a snapshot's directory: empty, or a slash and a name.
         has_records: whether its `metadata.db` is there and can be read.
     """
 
@@ -59,7 +59,7 @@ class Snapshotter:
         database: SnapshotDB,
         report: Callable[[CorruptStore], None],
     ) -> None:
-        """The snapshotter called `name` below `root`, whose records are `database`; `report` takes damage."""
+        """The snapshotter `name` below `root`, with the records `database`; `report` is told of damage."""
         self.name = name
         self.path = _PREFIX + name
         self.is_whole = name == NATIVE
@@ -71,12 +71,12 @@ class Snapshotter:
 
     @property
     def database_name(self) -> str:
-        """Its `metadata.db`, as messages call it."""
+        """The path of its `metadata.db`, for messages."""
         return database_name(self._root, self.name)
 
     @functools.cached_property
     def all(self) -> Mapping[str, Snapshot]:
-        """Every snapshot by its name, also those whose record is lost; that is reported."""
+        """Every snapshot by name; lost records are made good from others, and reported."""
         for snapshot in self._database.lost.values():
             self._tell_lost(snapshot)
         return {**self._database.lost, **self._database.all}
@@ -86,7 +86,7 @@ class Snapshotter:
         return self._database.snapshot(name) is not None
 
     def snapshot(self, name: str) -> Snapshot | None:
-        """The snapshot of a name `<namespace>/<number>/<key>`; where its record is lost, that is reported."""
+        """The snapshot `<namespace>/<number>/<key>`; a lost record is made good from others, and reported."""
         found = self._database.snapshot(name)
         if found is None and (found := self._database.lost.get(name)):
             self._tell_lost(found)
@@ -98,7 +98,7 @@ class Snapshotter:
         self._report(MissingFile(name, "there is no sound record of the snapshot").instead(used))
 
     def by_key(self, namespace: str, key: str) -> Snapshot | None:
-        """The snapshot that a namespace made last for a key, by the names here alone."""
+        """The newest snapshot of a namespace for a key, found by the names in this database only."""
         names = self._by_key.get((namespace, key))
         return self.snapshot(names) if names else None
 
@@ -114,11 +114,11 @@ class Snapshotter:
         return {at: name for at, (_, name) in found.items()}
 
     def path_of(self, number: int) -> str:
-        """The directory of a snapshot, as messages call it."""
+        """The path of a snapshot's directory, for messages."""
         return self._root.name_of(f"{self.path}/snapshots/{number}")
 
     def strangers(self) -> Iterator[tuple[str, int | None]]:
-        """The leftovers' paths, and the bytes on disk of each; None where these cannot be counted."""
+        """The paths of leftovers, each with its bytes on disk; None if these cannot be counted."""
         for name in self.leftovers():
             path = os.fsencode(f"{self.path}/snapshots/") + name
             try:
@@ -130,7 +130,7 @@ class Snapshotter:
 
     @functools.cached_property
     def numbers(self) -> Mapping[int, bytes]:
-        """The directories of snapshots that there are, by number; read once."""
+        """The numbers of the directories of snapshots on disk; read once."""
         found = self._snapshots
         names = found.names() if found else []
         return {
@@ -138,13 +138,13 @@ class Snapshotter:
         }
 
     def strays(self) -> list[Snapshot]:
-        """The directories that no record is of, as snapshots without a name; by number."""
+        """The directories without a record, as snapshots without a name; sorted by number."""
         known = {snapshot.number for snapshot in self.all.values()}
         there = sorted(number for number in self.numbers if number not in known)
         return [Snapshot("", number, ACTIVE, "", None, None, {}) for number in there]
 
     def leftovers(self) -> list[bytes]:
-        """The other names among them, as `new-123456`; sorted."""
+        """Other names beside the numbered directories, such as `new-123456`; sorted."""
         found = self._snapshots
         return sorted(name for name in found.names() if not name.isdigit()) if found else []
 
@@ -162,7 +162,7 @@ class Snapshotter:
             raise MalformedFile(name, reason(error)) from error
 
     def record_name(self, name: str) -> str:
-        """The record of a name, as messages call it."""
+        """The record of a snapshot, for messages."""
         return f"{self.database_name}: {ascii(name)[1:-1]}"
 
     @functools.cached_property
@@ -180,11 +180,11 @@ class Snapshotter:
 def read_snapshotters(
     root: HostDir, report: Callable[[CorruptStore], None], state: str
 ) -> dict[str, Snapshotter]:
-    """The snapshotters in use, by name, overlayfs first, also those whose records are lost; that is reported.
+    """The snapshotters in use, by name, overlayfs first; also those with lost records, which are reported.
 
     Args:
         root: the containerd root.
-        report: takes what is wrong.
+        report: is told of damage.
         state: which state of the databases is read, as of `read_boltfile`.
     """
     there = (os.fsdecode(name) for name in sorted(root.names()))
@@ -215,7 +215,7 @@ def has_database(root: HostDir, name: str) -> bool:
 
 
 def database_name(root: HostDir, name: str) -> str:
-    """The `metadata.db` of a snapshotter, as messages call it."""
+    """The path of a snapshotter's `metadata.db`, for messages."""
     return root.name_of(_database_of(name))
 
 
@@ -234,7 +234,7 @@ def _opened(root: HostDir, path: str, report: Callable[[CorruptStore], None], st
 
 
 def _told(name: str, report: Callable[[CorruptStore], None]) -> Callable[[FormatError], None]:
-    """What reports damage of records as that of a file."""
+    """A function that reports damage of records as damage of the file `name`."""
     return lambda error: report(
         MalformedFile(error.place(name), error.problem, expected=error.expected, found=error.found)
     )

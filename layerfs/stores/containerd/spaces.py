@@ -1,7 +1,7 @@
 """Which namespaces of a containerd root are read.
 
-Sources: containerd `docs/namespaces.md`; moby `daemon/daemon.go` (ContainersNamespace), of which that of a
-remapped engine is called by its users.
+Sources: containerd `docs/namespaces.md`; moby `daemon/daemon.go` (ContainersNamespace): an engine
+with userns-remap adds the numbers of its users to the name.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ _log = logging.getLogger(__name__)
 
 
 def is_dockers(name: str) -> bool:
-    """Whether a Docker Engine calls its namespace so."""
+    """Whether this is the name of a Docker Engine's namespace."""
     return bool(_DOCKERS.fullmatch(name))
 
 
 def chosen_spaces(
     known: Mapping[str, Namespace], wanted: str | None, *, docker: str | None, where: str, tell: bool = True
 ) -> Sequence[Namespace]:
-    """The namespaces that are meant.
+    """The namespaces to read.
 
     Args:
-        known: all there are, by name.
-        wanted: the name of one, or `all`; None for the one that has images. Of several that have images the
-            usual ones come first, and the others are told of once.
+        known: all namespaces, by name.
+        wanted: the name of one, or `all`; None for the one that has images. If several have images, the
+            usual names come first, and one message names the others.
         docker: the namespace of the Docker Engine that has its images in the root; None where there is none.
-        where: the root, for messages.
-        tell: whether to tell of others.
+        where: the path of the root, for messages.
+        tell: whether to log the others.
 
     Raises:
         NoSuchNamespace: there is no namespace of that name.
@@ -76,7 +76,7 @@ def chosen_spaces(
 
 
 def filled(known: Mapping[str, Namespace]) -> list[str]:
-    """The namespaces that have images, or, where none has, containers; the usual ones first."""
+    """The namespaces with images, or if there are none, those with containers; the usual names first."""
     found = [name for name, space in known.items() if space.has("images")]
     found = found or [name for name, space in known.items() if space.has("containers")]
     return sorted(found, key=lambda name: (_USUAL.index(name) if name in _USUAL else len(_USUAL), name))
@@ -87,17 +87,17 @@ def _has_containers(known: Mapping[str, Namespace], names: Sequence[str]) -> boo
 
 
 def has_dockers(known: Mapping[str, Namespace]) -> bool:
-    """Whether a Docker Engine has its images there: without, it has nothing but running containers."""
+    """Whether a Docker Engine has images there; with a graph driver it has only running containers."""
     return any(is_dockers(name) and space.has("images") for name, space in known.items())
 
 
 def namespaces_of(directory: HostDir, path: str) -> Mapping[str, Namespace]:
-    """The namespaces of the database at `path` in a root, for a first look: nothing is reported."""
+    """The namespaces of the database at `path` in a root, for a first look: damage is not reported."""
     from layerfs.boltfile import NEWEST, read_boltfile  # noqa: PLC0415 - only where there is such a root
     from layerfs.formats.containerdmeta import parse_meta  # noqa: PLC0415 - likewise
 
     def ignore(_problem: Exception) -> None:
-        """What is wrong is told when the root is read."""
+        """Do not report: that is done when the root is read."""
 
     try:
         return parse_meta(read_boltfile(directory, path, ignore, NEWEST).root, ignore)

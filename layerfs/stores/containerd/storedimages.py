@@ -1,4 +1,4 @@
-"""The part of a containerd store that tells which images and layers there are; it knows no tree."""
+"""The part of a containerd store that tells which images there are; it knows no layer of them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from layerfs.accounts import AccountRules
 from layerfs.boltfile import read_boltfile
-from layerfs.cache.blobs import Cache
-from layerfs.cache.options import CacheOptions
-from layerfs.damage import attempt
 from layerfs.errors import (
-    BrokenChain,
     CorruptStore,
     DataRootUnreadable,
     MalformedFile,
@@ -23,28 +19,25 @@ from layerfs.errors import (
 from layerfs.formats.containerdmeta import Namespace, parse_meta
 from layerfs.formats.gotime import format_time
 from layerfs.formats.repositories import Repositories, RepositoryRow
-from layerfs.ids import BlobDigest, ChainID, ImageID, InvalidID, chain_id
-from layerfs.model import Blob, Image, Layer, added_up
+from layerfs.model import Image, added_up
 from layerfs.store import RECORDS, Store
-from layerfs.stores.blobs.layers import BlobLayer, LayerFiles
 from layerfs.stores.containerd.content import Content
-from layerfs.stores.containerd.images import ContainerdImage, Images
-from layerfs.stores.containerd.layers import ContainerdLayer, Snapshots
+from layerfs.stores.containerd.image import ContainerdImage
+from layerfs.stores.containerd.images import Images
+from layerfs.stores.containerd.layers import Snapshots
 from layerfs.stores.containerd.names import ContainerdNames
-from layerfs.stores.containerd.notes import notes_of_container, notes_of_image, pulled_from
+from layerfs.stores.containerd.notes import notes_of_container, notes_of_image
 from layerfs.stores.containerd.places import META_DB, open_containerd
 from layerfs.stores.containerd.sizes import ImageSizes
 from layerfs.stores.containerd.snapshotters import database_name, has_database, read_snapshotters
 from layerfs.stores.containerd.spaces import ALL, chosen_spaces, filled, is_dockers
-from layerfs.stores.containerd.unpacking import as_unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from layerfs.accounts import ImageParts
-    from layerfs.formats.descriptors import Descriptor
     from layerfs.formats.errors import FormatError
-    from layerfs.ids import DiffID
+    from layerfs.ids import ImageID
     from layerfs.model import Container
     from layerfs.stores.containerd.places import Opened
     from layerfs.stores.registry import Options
@@ -55,23 +48,21 @@ _log = logging.getLogger(__name__)
 
 
 class StoredImages(Store):
-    """The images, layers and containers of some namespaces of one containerd root.
+    """The images of some namespaces of one containerd root.
 
     Attributes:
         directory: the containerd root.
-        docker: the data root of the Docker Engine whose namespace is read, or None.
-        dockers_namespace: that namespace, or None.
+        docker: the data root of the Docker Engine whose namespace is read; None if there is none.
+        dockers_namespace: the name of that namespace, or None.
         spaces: the namespaces that are read.
-        every_space: those and the others.
+        every_space: all namespaces.
         content: the blobs.
         snapshotters: those in use, by name.
-        cache: decompresses blobs.
         gone: why nothing of the namespaces can be read; None where it can.
         bolt_state: which state of databases is read.
     """
 
     kind = "containerd"
-    has_graph_driver = False
     place_word, link_word = "snapshot", "key"
     account_rules = AccountRules(
         every_image=True,
@@ -82,7 +73,7 @@ class StoredImages(Store):
         digits=3,
     )
 
-    def __init__(self, opened: Opened, options: Options, cache: Cache) -> None:
+    def __init__(self, opened: Opened, options: Options) -> None:
         """Read a root that is open; see `open`."""
         is_dockers = opened.docker and options.namespace in (None, opened.namespace, ALL)
         self.docker = opened.docker if is_dockers else None
@@ -103,18 +94,15 @@ class StoredImages(Store):
         )
         self.dockers_namespace = opened.namespace if self.docker else None
         self._report_lost_snapshotters()
-        # of a database that is gone it is said once, and not of each record
+        # a lost database is reported once, not for each record
         told = _log.debug if self.gone else self.report
         self._snapshots = Snapshots(self.spaces, self.snapshotters, told, self.meta_name)
-        self.cache = cache
-        self._files = LayerFiles(cache, self.report, as_unpacked=as_unpacked)
         self._images = Images(self.spaces, self.content, self.report, options.platform, self.meta_name)
         self._sizes = ImageSizes(self.spaces, self.content, self._snapshots, self.report)
-        self._chains: dict[ImageID, tuple[ContainerdLayer, ...]] = {}
 
     @property
     def lists_unnamed(self) -> bool:  # type: ignore[override]
-        """Whether images without a name are listed: Docker's client hides them since 29."""
+        """Whether images without a name are listed: Docker's client hides them since version 29."""
         return not all(is_dockers(space.name) for space in self.spaces)
 
     @property
@@ -134,25 +122,22 @@ class StoredImages(Store):
 
     @property
     def driver(self) -> str | None:  # type: ignore[override]
-        """The snapshotter, of several in use the first."""
+        """The first snapshotter in use."""
         return next(iter(self.snapshotters), None)
 
     @classmethod
     def open(cls, path: str, options: Options) -> Self:
-        """Open a containerd root, the one of a Docker data root, or one below an evidence tree.
+        """Open a containerd root, or that of a Docker data root or of a whole system.
 
         Raises:
-            DataRootError: there is none, or not the namespace that was asked for.
+            DataRootError: there is none, or it has not the wanted namespace.
             CorruptStore: its `meta.db` cannot be read.
-            ValueError: `options.platform` is none.
+            ValueError: `options.platform` is malformed.
         """
-        cache = Cache(options.cache or CacheOptions(), options.progress)
-        opened = open_containerd(path, tell=not options.searching)
-        cache.avoid(opened.directory)
-        return cls(opened, options, cache)
+        return cls(open_containerd(path, tell=not options.searching), options)
 
     def _namespaces(self, state: str) -> tuple[Mapping[str, Namespace], CorruptStore | None]:
-        """Every namespace; and why the database cannot be read, if so: then the names of some alone."""
+        """Every namespace, and None; or the names of some without content, and why meta.db cannot be read."""
         try:
             database = read_boltfile(self.directory, META_DB, self.report, state)
         except OSError as error:
@@ -171,12 +156,12 @@ class StoredImages(Store):
         self.report(MalformedFile(name, error.problem, expected=error.expected, found=error.found))
 
     def require(self, *parts: str) -> None:
-        """Raise `StoreGone` where the names are asked for and their database cannot be read."""
+        """Raise `StoreGone` if `RECORDS` are needed and meta.db cannot be read."""
         if self.gone and RECORDS in parts:
             raise StoreGone(self.gone)
 
     def lacks(self, part: str) -> bool:
-        """Whether a part is not there at all; that was reported then."""
+        """Whether a part is not there at all; then that was reported."""
         return part == RECORDS and self.gone is not None
 
     def namespaces(self) -> Sequence[str]:
@@ -184,7 +169,7 @@ class StoredImages(Store):
         return filled(self._known)
 
     def _report_lost_snapshotters(self) -> None:
-        """Name the databases that the namespaces need and that are not there; a proxy's lies elsewhere."""
+        """Report each missing database of a snapshotter that namespaces use, except those of proxies."""
         for name in dict.fromkeys(name for space in self.spaces for name in space.snapshotters):
             if not has_database(self.directory, name) and any(space.snapshots(name) for space in self.spaces):
                 problem = "the file is missing: snapshots are known by their numbers alone"
@@ -252,38 +237,38 @@ class StoredImages(Store):
     # -- sizes ---------------------------------------------------------------------------------
 
     def size(self, image: Image) -> int | None:
-        """The size of an image as its engine prints it: crictl that of its blobs, Docker all on disk."""
+        """The size of an image as its engine prints it: of its blobs in crictl, of all on disk in Docker."""
         own = self.own_image(image)
         if self._images.targets[own.target.digest].by_config:
             return self._sizes.referenced(own)
         return self.disk_usage(own)
 
     def inspected_size(self, image: Image) -> int:
-        """What `docker image inspect` calls the size: that of the blobs of one platform, with its indexes."""
+        """The size in `docker image inspect`: that of the blobs of one platform, with its indexes."""
         return self._sizes.referenced(self.own_image(image))
 
     def packed_size(self, image: Image) -> int | None:
-        """Bytes of an image's blobs that are there, as Docker's CONTENT SIZE."""
+        """Bytes of the blobs that are there: Docker's CONTENT SIZE."""
         return self._sizes.packed(self.own_image(image))
 
     def disk_usage(self, image: Image) -> int | None:
-        """Bytes of all blobs and snapshots of an image: Docker's DISK USAGE; None where one is not known."""
+        """Bytes of all blobs and snapshots of an image: Docker's DISK USAGE; None if a size is not known."""
         return added_up(part.size for part in self.parts(image).counted)
 
     def parts(self, image: Image) -> ImageParts:
-        """The blobs and snapshots of an image; a size that is not known (reported) is None."""
+        """The blobs and snapshots of an image; an unknown size is None (reported)."""
         return self._sizes.parts(self.own_image(image))
 
     # -- what is noted of images ---------------------------------------------------------------
 
     def last_tagged(self, image: Image) -> str | None:
-        """When a name was last made to point at the image's target."""
+        """When a name was last set to the image's target."""
         metas = self._images.targets[self.own_image(image).target.digest].metas
         times = [meta.updated_ns for meta in metas if meta.updated_ns is not None]
         return format_time(max(times)) if times else None
 
     def notes(self, subject: Image | Container) -> Mapping[str, Any]:
-        """What Docker's inspection tells besides: descriptors, where it is from; raises `FormatError`."""
+        """The keys that only Docker with containerd has: descriptors, identity; raises `FormatError`."""
         if isinstance(subject, Image):
             target = self._images.targets[self.own_image(subject).target.digest]
             blobs = (space.blob(target.descriptor.digest) for space in self.spaces)
@@ -292,7 +277,7 @@ class StoredImages(Store):
         return notes_of_container(config.raw, config.driver) if config else {}
 
     def own_image(self, image: Image) -> ContainerdImage:
-        """An image as this store has it."""
+        """The image as a `ContainerdImage` of this store."""
         return image if isinstance(image, ContainerdImage) else self.read_image(image.id)
 
     def _no_image(self, image: Image) -> CorruptStore:
@@ -300,101 +285,14 @@ class StoredImages(Store):
         kind = target.media_type or "of no type"
         return CorruptStore(self.content.name_of(target.digest), f"no image that has layers: {kind}")
 
-    # -- layers --------------------------------------------------------------------------------
-
-    def chain(self, image: Image, up_to: int | None = None) -> tuple[ContainerdLayer, ...]:
-        """The image's layers, base first, or the lowest `up_to`; raises `CorruptStore`."""
-        own = self.own_image(image)
-        if own.chosen is None or own.manifest is None:
-            raise self._no_image(image)
-        key = ImageID(own.chosen.descriptor.digest)
-        if key not in self._chains:
-            self._chains[key] = self._chain(own, own.manifest.layers)
-        return self._chains[key][:up_to]
-
-    def _chain(self, image: ContainerdImage, blobs: Sequence[Descriptor]) -> tuple[ContainerdLayer, ...]:
-        found: list[ContainerdLayer] = []
-        for diff_id, descriptor in zip(image.config.diff_ids, blobs, strict=True):
-            below = found[-1].chain_id if found else None
-            found.append(self._layer(chain_id(below, diff_id), diff_id, below, descriptor))
-        return tuple(found)
-
-    def _layer(
-        self, chain: ChainID, diff_id: DiffID, below: ChainID | None, descriptor: Descriptor
-    ) -> ContainerdLayer:
-        digest = _digest(descriptor.digest)
-        blob = attempt(self.report, lambda: self.content.find(descriptor.digest))
-        packed = None
-        if blob:
-            place = descriptor.blob_path
-            packed = BlobLayer(
-                chain, diff_id, below, digest, descriptor.media_type, place, blob, self._files.size
-            )
-        return ContainerdLayer(
-            chain, diff_id, below, self._snapshots.of(chain), packed, digest, descriptor.size
-        )
-
-    @functools.cached_property
-    def layers_by_chain(self) -> Mapping[ChainID, ContainerdLayer]:
-        """Every layer of every image of every platform; images that are damaged are reported."""
-        found: dict[ChainID, ContainerdLayer] = {}
-        for image_id in self._images.ids:
-            for image in self._images.every_platform(image_id):
-                for layer in attempt(self.report, functools.partial(self.chain, image)) or ():
-                    found.setdefault(layer.chain_id, layer)
-        return found
-
-    def layers(self) -> list[ContainerdLayer]:
-        """Every layer of an image, by chain ID, that is unpacked or whose blob is there."""
-        found = self.layers_by_chain
-        return [found[chain] for chain in sorted(found) if found[chain].placed or found[chain].packed]
-
-    def record(self, chain: ChainID) -> ContainerdLayer:
-        """The layer of this chain ID; raises `BrokenChain` where no image tells of it."""
-        found = self.layers_by_chain.get(chain)
-        if found is None:
-            raise BrokenChain(self.meta_name, "no image has a layer of this chain ID", expected=chain)
-        return found
-
-    def own_layer(self, layer: Layer) -> ContainerdLayer:
-        """A layer as this store has it."""
-        return layer if isinstance(layer, ContainerdLayer) else self.record(layer.chain_id)
-
-    def blobs(self, layer: DiffID | None) -> tuple[Blob, ...]:
-        """What a layer was in registries: its blob, and the repositories that it is known to be in."""
-        return tuple(
-            Blob(BlobDigest(digest), self._repositories_of(digest))
-            for digest in sorted(self._digests.get(layer, ()))
-        )
-
-    @functools.cached_property
-    def _digests(self) -> Mapping[DiffID | None, set[str]]:
-        found: dict[DiffID | None, set[str]] = {}
-        for layer in self.layers_by_chain.values():
-            if layer.digest:
-                found.setdefault(layer.diff_id, set()).add(layer.digest)
-        return found
-
-    def _repositories_of(self, digest: str) -> tuple[str, ...]:
-        """What the labels of a blob say that it was pulled from."""
-        blobs = (space.blob(digest) for space in self.spaces)
-        return tuple(dict.fromkeys(name for blob in blobs if blob for name in pulled_from(blob.labels)))
-
 
 _LOST = "the file is missing: no image is known, nor which snapshot is whose"
 
 
 def _unread(error: OSError, name: str) -> CorruptStore:
-    """That the database of the namespaces cannot be read."""
+    """The error for a meta.db that cannot be read."""
     if isinstance(error, PermissionError):
         return DataRootUnreadable(name)
     if isinstance(error, FileNotFoundError):
         return MissingFile(name, _LOST)
     return MalformedFile(name, reason(error))
-
-
-def _digest(text: str) -> BlobDigest | None:
-    try:
-        return BlobDigest(text)
-    except InvalidID:
-        return None

@@ -1,4 +1,4 @@
-"""From a digest that a name points at to the manifests below it: each as far as it is in the content store.
+"""The manifests below the target of a name, an index or a manifest, as far as the content store has them.
 
 Sources: containerd `core/images/image.go` (Manifest, Children), OCI image-spec `image-index.md`; moby
 `daemon/containerd/image_manifest.go` (isPseudoImage).
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from layerfs.errors import CorruptStore, MalformedFile
-from layerfs.formats.descriptors import Platform, parse_manifest
+from layerfs.formats.descriptors import parse_manifest
 from layerfs.formats.errors import FormatError
 from layerfs.formats.imageconfig import ImageConfig, parse_image_config
 
@@ -23,24 +23,24 @@ __all__ = ["EMPTY", "ManifestBelow", "config_of", "manifests_below", "parsed"]
 
 _Value = TypeVar("_Value")
 
-_DEEPEST = 8  # indexes in indexes
+_DEEPEST = 8  # levels of indexes in indexes
 _MOST = 1 << 12  # manifests below one index
 _MOST_LAYERS = 1 << 12
 _UNKNOWN = ("unknown", "unknown")
 
 EMPTY = ImageConfig(None, "", "", "", "", "", (), (), {}, {})
-"""The config of what has none that can be read."""
+"""Stands for a config that is missing or cannot be read."""
 
 
 class ManifestBelow(NamedTuple):
     """A manifest below a target, or the target itself.
 
     Attributes:
-        descriptor: what names it.
-        manifest: what it says; None where it is not in the content store, or is damaged.
+        descriptor: its descriptor in the index above, or in the record of the name.
+        manifest: its content; None if it is not in the content store, or is damaged.
         problem: why `manifest` is None.
-        is_image: whether it is one, as far as its descriptor and itself tell: no attestation, no artifact.
-        indexes: those by which it is reached from the target, uppermost first.
+        is_image: whether it is an image, by its descriptor and content, and no attestation or other artifact.
+        indexes: the indexes from the target down to it.
     """
 
     descriptor: Descriptor
@@ -51,9 +51,9 @@ class ManifestBelow(NamedTuple):
 
 
 def manifests_below(content: Content, top: Descriptor) -> tuple[ManifestBelow, ...]:
-    """Every manifest that is reached from a target, in the order in which the indexes name them.
+    """Every manifest below a target, in the order of the indexes.
 
-    An index that cannot be read stands for all below it, with its problem.
+    An index that cannot be read is in the list itself, with its problem.
     """
     return tuple(_below(content, top, (), set()))
 
@@ -64,8 +64,9 @@ def _below(
     if descriptor.digest in seen or len(above) > _DEEPEST or len(seen) > _MOST:
         return
     seen.add(descriptor.digest)
-    platform = descriptor.platform or Platform()
-    pseudo = descriptor.is_attestation or (platform.os, platform.architecture) == _UNKNOWN
+    platform = descriptor.platform
+    is_known = platform is None or (platform.os, platform.architecture) != _UNKNOWN
+    pseudo = descriptor.is_attestation or not is_known
     try:
         manifest = parsed(content, descriptor, parse_manifest)
     except CorruptStore as error:
@@ -79,7 +80,7 @@ def _below(
 
 
 def config_of(content: Content, found: ManifestBelow) -> ImageConfig:
-    """The config of a manifest that is there; raises `CorruptStore`."""
+    """The config of an image whose manifest is there; raises `CorruptStore`."""
     manifest = found.manifest
     assert manifest  # noqa: S101 - asked of images that are there only
     assert manifest.config  # noqa: S101 - a manifest that is no index has one
@@ -98,7 +99,7 @@ def config_of(content: Content, found: ManifestBelow) -> ImageConfig:
 
 
 def parsed(content: Content, descriptor: Descriptor, parse: Callable[[bytes], _Value]) -> _Value:
-    """What the document of a descriptor says; raises `CorruptStore`."""
+    """The document of a descriptor, parsed; raises `CorruptStore`."""
     try:
         return parse(content.document(descriptor))
     except FormatError as error:

@@ -1,4 +1,4 @@
-"""From snapshots to stacks of sources: a layer from its snapshot's directory, or else from its blob.
+"""Makes stacks of sources: each layer from its snapshot's directory, or else from its blob.
 
 Sources: containerd `plugins/snapshots/overlay/overlay.go` (mounts), `plugins/snapshots/native/native.go`.
 """
@@ -43,13 +43,13 @@ class Trees:
         report: Callable[[CorruptStore], None],
         known: Callable[[], Mapping[ChainID, ContainerdLayer]],
     ) -> None:
-        """Read snapshots of `snapshots`, and blobs by `files`; what is wrong and made good is reported.
+        """Read snapshots and blobs; damage that is made good is reported.
 
         Args:
             snapshots: the snapshots.
             files: reads blobs.
-            report: takes what is wrong and made good.
-            known: tells the layers that are of images.
+            report: is told of damage that is made good.
+            known: gives the layers of images by chain ID.
         """
         self._snapshots = snapshots
         self._files = files
@@ -57,14 +57,13 @@ class Trees:
         self._known = known
         self._told: set[str] = set()
         self._stacked: weakref.WeakValueDictionary[ChainID, Below] = weakref.WeakValueDictionary()
-        files.stand(lambda layer: self._below(layer.parent))
 
     # -- stacks --------------------------------------------------------------------------------
 
     def stack_of_chain(self, chain: Sequence[ContainerdLayer]) -> tuple[ContainerdLayer | BareLayer, ...]:
-        """What makes the tree of a chain, base first: its snapshots, or what there is of them and its blobs.
+        """The layers for the tree of a chain, base first: snapshots if they are there, else blobs.
 
-        What is wrong with the snapshots is reported, and the chain itself tells what is below what.
+        If the snapshots are damaged, that is reported, and the order is that of the chain.
         """
         top = chain[-1] if chain else None
         if top and top.placed and top.placed.snapshotter.is_readable:
@@ -79,34 +78,34 @@ class Trees:
     def stack(
         self, placed: Placed, known: Mapping[ChainID, ContainerdLayer], *, whole: bool = False
     ) -> tuple[ContainerdLayer | BareLayer, ...]:
-        """What a snapshot stands on, and itself, base first.
+        """A snapshot and all below it, base first.
 
-        Where the records of what is below are damaged, a layer of `known` tells the rest.
+        If records below are damaged, the rest is that of a layer in `known`.
 
         Args:
             placed: the snapshot.
-            known: the layers that are of images.
-            whole: whether each directory must be there that is of none of these.
+            known: the layers of images by chain ID.
+            whole: whether the directories of all snapshots must be there that are no layers of `known`.
 
         Raises:
-            CorruptStore: what is below cannot be told, or a directory is missing.
+            CorruptStore: it is not known what is below, or a directory is missing.
         """
         if placed.snapshotter.is_whole:
-            return (self._item(placed, {}, whole=whole),)
+            return (self.item(placed, {}, whole=whole),)
         own, problem = self._snapshots.below(placed)
         lower: tuple[ContainerdLayer, ...] = ()
         if problem:
             number, layer = self._told_by(own, known, problem)
             self._report(problem.instead(f"layer {layer.chain_id} tells what is below"))
             own, lower = own[number:], chain_to(layer, known)
-        return *lower, *(self._item(item, known, whole=whole) for item in own)
+        return *lower, *(self.item(item, known, whole=whole) for item in own)
 
     def _told_by(
         self, own: Sequence[Placed], known: Mapping[ChainID, ContainerdLayer], problem: CorruptStore
     ) -> tuple[int, ContainerdLayer]:
-        """The layer that takes the place of the lowest snapshots, and how many these are; raises `problem`.
+        """A layer that replaces the lowest snapshots, and the number of these; raises `problem` if none can.
 
-        Where one is missing it is the nearest to that; of those that go round in a circle the uppermost.
+        If a snapshot is missing, it is the layer next to that; in a circle it is the uppermost.
         """
         keys = [own[0].key_below, *(item.key for item in own)]
         numbers = range(len(keys)) if isinstance(problem, MissingFile) else range(len(own), -1, -1)
@@ -116,9 +115,10 @@ class Trees:
                 return number, layer
         raise problem
 
-    def _item(
-        self, placed: Placed, known: Mapping[ChainID, ContainerdLayer], *, whole: bool
+    def item(
+        self, placed: Placed, known: Mapping[ChainID, ContainerdLayer], *, whole: bool = False
     ) -> ContainerdLayer | BareLayer:
+        """The layer that a snapshot is, of `known` where it is of an image; `whole` as in `stack`."""
         chain = chain_of_key(placed.key)
         layer = known.get(chain) if chain else None
         if layer and layer.placed == placed:
@@ -139,7 +139,7 @@ class Trees:
     # -- sources -------------------------------------------------------------------------------
 
     def source(self, placed: Placed) -> LayerSource:
-        """A snapshot as overlayfs reads it; a whole tree is that already; raises `CorruptStore`."""
+        """A snapshot as overlayfs reads it, or a whole tree as it is; raises `CorruptStore`."""
         stored = self.stored(placed)
         return stored if placed.snapshotter.is_whole else OverlayLayer(stored, TRUSTED)
 
@@ -152,7 +152,7 @@ class Trees:
         return OverlayLayer(self.stored_layer(layer), TRUSTED)
 
     def stored_layer(self, layer: ContainerdLayer) -> StoredLayer:
-        """A layer as it was unpacked, or would be; raises `CorruptStore` where it is in neither form."""
+        """A layer as it was or would be unpacked; raises `CorruptStore` if it has no snapshot and no blob."""
         placed = layer.placed
         if placed and placed.snapshotter.is_readable and not placed.snapshotter.is_whole:
             try:
@@ -166,11 +166,11 @@ class Trees:
         packed = self._packed(layer)
         if placed and not placed.snapshotter.is_readable:
             self._tell_unreadable(placed.snapshotter)
-        self._files.tree(packed)  # its root is looked at now, so it is now that damage is told
+        self._files.tree(packed)  # damage is to be reported now, not at the first access
         return self._files.stored(packed)
 
-    def _below(self, chain: ChainID | None) -> Below | None:
-        """A layer that others stand on; None below a base, and where it cannot be read, which is reported."""
+    def below(self, chain: ChainID | None) -> Below | None:
+        """The layer of a chain ID, for those above; None below a base, or if it is unreadable (reported)."""
         layer = self._known().get(chain) if chain else None
         if chain is None or layer is None:
             return None
@@ -179,10 +179,10 @@ class Trees:
             try:
                 stored = self.stored_layer(layer)
             except CorruptStore as error:
-                shown = "directories above it that have no header in their tar are shown as 0755 of root"
+                shown = "directories above it without a header in their tar are shown as 0755 of root"
                 self._report(error.instead(shown))
                 return None
-            found = self._stacked[chain] = Below(stored, lambda: self._below(layer.parent))
+            found = self._stacked[chain] = Below(stored, lambda: self.below(layer.parent))
         return found
 
     def _packed(self, layer: ContainerdLayer) -> BlobLayer:
@@ -194,7 +194,7 @@ class Trees:
         raise MissingFile(where, f"{problem}, and its blob is not in the content store")
 
     def _tell_unreadable(self, snapshotter: Snapshotter) -> None:
-        """Say once of a snapshotter that its files are not what is shown."""
+        """Log once that the files of a snapshotter cannot be read."""
         if snapshotter.name not in self._told:
             self._told.add(snapshotter.name)
             _log.warning(
@@ -204,10 +204,10 @@ class Trees:
 
     @staticmethod
     def size(placed: Placed) -> int:
-        """Bytes on disk of a snapshot, directories too: as noted when it was done, or else as they are now.
+        """Bytes on disk of a snapshot, with directories: as recorded when it was committed, or else now.
 
         Raises:
-            CorruptStore: it is not noted, and its files cannot be read.
+            CorruptStore: no size is recorded, and the files cannot be read.
         """
         if placed.snapshot.size is not None:
             return placed.snapshot.size

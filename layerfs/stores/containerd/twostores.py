@@ -1,7 +1,7 @@
-"""Which store is meant where a path has Docker's overlay2 and a containerd root.
+"""Which store is read if a path has both Docker's overlay2 and a containerd root.
 
-Of a Docker data root with images in both it is the one that its containers use. Where none tells, it is the
-one that Docker would choose: what `daemon.json` says, else overlay2 where that has images.
+If a Docker data root has images in both, it is the one that its containers use. If no container tells, it is
+the one that Docker would choose: that of `daemon.json`, else overlay2 if that has images.
 
 Sources: moby `daemon/image_store_choice.go` of v29; Docker's `daemon.json`.
 """
@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 
 def is_containerd_meant(path: str) -> bool:
-    """Whether of an overlay2 data root and a containerd root at `path` the latter is read; tells of both."""
+    """Whether the containerd root at `path` is read, and not the overlay2 data root; logs the choice."""
     try:
         docker = open_data_root(path)
         opened = open_containerd(path)
@@ -52,7 +52,7 @@ def is_containerd_meant(path: str) -> bool:
     if not has_overlay2:
         return True
     by_itself = (DRIVER, "as Docker does where there is one")
-    if not has_records:  # what is lost must not be answered with what is there, as nobody would be told
+    if not has_records:  # the other store must not answer for a lost one without a word
         if not has_dockers(namespaces_of(opened.directory, META_DB)):
             return False
         by_itself = (_CONTAINERD, "as the records of overlay2 are gone")
@@ -67,7 +67,7 @@ def is_containerd_meant(path: str) -> bool:
 
 
 def _is_other_engine_meant(docker: HostDir, opened: Opened, *, has_overlay2: bool) -> bool:
-    """Of the stores of two engines it is Docker's, where that has anything."""
+    """Whether the store of another engine is read: not if Docker has an overlay2 store."""
     if has_overlay2:
         _log.warning(
             "%s is read; there is a containerd root too, of %s, at %s (--store containerd, or --root)",
@@ -77,7 +77,7 @@ def _is_other_engine_meant(docker: HostDir, opened: Opened, *, has_overlay2: boo
 
 
 def _by_containers(docker: HostDir) -> tuple[str, str] | None:
-    """The store of the newest container that tells."""
+    """The store of the newest container whose config names one; None if none does."""
     notes = ContainerDB(docker)
     configs: list[ContainerConfig] = []
     for container_id in notes.container_ids():
@@ -109,7 +109,7 @@ def _by_settings(docker: HostDir) -> tuple[str, str] | None:
 
 
 def _settings(docker: HostDir) -> Json:
-    """What `daemon.json` says on the system whose `/var/lib/docker` this is; empty where there is none."""
+    """The settings in `daemon.json` of the system whose `/var/lib/docker` this is; empty if there is none."""
     whole = posixpath.abspath(docker.display)
     if not whole.endswith(_USUAL):
         return {}

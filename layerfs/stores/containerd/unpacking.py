@@ -1,6 +1,6 @@
-"""What containerd makes of a header before it unpacks the entry: otherwise than Docker's own stores.
+"""How containerd changes a tar header before it unpacks the entry, as Docker's own stores do not.
 
-It drops `trusted.*`, passes over every header of the layer's root, and lets no time be before 1970.
+It drops `trusted.*` attributes, ignores headers of the layer's root, and replaces times before 1970.
 
 Source: containerd `pkg/archive/tar.go` (applyNaive), `tar_unix.go`.
 """
@@ -21,7 +21,7 @@ _LAST_TIME = (1 << 63) - 1  # nanoseconds; later times, and those before 1970, b
 
 
 def as_unpacked(header: Header) -> Header:
-    """The header of which Docker would make what containerd makes of this one."""
+    """The header that Docker's stores would unpack as containerd unpacks this one."""
     if not header.name.strip(b"./") and not clean_name(header.name):
         header = header._replace(name=b"./")
     if not 0 <= header.mtime_ns <= _LAST_TIME:

@@ -27,6 +27,7 @@ from layerfs.stores.docker.driver import DRIVER, open_data_root
 from layerfs.stores.docker.layerarchive import LayerArchive
 from layerfs.stores.docker.layerdb import LayerRecord
 from layerfs.stores.docker.layernames import DockerLayerNames
+from layerfs.stores.docker.recordedpaths import RecordedPaths
 from layerfs.stores.docker.refstore import read_repositories
 from layerfs.stores.docker.stacking import Metadata, Stacker
 from layerfs.stores.docker.storedcontainers import StoredContainers
@@ -53,8 +54,9 @@ if TYPE_CHECKING:
     from layerfs.formats.whiteouts import Dialect
     from layerfs.hostdir import HostDir
     from layerfs.ids import DiffID
-    from layerfs.layernames import KnownLayer
+    from layerfs.layernames import ID, KnownLayer
     from layerfs.model import Blob, Named
+    from layerfs.steps import Walk
     from layerfs.stores.docker.buildkit import Readable
     from layerfs.stores.docker.originaltar import OriginalTar
     from layerfs.tree.source import LayerSource
@@ -65,7 +67,7 @@ __all__ = ["DEFAULT_ROOT", "DataRoot"]
 DEFAULT_ROOT = "/var/lib/docker"
 
 
-class DataRoot(StoredContainers):
+class DataRoot(StoredContainers, RecordedPaths):
     """An overlay2 data root: live, copied, relocated, read-only, or damaged; never written to.
 
     Attributes:
@@ -253,6 +255,12 @@ class DataRoot(StoredContainers):
         from layerfs.stores.docker.checks.doctor import diagnose  # noqa: PLC0415 - large
 
         return diagnose(self, options, on_progress)
+
+    def explained(self, name: str, found: ID, up_to: int | None, *, every: bool) -> Walk:
+        """The walk from a name to directories; see `Explaining`."""
+        from layerfs.stores.docker.explaining import explained  # noqa: PLC0415 - few ask
+
+        return explained(self, name, found, up_to, every=every)
 
     def salvager(self) -> Salvager:
         """What rebuilds damaged layers, see `Salvageable`."""

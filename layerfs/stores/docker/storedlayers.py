@@ -14,7 +14,7 @@ from layerfs.ids import CacheID, ChainID, ImageID
 from layerfs.layerchain import walk_down
 from layerfs.store import FILES, RECORDS, Store
 from layerfs.stores.docker.containers import ContainerDB
-from layerfs.stores.docker.driver import DIRECTORY_HALF, HALVES, IMAGE_HALF, lacking
+from layerfs.stores.docker.driver import DIRECTORY_HALF, DRIVER, HALVES, IMAGE_HALF, lacking
 from layerfs.stores.docker.imagedb import ImageDB
 from layerfs.stores.docker.layerdb import LayerDB, LayerRecord
 from layerfs.stores.docker.nowhere import Nowhere
@@ -22,7 +22,7 @@ from layerfs.stores.docker.overlay2 import MAX_STACK, Overlay2
 from layerfs.stores.docker.records import Records
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from layerfs.formats.jsontext import Json
     from layerfs.hostdir import HostDir
@@ -135,6 +135,22 @@ class StoredLayers(Store):
     def has_place(self, place: str) -> bool:
         """Whether there is a directory of this name."""
         return CacheID(place) in self.overlay2
+
+    def place_path(self, place: str) -> str:
+        """Where a layer's directory lies, below the data root."""
+        return f"{DRIVER}/{place}"
+
+    def files_path(self, place: str) -> str:
+        """Where the files of a layer lie, below the data root."""
+        return f"{self.place_path(place)}/diff"
+
+    def stack_paths(self, places: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """The paths of a stack, uppermost first, as in `GraphDriver` of `docker inspect`."""
+        top = self.place_path(places[0])
+        lower = list(map(self.files_path, places[1:]))
+        found = {"LowerDir": lower} if lower else {}
+        upper = self.files_path(places[0])
+        return {**found, "MergedDir": [f"{top}/merged"], "UpperDir": [upper], "WorkDir": [f"{top}/work"]}
 
     def host_config(self, container: Container) -> Json | None:
         """The host config of a container; None if it is missing or damaged (reported)."""

@@ -64,7 +64,8 @@ def _stackable(layer: LayerSource) -> OverlayLayer:
     if isinstance(layer, OverlayLayer):
         return layer
     raise MountFailed(
-        f"{layer.label}: is shown as it is on disk, and overlayfs would hide its whiteouts and marks",
+        "--driver kernel cannot show a layer as it is on disk, as overlayfs hides whiteouts and marks: "
+        f"{layer.label}",
         hint="--driver native shows them",
     )
 
@@ -73,23 +74,25 @@ def _directory(layer: OverlayLayer, dialect: Dialect) -> HostDir:
     stored = layer.stored
     if isinstance(stored, ArchivedLayer):
         raise MountFailed(
-            f"{layer.label}: what it lost is taken from its archive, which the kernel does not read",
+            "--driver kernel shows what is on disk, and this layer's attributes are taken from its archive: "
+            f"{layer.label}",
             hint="--driver native shows it; --metadata disk shows what is left on disk",
         )
     if not isinstance(stored, RawLayer):
         raise MountFailed(
-            f"{layer.label}: is packed, and the kernel's overlayfs stacks directories",
+            f"--driver kernel needs unpacked layers, and this one is not unpacked: {layer.label}",
             hint="--driver native reads it as it is",
         )
     if not stored.has_owners_of_disk:
         raise MountFailed(
-            f"{layer.label}: its owners are those inside the engine's user namespace, "
-            "and the kernel's overlayfs shows those on disk",
+            "--driver kernel shows the owners on disk, not those inside the engine's user namespace: "
+            f"{layer.label}",
             hint="--driver native shows them; --userns none shows those on disk",
         )
     if layer.dialect != dialect:
         raise MountFailed(
-            f"{layer.label}: its marks are other attributes than those of the layers above",
+            "--driver kernel reads one kind of marks (trusted.overlay.* or user.overlay.*), and this layer "
+            f"has another kind than those above: {layer.label}",
             hint="--driver native reads each as it is",
         )
     return stored.directory
@@ -101,14 +104,16 @@ def _check_marks(directory: HostDir, dialect: Dialect) -> None:
     try:
         for path, names in _marked(directory):
             if found := marks.keys() & names:
+                mark = marks[found.pop()]
                 raise MountFailed(
-                    f"{directory.name_of(path)}: carries a {marks[found.pop()]} mark, which the kernel does "
-                    "not follow in layers that nobody vouches for",
+                    f"--driver kernel does not follow {mark} marks, and a layer has one: "
+                    f"{directory.name_of(path)}",
                     hint="--driver native follows it, to lower layers only",
                 )
     except OSError as error:
         raise MountFailed(
-            f"{directory.display}: {reason(error)}", hint="--driver native reads the rest"
+            f"a layer cannot be searched for marks: {reason(error)}: {directory.display}",
+            hint="--driver native reads the rest",
         ) from error
 
 

@@ -95,6 +95,23 @@ def _examples(name: str) -> Iterator[list[str]]:
                 yield words
 
 
+@pytest.mark.parametrize("words", [[], *([name] for name in COMMANDS), ["system", "df"], ["image", "ls"]])
+def test_option_without_its_value_is_told_with_the_usage(words: list[str]) -> None:
+    """Whatever option lacks its value, the usage line is there, as in every other error of usage."""
+    command = load({"system": "system-df", "image": "images"}.get(words[0], words[0])) if words else cli
+    names = [
+        name
+        for option in command.params
+        if isinstance(option, click.Option) and not option.is_flag
+        if not option._flag_needs_value  # `--topic` alone has a meaning
+        for name in option.opts
+    ]
+    for name in names:
+        usage, _, _, problem = layerfs(Path("/"), *words, name).stderr.splitlines()
+        assert usage.startswith(f"Usage: {' '.join(['layerfs', *words])} [OPTIONS]")
+        assert problem == f"Error: Option {name!r} requires an argument."
+
+
 @pytest.mark.parametrize("words", [[], *([name] for name in COMMANDS), ["system", "df"], ["image"]])
 def test_help_fits_a_terminal(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """No line of any help is wider than 80 columns, where that is all there is."""

@@ -1,1 +1,1 @@
-"""What can be wrong with a containerd root, and what that means."""
+"""The checks of a containerd root for `verify` and `doctor`, and what their findings mean."""

@@ -1,13 +1,15 @@
-"""A layer's tar beside its snapshot: what containerd makes of each header, for `analysis.verify`.
+"""A layer's tar and the snapshot that containerd unpacked from it, for `analysis.verify`.
 
-containerd unpacks otherwise than Docker's own stores (`unpacking`), and a base layer is unpacked with nothing
-below it, so that its whiteouts only delete.
+containerd changes headers before it unpacks (`unpacking`). It unpacks a base layer with nothing below it, so
+there a whiteout only deletes earlier members.
 
 Source: containerd `pkg/archive/tar.go` (applyNaive), `tar_unix.go`, `core/diff/apply/apply_linux.go`.
 """
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_right
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -22,7 +24,7 @@ from layerfs.tree.overlay import RawLayer
 from layerfs.tree.stretch import Stretch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from layerfs.cache.blobs import Plain
     from layerfs.formats.tarindex import TarMember
@@ -38,7 +40,7 @@ class BlobTar:
     """See `analysis.verify.kept.KeptTar`, also for its attributes.
 
     Attributes:
-        is_base: whether the layer was unpacked with nothing below it.
+        is_base: whether it is a base layer, unpacked with nothing below it.
     """
 
     noun = "tar"
@@ -53,7 +55,7 @@ class BlobTar:
         self._layer = RawLayer(diff)
 
     def members(self, seen: Paths | None = None, *, cut: bool = False) -> Iterator[Member | Segment]:
-        """See `KeptTar`; the bytes between contents go by as segments."""
+        """See `KeptTar`; the bytes between contents are segments."""
         del cut
         seen = Paths() if seen is None else seen
         dropped = self._dropped() if self.is_base else frozenset()
@@ -71,7 +73,7 @@ class BlobTar:
         yield from self._segments(done, self._plain.offset + self._plain.size)
 
     def repeated(self) -> dict[bytes, int]:
-        """How often the tar names each path that it names more than once."""
+        """The paths that the tar has more than once, with their number."""
         dropped = self._dropped() if self.is_base else frozenset()
         counts = Counter(
             clean_name(member.header.name)
@@ -81,7 +83,7 @@ class BlobTar:
         return {path: count for path, count in counts.items() if count > 1}
 
     def marks(self) -> ArchiveMarks:
-        """The whiteouts of what the tar does not have itself, and the opaque directories."""
+        """The whiteouts, except those of paths that the tar has itself, and the opaque directories."""
         paths, opaque, whiteouts = Paths(), set(), set()
         for member in self._entries():
             path = clean_name(member.header.name)
@@ -111,19 +113,29 @@ class BlobTar:
             raise MalformedFile(self.name, reason(error)) from error
 
     def _dropped(self) -> frozenset[int]:
-        """The numbers of members of a base that a whiteout after them deletes."""
+        """The numbers of members of a base that a whiteout after them deletes, or a mark of opaque.
+
+        That deletes directories without a header before it, and so all that is in them.
+        """
         paths = [clean_name(member.header.name) for member in self._entries()]
         last: dict[bytes, int] = {}
+        first: dict[bytes, int] = {}
+        opaque: dict[bytes, list[int]] = {}
         for number, path in enumerate(paths):
-            name = path.rpartition(b"/")[2]
-            if name.startswith(WHITEOUT) and name != OPAQUE_MARKER:
+            parent, _, name = path.rpartition(b"/")
+            if name == OPAQUE_MARKER:
+                opaque.setdefault(parent, []).append(number)
+            elif name.startswith(WHITEOUT):
                 last[_hidden(path)] = number
-        if not last:
+            else:
+                first.setdefault(path, number)
+        if not last and not opaque:
             return frozenset()
         return frozenset(
             number
             for number, path in enumerate(paths)
             if any(last.get(above, -1) > number for above in _with_parents(path))
+            or (opaque and _is_in_bare(number, path, first, opaque))
         )
 
     def _segments(self, begin: int, end: int) -> Iterator[Segment]:
@@ -142,7 +154,7 @@ class BlobTar:
         return Member(b"", header, payload, path, again)
 
     def _checksum(self, member: TarMember, path: bytes) -> bytes:
-        """The CRC-64 of a content; of one with holes only if the file is as long: it may be of any length."""
+        """The CRC-64 of a content; of a sparse one, which may be huge, only if the file is as long."""
         if not member.size or (member.header.sparse and not self._is_as_long(path, member.size)):
             return b""
         found = 0
@@ -160,8 +172,31 @@ class BlobTar:
             return False
 
 
+def _is_in_bare(
+    number: int, path: bytes, first: Mapping[bytes, int], opaque: Mapping[bytes, Sequence[int]]
+) -> bool:
+    """Whether a member lies in a directory that has no header before a mark of opaque above deletes it.
+
+    Args:
+        number: of the member.
+        path: of the member.
+        first: the number of the first header of each path.
+        opaque: the numbers of the marks of each directory, ascending.
+    """
+    above = [*_with_parents(path), b""][::-1]
+    soonest: float = math.inf  # the next mark of any directory above
+    for at, folder in enumerate(above[:-1]):
+        if at and first.get(folder, math.inf) > soonest:
+            return True
+        marks = opaque.get(folder, ())
+        place = bisect_right(marks, number)
+        if place < len(marks):
+            soonest = min(soonest, marks[place])
+    return False
+
+
 def _hidden(path: bytes) -> bytes:
-    """What the whiteout at `path` hides."""
+    """The path that the whiteout at `path` hides."""
     parent, _, name = path.rpartition(b"/")
     hidden = name[len(WHITEOUT) :]
     return parent + b"/" + hidden if parent else hidden

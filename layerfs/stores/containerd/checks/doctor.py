@@ -1,7 +1,7 @@
-"""Everything that is wrong with a containerd root, in one report.
+"""The report of `doctor` on a containerd root.
 
-Joins what records say (`records`), what nothing needs (`leftovers`), and, where it is asked for, what
-comparing files with blobs finds (`verification`); `remedies` says what each finding means.
+It has what is wrong with the records (`records`), what nothing needs (`leftovers`), and with `--verify` the
+differences between files and blobs (`verification`); `remedies` says what each finding means.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class _Doctor:
         self._users = self._users_of_layers()
 
     def found(self) -> Iterator[Found]:
-        """All that is found without reading contents."""
+        """All findings that need no contents."""
         store, records = self._store, self._records
         seen: set[tuple[str, str, str]] = set()
         for finding in self._findings(records):
@@ -84,24 +84,24 @@ class _Doctor:
         yield from records.missing_blobs(passed)
 
     def compared(self, processes: int, on_progress: Progress) -> Iterator[Finding]:
-        """What is found by reading every layer."""
+        """The findings of reading every layer."""
         check = Verification(self._store, VerifyOptions(ASPECTS, processes=processes))
         for verdict in check.verdicts(list(self._store.layers_by_chain), on_progress):
             yield from verdict.findings
 
     def reported(self, told: set[str]) -> Iterator[Found]:
-        """Whatever else was met on the way; but for the paths `told`."""
+        """Other damage that the store reported, except for the paths `told`."""
         return map(Found, self._records.reported(told))
 
     def diagnosis(self, found: Found) -> Diagnosis:
-        """What a finding means."""
+        """The diagnosis of a finding."""
         finding, costs = found
         return Diagnosis(
             finding, remedy_of(finding.code, finding.subject), self._affected(finding.subject), costs
         )
 
     def names(self) -> dict[str, str]:
-        """What to call images and containers, by their subjects."""
+        """The names of images and containers, by their subjects."""
         images = ((image_subject(image.id), image.name) for image in self._store.images())
         names = self._store.container_names()
         return dict(images) | {container_subject(key): name for key, name in names.items() if name}

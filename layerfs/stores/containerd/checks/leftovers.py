@@ -1,4 +1,4 @@
-"""What nothing needs any more in a containerd root, or was left half done: none of it harms.
+"""What nothing needs any more in a containerd root, or was left unfinished; it is harmless.
 
 Sources: containerd `plugins/content/local/store.go` (ingest), `plugins/snapshots/overlay/overlay.go` (new-,
 Cleanup), `core/metadata/gc.go`.
@@ -26,16 +26,16 @@ _WORDS = {
     "snapshot-unnamed": "no namespace has this snapshot",
     "snapshot-orphaned": "no image, container, lease or build cache needs this snapshot",
     "snapshot-unclaimed": "nothing needs this snapshot, but records that could are damaged",
-    "directory-orphaned": "no record is of this directory",
+    "directory-orphaned": "there is no record of this directory",
     "blob-unclaimed": "no namespace has this blob",
-    "lease-expired": "the lease has expired: what it kept is kept no longer",
-    "ingest-left": "a download that did not end",
+    "lease-expired": "the lease has expired: it keeps nothing any more",
+    "ingest-left": "a download that was not finished",
     "temporary-left": "a snapshot that was being made when the engine ended",
 }
 
 
 def leftovers(store: ContainerdStore) -> Iterator[Found]:
-    """Everything of that kind; what it costs lies below the containerd root."""
+    """Every such thing, with the bytes that it takes."""
     for snapshotter in store.snapshotters.values():
         yield from _of_snapshotter(store, snapshotter)
     yield from _orphans(store)

@@ -1,4 +1,4 @@
-"""Whether the records of a containerd root agree: meta.db, those of snapshotters, blobs and directories.
+"""Whether meta.db, the metadata.db of snapshotters, blobs and directories agree with each other.
 
 Sources: containerd `core/metadata/{snapshot,content,gc}.go`, `core/snapshots/storage/bolt.go`.
 """
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from layerfs.formats.containerdmeta import MetaBlob, MetaSnapshot, Namespace
     from layerfs.ids import ContainerID, ImageID
     from layerfs.stores.blobs.outer import Blob
-    from layerfs.stores.containerd.images import Target
+    from layerfs.stores.containerd.image import Target
     from layerfs.stores.containerd.layers import ContainerdLayer
     from layerfs.stores.containerd.snapshotters import Snapshotter
     from layerfs.stores.containerd.store import ContainerdStore
@@ -58,7 +58,7 @@ _OF_CONTAINER = {
 
 
 class Noted(NamedTuple):
-    """A snapshot as a namespace notes it."""
+    """The record of a snapshot in meta.db."""
 
     space: Namespace
     snapshotter: Snapshotter | None
@@ -66,17 +66,17 @@ class Noted(NamedTuple):
 
 
 class Records:
-    """Compares the records of one store; nothing is reported to it, all is a `Finding`."""
+    """Compares the records of one store; damage becomes a `Finding`, and is not reported to the store."""
 
     def __init__(self, store: ContainerdStore) -> None:
-        """Compare those of `store`."""
+        """Compare the records of `store`."""
         self._store = store
         self._below_themselves = functools.cache(self._find_circles)
 
     # -- images --------------------------------------------------------------------------------
 
     def image(self, image_id: ImageID) -> Iterator[Finding]:
-        """What is wrong with the documents of an image, of all its platforms that were ever here."""
+        """The faults of an image's documents, for all platforms that were ever fetched."""
         target = self._store.targets.targets[self._store.targets.ids[image_id]]
         below = self._store.targets.below(target)
         there = [item for item in below if item.manifest]
@@ -85,7 +85,7 @@ class Records:
             if item.manifest and item.is_image:
                 problem = self._of_config(item)
             elif isinstance(problem, MissingFile) and there and not self._entry(item.descriptor.digest):
-                continue  # another platform's, which nobody fetched
+                continue  # of another platform, which was never fetched
             if problem:
                 yield from_damage(problem, "image", image_subject(image_id), self._severity(problem))
         yield from self._of_target(image_id, target, below)
@@ -100,7 +100,7 @@ class Records:
     def _of_target(
         self, image_id: ImageID, target: Target, below: Sequence[ManifestBelow]
     ) -> Iterator[Finding]:
-        """Whether the documents are as long as what names them says."""
+        """The documents whose length is not the one in their descriptors."""
         known = {target.descriptor.digest: target.descriptor}
         known |= {item.descriptor.digest: item.descriptor for item in below}
         for item in below:
@@ -128,10 +128,10 @@ class Records:
                 yield from self._of_layer(target.descriptor.digest, descriptor.digest)
 
     def _of_layer(self, target: str, digest: str) -> Iterator[Finding]:
-        """Whether the namespaces that have an image have the blob of its layer too, where it is there."""
+        """The namespaces that have an image but no record of the blob of its layer, if the blob is there."""
         layer = self._layers_by_digest.get(digest)
         if layer is None or layer.packed is None:
-            return  # told with the layer
+            return  # found with the layer
         subject = layer_subject(layer.chain_id)
         for space in self._without_entry(target, digest):
             name = self._entry_name(space, digest)
@@ -147,21 +147,21 @@ class Records:
         return {layer.digest or layer.diff_id: layer for layer in self._store.layers_by_chain.values()}
 
     def _without_entry(self, target: str, digest: str) -> Iterator[Namespace]:
-        """The namespaces that have a target, and not the blob."""
+        """The namespaces that have a target, but no record of the blob."""
         for space in self._store.spaces:
             if target in self._targets_of[space.name] and space.blob(digest) is None:
                 yield space
 
     @functools.cached_property
     def _targets_of(self) -> Mapping[str, set[str]]:
-        """The digests that the images of each namespace point at."""
+        """The digests of the targets in each namespace."""
         return {space.name: {meta.digest for meta in space.images.values()} for space in self._store.spaces}
 
     def _entry_name(self, space: Namespace, digest: str) -> str:
         return f"{self._store.meta_name}: {ascii(space.name)[1:-1]}: blob {digest}"
 
     def _entry(self, digest: str) -> MetaBlob | None:
-        """What a namespace notes of a blob."""
+        """The record of a blob in any namespace."""
         return next((found for space in self._store.spaces if (found := space.blob(digest))), None)
 
     @staticmethod
@@ -171,7 +171,7 @@ class Records:
     # -- layers --------------------------------------------------------------------------------
 
     def layer(self, layer: ContainerdLayer) -> Iterator[Finding]:
-        """What is wrong with the records of a layer, but for those of its snapshot."""
+        """The faults of a layer's records, except those of its snapshot."""
         subject = layer_subject(layer.chain_id)
         digest = layer.digest or layer.diff_id
         if layer.packed is None:
@@ -203,14 +203,14 @@ class Records:
     # -- snapshots -----------------------------------------------------------------------------
 
     def snapshots(self, only: Collection[str] | None = None) -> Iterator[Finding]:
-        """Whether what namespaces note of snapshots is what snapshotters have; `only` those of some keys."""
+        """The differences between meta.db and metadata.db in snapshots; `only` for some keys."""
         for noted in self.noted:
             if only is None or noted.meta.key in only:
                 yield from self._snapshot(noted)
 
     @functools.cached_property
     def noted(self) -> Sequence[Noted]:
-        """Every snapshot of every namespace that is read."""
+        """Every snapshot of the namespaces that are read."""
         return [
             Noted(space, self._store.snapshotters.get(name), meta)
             for space in self._store.spaces
@@ -221,7 +221,7 @@ class Records:
     def _snapshot(self, noted: Noted) -> Iterator[Finding]:
         snapshotter, meta = noted.snapshotter, noted.meta
         if snapshotter is None or not snapshotter.has_records:
-            return  # told for all of them
+            return  # one finding is for all of them
         name, subject = snapshotter.record_name(meta.name), self.subject(meta.key)
         snapshot = snapshotter.snapshot(meta.name)
         if not snapshotter.has_record(meta.name):
@@ -237,12 +237,12 @@ class Records:
         if snapshot.parent and (below is None or self._circles(snapshotter, snapshot.name)):
             yield Finding(
                 "parent-wrong", "error", subject, name, meta.parent or None, snapshot.parent,
-                "what it stands on has no sound record" if below is None else "the snapshot is below itself",
+                "the snapshot below has no sound record" if below is None else "the snapshot is below itself",
             )  # fmt: skip
         elif snapshot.parent.split("/", 2)[-1] != meta.parent:
             yield Finding(
                 "parent-wrong", "error", subject, name, meta.parent or None, snapshot.parent or None,
-                "it does not stand on what the namespace notes",
+                "the snapshot below it is not the one in meta.db",
             )  # fmt: skip
         if chain_of_key(meta.key) and snapshot.kind != COMMITTED and snapshotter.has_record(meta.name):
             message = "a layer of an image that can be written to"
@@ -251,11 +251,11 @@ class Records:
             yield from self._directory(snapshotter, snapshot.number, subject)
 
     def _circles(self, snapshotter: Snapshotter, name: str) -> bool:
-        """Whether a snapshot is below itself, by the records alone."""
+        """Whether a snapshot is below itself by its metadata.db."""
         return name in self._below_themselves(snapshotter.name)
 
     def _find_circles(self, snapshotter: str) -> frozenset[str]:
-        """The names of all that are part of a circle."""
+        """The names of all snapshots that are part of a circle."""
         every = self._store.snapshotters[snapshotter].all
         done: set[str] = set()
         found: set[str] = set()
@@ -276,7 +276,7 @@ class Records:
             yield from_damage(error, "directory", subject, self._severity(error))
 
     def subject(self, key: str) -> str:
-        """Whose a snapshot is."""
+        """The subject that a snapshot with this key belongs to."""
         chain = chain_of_key(key)
         if chain and chain in self._store.layers_by_chain:
             return layer_subject(chain)
@@ -299,7 +299,7 @@ class Records:
     # -- blobs ---------------------------------------------------------------------------------
 
     def blobs(self, passed: Collection[str]) -> Iterator[Finding]:
-        """Every blob that is there, hashed, and those that are not; but for the digests `passed`."""
+        """The faults of blobs: altered, unreadable or missing; except the digests `passed`."""
         for algorithm, name in self._store.content.files():
             digest = f"{algorithm}:{name}"
             if digest not in passed:
@@ -307,16 +307,16 @@ class Records:
         yield from self.missing_blobs(passed)
 
     def missing_blobs(self, passed: Collection[str]) -> Iterator[Finding]:
-        """The blobs that namespaces have and that are not there; but for the digests `passed`."""
+        """The blobs that meta.db has and that are not there, except the digests `passed`."""
         noted = {digest for space in self._store.spaces for digest in space.blobs}
         missing = noted - self._there() - set(passed)
         for digest in sorted(self._still_missing(missing)) if missing else ():
             name = self._store.content.name_of(digest)
-            message = "a namespace has the blob, and the content store has not"
+            message = "the blob is recorded in meta.db, but not in the content store"
             yield Finding("blob-missing", "error", ROOT, name, message=message)
 
     def _still_missing(self, digests: set[str]) -> set[str]:
-        """Those that a second look tells of too: of a store in use, one may be removed between two looks."""
+        """Those that are missing at a second look too: in a store in use some may just have been removed."""
         if self._store.bolt_state != NEWEST:
             return digests
         try:
@@ -334,7 +334,7 @@ class Records:
         return {f"{algorithm}:{name}" for algorithm, name in self._store.content.files()}
 
     def reported(self, told: Collection[str]) -> Iterator[Finding]:
-        """What is wrong with databases, and whatever else was met on the way; but for the paths `told`."""
+        """The faults of databases, and other damage that the store reported, except for the paths `told`."""
         for problem in self._store.damage:
             if problem.path not in told:
                 noun, subject = self._whose(problem.path)
@@ -342,7 +342,7 @@ class Records:
                 yield from_damage(problem, noun, subject, severity)
 
     def _whose(self, path: str) -> tuple[str, str]:
-        """What something that was reported is of: a noun, and a subject."""
+        """The kind and the subject of the thing that a reported path belongs to."""
         if path.endswith(".db"):
             return "database", ROOT
         for noun, pattern in _OF_CONTAINER.items():
@@ -371,11 +371,11 @@ class Records:
 
 
 def _ignore(_problem: object) -> None:
-    """For what was reported when it was read first."""
+    """Do not report: this was reported when it was first read."""
 
 
 def _hash(blob: Blob, algorithm: str) -> str | None:
-    """The digest of a blob; None by an algorithm that is not known."""
+    """The digest of a blob; None for an unknown algorithm."""
     try:
         found = hashlib.new(algorithm)
     except ValueError:

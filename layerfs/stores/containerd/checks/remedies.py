@@ -59,14 +59,14 @@ REMEDIES = {
     "blob-unclaimed": Remedy("orphaned", "", _COLLECTED, _NOTHING),
     "uncompressed-wrong": Remedy("damaged", "", "another layer may be taken for this one", _AGAIN),
     # -- snapshots
-    "snapshot-unrecorded": Remedy("missing", "", "what stands on it cannot be used", _ANEW),
+    "snapshot-unrecorded": Remedy("missing", "", "the snapshots above it cannot be used", _ANEW),
     "snapshot-uncommitted": Remedy("half-written", "", "the image cannot be used", _AGAIN),
     "snapshot-unnamed": Remedy("orphaned", "", _COLLECTED, _NOTHING),
     "snapshot-orphaned": Remedy("orphaned", "", _COLLECTED, _NOTHING),
     "snapshot-unclaimed": Remedy("orphaned", "", "", "repair what is damaged, then look again"),
-    "parent-wrong": Remedy("damaged", "", "what stands on it sees other layers, or cannot be used", _ANEW),
-    "directory-missing": Remedy("missing", "", "what stands on it cannot be used", _AGAIN),
-    "directory-malformed": Remedy("damaged", "", "what stands on it cannot be used", _AGAIN),
+    "parent-wrong": Remedy("damaged", "", "snapshots above it see other layers, or cannot be used", _ANEW),
+    "directory-missing": Remedy("missing", "", "the snapshots above it cannot be used", _AGAIN),
+    "directory-malformed": Remedy("damaged", "", "the snapshots above it cannot be used", _AGAIN),
     "directory-orphaned": Remedy("orphaned", "", "the snapshotter's cleanup removes it", _NOTHING),
     # -- containers, leases, leftovers
     "container-missing": Remedy("missing", "", "the container cannot be used", _CREATE),

@@ -1,4 +1,4 @@
-"""Whether images and layers are what they were when they were pulled or built.
+"""Whether images and layers are unchanged since they were pulled or built.
 
 Every blob is hashed; a layer that is unpacked as directories is compared, file by file, with the tar in its
 blob, several layers at a time. A layer is checked once, however many images have it.
@@ -17,11 +17,11 @@ from layerfs.analysis.verify.layerfindings import LayerFindings
 from layerfs.analysis.verify.repeats import PathRepeated
 from layerfs.analysis.verify.verdicts import LayerVerdict, called, in_order, not_compared
 from layerfs.errors import CorruptStore
-from layerfs.formats.whiteouts import TRUSTED
 from layerfs.ids import ChainID, ImageID
 from layerfs.stores.blobs.layers import LayerFiles
 from layerfs.stores.containerd.checks.blobtar import BlobTar
 from layerfs.stores.containerd.checks.records import Records
+from layerfs.stores.containerd.checks.standing import Standing
 from layerfs.syscalls import is_system_admin
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from layerfs.hostdir import HostDir
     from layerfs.stores.containerd.layers import ContainerdLayer, Placed
     from layerfs.stores.containerd.store import ContainerdStore
-    from layerfs.tree.union import UnionTree
+    from layerfs.tree.parents import Given
 
 __all__ = ["LayerVerdict", "Verification", "verification"]
 
@@ -56,7 +56,7 @@ def verification(
         if number is not None:
             image = store.image(name)
             images[image.id] = None
-            chains |= dict.fromkeys(image.chain[: store.layer_number(image, number)])
+            chains |= dict.fromkeys(image.chain[: store.layer_number(image, number, name)])
             continue
         for item in found.called(name):
             if isinstance(item, ImageID):
@@ -83,7 +83,7 @@ class _NamedCheck:
         self.seconds = 0.0
 
     def findings(self, on_progress: Progress) -> Iterator[Finding]:
-        """What is wrong with the records and documents, and then with one layer after the other."""
+        """The faults of records and documents, and then those of one layer after the other."""
         check = self._verification
         seen: set[tuple[str, str, str]] = set()
         for finding in check.records(self._images, self._chains, is_all=self._is_all):
@@ -100,22 +100,23 @@ class _NamedCheck:
 
 
 class Verification:
-    """Checks images and layers of one store; nothing is reported to it, all is a `Finding`."""
+    """Checks images and layers of one store; damage becomes a `Finding`, and is not reported to the store."""
 
     def __init__(self, store: ContainerdStore, options: VerifyOptions) -> None:
         """Check as `options` say."""
         self._store = store
         self._options = options
         self._records = Records(store)
+        self._standing = Standing(store)
         self._sees_all = is_system_admin()
         self._foreign = store.directory.lstat().st_uid != 0
 
     def called(self, name: str) -> list[ImageID | ChainID]:
-        """The image, or else the layers, that a name means, damaged ones too; raises `LookupFailed`."""
+        """The image, or else the layers, that a name means, also damaged ones; raises `LookupFailed`."""
         return called(name, self._store.names.matches(name, ("image", "layer")))
 
     def chains_of(self, image: ImageID) -> list[ChainID]:
-        """The layers of an image for all its platforms; none where it is damaged, which `records` finds."""
+        """The layers of all platforms of an image; none if it is damaged, which `records` finds."""
         found: dict[ChainID, None] = {}
         for item in self._store.targets.every_platform(image):
             found |= dict.fromkeys(item.chain)
@@ -126,7 +127,7 @@ class Verification:
     def records(
         self, images: Iterable[ImageID], chains: Sequence[ChainID], *, is_all: bool
     ) -> Iterator[Finding]:
-        """What is wrong with the records of images and layers, and of all blobs where all is checked."""
+        """The faults of the records of images and layers, and if all is checked, of all blobs."""
         yield from self._not_compared()
         for image in images:
             yield from self._records.image(image)
@@ -138,7 +139,7 @@ class Verification:
             yield from self._records.blobs({layer.digest or layer.diff_id for layer in layers})
 
     def reported(self, told: Collection[str]) -> Iterator[Finding]:
-        """Whatever else was met; but for the paths `told`."""
+        """Other damage that the store reported, except for the paths `told`."""
         return self._records.reported(told)
 
     def _not_compared(self) -> Iterator[Finding]:
@@ -167,7 +168,7 @@ class Verification:
         subject, label = layer_subject(chain), layer.packed.blob.label
         files = LayerFiles(
             self._store.cache.unkept(), self._store.report
-        )  # forked processes share no scratch
+        )  # forked processes share no scratch files
         try:
             plain = files.plain(layer.packed.blob, fresh=True)
         except CorruptStore as error:
@@ -204,7 +205,7 @@ class Verification:
         *,
         beside: bool,
     ) -> tuple[Sequence[Finding], bool]:
-        """What differs between the files of a snapshot and the tar, and whether all contents are the same."""
+        """The differences between a snapshot's files and the tar, and whether all contents are the same."""
         assert layer.packed  # noqa: S101 - it was read
         try:
             diff = placed.snapshotter.tree(placed.snapshot.number)
@@ -232,15 +233,18 @@ class Verification:
         *,
         beside: bool,
     ) -> tuple[LayerFindings, LayerCheck]:
-        """Compare, knowing the paths that the tar has several times; raises `PathRepeated`."""
+        """Compare; `repeated` are the paths that the tar has several times; raises `PathRepeated`."""
         found = LayerFindings(layer_subject(layer.chain_id), tar.diff, list_all=self._options.list_all)
         aspects = self._options.aspects - {"owner"} if self._foreign else self._options.aspects
         attributes = Attributes(
             aspects, self._store.dialect, in_place=False, sees_all=self._sees_all, copies_up=True
         )
-        # a base has no marks: nothing is below it
-        apart = self._store.dialect is TRUSTED  # in a user namespace it unpacks through overlayfs
-        hiding = Hiding(tar, self._store.dialect, lambda: self._below(placed), naive=tar.is_base, apart=apart)
+
+        def gives(path: bytes) -> Given | None:
+            return self._standing.given(placed, path)
+
+        # a base has no marks, as nothing is below it; other layers have each one of their tar
+        hiding = Hiding(tar, self._store.dialect, lambda: None, naive=tar.is_base, gives=gives)
         checked = LayerCheck(tar, found, attributes, hiding, told=told, beside=beside, repeated=repeated)
         try:
             checked.run(type(layer.diff_id)(plain.diff_id))
@@ -250,14 +254,10 @@ class Verification:
             found.add("unreadable", b"", None, error.strerror, "the layer cannot be read to its end")
         return found, checked
 
-    def _below(self, placed: Placed) -> UnionTree | None:
-        """What a snapshot stands on, or None for a base; raises `CorruptStore`."""
-        return self._store.tree_under(placed)
-
     def _named_fault(
         self, layer: ContainerdLayer, tar: BlobTar, diff: HostDir, found: Sequence[Finding]
     ) -> list[Finding]:
-        """The findings, all marks that are missing as one where containerd's own fault is the reason."""
+        """The findings; if containerd's fault is the reason, all missing marks are one finding."""
         lost = [finding for finding in found if finding.code in _MARKS]
         try:
             marks = tar.marks()
@@ -279,12 +279,12 @@ class Verification:
 
 
 def _passed_over(placed: Placed, subject: str) -> tuple[Sequence[Finding], bool]:
-    """That the files of a snapshot are not compared with a blob which is another."""
+    """The finding that files are not compared, as their blob is altered."""
     path = placed.snapshotter.path_of(placed.snapshot.number)
     message = "its blob is altered, so the files of the snapshot are not compared"
     return [Finding("not-compared", "warning", subject, path, message=message)], False
 
 
 def _size(layer: ContainerdLayer) -> int:
-    """How long it takes, in bytes."""
+    """The bytes to read, as a measure of the time."""
     return max(layer.size or 0, layer.packed.blob.size if layer.packed else 0)

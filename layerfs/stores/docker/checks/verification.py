@@ -80,7 +80,7 @@ def verification(
         if number is not None:
             image = root.image(name)
             images.append(image.id)
-            chains += found.chains_of(image.id)[: root.layer_number(image, number)]
+            chains += found.chains_of(image.id)[: root.layer_number(image, number, name)]
             continue
         for item in found.called(name, options.path):
             if isinstance(item, ImageID):
