@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..escape import printable
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["Room", "stack_section"]
 
 Json = dict[str, Any]
+
+_DIGITS = re.compile("([0-9a-f]{12})[0-9a-f]{28,}")
+"""Digests in steps: of each as much as of an ID."""
 
 
 class Room(NamedTuple):
@@ -118,7 +122,7 @@ def _steps(part: Json) -> Iterator[Html]:
 def _layer_columns() -> Sequence[Col]:
     return (
         Col("#", lambda row: str(row["index"]), lambda row: row["index"]),
-        Col("Step", lambda row: name(ellipsis(printable(row["step"] or ""), 160))),
+        Col("Step", lambda row: element("div", name(_brief(row["step"] or "")), class_="step")),
         Col("Size", lambda row: size_words(row["size"]), lambda row: row["size"]),
         Col("Added", lambda row: _total(row, "added"), lambda row: row["counts"].get("added", 0)),
         Col("Changed", lambda row: _total(row, "modified", "metadata", "type"), _changed),
@@ -128,6 +132,11 @@ def _layer_columns() -> Sequence[Col]:
         Col("Chain ID", lambda row: short(row["chain_id"])),
         Col("Place", lambda row: short(row["place"])),
     )
+
+
+def _brief(step: str) -> str:
+    """A step as it fits a table; it is in full below."""
+    return ellipsis(_DIGITS.sub(r"\1…", printable(step)), 160)
 
 
 def _changed(row: Json) -> int:
