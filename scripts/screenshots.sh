@@ -8,4 +8,4 @@ layerfs --root "$top/root/dataroot" report demo:1.0 --reproducible -o "$top/repo
 # the section of the image alone, as a window is not scrolled
 sed 's/<nav.*<\/nav>//; s/<section id="glance".*<section id="part-1"/<section id="part-1"/' "$top/report.html" >"$top/part.html"
 chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir="$top/profile" \
-    --window-size=1100,760 --screenshot=docs/report.png "file://$top/part.html" >"$top/log" 2>&1 || { cat "$top/log"; exit 1; }
+    --window-size=1100,1090 --screenshot=docs/report.png "file://$top/part.html" >"$top/log" 2>&1 || { cat "$top/log"; exit 1; }

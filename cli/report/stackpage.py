@@ -73,7 +73,8 @@ def _parts(part: Json, number: int, room: Room, numbers: Mapping[str, int]) -> I
         f"{size_words(waste['wasted'])} are shown nowhere; {hidden}.",
     )
     yield table("Layers, base first", _layer_columns(), layers)
-    yield _folded("Steps in full", *_steps(part))
+    if "steps" in part:
+        yield _folded("Steps in full", *_steps(part))
     yield _folded(
         "Where the bytes are",
         treemap(part["directories"], number, room.tiles),
@@ -107,7 +108,7 @@ def _folded(title: str, *children: Html, is_open: bool = False) -> Html:
 
 
 def _steps(part: Json) -> Iterator[Html]:
-    rows = part.get("steps") or ()
+    rows = part["steps"]
     if not rows:
         yield element("p", "No history.", class_="none")
         return
