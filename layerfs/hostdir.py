@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Self
 from layerfs.hostfile import HostFile
 from layerfs.reserves import enough, make_room
 from layerfs.syscalls import PATH_CHUNK, open_beneath, own_mount, split_path
-from layerfs.witness import LISTENERS, tell
+from layerfs.witness import noted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -273,10 +273,7 @@ class HostDir:
                 if total > limit:
                     raise TooLarge(errno.EFBIG, f"is larger than {limit} bytes", self.name_of(path))
                 pieces.append(piece)
-            content = b"".join(pieces)
-            if LISTENERS:
-                tell(self.name_of(path), content)
-            return content
+            return noted(b"".join(pieces), self.name_of, path)
         finally:
             os.close(fd)
 

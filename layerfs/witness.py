@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Told = Callable[[str, Iterator[bytes]], None]
 
-__all__ = ["LISTENERS", "tell", "tell_of_file", "witnessed"]
+__all__ = ["LISTENERS", "noted", "tell", "tell_of_file", "witnessed"]
 
 LISTENERS: list[Told] = []
 """Who is told now."""
@@ -30,6 +30,13 @@ def witnessed(told: Told) -> Iterator[None]:
         yield
     finally:
         LISTENERS.remove(told)
+
+
+def noted(content: bytes, name_of: Callable[[bytes | str], str], path: bytes | str) -> bytes:
+    """`content`, of which those who listen are told under the name of `path`."""
+    if LISTENERS:
+        tell(name_of(path), content)
+    return content
 
 
 def tell(name: str, content: bytes | memoryview) -> None:

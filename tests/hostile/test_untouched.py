@@ -76,7 +76,10 @@ INVOCATIONS: Mapping[str, list[list[str]]] = {
     "whois": [["{image}", "{container}"]],
     "verify": [["--all"]],
     "doctor": [[]],
-    "report": [["--all", "--verify", "-o", "-"], ["-o", "{out}/report.html", "{image}", "{container}"]],
+    "report": [
+        ["--all", "--verify", "--reproducible", "-o", "-"],
+        ["-o", "{out}/report.html", "{image}", "{container}"],
+    ],
     "export": [["{image}", "-o", "-"]],
     "mount": [
         *(["--driver", driver, "{image}", "{mnt}"] for driver in ("native", "fusepy", "kernel")),
