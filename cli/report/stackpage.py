@@ -20,6 +20,9 @@ __all__ = ["Room", "stack_section"]
 
 Json = dict[str, Any]
 
+_LONGEST_STEP = 10_000
+"""Characters of a step; the JSON has all of it."""
+
 _DIGITS = re.compile("([0-9a-f]{12})[0-9a-f]{28,}")
 """Digests in steps: of each as much as of an ID."""
 
@@ -113,7 +116,7 @@ def _steps(part: Json) -> Iterator[Html]:
         yield element("p", "No history.", class_="none")
         return
     made = (
-        element("li", element("code", name(row["created_by"] or row["comment"] or "not told")),
+        element("li", element("code", name(_whole(row["created_by"] or row["comment"] or "not told"))),
                 element("small", " no layer") if row["empty_layer"] else Html(""))
         for row in rows
     )  # fmt: skip
@@ -138,6 +141,11 @@ def _layer_columns() -> Sequence[Col]:
 def _brief(step: str) -> str:
     """A step as it fits a table; it is in full below."""
     return ellipsis(_DIGITS.sub(r"\1…", printable(step)), 160)
+
+
+def _whole(step: str) -> str:
+    """A step in full, but for one that would be most of the page."""
+    return ellipsis(printable(step), _LONGEST_STEP)
 
 
 def _changed(row: Json) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..units import short_id
+from ..escape import printable
+from ..units import ellipsis, short_id
 from .markup import Html, element, joined, name
 from .pictures import sharing_matrix, time_strip
 from .tables import Col, table
@@ -142,6 +143,7 @@ def _difference(row: Json) -> list[str | Html]:
 def timeline_section(twin: Json) -> Html:
     """When images were built and files changed."""
     timeline = twin["timeline"]
+    known = {part["id"]: part["name"] for part in (*twin["images"], *twin["containers"])}
     odd = [
         element("li", f"{item['files']:,} files are {item['side']} this time, as far as {item['extreme']}.")
         for item in timeline["outliers"]
@@ -149,8 +151,9 @@ def timeline_section(twin: Json) -> Html:
     columns = (
         Col("Time (UTC)", lambda row: when(row["time"])),
         Col("What", lambda row: row["what"]),
+        Col("Of", lambda row: names(_named([item for item in row["owners"] if item in known], known, 3))),
         Col("Layer", lambda row: str(row["layer"] or ""), lambda row: row["layer"]),
-        Col("Step", lambda row: name(row["text"])),
+        Col("Step", lambda row: name(ellipsis(printable(row["text"]), 300))),
     )
     return element(
         "section",

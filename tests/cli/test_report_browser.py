@@ -116,7 +116,7 @@ def _full_of_texts() -> dict[str, Any]:
         "timeline": {
             "span_hours": 1, "buckets": [{"start": "", "files": 1}] * 3, "first": "", "last": "",
             "outliers": [{"side": "", "files": 1, "extreme": ""}],
-            "events": [{"time": "", "what": "", "text": "", "layer": 1}] * 40,
+            "events": [{"time": "", "what": "", "owners": [""], "text": "", "layer": 1}] * 40,
         },
         "evidence": {
             "tool": "", "arguments": [""] * 40, "ended": "",
