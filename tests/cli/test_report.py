@@ -19,9 +19,11 @@ import pytest
 from tests.support.command import layerfs, run_bytes
 from tests.support.injections import injected_layout
 from tests.support.processes import Running
-from tests.support.storekinds import each_kind
+from tests.support.storekinds import STORE_KINDS, each_kind
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tests.support.storekinds import StoreKind
 
 pytestmark = pytest.mark.root
@@ -44,10 +46,16 @@ def _twin(root: Path, out: Path, *words: str) -> Any:
     return twin
 
 
+@pytest.fixture(scope="module")
+def roots(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    """A store of each kind."""
+    return {kind.name: kind.make(tmp_path_factory.mktemp("report")) for kind in STORE_KINDS}
+
+
 @each_kind
-def test_twin_is_what_other_commands_say(kind: StoreKind, tmp_path: Path) -> None:
+def test_twin_is_what_other_commands_say(roots: Mapping[str, Path], kind: StoreKind, tmp_path: Path) -> None:
     """Of each kind of store: images, layers, changes, hidden files and waste are those of the commands."""
-    root = kind.make(tmp_path)
+    root = roots[kind.name]
     twin = _twin(root, tmp_path, "--all", "--verify")
     listed = {row["id"] for row in layerfs(root, "images", "--no-trunc", "--format", "json").json}
     assert {image["id"] for image in twin["images"]} == listed
@@ -65,9 +73,9 @@ def test_twin_is_what_other_commands_say(kind: StoreKind, tmp_path: Path) -> Non
 
 
 @each_kind
-def test_each_record_has_its_own_digest(kind: StoreKind, tmp_path: Path) -> None:
+def test_each_record_has_its_own_digest(roots: Mapping[str, Path], kind: StoreKind, tmp_path: Path) -> None:
     """The digest and size of each record that was read are those of the file; none is told twice."""
-    root = kind.make(tmp_path / "root")
+    root = roots[kind.name]
     evidence = _twin(root, tmp_path, "--all")["evidence"]
     rows = {row["path"]: row for row in evidence["metadata_files"]}
     assert len(rows) == len(evidence["metadata_files"]) == evidence["metadata_count"] > 5
