@@ -66,6 +66,7 @@ COMMANDS = {
     "whois": "Show what an ID, name or path belongs to: its layer, the command that made it, and its users",
     "verify": "Check that images and layers are unchanged since they were pulled or built",
     "doctor": "Find all that is damaged, missing, orphaned, left over, half-written or stale in a data root",
+    "report": "Write a page about images and containers: one file for a browser, which needs no network",
     "timeline": "Show when files of all layers, images and containers were made and changed",
     "stores": "List every store below a directory: of all engines, in homes, and in volumes of each other",
     "cache": "Show the disk space of the cache of decompressed layers, or clear it",

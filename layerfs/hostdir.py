@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Self
 from layerfs.hostfile import HostFile, Refused, refusal
 from layerfs.reserves import enough, make_room
 from layerfs.syscalls import PATH_CHUNK, open_beneath, own_mount, split_path
+from layerfs.witness import noted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -266,7 +267,7 @@ class HostDir:
                 if total > limit:
                     raise TooLarge(errno.EFBIG, f"is larger than {limit} bytes", self.name_of(path))
                 pieces.append(piece)
-            return b"".join(pieces)
+            return noted(b"".join(pieces), self.name_of, path)
         finally:
             os.close(fd)
 
