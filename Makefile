@@ -1,7 +1,7 @@
 # What people and CI run. Every target sets up what it needs and does nothing twice.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fixtures fix lock clean system-bench system-demo system-test system-python
+.PHONY: help demo test check bench fixtures fix lock clean screenshots system-bench system-demo system-test system-python
 
 PYTHON ?= python3
 export PYTHON
@@ -32,6 +32,9 @@ check: system-python $(DEV) ## format, lint, types and the fast tests: half a mi
 
 bench: system-bench $(DEV) ## measure beside the kernel, fuse-overlayfs, Docker and Podman (root; an hour, 6 million inodes)
 	@$(WITH_VENV) python -m tests.bench
+
+screenshots: system-test $(RUNTIME) ## make the pictures of the README anew, in Chromium
+	@$(WITH_VENV) scripts/screenshots.sh
 
 fixtures: system-test $(DEV) ## record fixtures/ anew from a real Docker Engine (root)
 	@$(WITH_VENV) python -m fixtures.record
@@ -64,7 +67,7 @@ system-bench: system-test
 
 system-test: system-python
 	@scripts/packages.sh --optional libfuse2 fuse3 attr fuse-overlayfs docker.io docker-registry gcc libc6-dev patch rsync \
-	    skopeo umoci jq sleuthkit yara clamav locales zsh fish man-db
+	    skopeo umoci jq sleuthkit yara clamav locales zsh fish man-db chromium
 
 .venv/bin/python: | system-python
 	@$(PYTHON) -m venv .venv

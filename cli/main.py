@@ -28,7 +28,7 @@ from .options import (
     store_option,
     userns_option,
 )
-from .spellings import GROUPS, WORDS, SpelledGroup
+from .spellings import GROUPS, WORDS, SpelledGroup, answer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,6 +66,7 @@ COMMANDS = {
     "whois": "Show what an ID, name or path belongs to: its layer, the command that made it, and its users",
     "verify": "Check that images and layers are unchanged since they were pulled or built",
     "doctor": "Find all that is damaged, missing, orphaned, left over, half-written or stale in a data root",
+    "report": "Write a page about images and containers: one file for a browser, which needs no network",
     "timeline": "Show when files of all layers, images and containers were made and changed",
     "explore": "Browse images, their layers, trees and files in the terminal",
     "stores": "List every store below a directory: of all engines, in homes, and in volumes of each other",
@@ -118,7 +119,8 @@ class LazyGroup(click.Group):
         """As in click; the error for an unknown word suggests commands like it."""
         word = args[0]
         if not ctx.resilient_parsing and not word.startswith("-") and self.get_command(ctx, word) is None:
-            ctx.fail(f"No such command {word!r}{did_you_mean(word, (*COMMANDS, *WORDS, *GROUPS))}")
+            advice = answer(word) or did_you_mean(word, (*COMMANDS, *WORDS, *GROUPS))
+            ctx.fail(f"No such command {word!r}{advice}")
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:

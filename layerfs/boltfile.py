@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from layerfs.errors import MalformedFile, OneStateLost
 from layerfs.formats.errors import FormatError
+from layerfs.witness import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,5 +100,7 @@ def _content(directory: HostDir, path: bytes | str) -> tuple[memoryview, bool]:
                 raise FormatError("too large", expected=f"at most {_LARGEST} bytes", found=f"{used} bytes")
             content = file.beginning(used)
             if read_metas(file.read, file.size) == metas:
+                tell(directory.name_of(path), content)
                 return content, True
+    tell(directory.name_of(path), content)
     return content, False

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 FLOORS = (
     ("layerfs.errors", "layerfs.ids"),
     ("layerfs.formats",),
-    ("layerfs.hostfile", "layerfs.reserves", "layerfs.syscalls"),
+    ("layerfs.hostfile", "layerfs.reserves", "layerfs.syscalls", "layerfs.witness"),
     ("layerfs.hostdir", "layerfs.likely"),
     ("layerfs.boltfile", "layerfs.pool"),
     ("layerfs.cache", "layerfs.tree"),
@@ -43,7 +43,7 @@ FLOORS = (
     ("layerfs_cli.table",),
     ("layerfs_cli",),
     ("layerfs_cli.colors", "layerfs_cli.rows"),
-    ("layerfs_cli.explore",),
+    ("layerfs_cli.explore", "layerfs_cli.report"),
     ("layerfs_cli.commands",),
     ("layerfs_cli.mounthelper",),
     ("layerfs.__main__",),

@@ -18,6 +18,7 @@ WORDS = {
     "images": (),
     "history": ("demo",),
     "dockerfile": ("demo",),
+    "explain": ("demo",),
     "layers": ("demo",),
     "chain-id": ("demo",),
     "inspect": ("changed",),
@@ -38,6 +39,7 @@ WORDS = {
 NO_ANSWER = {
     "cat", "changes", "deleted", "whois", "stores", "cache", "completion",  # a flag at most
     "doctor", "mount", "umount", "mount-helper", "export", "cp",  # see `REFUSED`, and their own tests
+    "report",
     "ls",  # beside ls(1) in its own tests
 }  # fmt: skip
 
@@ -78,6 +80,7 @@ REFUSED = (
     "dockerfile --force demo",
     "timeline --all demo",
     "verify --all demo",
+    "report --all demo",
     "waste --layers --paths demo",
 )
 

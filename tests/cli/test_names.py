@@ -46,6 +46,7 @@ USES: Mapping[str, tuple[list[str], frozenset[str]]] = {
     "layers": (["{}"], OWNERS),
     "ls": (["-lR", "{}"], ALL),
     "mount": (["{}", "{out}/none"], ALL),
+    "report": (["--reproducible", "-o", "-", "{}"], OWNERS),
     "stat": (["{}", "/"], ALL),
     "timeline": (["{}"], OWNERS),
     "tree": (["{}"], ALL),

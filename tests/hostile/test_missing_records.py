@@ -54,6 +54,7 @@ NOT_ASKED = {
     "verify": "judges the records themselves: see below",
     "doctor": "judges the records themselves: tests/hostile/test_doctor",
     "cp": "writes files: see below",
+    "report": "tells which records it read, and what doctor finds: tests/hostile/test_report",
 }
 
 

@@ -69,6 +69,7 @@ COMMAND_LINES: dict[str, list[str]] = {
     "whois": ["evil:0 {container} {evil}"],
     "verify": ["evil:0", "--all"],
     "doctor": ["--verify"],
+    "report": ["--all -o -", "-o {out}/evil.html evil:0 {container}"],
     "timeline": ["changed evil:0", "--all --bodyfile"],
     "mount": ["evil:0 {evil}", "{evil} {out}"],
     "umount": ["{evil}"],
@@ -96,6 +97,7 @@ NO_FORMAT = (
     "export",
     "mount",
     "mount-helper",
+    "report",
     "system",
     "umount",
 )

@@ -42,7 +42,7 @@ INVOCATIONS: Mapping[str, list[list[str]]] = {
     "containers": [["--size"]],
     "explore": [[], ["{image}"]],
     "history": [["--layers", "{image}"], ["{container}"]],
-    "dockerfile": [["--context", "{out}/context", "--full", "{image}"], ["{container}"]],
+    "dockerfile": [["{container}"], ["--context", "{out}/context", "--full", "{image}"]],
     "layers": [[], ["{image}"], ["--digests", "{container}"]],
     "chain-id": [["--steps", "{image}"]],
     "inspect": [[name] for name in NAMES],
@@ -77,6 +77,10 @@ INVOCATIONS: Mapping[str, list[list[str]]] = {
     "whois": [["{image}", "{container}"]],
     "verify": [["--all"]],
     "doctor": [[]],
+    "report": [
+        ["--all", "--verify", "--reproducible", "-o", "-"],
+        ["-o", "{out}/report.html", "{image}", "{container}"],
+    ],
     "export": [["{image}", "-o", "-"]],
     "mount": [
         *(["--driver", driver, "{image}", "{mnt}"] for driver in ("native", "fusepy", "kernel")),
@@ -252,6 +256,7 @@ IN_ARCHIVES = [
     *(["ls", "-lR", "app:1"], ["tree", "app:1"], ["find", "app:1", "-ls"], ["cat", "app:1", "/file"]),
     *(["stat", "app:1", "/file"], ["hashes", "app:1"], ["diff", "app:1@1", "app:1"], ["changes", "app:1"]),
     *(["blame", "-R", "app:1"], ["waste", "app:1"], ["deleted", "app:1"], ["timeline", "app:1"]),
+    ["report", "--all", "-o", "-"],
     *(["explain", "app:1", "/file"], ["explain", "-v", "app:1"], ["verify", "--all"], ["whois", "app:1"]),
     *(["cp", "app:1:/", "{out}/cp-{store}"],),
     *(["export", "app:1", "-o", "{out}/export-{store}"], ["mount", "app:1", "{mnt}"]),

@@ -182,6 +182,7 @@ def _locales() -> Missing | None:
 
 
 CAPABILITIES: dict[str, Callable[[], Missing | None]] = {
+    "chromium": _program("chromium", "chromium"),
     "clamscan": _program("clamscan", "clamav"),
     "containerd": _program("containerd", "containerd"),
     "dive": _dive,

@@ -16,6 +16,7 @@ from layerfs.tree.union import UnionTree
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from layerfs.analysis.diff.changes import Change
     from layerfs.errors import TreeError
     from layerfs.formats.imageconfig import HistoryEntry
     from layerfs.ids import ChainID, DiffID
@@ -63,9 +64,18 @@ class LayerChanges(NamedTuple):
 
 
 def layer_changes(
-    root: Store, owner: Image | Container, complain: Callable[[TreeError], None]
+    root: Store,
+    owner: Image | Container,
+    complain: Callable[[TreeError], None],
+    each: Callable[[int, Change], None] | None = None,
 ) -> Iterator[LayerChanges]:
-    """What each layer changed, base first; `complain` is called for what cannot be read.
+    """What each layer changed, base first.
+
+    Args:
+        root: the store.
+        owner: an image or a container of it.
+        complain: called for what cannot be read.
+        each: called with each change and the number of its layer, before that layer is given.
 
     Raises:
         CorruptStore: a layer is missing or damaged.
@@ -82,6 +92,8 @@ def layer_changes(
         tally = Tally(top)
         for change in compared(steps.add(top), comparison, tally.add_same):
             tally.add(change)
+            if each:
+                each(number, change)
         yield LayerChanges(number, layer, made_by.get(number), tally)
 
 

@@ -17,6 +17,7 @@ from layerfs.formats.tarindex import members
 from layerfs.formats.tarsplit import clean_name
 from layerfs.tree.pooledfile import PooledFile
 from layerfs.tree.stretch import Stretch
+from layerfs.witness import LISTENERS, tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,9 +64,12 @@ class Blob(NamedTuple):
                 self.label, "too large", expected=f"at most {MOST_SMALL} bytes", found=str(self.size)
             )
         try:
-            return self.content.read()
+            content = self.content.read()
         except OSError as error:
             raise MalformedFile(self.label, reason(error)) from error
+        if LISTENERS:
+            tell(self.label, content)
+        return content
 
 
 class Outer(Protocol):

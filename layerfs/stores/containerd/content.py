@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from layerfs.errors import DigestMismatch, MissingFile
 from layerfs.hostfile import read_once
+from layerfs.witness import noted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -112,7 +113,7 @@ class Content:
             status = folder.lstat(name)
             if not stat.S_ISREG(status.st_mode) or status.st_size > _USUAL:
                 return None
-            return read_once(folder.open_seen(name), status.st_size)
+            return noted(read_once(folder.open_seen(name), status.st_size), folder.name_of, name)
         except OSError:
             return None
 

@@ -21,6 +21,7 @@ from layerfs.stores.docker.files import (
     parse_file,
     parse_optional,
 )
+from layerfs.witness import LISTENERS, tell_of_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -190,11 +191,14 @@ class LayerDB:
             return None
         path = f"{chain.hex}/{TAR_SPLIT}"
         try:
-            return self._layers.open_file(path)
+            fd = self._layers.open_file(path)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise explain(error, self._layers.name_of(path)) from error
+        if LISTENERS:
+            tell_of_file(self._layers.name_of(path), fd)
+        return fd
 
     def tar_split_state(self, chain: ChainID) -> str | None:
         """`missing`, `malformed` or `unreadable`, judged by its first bytes; None for a sound file."""

@@ -70,6 +70,11 @@ class NewFile:
         with naming(self._path):
             self._file.write(piece)
 
+    def flush(self) -> None:
+        """Write what is still held back: then nothing but the name is missing."""
+        with naming(self._path):
+            self._file.flush()
+
     def _check(self, *, force: bool, forbidden: Collection[tuple[int, int]] = ()) -> bool:
         """Whether a file of this name is there to be replaced; raises `BadTarget` if it must not be."""
         try:
