@@ -39,7 +39,7 @@ WORDS = {
 NO_ANSWER = {
     "cat", "changes", "deleted", "whois", "stores", "cache", "completion",  # a flag at most
     "doctor", "mount", "umount", "mount-helper", "export", "cp",  # see `REFUSED`, and their own tests
-    "report",
+    "explore", "report",
     "ls",  # beside ls(1) in its own tests
 }  # fmt: skip
 
