@@ -65,7 +65,7 @@ def copy_marked(
     try:
         fd = open_target(target, forbidden)
     except BadTarget as error:
-        return f"{name_text(target)} {error}: nothing was copied"
+        return f"nothing was copied: {name_text(target)} {error}"
     with CopyOut(fd, forbidden=forbidden) as copy:
         for found in _topmost(marked):
             _parents(copy, found)
