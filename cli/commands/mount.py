@@ -32,6 +32,12 @@ __all__ = ["command"]
 @name_argument()
 @click.argument("mountpoint", required=False, type=Path, shell_complete=complete_directory)
 @click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Mount the whole store: every image, layer and container as a directory. Takes only a MOUNTPOINT.",
+)
+@click.option(
     "-f", "--foreground", is_flag=True, help="Stay in the foreground until Ctrl-C, SIGTERM or umount."
 )
 @click.option("--allow-other", is_flag=True, help="Let other users access the mount.")
@@ -69,6 +75,7 @@ def command(
     ctx: click.Context,
     name: str | None,
     mountpoint: Path | None,
+    everything: bool,
     foreground: bool,
     allow_other: bool,
     ignore_permissions: bool,
@@ -83,6 +90,9 @@ def command(
 ) -> None:
     """Mount an image, container or layer read-only on a directory, or list what is mounted.
 
+    With --all it is the whole store as one tree, of which each part is read when somebody looks into it; nothing
+    in it can be executed. Its README says what is where.
+
     Returns when the mount can be used. `layerfs umount MOUNTPOINT` or umount(8) ends it. Later errors go to
     syslog, or with -f to standard error.
 
@@ -93,11 +103,15 @@ def command(
       layerfs mount --layer 3 nginx:latest /mnt  # layer 3 alone, with whiteouts
       layerfs mount my-container /mnt            # what the container would see
       layerfs mount --driver kernel big /mnt     # as fast as the kernel itself
+      layerfs mount --all /mnt                   # every image, layer and container
       layerfs mount                              # what is mounted, dead or alive
       getfattr -n user.layerfs.created_by /mnt/etc/motd  # the step that made it
     """
     if name is None and not _given(ctx, but=("form",)):
         _list_mounts(form)
+        return
+    if everything:
+        _mount_everything(ctx, name, mountpoint)
         return
     name, mountpoint = _arguments(ctx, name, mountpoint)
     from layerfs.views.fuse.driver import MountOptions
@@ -122,6 +136,52 @@ def command(
     _look_at(tree)
     _mount(job, foreground=foreground)
     ctx.obj.damage = False  # what is mounted is mounted: what is missing was said, and is no failure
+
+
+def _mount_everything(ctx: click.Context, only: str | None, second: Path | None) -> None:
+    """Mount the whole store, with nothing in it that could be executed."""
+    from layerfs.views.fuse.driver import MountOptions
+    from layerfs.views.fuse.drivers import driver_named
+    from layerfs.views.fuse.mountpoint import check_mountpoint
+    from layerfs.views.fuse.server import Job
+
+    from ..wholestores import chosen_parts, whole_tree
+
+    mountpoint = _place_of_everything(ctx, only, second)
+    given = ctx.params
+    stores = chosen_parts(ctx)
+    path = next(iter(stores.values())).path
+    target = check_mountpoint(mountpoint, Path(path))
+    options = MountOptions(
+        source=f"all of {printable(path)}",
+        allow_other=given["allow_other"],
+        passthrough=given["passthrough"],
+        ignore_permissions=given["ignore_permissions"],
+        noexec=True,
+    )
+    tree = whole_tree(stores, listed=given["provenance"])
+    job = Job(driver_named(given["driver_name"]), tree, target, options, _log_to_syslog)
+    _mount(job, foreground=given["foreground"])
+    ctx.obj.damage = False  # as below: what is missing was said
+
+
+def _place_of_everything(ctx: click.Context, only: str | None, second: Path | None) -> Path:
+    """The mount point, which is the only argument; raises a usage error."""
+    if only is None:
+        raise click.MissingParameter(ctx=ctx, param_hint="'MOUNTPOINT'", param_type="argument")
+    if second is not None:
+        raise click.UsageError(f"--all takes a MOUNTPOINT and no NAME, and there are two: {only}, {second}")
+    for option in ("up_to", "layer", "kind"):
+        if ctx.params[option] is not None:
+            words = {"up_to": "--up-to", "layer": "--layer", "kind": "--type"}
+            raise click.UsageError(f"--all mounts everything: {words[option]} is for one NAME")
+    if ctx.params["driver_name"] == "kernel":
+        raise click.UsageError(
+            "--driver kernel cannot mount a whole store: its directories are made when they are entered, "
+            "which takes a server. Leave it out"
+        )
+    _check_usage(ctx)
+    return Path(only)
 
 
 def _mount(job: Job, *, foreground: bool) -> None:

@@ -21,9 +21,8 @@ from layerfs.views.fuse.protocol import ATTR, DIRENTPLUS, ENTRY_OUT, INODE, MODE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from layerfs.tree.listing import Listing
+    from layerfs.tree.listing import Listing, Numbering
     from layerfs.tree.node import Part
-    from layerfs.tree.union import UnionTree
 
 __all__ = ["DOTS", "FOREVER", "Attributes", "PackedListing", "attributes_of", "inode_key", "padded"]
 
@@ -60,8 +59,8 @@ class PackedListing:
         "first_id", "held",
     )  # fmt: skip
 
-    def __init__(self, tree: UnionTree, listing: Listing, first_id: int) -> None:
-        """Pack a listing of `tree`; see the attributes."""
+    def __init__(self, numbering: Numbering, listing: Listing, first_id: int) -> None:
+        """Pack a listing, with the inode numbers of `numbering`; see the attributes."""
         self.above = listing.directory
         self.first_id = first_id
         self.held = 0
@@ -87,16 +86,16 @@ class PackedListing:
             for index in self.directories
             if (node := listing.directories[listing.names[index]]).lower or node.refusal
         } or _NONE
-        self._packed, self._ends = self._pack(tree, listing)
+        self._packed, self._ends = self._pack(numbering, listing)
 
-    def _pack(self, tree: UnionTree, listing: Listing) -> tuple[bytes, array[int]]:
+    def _pack(self, numbering: Numbering, listing: Listing) -> tuple[bytes, array[int]]:
         """The entries one behind the other, and where each begins, and the last ends."""
         pieces: list[bytes] = []
         end, ends, head_size = 0, [0], DIRENTPLUS.size
         device, mixed = _NO_DEVICE, 0
         for index, (name, found) in enumerate(zip(listing.names, listing.stats, strict=True)):
             if found.dev != device:
-                device, mixed = found.dev, tree.device_bits(found.dev)
+                device, mixed = found.dev, numbering.device_bits(found.dev)
             inode, length, merged = found.ino ^ mixed, len(name), self._merged.get(index)
             head = DIRENTPLUS.pack(
                 self.first_id + index, 0, FOREVER, FOREVER, 0, 0,
