@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import threading
-import time
 from typing import TYPE_CHECKING
 
 from .escape import printable
@@ -48,4 +48,13 @@ def whole_tree(stores: Mapping[str, Store], *, listed: bool) -> UnionTree:
     lock = threading.RLock()
     top = everything(stores, lambda store: Contents(store, lock, printable, listed=listed))
     disks = sorted(device for store in stores.values() for device, _ in store.evidence())
-    return EverythingTree(top, mtime_ns=time.time_ns(), device=disks[0] if disks else _NO_DISK, lock=lock)
+    path = next(iter(stores.values())).path
+    return EverythingTree(top, mtime_ns=_time_of(path), device=disks[0] if disks else _NO_DISK, lock=lock)
+
+
+def _time_of(path: str) -> int:
+    """The time of what was opened, so that the next mount of it has the same; 0 for standard input."""
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0

@@ -90,7 +90,7 @@ def command(
 ) -> None:
     """Mount an image, container or layer read-only on a directory, or list what is mounted.
 
-    With --all it is the whole store as one tree, of which each part is read when somebody looks into it; nothing
+    With --all it is the whole store as one tree, and each part is read when somebody looks into it. Nothing
     in it can be executed. Its README says what is where.
 
     Returns when the mount can be used. `layerfs umount MOUNTPOINT` or umount(8) ends it. Later errors go to

@@ -1,7 +1,6 @@
 """What is where in the tree of a whole store: `images/`, `by-id/`, `layers/`, `up-to/`, `containers/`.
 
-Everything is listed by what names alone tell, and an image's config where its directory is listed; no layer is
-opened for that.
+Everything is listed by what names alone tell, and the configs of images. No layer is opened for that.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ def everything(stores: Mapping[str, Store], contents: Callable[[Store], Contents
     """The top directory of a store; of several, by name, a directory of each."""
     tops = {component(name): contents(store).top() for name, store in stores.items()}
     if len(tops) > 1:
-        listed = dict[str, Item](sorted(tops.items()))
+        listed: dict[str, Item] = dict(sorted(tops.items()))
     else:
         (top,) = tops.values()
         listed = dict(top.listed())
@@ -111,8 +110,11 @@ class Contents:
         }
 
     def _image(self, image_id: ImageID) -> Callable[[], UnionTree]:
-        store = self._store
-        return lambda: self._traced(subject_of(store, store.read_image(image_id), image_id))
+        return lambda: self._traced(subject_of(self._store, self._read(image_id), image_id))
+
+    def _read(self, image_id: ImageID) -> Image:
+        """The image of an ID; raises `CorruptStore`."""
+        return self._store.load_image(image_id) or self._store.read_image(image_id)
 
     def _created(self, image_id: ImageID) -> int | None:
         """When an image was created, as its config says; None where it cannot be read (reported)."""
@@ -125,7 +127,7 @@ class Contents:
         """A directory for each image, with a door for each of its layers."""
 
         def layers(image_id: ImageID) -> dict[str, Item]:
-            image = self._store.read_image(image_id)
+            image = self._read(image_id)
             depth = len(image.config.diff_ids)
             digits = max(_DIGITS, len(str(depth)))
             return {f"{number:0{digits}}": door(image, number) for number in range(1, depth + 1)}

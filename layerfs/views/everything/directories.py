@@ -1,4 +1,4 @@
-"""Directories that are in no layer, as a `LayerSource`: what is in each is known when it is first looked into.
+"""Directories that are in no layer, as a `LayerSource`: what is in each is asked when it is looked into.
 
 A `Door` is such a directory too, but what is in it is another tree; from outside it is only a name.
 """

@@ -1,7 +1,7 @@
 """Names of things as names of directories, and back: percent-encoding, byte by byte.
 
-`/` of a repository is a directory, so what is encoded here is one component. Letters, digits and `._+,=@-` stay;
-a dot or a dash in front does not, so no name is hidden, an option, or `..`.
+`/` of a repository is a directory, so what is encoded here is one component. Letters, digits and `._+,=@-`
+stay; a dot or a dash in front does not, so no name is hidden, an option, or `..`.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 """A tree of directories with doors to other trees, which are opened when somebody looks inside.
 
-Few trees are kept: those that were used last. An entry holds no tree, only the room it lies in. So a tree that
-was let go of is opened again for what the kernel still holds of it.
+Few trees are kept: those that were used last. An entry holds no tree, only the room it lies in. So a tree
+that was let go of is opened again for what the kernel still holds of it.
 """
 
 from __future__ import annotations
 
 import collections
 import errno
+import gc
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -29,6 +30,8 @@ MOST_TREES = 64
 
 _REASON = b"user.layerfs.error"
 _DEVICE_BITS = 48
+_YOUNG = 1
+"""The generations to look through for what an opening left behind: a server does not collect by itself."""
 
 
 class _Room:
@@ -135,6 +138,7 @@ class EverythingTree(UnionTree):
                         self._open[room.path] = opened
                         if len(self._open) > self._most:
                             self._open.popitem(last=False)
+                    gc.collect(_YOUNG)
         return opened
 
     def _known(self, room: _Room) -> _Opened | None:
