@@ -73,20 +73,16 @@ __all__ = ["command"]
 @click.pass_context
 def command(
     ctx: click.Context,
+    /,
     name: str | None,
     mountpoint: Path | None,
     everything: bool,
     foreground: bool,
-    allow_other: bool,
-    ignore_permissions: bool,
-    noexec: bool,
-    driver_name: str,
-    passthrough: bool,
-    provenance: bool,
     form: str,
     kind: str | None,
     up_to: int | None,
     layer: int | None,
+    **_options: object,
 ) -> None:
     """Mount an image, container or layer read-only on a directory, or list what is mounted.
 
@@ -111,58 +107,47 @@ def command(
         _list_mounts(form)
         return
     if everything:
-        _mount_everything(ctx, name, mountpoint)
-        return
-    name, mountpoint = _arguments(ctx, name, mountpoint)
-    from layerfs.views.fuse.driver import MountOptions
-    from layerfs.views.fuse.drivers import driver_named
-    from layerfs.views.fuse.mountpoint import check_mountpoint
-    from layerfs.views.fuse.server import Job
-
-    data_root, name, _ = find_name(ctx, name)
-    subject = open_subject(data_root, name, kind=kind, up_to=up_to, layer=layer)
-    target = check_mountpoint(mountpoint, Path(data_root.path))
-    title = printable(subject.title)
-    options = MountOptions(
-        source=title,
-        allow_other=allow_other,
-        passthrough=passthrough,
-        ignore_permissions=ignore_permissions,
-        noexec=noexec,
-    )
-    tree = _traced(subject, listed=provenance)
-    job = Job(driver_named(driver_name), tree, target, options, _log_to_syslog)
-    _say_what_stays_closed(job)
-    _look_at(tree)
-    _mount(job, foreground=foreground)
+        _mount(_everything(ctx, name, mountpoint), foreground=foreground)
+    else:
+        name, mountpoint = _arguments(ctx, name, mountpoint)
+        data_root, name, _ = find_name(ctx, name)
+        subject = open_subject(data_root, name, kind=kind, up_to=up_to, layer=layer)
+        tree = _traced(subject, listed=ctx.params["provenance"])
+        job = _job(ctx, tree, subject.title, Path(data_root.path), mountpoint)
+        _say_what_stays_closed(job)
+        _look_at(tree)
+        _mount(job, foreground=foreground)
     ctx.obj.damage = False  # what is mounted is mounted: what is missing was said, and is no failure
 
 
-def _mount_everything(ctx: click.Context, only: str | None, second: Path | None) -> None:
-    """Mount the whole store, with nothing in it that could be executed."""
+def _job(ctx: click.Context, tree: UnionTree, title: str, store: Path, mountpoint: Path) -> Job:
+    """What to serve, and how: as the command line says; raises as `check_mountpoint` and `driver_named`."""
     from layerfs.views.fuse.driver import MountOptions
     from layerfs.views.fuse.drivers import driver_named
     from layerfs.views.fuse.mountpoint import check_mountpoint
     from layerfs.views.fuse.server import Job
 
-    from ..wholestores import chosen_parts, whole_tree
-
-    mountpoint = _place_of_everything(ctx, only, second)
     given = ctx.params
-    stores = chosen_parts(ctx)
-    path = next(iter(stores.values())).path
-    target = check_mountpoint(mountpoint, Path(path))
+    target = check_mountpoint(mountpoint, store)
     options = MountOptions(
-        source=f"all of {printable(path)}",
+        source=printable(title),
         allow_other=given["allow_other"],
         passthrough=given["passthrough"],
         ignore_permissions=given["ignore_permissions"],
-        noexec=True,
+        noexec=given["noexec"] or given["everything"],
     )
-    tree = whole_tree(stores, listed=given["provenance"])
-    job = Job(driver_named(given["driver_name"]), tree, target, options, _log_to_syslog)
-    _mount(job, foreground=given["foreground"])
-    ctx.obj.damage = False  # as below: what is missing was said
+    return Job(driver_named(given["driver_name"]), tree, target, options, _log_to_syslog)
+
+
+def _everything(ctx: click.Context, only: str | None, second: Path | None) -> Job:
+    """The whole store, with nothing in it that could be executed."""
+    from ..wholestores import chosen_parts, whole_tree
+
+    mountpoint = _place_of_everything(ctx, only, second)
+    stores = chosen_parts(ctx)
+    path = next(iter(stores.values())).path
+    tree = whole_tree(stores, listed=ctx.params["provenance"])
+    return _job(ctx, tree, f"all of {path}", Path(path), mountpoint)
 
 
 def _place_of_everything(ctx: click.Context, only: str | None, second: Path | None) -> Path:
