@@ -128,11 +128,43 @@ def test_every_container_is_as_in_its_own_mount(whole: Whole) -> None:
     assert compared > 1
 
 
+def test_hidden_files_are_those_of_their_layers(whole: Whole) -> None:
+    """Each that `deleted` lists, as it is in the image as of its layer, with what hides it."""
+    name = whole.kind.tagged
+    top = whole.top / "deleted" / name.replace(":", "/")
+    as_of = whole.top / "up-to" / whole.store.image(name).id.hex
+    rows = layerfs(whole.path, "deleted", "--format", "json", name).json
+    expected = {f"{row['path'][1:]}@{row['layer']}": row for row in rows}
+    found = {
+        os.path.relpath(os.path.join(directory, file), top): Path(directory, file)
+        for directory, _, files in os.walk(top)
+        for file in files
+    }
+    assert found.keys() == expected.keys() != set()
+    for hidden, row in expected.items():
+        own, shown = found[hidden].lstat(), (as_of / f"{row['layer']:02}" / row["path"][1:]).lstat()
+        assert (own.st_mode, own.st_uid, own.st_size, own.st_mtime_ns) == (
+            *(shown.st_mode, shown.st_uid, shown.st_size, shown.st_mtime_ns),
+        )
+        if found[hidden].is_symlink():
+            continue
+        assert os.getxattr(found[hidden], "user.layerfs.hidden_by") == b"%d" % row["hidden_by"]
+        content = (as_of / f"{row['layer']:02}" / row["path"][1:]).read_bytes()
+        assert found[hidden].read_bytes() == content
+
+
 def test_no_inode_number_is_given_twice(whole: Whole) -> None:
     """But to the names of one file: no walk takes a directory for another, nor two files for one."""
     seen: dict[int, tuple[int, Path]] = {}
     number = whole.store.image(whole.kind.image).id.hex
-    for place in ("images", "containers", f"layers/{number}", f"up-to/{number}", f"by-id/{number}"):
+    for place in (
+        "images",
+        "containers",
+        f"layers/{number}",
+        f"up-to/{number}",
+        f"by-id/{number}",
+        "deleted",
+    ):
         for directory, names, files in os.walk(whole.top / place):
             for name in (*names, *files):
                 path = Path(directory, name)
@@ -248,7 +280,7 @@ def _is_shown(directory: Path) -> bool:
 def test_namespaces_have_directories_of_their_own(tmp_path: Path) -> None:
     """Of a root with several, each is a whole tree; one that is chosen is all there is."""
     root = unpack_sample("containerd-1.6-store", tmp_path)
-    inside = {"images", "by-id", "layers", "up-to", "containers"}
+    inside = {"images", "by-id", "layers", "up-to", "containers", "deleted"}
     files = {"README", ".trackerignore"}
     spaces = open_store(root, Options(namespace="all")).namespaces()
     assert len(spaces) > 1

@@ -1,4 +1,4 @@
-"""What is where in the tree of a whole store: `images/`, `by-id/`, `layers/`, `up-to/`, `containers/`.
+"""What is where in the tree of a whole store: images, their layers and hidden files, containers.
 
 Everything is listed by what names alone tell, and the configs of images. No layer is opened for that.
 """
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from layerfs.errors import MissingFile
 from layerfs.model import READ_WRITE
-from layerfs.subject import open_subject, subject_of
+from layerfs.subject import by_layers, open_subject, subject_of
 from layerfs.views.everything.directories import Directory, Door, Text
+from layerfs.views.everything.hidden import hidden_tree
 from layerfs.views.everything.names import COLON, component
 from layerfs.views.everything.readme import readme
 from layerfs.views.provenance import TracedTree
@@ -38,14 +39,13 @@ _Level: TypeAlias = "Door | dict[str, _Level]"
 
 def everything(stores: Mapping[str, Store], contents: Callable[[Store], Contents]) -> Directory:
     """The top directory of a store; of several, by name, a directory of each."""
-    tops = {component(name): contents(store).top() for name, store in stores.items()}
+    tops = {component(name): contents(store).directories() for name, store in stores.items()}
     if len(tops) > 1:
-        listed: dict[str, Item] = dict(sorted(tops.items()))
+        listed: Mapping[str, Item] = {name: _given(top) for name, top in sorted(tops.items())}
     else:
-        (top,) = tops.values()
-        listed = dict(top.listed())
+        (listed,) = tops.values()
     whole = {"README": Text(readme(tuple(stores.values()))), ".trackerignore": Text(b""), **listed}
-    return Directory(_given(whole))
+    return _given(whole)
 
 
 class Contents:
@@ -67,21 +67,22 @@ class Contents:
         self._shown = shown
         self._listed = listed
 
-    def top(self) -> Directory:
-        """The directory of the store."""
+    def directories(self) -> Mapping[str, Item]:
+        """The directories of the store, by name."""
         found: dict[str, Item] = {
-            "images": Directory(self._images),
-            _BY_ID: Directory(self._by_id),
-            "layers": Directory(lambda: self._of_images(self._alone)),
-            "up-to": Directory(lambda: self._of_images(self._as_of)),
+            "images": _asked(lambda: self._named(self._door)),
+            _BY_ID: _asked(self._by_id),
+            "layers": _asked(lambda: self._of_images(self._alone)),
+            "up-to": _asked(lambda: self._of_images(self._as_of)),
         }
         if self._store.has_containers:
-            found["containers"] = Directory(self._containers)
-        return Directory(_given(found))
+            found["containers"] = _asked(self._containers)
+        found["deleted"] = _asked(lambda: self._named(self._deleted))
+        return found
 
     # -- images --------------------------------------------------------------------------------
 
-    def _images(self) -> dict[str, Item]:
+    def _named(self, door: Callable[[str, ImageID | None], Door]) -> dict[str, Item]:
         """Every name of an image: a directory for each part of its repository, and one for the tag."""
         names: dict[str, tuple[list[str], Door]] = {}
         for reference, image_id in self._store.repositories.rows:
@@ -89,10 +90,10 @@ class Contents:
             last = tag + (f"@{reference.digest}" if reference.digest else "")
             names[str(reference)] = (
                 [*reference.familiar_name.split("/"), last],
-                self._door(str(reference), image_id),
+                door(str(reference), image_id),
             )
         for name in sorted(self._store.other_names()):
-            names.setdefault(name, ([name], self._door(name, None)))
+            names.setdefault(name, ([name], door(name, None)))
         return _nested(names.values())
 
     def _door(self, name: str, image_id: ImageID | None) -> Door:
@@ -101,6 +102,15 @@ class Contents:
             name,
             self._created(image_id) if image_id else None,
         )
+
+    def _deleted(self, name: str, image_id: ImageID | None) -> Door:
+        created = self._created(image_id) if image_id else None
+
+        def opened() -> UnionTree:
+            subject = subject_of(self._store, self._store.image(name), name)
+            return hidden_tree(by_layers(subject).tree, created or 0)
+
+        return Door(opened, None, created)
 
     def _by_id(self) -> dict[str, Item]:
         """Every image, also those without a name."""
@@ -133,7 +143,7 @@ class Contents:
             return {f"{number:0{digits}}": door(image, number) for number in range(1, depth + 1)}
 
         return {
-            image_id.hex: Directory(functools.partial(layers, image_id), self._created(image_id))
+            image_id.hex: _asked(functools.partial(layers, image_id), self._created(image_id))
             for image_id in self._store.image_ids()
         }
 
@@ -159,7 +169,7 @@ class Contents:
         every: dict[str, Item] = {
             container_id: self._container(container_id) for container_id in sorted(names)
         }
-        listed: dict[str, Item] = {_BY_ID: Directory(_given(every))}
+        listed: dict[str, Item] = {_BY_ID: _given(every)}
         for name, container_id in sorted(
             (name, container_id) for container_id, name in names.items() if name
         ):
@@ -172,7 +182,7 @@ class Contents:
             "rootfs": Door(lambda: self._rootfs(container_id), container_id),
             "changes": Door(lambda: self._changes(container_id)),
         }
-        return Directory(_given(doors))
+        return _given(doors)
 
     def _rootfs(self, container_id: ContainerID) -> UnionTree:
         container = self._store.load_container(container_id)
@@ -226,10 +236,17 @@ def _free(name: str, taken: Container[str]) -> str:
 
 def _directories(level: Mapping[str, _Level]) -> dict[str, Item]:
     return {
-        name: item if isinstance(item, Door) else Directory(_given(_directories(item)))
+        name: item if isinstance(item, Door) else _given(_directories(item))
         for name, item in sorted(level.items())
     }
 
 
-def _given(found: Mapping[str, Item]) -> Callable[[], Mapping[str, Item]]:
-    return lambda: found
+def _given(found: Mapping[str, Item]) -> Directory:
+    """A directory of what is known already."""
+    listed = {name.encode(): item for name, item in found.items()}
+    return Directory(lambda: listed)
+
+
+def _asked(found: Callable[[], Mapping[str, Item]], mtime_ns: int | None = None) -> Directory:
+    """A directory of what is asked of the store when somebody looks into it."""
+    return Directory(lambda: {name.encode(): item for name, item in found().items()}, mtime_ns)

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping
 
     from layerfs.tree.content import Content
+    from layerfs.tree.node import Node
     from layerfs.tree.union import UnionTree
 
-__all__ = ["NO_DEVICE", "Directory", "DirectoryLayer", "Door", "Item", "Text", "number_of"]
+__all__ = ["NO_DEVICE", "Borrowed", "Directory", "DirectoryLayer", "Door", "Item", "Text", "number_of"]
 
 NO_DEVICE = -1
 """The device of what has an inode number that is distinct already."""
@@ -46,17 +47,16 @@ class Directory:
         mtime_ns: its time of modification.
     """
 
-    listed: Callable[[], Mapping[str, Item]]
+    listed: Callable[[], Mapping[bytes, Item]]
     mtime_ns: int | None = None
 
     @functools.cached_property
     def entries(self) -> Mapping[bytes, Item]:
         """What is in it, by name; raises `OSError`."""
         try:
-            listed = self.listed()
+            return self.listed()
         except CorruptStore as error:
             raise OSError(errno.EIO, str(error)) from error
-        return {name.encode(): item for name, item in listed.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +81,22 @@ class Text:
     content: bytes
 
 
-Item: TypeAlias = Directory | Door | Text
+@dataclass(frozen=True, eq=False)
+class Borrowed:
+    """A file, link or device that is an entry of another tree.
+
+    Attributes:
+        tree: that tree.
+        node: the entry in it.
+        notes: extended attributes that it has here besides; they can be read, and are not listed.
+    """
+
+    tree: UnionTree
+    node: Node
+    notes: Mapping[bytes, bytes]
+
+
+Item: TypeAlias = Borrowed | Directory | Door | Text
 
 
 def number_of(path: bytes) -> int:
@@ -96,10 +111,17 @@ class DirectoryLayer(Unmarked):
     label = "layerfs"
     identity: Hashable = None
 
-    def __init__(self, top: Directory, mtime_ns: int) -> None:
-        """Show `top` for its user alone to own; what has no time of its own has `mtime_ns`."""
+    def __init__(self, top: Directory, mtime_ns: int, device: int = NO_DEVICE) -> None:
+        """Show `top`, which the user of this process owns.
+
+        Args:
+            top: what the root is.
+            mtime_ns: the time of what has none of its own.
+            device: of all that is not borrowed.
+        """
         self._top = top
         self._mtime_ns = mtime_ns
+        self._device = device
         self._owner = os.geteuid(), os.getegid()
 
     def item(self, path: bytes) -> Item | None:
@@ -121,6 +143,9 @@ class DirectoryLayer(Unmarked):
         return None if item is None else self._entry(path, item)
 
     def _entry(self, path: bytes, item: Item) -> Entry:
+        name = path.rpartition(b"/")[2]
+        if isinstance(item, Borrowed):
+            return Entry(name, item.node.stat, whiteout=False)
         uid, gid = self._owner
         if isinstance(item, Text):
             mode, size, time = stat.S_IFREG | 0o444, len(item.content), None
@@ -128,9 +153,9 @@ class DirectoryLayer(Unmarked):
             mode, size, time = stat.S_IFDIR | 0o755, _SIZE, item.mtime_ns
         time = self._mtime_ns if time is None else time
         found = FileStat(
-            mode, 1, uid, gid, 0, size, -(-size // _BLOCK), NO_DEVICE, number_of(path), time, time, time
+            mode, 1, uid, gid, 0, size, -(-size // _BLOCK), self._device, number_of(path), time, time, time
         )
-        return Entry(path.rpartition(b"/")[2], found, whiteout=False)
+        return Entry(name, found, whiteout=False)
 
     def scan(self, path: bytes) -> Iterable[Entry]:
         """Every entry of the directory at `path`."""
@@ -140,24 +165,32 @@ class DirectoryLayer(Unmarked):
         return [self._entry(join(path, name), item) for name, item in found.entries.items()]
 
     def readlink(self, path: bytes) -> bytes:
-        """There are no links."""
+        """The target of a link."""
+        found = self.item(path)
+        if isinstance(found, Borrowed):
+            return found.tree.readlink(found.node)
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
 
     def open(self, path: bytes) -> Content:
         """The content of a file."""
         found = self.item(path)
+        if isinstance(found, Borrowed):
+            return found.tree.open(found.node)
         if not isinstance(found, Text):
             raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), path)
         return MemoryContent(found.content, number_of(path))
 
     def xattr_names(self, path: bytes) -> list[bytes]:
-        """None: those of a door can be read, and are not listed, so that copies do not get them."""
-        del path
-        return []
+        """Those of what is borrowed; ours can be read, and are not listed, so that copies do not get them."""
+        found = self.item(path)
+        return found.tree.xattr_names(found.node) if isinstance(found, Borrowed) else []
 
     def xattr(self, path: bytes, name: bytes) -> bytes | None:
-        """`user.layerfs.name` of a door."""
+        """Of what is borrowed its own, or a note; `user.layerfs.name` of a door."""
         found = self.item(path)
+        if isinstance(found, Borrowed):
+            value = found.tree.xattr(found.node, name)
+            return found.notes.get(name) if value is None else value
         if name == b"user.layerfs.name" and isinstance(found, Door) and found.name is not None:
             return os.fsencode(found.name)
         return None

@@ -18,6 +18,7 @@ This is {what}, read-only, as layerfs reads it.
   by-id/ID/                    every image, also one without a name
   layers/ID/NN/                layer NN of an image alone, as it is stored, with its whiteouts; 01 is the base
   up-to/ID/NN/                 the image as of its layer NN
+  deleted/REPOSITORY/TAG/      the files that a later layer of the image hides: etc/motd@2 is that of layer 2
 {containers}
 Nothing is read of an image before somebody looks into its directory. What comes into the store later is shown
 by a new mount.

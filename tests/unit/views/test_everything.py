@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
 import string
 import threading
 from typing import TYPE_CHECKING
@@ -17,10 +18,11 @@ from layerfs.errors import HostExhausted, MalformedFile, UnreadableEntry
 from layerfs.ids import ContainerID
 from layerfs.views.everything.contents import Contents, everything
 from layerfs.views.everything.directories import Directory, Door
+from layerfs.views.everything.hidden import hidden_tree
 from layerfs.views.everything.names import component, original
 from layerfs.views.everything.tree import EverythingTree
 from tests.support.inmemory import tree_of
-from tests.support.layerspec import Dir, File
+from tests.support.layerspec import Device, Dir, File
 from tests.support.toystore import ToyStore
 
 if TYPE_CHECKING:
@@ -116,13 +118,26 @@ def test_other_names_and_containers_have_directories_as_well(store: _Store) -> N
     assert len(_names(tree, b"/containers/by-id")) == 6
 
 
+def test_hidden_files_of_odd_names_are_all_there() -> None:
+    """A file whose name with its layer is a directory's, one with such a name, and one of 255 bytes."""
+    long = b"n" * 255
+    lower = {b"d@1": Dir({b"f": File(b"in")}), b"d": File(b"file"), b"d@1@1": File(b"x"), long: File(b"l")}
+    upper = {name: Device(stat.S_IFCHR) for name in lower}
+    tree = hidden_tree(tree_of(upper, lower), 1)
+    found = {name: node for name, node in tree.children(tree.root).items() if not node.is_dir}
+    assert sorted(tree.open(node).read() for node in found.values()) == [b"file", b"l", b"x"]
+    assert tree.open(tree.resolve(b"/d@1/f@1")).read() == b"in"
+    assert set(found) > {b"d@1@1", b"d@1@1@1"}
+    assert max(map(len, found)) <= 255
+
+
 class _Doors:
     """A tree of doors to small trees, and how often each was opened."""
 
     def __init__(self, number: int, most: int) -> None:
         self.opened: list[int] = []
         self.files = {index: b"%d" % index for index in range(number)}
-        doors = {str(index): Door(self._opener(index)) for index in range(number)}
+        doors = {b"%d" % index: Door(self._opener(index)) for index in range(number)}
         self.tree = EverythingTree(
             Directory(lambda: doors), mtime_ns=1, device=-1, lock=threading.RLock(), most=most
         )
@@ -156,7 +171,7 @@ def test_few_trees_are_kept_open() -> None:
 def test_a_tree_that_became_another_is_stale() -> None:
     """What the kernel knows of a tree is never answered from other layers."""
     trees = [tree_of({b"f": File(b"1")}), tree_of({b"f": File(b"2")}, {b"g": File(b"3")})]
-    doors = {"a": Door(lambda: trees.pop(0)), "b": Door(lambda: tree_of({b"f": File(b"b")}))}
+    doors = {b"a": Door(lambda: trees.pop(0)), b"b": Door(lambda: tree_of({b"f": File(b"b")}))}
     tree = EverythingTree(Directory(lambda: doors), mtime_ns=1, device=-1, lock=threading.RLock(), most=1)
     node = tree.resolve(b"/a/f")
     assert tree.open(node).read() == b"1"
@@ -180,7 +195,7 @@ def test_what_cannot_be_opened_says_why() -> None:
             raise HostExhausted(errno.EMFILE)
         return tree_of({b"f": File(b"1")})
 
-    doors = {"damaged": Door(damaged), "busy": Door(exhausted)}
+    doors = {b"damaged": Door(damaged), b"busy": Door(exhausted)}
     tree = EverythingTree(Directory(lambda: doors), mtime_ns=1, device=-1, lock=threading.RLock())
     door = tree.resolve(b"/damaged")
     for _ in range(2):
