@@ -30,7 +30,7 @@ check: system-python $(DEV) ## format, lint, types and the fast tests: half a mi
 	@$(WITH_VENV) mypy --no-error-summary
 	@$(WITH_VENV) pytest --quiet --numprocesses auto -m "$(FAST)" tests/unit tests/property tests/test_*.py
 
-bench: system-bench $(DEV) ## measure beside the kernel, fuse-overlayfs, Docker and Podman (root; half an hour)
+bench: system-bench $(DEV) ## measure beside the kernel, fuse-overlayfs, Docker and Podman (root; an hour, 6 million inodes)
 	@$(WITH_VENV) python -m tests.bench
 
 fixtures: system-test $(DEV) ## record fixtures/ anew from a real Docker Engine (root)
@@ -64,7 +64,7 @@ system-bench: system-test
 
 system-test: system-python
 	@scripts/packages.sh --optional libfuse2 fuse3 attr fuse-overlayfs docker.io docker-registry gcc libc6-dev patch rsync \
-	    skopeo umoci sleuthkit yara clamav locales zsh fish man-db
+	    skopeo umoci jq sleuthkit yara clamav locales zsh fish man-db
 
 .venv/bin/python: | system-python
 	@$(PYTHON) -m venv .venv

@@ -24,11 +24,12 @@ import click
 from .escape import json_text, printable
 from .fit import fitted, printed_width
 from .progress import clear_bar
+from .spool import in_order, kept
 from .template.fields import TemplateError, shown
 from .units import text_width
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from .table import Column, Row, Table
     from .template.compile import Template
@@ -39,17 +40,26 @@ FORMATS = ("table", "json", "jsonl", "csv", "tsv")
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 MARKDOWN = ("github", "pipe")
 
+_TAB = "\t"
 _MIN_WIDTH, _PADDING = 10, 3  # of the tabwriter in docker/cli `cli/command/formatter/formatter.go`
 
 
-def emit(table: Table[Row], rows: Iterable[Row], form: str) -> None:
+def emit(
+    table: Table[Row], rows: Iterable[Row], form: str, *, key: Callable[[Row], Any] | None = None
+) -> None:
     """Print rows in the format asked for, one by one where the format allows.
+
+    Args:
+        table: the columns.
+        rows: may be more than fit into memory.
+        form: the format.
+        key: the rows are sorted by it: a plain value, or a tuple of such; None if they are in their order.
 
     Raises:
         click.BadParameter: the format is none, or a template that cannot be applied.
     """
     try:
-        for text in _pieces(table, rows, form):
+        for text in _pieces(table, rows, form, key):
             clear_bar(sys.stdout)
             sys.stdout.write(text)
     except TemplateError as error:
@@ -112,23 +122,73 @@ def _bad_format(problem: str) -> click.BadParameter:
 # -- formats -------------------------------------------------------------------------------------
 
 
-def _pieces(table: Table[Row], rows: Iterable[Row], form: str) -> Iterator[str]:
+def _pieces(
+    table: Table[Row], rows: Iterable[Row], form: str, key: Callable[[Row], Any] | None
+) -> Iterator[str]:
     """The output in pieces; formats that allow it are written row by row."""
     if form == "json":
-        yield json_text([table.record(row) for row in rows], indent=2) + "\n"
+        yield from _array(_sorted(rows, key, lambda row: json_text(table.record(row), indent=2)))
     elif form == "jsonl":
-        yield from (json_text(table.record(row)) + "\n" for row in rows)
+        yield from _lines(rows, key, lambda row: json_text(table.record(row)))
     elif form in DELIMITERS:
-        yield from _delimited(table, rows, DELIMITERS[form])
+        yield from _delimited(table, rows, DELIMITERS[form], key)
     elif form == "table":
-        yield from _listed(table, rows)
-    elif is_template(form) and form.startswith("table"):
-        yield from _aligned(_cells(table, rows, form.removeprefix("table").strip(" ")))
-    elif is_template(form):
+        if table.narrow and printed_width() is not None:  # read by a human, so there are few
+            yield from _listed(table, sorted(rows, key=key) if key else rows)
+        else:
+            yield from _aligned_rows(table, rows, key)
+    elif is_template(form) and not form.startswith("table"):
         template = _compiled(form.strip(" "))
-        yield from (template.render(table.fields(row)) + "\n" for row in rows)
-    else:
-        yield _tabulated(table, rows, form)
+        yield from _lines(rows, key, lambda row: template.render(table.fields(row)))
+    else:  # formats that need all rows at once
+        listed = sorted(rows, key=key) if key else rows
+        if is_template(form):
+            yield from _aligned(_cells(table, listed, form.removeprefix("table").strip(" ")))
+        else:
+            yield _tabulated(table, listed, form)
+
+
+def _lines(
+    rows: Iterable[Row], key: Callable[[Row], Any] | None, made: Callable[[Row], str]
+) -> Iterator[str]:
+    """A line of each row, one by one unless they are to be sorted."""
+    lines = (made(row) + "\n" for row in rows) if key is None else _sorted(rows, key, made, "\n")
+    yield from lines
+
+
+def _sorted(
+    rows: Iterable[Row], key: Callable[[Row], Any] | None, made: Callable[[Row], str], end: str = ""
+) -> Iterator[str]:
+    """The text of each row, once all rows were there; a row is kept no longer than its text takes."""
+    if key is None:
+        return kept(made(row) + end for row in rows)
+    return in_order((key(row), made(row) + end) for row in rows)
+
+
+def _array(elements: Iterator[str]) -> Iterator[str]:
+    """A JSON array of elements that are written with an indent of 2."""
+    before = "[\n  "
+    for element in elements:
+        yield before + element.replace("\n", "\n  ")
+        before = ",\n  "
+    yield "\n]\n" if before.startswith(",") else "[]\n"
+
+
+def _aligned_rows(table: Table[Row], rows: Iterable[Row], key: Callable[[Row], Any] | None) -> Iterator[str]:
+    """As `_aligned`, of lines that have all columns: the widths are known once all lines are."""
+    columns = table.shown_columns()
+    headers = [column.header for column in columns]
+    widths = [max(_MIN_WIDTH, len(header) + _PADDING) for header in headers[:-1]]
+
+    def line(row: Row) -> str:
+        cells = [column.words(row) for column in columns]
+        for place, cell in enumerate(cells[:-1]):
+            widths[place] = max(widths[place], len(cell) + _PADDING)
+        return _TAB.join(cells)  # which is in no cell, as it is not printable
+
+    found = _sorted(rows, key, line)
+    for cells in chain([headers], (text.split(_TAB) for text in found)):
+        yield "".join([*map(str.ljust, cells, widths), cells[-1]]) + "\n"
 
 
 def _listed(table: Table[Row], rows: Iterable[Row]) -> Iterator[str]:
@@ -190,16 +250,22 @@ class _Return:
         return text
 
 
-def _delimited(table: Table[Row], rows: Iterable[Row], delimiter: str) -> Iterator[str]:
+def _delimited(
+    table: Table[Row], rows: Iterable[Row], delimiter: str, key: Callable[[Row], Any] | None
+) -> Iterator[str]:
     """A header line of JSON keys, and a line for each row."""
     import csv
 
-    found = iter(rows)
+    writer = csv.writer(_Return(), delimiter=delimiter, lineterminator="")
+
+    def line(row: Row) -> str:
+        made: str = writer.writerow([_cell(value) for value in table.record(row).values()])
+        return made
+
+    found = _lines(rows, key, line)
     first = list(islice(found, 1))
-    writer = csv.writer(_Return(), delimiter=delimiter, lineterminator="\n")
-    yield writer.writerow([column.key for column in table.columns if column.key])
-    for row in chain(first, found):
-        yield writer.writerow([_cell(value) for value in table.record(row).values()])
+    yield writer.writerow([column.key for column in table.columns if column.key]) + "\n"
+    yield from chain(first, found)
 
 
 def _cell(value: Any) -> str:

@@ -40,6 +40,7 @@ __all__ = ["COMMANDS", "Behind", "LazyGroup", "cli", "load", "main", "run"]
 COMMANDS = {
     "images": "List images, newest first, as `docker images` does",
     "history": "Show the steps that made an image, newest first, as `docker history` does",
+    "dockerfile": "Show the history of an image as a Dockerfile, as far as the history tells",
     "layers": "List the layers of an image or container, base first, or all layers of the root",
     "chain-id": "Compute the chain ID of an image's layers, or of diff IDs given base first",
     "inspect": "Show all that is known of images, containers and layers, as `docker inspect` does",
@@ -61,6 +62,7 @@ COMMANDS = {
     "deleted": "List the files of an image or container that a later layer hides, and recover them",
     "find": "Find entries by name, attributes or content: in one tree, or in all layers of the root",
     "waste": "Show the bytes that an image or container stores and its tree does not show",
+    "explain": "Explain how a name leads to directories, why a file is there or not, and what a word means",
     "whois": "Show what an ID, name or path belongs to: its layer, the command that made it, and its users",
     "verify": "Check that images and layers are unchanged since they were pulled or built",
     "doctor": "Find all that is damaged, missing, orphaned, left over, half-written or stale in a data root",
@@ -159,8 +161,9 @@ def _say_usage(command: click.Command) -> None:
 class Behind(click.Option):
     """A global option behind a command's name: accepted and completed, but not in the command's help."""
 
-    def __init__(self, option: click.Option) -> None:
+    def __init__(self, option: click.Option, spelled: list[str]) -> None:
         self.__dict__.update(option.__dict__)
+        self.opts = spelled  # without what means something else to the command
         self.envvar = self.default = None  # the value given before the name counts
 
     def get_help_record(self, ctx: click.Context) -> None:
@@ -171,8 +174,9 @@ def _take_global_options(command: click.Command) -> None:
     """Let a command accept the global options behind its name; its help says so in one line."""
     taken = {text for option in command.params for text in (*option.opts, *option.secondary_opts)}
     for option in cli.params:
-        if isinstance(option, click.Option) and not option.is_eager and not taken & set(option.opts):
-            command.params.append(Behind(option))
+        spelled = [text for text in option.opts if text not in taken]
+        if isinstance(option, click.Option) and not option.is_eager and spelled:
+            command.params.append(Behind(option, spelled))
     command.epilog = "Options of `layerfs` itself, as --userns or --platform, are taken here too."
 
 

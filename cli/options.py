@@ -27,6 +27,7 @@ __all__ = [
     "no_trunc_option",
     "noted",
     "one_of",
+    "options_again",
     "root_option",
     "selected_bolt_state",
     "selected_metadata",
@@ -41,6 +42,9 @@ __all__ = [
 
 DEFAULT_FORMAT = "table"
 DEFAULT_ROOT = "/var/lib/docker"
+
+_OF_A_RUN = ("verbose", "cache_dir", "no_cache", "largest_layer", "decoder_memory")
+"""Global options that do not say what is read."""
 
 _NOTED = "layerfs."  # the beginning of keys in `Context.meta`, which all contexts of a run share
 
@@ -99,6 +103,22 @@ def one_of(name: str) -> dict[str, Any]:
 def choice(context: click.Context, name: str, default: Any = None) -> Any:
     """The value of an option with the settings of `noted` or `one_of`."""
     return context.meta.get(_NOTED + name, default)
+
+
+def options_again(context: click.Context) -> list[str]:
+    """The global options of this command line, for another that reads the same.
+
+    Not those that come from the environment, which the other has too.
+    """
+    words: list[str] = []
+    for option in context.find_root().command.params:
+        given = choice(context, str(option.name).replace("_", "-"))
+        if not isinstance(option, click.Option) or given is None or option.name in _OF_A_RUN:
+            continue
+        inherited = option.value_from_envvar(context) if option.envvar else None
+        if given not in (inherited, option.default):
+            words += [option.opts[0]] if option.is_flag else [option.opts[0], str(given)]
+    return words
 
 
 def selected_root(context: click.Context) -> str:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from layerfs.errors import CorruptStore
-    from layerfs.formats.bolt import Damaged, Database
+    from layerfs.formats.bolt import Database
+    from layerfs.formats.boltdamage import Damaged
     from layerfs.hostdir import HostDir
 
 __all__ = ["NEWEST", "PREVIOUS", "read_boltfile"]

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
     from layerfs.formats.buildkit import BuildKitRecord
     from layerfs.ids import BlobDigest, ChainID, ContainerID, DiffID, ImageID
+    from layerfs.layernames import ID
     from layerfs.layertar import LayerTar
     from layerfs.model import Diagnosis, Finding, Image, Layer
+    from layerfs.steps import Walk
     from layerfs.store import Store
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "Diagnosable",
     "DoctorOptions",
     "DoctorReport",
+    "Explaining",
     "Holding",
     "Keeping",
     "LayerBlob",
@@ -312,6 +315,27 @@ class Keeping(Protocol):
 
     def stored_image(self, image: Image) -> StoredImage | None:
         """An image byte for byte; None where it cannot be named by sha256; raises `CorruptStore`."""
+
+
+# -- how a name leads to directories -------------------------------------------------------------
+
+
+@runtime_checkable
+class Explaining(Protocol):
+    """A store that can show the way from a name to directories, or tars, as one would walk it by hand."""
+
+    def explained(self, name: str, found: ID, up_to: int | None, *, every: bool) -> Walk:
+        """The steps, as far as they lead: where they end early the walk says why.
+
+        Args:
+            name: as it was given.
+            found: what it means.
+            up_to: an image as of its layer of this number; None for all of it.
+            every: whether each layer gets its steps, and not the uppermost alone.
+
+        Raises:
+            LayerNotFound: the image has no layer of that number.
+        """
 
 
 # -- what can be saved ---------------------------------------------------------------------------

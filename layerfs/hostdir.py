@@ -14,11 +14,12 @@ import errno
 import functools
 import os
 import stat
-import weakref
-from typing import TYPE_CHECKING, Protocol, Self, TypeVar
+import sys
+import threading
+from typing import TYPE_CHECKING, Self
 
-from layerfs.errors import HostExhausted
 from layerfs.hostfile import HostFile
+from layerfs.reserves import enough, make_room
 from layerfs.syscalls import PATH_CHUNK, open_beneath, own_mount, split_path
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 __all__ = [
-    "RESERVES",
     "HostDir",
     "Refused",
     "TooLarge",
@@ -35,10 +35,8 @@ __all__ = [
     "is_there",
     "xattr_names_of",
     "xattr_of",
+    "xattr_of_open",
 ]
-
-_Given = TypeVar("_Given")
-_Opened = TypeVar("_Opened")
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -47,8 +45,9 @@ _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _PATH_LIMIT = 1 << 15
 """Bytes of a path, eight times what a program can name: each step so deep down costs the way from the top."""
 
-_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _READ_CHUNK = 1 << 16
+
+_ENCODING, _ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
 
 _KINDS = {
     stat.S_IFIFO: "a FIFO",
@@ -59,17 +58,6 @@ _KINDS = {
     stat.S_IFDIR: "a directory",
     stat.S_IFREG: "a regular file",
 }
-
-
-class Reserve(Protocol):
-    """What holds descriptors that it can do without."""
-
-    def give_back(self) -> bool:
-        """Close some; False where there are none to close."""
-
-
-RESERVES: weakref.WeakSet[Reserve] = weakref.WeakSet()
-"""Asked before the host is said to be exhausted."""
 
 
 class Refused(OSError):
@@ -88,14 +76,16 @@ class HostDir:
     `HostExhausted`, which is no `OSError`: it says nothing of the evidence.
     """
 
-    __slots__ = ("_above", "_name", "_noatime", "fd")
+    __slots__ = ("_above", "_name", "_noatime", "_position", "_sealed", "fd")
 
     def __init__(self, fd: int, name: str | bytes, above: HostDir | None = None) -> None:
         """Take over `fd`; `name` is its name in messages, below `above` where that is given."""
         self.fd = fd
         self._name = name
         self._above = above
+        self._position = threading.Lock()
         self._noatime: int = above._noatime if above else os.O_NOATIME  # noqa: SLF001 - of our own class
+        self._sealed: bool = above._sealed if above else False  # noqa: SLF001
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Self:
@@ -103,9 +93,9 @@ class HostDir:
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
         opening = functools.partial(os.open, path)
         try:
-            fd = _enough(opening, flags | os.O_NOATIME)
+            fd = enough(opening, flags | os.O_NOATIME)
         except PermissionError:  # not its owner
-            fd = _enough(opening, flags)
+            fd = enough(opening, flags)
         return cls(fd, os.fspath(path))
 
     @property
@@ -143,6 +133,11 @@ class HostDir:
         raw = os.fsencode(path)
         return HostDir(self._open(raw, _DIRECTORY), raw, self)
 
+    def below(self, name: bytes) -> HostDir:
+        """The directory `name` in this one, which may be closed before it; raises as `subdir`."""
+        whole = b"/".join(part for part in (os.fsencode(self._name), name) if part)
+        return HostDir(self._open(name, _DIRECTORY), whole, self._above)
+
     def at(self, path: bytes) -> HostDir:
         """The directory at `path`, which others may use too: not to be closed; raises as `subdir`."""
         return self.subdir(path)
@@ -151,18 +146,20 @@ class HostDir:
         """The same directory, on a mount that only we have, which is read-only and notes no access.
 
         It keeps what O_NOATIME cannot: the access times of symbolic links, and of files that the
-        kernel reads for a FUSE server. Where that is not allowed (CAP_SYS_ADMIN, Linux 5.12), this
-        directory itself. What is mounted below it is not there.
+        kernel reads for a FUSE server. No device can be opened on it. What is mounted below it is not
+        there. Where that is not allowed (CAP_SYS_ADMIN, Linux 5.12), this directory itself.
         """
         mount = own_mount(self.fd)
         if mount < 0:
             return self
         try:
-            return HostDir(os.open(".", _DIRECTORY | os.O_NOATIME, dir_fd=mount), self._name, self._above)
+            found = HostDir(os.open(".", _DIRECTORY | os.O_NOATIME, dir_fd=mount), self._name, self._above)
         except OSError:
             return self
         finally:
             os.close(mount)  # the mount lives on as long as something on it is open
+        found._sealed = True
+        return found
 
     def statvfs(self) -> os.statvfs_result:
         """The file system the directory is on."""
@@ -170,23 +167,37 @@ class HostDir:
 
     def names(self) -> list[bytes]:
         """Every name in the directory, in the file system's order."""
-        return [os.fsencode(name) for name in _enough(os.listdir, self.fd)]
+        return [os.fsencode(name) for name in enough(os.listdir, self.fd)]
 
     def scan(self) -> list[tuple[bytes, os.stat_result]]:
         """Every name with its lstat, in the file system's order; a name that vanishes is left out.
 
         Raises ENOENT where the directory itself was removed.
         """
+        # a descriptor has one position, so another thread takes another descriptor
+        if not self._position.acquire(blocking=False):
+            with self.subdir(b"") as again:
+                return again.scan()
         found: list[tuple[bytes, os.stat_result]] = []
-        with _enough(os.scandir, self.fd) as entries:
-            for entry in entries:
-                try:
-                    found.append((os.fsencode(entry.name), entry.stat(follow_symlinks=False)))
-                except FileNotFoundError:
-                    continue
+        try:
+            with enough(os.scandir, self.fd) as entries:
+                for entry in entries:
+                    try:
+                        # as os.fsencode, but what the name is and how it is encoded is known
+                        name = entry.name.encode(_ENCODING, _ERRORS)
+                        found.append((name, entry.stat(follow_symlinks=False)))
+                    except FileNotFoundError:
+                        continue
+        finally:
+            self._position.release()
         if not found:
             self._check_still_there()
         return found
+
+    def scan_at(self, path: bytes) -> list[tuple[bytes, os.stat_result]]:
+        """As `scan`, of the directory at `path`."""
+        with self.subdir(path) as directory:
+            return directory.scan()
 
     def _check_still_there(self) -> None:
         """Raise ENOENT for a directory that was removed since it was opened: the C library lists it as empty.
@@ -199,10 +210,8 @@ class HostDir:
     def lstat(self, path: bytes | str = b"") -> os.stat_result:
         """The attributes of the entry itself."""
         raw = path if isinstance(path, bytes) else os.fsencode(path)
-        if not raw:
-            return os.fstat(self.fd)
         if b"/" not in raw:
-            return os.lstat(raw, dir_fd=self.fd)
+            return os.lstat(raw, dir_fd=self.fd) if raw else os.fstat(self.fd)
         fd = self._open(raw, _LOOK)
         try:
             return os.fstat(fd)
@@ -223,10 +232,12 @@ class HostDir:
     def open_file(self, path: bytes | str) -> int:
         """A descriptor for reading the regular file at `path`; anything else is `Refused`.
 
-        The entry is held by an O_PATH descriptor while its type is checked, so it cannot turn into
-        a device between the look and the open.
+        The entry is held by an O_PATH descriptor while its type is checked, so it cannot turn into a
+        device between the look and the open. On a sealed mount none is opened anyway.
         """
         raw = os.fsencode(path)
+        if self._sealed and raw and b"/" not in raw and stat.S_ISREG(os.lstat(raw, dir_fd=self.fd).st_mode):
+            return self.open_seen(raw)
         held = self._open(raw, _LOOK)
         try:
             kind = stat.S_IFMT(os.fstat(held).st_mode)
@@ -247,7 +258,7 @@ class HostDir:
 
     def listing(self) -> list[tuple[bytes, bool]]:
         """Every name, and whether it is a directory, in the file system's order."""
-        with _enough(os.scandir, self.fd) as found:
+        with enough(os.scandir, self.fd) as found:
             return [(os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)) for entry in found]
 
     def read(self, path: bytes | str, limit: int) -> bytes:
@@ -316,26 +327,9 @@ class HostDir:
             except PermissionError:
                 self._noatime = 0
             except OSError as error:
-                _make_room(error)
+                make_room(error)
                 return self._without_atime(path, flags, opener, at)
-        return _enough(functools.partial(opener, path, dir_fd=dir_fd), flags)
-
-
-def _enough(opening: Callable[[_Given], _Opened], given: _Given) -> _Opened:
-    """What `opening` opens; that the host has no descriptor left says nothing of the evidence."""
-    while True:
-        try:
-            return opening(given)
-        except OSError as error:
-            _make_room(error)
-
-
-def _make_room(error: OSError) -> None:
-    """Close what can be done without where the host had no descriptor left; raises any other error again."""
-    if error.errno not in _EXHAUSTED:
-        raise error
-    if not any(reserve.give_back() for reserve in list(RESERVES)):
-        raise HostExhausted(error.errno) from error
+        return enough(functools.partial(opener, path, dir_fd=dir_fd), flags)
 
 
 def xattr_of(place: bytes | int, name: bytes, *, follow_symlinks: bool = True) -> bytes | None:
@@ -346,6 +340,17 @@ def xattr_of(place: bytes | int, name: bytes, *, follow_symlinks: bool = True) -
         if error.errno in (errno.ENODATA, errno.ENOTSUP):
             return None
         raise
+
+
+def xattr_of_open(fd: int, name: bytes) -> bytes | None:
+    """As `xattr_of`, of an open file that probably has none: to list nothing costs less than an error."""
+    try:
+        names = os.listxattr(fd)
+    except OSError as error:
+        if error.errno == errno.ENOTSUP:
+            return None
+        raise
+    return xattr_of(fd, name) if names and os.fsdecode(name) in names else None
 
 
 def check_direct(fd: int | None) -> None:

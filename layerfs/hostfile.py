@@ -6,7 +6,7 @@ import errno
 import os
 from typing import Self
 
-__all__ = ["HostFile"]
+__all__ = ["HostFile", "read_once"]
 
 _LARGE_CHUNK = 1 << 20
 
@@ -44,3 +44,11 @@ class HostFile:
                 break
             at += done
         return content
+
+
+def read_once(fd: int, size: int) -> bytes:
+    """The first `size` bytes of a regular file, fewer where it has fewer; takes over `fd` and closes it."""
+    try:
+        return os.pread(fd, size, 0)
+    finally:
+        os.close(fd)

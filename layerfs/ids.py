@@ -10,6 +10,7 @@ moby `layer/layer.go` (CreateChainID), `daemon/graphdriver/overlay2/overlay.go` 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from typing import TYPE_CHECKING, ClassVar, Self
@@ -33,6 +34,7 @@ __all__ = [
     "chain_ids",
 ]
 
+_LINKS = 1 << 14  # chain IDs that are kept: images share most of their layers
 SHORT_HEX = 12
 """Characters of a truncated ID in Docker's tables (moby `pkg/stringid`)."""
 
@@ -163,8 +165,11 @@ def chain_id(parent: ChainID | None, diff_id: DiffID) -> ChainID:
 
     `chain(1) = diff(1)`; `chain(n) = sha256("<chain(n-1)> <diff(n)>")`, ASCII, one space, no newline.
     """
-    if parent is None:
-        return ChainID(diff_id)
+    return ChainID(diff_id) if parent is None else _linked(parent, diff_id)
+
+
+@functools.lru_cache(maxsize=_LINKS)
+def _linked(parent: ChainID, diff_id: DiffID) -> ChainID:
     return ChainID.of(f"{parent} {diff_id}".encode("ascii"))
 
 

@@ -94,6 +94,10 @@ class Names:
         """
         return self._load(self._one(name, kinds))
 
+    def meant(self, name: str, kinds: Iterable[str] = ORDER) -> ID:
+        """The ID of what `name` means, of which nothing is read; raises `LookupFailed` as `anything`."""
+        return self._one(name, kinds)
+
     def image_or_container(self, name: str) -> Image | Container:
         """What `name` means to a command about images: an image, and only if none has it a container."""
         try:

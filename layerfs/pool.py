@@ -11,7 +11,8 @@ import resource
 import threading
 from typing import TYPE_CHECKING
 
-from layerfs.hostdir import RESERVES, HostDir
+from layerfs.hostdir import HostDir
+from layerfs.reserves import RESERVES
 
 if TYPE_CHECKING:
     import os
@@ -145,11 +146,18 @@ class PooledDir(HostDir):
         opened = self._known.get(path)
         directory = opened.directory if opened else None
         if opened is None or directory is None:
-            directory = self._opener(path)
+            directory = self._open_at(path)
             self._pool.put(self._known, path, directory)
         else:
             opened.used = True
         return directory
+
+    def _open_at(self, path: bytes) -> HostDir:
+        """Open a directory below, from the one it is in if that is open: a way of one step."""
+        parent, _, name = path.rpartition(b"/")
+        opened = self._known.get(parent) if name else None
+        above = opened.directory if opened else None
+        return self._opener(path) if above is None else above.below(name)
 
     def subdir(self, path: bytes | str) -> HostDir:
         """See `HostDir`."""
@@ -174,6 +182,10 @@ class PooledDir(HostDir):
     def scan(self) -> list[tuple[bytes, os.stat_result]]:
         """See `HostDir`."""
         return self._now().scan()
+
+    def scan_at(self, path: bytes) -> list[tuple[bytes, os.stat_result]]:
+        """See `HostDir`; who lists a directory often looks into it next."""
+        return self.at(path).scan()
 
     def lstat(self, path: bytes | str = b"") -> os.stat_result:
         """See `HostDir`."""

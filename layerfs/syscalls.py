@@ -53,6 +53,7 @@ _MOUNT_ATTR_NOSUID = 0x02
 _MOUNT_ATTR_NODEV = 0x04
 _MOUNT_ATTR_NOEXEC = 0x08
 _MOUNT_ATTR_NOATIME = 0x10
+_MOUNT_ATTR_SEALED = _MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NODEV | _MOUNT_ATTR_NOATIME
 _MOUNT_ATTR_ATIMES = 0x70  # the kinds of noting accesses, of which one is chosen
 
 
@@ -130,11 +131,14 @@ def split_path(path: bytes) -> tuple[bytes, bytes]:
 
 
 def own_mount(fd: int) -> int:
-    """A new mount of a directory that is nowhere to be seen, read-only and without access times; or -1."""
+    """A new mount of a directory that is nowhere to be seen; or -1.
+
+    It is read-only, notes no access, and no device can be opened on it.
+    """
     mount = int(_syscall()(_SYS_OPEN_TREE, fd, b"", _OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_EMPTY_PATH))
     if mount < 0:
         return -1
-    attributes = _MountAttr(_MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOATIME, _MOUNT_ATTR_ATIMES)
+    attributes = _MountAttr(_MOUNT_ATTR_SEALED, _MOUNT_ATTR_ATIMES)
     size = ctypes.sizeof(attributes)
     if _syscall()(_SYS_MOUNT_SETATTR, mount, b"", _AT_EMPTY_PATH, ctypes.byref(attributes), size) < 0:
         os.close(mount)

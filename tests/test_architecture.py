@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 FLOORS = (
     ("layerfs.errors", "layerfs.ids"),
     ("layerfs.formats",),
-    ("layerfs.hostfile", "layerfs.syscalls"),
+    ("layerfs.hostfile", "layerfs.reserves", "layerfs.syscalls"),
     ("layerfs.hostdir", "layerfs.likely"),
     ("layerfs.boltfile", "layerfs.pool"),
     ("layerfs.cache", "layerfs.tree"),
-    ("layerfs.accounts", "layerfs.damage", "layerfs.model"),
+    ("layerfs.accounts", "layerfs.damage", "layerfs.model", "layerfs.steps"),
     ("layerfs.layerchain", "layerfs.layertar"),
     ("layerfs.layernames",),
     ("layerfs.naming", "layerfs.store"),

@@ -10,6 +10,7 @@ import pytest
 
 import layerfs
 from layerfs.stores.docker.dataroot import DataRoot
+from tests.support import containerdbuilder
 from tests.support.mounts import eventually, servers
 
 if TYPE_CHECKING:
@@ -104,6 +105,24 @@ def test_command_loads_what_it_needs(arguments: tuple[str, ...], dataroot_path: 
     loaded = _modules_after("--root", str(dataroot_path), *arguments)
     assert loaded & (NEVER | LEAVE_ALONE[arguments]) == set()
     assert [name for name in loaded if name.startswith(ELSEWHERE)] == []
+
+
+def test_images_of_containerd_load_no_layers(tmp_path: Path) -> None:
+    """A list of a containerd root's images loads nothing of Docker's records, of trees, of decompression."""
+    containerdbuilder.many_images(tmp_path, images=2, layers=2)
+    loaded = _modules_after("--root", str(tmp_path), "images")
+    unused = (
+        *(
+            "layerfs.stores.docker.dataroot",
+            "layerfs.stores.archive",
+            "layerfs.stores.blobs",
+            "layerfs.views",
+        ),
+        *("layerfs.stores.containerd.trees", "layerfs.stores.containerd.pods", "layerfs.formats.buildkit"),
+        *("layerfs.cache.blobs", "layerfs.tree.overlay", "layerfs.tree.tarlayer", "layerfs.analysis.tree"),
+    )
+    assert [name for name in loaded if name.startswith(unused)] == []
+    assert loaded & NEVER == set()
 
 
 @pytest.mark.fuse

@@ -33,7 +33,7 @@ __all__ = ["View", "command", "container_table"]
 @click.option("-l", "--latest", is_flag=True, help="Show the newest.")
 @filter_option(
     *("ancestor", "before", "exited", "expose", "health", "id", "is-task", "label", "name", "network"),
-    *("publish", "since", "status", "volume"),
+    *("pod", "publish", "since", "status", "volume"),
     values=filter_values,
 )
 @no_trunc_option
@@ -55,8 +55,8 @@ def command(
 
     The state is the one last recorded. A container recorded as running may have ended since, so it is shown
     as last seen running; in JSON its `state` is null and `recorded_running` is true. Containers of Kubernetes
-    are shown with their pods; --filter label=NAME=VALUE asks for labels of the pod too. Of containers of
-    nerdctl and ctr nothing on disk tells the state.
+    are shown with their pods; --filter pod=NAME asks for those of one, label=NAME=VALUE for labels of the pod
+    too. Of containers of nerdctl and ctr nothing on disk tells the state.
 
     \b
     Examples:
@@ -64,7 +64,7 @@ def command(
       layerfs containers --filter ancestor=nginx --filter status=exited
       layerfs containers --format '{{.Names}}: {{.Status}}'
       layerfs containers --format json
-      layerfs containers --filter label=io.kubernetes.pod.name=web-0
+      layerfs containers --filter pod=web-0
     """
     from layerfs.analysis.store.containers import listed_containers
 

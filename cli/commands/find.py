@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from contextlib import nullcontext
@@ -18,11 +19,12 @@ from ..places import OpenPlace, complete_place, open_words, read_place, refuse_n
 from ..progress import clear_bar, progress
 from ..rows.entries import Complaints, escaped
 from ..rows.findings import InRoot, InTree, ls_line, root_table, tree_table
+from ..spool import in_order
 from ..stores import find_name, open_root
 from ..subjects import KINDS, layer_options, open_subject, tree_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from layerfs.analysis.store.forest import Forest
     from layerfs.analysis.store.seen import LayerHit
@@ -224,15 +226,26 @@ def _in_root(root: Store, chosen: Wanted, output: Output, complaints: Complaints
         rows = (row for found in steps for row in _root_rows(forest, found, chosen, complaints))
         emit(root_table(root, full=full), rows, form)
         return
-    listed: list[InRoot] = []
+    listed = _searched(forest, steps, chosen, complaints)
+    if output.ls or output.print0:
+        _print_sorted(listed, output)
+    else:
+        emit(root_table(root, full=full), listed, form, key=_order)
+
+
+def _searched(
+    forest: Forest, steps: Iterable[list[LayerHit]], chosen: Wanted, complaints: Complaints
+) -> Iterator[InRoot]:
+    """The findings in the order of the search; so many layers are read while these are taken."""
     with progress(steps, "Searching layers", len(forest)) as watched:
         for found in watched:
-            listed += _root_rows(forest, found, chosen, complaints)
-    listed.sort(key=lambda row: (row.found.path, row.found.stage.number or 0, row.found.stage.cache_id or ""))
-    if output.ls or output.print0:
-        _print(listed, output)
-    else:
-        emit(root_table(root, full=full), listed, form)
+            yield from _root_rows(forest, found, chosen, complaints)
+
+
+def _order(row: InRoot) -> tuple[bytes, int, str]:
+    """The sort key: the path, then the layer."""
+    stage = row.found.stage
+    return row.found.path, stage.number or 0, str(stage.cache_id or "")  # a plain value
 
 
 def _complete(
@@ -263,22 +276,42 @@ def _root_rows(
         contents = contents or contents_of(forest, item.stage)
         part = Part(0, item.path[1:])
         if read := _read(contents, part, item.stat, chosen, complaints):
-            yield InRoot(item, read.target, contents.location(part), read.sha256, tuple(item.sights()))
+            yield InRoot(item, read.target, contents.location(part), read.sha256, item.sights())
 
 
 # -- lines ---------------------------------------------------------------------------------------
 
 
-def _print(rows: Iterable[InTree | InRoot], output: Output) -> None:
+def _print(rows: Iterable[InTree], output: Output) -> None:
     """Print paths as find(1) does: unchanged, but escaped on a terminal."""
-    now = time.time_ns()
-    for row in rows:
+    line = _line_of(output)
+    _write(map(line, rows), output)
+
+
+def _print_sorted(rows: Iterable[InRoot], output: Output) -> None:
+    """The same of findings that are not sorted yet."""
+    line = _line_of(output)
+    _write(in_order((_order(row), line(row)) for row in rows), output)
+
+
+def _line_of(output: Output) -> Callable[[InTree | InRoot], str]:
+    """What makes the line of a finding."""
+    if output.ls:
+        now = time.time_ns()
+        return lambda row: ls_line(row, now)
+    if output.print0:
+        return lambda row: os.fsdecode(row.found.path) + "\0"
+    if sys.stdout.isatty():
+        return lambda row: escaped(row.found.path) + "\n"
+    return lambda row: os.fsdecode(row.found.path) + "\n"
+
+
+def _write(lines: Iterable[str], output: Output) -> None:
+    """Write lines; those that are paths unchanged are written as the bytes on disk."""
+    is_text = output.ls or (sys.stdout.isatty() and not output.print0)
+    for line in lines:
         clear_bar(sys.stdout)
-        if output.ls:
-            sys.stdout.write(ls_line(row, now))
-        elif output.print0:
-            sys.stdout.buffer.write(row.found.path + b"\0")
-        elif sys.stdout.isatty():
-            sys.stdout.write(escaped(row.found.path) + "\n")
+        if is_text:
+            sys.stdout.write(line)
         else:
-            sys.stdout.buffer.write(row.found.path + b"\n")
+            sys.stdout.buffer.write(os.fsencode(line))

@@ -119,12 +119,9 @@ def command(
     if bodyfile:
         _print_body(noted, steps, period)
     else:
-        events = [Event(item.time_ns, "....", engine=item) for item in noted if period.holds(item.time_ns)]
-        with progress(steps, "Reading layers", sum(map(len, forests))) as watched:
-            for files in watched:
-                events += _moments(files, period)
-        events.sort(key=operator.attrgetter("key"))
-        emit(timeline_table(full=no_trunc, every_owner=every_owner), events, form)
+        events = _events(noted, steps, sum(map(len, forests)), period)
+        table = timeline_table(full=no_trunc, every_owner=every_owner)
+        emit(table, events, form, key=operator.attrgetter("key"))
     return complaints.code
 
 
@@ -165,22 +162,33 @@ def _all(store: Store, owners: list[Owner] | None) -> list[Owner]:
 # -- files ---------------------------------------------------------------------------------------
 
 
+def _events(
+    noted: Iterable[EngineEvent], steps: Iterable[Iterable[FileRow]], layers: int, period: Period
+) -> Iterator[Event]:
+    """All that happened in the period, in no order; so many layers are read while these are taken."""
+    for item in noted:
+        if period.holds(item.time_ns):
+            yield Event(item.time_ns, "....", engine=item)
+    with progress(steps, "Reading layers", layers) as watched:
+        for files in watched:
+            yield from _moments(files, period)
+
+
 def _files(
     forest: Forest, period: Period, digests: Digests, complaints: Complaints
-) -> Iterator[list[FileRow]]:
-    """The files of each layer with a time in the period."""
+) -> Iterator[Iterable[FileRow]]:
+    """The files of each layer with a time in the period, one layer after the other."""
     from layerfs.analysis.store.findall import contents_of
     from layerfs.analysis.store.timeline import file_versions
 
     contents = functools.lru_cache(1)(functools.partial(contents_of, forest))  # a layer's files come together
     for found, whiteouts in file_versions(forest, complaints.add):
-        rows = [
-            _row(item, contents(item.stage), digests, complaints) for item in found if _is_in(item, period)
-        ]
-        marks = [
-            _row(item, contents(item.stage), None, complaints) for item in whiteouts if _is_in(item, period)
-        ]
-        yield rows + marks
+        yield (
+            _row(item, contents(item.stage), asked, complaints)
+            for items, asked in ((found, digests), (whiteouts, None))
+            for item in items
+            if _is_in(item, period)
+        )
 
 
 def _is_in(item: LayerHit, period: Period) -> bool:
@@ -202,7 +210,7 @@ def _row(item: LayerHit, contents: Contents, digests: Digests | None, complaints
             sha256 = contents.sha256(part, item.stat) if digests.sha256 else None
     except TreeError as error:
         complaints.add(error)
-    row = InRoot(item, target, contents.location(part), sha256, tuple(item.sights()))
+    row = InRoot(item, target, contents.location(part), sha256, item.sights())
     return FileRow(row, digests is None, md5)
 
 
@@ -215,7 +223,7 @@ def _moments(files: Iterable[FileRow], period: Period) -> Iterator[Event]:
                 yield Event.of_file(moment, file)
 
 
-def _print_body(noted: Iterable[EngineEvent], steps: Iterable[list[FileRow]], period: Period) -> None:
+def _print_body(noted: Iterable[EngineEvent], steps: Iterable[Iterable[FileRow]], period: Period) -> None:
     """Print bodyfile lines in the order of reading, as mactime sorts them."""
     for item in noted:
         if period.holds(item.time_ns):

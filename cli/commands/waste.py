@@ -14,7 +14,16 @@ from ..progress import progress
 from ..rows.duplicates import show_duplicates
 from ..rows.entries import Complaints
 from ..rows.provenance import kind_option, open_stack
-from ..rows.waste import Account, exceeds, layer_table, path_table, score_words, size_words, total_table
+from ..rows.waste import (
+    Account,
+    exceeds,
+    layer_table,
+    path_table,
+    score_words,
+    size_words,
+    sums_row,
+    total_table,
+)
 from ..stores import find_names, open_root
 from ..subjects import name_argument
 
@@ -197,17 +206,29 @@ def _chosen(root: Store, *, every: bool) -> list[Image]:
 
 def _rows(root: Store, images: Sequence[Image], complaints: Complaints, *, allocated: bool) -> Iterator[Row]:
     """A row for each image; images with the same layers are measured once, damaged ones are reported."""
+    from layerfs.analysis.store.forest import Forest
+    from layerfs.analysis.store.wasteall import WasteOfAll
     from layerfs.errors import CorruptStore
 
+    forest = Forest(root, images)
+    shared = WasteOfAll(forest, allocated=allocated)
+    with progress(shared.steps(), "Reading layers", len(forest)) as watched:
+        for _ in watched:
+            pass
+    sums = shared.sums()
     known: dict[tuple[str, ...], Row] = {}
-    with progress(images, "Counting", len(images)) as watched:
-        for image in watched:
+    with progress(images, "Counting", len(images)) as counted:
+        for image in counted:
             if image.chain not in known:
                 try:
                     subject = open_stack(root, image.id, "image")
                 except CorruptStore as error:
                     root.report(error)
                     continue
-                account = Account.of(subject, complaints, allocated=allocated)
-                known[image.chain] = account.total_row()
+                found = sums.get(image.id)
+                if found and forest.shows(image, subject.tree.layers):
+                    known[image.chain] = sums_row(subject, found)
+                else:
+                    account = Account.of(subject, complaints, allocated=allocated)
+                    known[image.chain] = account.total_row()
             yield known[image.chain] | {"name": image.name, "id": image.id}

@@ -42,6 +42,8 @@ def filter_values(root: Store, name: str) -> Iterable[Any]:
         "network": networks,
         "volume": lambda config: (mount.name or mount.source for mount in config.mount_points),
     }
+    if name == "pod":
+        return (item.pod.name for item in root.containers() if item.pod)
     if name == "label":
         return (f"{key}={value}" for item in root.containers() for key, value in item.labels.items())
     if name not in values:
@@ -74,6 +76,7 @@ def container_filter(root: Store, filters: Filters) -> ContainerFilter:
         task=_task(filters.get("is-task", [])),
         published=asked_ports("publish", filters),
         exposed=asked_ports("expose", filters),
+        pods=tuple(filters.get("pod", ())),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,16 +18,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from layerfs.analysis.store.forest import Owner
-    from layerfs.analysis.store.seen import LayerHit, Sight
+    from layerfs.analysis.store.seen import LayerHit, Sights
     from layerfs.analysis.tree.find import Hit
     from layerfs.analysis.tree.versions import Hidden
     from layerfs.model import LayerInfo
     from layerfs.store import Store
     from layerfs.tree.node import FileStat
 
-__all__ = ["InRoot", "InTree", "ls_line", "owner_value", "owners_text", "root_table", "tree_table"]
+__all__ = [
+    "SHOWN_OWNERS",
+    "InRoot",
+    "InTree",
+    "ls_line",
+    "owner_value",
+    "owners_text",
+    "root_table",
+    "tree_table",
+]
 
-_SHOWN_OWNERS = 3
+SHOWN_OWNERS = 3
+"""How many images and containers are named before the others are counted."""
+
+_KNOWN = 16
 _DEVICES = (stat.S_IFCHR, stat.S_IFBLK)
 
 
@@ -72,26 +85,16 @@ class InRoot(NamedTuple):
     target: bytes | None
     backing: str
     sha256: str | None
-    sights: Sequence[Sight]
-
-    @property
-    def seen(self) -> list[Sight]:
-        """The trees that show it."""
-        return [sight for sight in self.sights if sight.known and sight.hidden is None]
-
-    @property
-    def missed(self) -> list[Sight]:
-        """The trees that hide it."""
-        return [sight for sight in self.sights if sight.hidden]
+    sights: Sights
 
     @property
     def state(self) -> str:
         """`visible` in any tree, `hidden` in all, `unknown` for damage, `used` by a build, or `unused`."""
-        if self.seen:
+        if self.sights.seen:
             return "visible"
-        if self.missed:
+        if self.sights.missed:
             return "hidden"
-        if self.sights or self.found.stage.used is None:
+        if self.sights.every or self.found.stage.used is None:
             return "unknown"
         return "used" if self.found.stage.used else "unused"
 
@@ -103,7 +106,7 @@ class InRoot(NamedTuple):
     @property
     def remark(self) -> str:
         """The trees that show it."""
-        seen = _names(self.seen, full=False)
+        seen = _seen_words(self.sights, full=False)
         return f"  ({printable(seen)})" if seen else ""
 
 
@@ -180,19 +183,19 @@ def root_table(store: Store, *, full: bool) -> Table[InRoot]:
             cache_id_column(lambda row: row.found.stage.cache_id, words, store.place_word),
             Column(
                 "visible_in",
-                lambda row: [owner_value(sight.owner) for sight in row.seen],
+                lambda row: [owner_value(sight.owner) for sight in row.sights.seen],
                 "VisibleIn",
                 "VISIBLE IN",
-                lambda row: _names(row.seen, full=full),
+                lambda row: _seen_words(row.sights, full=full),
             ),
             Column(
                 "hidden_in",
                 lambda row: [
-                    owner_value(sight.owner) | (_hidden(sight.hidden) or {}) for sight in row.missed
+                    owner_value(sight.owner) | (_hidden(sight.hidden) or {}) for sight in row.sights.missed
                 ],
                 "HiddenIn",
                 "HIDDEN IN",
-                lambda row: _names(row.missed, full=full),
+                lambda row: _missed_words(row.sights, full=full),
             ),
         ),
         ("State", "Layer", "CacheID" if store.has_places else "DiffID", "VisibleIn", "HiddenIn", "Path"),
@@ -221,11 +224,17 @@ def owner_value(owner: Owner) -> dict[str, Any]:
     return {"kind": kind, "id": str(owner.id), "name": owner.name}
 
 
-def _names(sights: Sequence[Sight], *, full: bool) -> str:
-    return owners_text([sight.owner for sight in sights], full=full)
+@functools.lru_cache(_KNOWN)  # most entries of a layer have the same
+def _seen_words(sights: Sights, *, full: bool) -> str:
+    return owners_text([sight.owner for sight in sights.seen], full=full)
 
 
-def owners_text(owners: Sequence[Owner], *, full: bool, most: int = _SHOWN_OWNERS) -> str:
+@functools.lru_cache(_KNOWN)
+def _missed_words(sights: Sights, *, full: bool) -> str:
+    return owners_text([sight.owner for sight in sights.missed], full=full)
+
+
+def owners_text(owners: Sequence[Owner], *, full: bool, most: int = SHOWN_OWNERS) -> str:
     """The names of images and containers, at most `most`; one without a name by the beginning of its ID."""
     names = list(_sorted_names(owners, full=full))
     more = 0 if full else max(len(names) - most, 0)

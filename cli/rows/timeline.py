@@ -5,19 +5,20 @@ Sources: Sleuth Kit `tsk/fs/fs_name.c` (types, `tsk_fs_name_print_mac_md5`), `to
 
 from __future__ import annotations
 
+import functools
 import stat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..table import Column, Table
 from ..units import ellipsis, human_size, middle_ellipsis, rfc3339
 from .entries import escaped, lossless, type_word
-from .findings import owner_value, owners_text
+from .findings import SHOWN_OWNERS, owner_value, owners_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from layerfs.analysis.store.forest import Owner, Stage
-    from layerfs.analysis.store.seen import Sight
+    from layerfs.analysis.store.seen import Sight, Sights
     from layerfs.analysis.store.timeline import EngineEvent, Moment
     from layerfs.tree.node import FileStat
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Event", "FileRow", "body_line", "engine_line", "timeline_table"]
 
 _NANO = 10**9
+_KNOWN = 16
 _TEXT_WIDTH = 60
 _BODY_TYPES = {
     stat.S_IFREG: "r",
@@ -109,7 +111,7 @@ def _body_name(file: FileRow) -> str:
     row = file.row
     target = f" -> {lossless(row.target)}" if row.target is not None else ""
     stage = row.found.stage
-    owners = owners_text([sight.owner for sight in row.sights], full=False)
+    owners = _owner_words(row.found.clear, full=False)
     place = " ".join(filter(None, (_layer_words(stage), owners and f"of {owners}")))
     return f"{_body_text(lossless(row.found.path) + target)} ({_body_text(place)}){_body_text(_mark(file))}"
 
@@ -126,10 +128,10 @@ def _mark(file: FileRow) -> str:
         return " (whiteout)"
     if row.state in ("unused", "used", "unknown"):
         return f" ({row.state})"
-    if not row.missed:
+    if not row.sights.missed:
         return ""
-    where = "" if row.state == "hidden" else f" in {owners_text(_owners(row.missed), full=False)}"
-    words = dict.fromkeys(_hiding(sight) for sight in row.missed)
+    where = "" if row.state == "hidden" else f" in {owners_text(_owners(row.sights.missed), full=False)}"
+    words = dict.fromkeys(_hiding(sight) for sight in row.sights.missed)
     return f" ({', '.join(words)}{where})"
 
 
@@ -141,6 +143,16 @@ def _hiding(sight: Sight) -> str:
 
 def _owners(sights: Sequence[Sight]) -> list[Owner]:
     return [sight.owner for sight in sights]
+
+
+@functools.lru_cache(_KNOWN)  # all entries of a layer have the same
+def _all_owners(clear: Sights) -> list[Owner]:
+    return _owners(clear.every)
+
+
+@functools.lru_cache(_KNOWN)
+def _owner_words(clear: Sights, *, full: bool, most: int = SHOWN_OWNERS) -> str:
+    return owners_text(_all_owners(clear), full=full, most=most)
 
 
 def _body_text(text: str) -> str:
@@ -211,7 +223,12 @@ def _owner_columns(
     """The columns of the images and containers of an event: the first of many and their number, or all."""
 
     def missed(event: Event) -> Sequence[Sight]:
-        return event.file.row.missed if event.file else ()
+        return event.file.row.sights.missed if event.file else ()
+
+    def words(event: Event) -> str:
+        if event.file:
+            return _owner_words(event.file.row.found.clear, full=full, most=1)
+        return owners_text(owners(event), full=full, most=1)
 
     def first(event: Event) -> dict[str, Any] | None:
         found = owners(event)
@@ -226,7 +243,7 @@ def _owner_columns(
             lambda event: [owner_value(owner) for owner in owners(event)],
             "Owners",
             "OF",
-            lambda event: owners_text(owners(event), full=full, most=1),
+            words,
         ),
         Column(
             "hidden_in" if every else "",
@@ -251,7 +268,7 @@ def timeline_table(*, full: bool, every_owner: bool) -> Table[Event]:
 
     def owners(event: Event) -> Sequence[Owner]:
         if event.file:
-            return _owners(event.file.row.sights)
+            return _all_owners(event.file.row.found.clear)
         return event.engine.owners if event.engine else ()
 
     def name(event: Event) -> str:

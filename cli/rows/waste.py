@@ -15,13 +15,23 @@ from .provenance import command_words, maker
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from layerfs.analysis.store.wasteall import Sums
     from layerfs.analysis.tree.waste import LayerWaste, PathWaste, Waste
     from layerfs.subject import Subject
 
     from ..amounts import Limit
     from .entries import Complaints
 
-__all__ = ["Account", "exceeds", "layer_table", "path_table", "score_words", "size_words", "total_table"]
+__all__ = [
+    "Account",
+    "exceeds",
+    "layer_table",
+    "path_table",
+    "score_words",
+    "size_words",
+    "sums_row",
+    "total_table",
+]
 
 Row: TypeAlias = dict[str, Any]
 
@@ -55,15 +65,8 @@ class Account:
 
     def total_row(self) -> Row:
         """The whole tree as a row."""
-        return {
-            "name": self._subject.title,
-            "id": getattr(self._subject.of, "id", None),
-            "layer_count": len(self._found.layers),
-            "stored": self._found.stored,
-            "wasted": self._found.wasted,
-            "efficiency": self._found.efficiency,
-            "wasted_paths": len(self._found.paths),
-        }
+        found = self._found
+        return _total_row(self._subject, found.stored, found.wasted, found.efficiency, len(found.paths))
 
     def maker(self, number: int) -> str | None:
         """What made its layer of a number, for tables."""
@@ -85,6 +88,24 @@ class Account:
     def document(self, top: int) -> Row:
         """All rows in one object."""
         return self.total_row() | {"layers": self.layer_rows(), "paths": self.path_rows(top)}
+
+
+def sums_row(subject: Subject, found: Sums) -> Row:
+    """`Account.total_row` of sums that are known otherwise."""
+    efficiency = (found.stored - found.wasted) / found.stored if found.stored else 1.0
+    return _total_row(subject, found.stored, found.wasted, efficiency, found.paths)
+
+
+def _total_row(subject: Subject, stored: int, wasted: int, efficiency: float, paths: int) -> Row:
+    return {
+        "name": subject.title,
+        "id": getattr(subject.of, "id", None),
+        "layer_count": len(subject.tree.layers),
+        "stored": stored,
+        "wasted": wasted,
+        "efficiency": efficiency,
+        "wasted_paths": paths,
+    }
 
 
 def exceeds(row: Row, max_wasted: Limit | None, min_efficiency: float | None) -> int:

@@ -15,60 +15,25 @@ import struct
 from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from layerfs.formats.boltdamage import EVERY_KEY, Damaged
 from layerfs.formats.boltpages import Pages, inline_page, plain_values, read_metas
 from layerfs.formats.errors import FormatError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from layerfs.formats.boltdamage import KeyRange
     from layerfs.formats.boltpages import Element, Meta, Page, Read
 
-_Range: TypeAlias = "tuple[bytes | None, bytes | None]"
-"""The keys from the first on, before the last; None is without end."""
+Record: TypeAlias = "tuple[dict[bytes, bytes], dict[bytes, Bucket]]"
+"""What a bucket holds: its values, and the buckets in it, by their keys."""
 
-__all__ = ["Bucket", "Damaged", "Database", "buffer_reader", "open_bolt"]
+__all__ = ["Bucket", "Database", "Record", "buffer_reader", "open_bolt"]
 
 _BUCKET_HEADER = struct.Struct("<QQ")  # root page, sequence
+_IN_VALUE = bytes(8)  # the root page of a bucket whose only page is in its value
 _MAX_DEPTH = 64
-_LONGEST_NAME = 96  # characters of a key in messages
-
-
-class Damaged(FormatError):
-    """A page, or a bucket, is not what it must be, and what it holds is lost.
-
-    Attributes:
-        page: its number; None for a fault inside a page.
-        bucket: the names of the bucket and of those it is in, outermost first.
-        first: the first key of the range that is lost; None where it is not known.
-        last: the key behind the end of that range; None where it is not known.
-    """
-
-    def __init__(self, error: FormatError, page: int | None, bucket: tuple[bytes, ...], keys: _Range) -> None:
-        """Compose the message."""
-        self.page = page
-        self.bucket = bucket
-        self.first, self.last = keys
-        where = f"bolt page {page}: " if page is not None else "in a bolt page: "
-        within = f"bucket {'/'.join(map(_shown, bucket))}" if bucket else "the outermost bucket"
-        super().__init__(
-            f"{where}{error.problem}: keys{_range_words(keys)} of {within} may be lost",
-            expected=error.expected,
-            found=error.found,
-        )
-
-
-_EVERY_KEY: _Range = (None, None)
-
-
-def _range_words(keys: _Range) -> str:
-    first = f" from {_shown(keys[0])}" if keys[0] else ""
-    last = f" before {_shown(keys[1])}" if keys[1] is not None else ""
-    return first + last
-
-
-def _shown(key: bytes) -> str:
-    text = key.decode("utf-8", "backslashreplace")
-    return text if len(text) <= _LONGEST_NAME else text[:_LONGEST_NAME] + "…"
+_NO_LEAVES: tuple[list[bytes], list[int]] = ([], [])
 
 
 class Database:
@@ -115,7 +80,7 @@ class Database:
         lost = newest_lost if bad else None
         self.problem = None if previous else _problem(self.meta, metas[0], lost=lost)
         self.lacks_meta = self.problem is not None and self.meta is metas[0]
-        self.root = Bucket(_State(pages, damaged, {}, set()), self.meta.root, 0, self.meta.sequence)
+        self.root = Bucket(_State(pages, damaged, {}, set(), {}), self.meta.root, 0, self.meta.sequence)
 
     def buckets(self) -> Iterator[Bucket]:
         """Every bucket at whatever depth, the outermost first, each before those in it."""
@@ -154,6 +119,7 @@ class _State(NamedTuple):
     told: Callable[[Damaged], None] | None
     indexes: dict[int, dict[bytes, Element]]
     disordered: set[int]
+    leaves: dict[int, tuple[list[bytes], list[int]]]
 
     def lost(self, damaged: Damaged) -> None:
         """Report damage to the caller's function, or raise it."""
@@ -214,8 +180,29 @@ class Bucket:
             if element.is_bucket and (inner := self._inner(element)):
                 yield element.key, inner
 
-    def contents(self) -> tuple[dict[bytes, bytes], dict[bytes, Bucket]]:
-        """Its values and the buckets inside it, by their keys: of a record, at one look."""
+    def records(self) -> Iterator[tuple[bytes, Record]]:
+        """The contents of every bucket inside this one."""
+        for element in self._elements():
+            if element.is_bucket and (found := self._record(element)) is not None:
+                yield element.key, found
+
+    def record(self, name: bytes) -> Record | None:
+        """The contents of the bucket called `name` inside this one, or None; looks at no other."""
+        found = self._find(name)
+        return self._record(found) if found and found.is_bucket else None
+
+    def _record(self, element: Element) -> Record | None:
+        """As `_inner` and then `contents`, in one step for the small ones, which are many."""
+        value = element.value
+        if value[:8] == _IN_VALUE and self._inline is None and len(self.names) < _MAX_DEPTH:
+            found = plain_values(value[_BUCKET_HEADER.size :])
+            if found is not None:
+                return found, {}
+        inner = self._inner(element)
+        return inner.contents() if inner else None
+
+    def contents(self) -> Record:
+        """What it holds, at one look."""
         if self._inline is not None and (found := plain_values(self._inline)) is not None:
             return found, {}
         values: dict[bytes, bytes] = {}
@@ -243,7 +230,7 @@ class Bucket:
         try:
             root, sequence, inline = self._heading(element)
         except FormatError as error:
-            self._state.lost(Damaged(error, None, names, _EVERY_KEY))
+            self._state.lost(Damaged(error, None, names, EVERY_KEY))
             return None
         return Bucket(self._state, root, element.at, sequence, names, inline)
 
@@ -262,10 +249,10 @@ class Bucket:
     def _elements(self) -> Iterator[Element]:
         """Every element of the tree, in key order."""
         if self._inline is not None:
-            page = self._page(0, _EVERY_KEY)[0]
+            page = self._page(0, EVERY_KEY)[0]
             yield from page.elements if page else ()
             return
-        pending: list[tuple[int, _Range, int]] = [(self._root, _EVERY_KEY, 0)]
+        pending: list[tuple[int, KeyRange, int]] = [(self._root, EVERY_KEY, 0)]
         seen: set[int] = set()
         while pending:
             number, keys, depth = pending.pop()
@@ -275,7 +262,7 @@ class Bucket:
                 pending.extend((child, within, depth + 1) for child, within in below)
                 yield from page.elements
 
-    def _met(self, number: int, keys: _Range, depth: int, seen: set[int]) -> bool:
+    def _met(self, number: int, keys: KeyRange, depth: int, seen: set[int]) -> bool:
         """Whether a page was reached before, or is too deep in the tree; that is reported."""
         if number in seen or depth > _MAX_DEPTH:
             self._lost(FormatError("it is reached twice, or too deep"), number, keys)
@@ -287,8 +274,10 @@ class Bucket:
         """The element of this key; None where there is none, or its page is lost, which was reported."""
         if self._at in self._state.disordered:
             return self._index().get(key)
-        number, keys = self._root, _EVERY_KEY
-        branches: list[tuple[Page, int, _Range]] = []
+        if (known := self._in_known_leaf(key)) is not None:
+            return known
+        number, keys = self._root, EVERY_KEY
+        branches: list[tuple[Page, int, KeyRange]] = []
         for _ in range(_MAX_DEPTH + 1):
             page, is_ordered = self._page(number, keys)
             if page is None:
@@ -296,6 +285,7 @@ class Bucket:
             if not is_ordered:
                 return self._index().get(key)
             if not page.children:
+                self._remember(page, number)
                 return page.find(key) or (self._astray(key, page, branches) if branches else None)
             place = max(bisect_right(page.keys, key) - 1, 0)
             branches.append((page, place, keys))
@@ -303,7 +293,25 @@ class Bucket:
         self._lost(FormatError("it is too deep"), number, keys)
         return None
 
-    def _astray(self, key: bytes, leaf: Page, branches: list[tuple[Page, int, _Range]]) -> Element | None:
+    def _in_known_leaf(self, key: bytes) -> Element | None:
+        """The element of a key in a leaf that was looked into before: some callers ask for thousands."""
+        firsts, numbers = self._state.leaves.get(self._at, _NO_LEAVES)
+        place = bisect_right(firsts, key) - 1
+        try:
+            return self._state.pages.page(numbers[place], self._at).find(key) if place >= 0 else None
+        except FormatError:
+            return None  # the way from the root meets it again, and reports it
+
+    def _remember(self, leaf: Page, number: int) -> None:
+        """Note a leaf in which every key is in its place, so what is found in it is found by any way."""
+        if self._inline is None and leaf.keys:
+            firsts, numbers = self._state.leaves.setdefault(self._at, ([], []))
+            place = bisect_right(firsts, leaf.keys[0])
+            if not place or firsts[place - 1] != leaf.keys[0]:
+                firsts.insert(place, leaf.keys[0])
+                numbers.insert(place, number)
+
+    def _astray(self, key: bytes, leaf: Page, branches: list[tuple[Page, int, KeyRange]]) -> Element | None:
         """Look for a key in the leaf beside the one that the branches lead to; None if it is not there.
 
         A branch may hold a wrong key and still be in order. It then leads to a neighbour of the right leaf:
@@ -315,7 +323,7 @@ class Bucket:
             for page, place, keys in reversed(branches)
             if side and 0 <= place + side < len(page.children)
         )
-        number, keys = next(beside, (None, _EVERY_KEY))
+        number, keys = next(beside, (None, EVERY_KEY))
         if number is None:
             return None
         for _ in range(_MAX_DEPTH):
@@ -339,7 +347,7 @@ class Bucket:
         self._state.indexes[self._at] = index
         return index
 
-    def _page(self, number: int, keys: _Range) -> tuple[Page | None, bool]:
+    def _page(self, number: int, keys: KeyRange) -> tuple[Page | None, bool]:
         """A page of this bucket, or None; whether its keys are in order and within `keys`. Reports faults."""
         try:
             if self._inline is None:
@@ -349,23 +357,23 @@ class Bucket:
         except FormatError as error:
             self._lost(error, number, keys)
             return None, False
-        is_ordered = page.ordered and (keys is _EVERY_KEY or _is_within(page.keys, keys))
+        is_ordered = page.ordered and (keys is EVERY_KEY or _is_within(page.keys, keys))
         if page.fault or not is_ordered:
             self._state.disordered.add(self._at)  # from now on, what is there is found by any key
             self._lost(FormatError(page.fault or "its keys belong elsewhere"), number, keys)
         return page, is_ordered
 
-    def _lost(self, error: FormatError, number: int, keys: _Range) -> None:
+    def _lost(self, error: FormatError, number: int, keys: KeyRange) -> None:
         self._state.lost(Damaged(error, None if self._inline is not None else number, self.names, keys))
 
 
-def _is_within(found: list[bytes], keys: _Range) -> bool:
+def _is_within(found: list[bytes], keys: KeyRange) -> bool:
     """Whether the keys of a page, which are in order, are within those that it must have."""
     first, last = keys
     return not found or ((first is None or first <= found[0]) and (last is None or found[-1] < last))
 
 
-def _below(page: Page, place: int, keys: _Range) -> tuple[int, _Range]:
+def _below(page: Page, place: int, keys: KeyRange) -> tuple[int, KeyRange]:
     """A child of a branch, and the keys that it must have; the branch has `keys` itself."""
     names = page.keys
     return page.children[place], (names[place], names[place + 1] if place + 1 < len(names) else keys[1])

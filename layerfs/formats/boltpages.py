@@ -10,6 +10,7 @@ Sources: etcd-io/bbolt `internal/common/{page,meta,bucket}.go`, `node.go` (write
 
 from __future__ import annotations
 
+import functools
 import operator
 import struct
 from bisect import bisect_left
@@ -38,6 +39,7 @@ _IS_BUCKET = 1
 _LARGEST_KEY = 32768
 _PAGE_SIZES = [1 << power for power in range(9, 25)]
 _MAX_EXTENT = 64 << 20  # bytes of one page; elements of engines have a few hundred
+_MOST_PLAIN = 64  # elements of a small bucket that are read at one look
 _KEPT = 16 << 20  # bytes of pages that are kept in memory
 _FNV_OFFSET, _FNV_PRIME = 0xCBF29CE484222325, 0x100000001B3
 
@@ -243,25 +245,40 @@ def inline_page(value: memoryview, start: int) -> Page:
 def plain_values(value: memoryview) -> dict[bytes, bytes] | None:
     """What a small bucket holds, at one look, as records are many; None where anything is odd."""
     content = bytes(value)
-    if len(content) < _PAGE_HEADER.size:
+    count = _PAGE_HEADER.unpack_from(content)[2] if len(content) >= _PAGE_HEADER.size else _MOST_PLAIN + 1
+    if count > _MOST_PLAIN:
         return None
-    number, flags, count, overflow = _PAGE_HEADER.unpack_from(content)
-    element_at = _PAGE_HEADER.size
-    at = element_at * (1 + count)
-    if (number, flags, overflow) != (0, _LEAF, 0) or at > len(content):
+    places = _plain_places(content[: _PAGE_HEADER.size + _LEAF_ELEMENT.size * count])
+    if places is None or (places and places[-1][2] > len(content)):
         return None
     found: dict[bytes, bytes] = {}
     before = b""
-    for is_bucket, position, key_size, value_size in _LEAF_ELEMENT.iter_unpack(content[element_at:at]):
-        value_at = at + key_size
+    for at, value_at, end in places:
         key = content[at:value_at]
-        if is_bucket or element_at + position != at or key <= before or key_size > _LARGEST_KEY:
+        if key <= before:
             return None
-        at = value_at + value_size
-        found[key] = content[value_at:at]
-        element_at += _LEAF_ELEMENT.size
+        found[key] = content[value_at:end]
         before = key
-    return found if at <= len(content) else None
+    return found
+
+
+@functools.lru_cache(maxsize=1 << 10)  # records of one kind differ in little else than their values
+def _plain_places(table: bytes) -> tuple[tuple[int, int, int], ...] | None:
+    """Where the keys and values of a small bucket begin and end, by its header and elements; None if odd."""
+    number, flags, count, overflow = _PAGE_HEADER.unpack_from(table)
+    element_at = _PAGE_HEADER.size
+    at = element_at + _LEAF_ELEMENT.size * count
+    if (number, flags, overflow) != (0, _LEAF, 0) or at != len(table):
+        return None
+    found: list[tuple[int, int, int]] = []
+    for is_bucket, position, key_size, value_size in _LEAF_ELEMENT.iter_unpack(table[element_at:]):
+        value_at = at + key_size
+        if is_bucket or element_at + position != at or key_size > _LARGEST_KEY:
+            return None
+        found.append((at, value_at, value_at + value_size))
+        at = value_at + value_size
+        element_at += _LEAF_ELEMENT.size
+    return tuple(found)
 
 
 def _branch(data: memoryview) -> Page:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from layerfs.formats.bolt import Bucket
 
 __all__ = [
+    "STRICTLY",
     "Leniently",
     "TypedValue",
     "any_of",
@@ -35,6 +36,7 @@ _TIME_SIZES = {1: 15, 2: 16}  # by version; the second ends in seconds of the zo
 _YEAR_1 = -62_135_596_800  # in seconds since 1970
 _NANO = 10**9
 _MOST_DIGITS = 10  # bytes of a varint of 64 bits
+_MORE = 0x80  # set in every byte of a varint but the last
 _TYPE_URL, _VALUE = 0x0A, 0x12  # fields 1 and 2, of bytes
 
 
@@ -69,6 +71,8 @@ def time_of(raw: bytes | None) -> int | None:
 
 def unsigned_of(raw: bytes) -> int:
     """An unsigned varint; raises `FormatError`."""
+    if raw and raw[0] < _MORE:
+        return raw[0]  # most are so small
     return _varint(raw, 0)[0]
 
 
@@ -106,22 +110,30 @@ class Leniently:
 
     def time(self, raw: bytes | None) -> int | None:
         """See `time_of`."""
-        return self._read(time_of, raw)
+        return self._read(time_of, raw) if raw else None
 
     def integer(self, raw: bytes | None) -> int | None:
         """See `integer_of`; None where there is none."""
-        return self._read(integer_of, raw)
+        return self._read(integer_of, raw) if raw else None
 
     def typed(self, raw: bytes | None) -> TypedValue | None:
         """See `any_of`; None where there is none."""
-        return self._read(any_of, raw)
+        return self._read(any_of, raw) if raw else None
 
-    def _read(self, parse: Callable[[bytes], _Value], raw: bytes | None) -> _Value | None:
+    def _read(self, parse: Callable[[bytes], _Value], raw: bytes) -> _Value | None:
         try:
-            return parse(raw) if raw else None
+            return parse(raw)
         except FormatError as error:
             self._told(error)
             return None
+
+
+def _refuse(error: FormatError) -> None:
+    raise error
+
+
+STRICTLY = Leniently(_refuse)
+"""Raises `FormatError` for a malformed value: for a first look at records, which are many and sound."""
 
 
 def _varint(raw: bytes, at: int) -> tuple[int, int]:
@@ -129,7 +141,7 @@ def _varint(raw: bytes, at: int) -> tuple[int, int]:
     value = 0
     for number, byte in enumerate(raw[at : at + _MOST_DIGITS]):
         value |= (byte & 0x7F) << (7 * number)
-        if byte < 0x80:
+        if byte < _MORE:
             if value >> 64:
                 break
             return value, at + number + 1

@@ -10,19 +10,19 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
-from layerfs.formats.boltvalues import Leniently, as_bytes, as_text, texts_of
+from layerfs.formats.boltvalues import STRICTLY, Leniently, as_bytes, as_text, texts_of
 from layerfs.formats.errors import FormatError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from layerfs.formats.bolt import Bucket
+    from layerfs.formats.bolt import Bucket, Record
     from layerfs.formats.boltvalues import TypedValue
 
 __all__ = ["MetaBlob", "MetaContainer", "MetaImage", "MetaLease", "MetaSnapshot", "Namespace", "parse_meta"]
 
 _Record = TypeVar("_Record")
-_Parser: TypeAlias = "Callable[[str, Bucket, Leniently], _Record]"
+_Parser: TypeAlias = "Callable[[str, Record, Leniently], _Record]"
 
 _PARTS = (b"images", b"content", b"snapshots", b"containers", b"leases", b"labels")
 
@@ -183,8 +183,9 @@ class Namespace:
     def sandbox_extensions(self, sandbox: str) -> Mapping[str, TypedValue]:
         """What others noted of a sandbox that containerd itself knows (since 1.7), by their names."""
         found = self._one("sandbox", _sandbox, sandbox, b"sandboxes")
-        older = _inner(self._outside, (b"sandboxes", as_bytes(sandbox))) if found is None else None
-        return found or (older and self._parsed("sandbox", _sandbox, sandbox, older)) or {}
+        older = _inner(self._outside, (b"sandboxes",)) if found is None else None
+        record = older.record(as_bytes(sandbox)) if older else None
+        return found or (record and self._parsed("sandbox", _sandbox, sandbox, record)) or {}
 
     def image(self, name: str) -> MetaImage | None:
         """The image of a name."""
@@ -200,24 +201,33 @@ class Namespace:
 
     def _all(self, noun: str, parse: _Parser[_Record], *path: bytes) -> Iterator[tuple[str, _Record]]:
         parent = _inner(self._bucket, path)
-        for key, inner in parent.buckets() if parent else ():
-            if (found := self._parsed(noun, parse, as_text(key), inner)) is not None:
-                yield as_text(key), found
+        for raw, record in parent.records() if parent else ():
+            key = as_text(raw)
+            if (found := self._parsed(noun, parse, key, record)) is not None:
+                yield key, found
 
     def _one(self, noun: str, parse: _Parser[_Record], key: str, *path: bytes) -> _Record | None:
         parent = self._parents.get(path) or _inner(self._bucket, path)
         if parent:
             self._parents[path] = parent  # callers ask for thousands one by one
-        inner = parent.bucket(as_bytes(key)) if parent and key else None
-        return self._parsed(noun, parse, key, inner) if inner else None
+        record = parent.record(as_bytes(key)) if parent and key else None
+        return self._parsed(noun, parse, key, record) if record else None
 
-    def _parsed(self, noun: str, parse: _Parser[_Record], key: str, bucket: Bucket) -> _Record | None:
+    def _parsed(self, noun: str, parse: _Parser[_Record], key: str, record: Record) -> _Record | None:
+        try:
+            return parse(key, record, STRICTLY)
+        except FormatError:
+            return self._told(noun, parse, key, record)
+
+    def _told(self, noun: str, parse: _Parser[_Record], key: str, record: Record) -> _Record | None:
+        """Parse once more, and report all that is malformed."""
+
         def told(error: FormatError) -> None:
             part = f"{self.name}: {noun} {ascii(key)[1:-1]}"
             self._report(FormatError(error.problem, expected=error.expected, found=error.found, part=part))
 
         try:
-            return parse(key, bucket, Leniently(told))
+            return parse(key, record, Leniently(told))
         except FormatError as error:
             told(error)
             return None
@@ -250,8 +260,8 @@ def _inner(bucket: Bucket | None, path: Iterable[bytes]) -> Bucket | None:
     return bucket
 
 
-def _image(name: str, bucket: Bucket, lenient: Leniently) -> MetaImage:
-    times, buckets = bucket.contents()
+def _image(name: str, record: Record, lenient: Leniently) -> MetaImage:
+    times, buckets = record
     target = buckets.get(b"target")
     if target is None:
         raise FormatError("names nothing", expected="a bucket target")
@@ -268,8 +278,8 @@ def _image(name: str, bucket: Bucket, lenient: Leniently) -> MetaImage:
     )
 
 
-def _blob(digest: str, bucket: Bucket, lenient: Leniently) -> MetaBlob:
-    values, buckets = bucket.contents()
+def _blob(digest: str, record: Record, lenient: Leniently) -> MetaBlob:
+    values, buckets = record
     return MetaBlob(
         digest,
         lenient.integer(values.get(b"size")) or 0,
@@ -278,8 +288,8 @@ def _blob(digest: str, bucket: Bucket, lenient: Leniently) -> MetaBlob:
     )
 
 
-def _snapshot(key: str, bucket: Bucket, lenient: Leniently) -> MetaSnapshot:
-    values, buckets = bucket.contents()
+def _snapshot(key: str, record: Record, lenient: Leniently) -> MetaSnapshot:
+    values, buckets = record
     if not values.get(b"name"):
         raise FormatError("the snapshotter's name for it is missing")
     return MetaSnapshot(
@@ -291,8 +301,8 @@ def _snapshot(key: str, bucket: Bucket, lenient: Leniently) -> MetaSnapshot:
     )
 
 
-def _container(container_id: str, bucket: Bucket, lenient: Leniently) -> MetaContainer:
-    values, buckets = bucket.contents()
+def _container(container_id: str, record: Record, lenient: Leniently) -> MetaContainer:
+    values, buckets = record
 
     def noted(key: bytes) -> str:
         return as_text(values.get(key, b""))
@@ -310,8 +320,8 @@ def _container(container_id: str, bucket: Bucket, lenient: Leniently) -> MetaCon
     )
 
 
-def _sandbox(_: str, bucket: Bucket, lenient: Leniently) -> dict[str, TypedValue]:
-    return _extensions(bucket.bucket(b"extensions"), lenient)
+def _sandbox(_: str, record: Record, lenient: Leniently) -> dict[str, TypedValue]:
+    return _extensions(record[1].get(b"extensions"), lenient)
 
 
 def _extensions(bucket: Bucket | None, lenient: Leniently) -> dict[str, TypedValue]:
@@ -319,12 +329,13 @@ def _extensions(bucket: Bucket | None, lenient: Leniently) -> dict[str, TypedVal
     return {key: value for key, value in pairs if value}
 
 
-def _lease(lease_id: str, bucket: Bucket, lenient: Leniently) -> MetaLease:
-    snapshotters, content = bucket.bucket(b"snapshots"), bucket.bucket(b"content")
+def _lease(lease_id: str, record: Record, lenient: Leniently) -> MetaLease:
+    values, buckets = record
+    snapshotters, content = buckets.get(b"snapshots"), buckets.get(b"content")
     return MetaLease(
         lease_id,
-        lenient.time(bucket.value(b"createdat")),
-        texts_of(bucket.bucket(b"labels")),
+        lenient.time(values.get(b"createdat")),
+        texts_of(buckets.get(b"labels")),
         frozenset(
             (as_text(snapshotter), as_text(key))
             for snapshotter, inner in (snapshotters.buckets() if snapshotters else ())

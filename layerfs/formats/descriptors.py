@@ -189,9 +189,13 @@ def _descriptor(item: object) -> Descriptor:
         size,
         media_type,
         None if platform is None else _platform(platform),
-        {name: value for name, value in annotations.items() if isinstance(value, str)} or _NO_TEXTS,
+        _texts(annotations) if annotations else _NO_TEXTS,
         artifact_type,
     )
+
+
+def _texts(annotations: Json) -> Mapping[str, str]:
+    return {name: value for name, value in annotations.items() if isinstance(value, str)} or _NO_TEXTS
 
 
 def _platform(document: Json) -> Platform:

@@ -82,7 +82,7 @@ def _loaded(content: bytes, kind: type) -> Any:
 
 def _whole_characters(document: str) -> str:
     """The text of a JSON document, half surrogate pairs replaced."""
-    if not _HALF_A_PAIR.search(document):
+    if "\\u" not in document or not _HALF_A_PAIR.search(document):
         return document
     return _ESCAPE.sub(
         lambda escape: "\\ufffd" if _HALF_A_PAIR.fullmatch(escape[0], 1) else escape[0], document
@@ -166,7 +166,10 @@ def array(document: Json, key: str) -> Sequence[Any]:
 
 def texts(document: Json, key: str) -> tuple[str, ...]:
     """An array of texts; empty where it is missing or null."""
-    return tuple(_checked(item, str, f"{key}[{index}]") for index, item in enumerate(array(document, key)))
+    found = array(document, key)
+    if all(type(item) is str for item in found):
+        return tuple(found)
+    return tuple(_checked(item, str, f"{key}[{index}]") for index, item in enumerate(found))
 
 
 def texts_by_name(document: Json) -> dict[str, str]:

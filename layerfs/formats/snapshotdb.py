@@ -8,13 +8,13 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, NamedTuple
 
-from layerfs.formats.boltvalues import Leniently, as_bytes, as_text, texts_of, unsigned_of
+from layerfs.formats.boltvalues import STRICTLY, Leniently, as_bytes, as_text, texts_of, unsigned_of
 from layerfs.formats.errors import FormatError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from layerfs.formats.bolt import Bucket
+    from layerfs.formats.bolt import Bucket, Record
 
 __all__ = ["ACTIVE", "COMMITTED", "VIEW", "Snapshot", "SnapshotDB"]
 
@@ -68,8 +68,8 @@ class SnapshotDB:
         """The snapshot of a name, or None; each is read only once, as it may be the parent of many."""
         if name in self._read:
             return self._read[name]
-        bucket = self._bucket.bucket(as_bytes(name)) if self._bucket and name else None
-        found = self._parsed(name, bucket) if bucket else None
+        record = self._bucket.record(as_bytes(name)) if self._bucket and name else None
+        found = self._parsed(name, record) if record else None
         if found:
             self._read[name] = found
         return found
@@ -77,12 +77,13 @@ class SnapshotDB:
     @functools.cached_property
     def all(self) -> Mapping[str, Snapshot]:
         """Every snapshot by its name."""
-        found = (self._parsed(as_text(key), inner) for key, inner in self._buckets())
+        records = self._bucket.records() if self._bucket else ()
+        found = (self._parsed(as_text(key), record) for key, record in records)
         return {snapshot.name: snapshot for snapshot in found if snapshot}
 
     def names(self) -> Iterator[str]:
         """The name of every snapshot, sound or not; the records are not read."""
-        return (as_text(key) for key, _ in self._buckets())
+        return (as_text(key) for key, _ in (self._bucket.buckets() if self._bucket else ()))
 
     @functools.cached_property
     def lost(self) -> Mapping[str, Snapshot]:
@@ -120,16 +121,21 @@ class SnapshotDB:
                 self._report(error)
         return found
 
-    def _buckets(self) -> Iterator[tuple[bytes, Bucket]]:
-        return self._bucket.buckets() if self._bucket else iter(())
+    def _parsed(self, name: str, record: Record) -> Snapshot | None:
+        try:
+            return _snapshot(name, record, STRICTLY)
+        except FormatError:
+            return self._told(name, record)
 
-    def _parsed(self, name: str, bucket: Bucket) -> Snapshot | None:
+    def _told(self, name: str, record: Record) -> Snapshot | None:
+        """Parse once more, and report all that is malformed."""
+
         def told(error: FormatError) -> None:
             part = f"snapshot {ascii(name)[1:-1]}"
             self._report(FormatError(error.problem, expected=error.expected, found=error.found, part=part))
 
         try:
-            return _snapshot(name, bucket, Leniently(told))
+            return _snapshot(name, record, Leniently(told))
         except FormatError as error:
             told(error)
             return None
@@ -151,8 +157,8 @@ def _link(key: bytes, name: str) -> _Link:
     return _Link(name, unsigned_of(key[end + 2 :]), unsigned_of(key))
 
 
-def _snapshot(name: str, bucket: Bucket, lenient: Leniently) -> Snapshot:
-    values, buckets = bucket.contents()
+def _snapshot(name: str, record: Record, lenient: Leniently) -> Snapshot:
+    values, buckets = record
     kind = _KINDS.get(values.get(b"kind", b""))
     if kind is None or b"id" not in values:
         raise FormatError("no kind or no number", expected="both")

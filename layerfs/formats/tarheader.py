@@ -23,7 +23,7 @@ from layerfs.formats.errors import FormatError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["BLOCK", "Header", "is_header", "number", "parse", "parse_with_records", "size_of"]
+__all__ = ["BLOCK", "Header", "is_header", "number", "parse", "parse_block", "parse_with_records", "size_of"]
 
 BLOCK = 512
 """Bytes; everything in a tar is padded to a multiple of it."""
@@ -55,6 +55,7 @@ _NANOSECONDS = 1_000_000_000
 _LIMIT = 1 << 63  # numbers are of 64 bits, with a sign
 _ADLER_MODULUS = 65521
 _NO_XATTRS: Mapping[bytes, bytes] = MappingProxyType({})
+_NO_RECORDS: Mapping[bytes, bytes] = MappingProxyType({})
 
 
 class Header(NamedTuple):
@@ -116,7 +117,7 @@ def parse_with_records(raw: bytes, at: int = 0) -> tuple[Header, Mapping[bytes, 
     while at + BLOCK <= len(raw):
         kind = raw[at + 156 : at + 157]
         if kind not in _BEFORE_A_HEADER:
-            return _header(raw[at : at + BLOCK], records), records
+            return parse_block(raw[at : at + BLOCK], records), records
         size = size_of(raw[at + 124 : at + 136])
         at += BLOCK
         content = raw[at : at + size]
@@ -139,16 +140,17 @@ def is_header(block: bytes) -> bool:
         return False
 
 
-def _header(block: bytes, records: Mapping[bytes, bytes]) -> Header:
+def parse_block(block: bytes, records: Mapping[bytes, bytes] = _NO_RECORDS) -> Header:
+    """The header in one block, extended by `records`; raises as `parse`."""
     name, owner, size, mtime, checksum, kind, link, magic = _FIELDS.unpack_from(block)
     if not _is_sound(block, checksum):
         if not any(block):
             raise FormatError("no tar header", found="an empty block")
         raise FormatError("a tar header's checksum is wrong")
-    name = records.get(b"path") or _name(block, name, magic)
+    name = (records and records.get(b"path")) or _name(block, name, magic)
     if kind == b"\0":
         kind = b"5" if name.endswith(b"/") else b"0"
-    header = Header(
+    header = tuple.__new__(Header, (  # as _make does: every member of every layer goes through here
         name,
         kind,
         *_mode_and_owner(owner),
@@ -158,7 +160,7 @@ def _header(block: bytes, records: Mapping[bytes, bytes]) -> Header:
         _device(block) if kind in b"34" else (0, 0),
         _NO_XATTRS,
         kind == b"S",
-    )
+    ))  # fmt: skip
     return _extended(header, records) if records else header
 
 
@@ -228,9 +230,12 @@ def number(field: bytes, what: str) -> int:
         return value
     text = field.strip(b" \0")
     try:
-        return int(text.split(b"\0", 1)[0], 8) if text else 0
-    except ValueError as error:
-        raise _malformed(what, field) from error
+        return int(text, 8)
+    except ValueError:  # nothing, or more behind a zero byte
+        try:
+            return int(text.split(b"\0", 1)[0], 8) if text else 0
+        except ValueError as error:
+            raise _malformed(what, field) from error
 
 
 def size_of(field: bytes) -> int:

@@ -26,7 +26,9 @@ _MAX_HEADERS = 16 << 20  # bytes of extended headers before one member
 _MAX_EXTENTS = 1 << 20  # parts of one sparse file
 _EXTENSIONS = (b"x", b"L", b"K")
 _GLOBAL = b"g"
+_PLAIN = frozenset(b"%d" % kind for kind in range(8))  # whose size is that of their content
 _AHEAD = 1 << 12
+_CLOSE = 1 << 16
 
 
 class Extent(NamedTuple):
@@ -66,19 +68,28 @@ def members(read: Callable[[int, int], bytes], size: int, begin: int = 0) -> Ite
         FormatError: a header is damaged, or the tar is cut off inside of a member.
     """
     at, window, limit = begin, _Window(read, begin + size), begin + size
-    while (found := _headers(window, at)) is not None:
-        at, raw = found
-        start = at + len(raw)
-        header, records = tarheader.parse_with_records(raw)
-        stored = _stored(header, raw, records)
-        content, extents, start = _content(window, header, records, raw, start, stored)
+    while True:
+        block = window(at, BLOCK)
+        if len(block) == BLOCK and block[156:157] in _PLAIN:  # most: nothing extends its header
+            start = at + BLOCK
+            header = tarheader.parse_block(block)
+            content = stored = header.size
+            extents: tuple[Extent, ...] = (tuple.__new__(Extent, (0, stored, start)),) if stored else ()
+        elif (found := _headers(window, at)) is not None:
+            at, raw = found
+            header, records = tarheader.parse_with_records(raw)
+            stored = _stored(header, raw, records)
+            content, extents, start = _content(window, header, records, raw, at + len(raw), stored)
+        else:
+            return
         end = start + stored
         if end > limit:
             raise FormatError(
                 "a tar is cut off inside of a member", expected=f"{end - begin} bytes", found=f"{size} bytes"
             )
-        yield TarMember(header, at - begin, content, extents)
-        at = start + _padded(stored)
+        # as _make does: every member of every layer goes through here
+        yield tuple.__new__(TarMember, (header, at - begin, content, extents))
+        at = end + -stored % BLOCK
 
 
 def _content(
@@ -107,22 +118,33 @@ def _padded(size: int) -> int:
 
 
 class _Window:
-    """Reads more than asked for, as the next header often lies close behind."""
+    """Reads more than asked for, as the next header often lies close behind.
+
+    While it does, all is read that lies between, in large pieces one behind the other: the kernel then reads
+    the disk ahead of them. What it takes for single short reads would each wait for the disk.
+    """
 
     def __init__(self, read: Callable[[int, int], bytes], end: int) -> None:
         """Read by `read`, but nothing from `end` on: a tar may be only a part of its file."""
         self._read = read
         self._end = end
-        self._start, self._data = 0, b""
+        self._start, self._data = end, b""
 
     def __call__(self, offset: int, length: int) -> bytes:
         """Up to `length` bytes from `offset`."""
         begin = offset - self._start
         if begin < 0 or begin + length > len(self._data):
-            room = max(0, self._end - offset)
-            self._start, self._data = offset, self._read(offset, min(max(length, _AHEAD), room))
-            begin = 0
+            begin = self._move(offset, length)
         return self._data[begin : begin + length]
+
+    def _move(self, offset: int, length: int) -> int:
+        """Read what was asked for; where in it that begins."""
+        behind = self._start + len(self._data)
+        is_close = behind <= offset and offset + length <= behind + _CLOSE
+        self._start = behind if is_close else offset
+        size = _CLOSE if is_close else max(length, _AHEAD)
+        self._data = self._read(self._start, min(size, max(0, self._end - self._start)))
+        return offset - self._start
 
 
 def _headers(window: _Window, at: int) -> tuple[int, bytes] | None:
@@ -130,7 +152,7 @@ def _headers(window: _Window, at: int) -> tuple[int, bytes] | None:
     begin, pieces = at, b""
     while True:
         block = window(at, BLOCK)
-        if not any(block) and not pieces:
+        if not pieces and not any(block):
             if len(block) < BLOCK or not any(window(at + BLOCK, BLOCK)):
                 return None
             raise FormatError("a tar has an empty block between its members", found=f"at byte {at}")

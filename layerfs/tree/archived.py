@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 from layerfs.formats.idmap import SAME
 from layerfs.hostdir import empty_file
+from layerfs.tree.inodebase import inode_base
 from layerfs.tree.node import FileStat
 from layerfs.tree.openfile import OpenFile
-from layerfs.tree.originals import inode_base
 from layerfs.tree.overlay import RawLayer
 from layerfs.tree.source import Entry
 

@@ -101,12 +101,11 @@ class _Merge:
     def one(self, name: bytes) -> Node | None:
         """Ask the places for one name, uppermost first, until nothing below can add to it."""
         for part in self._directory.parts:
-            layer, path = self._layers[part.layer], join(part.path, name)
-            entry = layer.entry(path)
+            entry = self._layers[part.layer].entry(join(part.path, name))
             if entry is not None:
                 self._take(part, (entry,))
-            if name in self._settled:
-                break
+                if name in self._settled:
+                    break
         return self._node(name)
 
     def on(self, entry: Entry, below: Node | None) -> Node | None:
@@ -133,7 +132,7 @@ class _Merge:
                 continue
             if entry.whiteout:
                 self._settled.add(entry.name)
-            elif entry.stat.is_dir:
+            elif S_ISDIR(entry.stat.mode):
                 self._take_directory(part, entry)
             else:
                 self._settled.add(entry.name)

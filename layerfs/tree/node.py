@@ -128,9 +128,9 @@ class Node:
     @property
     def part(self) -> Part:
         """The place in a layer where the topmost object lies."""
-        layer, directory = self.within
         if self.parent is None:
             return self.within
+        layer, directory = self.within
         return Part(layer, directory + b"/" + self.name if directory else self.name)
 
     @property

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from layerfs.tree.parents import Given
 
-__all__ = ["Original"]
+__all__ = ["NO_XATTRS", "Original"]
 
-_NO_XATTRS: Mapping[bytes, bytes] = MappingProxyType({})
+NO_XATTRS: Mapping[bytes, bytes] = MappingProxyType({})
 _DIRECTORY = stat.S_IFDIR | 0o755
 _TYPE = 0o170000  # what `stat.S_IFMT` keeps of a mode, without a call for each look at one
 
@@ -48,7 +48,7 @@ class Original:
     rdev: int = 0
     links: int = 1
     target: bytes = b""
-    xattrs: Mapping[bytes, bytes] = field(default_factory=lambda: _NO_XATTRS)
+    xattrs: Mapping[bytes, bytes] = field(default_factory=lambda: NO_XATTRS)
     children: dict[bytes, Original] | None = None
 
     @property
@@ -60,6 +60,16 @@ class Original:
     def kind(self) -> int:
         """The file type bits, as `stat.S_IFREG`."""
         return self.mode & _TYPE
+
+    def drop(self) -> None:
+        """Take a name from this entry, and from all that is below it; other names of its files stay."""
+        pending = [self]
+        while pending:
+            entry = pending.pop()
+            if entry.kind == stat.S_IFDIR:
+                pending += (entry.children or {}).values()
+            else:
+                entry.links -= 1
 
     def inherit(self, within: Original | None, given: Given | None) -> None:
         """Take what the same directory has further down; what came in a header of its own, later, stays.

@@ -27,7 +27,7 @@ from layerfs.formats.unpacked import (
     stored_xattrs,
 )
 from layerfs.formats.whiteouts import OPAQUE
-from layerfs.tree.original import Original
+from layerfs.tree.original import NO_XATTRS, Original
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from layerfs.formats.tarsplit import Member
     from layerfs.tree.parents import Given
 
-__all__ = ["MOST", "Originals", "inode_base"]
+__all__ = ["MOST", "Originals"]
 
 MOST = 1 << 22
 """Originals alive at a time, about a gibibyte: several times what the largest real images have."""
@@ -46,19 +46,9 @@ _MOST_XATTRS = 4096  # of an inode: more have no room in a list of the kernel's 
 _MOST_STEPS = 1 << 24  # components of link targets: the way of every member may lead through links
 _MAX_SYMLINKS = 40
 _MOST_FAULTS = 100
+_MOST_ENTERED = 4096
 _NOBODY = 0xFFFFFFFF  # to chown(2): leave it
 _NAMESPACES = (b"user.", b"trusted.", b"security.", b"system.posix_acl_")
-_INODES = 1 << 52  # above those of real disks, below what JSON readers round
-_NUMBER_BITS, _LAYER_BITS = 22, 30
-
-
-def inode_base(key: int) -> tuple[int, int]:
-    """The device number of a layer that is on no disk (below 0), and what its inode numbers are added to.
-
-    Args:
-        key: distinct among layers, and always the same for this one.
-    """
-    return -1 - key, _INODES | key % (1 << _LAYER_BITS) << _NUMBER_BITS
 
 
 class Originals:
@@ -88,7 +78,8 @@ class Originals:
             opaque: the attribute that marks a directory as opaque.
             most: how much may be kept, in entries; a kibibyte of names and values counts as four.
             markers: whether names that begin with `.wh.` are whiteouts, as in layers, or names.
-            deleting: whether a whiteout deletes what the same archive had before it, and leaves no mark.
+            deleting: whether a whiteout deletes what the same archive had before it, and leaves no mark; so
+                does a mark of opaque with directories that have no header, and all that is in them.
 
         Raises:
             FormatError: there is more than that; and what `members` raises.
@@ -104,9 +95,10 @@ class Originals:
         self._deleting = deleting
         self._numbers = 1
         self._steps = 0
-        self._entered: tuple[bytes, Original] = b"", self.root
+        self._entered: dict[bytes, Original] = {}  # directories by the paths they were reached by
         self._asked: tuple[bytes, Original | None] = b"", self.root
         self._equal: dict[int, int] = {}
+        self._deleted: set[tuple[int, bytes]] = set()
         for member in members:
             if not isinstance(member, Segment) and member.header.is_entry:
                 self.add(member.header, member.content.size)
@@ -145,15 +137,12 @@ class Originals:
         directory = self._enter(folder, make=True)
         if directory is None:
             self._fault(path, "a part of its path is no directory: left out")
-        elif self._markers and name == OPAQUE_MARKER:
-            if not self._deleting:
-                self._set(directory, self._opaque, OPAQUE)
         elif self._markers and name.startswith(WHITEOUT):
-            self._whiteout(directory, name[len(WHITEOUT) :], header, path)
+            self._mark(directory, name, header, path)
+        elif kind := header.kind:
+            return self._entry(directory, name, kind, header, size)
         elif header.is_hard_link:
             return self._link(directory, name, header, path)
-        elif header.kind:
-            return self._entry(directory, name, header, size)
         return None
 
     def _is_too_long(self, path: bytes) -> bool:
@@ -165,13 +154,14 @@ class Originals:
     def settle(self) -> None:
         """Free what only unpacking needs."""
         self._equal.clear()
+        self._entered.clear()
+        self._deleted.clear()
 
     def _fault(self, path: bytes, what: str) -> None:
         if len(self.faults) < _MOST_FAULTS:
             self.faults.append(f"{os.fsdecode(path)}: {what}")
 
-    def _entry(self, directory: Original, name: bytes, header: Header, size: int) -> Original:
-        kind = header.kind
+    def _entry(self, directory: Original, name: bytes, kind: int, header: Header, size: int) -> Original:
         if kind == stat.S_IFDIR:
             made = (directory.children or {}).get(name)
             if made is None or made.kind != kind:  # else what is in it came before
@@ -189,6 +179,14 @@ class Originals:
         self._dress(made, header)
         return made
 
+    def _mark(self, directory: Original, name: bytes, header: Header, path: bytes) -> None:
+        if name != OPAQUE_MARKER:
+            self._whiteout(directory, name[len(WHITEOUT) :], header, path)
+        elif self._deleting:
+            self._delete_bare(directory)
+        else:
+            self._set(directory, self._opaque, OPAQUE)
+
     def _whiteout(self, directory: Original, name: bytes, header: Header, path: bytes) -> None:
         """A device 0:0 without permissions, of the marker's owner."""
         if not name:
@@ -198,6 +196,7 @@ class Originals:
         if self._deleting:
             if is_there:
                 self._delete(directory, name)
+                self._deleted.add((directory.number, name))
             return
         if is_there:
             self._fault(path, "a whiteout of what the same archive holds: left out")
@@ -289,9 +288,22 @@ class Originals:
 
     def _enter(self, folder: bytes, *, make: bool) -> Original | None:
         """The directory at a path, links on the way followed inside the layer; None where there is none."""
-        known, directory = self._entered
-        if known == folder:
-            return directory
+        known = self._entered.get(folder)
+        if known is not None:
+            return known
+        above, _, name = folder.rpartition(b"/")
+        within = self._entered.get(above)
+        found = within.children.get(name) if within and within.children else None
+        if found is None or found.kind != stat.S_IFDIR:
+            found = self._walk_to(folder, make=make)
+        if found is not None:
+            if len(self._entered) >= _MOST_ENTERED:
+                self._entered.clear()
+            self._entered[folder] = found
+        return found
+
+    def _walk_to(self, folder: bytes, *, make: bool) -> Original | None:
+        """See `_enter`."""
         way, pending = [self.root], folder.split(b"/")[::-1]
         links = 0
         while pending:
@@ -311,7 +323,6 @@ class Originals:
                 way.append(found)
             else:
                 return None
-        self._entered = folder, way[-1]
         return way[-1]
 
     def _followed(self, link: Original) -> list[bytes]:
@@ -328,8 +339,10 @@ class Originals:
             directory.children = {}
         before = directory.children.get(name)
         if before is not None:
-            self._drop(before)
+            before.drop()
             directory.links -= before.kind == stat.S_IFDIR
+            if before.kind in (stat.S_IFDIR, stat.S_IFLNK):
+                self._entered.clear()  # it may have led there
         if child.kind == stat.S_IFDIR:
             directory.links += 1
         directory.children[name] = child
@@ -340,23 +353,32 @@ class Originals:
         assert directory.children  # noqa: S101 - it has the name
         gone = directory.children.pop(name)
         directory.links -= gone.kind == stat.S_IFDIR
-        self._drop(gone)
-        self._entered = b"", self.root  # it may have been below
+        gone.drop()
+        self._entered.clear()  # it may have led there
 
-    @staticmethod
-    def _drop(gone: Original) -> None:
-        """What lay at a name, and below it, has a name less; the other names of its files stay."""
-        pending = [gone]
+    def _delete_bare(self, directory: Original) -> None:
+        """Delete every directory below one that has no header, and had none before it was deleted once."""
+        pending = [directory] if self.implied else []
         while pending:
-            entry = pending.pop()
-            if entry.kind == stat.S_IFDIR:
-                pending += (entry.children or {}).values()
-            else:
-                entry.links -= 1
+            place = pending.pop()
+            children = place.children or {}
+            self._steps += len(children)
+            if self._steps > _MOST_STEPS:
+                raise FormatError("the archive has too many marks of opaque in large directories")
+            for name, child in list(children.items()):
+                if child.kind != stat.S_IFDIR:
+                    continue
+                if child.has_header or (place.number, name) in self._deleted:
+                    pending.append(child)
+                else:
+                    self._delete(place, name)
 
     def _new(self, kind: int) -> Original:
         self._numbers += 1
-        return Original(self._numbers, links=2) if kind == stat.S_IFDIR else Original(self._numbers, kind)
+        if kind == stat.S_IFDIR:
+            return Original(self._numbers, links=2)
+        # all in order, as every entry of every layer goes through here
+        return Original(self._numbers, kind, 0, 0, None, 0, 0, 1, b"", NO_XATTRS)
 
     def _weigh(self, size: int) -> None:
         self.weight += 1 + (size >> 8)

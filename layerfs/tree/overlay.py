@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import errno
 import stat
+import time
 from typing import TYPE_CHECKING
 
 from layerfs.formats.idmap import SAME
 from layerfs.formats.unpacked import CAPABILITY, capability_inside
 from layerfs.formats.whiteouts import OPAQUE
-from layerfs.hostdir import xattr_of
+from layerfs.hostdir import xattr_of_open
 from layerfs.tree.node import FileStat
 from layerfs.tree.openfile import OpenFile
 from layerfs.tree.source import NO_MARKS, Entry, Marks, Unmarked
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 __all__ = ["OverlayLayer", "RawLayer"]
 
+_SURE = 0.1
+"""Seconds for which a layer that was there counts as there: most names are absent in most layers."""
+
 
 class RawLayer(Unmarked):
     """A `diff/` directory as it is on disk: whiteouts are devices, every attribute shows.
@@ -43,6 +47,7 @@ class RawLayer(Unmarked):
         """Read the layer whose root is `directory`; `owners` is the namespace of the engine."""
         self._directory = directory
         self._owners = None if owners.are_same else owners
+        self._there_until = 0.0
 
     @property
     def directory(self) -> HostDir:
@@ -76,16 +81,30 @@ class RawLayer(Unmarked):
             found = self._stat_of(directory.lstat(name))
         except OSError as error:
             # ENAMETOOLONG: a layer on another file system may hold longer names (ovl_lookup_single)
-            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+            if error.errno in (errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+                return None
+            if error.errno == errno.ENOENT:
+                self._check_it_is_there()
                 return None
             raise
         return Entry(name, found, whiteout=False)
 
+    def _check_it_is_there(self) -> None:
+        """Raise `OSError` where the layer itself was removed: what it had is lost then, and not absent."""
+        now = time.monotonic()
+        if now < self._there_until:
+            return
+        try:
+            links = self._directory.lstat().st_nlink
+        except FileNotFoundError:  # it was closed meanwhile, and is not found again
+            links = 0
+        if not links:
+            raise OSError(errno.EIO, "the layer's directory was removed")
+        self._there_until = now + _SURE
+
     def scan(self, path: bytes) -> Iterable[Entry]:
         """Every entry of the directory at `path`."""
-        # a listing needs a descriptor of its own, as its position belongs to the descriptor
-        with self._directory.subdir(path) as directory:
-            found = directory.scan()
+        found = self._directory.scan_at(path)
         if self._owners:
             return [Entry(name, self._stat_of(stat), whiteout=False) for name, stat in found]
         return [Entry(name, FileStat.of(stat), whiteout=False) for name, stat in found]
@@ -116,7 +135,7 @@ class RawLayer(Unmarked):
     def xattr_of_open(self, path: bytes, content: Content, name: bytes) -> bytes | None:
         """One extended attribute of the file at `path`, which is open as `content`."""
         fd = content.backing_fd()
-        return self.xattr(path, name) if fd is None else xattr_of(fd, name)
+        return self.xattr(path, name) if fd is None else xattr_of_open(fd, name)
 
     def _at(self, path: bytes) -> tuple[HostDir, bytes]:
         """The open directory that `path` is in, and its last component."""
@@ -126,7 +145,7 @@ class RawLayer(Unmarked):
 
     def _stat_of(self, found: os.stat_result) -> FileStat:
         stat_of = FileStat.of(found)
-        if self._owners:
+        if self._owners is not None:
             uid, gid = self._owners.inside(stat_of.uid, stat_of.gid)
             return stat_of._replace(uid=uid, gid=gid)
         return stat_of
@@ -167,7 +186,9 @@ class OverlayLayer:
     def entry(self, path: bytes) -> Entry | None:
         """The entry at `path`, or None."""
         found = self._stored.entry(path)
-        return self._judged(path, found) if found and _may_be_whiteout(found.stat) else found
+        if found is None or found.stat.size or not _may_be_whiteout(found.stat):
+            return found
+        return self._judged(path, found)
 
     def scan(self, path: bytes) -> Iterable[Entry]:
         """Every entry of the directory at `path`."""

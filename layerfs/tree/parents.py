@@ -13,15 +13,17 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from bisect import bisect_left
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.tree.lower import join
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from layerfs.tree.source import StoredLayer
-__all__ = ["Below", "Given", "complete", "given_to"]
+
+__all__ = ["Below", "Given", "Stack", "complete"]
 
 _NOT_COPIED = b"trusted."
 _MAX_SYMLINKS = 255
@@ -44,6 +46,89 @@ class Given(NamedTuple):
     gid: int
     mtime_ns: int
     xattrs: Mapping[bytes, bytes]
+
+
+class Stack:
+    """Layers on each other, base first, that are asked what they give to those above.
+
+    Every directory on the way is listed once in each layer. So it is known by name which layers have
+    something there, and what a question costs does not grow with the number of layers.
+    """
+
+    def __init__(self) -> None:
+        """Begin without a layer."""
+        self._layers: list[StoredLayer] = []
+        self._numbers: list[int] = []
+        self._folders: dict[bytes, _Folder] = {}
+
+    def __len__(self) -> int:
+        """How many layers there are."""
+        return len(self._layers)
+
+    def add(self, layer: StoredLayer) -> None:
+        """Put a layer on top."""
+        self._numbers.append(len(self._layers))
+        self._layers.append(layer)
+
+    def given(self, path: bytes, top: int) -> Given | None:
+        """What the directory at `path` of a layer takes of the lowest `top` layers; None if nothing.
+
+        Raises:
+            OSError: as a layer gives it.
+        """
+        number = top
+        while (number := self._next(path, number)) >= 0:
+            layer = self._layers[number]
+            try:
+                found = _followed(layer, path)
+            except NotADirectoryError:
+                return None
+            if found is not None:
+                return _given_by(layer, found)
+        return None
+
+    def _next(self, path: bytes, top: int) -> int:
+        """The uppermost of the lowest `top` layers in which no name on the way to `path` is missing; or -1.
+
+        It may be missing behind a link, or where a directory cannot be listed.
+        """
+        found, folder, having = -1, b"", self._numbers
+        for name in path.split(b"/"):
+            names = self._listed(folder, having, top)
+            found = max(found, _last(names.others.get(name, ()), top), _last(names.unlisted, top))
+            having = names.directories.get(name, [])
+            folder = join(folder, name)
+        return max(found, _last(having, top))
+
+    def _listed(self, folder: bytes, having: Sequence[int], top: int) -> _Folder:
+        """The names in a directory of those `having` it that are below `top`, and maybe of some above."""
+        names = self._folders.setdefault(folder, _Folder())
+        while names.count < len(having) and having[names.count] < top:
+            number = having[names.count]
+            names.count += 1
+            try:
+                for entry in self._layers[number].scan(folder):
+                    kind = names.directories if entry.stat.is_dir else names.others
+                    kind.setdefault(entry.name, []).append(number)
+            except OSError:
+                names.unlisted.append(number)
+        return names
+
+
+class _Folder:
+    """The names in one directory: which layers have each, by their numbers, ascending."""
+
+    def __init__(self) -> None:
+        self.directories: dict[bytes, list[int]] = {}
+        self.others: dict[bytes, list[int]] = {}
+        self.unlisted: list[int] = []
+        self.count = 0  # layers that were listed
+
+
+def _last(numbers: Sequence[int], top: int) -> int:
+    """The last of ascending numbers that is less than `top`; else -1."""
+    place = bisect_left(numbers, top)
+    return numbers[place - 1] if place else -1
 
 
 class Below:
@@ -91,22 +176,6 @@ def complete(layer: StoredLayer, path: bytes, below: Callable[[], Below | None])
                 pending.append((place.layer, found[1], place.below))
             else:
                 taking(_given_by(place.layer, found[1]))
-
-
-def given_to(layers: Iterable[StoredLayer], path: bytes) -> Given | None:
-    """What the directory at `path` takes of the layers below it, which come uppermost first; or None.
-
-    Raises:
-        OSError: as a layer gives it.
-    """
-    for layer in layers:
-        try:
-            found = _followed(layer, path)
-        except NotADirectoryError:
-            return None
-        if found is not None:
-            return _given_by(layer, found)
-    return None
 
 
 def _nearest(place: Below | None, path: bytes) -> tuple[Below, bytes] | None:

@@ -12,8 +12,8 @@ import itertools
 import threading
 from typing import TYPE_CHECKING, Protocol
 
-from layerfs.hostdir import RESERVES
 from layerfs.pool import share_of_descriptors
+from layerfs.reserves import RESERVES
 from layerfs.tree.openfile import OpenFile
 
 if TYPE_CHECKING:

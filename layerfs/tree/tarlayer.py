@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 from layerfs.errors import CorruptStore
 from layerfs.formats.errors import FormatError
 from layerfs.formats.whiteouts import TRUSTED
+from layerfs.tree.inodebase import inode_base
 from layerfs.tree.lower import join
 from layerfs.tree.node import FileStat
-from layerfs.tree.originals import MOST, Originals, inode_base
+from layerfs.tree.originals import MOST, Originals
 from layerfs.tree.parents import complete
 from layerfs.tree.source import Entry, Unmarked
 from layerfs.tree.stretch import Stretch
@@ -70,12 +71,12 @@ class TarTree:
         self.file = file
         self.originals = Originals((), TRUSTED.opaque, most, markers=markers, deleting=deleting)
         self._places: dict[int, int | Sequence[Extent]] = {}
-        for member in members:
-            made = self.originals.add(member.header, member.size)
-            if made is not None and made.kind == stat.S_IFREG and not member.header.is_hard_link:
-                whole = len(member.extents) == 1 and member.extents[0].length == member.size
+        for header, _, size, extents in members:
+            made = self.originals.add(header, size)
+            if made is not None and header.kind == stat.S_IFREG:
+                whole = len(extents) == 1 and extents[0].length == size
                 # most contents are in one piece: a number costs a fifth of an extent
-                self._places[made.number] = member.extents[0].offset if whole else member.extents
+                self._places[made.number] = extents[0].offset if whole else extents
         self.originals.settle()
         self.faults = tuple(self.originals.faults)
 
@@ -205,13 +206,15 @@ class TarLayer(Unmarked):
         return found
 
     def _entry(self, name: bytes, original: Original) -> Entry:
-        if original.kind == stat.S_IFREG:
+        kind = original.kind
+        if kind == stat.S_IFREG:
             size = original.size
         else:
-            size = _DIRECTORY_SIZE if original.kind == stat.S_IFDIR else len(original.target)
+            size = _DIRECTORY_SIZE if kind == stat.S_IFDIR else len(original.target)
         time = original.mtime_ns or 0
-        status = FileStat(
+        # as _make does: every entry of every layer goes through here
+        status = tuple.__new__(FileStat, (
             original.mode, original.links, original.uid, original.gid, original.rdev, size,
             -(-size // _BLOCK), self._device, self._inodes + original.number, time, time, time,
-        )  # fmt: skip
-        return Entry(name, status, whiteout=False)
+        ))  # fmt: skip
+        return tuple.__new__(Entry, (name, status, False))

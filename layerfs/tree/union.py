@@ -15,6 +15,7 @@ import errno
 import functools
 import logging
 import threading
+from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING
 
 from layerfs.errors import (
@@ -47,7 +48,7 @@ MAX_SYMLINKS = 40
 
 _NAME_MAX = 255  # linux/limits.h; of a tree without layers
 
-ASKED_BEFORE_LISTING = 32
+ASKED_BEFORE_LISTING = 128
 """Names asked for one by one until the whole directory is worth listing."""
 
 _EMPTY_ROOT = FileStat(0o040755, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0)
@@ -211,9 +212,9 @@ class UnionTree:
 
     def open(self, node: Node) -> Content:
         """Open a regular file for reading; a metacopy file's data come from the layers below."""
-        if node.is_dir:
-            raise IsADirectory(node.path)
-        if not node.stat.is_file:
+        if not S_ISREG(node.stat.mode):
+            if node.is_dir:
+                raise IsADirectory(node.path)
             raise UnreadableEntry(node.path, "not a regular file: never opened")
         part = node.part
         layer = self.layers[part.layer]
@@ -308,7 +309,7 @@ class UnionTree:
 
 def _check_enterable(node: Node) -> None:
     """Raise where there is nothing to look into."""
-    if not node.is_dir:
+    if not S_ISDIR(node.stat.mode):
         raise NotADirectory(node.path)
     if node.refusal:
         raise UnsupportedOverlay(node.path, node.refusal)

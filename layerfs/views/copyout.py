@@ -186,6 +186,11 @@ class CopyOut:
         if found.nlink > 1:
             self._links.setdefault(key, path)
 
+    def new_file(self, path: bytes) -> int:
+        """A descriptor to write to of a new file `path`, whose parent must have been made."""
+        parent, name = self._parent(path)
+        return os.open(name, _NEW, 0o666, dir_fd=parent)
+
     def _maker(self, found: FileStat) -> Callable[[int, CopySource, bytes], None]:
         if found.is_file:
             return self._regular

@@ -20,6 +20,7 @@ from tests.bench import (
     reading,
     report,
     roots,
+    scale,
     verifying,
 )
 from tests.bench.timing import alternate
@@ -183,6 +184,15 @@ def _memory(place: Path, _runs: int) -> str:
     return report.memory_section(found)
 
 
+def _scale(place: Path, _runs: int) -> str:
+    for name in ("root", "fuse"):
+        if missing := CAPABILITIES[name]():
+            return f"## Scale\n\nNot measured: {missing.reason}.\n"
+    found = list(scale.measure(place, scale.IMAGES, _progress))
+    _progress("")
+    return report.scale_section(found)
+
+
 def _archives(place: Path, runs: int, others: Mapping[str, Path]) -> str:
     for name in ("root", "kernel", "fuse", "dockerd"):
         if missing := CAPABILITIES[name]():
@@ -209,6 +219,7 @@ _PARTS: dict[str, Callable[[Path, int], str]] = {
     "diff": _diff,
     "export": _export,
     "verify": _verify,
+    "scale": _scale,
 }
 
 

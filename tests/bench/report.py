@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench import archives, commands, diffs, exporting, memory, reading, verifying
+from tests.bench import archives, commands, diffs, exporting, memory, reading, scale, verifying
 from tests.bench.mounts import CONTAINERD, FUSE_OVERLAYFS, KERNEL, OVERLAY2, WITHOUT_SERVER
 from tests.bench.packing import BIG_SIZE
 from tests.bench.roots import BIG, BIG_LAYERS, IMAGES
@@ -29,6 +29,7 @@ __all__ = [
     "export_section",
     "memory_section",
     "mount_section",
+    "scale_section",
     "store_section",
     "verify_section",
 ]
@@ -190,6 +191,39 @@ def memory_section(found: Medians) -> str:
     ]
     text = f"{memory.ENTRIES:,} entries in two layers.\n{_sentences(memory.__doc__ or '')}"
     return f"## Memory\n\n{text}\n\n{_table(['', *found], rows)}"
+
+
+def scale_section(roots: Sequence[scale.Root]) -> str:
+    """What whole roots take, by their size."""
+    columns = ["layerfs"]
+    for root in roots:
+        columns += [f"{root.entries / 1e6:.2f} million: s", "CPU s a million", "MiB"]
+    rows = []
+    for name in (*scale.COMMANDS, scale.MOUNT):
+        cells = [name]
+        for root in roots:
+            took = root.found[name] if root.found else None
+            if took is None:
+                cells += ["", "", ""]
+                continue
+            per_million = took.cpu / took.entries * 1e6 if took.cpu is not None else None
+            cells += [
+                f"{took.seconds:.1f}",
+                f"{per_million:.1f}" if per_million else "",
+                f"{took.resident >> 20}",
+            ]
+        rows.append(cells)
+    sizes = "; ".join(
+        f"{root.entries:,} entries in {root.layers:,} layers of {root.images:,} images" for root in roots
+    )
+    walked = {root.found[scale.MOUNT].entries for root in roots if root.found}
+    shown = (
+        f"The mount shows {' or '.join(f'{count:,}' for count in sorted(walked))} entries.\n"
+        if walked
+        else ""
+    )
+    text = f"{sizes}.\n{_sentences(scale.__doc__ or '')}\n{shown}"
+    return f"## Scale\n\n{text}\n{_table(columns, rows)}"
 
 
 def archive_section(done: Medians, mounted: Medians, size: int, held: Contents) -> str:

@@ -7,12 +7,12 @@ import statistics
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-__all__ = ["Medians", "alternate", "measured", "seconds"]
+__all__ = ["Medians", "Used", "alternate", "measured", "seconds", "used"]
 
 _MEASURE = """
 import os, sys, time
@@ -20,7 +20,8 @@ away = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_WRONLY, 0) for fd in (1, 2)]
 started = time.perf_counter()
 process = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ, file_actions=away)
 _, status, used = os.wait4(process, 0)
-print(time.perf_counter() - started, used.ru_maxrss, os.waitstatus_to_exitcode(status))
+elapsed, cpu = time.perf_counter() - started, used.ru_utime + used.ru_stime
+print(elapsed, cpu, used.ru_maxrss, os.waitstatus_to_exitcode(status))
 """
 """Run by a small process, as what the parent has resident counts as its child's until that calls exec(2)."""
 
@@ -48,6 +49,33 @@ def seconds(
     return elapsed
 
 
+class Used(NamedTuple):
+    """What a command took: seconds, of processors too, and the most bytes that one process had resident."""
+
+    seconds: float
+    cpu: float
+    resident: int
+
+
+def used(
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    good: Iterable[int] = (0,),
+) -> Used:
+    """What a command and the processes that it waited for took; raises as `seconds`."""
+    said = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", _MEASURE, *command],
+        stdout=subprocess.PIPE,
+        env=environment,
+        check=True,
+    )
+    elapsed, cpu, resident, code = said.stdout.split()
+    if int(code) not in good:
+        raise RuntimeError(f"{' '.join(command)[:300]}: exit {int(code)}")
+    return Used(float(elapsed), float(cpu), int(resident) << 10)
+
+
 def measured(
     command: Sequence[str],
     *,
@@ -55,16 +83,8 @@ def measured(
     good: Iterable[int] = (0,),
 ) -> tuple[float, int]:
     """The seconds that a command took, and the most bytes that it had resident; raises as `seconds`."""
-    said = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", _MEASURE, *command],
-        stdout=subprocess.PIPE,
-        env=environment,
-        check=True,
-    )
-    elapsed, resident, code = said.stdout.split()
-    if int(code) not in good:
-        raise RuntimeError(f"{' '.join(command)[:300]}: exit {int(code)}")
-    return float(elapsed), int(resident) << 10
+    found = used(command, environment=environment, good=good)
+    return found.seconds, found.resident
 
 
 def alternate(

@@ -443,6 +443,7 @@ NEEDLESS = {
     "chain-id": [],
     "deleted": [],
     "diff": [],
+    "dockerfile": [],
     "export": ["--format", "rootfs"],
     "find": ["/etc", "-name", "motd"],
     "hashes": ["/etc"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,12 @@ import pytest
 
 from tests.support.command import layerfs
 from tests.support.containerdroots import ContainerdRoot
+from tests.support.growth import growth_of_steps, steps
 from tests.support.samples import unpack_sample
+from tests.support.tarstacks import containerd_of_tars, member
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
@@ -234,3 +238,31 @@ def test_names_choose_what_is_checked(root: ContainerdRoot) -> None:
             assert [code for code in codes(root, name) if code != "root-altered"] == wanted, name
     refused = layerfs(root.top, "verify", "changed")
     assert refused.code == 3
+
+
+# -- deep stacks -------------------------------------------------------------------------------------
+
+
+def _deep(path: Path, depth: int) -> Path:
+    """An image of so many layers, each with files in directories that only the base has besides."""
+    base = [member(f"d{number}/f", b"base") for number in range(4 * depth)]
+    uppers = ([member(f"d{4 * at + number}/g", b"x") for number in range(4)] for at in range(1, depth))
+    return containerd_of_tars(path, {"deep:1": [base, *uppers] if depth else [[member("f", b"")]]})
+
+
+def test_a_layer_costs_the_same_however_many_are_below_it(tmp_path: Path) -> None:
+    """Directories without a header are looked for in the layers below: work grows with these, no faster."""
+    number = itertools.count()
+
+    def run(depth: int) -> Counter[str]:
+        root = _deep(tmp_path / f"root{next(number)}", depth)
+        checked: list[str] = []
+        counted = steps(
+            lambda: checked.append(layerfs(root, "verify", "--all", "--strict", "--jobs", "1").stdout)
+        )
+        assert "0 errors, 0 warnings, 0 notes" in checked[0]
+        return counted
+
+    run(0)  # what is imported now is not counted below
+    found = growth_of_steps(run, 12)
+    assert found.ratio < 7, found.what

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 WORDS = {
     "images": (),
     "history": ("demo",),
+    "dockerfile": ("demo",),
     "layers": ("demo",),
     "chain-id": ("demo",),
     "inspect": ("changed",),
@@ -73,6 +74,8 @@ REFUSED = (
     "export --layer 2 demo@1",
     "find --ls --print0 demo",
     "ls --up-to 2 --layer 1 demo",
+    "dockerfile -o /none/x --format json demo",
+    "dockerfile --force demo",
     "timeline --all demo",
     "verify --all demo",
     "waste --layers --paths demo",

@@ -91,12 +91,34 @@ FLAT = [_header, _file, _file, _file, _late_header, _opaque, _hidden, _gone, _ot
 DEEP = [_header, _file, _file, _file, _late_header, _opaque, _hidden]
 
 
+def _in_base(layer: Layer, path: str, chance: random.Random) -> None:
+    """Several things in turn: marks of a base delete what came before them in the same tar.
+
+    Only `path` itself may have a header: containerd refuses a base that deletes a directory with one.
+    """
+    turns = chance.randrange(6)
+    headed = chance.randrange(12)  # once, or not at all
+    for turn in range(turns):
+        place = path + "/e" * chance.randrange(4)
+        made = chance.randrange(5)
+        if turn == headed:
+            _header(layer, path, chance)
+        elif made == 0:
+            layer.file(f"{place}/.wh..wh..opq")
+        elif made == 1:
+            layer.whiteout(f"{place}/f1")
+        else:
+            _file(layer, place, chance)
+
+
 def _layers(chance: random.Random) -> list[bytes]:
     """Layers with a directory for each case: at a path where each layer has something, or has not."""
     layers = [Layer() for _ in range(LAYERS)]
     for case in range(CASES):
         is_deep = case % 3 == 0  # containerd refuses a layer with a way through what is no directory
-        for layer in layers:
+        if is_deep:
+            _in_base(layers[0], f"c{case}/d", chance)
+        for layer in layers[is_deep:]:
             path = f"c{case}/d" + ("/e" * chance.randrange(3) if is_deep else "")
             if chance.randrange(4):
                 chance.choice(DEEP if is_deep else FLAT)(layer, path, chance)

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from layerfs.errors import MountFailed
+from layerfs.views.fuse.attach import attach
 from layerfs.views.fuse.driver import MountOptions
-from layerfs.views.fuse.mountpoint import find_mount, unmount
+from layerfs.views.fuse.mountpoint import detach, find_mount, mount_on, put_mount, unmount
 from layerfs.views.kernel.driver import KernelDriver
-from layerfs.views.kernel.overlayfs import Way, attach
+from layerfs.views.kernel.overlayfs import Way
 from tests.support.layerspec import Dir, File, LayerSpec, materialise_stack
 from tests.support.treeview import union_of
 
@@ -87,6 +89,33 @@ def test_a_link_on_the_way_to_the_mount_point_is_not_followed(tmp_path: Path) ->
     mount = os.open(tmp_path, os.O_PATH)
     try:
         with pytest.raises(OSError, match="symbolic links"):
-            attach(mount, tmp_path / "link/m")
+            put_mount(mount, tmp_path / "link/m")
     finally:
         os.close(mount)
+    with pytest.raises(MountFailed, match="symbolic links"):
+        attach(tmp_path / "link/m", MountOptions("test"))
+    assert find_mount(tmp_path / "real/m") is None
+
+
+@pytest.mark.parametrize("options", [
+    MountOptions("a,b\\c d"), MountOptions("é" * 200, noexec=True),
+    MountOptions("open", allow_other=True), MountOptions("mine", ignore_permissions=True),
+])  # fmt: skip
+def test_older_kernels_mount_the_same(
+    options: MountOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By mount(2), where the calls that go by descriptors are missing; but that takes longer names."""
+    made = []
+    for number in (430, 100_000):  # of fsopen; and one that no kernel has
+        monkeypatch.setattr("layerfs.syscalls._SYS_FSOPEN", number)
+        device = attach(tmp_path, options)
+        try:
+            mounted = mount_on(tmp_path)  # a look at it would wait for a server
+            assert mounted
+            made.append(mounted._replace(device="", source=mounted.source[:127]))
+        finally:
+            os.close(device)
+            detach(tmp_path)
+    assert made[0] == made[1]
+    assert made[0].is_served
+    assert made[0].source == options.source[:127]

@@ -25,9 +25,9 @@ from layerfs.formats.whiteouts import TRUSTED, USER
 from layerfs.hostdir import HostDir
 from layerfs.tree.overlay import OverlayLayer, RawLayer
 from layerfs.tree.union import UnionTree
+from layerfs.views.fuse import mountpoint
 from layerfs.views.fuse.driver import MountOptions
 from layerfs.views.fuse.mountpoint import find_mount, unmount
-from layerfs.views.kernel import overlayfs
 from layerfs.views.kernel.driver import KernelDriver
 from layerfs.views.kernel.overlayfs import Way
 from tests.fuse.conftest import NOT_BY_THE_KERNEL
@@ -492,7 +492,7 @@ def test_interrupted_mount_leaves_nothing(
     """
     place = tmp_path / "m"
     place.mkdir()
-    attach = overlayfs.attach
+    attach = mountpoint.put_mount
     calls: list[Path] = []
 
     def interrupted(mount: int, place: Path) -> None:
@@ -503,7 +503,7 @@ def test_interrupted_mount_leaves_nothing(
             signal.raise_signal(signal.SIGINT)
 
     for module in ("driver", "overlayfs"):
-        monkeypatch.setattr(f"layerfs.views.kernel.{module}.attach", interrupted)
+        monkeypatch.setattr(f"layerfs.views.kernel.{module}.put_mount", interrupted)
     tree = union_of(materialise_stack(STACK[:layers], tmp_path))
     with pytest.raises(KeyboardInterrupt):
         KernelDriver([way]).mount(tree, place, MountOptions("test"))

@@ -140,6 +140,28 @@ def test_second_signal_ends_a_busy_mount_at_once(mounting: Mounting) -> None:
         os.close(busy)
 
 
+def test_foreground_says_what_it_waits_for(dataroot_path: Path, tmp_path: Path) -> None:
+    """Ctrl-C while a file is open: it can be read to its end, that is said, and a second signal ends it."""
+    mounting = Mounting(dataroot_path, tmp_path, "native")
+    with Running(mounting.command("-f", "--no-passthrough"), stderr=subprocess.PIPE) as serving:
+        assert serving.stderr
+        assert b"is mounted on" in serving.stderr.readline()
+        busy = os.open(tmp_path / "etc" / "motd", os.O_RDONLY)
+        try:
+            serving.send_signal(signal.SIGINT)
+            said = serving.stderr.readline()
+            assert said.startswith(
+                f"layerfs: warning: {tmp_path}: unmounted; what somebody has open".encode()
+            )
+            assert find_mount(tmp_path) is None
+            assert os.read(busy, 100)
+            serving.send_signal(signal.SIGTERM)
+            assert serving.wait() == -signal.SIGTERM
+        finally:
+            with suppress(OSError):  # the server is gone
+                os.close(busy)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, None])
 def test_foreground_serves_until_told(mounting: Mounting, number: signal.Signals | None) -> None:
     """With -f the command serves and says so; a signal or an unmount from outside makes it return 0."""

@@ -32,6 +32,8 @@ images -a --format json
 containers -a --size
 layers
 history app:1
+dockerfile app:1
+dockerfile box
 inspect app:1
 inspect box
 ls -lR app:1 /

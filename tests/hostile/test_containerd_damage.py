@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "ls": ("ls", "-laR", IMAGE),
     "cat": ("cat", IMAGE, "/etc/passwd"),
     "waste": ("waste", IMAGE),
+    "explain": ("explain", IMAGE, "/etc/passwd"),
     "whois": ("whois", IMAGE),
     "timeline": ("timeline", IMAGE),
     "hashes": ("hashes", IMAGE),
@@ -204,7 +205,7 @@ def garbage(_content: bytes) -> bytes:
 
 SIZES = ("images", "du", "layers", "containers", "inspect")
 """Commands that tell the sizes of snapshots, which only their records have."""
-PLACES = ("layers", "inspect", "whois")
+PLACES = ("layers", "inspect", "whois", "explain")
 """Commands that tell of directories."""
 TIMES = ("ls", "container", "else container", "timeline")
 """Commands that show when the engine made directories which no tar tells of; blobs do not have that."""

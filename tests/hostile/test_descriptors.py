@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from layerfs.hostdir import RESERVES
+from layerfs.reserves import RESERVES
 from layerfs.stores.registry import Options, open_store
 from tests.support.command import layerfs, run_bytes
 from tests.support.mounts import FUSE, served

@@ -56,6 +56,8 @@ COMMANDS = """
 images
 images -a --digests --format json
 history app:1
+dockerfile --full app:1
+dockerfile --context {new} app:1
 layers
 inspect app:1
 inspect box
@@ -81,6 +83,7 @@ doctor
 timeline --all
 chain-id app:1
 cp app:1:/ {new}
+explain -v app:1
 deleted app:1 --recover {new}
 export --salvage app:1 -o {new}
 export --format rootfs app:1 -o {new}

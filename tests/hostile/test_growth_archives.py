@@ -27,6 +27,7 @@ COMMANDS = """
 images
 images -a --format json
 history app:1
+dockerfile --full app:1
 layers app:1
 ls -lR app:1 /
 find app:1
@@ -39,6 +40,7 @@ verify app:1
 whois app:1
 timeline --sha256 app:1
 chain-id app:1
+explain -v app:1
 export app:1 -o {new}
 """.strip().splitlines()
 

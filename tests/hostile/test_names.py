@@ -35,6 +35,7 @@ COMMAND_LINES: dict[str, list[str]] = {
     "images": ["-a --usage --digests", "-a --no-trunc", "--filter label={evil}"],
     "containers": ["--size --no-trunc", ""],
     "history": ["--layers --no-trunc evil:0", "evil:0"],
+    "dockerfile": ["evil:0", "--full {container}"],
     "layers": ["", "evil:0"],
     "chain-id": ["--steps evil:0"],
     "inspect": [
@@ -56,6 +57,14 @@ COMMAND_LINES: dict[str, list[str]] = {
     "deleted": ["--no-trunc {container}", "--no-trunc evil:0"],
     "find": ["changed", "--all -ls", "changed -ls"],
     "waste": ["evil:0", "--all", "--duplicates evil:0"],
+    "explain": [
+        "{container} /etc/motd",
+        "-v evil:0 /",
+        "{container} {evil}",
+        "--topic copy-up",
+        "-v evil:0",
+        "{container}",
+    ],
     "whois": ["evil:0 {container} {evil}"],
     "verify": ["evil:0", "--all"],
     "doctor": ["--verify"],

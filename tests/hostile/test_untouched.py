@@ -41,6 +41,7 @@ INVOCATIONS: Mapping[str, list[list[str]]] = {
     "images": [["-a", "--usage", "--digests"]],
     "containers": [["--size"]],
     "history": [["--layers", "{image}"], ["{container}"]],
+    "dockerfile": [["--context", "{out}/context", "--full", "{image}"], ["{container}"]],
     "layers": [[], ["{image}"], ["--digests", "{container}"]],
     "chain-id": [["--steps", "{image}"]],
     "inspect": [[name] for name in NAMES],
@@ -65,6 +66,12 @@ INVOCATIONS: Mapping[str, list[list[str]]] = {
         *([name, "-live", "-deleted", "-ls"] for name in NAMES),
         ["--all", "-ls", "--sha256", "0" * 64],
         ["--all"],
+    ],
+    "explain": [
+        *([name, "/etc/motd"] for name in NAMES),
+        *(["-v", name] for name in NAMES),
+        ["--format", "json", "-v", "{container}", "/"],
+        *(["--topic", word] for word in ("whiteout", "copy-up", "shared-size", "missing")),
     ],
     "whois": [["{image}", "{container}"]],
     "verify": [["--all"]],
@@ -246,8 +253,10 @@ IN_ARCHIVES = [
     *(["ls", "-lR", "app:1"], ["tree", "app:1"], ["find", "app:1", "-ls"], ["cat", "app:1", "/file"]),
     *(["stat", "app:1", "/file"], ["hashes", "app:1"], ["diff", "app:1@1", "app:1"], ["changes", "app:1"]),
     *(["blame", "-R", "app:1"], ["waste", "app:1"], ["deleted", "app:1"], ["timeline", "app:1"]),
-    *(["verify", "--all"], ["whois", "app:1"], ["cp", "app:1:/", "{out}/cp-{store}"]),
+    *(["explain", "app:1", "/file"], ["explain", "-v", "app:1"], ["verify", "--all"], ["whois", "app:1"]),
+    *(["cp", "app:1:/", "{out}/cp-{store}"],),
     *(["export", "app:1", "-o", "{out}/export-{store}"], ["mount", "app:1", "{mnt}"]),
+    ["dockerfile", "app:1", "--context", "{out}/context-{store}"],
 ]
 """What archives are asked; `{store}` is the name of one."""
 

@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from layerfs import DataRoot
 from layerfs.analysis.store.findall import find_all
 from layerfs.analysis.store.forest import Forest
+from layerfs.analysis.store.wasteall import WasteOfAll
 from layerfs.analysis.tree.versions import versions
+from layerfs.analysis.tree.waste import waste
 from tests.support.command import layer_files, layerfs
 from tests.support.kernel import check_trusted_xattrs, overlay_mount, private_dir
 from tests.support.layerspec import materialise
@@ -151,7 +154,7 @@ def test_reasons_are_those_of_the_walk_through_one_stack(
         found: dict[tuple[str, str, bytes], object] = {}
         for step in find_all(forest, lambda _: True, lambda _: None):
             for item in step:
-                for sight in item.sights():
+                for sight in item.sights().every:
                     assert sight.known
                     found[sight.owner.id, str(item.stage.cache_id), item.path] = sight.hidden
         for image in root.images():
@@ -162,6 +165,37 @@ def test_reasons_are_those_of_the_walk_through_one_stack(
                 if place not in expected or version.hidden is None:
                     expected[place] = version.hidden
             assert {place: hidden for place, hidden in found.items() if place[0] == image.id} == expected
+
+
+@settings(max_examples=8)
+@given(stacks(max_layers=3), stacks(max_layers=3), redirect_stacks(max_layers=3), st.booleans())
+def test_sums_of_waste_are_those_of_each_image(
+    trunk: list[LayerSpec],
+    first: list[LayerSpec],
+    moving: list[LayerSpec],
+    allocated: bool,  # noqa: FBT001 - Hypothesis gives it
+) -> None:
+    """What all images waste, each layer read once, is what the account of each says, or is left to that.
+
+    That is where a layer moves something, as in one of the branches, and where a file has several names.
+    """
+    with private_dir() as work:
+        check_trusted_xattrs(work)
+        _grown(work / "root", trunk, (first, [*moving, *first]))
+        root = DataRoot.open(work / "root")
+        forest = Forest(root)
+        found = WasteOfAll(forest, allocated=allocated)
+        assert sum(1 for _ in found.steps()) == len(forest)
+        sums = found.sums()
+        for image in root.images():
+            tree = root.tree(image)
+            assert forest.shows(image, tree.layers)
+            told = waste(tree, allocated=allocated, problem=lambda _: None)
+            if image.id in sums:
+                assert sums[image.id] == (told.stored, told.wasted, len(told.paths))
+            else:
+                names = (version for version in versions(tree.layers) if not version.stat.is_dir)
+                assert image.name == "branch:2" or any(version.stat.nlink > 1 for version in names)
 
 
 # -- reading once --------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from layerfs.formats.bolt import Bucket, Database, buffer_reader
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from layerfs.formats.bolt import Damaged
+    from layerfs.formats.boltdamage import Damaged
 
 __all__ = [
     "NAMES",

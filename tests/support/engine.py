@@ -121,14 +121,16 @@ class Engine:
         """Run the docker client; its standard output, as it came."""
         return self.cli_bytes(*arguments, stdin=stdin).decode()
 
-    def cli_bytes(self, *arguments: str | os.PathLike[str], stdin: bytes = b"") -> bytes:
+    def cli_bytes(
+        self, *arguments: str | os.PathLike[str], stdin: bytes = b"", buildkit: bool = False
+    ) -> bytes:
         """Run the docker client; its standard output, which may be an archive."""
         command = [docker_command() or "docker", *(os.fspath(argument) for argument in arguments)]
         kept = {name: value for name, value in os.environ.items() if not name.startswith("DOCKER_")}
         environment = kept | {
             "DOCKER_HOST": f"unix://{self.socket}",
             "DOCKER_CONFIG": str(self._work / "config"),
-            "DOCKER_BUILDKIT": "0",
+            "DOCKER_BUILDKIT": str(int(buildkit)),
             "DOCKER_CLI_HINTS": "false",
             "TZ": "UTC",
         }
@@ -145,9 +147,10 @@ class Engine:
         """`docker load` an archive of images; what the client said."""
         return self.cli("load", "--input", archive)
 
-    def build(self, context: Path, *options: str) -> str:
-        """Build with the classic builder and no network; the image ID."""
-        return self.cli("build", "--quiet", "--network", "none", *options, context).strip()
+    def build(self, context: Path, *options: str, buildkit: bool = False) -> str:
+        """Build with the classic builder, or BuildKit, and no network; the image ID."""
+        begin = ("build", "--quiet", "--network", "none")
+        return self.cli_bytes(*begin, *options, context, buildkit=buildkit).decode().strip()
 
     # -- starting and stopping -----------------------------------------------------------------
 

@@ -66,14 +66,20 @@ class RootBuilder:
         fill: Callable[[Path], object] | None = None,
         diff_id: DiffID | None = None,
         cache_id: CacheID | None = None,
+        size: int | None = None,
     ) -> BuiltLayer:
         """Add a layer on top of `below`; `fill` puts into its `diff/` what it contains.
 
-        Its diff ID is made up, unless that of its real tar is given; so is its cache ID.
+        Its diff ID is made up, unless that of its real tar is given; so is its cache ID. What is noted as
+        its size is looked for, unless it is given.
         """
         made = self.directory(below, fill, diff_id, cache_id)
-        self._write_record(made)
+        self._write_record(made, _content_size(os.fspath(made.diff)) if size is None else size)
         return made
+
+    def record(self, layer: BuiltLayer) -> Path:
+        """The directory of a layer's record."""
+        return self._driver_dir / "layerdb/sha256" / layer.chain_id.hex
 
     def directory(
         self,
@@ -142,13 +148,13 @@ class RootBuilder:
         if fill:
             fill(layer.diff)
 
-    def _write_record(self, layer: BuiltLayer) -> None:
+    def _write_record(self, layer: BuiltLayer, size: int) -> None:
         """`layerdb/sha256/<chain ID>/`."""
-        directory = self._driver_dir / "layerdb/sha256" / layer.chain_id.hex
+        directory = self.record(layer)
         directory.mkdir()
         (directory / "diff").write_text(layer.diff_id)
         (directory / "cache-id").write_text(layer.cache_id)
-        (directory / "size").write_text(str(_content_size(os.fspath(layer.diff))))
+        (directory / "size").write_text(str(size))
         if layer.below:
             (directory / "parent").write_text(layer.below.chain_id)
 

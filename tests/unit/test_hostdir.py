@@ -6,8 +6,10 @@ import errno
 import os
 import shutil
 import socket
+import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -138,6 +140,31 @@ def test_a_sealed_directory_is_the_same_and_takes_nothing(tmp_path: Path) -> Non
 
 
 @pytest.mark.kernel
+def test_on_a_sealed_mount_only_files_are_opened(tmp_path: Path) -> None:
+    """Also those that are asked for by their own name, which take one open less; a device never opens."""
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "directory").mkdir()
+    os.mkfifo(tmp_path / "fifo")
+    os.mknod(tmp_path / "device", stat.S_IFCHR | 0o600, os.makedev(1, 3))
+    for sealed in (
+        HostDir.open(tmp_path).sealed(),
+        HostDir.open(tmp_path.parent).sealed().subdir(tmp_path.name),
+    ):
+        assert sealed.read(b"file", 9) == b"x"
+        for name in (b"link", b"fifo", b"device"):
+            with pytest.raises(Refused):
+                sealed.open_file(name)
+        for name in (b"directory", b"", b"."):
+            with pytest.raises(IsADirectoryError):
+                sealed.open_file(name)
+        with pytest.raises(FileNotFoundError):
+            sealed.open_file(b"nothing")
+        with pytest.raises(PermissionError):
+            os.open(b"device", os.O_RDONLY, dir_fd=sealed.fd)
+
+
+@pytest.mark.kernel
 def test_a_link_read_through_a_sealed_directory_keeps_its_access_time(tmp_path: Path) -> None:
     """What readlink(2) notes on any mount but a `noatime` one is not noted."""
     link = tmp_path / "link"
@@ -173,6 +200,39 @@ def test_pool_forgets_what_it_gave_back(tmp_path: Path) -> None:
         for directory in pooled:
             directory.close()
         assert not pool.give_back(), "nothing is open any more"
+
+
+def test_a_directory_is_opened_from_the_one_it_is_in(tmp_path: Path) -> None:
+    """If that is open; its name in messages is the same, and it outlives it."""
+    (tmp_path / "a/b/c").mkdir(parents=True)
+    (tmp_path / "a/link").symlink_to("b")
+    with HostDir.open(tmp_path) as top:
+        asked: list[bytes] = []
+
+        def opened(path: bytes) -> HostDir:
+            asked.append(path)
+            return top.subdir(path)
+
+        pooled = PooledDir(Pool(8), "it", top, opened)
+        assert pooled.at(b"a/b/c").names() == []
+        assert [name for name, _ in pooled.scan_at(b"a")] == [name for name, _ in pooled.scan_at(b"a")]
+        below = pooled.at(b"a/b")
+        assert asked == [b"a/b/c", b"a"]
+        assert below.display == top.subdir(b"a/b").display
+        with pytest.raises(OSError, match=r"directory|symbolic"):
+            pooled.at(b"a/link")
+        pooled.close()
+        assert below.names() == [b"c"]
+
+
+def test_threads_list_one_directory_whole(tmp_path: Path) -> None:
+    """A descriptor has one position, which they do not share."""
+    wanted = {f"{number}".encode() for number in range(300)}
+    for name in wanted:
+        (tmp_path / os.fsdecode(name)).touch()
+    with HostDir.open(tmp_path) as directory, ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda _: [name for name, _ in directory.scan()], range(40)))
+    assert all(len(names) == len(wanted) and set(names) == wanted for names in found)
 
 
 def test_a_directory_that_was_removed_is_not_empty(tmp_path: Path) -> None:

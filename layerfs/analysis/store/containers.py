@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from layerfs.formats.containerconfig import ContainerConfig
     from layerfs.ids import ContainerID
-    from layerfs.model import Container
+    from layerfs.model import Container, Pod
     from layerfs.store import Store
 
 __all__ = [
@@ -71,6 +71,7 @@ class ContainerFilter(NamedTuple):
         healths: as recorded, of `HEALTHS`.
         task: whether a swarm manages them; None for either.
         published, exposed: ports such as `80/tcp`, on the host and in the container; one of each is enough.
+        pods: names of pods of Kubernetes, also behind their namespaces, or the beginning of a sandbox's ID.
     """
 
     ids: tuple[str, ...] = ()
@@ -87,6 +88,7 @@ class ContainerFilter(NamedTuple):
     task: bool | None = None
     published: frozenset[str] = frozenset()
     exposed: frozenset[str] = frozenset()
+    pods: tuple[str, ...] = ()
 
 
 class Port(NamedTuple):
@@ -153,6 +155,14 @@ def _passes(item: Container, chosen: ContainerFilter) -> bool:
         and (not chosen.healths or config.health in chosen.healths)
         and chosen.task in (None, config.raw.get("Managed") is True)
         and (not (chosen.published or chosen.exposed) or _has_port(config, chosen))
+        and (not chosen.pods or any(_in_pod(item.pod, name) for name in chosen.pods))
+    )
+
+
+def _in_pod(pod: Pod | None, name: str) -> bool:
+    """Whether a pod is called so; there is none without Kubernetes."""
+    return pod is not None and (
+        name in (pod.name, f"{pod.namespace}/{pod.name}") or (bool(name) and pod.id.startswith(name))
     )
 
 

@@ -14,7 +14,7 @@ import functools
 import posixpath
 from typing import TYPE_CHECKING, NamedTuple
 
-from layerfs.analysis.store.seen import LayerHit, Seen
+from layerfs.analysis.store.seen import LayerHit, Seen, Sights
 from layerfs.analysis.tree.find import Contents
 from layerfs.analysis.tree.predicates import Candidate
 from layerfs.analysis.tree.versions import Hidden, How, versions
@@ -53,6 +53,7 @@ def find_all(
     test: Predicate,
     problem: Callable[[TreeError], None],
     whiteout: Callable[[LayerHit], None] | None = None,
+    hidden: Callable[[LayerHit, Stage, Hidden | None], None] | None = None,
 ) -> Iterator[list[LayerHit]]:
     """Search all layers of a store; gives `len(forest)` lists of findings, of which many may be empty.
 
@@ -63,8 +64,9 @@ def find_all(
         test: the test of an entry. A directory counts as empty if its layer has nothing in it.
         problem: called for each directory that cannot be read, and is left out.
         whiteout: called with every whiteout on disk; these are not tested.
+        hidden: called with a finding, a layer that hides it, and how: None if that layer is missing.
     """
-    seen = Seen()
+    seen = Seen(hidden)
     levels: list[_Level] = []
     for stage, entering in forest.walk():
         if not entering:
@@ -79,11 +81,12 @@ def find_all(
             seen.hide_all(seen.root, stage, None)
         else:
             reading = _Reading(layer, stage, seen, problem)
-            found = [LayerHit(forest, stage, path, stat) for path, stat in reading.fitting(test)]
+            clear = Sights.clear(forest.owners_of(stage))
+            found = [LayerHit(stage, clear, path, stat) for path, stat in reading.fitting(test)]
             moves = moves or reading.moves
             if whiteout:
                 for path, stat in reading.whiteouts:
-                    whiteout(LayerHit(forest, stage, path, stat))
+                    whiteout(LayerHit(stage, clear, path, stat))
         for item in found:
             seen.add(item)
         levels.append(_Level(mark, found, moves))

@@ -129,6 +129,15 @@ class Forest:
         layer = stage.record or (BareLayer(stage.cache_id) if stage.cache_id else None)
         return attempt(self._root.report, lambda: self._root.source(layer)) if layer else None
 
+    def shows(self, image: Image, layers: Sequence[LayerSource]) -> bool:
+        """Whether these, uppermost first, are the layers of `image` as they are read here."""
+        stage = self.by_chain.get(image.chain[-1]) if image.chain else None
+        own = [self.source(item) for item in stage.chain()] if stage else []
+        return len(own) == len(layers) and all(
+            mine is not None and mine.identity == given.identity
+            for mine, given in zip(own, layers, strict=True)
+        )
+
     # -- building ------------------------------------------------------------------------------
 
     def _add_everything(self) -> None:

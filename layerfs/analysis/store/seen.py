@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from layerfs.analysis.tree.find import is_superseded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from layerfs.analysis.store.forest import Forest, Owner, Stage
+    from layerfs.analysis.store.forest import Owner, Stage
     from layerfs.analysis.tree.versions import Hidden
     from layerfs.tree.node import FileStat
 
-__all__ = ["LayerHit", "Seen", "SeenDirectory", "Sight"]
+__all__ = ["LayerHit", "Seen", "SeenDirectory", "Sight", "Sights"]
 
 
 class Sight(NamedTuple):
@@ -34,6 +34,29 @@ class Sight(NamedTuple):
     hidden: Hidden | None
 
 
+class Sights:
+    """How all trees with one layer stand to an entry of it; entries that nothing hides share one of these.
+
+    Attributes:
+        every: of each tree, in the order of `Forest.owners`.
+        seen: of the trees that show it.
+        missed: of those that hide it.
+    """
+
+    __slots__ = ("every", "missed", "seen")
+
+    def __init__(self, every: Iterable[Sight]) -> None:
+        """Sort them by what they say."""
+        self.every = tuple(every)
+        self.seen = tuple(sight for sight in self.every if sight.known and sight.hidden is None)
+        self.missed = tuple(sight for sight in self.every if sight.hidden)
+
+    @classmethod
+    def clear(cls, owners: Iterable[Owner]) -> Sights:
+        """All of these show it."""
+        return cls(Sight(owner, known=True, hidden=None) for owner in owners)
+
+
 class LayerHit:
     """An entry of a layer that fits the search.
 
@@ -41,52 +64,63 @@ class LayerHit:
         path: its absolute path in its layer.
         stat: its attributes.
         stage: its layer.
+        clear: how all trees with its layer stand to what nothing hides; entries of a layer share it.
     """
 
-    __slots__ = ("_forest", "_hiding", "_told", "path", "stage", "stat")
+    __slots__ = ("_hiding", "_told", "clear", "path", "stage", "stat")
 
-    def __init__(self, forest: Forest, stage: Stage, path: bytes, stat: FileStat) -> None:
+    def __init__(self, stage: Stage, clear: Sights, path: bytes, stat: FileStat) -> None:
         """An entry of `stage`, not hidden so far."""
-        self._forest = forest
-        self._hiding: list[tuple[Stage, Hidden | None]] = []
-        self._told: dict[int, Hidden | None] = {}
+        self._hiding: list[tuple[Stage, Hidden | None]] | None = None  # of most entries it stays so
+        self._told: dict[int, Hidden | None] | None = None
         self.path = path
         self.stage = stage
         self.stat = stat
+        self.clear = clear
 
     def hide(self, stage: Stage, hidden: Hidden | None) -> None:
         """Note that it is hidden in all trees with `stage`; None if it is not known whether it is."""
+        self._hiding = self._hiding or []
         self._hiding.append((stage, hidden))
 
     def tell(self, stage: Stage, hidden: Hidden | None) -> None:
         """Note whether it is hidden for the owners of one stage; this overrules `hide`."""
+        self._told = self._told or {}
         for index in range(stage.first, stage.first + len(stage.owners)):
             self._told[index] = hidden
 
-    def sights(self) -> Iterator[Sight]:
+    @property
+    def told(self) -> Iterable[int]:
+        """The indices of the owners for which `tell` was called, as redirects may show it at another path."""
+        return self._told or ()
+
+    def sights(self) -> Sights:
         """For every tree with this layer whether it shows it; final when the search has left the layer."""
-        hiding = iter(self._hiding)  # in the order of the walk; none of these stages is above another
+        return Sights(self._sights()) if self._hiding or self._told else self.clear
+
+    def _sights(self) -> Iterator[Sight]:
+        hiding = iter(self._hiding or ())  # in the order of the walk; none of these stages is above another
+        told = self._told or {}
         stage, hidden = next(hiding, (None, None))
-        for index in range(self.stage.first, self.stage.last):
+        for index, clear in enumerate(self.clear.every, self.stage.first):
             while stage and index >= stage.last:
                 stage, hidden = next(hiding, (None, None))
-            owner = self._forest.owners[index]
-            if index in self._told:
-                yield Sight(owner, known=True, hidden=self._told[index])
+            if index in told:
+                yield Sight(clear.owner, known=True, hidden=told[index])
             elif stage and index >= stage.first:
-                yield Sight(owner, hidden is not None, hidden)
+                yield Sight(clear.owner, hidden is not None, hidden)
             else:
-                yield Sight(owner, known=True, hidden=None)
+                yield clear
 
     @property
     def is_live(self) -> bool:
         """Whether any tree shows it."""
-        return any(sight.known and sight.hidden is None for sight in self.sights())
+        return bool(self.sights().seen)
 
     @property
     def is_deleted(self) -> bool:
         """Whether any tree hides it; a directory whose attributes alone are replaced does not count."""
-        hidden = (sight.hidden for sight in self.sights())
+        hidden = (sight.hidden for sight in self.sights().missed)
         return any(item is not None and not is_superseded(self.stat, item) for item in hidden)
 
 
@@ -109,9 +143,10 @@ class Seen:
         root: those at and below `/`.
     """
 
-    def __init__(self) -> None:
-        """No findings."""
+    def __init__(self, hidden: Callable[[LayerHit, Stage, Hidden | None], None] | None = None) -> None:
+        """No findings; `hidden` is told what `LayerHit.hide` is."""
         self.root: SeenDirectory = {}
+        self._told = hidden
         self._changes: list[_Change] = []
 
     def mark(self) -> int:
@@ -153,7 +188,7 @@ class Seen:
     def hide_one(self, at: SeenDirectory, stage: Stage, hidden: Hidden) -> None:
         """Hide the finding at a path itself, not those below it."""
         if found := self.here(at):
-            found.hide(stage, hidden)
+            self._hide(found, stage, hidden)
             self._set(at, HERE, None)
 
     def hide_all(self, at: SeenDirectory, stage: Stage, hidden: Hidden | None) -> None:
@@ -162,11 +197,16 @@ class Seen:
         while pending:
             for item in pending.pop().values():
                 if isinstance(item, LayerHit):
-                    item.hide(stage, hidden)
+                    self._hide(item, stage, hidden)
                 else:
                     pending.append(item)
         for name in list(at):
             self._set(at, name, None)
+
+    def _hide(self, found: LayerHit, stage: Stage, hidden: Hidden | None) -> None:
+        found.hide(stage, hidden)
+        if self._told:
+            self._told(found, stage, hidden)
 
     def _set(self, where: SeenDirectory, name: bytes, value: SeenDirectory | LayerHit | None) -> None:
         self._changes.append(_Change(where, name, where.get(name)))

@@ -16,7 +16,7 @@ from layerfs.tree.lower import Descent, InvalidRedirect, join
 from layerfs.tree.node import FileStat, Node, Part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from layerfs.tree.source import Entry, LayerSource, Marks
     from layerfs.tree.union import UnionTree
@@ -174,11 +174,11 @@ class _Walk:
             found, level = pending.pop()
             yield from found.versions
             if found.chains and level != depth:
-                entries = self._entries(found)
-                pending += (
-                    (self._fold(join(found.path, name), entries[name]), level + 1)
+                entries, prefix = self._entries(found), join(found.path, b"")
+                pending += [
+                    (self._fold(prefix + name, entries[name]), level + 1)
                     for name in sorted(entries, reverse=True)
-                )
+                ]
 
     # -- reading -------------------------------------------------------------------------------
 
@@ -202,23 +202,33 @@ class _Walk:
             hidden = Hidden(number, How.REPLACED, b"/")
         return _Found(b"/", objects[::-1], [_Chain(places, None)] if places else [])
 
-    def _entries(self, directory: _Found) -> dict[bytes, list[tuple[_Chain, list[_Item]]]]:
+    def _entries(self, directory: _Found) -> Mapping[bytes, Sequence[tuple[_Chain, Sequence[_Item]]]]:
         """For each name in a directory, the items of each chain, uppermost first."""
-        by_name: dict[bytes, list[tuple[_Chain, list[_Item]]]] = {}
-        for chain in directory.chains:
-            of_chain: dict[bytes, list[_Item]] = {}
-            for place in chain.places:
-                for name, item in self._scan(directory.path, place):
-                    of_chain.setdefault(name, []).append(item)
-            for name, items in of_chain.items():
+        listed = [(chain, self._items(directory.path, chain)) for chain in directory.chains]
+        if len(listed) == 1:
+            return {name: ((chain, items),) for chain, found in listed for name, items in found.items()}
+        by_name: dict[bytes, list[tuple[_Chain, Sequence[_Item]]]] = {}
+        for chain, found in listed:
+            for name, items in found.items():
                 by_name.setdefault(name, []).append((chain, items))
         return by_name
 
-    def _scan(self, path: bytes, place: _Place) -> Iterable[tuple[bytes, _Item]]:
-        """The names and items of one directory of one layer."""
+    def _items(self, path: bytes, chain: _Chain) -> Mapping[bytes, Sequence[_Item]]:
+        """For each name in the directories of a chain, what they have."""
+        if len(chain.places) == 1:  # most
+            place = chain.places[0]
+            return {entry.name: (tuple.__new__(_Item, (place, entry)),) for entry in self._scan(path, place)}
+        found: dict[bytes, list[_Item]] = {}
+        for place in chain.places:
+            for entry in self._scan(path, place):
+                found.setdefault(entry.name, []).append(_Item(place, entry))
+        return found
+
+    def _scan(self, path: bytes, place: _Place) -> Iterable[Entry]:
+        """The entries of one directory of one layer."""
         layer = self._layers[place.part.layer]
         try:
-            return [(entry.name, _Item(place, entry)) for entry in layer.scan(place.part.path)]
+            return [*layer.scan(place.part.path)]
         except OSError as error:
             self._refuse(path, layer, error)
             return ()
@@ -243,7 +253,7 @@ class _Walk:
         if len(found) == 1 and len(found[0][1]) == 1:
             chain, (item,) = found[0]
             if not (item.entry.whiteout or item.entry.stat.is_dir):  # most: nothing hides it, and it nothing
-                return _Found(path, (self.version(path, item, chain.hidden),), ())
+                return tuple.__new__(_Found, (path, (self.version(path, item, chain.hidden),), ()))
         objects: list[Version] = []
         chains: list[_Chain] = []
         for parent, items in found:
@@ -256,9 +266,10 @@ class _Walk:
 
     def version(self, path: bytes, item: _Item, hidden: Hidden | None) -> Version:
         """What a layer has at a path, which `hidden` hides."""
-        (index, directory), since = item.place
-        part = join(directory, path.rpartition(b"/")[2])
-        return Version(path, self.number(index), item.entry.stat, part, hidden, since)
+        ((index, directory), since), entry = item
+        part = directory + b"/" + entry.name if directory else entry.name
+        # as _make does: every entry of every layer goes through here
+        return tuple.__new__(Version, (path, len(self._layers) - index, entry.stat, part, hidden, since))
 
     def marks(self, path: bytes, place: _Place, parent: _Chain) -> tuple[bool, list[_Place]]:
         """Whether a directory does not merge with lower ones at its path, and the places of its redirect."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from layerfs.errors import CorruptStore, DataRootError, TreeError
 from layerfs.tree.overlay import OverlayLayer, RawLayer
-from layerfs.tree.parents import Given, given_to
+from layerfs.tree.parents import Given
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Hiding:
         below: Callable[[], UnionTree | None],
         *,
         naive: bool,
-        apart: bool = False,
+        gives: Callable[[bytes], Given | None] | None = None,
     ) -> None:
         """Judge a layer.
 
@@ -52,11 +52,11 @@ class Hiding:
             dialect: the extended attributes that are overlayfs's own.
             below: gives the tree of the layers below, or None for the base.
             naive: whether its engine uses naive diff; if not, every mark must be in the archive.
-            apart: whether the engine makes directories without a header as `tree.parents` tells, and not as
-                the kernel copies them up.
+            gives: for an engine that makes directories without a header as `tree.parents` tells, and not as
+                the kernel copies them up: what one at a path takes of the layers below; None of others.
         """
         self._naive = naive
-        self._apart = apart
+        self._gives = gives
         self._archive = archive
         self._dialect = dialect
         self._make_below = below
@@ -108,19 +108,16 @@ class Hiding:
     def given(self, path: bytes) -> Given | None:
         """What a directory at `path` that is made without a header takes of the layers below; or None."""
         try:
-            below = self._below
-            if below is None:
-                return None
-            return self._given_apart(path, below) if self._apart else _given(path, below)
+            if self._gives:
+                return self._gives(path) or self._group_of_parent(path)
+            return _given(path, self._below) if self._below else None
         except (*_DAMAGE, OSError):
             return None
 
-    def _given_apart(self, path: bytes, below: UnionTree) -> Given | None:
-        layers = (item.stored for item in below.layers if isinstance(item, OverlayLayer))
-        if found := given_to(layers, path):
-            return found
+    def _group_of_parent(self, path: bytes) -> Given | None:
+        """What mkdir(2) takes of the directory that the new one is in, where that says so."""
         within = self._stored.entry(path.rpartition(b"/")[0])
-        if within and within.stat.mode & stat.S_ISGID:  # mkdir(2) takes its group
+        if within and within.stat.mode & stat.S_ISGID:
             return Given(stat.S_IFDIR | 0o755, 0, within.stat.gid, 0, {})
         return None
 

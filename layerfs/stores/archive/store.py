@@ -39,7 +39,9 @@ if TYPE_CHECKING:
 
     from layerfs.capabilities import Progress
     from layerfs.ids import DiffID
+    from layerfs.layernames import ID
     from layerfs.model import BareLayer, Finding, Named
+    from layerfs.steps import Walk
     from layerfs.stores.archive.archived import ArchivedImage, ArchivedLayer
     from layerfs.stores.archive.opening import OpenedArchive
     from layerfs.tree.source import LayerSource
@@ -299,6 +301,12 @@ class ArchiveStore(Store):
     def layer_tar(self, layer: Layer) -> PlainTar:
         """A layer as the tar whose sha256 is its diff ID."""
         return PlainTar(self._own(layer), self.files.plain)
+
+    def explained(self, name: str, found: ID, up_to: int | None, *, every: bool) -> Walk:
+        """The walk from a name to tars; see `Explaining`."""
+        from layerfs.stores.archive.explaining import explained  # noqa: PLC0415 - few ask
+
+        return explained(self, name, found, up_to, every=every)
 
     def faults(
         self, only: Collection[ImageID | ChainID] | None = None, on_progress: Progress = unwatched

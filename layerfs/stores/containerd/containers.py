@@ -15,8 +15,6 @@ from layerfs.errors import CorruptStore, MissingFile
 from layerfs.ids import ContainerID, InvalidID
 from layerfs.model import INIT, READ_WRITE, BareLayer, Container
 from layerfs.stores.containerd.layers import chain_of_key
-from layerfs.stores.containerd.metacontainers import NO_SPEC, ContainerdID, config_of, name_of, spec_of
-from layerfs.stores.containerd.pods import SANDBOX, Kubernetes
 from layerfs.stores.docker.containers import ContainerDB
 from layerfs.stores.docker.driver import DRIVER
 
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
     from layerfs.hostdir import HostDir
     from layerfs.ids import ChainID
     from layerfs.stores.containerd.layers import Placed, Snapshots
+    from layerfs.stores.containerd.pods import Kubernetes
 
 __all__ = ["Containers"]
 
@@ -62,13 +61,23 @@ class Containers:
         self._snapshots = snapshots
         self._image_of = image_of
         self._report = report
-        self._kubernetes = Kubernetes(root, spaces, report)
+        self._root = root
         self._loaded: dict[ContainerID, Container] = {}
+
+    @functools.cached_property
+    def _kubernetes(self) -> Kubernetes:
+        from layerfs.stores.containerd.pods import Kubernetes  # noqa: PLC0415 - where containerd has containers
+
+        return Kubernetes(self._root, self._spaces, self._report)
 
     @functools.cached_property
     def _metas(self) -> Mapping[ContainerID, MetaContainer]:
         """The containers in meta.db; Docker's own records know more of Docker's."""
         found: dict[ContainerID, MetaContainer] = {}
+        if not any(space.containers for space in self._spaces):
+            return found
+        from layerfs.stores.containerd.metacontainers import ContainerdID  # noqa: PLC0415 - as above
+
         for space in self._spaces:
             for meta in space.containers.values():
                 try:
@@ -121,6 +130,8 @@ class Containers:
 
     def aliases(self) -> Mapping[str, Sequence[ContainerID]]:
         """The containers by their other names: the full ones of Kubernetes, and those with their pod."""
+        from layerfs.stores.containerd.pods import SANDBOX  # noqa: PLC0415 - as above
+
         found: dict[str, list[ContainerID]] = {}
         for container_id, meta in self._metas.items():
             noted, pod = self._kubernetes.metadata(meta), self._kubernetes.pod(meta)
@@ -160,11 +171,21 @@ class Containers:
 
     def _name(self, container_id: ContainerID) -> str:
         meta = self._metas.get(container_id)
-        return name_of(meta, self._kubernetes.metadata(meta)) if meta else self._config(container_id).name
+        if meta is None:
+            return self._config(container_id).name
+        from layerfs.stores.containerd.metacontainers import name_of  # noqa: PLC0415 - as above
+
+        return name_of(meta, self._kubernetes.metadata(meta))
 
     def _config(self, container_id: ContainerID) -> ContainerConfig:
         meta = self._metas.get(container_id)
         if meta:
+            from layerfs.stores.containerd.metacontainers import (  # noqa: PLC0415 - as above
+                NO_SPEC,
+                config_of,
+                spec_of,
+            )
+
             noted, status = self._kubernetes.metadata(meta), self._kubernetes.status(meta)
             image_id = self._image_of(meta.image, noted.image_ref if noted else "")
             spec = attempt(self._report, lambda: spec_of(meta)) or NO_SPEC

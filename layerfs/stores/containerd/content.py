@@ -13,22 +13,21 @@ import stat
 from typing import TYPE_CHECKING
 
 from layerfs.errors import DigestMismatch, MissingFile
-from layerfs.hostfile import HostFile
-from layerfs.stores.blobs.outer import MOST_SMALL, DirectoryOuter
-from layerfs.tree.pooledfile import shared_files
+from layerfs.hostfile import read_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from layerfs.formats.descriptors import Descriptor
     from layerfs.hostdir import HostDir
-    from layerfs.stores.blobs.outer import Blob
+    from layerfs.stores.blobs.outer import Blob, DirectoryOuter
 
 __all__ = ["CONTENT", "Content"]
 
 CONTENT = "io.containerd.content.v1.content"
 
-_ALGORITHMS = ("sha256", "sha384", "sha512")
+_ALGORITHMS = {"sha256": hashlib.sha256, "sha384": hashlib.sha384, "sha512": hashlib.sha512}
+_USUAL = 1 << 20  # bytes of a document; a larger one is read as other blobs are
 
 
 class Content:
@@ -37,9 +36,17 @@ class Content:
     def __init__(self, root: HostDir) -> None:
         """Read the content store of the containerd root `root`."""
         self._root = root
-        self._outer: DirectoryOuter | None = None
-        with contextlib.suppress(OSError):  # every blob is missing then
-            self._outer = DirectoryOuter(root.subdir(CONTENT), shared_files())
+
+    @functools.cached_property
+    def _outer(self) -> DirectoryOuter | None:
+        """All of them; None where the directory cannot be opened: every blob is missing then."""
+        from layerfs.stores.blobs.outer import DirectoryOuter  # noqa: PLC0415 - sound documents need no more
+        from layerfs.tree.pooledfile import shared_files  # noqa: PLC0415 - likewise
+
+        try:
+            return DirectoryOuter(self._root.subdir(CONTENT), shared_files())
+        except OSError:
+            return None
 
     def name_of(self, digest: str) -> str:
         """The path of a blob, for messages."""
@@ -80,24 +87,37 @@ class Content:
             DigestMismatch: its content has another digest.
             MalformedFile: it cannot be read, or is too large.
         """
-        content = self._small(descriptor.digest)
-        algorithm, _, wanted = descriptor.digest.partition(":")
+        digest = descriptor.digest
+        algorithm, _, wanted = digest.partition(":")
+        content = self._plain(algorithm, wanted)
+        if content is None:
+            content = self._small(digest)
         if algorithm in _ALGORITHMS:
-            computed = hashlib.new(algorithm, content).hexdigest()
+            computed = _ALGORITHMS[algorithm](content).hexdigest()
             if computed != wanted:
-                blob = self.find(descriptor.digest)  # a link is named by its target
-                name = blob.label if blob else self.name_of(descriptor.digest)
+                blob = self.find(digest)  # a link is called by what it leads to
+                name = blob.label if blob else self.name_of(digest)
                 raise DigestMismatch(
                     name, "the content does not hash to its name", expected=wanted, found=computed
                 )
         return content
 
+    def _plain(self, algorithm: str, digits: str) -> bytes | None:
+        """All of a plain file of usual size, with few calls, as a list reads thousands; None of another."""
+        folder = self._folders.get(algorithm)
+        if folder is None:
+            return None
+        name = digits.encode()
+        try:
+            status = folder.lstat(name)
+            if not stat.S_ISREG(status.st_mode) or status.st_size > _USUAL:
+                return None
+            return read_once(folder.open_seen(name), status.st_size)
+        except OSError:
+            return None
+
     def _small(self, digest: str) -> bytes:
-        """The whole content of a small blob; raises as `document`, but checks no digest."""
-        algorithm, _, name = digest.partition(":")
-        if folder := self._folders.get(algorithm):
-            with contextlib.suppress(OSError):  # other types are reported below
-                return _read(folder, os.fsencode(name))
+        """All of a document that is no plain file, or why it cannot be read; raises as `document`."""
         blob = self.find(digest)
         if blob is None:
             raise MissingFile(self.name_of(digest), "the blob is not in the content store")
@@ -111,12 +131,3 @@ class Content:
             with contextlib.suppress(OSError):
                 found[algorithm] = self._root.subdir(f"{CONTENT}/blobs/{algorithm}")
         return found
-
-
-def _read(folder: HostDir, name: bytes) -> bytes:
-    """The content of a file: as `HostDir.read`, with half of its system calls; listings read thousands."""
-    status = folder.lstat(name)
-    if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_SMALL:
-        return folder.read(name, MOST_SMALL)  # which raises the reason
-    with HostFile(folder.open_seen(name)) as file:
-        return file.read(0, status.st_size)

@@ -9,19 +9,14 @@ Sources: moby `daemon/containerd/image_list.go`, `image.go`; containerd `interna
 from __future__ import annotations
 
 import functools
-import platform as machine
-import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from layerfs.damage import attempt
 from layerfs.errors import CorruptStore, ImageNotFound, MalformedFile, MissingFile
-from layerfs.formats.descriptors import Descriptor, Manifest, Platform
-from layerfs.formats.errors import FormatError
+from layerfs.formats.descriptors import Descriptor, Platform
 from layerfs.formats.platforms import normalised, parse_platform, preference
-from layerfs.formats.reference import Reference, parse_reference
-from layerfs.ids import ImageID, InvalidID, ManifestDigest
-from layerfs.model import Image
+from layerfs.ids import ImageID, InvalidID
+from layerfs.stores.containerd.image import ContainerdImage, Target, platform_in, platform_of, told_apart
 from layerfs.stores.containerd.targets import EMPTY, config_of, manifests_below
 
 if TYPE_CHECKING:
@@ -29,107 +24,15 @@ if TYPE_CHECKING:
 
     from layerfs.formats.containerdmeta import MetaImage, Namespace
     from layerfs.formats.imageconfig import ImageConfig
+    from layerfs.formats.reference import Reference
     from layerfs.stores.containerd.content import Content
+    from layerfs.stores.containerd.image import Names
     from layerfs.stores.containerd.targets import ManifestBelow
 
-__all__ = ["KUBERNETES", "ContainerdImage", "Images", "Target"]
+__all__ = ["KUBERNETES", "Images"]
 
 KUBERNETES = "k8s.io"
 """The namespace of Kubernetes, in which the ID of an image is the digest of its config."""
-
-_DANGLING = "moby-dangling@"
-_PARENT = "org.mobyproject.image.parent"
-_ID_NAME = re.compile(r"sha256:[0-9a-f]{64}")
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """An index or manifest that names point to.
-
-    Attributes:
-        descriptor: of the index or manifest.
-        metas: the records of the names.
-        by_config: whether its image has the digest of the config as ID.
-    """
-
-    descriptor: Descriptor
-    metas: tuple[MetaImage, ...]
-    by_config: bool
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names as written, without those that stand for an image that lost its name."""
-        found = (meta.name for meta in self.metas)
-        return tuple(
-            name for name in found if not name.startswith(_DANGLING) and not _ID_NAME.fullmatch(name)
-        )
-
-    @property
-    def parent(self) -> str | None:
-        """The digest of the target that a classic build or a commit made it from."""
-        return next((found for meta in self.metas if (found := meta.labels.get(_PARENT))), None)
-
-
-@dataclass(frozen=True)
-class ContainerdImage(Image):
-    """An image for one platform.
-
-    Attributes:
-        target: what its names point at.
-        below: every manifest below the target.
-        chosen: the manifest of this image; None for a target that is no image.
-        platform: its platform, in normal form.
-        names: every name as written.
-        other_names: those that are no references.
-    """
-
-    target: Descriptor = field(kw_only=True)
-    below: tuple[ManifestBelow, ...] = ()
-    chosen: ManifestBelow | None = None
-    platform: Platform = field(default_factory=Platform)
-    names: tuple[str, ...] = ()
-    other_names: tuple[str, ...] = ()
-
-    @property
-    def manifest(self) -> Manifest | None:
-        """Its manifest; None for a target that is no image."""
-        return self.chosen.manifest if self.chosen else None
-
-    @property
-    def listed_references(self) -> tuple[Reference, ...]:
-        """Its tags, and its digest in the repository of the last name, as Docker lists them."""
-        if len(self.names) < 2:
-            return self.references
-        last = _told_apart(self.names[-1:], self.target).references
-        return tuple(name for name in self.references if name.tag or not name.digest or name in last)
-
-    @property
-    def has_name(self) -> bool:
-        """Whether it has any name, a reference or not."""
-        return bool(self.names)
-
-    @property
-    def target_digest(self) -> str:
-        """The digest that its names point to."""
-        return self.target.digest
-
-    @property
-    def platform_name(self) -> str | None:
-        """Its platform, such as `linux/arm/v7`, as the index writes it if it does."""
-        noted = self.chosen.descriptor.platform if self.chosen else None
-        return str(noted or "") or str(self.platform) or None
-
-    @property
-    def shown(self) -> tuple[ManifestBelow, ...]:
-        """The manifests that count as this image: all below its target, or that of the one platform shown."""
-        alone = self.chosen and self.id == self.chosen.descriptor.digest != self.target.digest
-        return (self.chosen,) if alone and self.chosen else self.below
-
-    @property
-    def name(self) -> str:
-        """Its first tag, else any name, else its ID."""
-        tagged = (reference for reference in self.references if reference.tag)
-        return str(next(tagged, None) or next(iter(self.references or self.names), self.id))
 
 
 class Images:
@@ -161,11 +64,10 @@ class Images:
         self._report = report
         self._meta_name = meta_name
         self._below: dict[str, tuple[ManifestBelow, ...]] = {}
-        self._names: dict[str, _Names] = {}
+        self._names: dict[str, Names] = {}
         self._configs: dict[str, ImageConfig | CorruptStore] = {}
         self._read: dict[str, ContainerdImage | CorruptStore] = {}
         self.wanted = parse_platform(platform) if platform else None
-        self._preferred = preference(self.wanted or normalised(Platform("linux", machine.machine())))
         self.targets = self._targets(spaces)
 
     def _targets(self, spaces: Iterable[Namespace]) -> Mapping[str, Target]:
@@ -219,10 +121,10 @@ class Images:
         """The names of all images that are no references."""
         return [name for target in self.targets.values() for name in self._names_of(target).others]
 
-    def _names_of(self, target: Target) -> _Names:
+    def _names_of(self, target: Target) -> Names:
         digest = target.descriptor.digest
         if digest not in self._names:
-            self._names[digest] = _told_apart(target.names, target.descriptor)
+            self._names[digest] = told_apart(target.names, target.descriptor)
         return self._names[digest]
 
     def id_of_name(self, name: str, config: str = "") -> str:
@@ -293,6 +195,13 @@ class Images:
             self._below[digest] = manifests_below(self._content, target.descriptor)
         return self._below[digest]
 
+    @functools.cached_property
+    def _preferred(self) -> Sequence[Platform]:
+        """The platforms that would do, best first: for the wanted one, or else for this machine."""
+        import platform  # noqa: PLC0415 - most images have but one
+
+        return preference(self.wanted or normalised(Platform("linux", platform.machine())))
+
     # -- one image -----------------------------------------------------------------------------
 
     def _image(self, image_id: ImageID, target: Target) -> ContainerdImage:
@@ -300,7 +209,7 @@ class Images:
         chosen = self._choose(below)
         if chosen is None:
             if any(item.is_image for item in below) and self.wanted:
-                there = ", ".join(sorted({str(_platform(item)) for item in below if item.is_image}))
+                there = ", ".join(sorted({str(platform_of(item)) for item in below if item.is_image}))
                 raise MissingFile(
                     self._content.name_of(target.descriptor.digest),
                     f"there is no image for {self.wanted} below it",
@@ -326,14 +235,14 @@ class Images:
         return there[0] if there else None
 
     def _platform_of(self, item: ManifestBelow) -> Platform:
-        found = _platform(item)
+        found = platform_of(item)
         if str(found) or not item.manifest:
             return found
         try:
             config = self._config(item)
         except CorruptStore:
             return found
-        return _of_config(config)
+        return platform_in(config)
 
     def _config(self, item: ManifestBelow) -> ImageConfig:
         """The config of a manifest, read once; raises `CorruptStore`."""
@@ -351,50 +260,15 @@ class Images:
     def _made(
         self, image_id: ImageID, target: Target, chosen: ManifestBelow | None, config: ImageConfig
     ) -> ContainerdImage:
-        platform = _platform(chosen) if chosen else Platform()
+        names = self._names_of(target)
         return ContainerdImage(
             image_id,
-            self._names_of(target).references,
+            names.references,
             config,
             target.parent,
             target=target.descriptor,
             below=self.below(target),
             chosen=chosen,
-            platform=platform if str(platform) else _of_config(config),
             names=target.names,
-            other_names=self._names_of(target).others,
+            other_names=names.others,
         )
-
-
-def _platform(item: ManifestBelow) -> Platform:
-    found = item.descriptor.platform
-    return normalised(found) if found and str(found) else Platform()
-
-
-def _of_config(config: ImageConfig) -> Platform:
-    found = Platform(config.os, config.architecture, config.variant)
-    return normalised(found) if str(found) else found
-
-
-class _Names(NamedTuple):
-    """The names of a target: those that are references, sorted, and the others."""
-
-    references: tuple[Reference, ...]
-    others: tuple[str, ...]
-
-
-def _told_apart(names: Iterable[str], target: Descriptor) -> _Names:
-    """Sort the names of a target; its digest in each of their repositories is a reference too."""
-    found: set[Reference] = set()
-    others: list[str] = []
-    for name in names:
-        try:
-            reference = parse_reference(name).with_default_tag()
-        except FormatError:
-            others.append(name)
-            continue
-        found.add(reference)
-        if not reference.digest:
-            digest = ManifestDigest(target.digest)
-            found.add(Reference(reference.domain, reference.path, None, digest))
-    return _Names(tuple(sorted(found, key=str)), tuple(dict.fromkeys(others)))

@@ -124,18 +124,18 @@ class Snapshots:
     def of(self, key: str) -> Placed | None:
         """The snapshot of a key; if several snapshotters have it, one whose files can be read."""
         found = self.every(key)
-        readable = (item for item in found if item.snapshotter.is_readable)
-        return next(readable, None) or next(iter(found), None)
+        readable = [item for item in found if item.snapshotter.is_readable]
+        return next(iter(readable or found), None)
 
     def every(self, key: str) -> list[Placed]:
         """The snapshots of a key in all namespaces and snapshotters, in their order."""
-        return list(self._every(key)) or list(self._unnamed(key))
-
-    def _every(self, key: str) -> Iterator[Placed]:
-        for space in self._spaces:
-            for snapshotter in self._snapshotters.values():
-                if placed := self._named(space, snapshotter, key):
-                    yield placed
+        found = [
+            placed
+            for space in self._spaces
+            for snapshotter in self._snapshotters.values()
+            if (placed := self._named(space, snapshotter, key))
+        ]
+        return found or list(self._unnamed(key))
 
     def _named(self, space: Namespace, snapshotter: Snapshotter, key: str) -> Placed | None:
         """The snapshot of a snapshotter for a key of a namespace; if there is none, that is reported."""
@@ -163,30 +163,38 @@ class Snapshots:
         metas = (space.snapshot(placed.snapshotter.name, placed.key) for space in self._spaces)
         return all(meta is None or meta.name != placed.snapshot.name for meta in metas)
 
-    def below(self, top: Placed) -> tuple[tuple[Placed, ...], CorruptStore | None]:
-        """A snapshot and all below it, base first; and a problem if the lowest is not the base.
+    def below(self, top: Placed, until: str = "") -> tuple[tuple[Placed, ...], CorruptStore | None]:
+        """A snapshot and all that it stands on, base first; and why the lowest is not the base.
 
-        The problem is that the next one below is missing, or is below itself. Where metadata.db is wrong, the
-        parents in meta.db are used, and this is reported.
+        That is None, or that the one below it is missing, or is below itself. What the namespace notes of
+        snapshots is used where the snapshotter's records are wrong, and this is reported.
+
+        Args:
+            top: the snapshot.
+            until: the name of a snapshot; neither it nor what is below it is looked at.
         """
-        found, problem = self._walk(top, noted=False)
+        found, problem = self._walk(top, until, noted=False)
         if problem:
-            others, other_problem = self._walk(top, noted=True)
+            others, other_problem = self._walk(top, until, noted=True)
             if other_problem is None:
                 self._report(problem.instead(f"what {self._meta_name} has is used"))
                 return others, None
         return found, problem
 
-    def _walk(self, top: Placed, *, noted: bool) -> tuple[tuple[Placed, ...], CorruptStore | None]:
+    def _walk(
+        self, top: Placed, until: str, *, noted: bool
+    ) -> tuple[tuple[Placed, ...], CorruptStore | None]:
         """As `below`, by metadata.db only, or with `noted` by the parents in meta.db where it has them."""
         found, seen = [top], {top.snapshot.name}
         problem: CorruptStore | None = None
         while problem is None:
             at = found[-1]
+            if until and at.snapshot.parent == until:
+                break
             is_told, below = self._noted_below(at) if noted else (False, None)
             if not is_told and at.snapshot.parent:
                 snapshot = at.snapshotter.snapshot(at.snapshot.parent)
-                below = at._replace(snapshot=snapshot) if snapshot else None
+                below = Placed(at.snapshotter, snapshot) if snapshot else None
                 problem = None if below else _wrong_parent(at, None)
             if below is None:
                 break

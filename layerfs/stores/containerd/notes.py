@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from layerfs.formats.containerdmeta import MetaBlob
     from layerfs.formats.jsontext import Json
-    from layerfs.stores.containerd.images import Target
+    from layerfs.stores.containerd.image import Target
 
 __all__ = ["SOURCE", "notes_of_container", "notes_of_image", "pulled_from"]
 

@@ -21,7 +21,7 @@ from layerfs.stores.containerd.layers import chain_of_key
 from layerfs.stores.containerd.targets import config_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from layerfs.errors import CorruptStore
     from layerfs.formats.containerdmeta import Namespace
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from layerfs.formats.imageconfig import ImageConfig
     from layerfs.ids import ChainID
     from layerfs.stores.containerd.content import Content
-    from layerfs.stores.containerd.images import ContainerdImage
+    from layerfs.stores.containerd.image import ContainerdImage
     from layerfs.stores.containerd.layers import Placed, Snapshots
     from layerfs.stores.containerd.targets import ManifestBelow
 
@@ -61,7 +61,8 @@ class ImageSizes:
         self._content = content
         self._snapshots = snapshots
         self._report = report
-        self._noted: dict[str, int | None] = {}
+        self._blob_parts: dict[str, Part | None] = {}
+        self._snapshot_parts: dict[tuple[str, str], Part] = {}
         self._stacks: dict[ChainID | None, tuple[Part, ...]] = {}
         self._parts: dict[tuple[str, str], ImageParts] = {}
 
@@ -99,25 +100,26 @@ class ImageSizes:
 
     # -- blobs ---------------------------------------------------------------------------------
 
-    def _blobs(self, item: ManifestBelow) -> Iterator[Part]:
+    def _blobs(self, item: ManifestBelow) -> Sequence[Part]:
         """A manifest and the blobs that it names, if they are there; one that is named twice comes twice."""
-        yield from self._present([item.descriptor, *(item.manifest.named if item.manifest else ())])
-        if item.manifest is None and self.blob(item.descriptor.digest) is not None:
-            # it is damaged, so the blobs that it names are not known
-            yield Part(blob_part_name(f"below {item.descriptor.digest}"), None)
+        found = self._present([item.descriptor, *(item.manifest.named if item.manifest else ())])
+        if item.manifest is None and found:  # it should be readable, so what it names is not known
+            found.append(Part(blob_part_name(f"below {item.descriptor.digest}"), None))
+        return found
 
-    def _present(self, named: Iterable[Descriptor]) -> Iterator[Part]:
-        for descriptor in named:
-            size = self.blob(descriptor.digest)
-            if size is not None:
-                yield Part(blob_part_name(descriptor.digest), size)
+    def _present(self, named: Iterable[Descriptor]) -> list[Part]:
+        return [part for descriptor in named if (part := self._blob(descriptor.digest))]
 
     def blob(self, digest: str) -> int | None:
         """The size of a blob that a namespace has a record of, else None."""
-        if digest not in self._noted:
-            found = (space.blob(digest) for space in self._spaces)
-            self._noted[digest] = next((blob.size for blob in found if blob), None)
-        return self._noted[digest]
+        part = self._blob(digest)
+        return part.size if part else None
+
+    def _blob(self, digest: str) -> Part | None:
+        if digest not in self._blob_parts:
+            found = next(filter(None, [space.blob(digest) for space in self._spaces]), None)
+            self._blob_parts[digest] = Part(blob_part_name(digest), found.size) if found else None
+        return self._blob_parts[digest]
 
     # -- snapshots -----------------------------------------------------------------------------
 
@@ -146,12 +148,18 @@ class ImageSizes:
             self._report(problem)
             keys = [item.key for item in stack]
             stack = stack[keys.index(chain[0]) :] if set(chain) <= set(keys) else ()
-        return tuple(map(_part, stack)) or (Part(f"below {top.place}", None),)
+        return tuple(map(self._part, stack)) or (Part(f"below {top.place}", None),)
 
-
-def _part(placed: Placed) -> Part:
-    """A snapshot as a part; one that a classic build left between layers is never shared, as for Docker."""
-    chain = chain_of_key(placed.key)
-    if chain:
-        return Part(chain, placed.snapshot.size, is_layer=True)
-    return Part(snapshot_part_name(placed), placed.snapshot.size, shareable=False)
+    def _part(self, placed: Placed) -> Part:
+        """A snapshot as a part; what a classic build left between layers is never shared, as for Docker."""
+        key = placed.snapshotter.name, placed.snapshot.name
+        found = self._snapshot_parts.get(key)
+        if found is None:
+            chain, size = chain_of_key(placed.key), placed.snapshot.size
+            found = (
+                Part(chain, size, is_layer=True)
+                if chain
+                else Part(snapshot_part_name(placed), size, shareable=False)
+            )
+            self._snapshot_parts[key] = found
+        return found

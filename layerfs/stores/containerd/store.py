@@ -13,28 +13,21 @@ import functools
 from typing import TYPE_CHECKING
 
 from layerfs.damage import attempt
-from layerfs.errors import LayerNotFound, MissingFile
-from layerfs.formats.errors import FormatError
-from layerfs.formats.jsontext import mapping, text
+from layerfs.errors import (
+    LayerNotFound,
+    MissingFile,
+)
 from layerfs.layernames import KnownLayer
 from layerfs.model import NOWHERE, BareLayer, Container, Image, Layer, Place
-from layerfs.stores.blobs.export import PlainTar
-from layerfs.stores.containerd.buildcache import BuildCache
-from layerfs.stores.containerd.containers import Containers
-from layerfs.stores.containerd.images import KUBERNETES
 from layerfs.stores.containerd.layers import ContainerdLayer, chain_of_key, chain_to
 from layerfs.stores.containerd.names import ContainerdLayerNames
 from layerfs.stores.containerd.pins import kept_keys, leased_blobs, pinned, unclaimed
-from layerfs.stores.containerd.storedimages import StoredImages
-from layerfs.stores.containerd.trees import Trees
-from layerfs.stores.docker.recordedpaths import RecordedPaths
-from layerfs.stores.docker.volumes import volumes
+from layerfs.stores.containerd.storedcontainers import StoredContainers
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from layerfs.cache.blobs import Cache
     from layerfs.capabilities import (
         CacheRecord,
         Check,
@@ -49,31 +42,23 @@ if TYPE_CHECKING:
         Volume,
     )
     from layerfs.errors import CorruptStore
-    from layerfs.formats.jsontext import Json
-    from layerfs.ids import ChainID, ContainerID
+    from layerfs.ids import ChainID
+    from layerfs.layernames import ID
     from layerfs.model import Named
+    from layerfs.steps import Walk
+    from layerfs.stores.blobs.export import PlainTar
     from layerfs.stores.blobs.layers import BlobLayer
+    from layerfs.stores.containerd.buildcache import BuildCache
     from layerfs.stores.containerd.layers import ContainerdLayer, Placed
-    from layerfs.stores.containerd.places import Opened
-    from layerfs.stores.registry import Options
-    from layerfs.tree.source import LayerSource
+    from layerfs.tree.source import LayerSource, StoredLayer
 
 __all__ = ["ContainerdStore"]
 
 
-class ContainerdStore(StoredImages, RecordedPaths):
+class ContainerdStore(StoredContainers):
     """Some namespaces of one containerd root, open for reading; never written to."""
 
     _is_quiet = False
-
-    def __init__(self, opened: Opened, options: Options, cache: Cache) -> None:
-        """Read a root that is open; see `open`."""
-        super().__init__(opened, options, cache)
-        self._trees = Trees(self._snapshots, self._files, self.report, lambda: self.layers_by_chain)
-        others = [space for space in self.spaces if space.name != self.dockers_namespace]
-        self._containers = Containers(
-            self.directory, self.docker, others, self._snapshots, self._images.id_of_name, self.report
-        )
 
     def keep_quiet(self) -> None:
         """Log no damage from now on; who calls this reports what is in `damage`."""
@@ -167,62 +152,6 @@ class ContainerdStore(StoredImages, RecordedPaths):
         """Bytes on disk of a snapshot, directories too; None where they cannot be counted (reported)."""
         return attempt(self.report, lambda: self._trees.size(self._placed[layer.cache_id]))
 
-    # -- containers ----------------------------------------------------------------------------
-
-    def containers(self) -> Sequence[Container]:
-        """Every container, newest first; also those of which only a part is left."""
-        return sorted(
-            map(self.load_container, self._containers.ids),
-            key=lambda item: (-((item.config and item.config.created_ns) or 0), item.id),
-        )
-
-    @property
-    def has_pods(self) -> bool:  # type: ignore[override]
-        """Whether there is a pod, or only the namespace of Kubernetes is read."""
-        is_kubernetes = {space.name for space in self.spaces} == {KUBERNETES}
-        return is_kubernetes or any(item.pod for item in self.containers())
-
-    def container_names(self) -> Mapping[ContainerID, str | None]:
-        """The name of every container, None where it cannot be read; what is damaged is not reported."""
-        return self._containers.names()
-
-    def load_container(self, container_id: ContainerID) -> Container:
-        """The container of this ID, as far as it can be read; defects are reported."""
-        return self._containers.load(container_id)
-
-    def placed_of(self, container: Container) -> Placed | None:
-        """The writable snapshot of a container."""
-        return self._containers.placed(container.id)
-
-    def container_records(self, container: Container) -> Json | None:
-        """The records of a container that is not Docker's, as they were written down; or None."""
-        return self._containers.records(container.id)
-
-    def config_name(self, container: ContainerID) -> str:
-        """The path or name of a container's config, for messages."""
-        return self._containers.config_name(container) or super().config_name(container)
-
-    def container_aliases(self) -> Mapping[str, Sequence[ContainerID]]:
-        """The containers by the longer names that Kubernetes has for them."""
-        return self._containers.aliases()
-
-    def host_config(self, container: Container) -> Json | None:
-        """A container's host config; None if it is missing or damaged (reported)."""
-        return attempt(self.report, lambda: self._containers.host_config(container.id))
-
-    def layers_below(self, container: Container) -> tuple[Layer, ...]:
-        """The layers of the image that a container stands on, base first; raises `CorruptStore`."""
-        return tuple(item for item in self.stack(container) if isinstance(item, Layer))
-
-    def images_of(self, container: Container) -> Collection[str]:
-        """The images with the manifest that Docker recorded for a container; else the image of its config."""
-        raw = container.config.raw if container.config else {}
-        try:
-            manifest = text(mapping(raw, "ImageManifest"), "digest")
-        except FormatError:
-            manifest = ""
-        return self._images.with_manifest(manifest) or super().images_of(container)
-
     # -- accounts ------------------------------------------------------------------------------
 
     def pinned(self) -> Pinned:
@@ -281,10 +210,14 @@ class ContainerdStore(StoredImages, RecordedPaths):
 
     def volumes(self) -> Sequence[Volume] | None:
         """The Docker Engine's volumes; None if there is no engine, or no volumes, or they are damaged."""
+        from layerfs.stores.docker.volumes import volumes  # noqa: PLC0415 - for accounts alone
+
         return volumes(self.docker, self.report) if self.docker else None
 
     @functools.cached_property
     def _build_cache(self) -> BuildCache:
+        from layerfs.stores.containerd.buildcache import BuildCache  # noqa: PLC0415 - for accounts alone
+
         return BuildCache(self.docker, list(self.snapshotters), self.bolt_state)
 
     def build_cache(self) -> Sequence[CacheRecord] | None:
@@ -311,17 +244,12 @@ class ContainerdStore(StoredImages, RecordedPaths):
             return self._trees.stack(self._placed[subject.cache_id], self.layers_by_chain)
         return self._trees.stack_of_chain(chain_to(self.own_layer(subject), self.layers_by_chain))
 
+    def layers_below(self, container: Container) -> tuple[Layer, ...]:
+        """The layers of the image that a container stands on, base first; raises `CorruptStore`."""
+        return tuple(item for item in self.stack(container) if isinstance(item, Layer))
+
     def tree(self, subject: Named, *, up_to: int | None = None) -> UnionTree:
-        """The tree of an image, a container, or a single layer (as it is stored).
-
-        Args:
-            subject: what to show.
-            up_to: for an image, show it as of its layer of this number (1 is the base).
-
-        Raises:
-            CorruptStore: a layer that is needed is missing or damaged.
-            LayerNotFound: there is no layer of that number.
-        """
+        """The tree of an image, a container, or a single layer (as it is stored); see `Store.tree`."""
         if isinstance(subject, BareLayer):
             return UnionTree([self._trees.stored(self._placed[subject.cache_id])])
         if isinstance(subject, Layer):
@@ -337,10 +265,18 @@ class ContainerdStore(StoredImages, RecordedPaths):
         """The union of a layer and of all below it; raises `CorruptStore`."""
         return UnionTree([self.source(layer) for layer in reversed(self.stack(top))])
 
-    def tree_under(self, placed: Placed) -> UnionTree | None:
-        """The tree below a snapshot; None for a base; raises `CorruptStore`."""
-        below = self._trees.stack(placed, self.layers_by_chain)[:-1]
-        return UnionTree([self.source(layer) for layer in reversed(below)]) if below else None
+    def stored(self, placed: Placed) -> StoredLayer:
+        """A snapshot as it is stored, from its blob where its directory is lost; raises `CorruptStore`."""
+        return self._stored(self._trees.item(placed, self.layers_by_chain))
+
+    def stored_under(self, placed: Placed) -> list[StoredLayer]:
+        """What a snapshot stands on, base first; as `stored`, and raises where it cannot be told."""
+        return [self._stored(layer) for layer in self._trees.stack(placed, self.layers_by_chain)[:-1]]
+
+    def _stored(self, layer: Layer | BareLayer) -> StoredLayer:
+        if isinstance(layer, BareLayer):
+            return self._trees.stored(self._placed[layer.cache_id])
+        return self._trees.stored_layer(self.own_layer(layer))
 
     def tree_of_snapshot(self, layer: ContainerdLayer) -> UnionTree:
         """A layer from its snapshot, never from its blob; raises `CorruptStore`."""
@@ -353,6 +289,8 @@ class ContainerdStore(StoredImages, RecordedPaths):
 
     def layer_tar(self, layer: Layer) -> PlainTar | None:
         """The tar whose sha256 is the diff ID; raises `MissingFile` where the blob is not there."""
+        from layerfs.stores.blobs.export import PlainTar  # noqa: PLC0415 - for exports alone
+
         return PlainTar(self.packed(self.own_layer(layer)), self._files.plain)
 
     def packed(self, layer: ContainerdLayer) -> BlobLayer:
@@ -390,6 +328,12 @@ class ContainerdStore(StoredImages, RecordedPaths):
         from layerfs.stores.containerd.checks.doctor import diagnose  # noqa: PLC0415 - see there
 
         return diagnose(self, options, on_progress)
+
+    def explained(self, name: str, found: ID, up_to: int | None, *, every: bool) -> Walk:
+        """The walk from a name to snapshots; see `Explaining`."""
+        from layerfs.stores.containerd.explaining import explained  # noqa: PLC0415 - see there
+
+        return explained(self, name, found, up_to, every=every)
 
     def source(self, layer: Layer | BareLayer) -> LayerSource:
         """A layer by itself as overlayfs reads it; raises `CorruptStore`."""

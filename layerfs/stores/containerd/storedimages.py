@@ -1,4 +1,4 @@
-"""The images and layers of a containerd store; this part knows no trees."""
+"""The part of a containerd store that tells which images there are; it knows no layer of them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from layerfs.accounts import AccountRules
 from layerfs.boltfile import read_boltfile
-from layerfs.cache.blobs import Cache
-from layerfs.cache.options import CacheOptions
-from layerfs.damage import attempt
 from layerfs.errors import (
-    BrokenChain,
     CorruptStore,
     DataRootUnreadable,
     MalformedFile,
@@ -23,28 +19,25 @@ from layerfs.errors import (
 from layerfs.formats.containerdmeta import Namespace, parse_meta
 from layerfs.formats.gotime import format_time
 from layerfs.formats.repositories import Repositories, RepositoryRow
-from layerfs.ids import BlobDigest, ChainID, ImageID, InvalidID, chain_id
-from layerfs.model import Blob, Image, Layer, added_up
+from layerfs.model import Image, added_up
 from layerfs.store import RECORDS, Store
-from layerfs.stores.blobs.layers import BlobLayer, LayerFiles
 from layerfs.stores.containerd.content import Content
-from layerfs.stores.containerd.images import ContainerdImage, Images
-from layerfs.stores.containerd.layers import ContainerdLayer, Snapshots
+from layerfs.stores.containerd.image import ContainerdImage
+from layerfs.stores.containerd.images import Images
+from layerfs.stores.containerd.layers import Snapshots
 from layerfs.stores.containerd.names import ContainerdNames
-from layerfs.stores.containerd.notes import notes_of_container, notes_of_image, pulled_from
+from layerfs.stores.containerd.notes import notes_of_container, notes_of_image
 from layerfs.stores.containerd.places import META_DB, open_containerd
 from layerfs.stores.containerd.sizes import ImageSizes
 from layerfs.stores.containerd.snapshotters import database_name, has_database, read_snapshotters
 from layerfs.stores.containerd.spaces import ALL, chosen_spaces, filled, is_dockers
-from layerfs.stores.containerd.unpacking import as_unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from layerfs.accounts import ImageParts
-    from layerfs.formats.descriptors import Descriptor
     from layerfs.formats.errors import FormatError
-    from layerfs.ids import DiffID
+    from layerfs.ids import ImageID
     from layerfs.model import Container
     from layerfs.stores.containerd.places import Opened
     from layerfs.stores.registry import Options
@@ -55,7 +48,7 @@ _log = logging.getLogger(__name__)
 
 
 class StoredImages(Store):
-    """The images, layers and containers of some namespaces of one containerd root.
+    """The images of some namespaces of one containerd root.
 
     Attributes:
         directory: the containerd root.
@@ -64,10 +57,9 @@ class StoredImages(Store):
         spaces: the namespaces that are read.
         every_space: all namespaces.
         content: the blobs.
-        snapshotters: the snapshotters in use, by name.
-        cache: decompresses blobs.
-        gone: why meta.db cannot be read; None if it can.
-        bolt_state: the state of databases that is read, as for `read_boltfile`.
+        snapshotters: those in use, by name.
+        gone: why nothing of the namespaces can be read; None where it can.
+        bolt_state: which state of databases is read.
     """
 
     kind = "containerd"
@@ -81,7 +73,7 @@ class StoredImages(Store):
         digits=3,
     )
 
-    def __init__(self, opened: Opened, options: Options, cache: Cache) -> None:
+    def __init__(self, opened: Opened, options: Options) -> None:
         """Read a root that is open; see `open`."""
         is_dockers = opened.docker and options.namespace in (None, opened.namespace, ALL)
         self.docker = opened.docker if is_dockers else None
@@ -105,11 +97,8 @@ class StoredImages(Store):
         # a lost database is reported once, not for each record
         told = _log.debug if self.gone else self.report
         self._snapshots = Snapshots(self.spaces, self.snapshotters, told, self.meta_name)
-        self.cache = cache
-        self._files = LayerFiles(cache, self.report, as_unpacked=as_unpacked)
         self._images = Images(self.spaces, self.content, self.report, options.platform, self.meta_name)
         self._sizes = ImageSizes(self.spaces, self.content, self._snapshots, self.report)
-        self._chains: dict[ImageID, tuple[ContainerdLayer, ...]] = {}
 
     @property
     def lists_unnamed(self) -> bool:  # type: ignore[override]
@@ -145,10 +134,7 @@ class StoredImages(Store):
             CorruptStore: its `meta.db` cannot be read.
             ValueError: `options.platform` is malformed.
         """
-        cache = Cache(options.cache or CacheOptions(), options.progress)
-        opened = open_containerd(path, tell=not options.searching)
-        cache.avoid(opened.directory)
-        return cls(opened, options, cache)
+        return cls(open_containerd(path, tell=not options.searching), options)
 
     def _namespaces(self, state: str) -> tuple[Mapping[str, Namespace], CorruptStore | None]:
         """Every namespace, and None; or the names of some without content, and why meta.db cannot be read."""
@@ -299,86 +285,6 @@ class StoredImages(Store):
         kind = target.media_type or "of no type"
         return CorruptStore(self.content.name_of(target.digest), f"no image that has layers: {kind}")
 
-    # -- layers --------------------------------------------------------------------------------
-
-    def chain(self, image: Image, up_to: int | None = None) -> tuple[ContainerdLayer, ...]:
-        """The image's layers, base first, or the lowest `up_to`; raises `CorruptStore`."""
-        own = self.own_image(image)
-        if own.chosen is None or own.manifest is None:
-            raise self._no_image(image)
-        key = ImageID(own.chosen.descriptor.digest)
-        if key not in self._chains:
-            self._chains[key] = self._chain(own, own.manifest.layers)
-        return self._chains[key][:up_to]
-
-    def _chain(self, image: ContainerdImage, blobs: Sequence[Descriptor]) -> tuple[ContainerdLayer, ...]:
-        found: list[ContainerdLayer] = []
-        for diff_id, descriptor in zip(image.config.diff_ids, blobs, strict=True):
-            below = found[-1].chain_id if found else None
-            found.append(self._layer(chain_id(below, diff_id), diff_id, below, descriptor))
-        return tuple(found)
-
-    def _layer(
-        self, chain: ChainID, diff_id: DiffID, below: ChainID | None, descriptor: Descriptor
-    ) -> ContainerdLayer:
-        digest = _digest(descriptor.digest)
-        blob = attempt(self.report, lambda: self.content.find(descriptor.digest))
-        packed = None
-        if blob:
-            place = descriptor.blob_path
-            packed = BlobLayer(
-                chain, diff_id, below, digest, descriptor.media_type, place, blob, self._files.size
-            )
-        return ContainerdLayer(
-            chain, diff_id, below, self._snapshots.of(chain), packed, digest, descriptor.size
-        )
-
-    @functools.cached_property
-    def layers_by_chain(self) -> Mapping[ChainID, ContainerdLayer]:
-        """Every layer of every image of every platform; images that are damaged are reported."""
-        found: dict[ChainID, ContainerdLayer] = {}
-        for image_id in self._images.ids:
-            for image in self._images.every_platform(image_id):
-                for layer in attempt(self.report, functools.partial(self.chain, image)) or ():
-                    found.setdefault(layer.chain_id, layer)
-        return found
-
-    def layers(self) -> list[ContainerdLayer]:
-        """Every layer of an image, by chain ID, that is unpacked or whose blob is there."""
-        found = self.layers_by_chain
-        return [found[chain] for chain in sorted(found) if found[chain].placed or found[chain].packed]
-
-    def record(self, chain: ChainID) -> ContainerdLayer:
-        """The layer of this chain ID; raises `BrokenChain` if no image has it."""
-        found = self.layers_by_chain.get(chain)
-        if found is None:
-            raise BrokenChain(self.meta_name, "no image has a layer of this chain ID", expected=chain)
-        return found
-
-    def own_layer(self, layer: Layer) -> ContainerdLayer:
-        """The layer as a `ContainerdLayer` of this store."""
-        return layer if isinstance(layer, ContainerdLayer) else self.record(layer.chain_id)
-
-    def blobs(self, layer: DiffID | None) -> tuple[Blob, ...]:
-        """The blobs of a layer, each with the repositories that labels say it was pulled from."""
-        return tuple(
-            Blob(BlobDigest(digest), self._repositories_of(digest))
-            for digest in sorted(self._digests.get(layer, ()))
-        )
-
-    @functools.cached_property
-    def _digests(self) -> Mapping[DiffID | None, set[str]]:
-        found: dict[DiffID | None, set[str]] = {}
-        for layer in self.layers_by_chain.values():
-            if layer.digest:
-                found.setdefault(layer.diff_id, set()).add(layer.digest)
-        return found
-
-    def _repositories_of(self, digest: str) -> tuple[str, ...]:
-        """The repositories that a blob was pulled from, by its labels."""
-        blobs = (space.blob(digest) for space in self.spaces)
-        return tuple(dict.fromkeys(name for blob in blobs if blob for name in pulled_from(blob.labels)))
-
 
 _LOST = "the file is missing: no image is known, nor which snapshot is whose"
 
@@ -390,10 +296,3 @@ def _unread(error: OSError, name: str) -> CorruptStore:
     if isinstance(error, FileNotFoundError):
         return MissingFile(name, _LOST)
     return MalformedFile(name, reason(error))
-
-
-def _digest(text: str) -> BlobDigest | None:
-    try:
-        return BlobDigest(text)
-    except InvalidID:
-        return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from layerfs.errors import CorruptStore, MalformedFile
-from layerfs.formats.descriptors import Platform, parse_manifest
+from layerfs.formats.descriptors import parse_manifest
 from layerfs.formats.errors import FormatError
 from layerfs.formats.imageconfig import ImageConfig, parse_image_config
 
@@ -64,8 +64,9 @@ def _below(
     if descriptor.digest in seen or len(above) > _DEEPEST or len(seen) > _MOST:
         return
     seen.add(descriptor.digest)
-    platform = descriptor.platform or Platform()
-    pseudo = descriptor.is_attestation or (platform.os, platform.architecture) == _UNKNOWN
+    platform = descriptor.platform
+    is_known = platform is None or (platform.os, platform.architecture) != _UNKNOWN
+    pseudo = descriptor.is_attestation or not is_known
     try:
         manifest = parsed(content, descriptor, parse_manifest)
     except CorruptStore as error:

@@ -57,7 +57,6 @@ class Trees:
         self._known = known
         self._told: set[str] = set()
         self._stacked: weakref.WeakValueDictionary[ChainID, Below] = weakref.WeakValueDictionary()
-        files.stand(lambda layer: self._below(layer.parent))
 
     # -- stacks --------------------------------------------------------------------------------
 
@@ -92,14 +91,14 @@ class Trees:
             CorruptStore: it is not known what is below, or a directory is missing.
         """
         if placed.snapshotter.is_whole:
-            return (self._item(placed, {}, whole=whole),)
+            return (self.item(placed, {}, whole=whole),)
         own, problem = self._snapshots.below(placed)
         lower: tuple[ContainerdLayer, ...] = ()
         if problem:
             number, layer = self._told_by(own, known, problem)
             self._report(problem.instead(f"layer {layer.chain_id} tells what is below"))
             own, lower = own[number:], chain_to(layer, known)
-        return *lower, *(self._item(item, known, whole=whole) for item in own)
+        return *lower, *(self.item(item, known, whole=whole) for item in own)
 
     def _told_by(
         self, own: Sequence[Placed], known: Mapping[ChainID, ContainerdLayer], problem: CorruptStore
@@ -116,9 +115,10 @@ class Trees:
                 return number, layer
         raise problem
 
-    def _item(
-        self, placed: Placed, known: Mapping[ChainID, ContainerdLayer], *, whole: bool
+    def item(
+        self, placed: Placed, known: Mapping[ChainID, ContainerdLayer], *, whole: bool = False
     ) -> ContainerdLayer | BareLayer:
+        """The layer that a snapshot is, of `known` where it is of an image; `whole` as in `stack`."""
         chain = chain_of_key(placed.key)
         layer = known.get(chain) if chain else None
         if layer and layer.placed == placed:
@@ -169,7 +169,7 @@ class Trees:
         self._files.tree(packed)  # damage is to be reported now, not at the first access
         return self._files.stored(packed)
 
-    def _below(self, chain: ChainID | None) -> Below | None:
+    def below(self, chain: ChainID | None) -> Below | None:
         """The layer of a chain ID, for those above; None below a base, or if it is unreadable (reported)."""
         layer = self._known().get(chain) if chain else None
         if chain is None or layer is None:
@@ -182,7 +182,7 @@ class Trees:
                 shown = "directories above it without a header in their tar are shown as 0755 of root"
                 self._report(error.instead(shown))
                 return None
-            found = self._stacked[chain] = Below(stored, lambda: self._below(layer.parent))
+            found = self._stacked[chain] = Below(stored, lambda: self.below(layer.parent))
         return found
 
     def _packed(self, layer: ContainerdLayer) -> BlobLayer:

@@ -54,8 +54,9 @@ if TYPE_CHECKING:
     from layerfs.formats.whiteouts import Dialect
     from layerfs.hostdir import HostDir
     from layerfs.ids import DiffID
-    from layerfs.layernames import KnownLayer
+    from layerfs.layernames import ID, KnownLayer
     from layerfs.model import Blob, Named
+    from layerfs.steps import Walk
     from layerfs.stores.docker.buildkit import Readable
     from layerfs.stores.docker.originaltar import OriginalTar
     from layerfs.tree.source import LayerSource
@@ -254,6 +255,12 @@ class DataRoot(StoredContainers, RecordedPaths):
         from layerfs.stores.docker.checks.doctor import diagnose  # noqa: PLC0415 - large
 
         return diagnose(self, options, on_progress)
+
+    def explained(self, name: str, found: ID, up_to: int | None, *, every: bool) -> Walk:
+        """The walk from a name to directories; see `Explaining`."""
+        from layerfs.stores.docker.explaining import explained  # noqa: PLC0415 - few ask
+
+        return explained(self, name, found, up_to, every=every)
 
     def salvager(self) -> Salvager:
         """What rebuilds damaged layers, see `Salvageable`."""

@@ -107,7 +107,7 @@ class Overlay2:
         The link is not followed. Its text must be `../<cache ID>/diff`, or an absolute path with this end.
         """
         try:
-            target = os.fsdecode(self._short_link(link))
+            target = os.fsdecode(self.link_text(link))
         except OSError:
             return None
         head, _, tail = target.rpartition("/")
@@ -117,8 +117,8 @@ class Overlay2:
         except InvalidID:
             return None
 
-    def _short_link(self, link: LinkID) -> bytes:
-        """The text of a short link; raises `OSError`."""
+    def link_text(self, link: LinkID) -> bytes:
+        """The text of a short link, read so that no access is noted; raises `OSError`."""
         if self._layers.mount is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), f"overlay2/l/{link}")
         return self._layers.mount.readlink(f"l/{link}")
@@ -206,7 +206,7 @@ class Overlay2:
         try:
             if not stat.S_ISLNK(self._root.lstat(f"overlay2/l/{link}").st_mode):
                 return BrokenChain(name, "no symbolic link", expected=expected)
-            target = self._short_link(link)
+            target = self.link_text(link)
         except FileNotFoundError:
             return MissingFile(name, "the short link is missing", expected=expected)
         except OSError as error:
@@ -216,7 +216,7 @@ class Overlay2:
     def is_absolute(self, link: LinkID) -> bool:
         """Whether a short link is an absolute path, from the place where the data root once was."""
         try:
-            return self._short_link(link).startswith(b"/")
+            return self.link_text(link).startswith(b"/")
         except OSError:
             return False
 

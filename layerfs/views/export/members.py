@@ -57,6 +57,7 @@ class TreeTar:
         whiteouts: Dialect | None = None,
         content: Callable[[Node], Content] | None = None,
         skip: Callable[[TreeError], object] | None = None,
+        top: Node | None = None,
     ) -> None:
         """Write `tree`.
 
@@ -67,8 +68,11 @@ class TreeTar:
             content: opens a regular file; by default `tree` does.
             skip: called with the error of an entry that cannot be read, and is left out; by default the error
                 is raised.
+            top: the directory whose entries are written, named below it; by default the root.
         """
         self._tree = tree
+        self._top = top or tree.root
+        self._begin = len(self._top.path.rstrip(b"/")) + 1
         self._write = write
         self._whiteouts = whiteouts
         self._open = content or tree.open
@@ -78,9 +82,9 @@ class TreeTar:
 
     def write_all(self) -> None:
         """Write the whole tar, end included; raises `TreeError` if something cannot be read."""
-        for visit in walk(self._tree, self._tree.root):
+        for visit in walk(self._tree, self._top):
             try:
-                if visit.node.parent is not None:
+                if visit.node is not self._top:
                     self._add(visit.node)
                 if visit.problem:
                     raise visit.problem
@@ -109,7 +113,7 @@ class TreeTar:
 
     def _header(self, node: Node, kind: bytes) -> Header:
         found = node.stat
-        name = node.path[1:]
+        name = node.path[self._begin :]
         header = Header(
             name + b"/" if node.is_dir else name,
             kind,

@@ -15,7 +15,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from layerfs.errors import reason
-from layerfs.hostdir import RESERVES
+from layerfs.reserves import RESERVES
 from layerfs.views.fuse.idle import IdleFiles, share_of_files
 from layerfs.views.fuse.protocol import BACKING_MAP, DEV_IOC_BACKING_CLOSE, DEV_IOC_BACKING_OPEN
 
@@ -41,24 +41,30 @@ class BackingFiles:
         self._refused = False
         RESERVES.add(self)
 
-    def open(self, node_id: int, open_file: Callable[[], Content]) -> int | None:
-        """The backing ID of an inode whose bytes `open_file` gives; None where the kernel refuses them."""
+    def open(self, node_id: int, open_file: Callable[[int], Content]) -> int | None:
+        """The backing ID of an inode whose bytes `open_file` gives; None where the kernel refuses them.
+
+        Raises what `open_file` raises, which is asked only where nothing is registered.
+        """
         with self._lock:
             backing = self._reuse(node_id)
         if backing is None:
-            file = open_file()  # perhaps from a slow disk: nobody else waits for it
+            file = open_file(node_id)  # perhaps from a slow disk: nobody else waits for it
             with self._lock:
                 backing = self._reuse(node_id) or self._register(node_id, file.backing_fd())
         return backing
 
     def _reuse(self, node_id: int) -> int | None:
         """Count one more open of a registered inode."""
-        backing, opens = self._open.get(node_id, (0, 0))
-        backing = backing or self._idle.take(node_id) or 0
-        if not backing:
-            return None
-        self._open[node_id] = backing, opens + 1
-        return backing
+        found = self._open.get(node_id)
+        if found is not None:
+            backing, opens = found
+            self._open[node_id] = backing, opens + 1
+            return backing
+        idle = self._idle.take(node_id)
+        if idle is not None:
+            self._open[node_id] = idle, 1
+        return idle
 
     def _register(self, node_id: int, fd: int | None) -> int | None:
         if fd is None:

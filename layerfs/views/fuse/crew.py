@@ -109,13 +109,15 @@ class Crew:
 
     def _lead(self, me: _Member, buffer: memoryview) -> None:
         """Take requests and answer them, until the lead was passed on."""
+        receive, answer, begin = self._receive, self._answer, self._begin
+        meanwhile = functools.partial(self._meanwhile, me)
         while self._leader is me:
-            request = self._receive(functools.partial(self._meanwhile, me))
+            request = receive(meanwhile)
             if request is None:
                 self._end()
                 return
-            self._begin(me)
-            self._answer(request, buffer)
+            begin(me)
+            answer(request, buffer)
             me.since = 0.0
 
     def _begin(self, me: _Member) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from layerfs.errors import MountFailed, reason
+from layerfs.syscalls import attach_mount, open_beneath
 from layerfs.views.fuse.driver import FILE_SYSTEM
 from layerfs.views.fuse.liveness import State, ask
 
@@ -27,8 +28,10 @@ __all__ = [
     "device_of",
     "find_mount",
     "is_mounted",
+    "kernel_source",
     "mount_on",
     "mount_table",
+    "put_mount",
     "tune_readahead",
     "unmount",
 ]
@@ -39,6 +42,8 @@ KERNEL_SOURCE = "layerfs:"
 _KERNEL_TYPES = ("overlay", "tmpfs")
 _MNT_DETACH = 2
 _READAHEAD_KB = 2048
+_SOURCE_MAX = 255  # of fsconfig's strings
+_AT = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _UMOUNT_NOFOLLOW = 8
 _OCTAL = re.compile(rb"\\([0-7]{3})")
 
@@ -145,6 +150,29 @@ def check_mountpoint(path: Path, data_root: Path) -> Path:
     if names:
         raise MountFailed(f"{path}: not empty", hint="choose an empty directory")
     return real
+
+
+def kernel_source(source: str) -> bytes:
+    """A source as fsconfig takes it, cut between two characters where it is too long."""
+    raw = os.fsencode(source)
+    end = min(len(raw), _SOURCE_MAX)
+    while end < len(raw) and raw[end] & 0xC0 == 0x80:  # within a character
+        end -= 1
+    return raw[:end]
+
+
+def put_mount(mount: int, place: Path) -> None:
+    """Put a mount that is nowhere to be seen on a directory, whose path holds no link; raises `OSError`."""
+    top = os.open("/", _AT)
+    try:
+        # a directory on the way that was replaced by a link meanwhile leads nowhere
+        directory = open_beneath(os.fsencode(place.relative_to("/")), _AT, dir_fd=top)
+    finally:
+        os.close(top)
+    try:
+        attach_mount(mount, directory)
+    finally:
+        os.close(directory)
 
 
 def unmount(path: Path, *, lazy: bool = False) -> Mount:

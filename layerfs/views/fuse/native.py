@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import errno
 import gc
+import logging
 import os
 import signal
+import threading
 from typing import TYPE_CHECKING
 
 from layerfs.errors import MountFailed
@@ -50,6 +52,7 @@ _MAX_WRITE = 4096
 _MAX_READAHEAD = 2 << 20
 
 _OVERLAY = "overlay"
+_SHORT = 0.3  # seconds in which a mount that nobody uses has ended
 
 _WANTED = (
     InitFlags.ASYNC_READ
@@ -74,6 +77,8 @@ _REFUSED = frozenset(
 )  # fmt: skip
 _SILENT = frozenset({Opcode.FORGET, Opcode.BATCH_FORGET, Opcode.INTERRUPT, Opcode.NOTIFY_REPLY})
 
+_log = logging.getLogger(__name__)
+
 
 class NativeDriver:
     """Serves a tree on `/dev/fuse`."""
@@ -88,7 +93,13 @@ class NativeDriver:
         """
         device = attach(mountpoint, options)
         session = Session(Device(device), Requests(tree))
-        handlers = _on_signals(lambda: detach(mountpoint))
+        waiting = _told_later(mountpoint)
+
+        def stop() -> None:
+            detach(mountpoint)
+            waiting.start()
+
+        handlers = _on_signals(stop)
         # nodes are given back when the kernel forgets them, by reference count; looking through
         # hundreds of thousands of them for cycles that are not there would cost a third of a walk
         gc.disable()
@@ -101,6 +112,7 @@ class NativeDriver:
             detach(mountpoint)
             raise
         finally:
+            waiting.cancel()
             gc.enable()
             for number, handler in handlers.items():
                 signal.signal(number, handler)
@@ -238,11 +250,22 @@ def _init_reply(minor: int, readahead: int, granted: int, stack_depth: int) -> b
     )
 
 
-def _on_signals(stop: Callable[[], None]) -> dict[int, signal.Handlers | Callable[..., object] | int | None]:
-    """Unmount on SIGTERM, SIGINT and SIGHUP; a second one ends the process at once."""
+def _told_later(mountpoint: Path) -> threading.Timer:
+    """What says why a server that was told to end does not, unless it is cancelled before."""
+    told = (
+        "%s: unmounted; what somebody has open in it is served until it is closed, or a second signal ends it"
+    )
+    timer = threading.Timer(_SHORT, _log.warning, (told, mountpoint))
+    timer.daemon = True
+    return timer
 
-    def handle(number: int, _frame: object) -> None:
-        signal.signal(number, signal.SIG_DFL)
+
+def _on_signals(stop: Callable[[], None]) -> dict[int, signal.Handlers | Callable[..., object] | int | None]:
+    """Unmount on SIGTERM, SIGINT and SIGHUP; a second one, of any of these, ends the process at once."""
+
+    def handle(_number: int, _frame: object) -> None:
+        for number in heeded:
+            signal.signal(number, signal.SIG_DFL)
         stop()
 
     heeded = [

@@ -15,8 +15,8 @@ import threading
 from typing import TYPE_CHECKING
 
 from layerfs.tree.union import ASKED_BEFORE_LISTING
-from layerfs.views.fuse.packed import DOTS, FOREVER, PackedListing, attributes_of, inode_key, padded
-from layerfs.views.fuse.protocol import ATTR, DIRENTPLUS, ENTRY_OUT, NODE_ID, ROOT_ID
+from layerfs.views.fuse.packed import DOTS, FOREVER, PackedListing, attributes_of, dot, inode_key
+from layerfs.views.fuse.protocol import ATTR, ENTRY_OUT, NODE_ID, ROOT_ID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -138,6 +138,8 @@ class NodeTable:
         """
         folder = self._enter(node_id)
         listing = self._list(folder)
+        if offset >= DOTS + len(listing):  # every listing is asked for once more than it has pages
+            return b""
         dots = self._dots(folder.node)[offset:] if offset < DOTS else []
         if sum(map(len, dots)) > room:
             return dots[0] if len(dots[0]) <= room else b""
@@ -157,26 +159,19 @@ class NodeTable:
         self, folder: _Folder, listing: PackedListing, page: bytes, begin: int, others: Sequence[int]
     ) -> bytes:
         """A page that begins with the entry `begin`, with the IDs of those apart."""
-        patched = bytearray(page)
+        patched: bytearray | None = None
         for index in others:
             node_id = self._id_of(folder, listing, index)
             if node_id != listing.first_id | index:
                 listing.uncount(index, 1)
                 self._count(node_id)
+                patched = patched or bytearray(page)
                 NODE_ID.pack_into(patched, listing.offset(begin, index), node_id)
-        return bytes(patched)
+        return bytes(patched) if patched else page
 
     def _dots(self, node: Node) -> list[bytes]:
         """`.` and `..`: the kernel ignores what is said of them, and does not count a look-up."""
-        return [
-            padded(
-                DIRENTPLUS.pack(
-                    0, 0, FOREVER, FOREVER, 0, 0, *self._attributes(at),
-                    self._tree.inode(at), number, number, at.stat.mode >> 12,
-                ) + b"." * number
-            )
-            for number, at in enumerate((node, node.parent or node), 1)
-        ]  # fmt: skip
+        return [dot(number, self._tree.inode(at)) for number, at in enumerate((node, node.parent or node), 1)]
 
     def directories(self, node_id: int) -> list[int]:
         """The IDs of the directories in a listed directory that may be next; not of those apart."""
@@ -203,10 +198,10 @@ class NodeTable:
 
     def _list(self, folder: _Folder) -> PackedListing:
         """A directory's entries; not with the lock held, as a disk may be slow."""
-        if folder.listing:
-            return folder.listing
         tree, node = self._tree, folder.node
-        return PackedListing(tree.numbering(node), tree.listing(node), next(self._numbers) << _INDEX_BITS)
+        return folder.listing or PackedListing(
+            tree.numbering(node), tree.listing(node), next(self._numbers) << _INDEX_BITS
+        )
 
     def _keep(self, folder: _Folder, listing: PackedListing) -> PackedListing:
         """Keep a listing, unless there is one by now, which is returned."""
@@ -221,10 +216,10 @@ class NodeTable:
         own = listing.first_id | index
         if not listing.is_apart(index):
             return own
-        named = folder.named.get(listing.name(index))
-        if named is not None:
+        if folder.named and (named := folder.named.get(listing.name(index))):
             return named.id
-        return self._linked.setdefault(listing.inode_key(index), own) if listing.is_linked(index) else own
+        key = listing.link_key(index)
+        return own if key is None else self._linked.setdefault(key, own)
 
     def _named(self, folder: _Folder, node: Node) -> int:
         """The node ID of what was looked up in a directory that is not listed."""
@@ -299,8 +294,8 @@ class NodeTable:
             return
         del self._listed[listing.first_id >> _INDEX_BITS]
         for index in listing.apart:
-            if listing.is_linked(index):
-                self._unlink(listing.inode_key(index), listing.first_id | index)
+            if (key := listing.link_key(index)) is not None:
+                self._unlink(key, listing.first_id | index)
 
     def _unlink(self, key: int, node_id: int) -> None:
         """A node ID is no longer that of a file of several names."""

@@ -11,12 +11,12 @@ from __future__ import annotations
 import os
 from array import array
 from bisect import bisect_left, bisect_right
-from stat import S_ISDIR
+from stat import S_IFDIR, S_ISDIR
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
 from layerfs.tree.node import FileStat, Node
-from layerfs.views.fuse.protocol import ATTR, DIRENTPLUS, ENTRY_OUT, INODE, MODE_AND_LINKS
+from layerfs.views.fuse.protocol import ATTR, DIRENTPLUS, ENTRY_OUT, INODE_MODE_AND_LINKS, NAME_LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from layerfs.tree.listing import Listing, Numbering
     from layerfs.tree.node import Part
 
-__all__ = ["DOTS", "FOREVER", "Attributes", "PackedListing", "attributes_of", "inode_key", "padded"]
+__all__ = ["DOTS", "FOREVER", "Attributes", "PackedListing", "attributes_of", "dot", "inode_key"]
 
 FOREVER = 365 * 86400
 """Seconds an entry, its attributes, and its absence stay valid: an image does not change."""
@@ -36,6 +36,11 @@ _NANO = 10**9
 _BLOCK_SIZE = 4096
 _NO_DEVICE = -1  # the inode number of a packed entry is the tree's, not a device's
 
+_PADDING = [bytes(-length & 7) for length in range(8)]
+"""What is behind a name of so many bytes, modulo 8: an entry begins at a multiple of 8, as its name does."""
+
+_COUNT_SIZE = array("I").itemsize
+_NO_ENTRY = (0,) * len(ENTRY_OUT.unpack(bytes(ENTRY_OUT.size)))
 _NONE: Mapping[int, Node] = MappingProxyType({})
 
 Attributes: TypeAlias = tuple[int, ...]
@@ -69,42 +74,50 @@ class PackedListing:
         self._places: Part | list[Part] = (
             places[0] if places and places.count(places[0]) == len(places) else places
         )
-        self.counts = _numbers([0] * len(places))
+        self.counts = array("I", bytes(len(places) * _COUNT_SIZE))
         # what most directories have none of costs them nothing
-        self.apart: Sequence[int] = _numbers(
-            [
-                index
-                for index, found in enumerate(listing.stats)
-                if found.nlink > 1 and not S_ISDIR(found.mode)
-            ]
-        )
-        self.directories: Sequence[int] = _numbers(
-            [index for index, found in enumerate(listing.stats) if S_ISDIR(found.mode)]
-        )
-        self._merged = {
-            index: node
-            for index in self.directories
-            if (node := listing.directories[listing.names[index]]).lower or node.refusal
-        } or _NONE
+        self.apart: Sequence[int] = ()
+        self.directories: Sequence[int] = ()
+        self._merged = _NONE
+        if listing.directories:
+            self.directories = _numbers(
+                [index for index, found in enumerate(listing.stats) if S_ISDIR(found.mode)]
+            )
+            self._merged = {
+                index: node
+                for index in self.directories
+                if (node := listing.directories[listing.names[index]]).lower or node.refusal
+            } or _NONE
         self._packed, self._ends = self._pack(numbering, listing)
 
     def _pack(self, numbering: Numbering, listing: Listing) -> tuple[bytes, array[int]]:
-        """The entries one behind the other, and where each begins, and the last ends."""
+        """The entries one behind the other, and where each begins, and the last ends; notes those apart."""
         pieces: list[bytes] = []
+        apart: list[int] = []
         end, ends, head_size = 0, [0], DIRENTPLUS.size
         device, mixed = _NO_DEVICE, 0
+        node_id, offset = self.first_id, DOTS + 1
+        pack, merged_of = DIRENTPLUS.pack, self._merged.get
         for index, (name, found) in enumerate(zip(listing.names, listing.stats, strict=True)):
-            if found.dev != device:
-                device, mixed = found.dev, numbering.device_bits(found.dev)
-            inode, length, merged = found.ino ^ mixed, len(name), self._merged.get(index)
-            head = DIRENTPLUS.pack(
-                self.first_id + index, 0, FOREVER, FOREVER, 0, 0,
-                *attributes_of(found, inode, merged.nlink if merged else found.nlink),
-                inode, index + DOTS + 1, length, found.mode >> 12,
+            mode, nlink, *_, dev, ino, _, _, _ = found
+            if dev != device:
+                device, mixed = dev, numbering.device_bits(dev)
+            inode, length, merged = ino ^ mixed, len(name), merged_of(index)
+            if nlink > 1 and not S_ISDIR(mode):
+                apart.append(index)
+            pieces += (
+                pack(
+                    node_id + index, 0, FOREVER, FOREVER, 0, 0,
+                    *attributes_of(found, inode, merged.nlink if merged else nlink),
+                    inode, offset + index, length, mode >> 12,
+                ),
+                name,
+                _PADDING[length & 7],
             )  # fmt: skip
-            pieces.append(padded(head + name))
-            end += (head_size + length + 7) & ~7
+            end += head_size + length + (-length & 7)
             ends.append(end)
+        if apart:
+            self.apart = _numbers(apart)
         return b"".join(pieces), _numbers(ends)
 
     def __len__(self) -> int:
@@ -134,7 +147,7 @@ class PackedListing:
     def name(self, index: int) -> bytes:
         """The name of an entry."""
         begin = self._ends[index]
-        length = DIRENTPLUS.unpack_from(self._packed, begin)[-2]
+        (length,) = NAME_LENGTH.unpack_from(self._packed, begin)
         begin += DIRENTPLUS.size
         return self._packed[begin : begin + length]
 
@@ -162,15 +175,10 @@ class PackedListing:
             self.held -= 1
         return not left
 
-    def is_linked(self, index: int) -> bool:
-        """Whether an entry is a file that may have another name; a directory never has."""
-        mode, nlink = MODE_AND_LINKS.unpack_from(self._packed, self._ends[index])
-        return nlink > 1 and not S_ISDIR(mode)
-
-    def inode_key(self, index: int) -> int:
-        """See the function of this name."""
-        (inode,) = INODE.unpack_from(self._packed, self._ends[index])
-        return inode_key(self._place(index).layer, inode)
+    def link_key(self, index: int) -> int | None:
+        """The `inode_key` of a file that may have another name, else None; a directory never has."""
+        inode, mode, nlink = INODE_MODE_AND_LINKS.unpack_from(self._packed, self._ends[index])
+        return inode_key(self._place(index).layer, inode) if nlink > 1 and not S_ISDIR(mode) else None
 
     def _place(self, index: int) -> Part:
         return self._places[index] if isinstance(self._places, list) else self._places
@@ -208,9 +216,11 @@ def _numbers(values: list[int]) -> array[int]:
     return array("I" if not values or values[-1] < 1 << 32 else "Q", values)
 
 
-def padded(entry: bytes) -> bytes:
-    """An entry of a listing, up to where the next may begin."""
-    return entry + bytes(-len(entry) & 7)
+def dot(number: int, inode: int) -> bytes:
+    """`.` or `..`, whose offset and length are both `number`; the kernel ignores all of it but the inode."""
+    return (
+        DIRENTPLUS.pack(*_NO_ENTRY, inode, number, number, S_IFDIR >> 12) + b"." * number + _PADDING[number]
+    )
 
 
 def attributes_of(found: FileStat, inode: int, nlink: int) -> Attributes:
@@ -240,7 +250,7 @@ def _stat_of(attributes: Attributes) -> FileStat:
     """The attributes of an entry, whose inode number is distinct in its tree, so that no device is needed."""
     ino, size, blocks, atime, mtime, ctime, anano, mnano, cnano, mode, nlink, uid, gid, rdev, *_ = attributes
     return FileStat(
-        mode, nlink, uid, gid, _host_device(rdev), size, blocks, _NO_DEVICE, ino,
+        mode, nlink, uid, gid, _host_device(rdev) if rdev else 0, size, blocks, _NO_DEVICE, ino,
         atime * _NANO + anano, mtime * _NANO + mnano, ctime * _NANO + cnano,
     )  # fmt: skip
 

@@ -28,7 +28,7 @@ __all__ = [
     "INIT_IN",
     "INIT_IN_OLD",
     "INIT_OUT",
-    "INODE",
+    "INODE_MODE_AND_LINKS",
     "INTERRUPT_IN",
     "IN_HEADER",
     "KERNEL_VERSION",
@@ -36,7 +36,7 @@ __all__ = [
     "LSEEK_OUT",
     "MINOR",
     "MIN_MINOR",
-    "MODE_AND_LINKS",
+    "NAME_LENGTH",
     "NODE_ID",
     "OPEN_IN",
     "OPEN_OUT",
@@ -79,16 +79,16 @@ ATTR_VALID = Struct("=QI4x")
 """fuse_attr_out before its fuse_attr: attr_valid, attr_valid_nsec."""
 ENTRY_START = Struct("=Q92xI")
 """The nodeid and the mode of a fuse_entry_out."""
-INODE = Struct("=40xQ")
-"""The inode number of a fuse_entry_out."""
-MODE_AND_LINKS = Struct("=100xII")
-"""The mode and the link count of a fuse_entry_out."""
+INODE_MODE_AND_LINKS = Struct("=40xQ52xII")
+"""The inode number, the mode and the link count of a fuse_entry_out."""
 NODE_ID = Struct("=Q")
 """The nodeid with which fuse_entry_out begins."""
 ENTRY_OUT = Struct("=QQQQII" + _ATTR)
 """fuse_entry_out: nodeid, generation, entry_valid, attr_valid, their nsec, fuse_attr."""
 DIRENTPLUS = Struct("=QQQQII" + _ATTR + "QQII")
 """fuse_direntplus before its name: fuse_entry_out and fuse_dirent (ino, off, namelen, type)."""
+NAME_LENGTH = Struct("=144xI")
+"""The namelen of a fuse_direntplus."""
 OPEN_IN = Struct("=II")
 """fuse_open_in: flags, open_flags."""
 OPEN_OUT = Struct("=QIi")

@@ -170,11 +170,13 @@ class Requests:
 
     def _open(self, node_id: int) -> bytes:
         assert self.backing is not None  # noqa: S101 - the answer is registered with it
-        node = self.nodes[node_id]
-        backing = self.backing.open(node_id, lambda: self.tree.open(node))
+        backing = self.backing.open(node_id, self._opened)
         if backing is None:
             return OPEN_OUT.pack(0, OpenFlags.KEEP_CACHE | OpenFlags.NOFLUSH, 0)
         return OPEN_OUT.pack(1, OpenFlags.PASSTHROUGH | OpenFlags.NOFLUSH, backing)
+
+    def _opened(self, node_id: int) -> Content:
+        return self.tree.open(self.nodes[node_id])
 
     def _prepare(self, node_id: int) -> None:
         """Open a file that will probably be read."""

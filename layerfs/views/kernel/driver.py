@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from layerfs.errors import MountFailed, reason
 from layerfs.syscalls import is_system_admin
-from layerfs.views.fuse.mountpoint import KERNEL_SOURCE, detach_own, device_of, is_mounted
+from layerfs.views.fuse.mountpoint import KERNEL_SOURCE, detach_own, device_of, is_mounted, put_mount
 from layerfs.views.kernel.lowerdirs import lower_directories
-from layerfs.views.kernel.overlayfs import Wanted, Way, attach, make_overlay
+from layerfs.views.kernel.overlayfs import Wanted, Way, make_overlay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -66,7 +66,7 @@ class KernelDriver:
         """Mount it on its place; its device. Ended by a signal half-way, something would stay mounted."""
         mount = make_overlay(wanted, self._ways)
         try:
-            attach(mount, wanted.place)
+            put_mount(mount, wanted.place)
             return device_of(os.fstat(mount))
         except OSError as error:
             raise MountFailed(f"{wanted.place}: {reason(error)}") from error

@@ -24,8 +24,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from layerfs.errors import HostExhausted, MountFailed, reason
 from layerfs.formats.whiteouts import USER
 from layerfs.pool import on_host
-from layerfs.syscalls import NewFileSystem, attach_mount, open_beneath, own_mount
-from layerfs.views.fuse.mountpoint import KERNEL_SOURCE, detach_own, device_of, mount_table
+from layerfs.syscalls import NewFileSystem, own_mount
+from layerfs.views.fuse.mountpoint import (
+    KERNEL_SOURCE,
+    detach_own,
+    device_of,
+    kernel_source,
+    mount_table,
+    put_mount,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,13 +41,11 @@ if TYPE_CHECKING:
     from layerfs.hostdir import HostDir
     from layerfs.views.kernel.lowerdirs import LowerDirectories
 
-__all__ = ["Wanted", "Way", "attach", "make_overlay"]
+__all__ = ["Wanted", "Way", "make_overlay"]
 
 _MAX_LOWER = 500  # OVL_MAX_STACK
 _OPTIONS = {"index": b"off", "metacopy": b"off", "redirect_dir": b"nofollow"}
 _FEWEST = 2  # layers that overlayfs wants where none is an upper one
-_AT = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-_SOURCE_MAX = 255  # of fsconfig's strings
 
 
 class Way(enum.Enum):
@@ -94,7 +99,7 @@ def _made(wanted: Wanted, layers: Sequence[HostDir], way: Way) -> int:
     """A mount of some of the layers; raises `OSError` with the kernel's words, where it has some."""
     with NewFileSystem("overlay") as made, ExitStack() as held:
         try:
-            made.configure("source", _cut(wanted.source))
+            made.configure("source", kernel_source(wanted.source))
             made.configure("ro")
             for key, value in _OPTIONS.items():
                 made.configure(key, value)
@@ -108,15 +113,6 @@ def _made(wanted: Wanted, layers: Sequence[HostDir], way: Way) -> int:
             return made.mount(noexec=wanted.noexec)
         except OSError as error:
             raise OSError(error.errno, made.told() or reason(error)) from error
-
-
-def _cut(source: str) -> bytes:
-    """A source as the kernel takes it, cut between two characters."""
-    raw = os.fsencode(source)
-    end = min(len(raw), _SOURCE_MAX)
-    while end < len(raw) and raw[end] & 0xC0 == 0x80:  # within a character
-        end -= 1
-    return raw[:end]
 
 
 def _add(made: NewFileSystem, directory: int, way: Way, held: ExitStack) -> None:
@@ -140,24 +136,10 @@ def _add_empty(made: NewFileSystem, place: Path, way: Way, held: ExitStack) -> N
     held.callback(os.close, empty)
     if way is Way.NAMED:
         held.callback(detach_own, place, device_of(os.fstat(empty)))
-        attach(empty, place)
+        put_mount(empty, place)
         made.configure("lowerdir+", b"/proc/self/fd/%d" % empty)
     else:
         made.configure("lowerdir+", empty)
-
-
-def attach(mount: int, place: Path) -> None:
-    """Put a mount on a directory of the host, whose path holds no link; raises `OSError`."""
-    top = os.open("/", _AT)
-    try:
-        # a directory on the way that was replaced by a link meanwhile leads nowhere
-        directory = open_beneath(os.fsencode(place.relative_to("/")), _AT, dir_fd=top)
-    finally:
-        os.close(top)
-    try:
-        attach_mount(mount, directory)
-    finally:
-        os.close(directory)
 
 
 # -- why not -------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from layerfs_cli.units import age, human_size
 from tests.support.docker_client import docker, image
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 TYPED = ("table", "json", "jsonl", "csv", "tsv")
 EVIL = "\x1b[31mred\udcff\u202e\n|<b>"
@@ -82,11 +82,11 @@ def _answers(rows: list[Row]) -> dict[str, Any]:
     }
 
 
-def _emitted(table: Table[Row], rows: list[Row], form: str) -> str:
+def _emitted(table: Table[Row], rows: Iterable[Row], form: str, **options: Any) -> str:
     with pytest.MonkeyPatch.context() as patch:
         out = io.StringIO()
         patch.setattr("sys.stdout", out)
-        emit(table, rows, form)
+        emit(table, rows, form, **options)
     return out.getvalue()
 
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from layerfs.formats.bolt import Bucket, Damaged, Database, buffer_reader
+from layerfs.formats.bolt import Bucket, Database, buffer_reader
+from layerfs.formats.boltdamage import Damaged
 from layerfs.formats.errors import FormatError
 from tests.support.boltfiles import (
     NAMES,

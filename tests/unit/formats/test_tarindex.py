@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import stat
 import subprocess
+import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -142,3 +144,27 @@ def test_a_hostile_map_is_refused(tree: Path, tmp_path: Path) -> None:
         archive.write_bytes(data.replace(before, after, 1))
         with pytest.raises(FormatError):
             _members(archive)
+
+
+@pytest.mark.parametrize("step", [0, 1, 500, 4000, 100_000, 131_000, 140_000, 2_000_000])
+def test_members_at_every_distance(step: int) -> None:
+    """Headers near and far, of a tar that is a part of its file: nothing outside of it is read."""
+    sizes = [*range(0, 5 * step, max(1, step)), 0, 3 * step, *[step] * 5, 7]
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as made:
+        for number, size in enumerate(sizes):
+            header = tarfile.TarInfo(f"{number}" + "n" * (number % 2 * 200))
+            header.size = size
+            made.addfile(header, io.BytesIO(b"%d" % (number % 10) * size))
+    tar, before = packed.getvalue(), b"x" * 1000
+    whole = before + tar + b"y" * 1000
+
+    def read(at: int, length: int) -> bytes:
+        assert len(before) <= at <= at + length <= len(before) + len(tar)
+        return whole[at : at + length]
+
+    found = list(members(read, len(tar), len(before)))
+    assert [member.size for member in found] == sizes
+    for number, member in enumerate(found):
+        content = b"".join(whole[part.offset : part.offset + part.length] for part in member.extents)
+        assert content == b"%d" % (number % 10) * sizes[number]

@@ -20,7 +20,7 @@ from layerfs.errors import (
     UnsupportedOverlay,
 )
 from layerfs.tree.memory import Inode, MemoryLayer
-from layerfs.tree.union import MAX_SYMLINKS, UnionTree
+from layerfs.tree.union import ASKED_BEFORE_LISTING, MAX_SYMLINKS, UnionTree
 from layerfs.tree.walk import walk
 from tests.support.inmemory import Unreadable, Watched, overlay_of, tree_of
 from tests.support.layerspec import WHITEOUT, Device, Dir, File, LayerSpec, Meta, Symlink
@@ -147,7 +147,7 @@ def test_a_node_asked_for_by_name_is_the_listed_one() -> None:
 
 def test_a_directory_is_listed_once_when_many_names_are_asked_for() -> None:
     """A few names are looked up alone, in the layers that can have them; later ones come from one listing."""
-    names = [b"%d" % number for number in range(99)]
+    names = [b"%d" % number for number in range(ASKED_BEFORE_LISTING + 1)]
     layers = [Watched(layer) for layer in overlay_of({b"x": File()}, dict.fromkeys(names, File()))]
     tree = UnionTree(layers)
     assert tree.child(tree.root, names[0])

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from layerfs.tree.node import Node
+    from layerfs.tree.node import Node as TreeNode
     from layerfs.tree.union import UnionTree
+    from tests.support.layerspec import Node
 
 PLAIN = set(string.ascii_letters + string.digits + "._+,=@-%~")
 
@@ -121,8 +122,13 @@ def test_other_names_and_containers_have_directories_as_well(store: _Store) -> N
 def test_hidden_files_of_odd_names_are_all_there() -> None:
     """A file whose name with its layer is a directory's, one with such a name, and one of 255 bytes."""
     long = b"n" * 255
-    lower = {b"d@1": Dir({b"f": File(b"in")}), b"d": File(b"file"), b"d@1@1": File(b"x"), long: File(b"l")}
-    upper = {name: Device(stat.S_IFCHR) for name in lower}
+    lower: dict[bytes, Node] = {
+        b"d@1": Dir({b"f": File(b"in")}),
+        b"d": File(b"file"),
+        b"d@1@1": File(b"x"),
+        long: File(b"l"),
+    }
+    upper: dict[bytes, Node] = {name: Device(stat.S_IFCHR) for name in lower}
     tree = hidden_tree(tree_of(upper, lower), 1)
     found = {name: node for name, node in tree.children(tree.root).items() if not node.is_dir}
     assert sorted(tree.open(node).read() for node in found.values()) == [b"file", b"l", b"x"]
@@ -149,7 +155,7 @@ class _Doors:
 
         return opened
 
-    def file(self, index: int) -> Node:
+    def file(self, index: int) -> TreeNode:
         return self.tree.resolve(b"/%d/d/f" % index)
 
 

@@ -16,7 +16,7 @@ from layerfs.errors import HostExhausted
 from layerfs.formats.whiteouts import TRUSTED
 from layerfs.tree.memory import Inode, MemoryLayer
 from layerfs.tree.overlay import OverlayLayer
-from layerfs.tree.union import UnionTree
+from layerfs.tree.union import ASKED_BEFORE_LISTING, UnionTree
 from layerfs.views.fuse.nodetable import NodeTable
 from layerfs.views.fuse.protocol import DIRENTPLUS, NODE_ID, READ_IN, ROOT_ID
 from layerfs.views.fuse.requests import Requests
@@ -74,6 +74,25 @@ def test_an_id_never_answers_for_another_file() -> None:
     for held in before.values():
         with pytest.raises(KeyError):
             requests.nodes[held]
+
+
+def test_many_names_are_answered_from_one_listing() -> None:
+    """What was looked up before keeps its ID; what was not there is still not there."""
+    names = [b"%d" % number for number in range(ASKED_BEFORE_LISTING + 9)]
+    layer, tree = _made(*names)
+    scans: list[bytes] = []
+    layer.before = scans.append
+    nodes = NodeTable(tree)
+    found = {}
+    for name in names:
+        entry = nodes.look_up(ROOT_ID, name)
+        assert entry
+        found[name] = NODE_ID.unpack_from(entry)[0]
+        assert scans == ([b""] if len(found) > ASKED_BEFORE_LISTING else [])
+    assert nodes.look_up(ROOT_ID, b"nothing") is None
+    assert {name: nodes[held].name for name, held in found.items()} == {name: name for name in names}
+    assert _listed(nodes, ROOT_ID).items() <= found.items()
+    assert scans == [b""]
 
 
 def test_what_is_forgotten_while_it_is_prepared_leaves_nothing() -> None:

@@ -8,6 +8,8 @@ Source: containerd `pkg/archive/tar.go` (applyNaive), `tar_unix.go`, `core/diff/
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_right
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -22,7 +24,7 @@ from layerfs.tree.overlay import RawLayer
 from layerfs.tree.stretch import Stretch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from layerfs.cache.blobs import Plain
     from layerfs.formats.tarindex import TarMember
@@ -111,19 +113,29 @@ class BlobTar:
             raise MalformedFile(self.name, reason(error)) from error
 
     def _dropped(self) -> frozenset[int]:
-        """The numbers of members of a base layer that a later whiteout deletes."""
+        """The numbers of members of a base that a whiteout after them deletes, or a mark of opaque.
+
+        That deletes directories without a header before it, and so all that is in them.
+        """
         paths = [clean_name(member.header.name) for member in self._entries()]
         last: dict[bytes, int] = {}
+        first: dict[bytes, int] = {}
+        opaque: dict[bytes, list[int]] = {}
         for number, path in enumerate(paths):
-            name = path.rpartition(b"/")[2]
-            if name.startswith(WHITEOUT) and name != OPAQUE_MARKER:
+            parent, _, name = path.rpartition(b"/")
+            if name == OPAQUE_MARKER:
+                opaque.setdefault(parent, []).append(number)
+            elif name.startswith(WHITEOUT):
                 last[_hidden(path)] = number
-        if not last:
+            else:
+                first.setdefault(path, number)
+        if not last and not opaque:
             return frozenset()
         return frozenset(
             number
             for number, path in enumerate(paths)
             if any(last.get(above, -1) > number for above in _with_parents(path))
+            or (opaque and _is_in_bare(number, path, first, opaque))
         )
 
     def _segments(self, begin: int, end: int) -> Iterator[Segment]:
@@ -158,6 +170,29 @@ class BlobTar:
             return self.diff.lstat(path).st_size == size
         except OSError:
             return False
+
+
+def _is_in_bare(
+    number: int, path: bytes, first: Mapping[bytes, int], opaque: Mapping[bytes, Sequence[int]]
+) -> bool:
+    """Whether a member lies in a directory that has no header before a mark of opaque above deletes it.
+
+    Args:
+        number: of the member.
+        path: of the member.
+        first: the number of the first header of each path.
+        opaque: the numbers of the marks of each directory, ascending.
+    """
+    above = [*_with_parents(path), b""][::-1]
+    soonest: float = math.inf  # the next mark of any directory above
+    for at, folder in enumerate(above[:-1]):
+        if at and first.get(folder, math.inf) > soonest:
+            return True
+        marks = opaque.get(folder, ())
+        place = bisect_right(marks, number)
+        if place < len(marks):
+            soonest = min(soonest, marks[place])
+    return False
 
 
 def _hidden(path: bytes) -> bytes:

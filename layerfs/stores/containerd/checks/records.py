@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from layerfs.formats.containerdmeta import MetaBlob, MetaSnapshot, Namespace
     from layerfs.ids import ContainerID, ImageID
     from layerfs.stores.blobs.outer import Blob
-    from layerfs.stores.containerd.images import Target
+    from layerfs.stores.containerd.image import Target
     from layerfs.stores.containerd.layers import ContainerdLayer
     from layerfs.stores.containerd.snapshotters import Snapshotter
     from layerfs.stores.containerd.store import ContainerdStore

@@ -17,11 +17,11 @@ from layerfs.analysis.verify.layerfindings import LayerFindings
 from layerfs.analysis.verify.repeats import PathRepeated
 from layerfs.analysis.verify.verdicts import LayerVerdict, called, in_order, not_compared
 from layerfs.errors import CorruptStore
-from layerfs.formats.whiteouts import TRUSTED
 from layerfs.ids import ChainID, ImageID
 from layerfs.stores.blobs.layers import LayerFiles
 from layerfs.stores.containerd.checks.blobtar import BlobTar
 from layerfs.stores.containerd.checks.records import Records
+from layerfs.stores.containerd.checks.standing import Standing
 from layerfs.syscalls import is_system_admin
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from layerfs.hostdir import HostDir
     from layerfs.stores.containerd.layers import ContainerdLayer, Placed
     from layerfs.stores.containerd.store import ContainerdStore
-    from layerfs.tree.union import UnionTree
+    from layerfs.tree.parents import Given
 
 __all__ = ["LayerVerdict", "Verification", "verification"]
 
@@ -107,6 +107,7 @@ class Verification:
         self._store = store
         self._options = options
         self._records = Records(store)
+        self._standing = Standing(store)
         self._sees_all = is_system_admin()
         self._foreign = store.directory.lstat().st_uid != 0
 
@@ -238,9 +239,12 @@ class Verification:
         attributes = Attributes(
             aspects, self._store.dialect, in_place=False, sees_all=self._sees_all, copies_up=True
         )
-        # a base layer has no marks, as nothing is below it
-        apart = self._store.dialect is TRUSTED  # in a user namespace containerd unpacks through overlayfs
-        hiding = Hiding(tar, self._store.dialect, lambda: self._below(placed), naive=tar.is_base, apart=apart)
+
+        def gives(path: bytes) -> Given | None:
+            return self._standing.given(placed, path)
+
+        # a base has no marks, as nothing is below it; other layers have each one of their tar
+        hiding = Hiding(tar, self._store.dialect, lambda: None, naive=tar.is_base, gives=gives)
         checked = LayerCheck(tar, found, attributes, hiding, told=told, beside=beside, repeated=repeated)
         try:
             checked.run(type(layer.diff_id)(plain.diff_id))
@@ -249,10 +253,6 @@ class Verification:
         except OSError as error:
             found.add("unreadable", b"", None, error.strerror, "the layer cannot be read to its end")
         return found, checked
-
-    def _below(self, placed: Placed) -> UnionTree | None:
-        """The tree below a snapshot; None for a base; raises `CorruptStore`."""
-        return self._store.tree_under(placed)
 
     def _named_fault(
         self, layer: ContainerdLayer, tar: BlobTar, diff: HostDir, found: Sequence[Finding]

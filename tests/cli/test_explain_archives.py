@@ -1,0 +1,178 @@
+"""`layerfs explain NAME` in archives and layouts: every form, and names and paths that hold anything."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import layerfs
+from tests.support.layouts import Layout, as_directory, as_tar, digest, layer_of
+from tests.support.pasting import explained, pasted
+
+STORES = Path(__file__).parents[2] / "fixtures/stores"
+EVIL = ("$(touch x)", "a b'c\"d`touch x`", "two\nlines\n", "-n", "%s\\n*\\", "ünï", "\x1b[31mred", "e\u202ev")
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The recorded archives, unpacked; those that were unpacked already are packed beside it."""
+    top = tmp_path_factory.mktemp("archives")
+    for name in (
+        "docker20-save-legacy",
+        "docker29-save-two-images",
+        "oci-layout-plain",
+        "podman-save-formats",
+    ):
+        (top / name).mkdir()
+        subprocess.run(["tar", "-xJf", STORES / f"{name}.tar.xz", "-C", top / name], check=True)
+    for name in ("docker20-save-legacy", "docker29-save-two-images"):
+        subprocess.run(["tar", "-cf", top / f"{name}.tar", "-C", top / name, "."], check=True)
+    packed = gzip.compress((top / "docker29-save-two-images.tar").read_bytes(), mtime=0)
+    (top / "docker29-save-two-images.tar.gz").write_bytes(packed)
+    return top
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("docker20-save-legacy", "multi:1"),
+        ("docker20-save-legacy.tar", "other/name:2"),
+        ("docker20-save-legacy.tar", "twice:1"),
+        ("docker29-save-two-images", "buildkit:1"),
+        ("docker29-save-two-images.tar", "multi:1"),
+        ("docker29-save-two-images.tar.gz", "multi:1@2"),
+        ("oci-layout-plain", "multi:1"),
+        ("podman-save-formats/podman-save/p43-docker-archive", None),
+        ("podman-save-formats/podman-save/p43-docker-dir", None),
+        ("podman-save-formats/podman-save/p43-export.tar", None),
+        ("podman-save-formats/podman-save/p58-oci-archive", None),
+        ("podman-save-formats/podman-save/p58-oci-dir", None),
+    ],
+)
+def test_script_prints_the_values(samples: Path, path: str, name: str | None) -> None:
+    """Of every form, packed or not, the lines are one script for sh, which prints the values."""
+    words = [name] if name else []
+    found = explained(samples / path, "-v", *words)
+    assert (found.code, found.problems) == (0, {})
+    assert pasted(found) == found.values
+    assert found.document["mount"] is None
+    assert "There is no mount line" in found.text
+    assert found.document["image"] in layerfs(samples / path, "images", "--no-trunc", "-aq").stdout
+
+
+def _layout(names: tuple[str, ...]) -> Layout:
+    layout = Layout()
+    for number, name in enumerate(names):
+        layers = [layer_of({"etc/base": b"x"}), layer_of({f"file-{number}": b"y"}, whiteouts=["etc/base"])]
+        layout.name(layout.image(layers), name)
+    return layout
+
+
+@pytest.mark.parametrize("is_tar", [True, False], ids=["tar", "directory"])
+def test_names_have_no_power(tmp_path: Path, *, is_tar: bool) -> None:
+    """An image of a layout may be called anything: its name is one word of the script, and runs nothing."""
+    members = _layout(EVIL).done()
+    path = tmp_path / "layout"
+    if is_tar:
+        path.write_bytes(as_tar(members))
+    else:
+        as_directory(members, path)
+    for name in EVIL if is_tar else EVIL[:2]:
+        found = explained(path, "--", name)
+        assert (found.code, found.problems) == (0, {})
+        assert pasted(found) == found.values
+        assert found.values[0] == next(
+            item["digest"] for item in json.loads(members["index.json"])["manifests"]
+            if name in item["annotations"].values()
+        )  # fmt: skip
+    assert not list(tmp_path.rglob("x"))
+
+
+@pytest.mark.parametrize("name", ["$(touch x).tar", "host:archive.tar", "-rf 'a\" b.tar", "line\nend\n"])
+def test_paths_have_no_power(tmp_path: Path, name: str) -> None:
+    """The file may be called anything, also what tar would take for a host or an option."""
+    path = tmp_path / name
+    path.write_bytes(as_tar(_layout(("plain:1",)).done()))
+    found = explained(path, "plain:1")
+    assert pasted(found) == found.values
+    assert found.values
+    assert sorted(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "member",
+    ["--checkpoint-action=exec=touch x", "$(touch x).json", "a'b c.json", "back\\slash", "new\nline"],
+)
+def test_members_have_no_power(tmp_path: Path, member: str) -> None:
+    """What manifest.json calls config and layers is no option and no command, whatever it is."""
+    layer = layer_of({"f": b"x"})
+    config = json.dumps({"rootfs": {"type": "layers", "diff_ids": [digest(layer)]}}).encode()
+    rows = [{"Config": member, "RepoTags": ["evil:1"], "Layers": [f"{member}.tar"]}]
+    members = {"manifest.json": json.dumps(rows).encode(), member: config, f"{member}.tar": layer}
+    path = tmp_path / "archive.tar"
+    path.write_bytes(as_tar(members))
+    found = explained(path, "evil:1")
+    assert (found.code, found.problems) == (0, {})
+    assert pasted(found) == found.values
+    assert sorted(tmp_path.iterdir()) == [path]
+
+
+def test_member_that_is_there_twice_has_no_command(tmp_path: Path) -> None:
+    """Tar would print both, and readers take the last: so nothing is printed that would be another's."""
+    members = _layout(("plain:1",)).done()
+    once = as_tar(members)
+    config = next(name for name in members if name.startswith("blobs/") and b"diff_ids" in members[name])
+    twice = as_tar({config: b"{}"})[:1024] + once
+    path = tmp_path / "twice.tar"
+    path.write_bytes(twice)
+    found = explained(path, "plain:1")
+    assert pasted(found) == found.values
+    assert [step["command"] for step in found.document["steps"] if step["to"] == "DIFF IDS"] == [None]
+
+
+def test_altered_layer_is_told(tmp_path: Path) -> None:
+    """A blob that does not hash to its name: what was expected and what was found, and the walk goes on."""
+    members = _layout(("plain:1",)).done()
+    manifest = json.loads(members["index.json"])["manifests"][0]["digest"].removeprefix("sha256:")
+    top = json.loads(members[f"blobs/sha256/{manifest}"])["layers"][-1]["digest"]
+    path = as_directory(members, tmp_path / "layout")
+    other = gzip.compress(layer_of({"other": b"z"}))
+    (path / "blobs" / top.replace(":", "/")).write_bytes(other)
+    found = explained(path, "plain:1")
+    wrong = {step["to"]: step for step in found.document["steps"] if step["ok"] is False}
+    assert wrong["DIGEST"]["expected"] == [top.removeprefix("sha256:")]
+    assert wrong["DIGEST"]["values"] == [digest(other).removeprefix("sha256:")]
+    assert wrong.keys() == {"DIGEST", "DIFF ID"}
+    assert found.code == 1
+    assert pasted(found) == found.values
+
+
+def test_standard_input_cannot_be_explained() -> None:
+    """Nobody could read it once more."""
+    found = layerfs("-", "explain", "x")
+    assert found.code != 0
+    assert found.stdout == ""
+
+
+def test_links_among_members_are_not_read_by_tar(tmp_path: Path) -> None:
+    """A config or layer that is a link: tar prints nothing of one, so it has no command, or the target's."""
+    layer = layer_of({"f": b"x"})
+    config = json.dumps({"rootfs": {"type": "layers", "diff_ids": [digest(layer)]}}).encode()
+    rows = [{"Config": "config.json", "RepoTags": ["linked:1"], "Layers": ["layer.tar"]}]
+    members = {"manifest.json": json.dumps(rows).encode(), "real.json": config, "real.tar": layer}
+    path = tmp_path / "archive.tar"
+    path.write_bytes(as_tar(members))
+    with tarfile.open(path, "a") as tar:
+        for name, target in (("config.json", "real.json"), ("layer.tar", "real.tar")):
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = tarfile.SYMTYPE, target
+            tar.addfile(link)
+    found = explained(path, "linked:1")
+    assert (found.code, found.problems) == (0, {})
+    assert pasted(found) == found.values
+    assert "real.tar" in found.script
