@@ -107,14 +107,16 @@ def command(
         _list_mounts(form)
         return
     if everything:
-        _mount(_everything(ctx, name, mountpoint), foreground=foreground)
+        job = _everything(ctx, name, mountpoint)
+        _say_what_stays_closed(job, own=False)
+        _mount(job, foreground=foreground)
     else:
         name, mountpoint = _arguments(ctx, name, mountpoint)
         data_root, name, _ = find_name(ctx, name)
         subject = open_subject(data_root, name, kind=kind, up_to=up_to, layer=layer)
         tree = _traced(subject, listed=ctx.params["provenance"])
         job = _job(ctx, tree, subject.title, Path(data_root.path), mountpoint)
-        _say_what_stays_closed(job)
+        _say_what_stays_closed(job, own=tree.root.stat.uid == os.geteuid())
         _look_at(tree)
         _mount(job, foreground=foreground)
     ctx.obj.damage = False  # what is mounted is mounted: what is missing was said, and is no failure
@@ -254,9 +256,8 @@ def _say_who_looks_in(job: Job) -> None:
         say("hint", "below a directory of mode 0700 they cannot; --allow-other says that they may")
 
 
-def _say_what_stays_closed(job: Job) -> None:
+def _say_what_stays_closed(job: Job, *, own: bool) -> None:
     """Tell a user who owns the files on disk, but not in the image, how to be able to read all of them."""
-    own = job.tree.root.stat.uid == os.geteuid()
     if os.geteuid() != 0 and not own and not job.options.ignore_permissions:
         say(
             "info",

@@ -277,6 +277,19 @@ def _is_shown(directory: Path) -> bool:
     return True
 
 
+def test_an_archive_is_a_store_as_well(whole: Whole, tmp_path: Path) -> None:
+    """Two images as `docker save` packs them, mounted: each as in its own mount, and no containers."""
+    archive = tmp_path / "images.tar"
+    done = layerfs(whole.path, "export", whole.kind.tagged, whole.kind.odd, "-o", str(archive))
+    assert done.code == 0
+    store = open_store(archive, Options())
+    with served(_tree(archive), tmp_path / "m", "native") as top:
+        assert "containers" not in os.listdir(top)
+        assert sorted(os.listdir(top / "by-id")) == [item.hex for item in store.image_ids()]
+        for image_id in store.image_ids():
+            assert _differences(open_subject(store, image_id).tree, top / "by-id" / image_id.hex) == []
+
+
 def test_namespaces_have_directories_of_their_own(tmp_path: Path) -> None:
     """Of a root with several, each is a whole tree; one that is chosen is all there is."""
     root = unpack_sample("containerd-1.6-store", tmp_path)

@@ -18,6 +18,7 @@ from layerfs.tree.lower import join
 from layerfs.tree.memory import MemoryContent
 from layerfs.tree.node import FileStat
 from layerfs.tree.source import Entry, Unmarked
+from layerfs.views.everything.names import as_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -192,5 +193,5 @@ class DirectoryLayer(Unmarked):
             value = found.tree.xattr(found.node, name)
             return found.notes.get(name) if value is None else value
         if name == b"user.layerfs.name" and isinstance(found, Door) and found.name is not None:
-            return os.fsencode(found.name)
+            return as_bytes(found.name)
         return None

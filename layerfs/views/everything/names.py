@@ -11,7 +11,7 @@ import os
 import re
 from urllib.parse import unquote_to_bytes
 
-__all__ = ["COLON", "component", "original"]
+__all__ = ["COLON", "as_bytes", "component", "original"]
 
 COLON = "%3A"
 """A colon: what stands in front of a name whose own place is taken."""
@@ -24,9 +24,17 @@ _DIGITS = 12
 _CUT_ESCAPE = re.compile("%[0-9A-F]?$")
 
 
+def as_bytes(name: str) -> bytes:
+    """A name as a host writes it; half of a surrogate pair, which no host can write, as its three bytes."""
+    try:
+        return os.fsencode(name)
+    except UnicodeEncodeError:
+        return name.encode(errors="surrogatepass")
+
+
 def component(name: str) -> str:
     """The name of the directory of `name`, in ASCII; if it is too long or empty, cut and with a digest."""
-    raw = os.fsencode(name)
+    raw = as_bytes(name)
     encoded = "".join(
         chr(byte) if byte in _KEPT and (index or byte not in _NOT_FIRST) else f"%{byte:02X}"
         for index, byte in enumerate(raw)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["readme"]
 
 _TEXT = """\
-This is {what}, read-only, as layerfs reads it.
+This is what {path} has in it, read-only, as layerfs shows it.
 
   images/REPOSITORY/TAG/       an image by its name
   by-id/ID/                    every image, also one without a name
@@ -52,8 +52,7 @@ There are several namespaces in it, each with a directory of its own, in which t
 
 def readme(stores: Sequence[Store]) -> bytes:
     """What is where, and what to know of it, for one store, or several of the same place."""
-    store = stores[0]
+    path = ascii(stores[0].path)[1:-1]
     has_containers = any(store.has_containers for store in stores)
-    what = f"{store.noun} at {ascii(store.path)[1:-1]}"
-    text = _TEXT.format(what=what, containers=_CONTAINERS if has_containers else "")
+    text = _TEXT.format(path=path, containers=_CONTAINERS if has_containers else "")
     return ((_SEVERAL if len(stores) > 1 else "") + text).encode()
