@@ -28,7 +28,7 @@ from .options import (
     store_option,
     userns_option,
 )
-from .spellings import GROUPS, WORDS, SpelledGroup
+from .spellings import GROUPS, WORDS, SpelledGroup, answer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,7 +117,8 @@ class LazyGroup(click.Group):
         """As in click; the error for an unknown word suggests commands like it."""
         word = args[0]
         if not ctx.resilient_parsing and not word.startswith("-") and self.get_command(ctx, word) is None:
-            ctx.fail(f"No such command {word!r}{did_you_mean(word, (*COMMANDS, *WORDS, *GROUPS))}")
+            advice = answer(word) or did_you_mean(word, (*COMMANDS, *WORDS, *GROUPS))
+            ctx.fail(f"No such command {word!r}{advice}")
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from .stores import chosen_with_one_image, find_name, is_carried, is_known
+from .stores import chosen_with_one_image, find_name, is_carried, is_known, name_before_path
 from .subjects import complete_names, paths_below, split_layer
 
 if TYPE_CHECKING:
@@ -148,7 +148,9 @@ def _check(found: TypedPlace, paths: str, *, joined: bool) -> None:
     if not given:
         refuse_relative(name)
         if not paths.startswith("["):
-            _refuse(f"Missing argument 'PATH': write {name}:/PATH, or {name} PATH")
+            known = None if is_carried(name) else name_before_path(click.get_current_context(), name)
+            shown = f"{known}:{name[len(known) :]}" if known else f"{name}:/PATH, or {name} PATH"
+            _refuse(f"Missing argument 'PATH': write {shown}")
     if len(given) > 1 and not paths.endswith("..."):
         _refuse(f"Got unexpected extra argument ({given[1]})")
     for path in given if joined else ():
@@ -186,8 +188,11 @@ def refuse_relative(word: str) -> None:
     refuse_nameless(word)
     name, colon, path = word.rpartition(":")
     refused = colon and not is_carried(word) and not _is_name(word) and _is_name(name)
-    if refused and not is_known(click.get_current_context(), split_layer(word)[0]):
-        _refuse(f"{word}: a PATH behind a colon begins with a slash: {name}:/{path}")
+    context = click.get_current_context()
+    if refused and not is_known(context, split_layer(word)[0]):
+        known = name_before_path(context, word)  # of NAME:TAG/PATH
+        shown = f"{known}:{word[len(known) :]}" if known else f"{name}:/{path}"
+        _refuse(f"{word}: a PATH behind a colon begins with a slash: {shown}")
 
 
 def refuse_nameless(word: str) -> None:

@@ -12,7 +12,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["GROUPS", "WORDS", "SpelledGroup"]
+__all__ = ["CHANGING", "GROUPS", "MEANT", "WORDS", "SpelledGroup", "answer"]
 
 WORDS: Mapping[str, str] = {"ps": "containers", "version": "version", "help": "help"}
 """The commands for single words of Docker's."""
@@ -33,6 +33,32 @@ GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "system": {"df": ("system-df",)},
 }
 """The commands, with options, for two words of Docker's."""
+
+
+MEANT: Mapping[str, str] = {
+    "log": "history",
+    "show": "inspect",
+    "df": "du",
+    "search": "find",
+    "save": "export",
+    "topic": "explain --topic",
+    "topics": "explain --topic",
+    "why": "explain",
+}
+"""Words of other programs (docker, git), and the command that is meant by whoever types them here."""
+
+CHANGING = frozenset({
+    "attach", "build", "commit", "compose", "create", "exec", "import", "kill", "load", "login", "pause",
+    "prune", "pull", "push", "restart", "rm", "rmi", "run", "stop", "tag", "update",
+})  # fmt: skip
+"""Docker's commands that change something or run a program, which nothing here does."""
+
+
+def answer(word: str) -> str:
+    """The end of the error for a word of Docker's or git's that is no command here; empty for any other."""
+    if word in MEANT:
+        return f"; perhaps you mean `layerfs {MEANT[word]}`"
+    return "; layerfs only reads: it runs, fetches and changes nothing" if word in CHANGING else ""
 
 
 class SpelledGroup(click.Group):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -19,10 +19,11 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from layerfs.ids import ImageID
     from layerfs.layernames import Match
+    from layerfs.naming import Names
     from layerfs.store import Store
     from layerfs.stores.registry import Options
     from layerfs.stores.transports import Carried, Located
@@ -35,10 +36,14 @@ __all__ = [
     "find_names",
     "find_thing",
     "is_carried",
+    "is_known",
+    "name_before_path",
     "open_root",
     "open_word",
     "store_options",
 ]
+
+_T = TypeVar("_T")
 
 _OPEN = "layerfs.stores"
 _KINDS = ("container", "image")
@@ -308,8 +313,18 @@ def _in_root(context: click.Context, word: str) -> str | None:
     return None
 
 
+def name_before_path(context: click.Context, word: str) -> str | None:
+    """The name in full of something in the chosen store, if the word is that name, a slash and more."""
+    return _asked(context, lambda names: names.before_path(word, _KINDS), None)
+
+
 def _matches(context: click.Context, name: str) -> Sequence[Match]:
     """The matches of a name in the chosen store; damage is not reported here."""
+    return _asked(context, lambda names: names.in_full(name, _KINDS), ())
+
+
+def _asked(context: click.Context, question: Callable[[Names], _T], otherwise: _T) -> _T:
+    """What the names of the chosen store answer, or `otherwise` if it does not open; damage is not told."""
     import logging
 
     from layerfs.errors import LayerfsError
@@ -319,12 +334,12 @@ def _matches(context: click.Context, name: str) -> Sequence[Match]:
     root = selected_root(context)
     if root == STDIN or Located("", root, None) in context.meta.get(_OPEN, {}):
         # it is open already, or can be opened only once
-        return open_root(context).names.in_full(name, _KINDS)
+        return question(open_root(context).names)
     before = logging.root.manager.disable
     logging.disable()
     try:
-        return open_store(root, store_options(context)).names.in_full(name, _KINDS)
+        return question(open_store(root, store_options(context)).names)
     except (LayerfsError, OSError):
-        return ()
+        return otherwise
     finally:
         logging.disable(before)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .topictexts import Text
 
-__all__ = ["TOPICS", "Shown", "explain_topic"]
+__all__ = ["TOPICS", "Shown", "explain_topic", "topic_of"]
 
 TOPICS: Mapping[str, Text] = TEXTS
 """What is explained, by the word."""
@@ -56,14 +56,20 @@ class Shown(NamedTuple):
     commands: tuple[str, ...]
 
 
+def topic_of(word: str) -> str | None:
+    """The topic that a word means; None for a word that is not explained."""
+    name = word.lower().replace("_", "-").replace(" ", "-")
+    name = OTHER_WORDS.get(name, name)
+    return name if name in TOPICS else None
+
+
 def explain_topic(context: click.Context, word: str, form: str) -> int:
     """Explain a word, or list what can be explained for an empty one; raises a usage error for others."""
     if not word:
         return _list(form)
-    name = word.lower().replace("_", "-").replace(" ", "-")
-    name = OTHER_WORDS.get(name, name)
-    if name not in TOPICS:
-        likely = did_you_mean(name, TOPICS)
+    name = topic_of(word)
+    if name is None:
+        likely = did_you_mean(word.lower(), TOPICS)
         raise click.BadParameter(
             f"{word!r} is no topic{likely or '; `layerfs explain --topic` lists them'}", param_hint="--topic"
         )

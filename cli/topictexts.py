@@ -39,7 +39,7 @@ TEXTS: Mapping[str, Text] = {
     "whiteout": Text(
         "a mark in an upper layer that says: this name is deleted",
         "A layer cannot change the layers below it. To delete a file of a lower layer, the upper layer "
-        "gets a whiteout of the same name. Who looks the name up meets the whiteout first, and stops.",
+        "gets a whiteout of the same name. A look-up of that name meets the whiteout first, and stops there.",
         "The bytes stay in the lower layer, and in every copy of the image. A secret that a later step "
         "deletes is not gone; the image does not get smaller either.",
         "In overlay2 and containerd a character device with the numbers 0,0. In a tar, as in archives and "
@@ -54,7 +54,7 @@ TEXTS: Mapping[str, Text] = {
     "opaque": Text(
         "a directory that hides what lower layers have in it",
         "Directories of one name in several layers are shown as one. An opaque directory ends that: what "
-        "lower layers have in it is not shown, and nobody looks there.",
+        "lower layers have in it is not shown: a look-up does not go on to them.",
         "It is written when one step removes a directory and makes it again. Then there is no whiteout for "
         "any single file, so only the lower layer tells what was lost.",
         "The extended attribute trusted.overlay.opaque with the value y on the directory; "

@@ -15,12 +15,15 @@ from layerfs.ids import ChainID, ContainerID, DiffID, ImageID
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-__all__ = ["HEX", "ID", "KnownLayer", "LayerNames", "Match", "hex_digits"]
+__all__ = ["HEX", "ID", "KnownLayer", "LayerNames", "Match", "hex_digits", "split_layer"]
 
 HEX = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})")
 """A digest or container ID, or the beginning of one."""
 
 _DIGITS = 64
+
+_AS_OF_LAYER = re.compile(r"(.+)@([0-9]{1,9})", re.DOTALL)
+"""`IMAGE@N`; behind the `@` of a digest stands its algorithm, so the two cannot be confused."""
 
 ID: TypeAlias = ContainerID | ImageID | ChainID | str
 """What a name is resolved to: of a layer without a chain ID its place."""
@@ -138,3 +141,9 @@ def hex_digits(name: str) -> str | None:
     """The digits of a digest in full, given with its algorithm or without."""
     found = HEX.fullmatch(name)
     return found[1] if found and len(found[1]) == _DIGITS else None
+
+
+def split_layer(name: str) -> tuple[str, int | None]:
+    """`IMAGE@N` as the image's name and N; any other name, and None."""
+    as_of = _AS_OF_LAYER.fullmatch(name)
+    return (as_of[1], int(as_of[2])) if as_of else (name, None)

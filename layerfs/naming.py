@@ -28,7 +28,7 @@ from layerfs.errors import (
 from layerfs.formats.errors import FormatError
 from layerfs.formats.reference import parse_reference
 from layerfs.ids import ChainID, ContainerID, ImageID
-from layerfs.layernames import HEX, Match, hex_digits
+from layerfs.layernames import HEX, Match, hex_digits, split_layer
 from layerfs.likely import likely_names
 from layerfs.model import Container, Image
 
@@ -187,6 +187,13 @@ class Names:
                 raise AmbiguousName(name, sorted(texts))
         return found
 
+    def before_path(self, word: str, kinds: Iterable[str] = ORDER) -> str | None:
+        """The longest name in full that the word `NAME/PATH` begins with; None if it begins with none."""
+        begin, slash, _ = word.rpartition("/")
+        while slash and not self.in_full(begin, kinds):
+            begin, slash, _ = begin.rpartition("/")
+        return begin or None
+
     # -- one thing -----------------------------------------------------------------------------
 
     def _one(self, name: str, kinds: Iterable[str]) -> ID:
@@ -247,6 +254,8 @@ class Names:
     def _advice(self, name: str, kinds: Sequence[str]) -> str:
         if other := self._another_kind(name, kinds):
             return f"there is {other} of that name; here only {'s and '.join(kinds)}s are taken"
+        if longer := self._with_more(name, kinds):
+            return longer
         rows = self._store.repositories.rows if "image" in kinds else ()
         containers = self._store.containers() if "container" in kinds else ()
         own = [item.config.name for item in containers if item.config]
@@ -256,6 +265,15 @@ class Names:
             return f"did you mean {' or '.join(likely)}?"
         *most, last = (command for kind, command in _LISTED.items() if kind in kinds)
         return f"{', '.join(most)} and {last} list what there is" if most else f"{last} lists what there is"
+
+    def _with_more(self, name: str, kinds: Sequence[str]) -> str | None:
+        """Advice where a word begins with a name: `NAME/PATH`, or an `@N` that is not taken here."""
+        whole, number = split_layer(name)
+        if number is not None:
+            said = f"@{number} is for commands that show a tree; here say {whole}"
+            return said if self.in_full(whole, kinds) else None
+        begin = self.before_path(name, kinds)
+        return begin and f"a path is a word of its own, or behind a colon: {begin}:{name[len(begin) :]}"
 
     def _another_kind(self, name: str, kinds: Sequence[str]) -> str | None:
         """What is called so, with its article, of the kinds that were not asked for."""

@@ -6,11 +6,11 @@ Who shows a tree asks the `Subject` which layer an entry comes from, and never c
 from __future__ import annotations
 
 import functools
-import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from layerfs.errors import CorruptStore
+from layerfs.layernames import split_layer
 from layerfs.model import INIT, WHOLE, BareLayer, Container, Image, Layer, LayerInfo
 from layerfs.tree.union import UnionTree
 
@@ -36,9 +36,6 @@ __all__ = [
 
 KINDS = ("container", "image", "layer")
 """What a name can mean, in the order in which it is looked for."""
-
-_AS_OF_LAYER = re.compile(r"(.+)@([0-9]{1,9})", re.DOTALL)
-"""`IMAGE@N`; behind the `@` of a digest stands its algorithm, so the two cannot be confused."""
 
 
 class LayerChoiceError(ValueError):
@@ -183,12 +180,6 @@ def by_layers(subject: Subject, up_to: int | None = None) -> Subject:
     )
     tree = UnionTree([store.source(layer) for layer in reversed(layers)])
     return replace(subject, tree=tree, layers=numbered(layers))
-
-
-def split_layer(name: str) -> tuple[str, int | None]:
-    """`IMAGE@N` as the image's name and N; any other name, and None."""
-    as_of = _AS_OF_LAYER.fullmatch(name)
-    return (as_of[1], int(as_of[2])) if as_of else (name, None)
 
 
 def layers_of(store: Store, found: Named) -> tuple[LayerInfo, ...]:

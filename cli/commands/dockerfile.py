@@ -86,7 +86,7 @@ def command(
     Examples:
       layerfs dockerfile nginx:latest
       layerfs dockerfile --full -o Dockerfile nginx:latest
-      layerfs dockerfile --context build/ nginx:latest
+      layerfs dockerfile --context ctx/ nginx:latest
       layerfs dockerfile --format json nginx:latest
     """
     from layerfs.analysis.dockerfile.steps import recipe

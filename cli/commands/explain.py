@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import click
@@ -13,8 +14,10 @@ from ..rows.provenance import kind_option
 from ..stores import is_carried
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from typing import Any
+
+    from ..places import OpenPlace
 
 __all__ = ["command"]
 
@@ -84,11 +87,12 @@ def command(
         from ..topics import explain_topic
 
         return explain_topic(ctx, topic, form)
-    at = open_place(ctx, Words(words, "[PATH]"))
+    at = _place(ctx, words)
     if not at.paths:
         from ..rows.explainname import explain_name
 
-        return explain_name(at, kind=kind, form=form, verbose=every, full=no_trunc)
+        with _words_told(at.name):
+            return explain_name(at, kind=kind, form=form, verbose=every, full=no_trunc)
     from ..rows.explainpath import explain_path
 
     typed = split_place(words[0])[0] if is_carried(words[0]) else at.name
@@ -99,3 +103,32 @@ def _check(words: tuple[str, ...], given: Mapping[str, Any]) -> None:
     """Refuse options that exclude each other."""
     if given["topic"] is not None and (words or given["kind"]):
         raise click.UsageError("--topic takes a WORD, and no NAME, PATH or --type")
+
+
+def _place(context: click.Context, words: tuple[str, ...]) -> OpenPlace:
+    """As `open_place`; who gives no word at all is told of the topics, too."""
+    try:
+        return open_place(context, Words(words, "[PATH]"))
+    except click.UsageError as error:
+        if words:
+            raise
+        more = "To explain a word: --topic WORD; --topic alone lists them."
+        raise click.UsageError(f"{error.message} {more}", context) from error
+
+
+@contextlib.contextmanager
+def _words_told(name: str) -> Iterator[None]:
+    """Where nothing is called so, but a topic is, the error's hint is how to ask for that."""
+    from layerfs.errors import LookupFailed
+
+    from ..topics import topic_of
+
+    try:
+        yield
+    except LookupFailed as error:
+        topic = topic_of(name)
+        if topic is None or type(error) is not LookupFailed:  # others tell more: ambiguous, lost, damaged
+            raise
+        raise LookupFailed(
+            str(error), hint=f"the word is a topic: `layerfs explain --topic {topic}`"
+        ) from error

@@ -331,7 +331,7 @@ def _so(part: Component, row: Row) -> str:
         return texts[row.effect]
     so = "kept" if row.effect is Effect.KEPT else "kept; mode, owner, times are its own"
     if held.opaque:
-        so = "kept, and nothing below it"
+        so = "kept; cuts off lower layers"
     elif held.redirect is not None:
         so += f"; go on at {escaped(held.redirect)}"
     elif row.effect is Effect.KEPT and (row.layer,) == part.made_of[-1:]:

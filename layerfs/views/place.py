@@ -140,7 +140,7 @@ def _make_target(path: bytes, forbidden: Collection[tuple[int, int]]) -> int:
 
 def _check_empty(fd: int) -> None:
     if os.listdir(fd):
-        raise BadTarget("is not empty")
+        raise BadTarget("is not empty: give a new directory, or an empty one")
 
 
 def _check_place(fd: int, forbidden: Collection[tuple[int, int]]) -> None:

@@ -128,7 +128,7 @@ def store_section(medians: Medians, held: Contents, layers: int) -> str:
     """The same image mounted from each kind of store."""
     text = (
         f"The image of {held.entries:,} entries in {layers} layers, mounted by layerfs from the Docker data "
-        "root, and from a containerd root with the same files by hard links."
+        "root, and from a containerd root with copies of the same files."
     )
     rows = [
         _mount_row(title, key, medians, [CONTAINERD], [OVERLAY2]) for key, title in reading.WALK_ROWS.items()

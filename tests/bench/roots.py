@@ -96,7 +96,7 @@ def tree_root(place: Path) -> TreeRoot:
 
 
 def containerd_tree(place: Path) -> TreeRoot:
-    """A containerd root of the image of `tree_root`: the same files by hard links, as fast to read."""
+    """A containerd root of the image of `tree_root`, copied: by links each file would have two names."""
     layers = tree_root(place).layers
     path = _once(place / "containerd-tree", lambda path: _to_containerd(path, layers))
     found = path / "io.containerd.snapshotter.v1.overlayfs/snapshots"
@@ -108,14 +108,14 @@ def _to_containerd(path: Path, layers: Sequence[Path]) -> None:
     builder = containerdbuilder.ContainerdBuilder(path)
     stack: list[containerdbuilder.BuiltSnapshot] = []
     for number, layer in enumerate(reversed(layers)):
-        fill = functools.partial(_link_tree, layer)
+        fill = functools.partial(_copy_tree, layer)
         stack.append(builder.layer(stack[-1] if stack else None, b"layer %d" % number, fill))
     builder.image([IMAGE], stack)
     builder.finish()
 
 
-def _link_tree(source: Path, target: Path) -> None:
-    subprocess.run(["cp", "--archive", "--link", f"{source}/.", target], check=True)
+def _copy_tree(source: Path, target: Path) -> None:
+    subprocess.run(["cp", "--archive", "--reflink=auto", f"{source}/.", target], check=True)
 
 
 def image_size(tree: TreeRoot) -> int:

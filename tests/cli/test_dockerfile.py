@@ -332,6 +332,8 @@ def test_directories_that_are_refused(dataroot_path: Path, tmp_path: Path) -> No
     (tmp_path / "link").symlink_to("empty")
     for target in (tmp_path / "full", tmp_path / "link", dataroot_path / "image/new"):
         assert layerfs(dataroot_path, "dockerfile", "--context", str(target), "demo").code == 2
+    refused = layerfs(dataroot_path, "dockerfile", "--context", str(tmp_path / "full"), "demo").stderr
+    assert refused.endswith("full: is not empty: give a new directory, or an empty one\n")
     assert os.listdir(tmp_path / "empty") == []
     assert layerfs(dataroot_path, "dockerfile", "--context", str(tmp_path / "empty"), "demo").code == 0
 

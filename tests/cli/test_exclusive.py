@@ -18,6 +18,7 @@ WORDS = {
     "images": (),
     "history": ("demo",),
     "dockerfile": ("demo",),
+    "explain": ("demo",),
     "layers": ("demo",),
     "chain-id": ("demo",),
     "inspect": ("changed",),

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from tests.support.storekinds import StoreKind
 
-ONE_PATH = ("blame", "tree")
-NO_PATH_NEEDED = ("blame", "deleted", "hashes", "ls", "tree")
-BOTH_FORMS = ("blame", "cat", "deleted", "hashes", "ls", "stat", "tree")
+ONE_PATH = ("blame", "explain", "tree")
+NO_PATH_NEEDED = ("blame", "deleted", "explain", "hashes", "ls", "tree")
+BOTH_FORMS = ("blame", "cat", "deleted", "explain", "hashes", "ls", "stat", "tree")
 NAMES = ("{image}", "{tagged}", "{image}@2", "{hosted}", "{odd}", "{container}", "{id}", "{layer}")
-PATHS = {"cat": ("/etc/issue", "/etc/passwd"), "blame": ("/",), "tree": ("/etc",)}
+PATHS = {"cat": ("/etc/issue", "/etc/passwd"), "blame": ("/",), "explain": ("/etc",), "tree": ("/etc",)}
 DIRECTORIES = ("/etc", "/")
 
 

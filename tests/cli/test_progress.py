@@ -33,6 +33,10 @@ COMMANDS = (
 """Each shows a bar, and says or lists something; in some images there is damage to be named."""
 
 
+WIDE = {**os.environ, "COLUMNS": "1000"}
+"""A terminal on which no table has to leave anything out."""
+
+
 @pytest.mark.root
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_bar_has_its_line_for_itself(dataroot_path: Path, tmp_path: Path, command: str) -> None:
@@ -41,7 +45,7 @@ def test_a_bar_has_its_line_for_itself(dataroot_path: Path, tmp_path: Path, comm
     master, slave = pty.openpty()
     with os.fdopen(slave, "wb") as terminal:
         running = subprocess.Popen(
-            [*LAYERFS, "--root", str(dataroot_path), *words], stdout=terminal, stderr=terminal
+            [*LAYERFS, "--root", str(dataroot_path), *words], stdout=terminal, stderr=terminal, env=WIDE
         )
     shown = b""
     while piece := _read(master):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from layerfs_cli.spellings import GROUPS, WORDS
+from layerfs_cli.main import COMMANDS
+from layerfs_cli.spellings import CHANGING, GROUPS, MEANT, WORDS
 from tests.support.command import layerfs
 
 if TYPE_CHECKING:
@@ -90,6 +91,12 @@ def test_help_of_a_first_word_names_what_there_is(dataroot_path: Path, word: str
         (["unmount"], 2, "did you mean umount"),
         (["image", "lss"], 2, "No such command 'lss'; known: ls, list, history, inspect."),
         (["qqqq"], 2, "No such command 'qqqq'\n"),
+        (["show", "demo"], 2, "No such command 'show'; perhaps you mean `layerfs inspect`\n"),
+        (
+            ["run", "demo"],
+            2,
+            "No such command 'run'; layerfs only reads: it runs, fetches and changes nothing\n",
+        ),
         (["images", "--filter", "danglin=true"], 2, "did you mean dangling?"),
         (["ps", "--filter", "anc=x"], 2, "invalid filter 'anc': there are ancestor"),
         (["history", "dmeo"], 3, "hint: did you mean demo?"),
@@ -107,6 +114,23 @@ def test_help_of_a_first_word_names_what_there_is(dataroot_path: Path, word: str
         (["containers", "-f", "since=demo"], 3, "hint: there is an image of that name; here only containers"),
         (["ls", "--type", "layer", "demo"], 3, "hint: there is an image of that name; here only layers"),
         (["ls", "q" * 100_000], 3, "hint: `layerfs images -a`"),
+        (["explain", "demo/etc/passwd"], 3, "or behind a colon: demo:/etc/passwd\n"),
+        (["ls", "demo:1.0/etc/passwd"], 2, "begins with a slash: demo:1.0:/etc/passwd\n"),
+        (["cat", "demo/etc/passwd"], 2, "Missing argument 'PATH': write demo:/etc/passwd\n"),
+        (["cat", "demo:1.0/etc/passwd"], 2, "begins with a slash: demo:1.0:/etc/passwd\n"),
+        (["cat", "nginx/etc/passwd"], 2, "Missing argument 'PATH': write nginx/etc/passwd:/PATH, or"),
+        (["ls", "localhost:5000/team/demo:1.0/etc"], 2, "slash: localhost:5000/team/demo:1.0:/etc\n"),
+        (["stat", "changed/etc"], 2, "write changed:/etc\n"),
+        (["ls", "nginx/etc/passwd"], 3, "hint: `layerfs images -a`"),
+        (["explain", "whiteouts"], 3, "hint: the word is a topic: `layerfs explain --topic whiteout`\n"),
+        (
+            ["explain"],
+            2,
+            "Missing argument 'NAME'. To explain a word: --topic WORD; --topic alone lists them.\n",
+        ),
+        (["history", "demo@3"], 3, "hint: @3 is for commands that show a tree; here say demo\n"),
+        (["dockerfile", "demo@3"], 3, "hint: @3 is for commands that show a tree; here say demo\n"),
+        (["history", "dmeo@3"], 3, "hint: did you mean demo?"),
     ],
     ids=lambda value: " ".join(value)[:30] if isinstance(value, list) else "",
 )
@@ -160,3 +184,9 @@ def test_volume_that_is_a_link_is_not_followed(damaged: Path, tmp_path: Path) ->
     assert found.code == 1
     assert "volumes/data/_data" in found.stderr
     assert found.json["volumes"] == [{"name": "data", "links": 1, "size": None}]
+
+
+def test_foreign_words() -> None:
+    """None is a command here; each leads to one, or is answered with what layerfs does not do."""
+    assert not (set(MEANT) | CHANGING) & {*COMMANDS, *WORDS, *GROUPS}
+    assert {meant.split()[0] for meant in MEANT.values()} <= set(COMMANDS)

@@ -41,7 +41,7 @@ INVOCATIONS: Mapping[str, list[list[str]]] = {
     "images": [["-a", "--usage", "--digests"]],
     "containers": [["--size"]],
     "history": [["--layers", "{image}"], ["{container}"]],
-    "dockerfile": [["--context", "{out}/context", "--full", "{image}"], ["{container}"]],
+    "dockerfile": [["{container}"], ["--context", "{out}/context", "--full", "{image}"]],
     "layers": [[], ["{image}"], ["--digests", "{container}"]],
     "chain-id": [["--steps", "{image}"]],
     "inspect": [[name] for name in NAMES],

@@ -60,19 +60,40 @@ def test_intact_root_has_no_error(dataroot_path: Path) -> None:
     assert layerfs(dataroot_path, "verify", "--all", "--strict").code == FOUND
 
 
-def test_all_at_once(copy: Path) -> None:
-    """Every kind of tampering at once: each is named where it was done, by several processes as by one."""
-    root = copy
+def _tamper(root: Path) -> set[tuple[str, str]]:
+    """Every kind of tampering at once, but one for each layer; the codes and paths that name them."""
     wanted: set[tuple[str, str]] = set()
     for plant in PLANTS.values():
         layer = placed_layers(root, plant.image)[plant.layer - 1]
         if not any(path.startswith(str(layer.diff) + "/") for _, path in wanted):
             plant.tamper(layer.diff)
             wanted |= {(code, str(layer.diff / path)) for code, path in plant.named}
+    return wanted
+
+
+def _of_all(root: Path, *options: str) -> set[tuple[str, str]]:
+    """The codes and paths of what is wrong in a root, without what is legitimate."""
+    result = layerfs(root, "verify", "--all", *options, "--format", "json")
+    return {(found["code"], found["path"]) for found in result.json if found["code"] not in LEGITIMATE}
+
+
+def test_all_at_once(copy: Path) -> None:
+    """Every kind of tampering at once: each is named where it was done, by several processes as by one."""
+    wanted = _tamper(copy)
     for jobs in ("1", "3"):
-        result = layerfs(root, "verify", "--all", "--jobs", jobs, "--format", "json")
-        named = {(found["code"], found["path"]) for found in result.json}
-        assert {item for item in named if item[0] not in LEGITIMATE} == wanted
+        assert _of_all(copy, "--jobs", jobs) == wanted
+
+
+def test_names_outside_of_the_layer(copy: Path, tmp_path: Path) -> None:
+    """In a copy made of hard links every entry has a further name elsewhere: it is compared all the same."""
+    place = tmp_path / "names"
+    place.mkdir()
+    entries = (os.path.join(top, name) for top, _, names in os.walk(copy / "overlay2") for name in names)
+    for number, path in enumerate(entries):
+        os.link(path, place / str(number), follow_symlinks=False)
+    assert not _of_all(copy)
+    wanted = _tamper(copy)
+    assert _of_all(copy) == wanted
 
 
 # -- records -----------------------------------------------------------------------------------------
@@ -170,6 +191,23 @@ def test_edited_header(root: Path) -> None:
     _rewrite(layer.record / "tar-split.json.gz", edit)
     result = layerfs(root, "verify", "--format", "json", "demo:1.0@2")
     assert _named(result, layer.record) == {("tar-split-altered", "tar-split.json.gz")}
+
+
+@pytest.mark.parametrize(
+    ("edited", "named"), [("a/one", set()), ("a/two", set()), ("b/three", {("mode-altered", "diff/a/one")})]
+)
+def test_edited_header_of_a_hard_link(
+    dataroot_path: Path, tmp_path: Path, edited: str, named: set[tuple[str, str]]
+) -> None:
+    """Of the headers of one inode the last counts, also where the file is what the first one says."""
+    root = image_only(dataroot_path, tmp_path / "root", "lab/links:1")
+    layer = placed_layers(root, "lab/links:1")[1]
+    _rewrite(layer.record / "tar-split.json.gz", lambda text: _edited_mode(text, edited.encode(), 0o4755))
+    found = layerfs(root, "verify", "--format", "json", "lab/links:1@2").json
+    assert {(item["code"], item["path"]) for item in found} == {
+        ("tar-split-altered", str(layer.record / "tar-split.json.gz")),
+        *((code, str(layer.directory / path)) for code, path in named),
+    }
 
 
 def _edited_mode(text: bytes, name: bytes, mode: int) -> bytes:

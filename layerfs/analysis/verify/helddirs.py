@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import functools
 from typing import TYPE_CHECKING
 
 from layerfs.errors import TreeError
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["HeldDirs"]
 
 _HELD = 16
+_SHORT = 1 << 12  # bytes of a path; how deep a longer one may go is for `HostDir.subdir` to say
 _LEADS_AWAY = (errno.ELOOP, errno.ENOTDIR)
 
 
@@ -25,7 +25,24 @@ class HeldDirs:
     def __init__(self, top: HostDir) -> None:
         """Below `top`."""
         self._top = top
-        self.at = functools.lru_cache(_HELD)(top.subdir)
+        self._held: dict[bytes, HostDir] = {}
+
+    def at(self, path: bytes) -> HostDir:
+        """The directory at `path`, from the one it is in if that is held: a way of one step.
+
+        Raises:
+            OSError: as `HostDir.subdir`.
+        """
+        held = self._held
+        found = held.pop(path, None)
+        if found is None:
+            parent, _, name = path.rpartition(b"/")
+            above = held.get(parent) if name and len(path) < _SHORT else None
+            found = self._top.subdir(path) if above is None else above.below(name)
+            if len(held) >= _HELD:
+                del held[next(iter(held))]
+        held[path] = found  # behind those that were asked for before
+        return found
 
     def resolve(self, path: bytes) -> tuple[HostDir, bytes]:
         """The directory at `path`, or the one of this layer to which links on the way lead; and where it is.

@@ -219,7 +219,8 @@ class LayerCheck:
         elif kind in (stat.S_IFCHR, stat.S_IFBLK):
             self._device(member, found)
         if found.st_nlink > 1 and kind != stat.S_IFDIR:
-            self._inodes.first_name(_join(self._place, name), header, found)
+            plain = self._entries.is_plain(directory, name, found, header, names)
+            self._inodes.first_name(_join(self._place, name), header, found, plain=plain)
         else:
             self._entries.compare(member.path, directory, name, found, header, names)
 

@@ -67,12 +67,7 @@ class EntryCheck:
             names: the names of its extended attributes, if they are known already.
         """
         mode = stat.S_IFMT(found.st_mode) | header.mode
-        if (
-            found.st_mode != mode
-            or found.st_mtime_ns != header.mtime_ns
-            or found.st_uid != header.uid
-            or found.st_gid != header.gid
-        ):
+        if not _has_values(found, header):
             for difference in self._attributes.differences(found, header):
                 self._add(path, difference)
         if self.wants_xattrs:
@@ -81,6 +76,19 @@ class EntryCheck:
                 names = self._own_names(path, directory, name, names, header.xattrs)
             if names or header.xattrs:
                 self._compare_xattrs(path, directory, name, names, header, mode)
+
+    def is_plain(
+        self,
+        directory: HostDir,
+        name: bytes,
+        found: os.stat_result,
+        header: Header,
+        names: Sequence[bytes] | None,
+    ) -> bool:
+        """Whether an entry has just what its header says, and no extended attributes; arguments as above."""
+        if header.xattrs or not _has_values(found, header):
+            return False
+        return not self.wants_xattrs or not (directory.xattr_names(name) if names is None else names)
 
     def _compare_xattrs(
         self,
@@ -167,12 +175,13 @@ class EntryCheck:
 
 @dataclass(slots=True)
 class _Inode:
-    """An inode of which some names were not read yet."""
+    """An inode of which some names were not read yet; a `plain` one was compared, and nothing differs."""
 
     path: bytes
     header: Header
     xattrs: dict[bytes, bytes]
     kind: int
+    plain: bool
     names: int = 1
 
 
@@ -186,11 +195,16 @@ class Inodes:
         self._found = found
         self._open: dict[int, _Inode] = {}
 
-    def first_name(self, path: bytes, header: Header, found: os.stat_result) -> None:
-        """Add a member that is no hard link in the archive, but has several names on disk."""
+    def first_name(self, path: bytes, header: Header, found: os.stat_result, *, plain: bool) -> None:
+        """Add a member that is no hard link in the archive, but has several names on disk.
+
+        Of most files all further names are outside of the layer, as of a copy by hard links: what is `plain`
+        by this header is looked at again only if a further header says something else.
+        """
         other = self._open.get(found.st_ino)
         if other is None:
-            self._open[found.st_ino] = _Inode(path, header, dict(header.xattrs), stat.S_IFMT(found.st_mode))
+            kind = stat.S_IFMT(found.st_mode)
+            self._open[found.st_ino] = _Inode(path, header, dict(header.xattrs), kind, plain)
             return
         said = "a file of its own", f"one with {os.fsdecode(other.path)}"
         self._found.add("hard-link-extra", path, *said, "joined with another file")
@@ -209,7 +223,9 @@ class Inodes:
             said = link_words(header), f"{kind_words(found.st_mode)} of its own"
             self._found.add("hard-link-broken", path, *said, "no longer the same file")
         elif inode := self._open.get(found.st_ino):
-            inode.header = add_hard_link(inode.header, inode.xattrs, header, inode.kind)
+            before = inode.header
+            inode.header = add_hard_link(before, inode.xattrs, header, inode.kind)
+            inode.plain = inode.plain and not inode.xattrs and _values(inode.header) == _values(before)
             self._one_more_name(inode, found)
 
     def _one_more_name(self, inode: _Inode, found: os.stat_result) -> None:
@@ -224,12 +240,28 @@ class Inodes:
         self._open.clear()
 
     def _compare(self, inode: _Inode) -> None:
+        if inode.plain:
+            return
         parent, _, name = inode.path.rpartition(b"/")
         try:
             with self._diff.subdir(parent) as directory:
                 self._entries.compare(inode.path, directory, name, directory.lstat(name), inode.header)
         except OSError as error:
             self._found.add("unreadable", inode.path, None, error.strerror, "cannot be looked at")
+
+
+def _has_values(found: os.stat_result, header: Header) -> bool:
+    """Whether the values of lstat(2) are those of the header; the types are the same."""
+    return (
+        found.st_mtime_ns == header.mtime_ns
+        and stat.S_IMODE(found.st_mode) == header.mode
+        and found.st_uid == header.uid
+        and found.st_gid == header.gid
+    )
+
+
+def _values(header: Header) -> tuple[int, int, int, int]:
+    return header.mode, header.uid, header.gid, header.mtime_ns
 
 
 def link_words(header: Header) -> str:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from layerfs.analysis.verify.helddirs import HeldDirs
+
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator
@@ -50,8 +52,8 @@ def strays(diff: HostDir, has_header: Callable[[bytes], bool]) -> Iterator[Stray
 
     An entry that vanishes meanwhile is left out. Not recursive, so hostile trees may be deep.
     """
-    with diff.subdir(b"") as directory:
-        levels = [_Level(b"", has_header=True, entries=iter(directory.listing()))]
+    directories = HeldDirs(diff)
+    levels = [_Level(b"", has_header=True, entries=iter(directories.at(b"").listing()))]
     while levels:
         level = levels[-1]
         for name, is_directory in level.entries:
@@ -60,8 +62,7 @@ def strays(diff: HostDir, has_header: Callable[[bytes], bool]) -> Iterator[Stray
             level.leads_to_header = level.leads_to_header or known
             if is_directory:
                 try:
-                    with diff.subdir(path) as directory:
-                        levels.append(_Level(path, known, iter(directory.listing())))
+                    levels.append(_Level(path, known, iter(directories.at(path).listing())))
                     break
                 except OSError as error:
                     yield Stray(path, None, problem=error)
