@@ -99,7 +99,7 @@ def command(
       layerfs mount --layer 3 nginx:latest /mnt  # layer 3 alone, with whiteouts
       layerfs mount my-container /mnt            # what the container would see
       layerfs mount --driver kernel big /mnt     # as fast as the kernel itself
-      layerfs mount --all /mnt                   # every image, layer and container
+      layerfs mount --all /mnt                   # all images, layers, containers
       layerfs mount                              # what is mounted, dead or alive
       getfattr -n user.layerfs.created_by /mnt/etc/motd  # the step that made it
     """
