@@ -44,7 +44,12 @@ def everything(stores: Mapping[str, Store], contents: Callable[[Store], Contents
         listed: Mapping[str, Item] = {name: _given(top) for name, top in sorted(tops.items())}
     else:
         (listed,) = tops.values()
-    whole = {"README": Text(readme(tuple(stores.values()))), ".trackerignore": Text(b""), **listed}
+    whole: dict[str, Item] = {
+        "README": Text(readme(tuple(stores.values()))),
+        ".trackerignore": Text(b""),
+    }
+    for name, item in listed.items():
+        whole[_free(name, whole)] = item
     return _given(whole)
 
 
