@@ -4,11 +4,26 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from typing import Self
 
-__all__ = ["HostFile", "read_once"]
+__all__ = ["HostFile", "Refused", "read_once", "refusal"]
 
 _LARGE_CHUNK = 1 << 20
+
+_KINDS = {
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a character device",
+    stat.S_IFBLK: "a block device",
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFDIR: "a directory",
+    stat.S_IFREG: "a regular file",
+}
+
+
+class Refused(OSError):
+    """The entry is of a type that is never opened; `strerror` says which it is."""
 
 
 class HostFile:
@@ -52,3 +67,10 @@ def read_once(fd: int, size: int) -> bytes:
         return os.pread(fd, size, 0)
     finally:
         os.close(fd)
+
+
+def refusal(kind: int, name: str) -> OSError:
+    """Why what is called `name` in messages, of the type `kind` (`stat.S_IFIFO`, ...), is not opened."""
+    if kind == stat.S_IFDIR:
+        return IsADirectoryError(errno.EISDIR, "is a directory", name)
+    return Refused(errno.EINVAL, f"is {_KINDS.get(kind, 'no regular file')}", name)

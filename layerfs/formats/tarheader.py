@@ -47,8 +47,9 @@ _XATTR = b"SCHILY.xattr."
 _SPARSE = b"GNU.sparse."
 _SPARSE_MAP = b"GNU.sparse.map"
 _SPARSE_PAIR = (b"GNU.sparse.offset", b"GNU.sparse.numbytes")
-_TEXTS = (b"path", b"linkpath", b"GNU.sparse.name")
-_MAGIC_POSIX = b"ustar\0"
+_TEXTS = (b"path", b"linkpath", b"uname", b"gname", b"GNU.sparse.name")
+_MOST_DIGITS = 20  # with a sign, or the blank behind the length of a record
+_MAGIC_POSIX, _MAGIC_GNU = b"ustar\0", b"ustar  \0"
 _FIELDS = struct.Struct("100s 24s 12s 12s 8s 1s 100s 6s")
 """Name; mode, uid and gid; size, mtime, checksum, type, link name, magic."""
 _NANOSECONDS = 1_000_000_000
@@ -114,9 +115,11 @@ def parse(raw: bytes, at: int = 0) -> Header:
 def parse_with_records(raw: bytes, at: int = 0) -> tuple[Header, Mapping[bytes, bytes]]:
     """The header as `parse` gives it, and the records of its extended headers by name."""
     records: dict[bytes, bytes] = {}
+    long_names: dict[bytes, bytes] = {}
     while at + BLOCK <= len(raw):
         kind = raw[at + 156 : at + 157]
         if kind not in _BEFORE_A_HEADER:
+            records |= {key: name for key, name in long_names.items() if name}
             return parse_block(raw[at : at + BLOCK], records), records
         size = size_of(raw[at + 124 : at + 136])
         at += BLOCK
@@ -125,10 +128,10 @@ def parse_with_records(raw: bytes, at: int = 0) -> tuple[Header, Mapping[bytes, 
             raise FormatError("an extended tar header is cut off", expected=f"{size} bytes")
         at += -(-size // BLOCK) * BLOCK
         if kind == _EXTENDED:
-            _add_records(records, content)
+            records = _records_of(content)  # of several the last counts, as GNU's names count before it
         else:
             key = b"path" if kind == _LONG_NAME else b"linkpath"
-            records.setdefault(key, content.split(b"\0", 1)[0])
+            long_names[key] = content.split(b"\0", 1)[0]
     raise FormatError("no tar header", found=f"{len(raw)} bytes")
 
 
@@ -157,7 +160,7 @@ def parse_block(block: bytes, records: Mapping[bytes, bytes] = _NO_RECORDS) -> H
         size_of(size) if kind in _WITH_CONTENT else 0,
         _nanoseconds(mtime),
         link.split(b"\0", 1)[0] if link[0] else b"",
-        _device(block) if kind in b"34" else (0, 0),
+        _device(block, magic) if kind in b"34" else (0, 0),
         _NO_XATTRS,
         kind == b"S",
     ))  # fmt: skip
@@ -181,17 +184,33 @@ def _extended(header: Header, records: Mapping[bytes, bytes]) -> Header:
     )
 
 
-def _device(block: bytes) -> tuple[int, int]:
+def _device(block: bytes, magic: bytes) -> tuple[int, int]:
+    if magic != _MAGIC_POSIX and block[257:265] != _MAGIC_GNU:
+        return 0, 0  # the oldest format has none
     return number(block[329:337], "devmajor"), number(block[337:345], "devminor")
 
 
 def _name(block: bytes, name: bytes, magic: bytes) -> bytes:
     name = name.split(b"\0", 1)[0]
-    if magic != _MAGIC_POSIX or not block[345]:
+    if not block[345] or (magic != _MAGIC_POSIX and not _has_mistaken_prefix(block)):
         return name  # GNU and the oldest format have other fields in the place of the prefix
-    prefix = block[345:476] if block[508:512] == b"tar\0" else block[345:500]  # the prefix of star is shorter
+    is_star = magic == _MAGIC_POSIX and block[508:512] == b"tar\0"
+    prefix = block[345:476] if is_star else block[345:500]  # the prefix of star is shorter
     prefix = prefix.split(b"\0", 1)[0]
     return prefix + b"/" + name
+
+
+def _has_mistaken_prefix(block: bytes) -> bool:
+    """Whether a header of GNU's has a prefix instead of its times, as Go before 1.8 wrote (`readHeader`)."""
+    if block[257:265] != _MAGIC_GNU or not block[345:500].split(b"\0", 1)[0].isascii():
+        return False
+    try:
+        for time in (block[345:357], block[357:369]):
+            if time[0]:
+                number(time, "time")
+    except FormatError:
+        return True
+    return False
 
 
 def _xattrs(records: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
@@ -200,24 +219,40 @@ def _xattrs(records: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
 
 
 def _is_sound(block: bytes, field: bytes) -> bool:
-    """Whether the checksum is the sum of the bytes, its own counted as spaces.
+    """Whether the checksum is the sum of the bytes, its own counted as spaces; of signed bytes in old tars.
 
-    Adler-32 holds that sum in its lower half, and takes a tenth of the time of `sum`.
+    Adler-32 holds that sum in its lower half, and takes a tenth of the time of `sum`. Of a block of ASCII it
+    is less than the modulus.
     """
-    return _lower_half(field) == zlib.adler32(block) & 0xFFFF and any(field)
+    if block.isascii() and zlib.adler32(block) & 0xFFFF == _lower_half(field):
+        return True
+    wanted = _octal(field, "checksum")
+    others = block[:148] + b" " * len(field) + block[156:]
+    return wanted in (sum(others), sum(others) - 256 * sum(byte > 127 for byte in others))
 
 
 @functools.lru_cache(8192)
 def _lower_half(field: bytes) -> int:
-    """The lower half of the Adler-32 of a block with this checksum in it."""
-    return (number(field, "checksum") + sum(field) - len(field) * ord(" ") + 1) % _ADLER_MODULUS
+    """The lower half of the Adler-32 of a block of ASCII with this checksum in it; -1 if there is none."""
+    found = _octal(field, "checksum") + sum(field) - len(field) * ord(" ") + 1
+    return found if found < _ADLER_MODULUS else -1
 
 
 def _record(records: Mapping[bytes, bytes], key: bytes, otherwise: int) -> int:
-    try:
-        return int(records[key]) if key in records else otherwise
-    except ValueError as error:
-        raise _malformed(key.decode(), records[key]) from error
+    return _integer(records[key], key.decode()) if key in records else otherwise
+
+
+def _integer(text: bytes, what: str) -> int:
+    """A decimal number of 64 bits (Go `strconv.ParseInt`): Python takes blanks and underscores too."""
+    if (
+        not text.removeprefix(text[:1] if text[:1] in (b"+", b"-") else b"").isdigit()
+        or len(text) > _MOST_DIGITS
+    ):
+        raise _malformed(what, text)
+    value = int(text)
+    if not -_LIMIT <= value < _LIMIT:
+        raise _malformed(what, text)
+    return value
 
 
 def number(field: bytes, what: str) -> int:
@@ -228,14 +263,24 @@ def number(field: bytes, what: str) -> int:
         if not -_LIMIT <= value < _LIMIT:
             raise _malformed(what, field)
         return value
+    return _octal(field, what)
+
+
+def _octal(field: bytes, what: str) -> int:
+    """Octal digits, blanks and zero bytes around them (Go `strconv.go`, parseOctal); 0 where there are none.
+
+    Python's `int` takes signs, underscores and other blanks too.
+    """
     text = field.strip(b" \0")
+    digits = text if text.isdigit() else text.split(b"\0", 1)[0]
     try:
-        return int(text, 8)
-    except ValueError:  # nothing, or more behind a zero byte
-        try:
-            return int(text.split(b"\0", 1)[0], 8) if text else 0
-        except ValueError as error:
-            raise _malformed(what, field) from error
+        if digits.isdigit():
+            return int(digits, 8)
+    except ValueError:
+        pass
+    if text:
+        raise _malformed(what, field)
+    return 0
 
 
 def size_of(field: bytes) -> int:
@@ -265,38 +310,41 @@ def _nanoseconds(field: bytes) -> int:
 def _time(text: bytes) -> int:
     """Decimal seconds as nanoseconds, more digits cut off."""
     seconds, _, fraction = text.partition(b".")
-    try:
-        nanoseconds = int(fraction[:9].ljust(9, b"0")) if fraction else 0
-        sign = -1 if seconds.startswith(b"-") else 1
-        return int(seconds) * _NANOSECONDS + sign * nanoseconds
-    except ValueError as error:
-        raise _malformed("mtime", text) from error
+    if fraction and not fraction.isdigit():
+        raise _malformed("mtime", text)
+    nanoseconds = int(fraction[:9].ljust(9, b"0")) if fraction else 0
+    sign = -1 if seconds.startswith(b"-") else 1
+    return _integer(seconds, "mtime") * _NANOSECONDS + sign * nanoseconds
 
 
 def _pax_records(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The records of an extended header but those with an empty value, which replace no field."""
+    """The records of an extended header (Go `strconv.go`, parsePAXRecord, validPAXRecord)."""
     at = 0
     while at < len(content):
-        space = content.find(b" ", at, at + 20)
-        length = int(content[at:space]) if space > at and content[at:space].isdigit() else 0
-        key, equals, value = content[space + 1 : at + length].partition(b"=")
-        if length <= space + 1 - at or at + length > len(content) or not equals or value[-1:] != b"\n":
+        digits, space, _ = content[at : at + _MOST_DIGITS].partition(b" ")
+        length = int(digits) if digits.isdigit() and space else 0
+        key, equals, value = content[at + len(digits) + 1 : at + length].partition(b"=")
+        if at + length > len(content) or not key or not equals or value[-1:] != b"\n":
             raise _malformed("PAX record", content[at : at + 40])
-        if key in _TEXTS and b"\0" in value:  # Go `strconv.go`, validPAXRecord
+        if b"\0" in key or (key in _TEXTS and b"\0" in value):
             raise _malformed("PAX record", content[at : at + 40])
-        if value != b"\n":
-            yield key, value[:-1]
+        yield key, value[:-1]
         at += length
 
 
-def _add_records(records: dict[bytes, bytes], content: bytes) -> None:
-    """Take over the records of an extended header; of sparse format 0.0 as the map of 0.1 (Go `parsePAX`)."""
+def _records_of(content: bytes) -> dict[bytes, bytes]:
+    """The records of an extended header by name, of several of a name the last.
+
+    Those with an empty value replace no field; of sparse format 0.0 there is the map of 0.1 (Go `parsePAX`).
+    """
+    records: dict[bytes, bytes] = {}
     for key, value in _pax_records(content):
         if key in _SPARSE_PAIR:
             before = records.get(_SPARSE_MAP)
             records[_SPARSE_MAP] = value if before is None else before + b"," + value
         else:
             records[key] = value
+    return {key: value for key, value in records.items() if value}
 
 
 def _malformed(what: str, found: bytes) -> FormatError:

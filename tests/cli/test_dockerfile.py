@@ -343,3 +343,28 @@ def test_json_is_lossless(tmp_path: Path) -> None:
     root = _image(tmp_path, [layer_of({"f": b"x"})], [(f"RUN /bin/sh -c {EVIL}", BUILDKIT, False)])
     rows = json.loads(layerfs(root, "dockerfile", "--format", "json").stdout)
     assert rows[1]["created_by"] == f"RUN /bin/sh -c {EVIL}"
+
+
+@pytest.mark.parametrize(
+    "source", ["a\0b", "\0", "\ud800", "a\ud800b", "\x7f\x1b[2J", "a/" * 300 + "a", "x" * 300]
+)
+@pytest.mark.parametrize(
+    ("form", "comment"),
+    [
+        ("COPY {} /app/ # buildkit", BUILDKIT),
+        ("COPY a {} # buildkit", BUILDKIT),
+        ("ADD --chown=1 {} /app # buildkit", BUILDKIT),
+        ("COPY --from={} a /app/ # buildkit", BUILDKIT),
+        ("/bin/sh -c #(nop) COPY file:" + DIGEST + " in {} ", ""),
+        ("/bin/sh -c #(nop) ADD dir:" + DIGEST + " in {} ", ""),
+    ],
+)
+def test_texts_that_are_no_paths(tmp_path: Path, form: str, comment: str, source: str) -> None:
+    """What no file can be called is told as unknown, and the rest is written; or the store is refused."""
+    layer = layer_of({"app/a": b"content"})
+    root = _image(tmp_path, [layer], [(form.format(source), comment, False)])
+    done = layerfs(root, "dockerfile", "--context", str(tmp_path / "c"))
+    assert done.code in (0, 1, 5), done.stderr
+    assert (tmp_path / "c/Dockerfile").exists() == (done.code != 5)
+    if "\0" in source and done.code != 5:
+        assert "UNKNOWN" in (tmp_path / "c/Dockerfile").read_text()

@@ -165,6 +165,40 @@ def test_on_a_sealed_mount_only_files_are_opened(tmp_path: Path) -> None:
 
 
 @pytest.mark.kernel
+@pytest.mark.parametrize("how", ["sealed", "seen"])
+@pytest.mark.parametrize("kind", [stat.S_IFIFO, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFSOCK, stat.S_IFCHR])
+def test_what_turns_into_something_else_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: int, how: str
+) -> None:
+    """A name in a directory in use may be a file when looked at, and another thing when it is opened."""
+    file = tmp_path / "file"
+    file.write_text("x")
+    (tmp_path / "other").write_text("another file")
+    look, opened = os.lstat, os.listdir("/proc/self/fd")
+
+    def changing(path: bytes, *, dir_fd: int) -> os.stat_result:
+        found = look(path, dir_fd=dir_fd)
+        file.unlink()
+        if kind == stat.S_IFDIR:
+            file.mkdir()
+        elif kind == stat.S_IFLNK:
+            file.symlink_to("other")
+        else:
+            os.mknod(file, kind | 0o600, os.makedev(1, 5))
+        return found
+
+    with HostDir.open(tmp_path).sealed() as directory:
+        monkeypatch.setattr(os, "lstat", changing)
+        if how == "seen":
+            directory.lstat(b"file")
+        opening = directory.open_seen if how == "seen" else directory.open_file
+        with pytest.raises(OSError, match=r"is a|symbolic links|denied|No such device"):
+            opening(b"file")
+        monkeypatch.undo()
+    assert len(os.listdir("/proc/self/fd")) == len(opened)
+
+
+@pytest.mark.kernel
 def test_a_link_read_through_a_sealed_directory_keeps_its_access_time(tmp_path: Path) -> None:
     """What readlink(2) notes on any mount but a `noatime` one is not noted."""
     link = tmp_path / "link"

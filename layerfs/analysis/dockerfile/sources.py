@@ -184,6 +184,8 @@ def copied(said: Said, place: Place | None) -> Copied:
         said: the row.
         place: the layer that it made; None if it cannot be read.
     """
+    if "\0" in said.text:  # which no path has
+        return Copied(None, (), (f"{said.keyword} {said.text}",))
     match = _BY_DIGEST.fullmatch(said.text)
     if match:
         flags = [f"--chown={match[3]}"] if match[3] else []
