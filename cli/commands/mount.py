@@ -32,6 +32,12 @@ __all__ = ["command"]
 @name_argument()
 @click.argument("mountpoint", required=False, type=Path, shell_complete=complete_directory)
 @click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Mount the whole store: every image, layer and container as a directory. Takes only a MOUNTPOINT.",
+)
+@click.option(
     "-f", "--foreground", is_flag=True, help="Stay in the foreground until Ctrl-C, SIGTERM or umount."
 )
 @click.option("--allow-other", is_flag=True, help="Let other users access the mount.")
@@ -67,21 +73,21 @@ __all__ = ["command"]
 @click.pass_context
 def command(
     ctx: click.Context,
+    /,
     name: str | None,
     mountpoint: Path | None,
+    everything: bool,
     foreground: bool,
-    allow_other: bool,
-    ignore_permissions: bool,
-    noexec: bool,
-    driver_name: str,
-    passthrough: bool,
-    provenance: bool,
     form: str,
     kind: str | None,
     up_to: int | None,
     layer: int | None,
+    **_options: object,
 ) -> None:
     """Mount an image, container or layer read-only on a directory, or list what is mounted.
+
+    With --all it is the whole store as one tree, and each part is read when somebody looks into it. Nothing
+    in it can be executed. Its README says what is where.
 
     Returns when the mount can be used. `layerfs umount MOUNTPOINT` or umount(8) ends it. Later errors go to
     syslog, or with -f to standard error.
@@ -93,35 +99,76 @@ def command(
       layerfs mount --layer 3 nginx:latest /mnt  # layer 3 alone, with whiteouts
       layerfs mount my-container /mnt            # what the container would see
       layerfs mount --driver kernel big /mnt     # as fast as the kernel itself
+      layerfs mount --all /mnt                   # all images, layers, containers
       layerfs mount                              # what is mounted, dead or alive
       getfattr -n user.layerfs.created_by /mnt/etc/motd  # the step that made it
     """
     if name is None and not _given(ctx, but=("form",)):
         _list_mounts(form)
         return
-    name, mountpoint = _arguments(ctx, name, mountpoint)
+    if everything:
+        job = _everything(ctx, name, mountpoint)
+        _say_what_stays_closed(job, own=False)
+        _mount(job, foreground=foreground)
+    else:
+        name, mountpoint = _arguments(ctx, name, mountpoint)
+        data_root, name, _ = find_name(ctx, name)
+        subject = open_subject(data_root, name, kind=kind, up_to=up_to, layer=layer)
+        tree = _traced(subject, listed=ctx.params["provenance"])
+        job = _job(ctx, tree, subject.title, Path(data_root.path), mountpoint)
+        _say_what_stays_closed(job, own=tree.root.stat.uid == os.geteuid())
+        _look_at(tree)
+        _mount(job, foreground=foreground)
+    ctx.obj.damage = False  # what is mounted is mounted: what is missing was said, and is no failure
+
+
+def _job(ctx: click.Context, tree: UnionTree, title: str, store: Path, mountpoint: Path) -> Job:
+    """What to serve, and how: as the command line says; raises as `check_mountpoint` and `driver_named`."""
     from layerfs.views.fuse.driver import MountOptions
     from layerfs.views.fuse.drivers import driver_named
     from layerfs.views.fuse.mountpoint import check_mountpoint
     from layerfs.views.fuse.server import Job
 
-    data_root, name, _ = find_name(ctx, name)
-    subject = open_subject(data_root, name, kind=kind, up_to=up_to, layer=layer)
-    target = check_mountpoint(mountpoint, Path(data_root.path))
-    title = printable(subject.title)
+    given = ctx.params
+    target = check_mountpoint(mountpoint, store)
     options = MountOptions(
-        source=title,
-        allow_other=allow_other,
-        passthrough=passthrough,
-        ignore_permissions=ignore_permissions,
-        noexec=noexec,
+        source=printable(title),
+        allow_other=given["allow_other"],
+        passthrough=given["passthrough"],
+        ignore_permissions=given["ignore_permissions"],
+        noexec=given["noexec"] or given["everything"],
     )
-    tree = _traced(subject, listed=provenance)
-    job = Job(driver_named(driver_name), tree, target, options, _log_to_syslog)
-    _say_what_stays_closed(job)
-    _look_at(tree)
-    _mount(job, foreground=foreground)
-    ctx.obj.damage = False  # what is mounted is mounted: what is missing was said, and is no failure
+    return Job(driver_named(given["driver_name"]), tree, target, options, _log_to_syslog)
+
+
+def _everything(ctx: click.Context, only: str | None, second: Path | None) -> Job:
+    """The whole store, with nothing in it that could be executed."""
+    from ..wholestores import chosen_parts, whole_tree
+
+    mountpoint = _place_of_everything(ctx, only, second)
+    stores = chosen_parts(ctx)
+    path = next(iter(stores.values())).path
+    tree = whole_tree(stores, listed=ctx.params["provenance"])
+    return _job(ctx, tree, f"all of {path}", Path(path), mountpoint)
+
+
+def _place_of_everything(ctx: click.Context, only: str | None, second: Path | None) -> Path:
+    """The mount point, which is the only argument; raises a usage error."""
+    if only is None:
+        raise click.MissingParameter(ctx=ctx, param_hint="'MOUNTPOINT'", param_type="argument")
+    if second is not None:
+        raise click.UsageError(f"--all takes a MOUNTPOINT and no NAME, and there are two: {only}, {second}")
+    for option in ("up_to", "layer", "kind"):
+        if ctx.params[option] is not None:
+            words = {"up_to": "--up-to", "layer": "--layer", "kind": "--type"}
+            raise click.UsageError(f"--all mounts everything: {words[option]} is for one NAME")
+    if ctx.params["driver_name"] == "kernel":
+        raise click.UsageError(
+            "--driver kernel cannot mount a whole store: its directories are made when they are entered, "
+            "which takes a server. Leave it out"
+        )
+    _check_usage(ctx)
+    return Path(only)
 
 
 def _mount(job: Job, *, foreground: bool) -> None:
@@ -209,9 +256,8 @@ def _say_who_looks_in(job: Job) -> None:
         say("hint", "below a directory of mode 0700 they cannot; --allow-other says that they may")
 
 
-def _say_what_stays_closed(job: Job) -> None:
+def _say_what_stays_closed(job: Job, *, own: bool) -> None:
     """Tell a user who owns the files on disk, but not in the image, how to be able to read all of them."""
-    own = job.tree.root.stat.uid == os.geteuid()
     if os.geteuid() != 0 and not own and not job.options.ignore_permissions:
         say(
             "info",

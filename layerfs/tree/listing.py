@@ -6,7 +6,7 @@ of what somebody looks up, and of directories, as the merge finds out what merge
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from layerfs.tree.node import Node
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from layerfs.tree.node import FileStat, Part
 
-__all__ = ["Listing"]
+__all__ = ["Listing", "Numbering"]
 
 
 class Listing(NamedTuple):
@@ -40,3 +40,10 @@ class Listing(NamedTuple):
         above, made = self.directory, self.directories.get
         for name, stat, place in zip(self.names, self.stats, self.places, strict=True):
             yield made(name) or Node(name, above, stat, place)
+
+
+class Numbering(Protocol):
+    """What tells the inode numbers of entries of several devices apart."""
+
+    def device_bits(self, device: int) -> int:
+        """The bits that the inode numbers of a device differ by."""

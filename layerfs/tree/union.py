@@ -29,7 +29,7 @@ from layerfs.errors import (
     UnreadableEntry,
     UnsupportedOverlay,
 )
-from layerfs.tree.listing import Listing
+from layerfs.tree.listing import Listing, Numbering
 from layerfs.tree.lower import Descent, InvalidRedirect, join
 from layerfs.tree.merge import look_up, merge_directory
 from layerfs.tree.node import Entries, FileStat, Node, Part
@@ -290,6 +290,21 @@ class UnionTree:
             with self._lock:  # two threads must not number two devices alike
                 number = self._devices.setdefault(device, len(self._devices))
         return number << 48
+
+    def numbering(self, node: Node) -> Numbering:
+        """What the inode numbers of the entries of a directory are made distinct by."""
+        del node
+        return self
+
+    @property
+    def device(self) -> int:
+        """The disk that the uppermost layer lies on; below 0 where that is none of the host's."""
+        return self.root.stat.dev
+
+    def may_look_ahead(self, node: Node) -> bool:
+        """Whether directories in a directory may be listed before anybody asks for them."""
+        del node
+        return True
 
 
 def _check_enterable(node: Node) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from layerfs.model import LayerInfo
     from layerfs.tree.node import Node
@@ -48,19 +48,12 @@ class TracedTree(UnionTree):
         self._infos = infos
         self._created_by = created_by
         self._listed = listed
-        self._values: dict[bytes, Callable[[Node, LayerInfo], object]] = {
-            b"layer": lambda _node, info: info.number,
-            b"diff_id": lambda _node, info: info.diff_id,
-            b"chain_id": lambda _node, info: info.chain_id,
-            b"created_by": lambda _node, info: info.number and self._created_by(info.number),
-            b"versions": lambda node, _info: self._versions(node),
-        }
 
     def xattr_names(self, node: Node) -> list[bytes]:
         """As in `UnionTree`; with `listed` followed by the names of these."""
         names = super().xattr_names(node)
         if self._listed and (node.is_dir or node.stat.is_file):
-            ours = (_PREFIX + name for name in self._values if self._value(node, name) is not None)
+            ours = (_PREFIX + name for name in _VALUES if self._value(node, name) is not None)
             names += [name for name in ours if name not in names]
         return names
 
@@ -72,12 +65,16 @@ class TracedTree(UnionTree):
         return value
 
     def _value(self, node: Node, name: bytes) -> bytes | None:
-        if name not in self._values or not self._infos:
+        if name not in _VALUES or not self._infos:
             return None
-        value = self._values[name](node, self._infos[node.part.layer])
+        value = _VALUES[name](self, node, self._infos[node.part.layer])
         return str(value).encode(errors="surrogateescape")[:_VALUE_LIMIT] if value else None
 
-    def _versions(self, node: Node) -> str:
+    def command_of(self, number: int) -> str | None:
+        """The command that made the layer of a number."""
+        return self._created_by(number)
+
+    def versions_of(self, node: Node) -> str:
         """A line for each version of the path, oldest first: the layer, and what hides it."""
         from layerfs.analysis.tree.versions import versions  # noqa: PLC0415 - before a mount is ready nobody asks
 
@@ -91,3 +88,13 @@ class TracedTree(UnionTree):
     def _number(self, place: int) -> int:
         """The number of the layer that is `place` in this stack, where 1 is the lowest."""
         return self._infos[-place].number or place
+
+
+_VALUES: Mapping[bytes, Callable[[TracedTree, Node, LayerInfo], object]] = {
+    b"layer": lambda _tree, _node, info: info.number,
+    b"diff_id": lambda _tree, _node, info: info.diff_id,
+    b"chain_id": lambda _tree, _node, info: info.chain_id,
+    b"created_by": lambda tree, _node, info: info.number and tree.command_of(info.number),
+    b"versions": lambda tree, node, _info: tree.versions_of(node),
+}
+"""The attributes; not of a tree, which would be in a cycle then: a server that opens many collects none."""

@@ -86,6 +86,7 @@ INVOCATIONS: Mapping[str, list[list[str]]] = {
         *(["--driver", driver, "{image}", "{mnt}"] for driver in ("native", "fusepy", "kernel")),
         ["--no-passthrough", "{container}", "{mnt}"],
         ["--layer", "2", "{image}", "{mnt}"],
+        ["--all", "{mnt}"],
     ],
     "umount": [],  # ends each of these
     "mount-helper": [[]],
@@ -207,7 +208,8 @@ def _run(root: Path, command: list[str], out: Path, mnt: Path, names: Mapping[st
     if words[0] == "mount":
         subprocess.run([LAYERFS, "--root", root, *words], check=True)
         try:
-            assert _use(mnt, ghosts="kernel" in words) > 0
+            used = mnt / "containers" if "--all" in words else mnt  # all would be every layer many times
+            assert _use(used, ghosts="kernel" in words) > 0
         finally:
             subprocess.run([LAYERFS, "--root", root, "umount", mnt], check=True)
         return

@@ -225,7 +225,7 @@ def _stack_depth(tree: UnionTree) -> int:
 
     The kernel takes no more than 2 in all, and backing files of a file system with fewer.
     """
-    device = tree.root.stat.dev
+    device = tree.device
     if device < 0:  # none of the host's
         return 1
     name = f"{os.major(device)}:{os.minor(device)}"

@@ -174,10 +174,10 @@ class NodeTable:
         return [dot(number, self._tree.inode(at)) for number, at in enumerate((node, node.parent or node), 1)]
 
     def directories(self, node_id: int) -> list[int]:
-        """The IDs of the directories in a directory that was listed; not of those apart."""
+        """The IDs of the directories in a listed directory that may be next; not of those apart."""
         folder = self._entered.get(node_id)
         listing = folder.listing if folder else None
-        if folder is None or listing is None:
+        if folder is None or listing is None or not self._tree.may_look_ahead(folder.node):
             return []
         return [listing.first_id | index for index in listing.directories]
 
@@ -198,8 +198,9 @@ class NodeTable:
 
     def _list(self, folder: _Folder) -> PackedListing:
         """A directory's entries; not with the lock held, as a disk may be slow."""
+        tree, node = self._tree, folder.node
         return folder.listing or PackedListing(
-            self._tree, self._tree.listing(folder.node), next(self._numbers) << _INDEX_BITS
+            tree.numbering(node), tree.listing(node), next(self._numbers) << _INDEX_BITS
         )
 
     def _keep(self, folder: _Folder, listing: PackedListing) -> PackedListing:

@@ -21,9 +21,8 @@ from layerfs.views.fuse.protocol import ATTR, DIRENTPLUS, ENTRY_OUT, INODE_MODE_
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from layerfs.tree.listing import Listing
+    from layerfs.tree.listing import Listing, Numbering
     from layerfs.tree.node import Part
-    from layerfs.tree.union import UnionTree
 
 __all__ = ["DOTS", "FOREVER", "Attributes", "PackedListing", "attributes_of", "dot", "inode_key"]
 
@@ -65,8 +64,8 @@ class PackedListing:
         "first_id", "held",
     )  # fmt: skip
 
-    def __init__(self, tree: UnionTree, listing: Listing, first_id: int) -> None:
-        """Pack a listing of `tree`; see the attributes."""
+    def __init__(self, numbering: Numbering, listing: Listing, first_id: int) -> None:
+        """Pack a listing, with the inode numbers of `numbering`; see the attributes."""
         self.above = listing.directory
         self.first_id = first_id
         self.held = 0
@@ -89,9 +88,9 @@ class PackedListing:
                 for index in self.directories
                 if (node := listing.directories[listing.names[index]]).lower or node.refusal
             } or _NONE
-        self._packed, self._ends = self._pack(tree, listing)
+        self._packed, self._ends = self._pack(numbering, listing)
 
-    def _pack(self, tree: UnionTree, listing: Listing) -> tuple[bytes, array[int]]:
+    def _pack(self, numbering: Numbering, listing: Listing) -> tuple[bytes, array[int]]:
         """The entries one behind the other, and where each begins, and the last ends; notes those apart."""
         pieces: list[bytes] = []
         apart: list[int] = []
@@ -102,7 +101,7 @@ class PackedListing:
         for index, (name, found) in enumerate(zip(listing.names, listing.stats, strict=True)):
             mode, nlink, *_, dev, ino, _, _, _ = found
             if dev != device:
-                device, mixed = dev, tree.device_bits(dev)
+                device, mixed = dev, numbering.device_bits(dev)
             inode, length, merged = ino ^ mixed, len(name), merged_of(index)
             if nlink > 1 and not S_ISDIR(mode):
                 apart.append(index)
