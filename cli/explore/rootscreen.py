@@ -224,7 +224,14 @@ def image_rows(store: Store) -> ListRows:
             _size(store.size(image)),
             str(layers),
         )
-        rows.append(Listed(cells, image, word, f"image {word}, {layers} layers; Enter opens it"))
+        rows.append(
+            Listed(
+                cells,
+                image,
+                word,
+                f"image {word}, {layers} layer{'' if layers == 1 else 's'}; Enter opens it",
+            )
+        )
     columns = [("IMAGE", 0), ("IMAGE ID", 12), ("CREATED", 14), ("SIZE", 8), ("LAYERS", 6)]
     return ListRows(columns, rows)
 
