@@ -31,6 +31,7 @@ __all__ = [
     "HostDir",
     "Refused",
     "TooLarge",
+    "check_depth",
     "check_direct",
     "empty_file",
     "is_there",
@@ -293,8 +294,7 @@ class HostDir:
             return self._without_atime(path, flags | os.O_NOFOLLOW)
         if len(path) <= PATH_CHUNK:
             return self._without_atime(path, flags, open_beneath)
-        if len(path) > _PATH_LIMIT:
-            raise OSError(errno.ENAMETOOLONG, f"lies deeper than {_PATH_LIMIT} bytes of path")
+        check_depth(path)
         at, opened = self.fd, -1
         try:
             while len(path) > PATH_CHUNK:
@@ -346,6 +346,12 @@ def xattr_of_open(fd: int, name: bytes) -> bytes | None:
             return None
         raise
     return xattr_of(fd, name) if names and os.fsdecode(name) in names else None
+
+
+def check_depth(path: bytes) -> None:
+    """Raise ENAMETOOLONG for a path that no step could reach without its whole way."""
+    if len(path) > _PATH_LIMIT:
+        raise OSError(errno.ENAMETOOLONG, f"lies deeper than {_PATH_LIMIT} bytes of path")
 
 
 def check_direct(fd: int | None) -> None:

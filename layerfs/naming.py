@@ -254,8 +254,9 @@ class Names:
     def _advice(self, name: str, kinds: Sequence[str]) -> str:
         if other := self._another_kind(name, kinds):
             return f"there is {other} of that name; here only {'s and '.join(kinds)}s are taken"
-        if longer := self._with_more(name, kinds):
-            return longer
+        whole, number = split_layer(name)
+        if number is not None and self.in_full(whole, kinds):
+            return f"@{number} is for commands that show a tree; here say {whole}"
         rows = self._store.repositories.rows if "image" in kinds else ()
         containers = self._store.containers() if "container" in kinds else ()
         own = [item.config.name for item in containers if item.config]
@@ -263,17 +264,10 @@ class Names:
         likely = likely_names(name, (row.reference for row in rows), [*own, *aliases])
         if likely:
             return f"did you mean {' or '.join(likely)}?"
+        if begin := self.before_path(name, kinds):
+            return f"a path is a word of its own, or behind a colon: {begin}:{name[len(begin) :]}"
         *most, last = (command for kind, command in _LISTED.items() if kind in kinds)
         return f"{', '.join(most)} and {last} list what there is" if most else f"{last} lists what there is"
-
-    def _with_more(self, name: str, kinds: Sequence[str]) -> str | None:
-        """Advice where a word begins with a name: `NAME/PATH`, or an `@N` that is not taken here."""
-        whole, number = split_layer(name)
-        if number is not None:
-            said = f"@{number} is for commands that show a tree; here say {whole}"
-            return said if self.in_full(whole, kinds) else None
-        begin = self.before_path(name, kinds)
-        return begin and f"a path is a word of its own, or behind a colon: {begin}:{name[len(begin) :]}"
 
     def _another_kind(self, name: str, kinds: Sequence[str]) -> str | None:
         """What is called so, with its article, of the kinds that were not asked for."""

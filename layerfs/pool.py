@@ -11,7 +11,7 @@ import resource
 import threading
 from typing import TYPE_CHECKING
 
-from layerfs.hostdir import HostDir
+from layerfs.hostdir import HostDir, check_depth
 from layerfs.reserves import RESERVES
 
 if TYPE_CHECKING:
@@ -155,6 +155,7 @@ class PooledDir(HostDir):
     def _open_at(self, path: bytes) -> HostDir:
         """Open a directory below, from the one it is in if that is open: a way of one step."""
         parent, _, name = path.rpartition(b"/")
+        check_depth(path)  # whatever is open now: what can be reached must not depend on that
         opened = self._known.get(parent) if name else None
         above = opened.directory if opened else None
         return self._opener(path) if above is None else above.below(name)

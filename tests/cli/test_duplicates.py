@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import os
 import stat
@@ -17,6 +16,7 @@ from layerfs import DataRoot
 from layerfs.analysis.tree.duplicates import Duplicates
 from tests.support.command import forget_image, layerfs
 from tests.support.layerspec import Dir, File, LayerSpec, Link, Meta, materialise
+from tests.support.opens import Opens
 from tests.support.places import Places
 from tests.support.processes import Running
 from tests.support.rootbuilder import BuiltLayer, RootBuilder
@@ -263,38 +263,6 @@ def test_each_directory_of_each_layer_is_listed_once(dataroot_path: Path) -> Non
     assert set(listed.values()) == {1}
 
 
-class _Opens:
-    """inotify(7): which entries of directories are opened for more than a look (O_PATH is none)."""
-
-    IN_OPEN = 0x20
-
-    def __init__(self, tops: Sequence[str]) -> None:
-        self._libc = ctypes.CDLL(None, use_errno=True)
-        self._fd = self._libc.inotify_init1(os.O_NONBLOCK)
-        assert self._fd >= 0
-        self._watched: dict[int, str] = {}
-        for top in tops:
-            for directory, _, _ in os.walk(top):
-                number = self._libc.inotify_add_watch(self._fd, os.fsencode(directory), self.IN_OPEN)
-                assert number > 0
-                self._watched[number] = directory
-
-    def opened(self) -> Counter[str]:
-        """How often each entry that is no directory was opened; ends the watch."""
-        found: Counter[str] = Counter()
-        with os.fdopen(self._fd, "rb", buffering=0) as events:
-            while data := events.read(1 << 16):
-                while data:
-                    number, mask, _, length = (
-                        int.from_bytes(data[at : at + 4], "little") for at in (0, 4, 8, 12)
-                    )
-                    name = os.fsdecode(data[16 : 16 + length].rstrip(b"\0"))
-                    if name and not mask & 0x40000000:  # IN_ISDIR
-                        found[os.path.join(self._watched[number], name)] += 1
-                    data = data[16 + length :]
-        return found
-
-
 @pytest.mark.parametrize("image", ["demo", "lab/nodes:1", "buildkit", "lab/attributes:1"])
 def test_only_files_of_a_size_that_occurs_twice_are_read_and_once(copy: Path, image: str) -> None:
     """Files of a size of their own, devices, FIFOs and sockets are never opened; the others once an inode."""
@@ -305,7 +273,7 @@ def test_only_files_of_a_size_that_occurs_twice_are_read_and_once(copy: Path, im
         for path, found in _files(top):
             sizes[found.st_size].setdefault(found.st_ino, path)
     candidates = {ino for same in sizes.values() if len(same) > 1 for ino in same}
-    watch = _Opens(tops)
+    watch = Opens(tops)
     _duplicates(root, image)
     opened = watch.opened()
     by_inode = Counter({os.lstat(path).st_ino: count for path, count in opened.items()})
