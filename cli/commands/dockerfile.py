@@ -141,10 +141,13 @@ def _write_context(context: click.Context, recipe: Recipe, target: str) -> bool:
             failed = True
             say("error", f"{target}/{problem.name}: {_words(problem)}")
         name = written.dockerfile(document(recipe, human_size))
+        ignoring = written.ignores(name)
     for path, unfinished in written.copies.unfinished:
         failed = True
         say("error", f"{target}/{lossless(path)}: {reason(unfinished)}")
     tell_not_kept(written.copies)
+    for found in ignoring:
+        say("warning", f"{target}/{found}: it is a source, and a build leaves out what it names")
     option = "" if name == USUAL else f" -f {shlex.quote(f'{target}/{name}')}"
     say("note", f"to build it: docker build{option} {shlex.quote(target)}")
     return failed

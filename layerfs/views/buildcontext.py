@@ -87,6 +87,11 @@ class Context:
             except OSError as error:
                 yield Problem(step, item.name, error)
 
+    def ignores(self, dockerfile: str) -> list[str]:
+        """The files at the top by which a build of that Dockerfile leaves sources out."""
+        names = (".dockerignore", f"{dockerfile}.dockerignore")
+        return [name for name in names if os.path.lexists(f"/proc/self/fd/{self._fd}/{name}")]
+
     def dockerfile(self, text: str) -> str:
         """Write the Dockerfile; the name that it got."""
         content = text.encode("utf-8", "surrogateescape")

@@ -324,6 +324,15 @@ def test_source_called_dockerfile(tmp_path: Path) -> None:
     assert f"docker build -f {tmp_path}/c/Dockerfile.layerfs {tmp_path}/c" in done.stderr
 
 
+@pytest.mark.parametrize("name", [".dockerignore", "Dockerfile.dockerignore", "sub/.dockerignore"])
+def test_source_that_hides_others_from_a_build(tmp_path: Path, name: str) -> None:
+    """A source by which a build leaves others out is told of; below the top it is a file like any other."""
+    root = _image(tmp_path, [layer_of({name: b"*"})], [(f"COPY {name} /{name} # buildkit", BUILDKIT, False)])
+    done = layerfs(root, "dockerfile", "--context", str(tmp_path / "c"))
+    assert (tmp_path / "c" / name).read_bytes() == b"*"
+    assert ("a build leaves out what it names" in done.stderr) == ("/" not in name)
+
+
 def test_directories_that_are_refused(dataroot_path: Path, tmp_path: Path) -> None:
     """One that is not empty, a link, and one below the root."""
     (tmp_path / "full").mkdir()
