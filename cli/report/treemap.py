@@ -174,19 +174,22 @@ def _worst(areas: Sequence[float], side: float) -> float:
 
 
 def _row(areas: Sequence[float], box: Box) -> tuple[list[Box], Box]:
-    """The rectangles of a row along the shorter side, and what is left of the box."""
+    """The rectangles of a row along the shorter side, and what is left of the box.
+
+    Their lengths are parts of the side, so that a row as thin as a rounding error does not leave the box.
+    """
     total = sum(areas)
     made: list[Box] = []
     if box.width >= box.height:
-        depth, at = total / max(box.height, 1e-9), box.y
+        depth, at = min(total / max(box.height, 1e-9), box.width), box.y
         for area in areas:
-            length = area / max(depth, 1e-9)
+            length = box.height * area / total
             made.append(Box(box.x, at, depth, length))
             at += length
         return made, Box(box.x + depth, box.y, max(box.width - depth, 0.0), box.height)
-    depth, at = total / max(box.width, 1e-9), box.x
+    depth, at = min(total / max(box.width, 1e-9), box.height), box.x
     for area in areas:
-        length = area / max(depth, 1e-9)
+        length = box.width * area / total
         made.append(Box(at, box.y, length, depth))
         at += length
     return made, Box(box.x, box.y + depth, box.width, max(box.height - depth, 0.0))

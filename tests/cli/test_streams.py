@@ -50,8 +50,8 @@ each_environment = pytest.mark.parametrize(
     [pytest.param(found, marks=NEEDS.get(name, []), id=name) for name, found in ENVIRONMENTS.items()],
 )
 
-ELSEWHERE = ("completion", "cp", "export", "mount", "umount", "verify")
-"""Commands that need a place, or that tell how fast they were."""
+ELSEWHERE = ("completion", "cp", "explore", "export", "mount", "umount", "verify")
+"""Commands that need a place or a terminal, or that tell how fast they were."""
 
 CALLED = {"image": "lab/names:1", "other": "buildkit", "odd": "lab/whiteouts:1", "container": "changed"}
 """What the words of `INVOCATIONS` mean here: the image is the one with the odd names."""

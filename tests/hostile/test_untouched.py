@@ -20,6 +20,7 @@ import pytest
 
 from layerfs_cli.main import COMMANDS
 from layerfs_cli.spellings import GROUPS
+from tests.support.browsing import browse
 from tests.support.command import layerfs
 from tests.support.images import image_of
 from tests.support.kernel import private_dir
@@ -32,6 +33,7 @@ from tests.support.treeview import union_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from tests.support.browsing import Browser
     from tests.support.storekinds import StoreKind
 
 pytestmark = pytest.mark.root
@@ -213,8 +215,16 @@ def _run(root: Path, command: list[str], out: Path, mnt: Path, names: Mapping[st
         finally:
             subprocess.run([LAYERFS, "--root", root, "umount", mnt], check=True)
         return
+    if words[0] == "explore":
+        browse(root, words[1] if len(words) > 1 else None, _look_around)
+        return
     done = layerfs(root, *words)
     assert done.code in ((0, 1) if words[0] in FINDINGS else (0, 1, 6)), (command, done.stderr)
+
+
+async def _look_around(at: Browser) -> None:
+    """Open what is under the cursor, go over to the tree, and into a file where there is one."""
+    await at.press("enter", "tab", "end", "enter", "v", "escape", "W")
 
 
 def _changes(before: dict[bytes, tuple[object, ...]], after: dict[bytes, tuple[object, ...]]) -> object:
