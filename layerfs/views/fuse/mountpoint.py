@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import functools
 import logging
 import os
 import re
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from layerfs.errors import MountFailed, reason
+from layerfs.reserves import enough
 from layerfs.syscalls import attach_mount, open_beneath
 from layerfs.views.fuse.driver import FILE_SYSTEM
 from layerfs.views.fuse.liveness import State, ask
@@ -162,11 +164,15 @@ def kernel_source(source: str) -> bytes:
 
 
 def put_mount(mount: int, place: Path) -> None:
-    """Put a mount that is nowhere to be seen on a directory, whose path holds no link; raises `OSError`."""
-    top = os.open("/", _AT)
+    """Put a mount that is nowhere to be seen on a directory, whose path holds no link.
+
+    Raises `OSError`, or `HostExhausted` where there is no descriptor left to reach it by.
+    """
+    top = enough(functools.partial(os.open, "/"), _AT)
     try:
         # a directory on the way that was replaced by a link meanwhile leads nowhere
-        directory = open_beneath(os.fsencode(place.relative_to("/")), _AT, dir_fd=top)
+        way = os.fsencode(place.relative_to("/"))
+        directory = enough(functools.partial(open_beneath, way, dir_fd=top), _AT)
     finally:
         os.close(top)
     try:
