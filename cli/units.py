@@ -21,6 +21,7 @@ __all__ = [
     "local_rfc3339",
     "local_time",
     "middle_ellipsis",
+    "plural",
     "rfc3339",
     "short_id",
     "text_width",
@@ -156,6 +157,11 @@ def _fitting(text: str, width: int) -> int:
 def _columns(char: str) -> int:
     """The columns a character takes on a terminal: two for East Asian wide and full-width ones."""
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 byte`, `2 bytes`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def short_id(text: str) -> str:

@@ -262,12 +262,7 @@ class FileScreen(Place):
 
     def do_copy_path(self) -> None:
         """Copy the path."""
-        text = os.fsdecode(self.found.path)
-        if not text.isprintable():
-            self.say("the path holds bytes that should not be pasted: not copied")
-            return
-        self.app.copy_to_clipboard(text)
-        self.say(text)
+        self.copy_path(self.found.path)
 
     def command(self) -> Sequence[str]:
         """The command for this tab."""

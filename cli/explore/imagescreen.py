@@ -367,12 +367,7 @@ class ImageScreen(TreePlace):
     def do_copy_path(self) -> None:
         """Copy the path."""
         found = self.current
-        text = os.fsdecode(found.path) if found else ""
-        if not text.isprintable():
-            self.say("the path holds bytes that should not be pasted: not copied")
-            return
-        self.app.copy_to_clipboard(text)
-        self.say(text)
+        self.copy_path(found.path if found else b"")
 
     def command(self) -> Sequence[str]:
         """The command for what this pane shows."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from typing import TYPE_CHECKING
 
@@ -146,6 +147,15 @@ class Place(Screen[None], inherit_bindings=False):
     tab = 0
 
     # -- what is said ----------------------------------------------------------------------------
+
+    def copy_path(self, path: bytes) -> None:
+        """Copy a path to the clipboard, and show it; not one with bytes that nobody should paste."""
+        text = os.fsdecode(path)
+        if not text.isprintable():
+            self.say("the path holds bytes that should not be pasted: not copied")
+            return
+        self.app.copy_to_clipboard(text)
+        self.say(text)
 
     def say(self, text: str) -> None:
         """Say something in the message line, until the next key."""

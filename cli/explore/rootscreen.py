@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..units import age, human_size, short_id
+from ..units import age, human_size, plural, short_id
 from .opening import stack_of
 from .place import Place
 from .rowsview import RowsView
@@ -224,14 +224,8 @@ def image_rows(store: Store) -> ListRows:
             _size(store.size(image)),
             str(layers),
         )
-        rows.append(
-            Listed(
-                cells,
-                image,
-                word,
-                f"image {word}, {layers} layer{'' if layers == 1 else 's'}; Enter opens it",
-            )
-        )
+        line = f"image {word}, {plural(layers, 'layer')}; Enter opens it"
+        rows.append(Listed(cells, image, word, line))
     columns = [("IMAGE", 0), ("IMAGE ID", 12), ("CREATED", 14), ("SIZE", 8), ("LAYERS", 6)]
     return ListRows(columns, rows)
 

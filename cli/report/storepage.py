@@ -114,10 +114,7 @@ def findings_section(twin: Json) -> Html:
 
 def _doctor_columns() -> Sequence[Col]:
     return (
-        Col("Severity", lambda row: element("b", row["severity"], class_=f"s-{row['severity']}")),
-        Col("Code", lambda row: element("code", row["code"])),
-        Col("Where", lambda row: name(row["path"])),
-        Col("What", lambda row: joined((row["message"], *_difference(row)))),
+        *_verify_columns(),
         Col("On disk", lambda row: size_words(row["bytes"]), lambda row: row["bytes"]),
         Col("What could be done", lambda row: row["suggestion"]),
     )

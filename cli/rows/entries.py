@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from layerfs.tree.node import Node
     from layerfs.tree.union import UnionTree
 
-__all__ = ["ENTRY_COLUMNS", "ENTRY_TABLE", "Complaints", "Entry", "escaped", "lossless", "type_word"]
+__all__ = [
+    "ENTRY_COLUMNS",
+    "ENTRY_TABLE",
+    "STAT_WORDS",
+    "Complaints",
+    "Entry",
+    "escaped",
+    "lossless",
+    "type_word",
+]
 
 _TYPES = {
     stat.S_IFREG: "file",
@@ -31,6 +40,16 @@ _TYPES = {
 }
 _ESCAPES = dict(zip("\a\b\t\n\v\f\r \\", (rf"\{letter}" for letter in "abtnvfr \\"), strict=True))
 
+STAT_WORDS = {
+    stat.S_IFREG: "regular file",
+    stat.S_IFDIR: "directory",
+    stat.S_IFLNK: "symbolic link",
+    stat.S_IFCHR: "character special file",
+    stat.S_IFBLK: "block special file",
+    stat.S_IFIFO: "fifo",
+    stat.S_IFSOCK: "socket",
+}
+"""What stat(1) calls each type; of a regular file without content it has another word."""
 
 MARK_WORDS = ("whiteout", "opaque", "redirect", "metacopy")
 """The marks of overlayfs in an entry of a layer: the fields of `LayerMarks`."""

@@ -10,9 +10,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..colors import HEADING, colored, paint
-from ..units import ellipsis, human_size
+from ..units import ellipsis, human_size, plural
 from .entries import escaped
-from .verdictwords import a_thing, layer_words, listed, own_word, plural, steps_text, verdict_sentence
+from .verdictwords import a_thing, layer_words, listed, own_word, steps_text, verdict_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..options import options_again, selected_root
 from ..paste import pasted, quoted
+from .entries import STAT_WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,16 +27,6 @@ __all__ = ["Proof", "Prover"]
 
 _LONGEST_TEXT = 60
 """Bytes of a file that is shown as it is."""
-
-_STAT_WORDS = {
-    stat.S_IFREG: "regular file",
-    stat.S_IFDIR: "directory",
-    stat.S_IFLNK: "symbolic link",
-    stat.S_IFCHR: "character special file",
-    stat.S_IFBLK: "block special file",
-    stat.S_IFIFO: "fifo",
-    stat.S_IFSOCK: "socket",
-}
 
 
 class Proof(NamedTuple):
@@ -204,7 +195,7 @@ class Prover:
 
         if is_from_archive(self._subject.tree.layers[part.layer]):
             return None  # the disk has not what is shown
-        word = _STAT_WORDS[found.kind]
+        word = STAT_WORDS[found.kind]
         if found.is_dir:
             return self._run(("stat", "-c", "%F %a"), part, f"{word} {stat.S_IMODE(found.mode):o}")
         if found.kind in (stat.S_IFCHR, stat.S_IFBLK):

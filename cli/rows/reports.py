@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..table import Column, Table
 from ..units import rfc3339
-from .entries import ENTRY_COLUMNS, Entry, escaped, lossless
+from .entries import ENTRY_COLUMNS, STAT_WORDS, Entry, escaped, lossless
 from .listing import clock_full
 
 if TYPE_CHECKING:
@@ -18,16 +18,6 @@ if TYPE_CHECKING:
     from layerfs.model import LayerInfo
 
 __all__ = ["REPORT_TABLE", "Report", "report_lines"]
-
-_TYPES = {
-    stat.S_IFREG: "regular file",
-    stat.S_IFDIR: "directory",
-    stat.S_IFLNK: "symbolic link",
-    stat.S_IFCHR: "character special file",
-    stat.S_IFBLK: "block special file",
-    stat.S_IFIFO: "fifo",
-    stat.S_IFSOCK: "socket",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +43,7 @@ def report_lines(report: Report) -> Iterator[str]:
     """The layout of stat(1), and below it what the layers say."""
     entry, found = report.entry, report.entry.node.stat
     arrow = f" -> {escaped(entry.target)}" if entry.target is not None else ""
-    kind = "regular empty file" if found.is_file and not found.size else _TYPES.get(found.kind, "unknown")
+    kind = "regular empty file" if found.is_file and not found.size else STAT_WORDS.get(found.kind, "unknown")
     number = entry.subject.tree.inode(entry.node)
     yield f"  File: {escaped(report.label)}{arrow}\n"
     kind += f" {entry.mark_text}" if entry.mark_text else ""

@@ -7,7 +7,7 @@ import re
 import stat
 from typing import TYPE_CHECKING
 
-from ..units import ellipsis
+from ..units import ellipsis, plural
 from .entries import escaped
 from .provenance import maker
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from layerfs.subject import Subject
     from layerfs.tree.node import FileStat
 
-__all__ = ["a_thing", "layer_words", "listed", "own_word", "plural", "steps_text", "verdict_sentence"]
+__all__ = ["a_thing", "layer_words", "listed", "own_word", "steps_text", "verdict_sentence"]
 
 _STEP_WIDTH = 40
 _MOST_EVENTS = 8
@@ -37,11 +37,6 @@ _A = {
     stat.S_IFIFO: "a fifo",
     stat.S_IFSOCK: "a socket",
 }
-
-
-def plural(count: int, noun: str) -> str:
-    """`1 byte`, `2 bytes`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def listed(numbers: Sequence[int]) -> str:

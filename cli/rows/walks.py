@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..escape import printable
 from ..table import Column, Table
-from ..units import ellipsis
+from ..units import ellipsis, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -107,19 +107,15 @@ def walk_lines(walk: Walk, name: str, width: int, *, full: bool) -> Iterator[str
 def _heading(walk: Walk, name: str) -> str:
     what = {"image": "an image", "container": "a container", "layer": "a layer"}[walk.kind]
     called = f"{walk.reference}, {what}" if walk.reference and walk.reference != name else what
-    depth = "" if walk.layers is None else f" of {_counted(walk.layers, 'layer')}"
+    depth = "" if walk.layers is None else f" of {plural(walk.layers, 'layer')}"
     if walk.kind == "layer":
-        depth = "" if walk.layers in (None, 1) else f" on {_counted((walk.layers or 1) - 1, 'other')}"
+        depth = "" if walk.layers in (None, 1) else f" on {plural((walk.layers or 1) - 1, 'other')}"
     used = {tool for tool in _TOOLS if any(tool in line for step in walk.steps for line in step.command)}
     tools = f" It needs {' and '.join(sorted(used))}." if used else ""
     return (
         f"{printable(name)} is {printable(called)}{depth}. The lines with $ are one script for sh, to "
         f"be pasted in {printable(os.path.abspath(walk.directory))}; those with = are what it prints.{tools}"
     )
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _step_lines(number: int, step: Step, width: int, *, full: bool) -> Iterator[str]:
