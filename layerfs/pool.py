@@ -7,20 +7,23 @@ is in use is held by whoever uses it, so closing never takes a descriptor from u
 from __future__ import annotations
 
 import collections
+import fcntl
+import os
 import resource
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from layerfs.hostdir import HostDir, check_depth
 from layerfs.reserves import RESERVES
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable
 
-__all__ = ["Pool", "PooledDir", "on_host", "share_of_descriptors"]
+__all__ = ["Pool", "PooledDir", "on_host", "share_of_descriptors", "widen_table"]
 
 _FEWEST, _MOST = 8, 1024
+_TABLE = 4 * _MOST
 _PART = 3
 """Of the descriptors that a process may have, the pool takes one in three."""
 
@@ -31,6 +34,20 @@ def share_of_descriptors(part: int, most: int) -> int:
     """One in `part` of the descriptors that this process may have, at most `most`."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return most if limit == resource.RLIM_INFINITY else max(_FEWEST, min(most, limit // part))
+
+
+def widen_table() -> None:
+    """Give the kernel's table of descriptors room for all that pools keep.
+
+    A table that several threads share grows at their cost: each time it is doubled, whoever opens a file
+    waits until every processor has let go of the old one, 10 to 25 ms. So this is to be
+    called before there are threads. The table has 8 bytes a descriptor, and does not shrink.
+
+    Source: Linux `fs/file.c` (`expand_fdtable`, `synchronize_rcu`).
+    """
+    with suppress(OSError, ValueError):  # none is free: then nothing more will be opened either
+        last = share_of_descriptors(1, _TABLE) - 1
+        os.close(fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, last))
 
 
 class _Opened:

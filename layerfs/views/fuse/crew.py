@@ -14,6 +14,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from layerfs.pool import widen_table
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -75,6 +77,7 @@ class Crew:
         A thread that a disk holds up keeps nobody, least of all this one, which only waits and hears
         signals. It may still answer after the return, when its disk does.
         """
+        widen_table()
         threads = [threading.Thread(target=self._work, daemon=True) for _ in range(_SIZE)]
         threads.append(threading.Thread(target=self._watch, daemon=True))
         for thread in threads:

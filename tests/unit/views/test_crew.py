@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import resource
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -35,3 +38,15 @@ def test_what_goes_wrong_in_a_thread_ends_the_work() -> None:
 
     with pytest.raises(PermissionError, match="the device is gone"):
         Crew(receive, lambda *_: None, lambda: False, 1).run()
+
+
+def test_the_kernel_has_room_for_descriptors_before_there_are_threads() -> None:
+    """With threads, each growth of its table holds up whoever opens a file."""
+    room = []
+
+    def receive(_meanwhile: object) -> None:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        room.append(int(re.findall(r"FDSize:\s*(\d+)", status)[0]))
+
+    Crew(receive, lambda *_: None, lambda: False, 1).run()
+    assert room[0] >= min(4096, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
