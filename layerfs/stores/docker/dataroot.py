@@ -91,6 +91,7 @@ class DataRoot(StoredContainers, RecordedPaths):
         self.distribution = Distribution(self.driver_dir)
         self._stacker = Stacker(directory, self.layerdb, self.overlay2, self.records, metadata, userns)
         self.bare = BareLayers(self)
+        self._compared: set[CacheID] = set()  # directories whose short names were looked at
 
     @classmethod
     def open(
@@ -365,7 +366,12 @@ class DataRoot(StoredContainers, RecordedPaths):
         return self._stacker.union(below, above)
 
     def _report_inconsistencies(self, stack: list[CacheID]) -> None:
-        for problem in self.overlay2.inconsistencies(stack, self.records.directories.link):
+        """Report contradictions about a stack (uppermost first); what one layer has, once for all stacks."""
+        link_of = self.records.directories.link
+        problems = [self.overlay2.link_problem(item, link_of) for item in stack if item not in self._compared]
+        self._compared.update(stack)
+        problems.append(self.overlay2.lower_problem(stack, link_of) if len(stack) > 1 else None)
+        for problem in filter(None, problems):
             self.report(problem)
 
     # -- this store's own ----------------------------------------------------------------------

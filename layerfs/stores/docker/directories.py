@@ -85,7 +85,8 @@ class Directories:
         self._chains = chains
         self._fits = functools.cache(fits)
         self._found: dict[ChainID, Directory | None] = {}
-        self._links: dict[CacheID, LinkID | None] = {}
+        self._links: dict[CacheID, LinkID | None] = {}  # as noted
+        self._used: dict[CacheID, LinkID | None] = {}
 
     def of(self, chain: ChainID) -> Directory | None:
         """A layer's directory; None if it is not known."""
@@ -160,6 +161,11 @@ class Directories:
 
     def link(self, cache_id: CacheID) -> LinkID | None:
         """A directory's short name: by its `link`, unless that leads elsewhere, or by `l/`."""
+        if cache_id not in self._used:
+            self._used[cache_id] = self._used_link(cache_id)
+        return self._used[cache_id]
+
+    def _used_link(self, cache_id: CacheID) -> LinkID | None:
         noted = self._noted_link(cache_id)
         if noted and self._overlay2.link_target(noted) in (cache_id, None):
             return noted

@@ -139,6 +139,7 @@ class LayerDB:
         self._layers = open_part(driver_dir, "layerdb/sha256", self.problems)
         self._mounts = open_part(driver_dir, "layerdb/mounts", self.problems)
         self._noted: dict[ChainID, NotedLayer] = {}
+        self._cache_ids: dict[ChainID, CacheID] = {}  # those that were read without the rest of a record
         self._noted_mounts: dict[ContainerID, NotedMount] = {}
 
     def file_name(self, chain: ChainID, name: str = "") -> str:
@@ -166,7 +167,7 @@ class LayerDB:
             return NotedLayer(
                 record.value("diff", layerfiles.parse_diff),
                 record.optional("parent", layerfiles.parse_parent),
-                record.value("cache-id", layerfiles.parse_cache_id),
+                self._cache_ids.pop(chain, None) or record.value("cache-id", layerfiles.parse_cache_id),
                 record.value("size", layerfiles.parse_size),
                 record.problems,
             )
@@ -176,10 +177,14 @@ class LayerDB:
         known = self._noted.get(chain)
         if known or self._layers is None:
             return known.cache_id if known else None
-        try:
-            return parse_file(self._layers, f"{chain.hex}/cache-id", layerfiles.parse_cache_id)
-        except CorruptStore:
-            return None
+        if chain not in self._cache_ids:
+            try:
+                self._cache_ids[chain] = parse_file(
+                    self._layers, f"{chain.hex}/cache-id", layerfiles.parse_cache_id
+                )
+            except CorruptStore:
+                return None
+        return self._cache_ids[chain]
 
     def tar_split(self, chain: ChainID) -> int | None:
         """A descriptor of the layer's `tar-split.json.gz`, or None where it is missing.

@@ -80,6 +80,14 @@ class Overlay2:
                 raise MissingFile(self._root.name_of(path), "the layer's directory is missing") from error
             raise explain(error, self._root.name_of(path)) from error
 
+    def is_diff(self, cache_id: CacheID, directory: HostDir) -> bool:
+        """Whether `directory`, which `diff` gave, is still what lies there: not removed, nor replaced."""
+        try:
+            found, opened = self._root.lstat(f"overlay2/{cache_id}/diff"), directory.lstat()
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == (opened.st_dev, opened.st_ino)
+
     def made_ns(self, cache_id: CacheID) -> int | None:
         """When the engine made a layer's directory, by the time of its `link`, in ns; None without one."""
         try:
@@ -172,20 +180,6 @@ class Overlay2:
                         yield name, sum(inode_sizes(stranger).values())
                 except OSError:
                     yield name, None
-
-    def inconsistencies(
-        self, stack: Sequence[CacheID], link_of: Callable[[CacheID], LinkID | None]
-    ) -> Iterator[CorruptStore]:
-        """Contradictions between `layerdb` and `link`, `l/` and `lower` of a stack (uppermost first).
-
-        Args:
-            stack: the directories.
-            link_of: gives the short name that is in use for a directory, which may differ from its own
-                `link`.
-        """
-        problems = [self.link_problem(cache_id, link_of) for cache_id in stack]
-        problems.append(self.lower_problem(stack, link_of) if len(stack) > 1 else None)
-        yield from filter(None, problems)
 
     def link_problem(
         self, cache_id: CacheID, link_of: Callable[[CacheID], LinkID | None]

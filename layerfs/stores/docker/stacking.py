@@ -82,6 +82,7 @@ class Stacker:
         self._say_lost = functools.cache(self._tell_lost)
         self._say_no_archive = functools.cache(self._tell_no_archive)
         self._archived: weakref.WeakValueDictionary[ChainID, ArchivedLayer] = weakref.WeakValueDictionary()
+        self._plain: weakref.WeakValueDictionary[CacheID, RawLayer] = weakref.WeakValueDictionary()
         self._recent: collections.deque[ArchivedLayer] = collections.deque(maxlen=_RECENT)
 
     def union(self, chain: Sequence[LayerRecord | CacheID], above: Sequence[CacheID] = ()) -> UnionTree:
@@ -111,7 +112,7 @@ class Stacker:
 
     def on_disk(self, cache_id: CacheID) -> UnionTree:
         """A directory of `overlay2/` with its attributes on disk; raises `CorruptStore`."""
-        return UnionTree([RawLayer(self._overlay2.diff(cache_id), self.owners)])
+        return UnionTree([self._on_disk(cache_id)])
 
     @property
     def dialect(self) -> Dialect:
@@ -133,9 +134,9 @@ class Stacker:
         if isinstance(layer, CacheID):
             if archived:
                 self._say_no_archive()
-            return RawLayer(self._overlay2.diff(layer), self.owners)
+            return self._on_disk(layer)
         if not archived:
-            return RawLayer(self._overlay2.diff(layer.cache_id), self.owners)
+            return self._on_disk(layer.cache_id)
         found = self._archived.get(layer.chain_id)
         if found is None:
             from layerfs.tree.archived import ArchivedLayer  # noqa: PLC0415 - only copies need it
@@ -147,6 +148,13 @@ class Stacker:
             self._archived[layer.chain_id] = found
         self._recent.append(found)
         return found
+
+    def _on_disk(self, cache_id: CacheID) -> RawLayer:
+        """A layer's directory; trees that are open at the same time share it, and what it holds open."""
+        known = self._plain.get(cache_id)
+        if known is None or not self._overlay2.is_diff(cache_id, known.directory):
+            known = self._plain[cache_id] = RawLayer(self._overlay2.diff(cache_id), self.owners)
+        return known
 
     def _originals(self, record: LayerRecord, directory: HostDir) -> Originals | None:
         """What a layer's archive says; None, which is reported, where it is missing or damaged."""

@@ -21,6 +21,7 @@ _NOT_FIRST = frozenset(b".-")
 _MOST = 255  # bytes of a name (NAME_MAX)
 _BEGINNING = 200
 _DIGITS = 12
+_AS_IT_IS = re.compile("[A-Za-z0-9_+,=@][A-Za-z0-9._+,=@-]*").fullmatch  # as most names
 _CUT_ESCAPE = re.compile("%[0-9A-F]?$")
 
 
@@ -34,6 +35,8 @@ def as_bytes(name: str) -> bytes:
 
 def component(name: str) -> str:
     """The name of the directory of `name`, in ASCII; if it is too long or empty, cut and with a digest."""
+    if len(name) <= _MOST and _AS_IT_IS(name):
+        return name
     raw = as_bytes(name)
     encoded = "".join(
         chr(byte) if byte in _KEPT and (index or byte not in _NOT_FIRST) else f"%{byte:02X}"
