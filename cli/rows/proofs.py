@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..options import options_again, selected_root
 from ..paste import pasted, quoted
 from .entries import STAT_WORDS
+from .tarproofs import Proof, TarProofs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,13 +30,6 @@ _LONGEST_TEXT = 60
 """Bytes of a file that is shown as it is."""
 
 
-class Proof(NamedTuple):
-    """A command line, and the value that it prints: the beginning of its output."""
-
-    command: str
-    value: str
-
-
 class Prover:
     """Makes commands about one subject. Contents are read for their values, but of large files."""
 
@@ -45,6 +39,7 @@ class Prover:
         self._subject = subject
         self._name = name
         self._full = full
+        self._tars = TarProofs(subject.tree)
 
     def check(self, found: Explanation) -> Proof | None:
         """The command that shows what decided; None where there is none, or none is safe."""
@@ -82,18 +77,22 @@ class Prover:
         """The command that gives a hidden file back; None where no name of an image means its layers."""
         if not version.stat.is_file or version.hidden is None:
             return None
-        reachable = self.reachable(version)
         content = self._content(version)
-        if reachable is None or content is None:
+        if content is None:
             return None
-        command: str | None = pasted("layerfs", *options_again(self._context), "cat", reachable, version.path)
-        if self._is_damaged():  # then the image as of a layer may be refused, and the layer alone is not
-            command = self._in_layer(self._part(version), ("cat",))
+        command = self._tars.file(self._part(version)) or self._old_by_layerfs(version)
         if command is None:
-            return None
+            return self._run(("sha256sum",), self._part(version), hashlib.sha256(content).hexdigest())
         if (text := _one_line(content)) is not None:
             return Proof(command, text)
         return Proof(f"{command} | sha256sum", hashlib.sha256(content).hexdigest())
+
+    def _old_by_layerfs(self, version: Version) -> str | None:
+        if self._is_damaged():  # then the image as of a layer may be refused, and the layer alone is not
+            return self._in_layer(self._part(version), ("cat",))
+        if (reachable := self.reachable(version)) is None:
+            return None
+        return pasted("layerfs", *options_again(self._context), "cat", reachable, version.path)
 
     def _is_damaged(self) -> bool:
         from layerfs.analysis.explain.damaged import UnreadableLayer
@@ -140,7 +139,8 @@ class Prover:
         try:
             part = tree.data_part(node)
             if node.stat.size > LARGEST_READ:
-                return self._run(("stat", "-c", "%s"), part, str(node.stat.size))
+                size = str(node.stat.size)
+                return self._run(("stat", "-c", "%s"), part, size) or self._tars.of(part, "wc -c", size)
             digest = hashlib.sha256()
             with tree.open(node) as content:
                 for chunk in content.chunks():
@@ -148,7 +148,7 @@ class Prover:
         except (TreeError, OSError):
             return None
         value = digest.hexdigest()
-        if proof := self._run(("sha256sum",), part, value):
+        if proof := self._run(("sha256sum",), part, value) or self._tars.of(part, "sha256sum", value):
             return proof
         command = self._in_layer(part, ("cat",))
         return Proof(f"{command} | sha256sum", value) if command else None
@@ -167,6 +167,8 @@ class Prover:
         words = [word for word in ("whiteout", "opaque", "redirect", "metacopy") if getattr(held, word)]
         if not words:
             return None
+        if words in (["whiteout"], ["opaque"]) and (proof := self._tars.mark(part, words[0])):
+            return proof
         command = self._in_layer(part, ("stat", "--format", "{{.Marks}}"))
         return Proof(command, ",".join(words)) if command else None
 

@@ -28,7 +28,7 @@ _LONG = re.compile(
 _BETWEEN = "  "
 _MOST_LINES, _FIRST_LINES = 5, 2
 
-_TOOLS = ("jq", "getfattr")
+_TOOLS = ("jq", "getfattr", "zstd", "bzip2", "xz")
 """What of a script's commands is not on every system."""
 
 
@@ -110,7 +110,9 @@ def _heading(walk: Walk, name: str) -> str:
     depth = "" if walk.layers is None else f" of {plural(walk.layers, 'layer')}"
     if walk.kind == "layer":
         depth = "" if walk.layers in (None, 1) else f" on {plural((walk.layers or 1) - 1, 'other')}"
-    used = {tool for tool in _TOOLS if any(tool in line for step in walk.steps for line in step.command)}
+    used = {
+        tool for tool in _TOOLS if any(f"{tool} " in line for step in walk.steps for line in step.command)
+    }
     tools = f" It needs {' and '.join(sorted(used))}." if used else ""
     return (
         f"{printable(name)} is {printable(called)}{depth}. The lines with $ are one script for sh, to "

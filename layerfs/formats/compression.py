@@ -17,7 +17,7 @@ from layerfs.formats.errors import FormatError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["HEAD_BYTES", "MEMORY_LIMIT", "Compression", "decompressed"]
+__all__ = ["HEAD_BYTES", "MEMORY_LIMIT", "UNPACKING", "Compression", "decompressed"]
 
 HEAD_BYTES = 6
 """How many bytes of a blob `Compression.of` looks at."""
@@ -47,6 +47,16 @@ class Compression(enum.StrEnum):
         if head.startswith(b"BZh"):
             return cls.BZIP2
         return cls.XZ if head.startswith(b"\xfd7zXZ\0") else cls.NONE
+
+
+UNPACKING = {
+    Compression.NONE: None,
+    Compression.GZIP: "zcat",
+    Compression.ZSTD: "zstd -dc",
+    Compression.BZIP2: "bzip2 -dc",
+    Compression.XZ: "xz -dc",
+}
+"""The command that unpacks its standard input, for scripts."""
 
 
 class _Decoder(Protocol):

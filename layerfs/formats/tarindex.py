@@ -11,16 +11,18 @@ Go `archive/tar` (`reader.go`).
 from __future__ import annotations
 
 import stat
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.formats import tarheader
 from layerfs.formats.errors import FormatError
 from layerfs.formats.tarheader import BLOCK, Header
+from layerfs.formats.tarsplit import clean_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-__all__ = ["Extent", "TarMember", "members"]
+__all__ = ["Extent", "TarMember", "members", "sole_files"]
 
 _MAX_HEADERS = 16 << 20  # bytes of extended headers before one member
 _MAX_EXTENTS = 1 << 20  # parts of one sparse file
@@ -90,6 +92,21 @@ def members(read: Callable[[int, int], bytes], size: int, begin: int = 0) -> Ite
         # as _make does: every member of every layer goes through here
         yield tuple.__new__(TarMember, (header, at - begin, content, extents))
         at = end + -stored % BLOCK
+
+
+def sole_files(found: Iterable[TarMember]) -> dict[bytes, bytes]:
+    """By its cleaned name each regular file's name as it is written, where no other member has the name.
+
+    A program that is asked for such a name gives the content of one file, and all of it.
+    """
+    times: Counter[bytes] = Counter()
+    files: dict[bytes, bytes] = {}
+    for item in found:
+        name = clean_name(item.header.name)
+        times[name] += 1
+        if stat.S_ISREG(item.header.kind) and not item.header.is_hard_link:
+            files[name] = item.header.name
+    return {name: raw for name, raw in files.items() if times[name] == 1}
 
 
 def _content(

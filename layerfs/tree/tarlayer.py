@@ -13,7 +13,7 @@ import functools
 import os
 import stat
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.errors import CorruptStore
 from layerfs.formats.errors import FormatError
@@ -27,18 +27,35 @@ from layerfs.tree.source import Entry, Unmarked
 from layerfs.tree.stretch import Stretch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
+    from layerfs.formats.compression import Compression
     from layerfs.formats.tarindex import Extent, TarMember
     from layerfs.tree.content import Content
     from layerfs.tree.original import Original
     from layerfs.tree.parents import Below, Given
     from layerfs.tree.pooledfile import Readable
 
-__all__ = ["TarLayer", "TarTree"]
+__all__ = ["TarLayer", "TarPlace", "TarTree"]
 
 _DIRECTORY_SIZE = 4096
 _BLOCK = 512
+
+
+class TarPlace(NamedTuple):
+    """Where a layer's tar lies, for who wants to read it with other tools.
+
+    Attributes:
+        path: a file of the host.
+        member: of that file, which is a tar, the member that is the layer's; empty where the file is it.
+        compression: of the layer's tar.
+        files: of the layer's tar, as `sole_files`; to be asked rarely, as all headers are read.
+    """
+
+    path: str
+    member: bytes
+    compression: Compression
+    files: Callable[[], Mapping[bytes, bytes]]
 
 
 class TarTree:
@@ -97,6 +114,7 @@ class TarLayer(Unmarked):
         key: int,
         load: Callable[[], TarTree],
         below: Callable[[], Below | None] = lambda: None,
+        place: Callable[[], TarPlace | None] = lambda: None,
     ) -> None:
         """Show a tar.
 
@@ -106,8 +124,10 @@ class TarLayer(Unmarked):
             load: asked once, when the layer is first looked at; may raise `FormatError`, `CorruptStore`,
                 `OSError`.
             below: asked once, when a directory without a header is first looked at: what the layer stands on.
+            place: asked for where the tar lies; None where no other tool gets at it.
         """
         self.label = label
+        self.place = place
         self._key = key
         self._load = load
         self._below = functools.cache(below)  # it is kept as long as this layer

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import layerfs
-from tests.support.layouts import Layout, as_directory, as_tar, digest, layer_of
-from tests.support.pasting import explained, pasted
+from tests.support.layouts import PACKERS, Layout, as_directory, as_tar, digest, layer_of
+from tests.support.pasting import explained, pasted, proofs_of
 
 STORES = Path(__file__).parents[2] / "fixtures/stores"
 EVIL = ("$(touch x)", "a b'c\"d`touch x`", "two\nlines\n", "-n", "%s\\n*\\", "ünï", "\x1b[31mred", "e\u202ev")
@@ -176,3 +176,83 @@ def test_links_among_members_are_not_read_by_tar(tmp_path: Path) -> None:
     assert (found.code, found.problems) == (0, {})
     assert pasted(found) == found.values
     assert "real.tar" in found.script
+
+
+# -- one path ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pack", PACKERS)
+@pytest.mark.parametrize("is_tar", [True, False], ids=["tar", "directory"])
+def test_proofs_of_a_path_are_everyday_commands(tmp_path: Path, pack: str, *, is_tar: bool) -> None:
+    """However layers are packed: contents by tar and sha256sum, marks by the members that they are."""
+    layout = Layout()
+    layers = [
+        layer_of({"etc/base": b"x\0", "etc/old": b"a secret\n", "d/in": b"1"}),
+        layer_of({"etc/base": b"y\0"}, whiteouts=["etc/old", "d/.wh..opq"]),
+    ]
+    layout.name(layout.image(layers, pack=pack), "plain:1")
+    members, path = layout.done(), tmp_path / "store"
+    if is_tar:
+        path.write_bytes(as_tar(members, prefix="./"))
+    else:
+        as_directory(members, path)
+    found = {place: proofs_of(path, "plain:1", place) for place in ("/etc/base", "/etc/old", "/d/in")}
+    assert [proof.value for proofs in found.values() for proof in proofs] == [
+        *(digest(content).removeprefix("sha256:") for content in (b"y\0", b"x\0")),
+        *("etc/.wh.old", "a secret"),
+        *("d/.wh..wh..opq", "1"),
+    ]
+    for proof in (proof for proofs in found.values() for proof in proofs):
+        assert "layerfs --root" not in proof.command
+        assert proof.printed.startswith(proof.value)
+
+
+HOSTILE = (
+    "$(touch x)",
+    "a b'c\"d",
+    "two\nlines",
+    "-n",
+    "--to-command=touch x",
+    "%s\\n",
+    "ünï",
+    "\x1b[31mred",
+    "*",
+)
+
+
+def test_names_in_layers_have_no_power(tmp_path: Path) -> None:
+    """Whatever a member is called, its commands print what they should, and nothing else happens."""
+    layout = Layout()
+    files = {name: name.encode() + b"\0old" for name in HOSTILE}
+    newer = {name: name.encode() + b"\0new" for name in HOSTILE[::2]}
+    layers = [layer_of(files), layer_of(newer, whiteouts=HOSTILE[1::2])]
+    layout.name(layout.image(layers), "evil:1")
+    path = tmp_path / "store.tar"
+    path.write_bytes(as_tar(layout.done()))
+    for name in HOSTILE:
+        proofs = proofs_of(path, "evil:1", f"/{name}")
+        assert len(proofs) == 2
+        for proof in proofs:
+            assert proof.printed.startswith(proof.value), proof
+    assert sorted(tmp_path.iterdir()) == [path]
+
+
+def test_a_member_that_is_twice_in_a_layer_is_not_asked_of_tar(tmp_path: Path) -> None:
+    """Tar would print both; the command is one that gives what is shown."""
+    twice = layer_of({"f": b"first\0"})[:1024] + layer_of({"f": b"second\0"})
+    layout = Layout()
+    layout.name(layout.image([twice]), "twice:1")
+    path = as_directory(layout.done(), tmp_path / "store")
+    (proof,) = proofs_of(path, "twice:1", "/f")
+    assert proof.value == digest(b"second\0").removeprefix("sha256:")
+    assert proof.printed.startswith(proof.value)
+
+
+@pytest.mark.parametrize("packer", ["gzip", "zstd", "xz", "bzip2"])
+def test_a_packed_tar_of_a_file_system_is_read_by_tar(tmp_path: Path, packer: str) -> None:
+    """The tar is its own layer, and tar finds out by itself how it is packed."""
+    path = tmp_path / "a:b.tar"
+    path.write_bytes(PACKERS[packer](layer_of({"bin/x": b"x\0", "etc/y": b"y\0"})))
+    (proof,) = proofs_of(path, "", "/etc/y")
+    assert "layerfs --root" not in proof.command
+    assert proof.printed.startswith(proof.value)

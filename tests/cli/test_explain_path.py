@@ -325,7 +325,8 @@ def test_marks_of_an_archive_have_their_names(tmp_path: Path) -> None:
             ("multi:1", "/opt/app/one"),
         )
     ]
-    assert [check["value"] for check in checks[1:]] == ["whiteout", "opaque"]
+    assert [check["value"] for check in checks[1:]] == ["etc/.wh.issue", "opt/app/.wh..wh..opq"]
+    assert "layerfs --root" not in "".join(check["command"] for check in checks)
     for check, printed in zip(checks, _pasted(check["command"] for check in checks), strict=True):
         assert printed.startswith(check["value"])
 

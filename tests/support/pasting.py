@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,7 +15,7 @@ from tests.support.processes import Running
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Explained", "explained", "pasted", "pasted_and_mounted", "script_of"]
+__all__ = ["Explained", "Pasted", "explained", "pasted", "pasted_and_mounted", "proofs_of", "script_of"]
 
 _COMMAND = "   $ "
 _SHELL = ("sh", "-e")
@@ -53,6 +54,32 @@ class Explained(NamedTuple):
     def problems(self) -> dict[str, str]:
         """What is wrong, by the steps' ends."""
         return {step["to"]: step["problem"] for step in self.document["steps"] if step["problem"]}
+
+
+class Pasted(NamedTuple):
+    """A command of `explain NAME PATH`, the value beside it, and what it prints in a shell."""
+
+    command: str
+    value: str
+    printed: str
+
+
+def proofs_of(root: Path, name: str, path: str) -> list[Pasted]:
+    """The commands about a path, of what decides and of what is hidden; they print no error."""
+    words = [name, path] if name else [path]
+    found = layerfs(root, "explain", "--format", "json", "--", *words).json
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    proofs = []
+    for kind in ("check", "old"):
+        if proof := found[kind]:
+            done = subprocess.run(
+                ["sh"], input=os.fsencode(proof["command"]), capture_output=True, check=True,
+                cwd=root.parent, env=environment,
+            )  # fmt: skip
+            assert done.stderr == b""
+            assert proof["command"].isprintable()
+            proofs.append(Pasted(proof["command"], proof["value"], os.fsdecode(done.stdout)))
+    return proofs
 
 
 def explained(root: Path | str, *words: str) -> Explained:

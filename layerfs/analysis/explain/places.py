@@ -13,8 +13,9 @@ from layerfs.tree.tarlayer import TarLayer
 if TYPE_CHECKING:
     from layerfs.tree.node import Part
     from layerfs.tree.source import LayerSource
+    from layerfs.tree.tarlayer import TarPlace
 
-__all__ = ["OnDisk", "disk_path", "is_from_archive", "is_tar", "marked_by"]
+__all__ = ["OnDisk", "disk_path", "is_from_archive", "is_tar", "marked_by", "tar_place"]
 
 _SHORT = 12
 _LONG = 20
@@ -87,6 +88,12 @@ def is_from_archive(layer: LayerSource) -> bool:
 def is_tar(layer: LayerSource) -> bool:
     """Whether a layer is read from a tar, in which marks are names."""
     return isinstance(layer, OverlayLayer) and isinstance(layer.stored, TarLayer)
+
+
+def tar_place(layer: LayerSource) -> TarPlace | None:
+    """Where the tar lies that a layer is read from; None for other layers, and where no tool gets at it."""
+    raw = layer.stored if isinstance(layer, OverlayLayer) else layer
+    return raw.place() if isinstance(raw, TarLayer) else None
 
 
 def marked_by(layer: LayerSource, mark: str) -> str | None:

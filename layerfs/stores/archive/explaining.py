@@ -6,8 +6,6 @@ Sources: OCI image-spec `image-layout.md`; moby `daemon/internal/image/tarexport
 from __future__ import annotations
 
 import posixpath
-import stat
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from layerfs.errors import CorruptStore, MissingFile, NotInThisKind
@@ -15,7 +13,6 @@ from layerfs.formats import descriptors
 from layerfs.formats.errors import FormatError
 from layerfs.formats.jsontext import load_object, load_objects
 from layerfs.formats.reference import parse_reference
-from layerfs.formats.tarindex import members
 from layerfs.formats.tarsplit import clean_name
 from layerfs.hostdir import HostDir
 from layerfs.ids import ImageID
@@ -92,21 +89,12 @@ def _means(name: str, reference: str) -> bool:
 def _of_tar(outer: Outer, path: str) -> Written:
     """Members by tar, for those whose name in the archive is as it should be, and which are there once."""
     assert isinstance(outer, TarOuter)  # noqa: S101 - asked of tars alone
-    whole = outer.whole
-    found: Counter[bytes] = Counter()
-    plain: set[bytes] = set()
-    try:
-        for item in members(lambda at, length: whole.file.pread(length, at), whole.size, whole.offset):
-            found[clean_name(item.header.name)] += 1
-            if stat.S_ISREG(item.header.kind) and not item.header.is_hard_link:
-                plain.add(item.header.name)
-    except (FormatError, OSError):
-        pass  # what is wrong with it was reported when it was opened
+    files = outer.files()
 
     def is_there(name: str) -> bool:
         raw = name.encode("utf-8", "surrogateescape")
         is_plain = name.isprintable() and not raw.startswith(b"-") and b"\\" not in raw
-        return is_plain and raw in plain and found[clean_name(raw)] == 1
+        return is_plain and files.get(clean_name(raw)) == raw
 
     return Written('tar -xOf "$A"', {"A": f"./{posixpath.basename(path)}"}, is_there)
 

@@ -28,9 +28,10 @@ from layerfs.stores.archive.checks import faults_of
 from layerfs.stores.archive.contents import images_of
 from layerfs.stores.archive.images import ArchiveImage, Images
 from layerfs.stores.archive.names import ArchiveNames
-from layerfs.stores.archive.opening import open_archive
+from layerfs.stores.archive.opening import STDIN, open_archive
 from layerfs.stores.blobs.export import PlainTar
 from layerfs.stores.blobs.layers import BlobLayer, LayerFiles, missing
+from layerfs.stores.blobs.outer import TarOuter
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from layerfs.steps import Walk
     from layerfs.stores.archive.archived import ArchivedImage, ArchivedLayer
     from layerfs.stores.archive.opening import OpenedArchive
+    from layerfs.stores.blobs.outer import Blob as ArchivedBlob
     from layerfs.tree.source import LayerSource
 
 __all__ = ["ArchiveStore"]
@@ -76,10 +78,30 @@ class ArchiveStore(Store):
         if self.outer.fault:
             self.report(self.outer.fault)
         system = self.form is Form.ROOTFS
-        self.files = LayerFiles(cache if opened.again else cache.unkept(), self.report, markers=not system)
+        self.files = LayerFiles(
+            cache if opened.again else cache.unkept(),
+            self.report,
+            markers=not system,
+            path_of=self._path_of,
+        )
         archived = images_of(self.outer, self.form, self.report, self.files.diff_id)
         self._images = Images(archived, parse_platform(platform) if platform else None)
         self._chains: dict[ImageID, tuple[BlobLayer, ...]] = {}
+
+    def _path_of(self, blob: ArchivedBlob) -> tuple[str, bytes] | None:
+        """The file that has a blob, and the member of it that it is; None of what is read only once."""
+        if self.path == STDIN:
+            return None
+        if not isinstance(self.outer, TarOuter):
+            return blob.label, b""
+        if not blob.place:  # of the tar of a file system, which is its own layer
+            return self.path, b""
+        member = self._members.get(blob.place)
+        return (self.path, member) if member else None
+
+    @functools.cached_property
+    def _members(self) -> Mapping[bytes, bytes]:
+        return self.outer.files() if isinstance(self.outer, TarOuter) else {}
 
     @property
     def noun(self) -> str:

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from layerfs.errors import CorruptStore
-from layerfs.formats.compression import Compression
+from layerfs.formats.compression import UNPACKING, Compression
 from layerfs.formats.errors import FormatError
 from layerfs.formats.jsontext import load_object
 from layerfs.steps import Step
@@ -254,16 +254,13 @@ def _packing(compression: Compression) -> str:
     """What is to be said of how a tar is packed."""
     if compression is Compression.NONE:
         return ""
-    if compression is Compression.GZIP:
-        return ", so it is unpacked first"
-    return f"; it is packed by {compression}, which zcat does not unpack"
+    return ", so it is unpacked first"
 
 
 def _unpacked(writes: str | None, compression: Compression) -> str | None:
-    """The command that writes a layer's tar; None where no everyday tool does."""
-    if writes is None or compression is Compression.NONE:
-        return writes
-    return f"{writes} | zcat" if compression is Compression.GZIP else None
+    """The command that writes a layer's tar; None where nothing writes the blob."""
+    unpacks = UNPACKING[compression]
+    return f"{writes} | {unpacks}" if writes and unpacks else writes
 
 
 def _object(content: bytes) -> Mapping[str, object]:

@@ -17,15 +17,15 @@ from layerfs.cache.blobs import Packed
 from layerfs.errors import CorruptStore, DigestMismatch, MalformedFile, MissingFile, reason
 from layerfs.formats.compression import HEAD_BYTES, Compression
 from layerfs.formats.errors import FormatError
-from layerfs.formats.tarindex import members
+from layerfs.formats.tarindex import members, sole_files
 from layerfs.formats.whiteouts import TRUSTED
 from layerfs.model import Layer
 from layerfs.tree.originals import MOST
 from layerfs.tree.overlay import OverlayLayer
-from layerfs.tree.tarlayer import TarLayer, TarTree
+from layerfs.tree.tarlayer import TarLayer, TarPlace, TarTree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from contextlib import AbstractContextManager
 
     from layerfs.cache.blobs import Cache, Plain
@@ -104,6 +104,7 @@ class LayerFiles:
         *,
         markers: bool = True,
         as_unpacked: Callable[[Header], Header] | None = None,
+        path_of: Callable[[Blob], tuple[str, bytes] | None] = lambda blob: (blob.label, b""),
     ) -> None:
         """Decompress by `cache`, and tell `report` what is wrong with a layer that can be read.
 
@@ -113,11 +114,13 @@ class LayerFiles:
             markers: whether the tars are layers; False for a root file system, where `.wh.` means nothing.
             as_unpacked: what the engine makes of a header before it unpacks it as `tree.originals` does;
                 one that does so unpacks base layers with nothing below them, where whiteouts only delete.
+            path_of: the file of the host that has a blob, and the member of it that it is, see `TarPlace`.
         """
         self._cache = cache
         self._report = report
         self._markers = markers
         self._as_unpacked = as_unpacked
+        self._path_of = path_of
         self._below: Callable[[BlobLayer], Below | None] = lambda _layer: None
         self._lock = threading.RLock()
         self._layers: weakref.WeakValueDictionary[ChainID, TarLayer] = weakref.WeakValueDictionary()
@@ -145,7 +148,7 @@ class LayerFiles:
             if found is None:
                 key = int(layer.chain_id.hex[:15], 16)
                 load, below = (lambda: self._loaded(layer)), (lambda: self._below(layer))
-                found = TarLayer(layer.blob.label, key, load, below)
+                found = TarLayer(layer.blob.label, key, load, below, lambda: self._place(layer.blob))
                 self._layers[layer.chain_id] = found
             self._recent.append(found)
             return found
@@ -214,6 +217,19 @@ class LayerFiles:
         for fault in found.faults:
             self._report(CorruptStore(blob.label, fault))
         return found
+
+    def _place(self, blob: Blob) -> TarPlace | None:
+        found = self._path_of(blob)
+        return found and TarPlace(*found, packed(blob).compression, lambda: self._names(blob))
+
+    def _names(self, blob: Blob) -> Mapping[bytes, bytes]:
+        """As `sole_files`; nothing where the tar is damaged, which is told when it is shown."""
+        try:
+            content = self.plain(blob)
+            file, begin = content.file, content.offset
+            return sole_files(members(lambda at, length: file.pread(length, at), content.size, begin))
+        except (CorruptStore, FormatError, OSError):
+            return {}
 
     def _taken(self, found: Iterable[TarMember]) -> Iterable[TarMember]:
         """Members with their headers as the engine takes them."""

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from layerfs.errors import MalformedFile, reason
 from layerfs.formats.errors import FormatError
-from layerfs.formats.tarindex import members
+from layerfs.formats.tarindex import members, sole_files
 from layerfs.formats.tarsplit import clean_name
 from layerfs.tree.pooledfile import PooledFile
 from layerfs.tree.stretch import Stretch
 from layerfs.witness import LISTENERS, tell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from layerfs.formats.tarindex import TarMember
     from layerfs.hostdir import HostDir
@@ -171,6 +171,19 @@ class TarOuter:
                 return Blob(label, self._file, *place, name)
             name = _target(self.label, name, place.target) if place.symbolic else place.target
         raise MalformedFile(f"{self.label}:{os.fsdecode(name)}", "links that go round in a circle")
+
+    def files(self) -> Mapping[bytes, bytes]:
+        """As `sole_files`, for who wants to read it with other tools; read anew, as few ask.
+
+        Nothing where the tar is damaged, which was told when it was opened.
+        """
+        whole = self.whole
+        try:
+            return sole_files(
+                members(lambda at, length: whole.file.pread(length, at), whole.size, whole.offset)
+            )
+        except (FormatError, OSError):
+            return {}
 
     def forget(self) -> None:
         """Free the names, which for a root file system are those of all entries."""
