@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 BUILDKIT = "buildkit.dockerfile.v0"
+NOP = "/bin/sh -c #(nop)"
 DIGEST = "7a379d0ef3d363574f9a38cf03a78aa104889c30582434cdb486f5c62436edb0"
 
 
@@ -202,6 +203,102 @@ def test_no_file_of_another_step(tmp_path: Path) -> None:
     assert layerfs(root, "dockerfile", "--context", str(tmp_path / "c")).code == 0
     assert os.listdir(tmp_path / "c") == ["Dockerfile"]
     assert "# UNKNOWN: what made this layer: CMD changes no file\n" in layerfs(root, "dockerfile").stdout
+
+
+# -- rows as their builders' users publish them ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        (f"{NOP} COPY dir:{DIGEST} in ./files |inheritLabels=false", ["COPY UNKNOWN-7a379d0ef3d3 ./files"]),
+        (f"{NOP} ADD file:{DIGEST} in readme |inheritLabels=false", ["ADD UNKNOWN-7a379d0ef3d3 readme"]),
+        (f"{NOP} HEALTHCHECK NONE|unsetLabel=true|inheritLabels=false|force-mtime=10", ["HEALTHCHECK NONE"]),
+        (f'{NOP} ENTRYPOINT ["/bin/sh"]|inheritLabels=false', ['ENTRYPOINT ["/bin/sh"]']),
+        ("/bin/sh -c make|inheritLabels=false", ["RUN make"]),
+        ("/bin/sh -c echo a|tee b=c", ["RUN echo a|tee b=c"]),
+    ],
+)  # fmt: skip
+def test_options_that_buildah_notes(tmp_path: Path, text: str, lines: list[str]) -> None:
+    """What buildah writes behind a row for its cache is no part of the instruction.
+
+    The first four are of trivy's tests (`history/dockerfile_test.go`), from podman 5.5.
+    """
+    root = _image(tmp_path, [layer_of({"f": b"x"})], [(text, "", False)])
+    assert _lines(root) == ["FROM scratch", *lines]
+
+
+def test_rows_of_kaniko(tmp_path: Path) -> None:
+    """Its rows are lines of a Dockerfile; what was made with --reproducible has no text, and is no import.
+
+    Rows from go-containerregistry's pull request 978, kaniko's issues 1137 and 1620.
+    """
+    rows = [("RUN apk add --update     libc6-compat", "", False), ("WORKDIR /app", "", True),
+            ("COPY --from=builder-dev /app/dist /app/dist", "", False), ("", "", False)]  # fmt: skip
+    layers = [layer_of({"lib/c": b"c"}), layer_of({"app/dist/x": b"x"}), layer_of({"y": b"y"})]
+    root = _image(tmp_path, layers, rows)
+    assert _lines(root)[1:4] == [
+        "RUN apk add --update     libc6-compat", "WORKDIR /app", "COPY /app/dist /app/dist"
+    ]  # fmt: skip
+    text = layerfs(root, "dockerfile").stdout
+    assert "# UNKNOWN: the build stage or image builder-dev that it was copied from\n" in text
+    assert "# UNKNOWN: how this was made\n" in text
+    assert "import" not in text
+
+
+@pytest.mark.parametrize(
+    ("text", "comment", "told"),
+    [
+        ("jib-maven-plugin:2.5.2", "dependencies", "jib made this layer, not a Dockerfile"),
+        ("ko publish github.com/google/ko/cmd/ko", "kodata contents, at $KO_DATA_PATH", "ko made this layer"),
+        ("ko build ko://example.org/x", "go build output, at /ko-app/x", "ko made this layer"),
+        ("bazel build ...", "", "Bazel made this layer"),
+        ("apko", "", "apko made this layer"),
+        ("", "Imported from -", "an archive was imported"),
+        ("", "store paths: ['/nix/store/a-bash', '/nix/store/b-glibc']", "nix made this layer"),
+    ],
+)  # fmt: skip
+def test_layers_that_no_dockerfile_made(tmp_path: Path, text: str, comment: str, told: str) -> None:
+    """The tool is named, with what it says of the layer, and all of the layer is added at once."""
+    root = _image(tmp_path, [layer_of({"app/x": b"x"})], [(text, comment, False)])
+    shown = layerfs(root, "dockerfile").stdout
+    (unknown,) = [line for line in shown.splitlines() if line.startswith("# UNKNOWN")]
+    assert told in unknown
+    assert comment in unknown or comment.startswith("store")
+    assert re.search(r"^ADD UNKNOWN-[0-9a-f]{12}\.tar /$", shown, re.MULTILINE)
+
+
+# -- heredocs ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"a\n", b"a $b \\\n\tc\n\n", b"# escape=x\nFROM evil\n", "ünï\n".encode(), b"EOFX\n EOF\n"],
+)
+@pytest.mark.parametrize("dest", ["/etc/x", "/etc/"])
+def test_copied_texts_stand_in_the_dockerfile(tmp_path: Path, content: bytes, dest: str) -> None:
+    """What BuildKit copied from the Dockerfile itself is there again, byte for byte, and needs no context."""
+    place = "etc/x" if dest == "/etc/x" else "etc/EOF"
+    rows = [(f"COPY --chmod=755 <<EOF {dest} # buildkit", BUILDKIT, False)]
+    root = _image(tmp_path, [layer_of({place: content})], rows)
+    directives, found = parse(layerfs(root, "dockerfile").stdout)
+    assert directives == {"syntax": "docker/dockerfile:1"}
+    assert [item.keyword for item in found] == ["FROM", "COPY"]
+    assert found[1].heredocs == [("EOF", content.decode())]
+    assert found[1].flags == ["--chmod=755"]
+    assert layerfs(root, "dockerfile", "--context", str(tmp_path / "c")).code == 0
+    assert os.listdir(tmp_path / "c") == ["Dockerfile"]
+
+
+@pytest.mark.parametrize("content", [b"no end", b"EOF\n", b"\xff\n", b"a\r\n", b"\0\n", b"x\n" * 10_000])
+def test_texts_that_a_heredoc_would_change(tmp_path: Path, content: bytes) -> None:
+    """They are a file of the context, as they are, and the Dockerfile says what it was."""
+    rows = [("COPY <<EOF /etc/x # buildkit", BUILDKIT, False)]
+    root = _image(tmp_path, [layer_of({"etc/x": content})], rows)
+    assert _lines(root)[1:] == ["COPY EOF /etc/x"]
+    assert "UNKNOWN: the texts in the Dockerfile itself (<<EOF)" in layerfs(root, "dockerfile").stdout
+    assert layerfs(root, "dockerfile", "--context", str(tmp_path / "c")).code == 0
+    assert (tmp_path / "c/EOF").read_bytes() == content
 
 
 # -- hostile histories -------------------------------------------------------------------------------

@@ -57,7 +57,10 @@ _WORD = re.compile(r"([A-Z]{3,11})(?: (.*))?", re.DOTALL)
 _MOST_SHELLS = 64
 _LONGEST_END = 2000
 _BUILDAH_END = re.compile(
-    r"(?::(?:sha256:)?[0-9a-f]{64})*(?:\|(?:unset|force|timestamp|label|annotation)[^\n]*)?\Z"
+    r"(?::(?:sha256:)?[0-9a-f]{64})*(?: ?\|(?:unset|inherit|force|timestamp|label|annotation)[^\n]*)?\Z"
+)
+_BUILDAH_OPTION = re.compile(
+    r"\|(?:inheritLabels|inheritAnnotations|unsetLabel|unsetAnnotation|force-mtime)=\S{1,80}\Z"
 )
 _BUILDKIT_END = " # buildkit"
 _INTERACTIVE = frozenset(("sh", "bash", "/bin/sh", "/bin/bash", "/bin/ash", "/usr/bin/bash", "/bin/zsh"))
@@ -110,8 +113,8 @@ def read_row(entry: HistoryEntry, shell: Sequence[str], *, buildah: bool = False
         return _of_buildkit(text, shell)
     for tool, begins in _TOOLS:
         if begins.match(text) or begins.match(entry.author):
-            return Said(tool, text=text)
-    buildah = buildah or entry.comment.startswith("FROM ")
+            return Said(tool, text=f"{text}: {entry.comment}" if entry.comment else text)
+    buildah = buildah or entry.comment.startswith("FROM ") or _has_option_of_buildah(text)
     said = _of_nop(text, shell, buildah=buildah) or _of_run(text, shell, buildah=buildah)
     if said:
         return said
@@ -125,7 +128,14 @@ def read_row(entry: HistoryEntry, shell: Sequence[str], *, buildah: bool = False
 def _without_text(entry: HistoryEntry) -> Said:
     if entry.comment.startswith("store paths:"):
         return Said("nix", text=entry.comment)
-    return Said("" if entry.comment.startswith("buildkit.") else "import", text=entry.comment)
+    if entry.comment.startswith("buildkit.") or not entry.comment:
+        return Said("")  # kaniko's are like that, if they are to be reproducible; an import has a comment
+    return Said("import", text=entry.comment)
+
+
+def _has_option_of_buildah(text: str) -> bool:
+    """Whether an option of a build stands behind a row, as only buildah writes it."""
+    return bool(_BUILDAH_OPTION.search(text[-_LONGEST_END:]))
 
 
 def _of_container(entry: HistoryEntry, command: str) -> Said:

@@ -32,7 +32,9 @@ def document(recipe: Recipe, size: Callable[[int], str]) -> str:
         parts.append([*_told("what the config says, and no step does", recipe)])
     text = "\n\n".join("\n".join(part) for part in parts if part) + "\n"
     has_heredoc = any(
-        line.startswith("RUN ") and "\n" in line and "<<" in line for s in recipe.steps for line in s.lines
+        line.startswith(("ADD ", "COPY ", "RUN ")) and "\n" in line and "<<" in line
+        for s in recipe.steps
+        for line in s.lines
     )
     return f"{_SYNTAX}\n{text}" if has_heredoc else text
 

@@ -8,7 +8,7 @@ import posixpath
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from layerfs.analysis.dockerfile.writing import paths
+from layerfs.analysis.dockerfile.writing import LONGEST_TEXT, heredoc, paths
 from layerfs.errors import TreeError
 from layerfs.tree.walk import walk
 
@@ -275,6 +275,8 @@ def _by_name(said: Said, place: Place | None) -> Copied:
         return Copied(None, (), (*unknown, f"{said.keyword} {said.text}"))
     if not sure:
         unknown.append("where the names begin, as the history does not quote them")
+    if inline := _inline(said.keyword, flags, sources, dest, place):
+        return Copied(inline, (), tuple(unknown))
     renamed = [source.removeprefix("<<") for source in sources]
     if renamed != sources:
         unknown.append(
@@ -291,6 +293,25 @@ def _by_name(said: Said, place: Place | None) -> Copied:
     ):
         unknown.append(_OWNED.format(owner))
     return Copied(paths(said.keyword, [*renamed, dest], flags), items, (*unknown, *missing))
+
+
+def _inline(
+    keyword: str, flags: Sequence[str], sources: Sequence[str], dest: str, place: Place | None
+) -> str | None:
+    """The instruction with its text, if its one source is a heredoc whose text the layer has."""
+    if len(sources) != 1 or not sources[0].startswith("<<") or place is None:
+        return None
+    name = sources[0].removeprefix("<<")
+    node = place.node(dest)
+    if node and node.is_dir:
+        node = place.entries(node).get(os.fsencode(name))
+    if node is None or not node.stat.is_file or node.stat.size > LONGEST_TEXT:
+        return None
+    try:
+        with place.layer.open(node) as content:
+            return heredoc(keyword, flags, name, dest, content.read())
+    except (TreeError, OSError):
+        return None
 
 
 def _owner(dest: str, place: Place) -> str | None:

@@ -17,15 +17,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["array", "comment", "line", "pairs", "paths", "run", "visible", "word"]
+__all__ = ["LONGEST_TEXT", "array", "comment", "heredoc", "line", "pairs", "paths", "run", "visible", "word"]
 
 _PLAIN = re.compile(r"(?!-)[A-Za-z0-9_./:@%+,~=*?\[\]{}-]+")
 _HEREDOC = re.compile(r"(?:^|\s)\d*<<")
 _STRICT_HEREDOC = re.compile(r"(?:^|(?<=\s))<<(['\"]?)([A-Za-z_][A-Za-z0-9_]*)\1(?=\s|$)")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _FOLD = re.compile(r"(?<=[^\s\\]) (?=(?:[ ]{2}|\t)[ \t]*[^\s#\\])")
 _FOLDED_FROM = 60
 _LONGEST_LINE = 60_000
 """Bytes of a line that the parser surely takes; it refuses 65,536."""
+
+LONGEST_TEXT = 1 << 14
+"""Bytes of a copied text that is written into the Dockerfile itself."""
 
 _BROKEN_AT = _LONGEST_LINE // 4  # characters, of at most four bytes each
 _COMMENT_WIDTH = 200
@@ -95,6 +99,30 @@ def run(text: str, shell: Sequence[str], *, heredocs: bool = True) -> str | None
     if not _is_one_line(text) or text.startswith("--") or _begins_with_array(text):
         return array("RUN", (*shell, text))
     return _whole(_FOLD.sub(" \\\\\n", f"RUN {text}") if len(text) > _FOLDED_FROM else f"RUN {text}")
+
+
+def heredoc(keyword: str, flags: Sequence[str], name: str, dest: str, content: bytes) -> str | None:
+    """ADD or COPY of a text that stands in the Dockerfile itself; None where that would change it.
+
+    Args:
+        keyword: of the instruction.
+        flags: of it.
+        name: of the heredoc, which is that of the file in a directory.
+        dest: where the text is copied to.
+        content: the text.
+    """
+    try:
+        *lines, rest = content.decode().split("\n")
+    except UnicodeDecodeError:
+        return None
+    if rest or len(content) > LONGEST_TEXT or not _NAME.fullmatch(name) or name in lines:
+        return None
+    if not all(part.replace("\t", " ").isprintable() and _size(part) < _LONGEST_LINE for part in lines):
+        return None
+    if not all(map(_PLAIN.fullmatch, (dest, *(flag.removeprefix("--") for flag in flags)))):
+        return None
+    # in quotes, or variables would be expanded
+    return "\n".join([" ".join([keyword, *flags, f'<<"{name}"', dest]), *lines, name])
 
 
 def _is_one_line(text: str) -> bool:
