@@ -80,6 +80,9 @@ COMPLETION_VARIABLE = "_LAYERFS_COMPLETE"
 
 DESCRIPTORS = 4096
 
+EXTRA = "Got unexpected extra argument"
+"""How click begins its error."""
+
 _NEW_OBJECTS = 300_000
 """Objects made until Python looks for cycles: there are hardly any, and looking takes time in long lists."""
 
@@ -151,11 +154,16 @@ def load(name: str) -> click.Command:
 def _say_usage(command: click.Command) -> None:
     """Show the usage line with every error of parsing; click omits it where an option lacks its value."""
 
-    def parse_args(context: click.Context, words: list[str]) -> list[str]:
+    def parse_args(context: click.Context, args: list[str]) -> list[str]:
+        words = list(args)  # click takes them out
         try:
-            return type(command).parse_args(command, context, words)
+            return type(command).parse_args(command, context, args)
         except click.UsageError as error:
             error.ctx = error.ctx or context
+            if EXTRA in error.message:
+                from .extra import advice
+
+                error.message += advice(context, error.message, words)
             raise
 
     command.parse_args = parse_args  # type: ignore[assignment, method-assign]

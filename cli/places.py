@@ -150,9 +150,14 @@ def _check(found: TypedPlace, paths: str, *, joined: bool) -> None:
         if not paths.startswith("["):
             known = None if is_carried(name) else name_before_path(click.get_current_context(), name)
             shown = f"{known}:{name[len(known) :]}" if known else f"{name}:/PATH, or {name} PATH"
+            if name.startswith("/"):
+                shown += f"; if {name} is the PATH, NAME:{name}"
             _refuse(f"Missing argument 'PATH': write {shown}")
     if len(given) > 1 and not paths.endswith("..."):
-        _refuse(f"Got unexpected extra argument ({given[1]})")
+        command = click.get_current_context().info_name
+        _refuse(
+            f"Got unexpected extra argument ({given[1]}); {command} takes one PATH: ask for each by itself"
+        )
     for path in given if joined else ():
         if not path.startswith("/"):
             _refuse(f"{path}: not in {name}: after {name}:/PATH come {name}:/PATH or /PATH")

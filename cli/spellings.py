@@ -12,7 +12,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["CHANGING", "GROUPS", "MEANT", "WORDS", "SpelledGroup", "answer"]
+__all__ = ["ABSENT", "CHANGING", "GROUPS", "INSTEAD", "MEANT", "WORDS", "SpelledGroup", "answer"]
 
 WORDS: Mapping[str, str] = {"ps": "containers", "version": "version", "help": "help"}
 """The commands for single words of Docker's."""
@@ -38,18 +38,50 @@ GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {
 MEANT: Mapping[str, str] = {
     "log": "history",
     "show": "inspect",
-    "df": "du",
     "search": "find",
     "save": "export",
+    "browse": "explore",
+    "check": "verify",
+    "copy": "cp",
+    "df": "du",
+    "dive": "explore",
+    "extract": "cp",
+    "fsck": "doctor",
+    "list": "images",
     "topic": "explain --topic",
     "topics": "explain --topic",
     "why": "explain",
 }
 """Words of other programs (docker, git), and the command that is meant by whoever types them here."""
 
+INSTEAD: Mapping[str, str] = {
+    "build": "`layerfs dockerfile IMAGE` shows the steps of an image",
+    "exec": "`layerfs cat`, `ls` and `find` read its files",
+    "import": "`layerfs ls ./FILE.tar:/` reads an archive as it is",
+    "load": "`layerfs --root FILE.tar images` reads an archive as it is",
+    "prune": "`layerfs system df` shows what could be freed",
+    "pull": "`layerfs --root FILE images` reads what docker save or skopeo wrote",
+    "rm": "`layerfs du --what-if NAME` shows what that would free",
+    "rmi": "`layerfs du --what-if NAME` shows what that would free",
+    "run": "`layerfs mount NAME DIR` shows its files",
+    "start": "`layerfs mount NAME DIR` shows its files",
+}
+"""For some of those, what can be done here."""
+
+ABSENT: Mapping[str, str] = {
+    "logs": "what a container wrote is no part of its tree: it lies in containers/ID/ID-json.log of the root",
+    "info": "`layerfs stores` lists stores, `layerfs system df` what is in one",
+    "network": "networks are no part of the store",
+    "stats": "nothing runs here; `layerfs containers --size` shows sizes",
+    "top": "nothing runs here; `layerfs containers` lists containers",
+    "volume": "`layerfs system df -v` lists volumes",
+    "volumes": "`layerfs system df -v` lists volumes",
+}
+"""Words of Docker's for what is no command here, and what there is."""
+
 CHANGING = frozenset({
     "attach", "build", "commit", "compose", "create", "exec", "import", "kill", "load", "login", "pause",
-    "prune", "pull", "push", "restart", "rm", "rmi", "run", "stop", "tag", "update",
+    "prune", "pull", "push", "rename", "restart", "rm", "rmi", "run", "start", "stop", "tag", "update",
 })  # fmt: skip
 """Docker's commands that change something or run a program, which nothing here does."""
 
@@ -58,7 +90,12 @@ def answer(word: str) -> str:
     """The end of the error for a word of Docker's or git's that is no command here; empty for any other."""
     if word in MEANT:
         return f"; perhaps you mean `layerfs {MEANT[word]}`"
-    return "; layerfs only reads: it runs, fetches and changes nothing" if word in CHANGING else ""
+    if word in ABSENT:
+        return f"; {ABSENT[word]}"
+    if word not in CHANGING:
+        return ""
+    what = f". {INSTEAD[word]}" if word in INSTEAD else ""
+    return f"; layerfs only reads: it runs, fetches and changes nothing{what}"
 
 
 class SpelledGroup(click.Group):
@@ -83,7 +120,7 @@ class SpelledGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command, and its arguments behind the options that the words stand for."""
         if args[0] not in self._words and not args[0].startswith("-") and not ctx.resilient_parsing:
-            ctx.fail(f"No such command {args[0]!r}; known: {', '.join(self._words)}.")
+            ctx.fail(f"No such command {args[0]!r}; known: {', '.join(self._words)}{answer(args[0])}.")
         name, command, rest = super().resolve_command(ctx, args)
         return name, command, [*self._words.get(args[0], ("",))[1:], *rest]
 

@@ -263,11 +263,19 @@ class Names:
         aliases = self._store.container_aliases() if "container" in kinds else ()
         likely = likely_names(name, (row.reference for row in rows), [*own, *aliases])
         if likely:
-            return f"did you mean {' or '.join(likely)}?"
+            return f"did you mean {' or '.join(likely)}?{self._path_in(name, kinds)}"
         if begin := self.before_path(name, kinds):
             return f"a path is a word of its own, or behind a colon: {begin}:{name[len(begin) :]}"
         *most, last = (command for kind, command in _LISTED.items() if kind in kinds)
         return f"{', '.join(most)} and {last} list what there is" if most else f"{last} lists what there is"
+
+    def _path_in(self, name: str, kinds: Sequence[str]) -> str:
+        """The right form of a path, for a word that may be meant so where trees are named; else nothing."""
+        before, colon, word = name.partition(":")
+        if colon and word.isalpha() and set(kinds) == set(ORDER) and self.in_full(before, kinds):
+            return f" A path behind a colon begins with a slash: {before}:/{word}"
+        begin = self.before_path(name, kinds)
+        return f" A path is behind a colon: {begin}:{name[len(begin) :]}" if begin else ""
 
     def _another_kind(self, name: str, kinds: Sequence[str]) -> str | None:
         """What is called so, with its article, of the kinds that were not asked for."""

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem
 
 from ..copying import reason, tell_not_kept
 from ..emit import checked_format, emit
@@ -30,6 +31,14 @@ __all__ = ["command"]
 
 DOCKERFILE = "dockerfile"
 STDOUT = "-"
+
+
+def _complete_format(
+    _context: click.Context, _parameter: click.Parameter, typed: str
+) -> list[CompletionItem]:
+    from ..emit import format_names
+
+    return [CompletionItem(name) for name in (DOCKERFILE, *format_names()) if name.startswith(typed)]
 
 
 def _read_format(_context: click.Context, _parameter: click.Parameter, form: str) -> str:
@@ -58,6 +67,7 @@ def _read_format(_context: click.Context, _parameter: click.Parameter, form: str
     default=DOCKERFILE,
     metavar="FORMAT",
     callback=_read_format,
+    shell_complete=_complete_format,
     help="Default: dockerfile. Or a row for each instruction, as table, json, jsonl, csv, tsv or a template.",
 )
 @kind_option
@@ -94,7 +104,9 @@ def command(
     if output != STDOUT and form != DOCKERFILE:
         raise click.UsageError("--output is for the Dockerfile: it excludes --format")
     if force and output == STDOUT:
-        raise click.UsageError("--force is for --output")
+        raise click.UsageError(
+            "-f is --force, for -o FILE: no Dockerfile is read, one is made of the history"
+        )
     at = find_name(ctx, name, "IMAGE")
     owner = open_owner(at.store, at.name, kind, image_first=True)
     complaints = Complaints()

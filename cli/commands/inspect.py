@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem
 
 from ..emit import emit_objects
 from ..messages import say_error
@@ -32,6 +33,9 @@ PARTLY = 1
     "form",
     default="json",
     metavar="FORMAT",
+    shell_complete=lambda _context, _parameter, typed: [
+        CompletionItem(name) for name in ("json", "jsonl") if name.startswith(typed)
+    ],
     help="json, jsonl, or a Go template such as '{{.RootFS.Layers}}' or '{{json .Config}}'.",
 )
 @root_option

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
 import pytest
 from click.shell_completion import ShellComplete
 
@@ -326,3 +327,21 @@ def test_fish_types_it(dataroot_path: Path, tmp_path: Path, typed: str, complete
         check=True,
     )
     assert done.stdout.split() == [completed]
+
+
+def test_every_format_is_completed() -> None:
+    """Whatever has --format has its names for the shell, and takes each of them."""
+    asked = 0
+    for name in COMMANDS:
+        command = load(name)
+        option = next((item for item in command.params if "--format" in item.opts), None)
+        if option is None:
+            continue
+        context = click.Context(command)
+        found = [item.value for item in option.shell_complete(context, "")]
+        assert found, name
+        assert [item.value for item in option.shell_complete(context, found[0])][0] == found[0]
+        for value in found:
+            assert option.process_value(context, value) is not None
+        asked += 1
+    assert asked > 15

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layerfs_cli.main import COMMANDS
-from layerfs_cli.spellings import CHANGING, GROUPS, MEANT, WORDS
+from layerfs_cli.spellings import ABSENT, CHANGING, GROUPS, INSTEAD, MEANT, WORDS
 from tests.support.command import layerfs
 
 if TYPE_CHECKING:
@@ -95,8 +95,33 @@ def test_help_of_a_first_word_names_what_there_is(dataroot_path: Path, word: str
         (
             ["run", "demo"],
             2,
-            "No such command 'run'; layerfs only reads: it runs, fetches and changes nothing\n",
+            "No such command 'run'; layerfs only reads: it runs, fetches and changes nothing. `layerfs mount",
         ),
+        (["logs", "changed"], 2, "No such command 'logs'; what a container wrote is no part of its tree"),
+        (["container", "logs", "changed"], 2, "known: ls, list, ps, inspect; what a container wrote"),
+        (["image", "rm", "demo"], 2, "`layerfs du --what-if NAME` shows what that would free."),
+        (
+            ["ls", "demo:etc"],
+            3,
+            "hint: did you mean demo or demo:1.0? A path behind a colon begins with a slash: demo:/etc\n",
+        ),
+        (["ls", "demo/etc"], 3, "hint: did you mean demo? A path is behind a colon: demo:/etc\n"),
+        (["cat", "/etc/motd"], 2, "; if /etc/motd is the PATH, NAME:/etc/motd\n"),
+        (["explain", "demo", "/etc", "/opt"], 2, "(/opt); explain takes one PATH: ask for each by itself\n"),
+        (
+            ["history", "demo", "/etc"],
+            2,
+            "history takes no PATH. Of one path, `layerfs blame NAME /etc` tells",
+        ),
+        (["changes", "demo", "base:1"], 2, "(base:1); changes takes one NAME: ask for each by itself\n"),
+        (["doctor", "demo"], 2, "(demo); doctor takes no NAME; `layerfs verify demo` checks one image\n"),
+        (["diff", "a", "b", "c"], 2, "(c); diff takes A [B]\n"),
+        (
+            ["dockerfile", "-f", "Dockerfile", "demo"],
+            2,
+            "-f is --force here: no Dockerfile is read, one is made",
+        ),
+        (["dockerfile", "-f", "demo"], 2, "-f is --force, for -o FILE: no Dockerfile is read, one is made"),
         (["images", "--filter", "danglin=true"], 2, "did you mean dangling?"),
         (["ps", "--filter", "anc=x"], 2, "invalid filter 'anc': there are ancestor"),
         (["history", "dmeo"], 3, "hint: did you mean demo?"),
@@ -188,5 +213,9 @@ def test_volume_that_is_a_link_is_not_followed(damaged: Path, tmp_path: Path) ->
 
 def test_foreign_words() -> None:
     """None is a command here; each leads to one, or is answered with what layerfs does not do."""
-    assert not (set(MEANT) | CHANGING) & {*COMMANDS, *WORDS, *GROUPS}
+    assert not {*MEANT, *CHANGING, *ABSENT} & {*COMMANDS, *WORDS, *GROUPS}
     assert {meant.split()[0] for meant in MEANT.values()} <= set(COMMANDS)
+    assert set(INSTEAD) <= CHANGING
+    named = re.findall(r"`layerfs (?:--root \S+ )?(\w+)", " ".join((*INSTEAD.values(), *ABSENT.values())))
+    assert set(named) <= {*COMMANDS, *GROUPS}
+    assert len(named) > 10
