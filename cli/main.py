@@ -160,10 +160,11 @@ def _say_usage(command: click.Command) -> None:
             return type(command).parse_args(command, context, args)
         except click.UsageError as error:
             error.ctx = error.ctx or context
-            if EXTRA in error.message:
+            if EXTRA in error.message and type(error) is click.UsageError:
                 from .extra import advice
 
-                error.message += advice(context, error.message, words)
+                message = error.message + advice(context, error.message, words)
+                raise click.UsageError(message, error.ctx) from error
             raise
 
     command.parse_args = parse_args  # type: ignore[assignment, method-assign]

@@ -41,6 +41,9 @@ _UNDERSTOOD = frozenset(
 )  # fmt: skip
 """Options of every mount, which are ignored: mounts are always read-only, without devices and set-user-ID."""
 
+_NO_NAME = ("none", "layerfs")
+"""What stands in the place of a NAME where there is none."""
+
 _MOUNT_USAGE, _MOUNT_BUG, _MOUNT_INTERRUPTED, _MOUNT_FAILED = 1, 4, 8, 32  # exit codes of mount(8)
 _EXIT_CODES = {
     0: 0,
@@ -110,6 +113,10 @@ def layerfs_words(name: str, directory: str, options: str, *, sloppy: bool = Fal
         elif not (key in _UNDERSTOOD or key.startswith(("x-", "X-")) or sloppy):
             known = sorted([*_options_of_mount(), "name", "exec"])
             raise BadOption(f"unknown option {key!r}; there are {', '.join(known)}")
+    if "--all" in words:
+        if named or name not in _NO_NAME:
+            raise BadOption(f"all mounts the whole store: say none in place of the name {name}")
+        return ["mount", *words, "--", directory]
     if not named and os.path.isabs(name) and os.path.lexists(name):
         raise BadOption(
             f"{name} is a path on this host: mount(8) makes one of a NAME that exists where it was typed; "

@@ -340,7 +340,7 @@ def test_every_format_is_completed() -> None:
         context = click.Context(command)
         found = [item.value for item in option.shell_complete(context, "")]
         assert found, name
-        assert [item.value for item in option.shell_complete(context, found[0])][0] == found[0]
+        assert found[0] in [item.value for item in option.shell_complete(context, found[0])]
         for value in found:
             assert option.process_value(context, value) is not None
         asked += 1

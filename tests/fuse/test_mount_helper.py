@@ -124,6 +124,9 @@ MOUNTED = [
 ]
 REFUSED = [
     Case("demo point -o root=/mnt/root,no-such-option", 1, says="unknown option 'no-such-option'"),
+    Case("demo point -o root=/mnt/root,all", 1, says="say none in place of the name demo"),
+    Case("none point -o root=/mnt/root,all,name=demo", 1, says="say none in place of the name"),
+    Case("none point -o root=/mnt/root,all,up-to=2", 1, says="--up-to is for one NAME"),
     Case("demo point -o root=/mnt/root,foreground", 1, says="unknown option 'foreground'"),
     Case("demo point -o root=/mnt/root,up-to", 1, says="needs a value"),
     Case("demo point -o root=/mnt/root,provenance=1", 1, says="takes no value"),
@@ -190,12 +193,14 @@ def test_real_mount_tells_what_is_wrong(place: Place) -> None:
 FSTAB = r"""
 demo:1.0  /mnt/point  fuse.layerfs  root=/mnt/a\040b,up-to=3,auto  0 0
 none      /mnt/other  fuse.layerfs  name=changed,root="/mnt/a,b",noauto  0 0
+none      /mnt/whole  fuse.layerfs  all,allow-other,root=/mnt/root,noauto  0 0
 """
 
 
 def test_lines_of_fstab_mount(place: Place) -> None:
     """A line of fstab mounts by its mount point and by `mount -a`, which leaves noauto alone."""
     (place.path / "other").mkdir()
+    (place.path / "whole").mkdir()
     (place.path / "fstab").write_text(FSTAB)
     done = place.run(
         INSTALL + "mount -T fstab /mnt/other || exit 10\n"
@@ -206,6 +211,11 @@ def test_lines_of_fstab_mount(place: Place) -> None:
         "grep /mnt/other /proc/mounts && exit 15\n"
         "cat point/root/password.txt >/dev/null || exit 16\n"
         "umount /mnt/point || exit 17\n"
+        "mount -T fstab /mnt/whole || exit 18\n"
+        "grep -q '^all.of./mnt/root /mnt/whole fuse.layerfs ro.*noexec.*allow_other' /proc/mounts ||"
+        " grep -q '^all\\\\040of\\\\040/mnt/root /mnt/whole fuse.layerfs ro.*noexec.*allow_other' /proc/mounts || exit 19\n"
+        "cat whole/images/demo/latest/etc/motd >/dev/null || exit 20\n"
+        "umount /mnt/whole || exit 21\n"
     )
     assert done.returncode == 0, (done.stdout, done.stderr)
 
@@ -219,6 +229,18 @@ as_user mount /mnt/point || exit 12
 grep -q '^committed:1 /mnt/point fuse.layerfs ro,nosuid,nodev,noexec,.*user_id=65534' /proc/mounts || exit 13
 as_user cat point/etc/passwd >/dev/null || exit 14
 as_user umount /mnt/point || exit 15
+as_user env -u PYTHONPATH $layerfs --root /mnt/own/dataroot mount --all --ignore-permissions /mnt/point || exit 21
+as_user cat point/images/committed/1/etc/passwd >/dev/null || exit 22
+as_user env -u PYTHONPATH $layerfs --root /mnt/own/dataroot mount --all /mnt/point 2>said && exit 24
+grep -q 'layerfs: error: /mnt/point: ' said || exit 25
+as_user sh -c 'cd point/by-id && sleep 30' & sleeper=$!
+until [ "$(readlink /proc/$(pgrep -n -x sleep)/cwd)" = /mnt/point/by-id ]; do sleep 0.1; done
+as_user env -u PYTHONPATH $layerfs umount /mnt/point 2>said && exit 26
+grep -q 'busy' said || exit 27
+kill $(pgrep -n -x sleep); wait $sleeper
+as_user env -u PYTHONPATH $layerfs umount /mnt/point || exit 28
+as_user env -u PYTHONPATH $layerfs --root /mnt/own/dataroot mount --all --allow-other /mnt/point 2>said && exit 29
+grep -q 'user_allow_other' said || exit 30
 grep /mnt/point /proc/mounts && exit 16
 [ ! -e /mnt/over/evil ] || exit 94
 """
