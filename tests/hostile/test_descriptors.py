@@ -12,6 +12,9 @@ import pytest
 
 from layerfs.reserves import RESERVES
 from layerfs.stores.registry import Options, open_store
+from layerfs_cli.main import COMMANDS as EVERY
+from layerfs_cli.spellings import GROUPS
+from layerfs_cli.wholestores import whole_tree
 from tests.support.command import layerfs, run_bytes
 from tests.support.mounts import FUSE, served
 from tests.support.storekinds import STORE_KINDS
@@ -31,14 +34,28 @@ _FEW = 60  # descriptors: fewer than an image has layers
 _HOST_ERROR = 74
 
 
+_ARCHIVES = {"archive": ("docker-archive", "images.tar"), "layout": ("oci", "layout/")}
+
+
 @pytest.fixture(scope="module", params=STORE_KINDS, ids=lambda kind: kind.name)
 def deep(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store of two images with 70 layers each, none shared, and the bytes of their tars."""
     kind: StoreKind = request.param
-    images = {
-        f"deep:{image}": [_layer(image, number) for number in range(_DEPTH)] for image in range(_IMAGES)
-    }
-    return kind.of_tars(tmp_path_factory.mktemp("deep") / "root", images)
+    return kind.of_tars(tmp_path_factory.mktemp("deep") / "root", _images())
+
+
+@pytest.fixture(scope="module", params=_ARCHIVES)
+def deep_archive(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same images in a file, and in a directory."""
+    place = tmp_path_factory.mktemp("deep")
+    root = STORE_KINDS[0].of_tars(place / "root", _images())
+    form, name = _ARCHIVES[request.param]
+    assert layerfs(root, "export", "--format", form, "-o", f"{place}/{name}", *_images()).code == 0
+    return place / name
+
+
+def _images() -> dict[str, list[Members]]:
+    return {f"deep:{image}": [_layer(image, number) for number in range(_DEPTH)] for image in range(_IMAGES)}
 
 
 def _layer(image: int, number: int) -> Members:
@@ -60,6 +77,8 @@ def _limited(number: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+NAMES = {*EVERY, *GROUPS} - {"image", "container"}  # which are other words for some
+
 COMMANDS = [
     ("ls", "-R", "deep:0", "/"),
     ("tree", "deep:0"),
@@ -79,7 +98,47 @@ COMMANDS = [
     ("verify", "--all", "--jobs", "1", "--format", "json"),
     ("verify", "--all", "--jobs", "2", "--format", "json"),
     ("--metadata", "tar-split", "ls", "-R", "deep:0", "/"),
+    ("images", "-a", "--digests"),
+    ("containers", "--size"),
+    ("history", "--layers", "deep:0"),
+    ("dockerfile", "--full", "deep:0"),
+    ("layers",),
+    ("layers", "deep:1"),
+    ("chain-id", "--steps", "deep:0"),
+    ("inspect", "deep:0"),
+    ("stat", "deep:1", "/d0", "/d1/k1_0"),
+    ("explain", "-v", "deep:0"),
+    ("explain", "deep:1", "/d1/k1_0"),
+    ("explain", "--topic", "whiteout"),
+    ("explain", "--topic", "shared-size"),
+    ("blame", "--all", "/d0/k0_3"),
+    ("whois", "deep:0"),
+    ("report", "--all", "--reproducible", "-o", "-"),
+    ("export", "--format", "rootfs", "-o", "-", "deep:1"),
+    ("system", "df", "-v"),
+    ("timeline", "--all"),
+    ("stores",),
+    ("cache",),
 ]
+ELSEWHERE = {
+    "completion": "it opens no store",
+    "cp": "it has a test of its own",
+    "explore": "it needs a terminal",
+    "mount": "it has tests of its own",
+    "mount-helper": "it opens no store",
+    "umount": "it opens no store",
+}
+OF_ARCHIVES = [
+    words
+    for words in COMMANDS
+    if words[0] not in ("containers", "doctor", "du", "system", "stores", "--metadata")
+]
+
+
+def test_every_command_is_here() -> None:
+    """A new command is asked with few descriptors too."""
+    asked = {next(word for word in words if word in NAMES) for words in COMMANDS}
+    assert asked | set(ELSEWHERE) == NAMES
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
@@ -89,6 +148,15 @@ def test_commands_need_few_descriptors(deep: Path, arguments: tuple[str, ...]) -
     assert expected.code in (0, 1)
     with _limited(_FEW):
         assert layerfs(deep, *arguments) == expected
+
+
+@pytest.mark.parametrize("arguments", OF_ARCHIVES, ids=" ".join)
+def test_commands_need_few_descriptors_for_archives(deep_archive: Path, arguments: tuple[str, ...]) -> None:
+    """Likewise, of images in a file and in a layout, a file for each layer."""
+    expected = layerfs(deep_archive, *arguments)
+    assert expected.code in (0, 1)
+    with _limited(_FEW):
+        assert layerfs(deep_archive, *arguments) == expected
 
 
 @pytest.mark.parametrize("salvage", [(), ("--salvage",)], ids=["whole", "salvaged"])
@@ -118,6 +186,19 @@ def test_mounts_need_few_descriptors(deep: Path, tmp_path: Path, driver: str) ->
             for name in sorted(os.listdir(place / "d2")):
                 image, number = name.removeprefix("k").split("_")
                 assert (place / "d2" / name).read_text() == f"{image} {number}"
+
+
+@pytest.mark.fuse
+def test_a_mount_of_everything_needs_few_descriptors(deep: Path, tmp_path: Path) -> None:
+    """Each image and each layer of it can be entered, one after the other, and read."""
+    with _limited(_FEW):
+        tree = whole_tree({"x": open_store(deep, Options())}, listed=False)
+        with served(tree, tmp_path / "mnt", "native") as place:
+            images = sorted((place / "by-id").iterdir())
+            assert [len(list(image.rglob("k*"))) for image in images] == [3 * _DEPTH] * _IMAGES
+            for layer in sorted((place / "layers" / images[0].name).iterdir()):
+                (found,) = (layer / "d1").iterdir()
+                assert found.read_text().split() == found.name.removeprefix("k").split("_")
 
 
 @pytest.mark.parametrize(
