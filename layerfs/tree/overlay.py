@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 __all__ = ["OverlayLayer", "RawLayer"]
 
+_NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+"""Of a path: nothing, something that is no directory on the way, or a link, which is not followed."""
+
 _SURE = 0.1
 """Seconds for which a layer that was there counts as there: most names are absent in most layers."""
 
@@ -81,25 +84,27 @@ class RawLayer(Unmarked):
             found = self._stat_of(directory.lstat(name))
         except OSError as error:
             # ENAMETOOLONG: a layer on another file system may hold longer names (ovl_lookup_single)
-            if error.errno in (errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+            if error.errno == errno.ENAMETOOLONG:
                 return None
-            if error.errno == errno.ENOENT:
+            if error.errno in _NOTHING_THERE:
                 self._check_it_is_there()
                 return None
             raise
         return Entry(name, found, whiteout=False)
 
     def _check_it_is_there(self) -> None:
-        """Raise `OSError` where the layer itself was removed: what it had is lost then, and not absent."""
+        """Raise `OSError` where the layer itself is gone: what it had is lost then, and not absent."""
         now = time.monotonic()
         if now < self._there_until:
             return
         try:
             links = self._directory.lstat().st_nlink
-        except FileNotFoundError:  # it was closed meanwhile, and is not found again
-            links = 0
+        except OSError as error:
+            if error.errno not in _NOTHING_THERE:
+                raise
+            links = 0  # it was closed meanwhile, and is not found again
         if not links:
-            raise OSError(errno.EIO, "the layer's directory was removed")
+            raise OSError(errno.EIO, "the layer's directory was removed or replaced")
         self._there_until = now + _SURE
 
     def scan(self, path: bytes) -> Iterable[Entry]:
