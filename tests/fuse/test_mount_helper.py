@@ -212,7 +212,7 @@ def test_lines_of_fstab_mount(place: Place) -> None:
         "cat point/root/password.txt >/dev/null || exit 16\n"
         "umount /mnt/point || exit 17\n"
         "mount -T fstab /mnt/whole || exit 18\n"
-        "grep -q '^all.*of.*/mnt/root /mnt/whole fuse.layerfs ro.*noexec.*allow_other' /proc/mounts || exit 19\n"
+        "grep -q '^all.*/mnt/root /mnt/whole fuse.layerfs ro.*noexec.*allow_other' /proc/mounts || exit 19\n"
         "cat whole/images/demo/latest/etc/motd >/dev/null || exit 20\n"
         "umount /mnt/whole || exit 21\n"
     )
