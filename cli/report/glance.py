@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .comparepage import verdict
 from .markup import Html, element
 from .words import count, size_words
 
@@ -43,6 +44,8 @@ def _figures(twin: Json) -> Iterator[Html]:
 
 
 def _sentences(twin: Json) -> Iterator[str]:
+    if "compared" in twin:
+        yield verdict(twin["compared"])
     findings = twin["findings"]
     if findings is None:
         yield "This kind of store has no records that could be examined as a whole."
