@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ..topictexts import TEXTS
 from .markup import Html, element, name
 from .tables import Col, table
+from .words import topic_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,7 +95,7 @@ def _word(topic: str) -> Html:
     text = TEXTS[topic]
     return element(
         "details",
-        element("summary", element("b", topic.replace("-id", " ID").replace("-", " ")), f": {text.line}"),
+        element("summary", element("b", topic_name(topic)), f": {text.line}"),
         element("p", text.what, id=f"word-{topic}"),
         element("p", text.why),
         element("p", text.disk),

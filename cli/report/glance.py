@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .comparepage import verdict
-from .markup import Html, element
+from .markup import Html, element, joined
 from .words import count, size_words
 
 if TYPE_CHECKING:
@@ -43,21 +43,27 @@ def _figures(twin: Json) -> Iterator[Html]:
         yield element("div", element("dt", words), element("dd", value))
 
 
-def _sentences(twin: Json) -> Iterator[str]:
+def _sentences(twin: Json) -> Iterator[str | Html]:
     if "compared" in twin:
-        yield verdict(twin["compared"])
+        yield _leading(verdict(twin["compared"]), "compared", "What changed")
     findings = twin["findings"]
     if findings is None:
         yield "This kind of store has no records that could be examined as a whole."
     else:
         bad = sum(row["severity"] != "note" for row in findings)
         notes = f", and {count(len(findings) - bad, 'note')}" if len(findings) > bad else ""
-        yield f"doctor found {count(bad, 'error or warning', 'errors or warnings')}{notes}: see Findings."
+        said = f"doctor found {count(bad, 'error or warning', 'errors or warnings')}{notes}."
+        yield _leading(said, "findings", "Findings")
     if twin["verified"] is None:
         yield "The files of layers were not compared with their archives: --verify does that."
     else:
-        yield f"verify found {count(len(twin['verified']), 'difference')}."
+        yield _leading(f"verify found {count(len(twin['verified']), 'difference')}.", "findings", "Findings")
     if twin["problems"]:
-        yield f"{count(len(twin['problems']), 'thing')} could not be read: see Findings."
+        yield _leading(f"{count(len(twin['problems']), 'thing')} could not be read.", "findings", "Findings")
     hidden = sum(len(part["hidden"]) for part in (*twin["images"], *twin["containers"]))
     yield f"{count(hidden, 'hidden or deleted file is', 'hidden or deleted files are')} still in the layers."
+
+
+def _leading(sentence: str, section: str, title: str) -> Html:
+    """A sentence, and where more of it stands."""
+    return joined((sentence, " ", element("a", title, href=f"#{section}")))

@@ -47,6 +47,7 @@ def sharing_matrix(images: Sequence[Json], sharing: Sequence[Json]) -> Html:
     if not columns:
         return element("p", "No two of these images share a layer.", class_="none")
     columns = columns[:_MOST_LAYERS]
+    rows = [image for image in rows if shared.intersection(image["chain"])]
     wide = _CELL * len(columns)
     width, height = _NAME_WIDTH + wide + 4, _CELL * len(rows) + 4
     parts: list[Html] = []

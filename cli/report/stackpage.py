@@ -90,7 +90,7 @@ def _parts(part: Json, number: int, room: Room, numbers: Mapping[str, int]) -> I
     if room.brief:
         yield from _in_brief(part, number, room)
         return
-    yield table("Layers, base first", _layer_columns(), layers, room.layers)
+    yield table("Layers, base first", _layer_columns(part), layers, room.layers)
     yield word_links("diff-id", "chain-id", "cache-id", "whiteout", "opaque", "copy-up")
     if "steps" in part:
         yield _folded("Steps in full", *_steps(part))
@@ -114,7 +114,7 @@ def _parts(part: Json, number: int, room: Room, numbers: Mapping[str, int]) -> I
 def _in_brief(part: Json, at: int, room: Room) -> Iterator[Html]:
     """What is told of one of many: of each list the beginning."""
     layers = part["layers"]
-    number, step, size, *_, wasted, _, chain, _ = _layer_columns()
+    number, step, size, *_, wasted, _, chain, _ = _layer_columns(part)
     changed = Col(
         "Changes", lambda row: f"{sum(row['counts'].values()):,}", lambda row: sum(row["counts"].values())
     )
@@ -165,10 +165,16 @@ def _steps(part: Json) -> Iterator[Html]:
     yield element("ol", *made, class_="steps")
 
 
-def _layer_columns() -> Sequence[Col]:
+def _layer_columns(part: Json) -> Sequence[Col]:
+    comments = _comments(part)
     return (
         Col("#", lambda row: str(row["index"]), lambda row: row["index"]),
-        Col("Step", lambda row: element("div", name(_brief(row["step"] or "")), class_="step")),
+        Col(
+            "Step",
+            lambda row: element(
+                "div", name(_brief(row["step"] or comments.get(row["index"], ""))), class_="step"
+            ),
+        ),
         Col("Size", lambda row: size_words(row["size"]), lambda row: row["size"]),
         Col("Added", lambda row: _total(row, "added"), lambda row: row["counts"].get("added", 0)),
         Col("Changed", lambda row: _total(row, "modified", "metadata", "type"), _changed),
@@ -178,6 +184,14 @@ def _layer_columns() -> Sequence[Col]:
         Col("Chain ID", lambda row: short(row["chain_id"])),
         Col("Place", lambda row: short(row["place"])),
     )
+
+
+def _comments(part: Json) -> dict[int, str]:
+    """What the history says of layers beside the command, as of one that was imported; by their numbers."""
+    steps = [step for step in part.get("steps", ()) if not step["empty_layer"]]
+    if len(steps) != len(part["layers"]):
+        return {}
+    return {number: step["comment"] or "" for number, step in enumerate(steps, 1)}
 
 
 def _brief(step: str) -> str:

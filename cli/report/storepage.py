@@ -9,7 +9,7 @@ from ..units import ellipsis, short_id
 from .markup import Html, element, joined, name
 from .pictures import sharing_matrix, time_strip
 from .tables import Col, table
-from .words import MOST_NAMES, called, linked, names, short, size_words, when, word_links
+from .words import MOST_NAMES, called, linked, names, reference, short, size_words, when, word_links
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +33,14 @@ def images_section(twin: Json, numbers: Mapping[str, int]) -> Html:
     return element(
         "section",
         element("h2", "Images and what they share"),
-        table("Images", _image_columns(numbers), twin["images"], _MOST_OWNERS, class_="sort"),
+        table(
+            "Images",
+            _image_columns(numbers),
+            twin["images"],
+            _MOST_OWNERS,
+            empty=_none(twin, "images"),
+            class_="sort",
+        ),
         table(
             "Containers",
             _container_columns(twin["names"], numbers),
@@ -51,6 +58,12 @@ def images_section(twin: Json, numbers: Mapping[str, int]) -> Html:
         ),
         id="images",
     )
+
+
+def _none(twin: Json, kind: str) -> str:
+    """That there are none, and how many the store has of which the report is not."""
+    number = twin["totals"][kind]
+    return f"none in this report, of {number:,} in the store" if number else "none"
 
 
 def _size_column(heading: str, key: str) -> Col:
@@ -75,9 +88,7 @@ def _references(texts: Sequence[str]) -> Html:
     """Names of an image; digests cut, and whole in the title."""
     made: list[str | Html] = []
     for whole in texts[:MOST_NAMES] or ["<none>"]:
-        stem, sign, digest = whole.partition("@sha256:")
-        cut = element("bdi", f"{stem}{sign}{digest[:12]}", dir="ltr", title=whole) if sign else name(whole)
-        made += [", ", cut] if made else [cut]
+        made += [", ", reference(whole)] if made else [reference(whole)]
     if len(texts) > MOST_NAMES:
         made.append(f", {len(texts) - MOST_NAMES:,} more")
     return joined(made)

@@ -61,7 +61,7 @@ def table(
     made = element(
         "table", element("caption", caption), element("thead", head), element("tbody", *body), **attributes
     )
-    return joined((element("div", made, class_="box", tabindex="0"), note))
+    return joined((element("div", made, class_="box", tabindex="0", role="group", aria_label=caption), note))
 
 
 def _heading(column: Col) -> Html:

@@ -17,8 +17,10 @@ __all__ = [
     "linked",
     "names",
     "plain_name",
+    "reference",
     "short",
     "size_words",
+    "topic_name",
     "when",
     "word_links",
 ]
@@ -53,9 +55,14 @@ def linked(identity: str, numbers: Mapping[str, int]) -> Html:
     return short(identity) if number is None else element("a", short(identity), href=f"#part-{number}")
 
 
+def topic_name(topic: str) -> str:
+    """A word of `layerfs explain --topic` as it is written in a sentence."""
+    return topic if topic == "copy-up" else topic.replace("-id", " ID").replace("-", " ")
+
+
 def word_links(*topics: str) -> Html:
     """Links to what the page says of some words."""
-    links = (element("a", topic.replace("-id", " ID"), href=f"#word-{topic}") for topic in topics)
+    links = (element("a", topic_name(topic), href=f"#word-{topic}") for topic in topics)
     made: list[str | Html] = []
     for link in links:
         made += [", ", link] if made else ["In words: ", link]
@@ -69,7 +76,13 @@ def plain_name(part: Mapping[str, Any]) -> str:
 
 def called(part: Mapping[str, Any]) -> Html:
     """The same as markup."""
-    return short(part["id"]) if part["name"] == part["id"] else name(part["name"])
+    return short(part["id"]) if part["name"] == part["id"] else reference(part["name"])
+
+
+def reference(whole: str) -> Html:
+    """A name of an image; its digest is cut, and whole in the title."""
+    stem, sign, digest = whole.partition("@sha256:")
+    return element("bdi", f"{stem}{sign}{digest[:12]}", dir="ltr", title=whole) if sign else name(whole)
 
 
 def when(moment: str | None) -> Html:
