@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from contextlib import ExitStack, contextmanager
 from hashlib import sha256
@@ -118,9 +119,19 @@ def command(
 
             twin["compared"] = compared(old.side, later.side if later else Side(twin))
         _write(twin, *outputs)
+        _name_together(files)
     if page_path != STDOUT:
         click.echo("; ".join(_said(page_path, twin_path)))
     return _code(twin)
+
+
+def _name_together(files: ExitStack) -> None:
+    """Give the files their names: a signal waits meanwhile, so that there are both or none."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    try:
+        files.close()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _code(twin: dict[str, Any]) -> int:

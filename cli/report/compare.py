@@ -137,7 +137,8 @@ def _differing(before: Json, after: Json) -> Iterator[str]:
         )
     if before.get("size") != after.get("size"):
         yield "size"
-    if "image" in before and _own(before) != _own(after):
+    read = before["damage"] is None and after["damage"] is None
+    if "image" in before and read and _own(before) != _own(after):
         yield "its own files"
 
 
@@ -166,12 +167,15 @@ class _Layer(NamedTuple):
 
 def _layers(old: Json, new: Json, words: _Words) -> Iterator[Json]:
     then, now = _layers_of(old), _layers_of(new)
-    owners = {item["id"] for twin in (old, new) for kind in ("images", "containers") for item in twin[kind]}
+    owners = {item["id"] for twin in (old, new) for item in _owners(twin)}
+    unread_then, unread_now = _unread(old), _unread(new)
     for _, before, after in _pairs(then, now):
         shown: _Layer = after or before
         what = list(_layer_differs(before, after)) if before and after else []
         if before and after and not what:
             continue
+        if (not after and shown.owner in unread_now) or (not before and shown.owner in unread_then):
+            continue  # whose layers could not be read, which is told of it
         change = words.now if not before else words.then if not after else _CHANGED
         yield {
             "change": change,
@@ -183,6 +187,11 @@ def _layers(old: Json, new: Json, words: _Words) -> Iterator[Json]:
             "what": what,
             "paths": list(_paths(before.changes, after.changes)) if before and after else [],
         }
+
+
+def _unread(twin: Json) -> set[str]:
+    """The images and containers whose layers could not be read."""
+    return {item["id"] for item in _owners(twin) if item["damage"] is not None}
 
 
 def _layers_of(twin: Json) -> dict[tuple[str, int], _Layer]:

@@ -8,7 +8,7 @@ import os
 import shutil
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import fastjsonschema
 import pytest
@@ -18,6 +18,7 @@ from layerfs_cli.report.compare import Side, compared
 from layerfs_cli.report.page import page
 from layerfs_cli.report.shape import first_fault
 from tests.support.command import layerfs
+from tests.support.fixture import private_copy
 from tests.support.injections import INJECTIONS
 from tests.support.storekinds import STORE_KINDS, each_kind
 
@@ -75,6 +76,27 @@ def test_the_same_store_has_not_changed(roots: Mapping[str, Path], kind: StoreKi
     assert "Nothing changed since the earlier report" in (tmp_path / "b.html").read_text()
 
 
+class Altered(NamedTuple):
+    """A root that was changed after the earlier report: where, which containers, and the later report."""
+
+    root: Path
+    gone: str
+    other: str
+    page: Path
+    done: Result
+    twin: Any
+
+
+@pytest.fixture(scope="module")
+def altered(earlier: Path, dataroot_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Altered:
+    """The recorded root with changes, and what a comparison says of it."""
+    top = tmp_path_factory.mktemp("altered")
+    private_copy(dataroot_path, top / "root")
+    gone, other = _change(top / "root")
+    done, twin = _report(top / "root", top / "now.html", "--compare", str(earlier))
+    return Altered(top / "root", gone, other, top / "now.html", done, twin)
+
+
 def _change(root: Path) -> tuple[str, str]:
     """Move a name, remove a container, write into another; the IDs of both containers."""
     names = root / "image/overlay2/repositories.json"
@@ -95,12 +117,10 @@ def _containers(root: Path) -> Any:
     return layerfs(root, "containers", "--no-trunc", "--format", "json").json
 
 
-def test_what_was_changed_is_told(earlier: Path, copy: Path, tmp_path: Path) -> None:
+def test_what_was_changed_is_told(earlier: Path, altered: Altered, tmp_path: Path) -> None:
     """A moved name, a removed container and a new file are told, of a root and of a twin."""
-    gone, other = _change(copy)
-    done, twin = _report(copy, tmp_path / "now.html", "--compare", str(earlier))
-    assert done.code == CHANGED
-    part = twin["compared"]
+    assert altered.done.code == CHANGED
+    part, gone, other = altered.twin["compared"], altered.gone, altered.other
     assert {(row["change"], row["name"]) for row in part["names"]} == {
         ("moved", "demo:latest"), ("new", "extra:1"),
     }  # fmt: skip
@@ -118,7 +138,7 @@ def test_what_was_changed_is_told(earlier: Path, copy: Path, tmp_path: Path) -> 
     assert {row["change"] for row in part["findings"]} == {"new", "mended"}
     assert part["differences"] == sum(len(part[key]) for key in KINDS)
     assert part["not_compared"] == ["verify"]
-    words = ("--compare", str(earlier), str(tmp_path / "now.json"))
+    words = ("--compare", str(earlier), str(altered.page.with_suffix(".json")))
     done, again = _report("/none", tmp_path / "two.html", *words)
     assert done.code == CHANGED
     assert again["compared"]["now"]["file"] == "now.json"
@@ -133,6 +153,20 @@ def test_what_is_not_reported_is_not_gone(earlier: Path, dataroot_path: Path, tm
     assert {row["change"] for key in KINDS for row in part[key]} == {"only then"}
     back = compared(Side(twin), Side(json.loads(earlier.read_bytes())))
     assert {row["change"] for key in KINDS for row in back[key]} == {"only now"}
+
+
+def test_what_cannot_be_read_now_is_not_gone(altered: Altered, tmp_path: Path) -> None:
+    """Where a container's record is damaged its layers are there, and cannot be read."""
+    mount = altered.root / "image/overlay2/layerdb/mounts" / altered.other
+    layer = altered.root / "overlay2" / (mount / "mount-id").read_text()
+    words = ("--compare", str(altered.page.with_suffix(".json")), "changed")
+    layer.rename(tmp_path / "away")
+    part = _report(altered.root, tmp_path / "now.html", *words)[1]["compared"]
+    (tmp_path / "away").rename(layer)
+    assert ("changed", altered.other, ["it cannot be read"]) in [
+        (row["change"], row["id"], row["what"]) for row in part["containers"]
+    ]
+    assert all(row["of"] != altered.other or row["chain_id"] for row in part["layers"])
 
 
 @pytest.mark.parametrize(
@@ -187,8 +221,8 @@ def test_no_other_file_is_waited_for_or_replaced(earlier: Path, dataroot_path: P
 
 
 VALUES: tuple[Any, ...] = (
-    None, True, -1, 0, 10**24, 10**25, 1e308, float("inf"), "", "/", "/\udcff\x00", "-99999-01-01T",
-    "sha256:" + "0" * 64, "<script>" + INJECTIONS[0] + "x" * 30_000, [], {}, [""], {"": ""},
+    None, True, -1, 10**24, 10**25, float("inf"), "/\udcff\x00", "-99999-01-01T", "sha256:" + "0" * 64,
+    "<script>" + INJECTIONS[0] + "x" * 30_000, [], {"": ""},
 )  # fmt: skip
 """What may stand in a field of a document that somebody made."""
 
@@ -211,12 +245,9 @@ def _shortened(value: Any) -> Any:
     return {key: _shortened(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
-def test_every_field_is_checked_or_shown(copy: Path, earlier: Path, tmp_path: Path) -> None:
+def test_every_field_is_checked_or_shown(altered: Altered) -> None:
     """Whatever a field holds: the document is refused, as by another validator, or compared and shown."""
-    _change(copy)
-    twin = _shortened(
-        _report(copy, tmp_path / "now.html", "--compare", str(earlier), "buildkit", "changed")[1]
-    )
+    twin = _shortened(altered.twin)
     assert first_fault(twin) is None
     assert all(twin["compared"][key] for key in ("names", "layers", "records"))
     twin["names"] = dict(list(twin["names"].items())[:1])
@@ -225,7 +256,7 @@ def test_every_field_is_checked_or_shown(copy: Path, earlier: Path, tmp_path: Pa
         changed = copying.deepcopy(twin)
         taken = [path for path in places if _set_if_valid(changed, path, value)]
         assert first_fault(changed) is None
-        assert (not taken) == (value in (10**25, 1e308, float("inf"))), value
+        assert (not taken) == (value in (10**25, float("inf"))), value
         changed["compared"] = compared(Side(changed), Side(twin))
         changed["compared"] = compared(Side(twin), Side(changed))
         _validate()(changed)
