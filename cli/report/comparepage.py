@@ -91,9 +91,14 @@ def _listed(caption: str, columns: Sequence[Col], rows: Sequence[Json]) -> Html:
 
 def _size_pair() -> tuple[Col, Col]:
     return (
-        Col("Size then", lambda row: _size(row["size_then"]), lambda row: row["size_then"]),
-        Col("Size now", lambda row: _size(row["size"]), lambda row: row["size"]),
+        Col("Size then", lambda row: _known_size(row, "size_then"), lambda row: row["size_then"]),
+        Col("Size now", lambda row: _known_size(row, "size"), lambda row: row["size"]),
     )
+
+
+def _known_size(row: Json, key: str) -> str:
+    """A size; of a thing that is in both reports it may be not known."""
+    return size_words(row[key]) if row["change"] == "changed" else _size(row[key])
 
 
 def _size(size: int | None) -> str:

@@ -32,7 +32,7 @@ def _figures(twin: Json) -> Iterator[Html]:
     parts = [*twin["images"], *twin["containers"]]
     wasted = sum(part["waste"]["wasted"] for part in parts if part["waste"])
     figures = (
-        ("images in the store", f"{totals['images']:,}"),
+        (_images_words(twin), f"{totals['images']:,}"),
         ("containers", f"{totals['containers']:,}"),
         ("layers", f"{totals['layers']:,}"),
         ("on disk, each layer once", size_words(totals["size"])),
@@ -62,6 +62,12 @@ def _sentences(twin: Json) -> Iterator[str | Html]:
         yield _leading(f"{count(len(twin['problems']), 'thing')} could not be read.", "findings", "Findings")
     hidden = sum(len(part["hidden"]) for part in (*twin["images"], *twin["containers"]))
     yield f"{count(hidden, 'hidden or deleted file is', 'hidden or deleted files are')} still in the layers."
+
+
+def _images_words(twin: Json) -> str:
+    """What the first figure counts: a report of all leaves out the images that are only steps of others."""
+    steps = twin["scope"] == "all" and twin["totals"]["images"] > len(twin["images"])
+    return "images in the store, with intermediate ones" if steps else "images in the store"
 
 
 def _leading(sentence: str, section: str, title: str) -> Html:

@@ -114,7 +114,7 @@ def _parts(part: Json, number: int, room: Room, numbers: Mapping[str, int]) -> I
 def _in_brief(part: Json, at: int, room: Room) -> Iterator[Html]:
     """What is told of one of many: of each list the beginning."""
     layers = part["layers"]
-    number, step, size, *_, wasted, _, chain, _ = _layer_columns(part)
+    number, step, size, _, _, _, wasted, _, chain, *_ = _layer_columns(part)
     changed = Col(
         "Changes", lambda row: f"{sum(row['counts'].values()):,}", lambda row: sum(row["counts"].values())
     )
@@ -167,6 +167,7 @@ def _steps(part: Json) -> Iterator[Html]:
 
 def _layer_columns(part: Json) -> Sequence[Col]:
     comments = _comments(part)
+    place = Col("Place", lambda row: short(row["place"]))
     return (
         Col("#", lambda row: str(row["index"]), lambda row: row["index"]),
         Col(
@@ -182,7 +183,7 @@ def _layer_columns(part: Json) -> Sequence[Col]:
         Col("Wasted", lambda row: size_words(row["wasted"]), lambda row: row["wasted"]),
         Col("Diff ID", lambda row: short(row["diff_id"])),
         Col("Chain ID", lambda row: short(row["chain_id"])),
-        Col("Place", lambda row: short(row["place"])),
+        *([place] if any(row["place"] for row in part["layers"]) else ()),
     )
 
 

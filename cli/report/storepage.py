@@ -43,7 +43,7 @@ def images_section(twin: Json, numbers: Mapping[str, int]) -> Html:
         ),
         table(
             "Containers",
-            _container_columns(twin["names"], numbers),
+            _container_columns(twin, numbers),
             twin["containers"],
             _MOST_OWNERS,
             class_="sort",
@@ -94,13 +94,15 @@ def _references(texts: Sequence[str]) -> Html:
     return joined(made)
 
 
-def _container_columns(known: Mapping[str, str], numbers: Mapping[str, int]) -> Sequence[Col]:
+def _container_columns(twin: Json, numbers: Mapping[str, int]) -> Sequence[Col]:
+    known = twin["names"]
+    pod = Col("Pod", lambda row: name(row["pod"] or ""))
     return (
         Col("Name", called),
         Col("ID", lambda row: linked(row["id"], numbers)),
         Col("Image", lambda row: name(known[row["image"]]) if row["image"] in known else short(row["image"])),
         Col("Created", lambda row: when(row["created"])),
-        Col("Pod", lambda row: name(row["pod"] or "")),
+        *([pod] if any(row["pod"] for row in twin["containers"]) else ()),
     )
 
 
