@@ -1,11 +1,29 @@
 #!/bin/sh
-# Makes docs/report.png: a part of a page about an image of the recorded root, as Chromium shows it.
+# Makes docs/report.png and docs/explore.png, of an image of the recorded root, as Chromium shows them.
 set -eu
 top=$(mktemp -d)
 trap 'rm -rf "$top"' EXIT
 python fixtures/unpack.py "$top/root"
-layerfs --root "$top/root/dataroot" report demo:1.0 --reproducible -o "$top/report.html"
+root=$top/root/dataroot
+
+# shoot PAGE WIDTH,HEIGHT PICTURE
+shoot() {
+    chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir="$top/profile" \
+        --proxy-server=127.0.0.1:9 --window-size="$2" --screenshot="$3" "file://$1" >"$top/log" 2>&1 ||
+        { cat "$top/log"; exit 1; }
+}
+
+layerfs --root "$root" report demo:1.0 --reproducible -o "$top/report.html"
 # the section of the image alone, as a window is not scrolled
 sed 's/<nav.*<\/nav>//; s/<section id="glance".*<section id="part-1"/<section id="part-1"/' "$top/report.html" >"$top/part.html"
-chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir="$top/profile" \
-    --window-size=1100,1090 --screenshot=docs/report.png "file://$top/part.html" >"$top/log" 2>&1 || { cat "$top/log"; exit 1; }
+shoot "$top/part.html" 1100,1260 docs/report.png
+
+# Textual draws its screen as SVG after so many seconds, and ends; keys lead to what is shown
+screen() {
+    COLUMNS=110 LINES=26 TERM=xterm-256color COLORTERM=truecolor TEXTUAL_PRESS=$2 TEXTUAL_SCREENSHOT=4 \
+        TEXTUAL_SCREENSHOT_LOCATION=$top TEXTUAL_SCREENSHOT_FILENAME=explore.svg \
+        script -qec "layerfs --root '$root' explore $1" "$top/typed" >"$top/log" </dev/null
+}
+screen demo:1.0 down,tab,down,down,down
+python scripts/svgpage.py "$top/explore.svg" "$top/explore.html"
+shoot "$top/explore.html" 1100,530 docs/explore.png

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,15 @@ from ..stores import evidence, find_names, open_root
 from ..subjects import KINDS, names_argument
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from layerfs.ids import ChainID, ImageID
     from layerfs.model import Container, Finding, Image
     from layerfs.store import Store
     from layerfs.views.export.newfile import NewFile
+
+    from ..report.evidence import Witness
+    from ..report.readback import ReadBack
 
 __all__ = ["command"]
 
@@ -49,6 +53,13 @@ STDOUT = "-"
     "--reproducible", is_flag=True, help="Leave out times of this run and all that is only so on this host."
 )
 @click.option("-f", "--force", is_flag=True, help="Replace the files if they exist.")
+@click.option(
+    "--compare",
+    "earlier",
+    metavar="OLD.json",
+    help="Say what changed since the report whose twin is OLD.json; then the exit code is 1. NAME may be the "
+    "twin of a later report, a file ending in .json. Without NAME and --all: all, if OLD.json is of all.",
+)
 @type_option(*KINDS[:2])
 @root_option
 @click.pass_context
@@ -60,6 +71,7 @@ def command(
     verify: bool,
     reproducible: bool,
     force: bool,
+    earlier: str | None,
     kind: str | None,
 ) -> int:
     """Write a page about images and containers: one file for a browser, which needs no network.
@@ -74,28 +86,96 @@ def command(
       layerfs report --all --verify -o case-17.html
       layerfs report web db  # two containers
       layerfs report app:1 -o app.json && jq '.images[].hidden[].path' app.json
+      layerfs report --compare monday.json -o friday.html
+      layerfs report --compare monday.json ./friday.json -o changes.html
     """
+    if everything and names:
+        raise click.UsageError("give NAMEs, or --all, and not both")
+    page_path, twin_path = _paths(output)
+    old = _read_back(earlier) if earlier is not None else None
+    later = _read_back(names[0]) if old and _is_twin(names) else None
+    if old and not later:
+        everything = everything or not (names or old.twin["scope"] != "all")
+    if later and (verify or reproducible or kind):
+        raise click.UsageError(
+            "--verify, --reproducible and --type are for what is read: two twins are compared"
+        )
+    read = [item.place for item in (old, later) if item]
+    with ExitStack() as files:
+        if later:
+            outputs = _outputs(ctx, files, (page_path, twin_path), read, force=force)
+            twin = later.twin
+        else:
+            witness = files.enter_context(_witness())
+            store, owners = _chosen(ctx, names, kind, everything=everything)
+            outputs = _outputs(ctx, files, (page_path, twin_path), read, force=force)
+            from ..report.twin import Asked, make_twin
+
+            findings = _verified(store, owners, everything=everything) if verify else None
+            with progress(owners, "Reading", len(owners)) as watched:
+                twin = make_twin(Asked(store, owners, everything, reproducible, findings), witness, watched)
+        if old:
+            from ..report.compare import Side, compared
+
+            twin["compared"] = compared(old.side, later.side if later else Side(twin))
+        _write(twin, *outputs)
+        _name_together(files)
+    if page_path != STDOUT:
+        click.echo("; ".join(_said(page_path, twin_path)))
+    return _code(twin)
+
+
+def _name_together(files: ExitStack) -> None:
+    """Give the files their names: a signal waits meanwhile, so that there are both or none."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    try:
+        files.close()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _code(twin: dict[str, Any]) -> int:
+    """Whether something could not be read, or has changed; damage of an archived report is told in it."""
+    changed = "compared" in twin and twin["compared"]["differences"]
+    return FINDINGS if twin["problems"] or changed else 0
+
+
+@contextmanager
+def _witness() -> Iterator[Witness]:
+    """A block in which each record that is read is noted."""
     from layerfs.witness import witnessed
 
     from ..report.evidence import Witness
 
-    if everything and names:
-        raise click.UsageError("give NAMEs, or --all, and not both")
-    page_path, twin_path = _paths(output)
     witness = Witness()
-    with witnessed(witness.told), ExitStack() as files:
-        store, owners = _chosen(ctx, names, kind, everything=everything)
-        page_file = _new_file(ctx, files, page_path, force=force)
-        twin_file = _new_file(ctx, files, twin_path, force=force)
-        from ..report.twin import Asked, make_twin
+    with witnessed(witness.told):
+        yield witness
 
-        findings = _verified(store, owners, everything=everything) if verify else None
-        with progress(owners, "Reading", len(owners)) as watched:
-            twin = make_twin(Asked(store, owners, everything, reproducible, findings), witness, watched)
-        _write(twin, page_file, twin_file)
-    if page_path != STDOUT:
-        click.echo("; ".join(_said(page_path, twin_path)))
-    return FINDINGS if twin["problems"] else 0
+
+def _is_twin(names: Sequence[str]) -> bool:
+    return len(names) == 1 and names[0].lower().endswith(".json") and os.path.isfile(names[0])
+
+
+def _read_back(path: str) -> ReadBack:
+    """The twin of an earlier report."""
+    from ..report.readback import BadTwin, read_back
+
+    try:
+        return read_back(path)
+    except BadTwin as error:
+        raise click.BadParameter(f"{path} {error}", param_hint="--compare") from error
+
+
+def _outputs(
+    context: click.Context,
+    files: ExitStack,
+    paths: Iterable[str | None],
+    read: Sequence[tuple[int, int]],
+    *,
+    force: bool,
+) -> list[NewFile | None]:
+    """The files to write, by their paths; none may be one that was read."""
+    return [_new_file(context, files, path, read, force=force) for path in paths]
 
 
 def _paths(output: str) -> tuple[str | None, str | None]:
@@ -119,7 +199,14 @@ def _said(page_path: str | None, twin_path: str | None) -> Iterator[str]:
         yield f"{twin_path}: {'its' if page_path else 'the'} twin in JSON"
 
 
-def _new_file(context: click.Context, files: ExitStack, path: str | None, *, force: bool) -> NewFile | None:
+def _new_file(
+    context: click.Context,
+    files: ExitStack,
+    path: str | None,
+    read: Sequence[tuple[int, int]],
+    *,
+    force: bool,
+) -> NewFile | None:
     """A file that appears at the end of the block; None for standard output, and for nothing."""
     from layerfs.views.export.newfile import NewFile
     from layerfs.views.place import BadTarget
@@ -127,7 +214,7 @@ def _new_file(context: click.Context, files: ExitStack, path: str | None, *, for
     if path in (None, STDOUT):
         return None
     try:
-        return files.enter_context(NewFile(os.fsencode(path), evidence(context), force=force))
+        return files.enter_context(NewFile(os.fsencode(path), [*evidence(context), *read], force=force))
     except BadTarget as error:
         raise click.BadParameter(f"{path}: {error}", param_hint="--output") from error
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..topictexts import TEXTS
 from .markup import Html, element, name
 from .tables import Col, table
+from .words import topic_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,14 +27,18 @@ _RULES = (
     ("Cut is cut", "Below a directory only those layers are asked that the directory was made of."),
     ("The root is never cut", "No layer can hide everything below it at once."),
 )
+_OWN_WORDS = {
+    "layer": "What one build step changed, as a directory or a tar.",
+    "wasted": "Bytes that are stored in a layer, and that the final tree shows under no name.",
+    "freed by removal": "What the disk would gain if this image alone were removed.",
+}
 _WORDS = (
-    ("layer", "What one build step changed, as a directory or a tar."),
-    ("diff ID", "The SHA-256 of a layer's uncompressed tar."),
-    ("chain ID", "The SHA-256 over a layer's diff ID and the chain ID below it: the layer in its place."),
-    ("whiteout", "A mark in an upper layer: this name is deleted. The lower file is still stored."),
-    ("opaque", "A mark on a directory: what lower layers have in it does not count."),
-    ("wasted", "Bytes that are stored in a layer, and that the final tree shows under no name."),
-)
+    "diff-id", "chain-id", "cache-id", "image-id", "whiteout", "opaque", "copy-up", "shared-size", "missing",
+    "dangling", "hard-links", "metacopy", "redirect", "snapshot",
+)  # fmt: skip
+"""Topics of `layerfs explain` whose texts the page has."""
+
+_MOST_RECORDS = 500
 
 
 def ending(twin: Json, digest: str | None) -> Html:
@@ -53,7 +59,7 @@ def _evidence(twin: Json, digest: str | None) -> Html:
         "section",
         element("h2", "Evidence"),
         element("dl", *listed, class_="facts"),
-        table("Every record that was read, once", columns, evidence["metadata_files"]),
+        table("Every record that was read, once", columns, evidence["metadata_files"], _MOST_RECORDS),
         id="evidence",
     )
 
@@ -69,7 +75,7 @@ def _facts(part: Json) -> Iterator[tuple[str, str]]:
 
 def _how() -> Html:
     rules = (element("li", element("b", f"{title}. "), text) for title, text in _RULES)
-    known = (element("div", element("dt", word), element("dd", text)) for word, text in _WORDS)
+    own = (element("div", element("dt", word), element("dd", text)) for word, text in _OWN_WORDS.items())
     return element(
         "section",
         element("h2", "How to read this"),
@@ -78,6 +84,19 @@ def _how() -> Html:
             "Layers are numbered from 1, the base. An image shows them laid over each other by six rules:",
         ),
         element("ol", *rules),
-        element("dl", *known, class_="facts"),
+        element("dl", *own, class_="facts"),
+        *map(_word, _WORDS),
         id="how",
+    )
+
+
+def _word(topic: str) -> Html:
+    """What `layerfs explain --topic` says; a link into a folded part opens it."""
+    text = TEXTS[topic]
+    return element(
+        "details",
+        element("summary", element("b", topic_name(topic)), f": {text.line}"),
+        element("p", text.what, id=f"word-{topic}"),
+        element("p", text.why),
+        element("p", text.disk),
     )

@@ -13,7 +13,7 @@ from ..escape import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Html", "element", "joined", "name", "text"]
+__all__ = ["Html", "element", "elements_in", "joined", "name", "text"]
 
 _MARKS = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;", "`": "&#96;"})
 _EMPTY = frozenset({"input", "meta"})
@@ -26,9 +26,14 @@ class Html(str):
     __slots__ = ()
 
 
+_LONGEST = 20_000
+"""Characters of a text: a longer one would be most of the page. The twin has all of it."""
+
+
 def text(value: str) -> Html:
     """A text as it is shown."""
-    return Html(printable(value).translate(_MARKS))
+    shown = printable(value if len(value) <= _LONGEST else f"{value[:_LONGEST]}…")
+    return Html(shown.translate(_MARKS))
 
 
 def name(value: str) -> Html:
@@ -52,6 +57,11 @@ def element(tag: str, *children: str | Html, **attributes: str | float | None) -
     if tag in _EMPTY:
         return Html(f"<{tag}{made}>")
     return Html(f"<{tag}{made}>{joined(children)}</{tag}>")
+
+
+def elements_in(markup: Html) -> int:
+    """How many elements it has, without those that have no end tag: text has no `<`, so each is one."""
+    return markup.count("</")
 
 
 def joined(children: Iterable[str | Html]) -> Html:

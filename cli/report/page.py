@@ -7,11 +7,12 @@ import hashlib
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from .comparepage import compared_section
 from .ending import ending
 from .glance import glance
-from .markup import Html, element, joined
+from .markup import Html, element, elements_in, joined
 from .pictures import hatching
-from .stackpage import Room, stack_section
+from .stackpage import BRIEFLY, Room, stack_section
 from .storepage import findings_section, images_section, timeline_section
 from .words import called, count, plain_name, when
 
@@ -22,8 +23,11 @@ __all__ = ["page"]
 
 Json = dict[str, Any]
 
-_MOST_PARTS = 100
-"""Images, and containers, with a section of their own."""
+_MOST_ELEMENTS = 24_000
+"""Elements of a page: a browser opens these at once. What has no room is counted, and in the twin."""
+
+_IN_LISTS = 4
+"""Elements of a line in the contents, and of a link in a table."""
 
 _MOST_OPEN = 30
 """How many of them the contents name without being asked."""
@@ -43,18 +47,45 @@ def page(twin: Json, twin_digest: str | None) -> Iterator[str]:
     yield hatching()
     yield _switch()
     yield _header(twin)
-    yield _contents(twin)
-    yield "<main>\n"
-    yield glance(twin)
-    yield images_section(twin)
-    parts = _parts(twin)
+    before = [glance(twin), compared_section(twin)]
+    after = [findings_section(twin), timeline_section(twin), ending(twin, twin_digest)]
+    others = sum(map(elements_in, (*before, images_section(twin, {}), *after)))
+    parts, sections = _sections(twin, _MOST_ELEMENTS - others)
     numbers = {part["id"]: number for number, part in enumerate(parts, 1)}
-    for number, part in enumerate(parts, 1):
-        yield stack_section(part, number, Room.of(len(parts)), numbers)
-    yield findings_section(twin)
-    yield timeline_section(twin)
-    yield ending(twin, twin_digest)
+    yield _contents(twin, parts)
+    yield "<main>\n"
+    yield from (*before, images_section(twin, numbers), *sections, *after)
     yield f"</main>\n<script>{script}</script></body></html>\n"
+
+
+def _sections(twin: Json, room: int) -> tuple[list[Json], list[Html]]:
+    """The images and containers that have sections of their own, and these: all in full, or most in brief."""
+    number = len(twin["images"]) + len(twin["containers"])
+    for share in (Room.of(number), *BRIEFLY):
+        made = _fitting(twin, share, room, room // 2 if share is BRIEFLY[-1] else 0)
+        if len(made[0]) == number:
+            break
+    return made
+
+
+def _fitting(twin: Json, share: Room, room: int, reserve: int) -> tuple[list[Json], list[Html]]:
+    """The first images and containers that there is room for, at least one; images leave `reserve` of it."""
+    images, containers = twin["images"], twin["containers"]
+    numbers: dict[str, int] = {}
+    parts: list[Json] = []
+    sections: list[Html] = []
+    for owners, left in ((images, reserve if containers else 0), (containers, 0)):
+        for part in owners:
+            numbers.setdefault(part["id"], len(parts) + 1)
+            section = stack_section(part, len(parts) + 1, share, numbers)
+            size = elements_in(section) + _IN_LISTS
+            if parts and room - size < left:
+                del numbers[part["id"]]
+                break
+            room -= size
+            parts.append(part)
+            sections.append(section)
+    return parts, sections
 
 
 def _ours(name: str) -> str:
@@ -82,11 +113,6 @@ def _head(twin: Json, style: str, script: str) -> str:
 
 def _digest(content: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
-
-
-def _parts(twin: Json) -> list[Json]:
-    """The images and containers that have a section of their own."""
-    return [*twin["images"][:_MOST_PARTS], *twin["containers"][:_MOST_PARTS]]
 
 
 def _title(twin: Json) -> str:
@@ -126,8 +152,10 @@ def _header(twin: Json) -> Html:
     )
 
 
-def _contents(twin: Json) -> Html:
+def _contents(twin: Json, parts: list[Json]) -> Html:
     items = [("glance", "At a glance"), ("images", "Images and what they share")]
+    if "compared" in twin:
+        items.insert(1, ("compared", "What changed"))
     last = [
         ("findings", "Findings"),
         ("timeline", "Timeline"),
@@ -135,16 +163,15 @@ def _contents(twin: Json) -> Html:
         ("how", "How to read this"),
     ]
     links = [element("li", element("a", words, href=f"#{name}")) for name, words in items]
-    links += _each_part(twin)
+    links += _each_part(twin, parts)
     links += [element("li", element("a", words, href=f"#{name}")) for name, words in last]
     return element(
         "nav", element("h2", "Contents"), element("ol", *links), id="contents", aria_label="Contents"
     )
 
 
-def _each_part(twin: Json) -> list[Html]:
+def _each_part(twin: Json, parts: list[Json]) -> list[Html]:
     """The line of the contents with all images and containers; none where there are none."""
-    parts = _parts(twin)
     left = len(twin["images"]) + len(twin["containers"]) - len(parts)
     if not parts:
         return []
@@ -154,7 +181,7 @@ def _each_part(twin: Json) -> list[Html]:
     )
     listed = element("ol", *links, class_="parts")
     words = f"Each image and container ({len(parts)})"
-    note = f" {left:,} more have no section: the tables and the JSON have them." if left else ""
+    note = f" {left:,} more have no section: the JSON has them, and `layerfs report NAME`." if left else ""
     if len(parts) <= _MOST_OPEN:
         return [element("li", element("a", words, href="#part-1"), note, listed)]
     return [element("li", element("details", element("summary", words), listed), note)]

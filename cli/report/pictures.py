@@ -6,21 +6,23 @@ Each stands above a table with the same numbers, and says so to who cannot see i
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ..escape import printable
 from ..units import ellipsis, human_size, short_id
 from .markup import Html, element
-from .words import plain_name
+from .words import count, plain_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 __all__ = ["hatching", "lane", "sharing_matrix", "time_strip", "waste_bars"]
 
 Json = dict[str, Any]
 
-_CELL, _NAME_WIDTH, _MOST_IMAGES, _MOST_LAYERS = 14, 190, 60, 110
+_CELL, _NAME_WIDTH, _MOST_IMAGES, _MOST_LAYERS, _MOST_EVENTS = 14, 190, 60, 110, 300
+_MOST_BARS = 200
 _LANE_STEP, _BAR_WIDTH = 14, 560
 
 
@@ -45,34 +47,58 @@ def sharing_matrix(images: Sequence[Json], sharing: Sequence[Json]) -> Html:
     if not columns:
         return element("p", "No two of these images share a layer.", class_="none")
     columns = columns[:_MOST_LAYERS]
-    width, height = _NAME_WIDTH + _CELL * len(columns) + 4, _CELL * len(rows) + 4
-    parts = [
-        element("title", "Which images share which layers"),
-        element("desc", "The table below has the numbers."),
-    ]
+    rows = [image for image in rows if shared.intersection(image["chain"])]
+    wide = _CELL * len(columns)
+    width, height = _NAME_WIDTH + wide + 4, _CELL * len(rows) + 4
+    parts: list[Html] = []
     for line, image in enumerate(rows):
         y = line * _CELL
         parts.append(element("text", ellipsis(printable(plain_name(image)), 28), x=0, y=y + _CELL - 3))
-        held = set(image["chain"])
-        parts += [
-            element("rect", _cell_title(image, chain), x=_NAME_WIDTH + at * _CELL, y=y + 1, width=_CELL - 2,
-                    height=_CELL - 2, class_="on" if chain in held else "off")
-            for at, chain in enumerate(columns)
-        ]  # fmt: skip
+        parts.append(element("rect", x=_NAME_WIDTH, y=y + 1, width=wide, height=_CELL - 2, class_="off"))
+        chain = set(image["chain"])
+        for start, end in _runs([column in chain for column in columns]):
+            title = element("title", _run_title(image, columns[start:end]))
+            place = {"x": _NAME_WIDTH + start * _CELL, "y": y + 1, "width": _CELL * (end - start)}
+            parts.append(element("rect", title, height=_CELL - 2, class_="on", **place))
+    lines = "".join(f"M{_NAME_WIDTH + at * _CELL} 0v{height}" for at in range(1, len(columns)))
+    parts.append(element("path", d=lines, class_="grid"))
+    said = f"{count(len(rows), 'image')} in lines, {count(len(columns), 'shared layer')} in columns."
+    return _picture("matrix", "Which images share which layers", said, parts, width, height)
+
+
+def _runs(held: Sequence[bool]) -> Iterator[tuple[int, int]]:
+    """Where columns that follow each other are held: each as its first, and the one behind its last."""
+    start = 0
+    for is_held, group in groupby(held):
+        end = start + len(list(group))
+        if is_held:
+            yield start, end
+        start = end
+
+
+def _run_title(image: Json, chains: Sequence[str]) -> str:
+    """What a pointer on some cells shows."""
+    ids = ", ".join(short_id(chain) for chain in chains[:8])
+    more = f" and {len(chains) - 8} more" if len(chains) > 8 else ""
+    return f"{plain_name(image)}: {ids}{more}"
+
+
+def _picture(
+    kind: str, title: str, described: str, parts: Iterable[Html], width: int, height: int, *, left: int = 0
+) -> Html:
+    """A picture with a name and a description that are read aloud, whose numbers are in the table below."""
     return element(
         "svg",
+        element("title", title),
+        element("desc", f"{described} The table below has the numbers."),
         *parts,
         role="img",
-        class_="matrix",
-        viewBox=f"0 0 {width} {height}",
+        class_=kind,
+        aria_label=f"{title}. {described} The table below has the numbers.",
+        viewBox=f"{-left} 0 {width} {height}",
         width=width,
         height=height,
     )
-
-
-def _cell_title(image: Json, chain: str) -> Html:
-    """What a pointer on a cell shows."""
-    return element("title", f"{plain_name(image)}: {short_id(chain)}")
 
 
 def waste_bars(layers: Sequence[Json]) -> Html:
@@ -80,10 +106,8 @@ def waste_bars(layers: Sequence[Json]) -> Html:
     most = max((layer["stored"] for layer in layers), default=0)
     if not most:
         return Html("")
-    parts = [
-        element("title", "Stored and wasted bytes of each layer"),
-        element("desc", "As in the table below."),
-    ]
+    parts: list[Html] = []
+    layers = layers[:_MOST_BARS]
     for line, layer in enumerate(layers):
         y = line * 20
         stored, wasted = (_BAR_WIDTH * layer[key] / most for key in ("stored", "wasted"))
@@ -94,10 +118,9 @@ def waste_bars(layers: Sequence[Json]) -> Html:
             element("rect", x=36, y=y + 3, width=f"{wasted:.1f}", height=14, class_="w"),
             element("text", said, x=f"{36 + stored + 6:.1f}", y=y + 14),
         )
-    height = 20 * len(layers) + 4
-    return element(
-        "svg", *parts, role="img", class_="bars", viewBox=f"0 0 860 {height}", width=860, height=height
-    )
+    title = "Stored and wasted bytes of each layer"
+    said = f"{count(len(layers), 'layer')}, at most {human_size(most, 4)} in one. Hatched: wasted."
+    return _picture("bars", title, said, parts, 860, 20 * len(layers) + 4)
 
 
 def time_strip(timeline: Json) -> Html:
@@ -106,10 +129,10 @@ def time_strip(timeline: Json) -> Html:
     if first is None or last is None or last <= first:
         return Html("")
     width, base = 900, 110
-    most = max((bucket["files"] for bucket in timeline["buckets"]), default=0)
+    most = max((bucket["files"] for bucket in timeline["buckets"]), default=0) or 1
     scale = width / (last - first)
     span = max(timeline["span_hours"] * 3600 * scale - 0.5, 0.8)
-    parts = [element("title", "Events and file times"), element("desc", "The table below has the events.")]
+    parts: list[Html] = []
     for bucket in timeline["buckets"]:
         height = 70 * bucket["files"] / most
         at = ((_seconds(bucket["start"]) or first) - first) * scale
@@ -117,7 +140,7 @@ def time_strip(timeline: Json) -> Html:
             element("rect", element("title", f"{bucket['start']}: {bucket['files']} files"), x=f"{at:.1f}",
                     y=f"{base - height:.1f}", width=f"{span:.1f}", height=f"{height:.1f}", class_="on")
         )  # fmt: skip
-    for event in timeline["events"][:1000]:
+    for event in timeline["events"][:_MOST_EVENTS]:
         at = ((_seconds(event["time"]) or first) - first) * scale
         title = element("title", f"{event['time']}: {event['what']} {event['text'][:200]}")
         parts.append(element("circle", title, cx=f"{at:.1f}", cy=20, r=4, class_="e"))
@@ -126,7 +149,8 @@ def time_strip(timeline: Json) -> Html:
         element("text", str(timeline["first"])[:10], x=0, y=base + 16),
         element("text", str(timeline["last"])[:10], x=width, y=base + 16, text_anchor="end"),
     )
-    return element("svg", *parts, role="img", class_="strip", viewBox=f"-6 0 {width + 12} {base + 22}")
+    said = f"{count(len(timeline['events']), 'event')} above, times of files below."
+    return _picture("strip", "Events and file times", said, parts, width + 12, base + 22, left=6)
 
 
 def lane(versions: Sequence[Json], depth: int) -> Html:

@@ -36,5 +36,12 @@ for (const table of document.querySelectorAll("table")) {
     table.parentElement.before(filter);
   }
 }
-const open = location.hash && document.getElementById(location.hash.slice(1));
-if (open && open.closest("details")) open.closest("details").open = true;
+const reveal = () => {
+  const target = location.hash && document.getElementById(location.hash.slice(1));
+  if (target && target.closest("details")) {
+    target.closest("details").open = true;
+    target.scrollIntoView();
+  }
+};
+addEventListener("hashchange", reveal);
+reveal();

@@ -11,12 +11,12 @@ from .markup import Html, element, joined, name
 from .pictures import lane, waste_bars
 from .tables import Col, table
 from .treemap import treemap
-from .words import called, count, short, size_words
+from .words import called, count, short, size_words, word_links
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["Room", "stack_section"]
+__all__ = ["BRIEFLY", "Room", "stack_section"]
 
 Json = dict[str, Any]
 
@@ -31,6 +31,8 @@ class Room(NamedTuple):
     """How much of an image or container the page shows; the twin has all of it.
 
     Attributes:
+        brief: only its layers, its largest changes and hidden files, as there are many.
+        layers: rows of layers.
         changes: rows of changes, of all its layers.
         hidden: rows of hidden files.
         lanes: paths with several versions.
@@ -38,6 +40,8 @@ class Room(NamedTuple):
         tiles: rectangles of the picture.
     """
 
+    brief: bool
+    layers: int
     changes: int
     hidden: int
     lanes: int
@@ -47,7 +51,11 @@ class Room(NamedTuple):
     @classmethod
     def of(cls, parts: int) -> Room:
         """The room for each of several parts: a page that a browser still opens at once has so many rows."""
-        return cls(*(max(whole // parts, 10) for whole in (1200, 400, 150, 150, 400)))
+        return cls(False, 200, *(max(whole // max(parts, 1), 10) for whole in (1200, 400, 150, 150, 400)))
+
+
+BRIEFLY = (Room(True, 10, 5, 5, 0, 5, 12), Room(True, 10, 5, 5, 0, 0, 0))
+"""The room where there are many: with a small picture of each, and where there are too many for that."""
 
 
 def stack_section(part: Json, number: int, room: Room, numbers: Mapping[str, int]) -> Html:
@@ -59,10 +67,14 @@ def stack_section(part: Json, number: int, room: Room, numbers: Mapping[str, int
         room: how much of it is shown.
         numbers: the numbers of all by their IDs.
     """
-    heading = element("h2", called(part), " ", element("small", short(part["id"])))
-    if part["damage"]:
+    up = element("a", "Contents", href="#contents", class_="up")
+    heading = element("h2", called(part), " ", element("small", short(part["id"])), " ", up)
+    if part["damage"] is not None or part["waste"] is None:
         return element(
-            "section", heading, element("p", part["damage"], class_="s-error"), id=f"part-{number}"
+            "section",
+            heading,
+            element("p", part["damage"] or "Its layers could not be read.", class_="s-error"),
+            id=f"part-{number}",
         )
     return element("section", heading, *_parts(part, number, room, numbers), id=f"part-{number}")
 
@@ -75,7 +87,11 @@ def _parts(part: Json, number: int, room: Room, numbers: Mapping[str, int]) -> I
         f"{count(len(layers), 'layer')} with {size_words(waste['stored'])} in files, of which "
         f"{size_words(waste['wasted'])} are shown nowhere; {hidden}.",
     )
-    yield table("Layers, base first", _layer_columns(), layers)
+    if room.brief:
+        yield from _in_brief(part, number, room)
+        return
+    yield table("Layers, base first", _layer_columns(part), layers, room.layers)
+    yield word_links("diff-id", "chain-id", "cache-id", "whiteout", "opaque", "copy-up")
     if "steps" in part:
         yield _folded("Steps in full", *_steps(part))
     yield _folded(
@@ -95,10 +111,36 @@ def _parts(part: Json, number: int, room: Room, numbers: Mapping[str, int]) -> I
         )
 
 
+def _in_brief(part: Json, at: int, room: Room) -> Iterator[Html]:
+    """What is told of one of many: of each list the beginning."""
+    layers = part["layers"]
+    number, step, size, _, _, _, wasted, _, chain, *_ = _layer_columns(part)
+    changed = Col(
+        "Changes", lambda row: f"{sum(row['counts'].values()):,}", lambda row: sum(row["counts"].values())
+    )
+    yield table("Layers, base first", (number, step, size, changed, wasted, chain), layers, room.layers)
+    rows = [(layer["index"], row) for layer in layers for row in layer["changes"]]
+    rows.sort(key=lambda row: (-row[1]["size"], row[1]["path"]))
+    columns = (
+        Col("Layer", lambda row: str(row[0]), lambda row: row[0]),
+        Col("Change", lambda row: row[1]["kind"]),
+        Col("Path", lambda row: name(row[1]["path"])),
+        Col("Size", lambda row: size_words(row[1]["size"]), lambda row: row[1]["size"]),
+    )
+    if rows:
+        yield _folded("Largest changes", table("Largest changes", columns, rows, room.changes))
+    if part["hidden"]:
+        yield _folded("Hidden and deleted files", _hidden_table(part, room))
+    if room.tiles:
+        yield _folded(
+            "Where the bytes are", treemap(part["directories"], at, room.tiles), _directory_table(part, room)
+        )
+
+
 def _changes(layer: Json, most: int, numbers: Mapping[str, int]) -> Html:
     """What a layer changed; of one that was on the page before, where."""
     if layer["changes_in"] is None:
-        return table(f"Changes of layer {layer['index']}", _change_columns(), _largest(layer), max(most, 5))
+        return table(f"Changes of layer {layer['index']}", _change_columns(), _largest(layer), max(most, 3))
     target = numbers.get(layer["changes_in"])
     link = element("a", "is listed above", href=f"#part-{target}") if target else Html("is in the JSON")
     return element("p", "The same layer ", link, ", with its changes.", class_="none")
@@ -123,10 +165,17 @@ def _steps(part: Json) -> Iterator[Html]:
     yield element("ol", *made, class_="steps")
 
 
-def _layer_columns() -> Sequence[Col]:
+def _layer_columns(part: Json) -> Sequence[Col]:
+    comments = _comments(part)
+    place = Col("Place", lambda row: short(row["place"]))
     return (
         Col("#", lambda row: str(row["index"]), lambda row: row["index"]),
-        Col("Step", lambda row: element("div", name(_brief(row["step"] or "")), class_="step")),
+        Col(
+            "Step",
+            lambda row: element(
+                "div", name(_brief(row["step"] or comments.get(row["index"], ""))), class_="step"
+            ),
+        ),
         Col("Size", lambda row: size_words(row["size"]), lambda row: row["size"]),
         Col("Added", lambda row: _total(row, "added"), lambda row: row["counts"].get("added", 0)),
         Col("Changed", lambda row: _total(row, "modified", "metadata", "type"), _changed),
@@ -134,8 +183,16 @@ def _layer_columns() -> Sequence[Col]:
         Col("Wasted", lambda row: size_words(row["wasted"]), lambda row: row["wasted"]),
         Col("Diff ID", lambda row: short(row["diff_id"])),
         Col("Chain ID", lambda row: short(row["chain_id"])),
-        Col("Place", lambda row: short(row["place"])),
+        *([place] if any(row["place"] for row in part["layers"]) else ()),
     )
+
+
+def _comments(part: Json) -> dict[int, str]:
+    """What the history says of layers beside the command, as of one that was imported; by their numbers."""
+    steps = [step for step in part.get("steps", ()) if not step["empty_layer"]]
+    if len(steps) != len(part["layers"]):
+        return {}
+    return {number: step["comment"] or "" for number, step in enumerate(steps, 1)}
 
 
 def _brief(step: str) -> str:

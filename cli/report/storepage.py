@@ -9,7 +9,7 @@ from ..units import ellipsis, short_id
 from .markup import Html, element, joined, name
 from .pictures import sharing_matrix, time_strip
 from .tables import Col, table
-from .words import called, names, short, size_words, when
+from .words import MOST_NAMES, called, linked, names, reference, short, size_words, when, word_links
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -18,15 +18,37 @@ __all__ = ["findings_section", "images_section", "timeline_section"]
 
 Json = dict[str, Any]
 
+_MOST_OWNERS = 400
+"""Rows of the table of images, and of the one of containers."""
 
-def images_section(twin: Json) -> Html:
-    """The images, and the layers that several of them have."""
+
+def images_section(twin: Json, numbers: Mapping[str, int]) -> Html:
+    """The images, and the layers that several of them have.
+
+    Args:
+        twin: what is shown.
+        numbers: of the sections of images and containers, by ID.
+    """
     shared = [row for row in twin["sharing"] if len(row["images"]) + len(row["containers"]) > 1]
     return element(
         "section",
         element("h2", "Images and what they share"),
-        table("Images", _image_columns(), twin["images"], class_="sort"),
-        table("Containers", _container_columns(twin["names"]), twin["containers"], class_="sort"),
+        table(
+            "Images",
+            _image_columns(numbers),
+            twin["images"],
+            _MOST_OWNERS,
+            empty=_none(twin, "images"),
+            class_="sort",
+        ),
+        table(
+            "Containers",
+            _container_columns(twin, numbers),
+            twin["containers"],
+            _MOST_OWNERS,
+            class_="sort",
+        ),
+        word_links("image-id", "shared-size", "dangling", "chain-id"),
         sharing_matrix(twin["images"], twin["sharing"]),
         table(
             "Layers that more than one image or container has",
@@ -38,14 +60,20 @@ def images_section(twin: Json) -> Html:
     )
 
 
+def _none(twin: Json, kind: str) -> str:
+    """That there are none, and how many the store has of which the report is not."""
+    number = twin["totals"][kind]
+    return f"none in this report, of {number:,} in the store" if number else "none"
+
+
 def _size_column(heading: str, key: str) -> Col:
     return Col(heading, lambda row: size_words(row[key]), lambda row: row[key])
 
 
-def _image_columns() -> Sequence[Col]:
+def _image_columns(numbers: Mapping[str, int]) -> Sequence[Col]:
     return (
         Col("Names", lambda row: _references(row["references"])),
-        Col("ID", lambda row: short(row["id"])),
+        Col("ID", lambda row: linked(row["id"], numbers)),
         Col("Created", lambda row: when(row["created"])),
         Col("Platform", lambda row: row["platform"] or ""),
         Col("Layers", lambda row: str(len(row["chain"])), lambda row: len(row["chain"])),
@@ -59,20 +87,22 @@ def _image_columns() -> Sequence[Col]:
 def _references(texts: Sequence[str]) -> Html:
     """Names of an image; digests cut, and whole in the title."""
     made: list[str | Html] = []
-    for whole in texts or ["<none>"]:
-        stem, sign, digest = whole.partition("@sha256:")
-        cut = element("bdi", f"{stem}{sign}{digest[:12]}", dir="ltr", title=whole) if sign else name(whole)
-        made += [", ", cut] if made else [cut]
+    for whole in texts[:MOST_NAMES] or ["<none>"]:
+        made += [", ", reference(whole)] if made else [reference(whole)]
+    if len(texts) > MOST_NAMES:
+        made.append(f", {len(texts) - MOST_NAMES:,} more")
     return joined(made)
 
 
-def _container_columns(known: Mapping[str, str]) -> Sequence[Col]:
+def _container_columns(twin: Json, numbers: Mapping[str, int]) -> Sequence[Col]:
+    known = twin["names"]
+    pod = Col("Pod", lambda row: name(row["pod"] or ""))
     return (
         Col("Name", called),
-        Col("ID", lambda row: short(row["id"])),
+        Col("ID", lambda row: linked(row["id"], numbers)),
         Col("Image", lambda row: name(known[row["image"]]) if row["image"] in known else short(row["image"])),
         Col("Created", lambda row: when(row["created"])),
-        Col("Pod", lambda row: name(row["pod"] or "")),
+        *([pod] if any(row["pod"] for row in twin["containers"]) else ()),
     )
 
 
@@ -91,7 +121,8 @@ def _shared_columns(known: Mapping[str, str]) -> Sequence[Col]:
 
 def _named(owners: Sequence[str], known: Mapping[str, str], most: int = 10) -> list[str]:
     """What to call some images or containers; of very many the first, those with a name before the others."""
-    named = [(known[item] == item, short_id(item) if known[item] == item else known[item]) for item in owners]
+    called_by = [(item, known.get(item, item)) for item in owners]
+    named = [(name == item, short_id(item) if name == item else name) for item, name in called_by]
     shown = [text for _, text in sorted(named)[:most]]
     return [*shown, f"{len(owners) - most} more"] if len(owners) > most else shown
 
@@ -107,8 +138,8 @@ def findings_section(twin: Json) -> Html:
     if twin["verified"] is not None:
         parts.append(table("What verify found", _verify_columns(), twin["verified"]))
     if twin["problems"]:
-        items = (element("li", name(text)) for text in twin["problems"])
-        parts += (element("h3", "What could not be read"), element("ul", *items))
+        columns = (Col("What", name),)
+        parts.append(table("What could not be read", columns, twin["problems"]))
     return element("section", *parts, id="findings")
 
 

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_ROWS", "Col", "table"]
 
-MOST_ROWS = 1000
-"""How many rows a table of the page has; the twin has all."""
+MOST_ROWS = 200
+"""How many rows a table of the page has that says nothing else; the twin has all."""
 
 Cell = str | Html
 
@@ -33,11 +33,26 @@ class Col(NamedTuple):
 
 
 def table(
-    caption: str, columns: Sequence[Col], rows: Sequence[Any], most: int = MOST_ROWS, **attributes: str
+    caption: str,
+    columns: Sequence[Col],
+    rows: Sequence[Any],
+    most: int = MOST_ROWS,
+    *,
+    empty: str = "none",
+    **attributes: str,
 ) -> Html:
-    """A table in a box of its own that scrolls; empty where there is nothing."""
+    """A table in a box of its own that scrolls; where there is nothing, a line that says so.
+
+    Args:
+        caption: what it is of.
+        columns: from left to right.
+        rows: of which the first `most` are shown.
+        most: see there.
+        empty: what is said where there is no row.
+        attributes: of the table.
+    """
     if not rows:
-        return element("p", f"{caption}: none.", class_="none")
+        return element("p", f"{caption}: {empty}.", class_="none")
     shown = rows[:most]
     head = element("tr", *(_heading(column) for column in columns))
     body = (element("tr", *(_cell(column, row) for column in columns)) for row in shown)
@@ -46,7 +61,7 @@ def table(
     made = element(
         "table", element("caption", caption), element("thead", head), element("tbody", *body), **attributes
     )
-    return joined((element("div", made, class_="box", tabindex="0"), note))
+    return joined((element("div", made, class_="box", tabindex="0", role="group", aria_label=caption), note))
 
 
 def _heading(column: Col) -> Html:

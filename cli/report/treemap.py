@@ -153,6 +153,8 @@ def _end(tile: Tile, room: int) -> str:
 def squarified(sizes: Sequence[float], box: Box) -> list[Box]:
     """A rectangle in `box` for each size, which are the largest first, all above 0, as square as can be."""
     scale = box.width * box.height / sum(sizes) if sizes else 0
+    if not scale * min(sizes, default=0):  # beside a very large one there is no room at all for this
+        return [Box(box.x, box.y, 0.0, 0.0)] * len(sizes) if not scale else _flat(sizes, box)
     areas = [size * scale for size in sizes]
     made: list[Box] = []
     at = 0
@@ -164,6 +166,15 @@ def squarified(sizes: Sequence[float], box: Box) -> list[Box]:
         row, box = _row(areas[at:end], box)
         made += row
         at = end
+    return made
+
+
+def _flat(sizes: Sequence[float], box: Box) -> list[Box]:
+    """The same where the smallest would have no area: one beside the other."""
+    total, at, made = sum(sizes), box.x, []
+    for size in sizes:
+        made.append(Box(at, box.y, box.width * size / total, box.height))
+        at += made[-1].width
     return made
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..rows.diagnoses import row_of
 from ..units import rfc3339
 from .evidence import evidence_part, root_part
+from .placeless import without_place
 from .stacks import Problems, Told, stack_part
 from .times import FileTimes, timeline_part
 
@@ -89,25 +90,7 @@ def make_twin(asked: Asked, witness: Witness, watched: Iterable[Image | Containe
         "problems": [*map(str, store.damage), *told.problems.texts],
         "evidence": evidence_part(store, witness, reproducible=asked.reproducible),
     }
-    return _without_place(twin, store.path) if asked.reproducible else twin
-
-
-def _without_place(twin: Json, path: str) -> Json:
-    """The twin, in which no finding and no problem tells where the store lies on this host."""
-    top = path.rstrip("/")
-    for key in ("findings", "verified", "problems"):
-        twin[key] = _replaced(_replaced(twin[key], f"{top}/"), f"{top}:")
-    return twin
-
-
-def _replaced(value: Any, top: str) -> Any:
-    if isinstance(value, str):
-        return value.replace(top, "")
-    if isinstance(value, list):
-        return [_replaced(item, top) for item in value]
-    if isinstance(value, dict):
-        return {key: _replaced(item, top) for key, item in value.items()}
-    return value
+    return twin | without_place(twin, store.path) if asked.reproducible else twin
 
 
 def _stack(asked: Asked, owner: Image | Container, told: Told) -> Json:

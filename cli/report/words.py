@@ -8,9 +8,25 @@ from ..units import human_size, short_id
 from .markup import Html, element, joined, name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["called", "count", "names", "plain_name", "short", "size_words", "when"]
+__all__ = [
+    "MOST_NAMES",
+    "called",
+    "count",
+    "linked",
+    "names",
+    "plain_name",
+    "reference",
+    "short",
+    "size_words",
+    "topic_name",
+    "when",
+    "word_links",
+]
+
+MOST_NAMES = 50
+"""Names in one cell."""
 
 
 def count(number: int, one: str, many: str | None = None) -> str:
@@ -33,6 +49,26 @@ def short(identity: str | None) -> Html:
     return element("code", digits[:12], title=identity, class_="id")
 
 
+def linked(identity: str, numbers: Mapping[str, int]) -> Html:
+    """An ID that leads to the section of its image or container, where that has one."""
+    number = numbers.get(identity)
+    return short(identity) if number is None else element("a", short(identity), href=f"#part-{number}")
+
+
+def topic_name(topic: str) -> str:
+    """A word of `layerfs explain --topic` as it is written in a sentence."""
+    return topic if topic == "copy-up" else topic.replace("-id", " ID").replace("-", " ")
+
+
+def word_links(*topics: str) -> Html:
+    """Links to what the page says of some words."""
+    links = (element("a", topic_name(topic), href=f"#word-{topic}") for topic in topics)
+    made: list[str | Html] = []
+    for link in links:
+        made += [", ", link] if made else ["In words: ", link]
+    return element("p", *made, class_="none")
+
+
 def plain_name(part: Mapping[str, Any]) -> str:
     """What to call an image or container; one without a name by the beginning of its ID."""
     return short_id(part["id"]) if part["name"] == part["id"] else str(part["name"])
@@ -40,7 +76,13 @@ def plain_name(part: Mapping[str, Any]) -> str:
 
 def called(part: Mapping[str, Any]) -> Html:
     """The same as markup."""
-    return short(part["id"]) if part["name"] == part["id"] else name(part["name"])
+    return short(part["id"]) if part["name"] == part["id"] else reference(part["name"])
+
+
+def reference(whole: str) -> Html:
+    """A name of an image; its digest is cut, and whole in the title."""
+    stem, sign, digest = whole.partition("@sha256:")
+    return element("bdi", f"{stem}{sign}{digest[:12]}", dir="ltr", title=whole) if sign else name(whole)
 
 
 def when(moment: str | None) -> Html:
@@ -51,9 +93,12 @@ def when(moment: str | None) -> Html:
     return element("span", f"{day} {clock[:8]}".strip(), title=moment, class_="when")
 
 
-def names(parts: Iterable[str]) -> Html:
-    """Several names in one cell."""
+def names(parts: Sequence[str], *, cut: bool = False) -> Html:
+    """Several names in one cell, or IDs, cut; of very many the first."""
     made: list[str | Html] = []
-    for part in parts:
-        made += [", ", name(part)] if made else [name(part)]
+    for part in parts[:MOST_NAMES]:
+        one = short(part) if cut else name(part)
+        made += [", ", one] if made else [one]
+    if len(parts) > MOST_NAMES:
+        made.append(f", {len(parts) - MOST_NAMES:,} more")
     return joined(made)

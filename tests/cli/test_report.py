@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import fastjsonschema
 import pytest
 
+from layerfs_cli.report.page import page
 from tests.support.command import layerfs, run_bytes
 from tests.support.injections import injected_layout
 from tests.support.processes import Running
@@ -106,6 +107,32 @@ def test_same_root_gives_the_same_report(dataroot_path: Path, tmp_path: Path) ->
     assert texts[0] == texts[1]
     assert all(str(tmp_path) not in text for text in texts[0])
     assert "started" not in json.loads(texts[0][1])["evidence"]
+
+
+MANY = (1, 15, 100, 400)
+
+
+def test_a_page_of_many_images_opens_at_once(dataroot_path: Path, tmp_path: Path) -> None:
+    """However many images: at most 25,000 elements; each has a section, or is counted as one without."""
+    twin = _twin(dataroot_path, tmp_path, "buildkit", "committed:1", "changed")
+    images, containers = twin["images"], twin["containers"]
+    shown = []
+    for number in MANY:
+        for key, owners in (("images", images), ("containers", containers)):
+            twin[key] = [
+                {**owner, "id": f"sha256:{copy:064x}{key}{at}"[: 64 + 14], "name": f"app:{copy}"}
+                for copy in range(number)
+                for at, owner in enumerate(owners)
+            ]
+        text = "".join(page(twin, None))
+        assert text.count("</") < 25_000
+        assert len(text) < 2_000_000
+        sections = text.count('id="part-')
+        assert text.count('href="#part-') >= sections
+        left = sum(len(twin[key]) for key in ("images", "containers")) - sections
+        assert (f"{left:,} more have no section" in text) == bool(left)
+        shown.append(("Steps in full" in text, text.count('class="map"') > 0, left == 0))
+    assert shown == [(True, True, True), (False, True, True), (False, False, False), (False, False, False)]
 
 
 def test_page_and_twin_belong_together(dataroot_path: Path, tmp_path: Path) -> None:

@@ -122,6 +122,7 @@ def _full_of_texts() -> dict[str, Any]:
             "tool": "", "arguments": [""] * 40, "ended": "",
             "metadata_files": [{"path": "", "size": 1, "sha256": ""}] * 40,
         },
+        "compared": _differences(),
     }  # fmt: skip
     filled: dict[str, Any] = injected(twin, INJECTIONS)[0]
     for number, part in enumerate((*filled["images"], *filled["containers"])):
@@ -133,6 +134,23 @@ def _full_of_texts() -> dict[str, Any]:
     ]
     filled["names"] = {str(number): text for number, text in enumerate(INJECTIONS)}
     return filled
+
+
+def _differences() -> dict[str, Any]:
+    """What changed, with a text wherever one can be."""
+    side = {"file": "", "size": 1, "sha256": "", "tool": "", "ended": "", "kind": "", "path": ""}
+    sizes = {"size_then": 1, "size": 1}
+    thing = {"change": "", "id": "", "name": "", "what": ["", ""], **sizes}
+    path = {"path": "", "then": "", "now": "", **sizes}
+    layer = {"change": "", "chain_id": "", "of": "", "index": 1, "what": [""], "paths": [path] * 3, **sizes}
+    found = {"change": "", "by": "", "severity": "", "code": "", "path": "", "message": ""}
+    return {
+        "differences": 1, "complete": False, "then": side, "now": side, "images": [thing] * 20,
+        "totals": [{"what": "", "then": 1, "now": 2}], "containers": [thing] * 20, "layers": [layer] * 20,
+        "names": [{"change": "", "name": "", "then": [""], "now": [""]}] * 20, "findings": [found] * 20,
+        "not_compared": [""],
+        "records": [{"change": "", "path": "", "sha256_then": "", "sha256": "", **sizes}] * 20,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["layout", "twin", *(kind.name for kind in STORE_KINDS)])
