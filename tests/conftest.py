@@ -138,15 +138,23 @@ def dataroot_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def _reusable(dataroot_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Reusable:
+def shallow_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same without the image of a hundred layers, see `support/shallow`; a test must not change it."""
+    from tests.support.shallow import unpack_shallow
+
+    return unpack_shallow(tmp_path_factory.mktemp("shallow"))
+
+
+@pytest.fixture(scope="session")
+def _reusable(shallow_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Reusable:
     from tests.support.reusable import Reusable
 
-    return Reusable(dataroot_path, tmp_path_factory.mktemp("reusable"))
+    return Reusable(shallow_path, tmp_path_factory.mktemp("reusable"))
 
 
 @pytest.fixture
 def copy(request: pytest.FixtureRequest, _reusable: Reusable, tmp_path: Path) -> Iterator[Path]:
-    """A copy of the recorded data root that the test may damage; after a failure it is kept as it is."""
+    """A copy of `shallow_path` that the test may damage; after a failure it is kept as it is."""
     yield _reusable.lend(tmp_path / "root")
     if not request.node.stash.get(_has_failed, False):
         _reusable.take_back(tmp_path / "root")

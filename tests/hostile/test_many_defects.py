@@ -38,9 +38,9 @@ def _run_as_nobody(root: Path, *arguments: str) -> subprocess.CompletedProcess[s
 
 
 @pytest.fixture(scope="module")
-def open_copy(dataroot_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def open_copy(shallow_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the recorded root that everybody may read."""
-    root = private_copy(dataroot_path, tmp_path_factory.mktemp("open") / "root")
+    root = private_copy(shallow_path, tmp_path_factory.mktemp("open") / "root")
     subprocess.run(["chmod", "-R", "a+rX", root], check=True)
     return root
 
@@ -88,9 +88,9 @@ def test_search_goes_on_past_a_damaged_size(demo: Demo) -> None:
 
 
 @pytest.mark.parametrize("arguments", [("ls", "-R", "demo"), ("find", "--all", "motd"), ("verify", "demo")])
-def test_too_many_open_files_are_no_damage(dataroot_path: Path, arguments: tuple[str, ...]) -> None:
+def test_too_many_open_files_are_no_damage(shallow_path: Path, arguments: tuple[str, ...]) -> None:
     """Where the limit is too low for a tree, that is said, and no file is called missing or damaged."""
-    found = _run(dataroot_path, *arguments, descriptors=12)
+    found = _run(shallow_path, *arguments, descriptors=12)
     assert found.returncode == HOST_ERROR
     assert "Too many open files" in found.stderr
     assert "missing" not in found.stdout + found.stderr

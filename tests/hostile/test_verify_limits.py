@@ -130,9 +130,9 @@ def test_hostile_archives_take_no_memory(tmp_path: Path, lines: Callable[[], Ite
 FLIPS = 40
 
 
-def test_damaged_archives_never_crash(dataroot_path: Path, tmp_path: Path) -> None:
+def test_damaged_archives_never_crash(shallow_path: Path, tmp_path: Path) -> None:
     """Whatever happens to tar-split data, packed or unpacked, is a finding and no crash."""
-    root = image_only(dataroot_path, tmp_path / "root", "demo:1.0")
+    root = image_only(shallow_path, tmp_path / "root", "demo:1.0")
     layer = placed_layers(root, "demo:1.0")[1]
     path = layer.record / "tar-split.json.gz"
     packed, generator = path.read_bytes(), random.Random(7)  # noqa: S311 - a test

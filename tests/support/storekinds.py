@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fixtures.unpack import unpack
 from tests.support.hostilecontainerd import hostile_docker29
 from tests.support.hostility import hostile_overlay2
 from tests.support.records import containerd_records, overlay2_records
 from tests.support.samples import unpack_sample
+from tests.support.shallow import unpack_shallow
 from tests.support.tarstacks import containerd_of_tars, overlay2_of_tars
 from tests.support.things import (
     containerd_things,
@@ -81,7 +81,7 @@ def _containerd(path: Path) -> Path:
 
 STORE_KINDS = (
     StoreKind(
-        "overlay2", unpack, overlay2_of_tars, overlay2_records, overlay2_things,
+        "overlay2", unpack_shallow, overlay2_of_tars, overlay2_records, overlay2_things,
         hostile_overlay2, name_image_in_overlay2,
         "demo", "demo:1.0", "buildkit", "lab/whiteouts:1", "localhost:5000/team/tagged:2",
     ),
