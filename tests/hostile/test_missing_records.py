@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from fixtures.unpack import unpack
 from layerfs_cli.main import COMMANDS
 from tests.support.command import Output, layerfs, run_bytes
 from tests.support.planting import placed_layers
 from tests.support.records import DAMAGES, Record, damaged
-from tests.support.shallow import unpack_shallow
 from tests.support.storekinds import STORE_KINDS
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Store]:
 
 
 def _store(kind: StoreKind, place: Path) -> Store:
-    root = kind.make(place)
+    root = kind.make_shallow(place)
     store = Store(root, kind.records(root, IMAGE, NUMBER), {})
     store.right.update((arguments, store.ask(*arguments)) for arguments in _commands(root))
     return store
@@ -473,7 +473,7 @@ def test_lost_record_of_a_layer_is_named_by_every_listing(
 @pytest.fixture(scope="module")
 def half(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A root without `image/`."""
-    root = unpack_shallow(tmp_path_factory.mktemp("half"))
+    root = unpack(tmp_path_factory.mktemp("half"))
     shutil.rmtree(root / "image")
     return Store(root, {}, {})
 
