@@ -1,7 +1,7 @@
 # What people and CI run. Every target sets up what it needs and does nothing twice.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fixtures fix lock clean screenshots system-bench system-demo system-test system-python
+.PHONY: help demo test costs check bench fixtures fix lock clean screenshots system-bench system-demo system-test system-python
 
 PYTHON ?= python3
 export PYTHON
@@ -20,9 +20,15 @@ help: ## list the targets
 demo: system-demo $(RUNTIME) ## unpack a small real data root, list it, explain it, mount it
 	@$(WITH_VENV) scripts/demo.sh
 
-# file by file in their order: the quick ones are last, and no worker waits for another
+# file by file in their order: the quick ones are last, and no worker waits for another; one worker more than
+# there are processors, as engines, mounts and browsers are waited for
+BY_FILE := --numprocesses $(shell expr 1 + `nproc`) --dist loadfile --no-loadscope-reorder
+
 test: system-test $(DEV) ## every test this machine can run; skips are counted at the end
-	@$(WITH_VENV) pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	@$(WITH_VENV) pytest $(BY_FILE)
+
+costs: system-test $(DEV) ## what the tests cost, by a fifth of the cases of each
+	@$(WITH_VENV) python -m pytest -p tests.support.costs --every 5 $(BY_FILE)
 
 check: system-python $(DEV) ## format, lint, types and the fast tests: half a minute, no root
 	@$(WITH_VENV) ruff format --check --quiet . || { echo "run: make fix"; exit 1; }

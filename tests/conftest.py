@@ -138,15 +138,42 @@ def dataroot_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def shallow_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same without the image of a hundred layers, see `support/shallow`; a test must not change it."""
+    from tests.support.shallow import unpack_shallow
+
+    return unpack_shallow(tmp_path_factory.mktemp("shallow"))
+
+
+@pytest.fixture(scope="session")
 def _reusable(dataroot_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Reusable:
     from tests.support.reusable import Reusable
 
     return Reusable(dataroot_path, tmp_path_factory.mktemp("reusable"))
 
 
+@pytest.fixture(scope="session")
+def _reusable_shallow(shallow_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Reusable:
+    from tests.support.reusable import Reusable
+
+    return Reusable(shallow_path, tmp_path_factory.mktemp("reusable"))
+
+
 @pytest.fixture
 def copy(request: pytest.FixtureRequest, _reusable: Reusable, tmp_path: Path) -> Iterator[Path]:
     """A copy of the recorded data root that the test may damage; after a failure it is kept as it is."""
-    yield _reusable.lend(tmp_path / "root")
-    if not request.node.stash.get(_has_failed, False):
-        _reusable.take_back(tmp_path / "root")
+    yield from _lent(_reusable, request.node, tmp_path)
+
+
+@pytest.fixture
+def shallow_copy(
+    request: pytest.FixtureRequest, _reusable_shallow: Reusable, tmp_path: Path
+) -> Iterator[Path]:
+    """Likewise, of `shallow_path`."""
+    yield from _lent(_reusable_shallow, request.node, tmp_path)
+
+
+def _lent(reusable: Reusable, node: pytest.Item, place: Path) -> Iterator[Path]:
+    yield reusable.lend(place / "root")
+    if not node.stash.get(_has_failed, False):
+        reusable.take_back(place / "root")

@@ -83,7 +83,7 @@ def kind(request: pytest.FixtureRequest) -> StoreKind:
 @pytest.fixture(scope="module")
 def root(kind: StoreKind, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root of each kind."""
-    return kind.make(tmp_path_factory.mktemp("names"))
+    return kind.make_shallow(tmp_path_factory.mktemp("names"))
 
 
 @pytest.fixture(scope="module")

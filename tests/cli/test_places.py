@@ -41,7 +41,7 @@ class Store(NamedTuple):
 def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A store of each kind."""
     kind: StoreKind = request.param
-    root = kind.make(tmp_path_factory.mktemp("store"))
+    root = kind.make_shallow(tmp_path_factory.mktemp("store"))
     ids = {thing.kind: thing.names[0] for thing in kind.things(root)}
     return Store(root, {**kind.names, "id": ids["image"], "layer": ids["layer"]})
 

@@ -123,18 +123,18 @@ def _every_command() -> Iterator[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def in_utf8(dataroot_path: Path, locpath: Path) -> list[Ended]:
+def in_utf8(shallow_path: Path, locpath: Path) -> list[Ended]:
     """What every command says in a locale that is UTF-8."""
-    return _run(UTF8, locpath, dataroot_path, list(_every_command()))
+    return _run(UTF8, locpath, shallow_path, list(_every_command()))
 
 
 @each_environment
 def test_every_command_prints_the_same_bytes(
-    dataroot_path: Path, locpath: Path, in_utf8: list[Ended], environment: Mapping[str, str]
+    shallow_path: Path, locpath: Path, in_utf8: list[Ended], environment: Mapping[str, str]
 ) -> None:
     """No command's output, nor its exit code, depends on the locale or on Python's own settings."""
     assert {ended.code for ended in in_utf8} <= {0, 1, 6}
-    found = _run(environment, locpath, dataroot_path, list(_every_command()))
+    found = _run(environment, locpath, shallow_path, list(_every_command()))
     for command, ours, theirs in zip(_every_command(), found, in_utf8, strict=True):
         assert ours == theirs, command
 

@@ -67,11 +67,16 @@ def _getxattr(path: Path, name: bytes, size: int) -> tuple[int, int]:
     return libc.getxattr(os.fsencode(path), name, buffer if size else None, size), ctypes.get_errno()
 
 
-def test_big_directory_can_be_read_twice(tmp_path: Path, variant: str) -> None:
+@pytest.fixture(scope="module")
+def big(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The directories of a stack with a merged directory of ten thousand entries."""
+    return materialise_stack(BIG, tmp_path_factory.mktemp("big"))
+
+
+def test_big_directory_can_be_read_twice(big: list[Path], tmp_path: Path, variant: str) -> None:
     """A merged directory of ten thousand entries lists each once, and again after a rewind."""
     wanted = sorted(f"{number:06}" for number in range(MANY))
-    tree = union_of(materialise_stack(BIG, tmp_path))
-    with served(tree, tmp_path / "m", variant) as mounted:
+    with served(union_of(big), tmp_path / "m", variant) as mounted:
         fd = os.open(mounted / "many", os.O_RDONLY)
         try:
             assert sorted(os.listdir(fd)) == wanted

@@ -11,6 +11,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def demo(copy: Path) -> Demo:
+def demo(shallow_copy: Path) -> Demo:
     """The image `demo` in a copy of the recorded root that the test may damage."""
-    return Demo(copy)
+    return Demo(shallow_copy)

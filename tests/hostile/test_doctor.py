@@ -88,9 +88,9 @@ HARMLESS = {"directory-unclaimed"}
 
 
 @pytest.fixture(scope="session")
-def intact(dataroot_path: Path) -> Findings:
+def intact(shallow_path: Path) -> Findings:
     """What is found in the recorded root as it is."""
-    return found(dataroot_path, "--quick")
+    return found(shallow_path, "--quick")
 
 
 def test_every_defect_has_a_code() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import stat
 from dataclasses import fields
 from typing import TYPE_CHECKING
@@ -83,7 +84,11 @@ def _gaps(image: Image, expected: Snapshot, copy: Copy) -> dict[bytes, set[str]]
 
 
 def _intact(root: Path, image: Image) -> Snapshot:
-    top = DataRoot.open(root).chain(image)[-1].cache_id
+    return _shown_by_kernel(root, DataRoot.open(root).chain(image)[-1].cache_id)
+
+
+@functools.cache  # every copy is compared with it
+def _shown_by_kernel(root: Path, top: str) -> Snapshot:
     return refusals(kernel_snapshot(stacked_by_docker(root, top), redirects=True))
 
 

@@ -6,7 +6,6 @@ import functools
 import json
 import os
 import subprocess
-import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ import pytest
 
 from tests.support.command import configs, layer_files
 from tests.support.fixture import private_copy
-from tests.support.nobody import BECOME_NOBODY, NOBODY
+from tests.support.nobody import layerfs_as_nobody, layerfs_in_a_process
 from tests.support.planting import placed_layers
 
 if TYPE_CHECKING:
@@ -27,31 +26,21 @@ pytestmark = pytest.mark.root
 
 DAMAGED, NO_ROOT, HOST_ERROR = 1, 4, 74
 
-RUN = f"""{BECOME_NOBODY}
-import resource, sys
-from layerfs_cli.main import run
-root, user, descriptors, *arguments = sys.argv[1:]
-resource.setrlimit(resource.RLIMIT_NOFILE, (int(descriptors), int(descriptors)))
-if user != "0":
-    os.chdir(root)  # what is above may be closed
-    root = "."
-    become_nobody()
-sys.exit(run(["--root", root, *arguments]))
-"""
 
-
-def _run(
-    root: Path, *arguments: str, user: int = 0, descriptors: int = 1024
-) -> subprocess.CompletedProcess[str]:
+def _run(root: Path, *arguments: str, descriptors: int = 1024) -> subprocess.CompletedProcess[str]:
     """Run layerfs in a process of its own, once it is loaded."""
-    command = [sys.executable, "-c", RUN, str(root), str(user), str(descriptors), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": os.defpath})
+    return layerfs_in_a_process("--root", str(root), *arguments, descriptors=descriptors)
+
+
+def _run_as_nobody(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Likewise, as an ordinary user, to whom what is above the root may be closed."""
+    return layerfs_as_nobody("--root", ".", *arguments, directory=root)
 
 
 @pytest.fixture(scope="module")
-def open_copy(dataroot_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def open_copy(shallow_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the recorded root that everybody may read."""
-    root = private_copy(dataroot_path, tmp_path_factory.mktemp("open") / "root")
+    root = private_copy(shallow_path, tmp_path_factory.mktemp("open") / "root")
     subprocess.run(["chmod", "-R", "a+rX", root], check=True)
     return root
 
@@ -59,7 +48,7 @@ def open_copy(dataroot_path: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="module")
 def whole(open_copy: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """What a command line says to an ordinary user where nothing is closed; each is run once."""
-    return functools.cache(functools.partial(_run, open_copy, user=NOBODY))
+    return functools.cache(functools.partial(_run_as_nobody, open_copy))
 
 
 @contextmanager
@@ -99,9 +88,9 @@ def test_search_goes_on_past_a_damaged_size(demo: Demo) -> None:
 
 
 @pytest.mark.parametrize("arguments", [("ls", "-R", "demo"), ("find", "--all", "motd"), ("verify", "demo")])
-def test_too_many_open_files_are_no_damage(dataroot_path: Path, arguments: tuple[str, ...]) -> None:
+def test_too_many_open_files_are_no_damage(shallow_path: Path, arguments: tuple[str, ...]) -> None:
     """Where the limit is too low for a tree, that is said, and no file is called missing or damaged."""
-    found = _run(dataroot_path, *arguments, descriptors=12)
+    found = _run(shallow_path, *arguments, descriptors=12)
     assert found.returncode == HOST_ERROR
     assert "Too many open files" in found.stderr
     assert "missing" not in found.stdout + found.stderr
@@ -138,7 +127,7 @@ def test_what_this_user_may_not_read_leaves_the_rest(
     """A listing names what an ordinary user may not read, and goes on; nothing is called lost."""
     before = whole(*arguments)
     with _closed(closed(open_copy)):
-        found = _run(open_copy, *arguments, user=NOBODY)
+        found = _run_as_nobody(open_copy, *arguments)
     name = os.path.relpath(closed(open_copy), open_copy)
     if found.stdout != before.stdout or arguments != ("containers",):  # which need no config, no size
         assert found.returncode == DAMAGED, found.stderr
@@ -153,13 +142,13 @@ def test_what_this_user_may_not_read_leaves_the_rest(
 def test_nothing_readable_is_exit_4(open_copy: Path) -> None:
     """Where an ordinary user may read no image at all, that is an error, with exit code 4."""
     with _closed(open_copy / "image"):
-        found = _run(open_copy, "images", user=NOBODY)
+        found = _run_as_nobody(open_copy, "images")
     assert (found.returncode, "permission denied" in found.stderr) == (NO_ROOT, True)
 
 
 def test_salvage_calls_nothing_lost_that_this_user_may_not_read(open_copy: Path) -> None:
     """`export --salvage` by a user who may not read a layer is refused: nothing shows that it is lost."""
     with _closed(placed_layers(open_copy, "demo:1.0")[2].directory):
-        found = _run(open_copy, "export", "--salvage", "demo:1.0", "-o", "-", user=NOBODY)
+        found = _run_as_nobody(open_copy, "export", "--salvage", "demo:1.0", "-o", "-")
     assert found.returncode == NO_ROOT
     assert "is lost" not in found.stderr

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fixtures.unpack import unpack
 from tests.hostile.demo import Demo
-from tests.support.nobody import NOBODY, all_as_nobody, layerfs_as_nobody
+from tests.support.nobody import NOBODY, layerfs_as_nobody
+from tests.support.shallow import unpack_shallow
 
 if TYPE_CHECKING:
     import subprocess
@@ -100,7 +100,7 @@ def _given(place: Path) -> Path:
     """The recorded root below `place`, all of it nobody's, and the way to it open."""
     for parent in (place, *place.parents[:2]):
         parent.chmod(0o755)
-    root = unpack(place)
+    root = unpack_shallow(place)
     for directory, directories, files in os.walk(root):
         for name in [".", *directories, *files]:
             os.chown(os.path.join(directory, name), NOBODY, NOBODY, follow_symlinks=False)
@@ -125,11 +125,11 @@ def answers(closed: Path) -> Mapping[str, tuple[int, str]]:
             os.chown(place, NOBODY, NOBODY)
         os.chmod(target, 0o755)
         before = ("--root", str(closed), "--metadata", "disk")
-        lines = [
-            [*before, *line.format(target=place).split()]
+        done = [
+            layerfs_as_nobody(*before, *line.format(target=place).split())
             for line, place in zip(EXPECTED, places, strict=True)
         ]
-        return dict(zip(EXPECTED, all_as_nobody(lines), strict=True))
+        return {line: (one.returncode, one.stderr) for line, one in zip(EXPECTED, done, strict=True)}
 
 
 @pytest.mark.parametrize("line", EXPECTED)

@@ -243,7 +243,7 @@ def test_nothing_changes(kind: StoreKind) -> None:
     with private_dir() as place:
         _needs_access_times(place)
         (place / "root").mkdir()
-        root = kind.make(place / "root")
+        root = kind.make_shallow(place / "root")
         (place / "out").mkdir()
         (place / "mnt").mkdir()
         contents = _contents(root)
@@ -334,7 +334,7 @@ def test_nothing_changes_below_a_read_only_bind_mount(kind: StoreKind) -> None:
         _needs_access_times(place)
         for name in ("root", "out", "mnt", "bound"):
             (place / name).mkdir()
-        root = kind.make(place / "root")
+        root = kind.make_shallow(place / "root")
         contents = _contents(root)
         _age(root)
         before = _state(root)

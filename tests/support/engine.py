@@ -10,13 +10,14 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import select
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -30,6 +31,9 @@ __all__ = ["Engine", "EngineError", "copy_root", "engine_on_copy"]
 
 _START_SECONDS = 60
 _STOP_SECONDS = 20
+_PUT_AWAY = b"Daemon shutdown complete"
+"""What dockerd logs once its data root is in order; then it waits a second for its containerd to end."""
+
 _CGROUP = "layerfs-test"
 
 # first in the namespace: hands SIGTERM on, waits for the daemon, and reaps its orphans
@@ -209,17 +213,24 @@ class Engine:
             for child in _children(self._process.pid):
                 with suppress(ProcessLookupError):
                     os.kill(child, signal.SIGTERM)
-            try:
-                self._process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self.kill()
-        self._clean()
+            end = time.monotonic() + _STOP_SECONDS
+            while not self._has_put_away() and time.monotonic() < end:
+                time.sleep(0.02)
+        self.kill()
+
+    def _has_put_away(self) -> bool:
+        assert self._process
+        return self._process.poll() is not None or _PUT_AWAY in self._log.read_bytes()
 
     def kill(self) -> None:
         """End everything as a power failure would, leaving the data root as it is at this moment."""
         if self._process is not None:
-            self._process.kill()  # its child, first in the namespace, gets SIGKILL, and with it all others
-            self._process.wait()
+            with ExitStack() as stack:
+                first = [stack.enter_context(_watched(child)) for child in _children(self._process.pid)]
+                self._process.kill()  # its child, first in the namespace, gets SIGKILL, so do all others
+                self._process.wait()
+                for process in first:
+                    select.select([process], [], [])  # it ends when all others have
         self._clean()
 
     def _clean(self) -> None:
@@ -273,6 +284,16 @@ def _children(pid: int) -> list[int]:
     except FileNotFoundError:
         return []
     return [int(child) for child in text.split()]
+
+
+@contextmanager
+def _watched(pid: int) -> Iterator[int]:
+    """A descriptor that is readable once the process has ended."""
+    descriptor = os.pidfd_open(pid)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _remove_cgroups() -> None:

@@ -1,7 +1,13 @@
-"""Running `layerfs` as an ordinary user."""
+"""Running `layerfs` as an ordinary user, in a process of its own.
+
+The files of layerfs may be closed to others, so all of it is loaded before. That takes ten times as long as
+most commands, so it is done once: one process has loaded everything, and begins another for each command.
+"""
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import os
 import subprocess
@@ -9,9 +15,9 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from pathlib import Path
 
-__all__ = ["BECOME_NOBODY", "NOBODY", "all_as_nobody", "layerfs_as_nobody"]
+__all__ = ["BECOME_NOBODY", "NOBODY", "layerfs_as_nobody", "layerfs_in_a_process"]
 
 NOBODY = 65534
 
@@ -28,41 +34,69 @@ def become_nobody():
 """
 """Python that loads all of layerfs, as its files may be closed to others, and defines `become_nobody()`."""
 
-_RUN = f"""{BECOME_NOBODY}
-import sys
+_BEGIN_EACH = f"""{BECOME_NOBODY}
+import json, resource, sys
 from layerfs_cli.main import run
-become_nobody()
-sys.exit(run(sys.argv[1:]))
+
+def begin(asked, *streams):
+    for number, stream in enumerate((os.open(os.devnull, os.O_RDONLY), *streams)):
+        os.dup2(stream, number)
+    os.closerange(3, 256)
+    os.chdir(asked["directory"])
+    resource.setrlimit(resource.RLIMIT_NOFILE, (asked["descriptors"], asked["descriptors"]))
+    if asked["as_nobody"]:
+        become_nobody()
+    return run(asked["arguments"])
+
+answers = os.fdopen(os.dup(1), "w")
+for line in sys.stdin:
+    written = [os.memfd_create(name) for name in ("stdout", "stderr")]
+    child = os.fork()
+    if child == 0:
+        sys.exit(begin(json.loads(line), *written))
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    said = [os.pread(stream, os.fstat(stream).st_size, 0).decode("utf-8", "replace") for stream in written]
+    for stream in written:
+        os.close(stream)
+    print(json.dumps([code, *said]), file=answers, flush=True)
 """
+"""Begins a process for each line of its standard input, waits for it, and tells what it did."""
 
 
-_RUN_ALL = f"""{BECOME_NOBODY}
-import io, json, sys
-from contextlib import redirect_stderr, redirect_stdout
-from layerfs_cli.main import run
-become_nobody()
-done = []
-for words in json.load(sys.stdin):
-    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="surrogateescape") for _ in range(2))
-    with redirect_stdout(out), redirect_stderr(err):
-        code = run(words)
-    err.flush()
-    done.append((code, err.buffer.getvalue().decode("utf-8", "replace")))
-json.dump(done, sys.stdout)
-"""
-
-
-def all_as_nobody(lines: Sequence[Sequence[str]]) -> list[tuple[int, str]]:
-    """Run several command lines in one process as a user who is not root: exit code and messages of each."""
-    command = [sys.executable, "-c", _RUN_ALL]
-    given = json.dumps(lines)
-    done = subprocess.run(
-        command, input=given, capture_output=True, text=True, check=True, env={"PATH": os.defpath}
-    )
-    return [(code, said) for code, said in json.loads(done.stdout)]
-
-
-def layerfs_as_nobody(*arguments: str) -> subprocess.CompletedProcess[str]:
+def layerfs_as_nobody(
+    *arguments: str, directory: Path | None = None, descriptors: int = 1024
+) -> subprocess.CompletedProcess[str]:
     """Run `layerfs ARGUMENTS…` in a process of its own, as a user who is not root."""
-    command = [sys.executable, "-c", _RUN, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": os.defpath})
+    return _done(arguments, directory, descriptors, as_nobody=True)
+
+
+def layerfs_in_a_process(*arguments: str, descriptors: int) -> subprocess.CompletedProcess[str]:
+    """Run `layerfs ARGUMENTS…` in a process that may have so many descriptors, once it is loaded."""
+    return _done(arguments, None, descriptors, as_nobody=False)
+
+
+def _done(
+    arguments: tuple[str, ...], directory: Path | None, descriptors: int, *, as_nobody: bool
+) -> subprocess.CompletedProcess[str]:
+    asked = {
+        "arguments": arguments,
+        "directory": str(directory or os.getcwd()),
+        "descriptors": descriptors,
+        "as_nobody": as_nobody,
+    }
+    loaded = _loaded()
+    assert loaded.stdin
+    assert loaded.stdout
+    print(json.dumps(asked), file=loaded.stdin, flush=True)
+    return subprocess.CompletedProcess(arguments, *json.loads(loaded.stdout.readline()))
+
+
+@functools.cache
+def _loaded() -> subprocess.Popen[str]:
+    """The process that has loaded everything; it ends when its input does, so with this one at the latest."""
+    command = [sys.executable, "-c", _BEGIN_EACH]
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={"PATH": os.defpath}
+    )
+    atexit.register(process.communicate)
+    return process

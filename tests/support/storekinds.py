@@ -15,6 +15,7 @@ from tests.support.hostilecontainerd import hostile_docker29
 from tests.support.hostility import hostile_overlay2
 from tests.support.records import containerd_records, overlay2_records
 from tests.support.samples import unpack_sample
+from tests.support.shallow import unpack_shallow
 from tests.support.tarstacks import containerd_of_tars, overlay2_of_tars
 from tests.support.things import (
     containerd_things,
@@ -51,6 +52,7 @@ class StoreKind:
         tagged: the first with another tag than `latest`.
         hosted: an image with a registry that has a port.
         container: the name of a container that changed something, on an image in it.
+        shallow: as `make`, without an image of very many layers; None where there is none such.
     """
 
     name: str
@@ -66,6 +68,11 @@ class StoreKind:
     odd: str
     hosted: str
     container: str = "changed"
+    shallow: Callable[[Path], Path] | None = None
+
+    def make_shallow(self, path: Path) -> Path:
+        """As `make`, without an image of very many layers: for suites that ask much, and never of that."""
+        return (self.shallow or self.make)(path)
 
     @property
     def names(self) -> Mapping[str, str]:
@@ -84,6 +91,7 @@ STORE_KINDS = (
         "overlay2", unpack, overlay2_of_tars, overlay2_records, overlay2_things,
         hostile_overlay2, name_image_in_overlay2,
         "demo", "demo:1.0", "buildkit", "lab/whiteouts:1", "localhost:5000/team/tagged:2",
+        shallow=unpack_shallow,
     ),
     StoreKind(
         "containerd", _containerd, containerd_of_tars, containerd_records, containerd_things,
