@@ -52,9 +52,9 @@ class Form(enum.Enum):
 def form_of(driver: HostDir) -> Form:
     """The form of the layers below the driver's directory, `overlay/`.
 
-    `.has-mount-program` says whether fuse-overlayfs stacks them. If not, the kernel does, for the user who owns
-    the directory, and `trusted.*` is for root alone. But the owner may be that of a copy; then marks on the
-    roots of layers tell, which the kernel leaves in those of containers.
+    `.has-mount-program` says whether fuse-overlayfs stacks them. If not, the kernel does, for the user who
+    owns the directory, and `trusted.*` is for root alone. But the owner may be that of a copy; then marks
+    on the roots of layers tell, which the kernel leaves in those of containers.
     """
     try:
         if driver.read(_MOUNT_PROGRAM, _WORD).strip() == b"true":
