@@ -25,7 +25,7 @@ from layerfs.errors import (
     NotADataRoot,
     UnsupportedStorageDriver,
 )
-from layerfs.stores.docker.files import open_optional
+from layerfs.stores.files import open_optional
 from layerfs.stores.looks import is_filled, is_there, open_top
 
 if TYPE_CHECKING:

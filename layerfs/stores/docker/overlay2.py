@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 from layerfs.errors import BrokenChain, CorruptStore, MissingFile
 from layerfs.formats import layerfiles
 from layerfs.ids import CacheID, InvalidID, LinkID
-from layerfs.stores.docker.files import explain, identities, open_optional, open_part, parse_optional
+from layerfs.stores.files import explain, identities, open_optional, open_part, parse_optional
 from layerfs.stores.sealed import SealedDirs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from layerfs.hostdir import HostDir
-    from layerfs.stores.docker.files import Problem
+    from layerfs.stores.files import Problem
 
 __all__ = ["MAX_STACK", "Overlay2", "inode_sizes"]
 
