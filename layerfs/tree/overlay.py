@@ -55,6 +55,11 @@ class RawLayer(Unmarked):
         return self._directory
 
     @property
+    def is_as_on_disk(self) -> bool:
+        """Whether whiteouts, marks and attributes are shown as they lie in the directory."""
+        return True
+
+    @property
     def has_owners_of_disk(self) -> bool:
         """Whether owners are those on disk: those of no user namespace."""
         return self._owners is None
