@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Self
 
 from layerfs.damage import attempt
 from layerfs.errors import BrokenChain, CorruptStore, LayerNotFound
-from layerfs.formats.whiteouts import TRUSTED
 from layerfs.ids import CacheID
 from layerfs.layernames import KnownLayer
 from layerfs.model import NOWHERE, READ_WRITE, BareLayer, Container, Image, Layer, Place
@@ -21,7 +20,7 @@ from layerfs.stores.containers_storage.names import StorageLayerNames
 from layerfs.stores.containers_storage.overlaydirs import OverlayDirs
 from layerfs.stores.containers_storage.places import open_graph_root
 from layerfs.stores.containers_storage.storedimages import StoredImages
-from layerfs.tree.overlay import OverlayLayer, RawLayer
+from layerfs.stores.metadata import Metadata
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
@@ -47,7 +46,8 @@ class GraphRoot(StoredImages):
         Raises:
             DataRootError: there is none, or an additional store is none.
         """
-        return cls([open_graph_root(item) for item in (path, *options.additional_stores)])
+        opened = [open_graph_root(item) for item in (path, *options.additional_stores)]
+        return cls(opened, Metadata(options.metadata), options.userns)
 
     # -- layers --------------------------------------------------------------------------------
 
@@ -227,12 +227,16 @@ class GraphRoot(StoredImages):
         return UnionTree([self.source(layer) for layer in reversed(stack)])
 
     def source(self, layer: Layer | BareLayer) -> LayerSource:
-        """A layer by itself as overlayfs reads it; raises `CorruptStore`."""
-        return OverlayLayer(self._stored_layer(layer), TRUSTED)
+        """A layer by itself as its engine reads it; raises `CorruptStore`."""
+        return self._sources.source(self._finished(layer))
 
     def _stored_layer(self, layer: Layer | BareLayer) -> StoredLayer:
+        return self._sources.stored(self._finished(layer))
+
+    def _finished(self, layer: Layer | BareLayer) -> Stored:
+        """The record of a layer; one that was never finished is reported."""
         stored = self.stored(layer)
         if stored.record.incomplete:
             name = f"{stored.part.directory.name_of(stored.part.layers_file)}: {stored.record.id}"
             self.report(BrokenChain(name, "the layer was never finished: the engine removes it"))
-        return RawLayer(stored.part.files(stored.record.id))
+        return stored
