@@ -15,6 +15,7 @@ from layerfs.errors import DataRootUnreadable, DigestMismatch, MalformedFile, Mi
 from layerfs.formats.errors import FormatError
 from layerfs.formats.graphroot import big_data_file, parse_images, parse_layers
 from layerfs.ids import BlobDigest
+from layerfs.stores.containers_storage.forms import Form, form_of
 from layerfs.stores.containers_storage.places import FILES
 from layerfs.stores.files import JSON_LIMIT, explain, open_optional, parse_optional, read_file
 from layerfs.stores.sealed import SealedDirs
@@ -157,13 +158,14 @@ class Part:
             raise explain(error, self.directory.name_of(path)) from error
 
     @functools.cached_property
-    def by_mount_program(self) -> bool:
-        """Whether layers were written by fuse-overlayfs, whose marks are files."""
-        found = attempt(
-            self._report,
-            lambda: parse_optional(self.directory, f"{self.opened.driver}/.has-mount-program", bytes.strip),
-        )
-        return found == b"true"
+    def form(self) -> Form:
+        """Which marks its layers have."""
+        top = FILES[self.opened.driver].partition("/{}")[0]
+        try:
+            with self.directory.subdir(top) as driver:
+                return form_of(driver)
+        except OSError:  # told when a layer is read
+            return Form.KERNEL
 
 
 def _digest_of(key: str, noted: BigData | None) -> str | None:
