@@ -74,9 +74,11 @@ class Part:
     @functools.cached_property
     def layers(self) -> Mapping[str, LayerRecordText]:
         """The layers by ID, also those that are lost when the host starts anew."""
-        lasting = self._records(self.layers_file, parse_layers)
-        volatile = self._records(f"{self.opened.layers}/volatile-layers.json", parse_layers)
-        return {**volatile, **lasting}
+        volatile = f"{self.opened.layers}/volatile-layers.json"
+        found = [self._records(volatile, parse_layers), self._records(self.layers_file, parse_layers)]
+        if self.opened.run:
+            found.insert(0, self._records(volatile, parse_layers, self.opened.run))
+        return {own: record for records in found for own, record in records.items()}
 
     @property
     def images_file(self) -> str:
@@ -89,10 +91,14 @@ class Part:
         return f"{self.opened.layers}/layers.json"
 
     def _records(
-        self, path: str, parse: Callable[[bytes, Callable[[FormatError], object]], Mapping[str, Value]]
+        self,
+        path: str,
+        parse: Callable[[bytes, Callable[[FormatError], object]], Mapping[str, Value]],
+        directory: HostDir | None = None,
     ) -> Mapping[str, Value]:
-        """The records of a file; none where it is missing, or damaged, which is reported."""
-        name = self.directory.name_of(path)
+        """The records of a file, here or in `directory`; none where it is missing, or damaged (reported)."""
+        top = directory or self.directory
+        name = top.name_of(path)
 
         def tell(error: FormatError) -> None:
             self._report(
@@ -100,7 +106,7 @@ class Part:
             )
 
         def read() -> Mapping[str, Value] | None:
-            return parse_optional(self.directory, path, lambda content: parse(content, tell), _RECORDS_LIMIT)
+            return parse_optional(top, path, lambda content: parse(content, tell), _RECORDS_LIMIT)
 
         return attempt(self._report, read) or {}
 

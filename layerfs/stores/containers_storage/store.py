@@ -49,7 +49,8 @@ class GraphRoot(StoredContainers):
         Raises:
             DataRootError: there is none, or an additional store is none.
         """
-        return cls([open_graph_root(item) for item in (path, *options.additional_stores)])
+        own = open_graph_root(path, options.driver, options.run_root)
+        return cls([own, *map(open_graph_root, options.additional_stores)])
 
     # -- layers --------------------------------------------------------------------------------
 

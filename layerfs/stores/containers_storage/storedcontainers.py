@@ -24,7 +24,8 @@ class StoredContainers(StoredImages):
 
     @functools.cached_property
     def _containers(self) -> Containers:
-        return Containers(self.directory, self.roots[0].opened.driver, self, self.report)
+        own = self.roots[0].opened
+        return Containers(self.directory, own.driver, self, self.report, own.run)
 
     @property
     def has_pods(self) -> bool:  # type: ignore[override]
