@@ -17,6 +17,7 @@ from layerfs.formats.chunkedtoc import TOC
 from layerfs.formats.errors import FormatError
 from layerfs.formats.graphroot import big_data_file, parse_images, parse_layers
 from layerfs.ids import BlobDigest
+from layerfs.stores.containers_storage.forms import Form, form_of
 from layerfs.stores.containers_storage.places import FILES
 from layerfs.stores.files import JSON_LIMIT, explain, open_optional, parse_optional, read_file
 from layerfs.stores.looks import is_there
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from layerfs.formats.graphroot import BigData, ImageRecord, LayerRecordText
     from layerfs.hostdir import HostDir
     from layerfs.ids import CacheID, ChainID
-    from layerfs.stores.containers_storage.forms import Form
     from layerfs.stores.containers_storage.places import Opened
 
 __all__ = ["Part", "SplitFile", "Stored"]
@@ -80,9 +80,11 @@ class Part:
     @functools.cached_property
     def layers(self) -> Mapping[str, LayerRecordText]:
         """The layers by ID, also those that are lost when the host starts anew."""
-        lasting = self._records(self.layers_file, parse_layers)
-        volatile = self._records(f"{self.opened.layers}/volatile-layers.json", parse_layers)
-        return {**volatile, **lasting}
+        volatile = f"{self.opened.layers}/volatile-layers.json"
+        found = [self._records(volatile, parse_layers), self._records(self.layers_file, parse_layers)]
+        if self.opened.run:
+            found.insert(0, self._records(volatile, parse_layers, self.opened.run))
+        return {own: record for records in found for own, record in records.items()}
 
     @property
     def images_file(self) -> str:
@@ -95,10 +97,14 @@ class Part:
         return f"{self.opened.layers}/layers.json"
 
     def _records(
-        self, path: str, parse: Callable[[bytes, Callable[[FormatError], object]], Mapping[str, Value]]
+        self,
+        path: str,
+        parse: Callable[[bytes, Callable[[FormatError], object]], Mapping[str, Value]],
+        directory: HostDir | None = None,
     ) -> Mapping[str, Value]:
-        """The records of a file; none where it is missing, or damaged, which is reported."""
-        name = self.directory.name_of(path)
+        """The records of a file, here or in `directory`; none where it is missing, or damaged (reported)."""
+        top = directory or self.directory
+        name = top.name_of(path)
 
         def tell(error: FormatError) -> None:
             self._report(
@@ -106,7 +112,7 @@ class Part:
             )
 
         def read() -> Mapping[str, Value] | None:
-            return parse_optional(self.directory, path, lambda content: parse(content, tell), _RECORDS_LIMIT)
+            return parse_optional(top, path, lambda content: parse(content, tell), _RECORDS_LIMIT)
 
         return attempt(self._report, read) or {}
 
@@ -166,18 +172,18 @@ class Part:
     @functools.cached_property
     def form(self) -> Form:
         """Which marks its layers have."""
-        from layerfs.stores.containers_storage.forms import Form, form_of  # noqa: PLC0415 - for trees alone
-
-        if self.opened.driver != "overlay":
+        top = FILES[self.opened.driver].partition("/{}")[0]
+        try:
+            with self.directory.subdir(top) as driver:
+                return form_of(driver)
+        except OSError:  # told when a layer is read
             return Form.KERNEL
-        directory = attempt(self._report, lambda: open_optional(self.directory, self.opened.driver))
-        return form_of(directory) if directory else Form.KERNEL
 
     @functools.cached_property
     def owner_of_layers(self) -> tuple[int, int] | None:
         """The user and group of the directory that has the layers; None where there is none."""
         try:
-            found = self.directory.lstat(self.opened.driver)
+            found = self.directory.lstat(FILES[self.opened.driver].partition("/{}")[0])
         except OSError:
             return None
         return found.st_uid, found.st_gid

@@ -19,13 +19,15 @@ from layerfs.model import NOWHERE, READ_WRITE, BareLayer, Container, Image, Laye
 from layerfs.stores.containers_storage.names import StorageLayerNames
 from layerfs.stores.containers_storage.overlaydirs import OverlayDirs
 from layerfs.stores.containers_storage.places import open_graph_root
-from layerfs.stores.containers_storage.storedimages import StoredImages
+from layerfs.stores.containers_storage.storedcontainers import StoredContainers
+from layerfs.stores.files import explain
 from layerfs.stores.metadata import Metadata
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from layerfs.formats.whiteouts import Dialect
     from layerfs.ids import ChainID
     from layerfs.model import Named
     from layerfs.stores.containers_storage.layers import StorageLayer
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["GraphRoot"]
 
 
-class GraphRoot(StoredImages):
+class GraphRoot(StoredContainers):
     """One graph root, alone or with others that have some of its layers; never written to."""
 
     @classmethod
@@ -46,7 +48,8 @@ class GraphRoot(StoredImages):
         Raises:
             DataRootError: there is none, or an additional store is none.
         """
-        opened = [open_graph_root(item) for item in (path, *options.additional_stores)]
+        own = open_graph_root(path, options.driver, options.run_root)
+        opened = [own, *map(open_graph_root, options.additional_stores)]
         return cls(opened, Metadata(options.metadata), options.userns)
 
     # -- layers --------------------------------------------------------------------------------
@@ -85,19 +88,11 @@ class GraphRoot(StoredImages):
 
     def layer_names(self, layers: Callable[[], Iterable[KnownLayer]]) -> StorageLayerNames:
         """The names of some layers, with the names of their records and short links."""
-        return StorageLayerNames(layers, lambda: self._dirs.by_link, lambda: self._record_names)
+        return StorageLayerNames(layers, lambda: self._dirs.by_link, lambda: self.record_names)
 
     @functools.cached_property
     def _dirs(self) -> OverlayDirs:
         return OverlayDirs(self.roots)
-
-    @functools.cached_property
-    def _record_names(self) -> Mapping[str, CacheID]:
-        found: dict[str, CacheID] = {}
-        for stored in self.storage.all.values():
-            for name in stored.record.names:
-                found.setdefault(name, stored.record.id)
-        return found
 
     def known_layers(self) -> Iterator[KnownLayer]:
         """Every layer of an image, and then every other with a record."""
@@ -168,7 +163,6 @@ class GraphRoot(StoredImages):
 
     def content_size(self, layer: BareLayer) -> int | None:
         """Bytes of the files of a layer that is no image's; None where they cannot be read (reported)."""
-        from layerfs.stores.files import explain  # noqa: PLC0415 - as below
         from layerfs.stores.inodesizes import inode_sizes  # noqa: PLC0415 - few ask
 
         def count() -> int:
@@ -180,6 +174,11 @@ class GraphRoot(StoredImages):
                 raise explain(error, directory.display) from error
 
         return attempt(self.report, count)
+
+    @property
+    def dialect(self) -> Dialect:
+        """Which extended attributes are overlayfs's own in what `tree` gives of a single layer."""
+        return self.roots[0].form.dialect
 
     # -- trees ---------------------------------------------------------------------------------
 
