@@ -25,7 +25,7 @@ from layerfs.errors import (
     NotADataRoot,
     UnsupportedStorageDriver,
 )
-from layerfs.stores.docker.files import open_optional
+from layerfs.stores.files import open_optional
 from layerfs.stores.looks import is_filled, is_there, open_top
 
 if TYPE_CHECKING:
@@ -124,10 +124,6 @@ def _refuse_other_stores(directory: HostDir, names: set[str]) -> None:
         raise NotADataRoot(
             f"{where}: a root with user namespace remapping; its data roots are {listed}",
             hint=f"choose one: --root {where}/{subroots[0]}",
-        )
-    if {"overlay-images", "overlay-layers"} & names:
-        raise UnsupportedStorageDriver(
-            f"{where}: a containers-storage root (Podman, CRI-O, Buildah), which layerfs does not read yet"
         )
     if {"containers", "volumes"} <= names or {"containers", "engine-id"} <= names:
         beside = posixpath.normpath(posixpath.join(where, "../containerd"))

@@ -22,7 +22,7 @@ from layerfs.errors import CorruptStore, DataRootError
 from layerfs.formats.idmap import SAME, IDMap, IDRange, Owners, parse_owners, shifted
 from layerfs.formats.tarsplit import Member
 from layerfs.formats.whiteouts import USER
-from layerfs.stores.docker.layerarchive import LayerArchive
+from layerfs.stores.layerarchive import LayerArchive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -21,10 +21,10 @@ from layerfs.formats.whiteouts import TRUSTED
 from layerfs.ids import CacheID
 from layerfs.layerchain import walk_down
 from layerfs.stores.docker.fidelity import Fidelity
-from layerfs.stores.docker.layerarchive import LayerArchive
 from layerfs.stores.docker.layerdb import TAR_SPLIT
 from layerfs.stores.docker.overlay2 import MAX_STACK
 from layerfs.stores.docker.owners import OwnerJudge
+from layerfs.stores.layerarchive import LayerArchive
 from layerfs.tree.overlay import OverlayLayer, RawLayer
 from layerfs.tree.union import UnionTree
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from layerfs.capabilities import Volume
 from layerfs.damage import attempt
-from layerfs.stores.docker.files import explain, open_optional
-from layerfs.stores.docker.overlay2 import inode_sizes
+from layerfs.stores.files import explain, open_optional
+from layerfs.stores.inodesizes import inode_sizes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,114 @@
+"""The small files in a layer's directory, which repeat what layers.json says: read to be checked only.
+
+Source: containers/storage `drivers/overlay/overlay.go`.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import TYPE_CHECKING
+
+from layerfs.errors import BrokenChain, CorruptStore, MissingFile
+from layerfs.formats.layerfiles import parse_link, parse_lower
+from layerfs.ids import CacheID, InvalidID
+from layerfs.stores.files import parse_optional
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from layerfs.ids import LinkID
+    from layerfs.stores.containers_storage.parts import Part, Stored
+
+__all__ = ["OverlayDirs"]
+
+
+class OverlayDirs:
+    """The links of the layers of some roots."""
+
+    def __init__(self, roots: Sequence[Part]) -> None:
+        """Read them from `roots`, which may have links to one another's layers."""
+        self._roots = roots
+
+    def link(self, stored: Stored) -> LinkID | None:
+        """A layer's short name, or None where it is missing; raises `CorruptStore`."""
+        path = f"{stored.part.layer_path(stored.record.id)}/link"
+        return parse_optional(stored.part.directory, path, parse_link)
+
+    def lower(self, stored: Stored) -> tuple[LinkID, ...] | None:
+        """The short names of the layers below, uppermost first, or None where there is no file."""
+        path = f"{stored.part.layer_path(stored.record.id)}/lower"
+        return parse_optional(stored.part.directory, path, parse_lower)
+
+    @functools.cached_property
+    def by_link(self) -> Mapping[str, CacheID]:
+        """The layers by the short links that lead to them; the first root's counts."""
+        found: dict[str, CacheID] = {}
+        for part in self._roots:
+            try:
+                with part.directory.subdir("overlay/l") as directory:
+                    for name in directory.names():
+                        if layer := _led_to(directory.readlink(name)):
+                            found.setdefault(os.fsdecode(name), layer)
+            except OSError:
+                continue
+        return found
+
+    def problems(self, stack: Sequence[Stored]) -> Iterator[CorruptStore]:
+        """What of a stack, uppermost first, does not agree with layers.json."""
+        links: list[LinkID | None] = []
+        for stored in stack:
+            try:
+                links.append(self.link(stored))
+                problem = self._link_problem(stored, links[-1])
+            except CorruptStore as error:
+                links.append(None)
+                problem = error
+            if problem:
+                yield problem
+        if stack:
+            try:
+                lower = self.lower(stack[0])
+            except CorruptStore as error:
+                yield error
+            else:
+                yield from self._lower_problem(stack, lower, links[1:])
+
+    def _link_problem(self, stored: Stored, link: LinkID | None) -> CorruptStore | None:
+        name = f"{stored.part.directory.name_of(stored.part.layer_path(stored.record.id))}/link"
+        if link is None:
+            return MissingFile(name, "the file is missing")
+        target = self.by_link.get(link)
+        if target == stored.record.id:
+            return None
+        short = stored.part.directory.name_of(f"overlay/l/{link}")
+        if target is None:
+            return MissingFile(short, "the short link is missing", expected=f"../{stored.record.id}/diff")
+        return BrokenChain(short, "the short link leads elsewhere", expected=stored.record.id, found=target)
+
+    def _lower_problem(
+        self, stack: Sequence[Stored], lower: Sequence[LinkID] | None, links: Sequence[LinkID | None]
+    ) -> Iterator[CorruptStore]:
+        top = stack[0]
+        name = f"{top.part.directory.name_of(top.part.layer_path(top.record.id))}/lower"
+        if lower is None:
+            if links:
+                yield MissingFile(name, "the file is missing: the engine would show this layer alone")
+        elif len(lower) != len(links):
+            problem = "not the layers that layers.json names"
+            yield BrokenChain(name, problem, expected=str(len(links)), found=str(len(lower)))
+        else:
+            for found, wanted in zip(lower, links, strict=True):
+                if wanted and found != wanted:
+                    problem = "not the layers that layers.json names"
+                    yield BrokenChain(name, problem, expected=wanted, found=found)
+                    return
+
+
+def _led_to(target: bytes) -> CacheID | None:
+    """The layer that the text of a short link names: `../<ID>/diff`, or an absolute path with this end."""
+    head, _, tail = os.fsdecode(target).rpartition("/")
+    try:
+        return CacheID(head.rpartition("/")[2]) if tail == "diff" and "/" in head else None
+    except InvalidID:
+        return None

@@ -1,0 +1,204 @@
+"""One root of a store, and what is written down in it.
+
+A store may have its images in another root than its containers, and use those of further roots.
+
+Sources: containers/storage `store.go`, `images.go`, `layers.go`.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from layerfs.damage import attempt
+from layerfs.errors import DataRootUnreadable, DigestMismatch, MalformedFile, MissingFile
+from layerfs.formats.errors import FormatError
+from layerfs.formats.graphroot import big_data_file, parse_images, parse_layers
+from layerfs.ids import BlobDigest
+from layerfs.stores.containers_storage.places import FILES
+from layerfs.stores.files import JSON_LIMIT, explain, open_optional, parse_optional, read_file
+from layerfs.stores.sealed import SealedDirs
+from layerfs.witness import LISTENERS, tell_of_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from layerfs.errors import CorruptStore
+    from layerfs.formats.graphroot import BigData, ImageRecord, LayerRecordText
+    from layerfs.hostdir import HostDir
+    from layerfs.ids import CacheID, ChainID
+    from layerfs.stores.containers_storage.places import Opened
+
+__all__ = ["Part", "SplitFile", "Stored"]
+
+_RECORDS_LIMIT = 256 << 20
+"""The most bytes of a file of records: a hundred thousand layers take less."""
+
+Value = TypeVar("Value")
+
+
+class Stored(NamedTuple):
+    """A layer with the root in which it is.
+
+    Attributes:
+        record: what is written down.
+        part: the root.
+    """
+
+    record: LayerRecordText
+    part: Part
+
+
+class Part:
+    """One graph root, image store or additional store; every file of records is read once.
+
+    Attributes:
+        opened: the directory, and its driver.
+        directory: the same, alone.
+    """
+
+    def __init__(self, opened: Opened, report: Callable[[CorruptStore], object]) -> None:
+        """Read a root that is open; `report` is told of damage."""
+        self.opened = opened
+        self.directory = opened.directory
+        self._report = report
+
+    # -- records -------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def images(self) -> Mapping[str, ImageRecord]:
+        """The images by ID."""
+        return self._records(self.images_file, parse_images)
+
+    @functools.cached_property
+    def layers(self) -> Mapping[str, LayerRecordText]:
+        """The layers by ID, also those that are lost when the host starts anew."""
+        lasting = self._records(self.layers_file, parse_layers)
+        volatile = self._records(f"{self.opened.layers}/volatile-layers.json", parse_layers)
+        return {**volatile, **lasting}
+
+    @property
+    def images_file(self) -> str:
+        """The path of images.json, below the root."""
+        return f"{self.opened.images}/images.json"
+
+    @property
+    def layers_file(self) -> str:
+        """The path of layers.json, below the root."""
+        return f"{self.opened.layers}/layers.json"
+
+    def _records(
+        self, path: str, parse: Callable[[bytes, Callable[[FormatError], object]], Mapping[str, Value]]
+    ) -> Mapping[str, Value]:
+        """The records of a file; none where it is missing, or damaged, which is reported."""
+        name = self.directory.name_of(path)
+
+        def tell(error: FormatError) -> None:
+            self._report(
+                MalformedFile(error.place(name), error.problem, expected=error.expected, found=error.found)
+            )
+
+        def read() -> Mapping[str, Value] | None:
+            return parse_optional(self.directory, path, lambda content: parse(content, tell), _RECORDS_LIMIT)
+
+        return attempt(self._report, read) or {}
+
+    # -- documents -----------------------------------------------------------------------------
+
+    def document_path(self, owner: str, key: str) -> str:
+        """The path of a document of an image, below the root; raises `MalformedFile` for a wrong key."""
+        try:
+            return f"{self.opened.images}/{owner}/{big_data_file(key)}"
+        except FormatError as error:
+            name = self.directory.name_of(self.images_file)
+            raise MalformedFile(f"{name}: {owner}", error.problem, found=error.found) from error
+
+    def document(self, owner: str, key: str, noted: BigData | None = None) -> bytes:
+        """A document of an image; raises `CorruptStore` where it is missing, or not what is noted of it."""
+        path = self.document_path(owner, key)
+        content = read_file(self.directory, path, JSON_LIMIT)
+        found, wanted = BlobDigest.of(content), _digest_of(key, noted)
+        if wanted and wanted != found:
+            raise DigestMismatch(
+                self.directory.name_of(path), "the document was altered", expected=wanted, found=found
+            )
+        return content
+
+    # -- files of layers -----------------------------------------------------------------------
+
+    @functools.cached_property
+    def _layers_dirs(self) -> SealedDirs:
+        top = FILES[self.opened.driver].partition("/{}")[0]
+        try:
+            directory = open_optional(self.directory, top)
+        except (MalformedFile, DataRootUnreadable) as error:
+            self._report(error)
+            directory = None
+        return SealedDirs(self.directory, top, directory)
+
+    def files_path(self, layer: CacheID) -> str:
+        """The path of a layer's files, below the root."""
+        return FILES[self.opened.driver].format(layer)
+
+    def layer_path(self, layer: CacheID) -> str:
+        """The path of a layer's directory, below the root."""
+        return self.files_path(layer).removesuffix("/diff")
+
+    def files(self, layer: CacheID) -> HostDir:
+        """A layer's files, which have a descriptor only while they are used; raises `CorruptStore`."""
+        path = self.files_path(layer)
+        top = FILES[self.opened.driver].partition("{}")[0]
+        try:
+            return self._layers_dirs.open(path.removeprefix(top))
+        except FileNotFoundError as error:
+            name = self.directory.name_of(path)
+            raise MissingFile(name, "the layer's directory is missing") from error
+        except OSError as error:
+            raise explain(error, self.directory.name_of(path)) from error
+
+    @functools.cached_property
+    def by_mount_program(self) -> bool:
+        """Whether layers were written by fuse-overlayfs, whose marks are files."""
+        found = attempt(
+            self._report,
+            lambda: parse_optional(self.directory, f"{self.opened.driver}/.has-mount-program", bytes.strip),
+        )
+        return found == b"true"
+
+
+def _digest_of(key: str, noted: BigData | None) -> str | None:
+    """What a document must hash to: by its key, or else as noted; None where neither tells."""
+    own = key.removeprefix("manifest-")
+    wanted = own if own.startswith("sha256:") else noted.digest if noted else None
+    return wanted if wanted and wanted.startswith("sha256:") else None
+
+
+class SplitFile:
+    """The tar-split file of one layer: it may be in another root than the layer; see `TarSplits`."""
+
+    def __init__(self, layer: CacheID, parts: tuple[Part, ...]) -> None:
+        """The file of `layer`, looked for in `parts`."""
+        self._layer = layer
+        self._parts = parts
+
+    def _path(self, part: Part) -> str:
+        return f"{part.opened.layers}/{self._layer}.tar-split.gz"
+
+    def tar_split_name(self, chain: ChainID) -> str:  # noqa: ARG002 - it is of one layer
+        """See `TarSplits`."""
+        return self._parts[0].directory.name_of(self._path(self._parts[0]))
+
+    def tar_split(self, chain: ChainID) -> int | None:  # noqa: ARG002
+        """See `TarSplits`."""
+        for part in self._parts:
+            path = self._path(part)
+            try:
+                fd = part.directory.open_file(path)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise explain(error, part.directory.name_of(path)) from error
+            if LISTENERS:
+                tell_of_file(part.directory.name_of(path), fd)
+            return fd
+        return None

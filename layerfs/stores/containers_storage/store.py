@@ -1,0 +1,238 @@
+"""A graph root of containers/storage, opened for reading: the same questions as of a Docker data root.
+
+    store = GraphRoot.open("/var/lib/containers/storage", Options())
+    tree = store.tree(store.image("nginx"))
+
+The layers below a layer are those that layers.json names; `lower`, `link` and `l/` only repeat that.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Self
+
+from layerfs.damage import attempt
+from layerfs.errors import BrokenChain, CorruptStore, LayerNotFound
+from layerfs.formats.whiteouts import TRUSTED
+from layerfs.ids import CacheID
+from layerfs.layernames import KnownLayer
+from layerfs.model import NOWHERE, READ_WRITE, BareLayer, Container, Image, Layer, Place
+from layerfs.stores.containers_storage.names import StorageLayerNames
+from layerfs.stores.containers_storage.overlaydirs import OverlayDirs
+from layerfs.stores.containers_storage.places import open_graph_root
+from layerfs.stores.containers_storage.storedimages import StoredImages
+from layerfs.tree.overlay import OverlayLayer, RawLayer
+from layerfs.tree.union import UnionTree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from layerfs.ids import ChainID
+    from layerfs.model import Named
+    from layerfs.stores.containers_storage.layers import StorageLayer
+    from layerfs.stores.containers_storage.parts import Stored
+    from layerfs.stores.registry import Options
+    from layerfs.tree.source import LayerSource, StoredLayer
+
+__all__ = ["GraphRoot"]
+
+
+class GraphRoot(StoredImages):
+    """One graph root, alone or with others that have some of its layers; never written to."""
+
+    @classmethod
+    def open(cls, path: str, options: Options) -> Self:
+        """Open a graph root, or the one below an evidence tree.
+
+        Raises:
+            DataRootError: there is none, or an additional store is none.
+        """
+        return cls([open_graph_root(item) for item in (path, *options.additional_stores)])
+
+    # -- layers --------------------------------------------------------------------------------
+
+    def chain(self, image: Image, up_to: int | None = None) -> tuple[StorageLayer, ...]:
+        """The image's layers, base first, or the lowest `up_to`; raises `CorruptStore`.
+
+        Where there are several copies of a layer, it is that on which its record stands.
+        """
+        own = self._own_chain(self.own_image(image))
+        return tuple(own.get(chain) or self.record(chain) for chain in image.chain[:up_to])
+
+    def _own_chain(self, image: Image) -> Mapping[ChainID, StorageLayer]:
+        top = self.own_image(image).top
+        try:
+            stack = self.storage.walk(top) if top else []
+        except CorruptStore:  # told with the layer that is asked for
+            return {}
+        layers = [self.storage.layer(stored.record.id) for stored in stack]
+        found = {layer.chain_id: layer for layer in layers if layer}
+        if stack and image.chain and image.chain[-1] not in found:
+            name = self._images.file_name(image.id)
+            problem = "its layer is not the uppermost of its config"
+            wanted = image.chain[-1]
+            found_top = layers[0].chain_id if layers[0] else None
+            self.report(BrokenChain(name, problem, expected=wanted, found=found_top))
+        return found
+
+    def stored(self, layer: Layer | BareLayer) -> Stored:
+        """The record of a layer; raises `CorruptStore`."""
+        if isinstance(layer, BareLayer):
+            return self.storage.stored(CacheID(layer.cache_id))
+        return self.own_layer(layer).stored
+
+    # -- places --------------------------------------------------------------------------------
+
+    def layer_names(self, layers: Callable[[], Iterable[KnownLayer]]) -> StorageLayerNames:
+        """The names of some layers, with the names of their records and short links."""
+        return StorageLayerNames(layers, lambda: self._dirs.by_link, lambda: self._record_names)
+
+    @functools.cached_property
+    def _dirs(self) -> OverlayDirs:
+        return OverlayDirs(self.roots)
+
+    @functools.cached_property
+    def _record_names(self) -> Mapping[str, CacheID]:
+        found: dict[str, CacheID] = {}
+        for stored in self.storage.all.values():
+            for name in stored.record.names:
+                found.setdefault(name, stored.record.id)
+        return found
+
+    def known_layers(self) -> Iterator[KnownLayer]:
+        """Every layer of an image, and then every other with a record."""
+        known: set[str] = set()
+        for layer in self.layers():
+            known.add(layer.cache_id)
+            yield KnownLayer(layer.chain_id, layer.diff_id, layer.cache_id)
+        for place in self.places():
+            if place not in known:
+                yield KnownLayer(None, None, place)
+
+    def places(self) -> Sequence[str]:
+        """Every layer by its ID, sorted."""
+        return sorted(self.storage.all)
+
+    def bare_layer(self, place: str) -> Layer | BareLayer:
+        """The layer of an ID: a further copy of an image's, a container's, or one that is neither."""
+        if place not in self.storage.all:
+            raise LayerNotFound(f"no such layer: {place}")
+        own = CacheID(place)
+        layer = attempt(self.report, lambda: self.storage.layer(own))
+        return layer or self._bare(own)
+
+    def _bare(self, layer: CacheID) -> BareLayer:
+        owner = self._owners.get(layer)
+        return BareLayer(layer, READ_WRITE, owner.id) if owner else BareLayer(layer)
+
+    @functools.cached_property
+    def _owners(self) -> Mapping[str, Container]:
+        return {layer.cache_id: item for item in self.containers() for layer in item.own}
+
+    def chain_of_twin(self, place: str) -> ChainID | None:
+        """The layer of which a place has a further copy, as one with other owners; None if it has none."""
+        return next(
+            (
+                chain
+                for chain, found in self.storage.by_chain.items()
+                if any(layer.cache_id == place for layer in found[1:])
+            ),
+            None,
+        )
+
+    def place(self, layer: Layer | BareLayer) -> Place:
+        """A layer's directory and its short name; what is missing is reported."""
+        stored = attempt(self.report, lambda: self.stored(layer))
+        if stored is None or attempt(self.report, lambda: stored.part.files(stored.record.id)) is None:
+            return NOWHERE
+        path = stored.part.directory.name_of(stored.part.layer_path(stored.record.id))
+        return Place(path, attempt(self.report, lambda: self._dirs.link(stored)) if self._has_links else None)
+
+    @property
+    def _has_links(self) -> bool:
+        return self.driver == "overlay"
+
+    def place_path(self, place: str) -> str:
+        """The directory of a layer, below the store's own path."""
+        return self._below(place, files=False)
+
+    def files_path(self, place: str) -> str:
+        """The directory of its files."""
+        return self._below(place, files=True)
+
+    def _below(self, place: str, *, files: bool) -> str:
+        own = CacheID(place)
+        part = self.storage.all[own].part if own in self.storage.all else self.roots[0]
+        path = part.files_path(own) if files else part.layer_path(own)
+        return path if part is self.roots[0] else part.directory.name_of(path)
+
+    def content_size(self, layer: BareLayer) -> int | None:
+        """Bytes of the files of a layer that is no image's; None where they cannot be read (reported)."""
+        from layerfs.stores.files import explain  # noqa: PLC0415 - as below
+        from layerfs.stores.inodesizes import inode_sizes  # noqa: PLC0415 - few ask
+
+        def count() -> int:
+            files = self.stored(layer)
+            directory = files.part.files(files.record.id)
+            try:
+                return sum(inode_sizes(directory).values())
+            except OSError as error:
+                raise explain(error, directory.display) from error
+
+        return attempt(self.report, count)
+
+    # -- trees ---------------------------------------------------------------------------------
+
+    def stack(self, subject: Named) -> tuple[Layer | BareLayer, ...]:
+        """Every layer of an image, a container or a chain, base first; raises `CorruptStore`."""
+        if isinstance(subject, Image):
+            return self.chain(subject)
+        if isinstance(subject, Container):
+            top = next(iter(reversed(subject.own)), None)
+            return self._stack_to(CacheID(top.cache_id)) if top else ()
+        return self._stack_to(self.stored(subject).record.id)
+
+    def _stack_to(self, top: CacheID) -> tuple[Layer | BareLayer, ...]:
+        found: list[Layer | BareLayer] = []
+        for stored in reversed(self.storage.walk(top)):
+            own = stored.record.id
+            found.append(self.storage.layer(own) or self._bare(own))
+        return tuple(found)
+
+    def layers_below(self, container: Container) -> tuple[Layer, ...]:
+        """The layers of the image that a container stands on, base first; raises `CorruptStore`."""
+        return tuple(item for item in self.stack(container) if isinstance(item, Layer))
+
+    def tree(self, subject: Named, *, up_to: int | None = None) -> UnionTree:
+        """The tree of an image, a container, or a single layer (as it is stored); see `Store.tree`."""
+        if isinstance(subject, (Layer, BareLayer)):
+            return UnionTree([self._stored_layer(subject)])
+        if isinstance(subject, Image):
+            stack: Sequence[Layer | BareLayer] = self.chain(
+                subject, None if up_to is None else self.layer_number(subject, up_to)
+            )
+        else:
+            stack = self.stack(subject)
+        return self._union(stack)
+
+    def tree_below(self, top: Layer | BareLayer) -> UnionTree:
+        """The union of a layer and of all below it; raises `CorruptStore`."""
+        return self._union(self.stack(top))
+
+    def _union(self, stack: Sequence[Layer | BareLayer]) -> UnionTree:
+        """The union of layers, base first; what does not agree with layers.json is reported."""
+        if self._has_links:
+            for problem in self._dirs.problems([self.stored(layer) for layer in reversed(stack)]):
+                self.report(problem)
+        return UnionTree([self.source(layer) for layer in reversed(stack)])
+
+    def source(self, layer: Layer | BareLayer) -> LayerSource:
+        """A layer by itself as overlayfs reads it; raises `CorruptStore`."""
+        return OverlayLayer(self._stored_layer(layer), TRUSTED)
+
+    def _stored_layer(self, layer: Layer | BareLayer) -> StoredLayer:
+        stored = self.stored(layer)
+        if stored.record.incomplete:
+            name = f"{stored.part.directory.name_of(stored.part.layers_file)}: {stored.record.id}"
+            self.report(BrokenChain(name, "the layer was never finished: the engine removes it"))
+        return RawLayer(stored.part.files(stored.record.id))

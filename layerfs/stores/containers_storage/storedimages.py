@@ -1,0 +1,182 @@
+"""The part of a graph root that tells which images there are, and what they take."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from layerfs.accounts import ImageParts
+from layerfs.accounts import Part as Account
+from layerfs.damage import attempt
+from layerfs.errors import BrokenChain, CorruptStore
+from layerfs.formats.repositories import Repositories, RepositoryRow
+from layerfs.ids import ImageID
+from layerfs.model import Image, added_up
+from layerfs.store import Store
+from layerfs.stores.containers_storage.images import Images, StorageImage
+from layerfs.stores.containers_storage.layers import Layers, StorageLayer
+from layerfs.stores.containers_storage.names import StorageNames
+from layerfs.stores.containers_storage.parts import Part, SplitFile
+from layerfs.stores.layerarchive import LayerArchive
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from layerfs.ids import CacheID, ChainID, ContainerID, DiffID
+    from layerfs.model import Layer
+    from layerfs.stores.containers_storage.places import Opened
+    from layerfs.stores.originaltar import OriginalTar
+
+__all__ = ["StoredImages"]
+
+
+class StoredImages(Store):
+    """The images and the records of layers of one store.
+
+    Attributes:
+        directory: the graph root.
+        roots: it, and the roots that it is read with, in the order in which they are looked through.
+        driver: how its layers are stored.
+        storage: its layers.
+    """
+
+    kind = "containers-storage"
+    place_word = "layer ID"
+    has_every_layer_unpacked = True
+
+    def __init__(self, opened: Sequence[Opened]) -> None:
+        """Read a store of roots that are open, the graph root first."""
+        own = opened[0]
+        super().__init__(own.directory.display)
+        self.directory = own.directory
+        self.driver = own.driver
+        self.roots = tuple(Part(item, self.report) for item in opened)
+        self._images = Images(self.roots, self.report)
+        self.storage = Layers(self.roots, lambda: self._diff_ids, self.report)
+
+    @property
+    def noun(self) -> str:
+        """What to call it in a sentence."""
+        return "a store of Podman, CRI-O or Buildah"
+
+    def evidence(self) -> set[tuple[int, int]]:
+        """Every root, and its directory of layers, which may be mounted elsewhere as well."""
+        found = [part.directory.lstat() for part in self.roots]
+        return {(status.st_dev, status.st_ino) for status in found}
+
+    @functools.cached_property
+    def _diff_ids(self) -> Mapping[CacheID, DiffID]:
+        """The diff IDs of layers as the configs of images tell them, where there are as many layers."""
+        found: dict[CacheID, DiffID] = {}
+        for top, diff_ids in self._images.diff_ids():
+            chain = attempt(self.report, functools.partial(self.storage.walk, top)) or ()
+            if len(chain) == len(diff_ids):
+                pairs = zip(reversed(chain), diff_ids, strict=True)
+                found.update((stored.record.id, diff_id) for stored, diff_id in pairs)
+        return found
+
+    # -- images --------------------------------------------------------------------------------
+
+    def image_ids(self, beginning: str = "") -> Sequence[ImageID]:
+        """Every image, sound or not, whose digits begin so; sorted."""
+        return sorted(found for found in self._images.all if found.hex.startswith(beginning))
+
+    def has_image(self, image_id: ImageID) -> bool:
+        """Whether there is an image of this ID, sound or not."""
+        return image_id in self._images.all
+
+    def read_image(self, image_id: ImageID) -> StorageImage:
+        """The image of this ID; raises `CorruptStore`."""
+        return self._images.image(image_id)
+
+    def own_image(self, image: Image) -> StorageImage:
+        """The image as this store has it; raises `CorruptStore`."""
+        return image if isinstance(image, StorageImage) else self.read_image(image.id)
+
+    def config_bytes(self, image: Image) -> bytes:
+        """The config of an image, byte for byte; raises `CorruptStore`."""
+        return self._images.config_bytes(image.id)
+
+    @functools.cached_property
+    def names(self) -> StorageNames:
+        """Resolves names."""
+        return StorageNames(self, self._images)
+
+    @functools.cached_property
+    def repositories(self) -> Repositories:
+        """The names that are references."""
+        rows = [RepositoryRow(name, own) for name, own in self._images.by_reference.items()]
+        return Repositories(tuple(sorted(rows, key=lambda row: row.reference.familiar)))
+
+    def other_names(self) -> Sequence[str]:
+        """The names that are no references."""
+        return list(self._images.by_other_name)
+
+    def record_name(self, of: ImageID | ChainID | ContainerID) -> str:
+        """The file with the record of an image or a layer, for messages."""
+        if isinstance(of, ImageID):
+            return self._images.file_name(of)
+        return f"{self.directory.name_of(self.roots[0].layers_file)}: {of}"
+
+    # -- sizes ---------------------------------------------------------------------------------
+
+    def layer_size(self, chain: ChainID) -> int | None:
+        """Bytes of a layer's tar, as noted, or else by its headers; None where neither tells (reported)."""
+        layer = attempt(self.report, lambda: self.record(chain))
+        if layer is None or layer.size is not None:
+            return layer.size if layer else None
+        return attempt(self.report, lambda: self.archive(layer).size(cut=True))
+
+    def size(self, image: Image) -> int | None:
+        """The size of an image as Podman prints it: the tars of its layers, and its documents."""
+        return added_up(part.size for part in self.parts(image).counted)
+
+    def parts(self, image: Image) -> ImageParts:
+        """The layers of an image, and its documents as one part."""
+        own = self.own_image(image)
+        layers = (Account(chain, self.layer_size(chain), is_layer=True) for chain in image.chain)
+        documents = Account(f"documents of {image.id}", own.data_size, shareable=False)
+        return ImageParts((*layers, documents))
+
+    # -- layers --------------------------------------------------------------------------------
+
+    def layers(self) -> Sequence[StorageLayer]:
+        """Every sound layer of images, by chain ID; damaged ones are reported and left out."""
+        return [found[0] for _, found in sorted(self.storage.by_chain.items())]
+
+    def record(self, chain: ChainID) -> StorageLayer:
+        """The layer of this chain ID; raises `CorruptStore`, also where there is none."""
+        found = self.storage.by_chain.get(chain)
+        if found is None:
+            raise self._why_absent(chain)
+        return found[0]
+
+    def _why_absent(self, chain: ChainID) -> CorruptStore:
+        """Why an image's layer is not there: what its way down ends at."""
+        for image_id in self.image_ids():
+            try:
+                image = self.read_image(image_id)
+                if chain in image.chain and image.top:
+                    self.storage.walk(image.top)
+            except CorruptStore as error:
+                if self.load_image(image_id):
+                    return error.again()
+        name = self.directory.name_of(self.roots[0].layers_file)
+        return BrokenChain(name, "there is no layer of this chain ID", expected=chain)
+
+    def own_layer(self, layer: Layer) -> StorageLayer:
+        """The layer as this store has it; raises `CorruptStore`."""
+        return layer if isinstance(layer, StorageLayer) else self.record(layer.chain_id)
+
+    def archive(self, layer: Layer) -> LayerArchive:
+        """The tar that a layer was unpacked from; raises `CorruptStore` where its directory is missing."""
+        own = self.own_layer(layer)
+        part = own.stored.part
+        roots = (part, *(item for item in self.roots if item is not part))
+        return LayerArchive(own.chain_id, SplitFile(own.cache_id, roots), part.files(own.cache_id))
+
+    def layer_tar(self, layer: Layer) -> OriginalTar:
+        """The tar that a layer was unpacked from; raises `CorruptStore` where its directory is missing."""
+        from layerfs.stores.originaltar import OriginalTar  # noqa: PLC0415 - only exports need it
+
+        return OriginalTar(self.archive(layer), layer.diff_id)
