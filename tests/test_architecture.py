@@ -26,7 +26,7 @@ FLOORS = (
     ("layerfs.formats",),
     ("layerfs.hostfile", "layerfs.reserves", "layerfs.syscalls", "layerfs.witness"),
     ("layerfs.hostdir", "layerfs.likely"),
-    ("layerfs.boltfile", "layerfs.pool"),
+    ("layerfs.boltfile", "layerfs.pool", "layerfs.sqlitefile"),
     ("layerfs.cache", "layerfs.tree"),
     ("layerfs.accounts", "layerfs.damage", "layerfs.model", "layerfs.steps"),
     ("layerfs.layerchain", "layerfs.layertar"),
@@ -79,6 +79,7 @@ ONLY_IMPORTER = {
     "tabulate": "layerfs_cli.emit",
     "click": "layerfs_cli",
     "fastcrc": "layerfs.formats.checksum",
+    "sqlite3": "layerfs.formats.sqlite",
     "textual": "layerfs_cli.explore",
     "rich": "layerfs_cli.explore",
 }

@@ -125,7 +125,7 @@ def _status(config: ContainerConfig, now_ns: int) -> str:
     if recorded in LIVE:
         since = f" (started {_ago(state.started_ns, now_ns)})" if state.started_ns is not None else ""
         return f"Last seen {recorded}{since}"
-    if recorded != "exited":
+    if recorded not in ("exited", "stopped"):
         return {"removing": "Removal In Progress"}.get(recorded, recorded.capitalize())
     if state.finished_ns is None:
         return ""

@@ -55,6 +55,11 @@ class RawLayer(Unmarked):
         return self._directory
 
     @property
+    def is_as_on_disk(self) -> bool:
+        """Whether whiteouts, marks and attributes are shown as they lie in the directory."""
+        return True
+
+    @property
     def has_owners_of_disk(self) -> bool:
         """Whether owners are those on disk: those of no user namespace."""
         return self._owners is None
@@ -178,6 +183,11 @@ class OverlayLayer:
     def identity(self) -> Hashable:
         """What is read, and in which dialect."""
         return self._stored.identity, self._dialect
+
+    @property
+    def root_is_opaque(self) -> bool:
+        """What the stored layer says, which knows whether its engine asks the root."""
+        return self._stored.root_is_opaque
 
     def statvfs(self) -> os.statvfs_result:
         """The file system `diff/` is on."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from layerfs.formats.descriptors import Manifest
     from layerfs.formats.graphroot import ImageRecord
+    from layerfs.formats.imageconfig import ImageConfig
     from layerfs.ids import CacheID, DiffID
     from layerfs.stores.containers_storage.parts import Part
 
@@ -56,11 +57,23 @@ class StorageImage(Image):
         record: what images.json has of it.
         part: the root in which it is.
         other_names: names that are no references.
+        find_parent: finds `parent`, for which it reads every image.
     """
 
     record: ImageRecord = field(kw_only=True)
     part: Part = field(kw_only=True)
     other_names: tuple[str, ...] = ()
+    find_parent: Callable[[ImageConfig], ImageID | None] = field(kw_only=True, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Leave the parent to be found when it is asked for."""
+        vars(self).pop("parent", None)
+
+    # the field of a frozen class is read-only too
+    @functools.cached_property  # type: ignore[misc]
+    def parent(self) -> str | None:
+        """The ID of the image that it was made from, as Podman tells it."""
+        return self.find_parent(self.config)
 
     @property
     def target_digest(self) -> str | None:
@@ -87,10 +100,17 @@ class StorageImage(Image):
 class Images:
     """The images of all roots of one store: of two with one ID the first root's counts."""
 
-    def __init__(self, parts: Sequence[Part], report: Callable[[CorruptStore], object]) -> None:
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        find_parent: Callable[[ImageConfig], ImageID | None],
+        report: Callable[[CorruptStore], object],
+    ) -> None:
         """Join the images of `parts`; `report` is told of damage."""
         self._parts = parts
+        self._find_parent = find_parent
         self._report = report
+        self._read: dict[ImageID, StorageImage] = {}
 
     @functools.cached_property
     def all(self) -> Mapping[ImageID, _Noted]:
@@ -116,7 +136,12 @@ class Images:
         return found
 
     def image(self, image_id: ImageID) -> StorageImage:
-        """The image of this ID; raises `CorruptStore`."""
+        """The image of this ID, read once; raises `CorruptStore`."""
+        if image_id not in self._read:
+            self._read[image_id] = self._image(image_id)
+        return self._read[image_id]
+
+    def _image(self, image_id: ImageID) -> StorageImage:
         record, part = self.noted(image_id)
         content = self.config_bytes(image_id)
         try:
@@ -125,7 +150,15 @@ class Images:
             name = part.directory.name_of(part.document_path(record.id, self._config_key(image_id)))
             raise MalformedFile(name, error.problem, expected=error.expected, found=error.found) from error
         references, others = self.names(image_id)
-        return StorageImage(image_id, references, config, record=record, part=part, other_names=others)
+        return StorageImage(
+            image_id,
+            references,
+            config,
+            record=record,
+            part=part,
+            other_names=others,
+            find_parent=self._find_parent,
+        )
 
     # -- documents -----------------------------------------------------------------------------
 
@@ -193,13 +226,26 @@ class Images:
             found += [key.removeprefix(_BY_DIGEST) for key in record.big_data if key.startswith(_BY_DIGEST)]
             yield from ((digest, image_id) for digest in dict.fromkeys(found))
 
+    def sound(self) -> Iterator[StorageImage]:
+        """Every sound image, in the order of the records; the others are reported."""
+        for image_id in self.all:
+            image = attempt(self._report, functools.partial(self.image, image_id))
+            if image:
+                yield image
+
+    @functools.cached_property
+    def by_top(self) -> Mapping[CacheID, ImageID]:
+        """The first image of each uppermost layer."""
+        found: dict[CacheID, ImageID] = {}
+        for image_id, noted in self.all.items():
+            if noted.record.layer:
+                found.setdefault(noted.record.layer, image_id)
+        return found
+
     def diff_ids(self) -> Iterator[tuple[CacheID, tuple[DiffID, ...]]]:
         """The uppermost layer of each sound image, and the diff IDs in its config, base first."""
-        for image_id, noted in self.all.items():
-            image = (
-                attempt(self._report, functools.partial(self.image, image_id)) if noted.record.layer else None
-            )
-            if image and image.top:
+        for image in self.sound():
+            if image.top:
                 yield image.top, image.config.diff_ids
 
 

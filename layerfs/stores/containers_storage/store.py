@@ -20,7 +20,7 @@ from layerfs.model import NOWHERE, READ_WRITE, BareLayer, Container, Image, Laye
 from layerfs.stores.containers_storage.names import StorageLayerNames
 from layerfs.stores.containers_storage.overlaydirs import OverlayDirs
 from layerfs.stores.containers_storage.places import open_graph_root
-from layerfs.stores.containers_storage.storedimages import StoredImages
+from layerfs.stores.containers_storage.storedcontainers import StoredContainers
 from layerfs.tree.overlay import OverlayLayer, RawLayer
 from layerfs.tree.union import UnionTree
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["GraphRoot"]
 
 
-class GraphRoot(StoredImages):
+class GraphRoot(StoredContainers):
     """One graph root, alone or with others that have some of its layers; never written to."""
 
     @classmethod

@@ -13,6 +13,7 @@ from layerfs.formats.repositories import Repositories, RepositoryRow
 from layerfs.ids import ImageID
 from layerfs.model import Image, added_up
 from layerfs.store import Store
+from layerfs.stores.containers_storage.ancestry import Ancestry
 from layerfs.stores.containers_storage.images import Images, StorageImage
 from layerfs.stores.containers_storage.layers import Layers, StorageLayer
 from layerfs.stores.containers_storage.names import StorageNames
@@ -22,6 +23,7 @@ from layerfs.stores.layerarchive import LayerArchive
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from layerfs.formats.imageconfig import ImageConfig
     from layerfs.ids import CacheID, ChainID, ContainerID, DiffID
     from layerfs.model import Layer
     from layerfs.stores.containers_storage.places import Opened
@@ -51,7 +53,7 @@ class StoredImages(Store):
         self.directory = own.directory
         self.driver = own.driver
         self.roots = tuple(Part(item, self.report) for item in opened)
-        self._images = Images(self.roots, self.report)
+        self._images = Images(self.roots, self._parent_of, self.report)
         self.storage = Layers(self.roots, lambda: self._diff_ids, self.report)
 
     @property
@@ -117,6 +119,17 @@ class StoredImages(Store):
         if isinstance(of, ImageID):
             return self._images.file_name(of)
         return f"{self.directory.name_of(self.roots[0].layers_file)}: {of}"
+
+    @functools.cached_property
+    def _ancestry(self) -> Ancestry:
+        return Ancestry(self._images, self.storage)
+
+    def _parent_of(self, config: ImageConfig) -> ImageID | None:
+        return self._ancestry.parent(config)
+
+    def history_ids(self, image: Image) -> Sequence[ImageID | None]:
+        """The image in each row of an image's history, as Podman fills them in."""
+        return self._ancestry.history_ids(self.own_image(image))
 
     # -- sizes ---------------------------------------------------------------------------------
 

@@ -1,0 +1,108 @@
+"""The part of a graph root that tells which containers there are."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from layerfs.damage import attempt
+from layerfs.errors import MissingFile
+from layerfs.ids import CacheID, ImageID, InvalidID
+from layerfs.stores.containers_storage.containers import Containers
+from layerfs.stores.containers_storage.storedimages import StoredImages
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from layerfs.formats.jsontext import Json
+    from layerfs.ids import ChainID, ContainerID
+    from layerfs.model import Container
+
+__all__ = ["StoredContainers"]
+
+
+class StoredContainers(StoredImages):
+    """The containers of one store; those of the roots that it is read with are none of its own."""
+
+    @functools.cached_property
+    def _containers(self) -> Containers:
+        return Containers(self.directory, self.roots[0].opened.driver, _Layers(self), self.report)
+
+    def containers(self) -> Sequence[Container]:
+        """Every container, newest first; also those of which only a part is left."""
+        return sorted(
+            map(self.load_container, self._containers.ids),
+            key=lambda item: (-((item.config and item.config.created_ns) or 0), item.id),
+        )
+
+    @property
+    def has_pods(self) -> bool:  # type: ignore[override]
+        """Whether there are pods of Kubernetes; those of Podman do not change its own listing."""
+        return self._containers.has_sandboxes
+
+    def container_names(self) -> Mapping[ContainerID, str | None]:
+        """The name of every container, None where it has none."""
+        return self._containers.names()
+
+    def load_container(self, container_id: ContainerID) -> Container:
+        """The container of this ID, as far as it can be read; defects are reported."""
+        return self._containers.load(container_id)
+
+    def container_records(self, container: Container) -> Json | None:
+        """The records of a container as its engines wrote them down."""
+        return self._containers.records(container.id)
+
+    def container_aliases(self) -> Mapping[str, Sequence[ContainerID]]:
+        """The containers by their further names, and by those behind the names of their pods."""
+        return self._containers.aliases()
+
+
+class _Layers:
+    """The layers of a store, as containers ask of them; see `LayersByID`."""
+
+    def __init__(self, store: StoredImages) -> None:
+        """Ask the layers of `store`."""
+        self._store = store
+
+    def has_layer(self, layer_id: str) -> bool:
+        """See `LayersByID`."""
+        own = CacheID(layer_id)
+        return own in self._store.storage.all or self._has_directory(own)
+
+    def _has_directory(self, layer: CacheID) -> bool:
+        try:
+            self._store.roots[0].files(layer)
+        except MissingFile:
+            return False
+        return True
+
+    def layer_called(self, name: str) -> str | None:
+        """See `LayersByID`."""
+        return self._by_name.get(name)
+
+    @functools.cached_property
+    def _by_name(self) -> Mapping[str, CacheID]:
+        found: dict[str, CacheID] = {}
+        for stored in self._store.storage.all.values():
+            for name in stored.record.names:
+                found.setdefault(name, stored.record.id)
+        return found
+
+    def top_below(self, layer_id: str, image_id: str) -> ChainID | None:
+        """See `LayersByID`."""
+        stored = self._store.storage.all.get(layer_id)
+        if stored is None:
+            return self._top_of(image_id)
+        below = stored.record.parent
+        if below is None:
+            return None
+        return attempt(self._store.report, lambda: self._store.storage.chain_of(below))
+
+    def _top_of(self, image_id: str) -> ChainID | None:
+        """The uppermost layer of an image; None for one of none, or where it is not there."""
+        try:
+            own = ImageID.from_hex(image_id)
+        except InvalidID:
+            return None
+        image = self._store.load_image(own) if self._store.has_image(own) else None
+        return image.chain[-1] if image and image.chain else None
