@@ -105,7 +105,7 @@ for entered in [os.open(f"{process}/ns/{name}", os.O_RDONLY) for name in ("user"
 os.setgroups([]); os.setresgid(0, 0, 0); os.setresuid(0, 0, 0)
 pickle.dump(snapshot(place), sys.stdout.buffer)
 """
-"""Python that takes a snapshot in the namespaces of an ordinary user's process, as the root that it is there."""
+"""Python that takes a snapshot in the namespaces of a user's process, as the root that it is there."""
 
 
 @dataclass(frozen=True, slots=True)
