@@ -9,31 +9,36 @@ The layers below a layer are those that layers.json names; `lower`, `link` and `
 from __future__ import annotations
 
 import functools
+from contextlib import closing
 from typing import TYPE_CHECKING, Self
 
 from layerfs.damage import attempt
-from layerfs.errors import BrokenChain, CorruptStore, LayerNotFound
+from layerfs.errors import BrokenChain, CorruptStore, LayerNotFound, MalformedFile
+from layerfs.formats.errors import FormatError
+from layerfs.formats.whiteouts import TRUSTED
 from layerfs.ids import CacheID
 from layerfs.layernames import KnownLayer
 from layerfs.model import NOWHERE, READ_WRITE, BareLayer, Container, Image, Layer, Place
 from layerfs.stores.containers_storage.forms import stored_layer
 from layerfs.stores.containers_storage.names import StorageLayerNames
 from layerfs.stores.containers_storage.overlaydirs import OverlayDirs
-from layerfs.stores.containers_storage.places import open_graph_root
+from layerfs.stores.containers_storage.places import OVERLAY, open_graph_root
 from layerfs.stores.containers_storage.storedcontainers import StoredContainers
 from layerfs.stores.files import explain
-from layerfs.tree.overlay import OverlayLayer
+from layerfs.tree.overlay import OverlayLayer, RawLayer
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from layerfs.formats.whiteouts import Dialect
+    from layerfs.hostdir import HostDir
     from layerfs.ids import ChainID
     from layerfs.model import Named
     from layerfs.stores.containers_storage.layers import StorageLayer
     from layerfs.stores.containers_storage.parts import Stored
     from layerfs.stores.registry import Options
+    from layerfs.tree.originals import Originals
     from layerfs.tree.source import LayerSource, StoredLayer
 
 __all__ = ["GraphRoot"]
@@ -145,7 +150,7 @@ class GraphRoot(StoredContainers):
 
     @property
     def _has_links(self) -> bool:
-        return self.driver == "overlay"
+        return self.driver == OVERLAY
 
     def place_path(self, place: str) -> str:
         """The directory of a layer, below the store's own path."""
@@ -235,7 +240,42 @@ class GraphRoot(StoredContainers):
             name = f"{stored.part.directory.name_of(stored.part.layers_file)}: {stored.record.id}"
             self.report(BrokenChain(name, "the layer was never finished: the engine removes it"))
         directory = stored.part.files(stored.record.id)
+        if stored.part.opened.driver != OVERLAY:
+            return self._part_of_whole(stored, directory)
         try:
             return stored_layer(directory, stored.part.form)
         except OSError as error:
             raise explain(error, directory.display) from error
+
+    def _part_of_whole(self, stored: Stored, directory: HostDir) -> StoredLayer:
+        """A layer of a driver that keeps the whole tree of each."""
+        from layerfs.stores.containers_storage.wholetrees import (  # noqa: PLC0415 - few stores need it
+            DifferenceLayer,
+            OwnLayer,
+        )
+
+        below = self.storage.stored(stored.record.parent) if stored.record.parent else None
+        if below is None:
+            return RawLayer(directory)
+        if originals := self._originals(stored):
+            return OwnLayer(directory, originals)
+        return DifferenceLayer(directory, below.part.files(below.record.id))
+
+    def _originals(self, stored: Stored) -> Originals | None:
+        """What a layer's tar had; None for a container's, or where headers are lost (reported)."""
+        from layerfs.tree.originals import Originals  # noqa: PLC0415 - as above
+
+        layer = self.storage.layer(stored.record.id)
+        if layer is None:
+            return None
+        archive = self.archive(layer)
+        problem: CorruptStore
+        try:
+            with closing(archive.members()) as members:
+                return Originals(members, TRUSTED.opaque)
+        except FormatError as error:
+            problem = MalformedFile(archive.name, error.problem, expected=error.expected, found=error.found)
+        except CorruptStore as error:
+            problem = error
+        self.report(problem.instead("the layer is shown as its difference to the one below"))
+        return None
