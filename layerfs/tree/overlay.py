@@ -184,6 +184,11 @@ class OverlayLayer:
         """What is read, and in which dialect."""
         return self._stored.identity, self._dialect
 
+    @property
+    def root_is_opaque(self) -> bool:
+        """What the stored layer says, which knows whether its engine asks the root."""
+        return self._stored.root_is_opaque
+
     def statvfs(self) -> os.statvfs_result:
         """The file system `diff/` is on."""
         return self._stored.statvfs()

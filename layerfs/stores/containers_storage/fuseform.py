@@ -15,7 +15,6 @@ can_access_xattr).
 from __future__ import annotations
 
 import errno
-import functools
 import stat
 from typing import TYPE_CHECKING
 
@@ -36,17 +35,20 @@ _OPAQUE_NAMES = (TRUSTED.opaque, USER.opaque, b"user.fuseoverlayfs.opaque")
 """The first of these that a directory has decides."""
 
 _PRIVATE = (TRUSTED.prefix, USER.prefix, b"user.fuseoverlayfs.")
-_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 
 
 class FuseLayer(OverriddenLayer):
     """A `diff/` directory of a store whose mount program is fuse-overlayfs; to be read as `TRUSTED`."""
 
-    is_as_on_disk = False
+    @property
+    def is_as_on_disk(self) -> bool:
+        """Never: marks are shown as overlayfs has them."""
+        return False
 
-    @functools.cached_property
+    @property
     def root_is_opaque(self) -> bool:
-        """Whether nothing below this layer shows at all: the root counts like any directory here."""
+        """Whether nothing of lower layers shows at all: fuse-overlayfs asks the root like any directory."""
         return self._is_opaque(b"")
 
     def entry(self, path: bytes) -> Entry | None:

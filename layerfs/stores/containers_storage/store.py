@@ -9,36 +9,32 @@ The layers below a layer are those that layers.json names; `lower`, `link` and `
 from __future__ import annotations
 
 import functools
-from contextlib import closing
 from typing import TYPE_CHECKING, Self
 
 from layerfs.damage import attempt
-from layerfs.errors import BrokenChain, CorruptStore, LayerNotFound, MalformedFile
-from layerfs.formats.errors import FormatError
-from layerfs.formats.whiteouts import TRUSTED
+from layerfs.errors import BrokenChain, CorruptStore, LayerNotFound
 from layerfs.ids import CacheID
 from layerfs.layernames import KnownLayer
 from layerfs.model import NOWHERE, READ_WRITE, BareLayer, Container, Image, Layer, Place
-from layerfs.stores.containers_storage.forms import stored_layer
 from layerfs.stores.containers_storage.names import StorageLayerNames
 from layerfs.stores.containers_storage.overlaydirs import OverlayDirs
 from layerfs.stores.containers_storage.places import OVERLAY, open_graph_root
 from layerfs.stores.containers_storage.storedcontainers import StoredContainers
 from layerfs.stores.files import explain
-from layerfs.tree.overlay import OverlayLayer, RawLayer
+from layerfs.stores.metadata import Metadata
+from layerfs.tree.overlay import OverlayLayer
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from layerfs.formats.whiteouts import Dialect
-    from layerfs.hostdir import HostDir
     from layerfs.ids import ChainID
     from layerfs.model import Named
     from layerfs.stores.containers_storage.layers import StorageLayer
     from layerfs.stores.containers_storage.parts import Stored
+    from layerfs.stores.containers_storage.wholetrees import WholeTrees
     from layerfs.stores.registry import Options
-    from layerfs.tree.originals import Originals
     from layerfs.tree.source import LayerSource, StoredLayer
 
 __all__ = ["GraphRoot"]
@@ -55,7 +51,8 @@ class GraphRoot(StoredContainers):
             DataRootError: there is none, or an additional store is none.
         """
         own = open_graph_root(path, options.driver, options.run_root)
-        return cls([own, *map(open_graph_root, options.additional_stores)])
+        opened = [own, *map(open_graph_root, options.additional_stores)]
+        return cls(opened, Metadata(options.metadata), options.userns)
 
     # -- layers --------------------------------------------------------------------------------
 
@@ -231,51 +228,25 @@ class GraphRoot(StoredContainers):
         return UnionTree([self.source(layer) for layer in reversed(stack)])
 
     def source(self, layer: Layer | BareLayer) -> LayerSource:
-        """A layer by itself as overlayfs reads it; raises `CorruptStore`."""
-        return OverlayLayer(self._stored_layer(layer), self.stored(layer).part.form.dialect)
+        """A layer by itself as its engine reads it; raises `CorruptStore`."""
+        return OverlayLayer(self._stored_layer(layer), self._sources.dialect(self.stored(layer)))
 
     def _stored_layer(self, layer: Layer | BareLayer) -> StoredLayer:
+        stored = self._finished(layer)
+        if stored.part.opened.driver == OVERLAY:
+            return self._sources.stored(stored)
+        return self._wholes.stored(stored, self._sources.owners(stored))
+
+    @functools.cached_property
+    def _wholes(self) -> WholeTrees:
+        from layerfs.stores.containers_storage.wholetrees import WholeTrees  # noqa: PLC0415 - few need it
+
+        return WholeTrees(self.storage, self._archive_of, self.report)
+
+    def _finished(self, layer: Layer | BareLayer) -> Stored:
+        """The record of a layer; one that was never finished is reported."""
         stored = self.stored(layer)
         if stored.record.incomplete:
             name = f"{stored.part.directory.name_of(stored.part.layers_file)}: {stored.record.id}"
             self.report(BrokenChain(name, "the layer was never finished: the engine removes it"))
-        directory = stored.part.files(stored.record.id)
-        if stored.part.opened.driver != OVERLAY:
-            return self._part_of_whole(stored, directory)
-        try:
-            return stored_layer(directory, stored.part.form)
-        except OSError as error:
-            raise explain(error, directory.display) from error
-
-    def _part_of_whole(self, stored: Stored, directory: HostDir) -> StoredLayer:
-        """A layer of a driver that keeps the whole tree of each."""
-        from layerfs.stores.containers_storage.wholetrees import (  # noqa: PLC0415 - few stores need it
-            DifferenceLayer,
-            OwnLayer,
-        )
-
-        below = self.storage.stored(stored.record.parent) if stored.record.parent else None
-        if below is None:
-            return RawLayer(directory)
-        if originals := self._originals(stored):
-            return OwnLayer(directory, originals)
-        return DifferenceLayer(directory, below.part.files(below.record.id))
-
-    def _originals(self, stored: Stored) -> Originals | None:
-        """What a layer's tar had; None for a container's, or where headers are lost (reported)."""
-        from layerfs.tree.originals import Originals  # noqa: PLC0415 - as above
-
-        layer = self.storage.layer(stored.record.id)
-        if layer is None:
-            return None
-        archive = self.archive(layer)
-        problem: CorruptStore
-        try:
-            with closing(archive.members()) as members:
-                return Originals(members, TRUSTED.opaque)
-        except FormatError as error:
-            problem = MalformedFile(archive.name, error.problem, expected=error.expected, found=error.found)
-        except CorruptStore as error:
-            problem = error
-        self.report(problem.instead("the layer is shown as its difference to the one below"))
-        return None
+        return stored

@@ -1,8 +1,8 @@
 """Layers of the driver vfs, which keeps the whole tree of each in a directory: shown is what is its own.
 
 That is told by the headers of its tar (`OwnLayer`). A layer without them, as a container's, is the difference
-of two directories (`DifferenceLayer`). Both are stored layers as the kernel's overlayfs has them: the union of
-a stack is the tree in the uppermost directory.
+of two directories (`DifferenceLayer`). Both are stored layers as the kernel's overlayfs has them, so the tree
+of a stack is that in the uppermost directory.
 
 Source: containers/storage `drivers/vfs/driver.go`.
 """
@@ -10,32 +10,88 @@ Source: containers/storage `drivers/vfs/driver.go`.
 from __future__ import annotations
 
 import stat
+from contextlib import closing
 from typing import TYPE_CHECKING
 
+from layerfs.errors import CorruptStore, MalformedFile
+from layerfs.formats.errors import FormatError
+from layerfs.formats.idmap import SAME
 from layerfs.formats.whiteouts import TRUSTED
 from layerfs.tree.node import FileStat
+from layerfs.tree.originals import Originals
 from layerfs.tree.overlay import RawLayer
 from layerfs.tree.source import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
+    from layerfs.formats.idmap import Owners
     from layerfs.hostdir import HostDir
+    from layerfs.stores.containers_storage.layers import Layers
+    from layerfs.stores.containers_storage.parts import Stored
+    from layerfs.stores.layerarchive import LayerArchive
     from layerfs.tree.original import Original
-    from layerfs.tree.originals import Originals
+    from layerfs.tree.source import StoredLayer
 
-__all__ = ["DifferenceLayer", "OwnLayer"]
+__all__ = ["DifferenceLayer", "OwnLayer", "WholeTrees"]
 
 _CHUNK = 1 << 20
 _WHITEOUT = FileStat(stat.S_IFCHR, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
+class WholeTrees:
+    """Makes the layers of one store."""
+
+    def __init__(
+        self,
+        layers: Layers,
+        archive: Callable[[Stored], LayerArchive],
+        report: Callable[[CorruptStore], object],
+    ) -> None:
+        """Make them.
+
+        Args:
+            layers: tells what is below a layer, and which are images'.
+            archive: gives the tar that a layer was unpacked from; raises `CorruptStore`.
+            report: is told of damage that stops nothing.
+        """
+        self._layers = layers
+        self._archive = archive
+        self._report = report
+
+    def stored(self, stored: Stored, owners: Owners) -> StoredLayer:
+        """A layer by itself, in the kernel's terms; raises `CorruptStore`."""
+        directory = stored.part.files(stored.record.id)
+        if stored.record.parent is None:
+            return RawLayer(directory, owners)
+        if originals := self._originals(stored):
+            return OwnLayer(directory, originals, owners)
+        below = self._layers.stored(stored.record.parent)
+        return DifferenceLayer(directory, below.part.files(below.record.id), owners)
+
+    def _originals(self, stored: Stored) -> Originals | None:
+        """What a layer's tar had; None for a container's, or where headers are lost (reported)."""
+        if self._layers.layer(stored.record.id) is None:
+            return None
+        archive = self._archive(stored)
+        problem: CorruptStore
+        try:
+            with closing(archive.members()) as members:
+                return Originals(members, TRUSTED.opaque)
+        except FormatError as error:
+            problem = MalformedFile(archive.name, error.problem, expected=error.expected, found=error.found)
+        except CorruptStore as error:
+            problem = error
+        self._report(problem.instead("the layer is shown as its difference to the one below"))
+        return None
+
+
 class OwnLayer(RawLayer):
     """Of a whole tree the entries that the headers of a layer's tar name, and its whiteouts."""
 
-    def __init__(self, directory: HostDir, originals: Originals) -> None:
+    def __init__(self, directory: HostDir, originals: Originals, owners: Owners = SAME) -> None:
         """Show of `directory` what `originals` has; marks are the kernel's for root."""
-        super().__init__(directory)
+        super().__init__(directory, owners)
         self._originals = originals
 
     def entry(self, path: bytes) -> Entry | None:
@@ -79,10 +135,10 @@ class DifferenceLayer(RawLayer):
     A directory is never opaque: each entry that it lost has a whiteout of its own.
     """
 
-    def __init__(self, directory: HostDir, below: HostDir) -> None:
+    def __init__(self, directory: HostDir, below: HostDir, owners: Owners = SAME) -> None:
         """Show how `directory` differs from `below`."""
-        super().__init__(directory)
-        self._below = RawLayer(below)
+        super().__init__(directory, owners)
+        self._below = RawLayer(below, owners)
         self._known: dict[bytes, bool] = {}
 
     def entry(self, path: bytes) -> Entry | None:

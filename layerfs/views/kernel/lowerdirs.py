@@ -85,8 +85,8 @@ def _directory(layer: OverlayLayer, dialect: Dialect) -> HostDir:
         )
     if not stored.is_as_on_disk:
         raise MountFailed(
-            "--driver kernel knows overlayfs's own marks only, and this layer may have those of fuse-overlayfs, "
-            f"or attributes kept beside its files: {layer.label}",
+            "--driver kernel knows overlayfs's own marks only, and this layer may have those of "
+            f"fuse-overlayfs, or attributes kept beside its files: {layer.label}",
             hint="--driver native shows them",
         )
     if not stored.has_owners_of_disk:
