@@ -80,6 +80,9 @@ def test_inspect(podman: Podman) -> None:
     assert {key: found[key] for key in same} == {key: told[key] for key in same}
     assert found["Id"] == f"sha256:{told['Id']}"
     assert told["Config"].items() <= found["Config"].items()
-    directories = [told["GraphDriver"]["Data"]["UpperDir"], *told["GraphDriver"]["Data"]["LowerDir"].split(":")]
+    directories = [
+        told["GraphDriver"]["Data"]["UpperDir"],
+        *told["GraphDriver"]["Data"]["LowerDir"].split(":"),
+    ]
     ours = [layer["DiffDir"].replace(str(podman.root), "/mnt/work/root") for layer in found["Layers"]]
     assert ours[::-1] == directories
