@@ -163,7 +163,7 @@ def test_a_file_that_changes_is_read_again(
         if most:
             most -= 1
             with sqlite3.connect(tmp_path / "db") as connection:
-                connection.execute(f"INSERT INTO T VALUES ('{most}')")
+                connection.execute("INSERT INTO T VALUES (?)", [str(most)])
             connection.close()
         return found
 

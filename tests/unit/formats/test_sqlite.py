@@ -48,7 +48,7 @@ def _read_damaged(
 
 def _filled(*more: str, before: str = "") -> bytes:
     rows = ",".join(f"('id{number}', {number}, CAST('{{\"a\":{number}}}' AS BLOB))" for number in range(MANY))
-    return _made(SCHEMA, f"INSERT INTO T VALUES {rows}", *more, before=before)
+    return _made(SCHEMA, "INSERT INTO T VALUES " + rows, *more, before=before)
 
 
 # -- what is there -----------------------------------------------------------------------------------
@@ -72,8 +72,7 @@ def test_rows_are_those_that_were_written(encoding: str, page_size: int) -> None
     connection.commit()
     content = connection.serialize()
     wanted = [
-        tuple(value.encode() if isinstance(value, str) else value for value in row) + (None,)
-        for row in values
+        (*(value.encode() if isinstance(value, str) else value for value in row), None) for row in values
     ]
     assert _read(content, "t", ("id", "N", "json", "Absent")) == wanted
     assert read_header(content).page_size == page_size
@@ -106,7 +105,7 @@ def test_a_database_in_wal_mode_is_read_as_far_as_the_file_goes(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (lambda content: b"", "the file is empty"),
+        (lambda _: b"", "the file is empty"),
         (lambda content: content[:99], "not an SQLite database"),
         (lambda content: b"x" + content[1:], "not an SQLite database"),
         (lambda content: content[:16] + b"\x03\x00" + content[18:], "not an SQLite database"),
@@ -136,7 +135,7 @@ def test_a_truncated_file_gives_the_rows_that_are_left() -> None:
 def test_a_damaged_page_costs_its_own_rows() -> None:
     """Rows before and behind it come, each once."""
     content = bytearray(_filled())
-    size = read_header(content).page_size
+    size = read_header(bytes(content)).page_size
     leaves = [
         at
         for at in range(size, len(content), size)
@@ -159,9 +158,10 @@ def test_every_single_damaged_byte_of_the_schema_is_survived() -> None:
         changed = bytearray(content)
         changed[at] ^= 0xFF
         try:
-            _read_damaged(bytes(changed))
-        except FormatError as error:
-            assert error.problem
+            rows, told = _read_damaged(bytes(changed))
+        except FormatError:
+            continue
+        assert rows == [(b"a", 1, b"x")] or len(rows) <= 1 or told
 
 
 # -- what a schema could make SQLite do --------------------------------------------------------------
@@ -256,7 +256,7 @@ def test_rows_that_overlap_end_where_the_file_would_be_exceeded() -> None:
 def test_steps_end_a_tree_that_reaches_its_leaves_again_and_again() -> None:
     """A branch whose children are all one page: SQLite would come by for as long as there are children."""
     content = bytearray(_filled())
-    size = read_header(content).page_size
+    size = read_header(bytes(content)).page_size
     root = next(at for at in range(size, len(content), size) if content[at] == 0x05)
     count = struct.unpack_from(">H", content, root + 3)[0]
     first = struct.unpack_from(">H", content, root + 12)[0]
@@ -280,7 +280,7 @@ def test_nothing_can_be_attached_or_written(tmp_path: Path) -> None:
             "PRAGMA writable_schema = ON",
         ):
             with pytest.raises(sqlite3.Error):
-                database._connection.execute(statement)  # noqa: SLF001 - that is the point
+                database._connection.execute(statement)
     assert list(tmp_path.iterdir()) == []
 
 
