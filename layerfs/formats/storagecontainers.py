@@ -89,17 +89,16 @@ def storage_containers(content: bytes, damaged: Callable[[FormatError], None]) -
         FormatError: the file is no array of objects.
     """
     seen: set[str] = set()
-    for place, record in enumerate(load_objects(content)):
+    for number, record in enumerate(load_objects(content)):
         try:
             found = _storage_container(record)
         except FormatError as error:
-            problem = f"container {place}: {error.problem}"
-            damaged(FormatError(problem, expected=error.expected, found=error.found))
+            part = f"[{number}]"
+            damaged(FormatError(error.problem, expected=error.expected, found=error.found, part=part))
             continue
         if found.id in seen:
-            damaged(
-                FormatError("two containers have one ID: the first is the one", found=ascii(found.id[:100]))
-            )
+            part = ascii(found.id[:100])[1:-1]
+            damaged(FormatError("a second record of this ID: the first counts", part=part))
             continue
         seen.add(found.id)
         yield found

@@ -288,4 +288,4 @@ def _image_id(digits: str) -> str:
 
 
 def _malformed(name: str, error: FormatError) -> MalformedFile:
-    return MalformedFile(name, error.problem, expected=error.expected, found=error.found)
+    return MalformedFile(error.place(name), error.problem, expected=error.expected, found=error.found)
