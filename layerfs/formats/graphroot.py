@@ -14,7 +14,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from layerfs.formats.errors import FormatError
-from layerfs.formats.idmap import IDMap, IDRange, Owners, check_ranges
+from layerfs.formats.idmap import SAME, IDMap, IDRange, Owners, check_ranges
 from layerfs.formats.jsontext import (
     Json,
     array,
@@ -117,17 +117,17 @@ class LayerRecordText(NamedTuple):
     """
 
     id: CacheID
-    names: tuple[str, ...]
-    parent: CacheID | None
-    created_ns: int | None
-    diff_id: DiffID | None
-    size: int | None
-    blob: str
-    blob_size: int | None
-    toc: str
-    incomplete: bool
-    owners: Owners
-    big_data: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    parent: CacheID | None = None
+    created_ns: int | None = None
+    diff_id: DiffID | None = None
+    size: int | None = None
+    blob: str = ""
+    blob_size: int | None = None
+    toc: str = ""
+    incomplete: bool = False
+    owners: Owners = SAME
+    big_data: tuple[str, ...] = ()
 
 
 def parse_images(content: bytes, report: Callable[[FormatError], object]) -> Mapping[str, ImageRecord]:

@@ -15,11 +15,11 @@ from layerfs.errors import DataRootUnreadable, DigestMismatch, MalformedFile, Mi
 from layerfs.formats.chunkedtoc import MAX_BYTES as TOC_LIMIT
 from layerfs.formats.chunkedtoc import TOC
 from layerfs.formats.errors import FormatError
-from layerfs.formats.graphroot import big_data_file, parse_images, parse_layers
-from layerfs.ids import BlobDigest
+from layerfs.formats.graphroot import GraphID, big_data_file, parse_images, parse_layers
+from layerfs.ids import BlobDigest, CacheID
 from layerfs.stores.containers_storage.forms import Form, form_of
 from layerfs.stores.containers_storage.places import FILES
-from layerfs.stores.files import JSON_LIMIT, explain, open_optional, parse_optional, read_file
+from layerfs.stores.files import JSON_LIMIT, explain, identities, open_optional, parse_optional, read_file
 from layerfs.stores.looks import is_there
 from layerfs.stores.sealed import SealedDirs
 from layerfs.witness import LISTENERS, tell_of_file
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from layerfs.errors import CorruptStore
     from layerfs.formats.graphroot import BigData, ImageRecord, LayerRecordText
     from layerfs.hostdir import HostDir
-    from layerfs.ids import CacheID, ChainID
+    from layerfs.ids import ChainID
     from layerfs.stores.containers_storage.places import Opened
 
 __all__ = ["Part", "SplitFile", "Stored"]
@@ -50,10 +50,12 @@ class Stored(NamedTuple):
     Attributes:
         record: what is written down.
         part: the root.
+        is_lost: whether the record is none, and only made out by what else there is.
     """
 
     record: LayerRecordText
     part: Part
+    is_lost: bool = False
 
 
 class Part:
@@ -148,6 +150,17 @@ class Part:
             self._report(error)
             directory = None
         return SealedDirs(self.directory, top, directory)
+
+    def directories(self) -> list[CacheID]:
+        """The directories of layers, sorted, with a record or without; none where they cannot be listed."""
+        directory = self._layers_dirs.mount
+        try:
+            return sorted(map(CacheID, identities(directory, GraphID)))
+        except OSError as error:
+            self._report(
+                explain(error, self.directory.name_of(FILES[self.opened.driver].partition("/{}")[0]))
+            )
+            return []
 
     def files_path(self, layer: CacheID) -> str:
         """The path of a layer's files, below the root."""
