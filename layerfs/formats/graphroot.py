@@ -37,6 +37,7 @@ __all__ = [
     "ImageRecord",
     "LayerRecordText",
     "big_data_file",
+    "big_data_key",
     "layer_id",
     "parse_images",
     "parse_layers",
@@ -95,7 +96,7 @@ class ImageRecord(NamedTuple):
     layer: CacheID | None
     mapped: tuple[CacheID, ...]
     big_data: Mapping[str, BigData]
-    created_ns: int | None
+    created_ns: int | None = None
 
 
 class LayerRecordText(NamedTuple):
@@ -152,6 +153,16 @@ def big_data_file(key: str) -> str:
     if not key:
         raise FormatError("no name of a document", found="an empty text")
     return "=" + base64.b64encode(key.encode("utf-8", "surrogatepass")).decode("ascii")
+
+
+def big_data_key(name: str) -> str | None:
+    """The key of the document in a file of this name; None for a name that no document has."""
+    if not name.startswith("="):
+        return name if _PLAIN.fullmatch(name) and name not in _DOTS else None
+    try:
+        return base64.b64decode(name[1:].encode("ascii"), validate=True).decode("utf-8")
+    except ValueError:
+        return None
 
 
 def layer_id(parent: str | None, *, diff: str = "", toc: str = "") -> str:

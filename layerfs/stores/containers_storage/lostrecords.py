@@ -1,6 +1,7 @@
-"""Layers that have a directory and no record, as where layers.json is damaged, or a host lost its run root.
+"""Layers and images that have files and no record, as where a file of records is damaged.
 
-What they stand on is told by the formula of their IDs, if they are of an image; else by their `lower`.
+What layers stand on is told by the formula of their IDs, if they are of an image; else by their `lower`.
+Images are told by their configs; what they were called is lost.
 """
 
 from __future__ import annotations
@@ -8,7 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layerfs.errors import CorruptStore
-from layerfs.formats.graphroot import LayerRecordText, layer_id
+from layerfs.formats.errors import FormatError
+from layerfs.formats.graphroot import BigData, ImageRecord, LayerRecordText, layer_id
+from layerfs.formats.imageconfig import parse_image_config
 from layerfs.ids import CacheID, DiffID
 from layerfs.stores.containers_storage.places import OVERLAY
 
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     from layerfs.stores.containers_storage.overlaydirs import OverlayDirs
     from layerfs.stores.containers_storage.parts import Part
 
-__all__ = ["lost_layers"]
+__all__ = ["lost_images", "lost_layers"]
 
 
 def lost_layers(
@@ -39,6 +42,21 @@ def lost_layers(
         if diff_id is None and part.opened.driver == OVERLAY:
             parent = _by_lower(part, layer, dirs)
         yield LayerRecordText(layer, parent=parent, diff_id=diff_id)
+
+
+def lost_images(part: Part) -> Iterator[ImageRecord]:
+    """What can be told of the images of a root of which there are no records."""
+    for own, keys in part.documents():
+        config = f"sha256:{own}"
+        if config not in keys:
+            continue
+        try:
+            diff_ids = parse_image_config(part.document(own, config)).diff_ids
+        except (CorruptStore, FormatError):  # told when the image is read
+            diff_ids = ()
+        top = list(_by_formula([diff_ids]))[-1:]
+        data = {key: BigData(part.document_size(own, key), None) for key in keys}
+        yield ImageRecord(own, "", (), (), CacheID(top[0]) if top else None, (), data)
 
 
 def _by_formula(chains: Iterable[Sequence[DiffID]]) -> Mapping[str, tuple[CacheID | None, DiffID]]:

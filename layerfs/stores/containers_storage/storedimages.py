@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from layerfs.accounts import ImageParts
 from layerfs.accounts import Part as Account
 from layerfs.damage import attempt
-from layerfs.errors import BrokenChain, CorruptStore, MissingFile
+from layerfs.errors import BrokenChain, CorruptStore, MissingFile, NameLost
 from layerfs.formats.repositories import Repositories, RepositoryRow
 from layerfs.ids import ImageID
 from layerfs.model import Image, added_up
@@ -128,6 +128,11 @@ class StoredImages(Store):
     def other_names(self) -> Sequence[str]:
         """The names that are no references."""
         return list(self._images.by_other_name)
+
+    def lost_name(self, name: str, kinds: Sequence[str]) -> NameLost | None:
+        """The error for a name of which no record of images can tell."""
+        problems = [part.images_problem for part in self.roots if part.images_problem]
+        return NameLost(problems[0], name, ["image"]) if problems and "image" in kinds else None
 
     def record_name(self, of: ImageID | ChainID | ContainerID) -> str:
         """The file with the record of an image or a layer, for messages."""
