@@ -6,8 +6,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from layerfs.damage import attempt
-from layerfs.errors import MissingFile
-from layerfs.ids import CacheID, ContainerID, ImageID, InvalidID
+from layerfs.ids import ContainerID, ImageID, InvalidID
 from layerfs.stores.containers_storage.containers import Containers
 from layerfs.stores.containers_storage.storedimages import StoredImages
 
@@ -77,15 +76,7 @@ class _Layers:
 
     def has_layer(self, layer_id: str) -> bool:
         """See `LayersByID`."""
-        own = CacheID(layer_id)
-        return own in self._store.storage.all or self._has_directory(own)
-
-    def _has_directory(self, layer: CacheID) -> bool:
-        try:
-            self._store.roots[0].files(layer)
-        except MissingFile:
-            return False
-        return True
+        return layer_id in self._store.storage.all
 
     def layer_called(self, name: str) -> str | None:
         """See `LayersByID`."""
