@@ -23,8 +23,6 @@ __all__ = ["MAX_STACK", "Layers", "StorageLayer"]
 MAX_STACK = 500
 """The most layers that overlayfs mounts (Linux `fs/overlayfs/params.c`)."""
 
-_ELSEWHERE = "if it is in another store, add that with --additional-store PATH"
-
 
 @dataclass(frozen=True, slots=True)
 class StorageLayer(Layer):
@@ -92,12 +90,24 @@ class Layers:
                 found.setdefault(own, Stored(record, part))
         return found
 
+    @functools.cached_property
+    def by_name(self) -> Mapping[str, CacheID]:
+        """The layers by the names of their records, as `web-layer` of a container; of several the first."""
+        found: dict[str, CacheID] = {}
+        for stored in self.all.values():
+            for name in stored.record.names:
+                found.setdefault(name, stored.record.id)
+        return found
+
     def stored(self, layer: CacheID) -> Stored:
         """A layer by its ID; raises `MissingFile`, with what to do about it."""
         found = self.all.get(layer)
         if found is None:
             name = self._parts[0].directory.name_of(self._parts[0].layers_file)
-            raise MissingFile(name, f"there is no record of the layer {layer}", hint=_ELSEWHERE)
+            problem = (
+                f"there is no record of the layer {layer} (another store may have it: --additional-store)"
+            )
+            raise MissingFile(name, problem)
         return found
 
     def walk(self, top: CacheID) -> list[Stored]:

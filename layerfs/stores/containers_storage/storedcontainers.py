@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from layerfs.damage import attempt
 from layerfs.errors import MissingFile
-from layerfs.ids import CacheID, ImageID, InvalidID
+from layerfs.ids import CacheID, ContainerID, ImageID, InvalidID
 from layerfs.stores.containers_storage.containers import Containers
 from layerfs.stores.containers_storage.storedimages import StoredImages
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from layerfs.formats.jsontext import Json
-    from layerfs.ids import ChainID, ContainerID
+    from layerfs.ids import ChainID
     from layerfs.model import Container
 
 __all__ = ["StoredContainers"]
@@ -26,7 +26,8 @@ class StoredContainers(StoredImages):
 
     @functools.cached_property
     def _containers(self) -> Containers:
-        return Containers(self.directory, self.roots[0].opened.driver, _Layers(self), self.report)
+        own = self.roots[0].opened
+        return Containers(self.directory, own.driver, _Layers(self), self.report, own.run)
 
     def containers(self) -> Sequence[Container]:
         """Every container, newest first; also those of which only a part is left."""
@@ -56,6 +57,16 @@ class StoredContainers(StoredImages):
         """The containers by their further names, and by those behind the names of their pods."""
         return self._containers.aliases()
 
+    def record_name(self, of: ImageID | ChainID | ContainerID) -> str:
+        """The file with the record of an image, a layer or a container, for messages."""
+        if isinstance(of, ContainerID):
+            return self.directory.name_of(f"{self.roots[0].opened.containers}/containers.json") + f": {of}"
+        return super().record_name(of)
+
+    def config_name(self, container: ContainerID) -> str:
+        """The record that has the config of a container, for messages."""
+        return self.record_name(container)
+
 
 class _Layers:
     """The layers of a store, as containers ask of them; see `LayersByID`."""
@@ -78,15 +89,7 @@ class _Layers:
 
     def layer_called(self, name: str) -> str | None:
         """See `LayersByID`."""
-        return self._by_name.get(name)
-
-    @functools.cached_property
-    def _by_name(self) -> Mapping[str, CacheID]:
-        found: dict[str, CacheID] = {}
-        for stored in self._store.storage.all.values():
-            for name in stored.record.names:
-                found.setdefault(name, stored.record.id)
-        return found
+        return self._store.storage.by_name.get(name)
 
     def top_below(self, layer_id: str, image_id: str) -> ChainID | None:
         """See `LayersByID`."""
