@@ -16,23 +16,26 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.root
 
+BOTH, ONE = {"changed": "exited", "idle": "created"}, {"c": "created"}
 SAMPLES = {
-    "podman-4.3-rootful": ("", {"changed": "exited", "idle": "created"}),
-    "podman-4.3-rootless-native": ("", {"changed": "exited", "idle": "created"}),
-    "podman-4.3-rootless-fuse": ("", {"changed": "exited", "idle": "created"}),
-    "podman-5.8-composefs": ("", {"c": "created"}),
-    "podman-5.8-imagestore": ("graphroot", {"c": "created"}),
-    "podman-5.8-zstd-chunked": ("", {}),
+    "podman-4.3-rootful": ("", "", BOTH),
+    "podman-4.3-rootless-native": ("", "", BOTH),
+    "podman-4.3-rootless-fuse": ("", "", BOTH),
+    "podman-5.8-composefs": ("", "", ONE),
+    "podman-5.8-imagestore": ("graphroot", "imagestore", ONE),
+    "podman-5.8-zstd-chunked": ("", "", {}),
 }
-"""The graph root in each sample, and the states that `podman ps --all` told of its containers."""
+"""The graph root in each sample, the store of its images, and the states that `podman ps --all` told."""
 
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_containers_are_those_that_were_made(tmp_path: Path, name: str) -> None:
     """By both records: what the JSON of one tells is what the other's key says."""
-    place, states = SAMPLES[name]
-    root = unpack_sample(name, tmp_path) / place
-    done = layerfs(root, "containers", "--format", "json")
+    place, images, states = SAMPLES[name]
+    unpacked = unpack_sample(name, tmp_path)
+    root = unpacked / place
+    options = ("--additional-store", str(unpacked / images)) if images else ()
+    done = layerfs(root, *options, "containers", "--format", "json")
     assert (done.code, done.stderr) == (0, "")
     assert {row["name"]: row["state"] for row in done.json} == states
     stored = {
@@ -45,7 +48,7 @@ def test_containers_are_those_that_were_made(tmp_path: Path, name: str) -> None:
         assert (row["id"], row["mount_id"]) == (record["id"], record["layer"])
         assert row["image_id"] == f"sha256:{record['image']}"
         assert noted["created-at"] == int(_seconds(row["created"]))
-        (found,) = layerfs(root, "inspect", row["name"]).json
+        (found,) = layerfs(root, *options, "inspect", row["name"]).json
         assert found["Storage"] == record
         if row["state"] == "exited":
             assert (row["exit_code"], found["State"]["Running"]) == (0, False)
