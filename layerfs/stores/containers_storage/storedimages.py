@@ -114,7 +114,7 @@ class StoredImages(Store):
     def repositories(self) -> Repositories:
         """The names that are references."""
         rows = [RepositoryRow(name, own) for name, own in self._images.by_reference.items()]
-        return Repositories(tuple(sorted(rows, key=lambda row: row.reference.familiar)))
+        return Repositories(tuple(sorted(rows, key=lambda row: row.reference.familiar)), in_full=True)
 
     def other_names(self) -> Sequence[str]:
         """The names that are no references."""
@@ -194,7 +194,9 @@ class StoredImages(Store):
     def _archive(self, own: StorageLayer) -> LayerArchive:
         part = own.stored.part
         roots = (part, *(item for item in self.roots if item is not part))
-        return LayerArchive(own.chain_id, SplitFile(own.cache_id, roots), part.files(own.cache_id))
+        files = part.files(own.cache_id)
+        layer = self._sources.stored(own.stored) if part.is_composefs(own.cache_id) else None
+        return LayerArchive(own.chain_id, SplitFile(own.cache_id, roots), files, layer)
 
     def _archive_of(self, stored: Stored) -> LayerArchive:
         """As `archive`, of a record."""
