@@ -48,7 +48,7 @@ def _read_damaged(
 
 def _filled(*more: str, before: str = "") -> bytes:
     rows = ",".join(f"('id{number}', {number}, CAST('{{\"a\":{number}}}' AS BLOB))" for number in range(MANY))
-    return _made(SCHEMA, "INSERT INTO T VALUES " + rows, *more, before=before)
+    return _made(SCHEMA, "INSERT INTO T VALUES " + rows, *more, before=before)  # noqa: S608 - our own
 
 
 # -- what is there -----------------------------------------------------------------------------------
@@ -292,7 +292,7 @@ def _refuse(error: FormatError) -> None:
 def test_names_are_names(name: str) -> None:
     """Whatever characters they have."""
     quoted = name.replace('"', '""')
-    content = _made(f'CREATE TABLE "{quoted}"("{quoted}" TEXT)', f"INSERT INTO \"{quoted}\" VALUES ('v')")
+    content = _made(f'CREATE TABLE "{quoted}"("{quoted}" TEXT)', f"INSERT INTO \"{quoted}\" VALUES ('v')")  # noqa: S608 - our own
     assert _read(content, name, (name,)) == [(b"v",)]
 
 
