@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
     from layerfs.formats.jsontext import Json
 
-__all__ = ["MAX_BYTES", "TocEntry", "parse_toc"]
+__all__ = ["MAX_BYTES", "TOC", "TocEntry", "parse_toc"]
+
+TOC = "zstd-chunked-manifest"
+"""The key of the document of a layer that is its table of contents."""
 
 MAX_BYTES = 150 << 20
 """The most bytes of a table that the engine takes."""

@@ -14,6 +14,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from layerfs.formats.errors import FormatError
+from layerfs.formats.idmap import IDMap, IDRange, Owners, check_ranges
 from layerfs.formats.jsontext import (
     Json,
     array,
@@ -43,6 +44,9 @@ __all__ = [
 
 _MOST = 1 << 20
 """Names of one record, or records of one file: more is an attack."""
+
+_MOST_RANGES = 340
+"""Ranges of a map of users, as many as the kernel takes (user_namespaces(7))."""
 
 _PLAIN = re.compile(r"[.0-9a-z]+")
 _DOTS = frozenset({".", ".."})
@@ -108,7 +112,7 @@ class LayerRecordText(NamedTuple):
         blob_size: bytes of it, as noted; None where they are not.
         toc: digest of the table of contents by which it was pulled; empty for none.
         incomplete: whether it was never finished.
-        mapped: whether it has owners of its own map.
+        owners: the user namespace for which it was copied or made; without one it is the engine's own.
         big_data: the keys of its documents.
     """
 
@@ -122,7 +126,7 @@ class LayerRecordText(NamedTuple):
     blob_size: int | None
     toc: str
     incomplete: bool
-    mapped: bool
+    owners: Owners
     big_data: tuple[str, ...]
 
 
@@ -221,6 +225,19 @@ def _few(found: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def _id_map(document: Json, key: str) -> IDMap:
+    ranges = array(document, key)
+    if len(ranges) > _MOST_RANGES:
+        raise FormatError(f"too many ranges in {key}", found=str(len(ranges)))
+    items = [mapping({key: item}, key) for item in ranges]
+    return check_ranges(
+        tuple(
+            IDRange(integer(item, "container_id"), integer(item, "host_id"), integer(item, "size"))
+            for item in items
+        )
+    )
+
+
 def _layer(document: Json) -> LayerRecordText:
     parent, diff, flags = text(document, "parent"), text(document, "diff-digest"), mapping(document, "flags")
     size, blob_size = integer(document, "diff-size"), integer(document, "compressed-size")
@@ -235,6 +252,6 @@ def _layer(document: Json) -> LayerRecordText:
         blob_size if blob_size > 0 else None,
         text(document, "toc-digest"),
         flag(flags, "incomplete"),
-        bool(array(document, "uidmap") or array(document, "gidmap")),
+        Owners(_id_map(document, "uidmap"), _id_map(document, "gidmap")),
         _few(texts(document, "big-data-names")),
     )

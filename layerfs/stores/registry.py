@@ -54,6 +54,8 @@ class Options(NamedTuple):
         searching: whether every store is being looked for: then none tells of the others beside it.
         additional_stores: paths of roots that have layers or images of a graph root, in the order in which
             they are looked through.
+        driver: which one's layers are read of a graph root that several were used with; None for the usual.
+        run_root: the path of what a graph root's engine keeps until the host starts anew; None for nothing.
         progress: told the label of a blob that is read as a whole, its bytes done, and all of them.
     """
 
@@ -67,6 +69,8 @@ class Options(NamedTuple):
     store: str | None = None
     searching: bool = False
     additional_stores: tuple[str, ...] = ()
+    driver: str | None = None
+    run_root: str | None = None
 
 
 class _Kind(Protocol):

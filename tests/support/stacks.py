@@ -187,7 +187,7 @@ _FUSE_OPAQUE = (b"user.fuseoverlayfs.opaque", b"user.overlay.opaque", b"trusted.
 _FUSE_MARKS: st.SearchStrategy[dict[bytes, bytes]] = st.one_of(
     st.just({}),
     st.just({}),
-    st.just({b"user.fuseoverlayfs.opaque": b"y", b"user.fuseoverlayfs.origin": b"a"}),
+    st.just({b"user.fuseoverlayfs.opaque": b"y"}),
     st.dictionaries(st.sampled_from(_FUSE_OPAQUE), _OPAQUE_VALUES, min_size=1, max_size=3),
 )
 _FUSE_METAS = st.builds(_marked, _metas(_ON_DIRS), _FUSE_MARKS)

@@ -19,12 +19,16 @@ from layerfs.stores.containers_storage.overridden import OverriddenLayer, overri
 from layerfs.tree.overlay import OverlayLayer, RawLayer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from layerfs.formats.idmap import Owners
     from layerfs.formats.whiteouts import Dialect
     from layerfs.hostdir import HostDir
+    from layerfs.tree.archived import ArchivedLayer
+    from layerfs.tree.originals import Originals
     from layerfs.tree.source import LayerSource
 
-__all__ = ["Form", "form_of", "layer_source", "stored_layer"]
+__all__ = ["Form", "archived_layer", "form_of", "layer_source", "stored_layer"]
 
 _MOUNT_PROGRAM = ".has-mount-program"
 _WORD = 16
@@ -85,6 +89,22 @@ def layer_source(directory: HostDir, form: Form, owners: Owners = SAME) -> Layer
         owners: the user namespace; see `owners`.
     """
     return OverlayLayer(stored_layer(directory, form, owners), form.dialect)
+
+
+def archived_layer(
+    directory: HostDir,
+    form: Form,
+    owners: Owners,
+    key: int,
+    originals: Callable[[], Originals | None],
+    told_by: str,
+) -> ArchivedLayer:
+    """As `stored_layer`, with the attributes of the layer's archive; for the others see `ArchivedLayer`."""
+    from layerfs.stores.containers_storage.archivedfuse import ArchivedFuseLayer  # noqa: PLC0415 - few ask
+    from layerfs.tree.archived import ArchivedLayer  # noqa: PLC0415
+
+    made = ArchivedFuseLayer if form is Form.FUSE else ArchivedLayer
+    return made(directory, key, originals, owners, told_by=told_by)
 
 
 def stored_layer(directory: HostDir, form: Form, owners: Owners = SAME) -> RawLayer:

@@ -23,8 +23,6 @@ __all__ = ["MAX_STACK", "Layers", "StorageLayer"]
 MAX_STACK = 500
 """The most layers that overlayfs mounts (Linux `fs/overlayfs/params.c`)."""
 
-_ELSEWHERE = "if it is in another store, add that with --additional-store PATH"
-
 
 @dataclass(frozen=True, slots=True)
 class StorageLayer(Layer):
@@ -97,7 +95,10 @@ class Layers:
         found = self.all.get(layer)
         if found is None:
             name = self._parts[0].directory.name_of(self._parts[0].layers_file)
-            raise MissingFile(name, f"there is no record of the layer {layer}", hint=_ELSEWHERE)
+            problem = (
+                f"there is no record of the layer {layer} (another store may have it: --additional-store)"
+            )
+            raise MissingFile(name, problem)
         return found
 
     def walk(self, top: CacheID) -> list[Stored]:

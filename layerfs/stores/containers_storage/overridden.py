@@ -52,7 +52,7 @@ class OverriddenLayer(RawLayer):
     def __init__(self, directory: HostDir, owners: Owners) -> None:
         """Read the layer whose root is `directory`; `owners` is for entries that carry nothing."""
         super().__init__(directory, owners)
-        self._said = False
+        self._told = False
 
     @functools.cached_property
     def _attribute(self) -> bytes | None:
@@ -96,7 +96,7 @@ class OverriddenLayer(RawLayer):
             told = parse_override_stat(value)
             _check(told, held.kind)
         except FormatError as error:
-            self._say(path, error)
+            self._tell(path, error)
             return entry
         kind = told.kind or held.kind
         found = held._replace(
@@ -108,10 +108,10 @@ class OverriddenLayer(RawLayer):
         )
         return entry._replace(stat=found)
 
-    def _say(self, path: bytes, error: FormatError) -> None:
+    def _tell(self, path: bytes, error: FormatError) -> None:
         """Tell of the first one in the layer, not of hundreds."""
-        if not self._said:
-            self._said = True
+        if not self._told:
+            self._told = True
             _log.warning(
                 "%s: %s: %s (found %s): shown as on disk (so may others be in this layer)",
                 self._directory.name_of(path),

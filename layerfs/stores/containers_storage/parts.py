@@ -12,16 +12,20 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from layerfs.damage import attempt
 from layerfs.errors import DataRootUnreadable, DigestMismatch, MalformedFile, MissingFile
+from layerfs.formats.chunkedtoc import MAX_BYTES as TOC_LIMIT
+from layerfs.formats.chunkedtoc import TOC
 from layerfs.formats.errors import FormatError
 from layerfs.formats.graphroot import big_data_file, parse_images, parse_layers
 from layerfs.ids import BlobDigest
+from layerfs.stores.containers_storage.forms import Form, form_of
 from layerfs.stores.containers_storage.places import FILES
 from layerfs.stores.files import JSON_LIMIT, explain, open_optional, parse_optional, read_file
+from layerfs.stores.looks import is_there
 from layerfs.stores.sealed import SealedDirs
 from layerfs.witness import LISTENERS, tell_of_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from layerfs.errors import CorruptStore
     from layerfs.formats.graphroot import BigData, ImageRecord, LayerRecordText
@@ -30,6 +34,9 @@ if TYPE_CHECKING:
     from layerfs.stores.containers_storage.places import Opened
 
 __all__ = ["Part", "SplitFile", "Stored"]
+
+COMPOSEFS = "composefs-data"
+"""The directory beside `diff/` that only layers of a composefs store have."""
 
 _RECORDS_LIMIT = 256 << 20
 """The most bytes of a file of records: a hundred thousand layers take less."""
@@ -73,9 +80,11 @@ class Part:
     @functools.cached_property
     def layers(self) -> Mapping[str, LayerRecordText]:
         """The layers by ID, also those that are lost when the host starts anew."""
-        lasting = self._records(self.layers_file, parse_layers)
-        volatile = self._records(f"{self.opened.layers}/volatile-layers.json", parse_layers)
-        return {**volatile, **lasting}
+        volatile = f"{self.opened.layers}/volatile-layers.json"
+        found = [self._records(volatile, parse_layers), self._records(self.layers_file, parse_layers)]
+        if self.opened.run:
+            found.insert(0, self._records(volatile, parse_layers, self.opened.run))
+        return {own: record for records in found for own, record in records.items()}
 
     @property
     def images_file(self) -> str:
@@ -88,10 +97,14 @@ class Part:
         return f"{self.opened.layers}/layers.json"
 
     def _records(
-        self, path: str, parse: Callable[[bytes, Callable[[FormatError], object]], Mapping[str, Value]]
+        self,
+        path: str,
+        parse: Callable[[bytes, Callable[[FormatError], object]], Mapping[str, Value]],
+        directory: HostDir | None = None,
     ) -> Mapping[str, Value]:
-        """The records of a file; none where it is missing, or damaged, which is reported."""
-        name = self.directory.name_of(path)
+        """The records of a file, here or in `directory`; none where it is missing, or damaged (reported)."""
+        top = directory or self.directory
+        name = top.name_of(path)
 
         def tell(error: FormatError) -> None:
             self._report(
@@ -99,7 +112,7 @@ class Part:
             )
 
         def read() -> Mapping[str, Value] | None:
-            return parse_optional(self.directory, path, lambda content: parse(content, tell), _RECORDS_LIMIT)
+            return parse_optional(top, path, lambda content: parse(content, tell), _RECORDS_LIMIT)
 
         return attempt(self._report, read) or {}
 
@@ -157,13 +170,49 @@ class Part:
             raise explain(error, self.directory.name_of(path)) from error
 
     @functools.cached_property
-    def by_mount_program(self) -> bool:
-        """Whether layers were written by fuse-overlayfs, whose marks are files."""
-        found = attempt(
-            self._report,
-            lambda: parse_optional(self.directory, f"{self.opened.driver}/.has-mount-program", bytes.strip),
-        )
-        return found == b"true"
+    def form(self) -> Form:
+        """Which marks its layers have."""
+        top = FILES[self.opened.driver].partition("/{}")[0]
+        try:
+            with self.directory.subdir(top) as driver:
+                return form_of(driver)
+        except OSError:  # told when a layer is read
+            return Form.KERNEL
+
+    @functools.cached_property
+    def owner_of_layers(self) -> tuple[int, int] | None:
+        """The user and group of the directory that has the layers; None where there is none."""
+        try:
+            found = self.directory.lstat(FILES[self.opened.driver].partition("/{}")[0])
+        except OSError:
+            return None
+        return found.st_uid, found.st_gid
+
+    def stored_layers(self) -> Iterator[Stored]:
+        """Every layer of this root that is finished."""
+        return (Stored(record, self) for record in self.layers.values() if not record.incomplete)
+
+    def tar_split_size(self, layer: CacheID) -> int:
+        """Bytes of a layer's tar-split file; 0 where there is none here."""
+        try:
+            return self.directory.lstat(f"{self.opened.layers}/{layer}.tar-split.gz").st_size
+        except OSError:
+            return 0
+
+    # -- tables of contents --------------------------------------------------------------------
+
+    def is_composefs(self, layer: CacheID) -> bool:
+        """Whether the files of a layer are a pool of objects, and not a tree."""
+        path = f"{self.layer_path(layer)}/{COMPOSEFS}"
+        return self.opened.driver == "overlay" and is_there(self.directory, path)
+
+    def toc_path(self, layer: CacheID) -> str:
+        """The path of a layer's table of contents, below the root."""
+        return f"{self.opened.layers}/{layer}/{big_data_file(TOC)}"
+
+    def toc(self, layer: CacheID) -> bytes:
+        """A layer's table of contents; raises `CorruptStore`."""
+        return read_file(self.directory, self.toc_path(layer), TOC_LIMIT)
 
 
 def _digest_of(key: str, noted: BigData | None) -> str | None:

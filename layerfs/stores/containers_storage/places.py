@@ -13,9 +13,11 @@ from layerfs.stores.looks import is_there, open_top
 if TYPE_CHECKING:
     from layerfs.hostdir import HostDir
 
-__all__ = ["DRIVERS", "Opened", "found_in", "is_graph_root", "open_graph_root"]
+__all__ = ["DRIVERS", "OVERLAY", "Opened", "found_in", "is_graph_root", "open_graph_root"]
 
-DRIVERS = ("overlay", "vfs", "btrfs", "zfs")
+OVERLAY = "overlay"
+
+DRIVERS = (OVERLAY, "vfs", "btrfs", "zfs")
 """The drivers, the usual first: of a root that was used with several the first is read."""
 
 FILES = {
@@ -35,10 +37,12 @@ class Opened(NamedTuple):
     Attributes:
         directory: the root itself.
         driver: one of `DRIVERS`.
+        run: what its engine keeps until the host starts anew; None for nothing.
     """
 
     directory: HostDir
     driver: str
+    run: HostDir | None = None
 
     @property
     def images(self) -> str:
@@ -66,8 +70,13 @@ def is_graph_root(path: str) -> bool:
     return True
 
 
-def open_graph_root(path: str) -> Opened:
+def open_graph_root(path: str, wanted: str | None = None, run: str | None = None) -> Opened:
     """Open the graph root at `path`, or at its usual place below; no link in it is followed.
+
+    Args:
+        path: where.
+        wanted: the driver; None for the first that it was used with.
+        run: the path of its run root, if that is to be read.
 
     Raises:
         NoStoreHere: there is none.
@@ -76,11 +85,11 @@ def open_graph_root(path: str) -> Opened:
     """
     top = open_top(path)
     for directory in (top, _below(top)):
-        driver = _driver(directory) if directory else None
+        driver = _driver(directory, wanted) if directory else None
         if directory and driver:
-            return Opened(directory, driver)
+            return Opened(directory, driver, open_top(run) if run else None)
     raise NoStoreHere(
-        f"{path}: no graph root of Podman, CRI-O or Buildah: there is no overlay-images in it",
+        f"{path}: no graph root of Podman, CRI-O or Buildah: there is no {wanted or DRIVERS[0]}-images in it",
         hint="give what `podman info` calls graphRoot, usually /var/lib/containers/storage, or a copy of it",
     )
 
@@ -94,9 +103,9 @@ def found_in(directory: HostDir, name: bytes) -> str | None:
         return None
 
 
-def _driver(directory: HostDir) -> str | None:
+def _driver(directory: HostDir, wanted: str | None = None) -> str | None:
     """The driver by whose name there are images or layers: one of both may be lost."""
-    for driver in DRIVERS:
+    for driver in DRIVERS if wanted is None else {wanted} & {*DRIVERS}:
         if any(is_there(directory, f"{driver}-{half}") for half in ("images", "layers")):
             if driver in ("btrfs", "zfs") and not is_there(directory, FILES[driver].rpartition("/")[0]):
                 raise UnsupportedStorageDriver(

@@ -13,24 +13,33 @@ from typing import TYPE_CHECKING, Self
 
 from layerfs.damage import attempt
 from layerfs.errors import BrokenChain, CorruptStore, LayerNotFound
-from layerfs.formats.whiteouts import TRUSTED
 from layerfs.ids import CacheID
 from layerfs.layernames import KnownLayer
 from layerfs.model import NOWHERE, READ_WRITE, BareLayer, Container, Image, Layer, Place
 from layerfs.stores.containers_storage.names import StorageLayerNames
 from layerfs.stores.containers_storage.overlaydirs import OverlayDirs
+<<<<<<< HEAD
 from layerfs.stores.containers_storage.places import open_graph_root
 from layerfs.stores.containers_storage.storedcontainers import StoredContainers
 from layerfs.tree.overlay import OverlayLayer, RawLayer
+=======
+from layerfs.stores.containers_storage.places import OVERLAY, open_graph_root
+from layerfs.stores.containers_storage.storedcontainers import StoredContainers
+from layerfs.stores.files import explain
+from layerfs.stores.metadata import Metadata
+from layerfs.tree.overlay import OverlayLayer
+>>>>>>> cor16
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from layerfs.formats.whiteouts import Dialect
     from layerfs.ids import ChainID
     from layerfs.model import Named
     from layerfs.stores.containers_storage.layers import StorageLayer
     from layerfs.stores.containers_storage.parts import Stored
+    from layerfs.stores.containers_storage.wholetrees import WholeTrees
     from layerfs.stores.registry import Options
     from layerfs.tree.source import LayerSource, StoredLayer
 
@@ -47,7 +56,9 @@ class GraphRoot(StoredContainers):
         Raises:
             DataRootError: there is none, or an additional store is none.
         """
-        return cls([open_graph_root(item) for item in (path, *options.additional_stores)])
+        own = open_graph_root(path, options.driver, options.run_root)
+        opened = [own, *map(open_graph_root, options.additional_stores)]
+        return cls(opened, Metadata(options.metadata), options.userns)
 
     # -- layers --------------------------------------------------------------------------------
 
@@ -85,19 +96,11 @@ class GraphRoot(StoredContainers):
 
     def layer_names(self, layers: Callable[[], Iterable[KnownLayer]]) -> StorageLayerNames:
         """The names of some layers, with the names of their records and short links."""
-        return StorageLayerNames(layers, lambda: self._dirs.by_link, lambda: self._record_names)
+        return StorageLayerNames(layers, lambda: self._dirs.by_link, lambda: self.record_names)
 
     @functools.cached_property
     def _dirs(self) -> OverlayDirs:
         return OverlayDirs(self.roots)
-
-    @functools.cached_property
-    def _record_names(self) -> Mapping[str, CacheID]:
-        found: dict[str, CacheID] = {}
-        for stored in self.storage.all.values():
-            for name in stored.record.names:
-                found.setdefault(name, stored.record.id)
-        return found
 
     def known_layers(self) -> Iterator[KnownLayer]:
         """Every layer of an image, and then every other with a record."""
@@ -150,7 +153,7 @@ class GraphRoot(StoredContainers):
 
     @property
     def _has_links(self) -> bool:
-        return self.driver == "overlay"
+        return self.driver == OVERLAY
 
     def place_path(self, place: str) -> str:
         """The directory of a layer, below the store's own path."""
@@ -168,7 +171,6 @@ class GraphRoot(StoredContainers):
 
     def content_size(self, layer: BareLayer) -> int | None:
         """Bytes of the files of a layer that is no image's; None where they cannot be read (reported)."""
-        from layerfs.stores.files import explain  # noqa: PLC0415 - as below
         from layerfs.stores.inodesizes import inode_sizes  # noqa: PLC0415 - few ask
 
         def count() -> int:
@@ -180,6 +182,11 @@ class GraphRoot(StoredContainers):
                 raise explain(error, directory.display) from error
 
         return attempt(self.report, count)
+
+    @property
+    def dialect(self) -> Dialect:
+        """Which extended attributes are overlayfs's own in what `tree` gives of a single layer."""
+        return self.roots[0].form.dialect
 
     # -- trees ---------------------------------------------------------------------------------
 
@@ -227,12 +234,25 @@ class GraphRoot(StoredContainers):
         return UnionTree([self.source(layer) for layer in reversed(stack)])
 
     def source(self, layer: Layer | BareLayer) -> LayerSource:
-        """A layer by itself as overlayfs reads it; raises `CorruptStore`."""
-        return OverlayLayer(self._stored_layer(layer), TRUSTED)
+        """A layer by itself as its engine reads it; raises `CorruptStore`."""
+        return OverlayLayer(self._stored_layer(layer), self._sources.dialect(self.stored(layer)))
 
     def _stored_layer(self, layer: Layer | BareLayer) -> StoredLayer:
+        stored = self._finished(layer)
+        if stored.part.opened.driver == OVERLAY:
+            return self._sources.stored(stored)
+        return self._wholes.stored(stored, self._sources.owners(stored))
+
+    @functools.cached_property
+    def _wholes(self) -> WholeTrees:
+        from layerfs.stores.containers_storage.wholetrees import WholeTrees  # noqa: PLC0415 - few need it
+
+        return WholeTrees(self.storage, self._archive_of, self.report)
+
+    def _finished(self, layer: Layer | BareLayer) -> Stored:
+        """The record of a layer; one that was never finished is reported."""
         stored = self.stored(layer)
         if stored.record.incomplete:
             name = f"{stored.part.directory.name_of(stored.part.layers_file)}: {stored.record.id}"
             self.report(BrokenChain(name, "the layer was never finished: the engine removes it"))
-        return RawLayer(stored.part.files(stored.record.id))
+        return stored

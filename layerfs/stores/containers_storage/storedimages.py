@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from layerfs.accounts import ImageParts
 from layerfs.accounts import Part as Account
 from layerfs.damage import attempt
-from layerfs.errors import BrokenChain, CorruptStore
+from layerfs.errors import BrokenChain, CorruptStore, MissingFile
 from layerfs.formats.repositories import Repositories, RepositoryRow
 from layerfs.ids import ImageID
 from layerfs.model import Image, added_up
@@ -18,7 +18,9 @@ from layerfs.stores.containers_storage.images import Images, StorageImage
 from layerfs.stores.containers_storage.layers import Layers, StorageLayer
 from layerfs.stores.containers_storage.names import StorageNames
 from layerfs.stores.containers_storage.parts import Part, SplitFile
+from layerfs.stores.containers_storage.sources import Sources
 from layerfs.stores.layerarchive import LayerArchive
+from layerfs.stores.metadata import Metadata
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from layerfs.formats.imageconfig import ImageConfig
     from layerfs.ids import CacheID, ChainID, ContainerID, DiffID
     from layerfs.model import Layer
+    from layerfs.stores.containers_storage.parts import Stored
     from layerfs.stores.containers_storage.places import Opened
     from layerfs.stores.originaltar import OriginalTar
 
@@ -46,8 +49,10 @@ class StoredImages(Store):
     place_word = "layer ID"
     has_every_layer_unpacked = True
 
-    def __init__(self, opened: Sequence[Opened]) -> None:
-        """Read a store of roots that are open, the graph root first."""
+    def __init__(
+        self, opened: Sequence[Opened], metadata: Metadata = Metadata.AUTO, userns: str = "auto"
+    ) -> None:
+        """Read a store of roots that are open, the graph root first; for the others see `Sources`."""
         own = opened[0]
         super().__init__(own.directory.display)
         self.directory = own.directory
@@ -55,6 +60,7 @@ class StoredImages(Store):
         self.roots = tuple(Part(item, self.report) for item in opened)
         self._images = Images(self.roots, self._parent_of, self.report)
         self.storage = Layers(self.roots, lambda: self._diff_ids, self.report)
+        self._sources = Sources(self._archive_of, self.report, metadata, userns)
 
     @property
     def noun(self) -> str:
@@ -183,10 +189,19 @@ class StoredImages(Store):
 
     def archive(self, layer: Layer) -> LayerArchive:
         """The tar that a layer was unpacked from; raises `CorruptStore` where its directory is missing."""
-        own = self.own_layer(layer)
+        return self._archive(self.own_layer(layer))
+
+    def _archive(self, own: StorageLayer) -> LayerArchive:
         part = own.stored.part
         roots = (part, *(item for item in self.roots if item is not part))
         return LayerArchive(own.chain_id, SplitFile(own.cache_id, roots), part.files(own.cache_id))
+
+    def _archive_of(self, stored: Stored) -> LayerArchive:
+        """As `archive`, of a record."""
+        found = self.storage.layer(stored.record.id)
+        if found is None:
+            raise MissingFile(f"layer {stored.record.id}", "it has no diff ID, and so no tar")
+        return self._archive(found)
 
     def layer_tar(self, layer: Layer) -> OriginalTar:
         """The tar that a layer was unpacked from; raises `CorruptStore` where its directory is missing."""

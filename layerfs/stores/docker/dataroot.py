@@ -28,9 +28,10 @@ from layerfs.stores.docker.layerdb import LayerRecord
 from layerfs.stores.docker.layernames import DockerLayerNames
 from layerfs.stores.docker.recordedpaths import RecordedPaths
 from layerfs.stores.docker.refstore import read_repositories
-from layerfs.stores.docker.stacking import Metadata, Stacker
+from layerfs.stores.docker.stacking import Stacker
 from layerfs.stores.docker.storedcontainers import StoredContainers
 from layerfs.stores.layerarchive import LayerArchive
+from layerfs.stores.metadata import Metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
