@@ -63,7 +63,7 @@ class View:
 
     def command(self, row: Container) -> str:
         """The command, quoted as Go quotes."""
-        if row.config is None:
+        if row.config is None or not row.config.command:
             return UNKNOWN
         path, *arguments = row.config.command
         words = [path, *(f"'{word}'" if " " in word else word for word in arguments)]

@@ -18,17 +18,11 @@ from layerfs.layernames import KnownLayer
 from layerfs.model import NOWHERE, READ_WRITE, BareLayer, Container, Image, Layer, Place
 from layerfs.stores.containers_storage.names import StorageLayerNames
 from layerfs.stores.containers_storage.overlaydirs import OverlayDirs
-<<<<<<< HEAD
-from layerfs.stores.containers_storage.places import open_graph_root
-from layerfs.stores.containers_storage.storedcontainers import StoredContainers
-from layerfs.tree.overlay import OverlayLayer, RawLayer
-=======
 from layerfs.stores.containers_storage.places import OVERLAY, open_graph_root
 from layerfs.stores.containers_storage.storedcontainers import StoredContainers
 from layerfs.stores.files import explain
 from layerfs.stores.metadata import Metadata
 from layerfs.tree.overlay import OverlayLayer
->>>>>>> cor16
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
