@@ -90,6 +90,15 @@ class Layers:
                 found.setdefault(own, Stored(record, part))
         return found
 
+    @functools.cached_property
+    def by_name(self) -> Mapping[str, CacheID]:
+        """The layers by the names of their records, as `web-layer` of a container; of several the first."""
+        found: dict[str, CacheID] = {}
+        for stored in self.all.values():
+            for name in stored.record.names:
+                found.setdefault(name, stored.record.id)
+        return found
+
     def stored(self, layer: CacheID) -> Stored:
         """A layer by its ID; raises `MissingFile`, with what to do about it."""
         found = self.all.get(layer)

@@ -90,7 +90,7 @@ class GraphRoot(StoredContainers):
 
     def layer_names(self, layers: Callable[[], Iterable[KnownLayer]]) -> StorageLayerNames:
         """The names of some layers, with the names of their records and short links."""
-        return StorageLayerNames(layers, lambda: self._dirs.by_link, lambda: self.record_names)
+        return StorageLayerNames(layers, lambda: self._dirs.by_link, lambda: self.storage.by_name)
 
     @functools.cached_property
     def _dirs(self) -> OverlayDirs:
