@@ -202,10 +202,6 @@ class Store(Accounted, ABC):
         """The names of images that are no references."""
         return ()
 
-    def history_ids(self, image: Image) -> Sequence[ImageID | None] | None:  # noqa: ARG002 - see there
-        """The image in each row of an image's history, newest first; None where parents tell that."""
-        return None
-
     def last_tagged(self, image: Image) -> str | None:  # noqa: ARG002 - for kinds that note it
         """When an image was last tagged, as Docker writes a time; None where nothing tells."""
         return None

@@ -14,7 +14,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from layerfs.formats.errors import FormatError
-from layerfs.formats.idmap import IDMap, IDRange, Owners, check_ranges
+from layerfs.formats.idmap import SAME, IDMap, IDRange, Owners, check_ranges
 from layerfs.formats.jsontext import (
     Json,
     array,
@@ -37,6 +37,7 @@ __all__ = [
     "ImageRecord",
     "LayerRecordText",
     "big_data_file",
+    "big_data_key",
     "layer_id",
     "parse_images",
     "parse_layers",
@@ -95,7 +96,7 @@ class ImageRecord(NamedTuple):
     layer: CacheID | None
     mapped: tuple[CacheID, ...]
     big_data: Mapping[str, BigData]
-    created_ns: int | None
+    created_ns: int | None = None
 
 
 class LayerRecordText(NamedTuple):
@@ -117,17 +118,17 @@ class LayerRecordText(NamedTuple):
     """
 
     id: CacheID
-    names: tuple[str, ...]
-    parent: CacheID | None
-    created_ns: int | None
-    diff_id: DiffID | None
-    size: int | None
-    blob: str
-    blob_size: int | None
-    toc: str
-    incomplete: bool
-    owners: Owners
-    big_data: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    parent: CacheID | None = None
+    created_ns: int | None = None
+    diff_id: DiffID | None = None
+    size: int | None = None
+    blob: str = ""
+    blob_size: int | None = None
+    toc: str = ""
+    incomplete: bool = False
+    owners: Owners = SAME
+    big_data: tuple[str, ...] = ()
 
 
 def parse_images(content: bytes, report: Callable[[FormatError], object]) -> Mapping[str, ImageRecord]:
@@ -152,6 +153,16 @@ def big_data_file(key: str) -> str:
     if not key:
         raise FormatError("no name of a document", found="an empty text")
     return "=" + base64.b64encode(key.encode("utf-8", "surrogatepass")).decode("ascii")
+
+
+def big_data_key(name: str) -> str | None:
+    """The key of the document in a file of this name; None for a name that no document has."""
+    if not name.startswith("="):
+        return name if _PLAIN.fullmatch(name) and name not in _DOTS else None
+    try:
+        return base64.b64decode(name[1:].encode("ascii"), validate=True).decode("utf-8")
+    except ValueError:
+        return None
 
 
 def layer_id(parent: str | None, *, diff: str = "", toc: str = "") -> str:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from layerfs.ids import ChainID
     from layerfs.layertar import Buffer
     from layerfs.tree.content import Content
+    from layerfs.tree.source import StoredLayer
 
 __all__ = ["Fault", "LayerArchive", "TarSplits"]
 
@@ -78,14 +79,23 @@ class LayerArchive:
 
     noun = "tar-split"
 
-    def __init__(self, chain: ChainID, splits: TarSplits, diff: HostDir) -> None:
-        """The archive of the layer `chain`, whose headers `splits` has, unpacked in `diff`."""
+    def __init__(
+        self, chain: ChainID, splits: TarSplits, diff: HostDir, layer: StoredLayer | None = None
+    ) -> None:
+        """The archive of a layer.
+
+        Args:
+            chain: the layer.
+            splits: has its headers.
+            diff: where it was unpacked.
+            layer: has its files, where these are not in `diff` under their names.
+        """
         self.chain_id = chain
         self.name = splits.tar_split_name(chain)
         self.diff = diff
         self.unclosed = False
         self._splits = splits
-        self._layer = RawLayer(diff)
+        self._layer = layer or RawLayer(diff)
 
     def members(
         self, seen: Paths | None = None, *, cut: bool = False
@@ -222,7 +232,7 @@ class LayerArchive:
         except OSError as error:
             if error.errno not in _LEADS_AWAY:
                 raise
-        tree = UnionTree([RawLayer(self.diff)])
+        tree = UnionTree([self._layer])
         return tree.open(tree.resolve(path, follow=False))
 
 

@@ -10,7 +10,8 @@ import pytest
 from layerfs.stores.registry import Options, open_store
 from tests.podman.conftest import BUILT, COMMITTED, UPPER
 from tests.support.command import layerfs
-from tests.support.podman import MAP
+from tests.support.fuseoverlayfs import without_link_counts
+from tests.support.podman import FORMS, MAP
 from tests.support.snapshot import diff_snapshots
 from tests.support.treeview import tree_snapshot
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from layerfs.store import Store
     from tests.support.podman import Podman
+    from tests.support.snapshot import Snapshot
 
 pytestmark = [pytest.mark.podman, pytest.mark.root]
 
@@ -55,14 +57,21 @@ def test_images(podman: Podman, store: Store) -> None:
 def test_image_trees(podman: Podman, store: Store, image: str) -> None:
     """What `podman image mount` shows."""
     found = tree_snapshot(store.tree(store.image(image)))
-    assert diff_snapshots(podman.image_tree(image), found) == []
+    assert _differences(podman, podman.image_tree(image), found) == []
 
 
 @pytest.mark.parametrize("container", ["changed", "working"])
 def test_container_trees(podman: Podman, store: Store, container: str) -> None:
     """What `podman mount` and `buildah mount` show."""
     found = tree_snapshot(store.tree(store.container(container)))
-    assert diff_snapshots(podman.container_tree(container), found) == []
+    assert _differences(podman, podman.container_tree(container), found) == []
+
+
+def _differences(podman: Podman, theirs: Snapshot, ours: Snapshot) -> list[str]:
+    """What differs but for counts of links, which neither fuse-overlayfs nor a whole tree has of a union."""
+    if podman.form in (FORMS["fuse"], FORMS["vfs"]):
+        return diff_snapshots(without_link_counts(theirs), without_link_counts(ours))
+    return diff_snapshots(theirs, ours)
 
 
 def test_history(podman: Podman) -> None:
@@ -88,15 +97,44 @@ def test_inspect(podman: Podman) -> None:
 
 
 def test_containers(podman: Podman) -> None:
-    """Every container with its image and state, Buildah's too."""
-    told = podman.json("ps", "--all", "--external")
+    """Every container with its image, Buildah's with what Buildah says it is on."""
+    told = {row["Id"]: (row["Image"], *row["Names"]) for row in podman.json("ps", "--all")}
+    for row in json.loads(podman.buildah("containers", "--json")):
+        told.setdefault(row["id"], (row["imagename"], row["containername"]))
     ours = _asked(podman, "containers", "--all", "--format", "json")
-    assert {row["id"]: (row["image"], row["name"]) for row in ours} == {
-        row["Id"]: (row["Image"], *row["Names"]) for row in told
-    }
+    assert {row["id"]: (row["image"], row["name"]) for row in ours} == told
+    assert len(told) == 3
+
+
+HIDDEN = set(
+    [
+        "/dev",
+        "/etc/hostname",
+        "/etc/hosts",
+        "/etc/resolv.conf",
+        "/etc/mtab",
+        "/proc",
+        "/run",
+        "/run/notify",
+        "/run/.containerenv",
+        "/run/secrets",
+        "/sys",
+        "/run/podman-init",
+    ]
+)
+"""What Podman makes in every container, and leaves out of its list (libpod `diff.go`)."""
+
+AS_DOCKER = {"C /srv", "D /srv/new", "C /opt"}
+"""What Docker tells besides: a directory removed and made again, and one in which nothing but a file changed.
+
+Podman with the kernel's overlayfs says `D /srv` of the first, and nothing of the second.
+"""
 
 
 def test_diff(podman: Podman) -> None:
-    """What a container changed, in Podman's form."""
-    told = podman("diff", "changed").splitlines()
-    assert sorted(layerfs(podman.root, "diff", "changed").stdout.splitlines()) == sorted(told)
+    """What a container changed."""
+    told = set(podman("diff", "changed").splitlines())
+    ours = set(layerfs(podman.root, "diff", "changed").stdout.splitlines())
+    if "D /srv" in told:
+        told = told - {"D /srv"} | AS_DOCKER
+    assert {line for line in ours if line[2:] not in HIDDEN} == told

@@ -9,6 +9,7 @@ from itertools import islice, zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.analysis.store.stack import container_layers, made_from, own_layers
+from layerfs.capabilities import Ancestral
 from layerfs.damage import attempt
 from layerfs.errors import BrokenChain
 from layerfs.formats.imageconfig import HistoryEntry
@@ -83,8 +84,8 @@ def _unknown(root: Store, container: Container, number: int, layer: Layer | Bare
 def _of_image(root: Store, image: Image) -> list[HistoryRow]:
     rows = list(_oldest_first(root, image))
     rows.reverse()
-    found = root.history_ids(image)
-    ids = _ancestry(root, image, len(rows)) if found is None else found
+    told = root.history_ids(image) if isinstance(root, Ancestral) else None
+    ids = _ancestry(root, image, len(rows)) if told is None else told
     return [row._replace(image_id=own) for row, own in zip_longest(rows, islice(ids, len(rows)))]
 
 

@@ -13,9 +13,11 @@ from layerfs.stores.looks import is_there, open_top
 if TYPE_CHECKING:
     from layerfs.hostdir import HostDir
 
-__all__ = ["DRIVERS", "Opened", "found_in", "is_graph_root", "open_graph_root"]
+__all__ = ["DRIVERS", "OVERLAY", "Opened", "found_in", "is_graph_root", "open_graph_root"]
 
-DRIVERS = ("overlay", "vfs", "btrfs", "zfs")
+OVERLAY = "overlay"
+
+DRIVERS = (OVERLAY, "vfs", "btrfs", "zfs")
 """The drivers, the usual first: of a root that was used with several the first is read."""
 
 FILES = {

@@ -17,11 +17,11 @@ from layerfs.ids import CacheID
 from layerfs.layernames import KnownLayer
 from layerfs.model import NOWHERE, READ_WRITE, BareLayer, Container, Image, Layer, Place
 from layerfs.stores.containers_storage.names import StorageLayerNames
-from layerfs.stores.containers_storage.overlaydirs import OverlayDirs
-from layerfs.stores.containers_storage.places import open_graph_root
+from layerfs.stores.containers_storage.places import OVERLAY, open_graph_root
 from layerfs.stores.containers_storage.storedcontainers import StoredContainers
 from layerfs.stores.files import explain
 from layerfs.stores.metadata import Metadata
+from layerfs.tree.overlay import OverlayLayer
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from layerfs.model import Named
     from layerfs.stores.containers_storage.layers import StorageLayer
     from layerfs.stores.containers_storage.parts import Stored
+    from layerfs.stores.containers_storage.wholetrees import WholeTrees
     from layerfs.stores.registry import Options
     from layerfs.tree.source import LayerSource, StoredLayer
 
@@ -88,11 +89,7 @@ class GraphRoot(StoredContainers):
 
     def layer_names(self, layers: Callable[[], Iterable[KnownLayer]]) -> StorageLayerNames:
         """The names of some layers, with the names of their records and short links."""
-        return StorageLayerNames(layers, lambda: self._dirs.by_link, lambda: self.record_names)
-
-    @functools.cached_property
-    def _dirs(self) -> OverlayDirs:
-        return OverlayDirs(self.roots)
+        return StorageLayerNames(layers, lambda: self.dirs.by_link, lambda: self.storage.by_name)
 
     def known_layers(self) -> Iterator[KnownLayer]:
         """Every layer of an image, and then every other with a record."""
@@ -141,11 +138,11 @@ class GraphRoot(StoredContainers):
         if stored is None or attempt(self.report, lambda: stored.part.files(stored.record.id)) is None:
             return NOWHERE
         path = stored.part.directory.name_of(stored.part.layer_path(stored.record.id))
-        return Place(path, attempt(self.report, lambda: self._dirs.link(stored)) if self._has_links else None)
+        return Place(path, attempt(self.report, lambda: self.dirs.link(stored)) if self._has_links else None)
 
     @property
     def _has_links(self) -> bool:
-        return self.driver == "overlay"
+        return self.driver == OVERLAY
 
     def place_path(self, place: str) -> str:
         """The directory of a layer, below the store's own path."""
@@ -221,16 +218,25 @@ class GraphRoot(StoredContainers):
     def _union(self, stack: Sequence[Layer | BareLayer]) -> UnionTree:
         """The union of layers, base first; what does not agree with layers.json is reported."""
         if self._has_links:
-            for problem in self._dirs.problems([self.stored(layer) for layer in reversed(stack)]):
+            for problem in self.dirs.problems([self.stored(layer) for layer in reversed(stack)]):
                 self.report(problem)
         return UnionTree([self.source(layer) for layer in reversed(stack)])
 
     def source(self, layer: Layer | BareLayer) -> LayerSource:
         """A layer by itself as its engine reads it; raises `CorruptStore`."""
-        return self._sources.source(self._finished(layer))
+        return OverlayLayer(self._stored_layer(layer), self._sources.dialect(self.stored(layer)))
 
     def _stored_layer(self, layer: Layer | BareLayer) -> StoredLayer:
-        return self._sources.stored(self._finished(layer))
+        stored = self._finished(layer)
+        if stored.part.opened.driver == OVERLAY:
+            return self._sources.stored(stored)
+        return self._wholes.stored(stored, self._sources.owners(stored))
+
+    @functools.cached_property
+    def _wholes(self) -> WholeTrees:
+        from layerfs.stores.containers_storage.wholetrees import WholeTrees  # noqa: PLC0415 - few need it
+
+        return WholeTrees(self.storage, self._archive_of, self.report)
 
     def _finished(self, layer: Layer | BareLayer) -> Stored:
         """The record of a layer; one that was never finished is reported."""

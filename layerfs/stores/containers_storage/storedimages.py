@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from layerfs.accounts import ImageParts
 from layerfs.accounts import Part as Account
 from layerfs.damage import attempt
-from layerfs.errors import BrokenChain, CorruptStore, MissingFile
+from layerfs.errors import BrokenChain, CorruptStore, MissingFile, NameLost
 from layerfs.formats.repositories import Repositories, RepositoryRow
 from layerfs.ids import ImageID
 from layerfs.model import Image, added_up
@@ -16,15 +16,18 @@ from layerfs.store import Store
 from layerfs.stores.containers_storage.ancestry import Ancestry
 from layerfs.stores.containers_storage.images import Images, StorageImage
 from layerfs.stores.containers_storage.layers import Layers, StorageLayer
+from layerfs.stores.containers_storage.lostrecords import lost_layers
 from layerfs.stores.containers_storage.names import StorageNames
+from layerfs.stores.containers_storage.overlaydirs import OverlayDirs
 from layerfs.stores.containers_storage.parts import Part, SplitFile
 from layerfs.stores.containers_storage.sources import Sources
 from layerfs.stores.layerarchive import LayerArchive
 from layerfs.stores.metadata import Metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from layerfs.formats.graphroot import LayerRecordText
     from layerfs.formats.imageconfig import ImageConfig
     from layerfs.ids import CacheID, ChainID, ContainerID, DiffID
     from layerfs.model import Layer
@@ -43,6 +46,7 @@ class StoredImages(Store):
         roots: it, and the roots that it is read with, in the order in which they are looked through.
         driver: how its layers are stored.
         storage: its layers.
+        dirs: the links of their directories.
     """
 
     kind = "containers-storage"
@@ -59,7 +63,8 @@ class StoredImages(Store):
         self.driver = own.driver
         self.roots = tuple(Part(item, self.report) for item in opened)
         self._images = Images(self.roots, self._parent_of, self.report)
-        self.storage = Layers(self.roots, lambda: self._diff_ids, self.report)
+        self.dirs = OverlayDirs(self.roots)
+        self.storage = Layers(self.roots, lambda: self._diff_ids, self._lost, self._measured, self.report)
         self._sources = Sources(self._archive_of, self.report, metadata, userns)
 
     @property
@@ -71,6 +76,10 @@ class StoredImages(Store):
         """Every root, and its directory of layers, which may be mounted elsewhere as well."""
         found = [part.directory.lstat() for part in self.roots]
         return {(status.st_dev, status.st_ino) for status in found}
+
+    def _lost(self, part: Part, known: Collection[str]) -> Iterator[LayerRecordText]:
+        chains = (image.config.diff_ids for image in self._images.sound())
+        return lost_layers(part, known, chains, self.dirs)
 
     @functools.cached_property
     def _diff_ids(self) -> Mapping[CacheID, DiffID]:
@@ -114,11 +123,16 @@ class StoredImages(Store):
     def repositories(self) -> Repositories:
         """The names that are references."""
         rows = [RepositoryRow(name, own) for name, own in self._images.by_reference.items()]
-        return Repositories(tuple(sorted(rows, key=lambda row: row.reference.familiar)))
+        return Repositories(tuple(sorted(rows, key=lambda row: row.reference.familiar)), in_full=True)
 
     def other_names(self) -> Sequence[str]:
         """The names that are no references."""
         return list(self._images.by_other_name)
+
+    def lost_name(self, name: str, kinds: Sequence[str]) -> NameLost | None:
+        """The error for a name of which no record of images can tell."""
+        problems = [part.images_problem for part in self.roots if part.images_problem]
+        return NameLost(problems[0], name, ["image"]) if problems and "image" in kinds else None
 
     def record_name(self, of: ImageID | ChainID | ContainerID) -> str:
         """The file with the record of an image or a layer, for messages."""
@@ -139,12 +153,8 @@ class StoredImages(Store):
 
     # -- sizes ---------------------------------------------------------------------------------
 
-    def layer_size(self, chain: ChainID) -> int | None:
-        """Bytes of a layer's tar, as noted, or else by its headers; None where neither tells (reported)."""
-        layer = attempt(self.report, lambda: self.record(chain))
-        if layer is None or layer.size is not None:
-            return layer.size if layer else None
-        return attempt(self.report, lambda: self.archive(layer).size(cut=True))
+    def _measured(self, layer: StorageLayer) -> int | None:
+        return attempt(self.report, lambda: self._archive(layer).size(cut=True))
 
     def size(self, image: Image) -> int | None:
         """The size of an image as Podman prints it: the tars of its layers, and its documents."""
@@ -194,7 +204,9 @@ class StoredImages(Store):
     def _archive(self, own: StorageLayer) -> LayerArchive:
         part = own.stored.part
         roots = (part, *(item for item in self.roots if item is not part))
-        return LayerArchive(own.chain_id, SplitFile(own.cache_id, roots), part.files(own.cache_id))
+        files = part.files(own.cache_id)
+        layer = self._sources.stored(own.stored) if part.is_composefs(own.cache_id) else None
+        return LayerArchive(own.chain_id, SplitFile(own.cache_id, roots), files, layer)
 
     def _archive_of(self, stored: Stored) -> LayerArchive:
         """As `archive`, of a record."""
