@@ -90,7 +90,10 @@ class GraphRoot(StoredContainers):
 
     def layer_names(self, layers: Callable[[], Iterable[KnownLayer]]) -> StorageLayerNames:
         """The names of some layers, with the names of their records and short links."""
-        return StorageLayerNames(layers, lambda: self.dirs.by_link, lambda: self.storage.by_name)
+        storage = self.storage
+        return StorageLayerNames(
+            layers, lambda: self.dirs.by_link, lambda: storage.by_name, lambda: storage.blobs
+        )
 
     def known_layers(self) -> Iterator[KnownLayer]:
         """Every layer of an image, and then every other with a record."""
