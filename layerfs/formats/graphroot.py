@@ -37,6 +37,7 @@ __all__ = [
     "ImageRecord",
     "LayerRecordText",
     "big_data_file",
+    "container_layer",
     "layer_id",
     "parse_images",
     "parse_layers",
@@ -138,6 +139,28 @@ def parse_images(content: bytes, report: Callable[[FormatError], object]) -> Map
 def parse_layers(content: bytes, report: Callable[[FormatError], object]) -> Mapping[str, LayerRecordText]:
     """The layers by ID, in their order; raises as `parse_images`."""
     return _records(content, _layer, report)
+
+
+def container_layer(layer: CacheID, parent: CacheID | None, container: Json) -> LayerRecordText:
+    """What the record of a container's layer says, where it is lost, by that of the container.
+
+    Raises:
+        FormatError: the container's owners are malformed.
+    """
+    return LayerRecordText(
+        layer,
+        (),
+        parent,
+        created_ns=None,
+        diff_id=None,
+        size=None,
+        blob="",
+        blob_size=None,
+        toc="",
+        incomplete=False,
+        owners=Owners(_id_map(container, "uidmap"), _id_map(container, "gidmap")),
+        big_data=(),
+    )
 
 
 def big_data_file(key: str) -> str:

@@ -161,6 +161,15 @@ class Containers:
             )
         return self._loaded[container_id]
 
+    def stored_layers(self) -> Iterator[tuple[CacheID, ImageID, StorageContainer]]:
+        """The layer and the image of each container of which containers/storage has these, and its record."""
+        for stored in self._stored.values():
+            try:
+                layer, image = CacheID(stored.layer), ImageID.from_hex(stored.image)
+            except InvalidID:
+                continue
+            yield layer, image, stored
+
     @property
     def has_sandboxes(self) -> bool:
         """Whether there are pods of Kubernetes."""

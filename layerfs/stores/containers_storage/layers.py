@@ -14,7 +14,7 @@ from layerfs.ids import BlobDigest, CacheID, ChainID, DiffID, InvalidID, chain_i
 from layerfs.model import Layer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from layerfs.stores.containers_storage.parts import Part, Stored
 
@@ -65,6 +65,7 @@ class Layers:
         self,
         parts: Sequence[Part],
         known: Callable[[], Mapping[CacheID, DiffID]],
+        lost: Callable[[Collection[str]], Iterable[Stored]],
         report: Callable[[CorruptStore], object],
     ) -> None:
         """Join the layers of `parts`.
@@ -72,10 +73,12 @@ class Layers:
         Args:
             parts: the roots, in the order in which the engine looks.
             known: gives the diff IDs that images tell of layers whose records do not.
+            lost: gives layers that have no record but are made out without it, by the IDs of those that have.
             report: is told of damage.
         """
         self._parts = parts
         self._known = known
+        self._lost = lost
         self._report = report
         self._chains: dict[CacheID, ChainID | CorruptStore | None] = {}
 
@@ -88,7 +91,7 @@ class Layers:
         for part in self._parts:
             for own, record in part.layers.items():
                 found.setdefault(own, Stored(record, part))
-        return found
+        return {**{stored.record.id: stored for stored in self._lost(found.keys())}, **found}
 
     @functools.cached_property
     def by_name(self) -> Mapping[str, CacheID]:

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 from layerfs.damage import attempt
 from layerfs.errors import MissingFile
+from layerfs.formats.errors import FormatError
+from layerfs.formats.graphroot import container_layer
 from layerfs.ids import CacheID, ContainerID, ImageID, InvalidID
 from layerfs.stores.containers_storage.containers import Containers
+from layerfs.stores.containers_storage.parts import Stored
 from layerfs.stores.containers_storage.storedimages import StoredImages
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from layerfs.formats.jsontext import Json
     from layerfs.ids import ChainID
@@ -27,7 +30,26 @@ class StoredContainers(StoredImages):
     @functools.cached_property
     def _containers(self) -> Containers:
         own = self.roots[0].opened
-        return Containers(self.directory, own.driver, _Layers(self), self.report, own.run)
+        return Containers(self.directory, own.driver, self._own_layers, self.report, own.run)
+
+    @functools.cached_property
+    def _own_layers(self) -> _Layers:
+        return _Layers(self)
+
+    def _made_out(self, known: Collection[str]) -> Iterator[Stored]:
+        """The layers of containers, which are known to stand on their images."""
+        for layer, image, container in self._containers.stored_layers():
+            noted = self._images.all.get(image)
+            if layer in known or noted is None or not self._own_layers.has_directory(layer):
+                continue
+            try:
+                record = container_layer(layer, noted.record.layer, container.raw)
+            except FormatError:  # then it stays without a record, which is told where it is needed
+                continue
+            path = self.directory.name_of(self.roots[0].layers_file)
+            problem = MissingFile(path, f"there is no record of the layer {layer}")
+            self.report(problem.instead(f"it is that of container {container.id}, and stands on its image"))
+            yield Stored(record, self.roots[0])
 
     def containers(self) -> Sequence[Container]:
         """Every container, newest first; also those of which only a part is left."""
@@ -78,9 +100,10 @@ class _Layers:
     def has_layer(self, layer_id: str) -> bool:
         """See `LayersByID`."""
         own = CacheID(layer_id)
-        return own in self._store.storage.all or self._has_directory(own)
+        return own in self._store.storage.all or self.has_directory(own)
 
-    def _has_directory(self, layer: CacheID) -> bool:
+    def has_directory(self, layer: CacheID) -> bool:
+        """Whether the files of a layer are there."""
         try:
             self._store.roots[0].files(layer)
         except MissingFile:
@@ -93,10 +116,10 @@ class _Layers:
 
     def top_below(self, layer_id: str, image_id: str) -> ChainID | None:
         """See `LayersByID`."""
-        stored = self._store.storage.all.get(layer_id)
-        if stored is None:
+        if not layer_id:
             return self._top_of(image_id)
-        below = stored.record.parent
+        stored = attempt(self._store.report, lambda: self._store.storage.stored(CacheID(layer_id)))
+        below = stored.record.parent if stored else None
         if below is None:
             return None
         return attempt(self._store.report, lambda: self._store.storage.chain_of(below))

@@ -23,7 +23,7 @@ from layerfs.stores.layerarchive import LayerArchive
 from layerfs.stores.metadata import Metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from layerfs.formats.imageconfig import ImageConfig
     from layerfs.ids import CacheID, ChainID, ContainerID, DiffID
@@ -59,7 +59,7 @@ class StoredImages(Store):
         self.driver = own.driver
         self.roots = tuple(Part(item, self.report) for item in opened)
         self._images = Images(self.roots, self._parent_of, self.report)
-        self.storage = Layers(self.roots, lambda: self._diff_ids, self.report)
+        self.storage = Layers(self.roots, lambda: self._diff_ids, self._made_out, self.report)
         self._sources = Sources(self._archive_of, self.report, metadata, userns)
 
     @property
@@ -82,6 +82,10 @@ class StoredImages(Store):
                 pairs = zip(reversed(chain), diff_ids, strict=True)
                 found.update((stored.record.id, diff_id) for stored, diff_id in pairs)
         return found
+
+    def _made_out(self, known: Collection[str]) -> Iterable[Stored]:  # noqa: ARG002 - for who knows containers
+        """The layers without a record, besides those `known`, that other records determine."""
+        return ()
 
     # -- images --------------------------------------------------------------------------------
 
