@@ -14,7 +14,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from layerfs.formats.errors import FormatError
-from layerfs.formats.idmap import IDMap, IDRange, Owners, check_ranges
+from layerfs.formats.idmap import SAME, IDMap, IDRange, Owners, check_ranges
 from layerfs.formats.jsontext import (
     Json,
     array,
@@ -37,7 +37,7 @@ __all__ = [
     "ImageRecord",
     "LayerRecordText",
     "big_data_file",
-    "container_layer",
+    "big_data_key",
     "layer_id",
     "parse_images",
     "parse_layers",
@@ -96,7 +96,7 @@ class ImageRecord(NamedTuple):
     layer: CacheID | None
     mapped: tuple[CacheID, ...]
     big_data: Mapping[str, BigData]
-    created_ns: int | None
+    created_ns: int | None = None
 
 
 class LayerRecordText(NamedTuple):
@@ -118,17 +118,17 @@ class LayerRecordText(NamedTuple):
     """
 
     id: CacheID
-    names: tuple[str, ...]
-    parent: CacheID | None
-    created_ns: int | None
-    diff_id: DiffID | None
-    size: int | None
-    blob: str
-    blob_size: int | None
-    toc: str
-    incomplete: bool
-    owners: Owners
-    big_data: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    parent: CacheID | None = None
+    created_ns: int | None = None
+    diff_id: DiffID | None = None
+    size: int | None = None
+    blob: str = ""
+    blob_size: int | None = None
+    toc: str = ""
+    incomplete: bool = False
+    owners: Owners = SAME
+    big_data: tuple[str, ...] = ()
 
 
 def parse_images(content: bytes, report: Callable[[FormatError], object]) -> Mapping[str, ImageRecord]:
@@ -139,28 +139,6 @@ def parse_images(content: bytes, report: Callable[[FormatError], object]) -> Map
 def parse_layers(content: bytes, report: Callable[[FormatError], object]) -> Mapping[str, LayerRecordText]:
     """The layers by ID, in their order; raises as `parse_images`."""
     return _records(content, _layer, report)
-
-
-def container_layer(layer: CacheID, parent: CacheID | None, container: Json) -> LayerRecordText:
-    """What the record of a container's layer says, where it is lost, by that of the container.
-
-    Raises:
-        FormatError: the container's owners are malformed.
-    """
-    return LayerRecordText(
-        layer,
-        (),
-        parent,
-        created_ns=None,
-        diff_id=None,
-        size=None,
-        blob="",
-        blob_size=None,
-        toc="",
-        incomplete=False,
-        owners=Owners(_id_map(container, "uidmap"), _id_map(container, "gidmap")),
-        big_data=(),
-    )
 
 
 def big_data_file(key: str) -> str:
@@ -175,6 +153,16 @@ def big_data_file(key: str) -> str:
     if not key:
         raise FormatError("no name of a document", found="an empty text")
     return "=" + base64.b64encode(key.encode("utf-8", "surrogatepass")).decode("ascii")
+
+
+def big_data_key(name: str) -> str | None:
+    """The key of the document in a file of this name; None for a name that no document has."""
+    if not name.startswith("="):
+        return name if _PLAIN.fullmatch(name) and name not in _DOTS else None
+    try:
+        return base64.b64decode(name[1:].encode("ascii"), validate=True).decode("utf-8")
+    except ValueError:
+        return None
 
 
 def layer_id(parent: str | None, *, diff: str = "", toc: str = "") -> str:

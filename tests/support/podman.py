@@ -29,10 +29,13 @@ if TYPE_CHECKING:
 
     from tests.support.snapshot import Snapshot
 
-__all__ = ["FORMS", "USER", "Form", "Podman", "running"]
+__all__ = ["FORMS", "MAP", "Form", "Podman", "running"]
 
 USER, _FIRST, _COUNT = 231_000, 300_000, 65_536
 """Who runs Podman without being root, and the IDs that are theirs besides."""
+
+MAP = f"0:{USER}:1,1:{_FIRST}:{_COUNT}"
+"""The namespace in which this user is root, as `--userns` takes it."""
 
 _PROJECT = Path(__file__).parents[2]
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -102,7 +105,7 @@ for entered in [os.open(f"{process}/ns/{name}", os.O_RDONLY) for name in ("user"
 os.setgroups([]); os.setresgid(0, 0, 0); os.setresuid(0, 0, 0)
 pickle.dump(snapshot(place), sys.stdout.buffer)
 """
-"""Python that takes a snapshot in the namespaces of an ordinary user's process, as the root that it is there."""
+"""Python that takes a snapshot in the namespaces of a user's process, as the root that it is there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fixtures.unpack import unpack
+from tests.support.graphroots import GraphRootFiles
 from tests.support.hostilecontainerd import hostile_docker29
+from tests.support.hostilegraphroot import hostile_podman
 from tests.support.hostility import hostile_overlay2
-from tests.support.records import containerd_records, overlay2_records
+from tests.support.records import containerd_records, graphroot_records, overlay2_records
 from tests.support.samples import unpack_sample
-from tests.support.tarstacks import containerd_of_tars, overlay2_of_tars
+from tests.support.tarstacks import containerd_of_tars, graphroot_of_tars, overlay2_of_tars
 from tests.support.things import (
     containerd_things,
+    graphroot_things,
     name_image_in_containerd,
+    name_image_in_graphroot,
     name_image_in_overlay2,
     overlay2_things,
 )
@@ -79,6 +83,14 @@ def _containerd(path: Path) -> Path:
     return unpack_sample("docker29-containerd", path)
 
 
+def _graph_root(path: Path) -> Path:
+    """The graph root of Podman, which has nothing but full names, and a short one for `latest`."""
+    root = unpack_sample("podman-4.3-rootful", path)
+    store = GraphRootFiles(root)
+    name_image_in_graphroot(root, "multi", f"sha256:{store.image('docker.io/library/multi:1')['id']}")
+    return root
+
+
 STORE_KINDS = (
     StoreKind(
         "overlay2", unpack, overlay2_of_tars, overlay2_records, overlay2_things,
@@ -89,6 +101,11 @@ STORE_KINDS = (
         "containerd", _containerd, containerd_of_tars, containerd_records, containerd_things,
         hostile_docker29, name_image_in_containerd,
         "multi", "multi:1", "buildkit:1", "dockertypes:1", "localhost:5057/team/pulled:1",
+    ),
+    StoreKind(
+        "containers-storage", _graph_root, graphroot_of_tars, graphroot_records, graphroot_things,
+        hostile_podman, name_image_in_graphroot,
+        "multi", "multi:1", "built:1", "zstd:1", "registry.example.com:5000/team/arch:1",
     ),
 )  # fmt: skip
 

@@ -3,7 +3,8 @@
 A whiteout is a file `.wh.NAME` beside the name, or a character device 0:0 of that name; a directory is opaque
 by one of three attributes, or by a file `.wh..wh..opq` in it. A store has all of these, as what unpacks
 images writes files, and containers leave devices and attributes. Names that begin with `.wh.` are never
-shown. A name and its `.wh.` file in one layer are a whiteout.
+shown. A name and its `.wh.` file in one layer are a whiteout. A `.wh.` file that has one itself hides nothing
+in lower layers (so does the device `.wh..opq` beside `.wh..wh..opq`, as containers leave it).
 
 `FuseLayer` stands where `RawLayer` would: a whiteout is a device, opaque is overlayfs's attribute. So the
 union, and everything that asks for marks, reads it like any other layer.
@@ -56,20 +57,23 @@ class FuseLayer(OverriddenLayer):
         folder, _, name = path.rpartition(b"/")
         if name.startswith(WHITEOUT):
             return None
+        found = super().entry(path)
         marker = super().entry(join(folder, WHITEOUT + name)) if name else None
-        return _whiteout(name, marker) if marker else super().entry(path)
+        if marker is None or (found is None and super().entry(join(folder, WHITEOUT + WHITEOUT + name))):
+            return found
+        return _whiteout(name, marker)
 
     def scan(self, path: bytes) -> Iterable[Entry]:
         """Every entry of the directory at `path`."""
-        shown: dict[bytes, Entry] = {}
-        hidden: dict[bytes, Entry] = {}
-        for entry in super().scan(path):
-            if not entry.name.startswith(WHITEOUT):
-                shown[entry.name] = entry
-            elif _hides(entry.name):
-                name = entry.name[len(WHITEOUT) :]
-                hidden[name] = _whiteout(name, entry)
-        return (shown | hidden).values()
+        found = {entry.name: entry for entry in super().scan(path)}
+        shown = {name: entry for name, entry in found.items() if not name.startswith(WHITEOUT)}
+        for marker, entry in found.items():
+            name = marker.removeprefix(WHITEOUT)
+            if marker in shown or not name or name.startswith(WHITEOUT):
+                continue
+            if name in shown or WHITEOUT + marker not in found:
+                shown[name] = _whiteout(name, entry)
+        return shown.values()
 
     def xattr_names(self, path: bytes) -> list[bytes]:
         """Every attribute that is no mark, and overlayfs's own on an opaque directory."""
@@ -98,12 +102,6 @@ class FuseLayer(OverriddenLayer):
             if error.errno in _NOT_THERE:
                 return False
             raise
-
-
-def _hides(name: bytes) -> bool:
-    """Whether a name that begins with `.wh.` hides one that could be seen."""
-    hidden = name[len(WHITEOUT) :]
-    return hidden != b"" and not hidden.startswith(WHITEOUT)
 
 
 def _whiteout(name: bytes, marker: Entry) -> Entry:

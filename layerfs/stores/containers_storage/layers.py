@@ -6,7 +6,7 @@ Source: containers/storage `layers.go`.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from layerfs.errors import BrokenChain, CorruptStore, MissingFile
@@ -16,6 +16,7 @@ from layerfs.model import Layer
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+    from layerfs.formats.graphroot import LayerRecordText
     from layerfs.stores.containers_storage.parts import Part, Stored
 
 __all__ = ["MAX_STACK", "Layers", "StorageLayer"]
@@ -33,16 +34,22 @@ class StorageLayer(Layer):
         diff_id: sha256 of its uncompressed tar.
         parent: the chain ID of the layer below; None for a base layer.
         cache_id: its ID in the store, which is the name of its directory.
-        size: bytes of its tar; None where that is not noted.
         stored: its record.
+        measure: counts the bytes of its tar where they are not noted.
     """
 
     chain_id: ChainID
     diff_id: DiffID
     parent: ChainID | None
     cache_id: CacheID
-    size: int | None
     stored: Stored
+    measure: Callable[[StorageLayer], int | None] = field(compare=False, repr=False)
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of its tar, as noted, or else by its headers; None where neither tells (reported)."""
+        noted = self.stored.record.size
+        return self.measure(self) if noted is None else noted
 
     @property
     def blob_digest(self) -> BlobDigest | None:
@@ -65,7 +72,8 @@ class Layers:
         self,
         parts: Sequence[Part],
         known: Callable[[], Mapping[CacheID, DiffID]],
-        lost: Callable[[Collection[str]], Iterable[Stored]],
+        lost: Callable[[Part, Collection[str]], Iterable[LayerRecordText]],
+        measure: Callable[[StorageLayer], int | None],
         report: Callable[[CorruptStore], object],
     ) -> None:
         """Join the layers of `parts`.
@@ -73,10 +81,12 @@ class Layers:
         Args:
             parts: the roots, in the order in which the engine looks.
             known: gives the diff IDs that images tell of layers whose records do not.
-            lost: gives layers that have no record but are made out without it, by the IDs of those that have.
+            lost: gives what can be told of layers of a root without a record, by the IDs of those with one.
+            measure: counts the bytes of the tar of a layer of which they are not noted.
             report: is told of damage.
         """
         self._parts = parts
+        self._measure = measure
         self._known = known
         self._lost = lost
         self._report = report
@@ -91,7 +101,10 @@ class Layers:
         for part in self._parts:
             for own, record in part.layers.items():
                 found.setdefault(own, Stored(record, part))
-        return {**{stored.record.id: stored for stored in self._lost(found.keys())}, **found}
+        for part in self._parts:
+            for record in self._lost(part, found.keys()):
+                found[record.id] = Stored(record, part, is_lost=True)
+        return found
 
     @functools.cached_property
     def by_name(self) -> Mapping[str, CacheID]:
@@ -126,6 +139,10 @@ class Layers:
             if len(found) == MAX_STACK:
                 expected = f"at most {MAX_STACK}"
                 raise BrokenChain(f"{name}: {top}", "more layers than overlayfs can stack", expected=expected)
+            if stored.is_lost and stored.part.layers:  # else one message told of all records
+                self._report(
+                    MissingFile(name, f"there is no record of the layer {at}: its directory is used")
+                )
             seen.add(at)
             found.append(stored)
             at = stored.record.parent
@@ -198,7 +215,7 @@ class Layers:
         diff_id = self.diff_id(stored)
         assert diff_id is not None  # noqa: S101 - else it had no chain ID
         parent = self.chain_of(below) if below else None
-        return StorageLayer(chain, diff_id, parent, stored.record.id, stored.record.size, stored)
+        return StorageLayer(chain, diff_id, parent, stored.record.id, stored, self._measure)
 
     @functools.cached_property
     def by_chain(self) -> Mapping[ChainID, tuple[StorageLayer, ...]]:

@@ -37,8 +37,11 @@ class OverlayDirs:
 
     def lower(self, stored: Stored) -> tuple[LinkID, ...] | None:
         """The short names of the layers below, uppermost first, or None where there is no file."""
-        path = f"{stored.part.layer_path(stored.record.id)}/lower"
-        return parse_optional(stored.part.directory, path, parse_lower)
+        return self.lower_of(stored.part, stored.record.id)
+
+    def lower_of(self, part: Part, layer: CacheID) -> tuple[LinkID, ...] | None:
+        """As `lower`, of a layer by its ID."""
+        return parse_optional(part.directory, f"{part.layer_path(layer)}/lower", parse_lower)
 
     @functools.cached_property
     def by_link(self) -> Mapping[str, CacheID]:

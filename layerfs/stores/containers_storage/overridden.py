@@ -46,7 +46,8 @@ def override_in_force(directory: HostDir) -> bytes | None:
 class OverriddenLayer(RawLayer):
     """A `diff/` directory with the attributes that its entries carry, if its root carries some.
 
-    The owners there are those inside: no namespace shifted them.
+    The owners there are those inside: no namespace shifted them. The attribute itself shows, as it does
+    through fuse-overlayfs, which hides those of its own name.
     """
 
     def __init__(self, directory: HostDir, owners: Owners) -> None:
@@ -76,20 +77,12 @@ class OverriddenLayer(RawLayer):
         prefix = path + b"/" if path else b""
         return [self._replaced(prefix + entry.name, entry) for entry in found]
 
-    def xattr_names(self, path: bytes) -> list[bytes]:
-        """Every extended attribute but the one that stands for the others."""
-        return [name for name in super().xattr_names(path) if name != self._attribute]
-
-    def xattr(self, path: bytes, name: bytes) -> bytes | None:
-        """The value of one extended attribute."""
-        return None if name == self._attribute else super().xattr(path, name)
-
     def _replaced(self, path: bytes, entry: Entry) -> Entry:
         """An entry with the attributes that it carries; what cannot be is told of, and ignored."""
         held = entry.stat
         if self._attribute is None or held.kind not in _STANDS_FOR:
             return entry
-        value = super().xattr(path, self._attribute)
+        value = RawLayer.xattr(self, path, self._attribute)
         if value is None:
             return entry
         try:

@@ -8,6 +8,7 @@ Sources: containers/storage `store.go`, `images.go`, `layers.go`.
 from __future__ import annotations
 
 import functools
+import os
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from layerfs.damage import attempt
@@ -15,11 +16,20 @@ from layerfs.errors import DataRootUnreadable, DigestMismatch, MalformedFile, Mi
 from layerfs.formats.chunkedtoc import MAX_BYTES as TOC_LIMIT
 from layerfs.formats.chunkedtoc import TOC
 from layerfs.formats.errors import FormatError
-from layerfs.formats.graphroot import big_data_file, parse_images, parse_layers
-from layerfs.ids import BlobDigest
+from layerfs.formats.graphroot import GraphID, big_data_file, big_data_key, parse_images, parse_layers
+from layerfs.ids import BlobDigest, CacheID
 from layerfs.stores.containers_storage.forms import Form, form_of
+from layerfs.stores.containers_storage.lostrecords import lost_images
 from layerfs.stores.containers_storage.places import FILES
-from layerfs.stores.files import JSON_LIMIT, explain, open_optional, parse_optional, read_file
+from layerfs.stores.files import (
+    JSON_LIMIT,
+    explain,
+    identities,
+    open_optional,
+    open_part,
+    parse_optional,
+    read_file,
+)
 from layerfs.stores.looks import is_there
 from layerfs.stores.sealed import SealedDirs
 from layerfs.witness import LISTENERS, tell_of_file
@@ -30,7 +40,7 @@ if TYPE_CHECKING:
     from layerfs.errors import CorruptStore
     from layerfs.formats.graphroot import BigData, ImageRecord, LayerRecordText
     from layerfs.hostdir import HostDir
-    from layerfs.ids import CacheID, ChainID
+    from layerfs.ids import ChainID
     from layerfs.stores.containers_storage.places import Opened
 
 __all__ = ["Part", "SplitFile", "Stored"]
@@ -50,10 +60,12 @@ class Stored(NamedTuple):
     Attributes:
         record: what is written down.
         part: the root.
+        is_lost: whether the record is none, and only made out by what else there is.
     """
 
     record: LayerRecordText
     part: Part
+    is_lost: bool = False
 
 
 class Part:
@@ -62,6 +74,7 @@ class Part:
     Attributes:
         opened: the directory, and its driver.
         directory: the same, alone.
+        images_problem: why no record of an image could be read; None where they could, or were not asked for.
     """
 
     def __init__(self, opened: Opened, report: Callable[[CorruptStore], object]) -> None:
@@ -69,13 +82,23 @@ class Part:
         self.opened = opened
         self.directory = opened.directory
         self._report = report
+        self.images_problem: CorruptStore | None = None
 
     # -- records -------------------------------------------------------------------------------
 
     @functools.cached_property
     def images(self) -> Mapping[str, ImageRecord]:
-        """The images by ID."""
-        return self._records(self.images_file, parse_images)
+        """The images by ID; where there are no records, those of which there are documents."""
+        found = self._records(self.images_file, parse_images)
+        if found:
+            return found
+        lost: dict[str, ImageRecord] = {record.id: record for record in lost_images(self)}
+        if lost:
+            name = self.directory.name_of(self.images_file)
+            problem = "no record can be read: images are known by their configs, without names"
+            self.images_problem = MissingFile(name, problem)
+            self._report(self.images_problem)
+        return lost
 
     @functools.cached_property
     def layers(self) -> Mapping[str, LayerRecordText]:
@@ -118,6 +141,20 @@ class Part:
 
     # -- documents -----------------------------------------------------------------------------
 
+    def documents(self) -> Iterator[tuple[GraphID, list[str]]]:
+        """The images of which there are documents, sorted, with the keys of these; damage is reported."""
+        problems: list[CorruptStore] = []
+        directory = open_part(self.directory, self.opened.images, problems)
+        for problem in problems:
+            self._report(problem)
+        for own in sorted(identities(directory, GraphID)):
+            try:
+                with self.directory.subdir(f"{self.opened.images}/{own}") as inner:
+                    names = map(os.fsdecode, inner.names())
+                    yield own, sorted(key for name in names if (key := big_data_key(name)))
+            except OSError as error:
+                self._report(explain(error, self.directory.name_of(f"{self.opened.images}/{own}")))
+
     def document_path(self, owner: str, key: str) -> str:
         """The path of a document of an image, below the root; raises `MalformedFile` for a wrong key."""
         try:
@@ -125,6 +162,13 @@ class Part:
         except FormatError as error:
             name = self.directory.name_of(self.images_file)
             raise MalformedFile(f"{name}: {owner}", error.problem, found=error.found) from error
+
+    def document_size(self, owner: str, key: str) -> int | None:
+        """The bytes of a document; None where that cannot be told."""
+        try:
+            return self.directory.lstat(self.document_path(owner, key)).st_size
+        except OSError:
+            return None
 
     def document(self, owner: str, key: str, noted: BigData | None = None) -> bytes:
         """A document of an image; raises `CorruptStore` where it is missing, or not what is noted of it."""
@@ -148,6 +192,17 @@ class Part:
             self._report(error)
             directory = None
         return SealedDirs(self.directory, top, directory)
+
+    def directories(self) -> list[CacheID]:
+        """The directories of layers, sorted, with a record or without; none where they cannot be listed."""
+        directory = self._layers_dirs.mount
+        try:
+            return sorted(map(CacheID, identities(directory, GraphID)))
+        except OSError as error:
+            self._report(
+                explain(error, self.directory.name_of(FILES[self.opened.driver].partition("/{}")[0]))
+            )
+            return []
 
     def files_path(self, layer: CacheID) -> str:
         """The path of a layer's files, below the root."""

@@ -18,7 +18,6 @@ from layerfs.ids import CacheID
 from layerfs.layernames import KnownLayer
 from layerfs.model import NOWHERE, READ_WRITE, BareLayer, Container, Image, Layer, Place
 from layerfs.stores.containers_storage.names import StorageLayerNames
-from layerfs.stores.containers_storage.overlaydirs import OverlayDirs
 from layerfs.stores.containers_storage.places import OVERLAY, open_graph_root
 from layerfs.stores.containers_storage.storedcontainers import StoredContainers
 from layerfs.stores.files import explain
@@ -91,11 +90,7 @@ class GraphRoot(StoredContainers):
 
     def layer_names(self, layers: Callable[[], Iterable[KnownLayer]]) -> StorageLayerNames:
         """The names of some layers, with the names of their records and short links."""
-        return StorageLayerNames(layers, lambda: self._dirs.by_link, lambda: self.storage.by_name)
-
-    @functools.cached_property
-    def _dirs(self) -> OverlayDirs:
-        return OverlayDirs(self.roots)
+        return StorageLayerNames(layers, lambda: self.dirs.by_link, lambda: self.storage.by_name)
 
     def known_layers(self) -> Iterator[KnownLayer]:
         """Every layer of an image, and then every other with a record."""
@@ -144,7 +139,7 @@ class GraphRoot(StoredContainers):
         if stored is None or attempt(self.report, lambda: stored.part.files(stored.record.id)) is None:
             return NOWHERE
         path = stored.part.directory.name_of(stored.part.layer_path(stored.record.id))
-        return Place(path, attempt(self.report, lambda: self._dirs.link(stored)) if self._has_links else None)
+        return Place(path, attempt(self.report, lambda: self.dirs.link(stored)) if self._has_links else None)
 
     @property
     def _has_links(self) -> bool:
@@ -223,7 +218,7 @@ class GraphRoot(StoredContainers):
     def _union(self, stack: Sequence[Layer | BareLayer]) -> UnionTree:
         """The union of layers, base first; what does not agree with layers.json is reported."""
         if self._has_links:
-            for problem in self._dirs.problems([self.stored(layer) for layer in reversed(stack)]):
+            for problem in self.dirs.problems([self.stored(layer) for layer in reversed(stack)]):
                 self.report(problem)
         return UnionTree([self.source(layer) for layer in reversed(stack)])
 

@@ -6,20 +6,18 @@ import functools
 from typing import TYPE_CHECKING
 
 from layerfs.damage import attempt
-from layerfs.errors import MissingFile
-from layerfs.formats.errors import FormatError
-from layerfs.formats.graphroot import container_layer
 from layerfs.ids import CacheID, ContainerID, ImageID, InvalidID
 from layerfs.stores.containers_storage.containers import Containers
-from layerfs.stores.containers_storage.parts import Stored
 from layerfs.stores.containers_storage.storedimages import StoredImages
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from layerfs.formats.graphroot import LayerRecordText
     from layerfs.formats.jsontext import Json
     from layerfs.ids import ChainID
     from layerfs.model import Container
+    from layerfs.stores.containers_storage.parts import Part
 
 __all__ = ["StoredContainers"]
 
@@ -30,26 +28,16 @@ class StoredContainers(StoredImages):
     @functools.cached_property
     def _containers(self) -> Containers:
         own = self.roots[0].opened
-        return Containers(self.directory, own.driver, self._own_layers, self.report, own.run)
+        return Containers(self.directory, own.driver, _Layers(self), self.report, own.run)
 
-    @functools.cached_property
-    def _own_layers(self) -> _Layers:
-        return _Layers(self)
-
-    def _made_out(self, known: Collection[str]) -> Iterator[Stored]:
-        """The layers of containers, which are known to stand on their images."""
-        for layer, image, container in self._containers.stored_layers():
-            noted = self._images.all.get(image)
-            if layer in known or noted is None or not self._own_layers.has_directory(layer):
-                continue
-            try:
-                record = container_layer(layer, noted.record.layer, container.raw)
-            except FormatError:  # then it stays without a record, which is told where it is needed
-                continue
-            path = self.directory.name_of(self.roots[0].layers_file)
-            problem = MissingFile(path, f"there is no record of the layer {layer}")
-            self.report(problem.instead(f"it is that of container {container.id}, and stands on its image"))
-            yield Stored(record, self.roots[0])
+    def _lost(self, part: Part, known: Collection[str]) -> Iterator[LayerRecordText]:
+        """As of images; a container's layer whose `lower` is lost too stands on the container's image."""
+        for record in super()._lost(part, known):
+            image = self._containers.images_of_layers.get(record.id)
+            if record.parent or record.diff_id or image is None:
+                yield record
+            elif noted := self._images.all.get(image):
+                yield record._replace(parent=noted.record.layer)
 
     def containers(self) -> Sequence[Container]:
         """Every container, newest first; also those of which only a part is left."""
@@ -99,16 +87,7 @@ class _Layers:
 
     def has_layer(self, layer_id: str) -> bool:
         """See `LayersByID`."""
-        own = CacheID(layer_id)
-        return own in self._store.storage.all or self.has_directory(own)
-
-    def has_directory(self, layer: CacheID) -> bool:
-        """Whether the files of a layer are there."""
-        try:
-            self._store.roots[0].files(layer)
-        except MissingFile:
-            return False
-        return True
+        return layer_id in self._store.storage.all
 
     def layer_called(self, name: str) -> str | None:
         """See `LayersByID`."""
@@ -118,7 +97,7 @@ class _Layers:
         """See `LayersByID`."""
         if not layer_id:
             return self._top_of(image_id)
-        stored = attempt(self._store.report, lambda: self._store.storage.stored(CacheID(layer_id)))
+        stored = attempt(self._store.report, lambda: self._store.storage.walk(CacheID(layer_id))[0])
         below = stored.record.parent if stored else None
         if below is None:
             return None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from layerfs.accounts import ImageParts
 from layerfs.accounts import Part as Account
 from layerfs.damage import attempt
-from layerfs.errors import BrokenChain, CorruptStore, MissingFile
+from layerfs.errors import BrokenChain, CorruptStore, MissingFile, NameLost
 from layerfs.formats.repositories import Repositories, RepositoryRow
 from layerfs.ids import ImageID
 from layerfs.model import Image, added_up
@@ -16,15 +16,18 @@ from layerfs.store import Store
 from layerfs.stores.containers_storage.ancestry import Ancestry
 from layerfs.stores.containers_storage.images import Images, StorageImage
 from layerfs.stores.containers_storage.layers import Layers, StorageLayer
+from layerfs.stores.containers_storage.lostrecords import lost_layers
 from layerfs.stores.containers_storage.names import StorageNames
+from layerfs.stores.containers_storage.overlaydirs import OverlayDirs
 from layerfs.stores.containers_storage.parts import Part, SplitFile
 from layerfs.stores.containers_storage.sources import Sources
 from layerfs.stores.layerarchive import LayerArchive
 from layerfs.stores.metadata import Metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from layerfs.formats.graphroot import LayerRecordText
     from layerfs.formats.imageconfig import ImageConfig
     from layerfs.ids import CacheID, ChainID, ContainerID, DiffID
     from layerfs.model import Layer
@@ -43,6 +46,7 @@ class StoredImages(Store):
         roots: it, and the roots that it is read with, in the order in which they are looked through.
         driver: how its layers are stored.
         storage: its layers.
+        dirs: the links of their directories.
     """
 
     kind = "containers-storage"
@@ -59,7 +63,8 @@ class StoredImages(Store):
         self.driver = own.driver
         self.roots = tuple(Part(item, self.report) for item in opened)
         self._images = Images(self.roots, self._parent_of, self.report)
-        self.storage = Layers(self.roots, lambda: self._diff_ids, self._made_out, self.report)
+        self.dirs = OverlayDirs(self.roots)
+        self.storage = Layers(self.roots, lambda: self._diff_ids, self._lost, self._measured, self.report)
         self._sources = Sources(self._archive_of, self.report, metadata, userns)
 
     @property
@@ -72,6 +77,10 @@ class StoredImages(Store):
         found = [part.directory.lstat() for part in self.roots]
         return {(status.st_dev, status.st_ino) for status in found}
 
+    def _lost(self, part: Part, known: Collection[str]) -> Iterator[LayerRecordText]:
+        chains = (image.config.diff_ids for image in self._images.sound())
+        return lost_layers(part, known, chains, self.dirs)
+
     @functools.cached_property
     def _diff_ids(self) -> Mapping[CacheID, DiffID]:
         """The diff IDs of layers as the configs of images tell them, where there are as many layers."""
@@ -82,10 +91,6 @@ class StoredImages(Store):
                 pairs = zip(reversed(chain), diff_ids, strict=True)
                 found.update((stored.record.id, diff_id) for stored, diff_id in pairs)
         return found
-
-    def _made_out(self, known: Collection[str]) -> Iterable[Stored]:  # noqa: ARG002 - for who knows containers
-        """The layers without a record, besides those `known`, that other records determine."""
-        return ()
 
     # -- images --------------------------------------------------------------------------------
 
@@ -124,6 +129,11 @@ class StoredImages(Store):
         """The names that are no references."""
         return list(self._images.by_other_name)
 
+    def lost_name(self, name: str, kinds: Sequence[str]) -> NameLost | None:
+        """The error for a name of which no record of images can tell."""
+        problems = [part.images_problem for part in self.roots if part.images_problem]
+        return NameLost(problems[0], name, ["image"]) if problems and "image" in kinds else None
+
     def record_name(self, of: ImageID | ChainID | ContainerID) -> str:
         """The file with the record of an image or a layer, for messages."""
         if isinstance(of, ImageID):
@@ -143,12 +153,8 @@ class StoredImages(Store):
 
     # -- sizes ---------------------------------------------------------------------------------
 
-    def layer_size(self, chain: ChainID) -> int | None:
-        """Bytes of a layer's tar, as noted, or else by its headers; None where neither tells (reported)."""
-        layer = attempt(self.report, lambda: self.record(chain))
-        if layer is None or layer.size is not None:
-            return layer.size if layer else None
-        return attempt(self.report, lambda: self.archive(layer).size(cut=True))
+    def _measured(self, layer: StorageLayer) -> int | None:
+        return attempt(self.report, lambda: self._archive(layer).size(cut=True))
 
     def size(self, image: Image) -> int | None:
         """The size of an image as Podman prints it: the tars of its layers, and its documents."""

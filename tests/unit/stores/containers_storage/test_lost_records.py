@@ -69,7 +69,7 @@ LOSSES: dict[str, Callable[[Path, Path], None]] = {
 """Each removes one record of the container."""
 
 NAMELESS = ({"container", "libpod"}, {"containers", "libpod"})
-UNKNOWN = ({"container", "layer"}, {"containers", "layer"}, {"image", "layer"})
+UNKNOWN = ({"container", "layer"}, {"containers", "layer"}, {"layer", "image", "lower"})
 """What cannot be lost together: then nothing tells its name, or its layer, or what this stands on."""
 
 TOLD = {"container", "containers", "libpod", "layer"}
@@ -77,7 +77,9 @@ TOLD = {"container", "containers", "libpod", "layer"}
 
 
 @pytest.mark.parametrize(
-    "lost", [*itertools.combinations(LOSSES, 1), *itertools.combinations(LOSSES, 2)], ids="+".join
+    "lost",
+    [*itertools.combinations(LOSSES, 1), *itertools.combinations(LOSSES, 2), ("layer", "image", "lower")],
+    ids="+".join,
 )
 def test_a_container_is_shown_by_what_is_left(
     tmp_path: Path, intact: Path, wanted: list[str], lost: tuple[str, ...]
