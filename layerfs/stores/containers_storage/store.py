@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Self
 
+from layerfs.analysis.store.stack import own_layers
 from layerfs.damage import attempt
 from layerfs.errors import BrokenChain, CorruptStore, LayerNotFound
 from layerfs.ids import CacheID
@@ -220,8 +221,7 @@ class GraphRoot(StoredContainers):
         if isinstance(subject, Image):
             return self.chain(subject)
         if isinstance(subject, Container):
-            top = next(iter(reversed(subject.own)), None)
-            return self._stack_to(CacheID(top.cache_id)) if top else ()
+            return self._stack_to(CacheID(own_layers(self, subject)[-1].cache_id))
         return self._stack_to(self.stored(subject).record.id)
 
     def _stack_to(self, top: CacheID) -> tuple[Layer | BareLayer, ...]:
