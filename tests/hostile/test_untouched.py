@@ -249,7 +249,7 @@ def test_nothing_changes(kind: StoreKind) -> None:
         contents = _contents(root)
         _age(root)
         before = _state(root)
-        assert len(before) > 400
+        assert len(before) > 200
         for command in _commands():
             _run(root, command, place / "out", place / "mnt", kind.names)
             assert _changes(before, _state(root)) == {}, command

@@ -132,6 +132,8 @@ def _containers(root: GraphRootFiles, original: dict[str, Any]) -> None:
     def add(records: list[dict[str, Any]]) -> None:
         for number, document in enumerate(hostile_copies(original)):
             record = document | {"metadata": json.dumps(metadata)}
+            if record["names"] == original["names"]:
+                record["names"] = [f"copy-{number}"]
             if document["id"] == original["id"]:
                 record["id"] = hashlib.sha256(b"container %d" % number).hexdigest()
             if record["id"] == HOSTILE_CONTAINER:
@@ -151,7 +153,7 @@ def _libpod(root: GraphRootFiles, original: str) -> None:
     tree = read(path.read_bytes())
     found = copy.deepcopy(tree[b"ctr"][original.encode()])
     for key in (b"config", b"state"):
-        document = json.loads(found[key])
+        document = json.loads(found[key]) | ({"labels": {"k": "v"}} if key == b"config" else {})
         hostile = next(hostile_copies(document))
         found[key] = json.dumps(hostile | {key: document[key] for key in ("id",) if key in document}).encode()
     tree[b"ctr"][HOSTILE_CONTAINER.encode()] = found

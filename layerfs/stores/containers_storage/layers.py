@@ -54,15 +54,19 @@ class StorageLayer(Layer):
     @property
     def blob_digest(self) -> BlobDigest | None:
         """The digest of the blob that was applied; it is not always that of this layer's (see `Layer`)."""
-        try:
-            return BlobDigest(self.stored.record.blob)
-        except InvalidID:
-            return None
+        return _blob_digest(self.stored)
 
     @property
     def blob_size(self) -> int | None:
         """Bytes of that blob as noted."""
         return self.stored.record.blob_size
+
+
+def _blob_digest(stored: Stored) -> BlobDigest | None:
+    try:
+        return BlobDigest(stored.record.blob)
+    except InvalidID:
+        return None
 
 
 class Layers:
@@ -114,6 +118,11 @@ class Layers:
             for name in stored.record.names:
                 found.setdefault(name, stored.record.id)
         return found
+
+    @functools.cached_property
+    def blobs(self) -> Mapping[str, BlobDigest]:
+        """The digests of the blobs that were applied, by the IDs of the layers."""
+        return {own: digest for own, stored in self.all.items() if (digest := _blob_digest(stored))}
 
     def stored(self, layer: CacheID) -> Stored:
         """A layer by its ID; raises `MissingFile`, with what to do about it."""

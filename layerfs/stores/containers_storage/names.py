@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from layerfs.formats.reference import Reference
-    from layerfs.ids import CacheID
+    from layerfs.ids import BlobDigest, CacheID
     from layerfs.layernames import KnownLayer
     from layerfs.stores.containers_storage.images import Images
     from layerfs.stores.containers_storage.storedimages import StoredImages
@@ -116,7 +116,7 @@ def _is_short(name: str) -> str | None:
 
 
 class StorageLayerNames(LayerNames):
-    """Finds layers by their IDs, those of their chain and contents, and their short links."""
+    """Finds layers by their IDs, those of their chain and contents, short links, and digests of blobs."""
 
     place_meaning = "layer ID"
 
@@ -125,9 +125,18 @@ class StorageLayerNames(LayerNames):
         layers: Callable[[], Iterable[KnownLayer]],
         by_link: Callable[[], Mapping[str, CacheID]],
         by_name: Callable[[], Mapping[str, CacheID]],
+        blobs: Callable[[], Mapping[str, BlobDigest]],
     ) -> None:
-        """Find among `layers`; the others give layers by the texts of `link`, and by names of records."""
+        """Find among `layers`.
+
+        Args:
+            layers: are asked for when a name could be one of theirs.
+            by_link: gives the layers by the texts of `link`.
+            by_name: by the names of their records.
+            blobs: gives the digests of the blobs that layers were made of.
+        """
         super().__init__(layers)
+        self._blobs_of = blobs
         self._by_link = by_link
         self._by_name = by_name
 
@@ -138,3 +147,31 @@ class StorageLayerNames(LayerNames):
             yield from (
                 Match(layer.id, name, meaning) for layer in self.layers if place and layer.place == place
             )
+
+    def blob(self, name: str) -> Iterator[Match]:
+        """By the digest in full of the blob that was applied; see `StorageLayer.blob_digest`."""
+        if digits := hex_digits(name):
+            yield from (match for match in self._blobs() if match.text.endswith(digits))
+
+    def every_name(self) -> Iterator[Match]:
+        """Every name of every layer; names of records count only in full, as they are no digests."""
+        yield from super().every_name()
+        yield from self._blobs()
+        links: dict[str, str] = {place: link for link, place in self._by_link().items()}
+        for layer in self.layers:
+            if layer.place in links:
+                yield Match(layer.id, links[layer.place], "link")
+
+    def begins(self, match: Match, name: str) -> bool:
+        """As in `LayerNames`; a link is written with `l/` before it, too."""
+        if match.meaning == "link":
+            return bool(name) and match.text.startswith(name.removeprefix("l/"))
+        return super().begins(match, name)
+
+    def _blobs(self) -> Iterator[Match]:
+        blobs = self._blobs_of()
+        for layer in self.layers:
+            digest = blobs.get(layer.place) if layer.place else None
+            if digest and digest != str(layer.diff_id):
+                above = str(layer.diff_id) != layer.chain_id
+                yield Match(layer.id, digest, "digest of its blob", above)

@@ -18,7 +18,7 @@ from layerfs.ids import CacheID
 from layerfs.layernames import KnownLayer
 from layerfs.model import NOWHERE, READ_WRITE, BareLayer, Container, Image, Layer, Place
 from layerfs.stores.containers_storage.names import StorageLayerNames
-from layerfs.stores.containers_storage.places import OVERLAY, open_graph_root
+from layerfs.stores.containers_storage.places import FILES, OVERLAY, open_graph_root
 from layerfs.stores.containers_storage.storedcontainers import StoredContainers
 from layerfs.stores.files import explain
 from layerfs.stores.metadata import Metadata
@@ -26,8 +26,9 @@ from layerfs.tree.overlay import OverlayLayer
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
+    from layerfs.capabilities import CacheRecord, Pinned, Unclaimed, Volume
     from layerfs.formats.whiteouts import Dialect
     from layerfs.ids import ChainID
     from layerfs.model import Named
@@ -90,7 +91,10 @@ class GraphRoot(StoredContainers):
 
     def layer_names(self, layers: Callable[[], Iterable[KnownLayer]]) -> StorageLayerNames:
         """The names of some layers, with the names of their records and short links."""
-        return StorageLayerNames(layers, lambda: self.dirs.by_link, lambda: self.storage.by_name)
+        storage = self.storage
+        return StorageLayerNames(
+            layers, lambda: self.dirs.by_link, lambda: storage.by_name, lambda: storage.blobs
+        )
 
     def known_layers(self) -> Iterator[KnownLayer]:
         """Every layer of an image, and then every other with a record."""
@@ -177,6 +181,38 @@ class GraphRoot(StoredContainers):
     def dialect(self) -> Dialect:
         """Which extended attributes are overlayfs's own in what `tree` gives of a single layer."""
         return self.roots[0].form.dialect
+
+    # -- accounts ------------------------------------------------------------------------------
+
+    def pinned(self) -> Pinned:
+        """What containers need, and copies of layers with other owners."""
+        from layerfs.stores.containers_storage.claims import pinned  # noqa: PLC0415 - for accounts alone
+
+        records = [noted.record for noted in self._images.all.values()]
+        containers = self.containers()
+        complete = all(part.is_whole and not part.images_problem for part in self.roots)
+        return pinned(records, containers, self.storage, complete=complete)
+
+    @property
+    def places_path(self) -> str:
+        """The directory of all layers, as messages call it."""
+        return self.directory.name_of(FILES[self.roots[0].opened.driver].partition("/{}")[0])
+
+    def unclaimed(self, needed: Collection[str]) -> Iterator[Unclaimed]:
+        """The layers that are not in `needed`, and what the engine left of making and removing others."""
+        from layerfs.stores.containers_storage.claims import unclaimed  # noqa: PLC0415 - as above
+
+        return unclaimed(self.storage, self.roots, needed, lambda own: self.content_size(BareLayer(own)))
+
+    def volumes(self) -> Sequence[Volume] | None:
+        """The volumes of Podman's own driver; None where there is no `volumes/` (or it is damaged)."""
+        from layerfs.stores.volumes import volumes  # noqa: PLC0415 - as above
+
+        return volumes(self.directory, self.report)
+
+    def build_cache(self) -> Sequence[CacheRecord]:
+        """None: what Buildah keeps of builds is images and their layers."""
+        return ()
 
     # -- trees ---------------------------------------------------------------------------------
 
