@@ -55,11 +55,10 @@ STORE_TYPES = {"CacheID", "DockerContainer", "LayerRecord", "LinkID", "MountReco
 
 BESIDE = {
     "containerd": {
-        f"layerfs.stores.docker.{name}"
-        for name in ("buildkit", "containers", "driver", "recordedpaths", "volumes")
+        f"layerfs.stores.docker.{name}" for name in ("buildkit", "containers", "driver", "recordedpaths")
     }
 }
-"""The modules of another kind that a kind may import: Docker keeps containers, volumes and the records of its
+"""The modules of another kind that a kind may import: Docker keeps containers and the records of its
 build cache in its own data root, also when its images are in containerd."""
 
 _PACKAGES = {kind: module.rpartition(".")[0] for kind, module in registry.KINDS.items()}

@@ -127,7 +127,10 @@ def check_ranges(ranges: tuple[IDRange, ...]) -> IDMap:
 
 
 def nested(inner: Owners, outer: Owners) -> Owners:
-    """The maps of a namespace in another: what is outside of `inner` is inside of `outer`."""
+    """The maps of a namespace in another: what is outside of `inner` is inside of `outer`.
+
+    Where the two have nothing in common the inner one contradicts, and `outer` stays.
+    """
     return Owners(_nested(inner.users, outer.users), _nested(inner.groups, outer.groups))
 
 
@@ -142,7 +145,7 @@ def _nested(inner: IDMap, outer: IDMap) -> IDMap:
             if length > 0:
                 at = first - own.outside, first - item.inside
                 found.append(IDRange(own.inside + at[0], item.outside + at[1], length))
-    return IDMap(tuple(found))
+    return IDMap(tuple(found)) if found else outer
 
 
 def _number(text: str) -> int:

@@ -33,7 +33,7 @@ def _union_of(layers: Sequence[Path]) -> UnionTree:
     return UnionTree([layer_source(HostDir.open(layer), Form.FUSE) for layer in layers])
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(fuse_stacks())
 def test_generated_stacks_look_like_fuse_overlayfss(stack: list[LayerSpec]) -> None:
     """Names, attributes and bytes of any stack with marks of any family are those fuse-overlayfs shows."""

@@ -181,7 +181,7 @@ def stacks(max_layers: int = 8) -> st.SearchStrategy[list[LayerSpec]]:
 
 _MARKERS = tuple(b".wh." + name for name in (*_COMMON, b".opq", b"n" * 251))
 _FUSE_NAMES = st.sampled_from(
-    _COMMON * 4 + _MARKERS * 2 + (b".wh..wh..opq",) * 3 + (b".opq", b"n" * 251, b"n" * 255, b"\xff\xfe")
+    _COMMON * 4 + _MARKERS * 2 + (b".wh..wh..opq",) * 3 + (b"n" * 251, b"n" * 255, b"\xff\xfe")
 )
 _FUSE_OPAQUE = (b"user.fuseoverlayfs.opaque", b"user.overlay.opaque", b"trusted.overlay.opaque")
 _FUSE_MARKS: st.SearchStrategy[dict[bytes, bytes]] = st.one_of(

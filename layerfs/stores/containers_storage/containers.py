@@ -161,6 +161,17 @@ class Containers:
             )
         return self._loaded[container_id]
 
+    @functools.cached_property
+    def images_of_layers(self) -> Mapping[str, ImageID]:
+        """The image of each container by its layer, as far as containers/storage has both."""
+        found: dict[str, ImageID] = {}
+        for stored in self._stored.values():
+            try:
+                found.setdefault(stored.layer, ImageID.from_hex(stored.image))
+            except InvalidID:
+                continue
+        return found
+
     @property
     def has_sandboxes(self) -> bool:
         """Whether there are pods of Kubernetes."""
@@ -239,7 +250,11 @@ class Containers:
         if self._layers.has_layer(place):
             yield BareLayer(place, READ_WRITE, container_id)
         else:
-            self._report(MissingFile(f"container {container_id}", f"its layer {place} is missing"))
+            self._report(
+                MissingFile(
+                    f"container {container_id}", f"its layer {place} is missing, or what this stands on"
+                )
+            )
 
     def _tell_of_lost(self, container_id: ContainerID, records: Records) -> None:
         """Report which of its two records is missing."""

@@ -3,8 +3,7 @@
 A whiteout is a file `.wh.NAME` beside the name, or a character device 0:0 of that name; a directory is opaque
 by one of three attributes, or by a file `.wh..wh..opq` in it. A store has all of these, as what unpacks
 images writes files, and containers leave devices and attributes. Names that begin with `.wh.` are never
-shown. A name and its `.wh.` file in one layer are a whiteout. A `.wh.` file that has one itself hides nothing
-in lower layers (so does the device `.wh..opq` beside `.wh..wh..opq`, as containers leave it).
+shown. A name and its `.wh.` file in one layer are a whiteout.
 
 `FuseLayer` stands where `RawLayer` would: a whiteout is a device, opaque is overlayfs's attribute. So the
 union, and everything that asks for marks, reads it like any other layer.
@@ -57,23 +56,21 @@ class FuseLayer(OverriddenLayer):
         folder, _, name = path.rpartition(b"/")
         if name.startswith(WHITEOUT):
             return None
-        found = super().entry(path)
         marker = super().entry(join(folder, WHITEOUT + name)) if name else None
-        if marker is None or (found is None and super().entry(join(folder, WHITEOUT + WHITEOUT + name))):
-            return found
-        return _whiteout(name, marker)
+        return _whiteout(name, marker) if marker else super().entry(path)
 
     def scan(self, path: bytes) -> Iterable[Entry]:
         """Every entry of the directory at `path`."""
-        found = {entry.name: entry for entry in super().scan(path)}
-        shown = {name: entry for name, entry in found.items() if not name.startswith(WHITEOUT)}
-        for marker, entry in found.items():
-            name = marker.removeprefix(WHITEOUT)
-            if marker in shown or not name or name.startswith(WHITEOUT):
+        shown: dict[bytes, Entry] = {}
+        hidden: dict[bytes, Entry] = {}
+        for entry in super().scan(path):
+            if not entry.name.startswith(WHITEOUT):
+                shown[entry.name] = entry
                 continue
-            if name in shown or WHITEOUT + marker not in found:
-                shown[name] = _whiteout(name, entry)
-        return shown.values()
+            name = entry.name[len(WHITEOUT) :]
+            if name and not name.startswith(WHITEOUT):
+                hidden[name] = _whiteout(name, entry)
+        return (shown | hidden).values()
 
     def xattr_names(self, path: bytes) -> list[bytes]:
         """Every attribute that is no mark, and overlayfs's own on an opaque directory."""

@@ -74,6 +74,7 @@ class Part:
     Attributes:
         opened: the directory, and its driver.
         directory: the same, alone.
+        is_whole: whether every record that was asked for could be read.
         images_problem: why no record of an image could be read; None where they could, or were not asked for.
     """
 
@@ -82,6 +83,7 @@ class Part:
         self.opened = opened
         self.directory = opened.directory
         self._report = report
+        self.is_whole = True
         self.images_problem: CorruptStore | None = None
 
     # -- records -------------------------------------------------------------------------------
@@ -130,6 +132,7 @@ class Part:
         name = top.name_of(path)
 
         def tell(error: FormatError) -> None:
+            self.is_whole = False
             self._report(
                 MalformedFile(error.place(name), error.problem, expected=error.expected, found=error.found)
             )
@@ -137,7 +140,11 @@ class Part:
         def read() -> Mapping[str, Value] | None:
             return parse_optional(top, path, lambda content: parse(content, tell), _RECORDS_LIMIT)
 
-        return attempt(self._report, read) or {}
+        def report(problem: CorruptStore) -> None:
+            self.is_whole = False
+            self._report(problem)
+
+        return attempt(report, read) or {}
 
     # -- documents -----------------------------------------------------------------------------
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Self
 
+from layerfs.analysis.store.stack import own_layers
 from layerfs.damage import attempt
 from layerfs.errors import BrokenChain, CorruptStore, LayerNotFound
 from layerfs.ids import CacheID
 from layerfs.layernames import KnownLayer
 from layerfs.model import NOWHERE, READ_WRITE, BareLayer, Container, Image, Layer, Place
 from layerfs.stores.containers_storage.names import StorageLayerNames
-from layerfs.stores.containers_storage.places import OVERLAY, open_graph_root
+from layerfs.stores.containers_storage.places import FILES, OVERLAY, open_graph_root
 from layerfs.stores.containers_storage.storedcontainers import StoredContainers
 from layerfs.stores.files import explain
 from layerfs.stores.metadata import Metadata
@@ -25,8 +26,9 @@ from layerfs.tree.overlay import OverlayLayer
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
+    from layerfs.capabilities import CacheRecord, Pinned, Unclaimed, Volume
     from layerfs.formats.whiteouts import Dialect
     from layerfs.ids import ChainID
     from layerfs.model import Named
@@ -180,6 +182,38 @@ class GraphRoot(StoredContainers):
         """Which extended attributes are overlayfs's own in what `tree` gives of a single layer."""
         return self.roots[0].form.dialect
 
+    # -- accounts ------------------------------------------------------------------------------
+
+    def pinned(self) -> Pinned:
+        """What containers need, and copies of layers with other owners."""
+        from layerfs.stores.containers_storage.claims import pinned  # noqa: PLC0415 - for accounts alone
+
+        records = [noted.record for noted in self._images.all.values()]
+        containers = self.containers()
+        complete = all(part.is_whole and not part.images_problem for part in self.roots)
+        return pinned(records, containers, self.storage, complete=complete)
+
+    @property
+    def places_path(self) -> str:
+        """The directory of all layers, as messages call it."""
+        return self.directory.name_of(FILES[self.roots[0].opened.driver].partition("/{}")[0])
+
+    def unclaimed(self, needed: Collection[str]) -> Iterator[Unclaimed]:
+        """The layers that are not in `needed`, and what the engine left of making and removing others."""
+        from layerfs.stores.containers_storage.claims import unclaimed  # noqa: PLC0415 - as above
+
+        return unclaimed(self.storage, self.roots, needed, lambda own: self.content_size(BareLayer(own)))
+
+    def volumes(self) -> Sequence[Volume] | None:
+        """The volumes of Podman's own driver; None where there is no `volumes/` (or it is damaged)."""
+        from layerfs.stores.volumes import volumes  # noqa: PLC0415 - as above
+
+        return volumes(self.directory, self.report)
+
+    def build_cache(self) -> Sequence[CacheRecord]:
+        """None: what Buildah keeps of builds is images and their layers."""
+        return ()
+
     # -- trees ---------------------------------------------------------------------------------
 
     def stack(self, subject: Named) -> tuple[Layer | BareLayer, ...]:
@@ -187,8 +221,7 @@ class GraphRoot(StoredContainers):
         if isinstance(subject, Image):
             return self.chain(subject)
         if isinstance(subject, Container):
-            top = next(iter(reversed(subject.own)), None)
-            return self._stack_to(CacheID(top.cache_id)) if top else ()
+            return self._stack_to(CacheID(own_layers(self, subject)[-1].cache_id))
         return self._stack_to(self.stored(subject).record.id)
 
     def _stack_to(self, top: CacheID) -> tuple[Layer | BareLayer, ...]:

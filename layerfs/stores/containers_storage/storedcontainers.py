@@ -6,16 +6,18 @@ import functools
 from typing import TYPE_CHECKING
 
 from layerfs.damage import attempt
-from layerfs.ids import ContainerID, ImageID, InvalidID
+from layerfs.ids import CacheID, ContainerID, ImageID, InvalidID
 from layerfs.stores.containers_storage.containers import Containers
 from layerfs.stores.containers_storage.storedimages import StoredImages
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from layerfs.formats.graphroot import LayerRecordText
     from layerfs.formats.jsontext import Json
     from layerfs.ids import ChainID
     from layerfs.model import Container
+    from layerfs.stores.containers_storage.parts import Part
 
 __all__ = ["StoredContainers"]
 
@@ -27,6 +29,15 @@ class StoredContainers(StoredImages):
     def _containers(self) -> Containers:
         own = self.roots[0].opened
         return Containers(self.directory, own.driver, _Layers(self), self.report, own.run)
+
+    def _lost(self, part: Part, known: Collection[str]) -> Iterator[LayerRecordText]:
+        """As of images; a container's layer whose `lower` is lost too stands on the container's image."""
+        for record in super()._lost(part, known):
+            image = self._containers.images_of_layers.get(record.id)
+            if record.parent or record.diff_id or image is None:
+                yield record
+            elif noted := self._images.all.get(image):
+                yield record._replace(parent=noted.record.layer)
 
     def containers(self) -> Sequence[Container]:
         """Every container, newest first; also those of which only a part is left."""
@@ -84,10 +95,10 @@ class _Layers:
 
     def top_below(self, layer_id: str, image_id: str) -> ChainID | None:
         """See `LayersByID`."""
-        stored = self._store.storage.all.get(layer_id)
-        if stored is None:
+        if not layer_id:
             return self._top_of(image_id)
-        below = stored.record.parent
+        stored = attempt(self._store.report, lambda: self._store.storage.walk(CacheID(layer_id))[0])
+        below = stored.record.parent if stored else None
         if below is None:
             return None
         return attempt(self._store.report, lambda: self._store.storage.chain_of(below))

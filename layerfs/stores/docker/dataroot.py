@@ -233,7 +233,7 @@ class DataRoot(StoredContainers, RecordedPaths):
 
     def volumes(self) -> list[Volume] | None:
         """The volumes of the engine's own driver; None where there is no `volumes/` (or it is damaged)."""
-        from layerfs.stores.docker.volumes import volumes  # noqa: PLC0415 - only accounts need it
+        from layerfs.stores.volumes import volumes  # noqa: PLC0415 - only accounts need it
 
         return volumes(self.directory, self.report)
 

@@ -254,7 +254,7 @@ def test_a_missing_layer_is_told(tmp_path: Path, write: Write) -> None:
     told: list[str] = []
     found = _load(tmp_path, 1, told, _Layers(missing=(identity(1001),)))
     assert (found.own, found.top) == ((), TOP)
-    assert told == [f"container {identity(1)}: its layer {identity(1001)} is missing"]
+    assert told == [f"container {identity(1)}: its layer {identity(1001)} is missing, or what this stands on"]
 
 
 # -- Buildah and CRI-O -------------------------------------------------------------------------------

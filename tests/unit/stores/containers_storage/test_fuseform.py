@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from layerfs.analysis.diff.layersteps import LayerSteps
+from layerfs.analysis.tree.versions import Hidden, How, versions
 from layerfs.hostdir import HostDir
 from layerfs.stores.containers_storage.forms import Form, form_of, layer_source, stored_layer
 from layerfs.tree.union import UnionTree
@@ -71,6 +73,15 @@ def test_the_root_of_a_layer_may_be_opaque(tmp_path: Path) -> None:
     assert set(tree.children(tree.root)) == {b"a"}
     assert set(tree.children(tree.root_as_of(1))) == {b"b", b"c"}
     assert tree.child(tree.root, b"b") is None
+    hidden = {version.path: version.hidden for version in versions(tree.layers) if version.path != b"/"}
+    assert hidden == {
+        b"/a": None,
+        b"/b": Hidden(3, How.OPAQUE, b"/"),
+        b"/c": Hidden(3, How.OPAQUE, b"/"),
+    }
+    steps = LayerSteps(tree, lambda error: pytest.fail(str(error)))
+    shown = [{pair.node.name for pair in steps.add(top) if pair.after} - {b""} for top in (2, 1, 0)]
+    assert shown == [{b"c"}, {b"b"}, {b"a"}]
 
 
 @pytest.mark.parametrize(

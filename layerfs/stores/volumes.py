@@ -1,6 +1,6 @@
-"""`volumes/`: the volumes of the engine's driver `local`, a directory each.
+"""`volumes/`: the volumes of the driver `local` of Docker or Podman, a directory each.
 
-Source: moby `volume/local/local.go`, `pkg/directory/directory_unix.go`.
+Sources: moby `volume/local/local.go`, `pkg/directory/directory_unix.go`; podman `libpod/options.go`.
 """
 
 from __future__ import annotations
