@@ -72,6 +72,12 @@ class FuseLayer(OverriddenLayer):
                 hidden[name] = _whiteout(name, entry)
         return (shown | hidden).values()
 
+    def lies_at(self, path: bytes) -> bytes:
+        """Of a whiteout that is a file beside the name, that file."""
+        folder, _, name = path.rpartition(b"/")
+        marker = join(folder, WHITEOUT + name)
+        return marker if name and super().entry(marker) else path
+
     def xattr_names(self, path: bytes) -> list[bytes]:
         """Every attribute that is no mark, and overlayfs's own on an opaque directory."""
         try:
