@@ -174,7 +174,7 @@ class Database:
         connection = sqlite3.connect(":memory:", isolation_level=None)
         try:
             connection.deserialize(_readable(content, self.header, is_cut=self.problem is not None))
-        except (sqlite3.Error, OverflowError) as error:
+        except (sqlite3.Error, AttributeError, OverflowError) as error:  # a SQLite may be built without it
             connection.close()
             raise FormatError("an SQLite database that cannot be read", found=str(error)) from error
         connection.text_factory = bytes

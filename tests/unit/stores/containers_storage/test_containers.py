@@ -150,6 +150,15 @@ def test_states_are_those_of_the_document(
     assert (found.state.word, found.state.running, found.state.known) == (word, running, True)
 
 
+def test_what_holds_a_pod_of_podman_together(tmp_path: Path, write: Write) -> None:
+    """It is a container too, and listed as such; its kind says what it is for."""
+    pod = {"id": identity(50), "name": "shop"}
+    write(tmp_path, [(config(1, "shop-infra", pause=True, pod=identity(50)), state(RUNNING))], [(pod, {})])
+    write_storage(tmp_path, [stored(1, "shop-infra", podman_metadata("shop-infra"))])
+    found = _load(tmp_path, 1)
+    assert (found.kind, found.pod and found.pod.name) == ("infra", "shop")
+
+
 def test_a_container_without_a_state(tmp_path: Path, write: Write) -> None:
     """Its state is not known; all else is."""
     write(tmp_path, [(config(1, "c"), None)])
