@@ -443,12 +443,14 @@ def test_pods_in_circles_and_without_records(tmp_path: Path, write: Write) -> No
         stored(2, "s", {**loop, "pod": True, "pod-id": identity(2)}),
         stored(3, "t", loop),
     ])  # fmt: skip
-    containers = _open(tmp_path)
+    told: list[str] = []
+    containers = _open(tmp_path, told)
     assert [item.pod and item.pod.id for item in map(containers.load, containers.ids)] == [
         identity(60),
         identity(2),
         identity(3),
     ]
+    assert set(told) == {f"container {identity(1)}: its pod {identity(60)} has no record"}
 
 
 def test_links_in_the_place_of_records_are_not_followed(tmp_path: Path) -> None:
