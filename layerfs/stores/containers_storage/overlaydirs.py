@@ -17,7 +17,6 @@ from layerfs.stores.files import parse_optional
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from layerfs.hostdir import HostDir
     from layerfs.ids import LinkID
     from layerfs.stores.containers_storage.parts import Part, Stored
 
@@ -49,7 +48,7 @@ class OverlayDirs:
         """The layers by the short links that lead to them; the first root's counts."""
         found: dict[str, CacheID] = {}
         for part in self._roots:
-            for name, target in _links(part.directory):
+            for name, target in part.short_links().items():
                 if layer := _led_to(target):
                     found.setdefault(os.fsdecode(name), layer)
         return found
@@ -103,23 +102,6 @@ class OverlayDirs:
                     problem = "not the layers that layers.json names"
                     yield BrokenChain(name, problem, expected=wanted, found=found)
                     return
-
-
-def _links(root: HostDir) -> Sequence[tuple[bytes, bytes]]:
-    """Every name in `overlay/l` with where it leads; none where that cannot be read."""
-    try:
-        with root.subdir("overlay/l") as directory:
-            return [(name, _target(directory, name)) for name in directory.names()]
-    except OSError:
-        return []
-
-
-def _target(directory: HostDir, name: bytes) -> bytes:
-    """The text of a link; empty for what is none, or cannot be read."""
-    try:
-        return directory.readlink(name)
-    except OSError:
-        return b""
 
 
 def _led_to(target: bytes) -> CacheID | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from layerfs.damage import attempt
@@ -210,6 +211,21 @@ class Part:
                 explain(error, self.directory.name_of(FILES[self.opened.driver].partition("/{}")[0]))
             )
             return []
+
+    def short_links(self) -> Mapping[bytes, bytes]:
+        """Where the names in the directory of short links lead; without those that are no links.
+
+        They are read through the mount of this process, as reading a link elsewhere changes its access time.
+        """
+        found: dict[bytes, bytes] = {}
+        directory = self._layers_dirs.mount
+        with suppress(OSError):
+            if directory:
+                with directory.subdir("l") as links:
+                    for name in links.names():
+                        with suppress(OSError):
+                            found[name] = links.readlink(name)
+        return found
 
     def files_path(self, layer: CacheID) -> str:
         """The path of a layer's files, below the root."""
