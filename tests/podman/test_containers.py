@@ -26,10 +26,12 @@ IMAGE = "docker.io/library/base:1"
 
 
 MANY = (
-    "rmtree", "/srv", ",", "mkdir", "/srv", ",", "mkdir", "/srv/www", ",", "write", "/srv/www/index", "2", ",",
+    "rmtree", "/srv", ",", "mkdir", "/srv", ",", "mkdir", "/srv/www", ",", "write", "/srv/www/index", "2",
+    ",",
     "chmod", "700", "/opt", ",", "append", "/opt/x", "y", ",", "mkdir", "/n", ",", "mkdir", "/n/m", ",",
     "write", "/n/m/f", "f", ",", "rm", "/a/b/c", ",", "mkdir", "/a/b/d", ",", "mv", "/a/b/d", "/a/b/e", ",",
-    "rm", "/a/link", ",", "write", "/a/kept/f", "g", ",", "rmtree", "/over", ",", "write", "/over", "file", ",",
+    "rm", "/a/link", ",", "write", "/a/kept/f", "g", ",", "rmtree", "/over", ",", "write", "/over", "file",
+    ",",
     "write", "/run/mine", "r", ",", "write", "/etc/fresh", "e", ",", "chmod", "600", "/etc/motd",
 )  # fmt: skip
 """What a container does in which everything happens that a list of changes can tell."""
@@ -165,8 +167,12 @@ def test_the_hidden_paths_are_what_podman_hides(engine: Podman) -> None:
 
 
 def test_changes_are_those_of_the_layer(engine: Podman) -> None:
-    """Directories made again, whole new ones, changed ones, and files in the place of directories."""
-    told = engine("diff", "many").splitlines()
+    """Directories made again, whole new ones, changed ones, and files in the place of directories.
+
+    A file that an opaque directory of the image hides was not there: Podman, which looks into each layer by
+    itself, finds it all the same.
+    """
+    told = ["A /a/kept/f" if line == "C /a/kept/f" else line for line in engine("diff", "many").splitlines()]
     done = layerfs(engine.root, "diff", "many")
     assert done.stdout.splitlines() == sorted(told, key=lambda line: line[2:].encode())
     assert {"D /srv", "A /n/m/f", "D /a/link", "C /over", "A /run/mine"} <= set(told)
