@@ -106,7 +106,7 @@ def test_containers(podman: Podman) -> None:
     assert len(told) == 3
 
 
-HIDDEN = set(
+HIDDEN = frozenset(
     [
         "/dev",
         "/etc/hostname",
