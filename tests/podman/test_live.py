@@ -106,22 +106,10 @@ def test_containers(podman: Podman) -> None:
     assert len(told) == 3
 
 
-HIDDEN = frozenset(
-    [
-        "/dev",
-        "/etc/hostname",
-        "/etc/hosts",
-        "/etc/resolv.conf",
-        "/etc/mtab",
-        "/proc",
-        "/run",
-        "/run/notify",
-        "/run/.containerenv",
-        "/run/secrets",
-        "/sys",
-        "/run/podman-init",
-    ]
-)
+HIDDEN = frozenset((
+    "/dev", "/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/etc/mtab", "/proc", "/run", "/run/notify",
+    "/run/.containerenv", "/run/secrets", "/sys", "/run/podman-init",
+))  # fmt: skip
 """What Podman makes in every container, and leaves out of its list (libpod `diff.go`)."""
 
 AS_DOCKER = {"C /srv", "D /srv/new", "C /opt"}
