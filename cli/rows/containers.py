@@ -266,9 +266,13 @@ def _mounts(config: ContainerConfig) -> list[dict[str, Any]]:
 
 
 def _local_volumes(row: Container) -> int:
-    points = row.config.raw.get("MountPoints") if row.config else None
-    found = points.values() if isinstance(points, dict) else ()
-    return sum(isinstance(point, dict) and point.get("Driver") == "local" for point in found)
+    """How many volumes it has of the engine's own driver; who does not name drivers has no others."""
+    if row.config is None:
+        return 0
+    points = row.config.raw.get("MountPoints")
+    if not isinstance(points, dict):
+        return sum(mount.type == "volume" for mount in row.config.mount_points)
+    return sum(isinstance(point, dict) and point.get("Driver") == "local" for point in points.values())
 
 
 def _networks(config: ContainerConfig) -> list[str]:

@@ -10,7 +10,6 @@ Sources: containers/storage `pkg/idtools/idtools.go` (Stat, parseOverrideXattr);
 
 from __future__ import annotations
 
-import os
 import re
 import stat
 from typing import NamedTuple
@@ -51,14 +50,14 @@ class OverrideStat(NamedTuple):
         gid: likewise.
         mode: permissions, without a type.
         kind: the file type bits, as `stat.S_IFCHR`; 0 where it stays as it is.
-        rdev: the number of a device.
+        device: major and minor number of a device.
     """
 
     uid: int
     gid: int
     mode: int
     kind: int = 0
-    rdev: int = 0
+    device: tuple[int, int] = (0, 0)
 
 
 def parse_override_stat(value: bytes) -> OverrideStat:
@@ -79,7 +78,7 @@ def parse_override_stat(value: bytes) -> OverrideStat:
     major, minor = int(found[5] or 0), int(found[6] or 0)
     if major > _MOST_MAJOR or minor > _MOST_MINOR:
         raise _refused(value)
-    return OverrideStat(uid, gid, mode, kind, os.makedev(major, minor))
+    return OverrideStat(uid, gid, mode, kind, (major, minor))
 
 
 def _refused(value: bytes) -> FormatError:

@@ -6,7 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 
 from layerfs.formats.overridestat import ATTRIBUTES
 from layerfs.hostdir import HostDir
@@ -40,6 +40,7 @@ def test_generated_stacks_look_like_fuse_overlayfss(stack: list[LayerSpec]) -> N
     with private_dir() as work:
         layers = materialise_stack(stack, work)
         expected = fuse_overlayfs_snapshot(layers)
+        assume(not any(entry.failures for entry in expected.values()))  # a few odd stacks it cannot list
         actual = without_link_counts(tree_snapshot(_union_of(layers)))
         assert diff_snapshots(expected, actual) == []
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import stat
 from typing import TYPE_CHECKING
 
@@ -96,7 +97,7 @@ class OverriddenLayer(RawLayer):
             mode=kind | told.mode,
             uid=told.uid,
             gid=told.gid,
-            rdev=told.rdev,
+            rdev=os.makedev(*told.device),
             size=held.size if kind == held.kind else 0,
         )
         return entry._replace(stat=found)

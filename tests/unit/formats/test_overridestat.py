@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 
 import pytest
@@ -22,8 +21,8 @@ from layerfs.formats.overridestat import OverrideStat, parse_override_stat
         (b"0:0:777:symlink", OverrideStat(0, 0, 0o777, stat.S_IFLNK)),
         (b"0:0:600:pipe", OverrideStat(0, 0, 0o600, stat.S_IFIFO)),
         (b"0:0:600:socket", OverrideStat(0, 0, 0o600, stat.S_IFSOCK)),
-        (b"0:6:660:block-8-1", OverrideStat(0, 6, 0o660, stat.S_IFBLK, os.makedev(8, 1))),
-        (b"0:0:666:char-1-3", OverrideStat(0, 0, 0o666, stat.S_IFCHR, os.makedev(1, 3))),
+        (b"0:6:660:block-8-1", OverrideStat(0, 6, 0o660, stat.S_IFBLK, (8, 1))),
+        (b"0:0:666:char-1-3", OverrideStat(0, 0, 0o666, stat.S_IFCHR, (1, 3))),
     ],
 )
 def test_values_of_every_type(value: bytes, expected: OverrideStat) -> None:
