@@ -11,7 +11,7 @@ from layerfs.damage import attempt
 from layerfs.errors import BrokenChain, CorruptStore, MissingFile, NameLost
 from layerfs.formats.repositories import Repositories, RepositoryRow
 from layerfs.ids import ImageID
-from layerfs.model import Image, added_up
+from layerfs.model import Blob, Image, added_up
 from layerfs.store import Store
 from layerfs.stores.containers_storage.ancestry import Ancestry
 from layerfs.stores.containers_storage.images import Images, StorageImage
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from layerfs.formats.graphroot import LayerRecordText
     from layerfs.formats.imageconfig import ImageConfig
-    from layerfs.ids import CacheID, ChainID, ContainerID, DiffID
+    from layerfs.ids import BlobDigest, CacheID, ChainID, ContainerID, DiffID
     from layerfs.model import Layer
     from layerfs.stores.containers_storage.parts import Stored
     from layerfs.stores.containers_storage.places import Opened
@@ -179,6 +179,20 @@ class StoredImages(Store):
         if found is None:
             raise self._why_absent(chain)
         return found[0]
+
+    def blobs(self, layer: DiffID | None) -> tuple[Blob, ...]:
+        """The blobs from which a layer was unpacked last, where they were packed."""
+        return tuple(Blob(digest, ()) for digest in self._digests.get(layer, ())) if layer else ()
+
+    @functools.cached_property
+    def _digests(self) -> Mapping[DiffID, list[BlobDigest]]:
+        found: dict[DiffID, list[BlobDigest]] = {}
+        for layers in self.storage.by_chain.values():
+            for layer in layers:
+                digest, known = layer.blob_digest, found.setdefault(layer.diff_id, [])
+                if digest and str(digest) != layer.diff_id and digest not in known:
+                    known.append(digest)
+        return found
 
     def _why_absent(self, chain: ChainID) -> CorruptStore:
         """Why an image's layer is not there: what its way down ends at."""
