@@ -34,7 +34,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def made(dataroot_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Podman]]:
     """Gives a Podman with a filled graph root of a form, which is made when it is first asked for."""
-    program = next(dataroot_path.glob("overlay2/*/diff/bin/fx")).read_bytes()
     found: dict[str, Podman] = {}
     with ExitStack() as stack:
 
@@ -42,7 +41,7 @@ def made(dataroot_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
             if form not in found:
                 place = tmp_path_factory.mktemp(f"podman-{form}")
                 found[form] = stack.enter_context(running(place, FORMS[form]))
-                (place / "images.tar").write_bytes(_archive(program))
+                (place / "images.tar").write_bytes(images_of(dataroot_path))
                 _fill(found[form])
             return found[form]
 
@@ -56,8 +55,9 @@ def podman(request: pytest.FixtureRequest, made: Callable[[str], Podman]) -> Pod
     return made(found)
 
 
-def _archive(program: bytes) -> bytes:
-    """A base with `program`, one on it with every kind of mark, and one that has a layer twice."""
+def images_of(dataroot: Path) -> bytes:
+    """An archive of a base with `fx`, one on it with every kind of mark, and one that has a layer twice."""
+    program = next(dataroot.glob("overlay2/*/diff/bin/fx")).read_bytes()
     base = Layer().dir("bin").file("bin/fx", program, 0o755).symlink("bin/sh", "fx").dir("etc")
     base.file("etc/motd", b"base\n").file("etc/issue", b"issue\n").symlink("etc/link", "motd")
     base.dir("srv").file("srv/old", b"old").dir("srv/www").file("srv/www/index.html", b"<p>")
@@ -66,7 +66,8 @@ def _archive(program: bytes) -> bytes:
     base.file("opt/setuid", b"s", 0o4755, uid=1000, gid=50).dir("tmp", 0o1777, uid=7)
     upper = Layer().dir("etc", 0o750).file("etc/motd", b"upper\n").whiteout("etc/issue").dir("opt")
     upper.whiteout("opt/gone").whiteout("opt/d").whiteout("opt/never").opaque("srv").file("srv/new", b"new")
-    third = Layer().dir("opt").file("opt/third", b"3").dir("opt/d").file("opt/d/again").file("tmp/inner")
+    third = Layer().dir("opt").file("opt/third", b"3").dir("opt/d").file("opt/d/again")
+    third.dir("tmp", 0o1777, uid=7).file("tmp/inner")
     layers = [base.done(), upper.done(), third.done()]
     time = "2026-01-01T00:00:00Z"
     images = [

@@ -260,7 +260,7 @@ def _in_snapshots(name: bytes) -> tuple[bytes, ...]:
 
 
 def graphroot_records(root: Path, image: str, number: int) -> Mapping[str, Record]:
-    """Those of a layer of containers/storage, and of its image: the objects of JSON, and files beside them."""
+    """Those of a layer of containers/storage and of its image: objects of JSON, and files beside them."""
     store = GraphRootFiles(root)
     record = store.image(f"docker.io/library/{image}")
     stack = store.stack(record["layer"])[::-1]
