@@ -41,10 +41,13 @@ def read_sqlitefile(
     Raises:
         OSError: as of `HostDir.file`.
         MalformedFile: it is no SQLite database, cannot be read, or is too large.
+        CorruptStore: this Python cannot read it.
     """
-    from layerfs.formats.sqlite import Database  # noqa: PLC0415 - most roots have none to read
-
     name = directory.name_of(path)
+    try:
+        from layerfs.formats.sqlite import Database  # noqa: PLC0415 - most roots have none to read
+    except ImportError as error:
+        raise CorruptStore(name, f"not read, as this Python has no SQLite: {reason(error)}") from error
     try:
         content, is_steady = _content(directory, path)
         found = Database(content)

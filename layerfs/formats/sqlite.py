@@ -174,7 +174,7 @@ class Database:
         connection = sqlite3.connect(":memory:", isolation_level=None)
         try:
             connection.deserialize(_readable(content, self.header, is_cut=self.problem is not None))
-        except (sqlite3.Error, OverflowError) as error:
+        except (sqlite3.Error, AttributeError, OverflowError) as error:  # a SQLite may be built without it
             connection.close()
             raise FormatError("an SQLite database that cannot be read", found=str(error)) from error
         connection.text_factory = bytes
@@ -241,15 +241,17 @@ def _only_reads(action: int, first: str | None, _: str | None, __: str | None, w
     return sqlite3.SQLITE_OK if action in _ALLOWED and within is None else sqlite3.SQLITE_DENY
 
 
-def _readable(content: bytes | bytearray | memoryview, header: Header, *, is_cut: bool) -> bytes:
+def _readable(
+    content: bytes | bytearray | memoryview, header: Header, *, is_cut: bool
+) -> bytes | bytearray | memoryview:
     """The bytes as SQLite takes them without a file: not in WAL mode, and as many pages as there are."""
     if not (header.is_wal or is_cut):
-        return bytes(content)
+        return content
     changed = bytearray(content)
     changed[_VERSIONS : _VERSIONS + 2] = bytes((_ROLLBACK, _ROLLBACK))
     if is_cut:  # then SQLite counts the pages itself
         changed[_PAGES : _PAGES + 4] = bytes(4)
-    return bytes(changed)
+    return changed
 
 
 def _truncation(header: Header, size: int) -> str | None:

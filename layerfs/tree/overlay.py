@@ -189,6 +189,10 @@ class OverlayLayer:
         """What the stored layer says, which knows whether its engine asks the root."""
         return self._stored.root_is_opaque
 
+    def lies_at(self, path: bytes) -> bytes:
+        """As the stored layer has it."""
+        return self._stored.lies_at(path)
+
     def statvfs(self) -> os.statvfs_result:
         """The file system `diff/` is on."""
         return self._stored.statvfs()

@@ -52,6 +52,9 @@ class Unpacked(Protocol):
     def content(self, original: Original) -> Content:
         """The content of a regular file; raises `OSError`."""
 
+    def place(self, original: Original) -> bytes | None:
+        """The path of a file that holds just this content; None where there is none."""
+
     def statvfs(self) -> os.statvfs_result:
         """The file system that the contents are on."""
 
@@ -105,6 +108,11 @@ class TarTree:
             return Stretch.whole(self.file, original.size, place)
         return Stretch(self.file, original.size, place)
 
+    def place(self, original: Original) -> bytes | None:
+        """None: contents are parts of the tar."""
+        del original
+        return None
+
     def statvfs(self) -> os.statvfs_result:
         """The file system the archive is on."""
         return self.file.statvfs()
@@ -153,6 +161,11 @@ class TarLayer(Unmarked, Generic[_Tree]):
                     except (FormatError, CorruptStore) as error:
                         raise OSError(errno.EIO, str(error)) from error
         return self._tree
+
+    def lies_at(self, path: bytes) -> bytes:
+        """The file that holds its content, if there is one; else its path."""
+        found = self._find(path)
+        return (found and self.tree.place(found)) or path
 
     def statvfs(self) -> os.statvfs_result:
         """The file system the contents are on."""

@@ -25,15 +25,35 @@ pytestmark = [pytest.mark.podman, pytest.mark.root]
 IMAGE = "docker.io/library/base:1"
 
 
+MANY = (
+    "rmtree", "/srv", ",", "mkdir", "/srv", ",", "mkdir", "/srv/www", ",", "write", "/srv/www/index", "2",
+    ",",
+    "chmod", "700", "/opt", ",", "append", "/opt/x", "y", ",", "mkdir", "/n", ",", "mkdir", "/n/m", ",",
+    "write", "/n/m/f", "f", ",", "rm", "/a/b/c", ",", "mkdir", "/a/b/d", ",", "mv", "/a/b/d", "/a/b/e", ",",
+    "rm", "/a/link", ",", "write", "/a/kept/f", "g", ",", "rmtree", "/over", ",", "write", "/over", "file",
+    ",",
+    "write", "/run/mine", "r", ",", "write", "/etc/fresh", "e", ",", "chmod", "600", "/etc/motd",
+)  # fmt: skip
+"""What a container does in which everything happens that a list of changes can tell."""
+
+
 @pytest.fixture(scope="module")
 def engine(dataroot_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
     """Containers of every sort that differ in what is told of them."""
     program = next(dataroot_path.glob("overlay2/*/diff/bin/fx")).read_bytes()
     layer = Layer().dir("bin").file("bin/fx", program, 0o755).dir("etc").file("etc/motd", b"m").dir("srv")
+    layer.dir("srv/www").file("srv/www/index", b"i").file("srv/old", b"o").dir("opt").file("opt/x", b"x")
+    layer.dir("a").dir("a/b").file("a/b/c", b"c").dir("a/kept").file("a/kept/f", b"f").symlink(
+        "a/link", "kept"
+    )
+    upper = Layer().dir("opt").whiteout("opt/never").dir("a").dir("a/b").file("a/b/upper", b"u").dir("over")
+    upper.opaque("a/kept").file("a/kept/new", b"n")
     path = tmp_path_factory.mktemp("podman-containers")
     with running(path, FORMS["rootful"]) as found:
         (path / "bound").mkdir()
-        archive = Archive([Image([IMAGE], [layer.done()], "2026-01-01T00:00:00Z", {"Cmd": ["/bin/fx"]})])
+        archive = Archive(
+            [Image([IMAGE], [layer.done(), upper.done()], "2026-01-01T00:00:00Z", {"Cmd": ["/bin/fx"]})]
+        )
         (path / "images.tar").write_bytes(archive.done())
         found("load", "--quiet", "--input=images.tar")
         found("pod", "create", "--name=shop", "--label=tier=web", "--infra=false")
@@ -44,6 +64,7 @@ def engine(dataroot_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         more = ["--label=a=b", "--entrypoint=/bin/fx", "-e=X=1", "-u=5:6", "-w=/srv", "--hostname=hh"]
         found("create", *options, *mounts, *more, "--name=mounted", IMAGE, "ls", "/")
         found.start("ended", IMAGE, "/bin/fx", "write", "/etc/motd", "w", ",", "write", "/srv/x", "y")
+        found.start("many", IMAGE, "/bin/fx", *MANY)
         found.create("fails", IMAGE, "/bin/fx", "ls", "/absent")
         found("start", "fails")
         found("wait", "fails")
@@ -70,7 +91,7 @@ def test_ps(engine: Podman) -> None:
     """Every container, Buildah's too, with its ID, image, state, exit code and times."""
     told = {row["Names"][0]: row for row in engine.json("ps", "--all", "--external")}
     ours = _listed(engine)
-    assert ours.keys() == told.keys() == {"inpod", "mounted", "ended", "fails", "working"}
+    assert ours.keys() == told.keys() == {"inpod", "mounted", "ended", "many", "fails", "working"}
     for name, row in told.items():
         found = ours[name]
         assert found["id"] == row["Id"]
@@ -142,6 +163,19 @@ def test_the_hidden_paths_are_what_podman_hides(engine: Podman) -> None:
     hidden = {path.decode() for path in HIDDEN_PATHS}
     assert told == {line for line in ours if line[2:] not in hidden}
     assert {"A /srv/x", "C /etc/motd"} <= told < ours
+    assert set(layerfs(engine.root, "diff", "ended").stdout.splitlines()) == told
+
+
+def test_changes_are_those_of_the_layer(engine: Podman) -> None:
+    """Directories made again, whole new ones, changed ones, and files in the place of directories.
+
+    A file that an opaque directory of the image hides was not there: Podman, which looks into each layer by
+    itself, finds it all the same.
+    """
+    told = ["A /a/kept/f" if line == "C /a/kept/f" else line for line in engine("diff", "many").splitlines()]
+    done = layerfs(engine.root, "diff", "many")
+    assert done.stdout.splitlines() == sorted(told, key=lambda line: line[2:].encode())
+    assert {"D /srv", "A /n/m/f", "D /a/link", "C /over", "A /run/mine"} <= set(told)
 
 
 @pytest.mark.parametrize("name", ["inpod", "mounted", "ended", "working"])

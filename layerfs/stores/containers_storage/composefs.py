@@ -112,6 +112,11 @@ class TocTree:
             raise OSError(errno.EIO, f"its object was altered: {self._pool.name_of(path)} has {there}")
         return found
 
+    def place(self, original: Original) -> bytes | None:
+        """The path of an object in the pool."""
+        digest = self._digests.get(original.number)
+        return object_path(digest) if digest else None
+
     def statvfs(self) -> os.statvfs_result:
         """The file system the pool is on."""
         return self._pool.statvfs()

@@ -20,7 +20,7 @@ from layerfs.formats.storagecontainers import NO_METADATA, parse_metadata, stora
 from layerfs.ids import CacheID, ContainerID, ImageID, InvalidID
 from layerfs.model import READ_WRITE, BareLayer, Container
 from layerfs.stores.containers_storage.libpod import Libpod
-from layerfs.stores.files import JSON_LIMIT, read_optional
+from layerfs.stores.files import read_optional
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Containers", "LayersByID", "Records"]
 
 _FILES = ("containers.json", "volatile-containers.json")
+_RECORDS_LIMIT = 256 << 20  # bytes of a file of records, as of images and layers
 _LAYER_NAME = "{}-layer"  # Podman and CRI-O call a container's layer by the container's name
 
 
@@ -277,7 +278,7 @@ class Containers:
 
     def _file(self, root: HostDir, path: str) -> list[StorageContainer]:
         """The records of a file; none where there is none. Raises `CorruptStore`."""
-        content = read_optional(root, path, JSON_LIMIT)
+        content = read_optional(root, path, _RECORDS_LIMIT)
         name = root.name_of(path)
         if content is None:
             return []

@@ -72,17 +72,35 @@ class FuseLayer(OverriddenLayer):
                 hidden[name] = _whiteout(name, entry)
         return (shown | hidden).values()
 
+    def lies_at(self, path: bytes) -> bytes:
+        """Of a whiteout that is a file beside the name, that file."""
+        folder, _, name = path.rpartition(b"/")
+        marker = join(folder, WHITEOUT + name)
+        return marker if name and super().entry(marker) else path
+
     def xattr_names(self, path: bytes) -> list[bytes]:
         """Every attribute that is no mark, and overlayfs's own on an opaque directory."""
-        found = super().xattr_names(path)
+        try:
+            found = super().xattr_names(path)
+        except FileNotFoundError:
+            if self.entry(path) is None:
+                raise
+            return []  # a whiteout, which is on disk under another name
         names = [name for name in found if not name.startswith(_PRIVATE)]
         return [*names, TRUSTED.opaque] if self._is_opaque(path, found) else names
 
     def xattr(self, path: bytes, name: bytes) -> bytes | None:
         """The value of one extended attribute."""
-        if name == TRUSTED.opaque:
-            return OPAQUE if self._is_opaque(path) else None
-        return None if name.startswith(_PRIVATE) else super().xattr(path, name)
+        if name != TRUSTED.opaque and name.startswith(_PRIVATE):
+            return None
+        try:
+            if name == TRUSTED.opaque:
+                return OPAQUE if self._is_opaque(path) else None
+            return super().xattr(path, name)
+        except FileNotFoundError:
+            if self.entry(path) is None:
+                raise
+            return None  # as above
 
     def xattr_of_open(self, path: bytes, content: Content, name: bytes) -> bytes | None:
         """One extended attribute of the file at `path`, which is open as `content`."""

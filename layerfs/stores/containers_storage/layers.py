@@ -106,8 +106,11 @@ class Layers:
             for own, record in part.layers.items():
                 found.setdefault(own, Stored(record, part))
         for part in self._parts:
-            for record in self._lost(part, found.keys()):
-                found[record.id] = Stored(record, part, is_lost=True)
+            lost = list(self._lost(part, found.keys()))
+            found.update((record.id, Stored(record, part, is_lost=True)) for record in lost)
+            if lost and not part.has_layers_file:
+                name = part.directory.name_of(part.layers_file)
+                self._report(MissingFile(name, "the file is missing: layers are known by their directories"))
         return found
 
     @functools.cached_property
@@ -148,7 +151,7 @@ class Layers:
             if len(found) == MAX_STACK:
                 expected = f"at most {MAX_STACK}"
                 raise BrokenChain(f"{name}: {top}", "more layers than overlayfs can stack", expected=expected)
-            if stored.is_lost and stored.part.layers:  # else one message told of all records
+            if stored.is_lost and stored.part.has_sound_layers:  # else one message told of all records
                 self._report(
                     MissingFile(name, f"there is no record of the layer {at}: its directory is used")
                 )

@@ -46,6 +46,7 @@ class Libpod:
         self._roots = roots
         self._report = report
         self._is_whole = True
+        self._volumes: dict[str, str] = {}
 
     @functools.cached_property
     def _databases(self) -> Mapping[str, RawRecords | None]:
@@ -110,6 +111,11 @@ class Libpod:
 
     def volume_path(self, name: str) -> str:
         """The directory of a volume on the engine's own host; empty where it is not known."""
+        if name not in self._volumes:  # many containers may have one volume
+            self._volumes[name] = self._volume_path(name)
+        return self._volumes[name]
+
+    def _volume_path(self, name: str) -> str:
         for records in filter(None, self._databases.values()):
             config = records.volumes.get(name)
             if not config:

@@ -10,7 +10,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from layerfs.damage import attempt
-from layerfs.errors import CorruptStore, MalformedFile
+from layerfs.errors import CorruptStore, MalformedFile, MissingFile
 from layerfs.formats.containerconfig import ContainerConfig, ContainerState
 from layerfs.formats.crio import crio_labels, crio_log_path, parse_crio_state, split_pod_name
 from layerfs.formats.errors import FormatError
@@ -95,7 +95,7 @@ class Notes:
     def pod(self, container_id: ContainerID, records: Records) -> Pod | None:
         """The pod of a container or sandbox; None if it has none."""
         if records.libpod and (pod_id := records.libpod.pod):
-            return self._libpod.pods.get(pod_id) or Pod("", "", "", pod_id, None, {})
+            return self._libpod.pods.get(pod_id) or self._lost_pod(container_id, pod_id)
         noted = records.metadata
         if not noted.pod_id:
             return None
@@ -137,6 +137,12 @@ class Notes:
         return (
             mount._replace(source=self._libpod.volume_path(mount.name)) if mount.type == "volume" else mount
         )
+
+    def _lost_pod(self, container_id: ContainerID, pod_id: str) -> Pod:
+        """What is left of a pod without a record, which is reported: its ID."""
+        problem = f"its pod {ascii(pod_id[:100])[1:-1]} has no record"
+        self._report(MissingFile(f"container {container_id}", problem))
+        return Pod("", "", "", pod_id, None, {})
 
     # -- CRI-O -----------------------------------------------------------------------------------
 

@@ -85,6 +85,7 @@ class Part:
         self.directory = opened.directory
         self._report = report
         self.is_whole = True
+        self._unread: set[str] = set()
         self.images_problem: CorruptStore | None = None
 
     # -- records -------------------------------------------------------------------------------
@@ -97,9 +98,12 @@ class Part:
             return found
         lost: dict[str, ImageRecord] = {record.id: record for record in lost_images(self)}
         if lost:
-            name = self.directory.name_of(self.images_file)
             problem = "no record can be read: images are known by their configs, without names"
-            self.images_problem = MissingFile(name, problem)
+            self.images_problem = MissingFile(self.directory.name_of(self.images_file), problem)
+        elif not is_there(self.directory, self.opened.images):
+            problem = "the directory is missing: no image is known"
+            self.images_problem = MissingFile(self.directory.name_of(self.opened.images), problem)
+        if self.images_problem:
             self._report(self.images_problem)
         return lost
 
@@ -111,6 +115,16 @@ class Part:
         if self.opened.run:
             found.insert(0, self._records(volatile, parse_layers, self.opened.run))
         return {own: record for records in found for own, record in records.items()}
+
+    @property
+    def has_layers_file(self) -> bool:
+        """Whether there is anything with records of layers: a root without has no layers, or lost them."""
+        return is_there(self.directory, self.layers_file)
+
+    @functools.cached_property
+    def has_sound_layers(self) -> bool:
+        """Whether the records of layers are a list of records, which may be empty."""
+        return self.has_layers_file and self.layers_file not in self._unread
 
     @property
     def images_file(self) -> str:
@@ -143,6 +157,7 @@ class Part:
 
         def report(problem: CorruptStore) -> None:
             self.is_whole = False
+            self._unread.add(path)
             self._report(problem)
 
         return attempt(report, read) or {}

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 from layerfs.damage import attempt
 from layerfs.ids import CacheID, ContainerID, ImageID, InvalidID
 from layerfs.stores.containers_storage.containers import Containers
+from layerfs.stores.containers_storage.forms import Form
+from layerfs.stores.containers_storage.hiddenpaths import HIDDEN_PATHS
+from layerfs.stores.containers_storage.places import OVERLAY
 from layerfs.stores.containers_storage.storedimages import StoredImages
 
 if TYPE_CHECKING:
@@ -24,6 +27,8 @@ __all__ = ["StoredContainers"]
 
 class StoredContainers(StoredImages):
     """The containers of one store; those of the roots that it is read with are none of its own."""
+
+    hidden_changes = HIDDEN_PATHS
 
     @functools.cached_property
     def _containers(self) -> Containers:
@@ -66,6 +71,12 @@ class StoredContainers(StoredImages):
     def container_aliases(self) -> Mapping[str, Sequence[ContainerID]]:
         """The containers by their further names, and by those behind the names of their pods."""
         return self._containers.aliases()
+
+    @property
+    def changes_by_layer(self) -> bool:  # type: ignore[override]
+        """Whether overlayfs of the kernel mounts containers; else Podman compares trees, as Docker does."""
+        own = self.roots[0]
+        return own.opened.driver == OVERLAY and own.form is not Form.FUSE
 
     def record_name(self, of: ImageID | ChainID | ContainerID) -> str:
         """The file with the record of an image, a layer or a container, for messages."""

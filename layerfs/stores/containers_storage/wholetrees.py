@@ -30,10 +30,11 @@ if TYPE_CHECKING:
     from layerfs.stores.containers_storage.layers import Layers
     from layerfs.stores.containers_storage.parts import Stored
     from layerfs.stores.layerarchive import LayerArchive
+    from layerfs.tree.content import Content
     from layerfs.tree.original import Original
     from layerfs.tree.source import StoredLayer
 
-__all__ = ["DifferenceLayer", "OwnLayer", "WholeTrees"]
+__all__ = ["DifferenceLayer", "OwnLayer", "WholeTree", "WholeTrees"]
 
 _CHUNK = 1 << 20
 _WHITEOUT = FileStat(stat.S_IFCHR, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
@@ -63,7 +64,7 @@ class WholeTrees:
         """A layer by itself, in the kernel's terms; raises `CorruptStore`."""
         directory = stored.part.files(stored.record.id)
         if stored.record.parent is None:
-            return RawLayer(directory, owners)
+            return WholeTree(directory, owners)
         if originals := self._originals(stored):
             return OwnLayer(directory, originals, owners)
         below = self._layers.stored(stored.record.parent)
@@ -86,7 +87,25 @@ class WholeTrees:
         return None
 
 
-class OwnLayer(RawLayer):
+class WholeTree(RawLayer):
+    """A directory that overlayfs never stacked: attributes that look like its marks are plain, so escaped."""
+
+    def xattr_names(self, path: bytes) -> list[bytes]:
+        """Every attribute on disk, as overlayfs would store it."""
+        return [TRUSTED.stored_name(name) for name in super().xattr_names(path)]
+
+    def xattr(self, path: bytes, name: bytes) -> bytes | None:
+        """The value of one attribute; None for a mark, as there are none."""
+        plain = TRUSTED.presented_name(name)
+        return None if plain is None else super().xattr(path, plain)
+
+    def xattr_of_open(self, path: bytes, content: Content, name: bytes) -> bytes | None:
+        """One attribute of an open file."""
+        plain = TRUSTED.presented_name(name)
+        return None if plain is None else super().xattr_of_open(path, content, plain)
+
+
+class OwnLayer(WholeTree):
     """Of a whole tree the entries that the headers of a layer's tar name, and its whiteouts."""
 
     def __init__(self, directory: HostDir, originals: Originals, owners: Owners = SAME) -> None:
@@ -129,7 +148,7 @@ class OwnLayer(RawLayer):
         return super().xattr(path, name)
 
 
-class DifferenceLayer(RawLayer):
+class DifferenceLayer(WholeTree):
     """Of a whole tree what is not in the one below in the same way; what only that has is a whiteout.
 
     A directory is never opaque: each entry that it lost has a whiteout of its own.
@@ -138,7 +157,7 @@ class DifferenceLayer(RawLayer):
     def __init__(self, directory: HostDir, below: HostDir, owners: Owners = SAME) -> None:
         """Show how `directory` differs from `below`."""
         super().__init__(directory, owners)
-        self._below = RawLayer(below, owners)
+        self._below = WholeTree(below, owners)
         self._known: dict[bytes, bool] = {}
 
     def entry(self, path: bytes) -> Entry | None:
@@ -190,8 +209,8 @@ class DifferenceLayer(RawLayer):
         return not own.is_file or (own.size == other.size and self._has_same_content(path))
 
     @staticmethod
-    def _attributes(layer: RawLayer, path: bytes) -> dict[bytes, bytes | None]:
-        return {name: RawLayer.xattr(layer, path, name) for name in RawLayer.xattr_names(layer, path)}
+    def _attributes(layer: WholeTree, path: bytes) -> dict[bytes, bytes | None]:
+        return {name: WholeTree.xattr(layer, path, name) for name in WholeTree.xattr_names(layer, path)}
 
     def _has_same_content(self, path: bytes) -> bool:
         with self.open(path) as own, self._below.open(path) as other:

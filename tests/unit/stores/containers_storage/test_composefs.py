@@ -70,6 +70,10 @@ def test_contents_come_from_the_pool(tmp_path: Path) -> None:
         )
     )
     assert [_read(tree, path) for path in (b"/a", b"/d/b", b"/d/link", b"/empty")] == [b"x"] * 3 + [b""]
+    (layer,) = tree.layers
+    pool_path = hashlib.sha256(b"x").hexdigest()
+    assert layer.lies_at(b"d/link") == f"{pool_path[:2]}/{pool_path[2:]}".encode()
+    assert [layer.lies_at(path) for path in (b"d", b"empty", b"")] == [b"d", b"empty", b""]
     first, link = tree.resolve(b"/a"), tree.resolve(b"/d/link")
     assert tree.inode(first) == tree.inode(link)
     assert (link.stat.mode, link.stat.uid, link.nlink) == (stat.S_IFREG | 0o4755, 5, 2)

@@ -150,6 +150,15 @@ def test_states_are_those_of_the_document(
     assert (found.state.word, found.state.running, found.state.known) == (word, running, True)
 
 
+def test_what_holds_a_pod_of_podman_together(tmp_path: Path, write: Write) -> None:
+    """It is a container too, and listed as such; its kind says what it is for."""
+    pod = {"id": identity(50), "name": "shop"}
+    write(tmp_path, [(config(1, "shop-infra", pause=True, pod=identity(50)), state(RUNNING))], [(pod, {})])
+    write_storage(tmp_path, [stored(1, "shop-infra", podman_metadata("shop-infra"))])
+    found = _load(tmp_path, 1)
+    assert (found.kind, found.pod and found.pod.name) == ("infra", "shop")
+
+
 def test_a_container_without_a_state(tmp_path: Path, write: Write) -> None:
     """Its state is not known; all else is."""
     write(tmp_path, [(config(1, "c"), None)])
@@ -434,12 +443,14 @@ def test_pods_in_circles_and_without_records(tmp_path: Path, write: Write) -> No
         stored(2, "s", {**loop, "pod": True, "pod-id": identity(2)}),
         stored(3, "t", loop),
     ])  # fmt: skip
-    containers = _open(tmp_path)
+    told: list[str] = []
+    containers = _open(tmp_path, told)
     assert [item.pod and item.pod.id for item in map(containers.load, containers.ids)] == [
         identity(60),
         identity(2),
         identity(3),
     ]
+    assert set(told) == {f"container {identity(1)}: its pod {identity(60)} has no record"}
 
 
 def test_links_in_the_place_of_records_are_not_followed(tmp_path: Path) -> None:

@@ -47,6 +47,12 @@ def test_a_whiteout_is_a_device_in_the_layer_by_itself(tmp_path: Path) -> None:
     found = layer.entry(b"d/gone")
     assert found is not None
     assert (found.stat.mode, found.stat.rdev, found.name) == (_WHITEOUT, 0, b"gone")
+    assert [layer.lies_at(path) for path in (b"d/gone", b"d/kept", b"")] == [b"d/.wh.gone", b"d/kept", b""]
+    assert layer.xattr_names(b"d/gone") == []
+    assert layer.xattr(b"d/gone", b"user.a") is None
+    assert layer.xattr(b"d/gone", Form.FUSE.dialect.opaque) is None
+    with pytest.raises(FileNotFoundError):
+        layer.xattr_names(b"d/never")
     assert [layer.entry(name) for name in (b"d/.wh.gone", b".wh.top", b"o/.wh..wh..opq")] == [None] * 3
 
 
