@@ -334,7 +334,10 @@ def _check_other(other: Store, name: str, damage: str) -> None:
                 continue  # its size is the other's: only counting tells
             if found.code == right.code and command[0] not in ("export", "layers"):
                 assert found.stdout == right.stdout, said
-            elif found.code != right.code:
+            elif found.code != right.code and (name, damage) != (
+                "tar-split",
+                "another's",
+            ):  # names a file of it
                 assert str(other.records[name].path) in found.stderr, said
             if (
                 command[0] in ("cat", "hashes", "find")
