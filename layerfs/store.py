@@ -34,11 +34,7 @@ if TYPE_CHECKING:
     from layerfs.model import Blob, Named, Place
     from layerfs.tree.source import LayerSource
 
-__all__ = [
-    "FILES",
-    "RECORDS",
-    "Store",
-]
+__all__ = ["FILES", "RECORDS", "Store"]
 
 RECORDS = "records"
 """The part of a store that tells which images and layers there are."""

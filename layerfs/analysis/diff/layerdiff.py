@@ -49,8 +49,8 @@ def layer_changes(
 ) -> list[Change]:
     """The changes, sorted by path; arguments as of `dockerdiff.docker_changes`.
 
-    A whiteout of what is not there is left out. What an opaque directory of a lower layer hides was not there,
-    so what is there now is added; Podman finds it in the layer below, and calls it changed.
+    A whiteout of what is not there is left out. What an opaque directory of a lower layer hides was not
+    there, so what is there now is added; Podman finds it in the layer below, and calls it changed.
     """
     layer = after.layers[0]
     found: dict[bytes, Change] = {}

@@ -107,9 +107,10 @@ def _checked(directory: HostDir) -> HostDir:
     _refuse_other_stores(directory, names)
     raise NoStoreHere(
         f"{directory.display}: not a Docker data root: there is no image/{DRIVER} in it, nor a containerd "
-        "root",
+        "root, nor a graph root of Podman",
         hint="give what `docker info` calls Docker Root Dir (usually /var/lib/docker), a containerd root "
-        "(usually /var/lib/containerd), or a copy; `layerfs stores DIRECTORY` looks for them below",
+        "(usually /var/lib/containerd), a graph root (usually /var/lib/containers/storage), or a copy; "
+        "`layerfs stores DIRECTORY` looks for them below",
     )
 
 
