@@ -53,16 +53,20 @@ class OverlayDirs:
                     found.setdefault(os.fsdecode(name), layer)
         return found
 
+    @functools.cached_property
+    def _own_links(self) -> Mapping[CacheID, str]:
+        return {layer: link for link, layer in self.by_link.items()}
+
     def problems(self, stack: Sequence[Stored]) -> Iterator[CorruptStore]:
         """What of a stack, uppermost first, does not agree with layers.json."""
-        links: list[LinkID | None] = []
+        links: list[str | None] = []
         for stored in stack:
             try:
-                links.append(self.link(stored))
-                problem = self._link_problem(stored, links[-1])
+                link = self.link(stored)
+                problem = self._link_problem(stored, link)
             except CorruptStore as error:
-                links.append(None)
-                problem = error
+                link, problem = None, error
+            links.append(self._own_links.get(stored.record.id) or link)
             if problem:
                 yield problem
         if stack:
@@ -81,12 +85,14 @@ class OverlayDirs:
         if target == stored.record.id:
             return None
         short = stored.part.directory.name_of(f"overlay/l/{link}")
+        if target and (own := self._own_links.get(stored.record.id)):
+            return BrokenChain(name, "the short link of another layer", expected=own, found=link)
         if target is None:
             return MissingFile(short, "the short link is missing", expected=f"../{stored.record.id}/diff")
         return BrokenChain(short, "the short link leads elsewhere", expected=stored.record.id, found=target)
 
     def _lower_problem(
-        self, stack: Sequence[Stored], lower: Sequence[LinkID] | None, links: Sequence[LinkID | None]
+        self, stack: Sequence[Stored], lower: Sequence[LinkID] | None, links: Sequence[str | None]
     ) -> Iterator[CorruptStore]:
         top = stack[0]
         name = f"{top.part.directory.name_of(top.part.layer_path(top.record.id))}/lower"
