@@ -66,14 +66,14 @@ system-demo:
 	@scripts/packages.sh python3-venv libfuse2 fuse3
 
 system-bench: system-test
-	@scripts/packages.sh --optional podman openssl
+	@scripts/packages.sh --optional openssl
 	@test -x .bench/peers/bin/ratarmount || { $(PYTHON) -m venv .bench/peers && \
 	    .bench/peers/bin/python -m pip --quiet --disable-pip-version-check --no-input install ratarmount==1.3.0; } || \
 	    echo "ratarmount: not to be had; the tables will say so"
 
 system-test: system-python
 	@scripts/packages.sh --optional libfuse2 fuse3 attr fuse-overlayfs docker.io docker-registry gcc libc6-dev patch rsync \
-	    skopeo umoci jq sleuthkit yara clamav locales zsh fish man-db chromium
+	    skopeo umoci podman buildah runc uidmap jq sleuthkit yara clamav locales zsh fish man-db chromium
 
 .venv/bin/python: | system-python
 	@$(PYTHON) -m venv .venv

@@ -19,6 +19,7 @@ from .archives import archive_options
 from .guesses import did_you_mean
 from .options import (
     DEFAULT_ROOT,
+    additional_store_option,
     bolt_state_option,
     choice,
     complete_path,
@@ -212,15 +213,16 @@ def _more_is_said(context: click.Context, _parameter: click.Parameter, typed: bo
     show_default=True,
     shell_complete=complete_path,
     **noted("root"),
-    help="What to read: a Docker data root or a containerd root (live, a copy, or the top of a copied "
-    "system), an archive of docker save, Podman or skopeo, an OCI layout; - is standard input. Not needed "
-    "for a NAME that carries its store, as ./app.tar or oci:DIR.",
+    help="What to read: a Docker data root, a containerd root, a graph root of Podman, CRI-O or Buildah "
+    "(live, a copy, or the top of a copied system), an archive of docker save, Podman or skopeo, an OCI "
+    "layout; - is standard input. Not needed for a NAME that carries its store, as ./app.tar or oci:DIR.",
 )
 @metadata_option(envvar="LAYERFS_METADATA")
 @userns_option(envvar="LAYERFS_USERNS")
 @store_option
 @namespace_option
 @bolt_state_option
+@additional_store_option
 @archive_options
 @click.option(
     "-v",
@@ -232,7 +234,7 @@ def _more_is_said(context: click.Context, _parameter: click.Parameter, typed: bo
 @click.version_option(package_name="layerfs", prog_name="layerfs", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
-    """See through roots of Docker and containerd, and archives of images, without writing a byte to them."""
+    """See through stores of Docker, containerd and Podman, and archives, without writing a byte to them."""
     from .messages import LogToStderr
 
     ctx.obj = ctx.with_resource(LogToStderr(verbose=choice(ctx, "verbose", False)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -15,6 +16,7 @@ _Function = TypeVar("_Function", bound="Callable[..., Any] | click.Command")
 __all__ = [
     "DEFAULT_FORMAT",
     "DEFAULT_ROOT",
+    "additional_store_option",
     "bolt_state_option",
     "choice",
     "complete_directory",
@@ -29,6 +31,7 @@ __all__ = [
     "one_of",
     "options_again",
     "root_option",
+    "selected_additional_stores",
     "selected_bolt_state",
     "selected_metadata",
     "selected_namespace",
@@ -116,7 +119,9 @@ def options_again(context: click.Context) -> list[str]:
         if not isinstance(option, click.Option) or given is None or option.name in _OF_A_RUN:
             continue
         inherited = option.value_from_envvar(context) if option.envvar else None
-        if given not in (inherited, option.default):
+        if option.multiple:
+            words += [word for value in given for word in (option.opts[0], str(value))]
+        elif given not in (inherited, option.default):
             words += [option.opts[0]] if option.is_flag else [option.opts[0], str(given)]
     return words
 
@@ -217,6 +222,31 @@ def store_option(command: _Function) -> _Function:
         help="Which store to read where a data root has images in both. By default the one that its "
         "containers use, else the one that Docker would choose.",
     )(command)
+
+
+def additional_store_option(command: _Function) -> _Function:
+    """Add `--additional-store`; no parameter of the function, as only `selected_additional_stores` asks."""
+    return click.option(
+        "--additional-store",
+        metavar="PATH",
+        multiple=True,
+        **noted("additional-store", _absolute_paths),
+        help="A further store of Podman, CRI-O or Buildah from which --root has layers or images, as "
+        "imagestore and additionalimagestores of its storage.conf name them. Can be repeated.",
+    )(command)
+
+
+def _absolute_paths(
+    _context: click.Context, _parameter: click.Parameter, typed: tuple[str, ...]
+) -> tuple[str, ...] | None:
+    """The paths that were given; None for none."""
+    return tuple(map(os.path.abspath, typed)) or None
+
+
+def selected_additional_stores(context: click.Context) -> tuple[str, ...]:
+    """The choices of `--additional-store`, in order."""
+    found: tuple[str, ...] = choice(context, "additional-store", ())
+    return found
 
 
 def selected_store(context: click.Context) -> str | None:

@@ -10,6 +10,7 @@ from click.core import ParameterSource
 
 from .archives import blob_progress, selected_cache, selected_platform
 from .options import (
+    selected_additional_stores,
     selected_bolt_state,
     selected_metadata,
     selected_namespace,
@@ -231,7 +232,7 @@ def _open(context: click.Context, at: Located) -> Store:
 
     opened: dict[Located, Store] = context.meta.setdefault(_OPEN, {})
     transport = "" if at.path == STDIN else at.transport  # standard input can be read only once
-    key = Located(transport, at.path, None)
+    key = Located(transport, at.path, None, driver=at.driver, run=at.run)
     if key not in opened:
         opened[key] = open_located(at, store_options(context))
     return opened[key]
@@ -250,6 +251,7 @@ def store_options(context: click.Context) -> Options:
         bolt_state=selected_bolt_state(context),
         namespace=selected_namespace(context),
         store=selected_store(context),
+        additional_stores=selected_additional_stores(context),
     )
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Accountable",
+    "Ancestral",
     "CacheRecord",
     "Check",
     "Checkable",
@@ -66,6 +67,14 @@ class Recorded(Protocol):
 
     def volume_path(self, name: str) -> str:
         """Where the content of a volume of the host lies, below the store's own path."""
+
+
+@runtime_checkable
+class Ancestral(Protocol):
+    """A store whose engine does not note parents of images, and tells ancestors by their layers."""
+
+    def history_ids(self, image: Image) -> Sequence[ImageID | None]:
+        """The image of each step of an image's history, newest first; None for a step of none."""
 
 
 # -- who needs what, and what it takes -----------------------------------------------------------

@@ -176,11 +176,12 @@ class Image:
 
 
 class Pod(NamedTuple):
-    """A pod of Kubernetes, as its sandbox tells.
+    """A pod of Kubernetes, as its sandbox tells, or of Podman.
 
     Attributes:
-        name, namespace, uid: what Kubernetes calls it; its namespace is none of containerd's.
-        id: of its sandbox.
+        name, namespace, uid: what Kubernetes calls it; its namespace is none of containerd's. Podman knows
+            only names.
+        id: of its sandbox; in Podman its own.
         attempt: how many sandboxes it had before; None where that is not known.
         labels: the pod's.
     """
@@ -201,9 +202,10 @@ class Container:
         own: its own layers, base first; none where its layers are not known.
         top: the uppermost layer of the image below; None for a container of none, or where it is not known.
         elsewhere: the driver that has its layers, where that is another store's.
-        pod: whose it is in Kubernetes; None elsewhere.
+        pod: whose it is, in Kubernetes or Podman; None for none.
         attempt: how many times Kubernetes made it before; None elsewhere.
-        kind: `container`, or `sandbox` for what holds a pod together.
+        kind: `container`; `sandbox` for what holds a pod of Kubernetes together, `infra` one of Podman;
+            `working container` of a build that is not finished.
     """
 
     id: ContainerID

@@ -34,11 +34,7 @@ if TYPE_CHECKING:
     from layerfs.model import Blob, Named, Place
     from layerfs.tree.source import LayerSource
 
-__all__ = [
-    "FILES",
-    "RECORDS",
-    "Store",
-]
+__all__ = ["FILES", "RECORDS", "Store"]
 
 RECORDS = "records"
 """The part of a store that tells which images and layers there are."""
@@ -62,6 +58,9 @@ class Store(Accounted, ABC):
         has_places: whether layers lie in directories, so that there are such names at all.
         has_every_layer_unpacked: whether each layer lies in a directory: one without is damaged.
         has_pods: whether its containers are listed as those of pods, as Kubernetes' client does.
+        changes_by_layer: whether its engine's own diff of a container goes by what lies in the layer, see
+            `analysis.diff.layerdiff`.
+        hidden_changes: the paths that this diff never tells.
         lists_unnamed: whether the client of its engine lists images without a name when it is not asked to.
         damage: every defect met so far, in order.
     """
@@ -74,6 +73,8 @@ class Store(Accounted, ABC):
     has_places: bool = True
     has_every_layer_unpacked: bool = False
     has_pods: bool = False
+    changes_by_layer: bool = False
+    hidden_changes: Collection[bytes] = frozenset()
     lists_unnamed: bool = True
     path: str
 

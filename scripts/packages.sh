@@ -17,6 +17,7 @@ there() { # is what the package brings there, from whatever source?
         attr) command -v setfattr ;;
         clamav) command -v clamscan && command -v sigtool ;;
         locales) test -e /usr/share/i18n/charmaps/ISO-8859-1.gz ;;
+        uidmap) command -v newuidmap ;;
         sleuthkit) command -v mactime ;;
         *) command -v "$1" ;;
     esac > /dev/null 2>&1

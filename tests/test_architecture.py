@@ -26,7 +26,7 @@ FLOORS = (
     ("layerfs.formats",),
     ("layerfs.hostfile", "layerfs.reserves", "layerfs.syscalls", "layerfs.witness"),
     ("layerfs.hostdir", "layerfs.likely"),
-    ("layerfs.boltfile", "layerfs.pool"),
+    ("layerfs.boltfile", "layerfs.pool", "layerfs.sqlitefile"),
     ("layerfs.cache", "layerfs.tree"),
     ("layerfs.accounts", "layerfs.damage", "layerfs.model", "layerfs.steps"),
     ("layerfs.layerchain", "layerfs.layertar"),
@@ -55,17 +55,20 @@ STORE_TYPES = {"CacheID", "DockerContainer", "LayerRecord", "LinkID", "MountReco
 
 BESIDE = {
     "containerd": {
-        f"layerfs.stores.docker.{name}"
-        for name in ("buildkit", "containers", "driver", "recordedpaths", "volumes")
+        f"layerfs.stores.docker.{name}" for name in ("buildkit", "containers", "driver", "recordedpaths")
     }
 }
-"""The modules of another kind that a kind may import: Docker keeps containers, volumes and the records of its
+"""The modules of another kind that a kind may import: Docker keeps containers and the records of its
 build cache in its own data root, also when its images are in containerd."""
+
+_PACKAGES = {kind: module.rpartition(".")[0] for kind, module in registry.KINDS.items()}
+"""The package of each kind of store."""
 
 KIND_FILES = (
     *("config.v2.json", "imagedb", "layerdb", "overlay2", "repositories.json", "tar-split.json"),
     *("/containers/", "/merged", "/volumes/", "/work", "/_data"),
     *("meta.db", "metadata.db"),
+    *("images.json", "layers.json", "containers.json", "tar-split.gz", "db.sql", "bolt_state.db"),
 )
 """Files and directories of single kinds of store: the engine outside their packages has no such text."""
 
@@ -75,6 +78,7 @@ ONLY_IMPORTER = {
     "tabulate": "layerfs_cli.emit",
     "click": "layerfs_cli",
     "fastcrc": "layerfs.formats.checksum",
+    "sqlite3": "layerfs.formats.sqlite",
     "textual": "layerfs_cli.explore",
     "rich": "layerfs_cli.explore",
 }
@@ -152,7 +156,7 @@ def nobody_knows_a_kind_of_store(module: Module) -> Iterator[str]:
 
 
 def _kinds_known(module: Module) -> Iterator[str]:
-    packages = tuple(f"layerfs.stores.{kind}." for kind in registry.KINDS)
+    packages = tuple(f"{package}." for package in _PACKAGES.values())
     for found in module.imports():
         if found.target == "layerfs.DataRoot" or f"{found.target}.".startswith(packages):
             yield f"line {found.line}: imports {found.target}"
@@ -167,10 +171,10 @@ def _kinds_known(module: Module) -> Iterator[str]:
 
 def kinds_do_not_know_each_other(module: Module) -> Iterator[str]:
     """A kind of store imports nothing of another, but for what `BESIDE` names."""
-    own = next((kind for kind in registry.KINDS if module.within(f"layerfs.stores.{kind}")), None)
+    own = next((kind for kind, package in _PACKAGES.items() if module.within(package)), None)
     if own is None and not module.within("layerfs.stores.blobs"):
         return
-    others = tuple(f"layerfs.stores.{kind}." for kind in registry.KINDS if kind != own)
+    others = tuple(f"{package}." for kind, package in _PACKAGES.items() if kind != own)
     for found in module.imports():
         allowed = found.target.rpartition(".")[0] in BESIDE.get(own or "", ())
         if f"{found.target}.".startswith(others) and not allowed:
@@ -374,7 +378,7 @@ VIOLATIONS = [
     (
         imports_only_downward,
         "layerfs.tree.union",
-        "if TYPE_CHECKING:\n    import layerfs.stores.docker.files",
+        "if TYPE_CHECKING:\n    import layerfs.stores.files",
     ),
     (imports_only_downward, "layerfs.tree.union", "from layerfs import DataRoot"),
     (imports_only_downward, "layerfs.analysis.store.usage", "def f():\n    from ...views import fuse"),
@@ -407,9 +411,9 @@ VIOLATIONS = [
     (formats_know_no_files, "layerfs.formats.reference", "import os"),
     (formats_know_no_files, "layerfs.formats.reference", "from pathlib import PurePath"),
     (formats_know_no_files, "layerfs.formats.reference", "open('x')"),
-    (only_hostdir_reaches_files, "layerfs.stores.docker.files", "import os\nos.scandir(b'x')"),
-    (only_hostdir_reaches_files, "layerfs.stores.docker.files", "from os import listdir"),
-    (only_hostdir_reaches_files, "layerfs.stores.docker.files", "import os\nos.path.exists('x')"),
+    (only_hostdir_reaches_files, "layerfs.stores.files", "import os\nos.scandir(b'x')"),
+    (only_hostdir_reaches_files, "layerfs.stores.files", "from os import listdir"),
+    (only_hostdir_reaches_files, "layerfs.stores.files", "import os\nos.path.exists('x')"),
     (only_hostdir_reaches_files, "layerfs.stores.docker.dataroot", "from pathlib import Path"),
     (only_hostdir_reaches_files, "layerfs.stores.docker.dataroot", "with open('x', 'rb') as f: pass"),
     (engine_writes_nothing, "layerfs.hostdir", "import os\nos.mkdir('x')"),

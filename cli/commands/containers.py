@@ -56,7 +56,7 @@ def command(
     The state is the one last recorded. A container recorded as running may have ended since, so it is shown
     as last seen running; in JSON its `state` is null and `recorded_running` is true. Containers of Kubernetes
     are shown with their pods; --filter pod=NAME asks for those of one, label=NAME=VALUE for labels of the pod
-    too. Of containers of nerdctl and ctr nothing on disk tells the state.
+    too. Of containers of nerdctl and ctr, and of Buildah's, nothing on disk tells the state.
 
     \b
     Examples:

@@ -77,7 +77,8 @@ def _attributes(_context: click.Context, parameter: click.Parameter, given: Sequ
 @click.option(
     "--docker/--no-docker",
     default=None,
-    help="Show changes as `docker diff` does: A, C, D; contents are not read. The default for one container.",
+    help="Show changes as `docker diff` does: A, C, D; contents are not read. The default for one container; "
+    "of one of Podman's it is what `podman diff` shows.",
 )
 @color_option
 @format_option
@@ -105,7 +106,8 @@ def command(
     """Show the differences between A and B: images, IMAGE@N, containers or layers.
 
     With A alone: what the top layer of an image, or a layer, changed of what is below it; for a container,
-    what `docker diff` shows. Contents are compared byte by byte, but layers that both have are never read.
+    what `docker diff` or `podman diff` shows. Contents are compared byte by byte, but layers that both have
+    are never read.
 
     Each line says added, deleted, modified (the contents), metadata (attributes only) or type. A GLOB with
     a slash is matched with the whole path, any other with the last name; `*` also matches slashes. The exit
@@ -121,6 +123,7 @@ def command(
     style = Style(name_only, null, stat_, summary, content)
     _check(style, form, hashes=hashes)
     first = find_name(ctx, name, "A")
+    as_engine = docker is None
     if other is None:
         sides = open_sides(first.store, first.name, kind=kind)
         docker = _is_container(sides[1]) if docker is None else docker
@@ -136,7 +139,7 @@ def command(
         raise click.UsageError("what Docker's changes ignore is fixed: --ignore needs --no-docker")
     complaints = Complaints(met=EXIT_CODES["TreeError"])  # 1 means that they differ
     view = View(*sides, complaints, docker=bool(docker), hashes=hashes)
-    counted = _Counted(_changes(view, include, exclude, ignore))
+    counted = _Counted(_changes(view, include, exclude, ignore, as_engine=as_engine))
     _show(view, counted, style, form)
     return view.complaints.code or (FINDINGS if counted.any else 0)
 
@@ -175,16 +178,20 @@ class _Counted:
 
 
 def _changes(
-    view: View, include: Sequence[str], exclude: Sequence[str], ignore: frozenset[str]
+    view: View, include: Sequence[str], exclude: Sequence[str], ignore: frozenset[str], *, as_engine: bool
 ) -> Iterator[Change]:
     from layerfs.analysis.diff.difference import differences
     from layerfs.analysis.diff.dockerdiff import docker_changes
+    from layerfs.analysis.diff.layerdiff import engine_changes
 
     trees, complain = (view.before.tree, view.after.tree), view.complaints.add
     skip = Globs(exclude).fits if exclude else None
     found: Iterable[Change]
     if view.docker:
-        found = docker_changes(*trees, complain, skip=skip)
+        if as_engine:
+            found = engine_changes(view.after.store, *trees, complain, skip=skip)
+        else:
+            found = docker_changes(*trees, complain, skip=skip)
     else:
         found = differences(*trees, complain, ignore=ignore, skip=skip)
     wanted = Globs(include)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from layerfs.subject import Subject
+    from layerfs.tree.source import LayerSource
 
 __all__ = ["command"]
 
@@ -74,12 +75,13 @@ def _reports(
             complaints.refuse(error)
             continue
         parts = node.parts if subject.layers else ()
-        backing = tuple(_host_path(subject.tree.layers[part.layer].label, part.path) for part in parts)
+        backing = tuple(_host_path(subject.tree.layers[part.layer], part.path) for part in parts)
         yield Report(path, entry, xattrs, backing, tuple(subject.layers[part.layer] for part in parts))
 
 
-def _host_path(label: str, path: bytes) -> str:
-    return f"{label}/{lossless(path)}" if path else label
+def _host_path(layer: LayerSource, path: bytes) -> str:
+    place = layer.lies_at(path)
+    return f"{layer.label}/{lossless(place)}" if place else layer.label
 
 
 def _xattrs(entry: Entry) -> dict[bytes, bytes]:

@@ -53,7 +53,23 @@ class View:
         if name is None:
             return UNKNOWN
         assert row.config is not None  # noqa: S101 - it has a name of its image
-        return name or "<no image>" if self._full else _short_image(name, row.config.image_id)
+        return name or "<no image>" if self._full else self._short_image(name, row.config.image_id)
+
+    def _short_image(self, name: str, image_id: str) -> str:
+        """A name of an image without its digest, or an ID cut short."""
+        from layerfs.formats.errors import FormatError
+        from layerfs.formats.reference import parse_reference
+
+        if not name:
+            return "<no image>"
+        if short_id(name) == short_id(image_id):
+            return short_id(image_id)
+        try:
+            reference = parse_reference(name)
+        except FormatError:
+            return name
+        shown = reference.name if self._root.repositories.in_full else reference.familiar_name
+        return shown + (f":{reference.tag}" if reference.tag else "")
 
     def image_name(self, row: Container) -> str | None:
         """The image's name, or None if it is not known."""
@@ -63,7 +79,7 @@ class View:
 
     def command(self, row: Container) -> str:
         """The command, quoted as Go quotes."""
-        if row.config is None:
+        if row.config is None or not row.config.command:
             return UNKNOWN
         path, *arguments = row.config.command
         words = [path, *(f"'{word}'" if " " in word else word for word in arguments)]
@@ -101,22 +117,6 @@ class View:
         return self._sizes[row.id]
 
 
-def _short_image(name: str, image_id: str) -> str:
-    """A name of an image without its digest, or an ID cut short."""
-    from layerfs.formats.errors import FormatError
-    from layerfs.formats.reference import parse_reference
-
-    if not name:
-        return "<no image>"
-    if short_id(name) == short_id(image_id):
-        return short_id(image_id)
-    try:
-        reference = parse_reference(name)
-    except FormatError:
-        return name
-    return reference.familiar_name + (f":{reference.tag}" if reference.tag else "")
-
-
 def _status(config: ContainerConfig, now_ns: int) -> str:
     """Docker's words where they are true without an engine."""
     from layerfs.analysis.store.containers import LIVE, recorded_state
@@ -125,7 +125,7 @@ def _status(config: ContainerConfig, now_ns: int) -> str:
     if recorded in LIVE:
         since = f" (started {_ago(state.started_ns, now_ns)})" if state.started_ns is not None else ""
         return f"Last seen {recorded}{since}"
-    if recorded != "exited":
+    if recorded not in ("exited", "stopped"):
         return {"removing": "Removal In Progress"}.get(recorded, recorded.capitalize())
     if state.finished_ns is None:
         return ""
@@ -266,9 +266,13 @@ def _mounts(config: ContainerConfig) -> list[dict[str, Any]]:
 
 
 def _local_volumes(row: Container) -> int:
-    points = row.config.raw.get("MountPoints") if row.config else None
-    found = points.values() if isinstance(points, dict) else ()
-    return sum(isinstance(point, dict) and point.get("Driver") == "local" for point in found)
+    """How many volumes it has of the engine's own driver; who does not name drivers has no others."""
+    if row.config is None:
+        return 0
+    points = row.config.raw.get("MountPoints")
+    if not isinstance(points, dict):
+        return sum(mount.type == "volume" for mount in row.config.mount_points)
+    return sum(isinstance(point, dict) and point.get("Driver") == "local" for point in points.values())
 
 
 def _networks(config: ContainerConfig) -> list[str]:

@@ -82,7 +82,7 @@ def _user_text(user: User) -> str:
     if names := _names(user):
         words.append(printable(", ".join(names)))
     if pod := getattr(user.owner, "pod", None):
-        words.append(printable(f"(pod {pod.namespace}/{pod.name})"))
+        words.append(printable(f"(pod {'/'.join(filter(None, (pod.namespace, pod.name)))})"))
     if user.hidden:
         words.append(f"hides it: layer {user.hidden.by}, {user.hidden.how} {escaped(user.hidden.at)}")
     elif user.sees is not None:

@@ -30,6 +30,7 @@ class ContainerState(NamedTuple):
 
     Attributes:
         known: whether a state was written; if not, the other fields mean nothing.
+        word: what the engine itself calls the state; empty where that follows from the other fields.
     """
 
     running: bool
@@ -41,6 +42,7 @@ class ContainerState(NamedTuple):
     started_ns: int | None
     finished_ns: int | None
     known: bool = True
+    word: str = ""
 
 
 class MountPoint(NamedTuple):

@@ -16,12 +16,14 @@ from layerfs.formats.errors import FormatError
 from layerfs.formats.jsontext import load_object
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["CONFIG_LIMIT", "containerd_root", "docker_root", "kubernetes_root", "podman_root"]
+__all__ = ["CONFIG_LIMIT", "containerd_root", "docker_root", "kubernetes_root", "podman_roots"]
 
 CONFIG_LIMIT = 1 << 16
 """The most bytes that a configuration file may have."""
+
+_MOST_STORES = 100
 
 _LONGEST_LINE = 1 << 12  # tomllib takes time that grows with the square of a key's parts
 
@@ -44,10 +46,19 @@ def containerd_root(content: bytes) -> str | None:
     return _path(_toml(content), "root")
 
 
-def podman_root(content: bytes) -> str | None:
-    """The path that a `storage.conf` gives as `graphroot`; as `docker_root`."""
+def podman_roots(content: bytes) -> Sequence[str]:
+    """The paths that a `storage.conf` gives: of containers, of images, and of stores that are read besides.
+
+    Raises `FormatError`.
+    """
     storage = _toml(content).get("storage")
-    return _path(storage, "graphroot") if isinstance(storage, dict) else None
+    if not isinstance(storage, dict):
+        return ()
+    options = storage.get("options")
+    further = options.get("additionalimagestores") if isinstance(options, dict) else None
+    found = [storage.get("graphroot"), storage.get("imagestore")]
+    found += further[:_MOST_STORES] if isinstance(further, list) else []
+    return list(dict.fromkeys(path for path in found if _is_path(path)))
 
 
 def kubernetes_root(content: bytes) -> str | None:

@@ -13,7 +13,17 @@ from typing import NamedTuple
 
 from layerfs.formats.errors import FormatError
 
-__all__ = ["OVERFLOW", "SAME", "IDMap", "IDRange", "Owners", "parse_owners", "shifted"]
+__all__ = [
+    "OVERFLOW",
+    "SAME",
+    "IDMap",
+    "IDRange",
+    "Owners",
+    "check_ranges",
+    "nested",
+    "parse_owners",
+    "shifted",
+]
 
 OVERFLOW = 65534
 """The ID that the kernel shows inside for an ID that is not mapped ("nobody")."""
@@ -103,10 +113,39 @@ def parse_owners(text: str) -> Owners:
 def _ranges(text: str) -> IDMap:
     if not _RANGES.fullmatch(text):
         raise FormatError("not a map of users", expected="BASE, UID.GID or INSIDE:OUTSIDE:COUNT,...")
-    ranges = tuple(IDRange(*map(_number, item.split(":"))) for item in text.split(","))
-    if any(item.length == 0 or max(item.inside, item.outside) + item.length > _ALL for item in ranges):
+    return check_ranges(tuple(IDRange(*map(_number, item.split(":"))) for item in text.split(",")))
+
+
+def check_ranges(ranges: tuple[IDRange, ...]) -> IDMap:
+    """The map of these ranges; raises `FormatError` where a number in one is no ID."""
+    if any(
+        item.length <= 0 or min(item[:2]) < 0 or max(item.inside, item.outside) + item.length > _ALL
+        for item in ranges
+    ):
         raise FormatError("not a map of users", expected="ranges of 32-bit numbers")
     return IDMap(ranges)
+
+
+def nested(inner: Owners, outer: Owners) -> Owners:
+    """The maps of a namespace in another: what is outside of `inner` is inside of `outer`.
+
+    Where the two have nothing in common the inner one contradicts, and `outer` stays.
+    """
+    return Owners(_nested(inner.users, outer.users), _nested(inner.groups, outer.groups))
+
+
+def _nested(inner: IDMap, outer: IDMap) -> IDMap:
+    if not (inner.ranges and outer.ranges):
+        return inner if inner.ranges else outer
+    found: list[IDRange] = []
+    for own in inner.ranges:
+        for item in outer.ranges:
+            first = max(own.outside, item.inside)
+            length = min(own.outside + own.length, item.inside + item.length) - first
+            if length > 0:
+                at = first - own.outside, first - item.inside
+                found.append(IDRange(own.inside + at[0], item.outside + at[1], length))
+    return IDMap(tuple(found)) if found else outer
 
 
 def _number(text: str) -> int:

@@ -31,10 +31,17 @@ class RepositoryRow(NamedTuple):
 
 @dataclass(frozen=True)
 class Repositories:
-    """The valid rows, sorted; `problems` says which others were left out, as the engine ignores them."""
+    """The names of images.
+
+    Attributes:
+        rows: the valid ones, sorted.
+        problems: says which others were left out, as the engine ignores them.
+        in_full: whether the engine shows names with their registry, whatever that is.
+    """
 
     rows: tuple[RepositoryRow, ...] = ()
     problems: tuple[str, ...] = ()
+    in_full: bool = False
 
     def image_of(self, reference: Reference) -> ImageID | None:
         """The image that a name in normal form points at, or None."""

@@ -12,14 +12,14 @@ from layerfs.formats.engineconfig import (
     containerd_root,
     docker_root,
     kubernetes_root,
-    podman_root,
+    podman_roots,
 )
 from layerfs.formats.errors import FormatError
 from layerfs.stores.beneath import MOST_LINKS, led_on
 from layerfs.stores.places import PLACES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from layerfs.hostdir import HostDir
 
@@ -29,11 +29,11 @@ _log = logging.getLogger(__name__)
 
 
 class _Config(NamedTuple):
-    """A configuration file: its path below the top, its engine, and a parser that gives the store's path."""
+    """A configuration file: its path below the top, its engine, and a parser for the path or paths in it."""
 
     path: str
     owner: str
-    root: Callable[[bytes], str | None]
+    roots: Callable[[bytes], str | Sequence[str] | None]
 
 
 _CONFIGS = (
@@ -41,13 +41,13 @@ _CONFIGS = (
     _Config("etc/containerd/config.toml", "containerd", containerd_root),
     _Config("etc/rancher/k3s/config.yaml", "k3s", kubernetes_root),
     _Config("etc/rancher/rke2/config.yaml", "rke2", kubernetes_root),
-    _Config("etc/containers/storage.conf", "podman", podman_root),
+    _Config("etc/containers/storage.conf", "podman", podman_roots),
     _Config("etc/buildkit/buildkitd.toml", "buildkit", containerd_root),
 )
 _HOME_CONFIGS = (
     _Config(".config/docker/daemon.json", "docker", docker_root),
     _Config(".config/containerd/config.toml", "containerd", containerd_root),
-    _Config(".config/containers/storage.conf", "podman", podman_root),
+    _Config(".config/containers/storage.conf", "podman", podman_roots),
     _Config(".config/buildkit/buildkitd.toml", "buildkit", containerd_root),
 )
 _USUAL = {place.path for place in PLACES}
@@ -75,15 +75,16 @@ def moved(system: HostDir, home: str = "") -> Iterator[MovedStore]:
     for config in _HOME_CONFIGS if home else _CONFIGS:
         name = posixpath.join(home, config.path)
         try:
-            root = config.root(_read(system, name))
+            found = config.roots(_read(system, name))
         except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, FormatError) as error:
             _tell(system.name_of(name), error)
             continue
-        path = posixpath.normpath(root).lstrip("/") if root else ""
-        if path and (home or path not in _USUAL):
-            yield MovedStore(path, config.owner, name)
+        for root in (found,) if isinstance(found, str) else found or ():
+            path = posixpath.normpath(root).lstrip("/")
+            if path and (home or path not in _USUAL):
+                yield MovedStore(path, config.owner, name)
 
 
 def _read(system: HostDir, name: str) -> bytes:

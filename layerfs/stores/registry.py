@@ -28,6 +28,7 @@ __all__ = ["KINDS", "STORES", "Options", "kinds_at", "open_store"]
 KINDS = {
     "docker": "layerfs.stores.docker.kind",
     "containerd": "layerfs.stores.containerd.kind",
+    "containers-storage": "layerfs.stores.containers_storage.kind",
     "archive": "layerfs.stores.archive.kind",
 }
 """The module of each kind, in the order in which they are asked; for a path of no kind the first raises."""
@@ -51,6 +52,10 @@ class Options(NamedTuple):
         namespace: which one of a containerd root is read, or `all`; None for the one that has images.
         store: which one is read where a path has several, a word of `STORES`; None for the one in use.
         searching: whether every store is being looked for: then none tells of the others beside it.
+        additional_stores: paths of roots that have layers or images of a graph root, in the order in which
+            they are looked through.
+        driver: which one's layers are read of a graph root that several were used with; None for the usual.
+        run_root: the path of what a graph root's engine keeps until the host starts anew; None for nothing.
         progress: told the label of a blob that is read as a whole, its bytes done, and all of them.
     """
 
@@ -63,6 +68,9 @@ class Options(NamedTuple):
     namespace: str | None = None
     store: str | None = None
     searching: bool = False
+    additional_stores: tuple[str, ...] = ()
+    driver: str | None = None
+    run_root: str | None = None
 
 
 class _Kind(Protocol):

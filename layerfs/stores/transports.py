@@ -51,11 +51,14 @@ class Transport(NamedTuple):
         default: the path to use if none is given; then text without a slash at its beginning is a REF. None
             if a path is needed.
         numbered: whether `@INDEX` is allowed; then the module has `image_at`.
+        bracketed: whether the path may be in brackets, with a driver before it and a run root behind it, as
+            `[overlay@/graph+/run]`.
     """
 
     module: str
     default: str | None = None
     numbered: bool = False
+    bracketed: bool = False
 
 
 TRANSPORTS = {
@@ -63,6 +66,9 @@ TRANSPORTS = {
     "oci": Transport("layerfs.stores.archive.transports", numbered=True),
     "oci-archive": Transport("layerfs.stores.archive.transports", numbered=True),
     "dir": Transport("layerfs.stores.archive.transports"),
+    "containers-storage": Transport(
+        "layerfs.stores.containers_storage.transports", default="/var/lib/containers/storage", bracketed=True
+    ),
 }
 """The transports, one line each."""
 
@@ -90,6 +96,8 @@ class Located(NamedTuple):
         ref: the name in the store; None for the only image.
         as_of: `@N`, if it follows the path or an index directly; else empty.
         number: the index of the image in the store's own list, from 0; None if none is given.
+        driver: that of the store, if it is given; else empty.
+        run: the path of its run root, likewise.
     """
 
     transport: str
@@ -97,6 +105,8 @@ class Located(NamedTuple):
     ref: str | None
     as_of: str = ""
     number: int | None = None
+    driver: str = ""
+    run: str = ""
 
 
 class _Opener(Protocol):
@@ -126,6 +136,8 @@ def located(name: Carried) -> Located:
         InvalidReference: there is no path, or an empty REF.
         AmbiguousName: several paths in it exist. NotAnArchive: no path in it exists.
     """
+    if name.text.startswith("[") and name.transport and TRANSPORTS[name.transport].bracketed:
+        return _bracketed(name)
     default = TRANSPORTS[name.transport].default if name.transport else None
     if default is not None and not name.text.startswith("/"):
         return Located(name.transport, default, name.text or None)
@@ -150,6 +162,22 @@ def located(name: Carried) -> Located:
         _check_numbered(name, ref)
         return Located(name.transport, paths[found[0]], None, indexed[2] or "", int(indexed[1]))
     return Located(name.transport, paths[found[0]], ref, rest if ref is None else "")
+
+
+def _bracketed(name: Carried) -> Located:
+    """The parts of `[driver@graph+run:options]REF`; only the path of the graph root must be there.
+
+    Source: containers/image `storage/storage_transport.go` (ParseReference).
+    """
+    where, bracket, ref = name.text[1:].partition("]")
+    driver, mark, paths = where.rpartition("@") if "@" in where.partition("/")[0] else ("", "@", where)
+    path, _, run = paths.partition(":")[0].partition("+")
+    if not (bracket and mark and path.startswith("/") and (not run or run.startswith("/"))):
+        raise InvalidReference(
+            f"{name.word!r} has no path in its brackets",
+            hint=f"write {name.transport}:[overlay@/GRAPH+/RUN]REF",
+        )
+    return Located(name.transport, path, ref or None, driver=driver, run=run)
 
 
 def _check_numbered(name: Carried, ref: str) -> None:
@@ -179,6 +207,7 @@ def open_located(at: Located, options: Options) -> Store:
     """Open the store of a NAME; raises as `registry.open_store`."""
     if not at.transport:
         return open_store(at.path, options)
+    options = options._replace(driver=at.driver or None, run_root=at.run or None)
     return _module(at).open_transport(at.transport, at.path, options)
 
 

@@ -58,6 +58,11 @@ class RawLayer(Unmarked):
         return self._directory
 
     @property
+    def is_as_on_disk(self) -> bool:
+        """Whether whiteouts, marks and attributes are shown as they lie in the directory."""
+        return True
+
+    @property
     def has_owners_of_disk(self) -> bool:
         """Whether owners are those on disk: those of no user namespace."""
         return self._owners is None
@@ -183,6 +188,15 @@ class OverlayLayer:
     def identity(self) -> Hashable:
         """What is read, and in which dialect."""
         return self._stored.identity, self._dialect
+
+    @property
+    def root_is_opaque(self) -> bool:
+        """What the stored layer says, which knows whether its engine asks the root."""
+        return self._stored.root_is_opaque
+
+    def lies_at(self, path: bytes) -> bytes:
+        """As the stored layer has it."""
+        return self._stored.lies_at(path)
 
     def statvfs(self) -> os.statvfs_result:
         """The file system `diff/` is on."""

@@ -48,6 +48,13 @@ class LayerSource(Protocol):
     def identity(self) -> Hashable:
         """The same for sources that show the same: one directory, read in one way."""
 
+    @property
+    def root_is_opaque(self) -> bool:
+        """Whether nothing of lower layers shows at all: never in overlayfs, which ignores a root's mark."""
+
+    def lies_at(self, path: bytes) -> bytes:
+        """Where what is at `path` lies below the place that `label` names: mostly just there."""
+
     def statvfs(self) -> os.statvfs_result:
         """The file system the layer lies on."""
 
@@ -91,6 +98,15 @@ class StoredLayer(LayerSource, Protocol):
 
 class Unmarked:
     """What every stored layer answers of overlayfs's marks: they mean nothing where they are plain data."""
+
+    @property
+    def root_is_opaque(self) -> bool:
+        """No: a root is a directory like any other where marks are plain data."""
+        return False
+
+    def lies_at(self, path: bytes) -> bytes:
+        """At its path."""
+        return path
 
     def implied(self, path: bytes) -> Callable[[Given | None], None] | None:
         """None: a directory has all its attributes."""

@@ -1,7 +1,8 @@
 """A layer that is a tar: its entries in memory, as an engine would have unpacked them; contents in the tar.
 
 `TarLayer` stands where `RawLayer` would: whiteouts are devices and marks are attributes, so the union
-knows nothing of archives. What the tar says is read once, when the layer is first looked at.
+knows nothing of archives. What the tar says is read once, when the layer is first looked at. Instead of a
+tar it may be anything that is `Unpacked`, such as a table of contents beside the contents.
 
 Sources: `originals` (the rules of unpacking), OCI image-spec `layer.md`.
 """
@@ -13,7 +14,7 @@ import functools
 import os
 import stat
 import threading
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 from layerfs.errors import CorruptStore
 from layerfs.formats.errors import FormatError
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from layerfs.tree.parents import Below, Given
     from layerfs.tree.pooledfile import Readable
 
-__all__ = ["TarLayer", "TarPlace", "TarTree"]
+__all__ = ["TarLayer", "TarPlace", "TarTree", "Unpacked"]
 
 _DIRECTORY_SIZE = 4096
 _BLOCK = 512
@@ -56,6 +57,26 @@ class TarPlace(NamedTuple):
     member: bytes
     compression: Compression
     files: Callable[[], Mapping[bytes, bytes]]
+
+
+class Unpacked(Protocol):
+    """Entries in memory, and contents elsewhere."""
+
+    @property
+    def originals(self) -> Originals:
+        """The entries."""
+
+    def content(self, original: Original) -> Content:
+        """The content of a regular file; raises `OSError`."""
+
+    def place(self, original: Original) -> bytes | None:
+        """The path of a file that holds just this content; None where there is none."""
+
+    def statvfs(self) -> os.statvfs_result:
+        """The file system that the contents are on."""
+
+
+_Tree = TypeVar("_Tree", bound=Unpacked)
 
 
 class TarTree:
@@ -104,15 +125,24 @@ class TarTree:
             return Stretch.whole(self.file, original.size, place)
         return Stretch(self.file, original.size, place)
 
+    def place(self, original: Original) -> bytes | None:
+        """None: contents are parts of the tar."""
+        del original
+        return None
 
-class TarLayer(Unmarked):
+    def statvfs(self) -> os.statvfs_result:
+        """The file system the archive is on."""
+        return self.file.statvfs()
+
+
+class TarLayer(Unmarked, Generic[_Tree]):
     """A tar as a stored layer; safe to use from several threads."""
 
     def __init__(
         self,
         label: str,
         key: int,
-        load: Callable[[], TarTree],
+        load: Callable[[], _Tree],
         below: Callable[[], Below | None] = lambda: None,
         place: Callable[[], TarPlace | None] = lambda: None,
     ) -> None:
@@ -132,7 +162,7 @@ class TarLayer(Unmarked):
         self._load = load
         self._below = functools.cache(below)  # it is kept as long as this layer
         self._lock = threading.Lock()
-        self._tree: TarTree | None = None
+        self._tree: _Tree | None = None
         self._device, self._inodes = inode_base(key)
 
     @property
@@ -141,7 +171,7 @@ class TarLayer(Unmarked):
         return self._key, type(self)
 
     @property
-    def tree(self) -> TarTree:
+    def tree(self) -> _Tree:
         """What the tar holds; an `OSError` where it cannot be read."""
         if self._tree is None:
             with self._lock:
@@ -152,9 +182,14 @@ class TarLayer(Unmarked):
                         raise OSError(errno.EIO, str(error)) from error
         return self._tree
 
+    def lies_at(self, path: bytes) -> bytes:
+        """The file that holds its content, if there is one; else its path."""
+        found = self._find(path)
+        return (found and self.tree.place(found)) or path
+
     def statvfs(self) -> os.statvfs_result:
-        """The file system the archive is on."""
-        return self.tree.file.statvfs()
+        """The file system the contents are on."""
+        return self.tree.statvfs()
 
     def entry(self, path: bytes) -> Entry | None:
         """The entry at `path`, or None."""

@@ -74,8 +74,9 @@ class UnionTree:
     def root_as_of(self, top: int) -> Node:
         """A new root of the tree without the layers above a layer, given by its index in `layers`.
 
-        Its attributes are that layer's, and every layer merges (a root is never opaque). What is found from
-        it are nodes like any others: their places are those in this tree.
+        Its attributes are that layer's, and every layer merges (overlayfs asks no root whether it is opaque,
+        fuse-overlayfs does). What is found from it are nodes like any others: their places are those in this
+        tree.
         """
         if not self.layers:
             return Node(b"", None, _EMPTY_ROOT, Part(0, b""), entries=Entries(complete=True))
@@ -86,7 +87,18 @@ class UnionTree:
             raise _unreadable(b"/", layer, error) from error
         if entry is None or not entry.stat.is_dir:
             raise NotADirectory(b"/", f"{layer.label}: the layer's root is not a directory")
-        return Node(b"", None, entry.stat, self._roots[top], self._roots[top + 1 :])
+        return Node(b"", None, entry.stat, self._roots[top], self._roots[top + 1 : self._end_of_roots(top)])
+
+    def _end_of_roots(self, top: int) -> int:
+        """How many layers count from the uppermost down to the first whose root hides all others."""
+        for index in range(top, len(self.layers)):
+            layer = self.layers[index]
+            try:
+                if layer.root_is_opaque:
+                    return index + 1
+            except OSError as error:
+                raise _unreadable(b"/", layer, error) from error
+        return len(self.layers)
 
     # -- names ---------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from layerfs.model import Diagnosis, Finding, Remedy
 from layerfs.stores import registry
 from tests.support import toystore
 from tests.support.command import layerfs, run_bytes
+from tests.support.storekinds import EXPLAIN_NAME, each_kind
 from tests.support.toystore import ToyStore
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layerfs.capabilities import DoctorOptions, Progress, VerifyOptions
+    from tests.support.storekinds import StoreKind
 
 OLD, NEW = "app:1", "app:2"
 
@@ -207,3 +209,20 @@ def test_other_kinds_are_still_opened(toy: Path, dataroot_path: Path) -> None:
     """One line more in the registry changes nothing for the others."""
     assert isinstance(registry.open_store(toy), ToyStore)
     assert registry.open_store(dataroot_path).kind == "docker"
+
+
+LINES = (
+    ["verify", "--all"], ["doctor"], ["du"], ["system", "df"], ["images", "--usage"], ["explain", "{image}"],
+    ["report", "--all", "--verify", "-o", "-"], ["export", "--salvage", "{tagged}", "-o", "-"],
+)  # fmt: skip
+"""What some kinds of store do not answer."""
+
+
+@each_kind
+def test_a_kind_answers_all_but_what_it_is_said_to_lack(kind: StoreKind, tmp_path: Path) -> None:
+    """What is left out of suites for a kind is refused by it, with exit code 4, and nothing else is."""
+    root = kind.make(tmp_path)
+    lines = [[word.format(**kind.names) for word in line] for line in LINES]
+    refused = [line for line in lines if layerfs(root, *line).code == 4]
+    assert refused == [line for line in lines if not kind.can(line)]
+    assert kind.lacks <= {EXPLAIN_NAME}.union(*LINES)

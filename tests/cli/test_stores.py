@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 K3S = "var/lib/rancher/k3s/agent/containerd"
 PODMAN = "home/ann/.local/share/containers/storage"
+BUILDKIT = "home/ann/.local/share/buildkit"
 DATABASE = "io.containerd.metadata.v1.bolt/meta.db"
 
 
@@ -42,6 +43,10 @@ def _podman(path: Path) -> None:
         (path / name).mkdir(parents=True)
 
 
+def _buildkit(path: Path) -> None:
+    (path / "runc-overlayfs").mkdir(parents=True)
+
+
 def _found(top: Path) -> dict[str, dict[str, Any]]:
     """The rows by their paths below the directory."""
     done = layerfs(top, "stores", "--format", "json")
@@ -61,16 +66,17 @@ def test_usual_places_and_homes(system: Path) -> None:
     _containerd(system / K3S)
     _podman(system / PODMAN)
     _podman(system.parent / "outside/.local/share/containers/storage")
+    _buildkit(system / BUILDKIT)
     rows = _found(system)
-    assert rows.keys() == {K3S, PODMAN}
+    assert rows.keys() == {K3S, PODMAN, BUILDKIT}
     assert (rows[K3S]["kind"], rows[K3S]["owner"], rows[K3S]["user"]) == ("containerd", "k3s", None)
     assert (rows[PODMAN]["kind"], rows[PODMAN]["owner"], rows[PODMAN]["user"]) == (
         "containers-storage",
         "podman",
         "ann",
     )
-    assert rows[PODMAN]["problem"] == "not read yet"
-    assert rows[PODMAN]["images"] is None
+    assert (rows[PODMAN]["problem"], rows[PODMAN]["images"], rows[PODMAN]["containers"]) == (None, 0, 0)
+    assert (rows[BUILDKIT]["problem"], rows[BUILDKIT]["images"]) == ("not read yet", None)
 
 
 def test_a_store_that_is_read_is_counted(dataroot_path: Path) -> None:
@@ -288,11 +294,11 @@ def test_a_configuration_that_is_no_file(system: Path) -> None:
 
 def test_a_table_keeps_problems_below(system: Path) -> None:
     """No cell is wider for a problem; each is told once, with its store."""
-    _podman(system / PODMAN)
+    _buildkit(system / BUILDKIT)
     lines = layerfs(system, "stores").stdout.splitlines()
     assert lines[0].split() == ["OWNER", "IMAGES", "CONTAINERS", "SIZE", "PATH"]
-    assert lines[1].split() == ["podman", "of", "ann", "N/A", "N/A", "N/A", f"{system}/{PODMAN}"]
-    assert lines[2:] == ["", f"{system}/{PODMAN}: not read yet"]
+    assert lines[1].split() == ["buildkit", "of", "ann", "N/A", "N/A", "N/A", f"{system}/{BUILDKIT}"]
+    assert lines[2:] == ["", f"{system}/{BUILDKIT}: not read yet"]
     assert layerfs(system, "stores", "--format", "{{.Path}} {{.Problem}}").stdout == f"{lines[3]}\n".replace(
         ": ", " "
     )

@@ -131,8 +131,10 @@ def test_every_container_is_as_in_its_own_mount(whole: Whole) -> None:
 def test_hidden_files_are_those_of_their_layers(whole: Whole) -> None:
     """Each that `deleted` lists, as it is in the image as of its layer, with what hides it."""
     name = whole.kind.tagged
-    top = whole.top / "deleted" / name.replace(":", "/")
-    as_of = whole.top / "up-to" / whole.store.image(name).id.hex
+    image = whole.store.image(name)
+    (reference,) = (item for item in image.references if str(item) in (name, f"docker.io/library/{name}"))
+    top = whole.top / "deleted" / reference.familiar_name / str(reference.tag)
+    as_of = whole.top / "up-to" / image.id.hex
     rows = layerfs(whole.path, "deleted", "--format", "json", name).json
     expected = {f"{row['path'][1:]}@{row['layer']}": row for row in rows}
     found = {

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layerfs.model import Layer
-    from layerfs.stores.docker.layerarchive import Fault
+    from layerfs.stores.layerarchive import Fault
 
 pytestmark = pytest.mark.root
 

@@ -32,6 +32,7 @@ pytestmark = pytest.mark.root
 _IMAGES, _DEPTH = 2, 70
 _FEW = 60  # descriptors: fewer than an image has layers
 _HOST_ERROR = 74
+_NOT_IN_THIS_KIND = 4  # `StoreKind.lacks` says of which
 
 
 _ARCHIVES = {"archive": ("docker-archive", "images.tar"), "layout": ("oci", "layout/")}
@@ -145,6 +146,8 @@ def test_every_command_is_here() -> None:
 def test_commands_need_few_descriptors(deep: Path, arguments: tuple[str, ...]) -> None:
     """What is shown with few descriptors is what is shown with many."""
     expected = layerfs(deep, *arguments)
+    if expected.code == _NOT_IN_THIS_KIND:
+        return
     assert expected.code in (0, 1)
     with _limited(_FEW):
         assert layerfs(deep, *arguments) == expected
@@ -165,6 +168,8 @@ def test_any_number_of_layers_is_exported(deep: Path, salvage: tuple[str, ...]) 
     names = [f"deep:{image}" for image in range(_IMAGES)]
     with _limited(_FEW):
         found = run_bytes(deep, "export", *salvage, *names)
+    if salvage and found.code == _NOT_IN_THIS_KIND:
+        return
     assert (found.code, found.stderr) == (0, "")
     assert found.stdout.count(b"/k") == _IMAGES * _DEPTH * 3
 

@@ -14,13 +14,16 @@ from tests.support.nobody import layerfs_as_nobody
 NO_ROOT = 4
 
 KINDS = {
-    "empty": ([], "not a Docker data root: there is no image/overlay2 in it, nor a containerd root"),
+    "empty": (
+        [],
+        "not a Docker data root: there is no image/overlay2 in it, nor a containerd root, nor a graph root",
+    ),
     "far above a store": (["a/store/image/overlay2/"], "`layerfs stores DIRECTORY` looks for them"),
     "vfs": (["image/vfs/", "vfs/dir/", "containers/"], "storage driver 'vfs'"),
     "fuse-overlayfs": (["image/fuse-overlayfs/", "fuse-overlayfs/"], "storage driver 'fuse-overlayfs'"),
     "btrfs": (["image/btrfs/layerdb/"], "storage driver 'btrfs'"),
     "remapped": (["100000.100000/image/overlay2/", "231072.231072/image/overlay2/"], "100000.100000"),
-    "containers-storage": (["overlay-images/", "overlay-layers/", "overlay/"], "containers-storage"),
+    "containers-storage on btrfs": (["btrfs-images/", "btrfs-layers/"], "storage driver 'btrfs'"),
     "Docker without its containerd": (
         ["containers/", "volumes/", "engine-id"],
         "neither at {root}/containerd/daemon nor at {above}/containerd",

@@ -52,6 +52,16 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     return {kind.name: kind.make(tmp_path_factory.mktemp("report")) for kind in STORE_KINDS}
 
 
+def _alone(image: dict[str, Any], intact: dict[str, Any]) -> dict[str, Any]:
+    """An image without the changes of layers that it has from the damaged one, which are told but once."""
+    told = ("changes", "changes_in")
+    layers = [
+        {key: value for key, value in layer.items() if key not in told} if right["changes_in"] else layer
+        for layer, right in zip(image["layers"], intact["layers"], strict=True)
+    ]
+    return {**image, "layers": layers}
+
+
 @each_kind
 @pytest.mark.parametrize("damage", ["missing", "garbage"])
 def test_damage_is_told_in_the_report(
@@ -72,7 +82,7 @@ def test_damage_is_told_in_the_report(
             assert (code == DAMAGED) == bool(twin["problems"]), (name, said)
             other = next(image for image in twin["images"] if kind.odd in image["references"])
             same = next(image for image in before["images"] if kind.odd in image["references"])
-            assert other == same, name
+            assert _alone(other, same) == _alone(same, same), name
 
 
 @pytest.mark.parametrize("part", ["overlay2", "image/overlay2/layerdb/sha256", "containers"])

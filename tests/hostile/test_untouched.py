@@ -249,8 +249,8 @@ def test_nothing_changes(kind: StoreKind) -> None:
         contents = _contents(root)
         _age(root)
         before = _state(root)
-        assert len(before) > 400
-        for command in _commands():
+        assert len(before) > 200
+        for command in filter(kind.can, _commands()):
             _run(root, command, place / "out", place / "mnt", kind.names)
             assert _changes(before, _state(root)) == {}, command
         assert _contents(root) == contents
@@ -341,7 +341,7 @@ def test_nothing_changes_below_a_read_only_bind_mount(kind: StoreKind) -> None:
         subprocess.run(["mount", "--bind", root, place / "bound"], check=True)
         try:
             subprocess.run(["mount", "-o", "remount,bind,ro", place / "bound"], check=True)
-            for command in _commands():
+            for command in filter(kind.can, _commands()):
                 _run(place / "bound", command, place / "out", place / "mnt", kind.names)
                 assert _changes(before, _state(root)) == {}, command
         finally:

@@ -181,6 +181,23 @@ def _locales() -> Missing | None:
     return Missing("locales cannot be made (package locales)", installable=True)
 
 
+@functools.cache
+def _podman() -> Missing | None:
+    programs = {"podman": "podman", "buildah": "buildah", "runc": "runc"}
+    missing = (_program(name, package)() for name, package in programs.items())
+    return _kernel() or next(filter(None, missing), None)
+
+
+@functools.cache
+def _rootless() -> Missing | None:
+    """Have an ordinary user ask for a user namespace, and look for what gives it more IDs."""
+    if missing := _root() or _program("newuidmap", "uidmap")():
+        return missing
+    user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    tried = subprocess.run([*user, "unshare", "--user", "true"], capture_output=True, text=True, check=False)
+    return Missing(f"users may not make namespaces: {tried.stderr.strip()}") if tried.returncode else None
+
+
 CAPABILITIES: dict[str, Callable[[], Missing | None]] = {
     "chromium": _program("chromium", "chromium"),
     "clamscan": _program("clamscan", "clamav"),
@@ -189,12 +206,15 @@ CAPABILITIES: dict[str, Callable[[], Missing | None]] = {
     "dockerd": _dockerd,
     "fish": _program("fish", "fish"),
     "fuse": _fuse,
+    "fuse_overlayfs": _program("fuse-overlayfs", "fuse-overlayfs"),
     "kernel": _kernel,
     "locales": _locales,
     "mactime": _program("mactime", "sleuthkit"),
     "man": _program("man", "man-db"),
+    "podman": _podman,
     "registry": _program("docker-registry", "docker-registry"),
     "root": _root,
+    "rootless": _rootless,
     "skopeo": _program("skopeo", "skopeo"),
     "umoci": _program("umoci", "umoci"),
     "yara": _program("yara", "yara"),

@@ -23,18 +23,20 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tests.support.capabilities import docker_command, dockerd_command, in_own_namespaces
 from tests.support.leftovers import session_directory
+from tests.support.processes import children_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Engine", "EngineError", "copy_root", "engine_on_copy"]
+__all__ = ["CGROUP", "Engine", "EngineError", "copy_root", "engine_on_copy", "remove_cgroups"]
 
 _START_SECONDS = 60
 _STOP_SECONDS = 20
 _PUT_AWAY = b"Daemon shutdown complete"
 """What dockerd logs once its data root is in order; then it waits a second for its containerd to end."""
 
-_CGROUP = "layerfs-test"
+CGROUP = "layerfs-test"
+"""The control group of what is started here."""
 
 # first in the namespace: hands SIGTERM on, waits for the daemon, and reaps its orphans
 _FIRST_PROCESS = """\
@@ -193,7 +195,7 @@ class Engine:
             "iptables": False,
             "bridge": "none",
             "storage-driver": "overlay2",
-            "cgroup-parent": f"/{_CGROUP}",
+            "cgroup-parent": f"/{CGROUP}",
             "features": {"containerd-snapshotter": False},
         }
         version = subprocess.run([daemon, "--version"], capture_output=True, text=True, check=True).stdout
@@ -210,7 +212,7 @@ class Engine:
     def stop(self) -> None:
         """Stop as the host's shutdown would: politely, then at once; harmless when repeated."""
         if self._process is not None:
-            for child in _children(self._process.pid):
+            for child in children_of(self._process.pid):
                 with suppress(ProcessLookupError):
                     os.kill(child, signal.SIGTERM)
             end = time.monotonic() + _STOP_SECONDS
@@ -226,7 +228,7 @@ class Engine:
         """End everything as a power failure would, leaving the data root as it is at this moment."""
         if self._process is not None:
             with ExitStack() as stack:
-                first = [stack.enter_context(_watched(child)) for child in _children(self._process.pid)]
+                first = [stack.enter_context(_watched(child)) for child in children_of(self._process.pid)]
                 self._process.kill()  # its child, first in the namespace, gets SIGKILL, so do all others
                 self._process.wait()
                 for process in first:
@@ -235,7 +237,7 @@ class Engine:
 
     def _clean(self) -> None:
         self._process = None
-        _remove_cgroups()
+        remove_cgroups()
         shutil.rmtree(self._work, ignore_errors=True)
 
     def _error(self, message: str) -> EngineError:
@@ -278,14 +280,6 @@ def engine_on_copy(source: Path, directory: Path) -> Iterator[Engine]:
         yield engine
 
 
-def _children(pid: int) -> list[int]:
-    try:
-        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    except FileNotFoundError:
-        return []
-    return [int(child) for child in text.split()]
-
-
 @contextmanager
 def _watched(pid: int) -> Iterator[int]:
     """A descriptor that is readable once the process has ended."""
@@ -296,9 +290,9 @@ def _watched(pid: int) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _remove_cgroups() -> None:
+def remove_cgroups() -> None:
     """Remove the empty groups that containers leave behind; another test's are busy and stay."""
-    for top in Path("/sys/fs/cgroup").glob(f"**/{_CGROUP}"):
+    for top in Path("/sys/fs/cgroup").glob(f"**/{CGROUP}"):
         for directory in (*top.glob("*/"), top):
             with suppress(OSError):
                 directory.rmdir()

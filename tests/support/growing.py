@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.support.bolt import bolt_database
 from tests.support.containerdbuilder import ContainerdBuilder
+from tests.support.graphrootbuilder import GraphRootBuilder
 from tests.support.layouts import layer_of
 from tests.support.rootbuilder import RootBuilder
 from tests.support.tarsplit import lines_of, tar_split
@@ -242,8 +243,53 @@ def _containerd_damage(path: Path, count: int) -> None:
     builder.finish()
 
 
+def _graphroot_names(path: Path, count: int) -> None:
+    """Names of one image, old ones, steps, documents, images on one layer, containers, layers of nobody."""
+    builder = GraphRootBuilder(path)
+    base = builder.layer(None, layer_of({"file": b"content"}), lambda tree: (tree / "file").touch())
+    top = builder.layer(base, layer_of({"new": b"content"}))
+    nothing = {f"k{number}": None for number in range(count)}
+    steps = [{"created": _CREATED, "created_by": f"ENV {name}", "empty_layer": True} for name in nothing]
+    config = {"Labels": nothing, "Volumes": nothing, "ExposedPorts": nothing, "Env": [*nothing]}
+    names = ["docker.io/library/app:1", *(f"docker.io/library/repository-{name}:1" for name in nothing)]
+    image = builder.image(names, top, config=config, history=[*steps, {}, {}], **nothing)
+    for name in nothing:
+        other = builder.image([f"localhost/other-{name}:1", f"{name}?"], base, comment=name)
+        builder.big_data(builder.images[0], f"signature-{name}", b"")
+        builder.container(f"box-{name}", other, base, **nothing)
+        builder.own_layer(f"left-{name}", base)
+    builder.container("box", image, top)
+    builder.finish()
+
+
+def _graphroot_damage(path: Path, count: int) -> None:
+    """Lost directories, records, documents and links; layers that stand on nothing, and a deep chain."""
+    builder = GraphRootBuilder(path)
+    base = builder.layer(None, layer_of({"file": b"content"}), lambda tree: (tree / "file").touch())
+    image = builder.image(["docker.io/library/app:1"], base)
+    builder.container("box", image, base)
+    deep = base
+    for number in range(count):
+        lost = builder.layer(base, layer_of({f"lost-{number}": b"x"}))
+        lost.tree.rmdir()
+        (lost.tree.parent / "link").unlink()
+        builder.image([f"docker.io/library/lost-{number}:1"], lost)
+        builder.layer(base, layer_of({f"record-{number}": b"x"}))
+        builder.layers.pop()
+        builder.container(f"nothing-{number}", _digest("nothing"), builder.own_layer(f"on-{number}", base))
+        builder.layers[-2]["parent"] = _digest(f"gone {number}")
+        builder.layers.append({"id": number, "parent": None})
+        builder.images.append({"id": _digest(f"document {number}"), "names": [f"localhost/gone:{number}"]})
+        builder.containers.append({"id": "?", "names": None})
+        deep = builder.layer(base if number % _DEPTH == 0 else deep, layer_of({f"deep-{number}": b"x"}))
+        (deep.tree.parent / "lower").write_text("?")
+        builder.image([f"docker.io/library/deep-{number}:1"], deep)
+    builder.finish()
+
+
 GROWN: Mapping[str, Mapping[str, Callable[[Path, int], None]]] = {
     "overlay2": {"names": _many_names, "damage": _damaged, "contents": _contents},
     "containerd": {"names": _containerd_names, "damage": _containerd_damage},
+    "containers-storage": {"names": _graphroot_names, "damage": _graphroot_damage},
 }
 """What grows, by the name of the kind of store."""

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from tests.support.boltfiles import Tree
 
-__all__ = ["hostile_docker29", "hostile_node"]
+__all__ = ["hostile_buckets", "hostile_docker29", "hostile_node"]
 
 _MOST = 100  # values of a record: `v1`, which has a version too, is none
 _KIND = b"io.cri-containerd.kind"
@@ -83,7 +83,7 @@ def _everywhere(root: ContainerdRoot) -> None:
     add_entries(leftover)
     for path in sorted(root.top.rglob("*.db")):
         tree = read(path.read_bytes())
-        _hostile_bucket(tree)
+        hostile_buckets(tree)
         path.write_bytes(bolt_tree(tree))
     add_names(root.top)
 
@@ -180,11 +180,11 @@ def _hostile_any(content: bytes) -> bytes:
 # -- databases -------------------------------------------------------------------------------------
 
 
-def _hostile_bucket(tree: Tree) -> None:
+def hostile_buckets(tree: Tree) -> None:
     """Add hostile records wherever there are several of a kind, and a hostile key everywhere."""
     buckets = {key: value for key, value in tree.items() if isinstance(value, dict)}
     for bucket in buckets.values():
-        _hostile_bucket(bucket)
+        hostile_buckets(bucket)
     if not buckets and not any(isinstance(value, bytes) for value in tree.values()):
         return
     if len(buckets) == len(tree) - (b"" in tree):

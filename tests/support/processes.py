@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["Running", "hear_signals"]
+__all__ = ["Running", "children_of", "hear_signals"]
 
 
 class Running(subprocess.Popen[bytes]):
@@ -22,6 +23,15 @@ class Running(subprocess.Popen[bytes]):
         if kind:
             self.kill()
         super().__exit__(kind, error, trace)
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that a process started; none if it has ended."""
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except FileNotFoundError:
+        return []
+    return [int(child) for child in text.split()]
 
 
 def hear_signals() -> None:

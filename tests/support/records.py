@@ -14,16 +14,18 @@ from layerfs.ids import chain_ids
 from tests.support.bolt import bolt_tree
 from tests.support.boltfiles import read
 from tests.support.containerdroots import ContainerdRoot
+from tests.support.graphroots import GraphRootFiles
 from tests.support.planting import placed_layers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from tests.support.planting import PlacedLayer
 
 __all__ = [
-    "DAMAGES", "BoltRecord", "DirectoryRecord", "Record", "containerd_records", "damaged", "overlay2_records"
+    "DAMAGES", "BoltRecord", "DirectoryRecord", "JsonRecord", "Record", "containerd_records", "damaged",
+    "graphroot_records", "overlay2_records",
 ]  # fmt: skip
 
 _GARBAGE = b"\xff garbage\n"
@@ -111,6 +113,49 @@ class BoltRecord(Record):
         tree = read(self.path.read_bytes())
         change(_inner(tree, self.place[:-1]))
         self.path.write_bytes(bolt_tree(tree))
+
+
+@dataclass(frozen=True, slots=True)
+class JsonRecord(Record):
+    """A record that is an object of an array of JSON; `path` is the file.
+
+    Attributes:
+        id: its `id`.
+        others_id: that of the same record of another layer.
+    """
+
+    id: str
+    others_id: str
+
+    def remove(self) -> None:
+        """Lose it."""
+        self._change(lambda records, number: records.pop(number))
+
+    def write(self, content: bytes) -> None:
+        """Let every value in it be another text."""
+        text = content.decode("latin-1")
+        self._change(
+            lambda records, number: records.__setitem__(number, dict.fromkeys(records[number], text))
+        )
+
+    def swap(self) -> None:
+        """Let it be the other layer's."""
+        self._change(
+            lambda records, number: records.__setitem__(number, records[_number(records, self.others_id)])
+        )
+
+    def hide(self) -> None:
+        """Put a number where the object was."""
+        self._change(lambda records, number: records.__setitem__(number, 1))
+
+    def _change(self, change: Callable[[list[Any], int], object]) -> None:
+        records = json.loads(self.path.read_bytes())
+        change(records, _number(records, self.id))
+        self.path.write_text(json.dumps(records))
+
+
+def _number(records: Sequence[Any], wanted: str) -> int:
+    return next(number for number, record in enumerate(records) if record["id"] == wanted)
 
 
 class DirectoryRecord(Record):
@@ -212,6 +257,28 @@ def _in_meta(key: str) -> tuple[bytes, ...]:
 
 def _in_snapshots(name: bytes) -> tuple[bytes, ...]:
     return b"v1", b"snapshots", name
+
+
+def graphroot_records(root: Path, image: str, number: int) -> Mapping[str, Record]:
+    """Those of a layer of containers/storage and of its image: objects of JSON, and files beside them."""
+    store = GraphRootFiles(root)
+    record = store.image(f"docker.io/library/{image}")
+    stack = store.stack(record["layer"])[::-1]
+    ours, theirs = stack[number - 1], stack[number]
+    below = {name: store.directory(theirs) / name for name in ("link", "lower", "diff")}
+    own = {name: store.directory(ours) / name for name in below}
+    short = root / "overlay/l"
+    config, manifest = (store.big_data(record["id"], key) for key in (f"sha256:{record['id']}", "manifest"))
+    return {
+        "record": JsonRecord(store.layers_file, store.layers_file, ours, theirs),
+        "link": Record(own["link"], below["link"]),
+        "lower": Record(own["lower"], below["lower"]),
+        "l": Record(short / own["link"].read_text(), short / below["link"].read_text()),
+        "tar-split": Record(store.tar_split(ours), store.tar_split(theirs)),
+        "directory": DirectoryRecord(own["diff"], below["diff"]),
+        "manifest": Record(manifest, config),
+        "config": Record(config, manifest),
+    }
 
 
 # -- what befalls them ---------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The recorded stores of other engines in `fixtures/containerd`, unpacked for a test; root gets them all."""
+"""The recorded stores of other engines in `fixtures/`, unpacked for a test; root gets all that is in them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from pathlib import Path
 
 __all__ = ["linked", "unpack_sample"]
 
-_STORES = Path(__file__).parents[2] / "fixtures/containerd"
+_FIXTURES = Path(__file__).parents[2] / "fixtures"
+_PLACES = ("containerd", "containers")
 _TAR = ("tar", "--xattrs", "--xattrs-include=*", "--numeric-owner", "--warning=no-timestamp", "-xJf")
 
 
 def unpack_sample(name: str, dest: Path) -> Path:
-    """Unpack `fixtures/containerd/<name>.tar.xz` below `dest`; the one directory that is in it."""
+    """Unpack `fixtures/<place>/<name>.tar.xz` below `dest`, an empty directory; the one directory in it."""
+    (packed,) = (found for place in _PLACES if (found := _FIXTURES / place / f"{name}.tar.xz").exists())
     dest.mkdir(parents=True, exist_ok=True)
-    subprocess.run([*_TAR, str(_STORES / f"{name}.tar.xz"), "-C", str(dest)], check=True)
+    subprocess.run([*_TAR, str(packed), "-C", str(dest)], check=True)
     (found,) = dest.iterdir()
     return found
 

@@ -1,7 +1,7 @@
 """Hypothesis strategies for layer stacks, uppermost first as in `lowerdir=`.
 
 `stacks()` draws from so few names that layers collide all the time; `redirect_stacks()` adds the
-marks that overlayfs writes with `redirect_dir` and `metacopy`.
+marks that overlayfs writes with `redirect_dir` and `metacopy`, `fuse_stacks()` those of fuse-overlayfs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.support.layerspec import Inode, Node
 
-__all__ = ["layers", "redirect_stacks", "stacks"]
+__all__ = ["fuse_stacks", "layers", "redirect_stacks", "stacks"]
 
 _T = TypeVar("_T")
 
@@ -144,20 +144,24 @@ def _either(*choices: st.SearchStrategy[_T]) -> st.SearchStrategy[_T]:
     return st.sampled_from(choices).flatmap(lambda choice: choice)
 
 
-def _children(nodes: st.SearchStrategy[Node]) -> st.SearchStrategy[dict[bytes, Node]]:
+def _children(
+    nodes: st.SearchStrategy[Node], names: st.SearchStrategy[bytes]
+) -> st.SearchStrategy[dict[bytes, Node]]:
     """Few entries or several; Hypothesis alone prefers hardly any, and then nothing collides."""
     return _either(
-        st.dictionaries(_NAMES, nodes, max_size=3), st.dictionaries(_NAMES, nodes, min_size=2, max_size=5)
+        st.dictionaries(names, nodes, max_size=3), st.dictionaries(names, nodes, min_size=2, max_size=5)
     )
 
 
-def _dirs(depth: int) -> st.SearchStrategy[Dir]:
+def _dirs(
+    depth: int, names: st.SearchStrategy[bytes] = _NAMES, metas: st.SearchStrategy[Meta] = _DIR_METAS
+) -> st.SearchStrategy[Dir]:
     """Directories of at most `depth` further levels; most of their entries are directories too."""
     nodes: st.SearchStrategy[Node] = _either(_INODES, _INODES, _INODES, _LINKS)
     if depth:
-        below = _dirs(depth - 1)
+        below = _dirs(depth - 1, names, metas)
         nodes = _either(nodes, below, below)
-    return st.builds(Dir, _children(nodes), _DIR_METAS)
+    return st.builds(Dir, _children(nodes, names), metas)
 
 
 def layers(depth: int = 2) -> st.SearchStrategy[LayerSpec]:
@@ -171,6 +175,28 @@ def stacks(max_layers: int = 8) -> st.SearchStrategy[list[LayerSpec]]:
     return st.integers(1, max_layers).flatmap(
         lambda count: st.lists(layers(), min_size=count, max_size=count)
     )
+
+
+# -- fuse-overlayfs ------------------------------------------------------------------------------
+
+_MARKERS = tuple(b".wh." + name for name in (*_COMMON, b".opq", b"n" * 251))
+_FUSE_NAMES = st.sampled_from(
+    _COMMON * 4 + _MARKERS * 2 + (b".wh..wh..opq",) * 3 + (b"n" * 251, b"n" * 255, b"\xff\xfe")
+)
+_FUSE_OPAQUE = (b"user.fuseoverlayfs.opaque", b"user.overlay.opaque", b"trusted.overlay.opaque")
+_FUSE_MARKS: st.SearchStrategy[dict[bytes, bytes]] = st.one_of(
+    st.just({}),
+    st.just({}),
+    st.just({b"user.fuseoverlayfs.opaque": b"y"}),
+    st.dictionaries(st.sampled_from(_FUSE_OPAQUE), _OPAQUE_VALUES, min_size=1, max_size=3),
+)
+_FUSE_METAS = st.builds(_marked, _metas(_ON_DIRS), _FUSE_MARKS)
+
+
+def fuse_stacks() -> st.SearchStrategy[list[LayerSpec]]:
+    """One to five layers as fuse-overlayfs stacks them, uppermost first, with marks of every family."""
+    layer = st.builds(LayerSpec, _dirs(2, _FUSE_NAMES, _FUSE_METAS), st.tuples(*[_INODES] * _SHARED))
+    return st.integers(1, 5).flatmap(lambda count: st.lists(layer, min_size=count, max_size=count))
 
 
 # -- redirect and metacopy -----------------------------------------------------------------------

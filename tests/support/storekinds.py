@@ -11,15 +11,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fixtures.unpack import unpack
+from tests.support.graphroots import GraphRootFiles
 from tests.support.hostilecontainerd import hostile_docker29
+from tests.support.hostilegraphroot import hostile_podman
 from tests.support.hostility import hostile_overlay2
-from tests.support.records import containerd_records, overlay2_records
+from tests.support.records import containerd_records, graphroot_records, overlay2_records
 from tests.support.samples import unpack_sample
 from tests.support.shallow import unpack_shallow
-from tests.support.tarstacks import containerd_of_tars, overlay2_of_tars
+from tests.support.tarstacks import containerd_of_tars, graphroot_of_tars, overlay2_of_tars
 from tests.support.things import (
     containerd_things,
+    graphroot_things,
     name_image_in_containerd,
+    name_image_in_graphroot,
     name_image_in_overlay2,
     overlay2_things,
 )
@@ -32,7 +36,10 @@ if TYPE_CHECKING:
     from tests.support.tarstacks import Members
     from tests.support.things import Thing
 
-__all__ = ["STORE_KINDS", "StoreKind", "each_kind"]
+__all__ = ["EXPLAIN_NAME", "STORE_KINDS", "StoreKind", "each_kind", "kinds_that"]
+
+EXPLAIN_NAME = "explain NAME"
+"""In `lacks`: the way from a name to directories, which has no word of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,7 @@ class StoreKind:
         hosted: an image with a registry that has a port.
         container: the name of a container that changed something, on an image in it.
         shallow: as `make`, without an image of very many layers; None where there is none such.
+        lacks: words of command lines that no store of this kind answers yet: exit code 4.
     """
 
     name: str
@@ -69,10 +77,15 @@ class StoreKind:
     hosted: str
     container: str = "changed"
     shallow: Callable[[Path], Path] | None = None
+    lacks: frozenset[str] = frozenset()
 
     def make_shallow(self, path: Path) -> Path:
         """As `make`, without an image of very many layers: for suites that ask much, and never of that."""
         return (self.shallow or self.make)(path)
+
+    def can(self, words: Sequence[str]) -> bool:
+        """Whether a command line asks for nothing that this kind lacks."""
+        return self.lacks.isdisjoint(words) and not (EXPLAIN_NAME in self.lacks and _asks_for_a_walk(words))
 
     @property
     def names(self) -> Mapping[str, str]:
@@ -84,6 +97,14 @@ class StoreKind:
 def _containerd(path: Path) -> Path:
     """The data root of a Docker Engine whose images are in a containerd store of its own."""
     return unpack_sample("docker29-containerd", path)
+
+
+def _graph_root(path: Path) -> Path:
+    """The graph root of Podman, which has nothing but full names, and a short one for `latest`."""
+    root = unpack_sample("podman-4.3-rootful", path)
+    store = GraphRootFiles(root)
+    name_image_in_graphroot(root, "multi", f"sha256:{store.image('docker.io/library/multi:1')['id']}")
+    return root
 
 
 STORE_KINDS = (
@@ -98,7 +119,24 @@ STORE_KINDS = (
         hostile_docker29, name_image_in_containerd,
         "multi", "multi:1", "buildkit:1", "dockertypes:1", "localhost:5057/team/pulled:1",
     ),
+    StoreKind(
+        "containers-storage", _graph_root, graphroot_of_tars, graphroot_records, graphroot_things,
+        hostile_podman, name_image_in_graphroot,
+        "multi", "multi:1", "built:1", "localhost/second:name", "registry.example.com:5000/team/arch:1",
+        lacks=frozenset(("verify", "--verify", "doctor", "--salvage", EXPLAIN_NAME)),
+    ),
 )  # fmt: skip
+
+
+def _asks_for_a_walk(words: Sequence[str]) -> bool:
+    """Whether this is `explain` of a name alone, without a path."""
+    return words[0] == "explain" and "--topic" not in words and not any("/" in word for word in words)
+
+
+def kinds_that(*words: str) -> list[StoreKind]:
+    """The kinds that answer such a command line."""
+    return [kind for kind in STORE_KINDS if kind.can(words)]
+
 
 each_kind = pytest.mark.parametrize("kind", STORE_KINDS, ids=lambda kind: kind.name)
 """Runs a test once for each kind of store, as the parameter `kind`."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from layerfs.ids import DiffID
 from tests.support.containerdbuilder import BuiltSnapshot, ContainerdBuilder
+from tests.support.graphrootbuilder import GraphRootBuilder
 from tests.support.rootbuilder import BuiltLayer, RootBuilder
 from tests.support.tarsplit import lines_of
 
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["Members", "containerd_of_tars", "member", "overlay2_of_tars"]
+    from tests.support.graphrootbuilder import StoredLayer
+
+__all__ = ["Members", "containerd_of_tars", "graphroot_of_tars", "member", "overlay2_of_tars"]
 
 Members: TypeAlias = "Sequence[tuple[tarfile.TarInfo, bytes]]"
 """Regular files of 1970, with their contents; the directories that they are in are made."""
@@ -51,6 +54,17 @@ def containerd_of_tars(path: Path, images: Mapping[str, Sequence[Members]]) -> P
         for members in stack:
             layers.append(builder.layer(layers[-1] if layers else None, _tar(members), _filler(members)))
         builder.image([f"docker.io/library/{name}"], layers)
+    return builder.finish()
+
+
+def graphroot_of_tars(path: Path, images: Mapping[str, Sequence[Members]]) -> Path:
+    """Likewise a graph root of containers/storage."""
+    builder = GraphRootBuilder(path)
+    for name, stack in images.items():
+        top: StoredLayer | None = None
+        for members in stack:
+            top = builder.layer(top, _tar(members), _filler(members), lines_of(iter(members)))
+        builder.image([f"docker.io/library/{name}"], top)
     return builder.finish()
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from layerfs.ids import chain_ids
 from tests.support.containerdroots import ContainerdRoot
+from tests.support.graphroots import GraphRootFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,12 +16,14 @@ if TYPE_CHECKING:
     from tests.support.boltfiles import Tree
 
 __all__ = [
-    "Thing", "containerd_things", "name_image_in_containerd", "name_image_in_overlay2", "overlay2_things"
+    "Thing", "containerd_things", "graphroot_things", "name_image_in_containerd", "name_image_in_graphroot",
+    "name_image_in_overlay2", "overlay2_things",
 ]  # fmt: skip
 
 STORE = "image/overlay2"
 CONTAINER, IMAGE = "changed", "localhost:5000/team/tagged"
 PULLED = "localhost:5057/team/pulled:1"
+LISTED = "registry.example.com:5000/team/arch:1"
 
 
 class Thing(NamedTuple):
@@ -129,3 +132,53 @@ def name_image_in_containerd(root: Path, repository: str, image: str) -> None:
         images[f"docker.io/library/{repository}:latest".encode()] = record
 
     store.edit_meta(add)
+
+
+# -- containers/storage --------------------------------------------------------------------------
+
+
+def graphroot_things(root: Path) -> list[Thing]:
+    """A container, an image that was pulled by a list, and layers of the recorded graph root of Podman."""
+    store = GraphRootFiles(root)
+    container, image = store.container(CONTAINER), store.image(LISTED)
+    own = container["id"]
+    return [
+        Thing("container", (own, CONTAINER, own[:12], own[:7])),
+        Thing("image", tuple(_image_names(image))),
+        Thing("layer", tuple(_layer_names(store, image))),
+        Thing("bare", (container["layer"], container["layer"][:12], f"{CONTAINER}-layer")),
+    ]
+
+
+def _image_names(image: dict[str, Any]) -> Iterator[str]:
+    """Its ID, its name, and the digests of its list and of its manifest, alone and with the name."""
+    repository = LISTED.rpartition(":")[0]
+    manifests = [
+        key.removeprefix("manifest-") for key in image["big-data-names"] if key.startswith("manifest-")
+    ]
+    yield from _spelled({f"sha256:{image['id']}": None})
+    yield LISTED
+    for digest in {image["digest"]: None, **dict.fromkeys(manifests)}:
+        yield from (*_spelled({digest: None}), f"{repository}@{digest}")
+
+
+def _layer_names(store: GraphRootFiles, image: dict[str, Any]) -> Iterator[str]:
+    """Those of its uppermost layer: of its chain, its tar, its blob, its record and its short link."""
+    diff_ids = store.config(image["id"])["rootfs"]["diff_ids"]
+    record = store.layer(image["layer"])
+    digests = (str(chain_ids(diff_ids)[-1]), diff_ids[-1], record["compressed-diff-digest"])
+    yield from _spelled(dict.fromkeys(digests))
+    link = (store.directory(record["id"]) / "link").read_text()
+    yield from (record["id"], record["id"][:12], link, f"l/{link}", link[:12])
+
+
+def name_image_in_graphroot(root: Path, repository: str, image: str) -> None:
+    """Give the image of an ID the name `docker.io/library/repository:latest`."""
+    store = GraphRootFiles(root)
+
+    def add(records: list[dict[str, Any]]) -> None:
+        for record in records:
+            if f"sha256:{record['id']}" == image:
+                record["names"] = [*(record.get("names") or ()), f"docker.io/library/{repository}:latest"]
+
+    store.edit(store.images_file, add)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from layerfs.tree.node import FileStat
     from layerfs.tree.union import UnionTree
 
-__all__ = ["docker_changes"]
+__all__ = ["docker_changes", "same_time"]
 
 _NANO = 10**9
 
@@ -84,10 +84,10 @@ def _stat_differs(old: FileStat, new: FileStat) -> bool:
     # Docker tests only the bit of S_IFDIR, which block devices and sockets have too
     if old.mode & stat.S_IFDIR:
         return False
-    return old.size != new.size or not _same_time(old.mtime_ns, new.mtime_ns)
+    return old.size != new.size or not same_time(old.mtime_ns, new.mtime_ns)
 
 
-def _same_time(old_ns: int, new_ns: int) -> bool:
+def same_time(old_ns: int, new_ns: int) -> bool:
     """Whether times are equal, or one lost its fraction and their seconds are equal."""
     old, new = divmod(old_ns, _NANO), divmod(new_ns, _NANO)
     return old[0] == new[0] and (old[1] == new[1] or not old[1] or not new[1])

@@ -44,13 +44,14 @@ __all__ = [
 
 _PORT = re.compile("[0-9]{1,5}")
 
-LIVE = ("running", "paused", "restarting")
+LIVE = ("running", "paused", "restarting", "stopping")
 """Recorded states of a container with a process; whether it still runs cannot be known offline."""
 
 UNKNOWN = "unknown"
 """The state of a container without a recorded state."""
 
-STATES = (*LIVE, "removing", "dead", "created", "exited", UNKNOWN)
+STATES = (*LIVE, "removing", "dead", "created", "initialized", "exited", "stopped", UNKNOWN)
+"""Every recorded state; `initialized`, `stopped` and `stopping` are Podman's."""
 
 HEALTHS = ("starting", "healthy", "unhealthy", "none")
 
@@ -219,6 +220,8 @@ def recorded_state(config: ContainerConfig) -> str:
     state = config.state
     if not state.known:
         return UNKNOWN
+    if state.word:
+        return state.word
     if state.running:
         return "paused" if state.paused else "restarting" if state.restarting else "running"
     if _object(config.raw.get("State")).get("RemovalInProgress") is True:

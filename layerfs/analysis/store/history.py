@@ -5,9 +5,11 @@ Source: moby `daemon/images/image_history.go` (v20.10.24), `image/image.go`.
 
 from __future__ import annotations
 
+from itertools import islice, zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.analysis.store.stack import container_layers, made_from, own_layers
+from layerfs.capabilities import Ancestral
 from layerfs.damage import attempt
 from layerfs.errors import BrokenChain
 from layerfs.formats.imageconfig import HistoryEntry
@@ -82,9 +84,9 @@ def _unknown(root: Store, container: Container, number: int, layer: Layer | Bare
 def _of_image(root: Store, image: Image) -> list[HistoryRow]:
     rows = list(_oldest_first(root, image))
     rows.reverse()
-    for index, image_id in enumerate(_ancestry(root, image, len(rows))):
-        rows[index] = rows[index]._replace(image_id=image_id)
-    return rows
+    told = root.history_ids(image) if isinstance(root, Ancestral) else None
+    ids = _ancestry(root, image, len(rows)) if told is None else told
+    return [row._replace(image_id=own) for row, own in zip_longest(rows, islice(ids, len(rows)))]
 
 
 def _oldest_first(root: Store, image: Image) -> Iterator[HistoryRow]:

@@ -86,6 +86,7 @@ def _state(config: ContainerConfig) -> dict[str, Any]:
 def _mount(mount: MountPoint) -> dict[str, Any]:
     return {
         "Type": mount.type,
+        **({"Name": mount.name} if mount.name else {}),
         "Source": mount.source,
         "Destination": mount.destination,
         "RW": mount.writable,

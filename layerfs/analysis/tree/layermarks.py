@@ -46,10 +46,10 @@ def marks_of(layer: LayerSource, node: Node) -> LayerMarks:
     Raises:
         TreeError: the marks cannot be read.
     """
-    if node.parent is None:  # the root of a layer is never opaque
-        return NO_MARKS
     path = node.part.path
     try:
+        if node.parent is None:  # in overlayfs the root of a layer is never opaque
+            return LayerMarks(opaque=True) if layer.root_is_opaque else NO_MARKS
         if node.is_dir:
             opaque, redirect = layer.marks(path)
             return LayerMarks(opaque=opaque, redirect=redirect)

@@ -183,14 +183,16 @@ class _Walk:
     # -- reading -------------------------------------------------------------------------------
 
     def _root(self) -> _Found:
-        """The roots of all layers, which merge whatever their marks are."""
+        """The roots of all layers, which merge, but where an engine asks a root whether it is opaque."""
         objects: list[Version] = []
+        chains: list[_Chain] = []
         places: list[_Place] = []
         hidden: Hidden | None = None
+        cut: Hidden | None = None
         for index, layer in enumerate(self._layers):
             number = self.number(index)
             try:
-                entry = layer.entry(b"")
+                entry, opaque = layer.entry(b""), layer.root_is_opaque
             except OSError as error:
                 self._refuse(b"/", layer, error)
                 continue
@@ -200,7 +202,12 @@ class _Walk:
             objects.append(Version(b"/", number, entry.stat, b"", hidden, number))
             places.append(_Place(Part(index, b""), number))
             hidden = Hidden(number, How.REPLACED, b"/")
-        return _Found(b"/", objects[::-1], [_Chain(places, None)] if places else [])
+            if opaque:
+                chains.append(_Chain(places, cut))
+                places, cut = [], Hidden(number, How.OPAQUE, b"/")
+        if places:
+            chains.append(_Chain(places, cut))
+        return _Found(b"/", objects[::-1], chains)
 
     def _entries(self, directory: _Found) -> Mapping[bytes, Sequence[tuple[_Chain, Sequence[_Item]]]]:
         """For each name in a directory, the items of each chain, uppermost first."""

@@ -123,8 +123,8 @@ class LayerFiles:
         self._path_of = path_of
         self._below: Callable[[BlobLayer], Below | None] = lambda _layer: None
         self._lock = threading.RLock()
-        self._layers: weakref.WeakValueDictionary[ChainID, TarLayer] = weakref.WeakValueDictionary()
-        self._recent: collections.deque[TarLayer] = collections.deque(maxlen=_RECENT)
+        self._layers: weakref.WeakValueDictionary[ChainID, TarLayer[TarTree]] = weakref.WeakValueDictionary()
+        self._recent: collections.deque[TarLayer[TarTree]] = collections.deque(maxlen=_RECENT)
         self._loading: dict[ChainID, threading.Lock] = {}
         self._weight = 0  # all trees in memory
 
@@ -141,7 +141,7 @@ class LayerFiles:
         stored = self.stored(layer)
         return OverlayLayer(stored, TRUSTED) if self._markers else stored
 
-    def stored(self, layer: BlobLayer) -> TarLayer:
+    def stored(self, layer: BlobLayer) -> TarLayer[TarTree]:
         """A layer as an engine would have unpacked it: whiteouts are devices, marks are attributes."""
         with self._lock:
             found = self._layers.get(layer.chain_id)

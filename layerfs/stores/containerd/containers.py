@@ -180,11 +180,8 @@ class Containers:
     def _config(self, container_id: ContainerID) -> ContainerConfig:
         meta = self._metas.get(container_id)
         if meta:
-            from layerfs.stores.containerd.metacontainers import (  # noqa: PLC0415 - as above
-                NO_SPEC,
-                config_of,
-                spec_of,
-            )
+            from layerfs.formats.runtimespec import NO_SPEC  # noqa: PLC0415 - as above
+            from layerfs.stores.containerd.metacontainers import config_of, spec_of  # noqa: PLC0415
 
             noted, status = self._kubernetes.metadata(meta), self._kubernetes.status(meta)
             image_id = self._image_of(meta.image, noted.image_ref if noted else "")

@@ -1,27 +1,26 @@
 """The config of a container, made from its record in meta.db.
 
-Sources: OCI runtime-spec `config.md`; containerd `internal/cri/labels/labels.go`; nerdctl `docs/dir.md`.
+Sources: containerd `internal/cri/labels/labels.go`; nerdctl `docs/dir.md`.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from layerfs.errors import MalformedFile
-from layerfs.formats.containerconfig import ContainerConfig, ContainerState, MountPoint
+from layerfs.formats.containerconfig import ContainerConfig, ContainerState
 from layerfs.formats.errors import FormatError
-from layerfs.formats.jsontext import array, load_object, mapping, text, texts
+from layerfs.formats.jsontext import load_object
+from layerfs.formats.runtimespec import NO_SPEC, read_spec
 from layerfs.ids import ContainerID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from layerfs.formats.containerdmeta import MetaContainer
     from layerfs.formats.cri import CRIMetadata, CRIStatus
-    from layerfs.formats.jsontext import Json
+    from layerfs.formats.runtimespec import RuntimeSpec
 
-__all__ = ["NO_SPEC", "ContainerdID", "RuntimeSpec", "config_of", "name_of", "spec_of"]
+__all__ = ["ContainerdID", "config_of", "name_of", "spec_of"]
 
 _NERDCTL_NAME = "nerdctl/name"
 
@@ -34,26 +33,6 @@ class ContainerdID(ContainerID):
     noun = "container ID"
 
 
-class RuntimeSpec(NamedTuple):
-    """The used parts of a container's OCI runtime specification.
-
-    Attributes:
-        os: `linux`, or empty.
-        command: path and arguments of its main process.
-        mounts: the bind mounts.
-        raw: the whole document.
-    """
-
-    os: str
-    command: tuple[str, ...]
-    mounts: tuple[MountPoint, ...]
-    raw: Json
-
-
-NO_SPEC = RuntimeSpec("", (), (), {})
-"""Stands for an image that is missing or damaged; the record has its name too."""
-
-
 def name_of(meta: MetaContainer, noted: CRIMetadata | None) -> str:
     """The name that the maker of a container gave it."""
     return (noted and noted.name) or meta.labels.get(_NERDCTL_NAME) or meta.id
@@ -62,13 +41,7 @@ def name_of(meta: MetaContainer, noted: CRIMetadata | None) -> str:
 def spec_of(meta: MetaContainer) -> RuntimeSpec:
     """A container's specification; an empty one if there is none. Raises `CorruptStore`."""
     try:
-        spec = load_object(meta.spec.value) if meta.spec else {}
-        return RuntimeSpec(
-            "linux" if "linux" in spec else "",
-            tuple(texts(mapping(spec, "process"), "args")),
-            tuple(_mounts(spec)),
-            spec,
-        )
+        return read_spec(load_object(meta.spec.value)) if meta.spec else NO_SPEC
     except FormatError as error:
         raise MalformedFile(
             f"container {ascii(meta.id)[1:-1]}: spec",
@@ -124,15 +97,3 @@ def _state(status: CRIStatus | None) -> ContainerState:
         finished_ns=status.finished_ns if status else None,
         known=status is not None,
     )
-
-
-def _mounts(spec: Json) -> Iterator[MountPoint]:
-    """The bind mounts; all others are of the system, such as /proc."""
-    for item in array(spec, "mounts"):
-        if isinstance(item, dict) and _is_bind(item):
-            options = texts(item, "options")
-            yield MountPoint("bind", "", text(item, "source"), text(item, "destination"), "ro" not in options)
-
-
-def _is_bind(item: dict[str, Any]) -> bool:
-    return item.get("type") == "bind" or bool({"bind", "rbind"} & set(texts(item, "options")))

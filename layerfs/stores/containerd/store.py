@@ -210,7 +210,7 @@ class ContainerdStore(StoredContainers):
 
     def volumes(self) -> Sequence[Volume] | None:
         """The Docker Engine's volumes; None if there is no engine, or no volumes, or they are damaged."""
-        from layerfs.stores.docker.volumes import volumes  # noqa: PLC0415 - for accounts alone
+        from layerfs.stores.volumes import volumes  # noqa: PLC0415 - for accounts alone
 
         return volumes(self.docker, self.report) if self.docker else None
 

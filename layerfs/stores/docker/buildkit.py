@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 from layerfs.boltfile import read_boltfile
 from layerfs.errors import CorruptStore
 from layerfs.formats.buildkit import BuildKitRecord, BuildKitSnapshot, parse_records, parse_snapshots
-from layerfs.stores.docker.files import if_there
+from layerfs.stores.files import if_there
 
 if TYPE_CHECKING:
     from collections.abc import Callable

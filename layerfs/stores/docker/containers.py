@@ -11,7 +11,7 @@ from layerfs.errors import CorruptStore, DataRootUnreadable, MalformedFile
 from layerfs.formats.jsontext import load_object
 from layerfs.ids import ContainerID
 from layerfs.stores.docker.driver import DRIVER
-from layerfs.stores.docker.files import (
+from layerfs.stores.files import (
     JSON_LIMIT,
     identities,
     open_part,
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from layerfs.formats.containerconfig import ContainerConfig
     from layerfs.formats.jsontext import Json
     from layerfs.hostdir import HostDir
-    from layerfs.stores.docker.files import Problem
+    from layerfs.stores.files import Problem
 
 __all__ = ["ContainerDB"]
 

@@ -24,13 +24,14 @@ from layerfs.store import FILES, RECORDS
 from layerfs.stores.docker.barelayers import BareLayers, place_of
 from layerfs.stores.docker.distribution import Distribution
 from layerfs.stores.docker.driver import DRIVER, open_data_root
-from layerfs.stores.docker.layerarchive import LayerArchive
 from layerfs.stores.docker.layerdb import LayerRecord
 from layerfs.stores.docker.layernames import DockerLayerNames
 from layerfs.stores.docker.recordedpaths import RecordedPaths
 from layerfs.stores.docker.refstore import read_repositories
-from layerfs.stores.docker.stacking import Metadata, Stacker
+from layerfs.stores.docker.stacking import Stacker
 from layerfs.stores.docker.storedcontainers import StoredContainers
+from layerfs.stores.layerarchive import LayerArchive
+from layerfs.stores.metadata import Metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
     from layerfs.model import Blob, Named
     from layerfs.steps import Walk
     from layerfs.stores.docker.buildkit import Readable
-    from layerfs.stores.docker.originaltar import OriginalTar
+    from layerfs.stores.originaltar import OriginalTar
     from layerfs.tree.source import LayerSource
     from layerfs.tree.union import UnionTree
 
@@ -233,7 +234,7 @@ class DataRoot(StoredContainers, RecordedPaths):
 
     def volumes(self) -> list[Volume] | None:
         """The volumes of the engine's own driver; None where there is no `volumes/` (or it is damaged)."""
-        from layerfs.stores.docker.volumes import volumes  # noqa: PLC0415 - only accounts need it
+        from layerfs.stores.volumes import volumes  # noqa: PLC0415 - only accounts need it
 
         return volumes(self.directory, self.report)
 
@@ -323,7 +324,7 @@ class DataRoot(StoredContainers, RecordedPaths):
 
     def layer_tar(self, layer: Layer) -> OriginalTar:
         """The tar that a layer was registered from; raises `CorruptStore` where its directory is missing."""
-        from layerfs.stores.docker.originaltar import OriginalTar  # noqa: PLC0415 - only exports need it
+        from layerfs.stores.originaltar import OriginalTar  # noqa: PLC0415 - only exports need it
 
         return OriginalTar(self.archive(layer), layer.diff_id)
 

@@ -13,13 +13,13 @@ from layerfs.formats import layerfiles
 from layerfs.formats.blobsources import parse_blob_sources
 from layerfs.ids import BlobDigest, DiffID
 from layerfs.model import Blob
-from layerfs.stores.docker.files import identities, open_optional, parse_file
+from layerfs.stores.files import identities, open_optional, parse_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from layerfs.hostdir import HostDir
-from layerfs.stores.docker.files import Problem
+from layerfs.stores.files import Problem
 
 __all__ = ["Distribution", "distribution_entries", "known_diff_ids"]
 

@@ -25,7 +25,7 @@ from layerfs.errors import (
     NotADataRoot,
     UnsupportedStorageDriver,
 )
-from layerfs.stores.docker.files import open_optional
+from layerfs.stores.files import open_optional
 from layerfs.stores.looks import is_filled, is_there, open_top
 
 if TYPE_CHECKING:
@@ -107,9 +107,10 @@ def _checked(directory: HostDir) -> HostDir:
     _refuse_other_stores(directory, names)
     raise NoStoreHere(
         f"{directory.display}: not a Docker data root: there is no image/{DRIVER} in it, nor a containerd "
-        "root",
+        "root, nor a graph root of Podman",
         hint="give what `docker info` calls Docker Root Dir (usually /var/lib/docker), a containerd root "
-        "(usually /var/lib/containerd), or a copy; `layerfs stores DIRECTORY` looks for them below",
+        "(usually /var/lib/containerd), a graph root (usually /var/lib/containers/storage), or a copy; "
+        "`layerfs stores DIRECTORY` looks for them below",
     )
 
 
@@ -124,10 +125,6 @@ def _refuse_other_stores(directory: HostDir, names: set[str]) -> None:
         raise NotADataRoot(
             f"{where}: a root with user namespace remapping; its data roots are {listed}",
             hint=f"choose one: --root {where}/{subroots[0]}",
-        )
-    if {"overlay-images", "overlay-layers"} & names:
-        raise UnsupportedStorageDriver(
-            f"{where}: a containers-storage root (Podman, CRI-O, Buildah), which layerfs does not read yet"
         )
     if {"containers", "volumes"} <= names or {"containers", "engine-id"} <= names:
         beside = posixpath.normpath(posixpath.join(where, "../containerd"))

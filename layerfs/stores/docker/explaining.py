@@ -16,7 +16,7 @@ from layerfs.ids import CacheID, ContainerID, ImageID
 from layerfs.model import INIT, BareLayer, Container, Image
 from layerfs.steps import Step, Walk
 from layerfs.stores.docker.directorysteps import HALF, DirectorySteps
-from layerfs.stores.docker.files import JSON_LIMIT
+from layerfs.stores.files import JSON_LIMIT
 from layerfs.stores.walker import Walker, computed_chain, said
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from layerfs.errors import CorruptStore, LayerfsError
 from layerfs.formats.tarsplit import ArchiveMarks, Segment
 from layerfs.formats.unpacked import WHITEOUT, stored_mtime
 from layerfs.formats.whiteouts import TRUSTED, USER, Dialect
-from layerfs.stores.docker.layerarchive import LayerArchive
+from layerfs.stores.layerarchive import LayerArchive
 from layerfs.syscalls import is_system_admin
 
 if TYPE_CHECKING:

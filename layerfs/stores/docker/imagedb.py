@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from layerfs.errors import DigestMismatch, MissingFile
 from layerfs.formats.imageconfig import parse_image_config
 from layerfs.ids import ImageID
-from layerfs.stores.docker.files import (
+from layerfs.stores.files import (
     JSON_LIMIT,
     identities,
     open_part,
@@ -23,7 +23,7 @@ from layerfs.stores.docker.files import (
 if TYPE_CHECKING:
     from layerfs.formats.imageconfig import ImageConfig
     from layerfs.hostdir import HostDir
-    from layerfs.stores.docker.files import Problem
+    from layerfs.stores.files import Problem
 
 __all__ = ["ImageDB"]
 

@@ -13,7 +13,7 @@ from layerfs.errors import CorruptStore, MissingFile
 from layerfs.formats import layerfiles
 from layerfs.ids import CacheID, ChainID, ContainerID, DiffID
 from layerfs.model import INIT, READ_WRITE, BareLayer, Container, Layer
-from layerfs.stores.docker.files import (
+from layerfs.stores.files import (
     explain,
     identities,
     open_optional,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from layerfs.formats.containerconfig import ContainerConfig
     from layerfs.hostdir import HostDir
-    from layerfs.stores.docker.files import Problem
+    from layerfs.stores.files import Problem
 
 __all__ = [
     "TAR_SPLIT",
@@ -185,6 +185,10 @@ class LayerDB:
             except CorruptStore:
                 return None
         return self._cache_ids[chain]
+
+    def tar_split_name(self, chain: ChainID) -> str:
+        """The path of the layer's `tar-split.json.gz`, for messages."""
+        return self.file_name(chain, TAR_SPLIT)
 
     def tar_split(self, chain: ChainID) -> int | None:
         """A descriptor of the layer's `tar-split.json.gz`, or None where it is missing.

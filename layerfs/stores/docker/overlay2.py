@@ -18,16 +18,17 @@ from typing import TYPE_CHECKING
 from layerfs.errors import BrokenChain, CorruptStore, MissingFile
 from layerfs.formats import layerfiles
 from layerfs.ids import CacheID, InvalidID, LinkID
-from layerfs.stores.docker.files import explain, identities, open_optional, open_part, parse_optional
+from layerfs.stores.files import explain, identities, open_optional, open_part, parse_optional
+from layerfs.stores.inodesizes import inode_sizes
 from layerfs.stores.sealed import SealedDirs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from layerfs.hostdir import HostDir
-    from layerfs.stores.docker.files import Problem
+    from layerfs.stores.files import Problem
 
-__all__ = ["MAX_STACK", "Overlay2", "inode_sizes"]
+__all__ = ["MAX_STACK", "Overlay2"]
 
 MAX_STACK = 500
 """The most layers that overlayfs mounts (Linux `fs/overlayfs/params.c`); engines make at most 125."""
@@ -258,18 +259,3 @@ def _is_cache_id(name: bytes) -> bool:
         return bool(CacheID(os.fsdecode(name)))
     except InvalidID:
         return False
-
-
-def inode_sizes(top: HostDir) -> dict[int, int]:
-    """The size of every inode below `top` that is not a directory (moby `pkg/directory`)."""
-    sizes: dict[int, int] = {}
-    pending = [b""]
-    while pending:
-        path = pending.pop()
-        with top.subdir(path) as directory:
-            for name, found in directory.scan():
-                if stat.S_ISDIR(found.st_mode):
-                    pending.append(path + b"/" + name if path else name)
-                else:
-                    sizes[found.st_ino] = found.st_size
-    return sizes

@@ -11,24 +11,20 @@ rootlesskit (root is the user who runs it, all others are from subuid(5)).
 from __future__ import annotations
 
 import functools
-import itertools
-import logging
 import re
-from collections import Counter
-from contextlib import closing
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from layerfs.errors import CorruptStore, DataRootError
-from layerfs.formats.idmap import SAME, IDMap, IDRange, Owners, parse_owners, shifted
-from layerfs.formats.tarsplit import Member
+from layerfs.formats.idmap import SAME, parse_owners
 from layerfs.formats.whiteouts import USER
-from layerfs.stores.docker.layerarchive import LayerArchive
+from layerfs.stores.layerarchive import LayerArchive
+from layerfs.stores.shifted import SUB_IDS, RootOwner, find_owners, spread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
+    from layerfs.formats.idmap import Owners
     from layerfs.hostdir import HostDir
-    from layerfs.ids import ChainID
     from layerfs.stores.docker.layerdb import LayerDB, LayerRecord
     from layerfs.stores.docker.overlay2 import Overlay2
     from layerfs.stores.docker.records import Records
@@ -36,27 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["OwnerJudge"]
 
 _REMAPPED = re.compile(r"[0-9]{1,10}\.[0-9]{1,10}")
-_LAYERS = 16  # layers read (those with the shortest archives), and listed
-_MEMBERS = 1 << 14  # members of all these archives that are read
-_PAIRS, _ENOUGH = 8, 256  # users and groups to find, as the owner of a single file may have been changed
-_SUB_IDS = 100_000  # where subuid(5) ranges of useradd(8) begin; ordinary users are below
-
-_log = logging.getLogger(__name__)
-
-
-class _Pair(NamedTuple):
-    """An ID in an archive, and the ID of the same file on disk."""
-
-    inside: int
-    outside: int
-
-
-class _Root(NamedTuple):
-    """The owner that is root inside, and whether it is certain, as no copy looks like that."""
-
-    uid: int
-    gid: int
-    certain: bool
 
 
 class OwnerJudge:
@@ -83,9 +58,9 @@ class OwnerJudge:
         if self._chosen is not None:
             return self._chosen
         root = self._root_of_layers()
-        return self._with_others(root) if root else SAME
+        return (root and find_owners(root, self._archives(), self._root.display)) or SAME
 
-    def _root_of_layers(self) -> _Root | None:
+    def _root_of_layers(self) -> RootOwner | None:
         """The owner of layers' directories, if not root, and if the engine's directory or the name agree."""
         name = self._root.display.rstrip("/").rpartition("/")[2]
         named = _REMAPPED.fullmatch(name) is not None
@@ -104,88 +79,22 @@ class OwnerJudge:
             uid, gid = found.st_uid, found.st_gid
             named = name == f"{uid}.{gid}"
             if uid and (named or (gid == own.st_gid and own.st_uid in (0, uid))):
-                return _Root(uid, gid, named or marked or own.st_uid == 0 or uid >= _SUB_IDS)
+                return RootOwner(uid, gid, named or marked or own.st_uid == 0 or uid >= SUB_IDS)
         return None
 
-    def _with_others(self, root: _Root) -> Owners:
-        """The maps in which `root` is root."""
-        uid, gid, certain = root
-        users, groups = self._evidence()
-        if not all(map(_agree, ((uid, users), (gid, groups)))):
-            return SAME  # a copy: all files belong to the user who made it
-        if not (certain or users or groups):
-            return SAME  # may be a copy
-        found = Owners(_map_of(uid, users), _map_of(gid, groups))
-        if uid == gid and found.users.whole != found.groups.whole:
-            known = found.users if found.users.whole else found.groups  # both begin at the same ID
-            found = Owners(known, known)
-        if not (found.users.whole and found.groups.whole):
-            _log.info("%s: nothing tells which users of the host are others than root", self._root.display)
-        return found
-
-    def _evidence(self) -> tuple[list[_Pair], list[_Pair]]:
-        """Some users, and some groups, that are not root, each with its ID on disk."""
-        users: list[_Pair] = []
-        groups: list[_Pair] = []
-        for record, member in itertools.islice(self._members(), _MEMBERS):
-            header = member.header
-            if not header.kind or not (header.uid or header.gid):
-                continue
-            try:
-                found = self._overlay2.diff(record.cache_id).lstat(member.path)
-            except (CorruptStore, DataRootError, OSError):
-                continue
-            users += [_Pair(header.uid, found.st_uid)] if header.uid else []
-            groups += [_Pair(header.gid, found.st_gid)] if header.gid else []
-            if min(len(users), len(groups)) >= _PAIRS or max(len(users), len(groups)) >= _ENOUGH:
-                break
-        return users, groups
-
-    def _members(self) -> Iterator[tuple[LayerRecord, Member]]:
+    def _archives(self) -> Iterator[LayerArchive]:
         for record in self._records():
             try:
-                archive = LayerArchive(record.chain_id, self._layerdb, self._overlay2.diff(record.cache_id))
-                with closing(archive.members()) as members:
-                    for member in members:
-                        if isinstance(member, Member):
-                            yield record, member
+                diff = self._overlay2.diff(record.cache_id)
             except (CorruptStore, DataRootError):
                 continue
+            yield LayerArchive(record.chain_id, self._layerdb, diff)
 
     def _records(self) -> Iterator[LayerRecord]:
         """Some layers, those with the shortest archives first."""
         sizes = sorted((self._layerdb.tar_split_size(chain), chain) for chain in self._layerdb.chain_ids())
-        for _, chain in sizes if len(sizes) <= _LAYERS else _spread(sizes):
+        for _, chain in spread(sizes):
             try:
                 yield self._layers.layer(chain)
             except (CorruptStore, DataRootError):
                 continue
-
-
-def _spread(sizes: Sequence[tuple[int, ChainID]]) -> list[tuple[int, ChainID]]:
-    """A selection of layers with archives of all lengths."""
-    return [sizes[index * len(sizes) // _LAYERS] for index in range(_LAYERS)]
-
-
-def _agree(pairs: tuple[int, Sequence[_Pair]]) -> bool:
-    """Whether at most half of the files are root's on disk; in a copy without owners all have one owner."""
-    base, found = pairs
-    return 2 * sum(pair.outside == base for pair in found) <= len(found)
-
-
-def _map_of(base: int, pairs: Sequence[_Pair]) -> IDMap:
-    """The map in which 0 is `base`, and that agrees with most of `pairs`."""
-    apart = Counter(pair.outside - pair.inside for pair in pairs)
-    offset = apart.most_common(1)[0][0] if apart else None
-    if offset == base or (offset is None and base >= _SUB_IDS):
-        return shifted(base)
-    root = IDRange(0, base, 1)
-    if offset is None or offset < 0:
-        return IDMap((root,), whole=False)
-    return IDMap((root, *_from_one(offset + 1)))
-
-
-def _from_one(outside: int) -> Iterator[IDRange]:
-    """All IDs from 1 on."""
-    for item in shifted(outside).ranges:
-        yield IDRange(1, item.outside, item.length)

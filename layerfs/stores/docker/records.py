@@ -22,8 +22,8 @@ from layerfs.formats.unpacked import WHITEOUT
 from layerfs.ids import DiffID
 from layerfs.stores.docker.chains import Chains
 from layerfs.stores.docker.directories import Directories
-from layerfs.stores.docker.layerarchive import LayerArchive
 from layerfs.stores.docker.layerdb import LayerRecord
+from layerfs.stores.layerarchive import LayerArchive
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layerfs.formats.repositories import Repositories, parse_repositories
-from layerfs.stores.docker.files import JSON_LIMIT, parse_optional
+from layerfs.stores.files import JSON_LIMIT, parse_optional
 
 if TYPE_CHECKING:
     from layerfs.hostdir import HostDir

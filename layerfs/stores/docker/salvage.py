@@ -18,7 +18,7 @@ from layerfs.formats.tarheader import BLOCK
 from layerfs.formats.tarpack import pack, padding
 from layerfs.formats.tarsplit import Segment, clean_name
 from layerfs.ids import DiffID, ImageID, chain_id
-from layerfs.stores.docker.originaltar import SPARSE, OriginalTar, sparse_members, tell
+from layerfs.stores.originaltar import SPARSE, OriginalTar, sparse_members, tell
 from layerfs.stores.remade import Made, lost_layer, tell_loss, with_layers
 from layerfs.views.export.members import TreeTar
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from layerfs.layertar import LayerTar
     from layerfs.model import Image, Layer
     from layerfs.stores.docker.dataroot import DataRoot
-    from layerfs.stores.docker.layerarchive import Fault, LayerArchive
+    from layerfs.stores.layerarchive import Fault, LayerArchive
     from layerfs.views.export.members import Write
 
 __all__ = ["Salvage"]

@@ -7,7 +7,6 @@ headers in the layer's `tar-split.json.gz`.
 from __future__ import annotations
 
 import collections
-import enum
 import functools
 import itertools
 import logging
@@ -21,10 +20,11 @@ from layerfs.formats.whiteouts import TRUSTED
 from layerfs.ids import CacheID
 from layerfs.layerchain import walk_down
 from layerfs.stores.docker.fidelity import Fidelity
-from layerfs.stores.docker.layerarchive import LayerArchive
 from layerfs.stores.docker.layerdb import TAR_SPLIT
 from layerfs.stores.docker.overlay2 import MAX_STACK
 from layerfs.stores.docker.owners import OwnerJudge
+from layerfs.stores.layerarchive import LayerArchive
+from layerfs.stores.metadata import Metadata
 from layerfs.tree.overlay import OverlayLayer, RawLayer
 from layerfs.tree.union import UnionTree
 
@@ -42,21 +42,11 @@ if TYPE_CHECKING:
     from layerfs.tree.originals import Originals
     from layerfs.tree.source import LayerSource
 
-__all__ = ["Metadata", "Stacker"]
+__all__ = ["Stacker"]
 
 _RECENT = 4  # layers kept in memory without a tree, as a layer is often read twice in a row
 
 _log = logging.getLogger(__name__)
-
-
-class Metadata(enum.StrEnum):
-    """The source of modes, owners, times, extended attributes, devices and marks."""
-
-    AUTO = "auto"
-    """The disk, unless it is found to be a copy that lost them."""
-
-    DISK = "disk"
-    TAR_SPLIT = "tar-split"
 
 
 class Stacker:

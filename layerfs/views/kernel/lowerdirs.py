@@ -83,6 +83,12 @@ def _directory(layer: OverlayLayer, dialect: Dialect) -> HostDir:
             f"--driver kernel needs unpacked layers, and this one is not unpacked: {layer.label}",
             hint="--driver native reads it as it is",
         )
+    if not stored.is_as_on_disk:
+        raise MountFailed(
+            "--driver kernel knows overlayfs's own marks only, and this layer may have those of "
+            f"fuse-overlayfs, or attributes kept beside its files: {layer.label}",
+            hint="--driver native shows them",
+        )
     if not stored.has_owners_of_disk:
         raise MountFailed(
             "--driver kernel shows the owners on disk, not those inside the engine's user namespace: "

@@ -179,6 +179,7 @@ GLOBAL = {
     "metadata": ("--metadata", "tar-split"),
     "userns": ("--userns", "231072"),
     "bolt_state": ("--bolt-state", "previous"),
+    "additional_store": ("--additional-store", "/elsewhere"),
     "store": ("--store", "containerd"),
     "namespace": ("--namespace", "all"),
     "platform": ("--platform", "linux/arm64"),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layerfs.formats.errors import FormatError
-from layerfs.formats.idmap import OVERFLOW, SAME, IDMap, IDRange, Owners, parse_owners, shifted
+from layerfs.formats.idmap import OVERFLOW, SAME, IDMap, IDRange, Owners, nested, parse_owners, shifted
 
 ROOTLESS = IDMap((IDRange(0, 1000, 1), IDRange(1, 100_000, 65_536)))
 
@@ -55,3 +55,27 @@ def test_a_shift_is_undone(base: int, inside: int) -> None:
     if outside is not None:
         assert shifted(base).inside(outside) == inside
     assert shifted(0).inside(inside) == inside
+
+
+_RANGES = st.builds(IDRange, st.integers(0, 40), st.integers(0, 40), st.integers(1, 20))
+
+
+@given(_RANGES, _RANGES, st.integers(0, 80))
+def test_a_namespace_in_another_is_one_after_the_other(inner: IDRange, outer: IDRange, inside: int) -> None:
+    """What is inside of both is looked up in the inner map, and then in the outer one."""
+    maps = IDMap((inner,)), IDMap((outer,))
+    both = nested(*(Owners(item, item) for item in maps))
+    shared = range(
+        max(inner.outside, outer.inside), min(inner.outside + inner.length, outer.inside + outer.length)
+    )
+    if shared:
+        between = maps[0].outside(inside)
+        assert both.users.outside(inside) == (None if between is None else maps[1].outside(between))
+    else:  # a record that contradicts its engine says nothing
+        assert both.users == both.groups == maps[1]
+
+
+def test_a_namespace_in_none_is_itself() -> None:
+    """Without one of the two the other is the map."""
+    own = Owners(ROOTLESS, shifted(7))
+    assert nested(own, SAME) == nested(SAME, own) == own

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 _LAYERS = 1500  # more than the interpreter's calls may be deep
 
 
-def _stack(top: bytes, asked: Counter[int], file: Readable) -> list[TarLayer]:
+def _stack(top: bytes, asked: Counter[int], file: Readable) -> list[TarLayer[TarTree]]:
     """A base with a directory of some owner, and layers that have only what is in it, uppermost last."""
     base = Layer().dir("a", 0o1777, uid=7).dir("a/b", 0o2750, gid=9, xattrs={"user.x": b"1"}).done()
     tars = [base, *[Layer().file("a/b/f").done()] * (_LAYERS - 2), top]
-    made: list[TarLayer] = []
+    made: list[TarLayer[TarTree]] = []
     places: list[Below] = []
 
     def below(number: int) -> Below | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from layerfs.analysis.doctor.findings import Finding, from_damage, layer_subject
 from layerfs.errors import CorruptStore
-from layerfs.stores.docker.layerarchive import LayerArchive
+from layerfs.stores.layerarchive import LayerArchive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

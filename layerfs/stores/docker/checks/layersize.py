@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from layerfs.ids import ChainID
     from layerfs.stores.docker.dataroot import DataRoot
-    from layerfs.stores.docker.layerarchive import LayerArchive
+    from layerfs.stores.layerarchive import LayerArchive
 
 __all__ = ["size_findings"]
 

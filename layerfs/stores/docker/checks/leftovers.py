@@ -19,7 +19,7 @@ from layerfs.analysis.doctor.findings import ROOT, Finding, Found
 from layerfs.errors import CorruptStore
 from layerfs.formats.layerfiles import parse_cache_id
 from layerfs.ids import CacheID, InvalidID
-from layerfs.stores.docker.files import parse_optional
+from layerfs.stores.files import parse_optional
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping

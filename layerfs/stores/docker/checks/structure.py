@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from layerfs.stores.docker.chains import ChainParts
     from layerfs.stores.docker.dataroot import DataRoot
     from layerfs.stores.docker.directories import Directory
-    from layerfs.stores.docker.files import Problem
     from layerfs.stores.docker.layerdb import NotedLayer
+    from layerfs.stores.files import Problem
 
 __all__ = ["Structure"]
 

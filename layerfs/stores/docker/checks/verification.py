@@ -26,7 +26,7 @@ from layerfs.formats.whiteouts import USER
 from layerfs.ids import ChainID, ImageID, chain_ids
 from layerfs.store import FILES, RECORDS
 from layerfs.stores.docker.checks.structure import Structure
-from layerfs.stores.docker.layerarchive import LayerArchive
+from layerfs.stores.layerarchive import LayerArchive
 from layerfs.syscalls import is_system_admin
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
-"""`volumes/`: the volumes of the engine's driver `local`, a directory each.
+"""`volumes/`: the volumes of the driver `local` of Docker or Podman, a directory each.
 
-Source: moby `volume/local/local.go`, `pkg/directory/directory_unix.go`.
+Sources: moby `volume/local/local.go`, `pkg/directory/directory_unix.go`; podman `libpod/options.go`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from layerfs.capabilities import Volume
 from layerfs.damage import attempt
-from layerfs.stores.docker.files import explain, open_optional
-from layerfs.stores.docker.overlay2 import inode_sizes
+from layerfs.stores.files import explain, open_optional
+from layerfs.stores.inodesizes import inode_sizes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Rebuilds a layer's original tar from the headers in `tar-split.json.gz` and the contents in `diff/`.
+"""Rebuilds a layer's original tar from its headers, as the engine keeps them, and the contents in `diff/`.
 
 The engine keeps no tars of layers, only what is needed to rebuild them byte for byte. That is also a second
 record of every file's name, attributes and CRC-64.
@@ -13,13 +13,12 @@ import os
 import zlib
 from collections import Counter
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from layerfs.errors import MalformedFile, MissingFile, reason
 from layerfs.formats import tarsplit
 from layerfs.formats.errors import FormatError
 from layerfs.formats.tarsplit import Member, Segment
-from layerfs.stores.docker.layerdb import TAR_SPLIT
 from layerfs.tree.overlay import RawLayer
 from layerfs.tree.union import UnionTree
 
@@ -31,16 +30,24 @@ if TYPE_CHECKING:
     from layerfs.hostdir import HostDir
     from layerfs.ids import ChainID
     from layerfs.layertar import Buffer
-    from layerfs.stores.docker.layerdb import LayerDB
     from layerfs.tree.content import Content
+    from layerfs.tree.source import StoredLayer
 
-__all__ = ["Fault", "LayerArchive"]
-
-"""What is written: valid only until the next is."""
+__all__ = ["Fault", "LayerArchive", "TarSplits"]
 
 _CHUNK = 1 << 20
 _PACKED_CHUNK = 1 << 16
 _LEADS_AWAY = (errno.ELOOP, errno.ENOTDIR)
+
+
+class TarSplits(Protocol):
+    """What has the tar-split files of layers: the headers of the tars from which they were unpacked."""
+
+    def tar_split_name(self, chain: ChainID) -> str:
+        """The path of a layer's file, for messages."""
+
+    def tar_split(self, chain: ChainID) -> int | None:
+        """A descriptor of it, or None where it is missing; raises `CorruptStore` where it cannot be read."""
 
 
 class Fault(NamedTuple):
@@ -64,7 +71,7 @@ class LayerArchive:
 
     Attributes:
         chain_id: the layer.
-        name: its `tar-split.json.gz`, for messages.
+        name: the file of its headers, for messages.
         noun: the beginning of codes of findings about it.
         diff: its unpacked directory.
         unclosed: whether the gzip stream that `members` read has no end mark.
@@ -72,14 +79,23 @@ class LayerArchive:
 
     noun = "tar-split"
 
-    def __init__(self, chain: ChainID, layerdb: LayerDB, diff: HostDir) -> None:
-        """The archive of the layer `chain`, unpacked in `diff`."""
+    def __init__(
+        self, chain: ChainID, splits: TarSplits, diff: HostDir, layer: StoredLayer | None = None
+    ) -> None:
+        """The archive of a layer.
+
+        Args:
+            chain: the layer.
+            splits: has its headers.
+            diff: where it was unpacked.
+            layer: has its files, where these are not in `diff` under their names.
+        """
         self.chain_id = chain
-        self.name = layerdb.file_name(chain, TAR_SPLIT)
+        self.name = splits.tar_split_name(chain)
         self.diff = diff
         self.unclosed = False
-        self._layerdb = layerdb
-        self._layer = RawLayer(diff)
+        self._splits = splits
+        self._layer = layer or RawLayer(diff)
 
     def members(
         self, seen: Paths | None = None, *, cut: bool = False
@@ -132,7 +148,7 @@ class LayerArchive:
 
     @contextmanager
     def _unzipped(self, *, cut: bool = False) -> Iterator[_Unzipped]:
-        fd = self._layerdb.tar_split(self.chain_id)
+        fd = self._splits.tar_split(self.chain_id)
         if fd is None:
             raise MissingFile(
                 self.name, "the file is missing", hint="the original tar cannot be told without it"
@@ -216,7 +232,7 @@ class LayerArchive:
         except OSError as error:
             if error.errno not in _LEADS_AWAY:
                 raise
-        tree = UnionTree([RawLayer(self.diff)])
+        tree = UnionTree([self._layer])
         return tree.open(tree.resolve(path, follow=False))
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from layerfs.ids import DiffID
     from layerfs.layertar import Buffer
-    from layerfs.stores.docker.layerarchive import Fault, LayerArchive
+    from layerfs.stores.layerarchive import Fault, LayerArchive
 
 __all__ = ["SPARSE", "OriginalTar", "sparse_members", "tell"]
 
