@@ -7,7 +7,6 @@ import fcntl
 import json
 import os
 import pty
-import select
 import shutil
 import signal
 import struct
@@ -28,6 +27,7 @@ from layerfs_cli.explore import keys
 from layerfs_cli.explore.opening import Stack
 from tests.support.browsing import Browser, browse
 from tests.support.command import layerfs
+from tests.support.processes import readable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -474,7 +474,7 @@ def test_terminal_is_as_before(dataroot_path: Path, way: str | signal.Signals) -
         else:
             process.send_signal(way)
         seen += _read_until(master, b"\x1b[?1049l")
-        while select.select([master], [], [], 0.5)[0]:  # what it wrote on leaving
+        while readable(master, 0.5):  # what it wrote on leaving
             seen += os.read(master, 65536)
         assert process.wait(20) == (0 if isinstance(way, str) else 128 + way)
         assert termios.tcgetattr(slave) == before
@@ -495,7 +495,7 @@ def _read_until(master: int, wanted: bytes) -> bytes:
     """What a terminal is sent until something was in it."""
     seen = b""
     while wanted not in seen:
-        assert select.select([master], [], [], 60)[0], seen[-2000:]
+        assert readable(master, 60), seen[-2000:]
         seen += os.read(master, 65536)
     return seen
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import signal
 import subprocess
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["Running", "children_of", "hear_signals"]
+__all__ = ["Running", "children_of", "hear_signals", "readable"]
 
 
 class Running(subprocess.Popen[bytes]):
@@ -32,6 +33,16 @@ def children_of(pid: int) -> list[int]:
     except FileNotFoundError:
         return []
     return [int(child) for child in text.split()]
+
+
+def readable(descriptor: int, seconds: float | None = None) -> bool:
+    """Wait until there is something to read, or nothing more; False where it took longer than `seconds`.
+
+    Stores that tests open keep descriptors for later, and select(2) takes no number above 1023.
+    """
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(None if seconds is None else seconds * 1000))
 
 
 def hear_signals() -> None:
