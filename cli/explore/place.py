@@ -314,10 +314,11 @@ class Place(Screen[None], inherit_bindings=False):
 
     def do_back(self) -> None:
         """Give up what is awaited; else go up."""
-        if self.explorer.reader.cancel_all():
+        if self._awaiting and self.explorer.reader.cancel_all():
             self._awaiting = ""
             self.say("given up")
         elif self.explorer.depth > 1:
+            self.explorer.reader.cancel_all()
             self.explorer.pop_screen()
         else:
             self.say("this is the first screen; q quits")
