@@ -7,6 +7,7 @@ import signal
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from textual.app import App
+from textual.binding import Binding
 
 from .imagescreen import ImageScreen
 from .overlays import CompareScreen
@@ -15,6 +16,8 @@ from .rootscreen import RootScreen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from textual.binding import BindingType
 
     from layerfs.store import Store
 
@@ -39,6 +42,11 @@ class Explorer(App[None], inherit_bindings=False):
     TITLE = "layerfs"
     CSS = "Screen { background: ansi_default; color: ansi_default; }"
     ESCAPE_TO_MINIMIZE: ClassVar[bool] = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        # also while something is typed, where these keys would be those of the line
+        Binding("ctrl+c", "leave", show=False, priority=True),
+        Binding("ctrl+z", "suspend_process", show=False, priority=True),
+    ]
 
     def __init__(
         self,
@@ -77,6 +85,10 @@ class Explorer(App[None], inherit_bindings=False):
         self.push_screen(self._root_screen)
         if self._stack is not None:
             self.open_image(self._stack)
+
+    def action_leave(self) -> None:
+        """Quit at once."""
+        self.exit()
 
     def open_image(self, stack: Stack) -> None:
         """Show an image."""

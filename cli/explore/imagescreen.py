@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from textual.widgets import Input
-
 from ..units import human_size, short_id
 from . import questions
 from .layerrows import LayerRows
@@ -14,13 +12,10 @@ from .rowsview import RowsView
 from .spans import name_text
 from .theme import MARK_WORDS
 from .treeplace import TreePlace
-from .treerows import TreeRows
+from .treerows import TreeRows, mode_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from textual.app import ComposeResult
-    from textual.events import Key as Pressed
 
     from layerfs.analysis.tree.waste import Waste
 
@@ -39,9 +34,6 @@ class ImageScreen(TreePlace):
     DEFAULT_CSS = """
     ImageScreen #left { width: 40%; border-right: solid ansi_bright_black; }
     ImageScreen #tree { width: 1fr; }
-    ImageScreen #typed, ImageScreen #typed:focus { display: none; height: 1; border: none; padding: 0;
-        background: ansi_default; color: ansi_default; }
-    ImageScreen.asking #typed, ImageScreen.asking #typed:focus { display: block; }
     """
 
     def __init__(self, stack: Stack) -> None:
@@ -49,14 +41,8 @@ class ImageScreen(TreePlace):
         super().__init__(stack)
         self._layers = LayerRows(stack)
         self._share = 40
-        self._asked = ""
 
     # -- what is on it ---------------------------------------------------------------------------
-
-    def compose(self) -> ComposeResult:
-        """As every screen, and a line to type in."""
-        yield from super().compose()
-        yield Input(id="typed", compact=True)
 
     def panes(self) -> Iterator[RowsView]:
         """The layers and the tree."""
@@ -92,7 +78,8 @@ class ImageScreen(TreePlace):
         found = self.current
         if found is None:
             return self._empty()
-        return f"{name_text(found.path)}  {self._story(found)}"
+        mode = mode_text(found.node.stat.mode) if found.seen else ""
+        return f"{name_text(found.path)}  {mode}  {self._story(found)}"
 
     def _of_layer(self, index: int) -> str:
         info = self.stack.subject.layer(self._layers.number(index))
@@ -192,36 +179,7 @@ class ImageScreen(TreePlace):
 
     def do_filter(self) -> None:
         """Let the user type what is searched."""
-        self._ask_for("search", "part of a name, *.so, >1M, layer:4, is:deleted; Enter searches")
-
-    def _ask_for(self, what: str, hint: str, value: str = "") -> None:
-        self._asked = what
-        typed = self.query_one(Input)
-        typed.value, typed.placeholder = value, hint
-        self.add_class("asking")
-        typed.focus()
-
-    def takes_text(self, event: Pressed) -> bool:
-        """While something is typed, only Esc is a key of the screen."""
-        if not self.has_class("asking"):
-            return False
-        if event.key == "escape":
-            self._asked_enough()
-        return True
-
-    def _asked_enough(self) -> None:
-        self.remove_class("asking")
-        self.tree_view.focus()
-        self.draw()
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Do what was typed for."""
-        typed, what = event.value, self._asked
-        self._asked_enough()
-        if what == "search":
-            self.search(typed)
-        else:
-            self.copy_to(typed)
+        self.ask_for("part of a name, *.so, >1M, layer:4, is:deleted; Enter searches", self.search)
 
     def search(self, typed: str) -> None:
         """Show what fits; of nothing typed the whole tree."""
@@ -250,7 +208,7 @@ class ImageScreen(TreePlace):
 
     def do_back(self) -> None:
         """End a search; else as everywhere."""
-        if self.hits is not None and not self.explorer.reader.pending:
+        if self.hits is not None and not self._awaited:
             self._end_search()
         else:
             super().do_back()
@@ -345,7 +303,8 @@ class ImageScreen(TreePlace):
         def answer(found: tuple[int, int]) -> None:
             count, size = found
             plural = "entry" if count == 1 else "entries"
-            self._ask_for("copy", f"{count:,} {plural}, {human_size(size)}: name a new directory for them")
+            hint = f"{count:,} {plural}, {human_size(size)}: name a new directory for them"
+            self.ask_for(hint, self.copy_to)
 
         self.ask(lambda ticket: amount(marked, ticket), answer, key="copy")
 

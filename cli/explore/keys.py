@@ -27,6 +27,7 @@ PANES = {
 
 _LISTS = ("root", "layers", "tree", "versions", "compare", "waste", "pick", "help")
 _FILE = ("text", "hex", "versions", "blame", "explain")
+_CONTENTS = ("text", "hex")
 _IMAGE = ("layers", "tree")
 
 
@@ -83,6 +84,16 @@ KEYS = (
         ("tree",),
         "find",
     ),
+    Key(
+        ("/", "ctrl+f"),
+        "/ Ctrl+F",
+        "seek",
+        "search a text, or bytes as hex:7f 45; a capital letter makes case count",
+        _CONTENTS,
+        "search",
+    ),
+    Key(("n",), "n", "seek_next", "the next place of what was searched", _CONTENTS, "next"),
+    Key(("N",), "N", "seek_previous", "the place before", _CONTENTS),
     Key(("s", "ctrl+o"), "s Ctrl+O", "sort", "sort by name, size, entries, time", ("tree",), "sort"),
     Key(("S",), "S", "reverse", "reverse the order", ("tree",)),
     Key(("H",), "H", "hidden", "hidden versions on or off", ("tree",), "hidden"),

@@ -40,6 +40,7 @@ STYLES = {
     "~": Style(dim=True, strike=True),
     "!": Style(bold=True),
     "directory": Style(bold=True),
+    "hit": Style(bold=True, underline=True),
     "marked": Style(bold=True),
 }
 """Every style by its name; the marks are names too."""

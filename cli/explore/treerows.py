@@ -132,6 +132,10 @@ class TreeRows:
             return self.totals[found.path].size if not found.gone and found.path in self.totals else 0
         return found.node.stat.size
 
+    def _has_modes(self, width: int) -> bool:
+        """Whether modes are shown: where names have room beside them, or where they are asked for."""
+        return width >= (44 if self.attributes else 60)
+
     # -- how it looks ----------------------------------------------------------------------------
 
     def __len__(self) -> int:
@@ -141,7 +145,7 @@ class TreeRows:
     def heading(self, width: int) -> Sequence[Span]:
         """The names of the columns."""
         size = f"{'SIZE':>8} " if width >= 34 else ""
-        mode = "MODE       " if width >= 44 else ""
+        mode = "MODE       " if self._has_modes(width) else ""
         layers = "LAYERS  " if width >= 40 else ""
         more = f"{'OWNER':<12}{'MODIFIED':<20}" if self.attributes and width >= 80 else ""
         arrow = {"name": "", "size": " by size", "entries": " by entries", "time": " by time"}[self.order]
@@ -158,7 +162,7 @@ class TreeRows:
             Span(chosen, "marked"),
             Span(f"{found.mark or ' '} ", found.mark if found.mark == "!" else "bold"),
         ]
-        if width >= 44:
+        if self._has_modes(width):
             spans.append(Span(f"{mode_text(about.mode) if found.seen else '…':<10} "))
         if self.attributes and width >= 80:
             spans.append(Span(column(f"{about.uid}:{about.gid}" if found.seen else "…", 12)))
