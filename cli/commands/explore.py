@@ -18,6 +18,8 @@ from ..subjects import name_argument
 if TYPE_CHECKING:
     from layerfs.store import Store
 
+    from ..explore.watching import Watch
+
 __all__ = ["command"]
 
 INSTALL = "pip install 'layerfs[explore]'"
@@ -47,6 +49,16 @@ def command(ctx: click.Context, name: str | None) -> None:
         raise click.UsageError(f"explore needs a terminal; what it shows first, {printable(other)} prints")
     if importlib.util.find_spec("textual") is None:
         raise click.UsageError(f"explore needs Textual, which is not installed: {INSTALL}")
+    from layerfs.witness import witnessed
+
+    from ..explore.watching import Watch
+
+    watch = Watch()
+    with witnessed(watch.told):
+        _explore(ctx, name, watch)
+
+
+def _explore(ctx: click.Context, name: str | None, watch: Watch) -> None:
     from ..explore.app import explore
     from ..explore.explaining import explained
     from ..explore.opening import open_stack
@@ -65,4 +77,4 @@ def command(ctx: click.Context, name: str | None) -> None:
 
         return open_store(store.path, store_options(ctx))
 
-    explore(store, stack, words, reopen, functools.partial(explained, ctx))
+    explore(store, stack, words, reopen, functools.partial(explained, ctx), watch)

@@ -95,6 +95,8 @@ class FileScreen(Place):
         if isinstance(rows, TextFile):
             more = " lines; more are not shown: see the bytes, or layerfs cat" if rows.cut else " lines"
             return text + (more if rows.complete else " lines so far")
+        if isinstance(rows, ByteRows) and len(rows):
+            return f"byte {rows.offset(self.view.cursor):,} of {self.found.node.stat.size:,}"
         if isinstance(rows, ListRows) and len(rows):
             return f"{text}  {rows.rows[self.view.cursor].about}"
         return text

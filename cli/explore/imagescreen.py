@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..units import human_size, short_id
 from . import questions
 from .layerrows import LayerRows
+from .opening import open_stack
 from .rowsview import RowsView
 from .spans import name_text
 from .theme import MARK_WORDS
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from layerfs.analysis.tree.waste import Waste
+    from layerfs.store import Store
 
     from .opening import Stack
     from .questions import Found
@@ -106,7 +108,7 @@ class ImageScreen(TreePlace):
 
     def begin(self) -> None:
         """Show the layers and the tree, then count what is wasted."""
-        self.layers_view.show(self._layers)
+        self.layers_view.show(self._layers, self.stack.depth - self.number)
         if not self.stack.depth:
             self.tree_view.show(self.rows)
             return
@@ -261,6 +263,20 @@ class ImageScreen(TreePlace):
     def do_explain(self) -> None:
         """Why an entry is there, or not."""
         self._file(4)
+
+    def do_reload(self) -> None:
+        """Read the root anew, and the image of this name in it."""
+        word, number = self.stack.word, self.number
+
+        def show(stack: Stack) -> None:
+            screen = ImageScreen(stack)
+            screen.number = min(number, stack.depth)
+            self.explorer.switch_screen(screen)
+
+        def then(store: Store) -> None:
+            self.ask(lambda _ticket: open_stack(store, word), show, key="open")
+
+        self.explorer.reopen(then)
 
     def do_waste(self) -> None:
         """What is stored and never shown."""

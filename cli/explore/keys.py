@@ -113,7 +113,7 @@ KEYS = (
     Key(("=",), "=", "compare", "compare with another image", ("root", *_IMAGE), "compare"),
     Key(("y",), "y", "copy_path", "copy the path", ("tree", *_FILE)),
     Key(("Y",), "Y", "copy_command", "copy the layerfs command that prints the same", short="command"),
-    Key(("f5",), "F5", "reload", "read the root anew", ("root",), "read anew"),
+    Key(("f5",), "F5", "reload", "read the root anew", ("root", *_IMAGE)),
     Key(("escape", "backspace"), "Esc", "back", "end the search; go up, to where one came from"),
     Key(("?", "ctrl+p", "f1"), "? Ctrl+P", "help", "all keys here; Enter does one", short="all keys"),
     Key(("q",), "q", "back_or_quit", "go up; from the first screen: quit"),

@@ -15,7 +15,7 @@ from ..messages import way_out
 from . import keys
 from .moves import Moves
 from .rowsview import Line, RowsView, Words
-from .spans import Span, cut_middle
+from .spans import Span, cut_middle, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -116,8 +116,8 @@ class Place(Moves, Screen[None], inherit_bindings=False):
     def draw(self) -> None:
         """Draw all lines around the panes."""
         width = self.app.size.width
-        path = " > ".join(printable(word) for word in self.where())
-        facts = self.facts()
+        path = " > ".join(visible(word) for word in self.where())
+        facts = "  ".join(filter(None, ("changed: F5" if self.explorer.stale else "", self.facts())))
         room = width - 2 - (len(facts) + 2 if facts and len(facts) < width // 2 else 0)
         words = [Span(f" {cut_middle(path, room)} ", "bar-key")]
         if room < width - 2:

@@ -149,11 +149,12 @@ class RootScreen(Place):
 
     def do_reload(self) -> None:
         """Read the root anew."""
-        self.explorer.reopen()
+        self.explorer.reopen(lambda _store: self.say("read anew"))
 
     def renew(self, store: Store) -> None:
         """Show another reading of the root."""
         self._store = store
+        self._compared = None
         self._known.clear()
         self.show_tab(self.tab)
 
