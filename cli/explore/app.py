@@ -58,6 +58,7 @@ class Explorer(App[None], inherit_bindings=False):
     CSS = """
     Screen { background: ansi_default; color: ansi_default; }
     .ascii #left { border-right: ascii ansi_bright_black; }
+    .ascii #preview { border-left: ascii ansi_bright_black; }
     """
     ESCAPE_TO_MINIMIZE: ClassVar[bool] = False
     BINDINGS: ClassVar[list[BindingType]] = [

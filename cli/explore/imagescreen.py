@@ -9,6 +9,7 @@ from ..units import human_size, short_id
 from . import questions
 from .layerrows import LayerRows
 from .opening import open_stack
+from .preview import PreviewRows, preview
 from .rowsview import RowsView
 from .spans import name_text
 from .theme import MARK_WORDS
@@ -17,6 +18,8 @@ from .treerows import TreeRows, mode_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from textual.timer import Timer
 
     from layerfs.analysis.tree.waste import Waste
     from layerfs.store import Store
@@ -29,6 +32,12 @@ __all__ = ["ImageScreen"]
 NARROW = 72
 """Columns below which one pane is shown at a time."""
 
+WIDE = 160
+"""Columns from which on the entry under the cursor is shown beside the tree."""
+
+REST = 0.15
+"""Seconds that the cursor rests until it is."""
+
 
 class ImageScreen(TreePlace):
     """The layers of an image beside the tree as of one of them."""
@@ -36,6 +45,7 @@ class ImageScreen(TreePlace):
     DEFAULT_CSS = """
     ImageScreen #left { width: 40%; border-right: solid ansi_bright_black; }
     ImageScreen #tree { width: 1fr; }
+    ImageScreen #preview { display: none; border-left: solid ansi_bright_black; }
     """
 
     def __init__(self, stack: Stack) -> None:
@@ -43,6 +53,7 @@ class ImageScreen(TreePlace):
         super().__init__(stack)
         self._layers = LayerRows(stack)
         self._share = 40
+        self._resting: Timer | None = None
 
     # -- what is on it ---------------------------------------------------------------------------
 
@@ -50,6 +61,7 @@ class ImageScreen(TreePlace):
         """The layers and the tree."""
         yield RowsView("layers", id="left")
         yield RowsView("tree", id="tree")
+        yield RowsView("preview", id="preview", keys=False)
 
     @property
     def layers_view(self) -> RowsView:
@@ -130,20 +142,41 @@ class ImageScreen(TreePlace):
     def fit(self) -> None:
         """Show one pane at a time where two have no room."""
         narrow = self.app.size.width < NARROW
-        left, tree = self.layers_view, self.tree_view
+        left, tree, beside = self.layers_view, self.tree_view, self.query_one("#preview", RowsView)
+        width = self.app.size.width
+        beside.display = width >= WIDE
+        beside.styles.width = rest = width * 3 // 10 if width >= WIDE else 0
         left.display = not narrow or self.focused is left
         tree.display = not narrow or self.focused is not left
-        left.styles.width = "100%" if narrow else f"{self._share}%"
+        left.styles.width = "100%" if narrow else (width - rest) * self._share // 100
+        self._show_beside()
 
     # -- panes ------------------------------------------------------------------------------
 
     def moved(self, view: RowsView) -> None:
-        """Another layer: show the tree as of it."""
+        """Another layer: show the tree as of it. Another entry: show what it is, beside the tree."""
+        if view is self.tree_view:
+            self._show_beside()
         if view is self.layers_view and view.model is self._layers and len(self._layers):
             number = self._layers.number(view.cursor)
             if number != self.number:
                 self.number = number
                 self.show_layer()
+
+    def _show_beside(self) -> None:
+        """Show the entry under the cursor beside the tree, when the cursor rests."""
+        if self._resting:
+            self._resting.stop()
+            self._resting = None
+        if self.app.size.width >= WIDE:
+            self._resting = self.set_timer(REST, self._read_beside)
+
+    def _read_beside(self) -> None:
+        stack, found, view = self.stack, self.current, self.query_one("#preview", RowsView)
+        if found is None:
+            view.show(PreviewRows())
+            return
+        self.ask(lambda ticket: preview(stack, found, ticket), view.show, key="preview", awaiting="", wait=0)
 
     def do_next_pane(self) -> None:
         """Give the keys to the other pane."""

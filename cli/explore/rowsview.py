@@ -143,9 +143,10 @@ class RowsView(ScrollView, can_focus=True, inherit_bindings=False):
             super().__init__()
             self.view = view
 
-    def __init__(self, pane: str, *, id: str | None = None) -> None:  # noqa: A002 - Textual's
-        """A list without rows; `pane` is its name in the table of keys."""
+    def __init__(self, pane: str, *, id: str | None = None, keys: bool = True) -> None:  # noqa: A002 - Textual's
+        """A list without rows; `pane` is its name in the table of keys, if it can be given the keys."""
         super().__init__(id=id)
+        self.can_focus = keys
         self.pane = pane
         self.model: RowModel = TextRows(())
         self.cursor = 0
@@ -208,7 +209,7 @@ class RowsView(ScrollView, can_focus=True, inherit_bindings=False):
         if index >= len(self.model):
             return strip((), width)
         style = None
-        if index == self.cursor:
+        if index == self.cursor and self.can_focus:
             style = CURSOR if self.has_focus else CURSOR_ELSEWHERE
         return strip(self.model.row(index, width), width, style)
 
@@ -223,7 +224,7 @@ class RowsView(ScrollView, can_focus=True, inherit_bindings=False):
     def on_click(self, event: Click) -> None:
         """Put the cursor where the mouse is; a double click opens."""
         index = round(self.scroll_y) + event.y - self._top
-        if 0 <= index < len(self.model) and event.y >= self._top:
+        if 0 <= index < len(self.model) and event.y >= self._top and self.can_focus:
             self.focus()
             self.move_to(index)
             if event.chain == 2:
