@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .reader import Answer
     from .watching import Watch
 
-    Explain: TypeAlias = Callable[[Stack, bytes], Sequence[str]]
+    Explain: TypeAlias = Callable[[Stack, bytes, int], Sequence[str]]
 
 __all__ = ["Explorer", "explore"]
 

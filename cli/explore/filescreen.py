@@ -71,7 +71,7 @@ class FileScreen(Place):
 
     def where(self) -> Sequence[str]:
         """The image, the layer, the path."""
-        title = self._stack.subject.title
+        title = self._stack.title
         return (
             "layerfs",
             title,
@@ -104,6 +104,11 @@ class FileScreen(Place):
     def begin(self) -> None:
         """Show the first tab; of a binary file its bytes."""
         self.show_tab(self.tab, first=True)
+
+    def fit(self) -> None:
+        """Lay the explanation out anew."""
+        if self._known.pop(4, None) is not None and self.tab == 4:
+            self.show_tab(4)
 
     def on_unmount(self) -> None:
         """Close the file."""
@@ -233,8 +238,8 @@ class FileScreen(Place):
         return ListRows(columns, rows)
 
     def _explained_rows(self, _ticket: Ticket) -> TextRows:
-        width = max(self.app.size.width - 2, 1)  # a command that is cut could not be copied from the screen
-        lines = self.explorer.explain(self._stack, self.found.path)
+        width = max(self.app.size.width - 1, 1)  # a command that is cut could not be copied from the screen
+        lines = self.explorer.explain(self._stack, self.found.path, width)
         return TextRows([part for line in lines for part in wrapped(line, width, len(line) + 1) or [""]])
 
     # -- search ----------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ class ImageScreen(TreePlace):
         """The image, the layer, the directory."""
         item = self.current
         at = name_text(item.path) if item else "/"
-        return ("layerfs", self.stack.subject.title, f"as of layer {self.number} of {self.stack.depth}", at)
+        return ("layerfs", self.stack.title, f"as of layer {self.number} of {self.stack.depth}", at)
 
     def facts(self) -> str:
         """What is wasted, what could not be read, what is marked."""

@@ -110,7 +110,7 @@ class WasteScreen(Place):
 
     def where(self) -> Sequence[str]:
         """The image."""
-        return ("layerfs", self._stack.subject.title, "waste")
+        return ("layerfs", self._stack.title, "waste")
 
     def facts(self) -> str:
         """The total."""
@@ -223,7 +223,7 @@ class CompareScreen(Place):
     def where(self) -> Sequence[str]:
         """Which two."""
         before, after = self._stacks
-        return ("layerfs", f"{before.subject.title} against {after.subject.title}")
+        return ("layerfs", f"{before.title} against {after.title}")
 
     def facts(self) -> str:
         """How many layers they share."""
@@ -290,7 +290,7 @@ class PickScreen(Place):
 
     def where(self) -> Sequence[str]:
         """What is chosen."""
-        return ("layerfs", f"compare {self._stack.subject.title} with …")
+        return ("layerfs", f"compare {self._stack.title} with …")
 
     def about(self) -> str:
         """What to do."""
