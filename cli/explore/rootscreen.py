@@ -283,6 +283,7 @@ def _finding_rows(store: Store) -> ListRows:
     for item in found:
         finding, remedy = item.finding, item.remedy
         cells = (finding.path.removeprefix(top), finding.code, finding.severity, finding.subject)
-        about = f"{finding.subject}: {finding.message}. What to do: {remedy.suggestion}"
+        subject = " ".join(map(short_id, finding.subject.split()))
+        about = f"{subject}: {finding.message}. What to do: {remedy.suggestion}"
         rows.append(Listed(cells, about=about))
     return ListRows(FINDINGS, rows)
