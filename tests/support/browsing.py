@@ -7,6 +7,8 @@ import functools
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from textual.events import MouseScrollDown, MouseScrollUp
+
 from layerfs.stores.registry import Options, open_store
 from layerfs_cli.explore.app import Explorer
 from layerfs_cli.explore.explaining import explained
@@ -56,6 +58,14 @@ class Browser:
             await self._pilot.press(key)
             await self.settled()
 
+    async def press_only(self, key: str) -> None:
+        """Press a key, and do not wait for what it asks for."""
+        await self._pilot.press(key)
+
+    async def pause(self) -> None:
+        """Let the screen be drawn."""
+        await self._pilot.pause(0.01)
+
     async def type(self, text: str) -> None:
         """Type a text, then Enter."""
         await self._pilot.press(*text, "enter")
@@ -64,6 +74,12 @@ class Browser:
     async def click(self, x: int, y: int, times: int = 1) -> None:
         """Click somewhere."""
         await self._pilot.click(offset=(x, y), times=times)
+        await self.settled()
+
+    async def scroll(self, x: int, y: int, *, up: bool = False) -> None:
+        """Turn the wheel somewhere by one notch."""
+        turned = MouseScrollUp if up else MouseScrollDown
+        await self._pilot._post_mouse_events([turned], offset=(x, y))
         await self.settled()
 
     async def resize(self, width: int, height: int) -> None:
