@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from textual.app import App
 from textual.binding import Binding
-from textual.scrollbar import ScrollBar, ScrollBarRender
 
 from .imagescreen import ImageScreen
 from .overlays import CompareScreen
 from .place import Place
 from .reader import Reader
 from .rootscreen import RootScreen
-from .spans import lacks_utf8, only_ascii
+from .spans import is_only_ascii, lacks_utf8, only_ascii
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,12 +34,6 @@ __all__ = ["Explorer", "explore"]
 
 BETWEEN_LOOKS = 3.0
 """Seconds between two looks at what was read of the root."""
-
-
-class PlainBar(ScrollBarRender):
-    """A scroll bar that is drawn in whole cells, by colour alone."""
-
-    VERTICAL_BARS: ClassVar[list[str]] = [" "] * 8
 
 
 class Explorer(App[None], inherit_bindings=False):
@@ -105,6 +98,7 @@ class Explorer(App[None], inherit_bindings=False):
 
     def on_mount(self) -> None:
         """Open the first screen."""
+        self.set_class(is_only_ascii(), "ascii")
         self.push_screen(self._root_screen)
         self.set_interval(BETWEEN_LOOKS, self.look)
         if self._stack is not None:
@@ -162,17 +156,13 @@ def explore(
     watch: Watch,
 ) -> None:
     """Run the browser until its user leaves it; the terminal is as before, however that ends."""
-    ascii_only = lacks_utf8(os.environ)
-    only_ascii(ascii_only)
+    only_ascii(on=lacks_utf8(os.environ))
     app = Explorer(store, stack, root_words, reopen, explain, watch)
     logger = logging.getLogger("layerfs")
     before = logger.propagate, logger.handlers[:]
     logger.handlers[:] = [logging.NullHandler()]  # a line on standard error would tear the screen
     ended = signal.signal(signal.SIGTERM, lambda *_: app.exit(return_code=128 + signal.SIGTERM))
     hung_up = signal.signal(signal.SIGHUP, lambda *_: app.exit(return_code=128 + signal.SIGHUP))
-    app.set_class(ascii_only, "ascii")
-    if ascii_only:
-        ScrollBar.renderer = PlainBar
     try:
         app.run()
     finally:

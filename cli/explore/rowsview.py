@@ -6,14 +6,15 @@ asked for when its line is drawn.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from textual.geometry import Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
+from textual.scrollbar import ScrollBarRender
 from textual.widget import Widget
 
-from .spans import Span, strip, width_of, wrapped
+from .spans import Span, is_only_ascii, strip, width_of, wrapped
 from .theme import CURSOR, CURSOR_ELSEWHERE
 
 if TYPE_CHECKING:
@@ -122,6 +123,12 @@ class Words(Widget):
         return strip((Span(lines[y]),) if y < len(lines) else (), self.size.width)
 
 
+class PlainBar(ScrollBarRender):
+    """A scroll bar that is drawn in whole cells, by colour alone."""
+
+    VERTICAL_BARS: ClassVar[list[str]] = [" "] * 8
+
+
 class RowsView(ScrollView, can_focus=True, inherit_bindings=False):
     """The rows of a model, one of which the cursor is on."""
 
@@ -150,6 +157,11 @@ class RowsView(ScrollView, can_focus=True, inherit_bindings=False):
         self.pane = pane
         self.model: RowModel = TextRows(())
         self.cursor = 0
+
+    def on_mount(self) -> None:
+        """Draw the scroll bar with letters that the terminal has."""
+        if is_only_ascii():
+            self.vertical_scrollbar.renderer = PlainBar  # type: ignore[misc]
 
     def show(self, model: RowModel, cursor: int = 0) -> None:
         """Show another model, with the cursor on a row."""

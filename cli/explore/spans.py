@@ -25,6 +25,7 @@ __all__ = [
     "column",
     "cut",
     "cut_middle",
+    "is_only_ascii",
     "lacks_utf8",
     "name_text",
     "only_ascii",
@@ -46,6 +47,11 @@ def only_ascii(on: bool) -> None:
     """Draw nothing but ASCII from now on: everything else is replaced, or escaped."""
     global _only_ascii  # noqa: PLW0603 - a process has one terminal
     _only_ascii = on
+
+
+def is_only_ascii() -> bool:
+    """Whether nothing but ASCII is drawn."""
+    return _only_ascii
 
 
 def lacks_utf8(environ: Mapping[str, str]) -> bool:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from layerfs_cli.explore.opening import Stack
     from layerfs_cli.explore.place import Place
+    from layerfs_cli.explore.watching import Watch
 
 __all__ = ["Browser", "browse"]
 
@@ -109,6 +110,8 @@ def browse(
     name: str | Stack | None,
     script: Callable[[Browser], Awaitable[None]],
     size: tuple[int, int] = (80, 24),
+    *,
+    watch: Watch | None = None,
 ) -> None:
     """Open a root, or something in it, and do what `script` does."""
 
@@ -122,6 +125,7 @@ def browse(
             ["--root", str(root)],
             lambda: open_store(str(root), Options()),
             functools.partial(explained, cli.make_context("layerfs", ["--root", str(root), "images"])),
+            watch,
         )
         async with app.run_test(size=size) as pilot:
             browser = Browser(app, pilot)
