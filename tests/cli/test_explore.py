@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import select
+import shlex
 import shutil
 import signal
 import struct
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import termios
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -546,9 +548,54 @@ def test_terminal_is_as_before(dataroot_path: Path, way: str | signal.Signals) -
         os.close(slave)
 
 
-def _read_until(master: int, wanted: bytes) -> bytes:
-    """What a terminal is sent until something was in it."""
-    seen = b""
+def test_stops_goes_on_and_dies_with_its_terminal(dataroot_path: Path) -> None:
+    """Ctrl+Z and fg, Ctrl+C while something is typed; where its terminal is closed it ends."""
+    explore = shlex.join([sys.executable, "-m", "layerfs", "--root", str(dataroot_path), "explore", "demo"])
+    script = f"set -m; {explore}; echo was=$?; fg; echo now=$?; {explore}"
+    shell, terminal = pty.fork()
+    if not shell:
+        os.environ["TERM"] = "xterm-256color"
+        os.execvp("sh", ["sh", "-c", script])  # noqa: S606 - the shell is what is meant
+    rest = b""
+
+    def until(wanted: bytes) -> bytes:
+        """What comes until something was in it; what is behind it is kept."""
+        nonlocal rest
+        seen, found, rest = _read_until(terminal, wanted, rest).partition(wanted)
+        return seen + found
+
+    children: list[str] = []
+    try:
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        until(b"as of layer 6")
+        os.write(terminal, b"\t/")
+        until(b"Enter searches")
+        os.write(terminal, b"\x1a")
+        seen = until(b"was=")
+        for off in (b"\x1b[?1049l", b"\x1b[?25h", b"\x1b[?1000l"):
+            assert off in seen
+        assert b"\x1b[?1049h" in until(b"as of layer 6")
+        os.write(terminal, b"\x03")
+        assert b"\x1b[?1049l" in until(b"now=0")
+        until(b"as of layer 6")
+        children += Path(f"/proc/{shell}/task/{shell}/children").read_text().split()
+        held = os.pidfd_open(int(children[0]))
+        os.close(terminal)
+        assert select.select([held], [], [], 60)[0]
+        os.close(held)
+        children.clear()
+    finally:
+        with suppress(OSError):
+            os.close(terminal)
+        children += Path(f"/proc/{shell}/task/{shell}/children").read_text().split()
+        for number in (shell, *map(int, children)):
+            with suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+        os.waitpid(shell, 0)
+
+
+def _read_until(master: int, wanted: bytes, seen: bytes = b"") -> bytes:
+    """What a terminal is sent until something was in it, behind what was seen already."""
     while wanted not in seen:
         assert select.select([master], [], [], 60)[0], seen[-2000:]
         seen += os.read(master, 65536)
