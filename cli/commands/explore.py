@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import os
 import shlex
 import sys
 from typing import TYPE_CHECKING
@@ -61,8 +62,14 @@ def command(ctx: click.Context, name: str | None) -> None:
 def _explore(ctx: click.Context, name: str | None, watch: Watch) -> None:
     from ..explore.app import explore
     from ..explore.explaining import explained
+    from ..explore.keyfile import BadKeyFile, key_file, keys_of_user
+    from ..explore.keys import KeyMap
     from ..explore.opening import open_stack
 
+    try:
+        keymap = KeyMap(keys_of_user(key_file(os.environ)))
+    except BadKeyFile as error:
+        raise click.UsageError(printable(str(error))) from error
     words = ["--root", selected_root(ctx)]
     if name is None:
         store, stack = open_root(ctx), None
@@ -77,4 +84,4 @@ def _explore(ctx: click.Context, name: str | None, watch: Watch) -> None:
 
         return open_store(store.path, store_options(ctx))
 
-    explore(store, stack, words, reopen, functools.partial(explained, ctx), watch)
+    explore(store, stack, words, reopen, functools.partial(explained, ctx), watch, keymap)

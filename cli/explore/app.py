@@ -11,6 +11,7 @@ from textual.app import App
 from textual.binding import Binding
 
 from .imagescreen import ImageScreen
+from .keys import KeyMap
 from .overlays import CompareScreen
 from .place import Place
 from .reader import Reader
@@ -43,6 +44,7 @@ class Explorer(App[None], inherit_bindings=False):
         reader: the work beside the screen.
         root_words: the options of a command line that choose this store.
         explain: the lines of why a path is there, or not.
+        keymap: what keys do.
         stale: whether the root has changed since it was read.
     """
 
@@ -68,6 +70,7 @@ class Explorer(App[None], inherit_bindings=False):
         reopen: Callable[[], Store],
         explain: Explain,
         watch: Watch | None = None,
+        keymap: KeyMap | None = None,
     ) -> None:
         """Show a store, or something in it at once.
 
@@ -78,6 +81,7 @@ class Explorer(App[None], inherit_bindings=False):
             reopen: reads the store anew.
             explain: gives the lines of why a path is there, or not.
             watch: was told of what was read to open the store.
+            keymap: what keys do.
         """
         super().__init__(ansi_color=True)
         self.theme = "ansi-dark"
@@ -87,6 +91,7 @@ class Explorer(App[None], inherit_bindings=False):
         self._stack = stack
         self._reopen = reopen
         self._watch = watch
+        self.keymap = keymap or KeyMap()
         self.stale = False
         self.explain = explain
         self._root_screen = RootScreen(store)
@@ -154,10 +159,11 @@ def explore(
     reopen: Callable[[], Store],
     explain: Explain,
     watch: Watch,
+    keymap: KeyMap,
 ) -> None:
     """Run the browser until its user leaves it; the terminal is as before, however that ends."""
     only_ascii(on=lacks_utf8(os.environ))
-    app = Explorer(store, stack, root_words, reopen, explain, watch)
+    app = Explorer(store, stack, root_words, reopen, explain, watch, keymap)
     logger = logging.getLogger("layerfs")
     before = logger.propagate, logger.handlers[:]
     logger.handlers[:] = [logging.NullHandler()]  # a line on standard error would tear the screen

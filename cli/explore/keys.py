@@ -5,9 +5,12 @@ The screens, the help, the footer and docs/explore.md are made from it. Knows no
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-__all__ = ["KEYS", "PANES", "Key", "find", "footer", "in_pane", "markdown"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["KEYS", "PANES", "Key", "KeyMap", "markdown"]
 
 PANES = {
     "root": "lists of images, containers, layers, findings",
@@ -122,20 +125,25 @@ KEYS = (
 )  # fmt: skip
 
 
-def in_pane(pane: str) -> list[Key]:
-    """The rows of a pane."""
-    return [key for key in KEYS if pane in key.panes]
+class KeyMap:
+    """Some rows, by the panes and the keys that they are asked by."""
 
+    def __init__(self, rows: Sequence[Key] = KEYS) -> None:
+        """Of `rows`; of the table as it is without them."""
+        self._rows = rows
 
-def find(pane: str, pressed: str) -> Key | None:
-    """The row of what was pressed in a pane; None for a key without a meaning there."""
-    return next((key for key in in_pane(pane) if pressed in key.keys), None)
+    def in_pane(self, pane: str) -> list[Key]:
+        """The rows of a pane."""
+        return [key for key in self._rows if pane in key.panes]
 
+    def find(self, pane: str, pressed: str) -> Key | None:
+        """The row of what was pressed in a pane; None for a key without a meaning there."""
+        return next((key for key in self.in_pane(pane) if pressed in key.keys), None)
 
-def footer(pane: str) -> list[Key]:
-    """What the footer of a pane shows: at most seven, and always the last one, the help."""
-    shown = [key for key in in_pane(pane) if key.short]
-    return [*shown[:-1][:6], *shown[-1:]]
+    def footer(self, pane: str) -> list[Key]:
+        """What the footer of a pane shows: at most seven, and always the last one, the help."""
+        shown = [key for key in self.in_pane(pane) if key.short]
+        return [*shown[:-1][:6], *shown[-1:]]
 
 
 def markdown() -> str:

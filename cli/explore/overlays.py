@@ -29,9 +29,9 @@ __all__ = ["CompareScreen", "HelpScreen", "PickScreen", "WasteScreen"]
 class HelpRows:
     """The keys of a pane, and then the marks."""
 
-    def __init__(self, pane: str) -> None:
+    def __init__(self, keymap: keys.KeyMap, pane: str) -> None:
         """The keys of `pane`."""
-        self.keys = keys.in_pane(pane)
+        self.keys = keymap.in_pane(pane)
         marks = MARK_WORDS.items() if pane in ("tree", "compare") else ()
         self._lines = [(key.shown, key.does, "") for key in self.keys]
         self._lines += [(mark, f"mark: {words}", mark) for mark, words in marks]
@@ -58,7 +58,7 @@ class HelpScreen(Place):
         super().__init__()
         self._below = below
         self._of = below.pane
-        self._rows = HelpRows(below.pane)
+        self._rows = HelpRows(below.explorer.keymap, below.pane)
 
     def panes(self) -> Iterator[RowsView]:
         """One list."""

@@ -12,7 +12,6 @@ from textual.widgets import Input
 
 from ..escape import printable
 from ..messages import way_out
-from . import keys
 from .moves import Moves
 from .rowsview import Line, RowsView, Words
 from .spans import Span, cut_middle, visible
@@ -139,7 +138,7 @@ class Place(Moves, Screen[None], inherit_bindings=False):
         self.query_one("#tabs", Line).show(*spans)
 
     def _draw_keys(self, width: int) -> None:
-        shown = keys.footer(self.pane)
+        shown = self.explorer.keymap.footer(self.pane)
         while sum(len(key.shown.split()[0]) + len(key.short) + 3 for key in shown) > width and len(shown) > 1:
             del shown[-2]
         spans: list[Span] = []
@@ -213,7 +212,7 @@ class Place(Moves, Screen[None], inherit_bindings=False):
         event.stop()
         event.prevent_default()
         pressed = event.character if event.is_printable and event.key != "space" else event.key
-        row = keys.find(self.pane, pressed or event.key)
+        row = self.explorer.keymap.find(self.pane, pressed or event.key)
         self._message = ""
         if row is None:
             self.say(f"{printable(event.key)} is no key here; ? shows all")

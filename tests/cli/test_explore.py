@@ -201,10 +201,10 @@ def test_table_of_keys_is_that_of_the_page() -> None:
 @pytest.mark.parametrize("pane", keys.PANES)
 def test_no_key_means_two_things_in_a_pane(pane: str) -> None:
     """In a pane each key has one row, the footer at most seven, and help is always one of them."""
-    pressed = [name for key in keys.in_pane(pane) for name in key.keys]
+    pressed = [name for key in keys.KeyMap().in_pane(pane) for name in key.keys]
     assert len(pressed) == len(set(pressed))
-    assert len(keys.footer(pane)) <= 7
-    assert keys.footer(pane)[-1].action == "help"
+    assert len(keys.KeyMap().footer(pane)) <= 7
+    assert keys.KeyMap().footer(pane)[-1].action == "help"
 
 
 async def _open_pane(at: Browser, pane: str) -> None:
@@ -239,7 +239,7 @@ def test_every_key_in_every_pane(dataroot_path: Path, pane: str, size: tuple[int
         await _open_pane(at, pane)
         assert at.place.pane == pane
         place = at.place
-        for key in keys.in_pane(pane):
+        for key in keys.KeyMap().in_pane(pane):
             if key.action in leaving:
                 continue
             await at.press(key.keys[0])
@@ -265,9 +265,9 @@ def test_help_lists_the_keys_and_does_them(dataroot_path: Path) -> None:
 
     async def script(at: Browser) -> None:
         await at.press("?")
-        for key in keys.in_pane("layers"):
+        for key in keys.KeyMap().in_pane("layers"):
             assert key.does in at.text
-        at.place.view.move_to([key.action for key in keys.in_pane("layers")].index("waste"))
+        at.place.view.move_to([key.action for key in keys.KeyMap().in_pane("layers")].index("waste"))
         await at.press("enter")
         assert "demo:latest > waste" in at.lines[0]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,8 @@ from layerfs.tree.memory import Inode, MemoryLayer
 from layerfs.tree.union import UnionTree
 from layerfs_cli.explore import spans
 from layerfs_cli.explore.imagescreen import ImageScreen
+from layerfs_cli.explore.keyfile import BadKeyFile, key_file, keys_of_user
+from layerfs_cli.explore.keys import KEYS, KeyMap
 from layerfs_cli.explore.reader import Ticket
 from layerfs_cli.explore.seeking import BadNeedle, needle_of, seek
 from layerfs_cli.explore.watching import Watch
@@ -308,6 +311,53 @@ def test_first_glance_has_the_names(dataroot_path: Path) -> None:
                 assert all(kind in (kinds[child], 0) for child, kind in seen.items())
                 count += 1
     assert count > 40
+
+
+# -- keys of one's own -----------------------------------------------------------------------------
+
+
+def test_keys_of_ones_own(dataroot_path: Path, tmp_path: Path) -> None:
+    """A file gives an action other keys: these work, footer and help show them, the old ones do nothing."""
+    path = tmp_path / "layerfs/explore.toml"
+    path.parent.mkdir()
+    path.write_text('[keys]\nwaste = ["ctrl+x"]\ndown = ["down", "f6"]\n')
+    assert key_file({"XDG_CONFIG_HOME": str(tmp_path)}) == str(path)
+
+    async def script(at: Browser) -> None:
+        assert " Ctrl+X waste " in at.lines[-1]
+        await at.press("f6")
+        assert "as of layer 5" in at.lines[0]
+        await at.press("j")
+        assert "j is no key here" in at.text
+        await at.press("?")
+        assert " Down F6" in at.text
+        await at.press("escape", "ctrl+x")
+        assert "> waste" in at.lines[0]
+
+    browse(dataroot_path, "demo", script, (100, 60), keymap=KeyMap(keys_of_user(str(path))))
+    assert keys_of_user(str(tmp_path / "none.toml")) == KEYS
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[keys", "explore.toml"),
+        ("[keys]\nfly = ['x']", "fly: no action"),
+        ("[keys]\nquit = ['x']", "quit: no action that can be given keys"),
+        ("[keys]\nwaste = 'x'", "write a list of keys"),
+        ('[keys]\nwaste = ["\\u001b"]', "write a list of keys"),
+        ("[keys]\nwaste = []", "write a list of keys"),
+        ("[keys]\nwaste = ['j']", "j is a key of both down and waste"),
+        ("[colors]\nx = 1", "only a table [keys] is known"),
+    ],
+)
+def test_bad_key_file_is_told(tmp_path: Path, text: str, said: str) -> None:
+    """What a file of keys cannot say is told with the name of the file."""
+    path = tmp_path / "explore.toml"
+    path.write_text(text)
+    with pytest.raises(BadKeyFile, match=re.escape(said)) as told:
+        keys_of_user(str(path))
+    assert str(path) in str(told.value)
 
 
 def test_command_shown_is_the_line_that_prints_it(dataroot_path: Path) -> None:

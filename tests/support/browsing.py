@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from textual.pilot import Pilot
 
+    from layerfs_cli.explore.keys import KeyMap
     from layerfs_cli.explore.opening import Stack
     from layerfs_cli.explore.place import Place
     from layerfs_cli.explore.watching import Watch
@@ -112,6 +113,7 @@ def browse(
     size: tuple[int, int] = (80, 24),
     *,
     watch: Watch | None = None,
+    keymap: KeyMap | None = None,
 ) -> None:
     """Open a root, or something in it, and do what `script` does."""
 
@@ -126,6 +128,7 @@ def browse(
             lambda: open_store(str(root), Options()),
             functools.partial(explained, cli.make_context("layerfs", ["--root", str(root), "images"])),
             watch,
+            keymap,
         )
         async with app.run_test(size=size) as pilot:
             browser = Browser(app, pilot)
