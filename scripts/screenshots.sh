@@ -9,3 +9,8 @@ layerfs --root "$top/root/dataroot" report demo:1.0 --reproducible -o "$top/repo
 sed 's/<nav.*<\/nav>//; s/<section id="glance".*<section id="part-1"/<section id="part-1"/' "$top/report.html" >"$top/part.html"
 chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir="$top/profile" \
     --window-size=1100,1090 --screenshot=docs/report.png "file://$top/part.html" >"$top/log" 2>&1 || { cat "$top/log"; exit 1; }
+
+# and docs/explore.png: the browser on the same image
+python scripts/explore_picture.py "$top/root/dataroot" "$top/explore.svg"
+chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir="$top/profile" \
+    --window-size=1240,503 --screenshot=docs/explore.png "file://$top/explore.svg" >"$top/log" 2>&1 || { cat "$top/log"; exit 1; }

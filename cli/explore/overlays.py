@@ -47,7 +47,9 @@ class HelpRows:
     def row(self, index: int, width: int) -> Sequence[Span]:  # noqa: ARG002 - cut where drawn
         """One key."""
         shown, does, style = self._lines[index]
-        return (Span(f" {shown:<12}", style or "bold"), Span(does))
+        if style:
+            return (Span(" "), Span(shown, f"sign-{style}"), Span(" " * (12 - len(shown))), Span(does))
+        return (Span(f" {shown:<12}", "bold"), Span(does))
 
 
 class HelpScreen(Place):
@@ -203,7 +205,7 @@ class CompareRows:
             for node in (change.before, change.after)
         )
         path = name_text(change.path) + "/" * (change.node.is_dir and change.path != b"/")
-        return (Span(f"{mark} ", "bold"), Span(f"{sizes}  "), Span(cut_middle(path, width - 22), mark))
+        return (Span(mark, f"sign-{mark}"), Span(f" {sizes}  "), Span(cut_middle(path, width - 22), mark))
 
 
 class CompareScreen(Place):

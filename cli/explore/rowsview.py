@@ -132,7 +132,10 @@ class PlainBar(ScrollBarRender):
 class RowsView(ScrollView, can_focus=True, inherit_bindings=False):
     """The rows of a model, one of which the cursor is on."""
 
-    DEFAULT_CSS = "RowsView { overflow-x: hidden; overflow-y: auto; scrollbar-size-vertical: 1; }"
+    DEFAULT_CSS = """RowsView { overflow-x: hidden; overflow-y: auto; scrollbar-size-vertical: 1;
+        scrollbar-color: ansi_bright_black; scrollbar-color-hover: ansi_bright_black;
+        scrollbar-color-active: ansi_bright_black; scrollbar-background: ansi_default;
+        scrollbar-background-hover: ansi_default; scrollbar-background-active: ansi_default; }"""
 
     class Moved(Message):
         """The cursor is on another row."""

@@ -160,7 +160,8 @@ class TreeRows:
         chosen = "*" if (found.path, found.layer) in self.marked else " "
         spans = [
             Span(chosen, "marked"),
-            Span(f"{found.mark or ' '} ", found.mark if found.mark == "!" else "bold"),
+            Span(found.mark or " ", f"sign-{found.mark}"),
+            Span(" "),
         ]
         if self._has_modes(width):
             spans.append(Span(f"{mode_text(about.mode) if found.seen else '…':<10} "))
@@ -202,7 +203,9 @@ class TreeRows:
     def _style(found: Found) -> str:
         if found.node.refusal:
             return "!"
-        return found.mark or ("directory" if found.node.is_dir else "")
+        if found.gone:
+            return found.mark
+        return "directory" if found.node.is_dir else ""
 
 
 def _tail(found: Found) -> str:
