@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["Running", "children_of", "hear_signals", "readable"]
+__all__ = ["Running", "children_of", "hear_signals", "is_readable"]
 
 
 class Running(subprocess.Popen[bytes]):
@@ -35,18 +35,15 @@ def children_of(pid: int) -> list[int]:
     return [int(child) for child in text.split()]
 
 
-def readable(descriptor: int, seconds: float | None = None) -> bool:
-    """Wait until there is something to read, or nothing more; False where it took longer than `seconds`.
-
-    Stores that tests open keep descriptors for later, and select(2) takes no number above 1023.
-    """
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(None if seconds is None else seconds * 1000))
-
-
 def hear_signals() -> None:
     """Undo what a shell does to its background jobs, and nohup: what we start inherits it."""
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+
+def is_readable(descriptor: int, seconds: float | None = None) -> bool:
+    """Wait until a descriptor can be read, or so long; unlike `select.select`, also one above 1023."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(None if seconds is None else seconds * 1000))
