@@ -256,9 +256,9 @@ def _graphroot_names(path: Path, count: int) -> None:
     for name in nothing:
         other = builder.image([f"localhost/other-{name}:1", f"{name}?"], base, comment=name)
         builder.big_data(builder.images[0], f"signature-{name}", b"")
-        builder.container(f"box-{name}", other, base, **nothing)
+        builder.container(f"box-{name}", other, base)
         builder.own_layer(f"left-{name}", base)
-    builder.container("box", image, top)
+    builder.container("box", image, top, **nothing)
     builder.finish()
 
 
