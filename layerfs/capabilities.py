@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from layerfs.formats.buildkit import BuildKitRecord
+    from layerfs.formats.logrecords import LogForm
+    from layerfs.hostdir import HostDir
     from layerfs.ids import BlobDigest, ChainID, ContainerID, DiffID, ImageID
     from layerfs.layernames import ID
     from layerfs.layertar import LayerTar
-    from layerfs.model import Diagnosis, Finding, Image, Layer
+    from layerfs.model import Container, Diagnosis, Finding, Image, Layer
     from layerfs.steps import Walk
     from layerfs.store import Store
 
@@ -26,6 +28,7 @@ __all__ = [
     "CacheRecord",
     "Check",
     "Checkable",
+    "ContainerLog",
     "Diagnosable",
     "DoctorOptions",
     "DoctorReport",
@@ -33,6 +36,8 @@ __all__ = [
     "Holding",
     "Keeping",
     "LayerBlob",
+    "LogPart",
+    "Logging",
     "Pinned",
     "Progress",
     "Recorded",
@@ -75,6 +80,53 @@ class Ancestral(Protocol):
 
     def history_ids(self, image: Image) -> Sequence[ImageID | None]:
         """The image of each step of an image's history, newest first; None for a step of none."""
+
+
+# -- what containers wrote -----------------------------------------------------------------------
+
+
+class LogPart(NamedTuple):
+    """A file of a log; the engine begins a new one when it has a certain size.
+
+    Attributes:
+        name: its path, for messages.
+        open: gives a descriptor of it, always of the same file; raises `CorruptStore`, or `HostExhausted`.
+    """
+
+    name: str
+    open: Callable[[], int]
+
+
+class ContainerLog(NamedTuple):
+    """The log of a container.
+
+    Attributes:
+        form: how its files are written.
+        parts: its files, the oldest first; none where it wrote nothing.
+    """
+
+    form: LogForm
+    parts: tuple[LogPart, ...]
+
+
+@runtime_checkable
+class Logging(Protocol):
+    """A store whose engine keeps what its containers wrote to standard output and standard error."""
+
+    def log(self, container: Container, host: HostDir | None) -> ContainerLog:
+        """The log of a container, from where this kind of store keeps it; what is missing is reported.
+
+        No path that the engine wrote down is followed in the file system of this host.
+
+        Args:
+            container: whose.
+            host: the file system of the host on which the engine ran, for logs that lie outside of the store;
+                None where that is not at hand.
+
+        Raises:
+            LogElsewhere: it is not in a file of the store, or not looked for.
+            CorruptStore: its directory cannot be read.
+        """
 
 
 # -- who needs what, and what it takes -----------------------------------------------------------
