@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from typing import TYPE_CHECKING
@@ -31,7 +32,7 @@ def _moment(_context: click.Context, parameter: click.Parameter, text: str | Non
     """The time of `--since` or `--until`, in ns since the epoch."""
     if text is None or (when := point_in_time(text, time.time_ns())) is not None:
         return None if text is None else when
-    message = f"{text!r}: expected a duration such as 24h, a date or time such as 2026-11-21T04:00, or seconds"
+    message = f"{text!r}: expected a duration as 24h, a date or time as 2026-11-21T04:00, or seconds"
     raise click.BadParameter(message, param=parameter)
 
 
@@ -126,7 +127,7 @@ def command(
         container = store.names.container(name)
         log = source.log(container, host)
         rows = _rows(store, container, log, window)
-        text = LogText(timestamps, details, log.form.continues)
+        text = LogText(timestamps, details, continues=log.form.continues)
     else:
         logs = list(_logs(store, source, host))
         rows = _merged(store, logs, window, whole=form == DEFAULT_FORMAT)
@@ -187,10 +188,9 @@ def _merged(
     """The records of several logs by time; `whole` puts the parts of lines together."""
     from layerfs.analysis.store.logs import log_records, merged, whole_lines
 
-    by_id = {container.id: container for container, _ in logs}
-    records = {container.id: log_records(log, window, store.report) for container, log in logs}
-    found = {own: whole_lines(of_one) for own, of_one in records.items()} if whole else records
-    return (LogRow(by_id[own], record) for own, record in merged(found))
+    records = [(container, log_records(log, window, store.report)) for container, log in logs]
+    found = [(container, whole_lines(of_one)) for container, of_one in records] if whole else records
+    return itertools.starmap(LogRow, merged(found))
 
 
 def _prefixes(containers: Iterable[Container]) -> dict[str, bytes]:

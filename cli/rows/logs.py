@@ -1,6 +1,7 @@
 """The rows of `layerfs logs`, and its text, as `docker logs` writes it.
 
-Sources: moby `daemon/logs.go`, `api/server/httputils/write_log_stream.go`; docker/cli `cli/command/container/logs.go`.
+Sources: moby `daemon/logs.go`, `api/server/httputils/write_log_stream.go`;
+docker/cli `cli/command/container/logs.go`.
 """
 
 from __future__ import annotations
@@ -51,12 +52,13 @@ class LogText(NamedTuple):
 
     def of(self, row: LogRow, *, begins: bool) -> bytes:
         """The text; `begins` tells whether the part before ended its line."""
-        prefix = self.prefixes.get(row.container.id, b"")
         if self.continues and not begins:
-            return prefix + row.record.text
+            return row.record.text
+        prefix = self.prefixes.get(row.container.id, b"")
         time = _time(row.record) + b" " if self.timestamps else b""
         details = _details(row.record.attributes) + b" " if self.details else b""
-        return b"".join((prefix, time, details, row.record.text))
+        text = row.record.text
+        return b"".join((prefix, time, details, text, b"\n" if prefix and not text.endswith(b"\n") else b""))
 
 
 def write_rows(rows: Iterable[LogRow], text: LogText) -> None:

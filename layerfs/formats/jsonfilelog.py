@@ -24,9 +24,12 @@ def parse_json_line(line: bytes) -> LogRecord:
         document = load_object(line.decode(errors="replace").encode())
     stream = text(document, "stream")
     if stream not in _STREAMS:
-        raise FormatError("no record of a log", expected="the stream stdout or stderr", found=ascii(stream[:60]))
+        raise FormatError(
+            "no record of a log", expected="the stream stdout or stderr", found=ascii(stream[:60])
+        )
     attributes = mapping(document, "attrs")
-    record = LogRecord(time_ns(document, "time"), stream, text(document, "log").encode(errors="replace"))
+    written = text(document, "log").encode(errors="replace")
+    record = LogRecord(time_ns(document, "time"), stream, written, written.endswith(b"\n"))
     return record._replace(attributes=texts_by_name(attributes)) if attributes else record
 
 

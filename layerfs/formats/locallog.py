@@ -52,7 +52,7 @@ class _Window:
         self.offset += size
 
     def skip_to_beginning(self) -> int:
-        """Go on where a record seems to begin, or at the end; how many bytes were passed over, at least one."""
+        """Go on where a record seems to begin, or at the end; the bytes passed over, at least one."""
         passed = 1
         self.drop(1)
         while passed <= PASSED_OVER:
@@ -69,7 +69,7 @@ class _Window:
 
 
 def cut_entries(pieces: Iterable[bytes], offset: int = 0) -> Iterator[Frame]:
-    """The messages of a file; where the sizes around one do not agree, what follows is searched for the next."""
+    """The messages of a file; behind one whose two sizes differ the next is searched for."""
     window = _Window(pieces, offset)
     while head := window.peek(_SIZE.size):
         begin = window.offset
@@ -113,8 +113,11 @@ def parse_entry(content: bytes) -> LogRecord:
         elif number == _METADATA and isinstance(value, bytes):
             is_last = any(part == _LAST and said for part, said in _fields(value))
     if stream not in ("stdout", "stderr"):
-        raise FormatError("no record of a log", expected="the stream stdout or stderr", found=ascii(stream[:60]))
-    return LogRecord(time, stream, line if is_partial and not is_last else line + b"\n")
+        raise FormatError(
+            "no record of a log", expected="the stream stdout or stderr", found=ascii(stream[:60])
+        )
+    # the engine's client leaves out the line feed behind the last part of a line too
+    return LogRecord(time, stream, line if is_partial else line + b"\n", not is_partial or is_last)
 
 
 def _fields(content: bytes) -> Iterator[tuple[int, int | bytes]]:

@@ -1,7 +1,7 @@
 """What all forms of container logs have in common: their records, cut out of bytes that nobody may trust.
 
-A form cuts the bytes of a file into `Frame`s, and reads a record out of one. Cutting goes on behind damage, and
-takes a bounded memory: a record that does not end is passed over.
+A form cuts the bytes of a file into `Frame`s, and reads a record out of one. Cutting goes on behind damage,
+and takes a bounded memory: a record that does not end is passed over.
 """
 
 from __future__ import annotations
@@ -12,10 +12,18 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-__all__ = ["LINE_LIMIT", "PASSED_OVER", "Frame", "LogForm", "LogRecord", "cut_lines", "start_of_last_lines"]
+__all__ = [
+    "LINE_LIMIT",
+    "PASSED_OVER",
+    "Frame",
+    "LogForm",
+    "LogRecord",
+    "cut_lines",
+    "start_of_last_lines",
+]
 
 LINE_LIMIT = 16 << 20
-"""The most bytes of a record. Engines write at most 16 KiB of text in one; old ones wrote lines as they came."""
+"""The most bytes of a record. Engines write at most 16 KiB of text in one; old ones any line as it came."""
 
 PASSED_OVER = 256 << 20
 """The most bytes of one record that are passed over to find the next: behind that a file is not read on."""
@@ -30,7 +38,8 @@ class LogRecord(NamedTuple):
     Attributes:
         time_ns: when, in ns since the epoch; None where nothing tells.
         stream: `stdout` or `stderr`.
-        text: what it wrote, with the line feed where the line ends.
+        text: what it wrote, as the engine's client shows it: with a line feed where the line ends.
+        ends: whether the line ends here.
         attributes: what the engine was told to note with each line.
         zone: in how many seconds east of UTC the time was written.
     """
@@ -38,13 +47,9 @@ class LogRecord(NamedTuple):
     time_ns: int | None
     stream: str
     text: bytes
+    ends: bool = True
     attributes: Mapping[str, str] = _NO_ATTRIBUTES
     zone: int = 0
-
-    @property
-    def ends(self) -> bool:
-        """Whether the line ends here."""
-        return self.text.endswith(b"\n")
 
 
 class Frame(NamedTuple):
@@ -69,8 +74,8 @@ class LogForm(NamedTuple):
     Attributes:
         cut: the frames of a file, from its bytes in pieces and the offset of the first of them.
         parse: the record of a frame; raises `FormatError`.
-        start_of_last: where the last N frames of a file begin, and how many there are, from a function that reads
-            at an offset, and the file's size; None where only reading it from its beginning tells.
+        start_of_last: where the last N frames of a file begin, and how many there are, from a function that
+            reads at an offset, and the file's size; None where only reading it from its beginning tells.
         continues: whether a line that was written in parts has its time, for the engine's client, only once.
     """
 

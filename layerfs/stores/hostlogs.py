@@ -1,6 +1,7 @@
 """Logs that an engine keeps outside of its store, at paths of its own host that it wrote down.
 
-Such a path is never followed as it is: it is looked for beneath the file system of that host, where this is given.
+Such a path is never followed as it is: it is looked for beneath the file system of that host, where this
+is given.
 
 Sources: Kubernetes kubelet `kuberuntime/helpers.go` (BuildContainerLogsDirectory, `/var/log/pods`).
 """

@@ -1,4 +1,4 @@
-"""What containers wrote, from the files of their logs: as their engine's client shows it, and of several by time.
+"""What containers wrote, from the files of their logs: of one container, or of several by time.
 
 Memory is flat: a file is read in pieces, and of a packed one no more is unpacked at a time.
 """
@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from typing import TYPE_CHECKING, NamedTuple
+import operator
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from layerfs.damage import attempt
 from layerfs.errors import MalformedFile, reason
@@ -16,13 +17,15 @@ from layerfs.formats.errors import FormatError
 from layerfs.tree.pooledfile import PooledFile, shared_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from layerfs.capabilities import ContainerLog, LogPart
     from layerfs.errors import CorruptStore
     from layerfs.formats.logrecords import Frame, LogForm, LogRecord
 
 __all__ = ["LogWindow", "log_records", "merged", "whole_lines"]
+
+Of = TypeVar("Of")
 
 _PIECE = 1 << 18
 _MOST_TOLD = 10
@@ -95,7 +98,9 @@ class _Part:
             if not quiet:
                 self._report(error)
 
-    def _tell(self, frame: Frame, problem: str, expected: str | None = None, found: str | None = None) -> None:
+    def _tell(
+        self, frame: Frame, problem: str, expected: str | None = None, found: str | None = None
+    ) -> None:
         """Report a place that cannot be read; after some of them, only how many there are."""
         if self._told == _MOST_TOLD:
             self._kept_quiet += 1
@@ -159,32 +164,30 @@ def _last(parts: list[_Part], number: int) -> Iterator[LogRecord]:
 
 
 def whole_lines(records: Iterable[LogRecord]) -> Iterator[LogRecord]:
-    """Records with the parts of each line put together, as far as a line is no longer than a mebibyte.
+    """The records of one log, the parts of each line put together: a mebibyte of them at most.
 
-    The time is that of its first part. Each ends in a line feed.
+    The time is that of the first part.
     """
     begun: dict[str, LogRecord] = {}
     for record in records:
         before = begun.pop(record.stream, None)
-        joined = before._replace(text=before.text + record.text) if before else record
-        if joined.ends:
+        joined = before._replace(text=before.text + record.text, ends=record.ends) if before else record
+        if joined.ends or len(joined.text) > _LONGEST_JOINED:
             yield joined
-        elif len(joined.text) > _LONGEST_JOINED:
-            yield joined._replace(text=joined.text + b"\n")
         else:
             begun[record.stream] = joined
-    yield from (record._replace(text=record.text + b"\n") for record in begun.values())
+    yield from begun.values()
 
 
-def merged(logs: Mapping[str, Iterable[LogRecord]]) -> Iterator[tuple[str, LogRecord]]:
-    """The records of several logs by their times, with the key of each; those of one log keep their order."""
+def merged(logs: Sequence[tuple[Of, Iterable[LogRecord]]]) -> Iterator[tuple[Of, LogRecord]]:
+    """The records of several logs by time, with what each log is of; those of one keep their order."""
 
-    def keyed(key: str, records: Iterable[LogRecord]) -> Iterator[tuple[int, str, LogRecord]]:
+    def keyed(place: int, records: Iterable[LogRecord]) -> Iterator[tuple[int, int, LogRecord]]:
         latest = 0
         for record in records:
             latest = max(latest, record.time_ns or 0)  # a clock that was put back, or no time at all
-            yield latest, key, record
+            yield latest, place, record
 
-    streams = [keyed(key, records) for key, records in logs.items()]
-    for _, key, record in heapq.merge(*streams, key=lambda item: item[:2]):
-        yield key, record
+    streams = [keyed(place, records) for place, (_, records) in enumerate(logs)]
+    for _, place, record in heapq.merge(*streams, key=operator.itemgetter(0, 1)):
+        yield logs[place][0], record

@@ -1,4 +1,4 @@
-"""Where the logs of containerd's containers are: none in its root, but on its host, by who made the container.
+"""Where the logs of containerd's containers are: not in its root, but elsewhere on its host.
 
 Sources: containerd `internal/cri/server/container_create.go` (LogPath); nerdctl `pkg/labels/labels.go`,
 `pkg/logging/json_logger.go`.

@@ -12,7 +12,7 @@ from layerfs.capabilities import ContainerLog
 from layerfs.errors import LogElsewhere, MissingFile
 from layerfs.formats.errors import FormatError
 from layerfs.formats.jsontext import text
-from layerfs.formats.k8slog import K8S_FILE
+from layerfs.formats.k8slog import K8S_FILE, PODMAN
 from layerfs.stores.hostlogs import host_log
 from layerfs.stores.logfiles import log_parts
 
@@ -54,14 +54,14 @@ def podman_log(
     """
     own = f"{directory}/userdata/ctr.log"
     if parts := log_parts(root, own):
-        return ContainerLog(K8S_FILE, parts)
+        return ContainerLog(PODMAN, parts)
     if (driver := _driver(noted)) in _ELSEWHERE:
         raise LogElsewhere(f"container {container.name}: its log is {_ELSEWHERE[driver]}")
     if noted and noted.log_path and not noted.log_path.endswith(f"/{own}"):
-        return host_log(host, container, noted.log_path, K8S_FILE, report)
+        return host_log(host, container, noted.log_path, PODMAN, report)
     if container.config and container.config.state.started_ns:
         report(MissingFile(root.name_of(own), f"the log of container {container.name} is missing"))
-    return ContainerLog(K8S_FILE, ())
+    return ContainerLog(PODMAN, ())
 
 
 def crio_log(

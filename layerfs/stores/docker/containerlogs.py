@@ -64,8 +64,8 @@ def docker_log(
         return ContainerLog(JSON_FILE, ())
     if driver and driver not in _FILES:
         raise LogElsewhere(
-            f"container {container.name}: its log driver is {driver}, which sends what it writes elsewhere, and "
-            "there is no copy in the data root"
+            f"container {container.name}: its log driver is {driver}, which sends what it writes "
+            "elsewhere, and there is no copy in the data root"
         )
     file = _FILES[driver or _JSON_FILE]
     name = root.name_of(f"{folder}/{file.path.format(container.id)}")
