@@ -16,7 +16,7 @@ __all__ = ["json_text", "printable", "printable_lines", "terminal_text"]
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _COLOUR = r"(?:0?[0-7]|0?9|2[0-9]|[349][0-79]|10[0-7]|[34]8;(?:0?5;\d{1,3}|0?2(?:;\d{1,3}){3}))"
 _KEPT = re.compile(rf"(\x1b\[(?:{_COLOUR}(?:;{_COLOUR})*)?m|\r?\n)")
-"""Sequences that choose colours and weights (ECMA-48, SGR), but not 8, which hides text; and ends of lines."""
+"""Sequences that choose colours and weights (SGR), but not 8, which hides text; and ends of lines."""
 
 
 def printable(text: str) -> str:

@@ -12,8 +12,8 @@ from layerfs.errors import NotInThisKind
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
+    from layerfs.containerlog import ContainerLog
     from layerfs.formats.buildkit import BuildKitRecord
-    from layerfs.formats.logrecords import LogForm
     from layerfs.hostdir import HostDir
     from layerfs.ids import BlobDigest, ChainID, ContainerID, DiffID, ImageID
     from layerfs.layernames import ID
@@ -28,7 +28,6 @@ __all__ = [
     "CacheRecord",
     "Check",
     "Checkable",
-    "ContainerLog",
     "Diagnosable",
     "DoctorOptions",
     "DoctorReport",
@@ -36,7 +35,6 @@ __all__ = [
     "Holding",
     "Keeping",
     "LayerBlob",
-    "LogPart",
     "Logging",
     "Pinned",
     "Progress",
@@ -83,30 +81,6 @@ class Ancestral(Protocol):
 
 
 # -- what containers wrote -----------------------------------------------------------------------
-
-
-class LogPart(NamedTuple):
-    """A file of a log; the engine begins a new one when it has a certain size.
-
-    Attributes:
-        name: its path, for messages.
-        open: gives a descriptor of it, always of the same file; raises `CorruptStore`, or `HostExhausted`.
-    """
-
-    name: str
-    open: Callable[[], int]
-
-
-class ContainerLog(NamedTuple):
-    """The log of a container.
-
-    Attributes:
-        form: how its files are written.
-        parts: its files, the oldest first; none where it wrote nothing.
-    """
-
-    form: LogForm
-    parts: tuple[LogPart, ...]
 
 
 @runtime_checkable

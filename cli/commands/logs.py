@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from layerfs.analysis.store.logs import LogWindow
-    from layerfs.capabilities import ContainerLog, Logging
+    from layerfs.capabilities import Logging
+    from layerfs.containerlog import ContainerLog
     from layerfs.hostdir import HostDir
     from layerfs.model import Container
     from layerfs.store import Store
@@ -32,7 +33,7 @@ def _moment(_context: click.Context, parameter: click.Parameter, text: str | Non
     """The time of `--since` or `--until`, in ns since the epoch."""
     if text is None or (when := point_in_time(text, time.time_ns())) is not None:
         return None if text is None else when
-    message = f"{text!r}: expected a duration as 24h, a date or time as 2026-11-21T04:00, or seconds"
+    message = f"{text!r}: expected a duration as 24h, a time as 2026-11-21T04:00, or seconds"
     raise click.BadParameter(message, param=parameter)
 
 
@@ -61,8 +62,8 @@ def _refuse_follow(_context: click.Context, _parameter: click.Parameter, typed: 
     "--since",
     metavar="TIME",
     callback=_moment,
-    help="Show lines from TIME on: a date or time, local if it has no zone; a duration before now, as 24h; or "
-    "seconds since 1970.",
+    help="Show lines from TIME on: a date or time, local if it has no zone; a duration before now, as 24h; "
+    "or seconds since 1970.",
 )
 @click.option("--until", metavar="TIME", callback=_moment, help="Show lines up to TIME.")
 @click.option(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layerfs.capabilities import ContainerLog
+from layerfs.containerlog import ContainerLog
 from layerfs.errors import LogElsewhere, MissingFile
 from layerfs.stores.logfiles import log_parts
 

@@ -12,7 +12,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from layerfs.capabilities import LogPart
+from layerfs.containerlog import LogPart
 from layerfs.errors import MalformedFile
 from layerfs.stores.files import explain
 

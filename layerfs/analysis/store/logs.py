@@ -19,7 +19,7 @@ from layerfs.tree.pooledfile import PooledFile, shared_files
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from layerfs.capabilities import ContainerLog, LogPart
+    from layerfs.containerlog import ContainerLog, LogPart
     from layerfs.errors import CorruptStore
     from layerfs.formats.logrecords import Frame, LogForm, LogRecord
 

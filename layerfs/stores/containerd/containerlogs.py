@@ -16,7 +16,7 @@ from layerfs.stores.hostlogs import host_log
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from layerfs.capabilities import ContainerLog
+    from layerfs.containerlog import ContainerLog
     from layerfs.errors import CorruptStore
     from layerfs.hostdir import HostDir
     from layerfs.model import Container

@@ -15,7 +15,7 @@ from layerfs.stores.containerd.storedlayers import StoredLayers
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from layerfs.capabilities import ContainerLog
+    from layerfs.containerlog import ContainerLog
     from layerfs.formats.jsontext import Json
     from layerfs.hostdir import HostDir
     from layerfs.ids import ContainerID

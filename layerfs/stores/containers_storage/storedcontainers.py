@@ -16,7 +16,7 @@ from layerfs.stores.containers_storage.storedimages import StoredImages
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from layerfs.capabilities import ContainerLog
+    from layerfs.containerlog import ContainerLog
     from layerfs.formats.graphroot import LayerRecordText
     from layerfs.formats.jsontext import Json
     from layerfs.hostdir import HostDir

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from layerfs.capabilities import ContainerLog
+from layerfs.containerlog import ContainerLog
 from layerfs.errors import LogElsewhere, MissingFile
 from layerfs.formats.errors import FormatError
 from layerfs.formats.jsonfilelog import JSON_FILE

@@ -17,7 +17,7 @@ from layerfs.stores.docker.storedlayers import StoredLayers
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from layerfs.capabilities import ContainerLog
+    from layerfs.containerlog import ContainerLog
     from layerfs.formats.containerconfig import ContainerConfig
     from layerfs.hostdir import HostDir
     from layerfs.model import Container
