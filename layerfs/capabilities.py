@@ -90,16 +90,12 @@ class Logging(Protocol):
     def log(self, container: Container, host: HostDir | None) -> ContainerLog:
         """The log of a container, from where this kind of store keeps it; what is missing is reported.
 
-        No path that the engine wrote down is followed in the file system of this host.
-
         Args:
             container: whose.
-            host: the file system of the host on which the engine ran, for logs that lie outside of the store;
-                None where that is not at hand.
+            host: the file system of the engine's host, beneath which paths that it wrote down are looked for;
+                None where that is not at hand. They are never followed on this host.
 
-        Raises:
-            LogElsewhere: it is not in a file of the store, or not looked for.
-            CorruptStore: its directory cannot be read.
+        Raises: LogElsewhere: it is in no file of the store. CorruptStore: its directory cannot be read.
         """
 
 

@@ -25,7 +25,7 @@ __all__ = [
 LINE_LIMIT = 16 << 20
 """The most bytes of a record. Engines write at most 16 KiB of text in one; old ones any line as it came."""
 
-PASSED_OVER = 256 << 20
+PASSED_OVER = 64 << 20
 """The most bytes of one record that are passed over to find the next: behind that a file is not read on."""
 
 _BLOCK = 1 << 18
