@@ -45,7 +45,8 @@ def _local(number: int, stream: str, text: bytes) -> bytes:
     while time >= 0x80:
         varint.append(time & 0x7F | 0x80)
         time >>= 7
-    message = _field(1, stream.encode()) + b"\x10" + bytes((*varint, time)) + _field(3, text.removesuffix(b"\n"))
+    message = _field(1, stream.encode()) + b"\x10" + bytes((*varint, time))
+    message += _field(3, text.removesuffix(b"\n"))
     message += b"" if text.endswith(b"\n") else b"\x20\x01"
     size = struct.pack(">I", len(message))
     return size + message + size
