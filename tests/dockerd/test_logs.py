@@ -76,9 +76,9 @@ def ended(dataroot_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Ende
             lines = layerfs(engine.root, "logs", "-t", name).stdout.splitlines() or ["0"]
             first, last = (line.split(" ")[0] for line in (lines[len(lines) // 4], lines[-1]))
             times[name] = first, last
-            for options in OPTIONS:
-                words = options.format("", first, last).split()
-                said[name, options] = _docker(engine, "logs", *words, name)
+            for option in OPTIONS:
+                asked = option.format("", first, last).split()
+                said[name, option] = _docker(engine, "logs", *asked, name)
     return Ended(engine.root, said, times)
 
 

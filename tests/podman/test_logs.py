@@ -42,9 +42,7 @@ def engine(made: Callable[[str], Podman]) -> Iterator[Podman]:
     podman("rm", "--force", *CONTAINERS, "new")
 
 
-@pytest.mark.parametrize(
-    "options", ["", "-t", "--tail 1", "--tail 0", "-t --tail 1", "--since 24h"]
-)
+@pytest.mark.parametrize("options", ["", "-t", "--tail 1", "--tail 0", "-t --tail 1", "--since 24h"])
 def test_logs_are_those_of_podman(engine: Podman, options: str) -> None:
     """Standard output and standard error, as Podman writes them."""
     for name in ("k8s", "json", "tty", "small", "new"):
