@@ -40,8 +40,8 @@ CONTAINERS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "none": (("--log-driver", "none"), SAYS),
 }
 OPTIONS = (
-    "", "-t", "--details", "-t --details", "-n 2", "--tail 0", "-n 25", "--tail -1 -t",
-    "--since {1}", "--until {1}", "--since {1} --until {2} -t", "-n 3 --since {1}", "--since 24h", "--until 1h",
+    "", "-t --details", "--tail 0", "-n 25", "--tail -1 -t",
+    "--until {1}", "--since {1} --until {2} -t", "-n 3 --since {1}", "--since 24h",
 )  # fmt: skip
 
 
