@@ -8,11 +8,15 @@ does, and so cannot be undone. JSON loses nothing.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
-__all__ = ["json_text", "printable", "printable_lines"]
+__all__ = ["json_text", "printable", "printable_lines", "terminal_text"]
 
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_COLOUR = r"(?:0?[0-7]|0?9|2[0-9]|[349][0-79]|10[0-7]|[34]8;(?:0?5;\d{1,3}|0?2(?:;\d{1,3}){3}))"
+_KEPT = re.compile(rf"(\x1b\[(?:{_COLOUR}(?:;{_COLOUR})*)?m|\r?\n)")
+"""Sequences that choose colours and weights (SGR), but not 8, which hides text; and ends of lines."""
 
 
 def printable(text: str) -> str:
@@ -29,6 +33,14 @@ def printable_lines(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char in "\n\t" else _visible(char) for char in text)
+
+
+def terminal_text(text: str) -> str:
+    """As `printable_lines`, but colours stay, and so do carriage returns at the end of a line."""
+    if text.isprintable():
+        return text
+    pieces = _KEPT.split(text)  # every second one is kept
+    return "".join(piece if place % 2 else printable_lines(piece) for place, piece in enumerate(pieces))
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:

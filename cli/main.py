@@ -46,6 +46,7 @@ COMMANDS = {
     "chain-id": "Compute the chain ID of an image's layers, or of diff IDs given base first",
     "inspect": "Show all that is known of images, containers and layers, as `docker inspect` does",
     "containers": "List containers, newest first, as `docker ps --all` does",
+    "logs": "Show what containers wrote to standard output and standard error, as `docker logs` does",
     "du": "Show the disk space that images and layers take, share, and would free if removed",
     "mount": "Mount an image, container or layer read-only on a directory, or list what is mounted",
     "umount": "Unmount what `layerfs mount` mounted, also if its server has died",

@@ -29,6 +29,7 @@ GROUPS: Mapping[str, Mapping[str, Sequence[str]]] = {
         "list": ("containers",),
         "ps": ("containers",),
         "inspect": ("inspect", "--type", "container"),
+        "logs": ("logs",),
     },
     "system": {"df": ("system-df",)},
 }
@@ -69,7 +70,6 @@ INSTEAD: Mapping[str, str] = {
 """For some of those, what can be done here."""
 
 ABSENT: Mapping[str, str] = {
-    "logs": "what a container wrote is no part of its tree: it lies in containers/ID/ID-json.log of the root",
     "info": "`layerfs stores` lists stores, `layerfs system df` what is in one",
     "network": "networks are no part of the store",
     "stats": "nothing runs here; `layerfs containers --size` shows sizes",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from layerfs.subject import Subject
 
 __all__ = [
+    "complete_containers",
     "complete_images",
     "complete_names",
     "container_names",
@@ -136,6 +137,14 @@ def complete_images(context: click.Context, _parameter: click.Parameter, typed: 
         return _complete_carried(context, typed)
     found = _items(typed, silently(context, image_names), silently(context, _image_ids, typed))
     return [*found, *_transports(typed)]
+
+
+def complete_containers(
+    context: click.Context, _parameter: click.Parameter, typed: str
+) -> list[CompletionItem]:
+    """Names and IDs of containers that begin as typed."""
+    names = [*silently(context, container_names), *(silently(context, _container_aliases) if typed else ())]
+    return _items(typed, names, silently(context, _container_ids, typed))
 
 
 def complete_names(context: click.Context, _parameter: click.Parameter, typed: str) -> list[CompletionItem]:

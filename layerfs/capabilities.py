@@ -12,11 +12,13 @@ from layerfs.errors import NotInThisKind
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
+    from layerfs.containerlog import ContainerLog
     from layerfs.formats.buildkit import BuildKitRecord
+    from layerfs.hostdir import HostDir
     from layerfs.ids import BlobDigest, ChainID, ContainerID, DiffID, ImageID
     from layerfs.layernames import ID
     from layerfs.layertar import LayerTar
-    from layerfs.model import Diagnosis, Finding, Image, Layer
+    from layerfs.model import Container, Diagnosis, Finding, Image, Layer
     from layerfs.steps import Walk
     from layerfs.store import Store
 
@@ -33,6 +35,7 @@ __all__ = [
     "Holding",
     "Keeping",
     "LayerBlob",
+    "Logging",
     "Pinned",
     "Progress",
     "Recorded",
@@ -75,6 +78,25 @@ class Ancestral(Protocol):
 
     def history_ids(self, image: Image) -> Sequence[ImageID | None]:
         """The image of each step of an image's history, newest first; None for a step of none."""
+
+
+# -- what containers wrote -----------------------------------------------------------------------
+
+
+@runtime_checkable
+class Logging(Protocol):
+    """A store whose engine keeps what its containers wrote to standard output and standard error."""
+
+    def log(self, container: Container, host: HostDir | None) -> ContainerLog:
+        """The log of a container, from where this kind of store keeps it; what is missing is reported.
+
+        Args:
+            container: whose.
+            host: the file system of the engine's host, beneath which paths that it wrote down are looked for;
+                None where that is not at hand. They are never followed on this host.
+
+        Raises: LogElsewhere: it is in no file of the store. CorruptStore: its directory cannot be read.
+        """
 
 
 # -- who needs what, and what it takes -----------------------------------------------------------

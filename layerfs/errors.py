@@ -2,7 +2,7 @@
 
     LayerfsError
     ├── DataRootError            the directory cannot serve as a data root
-    │   ├── NotADataRoot (NoStoreHere) · NotAnArchive · NotInThisKind
+    │   ├── NotADataRoot (NoStoreHere) · NotAnArchive · NotInThisKind · LogElsewhere
     │   ├── StoreGone            image/overlay2 or overlay2 is not there, and nothing else answers
     │   │   └── NameLost         a name that only what is gone could tell; also a LookupFailed
     │   ├── UnsupportedStorageDriver · ContainerdMissing
@@ -49,6 +49,7 @@ __all__ = [
     "IsADirectory",
     "LayerNotFound",
     "LayerfsError",
+    "LogElsewhere",
     "LookupFailed",
     "MalformedFile",
     "MissingFile",
@@ -165,6 +166,10 @@ class NotInThisKind(DataRootError):
     def __init__(self, path: str, noun: str, problem: str) -> None:
         """Say of the store at `path`, which is a `noun` ("an archive"), why it cannot answer."""
         super().__init__(f"{path}: {noun}: {problem}")
+
+
+class LogElsewhere(DataRootError):
+    """What a container wrote is not in the store: its engine sends it elsewhere, or keeps none of it."""
 
 
 class StoreGone(DataRootError):

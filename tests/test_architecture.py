@@ -29,7 +29,7 @@ FLOORS = (
     ("layerfs.boltfile", "layerfs.pool", "layerfs.sqlitefile"),
     ("layerfs.cache", "layerfs.tree"),
     ("layerfs.accounts", "layerfs.damage", "layerfs.model", "layerfs.steps"),
-    ("layerfs.layerchain", "layerfs.layertar"),
+    ("layerfs.containerlog", "layerfs.layerchain", "layerfs.layertar"),
     ("layerfs.layernames",),
     ("layerfs.naming", "layerfs.store"),
     ("layerfs.capabilities",),
@@ -55,7 +55,8 @@ STORE_TYPES = {"CacheID", "DockerContainer", "LayerRecord", "LinkID", "MountReco
 
 BESIDE = {
     "containerd": {
-        f"layerfs.stores.docker.{name}" for name in ("buildkit", "containers", "driver", "recordedpaths")
+        f"layerfs.stores.docker.{name}"
+        for name in ("buildkit", "containerlogs", "containers", "driver", "recordedpaths")
     }
 }
 """The modules of another kind that a kind may import: Docker keeps containers and the records of its

@@ -41,6 +41,7 @@ NO_ANSWER = {
     "doctor", "mount", "umount", "mount-helper", "export", "cp",  # see `REFUSED`, and their own tests
     "explore", "report",
     "ls",  # beside ls(1) in its own tests
+    "logs",  # beside docker logs in its own
 }  # fmt: skip
 
 ALONE = {

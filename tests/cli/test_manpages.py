@@ -44,7 +44,7 @@ def _rendered(page: Path) -> str:
 
 def _options(command: click.Command) -> Iterator[str]:
     for parameter in command.params:
-        if isinstance(parameter, click.Option) and not isinstance(parameter, Behind):
+        if isinstance(parameter, click.Option) and not (isinstance(parameter, Behind) or parameter.hidden):
             yield from parameter.opts
 
 

@@ -44,6 +44,7 @@ USES: Mapping[str, tuple[list[str], frozenset[str]]] = {
     "history": (["{}"], OWNERS),
     "inspect": (["{}"], ALL),
     "layers": (["{}"], OWNERS),
+    "logs": (["--format", "json", "{}"], frozenset({"container"})),
     "ls": (["-lR", "{}"], ALL),
     "mount": (["{}", "{out}/none"], ALL),
     "report": (["--reproducible", "-o", "-", "{}"], OWNERS),

@@ -97,8 +97,8 @@ def test_help_of_a_first_word_names_what_there_is(dataroot_path: Path, word: str
             2,
             "No such command 'run'; layerfs only reads: it runs, fetches and changes nothing. `layerfs mount",
         ),
-        (["logs", "changed"], 2, "No such command 'logs'; what a container wrote is no part of its tree"),
-        (["container", "logs", "changed"], 2, "known: ls, list, ps, inspect; what a container wrote"),
+        (["logs", "-f", "changed"], 2, "--follow: layerfs reads what is there now"),
+        (["container", "lgs", "changed"], 2, "known: ls, list, ps, inspect, logs."),
         (["image", "rm", "demo"], 2, "`layerfs du --what-if NAME` shows what that would free."),
         (
             ["ls", "demo:etc"],

@@ -115,6 +115,8 @@ def _commands(root: Path) -> list[tuple[str, ...]]:
         ("inspect", IMAGE, layer.chain_id),
         ("inspect", "--size", CONTAINER),
         ("containers", "--size", *JSON),
+        ("logs", "-t", CONTAINER),
+        ("logs", "--all", *JSON),
         ("du", *JSON),
         ("du", "--what-if", IMAGE, *JSON),
         ("ls", "-laR", IMAGE),

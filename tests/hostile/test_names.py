@@ -44,6 +44,7 @@ COMMAND_LINES: dict[str, list[str]] = {
         "-f {{.Config}}{{.Author}}{{range.Layers}}{{.}}{{end}} evil:0",
         "-f {{.Name}}{{.Args}}{{.Mounts}}{{.NetworkSettings}}{{.HostConfig}}{{printf`%s`.Path}} {container}",
     ],
+    "logs": ["{container}", "-t --details --all", "{evil}"],
     "du": ["", "--layers", "--what-if evil:0"],
     "ls": [f"-laR --full-time {name}" for name in TREES],
     "tree": [f"-a {name}" for name in TREES],

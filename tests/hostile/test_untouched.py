@@ -48,6 +48,7 @@ INVOCATIONS: Mapping[str, list[list[str]]] = {
     "layers": [[], ["{image}"], ["--digests", "{container}"]],
     "chain-id": [["--steps", "{image}"]],
     "inspect": [[name] for name in NAMES],
+    "logs": [["-t", "{container}"], ["--all", "--tail", "5"], ["--all", "--host-root", "{out}"]],
     "du": [[], ["--layers"], ["--what-if", "{image}"]],
     "diff": [["{image}@2", "{image}"], ["{image}", "{other}"], ["{container}"], ["--stat", "{image}"]],
     "changes": [["{image}"], ["--layer", "2", "{image}"], ["{container}"]],

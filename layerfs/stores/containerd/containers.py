@@ -120,6 +120,10 @@ class Containers:
         meta = self._metas.get(container_id)
         return self._snapshots.of(meta.snapshot_key if meta and meta.snapshot_key else container_id)
 
+    def is_dockers(self, container_id: ContainerID) -> bool:
+        """Whether a container is of the Docker Engine, which has records of its own."""
+        return container_id not in self._metas
+
     def config_name(self, container_id: ContainerID) -> str | None:
         """The path of Docker's config of a container, for messages; None without a Docker data root."""
         return self._notes.config_name(container_id) if self._notes else None

@@ -15,7 +15,9 @@ from layerfs.stores.containerd.storedlayers import StoredLayers
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from layerfs.containerlog import ContainerLog
     from layerfs.formats.jsontext import Json
+    from layerfs.hostdir import HostDir
     from layerfs.ids import ContainerID
     from layerfs.model import Container
     from layerfs.stores.containerd.layers import Placed
@@ -73,6 +75,16 @@ class StoredContainers(StoredLayers):
     def host_config(self, container: Container) -> Json | None:
         """A container's host config; None if it is missing or damaged (reported)."""
         return attempt(self.report, lambda: self._containers.host_config(container.id))
+
+    def log(self, container: Container, host: HostDir | None) -> ContainerLog:
+        """What a container wrote; see `Logging`."""
+        if self.docker and self._containers.is_dockers(container.id):
+            from layerfs.stores.docker.containerlogs import docker_log  # noqa: PLC0415 - few ask
+
+            return docker_log(self.docker, container, lambda: self.host_config(container), self.report)
+        from layerfs.stores.containerd.containerlogs import containerd_log  # noqa: PLC0415 - likewise
+
+        return containerd_log(container, host, self.report)
 
     def images_of(self, container: Container) -> Collection[str]:
         """The images with the manifest that Docker recorded for a container; else the image of its config."""

@@ -183,6 +183,15 @@ class Containers:
         """The pods by their IDs: those of CRI-O, and those of Podman, also without containers."""
         return {**self.libpod.pods, **self._notes.sandboxes}
 
+    def is_of_podman(self, container_id: ContainerID) -> bool:
+        """Whether Podman made a container, as far as the records tell."""
+        noted = self.noted(container_id)
+        return noted is not None or self._notes.is_of_podman(container_id, self._of(container_id))
+
+    def noted(self, container_id: ContainerID) -> LibpodContainer | None:
+        """Podman's record of a container; None where it is lost, or there never was one."""
+        return self._noted.get(container_id)
+
     def aliases(self) -> Mapping[str, Sequence[ContainerID]]:
         """The containers by their other names, and by their names behind those of their pods."""
         found: dict[str, list[ContainerID]] = {}

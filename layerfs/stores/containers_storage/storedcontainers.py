@@ -16,8 +16,10 @@ from layerfs.stores.containers_storage.storedimages import StoredImages
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from layerfs.containerlog import ContainerLog
     from layerfs.formats.graphroot import LayerRecordText
     from layerfs.formats.jsontext import Json
+    from layerfs.hostdir import HostDir
     from layerfs.ids import ChainID
     from layerfs.model import Container
     from layerfs.stores.containers_storage.parts import Part
@@ -71,6 +73,19 @@ class StoredContainers(StoredImages):
     def container_aliases(self) -> Mapping[str, Sequence[ContainerID]]:
         """The containers by their further names, and by those behind the names of their pods."""
         return self._containers.aliases()
+
+    def log(self, container: Container, host: HostDir | None) -> ContainerLog:
+        """What a container wrote; see `Logging`."""
+        from layerfs.stores.containers_storage.containerlogs import (  # noqa: PLC0415 - few ask
+            crio_log,
+            podman_log,
+        )
+
+        if not self._containers.is_of_podman(container.id):
+            return crio_log(container, host, self.report)
+        own = f"{self.roots[0].opened.containers}/{container.id}"
+        noted = self._containers.noted(container.id)
+        return podman_log(self.directory, own, container, noted, host, self.report)
 
     @property
     def changes_by_layer(self) -> bool:  # type: ignore[override]

@@ -17,6 +17,7 @@ from layerfs.stores.docker.storedlayers import StoredLayers
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from layerfs.containerlog import ContainerLog
     from layerfs.formats.containerconfig import ContainerConfig
     from layerfs.hostdir import HostDir
     from layerfs.model import Container
@@ -94,6 +95,12 @@ class StoredContainers(StoredLayers):
     def config_name(self, container: ContainerID) -> str:
         """The path of a container's `config.v2.json`, for messages."""
         return self.containerdb.config_name(container)
+
+    def log(self, container: Container, host: HostDir | None) -> ContainerLog:  # noqa: ARG002 - all is here
+        """What a container wrote; see `Logging`."""
+        from layerfs.stores.docker.containerlogs import docker_log  # noqa: PLC0415 - few ask
+
+        return docker_log(self.directory, container, lambda: self.host_config(container), self.report)
 
     def layers_below(self, container: Container) -> tuple[LayerRecord, ...]:
         """The image layers below a container, base first; raises `CorruptStore`."""
