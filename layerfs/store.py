@@ -88,6 +88,7 @@ class Store(Accounted, ABC):
         self.path = path
         self.damage: list[CorruptStore] = []
         self._reported: set[str] = set()
+        self._is_quiet = False
 
     # -- what each kind gives ------------------------------------------------------------------
 
@@ -126,13 +127,18 @@ class Store(Accounted, ABC):
 
     # -- damage --------------------------------------------------------------------------------
 
+    def keep_quiet(self) -> None:
+        """Log no damage from now on; who calls this reports what is in `damage`."""
+        self._is_quiet = True
+
     def report(self, problem: CorruptStore) -> None:
         """Note a defect that does not stop the answer, and log it once."""
         text = str(problem)
         if text not in self._reported:
             self._reported.add(text)
             self.damage.append(problem.again())
-            _log.warning("%s", problem, extra={"damage": True})
+            if not self._is_quiet:
+                _log.warning("%s", problem, extra={"damage": True})
 
     def require(self, *parts: str) -> None:
         """Raise `StoreGone` where one of `RECORDS` and `FILES` is not there at all."""

@@ -29,7 +29,7 @@ from layerfs.formats.unpacked import (
 from layerfs.formats.whiteouts import USER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from layerfs.formats.idmap import IDMap, Owners
     from layerfs.formats.tarheader import Header
@@ -86,6 +86,9 @@ class Attributes:
         copies_up: whether a directory without a header gets the attributes of the same directory in lower
             layers.
         rootless: whether the engine is root only in a user namespace, and so cannot make devices.
+        by_parts: whether the engine wrote the files as it fetched them, in no order: directories without a
+            header have no permissions then, and others any time.
+        marker_files: whether the engine leaves members `.wh.NAME` as they are: fuse-overlayfs reads them.
     """
 
     def __init__(
@@ -98,6 +101,10 @@ class Attributes:
         owners: Owners = SAME,
         naive: bool = False,
         copies_up: bool = False,
+        rootless: bool | None = None,
+        marker_files: bool = False,
+        root_modes: Collection[int] = (),
+        by_parts: bool = False,
     ) -> None:
         """Compare `aspects`.
 
@@ -109,6 +116,10 @@ class Attributes:
             owners: the user namespace of the engine.
             naive: whether the engine unpacks through overlayfs; see `hiding`.
             copies_up: see the class; `naive` implies it.
+            rootless: see the class; None where the dialect tells.
+            marker_files: see the class.
+            by_parts: see the class.
+            root_modes: the modes that the engine gives `diff/` itself; none for those of other directories.
         """
         self.aspects = aspects
         self.in_place = in_place
@@ -116,9 +127,12 @@ class Attributes:
         self._sees_all = sees_all
         self.naive = naive
         self.copies_up = copies_up or naive
-        self.rootless = dialect is USER
+        self.rootless = dialect is USER if rootless is None else rootless
+        self.marker_files = marker_files
         self._owners = owners
-        self._implied_modes = (_IMPLIED_MODE, _NAIVE_MODE) if naive else (_IMPLIED_MODE,)
+        self.by_parts = by_parts
+        self._implied_modes = (_IMPLIED_MODE, *((_NAIVE_MODE,) if naive else ()), *((0,) if by_parts else ()))
+        self._root_modes = root_modes or self._implied_modes
         self._dialect = dialect
         self._marks = {dialect.prefix + name for name in _MARKS}
 
@@ -135,12 +149,13 @@ class Attributes:
             words = format_time(stored_mtime(header)), format_time(found.st_mtime_ns)
             yield Difference("mtime-altered", *words, "the modification time is not that of the archive")
 
-    def implied(self, found: os.stat_result) -> Iterator[Difference]:
-        """The differences of a directory that the engine made without a header."""
+    def implied(self, found: os.stat_result, *, is_root: bool = False) -> Iterator[Difference]:
+        """The differences of a directory, or `diff/` itself, that the engine made without a header."""
         if self.in_place:
             return  # a container or build step made it, and may have changed everything
-        if "mode" in self.aspects and stat.S_IMODE(found.st_mode) not in self._implied_modes:
-            words = _octal(_IMPLIED_MODE), _octal(stat.S_IMODE(found.st_mode))
+        modes = self._root_modes if is_root else self._implied_modes
+        if "mode" in self.aspects and stat.S_IMODE(found.st_mode) not in modes:
+            words = _octal(next(iter(modes))), _octal(stat.S_IMODE(found.st_mode))
             yield Difference("mode-altered", *words, "the permissions are not those the engine gives")
         if "owner" in self.aspects:
             yield from self.owner(found, 0, 0)
@@ -178,6 +193,8 @@ class Attributes:
 
     def _same_time(self, found: os.stat_result, header: Header) -> bool:
         if is_stored_time(header, found.st_mtime_ns, found.st_ctime_ns):
+            return True
+        if self.by_parts and header.kind == stat.S_IFDIR:
             return True
         # the tar was made from the directory, with whole seconds
         return self.in_place and found.st_mtime_ns // _SECOND == header.mtime_ns // _SECOND

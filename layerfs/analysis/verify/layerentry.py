@@ -109,7 +109,7 @@ class EntryCheck:
     def compare_implied(self, path: bytes, directory: HostDir) -> None:
         """Compare a directory without a header, which the engine made for root; `b""` is `diff/` itself."""
         found = directory.lstat()
-        for difference in () if self._is_copied_up(path, found) else self._attributes.implied(found):
+        for difference in () if self._is_copied_up(path, found) else self._attributes.implied(found, is_root=not path):
             self._add(path, difference._replace(code=difference.code if path else "root-altered"))
         if self.wants_xattrs:
             names = self._own_names(path, directory, b"", directory.xattr_names())
