@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from layerfs.formats.gotime import format_time
 from layerfs.formats.idmap import SAME
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from layerfs.formats.whiteouts import Dialect
     from layerfs.hostdir import HostDir
 
-__all__ = ["ASPECTS", "Attributes", "Difference", "kind_words", "xattr_words"]
+__all__ = ["ASPECTS", "Attributes", "Difference", "KeptStat", "Unpacking", "kind_words", "xattr_words"]
 
 ASPECTS = frozenset({"mode", "owner", "mtime", "xattr"})
 """What is compared, by the names that the option for leaving it out takes."""
@@ -75,6 +75,34 @@ class Difference(NamedTuple):
     message: str
 
 
+class KeptStat(Protocol):
+    """Attributes that are kept beside entries, as by an engine that may not set them."""
+
+    name: bytes
+    """The extended attribute that has them."""
+
+    def stat_of(self, directory: HostDir, name: bytes, found: os.stat_result) -> os.stat_result:
+        """What an entry stands for, of which lstat(2) says `found`."""
+
+
+class Unpacking(NamedTuple):
+    """How an engine unpacks layers, where that is not as Docker does.
+
+    Attributes:
+        copies_up, marker_files, by_parts: see `Attributes`.
+        rootless: likewise; engines whose marks are `user.overlay.*` are.
+        root_modes: the modes that it gives `diff/` itself; none for those of other directories.
+        kept: gives the attributes that are kept beside entries, where those on disk are not theirs.
+    """
+
+    copies_up: bool = False
+    marker_files: bool = False
+    by_parts: bool = False
+    rootless: bool = False
+    root_modes: Collection[int] = ()
+    kept: KeptStat | None = None
+
+
 class Attributes:
     """Compares the entries of one layer.
 
@@ -87,7 +115,7 @@ class Attributes:
             layers.
         rootless: whether the engine is root only in a user namespace, and so cannot make devices.
         by_parts: whether the engine wrote the files as it fetched them, in no order: directories without a
-            header have no permissions then, and others any time.
+            header have no permissions then, others any time, as links have; devices and FIFOs are left out.
         marker_files: whether the engine leaves members `.wh.NAME` as they are: fuse-overlayfs reads them.
     """
 
@@ -100,11 +128,7 @@ class Attributes:
         sees_all: bool,
         owners: Owners = SAME,
         naive: bool = False,
-        copies_up: bool = False,
-        rootless: bool | None = None,
-        marker_files: bool = False,
-        root_modes: Collection[int] = (),
-        by_parts: bool = False,
+        unpacking: Unpacking | None = None,
     ) -> None:
         """Compare `aspects`.
 
@@ -115,26 +139,38 @@ class Attributes:
             sees_all: whether this process sees `trusted.*` attributes.
             owners: the user namespace of the engine.
             naive: whether the engine unpacks through overlayfs; see `hiding`.
-            copies_up: see the class; `naive` implies it.
-            rootless: see the class; None where the dialect tells.
-            marker_files: see the class.
-            by_parts: see the class.
-            root_modes: the modes that the engine gives `diff/` itself; none for those of other directories.
+            unpacking: how the engine unpacks; None for what Docker does.
         """
+        unpacking = unpacking or Unpacking()
         self.aspects = aspects
         self.in_place = in_place
         self.opaque = dialect.opaque
         self._sees_all = sees_all
         self.naive = naive
-        self.copies_up = copies_up or naive
-        self.rootless = dialect is USER if rootless is None else rootless
-        self.marker_files = marker_files
+        self.copies_up = unpacking.copies_up or naive
+        self.rootless = dialect is USER or unpacking.rootless
+        self.marker_files = unpacking.marker_files
         self._owners = owners
-        self.by_parts = by_parts
-        self._implied_modes = (_IMPLIED_MODE, *((_NAIVE_MODE,) if naive else ()), *((0,) if by_parts else ()))
-        self._root_modes = root_modes or self._implied_modes
+        self.by_parts = unpacking.by_parts
+        self._kept = unpacking.kept
+        self._implied_modes = (
+            _IMPLIED_MODE,
+            *((_NAIVE_MODE,) if naive else ()),
+            *((0,) if self.by_parts else ()),
+        )
+        self._root_modes = unpacking.root_modes or self._implied_modes
         self._dialect = dialect
         self._marks = {dialect.prefix + name for name in _MARKS}
+
+    def stat_of(self, directory: HostDir, name: bytes, found: os.stat_result) -> os.stat_result:
+        """What an entry is, of which lstat(2) says `found`."""
+        return found if self._kept is None else self._kept.stat_of(directory, name, found)
+
+    def leaves_out(self, kind: int) -> bool:
+        """Whether the engine makes no entries of a type."""
+        if kind == stat.S_IFIFO:
+            return self.by_parts
+        return kind in (stat.S_IFCHR, stat.S_IFBLK) and (self.rootless or self.by_parts)
 
     def differences(self, found: os.stat_result, header: Header) -> Iterator[Difference]:
         """The differences in the values of lstat(2), but the type, which was compared before."""
@@ -194,7 +230,7 @@ class Attributes:
     def _same_time(self, found: os.stat_result, header: Header) -> bool:
         if is_stored_time(header, found.st_mtime_ns, found.st_ctime_ns):
             return True
-        if self.by_parts and header.kind == stat.S_IFDIR:
+        if self.by_parts and header.kind in (stat.S_IFDIR, stat.S_IFLNK):
             return True
         # the tar was made from the directory, with whole seconds
         return self.in_place and found.st_mtime_ns // _SECOND == header.mtime_ns // _SECOND
@@ -237,7 +273,7 @@ class Attributes:
 
     def _may_have(self, directory: HostDir, key: bytes) -> bool:
         """Whether an entry may have an extended attribute that its header lacks."""
-        if self._dialect.is_bookkeeping(key):
+        if self._dialect.is_bookkeeping(key) or (self._kept is not None and key == self._kept.name):
             return True
         if self.in_place:  # the tar has no extended attributes but file capabilities
             return key not in self._marks and key != CAPABILITY

@@ -165,7 +165,7 @@ class LayerCheck:
         try:
             if self._directory is None:
                 raise self._refusal or FileNotFoundError(errno.ENOENT, "")
-            found = self._directory.lstat(name)
+            found = self._attributes.stat_of(self._directory, name, self._directory.lstat(name))
         except OSError as error:
             self._absent(member, error)
             return
@@ -242,7 +242,7 @@ class LayerCheck:
 
     def _absent(self, member: Member, error: OSError) -> None:
         """Report an entry that is missing, or that cannot be read."""
-        if self._attributes.rootless and member.header.kind in (stat.S_IFCHR, stat.S_IFBLK):
+        if self._attributes.leaves_out(member.header.kind):
             return  # the root of a user namespace cannot make devices
         if member.has_content:
             self.content.whole = False
@@ -261,7 +261,8 @@ class LayerCheck:
         if ignores_root(member.content.name):
             self._entries.compare_root(self._diff, member.header)
             return
-        self._entries.compare(b"", self._diff, b"", self._diff.lstat(), member.header)
+        found = self._attributes.stat_of(self._diff, b"", self._diff.lstat())
+        self._entries.compare(b"", self._diff, b"", found, member.header)
 
     # -- what entries have besides attributes --------------------------------------------------
 

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
         VerifyOptions,
         Volume,
     )
-    from layerfs.errors import CorruptStore
     from layerfs.ids import ChainID
     from layerfs.layernames import ID
     from layerfs.model import Named

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from layerfs.analysis.doctor.findings import Finding, from_damage, layer_subject
-from layerfs.analysis.verify.attributes import Attributes
+from layerfs.analysis.verify.attributes import Attributes, Unpacking
 from layerfs.analysis.verify.hiding import Hiding
 from layerfs.analysis.verify.layercheck import LayerCheck
 from layerfs.analysis.verify.layerfindings import LayerFindings
@@ -237,7 +237,11 @@ class Verification:
         found = LayerFindings(layer_subject(layer.chain_id), tar.diff, list_all=self._options.list_all)
         aspects = self._options.aspects - {"owner"} if self._foreign else self._options.aspects
         attributes = Attributes(
-            aspects, self._store.dialect, in_place=False, sees_all=self._sees_all, copies_up=True
+            aspects,
+            self._store.dialect,
+            in_place=False,
+            sees_all=self._sees_all,
+            unpacking=Unpacking(copies_up=True),
         )
 
         def gives(path: bytes) -> Given | None:

@@ -47,9 +47,7 @@ def documents(images: Images, image: ImageID) -> Iterator[Finding]:
         yield from _beside_record(image_subject(image), noun, name, content, noted)
 
 
-def _beside_record(
-    subject: str, noun: str, name: str, content: bytes, noted: BigData
-) -> Iterator[Finding]:
+def _beside_record(subject: str, noun: str, name: str, content: bytes, noted: BigData) -> Iterator[Finding]:
     """The differences between a document, whose own digest is right, and what is noted of it."""
     found = BlobDigest.of(content)
     if noted.digest and noted.digest.startswith(_SHA256) and noted.digest != found:

@@ -1,7 +1,7 @@
 """Compares a layer of a composefs store with its tar: objects, table of contents, and headers.
 
-Every object must hash to its name; the tar made of headers and objects must hash to the diff ID; and the table
-of contents, from which the engine makes the tree, must say of every entry what its header says.
+Every object must hash to its name; the tar made of headers and objects must hash to the diff ID; and the
+table of contents, from which the engine makes the tree, must say of every entry what its header says.
 
 Source: containers/storage `drivers/overlay/composefs.go`, `pkg/chunked/dump/dump.go`.
 """
@@ -114,26 +114,36 @@ def differences(wanted: Original, found: Original) -> Iterator[tuple[bytes, Diff
             if name in ours and name in theirs:
                 pending.append((below, ours[name], theirs[name]))
             else:
-                said = [kind_words(tree[name].mode) if name in tree else None for tree in (ours, theirs)]
-                yield below, Difference("the entry", *said)
+                yield below, Difference("the entry", _kind(ours.get(name)), _kind(theirs.get(name)))
+
+
+def _kind(entry: Original | None) -> str | None:
+    return kind_words(entry.mode) if entry else None
 
 
 def _of_entry(one: Original, other: Original) -> Iterator[Difference]:
     if one.kind != other.kind:
         yield Difference("the type", kind_words(one.mode), kind_words(other.mode))
         return
-    if one.mode != other.mode and one.kind != stat.S_IFLNK:
-        yield Difference("the mode", *(f"{stat.S_IMODE(item.mode):04o}" for item in (one, other)))
-    if (one.uid, one.gid) != (other.uid, other.gid):
-        yield Difference("the owner", *(f"{item.uid}:{item.gid}" for item in (one, other)))
-    if one.has_header and one.mtime_ns != other.mtime_ns:
-        yield Difference("the modification time", *(format_time(item.mtime_ns or 0) for item in (one, other)))
-    if one.target != other.target:
-        yield Difference("the target", os.fsdecode(one.target), os.fsdecode(other.target))
-    if one.rdev != other.rdev:
-        yield Difference("the device", *(f"{os.major(item.rdev)}:{os.minor(item.rdev)}" for item in (one, other)))
+    ours, theirs = _said(one), _said(other)
+    if not one.has_header:
+        ours["the modification time"] = theirs["the modification time"]
+    for what, value in ours.items():
+        if value != theirs[what]:
+            yield Difference(what, value, theirs[what])
     for key in sorted(one.xattrs.keys() | other.xattrs.keys()):
-        values = [item.xattrs.get(key) for item in (one, other)]
-        if values[0] != values[1]:
-            said = [None if value is None else xattr_words(key, value) for value in values]
-            yield Difference("an extended attribute", *said)
+        old, new = one.xattrs.get(key), other.xattrs.get(key)
+        if old != new:
+            words = [None if value is None else xattr_words(key, value) for value in (old, new)]
+            yield Difference("an extended attribute", words[0], words[1])
+
+
+def _said(entry: Original) -> dict[str, str]:
+    """What is compared of an entry, in words."""
+    return {
+        "the mode": "" if entry.kind == stat.S_IFLNK else f"{stat.S_IMODE(entry.mode):04o}",
+        "the owner": f"{entry.uid}:{entry.gid}",
+        "the modification time": format_time(entry.mtime_ns or 0),
+        "the target": os.fsdecode(entry.target),
+        "the device": f"{os.major(entry.rdev)}:{os.minor(entry.rdev)}",
+    }

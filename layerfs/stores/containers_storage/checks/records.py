@@ -141,7 +141,9 @@ class Records:
             return
         if record.incomplete:
             message = "the layer was never finished: the engine removes it when it writes next"
-            yield Finding("layer-incomplete", "error" if is_needed else "warning", subject, name, None, None, message)
+            yield Finding(
+                "layer-incomplete", "error" if is_needed else "warning", subject, name, None, None, message
+            )
         if record.parent and record.parent not in self._store.storage.all:
             message = "what the layer stands on is not there"
             hint = "another store may have it: --additional-store"

@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING
 
 from layerfs.analysis.doctor.findings import Finding, from_damage
-from layerfs.analysis.verify.attributes import Attributes
+from layerfs.analysis.verify.attributes import Attributes, Unpacking
 from layerfs.analysis.verify.hiding import Hiding
 from layerfs.analysis.verify.layercheck import LayerCheck
 from layerfs.analysis.verify.layerfindings import LayerFindings
@@ -27,7 +27,7 @@ from layerfs.stores.containers_storage.checks.objects import ObjectsCheck
 from layerfs.stores.containers_storage.checks.records import Records
 from layerfs.stores.containers_storage.checks.wholetree import WholeTreeCheck
 from layerfs.stores.containers_storage.forms import Form
-from layerfs.stores.containers_storage.overridden import override_in_force
+from layerfs.stores.containers_storage.overridden import Kept, override_in_force
 from layerfs.stores.containers_storage.places import OVERLAY
 from layerfs.syscalls import is_system_admin
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from layerfs.capabilities import Progress, VerifyOptions
     from layerfs.hostdir import HostDir
-    from layerfs.ids import DiffID
+    from layerfs.ids import ChainID, DiffID
     from layerfs.stores.containers_storage.parts import Stored
     from layerfs.stores.containers_storage.store import GraphRoot
     from layerfs.stores.layerarchive import LayerArchive
@@ -48,9 +48,6 @@ _ROOT_MODES = (0o555, 0o755, 0o700)
 
 _PER_RECORD = 250
 """Bytes hashed in the time that is needed for one byte of a packed tar-split file, about."""
-
-_MOVED_ASPECTS = frozenset({"mode", "owner"})
-"""What is kept beside a file where the engine may not set it."""
 
 
 def verification(
@@ -140,7 +137,7 @@ class Verification:
             return []
         return [stored.record.id for stored in reversed(stack)]
 
-    def called(self, name: str) -> Sequence[object]:
+    def called(self, name: str) -> Sequence[ImageID | ChainID]:
         """The image, or else the layers, that a name means, also damaged ones; raises `LookupFailed`."""
         return called(name, self._store.names.matches(name, ("image", "layer")))
 
@@ -165,9 +162,7 @@ class Verification:
         foreign = None
         if any(self._is_foreign(stored) for stored in part.stored_layers()):
             foreign = "the root is not root's, nor a user namespace's"
-        return not_compared(
-            self._store.directory.display, self._options, foreign, sees_all=self._sees_all
-        )
+        return not_compared(self._store.directory.display, self._options, foreign, sees_all=self._sees_all)
 
     def _is_foreign(self, stored: Stored) -> bool:
         """Whether owners on disk mean nothing: a copy, all of whose files belong to who made it."""
@@ -225,7 +220,9 @@ class Verification:
         noted = stored.record.size
         if proven and noted is not None and noted != size:
             name = f"{stored.part.directory.name_of(stored.part.layers_file)}: {layer}"
-            found.add("size-wrong", name, f"{size} bytes", f"{noted} bytes", "not the size of the layer's tar")
+            found.add(
+                "size-wrong", name, f"{size} bytes", f"{noted} bytes", "not the size of the layer's tar"
+            )
         return LayerVerdict(found.result(), proven, size)
 
     def _of_tree(
@@ -269,7 +266,7 @@ class Verification:
 
     def _attributes(self, stored: Stored, diff: HostDir) -> Attributes:
         form, owners = stored.part.form, self._store.owners(stored)
-        is_foreign = self._is_foreign(stored)
+        is_foreign, carried = self._is_foreign(stored), override_in_force(diff)
         aspects = self._options.aspects - {"owner"} if is_foreign else self._options.aspects
         return Attributes(
             aspects,
@@ -277,10 +274,13 @@ class Verification:
             in_place=False,
             sees_all=self._sees_all,
             owners=owners,
-            rootless=form is Form.USER or is_foreign or not owners.are_same,
-            marker_files=form is Form.FUSE,
-            root_modes=_ROOT_MODES,
-            by_parts=bool(stored.record.toc) and not stored.record.blob,
+            unpacking=Unpacking(
+                marker_files=form is Form.FUSE,
+                by_parts=bool(stored.record.toc) and not stored.record.blob,
+                rootless=is_foreign or not owners.are_same,
+                root_modes=_ROOT_MODES,
+                kept=Kept(carried, owners) if carried else None,
+            ),
         )
 
     def _of_whole_tree(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from layerfs.analysis.verify.attributes import kind_words, xattr_words
 from layerfs.errors import CorruptStore
 from layerfs.formats.errors import FormatError
+from layerfs.formats.gotime import format_time
 from layerfs.formats.tarheader import Header
 from layerfs.formats.tarsplit import Member, clean_name
 from layerfs.formats.whiteouts import OPAQUE, TRUSTED
@@ -25,7 +26,7 @@ from layerfs.tree.originals import Originals
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from layerfs.analysis.verify.attributes import Attributes
+    from layerfs.analysis.verify.attributes import Attributes, Difference
     from layerfs.analysis.verify.layerfindings import LayerFindings
     from layerfs.hostdir import HostDir
     from layerfs.ids import DiffID
@@ -181,27 +182,28 @@ class WholeTreeCheck:
     ) -> bool:
         """Compare an entry with its header; whether it is a directory on both sides."""
         if found is None:
-            is_device = own.kind in (stat.S_IFCHR, stat.S_IFBLK)
-            if path not in self._faulty and not (is_device and self._attributes.rootless):
+            if path not in self._faulty and not self._attributes.leaves_out(own.kind):
                 words = kind_words(own.mode)
                 self._found.add("entry-missing", path, words, None, "it is in the archive, but not on disk")
             return False
         if stat.S_IFMT(found.st_mode) != own.kind:
             if path not in self._faulty:
-                words = kind_words(own.mode), kind_words(found.st_mode)
-                self._found.add("type-altered", path, *words, "of another type")
+                wanted, actual = kind_words(own.mode), kind_words(found.st_mode)
+                self._found.add("type-altered", path, wanted, actual, "of another type")
             return False
         if own.kind == stat.S_IFLNK and (target := here.readlink(name)) != own.target:
-            said = os.fsdecode(own.target), os.fsdecode(target)
-            self._found.add("target-altered", path, *said, "the link leads elsewhere")
+            wanted, actual = os.fsdecode(own.target), os.fsdecode(target)
+            self._found.add("target-altered", path, wanted, actual, "the link leads elsewhere")
         if own.kind in (stat.S_IFCHR, stat.S_IFBLK) and found.st_rdev != own.rdev:
-            said = _device(own.rdev), _device(found.st_rdev)
-            self._found.add("device-altered", path, *said, "another device")
+            wanted, actual = _device(own.rdev), _device(found.st_rdev)
+            self._found.add("device-altered", path, wanted, actual, "another device")
         if own.has_header:
             self._attributes_of(path, here, name, own, found)
         elif under is None:
             for difference in self._attributes.implied(found):
-                self._add(path, difference.code, difference.expected, difference.actual, difference.message)
+                self._add(path, difference)
+        else:
+            self._as_below(path, under, found, is_changed=True)
         return own.kind == stat.S_IFDIR
 
     def _attributes_of(
@@ -213,11 +215,11 @@ class WholeTreeCheck:
             xattrs={key: value for key, value in own.xattrs.items() if key != TRUSTED.opaque},
         )  # fmt: skip
         for difference in self._attributes.differences(found, header):
-            self._add(path, difference.code, difference.expected, difference.actual, difference.message)
+            self._add(path, difference)
         if "xattr" in self._attributes.aspects:
             names = here.xattr_names(name)
             for difference in self._attributes.xattr_differences(here, name, names, header.xattrs, own.mode):
-                self._add(path, difference.code, difference.expected, difference.actual, difference.message)
+                self._add(path, difference)
 
     # -- what is as in the tree below ----------------------------------------------------------
 
@@ -233,61 +235,64 @@ class WholeTreeCheck:
         """Compare an entry with that of the tree below; whether it is a directory in both."""
         if found is None:
             words = kind_words(under.st_mode)
-            self._found.add("entry-missing", path, words, None, "the layer below has it, and nothing deletes it")
+            self._found.add(
+                "entry-missing", path, words, None, "the layer below has it, and nothing deletes it"
+            )
             return False
         if stat.S_IFMT(found.st_mode) != stat.S_IFMT(under.st_mode):
-            words = kind_words(under.st_mode), kind_words(found.st_mode)
-            self._found.add("type-altered", path, *words, "of another type than in the layer below")
+            wanted, actual = kind_words(under.st_mode), kind_words(found.st_mode)
+            self._found.add("type-altered", path, wanted, actual, "of another type than in the layer below")
             return False
-        self._stat(path, under, found)
+        self._as_below(path, under, found)
         self._xattrs(path, here, below, name)
-        if stat.S_ISREG(found.st_mode) and not _is_same(here, below, name, found, under, self._told):
-            said = f"{under.st_size} bytes", f"{found.st_size} bytes"
-            differs = found.st_size != under.st_size
-            self._found.add(
-                "size-altered" if differs else "content-altered", path, *(said if differs else (None, None)),
-                "not the content that the layer below has",
-            )  # fmt: skip
-        if stat.S_ISLNK(found.st_mode):
-            targets = [os.fsdecode(directory.readlink(name)) for directory in (below, here)]
-            if targets[0] != targets[1]:
-                self._found.add("target-altered", path, *targets, "the link leads elsewhere than below")
-        if found.st_rdev != under.st_rdev:
-            said = _device(under.st_rdev), _device(found.st_rdev)
-            self._found.add("device-altered", path, *said, "another device than in the layer below")
+        if stat.S_ISREG(found.st_mode):
+            sizes = f"{under.st_size} bytes", f"{found.st_size} bytes"
+            self._pair("size-altered", path, sizes, "the size")
+            if sizes[0] == sizes[1] and not _is_same(here, below, name, found, under, self._told):
+                message = "the content is not that in the layer below"
+                self._found.add("content-altered", path, None, None, message)
+        elif stat.S_ISLNK(found.st_mode):
+            targets = os.fsdecode(below.readlink(name)), os.fsdecode(here.readlink(name))
+            self._pair("target-altered", path, targets, "the target")
+        devices = _device(under.st_rdev), _device(found.st_rdev)
+        self._pair("device-altered", path, devices, "the device")
         return stat.S_ISDIR(found.st_mode)
 
-    def _stat(self, path: bytes, under: os.stat_result, found: os.stat_result) -> None:
+    def _as_below(
+        self, path: bytes, under: os.stat_result, found: os.stat_result, *, is_changed: bool = False
+    ) -> None:
+        """Compare attributes with those in the tree below; what is in a changed directory gave it a time."""
         aspects = self._attributes.aspects
-        modes = [f"{stat.S_IMODE(item.st_mode):04o}" for item in (under, found)]
-        if "mode" in aspects and modes[0] != modes[1] and not stat.S_ISLNK(found.st_mode):
-            self._found.add("mode-altered", path, *modes, "the permissions are not those in the layer below")
-        owners = [f"{item.st_uid}:{item.st_gid}" for item in (under, found)]
-        if "owner" in aspects and owners[0] != owners[1]:
-            self._found.add("owner-altered", path, *owners, "the owner is not that in the layer below")
-        if "mtime" in aspects and under.st_mtime_ns != found.st_mtime_ns:
-            from layerfs.formats.gotime import format_time  # noqa: PLC0415 - only where something differs
-
-            times = [format_time(item.st_mtime_ns) for item in (under, found)]
-            message = "the modification time is not that in the layer below"
-            self._found.add("mtime-altered", path, *times, message)
+        if "mode" in aspects and not stat.S_ISLNK(found.st_mode):
+            modes = f"{stat.S_IMODE(under.st_mode):04o}", f"{stat.S_IMODE(found.st_mode):04o}"
+            self._pair("mode-altered", path, modes, "the mode")
+        if "owner" in aspects:
+            owners = f"{under.st_uid}:{under.st_gid}", f"{found.st_uid}:{found.st_gid}"
+            self._pair("owner-altered", path, owners, "the owner")
+        if "mtime" in aspects and not is_changed and under.st_mtime_ns != found.st_mtime_ns:
+            times = format_time(under.st_mtime_ns), format_time(found.st_mtime_ns)
+            self._pair("mtime-altered", path, times, "the modification time")
 
     def _xattrs(self, path: bytes, here: HostDir, below: HostDir, name: bytes) -> None:
         if "xattr" not in self._attributes.aspects:
             return
         ours, theirs = here.xattr_names(name), below.xattr_names(name)
         for key in sorted({*ours, *theirs}):
-            values = [directory.xattr(name, key) for directory in (below, here)]
-            if values[0] != values[1]:
-                code = ("xattr-missing" if key not in ours else
-                        "xattr-extra" if key not in theirs else "xattr-altered")  # fmt: skip
-                said = [None if value is None else xattr_words(key, value) for value in values]
-                self._found.add(code, path, *said, "not as in the layer below")
+            old, new = below.xattr(name, key), here.xattr(name, key)
+            code = "xattr-altered"
+            if key not in ours or key not in theirs:
+                code = "xattr-extra" if key in ours else "xattr-missing"
+            words = [None if value is None else xattr_words(key, value) for value in (old, new)]
+            if old != new:
+                message = "an extended attribute is not as in the layer below"
+                self._found.add(code, path, words[0], words[1], message)
 
-    def _add(
-        self, path: bytes, code: str, expected: str | None, actual: str | None, message: str
-    ) -> None:
-        self._found.add(code, path, expected, actual, message)
+    def _pair(self, code: str, path: bytes, said: tuple[str, str], what: str) -> None:
+        if said[0] != said[1]:
+            self._found.add(code, path, *said, f"{what} is not that in the layer below")
+
+    def _add(self, path: bytes, difference: Difference) -> None:
+        self._found.add(difference.code, path, difference.expected, difference.actual, difference.message)
 
 
 def _is_opaque(own: Original | None) -> bool:
