@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from layerfs.ids import LinkID
     from layerfs.stores.containers_storage.parts import Part, Stored
 
-__all__ = ["OverlayDirs"]
+__all__ = ["OverlayDirs", "layer_of_link"]
 
 _LOWER_IDS = "lower-layers"
 
@@ -51,7 +51,7 @@ class OverlayDirs:
         found: dict[str, CacheID] = {}
         for part in self._roots:
             for name, target in part.short_links().items():
-                if layer := _led_to(target):
+                if layer := layer_of_link(target):
                     found.setdefault(os.fsdecode(name), layer)
         return found
 
@@ -143,7 +143,7 @@ class OverlayDirs:
                     return
 
 
-def _led_to(target: bytes) -> CacheID | None:
+def layer_of_link(target: bytes) -> CacheID | None:
     """The layer that the text of a short link names: `../<ID>/diff`, or an absolute path with this end."""
     head, _, tail = os.fsdecode(target).rpartition("/")
     try:

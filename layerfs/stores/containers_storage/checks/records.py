@@ -259,13 +259,17 @@ class Records:
 
     # -- the rest ------------------------------------------------------------------------------
 
-    def reported(self, told: Collection[str]) -> Iterator[Finding]:
-        """Other damage that the store reported, except for the paths `told`."""
+    def reported(self, told: Collection[str], *, is_all: bool = True) -> Iterator[Finding]:
+        """Other damage that the store reported, except for the paths `told`; or of whole files alone."""
+        malformed = {problem.path for problem in self._store.damage if isinstance(problem, MalformedFile)}
         for problem in list(self._store.damage):
             if problem.path in told or self._is_of_layers(problem):
                 continue
+            if isinstance(problem, MissingFile) and problem.path in malformed:
+                continue  # what is made do with
             noun, subject = self._whose(problem)
-            yield from_damage(problem, noun, subject, severity_of(problem))
+            if is_all or noun in _FILES.values():
+                yield from_damage(problem, noun, subject, severity_of(problem))
 
     def _is_of_layers(self, problem: CorruptStore) -> bool:
         """Whether it was told while layers were walked down, each of which has findings of its own."""

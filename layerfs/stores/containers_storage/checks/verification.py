@@ -99,8 +99,7 @@ class _NamedCheck:
             if (key := (finding.code, finding.subject, finding.path)) not in seen:
                 seen.add(key)
                 yield finding
-        if self._is_all:
-            yield from check.reported({path for _, _, path in seen})
+        yield from check.reported({path for _, _, path in seen}, is_all=self._is_all)
         started = time.monotonic()
         for verdict in check.verdicts(self._layers, on_progress):
             self.proven += verdict.proven
@@ -153,9 +152,9 @@ class Verification:
             yield from self._records.layer(stored)
             yield from self._records.names(stored)
 
-    def reported(self, told: Collection[str]) -> Iterator[Finding]:
-        """Other damage that the store reported, except for the paths `told`."""
-        return self._records.reported(told)
+    def reported(self, told: Collection[str], *, is_all: bool) -> Iterator[Finding]:
+        """Other damage that the store reported, except for the paths `told`; see `Records`."""
+        return self._records.reported(told, is_all=is_all)
 
     def _not_compared(self) -> Iterator[Finding]:
         part = self._store.roots[0]
