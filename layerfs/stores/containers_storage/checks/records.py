@@ -149,7 +149,8 @@ class Records:
             hint = "another store may have it: --additional-store"
             yield Finding("parent-missing", "error", subject, name, record.parent, None, message, hint)
         yield from self._directory(stored, subject)
-        if stored.part.opened.driver == OVERLAY:
+        is_there_at_all = is_there(stored.part.directory, stored.part.layer_path(record.id))
+        if stored.part.opened.driver == OVERLAY and is_there_at_all:
             yield from self._links(stored, subject)
         yield from self._beside(stored, subject)
 
@@ -233,9 +234,16 @@ class Records:
             return
         if fd is None:
             name, message = split.tar_split_name(chain), "the file is missing: the layer cannot be compared"
-            yield Finding("tar-split-missing", "error", subject, name, message=message)
-        else:
-            os.close(fd)
+            hint = "those of an image store are in its graph root: --additional-store"
+            yield Finding("tar-split-missing", "error", subject, name, message=message, hint=hint)
+            return
+        size = os.fstat(fd).st_size
+        os.close(fd)
+        if not size:
+            message = "the file is empty, as after a power failure: the layer cannot be compared"
+            yield Finding(
+                "tar-split-malformed", "error", subject, split.tar_split_name(chain), message=message
+            )
 
     # -- containers ----------------------------------------------------------------------------
 
