@@ -33,7 +33,7 @@ from layerfs.stores.containers_storage.places import FILES
 from layerfs.stores.looks import is_there
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from layerfs.capabilities import DoctorOptions, Progress
     from layerfs.stores.containers_storage.parts import Stored
@@ -188,11 +188,11 @@ class _Doctor:
 
     def _need(self, found: dict[str, dict[str, None]], top: CacheID | None, subject: str) -> None:
         at = top
-        while at in self._store.storage.all and subject not in found.get(at, ()):
+        while at and at in self._store.storage.all and subject not in found.get(at, ()):
             found.setdefault(at, {})[subject] = None
             at = self._store.storage.all[at].record.parent
 
-    def _affected(self, subject: str) -> Sequence[str]:
+    def _affected(self, subject: str) -> tuple[str, ...]:
         kind, _, name = subject.partition(" ")
         if kind == "directory":
             return tuple(self._users.get(name, ()))

@@ -30,10 +30,16 @@ _BY_HAND = "remove it by hand while no engine runs"
 
 REMEDIES = {
     # -- files of records
-    "store-missing": Remedy("missing", "makes it anew, empty", "what was in it is unknown", "copy the root again"),
+    "store-missing": Remedy(
+        "missing", "makes it anew, empty", "what was in it is unknown", "copy the root again",
+    ),
     "images-malformed": Remedy("damaged", _EMPTIED, "no image is known by name; containers start", _RESTORE),
-    "images-missing": Remedy("missing", "takes it for an empty list", "no image is known", f"{_RESTORE}; {_LOAD}"),
-    "layers-malformed": Remedy("damaged", _EMPTIED, "no image can be mounted, no container started", _RESTORE),
+    "images-missing": Remedy(
+        "missing", "takes it for an empty list", "no image is known", f"{_RESTORE}; {_LOAD}",
+    ),
+    "layers-malformed": Remedy(
+        "damaged", _EMPTIED, "no image can be mounted, no container started", _RESTORE,
+    ),
     "layers-missing": Remedy(
         "missing", "takes it for an empty list", "no image can be mounted, no container started",
         f"{_RESTORE}; or {_LOAD}",
@@ -52,7 +58,9 @@ REMEDIES = {
         "missing", "makes it anew, empty", "containers are not listed; their files stay",
         "restore the database; `podman ps -a --external` shows what containers/storage has",
     ),
-    "database-state-lost": Remedy("damaged", "reads the other state", "what was done last may be lost", _NOTHING),
+    "database-state-lost": Remedy(
+        "damaged", "reads the other state", "what was done last may be lost", _NOTHING,
+    ),
     "database-wrong": Remedy(
         "half-written", "takes the journal back, or in", "what it says is not in what is shown here",
         "let the engine open a copy of the root",
@@ -82,7 +90,9 @@ REMEDIES = {
     ),
     "layer-unclaimed": Remedy("orphaned", "", "", "repair what is damaged, then look again"),
     "layer-documents-orphaned": Remedy("orphaned", "", _SPACE, _BY_HAND),
-    "parent-missing": Remedy("missing", "", "what stands on it cannot be used", f"name its store; or {_AGAIN}"),
+    "parent-missing": Remedy(
+        "missing", "", "what stands on it cannot be used", f"name its store; or {_AGAIN}",
+    ),
     "size-wrong": Remedy("damaged", "", "sizes are wrong, nothing else", _AGAIN),
     "directory-missing": Remedy("missing", "", _NO_MOUNT, _AGAIN),
     "directory-malformed": Remedy("damaged", "", _NO_MOUNT, _AGAIN),
@@ -108,7 +118,9 @@ REMEDIES = {
     "toc-missing": Remedy("missing", "", "layerfs cannot show the layer; the engine has its image", _AGAIN),
     "toc-malformed": Remedy("damaged", "", "layerfs cannot show the layer; the engine has its image", _AGAIN),
     # -- containers
-    "container-missing": Remedy("missing", "", "the container cannot be started, or is not listed", _CONTAINER),
+    "container-missing": Remedy(
+        "missing", "", "the container cannot be started, or is not listed", _CONTAINER,
+    ),
     "container-malformed": Remedy("damaged", "", "the container cannot be used, or not in full", _CONTAINER),
     "container-wrong": Remedy("damaged", "", "the container cannot be used", _CONTAINER),
     "container-image-missing": Remedy("missing", "", "the container runs; it cannot be made again", _LOAD),
