@@ -92,13 +92,13 @@ DAMAGE: Mapping[str, tuple[Callable[[GraphRootFiles], object], set[str]]] = {
     "no layers.json": (lambda store: store.layers_file.unlink(), {"layers-missing"}),
     "containers.json cut": (
         lambda store: os.truncate(store.containers_file, 9),
-        {"containers-malformed", "container-missing", "layer-unclaimed", "container-directory-orphaned"},
+        {"containers-malformed"},
     ),
     "no record of a layer": (
         _without("layers_file", lambda store: _stack(store)[1]), {"layer-unrecorded"}
     ),
     "no record of an image": (
-        _without("images_file", lambda store: store.image(UPPER)["id"]), {"image-documents-orphaned"}
+        _without("images_file", lambda store: store.image(UPPER)["id"]), {"image-documents-orphaned", "container-image-missing"},
     ),
     "no record of a container": (
         _without("containers_file", lambda store: store.container("changed")["id"]), {"container-missing"}
@@ -164,7 +164,9 @@ LEFT: Mapping[str, tuple[str, str]] = {
     "overlay-layers/tmp/x/x": ("temporary-left", "overlay-layers/tmp/x"),
     "overlay-images/.tmp-images.json5": ("temporary-left", "overlay-images/.tmp-images.json5"),
     f"overlay/{'a' * 64}/diff/x": ("directory-orphaned", f"overlay/{'a' * 64}"),
-    f"overlay-layers/{'b' * 64}.tar-split.gz": ("tar-split-orphaned", f"overlay-layers/{'b' * 64}.tar-split.gz"),
+    f"overlay-layers/{'b' * 64}.tar-split.gz": (
+        "tar-split-orphaned", f"overlay-layers/{'b' * 64}.tar-split.gz"
+    ),
     f"overlay-layers/{'b' * 64}/x": ("layer-documents-orphaned", f"overlay-layers/{'b' * 64}"),
     f"overlay-images/{'b' * 64}/x": ("image-documents-orphaned", f"overlay-images/{'b' * 64}"),
     f"overlay-containers/{'c' * 64}/x": ("container-directory-orphaned", f"overlay-containers/{'c' * 64}"),
@@ -183,7 +185,7 @@ def test_leftovers_are_notes(store: GraphRootFiles) -> None:
         done = layerfs(store.path, "doctor", "--format", "json")
     rows = {(row["code"], row["path"].removeprefix(f"{store.path}/")): row for row in done.json}
     wanted = {*LEFT.values(), ("short-link-orphaned", "overlay/l/ABCDEFGHIJKLMNOPQRSTUVWXYZ")}
-    assert (done.code, rows.keys()) == (0, wanted)
+    assert (done.code, set(rows)) == (0, wanted)
     assert all(row["severity"] == "note" for row in rows.values())
     assert all(row["bytes"] >= 5000 for key, row in rows.items() if key[0] != "short-link-orphaned")
 
@@ -207,10 +209,8 @@ def test_a_layer_that_nothing_needs(store: GraphRootFiles) -> None:
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_every_record(store: GraphRootFiles, damage: str) -> None:
-    """Whatever befalls a record is found by both, at its path or that of what it is about, and nothing else."""
+    """Whatever befalls a record is found by both, by its path, and nothing else is."""
     records = graphroot_records(store.path, "multi:1", 2)
-    stack = [layer for row in store.records(store.images_file) for layer in [row.get("layer")] if layer]
-    assert len(stack) >= 3
     for name, record in records.items():
         with damaged([record], DAMAGES[damage]):
             for words in (["doctor"], ["verify", "--all", "--jobs", "1"]):

@@ -86,13 +86,13 @@ class OverlayDirs:
 
     def _short(self, stored: Stored) -> str | None:
         """The short name of a layer, from whichever side it can be told."""
-        own = self._own_links.get(stored.record.id)
-        if own is not None:
-            return own
         try:
-            return self.link(stored)
+            link = self.link(stored)
         except CorruptStore:
-            return None
+            link = None
+        if link and self.by_link.get(link) == stored.record.id:
+            return link
+        return self._own_links.get(stored.record.id) or link
 
     def of_ids_problem(self, stack: Sequence[Stored]) -> CorruptStore | None:
         """Where `lower-layers`, which later engines write too, names other layers than layers.json."""

@@ -6,6 +6,7 @@ differences between files and tars (`verification`); `remedies` says what each f
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -36,8 +37,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from layerfs.capabilities import DoctorOptions, Progress
+    from layerfs.ids import DiffID
     from layerfs.stores.containers_storage.parts import Stored
     from layerfs.stores.containers_storage.store import GraphRoot
+    from layerfs.stores.layerarchive import LayerArchive
 
 __all__ = ["diagnose"]
 
@@ -134,22 +137,33 @@ class _Doctor:
         """The findings of reading the headers of all tars: their length is noted too."""
         layers = [item for item in self._layers() if self._store.split_size(item)]
         for stored in layers:
-            subject = self._records.subject(stored)
-            try:
-                size = self._store.archive_of(stored).size(cut=True)
-            except CorruptStore as error:
-                if "tar-split" in error.path:
-                    yield from_damage(error, "tar-split", subject, severity_of(error))
-            else:
-                noted = stored.record.size
-                if noted is not None and noted != size:
-                    name = stored.part.directory.name_of(stored.part.layers_file)
-                    said = f"{size} bytes", f"{noted} bytes"
-                    message = "not the size of the layer's tar"
-                    yield Finding(
-                        "size-wrong", "error", subject, f"{name}: {stored.record.id}", *said, message
-                    )
+            yield from self._header(stored)
             on_progress("sizes", 1, len(layers))
+
+    def _header(self, stored: Stored) -> Iterator[Finding]:
+        subject, noted = self._records.subject(stored), stored.record.size
+        try:
+            archive = self._store.archive_of(stored)
+        except CorruptStore:
+            return  # found in its record
+        try:
+            size = archive.size(cut=True)
+        except CorruptStore as error:
+            yield from_damage(error, "tar-split", subject, severity_of(error))
+            return
+        if archive.unclosed and size != noted:
+            message = "the file ends before its end"
+            yield Finding("tar-split-malformed", "error", subject, archive.name, message=message)
+        elif (
+            noted is not None and noted != size and not _is_tar(archive, self._store.storage.diff_id(stored))
+        ):
+            said = f"{noted} bytes", f"{size} bytes"
+            message = "not the headers of this layer's tar, by their length and by its digest"
+            yield Finding("tar-split-altered", "error", subject, archive.name, *said, message)
+        elif noted is not None and noted != size:
+            name = f"{stored.part.directory.name_of(stored.part.layers_file)}: {stored.record.id}"
+            said = f"{size} bytes", f"{noted} bytes"
+            yield Finding("size-wrong", "error", subject, name, *said, "not the size of the layer's tar")
 
     def compared(self, processes: int, on_progress: Progress) -> Iterator[Finding]:
         """The findings of reading every layer."""
@@ -203,3 +217,14 @@ class _Doctor:
         except InvalidID:
             return ()
         return tuple(dict.fromkeys(user for layer in copies for user in self._users.get(layer.cache_id, ())))
+
+
+def _is_tar(archive: LayerArchive, diff_id: DiffID | None) -> bool:
+    """Whether the tar made anew is the layer's: asked only where its length is not the one noted."""
+    hasher = hashlib.sha256()
+    try:
+        for _ in archive.rebuild(hasher.update, cut=True):
+            return False
+    except CorruptStore:
+        return False
+    return diff_id is None or hasher.hexdigest() == diff_id.hex

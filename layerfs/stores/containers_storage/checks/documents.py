@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layerfs.analysis.doctor.findings import Finding, from_damage, image_subject
-from layerfs.errors import CorruptStore, DataRootUnreadable
+from layerfs.errors import CorruptStore, DataRootUnreadable, OneStateLost
 from layerfs.ids import BlobDigest
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _SHA256 = "sha256:"
 
 def severity_of(problem: CorruptStore) -> Severity:
     """How bad damage is: what a reader without privilege cannot look at is no sign of a change."""
-    return "warning" if isinstance(problem, DataRootUnreadable) else "error"
+    return "warning" if isinstance(problem, (DataRootUnreadable, OneStateLost)) else "error"
 
 
 def documents(images: Images, image: ImageID) -> Iterator[Finding]:

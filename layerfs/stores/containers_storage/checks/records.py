@@ -19,7 +19,7 @@ from layerfs.analysis.doctor.findings import (
     image_subject,
     layer_subject,
 )
-from layerfs.errors import CorruptStore, MalformedFile, MissingFile
+from layerfs.errors import CorruptStore, MalformedFile, MissingFile, OneStateLost
 from layerfs.formats.chunkedtoc import parse_toc
 from layerfs.formats.errors import FormatError
 from layerfs.formats.graphroot import big_data_file, layer_id
@@ -269,12 +269,17 @@ class Records:
 
     def reported(self, told: Collection[str], *, is_all: bool = True) -> Iterator[Finding]:
         """Other damage that the store reported, except for the paths `told`; or of whole files alone."""
-        malformed = {problem.path for problem in self._store.damage if isinstance(problem, MalformedFile)}
+        milder = (MissingFile, OneStateLost)  # what is made do with, where the file itself is told
+        malformed = {
+            problem.path
+            for problem in self._store.damage
+            if isinstance(problem, MalformedFile) and not isinstance(problem, milder)
+        }
         for problem in list(self._store.damage):
             if problem.path in told or self._is_of_layers(problem):
                 continue
-            if isinstance(problem, MissingFile) and problem.path in malformed:
-                continue  # what is made do with
+            if isinstance(problem, milder) and problem.path in malformed:
+                continue
             noun, subject = self._whose(problem)
             if is_all or noun in _FILES.values():
                 yield from_damage(problem, noun, subject, severity_of(problem))

@@ -113,6 +113,7 @@ REMEDIES = {
     "lower-layers-wrong": Remedy("damaged", "", "links that are missing are made to other layers", _AGAIN),
     "tar-split-missing": Remedy("missing", "", "`podman save` and push fail; containers run", _AGAIN),
     "tar-split-malformed": Remedy("damaged", "", "`podman save` and push fail; containers run", _AGAIN),
+    "tar-split-altered": Remedy("damaged", "", "`podman save` and push fail; containers run", _AGAIN),
     "tar-split-orphaned": Remedy("orphaned", "", _SPACE, _BY_HAND),
     "composefs-missing": Remedy("missing", "", _NO_MOUNT, _AGAIN),
     "toc-missing": Remedy("missing", "", "layerfs cannot show the layer; the engine has its image", _AGAIN),
