@@ -98,7 +98,8 @@ DAMAGE: Mapping[str, tuple[Callable[[GraphRootFiles], object], set[str]]] = {
         _without("layers_file", lambda store: _stack(store)[1]), {"layer-unrecorded"}
     ),
     "no record of an image": (
-        _without("images_file", lambda store: store.image(UPPER)["id"]), {"image-documents-orphaned", "container-image-missing"},
+        _without("images_file", lambda store: store.image(UPPER)["id"]),
+        {"image-documents-orphaned", "container-image-missing"},
     ),
     "no record of a container": (
         _without("containers_file", lambda store: store.container("changed")["id"]), {"container-missing"}

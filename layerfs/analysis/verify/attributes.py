@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
+from layerfs.analysis.verify.unpacking import Unpacking, is_marker_file
 from layerfs.formats.gotime import format_time
 from layerfs.formats.idmap import SAME
 from layerfs.formats.unpacked import (
@@ -29,14 +30,14 @@ from layerfs.formats.unpacked import (
 from layerfs.formats.whiteouts import USER
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from layerfs.formats.idmap import IDMap, Owners
     from layerfs.formats.tarheader import Header
     from layerfs.formats.whiteouts import Dialect
     from layerfs.hostdir import HostDir
 
-__all__ = ["ASPECTS", "Attributes", "Difference", "KeptStat", "Unpacking", "kind_words", "xattr_words"]
+__all__ = ["ASPECTS", "Attributes", "Difference", "kind_words", "xattr_words"]
 
 ASPECTS = frozenset({"mode", "owner", "mtime", "xattr"})
 """What is compared, by the names that the option for leaving it out takes."""
@@ -73,34 +74,6 @@ class Difference(NamedTuple):
     expected: str | None
     actual: str | None
     message: str
-
-
-class KeptStat(Protocol):
-    """Attributes that are kept beside entries, as by an engine that may not set them."""
-
-    name: bytes
-    """The extended attribute that has them."""
-
-    def stat_of(self, directory: HostDir, name: bytes, found: os.stat_result) -> os.stat_result:
-        """What an entry stands for, of which lstat(2) says `found`."""
-
-
-class Unpacking(NamedTuple):
-    """How an engine unpacks layers, where that is not as Docker does.
-
-    Attributes:
-        copies_up, marker_files, by_parts: see `Attributes`.
-        rootless: likewise; engines whose marks are `user.overlay.*` are.
-        root_modes: the modes that it gives `diff/` itself; none for those of other directories.
-        kept: gives the attributes that are kept beside entries, where those on disk are not theirs.
-    """
-
-    copies_up: bool = False
-    marker_files: bool = False
-    by_parts: bool = False
-    rootless: bool = False
-    root_modes: Collection[int] = ()
-    kept: KeptStat | None = None
 
 
 class Attributes:
@@ -165,6 +138,10 @@ class Attributes:
     def stat_of(self, directory: HostDir, name: bytes, found: os.stat_result) -> os.stat_result:
         """What an entry is, of which lstat(2) says `found`."""
         return found if self._kept is None else self._kept.stat_of(directory, name, found)
+
+    def is_file(self, directory: HostDir | None, marker: bytes) -> bool:
+        """Whether a whiteout, or a mark of opaque, is there as a file like any other."""
+        return self.marker_files and is_marker_file(directory, marker)
 
     def leaves_out(self, kind: int) -> bool:
         """Whether the engine makes no entries of a type."""

@@ -23,6 +23,7 @@ from layerfs.analysis.verify.layercontent import LayerContent
 from layerfs.analysis.verify.layerentry import EntryCheck, Inodes, link_words
 from layerfs.analysis.verify.repeats import Repeats
 from layerfs.analysis.verify.strays import strays
+from layerfs.analysis.verify.unpacking import marker_code
 from layerfs.errors import CorruptStore
 from layerfs.formats.tarsplit import Paths, Segment, clean_name
 from layerfs.formats.unpacked import OPAQUE_MARKER, WHITEOUT, ignores_root
@@ -154,7 +155,7 @@ class LayerCheck:
         parent, _, name = path.rpartition(b"/")
         if parent != self._parent:
             self._enter(parent)
-        if name.startswith(WHITEOUT) and not self._is_marker_file(name):
+        if name.startswith(WHITEOUT) and not self._attributes.is_file(self._directory, name):
             self._marker(member, name)
             return
         self.found.entries += 1
@@ -174,14 +175,6 @@ class LayerCheck:
         except OSError as error:
             self.content.whole = self.content.whole and not member.has_content
             self.found.add("unreadable", path, None, error.strerror, "cannot be read")
-
-    def _is_marker_file(self, name: bytes) -> bool:
-        """Whether a whiteout, or a mark of opaque, is a file like any other here."""
-        try:
-            found = self._attributes.marker_files and self._directory and self._directory.lstat(name)
-        except OSError:
-            return False
-        return bool(found)
 
     def _note(self, header: Header, member: Member) -> None:
         """Compare the two names of a member, and add its size in each way that the engine may count."""
@@ -392,8 +385,7 @@ class LayerCheck:
             if self._hiding.whiteout_hides(stray.path):
                 message = "it hides what the archive does not"
                 self.found.add("whiteout-extra", stray.path, None, "a whiteout", message)
-        elif self._attributes.marker_files and stray.path.rpartition(b"/")[2].startswith(WHITEOUT):
-            code = "opaque-extra" if stray.path.endswith(OPAQUE_MARKER) else "whiteout-extra"
+        elif self._attributes.marker_files and (code := marker_code(stray.path)):
             self.found.add(code, stray.path, None, words, "it hides what the archive does not")
         elif stat.S_ISSOCK(found.st_mode) and self._attributes.in_place:
             self.found.add("socket-kept", stray.path, None, words, "of the build: a tar cannot have it")

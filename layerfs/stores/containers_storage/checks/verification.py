@@ -15,11 +15,12 @@ import time
 from typing import TYPE_CHECKING
 
 from layerfs.analysis.doctor.findings import Finding, from_damage
-from layerfs.analysis.verify.attributes import Attributes, Unpacking
+from layerfs.analysis.verify.attributes import Attributes
 from layerfs.analysis.verify.hiding import Hiding
 from layerfs.analysis.verify.layercheck import LayerCheck
 from layerfs.analysis.verify.layerfindings import LayerFindings
 from layerfs.analysis.verify.repeats import PathRepeated
+from layerfs.analysis.verify.unpacking import Unpacking
 from layerfs.analysis.verify.verdicts import LayerVerdict, called, in_order, not_compared
 from layerfs.errors import CorruptStore
 from layerfs.ids import CacheID, ImageID
