@@ -254,8 +254,7 @@ class LayerCheck:
         if ignores_root(member.content.name):
             self._entries.compare_root(self._diff, member.header)
             return
-        found = self._attributes.stat_of(self._diff, b"", self._diff.lstat())
-        self._entries.compare(b"", self._diff, b"", found, member.header)
+        self._entries.compare(b"", self._diff, b"", self._entries.stat_of(self._diff, b""), member.header)
 
     # -- what entries have besides attributes --------------------------------------------------
 
