@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import pytest
 
 from tests.podman.conftest import BASE, UPPER
 from tests.support.command import layerfs
-from tests.support.podman import FORMS, MAP
+from tests.support.podman import MAP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,6 +44,14 @@ def _flip(path: Path) -> None:
     os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
 
 
+def _relink(path: Path) -> None:
+    """Let a link lead elsewhere, and nothing else."""
+    time = path.lstat().st_mtime_ns
+    path.unlink()
+    path.symlink_to("issue")
+    os.utime(path, ns=(time, time), follow_symlinks=False)
+
+
 def _within(path: Path, change: Callable[[Path], object]) -> None:
     """Change an entry, and leave the time of its directory as it was."""
     time = path.parent.stat().st_mtime_ns
@@ -61,10 +70,7 @@ CHANGES: Mapping[str, tuple[str, Callable[[Path], object], str]] = {
     "owner of its own": ("opt/third", lambda path: os.chown(path, 4, 5), "owner-altered"),
     "time": ("etc/motd", lambda path: os.utime(path, (5, 5)), "mtime-altered"),
     "attribute": ("etc/motd", lambda path: os.setxattr(path, "user.a", b""), "xattr-extra"),
-    "target": (
-        "etc/link", lambda path: _within(path, lambda link: (os.unlink(link), os.symlink("issue", link))),
-        "target-altered",
-    ),
+    "target": ("etc/link", lambda path: _within(path, _relink), "target-altered"),
 }  # fmt: skip
 """In the uppermost layer of `UPPER`, which keeps the whole tree: what is changed, and the code."""
 
@@ -81,8 +87,6 @@ def whole(made: Callable[[str], Podman], tmp_path_factory: pytest.TempPathFactor
 def test_changes_of_a_whole_tree(whole: Path, name: str, tmp_path: Path) -> None:
     """Each is found in the layer in which it is, whether its tar names the entry or a layer below has it."""
     path, change, code = CHANGES[name]
-    assert FORMS["vfs"].driver == "vfs"
-    top = layerfs(whole, "inspect", UPPER, "--format", "{{json .GraphDriver}}")
     layer = _uppermost(whole, UPPER)
     tree, away = whole / "vfs/dir" / layer, tmp_path / "away"
     subprocess.run(["cp", "-a", tree, away], check=True)
@@ -94,13 +98,11 @@ def test_changes_of_a_whole_tree(whole: Path, name: str, tmp_path: Path) -> None
         away.rename(tree)
     rows: list[dict[str, Any]] = done.json
     changed = [row for row in rows if row["path"] == str(tree / path)]
-    assert (done.code, {row["code"] for row in changed}) == (1, {code}), (top.code, rows)
+    assert (done.code, {row["code"] for row in changed}) == (1, {code}), rows
     assert [row for row in rows if row not in changed and f"/{layer}/" in row["path"]] == []
 
 
 def _uppermost(root: Path, image: str) -> str:
-    import json
-
     records = json.loads((root / "vfs-images/images.json").read_bytes())
     found: str = next(row["layer"] for row in records if image in (row.get("names") or ()))
     assert found != next(row["layer"] for row in records if BASE in (row.get("names") or ()))
