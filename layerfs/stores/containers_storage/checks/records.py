@@ -19,7 +19,7 @@ from layerfs.analysis.doctor.findings import (
     image_subject,
     layer_subject,
 )
-from layerfs.errors import CorruptStore, MalformedFile, MissingFile, OneStateLost
+from layerfs.errors import BrokenChain, CorruptStore, MalformedFile, MissingFile, OneStateLost
 from layerfs.formats.chunkedtoc import parse_toc
 from layerfs.formats.errors import FormatError
 from layerfs.formats.graphroot import big_data_file, layer_id
@@ -202,7 +202,8 @@ class Records:
         dirs = self._store.dirs
         for problem in dirs.link_problems(stored):
             noun = "link" if problem.path.endswith("/link") else "short-link"
-            yield from_damage(problem, noun, subject, severity_of(problem))
+            is_mended = not isinstance(problem, BrokenChain)  # by the engine, when it mounts the layer
+            yield from_damage(problem, noun, subject, "warning" if is_mended else "error")
         stack = self._stack(stored.record.id)
         if isinstance(stack, CorruptStore):
             return  # found with what is missing

@@ -131,7 +131,7 @@ REMEDIES = {
     "record-malformed": Remedy("damaged", "", "", _RESTORE),
     "record-altered": Remedy("damaged", "", "", _RESTORE),
     "record-wrong": Remedy("damaged", "", "", _RESTORE),
-    "staging-left": Remedy("leftover", "removes it", "", _NOTHING),
+    "staging-left": Remedy("leftover", "", "later engines prune it (by the source, not tried)", _BY_HAND),
     "temporary-left": Remedy("leftover", "", "it may be removed when the engine starts", _BY_HAND),
 }  # fmt: skip
 
