@@ -7,12 +7,11 @@ may be given better. No module outside the package of a kind knows more of it th
 from __future__ import annotations
 
 import functools
-import logging
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from layerfs.accounts import Accounted
-from layerfs.damage import attempt
+from layerfs.damage import Reporting, attempt
 from layerfs.errors import BrokenChain, CorruptStore, LayerNotFound
 from layerfs.formats.whiteouts import TRUSTED
 from layerfs.layerchain import walk_down
@@ -42,10 +41,8 @@ RECORDS = "records"
 FILES = "files"
 """The part of a store that has the files of layers."""
 
-_log = logging.getLogger(__name__)
 
-
-class Store(Accounted, ABC):
+class Store(Reporting, Accounted, ABC):
     """One store, open for reading.
 
     Attributes:
@@ -62,7 +59,6 @@ class Store(Accounted, ABC):
             `analysis.diff.layerdiff`.
         hidden_changes: the paths that this diff never tells.
         lists_unnamed: whether the client of its engine lists images without a name when it is not asked to.
-        damage: every defect met so far, in order.
     """
 
     kind: str = ""
@@ -86,8 +82,7 @@ class Store(Accounted, ABC):
     def __init__(self, path: str) -> None:
         """A store at `path`, without damage so far."""
         self.path = path
-        self.damage: list[CorruptStore] = []
-        self._reported: set[str] = set()
+        super().__init__()
 
     # -- what each kind gives ------------------------------------------------------------------
 
@@ -123,16 +118,6 @@ class Store(Accounted, ABC):
     @abstractmethod
     def evidence(self) -> set[tuple[int, int]]:
         """`(st_dev, st_ino)` of every directory below which nothing may be written."""
-
-    # -- damage --------------------------------------------------------------------------------
-
-    def report(self, problem: CorruptStore) -> None:
-        """Note a defect that does not stop the answer, and log it once."""
-        text = str(problem)
-        if text not in self._reported:
-            self._reported.add(text)
-            self.damage.append(problem.again())
-            _log.warning("%s", problem, extra={"damage": True})
 
     def require(self, *parts: str) -> None:
         """Raise `StoreGone` where one of `RECORDS` and `FILES` is not there at all."""

@@ -13,6 +13,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, NamedTuple
 
+from layerfs.analysis.verify.unpacking import Unpacking, is_marker_file
 from layerfs.formats.gotime import format_time
 from layerfs.formats.idmap import SAME
 from layerfs.formats.unpacked import (
@@ -86,6 +87,9 @@ class Attributes:
         copies_up: whether a directory without a header gets the attributes of the same directory in lower
             layers.
         rootless: whether the engine is root only in a user namespace, and so cannot make devices.
+        by_parts: whether the engine wrote the files as it fetched them, in no order: directories without a
+            header have no permissions then, others any time, as links have; devices and FIFOs are left out.
+        marker_files: whether the engine leaves members `.wh.NAME` as they are: fuse-overlayfs reads them.
     """
 
     def __init__(
@@ -97,7 +101,7 @@ class Attributes:
         sees_all: bool,
         owners: Owners = SAME,
         naive: bool = False,
-        copies_up: bool = False,
+        unpacking: Unpacking | None = None,
     ) -> None:
         """Compare `aspects`.
 
@@ -108,19 +112,42 @@ class Attributes:
             sees_all: whether this process sees `trusted.*` attributes.
             owners: the user namespace of the engine.
             naive: whether the engine unpacks through overlayfs; see `hiding`.
-            copies_up: see the class; `naive` implies it.
+            unpacking: how the engine unpacks; None for what Docker does.
         """
+        unpacking = unpacking or Unpacking()
         self.aspects = aspects
         self.in_place = in_place
         self.opaque = dialect.opaque
         self._sees_all = sees_all
         self.naive = naive
-        self.copies_up = copies_up or naive
-        self.rootless = dialect is USER
+        self.copies_up = unpacking.copies_up or naive
+        self.rootless = dialect is USER or unpacking.rootless
+        self.marker_files = unpacking.marker_files
         self._owners = owners
-        self._implied_modes = (_IMPLIED_MODE, _NAIVE_MODE) if naive else (_IMPLIED_MODE,)
+        self.by_parts = unpacking.by_parts
+        self._kept = unpacking.kept
+        self._implied_modes = (
+            _IMPLIED_MODE,
+            *((_NAIVE_MODE,) if naive else ()),
+            *((0,) if self.by_parts else ()),
+        )
+        self._root_modes = unpacking.root_modes or self._implied_modes
         self._dialect = dialect
         self._marks = {dialect.prefix + name for name in _MARKS}
+
+    def stat_of(self, directory: HostDir, name: bytes, found: os.stat_result) -> os.stat_result:
+        """What an entry is, of which lstat(2) says `found`."""
+        return found if self._kept is None else self._kept.stat_of(directory, name, found)
+
+    def is_file(self, directory: HostDir | None, marker: bytes) -> bool:
+        """Whether a whiteout, or a mark of opaque, is there as a file like any other."""
+        return self.marker_files and is_marker_file(directory, marker)
+
+    def leaves_out(self, kind: int) -> bool:
+        """Whether the engine makes no entries of a type."""
+        if kind == stat.S_IFIFO:
+            return self.by_parts
+        return kind in (stat.S_IFCHR, stat.S_IFBLK) and (self.rootless or self.by_parts)
 
     def differences(self, found: os.stat_result, header: Header) -> Iterator[Difference]:
         """The differences in the values of lstat(2), but the type, which was compared before."""
@@ -135,12 +162,13 @@ class Attributes:
             words = format_time(stored_mtime(header)), format_time(found.st_mtime_ns)
             yield Difference("mtime-altered", *words, "the modification time is not that of the archive")
 
-    def implied(self, found: os.stat_result) -> Iterator[Difference]:
-        """The differences of a directory that the engine made without a header."""
+    def implied(self, found: os.stat_result, *, is_root: bool = False) -> Iterator[Difference]:
+        """The differences of a directory, or `diff/` itself, that the engine made without a header."""
         if self.in_place:
             return  # a container or build step made it, and may have changed everything
-        if "mode" in self.aspects and stat.S_IMODE(found.st_mode) not in self._implied_modes:
-            words = _octal(_IMPLIED_MODE), _octal(stat.S_IMODE(found.st_mode))
+        modes = self._root_modes if is_root else self._implied_modes
+        if "mode" in self.aspects and stat.S_IMODE(found.st_mode) not in modes:
+            words = _octal(next(iter(modes))), _octal(stat.S_IMODE(found.st_mode))
             yield Difference("mode-altered", *words, "the permissions are not those the engine gives")
         if "owner" in self.aspects:
             yield from self.owner(found, 0, 0)
@@ -178,6 +206,8 @@ class Attributes:
 
     def _same_time(self, found: os.stat_result, header: Header) -> bool:
         if is_stored_time(header, found.st_mtime_ns, found.st_ctime_ns):
+            return True
+        if self.by_parts and header.kind in (stat.S_IFDIR, stat.S_IFLNK):
             return True
         # the tar was made from the directory, with whole seconds
         return self.in_place and found.st_mtime_ns // _SECOND == header.mtime_ns // _SECOND
@@ -220,7 +250,7 @@ class Attributes:
 
     def _may_have(self, directory: HostDir, key: bytes) -> bool:
         """Whether an entry may have an extended attribute that its header lacks."""
-        if self._dialect.is_bookkeeping(key):
+        if self._dialect.is_bookkeeping(key) or (self._kept is not None and key == self._kept.name):
             return True
         if self.in_place:  # the tar has no extended attributes but file capabilities
             return key not in self._marks and key != CAPABILITY

@@ -23,6 +23,7 @@ from layerfs.analysis.verify.layercontent import LayerContent
 from layerfs.analysis.verify.layerentry import EntryCheck, Inodes, link_words
 from layerfs.analysis.verify.repeats import Repeats
 from layerfs.analysis.verify.strays import strays
+from layerfs.analysis.verify.unpacking import marker_code
 from layerfs.errors import CorruptStore
 from layerfs.formats.tarsplit import Paths, Segment, clean_name
 from layerfs.formats.unpacked import OPAQUE_MARKER, WHITEOUT, ignores_root
@@ -154,7 +155,7 @@ class LayerCheck:
         parent, _, name = path.rpartition(b"/")
         if parent != self._parent:
             self._enter(parent)
-        if name.startswith(WHITEOUT):
+        if name.startswith(WHITEOUT) and not self._attributes.is_file(self._directory, name):
             self._marker(member, name)
             return
         self.found.entries += 1
@@ -165,7 +166,7 @@ class LayerCheck:
         try:
             if self._directory is None:
                 raise self._refusal or FileNotFoundError(errno.ENOENT, "")
-            found = self._directory.lstat(name)
+            found = self._attributes.stat_of(self._directory, name, self._directory.lstat(name))
         except OSError as error:
             self._absent(member, error)
             return
@@ -234,7 +235,7 @@ class LayerCheck:
 
     def _absent(self, member: Member, error: OSError) -> None:
         """Report an entry that is missing, or that cannot be read."""
-        if self._attributes.rootless and member.header.kind in (stat.S_IFCHR, stat.S_IFBLK):
+        if self._attributes.leaves_out(member.header.kind):
             return  # the root of a user namespace cannot make devices
         if member.has_content:
             self.content.whole = False
@@ -253,7 +254,7 @@ class LayerCheck:
         if ignores_root(member.content.name):
             self._entries.compare_root(self._diff, member.header)
             return
-        self._entries.compare(b"", self._diff, b"", self._diff.lstat(), member.header)
+        self._entries.compare(b"", self._diff, b"", self._entries.stat_of(self._diff, b""), member.header)
 
     # -- what entries have besides attributes --------------------------------------------------
 
@@ -383,6 +384,8 @@ class LayerCheck:
             if self._hiding.whiteout_hides(stray.path):
                 message = "it hides what the archive does not"
                 self.found.add("whiteout-extra", stray.path, None, "a whiteout", message)
+        elif self._attributes.marker_files and (code := marker_code(stray.path)):
+            self.found.add(code, stray.path, None, words, "it hides what the archive does not")
         elif stat.S_ISSOCK(found.st_mode) and self._attributes.in_place:
             self.found.add("socket-kept", stray.path, None, words, "of the build: a tar cannot have it")
         else:

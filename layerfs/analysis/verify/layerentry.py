@@ -77,6 +77,10 @@ class EntryCheck:
             if names or header.xattrs:
                 self._compare_xattrs(path, directory, name, names, header, mode)
 
+    def stat_of(self, directory: HostDir, name: bytes) -> os.stat_result:
+        """What an entry is; raises `OSError`."""
+        return self._attributes.stat_of(directory, name, directory.lstat(name))
+
     def is_plain(
         self,
         directory: HostDir,
@@ -108,8 +112,10 @@ class EntryCheck:
 
     def compare_implied(self, path: bytes, directory: HostDir) -> None:
         """Compare a directory without a header, which the engine made for root; `b""` is `diff/` itself."""
-        found = directory.lstat()
-        for difference in () if self._is_copied_up(path, found) else self._attributes.implied(found):
+        found = self._attributes.stat_of(directory, b"", directory.lstat())
+        for difference in (
+            () if self._is_copied_up(path, found) else self._attributes.implied(found, is_root=not path)
+        ):
             self._add(path, difference._replace(code=difference.code if path else "root-altered"))
         if self.wants_xattrs:
             names = self._own_names(path, directory, b"", directory.xattr_names())
@@ -132,7 +138,7 @@ class EntryCheck:
 
     def compare_root(self, directory: HostDir, header: Header) -> None:
         """Compare `diff/` with a header `./`, which some engines apply; others make `diff/` for root."""
-        found = directory.lstat()
+        found = self._attributes.stat_of(directory, b"", directory.lstat())
         differ = {difference.code for difference in self._attributes.differences(found, header)}
         if not self._attributes.naive or differ - {"mtime-altered"}:  # members after it change it
             self.compare_implied(b"", directory)
@@ -245,7 +251,8 @@ class Inodes:
         parent, _, name = inode.path.rpartition(b"/")
         try:
             with self._diff.subdir(parent) as directory:
-                self._entries.compare(inode.path, directory, name, directory.lstat(name), inode.header)
+                found = self._entries.stat_of(directory, name)
+                self._entries.compare(inode.path, directory, name, found, inode.header)
         except OSError as error:
             self._found.add("unreadable", inode.path, None, error.strerror, "cannot be looked at")
 

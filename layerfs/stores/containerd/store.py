@@ -41,7 +41,6 @@ if TYPE_CHECKING:
         VerifyOptions,
         Volume,
     )
-    from layerfs.errors import CorruptStore
     from layerfs.ids import ChainID
     from layerfs.layernames import ID
     from layerfs.model import Named
@@ -57,20 +56,6 @@ __all__ = ["ContainerdStore"]
 
 class ContainerdStore(StoredContainers):
     """Some namespaces of one containerd root, open for reading; never written to."""
-
-    _is_quiet = False
-
-    def keep_quiet(self) -> None:
-        """Log no damage from now on; who calls this reports what is in `damage`."""
-        self._is_quiet = True
-
-    def report(self, problem: CorruptStore) -> None:
-        """Note a defect that does not stop the answer, and log it once."""
-        if not self._is_quiet:
-            super().report(problem)
-        elif (text := str(problem)) not in self._reported:
-            self._reported.add(text)
-            self.damage.append(problem.again())
 
     # -- places --------------------------------------------------------------------------------
 

@@ -207,6 +207,10 @@ class Containers:
                 found.setdefault(name, []).append(container_id)
         return found
 
+    def image(self, container_id: ContainerID) -> str:
+        """The ID of the image of a container, as its records name it; empty for none."""
+        return self._of(container_id).image
+
     def records(self, container_id: ContainerID) -> Json:
         """The records of a container as they were written down; null for one that is not there."""
         records = self._of(container_id)

@@ -9,10 +9,10 @@ import functools
 import os
 from typing import TYPE_CHECKING
 
-from layerfs.errors import BrokenChain, CorruptStore, MissingFile
+from layerfs.errors import BrokenChain, CorruptStore, MalformedFile, MissingFile
 from layerfs.formats.layerfiles import parse_link, parse_lower
 from layerfs.ids import CacheID, InvalidID
-from layerfs.stores.files import parse_optional
+from layerfs.stores.files import JSON_LIMIT, parse_optional, read_optional
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from layerfs.ids import LinkID
     from layerfs.stores.containers_storage.parts import Part, Stored
 
-__all__ = ["OverlayDirs"]
+__all__ = ["OverlayDirs", "layer_of_link"]
+
+_LOWER_IDS = "lower-layers"
 
 
 class OverlayDirs:
@@ -49,7 +51,7 @@ class OverlayDirs:
         found: dict[str, CacheID] = {}
         for part in self._roots:
             for name, target in part.short_links().items():
-                if layer := _led_to(target):
+                if layer := layer_of_link(target):
                     found.setdefault(os.fsdecode(name), layer)
         return found
 
@@ -59,23 +61,54 @@ class OverlayDirs:
 
     def problems(self, stack: Sequence[Stored]) -> Iterator[CorruptStore]:
         """What of a stack, uppermost first, does not agree with layers.json."""
-        links: list[str | None] = []
         for stored in stack:
-            try:
-                link = self.link(stored)
-                problem = self._link_problem(stored, link)
-            except CorruptStore as error:
-                link, problem = None, error
-            links.append(self._own_links.get(stored.record.id) or link)
-            if problem:
-                yield problem
+            yield from self.link_problems(stored)
         if stack:
-            try:
-                lower = self.lower(stack[0])
-            except CorruptStore as error:
-                yield error
-            else:
-                yield from self._lower_problem(stack, lower, links[1:])
+            yield from self.lower_problems(stack)
+
+    def link_problems(self, stored: Stored) -> Iterator[CorruptStore]:
+        """What is wrong with the short name of a layer, and the link of this name."""
+        try:
+            problem = self._link_problem(stored, self.link(stored))
+        except CorruptStore as error:
+            problem = error
+        if problem:
+            yield problem
+
+    def lower_problems(self, stack: Sequence[Stored]) -> Iterator[CorruptStore]:
+        """Where what the uppermost layer of a stack says of those below is not what layers.json says."""
+        try:
+            lower = self.lower(stack[0])
+        except CorruptStore as error:
+            yield error
+        else:
+            yield from self._lower_problem(stack, lower, [self._short(stored) for stored in stack[1:]])
+
+    def _short(self, stored: Stored) -> str | None:
+        """The short name of a layer, from whichever side it can be told."""
+        try:
+            link = self.link(stored)
+        except CorruptStore:
+            link = None
+        if link and self.by_link.get(link) == stored.record.id:
+            return link
+        return self._own_links.get(stored.record.id) or link
+
+    def of_ids_problem(self, stack: Sequence[Stored]) -> CorruptStore | None:
+        """Where `lower-layers`, which later engines write too, names other layers than layers.json."""
+        top = stack[0]
+        path = f"{top.part.layer_path(top.record.id)}/{_LOWER_IDS}"
+        name = top.part.directory.name_of(path)
+        try:
+            content = read_optional(top.part.directory, path, JSON_LIMIT)
+        except CorruptStore as error:
+            return error
+        wanted = ":".join(stored.record.id for stored in stack[1:])
+        if content is None or content.strip() == wanted.encode():
+            return None
+        if not content.strip():
+            return MalformedFile(name, "the file is empty")
+        return BrokenChain(name, "not the layers that layers.json names")
 
     def _link_problem(self, stored: Stored, link: LinkID | None) -> CorruptStore | None:
         name = f"{stored.part.directory.name_of(stored.part.layer_path(stored.record.id))}/link"
@@ -110,7 +143,7 @@ class OverlayDirs:
                     return
 
 
-def _led_to(target: bytes) -> CacheID | None:
+def layer_of_link(target: bytes) -> CacheID | None:
     """The layer that the text of a short link names: `../<ID>/diff`, or an absolute path with this end."""
     head, _, tail = os.fsdecode(target).rpartition("/")
     try:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from layerfs.hostdir import HostDir
     from layerfs.tree.source import Entry
 
-__all__ = ["OverriddenLayer", "override_in_force"]
+__all__ = ["Kept", "OverriddenLayer", "override_in_force"]
 
 _STANDS_FOR = {
     stat.S_IFDIR: (stat.S_IFDIR,),
@@ -42,6 +42,40 @@ def override_in_force(directory: HostDir) -> bytes | None:
     """The attribute that replaces attributes in the layer of this `diff/`; None for most layers."""
     names = directory.xattr_names()
     return next((name for name in ATTRIBUTES if name in names), None)
+
+
+class Kept:
+    """The attributes that the entries of one layer carry, for comparing them; see `analysis.verify`.
+
+    Attributes:
+        name: the attribute that has them.
+    """
+
+    def __init__(self, name: bytes, owners: Owners) -> None:
+        """Read the attribute `name`; `owners` is the namespace in whose numbers the disk is read."""
+        self.name = name
+        self._owners = owners
+
+    def stat_of(self, directory: HostDir, name: bytes, found: os.stat_result) -> os.stat_result:
+        """What an entry stands for; `found` itself where it carries nothing that makes sense."""
+        held = stat.S_IFMT(found.st_mode)
+        value = directory.xattr(name, self.name) if held in _STANDS_FOR else None
+        if value is None:
+            return found
+        try:
+            told = parse_override_stat(value)
+            _check(told, held)
+        except FormatError:
+            return found
+        users, groups = self._owners
+        owner = users.outside(told.uid), groups.outside(told.gid)
+        values = list(found[:10])
+        values[0] = (told.kind or held) | told.mode
+        values[4:6] = [now if new is None else new for now, new in zip(found[4:6], owner, strict=True)]
+        more = {
+            key: getattr(found, key) for key in ("st_atime_ns", "st_mtime_ns", "st_ctime_ns", "st_blocks")
+        }
+        return os.stat_result(values, {**more, "st_rdev": os.makedev(*told.device)})
 
 
 class OverriddenLayer(RawLayer):

@@ -28,7 +28,18 @@ from layerfs.tree.union import UnionTree
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from layerfs.capabilities import CacheRecord, Pinned, Unclaimed, Volume
+    from layerfs.capabilities import (
+        CacheRecord,
+        Check,
+        DoctorOptions,
+        DoctorReport,
+        Pinned,
+        Progress,
+        Unclaimed,
+        VerifyOptions,
+        Volume,
+    )
+    from layerfs.formats.idmap import Owners
     from layerfs.formats.whiteouts import Dialect
     from layerfs.ids import ChainID
     from layerfs.model import Named
@@ -214,6 +225,24 @@ class GraphRoot(StoredContainers):
     def build_cache(self) -> Sequence[CacheRecord]:
         """None: what Buildah keeps of builds is images and their layers."""
         return ()
+
+    # -- checks --------------------------------------------------------------------------------
+
+    def owners(self, stored: Stored) -> Owners:
+        """The user namespace of a layer."""
+        return self._sources.owners(stored)
+
+    def verification(self, names: Sequence[tuple[str, int | None]], options: VerifyOptions) -> Check:
+        """The check of what the names mean, or of everything; see `Verifiable`."""
+        from layerfs.stores.containers_storage.checks.verification import verification  # noqa: PLC0415 - few ask
+
+        return verification(self, names, options)
+
+    def diagnose(self, options: DoctorOptions, on_progress: Progress) -> DoctorReport:
+        """Examine all of it; see `Diagnosable`."""
+        from layerfs.stores.containers_storage.checks.doctor import diagnose  # noqa: PLC0415 - as above
+
+        return diagnose(self, options, on_progress)
 
     # -- trees ---------------------------------------------------------------------------------
 

@@ -66,6 +66,10 @@ class StoredContainers(StoredImages):
         """The container of this ID, as far as it can be read; defects are reported."""
         return self._containers.load(container_id)
 
+    def image_of_container(self, container: ContainerID) -> str:
+        """The ID of the image that the record of a container names, hex digits; empty for none."""
+        return self._containers.image(container)
+
     def container_records(self, container: Container) -> Json | None:
         """The records of a container as its engines wrote them down."""
         return self._containers.records(container.id)

@@ -10,7 +10,7 @@ from layerfs.accounts import Part as Account
 from layerfs.damage import attempt
 from layerfs.errors import BrokenChain, CorruptStore, MissingFile, NameLost
 from layerfs.formats.repositories import Repositories, RepositoryRow
-from layerfs.ids import ImageID
+from layerfs.ids import ChainID, ImageID
 from layerfs.model import Blob, Image, added_up
 from layerfs.store import Store
 from layerfs.stores.containers_storage.ancestry import Ancestry
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from layerfs.formats.graphroot import LayerRecordText
     from layerfs.formats.imageconfig import ImageConfig
-    from layerfs.ids import BlobDigest, CacheID, ChainID, ContainerID, DiffID
+    from layerfs.ids import BlobDigest, CacheID, ContainerID, DiffID
     from layerfs.model import Layer
     from layerfs.stores.containers_storage.parts import Stored
     from layerfs.stores.containers_storage.places import Opened
@@ -66,6 +66,11 @@ class StoredImages(Store):
         self.dirs = OverlayDirs(self.roots)
         self.storage = Layers(self.roots, lambda: self._diff_ids, self._lost, self._measured, self.report)
         self._sources = Sources(self._archive_of, self.report, metadata, userns)
+
+    @property
+    def image_records(self) -> Images:
+        """The records of images, and their documents."""
+        return self._images
 
     @property
     def noun(self) -> str:
@@ -216,11 +221,23 @@ class StoredImages(Store):
         return self._archive(self.own_layer(layer))
 
     def _archive(self, own: StorageLayer) -> LayerArchive:
-        part = own.stored.part
-        roots = (part, *(item for item in self.roots if item is not part))
-        files = part.files(own.cache_id)
-        layer = self._sources.stored(own.stored) if part.is_composefs(own.cache_id) else None
-        return LayerArchive(own.chain_id, SplitFile(own.cache_id, roots), files, layer)
+        return self.archive_of(own.stored, own.chain_id)
+
+    def archive_of(self, stored: Stored, chain: ChainID | None = None) -> LayerArchive:
+        """The tar of a layer by its record, also where its chain ID is not known; raises as `archive`."""
+        part, own = stored.part, stored.record.id
+        files = part.files(own)
+        layer = self._sources.stored(stored) if part.is_composefs(own) else None
+        return LayerArchive(chain or ChainID.from_hex(own), self.split_file(stored), files, layer)
+
+    def split_file(self, stored: Stored) -> SplitFile:
+        """The tar-split file of a layer, which may be in another root."""
+        roots = (stored.part, *(item for item in self.roots if item is not stored.part))
+        return SplitFile(stored.record.id, roots)
+
+    def split_size(self, stored: Stored) -> int:
+        """Bytes of the tar-split file of a layer; 0 where there is none."""
+        return max(part.tar_split_size(stored.record.id) for part in self.roots)
 
     def _archive_of(self, stored: Stored) -> LayerArchive:
         """As `archive`, of a record."""

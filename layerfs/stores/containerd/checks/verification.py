@@ -15,6 +15,7 @@ from layerfs.analysis.verify.hiding import Hiding
 from layerfs.analysis.verify.layercheck import LayerCheck
 from layerfs.analysis.verify.layerfindings import LayerFindings
 from layerfs.analysis.verify.repeats import PathRepeated
+from layerfs.analysis.verify.unpacking import Unpacking
 from layerfs.analysis.verify.verdicts import LayerVerdict, called, in_order, not_compared
 from layerfs.errors import CorruptStore
 from layerfs.ids import ChainID, ImageID
@@ -237,7 +238,11 @@ class Verification:
         found = LayerFindings(layer_subject(layer.chain_id), tar.diff, list_all=self._options.list_all)
         aspects = self._options.aspects - {"owner"} if self._foreign else self._options.aspects
         attributes = Attributes(
-            aspects, self._store.dialect, in_place=False, sees_all=self._sees_all, copies_up=True
+            aspects,
+            self._store.dialect,
+            in_place=False,
+            sees_all=self._sees_all,
+            unpacking=Unpacking(copies_up=True),
         )
 
         def gives(path: bytes) -> Given | None:

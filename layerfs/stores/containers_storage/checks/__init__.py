@@ -1,0 +1,1 @@
+"""The checks of a graph root for `verify` and `doctor`, and what their findings mean."""
