@@ -84,7 +84,7 @@ def _run(*words: str, root: str | None = NOWHERE) -> Result:
 
 
 @pytest.fixture(scope="module")
-def stores(dataroot_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def stores(shallow_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """One image in every form, in the working directory; `two.tar` has another one as well."""
     place = tmp_path_factory.mktemp("stores") / "carried"
     place.mkdir()
@@ -98,8 +98,8 @@ def stores(dataroot_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
             ("--format", "oci", "-o", "layout/", IMAGE),
             ("--format", "rootfs", "-o", "tree.tar", IMAGE),
         ):
-            assert layerfs(dataroot_path, "export", *words).code == 0
-        (place / "dataroot").symlink_to(dataroot_path)
+            assert layerfs(shallow_path, "export", *words).code == 0
+        (place / "dataroot").symlink_to(shallow_path)
         subprocess.run(["gzip", "--keep", "one.tar"], check=True)
         _write_old_archive(place / "layout", place / "old.tar")
         _write_directory(place / "layout", place / "dir")

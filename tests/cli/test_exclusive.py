@@ -96,11 +96,11 @@ def test_no_command_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("command", WORDS)
-def test_no_flag_is_passed_over(dataroot_path: Path, command: str) -> None:
+def test_no_flag_is_passed_over(shallow_path: Path, command: str) -> None:
     """Of two flags that each change the answer, both count, or they are refused."""
 
     def answer(*flags: str) -> tuple[int, bytes]:
-        return run_bytes(dataroot_path, command, *flags, *WORDS[command])[:2]
+        return run_bytes(shallow_path, command, *flags, *WORDS[command])[:2]
 
     plain = answer()
     alone = {flag: answer(flag) for flag in _flags(command)}

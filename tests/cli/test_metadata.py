@@ -25,10 +25,10 @@ LAYERFS = str(Path(sys.executable).with_name("layerfs"))
 
 
 @pytest.fixture(scope="module")
-def copied(dataroot_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def copied(shallow_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The recorded root as an ordinary user copies it with `cp -r`."""
     target = tmp_path_factory.mktemp("copied") / "root"
-    COPIES["cp -r by an ordinary user"].make(dataroot_path, target)
+    COPIES["cp -r by an ordinary user"].make(shallow_path, target)
     return target
 
 
@@ -60,11 +60,11 @@ def _comparable(found: Result, root: Path) -> str:
 
 @pytest.mark.parametrize("arguments", COMMANDS.values(), ids=COMMANDS)
 def test_every_command_tells_of_the_copy_what_it_tells_of_the_original(
-    dataroot_path: Path, copied: Path, arguments: tuple[str, ...]
+    shallow_path: Path, copied: Path, arguments: tuple[str, ...]
 ) -> None:
     """The same answer as from the intact root, and one line that says where it comes from."""
-    intact, found = layerfs(dataroot_path, *arguments), layerfs(copied, *arguments)
-    assert _comparable(found, copied) == _comparable(intact, dataroot_path) != ""
+    intact, found = layerfs(shallow_path, *arguments), layerfs(copied, *arguments)
+    assert _comparable(found, copied) == _comparable(intact, shallow_path) != ""
     assert (found.code, intact.stderr) == (intact.code, "")
     assert found.stderr.count(LOST) == len(found.stderr.splitlines()) == 1
 

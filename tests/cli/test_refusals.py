@@ -117,11 +117,11 @@ def _cut_or_make_loop(path: Path) -> None:
 
 @pytest.fixture(scope="module", params=[_make_directory, _cut_or_make_loop], ids=lambda make: make.__name__)
 def refusing(
-    request: pytest.FixtureRequest, dataroot_path: Path, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, shallow_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """The recorded root, one file of each kind in it replaced by something that cannot be read."""
     spoil: Callable[[Path], None] = request.param
-    root = private_copy(dataroot_path, tmp_path_factory.mktemp("refusing") / "root")
+    root = private_copy(shallow_path, tmp_path_factory.mktemp("refusing") / "root")
     for path in one_of_each_kind(root):
         if path.name != "repositories.json" and (path.is_file() or path.is_symlink()):
             spoil(path)

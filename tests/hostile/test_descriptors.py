@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.root
 
-_IMAGES, _DEPTH = 2, 70
-_FEW = 60  # descriptors: fewer than an image has layers
+_IMAGES, _DEPTH = 2, 46
+_FEW = 40  # descriptors: fewer than an image has layers
 _HOST_ERROR = 74
 _NOT_IN_THIS_KIND = 4  # `StoreKind.lacks` says of which
 
@@ -40,7 +40,7 @@ _ARCHIVES = {"archive": ("docker-archive", "images.tar"), "layout": ("oci", "lay
 
 @pytest.fixture(scope="module", params=STORE_KINDS, ids=lambda kind: kind.name)
 def deep(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store of two images with 70 layers each, none shared, and the bytes of their tars."""
+    """A store of two images with 46 layers each, none shared, and the bytes of their tars."""
     kind: StoreKind = request.param
     return kind.of_tars(tmp_path_factory.mktemp("deep") / "root", _images())
 

@@ -377,10 +377,10 @@ RAW = ("cat", "completion", "cp", "export", "hashes", "mount")
 
 
 @pytest.mark.parametrize("command", [found for found in _commands() if found[0] not in RAW], ids=" ".join)
-def test_no_control_byte_reaches_a_terminal(dataroot_path: Path, tmp_path: Path, command: list[str]) -> None:
+def test_no_control_byte_reaches_a_terminal(shallow_path: Path, tmp_path: Path, command: list[str]) -> None:
     """Tables never carry a control character, whatever names and histories the root holds."""
     names = {**STORE_KINDS[0].names, "odd": "lab/names:1"}
     command = [word.format(out=tmp_path, **names) for word in command]
-    found = layerfs(dataroot_path, *command)
+    found = layerfs(shallow_path, *command)
     assert not set(found.stdout.encode("utf-8", "surrogateescape")) & set(CONTROL)
     assert not set(found.stderr.encode("utf-8", "surrogateescape")) & set(CONTROL)

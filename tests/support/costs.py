@@ -28,14 +28,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep every Nth case of each test: the first in any case."""
+    """Keep the first case of each test, which makes what all share and counts once; every Nth of others."""
     cases: dict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
         cases[_test(item.nodeid)].append(item)
     kept = {}
-    for some in cases.values():
-        chosen = some[:: config.option.every]
-        kept.update({item: len(some) / len(chosen) for item in chosen})
+    for first, *others in cases.values():
+        chosen = others[:: config.option.every]
+        kept.update({first: 1.0, **{item: len(others) / len(chosen) for item in chosen}})
     for item, factor in kept.items():
         item.user_properties.append(("factor", factor))
     items[:] = [item for item in items if item in kept]

@@ -128,14 +128,15 @@ class GraphRoot(StoredContainers):
 
     def chain_of_twin(self, place: str) -> ChainID | None:
         """The layer of which a place has a further copy, as one with other owners; None if it has none."""
-        return next(
-            (
-                chain
-                for chain, found in self.storage.by_chain.items()
-                if any(layer.cache_id == place for layer in found[1:])
-            ),
-            None,
-        )
+        return self._twins.get(place)
+
+    @functools.cached_property
+    def _twins(self) -> Mapping[str, ChainID]:
+        """Each further copy's layer; where two claim a place, the first."""
+        copies = [
+            (layer.cache_id, chain) for chain, found in self.storage.by_chain.items() for layer in found[1:]
+        ]
+        return dict(reversed(copies))
 
     def place(self, layer: Layer | BareLayer) -> Place:
         """A layer's directory and its short name; what is missing is reported."""
