@@ -108,15 +108,18 @@ def choice(context: click.Context, name: str, default: Any = None) -> Any:
     return context.meta.get(_NOTED + name, default)
 
 
-def options_again(context: click.Context) -> list[str]:
+def options_again(context: click.Context, *, of_a_run: bool = False) -> list[str]:
     """The global options of this command line, for another that reads the same.
 
-    Not those that come from the environment, which the other has too.
+    Not those that come from the environment, which the other has too; and only if asked for those that do
+    not say what is read.
     """
     words: list[str] = []
     for option in context.find_root().command.params:
         given = choice(context, str(option.name).replace("_", "-"))
-        if not isinstance(option, click.Option) or given is None or option.name in _OF_A_RUN:
+        if not isinstance(option, click.Option) or given is None:
+            continue
+        if option.name in _OF_A_RUN and not of_a_run:
             continue
         inherited = option.value_from_envvar(context) if option.envvar else None
         if option.multiple:

@@ -43,7 +43,7 @@ FLOORS = (
     ("layerfs_cli.table",),
     ("layerfs_cli",),
     ("layerfs_cli.colors", "layerfs_cli.rows"),
-    ("layerfs_cli.explore", "layerfs_cli.report"),
+    ("layerfs_cli.explore", "layerfs_cli.report", "layerfs_cli.web"),
     ("layerfs_cli.commands",),
     ("layerfs_cli.mounthelper",),
     ("layerfs.__main__",),
@@ -82,6 +82,7 @@ ONLY_IMPORTER = {
     "sqlite3": "layerfs.formats.sqlite",
     "textual": "layerfs_cli.explore",
     "rich": "layerfs_cli.explore",
+    "aiohttp": "layerfs_cli.web",
 }
 
 DOORS = ("layerfs.cache", "layerfs.hostdir", "layerfs.syscalls")

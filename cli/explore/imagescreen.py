@@ -345,6 +345,9 @@ class ImageScreen(TreePlace):
         from .copying import amount
 
         marked = list(self.rows.marked.values())
+        if self.app.is_web:
+            self.say("not from a web browser: layerfs cp copies, and explore in a terminal")
+            return
         if not marked:
             self.say("nothing is marked; m marks what the cursor is on")
             return

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from rich.style import Style
 
-__all__ = ["CURSOR", "CURSOR_ELSEWHERE", "MARK_WORDS", "STYLES"]
+__all__ = ["CURSOR", "CURSOR_ELSEWHERE", "MARK_WORDS", "PALETTE", "STYLES"]
 
 MARK_WORDS = {
     "A": "added",
@@ -59,3 +59,9 @@ Letters have the colour behind them, and names have none: so both are read on da
 
 CURSOR = Style(reverse=True)
 CURSOR_ELSEWHERE = Style(bold=True, underline=True)
+
+PALETTE = {"black": (0, "000000"), "yellow": (3, "e69f00"), "cyan": (6, "56b4e9")}
+"""The colours that the terminal of a web page is told: its number and what it looks like.
+
+A page has no user's choice; and its own yellow and cyan are too dark behind black letters.
+"""

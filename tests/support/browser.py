@@ -68,16 +68,46 @@ class Browser:
         result: dict[str, Any] = answer["result"]
         return result
 
-    def open(self, page: Path, *, width: int = 1280, scripts: bool = True) -> None:
-        """Open a file in a window of this width, and wait until it is loaded."""
+    def open(self, page: Path | str, *, width: int = 1280, height: int = 800, scripts: bool = True) -> None:
+        """Open a file, or an address, in a window of this size, and wait until it is loaded."""
         self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
         self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=False
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
         )
         self._events.clear()
-        self.call("Page.navigate", url=page.as_uri())
+        self.call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
         while not any(event.get("method") == "Page.loadEventFired" for event in self._events):
             self._events.append(self._next())
+
+    def event(self, method: str) -> dict[str, Any]:
+        """The parameters of the next event of this kind, which is taken; waits for it."""
+        while True:
+            for number, event in enumerate(self._events):
+                if event.get("method") == method:
+                    found: dict[str, Any] = self._events.pop(number)["params"]
+                    return found
+            self._events.append(self._next())
+
+    def taken(self, method: str) -> list[dict[str, Any]]:
+        """The parameters of all events of this kind that have come so far."""
+        self.tell("0")
+        return [event["params"] for event in self._events if event.get("method") == method]
+
+    def picture(self) -> bytes:
+        """What the window shows, as a PNG."""
+        return base64.b64decode(self.call("Page.captureScreenshot")["data"])
+
+    def press(self, key: str) -> None:
+        """Press and release a key that types one letter."""
+        for kind in ("keyDown", "keyUp"):
+            text = {"text": key} if kind == "keyDown" else {}
+            self.call(
+                "Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=ord(key.upper()), **text
+            )
 
     def tell(self, expression: str) -> Any:
         """The value of an expression in the page."""

@@ -1,0 +1,1 @@
+"""`explore --web`: the terminal browser on a page of this machine, for whoever has its address."""
