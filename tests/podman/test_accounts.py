@@ -1,4 +1,4 @@
-"""Sizes of a graph root as Podman prints them; what later versions count of containers besides, by GNU find."""
+"""Sizes of a graph root as Podman prints them; what later versions count of containers too, by GNU find."""
 
 from __future__ import annotations
 
