@@ -27,7 +27,7 @@ from layerfs.tree.union import UnionTree
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from layerfs.capabilities import CacheRecord, Pinned, Unclaimed, Volume
+    from layerfs.capabilities import CacheRecord, Pinned, Salvager, Unclaimed, Volume
     from layerfs.formats.whiteouts import Dialect
     from layerfs.ids import ChainID
     from layerfs.model import Named
@@ -217,6 +217,14 @@ class GraphRoot(StoredContainers):
     def build_cache(self) -> Sequence[CacheRecord]:
         """Nothing: what Buildah keeps of builds is images and their layers."""
         return ()
+
+    # -- exports -------------------------------------------------------------------------------
+
+    def salvager(self) -> Salvager:
+        """What rebuilds damaged layers; see `Salvageable`."""
+        from layerfs.stores.salvage import Salvage  # noqa: PLC0415 - large
+
+        return Salvage(self)
 
     # -- trees ---------------------------------------------------------------------------------
 
