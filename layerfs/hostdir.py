@@ -18,7 +18,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Self
 
-from layerfs.hostfile import HostFile, Refused, refusal
+from layerfs.hostfile import HostFile, Refused, kind_listed, refusal
 from layerfs.reserves import enough, make_room
 from layerfs.syscalls import PATH_CHUNK, open_beneath, own_mount, split_path
 from layerfs.witness import noted
@@ -252,10 +252,10 @@ class HostDir:
         if kind != stat.S_IFREG:
             raise refusal(kind, self.name_of(name))
 
-    def listing(self) -> list[tuple[bytes, bool]]:
-        """Every name, and whether it is a directory, in the file system's order."""
+    def listing(self) -> list[tuple[bytes, int]]:
+        """Every name with its kind (see `kind_listed`), in the file system's order; no lstat is made."""
         with enough(os.scandir, self.fd) as found:
-            return [(os.fsencode(entry.name), entry.is_dir(follow_symlinks=False)) for entry in found]
+            return [(os.fsencode(entry.name), kind_listed(entry)) for entry in found]
 
     def read(self, path: bytes | str, limit: int) -> bytes:
         """The whole content of the regular file at `path`; raises `TooLarge` above `limit` bytes."""

@@ -7,7 +7,7 @@ import os
 import stat
 from typing import Self
 
-__all__ = ["HostFile", "Refused", "read_once", "refusal"]
+__all__ = ["HostFile", "Refused", "kind_listed", "read_once", "refusal"]
 
 _LARGE_CHUNK = 1 << 20
 
@@ -24,6 +24,15 @@ _KINDS = {
 
 class Refused(OSError):
     """The entry is of a type that is never opened; `strerror` says which it is."""
+
+
+def kind_listed(entry: os.DirEntry[str]) -> int:
+    """The file type bits of an entry, as its directory notes them; 0 of a device, a FIFO, a socket."""
+    if entry.is_dir(follow_symlinks=False):
+        return stat.S_IFDIR
+    if entry.is_file(follow_symlinks=False):
+        return stat.S_IFREG
+    return stat.S_IFLNK if entry.is_symlink() else 0
 
 
 class HostFile:

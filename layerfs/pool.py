@@ -221,7 +221,7 @@ class PooledDir(HostDir):
         """See `HostDir`."""
         return self._now().open_seen(name)
 
-    def listing(self) -> list[tuple[bytes, bool]]:
+    def listing(self) -> list[tuple[bytes, int]]:
         """See `HostDir`."""
         return self._now().listing()
 

@@ -18,12 +18,5 @@ layerfs --root "$root" report demo:1.0 --reproducible -o "$top/report.html"
 sed 's/<nav.*<\/nav>//; s/<section id="glance".*<section id="part-1"/<section id="part-1"/' "$top/report.html" >"$top/part.html"
 shoot "$top/part.html" 1100,1260 docs/report.png
 
-# Textual draws its screen as SVG after so many seconds, and ends; keys lead to what is shown
-screen() {
-    COLUMNS=110 LINES=26 TERM=xterm-256color COLORTERM=truecolor TEXTUAL_PRESS=$2 TEXTUAL_SCREENSHOT=4 \
-        TEXTUAL_SCREENSHOT_LOCATION=$top TEXTUAL_SCREENSHOT_FILENAME=explore.svg \
-        script -qec "layerfs --root '$root' explore $1" "$top/typed" >"$top/log" </dev/null
-}
-screen demo:1.0 down,tab,down,down,down
-python scripts/svgpage.py "$top/explore.svg" "$top/explore.html"
-shoot "$top/explore.html" 1100,530 docs/explore.png
+python scripts/explore_picture.py "$root" "$top/explore.svg"
+shoot "$top/explore.svg" 1240,503 docs/explore.png

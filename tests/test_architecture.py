@@ -90,6 +90,7 @@ ON_FILES = {"fileinput", "glob", "io.open", "mmap", "pathlib", "shutil", "subpro
 """Modules that reach files by path; the engine has `hostdir` for that."""
 
 HARMLESS_OS = {
+    "DirEntry",
     "O_CLOEXEC",
     "SEEK_DATA",
     "SEEK_HOLE",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import os
 import shlex
 import sys
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ from ..subjects import name_argument
 
 if TYPE_CHECKING:
     from layerfs.store import Store
+
+    from ..explore.watching import Watch
 
 __all__ = ["command"]
 
@@ -47,10 +50,26 @@ def command(ctx: click.Context, name: str | None) -> None:
         raise click.UsageError(f"explore needs a terminal; what it shows first, {printable(other)} prints")
     if importlib.util.find_spec("textual") is None:
         raise click.UsageError(f"explore needs Textual, which is not installed: {INSTALL}")
+    from layerfs.witness import witnessed
+
+    from ..explore.watching import Watch
+
+    watch = Watch()
+    with witnessed(watch.told):
+        _explore(ctx, name, watch)
+
+
+def _explore(ctx: click.Context, name: str | None, watch: Watch) -> None:
     from ..explore.app import explore
     from ..explore.explaining import explained
+    from ..explore.keyfile import BadKeyFile, key_file, keys_of_user
+    from ..explore.keys import KeyMap
     from ..explore.opening import open_stack
 
+    try:
+        keymap = KeyMap(keys_of_user(key_file(os.environ)))
+    except BadKeyFile as error:
+        raise click.UsageError(printable(str(error))) from error
     words = ["--root", selected_root(ctx)]
     if name is None:
         store, stack = open_root(ctx), None
@@ -65,4 +84,4 @@ def command(ctx: click.Context, name: str | None) -> None:
 
         return open_store(store.path, store_options(ctx))
 
-    explore(store, stack, words, reopen, functools.partial(explained, ctx))
+    explore(store, stack, words, reopen, functools.partial(explained, ctx), watch, keymap)

@@ -22,8 +22,8 @@ __all__ = ["explained"]
 _COLOR = re.compile("\x1b\\[[0-9;]*m")
 
 
-def explained(context: click.Context, stack: Stack, path: bytes) -> Sequence[str]:
-    """The lines about a path of the whole image, for the width of the terminal.
+def explained(context: click.Context, stack: Stack, path: bytes, columns: int) -> Sequence[str]:
+    """The lines about a path of the whole image, for a width.
 
     Raises:
         TreeError: a layer that decides it cannot be read.
@@ -32,5 +32,5 @@ def explained(context: click.Context, stack: Stack, path: bytes) -> Sequence[str
     if found.error:
         raise found.error
     prover = Prover(context, stack.subject, stack.word, full=False)
-    lines = explanation_lines(stack.subject, found, prover, None, every=False, full=False)
+    lines = explanation_lines(stack.subject, found, prover, None, every=False, full=False, columns=columns)
     return [_COLOR.sub("", line) for line in lines]  # names in them are escaped: these colours are our own

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 from array import array
+from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from .spans import Span
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from layerfs.tree.content import Content
 
     from .reader import Ticket
+    from .seeking import Needle
 
 __all__ = ["ByteRows", "TextFile", "looks_binary", "visible_text"]
 
@@ -62,6 +64,7 @@ class TextFile:
     Attributes:
         complete: whether all beginnings are known.
         cut: whether the file has more lines than are shown.
+        needle: what is searched in it.
     """
 
     def __init__(self, content: Content) -> None:
@@ -69,6 +72,7 @@ class TextFile:
         self._blocks = _Blocks(content)
         self._size = content.size
         self._begins = array("Q")
+        self.needle: Needle | None = None
         self.complete = self.cut = False
 
     def index(self, ticket: Ticket, until: int = MOST_LINES) -> None:
@@ -102,6 +106,17 @@ class TextFile:
         """How many lines are known."""
         return len(self._begins)
 
+    def offset(self, index: int) -> int:
+        """Where a line begins."""
+        return self._begins[index]
+
+    def index_of(self, offset: int) -> int | None:
+        """The line that holds a byte; None if its beginning is not known."""
+        if offset >= self._begins[-1] and not self.complete:
+            return None
+        at = bisect_right(self._begins, offset) - 1
+        return None if self.cut and at == len(self) - 1 else at
+
     def heading(self, width: int) -> Sequence[Span]:  # noqa: ARG002 - it has none
         """None."""
         return ()
@@ -116,20 +131,48 @@ class TextFile:
         except OSError as error:
             return (Span(f"cannot be read: {error.strerror or error}", "error"),)
         text = visible_text(data.removesuffix(b"\n").removesuffix(b"\r"))
-        return (Span(f"{index + 1:>{digits}} ", "dim"), Span(text))
+        return (Span(f"{index + 1:>{digits}} ", "dim"), *_parted(text, self.needle))
+
+
+def _parted(text: str, needle: Needle | None) -> Iterator[Span]:
+    """A line, with each place of what is searched as a span of its own."""
+    wanted = visible_text(needle.data) if needle else ""
+    line = text if needle is None or needle.exact else text.lower()
+    if not wanted or len(line) != len(text):  # a letter that has another length in lower case
+        yield Span(text)
+        return
+    at = 0
+    while (found := line.find(wanted, at)) >= 0:
+        yield Span(text[at:found])
+        yield Span(text[found : found + len(wanted)], "hit")
+        at = found + len(wanted)
+    yield Span(text[at:])
 
 
 class ByteRows:
-    """The bytes of a file, sixteen a row: offset, hexadecimal, characters."""
+    """The bytes of a file, sixteen a row: offset, hexadecimal, characters.
+
+    Attributes:
+        hit: the offset of what was found, and how many bytes it has.
+    """
 
     def __init__(self, content: Content) -> None:
         """Show `content`."""
+        self.hit = (0, 0)
         self._blocks = _Blocks(content)
         self._size = content.size
 
     def __len__(self) -> int:
         """How many rows."""
         return (self._size + 15) // 16
+
+    def offset(self, index: int) -> int:
+        """Where a row begins."""
+        return index * 16
+
+    def index_of(self, offset: int) -> int:
+        """The row that holds a byte."""
+        return offset // 16
 
     def heading(self, width: int) -> Sequence[Span]:  # noqa: ARG002 - always the same
         """None."""
@@ -142,7 +185,13 @@ class ByteRows:
         except OSError as error:
             return (Span(f"cannot be read: {error.strerror or error}", "error"),)
         offset = f"{index * 16:08x}"
-        half = [" ".join(f"{byte:02x}" for byte in part) for part in (data[:8], data[8:])]
         text = "".join(chr(byte) if 32 <= byte < 127 else "·" for byte in data)
         gap = "  " if width >= 78 else " "
-        return (Span(f"{offset}{gap}", "dim"), Span(f"{half[0]:<23}{gap}{half[1]:<23}{gap}"), Span(text))
+        cells = [f"{byte:02x}" for byte in data] + ["  "] * (16 - len(data))
+        begin, size = self.hit
+        first, last = begin - index * 16, begin + size - index * 16
+        spans = [Span(f"{offset}{gap}", "dim")]
+        for at, cell in enumerate(cells):
+            spans.append(Span(cell, "hit" if first <= at < last else ""))
+            spans.append(Span(gap if at in (7, 15) else " "))
+        return (*spans, Span(text))

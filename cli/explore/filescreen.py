@@ -17,6 +17,7 @@ from .place import Place
 from .questions import Found
 from .rootscreen import Listed, ListRows
 from .rowsview import RowsView, TextRows
+from .seeking import BadNeedle, needle_of, seek
 from .spans import name_text, wrapped
 from .treerows import mode_text
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from .opening import Stack
     from .reader import Ticket
     from .rowsview import RowModel
+    from .seeking import Needle
 
 __all__ = ["FileScreen"]
 
@@ -56,6 +58,8 @@ class FileScreen(Place):
         self._content: Content | None = None
         self._versions: list[Version] = []
         self._known: dict[int, RowModel] = {}
+        self._needle: Needle | None = None
+        self._found_at: int | None = None
 
     def panes(self) -> Iterator[RowsView]:
         """One list."""
@@ -67,7 +71,7 @@ class FileScreen(Place):
 
     def where(self) -> Sequence[str]:
         """The image, the layer, the path."""
-        title = self._stack.subject.title
+        title = self._stack.title
         return (
             "layerfs",
             title,
@@ -91,6 +95,8 @@ class FileScreen(Place):
         if isinstance(rows, TextFile):
             more = " lines; more are not shown: see the bytes, or layerfs cat" if rows.cut else " lines"
             return text + (more if rows.complete else " lines so far")
+        if isinstance(rows, ByteRows) and len(rows):
+            return f"byte {rows.offset(self.view.cursor):,} of {self.found.node.stat.size:,}"
         if isinstance(rows, ListRows) and len(rows):
             return f"{text}  {rows.rows[self.view.cursor].about}"
         return text
@@ -98,6 +104,11 @@ class FileScreen(Place):
     def begin(self) -> None:
         """Show the first tab; of a binary file its bytes."""
         self.show_tab(self.tab, first=True)
+
+    def fit(self) -> None:
+        """Lay the explanation out anew."""
+        if self._known.pop(4, None) is not None and self.tab == 4:
+            self.show_tab(4)
 
     def on_unmount(self) -> None:
         """Close the file."""
@@ -227,9 +238,76 @@ class FileScreen(Place):
         return ListRows(columns, rows)
 
     def _explained_rows(self, _ticket: Ticket) -> TextRows:
-        width = max(self.app.size.width - 2, 1)  # a command that is cut could not be copied from the screen
-        lines = self.explorer.explain(self._stack, self.found.path)
+        width = max(self.app.size.width - 1, 1)  # a command that is cut could not be copied from the screen
+        lines = self.explorer.explain(self._stack, self.found.path, width)
         return TextRows([part for line in lines for part in wrapped(line, width, len(line) + 1) or [""]])
+
+    # -- search ----------------------------------------------------------------------------------
+
+    def do_seek(self) -> None:
+        """Let the user type what is searched in the contents."""
+        self.ask_for("a text, or bytes as hex:7f 45; Enter searches", self._seek_typed)
+
+    def _seek_typed(self, typed: str) -> None:
+        self._found_at = None
+        try:
+            self._needle = needle_of(typed) if typed else None
+        except BadNeedle as error:
+            self.tell(error)
+            return
+        self._seek(back=False)
+
+    def do_seek_next(self) -> None:
+        """The next place of what was searched."""
+        self._seek(back=False)
+
+    def do_seek_previous(self) -> None:
+        """The place before."""
+        self._seek(back=True)
+
+    def _seek(self, *, back: bool) -> None:
+        rows, needle, content = self.view.model, self._needle, self._content
+        if not isinstance(rows, (TextFile, ByteRows)) or content is None or not len(rows):
+            self.say("there is nothing to search in")
+            return
+        if needle is None:
+            self._mark(rows, None)
+            self.say("nothing is searched; / asks what")
+            return
+        row, found = rows.offset(self.view.cursor), self._found_at
+        here = found if found is not None and rows.index_of(found) == self.view.cursor else None
+        start = row if here is None else here + (not back)
+
+        def work(ticket: Ticket) -> tuple[int | None, bool]:
+            at = seek(content, needle, start, ticket, back=back)
+            if at is not None:
+                return at, False
+            return seek(content, needle, content.size if back else 0, ticket, back=back), True
+
+        def answer(result: tuple[int | None, bool]) -> None:
+            at, again = result
+            self._found_at = at
+            if at is None:
+                self.say("it is nowhere in this file")
+                return
+            self._mark(rows, at)
+            index = rows.index_of(at)
+            if index is None:
+                self.say(f"found at byte {at:,}, behind the lines that are known: 2 shows it there")
+                return
+            self.view.move_to(index)
+            around = "; from the end on" if back else "; from the beginning on"
+            self.say(f"found at byte {at:,} (0x{at:x}){around if again else ''}; n next, N before")
+
+        self.ask(work, answer, key="seek", awaiting="searching … (Esc: give up)")
+
+    def _mark(self, rows: TextFile | ByteRows, at: int | None) -> None:
+        """Draw what is found."""
+        if isinstance(rows, TextFile):
+            rows.needle = self._needle
+        else:
+            rows.hit = (at, len(self._needle.data)) if self._needle and at is not None else (0, 0)
+        self.view.refresh()
 
     def do_open(self) -> None:
         """Show the version under the cursor."""

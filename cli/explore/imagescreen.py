@@ -5,24 +5,24 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from textual.widgets import Input
-
 from ..units import human_size, short_id
 from . import questions
 from .layerrows import LayerRows
+from .opening import open_stack
+from .preview import PreviewRows, preview
 from .rowsview import RowsView
 from .spans import name_text
 from .theme import MARK_WORDS
 from .treeplace import TreePlace
-from .treerows import TreeRows
+from .treerows import TreeRows, mode_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from textual.app import ComposeResult
-    from textual.events import Key as Pressed
+    from textual.timer import Timer
 
     from layerfs.analysis.tree.waste import Waste
+    from layerfs.store import Store
 
     from .opening import Stack
     from .questions import Found
@@ -32,6 +32,12 @@ __all__ = ["ImageScreen"]
 NARROW = 72
 """Columns below which one pane is shown at a time."""
 
+WIDE = 160
+"""Columns from which on the entry under the cursor is shown beside the tree."""
+
+REST = 0.15
+"""Seconds that the cursor rests until it is."""
+
 
 class ImageScreen(TreePlace):
     """The layers of an image beside the tree as of one of them."""
@@ -39,9 +45,7 @@ class ImageScreen(TreePlace):
     DEFAULT_CSS = """
     ImageScreen #left { width: 40%; border-right: solid ansi_bright_black; }
     ImageScreen #tree { width: 1fr; }
-    ImageScreen #typed, ImageScreen #typed:focus { display: none; height: 1; border: none; padding: 0;
-        background: ansi_default; color: ansi_default; }
-    ImageScreen.asking #typed, ImageScreen.asking #typed:focus { display: block; }
+    ImageScreen #preview { display: none; border-left: solid ansi_bright_black; }
     """
 
     def __init__(self, stack: Stack) -> None:
@@ -49,19 +53,15 @@ class ImageScreen(TreePlace):
         super().__init__(stack)
         self._layers = LayerRows(stack)
         self._share = 40
-        self._asked = ""
+        self._resting: Timer | None = None
 
     # -- what is on it ---------------------------------------------------------------------------
-
-    def compose(self) -> ComposeResult:
-        """As every screen, and a line to type in."""
-        yield from super().compose()
-        yield Input(id="typed", compact=True)
 
     def panes(self) -> Iterator[RowsView]:
         """The layers and the tree."""
         yield RowsView("layers", id="left")
         yield RowsView("tree", id="tree")
+        yield RowsView("preview", id="preview", keys=False)
 
     @property
     def layers_view(self) -> RowsView:
@@ -72,7 +72,7 @@ class ImageScreen(TreePlace):
         """The image, the layer, the directory."""
         item = self.current
         at = name_text(item.path) if item else "/"
-        return ("layerfs", self.stack.subject.title, f"as of layer {self.number} of {self.stack.depth}", at)
+        return ("layerfs", self.stack.title, f"as of layer {self.number} of {self.stack.depth}", at)
 
     def facts(self) -> str:
         """What is wasted, what could not be read, what is marked."""
@@ -92,7 +92,8 @@ class ImageScreen(TreePlace):
         found = self.current
         if found is None:
             return self._empty()
-        return f"{name_text(found.path)}  {self._story(found)}"
+        mode = mode_text(found.node.stat.mode) if found.seen else ""
+        return f"{name_text(found.path)}  {mode}  {self._story(found)}"
 
     def _of_layer(self, index: int) -> str:
         info = self.stack.subject.layer(self._layers.number(index))
@@ -119,7 +120,7 @@ class ImageScreen(TreePlace):
 
     def begin(self) -> None:
         """Show the layers and the tree, then count what is wasted."""
-        self.layers_view.show(self._layers)
+        self.layers_view.show(self._layers, self.stack.depth - self.number)
         if not self.stack.depth:
             self.tree_view.show(self.rows)
             return
@@ -141,20 +142,41 @@ class ImageScreen(TreePlace):
     def fit(self) -> None:
         """Show one pane at a time where two have no room."""
         narrow = self.app.size.width < NARROW
-        left, tree = self.layers_view, self.tree_view
+        left, tree, beside = self.layers_view, self.tree_view, self.query_one("#preview", RowsView)
+        width = self.app.size.width
+        beside.display = width >= WIDE
+        beside.styles.width = rest = width * 3 // 10 if width >= WIDE else 0
         left.display = not narrow or self.focused is left
         tree.display = not narrow or self.focused is not left
-        left.styles.width = "100%" if narrow else f"{self._share}%"
+        left.styles.width = "100%" if narrow else (width - rest) * self._share // 100
+        self._show_beside()
 
     # -- panes ------------------------------------------------------------------------------
 
     def moved(self, view: RowsView) -> None:
-        """Another layer: show the tree as of it."""
+        """Another layer: show the tree as of it. Another entry: show what it is, beside the tree."""
+        if view is self.tree_view:
+            self._show_beside()
         if view is self.layers_view and view.model is self._layers and len(self._layers):
             number = self._layers.number(view.cursor)
             if number != self.number:
                 self.number = number
                 self.show_layer()
+
+    def _show_beside(self) -> None:
+        """Show the entry under the cursor beside the tree, when the cursor rests."""
+        if self._resting:
+            self._resting.stop()
+            self._resting = None
+        if self.app.size.width >= WIDE:
+            self._resting = self.set_timer(REST, self._read_beside)
+
+    def _read_beside(self) -> None:
+        stack, found, view = self.stack, self.current, self.query_one("#preview", RowsView)
+        if found is None:
+            view.show(PreviewRows())
+            return
+        self.ask(lambda ticket: preview(stack, found, ticket), view.show, key="preview", awaiting="", wait=0)
 
     def do_next_pane(self) -> None:
         """Give the keys to the other pane."""
@@ -192,36 +214,7 @@ class ImageScreen(TreePlace):
 
     def do_filter(self) -> None:
         """Let the user type what is searched."""
-        self._ask_for("search", "part of a name, *.so, >1M, layer:4, is:deleted; Enter searches")
-
-    def _ask_for(self, what: str, hint: str, value: str = "") -> None:
-        self._asked = what
-        typed = self.query_one(Input)
-        typed.value, typed.placeholder = value, hint
-        self.add_class("asking")
-        typed.focus()
-
-    def takes_text(self, event: Pressed) -> bool:
-        """While something is typed, only Esc is a key of the screen."""
-        if not self.has_class("asking"):
-            return False
-        if event.key == "escape":
-            self._asked_enough()
-        return True
-
-    def _asked_enough(self) -> None:
-        self.remove_class("asking")
-        self.tree_view.focus()
-        self.draw()
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Do what was typed for."""
-        typed, what = event.value, self._asked
-        self._asked_enough()
-        if what == "search":
-            self.search(typed)
-        else:
-            self.copy_to(typed)
+        self.ask_for("part of a name, *.so, >1M, layer:4, is:deleted; Enter searches", self.search)
 
     def search(self, typed: str) -> None:
         """Show what fits; of nothing typed the whole tree."""
@@ -250,7 +243,7 @@ class ImageScreen(TreePlace):
 
     def do_back(self) -> None:
         """End a search; else as everywhere."""
-        if self.hits is not None and not self.explorer.reader.pending:
+        if self.hits is not None and not self._awaited:
             self._end_search()
         else:
             super().do_back()
@@ -304,6 +297,20 @@ class ImageScreen(TreePlace):
         """Why an entry is there, or not."""
         self._file(4)
 
+    def do_reload(self) -> None:
+        """Read the root anew, and the image of this name in it."""
+        word, number = self.stack.word, self.number
+
+        def show(stack: Stack) -> None:
+            screen = ImageScreen(stack)
+            screen.number = min(number, stack.depth)
+            self.explorer.switch_screen(screen)
+
+        def then(store: Store) -> None:
+            self.ask(lambda _ticket: open_stack(store, word), show, key="open")
+
+        self.explorer.reopen(then)
+
     def do_waste(self) -> None:
         """What is stored and never shown."""
         from .overlays import WasteScreen
@@ -345,7 +352,8 @@ class ImageScreen(TreePlace):
         def answer(found: tuple[int, int]) -> None:
             count, size = found
             plural = "entry" if count == 1 else "entries"
-            self._ask_for("copy", f"{count:,} {plural}, {human_size(size)}: name a new directory for them")
+            hint = f"{count:,} {plural}, {human_size(size)}: name a new directory for them"
+            self.ask_for(hint, self.copy_to)
 
         self.ask(lambda ticket: amount(marked, ticket), answer, key="copy")
 

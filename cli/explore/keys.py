@@ -5,9 +5,12 @@ The screens, the help, the footer and docs/explore.md are made from it. Knows no
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-__all__ = ["KEYS", "PANES", "Key", "find", "footer", "in_pane", "markdown"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["KEYS", "PANES", "Key", "KeyMap", "markdown"]
 
 PANES = {
     "root": "lists of images, containers, layers, findings",
@@ -27,6 +30,7 @@ PANES = {
 
 _LISTS = ("root", "layers", "tree", "versions", "compare", "waste", "pick", "help")
 _FILE = ("text", "hex", "versions", "blame", "explain")
+_CONTENTS = ("text", "hex")
 _IMAGE = ("layers", "tree")
 
 
@@ -83,6 +87,16 @@ KEYS = (
         ("tree",),
         "find",
     ),
+    Key(
+        ("/", "ctrl+f"),
+        "/ Ctrl+F",
+        "seek",
+        "search a text, or bytes as hex:7f 45; a capital letter makes case count",
+        _CONTENTS,
+        "search",
+    ),
+    Key(("n",), "n", "seek_next", "the next place of what was searched", _CONTENTS, "next"),
+    Key(("N",), "N", "seek_previous", "the place before", _CONTENTS),
     Key(("s", "ctrl+o"), "s Ctrl+O", "sort", "sort by name, size, entries, time", ("tree",), "sort"),
     Key(("S",), "S", "reverse", "reverse the order", ("tree",)),
     Key(("H",), "H", "hidden", "hidden versions on or off", ("tree",), "hidden"),
@@ -102,7 +116,7 @@ KEYS = (
     Key(("=",), "=", "compare", "compare with another image", ("root", *_IMAGE), "compare"),
     Key(("y",), "y", "copy_path", "copy the path", ("tree", *_FILE)),
     Key(("Y",), "Y", "copy_command", "copy the layerfs command that prints the same", short="command"),
-    Key(("f5",), "F5", "reload", "read the root anew", ("root",), "read anew"),
+    Key(("f5",), "F5", "reload", "read the root anew", ("root", *_IMAGE)),
     Key(("escape", "backspace"), "Esc", "back", "end the search; go up, to where one came from"),
     Key(("?", "ctrl+p", "f1"), "? Ctrl+P", "help", "all keys here; Enter does one", short="all keys"),
     Key(("q",), "q", "back_or_quit", "go up; from the first screen: quit"),
@@ -111,20 +125,25 @@ KEYS = (
 )  # fmt: skip
 
 
-def in_pane(pane: str) -> list[Key]:
-    """The rows of a pane."""
-    return [key for key in KEYS if pane in key.panes]
+class KeyMap:
+    """Some rows, by the panes and the keys that they are asked by."""
 
+    def __init__(self, rows: Sequence[Key] = KEYS) -> None:
+        """Of `rows`; of the table as it is without them."""
+        self._rows = rows
 
-def find(pane: str, pressed: str) -> Key | None:
-    """The row of what was pressed in a pane; None for a key without a meaning there."""
-    return next((key for key in in_pane(pane) if pressed in key.keys), None)
+    def in_pane(self, pane: str) -> list[Key]:
+        """The rows of a pane."""
+        return [key for key in self._rows if pane in key.panes]
 
+    def find(self, pane: str, pressed: str) -> Key | None:
+        """The row of what was pressed in a pane; None for a key without a meaning there."""
+        return next((key for key in self.in_pane(pane) if pressed in key.keys), None)
 
-def footer(pane: str) -> list[Key]:
-    """What the footer of a pane shows: at most seven, and always the last one, the help."""
-    shown = [key for key in in_pane(pane) if key.short]
-    return [*shown[:-1][:6], *shown[-1:]]
+    def footer(self, pane: str) -> list[Key]:
+        """What the footer of a pane shows: at most seven, and always the last one, the help."""
+        shown = [key for key in self.in_pane(pane) if key.short]
+        return [*shown[:-1][:6], *shown[-1:]]
 
 
 def markdown() -> str:

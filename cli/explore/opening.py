@@ -10,6 +10,8 @@ from layerfs.model import Container, Image, LayerInfo
 from layerfs.subject import Subject, by_layers, numbered, split_layer, subject_of
 from layerfs.tree.union import UnionTree
 
+from ..units import short_id
+
 if TYPE_CHECKING:
     from layerfs.model import Named
     from layerfs.store import Store
@@ -28,6 +30,12 @@ class Stack:
     def depth(self) -> int:
         """How many layers it has."""
         return len(self.subject.layers)
+
+    @property
+    def title(self) -> str:
+        """Its name for people: of an image without one the beginning of its ID."""
+        title = self.subject.title
+        return short_id(title) if title.startswith("sha256:") else title
 
     def as_of(self, number: int) -> UnionTree:
         """The tree of the layers up to one; of number 0 an empty one."""

@@ -29,9 +29,9 @@ __all__ = ["CompareScreen", "HelpScreen", "PickScreen", "WasteScreen"]
 class HelpRows:
     """The keys of a pane, and then the marks."""
 
-    def __init__(self, pane: str) -> None:
+    def __init__(self, keymap: keys.KeyMap, pane: str) -> None:
         """The keys of `pane`."""
-        self.keys = keys.in_pane(pane)
+        self.keys = keymap.in_pane(pane)
         marks = MARK_WORDS.items() if pane in ("tree", "compare") else ()
         self._lines = [(key.shown, key.does, "") for key in self.keys]
         self._lines += [(mark, f"mark: {words}", mark) for mark, words in marks]
@@ -47,7 +47,9 @@ class HelpRows:
     def row(self, index: int, width: int) -> Sequence[Span]:  # noqa: ARG002 - cut where drawn
         """One key."""
         shown, does, style = self._lines[index]
-        return (Span(f" {shown:<12}", style or "bold"), Span(does))
+        if style:
+            return (Span(" "), Span(shown, f"sign-{style}"), Span(" " * (12 - len(shown))), Span(does))
+        return (Span(f" {shown:<12}", "bold"), Span(does))
 
 
 class HelpScreen(Place):
@@ -58,7 +60,7 @@ class HelpScreen(Place):
         super().__init__()
         self._below = below
         self._of = below.pane
-        self._rows = HelpRows(below.pane)
+        self._rows = HelpRows(below.explorer.keymap, below.pane)
 
     def panes(self) -> Iterator[RowsView]:
         """One list."""
@@ -110,7 +112,7 @@ class WasteScreen(Place):
 
     def where(self) -> Sequence[str]:
         """The image."""
-        return ("layerfs", self._stack.subject.title, "waste")
+        return ("layerfs", self._stack.title, "waste")
 
     def facts(self) -> str:
         """The total."""
@@ -203,7 +205,7 @@ class CompareRows:
             for node in (change.before, change.after)
         )
         path = name_text(change.path) + "/" * (change.node.is_dir and change.path != b"/")
-        return (Span(f"{mark} ", "bold"), Span(f"{sizes}  "), Span(cut_middle(path, width - 22), mark))
+        return (Span(mark, f"sign-{mark}"), Span(f" {sizes}  "), Span(cut_middle(path, width - 22), mark))
 
 
 class CompareScreen(Place):
@@ -223,7 +225,7 @@ class CompareScreen(Place):
     def where(self) -> Sequence[str]:
         """Which two."""
         before, after = self._stacks
-        return ("layerfs", f"{before.subject.title} against {after.subject.title}")
+        return ("layerfs", f"{before.title} against {after.title}")
 
     def facts(self) -> str:
         """How many layers they share."""
@@ -290,7 +292,7 @@ class PickScreen(Place):
 
     def where(self) -> Sequence[str]:
         """What is chosen."""
-        return ("layerfs", f"compare {self._stack.subject.title} with …")
+        return ("layerfs", f"compare {self._stack.title} with …")
 
     def about(self) -> str:
         """What to do."""

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from textual.containers import Horizontal
 from textual.screen import Screen
+from textual.widgets import Input
 
 from ..escape import printable
 from ..messages import way_out
-from . import keys
+from .moves import Moves
 from .rowsview import Line, RowsView, Words
-from .spans import Span, cut_middle
+from .spans import Span, cut_middle, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Place", "command_line"]
 
 
-class Place(Screen[None], inherit_bindings=False):
+class Place(Moves, Screen[None], inherit_bindings=False):
     """A screen with panes of rows; the table of keys says which method `do_…` a key calls."""
 
     DEFAULT_CSS = """
@@ -40,6 +41,9 @@ class Place(Screen[None], inherit_bindings=False):
     Place #about { height: 2; background: ansi_default; color: ansi_default; }
     Place.tall #about { height: 4; }
     Place Line { background: ansi_default; color: ansi_default; }
+    Place #typed, Place #typed:focus { display: none; height: 1; border: none; padding: 0;
+        background: ansi_default; color: ansi_default; }
+    Place.asking #typed, Place.asking #typed:focus { display: block; }
     """
     AUTO_FOCUS = "RowsView"
 
@@ -47,7 +51,9 @@ class Place(Screen[None], inherit_bindings=False):
         """A screen that says nothing yet."""
         super().__init__()
         self._message = ""
-        self._awaiting = ""
+        self._awaited: dict[str, str] = {}
+        self._then: Callable[[str], None] = self.say
+        self._before: str | None = None
 
     @property
     def explorer(self) -> Explorer:
@@ -68,6 +74,7 @@ class Place(Screen[None], inherit_bindings=False):
         yield Words(id="about")
         yield Line(id="message")
         yield Line(id="keys")
+        yield Input(id="typed", compact=True)
 
     def panes(self) -> Iterator[RowsView]:
         """The lists of this screen."""
@@ -81,10 +88,6 @@ class Place(Screen[None], inherit_bindings=False):
 
     def begin(self) -> None:
         """Read what is shown."""
-
-    def tabs(self) -> Sequence[str]:
-        """The names of the tabs; none for a screen without."""
-        return ()
 
     def where(self) -> Sequence[str]:
         """Where one is: what the first line says, from the root to here."""
@@ -112,8 +115,8 @@ class Place(Screen[None], inherit_bindings=False):
     def draw(self) -> None:
         """Draw all lines around the panes."""
         width = self.app.size.width
-        path = " > ".join(printable(word) for word in self.where())
-        facts = self.facts()
+        path = " > ".join(visible(word) for word in self.where())
+        facts = "  ".join(filter(None, ("changed: F5" if self.explorer.stale else "", self.facts())))
         room = width - 2 - (len(facts) + 2 if facts and len(facts) < width // 2 else 0)
         words = [Span(f" {cut_middle(path, room)} ", "bar-key")]
         if room < width - 2:
@@ -122,7 +125,7 @@ class Place(Screen[None], inherit_bindings=False):
             )
         self.query_one("#where", Line).show(*words)
         self.query_one("#about", Words).show(self.about())
-        said = self._awaiting or self._message
+        said = next(iter(self._awaited.values()), "") or self._message
         self.query_one("#message", Line).show(Span(said, "error" if self._message else "dim"))
         self._draw_tabs()
         self._draw_keys(width)
@@ -135,7 +138,7 @@ class Place(Screen[None], inherit_bindings=False):
         self.query_one("#tabs", Line).show(*spans)
 
     def _draw_keys(self, width: int) -> None:
-        shown = keys.footer(self.pane)
+        shown = self.explorer.keymap.footer(self.pane)
         while sum(len(key.shown.split()[0]) + len(key.short) + 3 for key in shown) > width and len(shown) > 1:
             del shown[-2]
         spans: list[Span] = []
@@ -143,8 +146,6 @@ class Place(Screen[None], inherit_bindings=False):
             spans.append(Span(f" {key.shown.split()[0]}", "bold", key.action))
             spans.append(Span(f" {key.short} ", "", key.action))
         self.query_one("#keys", Line).show(*spans)
-
-    tab = 0
 
     # -- what is said ----------------------------------------------------------------------------
 
@@ -169,7 +170,6 @@ class Place(Screen[None], inherit_bindings=False):
         if not isinstance(error, (LayerfsError, OSError, ValueError)):
             raise error
         hint = way_out(error)
-        self._awaiting = ""
         self.say(reason(error) + (f" ({hint})" if hint else ""))
 
     def ask(
@@ -184,15 +184,18 @@ class Place(Screen[None], inherit_bindings=False):
         """Work beside the screen; what is awaited is said until the answer comes."""
 
         def answered(result: _T) -> None:
-            self._awaiting = ""
+            self._awaited.pop(key, None)
             answer(result)
             if self.is_attached:
                 self.draw()
 
         def failed(error: Exception) -> None:
+            self._awaited.pop(key, None)
             self.tell(error)
 
-        self._awaiting = awaiting
+        self._awaited.pop(key, None)
+        if awaiting:
+            self._awaited[key] = awaiting
         named = (id(self), key)
         if wait is None:
             self.explorer.reader.ask(named, work, answered, failed)
@@ -209,16 +212,40 @@ class Place(Screen[None], inherit_bindings=False):
         event.stop()
         event.prevent_default()
         pressed = event.character if event.is_printable and event.key != "space" else event.key
-        row = keys.find(self.pane, pressed or event.key)
+        row = self.explorer.keymap.find(self.pane, pressed or event.key)
         self._message = ""
         if row is None:
             self.say(f"{printable(event.key)} is no key here; ? shows all")
         else:
             self.do(row.action)
 
-    def takes_text(self, event: Pressed) -> bool:  # noqa: ARG002 - for screens that ask
-        """Whether a key belongs to what is being typed."""
-        return False
+    # -- what is typed ---------------------------------------------------------------------------
+
+    def ask_for(self, hint: str, then: Callable[[str], None]) -> None:
+        """Let the user type a line, and call `then` with it; `hint` says what is wanted."""
+        self._then, self._before = then, self.view.id
+        typed = self.query_one("#typed", Input)
+        typed.value, typed.placeholder = "", hint
+        self.add_class("asking")
+        typed.focus()
+
+    def takes_text(self, event: Pressed) -> bool:
+        """Whether a key belongs to what is being typed: then only Esc and Ctrl+C are keys of the screen."""
+        if not self.has_class("asking") or event.key == "ctrl+c":
+            return False
+        if event.key == "escape":
+            self._typed_enough()
+        return True
+
+    def _typed_enough(self) -> None:
+        self.remove_class("asking")
+        self.query_one(f"#{self._before}" if self._before else RowsView).focus()
+        self.draw()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Do what was typed for."""
+        self._typed_enough()
+        self._then(event.value)
 
     def moved(self, view: RowsView) -> None:
         """The cursor of a pane is on another row."""
@@ -256,68 +283,14 @@ class Place(Screen[None], inherit_bindings=False):
         self.fit()
         self.draw()
 
-    def do_up(self) -> None:
-        """One line up."""
-        self.view.move_to(self.view.cursor - 1)
-
-    def do_down(self) -> None:
-        """One line down."""
-        self.view.move_to(self.view.cursor + 1)
-
-    def do_page_up(self) -> None:
-        """One page up."""
-        self.view.move_to(self.view.cursor - self.view.page)
-
-    def do_page_down(self) -> None:
-        """One page down."""
-        self.view.move_to(self.view.cursor + self.view.page)
-
-    def do_first(self) -> None:
-        """To the first line."""
-        self.view.move_to(0)
-
-    def do_last(self) -> None:
-        """To the last line."""
-        self.view.move_to(len(self.view.model) - 1)
-
-    def show_tab(self, number: int) -> None:
-        """Show a tab, counted from 0."""
-        raise NotImplementedError
-
-    def do_tab_1(self) -> None:
-        """The first tab."""
-        self.show_tab(0)
-
-    def do_tab_2(self) -> None:
-        """The second tab."""
-        self.show_tab(1)
-
-    def do_tab_3(self) -> None:
-        """The third tab."""
-        self.show_tab(2)
-
-    def do_tab_4(self) -> None:
-        """The fourth tab."""
-        self.show_tab(3)
-
-    def do_tab_5(self) -> None:
-        """The fifth tab."""
-        self.show_tab(4)
-
-    def do_next_tab(self) -> None:
-        """The next tab."""
-        self.show_tab((self.tab + 1) % len(self.tabs()))
-
-    def do_previous_tab(self) -> None:
-        """The tab before."""
-        self.show_tab((self.tab - 1) % len(self.tabs()))
-
     def do_back(self) -> None:
         """Give up what is awaited; else go up."""
-        if self.explorer.reader.cancel_all():
-            self._awaiting = ""
+        if self._awaited:
+            self.explorer.reader.cancel_all()
+            self._awaited.clear()
             self.say("given up")
         elif self.explorer.depth > 1:
+            self.explorer.reader.cancel_all()
             self.explorer.pop_screen()
         else:
             self.say("this is the first screen; q quits")

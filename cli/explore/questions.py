@@ -10,6 +10,8 @@ from layerfs.analysis.diff.changes import Kind
 from layerfs.analysis.diff.difference import differences
 from layerfs.analysis.tree.versions import node_of, versions
 from layerfs.analysis.tree.waste import waste
+from layerfs.tree.glance import glance
+from layerfs.tree.node import FileStat, Node
 from layerfs.tree.union import UnionTree
 from layerfs.tree.walk import walk
 
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from layerfs.analysis.tree.versions import Version
     from layerfs.analysis.tree.waste import Waste
     from layerfs.errors import TreeError
-    from layerfs.tree.node import Node
 
     from .opening import Stack
     from .reader import Ticket
@@ -34,8 +35,11 @@ __all__ = [
     "children",
     "counted",
     "counted_waste",
+    "first_look",
     "letter",
+    "looked_at",
     "marks",
+    "quickly",
     "search",
 ]
 
@@ -50,6 +54,13 @@ _LETTERS = {
 
 MOST_HITS = 10_000
 
+HUGE = 2_000
+"""Entries from which on a directory is shown by names before it is read."""
+
+SCREENFUL = 64
+
+_UNSEEN = FileStat(*[0] * len(FileStat._fields))
+
 
 class Found(NamedTuple):
     """An entry of a directory, as the tree shows it or as what is gone.
@@ -59,12 +70,14 @@ class Found(NamedTuple):
         tree: the tree that reads it.
         mark: what happened to it: a letter of `theme.MARK_WORDS`, or nothing.
         version: of a hidden version what is known of it; else None.
+        seen: whether it was looked at; else only its name and its type are known.
     """
 
     node: Node
     tree: UnionTree
     mark: str = ""
     version: Version | None = None
+    seen: bool = True
 
     @property
     def path(self) -> bytes:
@@ -166,6 +179,44 @@ def children(tree: UnionTree, found: Found, known: Marks, *, hidden: bool) -> li
             if not item.stat.is_dir or item.path not in live:
                 shown.append(_hidden(tree, item))
     return sorted(shown, key=lambda item: (item.path, item.gone))
+
+
+def first_look(tree: UnionTree, found: Found) -> list[Found] | None:
+    """The entries of a huge directory by their names alone, but for the first screenful; in byte order.
+
+    None of a directory that is as soon read as a whole. Raises as `children`.
+    """
+    if found.gone or found.node.refusal:
+        return None
+    names = glance(tree, found.node)
+    if names is None or len(names) < HUGE:
+        return None
+    node, part = found.node, found.node.part
+    first: list[Found] = []
+    order = sorted(names)
+    for name in order[:SCREENFUL]:
+        entry = tree.look_up(node, name)
+        if entry is not None:
+            first.append(Found(entry, tree))
+    kinds = {kind: _UNSEEN._replace(mode=kind) for kind in set(names.values())}
+    rest = (Node(name, node, kinds[names[name]], part) for name in order[SCREENFUL:])
+    return first + [Found(entry, tree, seen=False) for entry in rest]
+
+
+def quickly(tree: UnionTree, found: Found) -> list[Found]:
+    """The entries of a directory without what happened to them; of a huge one `first_look`. As `children`."""
+    return first_look(tree, found) or children(tree, found, Marks(), hidden=False)
+
+
+def looked_at(found: Found, known: Marks) -> Found:
+    """An entry of which only the name was known, with all that is known of it.
+
+    Raises:
+        TreeError: it cannot be read.
+    """
+    assert found.node.parent is not None  # noqa: S101 - the root is looked at first of all
+    node = found.tree.look_up(found.node.parent, found.node.name)
+    return found if node is None else Found(node, found.tree, known.of(node.path))
 
 
 def _hidden(tree: UnionTree, item: Version) -> Found:

@@ -6,6 +6,7 @@ What is answered within a moment is shown at once, so that nothing flickers; the
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, TypeVar
 
 from textual.message import Message
@@ -20,6 +21,9 @@ __all__ = ["Cancelled", "Reader", "Ticket"]
 AT_ONCE = 0.02
 """Seconds that a key may wait for its answer."""
 
+A_WHILE = 0.1
+"""Seconds until what is known by then is shown: what came sooner would be replaced as soon as it is seen."""
+
 _T = TypeVar("_T")
 
 
@@ -30,10 +34,16 @@ class Cancelled(Exception):
 class Ticket:
     """One question; work looks at it from time to time, to end early when nobody wants the answer."""
 
-    def __init__(self) -> None:
-        """A question that is wanted."""
+    def __init__(self, post: Callable[[Callable[[], None]], None] = lambda _shown: None) -> None:
+        """A question that is wanted; `post` takes what can be shown before it is answered."""
         self.cancelled = False
         self.done = threading.Event()
+        self.asked_at = time.monotonic()
+        self._post = post
+
+    def tell(self, shown: Callable[[], None]) -> None:
+        """Have `shown` called in the app's thread, if the answer takes a while longer."""
+        self._post(shown)
 
     def check(self) -> None:
         """Raise `Cancelled` if the answer is not wanted any more."""
@@ -86,8 +96,16 @@ class Reader:
         key replaces the first. `failed` is called for what the engine or the host refuses.
         """  # noqa: D205 - one sentence says it
         self.cancel(key)
-        ticket = self._tickets[key] = Ticket()
         outcome: list[Callable[[], None]] = []
+
+        def tell(shown: Callable[[], None]) -> None:
+            self._app.post_message(Answer(lambda: later(shown)))
+
+        ticket = self._tickets[key] = Ticket(tell)
+
+        def later(shown: Callable[[], None]) -> None:
+            left = max(A_WHILE - (time.monotonic() - ticket.asked_at), 0.001)
+            self._app.set_timer(left, lambda: shown() if self._tickets.get(key) is ticket else None)
 
         def settle() -> None:
             if self._tickets.get(key) is ticket:

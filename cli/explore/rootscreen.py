@@ -24,6 +24,8 @@ __all__ = ["ListRows", "Listed", "RootScreen", "image_rows"]
 TABS = ("Images", "Containers", "Layers", "Findings")
 COMMANDS = (("images",), ("containers",), ("layers",), ("doctor", "--quick"))
 
+FINDINGS = (("PATH", 0), ("FINDING", 26), ("SEVERITY", 8), ("SUBJECT", 36))
+
 NUMBERS = {"SIZE", "LAYERS", "LAYER", "N", "USERS", "WASTED", "HIDDEN BY", "STORED IN"}
 """Columns whose cells end at the same place."""
 
@@ -108,12 +110,12 @@ class RootScreen(Place):
     def _nothing(self) -> str:
         """What to say of an empty list, and where there is something."""
         others = [
-            f"{len(rows)} {TABS[number].lower()}: press {number + 1}"
+            f"{plural(len(rows), TABS[number][:-1].lower())} (press {number + 1})"
             for number, rows in self._known.items()
             if len(rows) and number != 3
         ]
         what = "nothing found" if self.tab == 3 else f"no {TABS[self.tab].lower()} here"
-        return what + (f"; there are {', '.join(others)}" if others else "; 1 to 4 show the other lists")
+        return what + (f"; the root has {', '.join(others)}" if others else "; 1 to 4 show the other lists")
 
     def begin(self) -> None:
         """Read the images."""
@@ -149,11 +151,12 @@ class RootScreen(Place):
 
     def do_reload(self) -> None:
         """Read the root anew."""
-        self.explorer.reopen()
+        self.explorer.reopen(lambda _store: self.say("read anew"))
 
     def renew(self, store: Store) -> None:
         """Show another reading of the root."""
         self._store = store
+        self._compared = None
         self._known.clear()
         self.show_tab(self.tab)
 
@@ -263,7 +266,7 @@ def _layer_rows(store: Store) -> ListRows:
         )
         about = f"images: {len(row.images)}, containers: {len(row.containers)}; {made}"
         rows.append(Listed(cells, row.layer, identity, about))
-    return ListRows([("LAYER", 0), ("N", 3), ("SIZE", 8), ("USERS", 5), ("MADE BY", 40)], rows)
+    return ListRows([("LAYER", 0), ("N", 3), ("SIZE", 8), ("USERS", 5), ("MADE BY", 36)], rows)
 
 
 def _finding_rows(store: Store) -> ListRows:
@@ -272,16 +275,15 @@ def _finding_rows(store: Store) -> ListRows:
     if not isinstance(store, Diagnosable):
         from layerfs.errors import reason
 
-        rows = [Listed((reason(error), "error", ""), about=reason(error)) for error in store.damage]
-        return ListRows([("FINDING", 0), ("SEVERITY", 8), ("SUBJECT", 24)], rows)
+        rows = [Listed((reason(error), "", "error", ""), about=reason(error)) for error in store.damage]
+        return ListRows(FINDINGS, rows)
     found = store.diagnose(DoctorOptions(sizes=False), unwatched).diagnoses
-    return ListRows(
-        [("FINDING", 0), ("SEVERITY", 8), ("SUBJECT", 24)],
-        [
-            Listed(
-                (f"{item.finding.code}  {item.finding.path}", item.finding.severity, item.finding.subject),
-                about=f"{item.finding.message}. {item.remedy.suggestion}",
-            )
-            for item in found
-        ],
-    )
+    top = f"{store.path.rstrip('/')}/"
+    rows = []
+    for item in found:
+        finding, remedy = item.finding, item.remedy
+        cells = (finding.path.removeprefix(top), finding.code, finding.severity, finding.subject)
+        subject = " ".join(map(short_id, finding.subject.split()))
+        about = f"{subject}: {finding.message}. What to do: {remedy.suggestion}"
+        rows.append(Listed(cells, about=about))
+    return ListRows(FINDINGS, rows)

@@ -6,14 +6,15 @@ asked for when its line is drawn.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from textual.geometry import Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
+from textual.scrollbar import ScrollBarRender
 from textual.widget import Widget
 
-from .spans import Span, strip, width_of, wrapped
+from .spans import Span, is_only_ascii, strip, width_of, wrapped
 from .theme import CURSOR, CURSOR_ELSEWHERE
 
 if TYPE_CHECKING:
@@ -122,10 +123,19 @@ class Words(Widget):
         return strip((Span(lines[y]),) if y < len(lines) else (), self.size.width)
 
 
+class PlainBar(ScrollBarRender):
+    """A scroll bar that is drawn in whole cells, by colour alone."""
+
+    VERTICAL_BARS: ClassVar[list[str]] = [" "] * 8
+
+
 class RowsView(ScrollView, can_focus=True, inherit_bindings=False):
     """The rows of a model, one of which the cursor is on."""
 
-    DEFAULT_CSS = "RowsView { overflow-x: hidden; overflow-y: auto; scrollbar-size-vertical: 1; }"
+    DEFAULT_CSS = """RowsView { overflow-x: hidden; overflow-y: auto; scrollbar-size-vertical: 1;
+        scrollbar-color: ansi_bright_black; scrollbar-color-hover: ansi_bright_black;
+        scrollbar-color-active: ansi_bright_black; scrollbar-background: ansi_default;
+        scrollbar-background-hover: ansi_default; scrollbar-background-active: ansi_default; }"""
 
     class Moved(Message):
         """The cursor is on another row."""
@@ -143,12 +153,18 @@ class RowsView(ScrollView, can_focus=True, inherit_bindings=False):
             super().__init__()
             self.view = view
 
-    def __init__(self, pane: str, *, id: str | None = None) -> None:  # noqa: A002 - Textual's
-        """A list without rows; `pane` is its name in the table of keys."""
+    def __init__(self, pane: str, *, id: str | None = None, keys: bool = True) -> None:  # noqa: A002 - Textual's
+        """A list without rows; `pane` is its name in the table of keys, if it can be given the keys."""
         super().__init__(id=id)
+        self.can_focus = keys
         self.pane = pane
         self.model: RowModel = TextRows(())
         self.cursor = 0
+
+    def on_mount(self) -> None:
+        """Draw the scroll bar with letters that the terminal has."""
+        if is_only_ascii():
+            self.vertical_scrollbar.renderer = PlainBar  # type: ignore[misc]
 
     def show(self, model: RowModel, cursor: int = 0) -> None:
         """Show another model, with the cursor on a row."""
@@ -208,7 +224,7 @@ class RowsView(ScrollView, can_focus=True, inherit_bindings=False):
         if index >= len(self.model):
             return strip((), width)
         style = None
-        if index == self.cursor:
+        if index == self.cursor and self.can_focus:
             style = CURSOR if self.has_focus else CURSOR_ELSEWHERE
         return strip(self.model.row(index, width), width, style)
 
@@ -223,7 +239,7 @@ class RowsView(ScrollView, can_focus=True, inherit_bindings=False):
     def on_click(self, event: Click) -> None:
         """Put the cursor where the mouse is; a double click opens."""
         index = round(self.scroll_y) + event.y - self._top
-        if 0 <= index < len(self.model) and event.y >= self._top:
+        if 0 <= index < len(self.model) and event.y >= self._top and self.can_focus:
             self.focus()
             self.move_to(index)
             if event.chain == 2:

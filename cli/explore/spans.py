@@ -16,11 +16,67 @@ from ..escape import printable
 from .theme import STYLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from rich.style import Style
 
-__all__ = ["Span", "column", "cut", "cut_middle", "name_text", "strip", "width_of", "wrapped"]
+__all__ = [
+    "Span",
+    "column",
+    "cut",
+    "cut_middle",
+    "is_only_ascii",
+    "lacks_utf8",
+    "name_text",
+    "only_ascii",
+    "strip",
+    "visible",
+    "width_of",
+    "wrapped",
+]
+
+
+_FOR_ASCII = str.maketrans({"▸": ">", "▾": "v", "…": "~", "·": "."})
+_NO_UTF8 = ("linux", "vt100", "vt220", "dumb")
+"""Values of TERM of terminals whose fonts lack what else is drawn."""
+
+_only_ascii = False
+
+
+def only_ascii(on: bool) -> None:
+    """Draw nothing but ASCII from now on: everything else is replaced, or escaped."""
+    global _only_ascii  # noqa: PLW0603 - a process has one terminal
+    _only_ascii = on
+
+
+def is_only_ascii() -> bool:
+    """Whether nothing but ASCII is drawn."""
+    return _only_ascii
+
+
+def lacks_utf8(environ: Mapping[str, str]) -> bool:
+    """Whether a terminal cannot be expected to show UTF-8: by its type, or its user's choice of a locale."""
+    if environ.get("TERM") in _NO_UTF8:
+        return True
+    kind = environ.get("LC_CTYPE", "")
+    kind = "" if kind == "C.UTF-8" else kind  # Python sets it for the C locale (PEP 538)
+    chosen = environ.get("LC_ALL") or kind or environ.get("LANG") or "utf-8"
+    return "utf" not in chosen.lower()
+
+
+def visible(text: str) -> str:
+    """`text` escaped, so that the terminal shows all of it."""
+    text = printable(text)
+    if not _only_ascii or text.isascii():
+        return text
+    text = text.translate(_FOR_ASCII)
+    return text if text.isascii() else "".join(map(_ascii, text))
+
+
+def _ascii(char: str) -> str:
+    if char.isascii():
+        return char
+    return f"\\u{ord(char):04x}" if ord(char) < 0x10000 else f"\\U{ord(char):08x}"
 
 
 class Span(NamedTuple):
@@ -33,12 +89,12 @@ class Span(NamedTuple):
 
 def name_text(name: bytes) -> str:
     """A name or path as text that is only visible characters."""
-    return printable(name.decode("utf-8", "surrogateescape"))
+    return visible(name.decode("utf-8", "surrogateescape"))
 
 
 def width_of(spans: Iterable[Span]) -> int:
     """The columns of some spans."""
-    return sum(cell_len(printable(span.text)) for span in spans)
+    return sum(cell_len(visible(span.text)) for span in spans)
 
 
 def cut(text: str, width: int) -> str:
@@ -59,7 +115,7 @@ def cut_middle(text: str, width: int) -> str:
 
 def wrapped(text: str, width: int, height: int) -> list[str]:
     """`text` escaped, in at most `height` lines, broken at spaces where there are some."""
-    text = printable(text)
+    text = visible(text)
     lines: list[str] = []
     while text and width > 0:
         if len(lines) == height - 1 or cell_len(text) <= width:
@@ -84,7 +140,7 @@ def strip(spans: Sequence[Span], width: int, base: Style | None = None) -> Strip
     segments: list[Segment] = []
     left = width
     for index, span in enumerate(spans):
-        text = printable(span.text)
+        text = visible(span.text)
         if cell_len(text) > left:
             text = column(text, left)
         style = STYLES[span.style]

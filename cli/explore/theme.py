@@ -31,18 +31,31 @@ STYLES = {
     "tab": Style(),
     "tab-on": Style(bold=True, reverse=True),
     "error": Style(bold=True),
-    "A": Style(color="cyan"),
-    "M": Style(color="yellow"),
-    "m": Style(color="yellow"),
-    "T": Style(color="yellow", bold=True),
-    "D": Style(color="magenta", strike=True),
-    "R": Style(color="cyan", bold=True),
+    "A": Style(),
+    "M": Style(),
+    "m": Style(),
+    "T": Style(),
+    "D": Style(strike=True),
+    "R": Style(),
     "~": Style(dim=True, strike=True),
     "!": Style(bold=True),
+    "sign-": Style(),
+    "sign-A": Style(color="black", bgcolor="cyan"),
+    "sign-M": Style(color="black", bgcolor="yellow"),
+    "sign-m": Style(color="black", bgcolor="yellow"),
+    "sign-T": Style(color="black", bgcolor="yellow"),
+    "sign-D": Style(color="bright_white", bgcolor="magenta", bold=True),
+    "sign-R": Style(color="black", bgcolor="cyan"),
+    "sign-~": Style(dim=True),
+    "sign-!": Style(bold=True, reverse=True),
     "directory": Style(bold=True),
+    "hit": Style(bold=True, underline=True),
     "marked": Style(bold=True),
 }
-"""Every style by its name; the marks are names too."""
+"""Every style by its name. A mark is the style of a name with it, and `sign-` before it that of the letter.
+
+Letters have the colour behind them, and names have none: so both are read on dark and on light.
+"""
 
 CURSOR = Style(reverse=True)
 CURSOR_ELSEWHERE = Style(bold=True, underline=True)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 from . import questions
 from .place import Place
 from .questions import Found, Marks
 from .rowsview import RowsView
 from .spans import name_text
-from .treerows import SORTS, TreeRows
+from .treerows import COUNTED, GROUPS, SORTS, TreeRows
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from layerfs.errors import TreeError
     from layerfs.tree.node import Node
     from layerfs.tree.union import UnionTree
@@ -23,6 +27,43 @@ __all__ = ["TreePlace"]
 
 MOST_OPENED = 12
 """Directories that are opened by themselves to show what a layer did."""
+
+MOST_KEPT = 3
+"""Layers whose tree and marks are kept for who comes back to them."""
+
+
+@dataclass
+class Known:
+    """What some layers did, and what of it could not be read."""
+
+    marks: Marks = field(default_factory=Marks)
+    problems: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, stack: Stack, number: int, since: int, ticket: Ticket) -> Known:
+        """Of the layers above `since` up to `number`."""
+        problems: list[str] = []
+        marks = questions.marks(stack, number, since, lambda error: problems.append(str(error)), ticket)
+        return cls(marks, problems)
+
+
+class Listed(NamedTuple):
+    """The entries of the root, and of each directory that is open, upper ones first."""
+
+    entries: list[Found]
+    opened: dict[bytes, list[Found]]
+
+
+def listed(
+    tree: UnionTree, paths: Sequence[bytes], read: Callable[[Found], list[Found]], ticket: Ticket
+) -> Listed:
+    """Read the root and the directories at some paths, as far as the tree has them."""
+    opened = {}
+    for path in ticket.watch(paths):
+        node = _at(tree, path)
+        if node is not None:
+            opened[path] = read(Found(node, tree))
+    return Listed(read(Found(tree.root, tree)), opened)
 
 
 class TreePlace(Place):
@@ -48,7 +89,8 @@ class TreePlace(Place):
         self.problems: list[str] = []
         self.hits: TreeRows | None = None
         self._hidden = False
-        self._union: UnionTree | None = None
+        self._unions: dict[int, UnionTree] = {}
+        self._known: dict[tuple[int, int], Known] = {}
         self._opened_here: set[bytes] = set()
 
     @property
@@ -58,10 +100,12 @@ class TreePlace(Place):
 
     @property
     def union(self) -> UnionTree:
-        """The tree as of the chosen layer."""
-        if self._union is None:
-            self._union = self.stack.as_of(self.number)
-        return self._union
+        """The tree as of the chosen layer; the last few are kept, with what was read of them."""
+        tree = self._unions.pop(self.number, None) or self.stack.as_of(self.number)
+        self._unions[self.number] = tree
+        if len(self._unions) > MOST_KEPT:
+            del self._unions[next(iter(self._unions))]
+        return tree
 
     # -- the tree as of a layer ------------------------------------------------------------------
 
@@ -74,48 +118,68 @@ class TreePlace(Place):
     def current(self) -> Found | None:
         """The entry that the cursor is on."""
         items = self.shown.items
-        return items[min(self.tree_view.cursor, len(items) - 1)].found if items else None
+        if not items:
+            return None
+        item = items[min(self.tree_view.cursor, len(items) - 1)]
+        if not item.found.seen:
+            with suppress(OSError):  # what is wrong with it is told when the directory is read
+                item.found = questions.looked_at(item.found, self.marks)
+        return item.found
 
     def complain(self, error: TreeError) -> None:
         """Note what could not be read; called from threads too."""
         self.problems.append(str(error))
 
     def show_layer(self) -> None:
-        """Read what the layer did and the tree as of it; what is open stays, and the cursor."""
-        number, stack = self.number, self.stack
+        """Read what the layer did and the tree as of it; what is open stays, and the cursor.
+
+        Where that takes a while the tree is shown before its marks, and a huge directory by its names.
+        """
+        number, stack, hidden = self.number, self.stack, self._hidden
         since = min(1, number - 1) if self.since_base else number - 1
         keep = [path for path in self.rows.opened() if path not in self._opened_here]
-        at = self.current.path if self.current else None
-        if self._union is not None and len(self._union.layers) != number:
-            self._union = None
-        self.problems = []
-        self.hits = None
-        tree, hidden, count = self.union, self._hidden, self.rows.order in ("size", "entries")
-
-        def work(ticket: Ticket) -> tuple[Marks, list[Found], dict[bytes, list[Found]], questions.Totals]:
-            known = questions.marks(stack, number, since, self.complain, ticket)
-            entries = questions.children(tree, Found(tree.root, tree), known, hidden=hidden)
-            opened = {}
-            for path in sorted({*keep, *_few(known.touched)}):
-                ticket.check()
-                node = _at(tree, path)
-                if node is not None:
-                    opened[path] = questions.children(tree, Found(node, tree), known, hidden=hidden)
-            return known, entries, opened, questions.counted(tree, ticket) if count else {}
-
-        def answer(
-            found: tuple[Marks, list[Found], dict[bytes, list[Found]], questions.Totals],
-        ) -> None:
-            self.marks, entries, opened, self.rows.totals = found
-            self._opened_here = opened.keys() - set(keep)
-            self.rows.fill(entries, self.marks)
-            for path, below in opened.items():
-                index = self.rows.find(path)
-                if index is not None and not self.rows.items[index].found.gone:
-                    self.rows.unfold(index, below, self.marks)
+        if self.hits is not None:
+            at = self.current.path if self.current else None
+            self.hits = None
             self.tree_view.show(self.rows, (self.rows.find(at) if at else None) or 0)
+        tree, count, known = self.union, self.rows.order in COUNTED, self._known.get((number, since))
+        early = known is None and self.rows.order == "name" and len(self.rows.shown) == len(GROUPS)
 
-        self.ask(work, answer, key="tree")
+        def work(ticket: Ticket) -> tuple[Known, Listed, questions.Totals]:
+            if early:
+                first = listed(tree, keep, lambda found: questions.quickly(tree, found), ticket)
+                ticket.tell(lambda: self._fill(Known(), first, keep))
+            told = known or Known.of(stack, number, since, ticket)
+            marks = told.marks
+            below = listed(
+                tree,
+                sorted({*keep, *_few(marks.touched)}),
+                lambda found: questions.children(tree, found, marks, hidden=hidden),
+                ticket,
+            )
+            return told, below, questions.counted(tree, ticket) if count else {}
+
+        def answer(found: tuple[Known, Listed, questions.Totals]) -> None:
+            self._known[number, since], below, self.rows.totals = found
+            if len(self._known) > MOST_KEPT:
+                del self._known[next(iter(self._known))]
+            self._fill(found[0], below, keep)
+
+        order = self.rows.order
+        what = f"what layer {number} did" if order == "name" else f"all, to sort by {order}"
+        self.ask(work, answer, key="tree", awaiting=f"reading {what} … (Esc: give up)")
+
+    def _fill(self, known: Known, below: Listed, keep: Sequence[bytes]) -> None:
+        """Show the tree with what is known of it; the cursor stays where it is."""
+        at = self.current.path if self.current else None
+        self.marks, self.problems = known.marks, known.problems
+        self._opened_here = below.opened.keys() - set(keep)
+        self.rows.fill(below.entries, self.marks)
+        for path, entries in below.opened.items():
+            index = self.rows.find(path)
+            if index is not None and not self.rows.items[index].found.gone:
+                self.rows.unfold(index, entries, self.marks)
+        self.tree_view.show(self.rows, (self.rows.find(at) if at else None) or 0)
 
     # -- folding ---------------------------------------------------------------------------------
 
@@ -139,14 +203,27 @@ class TreePlace(Place):
             return
         tree, known, hidden = self.union, self.marks, self._hidden
 
-        def answer(entries: list[Found]) -> None:
-            if item in self.rows.items:
-                self.rows.unfold(self.rows.items.index(item), entries, known)
-                self.tree_view.changed()
-                if not entries:
-                    self.say(f"{name_text(found.path)} is empty")
+        def show(entries: list[Found]) -> None:
+            if item not in self.rows.items:
+                return
+            at = self.current.path if self.current else None
+            index = self.rows.items.index(item)
+            self.rows.fold(index)
+            self.rows.unfold(index, entries, known)
+            self.tree_view.changed(self.rows.find(at) if at else None)
 
-        self.ask(lambda _ticket: questions.children(tree, found, known, hidden=hidden), answer, key="open")
+        def work(ticket: Ticket) -> list[Found]:
+            first = questions.first_look(tree, found) if self.rows.order == "name" else None
+            if first:
+                ticket.tell(lambda: show(first))
+            return questions.children(tree, found, known, hidden=hidden)
+
+        def answer(entries: list[Found]) -> None:
+            show(entries)
+            if not entries:
+                self.say(f"{name_text(found.path)} is empty")
+
+        self.ask(work, answer, key="open", awaiting="reading its entries … (Esc: give up)")
 
     def do_fold(self) -> None:
         """Close a directory; of anything else go to the directory it is in."""

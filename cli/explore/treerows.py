@@ -13,10 +13,13 @@ if TYPE_CHECKING:
 
     from .questions import Found, Marks, Totals
 
-__all__ = ["SORTS", "Item", "TreeRows", "layers_text", "mode_text"]
+__all__ = ["COUNTED", "GROUPS", "SORTS", "Item", "TreeRows", "layers_text", "mode_text"]
 
 SORTS = ("name", "size", "entries", "time")
-_GROUPS = {
+COUNTED = ("size", "entries")
+"""Orders for which all directories must be counted."""
+
+GROUP_OF = {
     "A": "added",
     "R": "added",
     "M": "changed",
@@ -25,6 +28,7 @@ _GROUPS = {
     "D": "removed",
     "": "unchanged",
 }
+GROUPS = frozenset(GROUP_OF.values())
 OPEN, CLOSED = "▾ ", "▸ "
 
 
@@ -59,7 +63,7 @@ class TreeRows:
         self.backwards = False
         self.attributes = False
         self.flat = False
-        self.shown = {"added", "changed", "removed", "unchanged"}
+        self.shown = set(GROUPS)
 
     # -- what is in it ---------------------------------------------------------------------------
 
@@ -113,12 +117,12 @@ class TreeRows:
         return wanted[::-1] if self.backwards else wanted
 
     def _wanted(self, entries: Sequence[Found], known: Marks) -> list[Found]:
-        if len(self.shown) == len(set(_GROUPS.values())):
+        if len(self.shown) == len(GROUPS):
             return list(entries)
         return [
             found
             for found in entries
-            if _GROUPS.get(found.mark, "removed") in self.shown
+            if GROUP_OF.get(found.mark, "removed") in self.shown
             or (found.node.is_dir and not found.gone and found.path in known.touched)
         ]
 
@@ -127,6 +131,10 @@ class TreeRows:
         if found.node.is_dir:
             return self.totals[found.path].size if not found.gone and found.path in self.totals else 0
         return found.node.stat.size
+
+    def _has_modes(self, width: int) -> bool:
+        """Whether modes are shown: where names have room beside them, or where they are asked for."""
+        return width >= (44 if self.attributes else 60)
 
     # -- how it looks ----------------------------------------------------------------------------
 
@@ -137,7 +145,7 @@ class TreeRows:
     def heading(self, width: int) -> Sequence[Span]:
         """The names of the columns."""
         size = f"{'SIZE':>8} " if width >= 34 else ""
-        mode = "MODE       " if width >= 44 else ""
+        mode = "MODE       " if self._has_modes(width) else ""
         layers = "LAYERS  " if width >= 40 else ""
         more = f"{'OWNER':<12}{'MODIFIED':<20}" if self.attributes and width >= 80 else ""
         arrow = {"name": "", "size": " by size", "entries": " by entries", "time": " by time"}[self.order]
@@ -152,13 +160,14 @@ class TreeRows:
         chosen = "*" if (found.path, found.layer) in self.marked else " "
         spans = [
             Span(chosen, "marked"),
-            Span(f"{found.mark or ' '} ", found.mark if found.mark == "!" else "bold"),
+            Span(found.mark or " ", f"sign-{found.mark}"),
+            Span(" "),
         ]
-        if width >= 44:
-            spans.append(Span(f"{mode_text(about.mode)} "))
+        if self._has_modes(width):
+            spans.append(Span(f"{mode_text(about.mode) if found.seen else '…':<10} "))
         if self.attributes and width >= 80:
-            spans.append(Span(column(f"{about.uid}:{about.gid}", 12)))
-            spans.append(Span(column((clock(about.mtime_ns) or "?")[:19], 20)))
+            spans.append(Span(column(f"{about.uid}:{about.gid}" if found.seen else "…", 12)))
+            spans.append(Span(column((clock(about.mtime_ns) or "?")[:19] if found.seen else "…", 20)))
         if width >= 34:
             spans.append(Span(f"{self._size(found):>8} "))
         if width >= 40:
@@ -168,6 +177,8 @@ class TreeRows:
         return (*spans, Span(indent), Span(self._name(found, left - len(indent)), self._style(found)))
 
     def _size(self, found: Found) -> str:
+        if not found.seen:
+            return "…"
         if not found.node.is_dir:
             return human_size(found.node.stat.size) if found.node.stat.is_file else "-"
         if found.gone or found.path not in self.totals:
@@ -192,13 +203,15 @@ class TreeRows:
     def _style(found: Found) -> str:
         if found.node.refusal:
             return "!"
-        return found.mark or ("directory" if found.node.is_dir else "")
+        if found.gone:
+            return found.mark
+        return "directory" if found.node.is_dir else ""
 
 
 def _tail(found: Found) -> str:
     """What follows the name, as `ls -F` has it."""
     node = found.node
-    if node.stat.is_symlink:
+    if node.stat.is_symlink and found.seen:
         try:
             return f" -> {name_text(found.tree.readlink(node))}"
         except OSError:
@@ -208,6 +221,8 @@ def _tail(found: Found) -> str:
 
 def layers_text(found: Found) -> str:
     """The numbers of the layers that an entry is made of, uppermost first."""
+    if not found.seen:
+        return "…"
     if found.version or not found.node.lower:
         return str(found.layer)
     count = len(found.tree.layers)

@@ -53,20 +53,22 @@ _HOLDS = 28
 _NARROW, _WIDE = 60, 120
 
 
-def width() -> int:
-    """The columns of a line: of the terminal, in bounds; 80 where there is none."""
-    return min(max(shutil.get_terminal_size((80, 24)).columns, _NARROW), _WIDE)
+def width(columns: int | None = None) -> int:
+    """The columns of a line: those that are given, or of the terminal, in bounds; 80 where there is none."""
+    return min(max(columns or shutil.get_terminal_size((80, 24)).columns, _NARROW), _WIDE)
 
 
 class _Printer:
     """Prints one explanation."""
 
-    def __init__(self, subject: Subject, found: Explanation, *, every: bool, full: bool) -> None:
+    def __init__(
+        self, subject: Subject, found: Explanation, *, every: bool, full: bool, columns: int | None
+    ) -> None:
         self._subject = subject
         self._found = found
         self._every = every
         self._full = full
-        self._width = width()
+        self._width = width(columns)
         self._bold = colored()
 
     def table(self) -> Iterator[str]:
@@ -253,10 +255,17 @@ class _Printer:
 
 
 def explanation_lines(
-    subject: Subject, found: Explanation, prover: Prover, names: Names | None, *, every: bool, full: bool
+    subject: Subject,
+    found: Explanation,
+    prover: Prover,
+    names: Names | None,
+    *,
+    every: bool,
+    full: bool,
+    columns: int | None = None,
 ) -> Iterator[str]:
-    """The lines, without line feeds."""
-    printer = _Printer(subject, found, every=every, full=full)
+    """The lines, without line feeds; for `columns` columns, or for those of the terminal."""
+    printer = _Printer(subject, found, every=every, full=full, columns=columns)
     verdict = verdict_sentence(subject, found, names)
     yield from (paint(line, HEADING if colored() else "") for line in printer.wrapped(verdict))
     if not subject.layers:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
+import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.errors import CorruptStore, DataRootError, NotADataRoot, reason
@@ -322,7 +323,7 @@ def _moved(system: HostDir, at: _Candidate, home: str = "") -> Iterator[_Candida
 def _directories(directory: HostDir) -> list[str]:
     """The directories in a directory, sorted."""
     try:
-        return sorted(os.fsdecode(name) for name, is_directory in directory.listing() if is_directory)
+        return sorted(os.fsdecode(name) for name, kind in directory.listing() if kind == stat.S_IFDIR)
     except OSError:
         return []
 

@@ -7,13 +7,15 @@ import fcntl
 import json
 import os
 import pty
-import select
+import shlex
 import shutil
 import signal
 import struct
 import subprocess
 import sys
 import termios
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,10 +26,11 @@ from layerfs.subject import open_subject
 from layerfs.tree.memory import Inode, MemoryLayer
 from layerfs.tree.union import UnionTree
 from layerfs_cli.escape import printable
-from layerfs_cli.explore import keys
+from layerfs_cli.explore import keys, questions
 from layerfs_cli.explore.opening import Stack
 from tests.support.browsing import Browser, browse
 from tests.support.command import layerfs
+from tests.support.processes import is_readable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -156,12 +159,13 @@ def test_tabs_of_a_file(dataroot_path: Path) -> None:
             assert line.split()[0] == step["action"]
             assert step["sha256"][:12] in line
         await at.press("5")
-        printed = layerfs(dataroot_path, "explain", "demo", "/etc/motd").stdout.splitlines()
-        assert [line for line in at.lines[2 : 2 + len(printed)] if line] == [line for line in printed if line]
+        printed = layerfs(dataroot_path, "explain", "demo", "/etc/motd").stdout
+        shown = "".join(at.lines[2:-6])  # a long word is broken in the pane
+        assert shown.replace(" ", "") == "".join(printed.split())
         await at.press("3", "down", "enter")
         assert "66B  layer 2  hidden" in at.lines[0]
 
-    browse(dataroot_path, "demo", script, (200, 50))
+    browse(dataroot_path, "demo", script, (81, 50))
 
 
 def test_contents_have_no_power() -> None:
@@ -197,10 +201,10 @@ def test_table_of_keys_is_that_of_the_page() -> None:
 @pytest.mark.parametrize("pane", keys.PANES)
 def test_no_key_means_two_things_in_a_pane(pane: str) -> None:
     """In a pane each key has one row, the footer at most seven, and help is always one of them."""
-    pressed = [name for key in keys.in_pane(pane) for name in key.keys]
+    pressed = [name for key in keys.KeyMap().in_pane(pane) for name in key.keys]
     assert len(pressed) == len(set(pressed))
-    assert len(keys.footer(pane)) <= 7
-    assert keys.footer(pane)[-1].action == "help"
+    assert len(keys.KeyMap().footer(pane)) <= 7
+    assert keys.KeyMap().footer(pane)[-1].action == "help"
 
 
 async def _open_pane(at: Browser, pane: str) -> None:
@@ -229,13 +233,13 @@ async def _open_pane(at: Browser, pane: str) -> None:
 )
 def test_every_key_in_every_pane(dataroot_path: Path, pane: str, size: tuple[int, int]) -> None:
     """Each key of the table does something in its pane, and the screen stays whole; no other key does."""
-    leaving = {"quit", "suspend", "back", "back_or_quit", "help"}
+    leaving = {"quit", "suspend", "back", "back_or_quit", "help", "reload"}
 
     async def script(at: Browser) -> None:
         await _open_pane(at, pane)
         assert at.place.pane == pane
         place = at.place
-        for key in keys.in_pane(pane):
+        for key in keys.KeyMap().in_pane(pane):
             if key.action in leaving:
                 continue
             await at.press(key.keys[0])
@@ -261,9 +265,9 @@ def test_help_lists_the_keys_and_does_them(dataroot_path: Path) -> None:
 
     async def script(at: Browser) -> None:
         await at.press("?")
-        for key in keys.in_pane("layers"):
+        for key in keys.KeyMap().in_pane("layers"):
             assert key.does in at.text
-        at.place.view.move_to([key.action for key in keys.in_pane("layers")].index("waste"))
+        at.place.view.move_to([key.action for key in keys.KeyMap().in_pane("layers")].index("waste"))
         await at.press("enter")
         assert "demo:latest > waste" in at.lines[0]
 
@@ -370,6 +374,11 @@ def test_copying_out_replaces_nothing(dataroot_path: Path, tmp_path: Path) -> No
     assert not (dataroot_path / "new").exists()
 
 
+def _top_layer(root: Path, name: str) -> str:
+    """The cache ID of the uppermost layer of an image."""
+    return layerfs(root, "layers", name, "--format", "{{.CacheID}}", "--no-trunc").stdout.split()[-1]
+
+
 # -- what is hostile, huge, damaged or absent ------------------------------------------------------
 
 
@@ -436,9 +445,57 @@ def test_a_directory_of_a_hundred_thousand(dataroot_path: Path, monkeypatch: pyt
     browse(dataroot_path, stack, script)
 
 
+def test_huge_directory_is_shown_by_its_names_first(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until a directory of thousands is read its names are shown, in order; then the cursor stays."""
+    diff = copy / "overlay2" / _top_layer(copy, "demo") / "diff"
+    (diff / "many").mkdir()
+    for number in range(questions.HUGE + 500):
+        os.close(os.open(diff / f"many/{number:05}", os.O_CREAT))
+    (diff / "many/00007").unlink()
+    os.mknod(diff / "many/00007", 0o020000, 0)  # a whiteout
+    go_on = threading.Event()
+    read = questions.children
+
+    def slowly(tree: UnionTree, found: questions.Found, *args: object, **more: object) -> object:
+        if found.path == b"/many":
+            go_on.wait(20)
+        return read(tree, found, *args, **more)  # type: ignore[arg-type]
+
+    async def script(at: Browser) -> None:
+        from layerfs_cli.explore.imagescreen import ImageScreen
+
+        await at.press("tab", "z")
+        screen = at.place
+        assert isinstance(screen, ImageScreen)
+        index = screen.rows.find(b"/many")
+        assert index is not None
+        screen.view.move_to(index)
+        monkeypatch.setattr(questions, "children", slowly)
+        await at.press_only("l")
+        while len(screen.view.model) < questions.HUGE:
+            await at.pause()
+        names = [item.found.node.name.decode() for item in screen.rows.items if item.depth == 1]
+        assert names == sorted(path.name for path in (diff / "many").iterdir() if path.name != "00007")
+        await at.press_only("l")
+        assert "reading its entries" in at.text
+        assert " 00000" in at.text
+        row = index + 2000
+        screen.view.move_to(row)
+        await at.pause()
+        assert "0 bytes of layer 6" in at.text
+        at_path = at.lines[0]
+        assert sum("…" in line.split("│")[-1] for line in at.lines[2:19]) > 10
+        go_on.set()
+        await at.settled()
+        assert at.lines[0] == at_path
+        assert not any("…" in line.split("│")[-1] for line in at.lines[2:19])
+
+    browse(copy, "demo", script)
+
+
 def test_damage_is_told_where_it_is_met(copy: Path) -> None:
     """An image with a lost layer is not opened, and the line says why; the findings name it; others open."""
-    (*_, top) = layerfs(copy, "layers", "demo", "--format", "{{.CacheID}}", "--no-trunc").stdout.split()
+    top = _top_layer(copy, "demo")
     shutil.rmtree(copy / "overlay2" / top)
 
     async def script(at: Browser) -> None:
@@ -474,7 +531,7 @@ def test_terminal_is_as_before(dataroot_path: Path, way: str | signal.Signals) -
         else:
             process.send_signal(way)
         seen += _read_until(master, b"\x1b[?1049l")
-        while select.select([master], [], [], 0.5)[0]:  # what it wrote on leaving
+        while is_readable(master, 0.5):  # what it wrote on leaving
             seen += os.read(master, 65536)
         assert process.wait(20) == (0 if isinstance(way, str) else 128 + way)
         assert termios.tcgetattr(slave) == before
@@ -491,11 +548,56 @@ def test_terminal_is_as_before(dataroot_path: Path, way: str | signal.Signals) -
         os.close(slave)
 
 
-def _read_until(master: int, wanted: bytes) -> bytes:
-    """What a terminal is sent until something was in it."""
-    seen = b""
+def test_stops_goes_on_and_dies_with_its_terminal(dataroot_path: Path) -> None:
+    """Ctrl+Z and fg, Ctrl+C while something is typed; where its terminal is closed it ends."""
+    explore = shlex.join([sys.executable, "-m", "layerfs", "--root", str(dataroot_path), "explore", "demo"])
+    script = f"set -m; {explore}; echo was=$?; fg; echo now=$?; {explore}"
+    shell, terminal = pty.fork()
+    if not shell:
+        os.environ["TERM"] = "xterm-256color"
+        os.execvp("sh", ["sh", "-c", script])  # noqa: S606 - the shell is what is meant
+    rest = b""
+
+    def until(wanted: bytes) -> bytes:
+        """What comes until something was in it; what is behind it is kept."""
+        nonlocal rest
+        seen, found, rest = _read_until(terminal, wanted, rest).partition(wanted)
+        return seen + found
+
+    children: list[str] = []
+    try:
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        until(b"as of layer 6")
+        os.write(terminal, b"\t/")
+        until(b"Enter searches")
+        os.write(terminal, b"\x1a")
+        seen = until(b"was=")
+        for off in (b"\x1b[?1049l", b"\x1b[?25h", b"\x1b[?1000l"):
+            assert off in seen
+        assert b"\x1b[?1049h" in until(b"as of layer 6")
+        os.write(terminal, b"\x03")
+        assert b"\x1b[?1049l" in until(b"now=0")
+        until(b"as of layer 6")
+        children += Path(f"/proc/{shell}/task/{shell}/children").read_text().split()
+        held = os.pidfd_open(int(children[0]))
+        os.close(terminal)
+        assert is_readable(held, 60)
+        os.close(held)
+        children.clear()
+    finally:
+        with suppress(OSError):
+            os.close(terminal)
+        children += Path(f"/proc/{shell}/task/{shell}/children").read_text().split()
+        for number in (shell, *map(int, children)):
+            with suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+        os.waitpid(shell, 0)
+
+
+def _read_until(master: int, wanted: bytes, seen: bytes = b"") -> bytes:
+    """What a terminal is sent until something was in it, behind what was seen already."""
     while wanted not in seen:
-        assert select.select([master], [], [], 60)[0], seen[-2000:]
+        assert is_readable(master, 60), seen[-2000:]
         seen += os.read(master, 65536)
     return seen
 

@@ -7,6 +7,8 @@ import functools
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from textual.events import MouseScrollDown, MouseScrollUp
+
 from layerfs.stores.registry import Options, open_store
 from layerfs_cli.explore.app import Explorer
 from layerfs_cli.explore.explaining import explained
@@ -19,8 +21,10 @@ if TYPE_CHECKING:
 
     from textual.pilot import Pilot
 
+    from layerfs_cli.explore.keys import KeyMap
     from layerfs_cli.explore.opening import Stack
     from layerfs_cli.explore.place import Place
+    from layerfs_cli.explore.watching import Watch
 
 __all__ = ["Browser", "browse"]
 
@@ -56,6 +60,14 @@ class Browser:
             await self._pilot.press(key)
             await self.settled()
 
+    async def press_only(self, key: str) -> None:
+        """Press a key, and do not wait for what it asks for."""
+        await self._pilot.press(key)
+
+    async def pause(self) -> None:
+        """Let the screen be drawn."""
+        await self._pilot.pause(0.01)
+
     async def type(self, text: str) -> None:
         """Type a text, then Enter."""
         await self._pilot.press(*text, "enter")
@@ -64,6 +76,12 @@ class Browser:
     async def click(self, x: int, y: int, times: int = 1) -> None:
         """Click somewhere."""
         await self._pilot.click(offset=(x, y), times=times)
+        await self.settled()
+
+    async def scroll(self, x: int, y: int, *, up: bool = False) -> None:
+        """Turn the wheel somewhere by one notch."""
+        turned = MouseScrollUp if up else MouseScrollDown
+        await self._pilot._post_mouse_events([turned], offset=(x, y))
         await self.settled()
 
     async def resize(self, width: int, height: int) -> None:
@@ -93,6 +111,9 @@ def browse(
     name: str | Stack | None,
     script: Callable[[Browser], Awaitable[None]],
     size: tuple[int, int] = (80, 24),
+    *,
+    watch: Watch | None = None,
+    keymap: KeyMap | None = None,
 ) -> None:
     """Open a root, or something in it, and do what `script` does."""
 
@@ -106,6 +127,8 @@ def browse(
             ["--root", str(root)],
             lambda: open_store(str(root), Options()),
             functools.partial(explained, cli.make_context("layerfs", ["--root", str(root), "images"])),
+            watch,
+            keymap,
         )
         async with app.run_test(size=size) as pilot:
             browser = Browser(app, pilot)

@@ -7,6 +7,7 @@ Source: moby `pkg/archive/archive.go` (createImpliedDirectories).
 
 from __future__ import annotations
 
+import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -43,7 +44,7 @@ class _Level:
 
     path: bytes
     has_header: bool
-    entries: Iterator[tuple[bytes, bool]]
+    entries: Iterator[tuple[bytes, int]]
     leads_to_header: bool = False
 
 
@@ -56,11 +57,11 @@ def strays(diff: HostDir, has_header: Callable[[bytes], bool]) -> Iterator[Stray
     levels = [_Level(b"", has_header=True, entries=iter(directories.at(b"").listing()))]
     while levels:
         level = levels[-1]
-        for name, is_directory in level.entries:
+        for name, kind in level.entries:
             path = level.path + b"/" + name if level.path else name
             known = has_header(path)
             level.leads_to_header = level.leads_to_header or known
-            if is_directory:
+            if kind == stat.S_IFDIR:
                 try:
                     levels.append(_Level(path, known, iter(directories.at(path).listing())))
                     break

@@ -10,6 +10,7 @@ Source: Linux `Documentation/filesystems/overlayfs.rst` ("Permission model"), `f
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -134,12 +135,12 @@ def _marked(directory: HostDir) -> Iterator[tuple[bytes, list[bytes]]]:
         with suppress(FileNotFoundError), directory.subdir(path) as opened:
             prefix = path + b"/" if path else b""
             place = b"/proc/self/fd/%d/" % opened.fd
-            for name, is_directory in opened.listing():
+            for name, kind in opened.listing():
                 try:  # as `HostDir.xattr_names` does it, at a third of the cost
                     names = os.listxattr(place + name, follow_symlinks=False)
                 except FileNotFoundError:
                     continue
                 if names:
                     yield prefix + name, [os.fsencode(found) for found in names]
-                if is_directory:
+                if kind == stat.S_IFDIR:
                     pending.append(prefix + name)
