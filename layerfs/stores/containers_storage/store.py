@@ -27,7 +27,7 @@ from layerfs.tree.union import UnionTree
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from layerfs.capabilities import CacheRecord, Pinned, Salvager, Unclaimed, Volume
+    from layerfs.capabilities import CacheRecord, Pinned, Salvager, StoredImage, Unclaimed, Volume
     from layerfs.formats.whiteouts import Dialect
     from layerfs.ids import ChainID
     from layerfs.model import Named
@@ -219,6 +219,12 @@ class GraphRoot(StoredContainers):
         return ()
 
     # -- exports -------------------------------------------------------------------------------
+
+    def stored_image(self, image: Image) -> StoredImage | None:
+        """An image byte for byte; see `Keeping`."""
+        from layerfs.stores.containers_storage.exporting import stored_image  # noqa: PLC0415 - only exports need it
+
+        return stored_image(self, image)
 
     def salvager(self) -> Salvager:
         """What rebuilds damaged layers; see `Salvageable`."""

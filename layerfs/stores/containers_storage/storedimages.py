@@ -27,6 +27,7 @@ from layerfs.stores.metadata import Metadata
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from layerfs.formats.descriptors import Manifest
     from layerfs.formats.graphroot import LayerRecordText
     from layerfs.formats.imageconfig import ImageConfig
     from layerfs.ids import BlobDigest, CacheID, ChainID, ContainerID, DiffID
@@ -137,6 +138,14 @@ class StoredImages(Store):
     def config_bytes(self, image: Image) -> bytes:
         """The config of an image, byte for byte; raises `CorruptStore`."""
         return self._images.config_bytes(image.id)
+
+    def manifest(self, image: Image) -> Manifest:
+        """The manifest of an image; raises `CorruptStore`."""
+        return self._images.manifest(image.id)
+
+    def manifest_bytes(self, image: Image) -> bytes:
+        """The same, byte for byte."""
+        return self._images.manifest_bytes(image.id)
 
     @functools.cached_property
     def names(self) -> StorageNames:
