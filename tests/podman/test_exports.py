@@ -1,4 +1,4 @@
-"""What `export` writes of a graph root: skopeo finds the same digests, Podman loads it under the same name."""
+"""What `export` writes of a graph root: skopeo finds the same digests, Podman loads it by the same name."""
 
 from __future__ import annotations
 
