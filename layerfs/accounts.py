@@ -1,7 +1,9 @@
 """What an image takes, part by part, and the rules by which its engine adds such parts up.
 
 Sources: moby `daemon/images/images.go`, `daemon/disk_usage.go` (v20.10.24) of graph drivers;
-`daemon/containerd/image_list.go`, `image_inspect.go`, `service.go` (v29) of containerd's store.
+`daemon/containerd/image_list.go`, `image_inspect.go`, `service.go` (v29) of containerd's store;
+containers/storage `store.go` (ImageSize, ContainerSize), containers/common `libimage/disk_usage.go`, podman
+`cmd/podman/system/df.go` (5.8) of containers/storage.
 """
 
 from __future__ import annotations
@@ -9,11 +11,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, NamedTuple
 
-from layerfs.model import added_up
+from layerfs.model import BareLayer, added_up
 
 if TYPE_CHECKING:
     from layerfs.ids import ChainID
-    from layerfs.model import Image
+    from layerfs.model import Container, Image, Layer
 
 __all__ = ["AccountRules", "Accounted", "ImageParts", "Part"]
 
@@ -57,6 +59,13 @@ class AccountRules(NamedTuple):
         init_counts: the -init layer of a container counts in its root file system.
         containers_listed: the list of images tells how many containers were made from each.
         digits: how many digits sizes of images have in the lists of disk usage.
+        every_row: the list of disk usage has a row for each name of an image, and images that other lists
+            hide: these rows are what is counted, and what a hidden image has too is shared.
+        every_layer: layers that no image has count in the total.
+        whole_image: what a container stands on is the whole of its image, also what of it is no layer.
+        every_use: a volume is counted as active once for each container that has it.
+        has_cache: there is a build cache to tell of.
+        rounded: parts of a whole are rounded, and told where they are nothing too; else they are cut off.
     """
 
     every_image: bool = False
@@ -65,6 +74,12 @@ class AccountRules(NamedTuple):
     init_counts: bool = False
     containers_listed: bool = False
     digits: int = 4
+    every_row: bool = False
+    every_layer: bool = False
+    whole_image: bool = False
+    every_use: bool = False
+    has_cache: bool = True
+    rounded: bool = False
 
 
 class Accounted:
@@ -79,6 +94,18 @@ class Accounted:
     @abstractmethod
     def layer_size(self, chain: ChainID) -> int | None:
         """A layer's size in bytes; None where it is not known, which is reported."""
+
+    @abstractmethod
+    def content_size(self, layer: BareLayer) -> int | None:
+        """Bytes of the files of a layer without a record; None where they cannot be read (reported)."""
+
+    def freed_size(self, layer: Layer | BareLayer) -> int | None:
+        """Bytes that go with a layer: its size, but in kinds that keep something else of it on disk."""
+        return self.content_size(layer) if isinstance(layer, BareLayer) else layer.size
+
+    def size_beside(self, container: Container) -> int | None:  # noqa: ARG002 - for engines that count more
+        """Bytes that are kept of a container beside its layers, and that its engine counts with them."""
+        return 0
 
     def size(self, image: Image) -> int | None:
         """The image's size in bytes as its engine adds it up, or None where that of a layer is not known."""

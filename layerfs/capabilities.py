@@ -109,12 +109,14 @@ class Pinned(NamedTuple):
         chains: layers.
         places: layers without a chain ID, and of containers.
         others: the names of parts of images that are no layers.
+        borrowed: layers that are another store's, which this one only reads.
         complete: whether all that could need a layer could be read.
     """
 
     chains: frozenset[ChainID] = frozenset()
     places: frozenset[str] = frozenset()
     others: frozenset[str] = frozenset()
+    borrowed: frozenset[ChainID] = frozenset()
     complete: bool = True
 
 

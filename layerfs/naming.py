@@ -98,6 +98,13 @@ class Names:
         """The ID of what `name` means, of which nothing is read; raises `LookupFailed` as `anything`."""
         return self._one(name, kinds)
 
+    def reference(self, name: str) -> Reference | None:
+        """The reference of an image of which `name` is a spelling, known or not; None where it is none."""
+        try:
+            return parse_reference(name).with_default_tag()
+        except FormatError:
+            return None
+
     def image_or_container(self, name: str) -> Image | Container:
         """What `name` means to a command about images: an image, and only if none has it a container."""
         try:

@@ -207,7 +207,7 @@ class Store(Reporting, Accounted, ABC):
         return attempt(self.report, lambda: self.record(chain).size)
 
     def content_size(self, layer: BareLayer) -> int | None:
-        """Bytes of the files of a layer without a record; None where they cannot be read (reported)."""
+        """See `Accounted`: in kinds without such layers nothing asks."""
         del layer
         return None
 

@@ -55,10 +55,11 @@ def command(
 ) -> None:
     """Show the disk space that images and layers take, share, and would free if removed.
 
-    SIZE, SHARED SIZE and UNIQUE SIZE are those of `docker system df -v`. FREED SIZE is what removing the
-    image would free, together with the untagged parents that only it needs: a layer stays as long as
-    another image, a container, or BuildKit's cache needs it. The row TOTAL counts each layer once. Removing
-    a container removes its own two directories; its log and its volumes are not counted.
+    SIZE, SHARED SIZE and UNIQUE SIZE are those of `docker system df -v`, or of Podman's. FREED SIZE is what
+    removing the image would free, together with the untagged parents that only it needs: a layer stays as
+    long as another image, a container, or BuildKit's cache needs it. The row TOTAL counts each layer once.
+    Removing a container removes its own directories; of Docker's its log, and of all their volumes, are not
+    counted.
 
     \b
     Examples:

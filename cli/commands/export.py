@@ -251,7 +251,9 @@ def _images(asked: Sequence[Asked], given: Given, left_out: LeftOut | None = Non
         image = item.image
         found.setdefault(image.id, item)
         every = item.name is None or given.all_tags
-        names = image.references if every else tags_asked_for(image, item.name or "")
+        names = (
+            image.references if every else tags_asked_for(image, item.store.names.reference(item.name or ""))
+        )
         tags.setdefault(image.id, {}).update(
             dict.fromkeys(tag for tag in names if tag.tag and not tag.digest)
         )

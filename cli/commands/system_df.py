@@ -10,11 +10,11 @@ from ..emit import emit, emit_json
 from ..options import format_option, root_option
 from ..rows.diskusage import (
     CACHE_TABLE,
-    SUMMARY_TABLE,
     VOLUME_TABLE,
     container_usage_table,
     image_usage_table,
     size_words,
+    summary_table,
 )
 from ..stores import open_root
 
@@ -60,7 +60,7 @@ def command(
         raise lacking(store, "system df")
     usage = DiskUsage(store)
     if not verbose:
-        emit(SUMMARY_TABLE, usage.summary(), form)
+        emit(summary_table(store.account_rules), usage.summary(), form)
     elif form == "json":
         emit_json(_document(store, usage))
     else:
@@ -68,13 +68,15 @@ def command(
 
 
 def _tell(root: Store, usage: DiskUsage) -> None:
-    """Docker's four tables, each under its headline."""
+    """Docker's four tables, each under its headline; three where there is no build cache."""
     click.echo("Images space usage:\n")
-    emit(image_usage_table(root.account_rules.digits), usage.images, "table")
+    emit(image_usage_table(root.account_rules.digits), usage.image_lines(), "table")
     click.echo("\nContainers space usage:\n")
     emit(container_usage_table(root, usage), [item.container for item in usage.containers], "table")
     click.echo("\nLocal Volumes space usage:\n")
     emit(VOLUME_TABLE, usage.volumes or (), "table")
+    if not root.account_rules.has_cache:
+        return
     click.echo(f"\nBuild cache usage: {size_words(usage.summary()[-1].size)}\n")
     emit(CACHE_TABLE, usage.cache or (), "table")
 
@@ -87,8 +89,8 @@ def _document(root: Store, usage: DiskUsage) -> dict[str, Any]:
 
     containers = [item.container for item in usage.containers]
     return {
-        "summary": records(SUMMARY_TABLE, usage.summary()),
-        "images": records(image_usage_table(root.account_rules.digits), usage.images),
+        "summary": records(summary_table(root.account_rules), usage.summary()),
+        "images": records(image_usage_table(root.account_rules.digits), usage.image_lines()),
         "containers": records(container_usage_table(root, usage), containers),
         "volumes": records(VOLUME_TABLE, usage.volumes),
         "build_cache": records(CACHE_TABLE, usage.cache),

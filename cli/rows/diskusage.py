@@ -12,18 +12,18 @@ from .identities import NONE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from layerfs.analysis.store.diskusage import CacheUsage, DiskUsage, Total, VolumeUsage
-    from layerfs.analysis.store.usage import ImageUsage
+    from layerfs.accounts import AccountRules
+    from layerfs.analysis.store.diskusage import CacheUsage, DiskUsage, ImageLine, Total, VolumeUsage
     from layerfs.model import Container
     from layerfs.store import Store
 
 __all__ = [
     "CACHE_TABLE",
-    "SUMMARY_TABLE",
     "VOLUME_TABLE",
     "container_usage_table",
     "image_usage_table",
     "size_words",
+    "summary_table",
 ]
 
 UNKNOWN = "N/A"
@@ -45,54 +45,69 @@ def _count(value: int | None) -> str:
     return UNKNOWN if value is None else str(value)
 
 
-def _reclaimable(row: Total) -> str:
-    """With its part of the whole, but of the build cache, as Docker has it."""
+def _reclaimable(row: Total, rules: AccountRules) -> str:
+    """With its part of the whole, as the engine has it: Docker's build cache is without."""
     text = size_words(row.reclaimable)
-    if not row.size or row.reclaimable is None or row.kind == "Build Cache":
+    if row.reclaimable is None or row.size is None or row.kind == "Build Cache":
         return text
-    return f"{text} ({row.reclaimable * 100 // row.size}%)"
+    if rules.rounded:
+        return f"{text} ({(row.reclaimable * 200 + row.size) // (row.size * 2) if row.size else 0}%)"
+    return f"{text} ({row.reclaimable * 100 // row.size}%)" if row.size else text
 
 
-SUMMARY_TABLE: Table[Total] = Table(
-    (
-        Column("type", lambda row: row.kind, "Type", "TYPE"),
-        Column("total_count", lambda row: row.total, "TotalCount", "TOTAL", lambda row: _count(row.total)),
-        Column("active", lambda row: row.active, "Active", "ACTIVE", lambda row: _count(row.active)),
-        _sized("size", "Size", "SIZE", lambda row: row.size),
-        Column("reclaimable_size", lambda row: row.reclaimable, "Reclaimable", "RECLAIMABLE", _reclaimable),
-    ),
-    ("Type", "TotalCount", "Active", "Size", "Reclaimable"),
-)
-
-
-def _named(key: str, placeholder: str, part: int) -> Column[ImageUsage]:
-    """A part of the image's first name."""
-    return Column(
-        key,
-        lambda row: row.image.first_tag[part],
-        placeholder,
-        key.upper(),
-        lambda row: row.image.first_tag[part] or NONE,
+def summary_table(rules: AccountRules) -> Table[Total]:
+    """The table of all parts of a store."""
+    return Table(
+        (
+            Column("type", lambda row: row.kind, "Type", "TYPE"),
+            Column(
+                "total_count", lambda row: row.total, "TotalCount", "TOTAL", lambda row: _count(row.total)
+            ),
+            Column("active", lambda row: row.active, "Active", "ACTIVE", lambda row: _count(row.active)),
+            _sized("size", "Size", "SIZE", lambda row: row.size),
+            Column(
+                "reclaimable_size",
+                lambda row: row.reclaimable,
+                "Reclaimable",
+                "RECLAIMABLE",
+                lambda row: _reclaimable(row, rules),
+            ),
+        ),
+        ("Type", "TotalCount", "Active", "Size", "Reclaimable"),
     )
+
+
+def _id(row: ImageLine) -> str:
+    return row.usage.image.id
+
+
+def _created(row: ImageLine) -> int | None:
+    return row.usage.image.config.created_ns
 
 
 def _ago(time_ns: int | None) -> str:
     return "" if time_ns is None else age(time_ns)
 
 
-def image_usage_table(digits: int) -> Table[ImageUsage]:
+def image_usage_table(digits: int) -> Table[ImageLine]:
     """The table of images; the whole size has so many digits."""
     return Table(
         (
-            _named("repository", "Repository", 0),
-            _named("tag", "Tag", 1),
-            Column("id", lambda row: row.image.id, "ID", "IMAGE ID", lambda row: short_id(row.image.id)),
-            Column("created", lambda row: rfc3339(row.image.config.created_ns)),
-            Column("", lambda row: _ago(row.image.config.created_ns), "CreatedSince", "CREATED"),
-            _sized("size", "Size", "SIZE", lambda row: row.size, digits),
-            _sized("shared_size", "SharedSize", "SHARED SIZE", lambda row: row.shared),
-            _sized("unique_size", "UniqueSize", "UNIQUE SIZE", lambda row: row.unique),
-            Column("containers", lambda row: row.containers, "Containers", "CONTAINERS"),
+            Column(
+                "repository",
+                lambda row: row.repository,
+                "Repository",
+                "REPOSITORY",
+                lambda row: row.repository or NONE,
+            ),
+            Column("tag", lambda row: row.tag, "Tag", "TAG", lambda row: row.tag or NONE),
+            Column("id", _id, "ID", "IMAGE ID", lambda row: short_id(_id(row))),
+            Column("created", lambda row: rfc3339(_created(row))),
+            Column("", lambda row: _ago(_created(row)), "CreatedSince", "CREATED"),
+            _sized("size", "Size", "SIZE", lambda row: row.usage.size, digits),
+            _sized("shared_size", "SharedSize", "SHARED SIZE", lambda row: row.usage.shared),
+            _sized("unique_size", "UniqueSize", "UNIQUE SIZE", lambda row: row.usage.unique),
+            Column("containers", lambda row: row.usage.containers, "Containers", "CONTAINERS"),
         ),
         ("Repository", "Tag", "ID", "CreatedSince", "Size", "SharedSize", "UniqueSize", "Containers"),
     )

@@ -144,6 +144,7 @@ def _layer_row(usage: StoreUsage, layer: Layer, removed: Iterable[Image | Contai
         "images": [image.id for image in images],
         "containers": [container.id for container in containers],
         "buildkit": layer.chain_id in usage.holders.buildkit,
+        "borrowed": layer.chain_id in usage.holders.borrowed,
     }
 
 
@@ -151,7 +152,8 @@ def _unregistered_row(orphan: Orphan) -> Row:
     """A directory that is no layer's."""
     name = orphan.cache_id or os.path.basename(orphan.directory)
     row: Row = {"chain_id": None, "diff_id": None, "parent": None, "cache_id": name, "blob": None}
-    return row | {"size": orphan.size, "blob_size": None, "images": [], "containers": [], "buildkit": False}
+    row |= {"size": orphan.size, "blob_size": None, "images": [], "containers": []}
+    return row | {"buildkit": False, "borrowed": False}
 
 
 def _layer_total(rows: Sequence[Row], orphans: Iterable[Orphan]) -> Row:
@@ -162,7 +164,9 @@ def _layer_total(rows: Sequence[Row], orphans: Iterable[Orphan]) -> Row:
     parts = {"images": used, "containers or build cache alone": whole - used - orphaned, "orphans": orphaned}
     return {
         **_NO_BLOB,
-        **dict.fromkeys(("diff_id", "parent", "cache_id", "images", "containers", "buildkit"), ""),
+        **dict.fromkeys(
+            ("diff_id", "parent", "cache_id", "images", "containers", "buildkit", "borrowed"), ""
+        ),
         "chain_id": TOTAL,
         "size": whole,
         "note": ", ".join(f"{name} {_size(size)}" for name, size in parts.items() if size),
@@ -184,6 +188,7 @@ def layer_usage_table(usage: StoreUsage, *, full: bool) -> Table[Row]:
         _column("images", "Images", "IMAGES", _count),
         _column("containers", "Containers", "CONTAINERS", _count),
         _column("buildkit", "BuildKit", "BUILDKIT", str),
+        _column("borrowed", "Borrowed", "BORROWED", str),
         Column("", users, "UsedBy", "USED BY"),
     )
     narrow = Narrow({"UsedBy": 20}, ("Containers", "Images"))
@@ -240,13 +245,13 @@ def what_if_rows(usage: StoreUsage, outcome: WhatIf, sort: str | None, *, total:
 
     names = {container.id: container.name for container in outcome.containers}
     own = map(_own_row, outcome.directories)
-    rows = [_unlayered_row(row, f"goes with container {names[row['container']]}") for row in own]
+    rows = [_unlayered_row(row, _own_words(row, names[row["container"]])) for row in own]
     if outcome.others:
         size = added_up(part.size for part in outcome.others)
         others = f"blobs and the like: {len(outcome.others)}"
         rows.append(_unlayered_row({"cache_id": NONE, "size": size}, others))
     freed, kept = _freed_and_kept(usage, outcome)
-    rows += [row | {"freed_size": row["size"], "note": ""} for row in freed]
+    rows += [row | {"note": ""} for row in freed]
     rows = _sorted([*rows, *(row | {"freed_size": 0} for row in kept)], sort)
     if not total:
         return rows
@@ -259,7 +264,10 @@ def what_if_rows(usage: StoreUsage, outcome: WhatIf, sort: str | None, *, total:
 
 def _freed_and_kept(usage: StoreUsage, outcome: WhatIf) -> tuple[list[Row], list[Row]]:
     removed: list[Image | Container] = [*outcome.removed, *outcome.containers]
-    freed = [_layer_row(usage, layer, removed) for layer in outcome.layers]
+    freed = [
+        _layer_row(usage, layer, removed) | {"freed_size": usage.root.freed_size(layer)}
+        for layer in outcome.layers
+    ]
     return freed, [_layer_row(usage, layer, removed) for layer in outcome.kept]
 
 
@@ -268,8 +276,14 @@ def _own_row(found: OwnDirectory) -> Row:
     return {"cache_id": found.cache_id, "container": found.container.id, "size": found.size}
 
 
+def _own_words(row: Row, container: str) -> str:
+    """What a container has for itself."""
+    return f"{'goes with' if row['cache_id'] else 'config and log of'} container {container}"
+
+
 def _unlayered_row(row: Row, note: str) -> Row:
     """What is no layer, as a row among layers."""
+    row = row | {"cache_id": row["cache_id"] or NONE}
     return {"chain_id": None, "diff_id": None, **_NO_BLOB, **row, "freed_size": row["size"], "note": note}
 
 
@@ -322,7 +336,8 @@ def _user_words(usage: StoreUsage, nobody: str, *, full: bool) -> Callable[[Row]
         if "note" in row:
             return str(row["note"])
         users = [names[item] for item in (*row["images"], *row["containers"])]
-        text = ", ".join(users + ["build cache"] * row["buildkit"]) or nobody
+        users += ["build cache"] * row["buildkit"] + ["another store"] * row["borrowed"]
+        text = ", ".join(users) or nobody
         return text if full else ellipsis(text, 60)
 
     return words

@@ -111,7 +111,8 @@ def _commands(place: Path, runs: int, others: Mapping[str, Path]) -> str:
     root, containerd = roots.images_root(place), roots.containerd_root(place)
     big = roots.big_root(place)
     # they are short and so vary more; they also cost little
-    medians = commands.measure(root, containerd, big, 3 * runs, _progress, others)
+    graph_root = roots.graph_root(place)
+    medians = commands.measure(root, containerd, graph_root, big, 3 * runs, _progress, others)
     _progress("")
     return report.command_section(medians)
 

@@ -28,6 +28,7 @@ PROMISES = {"layerfs --help": 0.15, "layerfs images": 0.5, "layerfs --root BIG i
 def measure(
     root: Path,
     containerd: Path,
+    graph_root: Path,
     big: Path,
     runs: int,
     progress: Callable[[str], None],
@@ -38,6 +39,7 @@ def measure(
     Args:
         root: a Docker data root.
         containerd: a containerd root of as many images.
+        graph_root: a graph root of Podman of as many images.
         big: another, of a busy node.
         runs: how often.
         progress: is told what is going on.
@@ -49,6 +51,8 @@ def measure(
         if program is LAYERFS or _reads(program, containerd):  # an older one may not know this kind
             commands |= _listings(name, program, "CONTAINERD", containerd)
             commands |= _listings(name, program, "BIG", big)
+        if program is LAYERFS or _reads(program, graph_root):
+            commands |= _listings(name, program, "GRAPHROOT", graph_root)
     for command in commands.values():
         seconds(command)  # once for the caches
     contenders = {name: _contender(command) for name, command in commands.items()}

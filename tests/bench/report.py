@@ -116,7 +116,7 @@ def command_section(medians: Medians) -> str:
         rows.append([f"`{name}`", f"{values[commands.ROW]:.3f}", limit])
     text = (
         f"A generated data root of {IMAGES:,} images, five layers each, many of them shared; "
-        "CONTAINERD has as many, shared alike, "
+        "CONTAINERD and GRAPHROOT (of Podman) have as many, shared alike, "
         f"BIG {BIG:,} in containerd with {BIG * BIG_LAYERS:,} snapshots."
     )
     return f"## Commands\n\n{text}\n\n" + _table(["command", "seconds", "promised"], rows)

@@ -23,7 +23,7 @@ from tests.bench.packing import (
     to_layout,
     unpack_layers,
 )
-from tests.support import containerdbuilder
+from tests.support import containerdbuilder, graphrootbuilder
 from tests.support.rootbuilder import SHARING, many_images
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ __all__ = [
     "big_root",
     "containerd_root",
     "containerd_tree",
+    "graph_root",
     "image_size",
     "images_root",
     "layer_tars",
@@ -69,6 +70,12 @@ def containerd_root(place: Path) -> Path:
         containerdbuilder.many_images, images=IMAGES, layers=len(SHARING), sharing=SHARING
     )
     return _once(place / f"containerd-{IMAGES}", build)
+
+
+def graph_root(place: Path) -> Path:
+    """A graph root of Podman with `IMAGES` images, whose layers are shared likewise."""
+    build = functools.partial(graphrootbuilder.many_images, images=IMAGES, sharing=SHARING)
+    return _once(place / f"graphroot-{IMAGES}", build)
 
 
 def big_root(place: Path) -> Path:

@@ -224,3 +224,12 @@ def test_drivers_whose_subvolumes_are_not_mounted(tmp_path: Path, driver: str) -
     done = layerfs(tmp_path, "images")
     assert done.code == 4
     assert driver in done.stderr
+
+
+@pytest.mark.parametrize("name", ["built:1", "localhost/built:1"])
+def test_an_export_keeps_the_name(recorded: Path, tmp_path: Path, name: str) -> None:
+    """The tag that a short name means here goes into the archive: Podman loads it under the same name."""
+    archive = tmp_path / "built.tar"
+    assert layerfs(recorded, "export", name, "-o", str(archive)).code == 0
+    (row,) = layerfs(archive, "images", "--format", "json").json
+    assert (row["repository"], row["tag"]) == ("localhost/built", "1")

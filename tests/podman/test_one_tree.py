@@ -74,3 +74,18 @@ def test_one_config(stores: Mapping[str, str]) -> None:
         if name != "copied layout":
             configs.add(ImageID.of(store.config_bytes(image)))
     assert (len(configs), len(chains)) == (1, 1)
+
+
+@pytest.mark.parametrize("form", sorted(PODMAN))
+@pytest.mark.parametrize(
+    "written", ["containers-storage:[{driver}@{root}+{run}]{name}", "containers-storage:{root}:{name}"]
+)
+def test_names_with_their_stores(stores: Mapping[str, str], form: str, written: str) -> None:
+    """The store of Podman in skopeo's form and in the short one, compared with every other."""
+    root = stores[form]
+    driver = FORMS[form].driver
+    own = written.format(driver=driver, root=root, run=f"{root}/../run", name=UPPER)
+    for other in sorted({*STORES} - PODMAN):
+        for pair in ((own, f"{stores[other]}:{NAME}"), (f"{stores[other]}:{NAME}", own)):
+            done = layerfs("nowhere", "diff", "--ignore", "mtime", "--format", "json", *pair)
+            assert (done.stderr, {row["path"] for row in done.json}) == ("", {"/"}), pair

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["CREATED", "GraphRootBuilder", "StoredLayer"]
+__all__ = ["CREATED", "GraphRootBuilder", "StoredLayer", "many_images"]
 
 CREATED = "2026-01-01T00:00:00Z"
 _EMPTY_TAR = bytes(1024)
@@ -67,6 +67,7 @@ class GraphRootBuilder:
         self.layers: list[dict[str, Any]] = []
         self.containers: list[dict[str, Any]] = []
         self._count = itertools.count()
+        self._made: set[str] = set()
         for name in ("overlay-images", "overlay-layers", "overlay-containers", "overlay/l"):
             (path / name).mkdir(parents=True)
         (path / "overlay/.has-mount-program").write_text("false")
@@ -83,8 +84,9 @@ class GraphRootBuilder:
         """Add a layer of an image: its tar, what fills its directory, and its tar-split file."""
         digits = hashlib.sha256(tar).hexdigest()
         own = _sha256(f"{below.id}+{digits}") if below else digits
-        if any(record["id"] == own for record in self.layers):
+        if own in self._made:
             raise ValueError("the layer is there already")
+        self._made.add(own)
         made = self._directory(own, below, fill, f"sha256:{digits}", len(tar))
         self.layers.append(
             {
@@ -184,6 +186,22 @@ class GraphRootBuilder:
         for name in ("images", "layers", "containers"):
             (self.path / f"overlay-{name}/{name}.json").write_text(json.dumps(getattr(self, name)))
         return self.path
+
+
+def many_images(path: Path, images: int, sharing: Sequence[int]) -> Path:
+    """A root with so many images, each with a tag; `sharing` tells of how many each layer is."""
+    builder = GraphRootBuilder(path)
+    made: dict[tuple[int, int], StoredLayer] = {}
+    for number in range(images):
+        top: StoredLayer | None = None
+        for depth, shared_by in enumerate(sharing):
+            place = (number // shared_by, depth)
+            if place not in made:
+                made[place] = builder.layer(top, b"%d %d" % place)
+            top = made[place]
+        steps = [{"created": CREATED, "created_by": f"RUN step {depth}"} for depth in range(len(sharing))]
+        builder.image([f"registry.example:5000/team-{number % 9}/app-{number}:1.0"], top, history=steps)
+    return builder.finish()
 
 
 def _record(layer: StoredLayer) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from layerfs.analysis.store.listing import has_labels
 from layerfs.damage import attempt
 from layerfs.errors import LookupFailed
+from layerfs.ids import ImageID, InvalidID
 from layerfs.model import READ_WRITE, BareLayer, added_up
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from layerfs.formats.containerconfig import ContainerConfig
     from layerfs.ids import ContainerID
-    from layerfs.model import Container, Pod
+    from layerfs.model import Container, Image, Pod
     from layerfs.store import Store
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "networks",
     "ports",
     "recorded_state",
+    "written_size",
 ]
 
 _PORT = re.compile("[0-9]{1,5}")
@@ -247,19 +249,39 @@ def container_sizes(root: Store, container: Container) -> ContainerSizes:
     layer = container.own_layer(READ_WRITE)
     if layer is None:
         return ContainerSizes(None, None)
-    own = root.content_size(layer)
+    own = written_size(root, container)
     below = attempt(root.report, lambda: added_up(_sizes_below(root, container, layer)))
     return ContainerSizes(own, None if own is None or below is None else own + below)
 
 
+def written_size(root: Store, container: Container) -> int | None:
+    """The bytes that a container has written, as its engine counts; None where they cannot be read."""
+    layer = container.own_layer(READ_WRITE)
+    if layer is None:
+        return None
+    return added_up((root.content_size(layer), root.size_beside(container)))
+
+
 def _sizes_below(root: Store, container: Container, own: BareLayer) -> Iterator[int | None]:
     """The sizes of all layers below a container's own one, by the rules of the store."""
+    if root.account_rules.whole_image and (image := _made_from(root, container)):
+        yield root.size(image)
+        return
     if not root.account_rules.init_counts:
         yield from (item.size for item in root.layers_below(container))
         return
     for item in root.stack(container):
         if item.cache_id != own.cache_id:
             yield root.content_size(item) if isinstance(item, BareLayer) else item.size
+
+
+def _made_from(root: Store, container: Container) -> Image | None:
+    """The image that a container was made from; None where it is gone, or damaged (reported)."""
+    try:
+        own = ImageID(container.config.image_id if container.config else "")
+    except InvalidID:
+        return None
+    return root.load_image(own) if root.has_image(own) else None
 
 
 def networks(config: ContainerConfig) -> dict[str, str]:

@@ -19,10 +19,12 @@ from layerfs.analysis.store.containers import (
     ContainerFilter,
     listed_containers,
     recorded_state,
+    written_size,
 )
+from layerfs.analysis.store.listing import ListedImage, image_rows
 from layerfs.analysis.store.usage import StoreUsage
 from layerfs.capabilities import Accountable
-from layerfs.model import READ_WRITE
+from layerfs.model import added_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from layerfs.model import Container
     from layerfs.store import Store
 
-__all__ = ["CacheUsage", "ContainerUsage", "DiskUsage", "Total", "VolumeUsage"]
+__all__ = ["CacheUsage", "ContainerUsage", "DiskUsage", "ImageLine", "Total", "VolumeUsage"]
 
 
 class Total(NamedTuple):
@@ -54,8 +56,16 @@ class Total(NamedTuple):
     reclaimable: int | None
 
 
+class ImageLine(NamedTuple):
+    """A row of the list of images: what one takes, and the name that is told; None for none."""
+
+    usage: ImageUsage
+    repository: str | None
+    tag: str | None
+
+
 class ContainerUsage(NamedTuple):
-    """A container, and the bytes in its own layer; None if they cannot be read."""
+    """A container, and the bytes that it has written; None if they cannot be read."""
 
     container: Container
     size: int | None
@@ -99,17 +109,23 @@ class DiskUsage:
         """The images that are listed, newest first."""
         return self._usage.listed()
 
+    def image_lines(self) -> list[ImageLine]:
+        """The rows of images: one each, with its first name, or one a name, as the store's engine has it."""
+        if not self._root.account_rules.every_row:
+            return [ImageLine(item, *item.image.first_tag) for item in self.images]
+        return [
+            ImageLine(item, row.repository, row.tag)
+            for item in self.images
+            for row in image_rows([ListedImage(item.image, item.image.references, item.image.other_names)])
+        ]
+
     @functools.cached_property
     def containers(self) -> list[ContainerUsage]:
         """All containers, newest first."""
         return [
-            ContainerUsage(item, self._written(item))
+            ContainerUsage(item, written_size(self._root, item))
             for item in listed_containers(self._root, ContainerFilter())
         ]
-
-    def _written(self, item: Container) -> int | None:
-        layer = item.own_layer(READ_WRITE)
-        return self._root.content_size(layer) if layer else None
 
     @functools.cached_property
     def volumes(self) -> list[VolumeUsage] | None:
@@ -149,12 +165,16 @@ class DiskUsage:
     # -- the summary ---------------------------------------------------------------------------
 
     def summary(self) -> list[Total]:
-        """The four lines of `docker system df`."""
-        return [self._images_total(), self._containers_total(), self._volumes_total(), self._cache_total()]
+        """The lines of `docker system df`, or of its like."""
+        found = [self._images_total(), self._containers_total(), self._volumes_total()]
+        return [*found, self._cache_total()] if self._root.account_rules.has_cache else found
 
     def _images_total(self) -> Total:
         active = sum(1 for item in self.images if item.containers)
-        return Total("Images", len(self.images), active, self._usage.total_size, self._usage.reclaimable_size)
+        rest = self._usage.unneeded_size if self._root.account_rules.every_layer else 0
+        size = added_up((self._usage.total_size, rest))
+        reclaimable = added_up((self._usage.reclaimable_size, rest))
+        return Total("Images", len(self.image_lines()), active, size, reclaimable)
 
     def _containers_total(self) -> Total:
         active = sum(item.active for item in self.containers)
@@ -165,7 +185,8 @@ class DiskUsage:
     def _volumes_total(self) -> Total:
         if self.volumes is None:
             return Total("Local Volumes", None, None, None, None)
-        active = sum(1 for item in self.volumes if item.links)
+        every = self._root.account_rules.every_use
+        active = sum(item.links if every else bool(item.links) for item in self.volumes)
         size = _sum(item.size for item in self.volumes)
         reclaimable = _sum(item.size for item in self.volumes if not item.links)
         return Total("Local Volumes", len(self.volumes), active, size, reclaimable)

@@ -34,6 +34,7 @@ class Holders(NamedTuple):
         images: the images that need a layer, newest first.
         containers: the containers that need a layer, newest first.
         buildkit: the layers that BuildKit's cache needs.
+        borrowed: the layers of another store, which go with nothing in this one.
         others: the names of image parts that are no layers, and that something else than an image needs.
         directories: directories that containers or BuildKit own; no layer of an image is among them.
         complete: whether all records of what may need a layer could be read; if not, a layer or directory
@@ -44,6 +45,7 @@ class Holders(NamedTuple):
     images: Mapping[ChainID, tuple[Image, ...]]
     containers: Mapping[ChainID, tuple[Container, ...]]
     buildkit: frozenset[ChainID]
+    borrowed: frozenset[ChainID]
     others: frozenset[str]
     directories: frozenset[str]
     complete: bool
@@ -64,6 +66,7 @@ class Holders(NamedTuple):
             _inverted(needed),
             _inverted(mounted),
             pinned.chains,
+            pinned.borrowed,
             pinned.others,
             pinned.places,
             complete=pinned.complete
@@ -74,7 +77,7 @@ class Holders(NamedTuple):
 
     def held(self, chain: ChainID) -> bool:
         """Whether anything is known to need the layer."""
-        return chain in self.images or chain in self.containers or chain in self.buildkit
+        return any(chain in held for held in (self.images, self.containers, self.buildkit, self.borrowed))
 
 
 def _made_good(root: Store, chains: Iterable[ChainID]) -> Iterator[tuple[ChainID, Layer]]:

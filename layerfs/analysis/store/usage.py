@@ -77,12 +77,12 @@ class OwnDirectory(NamedTuple):
 
     Attributes:
         container: whose.
-        cache_id: its name.
-        size: bytes in its `diff/`; None where that is unreadable or missing.
+        cache_id: its name; None for what is kept beside its layers, and is none.
+        size: bytes of its files; None where they are unreadable or missing.
     """
 
     container: Container
-    cache_id: str
+    cache_id: str | None
     size: int | None
 
 
@@ -123,7 +123,8 @@ class StoreUsage:
         self._images = {image.id: image for image in root.images()}
         self._chains = {image.id: image.chain for image in self._images.values()}
         self._children = Counter(image.parent for image in self._images.values() if image.parent)
-        self._listed = [item.image for item in listed_images(root)]
+        every = root.account_rules.every_row
+        self._listed = [item.image for item in listed_images(root, every=every)]
         self._parts = {image.id: root.parts(image) for image in self._images.values()}
         self._uses = Counter(name for image in self._listed for name in self._shareable(image))
         self._unlisted = self._images.keys() - {image.id for image in self._listed}
@@ -136,6 +137,7 @@ class StoreUsage:
         found.update(top for image in self._images.values() for top in self._held_directly(image))
         found.update(item.top for item in self.root.containers() if item.top)
         found.update(self.holders.buildkit)
+        found.update(self.holders.borrowed)
         return found
 
     def _held_directly(self, image: Image) -> Sequence[ChainID]:
@@ -191,6 +193,12 @@ class StoreUsage:
         return self._sum(part for parts in whole for part in (*parts.counted, *parts.beside))
 
     @property
+    def unneeded_size(self) -> int | None:
+        """Bytes of the layers that no image has, by the size that is noted of each."""
+        images = self.holders.images
+        return added_up(layer.size for chain, layer in self.holders.layers.items() if chain not in images)
+
+    @property
     def shared_size(self) -> int | None:
         """Bytes of all parts that several listed images need, each once."""
         counted = (part for image in self._listed for part in self._parts[image.id].counted)
@@ -224,7 +232,7 @@ class StoreUsage:
         kept = [self._layers[chain] for chain in chains if chain in self._layers and chain not in freed]
         others = self._alone(removed)
         sizes = [
-            *(layer.size for layer in freed.values()),
+            *map(self.root.freed_size, freed.values()),
             *(found.size for found in directories),
             *(part.size for part in others),
         ]
@@ -264,7 +272,10 @@ class StoreUsage:
 
     def _own_directories(self, container: Container) -> Iterator[OwnDirectory]:
         for layer in container.own:
-            yield OwnDirectory(container, layer.cache_id, self.root.content_size(layer))
+            yield OwnDirectory(container, layer.cache_id, self.root.freed_size(layer))
+        beside = self.root.size_beside(container)
+        if beside != 0:
+            yield OwnDirectory(container, None, beside)
 
     def _below(self, top: ChainID) -> list[ChainID]:
         """A layer and those it stands on, base first, as far as they are sound."""

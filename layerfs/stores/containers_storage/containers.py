@@ -174,6 +174,11 @@ class Containers:
         return found
 
     @property
+    def has_no_volumes(self) -> bool:
+        """Whether Podman is known to have had none."""
+        return self.libpod.is_whole and not self.libpod.has_volumes
+
+    @property
     def has_sandboxes(self) -> bool:
         """Whether there are pods of Kubernetes."""
         return bool(self._notes.sandboxes)

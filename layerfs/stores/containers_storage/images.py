@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from layerfs.ids import CacheID, DiffID
     from layerfs.stores.containers_storage.parts import Part
 
-__all__ = ["FullName", "Images", "StorageImage"]
+__all__ = ["FullName", "Images", "Noted", "StorageImage"]
 
 _MANIFEST = "manifest"
 _BY_DIGEST = "manifest-"
@@ -42,7 +42,7 @@ class FullName(Reference):
         return self.name
 
 
-class _Noted(NamedTuple):
+class Noted(NamedTuple):
     """A record and the root in which it is."""
 
     record: ImageRecord
@@ -113,13 +113,13 @@ class Images:
         self._read: dict[ImageID, StorageImage] = {}
 
     @functools.cached_property
-    def all(self) -> Mapping[ImageID, _Noted]:
+    def all(self) -> Mapping[ImageID, Noted]:
         """Every record by the ID of its image; lists of images for several platforms are none."""
-        found: dict[ImageID, _Noted] = {}
+        found: dict[ImageID, Noted] = {}
         for part in self._parts:
             for own, record in part.images.items():
                 if record.layer or not _is_list(record):
-                    found.setdefault(ImageID.from_hex(own), _Noted(record, part))
+                    found.setdefault(ImageID.from_hex(own), Noted(record, part))
         return found
 
     def file_name(self, image_id: ImageID) -> str:
@@ -128,7 +128,7 @@ class Images:
         part = noted.part if noted else self._parts[0]
         return f"{part.directory.name_of(part.images_file)}: {image_id.hex}"
 
-    def noted(self, image_id: ImageID) -> _Noted:
+    def noted(self, image_id: ImageID) -> Noted:
         """The record of an image; raises `MissingFile`."""
         found = self.all.get(image_id)
         if found is None:

@@ -35,7 +35,7 @@ class StorageLayer(Layer):
         parent: the chain ID of the layer below; None for a base layer.
         cache_id: its ID in the store, which is the name of its directory.
         stored: its record.
-        measure: counts the bytes of its tar where they are not noted.
+        measure: counts the bytes of its tar, or of its files, where they are not noted.
     """
 
     chain_id: ChainID
@@ -47,7 +47,7 @@ class StorageLayer(Layer):
 
     @property
     def size(self) -> int | None:
-        """Bytes of its tar, as noted, or else by its headers; None where neither tells (reported)."""
+        """Bytes of its tar, as noted, or else as counted; None where nothing tells (reported)."""
         noted = self.stored.record.size
         return self.measure(self) if noted is None else noted
 
@@ -86,7 +86,7 @@ class Layers:
             parts: the roots, in the order in which the engine looks.
             known: gives the diff IDs that images tell of layers whose records do not.
             lost: gives what can be told of layers of a root without a record, by the IDs of those with one.
-            measure: counts the bytes of the tar of a layer of which they are not noted.
+            measure: counts the bytes of the tar or the files of a layer of which none are noted.
             report: is told of damage.
         """
         self._parts = parts

@@ -109,6 +109,11 @@ class Libpod:
         """The pods by their IDs, which are unchecked."""
         return {key: Pod(pod.name, "", "", key, None, pod.labels) for key, pod in self._read[1].items()}
 
+    @property
+    def has_volumes(self) -> bool:
+        """Whether a database that can be read has any."""
+        return any(records.volumes for records in self._databases.values() if records)
+
     def volume_path(self, name: str) -> str:
         """The directory of a volume on the engine's own host; empty where it is not known."""
         if name not in self._volumes:  # many containers may have one volume

@@ -38,6 +38,13 @@ class StorageNames(Names):
         super().__init__(store, store.layer_names(store.known_layers))
         self._kinds["image"] = _ImageNames(images)
 
+    def reference(self, name: str) -> Reference | None:
+        """As in `Names`; of a short name that which it means here, as of localhost."""
+        for match in self._kinds["image"].exact(name):
+            if match.meaning == "name":
+                return super().reference(match.text)
+        return super().reference(name)
+
 
 class _ImageNames:
     """Names in full and short ones, IDs, digests of manifests and lists."""

@@ -36,7 +36,7 @@ from layerfs.stores.sealed import SealedDirs
 from layerfs.witness import LISTENERS, tell_of_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from layerfs.errors import CorruptStore
     from layerfs.formats.graphroot import BigData, ImageRecord, LayerRecordText
@@ -280,6 +280,17 @@ class Part:
         except OSError:
             return None
         return found.st_uid, found.st_gid
+
+    def count(self, layer: CacheID) -> int:
+        """Bytes of a layer's files, each inode once; raises `CorruptStore`."""
+        from layerfs.stores.inodesizes import bytes_in  # noqa: PLC0415 - few ask
+
+        return bytes_in(self.files(layer))
+
+    @property
+    def layer_ids(self) -> Iterable[CacheID]:
+        """The IDs of its layers."""
+        return (record.id for record in self.layers.values())
 
     def stored_layers(self) -> Iterator[Stored]:
         """Every layer of this root that is finished."""

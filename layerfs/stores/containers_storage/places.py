@@ -13,11 +13,12 @@ from layerfs.stores.looks import is_there, open_top
 if TYPE_CHECKING:
     from layerfs.hostdir import HostDir
 
-__all__ = ["DRIVERS", "OVERLAY", "Opened", "found_in", "is_graph_root", "open_graph_root"]
+__all__ = ["DRIVERS", "OVERLAY", "VFS", "Opened", "found_in", "is_graph_root", "open_graph_root"]
 
 OVERLAY = "overlay"
+VFS = "vfs"
 
-DRIVERS = (OVERLAY, "vfs", "btrfs", "zfs")
+DRIVERS = (OVERLAY, VFS, "btrfs", "zfs")
 """The drivers, the usual first: of a root that was used with several the first is read."""
 
 FILES = {

@@ -18,9 +18,8 @@ from layerfs.ids import CacheID
 from layerfs.layernames import KnownLayer
 from layerfs.model import NOWHERE, READ_WRITE, BareLayer, Container, Image, Layer, Place
 from layerfs.stores.containers_storage.names import StorageLayerNames
-from layerfs.stores.containers_storage.places import FILES, OVERLAY, open_graph_root
+from layerfs.stores.containers_storage.places import FILES, OVERLAY, VFS, open_graph_root
 from layerfs.stores.containers_storage.storedcontainers import StoredContainers
-from layerfs.stores.files import explain
 from layerfs.stores.metadata import Metadata
 from layerfs.tree.overlay import OverlayLayer
 from layerfs.tree.union import UnionTree
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
         DoctorReport,
         Pinned,
         Progress,
+        Salvager,
+        StoredImage,
         Unclaimed,
         VerifyOptions,
         Volume,
@@ -177,17 +178,21 @@ class GraphRoot(StoredContainers):
 
     def content_size(self, layer: BareLayer) -> int | None:
         """Bytes of the files of a layer that is no image's; None where they cannot be read (reported)."""
-        from layerfs.stores.inodesizes import inode_sizes  # noqa: PLC0415 - few ask
+        stored = attempt(self.report, lambda: self.stored(layer))
+        return self.own_bytes(stored) if stored else None
 
-        def count() -> int:
-            files = self.stored(layer)
-            directory = files.part.files(files.record.id)
-            try:
-                return sum(inode_sizes(directory).values())
-            except OSError as error:
-                raise explain(error, directory.display) from error
+    def own_bytes(self, stored: Stored) -> int | None:
+        """Bytes of what is a layer's own, of a whole tree what is not in the one below."""
+        if stored.part.opened.driver != VFS:
+            return self.bytes_of(stored)
+        return attempt(self.report, lambda: self._wholes.own_bytes(stored))
 
-        return attempt(self.report, count)
+    def freed_size(self, layer: Layer | BareLayer) -> int | None:
+        """Bytes that go with a layer: of vfs a whole tree."""
+        stored = attempt(self.report, lambda: self.stored(layer))
+        if stored is None or stored.part.opened.driver != VFS:
+            return super().freed_size(layer)
+        return self.bytes_of(stored)
 
     @property
     def dialect(self) -> Dialect:
@@ -200,10 +205,7 @@ class GraphRoot(StoredContainers):
         """What containers need, and copies of layers with other owners."""
         from layerfs.stores.containers_storage.claims import pinned  # noqa: PLC0415 - for accounts alone
 
-        records = [noted.record for noted in self._images.all.values()]
-        containers = self.containers()
-        complete = all(part.is_whole and not part.images_problem for part in self.roots)
-        return pinned(records, containers, self.storage, complete=complete)
+        return pinned(self._images.all, self.containers(), self.storage, self.roots, self.own_roots)
 
     @property
     def places_path(self) -> str:
@@ -214,16 +216,20 @@ class GraphRoot(StoredContainers):
         """The layers that are not in `needed`, and what the engine left of making and removing others."""
         from layerfs.stores.containers_storage.claims import unclaimed  # noqa: PLC0415 - as above
 
-        return unclaimed(self.storage, self.roots, needed, lambda own: self.content_size(BareLayer(own)))
+        return unclaimed(self.storage, self.own_roots, needed, self.bytes_of)
 
     def volumes(self) -> Sequence[Volume] | None:
-        """The volumes of Podman's own driver; None where there is no `volumes/` (or it is damaged)."""
+        """The volumes of Podman's own driver; None where `volumes/` is missing, or damaged.
+
+        Podman makes it with the first volume: none is missing where its database has no volume.
+        """
         from layerfs.stores.volumes import volumes  # noqa: PLC0415 - as above
 
-        return volumes(self.directory, self.report)
+        found = volumes(self.directory, self.report)
+        return [] if found is None and self.has_no_volumes else found
 
     def build_cache(self) -> Sequence[CacheRecord]:
-        """None: what Buildah keeps of builds is images and their layers."""
+        """Nothing: what Buildah keeps of builds is images and their layers."""
         return ()
 
     # -- checks --------------------------------------------------------------------------------
@@ -243,6 +249,20 @@ class GraphRoot(StoredContainers):
         from layerfs.stores.containers_storage.checks.doctor import diagnose  # noqa: PLC0415 - as above
 
         return diagnose(self, options, on_progress)
+
+    # -- exports -------------------------------------------------------------------------------
+
+    def stored_image(self, image: Image) -> StoredImage | None:
+        """An image byte for byte; see `Keeping`."""
+        from layerfs.stores.containers_storage.exporting import stored_image  # noqa: PLC0415 - only exports need it
+
+        return stored_image(self, image)
+
+    def salvager(self) -> Salvager:
+        """What rebuilds damaged layers; see `Salvageable`."""
+        from layerfs.stores.salvage import Salvage  # noqa: PLC0415 - large
+
+        return Salvage(self)
 
     # -- trees ---------------------------------------------------------------------------------
 

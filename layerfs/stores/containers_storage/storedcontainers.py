@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from layerfs.damage import attempt
 from layerfs.ids import CacheID, ContainerID, ImageID, InvalidID
+from layerfs.model import added_up
 from layerfs.stores.containers_storage.containers import Containers
 from layerfs.stores.containers_storage.forms import Form
 from layerfs.stores.containers_storage.hiddenpaths import HIDDEN_PATHS
@@ -90,6 +91,20 @@ class StoredContainers(StoredImages):
         own = f"{self.roots[0].opened.containers}/{container.id}"
         noted = self._containers.noted(container.id)
         return podman_log(self.directory, own, container, noted, host, self.report)
+
+    @property
+    def has_no_volumes(self) -> bool:
+        """Whether it is known that Podman had no volume."""
+        return self._containers.has_no_volumes
+
+    def size_beside(self, container: Container) -> int | None:
+        """Bytes of what is kept of a container: its config, its log, and what its engine notes besides."""
+        from layerfs.stores.inodesizes import bytes_below  # noqa: PLC0415 - few ask
+
+        opened = self.roots[0].opened
+        path = f"{opened.containers}/{container.id}"
+        roots = [opened.directory, *([opened.run] if opened.run else [])]
+        return added_up(attempt(self.report, functools.partial(bytes_below, root, path)) for root in roots)
 
     @property
     def changes_by_layer(self) -> bool:  # type: ignore[override]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from layerfs.accounts import ImageParts
+from layerfs.accounts import AccountRules, ImageParts
 from layerfs.accounts import Part as Account
 from layerfs.damage import attempt
 from layerfs.errors import BrokenChain, CorruptStore, MissingFile, NameLost
@@ -27,6 +27,7 @@ from layerfs.stores.metadata import Metadata
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from layerfs.formats.descriptors import Manifest
     from layerfs.formats.graphroot import LayerRecordText
     from layerfs.formats.imageconfig import ImageConfig
     from layerfs.ids import BlobDigest, CacheID, ContainerID, DiffID
@@ -35,7 +36,12 @@ if TYPE_CHECKING:
     from layerfs.stores.containers_storage.places import Opened
     from layerfs.stores.originaltar import OriginalTar
 
-__all__ = ["StoredImages"]
+__all__ = ["StoredImages", "documents_of"]
+
+
+def documents_of(image: ImageID) -> str:
+    """The name of the part of an image that its documents are."""
+    return f"documents of {image}"
 
 
 class StoredImages(Store):
@@ -52,6 +58,15 @@ class StoredImages(Store):
     kind = "containers-storage"
     place_word = "layer ID"
     has_every_layer_unpacked = True
+    account_rules = AccountRules(
+        every_image=True,
+        every_row=True,
+        every_layer=True,
+        whole_image=True,
+        every_use=True,
+        has_cache=False,
+        rounded=True,
+    )
 
     def __init__(
         self, opened: Sequence[Opened], metadata: Metadata = Metadata.AUTO, userns: str = "auto"
@@ -62,6 +77,7 @@ class StoredImages(Store):
         self.directory = own.directory
         self.driver = own.driver
         self.roots = tuple(Part(item, self.report) for item in opened)
+        self._counted: dict[str, int | None] = {}
         self._images = Images(self.roots, self._parent_of, self.report)
         self.dirs = OverlayDirs(self.roots)
         self.storage = Layers(self.roots, lambda: self._diff_ids, self._lost, self._measured, self.report)
@@ -81,6 +97,15 @@ class StoredImages(Store):
         """Every root, and its directory of layers, which may be mounted elsewhere as well."""
         found = [part.directory.lstat() for part in self.roots]
         return {(status.st_dev, status.st_ino) for status in found}
+
+    @functools.cached_property
+    def own_roots(self) -> Sequence[Part]:
+        """The graph root, and those of the others that are its image store; the rest is only read by it.
+
+        What is unpacked into an image store leaves the headers of its tar in the graph root.
+        """
+        first, *others = self.roots
+        return (first, *(part for part in others if any(map(first.tar_split_size, part.layer_ids))))
 
     def _lost(self, part: Part, known: Collection[str]) -> Iterator[LayerRecordText]:
         chains = (image.config.diff_ids for image in self._images.sound())
@@ -118,6 +143,14 @@ class StoredImages(Store):
     def config_bytes(self, image: Image) -> bytes:
         """The config of an image, byte for byte; raises `CorruptStore`."""
         return self._images.config_bytes(image.id)
+
+    def manifest(self, image: Image) -> Manifest:
+        """The manifest of an image; raises `CorruptStore`."""
+        return self._images.manifest(image.id)
+
+    def manifest_bytes(self, image: Image) -> bytes:
+        """The same, byte for byte."""
+        return self._images.manifest_bytes(image.id)
 
     @functools.cached_property
     def names(self) -> StorageNames:
@@ -159,6 +192,10 @@ class StoredImages(Store):
     # -- sizes ---------------------------------------------------------------------------------
 
     def _measured(self, layer: StorageLayer) -> int | None:
+        """Bytes of a layer's tar by its headers; where there are none, of its files, as Podman counts."""
+        own = layer.stored.record.id
+        if not any(part.tar_split_size(own) for part in self.roots):
+            return self.own_bytes(layer.stored)
         return attempt(self.report, lambda: self._archive(layer).size(cut=True))
 
     def size(self, image: Image) -> int | None:
@@ -166,11 +203,22 @@ class StoredImages(Store):
         return added_up(part.size for part in self.parts(image).counted)
 
     def parts(self, image: Image) -> ImageParts:
-        """The layers of an image, and its documents as one part."""
+        """The layers of an image, their copies with other owners, and its documents as one part."""
         own = self.own_image(image)
         layers = (Account(chain, self.layer_size(chain), is_layer=True) for chain in image.chain)
-        documents = Account(f"documents of {image.id}", own.data_size, shareable=False)
-        return ImageParts((*layers, documents))
+        copies = (Account(layer.cache_id, layer.size) for layer in self._copies(own))
+        documents = Account(documents_of(image.id), own.data_size, shareable=False)
+        return ImageParts((*layers, *copies, documents))
+
+    def _copies(self, image: StorageImage) -> Iterator[StorageLayer]:
+        """The layers that an image has besides those of its chain."""
+        seen: set[str] = set()
+        for top in image.record.mapped:
+            for stored in attempt(self.report, functools.partial(self.storage.walk, top)) or ():
+                layer = self.storage.layer(stored.record.id)
+                if layer and layer.cache_id not in seen and self.record(layer.chain_id) != layer:
+                    seen.add(layer.cache_id)
+                    yield layer
 
     # -- layers --------------------------------------------------------------------------------
 
@@ -198,6 +246,17 @@ class StoredImages(Store):
                 if digest and str(digest) != layer.diff_id and digest not in known:
                     known.append(digest)
         return found
+
+    def bytes_of(self, stored: Stored) -> int | None:
+        """Bytes of the files of a layer, counted once; None where they cannot be read (reported)."""
+        own = stored.record.id
+        if own not in self._counted:
+            self._counted[own] = attempt(self.report, functools.partial(stored.part.count, own))
+        return self._counted[own]
+
+    def own_bytes(self, stored: Stored) -> int | None:
+        """The same of what is a layer's own, where its directory has more."""
+        return self.bytes_of(stored)
 
     def _why_absent(self, chain: ChainID) -> CorruptStore:
         """Why an image's layer is not there: what its way down ends at."""

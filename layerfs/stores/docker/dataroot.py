@@ -266,9 +266,11 @@ class DataRoot(StoredContainers, RecordedPaths):
 
     def salvager(self) -> Salvager:
         """What rebuilds damaged layers, see `Salvageable`."""
-        from layerfs.stores.docker.salvage import Salvage  # noqa: PLC0415 - large
+        from layerfs.stores.salvage import Salvage  # noqa: PLC0415 - large
 
-        return Salvage(self)
+        return Salvage(
+            self, lambda layer: self.records.fits(layer.chain_id, self.record(layer.chain_id).cache_id)
+        )
 
     def evidence(self) -> set[tuple[int, int]]:
         """The data root, and its `overlay2/`, which may be mounted elsewhere as well."""

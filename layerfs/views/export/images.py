@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 from layerfs.capabilities import Keeping
 from layerfs.errors import NotInThisKind
-from layerfs.formats.errors import FormatError
-from layerfs.formats.reference import parse_reference
 from layerfs.ids import ImageID, chain_ids
 
 if TYPE_CHECKING:
@@ -87,13 +85,10 @@ def layer_tar(root: Store, layer: Layer) -> LayerTar:
     return found
 
 
-def tags_asked_for(image: Image, name: str) -> tuple[Reference, ...]:
-    """The tag to export if a user named the image `name`; none for an ID or digest, as in `docker save`."""
-    try:
-        wanted = parse_reference(name).with_default_tag()
-    except FormatError:
-        return ()
-    return (wanted,) if wanted.tag and not wanted.digest and wanted in image.references else ()
+def tags_asked_for(image: Image, wanted: Reference | None) -> tuple[Reference, ...]:
+    """The tag to export if a user gave this name; none for an ID or digest, as in `docker save`."""
+    is_tag = wanted is not None and wanted.tag and not wanted.digest
+    return (wanted,) if wanted and is_tag and wanted in image.references else ()
 
 
 def platform_of(image: Image) -> dict[str, str]:

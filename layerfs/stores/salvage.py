@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from layerfs.analysis.verify.strays import strays
 from layerfs.errors import CorruptStore, DataRootUnreadable, MalformedFile
@@ -23,28 +23,50 @@ from layerfs.stores.remade import Made, lost_layer, tell_loss, with_layers
 from layerfs.views.export.members import TreeTar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from layerfs.errors import LayerfsError
     from layerfs.formats.tarsplit import Member
+    from layerfs.formats.whiteouts import Dialect
     from layerfs.ids import ChainID
     from layerfs.layertar import LayerTar
     from layerfs.model import Image, Layer
-    from layerfs.stores.docker.dataroot import DataRoot
     from layerfs.stores.layerarchive import Fault, LayerArchive
+    from layerfs.tree.union import UnionTree
     from layerfs.views.export.members import Write
 
-__all__ = ["Salvage"]
+__all__ = ["Salvage", "Unpacked"]
 
 _CHUNK = 1 << 20
 
 
-class Salvage:
-    """Rebuilds layers of one data root, each once."""
+class Unpacked(Protocol):
+    """A store of layers that were unpacked, with the headers of the tars that they were unpacked from."""
 
-    def __init__(self, root: DataRoot) -> None:
-        """Rebuild layers of `root`."""
+    @property
+    def dialect(self) -> Dialect:
+        """See `Store`."""
+
+    def record(self, chain: ChainID) -> Layer:
+        """See `Store`."""
+
+    def archive(self, layer: Layer) -> LayerArchive:
+        """The tar that a layer was unpacked from; raises `CorruptStore`."""
+
+    def config_bytes(self, image: Image) -> bytes:
+        """See `Store`."""
+
+    def tree(self, subject: Layer) -> UnionTree:
+        """See `Store`."""
+
+
+class Salvage:
+    """Rebuilds layers of one store, each once."""
+
+    def __init__(self, root: Unpacked, fits: Callable[[Layer], bool | None] = lambda _layer: None) -> None:
+        """Rebuild layers of `root`; `fits` tells whether a layer's files are its own, None for unknown."""
         self._root = root
+        self._fits = fits
         self._known: dict[tuple[ChainID, DiffID], LayerTar] = {}
 
     def image(self, image: Image) -> tuple[bytes, tuple[LayerTar, ...]]:
@@ -54,7 +76,7 @@ class Salvage:
         for diff_id in image.config.diff_ids:
             below = chain_id(below, diff_id)
             layers.append(self._chained(below, diff_id))
-        config = self._root.imagedb.config_bytes(image.id)
+        config = self._root.config_bytes(image)
         diff_ids = [layer.diff_id for layer in layers]
         if diff_ids != list(image.config.diff_ids):
             config = with_layers(config, diff_ids)
@@ -107,11 +129,7 @@ class Salvage:
 
     def _is_anothers(self, archive: LayerArchive, record: Layer, *, faults: bool) -> bool:
         """Whether tar-split data that do not give the layer's tar are those of another layer."""
-        if (
-            faults
-            and self._root.records.fits(record.chain_id, self._root.record(record.chain_id).cache_id)
-            is not False
-        ):
+        if faults and self._fits(record) is not False:
             return False
         listed = {member.path for member in archive.members(cut=True) if not isinstance(member, Segment)}
         return any(not stray.implied for stray in strays(archive.diff, listed.__contains__))
