@@ -168,7 +168,8 @@ def _cut(text: str, *, full: bool) -> str:
 def _endings(walk: Walk) -> Iterator[str]:
     if walk.shortened:
         others = "other layer has" if walk.shortened == 1 else f"other {walk.shortened} layers have"
-        yield f"The {others} the same steps from CHAIN ID on: -v shows them."
+        first = next((step.start for step in walk.steps if step.layer is not None), "LAYER")
+        yield f"The {others} the same steps from {first} on: -v shows them."
     if walk.note:
         yield walk.note
     if walk.failure is None and walk.layers:

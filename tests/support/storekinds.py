@@ -123,7 +123,7 @@ STORE_KINDS = (
         "containers-storage", _graph_root, graphroot_of_tars, graphroot_records, graphroot_things,
         hostile_podman, name_image_in_graphroot,
         "multi", "multi:1", "built:1", "localhost/second:name", "registry.example.com:5000/team/arch:1",
-        lacks=frozenset(("verify", "--verify", "doctor", "--salvage", EXPLAIN_NAME)),
+        lacks=frozenset(("verify", "--verify", "doctor", "--salvage")),
     ),
 )  # fmt: skip
 

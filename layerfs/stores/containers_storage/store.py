@@ -29,9 +29,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from layerfs.capabilities import CacheRecord, Pinned, Unclaimed, Volume
+    from layerfs.formats.idmap import Owners
     from layerfs.formats.whiteouts import Dialect
     from layerfs.ids import ChainID
+    from layerfs.layernames import ID
     from layerfs.model import Named
+    from layerfs.steps import Walk
     from layerfs.stores.containers_storage.layers import StorageLayer
     from layerfs.stores.containers_storage.parts import Stored
     from layerfs.stores.containers_storage.wholetrees import WholeTrees
@@ -213,6 +216,16 @@ class GraphRoot(StoredContainers):
     def build_cache(self) -> Sequence[CacheRecord]:
         """None: what Buildah keeps of builds is images and their layers."""
         return ()
+
+    def explained(self, name: str, found: ID, up_to: int | None, *, every: bool) -> Walk:
+        """The walk from a name to directories; see `Explaining`."""
+        from layerfs.stores.containers_storage.explaining import explained  # noqa: PLC0415 - few ask
+
+        return explained(self, name, found, up_to, every=every)
+
+    def owners(self, stored: Stored) -> Owners:
+        """The user namespace in which a layer's files are shown."""
+        return self._sources.owners(stored)
 
     # -- trees ---------------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ from layerfs.stores.metadata import Metadata
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from layerfs.formats.graphroot import LayerRecordText
+    from layerfs.formats.graphroot import ImageRecord, LayerRecordText
     from layerfs.formats.imageconfig import ImageConfig
     from layerfs.ids import BlobDigest, CacheID, ChainID, ContainerID, DiffID
     from layerfs.model import Layer
@@ -113,6 +113,14 @@ class StoredImages(Store):
     def config_bytes(self, image: Image) -> bytes:
         """The config of an image, byte for byte; raises `CorruptStore`."""
         return self._images.config_bytes(image.id)
+
+    def record_of_image(self, image_id: ImageID) -> tuple[ImageRecord, Part]:
+        """What images.json has of an image, and the root in which; raises `MissingFile`."""
+        return self._images.noted(image_id)
+
+    def config_key(self, image_id: ImageID) -> str:
+        """The key of the document that is an image's config."""
+        return self._images.config_key(image_id)
 
     @functools.cached_property
     def names(self) -> StorageNames:
