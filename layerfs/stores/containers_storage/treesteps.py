@@ -121,7 +121,8 @@ class TreeSteps:
                     ok=True, expected=None,
                 )  # fmt: skip
             else:
-                step = step._replace(problem=f"overlay/l/{noted} leads to {found!a}")
+                problem = f"overlay/l/{noted} leads to {found!a}"
+                step = step._replace(problem=problem, expected=step.expected or (noted, target))
         self._walker.add(step, {**needs, "K": layer}, {"L": noted})
 
     def _link(self, stored: Stored) -> LinkID | None:
