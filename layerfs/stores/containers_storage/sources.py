@@ -160,7 +160,8 @@ class Sources:
         part, layer = stored.part, stored.record.id
         name = part.directory.name_of(part.toc_path(layer))
         try:
-            found = TocTree(part.files(layer), parse_toc(part.toc(layer)), MOST - self._weight)
+            entries = parse_toc(part.toc(layer))
+            found = TocTree(part.files(layer), entries, MOST - self._weight, lambda: (name, part.toc(layer)))
         except FormatError as error:
             place = error.place(name)
             raise MalformedFile(place, error.problem, expected=error.expected, found=error.found) from error
