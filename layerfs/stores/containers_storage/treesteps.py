@@ -201,7 +201,7 @@ class TreeSteps:
             own: whether the uppermost is a container's own.
         """
         if stack[0].part.opened.driver != OVERLAY:
-            _names(stack[0].part, stack[0].part.files_path(stack[0].record.id))
+            names = _names(stack[0].part, stack[0].part.files_path(stack[0].record.id))
             self._alone(stack[0], names, "The directory is the tree. For root, on a copy.")
             return
         if len(stack) > 1:
@@ -349,4 +349,4 @@ def _parsed_lower(text: str, path: str) -> Sequence[LinkID]:
 
 def _mapping(found: IDMap) -> str:
     """A map as fuse-overlayfs takes it: the ID outside, the one inside, how many."""
-    return ":".join(f"{item.inside}:{item.outside}:{item.length}" for item in found.ranges)
+    return ":".join(f"{item.outside}:{item.inside}:{item.length}" for item in found.ranges)
