@@ -39,6 +39,9 @@ class Example(NamedTuple):
     layer: int | None = None
 
 
+_LAYER_ID = "layer ID"
+"""What a store of containers/storage calls the place of a layer."""
+
 _LARGEST_TAR = 16 << 20
 """Bytes of a packed layer that is looked into: to unpack more may take longer than the search may last."""
 
@@ -80,7 +83,8 @@ class _Search:
                     source = self.store.source(layer)
                 except LayerfsError:
                     continue
-                if not is_tar(source) or (layer.blob_size or _LARGEST_TAR + 1) <= _LARGEST_TAR:
+                is_unpacked = not is_tar(source) or self.store.has_every_layer_unpacked
+                if is_unpacked or (layer.blob_size or _LARGEST_TAR + 1) <= _LARGEST_TAR:
                     yield image, number, layer, source
 
     def sources(self, layers: Sequence[Layer | BareLayer]) -> list[LayerSource]:
@@ -131,7 +135,7 @@ def _whiteout(search: _Search) -> Example | None:
                 continue
             below = _layer_below(search.sources(search.store.chain(image, number)), path)
             if below is not None:
-                place = _in_layer(search.store, layer, path)
+                place = _in_layer(search.store, layer, source.lies_at(path))
                 facts = (("the whiteout", place), ("the file", f"still in layer {below}"))
                 return Example(image.name, facts, b"/" + path, number)
     return None
@@ -273,6 +277,8 @@ def _cache(search: _Search) -> Example | None:
     layer = search.store.record(image.chain[-1]) if image else None
     if image is None or layer is None or layer.cache_id is None or not search.store.has_every_layer_unpacked:
         return None
+    if search.store.place_word == _LAYER_ID:
+        return None
     number = len(image.chain)
     facts = (
         (f"chain ID of layer {number}", str(layer.chain_id)),
@@ -280,6 +286,33 @@ def _cache(search: _Search) -> Example | None:
         ("its files", search.store.files_path(layer.cache_id)),
     )
     return Example(image.name, facts, layer=number)
+
+
+def _layer_id(search: _Search) -> Example | None:
+    image = _deepest(search)
+    if image is None or len(image.chain) < 2 or search.store.place_word != _LAYER_ID:
+        return None
+    first, second = search.store.chain(image, 2)
+    facts = (
+        ("layer ID of layer 1", str(first.cache_id)),
+        ("diff ID of layer 2", str(second.diff_id)),
+        ("layer ID of layer 2", str(second.cache_id)),
+    )
+    return Example(image.name, facts, layer=2)
+
+
+def _object(search: _Search) -> Example | None:
+    for image, number, layer, source in search.layers():
+        if not is_tar(source):
+            continue
+        for path, entry in search.entries(source):
+            if entry.stat.is_file and (place := source.lies_at(path)) != path:
+                facts = (
+                    ("the file", _text(b"/" + path)),
+                    ("its object", _in_layer(search.store, layer, place)),
+                )
+                return Example(image.name, facts, b"/" + path, number)
+    return None
 
 
 def _snapshot(search: _Search) -> Example | None:
@@ -381,6 +414,8 @@ _FINDERS: Mapping[str, Callable[[_Search], Example | None]] = {
     "diff-id": _diff,
     "chain-id": _chain,
     "cache-id": _cache,
+    "layer-id": _layer_id,
+    "composefs": _object,
     "snapshot": _snapshot,
     "image-id": _image,
     "manifest": _target,
