@@ -21,6 +21,7 @@ from layerfs.formats.errors import FormatError
 from layerfs.formats.idmap import SAME, nested, parse_owners
 from layerfs.formats.whiteouts import TRUSTED
 from layerfs.stores.containers_storage.forms import Form, archived_layer, stored_layer
+from layerfs.stores.containers_storage.subids import noted_owners
 from layerfs.stores.metadata import Metadata
 from layerfs.stores.shifted import RootOwner, find_owners, spread
 from layerfs.tree.overlay import OverlayLayer
@@ -28,7 +29,7 @@ from layerfs.tree.overlay import OverlayLayer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from layerfs.formats.idmap import Owners
+    from layerfs.formats.idmap import IDMap, Owners
     from layerfs.formats.whiteouts import Dialect
     from layerfs.ids import CacheID
     from layerfs.stores.containers_storage.composefs import TocTree
@@ -122,6 +123,9 @@ class Sources:
             self._say_lost(part.directory.display, owner[0])
             return SAME
         if not found.are_same:
+            noted = noted_owners(part.directory.display, *owner)
+            if noted and _agree(found.users, noted.users) and _agree(found.groups, noted.groups):
+                found = noted
             self._say_inside(part.directory.display, owner[0])
         return found
 
@@ -227,6 +231,11 @@ class Sources:
             name,
             user,
         )
+
+
+def _agree(found: IDMap, noted: IDMap) -> bool:
+    """Whether archives tell no other map than the system does: it may have been changed since."""
+    return found.outside(1) in (None, noted.outside(1))
 
 
 def _key(layer: CacheID) -> int:
