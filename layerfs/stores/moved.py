@@ -52,8 +52,8 @@ _HOME_CONFIGS = (
     _Config(".config/containers/storage.conf", "podman", podman_roots),
     _Config(".config/buildkit/buildkitd.toml", "buildkit", containerd_root),
 )
-_OF_EACH_USER = (_Config("etc/containers/storage.conf", "podman", podman_roots),)
-"""Files of the system that say where the store of each user is."""
+_OF_EACH_USER = _Config("etc/containers/storage.conf", "podman", podman_roots)
+"""A file of the system that says where the store of each user is."""
 
 _USUAL = {place.path for place in PLACES}
 
@@ -79,24 +79,25 @@ def moved(system: HostDir, person: Person | None = None) -> Iterator[MovedStore]
     A configuration file that cannot be parsed is reported as damage.
     """
     home = person.home if person else ""
-    for config in (*_HOME_CONFIGS, *_OF_EACH_USER) if home else _CONFIGS:
-        name = config.path if config in _OF_EACH_USER else posixpath.join(home, config.path)
+    for config in (*_HOME_CONFIGS, _OF_EACH_USER) if person else _CONFIGS:
+        is_of_each = person is not None and config is _OF_EACH_USER
+        name = config.path if is_of_each else posixpath.join(home, config.path)
         try:
             found = _roots(config, _read(system, name), person)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, FormatError) as error:
-            if config not in _OF_EACH_USER:  # told of already
+            if not is_of_each:  # else it was told already
                 _tell(system.name_of(name), error)
             continue
         for root in (found,) if isinstance(found, str) else found or ():
             path = posixpath.normpath(root).lstrip("/")
             if path and (home or path not in _USUAL):
-                yield MovedStore(path, config.owner, "" if config in _OF_EACH_USER else name)
+                yield MovedStore(path, config.owner, "" if is_of_each else name)
 
 
 def _roots(config: _Config, content: bytes, person: Person | None) -> str | Sequence[str] | None:
-    if person and config in _OF_EACH_USER:
+    if person and config is _OF_EACH_USER:
         return podman_rootless_root(content, person)
     return podman_roots(content, person) if config.roots is podman_roots else config.roots(content)
 
