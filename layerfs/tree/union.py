@@ -69,6 +69,7 @@ class UnionTree:
         self._lock = threading.Lock()
         self._devices: dict[int, int] = {}
         self._roots = tuple(Part(index, b"") for index in range(len(self.layers)))
+        self._ends: dict[int, int] = {}  # by layer, so that roots as of every layer ask each layer once
         self.root = self.root_as_of(0)
 
     def root_as_of(self, top: int) -> Node:
@@ -91,14 +92,24 @@ class UnionTree:
 
     def _end_of_roots(self, top: int) -> int:
         """How many layers count from the uppermost down to the first whose root hides all others."""
-        for index in range(top, len(self.layers)):
-            layer = self.layers[index]
-            try:
-                if layer.root_is_opaque:
-                    return index + 1
-            except OSError as error:
-                raise _unreadable(b"/", layer, error) from error
-        return len(self.layers)
+        asked = []
+        end = top
+        while end < len(self.layers) and end not in self._ends:
+            asked.append(end)
+            if self._hides_lower_roots(end):
+                break
+            end += 1
+        else:
+            end = self._ends.get(end, len(self.layers)) - 1
+        self._ends.update(dict.fromkeys(asked, end + 1))
+        return end + 1
+
+    def _hides_lower_roots(self, index: int) -> bool:
+        layer = self.layers[index]
+        try:
+            return layer.root_is_opaque
+        except OSError as error:
+            raise _unreadable(b"/", layer, error) from error
 
     # -- names ---------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import compileall
 import functools
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -36,7 +37,11 @@ _FEWEST_RUNS = 5
 def main() -> None:
     """Parse the command line and run the parts that were asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--only", choices=[*_BESIDE, *_PARTS], help="measure one part, and only print it")
+    parser.add_argument(
+        "--only",
+        choices=[*_BESIDE, *_PARTS],
+        help="measure one part; printed, and with --out put in its place in that page",
+    )
     parser.add_argument("--runs", type=int, default=_FEWEST_RUNS, help="how often (default: %(default)s)")
     parser.add_argument("--out", type=Path, help="the file to write (default: docs/benchmarks.md)")
     parser.add_argument(
@@ -59,12 +64,19 @@ def main() -> None:
     place = chosen.place.resolve()
     sections = []
     for name in [chosen.only] if chosen.only else [*_PARTS, *_BESIDE]:
+        load = os.getloadavg()[0]
         if name in _BESIDE:
-            sections.append(_BESIDE[name](place, chosen.runs, others))
+            section = _BESIDE[name](place, chosen.runs, others)
         else:
-            sections.append(_PARTS[name](place, chosen.runs))
+            section = _PARTS[name](place, chosen.runs)
+        sections.append(report.stamped(section, load))
+    if chosen.only:
+        print(sections[0])
     text = report.document(sections, chosen.runs)
-    print(text)
+    if chosen.only and out and out.exists():
+        text = report.with_section(out.read_text(), sections[0])
+    if not chosen.only:
+        print(text)
     if out:
         out.parent.mkdir(exist_ok=True)
         out.write_text(text)

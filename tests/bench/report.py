@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import platform
+import re
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,8 +31,10 @@ __all__ = [
     "memory_section",
     "mount_section",
     "scale_section",
+    "stamped",
     "store_section",
     "verify_section",
+    "with_section",
 ]
 
 
@@ -45,12 +48,32 @@ def document(sections: Iterable[str], runs: int) -> str:
     head = f"""\
 # Benchmarks
 
-Written by `make bench` on {today}: everything measured in one run on one machine, the contenders by turns,
+Written by `make bench` on {today}: each part measured in one run on one machine, the contenders by turns,
 medians of at least {runs} runs. Times depend on the machine; the ratios hardly.
 
 {_machine()}
 """
     return "\n".join([head, *sections])
+
+
+def stamped(section: str, load: float) -> str:
+    """A section with when it was measured; `load` is the machine's load average before."""
+    heading, rest = section.split("\n", 1)
+    now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M")
+    return f"{heading}\n\nMeasured until {now} UTC; load average before: {load:.1f}.\n{rest}"
+
+
+def with_section(page: str, section: str) -> str:
+    """A page with one of its sections replaced, or with one more at its end."""
+    heading = section.split("\n", 1)[0]
+    parts = re.split(r"^(?=## )", page, flags=re.MULTILINE)
+    parts[-1] += "\n"
+    held = [part.split("\n", 1)[0] for part in parts]
+    if heading in held:
+        parts[held.index(heading)] = section + "\n"
+    else:
+        parts.append(section)
+    return "".join(parts).rstrip("\n") + "\n"
 
 
 def _machine() -> str:

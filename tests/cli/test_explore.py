@@ -7,7 +7,6 @@ import fcntl
 import json
 import os
 import pty
-import select
 import shlex
 import shutil
 import signal
@@ -31,6 +30,7 @@ from layerfs_cli.explore import keys, questions
 from layerfs_cli.explore.opening import Stack
 from tests.support.browsing import Browser, browse
 from tests.support.command import layerfs
+from tests.support.processes import is_readable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -531,7 +531,7 @@ def test_terminal_is_as_before(dataroot_path: Path, way: str | signal.Signals) -
         else:
             process.send_signal(way)
         seen += _read_until(master, b"\x1b[?1049l")
-        while select.select([master], [], [], 0.5)[0]:  # what it wrote on leaving
+        while is_readable(master, 0.5):  # what it wrote on leaving
             seen += os.read(master, 65536)
         assert process.wait(20) == (0 if isinstance(way, str) else 128 + way)
         assert termios.tcgetattr(slave) == before
@@ -581,7 +581,7 @@ def test_stops_goes_on_and_dies_with_its_terminal(dataroot_path: Path) -> None:
         children += Path(f"/proc/{shell}/task/{shell}/children").read_text().split()
         held = os.pidfd_open(int(children[0]))
         os.close(terminal)
-        assert select.select([held], [], [], 60)[0]
+        assert is_readable(held, 60)
         os.close(held)
         children.clear()
     finally:
@@ -597,7 +597,7 @@ def test_stops_goes_on_and_dies_with_its_terminal(dataroot_path: Path) -> None:
 def _read_until(master: int, wanted: bytes, seen: bytes = b"") -> bytes:
     """What a terminal is sent until something was in it, behind what was seen already."""
     while wanted not in seen:
-        assert select.select([master], [], [], 60)[0], seen[-2000:]
+        assert is_readable(master, 60), seen[-2000:]
         seen += os.read(master, 65536)
     return seen
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import select
 import shutil
 import signal
 import socket
@@ -23,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tests.support.capabilities import docker_command, dockerd_command, in_own_namespaces
 from tests.support.leftovers import session_directory
-from tests.support.processes import children_of
+from tests.support.processes import children_of, is_readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -232,7 +231,7 @@ class Engine:
                 self._process.kill()  # its child, first in the namespace, gets SIGKILL, so do all others
                 self._process.wait()
                 for process in first:
-                    select.select([process], [], [])  # it ends when all others have
+                    is_readable(process)  # it ends when all others have
         self._clean()
 
     def _clean(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import signal
 import subprocess
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["Running", "children_of", "hear_signals"]
+__all__ = ["Running", "children_of", "hear_signals", "is_readable"]
 
 
 class Running(subprocess.Popen[bytes]):
@@ -39,3 +40,10 @@ def hear_signals() -> None:
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+
+def is_readable(descriptor: int, seconds: float | None = None) -> bool:
+    """Wait until a descriptor can be read, or so long; unlike `select.select`, also one above 1023."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(None if seconds is None else seconds * 1000))

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["StorageLayerNames", "StorageNames"]
 
 _LOCAL = "localhost"
-_DEFAULT, _OFFICIAL = "docker.io", "library/"
 
 
 class StorageNames(Names):
