@@ -15,7 +15,7 @@ from tests.support.command import layerfs
 from tests.support.kernel import refusals
 from tests.support.pasting import explained, pasted, pasted_and_mounted
 from tests.support.snapshot import diff_snapshots, snapshot, without_ghosts
-from tests.support.storekinds import kinds_that
+from tests.support.storekinds import STORE_KINDS
 from tests.support.treeview import tree_snapshot
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ NAMES = {
 """Names besides those of the kind: of every depth, form and name in the recorded stores."""
 
 
-@pytest.fixture(scope="module", params=kinds_that("explain", "NAME"), ids=lambda kind: kind.name)
+@pytest.fixture(scope="module", params=STORE_KINDS, ids=lambda kind: kind.name)
 def kind(request: pytest.FixtureRequest) -> StoreKind:
     """Each kind of store."""
     found: StoreKind = request.param

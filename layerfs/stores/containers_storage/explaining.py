@@ -19,6 +19,7 @@ from layerfs.formats.reference import parse_reference
 from layerfs.ids import BlobDigest, ContainerID, ImageID
 from layerfs.model import Layer
 from layerfs.steps import Step, Walk
+from layerfs.stores.containers_storage.layersteps import LayerSteps
 from layerfs.stores.containers_storage.recordfiles import Written, called, of_id, record_files
 from layerfs.stores.containers_storage.treesteps import TreeSteps
 from layerfs.stores.files import JSON_LIMIT
@@ -62,6 +63,7 @@ class _Explained:
         self._every = every
         self._walker = Walker(store.directory)
         self._written = Written(store.directory)
+        self._records = LayerSteps(store, self._walker, self._written)
         self._trees = TreeSteps(store, self._walker, self._written)
         self._walk = Walk("layer", None, None, None, store.directory.display, ())
         self._files: dict[str, list[RecordFile]] = {}
@@ -88,17 +90,6 @@ class _Explained:
         if key not in self._files:
             self._files[key] = record_files(self._written, [(part.directory, path)])
         return self._files[key]
-
-    def _layer_files(self) -> list[RecordFile]:
-        """Every file with records of layers that can be read."""
-        if "layers" not in self._files:
-            places = []
-            for part in self._store.roots:
-                volatile = f"{part.opened.layers}/volatile-layers.json"
-                places += [(part.opened.run, volatile)] if part.opened.run else []
-                places += [(part.directory, volatile), (part.directory, part.layers_file)]
-            self._files["layers"] = record_files(self._written, places)
-        return self._files["layers"]
 
     def _container_files(self) -> list[RecordFile]:
         own = self._store.roots[0].opened
@@ -269,93 +260,19 @@ class _Explained:
             needs = {"F": files[0].place, "ID": image.record.id}
             self._walker.add(step._replace(command=command, values=(top,)), needs, {"K": top})
         if top:
-            self._below(self._store.storage.walk(top) if top != stack[0].record.id else stack)
-
-    def _below(self, stack: Sequence[Stored]) -> None:
-        """The layers that a layer stands on, as the records say; `stack` is uppermost first."""
-        if len(stack) < 2:
-            return
-        step = Step(
-            "LAYER ID", "STACK",
-            "Each layer's record names the one below. The engine follows this; all else repeats it.",
-        )  # fmt: skip
-        used: dict[str, RecordFile] = {}
-        for stored in stack:
-            found = of_id(self._layer_files(), stored.record.id)
-            if found is None or (found[1].get("parent") or None) != stored.record.parent:
-                problem = f"no record tells what is below {stored.record.id[:12]}; its directory does"
-                if found is None and not stored.is_lost:
-                    problem = f"there are several records of {stored.record.id[:12]}: the first counts"
-                self._walker.add(step._replace(ok=False, problem=problem))
-                return
-            used[found[0].place] = found[0]
-        needs = {f"J{number if number > 1 else ''}": place for number, place in enumerate(used, 1)}
-        step = step._replace(place=next(iter(used)))
-        command = (
-            'while [ "$K" ]; do',
-            "  echo $K",
-            f"  K=$(jq -r --arg i $K '.[]|select(.id==$i).parent//empty' {_words(needs)})",
-            "done",
-        )
-        values = tuple(str(stored.record.id) for stored in stack)
-        step = step._replace(command=command, values=values)
-        self._walker.add(step, {**needs, "K": values[0]}, {"K": ""})
+            self._records.below(self._store.storage.walk(top) if top != stack[0].record.id else stack)
 
     # -- layers --------------------------------------------------------------------------------
 
     def _of_layer(self, stored: Stored, number: int | None) -> None:
-        self._record(stored, number)
+        self._records.record(stored, number)
         self._trees.files(stored, number)
         self._trees.link(stored, number)
-
-    def _record(self, stored: Stored, number: int | None) -> None:
-        """A layer's record, and how its ID is made of that."""
-        record = stored.record
-        step = Step(
-            "LAYER ID", "DIFF ID",
-            "The layer's record has the SHA-256 of its tar. With the ID of the layer below it makes the ID.",
-            self._written.place(stored.part.directory, stored.part.layers_file), layer=number,
-        )  # fmt: skip
-        found = of_id(self._layer_files(), record.id)
-        if found is None:
-            problem = "there is no record of it, or more than one"
-            self._walker.add(step._replace(ok=False, problem=problem))
-            return
-        file, row = found
-        step = step._replace(place=file.place)
-        key, mark = ("diff-digest", "") if record.diff_id else ("toc-digest", "@TOC=")
-        noted = record.diff_id or record.toc
-        if not noted:
-            why = (
-                "The layer of a container: it has no tar, so its record has no digest, and its ID is random."
-            )
-            self._walker.add(step._replace(why=why, ok=None))
-            return
-        if row.get(key) != noted or (row.get("parent") or None) != record.parent:
-            why = f"{step.why} (jq does not find it: the keys are spelled in other letters.)"
-            self._walker.add(step._replace(why=why, ok=None))
-            return
-        if mark:
-            why = "The layer is known by its table of contents alone, whose digest makes the ID."
-            step = step._replace(end="TOC", why=why)
-        lines = [f'D=$(jq -r --arg i $K \'.[]|select(.id==$i)."{key}"\' "$J"); echo $D']
-        digits = noted.partition(":")[2]
-        values = [noted]
-        needs = {"J": file.place, "K": record.id}
-        made = layer_id(record.parent, diff="" if mark else digits, toc=digits if mark else "")
-        if made != record.id:
-            step = step._replace(why=f"{step.why} (Not here: the ID was taken, so it got a random one.)")
-        elif record.parent or mark:
-            lines.append(f"printf '%s' \"$P+{mark}${{D#*:}}\" | sha256sum | cut -c-64")
-            values.append(made)
-            needs["P"] = record.parent or ""
-        step = step._replace(command=tuple(lines), values=tuple(values))
-        self._walker.add(step, needs, {"D": noted})
 
     def _layer(self, layer: Layer | BareLayer) -> None:
         stack = [self._store.stored(item) for item in reversed(self._store.stack(layer))]
         self._walk = self._walk._replace(layers=len(stack))
-        self._below(stack)
+        self._records.below(stack)
         self._of_layer(stack[0], None)
         self._trees.mount(stack, None, own=not isinstance(layer, Layer))
 
@@ -370,7 +287,7 @@ class _Explained:
         self._container_record(name, container)
         stack = [self._store.stored(item) for item in reversed(self._store.stack(container))]
         self._walk = self._walk._replace(layers=len(stack))
-        self._below(stack)
+        self._records.below(stack)
         self._of_layer(stack[0], None)
         tree = self._store.tree(container)
         self._trees.mount(stack, list(tree.children(tree.root)), own=True)
@@ -406,7 +323,3 @@ class _Explained:
         self._walker.add(
             step._replace(command=tuple(lines), values=tuple(values)), needs, {"K": layer, "CT": container.id}
         )
-
-
-def _words(variables: Sequence[str] | dict[str, str]) -> str:
-    return " ".join(f'"${name}"' for name in variables)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posixpath
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerfs.errors import CorruptStore
@@ -16,9 +16,14 @@ if TYPE_CHECKING:
     from layerfs.formats.jsontext import Json
     from layerfs.hostdir import HostDir
 
-__all__ = ["RecordFile", "Written", "called", "of_id", "record_files"]
+__all__ = ["RecordFile", "Written", "called", "full_name", "of_id", "record_files"]
 
 _LIMIT = 256 << 20
+
+
+def full_name(directory: HostDir, path: str = "") -> str:
+    """A path in a directory, from the top of the host on."""
+    return posixpath.abspath(directory.name_of(path))
 
 
 class Written:
@@ -30,12 +35,7 @@ class Written:
 
     def place(self, directory: HostDir, path: str) -> str:
         """A path as it is, and where the directory is another one in full."""
-        return path if directory is self._tops[0] else self.full(directory, path)
-
-    @staticmethod
-    def full(directory: HostDir, path: str) -> str:
-        """A path in full."""
-        return f"{os.path.abspath(directory.display)}/{path}"
+        return path if directory is self._tops[0] else full_name(directory, path)
 
     def text(self, directory: HostDir) -> tuple[str, dict[str, str]]:
         """What stands before a path in that directory, and the variables that this needs."""
@@ -44,7 +44,7 @@ class Written:
         if directory not in self._tops:
             self._tops.append(directory)
         variable = f"R{self._tops.index(directory) + 1}"
-        return f'"${variable}"/', {variable: os.path.abspath(directory.display)}
+        return f'"${variable}"/', {variable: full_name(directory)}
 
 
 class RecordFile(NamedTuple):

@@ -123,7 +123,7 @@ class Sources:
             self._say_lost(part.directory.display, owner[0])
             return SAME
         if not found.are_same:
-            noted = noted_owners(part.directory.display, *owner)
+            noted = noted_owners(part.directory.full_name(), *owner)
             if noted and _agree(found.users, noted.users) and _agree(found.groups, noted.groups):
                 found = noted
             self._say_inside(part.directory.display, owner[0])

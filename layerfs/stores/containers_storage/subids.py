@@ -9,7 +9,7 @@ Sources: passwd(5), subuid(5); containers/storage `pkg/idtools` (parseSubidFile)
 
 from __future__ import annotations
 
-import os
+import posixpath
 
 from layerfs.formats.errors import FormatError
 from layerfs.formats.idmap import Owners
@@ -23,14 +23,13 @@ _MOST_ABOVE = 64
 
 
 def noted_owners(path: str, uid: int, gid: int) -> Owners | None:
-    """The namespace of the user and group who own the store at `path`; None where no system tells it."""
-    above = os.path.abspath(path)
-    inner = ""
+    """The namespace of the user and group who own a store, by its path in full; None if not told."""
+    above, inner = path, ""
     for _ in range(_MOST_ABOVE):
-        above, name = os.path.split(above)
+        above, name = posixpath.split(above)
         if not name:
             return None
-        inner = os.path.join(name, inner)
+        inner = posixpath.join(name, inner)
         try:
             with HostDir.open(above) as system:
                 for user, home in homes_of(system.read("etc/passwd", _LIMIT), uid):

@@ -289,7 +289,7 @@ class TreeSteps:
         path = f"l/{link}" if link else f"{stored.record.id}/diff"
         if stored.part is base:
             return path
-        return f"{self._written.full(stored.part.directory, 'overlay')}/{path}"
+        return f"{stored.part.directory.full_name('overlay')}/{path}"
 
 
 def _has_empty(stored: Stored) -> bool:
