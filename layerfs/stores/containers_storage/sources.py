@@ -21,6 +21,7 @@ from layerfs.formats.errors import FormatError
 from layerfs.formats.idmap import SAME, nested, parse_owners
 from layerfs.formats.whiteouts import TRUSTED
 from layerfs.stores.containers_storage.forms import Form, archived_layer, stored_layer
+from layerfs.stores.containers_storage.recordfiles import full_name
 from layerfs.stores.containers_storage.subids import noted_owners
 from layerfs.stores.metadata import Metadata
 from layerfs.stores.shifted import RootOwner, find_owners, spread
@@ -123,7 +124,7 @@ class Sources:
             self._say_lost(part.directory.display, owner[0])
             return SAME
         if not found.are_same:
-            noted = noted_owners(part.directory.full_name(), *owner)
+            noted = noted_owners(full_name(part.directory), *owner)
             if noted and _agree(found.users, noted.users) and _agree(found.groups, noted.groups):
                 found = noted
             self._say_inside(part.directory.display, owner[0])

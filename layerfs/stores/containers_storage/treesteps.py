@@ -12,6 +12,7 @@ from layerfs.ids import InvalidID, LinkID
 from layerfs.steps import MountLine, Step
 from layerfs.stores.containers_storage.forms import Form
 from layerfs.stores.containers_storage.places import OVERLAY
+from layerfs.stores.containers_storage.recordfiles import full_name
 from layerfs.stores.walker import LONGEST_OPTION, MOUNT_AT, fails, mounted, names_listed, plain_word, said
 
 if TYPE_CHECKING:
@@ -289,7 +290,7 @@ class TreeSteps:
         path = f"l/{link}" if link else f"{stored.record.id}/diff"
         if stored.part is base:
             return path
-        return f"{stored.part.directory.full_name('overlay')}/{path}"
+        return f"{full_name(stored.part.directory, 'overlay')}/{path}"
 
 
 def _has_empty(stored: Stored) -> bool:
