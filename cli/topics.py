@@ -37,6 +37,9 @@ OTHER_WORDS = {
     "<none>": "dangling",
     "overlay2": "cache-id",
     "layer": "diff-id",
+    "overlay": "layer-id",
+    "toc": "composefs",
+    "objects": "composefs",
     "whiteouts": "whiteout",
     ".wh.": "whiteout",
 }

@@ -42,8 +42,8 @@ TEXTS: Mapping[str, Text] = {
         "gets a whiteout of the same name. A look-up of that name meets the whiteout first, and stops there.",
         "The bytes stay in the lower layer, and in every copy of the image. A secret that a later step "
         "deletes is not gone; the image does not get smaller either.",
-        "In overlay2 and containerd a character device with the numbers 0,0. In a tar, as in archives and "
-        "registries, an empty file called .wh.NAME.",
+        "In overlay2, containerd and Podman a character device with the numbers 0,0. In a tar, as in "
+        "archives and registries, and where fuse-overlayfs stacks layers, an empty file called .wh.NAME.",
         (
             ("the whiteout", "overlay2/e54dae1b0f22…/diff/root/password.txt (layer 5 of demo)"),
             ("the file", "still in layer 3, 29 bytes"),
@@ -112,6 +112,40 @@ TEXTS: Mapping[str, Text] = {
         ),
         ("layerfs layers NAME", "layerfs explain NAME", "layerfs doctor"),
         ("chain-id", "snapshot"),
+    ),
+    "layer-id": Text(
+        "the name of a layer in a store of Podman, CRI-O or Buildah",
+        "containers/storage has no chain IDs. A base layer is called by its diff ID, without sha256:. Each "
+        "other one is called by the SHA-256 of the text LAYER-ID-BELOW+DIFF-ID, in hexadecimal digits. So "
+        "the name says what is in the layer and in all below it, and is the same on every host.",
+        "A name that is taken already becomes a random one. The layer of a container has a random one, too. "
+        "A layer that was pulled by its table of contents has +@TOC=DIGEST in the text.",
+        "overlay-layers/layers.json has a record for each layer, with the one below it (parent) and the diff "
+        "ID (diff-digest); overlay/LAYER-ID/diff has the files.",
+        (
+            ("layer ID of layer 1 of multi:1", "290aa12817c9…"),
+            ("diff ID of layer 2", "sha256:7b44b301eaa0…"),
+            ("layer ID of layer 2", "232cae956069…"),
+        ),
+        ("layerfs layers NAME", "layerfs explain NAME"),
+        ("diff-id", "chain-id", "composefs"),
+    ),
+    "composefs": Text(
+        "layers kept as lists of names beside a pool of contents",
+        "With use_composefs Podman unpacks no tree. diff/ is a pool: each content is a file called by its "
+        "SHA-256. A table of contents says which name has which content, mode and owner; an image of a "
+        "read-only file system (EROFS) is made of it, and mounted.",
+        "One content is kept once in a layer, and the kernel can check it when it is read. A plain overlay "
+        "mount shows the pool, and no names. In that image whiteouts are ordinary files, so the engine "
+        "shows what lower layers have; layerfs follows the meaning that all other stores give them.",
+        "overlay/LAYER-ID/diff/5f/5b00… are the contents, overlay/LAYER-ID/composefs-data/composefs.blob is "
+        "the image; overlay-layers/LAYER-ID/ has the table, as JSON.",
+        (
+            ("the file", "/etc/motd of layer 2 of chunked:1"),
+            ("its object", "overlay/8871b7162d33…/diff/5f/5b0074…"),
+        ),
+        ("layerfs explain NAME PATH", "layerfs layers NAME", "layerfs explain NAME"),
+        ("layer-id", "whiteout"),
     ),
     "image-id": Text(
         "the SHA-256 of an image's config",

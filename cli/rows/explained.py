@@ -183,9 +183,13 @@ class _Printer:
             )
 
     def _in_tar(self, row: Row) -> bool:
-        from layerfs.analysis.explain.places import is_tar
+        """Whether the marks of an entry are names, as in tars."""
+        from layerfs.analysis.explain.places import is_tar, marker
 
-        return is_tar(self._subject.tree.layers[row.part.layer])
+        layer, held = self._subject.tree.layers[row.part.layer], row.held
+        if is_tar(layer):
+            return True
+        return (held.whiteout or held.opaque) and marker(layer, row.part, opaque=held.opaque) is not None
 
     def history(self) -> Iterator[str]:
         """The history in one paragraph."""

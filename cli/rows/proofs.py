@@ -62,7 +62,7 @@ class Prover:
             return None
         if held.stat.is_symlink:
             return self._link(part, held.target)
-        return self._of_kind(part, held.stat) or self._by_layerfs(part, held)
+        return self._marker(part) or self._of_kind(part, held.stat) or self._by_layerfs(part, held)
 
     def place(self, part: Part) -> str | None:
         """Where an entry lies, to be shown: a path, perhaps with a pattern."""
@@ -169,8 +169,19 @@ class Prover:
             return None
         if words in (["whiteout"], ["opaque"]) and (proof := self._tars.mark(part, words[0])):
             return proof
+        if words == ["whiteout"] and (proof := self._listed(part)):
+            return proof
         command = self._in_layer(part, ("stat", "--format", "{{.Marks}}"))
         return Proof(command, ",".join(words)) if command else None
+
+    def _listed(self, part: Part) -> Proof | None:
+        """Where the layer is a list of files with their contents in a pool: what it calls a whiteout."""
+        from layerfs.analysis.explain.places import listed_in
+        from layerfs.formats.unpacked import WHITEOUT
+
+        above, slash, name = part.path.rpartition(b"/")
+        found = listed_in(self._subject.tree.layers[part.layer], above + slash + WHITEOUT + name)
+        return Proof(pasted("grep", "-aoF", found[1], found[0]), found[1]) if found else None
 
     def _link(self, part: Part, target: bytes | None) -> Proof | None:
         text = (target or b"").decode("utf-8", "surrogateescape")
@@ -178,24 +189,41 @@ class Prover:
 
     def _opaque(self, found: Explanation) -> Proof | None:
         """The mark of the directory that cut off what was asked for."""
-        from layerfs.analysis.explain.places import is_from_archive, marked_by
+        from layerfs.analysis.explain.places import is_from_archive, opaque_by
 
         rows = (row for part in reversed(found.components) for row in part.rows if row.held.opaque)
         row = None if found.is_shown else next(rows, None)
         if row is None or (found.likely or found.verdict) != "cut-off":
             return None
         layer = self._subject.tree.layers[row.part.layer]
-        mark = marked_by(layer, "opaque")
+        mark = opaque_by(layer, row.part)
+        if proof := self._marker(row.part, opaque=True):
+            return proof
         if mark is None or is_from_archive(layer):
             return self._by_layerfs(row.part, row.held)
         proof = self._run(("getfattr", "--only-values", "-n", mark), row.part, "y")
         return proof or self._by_layerfs(row.part, row.held)
 
+    def _marker(self, part: Part, *, opaque: bool = False) -> Proof | None:
+        """The file that is the mark of an entry, where the layer's form has files for marks."""
+        from layerfs.analysis.explain.places import disk_stat, marker
+        from layerfs.tree.node import Part
+
+        layer = self._subject.tree.layers[part.layer]
+        path = marker(layer, part, opaque=opaque)
+        found = disk_stat(layer, Part(part.layer, path)) if path else None
+        if path is None or found is None or not stat.S_ISREG(found.st_mode):
+            return None
+        words = "regular file" if found.st_size else "regular empty file"
+        return self._run(("stat", "-c", "%F"), Part(part.layer, path), words)
+
     def _of_kind(self, part: Part, found: FileStat) -> Proof | None:
         """What stat(1) says of an entry that is no link."""
-        from layerfs.analysis.explain.places import is_from_archive
+        from layerfs.analysis.explain.places import disk_stat, is_from_archive
 
-        if is_from_archive(self._subject.tree.layers[part.layer]):
+        layer = self._subject.tree.layers[part.layer]
+        there = disk_stat(layer, part)
+        if is_from_archive(layer) or there is None or not _looks_so(there, found):
             return None  # the disk has not what is shown
         word = STAT_WORDS[found.kind]
         if found.is_dir:
@@ -239,6 +267,12 @@ class Prover:
                 return b"".join(content.chunks())
         except (TreeError, OSError):
             return None
+
+
+def _looks_so(there: os.stat_result, shown: FileStat) -> bool:
+    """Whether the disk has what is shown: attributes may be kept beside an entry, and marks be files."""
+    of_devices = stat.S_IFMT(there.st_mode) == shown.kind and shown.kind in (stat.S_IFCHR, stat.S_IFBLK)
+    return there.st_mode == shown.mode and (not of_devices or there.st_rdev == shown.rdev)
 
 
 def _written(found: OnDisk) -> str | None:

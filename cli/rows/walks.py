@@ -21,14 +21,15 @@ __all__ = ["StepRow", "step_table", "walk_document", "walk_lines"]
 _INDENT = "   "
 _COMMAND, _VALUE, _WRONG = "   $ ", "   = ", "   ! "
 _LONG = re.compile(
-    r"(?<![0-9A-Za-z])([0-9a-f]{12}|[A-Z2-7]{12})(?:[0-9a-f]{20,}|[A-Z2-7]{13,})(?![0-9A-Za-z])"
+    r"(?<![0-9A-Za-z])([0-9a-f]{12}|[A-Z2-7]{12}|=[A-Za-z0-9+]{12})"
+    r"(?:(?<==.{12})[A-Za-z0-9+]{48,}={0,2}|[0-9a-f]{20,}|[A-Z2-7]{13,})(?![0-9A-Za-z])"
 )
-"""An ID, or the name of a short link."""
+"""An ID, the name of a short link, or that of a document in base64."""
 
 _BETWEEN = "  "
 _MOST_LINES, _FIRST_LINES = 5, 2
 
-_TOOLS = ("jq", "getfattr", "zstd", "bzip2", "xz")
+_TOOLS = ("jq", "getfattr", "fuse-overlayfs", "zstd", "bzip2", "xz")
 """What of a script's commands is not on every system."""
 
 
@@ -168,7 +169,8 @@ def _cut(text: str, *, full: bool) -> str:
 def _endings(walk: Walk) -> Iterator[str]:
     if walk.shortened:
         others = "other layer has" if walk.shortened == 1 else f"other {walk.shortened} layers have"
-        yield f"The {others} the same steps from CHAIN ID on: -v shows them."
+        first = next((step.start for step in walk.steps if step.layer is not None), "LAYER")
+        yield f"The {others} the same steps from {first} on: -v shows them."
     if walk.note:
         yield walk.note
     if walk.failure is None and walk.layers:

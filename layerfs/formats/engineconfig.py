@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from layerfs.formats.errors import FormatError
 from layerfs.formats.jsontext import load_object
@@ -18,7 +18,15 @@ from layerfs.formats.jsontext import load_object
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["CONFIG_LIMIT", "containerd_root", "docker_root", "kubernetes_root", "podman_roots"]
+__all__ = [
+    "CONFIG_LIMIT",
+    "Person",
+    "containerd_root",
+    "docker_root",
+    "kubernetes_root",
+    "podman_rootless_root",
+    "podman_roots",
+]
 
 CONFIG_LIMIT = 1 << 16
 """The most bytes that a configuration file may have."""
@@ -26,6 +34,23 @@ CONFIG_LIMIT = 1 << 16
 _MOST_STORES = 100
 
 _LONGEST_LINE = 1 << 12  # tomllib takes time that grows with the square of a key's parts
+
+_VARIABLE = re.compile(r"\$(?:\{(HOME|USER|UID)\}|(HOME|USER|UID)(?![A-Za-z0-9_]))")
+
+
+class Person(NamedTuple):
+    """A user of a system.
+
+    Attributes:
+        name: the user's name.
+        home: the home, as a path below the top of the system.
+        uid: the number, as it is written.
+    """
+
+    name: str
+    home: str
+    uid: str
+
 
 _DATA_DIR = re.compile(
     r"""^(["']?)data-dir\1[ \t]*:[ \t]+(?:"([^"\n]*)"|'([^'\n]*)'|([^\s"'#][^\s#]*))[ \t]*(?:#.*)?\r?$""",
@@ -46,10 +71,15 @@ def containerd_root(content: bytes) -> str | None:
     return _path(_toml(content), "root")
 
 
-def podman_roots(content: bytes) -> Sequence[str]:
+def podman_roots(content: bytes, person: Person | None = None) -> Sequence[str]:
     """The paths that a `storage.conf` gives: of containers, of images, and of stores that are read besides.
 
-    Raises `FormatError`.
+    Args:
+        content: of the file.
+        person: whose stores are meant; None for those of root.
+
+    Raises:
+        FormatError: it is no TOML.
     """
     storage = _toml(content).get("storage")
     if not isinstance(storage, dict):
@@ -57,8 +87,25 @@ def podman_roots(content: bytes) -> Sequence[str]:
     options = storage.get("options")
     further = options.get("additionalimagestores") if isinstance(options, dict) else None
     found = [storage.get("graphroot"), storage.get("imagestore")]
+    if person:
+        found = [_expanded(path, person) for path in (*found, storage.get("rootless_storage_path"))]
     found += further[:_MOST_STORES] if isinstance(further, list) else []
     return list(dict.fromkeys(path for path in found if _is_path(path)))
+
+
+def podman_rootless_root(content: bytes, person: Person) -> Sequence[str]:
+    """The path that the `storage.conf` of a system gives for a user's store; raises as `podman_roots`."""
+    storage = _toml(content).get("storage")
+    path = _expanded(storage.get("rootless_storage_path"), person) if isinstance(storage, dict) else None
+    return [path] if _is_path(path) else []
+
+
+def _expanded(path: object, person: Person) -> object:
+    """A path with the variables that the engine replaces."""
+    if not isinstance(path, str):
+        return path
+    values = {"HOME": f"/{person.home}", "USER": person.name, "UID": person.uid}
+    return _VARIABLE.sub(lambda found: values[found[1] or found[2]], path)
 
 
 def kubernetes_root(content: bytes) -> str | None:

@@ -12,6 +12,7 @@ from layerfs.formats.engineconfig import (
     containerd_root,
     docker_root,
     kubernetes_root,
+    podman_rootless_root,
     podman_roots,
 )
 from layerfs.formats.errors import FormatError
@@ -21,6 +22,7 @@ from layerfs.stores.places import PLACES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from layerfs.formats.engineconfig import Person
     from layerfs.hostdir import HostDir
 
 __all__ = ["MovedStore", "moved"]
@@ -50,6 +52,9 @@ _HOME_CONFIGS = (
     _Config(".config/containers/storage.conf", "podman", podman_roots),
     _Config(".config/buildkit/buildkitd.toml", "buildkit", containerd_root),
 )
+_OF_EACH_USER = _Config("etc/containers/storage.conf", "podman", podman_roots)
+"""A file of the system that says where the store of each user is."""
+
 _USUAL = {place.path for place in PLACES}
 
 
@@ -59,7 +64,8 @@ class MovedStore(NamedTuple):
     Attributes:
         path: its path below the top of the system.
         owner: the engine.
-        named_by: the configuration file that names the path, below the top.
+        named_by: the configuration file that names the path, below the top; empty for one that has it of
+            every user, also of those without a store.
     """
 
     path: str
@@ -67,24 +73,33 @@ class MovedStore(NamedTuple):
     named_by: str
 
 
-def moved(system: HostDir, home: str = "") -> Iterator[MovedStore]:
-    """The stores that configuration files name: those in a home, or those of the system.
+def moved(system: HostDir, person: Person | None = None) -> Iterator[MovedStore]:
+    """The stores that configuration files name: those of a user, or those of the system.
 
     A configuration file that cannot be parsed is reported as damage.
     """
-    for config in _HOME_CONFIGS if home else _CONFIGS:
-        name = posixpath.join(home, config.path)
+    home = person.home if person else ""
+    for config in (*_HOME_CONFIGS, _OF_EACH_USER) if person else _CONFIGS:
+        is_of_each = person is not None and config is _OF_EACH_USER
+        name = config.path if is_of_each else posixpath.join(home, config.path)
         try:
-            found = config.roots(_read(system, name))
+            found = _roots(config, _read(system, name), person)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except (OSError, FormatError) as error:
-            _tell(system.name_of(name), error)
+            if not is_of_each:  # else it was told already
+                _tell(system.name_of(name), error)
             continue
         for root in (found,) if isinstance(found, str) else found or ():
             path = posixpath.normpath(root).lstrip("/")
             if path and (home or path not in _USUAL):
-                yield MovedStore(path, config.owner, name)
+                yield MovedStore(path, config.owner, "" if is_of_each else name)
+
+
+def _roots(config: _Config, content: bytes, person: Person | None) -> str | Sequence[str] | None:
+    if person and config is _OF_EACH_USER:
+        return podman_rootless_root(content, person)
+    return podman_roots(content, person) if config.roots is podman_roots else config.roots(content)
 
 
 def _read(system: HostDir, name: str) -> bytes:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from layerfs.formats.engineconfig import Person
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
@@ -60,7 +62,7 @@ PASSWD, PASSWD_LIMIT = "etc/passwd", 1 << 20
 VOLUMES = "volumes"
 """The directory of a store with its volumes, each of which has its files in `_data`."""
 
-_HOME = 5  # the index of the home in a line of passwd
+_UID, _HOME = 2, 5  # the indexes of the number and the home in a line of passwd
 
 _MARKS = (
     (("io.containerd.metadata.v1.bolt",), "containerd"),
@@ -100,12 +102,12 @@ def inside_var() -> Iterator[UsualPlace]:
         )
 
 
-def homes(passwd: bytes) -> Iterator[tuple[str, str]]:
-    """The users of a passwd file with their homes as paths below the top, each home once."""
+def homes(passwd: bytes) -> Iterator[Person]:
+    """The users of a passwd file with their homes, each home once."""
     seen = {""}
     for line in passwd.decode("utf-8", "surrogateescape").splitlines():
         fields = line.split(":")
         home = fields[_HOME].strip("/") if len(fields) > _HOME else ""
         if home not in seen and not {".", "..", ""} & set(home.split("/")) and "\0" not in home:
             seen.add(home)
-            yield fields[0], home
+            yield Person(fields[0], home, fields[_UID])

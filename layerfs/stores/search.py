@@ -34,6 +34,7 @@ from layerfs.stores.registry import KINDS, STORES, kinds_at, open_store
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from layerfs.formats.engineconfig import Person
     from layerfs.store import Store
     from layerfs.stores.registry import Options
 
@@ -308,16 +309,17 @@ def _of_system(system: HostDir, at: _Candidate) -> Iterator[_Candidate]:
         passwd = system.read(PASSWD, PASSWD_LIMIT)
     except OSError:
         return
-    for user, home in homes(passwd):
+    for person in homes(passwd):
         for path, owner in HOME_PLACES:
-            yield at._replace(path=_join(at.path, home, path), owner=owner, user=user)
-        yield from _moved(system, at._replace(user=user), home)
+            yield at._replace(path=_join(at.path, person.home, path), owner=owner, user=person.name)
+        yield from _moved(system, at._replace(user=person.name), person)
 
 
-def _moved(system: HostDir, at: _Candidate, home: str = "") -> Iterator[_Candidate]:
-    """The candidates that the configuration of a system, or of a home in it, names."""
-    for path, owner, named_by in moved(system, home):
-        yield at._replace(path=_join(at.path, path), owner=owner, named_by=_join(at.path, named_by))
+def _moved(system: HostDir, at: _Candidate, person: Person | None = None) -> Iterator[_Candidate]:
+    """The candidates that the configuration of a system, or of a user of it, names."""
+    for path, owner, named_by in moved(system, person):
+        told = _join(at.path, named_by) if named_by else None
+        yield at._replace(path=_join(at.path, path), owner=owner, named_by=told)
 
 
 def _directories(directory: HostDir) -> list[str]:

@@ -27,6 +27,7 @@ __all__ = [
     "fails",
     "mounted",
     "names_listed",
+    "plain_word",
     "said",
 ]
 
@@ -81,6 +82,10 @@ class Walker:
             self._held.update(sets or {})
         self.steps.append(step)
 
+    def held(self, name: str) -> str:
+        """What a variable has so far; empty if nothing."""
+        return self._held.get(name, "")
+
     def _given(self, name: str, value: str) -> list[str]:
         if self._held.get(name) == value:
             return []
@@ -91,11 +96,7 @@ class Walker:
 
     def text(self, path: str) -> str:
         """What `$(cat path)` is of a small file; raises `CorruptStore` unless it is one plain word."""
-        content = self.read(path, _SMALL).rstrip(b"\n")
-        if not _LINE.fullmatch(content):
-            shown = ascii(content[:80].decode("utf-8", "replace"))
-            raise CorruptStore(path, "malformed", expected="one line of plain text", found=shown)
-        return content.decode("ascii")
+        return plain_word(self.read(path, _SMALL).rstrip(b"\n"), path)
 
     def read(self, path: str, limit: int) -> bytes:
         """All of a regular file; no link is followed. Raises `CorruptStore`."""
@@ -116,6 +117,14 @@ class Walker:
         `written` is the path as the script writes it. Raises `CorruptStore`.
         """
         return names_listed(self.names(path), written)
+
+
+def plain_word(content: bytes, path: str) -> str:
+    """The text of a file that is one word, as a shell prints it; raises `CorruptStore` for others."""
+    if not _LINE.fullmatch(content):
+        shown = ascii(content[:80].decode("utf-8", "replace"))
+        raise CorruptStore(path, "malformed", expected="one line of plain text", found=shown)
+    return content.decode("ascii")
 
 
 def names_listed(names: Sequence[bytes], written: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

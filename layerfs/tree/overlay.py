@@ -62,6 +62,14 @@ class RawLayer(Unmarked):
         """Whether whiteouts, marks and attributes are shown as they lie in the directory."""
         return True
 
+    def marker(self, path: bytes, *, opaque: bool = False) -> bytes | None:  # noqa: ARG002
+        """The file that hides the name, or makes the directory opaque; None where a mark is no file."""
+        return None
+
+    def opaque_attribute(self, path: bytes) -> bytes | None:  # noqa: ARG002
+        """The attribute that makes a directory opaque; None where it is overlayfs's, as everywhere."""
+        return None
+
     @property
     def has_owners_of_disk(self) -> bool:
         """Whether owners are those on disk: those of no user namespace."""

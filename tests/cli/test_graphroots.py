@@ -205,6 +205,42 @@ def test_the_top_of_a_system(recorded: Path, several: Path, tmp_path: Path) -> N
     assert "not there" in rows["srv/gone"]["problem"]
 
 
+def test_stores_of_several_users(recorded: Path, several: Path, tmp_path: Path) -> None:
+    """A system has the store of root, and one of each user: at home, by the user's file, by the system's.
+
+    A home that is a link leads to what is there in the copy, and a store is listed once.
+    """
+    system = tmp_path / "system"
+    home = ".local/share/containers/storage"
+    for place in ("var/lib/containers/storage", f"home/ann/{home}", "home/bob/pods", "srv/eve/st", "srv/Own"):
+        linked(recorded, system / place)
+    linked(several / "graphroot", tmp_path / f"home/mallory/{home}")  # outside of the copy
+    (system / "home/mallory").symlink_to("/home/mallory")
+    (system / "home/zoe").symlink_to("ann")
+    (system / "home/bob/.config/containers").mkdir(parents=True)
+    (system / "home/bob/.config/containers/storage.conf").write_text(
+        '[storage]\ngraphroot = "${HOME}/pods"\nimagestore = "/srv/$OTHER/$HOMES"\n'
+    )
+    (system / "etc/containers").mkdir(parents=True)
+    (system / "etc/containers/storage.conf").write_text(
+        '[storage]\ngraphroot = "/srv/Own"\nrootless_storage_path = "/srv/$USER/st"\n'
+    )
+    users = ("ann", "bob", "eve", "mallory", "zoe")
+    lines = [f"{user}:x:{number}:{number}::/home/{user}:/bin/sh" for number, user in enumerate(users, 1000)]
+    (system / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n" + "\n".join(lines) + "\n")
+    rows = layerfs(system, "stores", "--format", "json").json
+    found = {row["path"].removeprefix(f"{system}/"): row["user"] for row in rows if row["images"]}
+    assert found == {
+        "var/lib/containers/storage": None,
+        "srv/Own": None,
+        f"home/ann/{home}": "ann",
+        "home/bob/pods": "bob",
+        "srv/eve/st": "eve",
+    }
+    others = [(row["path"].removeprefix(f"{system}/"), row["problem"]) for row in rows if not row["images"]]
+    assert [path for path, _ in others] == ["srv/$OTHER/$HOMES"]
+
+
 @pytest.mark.parametrize("half", ["images", "layers"])
 def test_a_half_is_lost(recorded: Path, tmp_path: Path, half: str) -> None:
     """A root is known by either directory, and what the other half tells is told."""

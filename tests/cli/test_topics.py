@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.root
 
-ELSEWHERE = {"manifest", "index", "snapshot"}
+ELSEWHERE = {"manifest", "index", "snapshot", "layer-id", "composefs"}
 """What a data root of overlay2 has no example of."""
 
 
@@ -58,7 +58,10 @@ def test_built_in_facts_are_of_the_recorded_roots(dataroot_path: Path, sample: C
     """Every ID in a built-in example is one of the recorded roots, not made up."""
     stores = "".join(
         layerfs(root, *words).stdout
-        for root in (dataroot_path, sample("docker29-containerd"))
+        for root in (
+            dataroot_path,
+            *map(sample, ("docker29-containerd", "podman-4.3-rootful", "podman-5.8-composefs")),
+        )
         for words in (
             ["layers", "--digests", "--format", "json"],
             ["images", "-a", "--digests", "--format", "json"],
@@ -74,6 +77,23 @@ def test_built_in_facts_are_of_the_recorded_roots(dataroot_path: Path, sample: C
     }
     assert len(ids) > 10
     assert {found for found in ids if found not in stores} == set()
+
+
+@pytest.mark.parametrize(
+    ("root", "word", "text"),
+    [
+        ("podman-4.3-rootful", "layer-id", "+"),
+        ("podman-5.8-composefs", "composefs", "its object: overlay/"),
+        ("podman-4.3-rootless-fuse", "whiteout", "/.wh."),
+    ],
+)
+def test_examples_of_graph_roots(sample: Callable[[str], Path], root: str, word: str, text: str) -> None:
+    """The words of containers/storage have examples in its roots, and what is to be tried there works."""
+    done = layerfs(sample(root), "explain", "--topic", word)
+    assert "Example (of" in done.stdout
+    assert text in done.stdout
+    for command in layerfs(sample(root), "explain", "--topic", word, "--format", "json").json["try"]:
+        assert layerfs(sample(root), *shlex.split(command)[1:]).code in (0, 1)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.pasting import Explained, explained, pasted
 from tests.support.records import DAMAGES, damaged
-from tests.support.storekinds import kinds_that
+from tests.support.storekinds import STORE_KINDS, each_kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,14 +26,10 @@ STEPS = {"cache-id": "CACHE ID", "link": "LINK", "l": "LINK", "lower": "LOWER"}
 """The steps that lead to what each record tells."""
 
 
-KINDS = kinds_that("explain", "NAME")
-each_that_explains = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-
-
 @pytest.fixture(scope="module")
 def roots(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     """A store of each kind; tests put back what they change."""
-    return {kind.name: kind.make(tmp_path_factory.mktemp(kind.name)) for kind in KINDS}
+    return {kind.name: kind.make(tmp_path_factory.mktemp(kind.name)) for kind in STORE_KINDS}
 
 
 def _places(root: Path, name: str) -> list[Path]:
@@ -47,7 +43,7 @@ def _places(root: Path, name: str) -> list[Path]:
     return sorted(type(root)(place) for place in places | ways if os.path.lexists(place))
 
 
-@each_that_explains
+@each_kind
 @pytest.mark.parametrize("which", ["image", "container"])
 def test_links_lead_no_command_astray(
     roots: Mapping[str, Path], kind: StoreKind, which: str, tmp_path: Path
@@ -118,7 +114,7 @@ def test_texts_of_records_are_no_shell(copy: Path, file: str, name: str) -> None
     assert not list(copy.rglob("planted"))
 
 
-@each_that_explains
+@each_kind
 def test_damage_is_told_and_the_walk_goes_on(roots: Mapping[str, Path], kind: StoreKind) -> None:
     """Of every record in every state the script works, and mounts the same tree, or it is said why not.
 

@@ -36,10 +36,7 @@ if TYPE_CHECKING:
     from tests.support.tarstacks import Members
     from tests.support.things import Thing
 
-__all__ = ["EXPLAIN_NAME", "STORE_KINDS", "StoreKind", "each_kind", "kinds_that"]
-
-EXPLAIN_NAME = "explain NAME"
-"""In `lacks`: the way from a name to directories, which has no word of its own."""
+__all__ = ["STORE_KINDS", "StoreKind", "each_kind"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +82,7 @@ class StoreKind:
 
     def can(self, words: Sequence[str]) -> bool:
         """Whether a command line asks for nothing that this kind lacks."""
-        return self.lacks.isdisjoint(words) and not (EXPLAIN_NAME in self.lacks and _asks_for_a_walk(words))
+        return self.lacks.isdisjoint(words)
 
     @property
     def names(self) -> Mapping[str, str]:
@@ -123,19 +120,8 @@ STORE_KINDS = (
         "containers-storage", _graph_root, graphroot_of_tars, graphroot_records, graphroot_things,
         hostile_podman, name_image_in_graphroot,
         "multi", "multi:1", "built:1", "localhost/second:name", "registry.example.com:5000/team/arch:1",
-        lacks=frozenset((EXPLAIN_NAME,)),
     ),
 )  # fmt: skip
-
-
-def _asks_for_a_walk(words: Sequence[str]) -> bool:
-    """Whether this is `explain` of a name alone, without a path."""
-    return words[0] == "explain" and "--topic" not in words and not any("/" in word for word in words)
-
-
-def kinds_that(*words: str) -> list[StoreKind]:
-    """The kinds that answer such a command line."""
-    return [kind for kind in STORE_KINDS if kind.can(words)]
 
 
 each_kind = pytest.mark.parametrize("kind", STORE_KINDS, ids=lambda kind: kind.name)

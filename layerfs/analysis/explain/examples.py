@@ -2,108 +2,27 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from layerfs.analysis.explain.places import is_tar
+from layerfs.analysis.explain.searching import Example, OutOfTime, Search
 from layerfs.analysis.store.stack import container_layers
 from layerfs.errors import LayerfsError, TreeError
 from layerfs.model import READ_WRITE
-from layerfs.tree.lower import join
 from layerfs.tree.union import UnionTree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from layerfs.model import BareLayer, Image, Layer
+    from layerfs.model import Image, Layer
     from layerfs.store import Store
     from layerfs.tree.source import Entry, LayerSource
 
 __all__ = ["Example", "find_example"]
 
-
-class Example(NamedTuple):
-    """An example.
-
-    Attributes:
-        name: of an image or a container.
-        facts: what there is to see: a word for each value, and the value.
-        path: in its tree, where the example is about one.
-        layer: the number of the layer, likewise.
-    """
-
-    name: str
-    facts: tuple[tuple[str, str], ...]
-    path: bytes | None = None
-    layer: int | None = None
-
-
-_LARGEST_TAR = 16 << 20
-"""Bytes of a packed layer that is looked into: to unpack more may take longer than the search may last."""
-
-
-class _OutOfTime(Exception):
-    """The time for the search is over."""
-
-
-class _Search:
-    """A search in one store, for a limited time."""
-
-    def __init__(self, store: Store, seconds: float) -> None:
-        self.store = store
-        self._end = time.monotonic() + seconds
-
-    def check(self) -> None:
-        """Raise where the time is over."""
-        if time.monotonic() > self._end:
-            raise _OutOfTime
-
-    def images(self) -> Iterator[Image]:
-        """The images that have names, then the others."""
-        images = self.store.images()
-        for image in (*filter(_named, images), *(image for image in images if not _named(image))):
-            self.check()
-            yield image
-
-    def layers(self) -> Iterator[tuple[Image, int, Layer, LayerSource]]:
-        """Each layer of an image once, with its number; those that cannot be read are left out."""
-        seen: set[str] = set()
-        for image in self.images():
-            for number, chain in reversed([*enumerate(image.chain, 1)]):
-                if chain in seen:
-                    continue
-                seen.add(chain)
-                self.check()
-                try:
-                    layer = self.store.record(chain)
-                    source = self.store.source(layer)
-                except LayerfsError:
-                    continue
-                if not is_tar(source) or (layer.blob_size or _LARGEST_TAR + 1) <= _LARGEST_TAR:
-                    yield image, number, layer, source
-
-    def sources(self, layers: Sequence[Layer | BareLayer]) -> list[LayerSource]:
-        """Layers to read from."""
-        self.check()
-        return [self.store.source(layer) for layer in layers]
-
-    def entries(self, layer: LayerSource) -> Iterator[tuple[bytes, Entry]]:
-        """Every entry below a layer's root."""
-        pending = [b""]
-        while pending:
-            directory = pending.pop()
-            self.check()
-            try:
-                found = list(layer.scan(directory))
-            except OSError:
-                continue
-            for entry in found:
-                self.check()
-                path = join(directory, entry.name)
-                yield path, entry
-                if entry.stat.is_dir:
-                    pending.append(path)
+_LAYER_ID = "layer ID"
+"""What a store of containers/storage calls the place of a layer."""
 
 
 def find_example(store: Store, word: str, seconds: float) -> Example | None:
@@ -112,26 +31,22 @@ def find_example(store: Store, word: str, seconds: float) -> Example | None:
     if find is None:
         return None
     try:
-        return find(_Search(store, seconds))
-    except (_OutOfTime, LayerfsError, OSError):
+        return find(Search(store, seconds))
+    except (OutOfTime, LayerfsError, OSError):
         return None
-
-
-def _named(image: Image) -> bool:
-    return any(name.tag for name in image.references)
 
 
 # -- what lies in layers -------------------------------------------------------------------------
 
 
-def _whiteout(search: _Search) -> Example | None:
+def _whiteout(search: Search) -> Example | None:
     for image, number, layer, source in search.layers():
         for path, entry in search.entries(source):
             if not entry.whiteout:
                 continue
             below = _layer_below(search.sources(search.store.chain(image, number)), path)
             if below is not None:
-                place = _in_layer(search.store, layer, path)
+                place = _in_layer(search.store, layer, source.lies_at(path))
                 facts = (("the whiteout", place), ("the file", f"still in layer {below}"))
                 return Example(image.name, facts, b"/" + path, number)
     return None
@@ -149,7 +64,7 @@ def _has_file(layer: LayerSource, path: bytes) -> bool:
 
 
 def _marked(
-    search: _Search, fits: Callable[[LayerSource, bytes, Entry], str | None], *, base: bool = False
+    search: Search, fits: Callable[[LayerSource, bytes, Entry], str | None], *, base: bool = False
 ) -> Example | None:
     """The first entry of a layer, mostly above the base, of which `fits` tells something."""
     for image, number, layer, source in search.layers():
@@ -163,14 +78,14 @@ def _marked(
     return None
 
 
-def _opaque(search: _Search) -> Example | None:
+def _opaque(search: Search) -> Example | None:
     return _marked(
         search,
         lambda layer, path, entry: "opaque" if entry.stat.is_dir and layer.marks(path).opaque else None,
     )
 
 
-def _redirect(search: _Search) -> Example | None:
+def _redirect(search: Search) -> Example | None:
     def fits(layer: LayerSource, path: bytes, entry: Entry) -> str | None:
         target = layer.marks(path).redirect if entry.stat.is_dir else None
         return None if target is None else f"redirect to {_text(target)}"
@@ -178,7 +93,7 @@ def _redirect(search: _Search) -> Example | None:
     return _marked(search, fits)
 
 
-def _metacopy(search: _Search) -> Example | None:
+def _metacopy(search: Search) -> Example | None:
     """A file whose data are found."""
     for image, number, layer, source in search.layers():
         for path, entry in search.entries(source) if number > 1 else ():
@@ -198,7 +113,7 @@ def _metacopy(search: _Search) -> Example | None:
     return None
 
 
-def _hard_links(search: _Search) -> Example | None:
+def _hard_links(search: Search) -> Example | None:
     def fits(_layer: LayerSource, _path: bytes, entry: Entry) -> str | None:
         names = entry.stat.nlink
         is_linked = entry.stat.is_file and names > 1 and not entry.whiteout
@@ -207,7 +122,7 @@ def _hard_links(search: _Search) -> Example | None:
     return _marked(search, fits, base=True)
 
 
-def _copy_up(search: _Search) -> Example | None:
+def _copy_up(search: Search) -> Example | None:
     """A file of a container's own layer that its image has too."""
     store = search.store
     for container in store.containers():
@@ -243,13 +158,13 @@ def _text(raw: bytes) -> str:
 # -- identities ----------------------------------------------------------------------------------
 
 
-def _deepest(search: _Search) -> Image | None:
+def _deepest(search: Search) -> Image | None:
     """The first image with more than one layer; else the first with any."""
     images = [image for image in search.images() if image.chain]
     return next((image for image in images if len(image.chain) > 1), images[0] if images else None)
 
 
-def _chain(search: _Search) -> Example | None:
+def _chain(search: Search) -> Example | None:
     image = _deepest(search)
     if image is None or len(image.chain) < 2:
         return None
@@ -261,17 +176,19 @@ def _chain(search: _Search) -> Example | None:
     return Example(image.name, facts, layer=2)
 
 
-def _diff(search: _Search) -> Example | None:
+def _diff(search: Search) -> Example | None:
     image = _deepest(search)
     number = len(image.chain) if image else 0
     facts = ((f"diff ID of layer {number}", str(image.config.diff_ids[-1])),) if image else ()
     return Example(image.name, facts, layer=number) if image else None
 
 
-def _cache(search: _Search) -> Example | None:
+def _cache(search: Search) -> Example | None:
     image = _deepest(search)
     layer = search.store.record(image.chain[-1]) if image else None
     if image is None or layer is None or layer.cache_id is None or not search.store.has_every_layer_unpacked:
+        return None
+    if search.store.place_word == _LAYER_ID:
         return None
     number = len(image.chain)
     facts = (
@@ -282,7 +199,34 @@ def _cache(search: _Search) -> Example | None:
     return Example(image.name, facts, layer=number)
 
 
-def _snapshot(search: _Search) -> Example | None:
+def _layer_id(search: Search) -> Example | None:
+    image = _deepest(search)
+    if image is None or len(image.chain) < 2 or search.store.place_word != _LAYER_ID:
+        return None
+    first, second = search.store.chain(image, 2)
+    facts = (
+        ("layer ID of layer 1", str(first.cache_id)),
+        ("diff ID of layer 2", str(second.diff_id)),
+        ("layer ID of layer 2", str(second.cache_id)),
+    )
+    return Example(image.name, facts, layer=2)
+
+
+def _object(search: Search) -> Example | None:
+    for image, number, layer, source in search.layers():
+        if not is_tar(source):
+            continue
+        for path, entry in search.entries(source):
+            if entry.stat.is_file and (place := source.lies_at(path)) != path:
+                facts = (
+                    ("the file", _text(b"/" + path)),
+                    ("its object", _in_layer(search.store, layer, place)),
+                )
+                return Example(image.name, facts, b"/" + path, number)
+    return None
+
+
+def _snapshot(search: Search) -> Example | None:
     image = _deepest(search)
     layer = search.store.record(image.chain[-1]) if image else None
     if image is None or layer is None or layer.cache_id is None or search.store.has_every_layer_unpacked:
@@ -296,7 +240,7 @@ def _snapshot(search: _Search) -> Example | None:
     return Example(image.name, facts, layer=len(image.chain))
 
 
-def _image(search: _Search) -> Example | None:
+def _image(search: Search) -> Example | None:
     image = next(search.images(), None)
     if image is None:
         return None
@@ -306,7 +250,7 @@ def _image(search: _Search) -> Example | None:
     return Example(image.name, facts)
 
 
-def _target(search: _Search) -> Example | None:
+def _target(search: Search) -> Example | None:
     image = next((image for image in search.images() if image.target_digest), None)
     if image is None:
         return None
@@ -318,7 +262,7 @@ def _target(search: _Search) -> Example | None:
     return Example(image.name, facts)
 
 
-def _distribution(search: _Search) -> Example | None:
+def _distribution(search: Search) -> Example | None:
     for image, number, layer, _ in search.layers():
         digest = layer.blob_digest
         noted = search.store.blobs(layer.diff_id)
@@ -332,7 +276,7 @@ def _distribution(search: _Search) -> Example | None:
 # -- images among each other ---------------------------------------------------------------------
 
 
-def _shared(search: _Search) -> Example | None:
+def _shared(search: Search) -> Example | None:
     users = Counter(chain for image in search.images() for chain in set(image.chain))
     for image in search.images():
         shared = [chain for chain in image.chain if users[chain] > 1]
@@ -348,7 +292,7 @@ def _shared(search: _Search) -> Example | None:
     return None
 
 
-def _missing(search: _Search) -> Example | None:
+def _missing(search: Search) -> Example | None:
     from layerfs.analysis.store.history import history  # noqa: PLC0415 - this word alone needs it
 
     for image in search.images():
@@ -360,7 +304,7 @@ def _missing(search: _Search) -> Example | None:
     return None
 
 
-def _nameless(search: _Search, *, parent: bool) -> Example | None:
+def _nameless(search: Search, *, parent: bool) -> Example | None:
     """An image without a name that is, or is not, the parent of another."""
     images = list(search.images())
     parents: Mapping[str, str] = {str(image.parent): image.name for image in images if image.parent}
@@ -371,7 +315,7 @@ def _nameless(search: _Search, *, parent: bool) -> Example | None:
     return None
 
 
-_FINDERS: Mapping[str, Callable[[_Search], Example | None]] = {
+_FINDERS: Mapping[str, Callable[[Search], Example | None]] = {
     "whiteout": _whiteout,
     "opaque": _opaque,
     "redirect": _redirect,
@@ -381,6 +325,8 @@ _FINDERS: Mapping[str, Callable[[_Search], Example | None]] = {
     "diff-id": _diff,
     "chain-id": _chain,
     "cache-id": _cache,
+    "layer-id": _layer_id,
+    "composefs": _object,
     "snapshot": _snapshot,
     "image-id": _image,
     "manifest": _target,

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
+from layerfs.errors import CorruptStore
 from layerfs.hostdir import HostDir
 from layerfs.tree.archived import ArchivedLayer
 from layerfs.tree.overlay import OverlayLayer, RawLayer
 from layerfs.tree.tarlayer import TarLayer
 
 if TYPE_CHECKING:
+    import os
+
     from layerfs.tree.node import Part
     from layerfs.tree.source import LayerSource
     from layerfs.tree.tarlayer import TarPlace
 
-__all__ = ["OnDisk", "disk_path", "is_from_archive", "is_tar", "marked_by", "tar_place"]
+__all__ = [
+    "OnDisk",
+    "disk_path",
+    "disk_stat",
+    "is_from_archive",
+    "is_tar",
+    "listed_in",
+    "marker",
+    "opaque_by",
+    "tar_place",
+]
 
+_PLAIN = re.compile(rb"[A-Za-z0-9._/=@+-]+")
 _SHORT = 12
 _LONG = 20
 """Characters of a name from which on it is worth a pattern."""
@@ -46,23 +61,62 @@ def disk_path(layer: LayerSource, part: Part, *, short: bool) -> OnDisk | None:
         part: the place in it.
         short: whether a long name of the layer's directory may be written as a pattern.
     """
-    raw = layer.stored if isinstance(layer, OverlayLayer) else None
-    if not isinstance(raw, RawLayer):
-        return None
-    try:
-        raw.directory.lstat(part.path)
-    except OSError:
+    path = layer.lies_at(part.path)
+    if disk_stat(layer, part) is None and not _is_object(layer, path, part):
         return None  # known from its archive alone
-    above, _, name = raw.directory.display.rpartition("/")
+    return _shown(layer.label, path, short=short)
+
+
+def _shown(directory: str, path: bytes, *, short: bool) -> OnDisk:
+    above, _, name = directory.rpartition("/")
     end = b""
     if len(name) < _LONG:  # `diff` in the directory whose name is long
         end, (above, _, name) = b"/" + name.encode(), above.rpartition("/")
-    end = end + b"/" + part.path if part.path else end
+    end = end + b"/" + path if path else end
     head = above.encode("utf-8", "surrogateescape") + b"/" if above else b""
     pattern = _pattern(above, name) if short and len(name) >= _LONG else None
     if pattern is None:
         return OnDisk(head + name.encode("utf-8", "surrogateescape") + end)
     return OnDisk(head + name[:_SHORT].encode(), pattern, end)
+
+
+def disk_stat(layer: LayerSource, part: Part) -> os.stat_result | None:
+    """What lstat(2) says of what lies there on the disk, whatever is shown; None where that is nothing."""
+    raw = _raw(layer)
+    try:
+        return raw.directory.lstat(layer.lies_at(part.path)) if raw else None
+    except OSError:
+        return None
+
+
+def marker(layer: LayerSource, part: Part, *, opaque: bool = False) -> bytes | None:
+    """The file in the layer that is the mark of an entry, where marks are files."""
+    raw = _raw(layer)
+    return raw.marker(part.path, opaque=opaque) if raw else None
+
+
+def listed_in(layer: LayerSource, path: bytes) -> tuple[str, str] | None:
+    """A file that lists what is in the layer, and the text in it, once, that is the name of this entry."""
+    raw = layer.stored if isinstance(layer, OverlayLayer) else None
+    table = getattr(raw.tree, "table", None) if isinstance(raw, TarLayer) else None
+    if table is None or not _PLAIN.fullmatch(path):
+        return None
+    try:
+        name, content = table()
+    except CorruptStore:
+        return None
+    texts = [f'"name":"{before}{path.decode()}"' for before in ("", "./", "/")]
+    return next(((name, text) for text in texts if content.count(text.encode()) == 1), None)
+
+
+def _raw(layer: LayerSource) -> RawLayer | None:
+    raw = layer.stored if isinstance(layer, OverlayLayer) else None
+    return raw if isinstance(raw, RawLayer) else None
+
+
+def _is_object(layer: LayerSource, path: bytes, part: Part) -> bool:
+    """Whether the content lies as an object in a pool, and not in a tar."""
+    return is_tar(layer) and path != part.path and tar_place(layer) is None
 
 
 def _pattern(directory: str, name: str) -> str | None:
@@ -96,9 +150,10 @@ def tar_place(layer: LayerSource) -> TarPlace | None:
     return raw.place() if isinstance(raw, TarLayer) else None
 
 
-def marked_by(layer: LayerSource, mark: str) -> str | None:
-    """The name of the attribute that is a mark (`opaque`, `redirect`, `metacopy`) in the layer's dialect."""
+def opaque_by(layer: LayerSource, part: Part) -> str | None:
+    """The name of the attribute that makes a directory opaque; None where none does."""
     if not isinstance(layer, OverlayLayer):
         return None
-    name: bytes = getattr(layer.dialect, mark)
+    raw = _raw(layer)
+    name: bytes = (raw.opaque_attribute(part.path) if raw else None) or layer.dialect.opaque
     return name.decode()

@@ -197,7 +197,7 @@ def _homes(top: HostDir) -> Iterator[tuple[str, str]]:
         passwd = top.read(PASSWD, PASSWD_LIMIT)
     except OSError:
         return
-    yield from homes(passwd)
+    yield from ((person.name, person.home) for person in homes(passwd))
 
 
 def _is_dockers(directory: HostDir, docker: HostDir) -> bool:

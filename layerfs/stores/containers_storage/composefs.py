@@ -27,7 +27,7 @@ from layerfs.tree.originals import MOST, Originals
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from layerfs.formats.chunkedtoc import TocEntry
     from layerfs.formats.tarheader import Header
@@ -52,17 +52,26 @@ class TocTree:
     Attributes:
         originals: the entries.
         faults: what no engine would have unpacked so, and what was made of it: a sentence each.
+        table: see there.
         has_whiteouts: whether the engine shows another tree, as it takes whiteouts for files.
     """
 
-    def __init__(self, pool: HostDir, entries: Iterable[TocEntry], most: int = MOST) -> None:
+    def __init__(
+        self,
+        pool: HostDir,
+        entries: Iterable[TocEntry],
+        most: int = MOST,
+        table: Callable[[], tuple[str, bytes]] | None = None,
+    ) -> None:
         """Unpack `entries` in memory; raises `FormatError`.
 
         Args:
             pool: the layer's `diff/`, which holds the objects.
             entries: in order.
             most: how many there may be.
+            table: gives the path of the table of contents, and what is in it; raises `CorruptStore`.
         """
+        self.table = table
         self.originals = Originals((), TRUSTED.opaque, most)
         self.has_whiteouts = False
         self._pool = pool

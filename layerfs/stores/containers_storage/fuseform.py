@@ -78,6 +78,18 @@ class FuseLayer(OverriddenLayer):
         marker = join(folder, WHITEOUT + name)
         return marker if name and super().entry(marker) else path
 
+    def marker(self, path: bytes, *, opaque: bool = False) -> bytes | None:
+        """The `.wh.` file of a whiteout, or of an opaque directory without an attribute."""
+        if opaque:
+            return None if self.opaque_attribute(path) else join(path, OPAQUE_MARKER)
+        found = self.lies_at(path)
+        return None if found == path else found
+
+    def opaque_attribute(self, path: bytes) -> bytes | None:
+        """The first of the three attributes that a directory has."""
+        found = super().xattr_names(path)
+        return next((name for name in _OPAQUE_NAMES if name in found), None)
+
     def xattr_names(self, path: bytes) -> list[bytes]:
         """Every attribute that is no mark, and overlayfs's own on an opaque directory."""
         try:

@@ -147,7 +147,7 @@ class Images:
         try:
             config = parse_image_config(content)
         except FormatError as error:
-            name = part.directory.name_of(part.document_path(record.id, self._config_key(image_id)))
+            name = part.directory.name_of(part.document_path(record.id, self.config_key(image_id)))
             raise MalformedFile(name, error.problem, expected=error.expected, found=error.found) from error
         references, others = self.names(image_id)
         return StorageImage(
@@ -165,10 +165,10 @@ class Images:
     def config_bytes(self, image_id: ImageID) -> bytes:
         """The config, byte for byte; raises `CorruptStore`, also where it was altered."""
         record, part = self.noted(image_id)
-        key = self._config_key(image_id)
+        key = self.config_key(image_id)
         return part.document(record.id, key, record.big_data.get(key))
 
-    def _config_key(self, image_id: ImageID) -> str:
+    def config_key(self, image_id: ImageID) -> str:
         """The key of the config: the image's ID, or else what its manifest names."""
         record, _ = self.noted(image_id)
         own = f"sha256:{record.id}"

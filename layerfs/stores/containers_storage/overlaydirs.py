@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 
 from layerfs.errors import BrokenChain, CorruptStore, MalformedFile, MissingFile
 from layerfs.formats.layerfiles import parse_link, parse_lower
-from layerfs.ids import CacheID, InvalidID
+from layerfs.ids import CacheID, InvalidID, LinkID
 from layerfs.stores.files import JSON_LIMIT, parse_optional, read_optional
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from layerfs.ids import LinkID
     from layerfs.stores.containers_storage.parts import Part, Stored
 
 __all__ = ["OverlayDirs", "layer_of_link"]
@@ -58,6 +57,13 @@ class OverlayDirs:
     @functools.cached_property
     def _own_links(self) -> Mapping[CacheID, str]:
         return {layer: link for link, layer in self.by_link.items()}
+
+    def link_to(self, layer: CacheID) -> LinkID | None:
+        """A short name that leads to a layer, whatever its own file says; None where none does."""
+        try:
+            return LinkID(self._own_links[layer])
+        except (KeyError, InvalidID):
+            return None
 
     def problems(self, stack: Sequence[Stored]) -> Iterator[CorruptStore]:
         """What of a stack, uppermost first, does not agree with layers.json."""

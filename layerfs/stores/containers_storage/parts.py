@@ -7,6 +7,7 @@ Sources: containers/storage `store.go`, `images.go`, `layers.go`.
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 from contextlib import suppress
@@ -241,6 +242,14 @@ class Part:
                         with suppress(OSError):
                             found[name] = links.readlink(name)
         return found
+
+    def short_link(self, name: str) -> bytes:
+        """Where one of them leads; raises `OSError`."""
+        directory = self._layers_dirs.mount
+        if directory is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+        with directory.subdir("l") as links:
+            return links.readlink(name)
 
     def files_path(self, layer: CacheID) -> str:
         """The path of a layer's files, below the root."""

@@ -21,6 +21,8 @@ from layerfs.formats.errors import FormatError
 from layerfs.formats.idmap import SAME, nested, parse_owners
 from layerfs.formats.whiteouts import TRUSTED
 from layerfs.stores.containers_storage.forms import Form, archived_layer, stored_layer
+from layerfs.stores.containers_storage.recordfiles import full_name
+from layerfs.stores.containers_storage.subids import noted_owners
 from layerfs.stores.metadata import Metadata
 from layerfs.stores.shifted import RootOwner, find_owners, spread
 from layerfs.tree.overlay import OverlayLayer
@@ -28,7 +30,7 @@ from layerfs.tree.overlay import OverlayLayer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from layerfs.formats.idmap import Owners
+    from layerfs.formats.idmap import IDMap, Owners
     from layerfs.formats.whiteouts import Dialect
     from layerfs.ids import CacheID
     from layerfs.stores.containers_storage.composefs import TocTree
@@ -122,6 +124,9 @@ class Sources:
             self._say_lost(part.directory.display, owner[0])
             return SAME
         if not found.are_same:
+            noted = noted_owners(full_name(part.directory), *owner)
+            if noted and _agree(found.users, noted.users) and _agree(found.groups, noted.groups):
+                found = noted
             self._say_inside(part.directory.display, owner[0])
         return found
 
@@ -160,7 +165,8 @@ class Sources:
         part, layer = stored.part, stored.record.id
         name = part.directory.name_of(part.toc_path(layer))
         try:
-            found = TocTree(part.files(layer), parse_toc(part.toc(layer)), MOST - self._weight)
+            entries = parse_toc(part.toc(layer))
+            found = TocTree(part.files(layer), entries, MOST - self._weight, lambda: (name, part.toc(layer)))
         except FormatError as error:
             place = error.place(name)
             raise MalformedFile(place, error.problem, expected=error.expected, found=error.found) from error
@@ -226,6 +232,11 @@ class Sources:
             name,
             user,
         )
+
+
+def _agree(found: IDMap, noted: IDMap) -> bool:
+    """Whether archives tell no other map than the system does: it may have been changed since."""
+    return found.outside(1) in (None, noted.outside(1))
 
 
 def _key(layer: CacheID) -> int:

@@ -43,7 +43,9 @@ if TYPE_CHECKING:
     from layerfs.formats.idmap import Owners
     from layerfs.formats.whiteouts import Dialect
     from layerfs.ids import ChainID
+    from layerfs.layernames import ID
     from layerfs.model import Named
+    from layerfs.steps import Walk
     from layerfs.stores.containers_storage.layers import StorageLayer
     from layerfs.stores.containers_storage.parts import Stored
     from layerfs.stores.containers_storage.wholetrees import WholeTrees
@@ -263,6 +265,14 @@ class GraphRoot(StoredContainers):
         from layerfs.stores.salvage import Salvage  # noqa: PLC0415 - large
 
         return Salvage(self)
+
+    # -- explanations --------------------------------------------------------------------------
+
+    def explained(self, name: str, found: ID, up_to: int | None, *, every: bool) -> Walk:
+        """The walk from a name to directories; see `Explaining`."""
+        from layerfs.stores.containers_storage.explaining import explained  # noqa: PLC0415 - few ask
+
+        return explained(self, name, found, up_to, every=every)
 
     # -- trees ---------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from layerfs.formats.descriptors import Manifest
-    from layerfs.formats.graphroot import LayerRecordText
+    from layerfs.formats.graphroot import ImageRecord, LayerRecordText
     from layerfs.formats.imageconfig import ImageConfig
     from layerfs.ids import BlobDigest, CacheID, ContainerID, DiffID
     from layerfs.model import Layer
@@ -151,6 +151,14 @@ class StoredImages(Store):
     def manifest_bytes(self, image: Image) -> bytes:
         """The same, byte for byte."""
         return self._images.manifest_bytes(image.id)
+
+    def record_of_image(self, image_id: ImageID) -> tuple[ImageRecord, Part]:
+        """What images.json has of an image, and the root in which; raises `MissingFile`."""
+        return self._images.noted(image_id)
+
+    def config_key(self, image_id: ImageID) -> str:
+        """The key of the document that is an image's config."""
+        return self._images.config_key(image_id)
 
     @functools.cached_property
     def names(self) -> StorageNames:
