@@ -52,6 +52,10 @@ def test_several_stores_have_no_finding(tmp_path: Path) -> None:
         assert (done.code, done.json) == (0, []), words
     codes = {row["code"] for row in doctor(top / "graphroot-additional")}
     assert {"layer-missing", "parent-missing"} <= codes
+    for name, code in ("graphroot", "tar-split-orphaned"), ("imagestore", "tar-split-missing"):
+        advice = {row["suggestion"] for row in doctor(top / name) if row["code"] == code}
+        assert len(advice) == 1, name
+        assert "--additional-store" in advice.pop(), "nothing is to be removed before"
 
 
 # -- damage --------------------------------------------------------------------------------------

@@ -27,6 +27,14 @@ _NO_MOUNT = "what stands on it cannot be mounted or started; loading it again do
 _NOTHING = "none needed"
 _SPACE = "takes space for ever"
 _BY_HAND = "remove it by hand while no engine runs"
+# An image store keeps the layers, and the graph root that made them keeps the headers of their tars.
+_HEADERS_OF = (
+    "of an image store: name the graph root that uses it (`--additional-store`), where they lie; otherwise "
+)
+_LAYERS_OF = (
+    "if an image store belongs to this root, name it (`--additional-store`), as these are its layers' "
+    "headers; otherwise "
+)
 
 REMEDIES = {
     # -- files of records
@@ -111,10 +119,12 @@ REMEDIES = {
     "lower-wrong": Remedy("damaged", "", "it is mounted on other layers than its own", _AGAIN),
     "lower-layers-malformed": Remedy("damaged", "", "links that are missing cannot be made anew", _AGAIN),
     "lower-layers-wrong": Remedy("damaged", "", "links that are missing are made to other layers", _AGAIN),
-    "tar-split-missing": Remedy("missing", "", "`podman save` and push fail; containers run", _AGAIN),
+    "tar-split-missing": Remedy(
+        "missing", "", "`podman save` and push fail; containers run", _HEADERS_OF + _AGAIN
+    ),
     "tar-split-malformed": Remedy("damaged", "", "`podman save` and push fail; containers run", _AGAIN),
     "tar-split-altered": Remedy("damaged", "", "`podman save` and push fail; containers run", _AGAIN),
-    "tar-split-orphaned": Remedy("orphaned", "", _SPACE, _BY_HAND),
+    "tar-split-orphaned": Remedy("orphaned", "", _SPACE, _LAYERS_OF + _BY_HAND),
     "composefs-missing": Remedy("missing", "", _NO_MOUNT, _AGAIN),
     "toc-missing": Remedy("missing", "", "layerfs cannot show the layer; the engine has its image", _AGAIN),
     "toc-malformed": Remedy("damaged", "", "layerfs cannot show the layer; the engine has its image", _AGAIN),
