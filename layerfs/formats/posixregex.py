@@ -186,7 +186,7 @@ class _Parser:
     @property
     def _repeatable(self) -> bool:
         """Whether there is something to repeat; in basic ones `*` is itself after `^` and the like too."""
-        return bool(self._items) and not self._items[-1].asserts
+        return any(not item.asserts for item in self._items)
 
     @property
     def _ending(self) -> bool:
