@@ -51,10 +51,11 @@ class _Quantifier(NamedTuple):
 
     def then(self, other: _Quantifier) -> _Quantifier | None:
         """The same as this one repeated by another, if a simple one is."""
-        simple = ((0, None), (1, None), (0, 1))
-        if self not in simple or other not in simple:
+        if self not in _SIMPLE or other not in _SIMPLE:
             return None
-        return self if self == other else _Quantifier(0, None) if 0 in (self.least, other.least) else self
+        if self == other:
+            return self
+        return _Quantifier(0 if 0 in (self.least, other.least) else 1, None)
 
     def regex(self) -> bytes:
         known = {(0, None): b"*", (1, None): b"+", (0, 1): b"?", (1, 1): b""}
@@ -63,6 +64,7 @@ class _Quantifier(NamedTuple):
 
 
 _ONCE = _Quantifier(1, 1)
+_SIMPLE = (_Quantifier(0, None), _Quantifier(1, None), _Quantifier(0, 1))
 
 
 class _Item(NamedTuple):

@@ -6,11 +6,11 @@ Patterns are matched by RE2, which an extra installs. Plain words are found with
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from layerfs.errors import LayerfsError
 from layerfs.formats.errors import FormatError
 from layerfs.formats.posixregex import is_plain, quoted, translated
+from layerfs.formats.utf8classes import WORD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ class BadPattern(ValueError):
     """What is wrong with a pattern, in words."""
 
 
-class NeedsRE2(LayerfsError):
+class NeedsRE2(BadPattern):
     """The patterns need RE2, which is not installed."""
 
 
@@ -35,14 +35,14 @@ class Patterns(NamedTuple):
 
     Attributes:
         texts: the patterns, none of which has a line feed.
-        syntax: of all of them.
+        syntax: of all of them: `basic`, `extended`, or `fixed` for plain texts.
         ignore_case: whether upper and lower case are the same.
         word: whether a match has no letter, digit or underscore beside it.
         line: whether a match is a whole line.
     """
 
     texts: tuple[bytes, ...]
-    syntax: Literal["basic", "extended", "fixed"] = "basic"
+    syntax: str = "basic"
     ignore_case: bool = False
     word: bool = False
     line: bool = False
@@ -100,7 +100,9 @@ def matcher_of(patterns: Patterns) -> Matcher:
         import re2  # noqa: PLC0415 - an extra, which only this needs
     except ImportError:
         if plain is None:
-            raise NeedsRE2("this pattern needs RE2, which is not installed; fixed texts (-F) do not") from None
+            raise NeedsRE2(
+                "this pattern needs RE2, which is not installed; fixed texts (-F) do not"
+            ) from None
         return _Texts(patterns)
     return _RE2(re2, patterns)
 
@@ -150,7 +152,9 @@ class _Texts:
         return found.span() if found else None
 
     def spans(self, data: bytes, begin: int, end: int) -> Iterator[tuple[int, int]]:
-        return (found.span() for found in self._found.finditer(data, begin, end) if found.end() > found.start())
+        return (
+            found.span() for found in self._found.finditer(data, begin, end) if found.end() > found.start()
+        )
 
 
 class _RE2:
@@ -209,7 +213,8 @@ class _RE2:
             # what was found begins with the character before the word, or at the beginning of the line
             places = (begin, begin + 1) if found[0] == begin else (found[0] + 1,)
             for place in places:
-                if place >= at and (last := self._word_at(data, place, end)) is not None:
+                free = place == begin or data[place - 1] not in WORD.single
+                if place >= at and free and (last := self._word_at(data, place, end)) is not None:
                     break
             else:
                 at += 1
