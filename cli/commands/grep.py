@@ -166,8 +166,8 @@ def _selection(include: Sequence[str], exclude: Sequence[str]) -> Selection:
 
     wanted, unwanted = Globs(include), Globs(exclude)
     return Selection(
-        wanted.fits_or_above if include else lambda _path: True,
-        (lambda path: not unwanted.fits_or_above(path)) if exclude else lambda _path: True,
+        wanted.fits_or_above if include else None,
+        (lambda path: not unwanted.fits_or_above(path)) if exclude else None,
     )
 
 

@@ -35,7 +35,7 @@ def layer_files(
     """
     steps = find_all(
         forest,
-        lambda found: found.stat.is_file and chosen.enters(found.path) and chosen.takes(found.path),
+        lambda found: found.stat.is_file and chosen.has(found.path),
         problem,
     )
     for found in steps:

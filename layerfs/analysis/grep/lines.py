@@ -38,7 +38,7 @@ class Wanted(NamedTuple):
         most: so many lines that fit; None for all.
         before: lines before one that fits.
         after: lines behind it.
-        binary: what of a binary content: that it fits (`binary`), its lines (`text`), nothing (`without-match`).
+        binary: what of binary contents: that one fits (`binary`), lines (`text`), nothing (`without-match`).
         lines: the lines; else only how many fit.
         spans: where in the lines the matches are.
         numbers: the numbers of lines.
@@ -75,7 +75,7 @@ class Line(NamedTuple):
 
 
 class _Window(NamedTuple):
-    """Whole lines of a content: their bytes, and where the first begins."""
+    """Whole lines of a content, and where the first begins; in binary ones NULs end lines too."""
 
     data: bytes
     offset: int
@@ -106,13 +106,28 @@ class Search:
     def lines(self, content: Content) -> Iterator[Line]:
         """The lines of a content that fit, and those near them; raises `OSError` as the content does."""
         for window in self._windows(content):
-            if self.binary and self._wanted.binary == "without-match":
+            if self._nul_ends and self._wanted.binary == "without-match":
                 return
-            told_only = self.binary and self._wanted.binary == "binary" and self._wanted.lines
+            told_only = self._nul_ends and self._wanted.binary == "binary" and self._wanted.lines
+            if self._nul_ends:
+                if self._cannot_fit(window.data):
+                    continue
+                window = window._replace(data=window.data.replace(_NUL, _LINE))  # noqa: PLW2901 - the same bytes
             yield from self._binary(window) if told_only else self._text(window)
             if self._done or (told_only and self.count):
                 return
             self._numbers.leave(window.data, wanted=self._wanted.numbers and not told_only)
+
+    @property
+    def _nul_ends(self) -> bool:
+        """Whether a NUL ends a line."""
+        return self.binary and self._wanted.binary != "text"
+
+    def _cannot_fit(self, data: bytes) -> bool:
+        """Whether no line of binary data can fit, as no pattern matches even if NULs are like other bytes."""
+        if self._matcher.anchored or self._wanted.invert or self._context:
+            return False
+        return self._matcher.first(data, 0, len(data)) is None
 
     # -- one window ----------------------------------------------------------------------------
 
@@ -201,16 +216,14 @@ class Search:
                 if held:
                     yield _Window(b"".join(rest), offset - held)
                 rest, held, offset = [], 0, data_at
-                self.binary = self.binary or self._wanted.binary != "text"
+                self.binary = True
                 continue
             block = content.pread(min(_BLOCK, size - offset), offset)
             if not block:
                 break
             offset += len(block)
-            if self._wanted.binary != "text" and (self.binary or _NUL in block):
-                self.binary = True
-                block = block.replace(_NUL, _LINE)
-            whole = len(block) if offset >= size else block.rfind(_LINE) + 1
+            self.binary = self.binary or _NUL in block
+            whole = len(block) if offset >= size else self._behind_lines(block)
             if not whole and held + len(block) < LONGEST:
                 rest.append(block)
                 held += len(block)
@@ -225,6 +238,10 @@ class Search:
             yield _Window(data, begin)
         if held:
             yield _Window(b"".join(rest), offset - held)
+
+    def _behind_lines(self, block: bytes) -> int:
+        """Where the last line of a block ends; 0 if none does."""
+        return max(block.rfind(_LINE), block.rfind(_NUL) if self._nul_ends else -1) + 1
 
 
 class _Numbers:

@@ -71,7 +71,13 @@ class Patterns(NamedTuple):
 
 
 class Matcher(Protocol):
-    """Patterns, ready to search."""
+    """Patterns, ready to search.
+
+    Attributes:
+        anchored: whether it may matter to a match where lines begin and end.
+    """
+
+    anchored: bool
 
     def first(self, data: bytes, begin: int, end: int) -> tuple[int, int] | None:
         """A stretch of one line between two places that shows that the line fits, or None.
@@ -110,6 +116,8 @@ def matcher_of(patterns: Patterns) -> Matcher:
 class _Nothing:
     """No pattern, which fits no line."""
 
+    anchored = False
+
     def first(self, data: bytes, begin: int, end: int) -> tuple[int, int] | None:
         del data, begin, end
         return None
@@ -121,6 +129,8 @@ class _Nothing:
 
 class _Literal:
     """One text."""
+
+    anchored = False
 
     def __init__(self, text: bytes) -> None:
         self._text = text
@@ -139,6 +149,7 @@ class _Texts:
     """Some texts, by Python's own expressions, which take linear time for alternatives of texts."""
 
     def __init__(self, patterns: Patterns) -> None:
+        self.anchored = patterns.line
         longest = sorted(zip(map(len, patterns.texts), patterns.regexes(), strict=True), reverse=True)
         either = b"(?:" + b"|".join(regex for _, regex in longest) + b")"
         if patterns.line:
@@ -162,6 +173,8 @@ class _RE2:
 
     def __init__(self, re2: Any, patterns: Patterns) -> None:
         self._re2 = re2
+        marks = [] if patterns.only_text is not None else [b"^", b"$", rb"\`", rb"\'"]
+        self.anchored = patterns.line or any(mark in text for text in patterns.texts for mark in marks)
         self._word = patterns.word and not patterns.line
         either = b"(?:" + b"|".join(patterns.regexes()) + b")"
         self._either = b"^" + either + b"$" if patterns.line else either

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from layerfs.analysis.store.seen import LayerHit
     from layerfs.analysis.tree.versions import Hidden
     from layerfs.tree.content import Content
-    from layerfs.tree.node import FileStat
+    from layerfs.tree.node import FileStat, Node
     from layerfs.tree.union import UnionTree
 
 __all__ = ["Selection", "Text", "every_version", "inode_of", "shown_files"]
@@ -52,12 +52,20 @@ class Selection(NamedTuple):
     """Which files are searched, by their paths.
 
     Attributes:
-        takes: whether a file is.
-        enters: whether what is below a directory is.
+        takes: whether a file is; None for all.
+        enters: whether what is below a directory is; None for all.
     """
 
-    takes: Callable[[bytes], bool]
-    enters: Callable[[bytes], bool]
+    takes: Callable[[bytes], bool] | None = None
+    enters: Callable[[bytes], bool] | None = None
+
+    def keeps(self, node: Node) -> bool:
+        """Whether an entry, and what is below it, is looked at."""
+        return self.enters is None or self.enters(node.path)
+
+    def has(self, path: bytes) -> bool:
+        """Whether a file is searched."""
+        return (self.takes is None or self.takes(path)) and (self.enters is None or self.enters(path))
 
 
 def shown_files(
@@ -77,12 +85,12 @@ def shown_files(
         except TreeError as error:
             problem(error)
             continue
-        for visit in walk(tree, top, keep=lambda node: chosen.enters(node.path)):
+        for visit in walk(tree, top, keep=chosen.keeps):
             node = visit.node
             if visit.problem:
                 problem(visit.problem)
-            if node.stat.is_file and chosen.takes(node.path):
-                path = _renamed(node.path, top.path, typed)
+            if node.stat.is_file and chosen.has(found := node.path):
+                path = _renamed(found, top.path, typed)
                 yield Text(
                     path, functools.partial(tree.open, node), node.part.layer, inode=inode_of(node.stat)
                 )
@@ -106,7 +114,7 @@ def every_version(
         known = False
         for found in versions(tree.layers, below=typed, problem=problem):
             known = True
-            if found.stat.is_file and chosen.enters(found.path) and chosen.takes(found.path):
+            if found.stat.is_file and chosen.has(found.path):
                 node = node_of(tree, found)
                 layer = len(tree.layers) - found.layer
                 inode = inode_of(found.stat)
