@@ -75,6 +75,7 @@ ONLY_IMPORTER = {
     "tabulate": "layerfs_cli.emit",
     "click": "layerfs_cli",
     "fastcrc": "layerfs.formats.checksum",
+    "re2": "layerfs.analysis.grep.matcher",
     "textual": "layerfs_cli.explore",
     "rich": "layerfs_cli.explore",
 }

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from ..colors import color_option, colored
 from ..emit import emit
-from ..globs import Globs
 from ..grepoptions import Given, grep_options, matcher_for, patterns_of
 from ..main import FINDINGS
 from ..messages import say
@@ -21,45 +20,20 @@ from ..places import Words, complete_words, open_place
 from ..progress import clear_bar, progress
 from ..rows.entries import Complaints, escaped
 from ..rows.matches import Printer, Row, Shown, Source, match_table
+from ..rows.searched import Texts, Where, selection_of, texts_in_root, texts_in_tree
 from ..stores import open_root
 from ..subjects import KINDS, layer_options, open_subject, tree_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from click.shell_completion import CompletionItem
 
     from layerfs.analysis.grep.lines import Wanted
     from layerfs.analysis.grep.matcher import Matcher
     from layerfs.analysis.grep.searching import Found
-    from layerfs.analysis.grep.texts import Selection, Text
-    from layerfs.analysis.store.forest import Owner
-    from layerfs.store import Store
-    from layerfs.subject import Subject
 
 __all__ = ["command"]
-
-
-class Texts(NamedTuple):
-    """What is searched.
-
-    Attributes:
-        store: where it is from.
-        found: the texts, or in a whole store those of one layer after the other.
-        steps: how many there are, if that is known before.
-        source: what a text is from; called for those of which something is shown.
-        whole: whether they are of a whole store.
-        label: of the progress bar.
-        alone: whether it is one file that was named.
-    """
-
-    store: Store
-    found: Iterable[Any]
-    steps: int | None
-    source: Callable[[Text], Source]
-    whole: bool
-    label: str
-    alone: bool = False
 
 
 def _complete(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
@@ -107,7 +81,7 @@ def command(
     kind: str | None,
     **options: Any,
 ) -> int:
-    r"""Show the lines of files that match a pattern: in one tree, or in all layers of the root.
+    """Show the lines of files that match a pattern: in one tree, or in all layers of the root.
 
     NAME is an image, a container or a layer. Files are searched at and below each PATH, as by grep -r in its
     mount. Patterns and options are those of grep(1). Matching takes linear time, so there are no back
@@ -132,145 +106,39 @@ def command(
     given = Given(**options)
     patterns, rest = patterns_of(given, words, str(choice(ctx, "syntax", "")))
     matcher = matcher_for(patterns)
-    every, metadata = every or everything, metadata or everything
-    if every and deleted:
+    if (every or everything) and deleted:
         raise click.UsageError("--deleted and --all-versions exclude each other")
-    selection = _selection(include, exclude)
+    versions = "hidden" if deleted else "all" if every or everything else "shown"
     output = _Output(given, form if ctx.get_parameter_source("form") != ParameterSource.DEFAULT else None)
     complaints = Complaints()
-    if everywhere:
-        if rest:
-            raise click.UsageError(f"Got unexpected extra argument ({rest[0]}); --all takes a PATTERN only")
-        if (up_to, layer, kind) != (None, None, None):
-            raise click.UsageError("--up-to, --layer and --kind need a NAME instead of --all")
-        texts = _in_root(open_root(ctx), selection, complaints, deleted=deleted, metadata=metadata)
+    where = Where(versions, metadata or everything, selection_of(include, exclude))
+    if not everywhere:
+        texts = _in_one(ctx, rest, where, complaints, kind=kind, up_to=up_to, layer=layer)
+    elif rest:
+        raise click.UsageError(f"Got unexpected extra argument ({rest[0]}); --all takes a PATTERN only")
+    elif (up_to, layer, kind) != (None, None, None):
+        raise click.UsageError("--up-to, --layer and --kind need a NAME instead of --all")
     else:
-        at = open_place(ctx, Words(tuple(rest), "[PATH]..."))
-        subject = open_subject(at.store, at.name, kind=kind, up_to=up_to, layer=layer)
-        complaints.ask(subject.tree, *map(tree_path, at.paths or ("/",)), follow=True)
-        versions = "hidden" if deleted else "all" if every else "shown"
-        texts = _in_tree(subject, at.paths, selection, complaints, versions=versions, metadata=metadata)
+        texts = texts_in_root(open_root(ctx), where, complaints)
     fitted = output.show(texts, matcher, complaints)
     if fitted and given.quiet:
         return 0
     return complaints.code or (0 if fitted else FINDINGS)
 
 
+def _in_one(
+    context: click.Context, words: Sequence[str], where: Where, complaints: Complaints, **chosen: Any
+) -> Texts:
+    """What is searched of the tree that words name; `chosen` are options of `open_subject`."""
+    at = open_place(context, Words(tuple(words), "[PATH]..."))
+    subject = open_subject(at.store, at.name, **chosen)
+    complaints.ask(subject.tree, *map(tree_path, at.paths or ("/",)), follow=True)
+    return texts_in_tree(subject, at.paths, where, complaints)
+
+
 command.params.append(
     click.Option(["-r", "-R", "--recursive"], is_flag=True, hidden=True, help="Always so; for habit.")
 )
-
-
-def _selection(include: Sequence[str], exclude: Sequence[str]) -> Selection:
-    from layerfs.analysis.grep.texts import Selection
-
-    wanted, unwanted = Globs(include), Globs(exclude)
-    return Selection(
-        wanted.fits_or_above if include else None,
-        (lambda path: not unwanted.fits_or_above(path)) if exclude else None,
-    )
-
-
-# -- what is searched ----------------------------------------------------------------------------
-
-
-def _in_tree(
-    subject: Subject,
-    paths: Sequence[str],
-    selection: Selection,
-    complaints: Complaints,
-    *,
-    versions: str,
-    metadata: bool,
-) -> Texts:
-    """The files of one tree."""
-    from itertools import chain
-
-    from layerfs.analysis.grep.records import record_texts
-    from layerfs.analysis.grep.texts import every_version, shown_files
-
-    tops = [b"/" + tree_path(path).lstrip(b"/") for path in paths] or [b"/"]
-    if versions == "shown":
-        texts = shown_files(subject.tree, tops, selection, complaints.add)
-    else:
-        texts = every_version(subject.tree, tops, selection, complaints.add)
-        if versions == "hidden":
-            texts = (text for text in texts if text.hidden)
-    owners = list(_owners(subject)) if metadata else []
-    records = (text for owner in owners for text in record_texts(owner))
-
-    def source(text: Text) -> Source:
-        if text.owner:
-            return Source(text, record=True, name=text.owner.name, owner=text.owner)
-        layer = subject.layers[text.layer] if subject.layers and text.layer is not None else None
-        return Source(text, layer=layer)
-
-    alone = len(tops) == 1 and not metadata and versions == "shown" and _is_file(subject, tops[0])
-    return Texts(subject.store, chain(texts, records), None, source, False, "Searching files", alone)
-
-
-def _is_file(subject: Subject, path: bytes) -> bool:
-    from layerfs.errors import TreeError
-
-    try:
-        return not subject.tree.resolve(path).is_dir
-    except TreeError:
-        return False
-
-
-def _owners(subject: Subject) -> Iterator[Owner]:
-    """The image or container of a tree, and the image of a container."""
-    from layerfs.analysis.store.stack import made_from
-    from layerfs.model import Container, Image
-
-    if isinstance(subject.of, (Container, Image)):
-        yield subject.of
-    if isinstance(subject.of, Container) and (image := made_from(subject.store, subject.of)):
-        yield image
-
-
-def _in_root(
-    store: Store, selection: Selection, complaints: Complaints, *, deleted: bool, metadata: bool
-) -> Texts:
-    """The files of every layer, and perhaps the records of everything."""
-    from itertools import chain
-
-    from layerfs.analysis.grep.everywhere import layer_files
-    from layerfs.analysis.grep.records import record_texts
-    from layerfs.analysis.store.forest import Forest
-
-    forest = Forest(store)
-    layers: Iterator[Iterator[Text]] = layer_files(forest, selection, complaints.add)
-    if deleted:
-        layers = ((text for text in layer if text.hit and text.hit.is_deleted) for layer in layers)
-    steps = len(forest)
-    if metadata:
-        owners: list[Owner] = [*store.images(), *store.containers()]
-        steps += len(owners)
-        layers = chain((record_texts(owner) for owner in owners), layers)
-    return Texts(store, layers, steps, _source_in_root, True, "Searching layers")
-
-
-def _source_in_root(text: Text) -> Source:
-    """Where a text of a whole store is from, named so that other commands find it."""
-    if text.owner:
-        return Source(text, record=True, name=text.owner.name, owner=text.owner)
-    assert text.hit is not None  # noqa: S101 - else it is a record
-    sights, stage = text.hit.sights(), text.hit.stage
-    return Source(text, name=_name(sights.seen, sights.missed, stage), sights=sights)
-
-
-def _name(seen: Sequence[Any], missed: Sequence[Any], stage: Any) -> str:
-    """A NAME whose tree shows a file of a layer: of an image or container, as of that layer, or the layer."""
-    from layerfs.model import Image
-
-    images = [sight.owner for sight in seen if isinstance(sight.owner, Image)]
-    if seen:
-        return str((images or [sight.owner for sight in seen])[0].name)
-    images = [sight.owner for sight in missed if isinstance(sight.owner, Image)]
-    if images and stage.number is not None and stage.chain_id is not None:
-        return f"{images[0].name}@{stage.number}"
-    return str(stage.cache_id or stage.chain_id or "")
 
 
 # -- what is shown -------------------------------------------------------------------------------

@@ -14,9 +14,17 @@ Sources: POSIX.1-2017 XBD 9; GNU grep 3.8 manual, ch. 3; gnulib `lib/dfa.c` (`le
 from __future__ import annotations
 
 import string
-from typing import NamedTuple
 
 from layerfs.formats.errors import FormatError
+from layerfs.formats.regexitems import (
+    ONCE,
+    WORD_BEGINS,
+    WORD_ENDS,
+    Item,
+    Quantifier,
+    joined,
+    surely_word,
+)
 from layerfs.formats.utf8classes import ANY, WORD, Chars, Range, complement, merged
 
 __all__ = ["is_plain", "quoted", "translated"]
@@ -43,56 +51,6 @@ _MOST_REPEATS = 1000  # RE2's own
 _DEEPEST = 500  # groups in groups
 
 
-class _Quantifier(NamedTuple):
-    """How often an atom comes; no most is without end."""
-
-    least: int
-    most: int | None
-
-    def then(self, other: _Quantifier) -> _Quantifier | None:
-        """The same as this one repeated by another, if a simple one is."""
-        if self not in _SIMPLE or other not in _SIMPLE:
-            return None
-        if self == other:
-            return self
-        return _Quantifier(0 if 0 in (self.least, other.least) else 1, None)
-
-    def regex(self) -> bytes:
-        known = {(0, None): b"*", (1, None): b"+", (0, 1): b"?", (1, 1): b""}
-        most = b"" if self.most is None else b"%d" % self.most
-        return known.get(self) or (b"" if self == _ONCE else b"{%d,%s}" % (self.least, most))
-
-
-_ONCE = _Quantifier(1, 1)
-_SIMPLE = (_Quantifier(0, None), _Quantifier(1, None), _Quantifier(0, 1))
-
-
-class _Item(NamedTuple):
-    """An atom with its quantifier: a set, a group, or an assertion."""
-
-    chars: Chars | None
-    text: bytes = b""
-    begins: bool = False  # a group that can begin only with a letter of a word
-    ends: bool = False
-    times: _Quantifier = _ONCE
-
-    def regex(self) -> bytes:
-        if self.chars is not None:
-            return self.chars.regex(endless=self.times.most is None) + self.times.regex()
-        return self.text + self.times.regex()
-
-    @property
-    def must(self) -> bool:
-        return self.times.least > 0
-
-    @property
-    def asserts(self) -> bool:
-        return self.chars is None and not self.text.startswith(b"(?:")
-
-
-_MARKS = _WORD_BEGINS, _WORD_ENDS = _Item(None, b"<"), _Item(None, b">")
-
-
 def is_plain(pattern: bytes, *, extended: bool) -> bool:
     """Whether a pattern means just its own bytes."""
     special = _SPECIAL if extended else _SPECIAL - set(b"+?{|()")
@@ -115,16 +73,17 @@ class _Group:
 
     def __init__(self) -> None:
         self.done: list[tuple[bytes, bool, bool]] = []
-        self.items: list[_Item] = []
+        self.items: list[Item] = []
 
     def close(self, *, outermost: bool) -> None:
         """The current alternative has ended."""
         items, self.items = self.items, []
-        begins = bool(items) and _surely_word(items[0])
-        ends = bool(items) and _surely_word(items[-1], end=True)
-        self.done.append((_joined(items, outermost=outermost), begins, ends))
+        begins = bool(items) and surely_word(items[0])
+        ends = bool(items) and surely_word(items[-1], end=True)
+        self.done.append((joined(items, outermost=outermost), begins, ends))
 
     def regex(self) -> bytes:
+        """The alternatives."""
         return b"|".join(text for text, _, _ in self.done)
 
 
@@ -137,6 +96,7 @@ class _Parser:
         self._groups = [_Group()]
 
     def whole(self) -> bytes:
+        """The expression for the whole pattern."""
         while self._at < len(self._text):
             self._step()
         if len(self._groups) > 1:
@@ -145,6 +105,7 @@ class _Parser:
         return self._groups[0].regex()
 
     def literally(self) -> bytes:
+        """The expression for a pattern that is a plain text."""
         while self._at < len(self._text):
             self._literal(self._at)
         return b"".join(item.regex() for item in self._items)
@@ -169,16 +130,16 @@ class _Parser:
         elif char == b".":
             self._add(ANY)
         elif char == b"*" and (self._extended or self._repeatable):
-            self._repeat(_Quantifier(0, None))
+            self._repeat(Quantifier(0, None))
         elif char == b"^" and (self._extended or self._starting):
-            self._items.append(_Item(None, b"^"))
+            self._items.append(Item(None, b"^"))
         elif char == b"$" and (self._extended or self._ending):
-            self._items.append(_Item(None, b"$"))
+            self._items.append(Item(None, b"$"))
         else:
             self._literal(place)
 
     @property
-    def _items(self) -> list[_Item]:
+    def _items(self) -> list[Item]:
         return self._groups[-1].items
 
     @property
@@ -209,7 +170,7 @@ class _Parser:
             group = self._groups.pop()
             group.close(outermost=False)
             begins, ends = (all(item[place] for item in group.done) for place in (1, 2))
-            self._items.append(_Item(None, b"(?:" + group.regex() + b")", begins, ends))
+            self._items.append(Item(None, b"(?:" + group.regex() + b")", begins, ends))
         elif char == b"|":
             self._groups[-1].close(outermost=len(self._groups) == 1)
         elif char == b"{":
@@ -217,7 +178,7 @@ class _Parser:
         elif not self._extended and not self._repeatable:
             return False
         else:
-            self._repeat(_Quantifier(1, None) if char == b"+" else _Quantifier(0, 1))
+            self._repeat(Quantifier(1, None) if char == b"+" else Quantifier(0, 1))
         return True
 
     def _interval(self) -> bool:
@@ -236,22 +197,22 @@ class _Parser:
         if not self._extended and not self._repeatable:
             return False
         self._at += len(inside) + len(end)
-        self._repeat(_Quantifier(least, most))
+        self._repeat(Quantifier(least, most))
         return True
 
     def _escaped(self, char: bytes, place: int) -> None:
         if char in _SETS:
             self._add(_SETS[char])
         elif char in (b"b", b"B"):
-            self._items.append(_Item(None, b"\\" + char))
+            self._items.append(Item(None, b"\\" + char))
         elif char == b"<":
-            self._items.append(_WORD_BEGINS)
+            self._items.append(WORD_BEGINS)
         elif char == b">":
-            self._items.append(_WORD_ENDS)
+            self._items.append(WORD_ENDS)
         elif char == b"`":
-            self._items.append(_Item(None, b"^"))
+            self._items.append(Item(None, b"^"))
         elif char == b"'":
-            self._items.append(_Item(None, b"$"))
+            self._items.append(Item(None, b"$"))
         elif char.isdigit() and char != b"0":
             raise FormatError(f"a back reference (\\{char.decode()}) cannot be matched in linear time")
         else:
@@ -272,24 +233,24 @@ class _Parser:
         return self._text[place], place + 1
 
     def _add(self, chars: Chars) -> None:
-        self._items.append(_Item(chars.folded() if self._fold else chars))
+        self._items.append(Item(chars.folded() if self._fold else chars))
 
-    def _repeat(self, times: _Quantifier) -> None:
+    def _repeat(self, times: Quantifier) -> None:
         """Repeat the last item; nothing, at the start of an extended one, repeated is nothing."""
         if not self._items:
             return
         item = self._items.pop()
         if item.asserts:
             # an assertion holds as often as wanted, or may be left out
-            self._items.append(item if times.least else _Item(None, b"(?:)"))
+            self._items.append(item if times.least else Item(None, b"(?:)"))
             return
-        if item.times == _ONCE:
+        if item.times == ONCE:
             self._items.append(item._replace(times=times))
         elif (both := item.times.then(times)) is not None:
             self._items.append(item._replace(times=both))
         else:
             inner = b"(?:" + item.regex() + b")"
-            self._items.append(_Item(None, inner, item.begins, item.ends, times))
+            self._items.append(Item(None, inner, item.begins, item.ends, times))
 
     # -- brackets ------------------------------------------------------------------------------
 
@@ -359,47 +320,3 @@ _ODD = 0x110000
 
 def _wide(point: int) -> Chars:
     return Chars(frozenset(), merged([(point, point)]))
-
-
-# -- the beginnings and ends of words ------------------------------------------------------------
-
-
-def _surely_word(item: _Item, *, end: bool = False) -> bool:
-    """Whether what an item matches always begins, or ends, with a letter of a word."""
-    if not item.must:
-        return False
-    if item.chars is None:
-        return item.ends if end else item.begins
-    return not item.chars.wide and item.chars.single <= WORD.single
-
-
-def _joined(items: list[_Item], *, outermost: bool) -> bytes:
-    r"""The items of an alternative.
-
-    RE2 has `\b`, and no look at what comes next. So `\<` is `\b` where a letter of a word must follow, and
-    `\>` where one must be before.
-    """
-    marks = [item for item in items if item in _MARKS]
-    if marks and len(marks) == len(items) and outermost and len(set(marks)) == 1:
-        return rb"\b"  # a line with the end of a word has its beginning too
-    pieces: list[bytes] = []
-    for place, item in enumerate(items):
-        before = items[place - 1] if place else None
-        behind = items[place + 1] if place + 1 < len(items) else None
-        if item == _WORD_BEGINS and (behind is None or behind == _WORD_ENDS):
-            raise FormatError(r"\< needs a character behind it")
-        if item == _WORD_ENDS and (before is None or before == _WORD_BEGINS):
-            raise FormatError(r"\> needs a character before it")
-        if item not in _MARKS:
-            pieces.append(_limited(item, front=before == _WORD_BEGINS, back=behind == _WORD_ENDS))
-    return b"".join(pieces)
-
-
-def _limited(item: _Item, *, front: bool, back: bool) -> bytes:
-    r"""An item behind `\<`, or before `\>`, or both."""
-    if (not front or _surely_word(item)) and (not back or _surely_word(item, end=True)):
-        return rb"\b" * front + item.regex() + rb"\b" * back
-    if item.chars is None or item.times != _ONCE:
-        raise FormatError(r"\< needs a letter, digit, _ or one set behind it, and \> before it; \b does not")
-    inside = Chars(item.chars.single & WORD.single)
-    return rb"\b" * front + inside.regex() + rb"\b" * back

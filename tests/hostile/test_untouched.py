@@ -70,6 +70,11 @@ INVOCATIONS: Mapping[str, list[list[str]]] = {
         ["--all", "-ls", "--sha256", "0" * 64],
         ["--all"],
     ],
+    "grep": [
+        ["--everything", "-c", "root", "{image}"],
+        ["-o", "b.n", "{container}", "/etc"],
+        ["--all", "--metadata", "a"],
+    ],
     "explain": [
         *([name, "/etc/motd"] for name in NAMES),
         *(["-v", name] for name in NAMES),
@@ -266,6 +271,7 @@ IN_ARCHIVES = [
         ["chain-id", "app:1"],
     ),
     *(["ls", "-lR", "app:1"], ["tree", "app:1"], ["find", "app:1", "-ls"], ["cat", "app:1", "/file"]),
+    *(["grep", "-v", "x", "app:1"], ["grep", "--all", "-l", ""]),
     *(["stat", "app:1", "/file"], ["hashes", "app:1"], ["diff", "app:1@1", "app:1"], ["changes", "app:1"]),
     *(["blame", "-R", "app:1"], ["waste", "app:1"], ["deleted", "app:1"], ["timeline", "app:1"]),
     ["report", "--all", "-o", "-"],

@@ -100,8 +100,6 @@ def matcher_of(patterns: Patterns) -> Matcher:
     bare = not (patterns.ignore_case or patterns.word or patterns.line)
     if not patterns.texts:
         return _Nothing()
-    if plain is not None and len(plain) == 1 and bare and plain[0]:
-        return _Literal(plain[0])
     try:
         import re2  # noqa: PLC0415 - an extra, which only this needs
     except ImportError:
@@ -109,7 +107,7 @@ def matcher_of(patterns: Patterns) -> Matcher:
             raise NeedsRE2(
                 "this pattern needs RE2, which is not installed; fixed texts (-F) do not"
             ) from None
-        return _Texts(patterns)
+        return _Literal(plain[0]) if len(plain) == 1 and bare and plain[0] else _Texts(patterns)
     return _RE2(re2, patterns)
 
 
@@ -119,10 +117,12 @@ class _Nothing:
     anchored = False
 
     def first(self, data: bytes, begin: int, end: int) -> tuple[int, int] | None:
+        """As the protocol has it."""
         del data, begin, end
         return None
 
     def spans(self, data: bytes, begin: int, end: int) -> Iterator[tuple[int, int]]:
+        """As the protocol has it."""
         del data, begin, end
         return iter(())
 
@@ -136,10 +136,12 @@ class _Literal:
         self._text = text
 
     def first(self, data: bytes, begin: int, end: int) -> tuple[int, int] | None:
+        """As the protocol has it."""
         at = data.find(self._text, begin, end)
         return None if at < 0 else (at, at + len(self._text))
 
     def spans(self, data: bytes, begin: int, end: int) -> Iterator[tuple[int, int]]:
+        """As the protocol has it."""
         while (at := data.find(self._text, begin, end)) >= 0:
             begin = at + len(self._text)
             yield at, begin
@@ -159,10 +161,12 @@ class _Texts:
         self._found = re.compile(either, re.MULTILINE)
 
     def first(self, data: bytes, begin: int, end: int) -> tuple[int, int] | None:
+        """As the protocol has it."""
         found = self._found.search(data, begin, end)
         return found.span() if found else None
 
     def spans(self, data: bytes, begin: int, end: int) -> Iterator[tuple[int, int]]:
+        """As the protocol has it."""
         return (
             found.span() for found in self._found.finditer(data, begin, end) if found.end() > found.start()
         )
@@ -197,10 +201,12 @@ class _RE2:
         return made
 
     def first(self, data: bytes, begin: int, end: int) -> tuple[int, int] | None:
+        """As the protocol has it."""
         found: tuple[int, int] = self._any.Match(self._anywhere, data, begin, end)[0]
         return found if found[0] >= 0 else None
 
     def spans(self, data: bytes, begin: int, end: int) -> Iterator[tuple[int, int]]:
+        """As the protocol has it."""
         if not self._spans:
             either = self._either
             wanted = (either + b"$", either + _NO_WORD) if self._word else (either,)
