@@ -257,6 +257,7 @@ class _Output:
                     _write(printer.count(source, item.search.count) if counts else printer.file(source))
                 elif line.text is None:
                     say("note", f"{os.fsdecode(printer.name(source))}: binary file matches")
+                    between = True  # as grep has it
                 else:
                     if grouped and between and (first or line.apart):
                         _write(printer.separator())

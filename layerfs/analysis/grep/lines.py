@@ -142,21 +142,16 @@ class Search:
 
     def _text(self, window: _Window) -> Iterator[Line]:
         """The lines that fit, and those near them."""
-        stop = len(window.data)
-        for begin, end in self._fitting(window.data):
-            if self._enough:
-                self._done, stop = True, begin
-                break
+        for begin, end in () if self._enough else self._fitting(window.data):
             self.count += 1
             if self._wanted.lines:
                 yield from self._line(window, begin, end)
-            if self._enough and not self._context:
-                self._done = True
-                return
+            if self._enough:
+                break
         if self._context:
-            yield from self._context.up_to(window, stop)
+            yield from self._context.up_to(window, len(window.data))
             self._context.leave(window)
-            self._done = self._done or (self._enough and not self._context.waits)
+        self._done = self._enough and not (self._context and self._context.waits)
 
     @property
     def _enough(self) -> bool:
