@@ -262,7 +262,7 @@ def test_line_longer_than_the_window_is_told(tmp_path: Path, monkeypatch: pytest
 
 
 def test_hole_is_passed_over(tmp_path: Path) -> None:
-    """A sparse file of a terabyte is searched at once; it is binary, and its data are found in their place."""
+    """A sparse file of a terabyte is searched at once; it is binary, its data are found in their place."""
     root, _ = image_of(tmp_path / "root", LayerSpec(Dir({b"f": File(b"needle\n", hole=1 << 40)})))
     (row,) = _rows(root, "needle", "test:1")
     assert (row["binary"], row["offset"]) == (True, 1 << 40)

@@ -24,8 +24,8 @@ _PARTS = (
     *(rb"\{2\}", rb" ", b"\xc3", rb"A", rb".*", rb"a", rb"b", rb"\.", rb"[[.-.]b]", rb"{", rb"\b"),
 )
 _BYTES = (*(b"a", b"b", b"_", b"-", b".", b" ", b"A", b"*", b"\xc3", b"\xff", b"(", b"+", b"{"),)
-_ODD = re.compile(rb"\\[<>bB](\*|\\\+|\\\?|\\\{|\?|\+|\{)|\$\)|(^|\(|\|)(\\?\{|[*+?])")
-"""What grep itself takes now so and now so: a quantifier of nothing or of an assertion, `$)` in basic ones."""
+_ODD = re.compile(rb"\\[<>bB](\*|\\\+|\\\?|\\\{|\?|\+|\{)|\$\)|(^|\(|\|)(\\?\{|[*+?])|^[^(]*\)")
+"""What grep takes now so and now so: quantifiers of nothing and of assertions, `$)`, a `)` too many."""
 
 
 def _grep(file: Path, pattern: bytes, *options: str) -> subprocess.CompletedProcess[bytes]:
@@ -37,7 +37,7 @@ def _grep(file: Path, pattern: bytes, *options: str) -> subprocess.CompletedProc
     "options", [(), ("-E",), ("-E", "-i"), ("-w",), ("-x",), ("-o", "-b"), ("-o", "-b", "-E", "-w")]
 )
 def test_patterns_mean_what_they_mean_to_grep(tmp_path: Path, options: tuple[str, ...]) -> None:
-    """Generated patterns select the lines, and with -o the matches, of grep in the C locale; few are refused."""
+    """Generated patterns select the lines, and with -o the matches, of grep in the C locale."""
     chance = random.Random(17)  # noqa: S311 - cases, no secrets
     lines = sorted({b"".join(chance.choices(_BYTES, k=chance.randrange(7))) for _ in range(300)})
     text = tmp_path / "text"
@@ -58,7 +58,11 @@ def test_patterns_mean_what_they_mean_to_grep(tmp_path: Path, options: tuple[str
         try:
             matcher = matcher_of(patterns)
         except BadPattern as error:
-            assert theirs.returncode == 2 or "\\<" in str(error) or "\\>" in str(error), pattern
+            refused = str(error)
+        else:
+            refused = ""
+        if refused:
+            assert theirs.returncode == 2 or "\\<" in refused or "\\>" in refused, pattern
             continue
         assert theirs.returncode < 2, pattern
         if "-w" in options and matcher_of(patterns._replace(word=False, line=True)).first(b"\n", 0, 1):
