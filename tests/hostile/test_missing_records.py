@@ -140,7 +140,7 @@ def _commands(root: Path) -> list[tuple[str, ...]]:
         ("deleted", IMAGE),
         ("find", IMAGE),
         ("find", "--all", "motd", *JSON),
-        ("grep", "-e", "o", "--all", *JSON),
+        ("grep", "-e", "o", "--all", "--include", "motd", *JSON),
         ("grep", "-e", "o", "--all-versions", IMAGE),
         ("waste", IMAGE),
         ("explain", IMAGE, "/etc/motd"),

@@ -378,7 +378,7 @@ def test_what_is_mounted_in_the_root_is_read(tmp_path: Path, place: str) -> None
 # -- the terminal --------------------------------------------------------------------------------
 
 CONTROL = bytes(range(32)).replace(b"\n", b"").replace(b"\t", b"") + b"\x7f"
-RAW = ("cat", "completion", "cp", "export", "hashes", "mount")
+RAW = ("cat", "completion", "cp", "export", "grep", "hashes", "mount")
 """What writes bytes as they are, or needs a place."""
 
 
