@@ -65,7 +65,7 @@ CONTENTS = (
     ("find", "{tagged}@2"),
     ("cat", "{container}", "/etc/motd"),
     ("find", "{container}"),
-    ("grep", "o", "{tagged}"),
+    ("grep", "-I", "o", "{tagged}"),
     ("export", "--format", "rootfs", "{tagged}", "-o", "-"),
 )
 LISTINGS = (("images",), ("containers",), ("layers",), ("history", "{tagged}"), ("find", "--all", "motd"))
@@ -141,7 +141,7 @@ def _commands(root: Path) -> list[tuple[str, ...]]:
         ("find", IMAGE),
         ("find", "--all", "motd", *JSON),
         ("grep", "-e", "o", "--all", "--include", "motd", *JSON),
-        ("grep", "-e", "o", "--all-versions", IMAGE),
+        ("grep", "-I", "-e", "o", "--all-versions", IMAGE),
         ("waste", IMAGE),
         ("explain", IMAGE, "/etc/motd"),
         ("explain", CONTAINER, "/etc"),
