@@ -102,7 +102,6 @@ def command(
       layerfs grep --all -l -F 'BEGIN RSA PRIVATE KEY'
       layerfs grep --all --metadata --format json -i token
     """
-    options.pop("recursive")
     given = Given(**options)
     patterns, rest = patterns_of(given, words, str(choice(ctx, "syntax", "")))
     matcher = matcher_for(patterns)
@@ -134,11 +133,6 @@ def _in_one(
     subject = open_subject(at.store, at.name, **chosen)
     complaints.ask(subject.tree, *map(tree_path, at.paths or ("/",)), follow=True)
     return texts_in_tree(subject, at.paths, where, complaints)
-
-
-command.params.append(
-    click.Option(["-r", "-R", "--recursive"], is_flag=True, hidden=True, help="Always so; for habit.")
-)
 
 
 # -- what is shown -------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import subprocess
@@ -206,12 +207,16 @@ def test_rows_tell_where_a_match_is(image: Path, mounted: Path) -> None:
         assert {text[first:last] for first, last in row["matches"]} == {b"root"}
 
 
+def _write(number: int, place: Path) -> None:
+    (place / "own").write_text(f"needle {number}\n")
+
+
 def test_whole_store_is_read_once(tmp_path: Path) -> None:
     """Of layers that many images share each file is opened once, and what is found is shown once."""
     builder = RootBuilder(tmp_path)
     base = builder.layer(fill=lambda place: (place / "shared").write_text("needle\n"))
     for number in range(5):
-        own = builder.layer(base, lambda place, n=number: (place / "own").write_text(f"needle {n}\n"))
+        own = builder.layer(base, functools.partial(_write, number))
         builder.image(own, f"app:{number}", config={"comment": str(number)})
     root = builder.finish()
     opens = Opens([str(root / "overlay2")])

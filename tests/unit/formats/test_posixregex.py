@@ -29,7 +29,7 @@ _ODD = re.compile(rb"\\[<>bB](\*|\\\+|\\\?|\\\{|\?|\+|\{)|\$\)|(^|\(|\|)(\\?\{|[
 
 
 def _grep(file: Path, pattern: bytes, *options: str) -> subprocess.CompletedProcess[bytes]:
-    command = ["grep", "-a", "-n", *options, "-e", pattern, str(file)]
+    command: list[str | bytes] = ["grep", "-a", "-n", *options, "-e", pattern, str(file)]
     return subprocess.run(command, capture_output=True, env={"LC_ALL": "C"}, check=False)
 
 
