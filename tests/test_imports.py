@@ -25,7 +25,7 @@ OURS_FOR_HELP = {
 HEAVY = {
     *("argparse", "asyncio", "email", "gzip", "hashlib", "importlib.metadata", "json", "logging", "socket"),
     *("sqlite3", "subprocess", "tempfile", "zipfile"),
-    *("fuse", "rich", "tabulate", "textual"),
+    *("fuse", "re2", "rich", "tabulate", "textual"),
 }
 
 
@@ -62,7 +62,7 @@ def test_public_api_loads_no_command_line() -> None:
 NEVER = {
     *("argparse", "asyncio", "bz2", "csv", "decimal", "difflib", "email", "gzip", "lzma", "multiprocessing"),
     *("random", "shutil", "socket", "sqlite3", "subprocess", "tempfile", "zipfile"),
-    *("backports.zstd", "fastcrc", "fuse", "rich", "tabulate", "textual"),
+    *("backports.zstd", "fastcrc", "fuse", "re2", "rich", "tabulate", "textual"),
 }
 """What a command that only reads an overlay2 root has no use for."""
 
