@@ -92,7 +92,7 @@ LEAVE_ALONE = {
     ("cat", "demo:1.0", "/etc/motd"): OF_TREES | {"layerfs.views", "layerfs.analysis", "layerfs_cli.emit"},
     ("stat", "demo:1.0", "/etc"): OF_TREES | {"layerfs.views"},
     ("find", "demo:1.0", "-name", "motd"): OF_TREES | {"layerfs.views"},
-    ("waste", "demo:1.0"): OF_TREES - {"layerfs.analysis.store"} | {"layerfs.views"},
+    ("waste", "demo:1.0"): OF_TREES - {"layerfs.analysis.store", "layerfs.capabilities"} | {"layerfs.views"},
     ("images",): {"layerfs.views", "layerfs.analysis.tree", "layerfs.formats.gostruct"},
     ("containers",): {"layerfs.views", "layerfs.analysis.tree", "layerfs_cli.template.compile"},
 }

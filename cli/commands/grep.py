@@ -53,8 +53,8 @@ def _complete(context: click.Context, parameter: click.Parameter, typed: str) ->
 @click.option(
     "--all-versions", "every", is_flag=True, help="Search what the tree shows, and what layers hide."
 )
-@click.option("--metadata", is_flag=True, help="Search configs too: environment, labels, history, commands.")
-@click.option("--everything", is_flag=True, help="The same as --all-versions --metadata.")
+@click.option("--configs", is_flag=True, help="Search configs too: environment, labels, history, commands.")
+@click.option("--everything", is_flag=True, help="The same as --all-versions --configs.")
 @include_option
 @exclude_option
 @grep_options
@@ -71,7 +71,7 @@ def command(
     everywhere: bool,
     deleted: bool,
     every: bool,
-    metadata: bool,
+    configs: bool,
     everything: bool,
     include: tuple[str, ...],
     exclude: tuple[str, ...],
@@ -89,7 +89,7 @@ def command(
     extended expressions need RE2: pip install 'layerfs[grep]'.
 
     --all reads each layer once, however many images use it. What is found is named so that `layerfs cat`
-    takes it: `NAME:/PATH`, or `NAME@N:/PATH` and the layer that hides it. --metadata also searches the
+    takes it: `NAME:/PATH`, or `NAME@N:/PATH` and the layer that hides it. --configs also searches the
     configs of images and containers.
 
     The exit code is 0 if a line fits, 1 if none does or a file cannot be read, 6 if it is a PATH.
@@ -100,7 +100,7 @@ def command(
       layerfs grep -rn 'listen  *80' nginx /etc/nginx
       layerfs grep -E -o '(AKIA|ASIA)[0-9A-Z]{16}' --everything app:1
       layerfs grep --all -l -F 'BEGIN RSA PRIVATE KEY'
-      layerfs grep --all --metadata --format json -i token
+      layerfs grep --all --configs --format json -i token
     """
     given = Given(**options)
     patterns, rest = patterns_of(given, words, str(choice(ctx, "syntax", "")))
@@ -110,7 +110,7 @@ def command(
     versions = "hidden" if deleted else "all" if every or everything else "shown"
     output = _Output(given, form if ctx.get_parameter_source("form") != ParameterSource.DEFAULT else None)
     complaints = Complaints()
-    where = Where(versions, metadata or everything, selection_of(include, exclude))
+    where = Where(versions, configs or everything, selection_of(include, exclude))
     if not everywhere:
         texts = _in_one(ctx, rest, where, complaints, kind=kind, up_to=up_to, layer=layer)
     elif rest:

@@ -251,7 +251,7 @@ def test_records_are_searched_by_value(tmp_path: Path) -> None:
         "history[0].created_by:RUN needle",
     }
     for words in (["needle", "app:1"], ["--all", "needle"]):
-        done = layerfs(root, "grep", "--metadata", *words)
+        done = layerfs(root, "grep", "--configs", *words)
         assert set(done.stdout.splitlines()) == {f"app:1:{line}" for line in expected}
         assert run_bytes(root, "grep", *words).code == 1
 

@@ -58,7 +58,7 @@ COMMAND_LINES: dict[str, list[str]] = {
     "blame": ["-R --hidden --no-trunc {container}", "--all /etc/motd", "evil:0 /etc/motd"],
     "deleted": ["--no-trunc {container}", "--no-trunc evil:0"],
     "find": ["changed", "--all -ls", "changed -ls"],
-    "grep": ["--everything -n . changed", "--all --metadata -c .", "-L nothing evil:0"],
+    "grep": ["--everything -n . changed", "--all --configs -c .", "-L nothing evil:0"],
     "waste": ["evil:0", "--all", "--duplicates evil:0"],
     "explain": [
         "{container} /etc/motd",
@@ -92,7 +92,7 @@ RAW = (
     "find changed",
     "grep --everything -n . changed",
     "grep -L nothing evil:0",
-    "grep --all --metadata -c .",
+    "grep --all --configs -c .",
     "hashes changed",
 )
 """What prints names as find(1), grep(1) and sha256sum(1) do, where that is no terminal."""
