@@ -71,7 +71,7 @@ def test_large_image_makes_a_page_that_a_browser_opens_at_once() -> None:
 
 
 def test_hundred_images_make_a_page() -> None:
-    """120 images: below 6 MB and 25,000 elements; the last ones have no section, and it is said of how many."""
+    """120 images: below 6 MB and 25,000 elements; the last have no section, and it is said how many."""
     made = "".join(page(_twin(120, 6, 60), "0" * 64))
     assert len(made) < PAGES_SIZE
     assert len(re.findall("<[a-z]", made)) < ELEMENTS
