@@ -149,14 +149,19 @@ class _Search:
             pending.extend(reversed(below))
 
     def _first(self) -> Iterator[_Candidate]:
-        """The first candidates: the directory, and the usual places in it and in its subdirectories."""
+        """The first candidates: the directory, and the usual places in it and in its subdirectories.
+
+        Each can be the top of a system or a home, as when only homes were copied.
+        """
         yield _Candidate("")
         yield from _of_system(self._top, _Candidate(""))
+        yield from _of_home("")
         for name in _directories(self._top):
             try:
                 with self._top.subdir(name) as inner:
                     yield _Candidate(name)
                     yield from _of_system(inner, _Candidate(name))
+                    yield from _of_home(name)
             except OSError:
                 continue
 
@@ -297,6 +302,12 @@ def _counts(store: Store) -> tuple[int | None, int | None, int | None]:
         return len(store.image_ids()), containers, added_up([layer.size for layer in store.layers()])
     except (DataRootError, CorruptStore):
         return None, None, None
+
+
+def _of_home(home: str) -> Iterator[_Candidate]:
+    """The candidates in a home whose user is not known."""
+    for path, owner in HOME_PLACES:
+        yield _Candidate(_join(home, path), home, owner)
 
 
 def _of_system(system: HostDir, at: _Candidate) -> Iterator[_Candidate]:

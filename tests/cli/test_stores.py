@@ -79,6 +79,15 @@ def test_usual_places_and_homes(system: Path) -> None:
     assert (rows[BUILDKIT]["problem"], rows[BUILDKIT]["images"]) == ("not read yet", None)
 
 
+def test_homes_without_their_system(system: Path) -> None:
+    """A home, or a directory of homes, is searched too; who its user is nobody says there."""
+    _podman(system / PODMAN)
+    path = PODMAN.removeprefix("home/")
+    assert {path: row["user"] for path, row in _found(system / "home").items()} == {path: None}
+    assert _found(system / "home/ann").keys() == {path.removeprefix("ann/")}
+    assert _found(system)[PODMAN]["user"] == "ann"
+
+
 def test_a_store_that_is_read_is_counted(dataroot_path: Path) -> None:
     """Its images, containers and bytes are those that the other commands tell."""
     row = _found(dataroot_path)[""]
