@@ -29,8 +29,8 @@ def command(ctx: click.Context, path: str | None, form: str) -> None:
     """List every store below a directory: of all engines, in homes, and in volumes of each other.
 
     PATH is the top of a system (by default --root, or this system), such as a mounted disk image, or a
-    directory that contains stores, homes or copies of systems. The usual places of Docker, containerd, k3s, RKE2,
-    k0s, MicroK8s, Podman and BuildKit are searched, also in the homes of its /etc/passwd, where a
+    directory that contains stores, homes or copies of systems. The usual places of Docker, containerd, k3s,
+    RKE2, k0s, MicroK8s, Podman and BuildKit are searched, also in the homes of its /etc/passwd, where a
     configuration file below PATH moved them (data-root of daemon.json, root of containerd's config.toml,
     data-dir of k3s, and the like), and in the volumes of each store that is found, for engines that ran in
     containers. Every path is resolved beneath PATH; a store that is configured and not there is listed.
