@@ -277,7 +277,7 @@ class Part:
         top = FILES[self.opened.driver].partition("/{}")[0]
         try:
             with self.directory.subdir(top) as driver:
-                return form_of(driver)
+                return form_of(driver, self._report)
         except OSError:  # told when a layer is read
             return Form.KERNEL
 
