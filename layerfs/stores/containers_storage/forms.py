@@ -83,7 +83,7 @@ def form_of(driver: HostDir, report: Callable[[CorruptStore], object]) -> Form:
 
 
 def _said(driver: HostDir) -> tuple[bool | None, CorruptStore | None]:
-    """Whether fuse-overlayfs is said to stack the layers, None if nothing tells; and what is wrong with that."""
+    """Whether fuse-overlayfs is said to stack the layers, None if nothing tells; and what is wrong."""
     try:
         content = read_optional(driver, _MOUNT_PROGRAM, _WORD)
     except CorruptStore as error:

@@ -10,7 +10,6 @@ import pytest
 
 from layerfs.analysis.diff.layersteps import LayerSteps
 from layerfs.analysis.tree.versions import Hidden, How, versions
-from layerfs.errors import CorruptStore
 from layerfs.hostdir import HostDir
 from layerfs.stores.containers_storage.forms import Form, form_of, layer_source, stored_layer
 from layerfs.tree.union import UnionTree
@@ -18,6 +17,7 @@ from layerfs.tree.union import UnionTree
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from layerfs.errors import CorruptStore
     from layerfs.tree.overlay import RawLayer
 
 _WHITEOUT = stat.S_IFCHR
