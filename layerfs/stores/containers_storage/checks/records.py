@@ -311,7 +311,7 @@ def _check_image(directory: HostDir, path: str) -> None:
 
     def read() -> tuple[bytes, int]:
         with directory.file(path) as file:
-            return file.beginning(BEGINNING), file.size
+            return bytes(file.beginning(BEGINNING)), file.size
 
     try:
         beginning, size = if_there(directory, path, read) or (None, 0)
