@@ -216,3 +216,12 @@ def test_a_name_of_two_images_is_the_first_ones(name: str, tmp_path: Path) -> No
     assert layerfs(root, "ls", name).stdout.split() == ["base", "top"]
     made.builder.images.reverse()
     assert layerfs(made.builder.finish(), "ls", name).stdout.split() == ["base"]
+
+
+def test_a_list_without_records_is_not_called_unreadable(tmp_path: Path) -> None:
+    """As an engine writes it that took a damaged file for an empty one; the images are shown."""
+    made = _made(tmp_path / "root")
+    (made.builder.finish() / "overlay-images/images.json").write_text("[]")
+    found = layerfs(made.builder.path, "images", "-q")
+    assert (found.code, len(found.stdout.split())) == (DAMAGED, 1)
+    assert "it has no record of an image" in found.stderr
