@@ -50,7 +50,7 @@ fix: system-python $(DEV) ## format, and repair what the linter can
 
 lock: system-python .venv/bin/python ## choose new versions for requirements/*.lock
 	@$(PYTHON) -m venv .venv/lock && .venv/lock/bin/python -m pip --quiet install uv
-	@cd requirements && for set in "build.in -o build.lock" "../pyproject.toml --extra explore -o runtime.lock" \
+	@cd requirements && for set in "build.in -o build.lock" "../pyproject.toml --extra explore --extra grep -o runtime.lock" \
 	    "../pyproject.toml --extra dev -o dev.lock"; do \
 	    ../.venv/lock/bin/uv pip compile --quiet --upgrade --universal --generate-hashes \
 	        --python-version 3.11 --no-header $$set; done

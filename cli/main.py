@@ -63,6 +63,7 @@ COMMANDS = {
     "blame": "Show which layers of an image or container supplied, changed, hid or revealed a path",
     "deleted": "List the files of an image or container that a later layer hides, and recover them",
     "find": "Find entries by name, attributes or content: in one tree, or in all layers of the root",
+    "grep": "Show the lines of files that match a pattern: in one tree, or in all layers of the root",
     "waste": "Show the bytes that an image or container stores and its tree does not show",
     "explain": "Explain how a name leads to directories, why a file is there or not, and what a word means",
     "whois": "Show what an ID, name or path belongs to: its layer, the command that made it, and its users",

@@ -26,6 +26,7 @@ __all__ = [
     "Words",
     "complete_place",
     "complete_source",
+    "complete_words",
     "open_place",
     "open_words",
     "place_argument",
@@ -233,7 +234,15 @@ def _refuse(problem: str) -> NoReturn:
 def complete_place(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
     """Complete a NAME, and paths in its tree, in a separate word or behind `NAME:`."""
     given = context.params.get("place")
-    before = read_place((given.words if given else context.params.get("words")) or (), lenient=True)
+    words = (given.words if given else context.params.get("words")) or ()
+    return complete_words(context, parameter, words, typed)
+
+
+def complete_words(
+    context: click.Context, parameter: click.Parameter, words: Sequence[str], typed: str
+) -> list[CompletionItem]:
+    """Complete a NAME, or paths in its tree, where `words` come before what is typed."""
+    before = read_place(words, lenient=True)
     if before.name and split_place(typed)[1] is None:
         return [CompletionItem(path) for path in paths_below(context, before.name, typed)]
     return complete_source(context, parameter, typed)

@@ -80,9 +80,6 @@ class Ancestral(Protocol):
         """The image of each step of an image's history, newest first; None for a step of none."""
 
 
-# -- what containers wrote -----------------------------------------------------------------------
-
-
 @runtime_checkable
 class Logging(Protocol):
     """A store whose engine keeps what its containers wrote to standard output and standard error."""

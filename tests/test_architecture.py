@@ -80,6 +80,7 @@ ONLY_IMPORTER = {
     "click": "layerfs_cli",
     "fastcrc": "layerfs.formats.checksum",
     "sqlite3": "layerfs.formats.sqlite",
+    "re2": "layerfs.analysis.grep.matcher",
     "textual": "layerfs_cli.explore",
     "rich": "layerfs_cli.explore",
     "aiohttp": "layerfs_cli.web",

@@ -25,7 +25,7 @@ OURS_FOR_HELP = {
 HEAVY = {
     *("argparse", "asyncio", "email", "gzip", "hashlib", "importlib.metadata", "json", "logging", "socket"),
     *("sqlite3", "subprocess", "tempfile", "zipfile"),
-    *("fuse", "rich", "tabulate", "textual"),
+    *("fuse", "re2", "rich", "tabulate", "textual"),
 }
 
 
@@ -62,7 +62,7 @@ def test_public_api_loads_no_command_line() -> None:
 NEVER = {
     *("argparse", "asyncio", "bz2", "csv", "decimal", "difflib", "email", "gzip", "lzma", "multiprocessing"),
     *("random", "shutil", "socket", "sqlite3", "subprocess", "tempfile", "zipfile"),
-    *("backports.zstd", "fastcrc", "fuse", "rich", "tabulate", "textual"),
+    *("backports.zstd", "fastcrc", "fuse", "re2", "rich", "tabulate", "textual"),
 }
 """What a command that only reads an overlay2 root has no use for."""
 
@@ -92,7 +92,7 @@ LEAVE_ALONE = {
     ("cat", "demo:1.0", "/etc/motd"): OF_TREES | {"layerfs.views", "layerfs.analysis", "layerfs_cli.emit"},
     ("stat", "demo:1.0", "/etc"): OF_TREES | {"layerfs.views"},
     ("find", "demo:1.0", "-name", "motd"): OF_TREES | {"layerfs.views"},
-    ("waste", "demo:1.0"): OF_TREES - {"layerfs.analysis.store"} | {"layerfs.views"},
+    ("waste", "demo:1.0"): OF_TREES - {"layerfs.analysis.store", "layerfs.capabilities"} | {"layerfs.views"},
     ("images",): {"layerfs.views", "layerfs.analysis.tree", "layerfs.formats.gostruct"},
     ("containers",): {"layerfs.views", "layerfs.analysis.tree", "layerfs_cli.template.compile"},
 }

@@ -110,18 +110,16 @@ def command(
     Examples:
       layerfs logs web
       layerfs logs -t --since 24h --tail 100 web
-      layerfs logs web 2>/dev/null | grep error
+      layerfs logs web | grep error
       layerfs logs --all --since 2026-11-20T10:00 --until 2026-11-20T11:00
       layerfs logs --format jsonl web
-      layerfs logs --host-root /mnt/evidence --root /mnt/evidence/var/lib/containerd prod/api-0/api
+      layerfs logs --host-root /mnt/host prod/api-0/api
     """
     from layerfs.analysis.store.logs import LogWindow
 
     if (name is None) != everything:
         raise click.UsageError("give a CONTAINER, or --all, and not both")
-    store = open_root(ctx)
-    if name is not None:
-        store, name = find_name(ctx, name)[:2]
+    store, name = find_name(ctx, name)[:2] if name is not None else (open_root(ctx), None)
     source, host = _logging(store), _host(ctx, store, host_root)
     window = LogWindow(since, until, last)
     if name is not None:

@@ -29,6 +29,7 @@ __all__ = [
     "SHOWN_OWNERS",
     "InRoot",
     "InTree",
+    "hidden_value",
     "ls_line",
     "owner_value",
     "owners_text",
@@ -165,7 +166,7 @@ def tree_table() -> Table[InTree]:
             diff_id_column(lambda row: row.layer and row.layer.diff_id),
             chain_id_column(lambda row: row.layer and row.layer.chain_id),
             cache_id_column(lambda row: row.layer and row.layer.cache_id),
-            _column("hidden", "Hidden", lambda row: _hidden(row.found.hidden), _hidden_words),
+            _column("hidden", "Hidden", lambda row: hidden_value(row.found.hidden), _hidden_words),
         ),
         ("Layer", "State", "Type", "Mode", "UID", "GID", "Size", "MTime", "Path"),
     )
@@ -191,7 +192,8 @@ def root_table(store: Store, *, full: bool) -> Table[InRoot]:
             Column(
                 "hidden_in",
                 lambda row: [
-                    owner_value(sight.owner) | (_hidden(sight.hidden) or {}) for sight in row.sights.missed
+                    owner_value(sight.owner) | (hidden_value(sight.hidden) or {})
+                    for sight in row.sights.missed
                 ],
                 "HiddenIn",
                 "HIDDEN IN",
@@ -202,7 +204,8 @@ def root_table(store: Store, *, full: bool) -> Table[InRoot]:
     )
 
 
-def _hidden(hidden: Hidden | None) -> dict[str, Any] | None:
+def hidden_value(hidden: Hidden | None) -> dict[str, Any] | None:
+    """What hides an entry as a JSON value."""
     if hidden is None:
         return None
     return {"by": hidden.by, "how": str(hidden.how), "at": lossless(hidden.at)}

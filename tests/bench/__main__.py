@@ -16,6 +16,7 @@ from tests.bench import (
     commands,
     diffs,
     exporting,
+    greps,
     memory,
     mounts,
     reading,
@@ -161,6 +162,17 @@ def _diff(place: Path, runs: int) -> str:
     return report.diff_section(medians, held, len(tree.layers))
 
 
+def _grep(place: Path, runs: int) -> str:
+    for name in ("root", "kernel"):
+        if missing := CAPABILITIES[name]():
+            return f"## Searching\n\nNot measured: {missing.reason}.\n"
+    _progress("a data root of one image with many files")
+    tree = roots.tree_root(place)
+    medians = greps.measure(tree, runs, _progress)
+    _progress("")
+    return report.grep_section(medians, reading.contents(tree), len(tree.layers))
+
+
 def _export(place: Path, runs: int) -> str:
     if missing := CAPABILITIES["dockerd"]():
         return f"## Export\n\nNot measured: {missing.reason}.\n"
@@ -230,6 +242,7 @@ _PARTS: dict[str, Callable[[Path, int], str]] = {
     "stores": _stores,
     "memory": _memory,
     "diff": _diff,
+    "grep": _grep,
     "export": _export,
     "verify": _verify,
     "scale": _scale,

@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench import archives, commands, diffs, exporting, memory, reading, scale, verifying
+from tests.bench import archives, commands, diffs, exporting, greps, memory, reading, scale, verifying
 from tests.bench.mounts import CONTAINERD, FUSE_OVERLAYFS, KERNEL, OVERLAY2, WITHOUT_SERVER
 from tests.bench.packing import BIG_SIZE
 from tests.bench.roots import BIG, BIG_LAYERS, IMAGES
@@ -177,6 +177,21 @@ The image of {held.entries:,} entries in {layers} layers, as of a layer and as o
         rows.append(cells)
     columns = ["seconds", "layerfs diff", *(cell for other in others for cell in (other, f"ours ÷ {other}"))]
     return f"## Differences\n\n{text}\n{_table(columns, rows)}"
+
+
+def grep_section(medians: Medians, held: Contents, layers: int) -> str:
+    """Lines found in contents, ours beside others on mounts of the kernel."""
+    others = [name for name in medians if name != greps.OURS]
+    rows = []
+    for key, title in greps.ROWS.items():
+        ours = medians[greps.OURS][key]
+        cells = [title, f"{ours:.3f}"]
+        for other in others:
+            cells += [f"{medians[other][key]:.3f}", f"{ours / medians[other][key]:.2f}"]
+        rows.append(cells)
+    text = f"The image of {held.entries:,} entries in {layers} layers.\n{_sentences(greps.__doc__ or '')}"
+    columns = ["seconds", greps.OURS, *(cell for other in others for cell in (other, f"ours ÷ {other}"))]
+    return f"## Searching\n\n{text}\n\n{_table(columns, rows)}"
 
 
 def export_section(medians: Medians, size: int, layers: int) -> str:

@@ -40,7 +40,7 @@ NO_ANSWER = {
     "cat", "changes", "deleted", "whois", "stores", "cache", "completion",  # a flag at most
     "doctor", "mount", "umount", "mount-helper", "export", "cp",  # see `REFUSED`, and their own tests
     "explore", "report",
-    "ls",  # beside ls(1) in its own tests
+    "grep", "ls",  # beside grep(1) and ls(1) in their own tests
     "logs",  # beside docker logs in its own
 }  # fmt: skip
 

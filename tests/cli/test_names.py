@@ -40,6 +40,7 @@ USES: Mapping[str, tuple[list[str], frozenset[str]]] = {
     "explain": (["--format", "{{.verdict}} {{.components}}", "{}", "/etc/motd"], OWNERS),
     "export": (["--format", "oci", "--all-tags", "{}"], frozenset({"image"})),
     "find": (["{}"], ALL),
+    "grep": (["-c", "o", "{}"], ALL),
     "hashes": (["{}"], ALL),
     "history": (["{}"], OWNERS),
     "inspect": (["{}"], ALL),

@@ -118,6 +118,8 @@ COMMANDS = [
     ("export", "--format", "rootfs", "-o", "-", "deep:1"),
     ("system", "df", "-v"),
     ("timeline", "--all"),
+    ("grep", "--all", "-c", "1"),
+    ("logs", "--all"),
     ("stores",),
     ("cache",),
 ]
@@ -132,7 +134,7 @@ ELSEWHERE = {
 OF_ARCHIVES = [
     words
     for words in COMMANDS
-    if words[0] not in ("containers", "doctor", "du", "system", "stores", "--metadata")
+    if words[0] not in ("containers", "doctor", "du", "logs", "system", "stores", "--metadata")
 ]
 
 

@@ -65,6 +65,7 @@ CONTENTS = (
     ("find", "{tagged}@2"),
     ("cat", "{container}", "/etc/motd"),
     ("find", "{container}"),
+    ("grep", "-I", "o", "{tagged}"),
     ("export", "--format", "rootfs", "{tagged}", "-o", "-"),
 )
 LISTINGS = (("images",), ("containers",), ("layers",), ("history", "{tagged}"), ("find", "--all", "motd"))
@@ -140,6 +141,8 @@ def _commands(root: Path) -> list[tuple[str, ...]]:
         ("deleted", IMAGE),
         ("find", IMAGE),
         ("find", "--all", "motd", *JSON),
+        ("grep", "-e", "o", "--all", "--include", "motd", *JSON),
+        ("grep", "-I", "-e", "o", "--all-versions", IMAGE),
         ("waste", IMAGE),
         ("explain", IMAGE, "/etc/motd"),
         ("explain", CONTAINER, "/etc"),

@@ -58,6 +58,7 @@ COMMAND_LINES: dict[str, list[str]] = {
     "blame": ["-R --hidden --no-trunc {container}", "--all /etc/motd", "evil:0 /etc/motd"],
     "deleted": ["--no-trunc {container}", "--no-trunc evil:0"],
     "find": ["changed", "--all -ls", "changed -ls"],
+    "grep": ["--everything -n . changed", "--all --configs -c .", "-L nothing evil:0"],
     "waste": ["evil:0", "--all", "--duplicates evil:0"],
     "explain": [
         "{container} /etc/motd",
@@ -87,8 +88,14 @@ FORMATS = {
     **{form: {"images", "containers", "inspect"} for form in ("jsonl", "tsv", "html", "{{json .}}")},
 }
 """By format the commands it is tried with: how rows become text is the same for all of them."""
-RAW = ("find changed", "hashes changed")
-"""What prints names as find(1) and sha256sum(1) do, where that is no terminal."""
+RAW = (
+    "find changed",
+    "grep --everything -n . changed",
+    "grep -L nothing evil:0",
+    "grep --all --configs -c .",
+    "hashes changed",
+)
+"""What prints names as find(1), grep(1) and sha256sum(1) do, where that is no terminal."""
 NO_FORMAT = (
     "cat",
     "chain-id",

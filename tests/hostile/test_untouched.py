@@ -71,6 +71,11 @@ INVOCATIONS: Mapping[str, list[list[str]]] = {
         ["--all", "-ls", "--sha256", "0" * 64],
         ["--all"],
     ],
+    "grep": [
+        ["--everything", "-c", "root", "{image}"],
+        ["-o", "b.n", "{container}", "/etc"],
+        ["--all", "--metadata", "a"],
+    ],
     "explain": [
         *([name, "/etc/motd"] for name in NAMES),
         *(["-v", name] for name in NAMES),
@@ -267,6 +272,7 @@ IN_ARCHIVES = [
         ["chain-id", "app:1"],
     ),
     *(["ls", "-lR", "app:1"], ["tree", "app:1"], ["find", "app:1", "-ls"], ["cat", "app:1", "/file"]),
+    *(["grep", "-v", "x", "app:1"], ["grep", "--all", "-l", ""]),
     *(["stat", "app:1", "/file"], ["hashes", "app:1"], ["diff", "app:1@1", "app:1"], ["changes", "app:1"]),
     *(["blame", "-R", "app:1"], ["waste", "app:1"], ["deleted", "app:1"], ["timeline", "app:1"]),
     ["report", "--all", "-o", "-"],
@@ -373,7 +379,7 @@ def test_what_is_mounted_in_the_root_is_read(tmp_path: Path, place: str) -> None
 # -- the terminal --------------------------------------------------------------------------------
 
 CONTROL = bytes(range(32)).replace(b"\n", b"").replace(b"\t", b"") + b"\x7f"
-RAW = ("cat", "completion", "cp", "export", "hashes", "mount")
+RAW = ("cat", "completion", "cp", "export", "grep", "hashes", "mount")
 """What writes bytes as they are, or needs a place."""
 
 

@@ -232,7 +232,7 @@ class Contents:
             return self._digests[inode]
         digest = hashlib.new(algorithm, usedforsecurity=False)
         try:
-            with self._open(part) as file:
+            with self.open(part) as file:
                 for chunk in file.chunks():
                     digest.update(chunk)
         except OSError as error:
@@ -241,7 +241,8 @@ class Contents:
             self._digests[inode] = digest.hexdigest()
         return digest.hexdigest()
 
-    def _open(self, part: Part) -> Content:
+    def open(self, part: Part) -> Content:
+        """The content of a regular file; raises `OSError`."""
         layer = self._layers[part.layer]
         opened = layer.open(part.path)
         if layer.has_data(part.path, opened):

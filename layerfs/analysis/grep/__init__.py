@@ -1,0 +1,1 @@
+"""Questions about one tree: what its layers hold, what they hide, who made it."""
