@@ -37,6 +37,7 @@ _STEPS_LEAST, _STEPS_A_BYTE = 1_000_000, 8
 _TEXT_GROWS = 2  # bytes of UTF-8 for one of UTF-16, at most
 _COLUMNS, _EXPRESSIONS, _SELECTS, _STATEMENT = 100, 100, 4, 1 << 16
 _ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ}
+_ROW_NUMBERS = ("_rowid_", "rowid", "oid")  # a column of that name takes it away from the number
 
 
 class Header(NamedTuple):
@@ -141,23 +142,23 @@ class Database:
             columns: names; of one that is not there, the values are None.
             damaged: told of what cannot be read; the rows that can be read come nevertheless.
         """
-        try:
-            statement = self._statement(table, columns)
-        except FormatError as error:
-            damaged(error)
-            return
-        if statement is None:
+        statement, number_name = self._asked(table, columns, damaged)
+        if not statement:
             return
         room = _TEXT_GROWS * self._size
         seen: set[object] = set()
+        is_repeated = False
         # where a page is damaged, rows behind it are found from the end
-        for order in ("", " ORDER BY _rowid_ DESC"):
+        for order in ("", f" ORDER BY {number_name} DESC"):
             try:
                 for number, *row in self._connection.execute(statement + order):
                     if number in seen:
-                        return
+                        if order:
+                            break
+                        is_repeated = True  # what comes behind it may be nowhere else
+                        continue
                     seen.add(number)
-                    room -= sum(len(value) for value in row if isinstance(value, bytes))
+                    room -= _bytes_in(row)
                     if room < 0:
                         damaged(
                             FormatError(f"table {table} holds more than the file", found="rows that overlap")
@@ -167,7 +168,9 @@ class Database:
             except sqlite3.Error as error:
                 damaged(_lost(f"table {table}", error))
             else:
-                return
+                break
+        if is_repeated:
+            damaged(FormatError(f"table {table} has rows twice", found="pages that are reached again"))
 
     def _opened(self, content: bytes | bytearray | memoryview) -> sqlite3.Connection:
         """A database in memory of these bytes, which can do nothing but read."""
@@ -210,11 +213,24 @@ class Database:
         except sqlite3.Error as error:
             raise _lost("the schema", error) from error
 
-    def _statement(self, table: str, columns: Sequence[str]) -> str | None:
-        """What asks for the rows of a table, the row's number first; None where there is no such table."""
+    def _asked(
+        self, table: str, columns: Sequence[str], damaged: Callable[[FormatError], None]
+    ) -> tuple[str, str]:
+        """As `_statement`, of a table that may be damaged."""
+        try:
+            return self._statement(table, columns)
+        except FormatError as error:
+            damaged(error)
+            return "", ""
+
+    def _statement(self, table: str, columns: Sequence[str]) -> tuple[str, str]:
+        """What asks for the rows of a table, the row's number first, and what that is called there.
+
+        Empty where there is no such table; raises `FormatError`.
+        """
         name = self._tables.get(table.lower())
         if name is None:
-            return None
+            return "", ""
         try:
             self._connection.set_authorizer(None)
             described = self._connection.execute(f"PRAGMA main.table_xinfo({_quoted(name)})").fetchall()
@@ -232,7 +248,16 @@ class Database:
         chosen = [
             _quoted(column) if raw in stored else "NULL" for column, raw in zip(columns, wanted, strict=True)
         ]
-        return f"SELECT _rowid_, {', '.join(chosen)} FROM main.{_quoted(name)} NOT INDEXED"  # noqa: S608 - quoted
+        number = next((word for word in _ROW_NUMBERS if word.encode() not in stored), None)
+        if number is None:
+            raise FormatError(
+                f"table {table} cannot be read", found="columns that hide the number of the row"
+            )
+        return f"SELECT {number}, {', '.join(chosen)} FROM main.{_quoted(name)} NOT INDEXED", number  # noqa: S608 - quoted
+
+
+def _bytes_in(row: Sequence[object]) -> int:
+    return sum(len(value) for value in row if isinstance(value, bytes))
 
 
 def _only_reads(action: int, first: str | None, _: str | None, __: str | None, within: str | None) -> int:

@@ -13,7 +13,7 @@ _MOST = 340  # ranges of a map, as many as the kernel takes
 def homes_of(passwd: bytes, uid: int) -> list[tuple[str, str]]:
     """The names of the users with this number, each with its home as a path below the top of the system."""
     found = []
-    for line in passwd.decode("utf-8", "surrogateescape").splitlines():
+    for line in passwd.decode("utf-8", "surrogateescape").split("\n"):
         fields = line.split(":")
         if len(fields) == _FIELDS and fields[_UID] == str(uid):
             home = fields[_HOME].strip("/")
@@ -36,7 +36,7 @@ def map_of(content: bytes, user: str, uid: int, root: int) -> IDMap | None:
     """
     ranges = [IDRange(0, root, 1)]
     at = 1
-    for line in content.decode("utf-8", "surrogateescape").splitlines():
+    for line in content.decode("utf-8", "surrogateescape").split("\n"):
         name, _, numbers = line.strip().partition(":")
         first, _, count = numbers.partition(":")
         if name not in (user, str(uid)) or not (_is_number(first) and _is_number(count)):

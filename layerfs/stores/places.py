@@ -105,7 +105,7 @@ def inside_var() -> Iterator[UsualPlace]:
 def homes(passwd: bytes) -> Iterator[Person]:
     """The users of a passwd file with their homes, each home once."""
     seen = {""}
-    for line in passwd.decode("utf-8", "surrogateescape").splitlines():
+    for line in passwd.decode("utf-8", "surrogateescape").split("\n"):
         fields = line.split(":")
         home = fields[_HOME].strip("/") if len(fields) > _HOME else ""
         if home not in seen and not {".", "..", ""} & set(home.split("/")) and "\0" not in home:

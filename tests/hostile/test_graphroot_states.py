@@ -183,3 +183,45 @@ def test_damage_is_named(name: str, tmp_path: Path) -> None:
     if not is_written:
         other = layerfs(root, "ls", "alone:1")
         assert (other.stdout, other.code in (FINE, DAMAGED)) == ("alone\n", True)
+
+
+# -- names of layers and images ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", [None, b"", b"short", b"\xff\n", b"A" * 26, b"of another"])
+def test_a_lost_short_name_is_told_wherever_it_is_shown(content: bytes | None, tmp_path: Path) -> None:
+    """The list of layers has a column for it."""
+    made = _made(tmp_path / "root")
+    path = made.record / "link"
+    other = (made.base.tree.parent / "link").read_bytes()
+    path.unlink()
+    if content is not None:
+        path.write_bytes(other if content == b"of another" else content)
+    root = made.builder.finish()
+    found = layerfs(root, "layers", "--format", "json")
+    assert found.code == DAMAGED
+    assert "link" in found.stderr
+    assert len(found.json) == 2
+
+
+@pytest.mark.parametrize("name", ["app", "docker.io/library/app@sha256:" + "d" * 64])
+def test_a_name_of_two_images_is_the_first_ones(name: str, tmp_path: Path) -> None:
+    """Names that are one in full, and one digest of a list that two images were pulled by."""
+    made = _made(tmp_path / "root")
+    made.builder.image(["docker.io/library/app:latest"], made.base)
+    made.builder.images[0]["names"] = ["docker.io/library/app"]
+    for record in made.builder.images:
+        record["digest"] = "sha256:" + "d" * 64
+    root = made.builder.finish()
+    assert layerfs(root, "ls", name).stdout.split() == ["base", "top"]
+    made.builder.images.reverse()
+    assert layerfs(made.builder.finish(), "ls", name).stdout.split() == ["base"]
+
+
+def test_a_list_without_records_is_not_called_unreadable(tmp_path: Path) -> None:
+    """As an engine writes it that took a damaged file for an empty one; the images are shown."""
+    made = _made(tmp_path / "root")
+    (made.builder.finish() / "overlay-images/images.json").write_text("[]")
+    found = layerfs(made.builder.path, "images", "-q")
+    assert (found.code, len(found.stdout.split())) == (DAMAGED, 1)
+    assert "it has no record of an image" in found.stderr

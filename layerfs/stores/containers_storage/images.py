@@ -210,8 +210,12 @@ class Images:
 
     @functools.cached_property
     def by_reference(self) -> Mapping[Reference, ImageID]:
-        """Every image by its references."""
-        return {name: own for own, (names, _) in self._named.items() for name in names}
+        """Every image by its references; of two with one reference the first, as of names."""
+        found: dict[Reference, ImageID] = {}
+        for own, (names, _) in self._named.items():
+            for name in names:
+                found.setdefault(name, own)
+        return found
 
     @functools.cached_property
     def by_other_name(self) -> Mapping[str, ImageID]:

@@ -99,7 +99,9 @@ class Part:
             return found
         lost: dict[str, ImageRecord] = {record.id: record for record in lost_images(self)}
         if lost:
-            problem = "no record can be read: images are known by their configs, without names"
+            is_sound = self.images_file not in self._unread and is_there(self.directory, self.images_file)
+            what = "it has no record of an image" if is_sound else "no record can be read"
+            problem = f"{what}: images are known by their configs, without names"
             self.images_problem = MissingFile(self.directory.name_of(self.images_file), problem)
         elif not is_there(self.directory, self.opened.images):
             problem = "the directory is missing: no image is known"
@@ -277,7 +279,7 @@ class Part:
         top = FILES[self.opened.driver].partition("/{}")[0]
         try:
             with self.directory.subdir(top) as driver:
-                return form_of(driver)
+                return form_of(driver, self._report)
         except OSError:  # told when a layer is read
             return Form.KERNEL
 

@@ -158,7 +158,11 @@ class GraphRoot(StoredContainers):
         if stored is None or attempt(self.report, lambda: stored.part.files(stored.record.id)) is None:
             return NOWHERE
         path = stored.part.directory.name_of(stored.part.layer_path(stored.record.id))
-        return Place(path, attempt(self.report, lambda: self.dirs.link(stored)) if self._has_links else None)
+        if not self._has_links:
+            return Place(path, None)
+        for problem in self.dirs.link_problems(stored):
+            self.report(problem)
+        return Place(path, attempt(self.report, lambda: self.dirs.link(stored)))
 
     @property
     def _has_links(self) -> bool:

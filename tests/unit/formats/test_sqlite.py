@@ -264,8 +264,35 @@ def test_steps_end_a_tree_that_reaches_its_leaves_again_and_again() -> None:
     for number in range(count):
         cell = struct.unpack_from(">H", content, root + 12 + 2 * number)[0]
         content[root + cell : root + cell + 4] = child
-    rows, _ = _read_damaged(bytes(content))
-    assert len(rows) <= len({row[1] for row in rows})  # a row that was seen ends the reading
+    rows, told = _read_damaged(bytes(content))
+    assert len(rows) == len({row[1] for row in rows})
+    assert told
+
+
+def test_rows_behind_a_page_that_is_reached_again_are_found() -> None:
+    """Two branches to one page: the rows of all other pages come, each once, and that is told."""
+    content = bytearray(_filled())
+    size = read_header(bytes(content)).page_size
+    root = next(at for at in range(size, len(content), size) if content[at] == 0x05)
+    first, second = (struct.unpack_from(">H", content, root + 12 + 2 * number)[0] for number in range(2))
+    content[root + second : root + second + 4] = content[root + first : root + first + 4]
+    rows, told = _read_damaged(bytes(content))
+    numbers = [row[1] for row in rows]
+    assert len(numbers) == len({*numbers})
+    assert numbers[-1] == MANY - 1
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("hiding", [("_rowid_",), ("rowid", "_rowid_"), ("OID", "RowID", "_RowID_")])
+def test_columns_that_are_called_as_the_number_of_a_row_hide_no_row(hiding: tuple[str, ...]) -> None:
+    """Every row comes, or it is told that the table cannot be read."""
+    columns = "".join(f", {name} TEXT" for name in hiding)
+    content = _made(
+        f"CREATE TABLE T(ID TEXT{columns})",
+        "INSERT INTO T(ID) VALUES ('a'), ('b'), ('c')",
+    )
+    rows, told = _read_damaged(content, columns=("ID",))
+    assert (len(rows), len(told)) == ((3, 0) if len(hiding) < 3 else (0, 1))
 
 
 def test_nothing_can_be_attached_or_written(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from layerfs.formats.errors import FormatError
 from layerfs.formats.idmap import IDRange
 from layerfs.formats.subid import homes_of, map_of
+from layerfs.stores.places import homes
 
 
 def test_ranges_follow_each_other() -> None:
@@ -31,3 +32,11 @@ def test_homes() -> None:
     )
     assert homes_of(passwd, 1000) == [("ann", "home/ann"), ("too", "srv/too")]
     assert homes_of(passwd, 1) == []
+
+
+@pytest.mark.parametrize("mark", ["\x0b", "\x0c", "\x1c", "\x1e", "\x85", "\u2028", "\r"])
+def test_only_a_newline_ends_a_line(mark: str) -> None:
+    """As for the C library: a user's words may hold what other programs take for the end of a line."""
+    line = f"alice:x:1000:1000:Al{mark}ice:/home/alice:/bin/sh\n".encode()
+    assert homes_of(line, 1000) == [("alice", "home/alice")]
+    assert [person.home for person in homes(line)] == ["home/alice"]

@@ -106,6 +106,8 @@ class _Doctor:
             yield Finding(
                 "store-missing", "error", ROOT, self._store.directory.name_of(path), message=message
             )
+        for part in self._store.roots:
+            _ = part.form  # what tells it may be damaged, which the store reports
         for image in self._store.image_ids():
             yield from self._records.image(image)
         for stored in self._layers():

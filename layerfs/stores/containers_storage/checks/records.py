@@ -21,17 +21,20 @@ from layerfs.analysis.doctor.findings import (
 )
 from layerfs.errors import BrokenChain, CorruptStore, MalformedFile, MissingFile, OneStateLost
 from layerfs.formats.chunkedtoc import parse_toc
+from layerfs.formats.erofs import BEGINNING, image_size
 from layerfs.formats.errors import FormatError
 from layerfs.formats.graphroot import big_data_file, layer_id
 from layerfs.ids import CacheID, ChainID, ContainerID, ImageID, InvalidID
 from layerfs.stores.containers_storage.checks.documents import documents, severity_of
 from layerfs.stores.containers_storage.parts import COMPOSEFS
 from layerfs.stores.containers_storage.places import OVERLAY
+from layerfs.stores.files import if_there
 from layerfs.stores.looks import is_there
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from layerfs.hostdir import HostDir
     from layerfs.ids import DiffID
     from layerfs.stores.containers_storage.parts import Part, Stored
     from layerfs.stores.containers_storage.store import GraphRoot
@@ -183,12 +186,10 @@ class Records:
     @staticmethod
     def _composefs(part: Part, own: CacheID, subject: str) -> Iterator[Finding]:
         """The faults of the table of contents, and of the image of a file system that is made of it."""
-        blob = f"{part.layer_path(own)}/{COMPOSEFS}/composefs.blob"
-        if not is_there(part.directory, blob):
-            message = "the engine cannot mount the layer without it"
-            yield Finding(
-                "composefs-missing", "error", subject, part.directory.name_of(blob), message=message
-            )
+        try:
+            _check_image(part.directory, f"{part.layer_path(own)}/{COMPOSEFS}/composefs.blob")
+        except CorruptStore as error:
+            yield from_damage(error, "composefs", subject, severity_of(error))
         try:
             for _ in parse_toc(part.toc(own)):
                 pass
@@ -302,3 +303,22 @@ class Records:
         if noun is None:
             return "record", ROOT
         return (f"{noun.removesuffix('s')}-record" if of else noun), ROOT
+
+
+def _check_image(directory: HostDir, path: str) -> None:
+    """Whether an image of EROFS is there, and as long as it says; raises `CorruptStore`."""
+    name = directory.name_of(path)
+
+    def read() -> tuple[bytes, int]:
+        with directory.file(path) as file:
+            return bytes(file.beginning(BEGINNING)), file.size
+
+    try:
+        beginning, size = if_there(directory, path, read) or (None, 0)
+        if beginning is None:
+            raise MissingFile(name, "the engine cannot mount the layer without it")
+        whole = image_size(beginning)
+    except FormatError as error:
+        raise MalformedFile(name, error.problem, expected=error.expected, found=error.found) from error
+    if size < whole:
+        raise MalformedFile(name, "truncated", expected=f"{whole} bytes", found=f"{size} bytes")

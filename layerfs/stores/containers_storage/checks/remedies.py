@@ -126,6 +126,7 @@ REMEDIES = {
     "tar-split-altered": Remedy("damaged", "", "`podman save` and push fail; containers run", _AGAIN),
     "tar-split-orphaned": Remedy("orphaned", "", _SPACE, _LAYERS_OF + _BY_HAND),
     "composefs-missing": Remedy("missing", "", _NO_MOUNT, _AGAIN),
+    "composefs-malformed": Remedy("damaged", "", _NO_MOUNT, _AGAIN),
     "toc-missing": Remedy("missing", "", "layerfs cannot show the layer; the engine has its image", _AGAIN),
     "toc-malformed": Remedy("damaged", "", "layerfs cannot show the layer; the engine has its image", _AGAIN),
     # -- containers

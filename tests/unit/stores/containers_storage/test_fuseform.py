@@ -17,6 +17,7 @@ from layerfs.tree.union import UnionTree
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from layerfs.errors import CorruptStore
     from layerfs.tree.overlay import RawLayer
 
 _WHITEOUT = stat.S_IFCHR
@@ -98,7 +99,9 @@ def test_the_root_of_a_layer_may_be_opaque(tmp_path: Path) -> None:
         ("false", 0, None, Form.KERNEL),
         ("false", 1000, None, Form.USER),
         (None, 0, None, Form.KERNEL),
-        (None, 1000, None, Form.USER),
+        (None, 1000, None, Form.FUSE),
+        ("", 1000, None, Form.FUSE),
+        (None, 1000, "user.overlay.impure", Form.USER),
         ("nonsense", 0, None, Form.KERNEL),
         ("true" * 100_000, 0, None, Form.KERNEL),
         ("false", 0, "user.overlay.impure", Form.USER),
@@ -120,7 +123,10 @@ def test_the_form_of_a_store(
     if marked:
         os.setxattr(layer, marked, b"y")
     os.chown(tmp_path, owner, owner)
-    assert form_of(HostDir.open(tmp_path)) is expected
+    told: list[CorruptStore] = []
+    assert form_of(HostDir.open(tmp_path), told.append) is expected
+    is_known = (said or "").strip() in ("true", "false") or (said is None and (marked or not owner))
+    assert len(told) == (0 if is_known else 1)
 
 
 def test_no_link_is_followed_to_the_mount_program(tmp_path: Path) -> None:
@@ -128,4 +134,6 @@ def test_no_link_is_followed_to_the_mount_program(tmp_path: Path) -> None:
     (tmp_path / "true").write_text("true")
     (tmp_path / "driver").mkdir()
     (tmp_path / "driver/.has-mount-program").symlink_to("../true")
-    assert form_of(HostDir.open(tmp_path / "driver")) is Form.KERNEL
+    told: list[CorruptStore] = []
+    assert form_of(HostDir.open(tmp_path / "driver"), told.append) is Form.KERNEL
+    assert len(told) == 1
