@@ -30,7 +30,7 @@ from layerfs_cli.explore import keys, questions
 from layerfs_cli.explore.opening import Stack
 from tests.support.browsing import Browser, browse
 from tests.support.command import layerfs
-from tests.support.processes import is_readable
+from tests.support.processes import hear_signals, is_readable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -555,6 +555,7 @@ def test_stops_goes_on_and_dies_with_its_terminal(dataroot_path: Path) -> None:
     script = f"set -m; {explore}; echo was=$?; fg; echo now=$?; {explore}"
     shell, terminal = pty.fork()
     if not shell:
+        hear_signals()
         os.environ["TERM"] = "xterm-256color"
         os.execvp("sh", ["sh", "-c", script])  # noqa: S606 - the shell is what is meant
     rest = b""

@@ -9,7 +9,6 @@ import importlib.util
 import json
 import os
 import re
-import select
 import signal
 import socket
 import subprocess
@@ -32,6 +31,7 @@ from layerfs_cli.web.session import Size, environment, packet_of
 from tests.support.browser import browsing
 from tests.support.browsing import Browser, browse
 from tests.support.command import layerfs
+from tests.support.processes import is_readable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -328,7 +328,7 @@ def test_in_a_browser(dataroot_path: Path, tmp_path: Path) -> None:
         handle = os.pidfd_open(int(child))
         server.process.kill()
         server.process.wait(30)
-        assert select.select([handle], [], [], 60)[0]  # it has ended
+        assert is_readable(handle, 60)  # it has ended
         os.close(handle)
 
 

@@ -74,7 +74,7 @@ INVOCATIONS: Mapping[str, list[list[str]]] = {
     "grep": [
         ["--everything", "-c", "root", "{image}"],
         ["-o", "b.n", "{container}", "/etc"],
-        ["--all", "--metadata", "a"],
+        ["--all", "--configs", "a"],
     ],
     "explain": [
         *([name, "/etc/motd"] for name in NAMES),
