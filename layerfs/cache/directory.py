@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import functools
 import os
 import secrets
 import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from layerfs.errors import CacheError, HostExhausted, reason
+from layerfs.errors import CacheError, reason
+from layerfs.reserves import enough
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -29,7 +31,6 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = ".new-"
 _BETWEEN_SCANS = 64  # files added until the directory is looked at again
-_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _HINT = "choose another with --cache-dir, or none with --no-cache"
 
 
@@ -55,12 +56,7 @@ class Folder:
 
     def open(self, name: str) -> int:
         """A descriptor of a file; raises `HostExhausted` and `OSError`, also for one not ours alone."""
-        try:
-            fd = os.open(name, _READ, dir_fd=self._fd)
-        except OSError as error:
-            if error.errno in _EXHAUSTED:
-                raise HostExhausted(error.errno) from error
-            raise
+        fd = enough(functools.partial(os.open, name, dir_fd=self._fd), _READ)
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
             os.close(fd)
@@ -164,21 +160,27 @@ def open_folders(path: str, avoid: Collection[tuple[int, int]] = ()) -> dict[str
 
     Raises:
         CacheError: it is not ours alone, cannot be made, or lies below one of `avoid`.
+        HostExhausted: there is no descriptor left to open them by.
     """
     path = os.path.abspath(path)
     try:
-        if avoid:
-            _refuse_inside(path, avoid)
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        with suppress(FileExistsError):
-            os.mkdir(path, 0o700)
-        top = _checked(os.open(path, _DIRECTORY), path)
-        try:
-            return {name: Folder(_below(top, path, name)) for name in FOLDERS}
-        finally:
-            os.close(top)
+        return enough(functools.partial(_made, avoid=avoid), path)
     except OSError as error:
         raise CacheError(f"{path}: the cache cannot be used: {reason(error)}", hint=_HINT) from error
+
+
+def _made(path: str, *, avoid: Collection[tuple[int, int]]) -> dict[str, Folder]:
+    """As `open_folders`, of an absolute path; raises `CacheError` and `OSError`."""
+    if avoid:
+        _refuse_inside(path, avoid)
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    with suppress(FileExistsError):
+        os.mkdir(path, 0o700)
+    top = _checked(os.open(path, _DIRECTORY), path)
+    try:
+        return {name: Folder(_below(top, path, name)) for name in FOLDERS}
+    finally:
+        os.close(top)
 
 
 def clear(path: str) -> Usage:

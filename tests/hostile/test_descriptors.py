@@ -80,6 +80,7 @@ def _limited(number: int) -> Iterator[None]:
 
 NAMES = {*EVERY, *GROUPS} - {"image", "container"}  # which are other words for some
 
+# where tables tell how long ago something was, JSON is compared: a second may pass in between
 COMMANDS = [
     ("ls", "-R", "deep:0", "/"),
     ("tree", "deep:0"),
@@ -99,9 +100,9 @@ COMMANDS = [
     ("verify", "--all", "--jobs", "1", "--format", "json"),
     ("verify", "--all", "--jobs", "2", "--format", "json"),
     ("--metadata", "tar-split", "ls", "-R", "deep:0", "/"),
-    ("images", "-a", "--digests"),
-    ("containers", "--size"),
-    ("history", "--layers", "deep:0"),
+    ("images", "-a", "--digests", "--format", "json"),
+    ("containers", "--size", "--format", "json"),
+    ("history", "--layers", "--format", "json", "deep:0"),
     ("dockerfile", "--full", "deep:0"),
     ("layers",),
     ("layers", "deep:1"),
