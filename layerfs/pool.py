@@ -40,12 +40,12 @@ def widen_table() -> None:
     """Give the kernel's table of descriptors room for all that pools keep.
 
     A table that several threads share grows at their cost: each time it is doubled, whoever opens a file
-    waits until every processor has let go of the old one, 10 to 25 ms. So this is to be
-    called before there are threads. The table has 8 bytes a descriptor, and does not shrink.
+    waits until every processor has let go of the old one, 10 to 25 ms. So this is to be called before there
+    are threads. The table has 8 bytes a descriptor, and does not shrink.
 
     Source: Linux `fs/file.c` (`expand_fdtable`, `synchronize_rcu`).
     """
-    with suppress(OSError, ValueError):  # none is free: then nothing more will be opened either
+    with suppress(OSError, ValueError):  # the table then grows when it must, which costs time alone
         last = share_of_descriptors(1, _TABLE) - 1
         os.close(fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, last))
 

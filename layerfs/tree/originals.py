@@ -28,6 +28,7 @@ from layerfs.formats.unpacked import (
 )
 from layerfs.formats.whiteouts import OPAQUE
 from layerfs.tree.original import NO_XATTRS, Original
+from layerfs.tree.weights import MOST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,10 +37,7 @@ if TYPE_CHECKING:
     from layerfs.formats.tarsplit import Member
     from layerfs.tree.parents import Given
 
-__all__ = ["MOST", "Originals"]
-
-MOST = 1 << 22
-"""Originals alive at a time, about a gibibyte: several times what the largest real images have."""
+__all__ = ["Originals"]
 
 _PATH_MAX, _NAME_MAX, _VALUE_MAX = 4096, 255, 1 << 16
 _MOST_XATTRS = 4096  # of an inode: more have no room in a list of the kernel's (64 KiB), nor on any disk

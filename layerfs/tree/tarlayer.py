@@ -22,10 +22,11 @@ from layerfs.formats.whiteouts import TRUSTED
 from layerfs.tree.inodebase import inode_base
 from layerfs.tree.lower import join
 from layerfs.tree.node import FileStat
-from layerfs.tree.originals import MOST, Originals
+from layerfs.tree.originals import Originals
 from layerfs.tree.parents import complete
 from layerfs.tree.source import Entry, Unmarked
 from layerfs.tree.stretch import Stretch
+from layerfs.tree.weights import MOST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence

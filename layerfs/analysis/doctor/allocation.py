@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from layerfs.capabilities import Progress
     from layerfs.hostdir import HostDir
+    from layerfs.model import Diagnosis
 
 __all__ = ["Allocation"]
 
@@ -55,6 +57,14 @@ class Allocation:
                     self._seen.add(inode)
                     self.total += found.st_blocks * _BLOCK
         return counted
+
+    def priced(self, diagnoses: Sequence[Diagnosis], on_progress: Progress) -> list[Diagnosis]:
+        """The diagnoses with what their paths take on disk; `on_progress` is told of the part `costs`."""
+        found = []
+        for diagnosis in diagnoses:
+            found.append(diagnosis._replace(bytes=self.of(diagnosis.costs)))
+            on_progress("costs", 1, len(diagnoses))
+        return found
 
     def _walk(self, top: bytes) -> Iterator[os.stat_result]:
         try:

@@ -20,9 +20,9 @@ from layerfs.formats.errors import FormatError
 from layerfs.formats.tarindex import members, sole_files
 from layerfs.formats.whiteouts import TRUSTED
 from layerfs.model import Layer
-from layerfs.tree.originals import MOST
 from layerfs.tree.overlay import OverlayLayer
 from layerfs.tree.tarlayer import TarLayer, TarPlace, TarTree
+from layerfs.tree.weights import Weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -126,7 +126,7 @@ class LayerFiles:
         self._layers: weakref.WeakValueDictionary[ChainID, TarLayer[TarTree]] = weakref.WeakValueDictionary()
         self._recent: collections.deque[TarLayer[TarTree]] = collections.deque(maxlen=_RECENT)
         self._loading: dict[ChainID, threading.Lock] = {}
-        self._weight = 0  # all trees in memory
+        self._weights = Weights()  # all trees in memory
 
     def stand(self, below: Callable[[BlobLayer], Below | None]) -> None:
         """Unpack from now on as an engine that gives directories without a header what lower layers have.
@@ -198,13 +198,11 @@ class LayerFiles:
                 plain = self._cache.plain(what)
                 file, offset, size = plain.file, plain.offset, plain.size
                 self._compare(layer, plain)
-            with self._lock:
-                room = MOST - self._weight
             try:
                 found = TarTree(
                     file,
                     self._taken(members(lambda at, length: file.pread(length, at), size, offset)),
-                    room,
+                    self._weights.room,
                     markers=self._markers,
                     deleting=self._as_unpacked is not None and layer.parent is None,
                 )
@@ -212,8 +210,7 @@ class LayerFiles:
                 raise MalformedFile(
                     blob.label, error.problem, expected=error.expected, found=error.found
                 ) from error
-            self._weigh(found.originals.weight)
-            weakref.finalize(found, self._weigh, -found.originals.weight).atexit = False
+            self._weights.count(found, found.originals.weight)
         for fault in found.faults:
             self._report(CorruptStore(blob.label, fault))
         return found
@@ -235,10 +232,6 @@ class LayerFiles:
         """Members with their headers as the engine takes them."""
         change = self._as_unpacked
         return (item._replace(header=change(item.header)) for item in found) if change else found
-
-    def _weigh(self, weight: int) -> None:
-        with self._lock:  # reentrant, because a tree can be freed during any allocation
-            self._weight += weight
 
     def _compare(self, layer: BlobLayer, plain: Plain) -> None:
         """Report a blob that disagrees with its name, or with the config; it is shown nevertheless."""

@@ -23,7 +23,8 @@ from layerfs.formats.unpacked import WHITEOUT
 from layerfs.formats.whiteouts import TRUSTED
 from layerfs.hostdir import empty_file
 from layerfs.tree.openfile import OpenFile
-from layerfs.tree.originals import MOST, Originals
+from layerfs.tree.originals import Originals
+from layerfs.tree.weights import MOST
 
 if TYPE_CHECKING:
     import os

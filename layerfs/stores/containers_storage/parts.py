@@ -211,7 +211,7 @@ class Part:
 
     @functools.cached_property
     def _layers_dirs(self) -> SealedDirs:
-        top = FILES[self.opened.driver].partition("/{}")[0]
+        top = self.opened.files
         try:
             directory = open_optional(self.directory, top)
         except (MalformedFile, DataRootUnreadable) as error:
@@ -225,9 +225,7 @@ class Part:
         try:
             return sorted(map(CacheID, identities(directory, GraphID)))
         except OSError as error:
-            self._report(
-                explain(error, self.directory.name_of(FILES[self.opened.driver].partition("/{}")[0]))
-            )
+            self._report(explain(error, self.directory.name_of(self.opened.files)))
             return []
 
     def short_links(self) -> Mapping[bytes, bytes]:
@@ -264,9 +262,8 @@ class Part:
     def files(self, layer: CacheID) -> HostDir:
         """A layer's files, which have a descriptor only while they are used; raises `CorruptStore`."""
         path = self.files_path(layer)
-        top = FILES[self.opened.driver].partition("{}")[0]
         try:
-            return self._layers_dirs.open(path.removeprefix(top))
+            return self._layers_dirs.open(path.removeprefix(f"{self.opened.files}/"))
         except FileNotFoundError as error:
             name = self.directory.name_of(path)
             raise MissingFile(name, "the layer's directory is missing") from error
@@ -276,9 +273,8 @@ class Part:
     @functools.cached_property
     def form(self) -> Form:
         """Which marks its layers have."""
-        top = FILES[self.opened.driver].partition("/{}")[0]
         try:
-            with self.directory.subdir(top) as driver:
+            with self.directory.subdir(self.opened.files) as driver:
                 return form_of(driver, self._report)
         except OSError:  # told when a layer is read
             return Form.KERNEL
@@ -287,7 +283,7 @@ class Part:
     def owner_of_layers(self) -> tuple[int, int] | None:
         """The user and group of the directory that has the layers; None where there is none."""
         try:
-            found = self.directory.lstat(FILES[self.opened.driver].partition("/{}")[0])
+            found = self.directory.lstat(self.opened.files)
         except OSError:
             return None
         return found.st_uid, found.st_gid

@@ -56,6 +56,11 @@ class Opened(NamedTuple):
         return f"{self.driver}-layers"
 
     @property
+    def files(self) -> str:
+        """The directory that has the layers' own."""
+        return FILES[self.driver].partition("/{}")[0]
+
+    @property
     def containers(self) -> str:
         """The directory of containers."""
         return f"{self.driver}-containers"

@@ -26,6 +26,7 @@ from layerfs.stores.containers_storage.subids import noted_owners
 from layerfs.stores.metadata import Metadata
 from layerfs.stores.shifted import RootOwner, find_owners, spread
 from layerfs.tree.overlay import OverlayLayer
+from layerfs.tree.weights import Weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,7 +74,7 @@ class Sources:
         self._owners: dict[Part, Owners] = {}
         self._tables: weakref.WeakValueDictionary[str, TarLayer[TocTree]] = weakref.WeakValueDictionary()
         self._archived: weakref.WeakValueDictionary[str, ArchivedLayer] = weakref.WeakValueDictionary()
-        self._weight = 0
+        self._weights = Weights()
         self._say_composefs = functools.cache(self._tell_composefs)
         self._say_inside = functools.cache(self._tell_inside)
         self._say_lost = functools.cache(self._tell_lost)
@@ -160,18 +161,16 @@ class Sources:
     def _table(self, stored: Stored) -> TocTree:
         """The tree that a table of contents tells; raises `CorruptStore`."""
         from layerfs.stores.containers_storage.composefs import TocTree  # noqa: PLC0415 - as above
-        from layerfs.tree.originals import MOST  # noqa: PLC0415
 
         part, layer = stored.part, stored.record.id
         name = part.directory.name_of(part.toc_path(layer))
         try:
             entries = parse_toc(part.toc(layer))
-            found = TocTree(part.files(layer), entries, MOST - self._weight, lambda: (name, part.toc(layer)))
+            found = TocTree(part.files(layer), entries, self._weights.room, lambda: (name, part.toc(layer)))
         except FormatError as error:
             place = error.place(name)
             raise MalformedFile(place, error.problem, expected=error.expected, found=error.found) from error
-        self._weigh(found.originals.weight)
-        weakref.finalize(found, self._weigh, -found.originals.weight).atexit = False
+        self._weights.count(found, found.originals.weight)
         for fault in found.faults:
             self._report(CorruptStore(name, fault))
         if found.has_whiteouts:
@@ -182,12 +181,12 @@ class Sources:
 
     def _originals(self, stored: Stored) -> Originals | None:
         """What a layer's archive says; None, which is reported, where it is missing or damaged."""
-        from layerfs.tree.originals import MOST, Originals  # noqa: PLC0415 - as above
+        from layerfs.tree.originals import Originals  # noqa: PLC0415 - as above
 
         try:
             archive = self._archive(stored)
             with closing(archive.members()) as members:
-                found = Originals(members, stored.part.form.dialect.opaque, MOST - self._weight)
+                found = Originals(members, stored.part.form.dialect.opaque, self._weights.room)
         except CorruptStore as error:
             self._report(error.instead("this layer is shown as on disk"))
             return None
@@ -197,12 +196,8 @@ class Sources:
             return None
         if not found.root.has_header:
             found.root.mode = archive.diff.lstat().st_mode  # the engine makes it, and takes no header for it
-        self._weigh(found.weight)
-        weakref.finalize(found, self._weigh, -found.weight).atexit = False
+        self._weights.count(found, found.weight)
         return found
-
-    def _weigh(self, weight: int) -> None:
-        self._weight += weight
 
     # -- telling -------------------------------------------------------------------------------
 

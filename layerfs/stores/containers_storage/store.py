@@ -18,7 +18,7 @@ from layerfs.ids import CacheID
 from layerfs.layernames import KnownLayer
 from layerfs.model import NOWHERE, READ_WRITE, BareLayer, Container, Image, Layer, Place
 from layerfs.stores.containers_storage.names import StorageLayerNames
-from layerfs.stores.containers_storage.places import FILES, OVERLAY, VFS, open_graph_root
+from layerfs.stores.containers_storage.places import OVERLAY, VFS, open_graph_root
 from layerfs.stores.containers_storage.storedcontainers import StoredContainers
 from layerfs.stores.metadata import Metadata
 from layerfs.tree.overlay import OverlayLayer
@@ -216,7 +216,7 @@ class GraphRoot(StoredContainers):
     @property
     def places_path(self) -> str:
         """The directory of all layers, as messages call it."""
-        return self.directory.name_of(FILES[self.roots[0].opened.driver].partition("/{}")[0])
+        return self.directory.name_of(self.roots[0].opened.files)
 
     def unclaimed(self, needed: Collection[str]) -> Iterator[Unclaimed]:
         """The layers that are not in `needed`, and what the engine left of making and removing others."""

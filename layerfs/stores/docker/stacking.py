@@ -148,7 +148,8 @@ class Stacker:
 
     def _originals(self, record: LayerRecord, directory: HostDir) -> Originals | None:
         """What a layer's archive says; None, which is reported, where it is missing or damaged."""
-        from layerfs.tree.originals import MOST, Originals  # noqa: PLC0415 - only copies need it
+        from layerfs.tree.originals import Originals  # noqa: PLC0415 - only copies need it
+        from layerfs.tree.weights import MOST  # noqa: PLC0415 - as above
 
         archive = LayerArchive(record.chain_id, self._layerdb, directory)
         alive = [layer for found in self._archived.valuerefs() if (layer := found())]

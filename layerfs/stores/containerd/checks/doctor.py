@@ -46,11 +46,7 @@ def diagnose(store: ContainerdStore, options: DoctorOptions, on_progress: Progre
     diagnoses = [doctor.diagnosis(item) for item in found]
     allocation = Allocation(store.directory)
     if options.sizes:
-        priced = []
-        for item in diagnoses:
-            priced.append(item._replace(bytes=allocation.of(item.costs)))
-            on_progress("costs", 1, len(diagnoses))
-        diagnoses = priced
+        diagnoses = allocation.priced(diagnoses, on_progress)
     total = allocation.total if options.sizes else None
     gone = any(not item.has_records for item in store.snapshotters.values())
     return DoctorReport(sorted(diagnoses, key=worst_first), total, allocation.complete, doctor.names(), gone)

@@ -30,7 +30,6 @@ from layerfs.stores.containers_storage.checks.leftovers import Leftovers
 from layerfs.stores.containers_storage.checks.records import Records
 from layerfs.stores.containers_storage.checks.remedies import remedy_of
 from layerfs.stores.containers_storage.checks.verification import Verification
-from layerfs.stores.containers_storage.places import FILES
 from layerfs.stores.looks import is_there
 
 if TYPE_CHECKING:
@@ -59,11 +58,7 @@ def diagnose(store: GraphRoot, options: DoctorOptions, on_progress: Progress) ->
     diagnoses = [doctor.diagnosis(item) for item in found]
     allocation = Allocation(store.directory)
     if options.sizes:
-        priced = []
-        for item in diagnoses:
-            priced.append(item._replace(bytes=allocation.of(item.costs)))
-            on_progress("costs", 1, len(diagnoses))
-        diagnoses = priced
+        diagnoses = allocation.priced(diagnoses, on_progress)
     total = allocation.total if options.sizes else None
     return DoctorReport(
         sorted(diagnoses, key=worst_first), total, allocation.complete, doctor.names(), bool(doctor.gone)
@@ -96,7 +91,7 @@ class _Doctor:
 
     def _missing_parts(self) -> Iterator[str]:
         opened = self._store.roots[0].opened
-        for path in (opened.images, opened.layers, FILES[opened.driver].partition("/{}")[0]):
+        for path in (opened.images, opened.layers, opened.files):
             if not is_there(self._store.directory, path):
                 yield path
 

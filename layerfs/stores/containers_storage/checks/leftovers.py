@@ -16,7 +16,7 @@ from layerfs.formats.errors import FormatError
 from layerfs.formats.graphroot import GraphID, big_data_file
 from layerfs.ids import CacheID, ImageID, InvalidID
 from layerfs.stores.containers_storage.overlaydirs import layer_of_link
-from layerfs.stores.containers_storage.places import FILES, OVERLAY
+from layerfs.stores.containers_storage.places import OVERLAY
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -134,7 +134,7 @@ class Leftovers:
                 yield self._one("short-link-orphaned", f"{OVERLAY}/l/{os.fsdecode(name)}")
 
     def _temporary(self) -> Iterator[Found]:
-        opened, files = self._part.opened, FILES[self._part.opened.driver].partition("/{}")[0]
+        opened, files = self._part.opened, self._part.opened.files
         for name in self._names(f"{opened.driver}/staging"):
             yield self._one("staging-left", f"{opened.driver}/staging/{os.fsdecode(name)}")
         for top in dict.fromkeys((opened.driver, opened.layers, opened.images, opened.containers, files)):

@@ -58,11 +58,7 @@ def diagnose(root: DataRoot, options: DoctorOptions, on_progress: Progress) -> D
         for chain in others:
             found += doctor.sizes(chain)
             on_progress("sizes", 1, len(others))
-        priced = []
-        for diagnosis in found:
-            priced.append(doctor.priced(diagnosis))
-            on_progress("costs", 1, len(found))
-        found = sorted(priced, key=worst_first)
+        found = sorted(doctor.allocation.priced(found, on_progress), key=worst_first)
     total = doctor.allocation.total if options.sizes else None
     return DoctorReport(found, total, doctor.allocation.complete, doctor.names(), bool(root.gone))
 
@@ -99,10 +95,6 @@ class _Doctor:
     def judged(self, finding: Finding) -> Diagnosis:
         """The diagnosis of a finding that another check made."""
         return self._diagnosis(Found(finding))
-
-    def priced(self, diagnosis: Diagnosis) -> Diagnosis:
-        """The diagnosis with its bytes on disk."""
-        return diagnosis._replace(bytes=self.allocation.of(diagnosis.costs))
 
     def compare(self, found: list[Diagnosis], processes: int, on_progress: Progress) -> list[ChainID]:
         """Compare layers with their archives, and add the findings; returns the layers that were compared."""
